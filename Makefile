@@ -1,0 +1,103 @@
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The largest binary that may be shipped, in bytes, stripped, for amd64.
+MAX_SIZE := 15000000
+
+# Parts of Tailscale's client library that the daemon never uses.
+TAGS := ts_omit_debugeventbus,ts_omit_syspolicy,ts_omit_tailnetlock
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BUILD   := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
+
+# go build fails where git refuses to look at the tree (another owner, no
+# commit yet); the version does not come from there anyway.
+HAVE_GIT := $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
+export GOFLAGS := $(GOFLAGS) -buildvcs=$(HAVE_GIT)
+
+# The linter takes minutes to build: it is kept until its version or Go's
+# changes.
+TOOLS := .cache/bin/$(shell { cat tools/go.sum; go version; } | sha256sum | cut -c1-16)
+LINT  := $(TOOLS)/golangci-lint
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: build ## build, and show a streamed message through the proxy on loopback
+	./bin/oauth-proxyd demo
+
+.PHONY: build
+build: ## build ./bin/oauth-proxyd
+	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
+
+.PHONY: test
+test: lint test-all test-sdk size ## everything that must hold before a change is merged
+
+.PHONY: test-unit
+test-unit: ## the tests, quickly: no race detector
+	go test -tags $(TAGS) -timeout 2m ./...
+
+.PHONY: test-all
+test-all: deps ## the tests with the race detector
+	@race=-race; \
+	command -v $$(go env CC) >/dev/null || { race=; echo "!!! no C compiler: testing without the race detector" >&2; }; \
+	set -x; go test $$race -tags $(TAGS) -timeout 10m ./...
+
+# Not cached: go test does not see that the binary, which it builds and runs, has
+# changed.
+.PHONY: test-sdk
+test-sdk: deps ## Anthropic's own clients, in Go and JavaScript, through the binary
+	cd internal/lab/sdk && go vet ./...
+	cd internal/lab/sdk && go test -count=1 -tags $(TAGS) -timeout 100s ./...
+
+.PHONY: size
+size: ## check the size of the binary for amd64
+	@GOOS=linux GOARCH=amd64 $(BUILD) -o bin/amd64/oauth-proxyd ./cmd/oauth-proxyd
+	@size=$$(stat -c %s bin/amd64/oauth-proxyd); \
+	echo "binary: $$size bytes of less than $(MAX_SIZE)"; \
+	test "$$size" -lt $(MAX_SIZE)
+
+.PHONY: lint
+lint: $(LINT) ## check style, vet, modernity and the module files
+	go vet -tags $(TAGS) ./...
+	go fix -diff ./...
+	go mod verify
+	go mod tidy -diff
+	$(LINT) fmt --diff
+	$(LINT) run
+
+.PHONY: fmt
+fmt: $(LINT) ## format and modernize the code
+	go fix ./...
+	$(LINT) fmt
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (10s)
+	@go list ./... | while read -r package; do \
+		go test -list '^Fuzz' "$$package" | { grep '^Fuzz' || true; } | while read -r target; do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: deps
+deps: ## install what the tests need besides Go (Debian, as root)
+	@.ci/deps
+
+.PHONY: clean
+clean: ## remove what was built; the linter in .cache stays
+	rm -rf bin dist
+
+$(LINT):
+	@echo "building golangci-lint: a few minutes, once"
+	@mkdir -p $(TOOLS)
+	cd tools && go build -trimpath -ldflags "-s -w" -o ../$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+
+	"oauth-proxyd/internal/config"
+)
+
+// check validates the configuration as serve would read it.
+func check(e env, args []string) int {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	file := flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+	asJSON := flags.Bool("json", false, "print the findings as JSON")
+	if exit, done := e.parse(flags, "[--config FILE] [--json]", args); done {
+		return exit
+	}
+	path := e.configPath(*file)
+	_, err := config.Load(path, e.environment()...)
+	if *asJSON {
+		return e.checkJSON(path, err)
+	}
+	if err != nil {
+		e.showRefusal(err)
+		return exitConfig
+	}
+	fmt.Fprintf(e.stdout, "%s is valid\n", path)
+	return exitOK
+}
+
+// showRefusal prints everything that is wrong, each with its line of the file.
+func (e env) showRefusal(err error) {
+	refused, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		e.failed(err, "")
+		return
+	}
+	_ = refused.WriteText(e.stderr, textWidth, isTerminal(e.stderr)) // nowhere left to say so
+}
+
+func (e env) checkJSON(path string, err error) int {
+	result := struct {
+		File        string              `json:"file"`
+		Valid       bool                `json:"valid"`
+		Diagnostics []config.Diagnostic `json:"diagnostics"`
+	}{File: path, Valid: err == nil, Diagnostics: []config.Diagnostic{}}
+	if refused, ok := errors.AsType[*config.Error](err); ok {
+		result.Diagnostics = refused.Diagnostics()
+	} else if err != nil {
+		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "error", Summary: err.Error()})
+	}
+	if !e.printJSON(result) {
+		return exitFailure
+	}
+	if err != nil {
+		return exitConfig
+	}
+	return exitOK
+}
+
+func (e env) printJSON(v any) bool {
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		e.failed(fmt.Errorf("writing JSON: %w", err), "")
+		return false
+	}
+	return true
+}

@@ -1,0 +1,155 @@
+package main_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestHealthHasItsFields(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
+	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/nothing").want(t, 404)
+	s.awaitHealth(t, "requests_served", 2)
+	s.awaitHealth(t, "in_flight", 0)
+	a := get(t, s.url()+"/health")
+	a.want(t, 200)
+	h := a.object(t)
+	for name, want := range map[string]any{
+		"status": "healthy", "tailnet": "connected", "tailnet_hostname": "box.tail.ts.net", "tailnet_ip": "100.64.0.7",
+		"requests_served": 2.0, "errors_total": 0.0, "state": "running", "tailnet_backend_state": "Running",
+		"tailnet_key_expires_at": nil, "in_flight": 0.0, "queued": 0.0, "last_reload": nil, "version": "v0.0.0-test",
+	} {
+		if got, there := h[name]; !there || got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for _, name := range []string{"uptime_seconds", "tailnet_warnings", "upstream_last_success"} {
+		if h[name] == nil {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if kind := a.header.Get("Content-Type"); kind != "application/json" {
+		t.Errorf("Content-Type %q", kind)
+	}
+}
+
+func TestHealthAndMetricsAnswerHEADAsGETWithoutABody(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	for _, path := range []string{"/health", "/metrics"} {
+		a, err := ask(newClient(t), http.MethodHead, s.url()+path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.status != 200 || a.body != "" || a.header.Get("Content-Type") != get(t, s.url()+path).header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d %q %v", path, a.status, a.body, a.header)
+		}
+	}
+}
+
+func TestOnlyTheseTwoPathsAreAnsweredHere(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	for _, row := range []struct{ method, path string }{
+		{"GET", "/health/"},
+		{"GET", "//health"},
+		{"GET", "/%68ealth"},
+		{"GET", "/healthz"},
+		{"GET", "/metrics/x"},
+		{"POST", "/health"},
+		{"DELETE", "/metrics"},
+	} {
+		a, err := ask(newClient(t), row.method, s.url()+row.path, "")
+		if err != nil || a.status != 404 && a.status != 307 { // the upstream's
+			t.Errorf("%s %s: %d %v %s", row.method, row.path, a.status, err, a.body)
+		}
+	}
+	if a := get(t, s.url()+"/health?verbose"); a.status != 200 {
+		t.Errorf("GET /health?verbose: %d", a.status)
+	}
+}
+
+func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet,
+		"access {\n  allow = [\"tailnet\"]\n}\n", "metrics {\n  allow = [\"tailnet\"]\n}\n")})
+	a := get(t, s.url()+"/health")
+	a.want(t, 200)
+	if h := a.object(t); len(h) != 1 || h["status"] != "healthy" {
+		t.Errorf("strangers are told %v", h)
+	}
+	get(t, s.url()+"/metrics").want(t, 403, `"code":"access_denied"`)
+	get(t, s.url()+"/echo").want(t, 403, `"code":"access_denied"`)
+}
+
+func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "max_connections = 20\n  queue_limit = 20\n  queue_timeout = \"5m\"", withoutTailnet)})
+	var waits []func() result
+	for range 40 {
+		waits = append(waits, background(t, newClient(t), "POST", s.url()+"/wait", "body"))
+	}
+	s.awaitHealth(t, "queued", 20)
+	get(t, s.url()+"/wait").want(t, 503, `"code":"overloaded"`)
+	get(t, s.url()+"/health").want(t, 200, `"in_flight": 20`, `"queued": 20`)
+	get(t, s.url()+"/metrics").want(t, 200, "\nproxy_requests_in_flight 20\n", "\nproxy_requests_queued 20\n")
+	u.open()
+	for _, wait := range waits {
+		wait().want(t, 200, "waited")
+	}
+	get(t, s.url()+"/metrics").want(t, 200, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
+}
+
+func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	c := s.unit.sockets[0].dial(t)
+	c.get(t, "/health")
+	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
+	u.await(t)
+	s.signal(syscall.SIGTERM)
+	s.log.next(t, `"msg":"draining"`)
+	if a := c.get(t, "/health"); a.StatusCode != 503 || !a.Close {
+		t.Errorf("answered %s, close %v", a.Status, a.Close)
+	}
+	u.open()
+	wait().want(t, 200)
+	s.wantExit(0)
+}
+
+func TestEveryAnswerOfOursHasARequestID(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	for _, path := range []string{"/health", "/metrics", "/echo"} {
+		id := get(t, s.url()+path).header.Get("X-Request-Id")
+		if len(id) != len("req_")+26 || !strings.HasPrefix(id, "req_") {
+			t.Errorf("%s: x-request-id %q", path, id)
+		}
+		own := "req_" + strings.Repeat("A", 26)
+		if got := get(t, s.url()+path, "X-Request-Id", own).header.Get("X-Request-Id"); got != own {
+			t.Errorf("%s: x-request-id %q, want the client's own", path, got)
+		}
+	}
+}
+
+func TestHealthAndMetricsAreNeitherCountedNorLogged(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	get(t, s.url()+"/health")
+	get(t, s.url()+"/metrics")
+	if text := get(t, s.url()+"/metrics").body; strings.Contains(text, "proxy_requests_total{") {
+		t.Error("they count as requests")
+	}
+	s.stop()
+	if slices.ContainsFunc(s.log.all(), func(line string) bool { return strings.Contains(line, `"msg":"request"`) }) {
+		t.Error("they are logged")
+	}
+}

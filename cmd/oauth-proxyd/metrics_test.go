@@ -1,0 +1,118 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"), mergeBeta)})
+	c := newClient(t)
+	for _, method := range []string{"GET", "POST", "BREW"} {
+		if _, err := ask(c, method, s.url()+"/echo", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get(t, s.url()+"/metrics").want(t, 200,
+		"\n# TYPE proxy_requests_total counter\n",
+		`proxy_requests_total{method="GET",status="200"} 1`,
+		`proxy_requests_total{method="POST",status="200"} 1`,
+		`proxy_requests_total{method="other",status="200"} 1`,
+		"\n# TYPE proxy_request_duration_seconds histogram\n",
+		`proxy_request_duration_seconds_bucket{status="200",le="0.05"} `,
+		`proxy_request_duration_seconds_bucket{status="200",le="1800"} 3`,
+		`proxy_request_duration_seconds_bucket{status="200",le="+Inf"} 3`,
+		`proxy_request_duration_seconds_count{status="200"} 3`,
+		`proxy_request_duration_seconds_sum{status="200"} `,
+		`proxy_upstream_errors_total{error_type="timeout"} 0`,
+		`proxy_upstream_errors_total{error_type="connection"} 0`,
+		`proxy_upstream_errors_total{error_type="invalid_request"} 0`,
+		`proxy_upstream_errors_total{error_type="response_read"} 0`,
+		`proxy_upstream_errors_total{error_type="internal"} 0`,
+		"\ntailnet_connected 1\n",
+		"\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n",
+		`oauth_proxyd_build_info{goversion="go1.`, `version="v0.0.0-test"} 1`,
+		`oauth_proxyd_state{state="running"} 1`, `oauth_proxyd_state{state="draining"} 0`,
+		"\nconfig_last_reload_successful 1\n", "\nconfig_last_reload_success_timestamp_seconds ",
+		`proxy_header_rule_total{header="anthropic-beta",result="added"} 3`,
+		"\ngo_goroutines ", "\nprocess_open_fds ",
+	)
+}
+
+func TestErrorsAreCountedByTheirKind(t *testing.T) {
+	t.Parallel()
+	closed := newSocket(t, "closed")
+	closed.listener.Close()
+	closed.file.Close()
+	s := start(t, unit{config: forwarding(closed.url(), "", withoutTailnet)})
+	get(t, s.url()+"/x").want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/metrics").want(t, 200,
+		`proxy_upstream_errors_total{error_type="connection"} 1`,
+		`proxy_errors_total{code="upstream_connect"} 1`,
+		`proxy_requests_total{method="GET",status="502"} 1`)
+	get(t, s.url()+"/health").want(t, 200, `"errors_total": 1`)
+}
+
+func TestTheTextfileIsWrittenWholeAndOnceMoreAtTheEnd(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	dir := tempDir(t)
+	file := filepath.Join(dir, "oauth-proxyd.prom")
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
+		"metrics {\n  textfile = \""+file+"\"\n  textfile_interval = \"1h\"\n}\n")})
+	eventually(t, "written", func() bool { _, err := os.Stat(file); return err == nil })
+	get(t, s.url()+"/echo").want(t, 200)
+	if text := read(t, file); strings.Contains(text, "proxy_requests_total{") || !strings.Contains(text, "\nproxy_requests_in_flight 0\n") {
+		t.Errorf("at the start it says %s", text)
+	}
+	s.stop()
+	text := read(t, file)
+	if !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 1`) {
+		t.Error("what came after the last writing is lost")
+	}
+	if strings.Contains(text, "go_goroutines") || strings.Contains(text, "process_") {
+		t.Error("it repeats what node_exporter says of itself")
+	}
+	if !strings.HasSuffix(text, "\n") {
+		t.Error("its last line is not whole")
+	}
+	wantOnly(t, dir, "oauth-proxyd.prom", 0o644)
+}
+
+func TestATextfileThatCannotBeWrittenIsLoggedAndNoMore(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
+		"metrics {\n  textfile = \"/proc/none/x.prom\"\n}\n")})
+	s.log.next(t, "textfile", "/proc/none/x.prom")
+	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// wantOnly: the folder holds that file and nothing half-written.
+func wantOnly(t *testing.T, dir, name string, mode os.FileMode) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Name() != name {
+		t.Fatalf("the folder holds %v", entries)
+	}
+	if info, err := entries[0].Info(); err != nil || info.Mode().Perm() != mode {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}

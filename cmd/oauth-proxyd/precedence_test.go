@@ -1,0 +1,50 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTheCommandLineIsStrongerThanTheEnvironmentAndThatThanTheFile(t *testing.T) {
+	t.Parallel()
+	const quiet, loud = "error", "debug"
+	for _, row := range []struct{ name, file, env, flag, in string }{
+		{"only the file", loud, "", "", loud},
+		{"environment over file", quiet, loud, "", loud},
+		{"environment over file, quiet", loud, quiet, "", quiet},
+		{"command line over both", quiet, quiet, loud, loud},
+		{"command line over both, quiet", loud, loud, quiet, quiet},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			u := unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet,
+				"log {\n  level = \""+row.file+"\"\n}\n")}
+			if row.env != "" {
+				u.env = []string{"OAUTH_PROXYD_LOG_LEVEL=" + row.env}
+			}
+			if row.flag != "" {
+				u.args = []string{"--log-level", row.flag}
+			}
+			s := start(t, u)
+			s.stop()
+			if got := strings.Contains(s.log.text(), `"level":"debug"`) || strings.Contains(s.log.text(), `"level":"DEBUG"`); got != (row.in == loud) {
+				t.Errorf("debug records in the log: %v, want %v", got, row.in == loud)
+			}
+		})
+	}
+}
+
+func TestTheUpstreamOfTheCommandLineIsStrongerThanThatOfTheFile(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		args:   []string{"--upstream", u.URL},
+	})
+	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
+	s.configure(forwarding("http://127.0.0.1:10", "", withoutTailnet))
+	if code, _, stderr := s.command("reload"); code != 0 {
+		t.Fatalf("reload: %d %s", code, stderr)
+	}
+	get(t, s.url()+"/echo").want(t, 200, "GET /echo") // and stays so
+}

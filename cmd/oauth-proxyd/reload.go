@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/daemon"
+)
+
+// reloadTimeout bounds the wait for the outcome; systemd's own limit for a reload is
+// longer.
+const reloadTimeout = 30 * time.Second
+
+// reload has the running daemon do it, and reports how that ended.
+func reload(e env, args []string) int {
+	flags := flag.NewFlagSet("reload", flag.ContinueOnError)
+	dryRun := flags.Bool("dry-run", false, "only show what would change")
+	asJSON := flags.Bool("json", false, "print the outcome as JSON")
+	if exit, done := e.parse(flags, "[--dry-run] [--json]", args); done {
+		return exit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	outcome, err := daemon.RequestReload(ctx, *dryRun)
+	if err != nil {
+		return e.unreachable(err)
+	}
+	if *asJSON {
+		if !e.printJSON(outcome) {
+			return exitFailure
+		}
+	} else {
+		e.showOutcome(outcome)
+	}
+	if outcome.Refused() {
+		return exitConfig
+	}
+	return exitOK
+}
+
+// unreachable says why the daemon could not be asked.
+func (e env) unreachable(err error) int {
+	if errors.Is(err, os.ErrPermission) {
+		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
+		return exitNoPerm
+	}
+	e.failed(err, "systemctl status oauth-proxyd")
+	return exitUnavailable
+}
+
+func (e env) showOutcome(o daemon.Outcome) {
+	for _, d := range o.Diagnostics {
+		e.showDiagnostic(d)
+	}
+	if o.Error != "" {
+		e.failed(errors.New(o.Error), "")
+	}
+	if o.Refused() {
+		fmt.Fprintln(e.stderr, "the configuration in force stays as it was")
+		return
+	}
+	switch {
+	case o.Applied && len(o.Changes) == 0:
+		fmt.Fprintln(e.stdout, "reloaded; nothing changed")
+	case o.Applied:
+		fmt.Fprintln(e.stdout, "reloaded; changed:")
+	case len(o.Changes) == 0:
+		fmt.Fprintln(e.stdout, "a reload would change nothing")
+	default:
+		fmt.Fprintln(e.stdout, "a reload would change:")
+	}
+	for _, c := range o.Changes {
+		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartNote(c))
+	}
+}
+
+func (e env) showDiagnostic(d config.Diagnostic) {
+	where := d.Origin
+	if where == "" {
+		where = fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Column)
+	}
+	fmt.Fprintf(e.stderr, "error: %s: %s\n", where, d.Summary)
+	if d.Detail != "" {
+		fmt.Fprintf(e.stderr, "hint: %s\n", d.Detail)
+	}
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "(none)"
+	}
+	return value
+}
+
+func restartNote(c config.Change) string {
+	if c.NeedsRestart {
+		return " (needs a restart: systemctl restart oauth-proxyd)"
+	}
+	return ""
+}

@@ -1,0 +1,272 @@
+package main_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// adding is a rule that shows in what /echo received.
+func adding(value string) string {
+	return strings.ReplaceAll(mergeBeta, "oauth-2025-04-20", value)
+}
+
+func TestSIGHUPPutsNewRulesInForce(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
+	s.signal(syscall.SIGHUP)
+	s.notes.next(t, "RELOADING=1")
+	s.notes.next(t, "READY=1")
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	reload := get(t, s.url()+"/health").object(t)["last_reload"].(map[string]any)
+	if reload["ok"] != true {
+		t.Errorf("/health says of the reload: %v", reload)
+	}
+}
+
+func TestReloadReportsWhatChanged(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	code, out, errs := s.command("reload")
+	if code != 0 || out != "reloaded; nothing changed\n" || errs != "" {
+		t.Errorf("without a change: %d %q %q", code, out, errs)
+	}
+	s.configure(forwarding(u.URL, `idle_timeout = "2m"`, withoutTailnet, adding("new")))
+	code, out, errs = s.command("reload")
+	if code != 0 || !containsAll(out, []string{"reloaded; changed:", `proxy.idle_timeout: "6m" -> "2m"`, `header "anthropic-beta"`}) || errs != "" {
+		t.Errorf("with changes: %d %q %q", code, out, errs)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`) // at once: reload waits
+	code, out, _ = s.command("reload", "--json")
+	var outcome struct {
+		Applied bool
+		Changes []any
+	}
+	if err := json.Unmarshal([]byte(out), &outcome); code != 0 || err != nil || !outcome.Applied || outcome.Changes == nil || len(outcome.Changes) != 0 {
+		t.Errorf("--json: %d %v %q", code, err, out)
+	}
+}
+
+func TestABadFileIsRefusedAndTheRulesInForceStay(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	s.configure("proxy {\n  idle_timout = \"6m\"\n}\nheader \"x-api-key\" {\n  value = \"a\"\n}\n")
+	for _, args := range [][]string{{"reload"}, {"reload", "--dry-run"}} {
+		code, out, errs := s.command(args...)
+		if code != 78 || out != "" {
+			t.Errorf("%v: exit code %d, output %q", args, code, out)
+		}
+		if !containsAll(errs, []string{s.file() + ":2:3", "idle_timeout", s.file() + ":4:", "x-api-key", "stays as it was"}) {
+			t.Errorf("%v does not say what is wrong: %s", args, errs)
+		}
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	get(t, s.url()+"/metrics").want(t, 200, "\nconfig_last_reload_successful 0\n")
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Errorf("the mended file: exit code %d, %s", code, errs)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	get(t, s.url()+"/metrics").want(t, 200, "\nconfig_last_reload_successful 1\n")
+}
+
+func TestAFileThatIsGoneIsRefused(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	if err := os.Remove(s.file()); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := s.command("reload")
+	if code != 78 || !containsAll(errs, []string{s.file(), "no such file"}) {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+}
+
+func TestAFileThatTheServiceMayNotReadIsRefused(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old")), nobody: true})
+	s.run()
+	s.notes.next(t, "READY=1")
+	if err := os.Chmod(s.file(), 0); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGHUP)
+	s.notes.next(t, "RELOADING=1")
+	s.notes.next(t, "READY=1", "refused")
+	s.log.next(t, "permission denied")
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+}
+
+func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
+	code, out, _ := s.command("reload", "--dry-run")
+	if code != 0 || !containsAll(out, []string{"a reload would change:", `header "anthropic-beta"`}) {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	if n := s.notes.count("RELOADING=1"); n > 0 {
+		t.Error("systemd was told of a reload that was none")
+	}
+	if reload := get(t, s.url()+"/health").object(t)["last_reload"]; reload != nil {
+		t.Errorf("/health tells of a reload: %v", reload)
+	}
+}
+
+func TestWhatNeedsARestartIsSaid(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	s.configure(forwarding(u.URL, `listen_addr = "127.0.0.1:8181"`, withoutTailnet))
+	for range 2 { // it needs one still
+		code, out, _ := s.command("reload")
+		if code != 0 || !containsAll(out, []string{"proxy.listen_addr", "127.0.0.1:8181", "needs a restart"}) {
+			t.Errorf("exit code %d, %q", code, out)
+		}
+	}
+	s.log.next(t, "needs a restart", "proxy.listen_addr")
+}
+
+func TestOnlyWhoMayWriteTheAdminSocketCommands(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	info, err := os.Stat(s.dir + "/admin.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o660 {
+		t.Errorf("the admin socket has mode %v", info.Mode())
+	}
+	code, _, errs := s.commandAsNobody("reload")
+	if code != 77 || !containsAll(errs, []string{"error: ", "permission denied", "hint: "}) {
+		t.Errorf("as nobody: exit code %d, %s", code, errs)
+	}
+	s.stop()
+	if _, err := os.Stat(s.dir + "/admin.sock"); err == nil {
+		t.Error("the admin socket outlives the process")
+	}
+}
+
+func TestAStreamKeepsItsRulesThroughAReload(t *testing.T) {
+	t.Parallel()
+	old, next := newUpstream(t), newUpstream(t)
+	s := start(t, unit{config: forwarding(old.URL, "", withoutTailnet, adding("old"))})
+	response, err := newClient(t).Get(s.url() + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	first := make([]byte, len(firstEvent))
+	if _, err := io.ReadFull(response.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	s.configure(forwarding(next.URL, "", withoutTailnet, adding("new")))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	old.open()
+	rest, err := io.ReadAll(response.Body)
+	if err != nil || string(rest) != lastEvent {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
+func TestReloadsDuringAReloadAllGetTheirOutcome(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	outcomes := make(chan int, 8)
+	for range cap(outcomes) {
+		go func() {
+			code, _, _ := s.command("reload")
+			outcomes <- code
+		}()
+	}
+	for range cap(outcomes) {
+		if code := <-outcomes; code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	told := states(s.notes.all())
+	for i, m := range told[:len(told)-1] {
+		if m == "RELOADING=1" && told[i+1] != "READY=1" {
+			t.Errorf("RELOADING=1 was followed by %s", told[i+1])
+		}
+	}
+}
+
+func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("0"))})
+	load := newLoad(t, s.unit.sockets[0].addr())
+	for i := range 20 {
+		s.configure(forwarding(u.URL, "", withoutTailnet, adding(string(rune('a'+i)))))
+		if code, _, errs := s.command("reload"); code != 0 {
+			t.Errorf("reload %d: %s", i, errs)
+		}
+		load.more(t, 100)
+	}
+	load.wantNoneLost(t)
+}
+
+func TestLogLevelAndAccessReachOpenConnections(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, "log {\n  level = \"error\"\n}\n")})
+	c := s.unit.sockets[0].dial(t)
+	if a := c.get(t, "/echo?1"); a.StatusCode != 200 {
+		t.Errorf("before: %s", a.Status)
+	}
+	s.configure(forwarding(u.URL, "", withoutTailnet,
+		"log {\n  level = \"info\"\n}\n", "access {\n  allow = [\"100.64.0.9/32\"]\n}\n"))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	if a := c.get(t, "/echo?2"); a.StatusCode != 403 {
+		t.Errorf("after: %s", a.Status)
+	}
+	s.log.next(t, `"msg":"request"`, `"status":403`)
+	if n := s.log.count(`"status":200`); n > 0 {
+		t.Error("a request was logged at info under the level error")
+	}
+}
+
+// rawClient is one connection, kept.
+type rawClient struct {
+	reader *bufio.Reader
+	conn   io.ReadWriteCloser
+}
+
+func (c *rawClient) get(t *testing.T, path string) *http.Response {
+	t.Helper()
+	if _, err := io.WriteString(c.conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return response
+}

@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// secret is a value that may be in a request or an answer and nowhere else.
+func secret(where string) string { return "5ecr3t-" + where }
+
+// leakyUpstream has secrets in its answers, and breaks some of them off.
+func leakyUpstream(t *testing.T) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		w.Header().Set("Set-Cookie", "session="+secret("set-cookie"))
+		w.Header().Set("X-Answer", secret("answer-header"))
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/cut"):
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprintf(w, "event: message\ndata: %s\n\n", secret("answer-event"))
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		case strings.HasPrefix(r.URL.Path, "/refuse"):
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprintf(w, `{"error":%q}`, secret("answer-error"))
+		case strings.HasPrefix(r.URL.Path, "/break"):
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				io.WriteString(c, "HTTP/1.1 "+secret("answer-garbage")+"\r\n\r\n")
+				c.Close()
+			}
+		default:
+			io.WriteString(w, secret("answer-body"))
+		}
+	}))
+	s.Config.ErrorLog = nil
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ways are the paths of requests that go well and wrong in every way.
+func ways() []string { return []string{"/good", "/refuse", "/cut", "/break", "/health", "/metrics"} }
+
+func secretHeader() []string {
+	return []string{
+		"Authorization", "Bearer sk-ant-oat01-" + secret("bearer"), "X-Api-Key", "sk-ant-api03-" + secret("key"),
+		"Cookie", "a=" + secret("cookie"), "Proxy-Authorization", "Basic " + secret("proxy"),
+		"X-Whatever", secret("header"),
+	}
+}
+
+func TestNoSecretIsEverShown(t *testing.T) {
+	t.Parallel()
+	u := leakyUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "max_request_body = \"1KiB\"", withoutTailnet, mergeBeta), debug: true})
+	shown := newRecord()
+	sendSecrets(t, s, shown)
+	sendBrokenSecrets(t, s)
+	for _, config := range []string{
+		forwarding("http://user:"+secret("url-password")+"@127.0.0.1:1", "", withoutTailnet),
+		forwarding(u.URL, "", withoutTailnet, "header \"authorization\" {\n  value = \"Bearer "+secret("rule")+"\"\n}\n"),
+		forwarding("http://127.0.0.1:1", "", withoutTailnet), // nobody there: errors
+	} {
+		s.configure(config)
+		_, out, errs := s.command("reload")
+		shown.add(out + errs)
+		_, out, errs = s.command("check", "--config", s.file())
+		shown.add(out + errs)
+		_, out, errs = s.command("reload", "--dry-run", "--json")
+		shown.add(out + errs)
+	}
+	sendSecrets(t, s, shown)
+	shown.add(get(t, s.url()+"/health").body + get(t, s.url()+"/metrics").body)
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	for where, text := range map[string]string{
+		"the log": s.log.text(), "standard output": s.stdout.text(), "the notifications": s.notes.text(), "answers of ours": shown.text(),
+	} {
+		if i := strings.Index(text, "5ecr3t"); i >= 0 {
+			t.Errorf("%s: …%s…", where, text[max(0, i-100):min(len(text), i+100)])
+		}
+	}
+	if n := s.log.count(`"msg":"request"`); n < 10 {
+		t.Errorf("only %d requests are in the log: this proves little", n)
+	}
+}
+
+// sendSecrets sends requests of every outcome; shown gets what is answered by us.
+func sendSecrets(t *testing.T, s *service, shown *record) {
+	t.Helper()
+	for i, client := range []*http.Client{newClient(t), newH2CClient(t)} {
+		for _, path := range ways() {
+			header := secretHeader()
+			if i == 0 { // HTTP/2 has no hops
+				header = append(header, "Connection", "x-hop", "X-Hop", secret("hop"))
+			}
+			for _, text := range []string{secret("body"), strings.Repeat(secret("long-body"), 1000)} {
+				a, err := ask(client, "POST", s.url()+path+"?key="+secret("query"), text, header...)
+				cut := a.status == http.StatusOK
+				if err != nil && !cut {
+					t.Errorf("%s: %v", path, err)
+				}
+				if !cut && strings.Contains(a.body, "proxy_error") {
+					shown.add(a.body + fmt.Sprint(a.header))
+				}
+			}
+		}
+	}
+}
+
+// sendBrokenSecrets is for the errors of HTTP itself.
+func sendBrokenSecrets(t *testing.T, s *service) {
+	t.Helper()
+	for _, text := range []string{
+		"GET /good HTTP/1.1\r\nHost: x\r\nAuthorization " + secret("malformed") + "\r\n\r\n",
+		"GET /good HTTP/1.1\r\nHost: x\r\nX-Api-Key: " + secret("control") + "\x00\r\n\r\n",
+		secret("method") + " /good\r\n\r\n",
+		"GET /good HTTP/1.1\r\nHost: " + secret("host") + "@\r\n\r\n",
+		"POST /good HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + secret("chunk") + "\r\n",
+		"POST /good HTTP/1.1\r\nHost: x\r\nContent-Length: " + secret("length") + "\r\n\r\n",
+		"POST /good HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + secret("coding") + "\r\n\r\n",
+		"GET /good HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nCookie: " + secret("upgrade") + "\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + secret("frame"),
+	} {
+		c := s.unit.sockets[0].dial(t)
+		if _, err := io.WriteString(c.conn, text); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.conn.(interface{ CloseWrite() error }).CloseWrite() // no more comes
+		_, _ = io.Copy(io.Discard, c.reader)                      // whatever it says of it
+	}
+}
+
+func TestTheLoginURLIsInTheLogOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "NeedsLogin"), "wait")), debug: true})
+	s.log.next(t, loginURL)
+	s.wantNoLoginURL(get(t, s.url()+"/health").body, get(t, s.url()+"/metrics").body)
+	_, out, errs := s.command("reload")
+	s.wantNoLoginURL(out, errs, s.stdout.text())
+}
+
+func TestTheEnvironmentIsNotShown(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{
+		config: forwarding(u.URL, "", withoutTailnet), debug: true,
+		env: []string{"ANTHROPIC_API_KEY=" + secret("env"), "HTTPS_PROXY=http://u:" + secret("proxy-env") + "@127.0.0.1:1", "HTTP_PROXY=http://127.0.0.1:1"},
+	})
+	get(t, s.url()+"/echo").want(t, 200) // and not through that proxy
+	s.stop()
+	if strings.Contains(s.log.text(), "5ecr3t") {
+		t.Error(s.log.text())
+	}
+	if _, err := os.Stat(s.dir + "/admin.sock"); err == nil {
+		t.Error("the admin socket is still there")
+	}
+}

@@ -1,0 +1,73 @@
+package main_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestItIsReadyWithinASecond(t *testing.T) {
+	u := newUpstream(t) // not in parallel: the time counts
+	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "exit"), mergeBeta)})
+	began := time.Now()
+	s.run()
+	s.notes.next(t, "READY=1", "tailnet connected")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("ready after %v", took)
+	} else {
+		t.Logf("ready after %v", took)
+	}
+}
+
+func TestWithoutAPlaceForTheAdminSocketItServes(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{
+		config: forwarding(u.URL, "", withoutTailnet), nobody: true,
+		env: []string{"RUNTIME_DIRECTORY=/proc/none"},
+	})
+	s.log.next(t, "no admin socket")
+	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestAnAdminSocketThatAKilledProcessLeftIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.signal(os.Kill)
+	s.exit()
+	if code, _, errs := s.command("reload"); code != 69 || !strings.Contains(errs, "is not running") {
+		t.Errorf("nobody there: %d %s", code, errs)
+	}
+	s.run()
+	s.notes.next(t, "READY=1")
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Errorf("after a new start: %d %s", code, errs)
+	}
+}
+
+func TestTheAdminSocketOfALivingDaemonIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	first := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	second := start(t, unit{
+		config: forwarding("http://127.0.0.1:10", "", withoutTailnet),
+		env:    []string{"RUNTIME_DIRECTORY=" + first.dir},
+	})
+	second.log.next(t, "no admin socket", "in use by another daemon")
+	second.stop()
+	if code, _, errs := first.command("reload"); code != 0 {
+		t.Errorf("the first daemon is cut off from its commands: %d %s", code, errs)
+	}
+}
+
+func TestAnUpstreamThatIsOurselvesIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newSocket(t, "proxy")
+	s := newService(t, unit{config: forwarding(p.url(), "", withoutTailnet), sockets: []*socket{p}})
+	s.run()
+	s.wantExit(78)
+	s.log.next(t, "own socket")
+}

@@ -1,0 +1,245 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// openStream has received the first event of a stream.
+type openStream struct{ body io.ReadCloser }
+
+func (u *upstream) openStream(t *testing.T, c *http.Client, url string) *openStream {
+	t.Helper()
+	response, err := c.Get(url + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	first := make([]byte, len(firstEvent))
+	if _, err := io.ReadFull(response.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	u.await(t)
+	return &openStream{response.Body}
+}
+
+func (o *openStream) rest() (string, error) {
+	text, err := io.ReadAll(o.body)
+	return string(text), err
+}
+
+func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
+	t.Parallel()
+	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
+			stream := u.openStream(t, client(t), s.url())
+			began := time.Now()
+			s.signal(syscall.SIGTERM)
+			rest, err := stream.rest()
+			if !strings.HasPrefix(rest, "event: error\ndata: {") || !strings.HasSuffix(rest, "}\n\n") || !strings.Contains(rest, `"draining"`) {
+				t.Errorf("the stream ended with %q", rest)
+			}
+			if err == nil {
+				t.Error("the cut stream looks complete")
+			}
+			s.wantExit(75)
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("from the signal to the exit: %v of at most 2 s", took)
+			}
+			s.notes.next(t, "STATUS=Stopped", "cut")
+		})
+	}
+}
+
+func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
+	t.Parallel()
+	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+			stream := u.openStream(t, client(t), s.url())
+			s.signal(syscall.SIGTERM)
+			s.notes.next(t, "STOPPING=1")
+			u.open()
+			if rest, err := stream.rest(); rest != lastEvent || err != nil {
+				t.Errorf("the stream ended with %q, %v", rest, err)
+			}
+			s.wantExit(0)
+		})
+	}
+}
+
+func TestASecondSignalCutsTheDrainShort(t *testing.T) {
+	t.Parallel()
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(second.String(), func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "5m"`, withoutTailnet)})
+			stream := u.openStream(t, newClient(t), s.url())
+			s.signal(syscall.SIGTERM)
+			s.notes.next(t, "STOPPING=1")
+			s.signal(second)
+			rest, err := stream.rest()
+			if !strings.HasPrefix(rest, "event: error\n") || err == nil {
+				t.Errorf("the stream ended with %q, %v", rest, err)
+			}
+			s.wantExit(75)
+		})
+	}
+}
+
+func TestWhoWaitsInTheQueueIsAnsweredAtTheEndOfTheDrain(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "max_connections = 1\n  drain_timeout = \"2s\"", withoutTailnet)})
+	first := background(t, newClient(t), "GET", s.url()+"/wait", "")
+	u.await(t)
+	second := background(t, newClient(t), "POST", s.url()+"/wait", "body")
+	s.awaitHealth(t, "queued", 1)
+	s.signal(syscall.SIGTERM)
+	for name, wait := range map[string]func() result{"in flight": first, "queued": second} {
+		r := wait()
+		if r.err != nil {
+			t.Errorf("%s: %v instead of an answer", name, r.err)
+			continue
+		}
+		r.want(t, 503, `"code":"draining"`)
+		if r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", name)
+		}
+	}
+	s.wantExit(75)
+}
+
+func TestWhoWaitsInTheQueueIsServedWhileTheDrainLasts(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "max_connections = 1", withoutTailnet)})
+	first := background(t, newClient(t), "GET", s.url()+"/wait", "")
+	u.await(t)
+	second := background(t, newClient(t), "POST", s.url()+"/wait", "body")
+	s.awaitHealth(t, "queued", 1)
+	s.signal(syscall.SIGTERM)
+	s.notes.next(t, "STOPPING=1")
+	u.open()
+	first().want(t, 200, "waited")
+	second().want(t, 200, "waited")
+	s.wantExit(0)
+}
+
+func TestAClientThatOnlyConnectedDoesNotHoldUpAStop(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	silent, err := net.Dial("tcp", s.unit.sockets[0].addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	idle := s.unit.sockets[0].dial(t) // accepted after the silent one
+	if a := idle.get(t, "/echo"); a.StatusCode != 200 {
+		t.Fatal(a.Status)
+	}
+	began := time.Now()
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("nothing was in flight, and the stop took %v", took)
+	}
+}
+
+func TestAHalfSentRequestIsAnsweredOrCutByTheEndOfTheDrain(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
+	c := s.unit.sockets[0].dial(t)
+	if _, err := io.WriteString(c.conn, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitHealth(t, "in_flight", 1)
+	s.signal(syscall.SIGTERM)
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != 503 {
+		t.Errorf("answered %s", response.Status)
+	}
+	s.wantExit(75)
+}
+
+func TestReloadsDuringADrainAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet)})
+	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
+	u.await(t)
+	s.signal(syscall.SIGTERM)
+	s.notes.next(t, "STOPPING=1")
+	s.signal(syscall.SIGHUP)
+	if code, _, errs := s.command("reload"); code == 0 || !strings.Contains(errs, "draining") {
+		t.Errorf("reload while draining: %d %s", code, errs)
+	}
+	u.open()
+	wait().want(t, 200, "waited")
+	s.wantExit(0)
+	told := states(s.notes.all())
+	if fmt.Sprint(told) != "[READY=1 STOPPING=1]" {
+		t.Errorf("systemd was told %q", told)
+	}
+}
+
+func TestSIGINTStopsToo(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.signal(syscall.SIGINT)
+	s.wantExit(0)
+}
+
+func TestAfterTheStopNothingListensOnOnesOwnSocket(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{
+		config:  forwarding(u.URL, "", withoutTailnet),
+		args:    []string{"--listen", "127.0.0.1:0"},
+		sockets: []*socket{},
+	})
+	address := s.loggedAddress()
+	wait := background(t, newClient(t), "GET", "http://"+address+"/wait", "")
+	u.await(t)
+	s.signal(syscall.SIGTERM)
+	s.log.next(t, `"msg":"draining"`)
+	eventually(t, "new connections are refused", func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	u.open()
+	wait().want(t, 200)
+	s.wantExit(0)
+}
+
+// awaitHealth waits until /health counts that much.
+func (s *service) awaitHealth(t *testing.T, name string, count float64) {
+	t.Helper()
+	c := newClient(t)
+	eventually(t, name, func() bool {
+		a, err := ask(c, "GET", s.url()+"/health", "")
+		return err == nil && a.object(t)[name] == count
+	})
+}

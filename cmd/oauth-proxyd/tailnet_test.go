@@ -1,0 +1,313 @@
+package main_test
+
+import (
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// absent, refusing, hanging and garbled are tailscaleds that do not answer well.
+func absent(t *testing.T) *tailscaled { t.Helper(); return newTailscaled(t) }
+
+func refusing(t *testing.T) *tailscaled {
+	t.Helper()
+	d := newTailscaled(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false) // as if it were killed
+	l.Close()
+	return d
+}
+
+func garbled(t *testing.T) *tailscaled {
+	t.Helper()
+	d := newTailscaled(t)
+	d.answer("<html>not tailscaled</html>")
+	d.run(t)
+	return d
+}
+
+func hanging(t *testing.T) *tailscaled {
+	t.Helper()
+	d := runTailscaled(t, "Running")
+	d.hang()
+	return d
+}
+
+func in(state string) func(*testing.T) *tailscaled {
+	return func(t *testing.T) *tailscaled { t.Helper(); return runTailscaled(t, state) }
+}
+
+func TestWithWhenDownExitItLeavesAtOnceForWhatDoesNotHeal(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name       string
+		tailscaled func(*testing.T) *tailscaled
+		code       int
+		mends      string
+	}{
+		{"NeedsLogin", in("NeedsLogin"), 77, "tailscale login"},
+		{"NeedsMachineAuth", in("NeedsMachineAuth"), 77, "approve this node"},
+		{"Stopped", in("Stopped"), 69, "tailscale up"},
+		{"absent", absent, 69, "systemctl start tailscaled"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, unit{
+				config:  forwarding("http://127.0.0.1:9", "", onTailnet(row.tailscaled(t), "exit")),
+				args:    []string{"--listen", "127.0.0.1:0"},
+				sockets: []*socket{},
+				env:     []string{"PATH=" + pathWithoutTailscale(t)},
+			})
+			s.run()
+			s.wantExit(row.code)
+			s.notes.next(t, "STATUS=Gave up", row.mends)
+			if n := s.notes.count("READY=1") + s.notes.count("EXTEND_TIMEOUT_USEC"); n > 0 {
+				t.Error("READY=1 or a retry before it left")
+			}
+			s.wantNoLoginURL()
+		})
+	}
+}
+
+func TestWithSystemdsSocketsItLeavesOnlyAfterTwoSeconds(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]string{
+		"tailnet":       forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "Stopped"), "exit")),
+		"configuration": "nonsense",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, unit{config: config})
+			began := time.Now()
+			s.run()
+			if code := s.exit(); code != 69 && code != 78 {
+				t.Errorf("exit code %d", code)
+			}
+			if took := time.Since(began); took < 2*time.Second {
+				t.Errorf("left after %v; systemd would start it again at once, and again", took)
+			}
+		})
+	}
+}
+
+func TestWithWhenDownExitItTriesAgainWhatMayHeal(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name       string
+		tailscaled func(*testing.T) *tailscaled
+	}{
+		{"Starting", in("Starting")},
+		{"NoState", in("NoState")},
+		{"a state of the future", in("Dreaming")},
+		{"refusing", refusing},
+		{"garbled", garbled},
+		{"hanging", hanging},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, unit{
+				config: forwarding("http://127.0.0.1:9", "", onTailnet(row.tailscaled(t), "exit")),
+				env:    []string{"PATH=" + pathWithoutTailscale(t)},
+			})
+			s.run()
+			for _, usec := range []string{"11000000", "12000000"} { // 1 s and 2 s, and time for the attempt
+				if got := field(s.notes.next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != usec {
+					t.Errorf("the start may take %s µs longer, want %s", got, usec)
+				}
+			}
+			s.signal(syscall.SIGTERM) // a stop while it connects is a clean one
+			s.wantExit(0)
+			s.notes.next(t, "STOPPING=1")
+			if n := s.notes.count("READY=1"); n > 0 {
+				t.Error("READY=1 without a tailnet")
+			}
+		})
+	}
+}
+
+func TestWithWhenDownExitItServesOnceTheTailnetIsThere(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Starting")
+	u := newUpstream(t)
+	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"))})
+	s.run()
+	s.notes.next(t, "EXTEND_TIMEOUT_USEC")
+	d.become("Running")
+	s.notes.next(t, "READY=1", "tailnet connected as box.tail.ts.net")
+	get(t, s.url()+"/health").want(t, 200, `"tailnet": "connected"`)
+}
+
+func TestWithWhenDownWaitItServesAtOnceAndSaysThatItIsDegraded(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name       string
+		tailscaled func(*testing.T) *tailscaled
+		mends      string
+	}{
+		{"NeedsLogin", in("NeedsLogin"), "tailscale login"},
+		{"NeedsMachineAuth", in("NeedsMachineAuth"), "approve this node"},
+		{"Stopped", in("Stopped"), "tailscale up"},
+		{"Starting", in("Starting"), "has not come up yet"},
+		{"NoState", in("NoState"), "has not come up yet"},
+		{"absent", absent, "systemctl start tailscaled"},
+		{"refusing", refusing, "systemctl start tailscaled"},
+		{"garbled", garbled, "journalctl -u tailscaled"},
+		{"hanging", hanging, "systemctl restart tailscaled"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s := newService(t, unit{
+				config: forwarding(u.URL, "", onTailnet(row.tailscaled(t), "wait")),
+				env:    []string{"PATH=" + pathWithoutTailscale(t)},
+			})
+			s.run()
+			if ready := s.notes.next(t, "READY=1"); !strings.Contains(ready, row.mends) {
+				t.Errorf("the status does not name what mends it: %q", ready)
+			}
+			h := get(t, s.url()+"/health")
+			h.want(t, 503, `"status": "degraded"`, `"tailnet": "not_connected"`)
+			get(t, s.url()+"/metrics").want(t, 200, "\ntailnet_connected 0\n")
+			get(t, s.url()+"/echo").want(t, 200, "GET /echo") // this host is served
+			s.wantNoLoginURL(h.body, get(t, s.url()+"/metrics").body)
+			if code := s.stop(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
+// soon is how fast a tailnet that came up must be noticed.
+const soon = 2 * time.Second
+
+func TestATailnetThatComesUpIsNoticedSoon(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		before func(*testing.T) *tailscaled
+		comes  func(*testing.T, *tailscaled)
+	}{
+		{"somebody logs in", in("NeedsLogin"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
+		{"tailscale up", in("Stopped"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
+		{"the boot goes on", in("NoState"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
+		{"tailscaled starts", absent, func(t *testing.T, d *tailscaled) { d.become("Running"); d.run(t) }},
+		{"tailscaled starts again after a crash", refusing, func(t *testing.T, d *tailscaled) {
+			os.Remove(d.path)
+			d.become("Running")
+			d.run(t)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			d := row.before(t)
+			s := newService(t, unit{
+				config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait")),
+				env:    []string{"PATH=" + pathWithoutTailscale(t)},
+			})
+			s.run()
+			s.notes.next(t, "READY=1", "not connected")
+			began := time.Now()
+			row.comes(t, d)
+			s.notes.next(t, "tailnet connected as box.tail.ts.net")
+			if took := time.Since(began); took > soon {
+				t.Errorf("noticed after %v", took)
+			}
+			get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`, `"tailnet_ip": "100.64.0.7"`)
+		})
+	}
+}
+
+func TestATailnetThatGoesIsNoticedAndServedWithout(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	d := runTailscaled(t, "Running")
+	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"))})
+	get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`)
+	d.become("NeedsLogin")
+	s.notes.next(t, "STATUS=", "not connected", "tailscale login")
+	h := get(t, s.url()+"/health")
+	h.want(t, 503, `"status": "degraded"`, `"tailnet_backend_state": "NeedsLogin"`)
+	s.wantNoLoginURL(h.body)
+	s.log.next(t, loginURL) // here somebody finds it
+	get(t, s.url()+"/echo").want(t, 200)
+	d.stop()
+	s.notes.next(t, "STATUS=", "tailscaled is not running")
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestATailnetThatIsNotRequiredIsNeverAsked(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		env:    []string{"TAILSCALE_SOCKET=" + hanging(t).path},
+	})
+	h := get(t, s.url()+"/health")
+	h.want(t, 200, `"status": "healthy"`, `"tailnet": "disabled"`)
+}
+
+func TestAReloadCanRequireATailnetAndLetItGo(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Stopped")
+	required := forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))
+	free := strings.Replace(required, "when_down", "required = false\n  when_down", 1)
+	s := start(t, unit{config: free})
+	get(t, s.url()+"/health").want(t, 200, `"tailnet": "disabled"`)
+	s.configure(required)
+	if code, out, _ := s.command("reload"); code != 0 || strings.Contains(out, "restart") {
+		t.Fatalf("reload: %d %s", code, out)
+	}
+	s.notes.next(t, "STATUS=", "tailscale up")
+	get(t, s.url()+"/health").want(t, 503, `"tailnet": "not_connected"`)
+	d.become("Running")
+	s.notes.next(t, "STATUS=", "tailnet connected")
+	s.configure(free)
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	get(t, s.url()+"/health").want(t, 200, `"tailnet": "disabled"`)
+}
+
+func TestAReloadAskedForDuringTheStartHappensAfterIt(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	d := runTailscaled(t, "Starting")
+	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"), adding("old"))})
+	s.run()
+	s.notes.next(t, "EXTEND_TIMEOUT_USEC")
+	s.configure(forwarding(u.URL, "", onTailnet(d, "exit"), adding("new")))
+	codes := make(chan int, 1)
+	go func() {
+		code, _, _ := s.command("reload")
+		codes <- code
+	}()
+	d.become("Running")
+	if code := <-codes; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+}
+
+// pathWithoutTailscale finds the program under test and no tailscale command.
+func pathWithoutTailscale(t *testing.T) string {
+	t.Helper()
+	dir, _, _ := strings.Cut(os.Getenv("PATH"), ":")
+	return dir
+}
+
+// wantNoLoginURL looks where it must not be.
+func (s *service) wantNoLoginURL(others ...string) {
+	s.t.Helper()
+	for _, text := range append(others, s.notes.text()) {
+		if strings.Contains(text, loginURL) || strings.Contains(text, "5ecre7109in") {
+			s.t.Errorf("the login URL is in %q", text)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+// Package config turns a configuration file and the overrides of command line
+// and environment into one validated, immutable [Config], or into an [Error]
+// that holds everything that is wrong with them.
+//
+// The file is HCL in its native syntax
+// (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md): blocks of
+// name = value lines. There are no variables and no functions. Nothing is
+// converted: a number in quotes is an error, and so is a duration without a
+// unit. Unknown names, second blocks, empty and absurd values are errors too,
+// with a suggestion where one can be made. Every block and attribute may be
+// left out; an empty file is the default configuration.
+//
+// The names, their defaults and their bounds are in schema.go and nowhere
+// else. One way through it decodes ([Parse]), another compares ([Diff]), and a
+// test holds the shipped file and the example to it.
+//
+// The daemon holds no credentials, so the configuration cannot either: URLs
+// with a user name, header values and prefixes that look like a token, and
+// rules for headers that carry credentials are refused. What may be a
+// credential is masked in each message and in each line of source shown, also
+// where the line could not be parsed.
+//
+// A [Config] says what is wanted, not what is: [Diff] names the changes that
+// need a restart, and it is for the caller to keep what it runs with.
+package config

@@ -1,0 +1,96 @@
+package config_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/config"
+)
+
+// Whatever the file holds, Parse neither panics nor accepts what it may not,
+// and its errors point into the file.
+func FuzzParse(f *testing.F) {
+	f.Fuzz(func(t *testing.T, src []byte) {
+		c, err := config.Parse("fuzz.hcl", src)
+		if err == nil {
+			checkInvariants(t, c)
+			return
+		}
+		bad := asError(t, err)
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("the error is not one line: %q", err.Error())
+		}
+		for _, d := range bad.Diagnostics() {
+			checkDiagnostic(t, src, d)
+		}
+		for _, width := range []int{0, 1, 80} {
+			if err := bad.WriteText(io.Discard, width, true); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func checkDiagnostic(t *testing.T, src []byte, d config.Diagnostic) {
+	t.Helper()
+	if d.Summary == "" || d.Severity != "error" || d.File != "fuzz.hcl" {
+		t.Errorf("incomplete: %+v", d)
+	}
+	if d.Snippet == nil {
+		return
+	}
+	lines := bytes.Split(src, []byte("\n"))
+	if d.Line < 1 || d.Line > len(lines) {
+		t.Fatalf("line %d of %d: %+v", d.Line, len(lines), d)
+	}
+	s := d.Snippet
+	if line := bytes.TrimSuffix(lines[d.Line-1], []byte("\r")); len(line) != len(s.Code) {
+		t.Errorf("line %d is %q, not %q", d.Line, line, s.Code)
+	}
+	if s.Start < 0 || s.Start > s.End || s.End > len(s.Code) || d.Column < 1 || d.Column > len(s.Code)+1 {
+		t.Errorf("points out of its line: %+v %+v", d, s)
+	}
+}
+
+func checkInvariants(t *testing.T, c *config.Config) {
+	t.Helper()
+	p := c.Proxy
+	for _, d := range []int64{
+		int64(p.ConnectTimeout), int64(p.ResponseHeaderTimeout), int64(p.IdleTimeout), int64(p.QueueTimeout),
+		int64(p.DrainTimeout), int64(p.HandoverTimeout), int64(p.Retry.Backoff), int64(c.Metrics.TextfileInterval),
+		p.MaxRequestBody, p.Retry.Memory, int64(p.Retry.Attempts), int64(p.MaxConnections),
+	} {
+		if d <= 0 {
+			t.Errorf("zero or negative: %+v", c)
+		}
+	}
+	u := *p.UpstreamURL
+	if u.Host == "" || u.User != nil || u.Path+u.RawQuery+u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
+		t.Errorf("upstream is %q", u.String())
+	}
+	if len(c.Access.Allow) == 0 || p.UpstreamIs(p.ListenAddr) {
+		t.Errorf("accepted: %+v", c)
+	}
+	for _, h := range c.Headers {
+		checkRule(t, h)
+	}
+	if changes := config.Diff(c, c); len(changes) > 0 {
+		t.Errorf("differs from itself: %v", changes)
+	}
+}
+
+func checkRule(t *testing.T, h config.Header) {
+	t.Helper()
+	lower := strings.ToLower(h.Name)
+	refused := []string{"", "authorization", "proxy-authorization", "x-api-key", "host", "content-length", "transfer-encoding", "connection", "te"}
+	if slices.Contains(refused, lower) || strings.HasPrefix(lower, "tailscale-") || h.Name != http.CanonicalHeaderKey(h.Name) {
+		t.Errorf("rule for %q", h.Name)
+	}
+	if strings.ContainsAny(h.Name+h.Value, "\r\n\x00") || strings.Contains(h.Value, "sk-ant-") || len(h.When.BearerPrefix) > 20 {
+		t.Errorf("accepted: %+v", h)
+	}
+}

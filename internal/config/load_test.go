@@ -1,0 +1,177 @@
+package config_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/config"
+)
+
+func write(t *testing.T, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "test.hcl")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadUnreadable(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "absent.hcl")
+	directory := t.TempDir()
+	large := write(t, strings.Repeat("#\n", config.MaxFileSize/2)+"#")
+	binary := write(t, "proxy {\n \xff\xfe\n}\n")
+	for _, test := range []struct {
+		name, path, want string
+	}{
+		{"absent", absent, absent + ": cannot read the configuration: no such file or directory"},
+		{"directory", directory, directory + ": cannot read the configuration: is a directory"},
+		{"endless", "/dev/zero", "/dev/zero: the file is larger than 1MiB"},
+		{"large", large, large + ": the file is larger than 1MiB"},
+		{"binary", binary, binary + ": the file is not text in UTF-8"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Load(test.path)
+			bad := asError(t, err)
+			if bad.Error() != test.want {
+				t.Errorf("got %q, want %q", bad.Error(), test.want)
+			}
+			if d := bad.Diagnostics()[0]; d.File != test.path || d.Line != 0 || d.Detail == "" {
+				t.Errorf("diagnostic is %+v", d)
+			}
+			if errors.Is(err, fs.ErrNotExist) != (test.name == "absent") {
+				t.Errorf("wraps the wrong cause: %v", errors.Unwrap(err))
+			}
+		})
+	}
+}
+
+func TestOverrides(t *testing.T) {
+	path := write(t, "log {\n  level = \"warn\"\n  format = \"json\"\n}\n")
+	c, err := config.Load(path,
+		config.Override{Attribute: "log.level", Value: "error", Origin: "OAUTH_PROXYD_LOG_LEVEL"},
+		config.Override{Attribute: "tailscale.socket", Value: "/run/ts.sock", Origin: "TAILSCALE_SOCKET"},
+		config.Override{Attribute: "proxy.listen_addr", Value: "127.0.0.1:9000", Origin: "--listen"},
+		config.Override{Attribute: "proxy.upstream_url", Value: "http://127.0.0.1:8080", Origin: "--upstream"},
+		config.Override{Attribute: "log.level", Value: "debug", Origin: "--log-level"},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Log.Level != slog.LevelDebug {
+		t.Errorf("level is %v: the last override wins", c.Log.Level)
+	}
+	if c.Log.Format != "json" {
+		t.Errorf("format is %v: the file outranks the default", c.Log.Format)
+	}
+	if c.Tailscale.Socket != "/run/ts.sock" || c.Proxy.ListenAddr != "127.0.0.1:9000" || c.Proxy.UpstreamURL.Host != "127.0.0.1:8080" {
+		t.Errorf("not overridden: %+v", c)
+	}
+}
+
+func TestBadOverrides(t *testing.T) {
+	for _, test := range []struct {
+		name, attribute, value, want string
+	}{
+		{"unknown value", "log.format", "xml", `test.hcl: --option: log.format: "xml" is not known`},
+		{"empty", "log.level", "", `test.hcl: --option: log.level: "" is not known`},
+		{"credential", "proxy.upstream_url", "https://u:hunter2@a.com", "test.hcl: --option: proxy.upstream_url: the URL holds a user name or a password"},
+		{"ourselves", "proxy.upstream_url", "http://127.0.0.1:8080", `test.hcl: --option: proxy.upstream_url: the upstream is the daemon itself, which listens on "127.0.0.1:8080"`},
+		{"not text", "proxy.max_connections", "5", `test.hcl: --option: nothing can override "proxy.max_connections"`},
+		{"unknown attribute", "log.colour", "red", `test.hcl: --option: nothing can override "log.colour"`},
+		{"header", "header.value", "x", `test.hcl: --option: nothing can override "header.value"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Parse("test.hcl", nil, config.Override{Attribute: test.attribute, Value: test.value, Origin: "--option"})
+			bad := asError(t, err)
+			if bad.Error() != test.want {
+				t.Errorf("got  %s\nwant %s", bad.Error(), test.want)
+			}
+			if d := bad.Diagnostics()[0]; d.Origin != "--option" || d.File != "" || d.Line != 0 || d.Snippet != nil {
+				t.Errorf("diagnostic is %+v", d)
+			}
+		})
+	}
+}
+
+// A file's value stays an error where an override replaces it: without the
+// override, the next start would fail.
+func TestOverrideHidesNoError(t *testing.T) {
+	_, err := config.Parse("test.hcl", []byte("log {\n  level = \"loud\"\n}\nlogs {\n}\n"),
+		config.Override{Attribute: "log.level", Value: "silent", Origin: "--log-level"})
+	bad := asError(t, err)
+	if want := `test.hcl: 3 errors, the first: 2:11: log.level: "loud" is not known`; bad.Error() != want {
+		t.Errorf("got  %s\nwant %s", bad.Error(), want)
+	}
+	if last := bad.Diagnostics()[2]; last.Origin != "--log-level" {
+		t.Errorf("the override's error is not the last: %+v", bad.Diagnostics())
+	}
+}
+
+func TestDiagnosticsAsJSON(t *testing.T) {
+	_, err := config.Parse("test.hcl", []byte("log {\n\tlevel = \"loud\"\r\n}\n"))
+	got, jsonErr := json.Marshal(asError(t, err).Diagnostics())
+	if jsonErr != nil {
+		t.Fatal(jsonErr)
+	}
+	want := `[{"severity":"error","summary":"log.level: \"loud\" is not known",` +
+		`"detail":"one of \"debug\", \"info\", \"warn\" or \"error\"","file":"test.hcl","line":2,"column":10,` +
+		`"snippet":{"context":"log","code":"\tlevel = \"loud\"","start":9,"end":15}}]`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestCAFile(t *testing.T) {
+	good := certificate(t)
+	for _, test := range []struct {
+		name    string
+		content []byte
+		ok      bool
+	}{
+		{"one", good, true},
+		{"text around it", bytes.Join([][]byte{[]byte("my CA\n"), good, []byte("the end\n")}, nil), true},
+		{"after one that cannot be read", append([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), good...), true},
+		{"empty", nil, false},
+		{"broken", good[:len(good)/2], false},
+		{"not a certificate", bytes.ReplaceAll(good, []byte("CERTIFICATE"), []byte("PUBLIC KEY")), false},
+		{"too large", append(bytes.Clone(good), bytes.Repeat([]byte("\n"), 5<<20)...), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, string(test.content))
+			c, err := parseLine("proxy", "upstream_ca_file = "+strconv.Quote(path))
+			if (err == nil) != test.ok {
+				t.Fatalf("error is %v", err)
+			}
+			if test.ok && c.Proxy.UpstreamCAFile != path {
+				t.Errorf("path is %s", c.Proxy.UpstreamCAFile)
+			}
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// section is one block type of the file, bound to the fields of one Config:
+// the single place that says which names exist, what they take, and within
+// which bounds.
+type section struct {
+	name       string
+	label      string // what the label of the block names; empty: it has none
+	attributes []attribute
+	sections   []section
+}
+
+const (
+	day         = 24 * time.Hour
+	kib         = int64(1) << 10
+	mib         = int64(1) << 20
+	gib         = int64(1) << 30
+	maxRequests = 1_000_000
+)
+
+// schema binds every block but the header rules to c. The header section in
+// it is bound to nothing and stands there for its names: each rule has its
+// own.
+func schema(c *Config) section {
+	return section{sections: []section{
+		proxySection(&c.Proxy),
+		tailscaleSection(&c.Tailscale),
+		{name: "access", attributes: []attribute{
+			sources("allow", &c.Access.Allow, true),
+		}},
+		headerSection(&Header{Mode: Set}),
+		{name: "metrics", attributes: []attribute{
+			sources("allow", &c.Metrics.Allow, false),
+			path("textfile", &c.Metrics.Textfile, "/var/lib/prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
+			duration("textfile_interval", &c.Metrics.TextfileInterval, 100*time.Millisecond, time.Hour),
+		}},
+		{name: "log", attributes: []attribute{
+			level("level", &c.Log.Level),
+			choice("format", &c.Log.Format, "auto", "journal", "text", "json"),
+			choice("identity", &c.Log.Identity, "full", "hashed", "none"),
+		}},
+	}}
+}
+
+func proxySection(p *Proxy) section {
+	const shortest = 10 * time.Millisecond
+	return section{
+		name: "proxy",
+		attributes: []attribute{
+			listenAddr("listen_addr", &p.ListenAddr).needsRestart(),
+			upstreamURL("upstream_url", &p.UpstreamURL),
+			caFile("upstream_ca_file", &p.UpstreamCAFile),
+			proxyURL("upstream_proxy", &p.UpstreamProxy),
+			duration("connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
+			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
+			duration("idle_timeout", &p.IdleTimeout, shortest, day),
+			count("max_connections", &p.MaxConnections, 1, maxRequests),
+			count("max_connections_per_client", &p.MaxConnectionsPerClient, 0, maxRequests),
+			count("queue_limit", &p.QueueLimit, 0, maxRequests),
+			duration("queue_timeout", &p.QueueTimeout, shortest, time.Hour),
+			size("max_request_body", &p.MaxRequestBody, 1, 1024*gib),
+			duration("drain_timeout", &p.DrainTimeout, shortest, time.Hour),
+			duration("handover_timeout", &p.HandoverTimeout, shortest, day),
+		},
+		sections: []section{{name: "retry", attributes: []attribute{
+			count("attempts", &p.Retry.Attempts, 1, 10),
+			duration("backoff", &p.Retry.Backoff, time.Millisecond, time.Minute),
+			size("memory", &p.Retry.Memory, kib, 64*gib),
+		}}},
+	}
+}
+
+func tailscaleSection(t *Tailscale) section {
+	return section{name: "tailscale", attributes: []attribute{
+		boolean("required", &t.Required),
+		choice("when_down", &t.WhenDown, Wait, Exit),
+		path("socket", &t.Socket, "/run/tailscale/tailscaled.sock", "").needsRestart(),
+	}}
+}
+
+func headerSection(h *Header) section {
+	return section{
+		name:  "header",
+		label: "the name of the header",
+		attributes: []attribute{
+			fieldValue("value", &h.Value),
+			choice("mode", &h.Mode, Set, Merge, AddAbsent, Remove),
+		},
+		sections: []section{{name: "when", attributes: []attribute{
+			condition("bearer_prefix", &h.When.BearerPrefix, bearerPrefix),
+			condition("path_prefix", &h.When.PathPrefix, pathPrefix),
+			condition("user_agent_prefix", &h.When.UserAgentPrefix, agentPrefix),
+			condition("listener", &h.When.Listener, listenerName),
+		}}},
+	}
+}
+
+// defaults is the configuration before the file is read.
+func defaults() *Config {
+	everybody := func() []Source {
+		return []Source{{Kind: Local, Value: "local"}, {Kind: Tailnet, Value: "tailnet"}}
+	}
+	return &Config{
+		Proxy: Proxy{
+			ListenAddr:            "127.0.0.1:8080",
+			UpstreamURL:           anthropic(),
+			ConnectTimeout:        5 * time.Second,
+			ResponseHeaderTimeout: 11 * time.Minute,
+			IdleTimeout:           6 * time.Minute,
+			MaxConnections:        1000,
+			QueueLimit:            1000,
+			QueueTimeout:          30 * time.Second,
+			MaxRequestBody:        512 * mib,
+			DrainTimeout:          5 * time.Second,
+			HandoverTimeout:       time.Hour,
+			Retry:                 Retry{Attempts: 3, Backoff: 100 * time.Millisecond, Memory: 64 * mib},
+		},
+		Tailscale: Tailscale{Required: true, WhenDown: Wait},
+		Access:    Access{Allow: everybody()},
+		Metrics:   Metrics{Allow: everybody(), TextfileInterval: 15 * time.Second},
+		Log:       Log{Format: "auto", Identity: "full"},
+	}
+}
+
+// names lists what the block takes.
+func (s section) names() []string {
+	var names []string
+	for _, a := range s.attributes {
+		names = append(names, a.name)
+	}
+	for _, sub := range s.sections {
+		names = append(names, sub.name)
+	}
+	return names
+}
+
+// paths lists the dotted path of everything in s and below, outermost first.
+func (s section) paths(parent string) []string {
+	var paths []string
+	for _, name := range s.names() {
+		paths = append(paths, dotted(parent, name))
+	}
+	for _, sub := range s.sections {
+		paths = append(paths, sub.paths(dotted(parent, sub.name))...)
+	}
+	return paths
+}
+
+// lookup finds an attribute by its dotted path.
+func (s section) lookup(path string) (attribute, bool) {
+	name, rest, nested := strings.Cut(path, ".")
+	if !nested {
+		i := slices.IndexFunc(s.attributes, func(a attribute) bool { return a.name == name })
+		if i < 0 {
+			return attribute{}, false
+		}
+		return s.attributes[i], true
+	}
+	i := slices.IndexFunc(s.sections, func(sub section) bool { return sub.name == name && sub.label == "" })
+	if i < 0 {
+		return attribute{}, false
+	}
+	return s.sections[i].lookup(rest)
+}
+
+func dotted(parent, name string) string {
+	if parent == "" {
+		return name
+	}
+	return parent + "." + name
+}
+
+func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }

@@ -1,0 +1,158 @@
+package config
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// rootFile is a file that the package ships.
+func rootFile(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+const (
+	shipped = "etc/oauth-proxyd.hcl"
+	example = "docs/oauth-proxyd.hcl.example"
+)
+
+// The shipped file and the example both say the defaults and the one rule.
+func TestShippedFiles(t *testing.T) {
+	want := Default()
+	want.Headers = []Header{{
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: Merge,
+		When: When{BearerPrefix: "sk-ant-oat"},
+	}}
+	for _, path := range []string{shipped, example} {
+		got, err := Parse(path, []byte(rootFile(t, path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s differs from the defaults: %+v", path, Diff(want, got))
+		}
+	}
+	if n := strings.Count(rootFile(t, shipped), "\n"); n > 15 {
+		t.Errorf("%s has %d lines: it is to be about a dozen", shipped, n)
+	}
+}
+
+// The example names every attribute and block of the schema, once, in its
+// order and with nothing else, and says of each whether it is reloadable.
+func TestExampleIsComplete(t *testing.T) {
+	text := rootFile(t, example)
+	var got []string
+	for _, found := range regexp.MustCompile(`(?m)^ *(?:# )?([a-z_]+)(?: "[a-z-]+")? (?:=|\{$)`).FindAllStringSubmatch(text, -1) {
+		got = append(got, found[1])
+	}
+	if want := inOrder(schema(defaults())); !slices.Equal(got, want) {
+		t.Errorf("the example has\n%v\nthe schema\n%v", got, want)
+	}
+	for path, a := range attributes(schema(defaults()), "") {
+		comment := commentAbove(text, a.name)
+		if strings.HasPrefix(path, "header.") {
+			continue // its comment stands above the block
+		}
+		if a.restart != strings.Contains(comment, "needs a restart") || a.restart == strings.Contains(comment, "reloadable") {
+			t.Errorf("the comment on %s says otherwise: %s", path, comment)
+		}
+	}
+}
+
+// The bounds in the example's comments are the schema's.
+func TestExampleBounds(t *testing.T) {
+	text := rootFile(t, example)
+	checked := 0
+	for path, a := range attributes(schema(defaults()), "") {
+		found := regexp.MustCompile(`(?:Duration|Size|Number), (\w+ to \w+)`).FindStringSubmatch(commentAbove(text, a.name))
+		if found == nil {
+			continue
+		}
+		checked++
+		if got := boundsOf(a); got != found[1] {
+			t.Errorf("%s: the example says %s, the schema %s", path, found[1], got)
+		}
+	}
+	if checked != 14 {
+		t.Errorf("%d attributes with bounds in the example, 14 are known", checked)
+	}
+}
+
+// boundsOf has a out of bounds say what they are.
+func boundsOf(a attribute) string {
+	for _, absurd := range []cty.Value{cty.StringVal("100000h"), cty.StringVal("1000000GiB"), cty.NumberIntVal(1 << 40)} {
+		if !a.accepts(absurd.Type()) {
+			continue
+		}
+		if faults := a.set(absurd); len(faults) > 0 && strings.Contains(faults[0].summary, "out of range") {
+			return faults[0].hint
+		}
+	}
+	return ""
+}
+
+// Every field of a Config has an attribute, and each attribute its own.
+func TestEveryFieldIsBound(t *testing.T) {
+	fields := countFields(reflect.TypeFor[Config]()) + countFields(reflect.TypeFor[Header]()) - 1 // Name is the label
+	if bound := len(attributes(schema(defaults()), "")); bound != fields {
+		t.Errorf("%d attributes for %d fields", bound, fields)
+	}
+}
+
+func countFields(t reflect.Type) int {
+	n := 0
+	for field := range t.Fields() {
+		switch field := field.Type; {
+		case field.Kind() == reflect.Struct:
+			n += countFields(field)
+		case field != reflect.TypeFor[[]Header]():
+			n++
+		}
+	}
+	return n
+}
+
+// inOrder lists the names of s as the example writes them.
+func inOrder(s section) []string {
+	var names []string
+	for _, a := range s.attributes {
+		names = append(names, a.name)
+	}
+	for _, sub := range s.sections {
+		names = append(append(names, sub.name), inOrder(sub)...)
+	}
+	return names
+}
+
+// attributes lists all of s by their dotted paths.
+func attributes(s section, parent string) map[string]attribute {
+	all := map[string]attribute{}
+	for _, a := range s.attributes {
+		all[dotted(parent, a.name)] = a
+	}
+	for _, sub := range s.sections {
+		maps.Copy(all, attributes(sub, dotted(parent, sub.name)))
+	}
+	return all
+}
+
+// commentAbove is the comment before the line that sets name, on one line.
+func commentAbove(text, name string) string {
+	found := regexp.MustCompile(`((?: *#.*\n)+) *(?:# )?` + name + ` += `).FindStringSubmatch(text)
+	if found == nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(strings.ReplaceAll(found[1], "#", " ")), " ")
+}

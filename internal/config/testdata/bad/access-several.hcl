@@ -1,0 +1,12 @@
+access {
+  allow = [
+    "tag:",
+    "tag:1st",
+    "node:",
+    "cap:x",
+    "@example.com",
+    "group:dev",
+    "autogroup:member",
+    "",
+  ]
+}

@@ -1,0 +1,5 @@
+log {
+  level {
+    name = "info"
+  }
+}

@@ -1,0 +1,3 @@
+proxy = {
+  listen_addr = ":8080"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_ca_file = "/nonexistent/ca.pem"
+}

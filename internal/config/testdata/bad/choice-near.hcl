@@ -1,0 +1,3 @@
+tailscale {
+  when_down = "waits"
+}

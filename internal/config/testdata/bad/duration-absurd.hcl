@@ -1,0 +1,3 @@
+proxy {
+  drain_timeout = "1000h"
+}

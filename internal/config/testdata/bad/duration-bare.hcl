@@ -1,0 +1,4 @@
+proxy {
+  idle_timeout = 6m
+  connect_timeout = 0s
+}

@@ -1,0 +1,3 @@
+proxy {
+  handover_timeout = "1d"
+}

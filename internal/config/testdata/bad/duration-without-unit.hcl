@@ -1,0 +1,3 @@
+proxy {
+  idle_timeout = "6"
+}

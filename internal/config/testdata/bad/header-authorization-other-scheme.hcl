@@ -1,0 +1,3 @@
+header "authorization" {
+  value = "Token hunter2"
+}

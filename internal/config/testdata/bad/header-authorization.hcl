@@ -1,0 +1,3 @@
+header "Authorization" {
+  value = "Bearer hunter2hunter2"
+}

@@ -1,0 +1,4 @@
+header "x-foo" {
+  value = "x"
+  mode  = "mrge"
+}

@@ -1,0 +1,9 @@
+header "x foo" {
+  value = "x"
+}
+header "" {
+  value = "x"
+}
+header "x-foo:" {
+  value = "x"
+}

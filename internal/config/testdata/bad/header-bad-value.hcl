@@ -1,0 +1,6 @@
+header "x-foo" {
+  value = "a\nx-bar: b"
+}
+header "x-bar" {
+  value = " x"
+}

@@ -1,0 +1,3 @@
+header "x-upstream-auth" {
+  value = "Bearer hunter2"
+}

@@ -1,0 +1,3 @@
+header "x-api-key" {
+  value = "hunter2
+}

@@ -1,0 +1,8 @@
+header "x-foo" {
+  mode  = "merge"
+  value = ""
+}
+header "x-bar" {
+  mode  = "merge"
+  value = "a,,b"
+}

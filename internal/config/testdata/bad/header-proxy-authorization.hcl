@@ -1,0 +1,1 @@
+header "proxy-authorization" { value = "hunter2" }

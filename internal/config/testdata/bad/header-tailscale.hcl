@@ -1,0 +1,3 @@
+header "Tailscale-User-Login" {
+  value = "x"
+}

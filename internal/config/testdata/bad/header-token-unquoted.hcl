@@ -1,0 +1,3 @@
+header "x-note" {
+  value = sk-ant-api03-hunter2hunter2
+}

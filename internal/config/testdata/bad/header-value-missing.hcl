@@ -1,0 +1,5 @@
+header "x-foo" {
+}
+header "x-bar" {
+  mode = "merge"
+}

@@ -1,0 +1,4 @@
+header "x-foo" {
+  mode  = "remove"
+  value = "x"
+}

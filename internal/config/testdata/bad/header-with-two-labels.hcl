@@ -1,0 +1,3 @@
+header "x-a" "x-b" {
+  value = "x"
+}

@@ -1,0 +1,4 @@
+header "x-api-key" {
+  mode  = "default"
+  vaule = "hunter2"
+}

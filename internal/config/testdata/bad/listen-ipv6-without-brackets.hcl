@@ -1,0 +1,3 @@
+proxy {
+  listen_addr = "::1:8080"
+}

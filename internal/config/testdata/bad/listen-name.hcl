@@ -1,0 +1,3 @@
+proxy {
+  listen_addr = "myhost:8080"
+}

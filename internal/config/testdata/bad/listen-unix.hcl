@@ -1,0 +1,3 @@
+proxy {
+  listen_addr = "unix:/run/proxy.sock"
+}

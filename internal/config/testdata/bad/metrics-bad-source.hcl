@@ -1,0 +1,3 @@
+metrics {
+  allow = ["tailnet", "tag:a b"]
+}

@@ -1,0 +1,5 @@
+proxy {
+  retry {
+    attempts = 1e30
+  }
+}

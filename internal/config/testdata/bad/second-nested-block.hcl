@@ -1,0 +1,6 @@
+proxy {
+  retry {
+  }
+  retry {
+  }
+}

@@ -1,0 +1,3 @@
+proxy {
+  max_request_body = "1.5GiB"
+}

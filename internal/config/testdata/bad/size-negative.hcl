@@ -1,0 +1,5 @@
+proxy {
+  retry {
+    memory = "-1MiB"
+  }
+}

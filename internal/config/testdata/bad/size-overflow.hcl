@@ -1,0 +1,3 @@
+proxy {
+  max_request_body = "99999999999999999999GiB"
+}

@@ -1,0 +1,3 @@
+tailscale {
+  socket = "tailscaled.sock"
+}

@@ -1,0 +1,6 @@
+log {
+  level = = "info"
+}
+access {
+  allow = []
+}

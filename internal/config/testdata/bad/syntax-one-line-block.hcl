@@ -1,0 +1,1 @@
+proxy { queue_limit = 1, max_connections = 2 }

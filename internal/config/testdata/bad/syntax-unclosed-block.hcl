@@ -1,0 +1,2 @@
+proxy {
+  queue_limit = 1

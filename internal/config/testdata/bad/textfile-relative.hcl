@@ -1,0 +1,3 @@
+metrics {
+  textfile = "oauth-proxyd.prom"
+}

@@ -1,0 +1,3 @@
+metrics {
+  textfile = "/var/lib/oauth-proxyd.txt"
+}

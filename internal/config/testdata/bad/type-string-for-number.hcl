@@ -1,0 +1,3 @@
+proxy {
+  max_connections = "1000"
+}

@@ -1,0 +1,3 @@
+log {
+  attempts = 3
+}

@@ -1,0 +1,3 @@
+log {
+  upstream-uri = "https://api.anthropic.com"
+}

@@ -1,0 +1,1 @@
+listen_addr = ":8080"

@@ -1,0 +1,3 @@
+proxy {
+  idle_timout = "6m"
+}

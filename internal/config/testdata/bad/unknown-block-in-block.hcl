@@ -1,0 +1,5 @@
+proxy {
+  retries {
+    attempts = 3
+  }
+}

@@ -1,0 +1,3 @@
+retry {
+  attempts = 3
+}

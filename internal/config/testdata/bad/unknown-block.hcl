@@ -1,0 +1,3 @@
+acess {
+  allow = ["local"]
+}

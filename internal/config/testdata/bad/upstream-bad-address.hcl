@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "https://300.1.1.1"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "hunter2@api.anthropic.com"
+}

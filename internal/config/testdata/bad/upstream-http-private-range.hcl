@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "http://192.168.1.10:8000"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "https://[::1"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "http://localhost:8080"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_proxy = "http://proxy.example.com"
+}

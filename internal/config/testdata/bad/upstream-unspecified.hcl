@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "http://0.0.0.0:9000"
+}

@@ -1,0 +1,3 @@
+proxy {
+  upstream_url = "api.anthropic.com"
+}

@@ -1,0 +1,6 @@
+header "x-foo" {
+  value = "a"
+  when {
+    path_prefix = ""
+  }
+}

@@ -1,0 +1,6 @@
+# a
+// b
+/* c
+*/
+log {} # d
+access { allow = ["local"] }

@@ -1,0 +1,17 @@
+proxy {
+  retry {
+  }
+}
+tailscale {
+}
+access {
+}
+metrics {
+}
+log {
+}
+header "x-foo" {
+  value = "a"
+  when {
+  }
+}

@@ -1,0 +1,201 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/logging"
+	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
+	"oauth-proxyd/internal/tailnet"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options is what the command line decides. The rest is configuration.
+type Options struct {
+	// Load reads the configuration, at the start and for each reload. An error
+	// about its content is a *config.Error.
+	Load func() (*config.Config, error)
+	// Version of this program, for /health, metrics and the log.
+	Version string
+	// LogLevel and LogFormat hold until the configuration is read.
+	LogLevel  slog.Level
+	LogFormat logging.Format
+	// AdminSocket is the path of the admin socket; empty: none.
+	AdminSocket string
+	// Ready, if not nil, is called once when requests are served, with the
+	// addresses they are served on.
+	Ready func([]net.Addr)
+}
+
+// refusalDelay is waited before an exit that a new start would only repeat, if
+// systemd holds the sockets: it starts us again for a client that waits.
+const refusalDelay = 2 * time.Second
+
+// finishTimeout bounds the wait for reads and writes of files under way.
+const finishTimeout = time.Second
+
+// flushTimeout bounds the writing of the last log records.
+const flushTimeout = time.Second
+
+// daemon is the process. The loop's goroutine owns all that is not marked.
+type daemon struct {
+	options  Options
+	log      *slog.Logger // safe for all
+	logs     *logging.Log // safe for all
+	notifier *systemd.Notifier
+	started  time.Time
+
+	state    lifecycle.State
+	messages chan message // to the loop
+	pending  []lifecycle.Event
+	done     chan struct{}      // closed when the loop has ended
+	ctx      context.Context    // of everything that works for the loop
+	cancel   context.CancelFunc // of ctx
+	work     sync.WaitGroup     // of the same
+
+	view     view                 // safe for all
+	registry *prometheus.Registry // ours
+	process  *prometheus.Registry // of Go and of the process
+	metrics  *daemonMetrics
+	textfile *textfile
+
+	inherited  []proxy.Listener // systemd's
+	listeners  []proxy.Listener
+	proxy      *proxy.Proxy
+	server     *proxy.Server
+	tailnet    *tailnet.Client
+	following  bool
+	drainUntil time.Time
+
+	loaded        *loaded // by the LoadConfig under way, to be applied or dropped
+	loadErr       error
+	reloadWaiters []chan<- Outcome // for the next LoadConfig
+	reloadCurrent []chan<- Outcome // for the one under way
+
+	watchdog watchdog
+	admin    *adminServer
+}
+
+// Run is the daemon from its start to its exit code. It takes over the sockets and
+// the environment that systemd passed, and the process's signals.
+func Run(options Options) (exitCode int) {
+	logs, err := logging.New(logging.Config{Level: options.LogLevel, Format: options.LogFormat})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		return lifecycle.ExitConfig
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		defer cancel()
+		_ = logs.Close(ctx) // there is nowhere left to say so
+	}()
+	d, err := newDaemon(options, logs)
+	if err != nil {
+		logs.Logger().Error("start failed", "error", err)
+		return lifecycle.ExitInternal
+	}
+	code := d.loop()
+	d.close()
+	d.lastWords(code)
+	d.delayRefusal(code)
+	return code
+}
+
+func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
+	d := &daemon{
+		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
+		notifier: systemd.NewNotifier(), state: lifecycle.New(),
+		messages: make(chan message, 64), done: make(chan struct{}),
+		registry: prometheus.NewRegistry(), process: processMetrics(),
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	sockets, err := systemd.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("taking over systemd's sockets: %w", err)
+	}
+	for _, s := range sockets {
+		d.inherited = append(d.inherited, proxy.Listener{Name: s.Name, Listener: s.Listener})
+	}
+	if d.metrics, err = newDaemonMetrics(d); err != nil {
+		return nil, err
+	}
+	interval, err := systemd.WatchdogInterval()
+	if err != nil {
+		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
+	}
+	d.watchdog = newWatchdog(interval)
+	return d, nil
+}
+
+// close ends in reverse order what was begun, once the loop has ended.
+func (d *daemon) close() {
+	close(d.done)
+	d.answerReloads(Outcome{Error: "the daemon is stopping"})
+	if d.admin != nil {
+		d.admin.close()
+	}
+	d.cancel()
+	d.finishWork()
+	if d.proxy != nil {
+		d.proxy.Close()
+	}
+}
+
+// finishWork waits for what works for the loop, then writes the last metrics. Both
+// wait for files; one that gives no answer must not keep the process.
+func (d *daemon) finishWork() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.work.Wait()
+		if d.textfile != nil {
+			d.textfile.write()
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(finishTimeout):
+		d.log.Warn("a file gave no answer; leaving without it")
+	}
+}
+
+// delayRefusal keeps systemd from starting a daemon several times a second that
+// leaves each time for the same reason.
+func (d *daemon) delayRefusal(code int) {
+	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
+	if !refused || len(d.inherited) == 0 {
+		return
+	}
+	signals, stop := stopSignals()
+	defer stop()
+	select {
+	case <-time.After(refusalDelay):
+	case <-signals:
+	}
+}
+
+// reportConfig logs each thing that is wrong with a configuration.
+func (d *daemon) reportConfig(err error) {
+	refused, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		d.log.Error("configuration refused", "error", err)
+		return
+	}
+	for _, g := range refused.Diagnostics() {
+		where := g.Origin
+		if where == "" {
+			where = fmt.Sprintf("%s:%d:%d", g.File, g.Line, g.Column)
+		}
+		d.log.Error("configuration refused: "+where+": "+g.Summary, "detail", g.Detail)
+	}
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"time"
+
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+)
+
+// daemonMetrics are the metrics that are not about requests. Most are read from
+// the view when they are asked for, so that they cannot lag behind it.
+type daemonMetrics struct {
+	reloadOK      prometheus.Gauge
+	reloadSuccess prometheus.Gauge
+	textfileOK    prometheus.Gauge
+}
+
+func newDaemonMetrics(d *daemon) (*daemonMetrics, error) {
+	m := &daemonMetrics{
+		reloadOK:      gauge("config_last_reload_successful", "1 if the last (re)load of the configuration succeeded."),
+		reloadSuccess: gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last (re)loaded."),
+		textfileOK:    gauge("oauth_proxyd_textfile_last_write_successful", "1 if metrics.textfile was last written, or is not asked for."),
+	}
+	m.textfileOK.Set(1)
+	build := gaugeFunc("oauth_proxyd_build_info", "1, with the version of the program and of Go.",
+		prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 })
+	all := append(d.tailnetGauges(), m.reloadOK, m.reloadSuccess, m.textfileOK, build,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "oauth_proxyd_log_records_dropped_total", Help: "Log records that nobody took in time.",
+		}, func() float64 { return float64(d.logs.Dropped()) }))
+	for p := range lifecycle.Stopped + 1 {
+		all = append(all, gaugeFunc("oauth_proxyd_state", "1 for the state that the daemon is in.",
+			prometheus.Labels{"state": p.String()}, func() float64 { return truth(d.view.lifecycle().Phase == p) }))
+	}
+	for _, c := range all {
+		if err := d.registry.Register(c); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+func gaugeFunc(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (d *daemon) tailnetGauges() []prometheus.Collector {
+	return []prometheus.Collector{
+		gaugeFunc("tailnet_connected", "1 while tailscaled is connected to the tailnet.", nil, func() float64 {
+			return truth(d.view.lifecycle().Tailnet == lifecycle.TailnetUp)
+		}),
+		gaugeFunc("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.", nil, func() float64 {
+			if r := d.view.tailnetReport(); r != nil && !r.Status.KeyExpiry.IsZero() {
+				return float64(r.Status.KeyExpiry.Unix())
+			}
+			return 0
+		}),
+		gaugeFunc("tailnet_health_warnings", "Warnings of tailscaled that lasted.", nil, func() float64 {
+			if r := d.view.tailnetReport(); r != nil {
+				return float64(len(r.Status.Warnings))
+			}
+			return 0
+		}),
+	}
+}
+
+func (m *daemonMetrics) reloadSucceeded(at time.Time) {
+	m.reloadOK.Set(1)
+	m.reloadSuccess.Set(float64(at.UnixMilli()) / 1000)
+}
+
+func (m *daemonMetrics) reloadFailed() { m.reloadOK.Set(0) }
+
+// processMetrics are those that node_exporter has of its own, and that the textfile
+// must therefore leave out.
+func processMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// serveMetrics writes the exposition format that the client asks for.
+func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	if _, err := p.Judge(r, access(d.view.config().Metrics.Allow)); err != nil {
+		p.Refuse(w, r, err)
+		return
+	}
+	families, err := prometheus.Gatherers{d.registry, d.process}.Gather()
+	if err != nil {
+		d.log.Error("gathering metrics", "error", err)
+	}
+	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	proxy.NameAnswer(w, r)
+	w.Header().Set("Content-Type", string(format))
+	encoder := expfmt.NewEncoder(w, format)
+	for _, f := range families {
+		if err := encoder.Encode(f); err != nil {
+			return // the client left
+		}
+	}
+	if c, ok := encoder.(expfmt.Closer); ok {
+		_ = c.Close() // the end mark of OpenMetrics; the client may have left
+	}
+}

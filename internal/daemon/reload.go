@@ -1,0 +1,194 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/logging"
+	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/tailnet"
+)
+
+// loaded is a configuration with all that was built from it, ready to be put in
+// force by steps that cannot fail.
+type loaded struct {
+	config *config.Config
+	apply  func() // to the proxy; nil for the first
+
+	// Of the first only:
+	proxy   *proxy.Proxy
+	tailnet *tailnet.Client
+}
+
+// Outcome is how a reload ended, or would end.
+type Outcome struct {
+	// Applied: the new configuration is in force, apart from NeedsRestart.
+	Applied bool `json:"applied"`
+	// Changes between the configuration in force and the new one.
+	Changes []config.Change `json:"changes"`
+	// Diagnostics say why the new one was refused.
+	Diagnostics []config.Diagnostic `json:"diagnostics,omitempty"`
+	// Error says the same where it is not about the content.
+	Error string `json:"error,omitempty"`
+}
+
+// Refused reports whether the configuration in force stays for a fault of the new.
+func (o Outcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error != "" }
+
+// sendInitialConfig reads the configuration and makes the proxy of it.
+func (d *daemon) sendInitialConfig() {
+	c, settings, err := d.load()
+	if err != nil {
+		d.reportConfig(err)
+		d.send(message{event: lifecycle.ConfigFailed{}})
+		return
+	}
+	client := tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
+	p, err := proxy.New(d.proxyConfig(client), settings)
+	if err != nil {
+		d.reportConfig(err)
+		d.send(message{event: lifecycle.ConfigFailed{}})
+		return
+	}
+	d.send(message{
+		event: lifecycle.ConfigLoaded{
+			TailnetRequired: c.Tailscale.Required,
+			WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
+		},
+		loaded: &loaded{config: c, proxy: p, tailnet: client},
+	})
+}
+
+// load reads the configuration and checks it against the sockets.
+func (d *daemon) load() (*config.Config, proxy.Settings, error) {
+	c, err := d.options.Load()
+	if err != nil {
+		return nil, proxy.Settings{}, err
+	}
+	for _, l := range d.inherited {
+		if isOwnSocket(c.Proxy, l.Addr()) {
+			return nil, proxy.Settings{}, fmt.Errorf(
+				"proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", c.Proxy.UpstreamURL, l.Name)
+		}
+	}
+	settings, err := ProxySettings(c)
+	return c, settings, err
+}
+
+// beginReload reads the configuration anew, away from the loop.
+func (d *daemon) beginReload() {
+	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
+	p := d.proxy
+	d.work.Go(func() {
+		c, settings, err := d.load()
+		if err != nil {
+			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
+			return
+		}
+		apply, err := p.Prepare(settings)
+		if err != nil {
+			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
+			return
+		}
+		d.send(message{event: lifecycle.ReloadDone{
+			TailnetRequired: c.Tailscale.Required,
+			WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
+		}, loaded: &loaded{config: c, apply: apply}})
+	})
+}
+
+// applyReload puts what was loaded in force.
+func (d *daemon) applyReload() {
+	l := d.loaded
+	d.loaded = nil
+	changes := config.Diff(d.view.config(), l.config)
+	l.apply()
+	d.useConfig(l)
+	d.log.Info("configuration reloaded", "changes", len(changes))
+	for _, c := range changes {
+		if c.NeedsRestart {
+			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New)
+		}
+	}
+	d.finishReload(Outcome{Applied: true, Changes: changes})
+}
+
+// useConfig lets all that looks at the configuration see the new one.
+func (d *daemon) useConfig(l *loaded) {
+	c := d.keepUntilRestart(l.config)
+	d.view.setConfig(c)
+	d.server.Resize(limits(c))
+	d.logs.SetLevel(c.Log.Level)
+	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
+		d.log.Error("log.format stays as it was", "error", err)
+	}
+	d.useTextfile(c.Metrics)
+	d.metrics.reloadSucceeded(time.Now())
+}
+
+// keepUntilRestart is the configuration with what cannot change in a running
+// process as it was, so that nothing claims the new.
+func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
+	current := d.view.config()
+	if current == nil {
+		return next
+	}
+	c := *next
+	c.Proxy.ListenAddr = current.Proxy.ListenAddr
+	c.Tailscale.Socket = current.Tailscale.Socket
+	return &c
+}
+
+func limits(c *config.Config) proxy.Limits {
+	return proxy.Limits{InFlight: c.Proxy.MaxConnections, Queue: c.Proxy.QueueLimit}
+}
+
+// keepConfig says why the configuration in force stays.
+func (d *daemon) keepConfig() {
+	err := d.loadErr
+	d.loadErr = nil
+	d.log.Error("reload refused, the configuration in force stays")
+	d.reportConfig(err)
+	d.metrics.reloadFailed()
+	d.view.setReload(lastReload{At: time.Now(), OK: false, Error: err.Error()})
+	d.answer(refusal(err))
+}
+
+func refusal(err error) Outcome {
+	if refused, ok := errors.AsType[*config.Error](err); ok {
+		return Outcome{Diagnostics: refused.Diagnostics()}
+	}
+	return Outcome{Error: err.Error()}
+}
+
+func (d *daemon) finishReload(o Outcome) {
+	d.view.setReload(lastReload{At: time.Now(), OK: true})
+	d.answer(o)
+}
+
+// answer tells those who asked for the reload under way.
+func (d *daemon) answer(o Outcome) {
+	for _, w := range d.reloadCurrent {
+		w <- o
+	}
+	d.reloadCurrent = nil
+}
+
+// answerReloads tells all who ask for any.
+func (d *daemon) answerReloads(o Outcome) {
+	d.answer(o)
+	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
+	d.answer(o)
+}
+
+// tryReload says what a reload would change.
+func (d *daemon) tryReload() Outcome {
+	c, _, err := d.load()
+	if err != nil {
+		return refusal(err)
+	}
+	return Outcome{Changes: config.Diff(d.view.config(), c)}
+}

@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/proxy"
+)
+
+// ProxySettings says the configuration in the words of package proxy. The one file
+// that it names, the certificates, is read here, so that a reload sees a new one;
+// that it cannot be read is the only error.
+func ProxySettings(c *config.Config) (proxy.Settings, error) {
+	var roots []byte
+	if c.Proxy.UpstreamCAFile != "" {
+		var err error
+		if roots, err = os.ReadFile(c.Proxy.UpstreamCAFile); err != nil {
+			return proxy.Settings{}, fmt.Errorf("reading proxy.upstream_ca_file: %w", err)
+		}
+	}
+	return proxy.Settings{
+		Upstream: proxy.Upstream{
+			URL: c.Proxy.UpstreamURL, RootCAs: roots,
+			Proxy: c.Proxy.UpstreamProxy, ConnectTimeout: c.Proxy.ConnectTimeout,
+		},
+		Timeouts: proxy.Timeouts{ResponseHeader: c.Proxy.ResponseHeaderTimeout, Idle: c.Proxy.IdleTimeout},
+		Limits: proxy.Limits{
+			InFlight: c.Proxy.MaxConnections, PerClient: c.Proxy.MaxConnectionsPerClient,
+			Queue: c.Proxy.QueueLimit, QueueTimeout: c.Proxy.QueueTimeout, RequestBody: c.Proxy.MaxRequestBody,
+		},
+		Retry: proxy.Retry{
+			Attempts: c.Proxy.Retry.Attempts, Backoff: c.Proxy.Retry.Backoff, Memory: c.Proxy.Retry.Memory,
+		},
+		Rules:       headerRules(c.Headers),
+		Access:      access(c.Access.Allow),
+		LogIdentity: identityMode(c.Log.Identity),
+	}, nil
+}
+
+func headerRules(headers []config.Header) []proxy.HeaderRule {
+	rules := make([]proxy.HeaderRule, 0, len(headers))
+	for _, h := range headers {
+		rules = append(rules, proxy.HeaderRule{
+			Name: h.Name, Value: h.Value, Mode: headerMode(h.Mode), When: proxy.Condition(h.When),
+		})
+	}
+	return rules
+}
+
+func headerMode(m config.Mode) proxy.Mode {
+	switch m {
+	case config.Merge:
+		return proxy.ModeMerge
+	case config.AddAbsent:
+		return proxy.ModeDefault
+	case config.Remove:
+		return proxy.ModeRemove
+	default:
+		return proxy.ModeSet
+	}
+}
+
+func access(sources []config.Source) proxy.Access {
+	var a proxy.Access
+	for _, s := range sources {
+		a.Allow = append(a.Allow, grant(s))
+	}
+	return a
+}
+
+func grant(s config.Source) proxy.Grant {
+	switch s.Kind {
+	case config.Local:
+		return proxy.Grant{Source: proxy.SourceLocal}
+	case config.Tailnet:
+		return proxy.Grant{Source: proxy.SourceTailnet}
+	case config.Proxied:
+		return proxy.Grant{Source: proxy.SourceProxied}
+	case config.User:
+		return proxy.Grant{User: s.Value}
+	case config.Tag:
+		return proxy.Grant{Tag: s.Value}
+	case config.CIDR:
+		return proxy.Grant{Prefix: s.Prefix}
+	case config.Capability:
+		return proxy.Grant{Capability: s.Value}
+	default:
+		return proxy.Grant{Node: s.Value}
+	}
+}
+
+// identityMode says how the log names people and nodes; nil: as they are.
+func identityMode(mode string) func(string) string {
+	switch mode {
+	case "none":
+		return func(string) string { return "" }
+	case "hashed":
+		key := hostKey()
+		return func(name string) string { return hashName(key, name) }
+	default:
+		return nil
+	}
+}
+
+// hostKey makes hashes of this host worthless elsewhere: it is derived from the
+// machine id as machine-id(5) asks for, and stays the same over restarts.
+func hostKey() []byte {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		id = []byte("no machine-id")
+	}
+	mac := hmac.New(sha256.New, id)
+	mac.Write([]byte("oauth-proxyd log.identity"))
+	return mac.Sum(nil)
+}
+
+func hashName(key []byte, name string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(name))
+	const shown = 8 // bytes; enough to tell the nodes of a tailnet apart
+	return hex.EncodeToString(mac.Sum(nil)[:shown])
+}

@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/tailnet"
+)
+
+// connectTailnet makes one attempt.
+func (d *daemon) connectTailnet() {
+	d.begin(func(ctx context.Context) {
+		status, err := d.tailnet.Connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		report := &tailnet.Report{Status: status, Err: err}
+		if err != nil {
+			d.send(message{event: lifecycle.TailnetError{Kind: errorKind(err)}, tailnet: report})
+			return
+		}
+		d.send(message{event: lifecycle.TailnetConnected{}, tailnet: report})
+	})
+}
+
+// followTailnet has every change reported from now on.
+func (d *daemon) followTailnet() {
+	if d.following {
+		d.repeatTailnet()
+		return
+	}
+	d.following = true
+	d.begin(func(ctx context.Context) {
+		d.tailnet.Follow(ctx, func(r tailnet.Report) {
+			if r.Err != nil {
+				d.send(message{event: lifecycle.TailnetLost{}, tailnet: &r})
+				return
+			}
+			d.send(message{event: lifecycle.TailnetRestored{}, tailnet: &r})
+		})
+	})
+}
+
+// repeatTailnet has the loop hear once more what was last reported.
+func (d *daemon) repeatTailnet() {
+	switch r := d.view.tailnetReport(); {
+	case r == nil:
+	case r.Err != nil:
+		d.later(lifecycle.TailnetLost{})
+	default:
+		d.later(lifecycle.TailnetRestored{})
+	}
+}
+
+// noteTailnet keeps a report and logs what is new in it.
+func (d *daemon) noteTailnet(r tailnet.Report) {
+	before := d.view.tailnetReport()
+	d.view.setTailnet(r)
+	switch {
+	case r.Err != nil && (before == nil || errorText(before.Err) != r.Err.Error()):
+		args := []any{"error", r.Err, "backend_state", r.Status.Backend}
+		if url := loginURL(r.Err); url != "" {
+			args = append(args, "login_url", url)
+		}
+		d.log.Warn("the tailnet is not connected", args...)
+	case r.Err == nil && (before == nil || before.Err != nil):
+		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses))
+	}
+	if before == nil || len(r.Status.Warnings) > len(before.Status.Warnings) {
+		for _, w := range r.Status.Warnings {
+			d.log.Warn("tailscaled warns", "warning", w)
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func addressTexts(addresses []netip.Addr) []string {
+	texts := make([]string, 0, len(addresses))
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	return texts
+}
+
+func errorKind(err error) lifecycle.TailnetErrorKind {
+	e, ok := errors.AsType[*tailnet.Error](err)
+	if !ok {
+		return lifecycle.Retryable
+	}
+	switch e.Kind {
+	case tailnet.NeedsLogin:
+		return lifecycle.NeedsLogin
+	case tailnet.NeedsMachineAuth:
+		return lifecycle.NeedsMachineAuth
+	case tailnet.Stopped:
+		return lifecycle.TailnetStopped
+	case tailnet.DaemonAbsent:
+		return lifecycle.DaemonAbsent
+	default:
+		return lifecycle.Retryable
+	}
+}
+
+// proxyConfig hands the proxy what it cannot know by itself.
+func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return proxy.Config{
+		Host: host, Log: d.log, Registerer: d.registry,
+		WhoIs: func(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+			return whoIs(ctx, client, addr)
+		},
+		Userspace: func() bool {
+			r := d.view.tailnetReport()
+			return r != nil && r.Status.Userspace
+		},
+	}
+}
+
+func whoIs(ctx context.Context, client *tailnet.Client, addr netip.AddrPort) (proxy.Identity, bool, error) {
+	peer, err := client.WhoIs(ctx, addr)
+	switch {
+	case errors.Is(err, tailnet.ErrPeerNotFound):
+		return proxy.Identity{}, false, nil
+	case err != nil:
+		return proxy.Identity{}, false, err
+	}
+	return proxy.Identity{
+		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
+		Tags: peer.Tags, Capabilities: peer.Capabilities,
+	}, true, nil
+}

@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"oauth-proxyd/internal/config"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+// textfile writes the metrics for node_exporter's textfile collector
+// (https://github.com/prometheus/node_exporter#textfile-collector).
+type textfile struct {
+	path     string
+	interval time.Duration
+	gather   prometheus.Gatherer
+	ok       prometheus.Gauge
+	log      *slog.Logger
+	stop     context.CancelFunc
+	stopped  chan struct{}
+}
+
+// useTextfile writes where the configuration says from now on.
+func (d *daemon) useTextfile(m config.Metrics) {
+	if t := d.textfile; t != nil {
+		if t.path == m.Textfile && t.interval == m.TextfileInterval {
+			return
+		}
+		t.stop()
+		<-t.stopped
+		d.textfile = nil
+		d.metrics.textfileOK.Set(1)
+	}
+	if m.Textfile == "" {
+		return
+	}
+	ctx, stop := context.WithCancel(d.ctx)
+	t := &textfile{
+		path: m.Textfile, interval: m.TextfileInterval, gather: d.registry, ok: d.metrics.textfileOK,
+		log: d.log, stop: stop, stopped: make(chan struct{}),
+	}
+	d.textfile = t
+	d.work.Go(func() { t.run(ctx) })
+}
+
+func (t *textfile) run(ctx context.Context) {
+	defer close(t.stopped)
+	ticker := time.NewTicker(t.interval)
+	defer ticker.Stop()
+	for {
+		t.write()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// write makes the file anew. A failure is logged when it is new.
+func (t *textfile) write() {
+	err := t.replace()
+	if err == nil {
+		t.ok.Set(1)
+		return
+	}
+	t.log.Warn("metrics.textfile was not written", "file", t.path, "error", err)
+	t.ok.Set(0)
+}
+
+// replace writes beside the file and renames, so that no reader sees half of one.
+// The collector reads only what ends in .prom, and runs as another user.
+func (t *textfile) replace() error {
+	families, err := t.gather.Gather()
+	if err != nil {
+		return fmt.Errorf("gathering metrics: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(t.path), "."+filepath.Base(t.path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
+	encoder := expfmt.NewEncoder(f, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			_ = f.Close()
+			return err
+		}
+	}
+	if err := f.Chmod(0o644); err != nil {
+		_ = f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), t.path)
+}

@@ -1,0 +1,40 @@
+package daemon
+
+import (
+	"sync/atomic"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/tailnet"
+)
+
+// view is what the loop lets others see of what it knows. Only the loop sets it.
+type view struct {
+	current atomic.Pointer[config.Config]
+	state   atomic.Pointer[lifecycle.State]
+	report  atomic.Pointer[tailnet.Report]
+	reload  atomic.Pointer[lastReload]
+}
+
+// lastReload is how the latest reload ended.
+type lastReload struct {
+	At    time.Time `json:"at"`
+	OK    bool      `json:"ok"`
+	Error string    `json:"error,omitempty"`
+}
+
+func (v *view) setConfig(c *config.Config)     { v.current.Store(c) }
+func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
+func (v *view) setTailnet(r tailnet.Report)    { v.report.Store(&r) }
+func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
+func (v *view) config() *config.Config         { return v.current.Load() }
+func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
+func (v *view) reloaded() *lastReload          { return v.reload.Load() }
+
+func (v *view) lifecycle() lifecycle.State {
+	if s := v.state.Load(); s != nil {
+		return *s
+	}
+	return lifecycle.New()
+}

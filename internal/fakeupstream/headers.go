@@ -1,0 +1,71 @@
+package fakeupstream
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// announce sets the response headers that every answer of the API has. Date
+// comes from net/http.
+func (x *exchange) announce() {
+	x.w.Header().Set("Request-Id", x.requestID)
+	switch credentialOf(x.r.Header) {
+	case credentialNone:
+	case credentialOAuth:
+		x.announceAccount()
+		x.announceSubscription(time.Now())
+	case credentialAPIKey, credentialOther:
+		x.announceAccount()
+		x.announceKeyLimits(time.Now())
+	}
+}
+
+// announceAccount names the organization: a UUID per credential, as each
+// belongs to one account. It cannot be turned back into the credential.
+func (x *exchange) announceAccount() {
+	sum := sha256.Sum256([]byte("organization of " + CredentialSHA256(x.r.Header)))
+	id := fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+	x.w.Header().Set("Anthropic-Organization-Id", id)
+}
+
+// announceSubscription sets the limits of a Pro or Max subscription: two
+// windows, of five hours and of seven days, each with the part that is used
+// (0 to 1) and the time of its end in Unix seconds.
+func (x *exchange) announceSubscription(now time.Time) {
+	const window5h, window7d = 5 * time.Hour, 7 * 24 * time.Hour
+	h := x.w.Header()
+	set := func(name, value string) { h.Set("Anthropic-Ratelimit-Unified-"+name, value) }
+	set("Status", "allowed")
+	set("Reset", windowEnd(now, window5h))
+	set("5h-Status", "allowed")
+	set("5h-Reset", windowEnd(now, window5h))
+	set("5h-Utilization", "0.25")
+	set("7d-Status", "allowed")
+	set("7d-Reset", windowEnd(now, window7d))
+	set("7d-Utilization", "0.5")
+	set("Representative-Claim", "five_hour")
+}
+
+// announceKeyLimits sets the limits of an API key: per minute, with the time
+// of the reset in RFC 3339.
+func (x *exchange) announceKeyLimits(now time.Time) {
+	h := x.w.Header()
+	reset := now.UTC().Truncate(time.Minute).Add(time.Minute).Format(time.RFC3339)
+	for _, kind := range []struct{ name, limit, remaining string }{
+		{"Requests", "50", "49"},
+		{"Input-Tokens", "40000", "39000"},
+		{"Output-Tokens", "8000", "7000"},
+		{"Tokens", "48000", "46000"},
+	} {
+		h.Set("Anthropic-Ratelimit-"+kind.name+"-Limit", kind.limit)
+		h.Set("Anthropic-Ratelimit-"+kind.name+"-Remaining", kind.remaining)
+		h.Set("Anthropic-Ratelimit-"+kind.name+"-Reset", reset)
+	}
+}
+
+// windowEnd is the next multiple of the window after now.
+func windowEnd(now time.Time, window time.Duration) string {
+	return strconv.FormatInt(now.Truncate(window).Add(window).Unix(), 10)
+}

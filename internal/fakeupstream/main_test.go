@@ -1,0 +1,144 @@
+package fakeupstream_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"oauth-proxyd/internal/fakeupstream"
+)
+
+const (
+	apiKey = "sk-ant-api03-not-a-key"
+	oauth  = "sk-ant-oat01-not-a-token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a server for the length of the test.
+func start(t *testing.T, cfg fakeupstream.Config) *fakeupstream.Server {
+	t.Helper()
+	s, err := fakeupstream.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the upstream: %v", err)
+		}
+	})
+	return s
+}
+
+// client speaks HTTP/1.1 to the server, or HTTP/2 only.
+func client(t *testing.T, s *fakeupstream.Server, http2 bool) *http.Client {
+	t.Helper()
+	p := new(http.Protocols)
+	p.SetHTTP1(!http2)
+	p.SetHTTP2(http2)
+	p.SetUnencryptedHTTP2(http2)
+	transport := &http.Transport{Protocols: p, DisableCompression: true}
+	if pem := s.CertificatePEM(); pem != nil {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// request makes a request that carries an API key.
+func request(ctx context.Context, t *testing.T, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Api-Key", apiKey)
+	return r
+}
+
+// message posts body to /v1/messages over HTTP/1.1.
+func message(t *testing.T, s *fakeupstream.Server, body string) (*http.Response, string) {
+	t.Helper()
+	return do(t, client(t, s, false), request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(body)))
+}
+
+// do sends a request and reads the answer to its end.
+func do(t *testing.T, c *http.Client, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("reading the answer: %v", err)
+	}
+	return resp, string(body)
+}
+
+// observer keeps what the upstream saw.
+type observer struct {
+	mu   sync.Mutex
+	seen []fakeupstream.Request
+}
+
+func (o *observer) observe(r fakeupstream.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seen = append(o.seen, r)
+}
+
+// only returns the one request that was seen.
+func (o *observer) only(t *testing.T) fakeupstream.Request {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.seen) != 1 {
+		t.Fatalf("the upstream saw %d requests, want 1", len(o.seen))
+	}
+	return o.seen[0]
+}
+
+// failure is the part of an error body that tests look at.
+type failure struct {
+	Type  string `json:"type"`
+	Error struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+	} `json:"error"`
+	RequestID string `json:"request_id"`
+}
+
+func parseFailure(t *testing.T, resp *http.Response, body string) failure {
+	t.Helper()
+	var f failure
+	if err := json.Unmarshal([]byte(body), &f); err != nil {
+		t.Fatalf("error body %q: %v", body, err)
+	}
+	if f.Type != "error" || f.RequestID == "" || f.RequestID != resp.Header.Get("Request-Id") {
+		t.Errorf("error body %q, request-id %q: want the API's shape with the same id", body, resp.Header.Get("Request-Id"))
+	}
+	return f
+}
+
+// eventNames lists the events of a stream in order.
+func eventNames(stream string) []string {
+	var names []string
+	for line := range strings.Lines(stream) {
+		if name, ok := strings.CutPrefix(line, "event: "); ok {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	return names
+}

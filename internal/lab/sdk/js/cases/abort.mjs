@@ -1,0 +1,13 @@
+// The client leaves after the second delta of an answer that never ends: these
+// two came while it was unfinished.
+import { ask } from '../ask.mjs';
+
+export default async function (client, report) {
+  const events = await client.messages.create({ ...ask('stall'), stream: true });
+  let deltas = 0;
+  for await (const event of events) {
+    report.add('event', event);
+    if (event.type === 'content_block_delta' && ++deltas === 2) events.controller.abort();
+  }
+  report.add('aborted:', events.controller.signal.aborted);
+}

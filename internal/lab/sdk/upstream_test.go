@@ -1,0 +1,147 @@
+package sdk_test
+
+import (
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/fakeupstream"
+)
+
+// upstream is the API, with a list of what it received. It counts its ids from
+// the first request on, so that two of them give the same answers.
+type upstream struct {
+	*httptest.Server
+	gone chan string // the path of each request whose client left before the end
+
+	mu   sync.Mutex
+	seen []fakeupstream.Request
+}
+
+// newUpstream serves HTTP/2 over TLS, or HTTP/1.1 in the clear.
+func newUpstream(t *testing.T, secure bool) *upstream {
+	t.Helper()
+	u := &upstream{gone: make(chan string, 100)}
+	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: u.observe})
+	u.Server = httptest.NewUnstartedServer(u.watch(api))
+	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	if secure {
+		u.EnableHTTP2 = true
+		u.StartTLS()
+	} else {
+		u.Start()
+	}
+	t.Cleanup(u.Close)
+	return u
+}
+
+func (u *upstream) observe(r fakeupstream.Request) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.seen = append(u.seen, r)
+}
+
+// watch stops the clock and notices the clients that leave.
+func (u *upstream) watch(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if r.Context().Err() != nil {
+				u.gone <- r.URL.Path
+			}
+		}()
+		api.ServeHTTP(stopped{w}, r)
+	})
+}
+
+// awaitGone waits until the API has seen a client leave.
+func (u *upstream) awaitGone(t *testing.T) {
+	t.Helper()
+	select {
+	case <-u.gone:
+	case <-time.After(patience):
+		t.Error("the API was not told that the client left")
+	}
+}
+
+// certificate is what its clients must trust, in PEM; nil in the clear.
+func (u *upstream) certificate() []byte {
+	if u.TLS == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw})
+}
+
+// stopped gives the same time in every answer, so that two can be compared.
+type stopped struct{ http.ResponseWriter }
+
+// Unwrap is for http.ResponseController.
+func (w stopped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w stopped) WriteHeader(status int) {
+	h := w.Header()
+	h.Set("Date", "Mon, 01 Sep 2025 12:00:00 GMT")
+	for name := range h {
+		if strings.HasSuffix(name, "-Reset") {
+			h.Set(name, "2025-09-01T12:01:00Z")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// requests are all that came, a line for each fact. What belongs to a
+// connection, or is made up anew for each upload, is left out. The protocols are
+// apart, because a client may speak another one to the daemon.
+func (u *upstream) requests() (lines, protocols []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, r := range u.seen {
+		if !slices.Contains(protocols, r.Proto) {
+			protocols = append(protocols, r.Proto)
+		}
+		lines = append(lines, describe(r)...)
+	}
+	return lines, protocols
+}
+
+// describe says what an API saw of one request.
+func describe(r fakeupstream.Request) []string {
+	sum := r.BodySHA256
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		sum = "of an upload"
+	}
+	lines := []string{
+		r.Method + " " + r.Target,
+		"  credential " + r.CredentialSHA256,
+		fmt.Sprintf("  body %d bytes, complete: %t, hash %s", r.BodyLength, r.BodyComplete, sum),
+	}
+	boundary := regexp.MustCompile(`boundary=\S+`)
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if name != "Connection" {
+			values := boundary.ReplaceAllString(strings.Join(r.Header[name], "|"), "boundary")
+			lines = append(lines, fmt.Sprintf("  %s: %q", name, values))
+		}
+	}
+	return lines
+}
+
+// betas is the anthropic-beta of each request, in the order of their arrival and
+// without the spaces between the members.
+func (u *upstream) betas() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []string
+	for _, r := range u.seen {
+		lines := strings.Join(r.Header.Values("Anthropic-Beta"), " | ")
+		all = append(all, strings.ReplaceAll(lines, ", ", ","))
+	}
+	return all
+}

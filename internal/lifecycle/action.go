@@ -1,0 +1,85 @@
+package lifecycle
+
+import "time"
+
+// Action is something to do. The set is closed: the types in this file, as
+// values (not pointers), all of them comparable.
+type Action interface{ action() }
+
+// ConnectTailnet begins one attempt to reach the tailnet. It is answered by
+// [TailnetConnected] or [TailnetError].
+type ConnectTailnet struct{}
+
+// ScheduleRetry sets a timer. It is answered by [RetryTimer].
+type ScheduleRetry struct{ After time.Duration }
+
+// FollowTailnet begins to watch the tailnet, or, if it is watched already,
+// reports once more what is known. The reports are [TailnetLost] and
+// [TailnetRestored]. It comes each time that a tailnet becomes required: on
+// entering Starting, and after an [ApplyConfig] that requires one anew. No action
+// takes it back: reports about a tailnet that is not required any more are ignored.
+type FollowTailnet struct{}
+
+// StartListeners opens the listeners, the gate still closed. It is answered by
+// [ListenersReady] or [ListenerFailed]; a listener that dies later is reported by
+// ListenerFailed too.
+type StartListeners struct{}
+
+// OpenGate lets requests in. It comes once in a life; what closes the gate
+// again is [CloseListeners].
+type OpenGate struct{}
+
+// NotifyReady sends READY=1, after the start and after each reload; see
+// sd_notify(3).
+type NotifyReady struct{}
+
+// NotifyReloading sends RELOADING=1 with MONOTONIC_USEC; see sd_notify(3).
+// NotifyReady or NotifyStopping follows before it comes again.
+type NotifyReloading struct{}
+
+// NotifyStopping sends STOPPING=1; see sd_notify(3).
+type NotifyStopping struct{}
+
+// LoadConfig reads the configuration again and builds settings from it without
+// applying them. It is answered by [ReloadDone] or [ReloadFailed].
+type LoadConfig struct{}
+
+// ApplyConfig puts the settings that LoadConfig built in force.
+type ApplyConfig struct{}
+
+// KeepConfig leaves the settings in force as they are, and says so.
+type KeepConfig struct{}
+
+// UpdateStatus sends STATUS= (see sd_notify(3)) and sets the gauges, both from
+// the new State.
+type UpdateStatus struct{}
+
+// CloseListeners takes no more connections and closes the gate.
+type CloseListeners struct{}
+
+// BeginDrain lets what is in flight finish, for a limited time. It is answered
+// by [Drained] or [DrainTimeout].
+type BeginDrain struct{}
+
+// ForceClose cuts what is still in flight.
+type ForceClose struct{}
+
+// Exit ends the process with Code, one of the Exit constants. Nothing follows.
+type Exit struct{ Code int }
+
+func (ConnectTailnet) action()  {}
+func (ScheduleRetry) action()   {}
+func (FollowTailnet) action()   {}
+func (StartListeners) action()  {}
+func (OpenGate) action()        {}
+func (NotifyReady) action()     {}
+func (NotifyReloading) action() {}
+func (NotifyStopping) action()  {}
+func (LoadConfig) action()      {}
+func (ApplyConfig) action()     {}
+func (KeepConfig) action()      {}
+func (UpdateStatus) action()    {}
+func (CloseListeners) action()  {}
+func (BeginDrain) action()      {}
+func (ForceClose) action()      {}
+func (Exit) action()            {}

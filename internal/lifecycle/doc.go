@@ -1,0 +1,51 @@
+// Package lifecycle decides what the daemon does next.
+//
+// It is one pure function, [Step]: it takes the state and one thing that
+// happened, and returns the new state and an ordered list of things to do. It
+// has no clock, does no I/O and writes no log, so every path through the life
+// of the daemon can be tested in microseconds, and what it decides depends on
+// nothing that a test cannot see.
+//
+// # Who calls it
+//
+// One event loop owns the [State]. It takes an [Event] from a channel, calls
+// Step, keeps the new State, and performs the Actions in the order given, each
+// begun before the next. An [Action] that takes time (connecting, listening,
+// loading a file, draining, a retry timer) only starts its work; the outcome
+// comes back as a later Event. [Exit] is always the last Action of all.
+//
+// # The life
+//
+// A boot goes from [Initializing] over [ConnectingTailnet] and [Starting] to
+// [Running]. A tailnet that fails to answer is tried again from [Error], 1, 2,
+// 4, 8 and 16 s apart, and then given up; where the configuration says to wait,
+// the daemon starts at once without it and is told later that it came. A
+// shutdown signal leads from Running over [Draining] to [Stopped], and from
+// any phase before Running straight to Stopped. A listener that dies in Running
+// leads the same way as a signal, but ends in [ExitInternal], so that a service
+// manager that restarts after failures starts the daemon anew.
+//
+// A pair of phase and event that Step does not name changes nothing and does
+// nothing: late answers, stale timers and repeated reports are harmless.
+//
+// # Reloads
+//
+// A reload runs beside the phase Running, which goes on serving: [LoadConfig]
+// builds new settings, and then they are applied whole ([ApplyConfig]) or not
+// at all ([KeepConfig]). A reload asked for before Running, or during another
+// reload, is remembered once however often it is asked for, and begins as soon
+// as it can. A shutdown forgets it, and drops the result of one under way.
+//
+// New settings may begin or cease to require a tailnet. One that is newly
+// required is [TailnetUnknown] until the first report about it; one that is not
+// required any more is [TailnetDisabled] at once.
+//
+// # The tailnet
+//
+// [TailnetLost] and [TailnetRestored] are facts, not results. They are kept
+// from the moment the daemon follows the tailnet ([FollowTailnet], on entering
+// Starting or after a reload) until it stops or a reload drops the requirement,
+// also where they change no phase: otherwise Running could begin healthy with a
+// tailnet lost a moment before, or the last metrics of a drain show a dead
+// tailnet as up. While no tailnet is required they are ignored.
+package lifecycle

@@ -1,0 +1,232 @@
+package lifecycle
+
+import (
+	"cmp"
+	"time"
+)
+
+// Step returns the state after e and what to do about it, in order. It is pure:
+// the same arguments give the same results, and neither is changed. A pair of
+// phase and event that has no rule gives s back unchanged and no actions.
+func Step(s State, e Event) (State, []Action) {
+	switch s.Phase {
+	case Initializing, ConnectingTailnet, Error, Starting:
+		return booting(s, e)
+	case Running:
+		return running(s, e)
+	case Draining:
+		return draining(s, e)
+	}
+	return s, nil
+}
+
+// booting holds what is the same in every phase before Running.
+func booting(s State, e Event) (State, []Action) {
+	switch e.(type) {
+	case ReloadRequested:
+		s.ReloadPending = true
+		return s, nil
+	case ShutdownSignal:
+		return stop(s, ExitOK, NotifyStopping{})
+	}
+	switch s.Phase {
+	case Initializing:
+		return initializing(s, e)
+	case ConnectingTailnet, Error:
+		return connecting(s, e)
+	default:
+		return starting(s, e)
+	}
+}
+
+func initializing(s State, e Event) (State, []Action) {
+	switch e := e.(type) {
+	case ConfigLoaded:
+		s = configure(s, e)
+		if !s.Required {
+			return enter(s, Starting, StartListeners{})
+		}
+		return enter(s, ConnectingTailnet, ConnectTailnet{})
+	case ConfigFailed:
+		return stop(s, ExitConfig)
+	}
+	return s, nil
+}
+
+// configure takes over what a configuration says of the tailnet.
+func configure(s State, c ConfigLoaded) State {
+	s.Required = c.TailnetRequired
+	s.WaitWhenDown = c.TailnetRequired && c.WaitWhenDown
+	if !s.Required {
+		s.Tailnet = TailnetDisabled
+	}
+	return s
+}
+
+// connecting is ConnectingTailnet, where an attempt is under way, and Error,
+// where the next one waits for its timer.
+func connecting(s State, e Event) (State, []Action) {
+	attempting := s.Phase == ConnectingTailnet
+	switch e := e.(type) {
+	case TailnetConnected:
+		if attempting {
+			s.Tailnet = TailnetUp
+			return enter(s, Starting, StartListeners{}, FollowTailnet{})
+		}
+	case TailnetError:
+		if s.WaitWhenDown {
+			s.Tailnet = TailnetDown
+			return enter(s, Starting, StartListeners{}, FollowTailnet{})
+		}
+		if attempting {
+			s.Tailnet = TailnetDown
+			return retry(s, e.Kind)
+		}
+	case RetryTimer:
+		if !attempting {
+			return enter(s, ConnectingTailnet, ConnectTailnet{})
+		}
+	}
+	return s, nil
+}
+
+// retry tries again later, twice as late each time, what may heal by itself,
+// and leaves for all else. A kind that it does not know may heal.
+func retry(s State, kind TailnetErrorKind) (State, []Action) {
+	switch kind {
+	case NeedsLogin, NeedsMachineAuth:
+		return stop(s, ExitNoPerm)
+	case TailnetStopped, DaemonAbsent:
+		return stop(s, ExitUnavailable)
+	}
+	if s.Retries == MaxRetries {
+		return stop(s, ExitUnavailable)
+	}
+	after := time.Second << s.Retries
+	s.Retries++
+	return enter(s, Error, ScheduleRetry{After: after})
+}
+
+func starting(s State, e Event) (State, []Action) {
+	switch e.(type) {
+	case ListenersReady:
+		s, actions := enter(s, Running, OpenGate{}, NotifyReady{})
+		return reloadIfPending(s, actions)
+	case ListenerFailed:
+		return stop(s, ExitInternal)
+	}
+	return observe(s, e)
+}
+
+func running(s State, e Event) (State, []Action) {
+	switch e := e.(type) {
+	case ReloadRequested:
+		if s.Reloading {
+			s.ReloadPending = true
+			return s, nil
+		}
+		return reload(s, nil)
+	case ReloadDone:
+		if s.Reloading {
+			return applied(s, e)
+		}
+	case ReloadFailed:
+		if s.Reloading {
+			return reloaded(s, KeepConfig{})
+		}
+	case ListenerFailed:
+		return drain(s, ExitInternal)
+	case ShutdownSignal:
+		return drain(s, ExitOK)
+	}
+	return observe(s, e)
+}
+
+// drain ends the serving, to leave with code when nothing is in flight any more.
+func drain(s State, code int) (State, []Action) {
+	s = forgetReload(s)
+	s.ExitCode = code
+	return enter(s, Draining, NotifyStopping{}, CloseListeners{}, BeginDrain{})
+}
+
+// draining keeps the code of a failure that began the drain even if the drain is
+// cut short: a cut alone may count as a clean stop, a dead listener must not.
+func draining(s State, e Event) (State, []Action) {
+	switch e.(type) {
+	case Drained:
+		return stop(s, s.ExitCode)
+	case DrainTimeout, ShutdownSignal:
+		return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
+	}
+	return observe(s, e)
+}
+
+// observe keeps the facts about a tailnet that is followed. A repeated report
+// updates the status too: the reason that it shows may have changed.
+func observe(s State, e Event) (State, []Action) {
+	if !s.Required {
+		return s, nil
+	}
+	switch e.(type) {
+	case TailnetLost:
+		s.Tailnet = TailnetDown
+	case TailnetRestored:
+		s.Tailnet = TailnetUp
+	default:
+		return s, nil
+	}
+	return s, []Action{UpdateStatus{}}
+}
+
+// reload begins a reload after what is already to be done.
+func reload(s State, actions []Action) (State, []Action) {
+	s.Reloading, s.ReloadPending = true, false
+	return s, append(actions, NotifyReloading{}, LoadConfig{})
+}
+
+func reloadIfPending(s State, actions []Action) (State, []Action) {
+	if !s.ReloadPending {
+		return s, actions
+	}
+	return reload(s, actions)
+}
+
+// applied ends the reload under way with new settings. A tailnet that they newly
+// require is unknown until the first report: while it was not required, reports
+// were ignored, so that whatever was known before may have changed.
+func applied(s State, e ReloadDone) (State, []Action) {
+	followed := s.Required
+	s = configure(s, ConfigLoaded(e))
+	if s.Required && !followed {
+		s.Tailnet = TailnetUnknown
+		return reloaded(s, ApplyConfig{}, FollowTailnet{})
+	}
+	return reloaded(s, ApplyConfig{})
+}
+
+// reloaded ends the reload under way with its outcome; READY=1 is due after a
+// refused one too, because the daemon serves on.
+func reloaded(s State, outcome ...Action) (State, []Action) {
+	s.Reloading = false
+	return reloadIfPending(s, append(outcome, NotifyReady{}, UpdateStatus{}))
+}
+
+func forgetReload(s State) State {
+	s.Reloading, s.ReloadPending = false, false
+	return s
+}
+
+// enter moves to another phase, does what that takes, and shows it.
+func enter(s State, p Phase, actions ...Action) (State, []Action) {
+	s.Phase = p
+	return s, append(actions, UpdateStatus{})
+}
+
+// stop ends the life of the daemon. The status is shown before the exit, which
+// is the last action of all.
+func stop(s State, code int, actions ...Action) (State, []Action) {
+	s = forgetReload(s)
+	s.ExitCode = code
+	s, actions = enter(s, Stopped, actions...)
+	return s, append(actions, Exit{Code: code})
+}

@@ -1,0 +1,247 @@
+package logging_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/slogtest"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"oauth-proxyd/internal/logging"
+)
+
+// node hides what it holds behind LogValue.
+type node struct{ name string }
+
+func (n node) LogValue() slog.Value { return slog.StringValue("node " + n.name) }
+
+// broken is an error whose nil pointer panics when asked.
+type broken struct{ why string }
+
+func (b *broken) Error() string { return b.why }
+
+func TestValues(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	tests := []struct {
+		name string
+		attr slog.Attr
+		text string // after the message
+		json string // between time, level, msg and the end
+	}{
+		{"a word", slog.String("node", "ai"), `node=ai`, `"node":"ai"`},
+		{"words", slog.String("node", "a b"), `node="a b"`, `"node":"a b"`},
+		{"nothing", slog.String("node", ""), `node=""`, `"node":""`},
+		{"a number", slog.Int("status", 200), `status=200`, `"status":200`},
+		{"a truth", slog.Bool("ok", true), `ok=true`, `"ok":true`},
+		{"a long time", slog.Duration("duration", 1234567891), `duration=1.235s`, `"duration_ms":1234.567`},
+		{"a short time", slog.Duration("first_byte", 5678901), `first_byte=5.68ms`, `"first_byte_ms":5.678`},
+		{"a very short time", slog.Duration("wait_ms", 1500), `wait_ms=1.5µs`, `"wait_ms":0.001`},
+		{"a date", slog.Time("at", at), `at=2026-03-04T05:06:07Z`, `"at":"2026-03-04T05:06:07Z"`},
+		{"a list", slog.Any("tags", []string{"tag:a", "tag:b"}), `tags=tag:a,tag:b`, `"tags":["tag:a","tag:b"]`},
+		{"an empty list", slog.Any("tags", []string{}), `tags=""`, `"tags":[]`},
+		{"bytes", slog.Any("raw", []byte("ab")), `raw=ab`, `"raw":"ab"`},
+		{"an error", slog.Any("error", errors.New("no way")), `error="no way"`, `"error":"no way"`},
+		{"an error that panics", slog.Any("error", (*broken)(nil)), `error=<nil>`, `"error":"<nil>"`},
+		{"nil", slog.Any("error", nil), `error=<nil>`, `"error":null`},
+		{"a stringer", slog.Any("addr", netip.MustParseAddr("::1")), `addr=::1`, `"addr":"::1"`},
+		{"a struct", slog.Any("v", struct{ A int }{1}), `v={A:1}`, `"v":"{A:1}"`},
+		{"no number", slog.Float64("rate", math.NaN()), `rate=NaN`, `"rate":"NaN"`},
+		{"without end", slog.Float64("rate", math.Inf(-1)), `rate=-Inf`, `"rate":"-Inf"`},
+		{"resolved", slog.Any("n", node{"x"}), `n="node x"`, `"n":"node x"`},
+		{"a group", slog.Group("g", "a", 1, "b", 2), `g.a=1 g.b=2`, `"g":{"a":1,"b":2}`},
+		{"an empty group", slog.Group("g"), ``, ``},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			use := func(l *logging.Log) { emit(t, l, "done", tt.attr) }
+			text := strings.TrimSpace("2026-03-04T05:06:07.891Z INF done "+tt.text) + "\n"
+			if got := capture(t, logging.FormatText, use); got != text {
+				t.Errorf("text %q, want %q", got, text)
+			}
+			object := `{"time":"2026-03-04T05:06:07.891Z","level":"INFO","msg":"done",` + tt.json
+			object = strings.TrimSuffix(object, ",") + "}\n"
+			if got := capture(t, logging.FormatJSON, use); got != object {
+				t.Errorf("JSON %q, want %q", got, object)
+			}
+		})
+	}
+}
+
+// What slog asks of every handler.
+func TestSlogRules(t *testing.T) {
+	var l *logging.Log
+	var path string
+	open := func(t *testing.T) slog.Handler {
+		path = filepath.Join(t.TempDir(), "log")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		l = start(t, logging.Config{Format: logging.FormatJSON, Stderr: f})
+		return l.Logger().Handler()
+	}
+	slogtest.Run(t, open, func(t *testing.T) map[string]any {
+		finish(t, l)
+		out, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(out, &object); err != nil {
+			t.Fatal(err)
+		}
+		return object
+	})
+}
+
+// A record keeps what it was given, whatever the caller does next.
+func TestRecordIsACopy(t *testing.T) {
+	got := capture(t, logging.FormatJSON, func(l *logging.Log) {
+		list := []string{"a", "b"}
+		raw := []byte("raw")
+		log := l.Logger().With("with", list)
+		log.Info("one", "list", list, "raw", raw)
+		list[0], raw[0] = "changed", 'X'
+	})
+	if !strings.Contains(got, `"with":["a","b"],"list":["a","b"],"raw":"raw"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestColour(t *testing.T) {
+	tests := []struct {
+		name, noColour, term string
+		format               logging.Format
+		want                 bool
+	}{
+		{"a terminal", "", "xterm", logging.FormatAuto, true},
+		{"text asked for", "", "xterm", logging.FormatText, true},
+		{"colour not wanted", "1", "xterm", logging.FormatAuto, false},
+		{"colour not known", "", "dumb", logging.FormatAuto, false},
+		{"JSON asked for", "", "xterm", logging.FormatJSON, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", tt.noColour)
+			t.Setenv("TERM", tt.term)
+			tty, other := terminal(t)
+			emit(t, start(t, logging.Config{Format: tt.format, Stderr: tty}), "hello")
+			line, err := other.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(line, "\x1b["); got != tt.want {
+				t.Errorf("colour in %q: %t, want %t", line, got, tt.want)
+			}
+			if want := "05:06:07.891"; !strings.Contains(line, want) {
+				t.Errorf("%q has no %s", line, want)
+			}
+		})
+	}
+}
+
+// hostile is what a client may send where a path is expected.
+func hostile() []string {
+	return []string{
+		"/\n2026-03-04T05:06:07.891Z INF forged", "/\r\nforged", "/\x1b[31mred\x1b[0m", "/\x1b]0;title\x07",
+		"/\x7f\x00\b", "/\u009b31m", "/\u202egnp", "/\u2028x", "/\xff\xc0", "/a\" b=\"c", `/\n`,
+	}
+}
+
+// colours are the sequences that tint writes.
+func colours(s string) string {
+	return regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(s, "")
+}
+
+func checkLine(t testing.TB, form, line string) {
+	t.Helper()
+	body, ended := strings.CutSuffix(line, "\n")
+	bad := func(r rune) bool { return !unicode.IsPrint(r) }
+	if !ended || !utf8.ValidString(body) || strings.ContainsFunc(body, bad) {
+		t.Errorf("%s: %q is not one clean line", form, line)
+	}
+}
+
+func TestNoForgery(t *testing.T) {
+	for _, s := range hostile() {
+		t.Run(fmt.Sprintf("%q", s), func(t *testing.T) {
+			use := func(l *logging.Log) { emit(t, l, "m"+s, slog.String("path", s), slog.String("k"+s, "v")) }
+			checkLine(t, "text", capture(t, logging.FormatText, use))
+			object := capture(t, logging.FormatJSON, use)
+			checkLine(t, "JSON", object)
+			var fields map[string]any
+			if err := json.Unmarshal([]byte(object), &fields); err != nil {
+				t.Fatal(err)
+			}
+			if want := strings.ToValidUTF8(s, "\ufffd"); utf8.ValidString(s) && fields["path"] != want {
+				t.Errorf("JSON: path %q, want %q", fields["path"], want)
+			}
+			tty, other := terminal(t)
+			use(start(t, logging.Config{Format: logging.FormatText, Stderr: tty}))
+			line, err := other.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			// tint's own sequences end in m and hold digits only: one of the client's would look like them.
+			if strings.Contains(s, "\x1b[31m") && strings.Contains(line, "\x1b[31mred") {
+				t.Errorf("terminal: %q lets a colour through", line)
+			}
+			checkLine(t, "terminal", strings.Replace(colours(line), "\r\n", "\n", 1))
+		})
+	}
+}
+
+func TestLongValuesAreCut(t *testing.T) {
+	const limit = 16 << 10
+	long := strings.Repeat("é", limit)
+	list := []string{strings.Repeat("a", limit-100), strings.Repeat("b", 1000), "c"}
+	out := capture(t, logging.FormatJSON, func(l *logging.Log) {
+		l.Logger().Info(long, "s", long, "b", []byte(long), "e", errors.New(long), "keep", long[:limit], "list", list)
+	})
+	var got struct {
+		Msg, S, B, E, Keep string
+		List               []string
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]string{"message": got.Msg, "string": got.S, "bytes": got.B, "error": got.E} {
+		if len(s) > limit || len(s) < limit-8 || !strings.HasSuffix(s, "é…") {
+			t.Errorf("%s: %d bytes, ending in %q", name, len(s), s[len(s)-8:])
+		}
+	}
+	if got.Keep != long[:limit] {
+		t.Errorf("a value of just 16 KiB was cut to %d", len(got.Keep))
+	}
+	if all := strings.Join(got.List, ""); len(all) > limit || len(all) < limit-8 || !strings.HasSuffix(all, "…") {
+		t.Errorf("list: %d bytes, ending in %q", len(all), all[len(all)-8:])
+	}
+	many := capture(t, logging.FormatText, func(l *logging.Log) {
+		emit(t, l, strings.Repeat("\x80", 20_000), slog.Any("list", make([]string, 1_000_000)))
+	})
+	if len(many) > 6*limit { // four bytes for each that is not UTF-8
+		t.Errorf("a list of nothing and a message of garbage made a line of %d bytes", len(many))
+	}
+}
+
+func FuzzForgery(f *testing.F) {
+	for _, s := range hostile() {
+		f.Add(s, "path", s)
+	}
+	f.Fuzz(func(t *testing.T, msg, key, value string) {
+		use := func(l *logging.Log) { emit(t, l, msg, slog.String(key, value)) }
+		checkLine(t, "text", capture(t, logging.FormatText, use))
+		checkLine(t, "JSON", capture(t, logging.FormatJSON, use))
+	})
+}

@@ -1,0 +1,321 @@
+package logging_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/logging"
+)
+
+// asChild makes the test binary log to a standard error that nobody reads any more.
+const asChild = "OAUTH_PROXYD_TEST_CHILD"
+
+func pipe(t testing.TB) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	return r, w
+}
+
+func TestLevel(t *testing.T) {
+	out := capture(t, logging.FormatText, func(l *logging.Log) {
+		log := l.Logger().With("k", "v")
+		log.Debug("one")
+		log.Info("two")
+		l.SetLevel(slog.LevelDebug)
+		log.Debug("three")
+		l.SetLevel(slog.LevelError)
+		log.Warn("four")
+		log.Error("five")
+	})
+	want := []string{"INF two", "DBG three", "ERR five"}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("got %q, want %q", lines, want)
+	}
+	for i, line := range lines {
+		if !strings.Contains(line, want[i]+" k=v") {
+			t.Errorf("line %q, want %q", line, want[i])
+		}
+	}
+}
+
+func TestSetFormat(t *testing.T) {
+	r, w := pipe(t)
+	j := startJournald(t)
+	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w, JournalSocket: j.path})
+	log := l.Logger().WithGroup("g").With("k", 1)
+	lines := bufio.NewScanner(r)
+	next := func() string {
+		lines.Scan()
+		return lines.Text()
+	}
+	log.Info("one")
+	if got := next(); !strings.HasSuffix(got, `"msg":"one","g":{"k":1}}`) {
+		t.Errorf("JSON: %q", got)
+	}
+	if err := l.SetFormat(logging.FormatJournal); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("two")
+	if got := j.receive(t)["MESSAGE"]; got[0] != "two g.k=1" {
+		t.Errorf("journal: %q", got)
+	}
+	if err := l.SetFormat(logging.FormatText); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("three")
+	if got := next(); !strings.HasSuffix(got, "INF three g.k=1") {
+		t.Errorf("text: %q", got)
+	}
+	if err := l.SetFormat("xml"); err == nil || !strings.Contains(err.Error(), "auto, journal, text or json") {
+		t.Errorf("SetFormat(xml) = %v", err)
+	}
+	log.Info("four")
+	if got := next(); !strings.HasSuffix(got, "INF four g.k=1") {
+		t.Errorf("after a bad format: %q", got)
+	}
+}
+
+// Each format that is left behind gives its socket back.
+func TestSetFormatLeavesNothingOpen(t *testing.T) {
+	j := startJournald(t)
+	_, w := pipe(t)
+	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w, JournalSocket: j.path})
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it closes what was forgotten
+	before := descriptors(t)
+	for range 50 {
+		for _, format := range []logging.Format{logging.FormatJournal, logging.FormatJSON} {
+			if err := l.SetFormat(format); err != nil {
+				t.Fatal(err)
+			}
+			l.Logger().Info("record")
+			if format == logging.FormatJournal {
+				j.receive(t)
+			}
+		}
+	}
+	finish(t, l)
+	if after := descriptors(t); after > before+5 {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+func TestNewRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		format logging.Format
+		want   []string
+	}{
+		{"an unknown format", "xml", []string{`"xml"`, "auto, journal, text or json"}},
+		{"the journal where there is none", logging.FormatJournal, []string{"cannot be reached", "use the format auto, text or json"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := logging.New(logging.Config{Format: tt.format, JournalSocket: t.TempDir() + "/none"})
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// Nothing that is logged goes missing untold: what is read and what is said to be dropped add up, and no caller waits
+// for a reader that has stopped.
+func TestFullQueue(t *testing.T) {
+	const records, loggers = 500, 4
+	r, w := pipe(t)
+	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w, Queue: 8})
+	ballast := strings.Repeat("x", 4000)
+	var wg sync.WaitGroup
+	for range loggers {
+		wg.Go(func() {
+			for range records {
+				l.Logger().Info("record", "ballast", ballast)
+			}
+		})
+	}
+	wg.Wait() // would wait for ever: the pipe holds 64 KiB
+	if l.Dropped() == 0 {
+		t.Error("nothing dropped")
+	}
+	var read, told uint64
+	wg.Go(func() { read, told = count(t, r) })
+	finish(t, l)
+	l.Logger().Info("end")
+	wg.Wait()
+	if told != l.Dropped() || read+told != records*loggers {
+		t.Errorf("read %d, told of %d dropped, counted %d; want %d together", read, told, l.Dropped(), records*loggers)
+	}
+}
+
+// count reads until the record "end".
+func count(t *testing.T, r io.Reader) (read, told uint64) {
+	lines := json.NewDecoder(r)
+	for {
+		var line struct {
+			Msg, Level string
+			N          uint64
+		}
+		if err := lines.Decode(&line); err != nil {
+			t.Error(err)
+			return read, told
+		}
+		switch line.Msg {
+		case "end":
+			return read, told
+		case "log records dropped":
+			told += line.N
+			if line.Level != "WARN" || line.N == 0 {
+				t.Errorf("warning %+v", line)
+			}
+		default:
+			read++
+		}
+	}
+}
+
+func TestCloseWritesWhatIsQueued(t *testing.T) {
+	out := capture(t, logging.FormatText, func(l *logging.Log) {
+		for range 1000 {
+			l.Logger().Info("record")
+		}
+	})
+	if got := strings.Count(out, "INF record\n"); got != 1000 {
+		t.Errorf("%d of 1000 records", got)
+	}
+}
+
+func TestCloseDoesNotWaitForEver(t *testing.T) {
+	r, w := pipe(t)
+	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w})
+	ballast := strings.Repeat("x", 10_000)
+	for range 100 { // 1 MB into a pipe of 64 KiB
+		l.Logger().Info("record", "ballast", ballast)
+	}
+	gone := errors.New("no time left")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	err := l.Close(ctx)
+	if !errors.Is(err, gone) || !strings.Contains(err.Error(), " left: ") {
+		t.Errorf("Close() = %v", err)
+	}
+	l.Logger().Info("late") // must not hang either
+	if l.Dropped() != 1 {
+		t.Errorf("%d dropped, want the late one", l.Dropped())
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }() // ends as the pipe is closed
+	finish(t, l)
+}
+
+func TestAfterClose(t *testing.T) {
+	out := capture(t, logging.FormatText, func(l *logging.Log) {
+		finish(t, l)
+		finish(t, l)
+		l.Logger().Error("last words")
+		if l.Dropped() != 0 {
+			t.Errorf("%d dropped", l.Dropped())
+		}
+	})
+	if !strings.HasSuffix(out, "ERR last words\n") {
+		t.Errorf("got %q", out)
+	}
+}
+
+// Every record is either written or counted, whenever Close comes.
+func TestCloseWhileLogging(t *testing.T) {
+	const records, loggers = 200, 4
+	var dropped uint64
+	out := capture(t, logging.FormatText, func(l *logging.Log) {
+		var wg sync.WaitGroup
+		for range loggers {
+			wg.Go(func() {
+				for range records {
+					l.Logger().Info("record")
+				}
+			})
+		}
+		finish(t, l)
+		wg.Wait()
+		dropped = l.Dropped()
+	})
+	if got := uint64(strings.Count(out, "INF record\n")); got+dropped != records*loggers {
+		t.Errorf("%d written and %d dropped of %d", got, dropped, records*loggers)
+	}
+}
+
+// A reader of the log that goes away takes neither the log nor the process with it.
+func TestBrokenPipe(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := pipe(t)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), asChild+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = w
+	out, err := cmd.Output()
+	if err != nil || strings.TrimSpace(string(out)) != "2 <nil>" {
+		t.Errorf("child said %q, %v; want 2 dropped records", out, err)
+	}
+}
+
+func logIntoNothing() (uint64, error) {
+	l, err := logging.New(logging.Config{Format: logging.FormatJSON})
+	if err != nil {
+		return 0, err
+	}
+	l.Logger().Info("one")
+	l.Logger().Info("two")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = l.Close(ctx)
+	return l.Dropped(), err
+}
+
+// What a record costs the request that logs it.
+func BenchmarkLogger(b *testing.B) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	log := start(b, logging.Config{Format: logging.FormatJSON, Stderr: null}).Logger()
+	b.ReportAllocs()
+	for b.Loop() {
+		log.LogAttrs(b.Context(), slog.LevelInfo, "request", slog.String("request_id", "req_1"), slog.String("method", "POST"),
+			slog.String("path", "/v1/messages"), slog.Int("status", 200), slog.Duration("duration", time.Second),
+			slog.String("node", "ai"), slog.String("outcome", "ok"))
+	}
+}

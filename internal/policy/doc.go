@@ -1,0 +1,21 @@
+// Package policy holds the house rules of this repository as tests:
+//
+//	go test ./internal/policy
+//
+// It has no code of its own. The rules read the sources of the module, without
+// building them; modules of their own inside the tree are not looked at.
+//
+//   - imports: which package may import which other package of ours, and which
+//     may use a library. The table in imports_test.go gives a reason per line
+//     and knows every package; a new one must be entered.
+//   - state: no package-level variable but error values, embedded files,
+//     interface assertions and the version that the linker sets; no func init;
+//     os.Exit and log.Fatal only in main.go and in TestMain.
+//   - size: no function over 70 lines, no file over 450 (tests may be longer).
+//   - comments: one package comment per package, a doc comment for each
+//     exported name, nothing marked as still to be done.
+//   - tests are never skipped, and all is formatted by gofmt.
+//
+// Each rule is tried on a snippet that breaks it, so that a rule that has
+// stopped working is noticed.
+package policy

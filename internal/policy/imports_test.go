@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// permission lets the package in one folder import something that is not of
+// the standard library. An import path that ends in "/..." stands for all
+// below it, too.
+type permission struct {
+	dir, imports string
+	testsOnly    bool
+	why          string
+}
+
+// packages are the folders that may hold a package.
+func packages() []string {
+	return []string{
+		"cmd/oauth-proxyd",
+		"internal/config",
+		"internal/daemon",
+		"internal/fakeupstream",
+		"internal/lifecycle",
+		"internal/logging",
+		"internal/policy",
+		"internal/proxy",
+		"internal/selftest",
+		"internal/systemd",
+		"internal/tailnet",
+	}
+}
+
+// permissions is the whole import policy: cmd → daemon, selftest and leaves;
+// these two → leaves; and a leaf imports none of ours.
+func permissions() []permission {
+	return slices.Concat(commandPermissions(), daemonPermissions(), selftestPermissions(), leafPermissions(), testPermissions())
+}
+
+func commandPermissions() []permission {
+	const dir = "cmd/oauth-proxyd"
+	return []permission{
+		{dir, moduleName + "/internal/daemon", false, "serve, demo and reload run it or ask it"},
+		{dir, moduleName + "/internal/config", false, "check prints its diagnostics; flags and environment go into it"},
+		{dir, moduleName + "/internal/fakeupstream", false, "demo and selftest need an upstream on loopback"},
+		{dir, moduleName + "/internal/lifecycle", false, "the exit codes are its"},
+		{dir, moduleName + "/internal/logging", false, "the log is made before the daemon"},
+		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
+	}
+}
+
+func daemonPermissions() []permission {
+	const dir = "internal/daemon"
+	return []permission{
+		{dir, moduleName + "/internal/config", false, "it applies the settings"},
+		{dir, moduleName + "/internal/lifecycle", false, "it runs the state machine"},
+		{dir, moduleName + "/internal/logging", false, "it changes the level on reload"},
+		{dir, moduleName + "/internal/proxy", false, "it opens, drains and closes the request path"},
+		{dir, moduleName + "/internal/systemd", false, "only its loop notifies"},
+		{dir, moduleName + "/internal/tailnet", false, "its facts become events"},
+		{dir, moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
+		{dir, "github.com/prometheus/client_golang/prometheus/...", false, "it makes the registry that the others count in"},
+		{dir, "github.com/prometheus/common/expfmt", false, "it writes /metrics without promhttp, which costs half a megabyte"},
+		{dir, "github.com/prometheus/client_model/go", true, "its tests read metrics back"},
+	}
+}
+
+// selftestPermissions are those of a second root: it runs the real proxy against
+// the fake upstream, and is used by cmd only.
+func selftestPermissions() []permission {
+	const dir = "internal/selftest"
+	return []permission{
+		{dir, moduleName + "/internal/config", false, "the rules and limits under test are a configuration's"},
+		{dir, moduleName + "/internal/fakeupstream", false, "it stands in for the API"},
+		{dir, moduleName + "/internal/proxy", false, "it is the real one that is tested"},
+		{dir, moduleName + "/internal/daemon", true, "its tests have the settings from where cmd has them"},
+		{dir, "github.com/prometheus/client_golang/prometheus", false, "the proxy wants a registry to count in"},
+	}
+}
+
+// leafPermissions has the only importers of the large libraries.
+func leafPermissions() []permission {
+	return []permission{
+		{"internal/config", "github.com/hashicorp/hcl/v2/...", false, "the language of the configuration, kept behind it"},
+		{"internal/config", "github.com/zclconf/go-cty/cty/...", false, "the values of that language"},
+		{"internal/logging", "github.com/lmittmann/tint", false, "colors on a terminal"},
+		{"internal/logging", "github.com/mattn/go-isatty", false, "whether it is a terminal"},
+		{"internal/proxy", "github.com/prometheus/client_golang/prometheus/...", false, "a metric belongs to the package that counts it"},
+		{"internal/proxy", "github.com/prometheus/client_model/go", true, "its tests read metrics back"},
+		{"internal/proxy", "golang.org/x/net/http/httpguts", false, "what is a legal header and a token, as net/http judges it"},
+		{"internal/proxy", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
+		{"internal/proxy", moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
+		{"internal/systemd", "github.com/coreos/go-systemd/v22/...", false, "socket passing and notification"},
+		{"internal/tailnet", "tailscale.com/...", false, "the client of tailscaled's socket, kept behind it"},
+	}
+}
+
+// testPermissions are for the tests of every package: "*".
+func testPermissions() []permission {
+	return []permission{
+		{"*", "go.uber.org/goleak", true, "no test leaves a goroutine behind"},
+		{"*", "github.com/rogpeppe/go-internal/testscript", true, "commands are tested as scripts that read as prose"},
+	}
+}
+
+// checkImports is the rule: every package is known, and what it imports is
+// permitted.
+func checkImports(s source) []string {
+	var findings []string
+	if !slices.Contains(packages(), s.dir()) {
+		findings = append(findings, s.at(s.file.Package, "package %s is not in the list of packages of imports_test.go", s.dir()))
+	}
+	for _, spec := range s.file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return append(findings, s.at(spec.Pos(), "import path: %v", err))
+		}
+		if !isStandard(imported) && !s.permits(imported) {
+			findings = append(findings, s.at(spec.Pos(), "%s must not import %s; a permission with its reason goes into imports_test.go", s.dir(), imported))
+		}
+	}
+	return findings
+}
+
+// permits looks an import up. An external test may import its own package.
+func (s source) permits(imported string) bool {
+	if s.isTest() && imported == moduleName+"/"+s.dir() {
+		return true
+	}
+	for _, p := range permissions() {
+		if p.dir != s.dir() && p.dir != "*" || p.testsOnly && !s.isTest() {
+			continue
+		}
+		below, tree := strings.CutSuffix(p.imports, "/...")
+		if imported == below || tree && strings.HasPrefix(imported, below+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// isStandard follows the go command: only other paths begin with a host name.
+// Ours does not have one.
+func isStandard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".") && first != moduleName
+}
+
+// checkTable finds permissions that say nothing: without a reason, twice, or
+// for a package that is not listed.
+func checkTable(table []permission, listed []string) []string {
+	var findings []string
+	seen := make(map[string]bool)
+	for _, p := range table {
+		key := p.dir + " imports " + p.imports
+		if p.why == "" {
+			findings = append(findings, key+": no reason")
+		}
+		if seen[key] {
+			findings = append(findings, key+": twice")
+		}
+		if p.dir != "*" && !slices.Contains(listed, p.dir) {
+			findings = append(findings, fmt.Sprintf("%s: %s is not in the list of packages", key, p.dir))
+		}
+		seen[key] = true
+	}
+	return findings
+}

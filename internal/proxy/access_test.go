@@ -1,0 +1,309 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// addressed is a listener whose connections claim to be between two addresses.
+type addressed struct {
+	net.Listener
+	remote, local string
+}
+
+func (l addressed) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return addressedConn{c.(*net.TCPConn), l}, nil
+}
+
+func (l addressed) SetDeadline(t time.Time) error {
+	return l.Listener.(*net.TCPListener).SetDeadline(t)
+}
+
+type addressedConn struct {
+	*net.TCPConn
+	claim addressed
+}
+
+func (c addressedConn) RemoteAddr() net.Addr { return claimed(c.claim.remote) }
+func (c addressedConn) LocalAddr() net.Addr  { return claimed(c.claim.local) }
+
+func claimed(address string) net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
+}
+
+// between makes a door whose connections claim to go from remote to local.
+func between(remote, local string) func(*setup) {
+	return func(s *setup) {
+		s.listen = func(t testing.TB) net.Listener { return addressed{listenTCP(t), remote, local} }
+	}
+}
+
+func allow(grants ...proxy.Grant) func(*setup) {
+	return func(s *setup) { s.Access.Allow = grants }
+}
+
+const (
+	peerAddr  = "100.70.1.1:4000"
+	hostAddr  = "100.70.1.2:8080"
+	otherAddr = "192.0.2.7:4000"
+)
+
+// knownPeer is who tailscaled names at peerAddr.
+func knownPeer() proxy.Identity {
+	return proxy.Identity{
+		Node: "laptop.tail1.ts.net", NodeID: "nABC", User: "Ann@example.com",
+		Capabilities: []string{"example.com/cap/x"},
+	}
+}
+
+func taggedPeer() proxy.Identity {
+	return proxy.Identity{Node: "ai.tail1.ts.net", NodeID: "nAI", Tags: []string{"tag:aperture", "tag:b"}}
+}
+
+// knows is tailscaled that knows one peer.
+func knows(id proxy.Identity) func(*setup) {
+	return func(s *setup) {
+		s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) { return id, true, nil }
+	}
+}
+
+func userspace(s *setup) { s.Userspace = func() bool { return true } }
+
+type grantCase struct {
+	name   string
+	from   func(*setup)
+	known  func(*setup)
+	grant  proxy.Grant
+	header string
+	want   int
+}
+
+func grantCases() []grantCase {
+	local, tailnet := proxy.Grant{Source: proxy.SourceLocal}, proxy.Grant{Source: proxy.SourceTailnet}
+	proxied := proxy.Grant{Source: proxy.SourceProxied}
+	prefix := func(s string) proxy.Grant { return proxy.Grant{Prefix: netip.MustParsePrefix(s)} }
+	peer, host, outside := between(peerAddr, hostAddr), between("127.0.0.1:4000", "127.0.0.1:8080"), between(otherAddr, "192.0.2.8:8080")
+	mapped := between("[::ffff:100.70.1.1]:4000", "[::ffff:100.70.1.2]:8080")
+	return []grantCase{
+		{"local", host, nil, local, "", 200},
+		{"local over IPv6", between("[::1]:4000", "[::1]:8080"), nil, local, "", 200},
+		{"local, mapped", between("[::ffff:127.0.0.1]:4000", "[::ffff:127.0.0.1]:8080"), nil, local, "", 200},
+		{"local from the host's own address", between("192.0.2.8:4000", "192.0.2.8:8080"), nil, local, "", 200},
+		{"local is not the tailnet", host, nil, tailnet, "", 403},
+		{"proxied is not local", host, nil, local, "X-Forwarded-For: 1.2.3.4", 403},
+		{"proxied by via", host, nil, local, "Via: 1.1 a", 403},
+		{"proxied by forwarded", host, nil, local, "Forwarded: for=a", 403},
+		{"proxied by tailscale serve", host, nil, local, "Tailscale-User-Login: a", 403},
+		{"proxied from the host's own address", between("192.0.2.8:4000", "192.0.2.8:8080"), nil, local, "Via: 1.1 a", 403},
+		{"proxied, allowed", host, nil, proxied, "Tailscale-User-Login: a", 200},
+		{"proxied is not what local is", host, nil, proxied, "", 403},
+		{"proxied is at no address", host, nil, prefix("127.0.0.0/8"), "Via: 1.1 a", 403},
+		{"funnel", host, nil, proxied, "Tailscale-Funnel-Request: ?1", 403},
+		{"tailnet", peer, knows(knownPeer()), tailnet, "", 200},
+		{"tailnet, mapped", mapped, knows(knownPeer()), tailnet, "", 200},
+		{"tailnet over IPv6", between("[fd7a:115c:a1e0::1]:4000", "[fd7a:115c:a1e0::2]:8080"), knows(knownPeer()), tailnet, "", 200},
+		{"tailnet through a gateway", peer, knows(knownPeer()), tailnet, "X-Forwarded-For: 1.2.3.4", 200},
+		{"tailnet that nobody knows", peer, nil, tailnet, "", 403},
+		{"tailnet address elsewhere", between(peerAddr, "192.0.2.8:8080"), knows(knownPeer()), tailnet, "", 403},
+		{"tailnet peer is not local", peer, knows(knownPeer()), local, "", 403},
+		{"user", peer, knows(knownPeer()), proxy.Grant{User: "ann@example.com"}, "", 200},
+		{"another user", peer, knows(knownPeer()), proxy.Grant{User: "bob@example.com"}, "", 403},
+		{"tag", peer, knows(taggedPeer()), proxy.Grant{Tag: "tag:aperture"}, "", 200},
+		{"another tag", peer, knows(taggedPeer()), proxy.Grant{Tag: "tag:c"}, "", 403},
+		{"node id", peer, knows(knownPeer()), proxy.Grant{Node: "nABC"}, "", 200},
+		{"node name", peer, knows(knownPeer()), proxy.Grant{Node: "Laptop.tail1.ts.net"}, "", 200},
+		{"another node", peer, knows(knownPeer()), proxy.Grant{Node: "lap"}, "", 403},
+		{"capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/x"}, "", 200},
+		{"another capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/y"}, "", 403},
+		{"prefix", outside, nil, prefix("192.0.2.0/24"), "", 200},
+		{"another prefix", outside, nil, prefix("198.51.100.0/24"), "", 403},
+		{"prefix of the tailnet", peer, nil, prefix("100.64.0.0/10"), "", 200},
+		{"outside", outside, knows(knownPeer()), tailnet, "", 403},
+		{"userspace peer", between("127.0.0.1:4000", "127.0.0.1:8080"), both(userspace, knows(knownPeer())), tailnet, "", 200},
+		{"userspace peer through a gateway", host, both(userspace, knows(knownPeer())), tailnet, "X-Forwarded-For: 1.2.3.4", 200},
+		{"userspace peer is not local", host, both(userspace, knows(knownPeer())), local, "", 403},
+		{"userspace peer is not at loopback", host, both(userspace, knows(knownPeer())), prefix("127.0.0.0/8"), "", 403},
+		{"userspace, local", host, userspace, local, "", 200},
+		{"userspace, proxied", host, userspace, local, "Via: 1.1 a", 403},
+	}
+}
+
+func TestGrants(t *testing.T) {
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
+	for _, c := range grantCases() {
+		t.Run(c.name, func(t *testing.T) {
+			d := openDoor(t, up, both(c.from, c.known), allow(c.grant))
+			conn := d.dial(t)
+			header := ""
+			if c.header != "" {
+				header = c.header + "\r\n"
+			}
+			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n"+header+"\r\n")
+			if answer, body := conn.answer(t, "GET"); answer.StatusCode != c.want {
+				t.Errorf("status %d, want %d; %s", answer.StatusCode, c.want, body)
+			}
+		})
+	}
+}
+
+func both(a, b func(*setup)) func(*setup) {
+	return func(s *setup) {
+		a(s)
+		if b != nil {
+			b(s)
+		}
+	}
+}
+
+func TestUnixSocketIsLocal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {
+		s.listen = func(t testing.TB) net.Listener {
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+	})
+	for header, want := range map[string]string{"": "200", "X-Forwarded-For: a\r\n": "403"} {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n", header)
+		answer, _ := io.ReadAll(c)
+		if status := strings.Fields(string(answer))[1]; status != want {
+			t.Errorf("with %q status %s, want %s; %s", header, status, want, d.log)
+		}
+		c.Close()
+	}
+}
+
+// tailscaled is asked once a minute for a connection, found or not; after an error
+// again.
+func TestWhoIsIsCached(t *testing.T) {
+	cases := []struct {
+		name  string
+		found bool
+		err   error
+		want  int // status
+		asked int64
+	}{
+		{"found", true, nil, 200, 1},
+		{"not found", false, nil, 403, 1},
+		{"error", false, errors.New("no answer"), 503, 3},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int64
+			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
+				allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
+					s.WhoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+						if asked.Add(1); addr.String() != peerAddr {
+							t.Errorf("asked about %v", addr)
+						}
+						return knownPeer(), c.found, c.err
+					}
+				})
+			conn := d.dial(t)
+			if asked.Load() != 0 {
+				t.Error("asked before there was a request")
+			}
+			for range 3 {
+				conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+				if answer, body := conn.answer(t, "GET"); answer.StatusCode != c.want {
+					t.Errorf("status %d, want %d; %s", answer.StatusCode, c.want, body)
+				}
+			}
+			if got := asked.Load(); got != c.asked {
+				t.Errorf("asked %d times, want %d", got, c.asked)
+			}
+		})
+	}
+}
+
+func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
+	for _, from := range []func(*setup){between(otherAddr, "192.0.2.8:8080"), between("127.0.0.1:1", "127.0.0.1:2"), between(peerAddr, "192.0.2.8:8080")} {
+		d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), from, func(s *setup) {
+			s.WhoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+				t.Errorf("asked about %v", addr)
+				return proxy.Identity{}, false, nil
+			}
+		})
+		conn := d.dial(t)
+		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		conn.answer(t, "GET")
+	}
+}
+
+func TestFunnelIsRefusedEvenIfNobodyCanSayWhoAsks(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr), func(s *setup) {
+		s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+			return proxy.Identity{}, false, errors.New("no answer")
+		}
+	})
+	conn := d.dial(t)
+	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\nTailscale-Funnel-Request: ?1\r\n\r\n")
+	if answer, body := conn.answer(t, "GET"); answer.StatusCode != 403 || !strings.Contains(body, "Funnel") {
+		t.Errorf("status %d, %s", answer.StatusCode, body)
+	}
+}
+
+// A reload takes effect on connections that are open.
+func TestAccessIsJudgedPerRequest(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	conn := d.dial(t)
+	want := []int{200, 403, 200}
+	for i, grant := range []proxy.Source{proxy.SourceLocal, proxy.SourceTailnet, proxy.SourceLocal} {
+		s := d.settings
+		s.Access.Allow = []proxy.Grant{{Source: grant}}
+		apply, err := d.Prepare(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply()
+		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		if answer, body := conn.answer(t, "GET"); answer.StatusCode != want[i] {
+			t.Errorf("status %d, want %d; %s", answer.StatusCode, want[i], body)
+		}
+	}
+}
+
+func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
+		knows(taggedPeer()), allow(proxy.Grant{User: "a@example.com"}))
+	conn := d.dial(t)
+	for range 5 {
+		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		_, body := conn.answer(t, "GET")
+		for _, part := range []string{"ai.tail1.ts.net", "tag:aperture", "access.allow", "logging in again does not help"} {
+			if !strings.Contains(body, part) {
+				t.Errorf("%q is not in %s", part, body)
+			}
+		}
+	}
+	lines, _ := d.log.look() // an answer comes after all about the request before it
+	if len(lines) != 1 || !strings.Contains(lines[0], `"node":"ai.tail1.ts.net"`) || !strings.Contains(lines[0], `"tags":"tag:aperture,tag:b"`) {
+		t.Errorf("logged %q", lines)
+	}
+	if got := counter(t, d, "proxy_access_denied_total"); got < 4 {
+		t.Errorf("counted %v, want at least 4", got)
+	}
+}

@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+)
+
+// admit refuses what can be refused by the header alone and by who asks, then
+// waits for a place.
+func (x *exchange) admit() error {
+	x.takeBody() // a refusal too must not wait for the body
+	if err := x.inspect(); err != nil {
+		return err
+	}
+	if err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access, &x.rec.identity); err != nil {
+		return err
+	}
+	err := x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
+	switch {
+	case err == nil:
+		x.admitted = true
+		return nil
+	case errors.Is(err, errQueueFull):
+		return fail(CodeOverloaded, nil, "%d requests are in flight and %d wait already",
+			x.cfg.Limits.InFlight, x.cfg.Limits.Queue)
+	case errors.Is(err, errQueueTimeout):
+		return fail(CodeOverloaded, nil, "none of the %d requests in flight ended within %v",
+			x.cfg.Limits.InFlight, x.cfg.Limits.QueueTimeout)
+	default:
+		return err
+	}
+}
+
+// inspect looks at the request line and header.
+func (x *exchange) inspect() error {
+	r := x.in
+	switch {
+	case x.conn.misframed && !r.ProtoAtLeast(1, 1):
+		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
+	case r.Method == http.MethodConnect:
+		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
+	case rawPath(r) == "":
+		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
+	case asksUpgrade(r.Header):
+		return fail(CodeUpgradeRefused, nil, "there is no upgrade to another protocol here")
+	case r.ContentLength > x.cfg.Limits.RequestBody:
+		return tooLarge(x.cfg.Limits.RequestBody)
+	}
+	return nil
+}
+
+func tooLarge(limit int64) *failure {
+	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
+}
+
+// asksUpgrade: an offer of h2c may be ignored (RFC 9110 §7.8); what else asks for
+// another protocol would not understand an answer in this one.
+func asksUpgrade(h http.Header) bool {
+	for _, line := range h["Upgrade"] {
+		for offer := range strings.SplitSeq(line, ",") {
+			if offer = strings.TrimSpace(offer); offer != "" && !strings.EqualFold(offer, "h2c") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// takeBody prepares the reading of the body. Full duplex is what lets an upstream
+// answer before it has read the request (golang/go#40747 without it).
+func (x *exchange) takeBody() {
+	_ = x.rc.EnableFullDuplex() // HTTP/2 is it already
+	if x.in.Body == nil || x.in.Body == http.NoBody {
+		return
+	}
+	keep := x.cfg.Retry.Attempts > 1
+	x.body = newRequestBody(x.in, x.rc, x.cfg.Limits.RequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
+	if x.in.ProtoMajor == 1 && x.awaitsContinue() {
+		// net/http would send it by itself, but without regard to a 103.
+		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
+	}
+}
+
+// awaitsContinue: the client sends its body only when asked for it (RFC 9110
+// §10.1.1). net/http has refused other expectations.
+func (x *exchange) awaitsContinue() bool {
+	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
+}
+
+// waitQueued begins a wait in the queue.
+func (x *exchange) waitQueued() {
+	x.rec.phase(phaseQueued)
+	x.readAhead()
+}
+
+// readAhead lets net/http notice a client that leaves while it waits; not one that
+// awaits a 100, as reading would ask for the body.
+func (x *exchange) readAhead() {
+	if x.body != nil && !x.awaitsContinue() {
+		x.body.readAhead()
+	}
+}
+
+// sourceAddr is the client's address, unmapped; the zero Addr for a Unix socket.
+func sourceAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// connOf gives the connection that [Server] put in the request's context. A
+// handler without a Server has one of its own, as in a test.
+func connOf(r *http.Request) *clientConn {
+	if c, ok := r.Context().Value(clientConnKey{}).(*clientConn); ok {
+		return c
+	}
+	return &clientConn{}
+}
+
+// isDisconnect: the connection broke, in contrast to bytes that break the rules.
+func isDisconnect(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,352 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// readAheadLimit is how much of a body is read before the upstream takes it. A
+	// client that leaves is noticed only once its body was read to the end.
+	readAheadLimit = 1 << 20
+	chunkSize      = 32 << 10
+	// lingerLimit is how much of a body that nobody wants any more is read and
+	// dropped, within lingerTime, so that the connection can serve on.
+	lingerLimit = 256 << 10
+	lingerTime  = 500 * time.Millisecond
+)
+
+var (
+	errTooLarge  = errors.New("request body is larger than max_request_body")
+	errBodyEnded = errors.New("request body is no longer wanted")
+)
+
+// requestBody is the client's body on its way upstream. One goroutine reads it,
+// into chunks; attempts take it from those. So an upstream that gives up need not
+// wait for a client that sends nothing, and a client that leaves is noticed while
+// the upstream takes nothing. Chunks are kept for another attempt until forget, or
+// until the memory for that is used up.
+type requestBody struct {
+	in     *http.Request
+	unread func(deadline time.Time) // bounds or breaks a blocked read
+	asked  func()                   // runs before the first read; may be nil
+	broke  func(error)              // is told of an end that is none, before an attempt sees it
+	limit  int64                    // of bytes that may come
+	memory *memory
+	watch  *watch
+	reader sync.WaitGroup
+
+	mu       sync.Mutex // guards the rest
+	change   sync.Cond  // of anything below
+	started  bool
+	chunks   []chunk // from offset base on
+	base     int64
+	received int64 // offset up to which the client's body was read
+	taken    int64 // offset up to which the latest attempt has read
+	wanted   bool  // an attempt waits for more
+	kept     bool  // chunks stay when they were taken
+	err      error // what it ended with; io.EOF when whole
+	trailer  http.Header
+	closed   bool  // no attempt wants more
+	ended    bool  // nothing is to be read any more; a read may have been broken for that
+	skip     int64 // how much may still be read and dropped after closed
+}
+
+// newRequestBody keeps what it reads for another attempt if keep is set. broke must
+// not call the body.
+func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m *memory, w *watch, keep bool, broke func(error)) *requestBody {
+	b := &requestBody{
+		in: r, limit: limit, memory: m, watch: w, kept: keep, broke: broke,
+		unread: func(t time.Time) {
+			_ = rc.SetReadDeadline(t) // a connection without deadlines is not one of net/http's
+		},
+	}
+	if len(r.Trailer) > 0 || r.ContentLength < 0 {
+		b.trailer = publicTrailer(r.Trailer) // names only, so far
+	}
+	b.change.L = &b.mu
+	return b
+}
+
+// attempt prepares out for one attempt: the body from its start, and a place for the
+// trailers, which are known only after the body. Only the latest attempt may read.
+func (b *requestBody) attempt(out *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taken = 0
+	// The map that net/http gave is written to while the body is read ahead.
+	out.Trailer = maps.Clone(b.trailer)
+	out.Body = &attemptBody{body: b, trailer: out.Trailer}
+}
+
+// attemptBody is the body of one attempt. The transport owns it.
+type attemptBody struct {
+	body    *requestBody
+	trailer http.Header
+	offset  int64
+	closed  bool // guarded by body.mu
+}
+
+// Read implements io.Reader.
+func (a *attemptBody) Read(p []byte) (int, error) {
+	b := a.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.await(a) {
+		return 0, errBodyEnded
+	}
+	n := b.copyAt(p, a.offset)
+	a.offset += int64(n)
+	b.taken = a.offset
+	b.drop()
+	b.change.Broadcast()
+	if a.offset < b.received || b.err == nil {
+		b.watch.sending(forUpstreamAccept)
+		return n, nil
+	}
+	if b.err == io.EOF {
+		maps.Copy(a.trailer, b.trailer)
+		b.watch.sending(forHeader)
+	}
+	return n, b.err
+}
+
+// Close implements io.Closer. It leaves the body itself alone: another attempt may
+// come.
+func (a *attemptBody) Close() error {
+	a.body.mu.Lock()
+	defer a.body.mu.Unlock()
+	a.closed = true
+	a.body.change.Broadcast()
+	return nil
+}
+
+// await waits for something at a's offset; false: nothing more is wanted. The
+// caller holds mu.
+func (b *requestBody) await(a *attemptBody) bool {
+	b.start()
+	for !a.closed && !b.closed && !b.ended {
+		if a.offset < b.received || b.err != nil {
+			return true
+		}
+		b.wanted = true
+		b.watch.sending(forClientBody)
+		b.change.Broadcast()
+		b.change.Wait()
+		b.wanted = false
+	}
+	return false
+}
+
+// copyAt copies what chunks have at offset. The caller holds mu.
+func (b *requestBody) copyAt(p []byte, offset int64) (n int) {
+	skip := offset - b.base
+	for _, c := range b.chunks {
+		if size := int64(len(c.data)); skip >= size {
+			skip -= size
+			continue
+		}
+		n += copy(p[n:], c.data[skip:])
+		skip = 0
+		if n == len(p) {
+			break
+		}
+	}
+	return n
+}
+
+// readAhead begins to read, before the upstream asks for it. It returns at once.
+func (b *requestBody) readAhead() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.start()
+}
+
+// start begins to read. The caller holds mu.
+func (b *requestBody) start() {
+	if !b.started && !b.ended && !b.closed {
+		b.started = true
+		b.reader.Go(b.readAll)
+	}
+}
+
+func (b *requestBody) readAll() {
+	if b.asked != nil {
+		b.asked()
+	}
+	for more := true; more; {
+		free := b.room()
+		if free == nil {
+			return
+		}
+		n, err := b.in.Body.Read(free)
+		more = b.add(n, err)
+	}
+}
+
+// room waits until more is to be read and says where to; nil: nothing more is.
+func (b *requestBody) room() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.ended {
+		if free := b.free(); free != nil {
+			return free
+		}
+		b.change.Wait()
+	}
+	return nil
+}
+
+// free is where the next bytes go; nil: not before the upstream took some. The
+// caller holds mu.
+func (b *requestBody) free() []byte {
+	switch n := len(b.chunks); {
+	case b.closed && n > 0:
+		return b.chunks[n-1].data[:chunkSize] // to be dropped, like what was there
+	case b.received-b.taken >= readAheadLimit:
+		return nil
+	case n > 0 && len(b.chunks[n-1].data) < chunkSize:
+		return b.chunks[n-1].data[len(b.chunks[n-1].data):chunkSize]
+	}
+	c, ok := b.memory.take()
+	if !ok {
+		if !b.wanted && !b.closed {
+			return nil
+		}
+		b.kept = false // what was taken can be kept no longer
+		b.drop()
+		if c, ok = b.memory.take(); !ok {
+			c = b.memory.borrow()
+		}
+	}
+	b.chunks = append(b.chunks, c)
+	return c.data[:chunkSize]
+}
+
+// add takes in what was read to where free said, and reports whether to go on.
+func (b *requestBody) add(n int, err error) (more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.received+int64(n) > b.limit {
+		n, err = 0, errTooLarge
+	}
+	b.received += int64(n)
+	switch {
+	case b.closed:
+		if b.skip -= int64(n); b.skip <= 0 {
+			b.ended = true
+		}
+	default:
+		last := &b.chunks[len(b.chunks)-1]
+		last.data = last.data[:len(last.data)+n]
+	}
+	if err != nil {
+		b.finish(err)
+	}
+	b.change.Broadcast()
+	return err == nil
+}
+
+// finish notes the end. The caller holds mu.
+func (b *requestBody) finish(err error) {
+	switch {
+	case b.ended:
+		err = errBodyEnded // the break was our own doing, or came with it
+	case err == io.EOF:
+		if len(b.in.Trailer) > 0 {
+			b.trailer = publicTrailer(b.in.Trailer)
+		}
+	case !b.closed:
+		b.broke(err)
+	}
+	b.err = err
+}
+
+// drop gives back the chunks that were taken, unless they are kept. It leaves the
+// last one while that has room: it may be read into just now. The caller holds mu.
+func (b *requestBody) drop() {
+	for !b.kept && len(b.chunks) > 0 {
+		c := b.chunks[0]
+		if len(c.data) < chunkSize || b.base+chunkSize > b.taken {
+			return
+		}
+		b.base += chunkSize
+		b.memory.give(c)
+		b.chunks = b.chunks[1:]
+	}
+}
+
+// replayable reports whether another attempt can read the body from its start.
+func (b *requestBody) replayable() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.base == 0
+}
+
+// forget gives up replaying: the answer has begun.
+func (b *requestBody) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept = false
+	b.drop()
+}
+
+// whole reports whether the body was read to its end.
+func (b *requestBody) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF && !b.ended
+}
+
+// interrupt ends all reading, a blocked read included. Of the connection no other
+// request can be read after that.
+func (b *requestBody) interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed && b.err == nil {
+		b.end()
+	}
+}
+
+// end is interrupt for a caller who holds mu.
+func (b *requestBody) end() {
+	b.ended = true
+	if b.started {
+		b.unread(time.Unix(1, 0))
+	}
+	b.change.Broadcast()
+}
+
+// close ends all reading, gives back the memory and reports how much was read and
+// whether that was all, so that the connection can serve another request. With
+// linger a short rest is read and dropped for that.
+func (b *requestBody) close(linger bool) (received int64, whole bool) {
+	b.mu.Lock()
+	b.closed = true
+	lingers := b.err == nil && !b.ended && b.started && linger
+	switch {
+	case lingers:
+		b.skip = lingerLimit
+		b.unread(time.Now().Add(lingerTime))
+		b.change.Broadcast()
+	case b.err == nil && !b.ended:
+		b.end()
+	}
+	b.mu.Unlock()
+	b.reader.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.chunks {
+		b.memory.give(c)
+	}
+	b.chunks = nil
+	whole = b.err == io.EOF && !b.ended
+	if lingers && whole {
+		b.unread(time.Time{}) // net/http watches the connection now
+	}
+	return b.received, whole
+}

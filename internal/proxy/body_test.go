@@ -1,0 +1,243 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+)
+
+// testBody is a requestBody over src, with its own memory.
+func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *memory) {
+	m := &memory{}
+	m.limit.Store(budget)
+	r := httptest.NewRequest(http.MethodPost, "/", src)
+	r.ContentLength = -1
+	w := &watch{}
+	b := newRequestBody(r, http.NewResponseController(httptest.NewRecorder()), limit, m, w, keep, func(error) {})
+	return b, m
+}
+
+// attemptOn gives the body of a new attempt.
+func attemptOn(b *requestBody) io.ReadCloser {
+	var out http.Request
+	b.attempt(&out)
+	return out.Body
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i*7 + i>>8)
+	}
+	return p
+}
+
+func TestBodyReplaysByteForByte(t *testing.T) {
+	sizes := []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 5, readAheadLimit + 3*chunkSize}
+	sources := map[string]func(io.Reader) io.Reader{
+		"as it comes": func(r io.Reader) io.Reader { return r },
+		"halves":      iotest.HalfReader,
+		"end at once": iotest.DataErrReader,
+	}
+	for name, source := range sources {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range sizes {
+				want := noise(size)
+				b, m := testBody(source(bytes.NewReader(want)), 1<<30, 64<<20, true)
+				b.readAhead()
+				_, _ = io.CopyN(io.Discard, attemptOn(b), int64(size/2))
+				if !b.replayable() {
+					t.Fatalf("size %d: not replayable", size)
+				}
+				got, err := io.ReadAll(attemptOn(b))
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("size %d: the second attempt read %d bytes, error %v", size, len(got), err)
+				}
+				if received, whole := b.close(true); received != int64(size) || !whole {
+					t.Errorf("size %d: received %d, whole %t", size, received, whole)
+				}
+				if used := m.used.Load(); used != 0 {
+					t.Errorf("size %d: %d bytes of memory still counted", size, used)
+				}
+			}
+		})
+	}
+}
+
+func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
+	for _, budget := range []int64{0, chunkSize, 5 * chunkSize} {
+		want := noise(50 * chunkSize)
+		b, m := testBody(bytes.NewReader(want), 1<<30, budget, true)
+		b.readAhead()
+		got, err := io.ReadAll(attemptOn(b))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("budget %d: read %d bytes, error %v", budget, len(got), err)
+		}
+		if b.replayable() {
+			t.Errorf("budget %d: replayable", budget)
+		}
+		b.close(true)
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("budget %d: %d bytes of memory still counted", budget, used)
+		}
+	}
+}
+
+func TestBodyIsReadAheadUpToALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		go func() { _, _ = io.Copy(w, bytes.NewReader(noise(4<<20))); w.Close() }()
+		b, m := testBody(r, 1<<30, 64<<20, true)
+		b.readAhead()
+		synctest.Wait()
+		if used := m.used.Load(); used < readAheadLimit || used > readAheadLimit+chunkSize {
+			t.Errorf("%d bytes read ahead", used)
+		}
+		b.forget()
+		got, err := io.ReadAll(attemptOn(b))
+		if err != nil || !bytes.Equal(got, noise(4<<20)) {
+			t.Errorf("read %d bytes, error %v", len(got), err)
+		}
+		b.close(true)
+	})
+}
+
+// The answer began while the body is read ahead, into a chunk of which all was
+// taken.
+func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		b, m := testBody(r, 1<<30, 64<<20, true)
+		b.readAhead()
+		a := attemptOn(b)
+		for i, part := range [][]byte{noise(100), noise(chunkSize), noise(10)} {
+			_, _ = w.Write(part)
+			got := make([]byte, len(part))
+			if _, err := io.ReadFull(a, got); err != nil || !bytes.Equal(got, part) {
+				t.Fatalf("part %d: %v", i, err)
+			}
+			b.forget()
+		}
+		w.Close()
+		if n, err := a.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("at the end: %d, %v", n, err)
+		}
+		b.close(true)
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("%d bytes of memory still counted", used)
+		}
+	})
+}
+
+func TestBodyReadEndsWithItsAttempt(t *testing.T) {
+	ends := map[string]func(*requestBody, io.Closer){
+		"attempt closed": func(_ *requestBody, a io.Closer) { a.Close() },
+		"interrupted":    func(b *requestBody, _ io.Closer) { b.interrupt() },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, w := io.Pipe()
+				b, _ := testBody(r, 1<<30, 64<<20, true)
+				a := attemptOn(b)
+				done := make(chan error)
+				go func() { _, err := a.Read(make([]byte, 1)); done <- err }()
+				synctest.Wait()
+				end(b, a)
+				if err := <-done; !errors.Is(err, errBodyEnded) {
+					t.Errorf("read ended with %v", err)
+				}
+				w.Close() // a pipe has no deadlines
+				if _, err := io.ReadAll(attemptOn(b)); (err == nil) != (name == "attempt closed") {
+					t.Errorf("the next attempt ended with %v", err)
+				}
+				b.close(false)
+			})
+		})
+	}
+}
+
+func TestBodyOfTooManyBytes(t *testing.T) {
+	for _, limit := range []int64{0, 1, 99, 100, chunkSize, 3*chunkSize + 1} {
+		for _, over := range []int64{0, 1} {
+			b, _ := testBody(iotest.OneByteReader(bytes.NewReader(noise(int(limit+over)))), limit, 64<<20, true)
+			got, err := io.ReadAll(attemptOn(b))
+			if tooMany := errors.Is(err, errTooLarge); tooMany != (over > 0) || int64(len(got)) != limit {
+				t.Errorf("limit %d, %d over it: read %d bytes, %v", limit, over, len(got), err)
+			}
+			b.close(false)
+		}
+	}
+}
+
+func TestBodyTrailersComeWithItsEnd(t *testing.T) {
+	b, _ := testBody(bytes.NewReader(noise(10)), 100, 64<<20, true)
+	b.in.Trailer = http.Header{"X-Sum": {"1"}, "X-Unannounced": {"2"}}
+	b.readAhead()
+	for range 2 {
+		var out http.Request
+		b.attempt(&out)
+		if out.Trailer == nil {
+			t.Fatal("no place for trailers")
+		}
+		_, _ = io.Copy(io.Discard, out.Body)
+		if out.Trailer.Get("X-Sum") != "1" || out.Trailer.Get("X-Unannounced") != "2" {
+			t.Errorf("trailers %v", out.Trailer)
+		}
+	}
+	b.close(true)
+}
+
+func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
+	cases := []struct {
+		name    string
+		waiting waitingFor
+		after   time.Duration
+		why     error
+	}{
+		{"client sends", forClientBody, time.Minute, errClientSlow},
+		{"upstream takes", forUpstreamAccept, time.Minute, errUpstreamStuck},
+		{"header", forHeader, time.Hour, errHeaderTimeout},
+		{"upstream sends", forUpstreamBody, time.Minute, errUpstreamSilent},
+		{"client takes", forClientAccept, time.Minute, errClientStuck},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w watch
+				given := make(chan error, 1)
+				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute}, func(err error) { given <- err })
+				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
+				start := time.Now()
+				w.next(c.waiting)
+				if err := <-given; !errors.Is(err, c.why) {
+					t.Errorf("given up because: %v", err)
+				}
+				if took := time.Since(start); took < c.after || took > c.after+time.Minute {
+					t.Errorf("given up after %v, want %v", took, c.after)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+func TestWatchIsQuietAfterItsStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w watch
+		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute}, func(err error) { t.Errorf("given up: %v", err) })
+		w.next(forHeader)
+		for range 100 {
+			time.Sleep(59 * time.Second)
+			w.next(forUpstreamBody)
+		}
+		w.stop()
+		time.Sleep(time.Hour)
+	})
+}

@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// A connection that has heard nothing for pingAfter is asked, and given up
+	// when it does not answer within pingTimeout: 30 s in all.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 15 * time.Second
+	// continueTimeout is how long a request with "Expect: 100-continue" waits for
+	// an upstream that may not know the expectation (RFC 9110 §10.1.1).
+	continueTimeout = time.Second
+)
+
+// errConnectTimeout is why a dial failed that took longer than ConnectTimeout.
+var errConnectTimeout = errors.New("no connection within connect_timeout")
+
+// dialer makes connections to one upstream.
+type dialer struct {
+	transport *http.Transport // only for NewClientConn; it pools nothing
+	scheme    string
+	address   string // host:port
+	timeout   time.Duration
+}
+
+// newDialer validates the certificates; it makes no connection.
+func newDialer(u Upstream) (*dialer, error) {
+	roots, err := rootCAs(u.RootCAs)
+	if err != nil {
+		return nil, err
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	d := &dialer{
+		scheme: u.URL.Scheme, address: hostPort(u.URL.Scheme, u.URL.Host), timeout: u.ConnectTimeout,
+		transport: &http.Transport{
+			DialContext:           dialCounted,
+			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			Protocols:             &protocols,
+			HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+			DisableCompression:    true,
+			ExpectContinueTimeout: continueTimeout,
+		},
+	}
+	if u.Proxy != nil {
+		d.transport.Proxy = http.ProxyURL(u.Proxy)
+	}
+	return d, nil
+}
+
+func rootCAs(pem []byte) (*x509.CertPool, error) {
+	if len(pem) == 0 {
+		return nil, nil //nolint:nilnil // nil means the system's, as in tls.Config
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("upstream_ca_file holds no certificate")
+	}
+	return roots, nil
+}
+
+func hostPort(scheme, host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	port := "443"
+	if scheme == "http" {
+		port = "80"
+	}
+	if len(host) > 1 && host[0] == '[' {
+		return host + ":" + port
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// dial makes a connection, TLS handshake included.
+func (d *dialer) dial(ctx context.Context) (*upstreamConn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, errConnectTimeout)
+	defer cancel()
+	c := &upstreamConn{}
+	cc, err := d.transport.NewClientConn(context.WithValue(ctx, rawConnKey{}, &c.raw), d.scheme, d.address)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errConnectTimeout) {
+			return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
+		}
+		return nil, err
+	}
+	c.cc = cc
+	return c, nil
+}
+
+// rawConnKey is the context key under which a dial finds where to leave the
+// connection beneath TLS.
+type rawConnKey struct{}
+
+func dialCounted(ctx context.Context, network, address string) (net.Conn, error) {
+	nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	counted := &countedConn{Conn: nc}
+	if raw, ok := ctx.Value(rawConnKey{}).(**countedConn); ok {
+		*raw = counted
+	}
+	return counted, nil
+}
+
+// countedConn counts what was handed to the kernel, so that a request of which not
+// one byte was can be told.
+type countedConn struct {
+	net.Conn
+	written atomic.Int64
+}
+
+// Write implements net.Conn.
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	return n, err
+}

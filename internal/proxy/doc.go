@@ -1,0 +1,22 @@
+// Package proxy carries a client's request to one upstream and the upstream's
+// answer back, byte for byte, and adds the headers that the operator
+// configured.
+//
+// One request goes downwards through one file per step:
+//
+//	proxy.go    ServeHTTP: the story in a dozen lines
+//	admit.go    what is refused at once, who may enter, and the wait for a place
+//	rewrite.go  the request as the upstream will see it (rules.go: header rules)
+//	send.go     attempts, and what may be tried again (pool.go, dial.go: connections)
+//	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
+//	record.go   one log line and the metrics, whatever happened
+//
+// Three rules hold throughout. Nothing is sent twice that may have been
+// processed once. An answer that broke off never looks complete. Neither a
+// credential nor a byte of a body is stored or logged; what is kept of a
+// request body for a repeated attempt is forgotten with the first byte of the
+// answer.
+//
+// The package knows neither configuration files nor systemd nor Tailscale: it
+// is handed [Settings], net.Listeners and functions.
+package proxy

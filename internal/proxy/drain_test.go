@@ -1,0 +1,195 @@
+package proxy_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// process is a proxy and its server on a copy of a socket, as a process that
+// systemd started has it.
+type process struct {
+	*proxy.Proxy
+	server    *proxy.Server
+	listeners []proxy.Listener
+}
+
+func startProcess(t *testing.T, l net.Listener, up *upstream) *process {
+	t.Helper()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	own, err := net.FileListener(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := settingsFor(up)
+	log := slog.New(slog.DiscardHandler)
+	p, err := proxy.New(proxy.Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &process{Proxy: p, server: proxy.NewServer(p, log), listeners: []proxy.Listener{{Name: "proxy", Listener: own}}}
+	r.server.Resize(s.Limits)
+	r.server.Open(r.listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	return r
+}
+
+// stop drains, and cuts what is left after grace.
+func (p *process) stop(t *testing.T, grace time.Duration) {
+	t.Helper()
+	p.server.CloseListeners(p.listeners)
+	ctx, cancel := context.WithTimeout(t.Context(), grace)
+	defer cancel()
+	_ = p.server.Drain(ctx) // what it leaves is cut next
+	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	p.server.Cut(ctx)
+	p.Close()
+}
+
+// Restarts under load lose no request, of clients that keep connections and of
+// such that do not.
+func TestDrainLosesNoRequest(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			up := newUpstream(t, "http1", sayOK)
+			l := listenTCP(t)
+			defer l.Close()
+			current := startProcess(t, l, up)
+			load := startLoad(t, protocol, "http://"+l.Addr().String())
+			var stops sync.WaitGroup
+			for range 4 {
+				load.wait(t, 300)
+				old := current
+				current = startProcess(t, l, up)
+				stops.Go(func() { old.stop(t, 5*time.Second) })
+				stops.Wait()
+			}
+			load.wait(t, 300)
+			load.end()
+			current.stop(t, 5*time.Second)
+			if load.failed.Load() > 0 {
+				t.Errorf("%d of %d requests lost", load.failed.Load(), load.sent.Load())
+			}
+		})
+	}
+}
+
+// load sends requests until its end.
+type load struct {
+	sent, failed atomic.Int64
+	stop         context.CancelFunc
+	work         sync.WaitGroup
+}
+
+func startLoad(t *testing.T, protocol, target string) *load {
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{stop: stop}
+	for i := range 8 {
+		c := newClient(t, protocol)
+		tr := c.Transport.(*http.Transport)
+		tr.DisableKeepAlives = i%2 == 0 && protocol == "http1"
+		l.work.Go(func() {
+			for ctx.Err() == nil {
+				l.one(t, c, target)
+			}
+			tr.CloseIdleConnections()
+		})
+	}
+	return l
+}
+
+func (l *load) one(t *testing.T, c *http.Client, target string) {
+	r := request(t, http.MethodPost, target, io.NopCloser(strings.NewReader("hello"))) // not to be repeated by the client
+	answer, err := c.Do(r)
+	if err != nil && strings.Contains(err.Error(), "cannot rewind body after connection loss") {
+		return // net/http saw the GOAWAY before it sent anything, and had closed the body by then
+	}
+	l.sent.Add(1)
+	if err != nil {
+		l.failed.Add(1)
+		t.Logf("lost: %v", err)
+		return
+	}
+	body, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK || string(body) != "ok" {
+		l.failed.Add(1)
+		t.Logf("lost: status %d, body %s, %v", answer.StatusCode, body, err)
+	}
+}
+
+func (l *load) wait(t *testing.T, more int64) {
+	t.Helper()
+	until := l.sent.Load() + more
+	eventually(t, "more requests were sent", func() bool { return l.sent.Load() >= until })
+}
+
+func (l *load) end() {
+	l.stop()
+	l.work.Wait()
+}
+
+// What outlasts the drain is told so and cut, in every phase and protocol.
+func TestCutEndsStreamsAndWaiters(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			streaming := make(chan struct{}, 10)
+			up := newUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if r.URL.Path == "/stream" {
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, "data: a\n\n")
+					_ = http.NewResponseController(w).Flush()
+				}
+				streaming <- struct{}{}
+				<-r.Context().Done()
+			})
+			l := listenTCP(t)
+			defer l.Close()
+			p := startProcess(t, l, up)
+			c := newClient(t, protocol)
+			base := "http://" + l.Addr().String()
+			stream, err := c.Do(request(t, http.MethodPost, base+"/stream", strings.NewReader("x")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Body.Close()
+			receive(t, streaming, "the stream")
+			waiting := make(chan string, 1)
+			go func() {
+				answer, err := c.Do(request(t, http.MethodPost, base+"/wait", strings.NewReader("x")))
+				if err != nil {
+					waiting <- err.Error()
+					return
+				}
+				defer answer.Body.Close()
+				body, _ := io.ReadAll(answer.Body)
+				waiting <- answer.Status + " " + answer.Header.Get("Retry-After") + " " + code(string(body))
+			}()
+			receive(t, streaming, "the second request")
+			p.stop(t, 100*time.Millisecond)
+			if got := receive(t, waiting, "the answer"); got != "503 Service Unavailable 5 draining" {
+				t.Errorf("who waited got %q", got)
+			}
+			body, err := io.ReadAll(stream.Body)
+			if rest := strings.TrimPrefix(string(body), "data: a\n\n"); err == nil || !strings.HasPrefix(rest, eventError) || code(rest) != "draining" {
+				t.Errorf("the stream ended with %q, %v", body, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The client sends the body only after the upstream has asked for it.
+func TestContinueEndToEnd(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Expect"); r.ProtoMajor == 1 && r.Method == "POST" && got != "100-continue" { // HTTP/2's server hides it
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if r.Method == "POST" {
+			asked <- struct{}{}
+		}
+		body, _ := io.ReadAll(r.Body) // sends the 100
+		fmt.Fprintf(w, "got %s", body)
+	}
+	for _, framing := range []string{"Content-Length: 4\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"} {
+		forEachProtocol(t, h, func(t *testing.T, up *upstream) {
+			conn := openDoor(t, up).dial(t)
+			conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"+framing)
+			receive(t, asked, "the header at the upstream")
+			leave, err := http.ReadResponse(conn.in, nil)
+			if err != nil || leave.StatusCode != http.StatusContinue || len(leave.Header) > 0 {
+				t.Fatalf("got %v, %v, want a 100", leave, err)
+			}
+			body := "body"
+			if strings.HasPrefix(framing, "Transfer") {
+				body = "4\r\nbody\r\n0\r\n\r\n"
+			}
+			conn.send(t, body)
+			if answer, got := conn.answer(t, "POST"); answer.StatusCode != 200 || got != "got body" {
+				t.Errorf("status %d, %q", answer.StatusCode, got)
+			}
+			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection serves on
+			conn.answer(t, "GET")
+		})
+	}
+}
+
+// An upstream that refuses by the header alone: nobody is asked for the body.
+func TestRefusedExpectation(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusExpectationFailed, http.StatusOK} {
+		refuse := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close") // and do not read
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "enough")
+		}
+		forEachProtocol(t, refuse, func(t *testing.T, up *upstream) {
+			d := openDoor(t, up)
+			r := request(t, "POST", d.url("/"), readerFunc(func([]byte) (int, error) {
+				t.Error("the client was asked for its body")
+				return 0, io.EOF
+			}))
+			r.ContentLength = 1 << 20
+			r.Header.Set("Expect", "100-continue")
+			if answer, body := do(t, newClient(t, "http1"), r); answer.StatusCode != status || body != "enough" {
+				t.Errorf("status %d, body %q", answer.StatusCode, body)
+			}
+		})
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A 103 that crosses the 100 must not mix with it.
+func TestContinueAmongHints(t *testing.T) {
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		hint := "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\n\r\n"
+		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"+strings.Repeat(hint, 50))
+		_, _ = io.ReadAll(r.Body)
+		_, _ = io.WriteString(c, hint+"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	conn := openDoor(t, up).dial(t)
+	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+	count := map[int]int{}
+	for {
+		answer, err := http.ReadResponse(conn.in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count[answer.StatusCode]++
+		if answer.StatusCode == 100 {
+			conn.send(t, "a")
+		}
+		if answer.Header.Get("Connection") != "" {
+			t.Errorf("%d with %v", answer.StatusCode, answer.Header)
+		}
+		if answer.StatusCode >= 200 {
+			break
+		}
+	}
+	if count[100] != 1 || count[103] != 51 || count[200] != 1 {
+		t.Errorf("got %v", count)
+	}
+}

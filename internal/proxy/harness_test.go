@@ -1,0 +1,306 @@
+package proxy_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// door is a proxy with its server on a loopback socket: what a client meets.
+type door struct {
+	*proxy.Proxy
+	addr     string
+	reg      *prometheus.Registry
+	log      *logLines
+	settings proxy.Settings
+}
+
+// setup is what a test changes before the door opens.
+type setup struct {
+	proxy.Config
+	proxy.Settings
+	listen func(testing.TB) net.Listener
+}
+
+// openDoor serves in front of up until the test ends.
+func openDoor(t testing.TB, up *upstream, change ...func(*setup)) *door {
+	t.Helper()
+	d := &door{reg: prometheus.NewRegistry(), log: &logLines{}}
+	s := setup{
+		Config: proxy.Config{
+			Host: "host", Registerer: d.reg,
+			Log: slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		},
+		Settings: settingsFor(up),
+		listen:   listenTCP,
+	}
+	for _, f := range change {
+		f(&s)
+	}
+	p, err := proxy.New(s.Config, s.Settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Proxy, d.settings = p, s.Settings
+	d.serve(t, s)
+	return d
+}
+
+func (d *door) serve(t testing.TB, s setup) {
+	l := s.listen(t)
+	d.addr = l.Addr().String()
+	server := proxy.NewServer(d.Proxy, s.Log)
+	server.Resize(s.Limits)
+	listeners := []proxy.Listener{{Name: "proxy", Listener: l}}
+	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		server.CloseListeners(listeners)
+		server.Cut(ctx)
+		d.Close()
+		_ = l.Close()
+	})
+}
+
+func listenTCP(t testing.TB) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// settingsFor has short times and lets everybody on this host in.
+func settingsFor(up *upstream) proxy.Settings {
+	return proxy.Settings{
+		Upstream: proxy.Upstream{URL: up.url, RootCAs: up.roots, ConnectTimeout: 5 * time.Second},
+		Timeouts: proxy.Timeouts{ResponseHeader: 20 * time.Second, Idle: 20 * time.Second},
+		Limits:   proxy.Limits{InFlight: 100, Queue: 100, QueueTimeout: 5 * time.Second, RequestBody: 512 << 20},
+		Retry:    proxy.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
+		Access:   proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}}},
+	}
+}
+
+func (d *door) url(path string) string { return "http://" + d.addr + path }
+
+// upstream is where a door leads.
+type upstream struct {
+	url    *url.URL
+	roots  []byte
+	client *http.Client // straight to it
+}
+
+// protocols are the ways in which an upstream can be spoken to.
+func protocols() []string { return []string{"http1", "http2"} }
+
+// forEachProtocol runs a test in front of an upstream of each protocol.
+func forEachProtocol(t *testing.T, h http.HandlerFunc, test func(*testing.T, *upstream)) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) { test(t, newUpstream(t, protocol, h)) })
+	}
+}
+
+// newUpstream is a real server: without TLS over HTTP/1.1, or HTTP/2 over TLS.
+func newUpstream(t testing.TB, protocol string, h http.HandlerFunc) *upstream {
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Config.DisableGeneralOptionsHandler = true
+	up := &upstream{}
+	if protocol == "http2" {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		up.roots = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	up.client = server.Client()
+	up.url, _ = url.Parse(server.URL)
+	return up
+}
+
+// scriptedUpstream hands each connection to script and closes it after that.
+func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *upstream {
+	l := listenTCP(t)
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			work.Go(func() {
+				defer c.Close()
+				stop := context.AfterFunc(t.Context(), func() { c.Close() })
+				defer stop()
+				script(c, bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); work.Wait() })
+	return &upstream{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
+}
+
+// client speaks HTTP/1.1, or h2c, and does nothing by itself.
+func newClient(t testing.TB, protocol string) *http.Client {
+	var p http.Protocols
+	p.SetHTTP1(protocol != "http2")
+	p.SetUnencryptedHTTP2(protocol == "http2")
+	tr := &http.Transport{Protocols: &p, DisableCompression: true, ExpectContinueTimeout: time.Minute}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{
+		Transport:     tr,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// request makes one that ends with the test.
+func request(t testing.TB, method, target string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// do sends r and reads the whole answer.
+func do(t testing.TB, c *http.Client, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("reading the answer: %v", err)
+	}
+	return answer, string(body)
+}
+
+// rawConn is a client that writes bytes.
+type rawConn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (d *door) dial(t testing.TB) *rawConn {
+	t.Helper()
+	c, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &rawConn{c, bufio.NewReader(c)}
+}
+
+func (c *rawConn) send(t testing.TB, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer reads the next one whole.
+func (c *rawConn) answer(t testing.TB, method string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.ReadResponse(c.in, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("reading an answer: %v", err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatalf("reading the body of an answer: %v", err)
+	}
+	return r, string(body)
+}
+
+// rest is all that comes until the connection ends.
+func (c *rawConn) rest() string {
+	all, _ := io.ReadAll(c.in)
+	return string(all)
+}
+
+// logLines is a log in memory.
+type logLines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{}
+}
+
+// Write implements io.Writer.
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
+	return l.text.Write(p)
+}
+
+// requests are the lines about requests; it waits until there are n.
+func (l *logLines) requests(t testing.TB, n int) []string {
+	t.Helper()
+	for {
+		lines, more := l.look()
+		if len(lines) >= n {
+			return lines
+		}
+		select {
+		case <-more:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d lines about requests in the log, want %d", len(lines), n)
+		}
+	}
+}
+
+func (l *logLines) look() (lines []string, more <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, `"msg":"request"`) {
+			lines = append(lines, line)
+		}
+	}
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return lines, l.more
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// receive gives what c brings, soon.
+func receive[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatalf("waited too long for %s", what)
+		panic("unreachable")
+	}
+}

@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts what the proxy does. The names are a contract with dashboards and
+// alerts.
+type metrics struct {
+	requests     *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	firstByte    prometheus.Histogram
+	upstreamErrs *prometheus.CounterVec
+	errors       *prometheus.CounterVec
+	retries      *prometheus.CounterVec
+	clientGone   *prometheus.CounterVec
+	cut          *prometheus.CounterVec
+	bytes        prometheus.Counter
+	denied       prometheus.Counter
+	headerRules  *prometheus.CounterVec
+	lastSuccess  prometheus.Gauge
+
+	served, failed atomic.Uint64
+	succeeded      atomic.Int64 // Unix nanoseconds of the last success
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: counters("proxy_requests_total",
+			"Requests that came to their end, by status (499: the client went away) and method.", "status", "method"),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "proxy_request_duration_seconds", Help: "From the header of a request to the last byte of its answer.",
+			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800},
+		}, []string{"status"}),
+		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "proxy_time_to_first_byte_seconds", Help: "From the header of a request to the header of the upstream's answer.",
+			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
+		}),
+		upstreamErrs: counters("proxy_upstream_errors_total",
+			"Requests without a whole answer of the upstream, by the kind of what went wrong.", "error_type"),
+		errors:     counters("proxy_errors_total", "Error bodies that this proxy wrote, by their code.", "code"),
+		retries:    counters("proxy_retries_total", "Attempts that were repeated, by why the one before provably was not processed.", "reason"),
+		clientGone: counters("proxy_client_gone_total", "Clients that went away before the end of their answer, by phase.", "phase"),
+		cut:        counters("proxy_responses_cut_total", "Answers that had begun and were broken off, by who did.", "by"),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "proxy_response_bytes_total", Help: "Bytes of answers' bodies sent to clients.",
+		}),
+		denied: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "proxy_access_denied_total", Help: "Requests refused by the access rules.",
+		}),
+		headerRules: counters("proxy_header_rule_total", "What header rules did to requests.", "header", "result"),
+		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last gave a whole answer below 500; 0: not yet.",
+		}),
+	}
+	m.zero()
+	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
+		m.clientGone, m.cut, m.bytes, m.denied, m.headerRules, m.lastSuccess)
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func register(r prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// zero makes every series of a known label exist from the start, so that a rate over
+// the first event is seen.
+func (m *metrics) zero() {
+	for _, t := range []string{"timeout", "connection", "invalid_request", "response_read", "internal"} {
+		m.upstreamErrs.WithLabelValues(t)
+	}
+	for _, c := range codes() {
+		m.errors.WithLabelValues(string(c))
+	}
+	for _, r := range []string{"connect", "unsent"} {
+		m.retries.WithLabelValues(r)
+	}
+	for _, p := range []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseStreaming} {
+		m.clientGone.WithLabelValues(p)
+	}
+	for _, by := range []string{"upstream", "drain", "timeout"} {
+		m.cut.WithLabelValues(by)
+	}
+}
+
+func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
+	return register(r,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "proxy_requests_in_flight", Help: "Requests admitted and not yet at their end.",
+		}, func() float64 { in, _ := q.counts(); return float64(in) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "proxy_requests_queued", Help: "Requests that wait for one in flight to end.",
+		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }))
+}
+
+// ruleCounters are the children of one rule, looked up once.
+type ruleCounters map[RuleResult]prometheus.Counter
+
+func (c ruleCounters) count(r RuleResult) { c[r].Inc() }
+
+func (m *metrics) rules(rules []HeaderRule) []ruleCounters {
+	all := make([]ruleCounters, len(rules))
+	for i, rule := range rules {
+		all[i] = make(ruleCounters)
+		for _, r := range []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped} {
+			all[i][r] = m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(r))
+		}
+	}
+	return all
+}
+
+// observe counts a request at its end.
+func (m *metrics) observe(r *record) {
+	status := strconv.Itoa(r.status)
+	m.requests.WithLabelValues(status, methodLabel(r.method)).Inc()
+	m.duration.WithLabelValues(status).Observe(r.duration.Seconds())
+	m.bytes.Add(float64(r.sent))
+	m.served.Add(1)
+	if r.firstByte > 0 {
+		m.firstByte.Observe(r.firstByte.Seconds())
+	}
+	switch {
+	case r.failure != nil:
+		m.observeFailure(r)
+	case r.status == statusClientGone:
+		m.clientGone.WithLabelValues(r.current).Inc()
+	case r.status < http.StatusInternalServerError:
+		now := time.Now()
+		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
+		m.succeeded.Store(now.UnixNano())
+	}
+}
+
+func (m *metrics) observeFailure(r *record) {
+	m.failed.Add(1)
+	m.errors.WithLabelValues(string(r.failure.code)).Inc()
+	if t := r.failure.code.errorType(); t != "" {
+		m.upstreamErrs.WithLabelValues(t).Inc()
+	}
+	if r.failure.code == CodeAccessDenied {
+		m.denied.Inc()
+	}
+	if r.firstByte > 0 {
+		m.cut.WithLabelValues(cutBy(r.failure.code)).Inc()
+	}
+}
+
+func cutBy(c Code) string {
+	switch c {
+	case CodeDraining:
+		return "drain"
+	case CodeUpstreamIdle:
+		return "timeout"
+	default:
+		return "upstream"
+	}
+}
+
+// methodLabel keeps the label bounded: clients can make methods up.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return method
+	}
+	return "other"
+}
+
+// Stats is what /health tells of the requests.
+type Stats struct {
+	InFlight, Queued int
+	Served, Failed   uint64    // since the start; Failed: without a whole answer of the upstream
+	LastSuccess      time.Time // zero: none yet
+}
+
+// Stats counts at this moment.
+func (p *Proxy) Stats() Stats {
+	in, waiting := p.queue.counts()
+	s := Stats{InFlight: in, Queued: waiting, Served: p.metrics.served.Load(), Failed: p.metrics.failed.Load()}
+	if t := p.metrics.succeeded.Load(); t > 0 {
+		s.LastSuccess = time.Unix(0, t)
+	}
+	return s
+}

@@ -1,0 +1,115 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// seenOnce counts the requests that an upstream got, by the id that each carries.
+type seenOnce struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (s *seenOnce) note(r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = make(map[string]int)
+	}
+	s.seen[r.Header.Get("X-Number")]++
+}
+
+// twice are the requests that came more than once.
+func (s *seenOnce) twice() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.seen {
+		if n > 1 {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// The connection to the upstream ends after each byte of the request, and of the
+// answer. Only an upstream that got nothing of it may get it again.
+func TestConnectionClosedAtEveryByteOfTheRequest(t *testing.T) {
+	var limit, conns atomic.Int64
+	up := listenScript(t, nil, nil, func(c net.Conn) {
+		conns.Add(1)
+		_, _ = io.CopyN(io.Discard, c, limit.Load())
+	})
+	d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = 200 * time.Millisecond })
+	c := newClient(t, "http1")
+	for n := int64(1); ; n++ {
+		limit.Store(n)
+		conns.Store(0)
+		r := post(t, d, strings.Repeat("x", 20))
+		r.Header.Set("Idempotency-Key", "one")
+		answer, body := do(t, c, r)
+		if used := conns.Load(); used != 1 {
+			t.Errorf("%d bytes: %d connections", n, used)
+		}
+		if answer.StatusCode == http.StatusGatewayTimeout && n > 100 {
+			return // it waits for more than there is
+		}
+		if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
+			t.Fatalf("%d bytes: status %d, body %s", n, answer.StatusCode, body)
+		}
+	}
+}
+
+func TestConnectionClosedAtEveryByteOfTheAnswer(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"
+	const header = len("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+	var mu sync.Mutex
+	limit := 0
+	var seen seenOnce
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		r, _ := readRequest(in)
+		if r == nil {
+			return
+		}
+		seen.note(r)
+		mu.Lock()
+		n := limit
+		mu.Unlock()
+		_, _ = io.WriteString(c, whole[:n])
+	})
+	d := openDoor(t, up)
+	c := newClient(t, "http1")
+	for n := range len(whole) {
+		mu.Lock()
+		limit = n
+		mu.Unlock()
+		r := post(t, d, "")
+		r.Header.Set("Idempotency-Key", "one")
+		r.Header.Set("X-Number", strconv.Itoa(n))
+		answer, err := c.Do(r)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		_, err = io.ReadAll(answer.Body)
+		answer.Body.Close()
+		switch {
+		case n < header && answer.StatusCode != http.StatusBadGateway:
+			t.Errorf("%d bytes: status %d", n, answer.StatusCode)
+		case n >= header && (answer.StatusCode != http.StatusOK || err == nil):
+			t.Errorf("%d bytes: status %d, and the body ends as if whole", n, answer.StatusCode)
+		}
+	}
+	if again := seen.twice(); len(again) > 0 {
+		t.Errorf("sent again: %q", again)
+	}
+}

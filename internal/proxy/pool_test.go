@@ -1,0 +1,327 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// countingUpstream counts the connections to a real server.
+func countingUpstream(t *testing.T, protocol string, h http.HandlerFunc) (*upstream, *atomic.Int64) {
+	up := newUpstream(t, protocol, h)
+	address := up.url.Host
+	var conns atomic.Int64
+	front := listenScript(t, nil, nil, func(c net.Conn) {
+		conns.Add(1)
+		back, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = io.Copy(back, c); back.Close() })
+		_, _ = io.Copy(c, back)
+		c.Close()
+		work.Wait()
+	})
+	up.url.Host = front.url.Host
+	return up, &conns
+}
+
+func sayOK(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_, _ = io.WriteString(w, "ok")
+}
+
+func TestUpstreamConnectionIsReused(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			up, conns := countingUpstream(t, protocol, sayOK)
+			d := openDoor(t, up)
+			c := newClient(t, "http1")
+			for i := range 50 {
+				if answer, body := do(t, c, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
+					t.Fatalf("request %d: status %d, body %s", i, answer.StatusCode, body)
+				}
+			}
+			if n := conns.Load(); n != 1 {
+				t.Errorf("%d connections for 50 requests one after the other", n)
+			}
+		})
+	}
+}
+
+// Many requests at once, before there is any connection, share a few.
+func TestColdBurstSharesFewConnections(t *testing.T) {
+	const burst = 300
+	var arrived atomic.Int64
+	all := make(chan struct{})
+	up, conns := countingUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {
+		if arrived.Add(1) == burst {
+			close(all)
+		}
+		<-all // none is answered before all are there
+		sayOK(w, r)
+	})
+	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = burst })
+	c := newClient(t, "http1")
+	var work sync.WaitGroup
+	for range burst {
+		work.Go(func() {
+			answer, err := c.Do(post(t, d, "hello"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Errorf("status %d", answer.StatusCode)
+			}
+		})
+	}
+	work.Wait()
+	if n := conns.Load(); n > 4 {
+		t.Errorf("%d connections for %d requests at once", n, burst)
+	}
+}
+
+// A dial that fails is told to all who waited for it.
+func TestFailedDialIsToldToAll(t *testing.T) {
+	var dials atomic.Int64
+	gate := make(chan struct{})
+	up := listenScript(t, nil, nil, func(net.Conn) { dials.Add(1); <-gate })
+	up.url.Scheme = "https" // its handshake fails
+	d := openDoor(t, up, func(s *setup) { s.Retry.Attempts = 1 })
+	c := newClient(t, "http1")
+	var work sync.WaitGroup
+	for range 20 {
+		work.Go(func() {
+			answer, err := c.Do(post(t, d, "hello"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer answer.Body.Close()
+			body, _ := io.ReadAll(answer.Body)
+			if answer.StatusCode != http.StatusBadGateway || code(string(body)) != "upstream_connect" {
+				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			}
+		})
+	}
+	eventually(t, "all wait", func() bool { return d.Stats().InFlight == 20 })
+	close(gate)
+	work.Wait()
+	if n := dials.Load(); n > 4 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+// A GOAWAY lets what is under way finish and sends the next request elsewhere.
+func TestGoAwayLetsStreamsFinish(t *testing.T) {
+	var conns atomic.Int64
+	finish := make(chan struct{})
+	up := framedUpstream(t, func(c *frameConn) {
+		if conns.Add(1) > 1 {
+			c.ok(c.wholeRequest(), "second")
+			c.untilEnd()
+			return
+		}
+		stream := c.wholeRequest()
+		c.answer(stream, false, "200")
+		_ = c.WriteData(stream, false, []byte("first"))
+		_ = c.WriteGoAway(stream, http2.ErrCodeNo, nil)
+		<-finish
+		_ = c.WriteData(stream, true, []byte(", to its end"))
+		c.untilEnd()
+	})
+	d := openDoor(t, up)
+	c := newClient(t, "http1")
+	first, err := c.Do(post(t, d, "hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Body.Close()
+	_, _ = io.ReadFull(first.Body, make([]byte, 5))
+	if _, body := do(t, c, post(t, d, "hello")); body != "second" {
+		t.Errorf("the second request's answer is %q", body)
+	}
+	close(finish)
+	if rest, err := io.ReadAll(first.Body); err != nil || string(rest) != ", to its end" {
+		t.Errorf("the first answer goes on with %q, %v", rest, err)
+	}
+	if n := conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A stream goes on while another upstream takes over.
+func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
+	next := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "new") })
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			finish := make(chan struct{})
+			up := newUpstream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "old")
+				_ = http.NewResponseController(w).Flush()
+				<-finish
+				_, _ = io.WriteString(w, ", to its end")
+			})
+			d := openDoor(t, up)
+			c := newClient(t, "http1")
+			first, err := c.Do(post(t, d, "hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer first.Body.Close()
+			_, _ = io.ReadFull(first.Body, make([]byte, 3))
+			s := d.settings
+			s.Upstream = settingsFor(next).Upstream
+			apply, err := d.Prepare(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			apply()
+			if _, body := do(t, c, post(t, d, "hello")); body != "new" {
+				t.Errorf("after the change the answer is %q", body)
+			}
+			close(finish)
+			if rest, err := io.ReadAll(first.Body); err != nil || string(rest) != ", to its end" {
+				t.Errorf("the first answer goes on with %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+// A connection of an upstream that was replaced is closed with its last stream.
+func TestOldUpstreamIsLeftWithItsLastStream(t *testing.T) {
+	ended := make(chan struct{})
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		for {
+			if r, _ := readRequest(in); r == nil {
+				close(ended)
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	d := openDoor(t, up)
+	c := newClient(t, "http1")
+	do(t, c, post(t, d, ""))
+	s := d.settings
+	s.Upstream.ConnectTimeout++
+	apply, err := d.Prepare(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply()
+	receive(t, ended, "the end of the old connection")
+}
+
+// A proxy between us and the upstream gets a CONNECT and nothing else.
+func TestConnectsThroughAProxy(t *testing.T) {
+	up := newUpstream(t, "http2", sayOK)
+	asked := make(chan string, 10)
+	between := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		asked <- fmt.Sprint(r.Method, " ", r.Host, " ", r.Header.Get("User-Agent") != "")
+		back, err := net.Dial("tcp", up.url.Host)
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = io.Copy(back, in); back.Close() })
+		_, _ = io.Copy(c, back)
+		c.Close()
+		work.Wait()
+	})
+	d := openDoor(t, up, func(s *setup) { s.Upstream.Proxy = between.url })
+	if answer, body := do(t, newClient(t, "http1"), post(t, d, "x")); answer.StatusCode != http.StatusOK {
+		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	}
+	if got := receive(t, asked, "the proxy's request"); got[:len("CONNECT "+up.url.Host)] != "CONNECT "+up.url.Host {
+		t.Errorf("the proxy was asked %q", got)
+	}
+}
+
+func TestDialTimesOut(t *testing.T) {
+	cases := map[string]func(*testing.T) *upstream{
+		"no handshake": func(t *testing.T) *upstream {
+			_, roots := tlsConfig()
+			up := listenScript(t, nil, roots, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+			up.url.Scheme = "https"
+			return up
+		},
+		"no answer of the proxy's": func(t *testing.T) *upstream {
+			return listenScript(t, &tls.Config{}, nil, func(net.Conn) {})
+		},
+		"full backlog": fullBacklog,
+	}
+	for name, upstreamOf := range cases {
+		t.Run(name, func(t *testing.T) {
+			up := upstreamOf(t)
+			silent := listenScript(t, nil, nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+			d := openDoor(t, up, func(s *setup) {
+				s.Upstream.ConnectTimeout = 100 * time.Millisecond
+				if name == "no answer of the proxy's" {
+					s.Upstream.Proxy = silent.url
+				}
+			})
+			start := time.Now()
+			answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+			if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
+				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if n := metric(t, d.reg, `proxy_upstream_errors_total{error_type="timeout"}`); n != 1 {
+				t.Errorf("%v timeouts counted", n)
+			}
+		})
+	}
+}
+
+// fullBacklog is an address that answers no connection: the kernel's queue is full.
+func fullBacklog(t *testing.T) *upstream {
+	l := smallBacklog(t)
+	var d net.Dialer
+	for full := false; !full; {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		cancel()
+		if full = err != nil; !full {
+			t.Cleanup(func() { c.Close() })
+		}
+	}
+	up := listenScript(t, nil, nil, func(net.Conn) {})
+	up.url.Host = l.Addr().String()
+	return up
+}
+
+// smallBacklog is a listener whose kernel queue holds one connection.
+func smallBacklog(t *testing.T) net.Listener {
+	l := listenTCP(t)
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}

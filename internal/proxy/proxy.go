@@ -1,0 +1,284 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is what a [Proxy] is made of and cannot change while it lives.
+type Config struct {
+	// Host is this machine's name, in the messages of our own errors.
+	Host string
+	// Log gets one record per request; nothing in the request path waits for it if
+	// its handler does not.
+	Log *slog.Logger
+	// Registerer gets the metrics of the package.
+	Registerer prometheus.Registerer
+	// WhoIs asks who is behind an address of the tailnet. nil knows nobody.
+	WhoIs WhoIs
+	// Userspace reports whether tailscaled delivers its peers' connections from
+	// the loopback address. nil: it does not.
+	Userspace func() bool
+}
+
+// Proxy is the http.Handler between clients and the upstream. It is safe for
+// concurrent use.
+type Proxy struct {
+	host    string
+	log     *slog.Logger
+	metrics *metrics
+	queue   *queue
+	memory  *memory
+	access  *accessControl
+	buffers sync.Pool // of *[copyBufferSize]byte
+
+	applying sync.Mutex // one Apply at a time
+	current  atomic.Pointer[snapshot]
+}
+
+// snapshot is the settings in force when a request came in.
+type snapshot struct {
+	Settings
+	pool    *pool
+	results []ruleCounters // for each rule
+}
+
+// New makes a proxy with its first settings.
+func New(c Config, s Settings) (*Proxy, error) {
+	m, err := newMetrics(c.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{
+		host: c.Host, log: c.Log, metrics: m,
+		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
+	}
+	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
+		return nil, err
+	}
+	apply, err := p.Prepare(s)
+	if err != nil {
+		return nil, err
+	}
+	apply()
+	return p, nil
+}
+
+// Prepare builds everything that new settings need and gives the function that
+// puts them in force, which cannot fail. Requests that are in keep the settings they
+// came in under.
+func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
+	next := &snapshot{Settings: s, results: p.metrics.rules(s.Rules)}
+	old := p.current.Load()
+	if old != nil && old.Upstream.sameTarget(s.Upstream) {
+		next.pool = old.pool
+	} else {
+		d, err := newDialer(s.Upstream)
+		if err != nil {
+			return nil, fmt.Errorf("preparing connections to %s: %w", s.Upstream.URL.Host, err)
+		}
+		next.pool = newPool(d)
+	}
+	return func() { p.swap(next) }, nil
+}
+
+func (p *Proxy) swap(next *snapshot) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	p.queue.resize(next.Limits)
+	p.memory.limit.Store(next.Retry.Memory)
+	old := p.current.Swap(next)
+	if old != nil && old.pool != next.pool {
+		old.pool.retire()
+	}
+}
+
+// Close ends the connections to the upstream. Requests must have ended before.
+func (p *Proxy) Close() { p.current.Load().pool.close() }
+
+// ServeHTTP carries one request to its end, whatever that is.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.open(w, r)
+	if err := x.carry(); err != nil {
+		x.end(err)
+	}
+	x.close()
+	if x.broken {
+		// net/http's way to break off an answer without ending it.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// exchange is one request and its answer on their way.
+type exchange struct {
+	proxy *Proxy
+	cfg   *snapshot
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	in    *http.Request
+	conn  *clientConn
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	watch  watch
+	body   *requestBody // nil without one
+	rec    record
+
+	client   netip.Addr
+	admitted bool
+	header1x sync.Mutex // an informational answer against the final one
+	answered bool       // a final header was written; guarded by header1x
+	sse      *sseTail   // of an answer into which an error event can be written
+	broken   bool
+}
+
+func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{
+		proxy: p, cfg: p.current.Load(), w: w, rc: http.NewResponseController(w), in: r,
+		conn: connOf(r),
+	}
+	x.ctx, x.cancel = context.WithCancelCause(r.Context())
+	x.rec.begin(r, x.conn)
+	x.client = sourceAddr(r)
+	return x
+}
+
+// carry does the steps in order. Its error says why there was no whole answer of
+// the upstream.
+func (x *exchange) carry() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.proxy.log.Error("panic in a request; please report it as a bug",
+				"request_id", x.rec.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = fail(CodeInternal, nil, "internal error; the journal has the details")
+		}
+	}()
+	if err := x.admit(); err != nil {
+		return err
+	}
+	out := x.rewrite()
+	answer, err := x.send(out)
+	if err != nil {
+		return err
+	}
+	return x.stream(answer)
+}
+
+// end tells the client why there is no whole answer, in whatever way is left.
+func (x *exchange) end(err error) {
+	f := x.explain(err)
+	x.header1x.Lock()
+	answered := x.answered
+	x.answered = true
+	x.header1x.Unlock()
+	switch {
+	case f == nil:
+		x.rec.clientGone(answered)
+		x.broken = true
+	case answered:
+		x.cut(f)
+	default:
+		x.rec.failed(f)
+		if x.body != nil && !x.body.whole() && x.in.ProtoMajor == 1 {
+			x.w.Header().Set("Connection", "close")
+		}
+		x.rec.status, x.rec.sent = x.refuse(f)
+	}
+}
+
+// refuse answers in the upstream's stead. What a 1xx answer left in the header is
+// not for this one.
+func (x *exchange) refuse(f *failure) (status int, sent int64) {
+	h := x.w.Header()
+	for name := range h {
+		if name != "Connection" {
+			delete(h, name)
+		}
+	}
+	status, n := f.answer(x.w, x.proxy.host, x.rec.id)
+	_ = x.rc.Flush() // a client that left is nobody to tell
+	return status, int64(n)
+}
+
+// explain turns an error into what the client is told; nil: it went away.
+func (x *exchange) explain(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	cause := err
+	if x.ctx.Err() != nil {
+		cause = context.Cause(x.ctx)
+	}
+	if f, ok := errors.AsType[*failure](cause); ok {
+		return f
+	}
+	switch {
+	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStuck):
+		return nil
+	case errors.Is(cause, errDrainEnded):
+		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
+	case errors.Is(cause, errClientSlow):
+		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Timeouts.Idle)
+	case errors.Is(cause, errUpstreamStuck):
+		return fail(CodeResponseHeaderTimout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Timeouts.Idle)
+	case errors.Is(cause, errHeaderTimeout):
+		return fail(CodeResponseHeaderTimout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Timeouts.ResponseHeader)
+	case errors.Is(cause, errUpstreamSilent):
+		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Timeouts.Idle)
+	default:
+		return x.explainUpstream(cause)
+	}
+}
+
+// bodyBroke ends the request whose body will not come whole. Whatever else is seen
+// follows from that.
+func (x *exchange) bodyBroke(err error) {
+	switch {
+	case errors.Is(err, errTooLarge):
+		x.cancel(tooLarge(x.cfg.Limits.RequestBody))
+	case isDisconnect(err):
+		x.cancel(errClientGone)
+	default:
+		x.cancel(fail(CodeInvalidRequest, err, "the request body is not well-formed HTTP"))
+	}
+}
+
+// lingers reports whether the rest of the request may be waited for. It must not if
+// the client learns of the answer's end only by our return.
+func (x *exchange) lingers() bool {
+	switch {
+	case x.broken || x.in.ProtoMajor > 1:
+		return false
+	case x.in.Method == http.MethodHead, x.rec.status == http.StatusNoContent, x.rec.status == http.StatusNotModified:
+		return true
+	}
+	return x.w.Header().Get("Content-Length") != ""
+}
+
+// close ends what the request holds, whatever happened, and writes it down.
+func (x *exchange) close() {
+	x.watch.stop()
+	if x.body != nil {
+		received, whole := x.body.close(x.lingers())
+		if !whole && x.in.ProtoMajor == 1 {
+			x.conn.spoilt.Store(true)
+		}
+		x.rec.received = received
+	}
+	x.cancel(errFinished)
+	if x.admitted {
+		x.proxy.queue.leave(x.client)
+	}
+	x.rec.duration = time.Since(x.rec.start)
+	x.proxy.record(x)
+}

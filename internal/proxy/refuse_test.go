@@ -1,0 +1,184 @@
+package proxy_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// ours checks that an answer is one of our own, whole in each part.
+func ours(t *testing.T, answer *http.Response, body string, status int, code, proxyStatus string) {
+	t.Helper()
+	var got struct {
+		Type  string
+		Error struct {
+			Type, Code, Message string
+			RequestID           string `json:"request_id"`
+		}
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatalf("%v: %d %s", err, answer.StatusCode, body)
+	}
+	id := answer.Header.Get("X-Request-Id")
+	if answer.StatusCode != status || got.Error.Code != code {
+		t.Errorf("status %d, code %s, want %d, %s", answer.StatusCode, got.Error.Code, status, code)
+	}
+	if got.Type != "error" || got.Error.Type != "proxy_error" || got.RequestID != id || got.Error.RequestID != id {
+		t.Errorf("body %s with request id %q", body, id)
+	}
+	if !strings.HasPrefix(got.Error.Message, "oauth-proxyd@host: ") || !regexp.MustCompile(`^req_[0-9A-Za-z]{26}$`).MatchString(id) {
+		t.Errorf("message %q, request id %q", got.Error.Message, id)
+	}
+	h := answer.Header
+	if h.Get("Proxy-Status") != "oauth-proxyd; error="+proxyStatus || h.Get("Content-Type") != "application/json" ||
+		h.Get("Content-Length") != strconv.Itoa(len(body)) || (h.Get("Retry-After") != "") != (status == 503) {
+		t.Errorf("header %v", h)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	const head = " HTTP/1.1\r\nHost: h\r\n"
+	cases := []struct {
+		name, sent string
+		status     int
+		code, text string
+	}{
+		{"websocket", "GET /a" + head + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 501, "upgrade_refused", "http_request_error"},
+		{"h2c and websocket", "GET /a" + head + "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n", 501, "upgrade_refused", "http_request_error"},
+		{"upgrade with a body", "POST /a" + head + "Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 5\r\n\r\nabcde", 501, "upgrade_refused", "http_request_error"},
+		{"upgrade whose body does not come", "POST /a" + head + "Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 5\r\n\r\nab", 501, "upgrade_refused", "http_request_error"},
+		{"connect", "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"connect with a path", "CONNECT /a" + head + "\r\n", 400, "invalid_request", "http_request_error"},
+		{"length above the limit", "POST /a" + head + "Content-Length: 1001\r\n\r\n", 413, "request_too_large", "http_request_error"},
+		{"length far above the limit", "POST /a" + head + "Content-Length: 9223372036854775807\r\n\r\nabc", 413, "request_too_large", "http_request_error"},
+		{"length above the limit, to be asked for", "POST /a" + head + "Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n", 413, "request_too_large", "http_request_error"},
+		{"chunks above the limit", "POST /a" + head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("a", 1001), 413, "request_too_large", "http_request_error"},
+	}
+	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			t.Errorf("the upstream had a whole request %s %s", r.Method, r.RequestURI)
+		}
+	})
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+			conn := d.dial(t)
+			conn.send(t, c.sent)
+			answer, body := conn.answer(t, "POST")
+			ours(t, answer, body, c.status, c.code, c.text)
+			if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"`+c.code+`"`) {
+				t.Errorf("logged as %s", line)
+			}
+			if counter(t, d, "proxy_errors_total", c.code) != 1 || counter(t, d, "proxy_upstream_errors_total", "invalid_request") != 1 {
+				t.Error("not counted")
+			}
+		})
+	}
+}
+
+func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})
+	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	for _, body := range []io.Reader{strings.NewReader(strings.Repeat("a", 1000)), io.MultiReader(strings.NewReader(strings.Repeat("a", 1000)))} {
+		if answer, got := do(t, newClient(t, "http1"), request(t, "POST", d.url("/"), body)); answer.StatusCode != 200 || len(got) != 1000 {
+			t.Errorf("status %d, %d bytes", answer.StatusCode, len(got))
+		}
+	}
+}
+
+// A denied client that sends only a part of its body has its answer at once, and
+// keeps nothing.
+func TestDeniedClientIsNotWaitedFor(t *testing.T) {
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("a denied request came through") })
+	d := openDoor(t, up, allow(proxy.Grant{Source: proxy.SourceTailnet}))
+	conn := d.dial(t)
+	conn.send(t, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nab")
+	answer, body := conn.answer(t, "POST")
+	ours(t, answer, body, 403, "access_denied", "http_request_denied")
+	conn.send(t, strings.Repeat("a", 998)+smuggled)
+	if rest := conn.rest(); rest != "" {
+		t.Errorf("then came %q", rest)
+	}
+}
+
+func TestQueueIsFull(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { close(entered); <-leave })
+	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 1, 0 })
+	first := d.dial(t)
+	first.send(t, smuggled)
+	receive(t, entered, "the first request")
+	answer, body := do(t, newClient(t, "http1"), request(t, "GET", d.url("/"), nil))
+	ours(t, answer, body, 503, "overloaded", "connection_limit_reached")
+	close(leave)
+	first.answer(t, "GET")
+}
+
+func TestUpstreamThatRefusesConnections(t *testing.T) {
+	l := listenTCP(t)
+	up := scriptedUpstream(t, nil)
+	up.url.Host = l.Addr().String()
+	_ = l.Close()
+	d := openDoor(t, up)
+	answer, body := do(t, newClient(t, "http1"), request(t, "GET", d.url("/"), nil))
+	ours(t, answer, body, 502, "upstream_connect", "destination_unavailable")
+	if strings.Contains(body, "refused:") {
+		t.Errorf("the body tells of the inside: %s", body)
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	const good = "req_abcdefghijklmnopqrstuvwxyZ"
+	cases := []struct {
+		name     string
+		sent     []string
+		upstream string
+		want     string // "": a fresh one
+	}{
+		{"none", nil, "", ""},
+		{"the client's", []string{good}, "", good},
+		{"too short", []string{"req_abc"}, "", ""},
+		{"too long", []string{good + "a"}, "", ""},
+		{"another prefix", []string{"rex_abcdefghijklmnopqrstuvwxyZ"}, "", ""},
+		{"an odd letter", []string{"req_abcdefghijklmnopqrstuvwxy\""}, "", ""},
+		{"two", []string{good, good}, "", ""},
+		{"the upstream's", nil, "up-1", "up-1"},
+		{"the upstream's, not the client's", []string{good}, "up-1", "up-1"},
+	}
+	fresh := regexp.MustCompile(`^req_[0-9A-Z]{26}$`)
+	seen := map[string]bool{}
+	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		if id := r.URL.RawQuery; id != "" {
+			w.Header().Set("X-Request-Id", id)
+		}
+	}, func(t *testing.T, up *upstream) {
+		d := openDoor(t, up)
+		c := newClient(t, "http1")
+		for i, one := range cases {
+			r := request(t, "GET", d.url("/?"+one.upstream), nil)
+			r.Header["X-Request-Id"] = one.sent
+			answer, _ := do(t, c, r)
+			ids := answer.Header["X-Request-Id"]
+			if len(ids) != 1 || one.want != "" && ids[0] != one.want || one.want == "" && !fresh.MatchString(ids[0]) {
+				t.Errorf("%s: got %q, want %q", one.name, ids, one.want)
+			}
+			if one.want == "" && seen[ids[0]] {
+				t.Errorf("%s: %q came twice", one.name, ids)
+			}
+			seen[ids[0]] = true
+			if line := d.log.requests(t, i+1)[i]; strings.Contains(line, good) != (len(one.sent) == 1 && one.sent[0] == good) {
+				t.Errorf("%s: logged as %s", one.name, line)
+			}
+		}
+	})
+}

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strings"
+)
+
+// requestIDHeader carries the name of a request from the client to every log
+// on its way. It is the canonical form of x-request-id.
+const requestIDHeader = "X-Request-Id"
+
+const (
+	requestIDPrefix = "req_"
+	requestIDLength = len(requestIDPrefix) + 26
+)
+
+// requestID is the client's own id if it sent one well-formed, else a fresh one:
+// "req_" and 26 letters and digits, 130 bits of randomness (RFC 4648 §6).
+func requestID(h http.Header) string {
+	if ids := h[requestIDHeader]; len(ids) == 1 && wellFormedRequestID(ids[0]) {
+		return ids[0]
+	}
+	return requestIDPrefix + rand.Text()
+}
+
+// NameAnswer gives an answer that is not made by a [Proxy] its x-request-id.
+func NameAnswer(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(requestIDHeader, requestID(r.Header))
+}
+
+// wellFormedRequestID keeps out of the log whatever is not just a name.
+func wellFormedRequestID(id string) bool {
+	if len(id) != requestIDLength || !strings.HasPrefix(id, requestIDPrefix) {
+		return false
+	}
+	for _, c := range []byte(id[len(requestIDPrefix):]) {
+		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !alphanumeric {
+			return false
+		}
+	}
+	return true
+}

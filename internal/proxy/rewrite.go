@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// rewrite makes the request that the upstream gets: the client's without what
+// concerns only the connection to us, and with the operator's rules applied.
+func (x *exchange) rewrite() *http.Request {
+	header := x.in.Header.Clone()
+	subject := ruleSubject{
+		bearer:    bearerToken(x.in.Header),
+		path:      rawPath(x.in),
+		userAgent: x.in.Header.Get("User-Agent"),
+		listener:  x.conn.listener,
+	}
+	dropPrivate(header)
+	for i, rule := range x.cfg.Rules {
+		result := rule.apply(header, subject)
+		x.cfg.results[i].count(result)
+		x.rec.rule(rule.Name, result)
+	}
+	if _, ok := header["User-Agent"]; !ok {
+		header["User-Agent"] = []string{""} // net/http adds its own otherwise
+	}
+	var coding []string
+	if x.in.ContentLength < 0 {
+		// Left to itself, net/http waits 200 ms for a body of a GET or DELETE, and
+		// drops the trailers of an empty one.
+		coding = []string{"chunked"}
+	}
+	upstream := x.cfg.Upstream.URL
+	return &http.Request{
+		Method:        x.in.Method,
+		URL:           target(upstream, x.in),
+		Host:          upstream.Host,
+		Header:        header,
+		ContentLength: x.in.ContentLength, TransferEncoding: coding,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+}
+
+// dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says
+// who asks: only we know that, and nobody else is to be told.
+func dropPrivate(h http.Header) {
+	trailers := acceptsTrailers(h)
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	for name := range h {
+		if isHopByHop(name) || isPrivate(name) {
+			delete(h, name)
+		}
+	}
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+}
+
+// publicTrailer is the client's trailer without what dropPrivate would drop of a
+// header, and without a field about framing, which comes too late in one (RFC 9110
+// §6.5.1).
+func publicTrailer(trailer http.Header) http.Header {
+	public := make(http.Header, len(trailer))
+	for name, values := range trailer {
+		if !isHopByHop(name) && !isPrivate(name) && name != "Content-Length" {
+			public[name] = values
+		}
+	}
+	return public
+}
+
+func acceptsTrailers(h http.Header) bool {
+	for _, line := range h["Te"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(coding), "trailers") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isHopByHop wants a canonical name.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
+// isPrivate wants a canonical name.
+func isPrivate(name string) bool {
+	switch name {
+	case "Host", "Forwarded", "X-Real-Ip", "Via":
+		return true
+	}
+	return strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// target is the upstream's URL with the client's path and query in the very bytes
+// in which they came. The URL type would clean and encode them.
+func target(upstream *url.URL, in *http.Request) *url.URL {
+	path, query, hasQuery := strings.Cut(originForm(in.Method, in.RequestURI), "?")
+	u := &url.URL{
+		Scheme: upstream.Scheme, Host: upstream.Host,
+		Opaque: path, RawQuery: query, ForceQuery: hasQuery,
+	}
+	if strings.HasPrefix(path, "//") {
+		// url.URL would take it for a host. In this form, "https://host//path",
+		// HTTP/2 sends the path alone, and HTTP/1.1 the whole, which is the same
+		// resource (RFC 9112 §3.2.2).
+		u.Opaque = "//" + upstream.Host + path
+	}
+	if plain, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
+		if asPath := (&url.URL{Path: plain, RawPath: path}); asPath.EscapedPath() == path {
+			u.Opaque, u.Path, u.RawPath = "", plain, path
+		}
+	}
+	return u
+}
+
+// originForm cuts the scheme and authority off an absolute-form target (RFC 9112
+// §3.2.2), and gives "" for what is neither that nor a path. "OPTIONS
+// http://host" asks about the server, as "OPTIONS *" does (§3.2.4).
+func originForm(method, requestTarget string) string {
+	if strings.HasPrefix(requestTarget, "/") || requestTarget == "*" && method == http.MethodOptions {
+		return requestTarget
+	}
+	_, rest, ok := strings.Cut(requestTarget, "://")
+	if !ok {
+		return ""
+	}
+	switch i := strings.IndexAny(rest, "/?"); {
+	case i < 0 && method == http.MethodOptions:
+		return "*"
+	case i < 0:
+		return "/"
+	case rest[i] == '?':
+		return "/" + rest[i:]
+	default:
+		return rest[i:]
+	}
+}
+
+// rawPath is the path in the bytes in which it came.
+func rawPath(r *http.Request) string {
+	path, _, _ := strings.Cut(originForm(r.Method, r.RequestURI), "?")
+	return path
+}
+
+// bearerToken is the credential of a bearer Authorization (RFC 6750 §2.1), to look
+// at its first letters only.
+func bearerToken(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimLeft(token, " ")
+}

@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// errNeverSent marks an attempt of which the upstream provably processed nothing.
+var errNeverSent = errors.New("not processed by the upstream")
+
+// send gives the header of the upstream's answer, its body still to come. An
+// attempt is repeated only if the upstream provably never processed it, and only
+// while the body can be read again.
+func (x *exchange) send(out *http.Request) (*http.Response, error) {
+	if x.body == nil {
+		out.Body = nil
+	}
+	defer context.AfterFunc(x.ctx, x.interrupt)()
+	x.watch.begin(x.cfg.Timeouts, x.giveUp)
+	for {
+		x.rec.attempts++
+		answer, err := x.attempt(out)
+		if err == nil {
+			return answer, nil
+		}
+		if !x.mayRepeat(err) {
+			return nil, err
+		}
+		x.watch.next(forConnection)
+		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
+		if err := x.pause(x.cfg.Retry.Backoff); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (x *exchange) mayRepeat(err error) bool {
+	return errors.Is(err, errNeverSent) && !errors.Is(err, errConnectTimeout) &&
+		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Retry.Attempts &&
+		(x.body == nil || x.body.replayable())
+}
+
+func retryReason(err error) string {
+	if _, ok := errors.AsType[*dialError](err); ok {
+		return "connect"
+	}
+	return "unsent"
+}
+
+// pause waits out the time between two attempts.
+func (x *exchange) pause(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-x.ctx.Done():
+		return context.Cause(x.ctx)
+	}
+}
+
+// interrupt unblocks what the end of the context does not: reading from the client
+// and, soon, writing to it.
+func (x *exchange) interrupt() {
+	if x.body != nil {
+		x.body.interrupt()
+	}
+}
+
+// attempt sends the request once.
+func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
+	x.rec.phase(phaseConnecting)
+	x.watch.next(forConnection)
+	conn, err := x.cfg.pool.get(x.ctx, x.readAhead)
+	if err != nil {
+		return nil, x.connectError(err)
+	}
+	x.rec.phase(phaseSending)
+	x.watch.next(forHeader)
+	request := out.WithContext(httptrace.WithClientTrace(x.ctx, x.informational()))
+	if x.body != nil {
+		x.watch.next(forUpstreamAccept)
+		x.body.attempt(request)
+	}
+	before := conn.raw.written.Load()
+	answer, err := conn.cc.RoundTrip(request)
+	if err != nil {
+		return nil, sendError(err, conn.raw.written.Load() == before)
+	}
+	return answer, nil
+}
+
+// giveUp ends the request for a reason that the watch found.
+func (x *exchange) giveUp(reason error) {
+	x.cancel(reason)
+	if errors.Is(reason, errClientStuck) {
+		_ = x.rc.SetWriteDeadline(time.Unix(1, 0)) // breaks the blocked write
+	}
+}
+
+// dialError is why no connection could be had.
+type dialError struct{ cause error }
+
+// Error implements error.
+func (e *dialError) Error() string { return e.cause.Error() }
+
+// Unwrap gives the cause, and that nothing was sent.
+func (e *dialError) Unwrap() []error { return []error{e.cause, errNeverSent} }
+
+func (x *exchange) connectError(err error) error {
+	if x.ctx.Err() != nil {
+		return err
+	}
+	return &dialError{cause: err}
+}
+
+// unsentError is an attempt that failed before the upstream could process it.
+type unsentError struct{ cause error }
+
+// Error implements error.
+func (e *unsentError) Error() string { return e.cause.Error() }
+
+// Unwrap gives the cause, and that nothing was processed.
+func (e *unsentError) Unwrap() []error { return []error{e.cause, errNeverSent} }
+
+// sendError marks the failures that prove the request unprocessed: not a byte was
+// handed to the kernel, or HTTP/2 says so (RFC 9113 §8.7).
+func sendError(err error, nothingWritten bool) error {
+	if nothingWritten || refusedStream(err) {
+		return &unsentError{cause: err}
+	}
+	return err
+}
+
+// refusedStream recognises REFUSED_STREAM, and a stream above the last one of a
+// GOAWAY. For the latter net/http has no exported error, only these sentences.
+func refusedStream(err error) bool {
+	const refused = 7 // RFC 9113 §7
+	if reset, ok := errors.AsType[streamReset](err); ok {
+		return reset.Code == refused
+	}
+	text := err.Error()
+	return strings.HasPrefix(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
+		strings.HasPrefix(text, "http2: Transport received GOAWAY from server") ||
+		strings.HasPrefix(text, "http2: client conn not usable") ||
+		strings.HasPrefix(text, "http2: client conn could not be established")
+}
+
+// streamReset has the fields of golang.org/x/net/http2.StreamError, by which
+// net/http's own error of that name lets itself be converted.
+type streamReset struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error implements error.
+func (r streamReset) Error() string {
+	return fmt.Sprintf("stream %d reset with code %d", r.StreamID, r.Code)
+}
+
+// informational passes 1xx answers on, but for 100: the transport takes that for
+// leave to read the body, and then inform sends ours.
+func (x *exchange) informational() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+		if code != http.StatusContinue && x.in.ProtoAtLeast(1, 1) {
+			x.inform(code, http.Header(header))
+		}
+		return nil
+	}}
+}
+
+// explainUpstream says what the upstream did wrong.
+func (x *exchange) explainUpstream(err error) *failure {
+	if _, ok := errors.AsType[*dialError](err); ok {
+		if errors.Is(err, errConnectTimeout) {
+			return fail(CodeConnectTimeout, err, "no connection to %s within %v", x.cfg.Upstream.URL.Host, x.cfg.Upstream.ConnectTimeout)
+		}
+		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Upstream.URL.Host)
+	}
+	if x.rec.firstByte > 0 {
+		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")
+	}
+	if errors.Is(err, errNeverSent) {
+		return fail(CodeUpstreamProtocol, err, "the upstream refused the request before processing it")
+	}
+	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its answer; it may have processed the request")
+}

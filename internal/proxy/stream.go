@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// copyBufferSize is the most that is read of an answer before it is passed on.
+const copyBufferSize = 32 << 10
+
+// partingTime is how long a client that is being cut off may take to read why.
+const partingTime = time.Second
+
+// stream passes the answer on as it comes. An error after the header means that
+// it broke off.
+func (x *exchange) stream(answer *http.Response) error {
+	defer answer.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
+	if answer.StatusCode < http.StatusOK {
+		return fail(CodeUpstreamProtocol, nil, "the upstream answered %d, which ends no request", answer.StatusCode)
+	}
+	x.watch.answer()
+	if x.body != nil {
+		x.body.forget()
+	}
+	// The end of a connection ends an answer to HTTP/1.0 (RFC 9112 §6.3), whoever
+	// closes it: net/http does by itself when a write fails.
+	x.conn.reset.Store(!x.in.ProtoAtLeast(1, 1))
+	if !x.beginAnswer(answer) {
+		return errClientGone
+	}
+	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
+		if err := x.copyBody(answer.Body); err != nil {
+			return err
+		}
+	}
+	x.endAnswer(answer.Trailer)
+	return nil
+}
+
+// inform sends a 1xx answer, unless the final one has begun. It may come from
+// any goroutine; the final answer's header is not for it.
+func (x *exchange) inform(code int, header http.Header) {
+	x.header1x.Lock()
+	defer x.header1x.Unlock()
+	if x.answered {
+		return
+	}
+	h := x.w.Header()
+	final := maps.Clone(h)
+	clear(h)
+	for name, values := range header {
+		if !isHopByHop(name) {
+			h[name] = values
+		}
+	}
+	x.w.WriteHeader(code)
+	clear(h)
+	maps.Copy(h, final)
+}
+
+// beginAnswer sends the header, at once: a stream may be silent after it.
+func (x *exchange) beginAnswer(answer *http.Response) bool {
+	x.header1x.Lock()
+	x.answered = true
+	x.header1x.Unlock()
+	h := x.w.Header()
+	copyAnswerHeader(h, answer)
+	if x.in.ProtoMajor == 1 {
+		spareFromHTTP1(h, answer)
+		if x.body != nil && !x.body.whole() {
+			h["Connection"] = []string{"close"} // its rest may never be read
+		}
+	}
+	if _, ok := h[requestIDHeader]; !ok {
+		h[requestIDHeader] = []string{x.rec.id}
+	}
+	if isPlainEventStream(answer.Header) {
+		x.sse = &sseTail{}
+	}
+	x.rec.began(answer)
+	x.w.WriteHeader(answer.StatusCode)
+	if hasNoBody(x.in.Method, answer.StatusCode) {
+		return true // HTTP/2 says at once that this is all only if nothing is flushed
+	}
+	x.watch.next(forClientAccept)
+	err := x.rc.Flush()
+	x.watch.next(forUpstreamBody)
+	return err == nil
+}
+
+// hasNoBody: RFC 9110 §6.4.1.
+func hasNoBody(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// copyAnswerHeader copies all but what concerns only the connection to the
+// upstream. net/http adds a Date and guesses a Content-Type unless their keys are
+// there.
+func copyAnswerHeader(h http.Header, answer *http.Response) {
+	for _, line := range answer.Header["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			answer.Header.Del(strings.TrimSpace(name))
+		}
+	}
+	for name, values := range answer.Header {
+		if !isHopByHop(name) {
+			h[name] = values
+		}
+	}
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := answer.Header[name]; !ok {
+			h[name] = nil
+		}
+	}
+	for name := range answer.Trailer {
+		h["Trailer"] = append(h["Trailer"], name)
+	}
+}
+
+// spareFromHTTP1 keeps what net/http would drop on a connection of HTTP/1.
+func spareFromHTTP1(h http.Header, answer *http.Response) {
+	if len(answer.Trailer) > 0 {
+		delete(h, "Content-Length") // trailers need chunks (RFC 9112 §7.1.2); HTTP/2 has both
+	}
+	if answer.StatusCode != http.StatusNotModified {
+		return
+	}
+	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is
+	// only left alone under names that are not canonical.
+	for _, name := range []string{"Content-Type", "Content-Length"} {
+		if values := h[name]; len(values) > 0 {
+			h[strings.ToLower(name)] = values
+			delete(h, name)
+		}
+	}
+}
+
+// copyBody flushes each piece as it comes.
+func (x *exchange) copyBody(body io.Reader) error {
+	buffer := x.proxy.buffer()
+	defer x.proxy.buffers.Put(buffer)
+	for {
+		n, err := body.Read(buffer[:])
+		if n > 0 {
+			if err := x.pass(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		x.watch.next(forUpstreamBody)
+	}
+}
+
+// pass writes one piece of the answer to the client.
+func (x *exchange) pass(p []byte) error {
+	x.watch.next(forClientAccept)
+	n, err := x.w.Write(p)
+	x.rec.sent += int64(n)
+	if x.sse != nil {
+		x.sse.write(p[:n])
+	}
+	if err == nil {
+		err = x.rc.Flush()
+	}
+	if err != nil {
+		return errClientGone
+	}
+	return nil
+}
+
+// endAnswer sends the trailers. Those that the upstream had not announced need
+// net/http's prefix.
+func (x *exchange) endAnswer(trailer http.Header) {
+	h := x.w.Header()
+	announced := make(map[string]bool)
+	for _, name := range h["Trailer"] {
+		announced[name] = true
+	}
+	for name, values := range trailer {
+		if !announced[name] {
+			name = http.TrailerPrefix + name
+		}
+		h[name] = values
+	}
+	x.conn.reset.Store(false)
+	x.rec.whole()
+}
+
+// cut breaks an answer off so that no client can take it for whole. Where a stream
+// of events is at a boundary, one more event says why.
+func (x *exchange) cut(f *failure) {
+	x.rec.cut(f)
+	x.broken = true
+	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
+	if x.sse != nil && x.sse.atBoundary() {
+		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
+		x.rec.sent += int64(n)
+	}
+	_ = x.rc.Flush() // likewise
+}
+
+func (p *Proxy) buffer() *[copyBufferSize]byte {
+	if b, ok := p.buffers.Get().(*[copyBufferSize]byte); ok {
+		return b
+	}
+	return new([copyBufferSize]byte)
+}

@@ -1,0 +1,150 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const short = 150 * time.Millisecond
+
+func shortIdle(s *setup) { s.Timeouts.Idle = short }
+
+func TestUpstreamBeginsNoAnswer(t *testing.T) {
+	forEachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}, func(t *testing.T, up *upstream) {
+		d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = short })
+		answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+		if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
+			t.Errorf("status %d, body %s", answer.StatusCode, body)
+		}
+		if n := metric(t, d.reg, `proxy_upstream_errors_total{error_type="timeout"}`); n != 1 {
+			t.Errorf("%v timeouts counted", n)
+		}
+	})
+}
+
+func TestClientStopsSending(t *testing.T) {
+	for _, protocol := range protocols() {
+		for _, clientProtocol := range protocols() {
+			t.Run("client "+clientProtocol+", upstream "+protocol, func(t *testing.T) {
+				cancelled := make(chan struct{})
+				up := newUpstream(t, protocol, func(_ http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					close(cancelled)
+				})
+				d := openDoor(t, up, shortIdle)
+				body, w := io.Pipe()
+				defer w.Close()
+				go func() { _, _ = io.WriteString(w, "hello") }()
+				r := request(t, http.MethodPost, d.url("/"), body)
+				answer, text := do(t, newClient(t, clientProtocol), r)
+				if answer.StatusCode != http.StatusRequestTimeout || code(text) != "client_idle_timeout" {
+					t.Errorf("status %d, body %s", answer.StatusCode, text)
+				}
+				receive(t, cancelled, "the end at the upstream")
+			})
+		}
+	}
+}
+
+func TestUpstreamStopsReading(t *testing.T) {
+	stuck := map[string]func(*testing.T) *upstream{
+		"http1": func(t *testing.T) *upstream {
+			return scriptedUpstream(t, func(net.Conn, *bufio.Reader) { <-t.Context().Done() })
+		},
+		"http2": func(t *testing.T) *upstream {
+			return newUpstream(t, "http2", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		},
+	}
+	for name, upstreamOf := range stuck {
+		t.Run(name, func(t *testing.T) {
+			d := openDoor(t, upstreamOf(t), shortIdle)
+			c := d.dial(t)
+			go func() {
+				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+				_, _ = io.CopyN(c, nulls{}, 50_000_000)
+			}()
+			answer, body := c.answer(t, http.MethodPost)
+			if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
+				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			}
+		})
+	}
+}
+
+// nulls is a source without end.
+type nulls struct{}
+
+// Read implements io.Reader.
+func (nulls) Read(p []byte) (int, error) { return len(p), nil }
+
+// A client that reads nothing must not hold the upstream for ever.
+func TestClientStopsReading(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			cancelled := make(chan struct{})
+			up := newUpstream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(w, nulls{})
+				close(cancelled)
+			})
+			d := openDoor(t, up, shortIdle)
+			for _, version := range []string{"1.1", "1.0"} {
+				c := d.dial(t)
+				c.send(t, "GET / HTTP/"+version+"\r\nHost: a\r\n\r\n")
+				receive(t, cancelled, "the end at the upstream")
+				_, err := io.Copy(io.Discard, c)
+				if version == "1.0" && err == nil {
+					t.Error("the client of HTTP/1.0 sees an end as if the answer were whole")
+				}
+				cancelled = make(chan struct{})
+			}
+			d.wantGoneTwice(t)
+		})
+	}
+}
+
+func (d *door) wantGoneTwice(t *testing.T) {
+	t.Helper()
+	eventually(t, "both are counted", func() bool {
+		return metric(t, d.reg, `proxy_client_gone_total{phase="streaming"}`) == 2
+	})
+}
+
+// A stream that moves lasts as long as it likes, in both directions.
+func TestSlowButMovingStreamGoesOn(t *testing.T) {
+	const pieces = 12
+	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_, _ = io.Copy(io.Discard, r.Body)
+		tick := time.NewTicker(short / 3)
+		defer tick.Stop()
+		for range pieces {
+			<-tick.C
+			_, _ = io.WriteString(w, "x")
+			_ = rc.Flush()
+		}
+	}, func(t *testing.T, up *upstream) {
+		d := openDoor(t, up, shortIdle)
+		body, w := io.Pipe()
+		go func() {
+			tick := time.NewTicker(short / 3)
+			defer tick.Stop()
+			for range pieces {
+				<-tick.C
+				_, _ = io.WriteString(w, "x")
+			}
+			w.Close()
+		}()
+		answer, text := do(t, newClient(t, "http1"), request(t, http.MethodPost, d.url("/"), body))
+		if answer.StatusCode != http.StatusOK || text != strings.Repeat("x", pieces) {
+			t.Errorf("status %d, body %s", answer.StatusCode, text)
+		}
+	})
+}

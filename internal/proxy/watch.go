@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Why a request is given up in the middle; the cause of its context.
+var (
+	errClientGone     = errors.New("client went away")
+	errClientSlow     = errors.New("client stopped sending its request")
+	errClientStuck    = errors.New("client stopped reading the answer")
+	errUpstreamStuck  = errors.New("upstream stopped reading the request")
+	errHeaderTimeout  = errors.New("upstream did not begin its answer in time")
+	errUpstreamSilent = errors.New("upstream went silent in the middle of its answer")
+	errDrainEnded     = errors.New("the drain before a stop or restart came to its end")
+	errFinished       = errors.New("request finished")
+)
+
+// waitingFor says whose move it is.
+type waitingFor int32
+
+const (
+	forConnection     waitingFor = iota // nobody: making a connection has a limit of its own
+	forClientBody                       // the client, to send more of the request
+	forUpstreamAccept                   // the upstream, to take more of the request
+	forHeader                           // the upstream, to begin its answer
+	forUpstreamBody                     // the upstream, to send more of the answer
+	forClientAccept                     // the client, to take more of the answer
+)
+
+// watch gives a request up when whose move it is makes none for too long. One
+// timer serves the whole request: it looks at the clock when it fires, so that a
+// byte costs two atomic stores and no timer.
+type watch struct {
+	timeouts Timeouts
+	giveUp   func(error)
+	start    time.Time
+	waiting  atomic.Int32
+	moved    atomic.Int64 // nanoseconds since start
+	answered atomic.Bool  // the answer has begun: the request body no longer tells whose move it is
+
+	mu      sync.Mutex // held while the timer's look lasts
+	timer   *time.Timer
+	stopped bool
+}
+
+// begin starts the clock, with no move to wait for yet.
+func (w *watch) begin(timeouts Timeouts, giveUp func(error)) {
+	w.timeouts, w.giveUp, w.start = timeouts, giveUp, time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(min(timeouts.Idle, timeouts.ResponseHeader), w.look)
+}
+
+// sending notes a move in the sending of the request.
+func (w *watch) sending(next waitingFor) {
+	if w.answered.Load() {
+		w.moved.Store(int64(time.Since(w.start)))
+		return
+	}
+	w.next(next)
+}
+
+// next notes a move and whose the next one is.
+func (w *watch) next(next waitingFor) {
+	w.moved.Store(int64(time.Since(w.start)))
+	w.waiting.Store(int32(next))
+}
+
+// answer notes that the answer has begun.
+func (w *watch) answer() {
+	w.answered.Store(true)
+	w.next(forUpstreamBody)
+}
+
+// stop ends the clock. giveUp is not called after it, nor still under way: the
+// client's connection may be about to carry another request.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// look is the timer's: give up, or come back when it may be time.
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	waiting := waitingFor(w.waiting.Load())
+	limit := w.timeouts.Idle
+	if waiting == forHeader {
+		limit = w.timeouts.ResponseHeader
+	}
+	quiet := time.Since(w.start) - time.Duration(w.moved.Load())
+	if waiting == forConnection {
+		quiet = 0
+	}
+	if quiet >= limit {
+		w.giveUp(waiting.tooLong())
+		return
+	}
+	// The phase may change to one with a shorter limit meanwhile.
+	w.timer.Reset(min(limit-quiet, w.timeouts.Idle, w.timeouts.ResponseHeader))
+}
+
+func (f waitingFor) tooLong() error {
+	switch f {
+	case forClientBody:
+		return errClientSlow
+	case forUpstreamAccept:
+		return errUpstreamStuck
+	case forHeader:
+		return errHeaderTimeout
+	case forUpstreamBody:
+		return errUpstreamSilent
+	default:
+		return errClientStuck
+	}
+}

@@ -1,0 +1,76 @@
+package selftest
+
+import (
+	"maps"
+	"net/http"
+)
+
+const (
+	// oauthToken has the form of a subscription's token, and opens nothing.
+	oauthToken = "sk-ant-oat01-selftest-not-a-token"
+	oauthBeta  = "oauth-2025-04-20"
+	// claudeBeta is a list of features such as Claude Code sends. Without the
+	// third the body below is refused.
+	claudeBeta = "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27," +
+		"fine-grained-tool-streaming-2025-05-14"
+	claudeBody = `{"model":"claude-sonnet-4-5-20250929","stream":true,"max_tokens":64,"context_management":{"edits":[]},` +
+		`"messages":[{"role":"user","content":"hi"}]}`
+)
+
+// typicalClient is a client as they are seen in the wild, and a request of it.
+type typicalClient struct {
+	name           string
+	oauth          bool // it sends an OAuth token, without the beta that this needs
+	method, target string
+	header         http.Header
+	body           string
+}
+
+// clients are typical ones, of which no two are alike to the rules.
+func clients() []typicalClient {
+	return []typicalClient{
+		{
+			"Claude Code with an OAuth token and its own beta list", true,
+			http.MethodPost, "/v1/messages?beta=true", claudeCode(), claudeBody,
+		},
+		{
+			"SDK with an OAuth token as authToken", true,
+			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+oauthToken), messageBody("long-3", true),
+		},
+		{
+			"SDK with an API key", false,
+			http.MethodPost, "/v1/messages", sdk("X-Api-Key", apiKey), messageBody("long-3", false),
+		},
+		{
+			"curl with an API key", false, http.MethodGet, "/v1/models",
+			http.Header{
+				"Accept": {"*/*"}, "User-Agent": {"curl/8.14.1"},
+				"Anthropic-Version": {"2023-06-01"}, "X-Api-Key": {apiKey},
+			},
+			"",
+		},
+	}
+}
+
+func claudeCode() http.Header {
+	h := sdk("Authorization", "Bearer "+oauthToken)
+	maps.Copy(h, http.Header{
+		"Anthropic-Beta": {claudeBeta},
+		"User-Agent":     {"claude-cli/2.1.330 (external, cli)"},
+		"X-App":          {"cli"},
+	})
+	return h
+}
+
+func sdk(credential, value string) http.Header {
+	return http.Header{
+		credential:          {value},
+		"Accept":            {"application/json"},
+		"Accept-Encoding":   {"gzip, deflate, br, zstd"},
+		"Anthropic-Version": {"2023-06-01"},
+		"Connection":        {"keep-alive"},
+		"Content-Type":      {"application/json"},
+		"User-Agent":        {"Anthropic/JS 0.70.0"},
+		"X-Stainless-Lang":  {"js"},
+	}
+}

@@ -1,0 +1,23 @@
+// Package selftest takes a configuration through the real request path, in front
+// of a loopback upstream that speaks the Messages API, and says what became of
+// headers, bodies, streams and errors on the way.
+//
+// The upstream that the configuration names is never contacted, and the
+// credentials that are sent are made up. What is in force of the configuration
+// is what decides about a request: header rules, limits, retries and timeouts,
+// the last at least a second, as the machine may be busy. Access is not: the
+// test comes from this host.
+//
+// [Run] gives a [Report] of two parts:
+//
+//   - Typical clients, through each listener that a rule names and through
+//     "proxy": what each header was and became, and what each rule did. Five
+//     verdicts follow from that.
+//   - Properties of the proxy, each tried over HTTP/2 and HTTP/1.1 to the
+//     upstream. None depends on how fast the machine is, but a step that takes
+//     longer than some seconds has failed.
+//
+// Each probe has a proxy and an upstream of its own (lab.go). What the upstream
+// received and sent is noted at its side (witness.go) and compared with what
+// the client sent and received (exchange.go).
+package selftest

@@ -1,0 +1,81 @@
+package selftest
+
+// Report is what came of a run.
+type Report struct {
+	// OK: no verdict is Fail.
+	OK bool `json:"ok"`
+	// Clients shows what happened to the request of each, in order of listener
+	// and client.
+	Clients []Client `json:"clients"`
+	// Verdicts holds those on the clients first, then each property once for
+	// HTTP/2 and once for HTTP/1.1.
+	Verdicts []Verdict `json:"verdicts"`
+}
+
+// Status is the outcome of a verdict.
+type Status string
+
+// The outcomes. A Warn is for what the operator may have wanted so.
+const (
+	OK   Status = "ok"
+	Warn Status = "warn"
+	Fail Status = "FAIL"
+)
+
+// Verdict is what is said of one thing that must hold.
+type Verdict struct {
+	// Name says what must hold.
+	Name string `json:"name"`
+	// Upstream is the protocol spoken to the upstream; empty for a verdict on
+	// the clients.
+	Upstream string `json:"upstream,omitempty"`
+	Status   Status `json:"status"`
+	// Details say what did not hold, or no more than partly.
+	Details []string `json:"details,omitempty"`
+}
+
+// Client is one typical client, its request, and what became of that.
+type Client struct {
+	Name     string `json:"name"`
+	Listener string `json:"listener"`
+	Method   string `json:"method"`
+	Target   string `json:"target"`
+	// Status of the answer; 0: none came.
+	Status int `json:"status"`
+	// Headers by name, what was there on either side.
+	Headers []Header `json:"headers"`
+	// Rules in the order of the configuration.
+	Rules []Rule `json:"rules"`
+	// CredentialUntouched: Authorization and x-api-key arrived as they were
+	// sent (compared by hash).
+	CredentialUntouched bool `json:"credential_untouched"`
+	// Error is why the request was not carried to its end.
+	Error string `json:"error,omitempty"`
+}
+
+// Change is what happened to a header.
+type Change string
+
+// The changes.
+const (
+	Kept    Change = "kept"
+	Added   Change = "added"
+	Changed Change = "changed"
+	Dropped Change = "dropped"
+)
+
+// Header is one header field on both sides. The values of credentials, and of
+// headers whose names speak of secrets, are not in it.
+type Header struct {
+	Name     string   `json:"name"` // lower case
+	Change   Change   `json:"change"`
+	Sent     []string `json:"sent,omitempty"`
+	Received []string `json:"received,omitempty"`
+}
+
+// Rule is one header rule, and what it did to a request.
+type Rule struct {
+	Name   string `json:"rule"` // with its condition, as in the file
+	Does   string `json:"does"`
+	Result string `json:"result"` // added, present, replaced, removed or skipped
+}

@@ -1,0 +1,4 @@
+header "anthropic-beta" {
+  value = "oauth-2025-04-20"
+  mode  = "set"
+}

@@ -1,0 +1,154 @@
+package selftest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"oauth-proxyd/internal/config"
+)
+
+// judgeClients says what the probes come to.
+func judgeClients(c *config.Config, probes []probe) []Verdict {
+	return []Verdict{
+		verdict("every client's request is carried to its end", probes, probe.wholeProblem),
+		verdict("credentials reach the upstream untouched", probes, probe.credentialProblem),
+		verdict("headers change only as the rules say", probes, probe.headerProblem),
+		verdict("the client's own features in anthropic-beta are kept", probes, probe.featureProblem),
+		verdict("a request with an API key is answered 200", probes, probe.keyProblem),
+		oauthVerdict(c, probes),
+	}
+}
+
+// verdict fails if any probe has that problem; "" is none.
+func verdict(name string, probes []probe, problem func(probe) string) Verdict {
+	v := Verdict{Name: name, Status: OK}
+	for _, p := range probes {
+		if text := problem(p); text != "" {
+			v.Status = Fail
+			v.Details = append(v.Details, p.where()+": "+text)
+		}
+	}
+	return v
+}
+
+func (p probe) where() string {
+	if p.Listener == defaultListener {
+		return p.Name
+	}
+	return fmt.Sprintf("%s, listener %q", p.Name, p.Listener)
+}
+
+func (p probe) wholeProblem() string { return p.Error }
+
+func (p probe) credentialProblem() string {
+	if p.received == nil || p.CredentialUntouched {
+		return ""
+	}
+	return "what arrived is not what was sent"
+}
+
+// headerProblem names what no rule did. Connection concerns only the client's own
+// connection (RFC 9110 §7.6.1).
+func (p probe) headerProblem() string {
+	ruled := make(map[string]bool)
+	for _, r := range p.Rules {
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.Name, `header "`), `"`)
+		ruled[name] = ruled[name] || r.Result != "skipped"
+	}
+	var odd []string
+	for _, h := range p.Headers {
+		if h.Change != Kept && !ruled[h.Name] && !(h.Name == "connection" && h.Change == Dropped) {
+			odd = append(odd, h.Name+" "+string(h.Change))
+		}
+	}
+	return strings.Join(odd, ", ")
+}
+
+func (p probe) featureProblem() string {
+	if p.received == nil {
+		return ""
+	}
+	got := features(p.received)
+	lost := slices.DeleteFunc(features(p.client.header), func(f string) bool { return slices.Contains(got, f) })
+	if len(lost) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the client's own features are lost: %s; the upstream answers %d; mode \"merge\" keeps them",
+		strings.Join(lost, ", "), p.Status)
+}
+
+func features(h http.Header) []string {
+	var all []string
+	for _, line := range h["Anthropic-Beta"] {
+		for feature := range strings.SplitSeq(line, ",") {
+			if feature = strings.TrimSpace(feature); feature != "" {
+				all = append(all, feature)
+			}
+		}
+	}
+	return all
+}
+
+func (p probe) keyProblem() string {
+	if p.client.oauth || p.received == nil || p.Status == http.StatusOK {
+		return ""
+	}
+	return fmt.Sprintf("answered %d", p.Status)
+}
+
+// oauthVerdict is what the program is for. A client that the conditions leave out
+// is only worth a warning if they let another in.
+func oauthVerdict(c *config.Config, probes []probe) Verdict {
+	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: OK}
+	accepted := false
+	for _, p := range probes {
+		if !p.client.oauth || p.received == nil {
+			continue
+		}
+		if p.Status != http.StatusUnauthorized {
+			accepted = accepted || p.Status == http.StatusOK
+			continue
+		}
+		reason, wanted := refusalReason(c, p)
+		if v.Status != Fail {
+			v.Status = Warn
+		}
+		if !wanted {
+			v.Status = Fail
+		}
+		v.Details = append(v.Details, p.where()+": an OAuth token would be refused with 401: "+reason)
+	}
+	if !accepted {
+		v.Status = Fail
+	}
+	if !accepted && len(v.Details) == 0 {
+		v.Details = []string{"no request with an OAuth token was answered 200"}
+	}
+	return v
+}
+
+// refusalReason says why no rule helped. wanted: the conditions say so.
+func refusalReason(c *config.Config, p probe) (reason string, wanted bool) {
+	var adding []Rule
+	for i, h := range c.Headers {
+		value := http.Header{"Anthropic-Beta": {h.Value}}
+		if h.Name == "Anthropic-Beta" && h.Mode != config.Remove && slices.Contains(features(value), oauthBeta) && i < len(p.Rules) {
+			adding = append(adding, p.Rules[i])
+		}
+	}
+	if len(adding) == 0 {
+		return "no rule adds " + oauthBeta, false
+	}
+	for _, r := range adding {
+		switch r.Result {
+		case "skipped":
+		case "present": // as mode default says of a list that lacks it
+			return fmt.Sprintf("%s: %s leaves the client's own list as it is; mode \"merge\" adds to it", r.Name, r.Does), false
+		default:
+			return fmt.Sprintf("although %s: %s was %s", r.Name, r.Does, r.Result), false
+		}
+	}
+	return "the condition of " + adding[0].Name + " leaves it out", true
+}

@@ -1,0 +1,176 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const (
+	firstSocket = 3    // SD_LISTEN_FDS_START of sd_listen_fds(3)
+	maxSockets  = 4096 // far beyond any real unit: a wrong LISTEN_FDS ends here
+	defaultName = "proxy"
+)
+
+// Listener is a listening stream socket together with the name it was passed under.
+type Listener struct {
+	// Name is the FileDescriptorName= of the socket unit, see systemd.socket(5). Several listeners have the same name
+	// when their unit has several ListenStream= lines.
+	Name string
+	net.Listener
+}
+
+// socket is a descriptor as it was passed.
+type socket struct {
+	fd   int
+	name string
+}
+
+// Listeners takes over the sockets that systemd passed, in the order in which they were passed, and removes LISTEN_PID,
+// LISTEN_FDS and LISTEN_FDNAMES from the environment, see sd_listen_fds(3). It can therefore be called only once. It
+// returns none, and no error, when nothing was passed to this very process.
+//
+// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot be told which is
+// which, and that is an error. So is every descriptor that is not a listening TCP or Unix stream socket; the error names
+// each of them, and then no listener is returned.
+func Listeners() ([]Listener, error) {
+	defer forgetSockets()
+	sockets, err := passedSockets()
+	if err != nil {
+		return nil, err
+	}
+	if err := nameSockets(sockets); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, s := range sockets {
+		errs = append(errs, s.check())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return listenAll(sockets)
+}
+
+func forgetSockets() {
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
+		_ = os.Unsetenv(name) // cannot fail on Linux
+	}
+}
+
+// passedSockets reads the environment. A LISTEN_PID of another process means that the variables leaked through a parent
+// that was handed the sockets: they are not ours.
+func passedSockets() ([]socket, error) {
+	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	if pid == "" || count == "" {
+		return nil, nil
+	}
+	owner, err := strconv.Atoi(pid)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sockets of systemd: LISTEN_PID is %q, not a process id", pid)
+	}
+	if owner != os.Getpid() {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 || n > maxSockets {
+		return nil, fmt.Errorf("reading the sockets of systemd: LISTEN_FDS is %q, not a number of sockets", count)
+	}
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	sockets := make([]socket, n)
+	for i := range sockets {
+		sockets[i].fd = firstSocket + i
+		if i < len(names) {
+			sockets[i].name = names[i]
+		}
+	}
+	return sockets, nil
+}
+
+// nameSockets gives the one nameless socket its name.
+func nameSockets(sockets []socket) error {
+	if len(sockets) == 1 && strings.HasSuffix(sockets[0].name, ".socket") {
+		sockets[0].name = "" // nobody gave it one: it is that of its unit, see systemd.socket(5)
+	}
+	nameless := 0
+	for i, s := range sockets {
+		if s.nameless() {
+			sockets[i].name = defaultName
+			nameless++
+		}
+	}
+	if nameless > 1 {
+		return fmt.Errorf("naming the sockets of systemd: %d of %d have no name, at most one may: "+
+			"set FileDescriptorName= in their socket units", nameless, len(sockets))
+	}
+	return nil
+}
+
+// nameless is true for an absent name and for the two that stand for one: systemd's own, sd_listen_fds_with_names(3),
+// and that of go-systemd, which a supervisor written in Go may pass on.
+func (s socket) nameless() bool {
+	return s.name == "" || s.name == "unknown" || s.name == "LISTEN_FD_"+strconv.Itoa(s.fd)
+}
+
+// check asks the kernel what the descriptor is, without taking hold of it: a descriptor that is no socket may be
+// somebody else's.
+func (s socket) check() error {
+	kind, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
+	if err != nil {
+		return s.refuse("it is not a socket: " + err.Error())
+	}
+	if kind != syscall.SOCK_STREAM {
+		return s.refuse("it is not a stream socket: use ListenStream= in its socket unit")
+	}
+	family, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_DOMAIN)
+	if err != nil {
+		return s.refuse(err.Error())
+	}
+	if family != syscall.AF_INET && family != syscall.AF_INET6 && family != syscall.AF_UNIX {
+		return s.refuse("it is neither a TCP nor a Unix socket")
+	}
+	listening, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	if err != nil {
+		return s.refuse(err.Error())
+	}
+	if listening == 0 {
+		return s.refuse("it does not listen: use Accept=no in its socket unit")
+	}
+	return nil
+}
+
+func (s socket) refuse(why string) error {
+	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
+}
+
+// listenAll makes listeners of checked sockets: all of them or none.
+func listenAll(sockets []socket) ([]Listener, error) {
+	listeners := make([]Listener, 0, len(sockets))
+	for _, s := range sockets {
+		l, err := s.listen()
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close() // the error that counts is the one above
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was passed. Closing the
+// listener later does not remove the file of a Unix socket: the file belongs to the socket unit.
+func (s socket) listen() (Listener, error) {
+	f := os.NewFile(uintptr(s.fd), s.name)
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return Listener{}, fmt.Errorf("taking over socket %q (descriptor %d): %w", s.name, s.fd, err)
+	}
+	return Listener{Name: s.name, Listener: l}, nil
+}

@@ -1,0 +1,124 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+const (
+	sendTimeout = time.Second
+	maxStatus   = 512 // bytes
+)
+
+// Notifier tells the service manager how the service is, sd_notify(3). Each method sends one datagram, so that what
+// it says arrives whole or not at all, and waits one second at most for a manager that does not read. All may be
+// called at the same time. The error says what could not be told; none is a reason to stop serving.
+type Notifier struct {
+	socket string
+}
+
+// NewNotifier takes over NOTIFY_SOCKET and removes it from the environment. Without it, every method of the Notifier
+// does nothing and returns nil.
+func NewNotifier() *Notifier {
+	n := &Notifier{socket: os.Getenv("NOTIFY_SOCKET")}
+	_ = os.Unsetenv("NOTIFY_SOCKET") // cannot fail on Linux
+	return n
+}
+
+// Enabled is true when a service manager asked to be told.
+func (n *Notifier) Enabled() bool { return n.socket != "" }
+
+// Ready sends READY=1: the start, or the reload, is over. An empty status leaves the one shown as it is.
+func (n *Notifier) Ready(status string) error {
+	return n.send("ready", append([]string{daemon.SdNotifyReady}, statusLine(status)...)...)
+}
+
+// Status sends STATUS=, the line that systemctl status shows. It is made one line of at most 512 bytes of printable
+// characters. An empty status clears the one shown.
+func (n *Notifier) Status(status string) error {
+	return n.send("status", "STATUS="+oneLine(status))
+}
+
+// Reloading sends RELOADING=1 with the MONOTONIC_USEC= that Type=notify-reload asks for since systemd 253 and that
+// older versions ignore. Ready ends the reload, whatever came of it.
+func (n *Notifier) Reloading(status string) error {
+	clock := strings.TrimSuffix(daemon.SdNotifyMonotonicUsec(), "\n")
+	return n.send("reloading", append([]string{daemon.SdNotifyReloading, clock}, statusLine(status)...)...)
+}
+
+// Stopping sends STOPPING=1: the service goes down, by its own will or because it was told to.
+func (n *Notifier) Stopping(status string) error {
+	return n.send("stopping", append([]string{daemon.SdNotifyStopping}, statusLine(status)...)...)
+}
+
+// ExtendTimeout sends EXTEND_TIMEOUT_USEC=: the start, the reload or the stop under way may take d from now on, whatever
+// the unit's TimeoutStartSec= or TimeoutStopSec= says. d is rounded down to microseconds; less than one is an error.
+func (n *Notifier) ExtendTimeout(d time.Duration) error {
+	if d < time.Microsecond {
+		return fmt.Errorf("notifying systemd of a longer timeout: %v is not a time to wait for", d)
+	}
+	return n.send("a longer timeout", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds()))
+}
+
+// Watchdog sends WATCHDOG=1, due once in every WatchdogInterval.
+func (n *Notifier) Watchdog() error {
+	return n.send("the watchdog", daemon.SdNotifyWatchdog)
+}
+
+// send dials anew for each message: connecting a datagram socket costs two system calls and never waits, and a manager
+// that was executed again in the meantime is found under the same name.
+func (n *Notifier) send(what string, lines ...string) (err error) {
+	if !n.Enabled() {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("notifying systemd of %s: %w", what, err)
+		}
+	}()
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(strings.Join(lines, "\n")))
+	return err
+}
+
+func statusLine(status string) []string {
+	if status = oneLine(status); status == "" {
+		return nil
+	}
+	return []string{"STATUS=" + status}
+}
+
+// oneLine keeps a status from being read as a message of its own: a line break within it would begin another
+// assignment, and systemd ignores a status that is not UTF-8. Whole characters are cut off at the end.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.TrimSpace(s)
+	if len(s) <= maxStatus {
+		return s
+	}
+	end := maxStatus
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}

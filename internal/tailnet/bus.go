@@ -1,0 +1,103 @@
+package tailnet
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"tailscale.com/client/local"
+	"tailscale.com/ipn"
+)
+
+// busMask asks for what we need and all daemons grant: newer ones refuse the
+// mask for the initial network map, and those from 1.54 to 1.90 let only root
+// watch without NotifyNoPrivateKeys.
+const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs |
+	ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
+
+// bus is one open watch of the IPN bus. It turns notifications into hints to
+// read the status, and nothing else: the daemon cuts off a watcher that is
+// slow, so its goroutine never waits for anybody. A nil bus is one that is not
+// open.
+type bus struct {
+	opened time.Time
+	hints  chan struct{} // holds one: hints not yet taken are the same hint
+	ended  chan struct{} // closed when the watch is over
+	cancel context.CancelFunc
+	spoke  atomic.Bool
+}
+
+func openBus(ctx context.Context, lc *local.Client) *bus {
+	ctx, cancel := context.WithCancel(ctx)
+	b := &bus{
+		opened: time.Now(),
+		hints:  make(chan struct{}, 1),
+		ended:  make(chan struct{}),
+		cancel: cancel,
+	}
+	go b.drain(ctx, lc)
+	return b
+}
+
+// drain reads the bus to its end. Why it ended does not matter: the reading
+// that follows tells what has become of the daemon.
+func (b *bus) drain(ctx context.Context, lc *local.Client) {
+	defer close(b.ended)
+	watcher, err := lc.WatchIPNBus(ctx, busMask)
+	if err != nil {
+		return
+	}
+	defer watcher.Close()
+	for {
+		notify, err := watcher.Next()
+		if err != nil {
+			return
+		}
+		if matters(&notify) {
+			b.hint()
+		}
+	}
+}
+
+func (b *bus) hint() {
+	b.spoke.Store(true)
+	select {
+	case b.hints <- struct{}{}:
+	default:
+	}
+}
+
+// matters keeps out what only concerns peers, traffic and files.
+func matters(n *ipn.Notify) bool {
+	return n.SessionID != "" || n.State != nil || n.Prefs != nil || n.Health != nil ||
+		n.SelfChange != nil || n.NetMap != nil || n.BrowseToURL != nil ||
+		n.LoginFinished != nil || n.ErrMessage != nil
+}
+
+// live is whether the daemon has granted the watch and it still stands.
+func (b *bus) live() bool {
+	return b != nil && b.spoke.Load()
+}
+
+func (b *bus) hinted() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.hints
+}
+
+func (b *bus) done() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.ended
+}
+
+// close ends the watch and waits for its goroutine.
+func (b *bus) close() {
+	if b == nil {
+		return
+	}
+	b.cancel()
+	<-b.ended
+}

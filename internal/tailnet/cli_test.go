@@ -1,0 +1,92 @@
+package tailnet_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/tailnet"
+)
+
+func TestCommandAnswersWhereTheSocketDoesNot(t *testing.T) {
+	for _, state := range []string{"Running", "Starting", "Stopped", "NeedsLogin", "NeedsMachineAuth"} {
+		t.Run(state, func(t *testing.T) {
+			commands(t, map[string]string{"tailscale": "echo '" + statusJSON(state, "") + "'"})
+			status, err := client(socketPath(t)).Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status.Backend != state || status.Source != tailnet.SourceCLI || status.Name != "box.tail.ts.net" {
+				t.Errorf("Status = %+v, want a %s one by the command", status, state)
+			}
+		})
+	}
+}
+
+func TestCommandIsNoHelp(t *testing.T) {
+	tests := []struct{ name, script, text string }{
+		{"fails", "echo 'failed to connect' >&2; exit 1", "exit status 1"},
+		{"says nothing", "exit 0", "unexpected end of JSON"},
+		{"says nonsense", "echo nonsense", "invalid character"},
+		{"knows no state", "echo '{}'", "no backend state"},
+		{"says too much", "exec /bin/cat /dev/zero", "longer than"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			commands(t, map[string]string{"tailscale": tt.script})
+			_, err := client(socketPath(t)).Status(t.Context())
+			fails(t, err, tailnet.DaemonAbsent, "no such file", "`tailscale status`", tt.text)
+			if !errors.Is(err, syscall.ENOENT) {
+				t.Errorf("error %v does not wrap that of the dial", err)
+			}
+		})
+	}
+}
+
+func TestCommandGetsNoEnvironment(t *testing.T) {
+	dir := commands(t, map[string]string{"tailscale": "export > \"${0%/*}/env\"; echo '" + statusJSON("Running", "") + "'"})
+	t.Setenv("ANTHROPIC_API_KEY", "sk-secret")
+	if _, err := client(socketPath(t)).Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	env, err := os.ReadFile(dir + "/env")
+	if err != nil || strings.Contains(string(env), "ANTHROPIC") || !strings.Contains(string(env), "PATH=") {
+		t.Errorf("environment of the command, %v:\n%s", err, env)
+	}
+}
+
+// TestHangingCommandIsKilledWithItsChildren has a child that would keep the
+// output open; a fifo tells when the last writer is gone.
+func TestHangingCommandIsKilledWithItsChildren(t *testing.T) {
+	dir := commands(t, nil)
+	fifo := dir + "/alive"
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec 9>%s\n/bin/sleep 600 &\necho $! >&9\nwait\n", strconv.Quote(fifo))
+	if err := os.WriteFile(dir+"/tailscale", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan error, 1)
+	go func() { _, err := os.ReadFile(fifo); gone <- err }() // ends with the last writer
+	c := tailnet.New(tailnet.Config{Socket: dir + "/none.sock", AttemptTimeout: 300 * time.Millisecond})
+	begun := time.Now()
+	_, err := c.Status(t.Context())
+	fails(t, err, tailnet.DaemonAbsent, "no such file", "deadline exceeded")
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("a hanging command held the attempt for %v", took)
+	}
+	select {
+	case err := <-gone:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a child of the command outlived it")
+	}
+}

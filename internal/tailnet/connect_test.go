@@ -1,0 +1,240 @@
+package tailnet_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/tailnet"
+)
+
+// fails checks that err is an *Error of that kind whose text has all parts.
+func fails(t *testing.T, err error, kind tailnet.Kind, parts ...string) {
+	t.Helper()
+	failure, ok := errors.AsType[*tailnet.Error](err)
+	if !ok {
+		t.Fatalf("error = %v (%T), want an *Error", err, err)
+	}
+	if failure.Kind != kind {
+		t.Errorf("kind = %v, want %v (%v)", failure.Kind, kind, err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q lacks %q", err, part)
+		}
+	}
+	if text := err.Error(); strings.ContainsAny(text, "\n\x00\x1b") || len(text) > 600 {
+		t.Errorf("error is not one short line: %q", text)
+	}
+}
+
+func TestConnectJudgesBackendStates(t *testing.T) {
+	commands(t, nil)
+	expired := withKeyExpiry("NeedsLogin", time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC))
+	tests := []struct {
+		name, body, backend string
+		kind                tailnet.Kind
+		text                []string
+	}{
+		{"Starting", statusJSON("Starting", ""), "Starting", tailnet.Retryable, []string{"state Starting", "tailscale status"}},
+		{"NoState", statusJSON("NoState", ""), "NoState", tailnet.Retryable, []string{"state NoState"}},
+		{"InUseOtherUser", statusJSON("InUseOtherUser", ""), "InUseOtherUser", tailnet.Retryable, []string{"state InUseOtherUser"}},
+		{"a state of the future", statusJSON("Dreaming", ""), "Dreaming", tailnet.Retryable, []string{"state Dreaming"}},
+		{"NeedsLogin", statusJSON("NeedsLogin", ""), "NeedsLogin", tailnet.NeedsLogin, []string{"NeedsLogin", "`tailscale login`"}},
+		{"expired key", expired, "NeedsLogin", tailnet.NeedsLogin, []string{"node key expired on 2020-02-03", "`tailscale login`"}},
+		{"NeedsMachineAuth", statusJSON("NeedsMachineAuth", ""), "NeedsMachineAuth", tailnet.NeedsMachineAuth, []string{"NeedsMachineAuth", "admin console"}},
+		{"Stopped", statusJSON("Stopped", ""), "Stopped", tailnet.Stopped, []string{"Stopped", "`tailscale up`"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.answerStatus(tt.body)
+			status, err := client(d.socket).Connect(t.Context())
+			fails(t, err, tt.kind, tt.text...)
+			if status.Backend != tt.backend || status.Connected {
+				t.Errorf("Status = %+v, want the facts of a %s backend", status, tt.backend)
+			}
+			if failure, _ := errors.AsType[*tailnet.Error](err); failure.Backend != tt.backend {
+				t.Errorf("Error.Backend = %q, want %q", failure.Backend, tt.backend)
+			}
+		})
+	}
+}
+
+func TestConnectWhenRunning(t *testing.T) {
+	d := startDaemon(t)
+	status, err := client(d.socket).Connect(t.Context())
+	if err != nil || !status.Connected {
+		t.Errorf("Connect = %+v, %v; want connected", status, err)
+	}
+}
+
+func TestConnectKeepsTheLoginURLOutOfTheText(t *testing.T) {
+	d := startDaemon(t)
+	d.answerStatus(statusJSON("NeedsLogin", `,"AuthURL":"https://login.example/a/1"`))
+	_, err := client(d.socket).Connect(t.Context())
+	fails(t, err, tailnet.NeedsLogin)
+	failure, _ := errors.AsType[*tailnet.Error](err)
+	if failure.AuthURL != "https://login.example/a/1" || strings.Contains(err.Error(), "login.example") {
+		t.Errorf("AuthURL = %q, text %q; want the URL in the field only", failure.AuthURL, err)
+	}
+}
+
+// TestStatusOnABadSocket also has a command that would answer: a socket that
+// was reached is not asked a second time through it.
+func TestStatusOnABadSocket(t *testing.T) {
+	dir := commands(t, map[string]string{"tailscale": "echo asked >> \"$0.log\"\necho '" + `{"BackendState":"Running"}` + "'"})
+	tests := []struct {
+		name   string
+		answer http.HandlerFunc
+		text   string
+	}{
+		{"hangs", hang, "no answer"},
+		{"hangs in the middle", stall, "no answer"},
+		{"breaks off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+		{"garbage", respond(200, "\x1b[2J<html>"), "invalid character"},
+		{"null", respond(200, "null"), "no backend state"},
+		{"nothing said", respond(200, "{}"), "no backend state"},
+		{"wrong type", respond(200, `{"BackendState":6}`), "unmarshal"},
+		{"forbidden", respond(403, "status access\n denied"), "denied"},
+		{"server error", respond(500, strings.Repeat("boom ", 1000)), "500"},
+		{"redirect to nowhere", respond(302, ""), "302"},
+		{"endless", endless, "longer than"},
+		{"endless refusal", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403); endless(w, r) }, "denied"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.set(&d.status, tt.answer)
+			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
+			_, err := c.Status(t.Context())
+			fails(t, err, tailnet.Retryable, "tailscaled cannot be asked", tt.text)
+		})
+	}
+	if _, err := os.Stat(dir + "/tailscale.log"); err == nil {
+		t.Error("the command was run although the socket was reached")
+	}
+}
+
+func TestStatusWithoutADaemon(t *testing.T) {
+	commands(t, nil)
+	stale := socketPath(t)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	ln.Close()
+	tests := []struct {
+		name, socket string
+		kind         tailnet.Kind
+		text         []string
+	}{
+		{"absent", socketPath(t), tailnet.DaemonAbsent, []string{"not running", "no such file", "`systemctl start tailscaled`"}},
+		{"refuses", stale, tailnet.Retryable, []string{"connection refused", "`systemctl start tailscaled`"}},
+		{"not even a folder", stale + "/x", tailnet.Retryable, []string{"not a directory"}},
+		{"too long a path", "/tmp/" + strings.Repeat("x", 200), tailnet.Retryable, []string{"invalid argument"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := client(tt.socket).Status(t.Context())
+			fails(t, err, tt.kind, tt.text...)
+		})
+	}
+}
+
+// TestStatusOnAFullSocket has a daemon that hangs so long that its backlog is
+// full: no connection is accepted, and none is refused.
+func TestStatusOnAFullSocket(t *testing.T) {
+	commands(t, nil)
+	socket := socketPath(t)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: socket}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for conn, err := net.Dial("unix", socket); err == nil; conn, err = net.Dial("unix", socket) {
+		defer conn.Close()
+	}
+	_, err = client(socket).Status(t.Context())
+	fails(t, err, tailnet.Retryable, "temporarily unavailable", "`systemctl restart tailscaled`")
+}
+
+func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
+	commands(t, nil)
+	t.Run("canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := client(socketPath(t)).Status(ctx)
+		fails(t, err, tailnet.Retryable, "context canceled")
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v does not wrap the context's", err)
+		}
+	})
+	t.Run("its own deadline", func(t *testing.T) {
+		d := startDaemon(t)
+		d.set(&d.status, hang)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err := client(d.socket).Status(ctx)
+		fails(t, err, tailnet.Retryable, "deadline exceeded")
+		if strings.Contains(err.Error(), "within") {
+			t.Errorf("error %q claims a time that was not waited", err)
+		}
+	})
+}
+
+func TestErrorRemedies(t *testing.T) {
+	tests := []struct {
+		err  *tailnet.Error
+		want string
+	}{
+		{&tailnet.Error{Kind: tailnet.DaemonAbsent}, "tailscaled is not running; run `systemctl start tailscaled`"},
+		{&tailnet.Error{Kind: tailnet.Stopped, Backend: "Stopped"}, "tailscaled is in state Stopped; run `tailscale up` on this host"},
+		{&tailnet.Error{Err: syscall.ECONNREFUSED}, "run `systemctl start tailscaled`"},
+		{&tailnet.Error{Err: syscall.EACCES}, "let this user open the socket"},
+		{&tailnet.Error{Err: context.DeadlineExceeded}, "run `systemctl restart tailscaled`"},
+		{&tailnet.Error{}, "tailscaled cannot be asked; if it stays so, see `journalctl -u tailscaled`"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.want, func(t *testing.T) {
+			if !strings.Contains(tt.err.Error(), tt.want) {
+				t.Errorf("text = %q, want %q in it", tt.err, tt.want)
+			}
+		})
+	}
+}
+
+func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
+	d := startDaemon(t)
+	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) {
+		if !r.Close {
+			t.Error("the connection would be kept")
+		}
+		respond(200, statusJSON("Running", ""))(w, r)
+	})
+	if _, err := client(d.socket).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingButTheCommandIsRun(t *testing.T) {
+	record := "echo \"$0 $*\" >> \"${0%/*}/log\"\nexit 1"
+	dir := commands(t, map[string]string{"systemctl": record, "tailscale": record, "ps": record, "launchctl": record})
+	_, err := client(dir + "/none.sock").Status(t.Context())
+	fails(t, err, tailnet.DaemonAbsent)
+	log, _ := os.ReadFile(dir + "/log")
+	want := dir + "/tailscale --socket=" + dir + "/none.sock status --json --peers=false\n"
+	if string(log) != want {
+		t.Errorf("processes run:\n%swant:\n%s", log, want)
+	}
+}

@@ -1,0 +1,34 @@
+// Package tailnet asks the host's tailscaled for facts and reports them. It
+// owns no tailnet identity and changes nothing: the node belongs to
+// tailscaled, and this package only reads.
+//
+// # Where the facts come from
+//
+// [Client.Status] makes one attempt: it asks the local API on tailscaled's
+// Unix socket. Only when that socket cannot be reached at all (the dial fails)
+// it runs `tailscale status --json --peers=false`, found in PATH, which may
+// know another way in. A socket that accepts and then hangs, or answers
+// nonsense, is not asked twice: the command would use the same socket.
+//
+// # What the facts mean
+//
+// [Client.Connect] judges them. Running is connected. NeedsLogin,
+// NeedsMachineAuth and Stopped are states that only a person ends. A socket
+// file that does not exist means that no tailscaled runs. All else, Starting
+// and NoState (every boot passes it) among it, is worth another attempt. The
+// verdict is an [*Error]: its [Kind] is for the program, its text is for the
+// operator and names the command that mends it.
+//
+// # Staying informed
+//
+// [Client.Follow] reports the facts once and then every change of them. It
+// watches tailscaled's IPN bus, takes what arrives there as a hint only, and
+// reads the status again; where there is no bus it polls.
+//
+// # Who is calling
+//
+// [Client.WhoIs] names the node and user behind a connection.
+//
+// The local API is described by https://pkg.go.dev/tailscale.com/client/local,
+// the states by https://pkg.go.dev/tailscale.com/ipn#State.
+package tailnet

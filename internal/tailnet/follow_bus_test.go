@@ -1,0 +1,176 @@
+package tailnet_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tailscale.com/ipn"
+)
+
+// TestFollowIgnoresWhatOnlyConcernsPeers has a daemon that is stopped for as
+// long as it sends nothing else, and more of it than a socket holds unread.
+func TestFollowIgnoresWhatOnlyConcernsPeers(t *testing.T) {
+	d := startDaemon(t)
+	begin := make(chan struct{})
+	d.set(&d.bus, func(w http.ResponseWriter, r *http.Request) {
+		say := func(line string) { io.WriteString(w, line+"\n"); w.(http.Flusher).Flush() }
+		say(`{"SessionID":"f00"}`)
+		<-begin
+		d.answerStatus(statusJSON("Stopped", ""))
+		for range 80 {
+			say(`{"PeersRemoved":[1],"Pad":"` + strings.Repeat("x", 64<<10) + `"}`)
+		}
+		d.answerStatus(statusJSON("Starting", ""))
+		say(`{"Health":{"Warnings":{}}}`)
+		hang(w, r)
+	})
+	reports := follow(t, quiet(d.socket))
+	next(t, reports)
+	read(t, d)
+	read(t, d) // for the bus's first line
+	close(begin)
+	if r := next(t, reports); r.Status.Backend != "Starting" {
+		t.Errorf("backend = %s: read the status for what only concerns peers", r.Status.Backend)
+	}
+}
+
+func TestFollowPausesBetweenReadings(t *testing.T) {
+	d := startDaemon(t)
+	cfg := quiet(d.socket)
+	cfg.SettleInterval = 30 * time.Millisecond
+	next(t, follow(t, cfg))
+	read(t, d)
+	begun := time.Now()
+	const readings = 5
+	for range readings {
+		d.notify(`{"State":6}`)
+		read(t, d)
+	}
+	if took, least := time.Since(begun), (readings-1)*cfg.SettleInterval; took < least {
+		t.Errorf("read %d times in %v, want %v at least", readings, took, least)
+	}
+}
+
+func TestFollowMask(t *testing.T) {
+	d := startDaemon(t)
+	follow(t, quiet(d.socket))
+	want := ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
+	if got := watched(t, d); got != fmt.Sprint(uint64(want)) {
+		t.Errorf("mask = %s, want %d", got, want)
+	}
+}
+
+func TestFollowPollsWithoutABus(t *testing.T) {
+	tests := []struct {
+		name string
+		bus  http.HandlerFunc
+	}{
+		{"bad mask", respond(400, "bad mask")},
+		{"forbidden", respond(403, "denied")},
+		{"ends at once", respond(200, "")},
+		{"garbage", respond(200, "<html>")},
+		{"endless", endless},
+		{"hangs", hang},
+		{"never says a thing", func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); hang(w, r) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.set(&d.bus, tt.bus)
+			cfg := quiet(d.socket)
+			cfg.PollInterval = time.Millisecond
+			reports := follow(t, cfg)
+			next(t, reports)
+			watched(t, d)
+			d.answerStatus(statusJSON("Stopped", ""))
+			if r := next(t, reports); r.Status.Backend != "Stopped" {
+				t.Errorf("report = %+v, want Stopped", r)
+			}
+		})
+	}
+}
+
+func TestFollowGivesUpABusThatHangs(t *testing.T) {
+	d := startDaemon(t)
+	d.set(&d.bus, hang)
+	cfg := quiet(d.socket)
+	cfg.AttemptTimeout = 100 * time.Millisecond
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	follow(t, cfg)
+	watched(t, d)
+	watched(t, d)
+}
+
+func TestFollowDoesNotPesterADaemonThatRefusesTheBus(t *testing.T) {
+	d := startDaemon(t)
+	d.set(&d.bus, respond(400, "bad mask"))
+	cfg := quiet(d.socket)
+	cfg.PollInterval = time.Millisecond
+	follow(t, cfg)
+	for range 20 {
+		read(t, d)
+	}
+	if n := len(d.watched); n > 1 {
+		t.Errorf("asked for the bus %d times without a pause", n)
+	}
+}
+
+// TestFollowTakesLongLines of a daemon that is old enough to send the network
+// map of a big tailnet.
+func TestFollowTakesLongLines(t *testing.T) {
+	d := startDaemon(t)
+	reports := follow(t, quiet(d.socket))
+	next(t, reports)
+	read(t, d)
+	read(t, d)
+	d.answerStatus(statusJSON("Stopped", ""))
+	d.notify(`{"Pad":"` + strings.Repeat("x", 5<<20) + `","State":4}`)
+	next(t, reports)
+	d.become(statusJSON("Running", "")) // it would have to be opened again to hear this
+	next(t, reports)
+	if n := len(d.watched); n != 1 {
+		t.Errorf("opened the bus %d times, want 1", n)
+	}
+}
+
+// TestFollowOpensTheBusAgain when a daemon that refused it does no more, with
+// nothing but the back-off to bring it about.
+func TestFollowOpensTheBusAgain(t *testing.T) {
+	d := startDaemon(t)
+	var asked atomic.Int32
+	d.set(&d.bus, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) <= 5 {
+			http.Error(w, "bad mask", http.StatusBadRequest)
+			return
+		}
+		d.serveOwnBus(w, r)
+	})
+	cfg := quiet(d.socket)
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	reports := follow(t, cfg)
+	next(t, reports)
+	for range 6 {
+		watched(t, d)
+	}
+	d.become(statusJSON("Stopped", ""))
+	if r := next(t, reports); r.Status.Backend != "Stopped" {
+		t.Errorf("report = %+v, want Stopped", r)
+	}
+}
+
+func TestFollowRereadsASilentBus(t *testing.T) {
+	d := startDaemon(t)
+	cfg := quiet(d.socket)
+	cfg.RereadInterval = time.Millisecond
+	reports := follow(t, cfg)
+	next(t, reports)
+	d.answerStatus(statusJSON("Stopped", "")) // and the bus keeps silent
+	if r := next(t, reports); r.Status.Backend != "Stopped" {
+		t.Errorf("report = %+v, want Stopped", r)
+	}
+}

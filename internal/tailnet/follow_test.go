@@ -1,0 +1,232 @@
+package tailnet_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/tailnet"
+)
+
+// quiet is a Config under which nothing is read again within a test's time
+// unless something happened; a test shortens the one interval it is about.
+func quiet(socket string) tailnet.Config {
+	return tailnet.Config{
+		Socket:         socket,
+		BackoffMin:     time.Hour,
+		BackoffMax:     time.Hour,
+		PollInterval:   time.Hour,
+		RereadInterval: time.Hour,
+		SettleInterval: time.Millisecond,
+		WarningDelay:   time.Hour,
+	}
+}
+
+// follow runs Follow for the length of the test.
+func follow(t *testing.T, cfg tailnet.Config) <-chan tailnet.Report {
+	t.Helper()
+	reports := make(chan tailnet.Report, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { tailnet.New(cfg).Follow(ctx, func(r tailnet.Report) { reports <- r }) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return reports
+}
+
+// next returns the next report.
+func next(t *testing.T, reports <-chan tailnet.Report) tailnet.Report {
+	t.Helper()
+	select {
+	case r := <-reports:
+		if (r.Err == nil) != r.Status.Connected {
+			t.Errorf("Report = %+v: the error and Connected disagree", r)
+		}
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("no report came")
+		return tailnet.Report{}
+	}
+}
+
+// awaitConnected skips what a socket says that is bound but not yet listened
+// on.
+func awaitConnected(t *testing.T, reports <-chan tailnet.Report) {
+	t.Helper()
+	for r := next(t, reports); !r.Status.Connected; r = next(t, reports) {
+		fails(t, r.Err, tailnet.Retryable, "refused")
+	}
+}
+
+// watched waits until the bus is watched, and gives the mask.
+func watched(t *testing.T, d *daemon) string {
+	t.Helper()
+	select {
+	case mask := <-d.watched:
+		return mask
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody watches the bus")
+		return ""
+	}
+}
+
+// read waits until the status is read once more.
+func read(t *testing.T, d *daemon) {
+	t.Helper()
+	select {
+	case <-d.reads:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody reads the status")
+	}
+}
+
+func TestFollowReportsEachChange(t *testing.T) {
+	d := startDaemon(t)
+	reports := follow(t, quiet(d.socket))
+	if r := next(t, reports); !r.Status.Connected {
+		t.Fatalf("first report = %+v, want connected", r)
+	}
+	watched(t, d)
+	expiry := time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)
+	changes := []struct {
+		name, body string
+		ok         func(tailnet.Report) bool
+	}{
+		{"stopped", statusJSON("Stopped", ""), func(r tailnet.Report) bool { return r.Status.Backend == "Stopped" && r.Err != nil }},
+		{"starting", statusJSON("Starting", ""), func(r tailnet.Report) bool { return r.Status.Backend == "Starting" }},
+		{"running", statusJSON("Running", ""), func(r tailnet.Report) bool { return r.Status.Connected }},
+		{"key expiry", withKeyExpiry("Running", expiry), func(r tailnet.Report) bool { return r.Status.KeyExpiry.Equal(expiry) }},
+		{
+			"name", strings.Replace(statusJSON("Running", ""), "box.tail", "bag.tail", 1),
+			func(r tailnet.Report) bool { return r.Status.Name == "bag.tail.ts.net" },
+		},
+		{
+			"addresses", strings.Replace(statusJSON("Running", ""), "100.64.0.7", "100.64.0.8", 1),
+			func(r tailnet.Report) bool { return r.Status.Addresses[0].String() == "100.64.0.8" },
+		},
+		{
+			"userspace", strings.Replace(statusJSON("Running", ""), `"TUN":true`, `"TUN":false`, 1),
+			func(r tailnet.Report) bool { return r.Status.Userspace },
+		},
+		{"login URL", statusJSON("NeedsLogin", `,"AuthURL":"https://l/1"`), func(r tailnet.Report) bool { return r.Status.AuthURL != "" }},
+	}
+	for _, change := range changes {
+		d.become(change.body)
+		if r := next(t, reports); !change.ok(r) {
+			t.Errorf("%s: report = %+v", change.name, r)
+		}
+	}
+}
+
+func TestFollowReportsChangesOnly(t *testing.T) {
+	d := startDaemon(t)
+	reports := follow(t, quiet(d.socket))
+	next(t, reports)
+	watched(t, d)
+	for range 50 {
+		d.become(statusJSON("Running", ""))
+	}
+	d.become(statusJSON("Stopped", ""))
+	if r := next(t, reports); r.Status.Backend != "Stopped" {
+		t.Errorf("report = %+v, want only that it stopped", r)
+	}
+}
+
+func TestFollowThroughARestartOfTheDaemon(t *testing.T) {
+	commands(t, nil)
+	d := startDaemon(t)
+	cfg := quiet(d.socket)
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	reports := follow(t, cfg)
+	next(t, reports)
+	watched(t, d)
+	for range 3 {
+		d.stop()
+		for r := next(t, reports); ; r = next(t, reports) { // a broken answer may come first
+			if failure, ok := errors.AsType[*tailnet.Error](r.Err); ok && failure.Kind == tailnet.DaemonAbsent {
+				break
+			}
+		}
+		d.listen(t)
+		awaitConnected(t, reports)
+		watched(t, d)
+	}
+	d.become(statusJSON("Stopped", ""))
+	if r := next(t, reports); r.Status.Backend != "Stopped" {
+		t.Errorf("report = %+v, want the news of the new bus", r)
+	}
+}
+
+func TestFollowWaitsForADaemon(t *testing.T) {
+	commands(t, nil)
+	d := startDaemon(t)
+	d.stop()
+	cfg := quiet(d.socket)
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	reports := follow(t, cfg)
+	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	d.listen(t)
+	awaitConnected(t, reports)
+}
+
+func TestFollowReportsAnotherReason(t *testing.T) {
+	commands(t, nil)
+	cfg := quiet(socketPath(t))
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	reports := follow(t, cfg)
+	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	if err := os.WriteFile(cfg.Socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, next(t, reports).Err, tailnet.Retryable, "connection refused")
+}
+
+func TestFollowReportsAHangAsLost(t *testing.T) {
+	d := startDaemon(t)
+	cfg := quiet(d.socket)
+	cfg.AttemptTimeout = 100 * time.Millisecond
+	reports := follow(t, cfg)
+	next(t, reports)
+	watched(t, d)
+	d.set(&d.status, hang)
+	d.notify(`{"State":6}`)
+	fails(t, next(t, reports).Err, tailnet.Retryable, "no answer")
+}
+
+func TestFollowReportsLastingWarnings(t *testing.T) {
+	d := startDaemon(t)
+	d.answerStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
+	cfg := quiet(d.socket)
+	cfg.WarningDelay = 50 * time.Millisecond
+	reports := follow(t, cfg)
+	if r := next(t, reports); len(r.Status.Warnings) > 0 {
+		t.Errorf("first report has the warnings %q, want none yet", r.Status.Warnings)
+	}
+	if r := next(t, reports); !slices.Equal(r.Status.Warnings, []string{"no relay for 1s"}) {
+		t.Errorf("warnings = %q, want the one that lasted", r.Status.Warnings)
+	}
+	d.become(statusJSON("Running", `,"Health":["no relay for 2s"]`)) // no news
+	d.become(statusJSON("Running", ""))
+	if r := next(t, reports); len(r.Status.Warnings) > 0 {
+		t.Errorf("warnings = %q, want none any more", r.Status.Warnings)
+	}
+}
+
+func TestFollowEndsWhileTheDaemonHangs(t *testing.T) {
+	d := startDaemon(t)
+	asked := make(chan bool, 1)
+	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) { asked <- true; hang(w, r) })
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tailnet.New(quiet(d.socket)).Follow(ctx, func(r tailnet.Report) { t.Errorf("reported %+v of its own end", r) })
+	})
+	<-asked
+	cancel()
+	wg.Wait()
+}

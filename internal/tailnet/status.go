@@ -1,0 +1,130 @@
+package tailnet
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"tailscale.com/ipn"
+	"tailscale.com/ipn/ipnstate"
+)
+
+// Status is what tailscaled says of this node. Its source is
+// https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
+type Status struct {
+	// Backend is the backend's state, one of ipn.State's names: NoState,
+	// NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running.
+	Backend string
+
+	// Connected is whether Backend is Running. It stays so while the
+	// tailnet's coordination server is out of reach; Warnings tell that.
+	Connected bool
+
+	// Name is the MagicDNS name without the final dot, empty before the
+	// first login.
+	Name string
+
+	// HostName is the name the host gave itself, which need not be unique.
+	HostName string
+
+	// Addresses are the node's own tailnet addresses. They are kept while
+	// the node is stopped or its key is expired.
+	Addresses []netip.Addr
+
+	// KeyExpiry is when the node key expires, in UTC; zero means never, or
+	// not known.
+	KeyExpiry time.Time
+
+	// KeyExpired is whether the key's expiry is what keeps the node out.
+	KeyExpired bool
+
+	// AuthURL is where somebody may log this node in, when tailscaled
+	// waits for it. Whoever has it can claim the node: it goes to the
+	// operator's log and status, to nobody else.
+	AuthURL string
+
+	// Warnings are the health warnings, sorted, without those that say
+	// nothing about reaching this node.
+	Warnings []string
+
+	// Userspace is whether tailscaled runs without a TUN device, so that
+	// peers' connections arrive from loopback.
+	Userspace bool
+
+	// Version is tailscaled's version.
+	Version string
+
+	// Source is how the facts came: SourceSocket or SourceCLI.
+	Source string
+}
+
+// The values of Status.Source.
+const (
+	SourceSocket = "socket" // the local API
+	SourceCLI    = "cli"    // the tailscale command
+)
+
+// statusFrom takes our facts out of tailscaled's. An answer that names no
+// state is not one.
+func statusFrom(facts *ipnstate.Status, source string) (Status, error) {
+	if facts == nil || facts.BackendState == "" {
+		return Status{}, errors.New("the answer names no backend state")
+	}
+	s := Status{
+		Backend:   facts.BackendState,
+		Connected: facts.BackendState == ipn.Running.String(),
+		Addresses: slices.Clone(facts.TailscaleIPs),
+		AuthURL:   facts.AuthURL,
+		Warnings:  warningsFrom(facts),
+		Userspace: !facts.TUN,
+		Version:   facts.Version,
+		Source:    source,
+	}
+	if facts.Self != nil {
+		s.addSelf(facts.Self, time.Now())
+	}
+	return s, nil
+}
+
+// addSelf adds what tailscaled says of this node as of any peer. On an expired
+// key it may say neither Expired nor any warning: NeedsLogin with an expiry in
+// the past is all there is to see.
+func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
+	s.Name = strings.TrimSuffix(self.DNSName, ".")
+	s.HostName = self.HostName
+	if len(s.Addresses) == 0 {
+		s.Addresses = slices.Clone(self.TailscaleIPs)
+	}
+	if self.KeyExpiry != nil {
+		s.KeyExpiry = self.KeyExpiry.UTC()
+	}
+	past := !s.KeyExpiry.IsZero() && s.KeyExpiry.Before(now)
+	s.KeyExpired = self.Expired || past && s.Backend == ipn.NeedsLogin.String()
+}
+
+// warningsFrom returns the health warnings in an order that does not change by
+// itself, as tailscaled's does, and with no login URL in them.
+func warningsFrom(facts *ipnstate.Status) []string {
+	var warnings []string
+	for _, text := range facts.Health {
+		if text == "" || isNoise(text) {
+			continue
+		}
+		if facts.AuthURL != "" {
+			text = strings.ReplaceAll(text, facts.AuthURL, "(login URL)")
+		}
+		warnings = append(warnings, text)
+	}
+	slices.Sort(warnings)
+	return slices.Compact(warnings)
+}
+
+// isNoise knows by their texts the warnings warming-up, which lasts for
+// seconds, and ip-forwarding-off, which concerns subnet routers; a status does
+// not carry the codes (https://pkg.go.dev/tailscale.com/health).
+func isNoise(text string) bool {
+	return strings.HasPrefix(text, "Tailscale is starting.") ||
+		strings.Contains(text, "IP forwarding is disabled")
+}

@@ -1,0 +1,111 @@
+package tailnet_test
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/tailnet"
+)
+
+func TestStatusGivesTheFacts(t *testing.T) {
+	d := startDaemon(t)
+	expiry := time.Date(2040, 5, 6, 7, 8, 9, 0, time.UTC)
+	d.answerStatus(withKeyExpiry("Running", expiry.In(time.FixedZone("", 3600))))
+	got, err := client(d.socket).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tailnet.Status{
+		Backend:   "Running",
+		Connected: true,
+		Name:      "box.tail.ts.net",
+		HostName:  "box",
+		Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.7"), netip.MustParseAddr("fd7a:115c:a1e0::7")},
+		KeyExpiry: expiry,
+		Version:   "1.102.5-t1",
+		Source:    tailnet.SourceSocket,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Status:\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestStatusOfANodeThatNeverLoggedIn(t *testing.T) {
+	d := startDaemon(t)
+	d.answerStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
+	got, err := client(d.socket).Status(t.Context())
+	want := tailnet.Status{
+		Backend: "NeedsLogin", AuthURL: "https://login.example/a/1", Userspace: true, Source: tailnet.SourceSocket,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Status = %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestStatusAddressesOfTheNodeItself(t *testing.T) {
+	d := startDaemon(t)
+	d.answerStatus(`{"BackendState":"Stopped","Self":{"TailscaleIPs":["100.64.0.7"]}}`)
+	got, err := client(d.socket).Status(t.Context())
+	if want := []netip.Addr{netip.MustParseAddr("100.64.0.7")}; err != nil || !slices.Equal(got.Addresses, want) {
+		t.Errorf("Addresses = %v, %v; want %v", got.Addresses, err, want)
+	}
+}
+
+func TestStatusWarnings(t *testing.T) {
+	tests := []struct {
+		name, more string
+		want       []string
+	}{
+		{"none", ``, nil},
+		{"sorted, once each", `,"Health":["b","a","b",""]`, []string{"a", "b"}},
+		{"warming up is no warning", `,"Health":["Tailscale is starting. Please wait.","a"]`, []string{"a"}},
+		{
+			"IP forwarding is none of ours",
+			`,"Health":["Subnet routing is enabled, but IP forwarding is disabled. Check that IP forwarding is enabled on your machine."]`,
+			nil,
+		},
+		{
+			"the login URL stays out",
+			`,"AuthURL":"https://login.example/a/1","Health":["Log in: https://login.example/a/1"]`,
+			[]string{"Log in: (login URL)"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.answerStatus(statusJSON("Running", tt.more))
+			got, err := client(d.socket).Status(t.Context())
+			if err != nil || !slices.Equal(got.Warnings, tt.want) {
+				t.Errorf("Warnings = %q, %v; want %q", got.Warnings, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestStatusKeyExpired(t *testing.T) {
+	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	tests := []struct {
+		name, body string
+		want       bool
+	}{
+		{"logged out by expiry", withKeyExpiry("NeedsLogin", past), true},
+		{"logged out, key still good", withKeyExpiry("NeedsLogin", future), false},
+		{"running on a wrong clock", withKeyExpiry("Running", past), false},
+		{"said so", strings.Replace(statusJSON("NeedsLogin", ""), `"Self":{`, `"Self":{"Expired":true,`, 1), true},
+		{"a key that never expires", statusJSON("NeedsLogin", ""), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.answerStatus(tt.body)
+			got, err := client(d.socket).Status(t.Context())
+			if err != nil || got.KeyExpired != tt.want {
+				t.Errorf("KeyExpired = %v, %v; want %v", got.KeyExpired, err, tt.want)
+			}
+		})
+	}
+}

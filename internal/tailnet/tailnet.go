@@ -1,0 +1,113 @@
+package tailnet
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"tailscale.com/client/local"
+	"tailscale.com/paths"
+)
+
+// Config says where tailscaled is and how patiently it is asked. The zero
+// value is what a daemon on an ordinary host wants.
+type Config struct {
+	// Socket is the path of tailscaled's Unix socket. Empty means
+	// Tailscale's own default for this system.
+	Socket string
+
+	// AttemptTimeout bounds one attempt to learn the status, the command's
+	// run included, and one WhoIs. Default 5 s.
+	AttemptTimeout time.Duration
+
+	// BackoffMin and BackoffMax bound the pause of Follow after a failed
+	// attempt. It doubles from the one to the other, less a random part of
+	// up to a quarter. Defaults 1 s and 30 s.
+	BackoffMin, BackoffMax time.Duration
+
+	// PollInterval is the pause between two readings of Follow while
+	// tailscaled gives it no bus. Default 5 s.
+	PollInterval time.Duration
+
+	// RereadInterval is the longest Follow trusts a status while the bus is
+	// silent. Default 60 s.
+	RereadInterval time.Duration
+
+	// SettleInterval is the shortest time between two readings that the bus
+	// asks for, so that a burst of notifications costs few. Default 100 ms.
+	SettleInterval time.Duration
+
+	// WarningDelay is how long a health warning must last before Follow
+	// reports it. Default 10 s.
+	WarningDelay time.Duration
+}
+
+// Client asks one tailscaled. Make it with New; its methods may be called
+// from several goroutines at once. It keeps no connection open between calls
+// and needs no closing.
+type Client struct {
+	cfg    Config // without zeros, but for Socket, which is as it was given
+	socket string
+	local  *local.Client
+}
+
+// New returns a client for cfg, with defaults for what is zero. It does no
+// I/O on the socket, so it succeeds whether or not a tailscaled runs.
+func New(cfg Config) *Client {
+	cfg = withDefaults(cfg)
+	socket := cmp.Or(cfg.Socket, paths.DefaultTailscaledSocket())
+	return &Client{cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout)}
+}
+
+func withDefaults(cfg Config) Config {
+	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 5*time.Second)
+	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, time.Second)
+	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, 5*time.Second)
+	cfg.RereadInterval = cmp.Or(cfg.RereadInterval, time.Minute)
+	cfg.SettleInterval = cmp.Or(cfg.SettleInterval, 100*time.Millisecond)
+	cfg.WarningDelay = cmp.Or(cfg.WarningDelay, 10*time.Second)
+	return cfg
+}
+
+// Status makes one attempt, of AttemptTimeout at most, to learn the facts,
+// and returns them whatever the backend's state is. The error is an *Error
+// and means that no facts could be had.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	status, err := c.askSocket(attempt)
+	if err == nil {
+		return status, nil
+	}
+	failed := &Error{Err: c.explain(err)}
+	if dialErr := dialFailure(err); dialErr != nil {
+		if status, err = askCommand(attempt, c.cfg.Socket); err == nil {
+			return status, nil
+		}
+		failed = &Error{Kind: dialKind(dialErr), Err: commandReason(dialErr, err)}
+	}
+	if ctx.Err() != nil { // the caller's end, which says nothing of the tailnet
+		failed = &Error{Err: ctx.Err()}
+	}
+	return Status{}, failed
+}
+
+func (c *Client) askSocket(ctx context.Context) (Status, error) {
+	facts, err := c.local.StatusWithoutPeers(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	return statusFrom(facts, SourceSocket)
+}
+
+// Connect is Status with a verdict: the error is nil if and only if the
+// backend is Running, and an *Error otherwise. The facts are returned with
+// either, as far as there are any.
+func (c *Client) Connect(ctx context.Context) (Status, error) {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return status, err
+	}
+	return status, verdict(status)
+}

@@ -1,0 +1,115 @@
+package tailnet_test
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/tailnet"
+)
+
+func TestWhoIs(t *testing.T) {
+	user := `{"Node":{"StableID":"nCNTRL1","Name":"laptop.tail.ts.net."},
+		"UserProfile":{"LoginName":"ann@example.com"},
+		"CapMap":{"ex.com/z":null,"ex.com/a":[{"x":1}],"ex.com/d":null,"ex.com/c":null,"ex.com/b":null}}`
+	tagged := `{"Node":{"StableID":"nCNTRL2","Name":"ai.tail.ts.net.","Tags":["tag:aperture"]},
+		"UserProfile":{"LoginName":"tagged-devices"}}`
+	tests := []struct {
+		name, body string
+		want       tailnet.Peer
+	}{
+		{"user's node", user, tailnet.Peer{
+			Node: "laptop.tail.ts.net", NodeID: "nCNTRL1", User: "ann@example.com",
+			Capabilities: []string{"ex.com/a", "ex.com/b", "ex.com/c", "ex.com/d", "ex.com/z"},
+		}},
+		{"tagged node", tagged, tailnet.Peer{Node: "ai.tail.ts.net", NodeID: "nCNTRL2", Tags: []string{"tag:aperture"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.answerWhoIs(http.StatusOK, tt.body)
+			got, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("WhoIs = %+v, %v\nwant %+v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhoIsFails(t *testing.T) {
+	commands(t, nil)
+	tests := []struct {
+		name     string
+		answer   http.HandlerFunc
+		notFound bool
+	}{
+		{"not found", respond(404, "no match for IP:port\n"), true},
+		{"forbidden", respond(403, "whois access denied"), false},
+		{"server error", respond(500, "boom"), false},
+		{"garbage", respond(200, "<html>"), false},
+		{"null", respond(200, "null"), false},
+		{"no node", respond(200, `{"UserProfile":{"LoginName":"a"}}`), false},
+		{"no user profile", respond(200, `{"Node":{"Name":"a."}}`), false},
+		{"hangs", hang, false},
+		{"hangs in the middle", stall, false},
+		{"endless", endless, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.set(&d.whois, tt.answer)
+			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
+			_, err := c.WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
+			if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) != tt.notFound {
+				t.Errorf("error = %v, want not found: %v", err, tt.notFound)
+			}
+			if err != nil && strings.Contains(err.Error(), "100.64") {
+				t.Errorf("error %q tells the peer's address", err)
+			}
+		})
+	}
+}
+
+func TestWhoIsWithoutADaemonIsNoAnswer(t *testing.T) {
+	_, err := client(socketPath(t)).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:1"))
+	if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) {
+		t.Errorf("error = %v, want one that is not ErrPeerNotFound", err)
+	}
+}
+
+func TestWhoIsAddresses(t *testing.T) {
+	tests := []struct {
+		name, addr string
+		asked      []string
+	}{
+		{"v4", "100.64.0.9:1", []string{"100.64.0.9:1"}},
+		{"v4 in v6", "[::ffff:100.64.0.9]:1", []string{"100.64.0.9:1"}},
+		{"v6", "[fd7a:115c:a1e0::9]:1", []string{"[fd7a:115c:a1e0::9]:1"}},
+		{"loopback is asked for twice", "127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			asked := make(chan string, 10)
+			d.set(&d.whois, func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.URL.Query().Get("addr")
+				http.Error(w, "no match for IP:port", http.StatusNotFound)
+			})
+			_, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort(tt.addr))
+			if !errors.Is(err, tailnet.ErrPeerNotFound) {
+				t.Errorf("error = %v, want ErrPeerNotFound", err)
+			}
+			close(asked)
+			var got []string
+			for addr := range asked {
+				got = append(got, addr)
+			}
+			if !reflect.DeepEqual(got, tt.asked) {
+				t.Errorf("asked for %q, want %q", got, tt.asked)
+			}
+		})
+	}
+}
