@@ -107,7 +107,7 @@ func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		d.log.Error("gathering metrics", "error", err)
 	}
-	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	proxy.NameAnswer(w, r)
 	w.Header().Set("Content-Type", string(format))
 	encoder := expfmt.NewEncoder(w, format)

@@ -108,7 +108,7 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 		b.watch.sending(forUpstreamAccept)
 		return n, nil
 	}
-	if b.err == io.EOF {
+	if errors.Is(b.err, io.EOF) {
 		maps.Copy(a.trailer, b.trailer)
 		b.watch.sending(forHeader)
 	}
@@ -256,7 +256,7 @@ func (b *requestBody) finish(err error) {
 	switch {
 	case b.ended:
 		err = errBodyEnded // the break was our own doing, or came with it
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		if len(b.in.Trailer) > 0 {
 			b.trailer = publicTrailer(b.in.Trailer)
 		}
@@ -299,7 +299,7 @@ func (b *requestBody) forget() {
 func (b *requestBody) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err == io.EOF && !b.ended
+	return errors.Is(b.err, io.EOF) && !b.ended
 }
 
 // interrupt ends all reading, a blocked read included. Of the connection no other
@@ -344,7 +344,7 @@ func (b *requestBody) close(linger bool) (received int64, whole bool) {
 		b.memory.give(c)
 	}
 	b.chunks = nil
-	whole = b.err == io.EOF && !b.ended
+	whole = errors.Is(b.err, io.EOF) && !b.ended
 	if lingers && whole {
 		b.unread(time.Time{}) // net/http watches the connection now
 	}

@@ -50,7 +50,7 @@ func TestContinueEndToEnd(t *testing.T) {
 // An upstream that refuses by the header alone: nobody is asked for the body.
 func TestRefusedExpectation(t *testing.T) {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusExpectationFailed, http.StatusOK} {
-		refuse := func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Connection", "close") // and do not read
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "enough")

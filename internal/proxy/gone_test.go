@@ -142,7 +142,7 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 // An upstream over HTTP/1.1 that takes nothing of the body.
 func TestClientLeavesWhileTheUpstreamTakesNothing(t *testing.T) {
 	arrived, ended := make(chan struct{}, 10), make(chan struct{}, 10)
-	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+	up := scriptedUpstream(t, func(_ net.Conn, in *bufio.Reader) {
 		_, _ = in.ReadString('\n')
 		arrived <- struct{}{}
 		<-t.Context().Done()

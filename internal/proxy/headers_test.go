@@ -198,7 +198,7 @@ func TestAnswerHeaders(t *testing.T) {
 }
 
 func TestNotModifiedKeepsWhatItSaysOfTheResource(t *testing.T) {
-	notModified := func(w http.ResponseWriter, r *http.Request) {
+	notModified := func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h["content-type"], h["content-length"], h["Etag"] = []string{"x"}, []string{"9"}, []string{`"a"`}
 		w.WriteHeader(http.StatusNotModified)

@@ -170,7 +170,7 @@ func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
 	for _, protocol := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			finish := make(chan struct{})
-			up := newUpstream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+			up := newUpstream(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = io.WriteString(w, "old")
 				_ = http.NewResponseController(w).Flush()
 				<-finish

@@ -159,7 +159,7 @@ func TestPastTheMemoryNothingIsRepeated(t *testing.T) {
 func TestUnknownFateIsNeverRepeatedOverHTTP2(t *testing.T) {
 	var processed atomic.Int64
 	ends := map[string]func(*frameConn, uint32){
-		"connection closed":   func(c *frameConn, _ uint32) {},
+		"connection closed":   func(_ *frameConn, _ uint32) {},
 		"connection reset":    func(c *frameConn, _ uint32) { resetConn(c.Conn) },
 		"GOAWAY at":           func(c *frameConn, stream uint32) { _ = c.WriteGoAway(stream, http2.ErrCodeNo, nil) },
 		"GOAWAY above":        func(c *frameConn, _ uint32) { _ = c.WriteGoAway(1<<31-1, http2.ErrCodeInternal, nil) },

@@ -90,7 +90,7 @@ func TestClientStopsReading(t *testing.T) {
 	for _, protocol := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			cancelled := make(chan struct{})
-			up := newUpstream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+			up := newUpstream(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = io.Copy(w, nulls{})
 				close(cancelled)
 			})

@@ -70,7 +70,8 @@ func (b *bus) hint() {
 // matters keeps out what only concerns peers, traffic and files.
 func matters(n *ipn.Notify) bool {
 	return n.SessionID != "" || n.State != nil || n.Prefs != nil || n.Health != nil ||
-		n.SelfChange != nil || n.NetMap != nil || n.BrowseToURL != nil ||
+		n.SelfChange != nil || n.BrowseToURL != nil ||
+		n.NetMap != nil || //nolint:staticcheck // older daemons tell of a changed node in it alone
 		n.LoginFinished != nil || n.ErrMessage != nil
 }
 
