@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -198,6 +199,13 @@ func metric(t testing.TB, reg *prometheus.Registry, series string) float64 {
 		}
 	}
 	return 0
+}
+
+// counts waits until a series has a value: a request is counted when its client
+// has had the last byte of the answer already.
+func counts(t testing.TB, d *door, series string, value float64) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s is %v", series, value), func() bool { return metric(t, d.reg, series) == value })
 }
 
 // eventually waits until cond holds.
