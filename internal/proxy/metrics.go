@@ -26,6 +26,7 @@ type metrics struct {
 	denied       prometheus.Counter
 	headerRules  *prometheus.CounterVec
 	lastSuccess  prometheus.Gauge
+	accounts     *accounts
 
 	served, failed atomic.Uint64
 	succeeded      atomic.Int64 // Unix nanoseconds of the last success
@@ -59,10 +60,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last gave a whole answer below 500; 0: not yet.",
 		}),
+		accounts: newAccounts(),
 	}
 	m.zero()
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.denied, m.headerRules, m.lastSuccess)
+		m.clientGone, m.cut, m.bytes, m.denied, m.headerRules, m.lastSuccess, m.accounts)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

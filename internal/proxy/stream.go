@@ -82,6 +82,7 @@ func (x *exchange) beginAnswer(answer *http.Response) bool {
 		x.sse = &sseTail{}
 	}
 	x.rec.began(answer)
+	x.proxy.metrics.accounts.note(answer.Header)
 	x.w.WriteHeader(answer.StatusCode)
 	if hasNoBody(x.in.Method, answer.StatusCode) {
 		return true // HTTP/2 says at once that this is all only if nothing is flushed
