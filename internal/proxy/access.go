@@ -59,21 +59,35 @@ const (
 	maxDenialNotes = 4096
 )
 
-// attrs are the fields of the log line, as shown turns them; who the person is goes
-// nowhere else.
-func (id Identity) attrs(shown func(string) string) []slog.Attr {
+// as is the identity with every name turned by shown, if that is not nil. It is for
+// the log and the flight recorder; who the person is goes nowhere else.
+func (id Identity) as(shown func(string) string) Identity {
+	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags}
 	if shown == nil {
-		shown = func(name string) string { return name }
+		return turned
 	}
+	for _, name := range []*string{&turned.Node, &turned.User} {
+		if *name != "" {
+			*name = shown(*name)
+		}
+	}
+	if len(id.Tags) > 0 {
+		turned.Tags = nil
+		if text := shown(strings.Join(id.Tags, ",")); text != "" {
+			turned.Tags = []string{text}
+		}
+	}
+	return turned
+}
+
+// attrs are the fields of the log line.
+func (id Identity) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("source", string(id.Source))}
 	for _, name := range [...]struct{ key, value string }{
 		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
 	} {
-		if name.value == "" {
-			continue
-		}
-		if text := shown(name.value); text != "" {
-			attrs = append(attrs, slog.String(name.key, text))
+		if name.value != "" {
+			attrs = append(attrs, slog.String(name.key, name.value))
 		}
 	}
 	return attrs
@@ -111,25 +125,22 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // Judge reports who sent r, and as an error why that is not enough for allow. The
 // request must have come through a [Server].
 func (p *Proxy) Judge(r *http.Request, allow Access) (Identity, error) {
-	var id Identity
-	err := p.access.judge(r.Context(), r, connOf(r), allow, &id)
-	return id, err
+	return p.access.judge(r.Context(), r, connOf(r), allow)
 }
 
-func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientConn, allow Access, id *Identity) error {
+func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientConn, allow Access) (Identity, error) {
 	peer, err := a.identify(ctx, r, c)
-	*id = peer
 	if len(r.Header["Tailscale-Funnel-Request"]) > 0 {
-		return fail(CodeAccessDenied, nil, "requests through Tailscale Funnel come from the open internet and are always refused")
+		return peer, fail(CodeAccessDenied, nil, "requests through Tailscale Funnel come from the open internet and are always refused")
 	}
 	if err != nil {
-		return err
+		return peer, err
 	}
 	addr := sourceAddr(r)
 	if slices.ContainsFunc(allow.Allow, func(g Grant) bool { return g.covers(peer, addr) }) {
-		return nil
+		return peer, nil
 	}
-	return fail(CodeAccessDenied, nil,
+	return peer, fail(CodeAccessDenied, nil,
 		"%s is not in access.allow on this host; logging in again does not help, its administrator can add it", peer.describe(addr))
 }
 

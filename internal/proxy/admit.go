@@ -14,14 +14,15 @@ import (
 // admit refuses what can be refused by the header alone and by who asks, then
 // waits for a place.
 func (x *exchange) admit() error {
-	x.takeBody() // a refusal too must not wait for the body
 	if err := x.inspect(); err != nil {
 		return err
 	}
-	if err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access, &x.rec.identity); err != nil {
+	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
+	x.rec.identify(id.as(x.cfg.LogIdentity))
+	if err != nil {
 		return err
 	}
-	err := x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
+	err = x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
 	switch {
 	case err == nil:
 		x.admitted = true
@@ -72,7 +73,7 @@ func asksUpgrade(h http.Header) bool {
 	return false
 }
 
-// takeBody prepares the reading of the body. Full duplex is what lets an upstream
+// takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is what lets an upstream
 // answer before it has read the request (golang/go#40747 without it).
 func (x *exchange) takeBody() {
 	_ = x.rc.EnableFullDuplex() // HTTP/2 is it already
@@ -95,7 +96,7 @@ func (x *exchange) awaitsContinue() bool {
 
 // waitQueued begins a wait in the queue.
 func (x *exchange) waitQueued() {
-	x.rec.phase(phaseQueued)
+	x.rec.enter(step{phase: phaseQueued})
 	x.readAhead()
 }
 

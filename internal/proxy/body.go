@@ -295,6 +295,13 @@ func (b *requestBody) forget() {
 	b.drop()
 }
 
+// progress is how much was read.
+func (b *requestBody) progress() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.received
+}
+
 // whole reports whether the body was read to its end.
 func (b *requestBody) whole() bool {
 	b.mu.Lock()

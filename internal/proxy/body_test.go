@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -212,7 +213,8 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w watch
 				given := make(chan error, 1)
-				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute}, func(err error) { given <- err })
+				w.start = time.Now()
+				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute}, func(err error) { given <- err }, func() {})
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
 				w.next(c.waiting)
@@ -231,7 +233,8 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w watch
-		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute}, func(err error) { t.Errorf("given up: %v", err) })
+		w.start = time.Now()
+		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute}, func(err error) { t.Errorf("given up: %v", err) }, func() {})
 		w.next(forHeader)
 		for range 100 {
 			time.Sleep(59 * time.Second)
@@ -239,5 +242,23 @@ func TestWatchIsQuietAfterItsStop(t *testing.T) {
 		}
 		w.stop()
 		time.Sleep(time.Hour)
+	})
+}
+
+func TestWatchReportsWhatLastsEachTimeItLastedTwiceAsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		w := watch{start: start}
+		var reports []time.Duration
+		w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Hour}, nil, func() { reports = append(reports, time.Since(start)) })
+		for range 16 {
+			time.Sleep(time.Minute - time.Nanosecond)
+			w.next(forUpstreamBody)
+		}
+		w.stop()
+		want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute}
+		if !slices.Equal(reports, want) {
+			t.Errorf("reported after %v, want %v", reports, want)
+		}
 	})
 }

@@ -9,7 +9,7 @@
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     attempts, and what may be tried again (pool.go, dial.go: connections)
 //	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
-//	record.go   one log line and the metrics, whatever happened
+//	record.go   one log line and the metrics, whatever happened (flight.go: who asks)
 //
 // Three rules hold throughout. Nothing is sent twice that may have been
 // processed once. An answer that broke off never looks complete. Neither a

@@ -131,7 +131,7 @@ func (m *metrics) observe(r *record) {
 	status := strconv.Itoa(r.status)
 	m.requests.WithLabelValues(status, methodLabel(r.method)).Inc()
 	m.duration.WithLabelValues(status).Observe(r.duration.Seconds())
-	m.bytes.Add(float64(r.sent))
+	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
 	if r.firstByte > 0 {
 		m.firstByte.Observe(r.firstByte.Seconds())
@@ -140,7 +140,7 @@ func (m *metrics) observe(r *record) {
 	case r.failure != nil:
 		m.observeFailure(r)
 	case r.status == statusClientGone:
-		m.clientGone.WithLabelValues(r.current).Inc()
+		m.clientGone.WithLabelValues(r.phase()).Inc()
 	case r.status < http.StatusInternalServerError:
 		now := time.Now()
 		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)

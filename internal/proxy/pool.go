@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,7 +40,8 @@ type pool struct {
 	waiters []*waiter       // the oldest first
 	arrived uint64          // waiters ever
 	dialing int
-	streams int // that one connection carries; 0 is not yet known
+	made    uint64 // connections ever
+	streams int    // that one connection carries; 0 is not yet known
 	retired bool
 	sweep   *time.Timer
 
@@ -53,6 +55,8 @@ type pool struct {
 // upstreamConn is a connection to the upstream.
 type upstreamConn struct {
 	cc       *http.ClientConn
+	number   uint64        // of those to this upstream, from 1 on
+	uses     atomic.Uint64 // requests it was given
 	raw      *countedConn
 	isReady  bool      // is in pool.ready; guarded by pool.mu
 	lastUsed time.Time // or became free; guarded by pool.mu
@@ -176,6 +180,8 @@ func (p *pool) connect(asked uint64) {
 // add takes a new connection in. The caller holds mu.
 func (p *pool) add(c *upstreamConn) {
 	p.streams = max(1, c.cc.Available())
+	p.made++
+	c.number = p.made
 	c.lastUsed = time.Now()
 	p.conns[c] = struct{}{}
 	p.push(c)

@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,6 +39,7 @@ type Proxy struct {
 	queue   *queue
 	memory  *memory
 	access  *accessControl
+	flights *flights
 	buffers sync.Pool // of *[copyBufferSize]byte
 
 	applying sync.Mutex // one Apply at a time
@@ -62,6 +62,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
 		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
+		flights: newFlights(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	watch  watch
 	body   *requestBody // nil without one
-	rec    record
+	rec    *record
 
 	client   netip.Addr
 	admitted bool
@@ -148,8 +149,12 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 		conn: connOf(r),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
-	x.rec.begin(r, x.conn)
+	x.rec = newRecord(r, x.conn.listener)
 	x.client = sourceAddr(r)
+	x.takeBody()
+	x.watch.start = x.rec.start
+	p.flights.begin(x)
+	x.announce()
 	return x
 }
 
@@ -183,22 +188,23 @@ func (x *exchange) end(err error) {
 	x.header1x.Unlock()
 	switch {
 	case f == nil:
-		x.rec.clientGone(answered)
+		x.rec.answered(statusClientGone)
+		x.rec.ended(outcomeClientGone, nil)
 		x.broken = true
 	case answered:
 		x.cut(f)
 	default:
-		x.rec.failed(f)
+		x.rec.ended(string(f.code), f)
 		if x.body != nil && !x.body.whole() && x.in.ProtoMajor == 1 {
 			x.w.Header().Set("Connection", "close")
 		}
-		x.rec.status, x.rec.sent = x.refuse(f)
+		x.refuse(f)
 	}
 }
 
 // refuse answers in the upstream's stead. What a 1xx answer left in the header is
 // not for this one.
-func (x *exchange) refuse(f *failure) (status int, sent int64) {
+func (x *exchange) refuse(f *failure) {
 	h := x.w.Header()
 	for name := range h {
 		if name != "Connection" {
@@ -207,7 +213,8 @@ func (x *exchange) refuse(f *failure) (status int, sent int64) {
 	}
 	status, n := f.answer(x.w, x.proxy.host, x.rec.id)
 	_ = x.rc.Flush() // a client that left is nobody to tell
-	return status, int64(n)
+	x.rec.answered(status)
+	x.rec.sent.Store(int64(n))
 }
 
 // explain turns an error into what the client is told; nil: it went away.
@@ -268,17 +275,19 @@ func (x *exchange) lingers() bool {
 // close ends what the request holds, whatever happened, and writes it down.
 func (x *exchange) close() {
 	x.watch.stop()
+	var received int64
 	if x.body != nil {
-		received, whole := x.body.close(x.lingers())
+		var whole bool
+		received, whole = x.body.close(x.lingers())
 		if !whole && x.in.ProtoMajor == 1 {
 			x.conn.spoilt.Store(true)
 		}
-		x.rec.received = received
 	}
 	x.cancel(errFinished)
 	if x.admitted {
 		x.proxy.queue.leave(x.client)
 	}
-	x.rec.duration = time.Since(x.rec.start)
+	x.rec.close(received)
+	x.proxy.flights.end(x)
 	x.proxy.record(x)
 }

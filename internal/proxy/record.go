@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +16,12 @@ const statusClientGone = 499
 
 // maxLoggedPath is how much of a path is logged.
 const maxLoggedPath = 512
+
+// The outcomes of a request beside the codes of failures.
+const (
+	outcomeOK         = "ok"
+	outcomeClientGone = "client_gone"
+)
 
 // The phases of a request, for the log and for metrics.
 const (
@@ -25,24 +33,28 @@ const (
 )
 
 // record is what is written down of a request: names, sizes and times; never the
-// value of a header other than the client's session id, never a body.
+// value of a header other than the client's session id, never a body. Only its
+// exchange writes it; others look at it while it grows (flight.go).
 type record struct {
+	// What does not change any more.
 	id         string
 	method     string
 	path       string
+	listener   string
 	session    string
 	credential string
-	identity   Identity
+	start      time.Time
+
+	sent atomic.Int64 // bytes of the answer's body
+
+	mu         sync.Mutex // held to write the rest, and by others to read it
+	identity   Identity   // as the log names it
 	rules      []ruleOutcome
-
-	start     time.Time
-	duration  time.Duration
-	firstByte time.Duration // 0: no answer of the upstream began
-	received  int64         // bytes of the request body
-	sent      int64         // bytes of the answer's body
-	attempts  int
-	current   string // phase
-
+	steps      []step
+	duration   time.Duration
+	firstByte  time.Duration // 0: no answer of the upstream began
+	received   int64         // bytes of the request body
+	attempts   int
 	status     int
 	upstreamID string
 	outcome    string
@@ -55,17 +67,25 @@ type ruleOutcome struct {
 	result RuleResult
 }
 
-func (r *record) begin(in *http.Request, _ *clientConn) {
-	r.start = time.Now()
-	r.id = requestID(in.Header)
-	r.method = in.Method
-	r.path = rawPath(in)
+// step is the beginning of a phase.
+type step struct {
+	at    time.Duration // since the start
+	phase string
+	conn  uint64 // in phaseSending, the number of the connection, and how many
+	use   uint64 // requests it was given, this one included
+	after string // why the attempt before failed, if there was one
+}
+
+func newRecord(in *http.Request, listener string) *record {
+	r := &record{
+		start: time.Now(), id: requestID(in.Header), method: in.Method, path: rawPath(in), listener: listener,
+		session: loggedSession(in.Header.Get("X-Claude-Code-Session-Id")), credential: credentialKind(in.Header),
+	}
 	if len(r.path) > maxLoggedPath {
 		r.path = r.path[:maxLoggedPath] + "…"
 	}
-	r.session = loggedSession(in.Header.Get("X-Claude-Code-Session-Id"))
-	r.credential = credentialKind(in.Header)
-	r.current = phaseReading
+	r.enter(step{phase: phaseReading})
+	return r
 }
 
 // loggedSession bounds what a client can write into the log.
@@ -89,38 +109,72 @@ func credentialKind(h http.Header) string {
 	}
 }
 
-func (r *record) phase(p string) { r.current = p }
+// enter begins a phase.
+func (r *record) enter(s step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.at = time.Since(r.start)
+	r.steps = append(r.steps, s)
+}
+
+// phase is the current one. It is for the exchange, like all that does not lock.
+func (r *record) phase() string { return r.steps[len(r.steps)-1].phase }
+
+func (r *record) identify(id Identity) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.identity = id
+}
 
 func (r *record) rule(header string, result RuleResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.rules = append(r.rules, ruleOutcome{header, result})
+}
+
+// attempt: one more begins; after is why the one before failed.
+func (r *record) attempt(after string) {
+	r.mu.Lock()
+	r.attempts++
+	r.mu.Unlock()
+	r.enter(step{phase: phaseConnecting, after: after})
 }
 
 // began: the upstream's answer began.
 func (r *record) began(answer *http.Response) {
+	r.enter(step{phase: phaseStreaming})
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.firstByte = time.Since(r.start)
-	r.current = phaseStreaming
 	r.status = answer.StatusCode
 	r.upstreamID = answer.Header.Get("Request-Id")
 }
 
-// whole: the upstream's answer was passed on to its end.
-func (r *record) whole() { r.outcome = "ok" }
-
-// clientGone: nobody is there to be answered.
-func (r *record) clientGone(bool) {
-	r.status = statusClientGone
-	r.outcome = "client_gone"
+// ended: what became of the request. A failure is nil if there was none of ours.
+func (r *record) ended(outcome string, f *failure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcome, r.failure = outcome, f
 }
 
-// failed: the client got an answer of ours.
-func (r *record) failed(f *failure) { r.outcome, r.failure = string(f.code), f }
+// answered: the client got this status from us.
+func (r *record) answered(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status = status
+}
 
-// cut: the answer broke off.
-func (r *record) cut(f *failure) { r.outcome, r.failure = string(f.code), f }
+// close writes down what is known only now.
+func (r *record) close(received int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.received = received
+	r.duration = time.Since(r.start)
+}
 
 // record counts the request and logs it.
 func (p *Proxy) record(x *exchange) {
-	r := &x.rec
+	r := x.rec
 	p.metrics.observe(r)
 	level := slog.LevelInfo
 	if r.failure != nil && r.failure.code.status() >= http.StatusInternalServerError {
@@ -133,7 +187,7 @@ func (p *Proxy) record(x *exchange) {
 		level = slog.LevelWarn
 	}
 	if p.log.Enabled(context.Background(), level) {
-		p.log.LogAttrs(context.Background(), level, "request", r.attrs(x.cfg.LogIdentity)...)
+		p.log.LogAttrs(context.Background(), level, "request", r.result()...)
 	}
 }
 
@@ -146,21 +200,16 @@ func rulesText(rules []ruleOutcome) string {
 	return strings.Join(texts, ",")
 }
 
-// attrs are the fields of the log line.
-func (r *record) attrs(shown func(string) string) []slog.Attr {
+// result is the fields of the log line of a request that has ended.
+func (r *record) result() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 24)
-	attrs = append(attrs,
-		slog.String("request_id", r.id), slog.String("method", r.method), slog.String("path", r.path),
-		slog.Int("status", r.status), slog.Duration("duration", r.duration))
+	attrs = append(attrs, r.name()...)
+	attrs = append(attrs, slog.Int("status", r.status), slog.Duration("duration", r.duration))
 	if r.firstByte > 0 {
 		attrs = append(attrs, slog.Duration("first_byte", r.firstByte))
 	}
-	attrs = append(attrs, slog.Int64("bytes_in", r.received), slog.Int64("bytes_out", r.sent))
-	attrs = append(attrs, r.identity.attrs(shown)...)
-	if r.session != "" {
-		attrs = append(attrs, slog.String("session", r.session))
-	}
-	attrs = append(attrs, slog.String("credential", r.credential))
+	attrs = append(attrs, slog.Int64("bytes_in", r.received), slog.Int64("bytes_out", r.sent.Load()))
+	attrs = append(attrs, r.sender()...)
 	if len(r.rules) > 0 {
 		attrs = append(attrs, slog.String("header_rules", rulesText(r.rules)))
 	}
@@ -168,13 +217,27 @@ func (r *record) attrs(shown func(string) string) []slog.Attr {
 		attrs = append(attrs, slog.String("upstream_request_id", r.upstreamID))
 	}
 	attrs = append(attrs, slog.Int("attempts", r.attempts), slog.String("outcome", r.outcome))
-	if r.outcome != "ok" {
-		attrs = append(attrs, slog.String("phase", r.current))
+	if r.outcome != outcomeOK {
+		attrs = append(attrs, slog.String("phase", r.phase()))
 	}
 	if r.failure != nil {
 		attrs = append(attrs, slog.String("error", loggable(r.failure)))
 	}
 	return attrs
+}
+
+// name is what tells the request from others.
+func (r *record) name() []slog.Attr {
+	return []slog.Attr{slog.String("request_id", r.id), slog.String("method", r.method), slog.String("path", r.path)}
+}
+
+// sender is who sent it.
+func (r *record) sender() []slog.Attr {
+	attrs := r.identity.attrs()
+	if r.session != "" {
+		attrs = append(attrs, slog.String("session", r.session))
+	}
+	return append(attrs, slog.String("credential", r.credential))
 }
 
 // loggable is the text of an error without the bytes of a request or an answer that

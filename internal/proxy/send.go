@@ -22,9 +22,10 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		out.Body = nil
 	}
 	defer context.AfterFunc(x.ctx, x.interrupt)()
-	x.watch.begin(x.cfg.Timeouts, x.giveUp)
+	x.watch.begin(x.cfg.Timeouts, x.giveUp, x.reportProgress)
+	after := ""
 	for {
-		x.rec.attempts++
+		x.rec.attempt(after)
 		answer, err := x.attempt(out)
 		if err == nil {
 			return answer, nil
@@ -33,6 +34,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		x.watch.next(forConnection)
+		after = loggable(err)
 		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
 		if err := x.pause(x.cfg.Retry.Backoff); err != nil {
 			return nil, err
@@ -75,13 +77,12 @@ func (x *exchange) interrupt() {
 
 // attempt sends the request once.
 func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
-	x.rec.phase(phaseConnecting)
 	x.watch.next(forConnection)
 	conn, err := x.cfg.pool.get(x.ctx, x.readAhead)
 	if err != nil {
 		return nil, x.connectError(err)
 	}
-	x.rec.phase(phaseSending)
+	x.rec.enter(step{phase: phaseSending, conn: conn.number, use: conn.uses.Add(1)})
 	x.watch.next(forHeader)
 	request := out.WithContext(httptrace.WithClientTrace(x.ctx, x.informational()))
 	if x.body != nil {

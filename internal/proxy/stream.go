@@ -165,7 +165,7 @@ func (x *exchange) copyBody(body io.Reader) error {
 func (x *exchange) pass(p []byte) error {
 	x.watch.next(forClientAccept)
 	n, err := x.w.Write(p)
-	x.rec.sent += int64(n)
+	x.rec.sent.Add(int64(n))
 	if x.sse != nil {
 		x.sse.write(p[:n])
 	}
@@ -193,18 +193,18 @@ func (x *exchange) endAnswer(trailer http.Header) {
 		h[name] = values
 	}
 	x.conn.reset.Store(false)
-	x.rec.whole()
+	x.rec.ended(outcomeOK, nil)
 }
 
 // cut breaks an answer off so that no client can take it for whole. Where a stream
 // of events is at a boundary, one more event says why.
 func (x *exchange) cut(f *failure) {
-	x.rec.cut(f)
+	x.rec.ended(string(f.code), f)
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
-		x.rec.sent += int64(n)
+		x.rec.sent.Add(int64(n))
 	}
 	_ = x.rc.Flush() // likewise
 }

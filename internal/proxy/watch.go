@@ -37,7 +37,9 @@ const (
 type watch struct {
 	timeouts Timeouts
 	giveUp   func(error)
-	start    time.Time
+	report   func() // of a request that lasts
+	reportAt time.Duration
+	start    time.Time // of the request; set before begin
 	waiting  atomic.Int32
 	moved    atomic.Int64 // nanoseconds since start
 	answered atomic.Bool  // the answer has begun: the request body no longer tells whose move it is
@@ -47,12 +49,24 @@ type watch struct {
 	stopped bool
 }
 
-// begin starts the clock, with no move to wait for yet.
-func (w *watch) begin(timeouts Timeouts, giveUp func(error)) {
-	w.timeouts, w.giveUp, w.start = timeouts, giveUp, time.Now()
+// firstReport is when a request that lasts is first reported; then each time that it
+// has lasted twice as long.
+const firstReport = time.Minute
+
+// begin starts the clock, with no move to wait for yet. report is called for a request
+// that lasts, giveUp once and last.
+func (w *watch) begin(timeouts Timeouts, giveUp func(error), report func()) {
+	w.timeouts, w.giveUp, w.report = timeouts, giveUp, report
+	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(min(timeouts.Idle, timeouts.ResponseHeader), w.look)
+	w.reportAt = max(firstReport, 2*time.Since(w.start))
+	w.timer = time.AfterFunc(min(timeouts.Idle, timeouts.ResponseHeader, firstReport), w.look)
+}
+
+// silence is how long nobody has made a move.
+func (w *watch) silence() time.Duration {
+	return time.Since(w.start) - time.Duration(w.moved.Load())
 }
 
 // sending notes a move in the sending of the request.
@@ -99,7 +113,7 @@ func (w *watch) look() {
 	if waiting == forHeader {
 		limit = w.timeouts.ResponseHeader
 	}
-	quiet := time.Since(w.start) - time.Duration(w.moved.Load())
+	quiet := w.silence()
 	if waiting == forConnection {
 		quiet = 0
 	}
@@ -107,8 +121,13 @@ func (w *watch) look() {
 		w.giveUp(waiting.tooLong())
 		return
 	}
+	age := time.Since(w.start)
+	if age >= w.reportAt {
+		w.report()
+		w.reportAt = 2 * age
+	}
 	// The phase may change to one with a shorter limit meanwhile.
-	w.timer.Reset(min(limit-quiet, w.timeouts.Idle, w.timeouts.ResponseHeader))
+	w.timer.Reset(min(limit-quiet, w.timeouts.Idle, w.timeouts.ResponseHeader, w.reportAt-age))
 }
 
 func (f waitingFor) tooLong() error {

@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// keptFlights is how many requests are remembered after their end.
+const keptFlights = 1000
+
+// flights is the flight recorder: all requests in flight, and the latest that ended.
+// It keeps records, so names and times, and nothing that came in a header or body.
+type flights struct {
+	mu    sync.Mutex
+	open  map[*exchange]struct{}
+	ended []*record // a ring once it is full
+	next  int       // where the next to end goes
+}
+
+func newFlights() *flights {
+	return &flights{open: make(map[*exchange]struct{})}
+}
+
+func (f *flights) begin(x *exchange) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open[x] = struct{}{}
+}
+
+// end keeps the record, in the place of the oldest if there are enough.
+func (f *flights) end(x *exchange) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.open, x)
+	if len(f.ended) < keptFlights {
+		f.ended = append(f.ended, x.rec)
+		return
+	}
+	f.ended[f.next] = x.rec
+	f.next = (f.next + 1) % keptFlights
+}
+
+// inFlight is a copy, in no order.
+func (f *flights) inFlight() []*exchange {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open))
+}
+
+// past is a copy, the oldest first.
+func (f *flights) past() []*record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Concat(f.ended[f.next:], f.ended[:f.next])
+}
+
+// Trace is what is remembered of a request: names, sizes and times, never the value of
+// a header other than the client's session id, never a byte of a body. Node, User and
+// Tags are as the log names them.
+type Trace struct {
+	RequestID         string      `json:"request_id"`
+	UpstreamRequestID string      `json:"upstream_request_id,omitempty"`
+	Method            string      `json:"method"`
+	Path              string      `json:"path"` // without the query
+	Listener          string      `json:"listener"`
+	Source            Source      `json:"source,omitempty"` // empty: not judged yet
+	Node              string      `json:"node,omitempty"`
+	User              string      `json:"user,omitempty"`
+	Tags              []string    `json:"tags,omitempty"`
+	Session           string      `json:"session,omitempty"`
+	Credential        string      `json:"credential"` // oauth, api_key, other or none
+	Started           time.Time   `json:"started"`
+	Duration          Millis      `json:"duration_ms"` // so far, of one in flight
+	FirstByte         Millis      `json:"first_byte_ms,omitempty"`
+	Silence           Millis      `json:"silence_ms,omitempty"` // in flight: since the last byte either way
+	BytesIn           int64       `json:"bytes_in"`
+	BytesOut          int64       `json:"bytes_out"`
+	Attempts          int         `json:"attempts"`
+	Status            int         `json:"status,omitempty"`
+	Outcome           string      `json:"outcome,omitempty"` // empty while in flight
+	Error             string      `json:"error,omitempty"`
+	HeaderRules       []RuleTrace `json:"header_rules,omitempty"`
+	Steps             []StepTrace `json:"steps"`
+}
+
+// Phase is the one that the request is in, or ended in.
+func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
+
+// RuleTrace is what one header rule did.
+type RuleTrace struct {
+	Header string     `json:"header"`
+	Result RuleResult `json:"result"`
+}
+
+// StepTrace is the beginning of a phase.
+type StepTrace struct {
+	At     Millis `json:"at_ms"` // since the start of the request
+	Phase  string `json:"phase"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Millis is a duration in milliseconds, with microseconds as digits.
+type Millis float64
+
+func millis(d time.Duration) Millis { return Millis(d.Microseconds()) / 1000 }
+
+// Duration is m as the standard library counts.
+func (m Millis) Duration() time.Duration {
+	return time.Duration(float64(m) * float64(time.Millisecond))
+}
+
+// InFlight is the requests in flight, the oldest first.
+func (p *Proxy) InFlight() []Trace {
+	open := p.flights.inFlight()
+	traces := make([]Trace, 0, len(open))
+	for _, x := range open {
+		traces = append(traces, x.trace())
+	}
+	slices.SortFunc(traces, func(a, b Trace) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
+	})
+	return traces
+}
+
+// Find gives the requests in flight and among the latest that ended whose id, or the
+// upstream's for them, is id. The latest is the last; a client can use an id twice.
+func (p *Proxy) Find(id string) []Trace {
+	var found []Trace
+	for _, r := range p.flights.past() {
+		if r.is(id) {
+			found = append(found, r.trace())
+		}
+	}
+	for _, t := range p.InFlight() {
+		if t.RequestID == id || t.UpstreamRequestID == id {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// is reports whether a request that has ended goes by this id.
+func (r *record) is(id string) bool { return r.id == id || r.upstreamID == id }
+
+// trace is of a request in flight.
+func (x *exchange) trace() Trace {
+	t := x.rec.trace()
+	t.Duration, t.Silence = millis(time.Since(x.rec.start)), millis(x.watch.silence())
+	if x.body != nil {
+		t.BytesIn = x.body.progress()
+	}
+	return t
+}
+
+func (r *record) trace() Trace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := Trace{
+		RequestID: r.id, UpstreamRequestID: r.upstreamID, Method: r.method, Path: r.path, Listener: r.listener,
+		Source: r.identity.Source, Node: r.identity.Node, User: r.identity.User, Tags: r.identity.Tags,
+		Session: r.session, Credential: r.credential, Started: r.start,
+		Duration: millis(r.duration), FirstByte: millis(r.firstByte),
+		BytesIn: r.received, BytesOut: r.sent.Load(), Attempts: r.attempts, Status: r.status, Outcome: r.outcome,
+	}
+	if r.failure != nil {
+		t.Error = loggable(r.failure)
+	}
+	for _, o := range r.rules {
+		t.HeaderRules = append(t.HeaderRules, RuleTrace{Header: strings.ToLower(o.header), Result: o.result})
+	}
+	attempt := 0
+	for _, s := range r.steps {
+		if s.phase == phaseConnecting {
+			attempt++
+		}
+		t.Steps = append(t.Steps, StepTrace{At: millis(s.at), Phase: s.phase, Detail: s.detail(attempt)})
+	}
+	return t
+}
+
+// detail says what the phase alone does not.
+func (s step) detail(attempt int) string {
+	switch {
+	case s.phase == phaseConnecting && s.after != "":
+		return fmt.Sprintf("attempt %d, after: %s", attempt, s.after)
+	case s.phase == phaseSending && s.use == 1:
+		return fmt.Sprintf("on the new connection %d", s.conn)
+	case s.phase == phaseSending:
+		return fmt.Sprintf("on the kept connection %d, its request %d", s.conn, s.use)
+	default:
+		return ""
+	}
+}
+
+// announce logs the names of a request's headers, for who asks for that much.
+func (x *exchange) announce() {
+	ctx := context.Background()
+	if !x.proxy.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	names := slices.Sorted(maps.Keys(x.in.Header))
+	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.name(),
+		slog.String("listener", x.rec.listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
+		slog.Any("header_names", names))...)
+}
+
+// reportProgress logs that a request lasts, so that it is seen before it ends.
+func (x *exchange) reportProgress() {
+	t := x.trace()
+	attrs := append(x.rec.name(), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
+		slog.Duration("silence", t.Silence.Duration()), slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
+	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", append(attrs, x.rec.sender()...)...)
+}

@@ -1,0 +1,221 @@
+package proxy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// phases are the steps of a trace by name.
+func phases(t proxy.Trace) []string {
+	var names []string
+	for _, s := range t.Steps {
+		names = append(names, s.Phase)
+	}
+	return names
+}
+
+// found is the one trace of id, once its request has ended.
+func (d *door) found(t testing.TB, id string) proxy.Trace {
+	t.Helper()
+	var traces []proxy.Trace
+	eventually(t, id+" has ended", func() bool {
+		traces = d.Find(id)
+		return len(traces) == 1 && traces[0].Outcome != ""
+	})
+	return traces[0]
+}
+
+func TestFlightTellsWhereTheTimeWent(t *testing.T) {
+	var streams atomic.Int64
+	up := framedUpstream(t, func(c *frameConn) {
+		for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
+			if streams.Add(1) == 1 {
+				_ = c.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+			} else {
+				c.ok(stream, "done")
+			}
+		}
+	})
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
+		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "a", Mode: proxy.ModeMerge}}
+	})
+	r := post(t, d, "hello")
+	r.Header.Set("Authorization", "Bearer sk-ant-oat01-x")
+	r.Header.Set("X-Claude-Code-Session-Id", "the-session")
+	answer, _ := do(t, newClient(t, "http1"), r)
+
+	got := d.found(t, answer.Header.Get("X-Request-Id"))
+	if want := []string{"reading", "connecting", "sending", "connecting", "sending", "streaming"}; !slices.Equal(phases(got), want) {
+		t.Fatalf("steps %v, want %v", phases(got), want)
+	}
+	details := map[int]string{
+		1: `^$`, 2: `^on the new connection 1$`,
+		3: `^attempt 2, after: .*REFUSED_STREAM`, 4: `^on the kept connection 1, its request 2$`,
+	}
+	for i, pattern := range details {
+		if !regexp.MustCompile(pattern).MatchString(got.Steps[i].Detail) {
+			t.Errorf("step %d is %q, want %s", i, got.Steps[i].Detail, pattern)
+		}
+	}
+	for i, s := range got.Steps[1:] {
+		if s.At < got.Steps[i].At || s.At > got.Duration {
+			t.Errorf("step %d began at %v of %v, the one before at %v", i+1, s.At, got.Duration, got.Steps[i].At)
+		}
+	}
+	if got.Node != "laptop.tail1.ts.net" || got.User != "Ann@example.com" || got.Source != "tailnet" ||
+		got.Session != "the-session" || got.Credential != "oauth" || got.Listener != "proxy" ||
+		got.Method != "POST" || got.Path != "/v1/messages" || got.BytesIn != 5 || got.BytesOut != 4 ||
+		got.Attempts != 2 || got.Status != 200 || got.Outcome != "ok" || got.Error != "" || got.FirstByte <= 0 ||
+		!slices.Equal(got.HeaderRules, []proxy.RuleTrace{{Header: "anthropic-beta", Result: proxy.RuleAdded}}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
+	proceed := make(chan struct{})
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-proceed
+		_, _ = io.WriteString(w, "0123456789")
+		_ = http.NewResponseController(w).Flush()
+		<-proceed
+	})
+	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 1 })
+	first := make(chan struct{})
+	second := make(chan struct{})
+	send := func(done chan<- struct{}) {
+		defer close(done)
+		do(t, newClient(t, "http1"), post(t, d, "hello"))
+	}
+	wait := func(want ...string) []proxy.Trace {
+		t.Helper()
+		var traces []proxy.Trace
+		eventually(t, fmt.Sprint("requests in flight are ", want), func() bool {
+			traces = d.InFlight()
+			var got []string
+			for _, f := range traces {
+				got = append(got, fmt.Sprint(f.Phase(), " ", f.BytesIn, " ", f.BytesOut))
+			}
+			return slices.Equal(got, want)
+		})
+		return traces
+	}
+	go send(first)
+	wait("sending 5 0")
+	go send(second)
+	wait("sending 5 0", "queued 5 0")
+	proceed <- struct{}{}
+	traces := wait("streaming 5 10", "queued 5 0")
+	if one := traces[0]; one.Silence < 0 || one.Silence > one.Duration || one.Outcome != "" || one.Status != http.StatusOK {
+		t.Errorf("in flight: %+v", one)
+	}
+	close(proceed)
+	receive(t, first, "the first answer")
+	receive(t, second, "the second answer")
+	wait()
+	for _, one := range traces {
+		if got := d.found(t, one.RequestID); got.Outcome != "ok" {
+			t.Errorf("at the end: %+v", got)
+		}
+	}
+}
+
+func TestAFailureIsFoundByTheIDInItsBody(t *testing.T) {
+	d := openDoor(t, scriptedUpstream(t, nil), func(s *setup) { s.Access.Allow = nil })
+	answer, _ := do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	got := d.found(t, answer.Header.Get("X-Request-Id"))
+	if got.Outcome != "access_denied" || got.Status != http.StatusForbidden || !strings.Contains(got.Error, "is not in access.allow") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAFlightIsFoundByTheUpstreamsID(t *testing.T) {
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Request-Id", "req_up") })
+	d := openDoor(t, up)
+	do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	if got := d.found(t, "req_up"); got.UpstreamRequestID != "req_up" || got.RequestID == "req_up" {
+		t.Errorf("got %+v", got)
+	}
+	if got := d.Find("req_other"); len(got) > 0 {
+		t.Errorf("found %+v", got)
+	}
+}
+
+func TestTheLatestThousandFlightsAreKept(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	c := newClient(t, "http1")
+	id := func(i int) string { return fmt.Sprintf("req_%026d", i) }
+	for i := range 1003 {
+		r := request(t, http.MethodGet, d.url("/"), nil)
+		r.Header.Set("X-Request-Id", id(i))
+		do(t, c, r)
+	}
+	d.found(t, id(1002))
+	for i, kept := range map[int]bool{0: false, 2: false, 3: true, 500: true, 1001: true} {
+		if got := len(d.Find(id(i))) == 1; got != kept {
+			t.Errorf("request %d is kept: %t, want %t", i, got, kept)
+		}
+	}
+}
+
+func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
+		between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}),
+		func(s *setup) { s.LogIdentity = func(string) string { return "hashed" } })
+	answer, _ := do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	text, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "laptop") || strings.Contains(string(text), "Ann") || !strings.Contains(string(text), `"node":"hashed"`) {
+		t.Errorf("remembered: %s", text)
+	}
+}
+
+func TestALongRequestIsLoggedBeforeItsEnd(t *testing.T) {
+	end := make(chan struct{})
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "0123456789")
+		_ = http.NewResponseController(w).Flush()
+		<-end
+	})
+	defer close(end)
+	d := openDoor(t, up)
+	answer, err := newClient(t, "http1").Do(request(t, http.MethodGet, d.url("/v1/messages?q=PLANTED"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	eventually(t, "the answer has begun", func() bool { f := d.InFlight(); return len(f) == 1 && f[0].BytesOut == 10 })
+	proxy.ReportProgress(d.Proxy)
+	want := `"msg":"request in progress","request_id":"` + answer.Header.Get("X-Request-Id") + `","method":"GET","path":"/v1/messages","phase":"streaming"`
+	if text := d.log.String(); !strings.Contains(text, want) || !strings.Contains(text, `"bytes_out":10,"source":"local","credential":"none"`) || strings.Contains(text, "PLANTED") {
+		t.Errorf("log: %s", text)
+	}
+}
+
+func TestDebugNamesHeadersAndNoValues(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	r := post(t, d, "PLANTED")
+	r.Header.Set("Authorization", "Bearer PLANTED")
+	r.Header.Set("X-Odd", "PLANTED")
+	do(t, newClient(t, "http1"), r)
+	text := d.log.String()
+	if !strings.Contains(text, `"msg":"request begins"`) || !strings.Contains(text, `"header_names":["Authorization","Content-Length","User-Agent","X-Odd"]`) {
+		t.Errorf("log: %s", text)
+	}
+	if strings.Contains(text, "PLANTED") {
+		t.Errorf("a value is in the log: %s", text)
+	}
+}
