@@ -94,13 +94,20 @@ func (d *dialer) dial(ctx context.Context) (*upstreamConn, error) {
 	c := &upstreamConn{}
 	cc, err := d.transport.NewClientConn(context.WithValue(ctx, rawConnKey{}, &c.raw), d.scheme, d.address)
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errConnectTimeout) {
+		if timedOut(ctx, err) {
 			return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
 		}
 		return nil, err
 	}
 	c.cc = cc
 	return c, nil
+}
+
+// timedOut reports whether a dial took too long. A socket can tell that a moment before
+// the context does.
+func timedOut(ctx context.Context, err error) bool {
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout() || errors.Is(context.Cause(ctx), errConnectTimeout)
 }
 
 // rawConnKey is the context key under which a dial finds where to leave the
