@@ -93,6 +93,28 @@ func TestATextfileThatCannotBeWrittenIsLoggedAndNoMore(t *testing.T) {
 	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
 }
 
+func TestATextfileIsWrittenAgainOnceItCanBe(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	dir := filepath.Join(tempDir(t), "absent")
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
+		"metrics {\n  textfile = \""+filepath.Join(dir, "x.prom")+"\"\n  textfile_interval = \"100ms\"\n}\n")})
+	s.log.next(t, "metrics.textfile was not written", "no such file or directory")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.log.next(t, "metrics.textfile is written again")
+	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_textfile_last_write_successful 1\n")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.log.next(t, "metrics.textfile was not written")
+	s.stop() // writes once more, in vain
+	if n := strings.Count(s.log.text(), "was not written"); n != 2 {
+		t.Errorf("two failures were logged %d times", n)
+	}
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -22,6 +22,7 @@ type textfile struct {
 	gather   prometheus.Gatherer
 	ok       prometheus.Gauge
 	log      *slog.Logger
+	failing  bool
 	stop     context.CancelFunc
 	stopped  chan struct{}
 }
@@ -63,15 +64,17 @@ func (t *textfile) run(ctx context.Context) {
 	}
 }
 
-// write makes the file anew. A failure is logged when it is new.
+// write makes the file anew. A failure is logged when it is new, and so is its end.
 func (t *textfile) write() {
 	err := t.replace()
-	if err == nil {
-		t.ok.Set(1)
-		return
+	switch {
+	case err == nil && t.failing:
+		t.log.Info("metrics.textfile is written again", "file", t.path)
+	case err != nil && !t.failing:
+		t.log.Warn("metrics.textfile was not written", "file", t.path, "error", err)
 	}
-	t.log.Warn("metrics.textfile was not written", "file", t.path, "error", err)
-	t.ok.Set(0)
+	t.failing = err != nil
+	t.ok.Set(truth(err == nil))
 }
 
 // replace writes beside the file and renames, so that no reader sees half of one.
