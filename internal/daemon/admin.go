@@ -37,18 +37,25 @@ func (d *daemon) startAdmin() {
 		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
 		return
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /reload", d.adminReload)
-	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) {
-		writeOutcome(w, d.tryReload())
-	})
-	d.admin = &adminServer{http: &http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout}, done: make(chan struct{})}
+	d.admin = &adminServer{http: &http.Server{Handler: d.adminCommands(), ReadHeaderTimeout: adminTimeout}, done: make(chan struct{})}
 	d.work.Go(func() {
 		defer close(d.admin.done)
 		if err := d.admin.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("the admin socket failed", "error", err)
 		}
 	})
+}
+
+// adminCommands is all that an administrator can ask for.
+func (d *daemon) adminCommands() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /reload", d.adminReload)
+	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) {
+		writeOutcome(w, d.tryReload())
+	})
+	mux.HandleFunc("GET /requests", d.adminRequests)
+	mux.HandleFunc("GET /requests/{id}", d.adminExplain)
+	return mux
 }
 
 // listenAdmin makes the socket, also over one that a killed process left. One that
@@ -92,8 +99,12 @@ func writeOutcome(w http.ResponseWriter, o Outcome) {
 	if o.Changes == nil {
 		o.Changes = []config.Change{} // a list in JSON too
 	}
+	writeJSON(w, o)
+}
+
+func writeJSON(w http.ResponseWriter, answer any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(o) // a client that left is nobody to tell
+	_ = json.NewEncoder(w).Encode(answer) // a client that left is nobody to tell
 }
 
 // close lets answers under way be written, and removes the socket.

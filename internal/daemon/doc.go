@@ -14,5 +14,6 @@
 //	metrics.go   GET /metrics and the daemon's own metrics
 //	textfile.go  the same for node_exporter
 //	admin.go     the admin socket; client.go talks to it
+//	flights.go   the requests that it tells of
 //	watchdog.go  are we still answering
 package daemon

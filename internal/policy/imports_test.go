@@ -48,6 +48,7 @@ func commandPermissions() []permission {
 		{dir, moduleName + "/internal/lifecycle", false, "the exit codes are its"},
 		{dir, moduleName + "/internal/logging", false, "the log is made before the daemon"},
 		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
+		{dir, moduleName + "/internal/proxy", false, "requests and explain print its traces"},
 	}
 }
 

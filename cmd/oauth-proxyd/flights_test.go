@@ -1,0 +1,69 @@
+package main_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestRequestsShowsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, mergeBeta)})
+	if code, out, errs := s.command("requests"); code != 0 || out != "no request is in flight\n" || errs != "" {
+		t.Errorf("at rest: %d %q %q", code, out, errs)
+	}
+	wait := background(t, newClient(t), http.MethodPost, s.url()+"/stream?secret", "hello",
+		"Authorization", "Bearer sk-ant-oat01-secret", "X-Claude-Code-Session-Id", "the-session")
+	u.await(t)
+	var out string
+	eventually(t, "the event is on its way", func() bool {
+		_, out, _ = s.command("requests")
+		return strings.Contains(out, "out 35 B")
+	})
+	want := regexp.MustCompile(`^req_[A-Z2-7]{26}  streaming  age \S+  silent \S+\n` +
+		`  POST /stream  in 5 B  out 35 B\n  from local, credential oauth, session the-session\n$`)
+	if !want.MatchString(out) {
+		t.Errorf("in flight: %q", out)
+	}
+	_, out, _ = s.command("requests", "--json")
+	var listed []map[string]any
+	if err := json.Unmarshal([]byte(out), &listed); err != nil || len(listed) != 1 || listed[0]["credential"] != "oauth" || strings.Contains(out, "secret") {
+		t.Errorf("--json: %v %s", err, out)
+	}
+	u.open()
+	wait()
+}
+
+func TestExplainFollowsAFailureFromItsBody(t *testing.T) {
+	t.Parallel()
+	closed := newSocket(t, "closed")
+	closed.listener.Close()
+	closed.file.Close()
+	s := start(t, unit{config: forwarding(closed.url(), "", withoutTailnet, mergeBeta)})
+	failed := get(t, s.url()+"/v1/models")
+	id, _ := failed.object(t)["request_id"].(string)
+	code, out, errs := s.command("explain", id)
+	if code != 0 || errs != "" || !containsAll(out, []string{
+		id + "  GET /v1/models\n", "result    upstream_connect, status 502, after ", "because   no connection to 127.0.0.1:",
+		"rule      anthropic-beta: added\n", "connecting for ", "attempt 3, after: ", "connection refused",
+	}) {
+		t.Errorf("explain: %d %s %s", code, out, errs)
+	}
+	code, out, _ = s.command("explain", "--json", id)
+	var traces []struct{ Outcome string }
+	if err := json.Unmarshal([]byte(out), &traces); code != 0 || err != nil || len(traces) != 1 || traces[0].Outcome != "upstream_connect" {
+		t.Errorf("--json: %d %v %s", code, err, out)
+	}
+}
+
+func TestExplainSaysWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	code, out, errs := s.command("explain", "req_nobody")
+	if code != 1 || out != "" || !strings.Contains(errs, "journalctl -t oauth-proxyd REQUEST_ID=req_nobody") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+}
