@@ -8,15 +8,30 @@ import (
 	"time"
 )
 
-// hangFile makes the configuration a file whose reading takes for ever, as on a file
-// server that is gone.
-func (s *service) hangFile() {
+// hangFile makes the configuration a file whose reading takes longer than any test,
+// as on a file server that is gone: a pipe with a writer that writes no end.
+func (s *service) hangFile() (writer *os.File) {
 	s.t.Helper()
 	if err := os.Remove(s.file()); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := syscall.Mkfifo(s.file(), 0o666); err != nil {
 		s.t.Fatal(err)
+	}
+	writer, err := os.OpenFile(s.file(), os.O_RDWR, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { writer.Close() })
+	return writer
+}
+
+// awaitReader waits for somebody to read the hanging file: it writes more than a pipe
+// holds (pipe(7)).
+func awaitReader(t *testing.T, writer *os.File) {
+	t.Helper()
+	if _, err := writer.WriteString(strings.Repeat("#", 64<<10+1)); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -25,9 +40,9 @@ func TestAFileThatHangsKeepsNobodyFromStopping(t *testing.T) {
 	t.Run("at the start", func(t *testing.T) {
 		t.Parallel()
 		s := newService(t, unit{})
-		s.hangFile()
+		writer := s.hangFile()
 		s.run()
-		s.openFile() // it is being read
+		awaitReader(t, writer)
 		s.stopsSoon()
 	})
 	t.Run("in a reload", func(t *testing.T) {
@@ -39,16 +54,6 @@ func TestAFileThatHangsKeepsNobodyFromStopping(t *testing.T) {
 		get(t, s.url()+"/health").want(t, 200) // it serves meanwhile
 		s.stopsSoon()
 	})
-}
-
-// openFile waits for somebody to read the hanging file.
-func (s *service) openFile() {
-	s.t.Helper()
-	f, err := os.OpenFile(s.file(), os.O_WRONLY, 0)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { f.Close() })
 }
 
 func (s *service) stopsSoon() {

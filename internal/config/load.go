@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 	"unicode/utf8"
 )
 
@@ -55,14 +56,32 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 // Default is the configuration of an empty file. It has no header rules.
 func Default() *Config { return defaults() }
 
-// read stops at the first byte too many: a path may be /dev/zero.
+// readTimeout is how long a pipe may take to give the whole file.
+const readTimeout = 10 * time.Second
+
+// errNoWriter is why a pipe gave nothing. An empty file means the defaults; that
+// nobody wrote one means nothing.
+var errNoWriter = errors.New("it is a pipe that nobody writes to")
+
+// read ends whatever the path is: at the first byte too many of /dev/zero, and
+// after readTimeout on a pipe. Without O_NONBLOCK the opening of a named pipe waits
+// for a writer, for ever (fifo(7)).
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, MaxFileSize+1))
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	_ = file.SetReadDeadline(time.Now().Add(readTimeout)) // what has none does not wait
+	src, err := io.ReadAll(io.LimitReader(file, MaxFileSize+1))
+	if err == nil && len(src) == 0 && info.Mode()&fs.ModeNamedPipe != 0 {
+		return nil, errNoWriter
+	}
+	return src, err
 }
 
 func unreadable(path string, err error) *Error {
@@ -78,6 +97,8 @@ func unreadable(path string, err error) *Error {
 		d.Detail = "the user that the program runs as must be able to read the file and to enter its directories"
 	case errors.Is(err, syscall.EISDIR):
 		d.Detail = "name the file in the directory"
+	case errors.Is(err, errNoWriter), errors.Is(err, os.ErrDeadlineExceeded):
+		d.Detail = fmt.Sprintf("a pipe must give the whole file within %v", readTimeout)
 	}
 	return &Error{file: path, diagnostics: []Diagnostic{d}, cause: err}
 }

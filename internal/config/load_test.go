@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/big"
@@ -14,6 +16,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"oauth-proxyd/internal/config"
@@ -32,12 +36,17 @@ func TestLoadUnreadable(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "absent.hcl")
 	directory := t.TempDir()
 	large := write(t, strings.Repeat("#\n", config.MaxFileSize/2)+"#")
+	pipe := filepath.Join(t.TempDir(), "pipe.hcl")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	binary := write(t, "proxy {\n \xff\xfe\n}\n")
 	for _, test := range []struct {
 		name, path, want string
 	}{
 		{"absent", absent, absent + ": cannot read the configuration: no such file or directory"},
 		{"directory", directory, directory + ": cannot read the configuration: is a directory"},
+		{"pipe", pipe, pipe + ": cannot read the configuration: it is a pipe that nobody writes to"},
 		{"endless", "/dev/zero", "/dev/zero: the file is larger than 1MiB"},
 		{"large", large, large + ": the file is larger than 1MiB"},
 		{"binary", binary, binary + ": the file is not text in UTF-8"},
@@ -55,6 +64,28 @@ func TestLoadUnreadable(t *testing.T) {
 				t.Errorf("wraps the wrong cause: %v", errors.Unwrap(err))
 			}
 		})
+	}
+}
+
+// A shell's <(…) is such a file.
+func TestLoadFromAPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		defer w.Close()
+		_, _ = io.WriteString(w, "log {\n  level = \"warn\"\n}\n") // a reader that left fails the test
+	})
+	defer writing.Wait()
+	c, err := config.Load(fmt.Sprintf("/proc/self/fd/%d", r.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Log.Level != slog.LevelWarn {
+		t.Errorf("level is %v", c.Log.Level)
 	}
 }
 
