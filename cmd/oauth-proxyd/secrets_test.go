@@ -31,11 +31,9 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprintf(w, `{"error":%q}`, secret("answer-error"))
 		case strings.HasPrefix(r.URL.Path, "/break"):
-			c, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				io.WriteString(c, "HTTP/1.1 "+secret("answer-garbage")+"\r\n\r\n")
-				c.Close()
-			}
+			answerRaw(w, "HTTP/1.1 "+secret("answer-garbage")+"\r\n\r\n")
+		case strings.HasPrefix(r.URL.Path, "/long"):
+			answerRaw(w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"+secret("longer-than-its-length"))
 		default:
 			io.WriteString(w, secret("answer-body"))
 		}
@@ -45,8 +43,20 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 	return s
 }
 
+// answerRaw writes what net/http would not.
+func answerRaw(w http.ResponseWriter, text string) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	io.WriteString(c, text)
+	c.Close()
+}
+
 // ways are the paths of requests that go well and wrong in every way.
-func ways() []string { return []string{"/good", "/refuse", "/cut", "/break", "/health", "/metrics"} }
+func ways() []string {
+	return []string{"/good", "/refuse", "/cut", "/break", "/long", "/health", "/metrics"}
+}
 
 func secretHeader() []string {
 	return []string{
