@@ -12,12 +12,12 @@ import (
 // check validates the configuration as serve would read it.
 func check(e env, args []string) int {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	file := flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
 	asJSON := flags.Bool("json", false, "print the findings as JSON")
 	if exit, done := e.parse(flags, "[--config FILE] [--json]", args); done {
 		return exit
 	}
-	path := e.configPath(*file)
+	path := e.configPath(flags)
 	_, err := config.Load(path, e.environment()...)
 	if *asJSON {
 		return e.checkJSON(path, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -49,14 +50,16 @@ func (e env) failed(err error, hint string) {
 	}
 }
 
-// configPath is the file by command line, environment or default.
-func (e env) configPath(flag string) string {
-	for _, path := range []string{flag, e.getenv("OAUTH_PROXYD_CONFIG")} {
-		if path != "" {
-			return path
+// configPath is the file by command line, environment or default. An option that was
+// given empty names no file, rather than another one than was meant.
+func (e env) configPath(flags *flag.FlagSet) string {
+	path := cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig)
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name == "config" {
+			path = f.Value.String()
 		}
-	}
-	return defaultConfig
+	})
+	return path
 }
 
 // environment is what the environment says over the file.

@@ -44,13 +44,16 @@ func main() {
 
 // run finds the command; none means serve.
 func run(e env, args []string) int {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
+	if len(args) > 0 && isHelp(args[0]) {
+		return help(e, args[1:])
+	}
+	if len(args) > 0 && isVersion(args[0]) {
+		return printVersion(e, args[1:])
+	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return serve(e, args)
 	}
 	name := args[0]
-	if isHelp(name) {
-		return help(e, args[1:])
-	}
 	for _, c := range commands() {
 		if c.name == name {
 			return c.run(e, args[1:])
@@ -77,3 +80,6 @@ func commands() []command {
 func isHelp(arg string) bool {
 	return arg == "help" || arg == "-h" || arg == "-help" || arg == "--help"
 }
+
+// isVersion knows the spellings that people try first.
+func isVersion(arg string) bool { return arg == "-version" || arg == "--version" }

@@ -80,11 +80,7 @@ func (e env) showOutcome(o daemon.Outcome) {
 }
 
 func (e env) showDiagnostic(d config.Diagnostic) {
-	where := d.Origin
-	if where == "" {
-		where = fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Column)
-	}
-	fmt.Fprintf(e.stderr, "error: %s: %s\n", where, d.Summary)
+	fmt.Fprintf(e.stderr, "error: %s: %s\n", d.Where(), d.Summary)
 	if d.Detail != "" {
 		fmt.Fprintf(e.stderr, "hint: %s\n", d.Detail)
 	}

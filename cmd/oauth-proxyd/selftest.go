@@ -17,12 +17,12 @@ const selftestTimeout = time.Minute
 // in front of a loopback upstream.
 func runSelftest(e env, args []string) int {
 	flags := flag.NewFlagSet("selftest", flag.ContinueOnError)
-	file := flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	if exit, done := e.parse(flags, "[--config FILE] [--json]", args); done {
 		return exit
 	}
-	path := e.configPath(*file)
+	path := e.configPath(flags)
 	c, err := config.Load(path, e.environment()...)
 	switch {
 	case err != nil && *asJSON:

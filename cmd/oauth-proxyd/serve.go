@@ -12,7 +12,7 @@ const serveSynopsis = "[--config FILE] [--listen ADDR] [--upstream URL] [--log-l
 // serve runs the daemon.
 func serve(e env, args []string) int {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	file := flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
 	flags.String("listen", "", "`ADDR` to listen on, host:port, when systemd passes no socket")
 	flags.String("upstream", "", "`URL` of the upstream")
 	flags.String("log-level", "", "`LEVEL`: debug, info, warn or error")
@@ -20,7 +20,7 @@ func serve(e env, args []string) int {
 	if exit, done := e.parse(flags, serveSynopsis, args); done {
 		return exit
 	}
-	path := e.configPath(*file)
+	path := e.configPath(flags)
 	overrides := append(e.environment(), given(flags, map[string]string{
 		"listen":     "proxy.listen_addr",
 		"upstream":   "proxy.upstream_url",

@@ -35,6 +35,19 @@ type Snippet struct {
 	End     int    `json:"end"`               // equal where something is missing
 }
 
+// Where is the place to look at, in the form that editors and terminals know how to
+// jump to; the file alone where all of it is meant.
+func (d Diagnostic) Where() string {
+	switch {
+	case d.Origin != "":
+		return d.Origin
+	case d.Line > 0:
+		return d.File + ":" + strconv.Itoa(d.Line) + ":" + strconv.Itoa(d.Column)
+	default:
+		return d.File
+	}
+}
+
 // Error is one line: the file, how many errors there are, and the first.
 func (e *Error) Error() string {
 	first := e.diagnostics[0]

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -48,17 +47,9 @@ func (t *printer) paint(style, s string) string {
 	return "\x1b[" + style + "m" + s + "\x1b[0m"
 }
 
-// heading has the form that editors and terminals know how to jump to.
 func (t *printer) heading(d Diagnostic) {
-	where := d.File
-	if d.Origin != "" {
-		where = d.Origin
-	}
-	if d.Line > 0 {
-		where += ":" + strconv.Itoa(d.Line) + ":" + strconv.Itoa(d.Column)
-	}
 	fmt.Fprintf(&t.out, "%s %s %s\n",
-		t.paint(bold, printable(where)+":"), t.paint(red, d.Severity+":"), t.paint(bold, printable(d.Summary)))
+		t.paint(bold, printable(d.Where())+":"), t.paint(red, d.Severity+":"), t.paint(bold, printable(d.Summary)))
 }
 
 func (t *printer) snippet(d Diagnostic) {

@@ -201,10 +201,6 @@ func (d *daemon) reportConfig(err error) {
 		return
 	}
 	for _, g := range refused.Diagnostics() {
-		where := g.Origin
-		if where == "" {
-			where = fmt.Sprintf("%s:%d:%d", g.File, g.Line, g.Column)
-		}
-		d.log.Error("configuration refused: "+where+": "+g.Summary, "detail", g.Detail)
+		d.log.Error("configuration refused: "+g.Where()+": "+g.Summary, "detail", g.Detail)
 	}
 }
