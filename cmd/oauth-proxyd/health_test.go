@@ -104,7 +104,7 @@ func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 	for _, wait := range waits {
 		wait().want(t, 200, "waited")
 	}
-	get(t, s.url()+"/metrics").want(t, 200, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
+	s.awaitMetrics(t, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
 }
 
 func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {

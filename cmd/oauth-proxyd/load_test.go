@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,7 +47,7 @@ func newLoad(t *testing.T, addr string) *load {
 		l.work.Go(func() { l.repeat("new connections, "+method, l.fresh(method), nil) })
 		kept := &keptClient{addr: addr}
 		l.work.Go(func() { l.repeat("a kept connection, "+method, kept.send(method), kept.close) })
-		h2 := newH2CClient(t)
+		h2 := newKeptH2Client(t)
 		l.work.Go(func() { l.repeat("h2c, "+method, l.through(h2, method), nil) })
 	}
 	t.Cleanup(l.end)
@@ -130,9 +132,10 @@ func (l *load) fresh(method string) func() error {
 	}
 }
 
-func (l *load) through(c *http.Client, method string) func() error {
+func (l *load) through(c *keptH2Client, method string) func() error {
 	return func() error {
-		a, err := ask(c, method, "http://"+l.addr+"/echo", body(method))
+		c.look()
+		a, err := ask(c.client, method, "http://"+l.addr+"/echo", body(method))
 		return errors.Join(err, a.check(method))
 	}
 }
@@ -206,6 +209,33 @@ func (c *keptClient) exchange(request, method string) error {
 		c.close()
 	}
 	return errors.Join(err, answer{status: response.StatusCode, body: string(text)}.check(method))
+}
+
+// keptH2Client is the same over HTTP/2.
+type keptH2Client struct {
+	client *http.Client
+	conn   atomic.Pointer[net.TCPConn] // the latest; dialled in a goroutine of the transport
+}
+
+func newKeptH2Client(t *testing.T) *keptH2Client {
+	t.Helper()
+	c := &keptH2Client{client: newH2CClient(t)}
+	c.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			c.conn.Store(tcp)
+		}
+		return conn, err
+	}
+	return c
+}
+
+// look has the transport leave a connection that the server has closed: it may not
+// have noticed yet.
+func (c *keptH2Client) look() {
+	if conn := c.conn.Load(); conn != nil && isClosed(conn) {
+		c.client.CloseIdleConnections()
+	}
 }
 
 // isClosed reports whether the server has closed its side.

@@ -3,6 +3,7 @@ package main_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	get(t, s.url()+"/metrics").want(t, 200,
+	s.awaitMetrics(t,
 		"\n# TYPE proxy_requests_total counter\n",
 		`proxy_requests_total{method="GET",status="200"} 1`,
 		`proxy_requests_total{method="POST",status="200"} 1`,
@@ -41,6 +42,26 @@ func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
 		`proxy_header_rule_total{header="anthropic-beta",result="added"} 3`,
 		"\ngo_goroutines ", "\nprocess_open_fds ",
 	)
+}
+
+// awaitMetrics is for what is counted when an answer has ended, which is after its
+// client has the last byte.
+func (s *service) awaitMetrics(t *testing.T, lines ...string) {
+	t.Helper()
+	var missing string
+	defer func() {
+		if t.Failed() {
+			t.Logf("the metrics lack %q", missing)
+		}
+	}()
+	eventually(t, "counted", func() bool {
+		text := get(t, s.url()+"/metrics").body
+		i := slices.IndexFunc(lines, func(line string) bool { return !strings.Contains(text, line) })
+		if i >= 0 {
+			missing = lines[i]
+		}
+		return i < 0
+	})
 }
 
 func TestErrorsAreCountedByTheirKind(t *testing.T) {

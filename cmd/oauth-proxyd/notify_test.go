@@ -1,11 +1,15 @@
 package main_test
 
 import (
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // states is what the messages say beside STATUS=, in order.
@@ -86,6 +90,79 @@ func TestTheWatchdogIsFedWhileRequestsAreAnswered(t *testing.T) {
 	if slices.Contains(after, "READY=1") || slices.Contains(after, "RELOADING=1") {
 		t.Errorf("after STOPPING=1 came %q", after)
 	}
+}
+
+func TestTheWatchdogIsFedAtHalfItsInterval(t *testing.T) {
+	t.Parallel()
+	const interval = time.Second
+	s := start(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		env:    []string{"WATCHDOG_USEC=1000000"},
+	})
+	for range 10 { // not all of them may be late
+		s.notes.next(t, "WATCHDOG=1")
+		began := time.Now()
+		s.notes.next(t, "WATCHDOG=1")
+		s.notes.next(t, "WATCHDOG=1")
+		if time.Since(began) < 2*interval*3/4 {
+			return
+		}
+	}
+	t.Error("two pings never come within one and a half of the interval")
+}
+
+func TestTheWatchdogIsNotFedWhileConnectionsGetNoAnswer(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	path, aside := filepath.Join(dir, "http.sock"), filepath.Join(dir, "aside.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, unit{
+		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		sockets: []*socket{holdSocket(t, "proxy", l)},
+		env:     []string{"WATCHDOG_USEC=100000"},
+	})
+	s.notes.next(t, "WATCHDOG=1")
+	if err := os.Rename(path, aside); err != nil {
+		t.Fatal(err)
+	}
+	hangUp(t, path)
+	s.log.next(t, "leaving it to systemd's watchdog")
+	fed := s.notes.count("WATCHDOG=1")
+	for range 3 {
+		s.log.next(t, "leaving it to systemd's watchdog")
+	}
+	if n := s.notes.count("WATCHDOG=1") - fed; n > 0 {
+		t.Errorf("%d pings of a process that answers nobody", n)
+	}
+	if err := os.Rename(aside, path); err != nil { // it answers again
+		t.Fatal(err)
+	}
+	eventually(t, "fed again", func() bool { return s.notes.count("WATCHDOG=1") > fed })
+}
+
+// hangUp accepts connections there and answers none.
+func hangUp(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // the name is the other's by then
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
 }
 
 func TestWithoutWatchdogThereIsNoPing(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // adding is a rule that shows in what /echo received.
@@ -130,16 +131,68 @@ func TestADryRunChangesNothing(t *testing.T) {
 
 func TestWhatNeedsARestartIsSaid(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t)
-	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	s.configure(forwarding(u.URL, `listen_addr = "127.0.0.1:8181"`, withoutTailnet))
-	for range 2 { // it needs one still
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.configure(forwarding("http://127.0.0.1:9", `listen_addr = "127.0.0.1:8181"`,
+		"tailscale {\n  required = false\n  socket = \"/run/other.sock\"\n}\n"))
+	for range 2 { // they need one still
 		code, out, _ := s.command("reload")
-		if code != 0 || !containsAll(out, []string{"proxy.listen_addr", "127.0.0.1:8181", "needs a restart"}) {
-			t.Errorf("exit code %d, %q", code, out)
+		for _, line := range []string{
+			`proxy.listen_addr: "127.0.0.1:8080" -> "127.0.0.1:8181" (needs a restart`,
+			`tailscale.socket: "" -> "/run/other.sock" (needs a restart`,
+		} {
+			if code != 0 || !strings.Contains(out, line) {
+				t.Errorf("exit code %d, no %q in %q", code, line, out)
+			}
 		}
 	}
 	s.log.next(t, "needs a restart", "proxy.listen_addr")
+	s.log.next(t, "needs a restart", "tailscale.socket")
+}
+
+// What connects beyond in flight, queue and 256 waits in the kernel.
+func TestAReloadResizesTheLimitOnConnections(t *testing.T) {
+	t.Parallel()
+	limits := "max_connections = 1\n  queue_limit = "
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", limits+"0", withoutTailnet)})
+	for range 257 {
+		s.unit.sockets[0].dial(t).get(t, "/health")
+	}
+	one := s.unit.sockets[0].dial(t)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if _, err := http.ReadResponse(one.reader, nil); err != nil {
+			t.Errorf("the one too many: %v", err)
+		}
+	}()
+	if _, err := io.WriteString(one.conn, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-answered:
+		t.Error("one connection more than the limit is served")
+	case <-time.After(100 * time.Millisecond): // proves nothing on a busy machine, but fails on none
+	}
+	s.configure(forwarding("http://127.0.0.1:9", limits+"1", withoutTailnet))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	<-answered
+}
+
+func TestAReloadChangesTheFormOfTheLog(t *testing.T) {
+	t.Parallel()
+	config := forwarding("http://127.0.0.1:9", "", withoutTailnet)
+	s := start(t, unit{config: config + "log {\n  format = \"json\"\n}\n", asFile: true})
+	s.log.next(t, `{"time":`, `"msg":"serving"`)
+	s.configure(config + "log {\n  format = \"text\"\n}\n")
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	s.stop()
+	if line := s.log.next(t, "stopped"); strings.Contains(line, "{") {
+		t.Errorf("the log goes on in JSON: %s", line)
+	}
 }
 
 func TestOnlyWhoMayWriteTheAdminSocketCommands(t *testing.T) {

@@ -22,6 +22,7 @@ type unit struct {
 	sockets []*socket // passed as systemd does
 	nobody  bool      // not root
 	debug   bool      // log level
+	asFile  bool      // log format by the configuration, not JSON
 }
 
 // service is a unit as a service manager would run it: the same sockets, files and
@@ -72,7 +73,10 @@ func (s *service) configure(content string) {
 // run starts a process.
 func (s *service) run() {
 	s.t.Helper()
-	args := append([]string{"serve", "--config", s.file(), "--log-format", "json"}, s.unit.args...)
+	args := append([]string{"serve", "--config", s.file()}, s.unit.args...)
+	if !s.unit.asFile {
+		args = append(args, "--log-format", "json")
+	}
 	if s.unit.debug {
 		args = append(args, "--log-level", "debug")
 	}

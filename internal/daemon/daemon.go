@@ -107,10 +107,12 @@ func Run(options Options) (exitCode int) {
 		logs.Logger().Error("start failed", "error", err)
 		return lifecycle.ExitInternal
 	}
+	stops, ignore := stopSignals() // before the loop, which is deaf at its end
+	defer ignore()
 	code := d.loop()
 	d.close()
 	d.lastWords(code)
-	d.delayRefusal(code)
+	d.delayRefusal(code, stops)
 	return code
 }
 
@@ -179,17 +181,16 @@ func (d *daemon) finishWork() {
 }
 
 // delayRefusal keeps systemd from starting a daemon several times a second that
-// leaves each time for the same reason.
-func (d *daemon) delayRefusal(code int) {
+// leaves each time for the same reason. A signal that asks to stop ends the wait; one
+// that the loop heard has led to another code.
+func (d *daemon) delayRefusal(code int, stops <-chan os.Signal) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
 	if !refused || len(d.inherited) == 0 {
 		return
 	}
-	signals, stop := stopSignals()
-	defer stop()
 	select {
 	case <-time.After(refusalDelay):
-	case <-signals:
+	case <-stops:
 	}
 }
 

@@ -103,7 +103,7 @@ func isUnanswered(ctx context.Context, network, address string) bool {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := fmt.Fprint(c, "GET /health HTTP/1.1\r\nHost: watchdog\r\nConnection: close\r\n\r\n"); err != nil {
-		return ctx.Err() != nil
+		return true
 	}
 	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

@@ -203,7 +203,9 @@ func (x *exchange) end(err error) {
 }
 
 // refuse answers in the upstream's stead. What a 1xx answer left in the header is
-// not for this one.
+// not for this one. net/http sends it when the request has been recorded, so that
+// who has the answer finds it counted; only the rest of a body may take longer than
+// a client should wait.
 func (x *exchange) refuse(f *failure) {
 	h := x.w.Header()
 	for name := range h {
@@ -212,9 +214,11 @@ func (x *exchange) refuse(f *failure) {
 		}
 	}
 	status, n := f.answer(x.w, x.proxy.host, x.rec.id)
-	_ = x.rc.Flush() // a client that left is nobody to tell
 	x.rec.answered(status)
 	x.rec.sent.Store(int64(n))
+	if x.body != nil && !x.body.whole() {
+		_ = x.rc.Flush() // a client that left is nobody to tell
+	}
 }
 
 // explain turns an error into what the client is told; nil: it went away.
