@@ -88,6 +88,18 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 	get(t, s.url()+"/echo").want(t, 403, `"code":"access_denied"`)
 }
 
+func TestMetricsHaveAnAccessListOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	for local, elsewhere := range map[string]string{"metrics": "access", "access": "metrics"} {
+		s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
+			local+" {\n  allow = [\"local\"]\n}\n", elsewhere+" {\n  allow = [\"tailnet\"]\n}\n")})
+		statuses := map[string]int{local: 200, elsewhere: 403}
+		get(t, s.url()+"/metrics").want(t, statuses["metrics"])
+		get(t, s.url()+"/echo").want(t, statuses["access"])
+	}
+}
+
 func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
