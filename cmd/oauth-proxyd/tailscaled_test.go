@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -17,6 +18,7 @@ type tailscaled struct {
 
 	mu       sync.Mutex
 	status   string
+	peer     string // who all that is asked about is; empty: nobody
 	hangs    bool
 	watchers map[chan struct{}]bool
 	server   *http.Server
@@ -52,7 +54,7 @@ func (d *tailscaled) run(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /localapi/v0/status", d.serveStatus)
 	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", d.serveBus)
-	mux.HandleFunc("GET /localapi/v0/whois", http.NotFound)
+	mux.HandleFunc("GET /localapi/v0/whois", d.serveWhoIs)
 	d.server = &http.Server{Handler: mux}
 	d.serving.Go(func() { _ = d.server.Serve(l) })
 }
@@ -109,6 +111,29 @@ func (d *tailscaled) serveStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	io.WriteString(w, status)
+}
+
+// deliver has it run without a network device, so that who connects from loopback
+// may be a peer, and is this one.
+func (d *tailscaled) deliver(peer string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status = strings.Replace(d.status, `"TUN":true`, `"TUN":false`, 1)
+	d.peer = peer
+}
+
+func (d *tailscaled) serveWhoIs(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	peer, hangs := d.peer, d.hangs
+	d.mu.Unlock()
+	switch {
+	case hangs:
+		http.Error(w, "busy", http.StatusInternalServerError)
+	case peer == "":
+		http.NotFound(w, r)
+	default:
+		io.WriteString(w, peer)
+	}
 }
 
 func (d *tailscaled) serveBus(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,226 @@
+package main_test
+
+import (
+	"bufio"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What the parts do is tested beside them; here, that each setting reaches its part.
+
+func TestEveryModeAndConditionOfARuleIsInForce(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := range 8 {
+			fmt.Fprintf(w, "%d=%q ", i, r.Header.Values(fmt.Sprintf("X-Rule-%d", i)))
+		}
+	}))
+	t.Cleanup(u.Close)
+	rules := ""
+	for i, rest := range []string{
+		`mode = "set"`, `mode = "merge"`, `mode = "default"`, `mode = "remove"`,
+		`when { bearer_prefix = "sk-ant-oat" }`, `when { path_prefix = "/v1/" }`,
+		`when { user_agent_prefix = "claude-cli/" }`, `when { listener = "other" }`,
+	} {
+		value := `value = "ours"`
+		if strings.Contains(rest, "remove") {
+			value = ""
+		}
+		rules += fmt.Sprintf("header \"x-rule-%d\" {\n  %s\n  %s\n}\n", i, value, rest)
+	}
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, rules)})
+	var header []string
+	for i := range 8 {
+		header = append(header, fmt.Sprintf("X-Rule-%d", i), "theirs")
+	}
+	unmet := append(header, "Authorization", "Bearer sk-ant-api", "User-Agent", "curl/8")
+	get(t, s.url()+"/v2/", unmet...).want(t, 200, `0=["ours"] 1=["theirs,ours"] 2=["theirs"] 3=[] `+
+		`4=["theirs"] 5=["theirs"] 6=["theirs"] 7=["theirs"]`)
+	met := append(header, "Authorization", "Bearer sk-ant-oat01", "User-Agent", "claude-cli/2")
+	get(t, s.url()+"/v1/", met...).want(t, 200, `4=["ours"] 5=["ours"] 6=["ours"] 7=["theirs"]`)
+	get(t, s.url()+"/").want(t, 200, `0=["ours"] 1=["ours"] 2=["ours"] 3=[]`)
+}
+
+const (
+	userPeer = `{"Node":{"StableID":"nUSER1CNTRL","Name":"laptop.tail.ts.net."},
+		"UserProfile":{"LoginName":"ann@example.com"},"CapMap":{"example.com/cap/ai":null}}`
+	taggedPeer = `{"Node":{"StableID":"nTAG1CNTRL","Name":"ai.tail.ts.net.","Tags":["tag:aperture"]},
+		"UserProfile":{"LoginName":"tagged-devices"}}`
+)
+
+func TestEveryKindOfAccessIsInForce(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	for _, row := range []struct {
+		peer, allow string
+		status      int
+	}{
+		{userPeer, "tailnet", 200},
+		{userPeer, "ann@example.com", 200},
+		{userPeer, "bob@example.com", 403},
+		{userPeer, "node:nUSER1CNTRL", 200},
+		{userPeer, "node:laptop.tail.ts.net", 200},
+		{userPeer, "node:ai.tail.ts.net", 403},
+		{userPeer, "cap:example.com/cap/ai", 200},
+		{userPeer, "cap:example.com/cap/other", 403},
+		{userPeer, "tag:aperture", 403},
+		{userPeer, "local", 403},
+		{taggedPeer, "tag:aperture", 200},
+		{taggedPeer, "tag:other", 403},
+		{"", "local", 200},
+		{"", "tailnet", 403},
+		{"", "127.0.0.0/8", 200},
+		{"", "10.0.0.0/8", 403},
+	} {
+		t.Run(row.peer[:min(30, len(row.peer))]+" "+row.allow, func(t *testing.T) {
+			t.Parallel()
+			d := runTailscaled(t, "Running")
+			d.deliver(row.peer)
+			s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"),
+				fmt.Sprintf("access {\n  allow = [%q]\n}\n", row.allow))})
+			get(t, s.url()+"/echo").want(t, row.status)
+		})
+	}
+}
+
+func TestATailscaledThatCannotSayWhoAsksIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	d := runTailscaled(t, "Running")
+	d.deliver(userPeer)
+	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"))})
+	d.hang()
+	get(t, s.url()+"/echo").want(t, 503, `"code":"tailnet_unavailable"`)
+}
+
+func TestIdentityInTheLog(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	for identity, words := range map[string][]string{
+		"full":   {`"node":"laptop.tail.ts.net"`, `"user":"ann@example.com"`},
+		"hashed": {`"node":"`, `"user":"`},
+		"none":   nil,
+	} {
+		t.Run(identity, func(t *testing.T) {
+			t.Parallel()
+			d := runTailscaled(t, "Running")
+			d.deliver(userPeer)
+			s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"),
+				fmt.Sprintf("log {\n  identity = %q\n}\n", identity))})
+			get(t, s.url()+"/echo").want(t, 200)
+			line := s.log.next(t, append(words, `"msg":"request"`, `"source":"tailnet"`)...)
+			if identity != "full" && (strings.Contains(line, "laptop") || strings.Contains(line, "ann@")) {
+				t.Errorf("the log names the peer: %s", line)
+			}
+			if identity == "none" && strings.Contains(line, `"node"`) {
+				t.Errorf("the log has something for the peer: %s", line)
+			}
+		})
+	}
+}
+
+func TestTimeoutsAndLimitsAreInForce(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	for _, row := range []struct {
+		name, setting, code string
+		status              int
+		busy                bool // one request is in flight
+		body                string
+	}{
+		{"response header", `response_header_timeout = "50ms"`, "upstream_header_timeout", 504, false, ""},
+		{"requests", "max_connections = 1\n  queue_limit = 0", "overloaded", 503, true, ""},
+		{"requests of a client", "max_connections_per_client = 1\n  queue_limit = 0", "overloaded", 503, true, ""},
+		{"queue timeout", "max_connections = 1\n  queue_timeout = \"50ms\"", "overloaded", 503, true, ""},
+		{"body", `max_request_body = "10B"`, "request_too_large", 413, false, "more than ten bytes"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, unit{config: forwarding(u.URL, row.setting, withoutTailnet)})
+			if row.busy {
+				background(t, newClient(t), "GET", s.url()+"/stream", "")
+				s.awaitHealth(t, "in_flight", 1)
+			}
+			a, err := ask(newClient(t), "POST", s.url()+"/wait", row.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.want(t, row.status, `"code":"`+row.code+`"`)
+		})
+	}
+}
+
+func TestTheIdleTimeoutIsInForce(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `idle_timeout = "50ms"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	if rest, err := stream.rest(); err == nil || !strings.Contains(rest, `"code":"upstream_idle_timeout"`) {
+		t.Errorf("a stream that stalls ended with %q, %v", rest, err)
+	}
+}
+
+func TestAttemptsAreInForce(t *testing.T) {
+	t.Parallel()
+	closed := newSocket(t, "closed")
+	closed.listener.Close()
+	closed.file.Close()
+	s := start(t, unit{config: forwarding(closed.url(), "retry {\n    attempts = 2\n    backoff = \"1ms\"\n  }", withoutTailnet)})
+	get(t, s.url()+"/").want(t, 502)
+	s.log.next(t, `"msg":"request"`, `"attempts":2`)
+}
+
+func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Proto)
+	}))
+	u.EnableHTTP2 = true
+	u.StartTLS()
+	t.Cleanup(u.Close)
+	file := filepath.Join(tempDir(t), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw}
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
+	s.configure(forwarding(u.URL, fmt.Sprintf("upstream_ca_file = %q", file), withoutTailnet))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	get(t, s.url()+"/").want(t, 200, "HTTP/2.0")
+}
+
+func TestTheUpstreamProxyIsAsked(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	asked := make(chan string, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		line, _ := bufio.NewReader(c).ReadString('\n') // what came is compared
+		asked <- line
+	}()
+	s := start(t, unit{config: forwarding("https://127.0.0.1:9",
+		fmt.Sprintf("upstream_proxy = \"http://%s\"\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
+	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
+	if line := <-asked; line != "CONNECT 127.0.0.1:9 HTTP/1.1\r\n" {
+		t.Errorf("the proxy was asked %q", line)
+	}
+}
