@@ -245,10 +245,9 @@ func isClosed(c net.Conn) bool {
 		return true
 	}
 	closed := false
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) { // Read would wait for somebody else's
 		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		closed = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN)
-		return true
 	})
 	return closed || err != nil
 }
