@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -91,12 +90,13 @@ type daemon struct {
 // Run is the daemon from its start to its exit code. It takes over the sockets and
 // the environment that systemd passed, and the process's signals.
 func Run(options Options) (exitCode int) {
-	silenceStandardLog()
 	logs, err := logging.New(logging.Config{Level: options.LogLevel, Format: options.LogFormat})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		return lifecycle.ExitConfig
 	}
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(proxy.LibraryLog(logs.Logger()))
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
@@ -115,12 +115,6 @@ func Run(options Options) (exitCode int) {
 	d.delayRefusal(code, stops)
 	return code
 }
-
-// silenceStandardLog drops what net/http's client, which takes no other logger,
-// prints to the standard one about an upstream that it does not understand: the
-// bytes themselves, which may be of a body, and lines that are not of our format.
-// What it came to is in the record of the request.
-func silenceStandardLog() { log.SetOutput(io.Discard) }
 
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{

@@ -170,7 +170,7 @@ func (r *record) trace() Trace {
 		BytesIn: r.received, BytesOut: r.sent.Load(), Attempts: r.attempts, Status: r.status, Outcome: r.outcome,
 	}
 	if r.failure != nil {
-		t.Error = loggable(r.failure)
+		t.Error = loggable(r.failure.Error())
 	}
 	for _, o := range r.rules {
 		t.HeaderRules = append(t.HeaderRules, RuleTrace{Header: strings.ToLower(o.header), Result: o.result})

@@ -221,7 +221,7 @@ func (r *record) result() []slog.Attr {
 		attrs = append(attrs, slog.String("phase", r.phase()))
 	}
 	if r.failure != nil {
-		attrs = append(attrs, slog.String("error", loggable(r.failure)))
+		attrs = append(attrs, slog.String("error", loggable(r.failure.Error())))
 	}
 	return attrs
 }
@@ -240,10 +240,9 @@ func (r *record) sender() []slog.Attr {
 	return append(attrs, slog.String("credential", r.credential))
 }
 
-// loggable is the text of an error without the bytes of a request or an answer that
-// net/http quotes in its own.
-func loggable(err error) string {
-	text := err.Error()
+// loggable is a text without the bytes of a request or an answer that net/http quotes
+// in its own.
+func loggable(text string) string {
 	var b strings.Builder
 	for {
 		before, rest, quoted := strings.Cut(text, `"`)

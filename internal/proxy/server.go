@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -56,7 +57,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		MaxHeaderBytes:               maxHeaderBytes,
 		IdleTimeout:                  keepAliveTimeout,
 		HTTP2:                        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:                     stdlog.New(LibraryLog(log), "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, clientConnKey{}, c)
