@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -92,7 +91,7 @@ func (d *dialer) dial(ctx context.Context) (*upstreamConn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, errConnectTimeout)
 	defer cancel()
 	c := &upstreamConn{}
-	cc, err := d.transport.NewClientConn(context.WithValue(ctx, rawConnKey{}, &c.raw), d.scheme, d.address)
+	cc, err := d.transport.NewClientConn(c.watchDial(ctx), d.scheme, d.address)
 	if err != nil {
 		if timedOut(ctx, err) {
 			return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
@@ -110,32 +109,10 @@ func timedOut(ctx context.Context, err error) bool {
 	return ok && network.Timeout() || errors.Is(context.Cause(ctx), errConnectTimeout)
 }
 
-// rawConnKey is the context key under which a dial finds where to leave the
-// connection beneath TLS.
-type rawConnKey struct{}
-
 func dialCounted(ctx context.Context, network, address string) (net.Conn, error) {
 	nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	counted := &countedConn{Conn: nc}
-	if raw, ok := ctx.Value(rawConnKey{}).(**countedConn); ok {
-		*raw = counted
-	}
-	return counted, nil
-}
-
-// countedConn counts what was handed to the kernel, so that a request of which not
-// one byte was can be told.
-type countedConn struct {
-	net.Conn
-	written atomic.Int64
-}
-
-// Write implements net.Conn.
-func (c *countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
-	return n, err
+	return countFor(ctx, nc), nil
 }

@@ -1,6 +1,10 @@
 package proxy
 
-import "net/http"
+import (
+	"context"
+	"net"
+	"net/http"
+)
 
 // MemoryUsed is what all request bodies together keep.
 func MemoryUsed(p *Proxy) int64 { return p.memory.used.Load() }
@@ -20,3 +24,31 @@ func ReportProgress(p *Proxy) {
 		x.reportProgress()
 	}
 }
+
+// WrapDials has wrap change the connections to the upstream beneath all that the
+// proxy sees of them.
+func WrapDials(p *Proxy, wrap func(net.Conn) net.Conn) {
+	replaceDial(p, func(ctx context.Context, nc net.Conn) net.Conn { return countFor(ctx, wrap(nc)) })
+}
+
+// HideBytes has the proxy see none of what goes over its connections to the
+// upstream.
+func HideBytes(p *Proxy) {
+	replaceDial(p, func(ctx context.Context, nc net.Conn) net.Conn {
+		countFor(ctx, nc)
+		return nc
+	})
+}
+
+func replaceDial(p *Proxy, made func(context.Context, net.Conn) net.Conn) {
+	p.current.Load().pool.dialer.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return made(ctx, nc), nil
+	}
+}
+
+// Readable reports what a connection to the upstream would be told of itself.
+func Readable(nc net.Conn) bool { return (&countedConn{Conn: nc}).readable() }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -50,16 +49,6 @@ type pool struct {
 	// unlocks mu reads it.
 	notesMu sync.Mutex
 	notes   []*upstreamConn
-}
-
-// upstreamConn is a connection to the upstream.
-type upstreamConn struct {
-	cc       *http.ClientConn
-	number   uint64        // of those to this upstream, from 1 on
-	uses     atomic.Uint64 // requests it was given
-	raw      *countedConn
-	isReady  bool      // is in pool.ready; guarded by pool.mu
-	lastUsed time.Time // or became free; guarded by pool.mu
 }
 
 // waiter is a request that waits for a connection.
@@ -134,6 +123,10 @@ func (p *pool) forget(w *waiter) {
 func (p *pool) reserve() *upstreamConn {
 	for len(p.ready) > 0 {
 		c := p.ready[len(p.ready)-1]
+		if c.spent() {
+			p.remove(c)
+			continue
+		}
 		err := c.cc.Reserve()
 		if err != nil || c.cc.Available() == 0 {
 			c.isReady = false

@@ -14,6 +14,9 @@ import (
 // errNeverSent marks an attempt of which the upstream provably processed nothing.
 var errNeverSent = errors.New("not processed by the upstream")
 
+// errSwitched is why an answer of HTTP/2 is refused.
+var errSwitched = errors.New("the upstream switched protocols unasked")
+
 // send gives the header of the upstream's answer, its body still to come. An
 // attempt is repeated only if the upstream provably never processed it, and only
 // while the body can be read again.
@@ -84,15 +87,20 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	}
 	x.rec.enter(step{phase: phaseSending, conn: conn.number, use: conn.uses.Add(1)})
 	x.watch.next(forHeader)
-	request := out.WithContext(httptrace.WithClientTrace(x.ctx, x.informational()))
+	mark := conn.mark()
+	request := out.WithContext(httptrace.WithClientTrace(x.ctx, x.clientTrace(mark)))
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(request)
 	}
-	before := conn.raw.written.Load()
 	answer, err := conn.cc.RoundTrip(request)
 	if err != nil {
-		return nil, sendError(err, conn.raw.written.Load() == before)
+		return nil, sendError(err, mark.nothingSent())
+	}
+	if mark.unasked.Load() {
+		_ = answer.Body.Close() // nobody wants it
+		_ = conn.cc.Close()     // what else comes from there cannot be trusted
+		return nil, errUnasked
 	}
 	return answer, nil
 }
@@ -166,15 +174,30 @@ func (r streamReset) Error() string {
 	return fmt.Sprintf("stream %d reset with code %d", r.StreamID, r.Code)
 }
 
+// clientTrace has the transport tell of the beginning of the answer.
+func (x *exchange) clientTrace(m *mark) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotFirstResponseByte: m.hear,
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			if m.unasked.Load() {
+				return errUnasked
+			}
+			return x.informational(code, http.Header(header))
+		},
+	}
+}
+
 // informational passes 1xx answers on, but for 100: the transport takes that for
-// leave to read the body, and then inform sends ours.
-func (x *exchange) informational() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-		if code != http.StatusContinue && x.in.ProtoAtLeast(1, 1) {
-			x.inform(code, http.Header(header))
-		}
-		return nil
-	}}
+// leave to read the body, and then inform sends ours. A 101 does not exist in HTTP/2
+// (RFC 9113 §8.6), and net/http would send it as the final answer.
+func (x *exchange) informational(code int, header http.Header) error {
+	if code == http.StatusSwitchingProtocols {
+		return errSwitched
+	}
+	if code != http.StatusContinue && x.in.ProtoAtLeast(1, 1) {
+		x.inform(code, header)
+	}
+	return nil
 }
 
 // explainUpstream says what the upstream did wrong.
