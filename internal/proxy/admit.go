@@ -48,6 +48,10 @@ func (x *exchange) inspect() error {
 		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
 	case rawPath(r) == "":
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
+	case strings.Contains(r.RequestURI, " "): // HTTP/2 can carry one; HTTP/1.1 would end the target there
+		return fail(CodeInvalidRequest, nil, "the request target has a space in it")
+	case !agree(r.Header["Content-Length"], max(r.ContentLength, 0)): // net/http believes the first one, or none
+		return fail(CodeInvalidRequest, nil, "the Content-Length is not that of the request body")
 	case asksUpgrade(r.Header):
 		return fail(CodeUpgradeRefused, nil, "there is no upgrade to another protocol here")
 	case r.ContentLength > x.cfg.Limits.RequestBody:

@@ -40,13 +40,18 @@ func framedUpstream(t testing.TB, script func(*frameConn), settings ...http2.Set
 		if _, err := io.ReadFull(c, preface); err != nil {
 			return
 		}
-		f := &frameConn{Conn: c, Framer: http2.NewFramer(c, c)}
-		f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-		f.encoder = hpack.NewEncoder(&f.header)
+		f := newFrameConn(c)
 		if f.WriteSettings(settings...) == nil {
 			script(f)
 		}
 	})
+}
+
+func newFrameConn(c net.Conn) *frameConn {
+	f := &frameConn{Conn: c, Framer: http2.NewFramer(c, c)}
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	f.encoder = hpack.NewEncoder(&f.header)
+	return f
 }
 
 // tlsConfig is a server's for 127.0.0.1, with the certificate that proves it.
@@ -149,8 +154,13 @@ func (c *frameConn) untilEnd() {
 
 // answer sends HEADERS with a status and more fields in pairs.
 func (c *frameConn) answer(stream uint32, end bool, status string, fields ...string) {
+	c.fields(stream, end, ":status", status, fields...)
+}
+
+// fields sends HEADERS with a first field and more in pairs.
+func (c *frameConn) fields(stream uint32, end bool, name, value string, fields ...string) {
 	c.header.Reset()
-	_ = c.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: status})
+	_ = c.encoder.WriteField(hpack.HeaderField{Name: name, Value: value})
 	for i := 0; i+1 < len(fields); i += 2 {
 		_ = c.encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}

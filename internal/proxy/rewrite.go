@@ -62,17 +62,20 @@ func dropPrivate(h http.Header) {
 }
 
 // publicTrailer is the client's trailer without what dropPrivate would drop of a
-// header, and without a field about framing, which comes too late in one (RFC 9110
-// §6.5.1).
+// header, and without a field about framing, which comes too late in one.
 func publicTrailer(trailer http.Header) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if !isHopByHop(name) && !isPrivate(name) && name != "Content-Length" {
+		if mayTrail(name) && !isPrivate(name) {
 			public[name] = values
 		}
 	}
 	return public
 }
+
+// mayTrail: what concerns this hop only, and framing, is not for a trailer (RFC 9110
+// §6.5.1). It wants a canonical name.
+func mayTrail(name string) bool { return !isHopByHop(name) && name != "Content-Length" }
 
 func acceptsTrailers(h http.Header) bool {
 	for _, line := range h["Te"] {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -19,8 +18,8 @@ const partingTime = time.Second
 // it broke off.
 func (x *exchange) stream(answer *http.Response) error {
 	defer answer.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
-	if answer.StatusCode < http.StatusOK {
-		return fail(CodeUpstreamProtocol, nil, "the upstream answered %d, which ends no request", answer.StatusCode)
+	if err := checkAnswer(answer); err != nil {
+		return err
 	}
 	x.watch.answer()
 	if x.body != nil {
@@ -35,6 +34,9 @@ func (x *exchange) stream(answer *http.Response) error {
 	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
 		if err := x.copyBody(answer.Body); err != nil {
 			return err
+		}
+		if x.rec.sent.Load() < answer.ContentLength {
+			return io.ErrUnexpectedEOF // HTTP/2 can end an answer in its header, whatever length that tells
 		}
 	}
 	x.endAnswer(answer.Trailer)
@@ -93,53 +95,6 @@ func (x *exchange) beginAnswer(answer *http.Response) bool {
 	return err == nil
 }
 
-// hasNoBody: RFC 9110 §6.4.1.
-func hasNoBody(method string, status int) bool {
-	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
-}
-
-// copyAnswerHeader copies all but what concerns only the connection to the
-// upstream. net/http adds a Date and guesses a Content-Type unless their keys are
-// there.
-func copyAnswerHeader(h http.Header, answer *http.Response) {
-	for _, line := range answer.Header["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			answer.Header.Del(strings.TrimSpace(name))
-		}
-	}
-	for name, values := range answer.Header {
-		if !isHopByHop(name) {
-			h[name] = values
-		}
-	}
-	for _, name := range []string{"Date", "Content-Type"} {
-		if _, ok := answer.Header[name]; !ok {
-			h[name] = nil
-		}
-	}
-	for name := range answer.Trailer {
-		h["Trailer"] = append(h["Trailer"], name)
-	}
-}
-
-// spareFromHTTP1 keeps what net/http would drop on a connection of HTTP/1.
-func spareFromHTTP1(h http.Header, answer *http.Response) {
-	if len(answer.Trailer) > 0 {
-		delete(h, "Content-Length") // trailers need chunks (RFC 9112 §7.1.2); HTTP/2 has both
-	}
-	if answer.StatusCode != http.StatusNotModified {
-		return
-	}
-	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is
-	// only left alone under names that are not canonical.
-	for _, name := range []string{"Content-Type", "Content-Length"} {
-		if values := h[name]; len(values) > 0 {
-			h[strings.ToLower(name)] = values
-			delete(h, name)
-		}
-	}
-}
-
 // copyBody flushes each piece as it comes.
 func (x *exchange) copyBody(body io.Reader) error {
 	buffer := x.proxy.buffer()
@@ -187,6 +142,9 @@ func (x *exchange) endAnswer(trailer http.Header) {
 		announced[name] = true
 	}
 	for name, values := range trailer {
+		if len(values) == 0 || !mayTrail(name) {
+			continue // of an announced one that did not come, HTTP/2 would never send the end
+		}
 		if !announced[name] {
 			name = http.TrailerPrefix + name
 		}

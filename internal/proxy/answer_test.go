@@ -1,0 +1,184 @@
+package proxy_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// An answer over HTTP/2 that no other protocol can pass on as what it is.
+func TestAnswersThatAreNone(t *testing.T) {
+	cases := map[string]func(c *frameConn, stream uint32){
+		"switching protocols": func(c *frameConn, stream uint32) {
+			c.answer(stream, false, "101", "upgrade", "x")
+			c.ok(stream, "body")
+		},
+		"status of two digits":    func(c *frameConn, stream uint32) { c.answer(stream, true, "99") },
+		"status of four digits":   func(c *frameConn, stream uint32) { c.answer(stream, true, "1000") },
+		"two lengths":             func(c *frameConn, stream uint32) { c.sized(stream, "4", "5") },
+		"length with a sign":      func(c *frameConn, stream uint32) { c.sized(stream, "+4") },
+		"list of lengths":         func(c *frameConn, stream uint32) { c.sized(stream, "4, 4") },
+		"length of words":         func(c *frameConn, stream uint32) { c.sized(stream, "four") },
+		"length with more behind": func(c *frameConn, stream uint32) { c.sized(stream, "4 5") },
+	}
+	for name, answer := range cases {
+		t.Run(name, func(t *testing.T) {
+			var processed atomic.Int64
+			up := framedUpstream(t, func(c *frameConn) {
+				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
+					processed.Add(1)
+					answer(c, stream)
+				}
+			})
+			d := openDoor(t, up)
+			for _, protocol := range protocols() {
+				answer, body := do(t, newClient(t, protocol), post(t, d, "hello"))
+				ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
+			}
+			if n := processed.Load(); n != 2 {
+				t.Errorf("two requests were sent %d times", n)
+			}
+		})
+	}
+}
+
+// sized is an answer of four bytes that tells these lengths.
+func (c *frameConn) sized(stream uint32, lengths ...string) {
+	var fields []string
+	for _, length := range lengths {
+		fields = append(fields, "content-length", length)
+	}
+	c.answer(stream, false, "200", fields...)
+	_ = c.WriteData(stream, true, []byte("body"))
+}
+
+// An answer that is shorter than it says is none that ended well.
+func TestAnswerShorterThanItsLength(t *testing.T) {
+	cases := map[string]func(c *frameConn, stream uint32){
+		"ended by DATA":        func(c *frameConn, stream uint32) { c.sized(stream, "5") },
+		"ended by its HEADERS": func(c *frameConn, stream uint32) { c.answer(stream, true, "200", "content-length", "5") },
+	}
+	for name, answer := range cases {
+		t.Run(name, func(t *testing.T) {
+			up := framedUpstream(t, func(c *frameConn) {
+				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
+					answer(c, stream)
+				}
+			})
+			d := openDoor(t, up)
+			for i, protocol := range protocols() {
+				answer, err := newClient(t, protocol).Do(post(t, d, "hello"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err = io.ReadAll(answer.Body); err == nil {
+					t.Errorf("%s: it ends as if it were whole", protocol)
+				}
+				answer.Body.Close()
+				if line := d.log.requests(t, i+1)[i]; !strings.Contains(line, `"outcome":"upstream_interrupted"`) {
+					t.Errorf("%s: logged as %s", protocol, line)
+				}
+			}
+		})
+	}
+}
+
+// What is about the connection or the framing has no place in a trailer, and one
+// that was announced need not come.
+func TestTrailersOfAnAnswer(t *testing.T) {
+	cases := []struct{ name, announced, sent, want string }{
+		{"framing and hop by hop", "", "X-T: 1\r\nConnection: close\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n", "X-T: 1\r\n"},
+		{"hop by hop, announced", "Trailer: X-T, Connection\r\n", "X-T: 1\r\nConnection: close\r\n", "X-T: 1\r\n"},
+		{"announced and absent", "Trailer: X-T\r\n", "", ""},
+		{"announced, with one that was not", "Trailer: X-T\r\n", "X-T: 1\r\nX-U: 2\r\n", "X-T: 1\r\nX-U: 2\r\n"},
+		{"empty value", "", "X-T: \r\n", "X-T: \r\n"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			d := openDoor(t, answering(t, "HTTP/1.1 200 OK\r\n"+c.announced+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+c.sent+"\r\n"))
+			for _, protocol := range protocols() {
+				answer, body := do(t, newClient(t, protocol), request(t, http.MethodGet, d.url("/"), nil))
+				if got := trailerText(answer.Trailer); body != "ok" || got != c.want {
+					t.Errorf("%s: body %q, trailer %q, want %q", protocol, body, got, c.want)
+				}
+			}
+			conn := d.dial(t)
+			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+			if _, got, _ := strings.Cut(conn.rest(), "\r\n0\r\n"); got != c.want+"\r\n" {
+				t.Errorf("raw: trailer %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// trailerText has the fields that came.
+func trailerText(trailer http.Header) string {
+	came := http.Header{}
+	for name, values := range trailer {
+		if len(values) > 0 {
+			came[name] = values
+		}
+	}
+	var b strings.Builder
+	_ = came.Write(&b)
+	return b.String()
+}
+
+// newFrameClient is a client of HTTP/2 that writes frames.
+func (d *door) newFrameClient(t *testing.T) *frameConn {
+	t.Helper()
+	conn := d.dial(t)
+	conn.send(t, http2.ClientPreface)
+	c := newFrameConn(conn)
+	_ = c.WriteSettings()
+	return c
+}
+
+// Requests over HTTP/2 that HTTP/1.1 would cut in another place.
+func TestRequestsThatContradictThemselves(t *testing.T) {
+	cases := []struct {
+		name, path, body string
+		lengths          []string
+	}{
+		{"space in the path", "/a HTTP/1.1", "hi", nil},
+		{"space in the query", "/a?b c", "hi", nil},
+		{"two lengths", "/", "hi", []string{"2", "3"}},
+		{"length without a body", "/", "", []string{"5"}},
+	}
+	var saw sightings
+	up := newUpstream(t, "http1", saw.ServeHTTP)
+	for _, one := range cases {
+		t.Run(one.name, func(t *testing.T) {
+			c := openDoor(t, up).newFrameClient(t)
+			c.ask(1, one.path, one.body, one.lengths...)
+			answer, _ := c.next().(*http2.MetaHeadersFrame)
+			if answer == nil || answer.PseudoValue("status") != "400" {
+				t.Errorf("answer %v", answer)
+			}
+		})
+	}
+	if whole := saw.whole(); len(whole) > 0 {
+		t.Errorf("the upstream saw %q", whole)
+	}
+	c := openDoor(t, up).newFrameClient(t)
+	c.ask(1, "/a%20b?c%20d", "hi", "2", "2") // agree
+	if answer, _ := c.next().(*http2.MetaHeadersFrame); answer == nil || answer.PseudoValue("status") != "200" {
+		t.Errorf("answer %v", answer)
+	}
+}
+
+// ask sends a whole request.
+func (c *frameConn) ask(stream uint32, path, body string, lengths ...string) {
+	fields := []string{":scheme", "http", ":path", path, ":authority", "h"}
+	for _, length := range lengths {
+		fields = append(fields, "content-length", length)
+	}
+	c.fields(stream, body == "", ":method", "POST", fields...)
+	if body != "" {
+		_ = c.WriteData(stream, true, []byte(body))
+	}
+}

@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// checkAnswer refuses an answer that could not be passed on as what it is: a status
+// that is none (RFC 9110 §15), and over HTTP/2 a length that net/http leaves unread,
+// but that a client would take for the end (RFC 9110 §8.6).
+func checkAnswer(answer *http.Response) error {
+	if answer.StatusCode < http.StatusOK || answer.StatusCode > 999 {
+		return fail(CodeUpstreamProtocol, nil, "the upstream answered %d, which ends no request", answer.StatusCode)
+	}
+	if answer.ProtoMajor > 1 && !agree(answer.Header["Content-Length"], answer.ContentLength) {
+		return fail(CodeUpstreamProtocol, nil, "the upstream's Content-Length is no length")
+	}
+	return nil
+}
+
+// agree reports whether each line of a Content-Length says what net/http understood.
+func agree(lines []string, length int64) bool {
+	for _, line := range lines {
+		if n, err := strconv.ParseUint(line, 10, 63); err != nil || int64(n) != length {
+			return false
+		}
+	}
+	return true
+}
+
+// hasNoBody: RFC 9110 §6.4.1.
+func hasNoBody(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// copyAnswerHeader copies all but what concerns only the connection to the
+// upstream. net/http adds a Date and guesses a Content-Type unless their keys are
+// there.
+func copyAnswerHeader(h http.Header, answer *http.Response) {
+	for _, line := range answer.Header["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			answer.Header.Del(strings.TrimSpace(name))
+		}
+	}
+	for name, values := range answer.Header {
+		if !isHopByHop(name) {
+			h[name] = values
+		}
+	}
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := answer.Header[name]; !ok {
+			h[name] = nil
+		}
+	}
+	for name := range answer.Trailer {
+		if mayTrail(name) {
+			h["Trailer"] = append(h["Trailer"], name)
+		}
+	}
+}
+
+// spareFromHTTP1 keeps what net/http would drop on a connection of HTTP/1.
+func spareFromHTTP1(h http.Header, answer *http.Response) {
+	if len(answer.Trailer) > 0 {
+		delete(h, "Content-Length") // trailers need chunks (RFC 9112 §7.1.2); HTTP/2 has both
+	}
+	if answer.StatusCode != http.StatusNotModified {
+		return
+	}
+	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is
+	// only left alone under names that are not canonical.
+	for _, name := range []string{"Content-Type", "Content-Length"} {
+		if values := h[name]; len(values) > 0 {
+			h[strings.ToLower(name)] = values
+			delete(h, name)
+		}
+	}
+}
