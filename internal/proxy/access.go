@@ -54,7 +54,6 @@ type WhoIs func(ctx context.Context, addr netip.AddrPort) (id Identity, found bo
 
 const (
 	whoIsTimeout   = 2 * time.Second
-	identityLife   = time.Minute // how long an answer of WhoIs holds for a connection
 	denialInterval = time.Minute // between two log lines about one source
 	maxDenialNotes = 4096
 )
@@ -242,7 +241,7 @@ func localAddr(c *clientConn) netip.Addr {
 // ask has tailscaled name the peer. An error is not a refusal: the peer is answered
 // 503 and may come again.
 func (a *accessControl) ask(ctx context.Context, c *clientConn, remote netip.AddrPort, unknown Source) (Identity, error) {
-	id, found, err := c.identity.get(func() (Identity, bool, error) {
+	id, found, err := c.identity.get(ctx, func() (Identity, bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
 		defer cancel()
 		return a.whoIs(ctx, remote)
@@ -257,49 +256,6 @@ func (a *accessControl) ask(ctx context.Context, c *clientConn, remote netip.Add
 	}
 	id.Source = SourceTailnet
 	return id, nil
-}
-
-// identityCache holds what tailscaled said of a connection's peer.
-type identityCache struct {
-	mu    sync.Mutex
-	id    Identity
-	found bool
-	until time.Time
-
-	ownUntil time.Time // the same for whether the address is this host's
-	own      bool
-}
-
-// get asks once at a time; errors are not kept.
-func (k *identityCache) get(ask func() (Identity, bool, error)) (Identity, bool, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Now().Before(k.until) {
-		return k.id, k.found, nil
-	}
-	id, found, err := ask()
-	if err != nil {
-		return Identity{}, false, err
-	}
-	k.id, k.found, k.until = id, found, time.Now().Add(identityLife)
-	return id, found, nil
-}
-
-// fromOwnAddress reports whether addr is one of this host's.
-func (c *clientConn) fromOwnAddress(addr netip.Addr) bool {
-	k := &c.identity
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Now().Before(k.ownUntil) {
-		return k.own
-	}
-	own, err := net.InterfaceAddrs()
-	k.own = err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr().Unmap() == addr
-	})
-	k.ownUntil = time.Now().Add(identityLife)
-	return k.own
 }
 
 // firstDenial reports whether a denial of this source is to be logged: once a

@@ -146,6 +146,18 @@ func (c *frameConn) wholeRequest() uint32 {
 	}
 }
 
+// nextHeaders skips to the next HEADERS; nil at the end.
+func (c *frameConn) nextHeaders() *http2.MetaHeadersFrame {
+	for {
+		switch f := c.next().(type) {
+		case nil:
+			return nil
+		case *http2.MetaHeadersFrame:
+			return f
+		}
+	}
+}
+
 // untilEnd reads until the connection ends.
 func (c *frameConn) untilEnd() {
 	for c.next() != nil {
