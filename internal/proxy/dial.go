@@ -88,25 +88,20 @@ func hostPort(scheme, host string) string {
 
 // dial makes a connection, TLS handshake included.
 func (d *dialer) dial(ctx context.Context) (*upstreamConn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, errConnectTimeout)
+	deadline := time.Now().Add(d.timeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	c := &upstreamConn{}
 	cc, err := d.transport.NewClientConn(c.watchDial(ctx), d.scheme, d.address)
 	if err != nil {
-		if timedOut(ctx, err) {
+		// net.Dialer has a timer of its own for the deadline, which may be ahead of ctx's.
+		if !time.Now().Before(deadline) {
 			return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
 		}
 		return nil, err
 	}
 	c.cc = cc
 	return c, nil
-}
-
-// timedOut reports whether a dial took too long. A socket can tell that a moment before
-// the context does.
-func timedOut(ctx context.Context, err error) bool {
-	network, ok := errors.AsType[net.Error](err)
-	return ok && network.Timeout() || errors.Is(context.Cause(ctx), errConnectTimeout)
 }
 
 func dialCounted(ctx context.Context, network, address string) (net.Conn, error) {

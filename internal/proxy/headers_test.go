@@ -71,6 +71,20 @@ func TestRequestHeaders(t *testing.T) {
 	})
 }
 
+// Over HTTP/2 net/http sends one that is not empty, and no more.
+func TestOddUserAgentsOverHTTP1(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", tellHeaders))
+	for _, want := range [][]string{{""}, {"me/1", "you/2"}, {"", "me/1"}} {
+		var lines []string
+		for _, agent := range want {
+			lines = append(lines, "User-Agent: "+agent)
+		}
+		if got := sawHeaders(t, d, lines...); !slices.Equal(got["User-Agent"], want) {
+			t.Errorf("the upstream saw %q, want %q", got["User-Agent"], want)
+		}
+	}
+}
+
 func equalHeaders(a, b http.Header) bool {
 	if len(a) != len(b) {
 		return false

@@ -22,9 +22,7 @@ func (x *exchange) rewrite() *http.Request {
 		x.cfg.results[i].count(result)
 		x.rec.rule(rule.Name, result)
 	}
-	if _, ok := header["User-Agent"]; !ok {
-		header["User-Agent"] = []string{""} // net/http adds its own otherwise
-	}
+	keepUserAgent(header)
 	var coding []string
 	if x.in.ContentLength < 0 {
 		// Left to itself, net/http waits 200 ms for a body of a GET or DELETE, and
@@ -39,6 +37,18 @@ func (x *exchange) rewrite() *http.Request {
 		Header:        header,
 		ContentLength: x.in.ContentLength, TransferEncoding: coding,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+}
+
+// keepUserAgent keeps net/http from adding its own, and over HTTP/1.1 from dropping
+// an empty one, or all but the first: it leaves alone what is not under the canonical
+// name.
+func keepUserAgent(h http.Header) {
+	if agents := h["User-Agent"]; len(agents) != 1 || agents[0] == "" {
+		if len(agents) > 0 {
+			h["user-agent"] = agents
+		}
+		h["User-Agent"] = []string{""}
 	}
 }
 
