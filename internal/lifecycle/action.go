@@ -25,8 +25,8 @@ type FollowTailnet struct{}
 // ListenerFailed too.
 type StartListeners struct{}
 
-// OpenGate lets requests in. It comes once in a life; what closes the gate
-// again is [CloseListeners].
+// OpenGate lets requests in. What closes the gate again is [CloseListeners]; only
+// after [TakeBack] it opens another time.
 type OpenGate struct{}
 
 // NotifyReady sends READY=1, after the start and after each reload; see
@@ -54,6 +54,26 @@ type KeepConfig struct{}
 // the new State.
 type UpdateStatus struct{}
 
+// StartSuccessor begins a process of the installed program on our listeners. It is
+// answered by [SuccessorReady] or [SuccessorFailed], and after the former by the
+// latter if that process fails.
+type StartSuccessor struct{}
+
+// StopSuccessor ends the process begun by [StartSuccessor], which serves not yet.
+type StopSuccessor struct{}
+
+// NotifyMainPID sends MAINPID= of the successor; see sd_notify(3). From then on the
+// successor speaks to systemd, and what belongs to the one who serves is its.
+type NotifyMainPID struct{}
+
+// TakeBack is NotifyMainPID with ourselves for the successor that failed, and gets
+// the listeners ready to be opened again.
+type TakeBack struct{}
+
+// BeginHandover lets what is in flight finish, for a limited time that is long. It is
+// answered by [Drained] or [HandoverTimeout].
+type BeginHandover struct{}
+
 // CloseListeners takes no more connections and closes the gate.
 type CloseListeners struct{}
 
@@ -79,6 +99,11 @@ func (LoadConfig) action()      {}
 func (ApplyConfig) action()     {}
 func (KeepConfig) action()      {}
 func (UpdateStatus) action()    {}
+func (StartSuccessor) action()  {}
+func (StopSuccessor) action()   {}
+func (NotifyMainPID) action()   {}
+func (TakeBack) action()        {}
+func (BeginHandover) action()   {}
 func (CloseListeners) action()  {}
 func (BeginDrain) action()      {}
 func (ForceClose) action()      {}

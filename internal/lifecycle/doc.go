@@ -20,7 +20,7 @@
 // [Running]. A tailnet that fails to answer is tried again from [Error], 1, 2,
 // 4, 8 and 16 s apart, and then given up; where the configuration says to wait,
 // the daemon starts at once without it and is told later that it came. A
-// shutdown signal leads from Running over [Draining] to [Stopped], and from
+// shutdown signal leads from Running or [HandingOver] over [Draining] to [Stopped], and from
 // any phase before Running straight to Stopped. A listener that dies in Running
 // leads the same way as a signal, but ends in [ExitInternal], so that a service
 // manager that restarts after failures starts the daemon anew.
@@ -39,6 +39,14 @@
 // New settings may begin or cease to require a tailnet. One that is newly
 // required is [TailnetUnknown] until the first report about it; one that is not
 // required any more is [TailnetDisabled] at once.
+//
+// # Upgrades
+//
+// An upgrade runs beside the phase Running, too, but not beside a reload: of the two
+// one waits for the other. The successor is started ([StartSuccessor]) and given
+// nothing before it says that it serves. Then this process is [HandingOver]: it tells
+// systemd who its main process is now, takes no more connections, and finishes what it
+// has. If the successor fails after all, this process serves again ([TakeBack]).
 //
 // # The tailnet
 //

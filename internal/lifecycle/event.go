@@ -49,10 +49,25 @@ type ReloadDone struct {
 // ReloadFailed reports that [LoadConfig] refused the configuration.
 type ReloadFailed struct{}
 
+// UpgradeRequested asks for the installed program to take over.
+type UpgradeRequested struct{}
+
+// SuccessorReady reports that the process begun by [StartSuccessor] serves.
+type SuccessorReady struct{}
+
+// SuccessorFailed reports that the process begun by [StartSuccessor] will not serve,
+// or serves no more although nobody stopped it.
+type SuccessorFailed struct{}
+
+// HandoverTimeout reports that the time for what was in flight at the hand-over is
+// over.
+type HandoverTimeout struct{}
+
 // ShutdownSignal asks the daemon to stop; a second one, to stop at once.
 type ShutdownSignal struct{}
 
-// Drained reports that nothing is in flight any more after [BeginDrain].
+// Drained reports that nothing is in flight any more after [BeginDrain] or
+// [BeginHandover].
 type Drained struct{}
 
 // DrainTimeout reports that the time for the drain is over.
@@ -70,6 +85,10 @@ func (TailnetRestored) event()  {}
 func (ReloadRequested) event()  {}
 func (ReloadDone) event()       {}
 func (ReloadFailed) event()     {}
+func (UpgradeRequested) event() {}
+func (SuccessorReady) event()   {}
+func (SuccessorFailed) event()  {}
+func (HandoverTimeout) event()  {}
 func (ShutdownSignal) event()   {}
 func (Drained) event()          {}
 func (DrainTimeout) event()     {}

@@ -16,6 +16,7 @@ import (
 type witness struct {
 	gateOpen, gateOpened, listenersClosed     bool
 	ready, reloading, loading, stopping       bool
+	successor, handed                         bool
 	following, draining, exited, statusBehind bool
 }
 
@@ -32,7 +33,9 @@ func (w *witness) see(s State, a Action) error {
 	case BeginDrain:
 		return w.beginDrain()
 	case ForceClose:
-		return holds(w.draining, "the cut comes in a drain")
+		return holds(w.draining || w.handed, "the cut comes in a drain or a hand-over")
+	case StartSuccessor, StopSuccessor, NotifyMainPID, TakeBack, BeginHandover:
+		return w.upgrade(a)
 	case NotifyReady, NotifyReloading, NotifyStopping:
 		return w.notify(a)
 	case LoadConfig, ApplyConfig, KeepConfig:
@@ -60,8 +63,29 @@ func (w *witness) openGate() error {
 	return nil
 }
 
+// upgrade follows who the main process is. There is one successor at a time, and it
+// is given nothing before it is ready.
+func (w *witness) upgrade(a Action) error {
+	switch a.(type) {
+	case StartSuccessor:
+		again := w.successor
+		w.successor = true
+		return holds(!again && !w.loading && w.gateOpen, "a successor is started alone, by one who serves")
+	case StopSuccessor:
+		w.successor = false
+		return holds(!w.handed, "a successor that serves is not stopped")
+	case NotifyMainPID:
+		w.handed = true
+		return holds(w.successor, "only a successor is handed over to")
+	case TakeBack:
+		w.handed, w.successor, w.gateOpened, w.listenersClosed = false, false, false, false
+		return nil
+	}
+	return holds(w.handed && w.listenersClosed, "a hand-over begins when another serves")
+}
+
 func (w *witness) beginDrain() error {
-	if w.draining || !w.listenersClosed || !w.stopping {
+	if w.draining || !w.listenersClosed || !w.stopping && !w.handed {
 		return errors.New("a drain begins twice, unannounced, or with listeners open")
 	}
 	w.draining = true
@@ -70,8 +94,8 @@ func (w *witness) beginDrain() error {
 
 // notify follows the state that systemd believes in.
 func (w *witness) notify(a Action) error {
-	if w.stopping {
-		return errors.New("systemd is told something after STOPPING")
+	if w.stopping || w.handed {
+		return errors.New("systemd is told something after STOPPING, or by who is not the main process")
 	}
 	switch a.(type) {
 	case NotifyReady:
@@ -93,7 +117,7 @@ func (w *witness) config(a Action) error {
 		return errors.New("two loads at once, or the outcome of none")
 	}
 	w.loading = load
-	return holds(!w.stopping, "no configuration changes while stopping")
+	return holds(!w.stopping && !w.handed, "no configuration changes while stopping")
 }
 
 // settled checks, after all actions of a step, that the state says of the
@@ -102,14 +126,16 @@ func (w *witness) settled(s State) error {
 	if m := malformed(s); m != "" {
 		return errors.New(m)
 	}
-	serves := s.Phase == Starting || s.Phase == Running || s.Phase == Draining
+	serves := s.Phase == Starting || s.Phase == Running || s.Phase == HandingOver || s.Phase == Draining
 	return errors.Join(
 		holds(w.following == s.Required || !serves, "a tailnet is followed while it is required"),
 		holds(w.gateOpen == (s.Phase == Running), "the gate is open in Running only"),
 		holds(w.exited == (s.Phase == Stopped), "the exit comes with Stopped"),
 		holds(w.draining || s.Phase != Draining, "Draining drains"),
 		holds(w.reloading == s.Reloading, "systemd and the state agree on the reload"),
-		holds(w.stopping || s.Phase != Draining, "Draining is announced"),
+		holds(w.stopping || w.handed || s.Phase != Draining, "Draining is announced"),
+		holds(w.handed || s.Phase != HandingOver, "in HandingOver another is the main process"),
+		holds(w.successor || !s.Upgrading, "Upgrading has a successor"),
 		holds(!w.statusBehind, "a change that users see is shown"),
 	)
 }
@@ -145,6 +171,7 @@ func (l life) after(e Event) (life, error) {
 		return l, errors.New("what is required changes, but no configuration is applied")
 	}
 	l.state = state
+	l.seen.successor = l.seen.successor && e != (SuccessorFailed{})
 	l.seen.following = l.seen.following && state.Required
 	l.seen.statusBehind = state.Phase != before.Phase || state.Tailnet != before.Tailnet
 	for _, a := range actions {

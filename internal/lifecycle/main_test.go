@@ -49,5 +49,9 @@ func allEvents() []Event {
 		ReloadDone{WaitWhenDown: true},
 		ReloadDone{TailnetRequired: true},
 		ReloadDone{TailnetRequired: true, WaitWhenDown: true},
+		UpgradeRequested{},
+		SuccessorReady{},
+		SuccessorFailed{},
+		HandoverTimeout{},
 	}
 }

@@ -138,13 +138,15 @@ func settings(c ConfigLoaded) string {
 	return "tailnet not required"
 }
 
-// spaced turns "TailnetLost" into "tailnet lost".
+// spaced turns "NotifyMainPID" into "notify main pid".
 func spaced(name string) string {
 	var b strings.Builder
-	for i, r := range name {
-		if i > 0 && unicode.IsUpper(r) {
+	inUpper := true
+	for _, r := range name {
+		if unicode.IsUpper(r) && !inUpper {
 			b.WriteByte(' ')
 		}
+		inUpper = unicode.IsUpper(r)
 		b.WriteRune(unicode.ToLower(r))
 	}
 	return b.String()
@@ -161,6 +163,12 @@ func describe(s State) string {
 	}
 	if s.ReloadPending {
 		facts = append(facts, "reload pending")
+	}
+	if s.Upgrading {
+		facts = append(facts, "upgrading")
+	}
+	if s.UpgradePending {
+		facts = append(facts, "upgrade pending")
 	}
 	if s.Phase == Stopped || s.ExitCode != 0 {
 		facts = append(facts, fmt.Sprintf("exit code %d", s.ExitCode))

@@ -19,13 +19,14 @@ const (
 // Phase is where the daemon is in its life.
 type Phase int
 
-// The phases, in the order of an ordinary life. Stopped stays the last.
+// The phases, in the order of a life. Stopped stays the last.
 const (
 	Initializing      Phase = iota // loading the configuration
 	ConnectingTailnet              // one attempt to reach the tailnet is under way
 	Error                          // waiting to try the tailnet again
 	Starting                       // opening the listeners
 	Running                        // serving
+	HandingOver                    // finishing what is in flight, while another process serves
 	Draining                       // finishing what is in flight, taking nothing new
 	Stopped                        // final
 )
@@ -43,6 +44,8 @@ func (p Phase) String() string {
 		return "starting"
 	case Running:
 		return "running"
+	case HandingOver:
+		return "handing-over"
 	case Draining:
 		return "draining"
 	case Stopped:
@@ -106,9 +109,18 @@ type State struct {
 	Reloading bool
 
 	// ReloadPending remembers a reload that must wait its turn: for Running, or
-	// for the end of the reload under way. In Running it is set only together
-	// with Reloading; in Draining and Stopped never.
+	// for the end of the reload or the upgrade under way. In Running it is set
+	// only together with Reloading or Upgrading; in HandingOver, Draining and
+	// Stopped never.
 	ReloadPending bool
+
+	// Upgrading says that a successor is being started, which serves not yet.
+	// Only set in Running, and not together with Reloading.
+	Upgrading bool
+
+	// UpgradePending remembers an upgrade that must wait for the end of the
+	// reload under way. Only set together with Reloading.
+	UpgradePending bool
 
 	// ExitCode is the code to leave with, one of the Exit constants. In Draining
 	// it is ExitInternal if a failed listener began the drain, and stays so; it

@@ -14,6 +14,8 @@ func Step(s State, e Event) (State, []Action) {
 		return booting(s, e)
 	case Running:
 		return running(s, e)
+	case HandingOver:
+		return handingOver(s, e)
 	case Draining:
 		return draining(s, e)
 	}
@@ -111,7 +113,7 @@ func starting(s State, e Event) (State, []Action) {
 	switch e.(type) {
 	case ListenersReady:
 		s, actions := enter(s, Running, OpenGate{}, NotifyReady{})
-		return reloadIfPending(s, actions)
+		return whatIsPending(s, actions)
 	case ListenerFailed:
 		return stop(s, ExitInternal)
 	}
@@ -121,11 +123,15 @@ func starting(s State, e Event) (State, []Action) {
 func running(s State, e Event) (State, []Action) {
 	switch e := e.(type) {
 	case ReloadRequested:
-		if s.Reloading {
-			s.ReloadPending = true
-			return s, nil
+		s.ReloadPending = true
+		return whatIsPending(s, nil)
+	case UpgradeRequested:
+		s.UpgradePending = !s.Upgrading
+		return whatIsPending(s, nil)
+	case SuccessorReady, SuccessorFailed:
+		if s.Upgrading {
+			return upgraded(s, e)
 		}
-		return reload(s, nil)
 	case ReloadDone:
 		if s.Reloading {
 			return applied(s, e)
@@ -142,11 +148,42 @@ func running(s State, e Event) (State, []Action) {
 	return observe(s, e)
 }
 
+// upgraded ends the start of a successor: it serves, or we serve on.
+func upgraded(s State, e Event) (State, []Action) {
+	if e == (SuccessorFailed{}) {
+		s.Upgrading = false
+		return whatIsPending(s, []Action{UpdateStatus{}})
+	}
+	// A reload that was asked for meanwhile is the successor's: it has just read
+	// the configuration.
+	return enter(forget(s), HandingOver, NotifyMainPID{}, CloseListeners{}, BeginHandover{})
+}
+
+// handingOver is a process that has a successor. Its exit code is seen by nobody but
+// the one who reads the log.
+func handingOver(s State, e Event) (State, []Action) {
+	switch e.(type) {
+	case Drained:
+		return stop(s, ExitOK)
+	case HandoverTimeout:
+		return stop(s, ExitDrainCut, ForceClose{})
+	case ShutdownSignal:
+		return enter(s, Draining, BeginDrain{})
+	case SuccessorFailed:
+		return enter(s, Running, TakeBack{}, OpenGate{})
+	}
+	return observe(s, e)
+}
+
 // drain ends the serving, to leave with code when nothing is in flight any more.
 func drain(s State, code int) (State, []Action) {
-	s = forgetReload(s)
+	actions := []Action{NotifyStopping{}, CloseListeners{}, BeginDrain{}}
+	if s.Upgrading {
+		actions = append([]Action{StopSuccessor{}}, actions...)
+	}
+	s = forget(s)
 	s.ExitCode = code
-	return enter(s, Draining, NotifyStopping{}, CloseListeners{}, BeginDrain{})
+	return enter(s, Draining, actions...)
 }
 
 // draining keeps the code of a failure that began the drain even if the drain is
@@ -178,17 +215,21 @@ func observe(s State, e Event) (State, []Action) {
 	return s, []Action{UpdateStatus{}}
 }
 
-// reload begins a reload after what is already to be done.
-func reload(s State, actions []Action) (State, []Action) {
-	s.Reloading, s.ReloadPending = true, false
-	return s, append(actions, NotifyReloading{}, LoadConfig{})
-}
-
-func reloadIfPending(s State, actions []Action) (State, []Action) {
-	if !s.ReloadPending {
+// whatIsPending begins a reload or an upgrade after what is already to be done, if one
+// was asked for and neither is under way. A reload goes first: the successor reads the
+// same file.
+func whatIsPending(s State, actions []Action) (State, []Action) {
+	switch {
+	case s.Reloading, s.Upgrading:
 		return s, actions
+	case s.ReloadPending:
+		s.Reloading, s.ReloadPending = true, false
+		return s, append(actions, NotifyReloading{}, LoadConfig{})
+	case s.UpgradePending:
+		s.Upgrading, s.UpgradePending = true, false
+		return s, append(actions, StartSuccessor{})
 	}
-	return reload(s, actions)
+	return s, actions
 }
 
 // applied ends the reload under way with new settings. A tailnet that they newly
@@ -208,11 +249,12 @@ func applied(s State, e ReloadDone) (State, []Action) {
 // refused one too, because the daemon serves on.
 func reloaded(s State, outcome ...Action) (State, []Action) {
 	s.Reloading = false
-	return reloadIfPending(s, append(outcome, NotifyReady{}, UpdateStatus{}))
+	return whatIsPending(s, append(outcome, NotifyReady{}, UpdateStatus{}))
 }
 
-func forgetReload(s State) State {
-	s.Reloading, s.ReloadPending = false, false
+// forget drops reloads and upgrades, the ones under way included.
+func forget(s State) State {
+	s.Reloading, s.ReloadPending, s.Upgrading, s.UpgradePending = false, false, false, false
 	return s
 }
 
@@ -225,7 +267,7 @@ func enter(s State, p Phase, actions ...Action) (State, []Action) {
 // stop ends the life of the daemon. The status is shown before the exit, which
 // is the last action of all.
 func stop(s State, code int, actions ...Action) (State, []Action) {
-	s = forgetReload(s)
+	s = forget(s)
 	s.ExitCode = code
 	s, actions = enter(s, Stopped, actions...)
 	return s, append(actions, Exit{Code: code})

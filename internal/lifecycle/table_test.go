@@ -30,11 +30,26 @@ func do(a ...Action) []Action { return a }
 func waits(s State) bool      { return s.WaitWhenDown }
 func required(s State) bool   { return s.Required }
 func spared(s State) bool     { return !s.Required }
-func alone(s State) bool      { return s.Reloading && !s.ReloadPending }
+func idle(s State) bool       { return !s.Reloading && !s.Upgrading }
+func busy(s State) bool       { return s.Reloading || s.Upgrading }
+func upgrading(s State) bool  { return s.Upgrading }
+func alone(s State) bool      { return s.Reloading && !s.ReloadPending && !s.UpgradePending }
 func another(s State) bool    { return s.Reloading && s.ReloadPending }
+func succeeded(s State) bool  { return s.Reloading && !s.ReloadPending && s.UpgradePending }
 func failing(s State) bool    { return s.ExitCode == 1 }
 func clean(s State) bool      { return s.ExitCode == 0 }
-func forget(s *State)         { s.Reloading, s.ReloadPending = false, false }
+func forget(s *State) {
+	s.Reloading, s.ReloadPending, s.Upgrading, s.UpgradePending = false, false, false, false
+}
+
+func upgrades(s *State) { forget(s); s.Upgrading = true }
+
+func both(a, b func(State) bool) func(State) bool {
+	return func(s State) bool { return a(s) && b(s) }
+}
+
+func not(a func(State) bool) func(State) bool { return func(s State) bool { return !a(s) } }
+
 func stops(code int) func(*State) {
 	return func(s *State) { forget(s); s.Phase, s.ExitCode = Stopped, code }
 }
@@ -142,17 +157,16 @@ func tailnetRules() []rule {
 	}
 	return append(rules, rule{
 		name: "a followed tailnet is lost",
-		in:   in(Starting, Running, Draining), on: on(TailnetLost{}), when: required,
+		in:   in(Starting, Running, HandingOver, Draining), on: on(TailnetLost{}), when: required,
 		then: func(s *State) { s.Tailnet = TailnetDown }, do: do(UpdateStatus{}),
 	}, rule{
 		name: "a followed tailnet is restored",
-		in:   in(Starting, Running, Draining), on: on(TailnetRestored{}), when: required,
+		in:   in(Starting, Running, HandingOver, Draining), on: on(TailnetRestored{}), when: required,
 		then: func(s *State) { s.Tailnet = TailnetUp }, do: do(UpdateStatus{}),
 	})
 }
 
 func reloadRules() []rule {
-	idle := func(s State) bool { return !s.Reloading }
 	return []rule{
 		{
 			name: "a reload before Running is remembered",
@@ -166,8 +180,8 @@ func reloadRules() []rule {
 			do:   do(NotifyReloading{}, LoadConfig{}),
 		},
 		{
-			name: "a reload during a reload is remembered",
-			in:   in(Running), on: on(ReloadRequested{}), when: func(s State) bool { return s.Reloading },
+			name: "a reload during a reload or an upgrade is remembered",
+			in:   in(Running), on: on(ReloadRequested{}), when: busy,
 			then: func(s *State) { s.ReloadPending = true },
 		},
 		{
@@ -181,13 +195,72 @@ func reloadRules() []rule {
 			then: func(s *State) { s.ReloadPending = false },
 			do:   do(KeepConfig{}, NotifyReady{}, UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
 		},
+		{
+			name: "a reload is refused and the remembered upgrade begins",
+			in:   in(Running), on: on(ReloadFailed{}), when: succeeded, then: upgrades,
+			do: do(KeepConfig{}, NotifyReady{}, UpdateStatus{}, StartSuccessor{}),
+		},
+	}
+}
+
+func upgradeRules() []rule {
+	return []rule{
+		{
+			name: "an upgrade begins",
+			in:   in(Running), on: on(UpgradeRequested{}), when: idle,
+			then: upgrades, do: do(StartSuccessor{}),
+		},
+		{
+			name: "an upgrade during a reload is remembered",
+			in:   in(Running), on: on(UpgradeRequested{}), when: func(s State) bool { return s.Reloading },
+			then: func(s *State) { s.UpgradePending = true },
+		},
+		{
+			name: "the successor serves",
+			in:   in(Running), on: on(SuccessorReady{}), when: upgrading,
+			then: func(s *State) { forget(s); s.Phase = HandingOver },
+			do:   do(NotifyMainPID{}, CloseListeners{}, BeginHandover{}, UpdateStatus{}),
+		},
+		{
+			name: "the successor never served",
+			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return !s.ReloadPending }),
+			then: forget, do: do(UpdateStatus{}),
+		},
+		{
+			name: "the successor never served and the remembered reload begins",
+			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return s.ReloadPending }),
+			then: func(s *State) { forget(s); s.Reloading = true },
+			do:   do(UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
+		},
+		{
+			name: "the successor serves no more",
+			in:   in(HandingOver), on: on(SuccessorFailed{}),
+			then: func(s *State) { s.Phase = Running },
+			do:   do(TakeBack{}, OpenGate{}, UpdateStatus{}),
+		},
+		{
+			name: "all from before the hand-over was answered",
+			in:   in(HandingOver), on: on(Drained{}),
+			then: stops(0), do: do(UpdateStatus{}, Exit{Code: 0}),
+		},
+		{
+			name: "what is left from before the hand-over is cut",
+			in:   in(HandingOver), on: on(HandoverTimeout{}),
+			then: stops(75), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 75}),
+		},
+		{
+			name: "a signal drains what is left from before the hand-over",
+			in:   in(HandingOver), on: on(ShutdownSignal{}),
+			then: func(s *State) { s.Phase = Draining },
+			do:   do(BeginDrain{}, UpdateStatus{}),
+		},
 	}
 }
 
 // appliedRules are those of a reload that ends well: each once where no other was
 // asked for meanwhile, and once where another begins.
 func appliedRules() []rule {
-	not := on(ReloadDone{}, ReloadDone{WaitWhenDown: true})
+	none := on(ReloadDone{}, ReloadDone{WaitWhenDown: true})
 	leave, wait := on(ReloadDone{TailnetRequired: true}), on(ReloadDone{TailnetRequired: true, WaitWhenDown: true})
 	still := func(waits bool) func(*State) {
 		return func(s *State) { s.WaitWhenDown = waits }
@@ -199,8 +272,8 @@ func appliedRules() []rule {
 	follow := do(ApplyConfig{}, FollowTailnet{}, NotifyReady{}, UpdateStatus{})
 	apply := do(ApplyConfig{}, NotifyReady{}, UpdateStatus{})
 	ends := []rule{
-		{name: "the tailnet is required no more", on: not, when: required, then: drops, do: apply},
-		{name: "the tailnet is still not required", on: not, when: spared, then: func(*State) {}, do: apply},
+		{name: "the tailnet is required no more", on: none, when: required, then: drops, do: apply},
+		{name: "the tailnet is still not required", on: none, when: spared, then: func(*State) {}, do: apply},
 		{name: "the tailnet is newly required", on: leave, when: spared, then: newly(false), do: follow},
 		{name: "the tailnet is newly required and waited for", on: wait, when: spared, then: newly(true), do: follow},
 		{name: "the tailnet is still required", on: leave, when: required, then: still(false), do: apply},
@@ -210,14 +283,19 @@ func appliedRules() []rule {
 	for _, r := range ends {
 		rules = append(rules, rule{
 			name: r.name, in: in(Running), on: r.on,
-			when: func(s State) bool { return r.when(s) && alone(s) },
+			when: both(r.when, alone),
 			then: func(s *State) { r.then(s); forget(s) },
 			do:   r.do,
 		}, rule{
 			name: r.name + ", and the remembered reload begins", in: in(Running), on: r.on,
-			when: func(s State) bool { return r.when(s) && another(s) },
+			when: both(r.when, another),
 			then: func(s *State) { r.then(s); s.ReloadPending = false },
 			do:   slices.Concat(r.do, do(NotifyReloading{}, LoadConfig{})),
+		}, rule{
+			name: r.name + ", and the remembered upgrade begins", in: in(Running), on: r.on,
+			when: both(r.when, succeeded),
+			then: func(s *State) { r.then(s); upgrades(s) },
+			do:   slices.Concat(r.do, do(StartSuccessor{})),
 		})
 	}
 	return rules
@@ -232,13 +310,25 @@ func shutdownRules() []rule {
 		},
 		{
 			name: "a signal drains",
-			in:   in(Running), on: on(ShutdownSignal{}),
+			in:   in(Running), on: on(ShutdownSignal{}), when: not(upgrading),
 			then: func(s *State) { forget(s); s.Phase = Draining },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
 		{
+			name: "a signal drains, and the successor is not needed",
+			in:   in(Running), on: on(ShutdownSignal{}), when: upgrading,
+			then: func(s *State) { forget(s); s.Phase = Draining },
+			do:   do(StopSuccessor{}, NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
+		},
+		{
+			name: "a listener that dies stops the successor too",
+			in:   in(Running), on: on(ListenerFailed{}), when: upgrading,
+			then: func(s *State) { forget(s); s.Phase, s.ExitCode = Draining, 1 },
+			do:   do(StopSuccessor{}, NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
+		},
+		{
 			name: "a listener that dies drains, to leave with a failure",
-			in:   in(Running), on: on(ListenerFailed{}),
+			in:   in(Running), on: on(ListenerFailed{}), when: not(upgrading),
 			then: func(s *State) { forget(s); s.Phase, s.ExitCode = Draining, 1 },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
@@ -269,7 +359,7 @@ func shutdownRules() []rule {
 // other changes nothing and does nothing; no pair has two rules, and no rule is
 // there for nothing.
 func TestEveryStateWithEveryEvent(t *testing.T) {
-	rules := slices.Concat(bootRules(), tailnetRules(), reloadRules(), appliedRules(), shutdownRules())
+	rules := slices.Concat(bootRules(), tailnetRules(), reloadRules(), appliedRules(), upgradeRules(), shutdownRules())
 	used := make([]bool, len(rules))
 	for s := range wellFormedStates {
 		for _, e := range allEvents() {
@@ -302,8 +392,11 @@ func TestEveryStateWithEveryEvent(t *testing.T) {
 // documentation, whether or not a life gets there.
 func wellFormedStates(yield func(State) bool) {
 	flags := []bool{false, true}
-	for i := range 1 << 4 {
-		s := State{Required: flags[i&1], WaitWhenDown: flags[i>>1&1], Reloading: flags[i>>2&1], ReloadPending: flags[i>>3&1]}
+	for i := range 1 << 6 {
+		s := State{
+			Required: flags[i&1], WaitWhenDown: flags[i>>1&1], Reloading: flags[i>>2&1], ReloadPending: flags[i>>3&1],
+			Upgrading: flags[i>>4&1], UpgradePending: flags[i>>5&1],
+		}
 		for _, s.Phase = range allPhases() {
 			for s.Tailnet = range TailnetDisabled + 1 {
 				for s.Retries = range MaxRetries + 1 {
@@ -341,10 +434,14 @@ func malformed(s State) string {
 		return "the tailnet is neither required nor disabled"
 	case s.Reloading && s.Phase != Running:
 		return "reloads outside Running"
-	case s.ReloadPending && s.Phase == Running && !s.Reloading:
+	case s.ReloadPending && s.Phase == Running && idle(s):
 		return "a reload waits for nothing"
-	case s.ReloadPending && (s.Phase == Draining || s.Phase == Stopped):
+	case s.ReloadPending && s.Phase > Running:
 		return "a reload waits in vain"
+	case s.Upgrading && (s.Phase != Running || s.Reloading):
+		return "upgrades outside Running or during a reload"
+	case s.UpgradePending && !s.Reloading:
+		return "an upgrade waits for nothing"
 	case s.ExitCode != 0 && s.Phase < Draining:
 		return "has an exit code but goes on"
 	case s.Phase == Draining && s.ExitCode != 0 && s.ExitCode != 1:
