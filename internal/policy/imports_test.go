@@ -23,6 +23,7 @@ func packages() []string {
 		"internal/config",
 		"internal/daemon",
 		"internal/fakeupstream",
+		"internal/handover",
 		"internal/lifecycle",
 		"internal/logging",
 		"internal/policy",
@@ -56,6 +57,7 @@ func daemonPermissions() []permission {
 	const dir = "internal/daemon"
 	return []permission{
 		{dir, moduleName + "/internal/config", false, "it applies the settings"},
+		{dir, moduleName + "/internal/handover", false, "it starts the process that takes over"},
 		{dir, moduleName + "/internal/lifecycle", false, "it runs the state machine"},
 		{dir, moduleName + "/internal/logging", false, "it changes the level on reload"},
 		{dir, moduleName + "/internal/proxy", false, "it opens, drains and closes the request path"},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -23,6 +24,7 @@ const (
 // called at the same time. The error says what could not be told; none is a reason to stop serving.
 type Notifier struct {
 	socket string
+	muted  atomic.Bool
 }
 
 // NewNotifier takes over NOTIFY_SOCKET and removes it from the environment. Without it, every method of the Notifier
@@ -35,6 +37,22 @@ func NewNotifier() *Notifier {
 
 // Enabled is true when a service manager asked to be told.
 func (n *Notifier) Enabled() bool { return n.socket != "" }
+
+// Mute keeps all that is said from the manager, while another process is the service's main one.
+func (n *Notifier) Mute(muted bool) { n.muted.Store(muted) }
+
+// Environment is what a process needs that is to be a Notifier in this one's place.
+func (n *Notifier) Environment() []string {
+	if !n.Enabled() {
+		return nil
+	}
+	return []string{"NOTIFY_SOCKET=" + n.socket}
+}
+
+// MainPID sends MAINPID=: that process is the service's main one from now on.
+func (n *Notifier) MainPID(pid int) error {
+	return n.send("another main process", fmt.Sprintf("MAINPID=%d", pid))
+}
 
 // Ready sends READY=1: the start, or the reload, is over. An empty status leaves the one shown as it is.
 func (n *Notifier) Ready(status string) error {
@@ -76,7 +94,7 @@ func (n *Notifier) Watchdog() error {
 // send dials anew for each message: connecting a datagram socket costs two system calls and never waits, and a manager
 // that was executed again in the meantime is found under the same name.
 func (n *Notifier) send(what string, lines ...string) (err error) {
-	if !n.Enabled() {
+	if !n.Enabled() || n.muted.Load() {
 		return nil
 	}
 	defer func() {

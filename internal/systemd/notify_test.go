@@ -53,6 +53,14 @@ func TestNotifier(t *testing.T) {
 		{"reloading", func(n *systemd.Notifier) error { return n.Reloading("reading") }, `RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\nSTATUS=reading`},
 		{"stopping", func(n *systemd.Notifier) error { return n.Stopping("draining") }, `STOPPING=1\nSTATUS=draining`},
 		{"timeout", func(n *systemd.Notifier) error { return n.ExtendTimeout(1500 * time.Millisecond) }, `EXTEND_TIMEOUT_USEC=1500000`},
+		{"main process", func(n *systemd.Notifier) error { return n.MainPID(4711) }, `MAINPID=4711`},
+		{"unmuted", func(n *systemd.Notifier) error { n.Mute(true); n.Mute(false); return n.Watchdog() }, `WATCHDOG=1`},
+		{"muted before", func(n *systemd.Notifier) error {
+			n.Mute(true)
+			err := n.Stopping("")
+			n.Mute(false)
+			return errors.Join(err, n.Watchdog())
+		}, `WATCHDOG=1`},
 		{"watchdog", func(n *systemd.Notifier) error { return n.Watchdog() }, `WATCHDOG=1`},
 	}
 	for _, tt := range tests {
