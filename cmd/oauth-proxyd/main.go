@@ -69,6 +69,7 @@ func commands() []command {
 		{"check", "[--config FILE] [--json]", "validate the configuration; show all that is wrong with it", check},
 		{"reload", "[--dry-run] [--json]", "have the running daemon reload its configuration, or show what would change", reload},
 		{"selftest", "[--config FILE] [--json]", "try the configuration's rules and the real proxy on loopback; show what changes", runSelftest},
+		{"upgrade", "[--json]", "hand over to the installed program without cutting a stream", upgrade},
 		{"requests", "[--json]", "show the requests in flight", requests},
 		{"explain", "ID [--json]", "show what became of a request: where its time went, and why it ended", explain},
 		{"demo", "[--listen ADDR]", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo},

@@ -2,11 +2,13 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,8 +37,11 @@ type service struct {
 	log    *record // likewise
 	notes  *record // to the service manager
 
-	cmd    *exec.Cmd
-	exited chan struct{}
+	outputs    []*os.File // of the processes, to stdout and log
+	reading    sync.WaitGroup
+	cmd        *exec.Cmd
+	exited     chan struct{}
+	successors []int // processes that took over
 }
 
 // newService prepares one with a socket named proxy, unless it has others.
@@ -44,6 +49,7 @@ func newService(t *testing.T, u unit) *service {
 	t.Helper()
 	s := &service{t: t, unit: u, dir: tempDir(t), stdout: newRecord(), log: newRecord()}
 	s.notes = listenNotify(t, filepath.Join(s.dir, "notify"))
+	s.outputs = []*os.File{s.output(s.stdout), s.output(s.log)}
 	if u.sockets == nil {
 		s.unit.sockets = []*socket{newSocket(t, "proxy")}
 	}
@@ -59,6 +65,20 @@ func start(t *testing.T, u unit) *service {
 	s.run()
 	s.notes.next(t, "READY=1")
 	return s
+}
+
+// output is a pipe into r, which all processes of the service write to.
+func (s *service) output(r *record) *os.File {
+	s.t.Helper()
+	out, in, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.reading.Go(func() {
+		defer out.Close()
+		_, _ = io.Copy(r, out) // to the end of the last process
+	})
+	return in
 }
 
 func (s *service) file() string { return filepath.Join(s.dir, "oauth-proxyd.hcl") }
@@ -83,7 +103,7 @@ func (s *service) run() {
 	// Only a process itself can say its id before it begins.
 	s.cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec oauth-proxyd "$@"`, "sh"}, args...)...)
 	s.cmd.Env = append(s.environment(), s.pass()...)
-	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.log
+	s.cmd.Stdout, s.cmd.Stderr = s.outputs[0], s.outputs[1]
 	if s.unit.nobody && os.Geteuid() == 0 {
 		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
@@ -161,11 +181,17 @@ func (s *service) wantExit(code int) {
 
 // end leaves no process behind.
 func (s *service) end() {
-	if s.cmd == nil {
-		return
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill() // it may have ended
+		<-s.exited
 	}
-	_ = s.cmd.Process.Kill() // it may have ended
-	<-s.exited
+	for _, pid := range s.successors {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // likewise
+	}
+	for _, f := range s.outputs {
+		f.Close()
+	}
+	s.reading.Wait()
 	if s.t.Failed() {
 		s.t.Logf("the log:\n%s\nthe notifications:\n%s", s.log.text(), s.notes.text())
 	}

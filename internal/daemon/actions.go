@@ -2,9 +2,13 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 )
@@ -27,6 +31,7 @@ func (d *daemon) do(a lifecycle.Action) {
 		d.openGate()
 	case lifecycle.NotifyReady:
 		d.told(d.notifier.Ready(d.status()))
+		d.reportToPredecessor()
 	case lifecycle.NotifyReloading:
 		d.told(d.notifier.Reloading("Reloading the configuration"))
 	case lifecycle.NotifyStopping:
@@ -39,6 +44,16 @@ func (d *daemon) do(a lifecycle.Action) {
 		d.keepConfig()
 	case lifecycle.UpdateStatus:
 		d.told(d.notifier.Status(d.status()))
+	case lifecycle.StartSuccessor:
+		d.startSuccessor()
+	case lifecycle.StopSuccessor:
+		d.stopSuccessor()
+	case lifecycle.NotifyMainPID:
+		d.handOver()
+	case lifecycle.TakeBack:
+		d.takeBack()
+	case lifecycle.BeginHandover:
+		d.beginHandover()
 	case lifecycle.CloseListeners:
 		d.server.CloseListeners(d.listeners)
 	case lifecycle.BeginDrain:
@@ -87,11 +102,14 @@ func (d *daemon) beginDrain() {
 	d.drainUntil = time.Now().Add(timeout)
 	stats := d.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
-	server := d.server
+	if d.stopHandover != nil {
+		d.stopHandover()
+	}
+	servers := d.allServers()
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
-		if err := server.Drain(ctx); err != nil {
+		if err := drainAll(ctx, servers, proxy.SettleTime); err != nil {
 			d.send(message{event: lifecycle.DrainTimeout{}})
 			return
 		}
@@ -105,12 +123,31 @@ func (d *daemon) forceClose() {
 	stats := d.proxy.Stats()
 	d.log.Warn("cutting what is left", "in_flight", stats.InFlight, "queued", stats.Queued)
 	deadline := time.Now().Add(cutTime(d.view.config().Proxy.DrainTimeout))
-	if deadline.After(d.drainUntil) {
-		deadline = d.drainUntil
+	if end := d.drainUntil; !end.IsZero() && deadline.After(end) { // zero: at the end of a hand-over
+		deadline = end
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	d.server.Cut(ctx)
+	var cuts sync.WaitGroup
+	for _, s := range d.allServers() {
+		cuts.Go(func() { s.Cut(ctx) })
+	}
+	cuts.Wait()
+}
+
+// allServers are the one that accepts and those that only finish what they have, after a
+// successor failed.
+func (d *daemon) allServers() []*proxy.Server { return append(slices.Clone(d.retired), d.server) }
+
+// drainAll lets what is in flight finish; kept connections get the time settle.
+func drainAll(ctx context.Context, servers []*proxy.Server, settle time.Duration) error {
+	errs := make([]error, len(servers))
+	var drains sync.WaitGroup
+	for i, s := range servers {
+		drains.Go(func() { errs[i] = s.Drain(ctx, settle) })
+	}
+	drains.Wait()
+	return errors.Join(errs...)
 }
 
 // install makes the parts that need a configuration to exist.
@@ -118,7 +155,29 @@ func (d *daemon) install() {
 	l := d.loaded
 	d.loaded = nil
 	d.proxy, d.tailnet = l.proxy, l.tailnet
-	d.server = proxy.NewServer(d.handler(l.proxy), d.log)
+	d.server = d.newServer()
 	d.useConfig(l)
+	if d.predecessor == nil {
+		d.own()
+	}
+}
+
+func (d *daemon) newServer() *proxy.Server { return proxy.NewServer(d.handler(d.proxy), d.log) }
+
+// own takes what there can be only one of for a service: the admin socket and the
+// textfile.
+func (d *daemon) own() {
+	d.owner = true
 	d.startAdmin()
+	d.useTextfile(d.view.config().Metrics)
+}
+
+// disown leaves that to the successor.
+func (d *daemon) disown() {
+	d.owner = false
+	if a := d.admin; a != nil {
+		d.admin = nil
+		d.work.Go(a.close)
+	}
+	d.useTextfile(config.Metrics{})
 }

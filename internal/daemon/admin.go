@@ -32,7 +32,7 @@ func (d *daemon) startAdmin() {
 	if d.options.AdminSocket == "" {
 		return
 	}
-	l, err := listenAdmin(d.options.AdminSocket)
+	l, err := listenAdmin(d.options.AdminSocket, d.predecessor != nil)
 	if err != nil {
 		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
 		return
@@ -53,30 +53,38 @@ func (d *daemon) adminCommands() http.Handler {
 	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) {
 		writeOutcome(w, d.tryReload())
 	})
+	mux.HandleFunc("POST /upgrade", d.adminUpgrade)
 	mux.HandleFunc("GET /requests", d.adminRequests)
 	mux.HandleFunc("GET /requests/{id}", d.adminExplain)
 	return mux
 }
 
 // listenAdmin makes the socket, also over one that a killed process left. One that
-// is answered belongs to another daemon and is left alone.
-func listenAdmin(path string) (net.Listener, error) {
+// is answered belongs to another daemon and is left alone, unless that is the process
+// that we succeed. The socket is made beside its place and moved there, so that at no
+// time there is none.
+func listenAdmin(path string, succeeds bool) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		_ = c.Close()
-		return nil, fmt.Errorf("%s is in use by another daemon", path)
+		if !succeeds {
+			return nil, fmt.Errorf("%s is in use by another daemon", path)
+		}
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	beside := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.Remove(beside); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("removing a stale admin socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: beside, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
-	if err := os.Chmod(path, adminMode); err != nil {
+	l.SetUnlinkOnClose(false) // by then the name may be another's
+	if err := errors.Join(os.Chmod(beside, adminMode), os.Rename(beside, path)); err != nil {
 		_ = l.Close()
+		_ = os.Remove(beside)
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
 	return l, nil
@@ -90,7 +98,20 @@ func (d *daemon) adminReload(w http.ResponseWriter, r *http.Request) {
 	case o := <-outcome:
 		writeOutcome(w, o)
 	case <-d.done:
-		writeOutcome(w, Outcome{Error: "the daemon is stopping"})
+		writeOutcome(w, Outcome{Error: stoppingText})
+	case <-r.Context().Done():
+	}
+}
+
+// adminUpgrade waits until the new process serves, or it is certain that it will not.
+func (d *daemon) adminUpgrade(w http.ResponseWriter, r *http.Request) {
+	outcome := make(chan UpgradeOutcome, 1)
+	d.send(message{event: lifecycle.UpgradeRequested{}, upgrader: outcome})
+	select {
+	case o := <-outcome:
+		writeJSON(w, o)
+	case <-d.done:
+		writeJSON(w, UpgradeOutcome{Error: stoppingText})
 	case <-r.Context().Done():
 	}
 }
@@ -107,7 +128,7 @@ func writeJSON(w http.ResponseWriter, answer any) {
 	_ = json.NewEncoder(w).Encode(answer) // a client that left is nobody to tell
 }
 
-// close lets answers under way be written, and removes the socket.
+// close lets answers under way be written. The name of the socket stays.
 func (a *adminServer) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -56,6 +56,14 @@ func RequestReload(ctx context.Context, dryRun bool) (Outcome, error) {
 	return o, err
 }
 
+// RequestUpgrade has the running daemon start the installed program in its place, and
+// waits until that serves. Errors are as those of [RequestReload].
+func RequestUpgrade(ctx context.Context) (UpgradeOutcome, error) {
+	var o UpgradeOutcome
+	err := askAdmin(ctx, http.MethodPost, "/upgrade", &o)
+	return o, err
+}
+
 func askAdmin(ctx context.Context, method, path string, answer any) error {
 	socket := findAdminSocket()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/proxy"
@@ -33,6 +34,9 @@ type Options struct {
 	LogFormat logging.Format
 	// AdminSocket is the path of the admin socket; empty: none.
 	AdminSocket string
+	// Program is what an upgrade starts, with the arguments of this process; empty:
+	// there is no upgrade.
+	Program string
 	// Ready, if not nil, is called once when requests are served, with the
 	// addresses they are served on.
 	Ready func([]net.Addr)
@@ -83,6 +87,15 @@ type daemon struct {
 	reloadWaiters []chan<- Outcome // for the next LoadConfig
 	reloadCurrent []chan<- Outcome // for the one under way
 
+	predecessor    *handover.Predecessor // who started us to take over; nil: nobody did
+	reported       bool                  // to the predecessor, that we serve
+	owner          bool                  // of the admin socket and the textfile
+	successor      *handover.Successor   // the latest
+	upgradeErr     error                 // why that does not serve; nil: it does, or may yet
+	upgradeWaiters []chan<- UpgradeOutcome
+	stopHandover   context.CancelFunc
+	retired        []*proxy.Server // that accept no more
+
 	watchdog watchdog
 	admin    *adminServer
 }
@@ -124,12 +137,9 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		registry: prometheus.NewRegistry(), process: processMetrics(),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	sockets, err := systemd.Listeners()
+	err := d.inherit()
 	if err != nil {
-		return nil, fmt.Errorf("taking over systemd's sockets: %w", err)
-	}
-	for _, s := range sockets {
-		d.inherited = append(d.inherited, proxy.Listener{Name: s.Name, Listener: s.Listener})
+		return nil, err
 	}
 	if d.metrics, err = newDaemonMetrics(d); err != nil {
 		return nil, err
@@ -142,12 +152,39 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	return d, nil
 }
 
+// inherit takes over the sockets of the process that serves, if that started us, or
+// those of systemd.
+func (d *daemon) inherit() error {
+	p, err := handover.Inherit()
+	if err != nil {
+		return fmt.Errorf("succeeding another process: %w", err)
+	}
+	if p != nil {
+		d.predecessor = p
+		d.notifier.Mute(true)
+		for _, l := range p.Listeners {
+			d.inherited = append(d.inherited, proxy.Listener(l))
+		}
+		return nil
+	}
+	sockets, err := systemd.Listeners()
+	if err != nil {
+		return fmt.Errorf("taking over systemd's sockets: %w", err)
+	}
+	for _, s := range sockets {
+		d.inherited = append(d.inherited, proxy.Listener(s))
+	}
+	return nil
+}
+
 // close ends in reverse order what was begun, once the loop has ended.
 func (d *daemon) close() {
 	close(d.done)
-	d.answerReloads(Outcome{Error: "the daemon is stopping"})
+	d.answerReloads(Outcome{Error: stoppingText})
+	d.answerUpgrades(UpgradeOutcome{Error: stoppingText})
 	if d.admin != nil {
 		d.admin.close()
+		_ = os.Remove(d.options.AdminSocket) // nobody answers there any more
 	}
 	d.cancel()
 	d.finishWork()
@@ -179,7 +216,7 @@ func (d *daemon) finishWork() {
 // that the loop heard has led to another code.
 func (d *daemon) delayRefusal(code int, stops <-chan os.Signal) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
-	if !refused || len(d.inherited) == 0 {
+	if !refused || len(d.inherited) == 0 || d.predecessor != nil && !d.owner {
 		return
 	}
 	select {

@@ -15,5 +15,6 @@
 //	textfile.go  the same for node_exporter
 //	admin.go     the admin socket; client.go talks to it
 //	flights.go   the requests that it tells of
+//	handover.go  the process that takes over from this one, or that this one takes over from
 //	watchdog.go  are we still answering
 package daemon

@@ -10,13 +10,18 @@ import (
 
 // message is an event with what belongs to it.
 type message struct {
-	event   lifecycle.Event
-	tailnet *tailnet.Report // of tailnet events
-	loaded  *loaded         // of a load that succeeded
-	err     error           // of a load that failed
-	waiter  chan<- Outcome  // who wants to know how the reload ended
-	probe   *probeResult    // of the watchdog, without an event
+	event      lifecycle.Event
+	tailnet    *tailnet.Report       // of tailnet events
+	loaded     *loaded               // of a load that succeeded
+	err        error                 // of a load that failed
+	upgradeErr error                 // why a successor does not serve, or serves no more
+	upgrader   chan<- UpgradeOutcome // who wants to know how the upgrade ended
+	released   bool                  // by the process before us, without an event
+	waiter     chan<- Outcome        // who wants to know how the reload ended
+	probe      *probeResult          // of the watchdog, without an event
 }
+
+const stoppingText = "the daemon is stopping"
 
 // send brings m to the loop, unless that has ended.
 func (d *daemon) send(m message) {
@@ -24,7 +29,10 @@ func (d *daemon) send(m message) {
 	case d.messages <- m:
 	case <-d.done:
 		if m.waiter != nil {
-			m.waiter <- Outcome{Error: "the daemon is stopping"}
+			m.waiter <- Outcome{Error: stoppingText}
+		}
+		if m.upgrader != nil {
+			m.upgrader <- UpgradeOutcome{Error: stoppingText}
 		}
 	}
 }
@@ -54,16 +62,28 @@ func (d *daemon) loop() (exitCode int) {
 				return code
 			}
 		}
-		if d.state.Phase == lifecycle.Draining {
-			d.answerReloads(Outcome{Error: "the daemon is draining and takes no reload"})
-		}
+		d.refuse()
+	}
+}
+
+// refuse tells those who asked for what will not happen.
+func (d *daemon) refuse() {
+	if d.state.Phase > lifecycle.Running {
+		d.answerReloads(Outcome{Error: "this process is " + d.state.Phase.String() + " and takes no reload"})
+	}
+	if !d.state.Upgrading && !d.state.UpgradePending {
+		d.answerUpgrades(UpgradeOutcome{Error: "this process is " + d.state.Phase.String() + " and cannot be upgraded"})
 	}
 }
 
 // receive keeps what came with an event, then makes the event pending.
 func (d *daemon) receive(m message) {
-	if m.probe != nil {
+	switch {
+	case m.probe != nil:
 		d.watchdog.note(*m.probe)
+		return
+	case m.released:
+		d.succeed()
 		return
 	}
 	if m.tailnet != nil {
@@ -72,8 +92,14 @@ func (d *daemon) receive(m message) {
 	if m.loaded != nil || m.err != nil {
 		d.loaded, d.loadErr = m.loaded, m.err
 	}
+	if m.event == (lifecycle.SuccessorFailed{}) && d.state.Phase <= lifecycle.HandingOver {
+		d.noteUpgrade(m.upgradeErr)
+	}
 	if m.waiter != nil {
 		d.reloadWaiters = append(d.reloadWaiters, m.waiter)
+	}
+	if m.upgrader != nil {
+		d.upgradeWaiters = append(d.upgradeWaiters, m.upgrader)
 	}
 	if _, first := m.event.(lifecycle.ConfigLoaded); first {
 		d.install()

@@ -125,7 +125,9 @@ func (d *daemon) useConfig(l *loaded) {
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format stays as it was", "error", err)
 	}
-	d.useTextfile(c.Metrics)
+	if d.owner {
+		d.useTextfile(c.Metrics)
+	}
 	d.metrics.reloadSucceeded(time.Now())
 }
 

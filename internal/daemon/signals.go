@@ -11,7 +11,7 @@ import (
 // watchSignals turns signals into events until stop is called.
 func (d *daemon) watchSignals() (stop func()) {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	ended := make(chan struct{})
 	d.work.Go(func() {
 		for {
@@ -31,10 +31,14 @@ func (d *daemon) watchSignals() (stop func()) {
 }
 
 func eventOf(s os.Signal) lifecycle.Event {
-	if s == syscall.SIGHUP {
+	switch s {
+	case syscall.SIGHUP:
 		return lifecycle.ReloadRequested{}
+	case syscall.SIGUSR2:
+		return lifecycle.UpgradeRequested{}
+	default:
+		return lifecycle.ShutdownSignal{}
 	}
-	return lifecycle.ShutdownSignal{}
 }
 
 // stopSignals delivers what asks the process to end.

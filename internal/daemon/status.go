@@ -23,6 +23,8 @@ func (d *daemon) status() string {
 		return "Opening the listeners"
 	case lifecycle.Running:
 		return d.runningStatus()
+	case lifecycle.HandingOver:
+		return "Handed over: finishing what is in flight"
 	case lifecycle.Draining:
 		return d.drainingStatus()
 	default:
@@ -38,6 +40,9 @@ func (d *daemon) runningStatus() string {
 	serving := "Serving on " + strings.Join(addresses, ", ")
 	if r := d.view.reloaded(); r != nil && !r.OK {
 		serving += "; the last reload was refused, the configuration before it is in force"
+	}
+	if d.upgradeErr != nil {
+		serving += "; the last upgrade failed: " + d.upgradeErr.Error()
 	}
 	switch d.state.Tailnet {
 	case lifecycle.TailnetUp:

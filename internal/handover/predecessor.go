@@ -83,11 +83,17 @@ func listen(names []string, files []*os.File) ([]Listener, error) {
 // been told to take over. A predecessor that is gone cannot say so any more: that is the
 // same.
 func (p *Predecessor) AwaitRelease() {
-	defer p.channel.Close() //nolint:errcheck // all is said
 	if _, err := p.channel.Write([]byte(readyMessage)); err != nil {
 		return
 	}
 	_ = expect(p.channel, releaseMessage)
+}
+
+// PassOn tells the predecessor, if there still is one, that this process has handed over
+// in its turn.
+func (p *Predecessor) PassOn() {
+	_, _ = p.channel.Write([]byte(passedMessage)) // it may have ended long ago
+	_ = p.channel.Close()
 }
 
 // Close ends the wait of AwaitRelease.

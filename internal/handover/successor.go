@@ -21,9 +21,11 @@ const (
 	variable        = "OAUTH_PROXYD_HANDOVER"
 	firstDescriptor = 3
 
-	// The two sentences that are spoken.
+	// The sentences that are spoken, in this order: the successor's, ours, and, if it
+	// hands over in its turn, the successor's last one.
 	readyMessage   = "ready\n"
 	releaseMessage = "yours\n"
+	passedMessage  = "passed on\n"
 )
 
 // Listener is a listening socket with the name it is known under.
@@ -162,6 +164,16 @@ func (s *Successor) Release() error {
 		return fmt.Errorf("telling the new process that it serves: %w", err)
 	}
 	return nil
+}
+
+// Follow returns when the process has handed over in its turn, so that its end means
+// nothing any more, or has ended.
+func (s *Successor) Follow() (passedOn bool) {
+	if expect(s.channel, passedMessage) == nil {
+		return true
+	}
+	<-s.ended // it has closed its end: it is leaving
+	return false
 }
 
 // Wait returns when the process has ended: nil after exit code 0.

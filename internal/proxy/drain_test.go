@@ -54,7 +54,7 @@ func (p *process) stop(t *testing.T, grace time.Duration) {
 	p.server.CloseListeners(p.listeners)
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()
-	_ = p.server.Drain(ctx) // what it leaves is cut next
+	_ = p.server.Drain(ctx, proxy.SettleTime) // what it leaves is cut next
 	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	p.server.Cut(ctx)

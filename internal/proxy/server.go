@@ -14,13 +14,14 @@ import (
 const (
 	headerReadTimeout = 10 * time.Second
 	maxHeaderBytes    = 64 << 10
-	keepAliveTimeout  = 2 * time.Minute
 	// spareConns are open connections beyond one for each request that may be in
 	// flight or wait, so that /health and /metrics answer under full load.
-	spareConns = 256
-	// settleTime is how long kept connections are waited for in a drain, before
-	// those without a request are closed.
-	settleTime = time.Second
+	spareConns       = 256
+	keepAliveTimeout = 2 * time.Minute
+
+	// SettleTime is how long kept connections are waited for in a drain that is to be
+	// over soon.
+	SettleTime = time.Second
 )
 
 // Listener is a socket to serve on, with the name that header rules know.
@@ -130,10 +131,10 @@ func sayFarewell(c any) {
 }
 
 // Drain lets what is in flight finish, until ctx ends. Connections that wait for
-// their next request get settleTime: one that is under way would meet a closed
-// connection otherwise.
-func (s *Server) Drain(ctx context.Context) error {
-	settled, cancel := context.WithTimeout(ctx, settleTime)
+// their next request get the time settle before they are closed: one that is under way
+// would meet a closed connection otherwise.
+func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
+	settled, cancel := context.WithTimeout(ctx, settle)
 	s.gate.waitEmpty(settled)
 	cancel()
 	s.closeSilent()

@@ -1,0 +1,331 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// installed is a service whose program can be replaced, as a package does.
+func installed(t *testing.T, u unit) (s *service, program string) {
+	t.Helper()
+	original, err := exec.LookPath("oauth-proxyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := tempDir(t)
+	program = filepath.Join(dir, "oauth-proxyd")
+	install(t, program, original)
+	u.env = append(u.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	return start(t, u), program
+}
+
+// install puts a copy of file in the place of program.
+func install(t *testing.T, program, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	installText(t, program, string(content))
+}
+
+func installText(t *testing.T, program, content string) {
+	t.Helper()
+	if err := os.WriteFile(program+".new", []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(program+".new", program); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mainProcess is the one that the service manager is told of next.
+func (s *service) mainProcess() int {
+	s.t.Helper()
+	pid, err := strconv.Atoi(field(s.notes.next(s.t, "MAINPID="), "MAINPID"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.successors = append(s.successors, pid)
+	return pid
+}
+
+// wantUpgrade hands over once and gives the new process.
+func (s *service) wantUpgrade() int {
+	s.t.Helper()
+	code, out, errs := s.command("upgrade")
+	pid := s.mainProcess()
+	if code != 0 || out != "process "+strconv.Itoa(pid)+" serves now; the one before finishes what it has\n" || errs != "" {
+		s.t.Errorf("upgrade: %d %q %q", code, out, errs)
+	}
+	s.notes.next(s.t, "READY=1", "STATUS=Serving on")
+	return pid
+}
+
+func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	load := newLoad(t, s.unit.sockets[0].addr())
+	stream := u.openStream(t, newClient(t), s.url())
+	processes := map[int]bool{}
+	for range 5 {
+		load.more(t, 50)
+		processes[s.wantUpgrade()] = true
+	}
+	load.more(t, 50)
+	load.end()
+	load.wantNoneLost(t)
+	if len(processes) != 5 {
+		t.Errorf("processes %v served", processes)
+	}
+	u.open()
+	if rest, err := stream.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	s.wantExit(0)
+}
+
+func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	dir := tempDir(t)
+	file := filepath.Join(dir, "x.prom")
+	textfile := "metrics {\n  textfile = \"" + file + "\"\n  textfile_interval = \"100ms\"\n}\n"
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"), textfile)})
+	stream := u.openStream(t, newClient(t), s.url())
+	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new"), textfile))
+	s.wantUpgrade()
+	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("newer"), textfile))
+	if code, out, errs := s.command("reload"); code != 0 || !strings.Contains(out, "reloaded; changed:") {
+		t.Errorf("reload: %d %q %q", code, out, errs)
+	}
+	get(t, s.url()+"/echo").want(t, 200, `beta="newer"`)
+	eventually(t, "the new process writes the textfile", func() bool {
+		return strings.Contains(read(t, file), `proxy_requests_total{method="GET",status="200"} 2`)
+	})
+	get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`)
+	u.open()
+	if rest, err := stream.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	s.wantExit(0)
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Errorf("reload after the end of the old process: %d %q", code, errs)
+	}
+	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
+		t.Error("the old process has written the textfile at its end")
+	}
+}
+
+func TestSIGUSR2UpgradesToTheProgramThatIsInstalledNow(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	build := exec.Command("go", "build", "-tags", buildTags(), "-ldflags", "-X main.version=v9.9.9", "-o", program+".v9", ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	install(t, program, program+".v9")
+	get(t, s.url()+"/health").want(t, 200, `"version": "v0.0.0-test"`)
+	s.signal(syscall.SIGUSR2)
+	s.mainProcess()
+	s.wantExit(0)
+	get(t, s.url()+"/health").want(t, 200, `"version": "v9.9.9"`)
+}
+
+func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		sabotage func(t *testing.T, s *service, program string)
+		want     string
+	}{
+		"no program": {
+			func(t *testing.T, _ *service, program string) { remove(t, program) },
+			"no such file or directory",
+		},
+		"not executable": {
+			func(t *testing.T, _ *service, program string) {
+				if err := os.Chmod(program, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"permission denied",
+		},
+		"another architecture": {
+			func(t *testing.T, _ *service, program string) {
+				installText(t, program, "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xf3\x00")
+			},
+			"exec format error",
+		},
+		"it leaves": {
+			func(t *testing.T, _ *service, program string) { installText(t, program, "#!/bin/sh\nexit 3\n") },
+			"left with exit code 3",
+		},
+		"it is killed": {
+			func(t *testing.T, _ *service, program string) { installText(t, program, "#!/bin/sh\nkill -9 $$\n") },
+			"signal: killed",
+		},
+		"a bad configuration": {
+			func(_ *testing.T, s *service, _ string) { s.configure("prxy {}\n") },
+			"left with exit code 78",
+		},
+		"a tailnet that is not there": {
+			func(_ *testing.T, s *service, _ string) {
+				s.configure("tailscale {\n  when_down = \"exit\"\n  socket = \"/none/tailscaled.sock\"\n}\n")
+			},
+			"left with exit code 69",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+			stream := u.openStream(t, newClient(t), s.url())
+			c.sabotage(t, s, program)
+			code, out, errs := s.command("upgrade")
+			if code != 1 || out != "" || !containsAll(errs, []string{"error: not upgraded: ", c.want, "hint: the running process serves on"}) {
+				t.Errorf("upgrade: %d %q %q", code, out, errs)
+			}
+			s.log.next(t, "the upgrade failed; this process serves", c.want)
+			s.notes.next(t, "STATUS=Serving on", "the last upgrade failed", c.want)
+			get(t, s.url()+"/echo").want(t, 200)
+			u.open()
+			if rest, err := stream.rest(); rest != lastEvent || err != nil {
+				t.Errorf("the stream ended with %q, %v", rest, err)
+			}
+			if n := s.notes.count("MAINPID="); n != 0 {
+				t.Errorf("the service manager was told of %d other processes", n)
+			}
+			s.signal(syscall.SIGTERM)
+			s.wantExit(0)
+		})
+	}
+}
+
+func TestASuccessorThatCrashesIsTakenBack(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	old := s.cmd.Process.Pid
+	stream := u.openStream(t, newClient(t), s.url())
+	for range 2 { // it can happen again
+		crashing := s.wantUpgrade()
+		get(t, s.url()+"/echo").want(t, 200)
+		if err := syscall.Kill(crashing, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if pid := s.mainProcess(); pid != old {
+			t.Errorf("process %d serves after the crash, want %d", pid, old)
+		}
+		s.log.next(t, "the upgrade failed; this process serves", "signal: killed")
+		get(t, s.url()+"/echo").want(t, 200)
+	}
+	if code, out, errs := s.command("reload"); code != 0 {
+		t.Errorf("reload: %d %q %q", code, out, errs)
+	}
+	u.open()
+	if rest, err := stream.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+}
+
+func TestAStopEndsBothProcesses(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	successor := s.wantUpgrade()
+	s.signal(syscall.SIGTERM) // systemd sends it to all
+	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := stream.rest()
+	if !strings.HasPrefix(rest, "event: error\ndata: ") || !strings.Contains(rest, `"code":"draining"`) {
+		t.Errorf("the stream ended with %q", rest)
+	}
+	s.wantExit(75)
+	s.notes.next(t, "STOPPING=1")
+	eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
+}
+
+// The one who serves is stopped, not failed: whoever it took over from stops too.
+func TestAStopOfTheNewProcessEndsTheOld(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	if err := syscall.Kill(s.wantUpgrade(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if rest, _ := stream.rest(); !strings.HasPrefix(rest, "event: error\n") {
+		t.Errorf("the stream ended with %q", rest)
+	}
+	s.wantExit(75)
+}
+
+func TestUpgradesAtOnceAreOne(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	const n = 5
+	outcomes := make(chan string, n)
+	for range n {
+		go func() {
+			_, out, _ := s.command("upgrade", "--json")
+			outcomes <- out
+		}()
+	}
+	pids := map[int]bool{}
+	for range n {
+		var o struct{ PID int }
+		if err := json.Unmarshal([]byte(<-outcomes), &o); err != nil || o.PID == 0 {
+			t.Errorf("%v", err)
+		}
+		pids[o.PID] = true
+	}
+	for range pids {
+		if pid := s.mainProcess(); !pids[pid] {
+			t.Errorf("the service manager was told of process %d", pid)
+		}
+	}
+	get(t, s.url()+"/echo").want(t, 200)
+	u.open()
+	if rest, err := stream.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
+func TestWhatIsLeftAfterHandoverTimeoutIsCut(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `handover_timeout = "1s"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	s.wantUpgrade()
+	rest, err := stream.rest()
+	if !strings.HasPrefix(rest, "event: error\n") || err == nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	s.wantExit(75)
+	get(t, s.url()+"/echo").want(t, 200)
+}
+
+func remove(t *testing.T, file string) {
+	t.Helper()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+}
