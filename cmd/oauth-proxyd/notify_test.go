@@ -85,6 +85,7 @@ func TestTheWatchdogIsFedWhileRequestsAreAnswered(t *testing.T) {
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+	s.notes.next(t, "STATUS=Stopped") // the last of all
 	after := states(s.notes.all())
 	after = after[slices.Index(after, "STOPPING=1"):]
 	if slices.Contains(after, "READY=1") || slices.Contains(after, "RELOADING=1") {

@@ -24,7 +24,7 @@ func TestEveryModeAndConditionOfARuleIsInForce(t *testing.T) {
 		}
 	}))
 	t.Cleanup(u.Close)
-	rules := ""
+	var rules strings.Builder
 	for i, rest := range []string{
 		`mode = "set"`, `mode = "merge"`, `mode = "default"`, `mode = "remove"`,
 		`when { bearer_prefix = "sk-ant-oat" }`, `when { path_prefix = "/v1/" }`,
@@ -34,9 +34,9 @@ func TestEveryModeAndConditionOfARuleIsInForce(t *testing.T) {
 		if strings.Contains(rest, "remove") {
 			value = ""
 		}
-		rules += fmt.Sprintf("header \"x-rule-%d\" {\n  %s\n  %s\n}\n", i, value, rest)
+		rules.WriteString(fmt.Sprintf("header \"x-rule-%d\" {\n  %s\n  %s\n}\n", i, value, rest))
 	}
-	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, rules)})
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, rules.String())})
 	var header []string
 	for i := range 8 {
 		header = append(header, fmt.Sprintf("X-Rule-%d", i), "theirs")
