@@ -257,6 +257,26 @@ func TestConnectsThroughAProxy(t *testing.T) {
 	}
 }
 
+func TestTLSIsAtLeast12(t *testing.T) {
+	for version, status := range map[uint16]int{
+		tls.VersionTLS11: http.StatusBadGateway, tls.VersionTLS12: http.StatusOK, tls.VersionTLS13: http.StatusOK,
+	} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			config, roots := tlsConfig()
+			config.MinVersion, config.MaxVersion = version, version
+			up := listenScript(t, config, roots, func(c net.Conn) {
+				if r, _ := readRequest(bufio.NewReader(c)); r != nil {
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			})
+			d := openDoor(t, up)
+			if answer, body := do(t, newClient(t, "http1"), post(t, d, "x")); answer.StatusCode != status {
+				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			}
+		})
+	}
+}
+
 func TestDialTimesOut(t *testing.T) {
 	cases := map[string]func(*testing.T) *upstream{
 		"no handshake": func(t *testing.T) *upstream {
