@@ -173,6 +173,23 @@ func both(a, b func(*setup)) func(*setup) {
 	}
 }
 
+// Whichever of its addresses a program on this host uses, it is local.
+func TestTheHostsOwnAddressesAreLocal(t *testing.T) {
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		from := netip.AddrPortFrom(netip.MustParsePrefix(a.String()).Addr(), 4000)
+		conn := openDoor(t, up, between(from.String(), "192.0.2.8:8080")).dial(t)
+		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		if answer, body := conn.answer(t, "GET"); answer.StatusCode != http.StatusOK {
+			t.Errorf("%v: status %d, %s", from, answer.StatusCode, body)
+		}
+	}
+}
+
 func TestUnixSocketIsLocal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {

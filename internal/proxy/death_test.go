@@ -176,3 +176,19 @@ func TestBrokenAnswerResetsHTTP10(t *testing.T) {
 		})
 	}
 }
+
+// A whole answer ends in an ordinary way.
+func TestWholeAnswerDoesNotResetHTTP10(t *testing.T) {
+	const size = 1 << 20
+	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush() // so it has no length
+		_, _ = io.CopyN(w, nulls{}, size)
+	}))
+	for range 10 {
+		c := d.dial(t)
+		c.send(t, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+		if n, err := io.Copy(io.Discard, c); n < size || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+	}
+}

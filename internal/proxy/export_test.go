@@ -40,6 +40,13 @@ func HideBytes(p *Proxy) {
 	})
 }
 
+// DialWith has the proxy reach its upstream through dial.
+func DialWith(p *Proxy, dial func() net.Conn) {
+	p.current.Load().pool.dialer.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return countFor(ctx, dial()), nil
+	}
+}
+
 func replaceDial(p *Proxy, made func(context.Context, net.Conn) net.Conn) {
 	p.current.Load().pool.dialer.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -41,6 +41,17 @@ func counter(t testing.TB, d *door, name string, values ...string) (sum float64)
 	return sum
 }
 
+// A client writes only so much into the log.
+func TestWhatAClientWritesIntoTheLogIsBounded(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	r := request(t, "GET", d.url("/"+strings.Repeat("p", 5000)), nil)
+	r.Header.Set("X-Claude-Code-Session-Id", strings.Repeat("s", 5000))
+	do(t, newClient(t, "http1"), r)
+	if line := d.log.requests(t, 1)[0]; len(line) > 1500 {
+		t.Errorf("%d bytes: %s", len(line), line)
+	}
+}
+
 func TestLogLine(t *testing.T) {
 	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", "req_up")

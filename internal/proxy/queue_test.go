@@ -122,6 +122,21 @@ func TestQueueLimitsEachClient(t *testing.T) {
 	})
 }
 
+// A client that has all its places does not hold up those behind it.
+func TestQueuePassesOverAFullClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(Limits{InFlight: 2, PerClient: 1, Queue: 9, QueueTimeout: time.Minute})
+		all := []*entrant{
+			enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(0)), enterQueue(t, q, client(2)),
+		}
+		wantOutcomes(t, all, "in", "in", "waits", "waits")
+		q.leave(client(1))
+		wantOutcomes(t, all, "in", "in", "waits", "in")
+		all[2].cancel()
+		synctest.Wait()
+	})
+}
+
 func TestQueueIsResizedInPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := Limits{InFlight: 1, Queue: 9, QueueTimeout: time.Minute}

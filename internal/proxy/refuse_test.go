@@ -182,3 +182,18 @@ func TestRequestIDs(t *testing.T) {
 		}
 	})
 }
+
+// A client that sends all of its body before it reads has its refusal nevertheless: a
+// connection closed at once would be reset by what still comes.
+func TestRefusedClientThatSendsOnHasItsAnswer(t *testing.T) {
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
+	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	for range 10 {
+		conn := d.dial(t)
+		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
+		eventually(t, "it is refused", func() bool { return len(d.log.requests(t, 0)) > 0 })
+		_, _ = io.CopyN(conn, nulls{}, 1_000_000) // an error of this is what is lost with the answer
+		answer, body := conn.answer(t, "POST")
+		ours(t, answer, body, 413, "request_too_large", "http_request_error")
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 // refusedAddr is an address at which nobody listens.
@@ -309,4 +311,21 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 		}
 		receive(t, left, "the end of the connection")
 	}
+}
+
+// What was kept for another attempt is given up once an answer has begun.
+func TestKeptBodyIsForgottenWithTheAnswer(t *testing.T) {
+	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}, func(t *testing.T, up *upstream) {
+		d := openDoor(t, up)
+		answer, err := newClient(t, "http1").Do(post(t, d, strings.Repeat("x", 300_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		eventually(t, "no more than the last piece is kept", func() bool { return proxy.MemoryUsed(d.Proxy) <= 32<<10 })
+	})
 }

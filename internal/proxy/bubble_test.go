@@ -1,0 +1,310 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/http2"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// The tests of this file have a clock of their own: what takes minutes there takes
+// none here. So their network is in memory, as no kernel knows that clock.
+
+// pipes is a listener in memory.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+// sender is the end of a pipe to which a write does not wait for the other's read,
+// as over a socket.
+type sender struct {
+	net.Conn
+	queue chan []byte
+	work  sync.WaitGroup
+	once  sync.Once
+}
+
+func newSender(c net.Conn) *sender {
+	s := &sender{Conn: c, queue: make(chan []byte, 1000)}
+	s.work.Go(func() {
+		for p := range s.queue {
+			_, _ = c.Write(p)
+		}
+		_ = c.Close()
+	})
+	return s
+}
+
+func (s *sender) Write(p []byte) (int, error) {
+	s.queue <- slices.Clone(p)
+	return len(p), nil
+}
+
+func (s *sender) Close() error {
+	s.once.Do(func() { close(s.queue) })
+	s.work.Wait()
+	return nil
+}
+
+// bubble is a proxy whose clients and upstream are in memory.
+type bubble struct {
+	*proxy.Proxy
+	door *pipes
+	log  *logLines
+}
+
+// openBubble has each connection to an upstream of this scheme served by script.
+func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn), change ...func(*setup)) *bubble {
+	b := &bubble{door: newPipes(), log: &logLines{}}
+	s := setup{
+		Config: proxy.Config{Host: "host", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(b.log, nil))},
+		Settings: settingsFor(&upstream{
+			url: &url.URL{Scheme: scheme, Host: "127.0.0.1:1"}, roots: roots,
+		}),
+	}
+	s.Timeouts = proxy.Timeouts{ResponseHeader: time.Hour, Idle: time.Hour}
+	for _, f := range change {
+		f(&s)
+	}
+	var err error
+	if b.Proxy, err = proxy.New(s.Config, s.Settings); err != nil {
+		t.Fatal(err)
+	}
+	proxy.DialWith(b.Proxy, func() net.Conn {
+		client, end := net.Pipe()
+		server := newSender(end)
+		go func() {
+			defer server.Close()
+			script(server)
+		}()
+		return client
+	})
+	server := proxy.NewServer(b.Proxy, s.Log)
+	server.Resize(s.Limits)
+	listeners := []proxy.Listener{{Name: "proxy", Listener: b.door}}
+	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	t.Cleanup(func() {
+		server.CloseListeners(listeners)
+		server.Cut(context.Background())
+		b.Proxy.Close()
+	})
+	return b
+}
+
+// lasts is how long a connection with only text sent stays open.
+func (b *bubble) lasts(t *testing.T, text string) time.Duration {
+	t.Helper()
+	c := b.door.dial()
+	defer c.Close()
+	start := time.Now()
+	go func() { _, _ = io.WriteString(c, text) }()
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Error(err)
+	}
+	return time.Since(start)
+}
+
+// sayAgain answers every request of HTTP/1.1.
+func sayAgain(c net.Conn) {
+	in := bufio.NewReader(c)
+	for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
+		_, _ = io.WriteString(c, wholeAnswer)
+	}
+}
+
+func TestClientsThatFallSilentAreLeft(t *testing.T) {
+	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	cases := []struct {
+		name, text string
+		want       time.Duration
+	}{
+		{"no byte", "", 10 * time.Second},
+		{"half a request line", "GET / HT", 10 * time.Second},
+		{"half a header", "GET / HTTP/1.1\r\nHost: h\r\nX-A: b", 10 * time.Second},
+		{"half a preface", "PRI * HTTP/2.0\r\n\r\n", 10 * time.Second},
+		{"kept after a request", smuggled, 2 * time.Minute},
+		{"HTTP/2 without an answer to a ping", http2.ClientPreface + settings, 30 * time.Second},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := openBubble(t, "http", nil, sayAgain)
+				if got := b.lasts(t, c.text); got < c.want || got > c.want+time.Second {
+					t.Errorf("left after %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// oneRequest sends a request on a connection of its own and gives the answer.
+func (b *bubble) oneRequest(t *testing.T) (answer *http.Response, body string) {
+	t.Helper()
+	c := &rawConn{Conn: b.door.dial()}
+	defer c.Close()
+	c.in = bufio.NewReader(c)
+	c.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	return c.answer(t, http.MethodGet)
+}
+
+// An upstream that is gone without a word is known by its missing answer to a ping,
+// long before a timeout.
+func TestDeadConnectionOfHTTP2IsFound(t *testing.T) {
+	config, roots := tlsConfig()
+	config.NextProtos = []string{"h2"}
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "https", roots, func(nc net.Conn) {
+			c := newFrameConn(tls.Server(nc, config))
+			_, _ = io.ReadFull(c.Conn, make([]byte, len(http2.ClientPreface)))
+			_ = c.WriteSettings()
+			c.wholeRequest()
+			_, _ = io.Copy(io.Discard, c.Conn) // no answer, not to a ping either
+		})
+		start := time.Now()
+		answer, body := b.oneRequest(t)
+		ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
+		if took := time.Since(start); took > 31*time.Second {
+			t.Errorf("found after %v", took)
+		}
+	})
+}
+
+func TestIdleConnectionsToTheUpstreamAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var open time.Duration
+		b := openBubble(t, "http", nil, func(c net.Conn) {
+			sayAgain(c)
+			open = time.Since(start)
+		})
+		b.oneRequest(t)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if open < 90*time.Second || open > 121*time.Second {
+			t.Errorf("closed after %v", open)
+		}
+	})
+}
+
+// What tailscaled said of a connection holds for a minute.
+func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
+			s.Access.Allow = []proxy.Grant{{Source: proxy.SourceTailnet}}
+			s.WhoIs = knowsAfter(&asked)
+		})
+		client, server := net.Pipe()
+		defer client.Close()
+		b.door.conns <- peerPipe{server}
+		c := &rawConn{client, bufio.NewReader(client)}
+		for i, want := range []int{503, 200, 200, 200} {
+			c.send(t, smuggled)
+			if answer, body := c.answer(t, http.MethodGet); answer.StatusCode != want {
+				t.Errorf("request %d: status %d, %s", i, answer.StatusCode, body)
+			}
+			time.Sleep(35 * time.Second)
+		}
+		if n := asked.Load(); n != 3 {
+			t.Errorf("asked %d times, want once for the error, once, and once a minute later", n)
+		}
+	})
+}
+
+// knowsAfter fails the first time.
+func knowsAfter(asked *atomic.Int64) proxy.WhoIs {
+	return func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+		if asked.Add(1) == 1 {
+			return proxy.Identity{}, false, errors.New("not now")
+		}
+		return knownPeer(), true, nil
+	}
+}
+
+// peerPipe claims to be from a peer.
+type peerPipe struct{ net.Conn }
+
+func (peerPipe) RemoteAddr() net.Addr { return claimed(peerAddr) }
+func (peerPipe) LocalAddr() net.Addr  { return claimed(hostAddr) }
+
+// A denial is logged once a minute.
+func TestDenialsAreLoggedAgainAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Access.Allow = nil })
+		for range 4 {
+			b.oneRequest(t)
+			time.Sleep(25 * time.Second)
+		}
+		synctest.Wait()
+		if n := strings.Count(b.log.String(), `"outcome":"access_denied"`); n != 2 {
+			t.Errorf("logged %d times in 75 s:\n%s", n, b.log)
+		}
+	})
+}
+
+// Attempts are as far apart as the settings say.
+func TestAttemptsAreApart(t *testing.T) {
+	config, roots := tlsConfig()
+	config.NextProtos = []string{"h2"}
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		start := time.Now()
+		b := openBubble(t, "https", roots, func(nc net.Conn) {
+			c := newFrameConn(tls.Server(nc, config))
+			_, _ = io.ReadFull(c.Conn, make([]byte, len(http2.ClientPreface)))
+			_ = c.WriteSettings()
+			for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
+				at = append(at, time.Since(start))
+				_ = c.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+			}
+		}, func(s *setup) { s.Retry.Backoff = 100 * time.Millisecond })
+		b.oneRequest(t)
+		if len(at) != 3 || at[1]-at[0] != 100*time.Millisecond || at[2]-at[1] != 100*time.Millisecond {
+			t.Errorf("attempts after %v", at)
+		}
+	})
+}
