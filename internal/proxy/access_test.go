@@ -285,6 +285,31 @@ func TestRequestsOfAConnectionWaitTogether(t *testing.T) {
 	}
 }
 
+// A bug costs one request, not the process, and is told.
+func TestPanicIsAnInternalError(t *testing.T) {
+	var again atomic.Bool
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
+		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
+			s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+				if again.Swap(true) {
+					return knownPeer(), true, nil
+				}
+				panic("a bug")
+			}
+		})
+	conn := d.dial(t)
+	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	answer, body := conn.answer(t, "GET")
+	ours(t, answer, body, 500, "internal", "proxy_internal_error")
+	if strings.Contains(body, "a bug") || !strings.Contains(d.log.String(), "a bug") {
+		t.Errorf("body %s, log %s", body, d.log)
+	}
+	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if answer, body = conn.answer(t, "GET"); answer.StatusCode != 200 {
+		t.Errorf("status %d, %s", answer.StatusCode, body)
+	}
+}
+
 // One who asks for all and leaves does not take the answer along.
 func TestWhoAskedMayLeave(t *testing.T) {
 	asks := make(chan struct{}, 10)
