@@ -114,6 +114,15 @@ func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 		return strings.Contains(read(t, file), `proxy_requests_total{method="GET",status="200"} 2`)
 	})
 	get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`)
+	var before []any
+	eventually(t, "the process before says what it has", func() bool {
+		before = get(t, s.url()+"/health").object(t)["predecessors"].([]any)
+		return len(before) == 1
+	})
+	if before[0].(map[string]any)["pid"] != float64(s.cmd.Process.Pid) || before[0].(map[string]any)["in_flight"] != 1.0 {
+		t.Errorf("/health tells of the processes %v before it", before)
+	}
+	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
 	u.open()
 	if rest, err := stream.rest(); rest != lastEvent || err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -122,6 +131,7 @@ func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
 	}
+	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_predecessors 0\n", "\noauth_proxyd_predecessor_requests_in_flight 0\n")
 	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
 		t.Error("the old process has written the textfile at its end")
 	}

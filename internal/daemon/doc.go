@@ -16,5 +16,6 @@
 //	admin.go     the admin socket; client.go talks to it
 //	flights.go   the requests that it tells of
 //	handover.go  the process that takes over from this one, or that this one takes over from
+//	predecessors.go  those that still finish what they have
 //	watchdog.go  are we still answering
 package daemon

@@ -132,6 +132,7 @@ func (d *daemon) beginHandover() {
 	timeout := d.view.config().Proxy.HandoverTimeout
 	ctx, stop := context.WithCancel(d.ctx)
 	d.stopHandover = stop
+	d.announceHandover(ctx)
 	servers := d.allServers()
 	d.work.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, timeout)

@@ -30,6 +30,8 @@ type health struct {
 	Queued              int         `json:"queued"`
 	LastReload          *lastReload `json:"last_reload"` // null: none yet
 	Version             string      `json:"version"`
+
+	Predecessors []Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
 }
 
 // healthStatus is what everybody may know: healthy, degraded or draining.
@@ -91,6 +93,7 @@ func (d *daemon) health(status string, stats proxy.Stats) health {
 		UptimeSeconds:  int64(time.Since(d.started).Seconds()),
 		RequestsServed: stats.Served, ErrorsTotal: stats.Failed, InFlight: stats.InFlight, Queued: stats.Queued,
 		LastReload: d.view.reloaded(), Version: d.options.Version,
+		Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
 	if !stats.LastSuccess.IsZero() {
 		h.UpstreamLastSuccess = &stats.LastSuccess

@@ -31,7 +31,8 @@ func newDaemonMetrics(d *daemon) (*daemonMetrics, error) {
 	m.textfileOK.Set(1)
 	build := gaugeFunc("oauth_proxyd_build_info", "1, with the version of the program and of Go.",
 		prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 })
-	all := append(d.tailnetGauges(), m.reloadOK, m.reloadSuccess, m.textfileOK, build,
+	all := append(d.tailnetGauges(), d.predecessorGauges()...)
+	all = append(all, m.reloadOK, m.reloadSuccess, m.textfileOK, build,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "oauth_proxyd_log_records_dropped_total", Help: "Log records that nobody took in time.",
 		}, func() float64 { return float64(d.logs.Dropped()) }))
@@ -78,6 +79,17 @@ func (d *daemon) tailnetGauges() []prometheus.Collector {
 				return float64(len(r.Status.Warnings))
 			}
 			return 0
+		}),
+	}
+}
+
+func (d *daemon) predecessorGauges() []prometheus.Collector {
+	return []prometheus.Collector{
+		gaugeFunc("oauth_proxyd_predecessors", "Processes that finish what they had before an upgrade.", nil, func() float64 {
+			return float64(len(d.predecessors()))
+		}),
+		gaugeFunc("oauth_proxyd_predecessor_requests_in_flight", "Requests that those processes still have.", nil, func() float64 {
+			return float64(left(d.predecessors()))
 		}),
 	}
 }

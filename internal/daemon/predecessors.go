@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// announceInterval is how often a process that has handed over says what it still has.
+const announceInterval = time.Second
+
+// Predecessor is a process that has handed over and finishes what it has. It says so in
+// a file beside the admin socket, so that every process after it can tell.
+type Predecessor struct {
+	PID      int       `json:"pid"`
+	Version  string    `json:"version"`
+	Since    time.Time `json:"since"` // of the hand-over
+	InFlight int       `json:"in_flight"`
+}
+
+const announcementPrefix = "predecessor-"
+
+func announcement(adminSocket string, pid int) string {
+	return filepath.Join(filepath.Dir(adminSocket), announcementPrefix+strconv.Itoa(pid)+".json")
+}
+
+// announceHandover keeps the file until ctx ends. Without one the hand-over goes on all
+// the same: only nobody sees it.
+func (d *daemon) announceHandover(ctx context.Context) {
+	if d.options.AdminSocket == "" {
+		return
+	}
+	since, p := time.Now(), d.proxy
+	file := announcement(d.options.AdminSocket, os.Getpid())
+	d.work.Go(func() {
+		defer os.Remove(file) //nolint:errcheck // a process that is gone is not believed
+		ticker := time.NewTicker(announceInterval)
+		defer ticker.Stop()
+		for {
+			err := writeAnnouncement(file, Predecessor{
+				PID: os.Getpid(), Version: d.options.Version, Since: since, InFlight: p.Stats().InFlight,
+			})
+			if err != nil {
+				d.log.Warn("the process that took over will not know of this one", "error", err)
+				return
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func writeAnnouncement(file string, p Predecessor) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("announcing the hand-over: %w", err)
+	}
+	beside := file + ".new"
+	return errors.Join(os.WriteFile(beside, text, 0o600), os.Rename(beside, file))
+}
+
+// predecessors are the processes before this one that still have something to finish,
+// the oldest first.
+func (d *daemon) predecessors() []Predecessor {
+	if d.options.AdminSocket == "" {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(d.options.AdminSocket), announcementPrefix+"*.json"))
+	if err != nil {
+		return nil // the folder has a name that is a bad pattern
+	}
+	var all []Predecessor
+	for _, file := range files {
+		if p, ok := readAnnouncement(file); ok && p.PID != os.Getpid() {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b Predecessor) int { return a.Since.Compare(b.Since) })
+	return all
+}
+
+// readAnnouncement believes only a process that lives.
+func readAnnouncement(file string) (p Predecessor, ok bool) {
+	text, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(text, &p) != nil || p.PID <= 0 {
+		return p, false
+	}
+	return p, syscall.Kill(p.PID, 0) == nil
+}
+
+// left is how many requests they have.
+func left(all []Predecessor) (requests int) {
+	for _, p := range all {
+		requests += p.InFlight
+	}
+	return requests
+}
