@@ -106,7 +106,8 @@ func showAPIError(e env, body io.Reader) error {
 	return nil
 }
 
-// showText prints the text of a stream of events, each piece when it comes.
+// showText prints the text of a stream of events, each piece when it comes. Its line
+// ends with the text, before the log's line about the whole.
 func showText(e env, body io.Reader) error {
 	lines := bufio.NewScanner(body)
 	for lines.Scan() {
@@ -115,6 +116,7 @@ func showText(e env, body io.Reader) error {
 			continue
 		}
 		var event struct {
+			Type  string `json:"type"`
 			Delta struct {
 				Text string `json:"text"`
 			} `json:"delta"`
@@ -123,8 +125,10 @@ func showText(e env, body io.Reader) error {
 			return fmt.Errorf("reading an event: %w", err)
 		}
 		fmt.Fprint(e.stdout, event.Delta.Text)
+		if event.Type == "content_block_stop" {
+			fmt.Fprintln(e.stdout)
+		}
 	}
-	fmt.Fprintln(e.stdout)
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("reading the stream: %w", err)
 	}

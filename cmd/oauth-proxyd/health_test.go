@@ -88,6 +88,21 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 	get(t, s.url()+"/echo").want(t, 403, `"code":"access_denied"`)
 }
 
+func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	d.warn("2033-04-05T06:07:08Z", "no route to anything")
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
+	get(t, s.url()+"/health").want(t, 200, `"tailnet_key_expires_at": "2033-04-05T06:07:08Z"`, `"tailnet_warnings": []`)
+	s.awaitMetrics(t, "\ntailnet_key_expiry_timestamp_seconds 1.996294028e+09\n")
+	s.log.next(t, "tailscaled warns", "no route to anything")
+	get(t, s.url()+"/health").want(t, 200, "\"tailnet_warnings\": [\n    \"no route to anything\"\n  ]")
+	s.awaitMetrics(t, "\ntailnet_health_warnings 1\n")
+	if n := s.log.count("tailscaled warns"); n != 1 {
+		t.Errorf("it is logged %d times", n)
+	}
+}
+
 func TestMetricsHaveAnAccessListOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -113,6 +113,16 @@ func (d *tailscaled) serveStatus(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, status)
 }
 
+// warn has it report when the node's key expires, and a health warning.
+func (d *tailscaled) warn(expiry, warning string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status = strings.NewReplacer(
+		`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, expiry),
+		`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning),
+	).Replace(d.status)
+}
+
 // deliver has it run without a network device, so that who connects from loopback
 // may be a peer, and is this one.
 func (d *tailscaled) deliver(peer string) {

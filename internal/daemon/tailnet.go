@@ -18,6 +18,7 @@ func (d *daemon) connectTailnet() {
 		if ctx.Err() != nil {
 			return
 		}
+		status.Warnings = nil // none has lasted yet, as a Report's must
 		report := &tailnet.Report{Status: status, Err: err}
 		if err != nil {
 			d.send(message{event: lifecycle.TailnetError{Kind: errorKind(err)}, tailnet: report})

@@ -110,11 +110,15 @@ func TestClientStopsReading(t *testing.T) {
 
 // A stream that moves lasts as long as it likes, in both directions.
 func TestSlowButMovingStreamGoesOn(t *testing.T) {
-	const pieces = 12
+	const (
+		pieces = 24
+		pause  = 100 * time.Millisecond
+		idle   = 10 * pause // a busy machine pauses too
+	)
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		_, _ = io.Copy(io.Discard, r.Body)
-		tick := time.NewTicker(short / 3)
+		tick := time.NewTicker(pause)
 		defer tick.Stop()
 		for range pieces {
 			<-tick.C
@@ -122,10 +126,10 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 			_ = rc.Flush()
 		}
 	}, func(t *testing.T, up *upstream) {
-		d := openDoor(t, up, shortIdle)
+		d := openDoor(t, up, func(s *setup) { s.Timeouts.Idle = idle })
 		body, w := io.Pipe()
 		go func() {
-			tick := time.NewTicker(short / 3)
+			tick := time.NewTicker(pause)
 			defer tick.Stop()
 			for range pieces {
 				<-tick.C
