@@ -43,6 +43,7 @@ type requestBody struct {
 	mu       sync.Mutex // guards the rest
 	change   sync.Cond  // of anything below
 	started  bool
+	held     bool    // not to be begun: the answer may be there already
 	chunks   []chunk // from offset base on
 	base     int64
 	received int64 // offset up to which the client's body was read
@@ -77,7 +78,7 @@ func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.taken = 0
+	b.taken, b.held = 0, false
 	// The map that net/http gave is written to while the body is read ahead.
 	out.Trailer = maps.Clone(b.trailer)
 	out.Body = &attemptBody{body: b, trailer: out.Trailer}
@@ -128,18 +129,36 @@ func (a *attemptBody) Close() error {
 // await waits for something at a's offset; false: nothing more is wanted. The
 // caller holds mu.
 func (b *requestBody) await(a *attemptBody) bool {
-	b.start()
 	for !a.closed && !b.closed && !b.ended {
 		if a.offset < b.received || b.err != nil {
 			return true
 		}
-		b.wanted = true
-		b.watch.sending(forClientBody)
+		b.ask()
 		b.change.Broadcast()
 		b.change.Wait()
 		b.wanted = false
 	}
 	return false
+}
+
+// ask has more of the body read. The caller holds mu.
+func (b *requestBody) ask() {
+	if b.held && !b.started {
+		b.watch.sending(forHeader)
+		return
+	}
+	b.start()
+	b.wanted = true
+	b.watch.sending(forClientBody)
+}
+
+// hold keeps a body that was not begun from being asked for, or lets it be. net/http
+// asks for it also when the answer came instead of a 100, to keep the connection.
+func (b *requestBody) hold(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = on
+	b.change.Broadcast()
 }
 
 // copyAt copies what chunks have at offset. The caller holds mu.

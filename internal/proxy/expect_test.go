@@ -75,6 +75,24 @@ type readerFunc func([]byte) (int, error)
 // Read implements io.Reader.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// An answer that keeps its connection would have net/http ask for the body too.
+func TestNobodyIsAskedForABodyAfterTheAnswer(t *testing.T) {
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		if r, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 "+r.Header.Get("X-Status")+"\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.Copy(io.Discard, in)
+		}
+	})
+	d := openDoor(t, up)
+	for _, status := range []string{"401 Unauthorized", "417 Expectation Failed", "200 OK"} {
+		conn := d.dial(t)
+		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nX-Status: "+status+"\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		if answer, _ := conn.answer(t, "POST"); answer.Status != status {
+			t.Errorf("answered %s, want %s", answer.Status, status)
+		}
+	}
+}
+
 // A 103 that crosses the 100 must not mix with it.
 func TestContinueAmongHints(t *testing.T) {
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {

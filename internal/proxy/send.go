@@ -176,12 +176,21 @@ func (r streamReset) Error() string {
 
 // clientTrace has the transport tell of the beginning of the answer.
 func (x *exchange) clientTrace(m *mark) *httptrace.ClientTrace {
+	hold := func(bool) {}
+	if x.body != nil && x.awaitsContinue() {
+		hold = x.body.hold
+	}
 	return &httptrace.ClientTrace{
-		GotFirstResponseByte: m.hear,
+		GotFirstResponseByte: func() {
+			m.hear()
+			hold(true)
+		},
+		Got100Continue: func() { hold(false) },
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			if m.unasked.Load() {
 				return errUnasked
 			}
+			hold(false) // there may be no 100
 			return x.informational(code, http.Header(header))
 		},
 	}
