@@ -25,14 +25,19 @@ type daemonMetrics struct {
 func newDaemonMetrics(d *daemon) (*daemonMetrics, error) {
 	m := &daemonMetrics{
 		reloadOK:      gauge("config_last_reload_successful", "1 if the last (re)load of the configuration succeeded."),
-		reloadSuccess: gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last (re)loaded."),
+		reloadSuccess: gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last (re)loaded with success."),
 		textfileOK:    gauge("oauth_proxyd_textfile_last_write_successful", "1 if metrics.textfile was last written, or is not asked for."),
 	}
 	m.textfileOK.Set(1)
 	build := gaugeFunc("oauth_proxyd_build_info", "1, with the version of the program and of Go.",
 		prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 })
+	// node_exporter has a process_start_time_seconds of its own, so that ours is not in
+	// the textfile.
+	started := gaugeFunc("oauth_proxyd_start_time_seconds", "When this process began.", nil, func() float64 {
+		return float64(d.started.UnixMilli()) / 1000
+	})
 	all := append(d.tailnetGauges(), d.predecessorGauges()...)
-	all = append(all, m.reloadOK, m.reloadSuccess, m.textfileOK, build,
+	all = append(all, m.reloadOK, m.reloadSuccess, m.textfileOK, build, started,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "oauth_proxyd_log_records_dropped_total", Help: "Log records that nobody took in time.",
 		}, func() float64 { return float64(d.logs.Dropped()) }))
@@ -67,6 +72,9 @@ func (d *daemon) tailnetGauges() []prometheus.Collector {
 	return []prometheus.Collector{
 		gaugeFunc("tailnet_connected", "1 while tailscaled is connected to the tailnet.", nil, func() float64 {
 			return truth(d.view.lifecycle().Tailnet == lifecycle.TailnetUp)
+		}),
+		gaugeFunc("tailnet_required", "1 if the configuration wants a tailnet (tailscale.required).", nil, func() float64 {
+			return truth(d.view.lifecycle().Required)
 		}),
 		gaugeFunc("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.", nil, func() float64 {
 			if r := d.view.tailnetReport(); r != nil && !r.Status.KeyExpiry.IsZero() {

@@ -125,10 +125,10 @@ func (d *daemon) useConfig(l *loaded) {
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format stays as it was", "error", err)
 	}
-	if d.owner {
-		d.useTextfile(c.Metrics)
-	}
 	d.metrics.reloadSucceeded(time.Now())
+	if d.owner {
+		d.useTextfile(c.Metrics) // the last: it writes at once, and not that nothing was loaded
+	}
 }
 
 // keepUntilRestart is the configuration with what cannot change in a running

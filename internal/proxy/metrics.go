@@ -46,17 +46,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		upstreamErrs: counters("proxy_upstream_errors_total",
 			"Requests without a whole answer of the upstream, by the kind of what went wrong.", "error_type"),
-		errors:     counters("proxy_errors_total", "Error bodies that this proxy wrote, by their code.", "code"),
+		errors:     counters("proxy_errors_total", "Answers that this proxy gave in place of the upstream's, or cut, by the code of the error.", "code"),
 		retries:    counters("proxy_retries_total", "Attempts that were repeated, by why the one before provably was not processed.", "reason"),
 		clientGone: counters("proxy_client_gone_total", "Clients that went away before the end of their answer, by phase.", "phase"),
-		cut:        counters("proxy_responses_cut_total", "Answers that had begun and were broken off, by who did.", "by"),
+		cut: counters("proxy_responses_cut_total",
+			"Answers that had begun and were broken off, by what did it: the upstream, its silence (timeout), our drain.", "by"),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "proxy_response_bytes_total", Help: "Bytes of answers' bodies sent to clients.",
 		}),
 		denied: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "proxy_access_denied_total", Help: "Requests refused by the access rules.",
 		}),
-		headerRules: counters("proxy_header_rule_total", "What header rules did to requests.", "header", "result"),
+		headerRules: counters("proxy_header_rule_total",
+			"What header rules did to requests. Only present: the rule is not needed. Only skipped: its condition never holds.",
+			"header", "result"),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last gave a whole answer below 500; 0: not yet.",
 		}),
@@ -83,6 +86,13 @@ func register(r prometheus.Registerer, collectors ...prometheus.Collector) error
 // zero makes every series of a known label exist from the start, so that a rate over
 // the first event is seen.
 func (m *metrics) zero() {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		for _, status := range usualStatuses() {
+			m.requests.WithLabelValues(strconv.Itoa(status), method)
+		}
+	}
+	// The others would be many buckets, and how long an error took is rarely asked.
+	m.duration.WithLabelValues(strconv.Itoa(http.StatusOK))
 	for _, t := range []string{"timeout", "connection", "invalid_request", "response_read", "internal"} {
 		m.upstreamErrs.WithLabelValues(t)
 	}
@@ -100,6 +110,19 @@ func (m *metrics) zero() {
 	}
 }
 
+// usualStatuses are those of success, those of our own errors, and what the upstream
+// says to a client that must log in, has used up its limit, or comes at a bad time.
+func usualStatuses() []int {
+	const overloaded = 529 // Anthropic's
+	statuses := []int{
+		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, overloaded, statusClientGone,
+	}
+	for _, c := range codes() {
+		statuses = append(statuses, c.status())
+	}
+	return statuses
+}
+
 func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 	return register(r,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -107,7 +130,13 @@ func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 		}, func() float64 { in, _ := q.counts(); return float64(in) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_queued", Help: "Requests that wait for one in flight to end.",
-		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }))
+		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "proxy_requests_in_flight_limit", Help: "How many requests may be in flight (proxy.max_connections).",
+		}, func() float64 { return float64(q.inForce().InFlight) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "proxy_requests_queued_limit", Help: "How many requests may wait (proxy.queue_limit).",
+		}, func() float64 { return float64(q.inForce().Queue) }))
 }
 
 // ruleCounters are the children of one rule, looked up once.

@@ -135,3 +135,9 @@ func (q *queue) counts() (in, waiting int) {
 	defer q.mu.Unlock()
 	return q.in, q.waiting.Len()
 }
+
+func (q *queue) inForce() Limits {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.limits
+}
