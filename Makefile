@@ -23,7 +23,7 @@ LINT  := $(TOOLS)/golangci-lint
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: build ## build, and show a streamed message through the proxy on loopback
@@ -34,7 +34,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-monitoring size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -52,6 +52,17 @@ test-all: deps ## the tests with the race detector
 test-sdk: deps ## Anthropic's own clients, in Go and JavaScript, through the binary
 	cd internal/lab/sdk && go vet ./...
 	cd internal/lab/sdk && go test -count=1 -tags $(TAGS) -timeout 100s ./...
+
+# Without Prometheus the dashboard's form is tested and nothing else.
+.PHONY: test-monitoring
+test-monitoring: deps ## alerts, dashboard and metrics, with a real Prometheus
+	@skip='^$$'; \
+	for needed in promtool prometheus prometheus-node-exporter; do \
+		command -v $$needed >/dev/null || { \
+			skip='Promtool|Run'; \
+			echo "!!! MISSING: $$needed: the alerts and the dashboard's queries are NOT TESTED" >&2; }; \
+	done; \
+	set -x; cd internal/lab/monitoring; go vet ./...; go test -count=1 -skip "$$skip" -tags $(TAGS) -timeout 100s ./...
 
 .PHONY: size
 size: ## check the size of the binary for amd64

@@ -1,0 +1,216 @@
+package monitoring_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/fakeupstream"
+)
+
+// daemon is the binary between an API and a tailscaled.
+type daemon struct {
+	url      string
+	dir      string // its configuration and its textfile
+	upstream string // what it forwards to
+	held     *held
+}
+
+// keyLife is how long the host's Tailscale key is still good: soon enough to warn.
+const keyLife = 10 * 24 * time.Hour
+
+func startDaemon(t *testing.T) *daemon {
+	t.Helper()
+	d := &daemon{dir: tempDir(t), held: &held{arrived: make(chan struct{}), release: make(chan struct{})}}
+	api, err := fakeupstream.Start(fakeupstream.Config{RequireOAuthBeta: true, Wrap: d.held.wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { api.Close() })
+	d.upstream = api.URL()
+	d.configure(t, d.upstream, patience)
+	serveTailscaled(t, filepath.Join(d.dir, "tailscaled.sock"))
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	passed, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer passed.Close()
+	d.url = "http://" + listener.Addr().String()
+	// Only a process itself can say its id before it begins, see sd_listen_fds(3).
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec oauth-proxyd "$@"`, "sh",
+		"serve", "--config", d.file(), "--log-format", "json")
+	cmd.Env = append(d.environment(), "LISTEN_FDS=1", "LISTEN_FDNAMES=proxy")
+	cmd.ExtraFiles = []*os.File{passed}
+	run(t, cmd).says(t, `"msg":"(serving)"`)
+	return d
+}
+
+func (d *daemon) environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + d.dir}
+}
+
+func (d *daemon) file() string { return filepath.Join(d.dir, "oauth-proxyd.hcl") }
+
+// configure writes few places, a rule, and how long an upstream may be silent.
+func (d *daemon) configure(t *testing.T, upstream string, silence time.Duration) {
+	t.Helper()
+	write(t, d.file(), fmt.Sprintf(`
+proxy {
+  upstream_url            = %[1]q
+  response_header_timeout = %[2]q
+  idle_timeout            = %[2]q
+  max_connections         = 3
+  queue_limit             = 1
+  retry {
+    backoff = "10ms"
+  }
+}
+tailscale {
+  socket = %[3]q
+}
+metrics {
+  textfile          = %[4]q
+  textfile_interval = "100ms"
+}
+header "anthropic-beta" {
+  value = "oauth-2025-04-20"
+  mode  = "merge"
+  when {
+    bearer_prefix = "sk-ant-oat"
+  }
+}
+`, upstream, silence, filepath.Join(d.dir, "tailscaled.sock"), filepath.Join(d.textfiles(t), "oauth-proxyd.prom")))
+}
+
+// textfiles is the folder that node_exporter reads.
+func (d *daemon) textfiles(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(d.dir, "textfiles")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// use puts another configuration in force.
+func (d *daemon) use(t *testing.T, upstream string, silence time.Duration) {
+	t.Helper()
+	d.configure(t, upstream, silence)
+	if !d.reload(t) {
+		t.Fatal("a good configuration was refused")
+	}
+}
+
+// reload asks for it and reports whether the configuration was accepted.
+func (d *daemon) reload(t *testing.T) (accepted bool) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "oauth-proxyd", "reload")
+	cmd.Env = d.environment()
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	t.Logf("reload: %v: %s", cmd.ProcessState, out)
+	return err == nil
+}
+
+// held is the API with what makes the limits of a proxy and of an account felt.
+type held struct{ arrived, release chan struct{} }
+
+func (h *held) wrap(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			h.hold(r)
+			return
+		}
+		api.ServeHTTP(limited{w, r.Header}, r)
+	})
+}
+
+// hold answers when it is told to, if the proxy has not given it up by then.
+func (h *held) hold(r *http.Request) {
+	for _, next := range []chan struct{}{h.arrived, h.release} {
+		select {
+		case next <- struct{}{}:
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// limited says of an account's limits what the request tells it to.
+type limited struct {
+	http.ResponseWriter
+	asked http.Header
+}
+
+// Unwrap is for http.ResponseController.
+func (l limited) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (l limited) WriteHeader(status int) {
+	const unified = "Anthropic-Ratelimit-Unified-"
+	for from, to := range map[string]string{
+		"X-Account": "Anthropic-Organization-Id", "X-Limit": unified + "Status", "X-Used": unified + "5h-Utilization",
+	} {
+		if value := l.asked.Get(from); value != "" {
+			l.Header().Set(to, value)
+		}
+	}
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// serveTailscaled answers what the daemon asks of a tailscaled: connected, and the
+// key is good for keyLife.
+func serveTailscaled(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := fmt.Sprintf(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","HaveNodeKey":true,
+		"TailscaleIPs":["100.64.0.7"],"Health":[],"Self":{"HostName":"box","DNSName":"box.tail.ts.net.",
+		"TailscaleIPs":["100.64.0.7"],"KeyExpiry":%q}}`, time.Now().Add(keyLife).UTC().Format(time.RFC3339))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /localapi/v0/status", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, status) })
+	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"Version":"1.102.5","State":6}`+"\n")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(l) })
+	t.Cleanup(func() { server.Close(); serving.Wait() })
+}
+
+// tempDir has a short path, for sockets in it.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "op")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,150 @@
+package monitoring_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// client sends requests to the daemon as developers' clients do, and as those that
+// something goes wrong with.
+type client struct {
+	t    *testing.T
+	url  string
+	http *http.Client
+}
+
+func newClient(t *testing.T, url string) client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return client{t, url, &http.Client{Transport: transport, Timeout: patience}}
+}
+
+const (
+	subscription = "Bearer sk-ant-oat01-made-up"
+	ownBeta      = "oauth-2025-04-20"
+)
+
+// message asks a model that is an instruction to the stand-in; see fakeupstream.
+func (c client) message(model string, header ...string) (status int) {
+	return c.send(http.MethodPost, "/v1/messages", `{"model":"`+model+`","stream":true}`, header...)
+}
+
+// send returns 0 for an answer that did not come whole.
+func (c client) send(method, path, body string, header ...string) (status int) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Error(err)
+		return 0
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return 0
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	if answer.Body.Close(); err != nil {
+		return 0
+	}
+	return answer.StatusCode
+}
+
+// leave reads the beginning of an answer and goes.
+func (c client) leave() {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/v1/messages",
+		strings.NewReader(`{"model":"slow","stream":true}`))
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	r.Header.Set("X-Api-Key", "sk-ant-api03-made-up")
+	answer, err := c.http.Do(r)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	_, _ = io.ReadFull(answer.Body, make([]byte, 10))
+	answer.Body.Close()
+}
+
+// want compares a status; what says which request it is about.
+func (c client) want(status, got int, what string) {
+	c.t.Helper()
+	if got != status {
+		c.t.Errorf("%s: status %d, want %d", what, got, status)
+	}
+}
+
+// work is what goes well, and what the API itself refuses.
+func (c client) work() {
+	c.t.Helper()
+	account := func(name, limit, used string) []string {
+		return []string{"Authorization", subscription, "X-Account", name, "X-Limit", limit, "X-Used", used}
+	}
+	c.want(200, c.message("m", account("one", "allowed", "0.42")...), "a subscription")
+	c.want(200, c.message("m", account("two", "allowed_warning", "0.91")...), "a subscription near its limit")
+	c.want(200, c.message("m", "Authorization", subscription, "Anthropic-Beta", ownBeta), "one with the beta")
+	c.want(200, c.message("m", "X-Api-Key", "sk-ant-api03-made-up"), "an API key")
+	c.want(200, c.send(http.MethodHead, "/", ""), "the probe of a client")
+	c.want(401, c.message("m"), "no credential")
+	c.want(429, c.message("error-429", account("three", "rejected", "1.0")...), "no quota")
+	c.want(529, c.message("error-529", "Authorization", subscription), "an overloaded API")
+}
+
+// trouble is what breaks on the way.
+func (c client) trouble() {
+	c.t.Helper()
+	key := []string{"X-Api-Key", "sk-ant-api03-made-up"}
+	c.want(0, c.message("cut-mid-stream", key...), "cut by the API")
+	c.want(0, c.message("stall", key...), "an API that falls silent")
+	c.want(504, c.send(http.MethodGet, "/hold", ""), "an API that does not answer")
+	c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "somebody behind another proxy")
+	c.want(501, c.send(http.MethodGet, "/v1/models", "", "Connection", "upgrade", "Upgrade", "websocket"), "an upgrade")
+	c.leave()
+}
+
+// crowd fills all places and the queue, and one more is refused.
+func (c client) crowd(h *held) {
+	c.t.Helper()
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { c.want(200, c.send(http.MethodGet, "/hold", ""), "one in flight") })
+	}
+	for range 3 {
+		<-h.arrived
+	}
+	all.Go(func() { c.want(401, c.send(http.MethodGet, "/v1/models", ""), "one that waited") })
+	c.waitFor("\nproxy_requests_queued 1\n")
+	c.want(503, c.send(http.MethodGet, "/v1/models", ""), "one too many")
+	for range 3 {
+		<-h.release
+	}
+	all.Wait()
+}
+
+// waitFor waits until the daemon's metrics have that text.
+func (c client) waitFor(text string) {
+	c.t.Helper()
+	eventually(c.t, "the metrics have "+text, func() bool { return strings.Contains(c.metrics(), text) })
+}
+
+func (c client) metrics() string {
+	c.t.Helper()
+	answer, err := c.http.Get(c.url + "/metrics")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(text)
+}
