@@ -21,6 +21,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=$(HAVE_GIT)
 TOOLS := .cache/bin/$(shell { cat tools/go.sum; go version; } | sha256sum | cut -c1-16)
 LINT  := $(TOOLS)/golangci-lint
 
+# So are tailscale and tailscaled, for the tests with a real tailnet.
+LAB       := .cache/bin/$(shell { cat internal/lab/tailnet/go.sum; go version; } | sha256sum | cut -c1-16)
+TAILSCALE := $(LAB)/tailscaled
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +38,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-monitoring size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-monitoring test-tailnet size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -63,6 +67,22 @@ test-monitoring: deps ## alerts, dashboard and metrics, with a real Prometheus
 			echo "!!! MISSING: $$needed: the alerts and the dashboard's queries are NOT TESTED" >&2; }; \
 	done; \
 	set -x; cd internal/lab/monitoring; go vet ./...; go test -count=1 -skip "$$skip" -tags $(TAGS) -timeout 100s ./...
+
+# Not cached, for the same reason.
+.PHONY: test-tailnet
+test-tailnet: deps ## the binary on a real tailnet: control, relay and tailscaled on this machine
+	@{ test "$$(id -u)" = 0 && test -w /dev/net/tun; } || \
+		echo "!!! not root, or no /dev/net/tun: the tests with TUN devices cannot pass" >&2
+	cd internal/lab/tailnet && go vet ./...
+	cd internal/lab/tailnet && go test -count=1 -tags $(TAGS) -timeout 10m ./...
+
+.PHONY: tailnet
+tailnet: ## a tailnet on this machine to try things on (NODES="proxy +aperture=tag:aperture")
+	cd internal/lab/tailnet && go run ./cmd/tailnet $(NODES)
+
+.PHONY: tailscaled
+tailscaled: $(TAILSCALE)
+	@echo $(LAB)
 
 .PHONY: size
 size: ## check the size of the binary for amd64
@@ -112,3 +132,11 @@ $(LINT):
 	@echo "building golangci-lint: a few minutes, once"
 	@mkdir -p $(TOOLS)
 	cd tools && go build -trimpath -ldflags "-s -w" -o ../$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# One at a time: several tests may ask for it at once.
+$(TAILSCALE):
+	@echo "building tailscale and tailscaled: a few minutes, once" >&2
+	@mkdir -p $(LAB)
+	@cd internal/lab/tailnet && version=$$(go list -m -f '{{.Version}}' tailscale.com | tr -d v) && \
+	flock ../../../$(LAB) env CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X tailscale.com/version.longStamp=$$version \
+		-X tailscale.com/version.shortStamp=$$version" -o ../../../$(LAB)/ tailscale.com/cmd/tailscale tailscale.com/cmd/tailscaled

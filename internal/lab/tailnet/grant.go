@@ -1,0 +1,83 @@
+package tailnet
+
+import (
+	"net/netip"
+
+	"tailscale.com/tailcfg"
+)
+
+// Grant is one rule of the tailnet's policy, as in
+// https://tailscale.com/kb/1324/grants. Rules only ever add rights.
+type Grant struct {
+	// From and To are the nodes that may reach, and may be reached. Nil means all.
+	From, To []*Node
+
+	// Port is the TCP and UDP port that may be reached; 0 means all. A rule with
+	// capabilities opens no port.
+	Port uint16
+
+	// Capabilities are names of application capabilities that From has towards To.
+	Capabilities []string
+}
+
+// Grant replaces the rules in force by these, at once and for all nodes. Without
+// any rule nobody reaches anybody.
+func (l *Lab) Grant(rules ...Grant) {
+	l.t.Helper()
+	l.control.change(func() { l.control.grants = rules })
+}
+
+// packetFilter is what the rules mean to one node: who may reach it. It is never
+// nil, which would mean that nothing has changed.
+func packetFilter(rules []Grant, self string, addresses map[string][]netip.Prefix) []tailcfg.FilterRule {
+	filter := []tailcfg.FilterRule{}
+	for _, g := range rules {
+		if !covers(g.To, self) {
+			continue
+		}
+		filter = append(filter, g.filterRule(addresses[self], sources(g.From, addresses)))
+	}
+	return filter
+}
+
+func covers(nodes []*Node, name string) bool {
+	for _, n := range nodes {
+		if n.spec.Name == name {
+			return true
+		}
+	}
+	return nodes == nil
+}
+
+func sources(nodes []*Node, addresses map[string][]netip.Prefix) []string {
+	if nodes == nil {
+		return []string{"*"}
+	}
+	var all []string
+	for _, n := range nodes {
+		for _, prefix := range addresses[n.spec.Name] {
+			all = append(all, prefix.Addr().String())
+		}
+	}
+	return all
+}
+
+func (g Grant) filterRule(self []netip.Prefix, from []string) tailcfg.FilterRule {
+	rule := tailcfg.FilterRule{SrcIPs: from}
+	if len(g.Capabilities) > 0 {
+		capabilities := tailcfg.PeerCapMap{}
+		for _, name := range g.Capabilities {
+			capabilities[tailcfg.PeerCapability(name)] = nil
+		}
+		rule.CapGrant = []tailcfg.CapGrant{{Dsts: self, CapMap: capabilities}}
+		return rule
+	}
+	ports := tailcfg.PortRange{First: g.Port, Last: g.Port}
+	if g.Port == 0 {
+		ports = tailcfg.PortRangeAny
+	}
+	for _, prefix := range self {
+		rule.DstPorts = append(rule.DstPorts, tailcfg.NetPortRange{IP: prefix.Addr().String(), Ports: ports})
+	}
+	return rule
+}
