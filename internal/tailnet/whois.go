@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"tailscale.com/client/local"
 	"tailscale.com/client/tailscale/apitype"
@@ -16,6 +17,9 @@ import (
 // ErrPeerNotFound means that tailscaled says for certain that it knows no
 // peer behind an address.
 var ErrPeerNotFound = errors.New("no such peer on the tailnet")
+
+// nameWait is less than tailscaled waits for a connection to get its name.
+const nameWait = 100 * time.Millisecond
 
 // Peer is the node behind a connection.
 type Peer struct {
@@ -41,18 +45,22 @@ type Peer struct {
 // ErrPeerNotFound is a definite answer; any other error means that there is
 // none, and repeats nothing of addr.
 //
-// An address tailscaled does not know costs it a third of a second under its
-// main lock: ask only for those in Tailscale's ranges, and for loopback only
-// when Status.Userspace. For loopback a "not found" is asked for twice,
-// because tailscaled names such a connection only after having opened it
-// (https://github.com/tailscale/tailscale/issues/1616).
+// An address tailscaled does not know costs it a fifth of a second under its
+// main lock, and twice that if it is not told the protocol: ask only for those
+// in Tailscale's ranges, and for loopback only when Status.Userspace.
+//
+// tailscaled names a loopback connection only after having opened it
+// (https://github.com/tailscale/tailscale/issues/1616), but before it sends a
+// byte on it, and spends that fifth of a second on waiting for the name. A "not
+// found" that comes faster has not waited, and is asked for once more.
 func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (Peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	answer, err := c.local.WhoIs(ctx, addr.String())
-	if errors.Is(err, local.ErrPeerNotFound) && addr.Addr().IsLoopback() {
-		answer, err = c.local.WhoIs(ctx, addr.String())
+	began := time.Now()
+	answer, err := c.local.WhoIsProto(ctx, "tcp", addr.String())
+	if errors.Is(err, local.ErrPeerNotFound) && addr.Addr().IsLoopback() && time.Since(began) < nameWait {
+		answer, err = c.local.WhoIsProto(ctx, "tcp", addr.String())
 	}
 	switch {
 	case errors.Is(err, local.ErrPeerNotFound):

@@ -88,7 +88,7 @@ func TestWhoIsAddresses(t *testing.T) {
 		{"v4", "100.64.0.9:1", []string{"100.64.0.9:1"}},
 		{"v4 in v6", "[::ffff:100.64.0.9]:1", []string{"100.64.0.9:1"}},
 		{"v6", "[fd7a:115c:a1e0::9]:1", []string{"[fd7a:115c:a1e0::9]:1"}},
-		{"loopback is asked for twice", "127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:1"}},
+		{"loopback is asked for twice if the answer was no wait", "127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
