@@ -97,6 +97,7 @@ func leafPermissions() []permission {
 		{"internal/proxy", moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
 		{"internal/systemd", "github.com/coreos/go-systemd/v22/...", false, "socket passing and notification"},
 		{"internal/tailnet", "tailscale.com/...", false, "the client of tailscaled's socket, kept behind it"},
+		{"internal/tailnet", "golang.org/x/sys/unix", false, "the clock that goes on while the machine sleeps"},
 	}
 }
 

@@ -28,6 +28,36 @@ func askCommand(ctx context.Context, socket string) (Status, error) {
 	return statusFrom(facts, SourceCLI)
 }
 
+// patientCommand is askCommand for one who asks all the time. What the command said
+// is repeated for the interval, and that it failed for a pause that grows.
+type patientCommand struct {
+	interval time.Duration
+	pause    func(failures int) time.Duration
+
+	failures int       // in a row
+	until    time.Time // when it may run again
+	status   Status
+	err      error
+}
+
+func (p *patientCommand) ask(ctx context.Context, socket string) (Status, error) {
+	if time.Now().Before(p.until) {
+		return p.status, p.err
+	}
+	p.status, p.err = askCommand(ctx, socket)
+	if p.err != nil {
+		p.failures++
+		p.until = time.Now().Add(p.pause(p.failures))
+		return p.status, p.err
+	}
+	p.failures = 0
+	p.until = time.Now().Add(p.interval)
+	return p.status, nil
+}
+
+// forget lets it run at the next need.
+func (p *patientCommand) forget() { p.failures, p.until = 0, time.Time{} }
+
 // runStatusCommand returns what `tailscale status --json --peers=false`
 // prints, the command being the first of its name in PATH. It gets nothing of
 // our environment but PATH, no input, and a process group that is killed as a

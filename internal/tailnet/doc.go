@@ -23,7 +23,9 @@
 //
 // [Client.Follow] reports the facts once and then every change of them. It
 // watches tailscaled's IPN bus, takes what arrives there as a hint only, and
-// reads the status again; where there is no bus it polls.
+// reads the status again; where there is no bus it polls. While there is no
+// tailscaled it tries the socket every second, which starts no process, and the
+// command ever more rarely. After a resume from sleep it asks at once.
 //
 // # Who is calling
 //

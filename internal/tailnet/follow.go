@@ -16,6 +16,10 @@ type Report struct {
 	// Err is what Connect would have returned: nil if and only if
 	// Status.Connected, else an *Error.
 	Err error
+
+	// KeyNotice is the shortest of KeyNotices that the node key's remaining
+	// life is within, zero while it is within none or the key has expired.
+	KeyNotice time.Duration
 }
 
 // Follow reports the state at once and then every change of it, until ctx
@@ -23,7 +27,8 @@ type Report struct {
 // other, from Follow's own goroutine: one that takes long delays the next, but
 // not the reading of the bus.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
-	f := &follower{client: c, report: report, health: newDebouncer(c.cfg.WarningDelay)}
+	f := newFollower(c, report)
+	defer f.wakeups.Stop()
 	defer func() { f.bus.close() }()
 	for ctx.Err() == nil {
 		f.read(ctx)
@@ -41,15 +46,28 @@ type follower struct {
 
 	readAt   time.Time // when the last reading ended
 	failures int       // readings that failed in a row
+	command  patientCommand
+
+	wakeups *time.Ticker // when to look whether the machine slept
+	sleeps  sleepDetector
 
 	bus         *bus      // nil when none is open
-	busFailures int       // buses in a row that ended early
+	busFailures int       // buses in a row that were refused
 	busAfter    time.Time // when the next may be opened
+}
+
+func newFollower(c *Client, report func(Report)) *follower {
+	f := &follower{
+		client: c, report: report, health: newDebouncer(c.cfg.WarningDelay),
+		wakeups: time.NewTicker(wakeInterval), sleeps: newSleepDetector(c.suspended),
+	}
+	f.command.interval, f.command.pause = c.cfg.CommandInterval, f.pause
+	return f
 }
 
 // read reads the status once and reports it if it is news.
 func (f *follower) read(ctx context.Context) {
-	status, err := f.client.Connect(ctx)
+	status, err := f.client.connect(ctx, f.command.ask)
 	f.readAt = time.Now()
 	if ctx.Err() != nil {
 		return // our end, not tailscaled's
@@ -58,8 +76,11 @@ func (f *follower) read(ctx context.Context) {
 	if status.Backend != "" {
 		f.failures = 0
 	}
+	if status.Source == SourceSocket {
+		f.command.forget()
+	}
 	status.Warnings = f.health.lasting(status.Warnings, f.readAt)
-	news := Report{Status: status, Err: err}
+	news := Report{Status: status, Err: err, KeyNotice: keyNotice(status, f.readAt)}
 	if f.last == nil || !sameNews(*f.last, news) {
 		f.last = &news
 		f.report(news)
@@ -67,7 +88,7 @@ func (f *follower) read(ctx context.Context) {
 }
 
 func sameNews(a, b Report) bool {
-	return reflect.DeepEqual(a.Status, b.Status) && errorText(a.Err) == errorText(b.Err)
+	return reflect.DeepEqual(a.Status, b.Status) && errorText(a.Err) == errorText(b.Err) && a.KeyNotice == b.KeyNotice
 }
 
 func errorText(err error) string {
@@ -91,13 +112,21 @@ func (f *follower) watch(ctx context.Context) {
 func (f *follower) wait(ctx context.Context) {
 	timer := time.NewTimer(f.due())
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-f.bus.hinted():
-		sleep(ctx, f.client.cfg.SettleInterval-time.Since(f.readAt))
-	case <-f.bus.done():
-		f.busEnded()
+	for {
+		select {
+		case <-f.wakeups.C:
+			if f.sleeps.slept() {
+				return
+			}
+			continue
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-f.bus.hinted():
+			sleep(ctx, f.client.cfg.SettleInterval-time.Since(f.readAt))
+		case <-f.bus.done():
+			f.busEnded()
+		}
+		return
 	}
 }
 
@@ -105,7 +134,7 @@ func (f *follower) wait(ctx context.Context) {
 func (f *follower) due() time.Duration {
 	cfg := f.client.cfg
 	if f.failures > 0 {
-		return f.pause(f.failures)
+		return f.failurePause()
 	}
 	d := cfg.RereadInterval
 	if !f.bus.live() {
@@ -120,15 +149,23 @@ func (f *follower) due() time.Duration {
 	return d
 }
 
-// busEnded makes room for the next bus. One that ended early, because the
-// daemon refuses it or cut us off, is not opened again at once.
+// failurePause is short where nobody is bothered, so that a tailscaled that comes is
+// seen at once.
+func (f *follower) failurePause() time.Duration {
+	if dialFailure(f.last.Err) != nil || isTimeout(f.last.Err) {
+		return f.client.cfg.BackoffMin
+	}
+	return f.pause(f.failures)
+}
+
+// busEnded makes room for the next bus. One that was granted ended because the daemon
+// did, or cut us off, and is opened again soon; one that was refused ever more rarely.
 func (f *follower) busEnded() {
-	cfg := f.client.cfg
-	if time.Since(f.bus.opened) > cfg.BackoffMax {
+	if f.bus.live() {
 		f.busFailures = 0
 	}
 	f.busFailures++
-	f.busAfter = time.Now().Add(f.pause(f.busFailures))
+	f.busAfter = f.bus.opened.Add(f.pause(f.busFailures))
 	f.bus.close()
 	f.bus = nil
 }

@@ -230,3 +230,43 @@ func TestFollowEndsWhileTheDaemonHangs(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// TestFollowSeesADaemonThatComesLate has one that starts when the command has been
+// run often enough to be left alone.
+func TestFollowSeesADaemonThatComesLate(t *testing.T) {
+	dir := commands(t, map[string]string{"tailscale": "echo run >> \"${0%/*}/runs\"; exit 1"})
+	d := startDaemon(t)
+	d.stop()
+	cfg := quiet(d.socket)
+	cfg.BackoffMin = 50 * time.Millisecond
+	reports := follow(t, cfg)
+	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	runs := func() int {
+		text, err := os.ReadFile(dir + "/runs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "run")
+	}
+	eventually(t, func() bool { return runs() >= 6 }) // the next is due in 1.2 s at the earliest
+	before := time.Now()
+	d.listen(t)
+	awaitConnected(t, reports)
+	if took := time.Since(before); took > time.Second {
+		t.Errorf("seen after %v", took)
+	}
+}
+
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	late := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-ticker.C:
+		case <-late:
+			t.Fatal("it never came to that")
+		}
+	}
+}

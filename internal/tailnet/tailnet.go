@@ -20,17 +20,24 @@ type Config struct {
 	// run included, and one WhoIs. Default 5 s.
 	AttemptTimeout time.Duration
 
-	// BackoffMin and BackoffMax bound the pause of Follow after a failed
-	// attempt. It doubles from the one to the other, less a random part of
-	// up to a quarter. Defaults 1 s and 30 s.
+	// BackoffMin and BackoffMax bound the pause of Follow after an attempt
+	// that failed and cost something: a process started, a bad answer, a bus
+	// that ended. It doubles from the one to the other, less a random part of
+	// up to a quarter. A dial that fails costs nothing, so after one, and
+	// after a timeout, which was pause enough, it is always BackoffMin.
+	// Defaults 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
 	// PollInterval is the pause between two readings of Follow while
-	// tailscaled gives it no bus. Default 5 s.
+	// tailscaled gives it no bus. Default 1 s.
 	PollInterval time.Duration
 
+	// CommandInterval is how long Follow repeats what the tailscale command
+	// said, where that has to answer for the socket. Default 5 s.
+	CommandInterval time.Duration
+
 	// RereadInterval is the longest Follow trusts a status while the bus is
-	// silent. Default 60 s.
+	// silent, as it is when tailscaled hangs. Default 10 s.
 	RereadInterval time.Duration
 
 	// SettleInterval is the shortest time between two readings that the bus
@@ -46,9 +53,10 @@ type Config struct {
 // from several goroutines at once. It keeps no connection open between calls
 // and needs no closing.
 type Client struct {
-	cfg    Config // without zeros, but for Socket, which is as it was given
-	socket string
-	local  *local.Client
+	cfg       Config // without zeros, but for Socket, which is as it was given
+	socket    string
+	local     *local.Client
+	suspended func() time.Duration
 }
 
 // New returns a client for cfg, with defaults for what is zero. It does no
@@ -56,15 +64,16 @@ type Client struct {
 func New(cfg Config) *Client {
 	cfg = withDefaults(cfg)
 	socket := cmp.Or(cfg.Socket, paths.DefaultTailscaledSocket())
-	return &Client{cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout)}
+	return &Client{cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout), suspended: suspended}
 }
 
 func withDefaults(cfg Config) Config {
 	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 5*time.Second)
 	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, time.Second)
 	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
-	cfg.PollInterval = cmp.Or(cfg.PollInterval, 5*time.Second)
-	cfg.RereadInterval = cmp.Or(cfg.RereadInterval, time.Minute)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, time.Second)
+	cfg.CommandInterval = cmp.Or(cfg.CommandInterval, 5*time.Second)
+	cfg.RereadInterval = cmp.Or(cfg.RereadInterval, 10*time.Second)
 	cfg.SettleInterval = cmp.Or(cfg.SettleInterval, 100*time.Millisecond)
 	cfg.WarningDelay = cmp.Or(cfg.WarningDelay, 10*time.Second)
 	return cfg
@@ -74,6 +83,13 @@ func withDefaults(cfg Config) Config {
 // and returns them whatever the backend's state is. The error is an *Error
 // and means that no facts could be had.
 func (c *Client) Status(ctx context.Context) (Status, error) {
+	return c.status(ctx, askCommand)
+}
+
+// command is askCommand, or who says when that is not to be done again yet.
+type command func(ctx context.Context, socket string) (Status, error)
+
+func (c *Client) status(ctx context.Context, ask command) (Status, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	status, err := c.askSocket(attempt)
@@ -82,7 +98,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	}
 	failed := &Error{Err: c.explain(err)}
 	if dialErr := dialFailure(err); dialErr != nil {
-		if status, err = askCommand(attempt, c.cfg.Socket); err == nil {
+		if status, err = ask(attempt, c.cfg.Socket); err == nil {
 			return status, nil
 		}
 		failed = &Error{Kind: dialKind(dialErr), Err: commandReason(dialErr, err)}
@@ -105,7 +121,11 @@ func (c *Client) askSocket(ctx context.Context) (Status, error) {
 // backend is Running, and an *Error otherwise. The facts are returned with
 // either, as far as there are any.
 func (c *Client) Connect(ctx context.Context) (Status, error) {
-	status, err := c.Status(ctx)
+	return c.connect(ctx, askCommand)
+}
+
+func (c *Client) connect(ctx context.Context, ask command) (Status, error) {
+	status, err := c.status(ctx, ask)
 	if err != nil {
 		return status, err
 	}
