@@ -80,6 +80,7 @@ type daemon struct {
 	server     *proxy.Server
 	tailnet    *tailnet.Client
 	following  bool
+	keyNotice  time.Duration // the last of tailnet.Report
 	drainUntil time.Time
 
 	loaded        *loaded // by the LoadConfig under way, to be applied or dropped

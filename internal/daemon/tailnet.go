@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
@@ -71,11 +72,29 @@ func (d *daemon) noteTailnet(r tailnet.Report) {
 	case r.Err == nil && (before == nil || before.Err != nil):
 		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses))
 	}
-	if before == nil || len(r.Status.Warnings) > len(before.Status.Warnings) {
-		for _, w := range r.Status.Warnings {
+	var known tailnet.Report
+	if before != nil {
+		known = *before
+	}
+	for _, w := range r.Status.Warnings {
+		if !slices.Contains(known.Status.Warnings, w) {
 			d.log.Warn("tailscaled warns", "warning", w)
 		}
 	}
+	d.noteKey(r)
+}
+
+// noteKey logs once for each of tailnet.KeyNotices that the node key's life will
+// end; anew if the key was renewed in between.
+func (d *daemon) noteKey(r tailnet.Report) {
+	if r.Status.KeyExpiry.IsZero() && r.Err != nil {
+		return // nothing is known of the key now
+	}
+	if r.KeyNotice != 0 && (d.keyNotice == 0 || r.KeyNotice < d.keyNotice) {
+		d.log.Warn("the key of this node expires soon; run `tailscale login` on this host before, or disable its expiry in the admin console",
+			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
+	}
+	d.keyNotice = r.KeyNotice
 }
 
 func errorText(err error) string {
@@ -123,17 +142,16 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 		WhoIs: func(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
 			return whoIs(ctx, client, addr)
 		},
-		Userspace: func() bool {
-			r := d.view.tailnetReport()
-			return r != nil && r.Status.Userspace
-		},
+		Userspace: d.view.userspace,
 	}
 }
 
+// whoIs is for addresses that a peer can come from. On loopback that is only so while
+// a tailscaled runs: without one the program is on this host for certain.
 func whoIs(ctx context.Context, client *tailnet.Client, addr netip.AddrPort) (proxy.Identity, bool, error) {
 	peer, err := client.WhoIs(ctx, addr)
 	switch {
-	case errors.Is(err, tailnet.ErrPeerNotFound):
+	case errors.Is(err, tailnet.ErrPeerNotFound), tailnet.IsAbsent(err) && addr.Addr().IsLoopback():
 		return proxy.Identity{}, false, nil
 	case err != nil:
 		return proxy.Identity{}, false, err

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"tailscale.com/client/local"
@@ -78,6 +79,13 @@ func dialKind(err error) Kind {
 		return DaemonAbsent
 	}
 	return Retryable
+}
+
+// IsAbsent reports whether err, of any call, means that no tailscaled runs: its socket
+// is not there, or was left behind by one that was killed.
+func IsAbsent(err error) bool {
+	failure := dialFailure(err)
+	return errors.Is(failure, fs.ErrNotExist) || errors.Is(failure, syscall.ECONNREFUSED)
 }
 
 // explain says in the operator's words what went wrong on a socket that was
