@@ -70,7 +70,8 @@ func (d *daemon) noteTailnet(r tailnet.Report) {
 		}
 		d.log.Warn("the tailnet is not connected", args...)
 	case r.Err == nil && (before == nil || before.Err != nil):
-		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses))
+		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses),
+			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
 	var known tailnet.Report
 	if before != nil {

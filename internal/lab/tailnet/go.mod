@@ -2,13 +2,15 @@ module oauth-proxyd/internal/lab/tailnet
 
 go 1.26.6
 
-require go.uber.org/goleak v1.3.0
+require (
+	go.uber.org/goleak v1.3.0
+	oauth-proxyd v0.0.0-00010101000000-000000000000
+)
 
 require (
 	github.com/axiomhq/hyperloglog v0.0.0-20240319100328-84253e514e02 // indirect
 	github.com/dgryski/go-metro v0.0.0-20180109044635-280f6062b5bc // indirect
 	github.com/go4org/hashtriemap v0.0.0-20251130024219-545ba229f689 // indirect
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
 )
 
 require (

@@ -238,3 +238,6 @@ func (n *Node) await(what string, is func(*ipnstate.Status) bool) {
 		}
 	}
 }
+
+// HasTUN is whether the node is a host of its own with a TUN device.
+func (n *Node) HasTUN() bool { return n.spec.TUN }

@@ -1,0 +1,85 @@
+package proof_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"oauth-proxyd/internal/lab/tailnet"
+)
+
+// tap stands between the daemon and tailscaled: it counts what is asked, and can
+// refuse some of it.
+type tap struct {
+	socket string
+
+	mu    sync.Mutex
+	asked map[string]int // by path
+}
+
+// newTap refuses the paths that are named.
+func newTap(t *testing.T, n *tailnet.Node, refused ...string) *tap {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := &tap{socket: filepath.Join(dir, "tap.sock"), asked: map[string]int{}}
+	l, err := net.Listen("unix", p.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", n.Socket())
+		},
+	}
+	through := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host },
+		Transport:     transport,
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	server := &http.Server{Handler: p.watch(through, refused), ErrorLog: through.ErrorLog}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(l) }()
+	t.Cleanup(func() { server.Close(); <-ended })
+	return p
+}
+
+func (p *tap) watch(next http.Handler, refused []string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.asked[r.URL.Path]++
+		p.mu.Unlock()
+		for _, path := range refused {
+			if r.URL.Path == path {
+				http.Error(w, "refused", http.StatusForbidden)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (p *tap) count(path string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[path]
+}
+
+// env has the daemon use the tap.
+func (p *tap) env() []string { return []string{"TAILSCALE_SOCKET=" + p.socket} }
+
+const (
+	whoisPath = "/localapi/v0/whois"
+	busPath   = "/localapi/v0/watch-ipn-bus"
+)
