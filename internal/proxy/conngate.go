@@ -170,13 +170,18 @@ func (c *clientConn) Read(p []byte) (int, error) {
 func (c *clientConn) Write(p []byte) (int, error) { return c.farewell.write(p, c.Conn.Write) }
 
 func (c *clientConn) lingerClose(p []byte) {
-	_ = c.CloseWrite() // the client may be gone already
-	_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-	for {
-		if _, err := c.Conn.Read(p); err != nil {
+	const most = 4 << 20 // no more is read of a body that was refused for its size
+	_ = c.CloseWrite()   // the client may be gone already
+	end := time.Now().Add(lingerTime)
+	_ = c.Conn.SetReadDeadline(end)
+	for dropped := 0; dropped < most; {
+		n, err := c.Conn.Read(p)
+		if err != nil {
 			return
 		}
+		dropped += n
 	}
+	time.Sleep(time.Until(end)) // to read the answer, for a client that does
 }
 
 // CloseWrite half-closes the connection, which net/http does where a close could

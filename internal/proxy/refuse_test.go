@@ -197,3 +197,22 @@ func TestRefusedClientThatSendsOnHasItsAnswer(t *testing.T) {
 		ours(t, answer, body, 413, "request_too_large", "http_request_error")
 	}
 }
+
+// Of a body without an end no more is read than may help the client to its answer.
+func TestTooLargeBodyIsNotReadOn(t *testing.T) {
+	const most = 64 << 20 // with what the kernel holds of it
+	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	conn := d.dial(t)
+	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n")
+	sent := make(chan int64, 1)
+	go func() {
+		n, _ := io.CopyN(conn, nulls{}, 1<<30)
+		sent <- n
+	}()
+	answer, body := conn.answer(t, "POST")
+	ours(t, answer, body, 413, "request_too_large", "http_request_error")
+	if n := receive(t, sent, "the end of the sending"); n > most {
+		t.Errorf("%d bytes could be sent", n)
+	}
+}
