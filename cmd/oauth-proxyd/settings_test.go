@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What the parts do is tested beside them; here, that each setting reaches its part.
@@ -220,7 +221,12 @@ func TestTheUpstreamProxyIsAsked(t *testing.T) {
 	s := start(t, unit{config: forwarding("https://127.0.0.1:9",
 		fmt.Sprintf("upstream_proxy = \"http://%s\"\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
 	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
-	if line := <-asked; line != "CONNECT 127.0.0.1:9 HTTP/1.1\r\n" {
-		t.Errorf("the proxy was asked %q", line)
+	select {
+	case line := <-asked:
+		if line != "CONNECT 127.0.0.1:9 HTTP/1.1\r\n" {
+			t.Errorf("the proxy was asked %q", line)
+		}
+	case <-time.After(patience):
+		t.Error("the proxy was not asked")
 	}
 }

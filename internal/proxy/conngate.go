@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -94,6 +95,7 @@ type gatedListener struct {
 	name   string
 	gate   *connGate
 	closed <-chan struct{}
+	log    *slog.Logger
 }
 
 // Accept implements net.Listener. After CloseListeners it says so in the way that
@@ -111,7 +113,8 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, http.ErrServerClosed
 	default:
-		return nil, err
+		l.log.Warn("a connection could not be accepted", "listener", l.name, "error", err)
+		return nil, err // net/http waits up to a second and tries again what may pass
 	}
 }
 

@@ -36,6 +36,7 @@ type Server struct {
 	http  *http.Server
 	cut   context.CancelCauseFunc
 	gate  *connGate
+	log   *slog.Logger
 	work  sync.WaitGroup
 	stops chan struct{}
 	conns sync.Map // of net.Conn: those that are open
@@ -46,7 +47,7 @@ type Server struct {
 // debug level: peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{cut: cut, gate: newConnGate(), stops: make(chan struct{})}
+	s := &Server{cut: cut, gate: newConnGate(), log: log, stops: make(chan struct{})}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -99,7 +100,7 @@ func (s *Server) Full() bool { return s.gate.full() }
 // Open begins to accept on l. A failure that is not the end that
 // CloseListeners makes is reported through failed.
 func (s *Server) Open(l Listener, failed func(error)) {
-	wrapped := &gatedListener{Listener: l.Listener, name: l.Name, gate: s.gate, closed: s.stops}
+	wrapped := &gatedListener{Listener: l.Listener, name: l.Name, gate: s.gate, closed: s.stops, log: s.log}
 	s.work.Go(func() {
 		if err := s.http.Serve(wrapped); !errors.Is(err, http.ErrServerClosed) {
 			failed(err)
