@@ -236,7 +236,9 @@ func (c *control) tell(req *tailcfg.MapRequest) (news *tailcfg.MapResponse, chan
 	}
 	news.Peers = slices.DeleteFunc(news.Peers, func(p *tailcfg.Node) bool { return !c.isCurrent(p) })
 	news.DERPMap = ours.derp
-	news.PacketFilter = packetFilter(c.grants, name, c.addresses())
+	// An empty list would be left out of the message, and mean no change.
+	news.PacketFilter = nil
+	news.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "lab": packetFilter(c.grants, name, c.addresses())}
 	news.ControlTime = new(time.Now())
 	news.DisplayMessages = map[tailcfg.DisplayMessageID]*tailcfg.DisplayMessage{"*": nil}
 	maps.Copy(news.DisplayMessages, ours.warnings)

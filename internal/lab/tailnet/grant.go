@@ -27,8 +27,7 @@ func (l *Lab) Grant(rules ...Grant) {
 	l.control.change(func() { l.control.grants = rules })
 }
 
-// packetFilter is what the rules mean to one node: who may reach it. It is never
-// nil, which would mean that nothing has changed.
+// packetFilter is what the rules mean to one node: who may reach it.
 func packetFilter(rules []Grant, self string, addresses map[string][]netip.Prefix) []tailcfg.FilterRule {
 	filter := []tailcfg.FilterRule{}
 	for _, g := range rules {

@@ -155,8 +155,7 @@ func (h *host) command(name string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append(enter, args...)...)
 }
 
-// within calls f on a thread that is in the host's network namespace. Sockets that f
-// makes stay there; goroutines that it starts are elsewhere.
+// within calls f on a thread that is in the host's network namespace.
 func (h *host) within(f func() error) error {
 	if h == nil {
 		return f()

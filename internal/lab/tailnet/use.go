@@ -45,9 +45,13 @@ func (l *Lab) CommandPath() string {
 	return strings.TrimSuffix(l.binaries.tailscale, "/tailscale")
 }
 
+// Within calls f in the network of the node's host. Sockets that f makes stay there;
+// goroutines that it starts are elsewhere.
+func (n *Node) Within(f func() error) error { return n.host.within(f) }
+
 // Listen listens on the node's host.
 func (n *Node) Listen(network, address string) (listener net.Listener, err error) {
-	err = n.host.within(func() error {
+	err = n.Within(func() error {
 		listener, err = net.Listen(network, address)
 		return err
 	})

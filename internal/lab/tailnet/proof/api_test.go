@@ -8,14 +8,10 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
 	"oauth-proxyd/internal/lab/tailnet"
 )
-
-// oauthToken has the right form, and nobody has it.
-const oauthToken = "sk-ant-oat01-made-up"
 
 // gated is an upstream whose answers begin and then wait for the gate.
 type gated struct {
@@ -66,21 +62,26 @@ func serve(t *testing.T, n *tailnet.Node, handler http.Handler) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// messages is the Messages API over TLS and HTTP/2.
+// messages is the Messages API over TLS and HTTP/2. Its streams begin and then wait for
+// the gate.
 type messages struct {
 	*fakeupstream.Server
 	caFile string
+	gate   chan struct{}
 
 	mu   sync.Mutex
 	seen []fakeupstream.Request
 }
 
-func newMessages(t *testing.T) *messages {
+// newMessages serves on a node's loopback.
+func newMessages(t *testing.T, n *tailnet.Node) *messages {
 	t.Helper()
-	m := &messages{}
-	var err error
-	m.Server, err = fakeupstream.Start(fakeupstream.Config{
-		TLS: true, HTTP2: true, RequireOAuthBeta: true, EventInterval: 50 * time.Millisecond, Observe: m.observe,
+	m := &messages{gate: make(chan struct{})}
+	err := n.Within(func() (err error) {
+		m.Server, err = fakeupstream.Start(fakeupstream.Config{
+			TLS: true, HTTP2: true, RequireOAuthBeta: true, Observe: m.observe, Wrap: m.hold,
+		})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,4 +108,31 @@ func (m *messages) requests() []fakeupstream.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]fakeupstream.Request(nil), m.seen...)
+}
+
+func (m *messages) hold(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&heldWriter{ResponseWriter: w, gate: m.gate, gone: r.Context().Done()}, r)
+	})
+}
+
+// heldWriter lets one write pass.
+type heldWriter struct {
+	http.ResponseWriter
+	gate, gone <-chan struct{}
+	writes     int
+}
+
+// Unwrap is for http.ResponseController.
+func (w *heldWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write is io.Writer's.
+func (w *heldWriter) Write(p []byte) (int, error) {
+	if w.writes++; w.writes > 1 {
+		select {
+		case <-w.gate:
+		case <-w.gone:
+		}
+	}
+	return w.ResponseWriter.Write(p)
 }

@@ -38,6 +38,8 @@ type daemon struct {
 	log      *record
 	notes    *record // to the service manager
 
+	activated string // port that another holds for it
+
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -171,6 +173,9 @@ func (d *daemon) end() {
 }
 
 func (d *daemon) port() string {
+	if d.activated != "" {
+		return d.activated
+	}
 	_, port, _ := net.SplitHostPort(d.listener.Addr().String())
 	return port
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -21,6 +22,7 @@ type tap struct {
 
 	mu    sync.Mutex
 	asked map[string]int // by path
+	hangs string         // path
 }
 
 // newTap refuses the paths that are named.
@@ -59,15 +61,25 @@ func (p *tap) watch(next http.Handler, refused []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.asked[r.URL.Path]++
+		hangs := p.hangs == r.URL.Path
 		p.mu.Unlock()
-		for _, path := range refused {
-			if r.URL.Path == path {
-				http.Error(w, "refused", http.StatusForbidden)
-				return
-			}
+		if hangs {
+			<-r.Context().Done()
+			return
+		}
+		if slices.Contains(refused, r.URL.Path) {
+			http.Error(w, "refused", http.StatusForbidden)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// hang gives no answer to that from now on.
+func (p *tap) hang(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs = path
 }
 
 func (p *tap) count(path string) int {

@@ -1,0 +1,133 @@
+package proof_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/lab/tailnet"
+)
+
+const capability = "example.com/cap/claude"
+
+// cast are a host and the peers that ask it for something.
+type cast struct {
+	lab   *tailnet.Lab
+	host  *tailnet.Node
+	peers map[string]*tailnet.Node
+}
+
+func newCast(t *testing.T, tun bool) cast {
+	t.Helper()
+	lab := tailnet.Start(t)
+	c := cast{lab: lab, host: lab.Node(tailnet.Spec{Name: "proxy", TUN: tun}), peers: map[string]*tailnet.Node{}}
+	for _, spec := range []tailnet.Spec{
+		{Name: "alice-laptop", User: "alice@example.com"},
+		{Name: "bob-laptop", User: "bob@example.com"},
+		{Name: "aperture", Tags: []string{"tag:aperture"}},
+		{Name: "builder", Tags: []string{"tag:ci", "tag:build"}},
+	} {
+		spec.TUN = tun
+		c.peers[spec.Name] = lab.Node(spec)
+	}
+	lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{c.peers["bob-laptop"]}, To: []*tailnet.Node{c.host}, Capabilities: []string{capability}})
+	return c
+}
+
+func TestWhoMayAskIsJudgedByUserTagNodeAndCapability(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, tun bool) {
+		c := newCast(t, tun)
+		upstream := newGated(t, c.host).url
+		id := string(c.peers["builder"].Status().Self.ID)
+		for _, row := range []struct {
+			allow   string
+			allowed []string
+		}{
+			{"tailnet", []string{"alice-laptop", "bob-laptop", "aperture", "builder"}},
+			{"alice@example.com", []string{"alice-laptop"}},
+			{"tag:aperture", []string{"aperture"}},
+			{"tag:build", []string{"builder"}},
+			{"node:bob-laptop." + tailnet.Domain, []string{"bob-laptop"}},
+			{"node:" + id, []string{"builder"}},
+			{"cap:" + capability, []string{"bob-laptop"}},
+			{"local", nil},
+		} {
+			t.Run(row.allow, func(t *testing.T) {
+				d := start(t, setting{node: c.host, upstream: upstream, blocks: []string{list(row.allow)}})
+				for name, peer := range c.peers {
+					a := get(t, peer, d.url()+"/"+name)
+					if slices.Contains(row.allowed, name) {
+						a.want(t, http.StatusOK, "GET /"+name)
+						d.log.next(t, `"path":"/`+name+`"`)
+					} else {
+						a.want(t, http.StatusForbidden, "access_denied", "node "+name+"."+tailnet.Domain, "logging in again does not help")
+					}
+				}
+				here := get(t, c.host, d.local()+"/here")
+				if want := map[bool]int{true: 200, false: 403}[row.allow == "local"]; here.status != want {
+					t.Errorf("this host itself got %d, want %d", here.status, want)
+				}
+				d.stop()
+			})
+		}
+	})
+}
+
+func TestTheLogNamesWhoAsked(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, tun bool) {
+		c := newCast(t, tun)
+		d := start(t, setting{node: c.host, upstream: newGated(t, c.host).url})
+		for name, who := range map[string][2]string{
+			"alice-laptop": {`"user":"alice@example.com"`, `"tags"`},
+			"aperture":     {`"tags":"tag:aperture"`, `"user"`},
+			"builder":      {`tag:ci`, `"user"`},
+		} {
+			get(t, c.peers[name], d.url()+"/"+name).want(t, 200)
+			line := d.log.next(t, `"path":"/`+name+`"`)
+			if !containsAll(line, []string{`"source":"tailnet"`, fmt.Sprintf(`"node":"%s.%s"`, name, tailnet.Domain), who[0]}) || strings.Contains(line, who[1]) {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+		get(t, c.host, d.local()+"/here").want(t, 200)
+		d.log.next(t, `"path":"/here"`, `"source":"local"`)
+	})
+}
+
+func TestTailscaleServeInFrontIsProxied(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, tun bool) {
+		lab := tailnet.Start(t)
+		host := lab.Node(tailnet.Spec{Name: "proxy", TUN: tun})
+		peer := lab.Node(tailnet.Spec{Name: "peer", TUN: tun, User: "alice@example.com"})
+		upstream := serve(t, host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "header %q", r.Header)
+		}))
+		served := "http://" + host.DNSName()
+		for _, row := range []struct {
+			allow []string
+			code  int
+		}{
+			{[]string{"local", "tailnet", "alice@example.com"}, http.StatusForbidden},
+			{[]string{"proxied"}, http.StatusOK},
+		} {
+			d := start(t, setting{node: host, upstream: upstream, blocks: []string{list(row.allow...)}})
+			host.Tailscale("serve", "--bg", "--http=80", d.local())
+			a := get(t, peer, served+"/x")
+			a.want(t, row.code)
+			if row.code == http.StatusForbidden {
+				a.want(t, row.code, "a proxy on this host (source proxied)")
+			}
+			for _, secret := range []string{"Tailscale-", "X-Forwarded", "alice"} {
+				if strings.Contains(a.body, secret) {
+					t.Errorf("the upstream was told %q: %s", secret, a.body)
+				}
+			}
+			host.Tailscale("serve", "reset")
+			d.stop()
+		}
+	})
+}
