@@ -47,7 +47,8 @@ func TestTheExpiryOfTheKeyIsForetold(t *testing.T) {
 func TestAWarningShowsOnceItLasts(t *testing.T) {
 	t.Parallel()
 	_, node := newHost(t, false)
-	d := start(t, setting{node: node})
+	tap := newTap(t, node)
+	d := start(t, setting{node: node, env: tap.env()})
 	node.Warn("the moon is full")
 	if w := d.health().Warnings; len(w) > 0 {
 		t.Errorf("warnings %q at once", w)
@@ -67,6 +68,11 @@ func TestAWarningShowsOnceItLasts(t *testing.T) {
 	}
 	if d.log.count("the tide is low") > 0 {
 		t.Error("a warning that did not last was logged")
+	}
+	// Ten seconds have passed. What was read beyond a start, three changes and the
+	// warning's time would be polling.
+	if n := tap.count(statusPath); n > 9 {
+		t.Errorf("read the status %d times with the bus open", n)
 	}
 }
 

@@ -131,3 +131,18 @@ func TestTailscaleServeInFrontIsProxied(t *testing.T) {
 		}
 	})
 }
+
+// TestAPeerIsNotLocalWhileTailscaledHangs has one in userspace mode that still delivers
+// its peers from loopback when it does not say any more that it does.
+func TestAPeerIsNotLocalWhileTailscaledHangs(t *testing.T) {
+	t.Parallel()
+	lab, host := newHost(t, false)
+	peer := lab.Node(tailnet.Spec{Name: "peer"})
+	tap := newTap(t, host)
+	d := start(t, setting{node: host, upstream: newGated(t, host).url, env: tap.env(), blocks: []string{list("local")}})
+	get(t, peer, d.url()+"/before").want(t, http.StatusForbidden)
+	tap.hang(statusPath)
+	d.notes.next(t, "STATUS=", "no answer on")
+	get(t, peer, d.url()+"/after").want(t, http.StatusForbidden, "node peer."+tailnet.Domain)
+	get(t, host, d.local()+"/here").want(t, http.StatusOK)
+}

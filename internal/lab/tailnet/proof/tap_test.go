@@ -92,6 +92,7 @@ func (p *tap) count(path string) int {
 func (p *tap) env() []string { return []string{"TAILSCALE_SOCKET=" + p.socket} }
 
 const (
-	whoisPath = "/localapi/v0/whois"
-	busPath   = "/localapi/v0/watch-ipn-bus"
+	statusPath = "/localapi/v0/status"
+	whoisPath  = "/localapi/v0/whois"
+	busPath    = "/localapi/v0/watch-ipn-bus"
 )
