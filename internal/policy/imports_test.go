@@ -93,6 +93,7 @@ func leafPermissions() []permission {
 		{"internal/proxy", "github.com/prometheus/client_golang/prometheus/...", false, "a metric belongs to the package that counts it"},
 		{"internal/proxy", "github.com/prometheus/client_model/go", true, "its tests read metrics back"},
 		{"internal/proxy", "golang.org/x/net/http/httpguts", false, "what is a legal header and a token, as net/http judges it"},
+		{"internal/proxy", "golang.org/x/sys/unix", false, "what a socket still holds for its peer"},
 		{"internal/proxy", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
 		{"internal/proxy", moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
 		{"internal/systemd", "github.com/coreos/go-systemd/v22/...", false, "socket passing and notification"},

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -211,10 +213,9 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var w watch
 				given := make(chan error, 1)
-				w.start = time.Now()
-				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute}, func(err error) { given <- err }, func() {})
+				w := watch{start: time.Now(), report: func() {}, giveUp: func(err error) { given <- err }}
+				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute})
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
 				w.next(c.waiting)
@@ -232,9 +233,8 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var w watch
-		w.start = time.Now()
-		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute}, func(err error) { t.Errorf("given up: %v", err) }, func() {})
+		w := watch{start: time.Now(), report: func() {}, giveUp: func(err error) { t.Errorf("given up: %v", err) }}
+		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute})
 		w.next(forHeader)
 		for range 100 {
 			time.Sleep(59 * time.Second)
@@ -248,9 +248,9 @@ func TestWatchIsQuietAfterItsStop(t *testing.T) {
 func TestWatchReportsWhatLastsEachTimeItLastedTwiceAsLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		w := watch{start: start}
 		var reports []time.Duration
-		w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Hour}, nil, func() { reports = append(reports, time.Since(start)) })
+		w := watch{start: start, report: func() { reports = append(reports, time.Since(start)) }}
+		w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Hour})
 		for range 16 {
 			time.Sleep(time.Minute - time.Nanosecond)
 			w.next(forUpstreamBody)
@@ -261,4 +261,61 @@ func TestWatchReportsWhatLastsEachTimeItLastedTwiceAsLong(t *testing.T) {
 			t.Errorf("reported after %v, want %v", reports, want)
 		}
 	})
+}
+
+// What the kernel passes on of its backlog is a move, too.
+func TestWatchSeesABacklogShrink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var ended time.Duration
+		w := watch{start: start, report: func() {}, backlog: func(waitingFor) int { // for ten minutes it shrinks
+			return int((10*time.Minute - min(time.Since(start), 10*time.Minute)) / time.Second)
+		}, giveUp: func(err error) {
+			if ended = time.Since(start); !errors.Is(err, errClientStuck) {
+				t.Errorf("given up with %v", err)
+			}
+		}}
+		w.begin(Timeouts{Idle: time.Minute, ResponseHeader: time.Hour})
+		defer w.stop()
+		w.next(forClientAccept)
+		time.Sleep(20 * time.Minute)
+		if ended < 11*time.Minute || ended > 11*time.Minute+20*time.Second {
+			t.Errorf("given up after %v", ended)
+		}
+	})
+}
+
+func TestUnsentIsWhatThePeerHasNotTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	n, _ := io.Copy(c, io.LimitReader(rand.Reader, 64<<20)) // as much as there is room for
+	if unsent(c) <= 0 {
+		t.Errorf("%d bytes unsent of %d", unsent(c), n)
+	}
+	if _, err := io.CopyN(io.Discard, peer, n); err != nil {
+		t.Fatal(err)
+	}
+	for late := time.Now().Add(10 * time.Second); unsent(c) > 0; {
+		if time.Now().After(late) {
+			t.Fatalf("%d bytes are still unsent", unsent(c))
+		}
+	}
+	c.Close()
+	if left := unsent(c); left >= 0 {
+		t.Errorf("%d bytes of a closed connection", left)
+	}
 }

@@ -129,6 +129,8 @@ type exchange struct {
 	in    *http.Request
 	conn  *clientConn
 
+	upstream atomic.Pointer[upstreamConn] // of the latest attempt; nil before it
+
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	watch  watch

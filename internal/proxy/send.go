@@ -25,7 +25,8 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		out.Body = nil
 	}
 	defer context.AfterFunc(x.ctx, x.interrupt)()
-	x.watch.begin(x.cfg.Timeouts, x.giveUp, x.reportProgress)
+	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
+	x.watch.begin(x.cfg.Timeouts)
 	after := ""
 	for {
 		x.rec.attempt(after)
@@ -85,6 +86,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, x.connectError(err)
 	}
+	x.upstream.Store(conn)
 	x.rec.enter(step{phase: phaseSending, conn: conn.number, use: conn.uses.Add(1)})
 	x.watch.next(forHeader)
 	mark := conn.mark()
@@ -103,6 +105,18 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		return nil, errUnasked
 	}
 	return answer, nil
+}
+
+// backlog is what the kernel still holds for whose move it is. Over HTTP/2 that is
+// not of one request alone, and windows let a write return early enough.
+func (x *exchange) backlog(w waitingFor) int {
+	switch up := x.upstream.Load(); {
+	case w == forClientAccept && x.in.ProtoMajor == 1:
+		return unsent(x.conn.Conn)
+	case w == forUpstreamAccept && up != nil && !up.http2:
+		return unsent(up.raw.Conn)
+	}
+	return -1
 }
 
 // giveUp ends the request for a reason that the watch found.

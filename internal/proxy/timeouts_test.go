@@ -143,3 +143,26 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// A client that takes little at a time moves, though a write to it is blocked for
+// longer than the timeout: the kernel lets that return only when it has much room.
+func TestSlowClientIsNotAStuckOne(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.CopyN(w, nulls{}, 20<<20)
+	}), func(s *setup) { s.Timeouts.Idle = 2 * time.Second })
+	c := d.dial(t)
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	c.send(t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		<-tick.C
+		if _, err := io.CopyN(io.Discard, c, 16<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines, _ := d.log.look(); len(lines) > 0 {
+		t.Errorf("it was cut off: %s", lines[0])
+	}
+}

@@ -36,10 +36,11 @@ const (
 // byte costs two atomic stores and no timer.
 type watch struct {
 	timeouts Timeouts
-	giveUp   func(error)
-	report   func() // of a request that lasts
+	giveUp   func(error)          // of a request whose turn it is too long; once
+	report   func()               // of a request that lasts
+	backlog  func(waitingFor) int // what the kernel holds for whose move it is; nil or below 0: not known
+	start    time.Time            // of the request
 	reportAt time.Duration
-	start    time.Time // of the request; set before begin
 	waiting  atomic.Int32
 	moved    atomic.Int64 // nanoseconds since start
 	answered atomic.Bool  // the answer has begun: the request body no longer tells whose move it is
@@ -47,21 +48,22 @@ type watch struct {
 	mu      sync.Mutex // held while the timer's look lasts
 	timer   *time.Timer
 	stopped bool
+	left    int   // the backlog at the last look
+	leftAt  int64 // and what moved was after it
 }
 
 // firstReport is when a request that lasts is first reported; then each time that it
 // has lasted twice as long.
 const firstReport = time.Minute
 
-// begin starts the clock, with no move to wait for yet. report is called for a request
-// that lasts, giveUp once and last.
-func (w *watch) begin(timeouts Timeouts, giveUp func(error), report func()) {
-	w.timeouts, w.giveUp, w.report = timeouts, giveUp, report
+// begin starts the clock, with no move to wait for yet.
+func (w *watch) begin(timeouts Timeouts) {
+	w.timeouts = timeouts
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reportAt = max(firstReport, 2*time.Since(w.start))
-	w.timer = time.AfterFunc(min(timeouts.Idle, timeouts.ResponseHeader, firstReport), w.look)
+	w.timer = time.AfterFunc(min(w.pace(), firstReport), w.look)
 }
 
 // silence is how long nobody has made a move.
@@ -109,6 +111,7 @@ func (w *watch) look() {
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
+	w.noteDrain(waiting)
 	limit := w.timeouts.Idle
 	if waiting == forHeader {
 		limit = w.timeouts.ResponseHeader
@@ -126,8 +129,32 @@ func (w *watch) look() {
 		w.report()
 		w.reportAt = 2 * age
 	}
-	// The phase may change to one with a shorter limit meanwhile.
-	w.timer.Reset(min(limit-quiet, w.timeouts.Idle, w.timeouts.ResponseHeader, w.reportAt-age))
+	w.timer.Reset(min(limit-quiet, w.pace(), w.reportAt-age))
+}
+
+// pace is the time between two looks: the phase may change to one with a shorter
+// limit, and a backlog that shrinks must be seen to.
+func (w *watch) pace() time.Duration {
+	const looks = 4 // within a limit
+	return min(w.timeouts.Idle, w.timeouts.ResponseHeader) / looks
+}
+
+// noteDrain takes it for a move that the peer took some of what the kernel holds for
+// it: that may be megabytes, and a blocked write returns only after a good part of
+// them. What counts is the time since a first look at them. The caller holds mu.
+func (w *watch) noteDrain(waiting waitingFor) {
+	if w.backlog == nil {
+		return
+	}
+	left := w.backlog(waiting)
+	if left < 0 {
+		return
+	}
+	if moved := w.moved.Load(); moved != w.leftAt || left < w.left {
+		w.leftAt = int64(time.Since(w.start))
+		w.moved.CompareAndSwap(moved, w.leftAt)
+	}
+	w.left = left
 }
 
 func (f waitingFor) tooLong() error {

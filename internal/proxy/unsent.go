@@ -1,0 +1,31 @@
+package proxy
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsent is how many bytes the kernel holds that were written to nc and that its peer
+// has not taken yet; below 0: it cannot tell.
+func unsent(nc net.Conn) int {
+	socket, ok := nc.(syscall.Conn)
+	if !ok {
+		return -1
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	n := -1
+	err = raw.Control(func(fd uintptr) {
+		if left, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			n = left
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return n
+}
