@@ -92,7 +92,7 @@ func (d *daemon) noteKey(r tailnet.Report) {
 		return // nothing is known of the key now
 	}
 	if r.KeyNotice != 0 && (d.keyNotice == 0 || r.KeyNotice < d.keyNotice) {
-		d.log.Warn("the key of this node expires soon; run `tailscale login` on this host before, or disable its expiry in the admin console",
+		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before, or disable its expiry in the admin console",
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
 	d.keyNotice = r.KeyNotice

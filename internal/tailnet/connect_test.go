@@ -47,7 +47,7 @@ func TestConnectJudgesBackendStates(t *testing.T) {
 		{"InUseOtherUser", statusJSON("InUseOtherUser", ""), "InUseOtherUser", tailnet.Retryable, []string{"state InUseOtherUser"}},
 		{"a state of the future", statusJSON("Dreaming", ""), "Dreaming", tailnet.Retryable, []string{"state Dreaming"}},
 		{"NeedsLogin", statusJSON("NeedsLogin", ""), "NeedsLogin", tailnet.NeedsLogin, []string{"NeedsLogin", "`tailscale login`"}},
-		{"expired key", expired, "NeedsLogin", tailnet.NeedsLogin, []string{"node key expired on 2020-02-03", "`tailscale login`"}},
+		{"expired key", expired, "NeedsLogin", tailnet.NeedsLogin, []string{"node key expired on 2020-02-03", "`tailscale up --force-reauth`"}},
 		{"NeedsMachineAuth", statusJSON("NeedsMachineAuth", ""), "NeedsMachineAuth", tailnet.NeedsMachineAuth, []string{"NeedsMachineAuth", "admin console"}},
 		{"Stopped", statusJSON("Stopped", ""), "Stopped", tailnet.Stopped, []string{"Stopped", "`tailscale up`"}},
 	}

@@ -88,6 +88,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) remedy() string {
 	switch e.Kind {
 	case NeedsLogin:
+		if e.Err != nil { // an expired key: a plain login would make another node of this host
+			return "run `tailscale up --force-reauth` on this host"
+		}
 		return "run `tailscale login` on this host"
 	case NeedsMachineAuth:
 		return "approve this node in the admin console (https://login.tailscale.com/admin/machines)"

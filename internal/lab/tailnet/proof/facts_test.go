@@ -32,7 +32,7 @@ func TestTheExpiryOfTheKeyIsForetold(t *testing.T) {
 	}
 	expire(15 * day)
 	expire(13 * day)
-	d.log.next(t, "expires soon", "tailscale login", `"within_ms":1209600000`)
+	d.log.next(t, "expires soon", "tailscale up --force-reauth", `"within_ms":1209600000`)
 	expire(12 * day)
 	expire(2 * day)
 	d.log.next(t, "expires soon", `"within_ms":259200000`)

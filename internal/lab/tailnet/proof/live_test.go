@@ -39,7 +39,7 @@ func TestEachChangeOfTheTailnetShowsSoon(t *testing.T) {
 		expire := func() {
 			node.SetKeyExpiry(expired)
 			node.Await("NeedsLogin")
-			d.follows("key expired", false, "NeedsLogin", "the node key expired on "+expired.UTC().Format(time.DateOnly), "tailscale login")
+			d.follows("key expired", false, "NeedsLogin", "the node key expired on "+expired.UTC().Format(time.DateOnly), "tailscale up --force-reauth")
 		}
 		expire()
 		node.SetKeyExpiry(time.Time{})
