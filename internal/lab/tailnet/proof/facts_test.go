@@ -115,6 +115,7 @@ func TestAFailedDialStartsNoProcess(t *testing.T) {
 			d := start(t, setting{node: node, env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
 			began := time.Now()
 			end(node)
+			d.notes.next(t, "STATUS=", "tailnet not connected")
 			eventually(t, "the third run of the command", func() bool { return runs(dir, "tailscale") >= 3 })
 			if took := time.Since(began); took < 2*time.Second { // the second after 1 s, the third 2 s later
 				t.Errorf("the command ran three times in %v", took)

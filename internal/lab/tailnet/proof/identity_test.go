@@ -94,6 +94,10 @@ func TestTheLogNamesWhoAsked(t *testing.T) {
 		}
 		get(t, c.host, d.local()+"/here").want(t, 200)
 		d.log.next(t, `"path":"/here"`, `"source":"local"`)
+		if tun { // this host by its own address on the tailnet is this host
+			get(t, c.host, d.url()+"/self").want(t, 200)
+			d.log.next(t, `"path":"/self"`, `"source":"local"`)
+		}
 	})
 }
 
