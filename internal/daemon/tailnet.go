@@ -141,18 +141,21 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	return proxy.Config{
 		Host: host, Log: d.log, Registerer: d.registry,
 		WhoIs: func(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
-			return whoIs(ctx, client, addr)
+			return d.whoIs(ctx, client, addr)
 		},
 		Userspace: d.view.userspace,
 	}
 }
 
 // whoIs is for addresses that a peer can come from. On loopback that is only so while
-// a tailscaled runs: without one the program is on this host for certain.
-func whoIs(ctx context.Context, client *tailnet.Client, addr netip.AddrPort) (proxy.Identity, bool, error) {
+// a tailscaled runs: without one the program is on this host for certain. One that is
+// known through its command alone has its socket elsewhere.
+func (d *daemon) whoIs(ctx context.Context, client *tailnet.Client, addr netip.AddrPort) (proxy.Identity, bool, error) {
 	peer, err := client.WhoIs(ctx, addr)
 	switch {
-	case errors.Is(err, tailnet.ErrPeerNotFound), tailnet.IsAbsent(err) && addr.Addr().IsLoopback():
+	case errors.Is(err, tailnet.ErrPeerNotFound):
+		return proxy.Identity{}, false, nil
+	case addr.Addr().IsLoopback() && tailnet.IsAbsent(err) && d.view.source() != tailnet.SourceCLI:
 		return proxy.Identity{}, false, nil
 	case err != nil:
 		return proxy.Identity{}, false, err

@@ -16,7 +16,7 @@ type view struct {
 	report  atomic.Pointer[tailnet.Report]
 	reload  atomic.Pointer[lastReload]
 
-	isUserspace atomic.Bool // when tailscaled last said
+	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
 }
 
 // lastReload is how the latest reload ended.
@@ -36,13 +36,24 @@ func (v *view) reloaded() *lastReload          { return v.reload.Load() }
 func (v *view) setTailnet(r tailnet.Report) {
 	v.report.Store(&r)
 	if r.Status.Backend != "" {
-		v.isUserspace.Store(r.Status.Userspace)
+		v.answered.Store(&r.Status)
 	}
 }
 
 // userspace is whether peers may come from loopback. A tailscaled that gives no
 // answer may still deliver them: what it last said holds.
-func (v *view) userspace() bool { return v.lifecycle().Required && v.isUserspace.Load() }
+func (v *view) userspace() bool {
+	s := v.answered.Load()
+	return s != nil && s.Userspace && v.lifecycle().Required
+}
+
+// source is how tailscaled's last answer came, empty if there was none.
+func (v *view) source() string {
+	if s := v.answered.Load(); s != nil {
+		return s.Source
+	}
+	return ""
+}
 
 func (v *view) lifecycle() lifecycle.State {
 	if s := v.state.Load(); s != nil {
