@@ -31,6 +31,11 @@
 //
 // [Client.WhoIs] names the node and user behind a connection.
 //
+// # Looking for a fault
+//
+// [Client.Network], [Client.Prefs], [Client.Published] and [Client.Filter] are for a
+// command that an operator runs, not for the request path: they may be large.
+//
 // The local API is described by https://pkg.go.dev/tailscale.com/client/local,
 // the states by https://pkg.go.dev/tailscale.com/ipn#State.
 package tailnet

@@ -79,13 +79,14 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		fmt.Fprintf(&text, ": %v", e.Err)
 	}
-	return text.String() + "; " + e.remedy()
+	return text.String() + "; " + e.Remedy()
 }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-func (e *Error) remedy() string {
+// Remedy is the end of the sentence: what somebody has to do.
+func (e *Error) Remedy() string {
 	switch e.Kind {
 	case NeedsLogin:
 		if e.Err != nil { // an expired key: a plain login would make another node of this host

@@ -16,10 +16,12 @@ import (
 	"tailscale.com/client/local"
 )
 
-// What is read from the socket at most. A status without peers has a few kB;
-// a line of the bus may hold a whole network map when the daemon is old.
+// What is read from the socket at most. A status without peers has a few kB, each
+// peer adds about one; a line of the bus may hold a whole network map when the daemon
+// is old.
 const (
 	maxAnswer  = 4 << 20
+	maxPeers   = 64 << 20 // a status with peers, or a packet filter
 	maxBusLine = 32 << 20
 	maxHeader  = 64 << 10
 )
@@ -115,8 +117,11 @@ func (t limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body := &limitedBody{ReadCloser: res.Body, max: maxAnswer}
-	if req.URL.Path == "/localapi/v0/watch-ipn-bus" {
+	switch {
+	case req.URL.Path == "/localapi/v0/watch-ipn-bus":
 		body.max, body.byLine = maxBusLine, true
+	case req.URL.Path == "/localapi/v0/status" && req.URL.RawQuery == "", req.URL.Path == "/localapi/v0/debug-packet-filter-rules":
+		body.max = maxPeers
 	}
 	res.Body = body
 	return res, nil
