@@ -121,6 +121,9 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f.answer(w, p.host, requestID(r.Header))
 }
 
+// Refusal is an error for [Proxy.Refuse] that the client made.
+func Refusal(message string) error { return fail(CodeInvalidRequest, nil, "%s", message) }
+
 // Judge reports who sent r, and as an error why that is not enough for allow. The
 // request must have come through a [Server].
 func (p *Proxy) Judge(r *http.Request, allow Access) (Identity, error) {
@@ -136,11 +139,16 @@ func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientCon
 		return peer, err
 	}
 	addr := sourceAddr(r)
-	if slices.ContainsFunc(allow.Allow, func(g Grant) bool { return g.covers(peer, addr) }) {
+	if allow.Admits(peer, addr) {
 		return peer, nil
 	}
 	return peer, fail(CodeAccessDenied, nil,
 		"%s is not in access.allow on this host; logging in again does not help, its administrator can add it", peer.describe(addr))
+}
+
+// Admits reports whether who connects from addr may send requests.
+func (a Access) Admits(id Identity, addr netip.Addr) bool {
+	return slices.ContainsFunc(a.Allow, func(g Grant) bool { return g.covers(id, addr) })
 }
 
 // covers reports whether the grant is for this peer.

@@ -10,12 +10,7 @@ import (
 // concerns only the connection to us, and with the operator's rules applied.
 func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
-	subject := ruleSubject{
-		bearer:    bearerToken(x.in.Header),
-		path:      rawPath(x.in),
-		userAgent: x.in.Header.Get("User-Agent"),
-		listener:  x.conn.listener,
-	}
+	subject := subjectOf(x.in, x.conn)
 	dropPrivate(header)
 	for i, rule := range x.cfg.Rules {
 		result := rule.apply(header, subject)
@@ -38,6 +33,26 @@ func (x *exchange) rewrite() *http.Request {
 		ContentLength: x.in.ContentLength, TransferEncoding: coding,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
+}
+
+func subjectOf(in *http.Request, c *clientConn) ruleSubject {
+	return ruleSubject{
+		bearer:    bearerToken(in.Header),
+		path:      rawPath(in),
+		userAgent: in.Header.Get("User-Agent"),
+		listener:  c.listener,
+	}
+}
+
+// Rewritten is the header that the upstream would get with r under the rules in
+// force. Nothing is sent and nothing counted.
+func (p *Proxy) Rewritten(r *http.Request) http.Header {
+	header := r.Header.Clone()
+	dropPrivate(header)
+	for _, rule := range p.current.Load().Rules {
+		rule.apply(header, subjectOf(r, connOf(r)))
+	}
+	return header
 }
 
 // keepUserAgent keeps net/http from adding its own, and over HTTP/1.1 from dropping
