@@ -88,6 +88,7 @@ func (d *daemon) openGate() {
 		d.log.Info("serving", "listener", l.Name, "address", l.Addr().String(),
 			"upstream", d.view.config().Proxy.UpstreamURL.String(), "version", d.options.Version)
 	}
+	d.view.setSockets(socketStatuses(d.listeners))
 	if d.options.Ready != nil {
 		d.options.Ready(addresses)
 	}
@@ -155,6 +156,7 @@ func (d *daemon) install() {
 	l := d.loaded
 	d.loaded = nil
 	d.proxy, d.tailnet = l.proxy, l.tailnet
+	d.view.setProxy(l.proxy)
 	d.server = d.newServer()
 	d.useConfig(l)
 	if d.predecessor == nil {

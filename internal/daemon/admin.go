@@ -53,6 +53,9 @@ func (d *daemon) adminCommands() http.Handler {
 	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) {
 		writeOutcome(w, d.tryReload())
 	})
+	mux.HandleFunc("GET /status", d.adminStatus)
+	mux.HandleFunc("POST /trials", d.adminExpectTrial)
+	mux.HandleFunc("GET /trials/{nonce}", d.adminTrialReport)
 	mux.HandleFunc("POST /upgrade", d.adminUpgrade)
 	mux.HandleFunc("GET /requests", d.adminRequests)
 	mux.HandleFunc("GET /requests/{id}", d.adminExplain)

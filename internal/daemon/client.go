@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 )
@@ -52,25 +54,52 @@ func RequestReload(ctx context.Context, dryRun bool) (Outcome, error) {
 		path += "/dry-run"
 	}
 	var o Outcome
-	err := askAdmin(ctx, http.MethodPost, path, &o)
+	err := askAdmin(ctx, http.MethodPost, path, nil, &o)
 	return o, err
+}
+
+// RequestStatusReport asks the running daemon how it is. Errors are as those of
+// [RequestReload].
+func RequestStatusReport(ctx context.Context) (Status, error) {
+	var s Status
+	err := askAdmin(ctx, http.MethodGet, "/status", nil, &s)
+	return s, err
+}
+
+// ExpectTrial has the running daemon answer t by itself when it comes.
+func ExpectTrial(ctx context.Context, t Trial) error {
+	return askAdmin(ctx, http.MethodPost, "/trials", t, &struct{}{})
+}
+
+// RequestTrialReport asks what became of the trial with that nonce.
+func RequestTrialReport(ctx context.Context, nonce string) (TrialReport, error) {
+	var r TrialReport
+	err := askAdmin(ctx, http.MethodGet, "/trials/"+url.PathEscape(nonce), nil, &r)
+	return r, err
 }
 
 // RequestUpgrade has the running daemon start the installed program in its place, and
 // waits until that serves. Errors are as those of [RequestReload].
 func RequestUpgrade(ctx context.Context) (UpgradeOutcome, error) {
 	var o UpgradeOutcome
-	err := askAdmin(ctx, http.MethodPost, "/upgrade", &o)
+	err := askAdmin(ctx, http.MethodPost, "/upgrade", nil, &o)
 	return o, err
 }
 
-func askAdmin(ctx context.Context, method, path string, answer any) error {
+// askAdmin sends question, if there is one, and reads the answer, both as JSON.
+func askAdmin(ctx context.Context, method, path string, question, answer any) error {
 	socket := findAdminSocket()
+	var body bytes.Buffer
+	if question != nil {
+		if err := json.NewEncoder(&body).Encode(question); err != nil {
+			return fmt.Errorf("asking the daemon: %w", err)
+		}
+	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, &body)
 	if err != nil {
 		return fmt.Errorf("asking the daemon: %w", err)
 	}

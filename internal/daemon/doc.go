@@ -14,6 +14,9 @@
 //	metrics.go   GET /metrics and the daemon's own metrics
 //	textfile.go  the same for node_exporter
 //	admin.go     the admin socket; client.go talks to it
+//	report.go    what "oauth-proxyd status" shows
+//	trial.go     requests of "oauth-proxyd doctor" through a gateway; answered by
+//	             trialanswer.go
 //	flights.go   the requests that it tells of
 //	handover.go  the process that takes over from this one, or that this one takes over from
 //	predecessors.go  those that still finish what they have

@@ -39,8 +39,8 @@ type healthStatus struct {
 	Status string `json:"status"`
 }
 
-// handler answers /health and /metrics here and leaves the rest to the proxy. Both
-// are outside its limits and its queue.
+// handler answers /health, /metrics and the requests of "oauth-proxyd doctor" here, and
+// leaves the rest to the proxy. These are outside its limits and its queue.
 func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ours := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -50,6 +50,7 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 			d.serveHealth(p, w, r)
 		case ours && path == "/metrics":
 			d.serveMetrics(p, w, r)
+		case d.serveTrial(p, w, r):
 		default:
 			p.ServeHTTP(w, r)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -15,6 +16,8 @@ type view struct {
 	state   atomic.Pointer[lifecycle.State]
 	report  atomic.Pointer[tailnet.Report]
 	reload  atomic.Pointer[lastReload]
+	serving atomic.Pointer[[]SocketStatus]
+	proxy   atomic.Pointer[proxy.Proxy]
 
 	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
 }
@@ -29,9 +32,20 @@ type lastReload struct {
 func (v *view) setConfig(c *config.Config)     { v.current.Store(c) }
 func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
 func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
+func (v *view) setSockets(s []SocketStatus)    { v.serving.Store(&s) }
+func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
+func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
 func (v *view) config() *config.Config         { return v.current.Load() }
 func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
 func (v *view) reloaded() *lastReload          { return v.reload.Load() }
+
+// sockets are those that requests are taken on, once they are.
+func (v *view) sockets() []SocketStatus {
+	if s := v.serving.Load(); s != nil {
+		return *s
+	}
+	return []SocketStatus{}
+}
 
 func (v *view) setTailnet(r tailnet.Report) {
 	v.report.Store(&r)

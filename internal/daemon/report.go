@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// Status is what a running daemon tells an administrator, on the admin socket alone:
+// it may hold the login URL, with which anybody can claim the node.
+type Status struct {
+	Status        string    `json:"status"` // healthy, degraded or draining
+	State         string    `json:"state"`  // of the state machine
+	Version       string    `json:"version"`
+	PID           int       `json:"pid"`
+	StartedAt     time.Time `json:"started_at"`
+	UptimeSeconds int64     `json:"uptime_seconds"`
+
+	Tailnet    TailnetStatus  `json:"tailnet"`
+	Sockets    []SocketStatus `json:"sockets"` // empty until it serves
+	Requests   RequestStatus  `json:"requests"`
+	Limits     LimitStatus    `json:"limits"`
+	Upstream   UpstreamStatus `json:"upstream"`
+	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
+	// Predecessors finish what they had before an upgrade.
+	Predecessors []Predecessor `json:"predecessors"`
+	// Warnings are what somebody should look at, each with what mends it.
+	Warnings []string `json:"warnings"`
+}
+
+// TailnetStatus is what the daemon knows of its tailnet.
+type TailnetStatus struct {
+	Status       string       `json:"status"` // connected, not_connected or disabled
+	Trouble      string       `json:"trouble,omitempty"`
+	Name         string       `json:"name"`
+	Addresses    []netip.Addr `json:"addresses"`
+	BackendState string       `json:"backend_state"`
+	KeyExpiresAt *time.Time   `json:"key_expires_at"` // null: never, or not known
+	Warnings     []string     `json:"warnings"`       // tailscaled's
+	LoginURL     string       `json:"login_url,omitempty"`
+	Userspace    bool         `json:"userspace"` // tailscaled runs without a network device
+	Version      string       `json:"version"`   // tailscaled's
+}
+
+// SocketStatus is a socket on which requests are taken.
+type SocketStatus struct {
+	Name    string `json:"name"`
+	Network string `json:"network"` // tcp or unix
+	Address string `json:"address"`
+}
+
+// RequestStatus counts requests: those of now, and those since the start.
+type RequestStatus struct {
+	InFlight int    `json:"in_flight"`
+	Queued   int    `json:"queued"`
+	Served   uint64 `json:"served"`
+	Failed   uint64 `json:"failed"`
+}
+
+// LimitStatus is the limits in force.
+type LimitStatus struct {
+	MaxConnections          int   `json:"max_connections"`
+	MaxConnectionsPerClient int   `json:"max_connections_per_client"` // 0: none
+	QueueLimit              int   `json:"queue_limit"`
+	MaxRequestBody          int64 `json:"max_request_body"` // bytes
+}
+
+// UpstreamStatus is where requests go.
+type UpstreamStatus struct {
+	URL         string     `json:"url"`
+	LastSuccess *time.Time `json:"last_success"` // null: not yet
+}
+
+// ReloadStatus is how the latest reload ended.
+type ReloadStatus = lastReload
+
+func (d *daemon) adminStatus(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, d.report(time.Now()))
+}
+
+// report may be called from anywhere: it looks at the view only.
+func (d *daemon) report(now time.Time) Status {
+	c, stats := d.view.config(), d.view.served()
+	s := Status{
+		Status: d.healthWord(), State: d.view.lifecycle().Phase.String(),
+		Version: d.options.Version, PID: os.Getpid(),
+		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
+		Sockets: d.view.sockets(),
+		Requests: RequestStatus{
+			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
+		},
+		Limits: LimitStatus{
+			MaxConnections: c.Proxy.MaxConnections, MaxConnectionsPerClient: c.Proxy.MaxConnectionsPerClient,
+			QueueLimit: c.Proxy.QueueLimit, MaxRequestBody: c.Proxy.MaxRequestBody,
+		},
+		Upstream:   UpstreamStatus{URL: c.Proxy.UpstreamURL.String()},
+		LastReload: d.view.reloaded(), Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
+	}
+	if !stats.LastSuccess.IsZero() {
+		s.Upstream.LastSuccess = &stats.LastSuccess
+	}
+	s.Tailnet = d.tailnetStatus()
+	s.Warnings = d.warnings(s, now)
+	return s
+}
+
+func (d *daemon) tailnetStatus() TailnetStatus {
+	state := d.view.lifecycle()
+	t := TailnetStatus{Status: tailnetWord(state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
+	r := d.view.tailnetReport()
+	if r == nil || !state.Required {
+		return t
+	}
+	t.Name, t.BackendState, t.Version, t.Userspace = r.Status.Name, r.Status.Backend, r.Status.Version, r.Status.Userspace
+	t.Addresses = append(t.Addresses, r.Status.Addresses...)
+	t.Warnings = append(t.Warnings, r.Status.Warnings...)
+	if !r.Status.KeyExpiry.IsZero() {
+		t.KeyExpiresAt = &r.Status.KeyExpiry
+	}
+	if r.Err != nil {
+		t.Trouble, t.LoginURL = r.Err.Error(), loginURL(r.Err)
+	}
+	return t
+}
+
+// warnings lists what is not seen from Status.Status alone.
+func (d *daemon) warnings(s Status, now time.Time) []string {
+	warnings := []string{}
+	if s.Tailnet.Trouble != "" {
+		warnings = append(warnings, s.Tailnet.Trouble)
+	}
+	if r := d.view.tailnetReport(); r != nil && s.Tailnet.Status != "disabled" {
+		if soon := r.Status.ExpiryWarning(now); soon != "" {
+			warnings = append(warnings, soon)
+		}
+	}
+	for _, text := range s.Tailnet.Warnings {
+		warnings = append(warnings, "tailscaled warns: "+text+"; see `tailscale status`")
+	}
+	if s.LastReload != nil && !s.LastReload.OK {
+		warnings = append(warnings, "the last reload was refused and the configuration before it is in force: "+
+			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+	}
+	return slices.Compact(warnings)
+}
+
+// socketStatuses names the sockets for the view.
+func socketStatuses(listeners []proxy.Listener) []SocketStatus {
+	sockets := make([]SocketStatus, 0, len(listeners))
+	for _, l := range listeners {
+		sockets = append(sockets, SocketStatus{Name: l.Name, Network: l.Addr().Network(), Address: l.Addr().String()})
+	}
+	return sockets
+}
