@@ -22,6 +22,7 @@ func packages() []string {
 		"cmd/oauth-proxyd",
 		"internal/config",
 		"internal/daemon",
+		"internal/doctor",
 		"internal/fakeupstream",
 		"internal/handover",
 		"internal/lifecycle",
@@ -34,21 +35,23 @@ func packages() []string {
 	}
 }
 
-// permissions is the whole import policy: cmd → daemon, selftest and leaves;
-// these two → leaves; and a leaf imports none of ours.
+// permissions is the whole import policy: cmd → daemon, selftest, doctor and leaves;
+// these three → leaves, and doctor → daemon, which it asks; and a leaf imports none of
+// ours.
 func permissions() []permission {
-	return slices.Concat(commandPermissions(), daemonPermissions(), selftestPermissions(), leafPermissions(), testPermissions())
+	return slices.Concat(commandPermissions(), daemonPermissions(), selftestPermissions(), doctorPermissions(), leafPermissions(), testPermissions())
 }
 
 func commandPermissions() []permission {
 	const dir = "cmd/oauth-proxyd"
 	return []permission{
-		{dir, moduleName + "/internal/daemon", false, "serve, demo and reload run it or ask it"},
+		{dir, moduleName + "/internal/daemon", false, "serve, demo, reload and status run it or ask it"},
 		{dir, moduleName + "/internal/config", false, "check prints its diagnostics; flags and environment go into it"},
 		{dir, moduleName + "/internal/fakeupstream", false, "demo and selftest need an upstream on loopback"},
 		{dir, moduleName + "/internal/lifecycle", false, "the exit codes are its"},
 		{dir, moduleName + "/internal/logging", false, "the log is made before the daemon"},
 		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
+		{dir, moduleName + "/internal/doctor", false, "doctor is a command"},
 		{dir, moduleName + "/internal/proxy", false, "requests and explain print its traces"},
 	}
 }
@@ -80,6 +83,18 @@ func selftestPermissions() []permission {
 		{dir, moduleName + "/internal/proxy", false, "it is the real one that is tested"},
 		{dir, moduleName + "/internal/daemon", true, "its tests have the settings from where cmd has them"},
 		{dir, "github.com/prometheus/client_golang/prometheus", false, "the proxy wants a registry to count in"},
+	}
+}
+
+// doctorPermissions are those of a third root: it asks the daemon, tailscaled and the
+// upstream, and is used by cmd only.
+func doctorPermissions() []permission {
+	const dir = "internal/doctor"
+	return []permission{
+		{dir, moduleName + "/internal/config", false, "what the configuration wants is held against what is"},
+		{dir, moduleName + "/internal/daemon", false, "it asks the running one, and has the access rules from where cmd has them"},
+		{dir, moduleName + "/internal/proxy", false, "whether a peer is admitted is the proxy's to say"},
+		{dir, moduleName + "/internal/tailnet", false, "what tailscaled knows of this node and its peers"},
 	}
 }
 

@@ -1,0 +1,184 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/tailnet"
+)
+
+// checkServe looks for "tailscale serve" and Funnel in front of our port.
+func checkServe(ctx context.Context, x *exam) []Finding {
+	port := x.port()
+	if !x.onTailnet() || port == 0 {
+		return nil
+	}
+	served, err := x.client.Published(ctx)
+	if err != nil {
+		return []Finding{unknown("%v", err)}
+	}
+	x.served = served
+	var findings []Finding
+	for _, p := range served {
+		if x.leadsToUs(p, port) {
+			findings = append(findings, x.judgePublished(p))
+		}
+	}
+	if len(findings) == 0 {
+		return []Finding{ok("neither tailscale serve nor Funnel leads to port %d", port)}
+	}
+	return findings
+}
+
+func (x *exam) judgePublished(p tailnet.Published) Finding {
+	from := fmt.Sprintf("%s port %d", p.Scheme, p.Port)
+	switch {
+	case p.Funnel:
+		return fail("Funnel opens us to the whole internet: %s leads to %s", from, p.Target).
+			mend(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
+	case p.Scheme == "tcp":
+		return warn("tailscale serve forwards %s to %s: who comes that way counts as this host itself", from, p.Target).
+			mend(fmt.Sprintf("tailscale serve --tcp=%d off", p.Port))
+	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
+		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": who comes that way is refused", from).
+			mend(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
+	}
+	return ok("tailscale serve leads %s to us", from)
+}
+
+// isServed is what leads to port, nil for nothing.
+func (x *exam) isServed(port uint16) *tailnet.Published {
+	for i, p := range x.served {
+		if x.leadsToUs(p, port) {
+			return &x.served[i]
+		}
+	}
+	return nil
+}
+
+func (x *exam) leadsToUs(p tailnet.Published, port uint16) bool {
+	host, to, ok := p.Leads()
+	if !ok || to != port {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && (addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(x.node.Addresses, addr))
+}
+
+// allowLine is the setting with one more entry, to paste.
+func allowLine(c *config.Config, more string) string {
+	entries := make([]string, 0, len(c.Access.Allow)+1)
+	for _, s := range c.Access.Allow {
+		entries = append(entries, fmt.Sprintf("%q", s.String()))
+	}
+	entries = append(entries, fmt.Sprintf("%q", more))
+	return "access {\n  allow = [" + strings.Join(entries, ", ") + "]\n}"
+}
+
+// checkAccess looks for entries of access.allow that nobody fulfils.
+func checkAccess(ctx context.Context, x *exam) []Finding {
+	if x.settings == nil {
+		return nil
+	}
+	allow := x.settings.Access.Allow
+	var findings []Finding
+	remote := false
+	for _, s := range allow {
+		remote = remote || s.Kind != config.Local
+		if f, fulfilled := x.judgeEntry(ctx, s); !fulfilled {
+			findings = append(findings, f)
+		}
+	}
+	switch {
+	case !remote && x.settings.Tailscale.Required:
+		return []Finding{warn("access.allow has only \"local\": every peer of the tailnet is refused").
+			mend(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
+	case len(findings) > 0:
+		return findings
+	}
+	return []Finding{ok("%s", spellAllow(allow))}
+}
+
+func spellAllow(allow []config.Source) string {
+	texts := make([]string, len(allow))
+	for i, s := range allow {
+		texts[i] = s.String()
+	}
+	return "allowed: " + strings.Join(texts, ", ")
+}
+
+// judgeEntry says whether somebody fulfils the entry, or that this cannot be told.
+func (x *exam) judgeEntry(ctx context.Context, s config.Source) (f Finding, fulfilled bool) {
+	named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node
+	switch {
+	case named && x.network == nil:
+		return unknown("whether anybody fulfils %q: tailscaled was not asked for its peers", s), false
+	case named && slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return isMeant(s, n) }):
+		return f, true
+	case named:
+		return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
+			mend(x.mendEntry(s)...), false
+	case s.Kind == config.Capability:
+		return x.judgeCapability(ctx, s)
+	case s.Kind == config.CIDR && x.overlooksPeers(s):
+		return warn("access.allow has %q, which is in Tailscale's range, and no node that this one sees is in it", s).mend("tailscale status"), false
+	}
+	return f, true
+}
+
+func isMeant(s config.Source, n tailnet.Node) bool {
+	switch s.Kind {
+	case config.User:
+		return strings.EqualFold(s.Value, n.User)
+	case config.Tag:
+		return slices.Contains(n.Tags, s.Value)
+	default:
+		return s.Value == n.ID || strings.EqualFold(s.Value, n.Name)
+	}
+}
+
+// mendEntry looks for what may be meant: a node must be named in full.
+func (x *exam) mendEntry(s config.Source) []string {
+	lines := []string{"tailscale status --json   # names, users and tags as tailscaled knows them"}
+	if s.Kind == config.Node {
+		for _, n := range x.network.Find(s.Value) {
+			lines = append([]string{fmt.Sprintf("write %q", "node:"+n.Name)}, lines...)
+		}
+	}
+	return lines
+}
+
+func (x *exam) judgeCapability(ctx context.Context, s config.Source) (f Finding, fulfilled bool) {
+	if !x.onTailnet() {
+		return unknown("whether anybody has %q: tailscaled is not connected", s), false
+	}
+	filter, err := x.client.Filter(ctx)
+	switch {
+	case err != nil:
+		return unknown("whether the tailnet's policy grants %q: %v", s, err).mend("sudo oauth-proxyd doctor"), false
+	case filter.Grants(s.Value):
+		return f, true
+	}
+	return warn("access.allow has %q, and the tailnet's policy grants that to nobody here", s).
+		mend(grant(`"SRC"`, fmt.Sprintf("%q", x.destination()), fmt.Sprintf(`"app": {%q: [{}]}`, s.Value))), false
+}
+
+// overlooksPeers: the range is one for peers only, and no peer has an address in it.
+func (x *exam) overlooksPeers(s config.Source) bool {
+	if x.network == nil || !tailscaleRange(s.Prefix) {
+		return false
+	}
+	return !slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool {
+		return slices.ContainsFunc(n.Addresses, s.Prefix.Contains)
+	})
+}
+
+// tailscaleRange: https://tailscale.com/kb/1015/100.x-addresses.
+func tailscaleRange(p netip.Prefix) bool {
+	v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
+	return v4.Contains(p.Addr()) && p.Bits() >= v4.Bits() || v6.Contains(p.Addr()) && p.Bits() >= v6.Bits()
+}

@@ -1,0 +1,326 @@
+package doctor_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/doctor"
+)
+
+func TestAHostOnWhichAllIsWell(t *testing.T) {
+	w := newWorld(t)
+	w.peer = "ai"
+	r := w.examine()
+	if f, found := firstFault(r); found || !r.OK {
+		t.Errorf("a fault without a cause: %+v", f)
+	}
+	for _, check := range []string{
+		"config", "sockets", "daemon", "tailscaled", "node key", "tailscaled health", "shields up", "serve", "tailnet listener",
+		"peer", "access", "header rules", "way out", "upstream tcp", "upstream http",
+	} {
+		if f := find(r, check); f.Status != doctor.OK {
+			t.Errorf("%s is %q: %q", check, f.Status, f.Seen)
+		}
+	}
+	if f := find(r, "magicdns"); f.Status != doctor.Unknown { // no device, no DNS here
+		t.Errorf("magicdns is %q: %q", f.Status, f.Seen)
+	}
+}
+
+// breakage is one thing that is wrong, and what doctor must say of it.
+type breakage struct {
+	name   string
+	broken func(*world)
+	check  string
+	status doctor.Status
+	words  []string
+}
+
+// brokenHere are those of the configuration and the daemon.
+func brokenHere() []breakage {
+	return []breakage{
+		{
+			"a mistake in the configuration", func(w *world) { w.replace("upstream_url", "upstrem_url") },
+			"config", doctor.Fail,
+			[]string{"test.hcl: 3:3", `did you mean "upstream_url"?`, "oauth-proxyd check --config test.hcl"},
+		},
+		{"a configuration that was not reloaded", func(w *world) {
+			w.dryRun.Changes = []config.Change{{Path: "proxy.idle_timeout"}, {Path: "log.level"}}
+		}, "config", doctor.Warn, []string{"proxy.idle_timeout, and 1 more", "oauth-proxyd reload"}},
+		{"a change that needs a restart", func(w *world) {
+			w.dryRun.Changes = []config.Change{{Path: "proxy.listen_addr", NeedsRestart: true}}
+		}, "config", doctor.Warn, []string{"proxy.listen_addr", "kill 4711, then oauth-proxyd serve"}},
+		{"the daemon's own file is bad", func(w *world) {
+			w.dryRun.Diagnostics = []config.Diagnostic{{File: "other.hcl", Line: 3, Summary: "no such block"}}
+		}, "config", doctor.Warn, []string{"other.hcl:3: no such block", "reload --dry-run"}},
+		{
+			"no daemon", func(w *world) { w.status, w.health = nil, nil },
+			"sockets", doctor.Fail,
+			[]string{"nothing listens", "the daemon is not running", "oauth-proxyd serve --config test.hcl"},
+		},
+		{
+			"another program has the port", func(w *world) {
+				w.status, w.health = nil, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
+			},
+			"sockets", doctor.Fail,
+			[]string{"another program", "ss -ltnp", "proxy.listen_addr"},
+		},
+		{
+			"the daemon hangs", func(w *world) { w.health = hang },
+			"sockets", doctor.Fail,
+			[]string{"gives no answer", "kill 4711"},
+		},
+		{
+			"the admin socket is gone", func(w *world) { w.status = nil },
+			"daemon", doctor.Fail,
+			[]string{"not running", "admin socket"},
+		},
+		{"the daemon drains", func(w *world) { w.status.Status = "draining" }, "daemon", doctor.Warn, []string{"4711 is draining"}},
+		{
+			"the last reload was refused", func(w *world) { w.status.LastReload = &daemon.ReloadStatus{Error: "test.hcl: bad"} },
+			"daemon", doctor.Warn,
+			[]string{"test.hcl: bad", "oauth-proxyd check"},
+		},
+		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"version v0, this program v1"}},
+		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 wait", "proxy.max_connections"}},
+	}
+}
+
+// brokenTailnets are those of tailscaled.
+func brokenTailnets() []breakage {
+	return []breakage{
+		{"no tailscaled", func(w *world) { w.tailscaled = nil }, "tailscaled", doctor.Fail, []string{"not running", "systemctl start tailscaled"}},
+		{
+			"tailscaled is down", func(w *world) { w.tailscaled["GET status"] = say(statusOf("Stopped", "")) },
+			"tailscaled", doctor.Fail,
+			[]string{"state Stopped", "tailscale up"},
+		},
+		{"logged out", func(w *world) {
+			w.tailscaled["GET status"] = say(statusOf("NeedsLogin", `,"AuthURL":"https://login.example/a/5ecret"`))
+		}, "tailscaled", doctor.Fail, []string{"NeedsLogin", "tailscale login", "oauth-proxyd status"}},
+		{
+			"not approved", func(w *world) { w.tailscaled["GET status"] = say(statusOf("NeedsMachineAuth", "")) },
+			"tailscaled", doctor.Fail,
+			[]string{"approve this node"},
+		},
+		{"the key expires", func(w *world) { w.keyExpires(48 * time.Hour) }, "node key", doctor.Warn, []string{"expires at", "--force-reauth"}},
+		{"a warning of tailscaled", func(w *world) {
+			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"Health":[]`, `"Health":["no DERP home"]`, 1))
+		}, "tailscaled health", doctor.Warn, []string{"no DERP home", "tailscale status"}},
+		{
+			"shields up", func(w *world) { w.tailscaled["GET prefs"] = say(`{"CorpDNS":true,"ShieldsUp":true}`) },
+			"shields up", doctor.Fail,
+			[]string{"tailscale set --shields-up=false"},
+		},
+		{"MagicDNS is off", func(w *world) {
+			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"MagicDNSEnabled":true`, `"MagicDNSEnabled":false`, 1))
+		}, "magicdns", doctor.Warn, []string{"must use 100.64.0.1", "admin/dns"}},
+		{
+			"Funnel", func(w *world) { w.publishes(`"AllowFunnel":{"box.tail.ts.net:443":true},`) },
+			"serve", doctor.Fail,
+			[]string{"whole internet", "tailscale funnel --https=443 off"},
+		},
+		{
+			"serve, and its requests are refused", func(w *world) { w.publishes("") },
+			"serve", doctor.Warn,
+			[]string{`"proxied"`, `allow = ["local", "tailnet", "proxied"]`, "tailscale serve --https=443 off"},
+		},
+	}
+}
+
+// brokenEntrances are those that keep peers out.
+func brokenEntrances() []breakage {
+	return []breakage{
+		{
+			"the policy forbids the peer", func(w *world) { w.peer = "ai"; w.tailscaled["POST debug-packet-filter-rules"] = say(`[]`) },
+			"peer", doctor.Fail,
+			[]string{"ai.tail.ts.net (tag:aperture)", "time out", `{"src": ["tag:aperture"], "dst": ["100.64.0.1"], "ip": ["tcp:`},
+		},
+		{
+			"access.allow forbids the peer", func(w *world) { w.peer = "ai"; w.allow(`"local", "ann@example.com"`) },
+			"peer", doctor.Fail,
+			[]string{"does not admit ai.tail.ts.net (tag:aperture)", `allow = ["local", "ann@example.com", "tag:aperture"]`, "oauth-proxyd reload"},
+		},
+		{"the peer is nobody", func(w *world) { w.peer = "aj" }, "peer", doctor.Fail, []string{`no node "aj" among the 2`, "tailscale status"}},
+		{"the peer is this node", func(w *world) { w.peer = "box" }, "peer", doctor.Fail, []string{"this node itself"}},
+		{"the peer is offline", func(w *world) {
+			w.peer = "ai"
+			w.tailscaled["GET status"] = say(strings.ReplaceAll(statusOf("Running", ""), `"Online":true`, `"Online":false`))
+		}, "peer", doctor.Warn, []string{"offline"}},
+		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "none of the 2 nodes"}},
+		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
+		{"a node by its short name", func(w *world) { w.allow(`"local", "node:ai"`) }, "access", doctor.Warn, []string{`"node:ai"`, `write "node:ai.tail.ts.net"`}},
+		{"a range without nodes", func(w *world) { w.allow(`"local", "100.65.0.0/16"`) }, "access", doctor.Warn, []string{"100.65.0.0/16"}},
+		{
+			"a capability that is not granted", func(w *world) { w.allow(`"local", "cap:example.com/cap/x"`) },
+			"access", doctor.Warn,
+			[]string{"grants that to nobody", `"app": {"example.com/cap/x": [{}]}`},
+		},
+		{"only this host", func(w *world) { w.allow(`"local"`) }, "access", doctor.Warn, []string{`only "local"`, `allow = ["local", "tailnet"]`}},
+	}
+}
+
+// brokenExits are those on the way to the upstream.
+func brokenExits() []breakage {
+	return []breakage{
+		{"no rule", func(w *world) { w.config, _, _ = strings.Cut(w.config, "header") }, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
+		{"a rule that replaces", func(w *world) { w.replace(`"merge"`, `"set"`) }, "header rules", doctor.Warn, []string{"400", `mode = "merge"`}},
+		{
+			"an exit node", func(w *world) { w.tailscaled["GET prefs"] = say(`{"CorpDNS":true,"ExitNodeID":"n2"}`) },
+			"way out", doctor.Warn,
+			[]string{"exit node laptop.tail.ts.net", "tailscale set --exit-node="},
+		},
+		{"no upstream", func(w *world) { w.upstream.Close() }, "upstream tcp", doctor.Fail, []string{"refused", "curl -v"}},
+		{
+			"an upstream that does not resolve", func(w *world) { w.replace(w.upstream.URL, "https://api.invalid") },
+			"upstream dns", doctor.Fail,
+			[]string{"api.invalid", "getent hosts api.invalid"},
+		},
+		{
+			"an upstream that is not to be trusted", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream()) },
+			"upstream tls", doctor.Fail,
+			[]string{"certificate", "proxy.upstream_ca_file"},
+		},
+		{"something else than the API", func(w *world) {
+			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
+		}, "upstream http", doctor.Fail, []string{"302", "login.example", "not the API"}},
+		{"an upstream with a problem", func(w *world) {
+			w.upstream.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(529) })
+		}, "upstream http", doctor.Warn, []string{"529", "status.anthropic.com"}},
+	}
+}
+
+// Each thing that is broken is the first that is named, with what mends it.
+func TestWhatIsBrokenIsNamedFirst(t *testing.T) {
+	for _, row := range slices.Concat(brokenHere(), brokenTailnets(), brokenEntrances(), brokenExits()) {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			row.broken(w)
+			r := w.examine()
+			f, found := firstFault(r)
+			if !found || f.Check != row.check || f.Status != row.status || lacks(f, row.words) {
+				t.Errorf("first: %+v\nwant %s of %q with %q", f, row.status, row.check, row.words)
+			}
+			if len(f.Mend) == 0 {
+				t.Error("nothing mends it")
+			}
+			if r.OK == (row.status == doctor.Fail) {
+				t.Errorf("OK is %v", r.OK)
+			}
+			for _, f := range r.Findings {
+				if !lacks(f, []string{"5ecret"}) {
+					t.Errorf("the login URL is in %+v", f)
+				}
+			}
+		})
+	}
+}
+
+func (w *world) keyExpires(in time.Duration) {
+	at := time.Now().Add(in).UTC().Format(time.RFC3339)
+	w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"Self":{`, `"Self":{"KeyExpiry":"`+at+`",`, 1))
+}
+
+// tlsUpstream has a certificate of nobody that is trusted.
+func (w *world) tlsUpstream() string {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the handshake
+	server.StartTLS()
+	w.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// publishes has tailscale serve lead to our port.
+func (w *world) publishes(more string) {
+	w.tailscaled["GET serve-config"] = say(`{"TCP":{"443":{"HTTPS":true}},` + more + `"Web":{"box.tail.ts.net:443":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:` +
+		strconv.Itoa(int(w.port)) + `"}}}}}`)
+}
+
+// What cannot be looked at is unknown, never ok.
+func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		broken func(*world)
+		check  string
+		words  []string
+	}{
+		{
+			"the packet filter, without the right", func(w *world) { w.peer = "ai"; w.tailscaled["POST debug-packet-filter-rules"] = deny },
+			"peer",
+			[]string{"root only", "sudo oauth-proxyd doctor --peer ai"},
+		},
+		{
+			"the packet filter of a daemon that has none", func(w *world) { w.peer = "ai"; delete(w.tailscaled, "POST debug-packet-filter-rules") },
+			"peer",
+			[]string{"packet filter"},
+		},
+		{"a capability, without the right", func(w *world) {
+			w.allow(`"local", "cap:example.com/cap/x"`)
+			w.tailscaled["POST debug-packet-filter-rules"] = deny
+		}, "access", []string{"sudo oauth-proxyd doctor"}},
+		{"a tag, without tailscaled", func(w *world) { w.allow(`"tag:aperture"`); w.tailscaled = nil }, "access", []string{"tag:aperture"}},
+		{"a peer, without tailscaled", func(w *world) { w.peer = "ai"; w.tailscaled = nil }, "peer", []string{"not connected"}},
+		{"a configuration that this user may not read", func(w *world) { w.configErr = fs.ErrPermission }, "config", []string{"may not be read", "sudo"}},
+		{"an upstream that nobody names", func(w *world) { w.configErr = errors.New("no such file") }, "upstream", []string{"not tried"}},
+		{"tailscaled's settings", func(w *world) { delete(w.tailscaled, "GET prefs") }, "shields up", []string{"does not show"}},
+		{"what tailscale serves", func(w *world) { delete(w.tailscaled, "GET serve-config") }, "serve", nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			row.broken(w)
+			r := w.examine()
+			f := find(r, row.check)
+			if f.Status != doctor.Unknown || lacks(f, row.words) {
+				t.Errorf("%+v, want unknown with %q", f, row.words)
+			}
+		})
+	}
+}
+
+func TestWithoutARequiredTailnetNoneIsMissed(t *testing.T) {
+	w := newWorld(t)
+	w.replace("tailscale {", "tailscale {\n  required = false")
+	w.tailscaled = nil
+	r := w.examine()
+	if f, found := firstFault(r); found {
+		t.Errorf("a fault without a cause: %+v", f)
+	}
+	if f := find(r, "tailscaled"); f.Status != doctor.OK || lacks(f, []string{"required = false"}) {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestAPeerThatIsMeantByAUserOfAccessAllow(t *testing.T) {
+	w := newWorld(t)
+	w.peer = "laptop"
+	w.allow(`"local", "ann@example.com"`)
+	w.tailscaled["GET whois"] = deny // not needed for it
+	r := w.examine()
+	if f, found := firstFault(r); found {
+		t.Errorf("a fault without a cause: %+v", f)
+	}
+}
+
+func TestWhatThereIsToPaste(t *testing.T) {
+	w := newWorld(t)
+	r := w.examine()
+	here := "http://box.tail.ts.net:" + strconv.Itoa(int(w.port))
+	if !strings.Contains(r.Aperture, `"baseurl": "`+here+`"`) || !strings.Contains(r.Aperture, `"auth_mode": "passthrough"`) ||
+		strings.Contains(r.Aperture, "apikey") || strings.Contains(r.Aperture, "/v1") {
+		t.Errorf("for Aperture: %s", r.Aperture)
+	}
+	if r.ClaudeCode != `{"env": {"ANTHROPIC_BASE_URL": "`+here+`"}}` {
+		t.Errorf("for Claude Code: %s", r.ClaudeCode)
+	}
+}

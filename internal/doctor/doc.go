@@ -1,0 +1,20 @@
+// Package doctor walks the way of a request step by step and says of each step what
+// was seen, and what mends it. It changes nothing.
+//
+// [Run] does the checks in the order in which a request travels: configuration,
+// sockets, the daemon, tailscaled and what it says of this node, the listener as a
+// peer finds it, who may come in, the header rules, the way out, the upstream. Each
+// check is a small function in a file about its subject (checks.go lists them) and
+// has a time limit of its own. What one of them learned is kept for those after it
+// (exam). A check that had to be left out for want of a fact or of a right is
+// "unknown", never "ok".
+//
+// Asked for a peer, it reads the tailnet's packet filter and the access rules as they
+// apply to that node (peer.go). Asked for a gateway, it sends one request through it
+// (through.go) that the running daemon recognises and answers by itself: with a
+// made-up token and an empty message, so that also a gateway which leads elsewhere
+// cannot cause more than a refusal.
+//
+// The running daemon is asked over its admin socket, tailscaled over its own.
+// Without either the rest is still done.
+package doctor

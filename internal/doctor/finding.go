@@ -1,0 +1,54 @@
+package doctor
+
+import "fmt"
+
+// Status is the outcome of a check.
+type Status string
+
+// The outcomes. Only Fail makes the whole fail; Unknown is for what could not be
+// looked at.
+const (
+	OK      Status = "ok"
+	Warn    Status = "warn"
+	Fail    Status = "fail"
+	Unknown Status = "unknown"
+)
+
+// Finding is what one check came to.
+type Finding struct {
+	Check  string `json:"check"`
+	Status Status `json:"status"`
+	// Seen is what was seen, one line.
+	Seen string `json:"seen"`
+	// Mend are commands, lines of configuration, or what somebody has to do.
+	Mend []string `json:"mend,omitempty"`
+}
+
+// Report is what came of all checks.
+type Report struct {
+	// OK: none failed.
+	OK       bool      `json:"ok"`
+	Findings []Finding `json:"findings"`
+	// Aperture and ClaudeCode are configuration to paste, with this node's name;
+	// empty when that is not known.
+	Aperture   string `json:"aperture,omitempty"`
+	ClaudeCode string `json:"claude_code,omitempty"`
+}
+
+func ok(format string, args ...any) Finding { return finding(OK, format, args) }
+
+func warn(format string, args ...any) Finding { return finding(Warn, format, args) }
+
+func fail(format string, args ...any) Finding { return finding(Fail, format, args) }
+
+func unknown(format string, args ...any) Finding { return finding(Unknown, format, args) }
+
+func finding(s Status, format string, args []any) Finding {
+	return Finding{Status: s, Seen: fmt.Sprintf(format, args...)}
+}
+
+// mend adds what mends it.
+func (f Finding) mend(lines ...string) Finding {
+	f.Mend = append(f.Mend, lines...)
+	return f
+}

@@ -1,0 +1,187 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"oauth-proxyd/internal/daemon"
+)
+
+// sockets are where requests should be taken: as the running daemon says, or as
+// systemd or the configuration wants it.
+func (x *exam) sockets() []daemon.SocketStatus {
+	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
+		return x.daemon.Sockets
+	}
+	var wanted []daemon.SocketStatus
+	for _, address := range x.units.socket.listen {
+		wanted = append(wanted, daemon.SocketStatus{Name: "proxy", Network: "tcp", Address: address})
+	}
+	if len(wanted) == 0 && x.settings != nil {
+		wanted = append(wanted, daemon.SocketStatus{Name: "proxy", Network: "tcp", Address: x.settings.Proxy.ListenAddr})
+	}
+	return wanted
+}
+
+// port is that of the first TCP socket, 0 if there is none.
+func (x *exam) port() uint16 {
+	for _, s := range x.sockets() {
+		if port := portOf(s); port != 0 {
+			return port
+		}
+	}
+	return 0
+}
+
+// portOf is the port of a TCP socket, 0 for another.
+func portOf(s daemon.SocketStatus) uint16 {
+	_, text, err := net.SplitHostPort(s.Address)
+	port, errPort := net.LookupPort("tcp", text)
+	if s.Network != "tcp" || err != nil || errPort != nil {
+		return 0
+	}
+	return uint16(port)
+}
+
+func checkSockets(ctx context.Context, x *exam) []Finding {
+	if x.daemon == nil && x.units.waits() {
+		return []Finding{ok("systemd listens on %s", strings.Join(x.units.socket.listen, ", "))} // a connection would start it
+	}
+	var findings []Finding
+	for _, s := range x.sockets() {
+		findings = append(findings, x.judgeSocket(s, knock(ctx, s.Network, s.Address)))
+	}
+	return findings
+}
+
+func (x *exam) judgeSocket(s daemon.SocketStatus, k knocked) Finding {
+	where := fmt.Sprintf("%q, %s", s.Name, s.Address)
+	switch {
+	case k.ours:
+		return ok("%s, answers in %s", where, milliseconds(k.took))
+	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
+		return fail("nothing listens on %s%s", where, x.butRuns()).mend(x.start())
+	case errors.Is(k.err, os.ErrPermission):
+		return unknown("this user may not connect to %s", where).mend("sudo oauth-proxyd doctor")
+	case k.silent:
+		return fail("%s takes connections and gives no answer", where).mend(x.restart()).mend(x.journal()...)
+	case k.err != nil:
+		return fail("%s cannot be reached: %v", where, k.err).mend(x.start())
+	default:
+		return fail("%s is answered by another program than oauth-proxyd", where).
+			mend(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", portOf(s)), "stop that program, or choose another port: proxy.listen_addr, or ListenStream= of "+socketUnit)
+	}
+}
+
+// butRuns goes on where nothing listens.
+func (x *exam) butRuns() string {
+	if errors.Is(x.daemonErr, daemon.ErrNotRunning) {
+		return ": the daemon is not running"
+	}
+	return ""
+}
+
+// knocked is what came of asking a socket for /health.
+type knocked struct {
+	ours   bool
+	silent bool // connected, and no answer came
+	took   time.Duration
+	err    error
+}
+
+const knockLimit = 3 * time.Second
+
+// knock asks for /health, on loopback if the socket is on every address.
+func knock(ctx context.Context, network, address string) knocked {
+	ctx, cancel := context.WithTimeout(ctx, knockLimit)
+	defer cancel()
+	if network == "tcp" {
+		address = onLoopback(address)
+	}
+	began := time.Now()
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return knocked{err: err}
+	}
+	defer c.Close()
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }, DisableKeepAlives: true}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://oauth-proxyd/health", http.NoBody)
+	if err != nil {
+		return knocked{err: err}
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return knocked{silent: ctx.Err() != nil, took: time.Since(began)} // no HTTP: another program
+	}
+	defer answer.Body.Close()
+	return knocked{ours: isOurs(answer), took: time.Since(began)}
+}
+
+// isOurs knows our /health by what nobody else has together.
+func isOurs(answer *http.Response) bool {
+	var health struct {
+		Status string `json:"status"`
+	}
+	err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&health)
+	return err == nil && strings.HasPrefix(answer.Header.Get("X-Request-Id"), "req_") &&
+		(health.Status == "healthy" || health.Status == "degraded" || health.Status == "draining")
+}
+
+func onLoopback(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return address
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
+
+func checkDaemon(_ context.Context, x *exam) []Finding {
+	switch s := x.daemon; {
+	case errors.Is(x.daemonErr, os.ErrPermission):
+		return []Finding{unknown("this user may not ask the daemon").mend("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
+	case errors.Is(x.daemonErr, daemon.ErrNotRunning) && x.units.waits():
+		return []Finding{ok("not running; systemd starts it with the first request")}
+	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
+		return []Finding{fail("%v", x.daemonErr).mend(x.start()).mend(x.journal()...)}
+	case s == nil:
+		return []Finding{fail("%v", x.daemonErr).mend(x.restart())}
+	case s.Status == "draining":
+		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).mend("oauth-proxyd status")}
+	case s.State != "running":
+		return []Finding{warn("process %d is not serving yet: state %s", s.PID, s.State).mend("oauth-proxyd status")}
+	case s.Requests.Queued > 0:
+		return []Finding{warn("%d of %d requests are in flight and %d wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
+			mend("proxy.max_connections in " + x.File)}
+	}
+	return x.daemonRuns()
+}
+
+func (x *exam) daemonRuns() []Finding {
+	s := x.daemon
+	findings := []Finding{ok("process %d serves, version %s, since %s", s.PID, s.Version, s.StartedAt.Format("2006-01-02 15:04 MST"))}
+	if s.LastReload != nil && !s.LastReload.OK {
+		findings = append(findings, warn("its last reload was refused, the configuration before it is in force: %s", s.LastReload.Error).
+			mend("oauth-proxyd check", "oauth-proxyd reload"))
+	}
+	if s.Version != x.Version {
+		findings = append(findings, warn("the daemon is version %s, this program %s", s.Version, x.Version).mend("oauth-proxyd upgrade   # hands over without cutting a stream"))
+	}
+	return findings
+}

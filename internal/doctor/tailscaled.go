@@ -1,0 +1,176 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/tailnet"
+)
+
+// checkTailscaled asks for the state of the backend, and for what the checks after it
+// need.
+func checkTailscaled(ctx context.Context, x *exam) []Finding {
+	socket := x.TailscaleSocket
+	if x.settings != nil {
+		socket = x.settings.Tailscale.Socket
+	}
+	x.client = tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit})
+	status, err := x.client.Connect(ctx)
+	x.node = status
+	required := x.settings == nil || x.settings.Tailscale.Required
+	switch {
+	case err != nil && !required:
+		return []Finding{ok("no tailnet is required: tailscale.required = false")}
+	case err != nil:
+		return []Finding{x.notConnected(err)}
+	}
+	x.learn(ctx)
+	return []Finding{ok("Running as %s, %s, version %s%s", status.Name, joinAddresses(status.Addresses), shortVersion(status.Version), mode(status))}
+}
+
+func mode(s tailnet.Status) string {
+	if s.Userspace {
+		return ", without a network device"
+	}
+	return ""
+}
+
+// notConnected says the reason and the remedy apart.
+func (x *exam) notConnected(err error) Finding {
+	e, is := errors.AsType[*tailnet.Error](err)
+	if !is {
+		return fail("%v", err)
+	}
+	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Remedy())).mend(e.Remedy())
+	if e.AuthURL != "" && x.daemon != nil {
+		f = f.mend("`oauth-proxyd status` shows the address to log in at")
+	}
+	return f
+}
+
+// learn gets the facts that later checks judge. What cannot be had stays nil, and is
+// unknown to them.
+func (x *exam) learn(ctx context.Context) {
+	if x.node.Source != tailnet.SourceSocket {
+		return
+	}
+	if network, err := x.client.Network(ctx); err == nil {
+		x.network = &network
+	}
+	if prefs, err := x.client.Prefs(ctx); err == nil {
+		x.prefs = &prefs
+	}
+}
+
+func joinAddresses(addresses []netip.Addr) string {
+	texts := make([]string, len(addresses))
+	for i, a := range addresses {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+// shortVersion is a version of tailscaled without the commit.
+func shortVersion(v string) string {
+	short, _, _ := strings.Cut(v, "-")
+	return short
+}
+
+func checkKey(_ context.Context, x *exam) []Finding {
+	if x.node.Backend == "" || x.node.Name == "" {
+		return nil
+	}
+	at := x.node.KeyExpiry
+	switch soon := x.node.ExpiryWarning(time.Now()); {
+	case x.node.KeyExpired:
+		return []Finding{fail("expired on %s", at.Format(time.DateOnly)).mend("tailscale up --force-reauth")}
+	case soon != "":
+		return []Finding{warn("expires at %s; then no peer reaches this host", at.Format("2006-01-02 15:04 MST")).
+			mend("tailscale up --force-reauth", "or disable its key expiry: https://login.tailscale.com/admin/machines")}
+	case at.IsZero():
+		return []Finding{ok("never expires")}
+	}
+	return []Finding{ok("expires on %s", at.Format(time.DateOnly))}
+}
+
+func checkHealth(_ context.Context, x *exam) []Finding {
+	if !x.onTailnet() {
+		return nil
+	}
+	var findings []Finding
+	for _, text := range x.node.Warnings {
+		findings = append(findings, warn("tailscaled warns: %s", text).mend("tailscale status", "journalctl -u tailscaled -n 30"))
+	}
+	if len(findings) == 0 {
+		return []Finding{ok("tailscaled has no warnings")}
+	}
+	return findings
+}
+
+func checkShields(_ context.Context, x *exam) []Finding {
+	switch {
+	case !x.onTailnet():
+		return nil
+	case x.prefs == nil:
+		return []Finding{unknown("tailscaled does not show its settings")}
+	case x.prefs.ShieldsUp:
+		return []Finding{fail("tailscaled refuses every connection from the tailnet").mend("tailscale set --shields-up=false")}
+	}
+	return []Finding{ok("connections from the tailnet are let in")}
+}
+
+// checkListener connects as a peer's connection would arrive.
+func checkListener(ctx context.Context, x *exam) []Finding {
+	port := x.port()
+	switch {
+	case !x.onTailnet() || port == 0 || len(x.node.Addresses) == 0:
+		return nil
+	case x.daemon == nil && x.units.waits():
+		return []Finding{unknown("not tried: a connection would start the daemon").mend(x.start())}
+	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
+		return nil // it has been said
+	}
+	own := x.node.Addresses[0]
+	address := netip.AddrPortFrom(own, port).String()
+	if x.node.Userspace {
+		address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port).String() // tailscaled delivers there
+	}
+	k := knock(ctx, "tcp", address)
+	switch {
+	case k.ours && x.node.Userspace:
+		return []Finding{ok("%s answers in %s; tailscaled delivers there what comes to %s", address, milliseconds(k.took), own)}
+	case k.ours:
+		return []Finding{ok("%s answers in %s", address, milliseconds(k.took))}
+	case x.isServed(port) != nil:
+		return []Finding{ok("%s does not answer; peers come through tailscale serve", address)}
+	case k.err == nil && !k.silent:
+		return []Finding{fail("%s is answered by another program: peers do not reach oauth-proxyd", address).
+			mend(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", port))}
+	}
+	return []Finding{fail("%s does not answer: the sockets are on %s", address, x.listening()).mend(x.listenEverywhere(port)...)}
+}
+
+// listening names the addresses of the sockets.
+func (x *exam) listening() string {
+	var all []string
+	for _, s := range x.sockets() {
+		all = append(all, s.Address)
+	}
+	return strings.Join(all, ", ")
+}
+
+func (x *exam) listenEverywhere(port uint16) []string {
+	if x.units.installed() && x.units.socket.active == "active" {
+		return []string{
+			"systemctl edit " + socketUnit,
+			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%d", port),
+			"systemctl stop " + serviceUnit + " " + socketUnit, "systemctl start " + socketUnit + " " + serviceUnit,
+		}
+	}
+	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%d\"\n}", port), x.restart()}
+}

@@ -1,0 +1,49 @@
+package doctor_test
+
+import (
+	"testing"
+
+	"oauth-proxyd/internal/doctor"
+)
+
+func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
+	const (
+		running = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=active\n"
+		stopped = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=inactive\n"
+		absent  = "LoadState=not-found\nActiveState=inactive\n"
+		listens = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
+		silent  = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=inactive\n"
+	)
+	failed := func(result, code string) string {
+		return "Result=" + result + "\nExecMainStatus=" + code + "\nLoadState=loaded\nActiveState=failed\n"
+	}
+	for _, row := range []struct {
+		name, shown string
+		status      doctor.Status
+		words       []string
+	}{
+		{"both are active", running + listens, doctor.OK, []string{"oauth-proxyd.service is active"}},
+		{"it waits for a client", stopped + listens, doctor.OK, []string{"starts with the first request"}},
+		{"neither is active", stopped + silent, doctor.Fail, []string{"systemctl enable --now oauth-proxyd.socket"}},
+		{"without a socket unit", stopped + "\n" + absent, doctor.Fail, []string{"inactive", "systemctl start oauth-proxyd.service"}},
+		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"exit code 78", "oauth-proxyd check"}},
+		{"tailscaled wants a login", failed("exit-code", "77") + listens, doctor.Fail, []string{"tailscale login"}},
+		{"it crashed", failed("signal", "11") + listens, doctor.Fail, []string{"signal", "journalctl -u oauth-proxyd"}},
+		{"again and again", "ExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"again and again"}},
+		{
+			"the socket failed", stopped + "\nResult=trigger-limit-hit\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"trigger-limit-hit", "systemctl reset-failed oauth-proxyd.socket"},
+		},
+		{"masked", "LoadState=masked\nActiveState=inactive\n" + listens, doctor.Fail, []string{"systemctl unmask"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f, installed := doctor.JudgeUnits(row.shown)
+			if !installed || f.Status != row.status || lacks(f, row.words) {
+				t.Errorf("%+v, want %s with %q", f, row.status, row.words)
+			}
+		})
+	}
+	if _, installed := doctor.JudgeUnits(absent + "\n" + absent); installed {
+		t.Error("units that are not there")
+	}
+}

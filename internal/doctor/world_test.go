@@ -1,0 +1,202 @@
+package doctor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/doctor"
+)
+
+// world is a host on which all is well until a test breaks something: a configuration,
+// a daemon that answers on its admin socket and on its port, a tailscaled in userspace
+// mode, and an upstream.
+type world struct {
+	t          *testing.T
+	dir        string
+	config     string
+	configErr  error
+	peer       string
+	port       uint16
+	upstream   *httptest.Server
+	status     *daemon.Status // nil: no daemon runs
+	dryRun     daemon.Outcome
+	health     http.HandlerFunc
+	listener   net.Listener
+	tailscaled map[string]http.HandlerFunc // by call; nil: none runs
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "doctor") // short, for sockets in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w := &world{t: t, dir: dir, health: ourHealth}
+	w.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	t.Cleanup(w.upstream.Close)
+	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.listener.Close() })
+	w.port = w.listener.Addr().(*net.TCPAddr).AddrPort().Port()
+	w.config = fmt.Sprintf(`proxy {
+  listen_addr  = ":%d"
+  upstream_url = %q
+}
+tailscale {
+  socket = %q
+}
+header "anthropic-beta" {
+  value = "oauth-2025-04-20"
+  mode  = "merge"
+}
+`, w.port, w.upstream.URL, filepath.Join(dir, "tailscaled.sock"))
+	w.status = &daemon.Status{
+		Status: "healthy", State: "running", Version: "v1", PID: 4711, StartedAt: time.Now(),
+		Sockets: []daemon.SocketStatus{{Name: "proxy", Network: "tcp", Address: fmt.Sprintf("[::]:%d", w.port)}},
+		Tailnet: daemon.TailnetStatus{Status: "connected", Name: "box.tail.ts.net"},
+	}
+	w.tailscaled = map[string]http.HandlerFunc{
+		"GET status":                     say(statusOf("Running", "")),
+		"GET prefs":                      say(`{"CorpDNS":true}`),
+		"GET serve-config":               say(`null`),
+		"GET whois":                      say(`{"Node":{"StableID":"n3","Name":"ai.tail.ts.net.","Tags":["tag:aperture"]},"UserProfile":{}}`),
+		"POST debug-packet-filter-rules": say(`[{"SrcIPs":["*"],"DstPorts":[{"IP":"*","Ports":{"First":0,"Last":65535}}]}]`),
+	}
+	return w
+}
+
+// statusOf is a status with two peers, or without any if it is asked for so.
+func statusOf(state, more string) string {
+	return fmt.Sprintf(`{"Version":"1.102.5-t1","TUN":false,"BackendState":%q,"TailscaleIPs":["100.64.0.1"],
+	"CurrentTailnet":{"MagicDNSEnabled":true},"Health":[],
+	"Self":{"ID":"n1","HostName":"box","DNSName":"box.tail.ts.net.","UserID":1,"TailscaleIPs":["100.64.0.1"],"Online":true},
+	"Peer":{
+		"nodekey:0000000000000000000000000000000000000000000000000000000000000002":
+			{"ID":"n2","HostName":"laptop","DNSName":"laptop.tail.ts.net.","UserID":2,"TailscaleIPs":["100.64.0.2"],"Online":true},
+		"nodekey:0000000000000000000000000000000000000000000000000000000000000003":
+			{"ID":"n3","HostName":"gateway","DNSName":"ai.tail.ts.net.","UserID":3,"Tags":["tag:aperture"],"TailscaleIPs":["100.64.0.3"],"Online":true}},
+	"User":{"2":{"LoginName":"ann@example.com"}}%s}`, state, more)
+}
+
+func say(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
+}
+
+func deny(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "access denied", http.StatusForbidden)
+}
+
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func ourHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("X-Request-Id", "req_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	io.WriteString(w, `{"status":"healthy"}`)
+}
+
+// replace changes what the configuration says.
+func (w *world) replace(old, new string) {
+	w.t.Helper()
+	if !strings.Contains(w.config, old) {
+		w.t.Fatalf("the configuration has no %q", old)
+	}
+	w.config = strings.ReplaceAll(w.config, old, new)
+}
+
+func (w *world) allow(entries string) {
+	w.config += "access {\n  allow = [" + entries + "]\n}\n"
+}
+
+// examine builds the world as it is now, and has it looked at.
+func (w *world) examine() *doctor.Report {
+	w.t.Helper()
+	w.t.Setenv("RUNTIME_DIRECTORY", w.dir)
+	if w.status != nil {
+		w.serve("unix", filepath.Join(w.dir, "admin.sock"), w.admin())
+	}
+	if w.health != nil {
+		w.serveOn(w.listener, w.health)
+	} else {
+		w.listener.Close()
+	}
+	if w.tailscaled != nil {
+		mux := http.NewServeMux()
+		for call, answer := range w.tailscaled {
+			method, name, _ := strings.Cut(call, " ")
+			mux.HandleFunc(method+" /localapi/v0/"+name, answer)
+		}
+		w.serve("unix", filepath.Join(w.dir, "tailscaled.sock"), mux)
+	}
+	return doctor.Run(w.t.Context(), doctor.Config{
+		File: "test.hcl", Version: "v1", Peer: w.peer,
+		Load: func() (*config.Config, error) {
+			if w.configErr != nil {
+				return nil, w.configErr
+			}
+			return config.Parse("test.hcl", []byte(w.config))
+		},
+	})
+}
+
+func (w *world) admin() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(v any) http.HandlerFunc {
+		return func(response http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(response).Encode(v) }
+	}
+	mux.HandleFunc("GET /status", answer(w.status))
+	mux.HandleFunc("POST /reload/dry-run", answer(w.dryRun))
+	return mux
+}
+
+func (w *world) serve(network, address string, h http.Handler) {
+	w.t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.serveOn(l, h)
+}
+
+func (w *world) serveOn(l net.Listener, h http.Handler) {
+	server := httptest.NewUnstartedServer(h)
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	w.t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+}
+
+// firstFault is the first finding that is neither ok nor unknown.
+func firstFault(r *doctor.Report) (doctor.Finding, bool) {
+	i := slices.IndexFunc(r.Findings, func(f doctor.Finding) bool { return f.Status == doctor.Fail || f.Status == doctor.Warn })
+	if i < 0 {
+		return doctor.Finding{}, false
+	}
+	return r.Findings[i], true
+}
+
+func find(r *doctor.Report, check string) doctor.Finding {
+	for _, f := range r.Findings {
+		if f.Check == check {
+			return f
+		}
+	}
+	return doctor.Finding{}
+}
+
+func lacks(f doctor.Finding, words []string) bool {
+	text := f.Seen + "\n" + strings.Join(f.Mend, "\n")
+	return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+}
