@@ -68,6 +68,8 @@ func commands() []command {
 		{"serve", serveSynopsis, "run the daemon (the default)", serve},
 		{"check", "[--config FILE] [--json]", "validate the configuration; show all that is wrong with it", check},
 		{"reload", "[--dry-run] [--json]", "have the running daemon reload its configuration, or show what would change", reload},
+		{"status", "[--json]", "ask the running daemon whether it is well", status},
+		{"doctor", doctorSynopsis, "walk the way of a request step by step; say what mends what is broken", runDoctor},
 		{"selftest", "[--config FILE] [--json]", "try the configuration's rules and the real proxy on loopback; show what changes", runSelftest},
 		{"upgrade", "[--json]", "hand over to the installed program without cutting a stream", upgrade},
 		{"requests", "[--json]", "show the requests in flight", requests},

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/doctor"
+)
+
+const doctorSynopsis = "[--config FILE] [--peer NAME] [--through URL] [--json]"
+
+// runDoctor walks the way of a request and says of each step how it is.
+func runDoctor(e env, args []string) int {
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+	peer := flags.String("peer", "", "does the tailnet's policy let the node `NAME` reach us, and does access.allow?")
+	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon answers it itself")
+	asJSON := flags.Bool("json", false, "print the report as JSON")
+	if exit, done := e.parse(flags, doctorSynopsis, args); done {
+		return exit
+	}
+	if err := checkGateway(*through); err != nil {
+		e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
+		return exitUsage
+	}
+	path := e.configPath(flags)
+	c := doctor.Config{
+		File: path, Load: func() (*config.Config, error) { return config.Load(path, e.environment()...) },
+		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through,
+	}
+	if *asJSON {
+		return e.doctorJSON(c)
+	}
+	p := e.paper()
+	c.Report = p.finding
+	report := doctor.Run(context.Background(), c)
+	p.summary(report)
+	return doctorExit(report)
+}
+
+func (e env) doctorJSON(c doctor.Config) int {
+	report := doctor.Run(context.Background(), c)
+	if !e.printJSON(report) {
+		return exitFailure
+	}
+	return doctorExit(report)
+}
+
+func doctorExit(r *doctor.Report) int {
+	if !r.OK {
+		return exitFailure
+	}
+	return exitOK
+}
+
+func checkGateway(through string) error {
+	if through == "" {
+		return nil
+	}
+	u, err := url.Parse(through)
+	switch {
+	case err != nil:
+		return errors.New("--through: not a URL")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("--through: %q has no http:// or https:// and host", through)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("--through: the URL has more than scheme, host, port and path")
+	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
+		return fmt.Errorf("--through: %q ends in /v1, which clients add by themselves", through)
+	}
+	return nil
+}
+
+// Columns of doctor's text.
+const (
+	statusColumn = 9
+	checkColumn  = 28
+)
+
+func (p paper) finding(f doctor.Finding) {
+	word := fmt.Sprintf("%-*s", statusColumn, shownStatus(f.Status))
+	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
+	p.paragraph(p.paint(statusColor(f.Status), word)+name, checkColumn, f.Seen)
+	for _, line := range f.Mend {
+		if strings.Contains(line, "\n") {
+			p.verbatim(statusColumn+3, line)
+			continue
+		}
+		p.paragraph(strings.Repeat(" ", statusColumn)+p.paint(dim, "-> "), statusColumn+3, line)
+	}
+}
+
+// shownStatus has the one that matters catch the eye also without colour.
+func shownStatus(s doctor.Status) string {
+	if s == doctor.Fail {
+		return "FAIL"
+	}
+	return string(s)
+}
+
+func statusColor(s doctor.Status) string {
+	switch s {
+	case doctor.OK:
+		return green
+	case doctor.Fail:
+		return red
+	default:
+		return yellow
+	}
+}
+
+// summary ends the text with the first thing to mend, and with what there is to paste.
+func (p paper) summary(r *doctor.Report) {
+	p.line("")
+	counts, first := map[doctor.Status]int{}, map[doctor.Status]doctor.Finding{}
+	for _, f := range r.Findings {
+		if counts[f.Status]++; counts[f.Status] == 1 {
+			first[f.Status] = f
+		}
+	}
+	p.paragraph("", 0, verdict(counts, first))
+	if r.Aperture == "" {
+		return
+	}
+	p.line("")
+	p.paragraph("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
+	p.verbatim(2, r.Aperture)
+	p.line("")
+	p.paragraph("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
+	p.verbatim(2, r.ClaudeCode)
+}
+
+func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Finding) string {
+	var parts []string
+	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn, doctor.Unknown} {
+		if counts[s] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[s], shownStatus(s)))
+		}
+	}
+	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn} {
+		if f, found := first[s]; found {
+			return fmt.Sprintf("%s; mend first: %s", strings.Join(parts, ", "), f.Check)
+		}
+	}
+	if len(parts) > 0 {
+		return "nothing is wrong that could be seen; " + parts[0]
+	}
+	return fmt.Sprintf("all %d checks: ok", counts[doctor.OK])
+}

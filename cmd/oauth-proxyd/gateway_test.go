@@ -1,0 +1,396 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// gateway stands in for one between clients and the daemon. It passes on what it
+// gets, but for what it was made to do.
+type gateway struct {
+	change  func(*http.Request)                                // of what it sends on
+	rewrite func(body string) string                           // likewise
+	answer  func(w http.ResponseWriter, answer *http.Response) // in place of passing it on as it comes
+	instead http.HandlerFunc                                   // in place of all
+	times   int                                                // how often it sends a request on; 0: once
+}
+
+// run starts it in front of url.
+func (g gateway) run(t *testing.T, url string) *httptest.Server {
+	t.Helper()
+	if g.answer == nil {
+		g.answer = passOn
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.instead != nil {
+			g.instead(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if g.rewrite != nil {
+			body = []byte(g.rewrite(string(body)))
+		}
+		answer, err := g.send(r, url, string(body))
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer answer.Body.Close()
+		for range g.times - 1 {
+			if again, err := g.send(r, url, string(body)); err == nil {
+				again.Body.Close()
+			}
+		}
+		g.answer(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func (g gateway) send(r *http.Request, url, body string) (*http.Response, error) {
+	on, err := http.NewRequestWithContext(r.Context(), r.Method, url+r.URL.RequestURI(), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	on.Header = r.Header.Clone()
+	if g.change != nil {
+		g.change(on)
+	}
+	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(on)
+}
+
+func passOn(w http.ResponseWriter, answer *http.Response) {
+	beginAnswer(w, answer)
+	buffer := make([]byte, 4096)
+	for {
+		n, err := answer.Body.Read(buffer)
+		w.Write(buffer[:n])
+		http.NewResponseController(w).Flush()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func beginAnswer(w http.ResponseWriter, answer *http.Response) {
+	maps.Copy(w.Header(), answer.Header)
+	w.WriteHeader(answer.StatusCode)
+}
+
+// bufferAll holds the answer back until it is whole.
+func bufferAll(w http.ResponseWriter, answer *http.Response) {
+	whole, err := io.ReadAll(answer.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	beginAnswer(w, answer)
+	w.Write(whole)
+}
+
+// cutShort ends the answer after its first events.
+func cutShort(w http.ResponseWriter, answer *http.Response) {
+	beginAnswer(w, answer)
+	buffer := make([]byte, 4096)
+	n, _ := answer.Body.Read(buffer)
+	w.Write(buffer[:n])
+}
+
+// finding is one of doctor's.
+type finding struct {
+	Check, Status, Seen string
+	Mend                []string
+}
+
+// diagnosis is what doctor says in JSON.
+type diagnosis struct {
+	OK         bool
+	Findings   []finding
+	Aperture   string
+	ClaudeCode string `json:"claude_code"`
+}
+
+// doctor runs it beside the service.
+func (s *service) doctor(args ...string) (diagnosis, int) {
+	s.t.Helper()
+	code, out, errs := s.command(append([]string{"doctor", "--json", "--config", s.file()}, args...)...)
+	var d diagnosis
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		s.t.Fatalf("doctor %q: exit code %d, %v\n%s%s", args, code, err, out, errs)
+	}
+	return d, code
+}
+
+// of are the findings of a check.
+func (d diagnosis) of(check string) []finding {
+	var found []finding
+	for _, f := range d.Findings {
+		if f.Check == check {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// want is for a check with that one finding.
+func (d diagnosis) want(t *testing.T, check, status string, words ...string) {
+	t.Helper()
+	found := d.of(check)
+	if len(found) != 1 {
+		t.Errorf("%q has %d findings, want 1: %+v", check, len(found), d.Findings)
+		return
+	}
+	f := found[0]
+	if text := f.Seen + "\n" + strings.Join(f.Mend, "\n"); f.Status != status || !containsAll(text, words) {
+		t.Errorf("%s: %s, %q, %q\nwant %s with %q", check, f.Status, f.Seen, f.Mend, status, words)
+	}
+	if f.Status != "ok" && len(f.Mend) == 0 {
+		t.Errorf("%s: nothing mends %q", check, f.Seen)
+	}
+}
+
+// inFrontOfAPI starts a service whose upstream counts what reaches it.
+func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.Int64) {
+	t.Helper()
+	reached = &atomic.Int64{}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" {
+			reached.Add(1)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(api.Close)
+	blocks = append(blocks, onTailnet(withoutDevice(t), "wait"))
+	return start(t, unit{config: forwarding(api.URL, "", blocks...)}), reached
+}
+
+// withoutDevice is a tailscaled in userspace mode: its addresses need not be this
+// host's.
+func withoutDevice(t *testing.T) *tailscaled {
+	t.Helper()
+	d := newTailscaled(t)
+	d.answer(`{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+		"Self":{"HostName":"box","DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},
+		"CurrentTailnet":{"MagicDNSEnabled":true},"Health":[]}`)
+	d.run(t)
+	return d
+}
+
+func TestDoctorSeesWhatAGatewayDoes(t *testing.T) {
+	t.Parallel()
+	drop := func(name string) func(*http.Request) { return func(r *http.Request) { delete(r.Header, name) } }
+	set := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header[name] = []string{value} }
+	}
+	for _, row := range []struct {
+		name    string
+		gateway gateway
+		check   string
+		status  string
+		words   []string
+	}{
+		{"keeps all", gateway{}, "gateway beta list", "ok", []string{"kept"}},
+		{
+			"adds to the list",
+			gateway{change: func(r *http.Request) { r.Header["Anthropic-Beta"][0] += ",gateway-2026" }},
+			"gateway beta list", "ok",
+			[]string{"merged", "gateway-2026"},
+		},
+		{
+			"adds a line to the list",
+			gateway{change: func(r *http.Request) { r.Header.Add("Anthropic-Beta", "gateway-2026") }},
+			"gateway beta list", "ok",
+			[]string{"merged", "gateway-2026"},
+		},
+		{
+			"replaces the list",
+			gateway{change: set("Anthropic-Beta", "oauth-2025-04-20")},
+			"gateway beta list", "fail",
+			[]string{"replaced", "context-management-2025-06-27", "400"},
+		},
+		{"drops the list", gateway{change: drop("Anthropic-Beta")}, "gateway beta list", "fail", []string{"dropped", "add oauth-2025-04-20"}},
+		{"drops Authorization", gateway{change: drop("Authorization")}, "gateway credential", "fail", []string{"takes Authorization out", "passthrough"}},
+		{"puts its own key", gateway{change: set("Authorization", "Bearer sk-ant-api03-theirs")}, "gateway credential", "fail", []string{"another", "passthrough"}},
+		{"adds a key", gateway{change: set("X-Api-Key", "sk-ant-api03-theirs")}, "gateway credential", "fail", []string{"x-api-key", "passthrough"}},
+		{"drops the version", gateway{change: drop("Anthropic-Version")}, "gateway headers", "fail", []string{"dropped: anthropic-version"}},
+		{"changes the client's name", gateway{change: set("User-Agent", "gateway/1")}, "gateway headers", "warn", []string{"changed: user-agent"}},
+		{"drops the query", gateway{change: func(r *http.Request) { r.URL.RawQuery = "" }}, "gateway path", "warn", []string{"query"}},
+		{"has a base URL with /v1", gateway{change: func(r *http.Request) { r.URL.Path = "/v1" + r.URL.Path }}, "gateway path", "fail", []string{"/v1/v1/messages", "without /v1"}},
+		{"writes the body anew", gateway{rewrite: func(b string) string { return b + " " }}, "gateway body", "warn", []string{"anew"}},
+		{"buffers", gateway{answer: bufferAll}, "gateway stream", "fail", []string{"buffered", "event-stream"}},
+		{"breaks the answer off", gateway{answer: cutShort}, "gateway stream", "fail", []string{"broke off"}},
+		{"sends it twice", gateway{times: 2}, "gateway", "", nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, reached := inFrontOfAPI(t, mergeBeta)
+			d, code := s.doctor("--through", row.gateway.run(t, s.url()).URL)
+			if row.status != "" {
+				d.want(t, row.check, row.status, row.words...)
+			} else if !strings.Contains(fmt.Sprint(d.of("gateway")), "2 times") {
+				t.Errorf("not seen: %+v", d.of("gateway"))
+			}
+			if row.status == "ok" {
+				for _, f := range d.Findings {
+					if strings.HasPrefix(f.Check, "gateway") && f.Status != "ok" {
+						t.Errorf("without a reason: %+v", f)
+					}
+				}
+			}
+			if (row.status == "fail") != (code == 1) {
+				t.Errorf("exit code %d with %s", code, row.status)
+			}
+			if n := reached.Load(); n > 0 {
+				t.Errorf("%d requests of doctor reached the upstream", n)
+			}
+		})
+	}
+}
+
+// A gateway that leaves the nonce in one place only is still recognised.
+func TestDoctorsRequestIsRecognisedByWhateverIsLeft(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []string{"query", "Authorization", "X-Request-Id", "X-Claude-Code-Session-Id"} {
+		t.Run(kept, func(t *testing.T) {
+			t.Parallel()
+			s, reached := inFrontOfAPI(t, mergeBeta)
+			g := gateway{change: func(r *http.Request) {
+				header := http.Header{"Content-Type": r.Header["Content-Type"]}
+				if kept == "query" {
+					r.Header = header
+					return
+				}
+				header[kept] = r.Header[kept]
+				r.Header, r.URL.RawQuery = header, ""
+			}}
+			d, _ := s.doctor("--through", g.run(t, s.url()).URL)
+			d.want(t, "gateway", "ok", "the request came through")
+			d.want(t, "gateway beta list", "fail", "dropped")
+			if n := reached.Load(); n > 0 {
+				t.Errorf("%d requests of doctor reached the upstream", n)
+			}
+		})
+	}
+}
+
+func TestDoctorTellsWhyNothingComesThroughAGateway(t *testing.T) {
+	t.Parallel()
+	hang := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body) // before that nobody sees that the client left
+		<-r.Context().Done()
+	}
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"error":{"message":"no grant for claude"}}`)
+	}
+	other := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Proxy-Status", "oauth-proxyd; error=http_request_denied")
+		w.WriteHeader(http.StatusForbidden)
+	}
+	for _, row := range []struct {
+		name  string
+		url   func(t *testing.T, s *service) string
+		words []string
+	}{
+		{"it is not there", func(*testing.T, *service) string { return "http://127.0.0.1:9" }, []string{"nothing listens at 127.0.0.1:9"}},
+		{"its name is unknown", func(*testing.T, *service) string { return "http://gateway.invalid" }, []string{"gateway.invalid does not resolve"}},
+		{
+			"it does not reach us", func(t *testing.T, _ *service) string { return gateway{}.run(t, "http://127.0.0.1:9").URL },
+			[]string{"502", "does not reach us", "doctor --peer", "http://box.tail.ts.net:"},
+		},
+		{
+			"it refuses by itself", func(t *testing.T, s *service) string { return gateway{instead: refuse}.run(t, s.url()).URL },
+			[]string{"403", "by itself", "no grant for claude"},
+		},
+		{
+			"it leads to another daemon", func(t *testing.T, s *service) string { return gateway{instead: other}.run(t, s.url()).URL },
+			[]string{"another oauth-proxyd"},
+		},
+		{"it hangs", func(t *testing.T, s *service) string { return gateway{instead: hang}.run(t, s.url()).URL }, []string{"gave no answer"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := inFrontOfAPI(t, mergeBeta)
+			d, code := s.doctor("--through", row.url(t, s))
+			d.want(t, "gateway", "fail", row.words...)
+			if code != 1 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
+func TestARequestOfDoctorObeysTheAccessRules(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta, "access {\n  allow = [\"tailnet\"]\n}")
+	d, code := s.doctor("--through", gateway{}.run(t, s.url()).URL)
+	d.want(t, "gateway", "fail", "was refused", "source local", "access.allow")
+	if code != 1 || reached.Load() > 0 {
+		t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
+	}
+}
+
+func TestDoctorWarnsOfRulesThatDoNotMendWhatAGatewayDrops(t *testing.T) {
+	t.Parallel()
+	s, _ := inFrontOfAPI(t) // no rule
+	d, _ := s.doctor("--through", gateway{change: func(r *http.Request) { delete(r.Header, "Anthropic-Beta") }}.run(t, s.url()).URL)
+	d.want(t, "gateway beta list", "fail", "dropped", "no rule here adds oauth-2025-04-20", "401")
+}
+
+// What is not the announced request is nobody's trial: it goes to the upstream.
+func TestOnlyAnAnnouncedRequestIsAnsweredHere(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	d, _ := s.doctor("--through", gateway{}.run(t, s.url()).URL)
+	d.want(t, "gateway", "ok")
+	a, err := ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?doctor=ABCDEFGHIJKLMNOPQRSTUVWXYZ", "{}",
+		"Authorization", "Bearer sk-ant-oat01-doctor-ABCDEFGHIJKLMNOPQRSTUVWXYZ-made-up")
+	if err != nil || a.status != 401 || reached.Load() != 1 {
+		t.Errorf("%v, status %d, %d reached the upstream", err, a.status, reached.Load())
+	}
+}
+
+// A gateway that repeats a request much later does not have it sent to the upstream.
+func TestARequestOfDoctorIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	repeat := make(chan *http.Request, 2)
+	g := gateway{change: func(r *http.Request) { repeat <- r.Clone(s.t.Context()) }}
+	s.doctor("--through", g.run(t, s.url()).URL)
+	for range 2 {
+		r := <-repeat
+		r.Body, r.ContentLength = nil, 0
+		answer, err := newClient(t).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != 400 || answer.Header.Get("Proxy-Status") == "" {
+			t.Errorf("status %d, want an error of ours", answer.StatusCode)
+		}
+	}
+	if n := reached.Load(); n > 0 {
+		t.Errorf("%d requests of doctor reached the upstream", n)
+	}
+}
+
+func TestDoctorsTokenIsNowhere(t *testing.T) {
+	t.Parallel()
+	s, _ := inFrontOfAPI(t, mergeBeta)
+	url := gateway{change: func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-ant-api03-theirs") }}.run(t, s.url()).URL
+	_, out, errs := s.command("doctor", "--config", s.file(), "--through", url)
+	for _, text := range []string{out, errs, s.log.text()} {
+		if strings.Contains(text, "sk-ant-oat01-doctor-") || strings.Contains(text, "sk-ant-api03") {
+			t.Errorf("a token is in %q", text)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/daemon"
+)
+
+// statusTimeout bounds the wait for an answer that needs no work.
+const statusTimeout = 5 * time.Second
+
+// status asks the running daemon how it is.
+func status(e env, args []string) int {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "print it as JSON")
+	if exit, done := e.parse(flags, "[--json]", args); done {
+		return exit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	s, err := daemon.RequestStatusReport(ctx)
+	if err != nil {
+		return e.unreachable(err)
+	}
+	if !*asJSON {
+		e.paper().status(s, time.Now())
+	} else if !e.printJSON(s) {
+		return exitFailure
+	}
+	if s.Status != "healthy" {
+		return exitFailure
+	}
+	return exitOK
+}
+
+// labelColumn is the width of the labels of status.
+const labelColumn = 12
+
+func (p paper) status(s daemon.Status, now time.Time) {
+	p.paragraph(p.paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
+	for _, w := range s.Warnings {
+		if w != s.Tailnet.Trouble { // that is the headline
+			p.row("warning", w)
+		}
+	}
+	if s.Tailnet.LoginURL != "" {
+		p.row("log in at", s.Tailnet.LoginURL)
+	}
+	for _, l := range s.Sockets {
+		p.row("socket", l.Name+", "+l.Address)
+	}
+	p.row("tailnet", tailnetText(s.Tailnet, now))
+	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
+		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
+	p.row("upstream", s.Upstream.URL+", last success "+ago(s.Upstream.LastSuccess, now))
+	p.row("reload", reloadText(s, now))
+	p.row("versions", versionsText(s))
+	for _, old := range s.Predecessors {
+		p.row("before it", fmt.Sprintf("process %d, version %s, finishes %d requests since the upgrade %s", old.PID, old.Version, old.InFlight, ago(&old.Since, now)))
+	}
+	p.row("process", fmt.Sprintf("%d, up %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second)))
+}
+
+func (p paper) row(label, text string) {
+	p.paragraph(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
+}
+
+func healthColor(s daemon.Status) string {
+	switch {
+	case s.Status == "healthy" && len(s.Warnings) == 0:
+		return green
+	case s.Status == "degraded":
+		return red
+	default:
+		return yellow
+	}
+}
+
+// headline answers whether it is well, and if not, what mends it.
+func headline(s daemon.Status) string {
+	switch {
+	case s.Status == "draining":
+		return "no new requests; finishing what is in flight"
+	case s.Tailnet.Trouble != "":
+		return "the tailnet is not connected: " + s.Tailnet.Trouble
+	case s.Status == "degraded":
+		return "asking for the state of the tailnet"
+	case s.State != "running":
+		return "not serving yet, state " + s.State
+	case len(s.Warnings) > 0:
+		return fmt.Sprintf("serving, with %d to look at:", len(s.Warnings))
+	case s.Tailnet.Status == "disabled":
+		return "serving, no tailnet required"
+	}
+	return "serving, tailnet connected as " + s.Tailnet.Name
+}
+
+func tailnetText(t daemon.TailnetStatus, now time.Time) string {
+	if t.Status == "disabled" {
+		return "not required"
+	}
+	parts := []string{strings.ReplaceAll(t.Status, "_", " ")}
+	for _, part := range append([]string{t.BackendState, t.Name}, texts(t.Addresses)...) {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if t.Userspace {
+		parts = append(parts, "no network device")
+	}
+	switch {
+	case t.KeyExpiresAt == nil:
+	case t.KeyExpiresAt.Before(now):
+		parts = append(parts, "key expired on "+t.KeyExpiresAt.Format(time.DateOnly))
+	default:
+		parts = append(parts, "key expires on "+t.KeyExpiresAt.Format(time.DateOnly))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func texts(addresses []netip.Addr) []string {
+	all := make([]string, len(addresses))
+	for i, a := range addresses {
+		all[i] = a.String()
+	}
+	return all
+}
+
+func reloadText(s daemon.Status, now time.Time) string {
+	switch {
+	case s.LastReload == nil:
+		return "none since the start"
+	case !s.LastReload.OK:
+		return ago(&s.LastReload.At, now) + ", refused"
+	}
+	return ago(&s.LastReload.At, now)
+}
+
+func versionsText(s daemon.Status) string {
+	text := "oauth-proxyd " + s.Version
+	if s.Tailnet.Version != "" {
+		short, _, _ := strings.Cut(s.Tailnet.Version, "-")
+		text += ", tailscaled " + short
+	}
+	return text
+}
+
+func ago(at *time.Time, now time.Time) string {
+	if at == nil {
+		return "not yet"
+	}
+	return spell(now.Sub(*at)) + " ago"
+}
+
+// spell is a duration in its two largest units.
+func spell(d time.Duration) string {
+	days, hours, minutes := d/(24*time.Hour), d%(24*time.Hour)/time.Hour, d%time.Hour/time.Minute
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%d d %d h", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%d min %d s", minutes, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
+}

@@ -1,0 +1,157 @@
+package main_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// wantStatus looks at the text of status: its exit code, its first line, other lines,
+// and that all fit a terminal.
+func (s *service) wantStatus(code int, first string, lines ...string) {
+	s.t.Helper()
+	got, out, errs := s.command("status")
+	if got != code || errs != "" {
+		s.t.Errorf("exit code %d, want %d; %s", got, code, errs)
+	}
+	if !strings.HasPrefix(out, first) {
+		s.t.Errorf("it begins %q, want %q", out, first)
+	}
+	if flat := strings.Join(strings.Fields(out), " "); !containsAll(flat, lines) {
+		s.t.Errorf("not all of %q in\n%s", lines, out)
+	}
+	wantNarrow(s.t, out)
+}
+
+func wantNarrow(t *testing.T, out string) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("colour where there is no terminal")
+	}
+}
+
+func TestStatusOfADaemonThatIsWell(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
+	get(t, s.url()+"/echo").want(t, 200)
+	s.awaitHealth(t, "in_flight", 0)
+	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
+		"socket proxy, "+s.unit.sockets[0].addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
+		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1 served, 0 failed",
+		u.URL+", last success", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
+}
+
+func TestStatusInJSON(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "max_connections = 7", onTailnet(runTailscaled(t, "Running"), "wait"))})
+	code, out, _ := s.command("status", "--json")
+	var got struct {
+		Status, State, Version string
+		PID                    int
+		Tailnet                struct {
+			Status, Name string
+			Addresses    []string
+			BackendState string  `json:"backend_state"`
+			KeyExpiresAt *string `json:"key_expires_at"`
+			Version      string
+		}
+		Sockets []struct{ Name, Network, Address string }
+		Limits  struct {
+			MaxConnections int `json:"max_connections"`
+		}
+		Upstream   struct{ URL string }
+		LastReload *struct{ OK bool } `json:"last_reload"`
+		Warnings   []string
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
+		t.Fatalf("%d %v %s", code, err, out)
+	}
+	if got.Status != "healthy" || got.State != "running" || got.Version != "v0.0.0-test" || got.PID != s.cmd.Process.Pid {
+		t.Errorf("status: %s", out)
+	}
+	if n := got.Tailnet; n.Status != "connected" || n.Name != "box.tail.ts.net" || n.BackendState != "Running" || n.Version != "1.102.5" || len(n.Addresses) != 1 {
+		t.Errorf("tailnet: %s", out)
+	}
+	if len(got.Sockets) != 1 || got.Sockets[0].Name != "proxy" || got.Sockets[0].Address != s.unit.sockets[0].addr() {
+		t.Errorf("sockets: %s", out)
+	}
+	if got.Limits.MaxConnections != 7 || got.Upstream.URL != "http://127.0.0.1:9" || got.LastReload != nil || got.Warnings == nil {
+		t.Errorf("the rest: %s", out)
+	}
+}
+
+func TestStatusSaysWhatMendsTheTailnetAndHasTheLoginURL(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "NeedsLogin")
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
+	s.wantStatus(1, "degraded: the tailnet is not connected: tailscaled is in state NeedsLogin",
+		"run `tailscale login` on this host", "log in at "+loginURL, "tailnet not connected, NeedsLogin")
+	code, out, _ := s.command("status", "--json")
+	if code != 1 || !containsAll(out, []string{`"status": "degraded"`, loginURL, "tailscale login"}) {
+		t.Errorf("--json: %d %s", code, out)
+	}
+	d.become("Running")
+	s.notes.next(t, "tailnet connected")
+	s.wantStatus(0, "healthy: ")
+}
+
+func TestStatusWarnsOfAKeyThatExpires(t *testing.T) {
+	t.Parallel()
+	d := newTailscaled(t)
+	d.answer(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+		"Self":{"DNSName":"box.tail.ts.net.","KeyExpiry":"` + time.Now().Add(50*time.Hour).UTC().Format(time.RFC3339) + `"},"Health":[]}`)
+	d.run(t)
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
+	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the node key expires in 2 days", "tailscale up --force-reauth")
+}
+
+func TestStatusAfterAReload(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.wantStatus(0, "healthy: serving, no tailnet required\n", "tailnet not required")
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	s.wantStatus(0, "healthy: ", "reload 0 s ago")
+	s.configure("nonsense")
+	s.command("reload")
+	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
+}
+
+func TestStatusWhileItDrains(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet)})
+	await := background(t, newClient(t), http.MethodGet, s.url()+"/wait", "")
+	u.await(t)
+	s.signal(syscall.SIGTERM)
+	s.notes.next(t, "STOPPING=1")
+	s.wantStatus(1, "draining: no new requests; finishing what is in flight\n", "1 of 1000 in flight")
+	u.open()
+	await()
+	s.exit()
+}
+
+func TestStatusNeedsARunningDaemonAndTheRightToAskIt(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	code, out, errs := s.commandAsNobody("status")
+	if code != 77 || out != "" || !strings.Contains(errs, "group oauth-proxyd") {
+		t.Errorf("as nobody: %d %q %q", code, out, errs)
+	}
+	s.stop()
+	code, out, errs = s.command("status", "--json")
+	if code != 69 || out != "" || !strings.Contains(errs, "oauth-proxyd is not running") {
+		t.Errorf("not running: %d %q %q", code, out, errs)
+	}
+}
