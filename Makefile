@@ -25,6 +25,10 @@ LINT  := $(TOOLS)/golangci-lint
 LAB       := .cache/bin/$(shell { cat internal/lab/tailnet/go.sum; go version; } | sha256sum | cut -c1-16)
 TAILSCALE := $(LAB)/tailscaled
 
+# The same for what makes the packages.
+PACKAGE_TOOLS := .cache/bin/$(shell { cat tools/package/go.sum; go version; } | sha256sum | cut -c1-16)
+RELEASER      := $(PACKAGE_TOOLS)/goreleaser
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -120,6 +124,15 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+# goreleaser asks git where the project is from, and makes up what git says
+# where there is no answer.
+.PHONY: package
+package: $(RELEASER) ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
+	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$$PWD/$(PACKAGE_TOOLS):$$PATH"; \
+	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
+	goreleaser release --snapshot --clean
+	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
+
 .PHONY: deps
 deps: ## install what the tests need besides Go (Debian, as root)
 	@.ci/deps
@@ -140,3 +153,9 @@ $(TAILSCALE):
 	@cd internal/lab/tailnet && version=$$(go list -m -f '{{.Version}}' tailscale.com | tr -d v) && \
 	flock ../../../$(LAB) env CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X tailscale.com/version.longStamp=$$version \
 		-X tailscale.com/version.shortStamp=$$version" -o ../../../$(LAB)/ tailscale.com/cmd/tailscale tailscale.com/cmd/tailscaled
+
+$(RELEASER):
+	@echo "building goreleaser and cyclonedx-gomod: a few minutes, once"
+	@mkdir -p $(PACKAGE_TOOLS)
+	cd tools/package && go build -trimpath -ldflags "-s -w" -o ../../$(PACKAGE_TOOLS)/ \
+		github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod github.com/goreleaser/goreleaser/v2
