@@ -18,6 +18,10 @@ const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 // parse reads the options of a command. What it prints and returns when it is not
 // to go on is for the user: help, or what was wrong.
 func (e env) parse(flags *flag.FlagSet, synopsis string, args []string) (exit int, done bool) {
+	if e.describe != nil {
+		e.describe(flags)
+		return exitOK, true
+	}
 	flags.SetOutput(io.Discard) // the package's own messages name no way out
 	err := flags.Parse(args)
 	switch {

@@ -15,7 +15,7 @@ usage: oauth-proxyd [COMMAND] [OPTIONS]
 
 `)
 	for _, c := range commands() {
-		fmt.Fprintf(e.stdout, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(e.stdout, "  %-10s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(e.stdout, `
 "oauth-proxyd COMMAND --help" shows the options of a command. The configuration

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -36,6 +37,8 @@ type command struct {
 type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	// describe, if not nil, is told a command's options in place of its run.
+	describe func(*flag.FlagSet)
 }
 
 func main() {
@@ -76,6 +79,7 @@ func commands() []command {
 		{"explain", "ID [--json]", "show what became of a request: where its time went, and why it ended", explain},
 		{"demo", "[--listen ADDR]", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo},
 		{"version", "[--json]", "show the version", printVersion},
+		{"completion", "bash|zsh|fish", "write a completion script for a shell", completion},
 		{"help", "[COMMAND]", "show this list, or the options of a command", help},
 	}
 }
