@@ -1,0 +1,177 @@
+package main_test
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const manual = "../../man/oauth-proxyd.8"
+
+// The manual has each command that the program lists and no other, with exactly its
+// options.
+func TestManualDescribesEveryCommandAndOption(t *testing.T) {
+	t.Parallel()
+	described := map[string][]string{}
+	for _, found := range regexp.MustCompile(`(?m)^\.It Cm ([a-z]+)(.*)$`).FindAllStringSubmatch(section(t, "COMMANDS"), -1) {
+		options := []string{}
+		for _, o := range regexp.MustCompile(`Fl -([a-z-]+)`).FindAllStringSubmatch(found[2], -1) {
+			options = append(options, "--"+o[1])
+		}
+		described[found[1]] = options
+	}
+	for _, c := range helpCommands(t) {
+		got, ok := described[c]
+		if want := helpOptions(t, c); !ok || !sameWords(got, want) {
+			t.Errorf("%s: the manual says %q (described: %t), the program %q", c, got, ok, want)
+		}
+		delete(described, c)
+	}
+	for c := range described {
+		t.Errorf("the command %s is described and does not exist", c)
+	}
+}
+
+// Every exit code that the sources name is in the manual and the README, and no
+// other.
+func TestManualDescribesEveryExitCode(t *testing.T) {
+	t.Parallel()
+	want := inSources(t, `(?m)^\s*[eE]xit[A-Z]\w*\s*= (\d+)`, ".", "../../internal/lifecycle")
+	got := submatches(`(?m)^\.It (\d+)$`, section(t, "EXIT STATUS"))
+	if !sameWords(got, want) {
+		t.Errorf("the manual has the exit codes %q, the sources %q", got, want)
+	}
+	readme := read(t, "../../README.md")
+	if got := submatches(`(?m)^\| (\d+) \| `, readme[strings.Index(readme, "| exit |"):strings.Index(readme, "| status |")]); !sameWords(got, want) {
+		t.Errorf("the README has the exit codes %q, the sources %q", got, want)
+	}
+}
+
+func TestManualDescribesEverySignal(t *testing.T) {
+	t.Parallel()
+	want := inSources(t, `syscall\.(SIG(?:HUP|TERM|INT|QUIT|USR1|USR2))\b`, "../../internal/daemon")
+	if got := submatches(`(?m)^\.It Dv (\w+)$`, section(t, "SIGNALS")); !sameWords(got, want) {
+		t.Errorf("the manual has the signals %q, the sources %q", got, want)
+	}
+}
+
+// Every variable that the sources ask for is in the manual. The others in it are
+// asked for by the libraries, and named here.
+func TestManualDescribesTheEnvironment(t *testing.T) {
+	t.Parallel()
+	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
+		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet")
+	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
+	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509
+	want = append(want, "GOMEMLIMIT")                    // the runtime
+	var got []string
+	for _, names := range submatches(`(?m)^\.It Ev (.*)$`, section(t, "ENVIRONMENT")) {
+		got = append(got, strings.Split(names, " , ")...)
+	}
+	if !sameWords(got, want) {
+		t.Errorf("the manual has the variables %q, the sources %q", got, want)
+	}
+}
+
+// Every metric of ours that a daemon at work shows is in the manual with its labels,
+// and the manual has no other than the sources name.
+func TestManualDescribesEveryMetric(t *testing.T) {
+	t.Parallel()
+	described := map[string][]string{}
+	for _, found := range regexp.MustCompile(`(?m)^\.It Va (\w+)(.*)$`).FindAllStringSubmatch(section(t, "METRICS"), -1) {
+		described[found[1]] = submatches(`Va (\w+)`, found[2])
+	}
+	for name, labels := range shownMetrics(t) {
+		got, ok := described[name]
+		if !ok || !sameWords(got, labels) {
+			t.Errorf("%s: the manual has the labels %q (described: %t), the daemon %q", name, got, ok, labels)
+		}
+	}
+	named := inSources(t, `"((?:proxy|tailnet|config|oauth_proxyd)_\w+)"`, "../../internal/proxy", "../../internal/daemon")
+	for name := range described {
+		if !slices.Contains(named, name) {
+			t.Errorf("%s is described and does not exist", name)
+		}
+	}
+}
+
+// shownMetrics are the metrics of a daemon that has served a request, without those
+// of Go and of the process, with their labels.
+func shownMetrics(t *testing.T) map[string][]string {
+	t.Helper()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, mergeBeta)})
+	get(t, s.url()+"/v1/models")
+	text := ""
+	eventually(t, "the request is counted", func() bool {
+		text = get(t, s.url()+"/metrics").body
+		return strings.Contains(text, "\nproxy_requests_total{")
+	})
+	shown := map[string][]string{}
+	for _, name := range submatches(`(?m)^# TYPE (\w+) `, text) {
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
+			continue
+		}
+		labels := []string{}
+		series := regexp.MustCompile(`(?m)^` + name + `(?:_bucket|_sum)?\{(.*)\} `).FindStringSubmatch(text)
+		if series != nil {
+			labels = slices.DeleteFunc(submatches(`(\w+)="`, series[1]), func(l string) bool { return l == "le" })
+		}
+		shown[name] = labels
+	}
+	if len(shown) < 20 {
+		t.Fatalf("few metrics: %q", slices.Sorted(maps.Keys(shown)))
+	}
+	return shown
+}
+
+// section is the text of a section of the manual.
+func section(t *testing.T, name string) string {
+	t.Helper()
+	_, after, found := strings.Cut(read(t, manual), "\n.Sh "+name+"\n")
+	if !found {
+		t.Fatalf("%s has no section %s", manual, name)
+	}
+	text, _, _ := strings.Cut(after, "\n.Sh ")
+	return text
+}
+
+// inSources finds what a pattern names in the sources of packages, tests apart.
+func inSources(t *testing.T, pattern string, dirs ...string) []string {
+	t.Helper()
+	var found []string
+	for _, dir := range dirs {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no sources in %s: %v", dir, err)
+		}
+		for _, file := range files {
+			if !strings.HasSuffix(file, "_test.go") {
+				found = append(found, submatches(pattern, read(t, file))...)
+			}
+		}
+	}
+	return found
+}
+
+// submatches are what the groups of a pattern match, once each.
+func submatches(pattern, text string) []string {
+	all := []string{}
+	for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		for _, word := range found[1:] {
+			if word != "" && !slices.Contains(all, word) {
+				all = append(all, word)
+			}
+		}
+	}
+	return all
+}
+
+// sameWords compares without order and repetition.
+func sameWords(a, b []string) bool {
+	set := func(words []string) []string { return slices.Compact(slices.Sorted(slices.Values(words))) }
+	return slices.Equal(set(a), set(b))
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+const manual = "man/oauth-proxyd.hcl.5"
+
+// described is what the manual says of an attribute.
+type described struct {
+	value string // its default; empty: none
+	facts string // type, bounds and reload, such as "Duration, 10ms to 5m; reloadable."
+}
+
+// The manual describes each block and each attribute of the schema, and no other,
+// with its type, default and bounds, and whether a reload puts it in force.
+func TestManualSaysWhatTheSchemaDoes(t *testing.T) {
+	got := manualAttributes(t)
+	want := map[string]described{}
+	for path, a := range attributes(schema(defaults()), "") {
+		want[path] = manualOf(path, a)
+	}
+	for _, path := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s is described and does not exist", path)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got[path] != want[path] {
+			t.Errorf("%s: the manual says %q, the schema %q", path, got[path], want[path])
+		}
+	}
+}
+
+// manualOf is what the manual must say of an attribute.
+func manualOf(path string, a attribute) described {
+	var d described
+	if value := a.get(); !strings.HasPrefix(path, "header.") || value != `""` {
+		d.value = value
+	}
+	d.facts = typeName(a)
+	if bounds := boundsOf(a); bounds != "" {
+		d.facts += ", " + bounds
+	}
+	if a.restart {
+		d.facts += "; needs a restart."
+	} else {
+		d.facts += "; reloadable."
+	}
+	return d
+}
+
+func typeName(a attribute) string {
+	switch a.kind {
+	case cty.Number:
+		return "Number"
+	case cty.Bool:
+		return "Boolean"
+	case listKind():
+		return "List of strings"
+	}
+	switch bounds := boundsOf(a); {
+	case strings.HasSuffix(bounds, "B"):
+		return "Size"
+	case bounds != "":
+		return "Duration"
+	default:
+		return "String"
+	}
+}
+
+// manualAttributes reads the items of the manual, each below the heading of its
+// block.
+func manualAttributes(t *testing.T) map[string]described {
+	t.Helper()
+	all := map[string]described{}
+	block := ""
+	item := regexp.MustCompile(`^\.It Va (\w+)(?: Li = (.*))?$`)
+	lines := strings.Split(rootFile(t, manual), "\n")
+	for i, line := range lines {
+		if name, ok := strings.CutPrefix(line, ".Ss "); ok {
+			block = name
+		}
+		if found := item.FindStringSubmatch(line); found != nil {
+			path := dotted(block, found[1])
+			if _, twice := all[path]; twice {
+				t.Errorf("%s is described twice", path)
+			}
+			all[path] = described{strings.ReplaceAll(found[2], `\(dq`, `"`), lines[i+1]}
+		}
+	}
+	return all
+}
