@@ -32,6 +32,7 @@ func packages() []string {
 		"internal/selftest",
 		"internal/systemd",
 		"internal/tailnet",
+		"packaging",
 	}
 }
 

@@ -1,0 +1,104 @@
+package packaging_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// maxExposure is the highest that "systemd-analyze security" may say, times ten.
+const maxExposure = "11"
+
+// host is a folder with the units where a host has them.
+func host(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, unit := range []string{"oauth-proxyd.service", "oauth-proxyd.socket"} {
+		write(t, filepath.Join(root, "usr/lib/systemd/system", unit), read(t, filepath.Join("systemd", unit)), 0o644)
+	}
+	for _, target := range []string{"sysinit", "basic", "sockets", "shutdown", "network", "nss-lookup", "-.slice"} {
+		name := target + ".target"
+		if strings.Contains(target, ".") {
+			name = target
+		}
+		write(t, filepath.Join(root, "usr/lib/systemd/system", name), "[Unit]\nDescription=for the test\n", 0o644)
+	}
+	write(t, filepath.Join(root, "usr/sbin/oauth-proxyd"), "#!/bin/sh\n", 0o755)
+	return root
+}
+
+func TestUnitsAreValid(t *testing.T) {
+	t.Parallel()
+	out := must(t, ".", "systemd-analyze", "verify", "--man=no", "--root="+host(t), "oauth-proxyd.socket", "oauth-proxyd.service")
+	if out != "" {
+		t.Errorf("systemd-analyze verify says:\n%s", out)
+	}
+}
+
+func TestSandboxIsTight(t *testing.T) {
+	t.Parallel()
+	out, err := try(t, ".", "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+maxExposure,
+		"--root="+host(t), "oauth-proxyd.service")
+	if err != nil {
+		t.Errorf("systemd-analyze security, threshold %s: %v\n%s", maxExposure, err, out)
+	}
+}
+
+// What loses connections, or keeps the daemon from its work, must not come back.
+func TestUnitsKeepTheirPromises(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ unit, line, why string }{
+		{"oauth-proxyd.socket", "TriggerLimitIntervalSec=0", "clients of a daemon that cannot start would fail the socket"},
+		{"oauth-proxyd.socket", "FileDescriptorName=proxy", "header rules ask for the name"},
+		{"oauth-proxyd.service", "StartLimitIntervalSec=0", "quick restarts would fail the socket"},
+		{"oauth-proxyd.service", "SuccessExitStatus=75", "a drain that was cut short is no failure"},
+		{"oauth-proxyd.service", "RestartPreventExitStatus=77 78", "a restart would fail again"},
+		{"oauth-proxyd.service", "NotifyAccess=main", "no other process may speak for the daemon"},
+		{"oauth-proxyd.service", "ExecReload=/usr/sbin/oauth-proxyd reload", "a reload that is refused must fail"},
+		{"oauth-proxyd.service", "LimitCORE=0", "a core would hold credentials"},
+		{"oauth-proxyd.service", "MemorySwapMax=0", "swap would hold credentials"},
+		{"oauth-proxyd.service", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK", "without netlink this host's own addresses are strangers"},
+	}
+	for _, tt := range tests {
+		if !strings.Contains(read(t, filepath.Join("systemd", tt.unit)), "\n"+tt.line+"\n") {
+			t.Errorf("%s has no %s: %s", tt.unit, tt.line, tt.why)
+		}
+	}
+	forbidden := regexp.MustCompile(`(?m)^(PartOf|Requires|BindsTo|NoExecPaths|ProcSubset|KillMode)=`)
+	for _, unit := range []string{"oauth-proxyd.socket", "oauth-proxyd.service"} {
+		if found := forbidden.FindAllString(read(t, filepath.Join("systemd", unit)), -1); found != nil {
+			t.Errorf("%s has %q", unit, found)
+		}
+	}
+}
+
+func TestTheUserIsASystemUser(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, filepath.Join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n", 0o644)
+	write(t, filepath.Join(root, "etc/group"), "root:x:0:\n", 0o644)
+	write(t, filepath.Join(root, "usr/lib/sysusers.d/oauth-proxyd.conf"), read(t, "systemd/oauth-proxyd.sysusers"), 0o644)
+	must(t, ".", "systemd-sysusers", "--root="+root, "oauth-proxyd.conf")
+	user := regexp.MustCompile(`(?m)^oauth-proxyd:x:[1-9]\d{0,2}:([1-9]\d{0,2}):oauth-proxyd daemon:/nonexistent:/usr/sbin/nologin$`)
+	if passwd := read(t, filepath.Join(root, "etc/passwd")); !user.MatchString(passwd) {
+		t.Errorf("passwd:\n%s", passwd)
+	}
+}
+
+// The line that is commented out is one that systemd-tmpfiles takes.
+func TestTextfileFolderLine(t *testing.T) {
+	t.Parallel()
+	text := read(t, "systemd/oauth-proxyd.tmpfiles")
+	line := regexp.MustCompile(`(?m)^#(a\+ /var/lib/prometheus/node-exporter .*)$`).FindStringSubmatch(text)
+	if line == nil {
+		t.Fatalf("no line to copy:\n%s", text)
+	}
+	root := t.TempDir()
+	// The names of users are looked up on this host.
+	some := strings.Replace(line[1], "user:oauth-proxyd:", "user:root:", 1)
+	write(t, filepath.Join(root, "etc/tmpfiles.d/oauth-proxyd.conf"), some+"\n", 0o644)
+	if out := must(t, ".", "systemd-tmpfiles", "--create", "--root="+root, "oauth-proxyd.conf"); out != "" {
+		t.Errorf("systemd-tmpfiles says: %s", out)
+	}
+}
