@@ -26,7 +26,8 @@ LAB       := .cache/bin/$(shell { cat internal/lab/tailnet/go.sum; go version; }
 TAILSCALE := $(LAB)/tailscaled
 
 # The same for what makes the packages.
-PACKAGE_TOOLS := .cache/bin/$(shell { cat tools/package/go.sum; go version; } | sha256sum | cut -c1-16)
+PACKAGE_CACHE ?= $(CURDIR)/.cache/bin
+PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; go version; } | sha256sum | cut -c1-16)
 RELEASER      := $(PACKAGE_TOOLS)/goreleaser
 
 .PHONY: help
@@ -42,7 +43,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-monitoring test-tailnet size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-monitoring test-tailnet test-package size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -88,6 +89,12 @@ tailnet: ## a tailnet on this machine to try things on (NODES="proxy +aperture=t
 tailscaled: $(TAILSCALE)
 	@echo $(LAB)
 
+# Not cached, for the same reason.
+.PHONY: test-package
+test-package: deps $(RELEASER) ## the packages: built twice, and looked at with lintian, dpkg and rpm
+	cd internal/lab/packages && go vet ./...
+	cd internal/lab/packages && go test -count=1 -timeout 30m ./...
+
 .PHONY: size
 size: ## check the size of the binary for amd64
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o bin/amd64/oauth-proxyd ./cmd/oauth-proxyd
@@ -128,7 +135,7 @@ bench: ## run the benchmarks
 # where there is no answer.
 .PHONY: package
 package: $(RELEASER) ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
-	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$$PWD/$(PACKAGE_TOOLS):$$PATH"; \
+	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
 	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
 	goreleaser release --snapshot --clean
 	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
@@ -157,5 +164,5 @@ $(TAILSCALE):
 $(RELEASER):
 	@echo "building goreleaser and cyclonedx-gomod: a few minutes, once"
 	@mkdir -p $(PACKAGE_TOOLS)
-	cd tools/package && go build -trimpath -ldflags "-s -w" -o ../../$(PACKAGE_TOOLS)/ \
+	cd tools/package && go build -trimpath -ldflags "-s -w" -o $(PACKAGE_TOOLS)/ \
 		github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod github.com/goreleaser/goreleaser/v2

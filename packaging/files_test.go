@@ -42,8 +42,12 @@ func TestScriptsAreValid(t *testing.T) {
 func TestScriptsWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	for _, call := range [][]string{
-		{"deb/postinst", "triggered"}, {"deb/prerm", "upgrade", "2"}, {"deb/prerm", "failed-upgrade"},
-		{"deb/postrm", "upgrade", "2"}, {"deb/postrm", "failed-upgrade"}, {"deb/postrm", "disappear"},
+		{"deb/postinst", "triggered"},
+		{"deb/prerm", "upgrade", "2"},
+		{"deb/prerm", "failed-upgrade"},
+		{"deb/postrm", "upgrade", "2"},
+		{"deb/postrm", "failed-upgrade"},
+		{"deb/postrm", "disappear"},
 	} {
 		// Only a builtin of the shell can be run.
 		if out := must(t, ".", "env", "-i", "PATH=/nonexistent", "/bin/sh", "-c", `systemctl() { :; }; set -- "$@"; . "$0"`,

@@ -1,0 +1,3 @@
+module oauth-proxyd/internal/lab/packages
+
+go 1.26.6
