@@ -61,6 +61,21 @@ func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 	}
 }
 
+// systemd would kill a drain that takes longer than the unit's TimeoutStopSec=.
+func TestALongDrainIsAnnouncedToTheServiceManager(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "10m"`, withoutTailnet)})
+	u.openStream(t, newClient(t), s.url())
+	s.signal(syscall.SIGTERM)
+	s.notes.next(t, "STOPPING=1")
+	if got := field(s.notes.next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != "605000000" {
+		t.Errorf("the stop may take %s µs, want ten minutes and five seconds", got)
+	}
+	s.signal(syscall.SIGTERM)
+	s.wantExit(75)
+}
+
 func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
 	t.Parallel()
 	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
@@ -197,7 +212,7 @@ func TestReloadsDuringADrainAreRefusedAtOnce(t *testing.T) {
 	wait().want(t, 200, "waited")
 	s.wantExit(0)
 	told := states(s.notes.all())
-	if fmt.Sprint(told) != "[READY=1 STOPPING=1]" {
+	if fmt.Sprint(told) != "[READY=1 STOPPING=1 EXTEND_TIMEOUT_USEC=65000000]" {
 		t.Errorf("systemd was told %q", told)
 	}
 }

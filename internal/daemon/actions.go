@@ -16,6 +16,10 @@ import (
 // retryAllowance is added to the start timeout beside the time of a retry itself.
 const retryAllowance = 10 * time.Second
 
+// stopAllowance is added to the stop timeout beside the drain, for what is written
+// after it.
+const stopAllowance = 5 * time.Second
+
 // do performs one action of the state machine. None waits for a peer.
 func (d *daemon) do(a lifecycle.Action) {
 	switch a := a.(type) {
@@ -101,6 +105,7 @@ func cutTime(drain time.Duration) time.Duration { return min(drain/5, 500*time.M
 func (d *daemon) beginDrain() {
 	timeout := d.view.config().Proxy.DrainTimeout
 	d.drainUntil = time.Now().Add(timeout)
+	d.told(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
 	stats := d.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
 	if d.stopHandover != nil {
