@@ -32,7 +32,7 @@ func TestManuals(t *testing.T) {
 
 func TestScriptsAreValid(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{"deb/postinst", "deb/prerm", "deb/postrm", "rpm/post", "rpm/preun", "rpm/postun"} {
+	for _, script := range []string{"deb/preinst", "deb/postinst", "deb/prerm", "deb/postrm", "rpm/pre", "rpm/post", "rpm/preun", "rpm/postun"} {
 		must(t, ".", "sh", "-n", seen(t, script))
 	}
 }
@@ -42,6 +42,7 @@ func TestScriptsAreValid(t *testing.T) {
 func TestScriptsWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	for _, call := range [][]string{
+		{"deb/preinst", "install"},
 		{"deb/postinst", "triggered"},
 		{"deb/prerm", "upgrade", "2"},
 		{"deb/prerm", "failed-upgrade"},

@@ -147,7 +147,7 @@ func checkFiles(t *testing.T, files [][]string, owner string, want []string) {
 func TestRPMHeader(t *testing.T) {
 	t.Parallel()
 	rpm := built(t, "*.x86_64.rpm")
-	for tag, file := range map[string]string{"POSTIN": "post", "PREUN": "preun", "POSTUN": "postun"} {
+	for tag, file := range map[string]string{"PREIN": "pre", "POSTIN": "post", "PREUN": "preun", "POSTUN": "postun"} {
 		script, err := os.ReadFile(filepath.Join("../../../packaging/rpm", file))
 		if err != nil {
 			t.Fatal(err)
