@@ -223,6 +223,44 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
+// A program that serves and crashes at once has taken nothing over.
+func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	real := program + ".real"
+	install(t, real, program)
+	pidFile := program + ".pid"
+	installText(t, program, "#!/bin/sh\necho $$ > "+pidFile+"\nexec "+real+" \"$@\"\n")
+	outcome := make(chan string, 1)
+	go func() {
+		_, _, errs := s.command("upgrade")
+		outcome <- errs
+	}()
+	s.log.next(t, "starting the installed program")
+	s.log.next(t, `"msg":"serving"`)
+	pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.successors = append(s.successors, pid)
+	if err := syscall.Kill(pid, syscall.SIGSEGV); err != nil {
+		t.Fatal(err)
+	}
+	if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: the new process ended") && !strings.Contains(errs, "left with exit code 2") {
+		t.Errorf("upgrade: %q", errs)
+	}
+	if n := s.notes.count("MAINPID="); n != 0 {
+		t.Errorf("the service manager was told of %d other processes", n)
+	}
+	get(t, s.url()+"/echo").want(t, 200)
+	u.open()
+	if rest, err := stream.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
 func TestASuccessorThatCrashesIsTakenBack(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

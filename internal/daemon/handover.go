@@ -18,6 +18,9 @@ import (
 const (
 	// successorTimeout is how long a new process may take until it serves.
 	successorTimeout = 30 * time.Second
+	// successorTrial is how long it then serves beside us before anything is given up:
+	// what crashes soon has taken nothing with it.
+	successorTrial = 2 * time.Second
 	// successorPatience is how long one that is not wanted may take to leave.
 	successorPatience = 5 * time.Second
 	// handoverSettle is how long kept connections are waited for, to be told with their
@@ -66,7 +69,13 @@ func (d *daemon) startSuccessor() {
 			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
 			return
 		}
-		d.send(message{event: lifecycle.SuccessorReady{}})
+		select {
+		case <-s.Ended():
+			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: s.Wait()})
+		case <-time.After(successorTrial):
+			d.send(message{event: lifecycle.SuccessorReady{}})
+		case <-d.ctx.Done():
+		}
 	})
 }
 
@@ -147,7 +156,9 @@ func (d *daemon) beginHandover() {
 	})
 }
 
-// takeBack makes this process the main one again, and gets ready to accept.
+// takeBack makes this process the main one again, and gets ready to accept. systemd hears
+// of it only with NotifyAccess=all, which weighs on the sandbox; without, the watchdog
+// finds the new process gone, and until then requests are served.
 func (d *daemon) takeBack() {
 	d.stopHandover()
 	d.notifier.Mute(false)
