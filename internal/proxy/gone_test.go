@@ -67,9 +67,7 @@ func (d *door) wantGone(t *testing.T, phase string) {
 	if n := metric(t, d.reg, `proxy_requests_total{method="POST",status="499"}`); n != 1 {
 		t.Errorf("%v requests with 499 counted", n)
 	}
-	if lines := d.log.requests(t, 1); !strings.Contains(strings.Join(lines, ""), `"outcome":"client_gone"`) {
-		t.Errorf("log: %s", lines)
-	}
+	eventually(t, "it is in the log", func() bool { return strings.Contains(d.log.String(), `"outcome":"client_gone"`) })
 }
 
 func forEachClient(t *testing.T, test func(t *testing.T, protocol string, open bool)) {
