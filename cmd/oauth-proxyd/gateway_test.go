@@ -333,7 +333,7 @@ func TestARequestOfDoctorObeysTheAccessRules(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta, "access {\n  allow = [\"tailnet\"]\n}")
 	d, code := s.doctor("--through", gateway{}.run(t, s.url()).URL)
-	d.want(t, "gateway", "fail", "was refused", "source local", "access.allow")
+	d.want(t, "gateway", "fail", "was refused", "source local", `allow = ["tailnet", "local"]`, "oauth-proxyd reload")
 	if code != 1 || reached.Load() > 0 {
 		t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
 	}

@@ -38,8 +38,10 @@ type TrialReport struct {
 	Arrivals int `json:"arrivals"`
 	// Refused is why the access rules kept it out; empty: they did not.
 	Refused string `json:"refused,omitempty"`
-	// Sender is who sent it, as the access rules see it.
+	// Sender is who sent it, as the access rules see it, and Entry the entry of
+	// access.allow that is for it; empty: none is.
 	Sender string `json:"sender,omitempty"`
+	Entry  string `json:"entry,omitempty"`
 	// Method, Path and Protocol are those of the request line.
 	Method   string `json:"method,omitempty"`
 	Path     string `json:"path,omitempty"`

@@ -38,7 +38,7 @@ func (d *daemon) serveTrial(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	}
 	d.log.Info("a request of doctor came", "source", string(id.Source), "refused", err != nil)
 	if answer {
-		d.trials.note(t, func(r *TrialReport) { r.Sender = senderName(id) })
+		d.trials.note(t, func(r *TrialReport) { r.Sender, r.Entry = senderName(id), senderEntry(id) })
 	}
 	if err != nil {
 		if answer {
@@ -49,7 +49,7 @@ func (d *daemon) serveTrial(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	}
 	arrived := t.compare(p, w, r)
 	d.trials.note(t, func(r *TrialReport) {
-		arrived.Arrivals, arrived.Sender = r.Arrivals, r.Sender
+		arrived.Arrivals, arrived.Sender, arrived.Entry = r.Arrivals, r.Sender, r.Entry
 		*r = arrived
 	})
 	d.answerTrial(t, arrived, w, r)
@@ -64,6 +64,22 @@ func senderName(id proxy.Identity) string {
 		return id.Node + " (" + strings.Join(id.Tags, ", ") + ")"
 	default:
 		return id.Node + " (" + id.User + ")"
+	}
+}
+
+// senderEntry is the narrowest entry of access.allow that says what the sender is.
+func senderEntry(id proxy.Identity) string {
+	switch {
+	case id.Source == proxy.SourceOther:
+		return ""
+	case id.Source != proxy.SourceTailnet:
+		return string(id.Source)
+	case len(id.Tags) > 0:
+		return id.Tags[0]
+	case id.User != "":
+		return id.User
+	default:
+		return "node:" + id.Node
 	}
 }
 

@@ -22,17 +22,23 @@ func (x *exam) judge(a *attempt, r daemon.TrialReport) []Finding {
 	case r.Arrivals == 0:
 		return []Finding{x.neverCame(a)}
 	case r.Refused != "":
-		f := fail("the request came from %s, and was refused: %s", r.Sender, r.Refused)
-		if x.settings != nil {
-			f = f.mend(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")
-		}
-		return []Finding{f}
+		return []Finding{x.refusedHere(r)}
 	}
 	findings := []Finding{ok("the request came through %s, from %s", x.Through, r.Sender)}
 	if r.Arrivals > 1 {
 		findings = append(findings, warn("the gateway sent the request %d times", r.Arrivals).mend("switch its retries off: Claude Code has its own"))
 	}
 	return append(findings, judgePath(r), judgeBeta(r), judgeAuthorization(r), judgeHeaders(a, r), judgeBody(r), judgeStream(a, r), judgeAnswerBytes(a, r))
+}
+
+// refusedHere is about a gateway that access.allow keeps out.
+func (x *exam) refusedHere(r daemon.TrialReport) Finding {
+	why, _, _ := strings.Cut(r.Refused, ";") // the rest is for clients
+	f := fail("the request came from %s, and was refused: %s", r.Sender, why)
+	if x.settings == nil || r.Entry == "" {
+		return f.mend("access.allow in " + x.File)
+	}
+	return f.mend(allowLine(x.settings, r.Entry), "oauth-proxyd reload")
 }
 
 // neverCame tells a gateway that cannot be reached, one that cannot reach us, and one

@@ -259,6 +259,10 @@ func TestDoctorAndStatusOfANodeWithoutADevice(t *testing.T) {
 			t.Errorf("the peer: %s", got)
 		}
 	})
+	t.Run("a gateway that access.allow refuses", func(t *testing.T) {
+		private := runGateway(t, laptop, "http://"+net.JoinHostPort(host.DNSName(), p.port))
+		p.look("--through", private).want(t, "gateway", "fail", laptop.DNSName()+" (alice@example.com)", "was refused", `"tag:aperture", "alice@example.com"`)
+	})
 	t.Run("a peer that access.allow refuses", func(t *testing.T) {
 		p.look("--peer", laptop.Name()).want(t, "peer", "fail", "alice@example.com", `"tag:aperture", "alice@example.com"`)
 	})
