@@ -28,8 +28,9 @@ const taggedUser = tailcfg.UserID(1 << 40)
 // control is Tailscale's test server, with a say of our own in what it tells the
 // nodes: the rules, the relay of their ground, users, warnings.
 type control struct {
-	server  *testcontrol.Server
-	servers []*httptest.Server // one for each ground
+	server    *testcontrol.Server
+	servers   []*httptest.Server // one for each ground
+	listeners []*cuttable        // likewise
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change
@@ -75,9 +76,10 @@ func (c *control) serve(g *ground) (url string, err error) {
 	}
 	server := httptest.NewUnstartedServer(c.server)
 	server.Listener.Close()
-	server.Listener = &refusing{Listener: listener, refuses: c.isLost}
+	ours := &cuttable{Listener: listener, refuses: c.isLost, open: map[net.Conn]bool{}}
+	server.Listener = ours
 	server.Start()
-	c.servers = append(c.servers, server)
+	c.listeners, c.servers = append(c.listeners, ours), append(c.servers, server)
 	if c.server.ExplicitBaseURL == "" { // of login URLs, which nobody visits
 		c.server.ExplicitBaseURL = server.URL
 	}
@@ -85,29 +87,15 @@ func (c *control) serve(g *ground) (url string, err error) {
 }
 
 func (c *control) end() {
+	c.cut()
 	for _, s := range c.servers {
-		s.CloseClientConnections()
 		s.Close()
 	}
 }
 
-// refusing resets new connections while it is told so. The port stays ours.
-type refusing struct {
-	net.Listener
-	refuses func() bool
-}
-
-// Accept is net.Listener's.
-func (l *refusing) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil || !l.refuses() {
-			return conn, err
-		}
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		conn.Close()
+func (c *control) cut() {
+	for _, l := range c.listeners {
+		l.cut()
 	}
 }
 

@@ -46,6 +46,7 @@
 //
 //	lab.go      Start, and what a lab consists of
 //	control.go  the control server: what it tells each node
+//	cuttable.go its connections, which can be lost
 //	grant.go    the rules of who may reach whom
 //	relay.go    DERP and STUN
 //	ground.go   loopback, and the network of the namespaces

@@ -110,9 +110,7 @@ func (l *Lab) site(tun bool) *site {
 // LoseControl makes control refuse all connections and ends those that are open.
 func (l *Lab) LoseControl() {
 	l.control.change(func() { l.control.lost = true })
-	for _, s := range l.control.servers {
-		s.CloseClientConnections()
-	}
+	l.control.cut()
 }
 
 // RestoreControl ends LoseControl. Nodes that run come back by themselves within

@@ -91,13 +91,12 @@ func TestWithoutTheBusItPolls(t *testing.T) {
 	_, node := newHost(t, false)
 	tap := newTap(t, node, busPath)
 	d := start(t, setting{node: node, env: tap.env()})
+	// To open a bus has the status read, too: by now that is rare.
+	eventually(t, "the fourth time that the bus was refused", func() bool { return tap.count(busPath) >= 4 })
 	node.Down()
 	d.follows("tailscale down", false, "Stopped", "run `tailscale up`")
 	node.Up()
 	d.follows("tailscale up", true, "Running", "tailnet connected")
-	if tap.count(busPath) == 0 {
-		t.Error("the bus was not even asked for")
-	}
 }
 
 func TestAFailedDialStartsNoProcess(t *testing.T) {
