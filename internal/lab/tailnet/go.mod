@@ -4,7 +4,7 @@ go 1.26.6
 
 require (
 	go.uber.org/goleak v1.3.0
-	oauth-proxyd v0.0.0-00010101000000-000000000000
+	oauth-proxyd v0.0.0
 )
 
 require (
