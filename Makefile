@@ -77,7 +77,7 @@ test-monitoring: deps ## alerts, dashboard and metrics, with a real Prometheus
 .PHONY: test-tailnet
 test-tailnet: deps ## the binary on a real tailnet: control, relay and tailscaled on this machine
 	@{ test "$$(id -u)" = 0 && test -w /dev/net/tun; } || \
-		echo "!!! not root, or no /dev/net/tun: the tests with TUN devices cannot pass" >&2
+		echo "!!! not root, or no /dev/net/tun: nodes with a TUN device and hosts of their own are NOT TESTED" >&2
 	cd internal/lab/tailnet && go vet ./...
 	cd internal/lab/tailnet && TAGS=$(TAGS) go test -count=1 -timeout 10m ./...
 
