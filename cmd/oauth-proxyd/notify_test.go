@@ -43,7 +43,7 @@ func TestLifeIsToldToSystemdInOrder(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.notes.next(t, "STOPPING=1", "STATUS=")
 	s.wantExit(0)
-	want := []string{"READY=1", "RELOADING=1", "READY=1", "STOPPING=1"}
+	want := []string{"READY=1", "RELOADING=1", "READY=1", "STOPPING=1", "EXTEND_TIMEOUT_USEC=10000000"}
 	if got := states(s.notes.all()); !slices.Equal(got, want) {
 		t.Errorf("systemd was told %q, want %q", got, want)
 	}

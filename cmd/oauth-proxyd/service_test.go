@@ -37,8 +37,7 @@ type service struct {
 	log    *record // likewise
 	notes  *record // to the service manager
 
-	outputs    []*os.File // of the processes, to stdout and log
-	reading    sync.WaitGroup
+	reading    sync.WaitGroup // stdout and log, to the end of the last process that writes there
 	cmd        *exec.Cmd
 	exited     chan struct{}
 	successors []int // processes that took over
@@ -49,7 +48,6 @@ func newService(t *testing.T, u unit) *service {
 	t.Helper()
 	s := &service{t: t, unit: u, dir: tempDir(t), stdout: newRecord(), log: newRecord()}
 	s.notes = listenNotify(t, filepath.Join(s.dir, "notify"))
-	s.outputs = []*os.File{s.output(s.stdout), s.output(s.log)}
 	if u.sockets == nil {
 		s.unit.sockets = []*socket{newSocket(t, "proxy")}
 	}
@@ -67,7 +65,7 @@ func start(t *testing.T, u unit) *service {
 	return s
 }
 
-// output is a pipe into r, which all processes of the service write to.
+// output is a pipe into r, for a process and those that take over from it.
 func (s *service) output(r *record) *os.File {
 	s.t.Helper()
 	out, in, err := os.Pipe()
@@ -76,7 +74,7 @@ func (s *service) output(r *record) *os.File {
 	}
 	s.reading.Go(func() {
 		defer out.Close()
-		_, _ = io.Copy(r, out) // to the end of the last process
+		_, _ = io.Copy(r, out) // until the last of them has ended
 	})
 	return in
 }
@@ -103,7 +101,10 @@ func (s *service) run() {
 	// Only a process itself can say its id before it begins.
 	s.cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec oauth-proxyd "$@"`, "sh"}, args...)...)
 	s.cmd.Env = append(s.environment(), s.pass()...)
-	s.cmd.Stdout, s.cmd.Stderr = s.outputs[0], s.outputs[1]
+	stdout, stderr := s.output(s.stdout), s.output(s.log)
+	defer stdout.Close()
+	defer stderr.Close()
+	s.cmd.Stdout, s.cmd.Stderr = stdout, stderr
 	if s.unit.nobody && os.Geteuid() == 0 {
 		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
@@ -162,6 +163,9 @@ func (s *service) exit() (code int) {
 	case <-time.After(patience):
 		s.t.Fatalf("it does not end; its log:\n%s", s.log.text())
 	}
+	if len(s.successors) == 0 {
+		s.reading.Wait() // all that it said is there
+	}
 	return s.cmd.ProcessState.ExitCode()
 }
 
@@ -187,9 +191,6 @@ func (s *service) end() {
 	}
 	for _, pid := range s.successors {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // likewise
-	}
-	for _, f := range s.outputs {
-		f.Close()
 	}
 	s.reading.Wait()
 	if s.t.Failed() {

@@ -276,9 +276,9 @@ func TestWatchSeesABacklogShrink(t *testing.T) {
 			}
 		}}
 		w.begin(Timeouts{Idle: time.Minute, ResponseHeader: time.Hour})
-		defer w.stop()
 		w.next(forClientAccept)
 		time.Sleep(20 * time.Minute)
+		w.stop()
 		if ended < 11*time.Minute || ended > 11*time.Minute+20*time.Second {
 			t.Errorf("given up after %v", ended)
 		}
