@@ -1,0 +1,100 @@
+package host_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"oauth-proxyd/internal/fakeupstream"
+)
+
+// apiName is the name that the shipped configuration sends to.
+const apiName = "api.anthropic.com"
+
+// api stands on the host for Anthropic's, under its name and on its port, with a
+// certificate that the host trusts: so the shipped configuration is tested as it is.
+type api struct {
+	mu   sync.Mutex
+	seen []fakeupstream.Request
+}
+
+func (l *lab) startAPI() *api {
+	l.t.Helper()
+	listener, err := l.Listen("tcp", "127.0.0.1:443")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	a := &api{}
+	server := httptest.NewUnstartedServer(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	certificate, trusted := l.certify(apiName)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	server.StartTLS()
+	l.t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	l.must("sh", "-euc", `echo "127.0.0.1 $1" >>/etc/hosts; echo "$2" >>/etc/ssl/certs/ca-certificates.crt`, "sh", apiName, trusted)
+	return a
+}
+
+func (a *api) observe(r fakeupstream.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen = append(a.seen, r)
+}
+
+// last is the latest request to that path.
+func (a *api) last(path string) (fakeupstream.Request, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := len(a.seen) - 1; i >= 0; i-- {
+		if a.seen[i].Target == path {
+			return a.seen[i], true
+		}
+	}
+	return fakeupstream.Request{}, false
+}
+
+// received is a header field of the latest request to that path.
+func (l *lab) received(path, field string) string {
+	l.t.Helper()
+	r, ok := l.api.last(path)
+	if !ok {
+		l.t.Errorf("the API received no %s", path)
+		return ""
+	}
+	return r.Header.Get(field)
+}
+
+// certify makes a certificate for a name, which is also what to trust, in PEM.
+func (l *lab) certify(name string) (tls.Certificate, string) {
+	l.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// oauthToken has the right form, and nobody has it.
+const oauthToken = "sk-ant-oat01-made-up"

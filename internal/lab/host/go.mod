@@ -1,0 +1,11 @@
+module oauth-proxyd/internal/lab/host
+
+go 1.26.6
+
+require (
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sys v0.48.0
+	oauth-proxyd v0.0.0
+)
+
+replace oauth-proxyd => ../../..

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// suite is the Debian release of the host: the oldest that is supported.
+const suite = "bookworm"
+
+// packages of the host beside Debian's minimal base.
+func packages() []string {
+	return []string{
+		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and answers systemctl
+		"acl", "ca-certificates", "curl", "iproute2", "procps", // what an administrator looks with
+		"man-db", // package triggers as everywhere
+		"prometheus-node-exporter",
+		"rpm",
+	}
+}
+
+// Image is a Debian root file system that hosts are booted from. It is shared
+// and never written to.
+type Image struct {
+	cache string // the folder of everything below
+	root  string
+}
+
+// OpenImage finds the image in the user's cache folder, or makes it, which takes a
+// minute and Debian's mirror. What it is made of is part of its name, so that a
+// changed list of packages makes another one. Progress is written to log.
+//
+// It needs root and debootstrap. Two processes that want it make it once.
+func OpenImage(ctx context.Context, log io.Writer) (Image, error) {
+	caches, err := os.UserCacheDir()
+	if err != nil {
+		return Image{}, fmt.Errorf("finding the cache: %w", err)
+	}
+	image := Image{cache: filepath.Join(caches, "oauth-proxyd", "host")}
+	image.root = filepath.Join(image.cache, imageName())
+	if err := os.MkdirAll(image.mountPoint(), 0o755); err != nil {
+		return Image{}, fmt.Errorf("making the cache: %w", err)
+	}
+	unlock, err := lock(image.root + ".lock")
+	if err != nil {
+		return Image{}, err
+	}
+	defer unlock()
+	if _, err := os.Stat(image.root); err == nil {
+		return image, nil
+	}
+	return image, image.build(ctx, log)
+}
+
+// imageName is the same for images with the same content, as far as that is ours
+// to say.
+func imageName() string {
+	sum := sha256.Sum256([]byte(suite + " " + strings.Join(packages(), " ")))
+	return fmt.Sprintf("%s-%x", suite, sum[:6])
+}
+
+// mountPoint is where each host, in a mount namespace of its own, has its root.
+func (i Image) mountPoint() string { return filepath.Join(i.cache, "mnt") }
+
+// lock waits for whoever else makes the same image.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the image: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking the image: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// build makes the image beside its place and renames it, so that one that was
+// interrupted is never taken for a whole.
+func (i Image) build(ctx context.Context, log io.Writer) error {
+	mirror, err := mirrorOf(ctx)
+	if err != nil {
+		return err
+	}
+	draft := i.root + ".draft"
+	if err := os.RemoveAll(draft); err != nil { // of an interrupted run
+		return fmt.Errorf("removing an unfinished image: %w", err)
+	}
+	fmt.Fprintf(log, "making a %s host with debootstrap: a minute or two, once\n", suite)
+	if err := debootstrap(ctx, draft, mirror, log); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, i.root); err != nil {
+		return fmt.Errorf("keeping the image: %w", err)
+	}
+	return nil
+}
+
+// debootstrap mounts things in what it makes: in a mount namespace of its own, they
+// go with it however it ends.
+func debootstrap(ctx context.Context, root, mirror string, log io.Writer) error {
+	out, err := os.Create(root + ".log")
+	if err != nil {
+		return fmt.Errorf("making the image: %w", err)
+	}
+	defer out.Close()
+	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase",
+		"--include="+strings.Join(packages(), ","), suite, root, mirror)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintf(log, "what debootstrap said is in %s\n", out.Name())
+		return fmt.Errorf("making the image with debootstrap: %w", err)
+	}
+	return tidy(root)
+}
+
+// tidy makes of one installed system something to boot many from: each host gets a
+// machine id of its own (machine-id(5)), and the packages are of no more use.
+func tidy(root string) error {
+	if err := os.RemoveAll(filepath.Join(root, "var/cache/apt/archives")); err != nil {
+		return fmt.Errorf("tidying the image: %w", err)
+	}
+	for name, content := range map[string]string{
+		"etc/machine-id": "",
+		"etc/hostname":   "lab\n",
+		"etc/hosts":      "127.0.0.1 localhost lab\n::1 localhost lab\n",
+	} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil { //nolint:gosec // all in the host read them
+			return fmt.Errorf("tidying the image: %w", err)
+		}
+	}
+	return nil
+}
+
+// mirrorOf is where this machine's own apt gets Debian from.
+func mirrorOf(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
+		"--format", "$(SITE) $(LABEL)", "Created-By: Packages", "Component: main").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking apt for its mirror: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if site, label, _ := strings.Cut(strings.TrimSpace(line), " "); label == "Debian" {
+			return site, nil
+		}
+	}
+	return "", errors.New("asking apt for its mirror: no source of Debian's main is configured")
+}
