@@ -37,7 +37,7 @@ func serve(e env, args []string) int {
 		Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
 		Version:  version,
 		LogLevel: level, LogFormat: format,
-		AdminSocket: daemon.AdminSocket(),
+		AdminSocket: daemon.AdminSocket(), Farewell: daemon.FarewellFile(),
 		Program:     program,
 	})
 }

@@ -165,6 +165,7 @@ func (d *daemon) install() {
 	d.server = d.newServer()
 	d.useConfig(l)
 	if d.predecessor == nil {
+		d.reportFarewell()
 		d.own()
 	}
 }

@@ -37,6 +37,9 @@ type Options struct {
 	// Program is what an upgrade starts, with the arguments of this process; empty:
 	// there is no upgrade.
 	Program string
+	// Farewell is the file in which this process leaves word for the next one;
+	// empty: none.
+	Farewell string
 	// Ready, if not nil, is called once when requests are served, with the
 	// addresses they are served on.
 	Ready func([]net.Addr)
@@ -82,6 +85,7 @@ type daemon struct {
 	following  bool
 	keyNotice  time.Duration // the last of tailnet.Report
 	drainUntil time.Time
+	before     farewell // of the process that this one replaces
 
 	loaded        *loaded // by the LoadConfig under way, to be applied or dropped
 	loadErr       error
@@ -127,6 +131,7 @@ func Run(options Options) (exitCode int) {
 	code := d.loop()
 	d.close()
 	d.lastWords(code)
+	d.sayFarewell()
 	d.delayRefusal(code, stops)
 	return code
 }
@@ -151,6 +156,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
 	}
 	d.watchdog = newWatchdog(interval)
+	d.before = readFarewell(options.Farewell)
 	return d, nil
 }
 

@@ -13,6 +13,7 @@
 //	health.go    GET /health
 //	metrics.go   GET /metrics and the daemon's own metrics
 //	textfile.go  the same for node_exporter
+//	farewell.go  what the process before this one left word of
 //	admin.go     the admin socket; client.go talks to it
 //	report.go    what "oauth-proxyd status" shows
 //	trial.go     requests of "oauth-proxyd doctor" through a gateway; answered by

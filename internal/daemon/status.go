@@ -102,7 +102,7 @@ func (d *daemon) lastWords(code int) {
 	case lifecycle.ExitOK:
 		d.log.Info("stopped", "uptime", uptime)
 	case lifecycle.ExitDrainCut:
-		d.log.Warn(d.stoppedStatus(), "uptime", uptime, "exit_code", code)
+		d.log.Warn(d.stoppedStatus(), "uptime", uptime, "exit_code", code, "streams_cut", d.streamsCut())
 	default:
 		d.log.Error(d.stoppedStatus(), "exit_code", code)
 	}

@@ -139,7 +139,7 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 		host = "unknown"
 	}
 	return proxy.Config{
-		Host: host, Log: d.log, Registerer: d.registry,
+		Host: host, Log: d.log, Registerer: d.registry, CutBefore: d.before.CutTotal,
 		WhoIs: func(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
 			return d.whoIs(ctx, client, addr)
 		},

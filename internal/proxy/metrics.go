@@ -29,6 +29,7 @@ type metrics struct {
 	accounts     *accounts
 
 	served, failed atomic.Uint64
+	cutByDrain     atomic.Uint64
 	succeeded      atomic.Int64 // Unix nanoseconds of the last success
 }
 
@@ -186,15 +187,23 @@ func (m *metrics) observeFailure(r *record) {
 	if r.failure.code == CodeAccessDenied {
 		m.denied.Inc()
 	}
-	if r.firstByte > 0 {
+	switch {
+	case r.firstByte <= 0:
+	case r.failure.code == CodeDraining:
+		m.countCut(1)
+	default:
 		m.cut.WithLabelValues(cutBy(r.failure.code)).Inc()
 	}
 }
 
+// countCut counts answers that a drain cut.
+func (m *metrics) countCut(n uint64) {
+	m.cut.WithLabelValues("drain").Add(float64(n))
+	m.cutByDrain.Add(n)
+}
+
 func cutBy(c Code) string {
 	switch c {
-	case CodeDraining:
-		return "drain"
 	case CodeUpstreamIdle:
 		return "timeout"
 	default:
@@ -212,17 +221,21 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// Stats is what /health tells of the requests.
+// Stats is what the daemon tells of the requests.
 type Stats struct {
 	InFlight, Queued int
 	Served, Failed   uint64    // since the start; Failed: without a whole answer of the upstream
+	CutByDrain       uint64    // answers, Config.CutBefore included
 	LastSuccess      time.Time // zero: none yet
 }
 
 // Stats counts at this moment.
 func (p *Proxy) Stats() Stats {
 	in, waiting := p.queue.counts()
-	s := Stats{InFlight: in, Queued: waiting, Served: p.metrics.served.Load(), Failed: p.metrics.failed.Load()}
+	s := Stats{
+		InFlight: in, Queued: waiting, Served: p.metrics.served.Load(), Failed: p.metrics.failed.Load(),
+		CutByDrain: p.metrics.cutByDrain.Load(),
+	}
 	if t := p.metrics.succeeded.Load(); t > 0 {
 		s.LastSuccess = time.Unix(0, t)
 	}

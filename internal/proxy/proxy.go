@@ -28,6 +28,10 @@ type Config struct {
 	// Userspace reports whether tailscaled delivers its peers' connections from
 	// the loopback address. nil: it does not.
 	Userspace func() bool
+	// CutBefore counts the answers that drains of the processes before this one
+	// cut. The metric goes on from there: nobody could scrape a process that was
+	// about to end.
+	CutBefore uint64
 }
 
 // Proxy is the http.Handler between clients and the upstream. It is safe for
@@ -59,6 +63,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.countCut(c.CutBefore)
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
 		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
