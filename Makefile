@@ -43,7 +43,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-monitoring test-tailnet test-package size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-monitoring test-tailnet test-package test-host size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -95,6 +95,31 @@ test-package: deps $(RELEASER) ## the packages: built twice, and looked at with 
 	cd internal/lab/packages && go vet ./...
 	cd internal/lab/packages && go test -count=1 -timeout 30m ./...
 
+# Two versions of the packages, so that there is something to upgrade.
+.PHONY: test-host
+test-host: deps ## the packages on throw-away Debian hosts (root)
+	cd internal/lab/host && go vet ./...
+	@if ! why=$$(cd internal/lab/host && go run ./cmd/host-shell -check 2>&1); then \
+		echo "!!! NOT TESTED: the packages on a booted host: $$why" | head -n 1 >&2; exit; \
+	fi; \
+	set -x; $(MAKE) --no-print-directory host-packages; \
+	cd internal/lab/host; OAUTH_PROXYD_PACKAGES="$(CURDIR)/bin/host" go test -count=1 -timeout 15m ./...
+
+.PHONY: host-packages
+host-packages: $(RELEASER)
+	rm -rf bin/host
+	@for version in 1.2.0 1.3.0; do \
+		mkdir -p "bin/host/$$version"; \
+		{ sed "s/goarch: .*/goarch: [$$(go env GOARCH)]/" goreleaser.yaml; \
+		  echo "dist: bin/host/$$version/dist"; } >"bin/host/$$version/goreleaser.yaml"; \
+		$(MAKE) --no-print-directory release VERSION="$$version" RELEASE_CONFIG="bin/host/$$version/goreleaser.yaml"; \
+		cp bin/host/"$$version"/dist/*.{deb,rpm} bin/host; \
+	done
+
+.PHONY: host-shell
+host-shell: deps host-packages ## a shell on a throw-away Debian host with the package installed (root)
+	cd internal/lab/host && go run ./cmd/host-shell "$(CURDIR)"/bin/host/*_1.3.0*_amd64.deb
+
 .PHONY: size
 size: ## check the size of the binary for amd64
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o bin/amd64/oauth-proxyd ./cmd/oauth-proxyd
@@ -131,14 +156,22 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+RELEASE_CONFIG := goreleaser.yaml
+
 # goreleaser asks git where the project is from, and makes up what git says
 # where there is no answer.
 .PHONY: package
 package: $(RELEASER) ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
-	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
-	goreleaser release --snapshot --clean
+
+package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
+
+.PHONY: release
+release: $(RELEASER)
+	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$$PWD/$(PACKAGE_TOOLS):$$PATH"; \
+	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
+	goreleaser release --snapshot --clean --config "$(RELEASE_CONFIG)"
 
 .PHONY: deps
 deps: ## install what the tests need besides Go (Debian, as root)

@@ -114,19 +114,3 @@ exec systemd-nspawn --quiet --directory="$place/root" --machine=lab --boot --not
 	}
 	return cmd
 }
-
-// Supported is nil where hosts can be booted, and says what is missing elsewhere.
-func Supported() error {
-	if runtime.GOOS != "linux" {
-		return errors.New("hosts are booted on Linux only")
-	}
-	if os.Geteuid() != 0 {
-		return errors.New("booting a host needs root")
-	}
-	for _, command := range []string{"debootstrap", "systemd-nspawn", "nsenter"} {
-		if _, err := exec.LookPath(command); err != nil {
-			return fmt.Errorf("booting a host: %w", err)
-		}
-	}
-	return nil
-}

@@ -181,7 +181,7 @@ func TestNothingIsLeftOfAHost(t *testing.T) {
 					t.Fatal("the host lives on")
 				}
 			}
-			if mounts, err := os.ReadFile("/proc/mounts"); err != nil || strings.Contains(string(mounts), "oauth-proxyd/host") {
+			if mounts, err := os.ReadFile("/proc/mounts"); err != nil || strings.Contains(string(mounts), "oauth-proxyd/host/mnt") {
 				t.Errorf("mounts are left: %v\n%s", err, mounts)
 			}
 		})

@@ -74,7 +74,7 @@ func (b *buffer) String() string {
 // showJournal is for those who look why a test failed.
 func (l *lab) showJournal() {
 	if l.t.Failed() {
-		out := l.run("sh", "-c", "journalctl --no-pager --output=short-precise | grep -v 'REQUEST\\|node-exporter' | tail -100")
+		out := l.run("sh", "-c", "journalctl --no-pager --output=short-precise | grep -v ': request \\|node-exporter' | tail -60")
 		l.t.Logf("the journal:\n%s", out.Stdout)
 	}
 }
@@ -150,10 +150,11 @@ func (l *lab) mainPID() int {
 	return id
 }
 
-// log is what the service wrote to the journal, and systemd about it.
+// log is what the service wrote to the journal, and systemd about it, apart from the
+// line for each request.
 func (l *lab) log() []host.Record {
 	l.t.Helper()
-	records, err := l.Journal(contextOf(l.t), "--unit="+service)
+	records, err := l.Journal(contextOf(l.t), "--unit="+service, "--grep=^(?!request )")
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -1,0 +1,73 @@
+package host_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// labHeader is a rule whose effect the API shows.
+func labHeader(value string) string {
+	return "\nheader \"x-lab\" {\n  value = \"" + value + "\"\n}\n"
+}
+
+func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	shipped := l.read(configFile)
+	load := l.load()
+	load.more(50)
+	pid := l.mainPID()
+
+	l.write(configFile, shipped+labHeader("one"))
+	l.must("systemctl", "reload", service)
+	l.wantSent("one")
+
+	l.write(configFile, shipped+"\nheader \"x-lab\" {\n  vlaue = \"two\"\n}\n")
+	if out := l.run("systemctl", "reload", service); out.Code == 0 {
+		t.Error("systemctl reload did not fail with a bad file")
+	}
+	l.wantSent("one")
+	l.awaitLog("reload refused, the configuration in force stays")
+	refused := l.awaitLog(configFile+":", "vlaue")
+	if refused.Priority() != 3 {
+		t.Errorf("the diagnostics have priority %d", refused.Priority())
+	}
+	l.wantAll(l.property(service, "StatusText"), "the last reload was refused")
+	l.wantProperties(service, map[string]string{"ActiveState": "active", "Result": "success"})
+
+	for value := range strings.FieldsSeq("three four five six seven") {
+		l.write(configFile, shipped+labHeader(value))
+		l.must("systemctl", "reload", service)
+		l.wantSent(value)
+		load.more(100)
+	}
+	load.wantNoneLost()
+	if l.mainPID() != pid {
+		t.Error("a reload started another process")
+	}
+}
+
+// wantSent sends a request and looks at what arrives.
+func (l *lab) wantSent(value string) {
+	l.t.Helper()
+	if err := (&keptClient{lab: l, closing: true}).send(countTokens()); err != nil {
+		l.t.Error(err)
+	}
+	if got := l.received("/v1/messages/count_tokens", "X-Lab"); got != value {
+		l.t.Errorf("the API received x-lab %q, want %q", got, value)
+	}
+}
+
+func TestReloadLeavesStreamsAlone(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	s := l.openStream()
+	l.configure(labHeader("new"))
+	l.must("systemctl", "reload", service)
+	l.wantSent("new")
+	if n := s.lines.Buffered(); n != 0 {
+		t.Errorf("the stream got %d bytes", n)
+	}
+	l.must("systemctl", "stop", service) // it was still open: now it is cut
+	s.wantCut()
+}

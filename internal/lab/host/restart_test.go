@@ -1,0 +1,97 @@
+package host_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	load := l.load()
+	for range 20 {
+		load.more(300)
+		l.must("systemctl", "restart", service)
+	}
+	load.more(300)
+	load.wantNoneLost()
+	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active", "Result": "success"})
+}
+
+func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	load := l.load()
+	var kills [][2]time.Time
+	for range 5 {
+		load.more(300)
+		before, pid := time.Now(), l.mainPID()
+		l.must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", service)
+		l.eventually("the process is gone", func() bool { return l.mainPID() != pid })
+		kills = append(kills, [2]time.Time{before, time.Now()})
+		l.eventually("started again", func() bool { return l.property(service, "ActiveState") == "active" })
+	}
+	load.more(300)
+	load.wantNoneLostBut(func(r sent) bool {
+		for _, k := range kills {
+			// Begun before the kill was over: it may have been read.
+			if r.begin.Before(k[1]) && r.end.After(k[0]) {
+				return true
+			}
+		}
+		return false
+	})
+	if n := l.property(service, "NRestarts"); n != strconv.Itoa(len(kills)) {
+		t.Errorf("systemd restarted it %s times", n)
+	}
+}
+
+func TestStopCutsALongStreamAndSaysSo(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	streams := []*stream{l.openStream(), l.openStream()}
+	l.must("systemctl", "stop", service)
+	for _, s := range streams {
+		s.wantCut()
+	}
+	if d := l.stopTime(); d > 5*time.Second {
+		t.Errorf("from the signal to the exit it took %v", d)
+	}
+	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "75"})
+	l.awaitLog("cutting what is left")
+	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
+	l.openStream() // the next request starts it again
+}
+
+// stopTime is the time from the signal to the exit, by one clock.
+func (l *lab) stopTime() time.Duration {
+	l.t.Helper()
+	exit, err := strconv.ParseInt(l.property(service, "ExecMainExitTimestampMonotonic"), 10, 64)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	signal, err := strconv.ParseInt(l.awaitLog("signal")["__MONOTONIC_TIMESTAMP"], 10, 64)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return time.Duration(exit-signal) * time.Microsecond
+}
+
+func TestWatchdogEndsAFrozenDaemon(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.openStream().body.Close()
+	pid := l.mainPID()
+	l.must("kill", "-STOP", strconv.Itoa(pid))
+	answered := make(chan error, 1)
+	go func() { answered <- (&keptClient{lab: l, closing: true}).send(listModels()) }()
+	l.eventually("systemd starts another", func() bool { return l.property(service, "NRestarts") == "1" })
+	if err := <-answered; err != nil {
+		t.Errorf("who came while it was frozen got %v", err)
+	}
+	l.awaitLog("Watchdog timeout")
+	if l.mainPID() == pid {
+		t.Error("it is the same process")
+	}
+}

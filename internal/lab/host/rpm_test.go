@@ -1,0 +1,97 @@
+package host_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func rpm(t *testing.T, version string) string {
+	t.Helper()
+	return onePackage(t, "oauth-proxyd-"+version+"-*.rpm")
+}
+
+// rpm runs rpm without the packages that Debian has under other names, and against
+// a database that the host's own packages are not in.
+func (l *lab) rpm(args ...string) string {
+	l.t.Helper()
+	out := l.run("rpm", append([]string{"--nodeps", "--force-debian"}, args...)...)
+	if out.Code != 0 {
+		l.t.Fatalf("rpm %q: exit %d\n%s%s", args, out.Code, out.Stdout, out.Stderr)
+	}
+	return out.Stdout + out.Stderr
+}
+
+func TestRPMFileList(t *testing.T) {
+	t.Parallel()
+	l := boot(t)
+	file := l.copyIn(rpm(t, oldVersion))
+	list := l.must("rpm", "--query", "--list", "--package", file)
+	l.wantAll(list,
+		"/usr/sbin/oauth-proxyd\n", "/etc/oauth-proxyd\n", configFile+"\n",
+		"/usr/lib/systemd/system/oauth-proxyd.service\n", "/usr/lib/systemd/system/oauth-proxyd.socket\n",
+		"/usr/lib/sysusers.d/oauth-proxyd.conf\n", "/usr/lib/tmpfiles.d/oauth-proxyd.conf\n",
+	)
+	for line := range strings.Lines(list) {
+		if strings.Contains(strings.ToLower(line), "debian") {
+			t.Errorf("it has %s", line)
+		}
+	}
+	if config := l.must("rpm", "--query", "--configfiles", "--package", file); config != configFile+"\n" {
+		t.Errorf("its configuration files: %s", config)
+	}
+}
+
+func TestRPMLife(t *testing.T) {
+	t.Parallel()
+	l := boot(t)
+	t.Cleanup(l.showJournal)
+	before := l.files()
+	l.rpm("--install", l.copyIn(rpm(t, oldVersion)))
+	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active", "UnitFileState": "enabled"})
+	l.configure("# an edit\n" + labHeader("edited"))
+	s := l.openStream()
+	load := l.load()
+	load.more(50)
+
+	l.rpm("--upgrade", l.copyIn(rpm(t, newVersion)))
+	load.more(50)
+	load.wantNoneLost()
+	s.wantCut()
+	l.awaitLog("1.2.0 → 1.3.0, 1 stream cut")
+	l.wantSent("edited")
+	l.wantAll(l.must("oauth-proxyd", "version"), newVersion)
+
+	l.rpm("--erase", "oauth-proxyd")
+	l.wantGone("")
+	left := slices.DeleteFunc(l.files(), func(f string) bool {
+		return slices.Contains(before, f) || strings.HasPrefix(f, "/root/.rpmdb") || strings.HasPrefix(f, "/var/lib/rpm")
+	})
+	if !slices.Equal(left, []string{"/etc/oauth-proxyd", configFile + ".rpmsave"}) {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestRPMDisabledStaysDisabled(t *testing.T) {
+	t.Parallel()
+	l := boot(t)
+	l.rpm("--install", l.copyIn(rpm(t, oldVersion)))
+	l.openStream().body.Close()
+	l.must("systemctl", "disable", "--now", socketUnit)
+	said := l.rpm("--upgrade", l.copyIn(rpm(t, newVersion)))
+	l.wantAll(said, "the old version runs on", "systemctl restart oauth-proxyd")
+	l.wantProperties(socketUnit, map[string]string{"ActiveState": "inactive", "UnitFileState": "disabled"})
+}
+
+func TestRPMWithThePortTaken(t *testing.T) {
+	t.Parallel()
+	l := boot(t)
+	other, err := l.Listen("tcp", "0.0.0.0:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	said := l.rpm("--install", l.copyIn(rpm(t, oldVersion)))
+	l.wantAll(said, "8080", "systemctl start oauth-proxyd.socket")
+	l.wantAll(l.must("rpm", "--query", "oauth-proxyd"), oldVersion)
+}
