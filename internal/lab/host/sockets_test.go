@@ -6,17 +6,20 @@ func TestASecondSocketHasItsOwnHeaders(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.openStream().body.Close()
-	// As oauth-proxyd(8) tells an administrator to do it.
+	load := l.load()
+	load.more(50)
+	// As oauth-proxyd(8), EXAMPLES, tells an administrator to do it.
 	l.write("/etc/systemd/system/oauth-proxyd-batch.socket", `[Socket]
 ListenStream=8081
 FileDescriptorName=batch
 Service=oauth-proxyd.service
+Backlog=4096
 TriggerLimitIntervalSec=0
 
 [Install]
 WantedBy=sockets.target
 `)
-	l.write("/etc/systemd/system/oauth-proxyd.service.d/batch.conf", "[Service]\nSockets=oauth-proxyd-batch.socket\n")
+	l.write("/etc/systemd/system/oauth-proxyd.service.d/override.conf", "[Service]\nSockets=oauth-proxyd-batch.socket\n")
 	l.configure(`
 header "x-lab" {
   value = "batch"
@@ -32,8 +35,8 @@ header "x-lab" {
 }
 `)
 	l.must("systemctl", "daemon-reload")
-	l.must("systemctl", "stop", service)
-	l.must("systemctl", "enable", "--now", "oauth-proxyd-batch.socket")
+	l.must("systemctl", "enable", "oauth-proxyd-batch.socket")
+	l.must("systemctl", "restart", service)
 
 	for address, want := range map[string]string{"127.0.0.1:8081": "batch", proxyAddr: "proxy"} {
 		if status, body := l.get("http://" + address + "/v1/nothing?from=" + want); status != 401 {
@@ -46,8 +49,6 @@ header "x-lab" {
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
 	l.wantAll(l.property(service, "StatusText"), ":8080", ":8081")
 
-	load := l.load()
-	load.more(50)
 	l.installDeb(deb(t, newVersion)) // takes both sockets over
 	load.more(50)
 	load.wantNoneLost()
