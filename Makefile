@@ -95,7 +95,6 @@ test-package: deps $(RELEASER) ## the packages: built twice, and looked at with 
 	cd internal/lab/packages && go vet ./...
 	cd internal/lab/packages && go test -count=1 -timeout 30m ./...
 
-# Two versions of the packages, so that there is something to upgrade.
 .PHONY: test-host
 test-host: deps ## the packages on throw-away Debian hosts (root)
 	cd internal/lab/host && go vet ./...
@@ -105,14 +104,17 @@ test-host: deps ## the packages on throw-away Debian hosts (root)
 	set -x; $(MAKE) --no-print-directory host-packages; \
 	cd internal/lab/host; OAUTH_PROXYD_PACKAGES="$(CURDIR)/bin/host" go test -count=1 -timeout 15m ./...
 
+# Two versions of the packages, so that there is something to upgrade. They are for
+# this machine only, and quicker to make than to send.
 .PHONY: host-packages
 host-packages: $(RELEASER)
 	rm -rf bin/host
 	@for version in 1.2.0 1.3.0; do \
 		mkdir -p "bin/host/$$version"; \
-		{ sed "s/goarch: .*/goarch: [$$(go env GOARCH)]/" goreleaser.yaml; \
+		{ sed -e "s/goarch: .*/goarch: [$$(go env GOARCH)]/" -e 's/compression: .*/compression: gzip/' goreleaser.yaml; \
 		  echo "dist: bin/host/$$version/dist"; } >"bin/host/$$version/goreleaser.yaml"; \
-		$(MAKE) --no-print-directory release VERSION="$$version" RELEASE_CONFIG="bin/host/$$version/goreleaser.yaml"; \
+		$(MAKE) --no-print-directory release VERSION="$$version" \
+			RELEASE_FLAGS="--skip=archive,sbom --config bin/host/$$version/goreleaser.yaml"; \
 		cp bin/host/"$$version"/dist/*.{deb,rpm} bin/host; \
 	done
 
@@ -156,8 +158,6 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-RELEASE_CONFIG := goreleaser.yaml
-
 # goreleaser asks git where the project is from, and makes up what git says
 # where there is no answer.
 .PHONY: package
@@ -171,7 +171,7 @@ package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 release: $(RELEASER)
 	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$$PWD/$(PACKAGE_TOOLS):$$PATH"; \
 	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
-	goreleaser release --snapshot --clean --config "$(RELEASE_CONFIG)"
+	goreleaser release --snapshot --clean $(RELEASE_FLAGS)
 
 .PHONY: deps
 deps: ## install what the tests need besides Go (Debian, as root)
