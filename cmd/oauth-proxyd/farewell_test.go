@@ -72,3 +72,21 @@ func TestAProcessThatNeverServedLeavesTheWordOfTheOneBefore(t *testing.T) {
 		t.Errorf("the word is %q, %v", content, err)
 	}
 }
+
+func TestTheCountGoesOnOverAHandOver(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, _ := installed(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	s.signal(syscall.SIGTERM)
+	if _, err := stream.rest(); err == nil {
+		t.Error("the stream was not cut")
+	}
+	s.wantExit(75)
+	s.run()
+	s.notes.next(t, "READY=1")
+	for range 2 {
+		s.wantUpgrade()
+		get(t, s.url()+"/metrics").want(t, 200, `proxy_responses_cut_total{by="drain"} 1`)
+	}
+}

@@ -15,6 +15,9 @@ type farewell struct {
 	CutTotal uint64 `json:"cut_total"` // likewise, of all processes so far
 }
 
+// farewellVariable brings it to a process that takes over while the other lives.
+const farewellVariable = "OAUTH_PROXYD_FAREWELL"
+
 // FarewellFile is in the RuntimeDirectory= of the unit, which systemd keeps over a
 // restart and removes at a stop (RuntimeDirectoryPreserve=restart, systemd.exec(5)).
 // A daemon that no unit starts replaces nobody and has none.
@@ -29,12 +32,16 @@ func FarewellFile() string {
 // readFarewell is empty where no word was left, or none that can be read: a process
 // that is killed leaves none.
 func readFarewell(file string) farewell {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return farewell{}
+	text := []byte(os.Getenv(farewellVariable))
+	_ = os.Unsetenv(farewellVariable) // cannot fail on Linux
+	if len(text) == 0 {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return farewell{}
+		}
 	}
 	var f farewell
-	if json.Unmarshal(content, &f) != nil {
+	if json.Unmarshal(text, &f) != nil {
 		return farewell{}
 	}
 	return f
@@ -84,12 +91,17 @@ func (d *daemon) sayFarewell() {
 	if d.options.Farewell == "" || d.proxy == nil {
 		return
 	}
-	cut := d.streamsCut()
-	content, err := json.Marshal(farewell{Version: d.options.Version, Cut: cut, CutTotal: d.before.CutTotal + cut})
+	text, err := d.farewell()
 	if err == nil {
-		err = os.WriteFile(d.options.Farewell, content, 0o640) //nolint:gosec // the group may command, too
+		err = os.WriteFile(d.options.Farewell, text, 0o640) //nolint:gosec // the group may command, too
 	}
 	if err != nil {
 		d.log.Warn("no word is left for the next process", "error", err)
 	}
+}
+
+// farewell is this process's word as of now.
+func (d *daemon) farewell() ([]byte, error) {
+	cut := d.streamsCut()
+	return json.Marshal(farewell{Version: d.options.Version, Cut: cut, CutTotal: d.before.CutTotal + cut})
 }

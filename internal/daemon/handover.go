@@ -82,6 +82,9 @@ func (d *daemon) startSuccessor() {
 // successorEnvironment is ours, with what systemd told us as it would tell the other.
 func (d *daemon) successorEnvironment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
+	if text, err := d.farewell(); err == nil {
+		env = append(env, farewellVariable+"="+string(text))
+	}
 	return append(env, d.notifier.Environment()...)
 }
 
@@ -216,5 +219,6 @@ func (d *daemon) succeed() {
 	d.log.Info("took over from the process before", "version", d.options.Version)
 	d.notifier.Mute(false)
 	d.told(d.notifier.Ready(d.status()))
+	d.reportFarewell()
 	d.own()
 }
