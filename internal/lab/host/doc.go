@@ -16,6 +16,7 @@
 //
 //	image.go    the file system, made once
 //	host.go     boots and ends a host
+//	child.go    a process that cannot outlive ours
 //	notes.go    the supervisor's word that it is up; leader.go whom it means
 //	cgroups.go  where its units live
 //	run.go      commands and files in it

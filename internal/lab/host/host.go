@@ -7,17 +7,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"syscall"
 )
 
 // Host is a booted host.
 type Host struct {
-	leader  int           // process id, out here, of the host's first process
-	nspawn  *exec.Cmd     // its supervisor
-	cgroups []string      // folders that are the host's
-	ended   chan struct{} // closed when the supervisor is gone
-	err     error         // how that ended; to be read after ended
+	supervisor *child   // systemd-nspawn
+	leader     int      // process id, out here, of the host's first process
+	cgroups    []string // folders that are the host's
 }
 
 // Boot starts a host from an image and returns when systemd says that it is up. The
@@ -33,65 +29,44 @@ func Boot(ctx context.Context, image Image, console io.Writer) (*Host, error) {
 		return nil, err
 	}
 	defer notes.close()
-	h := &Host{ended: make(chan struct{})}
-	if h.cgroups, err = makeCgroups(); err != nil {
+	groups, err := makeCgroups()
+	if err != nil {
 		return nil, err
 	}
-	h.nspawn = supervisor(image, h.cgroups, notes.address())
-	h.nspawn.Stdout, h.nspawn.Stderr = console, console
-	if err := h.start(); err != nil {
-		return nil, errors.Join(err, removeCgroups(h.cgroups))
+	cmd := supervisor(image, groups, notes.address())
+	cmd.Stdout, cmd.Stderr = console, console
+	nspawn, err := startChild(cmd)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the host: %w", err), removeCgroups(groups))
 	}
+	h := &Host{supervisor: nspawn, cgroups: groups}
 	if err := h.await(ctx, notes); err != nil {
 		return nil, errors.Join(fmt.Errorf("booting the host: %w", err), h.Close())
 	}
 	return h, nil
 }
 
-// start runs the supervisor until it ends. The kernel kills it when the thread that
-// started it ends (PR_SET_PDEATHSIG), so that thread is kept for it.
-func (h *Host) start() error {
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := h.nspawn.Start()
-		started <- err
-		if err == nil {
-			h.err = h.nspawn.Wait()
-			close(h.ended)
-		}
-	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("starting the host: %w", err)
-	}
-	return nil
-}
-
 // await finds the host's first process once the host is up.
 func (h *Host) await(ctx context.Context, n notes) error {
-	leader, err := n.await(ctx, h.ended)
+	leader, err := n.await(ctx, h.supervisor.ended)
 	if err != nil {
 		return err
 	}
-	h.leader, err = childNamed(h.nspawn.Process.Pid, leader)
+	h.leader, err = childNamed(h.supervisor.Process.Pid, leader)
 	return err
 }
 
 // Close ends the host as a power failure would, and waits until nothing of it is
 // left. It may be called again.
 func (h *Host) Close() error {
-	if err := h.nspawn.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := h.supervisor.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending the host: %w", err)
 	}
-	<-h.ended
+	<-h.supervisor.ended
 	return removeCgroups(h.cgroups)
 }
 
-// supervisor is the command that boots a host. It has a mount namespace of its own:
-// nothing that is mounted in it is seen outside, or outlives it. It is the first
-// process of its process namespace, which includes the host's, so that the kernel
-// ends all of them with it (pid_namespaces(7)).
+// supervisor is the command that boots a host, as a child.
 func supervisor(image Image, cgroups []string, notify string) *exec.Cmd {
 	const script = `
 image=$1 place=$2; shift 2
@@ -107,10 +82,5 @@ exec systemd-nspawn --quiet --directory="$place/root" --machine=lab --boot --not
 	cmd := exec.Command("sh", append([]string{"-euc", script, "sh", image.root, image.mountPoint()}, cgroups...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET=" + notify}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:   syscall.CLONE_NEWPID,
-		Unshareflags: syscall.CLONE_NEWNS, // Go makes / private with it
-		Pdeathsig:    syscall.SIGKILL,
-	}
 	return cmd
 }

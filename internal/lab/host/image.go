@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,21 +111,24 @@ func (i Image) build(ctx context.Context, log io.Writer) error {
 	return nil
 }
 
-// debootstrap mounts things in what it makes: in a mount namespace of its own, they
-// go with it however it ends.
+// debootstrap mounts things in what it makes, as a child, so that they go with it.
 func debootstrap(ctx context.Context, root, mirror string, log io.Writer) error {
 	out, err := os.Create(root + ".log")
 	if err != nil {
 		return fmt.Errorf("making the image: %w", err)
 	}
 	defer out.Close()
-	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase",
-		"--include="+strings.Join(packages(), ","), suite, root, mirror)
+	cmd := exec.CommandContext(ctx, "sh", "-euc", `mount -t proc proc /proc; exec debootstrap "$@"`, "sh",
+		"--variant=minbase", "--include="+strings.Join(packages(), ","), suite, root, mirror)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if err := cmd.Run(); err != nil {
+	c, err := startChild(cmd)
+	if err != nil {
+		return fmt.Errorf("starting debootstrap: %w", err)
+	}
+	<-c.ended
+	if c.err != nil {
 		fmt.Fprintf(log, "what debootstrap said is in %s\n", out.Name())
-		return fmt.Errorf("making the image with debootstrap: %w", err)
+		return fmt.Errorf("making the image with debootstrap: %w", c.err)
 	}
 	return tidy(root)
 }
