@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,7 +24,10 @@ func TestJournalHasFieldsAndPriorities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
 	var records []host.Record
 	l.eventually("the request is in the journal, and is found by its id", func() bool {
 		records, err = l.Journal(t.Context(), "REQUEST_ID="+response.Header.Get("X-Request-Id"))

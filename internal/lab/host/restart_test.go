@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -23,29 +24,36 @@ func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	load := l.load()
-	var kills [][2]time.Time
+	var kills []kill
 	for range 5 {
-		load.more(300)
-		before, pid := time.Now(), l.mainPID()
-		l.must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", service)
-		l.eventually("the process is gone", func() bool { return l.mainPID() != pid })
-		kills = append(kills, [2]time.Time{before, time.Now()})
+		load.more(100)
+		kills = append(kills, l.kill())
 		l.eventually("started again", func() bool { return l.property(service, "ActiveState") == "active" })
 	}
-	load.more(300)
+	load.more(100)
 	load.wantNoneLostBut(func(r sent) bool {
-		for _, k := range kills {
-			// Begun before the kill was over: it may have been read.
-			if r.begin.Before(k[1]) && r.end.After(k[0]) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(kills, func(k kill) bool { return k.mayHaveCut(r) })
 	})
 	if n := l.property(service, "NRestarts"); n != strconv.Itoa(len(kills)) {
 		t.Errorf("systemd restarted it %s times", n)
 	}
 }
+
+// kill is when a process was killed.
+type kill struct{ begin, end time.Time }
+
+// kill takes the main process away, as the kernel does when memory runs out.
+func (l *lab) kill() kill {
+	l.t.Helper()
+	begin, pid := time.Now(), l.mainPID()
+	l.must("kill", "-KILL", strconv.Itoa(pid))
+	l.eventually("systemd knows that the process is gone", func() bool { return l.mainPID() != pid })
+	return kill{begin, time.Now()}
+}
+
+// mayHaveCut is true of what was begun before the kill was over: it may have been
+// read.
+func (k kill) mayHaveCut(r sent) bool { return r.begin.Before(k.end) && r.end.After(k.begin) }
 
 func TestStopCutsALongStreamAndSaysSo(t *testing.T) {
 	t.Parallel()

@@ -1,32 +1,84 @@
 package host_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
 
-func TestUpgradeUnderLoadLosesNothingButLongStreams(t *testing.T) {
+func TestUpgradeUnderLoadLosesAndCutsNothing(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.configure("# an edit\n" + labHeader("edited"))
 	edited := l.read(configFile)
-	streams := []*stream{l.openStream(), l.openStream(), l.openStream()}
+	stalled := l.openStream()
 	load := l.load()
 	load.more(100)
-	socket := l.property(socketUnit, "ActiveEnterTimestampMonotonic")
+	// 27 events, 0.2 s apart: with a restart the drain would cut it.
+	slow := make(chan error, 1)
+	go func() { slow <- (&keptClient{lab: l}).send(message("slow", true)) }()
+	socket, pid := l.property(socketUnit, "ActiveEnterTimestampMonotonic"), l.mainPID()
 
 	said := l.installDeb(deb(t, newVersion))
 	load.more(100)
 	load.wantNoneLost()
-
+	if err := <-slow; err != nil {
+		t.Errorf("a stream under way: %v", err)
+	}
 	l.wantAll(l.must("oauth-proxyd", "version"), newVersion)
 	if got := l.read(configFile); got != edited {
 		t.Errorf("the edited file is now\n%s", got)
 	}
-	l.wantSent("edited")
-	if leftovers := l.must("sh", "-c", "ls /etc/oauth-proxyd"); leftovers != "oauth-proxyd.hcl\n" {
-		t.Errorf("in /etc/oauth-proxyd: %s; dpkg said:\n%s", leftovers, said)
+	if files := l.must("ls", "/etc/oauth-proxyd"); files != "oauth-proxyd.hcl\n" {
+		t.Errorf("in /etc/oauth-proxyd: %s; dpkg said:\n%s", files, said)
 	}
+	if again := l.property(socketUnit, "ActiveEnterTimestampMonotonic"); again != socket {
+		t.Error("the socket was closed and opened again")
+	}
+	l.wantTakenOver(pid)
+
+	// The old process lives for its stream, and ends with the service.
+	l.must("kill", "-0", strconv.Itoa(pid))
+	l.must("systemctl", "stop", service)
+	stalled.wantCut()
+	if out := l.run("pgrep", "--list-full", "oauth-proxyd"); out.Code != 1 {
+		t.Errorf("processes are left: %s", out.Stdout)
+	}
+	l.openStream()
+}
+
+// wantTakenOver wants the new version to serve in the place of a process.
+func (l *lab) wantTakenOver(pid int) {
+	l.t.Helper()
+	if l.mainPID() == pid {
+		l.t.Error("the old process is still the main one")
+	}
+	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
+	l.awaitLog("1.2.0 → 1.3.0, no stream cut")
+	l.wantSent("edited")
+	l.wantAll(l.health(), `"version": "1.3.0"`)
+	l.must("systemctl", "reload", service) // commands reach the new one
+}
+
+func (l *lab) health() string {
+	l.t.Helper()
+	_, body := l.get("http://" + proxyAddr + "/health")
+	return body
+}
+
+func TestUpgradeThatCannotBeHandedOverRestartsAndTellsWhatItCut(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.configure(labHeader("edited"))
+	streams := []*stream{l.openStream(), l.openStream(), l.openStream()}
+	load := l.load()
+	load.more(100)
+	l.must("rm", "/run/oauth-proxyd/admin.sock") // as far as a command can see, nobody is there
+
+	said := l.installDeb(deb(t, newVersion))
+	load.more(100)
+	load.wantNoneLost()
+	l.wantAll(said, "restarted instead")
 	for _, s := range streams {
 		s.wantCut()
 	}
@@ -36,10 +88,80 @@ func TestUpgradeUnderLoadLosesNothingButLongStreams(t *testing.T) {
 	if _, metrics := l.get("http://" + proxyAddr + "/metrics"); !strings.Contains(metrics, "\nproxy_responses_cut_total{by=\"drain\"} 3\n") {
 		t.Errorf("the cut streams are not counted:\n%s", metrics)
 	}
-	if again := l.property(socketUnit, "ActiveEnterTimestampMonotonic"); again != socket {
-		t.Error("the socket was closed and opened again")
+	l.wantSent("edited")
+	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
+}
+
+func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	shipped := l.read(configFile)
+	l.openStream().body.Close()
+	pid := l.mainPID()
+	l.write(configFile, shipped+"nonsense\n")
+	said := l.installDeb(deb(t, newVersion))
+	l.wantAll(said, "the old version runs on", "oauth-proxyd upgrade", configFile+":")
+	if l.mainPID() != pid {
+		t.Error("the process that served is gone")
+	}
+	l.openStream().body.Close()
+
+	l.write(configFile, shipped+labHeader("edited"))
+	l.must("oauth-proxyd", "upgrade")
+	l.wantTakenOver(pid)
+}
+
+// Each process finishes what it has, while the next ones serve.
+func TestUpgradesOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	load := l.load()
+	var streams []*stream
+	pids := map[int]bool{}
+	for i := range 6 {
+		load.more(50)
+		streams = append(streams, l.openStream())
+		pids[l.mainPID()] = true
+		l.installDeb(deb(t, []string{newVersion, oldVersion}[i%2]))
+	}
+	load.more(50)
+	load.wantNoneLost()
+	if len(pids) != 6 {
+		t.Errorf("processes %v served", pids)
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
+	l.must("systemctl", "stop", service)
+	for _, s := range streams {
+		s.wantCut()
+	}
+	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success"})
+	l.eventually("all processes are gone", func() bool { return l.run("pgrep", "oauth-proxyd").Code == 1 })
+}
+
+func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	for name, hasStream := range map[string]bool{"the process before is gone": false, "the process before has a stream": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := install(t)
+			if hasStream {
+				l.openStream()
+			} else {
+				l.openStream().body.Close()
+			}
+			before := l.mainPID()
+			l.installDeb(deb(t, newVersion))
+			if !hasStream {
+				l.eventually("the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
+			}
+			load := l.load()
+			load.more(100)
+			k := l.kill()
+			load.more(300)
+			load.wantNoneLostBut(k.mayHaveCut)
+			l.wantProperties(service, map[string]string{"ActiveState": "active"})
+		})
+	}
 }
 
 func TestUpgradeOfAHostThatNobodyAskedStartsNothing(t *testing.T) {
@@ -59,6 +181,6 @@ func TestDowngrade(t *testing.T) {
 	t.Cleanup(l.showJournal)
 	l.openStream()
 	l.installDeb(deb(t, oldVersion))
-	l.awaitLog("1.3.0 → 1.2.0, 1 stream cut")
+	l.awaitLog("1.3.0 → 1.2.0, no stream cut")
 	l.openStream()
 }
