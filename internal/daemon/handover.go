@@ -179,6 +179,23 @@ func (d *daemon) takeBack() {
 	d.server = d.newServer()
 	d.server.Resize(limits(d.view.config()))
 	d.own()
+	d.makeWay()
+}
+
+// makeWay ends a process that has taken back, before systemd's watchdog does: with
+// NotifyAccess=main systemd listens to nobody but the process that failed, whose end
+// it does not see as long as there are others in the unit (it is not its parent). At
+// the end of this one it starts anew for the next client; the sockets keep those who
+// come meanwhile. Half of the interval may be over when the other process ends, and
+// the drain must fit into the rest.
+func (d *daemon) makeWay() {
+	interval := d.watchdog.interval
+	if interval == 0 {
+		return
+	}
+	wait := interval / 4
+	d.log.Warn("systemd still takes the process that failed for the one that serves; leaving, to be started anew", "in", wait)
+	d.after(wait, lifecycle.ShutdownSignal{})
 }
 
 // noteUpgrade keeps and says why a successor does not serve.

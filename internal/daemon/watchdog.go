@@ -24,18 +24,19 @@ type probeResult struct{ lost bool }
 
 // watchdog decides whether systemd is told that we live (WATCHDOG=1, sd_notify(3)).
 type watchdog struct {
-	ticker  *time.Ticker // nil: systemd did not ask
-	network string       // where to probe
-	address string
-	probing bool
-	lost    int // probes in a row
+	interval time.Duration // 0: systemd did not ask
+	ticker   *time.Ticker  // nil then
+	network  string        // where to probe
+	address  string
+	probing  bool
+	lost     int // probes in a row
 }
 
 func newWatchdog(interval time.Duration) watchdog {
 	if interval <= 0 {
 		return watchdog{}
 	}
-	return watchdog{ticker: time.NewTicker(interval / 2)}
+	return watchdog{ticker: time.NewTicker(interval / 2), interval: interval}
 }
 
 func (w *watchdog) ticks() <-chan time.Time {
