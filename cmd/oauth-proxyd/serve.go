@@ -38,6 +38,6 @@ func serve(e env, args []string) int {
 		Version:  version,
 		LogLevel: level, LogFormat: format,
 		AdminSocket: daemon.AdminSocket(), Farewell: daemon.FarewellFile(),
-		Program:     program,
+		Program: program,
 	})
 }
