@@ -186,13 +186,18 @@ $(LINT):
 	@mkdir -p $(TOOLS)
 	cd tools && go build -trimpath -ldflags "-s -w" -o ../$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-# One at a time: several tests may ask for it at once.
+# One at a time, for several tests may ask for it at once, and moved when complete.
 $(TAILSCALE):
-	@echo "building tailscale and tailscaled: a few minutes, once" >&2
-	@mkdir -p $(LAB)
-	@cd internal/lab/tailnet && version=$$(go list -m -f '{{.Version}}' tailscale.com | tr -d v) && \
-	flock ../../../$(LAB) env CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X tailscale.com/version.longStamp=$$version \
-		-X tailscale.com/version.shortStamp=$$version" -o ../../../$(LAB)/ tailscale.com/cmd/tailscale tailscale.com/cmd/tailscaled
+	@mkdir -p $(LAB)/new
+	@exec 9>$(LAB)/lock; flock 9; \
+	if test -e $@; then exit 0; fi; \
+	echo "building tailscale and tailscaled: a few minutes, once" >&2; \
+	cd internal/lab/tailnet; \
+	version=$$(go list -m -f '{{.Version}}' tailscale.com); version=$${version#v}; \
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X tailscale.com/version.longStamp=$$version -X tailscale.com/version.shortStamp=$$version" \
+		-o $(CURDIR)/$(LAB)/new/ tailscale.com/cmd/tailscale tailscale.com/cmd/tailscaled; \
+	mv $(CURDIR)/$(LAB)/new/tailscale $(CURDIR)/$(LAB)/; \
+	mv $(CURDIR)/$(LAB)/new/tailscaled $(CURDIR)/$(LAB)/
 
 $(RELEASER):
 	@echo "building goreleaser and cyclonedx-gomod: a few minutes, once"
