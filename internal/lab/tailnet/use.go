@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/net/proxy"
@@ -42,7 +43,7 @@ func (n *Node) tailscaleCommand(args ...string) *exec.Cmd {
 
 // CommandPath is the folder with the tailscale command in it, for a PATH.
 func (l *Lab) CommandPath() string {
-	return strings.TrimSuffix(l.binaries.tailscale, "/tailscale")
+	return filepath.Dir(l.binaries.tailscale)
 }
 
 // Within calls f in the network of the node's host. Sockets that f makes stay there;
