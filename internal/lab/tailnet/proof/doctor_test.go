@@ -314,7 +314,7 @@ func broken(p *patient) []breakage {
 		{
 			"an expired key", func() { n.SetKeyExpiry(time.Now().Add(-time.Hour)) }, func() { n.SetKeyExpiry(time.Now().Add(1000 * time.Hour)) },
 			true, "tailscaled", "fail",
-			[]string{"the node key expired", "tailscale login"},
+			[]string{"the node key expired", "tailscale up --force-reauth"},
 		},
 		{
 			"a key about to expire", func() { n.SetKeyExpiry(time.Now().Add(50 * time.Hour)) }, func() { n.SetKeyExpiry(time.Now().Add(1000 * time.Hour)) },

@@ -107,6 +107,7 @@ func (w way) prove(t *testing.T, d *daemon) {
 	a.want(t, http.StatusForbidden, "access_denied", "node twin."+tailnet.Domain)
 	w.lab.Grant(tailnet.Grant{To: []*tailnet.Node{w.aperture, w.untagged}})
 	w.wantSilence(t, d)
+	w.wantDiagnosis(t, d)
 	w.lab.Grant(tailnet.Grant{})
 	get(t, w.aperture, d.url()+"/health").want(t, 200, `"status": "healthy"`)
 	if strings.Contains(d.log.text(), oauthToken) {
@@ -206,6 +207,21 @@ func (w way) wantSilence(t *testing.T, d *daemon) {
 	}
 	if d.log.count("/v1/messages/silence") > 0 {
 		t.Error("the request was logged, so it came")
+	}
+}
+
+// wantDiagnosis has doctor say why the gateway hears nothing.
+func (w way) wantDiagnosis(t *testing.T, d *daemon) {
+	t.Helper()
+	p := &patient{t: t, node: w.host, dir: d.dir}
+	found := p.look("--peer", "aperture").of("peer")
+	for _, words := range []string{
+		"fail: the tailnet's policy does not let aperture." + tailnet.Domain + " (tag:aperture) reach port " + d.port(),
+		"time out", `"src": ["tag:aperture"]`, `"ip": ["tcp:` + d.port() + `"]`,
+	} {
+		if !strings.Contains(found, words) {
+			t.Errorf("doctor does not say %q: %s", words, found)
+		}
 	}
 }
 
