@@ -74,3 +74,15 @@ func TestEachChangeOfTheTailnetShowsSoon(t *testing.T) {
 		back("control restored")
 	})
 }
+
+// TestAKeyThatRunsOutShowsSoon has nobody say so: tailscaled looks at its clock, some ten
+// seconds late.
+func TestAKeyThatRunsOutShowsSoon(t *testing.T) {
+	t.Parallel()
+	_, node := newHost(t, false)
+	d := start(t, setting{node: node})
+	d.follows("running", true, "Running", "tailnet connected")
+	node.SetKeyExpiry(time.Now().Add(2 * time.Second))
+	node.Await("NeedsLogin")
+	d.follows("key ran out", false, "NeedsLogin", "the node key expired on ")
+}
