@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,12 +96,22 @@ func (n *Node) Socket() string { return filepath.Join(n.dir, "tailscaled.sock") 
 // after a logout.
 func (n *Node) Addr() netip.Addr {
 	n.t.Helper()
-	for _, a := range n.Status().TailscaleIPs {
-		if a.Is4() {
-			return a
-		}
+	return n.address(netip.Addr.Is4)
+}
+
+// Addr6 is likewise its IPv6 address.
+func (n *Node) Addr6() netip.Addr {
+	n.t.Helper()
+	return n.address(netip.Addr.Is6)
+}
+
+func (n *Node) address(is func(netip.Addr) bool) netip.Addr {
+	n.t.Helper()
+	all := n.Status().TailscaleIPs
+	if i := slices.IndexFunc(all, is); i >= 0 {
+		return all[i]
 	}
-	n.t.Fatalf("%s has no address", n.spec.Name)
+	n.t.Fatalf("%s has no such address: %v", n.spec.Name, all)
 	return netip.Addr{}
 }
 

@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -92,6 +93,9 @@ func TestTheLogNamesWhoAsked(t *testing.T) {
 				t.Errorf("%s: %s", name, line)
 			}
 		}
+		v6 := "http://" + net.JoinHostPort(c.host.Addr6().String(), d.port())
+		get(t, c.peers["aperture"], v6+"/v6").want(t, 200)
+		d.log.next(t, `"path":"/v6"`, `"source":"tailnet"`, `"tags":"tag:aperture"`)
 		get(t, c.host, d.local()+"/here").want(t, 200)
 		d.log.next(t, `"path":"/here"`, `"source":"local"`)
 		if tun { // this host by its own address on the tailnet is this host
