@@ -92,6 +92,18 @@ func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
 	s.wantExit(0)
 }
 
+func TestTheNewProcessGivesASignOfLifeAtOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := installed(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		env:    []string{"WATCHDOG_USEC=3600000000"}, // an hour: none comes by itself
+	})
+	for range 2 {
+		s.wantUpgrade()
+		s.notes.next(t, "WATCHDOG=1")
+	}
+}
+
 func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -236,6 +236,11 @@ func (d *daemon) succeed() {
 	d.log.Info("took over from the process before", "version", d.options.Version)
 	d.notifier.Mute(false)
 	d.told(d.notifier.Ready(d.status()))
+	if d.watchdog.interval > 0 {
+		// The last sign of life may be half an interval old, and ours begin
+		// after as long.
+		d.told(d.notifier.Watchdog())
+	}
 	d.reportFarewell()
 	d.own()
 }
