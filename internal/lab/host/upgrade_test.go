@@ -116,6 +116,9 @@ func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
 func TestUpgradesOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	l := install(t)
+	// Shorter than all of them together, and longer than two.
+	l.write("/etc/systemd/system/oauth-proxyd.service.d/override.conf", "[Service]\nWatchdogSec=5s\n")
+	l.must("systemctl", "daemon-reload")
 	load := l.load()
 	var streams []*stream
 	pids := map[int]bool{}
