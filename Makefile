@@ -158,18 +158,15 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-# goreleaser asks git where the project is from, and makes up what git says
-# where there is no answer.
 .PHONY: package
-package: $(RELEASER) ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
-	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
-
 package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
 
+# goreleaser asks git where the project is from, and makes up what git says
+# where there is no answer.
 .PHONY: release
 release: $(RELEASER)
-	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$$PWD/$(PACKAGE_TOOLS):$$PATH"; \
+	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
 	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
 	goreleaser release --snapshot --clean $(RELEASE_FLAGS)
 
