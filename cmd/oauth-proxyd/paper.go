@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -60,11 +61,11 @@ func (p paper) line(s string) {
 	_, _ = io.WriteString(p.w, strings.TrimRight(s, " ")+"\n") // nowhere left to say so
 }
 
-// onlyText has no control characters: parts of the text are tailscaled's or a
-// gateway's.
+// onlyText has nothing that could speak to a terminal: parts of the text are
+// tailscaled's, a client's or a gateway's.
 func onlyText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r

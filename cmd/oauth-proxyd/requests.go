@@ -49,7 +49,7 @@ func requests(e env, args []string) int {
 // showInFlight is three lines of a request.
 func showInFlight(w io.Writer, t proxy.Trace) {
 	fmt.Fprintf(w, "%s  %s  age %s  silent %s\n", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence))
-	fmt.Fprintf(w, "  %s %s  in %s  out %s\n", t.Method, printable(t.Path), shortSize(t.BytesIn), shortSize(t.BytesOut))
+	fmt.Fprintf(w, "  %s %s  in %s  out %s\n", t.Method, onlyText(t.Path), shortSize(t.BytesIn), shortSize(t.BytesOut))
 	fmt.Fprintf(w, "  %s\n", senderText(t))
 }
 
@@ -65,7 +65,7 @@ func senderText(t proxy.Trace) string {
 	}
 	text := strings.TrimSpace(strings.Join(words, " ")) + ", credential " + t.Credential
 	if t.Session != "" {
-		text += ", session " + printable(t.Session)
+		text += ", session " + onlyText(t.Session)
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/proxy"
 )
 
 // statusTimeout bounds the wait for an answer that needs no work.
@@ -57,6 +58,12 @@ func (p paper) status(s daemon.Status, now time.Time) {
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
+	if len(s.Senders) > 0 {
+		p.row("used by", sendersText(s.Senders))
+	}
+	if s.Slowest != nil {
+		p.row("slowest", slowestText(*s.Slowest))
+	}
 	p.row("upstream", s.Upstream.URL+", last success "+ago(s.Upstream.LastSuccess, now))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
@@ -138,7 +145,38 @@ func reloadText(s daemon.Status, now time.Time) string {
 	case !s.LastReload.OK:
 		return ago(&s.LastReload.At, now) + ", refused"
 	}
-	return ago(&s.LastReload.At, now)
+	if n := len(s.LastReload.Changed); n > 0 {
+		return ago(&s.LastReload.At, now) + ", changed " + firstOf(s.LastReload.Changed)
+	}
+	return ago(&s.LastReload.At, now) + ", nothing changed"
+}
+
+// shownAtMost is how much of a list is shown; --json has the rest.
+const shownAtMost = 3
+
+func firstOf(list []string) string {
+	if rest := len(list) - shownAtMost; rest > 0 {
+		return strings.Join(list[:shownAtMost], ", ") + fmt.Sprintf(" and %d more", rest)
+	}
+	return strings.Join(list, ", ")
+}
+
+// sendersText says who uses the daemon, over the last quarter of an hour.
+func sendersText(senders []daemon.SenderStatus) string {
+	texts := make([]string, 0, len(senders))
+	for _, s := range senders {
+		text := fmt.Sprintf("%s (%d in flight, %d ended", s.Sender, s.InFlight, s.Ended)
+		if s.Failed > 0 {
+			text += fmt.Sprintf(", %d failed", s.Failed)
+		}
+		texts = append(texts, text+")")
+	}
+	return firstOf(texts) + ", in the last 15 minutes"
+}
+
+// slowestText names the request to look at first.
+func slowestText(t proxy.Trace) string {
+	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), shortTime(t.Silence), shortTime(t.Duration))
 }
 
 func versionsText(s daemon.Status) string {

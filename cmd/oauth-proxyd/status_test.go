@@ -122,7 +122,10 @@ func TestStatusAfterAReload(t *testing.T) {
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
-	s.wantStatus(0, "healthy: ", "reload 0 s ago")
+	s.wantStatus(0, "healthy: ", "ago, nothing changed")
+	s.configure(forwarding("http://127.0.0.1:9", `idle_timeout = "2m"`, withoutTailnet))
+	s.command("reload")
+	s.wantStatus(0, "healthy: ", "ago, changed proxy.idle_timeout")
 	s.configure("nonsense")
 	s.command("reload")
 	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
@@ -154,4 +157,35 @@ func TestStatusNeedsARunningDaemonAndTheRightToAskIt(t *testing.T) {
 	if code != 69 || out != "" || !strings.Contains(errs, "oauth-proxyd is not running") {
 		t.Errorf("not running: %d %q %q", code, out, errs)
 	}
+}
+
+func TestStatusSaysWhoUsesItAndWhatIsSlow(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	get(t, s.url()+"/echo").want(t, 200)
+	wait := background(t, newClient(t), http.MethodGet, s.url()+"/wait", "")
+	u.await(t)
+	s.awaitHealth(t, "in_flight", 1)
+	id := s.inFlight()[0]
+	s.wantStatus(0, "healthy: ", "used by local (1 in flight, 1 ended), in the last 15 minutes", "slowest "+id+", sending, silent for ")
+	u.open()
+	wait()
+}
+
+// inFlight are the ids of the requests in flight.
+func (s *service) inFlight() []string {
+	s.t.Helper()
+	_, out, _ := s.command("requests", "--json")
+	var listed []struct {
+		ID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(out), &listed); err != nil {
+		s.t.Fatalf("%v in %s", err, out)
+	}
+	ids := make([]string, len(listed))
+	for i, r := range listed {
+		ids[i] = r.ID
+	}
+	return ids
 }

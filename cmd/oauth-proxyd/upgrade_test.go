@@ -221,6 +221,7 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			}
 			s.log.next(t, "the upgrade failed; this process serves", c.want)
 			s.notes.next(t, "STATUS=Serving on", "the last upgrade failed", c.want)
+			s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the last upgrade failed and this process serves on: ")
 			get(t, s.url()+"/echo").want(t, 200)
 			u.open()
 			if rest, err := stream.rest(); rest != lastEvent || err != nil {

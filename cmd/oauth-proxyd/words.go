@@ -2,23 +2,10 @@ package main
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"oauth-proxyd/internal/proxy"
 )
-
-// printable quotes what a client or an upstream chose if it could speak to the
-// terminal.
-func printable(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	return strconv.Quote(s)
-}
 
 // shortTime has about three digits: 0.12ms, 45ms, 3.2s, 2m13s.
 func shortTime(m proxy.Millis) string {

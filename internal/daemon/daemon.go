@@ -96,7 +96,6 @@ type daemon struct {
 	reported       bool                  // to the predecessor, that we serve
 	owner          bool                  // of the admin socket and the textfile
 	successor      *handover.Successor   // the latest
-	upgradeErr     error                 // why that does not serve; nil: it does, or may yet
 	upgradeWaiters []chan<- UpgradeOutcome
 	stopHandover   context.CancelFunc
 	retired        []*proxy.Server // that accept no more

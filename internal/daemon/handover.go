@@ -39,7 +39,7 @@ type UpgradeOutcome struct {
 // startSuccessor begins a process of the installed program. Until that serves, nothing
 // here changes.
 func (d *daemon) startSuccessor() {
-	d.upgradeErr = nil
+	d.view.upgrade.Store(nil)
 	d.log.Info("starting the installed program to take over", "program", d.options.Program)
 	listeners := make([]handover.Listener, 0, len(d.listeners))
 	for _, l := range d.listeners {
@@ -201,7 +201,8 @@ func (d *daemon) makeWay() {
 // noteUpgrade keeps and says why a successor does not serve.
 func (d *daemon) noteUpgrade(err error) {
 	d.log.Error("the upgrade failed; this process serves", "error", err)
-	d.upgradeErr = err
+	text := err.Error()
+	d.view.upgrade.Store(&text)
 	d.answerUpgrades(UpgradeOutcome{Error: err.Error()})
 }
 

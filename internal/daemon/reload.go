@@ -167,7 +167,11 @@ func refusal(err error) Outcome {
 }
 
 func (d *daemon) finishReload(o Outcome) {
-	d.view.setReload(lastReload{At: time.Now(), OK: true})
+	changed := make([]string, 0, len(o.Changes))
+	for _, c := range o.Changes {
+		changed = append(changed, c.Path)
+	}
+	d.view.setReload(lastReload{At: time.Now(), OK: true, Changed: changed})
 	d.answer(o)
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"os"
@@ -25,6 +26,8 @@ type Status struct {
 	Requests   RequestStatus  `json:"requests"`
 	Limits     LimitStatus    `json:"limits"`
 	Upstream   UpstreamStatus `json:"upstream"`
+	Senders    []SenderStatus `json:"senders"`     // of the last quarter of an hour, the busiest first
+	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
 	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
@@ -69,6 +72,14 @@ type LimitStatus struct {
 	MaxRequestBody          int64 `json:"max_request_body"` // bytes
 }
 
+// SenderStatus is how much somebody uses the daemon. Who it is, is said as in the log.
+type SenderStatus struct {
+	Sender   string `json:"sender"` // node, or local, proxied or other
+	InFlight int    `json:"in_flight"`
+	Ended    int    `json:"ended"`  // of the last requests that are remembered
+	Failed   int    `json:"failed"` // of those: without a whole answer below 500
+}
+
 // UpstreamStatus is where requests go.
 type UpstreamStatus struct {
 	URL         string     `json:"url"`
@@ -103,9 +114,56 @@ func (d *daemon) report(now time.Time) Status {
 	if !stats.LastSuccess.IsZero() {
 		s.Upstream.LastSuccess = &stats.LastSuccess
 	}
+	p := d.view.proxy.Load()
+	inFlight := p.InFlight()
+	s.Senders, s.Slowest = senders(inFlight, p.Ended(), now), slowest(inFlight)
 	s.Tailnet = d.tailnetStatus()
 	s.Warnings = d.warnings(s, now)
 	return s
+}
+
+// senderPeriod is how far back senders look, at what is remembered.
+const senderPeriod = 15 * time.Minute
+
+func senders(inFlight, ended []proxy.Trace, now time.Time) []SenderStatus {
+	all := map[string]*SenderStatus{}
+	of := func(t proxy.Trace) *SenderStatus {
+		name := cmp.Or(t.Node, string(t.Source), "not judged yet")
+		if all[name] == nil {
+			all[name] = &SenderStatus{Sender: name}
+		}
+		return all[name]
+	}
+	for _, t := range inFlight {
+		of(t).InFlight++
+	}
+	for _, t := range ended {
+		if now.Sub(t.Started.Add(t.Duration.Duration())) > senderPeriod {
+			continue
+		}
+		s := of(t)
+		s.Ended++
+		if t.Failed() {
+			s.Failed++
+		}
+	}
+	sorted := make([]SenderStatus, 0, len(all))
+	for _, s := range all {
+		sorted = append(sorted, *s)
+	}
+	slices.SortFunc(sorted, func(a, b SenderStatus) int {
+		return cmp.Or(cmp.Compare(b.InFlight+b.Ended, a.InFlight+a.Ended), cmp.Compare(a.Sender, b.Sender))
+	})
+	return sorted
+}
+
+// slowest is the one in flight that has been silent longest.
+func slowest(inFlight []proxy.Trace) *proxy.Trace {
+	if len(inFlight) == 0 {
+		return nil
+	}
+	t := slices.MaxFunc(inFlight, func(a, b proxy.Trace) int { return cmp.Compare(a.Silence, b.Silence) })
+	return &t
 }
 
 func (d *daemon) tailnetStatus() TailnetStatus {
@@ -144,6 +202,10 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 	if s.LastReload != nil && !s.LastReload.OK {
 		warnings = append(warnings, "the last reload was refused and the configuration before it is in force: "+
 			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+	}
+	if why := d.view.upgrade.Load(); why != nil {
+		warnings = append(warnings, "the last upgrade failed and this process serves on: "+*why+
+			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
 	}
 	return slices.Compact(warnings)
 }

@@ -41,8 +41,8 @@ func (d *daemon) runningStatus() string {
 	if r := d.view.reloaded(); r != nil && !r.OK {
 		serving += "; the last reload was refused, the configuration before it is in force"
 	}
-	if d.upgradeErr != nil {
-		serving += "; the last upgrade failed: " + d.upgradeErr.Error()
+	if why := d.view.upgrade.Load(); why != nil {
+		serving += "; the last upgrade failed: " + *why
 	}
 	switch d.state.Tailnet {
 	case lifecycle.TailnetUp:

@@ -16,6 +16,7 @@ type view struct {
 	state   atomic.Pointer[lifecycle.State]
 	report  atomic.Pointer[tailnet.Report]
 	reload  atomic.Pointer[lastReload]
+	upgrade atomic.Pointer[string] // why the last one failed; nil: it did not
 	serving atomic.Pointer[[]SocketStatus]
 	proxy   atomic.Pointer[proxy.Proxy]
 
@@ -27,6 +28,8 @@ type lastReload struct {
 	At    time.Time `json:"at"`
 	OK    bool      `json:"ok"`
 	Error string    `json:"error,omitempty"`
+	// Changed are the settings that it changed.
+	Changed []string `json:"changed,omitempty"`
 }
 
 func (v *view) setConfig(c *config.Config)     { v.current.Store(c) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,12 @@ type Trace struct {
 // Phase is the one that the request is in, or ended in.
 func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 
+// Failed reports whether the client got no whole answer of the upstream below 500, by
+// nobody's wish.
+func (t Trace) Failed() bool {
+	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Status >= http.StatusInternalServerError
+}
+
 // RuleTrace is what one header rule did.
 type RuleTrace struct {
 	Header string     `json:"header"`
@@ -126,6 +133,16 @@ func (p *Proxy) InFlight() []Trace {
 	slices.SortFunc(traces, func(a, b Trace) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
 	})
+	return traces
+}
+
+// Ended is the latest requests that ended, the oldest first.
+func (p *Proxy) Ended() []Trace {
+	past := p.flights.past()
+	traces := make([]Trace, 0, len(past))
+	for _, r := range past {
+		traces = append(traces, r.trace())
+	}
 	return traces
 }
 
