@@ -73,6 +73,23 @@ func TestAProcessThatNeverServedLeavesTheWordOfTheOneBefore(t *testing.T) {
 	}
 }
 
+// It has given its word already, to the one that took over.
+func TestAProcessThatHasHandedOverLeavesNoWordAtItsEnd(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, _ := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	s.wantUpgrade()
+	u.open()
+	if _, err := stream.rest(); err != nil {
+		t.Error(err)
+	}
+	s.wantExit(0)
+	if _, err := os.Stat(filepath.Join(s.dir, "farewell.json")); !os.IsNotExist(err) {
+		t.Errorf("it left word: %v", err)
+	}
+}
+
 func TestTheCountGoesOnOverAHandOver(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -86,9 +86,9 @@ func (d *daemon) streamsCut() uint64 {
 }
 
 // sayFarewell leaves word, also where nothing was cut. A process that never served
-// leaves that of the one before it.
+// leaves that of the one before it, one that has handed over has left it already.
 func (d *daemon) sayFarewell() {
-	if d.options.Farewell == "" || d.proxy == nil {
+	if d.options.Farewell == "" || !d.owner {
 		return
 	}
 	text, err := d.farewell()
