@@ -155,7 +155,8 @@ func (n *Node) daemonArgs() []string {
 	return args
 }
 
-// daemonEnvironment keeps it from the internet, and on a leash.
+// daemonEnvironment keeps it from the internet, and on a leash. Without the cache of
+// network maps, a node that control does not hear stays in NoState.
 func (n *Node) daemonEnvironment() []string {
 	const nowhere = "http://127.0.0.1:9"
 	return []string{
@@ -163,7 +164,7 @@ func (n *Node) daemonEnvironment() []string {
 		"HTTP_PROXY=" + nowhere, "HTTPS_PROXY=" + nowhere, "NO_PROXY=127.0.0.1," + n.site.address,
 		"TS_NETCHECK_GENERATE_204_URL=" + n.site.url + "/generate_204",
 		"TS_ASSUME_NETWORK_UP_FOR_TEST=1", "TS_PANIC_IF_HIT_MAIN_CONTROL=1", "TS_DISABLE_PORTMAPPER=1",
-		"TS_PARENT_DEATH_FD=3",
+		"TS_USE_CACHED_NETMAP=false", "TS_PARENT_DEATH_FD=3",
 	}
 }
 
