@@ -28,7 +28,7 @@ func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
 	}
 	l.wantSent("one")
 	l.awaitLog("reload refused, the configuration in force stays")
-	refused := l.awaitLog(configFile+":", "vlaue")
+	refused := l.awaitLog("configuration refused: "+configFile+":", "vlaue")
 	if refused.Priority() != 3 {
 		t.Errorf("the diagnostics have priority %d", refused.Priority())
 	}
