@@ -120,7 +120,7 @@ host-packages: $(RELEASER)
 
 .PHONY: host-shell
 host-shell: deps host-packages ## a shell on a throw-away Debian host with the package installed (root)
-	cd internal/lab/host && go run ./cmd/host-shell "$(CURDIR)"/bin/host/*_1.3.0*_amd64.deb
+	cd internal/lab/host && go run ./cmd/host-shell "$(CURDIR)"/bin/host/*_1.3.0*_$$(go env GOARCH).deb
 
 .PHONY: size
 size: ## check the size of the binary for amd64
