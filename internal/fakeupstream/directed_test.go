@@ -80,6 +80,7 @@ func TestPace(t *testing.T) {
 		{"a pause before each event but the first", `{"model":"long-3","stream":true}`, time.Second, 8 * time.Second},
 		{"one pause before a whole message", `{"model":"long-3"}`, time.Second, time.Second},
 		{"slow", `{"model":"slow"}`, 0, 200 * time.Millisecond},
+		{"slow for long", `{"model":"slow-3","stream":true}`, 0, 8 * 200 * time.Millisecond},
 		{"slow, and slower by configuration", `{"model":"slow"}`, time.Second, time.Second},
 	}
 	for _, tt := range tests {

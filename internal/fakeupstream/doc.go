@@ -34,6 +34,7 @@
 //	error-NNN              that status, in the API's error shape
 //	                       (400, 401, 403, 404, 413, 429, 500 or 529)
 //	slow                   200 ms between two events
+//	slow-N                 likewise, with N text deltas
 //	long-N                 N text deltas (100,000 at most)
 //	error-mid-stream       after two deltas an error event and a clean end
 //	cut-mid-stream         after two deltas the connection is aborted

@@ -103,7 +103,7 @@ func (u *upstream) script(x *exchange, c call) script {
 		interval:  u.cfg.EventInterval,
 		gzip:      c.Model == "gzip" && acceptsGzip(x.r.Header),
 	}
-	if c.Model == "slow" {
+	if c.Model == "slow" || strings.HasPrefix(c.Model, "slow-") {
 		s.interval = max(s.interval, slowInterval)
 	}
 	return s
@@ -111,9 +111,11 @@ func (u *upstream) script(x *exchange, c call) script {
 
 // deltas is the number of text deltas that the model asks for.
 func (c call) deltas() int {
-	count, long := strings.CutPrefix(c.Model, "long-")
-	if n, err := strconv.Atoi(count); long && err == nil && n > 0 {
-		return min(n, maxDeltas)
+	for _, prefix := range []string{"long-", "slow-"} {
+		count, named := strings.CutPrefix(c.Model, prefix)
+		if n, err := strconv.Atoi(count); named && err == nil && n > 0 {
+			return min(n, maxDeltas)
+		}
 	}
 	return len(sentence())
 }

@@ -1,6 +1,10 @@
 package host_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,6 +144,77 @@ func TestUpgradesOneAfterTheOther(t *testing.T) {
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success"})
 	l.eventually("all processes are gone", func() bool { return l.run("pgrep", "oauth-proxyd").Code == 1 })
+}
+
+// A turn of an agent lasts longer than a night's upgrades.
+func TestTwoHundredStreamsOutliveTenUpgrades(t *testing.T) {
+	t.Parallel()
+	const streams, upgrades, deltas = 200, 10, 300 // of 200 ms each: a minute
+	l := install(t)
+	load := l.load()
+	load.more(50)
+	ended := make(chan error, streams)
+	for range streams {
+		go func() { ended <- l.readWhole(message(fmt.Sprintf("slow-%d", deltas), true), deltas) }()
+	}
+	l.eventually("all streams are open", func() bool { return l.inFlight() >= streams })
+	for i := range upgrades {
+		load.more(50)
+		l.installDeb(deb(t, []string{newVersion, oldVersion}[i%2]))
+	}
+	if n := len(ended); n > 0 {
+		t.Fatalf("%d streams ended before the last upgrade", n)
+	}
+	load.more(50)
+	load.wantNoneLost()
+	for range streams {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
+	l.eventually("the processes before have gone", func() bool {
+		return strings.TrimSpace(l.run("pgrep", "--count", "--exact", "oauth-proxyd").Stdout) == "1"
+	})
+	if left := l.must("ls", "/run/oauth-proxyd"); left != "admin.sock\n" {
+		t.Errorf("left in the runtime directory:\n%s", left)
+	}
+}
+
+// readWhole reads a stream that lasts, with all its deltas, to its clean end.
+func (l *lab) readWhole(r request, deltas int) error {
+	q, err := http.NewRequestWithContext(l.t.Context(), r.method, "http://"+proxyAddr+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Authorization", "Bearer "+oauthToken)
+	client := l.client()
+	client.Timeout = 0
+	response, err := client.Do(q)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("a stream was cut after %d bytes: %w", len(text), err)
+	}
+	if n := strings.Count(string(text), "event: content_block_delta\n"); n != deltas || !strings.HasSuffix(string(text), r.ends) {
+		return fmt.Errorf("a stream of %d deltas has %d and ends %q", deltas, n, text[max(0, len(text)-200):])
+	}
+	return nil
+}
+
+// inFlight is how many requests the one that serves has.
+func (l *lab) inFlight() int {
+	l.t.Helper()
+	var health struct {
+		InFlight int `json:"in_flight"`
+	}
+	if err := json.Unmarshal([]byte(l.health()), &health); err != nil {
+		l.t.Fatal(err)
+	}
+	return health.InFlight
 }
 
 func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
