@@ -155,8 +155,18 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: six minutes (BENCH=-short: one)
+	@.ci/bench-deps
+	bin/bench -json bin/bench.json $(BENCH)
+
+# Always asked: the go command knows what is to be done.
+.PHONY: bin/bench bin/bare
+bin/bench bin/bare:
+	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/$(@F)
+
+.PHONY: bench-go
+bench-go: ## the benchmarks of the packages, with their allocations
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
 
 .PHONY: package
 package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist

@@ -1,0 +1,90 @@
+// Command bench measures oauth-proxyd beside other proxies; package bench says how.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"oauth-proxyd/internal/lab/bench"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	short := flag.Bool("short", false, "one round: about a minute")
+	file := flag.String("json", "", "write the result to this file, too")
+	ours := flag.String("program", "bin/oauth-proxyd", "oauth-proxyd")
+	bare := flag.String("bare", "bin/bare", "the bare httputil.ReverseProxy")
+	before := flag.String("before", "", "another build of oauth-proxyd, to compare a change with what was before")
+	peers := flag.String("peers", "", "names of those to compare with, with commas (default: all)")
+	only := flag.String("only", "", "names of measurements, with semicolons (default: all)")
+	rounds := flag.Int("rounds", 0, "how many (default: as the mode has it)")
+	flag.Parse()
+	cores, err := bench.Pin()
+	if err != nil {
+		return err
+	}
+	c := bench.Config{
+		Cores: cores, Pace: bench.Full(), Progress: os.Stderr,
+		Programs: bench.Programs{Ours: *ours, Bare: *bare},
+	}
+	if *short {
+		c.Pace = bench.Short()
+	}
+	if *rounds > 0 {
+		c.Pace.Rounds = *rounds
+	}
+	if *before != "" {
+		c.Programs.Others = map[string]string{"before": *before}
+	}
+	if *only != "" {
+		c.Only = strings.Split(*only, ";")
+	}
+	c.Peers = choose(c.Programs, *peers, os.Stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	result, err := bench.Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	result.Finish()
+	return errors.Join(result.Write(os.Stdout), save(*file, result))
+}
+
+// choose says which peers take part, and which cannot.
+func choose(p bench.Programs, names string, out io.Writer) []bench.Peer {
+	found, missing := bench.Peers(p)
+	if names == "" {
+		for _, name := range missing {
+			_, _ = fmt.Fprintf(out, "!!! MISSING: %s: it is left out of the comparison\n", name)
+		}
+		return found
+	}
+	wanted := append(strings.Split(names, ","), bench.Ours)
+	return slices.DeleteFunc(found, func(p bench.Peer) bool { return !slices.Contains(wanted, p.Name) })
+}
+
+func save(file string, result *bench.Result) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644)
+}

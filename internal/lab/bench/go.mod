@@ -1,0 +1,3 @@
+module oauth-proxyd/internal/lab/bench
+
+go 1.26.6

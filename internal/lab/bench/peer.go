@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+
+	"oauth-proxyd/internal/lab/bench/rig"
+)
+
+// Ours is the name of the peer that the others are compared with.
+const Ours = "oauth-proxyd"
+
+// Peer is a proxy to measure.
+type Peer struct {
+	Name string
+	// start has it listen at an address in front of a target. A stop must follow, unless it
+	// failed.
+	start func(ctx context.Context, site site) (*rig.Process, func(), error)
+}
+
+// site is where a peer is to run.
+type site struct {
+	dir      string // for its files; of its own
+	core     int
+	address  string // to listen at
+	upstream *rig.Upstream
+	secure   bool // TLS to the upstream
+}
+
+// target is the upstream's address.
+func (s site) target() string {
+	if s.secure {
+		return s.upstream.TLS
+	}
+	return s.upstream.Plain
+}
+
+// url is the upstream's.
+func (s site) url() string {
+	if s.secure {
+		return "https://" + s.upstream.TLS
+	}
+	return "http://" + s.upstream.Plain
+}
+
+// Programs are where the two programs are that the harness does not find in PATH.
+type Programs struct {
+	Ours string // oauth-proxyd
+	Bare string // the bare httputil.ReverseProxy
+	// Others are further builds of oauth-proxyd by name, to compare a change with what was before.
+	Others map[string]string
+}
+
+// Peers are those that can be started here. missing names the others.
+func Peers(p Programs) (found []Peer, missing []string) {
+	found = append(found, Peer{Ours, daemon(p.Ours)})
+	for name, program := range p.Others {
+		found = append(found, Peer{name, daemon(program)})
+	}
+	for _, s := range servers() {
+		program, err := exec.LookPath(s.program)
+		if err != nil { // where an unprivileged user's PATH does not lead
+			program, err = exec.LookPath(filepath.Join("/usr/sbin", s.program))
+		}
+		if err != nil {
+			missing = append(missing, s.name)
+			continue
+		}
+		found = append(found, Peer{s.name, s.starter(program)})
+	}
+	return append(found, Peer{"httputil", bare(p.Bare)}), missing
+}
+
+func daemon(program string) func(context.Context, site) (*rig.Process, func(), error) {
+	return func(ctx context.Context, s site) (*rig.Process, func(), error) {
+		authority := ""
+		if s.secure {
+			authority = s.upstream.Authority
+		}
+		d, err := rig.StartDaemon(ctx, rig.DaemonConfig{
+			Program: program, Address: s.address, Upstream: s.url(), Authority: authority, Core: s.core, Dir: s.dir,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return d.Process, d.Close, nil
+	}
+}
+
+func bare(program string) func(context.Context, site) (*rig.Process, func(), error) {
+	return func(ctx context.Context, s site) (*rig.Process, func(), error) {
+		return launch(ctx, s, program, s.address, s.url(), s.upstream.Authority)
+	}
+}
+
+// launch starts a program and waits for its port.
+func launch(ctx context.Context, s site, args ...string) (*rig.Process, func(), error) {
+	p, err := rig.Start(rig.Program{Args: args, Env: []string{"HOME=" + s.dir}, Core: s.core, Log: filepath.Join(s.dir, "log")})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.AwaitPort(ctx, s.address); err != nil {
+		p.Stop()
+		return nil, nil, fmt.Errorf("starting %s: %w", args[0], err)
+	}
+	return p, p.Stop, nil
+}
