@@ -43,7 +43,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-monitoring test-tailnet test-package test-host size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-monitoring test-tailnet test-package test-host test-bench size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -163,6 +163,20 @@ bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: si
 .PHONY: bin/bench bin/bare
 bin/bench bin/bare:
 	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/$(@F)
+
+.PHONY: test-bench
+test-bench: ## the code of the two below, in seconds
+	cd internal/lab/bench && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 100s ./...
+
+SOAK ?= 2m
+
+.PHONY: soak
+soak: build bin/soak.bin ## streams cut, stalled and abandoned under reloads and upgrades, with plots in bin/soak (SOAK=2m)
+	bin/soak.bin -duration $(SOAK) -report bin/soak
+
+.PHONY: bin/soak.bin
+bin/soak.bin:
+	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/soak
 
 .PHONY: bench-go
 bench-go: ## the benchmarks of the packages, with their allocations

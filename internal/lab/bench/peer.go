@@ -49,15 +49,18 @@ func (s site) url() string {
 type Programs struct {
 	Ours string // oauth-proxyd
 	Bare string // the bare httputil.ReverseProxy
-	// Others are further builds of oauth-proxyd by name, to compare a change with what was before.
-	Others map[string]string
+	// Others are further builds of oauth-proxyd, to compare a change with what was before.
+	Others []Build
 }
+
+// Build is a program with a name for the table.
+type Build struct{ Name, File string }
 
 // Peers are those that can be started here. missing names the others.
 func Peers(p Programs) (found []Peer, missing []string) {
 	found = append(found, Peer{Ours, daemon(p.Ours)})
-	for name, program := range p.Others {
-		found = append(found, Peer{name, daemon(program)})
+	for _, b := range p.Others {
+		found = append(found, Peer{b.Name, daemon(b.File)})
 	}
 	for _, s := range servers() {
 		program, err := exec.LookPath(s.program)

@@ -28,7 +28,7 @@ type DaemonConfig struct {
 	Authority string // file; for an upstream with TLS
 	Core      int
 	Dir       string // for its files; of its own
-	Settings  string // more blocks of its configuration
+	Settings  string // more of the block proxy of its configuration
 }
 
 // StartDaemon waits until it serves. A tailscaled stands in, up and connected.
@@ -70,6 +70,7 @@ proxy {
   listen_addr      = %q
   upstream_url     = %q
   upstream_ca_file = %q
+  %s
 }
 tailscale {
   socket = %q
@@ -80,8 +81,7 @@ header "anthropic-beta" {
   when {
     bearer_prefix = "sk-ant-oat"
   }
-}
-%s`, d.Address, c.Upstream, c.Authority, d.tailscaled.Path, c.Settings), 0o644)
+}`, d.Address, c.Upstream, c.Authority, c.Settings, d.tailscaled.Path), 0o644)
 }
 
 // Close stops what StartDaemon started.

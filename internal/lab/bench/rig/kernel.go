@@ -45,6 +45,9 @@ func Wakeups(pid int) (int64, error) {
 // several share are divided among them (/proc/PID/smaps_rollup).
 func PSS(pid int) (int64, error) { return eachProcess(pid, "smaps_rollup", "Pss:") }
 
+// OwnPSS is that of the process without its children.
+func OwnPSS(pid int) (int64, error) { return field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:") }
+
 // RSS is their resident set size in kB.
 func RSS(pid int) (int64, error) { return eachProcess(pid, "status", "VmRSS:") }
 

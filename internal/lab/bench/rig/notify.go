@@ -28,18 +28,36 @@ func (n *Notify) Close() { _ = n.conn.Close() }
 
 // Await reads on until a message has a line that begins so, and gives its rest.
 func (n *Notify) Await(ctx context.Context, prefix string) (string, error) {
-	_ = n.conn.SetReadDeadline(time.Now().Add(patience)) // it can have one
-	stop := context.AfterFunc(ctx, func() { _ = n.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found := ""
+	err := n.Follow(ctx, func(line string) bool {
+		rest, ok := strings.CutPrefix(line, prefix)
+		found = rest
+		return !ok
+	})
+	if err != nil {
+		return "", fmt.Errorf("waiting for %s: %w", prefix, err)
+	}
+	return found, nil
+}
+
+// Follow hands over each line, until it is told false or ctx ends.
+func (n *Notify) Follow(ctx context.Context, each func(line string) (more bool)) error {
+	_ = n.conn.SetReadDeadline(time.Time{}) // a socket has one
+	defer context.AfterFunc(ctx, func() { _ = n.conn.SetReadDeadline(time.Unix(1, 0)) })()
 	message := make([]byte, 4<<10)
 	for {
 		size, err := n.conn.Read(message)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return "", fmt.Errorf("waiting for %s: %w", prefix, err)
+			return err
 		}
 		for line := range strings.SplitSeq(string(message[:size]), "\n") {
-			if rest, ok := strings.CutPrefix(line, prefix); ok {
-				return rest, nil
+			if !each(line) {
+				return nil
 			}
 		}
 	}

@@ -104,8 +104,15 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(make([]byte, AnswerSize))
 }
 
-// stream sends an event at once and one each interval, until the client leaves or, if
-// the request says so, the given number was sent.
+// The fates of a stream that a request can ask for with the query "fate".
+const (
+	FateDie    = "die"    // the upstream breaks it off after the last event
+	FateSilent = "silent" // the upstream says nothing after the last event
+	FateFlood  = "flood"  // events come as fast as they are taken
+)
+
+// stream sends an event at once and one each interval, until the client leaves or the
+// number that the query "events" asks for was sent.
 func (u *Upstream) stream(w http.ResponseWriter, r *http.Request) {
 	u.protocol.Store(r.Proto)
 	u.streams.Add(1)
@@ -113,25 +120,43 @@ func (u *Upstream) stream(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // likewise
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
-	rc := http.NewResponseController(w)
+	fate := r.URL.Query().Get("fate")
+	if !u.sendEvents(w, r, fate == FateFlood) {
+		return
+	}
+	switch fate {
+	case FateDie:
+		panic(http.ErrAbortHandler)
+	case FateSilent:
+		<-r.Context().Done()
+	}
+}
+
+// sendEvents reports whether the client took all.
+func (u *Upstream) sendEvents(w http.ResponseWriter, r *http.Request, flood bool) bool {
 	last, err := strconv.Atoi(r.URL.Query().Get("events"))
 	if err != nil {
 		last = -1
 	}
+	rc := http.NewResponseController(w)
 	ticker := time.NewTicker(time.Duration(u.interval.Load()))
 	defer ticker.Stop()
 	event := make([]byte, 0, EventSize)
 	for sent := 0; sent != last; sent++ {
 		event = appendEvent(event[:0], time.Now())
 		if _, err := w.Write(event); err != nil || rc.Flush() != nil {
-			return
+			return false
+		}
+		if flood {
+			continue
 		}
 		select {
 		case <-ticker.C:
 		case <-r.Context().Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 const eventData = "event: content_block_delta\ndata: "

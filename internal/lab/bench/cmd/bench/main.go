@@ -29,7 +29,7 @@ func run() error {
 	file := flag.String("json", "", "write the result to this file, too")
 	ours := flag.String("program", "bin/oauth-proxyd", "oauth-proxyd")
 	bare := flag.String("bare", "bin/bare", "the bare httputil.ReverseProxy")
-	before := flag.String("before", "", "another build of oauth-proxyd, to compare a change with what was before")
+	builds := flag.String("builds", "", "other builds of oauth-proxyd to compare with, as NAME=FILE with commas")
 	peers := flag.String("peers", "", "names of those to compare with, with commas (default: all)")
 	only := flag.String("only", "", "names of measurements, with semicolons (default: all)")
 	rounds := flag.Int("rounds", 0, "how many (default: as the mode has it)")
@@ -48,8 +48,10 @@ func run() error {
 	if *rounds > 0 {
 		c.Pace.Rounds = *rounds
 	}
-	if *before != "" {
-		c.Programs.Others = map[string]string{"before": *before}
+	for build := range strings.SplitSeq(*builds, ",") {
+		if name, file, ok := strings.Cut(build, "="); ok {
+			c.Programs.Others = append(c.Programs.Others, bench.Build{Name: name, File: file})
+		}
 	}
 	if *only != "" {
 		c.Only = strings.Split(*only, ";")

@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestFinish proves the arithmetic: medians over rounds, our part of a peer's, and
+// whether that meets an aim.
+func TestFinish(t *testing.T) {
+	r := newResult(Config{Peers: []Peer{{Name: Ours}, {Name: "nginx"}, {Name: "caddy"}}, Pace: Pace{Rounds: 3}})
+	for _, v := range []float64{30, 10, 20} {
+		r.add("burst, TLS", Ours, "HTTP/2.0", Values{CPUPerEvent: v, FirstByte: 60}, nil)
+	}
+	for _, v := range []float64{10, 30} {
+		r.add("burst, TLS", "nginx", "HTTP/1.1", Values{CPUPerEvent: v, FirstByte: 100}, nil)
+	}
+	r.add("burst, TLS", "caddy", "", nil, errors.New("did not start"))
+	r.Finish()
+	m := r.measurement("burst, TLS")
+	if got := m.Median[Ours][CPUPerEvent]; got != 20 {
+		t.Errorf("median of three is %v, want 20", got)
+	}
+	if got := m.Ratio["nginx"][CPUPerEvent]; got != 1 {
+		t.Errorf("ratio is %v, want 1", got)
+	}
+	met := map[Quantity]bool{}
+	for _, v := range r.Aims {
+		met[v.Quantity] = v.Met
+	}
+	if !met[CPUPerEvent] || met[FirstByte] || len(met) != 2 {
+		t.Errorf("aims: %+v", r.Aims)
+	}
+	var table strings.Builder
+	if err := r.Write(&table); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"HTTP/1.1", "(1.00)", "failed: caddy: did not start", "missed"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, table.String())
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package bench_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"oauth-proxyd/internal/lab/bench"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// build builds a program of this module or, with a folder, of another.
+func build(t *testing.T, dir, pkg string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-C", dir, "-o", program)
+	if tags := os.Getenv("TAGS"); tags != "" {
+		cmd.Args = append(cmd.Args, "-tags", tags)
+	}
+	cmd.Args = append(cmd.Args, pkg)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", pkg, err, out)
+	}
+	return program
+}
+
+// TestRun proves that every measurement gives every number, for the daemon and for the
+// peer that is always there. The numbers mean nothing: the run is too short.
+func TestRun(t *testing.T) {
+	programs := bench.Programs{Ours: build(t, "../../..", "./cmd/oauth-proxyd"), Bare: build(t, ".", "./cmd/bare")}
+	found, _ := bench.Peers(programs)
+	peers := []bench.Peer{found[0], found[len(found)-1]}
+	result, err := bench.Run(t.Context(), bench.Config{
+		Programs: programs, Peers: peers, Pace: bench.Smoke(), Progress: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result.Finish()
+	var table bytes.Buffer
+	if err := result.Write(&table); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + table.String())
+	for name, protocol := range map[string]string{
+		"requests, plain": "HTTP/1.1", "requests, TLS": "HTTP/2.0", "streams, plain": "HTTP/1.1", "burst, TLS": "HTTP/2.0",
+	} {
+		check(t, result, name, protocol, peers)
+	}
+	if !strings.Contains(table.String(), "start and idle") || !strings.Contains(table.String(), string(bench.ReadyTime)) {
+		t.Error("the start was not measured")
+	}
+}
+
+func check(t *testing.T, result *bench.Result, name, protocol string, peers []bench.Peer) {
+	t.Helper()
+	for _, m := range result.Measurements {
+		if m.Name != name {
+			continue
+		}
+		for _, peer := range peers {
+			what := fmt.Sprintf("%s of %s", name, peer.Name)
+			if m.Failed[peer.Name] != "" {
+				t.Errorf("%s failed: %s", what, m.Failed[peer.Name])
+			}
+			if m.Protocol[peer.Name] != protocol {
+				t.Errorf("%s was over %q, want %s", what, m.Protocol[peer.Name], protocol)
+			}
+			for q, v := range m.Median[peer.Name] {
+				if v <= 0 && q != bench.MemoryStream {
+					t.Errorf("%s: %s is %v", what, q, v)
+				}
+			}
+		}
+		return
+	}
+	t.Errorf("%s was not measured", name)
+}

@@ -1,0 +1,67 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	reloadEvery = 3 * time.Second
+	// upgrades is how many there are, in the first half of the time.
+	upgrades = 3
+)
+
+// startDisturbing gives a function that waits for the end of it.
+func (s *soak) startDisturbing(ctx context.Context, d time.Duration) (wait func()) {
+	var disturbing sync.WaitGroup
+	disturbing.Go(func() { s.every(ctx, min(reloadEvery, d/4), -1, syscall.SIGHUP) })
+	disturbing.Go(func() { s.every(ctx, d/2/(upgrades+1), upgrades, syscall.SIGUSR2) })
+	return disturbing.Wait
+}
+
+// every sends a signal to the process that serves, so many times; negative: without end.
+func (s *soak) every(ctx context.Context, interval time.Duration, times int, signal syscall.Signal) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for n := 0; n != times; n++ {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := syscall.Kill(int(s.pid.Load()), signal); err != nil {
+			s.report.lose(fmt.Sprintf("%v to the daemon: %v", signal, err))
+		}
+		s.report.count(signal.String())
+	}
+}
+
+// follow learns from its messages to systemd which process serves, and gives a function that ends that.
+func (s *soak) follow(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	following.Go(func() {
+		_ = s.daemon.Notify.Follow(ctx, func(line string) bool { // it ends with ctx
+			if text, ok := strings.CutPrefix(line, "MAINPID="); ok {
+				if pid, err := strconv.ParseInt(text, 10, 64); err == nil {
+					s.pid.Store(pid)
+					s.report.count("handed over")
+				}
+			}
+			return true
+		})
+	})
+	return func() { cancel(); following.Wait() }
+}
+
+// endSuccessor ends the process that took over, which is nobody's child any more.
+func (s *soak) endSuccessor() {
+	if pid := int(s.pid.Load()); pid != s.daemon.PID {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended
+	}
+}
