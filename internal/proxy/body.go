@@ -13,7 +13,6 @@ const (
 	// readAheadLimit is how much of a body is read before the upstream takes it. A
 	// client that leaves is noticed only once its body was read to the end.
 	readAheadLimit = 1 << 20
-	chunkSize      = 32 << 10
 	// lingerLimit is how much of a body that nobody wants any more is read and
 	// dropped, within lingerTime, so that the connection can serve on.
 	lingerLimit = 256 << 10
@@ -223,27 +222,41 @@ func (b *requestBody) room() []byte {
 // free is where the next bytes go; nil: not before the upstream took some. The
 // caller holds mu.
 func (b *requestBody) free() []byte {
-	switch n := len(b.chunks); {
-	case b.closed && n > 0:
-		return b.chunks[n-1].data[:chunkSize] // to be dropped, like what was there
+	var last chunk
+	if n := len(b.chunks); n > 0 {
+		last = b.chunks[n-1]
+	}
+	switch {
+	case b.closed && last.size() > 0:
+		return last.data[:last.size()] // to be dropped, like what was there
 	case b.received-b.taken >= readAheadLimit:
 		return nil
-	case n > 0 && len(b.chunks[n-1].data) < chunkSize:
-		return b.chunks[n-1].data[len(b.chunks[n-1].data):chunkSize]
+	case len(last.data) < last.size():
+		return last.data[len(last.data):last.size()]
 	}
-	c, ok := b.memory.take()
+	size := b.chunkSize()
+	c, ok := b.memory.take(size)
 	if !ok {
 		if !b.wanted && !b.closed {
 			return nil
 		}
 		b.kept = false // what was taken can be kept no longer
 		b.drop()
-		if c, ok = b.memory.take(); !ok {
-			c = b.memory.borrow()
+		if c, ok = b.memory.take(size); !ok {
+			c = b.memory.borrow(size)
 		}
 	}
 	b.chunks = append(b.chunks, c)
-	return c.data[:chunkSize]
+	return c.data[:size]
+}
+
+// chunkSize is that of the next chunk: what is announced to be short needs little. The
+// small one has room for a byte more than the body, so that its end is read into it.
+func (b *requestBody) chunkSize() int {
+	if n := b.in.ContentLength; n >= 0 && n < smallChunkSize {
+		return smallChunkSize
+	}
+	return chunkSize
 }
 
 // add takes in what was read to where free said, and reports whether to go on.
@@ -286,14 +299,16 @@ func (b *requestBody) finish(err error) {
 }
 
 // drop gives back the chunks that were taken, unless they are kept. It leaves the
-// last one while that has room: it may be read into just now. The caller holds mu.
+// last one while that has room and more may come: it may be read into just now. The
+// caller holds mu.
 func (b *requestBody) drop() {
 	for !b.kept && len(b.chunks) > 0 {
 		c := b.chunks[0]
-		if len(c.data) < chunkSize || b.base+chunkSize > b.taken {
+		size := int64(len(c.data))
+		if b.base+size > b.taken || size < int64(c.size()) && b.err == nil {
 			return
 		}
-		b.base += chunkSize
+		b.base += size
 		b.memory.give(c)
 		b.chunks = b.chunks[1:]
 	}

@@ -73,6 +73,31 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 	}
 }
 
+// A body that is announced to be short needs little memory, and none once it was passed
+// on and the answer has begun.
+func TestShortBodyNeedsLittleMemory(t *testing.T) {
+	for _, size := range []int{0, 1, smallChunkSize - 1, smallChunkSize} {
+		want := noise(size)
+		b, m := testBody(bytes.NewReader(want), 1<<30, 64<<20, true)
+		b.in.ContentLength = int64(size)
+		for range 2 {
+			if got, err := io.ReadAll(attemptOn(b)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("size %d: read %d bytes, error %v", size, len(got), err)
+			}
+		}
+		if used := m.used.Load(); size < smallChunkSize && used != smallChunkSize {
+			t.Errorf("size %d: %d bytes of memory, want %d", size, used, smallChunkSize)
+		}
+		b.forget()
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("size %d: %d bytes of memory after the answer began", size, used)
+		}
+		if received, whole := b.close(true); received != int64(size) || !whole {
+			t.Errorf("size %d: received %d, whole %t", size, received, whole)
+		}
+	}
+}
+
 func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
 	for _, budget := range []int64{0, chunkSize, 5 * chunkSize} {
 		want := noise(50 * chunkSize)
