@@ -44,7 +44,7 @@ type Proxy struct {
 	memory  *memory
 	access  *accessControl
 	flights *flights
-	buffers sync.Pool // of *[copyBufferSize]byte
+	buffers buffers
 
 	applying sync.Mutex // one Apply at a time
 	current  atomic.Pointer[snapshot]

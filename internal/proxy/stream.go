@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// copyBufferSize is the most that is read of an answer before it is passed on.
-const copyBufferSize = 32 << 10
+const (
+	// eventBufferSize is what a stream that says little holds while it waits for more.
+	eventBufferSize = 2 << 10
+	// copyBufferSize is the most that is read of an answer before it is passed on.
+	copyBufferSize = 32 << 10
+)
 
 // partingTime is how long a client that is being cut off may take to read why.
 const partingTime = time.Second
@@ -97,10 +101,11 @@ func (x *exchange) beginAnswer(answer *http.Response) bool {
 
 // copyBody flushes each piece as it comes.
 func (x *exchange) copyBody(body io.Reader) error {
-	buffer := x.proxy.buffer()
-	defer x.proxy.buffers.Put(buffer)
+	buffers := &x.proxy.buffers
+	buffer := buffers.get(eventBufferSize)
+	defer func() { buffers.put(buffer) }()
 	for {
-		n, err := body.Read(buffer[:])
+		n, err := body.Read(buffer)
 		if n > 0 {
 			if err := x.pass(buffer[:n]); err != nil {
 				return err
@@ -113,6 +118,7 @@ func (x *exchange) copyBody(body io.Reader) error {
 			return err
 		}
 		x.watch.next(forUpstreamBody)
+		buffer = buffers.next(buffer, n)
 	}
 }
 
@@ -165,11 +171,4 @@ func (x *exchange) cut(f *failure) {
 		x.rec.sent.Add(int64(n))
 	}
 	_ = x.rc.Flush() // likewise
-}
-
-func (p *Proxy) buffer() *[copyBufferSize]byte {
-	if b, ok := p.buffers.Get().(*[copyBufferSize]byte); ok {
-		return b
-	}
-	return new([copyBufferSize]byte)
 }
