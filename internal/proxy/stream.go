@@ -15,6 +15,10 @@ const (
 	copyBufferSize = 32 << 10
 )
 
+// headerDelay is how long the header of an answer waits for the first piece of the body,
+// so that both go out in one write. A piece that is there never waits.
+const headerDelay = time.Millisecond
+
 // partingTime is how long a client that is being cut off may take to read why.
 const partingTime = time.Second
 
@@ -32,9 +36,7 @@ func (x *exchange) stream(answer *http.Response) error {
 	// The end of a connection ends an answer to HTTP/1.0 (RFC 9112 §6.3), whoever
 	// closes it: net/http does by itself when a write fails.
 	x.conn.reset.Store(!x.in.ProtoAtLeast(1, 1))
-	if !x.beginAnswer(answer) {
-		return errClientGone
-	}
+	x.beginAnswer(answer)
 	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
 		if err := x.copyBody(answer.Body); err != nil {
 			return err
@@ -68,8 +70,9 @@ func (x *exchange) inform(code int, header http.Header) {
 	maps.Copy(h, final)
 }
 
-// beginAnswer sends the header, at once: a stream may be silent after it.
-func (x *exchange) beginAnswer(answer *http.Response) bool {
+// beginAnswer makes the header. It goes out with the first piece of the body, or soon
+// without it: see copyBody.
+func (x *exchange) beginAnswer(answer *http.Response) {
 	x.header1x.Lock()
 	x.answered = true
 	x.header1x.Unlock()
@@ -90,23 +93,18 @@ func (x *exchange) beginAnswer(answer *http.Response) bool {
 	x.rec.began(answer)
 	x.proxy.metrics.accounts.note(answer.Header)
 	x.w.WriteHeader(answer.StatusCode)
-	if hasNoBody(x.in.Method, answer.StatusCode) {
-		return true // HTTP/2 says at once that this is all only if nothing is flushed
-	}
-	x.watch.next(forClientAccept)
-	err := x.rc.Flush()
-	x.watch.next(forUpstreamBody)
-	return err == nil
 }
 
-// copyBody flushes each piece as it comes.
+// copyBody flushes each piece as it comes. An answer without a piece is flushed, too, or
+// net/http would give it a length. (One that can have no body is not: HTTP/2 says in its
+// header that this is all only then.)
 func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.buffers
 	buffer := buffers.get(eventBufferSize)
 	defer func() { buffers.put(buffer) }()
-	for {
-		n, err := body.Read(buffer)
-		if n > 0 {
+	n, err := x.readFirst(body, buffer)
+	for first := true; ; first = false {
+		if n > 0 || first {
 			if err := x.pass(buffer[:n]); err != nil {
 				return err
 			}
@@ -119,6 +117,31 @@ func (x *exchange) copyBody(body io.Reader) error {
 		}
 		x.watch.next(forUpstreamBody)
 		buffer = buffers.next(buffer, n)
+		n, err = body.Read(buffer)
+	}
+}
+
+// readFirst reads the first piece, and sends the header without it if it does not come
+// soon.
+func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
+	defer x.sendHeaderSoon()()
+	return body.Read(p)
+}
+
+// sendHeaderSoon flushes the header after a moment. What it gives ends that, and must be
+// called before anything is written.
+func (x *exchange) sendHeaderSoon() (end func()) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(headerDelay, func() {
+		defer close(done)
+		x.watch.next(forClientAccept)
+		_ = x.rc.Flush() // a client that left is noticed with the first piece
+		x.watch.next(forUpstreamBody)
+	})
+	return func() {
+		if !timer.Stop() {
+			<-done
+		}
 	}
 }
 

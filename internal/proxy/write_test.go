@@ -1,0 +1,78 @@
+package proxy_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+)
+
+// countingListener counts the writes on the connections that it accepts.
+type countingListener struct {
+	net.Listener
+	writes *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return countingConn{c, l.writes}, err
+}
+
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// The header of an answer goes out with the first piece of its body. On a machine that
+// is busy the piece may come too late for that, so one of many must do.
+func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
+	forEachProtocol(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("piece")) },
+		func(t *testing.T, up *upstream) {
+			var writes atomic.Int64
+			d := openDoor(t, up, func(s *setup) {
+				s.listen = func(t testing.TB) net.Listener { return countingListener{listenTCP(t), &writes} }
+			})
+			client := newClient(t, "http1")
+			const most = 1000
+			for range most {
+				writes.Store(0)
+				answer, err := client.Do(request(t, "GET", d.url("/"), nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if string(body) != "piece" {
+					t.Fatalf("got %q", body)
+				}
+				if writes.Load() == 1 {
+					return
+				}
+			}
+			t.Errorf("none of %d answers came in one write", most)
+		})
+}
+
+// An answer of no bytes and of no length that was told gets none.
+func TestEmptyAnswerGetsNoLength(t *testing.T) {
+	forEachPair(t, func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+		func(t *testing.T, d *door, c *http.Client) {
+			answer, err := c.Do(request(t, "GET", d.url("/"), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if length, told := answer.Header["Content-Length"]; told {
+				t.Errorf("Content-Length is %q", length)
+			}
+			if body, err := io.ReadAll(answer.Body); err != nil || len(body) > 0 {
+				t.Errorf("read %q, %v", body, err)
+			}
+		})
+}
