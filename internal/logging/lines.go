@@ -79,6 +79,9 @@ func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
 type escaping struct{ w io.Writer }
 
 func (e escaping) Write(p []byte) (int, error) {
+	if isPlain(p) { // as nearly always
+		return e.w.Write(p)
+	}
 	out := make([]byte, 0, len(p)+16)
 	for rest := p; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
@@ -93,6 +96,16 @@ func (e escaping) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// isPlain reports whether p is ASCII that prints, and line ends.
+func isPlain(p []byte) bool {
+	for _, c := range p {
+		if (c < ' ' || c > '~') && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendEscape(out []byte, r rune) []byte {
