@@ -168,6 +168,14 @@ bin/bench bin/bare:
 test-bench: ## the code of the two below, in seconds
 	cd internal/lab/bench && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 100s ./...
 
+# The profiling is compiled in for this build only; the daemon's source knows nothing of it.
+.PHONY: profile
+profile: bin/bench bin/bare ## where the processor time goes under that load: bin/profiles/*.prof, for go tool pprof
+	@rm -rf bin/profiles; mkdir -p bin/profiles
+	@printf '{"Replace":{"%s":"%s"}}' $(CURDIR)/cmd/oauth-proxyd/profile.go $(CURDIR)/internal/lab/bench/profile/profile.go.txt >bin/overlay.json
+	CGO_ENABLED=0 go build -trimpath -overlay bin/overlay.json -tags $(TAGS) -o bin/profiled ./cmd/oauth-proxyd
+	PROFILES=$(CURDIR)/bin/profiles bin/bench -peers none -rounds 1 -program bin/profiled
+
 SOAK ?= 2m
 
 .PHONY: soak

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// benchExchange is a request as Claude Code sends it, in front of no upstream.
+func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *exchange {
+	b.Helper()
+	upstream := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
+	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{
+		Upstream: Upstream{URL: upstream, ConnectTimeout: time.Second},
+		Limits:   Limits{InFlight: 10, Queue: 10, RequestBody: 1 << 20},
+		Retry:    Retry{Attempts: 3, Memory: 1 << 20},
+		Rules: []HeaderRule{{
+			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: ModeMerge, When: Condition{BearerPrefix: "sk-ant-oat"},
+		}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(p.Close)
+	r := httptest.NewRequest(http.MethodPost, "/v1/messages?beta=true", strings.NewReader("{}"))
+	for name, value := range map[string]string{
+		"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "claude-cli/2.1.330 (external, cli)",
+		"Authorization": "Bearer sk-ant-oat01-bench", "Anthropic-Version": "2023-06-01", "X-App": "cli",
+		"Anthropic-Beta":           "claude-code-20250219,interleaved-thinking-2025-05-14",
+		"X-Claude-Code-Session-Id": "0b2f7a3e-5d1c-4f6a-9a57-2a3f0f6a8b11", "Accept-Encoding": "gzip, br",
+		"X-Stainless-Lang": "js", "X-Stainless-Os": "Linux", "X-Stainless-Runtime": "node", "X-Stainless-Arch": "x64",
+	} {
+		r.Header.Set(name, value)
+	}
+	x := p.open(w, r)
+	b.Cleanup(x.close)
+	return x
+}
+
+// BenchmarkRewrite is the making of the request that the upstream gets.
+func BenchmarkRewrite(b *testing.B) {
+	x := benchExchange(b, slog.New(slog.DiscardHandler), httptest.NewRecorder())
+	b.ReportAllocs()
+	for b.Loop() {
+		x.rec.rules = x.rec.rules[:0]
+		x.rewrite()
+	}
+}
+
+// BenchmarkRecord is all that is written down of a request: the record from its start
+// to its end, its metrics, and the line of the log.
+func BenchmarkRecord(b *testing.B) {
+	logs := map[string]*slog.Logger{
+		"metrics":         slog.New(slog.DiscardHandler),
+		"metrics and log": slog.New(slog.NewJSONHandler(io.Discard, nil)),
+	}
+	answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Request-Id": {"req_1"}}}
+	for name, log := range logs {
+		b.Run(name, func(b *testing.B) {
+			x := benchExchange(b, log, httptest.NewRecorder())
+			b.ReportAllocs()
+			for b.Loop() {
+				x.rec = newRecord(x.in, "proxy")
+				x.rec.identify(Identity{Source: SourceLocal})
+				x.rec.rule("Anthropic-Beta", RuleAdded)
+				x.rec.attempt("")
+				x.rec.enter(step{phase: phaseSending, conn: 1, use: 2})
+				x.rec.began(answer)
+				x.rec.ended(outcomeOK, nil)
+				x.rec.close(2)
+				x.proxy.record(x)
+			}
+		})
+	}
+}
+
+// nowhere takes an answer and costs nothing.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) WriteHeader(int)             {}
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n nowhere) FlushError() error           { return nil }
+
+// BenchmarkPass is what an event of a stream costs beside reading and writing it.
+func BenchmarkPass(b *testing.B) {
+	x := benchExchange(b, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
+	x.sse = &sseTail{}
+	event := []byte("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := x.pass(event); err != nil {
+			b.Fatal(err)
+		}
+		x.watch.next(forUpstreamBody)
+	}
+}
