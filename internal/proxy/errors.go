@@ -13,21 +13,21 @@ type Code string
 
 // The codes; the manual page lists what to do about each.
 const (
-	CodeInvalidRequest       Code = "invalid_request"
-	CodeAccessDenied         Code = "access_denied"
-	CodeClientIdle           Code = "client_idle_timeout"
-	CodeTooLarge             Code = "request_too_large"
-	CodeUpgradeRefused       Code = "upgrade_refused"
-	CodeUpstreamConnect      Code = "upstream_connect"
-	CodeUpstreamProtocol     Code = "upstream_protocol"
-	CodeUpstreamInterrupted  Code = "upstream_interrupted"
-	CodeUpstreamIdle         Code = "upstream_idle_timeout"
-	CodeOverloaded           Code = "overloaded"
-	CodeDraining             Code = "draining"
-	CodeTailnetUnavailable   Code = "tailnet_unavailable"
-	CodeConnectTimeout       Code = "upstream_connect_timeout"
-	CodeResponseHeaderTimout Code = "upstream_header_timeout"
-	CodeInternal             Code = "internal"
+	CodeInvalidRequest      Code = "invalid_request"
+	CodeAccessDenied        Code = "access_denied"
+	CodeClientIdle          Code = "client_idle_timeout"
+	CodeTooLarge            Code = "request_too_large"
+	CodeUpgradeRefused      Code = "upgrade_refused"
+	CodeUpstreamConnect     Code = "upstream_connect"
+	CodeUpstreamProtocol    Code = "upstream_protocol"
+	CodeUpstreamInterrupted Code = "upstream_interrupted"
+	CodeUpstreamIdle        Code = "upstream_idle_timeout"
+	CodeOverloaded          Code = "overloaded"
+	CodeDraining            Code = "draining"
+	CodeTailnetUnavailable  Code = "tailnet_unavailable"
+	CodeConnectTimeout      Code = "upstream_connect_timeout"
+	CodeHeaderTimeout       Code = "upstream_header_timeout"
+	CodeInternal            Code = "internal"
 )
 
 // codes lists all of them, so that each metric exists from the start.
@@ -36,7 +36,7 @@ func codes() []Code {
 		CodeInvalidRequest, CodeAccessDenied, CodeClientIdle, CodeTooLarge, CodeUpgradeRefused,
 		CodeUpstreamConnect, CodeUpstreamProtocol, CodeUpstreamInterrupted, CodeUpstreamIdle,
 		CodeOverloaded, CodeDraining, CodeTailnetUnavailable, CodeConnectTimeout,
-		CodeResponseHeaderTimout, CodeInternal,
+		CodeHeaderTimeout, CodeInternal,
 	}
 }
 
@@ -83,7 +83,7 @@ func (c Code) status() int {
 		return http.StatusBadGateway
 	case CodeOverloaded, CodeDraining, CodeTailnetUnavailable:
 		return http.StatusServiceUnavailable
-	case CodeConnectTimeout, CodeResponseHeaderTimout, CodeUpstreamIdle:
+	case CodeConnectTimeout, CodeHeaderTimeout, CodeUpstreamIdle:
 		return http.StatusGatewayTimeout
 	default:
 		return http.StatusInternalServerError
@@ -100,7 +100,7 @@ func (c Code) errorType() string {
 		return "connection"
 	case CodeUpstreamInterrupted, CodeUpstreamIdle:
 		return "response_read"
-	case CodeConnectTimeout, CodeResponseHeaderTimout:
+	case CodeConnectTimeout, CodeHeaderTimeout:
 		return "timeout"
 	case CodeInternal:
 		return "internal"
@@ -124,7 +124,7 @@ func (c Code) proxyStatus() string {
 		return "http_response_incomplete"
 	case CodeConnectTimeout:
 		return "connection_timeout"
-	case CodeResponseHeaderTimout, CodeUpstreamIdle:
+	case CodeHeaderTimeout, CodeUpstreamIdle:
 		return "http_response_timeout"
 	case CodeOverloaded:
 		return "connection_limit_reached"

@@ -248,9 +248,9 @@ func (x *exchange) explain(err error) *failure {
 	case errors.Is(cause, errClientSlow):
 		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Timeouts.Idle)
 	case errors.Is(cause, errUpstreamStuck):
-		return fail(CodeResponseHeaderTimout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Timeouts.Idle)
+		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Timeouts.Idle)
 	case errors.Is(cause, errHeaderTimeout):
-		return fail(CodeResponseHeaderTimout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Timeouts.ResponseHeader)
+		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Timeouts.ResponseHeader)
 	case errors.Is(cause, errUpstreamSilent):
 		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Timeouts.Idle)
 	default:
