@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"go/ast"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -25,6 +28,22 @@ func checkPackageComments(all []source) []string {
 	for _, dir := range slices.Sorted(maps.Keys(commented)) {
 		if files := commented[dir]; len(files) != 1 {
 			findings = append(findings, fmt.Sprintf("%s: %d package comments, want 1: %s", dir, len(files), strings.Join(files, ", ")))
+		}
+	}
+	return findings
+}
+
+// checkFileNames is the rule that a file of the package that a comment names is there.
+func checkFileNames(s source) []string {
+	name := regexp.MustCompile(`(?:^|[^\w./*-])(\w+\.go)\b`)
+	var findings []string
+	for _, group := range s.file.Comments {
+		for _, comment := range group.List {
+			for _, found := range name.FindAllStringSubmatch(comment.Text, -1) {
+				if _, err := os.Stat(filepath.Join(moduleRoot, s.dir(), found[1])); err != nil {
+					findings = append(findings, s.at(comment.Pos(), "there is no %s here", found[1]))
+				}
+			}
 		}
 	}
 	return findings

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"go/ast"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,6 @@ func commandPermissions() []permission {
 		{dir, moduleName + "/internal/daemon", false, "serve, demo, reload and status run it or ask it"},
 		{dir, moduleName + "/internal/config", false, "check prints its diagnostics; flags and environment go into it"},
 		{dir, moduleName + "/internal/fakeupstream", false, "demo and selftest need an upstream on loopback"},
-		{dir, moduleName + "/internal/lifecycle", false, "the exit codes are its"},
 		{dir, moduleName + "/internal/logging", false, "the log is made before the daemon"},
 		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
 		{dir, moduleName + "/internal/doctor", false, "doctor is a command"},
@@ -67,10 +67,8 @@ func daemonPermissions() []permission {
 		{dir, moduleName + "/internal/proxy", false, "it opens, drains and closes the request path"},
 		{dir, moduleName + "/internal/systemd", false, "only its loop notifies"},
 		{dir, moduleName + "/internal/tailnet", false, "its facts become events"},
-		{dir, moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
 		{dir, "github.com/prometheus/client_golang/prometheus/...", false, "it makes the registry that the others count in"},
 		{dir, "github.com/prometheus/common/expfmt", false, "it writes /metrics without promhttp, which costs half a megabyte"},
-		{dir, "github.com/prometheus/client_model/go", true, "its tests read metrics back"},
 	}
 }
 
@@ -107,11 +105,8 @@ func leafPermissions() []permission {
 		{"internal/logging", "github.com/lmittmann/tint", false, "colors on a terminal"},
 		{"internal/logging", "github.com/mattn/go-isatty", false, "whether it is a terminal"},
 		{"internal/proxy", "github.com/prometheus/client_golang/prometheus/...", false, "a metric belongs to the package that counts it"},
-		{"internal/proxy", "github.com/prometheus/client_model/go", true, "its tests read metrics back"},
-		{"internal/proxy", "golang.org/x/net/http/httpguts", false, "what is a legal header and a token, as net/http judges it"},
 		{"internal/proxy", "golang.org/x/sys/unix", false, "what a socket still holds for its peer"},
 		{"internal/proxy", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
-		{"internal/proxy", moduleName + "/internal/fakeupstream", true, "its tests need an upstream"},
 		{"internal/systemd", "github.com/coreos/go-systemd/v22/...", false, "socket passing and notification"},
 		{"internal/tailnet", "tailscale.com/...", false, "the client of tailscaled's socket, kept behind it"},
 		{"internal/tailnet", "golang.org/x/sys/unix", false, "the clock that goes on while the machine sleeps"},
@@ -150,16 +145,36 @@ func (s source) permits(imported string) bool {
 	if s.isTest() && imported == moduleName+"/"+s.dir() {
 		return true
 	}
-	for _, p := range permissions() {
-		if p.dir != s.dir() && p.dir != "*" || p.testsOnly && !s.isTest() {
-			continue
-		}
-		below, tree := strings.CutSuffix(p.imports, "/...")
-		if imported == below || tree && strings.HasPrefix(imported, below+"/") {
-			return true
+	return slices.ContainsFunc(permissions(), func(p permission) bool { return p.covers(s, imported) })
+}
+
+// covers reports whether the permission is one for the file to import this.
+func (p permission) covers(s source, imported string) bool {
+	if p.dir != s.dir() && p.dir != "*" || p.testsOnly && !s.isTest() {
+		return false
+	}
+	below, tree := strings.CutSuffix(p.imports, "/...")
+	return imported == below || tree && strings.HasPrefix(imported, below+"/")
+}
+
+// checkUse finds permissions that nobody uses any more, and those that only tests
+// use and that do not say so: what is drawn from the table is what is.
+func checkUse(table []permission, all []source) []string {
+	var findings []string
+	for _, p := range table {
+		if !slices.ContainsFunc(all, p.isUsedBy) {
+			findings = append(findings, fmt.Sprintf("%s imports %s: nothing does", p.dir, p.imports))
 		}
 	}
-	return false
+	return findings
+}
+
+// isUsedBy reports whether the file needs the permission.
+func (p permission) isUsedBy(s source) bool {
+	return s.isTest() == p.testsOnly && slices.ContainsFunc(s.file.Imports, func(spec *ast.ImportSpec) bool {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		return err == nil && p.covers(s, imported)
+	})
 }
 
 // isStandard follows the go command: only other paths begin with a host name.

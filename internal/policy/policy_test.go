@@ -26,6 +26,7 @@ func rules() []rule {
 		{"marks", checkMarks},
 		{"skips", checkSkips},
 		{"docs", checkDocs},
+		{"file names", checkFileNames},
 	}
 }
 
@@ -39,7 +40,10 @@ func TestHouseRules(t *testing.T) {
 		})
 	}
 	t.Run("package comments", func(t *testing.T) { report(t, checkPackageComments(all)) })
-	t.Run("import table", func(t *testing.T) { report(t, checkTable(permissions(), packages())) })
+	t.Run("import table", func(t *testing.T) {
+		report(t, checkTable(permissions(), packages()))
+		report(t, checkUse(permissions(), all))
+	})
 }
 
 // TestModuleIsSeen proves that the walk finds files of a test and of none.

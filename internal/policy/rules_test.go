@@ -75,6 +75,35 @@ func TestImportTableRule(t *testing.T) {
 	}
 }
 
+func TestImportUseRule(t *testing.T) {
+	program := permission{"a", "x", false, "because"}
+	tests := permission{"a", "x", true, "because"}
+	const importing = "package a\nimport \"x\""
+	for _, tt := range []struct {
+		name  string
+		table permission
+		path  string
+		text  string
+		want  string
+	}{
+		{"used", program, "a/x.go", importing, ""},
+		{"not used", program, "a/x.go", "package a", "a imports x: nothing does"},
+		{"used elsewhere", program, "b/x.go", importing, "a imports x: nothing does"},
+		{"used in tests", tests, "a/x_test.go", importing, ""},
+		{"used in tests alone", program, "a/x_test.go", importing, "a imports x: nothing does"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := parse(tt.path, []byte(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(checkUse([]permission{tt.table}, []source{s}), "\n"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestVariableRule(t *testing.T) {
 	try(t, checkVariables, []trial{
 		{"a map", "a/x.go", "package a\nvar table = map[string]int{}", "2: package-level variable table"},
@@ -158,6 +187,17 @@ func TestDocRule(t *testing.T) {
 		{"behind the line", "a/x.go", "package a\nconst (\n\tA = 1 // a\n\tB = 2 // b\n)", ""},
 		{"method of an unexported type", "a/x.go", "package a\nfunc (t *t[K]) F() {}", ""},
 		{"a test", "a/x_test.go", "package a\nfunc TestX(t *testing.T) {}", ""},
+	})
+}
+
+func TestFileNameRule(t *testing.T) {
+	const dir = "internal/policy/x.go"
+	try(t, checkFileNames, []trial{
+		{"there", dir, "// Package policy begins in doc.go.\npackage policy", ""},
+		{"gone", dir, "// Package policy begins in gone.go.\npackage policy", "1: there is no gone.go here"},
+		{"within a function", dir, "package policy\nfunc f() {} // see gone.go", "2: there is no gone.go here"},
+		{"of another package", dir, "package policy\n\n// See internal/gone/gone.go, at https://pkg.go.dev/x.", ""},
+		{"a pattern", dir, "package policy\n\n// The files js*_gone.go.", ""},
 	})
 }
 

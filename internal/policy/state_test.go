@@ -62,7 +62,7 @@ func isEmbedded(group *ast.GenDecl, v *ast.ValueSpec) bool {
 }
 
 // isVersion recognizes the one variable that the linker sets: version, in a
-// command's main.go.
+// command's main file.
 func (s source) isVersion(v *ast.ValueSpec) bool {
 	return s.isMain() && len(v.Names) == 1 && v.Names[0].Name == "version"
 }
