@@ -6,6 +6,7 @@
 //	rpm/      scriptlets, preset, README.RHEL
 //	version   the version of the packages, from what git says
 //	prepare   makes what the tree does not hold: compressed manuals, completions
+//	notes     what the changelog says of a release
 //
 // It has no code of its own. The packages themselves are tested by
 // internal/lab/packages.

@@ -100,6 +100,30 @@ func TestVersionWithoutTag(t *testing.T) {
 	}
 }
 
+// A release says what the changelog says of its version, and is not made where that
+// says nothing.
+func TestNotesOfARelease(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, filepath.Join(root, "packaging", "notes"), read(t, "notes"), 0o755)
+	write(t, filepath.Join(root, "CHANGELOG.md"),
+		"# Changelog\n\n## Unreleased\n\n- next\n\n## 1.2.30 - 2026-02-01\n\n- thirty\n\n## 1.2.3 - 2026-01-01\n\n### Added\n- three\n", 0o644)
+	tests := []struct{ tag, want string }{
+		{"v1.2.3", "### Added - three"},
+		{"v1.2.30", "- thirty"},
+		{"v1.2.30-rc.1", "- thirty"},
+		{"v1.3.0-rc.1", "- next"},
+	}
+	for _, tt := range tests {
+		if got := strings.Join(strings.Fields(must(t, root, "packaging/notes", tt.tag)), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.tag, got, tt.want)
+		}
+	}
+	if out, err := try(t, root, "packaging/notes", "v1.3.0"); err == nil || !strings.Contains(out, "CHANGELOG.md has no section ## 1.3.0") {
+		t.Errorf("a version that the changelog does not know: %v, %s", err, out)
+	}
+}
+
 // The copyright file names every module that is linked in.
 func TestCopyrightNamesEveryModule(t *testing.T) {
 	t.Parallel()
@@ -139,7 +163,7 @@ func TestSourcesExist(t *testing.T) {
 // Scripts that are run must be executable wherever the tree is copied to.
 func TestScriptsAreExecutable(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{"version", "prepare"} {
+	for _, script := range []string{"version", "prepare", "notes"} {
 		info, err := os.Stat(script)
 		if err != nil {
 			t.Fatal(err)

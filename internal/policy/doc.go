@@ -18,7 +18,8 @@
 //     exported name, nothing marked as still to be done, no name of a file that
 //     is not there.
 //   - tests are never skipped, and all is formatted by gofmt.
-//   - documents: what they name or link to is there.
+//   - documents: the files, folders and targets of make that they name are there.
+//   - workflows: they may read only, and use actions by their commit.
 //
 // Each rule is tried on a snippet that breaks it, so that a rule that has
 // stopped working is noticed.

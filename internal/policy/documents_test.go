@@ -8,10 +8,14 @@ import (
 	"testing"
 )
 
+func documents() []string {
+	return []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/runbook.md"}
+}
+
 // TestDocumentsNameWhatIsThere: each file and folder that a document names, in
 // backquotes or as a link, exists.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
-	for _, document := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/runbook.md"} {
+	for _, document := range documents() {
 		text, err := os.ReadFile(filepath.Join(moduleRoot, document))
 		if err != nil {
 			t.Fatal(err)
@@ -22,6 +26,58 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDocumentsNameTargetsThatAreThere: each "make target" of a document or of a
+// workflow is one of the Makefile.
+func TestDocumentsNameTargetsThatAreThere(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(moduleRoot, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range append(documents(), workflows(t)...) {
+		text, err := os.ReadFile(filepath.Join(moduleRoot, document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile("(?m)(?:`|: |^)make ([a-z]+(?:-[a-z]+)*)").FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(string(makefile), "\n"+found[1]+":") {
+				t.Errorf("%s names make %s, which is not there", document, found[1])
+			}
+		}
+	}
+}
+
+// TestActionsArePinned: what a workflow uses of others is named by its commit, and no
+// workflow may write unless a job says so.
+func TestActionsArePinned(t *testing.T) {
+	for _, workflow := range workflows(t) {
+		text, err := os.ReadFile(filepath.Join(moduleRoot, workflow))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`uses: (\S+)(.*)`).FindAllStringSubmatch(string(text), -1) {
+			ours := strings.HasPrefix(found[1], "./")
+			if !ours && !regexp.MustCompile(`@[0-9a-f]{40}$`).MatchString(found[1]) || !ours && !strings.Contains(found[2], "# v") {
+				t.Errorf("%s: %s is not pinned to a commit, with its version behind it", workflow, found[1])
+			}
+		}
+		if !strings.Contains(string(text), "\npermissions:\n  contents: read\n\n") {
+			t.Errorf("%s does not begin with the permission to read alone", workflow)
+		}
+	}
+}
+
+func workflows(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(moduleRoot, ".github/workflows/*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("workflows: %q, %v", files, err)
+	}
+	for i, file := range files {
+		files[i] = filepath.Join(".github/workflows", filepath.Base(file))
+	}
+	return files
 }
 
 // quotedPaths are relative to the module's root.
