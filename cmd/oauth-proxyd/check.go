@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,16 +29,6 @@ func check(e env, args []string) int {
 	return exitOK
 }
 
-// showRefusal prints everything that is wrong, each with its line of the file.
-func (e env) showRefusal(err error) {
-	refused, ok := errors.AsType[*config.Error](err)
-	if !ok {
-		e.failed(err, "")
-		return
-	}
-	_ = refused.WriteText(e.stderr, textWidth, isTerminal(e.stderr)) // nowhere left to say so
-}
-
 func (e env) checkJSON(path string, err error) int {
 	result := struct {
 		File        string              `json:"file"`
@@ -58,15 +47,4 @@ func (e env) checkJSON(path string, err error) int {
 		return exitConfig
 	}
 	return exitOK
-}
-
-func (e env) printJSON(v any) bool {
-	encoder := json.NewEncoder(e.stdout)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		e.failed(fmt.Errorf("writing JSON: %w", err), "")
-		return false
-	}
-	return true
 }

@@ -58,7 +58,7 @@ func completedCommands(e env) completed {
 	var all completed
 	for _, c := range commands() {
 		all = append(all, completedCommand{
-			name: c.name, summary: c.summary, words: argumentWords(c.synopse), options: optionsOf(e, c),
+			name: c.name, summary: c.summary, words: argumentWords(c.synopsis), options: optionsOf(e, c),
 		})
 	}
 	return all

@@ -46,14 +46,6 @@ func (e env) usage(flags *flag.FlagSet, synopsis string) {
 	})
 }
 
-// failed says what went wrong and what to do about it.
-func (e env) failed(err error, hint string) {
-	fmt.Fprintf(e.stderr, "error: %v\n", err)
-	if hint != "" {
-		fmt.Fprintf(e.stderr, "hint: %s\n", hint)
-	}
-}
-
 // configPath is the file by command line, environment or default. An option that was
 // given empty names no file, rather than another one than was meant.
 func (e env) configPath(flags *flag.FlagSet) string {

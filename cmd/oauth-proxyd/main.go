@@ -27,10 +27,10 @@ const (
 
 // command is one word behind the program's name.
 type command struct {
-	name    string
-	synopse string // its arguments
-	summary string
-	run     func(e env, args []string) int
+	name     string
+	synopsis string // its arguments
+	summary  string
+	run      func(e env, args []string) int
 }
 
 // env is what a command touches of the world.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 
 	"oauth-proxyd/internal/config"
@@ -43,16 +42,6 @@ func reload(e env, args []string) int {
 	return exitOK
 }
 
-// unreachable says why the daemon could not be asked.
-func (e env) unreachable(err error) int {
-	if errors.Is(err, os.ErrPermission) {
-		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
-		return exitNoPerm
-	}
-	e.failed(err, "systemctl status oauth-proxyd")
-	return exitUnavailable
-}
-
 func (e env) showOutcome(o daemon.Outcome) {
 	for _, d := range o.Diagnostics {
 		e.showDiagnostic(d)
@@ -76,13 +65,6 @@ func (e env) showOutcome(o daemon.Outcome) {
 	}
 	for _, c := range o.Changes {
 		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartNote(c))
-	}
-}
-
-func (e env) showDiagnostic(d config.Diagnostic) {
-	fmt.Fprintf(e.stderr, "error: %s: %s\n", d.Where(), d.Summary)
-	if d.Detail != "" {
-		fmt.Fprintf(e.stderr, "hint: %s\n", d.Detail)
 	}
 }
 

@@ -12,9 +12,6 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// statusTimeout bounds the wait for an answer that needs no work.
-const statusTimeout = 5 * time.Second
-
 // status asks the running daemon how it is.
 func status(e env, args []string) int {
 	flags := flag.NewFlagSet("status", flag.ContinueOnError)
@@ -22,7 +19,7 @@ func status(e env, args []string) int {
 	if exit, done := e.parse(flags, "[--json]", args); done {
 		return exit
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	s, err := daemon.RequestStatusReport(ctx)
 	if err != nil {
