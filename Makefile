@@ -73,7 +73,7 @@ test-monitoring: deps ## alerts, dashboard and metrics, with a real Prometheus
 	done; \
 	set -x; cd internal/lab/monitoring; go vet ./...; go test -count=1 -skip "$$skip" -tags $(TAGS) -timeout 100s ./...
 
-# Not cached, for the same reason.
+# Not cached either: see test-sdk.
 .PHONY: test-tailnet
 test-tailnet: deps ## the binary on a real tailnet: control, relay and tailscaled on this machine
 	@{ test "$$(id -u)" = 0 && test -w /dev/net/tun; } || \
@@ -89,7 +89,7 @@ tailnet: ## a tailnet on this machine to try things on (NODES="proxy +aperture=t
 tailscaled: $(TAILSCALE)
 	@echo $(LAB)
 
-# Not cached, for the same reason.
+# Not cached either: see test-sdk.
 .PHONY: test-package
 test-package: deps $(RELEASER) ## the packages: built twice, and looked at with lintian, dpkg and rpm
 	cd internal/lab/packages && go vet ./...

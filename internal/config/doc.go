@@ -14,6 +14,18 @@
 // else. One way through it decodes ([Parse]), another compares ([Diff]), and a
 // test holds the shipped file and the example to it.
 //
+//	load.go       a file and what outranks it, to a Config (config.go)
+//	parse.go      text to HCL's tree; decode.go: the tree, by the schema, to fields
+//	attribute.go  one name bound to one field: how it is read, bounded and written
+//	syntax.go     what makes a host name, a port, a word that may be printed
+//	units.go      durations, sizes and counts; then a file for each kind of value that
+//	              has rules of its own: upstream.go, listen.go, cafile.go, source.go,
+//	              header.go, when.go
+//	check.go      values that are good each by itself
+//	findings.go   what is wrong, in words (words.go); errors.go and text.go: how it is
+//	              shown; mask.go: without what may be a credential
+//	diff.go       what a reload would change
+//
 // The daemon holds no credentials, so the configuration cannot either: URLs
 // with a user name, header values and prefixes that look like a token, and
 // rules for headers that carry credentials are refused. What may be a

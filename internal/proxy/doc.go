@@ -11,6 +11,18 @@
 //	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
 //	record.go   one log line and the metrics, whatever happened (flight.go: who asks)
 //
+// Beside that way:
+//
+//	server.go    the listeners, and an end that loses no request (conngate.go: the
+//	             connections; framing.go: what net/http lets pass; goaway.go: HTTP/2)
+//	access.go    who may enter; identity.go: what tailscaled said of a connection
+//	queue.go     places, and the wait for one
+//	body.go      the request's body, read once and sent once or more (memory.go: the budget)
+//	watch.go     the timeouts, by whose move it is (unsent.go: what the kernel holds)
+//	errors.go    our own answers
+//	metrics.go   what is counted; ratelimit.go: the state of subscriptions
+//	settings.go  all that a reload can change
+//
 // Three rules hold throughout. Nothing is sent twice that may have been
 // processed once. An answer that broke off never looks complete. Neither a
 // credential nor a byte of a body is stored or logged; what is kept of a
