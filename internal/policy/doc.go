@@ -16,7 +16,7 @@
 //   - size: no function over 70 lines, no file over 450 (tests may be longer).
 //   - comments: one package comment per package, a doc comment for each
 //     exported name, nothing marked as still to be done, no name of a file that
-//     is not there.
+//     is not there, no link to a name that the package does not have.
 //   - tests are never skipped, and all is formatted by gofmt.
 //   - documents: the files, folders and targets of make that they name are there.
 //   - workflows: they may read only, and use actions by their commit.

@@ -40,6 +40,7 @@ func TestHouseRules(t *testing.T) {
 		})
 	}
 	t.Run("package comments", func(t *testing.T) { report(t, checkPackageComments(all)) })
+	t.Run("links", func(t *testing.T) { report(t, checkLinks(all)) })
 	t.Run("import table", func(t *testing.T) {
 		report(t, checkTable(permissions(), packages()))
 		report(t, checkUse(permissions(), all))

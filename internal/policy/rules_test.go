@@ -201,6 +201,18 @@ func TestFileNameRule(t *testing.T) {
 	})
 }
 
+func TestLinkRule(t *testing.T) {
+	const names = "\n\ntype Thing struct{ Field int }\n\nfunc (*Thing) Method() {}\n\nfunc Find() {}\n"
+	check := func(s source) []string { return checkLinks([]source{s}) }
+	try(t, check, []trial{
+		{"there", "a/x.go", "// Package a has [Thing], [*Thing], [Thing.Field], [Thing.Method] and [Find].\npackage a" + names, ""},
+		{"gone", "a/x.go", "// Package a has [Gone].\npackage a" + names, "1: there is no [Gone] here"},
+		{"a method that is gone", "a/x.go", "package a" + names + "\n// G is like [Thing.Gone].\nfunc G() {}", "9: there is no [Thing.Gone] here"},
+		{"of another package", "a/x.go", "// Package a uses [fs.ErrExist] and [errors].\npackage a", ""},
+		{"an argument", "a/x.go", "// Package a has usage [COMMAND].\npackage a", ""},
+	})
+}
+
 func TestPackageCommentRule(t *testing.T) {
 	const bare, comment = "package a\n", "// Package a is.\npackage a\n"
 	tests := []struct {

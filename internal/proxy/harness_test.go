@@ -157,7 +157,7 @@ func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *upstr
 	return &upstream{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
 }
 
-// client speaks HTTP/1.1, or h2c, and does nothing by itself.
+// newClient speaks HTTP/1.1, or h2c, and does nothing by itself.
 func newClient(t testing.TB, protocol string) *http.Client {
 	var p http.Protocols
 	p.SetHTTP1(protocol != "http2")

@@ -46,7 +46,7 @@ type Proxy struct {
 	flights *flights
 	buffers buffers
 
-	applying sync.Mutex // one Apply at a time
+	applying sync.Mutex // one swap at a time
 	current  atomic.Pointer[snapshot]
 }
 

@@ -43,7 +43,7 @@ type Timeouts struct {
 }
 
 // Limits on what is in the proxy at one time. They are resized in place by
-// [Proxy.Apply]: requests that are already in stay in.
+// what [Proxy.Prepare] gives: requests that are already in stay in.
 type Limits struct {
 	// InFlight is how many requests may be at the upstream together.
 	InFlight int
