@@ -16,11 +16,13 @@
 //
 //	requests.go  Requests: 1 KB POSTs with answers of 2 KB over 32 connections that
 //	             are kept; processor time per request
-//	streams.go   Streams: 500 streams of server-sent events, opened one by one, an event of 200
-//	             bytes each 100 ms; processor time per event, memory per
-//	             stream, and how long an event takes from the upstream to the client
-//	burst.go     Burst: the same 500, opened at once against a proxy that has no connection to the upstream yet;
-//	             the time to the first byte, and all of the above with the opening in it
+//	streams.go   Streams: 500 streams of server-sent events, opened one by one, an
+//	             event of 200 bytes each 100 ms; processor time per event,
+//	             memory per stream, and how long an event takes from the
+//	             upstream to the client
+//	burst.go     Burst: the same 500, opened at once against a proxy that has no
+//	             connection to the upstream yet; the time to the first byte, and
+//	             all of the above with the opening in it
 //	start.go     Start: how long oauth-proxyd takes until READY=1, and what it costs
 //	             when nobody asks for anything
 //
@@ -28,7 +30,8 @@
 // where they can, to check its certificate, and to add the one header. They log no
 // requests. oauth-proxyd runs as it is shipped: its rule, access check with a tailscaled,
 // request ids, metrics, and its log at info into a file. Over TLS each peer speaks
-// HTTP/2 to the upstream if it can, and HTTP/1.1 if not; the table says which.
+// HTTP/2 to the upstream if it does so by itself or can be told to, and HTTP/1.1 if not; the
+// table says which. HAProxy is there both ways.
 //
 //	peer.go      what is compared
 //	servers.go   the configurations of the servers of others

@@ -132,7 +132,7 @@ func quantile(values []time.Duration, q float64) time.Duration {
 
 func inMilliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// failedPeer says which of the peers an error is about.
+// failed says which of the peers an error is about.
 func (s stage) failed(doing string, err error) error {
 	return fmt.Errorf("%s: %s: %w", s.peer.Name, doing, err)
 }

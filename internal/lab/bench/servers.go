@@ -19,10 +19,10 @@ type server struct {
 
 func servers() []server {
 	return []server{
-		{"nginx", "nginx", "nginx.conf", func(file string) []string { return []string{"-c", file, "-e", "stderr"} }, nginx},
+		{"nginx", "nginx", "nginx.conf", nginxArgs, nginx},
 		{"haproxy", "haproxy", "haproxy.cfg", haproxyArgs, func(s site) string { return haproxy(s, "") }},
 		{"haproxy h2", "haproxy", "haproxy.cfg", haproxyArgs, func(s site) string { return haproxy(s, " alpn h2") }},
-		{"caddy", "caddy", "Caddyfile", func(file string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} }, caddy},
+		{"caddy", "caddy", "Caddyfile", caddyArgs, caddy},
 	}
 }
 
@@ -35,6 +35,8 @@ func (v server) starter(program string) func(context.Context, site) (*rig.Proces
 		return launch(ctx, s, append([]string{program}, v.args(file)...)...)
 	}
 }
+
+func nginxArgs(file string) []string { return []string{"-c", file, "-e", "stderr"} }
 
 // nginx (1.22) has HTTP/1.1 to an upstream and no more.
 func nginx(s site) string {
@@ -86,11 +88,12 @@ http {
 func haproxyArgs(file string) []string { return []string{"-db", "-f", file} }
 
 // haproxy speaks HTTP/1.1 to an upstream unless it is told otherwise, which few do; here it is
-// compared both ways.
+// compared both ways. Without http-no-delay it keeps the first event back for 200 ms.
 func haproxy(s site, protocol string) string {
 	trust := ""
 	if s.secure {
-		trust = fmt.Sprintf(" ssl verify required ca-file %[1]s verifyhost %[2]s sni str(%[2]s)%[3]s", s.upstream.Authority, rig.ServerName, protocol)
+		trust = fmt.Sprintf(" ssl verify required ca-file %[1]s verifyhost %[2]s sni str(%[2]s)%[3]s",
+			s.upstream.Authority, rig.ServerName, protocol)
 	}
 	return fmt.Sprintf(`
 global
@@ -102,6 +105,7 @@ defaults
 	timeout client 1h
 	timeout server 1h
 	http-reuse always
+	option http-no-delay
 frontend proxy
 	bind %s
 	default_backend api
@@ -109,6 +113,10 @@ backend api
 	http-request set-header Anthropic-Beta oauth-2025-04-20
 	server api %s%s
 `, s.address, s.target(), trust)
+}
+
+func caddyArgs(file string) []string {
+	return []string{"run", "--adapter", "caddyfile", "--config", file}
 }
 
 // caddy speaks HTTP/2 to an upstream with TLS.

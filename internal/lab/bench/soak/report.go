@@ -78,7 +78,11 @@ type graph struct {
 }
 
 func (r *Report) graphs() []graph {
-	all := []graph{{file: "goroutines.png", name: "goroutines"}, {file: "descriptors.png", name: "descriptors"}, {file: "memory.png", name: "memory, kB of PSS"}}
+	all := []graph{
+		{file: "goroutines.png", name: "goroutines"},
+		{file: "descriptors.png", name: "descriptors"},
+		{file: "memory.png", name: "memory, kB of PSS"},
+	}
 	for _, s := range r.Samples {
 		for i, v := range []int{s.Goroutines, s.Descriptors, s.Memory} {
 			all[i].at = append(all[i].at, s.At.Seconds())
