@@ -18,6 +18,7 @@
 //	access.go    who may enter; identity.go: what tailscaled said of a connection
 //	queue.go     places, and the wait for one
 //	body.go      the request's body, read once and sent once or more (memory.go: the budget)
+//	buffers.go   what an answer is copied through
 //	watch.go     the timeouts, by whose move it is (unsent.go: what the kernel holds)
 //	errors.go    our own answers
 //	metrics.go   what is counted; ratelimit.go: the state of subscriptions
