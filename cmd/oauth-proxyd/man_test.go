@@ -44,8 +44,8 @@ func TestManualDescribesEveryExitCode(t *testing.T) {
 	if !sameWords(got, want) {
 		t.Errorf("the manual has the exit codes %q, the sources %q", got, want)
 	}
-	readme := read(t, "../../README.md")
-	if got := submatches(`(?m)^\| (\d+) \| `, readme[strings.Index(readme, "| exit |"):strings.Index(readme, "| status |")]); !sameWords(got, want) {
+	text := read(t, readme)
+	if got := submatches(`(?m)^\| (\d+) \| `, text[strings.Index(text, "| exit |"):strings.Index(text, "| status |")]); !sameWords(got, want) {
 		t.Errorf("the README has the exit codes %q, the sources %q", got, want)
 	}
 }

@@ -1,0 +1,69 @@
+package main_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const readme = "../../README.md"
+
+// fenced is what stands in the README between a line and the end of its block.
+func fenced(t *testing.T, first string) string {
+	t.Helper()
+	_, after, found := strings.Cut(read(t, readme), "```\n"+first)
+	text, _, ended := strings.Cut(after, "```\n")
+	if !found || !ended {
+		t.Fatalf("%s has no block that begins with %q", readme, first)
+	}
+	return first + text
+}
+
+func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
+	t.Parallel()
+	s := runDemo(t, "--listen", "127.0.0.1:0")
+	s.stdout.next(t, "Ctrl-C drains and ends it")
+	address := regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.text()), "127.0.0.1:8080")
+	if shown := fenced(t, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
+		t.Errorf("the README shows\n%s\nand the demo prints\n%s", shown, printed)
+	}
+}
+
+// What the daemon of the recording was doing nobody can make happen again; that it has
+// the rows of status, in their order, can be seen.
+func TestTheREADMEShowsTheRowsOfStatus(t *testing.T) {
+	t.Parallel()
+	rows := inSources(t, `p\.row\("([a-z ]+)"`, ".")
+	last := -1
+	for _, label := range submatches(`(?m)^([a-z]+(?: [a-z]+)?) {2,}\S`, fenced(t, "$ oauth-proxyd status\n")) {
+		i := slices.Index(rows, label)
+		if i <= last {
+			t.Errorf("%q is no row, or not in its place in %q", label, rows)
+		}
+		last = i
+	}
+	if last < 0 {
+		t.Error("no row is seen")
+	}
+}
+
+func TestTheREADMEListsEveryCommandWithItsOptions(t *testing.T) {
+	t.Parallel()
+	listed := map[string][]string{}
+	for line := range strings.Lines(fenced(t, "oauth-proxyd [serve]")) {
+		words := strings.Fields(strings.ReplaceAll(line, "[serve]", "serve"))
+		listed[words[1]] = submatches(`(--[a-z-]+)`, line)
+	}
+	for _, c := range helpCommands(t) {
+		got, ok := listed[c]
+		if want := helpOptions(t, c); c != "help" && (!ok || !sameWords(got, want)) {
+			t.Errorf("%s: the README says %q (listed: %t), the program %q", c, got, ok, want)
+		}
+		delete(listed, c)
+	}
+	for c := range listed {
+		t.Errorf("%s is listed and is no command", c)
+	}
+}
