@@ -103,6 +103,30 @@ func linkedPaths(text, dir string) []string {
 	return paths
 }
 
+// TestRequestPictureNamesFilesThatAreThere: they are of package proxy, or have the
+// folder of another before them.
+func TestRequestPictureNamesFilesThatAreThere(t *testing.T) {
+	text, err := os.ReadFile(architecture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, picture, _ := strings.Cut(string(text), "```mermaid\nflowchart TB\n")
+	picture, _, _ = strings.Cut(picture, "```\n")
+	names := regexp.MustCompile(`[\w/]+\.go\b`).FindAllString(picture, -1)
+	if len(names) < 10 {
+		t.Fatalf("few files in the picture of a request: %q", names)
+	}
+	for _, name := range names {
+		folder := "internal/proxy"
+		if strings.Contains(name, "/") {
+			folder = "internal"
+		}
+		if _, err := os.Stat(filepath.Join(moduleRoot, folder, name)); err != nil {
+			t.Errorf("the picture of a request names %s, which is not there", name)
+		}
+	}
+}
+
 func TestPathsOfDocumentsAreSeen(t *testing.T) {
 	const text = "In `internal/policy/doc.go` (`go.mod`, `v1/messages`), [there](runbook.md#x), not [there](https://example.com)."
 	if got := quotedPaths(text); len(got) != 1 || got[0] != "internal/policy/doc.go" {
