@@ -125,7 +125,7 @@ func judgePath(r daemon.TrialReport) Finding {
 // Code's requests are refused, whatever the rules here add.
 func judgeBeta(r daemon.TrialReport) Finding {
 	sent := strings.Split(sentBeta, ",")
-	came := split(r.Header["Anthropic-Beta"])
+	came := elements(r.Header["Anthropic-Beta"])
 	lost := without(sent, came)
 	var f Finding
 	switch {
@@ -149,7 +149,8 @@ func judgeBeta(r daemon.TrialReport) Finding {
 	return named("beta list", f)
 }
 
-func split(lines []string) []string {
+// elements are those of a comma-separated list in any number of lines (RFC 9110 §5.6.1).
+func elements(lines []string) []string {
 	var all []string
 	for element := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		if element = strings.TrimSpace(element); element != "" {
