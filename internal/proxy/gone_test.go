@@ -22,7 +22,13 @@ type leaver struct {
 // comes of the answer.
 func (d *door) begin(t *testing.T, protocol string, open bool) *leaver {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &leaver{leave: cancel, done: make(chan struct{})}
+	l := &leaver{done: make(chan struct{})}
+	l.leave = func() {
+		cancel()
+		if l.body != nil { // net/http's client of HTTP/2 does not leave while it reads a body
+			l.body.CloseWithError(context.Canceled)
+		}
+	}
 	var body io.Reader = strings.NewReader("hello")
 	if open {
 		var r *io.PipeReader
@@ -157,9 +163,6 @@ func TestClientLeavesWhileTheUpstreamTakesNothing(t *testing.T) {
 func TestClientLeavesTheStream(t *testing.T) {
 	forEachClient(t, func(t *testing.T, protocol string, open bool) {
 		forEachProtocolQuiet(t, func(t *testing.T, upstreamProtocol string) {
-			if open && protocol == "http2" && upstreamProtocol == "http1" {
-				return // an HTTP/1.1 upstream that floods does not see it within the test's time; not traced yet
-			}
 			streaming, cancelled := make(chan struct{}, 10), make(chan struct{}, 10)
 			up := newUpstream(t, upstreamProtocol, func(w http.ResponseWriter, r *http.Request) {
 				rc := http.NewResponseController(w)
