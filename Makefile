@@ -143,6 +143,17 @@ fmt: $(LINT) ## format and modernize the code
 	go fix ./...
 	$(LINT) fmt
 
+COVER := $(CURDIR)/bin/cover
+
+.PHONY: cover
+cover: ## what the tests cover, the binary that they run included, into bin/cover
+	rm -rf $(COVER) && mkdir -p $(COVER)/binary $(COVER)/packages && chmod 777 $(COVER)/binary
+	GOCOVERDIR=$(COVER)/binary go test -count=1 -tags $(TAGS) ./cmd/...
+	go test -count=1 -cover -coverpkg=./... -tags $(TAGS) ./internal/... -args -test.gocoverdir=$(COVER)/packages >/dev/null
+	@go tool covdata textfmt -i $(COVER)/binary,$(COVER)/packages -o $(COVER)/profile
+	@go tool covdata percent -i $(COVER)/binary,$(COVER)/packages
+	@go tool cover -func $(COVER)/profile | tail -n 1
+
 FUZZTIME ?= 10s
 
 .PHONY: fuzz

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -53,6 +54,9 @@ func buildBinary() (dir string, err error) {
 	}
 	build := exec.Command("go", "build", "-tags", buildTags(),
 		"-ldflags", "-X main.version=v0.0.0-test", "-o", filepath.Join(dir, "oauth-proxyd"), ".")
+	if os.Getenv("GOCOVERDIR") != "" { // make cover: the binary writes there what it went through
+		build.Args = slices.Insert(build.Args, 2, "-cover", "-coverpkg=../../...")
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}

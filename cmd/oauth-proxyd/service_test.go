@@ -128,6 +128,7 @@ func (s *service) environment() []string {
 	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir,
 		"NOTIFY_SOCKET=" + filepath.Join(s.dir, "notify"), "RUNTIME_DIRECTORY=" + s.dir,
+		"GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
 	}, s.unit.env...)
 }
 
@@ -186,6 +187,7 @@ func (s *service) wantExit(code int) {
 // end leaves no process behind.
 func (s *service) end() {
 	if s.cmd != nil {
+		s.endForCoverage()
 		_ = s.cmd.Process.Kill() // it may have ended
 		<-s.exited
 	}
@@ -197,6 +199,23 @@ func (s *service) end() {
 		s.t.Logf("the log:\n%s\nthe notifications:\n%s", s.log.text(), s.notes.text())
 	}
 }
+
+// endForCoverage has the process end by itself: a killed one writes nothing of what it
+// went through.
+func (s *service) endForCoverage() {
+	if os.Getenv("GOCOVERDIR") == "" {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // at once
+	select {
+	case <-s.exited:
+	case <-time.After(drainTime):
+	}
+}
+
+// drainTime is more than a process takes to end.
+const drainTime = 10 * time.Second
 
 // url is where the first socket serves.
 func (s *service) url() string { return s.unit.sockets[0].url() }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -320,6 +321,32 @@ func TestAStopEndsBothProcesses(t *testing.T) {
 	s.wantExit(75)
 	s.notes.next(t, "STOPPING=1")
 	eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
+}
+
+// A new program that hangs is not waited for, nor left behind.
+func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	pidFile := program + ".pid"
+	installText(t, program, "#!/bin/sh\necho $$ > "+pidFile+".new && mv "+pidFile+".new "+pidFile+"\nexec sleep 1000\n")
+	s.signal(syscall.SIGUSR2)
+	eventually(t, "the new program runs", func() bool { _, err := os.Stat(pidFile); return err == nil })
+	pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.successors = append(s.successors, pid)
+	get(t, s.url()+"/echo").want(t, 200)
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	eventually(t, "the new program has ended", func() bool {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(state), ") Z ")
+	})
+	if n := s.notes.count("MAINPID="); n != 0 {
+		t.Errorf("the service manager was told of %d other processes", n)
+	}
 }
 
 // The one who serves is stopped, not failed: whoever it took over from stops too.
