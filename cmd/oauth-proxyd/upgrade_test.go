@@ -323,6 +323,32 @@ func TestAStopEndsBothProcesses(t *testing.T) {
 	eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
 }
 
+func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	real, err := exec.LookPath("oauth-proxyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := tempDir(t)
+	installText(t, filepath.Join(dir, "oauth-proxyd"), "#!/bin/sh\nulimit -n 40\nexec "+real+" \"$@\"\n")
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet), env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
+	var idle []*rawClient
+	for range 60 {
+		idle = append(idle, s.unit.sockets[0].dial(t))
+	}
+	s.log.next(t, "too many open files")
+	s.signal(syscall.SIGUSR2)
+	s.log.next(t, "the upgrade failed; this process serves", "too many open files")
+	for _, c := range idle {
+		c.conn.Close()
+	}
+	get(t, s.url()+"/echo").want(t, 200)
+	if n := s.notes.count("MAINPID="); n != 0 {
+		t.Errorf("the service manager was told of %d other processes", n)
+	}
+}
+
 // A new program that hangs is not waited for, nor left behind.
 func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
 	t.Parallel()
