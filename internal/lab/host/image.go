@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suite is the Debian release of the host: the oldest that is supported.
+// suite is the Debian release of the host.
 const suite = "bookworm"
 
 // packages of the host beside Debian's minimal base.
