@@ -77,7 +77,7 @@ type daemon struct {
 	metrics  *daemonMetrics
 	textfile *textfile
 
-	inherited  []proxy.Listener // systemd's
+	inherited  []proxy.Listener // systemd's, or those of the process before
 	listeners  []proxy.Listener
 	proxy      *proxy.Proxy
 	server     *proxy.Server

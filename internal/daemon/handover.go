@@ -159,9 +159,8 @@ func (d *daemon) beginHandover() {
 	})
 }
 
-// takeBack makes this process the main one again, and gets ready to accept. systemd hears
-// of it only with NotifyAccess=all, which weighs on the sandbox; without, the watchdog
-// finds the new process gone, and until then requests are served.
+// takeBack makes this process the main one again, as far as it can (see makeWay), and
+// gets ready to accept.
 func (d *daemon) takeBack() {
 	d.stopHandover()
 	d.notifier.Mute(false)
@@ -183,7 +182,7 @@ func (d *daemon) takeBack() {
 }
 
 // makeWay ends a process that has taken back, before systemd's watchdog does: with
-// NotifyAccess=main systemd listens to nobody but the process that failed, whose end
+// NotifyAccess=main (all would weigh on the sandbox) systemd listens to nobody but the process that failed, whose end
 // it does not see as long as there are others in the unit (it is not its parent). At
 // the end of this one it starts anew for the next client; the sockets keep those who
 // come meanwhile. Half of the interval may be over when the other process ends, and
