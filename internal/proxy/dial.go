@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,9 @@ const (
 	// continueTimeout is how long a request with "Expect: 100-continue" waits for
 	// an upstream that may not know the expectation (RFC 9110 §10.1.1).
 	continueTimeout = time.Second
+	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of
+	// a request. Bodies go past it, and [gather] puts pieces together.
+	headerBufferSize = 1 << 10
 )
 
 // errConnectTimeout is why a dial failed that took longer than ConnectTimeout.
@@ -30,6 +34,7 @@ type dialer struct {
 	scheme    string
 	address   string // host:port
 	timeout   time.Duration
+	spares    sync.Pool // of [gather]
 }
 
 // newDialer validates the certificates; it makes no connection.
@@ -44,14 +49,15 @@ func newDialer(u Upstream) (*dialer, error) {
 	d := &dialer{
 		scheme: u.URL.Scheme, address: hostPort(u.URL.Scheme, u.URL.Host), timeout: u.ConnectTimeout,
 		transport: &http.Transport{
-			DialContext:           dialCounted,
 			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			Protocols:             &protocols,
 			HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 			DisableCompression:    true,
 			ExpectContinueTimeout: continueTimeout,
+			WriteBufferSize:       headerBufferSize,
 		},
 	}
+	d.transport.DialContext = d.dialCounted
 	if u.Proxy != nil {
 		d.transport.Proxy = http.ProxyURL(u.Proxy)
 	}
@@ -104,10 +110,10 @@ func (d *dialer) dial(ctx context.Context) (*upstreamConn, error) {
 	return c, nil
 }
 
-func dialCounted(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *dialer) dialCounted(ctx context.Context, network, address string) (net.Conn, error) {
 	nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return countFor(ctx, nc), nil
+	return countFor(ctx, nc, &d.spares), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // MemoryUsed is what all request bodies together keep.
@@ -28,14 +29,14 @@ func ReportProgress(p *Proxy) {
 // WrapDials has wrap change the connections to the upstream beneath all that the
 // proxy sees of them.
 func WrapDials(p *Proxy, wrap func(net.Conn) net.Conn) {
-	replaceDial(p, func(ctx context.Context, nc net.Conn) net.Conn { return countFor(ctx, wrap(nc)) })
+	replaceDial(p, func(ctx context.Context, nc net.Conn) net.Conn { return countFor(ctx, wrap(nc), &sync.Pool{}) })
 }
 
 // HideBytes has the proxy see none of what goes over its connections to the
 // upstream.
 func HideBytes(p *Proxy) {
 	replaceDial(p, func(ctx context.Context, nc net.Conn) net.Conn {
-		countFor(ctx, nc)
+		countFor(ctx, nc, &sync.Pool{})
 		return nc
 	})
 }
@@ -43,7 +44,7 @@ func HideBytes(p *Proxy) {
 // DialWith has the proxy reach its upstream through dial.
 func DialWith(p *Proxy, dial func() net.Conn) {
 	p.current.Load().pool.dialer.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return countFor(ctx, dial()), nil
+		return countFor(ctx, dial(), &sync.Pool{}), nil
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,8 +40,8 @@ func (c *upstreamConn) watchDial(ctx context.Context) context.Context {
 }
 
 // countFor has the connection of a dial under ctx counted.
-func countFor(ctx context.Context, nc net.Conn) net.Conn {
-	counted := &countedConn{Conn: nc}
+func countFor(ctx context.Context, nc net.Conn, spares *sync.Pool) net.Conn {
+	counted := &countedConn{Conn: nc, out: newGather(nc, spares)}
 	if raw, ok := ctx.Value(rawConnKey{}).(**countedConn); ok {
 		*raw = counted
 	}
@@ -56,22 +57,23 @@ func (c *upstreamConn) spent() bool {
 
 // mark is how far a connection had come when a request was about to be sent on it.
 type mark struct {
-	conn          *upstreamConn
-	written, read int64
-	unasked       atomic.Bool // the answer was there before the request
+	conn                 *upstreamConn
+	taken, written, read int64
+	unasked              atomic.Bool // the answer was there before the request
 }
 
 func (c *upstreamConn) mark() *mark {
-	return &mark{conn: c, written: c.raw.written.Load(), read: c.raw.read.Load()}
+	out := c.raw.out
+	return &mark{conn: c, taken: out.taken.Load(), written: out.written.Load(), read: c.raw.read.Load()}
 }
 
-// nothingSent reports whether not a byte was handed to the kernel since.
-func (m *mark) nothingSent() bool { return m.conn.raw.written.Load() == m.written }
+// nothingSent reports whether not a byte was or will be handed to the kernel since.
+func (m *mark) nothingSent() bool { return m.conn.raw.out.taken.Load() == m.taken }
 
 // hear is called with the first byte of the answer. Over HTTP/2 the number of the
 // stream says what it answers.
 func (m *mark) hear() {
-	if !m.conn.http2 && (m.nothingSent() || m.conn.raw.read.Load() == m.read) {
+	if raw := m.conn.raw; !m.conn.http2 && (raw.out.written.Load() == m.written || raw.read.Load() == m.read) {
 		m.unasked.Store(true)
 	}
 }
@@ -80,23 +82,24 @@ func (m *mark) hear() {
 // one byte was can be told, and what came from there.
 type countedConn struct {
 	net.Conn
-	written, read atomic.Int64
+	out  *gather
+	read atomic.Int64
 }
 
-// Write implements net.Conn. It counts first what it is about to write: an answer to
-// that may come before Write returns.
-func (c *countedConn) Write(p []byte) (int, error) {
-	c.written.Add(int64(len(p)))
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n - len(p)))
-	return n, err
-}
+// Write implements net.Conn.
+func (c *countedConn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // Read implements net.Conn.
 func (c *countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.read.Add(int64(n))
 	return n, err
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	c.out.close()
+	return c.Conn.Close()
 }
 
 // readable reports whether a read would return at once, with bytes or with an end.

@@ -65,10 +65,10 @@ func TestMarkHearsWhatWasNotAsked(t *testing.T) {
 		{"after", false, true, true, false},
 		{"HTTP/2", true, false, false, false},
 	} {
-		conn := &upstreamConn{raw: &countedConn{}, http2: c.http2}
+		conn := &upstreamConn{raw: &countedConn{out: newGather(nil, nil)}, http2: c.http2}
 		m := conn.mark()
 		if c.written {
-			conn.raw.written.Add(1)
+			conn.raw.out.written.Add(1)
 		}
 		if c.read {
 			conn.raw.read.Add(1)
