@@ -184,9 +184,31 @@ func (b *requestBody) readAhead() {
 	b.start()
 }
 
+// takeBuffered takes what net/http has read of a short body along with the header,
+// which mostly is all of it: then nobody needs to wait for the client.
+func (b *requestBody) takeBuffered(c *clientConn) {
+	if n := b.in.ContentLength; b.in.ProtoMajor != 1 || n <= 0 || n >= smallChunkSize {
+		return
+	}
+	b.mu.Lock()
+	started := b.started
+	b.mu.Unlock()
+	if started {
+		return
+	}
+	free := b.room()
+	if free == nil {
+		return
+	}
+	c.buffered.Store(true)
+	n, err := b.in.Body.Read(free)
+	c.buffered.Store(false)
+	b.add(n, err)
+}
+
 // start begins to read. The caller holds mu.
 func (b *requestBody) start() {
-	if !b.started && !b.ended && !b.closed {
+	if !b.started && b.err == nil && !b.ended && !b.closed {
 		b.started = true
 		b.reader.Go(b.readAll)
 	}

@@ -139,6 +139,8 @@ type clientConn struct {
 	spoilt atomic.Bool
 	// spoke: at least one byte came.
 	spoke atomic.Bool
+	// buffered: a read may take what was read ahead, and must not wait for more.
+	buffered atomic.Bool
 	// reset: end with a TCP reset, so that what was sent does not look whole.
 	reset atomic.Bool
 }
@@ -157,6 +159,10 @@ func (c *clientConn) begin(r *http.Request) (last bool) {
 // moment before its end is reported: a close with unread bytes would reset the
 // connection, and the client might lose the answer.
 func (c *clientConn) Read(p []byte) (int, error) {
+	// A read of one byte is net/http's watch for a client that leaves.
+	if len(p) > 1 && c.buffered.Load() {
+		return 0, nil
+	}
 	if !c.spoilt.Load() {
 		n, err := c.Conn.Read(p)
 		if n > 0 {

@@ -23,8 +23,12 @@ var errSwitched = errors.New("the upstream switched protocols unasked")
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body == nil {
 		out.Body = nil
+	} else if !x.awaitsContinue() {
+		x.body.takeBuffered(x.conn)
 	}
-	defer context.AfterFunc(x.ctx, x.interrupt)()
+	if x.body != nil && !x.body.whole() {
+		defer context.AfterFunc(x.ctx, x.body.interrupt)()
+	}
 	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
 	x.watch.begin(x.cfg.Timeouts)
 	after := ""
@@ -68,14 +72,6 @@ func (x *exchange) pause(d time.Duration) error {
 		return nil
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
-	}
-}
-
-// interrupt unblocks what the end of the context does not: reading from the client
-// and, soon, writing to it.
-func (x *exchange) interrupt() {
-	if x.body != nil {
-		x.body.interrupt()
 	}
 }
 
