@@ -29,10 +29,9 @@ func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 func (h handler) Handle(_ context.Context, r slog.Record) error {
 	attrs := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
+		attrs = appendSnapshot(attrs, a)
 		return true
 	})
-	attrs = snapshot(attrs)
 	for _, s := range slices.Backward(h.scopes) {
 		attrs = s.around(attrs)
 	}

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,8 +14,13 @@ import (
 	"github.com/lmittmann/tint"
 )
 
+// maxPending is how many bytes of a buffer for lines are kept for the next ones.
+const maxPending = 64 << 10
+
 // lines is the sink of the forms that slog handlers write.
 type lines struct {
+	out     io.Writer
+	pending *bytes.Buffer // what handler wrote and out has not got
 	handler slog.Handler
 	prepare func([]slog.Attr) []slog.Attr // nil: as they are
 	message func(string) string           // nil: as it is
@@ -28,15 +34,30 @@ func (l *lines) write(e entry) error {
 		e.attrs = l.prepare(e.attrs)
 	}
 	r := slog.NewRecord(e.time, e.level, e.msg, 0)
-	r.AddAttrs(e.attrs...)
+	r.AddAttrs(slog.Attr{Value: slog.GroupValue(e.attrs...)}) // a group without a name is inlined, and spares a copy
 	return l.handler.Handle(context.Background(), r)
+}
+
+// flush writes all pending lines. Those of a failed write are dropped: some may be out.
+func (l *lines) flush() error {
+	if l.pending.Len() == 0 {
+		return nil
+	}
+	_, err := l.out.Write(l.pending.Bytes())
+	if l.pending.Cap() > maxPending {
+		*l.pending = bytes.Buffer{}
+	}
+	l.pending.Reset()
+	return err
 }
 
 func (l *lines) close() {}
 
 func newText(w io.Writer, layout string, colour bool) sink {
+	pending := &bytes.Buffer{}
 	return &lines{
-		handler: tint.NewTextHandler(w, &tint.Options{TimeFormat: layout, NoColor: !colour}),
+		out: w, pending: pending,
+		handler: tint.NewTextHandler(pending, &tint.Options{TimeFormat: layout, NoColor: !colour}),
 		prepare: tinted,
 		message: escape,
 	}
@@ -62,15 +83,27 @@ func tinted(attrs []slog.Attr) []slog.Attr {
 }
 
 func newJSON(w io.Writer) sink {
-	return &lines{handler: slog.NewJSONHandler(escaping{w}, &slog.HandlerOptions{ReplaceAttr: inMilliseconds})}
+	pending := &bytes.Buffer{}
+	return &lines{
+		out: w, pending: pending,
+		handler: slog.NewJSONHandler(escaping{pending}, nil),
+		prepare: inMilliseconds,
+	}
 }
 
 // inMilliseconds says the unit of a duration in its key, as JSON has none.
-func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() != slog.KindDuration {
-		return a
+func inMilliseconds(attrs []slog.Attr) []slog.Attr {
+	out := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		switch a.Value.Kind() {
+		case slog.KindDuration:
+			a = slog.Float64(strings.TrimSuffix(a.Key, "_ms")+"_ms", milliseconds(a.Value.Duration()))
+		case slog.KindGroup:
+			a.Value = slog.GroupValue(inMilliseconds(a.Value.Group())...)
+		}
+		out[i] = a
 	}
-	return slog.Float64(strings.TrimSuffix(a.Key, "_ms")+"_ms", milliseconds(a.Value.Duration()))
+	return out
 }
 
 // escaping writes what does not print as JSON escapes. slog does so below U+0020 only, which leaves DEL, the C1 controls

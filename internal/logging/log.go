@@ -39,8 +39,7 @@ type Log struct {
 
 	lateMu sync.Mutex // who writes after the goroutine has ended
 
-	lost    atomic.Uint64 // not yet told of in the log
-	dropped atomic.Uint64 // ever
+	lost atomic.Uint64 // not yet told of in the log, nor to writer
 }
 
 // New starts a log. It fails for an unknown format, and for FormatJournal on a host without a journal.
@@ -116,7 +115,7 @@ func (l *Log) SetFormat(format Format) error {
 }
 
 // Dropped is how many records were lost since New, for want of room in the queue or because writing failed.
-func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+func (l *Log) Dropped() uint64 { return l.writer.dropped.Load() }
 
 // Close writes what is queued and ends the goroutine. When ctx ends first, the goroutine goes on as far as it can, and
 // the error says how many records are left. A record logged after Close is written at once, by its caller, and dropped

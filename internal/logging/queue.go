@@ -2,6 +2,7 @@ package logging
 
 import (
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -15,9 +16,14 @@ type entry struct {
 	lost  uint64 // records dropped just before this one
 }
 
-// sink writes one entry in one form. Only one goroutine at a time uses it.
+// maxBatch is how many records are written in one call at most.
+const maxBatch = 64
+
+// sink writes entries in one form. Only one goroutine at a time uses it.
 type sink interface {
+	// write may keep what it is given until flush.
 	write(e entry) error
+	flush() error
 	close()
 }
 
@@ -49,24 +55,27 @@ func (l *Log) putLate(e entry) {
 	l.lateMu.Lock()
 	defer l.lateMu.Unlock()
 	e.lost = l.lost.Swap(0)
-	if !l.writer.put(e) {
-		l.dropped.Add(1)
-	}
+	l.writer.put(e)
+	l.writer.flush()
 }
 
 // lose counts one record, and gives back the untold ones that it carried.
 func (l *Log) lose(untold uint64) {
-	l.dropped.Add(1)
+	l.writer.dropped.Add(1)
 	l.lost.Add(untold + 1)
 }
 
-// run is the goroutine.
+// run is the goroutine. Before it writes it lets those run who are about to log as well: one
+// call for all that is there costs little more than one for each record.
 func (l *Log) run() {
 	defer close(l.done)
 	for e := range l.queue {
-		if !l.writer.put(e) {
-			l.dropped.Add(1)
+		runtime.Gosched()
+		l.writer.put(e)
+		for range min(len(l.queue), maxBatch-1) {
+			l.writer.put(<-l.queue) // nobody else takes any
 		}
+		l.writer.flush()
 	}
 	l.writer.finish(l.lost.Swap(0))
 }
@@ -74,20 +83,35 @@ func (l *Log) run() {
 // writer writes entries, with the warning before them when some were lost.
 type writer struct {
 	next    atomic.Pointer[sink] // what SetFormat asked for
+	dropped atomic.Uint64        // records lost ever
+
 	current sink
+	kept    uint64 // records that current has not flushed
 	lost    uint64 // not yet told of
 }
 
-// put reports whether e was written. When the warning cannot be written, e is not tried: a sink that is down would make
-// everything behind it wait twice.
-func (w *writer) put(e entry) bool {
+// put has e written by the next flush at the latest. When the warning cannot be written, e is not tried: a sink that is
+// down would make everything behind it wait twice.
+func (w *writer) put(e entry) {
 	w.change()
 	w.lost += e.lost
 	if w.tell() && w.current.write(e) == nil {
-		return true
+		w.kept++
+		return
 	}
-	w.lost++
-	return false
+	w.lose(1)
+}
+
+func (w *writer) flush() {
+	if w.current.flush() != nil {
+		w.lose(w.kept)
+	}
+	w.kept = 0
+}
+
+func (w *writer) lose(n uint64) {
+	w.lost += n
+	w.dropped.Add(n)
 }
 
 // tell writes the warning, if one is due. It is not subject to the level: a log with holes says so.
@@ -115,6 +139,7 @@ func (w *writer) change() {
 		return
 	}
 	if w.current != nil {
+		w.flush()
 		w.current.close()
 	}
 	w.current = next
@@ -124,5 +149,6 @@ func (w *writer) finish(lost uint64) {
 	w.change()
 	w.lost += lost
 	w.tell()
+	w.flush()
 	w.current.close()
 }

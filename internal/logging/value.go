@@ -21,20 +21,25 @@ const (
 func snapshot(attrs []slog.Attr) []slog.Attr {
 	out := make([]slog.Attr, 0, len(attrs))
 	for _, a := range attrs {
-		v := a.Value.Resolve()
-		if v.Kind() != slog.KindGroup {
-			if a.Key != "" || v.Any() != nil {
-				out = append(out, slog.Attr{Key: a.Key, Value: freeze(v)})
-			}
-			continue
+		out = appendSnapshot(out, a)
+	}
+	return out
+}
+
+func appendSnapshot(out []slog.Attr, a slog.Attr) []slog.Attr {
+	v := a.Value.Resolve()
+	if v.Kind() != slog.KindGroup {
+		if a.Key != "" || v.Any() != nil {
+			out = append(out, slog.Attr{Key: a.Key, Value: freeze(v)})
 		}
-		members := snapshot(v.Group())
-		switch {
-		case a.Key == "":
-			out = append(out, members...)
-		case len(members) > 0:
-			out = append(out, slog.Attr{Key: a.Key, Value: slog.GroupValue(members...)})
-		}
+		return out
+	}
+	members := snapshot(v.Group())
+	switch {
+	case a.Key == "":
+		out = append(out, members...)
+	case len(members) > 0:
+		out = append(out, slog.Attr{Key: a.Key, Value: slog.GroupValue(members...)})
 	}
 	return out
 }

@@ -79,9 +79,9 @@ func (id Identity) as(shown func(string) string) Identity {
 	return turned
 }
 
-// attrs are the fields of the log line.
-func (id Identity) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("source", string(id.Source))}
+// appendAttrs adds the fields of the log line.
+func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
+	attrs = append(attrs, slog.String("source", string(id.Source)))
 	for _, name := range [...]struct{ key, value string }{
 		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
 	} {

@@ -223,7 +223,7 @@ func (x *exchange) announce() {
 		return
 	}
 	names := slices.Sorted(maps.Keys(x.in.Header))
-	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.name(),
+	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.appendName(nil),
 		slog.String("listener", x.rec.listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
 		slog.Any("header_names", names))...)
 }
@@ -231,7 +231,7 @@ func (x *exchange) announce() {
 // reportProgress logs that a request lasts, so that it is seen before it ends.
 func (x *exchange) reportProgress() {
 	t := x.trace()
-	attrs := append(x.rec.name(), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
+	attrs := append(x.rec.appendName(nil), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
 		slog.Duration("silence", t.Silence.Duration()), slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
-	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", append(attrs, x.rec.sender()...)...)
+	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", x.rec.appendSender(attrs)...)
 }

@@ -44,6 +44,7 @@ type record struct {
 	session    string
 	credential string
 	start      time.Time
+	usual      [4]step // room for the steps of a request that goes well
 
 	sent atomic.Int64 // bytes of the answer's body
 
@@ -84,6 +85,7 @@ func newRecord(in *http.Request, listener string) *record {
 	if len(r.path) > maxLoggedPath {
 		r.path = r.path[:maxLoggedPath] + "…"
 	}
+	r.steps = r.usual[:0]
 	r.enter(step{phase: phaseReading})
 	return r
 }
@@ -202,14 +204,14 @@ func rulesText(rules []ruleOutcome) string {
 
 // result is the fields of the log line of a request that has ended.
 func (r *record) result() []slog.Attr {
-	attrs := make([]slog.Attr, 0, 24)
-	attrs = append(attrs, r.name()...)
+	const most = 24
+	attrs := r.appendName(make([]slog.Attr, 0, most))
 	attrs = append(attrs, slog.Int("status", r.status), slog.Duration("duration", r.duration))
 	if r.firstByte > 0 {
 		attrs = append(attrs, slog.Duration("first_byte", r.firstByte))
 	}
 	attrs = append(attrs, slog.Int64("bytes_in", r.received), slog.Int64("bytes_out", r.sent.Load()))
-	attrs = append(attrs, r.sender()...)
+	attrs = r.appendSender(attrs)
 	if len(r.rules) > 0 {
 		attrs = append(attrs, slog.String("header_rules", rulesText(r.rules)))
 	}
@@ -226,14 +228,14 @@ func (r *record) result() []slog.Attr {
 	return attrs
 }
 
-// name is what tells the request from others.
-func (r *record) name() []slog.Attr {
-	return []slog.Attr{slog.String("request_id", r.id), slog.String("method", r.method), slog.String("path", r.path)}
+// appendName adds what tells the request from others.
+func (r *record) appendName(attrs []slog.Attr) []slog.Attr {
+	return append(attrs, slog.String("request_id", r.id), slog.String("method", r.method), slog.String("path", r.path))
 }
 
-// sender is who sent it.
-func (r *record) sender() []slog.Attr {
-	attrs := r.identity.attrs()
+// appendSender adds who sent it.
+func (r *record) appendSender(attrs []slog.Attr) []slog.Attr {
+	attrs = r.identity.appendAttrs(attrs)
 	if r.session != "" {
 		attrs = append(attrs, slog.String("session", r.session))
 	}
