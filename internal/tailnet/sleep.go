@@ -8,7 +8,7 @@ import (
 
 // wakeInterval is how often Follow looks whether the machine slept. Our timers stand
 // still meanwhile, so this is also how late after a resume it looks.
-const wakeInterval = 2 * time.Second
+const wakeInterval = 5 * time.Second
 
 // shortestSleep is more than the two clocks can seem apart by being read one after
 // the other.
