@@ -98,6 +98,7 @@ type daemon struct {
 	successor      *handover.Successor   // the latest
 	upgradeWaiters []chan<- UpgradeOutcome
 	stopHandover   context.CancelFunc
+	leaving        bool            // soon, as systemd may not hear us any more
 	retired        []*proxy.Server // that accept no more
 
 	watchdog watchdog

@@ -28,6 +28,9 @@ const (
 	handoverSettle = 10 * time.Second
 )
 
+// errLeaving is why a process that took back is not upgraded again.
+var errLeaving = errors.New("this process leaves in a moment, and then the installed program is started in its place")
+
 // UpgradeOutcome is how an upgrade ended.
 type UpgradeOutcome struct {
 	// PID is of the process that serves now; 0: we serve on.
@@ -39,6 +42,11 @@ type UpgradeOutcome struct {
 // startSuccessor begins a process of the installed program. Until that serves, nothing
 // here changes.
 func (d *daemon) startSuccessor() {
+	if d.leaving {
+		d.noteUpgrade(errLeaving)
+		d.later(lifecycle.SuccessorFailed{})
+		return
+	}
 	d.view.upgrade.Store(nil)
 	d.log.Info("starting the installed program to take over", "program", d.options.Program)
 	listeners := make([]handover.Listener, 0, len(d.listeners))
@@ -186,7 +194,8 @@ func (d *daemon) takeBack() {
 // it does not see as long as there are others in the unit (it is not its parent). At
 // the end of this one it starts anew for the next client; the sockets keep those who
 // come meanwhile. Half of the interval may be over when the other process ends, and
-// the drain must fit into the rest.
+// the drain must fit into the rest. It takes no other upgrade until
+// then: systemd would not hear that successor either.
 func (d *daemon) makeWay() {
 	interval := d.watchdog.interval
 	if interval == 0 {
@@ -194,6 +203,7 @@ func (d *daemon) makeWay() {
 	}
 	wait := interval / 4
 	d.log.Warn("systemd still takes the process that failed for the one that serves; leaving, to be started anew", "in", wait)
+	d.leaving = true
 	d.after(wait, lifecycle.ShutdownSignal{})
 }
 
