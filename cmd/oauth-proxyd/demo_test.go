@@ -14,7 +14,7 @@ func runDemo(t *testing.T, args ...string) *service {
 	t.Helper()
 	s := &service{t: t, dir: tempDir(t), stdout: newRecord(), log: newRecord(), notes: newRecord()}
 	s.cmd = exec.Command("oauth-proxyd", append([]string{"demo"}, args...)...)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.log
 	t.Cleanup(s.end)
 	s.begin()

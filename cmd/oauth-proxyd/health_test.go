@@ -138,8 +138,11 @@ func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	c := s.unit.sockets[0].dial(t)
+	c, kept := s.unit.sockets[0].dial(t), newClient(t)
 	c.get(t, "/health")
+	if _, err := ask(kept, "GET", s.url()+"/health", ""); err != nil {
+		t.Fatal(err)
+	}
 	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
@@ -147,6 +150,11 @@ func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
 	if a := c.get(t, "/health"); a.StatusCode != 503 || !a.Close {
 		t.Errorf("answered %s, close %v", a.Status, a.Close)
 	}
+	a, err := ask(kept, "GET", s.url()+"/health", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.want(t, 503, `"status": "draining"`)
 	u.open()
 	wait().want(t, 200)
 	s.wantExit(0)

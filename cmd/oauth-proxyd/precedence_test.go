@@ -34,6 +34,27 @@ func TestTheCommandLineIsStrongerThanTheEnvironmentAndThatThanTheFile(t *testing
 	}
 }
 
+func TestTheEnvironmentChoosesTheFormOfTheLog(t *testing.T) {
+	t.Parallel()
+	for of, begins := range map[string]string{"json": `{"`, "text": "20"} {
+		t.Run(of, func(t *testing.T) {
+			t.Parallel()
+			other := map[string]string{"json": "text", "text": "json"}[of]
+			s := start(t, unit{
+				config: forwarding("http://127.0.0.1:9", "", withoutTailnet, "log {\n  format = \""+other+"\"\n}\n"),
+				asFile: true,
+				env:    []string{"OAUTH_PROXYD_LOG_FORMAT=" + of},
+			})
+			s.stop()
+			for _, line := range s.log.all() {
+				if !strings.HasPrefix(line, begins) {
+					t.Errorf("a line of the log is %s", line)
+				}
+			}
+		})
+	}
+}
+
 func TestTheUpstreamOfTheCommandLineIsStrongerThanThatOfTheFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -187,11 +187,7 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 	u.EnableHTTP2 = true
 	u.StartTLS()
 	t.Cleanup(u.Close)
-	file := filepath.Join(tempDir(t), "ca.pem")
-	block := &pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw}
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	file := certificateFile(t, u)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
 	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
 	s.configure(forwarding(u.URL, fmt.Sprintf("upstream_ca_file = %q", file), withoutTailnet))
@@ -199,6 +195,28 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 		t.Fatal(errs)
 	}
 	get(t, s.url()+"/").want(t, 200, "HTTP/2.0")
+}
+
+// certificateFile has the certificate of a server, for those who are to trust it.
+func certificateFile(t *testing.T, u *httptest.Server) (path string) {
+	t.Helper()
+	path = filepath.Join(tempDir(t), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw}
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheEnvironmentNamesTheSystemsCertificates(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewTLSServer(http.HandlerFunc(echo))
+	t.Cleanup(u.Close)
+	s := start(t, unit{
+		config: forwarding(u.URL, "", withoutTailnet),
+		env:    []string{"SSL_CERT_FILE=" + certificateFile(t, u)},
+	})
+	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
 }
 
 func TestTheUpstreamProxyIsAsked(t *testing.T) {

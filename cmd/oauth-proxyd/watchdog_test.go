@@ -1,0 +1,208 @@
+package main_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// probed is a service whose watchdog asks the test: the test listens in the place of
+// the first socket. Requests go to the second.
+type probed struct {
+	*service
+	path, aside string        // of the first socket: where the watchdog looks, where it is
+	probes      chan net.Conn // those of the watchdog
+}
+
+func newProbed(t *testing.T, config string) *probed {
+	t.Helper()
+	dir := tempDir(t)
+	p := &probed{path: filepath.Join(dir, "http.sock"), aside: filepath.Join(dir, "aside.sock"), probes: make(chan net.Conn)}
+	l, err := net.Listen("unix", p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.service = start(t, unit{
+		config: config, env: []string{"WATCHDOG_USEC=100000"},
+		sockets: []*socket{holdSocket(t, "first", l), newSocket(t, "proxy")},
+	})
+	if err := os.Rename(p.path, p.aside); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *probed) url() string { return p.unit.sockets[1].url() }
+
+// listen begins to take the probes, which one at a time waits for next.
+func (p *probed) listen() {
+	p.t.Helper()
+	l, err := net.Listen("unix", p.path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	done, quit := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			select {
+			case p.probes <- c:
+			case <-quit:
+				c.Close()
+			}
+		}
+	}()
+	p.t.Cleanup(func() { close(quit); l.Close(); <-done })
+}
+
+func (p *probed) next() net.Conn {
+	p.t.Helper()
+	select {
+	case c := <-p.probes:
+		p.t.Cleanup(func() { c.Close() })
+		return c
+	case <-time.After(patience):
+		p.t.Fatal("the watchdog asks no more")
+		return nil
+	}
+}
+
+// fed waits for some signs of life.
+func (p *probed) fed() {
+	p.t.Helper()
+	for range 4 {
+		p.notes.next(p.t, "WATCHDOG=1")
+	}
+	if n := p.log.count("leaving it to systemd's watchdog"); n > 0 {
+		p.t.Error("it gives itself up")
+	}
+}
+
+func TestAFailureToConnectProvesNothingToTheWatchdog(t *testing.T) {
+	t.Parallel()
+	newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet)).fed() // where it looks there is nothing
+}
+
+func TestTheWatchdogWantsTwoLostProbesInARow(t *testing.T) {
+	t.Parallel()
+	p := newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet))
+	p.listen()
+	for range 3 {
+		p.next().Close()
+		answered := p.next()
+		if _, err := io.WriteString(answered, "HTTP/1.1 500 Any status\r\nContent-Length: 0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answered.Close()
+		p.fed()
+	}
+	p.next().Close()
+	p.next().Close()
+	p.log.next(t, "leaving it to systemd's watchdog", `"probes":2`)
+}
+
+func TestAProbeOfTheWatchdogWaitsFiveSeconds(t *testing.T) {
+	t.Parallel()
+	p := newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet))
+	p.listen()
+	for range 2 {
+		c, began := p.next(), time.Now()
+		if _, err := io.Copy(io.Discard, c); err != nil { // until the watchdog hangs up
+			t.Fatal(err)
+		}
+		if took := time.Since(began).Round(time.Second); took < 5*time.Second || took > 10*time.Second {
+			t.Errorf("it waited %v for an answer", took)
+		}
+	}
+	p.log.next(t, "leaving it to systemd's watchdog", `"probes":2`)
+}
+
+func TestTheProbeIsOutsideAccessLimitsAndLog(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	p := newProbed(t, forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet))
+	wait := background(t, newClient(t), "GET", p.url()+"/wait", "")
+	u.await(t)
+	get(t, p.url()+"/echo").want(t, 503)
+	p.log.next(t, `"msg":"request"`)
+	p.configure(forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet, "access {\n  allow = [\"tailnet\"]\n}\n"))
+	if code, _, errs := p.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	p.listen()
+	for range 3 {
+		if status := p.pass(p.next()); status != http.StatusOK {
+			t.Errorf("a probe is answered with %d", status)
+		}
+	}
+	u.open()
+	wait()
+	p.stop()
+	if n := p.log.count(`"msg":"request"`); n != 2 {
+		t.Errorf("%d requests are logged instead of 2", n)
+	}
+}
+
+// pass hands a probe on to the first socket, and gives the status of the answer.
+func (p *probed) pass(probe net.Conn) (status int) {
+	p.t.Helper()
+	defer probe.Close()
+	request, err := http.ReadRequest(bufio.NewReader(probe))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	real, err := net.Dial("unix", p.aside)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer real.Close()
+	if err := request.Write(real); err != nil {
+		p.t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(real), request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := response.Write(probe); err != nil {
+		p.t.Fatal(err)
+	}
+	return response.StatusCode
+}
+
+func TestWhileItDrainsTheWatchdogAsksNothingAndIsFed(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	p := newProbed(t, forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet))
+	p.listen()
+	wait := background(t, newClient(t), "GET", p.url()+"/wait", "")
+	u.await(t)
+	p.next().Close()
+	hangs := p.next() // the second that is lost, during the drain
+	p.signal(syscall.SIGTERM)
+	p.notes.next(t, "STOPPING=1")
+	hangs.Close()
+	p.fed()
+	select {
+	case <-p.probes:
+		t.Error("it asks while it drains")
+	default:
+	}
+	u.open()
+	wait().want(t, 200)
+	p.wantExit(0)
+	if strings.Contains(p.log.text(), "leaving it to systemd's watchdog") {
+		t.Error("it gave itself up while it drained")
+	}
+}
