@@ -238,10 +238,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 			s.Access.Allow = []proxy.Grant{{Source: proxy.SourceTailnet}}
 			s.WhoIs = knowsAfter(&asked)
 		})
-		client, server := net.Pipe()
-		defer client.Close()
-		b.door.conns <- peerPipe{server}
-		c := &rawConn{client, bufio.NewReader(client)}
+		c := b.from(t, peerAddr)
 		for i, want := range []int{503, 200, 200, 200} {
 			c.send(t, smuggled)
 			if answer, body := c.answer(t, http.MethodGet); answer.StatusCode != want {
@@ -255,6 +252,43 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 	})
 }
 
+// Nobody waits longer for tailscaled to say who asks.
+func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
+			s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+				<-ctx.Done()
+				return proxy.Identity{}, false, ctx.Err()
+			}
+		})
+		c, start := b.from(t, peerAddr), time.Now()
+		c.send(t, smuggled)
+		answer, body := c.answer(t, http.MethodGet)
+		ours(t, answer, body, 503, "tailnet_unavailable", "proxy_internal_error")
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// from is a client that claims this address.
+func (b *bubble) from(t *testing.T, address string) *rawConn {
+	t.Helper()
+	client, server := net.Pipe()
+	t.Cleanup(func() { client.Close() })
+	b.door.conns <- pipeFrom{server, address}
+	return &rawConn{client, bufio.NewReader(client)}
+}
+
+// pipeFrom claims to go from an address to this host's on the tailnet.
+type pipeFrom struct {
+	net.Conn
+	address string
+}
+
+func (p pipeFrom) RemoteAddr() net.Addr { return claimed(p.address) }
+func (pipeFrom) LocalAddr() net.Addr    { return claimed(hostAddr) }
+
 // knowsAfter fails the first time.
 func knowsAfter(asked *atomic.Int64) proxy.WhoIs {
 	return func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
@@ -264,12 +298,6 @@ func knowsAfter(asked *atomic.Int64) proxy.WhoIs {
 		return knownPeer(), true, nil
 	}
 }
-
-// peerPipe claims to be from a peer.
-type peerPipe struct{ net.Conn }
-
-func (peerPipe) RemoteAddr() net.Addr { return claimed(peerAddr) }
-func (peerPipe) LocalAddr() net.Addr  { return claimed(hostAddr) }
 
 // A denial is logged once a minute.
 func TestDenialsAreLoggedAgainAfterAMinute(t *testing.T) {
@@ -282,6 +310,24 @@ func TestDenialsAreLoggedAgainAfterAMinute(t *testing.T) {
 		synctest.Wait()
 		if n := strings.Count(b.log.String(), `"outcome":"access_denied"`); n != 2 {
 			t.Errorf("logged %d times in 75 s:\n%s", n, b.log)
+		}
+	})
+}
+
+// Of each source.
+func TestDenialsOfTwoSourcesAreLoggedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Access.Allow = nil })
+		for range 3 {
+			for _, address := range []string{"100.70.1.1:4000", "100.70.1.1:4001", "100.70.1.3:4000"} {
+				c := b.from(t, address)
+				c.send(t, smuggled)
+				c.answer(t, http.MethodGet)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if n := strings.Count(b.log.String(), `"outcome":"access_denied"`); n != 2 {
+			t.Errorf("logged %d times, want once for each of two addresses:\n%s", n, b.log)
 		}
 	})
 }

@@ -1,7 +1,10 @@
 package proxy_test
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -45,6 +48,33 @@ func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
 					c.Close()
 				}
 			})
+		})
+	}
+}
+
+// What then comes of the request is dropped: the client is told to use another
+// connection, and nothing on this one is taken for the next request.
+func TestEarlyAnswerIsTheLastOfItsConnection(t *testing.T) {
+	for _, rest := range []int{1, 1 << 20} {
+		t.Run(fmt.Sprintf("%d bytes", rest), func(t *testing.T) {
+			up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+				for _, err := http.ReadRequest(in); err == nil; _, err = http.ReadRequest(in) {
+					_, _ = io.WriteString(c, wholeAnswer)
+				}
+			})
+			d := openDoor(t, up)
+			c := d.dial(t)
+			c.send(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nx", rest+1))
+			if answer, body := c.answer(t, http.MethodPost); body != "ok" || !answer.Close {
+				t.Errorf("body %q, close %t", body, answer.Close)
+			}
+			_, _ = io.WriteString(c, strings.Repeat("x", rest)+smuggled) // the connection may be gone
+			if more := c.rest(); more != "" {
+				t.Errorf("then came %q", more)
+			}
+			if lines := d.log.requests(t, 1); len(lines) > 1 {
+				t.Errorf("the rest was taken for a request: %s", lines[1])
+			}
 		})
 	}
 }

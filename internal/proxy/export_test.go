@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +16,14 @@ type Accounts = accounts
 
 // NewAccounts begins with none.
 func NewAccounts() *Accounts { return newAccounts() }
+
+// KnownAccounts is by what the organizations are known, in hexadecimal.
+func KnownAccounts(a *Accounts) (text string) {
+	for id := range a.known {
+		text += fmt.Sprintf("%x", id)
+	}
+	return text
+}
 
 // Note reads the header of an answer.
 func (a *accounts) Note(h http.Header) { a.note(h) }
@@ -39,6 +48,11 @@ func HideBytes(p *Proxy) {
 		countFor(ctx, nc, &sync.Pool{})
 		return nc
 	})
+}
+
+// AskInVain has the proxy ask r, which knows nothing, for the address of its upstream.
+func AskInVain(p *Proxy, r *net.Resolver) {
+	p.current.Load().pool.dialer.transport.DialContext = (&net.Dialer{Resolver: r}).DialContext
 }
 
 // DialWith has the proxy reach its upstream through dial.

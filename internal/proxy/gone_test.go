@@ -6,9 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 // leaver is a request of a client that goes away when told to.
@@ -141,6 +144,26 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 		receive(t, cancelled, "the end of the request at the upstream")
 		d.wantGone(t, "sending")
 	})
+}
+
+// Before it has a place, somebody may have to be asked who it is.
+func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
+	asks := make(chan struct{})
+	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {
+		s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			close(asks)
+			<-ctx.Done()
+			return proxy.Identity{}, false, ctx.Err()
+		}
+	})
+	c := d.dial(t)
+	c.send(t, smuggled)
+	receive(t, asks, "the question")
+	c.Close()
+	counts(t, d, `proxy_client_gone_total{phase="reading"}`, 1)
+	if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"status":499`) || !strings.Contains(line, `"phase":"reading"`) {
+		t.Errorf("logged as %s", line)
+	}
 }
 
 // An upstream over HTTP/1.1 that takes nothing of the body.

@@ -24,6 +24,7 @@ import (
 // door is a proxy with its server on a loopback socket: what a client meets.
 type door struct {
 	*proxy.Proxy
+	server   *proxy.Server
 	addr     string
 	reg      *prometheus.Registry
 	log      *logLines
@@ -65,6 +66,7 @@ func (d *door) serve(t testing.TB, s setup) {
 	l := s.listen(t)
 	d.addr = l.Addr().String()
 	server := proxy.NewServer(d.Proxy, s.Log)
+	d.server = server
 	server.Resize(s.Limits)
 	listeners := []proxy.Listener{{Name: "proxy", Listener: l}}
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 // countingUpstream counts the connections to a real server.
@@ -92,6 +95,28 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 	work.Wait()
 	if n := conns.Load(); n > 4 {
 		t.Errorf("%d connections for %d requests at once", n, burst)
+	}
+}
+
+// Over HTTP/1.1 there is one for each request that may be in flight, and no more.
+func TestConnectionsAreBoundedByTheRequestsInFlight(t *testing.T) {
+	up, conns := countingUpstream(t, "http1", sayOK)
+	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 3 })
+	c := newClient(t, "http1")
+	var work sync.WaitGroup
+	for range 60 {
+		work.Go(func() {
+			answer, err := c.Do(post(t, d, "hello"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer.Body.Close()
+		})
+	}
+	work.Wait()
+	if n := conns.Load(); n > 3 {
+		t.Errorf("%d connections for 3 requests at a time", n)
 	}
 }
 
@@ -310,6 +335,33 @@ func TestDialTimesOut(t *testing.T) {
 			}
 			counts(t, d, `proxy_upstream_errors_total{error_type="timeout"}`, 1)
 		})
+	}
+}
+
+// connect_timeout is also for a server of the DNS that says nothing.
+func TestNameIsNotWaitedForLonger(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	d := openDoor(t, &upstream{url: &url.URL{Scheme: "https", Host: "upstream.example"}}, func(s *setup) {
+		s.Upstream.ConnectTimeout = 100 * time.Millisecond
+	})
+	proxy.AskInVain(d.Proxy, &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
+		if err == nil {
+			context.AfterFunc(t.Context(), func() { c.Close() }) // it goes on asking, whoever gave up
+		}
+		return c, err
+	}})
+	start := time.Now()
+	answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+	if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
+		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

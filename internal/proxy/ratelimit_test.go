@@ -106,6 +106,24 @@ func TestRateLimitsAreAggregatedOverAccounts(t *testing.T) {
 	}
 }
 
+// Neither the metrics nor what is kept for them names an organization, and what is
+// kept tells nothing to who knows that of another process.
+func TestOrganizationsAreKeptAsHashes(t *testing.T) {
+	const organization = "3f2c1d9e-org"
+	keeps := func() string {
+		a := proxy.NewAccounts()
+		a.Note(http.Header{"Anthropic-Organization-Id": {organization}, "Anthropic-Ratelimit-Unified-Status": {"allowed"}})
+		return proxy.KnownAccounts(a)
+	}
+	first, second := keeps(), keeps()
+	if strings.Contains(first, organization) || strings.Contains(first, fmt.Sprintf("%x", organization)) {
+		t.Errorf("it keeps %s", first)
+	}
+	if first == second || len(first) == 0 {
+		t.Errorf("two processes keep %q and %q", first, second)
+	}
+}
+
 func TestAccountsAreBoundedAndForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := proxy.NewAccounts()

@@ -73,6 +73,12 @@ func lengthCases() []rawCase {
 	}
 }
 
+// headerOf is a request of that many bytes.
+func headerOf(size int) string {
+	const begin, end = "GET /a HTTP/1.1\r\nHost: h\r\nX-A: ", "\r\n\r\n"
+	return begin + strings.Repeat("a", size-len(begin)-len(end)) + end
+}
+
 // lineCases are odd lines.
 func lineCases() []rawCase {
 	const post = "POST /a HTTP/1.1\r\nHost: h\r\n"
@@ -99,6 +105,8 @@ func lineCases() []rawCase {
 		{"version 9", "GET /a HTTP/9.9\r\nHost: h\r\n\r\n" + smuggled, "505", nil, true},
 		{"no version", "GET /a-long-path\r\n\r\n", "400", nil, true},
 		{"bad method", "G\x7fT /a HTTP/1.1\r\nHost: h\r\n\r\n" + smuggled, "400", nil, true},
+		{"header of 64 KiB", headerOf(64 << 10), "200", []string{"GET /a "}, false},
+		{"header above 64 KiB and what net/http reads ahead", headerOf(72<<10 + 1), "431", nil, true},
 		{"huge header", "GET /a HTTP/1.1\r\nHost: h\r\nX-A: " + strings.Repeat("a", 80<<10) + "\r\n\r\n" + smuggled, "431", nil, true},
 		{"many headers", "GET /a HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X-A: b\r\n", 12<<10) + "\r\n" + smuggled, "431", nil, true},
 		{"unknown expectation", post + "Expect: 200-ok\r\nContent-Length: 2\r\n\r\nab" + smuggled, "417", nil, true},

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -40,6 +41,27 @@ func TestRefusedDialIsRepeated(t *testing.T) {
 	}
 	if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"attempts":3`) {
 		t.Errorf("log: %s", line)
+	}
+}
+
+func TestFailedHandshakeIsRepeated(t *testing.T) {
+	for failures, want := range []int{200, 200, 200, 502} {
+		t.Run(fmt.Sprintf("%d failures", failures), func(t *testing.T) {
+			config, roots := tlsConfig()
+			var conns atomic.Int64
+			up := listenScript(t, nil, nil, func(c net.Conn) {
+				if int(conns.Add(1)) > failures {
+					sayAgain(tls.Server(c, config))
+				}
+			})
+			up.url.Scheme, up.roots = "https", roots
+			d := openDoor(t, up)
+			answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+			if answer.StatusCode != want {
+				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			}
+			counts(t, d, `proxy_retries_total{reason="connect"}`, float64(min(failures, 2)))
+		})
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +216,35 @@ func TestTrailersBothWays(t *testing.T) {
 			t.Errorf("the upstream saw trailers %s, want only X-Sum", names)
 		}
 	})
+}
+
+// What concerns one connection is no trailer for the next, announced or not.
+func TestTrailersOfAConnectionStayThere(t *testing.T) {
+	const kept = "Keep-Alive: timeout=1\r\nProxy-Authenticate: Basic\r\nX-Sum: 1\r\n"
+	saw := make(chan http.Header, 1)
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		if r, _ := readRequest(in); r != nil {
+			saw <- r.Trailer
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTrailer: Keep-Alive, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"+kept+"\r\n")
+		}
+	})
+	conn := openDoor(t, up).dial(t)
+	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nTrailer: Keep-Alive, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"+kept+"\r\n")
+	answer, err := http.ReadResponse(conn.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	announced := fmt.Sprint(slices.Sorted(maps.Keys(answer.Trailer)))
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	want := "map[X-Sum:[1]]"
+	if got := fmt.Sprint(answer.Trailer); got != want || announced != "[X-Sum]" {
+		t.Errorf("the client is told of %s and gets %s", announced, got)
+	}
+	if got := fmt.Sprint(receive(t, saw, "the request")); got != want {
+		t.Errorf("the upstream gets %s", got)
+	}
 }
 
 func TestTrailersThatWereNotAnnounced(t *testing.T) {
