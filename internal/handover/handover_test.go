@@ -53,7 +53,13 @@ func succeed(how string) (code int) {
 			}
 		}()
 	}
+	if how == "gives up" {
+		time.AfterFunc(100*time.Millisecond, func() { _ = p.Close() })
+	}
 	p.AwaitRelease()
+	if how == "gives up" {
+		return 0
+	}
 	if how == "crashes" {
 		return 3
 	}
@@ -194,6 +200,17 @@ func TestASuccessorThatCrashesLaterIsNoticed(t *testing.T) {
 	}
 	if err := s.Wait(); err == nil || s.ExitCode() != 3 {
 		t.Errorf("ended with %v, exit code %d", err, s.ExitCode())
+	}
+}
+
+// One that is told to stop before it was told to take over waits no more for that.
+func TestASuccessorCanGiveUpItsWait(t *testing.T) {
+	s := successor(t, "gives up", tcp(t))
+	if err := s.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
