@@ -193,6 +193,19 @@ func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
 	})
 }
 
+// What hangs is waited for as long as the unit's TimeoutStartSec= counts on.
+func TestAnAttemptTakesFiveSecondsAtMost(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	d.set(&d.status, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	began := time.Now()
+	_, err := tailnet.New(tailnet.Config{Socket: d.socket}).Connect(t.Context())
+	fails(t, err, tailnet.Retryable, "within 5s")
+	if took := time.Since(began).Round(time.Second); took < 5*time.Second || took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestErrorRemedies(t *testing.T) {
 	tests := []struct {
 		err  *tailnet.Error

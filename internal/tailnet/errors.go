@@ -30,23 +30,6 @@ const (
 	DaemonAbsent
 )
 
-// String returns the constant's name.
-func (k Kind) String() string {
-	switch k {
-	case Retryable:
-		return "Retryable"
-	case NeedsLogin:
-		return "NeedsLogin"
-	case NeedsMachineAuth:
-		return "NeedsMachineAuth"
-	case Stopped:
-		return "Stopped"
-	case DaemonAbsent:
-		return "DaemonAbsent"
-	}
-	return fmt.Sprintf("Kind(%d)", int(k))
-}
-
 // Error says why this host is not connected to its tailnet, or why that
 // cannot be known.
 type Error struct {
