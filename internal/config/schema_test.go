@@ -49,6 +49,29 @@ func TestShippedFiles(t *testing.T) {
 	}
 }
 
+// shippedText is the shipped file as administrators have it since version 1.
+const shippedText = `# Configuration of oauth-proxyd. What is not set here has its default: see
+# oauth-proxyd.hcl(5), and /usr/share/doc/oauth-proxyd/oauth-proxyd.hcl.example
+# for every setting there is. Check and apply a change:
+#   oauth-proxyd check && systemctl reload oauth-proxyd
+
+# Anthropic refuses the OAuth token of a subscription without this.
+header "anthropic-beta" {
+  value = "oauth-2025-04-20"
+  mode  = "merge" # into the client's own list
+  when {
+    bearer_prefix = "sk-ant-oat"
+  }
+}
+`
+
+// A changed conffile stops unattended upgrades: only a new major version may have one.
+func TestShippedFileStaysAsItIs(t *testing.T) {
+	if got := rootFile(t, shipped); got != shippedText {
+		t.Errorf("%s is\n%s", shipped, got)
+	}
+}
+
 // The example names every attribute and block of the schema, once, in its
 // order and with nothing else, and says of each whether it is reloadable.
 func TestExampleIsComplete(t *testing.T) {
