@@ -51,6 +51,7 @@ func TestUnitsKeepTheirPromises(t *testing.T) {
 	tests := []struct{ unit, line, why string }{
 		{"oauth-proxyd.socket", "TriggerLimitIntervalSec=0", "clients of a daemon that cannot start would fail the socket"},
 		{"oauth-proxyd.socket", "FileDescriptorName=proxy", "header rules ask for the name"},
+		{"oauth-proxyd.service", "After=network.target nss-lookup.target tailscaled.service", "at a boot it would ask a tailscaled that is not there yet"},
 		{"oauth-proxyd.service", "StartLimitIntervalSec=0", "quick restarts would fail the socket"},
 		{"oauth-proxyd.service", "SuccessExitStatus=75", "a drain that was cut short is no failure"},
 		{"oauth-proxyd.service", "RestartPreventExitStatus=77 78", "a restart would fail again"},
