@@ -1,12 +1,16 @@
 package doctor_test
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,6 +157,10 @@ func brokenEntrances() []breakage {
 			[]string{"does not admit ai.tail.ts.net (tag:aperture)", `allow = ["local", "ann@example.com", "tag:aperture"]`, "oauth-proxyd reload"},
 		},
 		{"the peer is nobody", func(w *world) { w.peer = "aj" }, "peer", doctor.Fail, []string{`no node "aj" among the 2`, "tailscale status"}},
+		{"two nodes have the peer's name", func(w *world) {
+			w.peer = "gateway"
+			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"HostName":"laptop"`, `"HostName":"gateway"`, 1))
+		}, "peer", doctor.Fail, []string{"2 nodes", "doctor --peer laptop.tail.ts.net", "doctor --peer ai.tail.ts.net"}},
 		{"the peer is this node", func(w *world) { w.peer = "box" }, "peer", doctor.Fail, []string{"this node itself"}},
 		{"the peer is offline", func(w *world) {
 			w.peer = "ai"
@@ -245,6 +253,43 @@ func (w *world) tlsUpstream() string {
 func (w *world) publishes(more string) {
 	w.tailscaled["GET serve-config"] = say(`{"TCP":{"443":{"HTTPS":true}},` + more + `"Web":{"box.tail.ts.net:443":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:` +
 		strconv.Itoa(int(w.port)) + `"}}}}}`)
+}
+
+// What is in use on the way, and how long each step takes.
+func TestTheWayToTheUpstreamIsShown(t *testing.T) {
+	w := newWorld(t)
+	way := find(w.examine(), "way out")
+	if way.Status != doctor.OK || lacks(way, []string{"no proxy", "no exit node"}) || !slices.Contains(nameservers(t), strings.Split(way.Seen, ", no proxy")[0]) {
+		t.Errorf("%+v", way)
+	}
+	proxied := newWorld(t)
+	through := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(through.Close)
+	proxied.replace("upstream_url = ", fmt.Sprintf("upstream_proxy = %q\n  upstream_url = ", through.URL))
+	r := proxied.examine()
+	if way := find(r, "way out"); lacks(way, []string{"proxy " + through.Listener.Addr().String()}) {
+		t.Errorf("%+v", way)
+	}
+	took := regexp.MustCompile(` in \d+(\.\d+)? ms`)
+	for _, step := range []string{"upstream tcp", "upstream http"} {
+		if f := find(r, step); !took.MatchString(f.Seen) {
+			t.Errorf("%s takes no time: %q", step, f.Seen)
+		}
+	}
+}
+
+// nameservers is how those of this host may be told, see resolv.conf(5).
+func nameservers(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, found := range regexp.MustCompile(`(?m)^nameserver\s+(\S+)`).FindAllStringSubmatch(string(content), -1) {
+		all = append(all, found[1])
+	}
+	return []string{"resolver " + cmp.Or(strings.Join(all, ", "), "127.0.0.1 (none is configured)")}
 }
 
 // What cannot be looked at is unknown, never ok.
