@@ -31,6 +31,22 @@ func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
 	}
 }
 
+// Who needs no such program is to learn it before any other thing, and nobody is to take
+// it for a way around a login.
+func TestTheREADMESaysWhatToTryFirstAndWhoseLoginItIsFor(t *testing.T) {
+	t.Parallel()
+	before, _, found := strings.Cut(read(t, readme), "\n## ")
+	text := strings.Join(strings.Fields(before), " ")
+	for _, said := range []string{
+		"Try your gateway's own means first: with Aperture, `passthrough` and `add_headers`.",
+		"the supported use is each developer's own login in unmodified Claude Code; SDKs and scripts use API keys",
+	} {
+		if !found || !strings.Contains(text, said) {
+			t.Errorf("before the first heading it does not say: %s", said)
+		}
+	}
+}
+
 // What the daemon of the recording was doing nobody can make happen again; that it has
 // the rows of status, in their order, can be seen.
 func TestTheREADMEShowsTheRowsOfStatus(t *testing.T) {
