@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // shells are how a real shell is asked what it would offer.
@@ -25,7 +27,7 @@ func shells() map[string][]string {
 
 func TestShellsCompleteCommandLines(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	file := filepath.Join(dir, "a-file.hcl")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -106,7 +108,7 @@ func helpOptions(t *testing.T, command string) []string {
 
 func completionScript(t *testing.T, shell string) (file string) {
 	t.Helper()
-	file = filepath.Join(tempDir(t), "completion."+shell)
+	file = filepath.Join(daemontest.TempDir(t), "completion."+shell)
 	if err := os.WriteFile(file, []byte(output(t, "oauth-proxyd", "completion", shell)), 0o600); err != nil {
 		t.Fatal(err)
 	}

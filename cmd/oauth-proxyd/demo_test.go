@@ -7,17 +7,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // runDemo runs the demo in the environment of a user's shell.
 func runDemo(t *testing.T, args ...string) *service {
 	t.Helper()
-	s := &service{t: t, dir: tempDir(t), stdout: newRecord(), log: newRecord(), notes: newRecord()}
-	s.cmd = exec.Command("oauth-proxyd", append([]string{"demo"}, args...)...)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
-	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.log
+	s := &service{t: t, dir: daemontest.TempDir(t), stdout: daemontest.NewRecord(), log: daemontest.NewRecord(), notes: daemontest.NewRecord()}
+	cmd := exec.Command("oauth-proxyd", append([]string{"demo"}, args...)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd.Stdout, cmd.Stderr = s.stdout, s.log
 	t.Cleanup(s.end)
-	s.begin()
+	s.process = daemontest.Start(t, cmd)
 	return s
 }
 
@@ -25,30 +27,30 @@ func TestTheDemoShowsWhatTheHeaderIsFor(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	const beta = "anthropic-beta: fine-grained-tool-streaming-2025-05-14"
-	s.stdout.next(t, "asks the (fake) Anthropic API directly")
-	s.stdout.next(t, "client sent", beta)
-	s.stdout.next(t, "upstream received", beta)
-	s.stdout.next(t, "upstream answered   401")
-	s.stdout.next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
-	s.stdout.next(t, "client sent", beta)
-	s.stdout.next(t, "upstream received", beta, "oauth-2025-04-20")
-	s.stdout.next(t, "upstream answered   200")
-	s.stdout.next(t, "as it arrives", "Hello from the loopback upstream!", "word by word.")
-	s.stdout.next(t, "Ctrl-C drains and ends it")
+	s.stdout.Next(t, "asks the (fake) Anthropic API directly")
+	s.stdout.Next(t, "client sent", beta)
+	s.stdout.Next(t, "upstream received", beta)
+	s.stdout.Next(t, "upstream answered   401")
+	s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
+	s.stdout.Next(t, "client sent", beta)
+	s.stdout.Next(t, "upstream received", beta, "oauth-2025-04-20")
+	s.stdout.Next(t, "upstream answered   200")
+	s.stdout.Next(t, "as it arrives", "Hello from the loopback upstream!", "word by word.")
+	s.stdout.Next(t, "Ctrl-C drains and ends it")
 }
 
 func TestTheDemoServesOnUntilCtrlC(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	command := strings.Fields(s.stdout.next(t, "curl -N http://"))
-	s.stdout.next(t, "Ctrl-C")
+	command := strings.Fields(s.stdout.Next(t, "curl -N http://"))
+	s.stdout.Next(t, "Ctrl-C")
 	shown := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(command, " "))
 	shown.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := shown.Output() // the line as it is shown, by a user's shell
 	if err != nil || !strings.Contains(string(out), "event: message_stop") {
 		t.Errorf("curl: %v %s", err, out)
 	}
-	get(t, strings.TrimSuffix(command[2], "/v1/messages")+"/health").want(t, 200, `"status": "healthy"`)
+	get(t, strings.TrimSuffix(command[2], "/v1/messages")+"/health").Want(t, 200, `"status": "healthy"`)
 	s.signal(os.Interrupt)
 	s.wantExit(0)
 }
@@ -56,10 +58,10 @@ func TestTheDemoServesOnUntilCtrlC(t *testing.T) {
 func TestCtrlCDuringTheShowEndsTheDemo(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	s.stdout.next(t, "upstream answered   200")
+	s.stdout.Next(t, "upstream answered   200")
 	s.signal(syscall.SIGINT)
 	if code := s.exit(); code != 0 && code != 75 {
-		t.Errorf("exit code %d; stdout:\n%s", code, s.stdout.text())
+		t.Errorf("exit code %d; stdout:\n%s", code, s.stdout.Text())
 	}
 }
 
@@ -69,17 +71,17 @@ func TestTheDemoFindsAnotherPortIf8080IsTaken(t *testing.T) {
 		defer l.Close()
 	}
 	s := runDemo(t)
-	line := s.stdout.next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
+	line := s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
 	if strings.Contains(line, ":8080") {
 		t.Errorf("it serves on a port that was taken: %s", line)
 	}
-	s.stdout.next(t, "upstream answered   200")
+	s.stdout.Next(t, "upstream answered   200")
 }
 
 func TestTheDemoLeavesWithATakenAddress(t *testing.T) {
 	t.Parallel()
-	taken := newSocket(t, "taken")
-	s := runDemo(t, "--listen", taken.addr())
+	taken := daemontest.Listen(t, "taken")
+	s := runDemo(t, "--listen", taken.Addr())
 	s.wantExit(1)
-	s.log.next(t, taken.addr())
+	s.log.Next(t, taken.Addr())
 }

@@ -3,16 +3,18 @@ package main_test
 import (
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestDoctorEndsWithWhatThereIsToPaste(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
-	d.deliver("") // without a network device there is no address to try
+	d.Deliver("") // without a network device there is no address to try
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})
 	_, out, _ := s.command("doctor", "--config", s.file()) // the stand-in for tailscaled leaves it something to find
 	_, paste, found := strings.Cut(strings.Join(strings.Fields(out), " "), "To paste into Aperture: ")
-	if !found || !containsAll(paste, []string{
+	if !found || !daemontest.ContainsAll(paste, []string{
 		`"baseurl": "http://100.64.0.7:`, `"auth_mode": "passthrough"`,
 		`{"env": {"ANTHROPIC_BASE_URL": "http://100.64.0.7:`,
 		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.",

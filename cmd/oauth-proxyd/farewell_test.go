@@ -18,19 +18,19 @@ func TestTheNextProcessSaysWhatTheRestartCut(t *testing.T) {
 			t.Error("the stream was not cut")
 		}
 		s.wantExit(75)
-		s.log.next(t, `"streams_cut":1`)
+		s.log.Next(t, `"streams_cut":1`)
 		s.run()
-		s.log.next(t, `"msg":"restarted: 1 stream cut"`)
-		s.notes.next(t, "READY=1")
+		s.log.Next(t, `"msg":"restarted: 1 stream cut"`)
+		s.notes.Next(t, "READY=1")
 	}
 	// Nobody could scrape the two processes that cut them.
-	get(t, s.url()+"/metrics").want(t, 200, `proxy_responses_cut_total{by="drain"} 2`)
+	get(t, s.url()+"/metrics").Want(t, 200, `proxy_responses_cut_total{by="drain"} 2`)
 
 	s.signal(syscall.SIGKILL)
 	s.wantExit(-1)
 	s.run()
-	s.notes.next(t, "READY=1")
-	get(t, s.url()+"/metrics").want(t, 200, `proxy_responses_cut_total{by="drain"} 0`)
+	s.notes.Next(t, "READY=1")
+	get(t, s.url()+"/metrics").Want(t, 200, `proxy_responses_cut_total{by="drain"} 0`)
 }
 
 func TestTheNextVersionSaysWhatTheUpgradeCut(t *testing.T) {
@@ -49,8 +49,8 @@ func TestTheNextVersionSaysWhatTheUpgradeCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.run()
-			s.log.next(t, row.logged)
-			s.notes.next(t, "READY=1")
+			s.log.Next(t, row.logged)
+			s.notes.Next(t, "READY=1")
 			if _, err := os.Stat(left); !os.IsNotExist(err) {
 				t.Errorf("the word is still there: %v", err)
 			}
@@ -101,9 +101,9 @@ func TestTheCountGoesOnOverAHandOver(t *testing.T) {
 	}
 	s.wantExit(75)
 	s.run()
-	s.notes.next(t, "READY=1")
+	s.notes.Next(t, "READY=1")
 	for range 2 {
 		s.wantUpgrade()
-		get(t, s.url()+"/metrics").want(t, 200, `proxy_responses_cut_total{by="drain"} 1`)
+		get(t, s.url()+"/metrics").Want(t, 200, `proxy_responses_cut_total{by="drain"} 1`)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestRequestsShowsWhatIsInFlight(t *testing.T) {
@@ -19,7 +21,7 @@ func TestRequestsShowsWhatIsInFlight(t *testing.T) {
 		"Authorization", "Bearer sk-ant-oat01-secret", "X-Claude-Code-Session-Id", "the-session")
 	u.await(t)
 	var out string
-	eventually(t, "the event is on its way", func() bool {
+	daemontest.Eventually(t, "the event is on its way", func() bool {
 		_, out, _ = s.command("requests")
 		return strings.Contains(out, "out 35 B")
 	})
@@ -39,14 +41,13 @@ func TestRequestsShowsWhatIsInFlight(t *testing.T) {
 
 func TestExplainFollowsAFailureFromItsBody(t *testing.T) {
 	t.Parallel()
-	closed := newSocket(t, "closed")
-	closed.listener.Close()
-	closed.file.Close()
-	s := start(t, unit{config: forwarding(closed.url(), "", withoutTailnet, mergeBeta)})
+	closed := daemontest.Listen(t, "closed")
+	closed.Close()
+	s := start(t, unit{config: forwarding(closed.URL(), "", withoutTailnet, mergeBeta)})
 	failed := get(t, s.url()+"/v1/models")
-	id, _ := failed.object(t)["request_id"].(string)
+	id, _ := failed.Object(t)["request_id"].(string)
 	code, out, errs := s.command("explain", id)
-	if code != 0 || errs != "" || !containsAll(out, []string{
+	if code != 0 || errs != "" || !daemontest.ContainsAll(out, []string{
 		id + "  GET /v1/models\n", "result    upstream_connect, status 502, after ", "because   no connection to 127.0.0.1:",
 		"rule      anthropic-beta: added\n", "connecting for ", "attempt 3, after: ", "connection refused",
 	}) {

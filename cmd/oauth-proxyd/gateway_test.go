@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // gateway stands in for one between clients and the daemon. It passes on what it
@@ -150,7 +152,7 @@ func (d diagnosis) want(t *testing.T, check, status string, words ...string) {
 		return
 	}
 	f := found[0]
-	if text := f.Seen + "\n" + strings.Join(f.Mend, "\n"); f.Status != status || !containsAll(text, words) {
+	if text := f.Seen + "\n" + strings.Join(f.Mend, "\n"); f.Status != status || !daemontest.ContainsAll(text, words) {
 		t.Errorf("%s: %s, %q, %q\nwant %s with %q", check, f.Status, f.Seen, f.Mend, status, words)
 	}
 	if f.Status != "ok" && len(f.Mend) == 0 {
@@ -178,7 +180,7 @@ func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.I
 func withoutDevice(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
-	d.answer(`{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+	d.Answer(`{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
 		"Self":{"HostName":"box","DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},
 		"CurrentTailnet":{"MagicDNSEnabled":true},"Health":[]}`)
 	d.run(t)
@@ -352,10 +354,10 @@ func TestOnlyAnAnnouncedRequestIsAnsweredHere(t *testing.T) {
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	d, _ := s.doctor("--through", gateway{}.run(t, s.url()).URL)
 	d.want(t, "gateway", "ok")
-	a, err := ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?doctor=ABCDEFGHIJKLMNOPQRSTUVWXYZ", "{}",
+	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?doctor=ABCDEFGHIJKLMNOPQRSTUVWXYZ", "{}",
 		"Authorization", "Bearer sk-ant-oat01-doctor-ABCDEFGHIJKLMNOPQRSTUVWXYZ-made-up")
-	if err != nil || a.status != 401 || reached.Load() != 1 {
-		t.Errorf("%v, status %d, %d reached the upstream", err, a.status, reached.Load())
+	if err != nil || a.Status != 401 || reached.Load() != 1 {
+		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
 	}
 }
 
@@ -388,7 +390,7 @@ func TestDoctorsTokenIsNowhere(t *testing.T) {
 	s, _ := inFrontOfAPI(t, mergeBeta)
 	url := gateway{change: func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-ant-api03-theirs") }}.run(t, s.url()).URL
 	_, out, errs := s.command("doctor", "--config", s.file(), "--through", url)
-	for _, text := range []string{out, errs, s.log.text()} {
+	for _, text := range []string{out, errs, s.log.Text()} {
 		if strings.Contains(text, "sk-ant-oat01-doctor-") || strings.Contains(text, "sk-ant-api03") {
 			t.Errorf("a token is in %q", text)
 		}

@@ -50,8 +50,8 @@ func TestAFileThatHangsKeepsNobodyFromStopping(t *testing.T) {
 		s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 		s.hangFile()
 		s.signal(syscall.SIGHUP)
-		s.notes.next(t, "RELOADING=1")
-		get(t, s.url()+"/health").want(t, 200) // it serves meanwhile
+		s.notes.Next(t, "RELOADING=1")
+		get(t, s.url()+"/health").Want(t, 200) // it serves meanwhile
 		s.stopsSoon()
 	})
 }
@@ -80,7 +80,7 @@ func TestAReloadIsToldAtOnceThatTheDaemonStops(t *testing.T) {
 			outcomes <- errs
 		}()
 	}
-	s.notes.next(t, "RELOADING=1")
+	s.notes.Next(t, "RELOADING=1")
 	s.signal(syscall.SIGTERM)
 	for range cap(outcomes) {
 		if errs := <-outcomes; !strings.Contains(errs, "draining") {
@@ -88,6 +88,6 @@ func TestAReloadIsToldAtOnceThatTheDaemonStops(t *testing.T) {
 		}
 	}
 	u.open() // only now
-	wait().want(t, 200)
+	wait().Want(t, 200)
 	s.wantExit(0)
 }

@@ -6,19 +6,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestHealthHasItsFields(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
-	get(t, s.url()+"/echo").want(t, 200)
-	get(t, s.url()+"/nothing").want(t, 404)
+	get(t, s.url()+"/echo").Want(t, 200)
+	get(t, s.url()+"/nothing").Want(t, 404)
 	s.awaitHealth(t, "requests_served", 2)
 	s.awaitHealth(t, "in_flight", 0)
 	a := get(t, s.url()+"/health")
-	a.want(t, 200)
-	h := a.object(t)
+	a.Want(t, 200)
+	h := a.Object(t)
 	for name, want := range map[string]any{
 		"status": "healthy", "tailnet": "connected", "tailnet_hostname": "box.tail.ts.net", "tailnet_ip": "100.64.0.7",
 		"requests_served": 2.0, "errors_total": 0.0, "state": "running", "tailnet_backend_state": "Running",
@@ -33,7 +35,7 @@ func TestHealthHasItsFields(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if kind := a.header.Get("Content-Type"); kind != "application/json" {
+	if kind := a.Header.Get("Content-Type"); kind != "application/json" {
 		t.Errorf("Content-Type %q", kind)
 	}
 }
@@ -42,12 +44,12 @@ func TestHealthAndMetricsAnswerHEADAsGETWithoutABody(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, path := range []string{"/health", "/metrics"} {
-		a, err := ask(newClient(t), http.MethodHead, s.url()+path, "")
+		a, err := daemontest.Ask(newClient(t), http.MethodHead, s.url()+path, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.status != 200 || a.body != "" || a.header.Get("Content-Type") != get(t, s.url()+path).header.Get("Content-Type") {
-			t.Errorf("HEAD %s: %d %q %v", path, a.status, a.body, a.header)
+		if a.Status != 200 || a.Body != "" || a.Header.Get("Content-Type") != get(t, s.url()+path).Header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d %q %v", path, a.Status, a.Body, a.Header)
 		}
 	}
 }
@@ -65,13 +67,13 @@ func TestOnlyTheseTwoPathsAreAnsweredHere(t *testing.T) {
 		{"POST", "/health"},
 		{"DELETE", "/metrics"},
 	} {
-		a, err := ask(newClient(t), row.method, s.url()+row.path, "")
-		if err != nil || a.status != 404 && a.status != 307 { // the upstream's
-			t.Errorf("%s %s: %d %v %s", row.method, row.path, a.status, err, a.body)
+		a, err := daemontest.Ask(newClient(t), row.method, s.url()+row.path, "")
+		if err != nil || a.Status != 404 && a.Status != 307 { // the upstream's
+			t.Errorf("%s %s: %d %v %s", row.method, row.path, a.Status, err, a.Body)
 		}
 	}
-	if a := get(t, s.url()+"/health?verbose"); a.status != 200 {
-		t.Errorf("GET /health?verbose: %d", a.status)
+	if a := get(t, s.url()+"/health?verbose"); a.Status != 200 {
+		t.Errorf("GET /health?verbose: %d", a.Status)
 	}
 }
 
@@ -80,25 +82,25 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet,
 		"access {\n  allow = [\"tailnet\"]\n}\n", "metrics {\n  allow = [\"tailnet\"]\n}\n")})
 	a := get(t, s.url()+"/health")
-	a.want(t, 200)
-	if h := a.object(t); len(h) != 1 || h["status"] != "healthy" {
+	a.Want(t, 200)
+	if h := a.Object(t); len(h) != 1 || h["status"] != "healthy" {
 		t.Errorf("strangers are told %v", h)
 	}
-	get(t, s.url()+"/metrics").want(t, 403, `"code":"access_denied"`)
-	get(t, s.url()+"/echo").want(t, 403, `"code":"access_denied"`)
+	get(t, s.url()+"/metrics").Want(t, 403, `"code":"access_denied"`)
+	get(t, s.url()+"/echo").Want(t, 403, `"code":"access_denied"`)
 }
 
 func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
-	d.warn("2033-04-05T06:07:08Z", "no route to anything")
+	d.Warn("2033-04-05T06:07:08Z", "no route to anything")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
-	get(t, s.url()+"/health").want(t, 200, `"tailnet_key_expires_at": "2033-04-05T06:07:08Z"`, `"tailnet_warnings": []`)
+	get(t, s.url()+"/health").Want(t, 200, `"tailnet_key_expires_at": "2033-04-05T06:07:08Z"`, `"tailnet_warnings": []`)
 	s.awaitMetrics(t, "\ntailnet_key_expiry_timestamp_seconds 1.996294028e+09\n")
-	s.log.next(t, "tailscaled warns", "no route to anything")
-	get(t, s.url()+"/health").want(t, 200, "\"tailnet_warnings\": [\n    \"no route to anything\"\n  ]")
+	s.log.Next(t, "tailscaled warns", "no route to anything")
+	get(t, s.url()+"/health").Want(t, 200, "\"tailnet_warnings\": [\n    \"no route to anything\"\n  ]")
 	s.awaitMetrics(t, "\ntailnet_health_warnings 1\n")
-	if n := s.log.count("tailscaled warns"); n != 1 {
+	if n := s.log.Count("tailscaled warns"); n != 1 {
 		t.Errorf("it is logged %d times", n)
 	}
 }
@@ -110,8 +112,8 @@ func TestMetricsHaveAnAccessListOfTheirOwn(t *testing.T) {
 		s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 			local+" {\n  allow = [\"local\"]\n}\n", elsewhere+" {\n  allow = [\"tailnet\"]\n}\n")})
 		statuses := map[string]int{local: 200, elsewhere: 403}
-		get(t, s.url()+"/metrics").want(t, statuses["metrics"])
-		get(t, s.url()+"/echo").want(t, statuses["access"])
+		get(t, s.url()+"/metrics").Want(t, statuses["metrics"])
+		get(t, s.url()+"/echo").Want(t, statuses["access"])
 	}
 }
 
@@ -124,12 +126,12 @@ func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 		waits = append(waits, background(t, newClient(t), "POST", s.url()+"/wait", "body"))
 	}
 	s.awaitHealth(t, "queued", 20)
-	get(t, s.url()+"/wait").want(t, 503, `"code":"overloaded"`)
-	get(t, s.url()+"/health").want(t, 200, `"in_flight": 20`, `"queued": 20`)
-	get(t, s.url()+"/metrics").want(t, 200, "\nproxy_requests_in_flight 20\n", "\nproxy_requests_queued 20\n")
+	get(t, s.url()+"/wait").Want(t, 503, `"code":"overloaded"`)
+	get(t, s.url()+"/health").Want(t, 200, `"in_flight": 20`, `"queued": 20`)
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_requests_in_flight 20\n", "\nproxy_requests_queued 20\n")
 	u.open()
 	for _, wait := range waits {
-		wait().want(t, 200, "waited")
+		wait().Want(t, 200, "waited")
 	}
 	s.awaitMetrics(t, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
 }
@@ -138,25 +140,25 @@ func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	c, kept := s.unit.sockets[0].dial(t), newClient(t)
+	c, kept := s.dial(t), newClient(t)
 	c.get(t, "/health")
-	if _, err := ask(kept, "GET", s.url()+"/health", ""); err != nil {
+	if _, err := daemontest.Ask(kept, "GET", s.url()+"/health", ""); err != nil {
 		t.Fatal(err)
 	}
 	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
-	s.log.next(t, `"msg":"draining"`)
+	s.log.Next(t, `"msg":"draining"`)
 	if a := c.get(t, "/health"); a.StatusCode != 503 || !a.Close {
 		t.Errorf("answered %s, close %v", a.Status, a.Close)
 	}
-	a, err := ask(kept, "GET", s.url()+"/health", "")
+	a, err := daemontest.Ask(kept, "GET", s.url()+"/health", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.want(t, 503, `"status": "draining"`)
+	a.Want(t, 503, `"status": "draining"`)
 	u.open()
-	wait().want(t, 200)
+	wait().Want(t, 200)
 	s.wantExit(0)
 }
 
@@ -164,12 +166,12 @@ func TestEveryAnswerOfOursHasARequestID(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, path := range []string{"/health", "/metrics", "/echo"} {
-		id := get(t, s.url()+path).header.Get("X-Request-Id")
+		id := get(t, s.url()+path).Header.Get("X-Request-Id")
 		if len(id) != len("req_")+26 || !strings.HasPrefix(id, "req_") {
 			t.Errorf("%s: x-request-id %q", path, id)
 		}
 		own := "req_" + strings.Repeat("A", 26)
-		if got := get(t, s.url()+path, "X-Request-Id", own).header.Get("X-Request-Id"); got != own {
+		if got := get(t, s.url()+path, "X-Request-Id", own).Header.Get("X-Request-Id"); got != own {
 			t.Errorf("%s: x-request-id %q, want the client's own", path, got)
 		}
 	}
@@ -180,13 +182,13 @@ func TestHealthAndMetricsAreNeitherCountedNorLogged(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	get(t, s.url()+"/health")
 	get(t, s.url()+"/metrics")
-	for line := range strings.Lines(get(t, s.url()+"/metrics").body) {
+	for line := range strings.Lines(get(t, s.url()+"/metrics").Body) {
 		if strings.HasPrefix(line, "proxy_requests_total{") && !strings.HasSuffix(line, " 0\n") {
 			t.Errorf("they count as requests: %s", line)
 		}
 	}
 	s.stop()
-	if slices.ContainsFunc(s.log.all(), func(line string) bool { return strings.Contains(line, `"msg":"request"`) }) {
+	if slices.ContainsFunc(s.log.All(), func(line string) bool { return strings.Contains(line, `"msg":"request"`) }) {
 		t.Error("they are logged")
 	}
 }

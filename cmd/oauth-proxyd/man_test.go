@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 const manual = "../../man/oauth-proxyd.8"
@@ -107,8 +109,8 @@ func shownMetrics(t *testing.T) map[string][]string {
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, mergeBeta)})
 	get(t, s.url()+"/v1/models")
 	text := ""
-	eventually(t, "the request is counted", func() bool {
-		text = get(t, s.url()+"/metrics").body
+	daemontest.Eventually(t, "the request is counted", func() bool {
+		text = get(t, s.url()+"/metrics").Body
 		return strings.Contains(text, "\nproxy_requests_total{")
 	})
 	shown := map[string][]string{}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
@@ -14,7 +16,7 @@ func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"), mergeBeta)})
 	c := newClient(t)
 	for _, method := range []string{"GET", "POST", "BREW"} {
-		if _, err := ask(c, method, s.url()+"/echo", ""); err != nil {
+		if _, err := daemontest.Ask(c, method, s.url()+"/echo", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,8 +56,8 @@ func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 			t.Logf("the metrics lack %q", missing)
 		}
 	}()
-	eventually(t, "counted", func() bool {
-		text := get(t, s.url()+"/metrics").body
+	daemontest.Eventually(t, "counted", func() bool {
+		text := get(t, s.url()+"/metrics").Body
 		i := slices.IndexFunc(lines, func(line string) bool { return !strings.Contains(text, line) })
 		if i >= 0 {
 			missing = lines[i]
@@ -107,14 +109,14 @@ func contract() []string {
 
 func TestEveryMetricIsThereBeforeAnythingHappened(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(tempDir(t), "oauth-proxyd.prom")
+	file := filepath.Join(daemontest.TempDir(t), "oauth-proxyd.prom")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet, mergeBeta,
 		"metrics {\n  textfile = \""+file+"\"\n  textfile_interval = \"100ms\"\n}\n")})
-	eventually(t, "written while it runs", func() bool {
+	daemontest.Eventually(t, "written while it runs", func() bool {
 		text, err := os.ReadFile(file)
 		return err == nil && strings.Contains(string(text), `oauth_proxyd_state{state="running"} 1`)
 	})
-	for from, text := range map[string]string{"/metrics": get(t, s.url()+"/metrics").body, "the textfile": read(t, file)} {
+	for from, text := range map[string]string{"/metrics": get(t, s.url()+"/metrics").Body, "the textfile": read(t, file)} {
 		for _, series := range contract() {
 			kind, line, _ := strings.Cut(series, " ")
 			name, _, _ := strings.Cut(line, "{")
@@ -133,27 +135,26 @@ func TestEveryMetricIsThereBeforeAnythingHappened(t *testing.T) {
 
 func TestErrorsAreCountedByTheirKind(t *testing.T) {
 	t.Parallel()
-	closed := newSocket(t, "closed")
-	closed.listener.Close()
-	closed.file.Close()
-	s := start(t, unit{config: forwarding(closed.url(), "", withoutTailnet)})
-	get(t, s.url()+"/x").want(t, 502, `"code":"upstream_connect"`)
-	get(t, s.url()+"/metrics").want(t, 200,
+	closed := daemontest.Listen(t, "closed")
+	closed.Close()
+	s := start(t, unit{config: forwarding(closed.URL(), "", withoutTailnet)})
+	get(t, s.url()+"/x").Want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/metrics").Want(t, 200,
 		`proxy_upstream_errors_total{error_type="connection"} 1`,
 		`proxy_errors_total{code="upstream_connect"} 1`,
 		`proxy_requests_total{method="GET",status="502"} 1`)
-	get(t, s.url()+"/health").want(t, 200, `"errors_total": 1`)
+	get(t, s.url()+"/health").Want(t, 200, `"errors_total": 1`)
 }
 
 func TestTheTextfileIsWrittenWholeAndOnceMoreAtTheEnd(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	file := filepath.Join(dir, "oauth-proxyd.prom")
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 		"metrics {\n  textfile = \""+file+"\"\n  textfile_interval = \"1h\"\n}\n")})
-	eventually(t, "written", func() bool { _, err := os.Stat(file); return err == nil })
-	get(t, s.url()+"/echo").want(t, 200)
+	daemontest.Eventually(t, "written", func() bool { _, err := os.Stat(file); return err == nil })
+	get(t, s.url()+"/echo").Want(t, 200)
 	for _, line := range []string{
 		`proxy_requests_total{method="GET",status="200"} 0`, "proxy_requests_in_flight 0", "config_last_reload_successful 1",
 	} {
@@ -180,29 +181,29 @@ func TestATextfileThatCannotBeWrittenIsLoggedAndNoMore(t *testing.T) {
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 		"metrics {\n  textfile = \"/proc/none/x.prom\"\n}\n")})
-	s.log.next(t, "textfile", "/proc/none/x.prom")
-	get(t, s.url()+"/echo").want(t, 200)
-	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
+	s.log.Next(t, "textfile", "/proc/none/x.prom")
+	get(t, s.url()+"/echo").Want(t, 200)
+	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
 }
 
 func TestATextfileIsWrittenAgainOnceItCanBe(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	dir := filepath.Join(tempDir(t), "absent")
+	dir := filepath.Join(daemontest.TempDir(t), "absent")
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 		"metrics {\n  textfile = \""+filepath.Join(dir, "x.prom")+"\"\n  textfile_interval = \"100ms\"\n}\n")})
-	s.log.next(t, "metrics.textfile was not written", "no such file or directory")
+	s.log.Next(t, "metrics.textfile was not written", "no such file or directory")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.log.next(t, "metrics.textfile is written again")
-	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_textfile_last_write_successful 1\n")
+	s.log.Next(t, "metrics.textfile is written again")
+	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_textfile_last_write_successful 1\n")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.log.next(t, "metrics.textfile was not written")
+	s.log.Next(t, "metrics.textfile was not written")
 	s.stop() // writes once more, in vain
-	if n := strings.Count(s.log.text(), "was not written"); n != 2 {
+	if n := strings.Count(s.log.Text(), "was not written"); n != 2 {
 		t.Errorf("two failures were logged %d times", n)
 	}
 }

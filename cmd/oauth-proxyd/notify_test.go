@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // states is what the messages say beside STATUS=, in order.
@@ -31,20 +33,20 @@ func TestLifeIsToldToSystemdInOrder(t *testing.T) {
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
 	s.run()
-	if ready := s.notes.next(t, "READY=1"); !strings.Contains(field(ready, "STATUS"), s.unit.sockets[0].addr()) {
-		t.Errorf("READY=1 comes with the status %q, which names no address", field(ready, "STATUS"))
+	if ready := s.notes.Next(t, "READY=1"); !strings.Contains(daemontest.Field(ready, "STATUS"), s.unit.sockets[0].Addr()) {
+		t.Errorf("READY=1 comes with the status %q, which names no address", daemontest.Field(ready, "STATUS"))
 	}
 	s.signal(syscall.SIGHUP)
-	reloading := s.notes.next(t, "RELOADING=1")
-	if usec, err := strconv.ParseInt(field(reloading, "MONOTONIC_USEC"), 10, 64); err != nil || usec <= 0 {
+	reloading := s.notes.Next(t, "RELOADING=1")
+	if usec, err := strconv.ParseInt(daemontest.Field(reloading, "MONOTONIC_USEC"), 10, 64); err != nil || usec <= 0 {
 		t.Errorf("RELOADING=1 without MONOTONIC_USEC: %q", reloading)
 	}
-	s.notes.next(t, "READY=1")
+	s.notes.Next(t, "READY=1")
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1", "STATUS=")
+	s.notes.Next(t, "STOPPING=1", "STATUS=")
 	s.wantExit(0)
 	want := []string{"READY=1", "RELOADING=1", "READY=1", "STOPPING=1", "EXTEND_TIMEOUT_USEC=10000000"}
-	if got := states(s.notes.all()); !slices.Equal(got, want) {
+	if got := states(s.notes.All()); !slices.Equal(got, want) {
 		t.Errorf("systemd was told %q, want %q", got, want)
 	}
 }
@@ -54,8 +56,8 @@ func TestARefusedReloadEndsWithReady(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.configure("nonsense")
 	s.signal(syscall.SIGHUP)
-	s.notes.next(t, "RELOADING=1")
-	if ready := s.notes.next(t, "READY=1"); !strings.Contains(ready, "reload was refused") {
+	s.notes.Next(t, "RELOADING=1")
+	if ready := s.notes.Next(t, "READY=1"); !strings.Contains(ready, "reload was refused") {
 		t.Errorf("the status does not tell that the reload was refused: %q", ready)
 	}
 }
@@ -67,9 +69,9 @@ func TestStoppingIsToldBeforeTheDrain(t *testing.T) {
 	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1") // with a request in flight
+	s.notes.Next(t, "STOPPING=1") // with a request in flight
 	u.open()
-	wait().want(t, 200, "waited")
+	wait().Want(t, 200, "waited")
 	s.wantExit(0)
 }
 
@@ -80,13 +82,13 @@ func TestTheWatchdogIsFedWhileRequestsAreAnswered(t *testing.T) {
 		env:    []string{"WATCHDOG_USEC=100000"},
 	})
 	for range 5 {
-		s.notes.next(t, "WATCHDOG=1")
+		s.notes.Next(t, "WATCHDOG=1")
 	}
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	s.notes.next(t, "STATUS=Stopped") // the last of all
-	after := states(s.notes.all())
+	s.notes.Next(t, "STATUS=Stopped") // the last of all
+	after := states(s.notes.All())
 	after = after[slices.Index(after, "STOPPING=1"):]
 	if slices.Contains(after, "READY=1") || slices.Contains(after, "RELOADING=1") {
 		t.Errorf("after STOPPING=1 came %q", after)
@@ -101,10 +103,10 @@ func TestTheWatchdogIsFedAtHalfItsInterval(t *testing.T) {
 		env:    []string{"WATCHDOG_USEC=1000000"},
 	})
 	for range 10 { // not all of them may be late
-		s.notes.next(t, "WATCHDOG=1")
+		s.notes.Next(t, "WATCHDOG=1")
 		began := time.Now()
-		s.notes.next(t, "WATCHDOG=1")
-		s.notes.next(t, "WATCHDOG=1")
+		s.notes.Next(t, "WATCHDOG=1")
+		s.notes.Next(t, "WATCHDOG=1")
 		if time.Since(began) < 2*interval*3/4 {
 			return
 		}
@@ -114,7 +116,7 @@ func TestTheWatchdogIsFedAtHalfItsInterval(t *testing.T) {
 
 func TestTheWatchdogIsNotFedWhileConnectionsGetNoAnswer(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	path, aside := filepath.Join(dir, "http.sock"), filepath.Join(dir, "aside.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -122,26 +124,26 @@ func TestTheWatchdogIsNotFedWhileConnectionsGetNoAnswer(t *testing.T) {
 	}
 	s := start(t, unit{
 		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
-		sockets: []*socket{holdSocket(t, "proxy", l)},
+		sockets: []*daemontest.Socket{daemontest.Hold(t, "proxy", l)},
 		env:     []string{"WATCHDOG_USEC=100000"},
 	})
-	s.notes.next(t, "WATCHDOG=1")
+	s.notes.Next(t, "WATCHDOG=1")
 	if err := os.Rename(path, aside); err != nil {
 		t.Fatal(err)
 	}
 	hangUp(t, path)
-	s.log.next(t, "leaving it to systemd's watchdog")
-	fed := s.notes.count("WATCHDOG=1")
+	s.log.Next(t, "leaving it to systemd's watchdog")
+	fed := s.notes.Count("WATCHDOG=1")
 	for range 3 {
-		s.log.next(t, "leaving it to systemd's watchdog")
+		s.log.Next(t, "leaving it to systemd's watchdog")
 	}
-	if n := s.notes.count("WATCHDOG=1") - fed; n > 0 {
+	if n := s.notes.Count("WATCHDOG=1") - fed; n > 0 {
 		t.Errorf("%d pings of a process that answers nobody", n)
 	}
 	if err := os.Rename(aside, path); err != nil { // it answers again
 		t.Fatal(err)
 	}
-	eventually(t, "fed again", func() bool { return s.notes.count("WATCHDOG=1") > fed })
+	daemontest.Eventually(t, "fed again", func() bool { return s.notes.Count("WATCHDOG=1") > fed })
 }
 
 // hangUp accepts connections there and answers none.
@@ -170,7 +172,7 @@ func TestWithoutWatchdogThereIsNoPing(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.stop()
-	if n := s.notes.count("WATCHDOG"); n > 0 {
+	if n := s.notes.Count("WATCHDOG"); n > 0 {
 		t.Errorf("%d pings that nobody asked for", n)
 	}
 }

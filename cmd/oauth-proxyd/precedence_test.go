@@ -27,7 +27,7 @@ func TestTheCommandLineIsStrongerThanTheEnvironmentAndThatThanTheFile(t *testing
 			}
 			s := start(t, u)
 			s.stop()
-			if got := strings.Contains(s.log.text(), `"level":"debug"`) || strings.Contains(s.log.text(), `"level":"DEBUG"`); got != (row.in == loud) {
+			if got := strings.Contains(s.log.Text(), `"level":"debug"`) || strings.Contains(s.log.Text(), `"level":"DEBUG"`); got != (row.in == loud) {
 				t.Errorf("debug records in the log: %v, want %v", got, row.in == loud)
 			}
 		})
@@ -46,7 +46,7 @@ func TestTheEnvironmentChoosesTheFormOfTheLog(t *testing.T) {
 				env:    []string{"OAUTH_PROXYD_LOG_FORMAT=" + of},
 			})
 			s.stop()
-			for _, line := range s.log.all() {
+			for _, line := range s.log.All() {
 				if !strings.HasPrefix(line, begins) {
 					t.Errorf("a line of the log is %s", line)
 				}
@@ -62,10 +62,10 @@ func TestTheUpstreamOfTheCommandLineIsStrongerThanThatOfTheFile(t *testing.T) {
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
 		args:   []string{"--upstream", u.URL},
 	})
-	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
 	s.configure(forwarding("http://127.0.0.1:10", "", withoutTailnet))
 	if code, _, stderr := s.command("reload"); code != 0 {
 		t.Fatalf("reload: %d %s", code, stderr)
 	}
-	get(t, s.url()+"/echo").want(t, 200, "GET /echo") // and stays so
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo") // and stays so
 }

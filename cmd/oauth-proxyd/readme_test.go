@@ -23,9 +23,9 @@ func fenced(t *testing.T, first string) string {
 func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	s.stdout.next(t, "Ctrl-C drains and ends it")
+	s.stdout.Next(t, "Ctrl-C drains and ends it")
 	address := regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.text()), "127.0.0.1:8080")
+	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.Text()), "127.0.0.1:8080")
 	if shown := fenced(t, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
 		t.Errorf("the README shows\n%s\nand the demo prints\n%s", shown, printed)
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // adding is a rule that shows in what /echo received.
@@ -21,13 +23,13 @@ func TestSIGHUPPutsNewRulesInForce(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	s.signal(syscall.SIGHUP)
-	s.notes.next(t, "RELOADING=1")
-	s.notes.next(t, "READY=1")
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
-	reload := get(t, s.url()+"/health").object(t)["last_reload"].(map[string]any)
+	s.notes.Next(t, "RELOADING=1")
+	s.notes.Next(t, "READY=1")
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
+	reload := get(t, s.url()+"/health").Object(t)["last_reload"].(map[string]any)
 	if reload["ok"] != true {
 		t.Errorf("/health says of the reload: %v", reload)
 	}
@@ -43,10 +45,10 @@ func TestReloadReportsWhatChanged(t *testing.T) {
 	}
 	s.configure(forwarding(u.URL, `idle_timeout = "2m"`, withoutTailnet, adding("new")))
 	code, out, errs = s.command("reload")
-	if code != 0 || !containsAll(out, []string{"reloaded; changed:", `proxy.idle_timeout: "6m" -> "2m"`, `header "anthropic-beta"`}) || errs != "" {
+	if code != 0 || !daemontest.ContainsAll(out, []string{"reloaded; changed:", `proxy.idle_timeout: "6m" -> "2m"`, `header "anthropic-beta"`}) || errs != "" {
 		t.Errorf("with changes: %d %q %q", code, out, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`) // at once: reload waits
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`) // at once: reload waits
 	code, out, _ = s.command("reload", "--json")
 	var outcome struct {
 		Applied bool
@@ -67,18 +69,18 @@ func TestABadFileIsRefusedAndTheRulesInForceStay(t *testing.T) {
 		if code != 78 || out != "" {
 			t.Errorf("%v: exit code %d, output %q", args, code, out)
 		}
-		if !containsAll(errs, []string{s.file() + ":2:3", "idle_timeout", s.file() + ":4:", "x-api-key", "stays as it was"}) {
+		if !daemontest.ContainsAll(errs, []string{s.file() + ":2:3", "idle_timeout", s.file() + ":4:", "x-api-key", "stays as it was"}) {
 			t.Errorf("%v does not say what is wrong: %s", args, errs)
 		}
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
-	get(t, s.url()+"/metrics").want(t, 200, "\nconfig_last_reload_successful 0\n")
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
+	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 0\n")
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("the mended file: exit code %d, %s", code, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
-	get(t, s.url()+"/metrics").want(t, 200, "\nconfig_last_reload_successful 1\n")
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
+	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 1\n")
 }
 
 func TestAFileThatIsGoneIsRefused(t *testing.T) {
@@ -89,10 +91,10 @@ func TestAFileThatIsGoneIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, errs := s.command("reload")
-	if code != 78 || !containsAll(errs, []string{s.file(), "no such file"}) {
+	if code != 78 || !daemontest.ContainsAll(errs, []string{s.file(), "no such file"}) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 }
 
 func TestAFileThatTheServiceMayNotReadIsRefused(t *testing.T) {
@@ -100,15 +102,15 @@ func TestAFileThatTheServiceMayNotReadIsRefused(t *testing.T) {
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old")), nobody: true})
 	s.run()
-	s.notes.next(t, "READY=1")
+	s.notes.Next(t, "READY=1")
 	if err := os.Chmod(s.file(), 0); err != nil {
 		t.Fatal(err)
 	}
 	s.signal(syscall.SIGHUP)
-	s.notes.next(t, "RELOADING=1")
-	s.notes.next(t, "READY=1", "refused")
-	s.log.next(t, "permission denied")
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	s.notes.Next(t, "RELOADING=1")
+	s.notes.Next(t, "READY=1", "refused")
+	s.log.Next(t, "permission denied")
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 }
 
 func TestADryRunChangesNothing(t *testing.T) {
@@ -117,14 +119,14 @@ func TestADryRunChangesNothing(t *testing.T) {
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	code, out, _ := s.command("reload", "--dry-run")
-	if code != 0 || !containsAll(out, []string{"a reload would change:", `header "anthropic-beta"`}) {
+	if code != 0 || !daemontest.ContainsAll(out, []string{"a reload would change:", `header "anthropic-beta"`}) {
 		t.Errorf("exit code %d, %q", code, out)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
-	if n := s.notes.count("RELOADING=1"); n > 0 {
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
+	if n := s.notes.Count("RELOADING=1"); n > 0 {
 		t.Error("systemd was told of a reload that was none")
 	}
-	if reload := get(t, s.url()+"/health").object(t)["last_reload"]; reload != nil {
+	if reload := get(t, s.url()+"/health").Object(t)["last_reload"]; reload != nil {
 		t.Errorf("/health tells of a reload: %v", reload)
 	}
 }
@@ -145,8 +147,8 @@ func TestWhatNeedsARestartIsSaid(t *testing.T) {
 			}
 		}
 	}
-	s.log.next(t, "needs a restart", "proxy.listen_addr")
-	s.log.next(t, "needs a restart", "tailscale.socket")
+	s.log.Next(t, "needs a restart", "proxy.listen_addr")
+	s.log.Next(t, "needs a restart", "tailscale.socket")
 }
 
 // What connects beyond in flight, queue and 256 waits in the kernel.
@@ -155,9 +157,9 @@ func TestAReloadResizesTheLimitOnConnections(t *testing.T) {
 	limits := "max_connections = 1\n  queue_limit = "
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", limits+"0", withoutTailnet)})
 	for range 257 {
-		s.unit.sockets[0].dial(t).get(t, "/health")
+		s.dial(t).get(t, "/health")
 	}
-	one := s.unit.sockets[0].dial(t)
+	one := s.dial(t)
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -184,13 +186,13 @@ func TestAReloadChangesTheFormOfTheLog(t *testing.T) {
 	t.Parallel()
 	config := forwarding("http://127.0.0.1:9", "", withoutTailnet)
 	s := start(t, unit{config: config + "log {\n  format = \"json\"\n}\n", asFile: true})
-	s.log.next(t, `{"time":`, `"msg":"serving"`)
+	s.log.Next(t, `{"time":`, `"msg":"serving"`)
 	s.configure(config + "log {\n  format = \"text\"\n}\n")
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
 	s.stop()
-	if line := s.log.next(t, "stopped"); strings.Contains(line, "{") {
+	if line := s.log.Next(t, "stopped"); strings.Contains(line, "{") {
 		t.Errorf("the log goes on in JSON: %s", line)
 	}
 }
@@ -206,7 +208,7 @@ func TestOnlyWhoMayWriteTheAdminSocketCommands(t *testing.T) {
 		t.Errorf("the admin socket has mode %v", info.Mode())
 	}
 	code, _, errs := s.commandAsNobody("reload")
-	if code != 77 || !containsAll(errs, []string{"error: ", "permission denied", "hint: "}) {
+	if code != 77 || !daemontest.ContainsAll(errs, []string{"error: ", "permission denied", "hint: "}) {
 		t.Errorf("as nobody: exit code %d, %s", code, errs)
 	}
 	s.stop()
@@ -232,7 +234,7 @@ func TestAStreamKeepsItsRulesThroughAReload(t *testing.T) {
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 	old.open()
 	rest, err := io.ReadAll(response.Body)
 	if err != nil || string(rest) != lastEvent {
@@ -258,7 +260,7 @@ func TestReloadsDuringAReloadAllGetTheirOutcome(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
-	told := states(s.notes.all())
+	told := states(s.notes.All())
 	for i, m := range told[:len(told)-1] {
 		if m == "RELOADING=1" && told[i+1] != "READY=1" {
 			t.Errorf("RELOADING=1 was followed by %s", told[i+1])
@@ -270,22 +272,22 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("0"))})
-	load := newLoad(t, s.unit.sockets[0].addr())
+	load := newLoad(t, s.unit.sockets[0].Addr())
 	for i := range 20 {
 		s.configure(forwarding(u.URL, "", withoutTailnet, adding(string(rune('a'+i)))))
 		if code, _, errs := s.command("reload"); code != 0 {
 			t.Errorf("reload %d: %s", i, errs)
 		}
-		load.more(t, 100)
+		load.More(100)
 	}
-	load.wantNoneLost(t)
+	load.WantNoneLost()
 }
 
 func TestLogLevelAndAccessReachOpenConnections(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, "log {\n  level = \"error\"\n}\n")})
-	c := s.unit.sockets[0].dial(t)
+	c := s.dial(t)
 	if a := c.get(t, "/echo?1"); a.StatusCode != 200 {
 		t.Errorf("before: %s", a.Status)
 	}
@@ -297,8 +299,8 @@ func TestLogLevelAndAccessReachOpenConnections(t *testing.T) {
 	if a := c.get(t, "/echo?2"); a.StatusCode != 403 {
 		t.Errorf("after: %s", a.Status)
 	}
-	s.log.next(t, `"msg":"request"`, `"status":403`)
-	if n := s.log.count(`"status":200`); n > 0 {
+	s.log.Next(t, `"msg":"request"`, `"status":403`)
+	if n := s.log.Count(`"status":200`); n > 0 {
 		t.Error("a request was logged at info under the level error")
 	}
 }

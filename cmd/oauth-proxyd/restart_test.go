@@ -4,22 +4,24 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	load := newLoad(t, s.unit.sockets[0].addr())
+	load := newLoad(t, s.unit.sockets[0].Addr())
 	for range 20 {
-		load.more(t, 50)
+		load.More(50)
 		s.signal(syscall.SIGTERM)
 		s.wantExit(0)
 		s.run()
-		s.notes.next(t, "READY=1")
+		s.notes.Next(t, "READY=1")
 	}
-	load.more(t, 50)
-	load.wantNoneLost(t)
+	load.More(50)
+	load.WantNoneLost()
 }
 
 func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
@@ -29,7 +31,7 @@ func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
 	stream := u.openStream(t, newClient(t), s.url())
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	s.signal(syscall.SIGTERM)
-	s.log.next(t, `"msg":"draining"`)
+	s.log.Next(t, `"msg":"draining"`)
 	late := background(t, newClient(t), "POST", s.url()+"/echo", "late")
 	u.open()
 	if rest, err := stream.rest(); rest != lastEvent || err != nil {
@@ -37,31 +39,24 @@ func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
 	}
 	s.wantExit(0)
 	s.run()
-	late().want(t, 200, `beta="new" body="late"`)
+	late().Want(t, 200, `beta="new" body="late"`)
 }
 
 func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	load := newLoad(t, s.unit.sockets[0].addr())
-	var kills [][2]time.Time
+	load := newLoad(t, s.unit.sockets[0].Addr())
+	var kills []daemontest.Span
 	for range 5 {
-		load.more(t, 50)
-		before := time.Now()
+		load.More(50)
+		begin := time.Now()
 		s.signal(syscall.SIGKILL)
 		s.wantExit(-1)
-		kills = append(kills, [2]time.Time{before, time.Now()})
+		kills = append(kills, daemontest.Span{Begin: begin, End: time.Now()})
 		s.run()
-		s.notes.next(t, "READY=1")
+		s.notes.Next(t, "READY=1")
 	}
-	load.more(t, 50)
-	load.wantNoneLostBut(t, func(r sent) bool {
-		for _, k := range kills {
-			if r.begin.Before(k[1]) && r.end.After(k[0]) {
-				return true
-			}
-		}
-		return false
-	})
+	load.More(50)
+	load.WantNoneLost(kills...)
 }

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/faketailscaled"
 )
 
 // secret is a value that may be in a request or an answer and nowhere else.
@@ -70,7 +73,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 	t.Parallel()
 	u := leakyUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "max_request_body = \"1KiB\"", withoutTailnet, mergeBeta), debug: true})
-	shown := newRecord()
+	shown := daemontest.NewRecord()
 	sendSecrets(t, s, shown)
 	sendBrokenSecrets(t, s)
 	for _, config := range []string{
@@ -80,30 +83,30 @@ func TestNoSecretIsEverShown(t *testing.T) {
 	} {
 		s.configure(config)
 		_, out, errs := s.command("reload")
-		shown.add(out + errs)
+		shown.Add(out + errs)
 		_, out, errs = s.command("check", "--config", s.file())
-		shown.add(out + errs)
+		shown.Add(out + errs)
 		_, out, errs = s.command("reload", "--dry-run", "--json")
-		shown.add(out + errs)
+		shown.Add(out + errs)
 	}
 	sendSecrets(t, s, shown)
-	shown.add(get(t, s.url()+"/health").body + get(t, s.url()+"/metrics").body)
+	shown.Add(get(t, s.url()+"/health").Body + get(t, s.url()+"/metrics").Body)
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
 	for where, text := range map[string]string{
-		"the log": s.log.text(), "standard output": s.stdout.text(), "the notifications": s.notes.text(), "answers of ours": shown.text(),
+		"the log": s.log.Text(), "standard output": s.stdout.Text(), "the notifications": s.notes.Text(), "answers of ours": shown.Text(),
 	} {
 		if i := strings.Index(text, "5ecr3t"); i >= 0 {
 			t.Errorf("%s: …%s…", where, text[max(0, i-100):min(len(text), i+100)])
 		}
 	}
-	if n := s.log.count(`"msg":"request"`); n < 10 {
+	if n := s.log.Count(`"msg":"request"`); n < 10 {
 		t.Errorf("only %d requests are in the log: this proves little", n)
 	}
 }
 
 // sendSecrets sends requests of every outcome; shown gets what is answered by us.
-func sendSecrets(t *testing.T, s *service, shown *record) {
+func sendSecrets(t *testing.T, s *service, shown *daemontest.Record) {
 	t.Helper()
 	for i, client := range []*http.Client{newClient(t), newH2CClient(t)} {
 		for _, path := range ways() {
@@ -112,13 +115,13 @@ func sendSecrets(t *testing.T, s *service, shown *record) {
 				header = append(header, "Connection", "x-hop", "X-Hop", secret("hop"))
 			}
 			for _, text := range []string{secret("body"), strings.Repeat(secret("long-body"), 1000)} {
-				a, err := ask(client, "POST", s.url()+path+"?key="+secret("query"), text, header...)
-				cut := a.status == http.StatusOK
+				a, err := daemontest.Ask(client, "POST", s.url()+path+"?key="+secret("query"), text, header...)
+				cut := a.Status == http.StatusOK
 				if err != nil && !cut {
 					t.Errorf("%s: %v", path, err)
 				}
-				if !cut && strings.Contains(a.body, "proxy_error") {
-					shown.add(a.body + fmt.Sprint(a.header))
+				if !cut && strings.Contains(a.Body, "proxy_error") {
+					shown.Add(a.Body + fmt.Sprint(a.Header))
 				}
 			}
 		}
@@ -139,7 +142,7 @@ func sendBrokenSecrets(t *testing.T, s *service) {
 		"GET /good HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nCookie: " + secret("upgrade") + "\r\n\r\n",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + secret("frame"),
 	} {
-		c := s.unit.sockets[0].dial(t)
+		c := s.dial(t)
 		if _, err := io.WriteString(c.conn, text); err != nil {
 			t.Fatal(err)
 		}
@@ -151,10 +154,10 @@ func sendBrokenSecrets(t *testing.T, s *service) {
 func TestTheLoginURLIsInTheLogOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "NeedsLogin"), "wait")), debug: true})
-	s.log.next(t, loginURL)
-	s.wantNoLoginURL(get(t, s.url()+"/health").body, get(t, s.url()+"/metrics").body)
+	s.log.Next(t, faketailscaled.LoginURL)
+	s.wantNoLoginURL(get(t, s.url()+"/health").Body, get(t, s.url()+"/metrics").Body)
 	_, out, errs := s.command("reload")
-	s.wantNoLoginURL(out, errs, s.stdout.text())
+	s.wantNoLoginURL(out, errs, s.stdout.Text())
 }
 
 func TestTheEnvironmentIsNotShown(t *testing.T) {
@@ -164,10 +167,10 @@ func TestTheEnvironmentIsNotShown(t *testing.T) {
 		config: forwarding(u.URL, "", withoutTailnet), debug: true,
 		env: []string{"ANTHROPIC_API_KEY=" + secret("env"), "HTTPS_PROXY=http://u:" + secret("proxy-env") + "@127.0.0.1:1", "HTTP_PROXY=http://127.0.0.1:1"},
 	})
-	get(t, s.url()+"/echo").want(t, 200) // and not through that proxy
+	get(t, s.url()+"/echo").Want(t, 200) // and not through that proxy
 	s.stop()
-	if strings.Contains(s.log.text(), "5ecr3t") {
-		t.Error(s.log.text())
+	if strings.Contains(s.log.Text(), "5ecr3t") {
+		t.Error(s.log.Text())
 	}
 	if _, err := os.Stat(s.dir + "/admin.sock"); err == nil {
 		t.Error("the admin socket is still there")

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // What the parts do is tested beside them; here, that each setting reaches its part.
@@ -43,11 +45,11 @@ func TestEveryModeAndConditionOfARuleIsInForce(t *testing.T) {
 		header = append(header, fmt.Sprintf("X-Rule-%d", i), "theirs")
 	}
 	unmet := append(header, "Authorization", "Bearer sk-ant-api", "User-Agent", "curl/8")
-	get(t, s.url()+"/v2/", unmet...).want(t, 200, `0=["ours"] 1=["theirs,ours"] 2=["theirs"] 3=[] `+
+	get(t, s.url()+"/v2/", unmet...).Want(t, 200, `0=["ours"] 1=["theirs,ours"] 2=["theirs"] 3=[] `+
 		`4=["theirs"] 5=["theirs"] 6=["theirs"] 7=["theirs"]`)
 	met := append(header, "Authorization", "Bearer sk-ant-oat01", "User-Agent", "claude-cli/2")
-	get(t, s.url()+"/v1/", met...).want(t, 200, `4=["ours"] 5=["ours"] 6=["ours"] 7=["theirs"]`)
-	get(t, s.url()+"/").want(t, 200, `0=["ours"] 1=["ours"] 2=["ours"] 3=[]`)
+	get(t, s.url()+"/v1/", met...).Want(t, 200, `4=["ours"] 5=["ours"] 6=["ours"] 7=["theirs"]`)
+	get(t, s.url()+"/").Want(t, 200, `0=["ours"] 1=["ours"] 2=["ours"] 3=[]`)
 }
 
 const (
@@ -84,10 +86,10 @@ func TestEveryKindOfAccessIsInForce(t *testing.T) {
 		t.Run(row.peer[:min(30, len(row.peer))]+" "+row.allow, func(t *testing.T) {
 			t.Parallel()
 			d := runTailscaled(t, "Running")
-			d.deliver(row.peer)
+			d.Deliver(row.peer)
 			s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"),
 				fmt.Sprintf("access {\n  allow = [%q]\n}\n", row.allow))})
-			get(t, s.url()+"/echo").want(t, row.status)
+			get(t, s.url()+"/echo").Want(t, row.status)
 		})
 	}
 }
@@ -96,10 +98,10 @@ func TestATailscaledThatCannotSayWhoAsksIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	d := runTailscaled(t, "Running")
-	d.deliver(userPeer)
+	d.Deliver(userPeer)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"))})
-	d.hang()
-	get(t, s.url()+"/echo").want(t, 503, `"code":"tailnet_unavailable"`)
+	d.Hang()
+	get(t, s.url()+"/echo").Want(t, 503, `"code":"tailnet_unavailable"`)
 }
 
 func TestIdentityInTheLog(t *testing.T) {
@@ -113,11 +115,11 @@ func TestIdentityInTheLog(t *testing.T) {
 		t.Run(identity, func(t *testing.T) {
 			t.Parallel()
 			d := runTailscaled(t, "Running")
-			d.deliver(userPeer)
+			d.Deliver(userPeer)
 			s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"),
 				fmt.Sprintf("log {\n  identity = %q\n}\n", identity))})
-			get(t, s.url()+"/echo").want(t, 200)
-			line := s.log.next(t, append(words, `"msg":"request"`, `"source":"tailnet"`)...)
+			get(t, s.url()+"/echo").Want(t, 200)
+			line := s.log.Next(t, append(words, `"msg":"request"`, `"source":"tailnet"`)...)
 			if identity != "full" && (strings.Contains(line, "laptop") || strings.Contains(line, "ann@")) {
 				t.Errorf("the log names the peer: %s", line)
 			}
@@ -150,11 +152,11 @@ func TestTimeoutsAndLimitsAreInForce(t *testing.T) {
 				background(t, newClient(t), "GET", s.url()+"/stream", "")
 				s.awaitHealth(t, "in_flight", 1)
 			}
-			a, err := ask(newClient(t), "POST", s.url()+"/wait", row.body)
+			a, err := daemontest.Ask(newClient(t), "POST", s.url()+"/wait", row.body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.want(t, row.status, `"code":"`+row.code+`"`)
+			a.Want(t, row.status, `"code":"`+row.code+`"`)
 		})
 	}
 }
@@ -171,12 +173,11 @@ func TestTheIdleTimeoutIsInForce(t *testing.T) {
 
 func TestAttemptsAreInForce(t *testing.T) {
 	t.Parallel()
-	closed := newSocket(t, "closed")
-	closed.listener.Close()
-	closed.file.Close()
-	s := start(t, unit{config: forwarding(closed.url(), "retry {\n    attempts = 2\n    backoff = \"1ms\"\n  }", withoutTailnet)})
-	get(t, s.url()+"/").want(t, 502)
-	s.log.next(t, `"msg":"request"`, `"attempts":2`)
+	closed := daemontest.Listen(t, "closed")
+	closed.Close()
+	s := start(t, unit{config: forwarding(closed.URL(), "retry {\n    attempts = 2\n    backoff = \"1ms\"\n  }", withoutTailnet)})
+	get(t, s.url()+"/").Want(t, 502)
+	s.log.Next(t, `"msg":"request"`, `"attempts":2`)
 }
 
 func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
@@ -189,18 +190,18 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 	t.Cleanup(u.Close)
 	file := certificateFile(t, u)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/").Want(t, 502, `"code":"upstream_connect"`)
 	s.configure(forwarding(u.URL, fmt.Sprintf("upstream_ca_file = %q", file), withoutTailnet))
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
-	get(t, s.url()+"/").want(t, 200, "HTTP/2.0")
+	get(t, s.url()+"/").Want(t, 200, "HTTP/2.0")
 }
 
 // certificateFile has the certificate of a server, for those who are to trust it.
 func certificateFile(t *testing.T, u *httptest.Server) (path string) {
 	t.Helper()
-	path = filepath.Join(tempDir(t), "ca.pem")
+	path = filepath.Join(daemontest.TempDir(t), "ca.pem")
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw}
 	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o644); err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func TestTheEnvironmentNamesTheSystemsCertificates(t *testing.T) {
 		config: forwarding(u.URL, "", withoutTailnet),
 		env:    []string{"SSL_CERT_FILE=" + certificateFile(t, u)},
 	})
-	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
 }
 
 func TestTheUpstreamProxyIsAsked(t *testing.T) {
@@ -238,13 +239,13 @@ func TestTheUpstreamProxyIsAsked(t *testing.T) {
 	}()
 	s := start(t, unit{config: forwarding("https://127.0.0.1:9",
 		fmt.Sprintf("upstream_proxy = \"http://%s\"\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
-	get(t, s.url()+"/").want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/").Want(t, 502, `"code":"upstream_connect"`)
 	select {
 	case line := <-asked:
 		if line != "CONNECT 127.0.0.1:9 HTTP/1.1\r\n" {
 			t.Errorf("the proxy was asked %q", line)
 		}
-	case <-time.After(patience):
+	case <-time.After(daemontest.Patience):
 		t.Error("the proxy was not asked")
 	}
 }

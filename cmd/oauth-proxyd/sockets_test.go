@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 const perListener = `
@@ -27,10 +29,10 @@ func TestEachNamedSocketIsAListenerThatRulesCanTellApart(t *testing.T) {
 	u := newUpstream(t)
 	s := start(t, unit{
 		config:  forwarding(u.URL, "", withoutTailnet, perListener),
-		sockets: []*socket{newSocket(t, "second"), newSocket(t, "proxy")}, // systemd keeps no order
+		sockets: []*daemontest.Socket{daemontest.Listen(t, "second"), daemontest.Listen(t, "proxy")}, // systemd keeps no order
 	})
-	get(t, s.unit.sockets[0].url()+"/echo").want(t, 200, `beta="from-second"`)
-	get(t, s.unit.sockets[1].url()+"/echo").want(t, 200, `beta=""`)
+	get(t, s.unit.sockets[0].URL()+"/echo").Want(t, 200, `beta="from-second"`)
+	get(t, s.unit.sockets[1].URL()+"/echo").Want(t, 200, `beta=""`)
 }
 
 func TestASocketWithoutNameIsProxy(t *testing.T) {
@@ -39,20 +41,20 @@ func TestASocketWithoutNameIsProxy(t *testing.T) {
 	rule := strings.ReplaceAll(perListener, "second", "proxy")
 	s := start(t, unit{
 		config:  forwarding(u.URL, "", withoutTailnet, rule),
-		sockets: []*socket{newSocket(t, "")},
+		sockets: []*daemontest.Socket{daemontest.Listen(t, "")},
 	})
-	get(t, s.url()+"/echo").want(t, 200, `beta="from-proxy"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="from-proxy"`)
 }
 
 func TestTwoSocketsWithoutNamesAreAnErrorThatSaysSo(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{
 		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
-		sockets: []*socket{newSocket(t, ""), newSocket(t, "")},
+		sockets: []*daemontest.Socket{daemontest.Listen(t, ""), daemontest.Listen(t, "")},
 	})
 	s.run()
 	s.wantExit(1)
-	s.log.next(t, "FileDescriptorName=")
+	s.log.Next(t, "FileDescriptorName=")
 }
 
 func TestWithoutSocketsTheConfiguredAddressIsServed(t *testing.T) {
@@ -61,31 +63,31 @@ func TestWithoutSocketsTheConfiguredAddressIsServed(t *testing.T) {
 	s := start(t, unit{
 		config:  forwarding(u.URL, `listen_addr = "127.0.0.1:1"`, withoutTailnet),
 		args:    []string{"--listen", "127.0.0.1:0"}, // the command line is stronger
-		sockets: []*socket{},
+		sockets: []*daemontest.Socket{},
 	})
-	get(t, "http://"+s.loggedAddress()+"/echo").want(t, 200, "GET /echo")
+	get(t, "http://"+s.loggedAddress()+"/echo").Want(t, 200, "GET /echo")
 }
 
 // loggedAddress is where it says that it serves.
 func (s *service) loggedAddress() string {
 	s.t.Helper()
-	_, rest, _ := strings.Cut(s.log.next(s.t, `"msg":"serving"`), `"address":"`)
+	_, rest, _ := strings.Cut(s.log.Next(s.t, `"msg":"serving"`), `"address":"`)
 	address, _, _ := strings.Cut(rest, `"`)
 	return address
 }
 
 func TestATakenAddressEndsTheStart(t *testing.T) {
 	t.Parallel()
-	taken := newSocket(t, "taken")
+	taken := daemontest.Listen(t, "taken")
 	s := newService(t, unit{
 		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
-		args:    []string{"--listen", taken.addr()},
-		sockets: []*socket{},
+		args:    []string{"--listen", taken.Addr()},
+		sockets: []*daemontest.Socket{},
 	})
 	s.run()
 	s.wantExit(1)
-	s.log.next(t, taken.addr(), "another program may have the port")
-	if n := s.notes.count("READY=1"); n > 0 {
+	s.log.Next(t, taken.Addr(), "another program may have the port")
+	if n := s.notes.Count("READY=1"); n > 0 {
 		t.Error("READY=1 without a listener")
 	}
 }
@@ -93,24 +95,24 @@ func TestATakenAddressEndsTheStart(t *testing.T) {
 func TestAUnixSocketIsServed(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	path := filepath.Join(tempDir(t), "http.sock")
+	path := filepath.Join(daemontest.TempDir(t), "http.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, unit{
 		config:  forwarding(u.URL, "", withoutTailnet),
-		sockets: []*socket{holdSocket(t, "proxy", l)},
+		sockets: []*daemontest.Socket{daemontest.Hold(t, "proxy", l)},
 	})
 	c := newClient(t)
 	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
-	a, err := ask(c, "GET", "http://unix/echo", "")
+	a, err := daemontest.Ask(c, "GET", "http://unix/echo", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.want(t, 200, "GET /echo")
+	a.Want(t, 200, "GET /echo")
 	s.stop()
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the socket unit's file is gone with the process: %v", err)
@@ -123,12 +125,12 @@ func TestTheRequestThatStartsTheServiceIsAnswered(t *testing.T) {
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet, strings.ReplaceAll(perListener, "second", "proxy"))})
 	path := filepath.Join(s.dir, "activated.sock")
-	s.cmd = exec.Command("systemd-socket-activate", "--fdname=proxy", "--listen="+path,
+	cmd := exec.Command("systemd-socket-activate", "--fdname=proxy", "--listen="+path,
 		"-E", "RUNTIME_DIRECTORY="+s.dir, "-E", "NOTIFY_SOCKET="+filepath.Join(s.dir, "notify"), "-E", "PATH="+os.Getenv("PATH"),
 		"oauth-proxyd", "serve", "--config", s.file(), "--log-format", "json")
-	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.log
-	s.begin()
-	s.log.next(t, "Listening on")
+	cmd.Stdout, cmd.Stderr = s.stdout, s.log
+	s.process = daemontest.Start(t, cmd)
+	s.log.Next(t, "Listening on")
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestTheRequestThatStartsTheServiceIsAnswered(t *testing.T) {
 	if response.StatusCode != 200 {
 		t.Errorf("the first request got %s", response.Status)
 	}
-	s.notes.next(t, "READY=1")
+	s.notes.Next(t, "READY=1")
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

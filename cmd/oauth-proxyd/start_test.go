@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestItIsReadyWithinASecond(t *testing.T) {
@@ -12,7 +14,7 @@ func TestItIsReadyWithinASecond(t *testing.T) {
 	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "exit"), mergeBeta)})
 	began := time.Now()
 	s.run()
-	s.notes.next(t, "READY=1", "tailnet connected")
+	s.notes.Next(t, "READY=1", "tailnet connected")
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("ready after %v", took)
 	} else {
@@ -27,8 +29,8 @@ func TestWithoutAPlaceForTheAdminSocketItServes(t *testing.T) {
 		config: forwarding(u.URL, "", withoutTailnet), nobody: true,
 		env: []string{"RUNTIME_DIRECTORY=/proc/none"},
 	})
-	s.log.next(t, "no admin socket")
-	get(t, s.url()+"/echo").want(t, 200, "GET /echo")
+	s.log.Next(t, "no admin socket")
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -43,7 +45,7 @@ func TestAnAdminSocketThatAKilledProcessLeftIsReplaced(t *testing.T) {
 		t.Errorf("nobody there: %d %s", code, errs)
 	}
 	s.run()
-	s.notes.next(t, "READY=1")
+	s.notes.Next(t, "READY=1")
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("after a new start: %d %s", code, errs)
 	}
@@ -56,7 +58,7 @@ func TestTheAdminSocketOfALivingDaemonIsLeftAlone(t *testing.T) {
 		config: forwarding("http://127.0.0.1:10", "", withoutTailnet),
 		env:    []string{"RUNTIME_DIRECTORY=" + first.dir},
 	})
-	second.log.next(t, "no admin socket", "in use by another daemon")
+	second.log.Next(t, "no admin socket", "in use by another daemon")
 	second.stop()
 	if code, _, errs := first.command("reload"); code != 0 {
 		t.Errorf("the first daemon is cut off from its commands: %d %s", code, errs)
@@ -65,9 +67,9 @@ func TestTheAdminSocketOfALivingDaemonIsLeftAlone(t *testing.T) {
 
 func TestAnUpstreamThatIsOurselvesIsRefused(t *testing.T) {
 	t.Parallel()
-	p := newSocket(t, "proxy")
-	s := newService(t, unit{config: forwarding(p.url(), "", withoutTailnet), sockets: []*socket{p}})
+	p := daemontest.Listen(t, "proxy")
+	s := newService(t, unit{config: forwarding(p.URL(), "", withoutTailnet), sockets: []*daemontest.Socket{p}})
 	s.run()
 	s.wantExit(78)
-	s.log.next(t, "own socket")
+	s.log.Next(t, "own socket")
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/faketailscaled"
 )
 
 // wantStatus looks at the text of status: its exit code, its first line, other lines,
@@ -21,7 +24,7 @@ func (s *service) wantStatus(code int, first string, lines ...string) {
 	if !strings.HasPrefix(out, first) {
 		s.t.Errorf("it begins %q, want %q", out, first)
 	}
-	if flat := strings.Join(strings.Fields(out), " "); !containsAll(flat, lines) {
+	if flat := strings.Join(strings.Fields(out), " "); !daemontest.ContainsAll(flat, lines) {
 		s.t.Errorf("not all of %q in\n%s", lines, out)
 	}
 	wantNarrow(s.t, out)
@@ -43,10 +46,10 @@ func TestStatusOfADaemonThatIsWell(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	s.awaitHealth(t, "in_flight", 0)
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
-		"socket proxy, "+s.unit.sockets[0].addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
+		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
 		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1 served, 0 failed",
 		u.URL+", last success", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
@@ -76,13 +79,13 @@ func TestStatusInJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
 		t.Fatalf("%d %v %s", code, err, out)
 	}
-	if got.Status != "healthy" || got.State != "running" || got.Version != "v0.0.0-test" || got.PID != s.cmd.Process.Pid {
+	if got.Status != "healthy" || got.State != "running" || got.Version != "v0.0.0-test" || got.PID != s.process.PID {
 		t.Errorf("status: %s", out)
 	}
 	if n := got.Tailnet; n.Status != "connected" || n.Name != "box.tail.ts.net" || n.BackendState != "Running" || n.Version != "1.102.5" || len(n.Addresses) != 1 {
 		t.Errorf("tailnet: %s", out)
 	}
-	if len(got.Sockets) != 1 || got.Sockets[0].Name != "proxy" || got.Sockets[0].Address != s.unit.sockets[0].addr() {
+	if len(got.Sockets) != 1 || got.Sockets[0].Name != "proxy" || got.Sockets[0].Address != s.unit.sockets[0].Addr() {
 		t.Errorf("sockets: %s", out)
 	}
 	if got.Limits.MaxConnections != 7 || got.Upstream.URL != "http://127.0.0.1:9" || got.LastReload != nil || got.Warnings == nil {
@@ -95,20 +98,20 @@ func TestStatusSaysWhatMendsTheTailnetAndHasTheLoginURL(t *testing.T) {
 	d := runTailscaled(t, "NeedsLogin")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
 	s.wantStatus(1, "degraded: the tailnet is not connected: tailscaled is in state NeedsLogin",
-		"run `tailscale login` on this host", "log in at "+loginURL, "tailnet not connected, NeedsLogin")
+		"run `tailscale login` on this host", "log in at "+faketailscaled.LoginURL, "tailnet not connected, NeedsLogin")
 	code, out, _ := s.command("status", "--json")
-	if code != 1 || !containsAll(out, []string{`"status": "degraded"`, loginURL, "tailscale login"}) {
+	if code != 1 || !daemontest.ContainsAll(out, []string{`"status": "degraded"`, faketailscaled.LoginURL, "tailscale login"}) {
 		t.Errorf("--json: %d %s", code, out)
 	}
-	d.become("Running")
-	s.notes.next(t, "tailnet connected")
+	d.Become("Running")
+	s.notes.Next(t, "tailnet connected")
 	s.wantStatus(0, "healthy: ")
 }
 
 func TestStatusWarnsOfAKeyThatExpires(t *testing.T) {
 	t.Parallel()
 	d := newTailscaled(t)
-	d.answer(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+	d.Answer(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
 		"Self":{"DNSName":"box.tail.ts.net.","KeyExpiry":"` + time.Now().Add(50*time.Hour).UTC().Format(time.RFC3339) + `"},"Health":[]}`)
 	d.run(t)
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
@@ -138,7 +141,7 @@ func TestStatusWhileItDrains(t *testing.T) {
 	await := background(t, newClient(t), http.MethodGet, s.url()+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1")
+	s.notes.Next(t, "STOPPING=1")
 	s.wantStatus(1, "draining: no new requests; finishing what is in flight\n", "1 of 1000 in flight")
 	u.open()
 	await()
@@ -163,7 +166,7 @@ func TestStatusSaysWhoUsesItAndWhatIsSlow(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	wait := background(t, newClient(t), http.MethodGet, s.url()+"/wait", "")
 	u.await(t)
 	s.awaitHealth(t, "in_flight", 1)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // openStream has received the first event of a stream.
@@ -56,7 +58,7 @@ func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("from the signal to the exit: %v of at most 2 s", took)
 			}
-			s.notes.next(t, "STATUS=Stopped", "cut")
+			s.notes.Next(t, "STATUS=Stopped", "cut")
 		})
 	}
 }
@@ -68,8 +70,8 @@ func TestALongDrainIsAnnouncedToTheServiceManager(t *testing.T) {
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "10m"`, withoutTailnet)})
 	u.openStream(t, newClient(t), s.url())
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1")
-	if got := field(s.notes.next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != "605000000" {
+	s.notes.Next(t, "STOPPING=1")
+	if got := daemontest.Field(s.notes.Next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != "605000000" {
 		t.Errorf("the stop may take %s µs, want ten minutes and five seconds", got)
 	}
 	s.signal(syscall.SIGTERM)
@@ -85,7 +87,7 @@ func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
 			s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
 			stream := u.openStream(t, client(t), s.url())
 			s.signal(syscall.SIGTERM)
-			s.notes.next(t, "STOPPING=1")
+			s.notes.Next(t, "STOPPING=1")
 			u.open()
 			if rest, err := stream.rest(); rest != lastEvent || err != nil {
 				t.Errorf("the stream ended with %q, %v", rest, err)
@@ -104,7 +106,7 @@ func TestASecondSignalCutsTheDrainShort(t *testing.T) {
 			s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "5m"`, withoutTailnet)})
 			stream := u.openStream(t, newClient(t), s.url())
 			s.signal(syscall.SIGTERM)
-			s.notes.next(t, "STOPPING=1")
+			s.notes.Next(t, "STOPPING=1")
 			s.signal(second)
 			rest, err := stream.rest()
 			if !strings.HasPrefix(rest, "event: error\n") || err == nil {
@@ -130,8 +132,8 @@ func TestWhoWaitsInTheQueueIsAnsweredAtTheEndOfTheDrain(t *testing.T) {
 			t.Errorf("%s: %v instead of an answer", name, r.err)
 			continue
 		}
-		r.want(t, 503, `"code":"draining"`)
-		if r.header.Get("Retry-After") == "" {
+		r.Want(t, 503, `"code":"draining"`)
+		if r.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", name)
 		}
 	}
@@ -147,10 +149,10 @@ func TestWhoWaitsInTheQueueIsServedWhileTheDrainLasts(t *testing.T) {
 	second := background(t, newClient(t), "POST", s.url()+"/wait", "body")
 	s.awaitHealth(t, "queued", 1)
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1")
+	s.notes.Next(t, "STOPPING=1")
 	u.open()
-	first().want(t, 200, "waited")
-	second().want(t, 200, "waited")
+	first().Want(t, 200, "waited")
+	second().Want(t, 200, "waited")
 	s.wantExit(0)
 }
 
@@ -158,12 +160,12 @@ func TestAClientThatOnlyConnectedDoesNotHoldUpAStop(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	silent, err := net.Dial("tcp", s.unit.sockets[0].addr())
+	silent, err := net.Dial("tcp", s.unit.sockets[0].Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	idle := s.unit.sockets[0].dial(t) // accepted after the silent one
+	idle := s.dial(t) // accepted after the silent one
 	if a := idle.get(t, "/echo"); a.StatusCode != 200 {
 		t.Fatal(a.Status)
 	}
@@ -179,7 +181,7 @@ func TestAHalfSentRequestIsAnsweredOrCutByTheEndOfTheDrain(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
-	c := s.unit.sockets[0].dial(t)
+	c := s.dial(t)
 	if _, err := io.WriteString(c.conn, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
 		t.Fatal(err)
 	}
@@ -203,15 +205,15 @@ func TestReloadsDuringADrainAreRefusedAtOnce(t *testing.T) {
 	wait := background(t, newClient(t), "GET", s.url()+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
-	s.notes.next(t, "STOPPING=1")
+	s.notes.Next(t, "STOPPING=1")
 	s.signal(syscall.SIGHUP)
 	if code, _, errs := s.command("reload"); code == 0 || !strings.Contains(errs, "draining") {
 		t.Errorf("reload while draining: %d %s", code, errs)
 	}
 	u.open()
-	wait().want(t, 200, "waited")
+	wait().Want(t, 200, "waited")
 	s.wantExit(0)
-	told := states(s.notes.all())
+	told := states(s.notes.All())
 	if fmt.Sprint(told) != "[READY=1 STOPPING=1 EXTEND_TIMEOUT_USEC=65000000]" {
 		t.Errorf("systemd was told %q", told)
 	}
@@ -230,14 +232,14 @@ func TestAfterTheStopNothingListensOnOnesOwnSocket(t *testing.T) {
 	s := start(t, unit{
 		config:  forwarding(u.URL, "", withoutTailnet),
 		args:    []string{"--listen", "127.0.0.1:0"},
-		sockets: []*socket{},
+		sockets: []*daemontest.Socket{},
 	})
 	address := s.loggedAddress()
 	wait := background(t, newClient(t), "GET", "http://"+address+"/wait", "")
 	u.await(t)
 	s.signal(syscall.SIGTERM)
-	s.log.next(t, `"msg":"draining"`)
-	eventually(t, "new connections are refused", func() bool {
+	s.log.Next(t, `"msg":"draining"`)
+	daemontest.Eventually(t, "new connections are refused", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
@@ -245,7 +247,7 @@ func TestAfterTheStopNothingListensOnOnesOwnSocket(t *testing.T) {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	})
 	u.open()
-	wait().want(t, 200)
+	wait().Want(t, 200)
 	s.wantExit(0)
 }
 
@@ -253,8 +255,8 @@ func TestAfterTheStopNothingListensOnOnesOwnSocket(t *testing.T) {
 func (s *service) awaitHealth(t *testing.T, name string, count float64) {
 	t.Helper()
 	c := newClient(t)
-	eventually(t, name, func() bool {
-		a, err := ask(c, "GET", s.url()+"/health", "")
-		return err == nil && a.object(t)[name] == count
+	daemontest.Eventually(t, name, func() bool {
+		a, err := daemontest.Ask(c, "GET", s.url()+"/health", "")
+		return err == nil && a.Object(t)[name] == count
 	})
 }

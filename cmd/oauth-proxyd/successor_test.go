@@ -16,26 +16,26 @@ func TestASuccessorThatDoesNotServeIn30SecondsIsGivenUp(t *testing.T) {
 	if code != 1 || out != "" || !strings.Contains(errs, "it did not say within 30s that it serves") {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 }
 
 func TestASuccessorThatCrashesIsTakenBack(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	old := s.cmd.Process.Pid
+	old := s.process.PID
 	stream := u.openStream(t, newClient(t), s.url())
 	for range 2 { // it can happen again
 		crashing := s.wantUpgrade()
-		get(t, s.url()+"/echo").want(t, 200)
+		get(t, s.url()+"/echo").Want(t, 200)
 		if err := syscall.Kill(crashing, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		if pid := s.mainProcess(); pid != old {
 			t.Errorf("process %d serves after the crash, want %d", pid, old)
 		}
-		s.log.next(t, "the upgrade failed; this process serves", "signal: killed")
-		get(t, s.url()+"/echo").want(t, 200)
+		s.log.Next(t, "the upgrade failed; this process serves", "signal: killed")
+		get(t, s.url()+"/echo").Want(t, 200)
 	}
 	if code, out, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload: %d %q %q", code, out, errs)
@@ -57,10 +57,10 @@ func takenBack(t *testing.T, u *upstream, inProxy, watchdogUsec string) (*servic
 	if err := syscall.Kill(s.wantUpgrade(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if pid := s.mainProcess(); pid != s.cmd.Process.Pid {
-		t.Errorf("process %d serves after the crash, want %d", pid, s.cmd.Process.Pid)
+	if pid := s.mainProcess(); pid != s.process.PID {
+		t.Errorf("process %d serves after the crash, want %d", pid, s.process.PID)
 	}
-	s.log.next(t, "leaving, to be started anew")
+	s.log.Next(t, "leaving, to be started anew")
 	return s, stream
 }
 
@@ -68,7 +68,7 @@ func takenBack(t *testing.T, u *upstream, inProxy, watchdogUsec string) (*servic
 func TestAProcessThatTookBackLeavesBeforeTheWatchdogEndsIt(t *testing.T) {
 	t.Parallel()
 	s, stream := takenBack(t, newUpstream(t), `drain_timeout = "1s"`, "4000000")
-	get(t, s.url()+"/echo").want(t, 200) // for that long it serves
+	get(t, s.url()+"/echo").Want(t, 200) // for that long it serves
 	if rest, err := stream.rest(); !strings.Contains(rest, `"code":"draining"`) || err == nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
@@ -83,6 +83,6 @@ func TestAProcessThatTookBackAndLeavesIsNotUpgraded(t *testing.T) {
 	if code != 1 || out != "" || !strings.Contains(errs, "leaves in a moment, and then the installed program is started") {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	s.wantExit(75)
 }

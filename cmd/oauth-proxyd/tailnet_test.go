@@ -7,6 +7,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/faketailscaled"
 )
 
 // absent, refusing, hanging and garbled are tailscaleds that do not answer well.
@@ -27,7 +30,7 @@ func refusing(t *testing.T) *tailscaled {
 func garbled(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
-	d.answer("<html>not tailscaled</html>")
+	d.Answer("<html>not tailscaled</html>")
 	d.run(t)
 	return d
 }
@@ -35,7 +38,7 @@ func garbled(t *testing.T) *tailscaled {
 func hanging(t *testing.T) *tailscaled {
 	t.Helper()
 	d := runTailscaled(t, "Running")
-	d.hang()
+	d.Hang()
 	return d
 }
 
@@ -61,13 +64,13 @@ func TestWithWhenDownExitItLeavesAtOnceForWhatDoesNotHeal(t *testing.T) {
 			s := newService(t, unit{
 				config:  forwarding("http://127.0.0.1:9", "", onTailnet(row.tailscaled(t), "exit")),
 				args:    []string{"--listen", "127.0.0.1:0"},
-				sockets: []*socket{},
+				sockets: []*daemontest.Socket{},
 				env:     []string{"PATH=" + pathWithoutTailscale(t)},
 			})
 			s.run()
 			s.wantExit(row.code)
-			s.notes.next(t, "STATUS=Gave up", row.mends)
-			if n := s.notes.count("READY=1") + s.notes.count("EXTEND_TIMEOUT_USEC"); n > 0 {
+			s.notes.Next(t, "STATUS=Gave up", row.mends)
+			if n := s.notes.Count("READY=1") + s.notes.Count("EXTEND_TIMEOUT_USEC"); n > 0 {
 				t.Error("READY=1 or a retry before it left")
 			}
 			s.wantNoLoginURL()
@@ -104,7 +107,7 @@ func TestAStopNeedNotWaitForTheTwoSeconds(t *testing.T) {
 	for range 5 { // a busy machine may need the time for other things
 		began := time.Now()
 		s.run()
-		s.notes.next(t, "STATUS=The configuration is refused")
+		s.notes.Next(t, "STATUS=The configuration is refused")
 		s.signal(syscall.SIGTERM)
 		s.wantExit(78)
 		if time.Since(began) < 2*time.Second {
@@ -135,14 +138,14 @@ func TestWithWhenDownExitItTriesAgainWhatMayHeal(t *testing.T) {
 			})
 			s.run()
 			for _, usec := range []string{"11000000", "12000000"} { // 1 s and 2 s, and time for the attempt
-				if got := field(s.notes.next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != usec {
+				if got := daemontest.Field(s.notes.Next(t, "EXTEND_TIMEOUT_USEC"), "EXTEND_TIMEOUT_USEC"); got != usec {
 					t.Errorf("the start may take %s µs longer, want %s", got, usec)
 				}
 			}
 			s.signal(syscall.SIGTERM) // a stop while it connects is a clean one
 			s.wantExit(0)
-			s.notes.next(t, "STOPPING=1")
-			if n := s.notes.count("READY=1"); n > 0 {
+			s.notes.Next(t, "STOPPING=1")
+			if n := s.notes.Count("READY=1"); n > 0 {
 				t.Error("READY=1 without a tailnet")
 			}
 		})
@@ -155,10 +158,10 @@ func TestWithWhenDownExitItServesOnceTheTailnetIsThere(t *testing.T) {
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"))})
 	s.run()
-	s.notes.next(t, "EXTEND_TIMEOUT_USEC")
-	d.become("Running")
-	s.notes.next(t, "READY=1", "tailnet connected as box.tail.ts.net")
-	get(t, s.url()+"/health").want(t, 200, `"tailnet": "connected"`)
+	s.notes.Next(t, "EXTEND_TIMEOUT_USEC")
+	d.Become("Running")
+	s.notes.Next(t, "READY=1", "tailnet connected as box.tail.ts.net")
+	get(t, s.url()+"/health").Want(t, 200, `"tailnet": "connected"`)
 }
 
 func TestWithWhenDownWaitItServesAtOnceAndSaysThatItIsDegraded(t *testing.T) {
@@ -186,14 +189,14 @@ func TestWithWhenDownWaitItServesAtOnceAndSaysThatItIsDegraded(t *testing.T) {
 				env:    []string{"PATH=" + pathWithoutTailscale(t)},
 			})
 			s.run()
-			if ready := s.notes.next(t, "READY=1"); !strings.Contains(ready, row.mends) {
+			if ready := s.notes.Next(t, "READY=1"); !strings.Contains(ready, row.mends) {
 				t.Errorf("the status does not name what mends it: %q", ready)
 			}
 			h := get(t, s.url()+"/health")
-			h.want(t, 503, `"status": "degraded"`, `"tailnet": "not_connected"`)
-			get(t, s.url()+"/metrics").want(t, 200, "\ntailnet_connected 0\n")
-			get(t, s.url()+"/echo").want(t, 200, "GET /echo") // this host is served
-			s.wantNoLoginURL(h.body, get(t, s.url()+"/metrics").body)
+			h.Want(t, 503, `"status": "degraded"`, `"tailnet": "not_connected"`)
+			get(t, s.url()+"/metrics").Want(t, 200, "\ntailnet_connected 0\n")
+			get(t, s.url()+"/echo").Want(t, 200, "GET /echo") // this host is served
+			s.wantNoLoginURL(h.Body, get(t, s.url()+"/metrics").Body)
 			if code := s.stop(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
@@ -211,13 +214,13 @@ func TestATailnetThatComesUpIsNoticedSoon(t *testing.T) {
 		before func(*testing.T) *tailscaled
 		comes  func(*testing.T, *tailscaled)
 	}{
-		{"somebody logs in", in("NeedsLogin"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
-		{"tailscale up", in("Stopped"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
-		{"the boot goes on", in("NoState"), func(_ *testing.T, d *tailscaled) { d.become("Running") }},
-		{"tailscaled starts", absent, func(t *testing.T, d *tailscaled) { d.become("Running"); d.run(t) }},
+		{"somebody logs in", in("NeedsLogin"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
+		{"tailscale up", in("Stopped"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
+		{"the boot goes on", in("NoState"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
+		{"tailscaled starts", absent, func(t *testing.T, d *tailscaled) { d.Become("Running"); d.run(t) }},
 		{"tailscaled starts again after a crash", refusing, func(t *testing.T, d *tailscaled) {
 			os.Remove(d.path)
-			d.become("Running")
+			d.Become("Running")
 			d.run(t)
 		}},
 	} {
@@ -229,14 +232,14 @@ func TestATailnetThatComesUpIsNoticedSoon(t *testing.T) {
 				env:    []string{"PATH=" + pathWithoutTailscale(t)},
 			})
 			s.run()
-			s.notes.next(t, "READY=1", "not connected")
+			s.notes.Next(t, "READY=1", "not connected")
 			began := time.Now()
 			row.comes(t, d)
-			s.notes.next(t, "tailnet connected as box.tail.ts.net")
+			s.notes.Next(t, "tailnet connected as box.tail.ts.net")
 			if took := time.Since(began); took > soon {
 				t.Errorf("noticed after %v", took)
 			}
-			get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`, `"tailnet_ip": "100.64.0.7"`)
+			get(t, s.url()+"/health").Want(t, 200, `"status": "healthy"`, `"tailnet_ip": "100.64.0.7"`)
 		})
 	}
 }
@@ -246,16 +249,16 @@ func TestATailnetThatGoesIsNoticedAndServedWithout(t *testing.T) {
 	u := newUpstream(t)
 	d := runTailscaled(t, "Running")
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"))})
-	get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`)
-	d.become("NeedsLogin")
-	s.notes.next(t, "STATUS=", "not connected", "tailscale login")
+	get(t, s.url()+"/health").Want(t, 200, `"status": "healthy"`)
+	d.Become("NeedsLogin")
+	s.notes.Next(t, "STATUS=", "not connected", "tailscale login")
 	h := get(t, s.url()+"/health")
-	h.want(t, 503, `"status": "degraded"`, `"tailnet_backend_state": "NeedsLogin"`)
-	s.wantNoLoginURL(h.body)
-	s.log.next(t, loginURL) // here somebody finds it
-	get(t, s.url()+"/echo").want(t, 200)
-	d.stop()
-	s.notes.next(t, "STATUS=", "tailscaled is not running")
+	h.Want(t, 503, `"status": "degraded"`, `"tailnet_backend_state": "NeedsLogin"`)
+	s.wantNoLoginURL(h.Body)
+	s.log.Next(t, faketailscaled.LoginURL) // here somebody finds it
+	get(t, s.url()+"/echo").Want(t, 200)
+	d.Close()
+	s.notes.Next(t, "STATUS=", "tailscaled is not running")
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -268,7 +271,7 @@ func TestATailnetThatIsNotRequiredIsNeverAsked(t *testing.T) {
 		env:    []string{"TAILSCALE_SOCKET=" + hanging(t).path},
 	})
 	h := get(t, s.url()+"/health")
-	h.want(t, 200, `"status": "healthy"`, `"tailnet": "disabled"`)
+	h.Want(t, 200, `"status": "healthy"`, `"tailnet": "disabled"`)
 }
 
 func TestAReloadCanRequireATailnetAndLetItGo(t *testing.T) {
@@ -277,27 +280,27 @@ func TestAReloadCanRequireATailnetAndLetItGo(t *testing.T) {
 	required := forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))
 	free := strings.Replace(required, "when_down", "required = false\n  when_down", 1)
 	s := start(t, unit{config: free})
-	get(t, s.url()+"/health").want(t, 200, `"tailnet": "disabled"`)
+	get(t, s.url()+"/health").Want(t, 200, `"tailnet": "disabled"`)
 	s.configure(required)
 	if code, out, _ := s.command("reload"); code != 0 || strings.Contains(out, "restart") {
 		t.Fatalf("reload: %d %s", code, out)
 	}
-	s.notes.next(t, "STATUS=", "tailscale up")
-	get(t, s.url()+"/health").want(t, 503, `"tailnet": "not_connected"`)
-	d.become("Running")
-	s.notes.next(t, "STATUS=", "tailnet connected")
+	s.notes.Next(t, "STATUS=", "tailscale up")
+	get(t, s.url()+"/health").Want(t, 503, `"tailnet": "not_connected"`)
+	d.Become("Running")
+	s.notes.Next(t, "STATUS=", "tailnet connected")
 	s.configure(free)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
-	get(t, s.url()+"/health").want(t, 200, `"tailnet": "disabled"`)
+	get(t, s.url()+"/health").Want(t, 200, `"tailnet": "disabled"`)
 	s.configure(required)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
 	// Nothing has changed since it was last followed, so nothing new is reported.
-	eventually(t, "known again", func() bool {
-		return get(t, s.url()+"/health").object(t)["tailnet"] == "connected"
+	daemontest.Eventually(t, "known again", func() bool {
+		return get(t, s.url()+"/health").Object(t)["tailnet"] == "connected"
 	})
 }
 
@@ -307,18 +310,18 @@ func TestAReloadAskedForDuringTheStartHappensAfterIt(t *testing.T) {
 	d := runTailscaled(t, "Starting")
 	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(d, "exit"), adding("old"))})
 	s.run()
-	s.notes.next(t, "EXTEND_TIMEOUT_USEC")
+	s.notes.Next(t, "EXTEND_TIMEOUT_USEC")
 	s.configure(forwarding(u.URL, "", onTailnet(d, "exit"), adding("new")))
 	codes := make(chan int, 1)
 	go func() {
 		code, _, _ := s.command("reload")
 		codes <- code
 	}()
-	d.become("Running")
+	d.Become("Running")
 	if code := <-codes; code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 }
 
 // pathWithoutTailscale finds the program under test and no tailscale command.
@@ -331,8 +334,8 @@ func pathWithoutTailscale(t *testing.T) string {
 // wantNoLoginURL looks where it must not be.
 func (s *service) wantNoLoginURL(others ...string) {
 	s.t.Helper()
-	for _, text := range append(others, s.notes.text()) {
-		if strings.Contains(text, loginURL) || strings.Contains(text, "5ecre7109in") {
+	for _, text := range append(others, s.notes.Text()) {
+		if strings.Contains(text, faketailscaled.LoginURL) || strings.Contains(text, "5ecre7109in") {
 			s.t.Errorf("the login URL is in %q", text)
 		}
 	}

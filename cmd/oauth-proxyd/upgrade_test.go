@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // installed is a service whose program can be replaced, as a package does.
@@ -19,7 +21,7 @@ func installed(t *testing.T, u unit) (s *service, program string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	program = filepath.Join(dir, "oauth-proxyd")
 	install(t, program, original)
 	u.env = append(u.env, "PATH="+dir+":"+os.Getenv("PATH"))
@@ -49,7 +51,7 @@ func installText(t *testing.T, program, content string) {
 // mainProcess is the one that the service manager is told of next.
 func (s *service) mainProcess() int {
 	s.t.Helper()
-	pid, err := strconv.Atoi(field(s.notes.next(s.t, "MAINPID="), "MAINPID"))
+	pid, err := strconv.Atoi(daemontest.Field(s.notes.Next(s.t, "MAINPID="), "MAINPID"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func (s *service) wantUpgrade() int {
 	if code != 0 || out != "process "+strconv.Itoa(pid)+" serves now; the one before finishes what it has\n" || errs != "" {
 		s.t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
-	s.notes.next(s.t, "READY=1", "STATUS=Serving on")
+	s.notes.Next(s.t, "READY=1", "STATUS=Serving on")
 	return pid
 }
 
@@ -73,16 +75,15 @@ func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	load := newLoad(t, s.unit.sockets[0].addr())
+	load := newLoad(t, s.unit.sockets[0].Addr())
 	stream := u.openStream(t, newClient(t), s.url())
 	processes := map[int]bool{}
 	for range 5 {
-		load.more(t, 50)
+		load.More(50)
 		processes[s.wantUpgrade()] = true
 	}
-	load.more(t, 50)
-	load.end()
-	load.wantNoneLost(t)
+	load.More(50)
+	load.WantNoneLost()
 	if len(processes) != 5 {
 		t.Errorf("processes %v served", processes)
 	}
@@ -101,43 +102,43 @@ func TestTheNewProcessGivesASignOfLifeAtOnce(t *testing.T) {
 	})
 	for range 2 {
 		s.wantUpgrade()
-		s.notes.next(t, "WATCHDOG=1")
+		s.notes.Next(t, "WATCHDOG=1")
 	}
 }
 
 func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	file := filepath.Join(dir, "x.prom")
 	textfile := "metrics {\n  textfile = \"" + file + "\"\n  textfile_interval = \"100ms\"\n}\n"
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"), textfile)})
 	stream := u.openStream(t, newClient(t), s.url())
-	get(t, s.url()+"/echo").want(t, 200, `beta="old"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new"), textfile))
 	s.wantUpgrade()
-	get(t, s.url()+"/echo").want(t, 200, `beta="new"`)
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("newer"), textfile))
 	if code, out, errs := s.command("reload"); code != 0 || !strings.Contains(out, "reloaded; changed:") {
 		t.Errorf("reload: %d %q %q", code, out, errs)
 	}
-	get(t, s.url()+"/echo").want(t, 200, `beta="newer"`)
-	eventually(t, "the new process writes the textfile", func() bool {
+	get(t, s.url()+"/echo").Want(t, 200, `beta="newer"`)
+	daemontest.Eventually(t, "the new process writes the textfile", func() bool {
 		return strings.Contains(read(t, file), `proxy_requests_total{method="GET",status="200"} 2`)
 	})
-	get(t, s.url()+"/health").want(t, 200, `"status": "healthy"`)
+	get(t, s.url()+"/health").Want(t, 200, `"status": "healthy"`)
 	var before []any
-	eventually(t, "the process before says what it has", func() bool {
-		before = get(t, s.url()+"/health").object(t)["predecessors"].([]any)
+	daemontest.Eventually(t, "the process before says what it has", func() bool {
+		before = get(t, s.url()+"/health").Object(t)["predecessors"].([]any)
 		return len(before) == 1
 	})
-	if before[0].(map[string]any)["pid"] != float64(s.cmd.Process.Pid) || before[0].(map[string]any)["in_flight"] != 1.0 {
+	if before[0].(map[string]any)["pid"] != float64(s.process.PID) || before[0].(map[string]any)["in_flight"] != 1.0 {
 		t.Errorf("/health tells of the processes %v before it", before)
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
-		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.cmd.Process.Pid))
-	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
+		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.process.PID))
+	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
 	u.open()
 	if rest, err := stream.rest(); rest != lastEvent || err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -146,7 +147,7 @@ func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
 	}
-	get(t, s.url()+"/metrics").want(t, 200, "\noauth_proxyd_predecessors 0\n", "\noauth_proxyd_predecessor_requests_in_flight 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 0\n", "\noauth_proxyd_predecessor_requests_in_flight 0\n")
 	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
 		t.Error("the old process has written the textfile at its end")
 	}
@@ -156,16 +157,15 @@ func TestSIGUSR2UpgradesToTheProgramThatIsInstalledNow(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	build := exec.Command("go", "build", "-tags", buildTags(), "-ldflags", "-X main.version=v9.9.9", "-o", program+".v9", ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := daemontest.Build(program+".v9", "v9.9.9"); err != nil {
+		t.Fatal(err)
 	}
 	install(t, program, program+".v9")
-	get(t, s.url()+"/health").want(t, 200, `"version": "v0.0.0-test"`)
+	get(t, s.url()+"/health").Want(t, 200, `"version": "v0.0.0-test"`)
 	s.signal(syscall.SIGUSR2)
 	s.mainProcess()
 	s.wantExit(0)
-	get(t, s.url()+"/health").want(t, 200, `"version": "v9.9.9"`)
+	get(t, s.url()+"/health").Want(t, 200, `"version": "v9.9.9"`)
 }
 
 func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
@@ -219,18 +219,18 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			stream := u.openStream(t, newClient(t), s.url())
 			c.sabotage(t, s, program)
 			code, out, errs := s.command("upgrade")
-			if code != 1 || out != "" || !containsAll(errs, []string{"error: not upgraded: ", c.want, "hint: the running process serves on"}) {
+			if code != 1 || out != "" || !daemontest.ContainsAll(errs, []string{"error: not upgraded: ", c.want, "hint: the running process serves on"}) {
 				t.Errorf("upgrade: %d %q %q", code, out, errs)
 			}
-			s.log.next(t, "the upgrade failed; this process serves", c.want)
-			s.notes.next(t, "STATUS=Serving on", "the last upgrade failed", c.want)
+			s.log.Next(t, "the upgrade failed; this process serves", c.want)
+			s.notes.Next(t, "STATUS=Serving on", "the last upgrade failed", c.want)
 			s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the last upgrade failed and this process serves on: ")
-			get(t, s.url()+"/echo").want(t, 200)
+			get(t, s.url()+"/echo").Want(t, 200)
 			u.open()
 			if rest, err := stream.rest(); rest != lastEvent || err != nil {
 				t.Errorf("the stream ended with %q, %v", rest, err)
 			}
-			if n := s.notes.count("MAINPID="); n != 0 {
+			if n := s.notes.Count("MAINPID="); n != 0 {
 				t.Errorf("the service manager was told of %d other processes", n)
 			}
 			s.signal(syscall.SIGTERM)
@@ -254,8 +254,8 @@ func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
 		_, _, errs := s.command("upgrade")
 		outcome <- errs
 	}()
-	s.log.next(t, "starting the installed program")
-	s.log.next(t, `"msg":"serving"`)
+	s.log.Next(t, "starting the installed program")
+	s.log.Next(t, `"msg":"serving"`)
 	pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
 	if err != nil {
 		t.Fatal(err)
@@ -267,10 +267,10 @@ func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
 	if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: the new process ended") && !strings.Contains(errs, "left with exit code 2") {
 		t.Errorf("upgrade: %q", errs)
 	}
-	if n := s.notes.count("MAINPID="); n != 0 {
+	if n := s.notes.Count("MAINPID="); n != 0 {
 		t.Errorf("the service manager was told of %d other processes", n)
 	}
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	u.open()
 	if rest, err := stream.rest(); rest != lastEvent || err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -292,8 +292,8 @@ func TestAStopEndsBothProcesses(t *testing.T) {
 		t.Errorf("the stream ended with %q", rest)
 	}
 	s.wantExit(75)
-	s.notes.next(t, "STOPPING=1")
-	eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
+	s.notes.Next(t, "STOPPING=1")
+	daemontest.Eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
 }
 
 func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
@@ -303,21 +303,21 @@ func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	installText(t, filepath.Join(dir, "oauth-proxyd"), "#!/bin/sh\nulimit -n 40\nexec "+real+" \"$@\"\n")
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet), env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
 	var idle []*rawClient
 	for range 60 {
-		idle = append(idle, s.unit.sockets[0].dial(t))
+		idle = append(idle, s.dial(t))
 	}
-	s.log.next(t, "too many open files")
+	s.log.Next(t, "too many open files")
 	s.signal(syscall.SIGUSR2)
-	s.log.next(t, "the upgrade failed; this process serves", "too many open files")
+	s.log.Next(t, "the upgrade failed; this process serves", "too many open files")
 	for _, c := range idle {
 		c.conn.Close()
 	}
-	get(t, s.url()+"/echo").want(t, 200)
-	if n := s.notes.count("MAINPID="); n != 0 {
+	get(t, s.url()+"/echo").Want(t, 200)
+	if n := s.notes.Count("MAINPID="); n != 0 {
 		t.Errorf("the service manager was told of %d other processes", n)
 	}
 }
@@ -330,20 +330,20 @@ func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
 	pidFile := program + ".pid"
 	installText(t, program, "#!/bin/sh\necho $$ > "+pidFile+".new && mv "+pidFile+".new "+pidFile+"\nexec sleep 1000\n")
 	s.signal(syscall.SIGUSR2)
-	eventually(t, "the new program runs", func() bool { _, err := os.Stat(pidFile); return err == nil })
+	daemontest.Eventually(t, "the new program runs", func() bool { _, err := os.Stat(pidFile); return err == nil })
 	pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.successors = append(s.successors, pid)
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
-	eventually(t, "the new program has ended", func() bool {
+	daemontest.Eventually(t, "the new program has ended", func() bool {
 		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(state), ") Z ")
 	})
-	if n := s.notes.count("MAINPID="); n != 0 {
+	if n := s.notes.Count("MAINPID="); n != 0 {
 		t.Errorf("the service manager was told of %d other processes", n)
 	}
 }
@@ -389,7 +389,7 @@ func TestUpgradesAtOnceAreOne(t *testing.T) {
 			t.Errorf("the service manager was told of process %d", pid)
 		}
 	}
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 	u.open()
 	if rest, err := stream.rest(); rest != lastEvent || err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -407,7 +407,7 @@ func TestWhatIsLeftAfterHandoverTimeoutIsCut(t *testing.T) {
 		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
 	s.wantExit(75)
-	get(t, s.url()+"/echo").want(t, 200)
+	get(t, s.url()+"/echo").Want(t, 200)
 }
 
 func remove(t *testing.T, file string) {

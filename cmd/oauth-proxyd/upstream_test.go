@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // upstream answers
@@ -50,7 +52,7 @@ func (u *upstream) await(t *testing.T) {
 	t.Helper()
 	select {
 	case <-u.arrived:
-	case <-time.After(patience):
+	case <-time.After(daemontest.Patience):
 		t.Fatal("no request reached the upstream")
 	}
 }

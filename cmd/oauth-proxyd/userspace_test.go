@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // userspaceStatus is of a tailscaled without a network device, which delivers its peers
@@ -19,19 +21,19 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 	t.Run("the socket is gone", func(t *testing.T) {
 		t.Parallel()
 		d := newTailscaled(t)
-		d.answer(userspaceStatus)
+		d.Answer(userspaceStatus)
 		d.run(t)
 		s := start(t, unit{
 			config: forwarding(u.URL, "", onTailnet(d, "wait")),
 			env:    []string{"PATH=" + pathWithoutTailscale(t)},
 		})
-		get(t, s.url()+"/echo").want(t, 200)
-		d.stop()
-		get(t, s.url()+"/echo").want(t, 200)
+		get(t, s.url()+"/echo").Want(t, 200)
+		d.Close()
+		get(t, s.url()+"/echo").Want(t, 200)
 	})
 	t.Run("only its command knows it", func(t *testing.T) {
 		t.Parallel()
-		dir := tempDir(t)
+		dir := daemontest.TempDir(t)
 		script := "#!/bin/sh\necho '" + userspaceStatus + "'\n"
 		if err := os.WriteFile(filepath.Join(dir, "tailscale"), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
@@ -40,6 +42,6 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 			config: forwarding(u.URL, "", onTailnet(newTailscaled(t), "wait")),
 			env:    []string{"PATH=" + dir + ":" + pathWithoutTailscale(t)},
 		})
-		get(t, s.url()+"/echo").want(t, 503, `"code":"tailnet_unavailable"`)
+		get(t, s.url()+"/echo").Want(t, 503, `"code":"tailnet_unavailable"`)
 	})
 }

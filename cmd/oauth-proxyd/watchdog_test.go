@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // probed is a service whose watchdog asks the test: the test listens in the place of
@@ -23,7 +25,7 @@ type probed struct {
 
 func newProbed(t *testing.T, config string) *probed {
 	t.Helper()
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	p := &probed{path: filepath.Join(dir, "http.sock"), aside: filepath.Join(dir, "aside.sock"), probes: make(chan net.Conn)}
 	l, err := net.Listen("unix", p.path)
 	if err != nil {
@@ -31,7 +33,7 @@ func newProbed(t *testing.T, config string) *probed {
 	}
 	p.service = start(t, unit{
 		config: config, env: []string{"WATCHDOG_USEC=100000"},
-		sockets: []*socket{holdSocket(t, "first", l), newSocket(t, "proxy")},
+		sockets: []*daemontest.Socket{daemontest.Hold(t, "first", l), daemontest.Listen(t, "proxy")},
 	})
 	if err := os.Rename(p.path, p.aside); err != nil {
 		t.Fatal(err)
@@ -39,7 +41,7 @@ func newProbed(t *testing.T, config string) *probed {
 	return p
 }
 
-func (p *probed) url() string { return p.unit.sockets[1].url() }
+func (p *probed) url() string { return p.unit.sockets[1].URL() }
 
 // listen begins to take the probes, which one at a time waits for next.
 func (p *probed) listen() {
@@ -72,7 +74,7 @@ func (p *probed) next() net.Conn {
 	case c := <-p.probes:
 		p.t.Cleanup(func() { c.Close() })
 		return c
-	case <-time.After(patience):
+	case <-time.After(daemontest.Patience):
 		p.t.Fatal("the watchdog asks no more")
 		return nil
 	}
@@ -82,9 +84,9 @@ func (p *probed) next() net.Conn {
 func (p *probed) fed() {
 	p.t.Helper()
 	for range 4 {
-		p.notes.next(p.t, "WATCHDOG=1")
+		p.notes.Next(p.t, "WATCHDOG=1")
 	}
-	if n := p.log.count("leaving it to systemd's watchdog"); n > 0 {
+	if n := p.log.Count("leaving it to systemd's watchdog"); n > 0 {
 		p.t.Error("it gives itself up")
 	}
 }
@@ -109,7 +111,7 @@ func TestTheWatchdogWantsTwoLostProbesInARow(t *testing.T) {
 	}
 	p.next().Close()
 	p.next().Close()
-	p.log.next(t, "leaving it to systemd's watchdog", `"probes":2`)
+	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
 }
 
 func TestAProbeOfTheWatchdogWaitsFiveSeconds(t *testing.T) {
@@ -125,7 +127,7 @@ func TestAProbeOfTheWatchdogWaitsFiveSeconds(t *testing.T) {
 			t.Errorf("it waited %v for an answer", took)
 		}
 	}
-	p.log.next(t, "leaving it to systemd's watchdog", `"probes":2`)
+	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
 }
 
 func TestTheProbeIsOutsideAccessLimitsAndLog(t *testing.T) {
@@ -134,8 +136,8 @@ func TestTheProbeIsOutsideAccessLimitsAndLog(t *testing.T) {
 	p := newProbed(t, forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet))
 	wait := background(t, newClient(t), "GET", p.url()+"/wait", "")
 	u.await(t)
-	get(t, p.url()+"/echo").want(t, 503)
-	p.log.next(t, `"msg":"request"`)
+	get(t, p.url()+"/echo").Want(t, 503)
+	p.log.Next(t, `"msg":"request"`)
 	p.configure(forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet, "access {\n  allow = [\"tailnet\"]\n}\n"))
 	if code, _, errs := p.command("reload"); code != 0 {
 		t.Fatal(errs)
@@ -149,7 +151,7 @@ func TestTheProbeIsOutsideAccessLimitsAndLog(t *testing.T) {
 	u.open()
 	wait()
 	p.stop()
-	if n := p.log.count(`"msg":"request"`); n != 2 {
+	if n := p.log.Count(`"msg":"request"`); n != 2 {
 		t.Errorf("%d requests are logged instead of 2", n)
 	}
 }
@@ -191,7 +193,7 @@ func TestWhileItDrainsTheWatchdogAsksNothingAndIsFed(t *testing.T) {
 	p.next().Close()
 	hangs := p.next() // the second that is lost, during the drain
 	p.signal(syscall.SIGTERM)
-	p.notes.next(t, "STOPPING=1")
+	p.notes.Next(t, "STOPPING=1")
 	hangs.Close()
 	p.fed()
 	select {
@@ -200,9 +202,9 @@ func TestWhileItDrainsTheWatchdogAsksNothingAndIsFed(t *testing.T) {
 	default:
 	}
 	u.open()
-	wait().want(t, 200)
+	wait().Want(t, 200)
 	p.wantExit(0)
-	if strings.Contains(p.log.text(), "leaving it to systemd's watchdog") {
+	if strings.Contains(p.log.Text(), "leaving it to systemd's watchdog") {
 		t.Error("it gave itself up while it drained")
 	}
 }

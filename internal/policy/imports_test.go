@@ -23,7 +23,9 @@ func packages() []string {
 		"cmd/oauth-proxyd",
 		"internal/config",
 		"internal/daemon",
+		"internal/daemontest",
 		"internal/doctor",
+		"internal/faketailscaled",
 		"internal/fakeupstream",
 		"internal/handover",
 		"internal/lifecycle",
@@ -54,6 +56,8 @@ func commandPermissions() []permission {
 		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
 		{dir, moduleName + "/internal/doctor", false, "doctor is a command"},
 		{dir, moduleName + "/internal/proxy", false, "requests and explain print its traces"},
+		{dir, moduleName + "/internal/daemontest", true, "its tests run the binary, as the labs do"},
+		{dir, moduleName + "/internal/faketailscaled", true, "its tests need a tailscaled in every state"},
 	}
 }
 
@@ -117,6 +121,7 @@ func leafPermissions() []permission {
 func testPermissions() []permission {
 	return []permission{
 		{"*", "go.uber.org/goleak", true, "no test leaves a goroutine behind"},
+		{"internal/daemontest", "go.uber.org/goleak", false, "likewise, of those that it runs"},
 		{"*", "github.com/rogpeppe/go-internal/testscript", true, "commands are tested as scripts that read as prose"},
 	}
 }

@@ -1,0 +1,151 @@
+package faketailscaled
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Version is what it says that it is, unless Answer says otherwise.
+const Version = "1.102.5"
+
+// Server is a tailscaled.
+type Server struct {
+	mu       sync.Mutex
+	status   string
+	peer     string // who all that is asked about is; empty: nobody
+	hangs    bool
+	watchers map[chan struct{}]bool
+
+	http    *http.Server
+	serving sync.WaitGroup
+}
+
+// New is in the state Running, and does not serve yet.
+func New() *Server {
+	return &Server{status: Status("Running", Version), watchers: map[chan struct{}]bool{}}
+}
+
+// Serve answers there until Close. After that it may serve again, as a new process.
+func (s *Server) Serve(l net.Listener) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /localapi/v0/status", s.serveStatus)
+	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", s.serveBus)
+	mux.HandleFunc("GET /localapi/v0/whois", s.serveWhoIs)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	s.serving.Go(func() { _ = s.http.Serve(l) })
+}
+
+// Close ends it, and the socket file goes with the listener, as after a stop.
+func (s *Server) Close() {
+	if s.http != nil {
+		_ = s.http.Close() // it serves nobody any more
+	}
+	s.serving.Wait()
+}
+
+// LoginURL is where NeedsLogin sends people.
+const LoginURL = "https://login.tailscale.com/a/5ecre7109in"
+
+// Status is what tailscaled says of a node called box.
+func Status(state, version string) string {
+	login := ""
+	if state == "NeedsLogin" {
+		login = fmt.Sprintf(`,"AuthURL":%q`, LoginURL)
+	}
+	return fmt.Sprintf(`{"Version":%q,"TUN":true,"BackendState":%q,"HaveNodeKey":true,
+		"TailscaleIPs":["100.64.0.7"],"Self":{"HostName":"box","DNSName":"box.tail.ts.net.",
+		"TailscaleIPs":["100.64.0.7"]},"Health":[]%s}`, version, state, login)
+}
+
+// Become changes the state and tells the watchers of the bus.
+func (s *Server) Become(state string) {
+	s.Answer(Status(state, Version))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it has one to read
+		}
+	}
+}
+
+// Answer changes the whole status, and tells nobody.
+func (s *Server) Answer(status string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = status
+}
+
+// Hang has it accept questions and answer none, and know nobody.
+func (s *Server) Hang() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = true
+}
+
+// Warn has it report when the node's key expires, in RFC 3339, and a health warning.
+func (s *Server) Warn(expiry, warning string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = strings.NewReplacer(
+		`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, expiry),
+		`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning),
+	).Replace(s.status)
+}
+
+// Deliver has it run without a network device, so that who connects from loopback
+// may be a peer, and is this one: the answer to WhoIs.
+func (s *Server) Deliver(peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = strings.Replace(s.status, `"TUN":true`, `"TUN":false`, 1)
+	s.peer = peer
+}
+
+func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	status, hangs := s.status, s.hangs
+	s.mu.Unlock()
+	if hangs {
+		<-r.Context().Done()
+		return
+	}
+	_, _ = io.WriteString(w, status) // who left does not need it
+}
+
+func (s *Server) serveWhoIs(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	peer, hangs := s.peer, s.hangs
+	s.mu.Unlock()
+	switch {
+	case hangs:
+		http.Error(w, "busy", http.StatusInternalServerError)
+	case peer == "":
+		http.NotFound(w, r)
+	default:
+		_, _ = io.WriteString(w, peer) // likewise
+	}
+}
+
+func (s *Server) serveBus(w http.ResponseWriter, r *http.Request) {
+	changed := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.watchers[changed] = true
+	s.mu.Unlock()
+	defer func() { s.mu.Lock(); delete(s.watchers, changed); s.mu.Unlock() }()
+	for {
+		_, _ = io.WriteString(w, `{"Version":"`+Version+`","State":6}`+"\n") // likewise
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
