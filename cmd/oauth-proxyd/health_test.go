@@ -93,7 +93,8 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
-	d.Warn("2033-04-05T06:07:08Z", "no route to anything")
+	d.Expire("2033-04-05T06:07:08Z")
+	d.Warn("no route to anything")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
 	get(t, s.url()+"/health").Want(t, 200, `"tailnet_key_expires_at": "2033-04-05T06:07:08Z"`, `"tailnet_warnings": []`)
 	s.awaitMetrics(t, "\ntailnet_key_expiry_timestamp_seconds 1.996294028e+09\n")

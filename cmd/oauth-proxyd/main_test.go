@@ -19,8 +19,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// TestMain has many run at once: they wait more than they compute.
-func TestMain(m *testing.M) { os.Exit(daemontest.Main(m, 8)) }
+// TestMain puts the binary into the PATH of all tests.
+func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
 // go test repeats a result while the files that the tests themselves looked at are
 // the same, and what the build of the binary looks at is not among them.

@@ -8,17 +8,18 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests of a package, as many of them at once as it is told, with the
-// binary in their PATH, and looks for goroutines that they leave. It returns the exit
-// code for TestMain.
-func Main(m *testing.M, parallel int) (code int) {
+// parallel is how many tests run at once: they wait more than they compute.
+const parallel = "8"
+
+// Main runs the tests of a package with the binary in their PATH, and looks for
+// goroutines that they leave. It returns the exit code for TestMain.
+func Main(m *testing.M) (code int) {
 	dir, err := install()
 	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the folder for such things
 	if err != nil {
@@ -26,7 +27,7 @@ func Main(m *testing.M, parallel int) (code int) {
 		return 1
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
 	}
 	if code = m.Run(); code != 0 {

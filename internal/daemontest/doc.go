@@ -3,7 +3,7 @@
 // send without a pause. The tests of the command and the labs below internal/lab
 // share it; what is shipped does not import it.
 //
-//	func TestMain(m *testing.M) { os.Exit(daemontest.Main(m, 8)) }
+//	func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 //
 //	socket := daemontest.Listen(t, "proxy")
 //	cmd := exec.Command("oauth-proxyd", "serve", "--config", file)

@@ -89,23 +89,29 @@ func (s *Server) Hang() {
 	s.hangs = true
 }
 
-// Warn has it report when the node's key expires, in RFC 3339, and a health warning.
-func (s *Server) Warn(expiry, warning string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status = strings.NewReplacer(
-		`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, expiry),
-		`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning),
-	).Replace(s.status)
+// Expire has it report when the node's key does, in RFC 3339.
+func (s *Server) Expire(at string) {
+	s.replace(`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, at))
+}
+
+// Warn has it report a health warning.
+func (s *Server) Warn(warning string) {
+	s.replace(`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning))
 }
 
 // Deliver has it run without a network device, so that who connects from loopback
 // may be a peer, and is this one: the answer to WhoIs.
 func (s *Server) Deliver(peer string) {
+	s.replace(`"TUN":true`, `"TUN":false`)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status = strings.Replace(s.status, `"TUN":true`, `"TUN":false`, 1)
 	s.peer = peer
+}
+
+func (s *Server) replace(old, now string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = strings.Replace(s.status, old, now, 1)
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {

@@ -2,16 +2,16 @@ package monitoring_test
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/faketailscaled"
 	"oauth-proxyd/internal/fakeupstream"
 )
 
@@ -28,34 +28,39 @@ const keyLife = 10 * 24 * time.Hour
 
 func startDaemon(t *testing.T) *daemon {
 	t.Helper()
-	d := &daemon{dir: tempDir(t), held: &held{arrived: make(chan struct{}), release: make(chan struct{})}}
+	d := &daemon{dir: daemontest.TempDir(t), held: &held{arrived: make(chan struct{}), release: make(chan struct{})}}
 	api, err := fakeupstream.Start(fakeupstream.Config{RequireOAuthBeta: true, Wrap: d.held.wrap})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { api.Close() })
 	d.upstream = api.URL()
-	d.configure(t, d.upstream, patience)
-	serveTailscaled(t, filepath.Join(d.dir, "tailscaled.sock"))
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	passed, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer passed.Close()
-	d.url = "http://" + listener.Addr().String()
-	// Only a process itself can say its id before it begins, see sd_listen_fds(3).
-	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec oauth-proxyd "$@"`, "sh",
-		"serve", "--config", d.file(), "--log-format", "json")
-	cmd.Env = append(d.environment(), "LISTEN_FDS=1", "LISTEN_FDNAMES=proxy")
-	cmd.ExtraFiles = []*os.File{passed}
-	run(t, cmd).says(t, `"msg":"(serving)"`)
+	d.configure(t, d.upstream, daemontest.Patience)
+	d.runTailscaled(t)
+	socket := daemontest.Listen(t, "proxy")
+	d.url = socket.URL()
+	cmd := exec.Command("oauth-proxyd", "serve", "--config", d.file(), "--log-format", "json")
+	cmd.Env = d.environment()
+	daemontest.Activate(cmd, socket)
+	said := run(t, cmd)
+	socket.Close() // the daemon alone has it then: if it dies, clients see it
+	said.Next(t, `"msg":"serving"`)
 	return d
+}
+
+// run starts a program and returns what it says.
+func run(t *testing.T, cmd *exec.Cmd) *daemontest.Record {
+	t.Helper()
+	said := daemontest.NewRecord()
+	cmd.Stdout, cmd.Stderr = said, said
+	daemontest.Start(t, cmd)
+	t.Cleanup(func() {
+		const enough = 4000
+		if text := said.Text(); t.Failed() {
+			t.Logf("the output of %s:\n%s", cmd.Path, text[max(0, len(text)-enough):])
+		}
+	})
+	return said
 }
 
 func (d *daemon) environment() []string {
@@ -92,7 +97,7 @@ header "anthropic-beta" {
     bearer_prefix = "sk-ant-oat"
   }
 }
-`, upstream, silence, filepath.Join(d.dir, "tailscaled.sock"), filepath.Join(d.textfiles(t), "oauth-proxyd.prom")))
+`, upstream, silence, d.tailscaled(), filepath.Join(d.textfiles(t), "oauth-proxyd.prom")))
 }
 
 // textfiles is the folder that node_exporter reads.
@@ -173,40 +178,20 @@ func (l limited) WriteHeader(status int) {
 	l.ResponseWriter.WriteHeader(status)
 }
 
-// serveTailscaled answers what the daemon asks of a tailscaled: connected, and the
-// key is good for keyLife.
-func serveTailscaled(t *testing.T, path string) {
+// runTailscaled has it connected, with a key that is good for keyLife.
+func (d *daemon) runTailscaled(t *testing.T) {
 	t.Helper()
-	l, err := net.Listen("unix", path)
+	l, err := net.Listen("unix", d.tailscaled())
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := fmt.Sprintf(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","HaveNodeKey":true,
-		"TailscaleIPs":["100.64.0.7"],"Health":[],"Self":{"HostName":"box","DNSName":"box.tail.ts.net.",
-		"TailscaleIPs":["100.64.0.7"],"KeyExpiry":%q}}`, time.Now().Add(keyLife).UTC().Format(time.RFC3339))
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /localapi/v0/status", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, status) })
-	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, `{"Version":"1.102.5","State":6}`+"\n")
-		http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) })
-	t.Cleanup(func() { server.Close(); serving.Wait() })
+	node := faketailscaled.New()
+	node.Expire(time.Now().Add(keyLife).UTC().Format(time.RFC3339))
+	node.Serve(l)
+	t.Cleanup(node.Close)
 }
 
-// tempDir has a short path, for sockets in it.
-func tempDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "op")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
+func (d *daemon) tailscaled() string { return filepath.Join(d.dir, "tailscaled.sock") }
 
 func write(t *testing.T, file, text string) {
 	t.Helper()

@@ -8,7 +8,6 @@
 // its textfile, during a run with traffic of all kinds.
 //
 //	main_test.go      builds the binary
-//	process_test.go   programs that run beside a test
 //	daemon_test.go    the binary between an API and a tailscaled, both stand-ins
 //	traffic_test.go   what clients do to it
 //	prometheus_test.go  Prometheus and node_exporter, and questions to them

@@ -3,9 +3,10 @@ module oauth-proxyd/internal/lab/monitoring
 go 1.26.6
 
 require (
-	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.5
 	oauth-proxyd v0.0.0
 )
+
+require go.uber.org/goleak v1.3.0 // indirect
 
 replace oauth-proxyd => ../../..

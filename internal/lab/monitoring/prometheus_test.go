@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // prometheus is Debian's, with the packaged rules, and asks often.
@@ -26,13 +28,13 @@ const packaged = "../../../packaging/monitoring/"
 // startPrometheus scrapes the daemon, and a node_exporter that reads its textfile.
 func startPrometheus(t *testing.T, d *daemon) *prometheus {
 	t.Helper()
-	exporter := run(t, exec.Command("prometheus-node-exporter", "--web.listen-address=127.0.0.1:0",
+	exporter := listening(t, exec.Command("prometheus-node-exporter", "--web.listen-address=127.0.0.1:0",
 		"--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+d.textfiles(t)))
 	rules, err := filepath.Abs(packaged + "oauth-proxyd.rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := tempDir(t)
+	dir := daemontest.TempDir(t)
 	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
 rule_files: [%s]
@@ -41,20 +43,28 @@ scrape_configs:
     static_configs: [{targets: [%s]}]
   - job_name: node
     static_configs: [{targets: [%s]}]
-`, rules, strings.TrimPrefix(d.url, "http://"), exporter.says(t, `msg="Listening on" .*address=(\S+)`)))
+`, rules, strings.TrimPrefix(d.url, "http://"), exporter))
 	cmd := exec.Command("prometheus", "--web.listen-address=127.0.0.1:0",
 		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"))
 	cmd.Dir = dir
 	p := &prometheus{
-		url:  "http://" + run(t, cmd).says(t, `msg="Listening on" .*address=(\S+)`),
-		http: &http.Client{Transport: &http.Transport{}, Timeout: patience},
+		url:  "http://" + listening(t, cmd),
+		http: &http.Client{Transport: &http.Transport{}, Timeout: daemontest.Patience},
 	}
 	t.Cleanup(p.http.CloseIdleConnections)
-	eventually(t, "Prometheus is ready and has both targets", func() bool {
+	daemontest.Eventually(t, "Prometheus is ready and has both targets", func() bool {
 		s, err := p.query(`up == 1`)
 		return err == nil && len(s) == 2
 	})
 	return p
+}
+
+// listening starts a program and returns the address that it says it listens on.
+func listening(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	_, address, _ := strings.Cut(run(t, cmd).Next(t, `msg="Listening on"`, "address="), "address=")
+	address, _, _ = strings.Cut(address, " ")
+	return address
 }
 
 // sample is a series and its value now.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // TestARunWithTrafficOfAllKinds asks a real Prometheus what it learnt from a real run.
@@ -52,7 +54,7 @@ func (p *prometheus) haveAll(t *testing.T, c client) {
 		`proxy_requests_total{status="502", method="POST"} >= 25`,
 		`proxy_client_gone_total{phase="streaming"} >= 1`,
 	} {
-		eventually(t, "both sources have "+expr, func() bool {
+		daemontest.Eventually(t, "both sources have "+expr, func() bool {
 			s, err := p.query(expr)
 			return err == nil && len(s) == 2
 		})
@@ -169,7 +171,7 @@ func (p *prometheus) raisesAlerts(t *testing.T) {
 		return n
 	}
 	for name, n := range want {
-		eventually(t, name+" is raised", func() bool { return raised()[name] == n })
+		daemontest.Eventually(t, name+" is raised", func() bool { return raised()[name] == n })
 	}
 	for name, n := range raised() {
 		if want[name] == 0 {

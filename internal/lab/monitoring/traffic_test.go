@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // client sends requests to the daemon as developers' clients do, and as those that
@@ -20,11 +22,11 @@ func newClient(t *testing.T, url string) client {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return client{t, url, &http.Client{Transport: transport, Timeout: patience}}
+	return client{t, url, &http.Client{Transport: transport, Timeout: daemontest.Patience}}
 }
 
 const (
-	subscription = "Bearer sk-ant-oat01-made-up"
+	subscription = "Bearer " + daemontest.OAuthToken
 	ownBeta      = "oauth-2025-04-20"
 )
 
@@ -64,7 +66,7 @@ func (c client) leave() {
 		c.t.Error(err)
 		return
 	}
-	r.Header.Set("X-Api-Key", "sk-ant-api03-made-up")
+	r.Header.Set("X-Api-Key", daemontest.APIKey)
 	answer, err := c.http.Do(r)
 	if err != nil {
 		c.t.Error(err)
@@ -91,7 +93,7 @@ func (c client) work() {
 	c.want(200, c.message("m", account("one", "allowed", "0.42")...), "a subscription")
 	c.want(200, c.message("m", account("two", "allowed_warning", "0.91")...), "a subscription near its limit")
 	c.want(200, c.message("m", "Authorization", subscription, "Anthropic-Beta", ownBeta), "one with the beta")
-	c.want(200, c.message("m", "X-Api-Key", "sk-ant-api03-made-up"), "an API key")
+	c.want(200, c.message("m", "X-Api-Key", daemontest.APIKey), "an API key")
 	c.want(200, c.send(http.MethodHead, "/", ""), "the probe of a client")
 	c.want(401, c.message("m"), "no credential")
 	c.want(429, c.message("error-429", account("three", "rejected", "1.0")...), "no quota")
@@ -101,7 +103,7 @@ func (c client) work() {
 // trouble is what breaks on the way.
 func (c client) trouble() {
 	c.t.Helper()
-	key := []string{"X-Api-Key", "sk-ant-api03-made-up"}
+	key := []string{"X-Api-Key", daemontest.APIKey}
 	c.want(0, c.message("cut-mid-stream", key...), "cut by the API")
 	c.want(0, c.message("stall", key...), "an API that falls silent")
 	c.want(504, c.send(http.MethodGet, "/hold", ""), "an API that does not answer")
@@ -132,7 +134,7 @@ func (c client) crowd(h *held) {
 // waitFor waits until the daemon's metrics have that text.
 func (c client) waitFor(text string) {
 	c.t.Helper()
-	eventually(c.t, "the metrics have "+text, func() bool { return strings.Contains(c.metrics(), text) })
+	daemontest.Eventually(c.t, "the metrics have "+text, func() bool { return strings.Contains(c.metrics(), text) })
 }
 
 func (c client) metrics() string {

@@ -4,7 +4,6 @@ go 1.26.6
 
 require (
 	github.com/anthropics/anthropic-sdk-go v1.84.0
-	go.uber.org/goleak v1.3.0
 	oauth-proxyd v0.0.0
 )
 
@@ -24,6 +23,7 @@ require (
 	go.opentelemetry.io/otel v1.33.0 // indirect
 	go.opentelemetry.io/otel/metric v1.33.0 // indirect
 	go.opentelemetry.io/otel/trace v1.33.0 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0-rc.2 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 )

@@ -11,6 +11,8 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go"
 	"github.com/anthropics/anthropic-sdk-go/option"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // goCase uses the SDK and notes what it got.
@@ -19,7 +21,7 @@ type goCase func(context.Context, anthropic.Client, *report)
 // play runs a case on one way. The SDK tries once, unless told otherwise.
 func (w way) play(t *testing.T, c goCase, credential option.RequestOption) *report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
 	defer cancel()
 	r := &report{base: w.base}
 	c(ctx, w.client(r, credential), r)
@@ -66,8 +68,8 @@ func TestGoSaysTheSameThroughTheDaemon(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			onEachLane(t, func(t *testing.T, l lane) {
-				direct := l.direct.play(t, row.play, option.WithAPIKey(apiKey))
-				through := l.through.play(t, row.play, option.WithAPIKey(apiKey))
+				direct := l.direct.play(t, row.play, option.WithAPIKey(daemontest.APIKey))
+				through := l.through.play(t, row.play, option.WithAPIKey(daemontest.APIKey))
 				wantAll(t, direct.lines, row.wants...)
 				wantSame(t, "what the SDK says", direct.lines, through.lines)
 				l.wantSameRequests(t)
@@ -94,8 +96,8 @@ func TestGoSeesTheAPIsErrorsAsTheyAre(t *testing.T) {
 			{529, "overloaded_error", []string{`X-Should-Retry: ["true"]`}},
 		} {
 			play := message(fmt.Sprintf("error-%d", row.status))
-			direct := l.direct.play(t, play, option.WithAPIKey(apiKey))
-			through := l.through.play(t, play, option.WithAPIKey(apiKey))
+			direct := l.direct.play(t, play, option.WithAPIKey(daemontest.APIKey))
+			through := l.through.play(t, play, option.WithAPIKey(daemontest.APIKey))
 			wants := append(row.wants, fmt.Sprintf("status %d", row.status), row.kind, "Request-Id: ", "Anthropic-Ratelimit-Tokens-Reset: ", "Anthropic-Organization-Id: ")
 			wantAll(t, direct.lines, wants...)
 			wantSame(t, row.kind, direct.lines, through.lines)
@@ -107,8 +109,8 @@ func TestGoSeesTheAPIsErrorsAsTheyAre(t *testing.T) {
 func TestGoCredentialsPassUntouched(t *testing.T) {
 	t.Parallel()
 	for name, credential := range map[string]option.RequestOption{
-		"key":             option.WithAPIKey(apiKey),
-		"key as a bearer": option.WithAuthToken(apiKey),
+		"key":             option.WithAPIKey(daemontest.APIKey),
+		"key as a bearer": option.WithAuthToken(daemontest.APIKey),
 		"other bearer":    option.WithAuthToken("of-a-gateway"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,9 +144,9 @@ func TestGoSubscriptionWorksThroughTheDaemonOnly(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			onEachLane(t, func(t *testing.T, l lane) {
-				direct := l.direct.play(t, row.play, option.WithAuthToken(oauthToken))
+				direct := l.direct.play(t, row.play, option.WithAuthToken(daemontest.OAuthToken))
 				wantAll(t, direct.lines, "status 401", "OAuth authentication is currently not supported.")
-				through := l.through.play(t, row.play, option.WithAuthToken(oauthToken))
+				through := l.through.play(t, row.play, option.WithAuthToken(daemontest.OAuthToken))
 				wantAll(t, through.lines, row.wants, `Anthropic-Ratelimit-Unified-Status: ["allowed"]`)
 				if got := l.through.upstream.betas(); !slices.Equal(got, row.betas) {
 					t.Errorf("the API saw the betas %q, want %q", got, row.betas)
@@ -157,8 +159,8 @@ func TestGoSubscriptionWorksThroughTheDaemonOnly(t *testing.T) {
 func TestGoAbortReachesTheAPI(t *testing.T) {
 	t.Parallel()
 	onEachLane(t, func(t *testing.T, l lane) {
-		direct := l.direct.play(t, abort(t, l.direct.upstream), option.WithAPIKey(apiKey))
-		through := l.through.play(t, abort(t, l.through.upstream), option.WithAPIKey(apiKey))
+		direct := l.direct.play(t, abort(t, l.direct.upstream), option.WithAPIKey(daemontest.APIKey))
+		through := l.through.play(t, abort(t, l.through.upstream), option.WithAPIKey(daemontest.APIKey))
 		wantAll(t, direct.lines, "content_block_delta", "context canceled: true")
 		wantSame(t, "what the SDK says", direct.lines, through.lines)
 		l.wantSameRequests(t)
@@ -194,7 +196,7 @@ func TestGoNeverTakesACutAnswerForAWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onEachLane(t, func(t *testing.T, l lane) {
 				for _, w := range []way{l.direct, l.through} {
-					wantAll(t, w.play(t, play, option.WithAPIKey(apiKey)).lines, "answer 200", "failed: ")
+					wantAll(t, w.play(t, play, option.WithAPIKey(daemontest.APIKey)).lines, "answer 200", "failed: ")
 				}
 			})
 		})
@@ -206,7 +208,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 	onEachLane(t, func(t *testing.T, l lane) {
 		for _, model := range []string{"claude-sonnet-4-5", "error-429"} {
 			var resp *http.Response
-			l.through.play(t, message(model, option.WithResponseInto(&resp)), option.WithAPIKey(apiKey))
+			l.through.play(t, message(model, option.WithResponseInto(&resp)), option.WithAPIKey(daemontest.APIKey))
 			if resp == nil {
 				t.Fatal("no answer")
 			}

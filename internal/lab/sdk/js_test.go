@@ -4,13 +4,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // The credentials as run.mjs takes them.
 const (
-	jsKey          = "LAB_API_KEY=" + apiKey
-	jsKeyAsBearer  = "LAB_AUTH_TOKEN=" + apiKey
-	jsSubscription = "LAB_AUTH_TOKEN=" + oauthToken
+	jsKey          = "LAB_API_KEY=" + daemontest.APIKey
+	jsKeyAsBearer  = "LAB_AUTH_TOKEN=" + daemontest.APIKey
+	jsSubscription = "LAB_AUTH_TOKEN=" + daemontest.OAuthToken
 )
 
 func TestJS(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // oldestNode is the first major version that the client supports, see the
@@ -133,7 +135,7 @@ func (s *script) end(t *testing.T) [][]string {
 // playScript runs a case on both ways of a lane.
 func (l lane) playScript(t *testing.T, name, credential string) (direct, through []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
 	defer cancel()
 	reports := startScript(ctx, t, name, credential, l.direct, l.through).end(t)
 	if len(reports) != 2 {

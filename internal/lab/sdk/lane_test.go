@@ -1,28 +1,17 @@
 package sdk_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
-)
 
-// patience is how long anything may take that is to happen. A busy machine is slow.
-const patience = 30 * time.Second
-
-// Credentials of the right form that nobody has.
-const (
-	apiKey     = "sk-ant-api03-made-up"
-	oauthToken = "sk-ant-oat01-made-up"
+	"oauth-proxyd/internal/daemontest"
 )
 
 // way is one way to an API, and that API.
@@ -80,28 +69,27 @@ func newWay(t *testing.T, base string, u *upstream) way {
 // end of the test is a stop as by systemd, which must be clean.
 func startDaemon(t *testing.T, u *upstream) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "op") // short enough for a socket in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() // the daemon alone has it then: if it dies, clients see it
-	passed, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer passed.Close()
-	// Only a process itself can say its id before it begins, see sd_listen_fds(3).
-	daemon := exec.Command("sh", "-c", `LISTEN_PID=$$ exec oauth-proxyd "$@"`, "sh",
-		"serve", "--config", configure(t, dir, u), "--log-format", "json")
-	daemon.Env = []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + dir, "LISTEN_FDS=1", "LISTEN_FDNAMES=proxy"}
-	daemon.ExtraFiles = []*os.File{passed}
-	run(t, daemon)
-	return "http://" + listener.Addr().String()
+	dir := daemontest.TempDir(t)
+	socket := daemontest.Listen(t, "proxy")
+	cmd := exec.Command("oauth-proxyd", "serve", "--config", configure(t, dir, u), "--log-format", "json")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + dir}
+	log := daemontest.NewRecord()
+	cmd.Stderr = log
+	daemontest.Activate(cmd, socket)
+	daemon := daemontest.Start(t, cmd)
+	socket.Close() // the daemon alone has it then: if it dies, clients see it
+	t.Cleanup(func() {
+		if code := daemon.Stop(t); code != 0 {
+			t.Errorf("the daemon ended with %d", code)
+		}
+		if strings.Contains(log.Text(), daemontest.APIKey) || strings.Contains(log.Text(), daemontest.OAuthToken) {
+			t.Error("a credential is in the log")
+		}
+		if t.Failed() {
+			t.Logf("the daemon's log:\n%s", log.Text())
+		}
+	})
+	return socket.URL()
 }
 
 // configure writes the shipped file, with that API for Anthropic's, and without
@@ -127,29 +115,4 @@ func write(t *testing.T, file string, content []byte) {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// run starts the daemon, and stops it at the end of the test.
-func run(t *testing.T, daemon *exec.Cmd) {
-	t.Helper()
-	var log bytes.Buffer
-	daemon.Stderr = &log
-	daemon.WaitDelay = patience
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		late := time.AfterFunc(patience, func() { _ = daemon.Process.Kill() })
-		defer late.Stop()
-		_ = daemon.Process.Signal(syscall.SIGTERM) // it may have ended, which Wait tells
-		if err := daemon.Wait(); err != nil {
-			t.Errorf("the daemon ended with %v", err)
-		}
-		if strings.Contains(log.String(), apiKey) || strings.Contains(log.String(), oauthToken) {
-			t.Error("a credential is in the log")
-		}
-		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", log.String())
-		}
-	})
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
 )
 
@@ -67,7 +68,7 @@ func (u *upstream) awaitGone(t *testing.T) {
 	t.Helper()
 	select {
 	case <-u.gone:
-	case <-time.After(patience):
+	case <-time.After(daemontest.Patience):
 		t.Error("the API was not told that the client left")
 	}
 }

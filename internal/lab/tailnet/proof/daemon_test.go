@@ -7,10 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -30,35 +29,28 @@ type setting struct {
 // daemon is the program on a node, with a socket named proxy that a service manager
 // holds, while its processes come and go.
 type daemon struct {
-	t        *testing.T
-	setting  setting
-	dir      string
-	listener net.Listener
-	file     *os.File
-	log      *record
-	notes    *record // to the service manager
+	t       *testing.T
+	setting setting
+	dir     string
+	socket  *daemontest.Socket
+	log     *daemontest.Record
+	notes   *daemontest.Record // to the service manager
+	process *daemontest.Process
 
 	activated string // port that another holds for it
-
-	cmd    *exec.Cmd
-	exited chan struct{}
 }
 
 func newDaemon(t *testing.T, s setting) *daemon {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "op") // short enough for sockets in it
-	if err != nil {
+	dir := daemontest.TempDir(t)
+	if err := os.Chmod(dir, 0o777); err != nil { // nobody makes its admin socket there
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	d := &daemon{t: t, setting: s, dir: dir, log: newRecord()}
-	d.notes = listenNotify(t, filepath.Join(dir, "notify"))
+	d := &daemon{t: t, setting: s, dir: dir, log: daemontest.NewRecord()}
+	d.notes = daemontest.ListenNotify(t, filepath.Join(dir, "notify"))
 	d.listen()
 	d.configure()
-	t.Cleanup(d.end)
+	t.Cleanup(d.show)
 	return d
 }
 
@@ -67,7 +59,7 @@ func start(t *testing.T, s setting) *daemon {
 	t.Helper()
 	d := newDaemon(t, s)
 	d.run()
-	d.notes.next(t, "READY=1")
+	d.notes.Next(t, "READY=1")
 	return d
 }
 
@@ -79,14 +71,11 @@ func (d *daemon) listen() {
 	if d.setting.node.HasTUN() {
 		address = "[::]:0"
 	}
-	var err error
-	if d.listener, err = d.setting.node.Listen("tcp", address); err != nil {
+	l, err := d.setting.node.Listen("tcp", address)
+	if err != nil {
 		d.t.Fatal(err)
 	}
-	if d.file, err = d.listener.(*net.TCPListener).File(); err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { d.file.Close(); d.listener.Close() })
+	d.socket = daemontest.Hold(d.t, "proxy", l)
 }
 
 func (d *daemon) configure() {
@@ -110,65 +99,35 @@ func (d *daemon) configFile() string { return filepath.Join(d.dir, "oauth-proxyd
 // run starts a process.
 func (d *daemon) run() {
 	d.t.Helper()
-	// Only a process itself can say its id before it begins, see sd_listen_fds(3).
-	script := `LISTEN_PID=$$ exec "$0" "$@"`
-	args := []string{"-c", script, "oauth-proxyd", "serve", "--config", d.configFile(), "--log-format", "json"}
+	command := []string{"oauth-proxyd", "serve", "--config", d.configFile(), "--log-format", "json"}
 	if d.setting.nobody {
-		args[1] = fmt.Sprintf(`exec setpriv --reuid=%[1]d --regid=%[1]d --clear-groups sh -c '%[2]s' "$0" "$@"`, nobody, script)
+		command = append([]string{"setpriv", fmt.Sprintf("--reuid=%d", nobody), fmt.Sprintf("--regid=%d", nobody), "--clear-groups"}, command...)
 	}
-	d.cmd = d.setting.node.Command("sh", args...)
-	d.cmd.Env = append(d.cmd.Env, "NOTIFY_SOCKET="+filepath.Join(d.dir, "notify"), "RUNTIME_DIRECTORY="+d.dir,
-		"LISTEN_FDS=1", "LISTEN_FDNAMES=proxy")
-	d.cmd.Env = append(d.cmd.Env, d.setting.env...)
-	d.cmd.ExtraFiles = []*os.File{d.file}
-	d.begin()
+	cmd := d.setting.node.Command(command[0], command[1:]...)
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+filepath.Join(d.dir, "notify"), "RUNTIME_DIRECTORY="+d.dir)
+	cmd.Env = append(cmd.Env, d.setting.env...)
+	daemontest.Activate(cmd, d.socket)
+	d.begin(cmd)
 }
 
-// begin starts what is in cmd.
-func (d *daemon) begin() {
+func (d *daemon) begin(cmd *exec.Cmd) {
 	d.t.Helper()
-	d.cmd.Stderr = d.log
-	if err := d.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	d.exited = make(chan struct{})
-	go func(c *exec.Cmd, exited chan struct{}) {
-		_ = c.Wait() // the exit code tells
-		close(exited)
-	}(d.cmd, d.exited)
-}
-
-// exit waits for the end of the process.
-func (d *daemon) exit() (code int) {
-	d.t.Helper()
-	select {
-	case <-d.exited:
-	case <-time.After(patience):
-		d.t.Fatal("it does not end")
-	}
-	return d.cmd.ProcessState.ExitCode()
+	cmd.Stderr = d.log
+	d.process = daemontest.Start(d.t, cmd)
 }
 
 // stop is what systemctl stop does.
 func (d *daemon) stop() {
 	d.t.Helper()
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		d.t.Fatal(err)
-	}
-	if code := d.exit(); code != 0 {
+	if code := d.process.Stop(d.t); code != 0 {
 		d.t.Errorf("exit code %d", code)
 	}
 }
 
-// end leaves no process behind.
-func (d *daemon) end() {
-	if d.cmd == nil {
-		return
-	}
-	_ = d.cmd.Process.Kill() // it may have ended
-	<-d.exited
+// show is for those who look why a test failed.
+func (d *daemon) show() {
 	if d.t.Failed() {
-		d.t.Logf("the log:\n%s\nthe notifications:\n%s", d.log.text(), d.notes.text())
+		d.t.Logf("the log:\n%s\nthe notifications:\n%s", d.log.Text(), d.notes.Text())
 	}
 }
 
@@ -176,7 +135,7 @@ func (d *daemon) port() string {
 	if d.activated != "" {
 		return d.activated
 	}
-	_, port, _ := net.SplitHostPort(d.listener.Addr().String())
+	_, port, _ := net.SplitHostPort(d.socket.Addr())
 	return port
 }
 

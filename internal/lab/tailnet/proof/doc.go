@@ -4,7 +4,6 @@
 //
 //	main_test.go     builds the binary
 //	daemon_test.go   the daemon on a node, with sockets and a service manager
-//	record_test.go   what it says, in the log and to the service manager
 //	view_test.go     what it shows, in /health, /metrics and STATUS=
 //	api_test.go      what it forwards to
 //	tap_test.go      what it asks of tailscaled, and a tailscaled that refuses

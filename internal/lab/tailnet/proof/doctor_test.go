@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -27,24 +28,10 @@ type patient struct {
 	port string
 }
 
-// openDir is one that nobody (the user) can enter too.
-func openDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "doctor") // short, for sockets in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // admit runs a daemon on the node, in front of an upstream that refuses all.
 func admit(t *testing.T, node *tailnet.Node) *patient {
 	t.Helper()
-	p := &patient{t: t, node: node, dir: openDir(t)}
+	p := &patient{t: t, node: node, dir: daemontest.TempDir(t)}
 	port := freePort(t, node)
 	api, err := node.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,13 +61,7 @@ header "anthropic-beta" {
 	}
 	defer log.Close()
 	daemon.Stderr = log
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = daemon.Process.Kill()
-		_ = daemon.Wait() // how it ended does not matter
-	})
+	daemontest.Start(t, daemon)
 	p.await(0)
 	return p
 }
@@ -127,20 +108,17 @@ func (p *patient) status() (code int, text string) {
 // await waits until status has that exit code.
 func (p *patient) await(code int) {
 	p.t.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	late := time.After(patience)
-	for {
-		got, text := p.status()
-		if got == code {
-			return
+	var text string
+	defer func() {
+		if p.t.Failed() {
+			p.t.Logf("status: %s", text)
 		}
-		select {
-		case <-ticker.C:
-		case <-late:
-			p.t.Fatalf("status: %d, want %d: %s", got, code, text)
-		}
-	}
+	}()
+	daemontest.Eventually(p.t, fmt.Sprintf("status exits with %d", code), func() bool {
+		var got int
+		got, text = p.status()
+		return got == code
+	})
 }
 
 // symptom is a finding of doctor.
@@ -358,7 +336,7 @@ func waitFor(t *testing.T, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	late := time.After(patience)
+	late := time.After(daemontest.Patience)
 	for !is() {
 		select {
 		case <-ticker.C:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -22,7 +23,7 @@ func TestTheExpiryOfTheKeyIsForetold(t *testing.T) {
 		t.Helper()
 		at := time.Now().Add(left).Truncate(time.Second)
 		node.SetKeyExpiry(at)
-		eventually(t, "expiry in /health", func() bool {
+		daemontest.Eventually(t, "expiry in /health", func() bool {
 			h := d.health()
 			return h.KeyExpiresAt != nil && h.KeyExpiresAt.Equal(at)
 		})
@@ -33,16 +34,16 @@ func TestTheExpiryOfTheKeyIsForetold(t *testing.T) {
 	}
 	expire(15 * day)
 	expire(13 * day)
-	d.log.next(t, "expires soon", "tailscale up --force-reauth", `"within_ms":1209600000`)
+	d.log.Next(t, "expires soon", "tailscale up --force-reauth", `"within_ms":1209600000`)
 	expire(12 * day)
 	expire(2 * day)
-	d.log.next(t, "expires soon", `"within_ms":259200000`)
+	d.log.Next(t, "expires soon", `"within_ms":259200000`)
 	expire(day)
-	if n := d.log.count("expires soon"); n != 2 {
+	if n := d.log.Count("expires soon"); n != 2 {
 		t.Errorf("%d warnings, want one for two weeks and one for three days", n)
 	}
 	node.SetKeyExpiry(time.Time{})
-	eventually(t, "no expiry in /health", func() bool { return d.health().KeyExpiresAt == nil })
+	daemontest.Eventually(t, "no expiry in /health", func() bool { return d.health().KeyExpiresAt == nil })
 }
 
 func TestAWarningShowsOnceItLasts(t *testing.T) {
@@ -54,7 +55,7 @@ func TestAWarningShowsOnceItLasts(t *testing.T) {
 	if w := d.health().Warnings; len(w) > 0 {
 		t.Errorf("warnings %q at once", w)
 	}
-	d.log.next(t, "tailscaled warns", "the moon is full")
+	d.log.Next(t, "tailscaled warns", "the moon is full")
 	if w := d.health().Warnings; len(w) != 1 {
 		t.Errorf("warnings %q", w)
 	}
@@ -62,12 +63,12 @@ func TestAWarningShowsOnceItLasts(t *testing.T) {
 		t.Errorf("metric %s", n)
 	}
 	node.Warn("the tide is low") // and passes
-	eventually(t, "the first warning gone", func() bool { return len(d.health().Warnings) == 0 })
+	daemontest.Eventually(t, "the first warning gone", func() bool { return len(d.health().Warnings) == 0 })
 	node.Warn()
 	if h := d.health(); h.Status != "healthy" {
 		t.Errorf("a warning makes it %s", h.Status)
 	}
-	if d.log.count("the tide is low") > 0 {
+	if d.log.Count("the tide is low") > 0 {
 		t.Error("a warning that did not last was logged")
 	}
 	// Ten seconds have passed. What was read beyond a start, three changes and the
@@ -82,7 +83,7 @@ func TestTheModeOfTailscaledIsLogged(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		_, node := newHost(t, tun)
 		d := start(t, setting{node: node})
-		d.log.next(t, "the tailnet is connected", fmt.Sprintf(`"userspace":%t`, !tun), `"tailscaled":"1.`)
+		d.log.Next(t, "the tailnet is connected", fmt.Sprintf(`"userspace":%t`, !tun), `"tailscaled":"1.`)
 	})
 }
 
@@ -92,7 +93,7 @@ func TestWithoutTheBusItPolls(t *testing.T) {
 	tap := newTap(t, node, busPath)
 	d := start(t, setting{node: node, env: tap.env()})
 	// To open a bus has the status read, too: by now that is rare.
-	eventually(t, "the fourth time that the bus was refused", func() bool { return tap.count(busPath) >= 4 })
+	daemontest.Eventually(t, "the fourth time that the bus was refused", func() bool { return tap.count(busPath) >= 4 })
 	node.Down()
 	d.follows("tailscale down", false, "Stopped", "run `tailscale up`")
 	node.Up()
@@ -115,8 +116,8 @@ func TestAFailedDialStartsNoProcess(t *testing.T) {
 			d := start(t, setting{node: node, env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
 			began := time.Now()
 			end(node)
-			d.notes.next(t, "STATUS=", "tailnet not connected")
-			eventually(t, "the third run of the command", func() bool { return runs(dir, "tailscale") >= 3 })
+			d.notes.Next(t, "STATUS=", "tailnet not connected")
+			daemontest.Eventually(t, "the third run of the command", func() bool { return runs(dir, "tailscale") >= 3 })
 			if took := time.Since(began); took < 2*time.Second { // the second after 1 s, the third 2 s later
 				t.Errorf("the command ran three times in %v", took)
 			}
@@ -143,13 +144,13 @@ func TestTheCommandAnswersWhereTheSocketDoesNot(t *testing.T) {
 	d := start(t, setting{node: node, upstream: newGated(t, node).url, env: []string{
 		"PATH=" + dir + ":" + os.Getenv("PATH"), "TAILSCALE_SOCKET=" + filepath.Join(dir, "none.sock"),
 	}})
-	d.log.next(t, "the tailnet is connected", "proxy."+tailnet.Domain)
+	d.log.Next(t, "the tailnet is connected", "proxy."+tailnet.Domain)
 	// Who a peer is cannot be asked then, and so it is not taken for a local program.
-	get(t, peer, d.url()+"/x").want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
+	get(t, peer, d.url()+"/x").Want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
 	node.Down()
-	d.notes.next(t, "STATUS=", "Stopped", "tailscale up")
+	d.notes.Next(t, "STATUS=", "Stopped", "tailscale up")
 	node.Up()
-	d.notes.next(t, "STATUS=", "tailnet connected")
+	d.notes.Next(t, "STATUS=", "tailnet connected")
 }
 
 func runs(dir, command string) int {
@@ -167,11 +168,11 @@ func TestOneConnectionIsAskedAboutOnce(t *testing.T) {
 		for connection := range 3 {
 			client := peer.Client()
 			for range 20 {
-				a, err := ask(client, "GET", d.url()+"/x", "")
+				a, err := daemontest.Ask(client, "GET", d.url()+"/x", "")
 				if err != nil {
 					t.Fatal(err)
 				}
-				a.want(t, 200, "GET /x")
+				a.Want(t, 200, "GET /x")
 			}
 			client.CloseIdleConnections()
 			if n := tap.count(whoisPath); n != connection+1 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -61,15 +62,15 @@ func TestWhoMayAskIsJudgedByUserTagNodeAndCapability(t *testing.T) {
 				for name, peer := range c.peers {
 					a := get(t, peer, d.url()+"/"+name)
 					if slices.Contains(row.allowed, name) {
-						a.want(t, http.StatusOK, "GET /"+name)
-						d.log.next(t, `"path":"/`+name+`"`)
+						a.Want(t, http.StatusOK, "GET /"+name)
+						d.log.Next(t, `"path":"/`+name+`"`)
 					} else {
-						a.want(t, http.StatusForbidden, "access_denied", "node "+name+"."+tailnet.Domain, "logging in again does not help")
+						a.Want(t, http.StatusForbidden, "access_denied", "node "+name+"."+tailnet.Domain, "logging in again does not help")
 					}
 				}
 				here := get(t, c.host, d.local()+"/here")
-				if want := map[bool]int{true: 200, false: 403}[row.allow == "local"]; here.status != want {
-					t.Errorf("this host itself got %d, want %d", here.status, want)
+				if want := map[bool]int{true: 200, false: 403}[row.allow == "local"]; here.Status != want {
+					t.Errorf("this host itself got %d, want %d", here.Status, want)
 				}
 				d.stop()
 			})
@@ -87,20 +88,20 @@ func TestTheLogNamesWhoAsked(t *testing.T) {
 			"aperture":     {`"tags":"tag:aperture"`, `"user"`},
 			"builder":      {`tag:ci`, `"user"`},
 		} {
-			get(t, c.peers[name], d.url()+"/"+name).want(t, 200)
-			line := d.log.next(t, `"path":"/`+name+`"`)
-			if !containsAll(line, []string{`"source":"tailnet"`, fmt.Sprintf(`"node":"%s.%s"`, name, tailnet.Domain), who[0]}) || strings.Contains(line, who[1]) {
+			get(t, c.peers[name], d.url()+"/"+name).Want(t, 200)
+			line := d.log.Next(t, `"path":"/`+name+`"`)
+			if !daemontest.ContainsAll(line, []string{`"source":"tailnet"`, fmt.Sprintf(`"node":"%s.%s"`, name, tailnet.Domain), who[0]}) || strings.Contains(line, who[1]) {
 				t.Errorf("%s: %s", name, line)
 			}
 		}
 		v6 := "http://" + net.JoinHostPort(c.host.Addr6().String(), d.port())
-		get(t, c.peers["aperture"], v6+"/v6").want(t, 200)
-		d.log.next(t, `"path":"/v6"`, `"source":"tailnet"`, `"tags":"tag:aperture"`)
-		get(t, c.host, d.local()+"/here").want(t, 200)
-		d.log.next(t, `"path":"/here"`, `"source":"local"`)
+		get(t, c.peers["aperture"], v6+"/v6").Want(t, 200)
+		d.log.Next(t, `"path":"/v6"`, `"source":"tailnet"`, `"tags":"tag:aperture"`)
+		get(t, c.host, d.local()+"/here").Want(t, 200)
+		d.log.Next(t, `"path":"/here"`, `"source":"local"`)
 		if tun { // this host by its own address on the tailnet is this host
-			get(t, c.host, d.url()+"/self").want(t, 200)
-			d.log.next(t, `"path":"/self"`, `"source":"local"`)
+			get(t, c.host, d.url()+"/self").Want(t, 200)
+			d.log.Next(t, `"path":"/self"`, `"source":"local"`)
 		}
 	})
 }
@@ -125,13 +126,13 @@ func TestTailscaleServeInFrontIsProxied(t *testing.T) {
 			d := start(t, setting{node: host, upstream: upstream, blocks: []string{list(row.allow...)}})
 			host.Tailscale("serve", "--bg", "--http=80", d.local())
 			a := get(t, peer, served+"/x")
-			a.want(t, row.code)
+			a.Want(t, row.code)
 			if row.code == http.StatusForbidden {
-				a.want(t, row.code, "a proxy on this host (source proxied)")
+				a.Want(t, row.code, "a proxy on this host (source proxied)")
 			}
 			for _, secret := range []string{"Tailscale-", "X-Forwarded", "alice"} {
-				if strings.Contains(a.body, secret) {
-					t.Errorf("the upstream was told %q: %s", secret, a.body)
+				if strings.Contains(a.Body, secret) {
+					t.Errorf("the upstream was told %q: %s", secret, a.Body)
 				}
 			}
 			host.Tailscale("serve", "reset")
@@ -148,9 +149,9 @@ func TestAPeerIsNotLocalWhileTailscaledHangs(t *testing.T) {
 	peer := lab.Node(tailnet.Spec{Name: "peer"})
 	tap := newTap(t, host)
 	d := start(t, setting{node: host, upstream: newGated(t, host).url, env: tap.env(), blocks: []string{list("local")}})
-	get(t, peer, d.url()+"/before").want(t, http.StatusForbidden)
+	get(t, peer, d.url()+"/before").Want(t, http.StatusForbidden)
 	tap.hang(statusPath)
-	d.notes.next(t, "STATUS=", "no answer on")
-	get(t, peer, d.url()+"/after").want(t, http.StatusForbidden, "node peer."+tailnet.Domain)
-	get(t, host, d.local()+"/here").want(t, http.StatusOK)
+	d.notes.Next(t, "STATUS=", "no answer on")
+	get(t, peer, d.url()+"/after").Want(t, http.StatusForbidden, "node peer."+tailnet.Domain)
+	get(t, host, d.local()+"/here").Want(t, http.StatusOK)
 }

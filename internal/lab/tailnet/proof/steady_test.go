@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -81,7 +82,7 @@ func TestAPeerIsServedOnWithoutControl(t *testing.T) {
 		d := start(t, setting{node: node, upstream: g.url})
 		before := open(t, peer, d.url(), g)
 		lab.LoseControl()
-		get(t, peer, d.url()+"/x").want(t, 200, "GET /x")
+		get(t, peer, d.url()+"/x").Want(t, 200, "GET /x")
 		if h := d.health(); h.Status != "healthy" {
 			t.Errorf("health %+v, although peers are served", h)
 		}
@@ -104,39 +105,39 @@ func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 		wantOK := func() {
 			t.Helper()
 			began := time.Now()
-			a, err := ask(kept, http.MethodGet, d.local()+"/here", "")
+			a, err := daemontest.Ask(kept, http.MethodGet, d.local()+"/here", "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.want(t, 200, "GET /here")
+			a.Want(t, 200, "GET /here")
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("a local client waited for %v", took)
 			}
 		}
 		wantOK()
 		tap.hang(whoisPath)
-		stalled := make(chan answer, 1)
+		stalled := make(chan daemontest.Answer, 1)
 		go func() {
 			client := peer.Client()
 			defer client.CloseIdleConnections()
-			a, err := ask(client, http.MethodGet, d.url()+"/there", "")
+			a, err := daemontest.Ask(client, http.MethodGet, d.url()+"/there", "")
 			if err != nil {
 				t.Error(err)
 			}
 			stalled <- a
 		}()
-		eventually(t, "the question who that is", func() bool { return tap.count(whoisPath) > map[bool]int{true: 0, false: 1}[tun] })
+		daemontest.Eventually(t, "the question who that is", func() bool { return tap.count(whoisPath) > map[bool]int{true: 0, false: 1}[tun] })
 		for range 10 {
 			wantOK()
 			if tun { // nobody has to be asked about a new one
-				get(t, node, d.local()+"/here").want(t, 200)
+				get(t, node, d.local()+"/here").Want(t, 200)
 			}
 		}
-		(<-stalled).want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
+		(<-stalled).Want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
 		node.Freeze()
 		defer node.Thaw()
 		wantOK()
-		d.notes.next(t, "STATUS=", "no answer on")
+		d.notes.Next(t, "STATUS=", "no answer on")
 		wantOK()
 	})
 }

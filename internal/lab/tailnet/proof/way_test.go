@@ -14,12 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
 	"oauth-proxyd/internal/lab/tailnet"
 )
-
-// oauthToken has the right form, and nobody has it.
-const oauthToken = "sk-ant-oat01-made-up"
 
 const (
 	wantedBeta = "oauth-2025-04-20"
@@ -82,12 +80,11 @@ func activate(t *testing.T, s setting) *daemon {
 	t.Helper()
 	d := newDaemon(t, s)
 	d.activated = "8080"
-	d.cmd = s.node.Command("systemd-socket-activate", "--fdname=proxy", "--listen=8080",
+	d.begin(s.node.Command("systemd-socket-activate", "--fdname=proxy", "--listen=8080",
 		"-E", "RUNTIME_DIRECTORY="+d.dir, "-E", "NOTIFY_SOCKET="+filepath.Join(d.dir, "notify"),
 		"-E", "PATH="+os.Getenv("PATH"), "-E", "TAILSCALE_SOCKET="+s.node.Socket(),
-		"oauth-proxyd", "serve", "--config", d.configFile(), "--log-format", "json")
-	d.begin()
-	d.log.next(t, "Listening on")
+		"oauth-proxyd", "serve", "--config", d.configFile(), "--log-format", "json"))
+	d.log.Next(t, "Listening on")
 	return d
 }
 
@@ -95,22 +92,22 @@ func activate(t *testing.T, s setting) *daemon {
 func (w way) prove(t *testing.T, d *daemon) {
 	t.Helper()
 	w.wantLiveStream(t, d)
-	d.log.next(t, `"path":"/v1/messages"`, `"node":"aperture.`+tailnet.Domain+`"`, `"tags":"tag:aperture"`, `"credential":"oauth"`, `"status":200`)
+	d.log.Next(t, `"path":"/v1/messages"`, `"node":"aperture.`+tailnet.Domain+`"`, `"tags":"tag:aperture"`, `"credential":"oauth"`, `"status":200`)
 	w.wantRequest(t)
 	if w.host.HasTUN() {
 		w.wantShortName(t, d)
 	}
-	a, err := ask(w.untagged.Client(), http.MethodPost, d.url()+"/v1/messages", message, "Authorization", "Bearer "+oauthToken)
+	a, err := daemontest.Ask(w.untagged.Client(), http.MethodPost, d.url()+"/v1/messages", message, "Authorization", "Bearer "+daemontest.OAuthToken)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.want(t, http.StatusForbidden, "access_denied", "node twin."+tailnet.Domain)
+	a.Want(t, http.StatusForbidden, "access_denied", "node twin."+tailnet.Domain)
 	w.lab.Grant(tailnet.Grant{To: []*tailnet.Node{w.aperture, w.untagged}})
 	w.wantSilence(t, d)
 	w.wantDiagnosis(t, d)
 	w.lab.Grant(tailnet.Grant{})
-	get(t, w.aperture, d.url()+"/health").want(t, 200, `"status": "healthy"`)
-	if strings.Contains(d.log.text(), oauthToken) {
+	get(t, w.aperture, d.url()+"/health").Want(t, 200, `"status": "healthy"`)
+	if strings.Contains(d.log.Text(), daemontest.OAuthToken) {
 		t.Error("a credential is in the log")
 	}
 }
@@ -122,7 +119,7 @@ func (w way) wantLiveStream(t *testing.T, d *daemon) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+oauthToken)
+	r.Header.Set("Authorization", "Bearer "+daemontest.OAuthToken)
 	r.Header.Set("Anthropic-Beta", clientBeta)
 	r.Header.Set("Content-Type", "application/json")
 	res, err := w.aperture.Client().Do(r)
@@ -156,7 +153,7 @@ func (w way) wantRequest(t *testing.T) {
 	if beta := r.Header.Values("Anthropic-Beta"); !slices.Equal(beta, []string{clientBeta + "," + wantedBeta}) {
 		t.Errorf("anthropic-beta is %q", beta)
 	}
-	sent := http.Header{"Authorization": {"Bearer " + oauthToken}}
+	sent := http.Header{"Authorization": {"Bearer " + daemontest.OAuthToken}}
 	if r.CredentialSHA256 != fakeupstream.CredentialSHA256(sent) {
 		t.Error("the credential did not arrive as it was sent")
 	}
@@ -171,7 +168,7 @@ func (w way) wantRequest(t *testing.T) {
 func (w way) wantShortName(t *testing.T, d *daemon) {
 	t.Helper()
 	curl := w.aperture.Command("curl", "--silent", "--show-error", "--max-time", "30",
-		"--header", "Authorization: Bearer "+oauthToken, "--header", "Content-Type: application/json",
+		"--header", "Authorization: Bearer "+daemontest.OAuthToken, "--header", "Content-Type: application/json",
 		"--data", message, "http://proxy:"+d.port()+"/v1/messages")
 	out, err := curl.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "event: message_stop") {
@@ -182,7 +179,7 @@ func (w way) wantShortName(t *testing.T, d *daemon) {
 // wantSilence is what a packet filter does to the gateway: it is never refused.
 func (w way) wantSilence(t *testing.T, d *daemon) {
 	t.Helper()
-	eventually(t, "the rules in force", func() bool {
+	daemontest.Eventually(t, "the rules in force", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		conn, err := w.aperture.Dial(ctx, "tcp", w.host.Addr().String()+":"+d.port())
@@ -205,7 +202,7 @@ func (w way) wantSilence(t *testing.T, d *daemon) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want a silence", err)
 	}
-	if d.log.count("/v1/messages/silence") > 0 {
+	if d.log.Count("/v1/messages/silence") > 0 {
 		t.Error("the request was logged, so it came")
 	}
 }
@@ -236,12 +233,12 @@ func TestItNeedsNoRight(t *testing.T) {
 			node: host, upstream: newGated(t, host).url, nobody: os.Geteuid() == 0,
 			blocks: []string{list("local", "tag:aperture")},
 		})
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.process.PID))
 		if err != nil || os.Geteuid() == 0 && !strings.Contains(string(status), fmt.Sprintf("Uid:\t%[1]d\t%[1]d", nobody)) {
 			t.Fatalf("not nobody: %v\n%s", err, status)
 		}
-		get(t, peer, d.url()+"/x").want(t, 200, "GET /x")
-		d.log.next(t, `"path":"/x"`, `"tags":"tag:aperture"`)
+		get(t, peer, d.url()+"/x").Want(t, 200, "GET /x")
+		d.log.Next(t, `"path":"/x"`, `"tags":"tag:aperture"`)
 		host.Down()
 		d.follows("tailscale down", false, "Stopped", "tailscale up")
 		host.Up()

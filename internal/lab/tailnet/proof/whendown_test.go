@@ -81,11 +81,11 @@ func TestWithWhenDownWaitItServesAndFollowsATailnetThatComesLater(t *testing.T) 
 			lab, node := row.prepare(t)
 			d := newDaemon(t, setting{node: node, whenDown: "wait", upstream: newGated(t, node).url})
 			d.run()
-			d.notes.next(t, "READY=1", "only local", row.mends)
+			d.notes.Next(t, "READY=1", "only local", row.mends)
 			if h := d.health(); h.Status != "degraded" || h.code != 503 {
 				t.Errorf("health %+v", h)
 			}
-			get(t, node, d.local()+"/here").want(t, 200, "GET /here") // this host is served
+			get(t, node, d.local()+"/here").Want(t, 200, "GET /here") // this host is served
 			row.comes(lab, node)
 			node.Await("Running")
 			d.follows(row.name, true, "Running", "tailnet connected as proxy."+tailnet.Domain)
@@ -103,14 +103,14 @@ func TestWithWhenDownExitItServesOnlyWithATailnet(t *testing.T) {
 			d := newDaemon(t, setting{node: node, whenDown: "exit"})
 			d.run()
 			if row.code != 0 {
-				if code := d.exit(); code != row.code {
+				if code := d.process.Exit(t); code != row.code {
 					t.Errorf("exit code %d, want %d", code, row.code)
 				}
-				d.notes.next(t, "STATUS=Gave up", row.mends)
+				d.notes.Next(t, "STATUS=Gave up", row.mends)
 			} else {
-				d.notes.next(t, "EXTEND_TIMEOUT_USEC")
+				d.notes.Next(t, "EXTEND_TIMEOUT_USEC")
 			}
-			if d.notes.count("READY=1") > 0 {
+			if d.notes.Count("READY=1") > 0 {
 				t.Error("READY=1 without a tailnet")
 			}
 			row.comes(lab, node)
@@ -118,7 +118,7 @@ func TestWithWhenDownExitItServesOnlyWithATailnet(t *testing.T) {
 			if row.code != 0 {
 				d.run() // as systemd does for the next client
 			}
-			d.notes.next(t, "READY=1", "tailnet connected as proxy."+tailnet.Domain)
+			d.notes.Next(t, "READY=1", "tailnet connected as proxy."+tailnet.Domain)
 			d.stop()
 		})
 	}
