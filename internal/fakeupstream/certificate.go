@@ -17,10 +17,11 @@ import (
 // certificateLife is longer than any test or demonstration runs.
 const certificateLife = 30 * 24 * time.Hour
 
-// newCertificate makes a self-signed certificate for the loopback addresses
-// and localhost, valid from an hour before now. The PEM is what a client has
-// to trust.
-func newCertificate(now time.Time) (tls.Certificate, []byte, error) {
+// NewCertificate makes a self-signed certificate for the loopback addresses,
+// localhost and further names, valid from an hour before now. The PEM is what
+// a client has to trust.
+func NewCertificate(names ...string) (tls.Certificate, []byte, error) {
+	now := time.Now()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("making a key: %w", err)
@@ -34,7 +35,7 @@ func newCertificate(now time.Time) (tls.Certificate, []byte, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		DNSNames:              []string{"localhost"},
+		DNSNames:              append(names, "localhost"),
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -81,7 +81,7 @@ func (s *Server) build(cfg Config) error {
 	if !cfg.TLS {
 		return nil
 	}
-	cert, pem, err := newCertificate(time.Now())
+	cert, pem, err := NewCertificate()
 	if err != nil {
 		return err
 	}

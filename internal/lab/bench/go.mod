@@ -3,6 +3,10 @@ module oauth-proxyd/internal/lab/bench
 go 1.26.6
 
 require (
-	go.uber.org/goleak v1.3.0
 	golang.org/x/image v0.41.0
+	oauth-proxyd v0.0.0
 )
+
+require go.uber.org/goleak v1.3.0 // indirect
+
+replace oauth-proxyd => ../../..

@@ -9,24 +9,19 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/bench"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain puts the binary into the PATH of all tests.
+func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
-// build builds a program of this module or, with a folder, of another.
-func build(t *testing.T, dir, pkg string) string {
+// build builds the bare proxy.
+func build(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-C", dir, "-o", program)
-	if tags := os.Getenv("TAGS"); tags != "" {
-		cmd.Args = append(cmd.Args, "-tags", tags)
-	}
-	cmd.Args = append(cmd.Args, pkg)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, out)
+	program := filepath.Join(t.TempDir(), "bare")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/bare").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
 	}
 	return program
 }
@@ -34,7 +29,7 @@ func build(t *testing.T, dir, pkg string) string {
 // TestRun proves that every measurement gives every number, for the daemon and for the
 // peer that is always there. The numbers mean nothing: the run is too short.
 func TestRun(t *testing.T) {
-	programs := bench.Programs{Ours: build(t, "../../..", "./cmd/oauth-proxyd"), Bare: build(t, ".", "./cmd/bare")}
+	programs := bench.Programs{Ours: "oauth-proxyd", Bare: build(t)}
 	found, _ := bench.Peers(programs)
 	peers := []bench.Peer{found[0], found[len(found)-1]}
 	result, err := bench.Run(t.Context(), bench.Config{

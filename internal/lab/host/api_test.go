@@ -1,18 +1,10 @@
 package host_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net/http/httptest"
 	"sync"
-	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
 )
@@ -39,11 +31,14 @@ func (l *lab) startAPI() *api {
 	server.Listener = listener
 	server.EnableHTTP2 = true
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	certificate, trusted := l.certify(apiName)
+	certificate, trusted, err := fakeupstream.NewCertificate(apiName)
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.StartTLS()
 	l.t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	l.must("sh", "-euc", `echo "127.0.0.1 $1" >>/etc/hosts; echo "$2" >>/etc/ssl/certs/ca-certificates.crt`, "sh", apiName, trusted)
+	l.must("sh", "-euc", `echo "127.0.0.1 $1" >>/etc/hosts; echo "$2" >>/etc/ssl/certs/ca-certificates.crt`, "sh", apiName, string(trusted))
 	return a
 }
 
@@ -75,26 +70,3 @@ func (l *lab) received(path, field string) string {
 	}
 	return r.Header.Get(field)
 }
-
-// certify makes a certificate for a name, which is also what to trust, in PEM.
-func (l *lab) certify(name string) (tls.Certificate, string) {
-	l.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-// oauthToken has the right form, and nobody has it.
-const oauthToken = "sk-ant-oat01-made-up"

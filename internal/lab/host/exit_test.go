@@ -2,6 +2,8 @@ package host_test
 
 import (
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestARefusedConfigurationIsShownWithWhatMendsIt(t *testing.T) {
@@ -19,8 +21,8 @@ func TestARefusedConfigurationIsShownWithWhatMendsIt(t *testing.T) {
 
 	// Whoever comes now waits, and is served once the file is mended.
 	answered := make(chan error, 1)
-	go func() { answered <- (&keptClient{lab: l, closing: true}).send(listModels()) }()
-	l.eventually("it tries for the client who waits", func() bool {
+	go func() { answered <- l.send(listModels()) }()
+	daemontest.Eventually(l.t, "it tries for the client who waits", func() bool {
 		return l.property(service, "ActiveState") == "activating"
 	})
 	l.write(configFile, shipped)
@@ -33,7 +35,7 @@ func TestARefusedConfigurationIsShownWithWhatMendsIt(t *testing.T) {
 func TestALoginThatIsNeededIsShownWithWhatMendsIt(t *testing.T) {
 	t.Parallel()
 	l := install(t)
-	l.runTailscaled("NeedsLogin")
+	l.startTailscaled("NeedsLogin", "1.98.1")
 	l.configure("\ntailscale {\n  when_down = \"exit\"\n}\n")
 	if out := l.run("systemctl", "start", service); out.Code == 0 {
 		t.Error("systemctl start did not fail")

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/host"
 )
 
@@ -91,7 +91,7 @@ func TestCancelledCommandIsKilledInside(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Error("it ended well")
 	}
-	l.eventually("the command inside is gone", func() bool { return l.run("pgrep", "--full", "sleep 1234567").Code == 1 })
+	daemontest.Eventually(l.t, "the command inside is gone", func() bool { return l.run("pgrep", "--full", "sleep 1234567").Code == 1 })
 }
 
 func TestNetwork(t *testing.T) {
@@ -132,7 +132,7 @@ func TestJournal(t *testing.T) {
 	l := boot(t)
 	l.must("sh", "-c", "echo 'the message' | systemd-cat --identifier=lab --priority=warning")
 	var found []host.Record
-	l.eventually("in the journal", func() bool {
+	daemontest.Eventually(l.t, "in the journal", func() bool {
 		records, err := l.Journal(t.Context(), "SYSLOG_IDENTIFIER=lab")
 		if err != nil {
 			t.Fatal(err)
@@ -172,15 +172,7 @@ func TestNothingIsLeftOfAHost(t *testing.T) {
 			end(t, owner)
 			_, _ = io.Copy(io.Discard, stdout)
 			_ = owner.Wait() // the signal's
-			ticker := time.NewTicker(10 * time.Millisecond)
-			defer ticker.Stop()
-			for late := time.After(patience); isAlive(t, boot); {
-				select {
-				case <-ticker.C:
-				case <-late:
-					t.Fatal("the host lives on")
-				}
-			}
+			daemontest.Eventually(t, "the host is gone", func() bool { return !isAlive(t, boot) })
 			if mounts, err := os.ReadFile("/proc/mounts"); err != nil || strings.Contains(string(mounts), "oauth-proxyd/host/mnt") {
 				t.Errorf("mounts are left: %v\n%s", err, mounts)
 			}

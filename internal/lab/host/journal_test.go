@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/host"
 )
 
@@ -14,11 +15,11 @@ func TestJournalHasFieldsAndPriorities(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+proxyAddr+"/v1/messages?beta=true",
-		strings.NewReader(message("claude", true).body))
+		strings.NewReader(message("claude", true).Body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+oauthToken)
+	r.Header.Set("Authorization", "Bearer "+daemontest.OAuthToken)
 	r.Header.Set("X-Claude-Code-Session-Id", "6f1e9a2c-0000-4000-8000-000000000000")
 	response, err := l.client().Do(r)
 	if err != nil {
@@ -29,7 +30,7 @@ func TestJournalHasFieldsAndPriorities(t *testing.T) {
 		t.Fatal(err)
 	}
 	var records []host.Record
-	l.eventually("the request is in the journal, and is found by its id", func() bool {
+	daemontest.Eventually(l.t, "the request is in the journal, and is found by its id", func() bool {
 		records, err = l.Journal(t.Context(), "REQUEST_ID="+response.Header.Get("X-Request-Id"))
 		return err == nil && len(records) == 1
 	})
@@ -50,7 +51,7 @@ func TestJournalHasFieldsAndPriorities(t *testing.T) {
 	if r := l.awaitLog("configuration refused"); r.Priority() != 3 {
 		t.Errorf("a refused configuration has priority %d", r.Priority())
 	}
-	if strings.Contains(l.must("journalctl", "--output=json", "--all"), oauthToken) {
+	if strings.Contains(l.must("journalctl", "--output=json", "--all"), daemontest.OAuthToken) {
 		t.Error("a credential is in the journal")
 	}
 }

@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"os"
@@ -9,15 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/host"
 )
-
-// patience is how long anything may take that is to happen. A busy machine is slow.
-const patience = 60 * time.Second
 
 const (
 	service    = "oauth-proxyd.service"
@@ -38,37 +33,19 @@ func boot(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var console buffer
-	h, err := host.Boot(t.Context(), image, &console)
+	console := daemontest.NewRecord()
+	h, err := host.Boot(t.Context(), image, console)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, console.String())
+		t.Fatalf("%v\n%s", err, console.Text())
 	}
 	l := &lab{Host: h, t: t}
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
-			t.Errorf("%v\n%s", err, console.String())
+			t.Errorf("%v\n%s", err, console.Text())
 		}
 	})
 	l.api = l.startAPI()
 	return l
-}
-
-// buffer is written to by a process while a test reads it.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // showJournal is for those who look why a test failed.
@@ -165,19 +142,15 @@ func (l *lab) log() []host.Record {
 func (l *lab) awaitLog(words ...string) host.Record {
 	l.t.Helper()
 	var found host.Record
-	l.eventually("in the journal: "+strings.Join(words, " … "), func() bool {
+	daemontest.Eventually(l.t, "in the journal: "+strings.Join(words, " … "), func() bool {
 		records := l.log()
-		i := slices.IndexFunc(records, func(r host.Record) bool { return hasAll(r["MESSAGE"], words) })
+		i := slices.IndexFunc(records, func(r host.Record) bool { return daemontest.ContainsAll(r["MESSAGE"], words) })
 		if i >= 0 {
 			found = records[i]
 		}
 		return i >= 0
 	})
 	return found
-}
-
-func hasAll(text string, words []string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
 
 func (l *lab) wantAll(text string, words ...string) {
@@ -189,26 +162,11 @@ func (l *lab) wantAll(text string, words ...string) {
 	}
 }
 
-// eventually waits for what cannot be waited on otherwise.
-func (l *lab) eventually(what string, is func() bool) {
-	l.t.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	late := time.After(patience)
-	for !is() {
-		select {
-		case <-ticker.C:
-		case <-late:
-			l.t.Fatalf("still not: %s", what)
-		}
-	}
-}
-
 // client is one of the host's own programs. Each connects anew.
 func (l *lab) client() *http.Client {
 	transport := &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true, DisableCompression: true}
 	l.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: daemontest.Patience}
 }
 
 // get is the answer of a server on the host.

@@ -15,7 +15,7 @@ func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
 	l := install(t)
 	shipped := l.read(configFile)
 	load := l.load()
-	load.more(50)
+	load.More(50)
 	pid := l.mainPID()
 
 	l.write(configFile, shipped+labHeader("one"))
@@ -39,9 +39,9 @@ func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
 		l.write(configFile, shipped+labHeader(value))
 		l.must("systemctl", "reload", service)
 		l.wantSent(value)
-		load.more(100)
+		load.More(100)
 	}
-	load.wantNoneLost()
+	load.WantNoneLost()
 	if l.mainPID() != pid {
 		t.Error("a reload started another process")
 	}
@@ -50,7 +50,7 @@ func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
 // wantSent sends a request and looks at what arrives.
 func (l *lab) wantSent(value string) {
 	l.t.Helper()
-	if err := (&keptClient{lab: l, closing: true}).send(countTokens()); err != nil {
+	if err := l.send(countTokens()); err != nil {
 		l.t.Error(err)
 	}
 	if got := l.received("/v1/messages/count_tokens", "X-Lab"); got != value {

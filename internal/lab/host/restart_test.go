@@ -1,10 +1,11 @@
 package host_test
 
 import (
-	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
@@ -12,11 +13,11 @@ func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	l := install(t)
 	load := l.load()
 	for range 20 {
-		load.more(300)
+		load.More(300)
 		l.must("systemctl", "restart", service)
 	}
-	load.more(300)
-	load.wantNoneLost()
+	load.More(300)
+	load.WantNoneLost()
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active", "Result": "success"})
 }
 
@@ -24,36 +25,28 @@ func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	load := l.load()
-	var kills []kill
+	var kills []daemontest.Span
 	for range 5 {
-		load.more(100)
+		load.More(100)
 		kills = append(kills, l.kill())
-		l.eventually("started again", func() bool { return l.property(service, "ActiveState") == "active" })
+		daemontest.Eventually(l.t, "started again", func() bool { return l.property(service, "ActiveState") == "active" })
 	}
-	load.more(100)
-	load.wantNoneLostBut(func(r sent) bool {
-		return slices.ContainsFunc(kills, func(k kill) bool { return k.mayHaveCut(r) })
-	})
+	load.More(100)
+	load.WantNoneLost(kills...)
 	if n := l.property(service, "NRestarts"); n != strconv.Itoa(len(kills)) {
 		t.Errorf("systemd restarted it %s times", n)
 	}
 }
 
-// kill is when a process was killed.
-type kill struct{ begin, end time.Time }
-
-// kill takes the main process away, as the kernel does when memory runs out.
-func (l *lab) kill() kill {
+// kill takes the main process away, as the kernel does when memory runs out, and
+// says how long that took: what was in flight then may have been read.
+func (l *lab) kill() daemontest.Span {
 	l.t.Helper()
 	begin, pid := time.Now(), l.mainPID()
 	l.must("kill", "-KILL", strconv.Itoa(pid))
-	l.eventually("systemd knows that the process is gone", func() bool { return l.mainPID() != pid })
-	return kill{begin, time.Now()}
+	daemontest.Eventually(l.t, "systemd knows that the process is gone", func() bool { return l.mainPID() != pid })
+	return daemontest.Span{Begin: begin, End: time.Now()}
 }
-
-// mayHaveCut is true of what was begun before the kill was over: it may have been
-// read.
-func (k kill) mayHaveCut(r sent) bool { return r.begin.Before(k.end) && r.end.After(k.begin) }
 
 func TestStopCutsALongStreamAndSaysSo(t *testing.T) {
 	t.Parallel()
@@ -93,13 +86,13 @@ func TestWatchdogEndsAFrozenDaemon(t *testing.T) {
 	pid := l.mainPID()
 	l.must("kill", "-STOP", strconv.Itoa(pid))
 	waiting := make(chan error, 1)
-	go func() { waiting <- (&keptClient{lab: l, closing: true}).send(listModels()) }()
-	l.eventually("systemd starts another", func() bool { return l.property(service, "NRestarts") == "1" })
+	go func() { waiting <- l.send(listModels()) }()
+	daemontest.Eventually(l.t, "systemd starts another", func() bool { return l.property(service, "NRestarts") == "1" })
 	// The frozen process is woken to be ended, and may take a request in that moment.
 	if err := <-waiting; err != nil {
 		t.Logf("who came while it was frozen got %v", err)
 	}
-	if err := (&keptClient{lab: l, closing: true}).send(listModels()); err != nil {
+	if err := l.send(listModels()); err != nil {
 		t.Error(err)
 	}
 	l.awaitLog("Watchdog timeout")

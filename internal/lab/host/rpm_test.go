@@ -52,12 +52,12 @@ func TestRPMLife(t *testing.T) {
 	l.configure("# an edit\n" + labHeader("edited"))
 	s := l.openStream()
 	load := l.load()
-	load.more(50)
+	load.More(50)
 	pid := l.mainPID()
 
 	l.rpm("--upgrade", l.copyIn(rpm(t, newVersion)))
-	load.more(50)
-	load.wantNoneLost()
+	load.More(50)
+	load.WantNoneLost()
 	l.wantTakenOver(pid)
 	l.wantAll(l.must("oauth-proxyd", "version"), newVersion)
 

@@ -7,7 +7,7 @@ func TestASecondSocketHasItsOwnHeaders(t *testing.T) {
 	l := install(t)
 	l.openStream().body.Close()
 	load := l.load()
-	load.more(50)
+	load.More(50)
 	// As oauth-proxyd(8), EXAMPLES, tells an administrator to do it.
 	l.write("/etc/systemd/system/oauth-proxyd-batch.socket", `[Socket]
 ListenStream=8081
@@ -50,8 +50,8 @@ header "x-lab" {
 	l.wantAll(l.property(service, "StatusText"), ":8080", ":8081")
 
 	l.installDeb(deb(t, newVersion)) // takes both sockets over
-	load.more(50)
-	load.wantNoneLost()
+	load.More(50)
+	load.WantNoneLost()
 	if status, _ := l.get("http://127.0.0.1:8081/v1/nothing?from=batch"); status != 401 {
 		t.Errorf("the second socket after an upgrade: %d", status)
 	}

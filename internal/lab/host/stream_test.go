@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // stream is an answer that has begun.
@@ -20,11 +22,11 @@ type stream struct {
 func (l *lab) openStream() *stream {
 	l.t.Helper()
 	r := message("stall", true)
-	q, err := http.NewRequestWithContext(l.t.Context(), r.method, "http://"+proxyAddr+r.path, strings.NewReader(r.body))
+	q, err := http.NewRequestWithContext(l.t.Context(), r.Method, "http://"+proxyAddr+r.Path, strings.NewReader(r.Body))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	q.Header.Set("Authorization", "Bearer "+oauthToken)
+	q.Header.Set("Authorization", "Bearer "+daemontest.OAuthToken)
 	q.Header.Set("Anthropic-Beta", "interleaved-thinking-2025-05-14")
 	client := l.client()
 	client.Timeout = 0

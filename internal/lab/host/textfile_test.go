@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 const (
@@ -32,7 +34,7 @@ func TestNodeExporterServesTheTextfile(t *testing.T) {
 	l.configure(fmt.Sprintf(useTextfile, textfile))
 	l.must("systemctl", "restart", service)
 
-	if err := (&keptClient{lab: l, closing: true}).send(message("claude", true)); err != nil {
+	if err := l.send(message("claude", true)); err != nil {
 		t.Fatal(err)
 	}
 	const counted = "\nproxy_requests_total{method=\"POST\",status=\"200\"} 1\n"
@@ -70,7 +72,7 @@ func TestTextfileInAnotherFolder(t *testing.T) {
 	l.must("systemctl", "daemon-reload")
 	l.configure(fmt.Sprintf(useTextfile, folder+"/oauth-proxyd.prom"))
 	l.must("systemctl", "restart", service)
-	l.eventually("the file is written", func() bool {
+	daemontest.Eventually(l.t, "the file is written", func() bool {
 		out := l.run("cat", folder+"/oauth-proxyd.prom")
 		return strings.Contains(out.Stdout, "\ntailnet_connected 0\n")
 	})
@@ -78,7 +80,7 @@ func TestTextfileInAnotherFolder(t *testing.T) {
 
 func (l *lab) awaitExported(line string) {
 	l.t.Helper()
-	l.eventually("node_exporter serves "+line, func() bool { return strings.Contains(l.exported(), line) })
+	daemontest.Eventually(l.t, "node_exporter serves "+line, func() bool { return strings.Contains(l.exported(), line) })
 }
 
 // exported is what Prometheus would scrape.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 func TestUpgradeUnderLoadLosesAndCutsNothing(t *testing.T) {
@@ -18,15 +20,15 @@ func TestUpgradeUnderLoadLosesAndCutsNothing(t *testing.T) {
 	edited := l.read(configFile)
 	stalled := l.openStream()
 	load := l.load()
-	load.more(100)
+	load.More(100)
 	// 27 events, 0.2 s apart: with a restart the drain would cut it.
 	slow := make(chan error, 1)
-	go func() { slow <- (&keptClient{lab: l}).send(message("slow", true)) }()
+	go func() { slow <- l.send(message("slow", true)) }()
 	socket, pid := l.property(socketUnit, "ActiveEnterTimestampMonotonic"), l.mainPID()
 
 	said := l.installDeb(deb(t, newVersion))
-	load.more(100)
-	load.wantNoneLost()
+	load.More(100)
+	load.WantNoneLost()
 	if err := <-slow; err != nil {
 		t.Errorf("a stream under way: %v", err)
 	}
@@ -77,12 +79,12 @@ func TestUpgradeThatCannotBeHandedOverRestartsAndTellsWhatItCut(t *testing.T) {
 	l.configure(labHeader("edited"))
 	streams := []*stream{l.openStream(), l.openStream(), l.openStream()}
 	load := l.load()
-	load.more(100)
+	load.More(100)
 	l.must("rm", "/run/oauth-proxyd/admin.sock") // as far as a command can see, nobody is there
 
 	said := l.installDeb(deb(t, newVersion))
-	load.more(100)
-	load.wantNoneLost()
+	load.More(100)
+	load.WantNoneLost()
 	l.wantAll(said, "restarted instead")
 	for _, s := range streams {
 		s.wantCut()
@@ -127,13 +129,13 @@ func TestUpgradesOneAfterTheOther(t *testing.T) {
 	var streams []*stream
 	pids := map[int]bool{}
 	for i := range 6 {
-		load.more(50)
+		load.More(50)
 		streams = append(streams, l.openStream())
 		pids[l.mainPID()] = true
 		l.installDeb(deb(t, []string{newVersion, oldVersion}[i%2]))
 	}
-	load.more(50)
-	load.wantNoneLost()
+	load.More(50)
+	load.WantNoneLost()
 	if len(pids) != 6 {
 		t.Errorf("processes %v served", pids)
 	}
@@ -143,7 +145,7 @@ func TestUpgradesOneAfterTheOther(t *testing.T) {
 		s.wantCut()
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success"})
-	l.eventually("all processes are gone", func() bool { return l.run("pgrep", "oauth-proxyd").Code == 1 })
+	daemontest.Eventually(l.t, "all processes are gone", func() bool { return l.run("pgrep", "oauth-proxyd").Code == 1 })
 }
 
 // A turn of an agent lasts longer than a night's upgrades.
@@ -152,28 +154,28 @@ func TestTwoHundredStreamsOutliveTenUpgrades(t *testing.T) {
 	const streams, upgrades, deltas = 200, 10, 300 // of 200 ms each: a minute
 	l := install(t)
 	load := l.load()
-	load.more(50)
+	load.More(50)
 	ended := make(chan error, streams)
 	for range streams {
 		go func() { ended <- l.readWhole(message(fmt.Sprintf("slow-%d", deltas), true), deltas) }()
 	}
-	l.eventually("all streams are open", func() bool { return l.inFlight() >= streams })
+	daemontest.Eventually(l.t, "all streams are open", func() bool { return l.inFlight() >= streams })
 	for i := range upgrades {
-		load.more(50)
+		load.More(50)
 		l.installDeb(deb(t, []string{newVersion, oldVersion}[i%2]))
 	}
 	if n := len(ended); n > 0 {
 		t.Fatalf("%d streams ended before the last upgrade", n)
 	}
-	load.more(50)
-	load.wantNoneLost()
+	load.More(50)
+	load.WantNoneLost()
 	for range streams {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
-	l.eventually("the processes before have gone", func() bool {
+	daemontest.Eventually(l.t, "the processes before have gone", func() bool {
 		return strings.TrimSpace(l.run("pgrep", "--count", "--exact", "oauth-proxyd").Stdout) == "1"
 	})
 	if left := l.must("ls", "/run/oauth-proxyd"); left != "admin.sock\n" {
@@ -182,12 +184,12 @@ func TestTwoHundredStreamsOutliveTenUpgrades(t *testing.T) {
 }
 
 // readWhole reads a stream that lasts, with all its deltas, to its clean end.
-func (l *lab) readWhole(r request, deltas int) error {
-	q, err := http.NewRequestWithContext(l.t.Context(), r.method, "http://"+proxyAddr+r.path, strings.NewReader(r.body))
+func (l *lab) readWhole(r daemontest.Request, deltas int) error {
+	q, err := http.NewRequestWithContext(l.t.Context(), r.Method, "http://"+proxyAddr+r.Path, strings.NewReader(r.Body))
 	if err != nil {
 		return err
 	}
-	q.Header.Set("Authorization", "Bearer "+oauthToken)
+	q.Header.Set("Authorization", "Bearer "+daemontest.OAuthToken)
 	client := l.client()
 	client.Timeout = 0
 	response, err := client.Do(q)
@@ -199,7 +201,7 @@ func (l *lab) readWhole(r request, deltas int) error {
 	if err != nil {
 		return fmt.Errorf("a stream was cut after %d bytes: %w", len(text), err)
 	}
-	if n := strings.Count(string(text), "event: content_block_delta\n"); n != deltas || !strings.HasSuffix(string(text), r.ends) {
+	if n := strings.Count(string(text), "event: content_block_delta\n"); n != deltas || !strings.HasSuffix(string(text), r.Ends) {
 		return fmt.Errorf("a stream of %d deltas has %d and ends %q", deltas, n, text[max(0, len(text)-200):])
 	}
 	return nil
@@ -223,12 +225,12 @@ func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
 	l.openStream().body.Close()
 	before := l.mainPID()
 	l.installDeb(deb(t, newVersion))
-	l.eventually("the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
+	daemontest.Eventually(l.t, "the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
 	load := l.load()
-	load.more(100)
+	load.More(100)
 	k := l.kill()
-	load.more(100)
-	load.wantNoneLostBut(k.mayHaveCut)
+	load.More(100)
+	load.WantNoneLost(k)
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "1"})
 }
 
@@ -241,20 +243,20 @@ func TestAKillAfterAnUpgradeBringsTheProcessBeforeBackForAWhile(t *testing.T) {
 	before := l.mainPID()
 	l.installDeb(deb(t, newVersion))
 	load := l.load()
-	load.more(100)
+	load.More(100)
 	killed := l.mainPID()
 	begin := time.Now()
 	l.must("kill", "-KILL", strconv.Itoa(killed))
 	l.awaitLog("leaving, to be started anew")
-	k := kill{begin, time.Now()}
-	load.more(100)
+	k := daemontest.Span{Begin: begin, End: time.Now()}
+	load.More(100)
 	if pid := strconv.Itoa(before); l.run("kill", "-0", pid).Code != 0 {
 		t.Error("the process before is gone")
 	}
 	s.wantCut() // by its drain, and told so
-	l.eventually("a new process serves", func() bool { return l.mainPID() != killed && l.mainPID() != 0 })
-	load.more(100)
-	load.wantNoneLostBut(k.mayHaveCut)
+	daemontest.Eventually(l.t, "a new process serves", func() bool { return l.mainPID() != killed && l.mainPID() != 0 })
+	load.More(100)
+	load.WantNoneLost(k)
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
 }
 

@@ -3,9 +3,12 @@ package rig
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
+
+	"oauth-proxyd/internal/faketailscaled"
 )
 
 // Daemon is oauth-proxyd as it is shipped, with all that it does: its rule, the access
@@ -17,7 +20,7 @@ type Daemon struct {
 	Notify  *Notify       // what else it says
 
 	config     string
-	tailscaled *Tailscaled
+	tailscaled *faketailscaled.Server
 }
 
 // DaemonConfig says what to run in front of what.
@@ -33,19 +36,22 @@ type DaemonConfig struct {
 
 // StartDaemon waits until it serves. A tailscaled stands in, up and connected.
 func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
-	d = &Daemon{Address: c.Address, config: filepath.Join(c.Dir, "oauth-proxyd.hcl")}
+	d = &Daemon{Address: c.Address, config: filepath.Join(c.Dir, "oauth-proxyd.hcl"), tailscaled: faketailscaled.New()}
 	defer func() {
 		if err != nil {
 			d.Close()
 		}
 	}()
-	if d.tailscaled, err = StartTailscaled(filepath.Join(c.Dir, "tailscaled.sock")); err != nil {
+	socket := filepath.Join(c.Dir, "tailscaled.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
 		return d, err
 	}
+	d.tailscaled.Serve(listener)
 	if d.Notify, err = NewNotify(filepath.Join(c.Dir, "notify.sock")); err != nil {
 		return d, err
 	}
-	if err = d.configure(c); err != nil {
+	if err = d.configure(c, socket); err != nil {
 		return d, err
 	}
 	begin := time.Now()
@@ -64,7 +70,7 @@ func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
 	return d, nil
 }
 
-func (d *Daemon) configure(c DaemonConfig) error {
+func (d *Daemon) configure(c DaemonConfig, tailscaled string) error {
 	return os.WriteFile(d.config, fmt.Appendf(nil, `
 proxy {
   listen_addr      = %q
@@ -81,7 +87,7 @@ header "anthropic-beta" {
   when {
     bearer_prefix = "sk-ant-oat"
   }
-}`, d.Address, c.Upstream, c.Authority, c.Settings, d.tailscaled.Path), 0o644)
+}`, d.Address, c.Upstream, c.Authority, c.Settings, tailscaled), 0o644)
 }
 
 // Close stops what StartDaemon started.
@@ -92,7 +98,5 @@ func (d *Daemon) Close() {
 	if d.Notify != nil {
 		d.Notify.Close()
 	}
-	if d.tailscaled != nil {
-		d.tailscaled.Close()
-	}
+	d.tailscaled.Close()
 }

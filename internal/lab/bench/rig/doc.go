@@ -3,12 +3,10 @@
 // says of those.
 //
 //	upstream.go    answers of 2 KB and streams of dated events, plain and over TLS
-//	certificate.go its certificate
 //	client.go      a client of HTTP/1.1 that costs little
 //	stream.go      a stream as such a client sees it
 //	process.go     a program on one core
 //	kernel.go      its processor time, memory, descriptors and wakeups
 //	notify.go      what it says to systemd
-//	tailscaled.go  the node that oauth-proxyd asks for
 //	daemon.go      oauth-proxyd as it is shipped
 package rig

@@ -4,24 +4,19 @@ import (
 	"bytes"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"oauth-proxyd/internal/daemontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain puts the binary into the PATH of all tests.
+func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
 // TestRun proves that the soak gets through, with hand-overs, and draws what it saw.
 func TestRun(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "oauth-proxyd")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-C", "../../../..", "-tags", os.Getenv("TAGS"), "-o", program, "./cmd/oauth-proxyd")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
-	report, err := Run(t.Context(), Config{Program: program, Duration: 3 * time.Second, Clients: 10, Idle: 500 * time.Millisecond})
+	report, err := Run(t.Context(), Config{Program: "oauth-proxyd", Duration: 3 * time.Second, Clients: 10, Idle: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
