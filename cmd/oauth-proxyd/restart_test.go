@@ -34,9 +34,7 @@ func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
 	s.log.Next(t, `"msg":"draining"`)
 	late := background(t, newClient(t), "POST", s.url()+"/echo", "late")
 	u.open()
-	if rest, err := stream.rest(); rest != lastEvent || err != nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantWhole(t)
 	s.wantExit(0)
 	s.run()
 	late().Want(t, 200, `beta="new" body="late"`)

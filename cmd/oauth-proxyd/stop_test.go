@@ -37,6 +37,24 @@ func (o *openStream) rest() (string, error) {
 	return string(text), err
 }
 
+func (o *openStream) wantWhole(t *testing.T) {
+	t.Helper()
+	if rest, err := o.rest(); rest != lastEvent || err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
+// wantCut wants the end to be told as an error with these words, and not to look like a
+// clean one.
+func (o *openStream) wantCut(t *testing.T, words ...string) {
+	t.Helper()
+	rest, err := o.rest()
+	told := strings.HasPrefix(rest, "event: error\ndata: {") && strings.HasSuffix(rest, "}\n\n") && daemontest.ContainsAll(rest, words)
+	if !told || err == nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
 func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 	t.Parallel()
 	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
@@ -47,13 +65,7 @@ func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 			stream := u.openStream(t, client(t), s.url())
 			began := time.Now()
 			s.signal(syscall.SIGTERM)
-			rest, err := stream.rest()
-			if !strings.HasPrefix(rest, "event: error\ndata: {") || !strings.HasSuffix(rest, "}\n\n") || !strings.Contains(rest, `"draining"`) {
-				t.Errorf("the stream ended with %q", rest)
-			}
-			if err == nil {
-				t.Error("the cut stream looks complete")
-			}
+			stream.wantCut(t, `"draining"`)
 			s.wantExit(75)
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("from the signal to the exit: %v of at most 2 s", took)
@@ -89,9 +101,7 @@ func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
 			s.signal(syscall.SIGTERM)
 			s.notes.Next(t, "STOPPING=1")
 			u.open()
-			if rest, err := stream.rest(); rest != lastEvent || err != nil {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
+			stream.wantWhole(t)
 			s.wantExit(0)
 		})
 	}
@@ -108,10 +118,7 @@ func TestASecondSignalCutsTheDrainShort(t *testing.T) {
 			s.signal(syscall.SIGTERM)
 			s.notes.Next(t, "STOPPING=1")
 			s.signal(second)
-			rest, err := stream.rest()
-			if !strings.HasPrefix(rest, "event: error\n") || err == nil {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
+			stream.wantCut(t)
 			s.wantExit(75)
 		})
 	}

@@ -59,6 +59,14 @@ func (s *service) mainProcess() int {
 	return pid
 }
 
+// wantNoSuccessor is for an upgrade that came to nothing.
+func (s *service) wantNoSuccessor() {
+	s.t.Helper()
+	if n := s.notes.Count("MAINPID="); n != 0 {
+		s.t.Errorf("the service manager was told of %d other processes", n)
+	}
+}
+
 // wantUpgrade hands over once and gives the new process.
 func (s *service) wantUpgrade() int {
 	s.t.Helper()
@@ -88,9 +96,7 @@ func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
 		t.Errorf("processes %v served", processes)
 	}
 	u.open()
-	if rest, err := stream.rest(); rest != lastEvent || err != nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantWhole(t)
 	s.wantExit(0)
 }
 
@@ -140,9 +146,7 @@ func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.process.PID))
 	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
 	u.open()
-	if rest, err := stream.rest(); rest != lastEvent || err != nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantWhole(t)
 	s.wantExit(0)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
@@ -227,12 +231,8 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the last upgrade failed and this process serves on: ")
 			get(t, s.url()+"/echo").Want(t, 200)
 			u.open()
-			if rest, err := stream.rest(); rest != lastEvent || err != nil {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
-			if n := s.notes.Count("MAINPID="); n != 0 {
-				t.Errorf("the service manager was told of %d other processes", n)
-			}
+			stream.wantWhole(t)
+			s.wantNoSuccessor()
 			s.signal(syscall.SIGTERM)
 			s.wantExit(0)
 		})
@@ -267,14 +267,10 @@ func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
 	if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: the new process ended") && !strings.Contains(errs, "left with exit code 2") {
 		t.Errorf("upgrade: %q", errs)
 	}
-	if n := s.notes.Count("MAINPID="); n != 0 {
-		t.Errorf("the service manager was told of %d other processes", n)
-	}
+	s.wantNoSuccessor()
 	get(t, s.url()+"/echo").Want(t, 200)
 	u.open()
-	if rest, err := stream.rest(); rest != lastEvent || err != nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantWhole(t)
 }
 
 func TestAStopEndsBothProcesses(t *testing.T) {
@@ -287,10 +283,7 @@ func TestAStopEndsBothProcesses(t *testing.T) {
 	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	rest, _ := stream.rest()
-	if !strings.HasPrefix(rest, "event: error\ndata: ") || !strings.Contains(rest, `"code":"draining"`) {
-		t.Errorf("the stream ended with %q", rest)
-	}
+	stream.wantCut(t, `"code":"draining"`)
 	s.wantExit(75)
 	s.notes.Next(t, "STOPPING=1")
 	daemontest.Eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })
@@ -317,9 +310,7 @@ func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
 		c.conn.Close()
 	}
 	get(t, s.url()+"/echo").Want(t, 200)
-	if n := s.notes.Count("MAINPID="); n != 0 {
-		t.Errorf("the service manager was told of %d other processes", n)
-	}
+	s.wantNoSuccessor()
 }
 
 // A new program that hangs is not waited for, nor left behind.
@@ -343,9 +334,7 @@ func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
 		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(state), ") Z ")
 	})
-	if n := s.notes.Count("MAINPID="); n != 0 {
-		t.Errorf("the service manager was told of %d other processes", n)
-	}
+	s.wantNoSuccessor()
 }
 
 // The one who serves is stopped, not failed: whoever it took over from stops too.
@@ -357,9 +346,7 @@ func TestAStopOfTheNewProcessEndsTheOld(t *testing.T) {
 	if err := syscall.Kill(s.wantUpgrade(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if rest, _ := stream.rest(); !strings.HasPrefix(rest, "event: error\n") {
-		t.Errorf("the stream ended with %q", rest)
-	}
+	stream.wantCut(t)
 	s.wantExit(75)
 }
 
@@ -391,9 +378,7 @@ func TestUpgradesAtOnceAreOne(t *testing.T) {
 	}
 	get(t, s.url()+"/echo").Want(t, 200)
 	u.open()
-	if rest, err := stream.rest(); rest != lastEvent || err != nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantWhole(t)
 }
 
 func TestWhatIsLeftAfterHandoverTimeoutIsCut(t *testing.T) {
@@ -402,10 +387,7 @@ func TestWhatIsLeftAfterHandoverTimeoutIsCut(t *testing.T) {
 	s := start(t, unit{config: forwarding(u.URL, `handover_timeout = "1s"`, withoutTailnet)})
 	stream := u.openStream(t, newClient(t), s.url())
 	s.wantUpgrade()
-	rest, err := stream.rest()
-	if !strings.HasPrefix(rest, "event: error\n") || err == nil {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	stream.wantCut(t)
 	s.wantExit(75)
 	get(t, s.url()+"/echo").Want(t, 200)
 }

@@ -32,19 +32,11 @@ type patient struct {
 func admit(t *testing.T, node *tailnet.Node) *patient {
 	t.Helper()
 	p := &patient{t: t, node: node, dir: daemontest.TempDir(t)}
-	port := freePort(t, node)
-	api, err := node.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(api) }()
-	t.Cleanup(func() { server.Close(); <-ended })
-	p.port = port
+	p.port = freePort(t, node)
+	api := serve(t, node, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	p.configure(fmt.Sprintf(`proxy {
   listen_addr  = ":%s"
-  upstream_url = "http://%s"
+  upstream_url = %q
 }
 access {
   allow = ["local", "tag:aperture"]
@@ -53,14 +45,9 @@ header "anthropic-beta" {
   value = "oauth-2025-04-20"
   mode  = "merge"
 }
-`, port, api.Addr()))
+`, p.port, api))
 	daemon := p.command("serve", "--config", p.file())
-	log, err := os.Create(filepath.Join(p.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	daemon.Stderr = log
+	daemon.Stderr = t.Output()
 	daemontest.Start(t, daemon)
 	p.await(0)
 	return p

@@ -6,12 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -28,12 +28,7 @@ type tap struct {
 // newTap refuses the paths that are named.
 func newTap(t *testing.T, n *tailnet.Node, refused ...string) *tap {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &tap{socket: filepath.Join(dir, "tap.sock"), asked: map[string]int{}}
+	p := &tap{socket: filepath.Join(daemontest.TempDir(t), "tap.sock"), asked: map[string]int{}}
 	l, err := net.Listen("unix", p.socket)
 	if err != nil {
 		t.Fatal(err)
