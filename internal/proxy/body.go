@@ -190,13 +190,7 @@ func (b *requestBody) takeBuffered(c *clientConn) {
 	if n := b.in.ContentLength; b.in.ProtoMajor != 1 || n <= 0 || n >= smallChunkSize {
 		return
 	}
-	b.mu.Lock()
-	started := b.started
-	b.mu.Unlock()
-	if started {
-		return
-	}
-	free := b.room()
+	free := b.freeBeforeStart()
 	if free == nil {
 		return
 	}
@@ -204,6 +198,17 @@ func (b *requestBody) takeBuffered(c *clientConn) {
 	n, err := b.in.Body.Read(free)
 	c.buffered.Store(false)
 	b.add(n, err)
+}
+
+// freeBeforeStart is free for who reads in the reader's stead; nil: not now, as the
+// reader has begun, or the memory is used up and nobody wants the body yet.
+func (b *requestBody) freeBeforeStart() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.started {
+		return nil
+	}
+	return b.free()
 }
 
 // start begins to read. The caller holds mu.
