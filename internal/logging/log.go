@@ -126,7 +126,8 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-l.done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("writing the last log records, %d left: %w", len(l.queue), context.Cause(ctx))
+		left := uint64(len(l.queue)) + l.writer.kept.Load()
+		return fmt.Errorf("writing the last log records, %d left: %w", left, context.Cause(ctx))
 	}
 }
 

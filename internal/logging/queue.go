@@ -86,8 +86,9 @@ type writer struct {
 	dropped atomic.Uint64        // records lost ever
 
 	current sink
-	kept    uint64 // records that current has not flushed
-	lost    uint64 // not yet told of
+	kept    atomic.Uint64 // records that current has not flushed
+	told    uint64        // lost records that a warning among those tells of
+	lost    uint64        // not yet told of
 }
 
 // put has e written by the next flush at the latest. When the warning cannot be written, e is not tried: a sink that is
@@ -96,7 +97,7 @@ func (w *writer) put(e entry) {
 	w.change()
 	w.lost += e.lost
 	if w.tell() && w.current.write(e) == nil {
-		w.kept++
+		w.kept.Add(1)
 		return
 	}
 	w.lose(1)
@@ -104,9 +105,11 @@ func (w *writer) put(e entry) {
 
 func (w *writer) flush() {
 	if w.current.flush() != nil {
-		w.lose(w.kept)
+		w.lost += w.told
+		w.lose(w.kept.Load())
 	}
-	w.kept = 0
+	w.told = 0
+	w.kept.Store(0)
 }
 
 func (w *writer) lose(n uint64) {
@@ -128,6 +131,7 @@ func (w *writer) tell() bool {
 	if err != nil {
 		return false
 	}
+	w.told += w.lost
 	w.lost = 0
 	return true
 }
