@@ -13,13 +13,14 @@ import (
 type gatedConn struct {
 	net.Conn
 	let    chan error // what the next write says
+	short  int        // what one that fails takes
 	writes []string
 	closed bool
 }
 
 func (c *gatedConn) Write(p []byte) (int, error) {
 	if err := <-c.let; err != nil {
-		return 0, err
+		return min(c.short, len(p)), err
 	}
 	c.writes = append(c.writes, string(p))
 	return len(p), nil
@@ -125,6 +126,56 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		under.want(t)
+	})
+}
+
+// What one write takes of several requests tells how many were sent. An answer to one
+// that was not is none.
+func TestWriteThatBreaksOff(t *testing.T) {
+	requests := []string{"first", "second", "third"}
+	for short := range len("firstsecondthird") {
+		gathering(t, func(t *testing.T, c *countedConn, under *gatedConn) {
+			mustWrite(t, c, "before")
+			synctest.Wait()
+			var marks []*mark
+			for _, r := range requests {
+				marks = append(marks, (&upstreamConn{raw: c}).mark())
+				mustWrite(t, c, r)
+			}
+			under.let <- nil
+			synctest.Wait()
+			under.short = short
+			under.let <- errors.New("broken")
+			synctest.Wait()
+			c.read.Add(1)
+			begin := 0
+			for i, m := range marks {
+				m.hear()
+				if sent := short > begin; m.nothingSent() == sent || m.unasked.Load() == sent {
+					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !m.nothingSent(), !m.unasked.Load())
+				}
+				begin += len(requests[i])
+			}
+		})
+	}
+}
+
+// The end of a body may still wait to be written when its answer has come, and the next
+// request behind it.
+func TestAnswerBeforeTheRequestWasWritten(t *testing.T) {
+	gathering(t, func(t *testing.T, c *countedConn, under *gatedConn) {
+		mustWrite(t, c, "body")
+		synctest.Wait()
+		mustWrite(t, c, "its end")
+		m := (&upstreamConn{raw: c}).mark()
+		under.let <- nil
+		synctest.Wait()
+		c.read.Add(1)
+		m.hear()
+		if !m.unasked.Load() {
+			t.Error("bytes of the request before count as this one's")
+		}
+		under.let <- nil
 	})
 }
 

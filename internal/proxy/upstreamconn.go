@@ -57,23 +57,24 @@ func (c *upstreamConn) spent() bool {
 
 // mark is how far a connection had come when a request was about to be sent on it.
 type mark struct {
-	conn                 *upstreamConn
-	taken, written, read int64
-	unasked              atomic.Bool // the answer was there before the request
+	conn    *upstreamConn
+	taken   int64 // where the request begins in what is written to the connection
+	read    int64
+	unasked atomic.Bool // the answer was there before the request
 }
 
 func (c *upstreamConn) mark() *mark {
-	out := c.raw.out
-	return &mark{conn: c, taken: out.taken.Load(), written: out.written.Load(), read: c.raw.read.Load()}
+	return &mark{conn: c, taken: c.raw.out.taken.Load(), read: c.raw.read.Load()}
 }
 
 // nothingSent reports whether not a byte was or will be handed to the kernel since.
-func (m *mark) nothingSent() bool { return m.conn.raw.out.taken.Load() == m.taken }
+// What was pending before may have failed as well.
+func (m *mark) nothingSent() bool { return m.conn.raw.out.taken.Load() <= m.taken }
 
 // hear is called with the first byte of the answer. Over HTTP/2 the number of the
 // stream says what it answers.
 func (m *mark) hear() {
-	if raw := m.conn.raw; !m.conn.http2 && (raw.out.written.Load() == m.written || raw.read.Load() == m.read) {
+	if raw := m.conn.raw; !m.conn.http2 && (raw.out.written.Load() <= m.taken || raw.read.Load() == m.read) {
 		m.unasked.Store(true)
 	}
 }
