@@ -57,6 +57,13 @@ func TestUpstreamStopsReading(t *testing.T) {
 		"http1": func(t *testing.T) *upstream {
 			return scriptedUpstream(t, func(net.Conn, *bufio.Reader) { <-t.Context().Done() })
 		},
+		"http1 over TLS": func(t *testing.T) *upstream {
+			config, roots := tlsConfig()
+			return listenScript(t, config, roots, func(c net.Conn) {
+				_, _ = c.Read(make([]byte, 1)) // the handshake
+				<-t.Context().Done()
+			})
+		},
 		"http2": func(t *testing.T) *upstream {
 			return newUpstream(t, "http2", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		},
