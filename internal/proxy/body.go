@@ -9,15 +9,9 @@ import (
 	"time"
 )
 
-const (
-	// readAheadLimit is how much of a body is read before the upstream takes it. A
-	// client that leaves is noticed only once its body was read to the end.
-	readAheadLimit = 1 << 20
-	// lingerLimit is how much of a body that nobody wants any more is read and
-	// dropped, within lingerTime, so that the connection can serve on.
-	lingerLimit = 256 << 10
-	lingerTime  = 500 * time.Millisecond
-)
+// readAheadLimit is how much of a body is read before the upstream takes it. A
+// client that leaves is noticed only once its body was read to the end.
+const readAheadLimit = 1 << 20
 
 var (
 	errTooLarge  = errors.New("request body is larger than max_request_body")
@@ -31,10 +25,10 @@ var (
 // until the memory for that is used up.
 type requestBody struct {
 	in     *http.Request
-	unread func(deadline time.Time) // bounds or breaks a blocked read
-	asked  func()                   // runs before the first read; may be nil
-	broke  func(error)              // is told of an end that is none, before an attempt sees it
-	limit  int64                    // of bytes that may come
+	unread func()      // breaks a blocked read
+	asked  func()      // runs before the first read; may be nil
+	broke  func(error) // is told of an end that is none, before an attempt sees it
+	limit  int64       // of bytes that may come
 	memory *memory
 	watch  *watch
 	reader sync.WaitGroup
@@ -51,9 +45,8 @@ type requestBody struct {
 	kept     bool  // chunks stay when they were taken
 	err      error // what it ended with; io.EOF when whole
 	trailer  http.Header
-	closed   bool  // no attempt wants more
-	ended    bool  // nothing is to be read any more; a read may have been broken for that
-	skip     int64 // how much may still be read and dropped after closed
+	closed   bool // no attempt wants more
+	ended    bool // nothing is to be read any more; a read may have been broken for that
 }
 
 // newRequestBody keeps what it reads for another attempt if keep is set. broke must
@@ -61,8 +54,8 @@ type requestBody struct {
 func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m *memory, w *watch, keep bool, broke func(error)) *requestBody {
 	b := &requestBody{
 		in: r, limit: limit, memory: m, watch: w, kept: keep, broke: broke,
-		unread: func(t time.Time) {
-			_ = rc.SetReadDeadline(t) // a connection without deadlines is not one of net/http's
+		unread: func() {
+			_ = rc.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines is not one of net/http's
 		},
 	}
 	if len(r.Trailer) > 0 || r.ContentLength < 0 {
@@ -213,7 +206,7 @@ func (b *requestBody) freeBeforeStart() []byte {
 
 // start begins to read. The caller holds mu.
 func (b *requestBody) start() {
-	if !b.started && b.err == nil && !b.ended && !b.closed {
+	if !b.started && b.err == nil && !b.ended {
 		b.started = true
 		b.reader.Go(b.readAll)
 	}
@@ -254,8 +247,6 @@ func (b *requestBody) free() []byte {
 		last = b.chunks[n-1]
 	}
 	switch {
-	case b.closed && last.size() > 0:
-		return last.data[:last.size()] // to be dropped, like what was there
 	case b.received-b.taken >= readAheadLimit:
 		return nil
 	case len(last.data) < last.size():
@@ -264,7 +255,7 @@ func (b *requestBody) free() []byte {
 	size := b.chunkSize()
 	c, ok := b.memory.take(size)
 	if !ok {
-		if !b.wanted && !b.closed {
+		if !b.wanted {
 			return nil
 		}
 		b.kept = false // what was taken can be kept no longer
@@ -294,15 +285,8 @@ func (b *requestBody) add(n int, err error) (more bool) {
 		n, err = 0, errTooLarge
 	}
 	b.received += int64(n)
-	switch {
-	case b.closed:
-		if b.skip -= int64(n); b.skip <= 0 {
-			b.ended = true
-		}
-	default:
-		last := &b.chunks[len(b.chunks)-1]
-		last.data = last.data[:len(last.data)+n]
-	}
+	last := &b.chunks[len(b.chunks)-1]
+	last.data = last.data[:len(last.data)+n]
 	if err != nil {
 		b.finish(err)
 	}
@@ -319,7 +303,7 @@ func (b *requestBody) finish(err error) {
 		if len(b.in.Trailer) > 0 {
 			b.trailer = publicTrailer(b.in.Trailer)
 		}
-	case !b.closed:
+	default:
 		b.broke(err)
 	}
 	b.err = err
@@ -375,35 +359,27 @@ func (b *requestBody) whole() bool {
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.closed && b.err == nil {
-		b.end()
-	}
+	b.end()
 }
 
 // end is interrupt for a caller who holds mu.
 func (b *requestBody) end() {
+	if b.err != nil || b.ended {
+		return
+	}
 	b.ended = true
 	if b.started {
-		b.unread(time.Unix(1, 0))
+		b.unread()
 	}
 	b.change.Broadcast()
 }
 
 // close ends all reading, gives back the memory and reports how much was read and
-// whether that was all, so that the connection can serve another request. With
-// linger a short rest is read and dropped for that.
-func (b *requestBody) close(linger bool) (received int64, whole bool) {
+// whether that was all, so that the connection can serve another request.
+func (b *requestBody) close() (received int64, whole bool) {
 	b.mu.Lock()
 	b.closed = true
-	lingers := b.err == nil && !b.ended && b.started && linger
-	switch {
-	case lingers:
-		b.skip = lingerLimit
-		b.unread(time.Now().Add(lingerTime))
-		b.change.Broadcast()
-	case b.err == nil && !b.ended:
-		b.end()
-	}
+	b.end()
 	b.mu.Unlock()
 	b.reader.Wait()
 	b.mu.Lock()
@@ -412,9 +388,5 @@ func (b *requestBody) close(linger bool) (received int64, whole bool) {
 		b.memory.give(c)
 	}
 	b.chunks = nil
-	whole = errors.Is(b.err, io.EOF) && !b.ended
-	if lingers && whole {
-		b.unread(time.Time{}) // net/http watches the connection now
-	}
-	return b.received, whole
+	return b.received, errors.Is(b.err, io.EOF) && !b.ended
 }

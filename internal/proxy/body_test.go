@@ -62,7 +62,7 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("size %d: the second attempt read %d bytes, error %v", size, len(got), err)
 				}
-				if received, whole := b.close(true); received != int64(size) || !whole {
+				if received, whole := b.close(); received != int64(size) || !whole {
 					t.Errorf("size %d: received %d, whole %t", size, received, whole)
 				}
 				if used := m.used.Load(); used != 0 {
@@ -92,7 +92,7 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 		if used := m.used.Load(); used != 0 {
 			t.Errorf("size %d: %d bytes of memory after the answer began", size, used)
 		}
-		if received, whole := b.close(true); received != int64(size) || !whole {
+		if received, whole := b.close(); received != int64(size) || !whole {
 			t.Errorf("size %d: received %d, whole %t", size, received, whole)
 		}
 	}
@@ -110,7 +110,7 @@ func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
 		if b.replayable() {
 			t.Errorf("budget %d: replayable", budget)
 		}
-		b.close(true)
+		b.close()
 		if used := m.used.Load(); used != 0 {
 			t.Errorf("budget %d: %d bytes of memory still counted", budget, used)
 		}
@@ -132,7 +132,7 @@ func TestBodyIsReadAheadUpToALimit(t *testing.T) {
 		if err != nil || !bytes.Equal(got, noise(4<<20)) {
 			t.Errorf("read %d bytes, error %v", len(got), err)
 		}
-		b.close(true)
+		b.close()
 	})
 }
 
@@ -156,7 +156,7 @@ func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 		if n, err := a.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 			t.Errorf("at the end: %d, %v", n, err)
 		}
-		b.close(true)
+		b.close()
 		if used := m.used.Load(); used != 0 {
 			t.Errorf("%d bytes of memory still counted", used)
 		}
@@ -185,7 +185,7 @@ func TestBodyReadEndsWithItsAttempt(t *testing.T) {
 				if _, err := io.ReadAll(attemptOn(b)); (err == nil) != (name == "attempt closed") {
 					t.Errorf("the next attempt ended with %v", err)
 				}
-				b.close(false)
+				b.close()
 			})
 		})
 	}
@@ -199,7 +199,7 @@ func TestBodyOfTooManyBytes(t *testing.T) {
 			if tooMany := errors.Is(err, errTooLarge); tooMany != (over > 0) || int64(len(got)) != limit {
 				t.Errorf("limit %d, %d over it: read %d bytes, %v", limit, over, len(got), err)
 			}
-			b.close(false)
+			b.close()
 		}
 	}
 }
@@ -219,7 +219,7 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 			t.Errorf("trailers %v", out.Trailer)
 		}
 	}
-	b.close(true)
+	b.close()
 }
 
 func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -137,6 +138,8 @@ type clientConn struct {
 	// spoilt: where the next request begins is no longer known, as the body of
 	// the last was not read to its end. What follows must not be taken for one.
 	spoilt atomic.Bool
+	// lingered: the rest of the last body was dropped, or is being dropped.
+	lingered atomic.Bool
 	// spoke: at least one byte came.
 	spoke atomic.Bool
 	// buffered: a read may take what was read ahead, and must not wait for more.
@@ -155,9 +158,7 @@ func (c *clientConn) begin(r *http.Request) (last bool) {
 	return c.misframed
 }
 
-// Read implements net.Conn. Of a spoilt connection the rest is dropped for a
-// moment before its end is reported: a close with unread bytes would reset the
-// connection, and the client might lose the answer.
+// Read implements net.Conn. It is the end of a spoilt connection.
 func (c *clientConn) Read(p []byte) (int, error) {
 	// A read of one byte is net/http's watch for a client that leaves.
 	if len(p) > 1 && c.buffered.Load() {
@@ -171,26 +172,30 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		c.framing.scan(p[:n])
 		return n, err
 	}
-	c.lingerClose(p)
+	c.linger()
 	return 0, net.ErrClosed
 }
 
 // Write implements net.Conn.
 func (c *clientConn) Write(p []byte) (int, error) { return c.farewell.write(p, c.Conn.Write) }
 
-func (c *clientConn) lingerClose(p []byte) {
-	const most = 4 << 20 // no more is read of a body that was refused for its size
-	_ = c.CloseWrite()   // the client may be gone already
+// linger ends a spoilt connection, once. What still comes is dropped for a moment before
+// the close: one with unread bytes would reset the connection, and the client might lose
+// the answer.
+func (c *clientConn) linger() {
+	const (
+		most       = 4 << 20 // no more is read of a body that was refused for its size
+		lingerTime = 500 * time.Millisecond
+	)
+	if c.lingered.Swap(true) {
+		return
+	}
+	_ = c.CloseWrite() // the client may be gone already
 	end := time.Now().Add(lingerTime)
 	_ = c.Conn.SetReadDeadline(end)
-	for dropped := 0; dropped < most; {
-		n, err := c.Conn.Read(p)
-		if err != nil {
-			return
-		}
-		dropped += n
+	if n, err := io.CopyN(io.Discard, c.Conn, most); n == most && err == nil {
+		time.Sleep(time.Until(end)) // to read the answer, for a client that does
 	}
-	time.Sleep(time.Until(end)) // to read the answer, for a client that does
 }
 
 // CloseWrite half-closes the connection, which net/http does where a close could
@@ -202,8 +207,12 @@ func (c *clientConn) CloseWrite() error {
 	return nil
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. net/http reads no more of a connection before it closes it
+// when the client wanted that.
 func (c *clientConn) Close() error {
+	if c.spoilt.Load() {
+		c.linger()
+	}
 	c.left.Do(c.gate.leave)
 	if c.reset.Load() {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {

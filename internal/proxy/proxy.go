@@ -271,26 +271,14 @@ func (x *exchange) bodyBroke(err error) {
 	}
 }
 
-// lingers reports whether the rest of the request may be waited for. It must not if
-// the client learns of the answer's end only by our return.
-func (x *exchange) lingers() bool {
-	switch {
-	case x.broken || x.in.ProtoMajor > 1:
-		return false
-	case x.in.Method == http.MethodHead, x.rec.status == http.StatusNoContent, x.rec.status == http.StatusNotModified:
-		return true
-	}
-	return x.w.Header().Get("Content-Length") != ""
-}
-
 // close ends what the request holds, whatever happened, and writes it down.
 func (x *exchange) close() {
 	x.watch.stop()
 	var received int64
 	if x.body != nil {
 		var whole bool
-		received, whole = x.body.close(x.lingers())
-		if !whole && x.in.ProtoMajor == 1 {
+		received, whole = x.body.close()
+		if !whole && x.in.ProtoMajor == 1 && !x.broken { // net/http closes one that is
 			x.conn.spoilt.Store(true)
 		}
 	}
