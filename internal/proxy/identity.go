@@ -15,10 +15,9 @@ const identityLife = time.Minute
 // identityCache holds what tailscaled said of a connection's peer.
 type identityCache struct {
 	mu     sync.Mutex
-	id     Identity
-	found  bool
-	until  time.Time
-	asking *inquiry // under way; nil: none is
+	latest *inquiry  // under way or answered; nil: none yet
+	asking bool      // latest is under way
+	until  time.Time // when the answer of latest no longer holds
 
 	ownUntil time.Time // the same for whether the address is this host's
 	own      bool
@@ -31,7 +30,7 @@ type inquiry struct {
 	id    Identity
 	found bool
 	err   error
-	left  bool // who asked went away: that is no answer for the others
+	left  bool // who asked went away, and nobody answered: the others ask again
 }
 
 // get asks once at a time; errors are not kept. ctx is that of the request which is
@@ -54,45 +53,33 @@ func (k *identityCache) get(ctx context.Context, ask func() (Identity, bool, err
 	}
 }
 
-// inquire gives what is known, or the question under way, or a new one to be asked
-// by the caller.
+// inquire gives the question under way or the one whose answer holds, or else a new one
+// to be asked by the caller.
 func (k *identityCache) inquire() (q *inquiry, mine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	q = &inquiry{done: make(chan struct{})}
-	switch {
-	case time.Now().Before(k.until):
-		q.id, q.found = k.id, k.found
-		close(q.done)
-		return q, false
-	case k.asking != nil:
-		return k.asking, false
-	default:
-		k.asking = q
-		return q, true
+	if k.asking || time.Now().Before(k.until) {
+		return k.latest, false
 	}
+	k.latest, k.asking = &inquiry{done: make(chan struct{})}, true
+	return k.latest, true
 }
 
 // answer asks and tells all who wait.
 func (k *identityCache) answer(ctx context.Context, q *inquiry, ask func() (Identity, bool, error)) {
 	q.left = true // if ask panics
+	var until time.Time
 	defer func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.asking = nil
+		k.asking, k.until = false, until
 		close(q.done)
 	}()
-	id, found, err := ask()
-	q.id, q.found, q.err, q.left = id, found, err, ctx.Err() != nil
-	if err == nil {
-		k.keep(id, found)
+	q.id, q.found, q.err = ask()
+	q.left = q.err != nil && ctx.Err() != nil
+	if q.err == nil {
+		until = time.Now().Add(identityLife)
 	}
-}
-
-func (k *identityCache) keep(id Identity, found bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.id, k.found, k.until = id, found, time.Now().Add(identityLife)
 }
 
 // fromOwnAddress reports whether addr is one of this host's.
