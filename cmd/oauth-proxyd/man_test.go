@@ -101,6 +101,19 @@ func TestManualDescribesEveryMetric(t *testing.T) {
 	}
 }
 
+// The states that the manual names are those that a daemon can say that it is in.
+func TestManualDescribesEveryState(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
+	want := submatches(`oauth_proxyd_state\{state="([a-z-]+)"\}`, get(t, s.url()+"/metrics").Body)
+	_, after, _ := strings.Cut(section(t, "REQUESTS"), "\n.It Li state\n")
+	text, _, _ := strings.Cut(after, "\n.It ")
+	got := submatches(`(\S{2,})`, strings.Join(submatches(`(?m)^\.Li (.*)$`, text), " "))
+	if !sameWords(got, want) {
+		t.Errorf("the manual has the states %q, the daemon %q", got, want)
+	}
+}
+
 // shownMetrics are the metrics of a daemon that has served a request, without those
 // of Go and of the process, with their labels.
 func shownMetrics(t *testing.T) map[string][]string {
