@@ -1,5 +1,5 @@
-// Package daemon puts the other packages together into one process and is the
-// only one that knows them.
+// Package daemon puts the other packages together into one process: it alone runs
+// them, and they know nothing of each other.
 //
 // An event goes one way: a source (signals.go, tailnet.go, reload.go, handover.go,
 // or work that an action began) sends it, the loop (loop.go) steps the state machine
@@ -10,6 +10,7 @@
 //	daemon.go        Options, Run: from start to exit code
 //	loop.go          one event at a time; view.go is what others may know of it
 //	actions.go       what the state machine asks for
+//	headroom.go      how much garbage may lie about
 //
 // Where events come from, and what follows from them:
 //

@@ -54,6 +54,18 @@
 // before anything long in the body: the search ends after 4 KiB, and looks at
 // no more than has arrived when the model's name has.
 //
+// # Where it is
+//
+//	server.go    Start: a listener and a life (config.go, certificate.go; gate.go:
+//	             its end)
+//	handler.go   a request's way: told to the observer (request.go), found its answer
+//	messages.go  a message (script.go: what it says; stream.go: event by event;
+//	             shapes.go: in which form; trailers.go), and a count of tokens
+//	models.go    the models; files.go: uploads
+//	body.go      the request's body; early.go: the answers that do not wait for it
+//	answer.go    how an answer is written; headers.go: with which headers
+//	apierror.go  what is refused, and in which form
+//
 // # What it remembers
 //
 // Nothing but the names and sizes of uploaded files. Config.Observe is told of

@@ -6,6 +6,11 @@
 // of the daemon can be tested in microseconds, and what it decides depends on
 // nothing that a test cannot see.
 //
+//	step.go    Step: the rules, phase by phase
+//	state.go   the phases, and what else a decision depends on
+//	event.go   what can happen
+//	action.go  what can be asked for
+//
 // # Who calls it
 //
 // One event loop owns the [State]. It takes an [Event] from a channel, calls

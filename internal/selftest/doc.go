@@ -17,7 +17,15 @@
 //     upstream. None depends on how fast the machine is, but a step that takes
 //     longer than some seconds has failed.
 //
-// Each probe has a proxy and an upstream of its own (lab.go). What the upstream
-// received and sent is noted at its side (witness.go) and compared with what
-// the client sent and received (exchange.go).
+// Each probe has a proxy and an upstream of its own (lab.go; settings.go: what is in
+// force there). What the upstream received and sent is noted at its side (witness.go)
+// and compared with what the client sent and received (exchange.go), and with the line
+// that the proxy logs (recorder.go).
+//
+//	selftest.go    Run, from the configuration to the report
+//	clients.go     the typical clients; probe.go: one of them at one listener
+//	verdicts.go    what is concluded from those
+//	properties.go  the properties, each a function of requestchecks.go,
+//	               answerchecks.go or streamchecks.go
+//	report.go      the Report; text.go: for a person
 package selftest

@@ -36,6 +36,18 @@
 // [Client.Network], [Client.Prefs], [Client.Published] and [Client.Filter] are for a
 // command that an operator runs, not for the request path: they may be large.
 //
+// # Where it is
+//
+//	tailnet.go    Client: one attempt, and its verdict (errors.go: kinds and remedies)
+//	socket.go     the local API on the socket; cli.go: the command where that fails
+//	status.go     what they say of this node; expiry.go: of its key, in words
+//	follow.go     the facts, and each change of them (bus.go: the hints;
+//	              sleep.go: a resume; debounce.go: warnings that last;
+//	              keynotice.go: when a key's end is worth a word)
+//	whois.go      who a connection is
+//	network.go    the peers, prefs.go: this node's settings, published.go: what
+//	              tailscaled itself serves, filter.go: who may connect
+//
 // The local API is described by https://pkg.go.dev/tailscale.com/client/local,
 // the states by https://pkg.go.dev/tailscale.com/ipn#State.
 package tailnet
