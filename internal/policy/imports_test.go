@@ -51,7 +51,7 @@ func commandPermissions() []permission {
 	return []permission{
 		{dir, moduleName + "/internal/daemon", false, "serve, demo, reload and status run it or ask it"},
 		{dir, moduleName + "/internal/config", false, "check prints its diagnostics; flags and environment go into it"},
-		{dir, moduleName + "/internal/fakeupstream", false, "demo and selftest need an upstream on loopback"},
+		{dir, moduleName + "/internal/fakeupstream", false, "demo needs an upstream on loopback"},
 		{dir, moduleName + "/internal/logging", false, "the log is made before the daemon"},
 		{dir, moduleName + "/internal/selftest", false, "selftest is a command"},
 		{dir, moduleName + "/internal/doctor", false, "doctor is a command"},
