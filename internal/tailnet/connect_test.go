@@ -113,7 +113,7 @@ func TestStatusOnABadSocket(t *testing.T) {
 			d := startDaemon(t)
 			d.set(&d.status, tt.answer)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
-			_, err := c.Status(t.Context())
+			_, err := c.Connect(t.Context())
 			fails(t, err, tailnet.Retryable, "tailscaled cannot be asked", tt.text)
 		})
 	}
@@ -143,7 +143,7 @@ func TestStatusWithoutADaemon(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := client(tt.socket).Status(t.Context())
+			_, err := client(tt.socket).Connect(t.Context())
 			fails(t, err, tt.kind, tt.text...)
 		})
 	}
@@ -165,7 +165,7 @@ func TestStatusOnAFullSocket(t *testing.T) {
 	for conn, err := net.Dial("unix", socket); err == nil; conn, err = net.Dial("unix", socket) {
 		defer conn.Close()
 	}
-	_, err = client(socket).Status(t.Context())
+	_, err = client(socket).Connect(t.Context())
 	fails(t, err, tailnet.Retryable, "temporarily unavailable", "`systemctl restart tailscaled`")
 }
 
@@ -174,7 +174,7 @@ func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := client(socketPath(t)).Status(ctx)
+		_, err := client(socketPath(t)).Connect(ctx)
 		fails(t, err, tailnet.Retryable, "context canceled")
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v does not wrap the context's", err)
@@ -185,7 +185,7 @@ func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
 		d.set(&d.status, hang)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		_, err := client(d.socket).Status(ctx)
+		_, err := client(d.socket).Connect(ctx)
 		fails(t, err, tailnet.Retryable, "deadline exceeded")
 		if strings.Contains(err.Error(), "within") {
 			t.Errorf("error %q claims a time that was not waited", err)
@@ -235,7 +235,7 @@ func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
 		}
 		respond(200, statusJSON("Running", ""))(w, r)
 	})
-	if _, err := client(d.socket).Status(t.Context()); err != nil {
+	if _, err := client(d.socket).Connect(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -243,7 +243,7 @@ func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
 func TestNothingButTheCommandIsRun(t *testing.T) {
 	record := "echo \"$0 $*\" >> \"${0%/*}/log\"\nexit 1"
 	dir := commands(t, map[string]string{"systemctl": record, "tailscale": record, "ps": record, "launchctl": record})
-	_, err := client(dir + "/none.sock").Status(t.Context())
+	_, err := client(dir + "/none.sock").Connect(t.Context())
 	fails(t, err, tailnet.DaemonAbsent)
 	log, _ := os.ReadFile(dir + "/log")
 	want := dir + "/tailscale --socket=" + dir + "/none.sock status --json --peers=false\n"

@@ -4,7 +4,7 @@
 //
 // # Where the facts come from
 //
-// [Client.Status] makes one attempt: it asks the local API on tailscaled's
+// [Client.Connect] makes one attempt: it asks the local API on tailscaled's
 // Unix socket. Only when that socket cannot be reached at all (the dial fails)
 // it runs `tailscale status --json --peers=false`, found in PATH, which may
 // know another way in. A socket that accepts and then hangs, or answers
@@ -12,12 +12,12 @@
 //
 // # What the facts mean
 //
-// [Client.Connect] judges them. Running is connected. NeedsLogin,
-// NeedsMachineAuth and Stopped are states that only a person ends. A socket
-// file that does not exist means that no tailscaled runs. All else, Starting
-// and NoState (every boot passes it) among it, is worth another attempt. The
-// verdict is an [*Error]: its [Kind] is for the program, its text is for the
-// operator and names the command that mends it.
+// The same call judges them. Running is connected. NeedsLogin, NeedsMachineAuth
+// and Stopped are states that only a person ends. A socket file that does not
+// exist means that no tailscaled runs. All else, Starting and NoState (every boot
+// passes it) among it, is worth another attempt. The verdict is an [*Error]: its
+// [Kind] is for the program, its text is for the operator and names the command
+// that mends it.
 //
 // # Staying informed
 //

@@ -79,16 +79,25 @@ func withDefaults(cfg Config) Config {
 	return cfg
 }
 
-// Status makes one attempt, of AttemptTimeout at most, to learn the facts,
-// and returns them whatever the backend's state is. The error is an *Error
-// and means that no facts could be had.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	return c.status(ctx, askCommand)
+// Connect makes one attempt, of AttemptTimeout at most, to learn the facts, and
+// judges them: the error is nil if and only if the backend is Running, and an
+// *Error otherwise. The facts are returned with either, as far as there are any.
+func (c *Client) Connect(ctx context.Context) (Status, error) {
+	return c.connect(ctx, askCommand)
 }
 
 // command is askCommand, or who says when that is not to be done again yet.
 type command func(ctx context.Context, socket string) (Status, error)
 
+func (c *Client) connect(ctx context.Context, ask command) (Status, error) {
+	status, err := c.status(ctx, ask)
+	if err != nil {
+		return status, err
+	}
+	return status, verdict(status)
+}
+
+// status has an error if no facts could be had, whatever the backend's state is.
 func (c *Client) status(ctx context.Context, ask command) (Status, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -115,19 +124,4 @@ func (c *Client) askSocket(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	return statusFrom(facts, SourceSocket)
-}
-
-// Connect is Status with a verdict: the error is nil if and only if the
-// backend is Running, and an *Error otherwise. The facts are returned with
-// either, as far as there are any.
-func (c *Client) Connect(ctx context.Context) (Status, error) {
-	return c.connect(ctx, askCommand)
-}
-
-func (c *Client) connect(ctx context.Context, ask command) (Status, error) {
-	status, err := c.status(ctx, ask)
-	if err != nil {
-		return status, err
-	}
-	return status, verdict(status)
 }
