@@ -1,6 +1,16 @@
 // Command oauth-proxyd adds the configured headers to requests that come in from
 // the tailnet and streams them to the Anthropic API and its answers back. Run
 // "oauth-proxyd help" for its commands; oauth-proxyd(8) describes them.
+//
+// Each command has the file of its name. The others are what several need:
+//
+//	flags.go    options, and what outranks the configuration
+//	output.go   errors with their hints, and JSON
+//	paper.go    text for a person, in lines that fit (words.go: times and sizes;
+//	            terminal.go: is there one)
+//
+// Two commands have more than one file: demoshow.go is what demo shows, and
+// completionscript.go what completion writes.
 package main
 
 import (
