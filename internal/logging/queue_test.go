@@ -78,3 +78,26 @@ func TestLossesAreToldWhenOneWriteFailsAfterTheOther(t *testing.T) {
 		}
 	}
 }
+
+// A change of the form takes effect between two records, and loses none.
+func TestSetFormatBetweenRecordsThatAreWrittenTogether(t *testing.T) {
+	const records = 2000
+	formats := []logging.Format{logging.FormatText, logging.FormatJSON}
+	out := capture(t, formats[1], func(l *logging.Log) {
+		for i := range records {
+			l.Logger().Info("record", "number", i)
+			if err := l.SetFormat(formats[i/5%2]); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != records {
+		t.Fatalf("%d lines of %d records", len(lines), records)
+	}
+	for i, line := range lines {
+		if !strings.HasSuffix(line, fmt.Sprintf("INF record number=%d", i)) && !strings.HasSuffix(line, fmt.Sprintf(`"msg":"record","number":%d}`, i)) {
+			t.Fatalf("line %d is %q", i, line)
+		}
+	}
+}

@@ -98,6 +98,45 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	}
 }
 
+// What net/http has read along with the header needs nobody who waits for the rest.
+func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
+	for budget, taken := range map[int64]bool{0: false, smallChunkSize: true} {
+		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's
+		b.in.ContentLength = 100
+		b.takeBuffered(&clientConn{})
+		if b.whole() != taken || b.started {
+			t.Errorf("budget %d: whole %t, reader started %t", budget, b.whole(), b.started)
+		}
+		if got, err := io.ReadAll(attemptOn(b)); err != nil || !bytes.Equal(got, noise(100)) {
+			t.Errorf("budget %d: read %d bytes, error %v", budget, len(got), err)
+		}
+		if b.started == taken {
+			t.Errorf("budget %d: reader started %t in the end", budget, b.started)
+		}
+		b.close()
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("budget %d: %d bytes of memory still counted", budget, used)
+		}
+	}
+}
+
+// While a body is taken from what net/http has read, its watch for a client that leaves
+// may begin.
+func TestOnlyTheWatchReadsWhileABodyIsTaken(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	c := &clientConn{Conn: server}
+	c.buffered.Store(true)
+	if n, err := c.Read(make([]byte, 4096)); n != 0 || err != nil {
+		t.Errorf("the body's read: %d, %v", n, err)
+	}
+	go func() { _, _ = client.Write([]byte("x")) }()
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("the watch's read: %d, %v", n, err)
+	}
+}
+
 func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
 	for _, budget := range []int64{0, chunkSize, 5 * chunkSize} {
 		want := noise(50 * chunkSize)

@@ -208,3 +208,19 @@ func TestCloseDoesNotWaitForAStuckWrite(t *testing.T) {
 		under.want(t)
 	})
 }
+
+func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under, peer := net.Pipe()
+		defer peer.Close()
+		c := &countedConn{Conn: under, out: newGather(under, &sync.Pool{})}
+		mustWrite(t, c, "goodbye")
+		start := time.Now()
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > partingTime {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

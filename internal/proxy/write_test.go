@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 // countingListener counts the writes on the connections that it accepts.
@@ -57,6 +59,28 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 			}
 			t.Errorf("none of %d answers came in one write", most)
 		})
+}
+
+// So do the header of a request and a short body, which net/http writes one by one.
+func TestRequestGoesOutInOneWrite(t *testing.T) {
+	forEachProtocol(t, echo, func(t *testing.T, up *upstream) {
+		var writes atomic.Int64
+		d := openDoor(t, up)
+		proxy.WrapDials(d.Proxy, func(c net.Conn) net.Conn { return countingConn{c, &writes} })
+		c := d.dial(t)
+		const most = 1000
+		for range most {
+			writes.Store(0)
+			c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+			if _, body := c.answer(t, http.MethodPost); body != "hello" {
+				t.Fatalf("got %q", body)
+			}
+			if writes.Load() == 1 {
+				return
+			}
+		}
+		t.Errorf("none of %d requests went out in one write", most)
+	})
 }
 
 // An answer of no bytes and of no length that was told gets none.
