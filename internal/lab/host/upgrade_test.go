@@ -234,6 +234,25 @@ func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "1"})
 }
 
+// systemd waits for its children only, and the process that took over is none.
+func TestAStopAfterAnUpgradeDrains(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.openStream().body.Close()
+	before := l.mainPID()
+	l.installDeb(deb(t, newVersion))
+	daemontest.Eventually(l.t, "the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
+	s := l.openStream()
+	l.must("systemctl", "stop", service)
+	s.wantCut()
+	l.awaitLog("cutting what is left")
+	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success"})
+	if l.run("pgrep", "oauth-proxyd").Code != 1 {
+		t.Error("there is a process left")
+	}
+	l.openStream() // the next request starts it again
+}
+
 // The process before serves at once, but systemd, which is not the parent of the one
 // that was killed, sees nothing until there is no process left.
 func TestAKillAfterAnUpgradeBringsTheProcessBeforeBackForAWhile(t *testing.T) {
