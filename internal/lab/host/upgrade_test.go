@@ -219,13 +219,20 @@ func (l *lab) inFlight() int {
 	return health.InFlight
 }
 
-func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
-	t.Parallel()
+// upgraded is a host after an upgrade, whose first process has ended.
+func upgraded(t *testing.T) *lab {
+	t.Helper()
 	l := install(t)
 	l.openStream().body.Close()
 	before := l.mainPID()
 	l.installDeb(deb(t, newVersion))
 	daemontest.Eventually(l.t, "the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
+	return l
+}
+
+func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	l := upgraded(t)
 	load := l.load()
 	load.More(100)
 	k := l.kill()
@@ -237,11 +244,7 @@ func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
 // systemd waits for its children only, and the process that took over is none.
 func TestAStopAfterAnUpgradeDrains(t *testing.T) {
 	t.Parallel()
-	l := install(t)
-	l.openStream().body.Close()
-	before := l.mainPID()
-	l.installDeb(deb(t, newVersion))
-	daemontest.Eventually(l.t, "the process before is gone", func() bool { return l.run("kill", "-0", strconv.Itoa(before)).Code != 0 })
+	l := upgraded(t)
 	s := l.openStream()
 	l.must("systemctl", "stop", service)
 	s.wantCut()
