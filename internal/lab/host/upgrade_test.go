@@ -241,14 +241,20 @@ func TestAKillAfterAnUpgradeLosesOnlyWhatIsInFlight(t *testing.T) {
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "1"})
 }
 
-// systemd waits for its children only, and the process that took over is none.
+// systemd waits for its children only, and the process that took over is none. The drain
+// is longer than TimeoutStopSec=.
 func TestAStopAfterAnUpgradeDrains(t *testing.T) {
 	t.Parallel()
 	l := upgraded(t)
+	l.configure("\nproxy {\n  drain_timeout = \"17s\"\n}\n")
+	l.must("systemctl", "reload", service)
 	s := l.openStream()
 	l.must("systemctl", "stop", service)
 	s.wantCut()
 	l.awaitLog("cutting what is left")
+	if found := l.run("journalctl", "--unit", service, "--grep", "timed out"); found.Code == 0 {
+		t.Errorf("it was not given the time: %s", found.Stdout)
+	}
 	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success"})
 	if l.run("pgrep", "oauth-proxyd").Code != 1 {
 		t.Error("there is a process left")
