@@ -16,18 +16,23 @@ BUILD   := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "-s -w -build
 HAVE_GIT := $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
 export GOFLAGS := $(GOFLAGS) -buildvcs=$(HAVE_GIT)
 
+# Every go command below is that of go.mod, whatever the machine has: its own go
+# fetches it from the module proxy.
+GO := $(shell awk '$$1 == "go" { print $$2 }' go.mod)
+export GOTOOLCHAIN := go$(GO)
+
 # The linter takes minutes to build: it is kept until its version or Go's
 # changes.
-TOOLS := .cache/bin/$(shell { cat tools/go.sum; go version; } | sha256sum | cut -c1-16)
+TOOLS := .cache/bin/$(shell { cat tools/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 LINT  := $(TOOLS)/golangci-lint
 
 # So are tailscale and tailscaled, for the tests with a real tailnet.
-LAB       := .cache/bin/$(shell { cat internal/lab/tailnet/go.sum; go version; } | sha256sum | cut -c1-16)
+LAB       := .cache/bin/$(shell { cat internal/lab/tailnet/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 TAILSCALE := $(LAB)/tailscaled
 
 # The same for what makes the packages.
 PACKAGE_CACHE ?= $(CURDIR)/.cache/bin
-PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; go version; } | sha256sum | cut -c1-16)
+PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 RELEASER      := $(PACKAGE_TOOLS)/goreleaser
 
 .PHONY: help
@@ -233,7 +238,7 @@ $(TAILSCALE):
 	if test -e $@; then exit 0; fi; \
 	echo "building tailscale and tailscaled: a few minutes, once" >&2; \
 	cd internal/lab/tailnet; \
-	version=$$(go list -m -f '{{.Version}}' tailscale.com); version=$${version#v}; \
+	version=$$(go list -m -f '{{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}' tailscale.com); version=$${version#v}; \
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X tailscale.com/version.longStamp=$$version -X tailscale.com/version.shortStamp=$$version" \
 		-o $(CURDIR)/$(LAB)/new/ tailscale.com/cmd/tailscale tailscale.com/cmd/tailscaled; \
 	mv $(CURDIR)/$(LAB)/new/tailscale $(CURDIR)/$(LAB)/; \

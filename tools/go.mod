@@ -1,6 +1,6 @@
 module oauth-proxyd/tools
 
-go 1.26.6
+go 1.27.3
 
 tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 

@@ -6,15 +6,11 @@ import (
 	"strings"
 )
 
-// checkAnswer refuses an answer that could not be passed on as what it is: a status
-// that is none (RFC 9110 §15), and over HTTP/2 a length that net/http leaves unread,
-// but that a client would take for the end (RFC 9110 §8.6).
-func checkAnswer(answer *http.Response) error {
-	if answer.StatusCode < http.StatusOK || answer.StatusCode > 999 {
-		return fail(CodeUpstreamProtocol, nil, "the upstream answered %d, which ends no request", answer.StatusCode)
-	}
-	if answer.ProtoMajor > 1 && !agree(answer.Header["Content-Length"], answer.ContentLength) {
-		return fail(CodeUpstreamProtocol, nil, "the upstream's Content-Length is no length")
+// checkStatus refuses a response that cannot be passed on, as its status is not that of a
+// final response (RFC 9110 §15).
+func checkStatus(status int) error {
+	if status < http.StatusOK || status > 999 {
+		return fail(CodeUpstreamProtocol, nil, "the upstream sent status %d, which is not a final one", status)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ const partingTime = time.Second
 // it broke off.
 func (x *exchange) stream(answer *http.Response) error {
 	defer answer.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
-	if err := checkAnswer(answer); err != nil {
+	if err := checkStatus(answer.StatusCode); err != nil {
 		return err
 	}
 	x.watch.answer()

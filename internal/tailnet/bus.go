@@ -67,12 +67,19 @@ func (b *bus) hint() {
 	}
 }
 
-// matters keeps out what only concerns peers, traffic and files.
+// matters reports whether a notification may change the status. What only concerns
+// peers, traffic and files does not. One that says nothing to our library counts: daemons
+// up to 1.102 tell of a changed node in a NetMap, which newer libraries do not know.
 func matters(n *ipn.Notify) bool {
-	return n.SessionID != "" || n.State != nil || n.Prefs != nil || n.Health != nil ||
-		n.SelfChange != nil || n.BrowseToURL != nil ||
-		n.NetMap != nil || //nolint:staticcheck // older daemons tell of a changed node in it alone
-		n.LoginFinished != nil || n.ErrMessage != nil
+	if n.SessionID != "" || n.State != nil || n.Prefs != nil || n.Health != nil || n.SelfChange != nil ||
+		n.BrowseToURL != nil || n.LoginFinished != nil || n.ErrMessage != nil {
+		return true
+	}
+	peers := n.PeersChanged != nil || n.PeersRemoved != nil || n.PeerChangedPatch != nil ||
+		n.PeerState != nil || n.UserProfiles != nil
+	files := n.FilesWaiting != nil || n.IncomingFiles != nil || n.OutgoingFiles != nil || !n.DriveShares.IsNil()
+	others := n.Engine != nil || n.ClientVersion != nil || n.SuggestedExitNode != nil || n.LocalTCPPort != nil
+	return !peers && !files && !others
 }
 
 // live is whether the daemon has granted the watch and it still stands.

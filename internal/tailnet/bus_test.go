@@ -14,7 +14,7 @@ func TestMatters(t *testing.T) {
 		line string
 		want bool
 	}{
-		{`{"Version":"1"}`, false},
+		{`{"Version":"1","PeerChangedPatch":[{"NodeID":1}]}`, false},
 		{`{"Engine":{}}`, false},
 		{`{"PeersRemoved":[1]}`, false},
 		{`{"FilesWaiting":{}}`, false},
@@ -23,7 +23,7 @@ func TestMatters(t *testing.T) {
 		{`{"Prefs":{"WantRunning":true}}`, true},
 		{`{"Health":{}}`, true},
 		{`{"SelfChange":{}}`, true},
-		{`{"NetMap":{}}`, true},
+		{`{"Version":"1.102.5","NetMap":{}}`, true}, // of which the library knows nothing
 		{`{"BrowseToURL":"https://login.example/a/1"}`, true},
 		{`{"LoginFinished":{}}`, true},
 		{`{"ErrMessage":""}`, true},

@@ -1,6 +1,6 @@
 module oauth-proxyd/tools/package
 
-go 1.26.1
+go 1.27.3
 
 tool (
 	github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod

@@ -1,6 +1,6 @@
 module oauth-proxyd/internal/lab/bench
 
-go 1.26.6
+go 1.27.3
 
 require (
 	golang.org/x/image v0.41.0

@@ -1,10 +1,10 @@
 module oauth-proxyd/internal/lab/host
 
-go 1.26.6
+go 1.27.3
 
 require (
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.48.0
+	golang.org/x/sys v0.50.0
 	oauth-proxyd v0.0.0
 )
 

@@ -1,6 +1,6 @@
 module oauth-proxyd/internal/lab/monitoring
 
-go 1.26.6
+go 1.27.3
 
 require (
 	go.yaml.in/yaml/v3 v3.0.5

@@ -1,3 +1,3 @@
 module oauth-proxyd/internal/lab/packages
 
-go 1.26.6
+go 1.27.3

@@ -1,6 +1,6 @@
 module oauth-proxyd/internal/lab/sdk
 
-go 1.26.6
+go 1.27.3
 
 require (
 	github.com/anthropics/anthropic-sdk-go v1.84.0
@@ -25,7 +25,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.33.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0-rc.2 // indirect
-	golang.org/x/sync v0.23.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 )
 
 replace oauth-proxyd => ../../..
