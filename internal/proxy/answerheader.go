@@ -30,9 +30,10 @@ func hasNoBody(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// copyAnswerHeader copies all but what concerns only the connection to the
-// upstream. net/http adds a Date and guesses a Content-Type unless their keys are
-// there.
+// copyAnswerHeader copies all but what concerns only the connection to the upstream, and
+// Alt-Svc, which speaks of the upstream's origin and not of ours (RFC 7838 §3). net/http
+// adds a Date where there is none (RFC 9110 §6.6.1). It would guess a Content-Type, too, if
+// its key were not there.
 func copyAnswerHeader(h http.Header, answer *http.Response) {
 	for _, line := range answer.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
@@ -40,14 +41,12 @@ func copyAnswerHeader(h http.Header, answer *http.Response) {
 		}
 	}
 	for name, values := range answer.Header {
-		if !isHopByHop(name) {
+		if !isHopByHop(name) && name != "Alt-Svc" {
 			h[name] = values
 		}
 	}
-	for _, name := range []string{"Date", "Content-Type"} {
-		if _, ok := answer.Header[name]; !ok {
-			h[name] = nil
-		}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
 	}
 	for name := range answer.Trailer {
 		if mayTrail(name) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oauth-proxyd/internal/proxy"
 )
@@ -186,6 +187,7 @@ func TestAnswerHeaders(t *testing.T) {
 		{"chunks", head + "Transfer-Encoding: chunked\r\n\r\n2\r\n<a\r\n0\r\n\r\n", http.Header{}, "<a"},
 		{"until the end", head + "Connection: close\r\n\r\n<a", http.Header{}, "<a"},
 		{"date and type are the upstream's", head + "Date: then\r\nContent-Type: x\r\nContent-Length: 0\r\n\r\n", http.Header{"Date": {"then"}, "Content-Type": {"x"}, "Content-Length": {"0"}}, ""},
+		{"alt-svc is about the upstream", head + "Alt-Svc: h3=\":443\"; ma=86400\r\nAlt-Used: a\r\nContent-Length: 0\r\n\r\n", http.Header{"Alt-Used": {"a"}, "Content-Length": {"0"}}, ""},
 		{"cookies stay apart", head + "Set-Cookie: a=1\r\nSet-Cookie: b=2, c\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n", http.Header{"Set-Cookie": {"a=1", "b=2, c", "a=1"}, "Content-Length": {"0"}}, ""},
 		{"hop by hop", head + "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: a\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n", http.Header{"Content-Length": {"0"}}, ""},
 		{"limits and retry-after", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nAnthropic-Ratelimit-Unified-Status: rejected\r\nContent-Length: 2\r\n\r\n{}", http.Header{"Retry-After": {"7"}, "Anthropic-Ratelimit-Unified-Status": {"rejected"}, "Content-Length": {"2"}}, "{}"},
@@ -200,6 +202,7 @@ func TestAnswerHeaders(t *testing.T) {
 				d := openDoor(t, answering(t, c.sent))
 				answer, body := do(t, newClient(t, protocol), request(t, "GET", d.url("/"), nil))
 				answer.Header.Del("X-Request-Id")
+				dropOurDate(t, answer.Header, c.want)
 				if !equalHeaders(answer.Header, c.want) || body != c.body {
 					t.Errorf("the client saw %q %q, want %q %q", answer.Header, body, c.want, c.body)
 				}
@@ -232,6 +235,20 @@ func TestNotModifiedKeepsWhatItSaysOfTheResource(t *testing.T) {
 			t.Errorf("logged as %s", lines[0])
 		}
 	})
+}
+
+// dropOurDate takes the Date out that we add where the upstream sent none (RFC 9110 §6.6.1).
+func dropOurDate(t *testing.T, got, want http.Header) {
+	t.Helper()
+	if want["Date"] != nil {
+		return
+	}
+	if lines := got["Date"]; len(lines) != 1 {
+		t.Errorf("Date lines %q, want one", lines)
+	} else if at, err := http.ParseTime(lines[0]); err != nil || time.Since(at).Abs() > time.Hour {
+		t.Errorf("Date %q: %v", lines[0], err)
+	}
+	got.Del("Date")
 }
 
 func TestHEAD(t *testing.T) {
