@@ -86,8 +86,8 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 	if h := a.Object(t); len(h) != 1 || h["status"] != "healthy" {
 		t.Errorf("strangers are told %v", h)
 	}
-	get(t, s.url()+"/metrics").Want(t, 403, `"code":"access_denied"`)
-	get(t, s.url()+"/echo").Want(t, 403, `"code":"access_denied"`)
+	get(t, s.url()+"/metrics").Want(t, 403, `"error_code":"access_denied"`)
+	get(t, s.url()+"/echo").Want(t, 403, `"error_code":"access_denied"`)
 }
 
 func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
@@ -127,7 +127,7 @@ func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 		waits = append(waits, background(t, newClient(t), "POST", s.url()+"/wait", "body"))
 	}
 	s.awaitHealth(t, "queued", 20)
-	get(t, s.url()+"/wait").Want(t, 503, `"code":"overloaded"`)
+	get(t, s.url()+"/wait").Want(t, 503, `"error_code":"overloaded"`)
 	get(t, s.url()+"/health").Want(t, 200, `"in_flight": 20`, `"queued": 20`)
 	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_requests_in_flight 20\n", "\nproxy_requests_queued 20\n")
 	u.open()

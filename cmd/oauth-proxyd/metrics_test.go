@@ -85,10 +85,10 @@ func contract() []string {
 		"gauge oauth_proxyd_textfile_last_write_successful 1", "counter oauth_proxyd_log_records_dropped_total 0",
 	}
 	for _, of := range []struct{ before, values, after string }{
-		{`counter proxy_requests_total{method="GET",status="`, "200 400 401 403 408 413 429 499 500 501 502 503 504 529", `"} 0`},
+		{`counter proxy_requests_total{method="GET",status="`, "200 400 401 403 408 413 429 431 499 500 501 502 503 504 529", `"} 0`},
 		{`counter proxy_requests_total{method="`, "GET HEAD POST", `",status="200"} 0`},
 		{`counter proxy_upstream_errors_total{error_type="`, "timeout connection invalid_request response_read internal", `"} 0`},
-		{`counter proxy_errors_total{code="`, "invalid_request access_denied client_idle_timeout request_too_large upgrade_refused " +
+		{`counter proxy_errors_total{code="`, "invalid_request access_denied client_idle_timeout request_too_large headers_too_large upgrade_refused " +
 			"upstream_connect upstream_protocol upstream_interrupted upstream_idle_timeout overloaded draining tailnet_unavailable " +
 			"upstream_connect_timeout upstream_header_timeout internal", `"} 0`},
 		{`counter proxy_retries_total{reason="`, "connect unsent", `"} 0`},
@@ -138,7 +138,7 @@ func TestErrorsAreCountedByTheirKind(t *testing.T) {
 	closed := daemontest.Listen(t, "closed")
 	closed.Close()
 	s := start(t, unit{config: forwarding(closed.URL(), "", withoutTailnet)})
-	get(t, s.url()+"/x").Want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/x").Want(t, 502, `"error_code":"upstream_connect"`)
 	get(t, s.url()+"/metrics").Want(t, 200,
 		`proxy_upstream_errors_total{error_type="connection"} 1`,
 		`proxy_errors_total{code="upstream_connect"} 1`,

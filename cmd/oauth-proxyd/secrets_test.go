@@ -120,7 +120,7 @@ func sendSecrets(t *testing.T, s *service, shown *daemontest.Record) {
 				if err != nil && !cut {
 					t.Errorf("%s: %v", path, err)
 				}
-				if !cut && strings.Contains(a.Body, "proxy_error") {
+				if !cut && strings.Contains(a.Body, `"error_code":`) {
 					shown.Add(a.Body + fmt.Sprint(a.Header))
 				}
 			}

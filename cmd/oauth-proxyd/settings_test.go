@@ -101,7 +101,7 @@ func TestATailscaledThatCannotSayWhoAsksIsNoRefusal(t *testing.T) {
 	d.Deliver(userPeer)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"))})
 	d.Hang()
-	get(t, s.url()+"/echo").Want(t, 503, `"code":"tailnet_unavailable"`)
+	get(t, s.url()+"/echo").Want(t, 503, `"error_code":"tailnet_unavailable"`)
 }
 
 func TestIdentityInTheLog(t *testing.T) {
@@ -156,7 +156,7 @@ func TestTimeoutsAndLimitsAreInForce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.Want(t, row.status, `"code":"`+row.code+`"`)
+			a.Want(t, row.status, `"error_code":"`+row.code+`"`)
 		})
 	}
 }
@@ -166,7 +166,7 @@ func TestTheIdleTimeoutIsInForce(t *testing.T) {
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `idle_timeout = "50ms"`, withoutTailnet)})
 	stream := u.openStream(t, newClient(t), s.url())
-	stream.wantCut(t, `"code":"upstream_idle_timeout"`)
+	stream.wantCut(t, `"error_code":"upstream_idle_timeout"`)
 }
 
 func TestAttemptsAreInForce(t *testing.T) {
@@ -188,7 +188,7 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 	t.Cleanup(u.Close)
 	file := certificateFile(t, u)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	get(t, s.url()+"/").Want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/").Want(t, 502, `"error_code":"upstream_connect"`)
 	s.configure(forwarding(u.URL, fmt.Sprintf("upstream_ca_file = %q", file), withoutTailnet))
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
@@ -237,7 +237,7 @@ func TestTheUpstreamProxyIsAsked(t *testing.T) {
 	}()
 	s := start(t, unit{config: forwarding("https://127.0.0.1:9",
 		fmt.Sprintf("upstream_proxy = \"http://%s\"\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
-	get(t, s.url()+"/").Want(t, 502, `"code":"upstream_connect"`)
+	get(t, s.url()+"/").Want(t, 502, `"error_code":"upstream_connect"`)
 	select {
 	case line := <-asked:
 		if line != "CONNECT 127.0.0.1:9 HTTP/1.1\r\n" {

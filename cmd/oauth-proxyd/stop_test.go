@@ -139,7 +139,7 @@ func TestWhoWaitsInTheQueueIsAnsweredAtTheEndOfTheDrain(t *testing.T) {
 			t.Errorf("%s: %v instead of an answer", name, r.err)
 			continue
 		}
-		r.Want(t, 503, `"code":"draining"`)
+		r.Want(t, 503, `"error_code":"draining"`)
 		if r.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", name)
 		}

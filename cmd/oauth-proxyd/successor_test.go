@@ -67,7 +67,7 @@ func TestAProcessThatTookBackLeavesBeforeTheWatchdogEndsIt(t *testing.T) {
 	t.Parallel()
 	s, stream := takenBack(t, newUpstream(t), `drain_timeout = "1s"`, "4000000")
 	get(t, s.url()+"/echo").Want(t, 200) // for that long it serves
-	stream.wantCut(t, `"code":"draining"`)
+	stream.wantCut(t, `"error_code":"draining"`)
 	s.wantExit(75)
 }
 

@@ -283,7 +283,7 @@ func TestAStopEndsBothProcesses(t *testing.T) {
 	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	stream.wantCut(t, `"code":"draining"`)
+	stream.wantCut(t, `"error_code":"draining"`)
 	s.wantExit(75)
 	s.notes.Next(t, "STOPPING=1")
 	daemontest.Eventually(t, "the successor has ended", func() bool { return syscall.Kill(successor, 0) != nil })

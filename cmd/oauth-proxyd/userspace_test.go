@@ -42,6 +42,6 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 			config: forwarding(u.URL, "", onTailnet(newTailscaled(t), "wait")),
 			env:    []string{"PATH=" + dir + ":" + pathWithoutTailscale(t)},
 		})
-		get(t, s.url()+"/echo").Want(t, 503, `"code":"tailnet_unavailable"`)
+		get(t, s.url()+"/echo").Want(t, 503, `"error_code":"tailnet_unavailable"`)
 	})
 }

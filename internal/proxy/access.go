@@ -118,7 +118,7 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		f = fail(CodeInternal, err, "internal error; the journal has the details")
 	}
-	f.answer(w, p.host, requestID(r.Header))
+	f.respond(w, p.host, requestID(r.Header))
 }
 
 // Refusal is an error for [Proxy.Refuse] that the client made.

@@ -42,6 +42,8 @@ func (x *exchange) admit() error {
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
+	case x.conn.headerTooLarge:
+		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", maxHeaderBytes>>10)
 	case x.conn.misframed && !r.ProtoAtLeast(1, 1):
 		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
 	case r.Method == http.MethodConnect:
@@ -53,7 +55,7 @@ func (x *exchange) inspect() error {
 	case !agree(r.Header["Content-Length"], max(r.ContentLength, 0)): // net/http believes the first one, or none
 		return fail(CodeInvalidRequest, nil, "the Content-Length is not that of the request body")
 	case asksUpgrade(r.Header):
-		return fail(CodeUpgradeRefused, nil, "there is no upgrade to another protocol here")
+		return fail(CodeUpgradeRefused, nil, "protocol upgrades are not supported")
 	case r.ContentLength > x.cfg.Limits.RequestBody:
 		return tooLarge(x.cfg.Limits.RequestBody)
 	}

@@ -93,10 +93,11 @@ func (g *connGate) waitEmpty(ctx context.Context) {
 // gatedListener accepts connections through the gate and names them.
 type gatedListener struct {
 	net.Listener
-	name   string
-	gate   *connGate
-	closed <-chan struct{}
-	log    *slog.Logger
+	name    string
+	gate    *connGate
+	handler connHandler
+	closed  <-chan struct{}
+	log     *slog.Logger
 }
 
 // Accept implements net.Listener. After CloseListeners it says so in the way that
@@ -107,7 +108,7 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 	}
 	c, err := l.Listener.Accept()
 	if err == nil {
-		return &clientConn{Conn: c, listener: l.name, gate: l.gate}, nil
+		return &clientConn{Conn: c, listener: l.name, gate: l.gate, handler: l.handler}, nil
 	}
 	l.gate.leave()
 	select {
@@ -127,6 +128,7 @@ type clientConn struct {
 	net.Conn
 	listener string
 	gate     *connGate
+	handler  connHandler
 	left     sync.Once
 	identity identityCache
 	framing  framing
@@ -134,6 +136,8 @@ type clientConn struct {
 	// misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler, over HTTP/1.
 	misframed bool
+	// headerTooLarge: the request's header was not read, as it is larger than the limit.
+	headerTooLarge bool
 
 	// spoilt: where the next request begins is no longer known, as the body of
 	// the last was not read to its end. What follows must not be taken for one.
@@ -175,9 +179,6 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	c.linger()
 	return 0, net.ErrClosed
 }
-
-// Write implements net.Conn.
-func (c *clientConn) Write(p []byte) (int, error) { return c.farewell.write(p, c.Conn.Write) }
 
 // linger ends a spoilt connection, once. What still comes is dropped for a moment before
 // the close: one with unread bytes would reset the connection, and the client might lose

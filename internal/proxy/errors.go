@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// Code names an answer of our own, in its body, in the log and in metrics.
+// Code names a response of our own, in its body, in the log and in metrics.
 type Code string
 
-// The codes; the manual page lists what to do about each.
+// The codes; codeTable has what each means, and the manual what to do about it.
 const (
 	CodeInvalidRequest      Code = "invalid_request"
 	CodeAccessDenied        Code = "access_denied"
 	CodeClientIdle          Code = "client_idle_timeout"
 	CodeTooLarge            Code = "request_too_large"
+	CodeHeadersTooLarge     Code = "headers_too_large"
 	CodeUpgradeRefused      Code = "upgrade_refused"
 	CodeUpstreamConnect     Code = "upstream_connect"
 	CodeUpstreamProtocol    Code = "upstream_protocol"
@@ -30,21 +31,60 @@ const (
 	CodeInternal            Code = "internal"
 )
 
-// codes lists all of them, so that each metric exists from the start.
-func codes() []Code {
-	return []Code{
-		CodeInvalidRequest, CodeAccessDenied, CodeClientIdle, CodeTooLarge, CodeUpgradeRefused,
-		CodeUpstreamConnect, CodeUpstreamProtocol, CodeUpstreamInterrupted, CodeUpstreamIdle,
-		CodeOverloaded, CodeDraining, CodeTailnetUnavailable, CodeConnectTimeout,
-		CodeHeaderTimeout, CodeInternal,
+// codeMeaning is what a code is to each of those who see it.
+type codeMeaning struct {
+	code    Code
+	status  int    // of the response
+	apiType string // error.type, one of the API's own
+	final   bool   // a retry is pointless: x-should-retry says so
+	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
+	token   string // error= of Proxy-Status (RFC 9209 §2.3)
+}
+
+// codeTable has a row for each code, and nothing about codes is said elsewhere.
+func codeTable() []codeMeaning {
+	const (
+		invalid   = "invalid_request_error"
+		api       = "api_error"
+		timeout   = "timeout_error"
+		malformed = "http_request_error"
+		ourFault  = "proxy_internal_error"
+	)
+	return []codeMeaning{
+		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", malformed},
+		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
+		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", malformed},
+		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", malformed},
+		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", malformed},
+		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", malformed},
+		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "destination_unavailable"},
+		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "http_protocol_error"},
+		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "http_response_incomplete"},
+		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "http_response_timeout"},
+		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "connection_limit_reached"},
+		{CodeDraining, http.StatusServiceUnavailable, api, false, "", ourFault},
+		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", ourFault},
+		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "connection_timeout"},
+		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "http_response_timeout"},
+		{CodeInternal, http.StatusInternalServerError, api, false, "internal", ourFault},
 	}
 }
 
-// retryAfter is what a client is asked to wait when the answer is a 503.
+// meaning is the row of the code.
+func (c Code) meaning() codeMeaning {
+	for _, row := range codeTable() {
+		if row.code == c {
+			return row
+		}
+	}
+	panic("proxy: an error code without a meaning: " + string(c))
+}
+
+// retryAfter is what a client is asked to wait when the response is a 503.
 const retryAfter = 5 * time.Second
 
-// failure ends a request: with an answer of ours where none has begun, with a
-// cut where one has.
+// failure ends a request: with a response of our own where none has begun, by cutting it
+// off where one has.
 type failure struct {
 	code    Code
 	message string // for the client; names no secret
@@ -66,75 +106,8 @@ func (f *failure) Error() string {
 // Unwrap gives the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
-// status is the HTTP status of the answer.
-func (c Code) status() int {
-	switch c {
-	case CodeInvalidRequest:
-		return http.StatusBadRequest
-	case CodeAccessDenied:
-		return http.StatusForbidden
-	case CodeClientIdle:
-		return http.StatusRequestTimeout
-	case CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case CodeUpgradeRefused:
-		return http.StatusNotImplemented
-	case CodeUpstreamConnect, CodeUpstreamProtocol, CodeUpstreamInterrupted:
-		return http.StatusBadGateway
-	case CodeOverloaded, CodeDraining, CodeTailnetUnavailable:
-		return http.StatusServiceUnavailable
-	case CodeConnectTimeout, CodeHeaderTimeout, CodeUpstreamIdle:
-		return http.StatusGatewayTimeout
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
-// errorType is the label of proxy_upstream_errors_total, or "" for what is
-// nobody's fault but the operator's choice.
-func (c Code) errorType() string {
-	switch c {
-	case CodeInvalidRequest, CodeClientIdle, CodeTooLarge, CodeUpgradeRefused:
-		return "invalid_request"
-	case CodeUpstreamConnect, CodeUpstreamProtocol:
-		return "connection"
-	case CodeUpstreamInterrupted, CodeUpstreamIdle:
-		return "response_read"
-	case CodeConnectTimeout, CodeHeaderTimeout:
-		return "timeout"
-	case CodeInternal:
-		return "internal"
-	default:
-		return ""
-	}
-}
-
-// proxyStatus is the error token of RFC 9209 §2.3.
-func (c Code) proxyStatus() string {
-	switch c {
-	case CodeInvalidRequest, CodeClientIdle, CodeTooLarge, CodeUpgradeRefused:
-		return "http_request_error"
-	case CodeAccessDenied:
-		return "http_request_denied"
-	case CodeUpstreamConnect:
-		return "destination_unavailable"
-	case CodeUpstreamProtocol:
-		return "http_protocol_error"
-	case CodeUpstreamInterrupted:
-		return "http_response_incomplete"
-	case CodeConnectTimeout:
-		return "connection_timeout"
-	case CodeHeaderTimeout, CodeUpstreamIdle:
-		return "http_response_timeout"
-	case CodeOverloaded:
-		return "connection_limit_reached"
-	default:
-		return "proxy_internal_error"
-	}
-}
-
-// errorBody is the shape of Anthropic's errors, with ours told apart by type and
-// code, so that an SDK shows the message.
+// errorBody is the shape of the API's errors, so that an SDK shows the message and gives
+// our code as its errorCode.
 type errorBody struct {
 	Type      string      `json:"type"`
 	Error     errorDetail `json:"error"`
@@ -142,10 +115,13 @@ type errorBody struct {
 }
 
 type errorDetail struct {
-	Type      string `json:"type"`
-	Code      Code   `json:"code"`
-	Message   string `json:"message"`
-	RequestID string `json:"request_id"`
+	Type    string       `json:"type"`
+	Message string       `json:"message"`
+	Details errorDetails `json:"details"`
+}
+
+type errorDetails struct {
+	ErrorCode Code `json:"error_code"`
 }
 
 // body is the failure as JSON without a final newline.
@@ -153,30 +129,33 @@ func (f *failure) body(host, requestID string) []byte {
 	text, err := json.Marshal(errorBody{
 		Type: "error",
 		Error: errorDetail{
-			Type: "proxy_error", Code: f.code, RequestID: requestID,
+			Type:    f.code.meaning().apiType,
 			Message: "oauth-proxyd@" + host + ": " + f.message,
+			Details: errorDetails{f.code},
 		},
 		RequestID: requestID,
 	})
 	if err != nil {
-		panic("proxy: marshalling three strings: " + err.Error())
+		panic("proxy: marshalling a few strings: " + err.Error())
 	}
 	return text
 }
 
-// answer writes the failure as the whole answer.
-func (f *failure) answer(w http.ResponseWriter, host, requestID string) (status, size int) {
-	text := f.body(host, requestID)
+// respond writes the failure as the whole response.
+func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status, size int) {
+	text, meaning := f.body(host, requestID), f.code.meaning()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Proxy-Status", "oauth-proxyd; error="+f.code.proxyStatus())
+	h.Set("Proxy-Status", "oauth-proxyd; error="+meaning.token)
 	h.Set(requestIDHeader, requestID)
-	status = f.code.status()
-	if status == http.StatusServiceUnavailable {
+	if meaning.final {
+		h.Set("X-Should-Retry", "false")
+	}
+	if meaning.status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
-	w.WriteHeader(status)
+	w.WriteHeader(meaning.status)
 	size, _ = w.Write(text) // a client that left is seen by its context
-	return status, size
+	return meaning.status, size
 }

@@ -256,7 +256,7 @@ func post(t testing.TB, d *door, body string) *http.Request {
 
 // code is the code of an error body of ours, or "".
 func code(body string) string {
-	_, rest, _ := strings.Cut(body, `"code":"`)
+	_, rest, _ := strings.Cut(body, `"error_code":"`)
 	c, _, _ := strings.Cut(rest, `"`)
 	return c
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The manual has an entry for each code and no other, with its status.
+// The manual has an entry for each code and no other, with its status and type.
 func TestManualDescribesEveryCode(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "man", "oauth-proxyd.8"))
@@ -16,12 +16,13 @@ func TestManualDescribesEveryCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	described := map[string]string{}
-	for _, found := range regexp.MustCompile(`(?m)^\.It Li (\w+) No , (\d+)$`).FindAllStringSubmatch(string(text), -1) {
-		described[found[1]] = found[2]
+	for _, found := range regexp.MustCompile(`(?m)^\.It Li (\w+) No , (\d+) , Li (\w+)$`).FindAllStringSubmatch(string(text), -1) {
+		described[found[1]] = found[2] + " " + found[3]
 	}
-	for _, c := range codes() {
-		if got, want := described[string(c)], strconv.Itoa(c.status()); got != want {
-			t.Errorf("%s: the manual says status %q, the code %q", c, got, want)
+	for _, row := range codeTable() {
+		c := row.code
+		if got, want := described[string(c)], strconv.Itoa(row.status)+" "+row.apiType; got != want {
+			t.Errorf("%s: the manual says %q, the code %q", c, got, want)
 		}
 		delete(described, string(c))
 	}
@@ -38,9 +39,9 @@ func TestDocumentsNameEveryCode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range codes() {
-			if !regexp.MustCompile("`" + string(c) + "`").Match(text) {
-				t.Errorf("%s does not name %s", document, c)
+		for _, row := range codeTable() {
+			if !regexp.MustCompile("`" + string(row.code) + "`").Match(text) {
+				t.Errorf("%s does not name %s", document, row.code)
 			}
 		}
 	}

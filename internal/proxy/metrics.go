@@ -97,8 +97,8 @@ func (m *metrics) zero() {
 	for _, t := range []string{"timeout", "connection", "invalid_request", "response_read", "internal"} {
 		m.upstreamErrs.WithLabelValues(t)
 	}
-	for _, c := range codes() {
-		m.errors.WithLabelValues(string(c))
+	for _, row := range codeTable() {
+		m.errors.WithLabelValues(string(row.code))
 	}
 	for _, r := range []string{"connect", "unsent"} {
 		m.retries.WithLabelValues(r)
@@ -118,8 +118,8 @@ func usualStatuses() []int {
 	statuses := []int{
 		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, overloaded, statusClientGone,
 	}
-	for _, c := range codes() {
-		statuses = append(statuses, c.status())
+	for _, row := range codeTable() {
+		statuses = append(statuses, row.status)
 	}
 	return statuses
 }
@@ -181,7 +181,7 @@ func (m *metrics) observe(r *record) {
 func (m *metrics) observeFailure(r *record) {
 	m.failed.Add(1)
 	m.errors.WithLabelValues(string(r.failure.code)).Inc()
-	if t := r.failure.code.errorType(); t != "" {
+	if t := r.failure.code.meaning().metric; t != "" {
 		m.upstreamErrs.WithLabelValues(t).Inc()
 	}
 	if r.failure.code == CodeAccessDenied {

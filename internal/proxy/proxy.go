@@ -220,7 +220,7 @@ func (x *exchange) refuse(f *failure) {
 			delete(h, name)
 		}
 	}
-	status, n := f.answer(x.w, x.proxy.host, x.rec.id)
+	status, n := f.respond(x.w, x.proxy.host, x.rec.id)
 	x.rec.answered(status)
 	x.rec.sent.Store(int64(n))
 	if x.body != nil && !x.body.whole() {

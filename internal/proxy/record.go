@@ -179,7 +179,7 @@ func (p *Proxy) record(x *exchange) {
 	r := x.rec
 	p.metrics.observe(r)
 	level := slog.LevelInfo
-	if r.failure != nil && r.failure.code.status() >= http.StatusInternalServerError {
+	if r.failure != nil && r.failure.code.meaning().status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
 	if r.failure != nil && r.failure.code == CodeAccessDenied {

@@ -12,34 +12,81 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// ours checks that an answer is one of our own, whole in each part.
+// contract is what a client is told with each code, as the manual promises it: the
+// error.type of the API, and whether a retry is pointless.
+func contract() map[string]struct {
+	errorType string
+	final     bool
+} {
+	return map[string]struct {
+		errorType string
+		final     bool
+	}{
+		"invalid_request":          {"invalid_request_error", true},
+		"access_denied":            {"permission_error", true},
+		"client_idle_timeout":      {"timeout_error", false},
+		"request_too_large":        {"request_too_large", true},
+		"headers_too_large":        {"invalid_request_error", true},
+		"upgrade_refused":          {"not_supported", true},
+		"upstream_connect":         {"api_error", false},
+		"upstream_protocol":        {"api_error", false},
+		"upstream_interrupted":     {"api_error", false},
+		"upstream_idle_timeout":    {"api_error", false},
+		"overloaded":               {"overloaded_error", false},
+		"draining":                 {"api_error", false},
+		"tailnet_unavailable":      {"api_error", false},
+		"upstream_connect_timeout": {"timeout_error", false},
+		"upstream_header_timeout":  {"timeout_error", false},
+		"internal":                 {"api_error", false},
+	}
+}
+
+// ours checks that a response is one of our own, whole in each part.
 func ours(t *testing.T, answer *http.Response, body string, status int, code, proxyStatus string) {
 	t.Helper()
+	oursBody(t, body, code, answer.Header.Get("X-Request-Id"))
+	if answer.StatusCode != status {
+		t.Errorf("status %d, want %d", answer.StatusCode, status)
+	}
+	h, retry := answer.Header, ""
+	if contract()[code].final {
+		retry = "false"
+	}
+	if h.Get("Proxy-Status") != "oauth-proxyd; error="+proxyStatus || h.Get("Content-Type") != "application/json" ||
+		h.Get("Content-Length") != strconv.Itoa(len(body)) || (h.Get("Retry-After") != "") != (status == 503) ||
+		h.Get("X-Should-Retry") != retry {
+		t.Errorf("header %v", h)
+	}
+}
+
+// oursBody checks a body of our own, of a response or of an event.
+func oursBody(t *testing.T, body, code, id string) {
+	t.Helper()
 	var got struct {
-		Type  string
+		Type  string `json:"type"`
 		Error struct {
-			Type, Code, Message string
-			RequestID           string `json:"request_id"`
-		}
+			Type    string `json:"type"`
+			Message string `json:"message"`
+			Details struct {
+				ErrorCode string `json:"error_code"`
+			} `json:"details"`
+		} `json:"error"`
 		RequestID string `json:"request_id"`
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatalf("%v: %d %s", err, answer.StatusCode, body)
+	strict := json.NewDecoder(strings.NewReader(body))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&got); err != nil {
+		t.Fatalf("%v: %s", err, body)
 	}
-	id := answer.Header.Get("X-Request-Id")
-	if answer.StatusCode != status || got.Error.Code != code {
-		t.Errorf("status %d, code %s, want %d, %s", answer.StatusCode, got.Error.Code, status, code)
+	want, known := contract()[code]
+	if got.Error.Details.ErrorCode != code || !known || got.Error.Type != want.errorType {
+		t.Errorf("code %q, type %q, want %q, %q", got.Error.Details.ErrorCode, got.Error.Type, code, want.errorType)
 	}
-	if got.Type != "error" || got.Error.Type != "proxy_error" || got.RequestID != id || got.Error.RequestID != id {
+	if got.Type != "error" || got.RequestID != id {
 		t.Errorf("body %s with request id %q", body, id)
 	}
 	if !strings.HasPrefix(got.Error.Message, "oauth-proxyd@host: ") || !regexp.MustCompile(`^req_[0-9A-Za-z]{26}$`).MatchString(id) {
 		t.Errorf("message %q, request id %q", got.Error.Message, id)
-	}
-	h := answer.Header
-	if h.Get("Proxy-Status") != "oauth-proxyd; error="+proxyStatus || h.Get("Content-Type") != "application/json" ||
-		h.Get("Content-Length") != strconv.Itoa(len(body)) || (h.Get("Retry-After") != "") != (status == 503) {
-		t.Errorf("header %v", h)
 	}
 }
 
@@ -59,6 +106,9 @@ func TestRefusals(t *testing.T) {
 		{"length above the limit", "POST /a" + head + "Content-Length: 1001\r\n\r\n", 413, "request_too_large", "http_request_error"},
 		{"length far above the limit", "POST /a" + head + "Content-Length: 9223372036854775807\r\n\r\nabc", 413, "request_too_large", "http_request_error"},
 		{"length above the limit, to be asked for", "POST /a" + head + "Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n", 413, "request_too_large", "http_request_error"},
+		{"header above the limit", headerOf(80 << 10), 431, "headers_too_large", "http_request_error"},
+		{"many headers", "POST /a" + head + strings.Repeat("X-A: b\r\n", 12<<10) + "\r\n", 431, "headers_too_large", "http_request_error"},
+		{"header that does not end", "POST /a" + head + "X-A: " + strings.Repeat("a", 90<<10), 431, "headers_too_large", "http_request_error"},
 		{"chunks above the limit", "POST /a" + head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("a", 1001), 413, "request_too_large", "http_request_error"},
 	}
 	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {

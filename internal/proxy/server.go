@@ -34,12 +34,13 @@ type Listener struct {
 // 9113 §3.3) on any number of listeners, and stops without losing a request.
 type Server struct {
 	http  *http.Server
+	conns connHandler
 	cut   context.CancelCauseFunc
 	gate  *connGate
 	log   *slog.Logger
 	work  sync.WaitGroup
 	stops chan struct{}
-	conns sync.Map // of net.Conn: those that are open
+	open  sync.Map // of net.Conn: those that are open
 	fresh sync.Map // of net.Conn: those without a request so far
 }
 
@@ -48,11 +49,12 @@ type Server struct {
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
 	s := &Server{cut: cut, gate: newConnGate(), log: log, stops: make(chan struct{})}
+	s.conns = connHandler{s.announceStop(handler), ctx}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:                      s.announceStop(handler),
+		Handler:                      s.conns,
 		Protocols:                    &protocols,
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            headerReadTimeout,
@@ -100,7 +102,7 @@ func (s *Server) Full() bool { return s.gate.full() }
 // Open begins to accept on l. A failure that is not the end that
 // CloseListeners makes is reported through failed.
 func (s *Server) Open(l Listener, failed func(error)) {
-	wrapped := &gatedListener{Listener: l.Listener, name: l.Name, gate: s.gate, closed: s.stops, log: s.log}
+	wrapped := &gatedListener{Listener: l.Listener, name: l.Name, gate: s.gate, handler: s.conns, closed: s.stops, log: s.log}
 	s.work.Go(func() {
 		if err := s.http.Serve(wrapped); !errors.Is(err, http.ErrServerClosed) {
 			failed(err)
@@ -120,7 +122,7 @@ func (s *Server) CloseListeners(listeners []Listener) {
 		}
 	}
 	s.gate.close()
-	for c := range s.conns.Range {
+	for c := range s.open.Range {
 		sayFarewell(c)
 	}
 }
@@ -145,13 +147,13 @@ func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 func (s *Server) noteConn(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		s.conns.Store(c, nil)
+		s.open.Store(c, nil)
 		s.fresh.Store(c, nil)
 		if s.stopping() { // accepted in the last moment
 			sayFarewell(c)
 		}
 	case http.StateClosed:
-		s.conns.Delete(c)
+		s.open.Delete(c)
 		s.fresh.Delete(c)
 	default:
 		s.fresh.Delete(c)

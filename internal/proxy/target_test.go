@@ -79,7 +79,7 @@ func TestTargetWithoutPathIsRefused(t *testing.T) {
 			conn := d.dial(t)
 			conn.send(t, c.method+" "+c.target+" HTTP/1.1\r\nHost: other.example\r\n\r\n")
 			answer, body := conn.answer(t, "GET")
-			if answer.StatusCode != 400 || !strings.Contains(body, `"code":"invalid_request"`) {
+			if answer.StatusCode != 400 || !strings.Contains(body, `"error_code":"invalid_request"`) {
 				t.Errorf("status %d, body %s", answer.StatusCode, body)
 			}
 		})

@@ -42,7 +42,7 @@ func TestEachPropertyCanFail(t *testing.T) {
 		{"529 becomes another", "429", onAnswer(broken{status: as503}), "the client got 503"},
 		{"an error event goes", "an error in a stream", onAnswer(broken{body: without("event: error")}), "not the same"},
 		{"a cut looks like an end", "a stream that breaks off", endCleanly, "clean end"},
-		{"a cut comes without a word", "a stream that breaks off", onAnswer(broken{body: without("proxy_error")}), "no event: error"},
+		{"a cut comes without a word", "a stream that breaks off", onAnswer(broken{body: without("event: error")}), "no event: error"},
 		{"the last events before a cut go", "a stream that breaks off", onAnswer(broken{body: without("content_block_delta")}), "not all arrived"},
 		{"nobody tells that the client left", "the upstream learns", unaware, "did not learn"},
 	} {

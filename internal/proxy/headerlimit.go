@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// libraryTooLarge begins what net/http itself sends where a header section is larger than
+// [http.Server.MaxHeaderBytes], past every handler. No response of a handler begins like
+// it: each of them has a request id.
+const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+// Write implements net.Conn. It sends our own 431 in place of net/http's, so that the
+// client learns who refused its request, and the log has a line about it.
+func (c *clientConn) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte(libraryTooLarge)) {
+		return c.farewell.write(p, c.Conn.Write)
+	}
+	c.headerTooLarge = true
+	refusal := c.handler.refusal(c)
+	c.spoilt.Store(true) // the rest of the header is still on its way
+	if _, err := c.Conn.Write(refusal); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// connHandler is the handler of a connection's requests, for a request of which there is
+// nothing to hand over.
+type connHandler struct {
+	http.Handler
+	base context.Context
+}
+
+// refusal is what the handler responds to a request of c without a header. It is written
+// like any other response of the handler, and refused, counted and logged like any request.
+func (h connHandler) refusal(c *clientConn) []byte {
+	ctx := context.WithValue(h.base, clientConnKey{}, c)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
+	r := (&http.Request{
+		URL: &url.URL{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: http.NoBody, RemoteAddr: c.RemoteAddr().String(), Close: true,
+	}).WithContext(ctx)
+	w := &refusalWriter{header: http.Header{}}
+	h.ServeHTTP(w, r)
+	response := http.Response{
+		StatusCode: w.status, ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Close: true,
+		ContentLength: int64(w.body.Len()), Body: io.NopCloser(&w.body),
+	}
+	var text bytes.Buffer
+	_ = response.Write(&text) // memory takes all of it
+	return text.Bytes()
+}
+
+// refusalWriter keeps a response of ours.
+type refusalWriter struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (w *refusalWriter) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *refusalWriter) WriteHeader(status int) { w.status = status }
+
+// Write implements http.ResponseWriter.
+func (w *refusalWriter) Write(p []byte) (int, error) { return w.body.Write(p) }
