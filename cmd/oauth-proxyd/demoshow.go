@@ -18,6 +18,7 @@ const (
 	demoEventInterval = 120 * time.Millisecond
 	demoTimeout       = 30 * time.Second
 	demoToken         = "sk-ant-oat01-demo" // of the form of a subscription's token; it opens nothing
+	demoVersion       = "2026-10-21"
 	demoBeta          = "fine-grained-tool-streaming-2025-05-14"
 	demoBody          = `{"model":"demo","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}`
 )
@@ -56,12 +57,12 @@ func (s *demoShow) run(e env, proxy, upstream string) {
 	}
 	fmt.Fprintf(e.stdout, `
 it serves on; try in another terminal:
-  curl -N %[1]s/v1/messages -H 'authorization: Bearer %[2]s' -d '%[3]s'
+  curl -N %[1]s/v1/messages -H 'authorization: Bearer %[2]s' -H 'anthropic-version: %[4]s' -d '%[3]s'
   curl %[1]s/health
   ANTHROPIC_BASE_URL=%[1]s ANTHROPIC_AUTH_TOKEN=%[2]s claude
 Ctrl-C drains and ends it
 
-`, proxy, demoToken, demoBody)
+`, proxy, demoToken, demoBody, demoVersion)
 }
 
 // message sends one and shows what each side saw.
@@ -72,6 +73,7 @@ func (s *demoShow) message(ctx context.Context, e env, base string) error {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+demoToken)
+	request.Header.Set("Anthropic-Version", demoVersion)
 	request.Header.Set("Anthropic-Beta", demoBeta)
 	fmt.Fprintf(e.stdout, "  client sent         anthropic-beta: %s\n", demoBeta)
 	transport := &http.Transport{}

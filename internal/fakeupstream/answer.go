@@ -22,7 +22,7 @@ func abort(*exchange) { panic(http.ErrAbortHandler) }
 // unreadable is the answer to a body that could not be read.
 func unreadable(err error) answer {
 	if errors.Is(err, errTooLarge) {
-		return apiError{http.StatusRequestEntityTooLarge, "request_too_large", "Request exceeds the maximum size"}.write
+		return tooLarge().write
 	}
 	return abort
 }

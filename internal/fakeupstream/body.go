@@ -1,12 +1,16 @@
 package fakeupstream
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
+	"strconv"
 )
 
 // The API's limits of a request body, in bytes.
@@ -68,6 +72,33 @@ func (b *body) discard(limit int64) error {
 // too long.
 func (b *body) upTo(limit int64) io.Reader {
 	return io.LimitReader(b, limit+1-b.length)
+}
+
+// decoded undoes the Content-Encoding of a message's body (RFC 9110 §8.4). The API takes
+// gzip; what else a client may use is refused.
+func decoded(h http.Header, data []byte) ([]byte, *apiError) {
+	switch coding := h.Get("Content-Encoding"); coding {
+	case "", "identity":
+		return data, nil
+	case "gzip":
+		zip, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return nil, invalid("The request body is not in gzip format")
+		}
+		plain, err := io.ReadAll(io.LimitReader(zip, maxMessageBody+1))
+		if err != nil {
+			return nil, invalid("The request body is not in gzip format")
+		}
+		if len(plain) > maxMessageBody {
+			return nil, tooLarge()
+		}
+		return plain, nil
+	default:
+		return nil, &apiError{
+			status: http.StatusUnsupportedMediaType, kind: "invalid_request_error",
+			message: "Content-Encoding: " + strconv.Quote(coding) + " is not supported",
+		}
+	}
 }
 
 func (b *body) hash() string { return hex.EncodeToString(b.sum.Sum(nil)) }

@@ -86,7 +86,7 @@ func TestAccountHeaders(t *testing.T) {
 		{
 			"subscription",
 			http.Header{"Authorization": {"Bearer " + oauth}},
-			[]string{unified + "Status", unified + "Reset", unified + "5h-Utilization", unified + "7d-Utilization", "Anthropic-Organization-Id"},
+			[]string{unified + "Status", unified + "Reset", unified + "5h-Utilization", unified + "7d-Utilization", unified + "Overage-Status", unified + "Overage-Utilization", "Anthropic-Organization-Id"},
 			[]string{key + "Limit"},
 		},
 		{

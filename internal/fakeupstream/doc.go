@@ -22,6 +22,11 @@
 // beta list still has that feature, so that a proxy that replaces a client's
 // list instead of adding to it is found out.
 //
+// It speaks two versions of the API, anthropic-version 2026-10-21 and 2023-06-01: an error
+// has a code in its details with the first only. A request without the header gets the
+// second, and any other version is refused. The body of a message may be compressed with
+// gzip.
+//
 // Bodies are not validated beyond that: a JSON object is enough, whatever it
 // lacks. A request with tools gets a tool use after its text, of the tool that
 // tool_choice names or of the first, unless tool_choice is none or the last
@@ -51,8 +56,8 @@
 // Any other model gets the ordinary answer. Without "stream", cut-mid-stream
 // and stall give half of the body that Content-Length promises, and
 // error-mid-stream is a 529. For the early models, model and stream must come
-// before anything long in the body: the search ends after 4 KiB, and looks at
-// no more than has arrived when the model's name has.
+// before anything long in a body that is not compressed: the search ends after 4 KiB, and
+// looks at no more than has arrived when the model's name has.
 //
 // # Where it is
 //

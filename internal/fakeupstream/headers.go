@@ -30,11 +30,11 @@ func (x *exchange) announceAccount() {
 	x.w.Header().Set("Anthropic-Organization-Id", id)
 }
 
-// announceSubscription sets the limits of a Pro or Max subscription: two
-// windows, of five hours and of seven days, each with the part that is used
-// (0 to 1) and the time of its end in Unix seconds.
+// announceSubscription sets the limits of a Pro or Max subscription: two windows, of five
+// hours and of seven days, and the overage that is billed beyond them, each with the part
+// that is used (0 to 1) and the time of its end in Unix seconds.
 func (x *exchange) announceSubscription(now time.Time) {
-	const window5h, window7d = 5 * time.Hour, 7 * 24 * time.Hour
+	const window5h, window7d, windowOverage = 5 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour
 	h := x.w.Header()
 	set := func(name, value string) { h.Set("Anthropic-Ratelimit-Unified-"+name, value) }
 	set("Status", "allowed")
@@ -46,6 +46,10 @@ func (x *exchange) announceSubscription(now time.Time) {
 	set("7d-Reset", windowEnd(now, window7d))
 	set("7d-Utilization", "0.5")
 	set("Representative-Claim", "five_hour")
+	set("Overage-Status", "allowed")
+	set("Overage-Reset", windowEnd(now, windowOverage))
+	set("Overage-Utilization", "0.125")
+	set("Overage-In-Use", "false")
 }
 
 // announceKeyLimits sets the limits of an API key: per minute, with the time

@@ -29,7 +29,7 @@ type call struct {
 		Name string `json:"name"`
 	} `json:"tool_choice"`
 
-	size int64 // of the body, in bytes
+	size int64 // of the body, in bytes, after decompression
 }
 
 // turn is one message of the conversation; its content is a string or a list
@@ -76,8 +76,11 @@ func (u *upstream) readCall(x *exchange, head []byte) (call, answer) {
 	if refusal := u.refusal(x.r); refusal != nil {
 		return call{}, refusal.write
 	}
-	data := slices.Concat(head, rest)
-	c := call{size: x.body.length}
+	data, problem := decoded(x.r.Header, slices.Concat(head, rest))
+	if problem != nil {
+		return call{}, problem.write
+	}
+	c := call{size: int64(len(data))}
 	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) || !json.Valid(data) {
 		return call{}, invalid("The request body is not valid JSON").write
 	}

@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -51,15 +52,28 @@ func (x *exchange) sameHeader() error {
 	return nil
 }
 
+// checkGzip sends a compressed message and asks for a compressed response.
 func checkGzip(ctx context.Context, l *lab) error {
-	r, err := l.message(ctx, "gzip", true)
+	sent := zipped(messageBody("gzip", true))
+	r, err := l.request(ctx, http.MethodPost, "/v1/messages", bytes.NewReader(sent))
 	if err != nil {
 		return err
 	}
+	r.Header.Set("Content-Encoding", "gzip")
 	r.Header.Set("Accept-Encoding", "gzip")
 	x, err := l.ask(ctx, r)
 	if err != nil {
 		return err
+	}
+	if err := x.sameBody(sent); err != nil {
+		return err
+	}
+	if got := x.seen.received.Header["Content-Encoding"]; !slices.Equal(got, []string{"gzip"}) {
+		text := fmt.Sprintf("the client's content-encoding arrived as %q", got)
+		if l.ruled("Content-Encoding") {
+			return caution{text + ": a rule changes it, and the API cannot read compressed requests"}
+		}
+		return errors.New(text)
 	}
 	if asked := x.seen.received.Header["Accept-Encoding"]; !slices.Equal(asked, []string{"gzip"}) {
 		text := fmt.Sprintf("the client's accept-encoding arrived as %q", asked)
@@ -69,6 +83,15 @@ func checkGzip(ctx context.Context, l *lab) error {
 		return errors.New(text)
 	}
 	return errors.Join(x.sameAnswer(), x.sameHeader())
+}
+
+// zipped is text in gzip format.
+func zipped(text string) []byte {
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	_, _ = zip.Write([]byte(text)) // memory takes all of it
+	_ = zip.Close()
+	return out.Bytes()
 }
 
 // ruled: a rule names the header.

@@ -33,6 +33,7 @@ func TestEachPropertyCanFail(t *testing.T) {
 		{"events are held back", "each event", onAnswer(broken{silent: true}), ""},
 		{"gzip is no longer said", "gzip", onAnswer(broken{header: drop("Content-Encoding")}), "content-encoding"},
 		{"gzip is no longer asked for", "gzip", onRequest(plain), "accept-encoding"},
+		{"a compressed request is not said to be one", "gzip", onRequest(uncoded), "content-encoding arrived as []"},
 		{"request trailers go", "trailers", dropTrailer, "request's trailer"},
 		{"announced trailers go", "trailers", dropTrailers("X-Message-Id"), "x-message-id"},
 		{"other trailers go", "trailers", dropTrailers(http.TrailerPrefix + "X-Output-Tokens"), "x-output-tokens"},

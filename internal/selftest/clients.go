@@ -38,8 +38,12 @@ func clients() []typicalClient {
 			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+oauthToken), messageBody("long-3", true),
 		},
 		{
-			"SDK with an API key", false,
-			http.MethodPost, "/v1/messages", sdk("X-Api-Key", apiKey), messageBody("long-3", false),
+			"SDK with an API key as a bearer", false,
+			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+apiKey), messageBody("long-3", false),
+		},
+		{
+			"SDK of an older major with an API key", false,
+			http.MethodPost, "/v1/messages", olderSDK("X-Api-Key", apiKey), messageBody("long-3", false),
 		},
 		{
 			"curl with an API key", false, http.MethodGet, "/v1/models",
@@ -56,7 +60,7 @@ func claudeCode() http.Header {
 	h := sdk("Authorization", "Bearer "+oauthToken)
 	maps.Copy(h, http.Header{
 		"Anthropic-Beta": {claudeBeta},
-		"User-Agent":     {"claude-cli/2.1.330 (external, cli)"},
+		"User-Agent":     {"claude-cli/2.1.332 (external, cli)"},
 		"X-App":          {"cli"},
 	})
 	return h
@@ -67,10 +71,18 @@ func sdk(credential, value string) http.Header {
 		credential:          {value},
 		"Accept":            {"application/json"},
 		"Accept-Encoding":   {"gzip, deflate, br, zstd"},
-		"Anthropic-Version": {"2023-06-01"},
+		"Anthropic-Version": {"2026-10-21"},
 		"Connection":        {"keep-alive"},
 		"Content-Type":      {"application/json"},
-		"User-Agent":        {"Anthropic/JS 0.70.0"},
+		"User-Agent":        {"Anthropic/JS 1.14.0"},
 		"X-Stainless-Lang":  {"js"},
 	}
+}
+
+// olderSDK is from the time when keys had a header of their own.
+func olderSDK(credential, value string) http.Header {
+	h := sdk(credential, value)
+	h.Set("Anthropic-Version", "2023-06-01")
+	h.Set("User-Agent", "Anthropic/JS 0.70.0")
+	return h
 }

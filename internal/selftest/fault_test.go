@@ -49,6 +49,8 @@ func joinLines(r *http.Request) {
 }
 
 func copySpoofed(r *http.Request) { r.Header["X-Copied"] = r.Header["X-Forwarded-For"] }
+func uncoded(r *http.Request)     { r.Header.Del("Content-Encoding") }
+
 func plain(r *http.Request)       { r.Header.Del("Accept-Encoding") }
 func addHeader(r *http.Request)   { r.Header.Set("X-Added", "1") }
 func dropVersion(r *http.Request) { r.Header.Del("Anthropic-Version") }

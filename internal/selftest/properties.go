@@ -20,7 +20,7 @@ func properties() []property {
 		{"spoofed tailscale-* and x-forwarded-* are dropped", checkSpoofed},
 		{"an answer arrives byte for byte, with its headers", checkAnswer},
 		{"each event of a stream comes at once", checkPace},
-		{"gzip stays as it is", checkGzip},
+		{"gzip stays as it is, both ways", checkGzip},
 		{"trailers pass both ways", checkTrailers},
 		{"an answer may come before the request's end", checkEarly},
 		{"429 and 529 keep retry-after and rate limits", checkRefusals},
