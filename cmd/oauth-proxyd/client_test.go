@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,25 @@ func newH2CClient(t *testing.T) *http.Client {
 func get(t *testing.T, url string, header ...string) daemontest.Answer {
 	t.Helper()
 	a, err := daemontest.Ask(newClient(t), http.MethodGet, url, "", header...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// anotherUser is one that no tailscaled of these tests runs as. (The kernel's "nobody" stands
+// for users without a number, too.)
+const anotherUser = 1
+
+// getAs is get by another user's program, which can be no tailscaled, where the test may
+// become one.
+func getAs(t *testing.T, uid int, url string) daemontest.Answer {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Log("!!! not root: a client of another user is NOT TESTED")
+		return get(t, url)
+	}
+	a, err := daemontest.Ask(daemontest.ClientAs(uid), http.MethodGet, url, "")
 	if err != nil {
 		t.Fatal(err)
 	}

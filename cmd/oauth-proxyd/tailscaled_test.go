@@ -20,7 +20,7 @@ type tailscaled struct {
 // newTailscaled has a path and does not run yet.
 func newTailscaled(t *testing.T) *tailscaled {
 	t.Helper()
-	d := &tailscaled{faketailscaled.New(), filepath.Join(daemontest.TempDir(t), "tailscaled.sock")}
+	d := &tailscaled{faketailscaled.New(), filepath.Join(daemontest.TempDir(t), "ts.sock")} // of its real name, it would be found by other tests
 	t.Cleanup(d.Close)
 	return d
 }

@@ -3,9 +3,11 @@ package main_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/faketailscaled"
 )
 
 // userspaceStatus is of a tailscaled without a network device, which delivers its peers
@@ -14,7 +16,8 @@ const userspaceStatus = `{"Version":"1.102.5","TUN":false,"BackendState":"Runnin
 	"TailscaleIPs":["100.64.0.7"],"Self":{"DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},"Health":[]}`
 
 // Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on
-// this host. One that only its command knows is somewhere, and cannot be asked.
+// this host. One that only its command reaches, or that is on another socket than the
+// configured one, may deliver peers: only programs of other users are told from them.
 func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -29,7 +32,7 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 		})
 		get(t, s.url()+"/echo").Want(t, 200)
 		d.Close()
-		get(t, s.url()+"/echo").Want(t, 200)
+		getAs(t, anotherUser, s.url()+"/echo").Want(t, 200)
 	})
 	t.Run("only its command knows it", func(t *testing.T) {
 		t.Parallel()
@@ -44,4 +47,28 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 		})
 		get(t, s.url()+"/echo").Want(t, 503, `"error_code":"tailnet_unavailable"`)
 	})
+	t.Run("the path of its socket is wrong", func(t *testing.T) {
+		t.Parallel()
+		elsewhere := &tailscaled{faketailscaled.New(), filepath.Join(daemontest.TempDir(t), "tailscaled.sock")}
+		elsewhere.Answer(userspaceStatus)
+		elsewhere.run(t)
+		t.Cleanup(elsewhere.Close)
+		s := start(t, unit{
+			config: forwarding(u.URL, "", onTailnet(newTailscaled(t), "wait")),
+			env:    []string{"PATH=" + pathWithoutTailscale(t)},
+		})
+		get(t, s.url()+"/echo").Want(t, 503, `"error_code":"tailnet_unavailable"`)
+		getAs(t, anotherUser, s.url()+"/echo").Want(t, 200)
+	})
+}
+
+// Who comes through "tailscale serve --tcp" cannot be told from tailscaled itself.
+func TestWhatTailscaleServeForwardsIsNotLocal(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})
+	get(t, s.url()+"/echo").Want(t, 200)
+	d.Forward(80, strings.TrimPrefix(s.url(), "http://"))
+	get(t, s.url()+"/echo").Want(t, 403, `"error_code":"access_denied"`)
+	getAs(t, anotherUser, s.url()+"/echo").Want(t, 200)
 }

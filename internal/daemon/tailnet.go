@@ -140,28 +140,62 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	}
 	return proxy.Config{
 		Host: host, Log: d.log, Registerer: d.registry, CutBefore: d.before.CutTotal,
-		WhoIs: func(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
-			return d.whoIs(ctx, client, addr)
-		},
-		Userspace: d.view.userspace,
+		Tailnet: tailnetView{client, &d.view},
 	}
 }
 
-// whoIs is for addresses that a peer can come from. On loopback that is only so while
-// a tailscaled runs: without one the program is on this host for certain. One that is
-// known through its command alone has its socket elsewhere.
-func (d *daemon) whoIs(ctx context.Context, client *tailnet.Client, addr netip.AddrPort) (proxy.Identity, bool, error) {
-	peer, err := client.WhoIs(ctx, addr)
+// tailnetView is the tailnet as the proxy asks about it.
+type tailnetView struct {
+	client *tailnet.Client
+	view   *view
+}
+
+// Required implements proxy.Tailnet.
+func (t tailnetView) Required() bool { return t.view.lifecycle().Required }
+
+// Running implements proxy.Tailnet.
+func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifecycle.TailnetUp }
+
+// Look implements proxy.Tailnet. What tailscaled said holds as long as the same process runs,
+// also while it gives no answer. One that only the command reaches is on a socket that we do
+// not know.
+func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
+	said := t.view.answered.Load()
+	process, err := t.client.Process(ctx)
+	byCommand := said != nil && said.Source == tailnet.SourceCLI
+	switch {
+	case errors.Is(err, tailnet.ErrNoDaemon) && !byCommand:
+		return proxy.Tailscaled{Absent: true}, nil
+	case err != nil && !errors.Is(err, tailnet.ErrNoDaemon):
+		return proxy.Tailscaled{}, err
+	}
+	found := proxy.Tailscaled{PID: process.PID, UIDs: process.UIDs}
+	if said != nil && said.PID == process.PID && (process.PID != 0 || byCommand) {
+		found.Known, found.Userspace, found.Addresses = true, said.Userspace, said.Addresses
+	}
+	return found, nil
+}
+
+// ForwardsTo implements proxy.Tailnet.
+func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (bool, error) {
+	return t.client.ForwardsTo(ctx, port)
+}
+
+// WhoIs implements proxy.Tailnet.
+func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+	peer, err := t.client.WhoIs(ctx, addr)
 	switch {
 	case errors.Is(err, tailnet.ErrPeerNotFound):
-		return proxy.Identity{}, false, nil
-	case addr.Addr().IsLoopback() && tailnet.IsAbsent(err) && d.view.source() != tailnet.SourceCLI:
 		return proxy.Identity{}, false, nil
 	case err != nil:
 		return proxy.Identity{}, false, err
 	}
-	return proxy.Identity{
+	id := proxy.Identity{
 		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
 		Tags: peer.Tags, Capabilities: peer.Capabilities,
-	}, true, nil
+	}
+	if said := t.view.answered.Load(); said != nil {
+		id.ShortNode = said.ShortName(peer.Node)
+	}
+	return id, true, nil
 }

@@ -57,21 +57,6 @@ func (v *view) setTailnet(r tailnet.Report) {
 	}
 }
 
-// userspace is whether peers may come from loopback. A tailscaled that gives no
-// answer may still deliver them: what it last said holds.
-func (v *view) userspace() bool {
-	s := v.answered.Load()
-	return s != nil && s.Userspace && v.lifecycle().Required
-}
-
-// source is how tailscaled's last answer came, empty if there was none.
-func (v *view) source() string {
-	if s := v.answered.Load(); s != nil {
-		return s.Source
-	}
-	return ""
-}
-
 func (v *view) lifecycle() lifecycle.State {
 	if s := v.state.Load(); s != nil {
 		return *s

@@ -1,11 +1,16 @@
 package daemontest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -14,6 +19,21 @@ const (
 	APIKey     = "sk-ant-api03-made-up"
 	OAuthToken = "sk-ant-oat01-made-up"
 )
+
+// ClientAs is a client whose sockets belong to another user of this host, as the kernel
+// shows it to others. It takes root.
+func ClientAs(uid int) *http.Client {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(uid); err != nil { // of this thread; its sockets get it
+			return nil, err
+		}
+		defer syscall.Setfsuid(os.Getuid()) //nolint:errcheck // of a thread that was root
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+}
 
 // Answer is one that came whole.
 type Answer struct {

@@ -143,7 +143,10 @@ func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if err != nil {
 		return []Finding{unknown("whether access.allow admits %s: %v", peer.Name, err)}
 	}
-	id := proxy.Identity{Source: proxy.SourceTailnet, Node: peer.Name, NodeID: peer.ID, User: peer.User, Tags: peer.Tags}
+	id := proxy.Identity{
+		Source: proxy.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
+		NodeID: peer.ID, User: peer.User, Tags: peer.Tags,
+	}
 	from := peer.Addresses[0]
 	named, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
 	if err == nil {

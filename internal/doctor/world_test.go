@@ -63,7 +63,7 @@ header "anthropic-beta" {
   value = "oauth-2025-04-20"
   mode  = "merge"
 }
-`, w.port, w.upstream.URL, filepath.Join(dir, "tailscaled.sock"))
+`, w.port, w.upstream.URL, filepath.Join(dir, "ts.sock"))
 	w.status = &daemon.Status{
 		Status: "healthy", State: "running", Version: "v1", PID: 4711, StartedAt: time.Now(),
 		Sockets: []daemon.SocketStatus{{Name: "proxy", Network: "tcp", Address: fmt.Sprintf("[::]:%d", w.port)}},
@@ -138,7 +138,7 @@ func (w *world) examine() *doctor.Report {
 			method, name, _ := strings.Cut(call, " ")
 			mux.HandleFunc(method+" /localapi/v0/"+name, answer)
 		}
-		w.serve("unix", filepath.Join(w.dir, "tailscaled.sock"), mux)
+		w.serve("unix", filepath.Join(w.dir, "ts.sock"), mux)
 	}
 	return doctor.Run(w.t.Context(), doctor.Config{
 		File: "test.hcl", Version: "v1", Peer: w.peer,

@@ -18,6 +18,7 @@ type Server struct {
 	mu       sync.Mutex
 	status   string
 	peer     string // who all that is asked about is; empty: nobody
+	serves   string // what "tailscale serve" was told
 	hangs    bool
 	watchers map[chan struct{}]bool
 
@@ -27,7 +28,7 @@ type Server struct {
 
 // New is in the state Running, and does not serve yet.
 func New() *Server {
-	return &Server{status: Status("Running", Version), watchers: map[chan struct{}]bool{}}
+	return &Server{status: Status("Running", Version), serves: "null", watchers: map[chan struct{}]bool{}}
 }
 
 // Serve answers there until Close. After that it may serve again, as a new process.
@@ -36,6 +37,7 @@ func (s *Server) Serve(l net.Listener) {
 	mux.HandleFunc("GET /localapi/v0/status", s.serveStatus)
 	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", s.serveBus)
 	mux.HandleFunc("GET /localapi/v0/whois", s.serveWhoIs)
+	mux.HandleFunc("GET /localapi/v0/serve-config", s.serveServeConfig)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	s.serving.Go(func() { _ = s.http.Serve(l) })
 }
@@ -106,6 +108,25 @@ func (s *Server) Deliver(peer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peer = peer
+}
+
+// Forward has it forward TCP connections of a port of the tailnet to a target, as after
+// "tailscale serve --tcp".
+func (s *Server) Forward(port int, target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serves = fmt.Sprintf(`{"TCP":{"%d":{"TCPForward":%q}}}`, port, target)
+}
+
+func (s *Server) serveServeConfig(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	serves, hangs := s.serves, s.hangs
+	s.mu.Unlock()
+	if hangs {
+		<-r.Context().Done()
+		return
+	}
+	_, _ = io.WriteString(w, serves) // who left does not need it
 }
 
 func (s *Server) replace(old, now string) {

@@ -1,11 +1,11 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -19,7 +19,7 @@ type Source string
 
 // The sources.
 const (
-	SourceLocal   Source = "local"   // this host: loopback, a Unix socket, its own addresses
+	SourceLocal   Source = "local"   // a program on this host, by proof
 	SourceTailnet Source = "tailnet" // a peer that tailscaled knows
 	SourceProxied Source = "proxied" // another proxy on this host, for somebody else
 	SourceOther   Source = "other"
@@ -30,7 +30,7 @@ type Grant struct {
 	Source     Source       // everybody from there: local, tailnet or proxied
 	User       string       // login name
 	Tag        string       // with "tag:"
-	Node       string       // stable id, or MagicDNS name in full
+	Node       string       // stable id, or MagicDNS name: in full, or as this tailnet shortens it
 	Prefix     netip.Prefix // of the address of the connection
 	Capability string       // application capability that the tailnet's policy grants
 }
@@ -42,15 +42,40 @@ type Access struct{ Allow []Grant }
 type Identity struct {
 	Source       Source
 	Node         string // MagicDNS name without the final dot
+	ShortNode    string // its first label; empty for a node of another tailnet, which may have any
 	NodeID       string // stable id
 	User         string // login name; empty for a tagged node
 	Tags         []string
 	Capabilities []string
 }
 
-// WhoIs asks who is behind an address of the tailnet. found is false if
-// tailscaled knows for certain that nobody is.
-type WhoIs func(ctx context.Context, addr netip.AddrPort) (id Identity, found bool, err error)
+// Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be
+// called from several goroutines at once, and return soon after ctx ends.
+type Tailnet interface {
+	// Required reports whether the configuration wants a tailnet. Without one, nobody
+	// is asked about anything.
+	Required() bool
+	// Running reports whether the backend is in that state, as last heard.
+	Running() bool
+	// Look says what is so now.
+	Look(ctx context.Context) (Tailscaled, error)
+	// WhoIs asks who is behind an address of the tailnet. found is false if tailscaled
+	// knows for certain that nobody is.
+	WhoIs(ctx context.Context, addr netip.AddrPort) (id Identity, found bool, err error)
+	// ForwardsTo reports whether tailscaled forwards TCP connections from the tailnet or
+	// the internet to a port of this host.
+	ForwardsTo(ctx context.Context, port uint16) (bool, error)
+}
+
+// Tailscaled is the process on this host and what it has said of itself.
+type Tailscaled struct {
+	Absent    bool     // none runs; the rest is zero
+	PID       int      // 0: not known
+	UIDs      []uint32 // the users that it may run as
+	Known     bool     // it has said what follows since it started
+	Userspace bool     // it delivers connections of peers from loopback
+	Addresses []netip.Addr
+}
 
 const (
 	whoIsTimeout   = 2 * time.Second
@@ -94,22 +119,18 @@ func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
 
 // accessControl classifies connections and judges requests.
 type accessControl struct {
-	whoIs     WhoIs
-	userspace func() bool
+	tailnet Tailnet
+	ownerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error) // socketOwner
 
 	mu      sync.Mutex
 	denials map[netip.Addr]time.Time // when the source was last logged
 }
 
 func newAccessControl(c Config) *accessControl {
-	a := &accessControl{whoIs: c.WhoIs, userspace: c.Userspace, denials: make(map[netip.Addr]time.Time)}
-	if a.whoIs == nil {
-		a.whoIs = func(context.Context, netip.AddrPort) (Identity, bool, error) { return Identity{}, false, nil }
+	return &accessControl{
+		tailnet: cmp.Or[Tailnet](c.Tailnet, noTailnet{}), ownerOf: socketOwner,
+		denials: make(map[netip.Addr]time.Time),
 	}
-	if a.userspace == nil {
-		a.userspace = func() bool { return false }
-	}
-	return a
 }
 
 // Refuse answers r with what [Proxy.Judge] said against it.
@@ -167,8 +188,8 @@ func (g Grant) covers(id Identity, addr netip.Addr) bool {
 	case g.Capability != "":
 		return slices.Contains(id.Capabilities, g.Capability)
 	default:
-
-		return g.Node != "" && (g.Node == id.NodeID || strings.EqualFold(g.Node, id.Node))
+		return g.Node != "" && (g.Node == id.NodeID || strings.EqualFold(g.Node, id.Node) ||
+			strings.EqualFold(g.Node, id.ShortNode))
 	}
 }
 
@@ -191,79 +212,6 @@ func (id Identity) describe(addr netip.Addr) string {
 	default:
 		return fmt.Sprintf("node %s (user %s)", id.Node, id.User)
 	}
-}
-
-// identify finds the source of a request. Only addresses that can be a peer's are
-// asked about: for others tailscaled searches long, holding its lock.
-func (a *accessControl) identify(ctx context.Context, r *http.Request, c *clientConn) (Identity, error) {
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return Identity{Source: onThisHost(r.Header)}, nil // a Unix socket
-	}
-	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	local := localAddr(c)
-	switch {
-	case remote.Addr().IsLoopback():
-		if a.userspace() { // then tailscaled delivers its peers from there
-			return a.ask(ctx, c, remote, onThisHost(r.Header))
-		}
-		return Identity{Source: onThisHost(r.Header)}, nil
-	case isTailscale(remote.Addr()) && isTailscale(local) && remote.Addr() != local:
-		return a.ask(ctx, c, remote, SourceOther)
-	case remote.Addr() == local || c.fromOwnAddress(remote.Addr()):
-		return Identity{Source: onThisHost(r.Header)}, nil
-	default:
-		return Identity{Source: SourceOther}, nil
-	}
-}
-
-// onThisHost tells a program on this host from a proxy on it that speaks for
-// somebody else, such as tailscale serve.
-func onThisHost(h http.Header) Source {
-	for name := range h {
-		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") {
-			return SourceProxied
-		}
-	}
-	return SourceLocal
-}
-
-// isTailscale: the ranges of https://tailscale.com/kb/1015/100.x-addresses and
-// https://tailscale.com/kb/1033/ip-and-dns-addresses.
-func isTailscale(addr netip.Addr) bool {
-	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
-	return v4.Contains(addr) || v6.Contains(addr)
-}
-
-func localAddr(c *clientConn) netip.Addr {
-	if c.Conn == nil {
-		return netip.Addr{}
-	}
-	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// ask has tailscaled name the peer. An error is not a refusal: the peer is answered
-// 503 and may come again.
-func (a *accessControl) ask(ctx context.Context, c *clientConn, remote netip.AddrPort, unknown Source) (Identity, error) {
-	id, found, err := c.identity.get(ctx, func() (Identity, bool, error) {
-		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
-		defer cancel()
-		return a.whoIs(ctx, remote)
-	})
-	switch {
-	case ctx.Err() != nil:
-		return Identity{Source: SourceOther}, context.Cause(ctx) // nobody is left to be refused
-	case err != nil:
-		return Identity{Source: SourceOther}, fail(CodeTailnetUnavailable, err, "tailscaled on this host could not say who is asking")
-	case !found:
-		return Identity{Source: unknown}, nil
-	}
-	id.Source = SourceTailnet
-	return id, nil
 }
 
 // firstDenial reports whether a denial of this source is to be logged: once a

@@ -69,28 +69,24 @@ const (
 // knownPeer is who tailscaled names at peerAddr.
 func knownPeer() proxy.Identity {
 	return proxy.Identity{
-		Node: "laptop.tail1.ts.net", NodeID: "nABC", User: "Ann@example.com",
+		Node: "laptop.tail1.ts.net", ShortNode: "laptop", NodeID: "nABC", User: "Ann@example.com",
 		Capabilities: []string{"example.com/cap/x"},
 	}
+}
+
+// sharedPeer is a node of another tailnet that is shared with this one.
+func sharedPeer() proxy.Identity {
+	return proxy.Identity{Node: "laptop.other.ts.net", NodeID: "nXYZ", User: "eve@example.org"}
 }
 
 func taggedPeer() proxy.Identity {
 	return proxy.Identity{Node: "ai.tail1.ts.net", NodeID: "nAI", Tags: []string{"tag:aperture", "tag:b"}}
 }
 
-// knows is tailscaled that knows one peer.
-func knows(id proxy.Identity) func(*setup) {
-	return func(s *setup) {
-		s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) { return id, true, nil }
-	}
-}
-
-func userspace(s *setup) { s.Userspace = func() bool { return true } }
-
 type grantCase struct {
 	name   string
 	from   func(*setup)
-	known  func(*setup)
+	how    func(*setup) // may be nil
 	grant  proxy.Grant
 	header string
 	want   int
@@ -106,13 +102,11 @@ func grantCases() []grantCase {
 		{"local", host, nil, local, "", 200},
 		{"local over IPv6", between("[::1]:4000", "[::1]:8080"), nil, local, "", 200},
 		{"local, mapped", between("[::ffff:127.0.0.1]:4000", "[::ffff:127.0.0.1]:8080"), nil, local, "", 200},
-		{"local from the host's own address", between("192.0.2.8:4000", "192.0.2.8:8080"), nil, local, "", 200},
 		{"local is not the tailnet", host, nil, tailnet, "", 403},
 		{"proxied is not local", host, nil, local, "X-Forwarded-For: 1.2.3.4", 403},
 		{"proxied by via", host, nil, local, "Via: 1.1 a", 403},
 		{"proxied by forwarded", host, nil, local, "Forwarded: for=a", 403},
 		{"proxied by tailscale serve", host, nil, local, "Tailscale-User-Login: a", 403},
-		{"proxied from the host's own address", between("192.0.2.8:4000", "192.0.2.8:8080"), nil, local, "Via: 1.1 a", 403},
 		{"proxied, allowed", host, nil, proxied, "Tailscale-User-Login: a", 200},
 		{"proxied is not what local is", host, nil, proxied, "", 403},
 		{"proxied is at no address", host, nil, prefix("127.0.0.0/8"), "Via: 1.1 a", 403},
@@ -121,7 +115,8 @@ func grantCases() []grantCase {
 		{"tailnet, mapped", mapped, knows(knownPeer()), tailnet, "", 200},
 		{"tailnet over IPv6", between("[fd7a:115c:a1e0::1]:4000", "[fd7a:115c:a1e0::2]:8080"), knows(knownPeer()), tailnet, "", 200},
 		{"tailnet through a gateway", peer, knows(knownPeer()), tailnet, "X-Forwarded-For: 1.2.3.4", 200},
-		{"tailnet that nobody knows", peer, nil, tailnet, "", 403},
+		{"tailnet that nobody knows", peer, onTailnet(), tailnet, "", 403},
+		{"tailnet address where none is wanted", peer, nil, tailnet, "", 403},
 		{"tailnet address elsewhere", between(peerAddr, "192.0.2.8:8080"), knows(knownPeer()), tailnet, "", 403},
 		{"tailnet peer is not local", peer, knows(knownPeer()), local, "", 403},
 		{"user", peer, knows(knownPeer()), proxy.Grant{User: "ann@example.com"}, "", 200},
@@ -130,27 +125,82 @@ func grantCases() []grantCase {
 		{"another tag", peer, knows(taggedPeer()), proxy.Grant{Tag: "tag:c"}, "", 403},
 		{"node id", peer, knows(knownPeer()), proxy.Grant{Node: "nABC"}, "", 200},
 		{"node name", peer, knows(knownPeer()), proxy.Grant{Node: "Laptop.tail1.ts.net"}, "", 200},
+		{"node name, short", peer, knows(knownPeer()), proxy.Grant{Node: "Laptop"}, "", 200},
+		{"node name, short, of another tailnet", peer, knows(sharedPeer()), proxy.Grant{Node: "laptop"}, "", 403},
+		{"node name, in full, of another tailnet", peer, knows(sharedPeer()), proxy.Grant{Node: "laptop.other.ts.net"}, "", 200},
 		{"another node", peer, knows(knownPeer()), proxy.Grant{Node: "lap"}, "", 403},
 		{"capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/x"}, "", 200},
 		{"another capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/y"}, "", 403},
 		{"prefix", outside, nil, prefix("192.0.2.0/24"), "", 200},
 		{"another prefix", outside, nil, prefix("198.51.100.0/24"), "", 403},
-		{"prefix of the tailnet", peer, nil, prefix("100.64.0.0/10"), "", 200},
+		{"prefix of the tailnet", peer, onTailnet(), prefix("100.64.0.0/10"), "", 200},
 		{"outside", outside, knows(knownPeer()), tailnet, "", 403},
-		{"userspace peer", between("127.0.0.1:4000", "127.0.0.1:8080"), both(userspace, knows(knownPeer())), tailnet, "", 200},
-		{"userspace peer through a gateway", host, both(userspace, knows(knownPeer())), tailnet, "X-Forwarded-For: 1.2.3.4", 200},
-		{"userspace peer is not local", host, both(userspace, knows(knownPeer())), local, "", 403},
-		{"userspace peer is not at loopback", host, both(userspace, knows(knownPeer())), prefix("127.0.0.0/8"), "", 403},
-		{"userspace, local", host, userspace, local, "", 200},
-		{"userspace, proxied", host, userspace, local, "Via: 1.1 a", 403},
 	}
 }
 
-func TestGrants(t *testing.T) {
+// sourceCases are about who is local, and who is a peer: what cannot be proved is 503.
+func sourceCases() []grantCase {
+	local, tailnet := proxy.Grant{Source: proxy.SourceLocal}, proxy.Grant{Source: proxy.SourceTailnet}
+	proxied, loopback := proxy.Grant{Source: proxy.SourceProxied}, proxy.Grant{Prefix: netip.MustParsePrefix("127.0.0.0/8")}
+	host, own, peer := between("127.0.0.1:4000", "127.0.0.1:8080"), between("192.0.2.8:4000", "192.0.2.8:8080"), between(peerAddr, hostAddr)
+	mine, tailscaleds := ownedBy(1000), ownedBy(tailscaledUID)
+	with := func(f ...func(*setup)) func(*setup) {
+		return func(s *setup) {
+			for _, f := range f {
+				f(s)
+			}
+		}
+	}
+	peerHere := with(onTailnet(userspace), knows(knownPeer()), tailscaleds)
+	return []grantCase{
+		{"loopback, no tailnet wanted", host, with(), local, "", 200},
+		{"loopback, TUN", host, with(onTailnet(), tailscaleds), local, "", 200},
+		{"loopback, TUN, nothing of the kernel", host, with(onTailnet(), notHere), local, "", 200},
+		{"loopback, TUN, behind another proxy", host, with(onTailnet(), mine), local, "X-Forwarded-For: 1.2.3.4", 403},
+		{"loopback, a forward to us", host, with(onTailnet(forwarded), tailscaleds), local, "", 403},
+		{"loopback, a forward to us, allowed", host, with(onTailnet(forwarded), tailscaleds), proxied, "", 200},
+		{"loopback, a forward to us, another user", host, with(onTailnet(forwarded), mine), local, "", 200},
+		{"loopback, no tailscaled", host, with(onTailnet(absent), notHere), local, "", 200},
+		{"loopback, tailscaled has not said anything", host, with(onTailnet(silent), tailscaleds), local, "", 503},
+		{"loopback, tailscaled has not said anything, another user", host, with(onTailnet(silent), mine), local, "", 200},
+		{"loopback, tailscaled has not said anything, a user without a number", host, with(onTailnet(silent), ownedBy(65534)), local, "", 503},
+		{"loopback, it is not known whether tailscaled runs", host, with(onTailnet(hidden), mine), local, "", 503},
+		{"loopback, the tailnet is down", host, with(onTailnet(down), tailscaleds), local, "", 200},
+		{"userspace, a peer", host, peerHere, tailnet, "", 200},
+		{"userspace, a peer through a gateway", host, peerHere, tailnet, "X-Forwarded-For: 1.2.3.4", 200},
+		{"userspace, a peer is not local", host, peerHere, local, "", 403},
+		{"userspace, a peer is not proxied", host, peerHere, proxied, "X-Forwarded-For: 1.2.3.4", 403},
+		{"userspace, a peer is not at loopback", host, peerHere, loopback, "", 403},
+		{"userspace, a peer after tailscale down", host, with(peerHere, onTailnet(down)), tailnet, "", 503},
+		{"userspace, nobody that tailscaled knows", host, with(onTailnet(userspace), tailscaleds), local, "", 200},
+		{"userspace, tailscaled does not say", host, with(onTailnet(userspace), asks(fails), tailscaleds), local, "", 503},
+		{"userspace, tailscaled does not say, another user", host, with(onTailnet(userspace), asks(fails), mine), local, "", 200},
+		{"userspace, proxied", host, with(onTailnet(userspace), mine), local, "Via: 1.1 a", 403},
+		{"own address, a program", own, with(onTailnet(), mine), local, "", 200},
+		{"own address, a proxy", own, with(onTailnet(), mine), local, "Via: 1.1 a", 403},
+		{"own address, tailscaled's user", own, with(onTailnet(), tailscaleds), local, "", 503},
+		{"own address, nobody on this host", own, with(onTailnet(), notHere), local, "", 503},
+		{"own address, no tailscaled", own, with(onTailnet(absent), tailscaleds), local, "", 200},
+		{"own address, no tailscaled, nobody on this host", own, with(onTailnet(absent), notHere), local, "", 503},
+		{"own address, no tailnet wanted", own, tailscaleds, local, "", 200},
+		{"own address, it is not known whether tailscaled runs", own, with(onTailnet(hidden), mine), local, "", 503},
+		{"a peer after tailscale down", peer, with(knows(knownPeer()), onTailnet(down)), tailnet, "", 503},
+		{"a peer, tailscaled has not said anything", peer, with(knows(knownPeer()), onTailnet(silent)), tailnet, "", 503},
+		{"a peer, no tailscaled", peer, with(knows(knownPeer()), onTailnet(absent)), tailnet, "", 503},
+		{"a peer's address on another network", between(peerAddr, "100.99.9.9:8080"), knows(knownPeer()), tailnet, "", 403},
+		{"link-local with a zone", between("[fe80::1%eth0]:4000", "[fe80::2%eth0]:8080"), nil, proxy.Grant{Prefix: netip.MustParsePrefix("fe80::/10")}, "", 200},
+	}
+}
+
+func TestGrants(t *testing.T) { testAccess(t, grantCases()) }
+
+func TestSources(t *testing.T) { testAccess(t, sourceCases()) }
+
+func testAccess(t *testing.T, cases []grantCase) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
-	for _, c := range grantCases() {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := openDoor(t, up, both(c.from, c.known), allow(c.grant))
+			d := openDoor(t, up, both(c.from, c.how), allow(c.grant))
 			conn := d.dial(t)
 			header := ""
 			if c.header != "" {
@@ -182,7 +232,8 @@ func TestTheHostsOwnAddressesAreLocal(t *testing.T) {
 	}
 	for _, a := range own {
 		from := netip.AddrPortFrom(netip.MustParsePrefix(a.String()).Addr(), 4000)
-		conn := openDoor(t, up, between(from.String(), "192.0.2.8:8080")).dial(t)
+		d := openDoor(t, up, between(from.String(), "192.0.2.8:8080"), onTailnet(), ownedBy(1000))
+		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		if answer, body := conn.answer(t, "GET"); answer.StatusCode != http.StatusOK {
 			t.Errorf("%v: status %d, %s", from, answer.StatusCode, body)
@@ -234,7 +285,7 @@ func TestWhoIsIsCached(t *testing.T) {
 			var asked atomic.Int64
 			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 				allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-					s.WhoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+					s.whoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
 						if asked.Add(1); addr.String() != peerAddr {
 							t.Errorf("asked about %v", addr)
 						}
@@ -265,7 +316,7 @@ func TestRequestsOfAConnectionWaitTogether(t *testing.T) {
 	var asked atomic.Int64
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
 				asked.Add(1)
 				<-ctx.Done()
 				return proxy.Identity{}, false, ctx.Err()
@@ -290,7 +341,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
 				if again.Swap(true) {
 					return knownPeer(), true, nil
 				}
@@ -316,7 +367,7 @@ func TestWhoAskedMayLeave(t *testing.T) {
 	answer := make(chan struct{})
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
 				asks <- struct{}{}
 				select {
 				case <-answer:
@@ -341,7 +392,7 @@ func TestWhoAskedMayLeave(t *testing.T) {
 func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
 	for _, from := range []func(*setup){between(otherAddr, "192.0.2.8:8080"), between("127.0.0.1:1", "127.0.0.1:2"), between(peerAddr, "192.0.2.8:8080")} {
 		d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), from, func(s *setup) {
-			s.WhoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
 				t.Errorf("asked about %v", addr)
 				return proxy.Identity{}, false, nil
 			}
@@ -354,7 +405,7 @@ func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
 
 func TestFunnelIsRefusedEvenIfNobodyCanSayWhoAsks(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr), func(s *setup) {
-		s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+		s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
 			return proxy.Identity{}, false, errors.New("no answer")
 		}
 	})

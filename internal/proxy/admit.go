@@ -120,7 +120,7 @@ func sourceAddr(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return ap.Addr().Unmap()
+	return plain(ap).Addr()
 }
 
 // connOf gives the connection that [Server] put in the request's context. A

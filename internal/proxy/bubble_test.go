@@ -110,10 +110,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	for _, f := range change {
 		f(&s)
 	}
-	var err error
-	if b.Proxy, err = proxy.New(s.Config, s.Settings); err != nil {
-		t.Fatal(err)
-	}
+	b.Proxy = s.proxy(t)
 	proxy.DialWith(b.Proxy, func() net.Conn {
 		client, end := net.Pipe()
 		server := newSender(end)
@@ -236,7 +233,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 		var asked atomic.Int64
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
 			s.Access.Allow = []proxy.Grant{{Source: proxy.SourceTailnet}}
-			s.WhoIs = knowsAfter(&asked)
+			s.whoIs = knowsAfter(&asked)
 		})
 		c := b.from(t, peerAddr)
 		for i, want := range []int{503, 200, 200, 200} {
@@ -256,7 +253,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
 				<-ctx.Done()
 				return proxy.Identity{}, false, ctx.Err()
 			}
@@ -290,7 +287,7 @@ func (p pipeFrom) RemoteAddr() net.Addr { return claimed(p.address) }
 func (pipeFrom) LocalAddr() net.Addr    { return claimed(hostAddr) }
 
 // knowsAfter fails the first time.
-func knowsAfter(asked *atomic.Int64) proxy.WhoIs {
+func knowsAfter(asked *atomic.Int64) whoIs {
 	return func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
 		if asked.Add(1) == 1 {
 			return proxy.Identity{}, false, errors.New("not now")

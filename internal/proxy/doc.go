@@ -15,8 +15,10 @@
 // Beside that way:
 //
 //	server.go    the listeners, and an end that loses no request (conngate.go: the
-//	             connections; framing.go: what net/http lets pass; goaway.go: HTTP/2)
-//	access.go    who may enter; identity.go: what tailscaled said of a connection
+//	             connections; framing.go: what net/http lets pass; headerlimit.go: 431;
+//	             goaway.go: HTTP/2)
+//	access.go    who may enter; source.go: where a connection comes from, by proof
+//	             (owner.go: what the kernel knows of it; identity.go: kept for a while)
 //	queue.go     places, and the wait for one
 //	body.go      the request's body, read once and sent once or more (memory.go: the budget)
 //	buffers.go   what an answer is copied through

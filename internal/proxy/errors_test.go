@@ -55,7 +55,7 @@ func errorCases() map[string]errorCase {
 func asked(answer func() error) func(*setup) {
 	return func(s *setup) {
 		between(peerAddr, hostAddr)(s)
-		s.WhoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+		s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
 			return proxy.Identity{}, false, answer()
 		}
 	}

@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 )
 
 // MemoryUsed is what all request bodies together keep.
 func MemoryUsed(p *Proxy) int64 { return p.memory.used.Load() }
+
+// SetSocketOwner has owner stand in for the kernel.
+func SetSocketOwner(p *Proxy, owner func(local, remote netip.AddrPort) (uint32, bool, error)) {
+	p.access.ownerOf = owner
+}
 
 // Accounts aggregates rate-limit headers.
 type Accounts = accounts

@@ -150,7 +150,7 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
 	asks := make(chan struct{})
 	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {
-		s.WhoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
 			close(asks)
 			<-ctx.Done()
 			return proxy.Identity{}, false, ctx.Err()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ type setup struct {
 	proxy.Config
 	proxy.Settings
 	listen func(testing.TB) net.Listener
+	whoIs  whoIs                                                    // of its tailnet; nil: as it is
+	owner  func(local, remote netip.AddrPort) (uint32, bool, error) // what the kernel says; nil: the truth
 }
 
 // openDoor serves in front of up until the test ends.
@@ -53,13 +56,24 @@ func openDoor(t testing.TB, up *upstream, change ...func(*setup)) *door {
 	for _, f := range change {
 		f(&s)
 	}
+	d.Proxy, d.settings = s.proxy(t), s.Settings
+	d.serve(t, s)
+	return d
+}
+
+func (s *setup) proxy(t testing.TB) *proxy.Proxy {
+	t.Helper()
+	if s.whoIs != nil {
+		asks(s.whoIs)(s)
+	}
 	p, err := proxy.New(s.Config, s.Settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Proxy, d.settings = p, s.Settings
-	d.serve(t, s)
-	return d
+	if s.owner != nil {
+		proxy.SetSocketOwner(p, s.owner)
+	}
+	return p
 }
 
 func (d *door) serve(t testing.TB, s setup) {

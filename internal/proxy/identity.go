@@ -2,53 +2,46 @@ package proxy
 
 import (
 	"context"
-	"net"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
 
-// identityLife is how long an answer of WhoIs holds for a connection.
+// identityLife is how long it holds for a connection where it comes from, found or not.
 const identityLife = time.Minute
 
-// identityCache holds what tailscaled said of a connection's peer.
+// identityCache holds where a connection comes from, as it was proved.
 type identityCache struct {
 	mu     sync.Mutex
 	latest *inquiry  // under way or answered; nil: none yet
 	asking bool      // latest is under way
 	until  time.Time // when the answer of latest no longer holds
-
-	ownUntil time.Time // the same for whether the address is this host's
-	own      bool
 }
 
 // inquiry is one question to tailscaled. One request asks it; those that come
 // meanwhile wait for the same answer. Its other fields are valid once done is closed.
 type inquiry struct {
-	done  chan struct{}
-	id    Identity
-	found bool
-	err   error
-	left  bool // who asked went away, and nobody answered: the others ask again
+	done chan struct{}
+	id   Identity
+	err  error
+	left bool // who asked went away, and nobody answered: the others ask again
 }
 
 // get asks once at a time; errors are not kept. ctx is that of the request which is
 // behind ask.
-func (k *identityCache) get(ctx context.Context, ask func() (Identity, bool, error)) (Identity, bool, error) {
+func (k *identityCache) get(ctx context.Context, ask func() (Identity, error)) (Identity, error) {
 	for {
 		q, mine := k.inquire()
 		if mine {
 			k.answer(ctx, q, ask)
-			return q.id, q.found, q.err
+			return q.id, q.err
 		}
 		select {
 		case <-q.done:
 			if !q.left {
-				return q.id, q.found, q.err
+				return q.id, q.err
 			}
 		case <-ctx.Done():
-			return Identity{}, false, context.Cause(ctx)
+			return Identity{}, context.Cause(ctx)
 		}
 	}
 }
@@ -66,7 +59,7 @@ func (k *identityCache) inquire() (q *inquiry, mine bool) {
 }
 
 // answer asks and tells all who wait.
-func (k *identityCache) answer(ctx context.Context, q *inquiry, ask func() (Identity, bool, error)) {
+func (k *identityCache) answer(ctx context.Context, q *inquiry, ask func() (Identity, error)) {
 	q.left = true // if ask panics
 	var until time.Time
 	defer func() {
@@ -75,26 +68,9 @@ func (k *identityCache) answer(ctx context.Context, q *inquiry, ask func() (Iden
 		k.asking, k.until = false, until
 		close(q.done)
 	}()
-	q.id, q.found, q.err = ask()
+	q.id, q.err = ask()
 	q.left = q.err != nil && ctx.Err() != nil
 	if q.err == nil {
 		until = time.Now().Add(identityLife)
 	}
-}
-
-// fromOwnAddress reports whether addr is one of this host's.
-func (c *clientConn) fromOwnAddress(addr netip.Addr) bool {
-	k := &c.identity
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Now().Before(k.ownUntil) {
-		return k.own
-	}
-	own, err := net.InterfaceAddrs()
-	k.own = err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr().Unmap() == addr
-	})
-	k.ownUntil = time.Now().Add(identityLife)
-	return k.own
 }

@@ -23,11 +23,8 @@ type Config struct {
 	Log *slog.Logger
 	// Registerer gets the metrics of the package.
 	Registerer prometheus.Registerer
-	// WhoIs asks who is behind an address of the tailnet. nil knows nobody.
-	WhoIs WhoIs
-	// Userspace reports whether tailscaled delivers its peers' connections from
-	// the loopback address. nil: it does not.
-	Userspace func() bool
+	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
+	Tailnet Tailnet
 	// CutBefore counts the answers that drains of the processes before this one
 	// cut. The metric goes on from there: nobody could scrape a process that was
 	// about to end.

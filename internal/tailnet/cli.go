@@ -7,17 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
+	"tailscale.com/client/local"
+	"tailscale.com/client/tailscale/apitype"
 	"tailscale.com/ipn/ipnstate"
 )
 
 // askCommand reads the facts from the tailscale command.
 func askCommand(ctx context.Context, socket string) (Status, error) {
-	out, err := runStatusCommand(ctx, socket)
+	out, err := runCommand(ctx, socket, "status", "--json", "--peers=false")
 	if err != nil {
 		return Status{}, err
 	}
@@ -25,7 +29,60 @@ func askCommand(ctx context.Context, socket string) (Status, error) {
 	if err := json.Unmarshal(out, &facts); err != nil {
 		return Status{}, fmt.Errorf("reading its output: %w", err)
 	}
-	return statusFrom(facts, SourceCLI)
+	status, err := statusFrom(facts, SourceCLI)
+	if err == nil && status.Connected && len(status.Addresses) > 0 {
+		err = tryWhoIsCommand(ctx, socket, status.Addresses[0])
+	}
+	return status, err
+}
+
+// tryWhoIsCommand asks the command for this node itself. A command that cannot say who a
+// peer is leaves nobody of the tailnet to be served.
+func tryWhoIsCommand(ctx context.Context, socket string, self netip.Addr) error {
+	if _, err := runCommand(ctx, socket, "whois", "--json", self.String()); err != nil {
+		return fmt.Errorf("peers cannot be identified: `tailscale whois`: %w", err)
+	}
+	return nil
+}
+
+// maxWhoIsCommands is how many run at a time: each is a process, and strangers can make
+// us ask.
+const maxWhoIsCommands = 4
+
+// whoIsByCommand names the peer behind addr.
+func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
+	select {
+	case c.commands <- struct{}{}:
+		defer func() { <-c.commands }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to run `tailscale whois`: %w", ctx.Err())
+	}
+	out, err := runCommand(ctx, c.cfg.Socket, "whois", "--json", "--proto=tcp", addr.String())
+	if failed, ok := errors.AsType[*commandError](err); ok && failed.saysNotFound() {
+		return nil, local.ErrPeerNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("`tailscale whois`: %w", err)
+	}
+	var answer *apitype.WhoIsResponse
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return nil, fmt.Errorf("reading the output of `tailscale whois`: %w", err)
+	}
+	return answer, nil
+}
+
+// commandError is a command that failed, with the end of what it printed as an error.
+type commandError struct {
+	err     error
+	printed string
+}
+
+func (e *commandError) Error() string { return e.err.Error() }
+func (e *commandError) Unwrap() error { return e.err }
+
+// saysNotFound: the texts of the local API and of its client. There is no exit code for it.
+func (e *commandError) saysNotFound() bool {
+	return strings.Contains(e.printed, "peer not found") || strings.Contains(e.printed, "no match for IP")
 }
 
 // patientCommand is askCommand for one who asks all the time. What the command said
@@ -58,35 +115,37 @@ func (p *patientCommand) ask(ctx context.Context, socket string) (Status, error)
 // forget lets it run at the next need.
 func (p *patientCommand) forget() { p.failures, p.until = 0, time.Time{} }
 
-// runStatusCommand returns what `tailscale status --json --peers=false`
-// prints, the command being the first of its name in PATH. It gets nothing of
-// our environment but PATH, no input, and a process group that is killed as a
-// whole when ctx ends or it prints too much. An empty socket leaves the choice to the command.
-// It exits 0 in every backend state, Stopped included.
-func runStatusCommand(ctx context.Context, socket string) ([]byte, error) {
+// runCommand returns what `tailscale` prints with args, the command being the first of its
+// name in PATH. It gets nothing of our environment but PATH, no input, and a process group
+// that is killed as a whole when ctx ends or it prints too much. An empty socket leaves the
+// choice to the command. (`tailscale status` exits 0 in every backend state, Stopped
+// included.)
+func runCommand(ctx context.Context, socket string, args ...string) ([]byte, error) {
 	path, err := exec.LookPath("tailscale")
 	if err != nil {
 		return nil, err
 	}
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	var args []string
 	if socket != "" {
-		args = append(args, "--socket="+socket)
+		args = append([]string{"--socket=" + socket}, args...)
 	}
-	args = append(args, "status", "--json", "--peers=false")
 	out := &cappedBuffer{max: maxAnswer, full: kill}
+	errs := &cappedBuffer{max: maxErrorText, full: func(error) {}}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	cmd.Stdout = out
+	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 100 * time.Millisecond // for one who left the group with our pipe
 	if err := cmd.Run(); err != nil {
-		return nil, cmp.Or(context.Cause(ctx), err) // rather than "signal: killed"
+		return nil, &commandError{cmp.Or(context.Cause(ctx), err), errs.kept.String()} // rather than "signal: killed"
 	}
 	return out.kept.Bytes(), nil
 }
+
+// maxErrorText is what is kept of a command's standard error.
+const maxErrorText = 4 << 10
 
 // commandReason adds to the failed dial, which remains what has to be mended,
 // why the command was no help; but not that there is no such command.

@@ -29,7 +29,10 @@
 //
 // # Who is calling
 //
-// [Client.WhoIs] names the node and user behind a connection.
+// [Client.WhoIs] names the node and user behind a connection, by the command where the
+// socket cannot be reached. [Client.Process] says which process tailscaled is, without asking
+// it, and [Client.ForwardsTo] whether it forwards connections to a port of this host: without
+// both, a peer could be taken for a program on this host.
 //
 // # Looking for a fault
 //
@@ -44,7 +47,7 @@
 //	follow.go     the facts, and each change of them (bus.go: the hints;
 //	              sleep.go: a resume; debounce.go: warnings that last;
 //	              keynotice.go: when a key's end is worth a word)
-//	whois.go      who a connection is
+//	whois.go      who a connection is; process.go: which process tailscaled is
 //	network.go    the peers, prefs.go: this node's settings, published.go: what
 //	              tailscaled itself serves, filter.go: who may connect
 //

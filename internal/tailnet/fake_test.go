@@ -56,7 +56,7 @@ func socketPath(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "tailscaled.sock")
+	return filepath.Join(dir, "ts.sock")
 }
 
 func (d *daemon) listen(t *testing.T) {

@@ -2,9 +2,11 @@ package tailnet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,6 +30,9 @@ func (c *Client) Published(ctx context.Context) ([]Published, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	sc, err := c.local.GetServeConfig(ctx)
+	if dialFailure(err) != nil {
+		sc, err = c.serveConfigByCommand(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("asking tailscaled what it serves: %w", c.explain(err))
 	}
@@ -39,6 +44,33 @@ func (c *Client) Published(ctx context.Context) ([]Published, error) {
 		return strings.Compare(fmt.Sprintf("%05d %s", a.Port, a.Path), fmt.Sprintf("%05d %s", b.Port, b.Path))
 	})
 	return all, nil
+}
+
+func (c *Client) serveConfigByCommand(ctx context.Context) (*ipn.ServeConfig, error) {
+	out, err := runCommand(ctx, c.cfg.Socket, "serve", "status", "--json")
+	if err != nil {
+		return nil, err
+	}
+	sc := new(ipn.ServeConfig)
+	if err := json.Unmarshal(out, sc); err != nil {
+		return nil, fmt.Errorf("reading the output of `tailscale serve status`: %w", err)
+	}
+	return sc, nil
+}
+
+// ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port
+// of this host: whoever comes that way is a connection of tailscaled's, from loopback.
+func (c *Client) ForwardsTo(ctx context.Context, port uint16) (bool, error) {
+	all, err := c.Published(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(all, func(p Published) bool {
+		host, to, ok := p.Leads()
+		addr, err := netip.ParseAddr(host)
+		elsewhere := err == nil && !addr.IsLoopback() && !addr.IsUnspecified()
+		return p.Scheme == "tcp" && ok && to == port && !elsewhere
+	}), nil
 }
 
 func publishedIn(sc *ipn.ServeConfig) []Published {

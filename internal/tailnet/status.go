@@ -56,8 +56,26 @@ type Status struct {
 	// Version is tailscaled's version.
 	Version string
 
+	// Suffix is the MagicDNS suffix of the tailnet, such as tail1234.ts.net; empty if not
+	// known. A name of another tailnet does not end in it.
+	Suffix string
+
+	// PID is the process id of the tailscaled that said all this; 0 if it came by the
+	// command, or if the kernel did not tell.
+	PID int
+
 	// Source is how the facts came: SourceSocket or SourceCLI.
 	Source string
+}
+
+// ShortName is a node's name as `tailscale status` shows it: without the suffix of this
+// tailnet. It is empty for a node of another tailnet, which may be called like one of ours.
+func (s Status) ShortName(node string) string {
+	short, ours := strings.CutSuffix(node, "."+s.Suffix)
+	if !ours || s.Suffix == "" {
+		return ""
+	}
+	return short
 }
 
 // The values of Status.Source.
@@ -81,6 +99,9 @@ func statusFrom(facts *ipnstate.Status, source string) (Status, error) {
 		Userspace: !facts.TUN,
 		Version:   facts.Version,
 		Source:    source,
+	}
+	if facts.CurrentTailnet != nil {
+		s.Suffix = facts.CurrentTailnet.MagicDNSSuffix
 	}
 	if facts.Self != nil {
 		s.addSelf(facts.Self, time.Now())

@@ -56,6 +56,7 @@ type Client struct {
 	cfg       Config // without zeros, but for Socket, which is as it was given
 	socket    string
 	local     *local.Client
+	commands  chan struct{} // holds one for each command for WhoIs that runs
 	suspended func() time.Duration
 }
 
@@ -64,7 +65,10 @@ type Client struct {
 func New(cfg Config) *Client {
 	cfg = withDefaults(cfg)
 	socket := cmp.Or(cfg.Socket, paths.DefaultTailscaledSocket())
-	return &Client{cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout), suspended: suspended}
+	return &Client{
+		cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout),
+		commands: make(chan struct{}, maxWhoIsCommands), suspended: suspended,
+	}
 }
 
 func withDefaults(cfg Config) Config {
@@ -123,5 +127,9 @@ func (c *Client) askSocket(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	return statusFrom(facts, SourceSocket)
+	status, err := statusFrom(facts, SourceSocket)
+	if p, processErr := c.Process(ctx); processErr == nil {
+		status.PID = p.PID
+	}
+	return status, err
 }

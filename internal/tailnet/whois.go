@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -58,9 +59,9 @@ func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (Peer, error) {
 	defer cancel()
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	began := time.Now()
-	answer, err := c.local.WhoIsProto(ctx, "tcp", addr.String())
+	answer, err := c.askWhoIs(ctx, addr)
 	if errors.Is(err, local.ErrPeerNotFound) && addr.Addr().IsLoopback() && time.Since(began) < nameWait {
-		answer, err = c.local.WhoIsProto(ctx, "tcp", addr.String())
+		answer, err = c.askWhoIs(ctx, addr)
 	}
 	switch {
 	case errors.Is(err, local.ErrPeerNotFound):
@@ -71,6 +72,18 @@ func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (Peer, error) {
 		return Peer{}, errors.New("asking tailscaled for a peer: the answer names no node")
 	}
 	return peerFrom(answer), nil
+}
+
+// askWhoIs asks over the socket, and by the command where that cannot be reached.
+func (c *Client) askWhoIs(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
+	answer, err := c.local.WhoIsProto(ctx, "tcp", addr.String())
+	if dialErr := dialFailure(err); dialErr != nil {
+		answer, err = c.whoIsByCommand(ctx, addr)
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot) {
+			return nil, dialErr
+		}
+	}
+	return answer, err
 }
 
 func peerFrom(answer *apitype.WhoIsResponse) Peer {

@@ -191,7 +191,7 @@ func (d *daemon) runTailscaled(t *testing.T) {
 	t.Cleanup(node.Close)
 }
 
-func (d *daemon) tailscaled() string { return filepath.Join(d.dir, "tailscaled.sock") }
+func (d *daemon) tailscaled() string { return filepath.Join(d.dir, "ts.sock") }
 
 func write(t *testing.T, file, text string) {
 	t.Helper()

@@ -42,7 +42,7 @@ func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
 			d.Close()
 		}
 	}()
-	socket := filepath.Join(c.Dir, "tailscaled.sock")
+	socket := filepath.Join(c.Dir, "ts.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return d, err

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// overflowUID stands for every user that has no number in a user namespace, such as that
+// of a service with PrivateUsers= (user_namespaces(7)): it names nobody.
+const overflowUID = 65534
+
+// socketOwner is the user id of the process on this host whose TCP socket is the other end
+// of a connection between local and remote, as the kernel tells it (sock_diag(7)). found is
+// false if there is no such socket on this host.
+func socketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
+	if err != nil {
+		return 0, false, fmt.Errorf("opening a sock_diag socket: %w", err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
+	// The kernel responds before Sendto returns; the timeout is for a kernel that does not.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		return 0, false, fmt.Errorf("preparing a sock_diag socket: %w", err)
+	}
+	request, err := diagRequest(remote, local)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, false, fmt.Errorf("asking sock_diag: %w", err)
+	}
+	response := make([]byte, 4<<10)
+	n, _, err := unix.Recvfrom(fd, response, 0)
+	if err != nil {
+		return 0, false, fmt.Errorf("reading from sock_diag: %w", err)
+	}
+	return diagOwner(response[:n], local.Port())
+}
+
+// diagSockID is struct inet_diag_sockid of linux/inet_diag.h.
+type diagSockID struct {
+	SourcePort, DestPort [2]byte // in network order
+	Source, Dest         [16]byte
+	Interface            uint32
+	Cookie               [2]uint32
+}
+
+// diagRequest asks for the one socket that is bound to own and connected to peer.
+func diagRequest(own, peer netip.AddrPort) ([]byte, error) {
+	const anyCookie = ^uint32(0)
+	request := struct { // struct nlmsghdr, struct inet_diag_req_v2
+		Header                          unix.NlMsghdr
+		Family, Protocol, Ext, Reserved uint8
+		States                          uint32
+		ID                              diagSockID
+	}{
+		Header: unix.NlMsghdr{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST},
+		Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, States: ^uint32(0),
+		ID: diagSockID{Cookie: [2]uint32{anyCookie, anyCookie}},
+	}
+	if own.Addr().Is6() {
+		request.Family = unix.AF_INET6
+	}
+	request.Header.Len = uint32(binary.Size(request))
+	binary.BigEndian.PutUint16(request.ID.SourcePort[:], own.Port())
+	binary.BigEndian.PutUint16(request.ID.DestPort[:], peer.Port())
+	copy(request.ID.Source[:], own.Addr().AsSlice())
+	copy(request.ID.Dest[:], peer.Addr().AsSlice())
+	return binary.Append(nil, binary.NativeEndian, request)
+}
+
+// diagOwner reads the response: an error, or struct inet_diag_msg. Where no connection
+// fits, the kernel names a listener on the port, which is connected to nobody. A socket
+// without an inode was closed by its process.
+func diagOwner(response []byte, peerPort uint16) (uid uint32, found bool, err error) {
+	var header unix.NlMsghdr
+	n, err := binary.Decode(response, binary.NativeEndian, &header)
+	if err != nil {
+		return 0, false, errors.New("sock_diag: the response is too short")
+	}
+	if header.Type == unix.NLMSG_ERROR {
+		return 0, false, diagError(response[n:])
+	}
+	var m struct {
+		Family, State, Timer, Retransmits uint8
+		ID                                diagSockID
+		Expires, Receive, Send            uint32
+		UID, Inode                        uint32
+	}
+	if _, err := binary.Decode(response[n:], binary.NativeEndian, &m); err != nil || header.Type != unix.SOCK_DIAG_BY_FAMILY {
+		return 0, false, fmt.Errorf("sock_diag: unexpected message of type %d", header.Type)
+	}
+	connected := binary.BigEndian.Uint16(m.ID.DestPort[:]) == peerPort
+	return m.UID, connected && m.Inode != 0, nil
+}
+
+// diagError is nil where there is no such socket.
+func diagError(body []byte) error {
+	var errno int32
+	if _, err := binary.Decode(body, binary.NativeEndian, &errno); err != nil {
+		return errors.New("sock_diag: the response is too short")
+	}
+	if unix.Errno(-errno) == unix.ENOENT {
+		return nil
+	}
+	return fmt.Errorf("sock_diag: %w", unix.Errno(-errno))
+}

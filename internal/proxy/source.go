@@ -1,0 +1,234 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// identify finds the source of a request. Where a connection comes from is proved once for
+// it and kept for a while; whether the tailnet is up is asked for each request.
+func (a *accessControl) identify(ctx context.Context, r *http.Request, c *clientConn) (Identity, error) {
+	id, err := c.identity.get(ctx, func() (Identity, error) {
+		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
+		defer cancel()
+		return a.classify(ctx, c)
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Identity{Source: SourceOther}, context.Cause(ctx) // nobody is left to be refused
+	case err != nil:
+		return Identity{Source: SourceOther}, err
+	case id.Source == SourceTailnet && !a.tailnet.Running():
+		return id, unproven(nil, "the tailnet is not connected on this host")
+	case id.Source == SourceLocal && marksProxy(r.Header):
+		id.Source = SourceProxied
+	}
+	return id, nil
+}
+
+// unproven is for who cannot be told from others now, and may come again.
+func unproven(cause error, format string, args ...any) *failure {
+	return fail(CodeTailnetUnavailable, cause, format, args...)
+}
+
+// classify proves where a connection comes from. Nobody is let in on a guess: what cannot be
+// proved is an error.
+func (a *accessControl) classify(ctx context.Context, c *clientConn) (Identity, error) {
+	local, remote, isTCP := c.endpoints()
+	switch {
+	case !isTCP:
+		return a.fromUnixSocket(ctx, c)
+	case remote.Addr().IsLoopback():
+		return a.fromLoopback(ctx, local, remote)
+	case remote.Addr() == local.Addr() || isOwnAddress(remote.Addr()):
+		return a.fromOwnAddress(ctx, local, remote)
+	case isTailscale(remote.Addr()) && isTailscale(local.Addr()) && a.tailnet.Required():
+		return a.fromTailnet(ctx, local, remote)
+	default:
+		return Identity{Source: SourceOther}, nil
+	}
+}
+
+// fromUnixSocket: the kernel names the process at the other end of a Unix socket, which
+// may be a tailscaled that forwards to it.
+func (a *accessControl) fromUnixSocket(ctx context.Context, c *clientConn) (Identity, error) {
+	pid := peerProcess(c.Conn)
+	if !a.tailnet.Required() || pid == 0 {
+		return Identity{Source: SourceLocal}, nil
+	}
+	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == pid {
+		return Identity{Source: SourceProxied}, nil
+	}
+	return Identity{Source: SourceLocal}, nil
+}
+
+// fromLoopback tells programs on this host from what tailscaled delivers from there: its
+// peers where it has no network device, and what "tailscale serve" and Funnel forward.
+func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+	if !a.tailnet.Required() {
+		return Identity{Source: SourceLocal}, nil
+	}
+	t, err := a.tailnet.Look(ctx)
+	switch {
+	case err != nil:
+		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+	case t.Absent || a.isProgram(t, local, remote):
+		return Identity{Source: SourceLocal}, nil
+	case !t.Known:
+		return Identity{}, unproven(nil, "tailscaled on this host has not said yet how it delivers connections")
+	}
+	if t.Userspace {
+		if id, found, err := a.whoIs(ctx, remote); err != nil || found {
+			return id, err
+		}
+	}
+	forwarded, err := a.tailnet.ForwardsTo(ctx, local.Port())
+	switch {
+	case err != nil:
+		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
+	case forwarded:
+		return Identity{Source: SourceProxied}, nil
+	default:
+		return Identity{Source: SourceLocal}, nil
+	}
+}
+
+// fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as
+// well, in connections that tailscaled makes.
+func (a *accessControl) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+	t, err := a.tailnet.Look(ctx)
+	if err != nil {
+		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+	}
+	uid, onThisHost, err := a.ownerOf(local, remote)
+	if onThisHost && (t.Absent || t.cannotBe(uid)) {
+		return Identity{Source: SourceLocal}, nil
+	}
+	return Identity{}, unproven(err,
+		"it cannot be proved that this connection comes from a program on this host; a program on it can connect to 127.0.0.1")
+}
+
+// isProgram reports whether the kernel shows that the other end of a connection belongs to
+// a process of this host other than tailscaled. Where it does not show that, others may.
+func (a *accessControl) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
+	uid, onThisHost, err := a.ownerOf(local, remote)
+	return err == nil && onThisHost && t.cannotBe(uid)
+}
+
+// cannotBe reports whether tailscaled runs as another user than uid.
+func (t Tailscaled) cannotBe(uid uint32) bool {
+	return uid != overflowUID && len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
+}
+
+// fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses
+// came through tailscaled: other networks use the same ranges.
+func (a *accessControl) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+	t, err := a.tailnet.Look(ctx)
+	switch {
+	case err != nil || t.Absent || !t.Known:
+		return Identity{}, unproven(err, "the tailnet is not connected on this host")
+	case !a.tailnet.Running():
+		return Identity{}, unproven(nil, "the tailnet is not connected on this host")
+	case !slices.Contains(t.Addresses, local.Addr()):
+		return Identity{Source: SourceOther}, nil
+	}
+	id, found, err := a.whoIs(ctx, remote)
+	if err == nil && !found {
+		id.Source = SourceOther
+	}
+	return id, err
+}
+
+func (a *accessControl) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity, found bool, err error) {
+	id, found, err = a.tailnet.WhoIs(ctx, remote)
+	if err != nil {
+		return Identity{}, false, unproven(err, "tailscaled on this host could not say who is asking")
+	}
+	if found {
+		id.Source = SourceTailnet
+	}
+	return id, found, nil
+}
+
+// endpoints are the addresses of a TCP connection, unmapped and without zones.
+func (c *clientConn) endpoints() (local, remote netip.AddrPort, isTCP bool) {
+	if c.Conn == nil {
+		return local, remote, false
+	}
+	l, ok := c.LocalAddr().(*net.TCPAddr)
+	r, isTCP := c.RemoteAddr().(*net.TCPAddr)
+	if !ok || !isTCP {
+		return local, remote, false
+	}
+	return plain(l.AddrPort()), plain(r.AddrPort()), true
+}
+
+// plain is an address as access lists and tailscaled write it.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// peerProcess is the process id at the other end of a Unix socket (SO_PEERCRED, unix(7)); 0
+// where that is not known.
+func peerProcess(conn net.Conn) int {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) { // one that is closed has no process
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
+}
+
+// isOwnAddress reports whether addr is one of this host's.
+func isOwnAddress(addr netip.Addr) bool {
+	own, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr().Unmap() == addr
+	})
+}
+
+// marksProxy reports whether another proxy speaks for somebody else, such as "tailscale
+// serve".
+func marksProxy(h http.Header) bool {
+	for name := range h {
+		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
+}
+
+// isTailscale: the ranges of https://tailscale.com/kb/1015/100.x-addresses and
+// https://tailscale.com/kb/1033/ip-and-dns-addresses.
+func isTailscale(addr netip.Addr) bool {
+	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
+	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
+	return v4.Contains(addr) || v6.Contains(addr)
+}
+
+// noTailnet is that of a proxy without one.
+type noTailnet struct{}
+
+func (noTailnet) Required() bool                                   { return false }
+func (noTailnet) Running() bool                                    { return false }
+func (noTailnet) Look(context.Context) (Tailscaled, error)         { return Tailscaled{Absent: true}, nil }
+func (noTailnet) ForwardsTo(context.Context, uint16) (bool, error) { return false, nil }
+func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
+	return Identity{}, false, nil
+}

@@ -1,0 +1,88 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+type whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error)
+
+// fakeTailnet is a tailscaled as access sees it.
+type fakeTailnet struct {
+	down      bool
+	lookErr   error
+	forwarded bool
+	proxy.Tailscaled
+	whoIs whoIs // nil: knows nobody
+}
+
+func (f *fakeTailnet) Required() bool { return true }
+func (f *fakeTailnet) Running() bool  { return !f.down }
+
+func (f *fakeTailnet) Look(context.Context) (proxy.Tailscaled, error) {
+	return f.Tailscaled, f.lookErr
+}
+
+func (f *fakeTailnet) ForwardsTo(context.Context, uint16) (bool, error) { return f.forwarded, nil }
+
+func (f *fakeTailnet) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+	if f.whoIs == nil {
+		return proxy.Identity{}, false, nil
+	}
+	return f.whoIs(ctx, addr)
+}
+
+// tailscaledUID is the user that the fake runs as.
+const tailscaledUID = 0
+
+// onTailnet gives a door a tailnet, and changes it.
+func onTailnet(changes ...func(*fakeTailnet)) func(*setup) {
+	return func(s *setup) {
+		f, ok := s.Tailnet.(*fakeTailnet)
+		if !ok {
+			f = &fakeTailnet{Tailscaled: proxy.Tailscaled{
+				PID: 1, UIDs: []uint32{tailscaledUID}, Known: true,
+				Addresses: []netip.Addr{netip.MustParseAddr("100.70.1.2"), netip.MustParseAddr("fd7a:115c:a1e0::2")},
+			}}
+			s.Tailnet = f
+		}
+		for _, change := range changes {
+			change(f)
+		}
+	}
+}
+
+// asks has tailscaled respond to WhoIs like that.
+func asks(w whoIs) func(*setup) { return onTailnet(func(f *fakeTailnet) { f.whoIs = w }) }
+
+// knows is tailscaled that knows one peer.
+func knows(id proxy.Identity) func(*setup) {
+	return asks(func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) { return id, true, nil })
+}
+
+func fails(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+	return proxy.Identity{}, false, errors.New("no answer")
+}
+
+// The tailnets of the cases below.
+func userspace(f *fakeTailnet) { f.Userspace = true }
+func down(f *fakeTailnet)      { f.down = true }
+func absent(f *fakeTailnet)    { f.Tailscaled = proxy.Tailscaled{Absent: true} }
+func forwarded(f *fakeTailnet) { f.forwarded = true }
+func silent(f *fakeTailnet)    { f.Known, f.Userspace, f.Addresses = false, false, nil }
+func hidden(f *fakeTailnet)    { f.lookErr = errors.New("no permission") }
+
+// ownedBy has the kernel say that the other end of each connection is a socket of this user.
+func ownedBy(uid uint32) func(*setup) {
+	return func(s *setup) {
+		s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) { return uid, true, nil }
+	}
+}
+
+// notHere has it say that there is no such socket on this host.
+func notHere(s *setup) {
+	s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) { return 0, false, nil }
+}

@@ -1,0 +1,104 @@
+package tailnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoDaemon means that no tailscaled runs on this host, as far as this process can see.
+var ErrNoDaemon = errors.New("no tailscaled runs on this host")
+
+// Process is a tailscaled that runs on this host.
+type Process struct {
+	// PID is its process id; 0 if its socket is not the one that is asked.
+	PID int
+
+	// UIDs are the users that it may run as: its own, or where the socket that is asked
+	// leads nowhere, the owners of all other sockets of Tailscale's name.
+	UIDs []uint32
+}
+
+// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled
+// anything: one that hangs is found, too. The error is ErrNoDaemon if nobody listens there
+// or on another socket that is called as Tailscale's is. Any other error means that it is
+// not known.
+func (c *Client) Process(ctx context.Context) (Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	conn, err := dialer(c.socket)(ctx, "", "")
+	if IsAbsent(err) {
+		return otherProcess(c.socket)
+	}
+	if err != nil {
+		return Process{}, fmt.Errorf("connecting to tailscaled: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written to it
+	return listenerOf(conn)
+}
+
+// listenerOf reads the credentials of the process that listens (SO_PEERCRED, unix(7)).
+func listenerOf(conn net.Conn) (Process, error) {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return Process{}, errors.New("tailscaled's socket is not a Unix socket")
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err := errors.Join(err, credErr); err != nil {
+		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
+	}
+	return Process{PID: int(cred.Pid), UIDs: []uint32{cred.Uid}}, nil
+}
+
+// otherProcess looks for a tailscaled on another socket, as there is one where the
+// configured path is wrong.
+func otherProcess(asked string) (Process, error) {
+	table, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return Process{}, fmt.Errorf("looking for other sockets of tailscaled: %w", err)
+	}
+	var p Process
+	for _, path := range listening(table) {
+		if filepath.Base(path) != "tailscaled.sock" || path == asked {
+			continue
+		}
+		uid := uint32(0) // who may not be looked at is taken for root
+		var info unix.Stat_t
+		if unix.Stat(path, &info) == nil {
+			uid = info.Uid
+		}
+		if !slices.Contains(p.UIDs, uid) {
+			p.UIDs = append(p.UIDs, uid)
+		}
+	}
+	if len(p.UIDs) == 0 {
+		return Process{}, ErrNoDaemon
+	}
+	return p, nil
+}
+
+// listening are the paths of /proc/net/unix on which somebody listens (proc_net(5)).
+func listening(table []byte) []string {
+	const acceptsConnections = "00010000" // __SO_ACCEPTCON
+	const flagsField, pathField = 3, 7
+	var paths []string
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); len(fields) > pathField && fields[flagsField] == acceptsConnections {
+			paths = append(paths, strings.Join(fields[pathField:], " "))
+		}
+	}
+	return paths
+}
