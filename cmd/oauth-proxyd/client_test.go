@@ -22,16 +22,6 @@ func newClient(t *testing.T) *http.Client {
 
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// newH2CClient speaks HTTP/2 without TLS, with prior knowledge.
-func newH2CClient(t *testing.T) *http.Client {
-	t.Helper()
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{DisableCompression: true, Protocols: &protocols}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: daemontest.Patience}
-}
-
 func get(t *testing.T, url string, header ...string) daemontest.Answer {
 	t.Helper()
 	a, err := daemontest.Ask(newClient(t), http.MethodGet, url, "", header...)

@@ -57,22 +57,17 @@ func (o *openStream) wantCut(t *testing.T, words ...string) {
 
 func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 	t.Parallel()
-	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			u := newUpstream(t)
-			s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
-			stream := u.openStream(t, client(t), s.url())
-			began := time.Now()
-			s.signal(syscall.SIGTERM)
-			stream.wantCut(t, `"draining"`)
-			s.wantExit(75)
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("from the signal to the exit: %v of at most 2 s", took)
-			}
-			s.notes.Next(t, "STATUS=Stopped", "cut")
-		})
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	began := time.Now()
+	s.signal(syscall.SIGTERM)
+	stream.wantCut(t, `"draining"`)
+	s.wantExit(75)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("from the signal to the exit: %v of at most 2 s", took)
 	}
+	s.notes.Next(t, "STATUS=Stopped", "cut")
 }
 
 // systemd would kill a drain that takes longer than the unit's TimeoutStopSec=.
@@ -92,19 +87,14 @@ func TestALongDrainIsAnnouncedToTheServiceManager(t *testing.T) {
 
 func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
 	t.Parallel()
-	for name, client := range map[string]func(*testing.T) *http.Client{"HTTP/1.1": newClient, "h2c": newH2CClient} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			u := newUpstream(t)
-			s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-			stream := u.openStream(t, client(t), s.url())
-			s.signal(syscall.SIGTERM)
-			s.notes.Next(t, "STOPPING=1")
-			u.open()
-			stream.wantWhole(t)
-			s.wantExit(0)
-		})
-	}
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	stream := u.openStream(t, newClient(t), s.url())
+	s.signal(syscall.SIGTERM)
+	s.notes.Next(t, "STOPPING=1")
+	u.open()
+	stream.wantWhole(t)
+	s.wantExit(0)
 }
 
 func TestASecondSignalCutsTheDrainShort(t *testing.T) {

@@ -42,9 +42,8 @@ func NewLoad(t *testing.T, to Target, requests ...Request) *Load {
 	t.Helper()
 	l := &Load{t: t, quit: make(chan struct{}), served: make(chan struct{})}
 	for _, r := range requests {
-		l.start("new connections", &http1Client{to: to, closing: true}, r)
-		l.start("a kept connection", &http1Client{to: to}, r)
-		l.start("h2c", newHTTP2Client(to), r)
+		l.start("new connections", &loadClient{to: to, closing: true}, r)
+		l.start("a kept connection", &loadClient{to: to}, r)
 	}
 	t.Cleanup(l.end)
 	return l
@@ -55,18 +54,12 @@ func (l *Load) end() {
 	l.work.Wait()
 }
 
-// client is one that sends a request after the other.
-type client interface {
-	send(r Request) error
-	close()
-}
-
-func (l *Load) start(how string, c client, r Request) {
+func (l *Load) start(how string, c *loadClient, r Request) {
 	how = fmt.Sprintf("%s, %s %s", how, r.Method, r.Path)
 	l.work.Go(func() { l.repeat(how, c, r) })
 }
 
-func (l *Load) repeat(how string, c client, r Request) {
+func (l *Load) repeat(how string, c *loadClient, r Request) {
 	defer c.close()
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -27,25 +26,25 @@ type Target struct {
 }
 
 // Send sends one request, on a connection of its own and in one attempt.
-func (to Target) Send(r Request) error { return (&http1Client{to: to, closing: true}).send(r) }
+func (to Target) Send(r Request) error { return (&loadClient{to: to, closing: true}).send(r) }
 
-// http1Client keeps its connection as long as the server wants it to. It knows no
+// loadClient keeps its connection as long as the server wants it to. It knows no
 // second attempt, which net/http's does.
-type http1Client struct {
+type loadClient struct {
 	to      Target
 	closing bool // asks for the end after each answer
 	conn    net.Conn
 	reader  *bufio.Reader
 }
 
-func (c *http1Client) close() {
+func (c *loadClient) close() {
 	if c.conn != nil {
 		_ = c.conn.Close() // nothing is in flight
 		c.conn = nil
 	}
 }
 
-func (c *http1Client) send(r Request) error {
+func (c *loadClient) send(r Request) error {
 	err := c.exchange(r)
 	if err != nil || c.closing {
 		c.close()
@@ -53,7 +52,7 @@ func (c *http1Client) send(r Request) error {
 	return err
 }
 
-func (c *http1Client) exchange(r Request) error {
+func (c *loadClient) exchange(r Request) error {
 	if c.conn != nil && isClosed(c.conn) {
 		c.close() // every client looks before it writes
 	}
@@ -65,7 +64,7 @@ func (c *http1Client) exchange(r Request) error {
 		c.conn, c.reader = conn, bufio.NewReader(conn)
 	}
 	_ = c.conn.SetDeadline(time.Now().Add(Patience)) // of a TCP connection that is open
-	if _, err := io.WriteString(c.conn, r.http1(c.closing)); err != nil {
+	if _, err := io.WriteString(c.conn, r.text(c.closing)); err != nil {
 		return err
 	}
 	response, err := http.ReadResponse(c.reader, nil)
@@ -79,8 +78,8 @@ func (c *http1Client) exchange(r Request) error {
 	return err
 }
 
-// http1 is the request as HTTP/1.1 has it.
-func (r Request) http1(closing bool) string {
+// text is the request as HTTP/1.1 has it.
+func (r Request) text(closing bool) string {
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n",
 		r.Method, r.Path, OAuthToken, len(r.Body))
 	if closing {
@@ -97,50 +96,6 @@ func (r Request) check(response *http.Response) error {
 		err = fmt.Errorf("%s %s", response.Status, text)
 	}
 	return err
-}
-
-// http2Client is the same over HTTP/2 without TLS.
-type http2Client struct {
-	to        Target
-	transport *http.Transport
-	conn      atomic.Pointer[net.TCPConn] // the latest; dialled in a goroutine of the transport
-}
-
-func newHTTP2Client(to Target) *http2Client {
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	c := &http2Client{to: to}
-	c.transport = &http.Transport{Protocols: &protocols, DialContext: c.dial}
-	return c
-}
-
-func (c *http2Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := c.to.Dial(ctx, network, address)
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		c.conn.Store(tcp)
-	}
-	return conn, err
-}
-
-func (c *http2Client) close() { c.transport.CloseIdleConnections() }
-
-func (c *http2Client) send(r Request) error {
-	// The transport may not have noticed yet that the server has closed the connection.
-	if conn := c.conn.Load(); conn != nil && isClosed(conn) {
-		c.transport.CloseIdleConnections()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, r.Method, "http://"+c.to.Address+r.Path, strings.NewReader(r.Body))
-	if err != nil {
-		return err
-	}
-	q.Header.Set("Authorization", "Bearer "+OAuthToken)
-	response, err := (&http.Client{Transport: c.transport}).Do(q)
-	if err != nil {
-		return err
-	}
-	return r.check(response)
 }
 
 // isClosed reports whether the server has closed its side.

@@ -34,7 +34,7 @@ func TestConnectionsThatCannotBeAcceptedAreToldAndWait(t *testing.T) {
 			return l
 		}
 	})
-	if answer, _ := do(t, newClient(t, "http1"), post(t, d, "x")); answer.StatusCode != http.StatusOK {
+	if answer, _ := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
 		t.Errorf("status %d", answer.StatusCode)
 	}
 	told := 0

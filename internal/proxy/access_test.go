@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -309,33 +307,6 @@ func TestWhoIsIsCached(t *testing.T) {
 	}
 }
 
-// While tailscaled does not answer, the requests of a connection wait together, not
-// one after the other.
-func TestRequestsOfAConnectionWaitTogether(t *testing.T) {
-	const streams = 20
-	var asked atomic.Int64
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
-				asked.Add(1)
-				<-ctx.Done()
-				return proxy.Identity{}, false, ctx.Err()
-			}
-		})
-	c := d.newFrameClient(t)
-	for i := range streams {
-		c.ask(uint32(2*i+1), "/", "")
-	}
-	for range streams { // within the deadline of the connection
-		if answer := c.nextHeaders(); answer == nil || answer.PseudoValue("status") != "503" {
-			t.Fatalf("answer %v", answer)
-		}
-	}
-	if n := asked.Load(); n > 3 {
-		t.Errorf("asked %d times", n)
-	}
-}
-
 // A bug costs one request, not the process, and is told.
 func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
@@ -358,34 +329,6 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	if answer, body = conn.answer(t, "GET"); answer.StatusCode != 200 {
 		t.Errorf("status %d, %s", answer.StatusCode, body)
-	}
-}
-
-// One who asks for all and leaves does not take the answer along.
-func TestWhoAskedMayLeave(t *testing.T) {
-	asks := make(chan struct{}, 10)
-	answer := make(chan struct{})
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
-				asks <- struct{}{}
-				select {
-				case <-answer:
-					return knownPeer(), true, nil
-				case <-ctx.Done():
-					return proxy.Identity{}, false, ctx.Err()
-				}
-			}
-		})
-	c := d.newFrameClient(t)
-	c.ask(1, "/", "")
-	receive(t, asks, "the first question")
-	c.ask(3, "/", "")
-	_ = c.WriteRSTStream(1, http2.ErrCodeCancel)
-	receive(t, asks, "the second question")
-	close(answer)
-	if got := c.nextHeaders(); got == nil || got.StreamID != 3 || got.PseudoValue("status") != "200" {
-		t.Errorf("answer %v", got)
 	}
 }
 

@@ -44,16 +44,14 @@ func (x *exchange) inspect() error {
 	switch {
 	case x.conn.headerTooLarge:
 		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", maxHeaderBytes>>10)
+	case isPreface(r):
+		return fail(CodeInvalidRequest, nil, "HTTP/2 without TLS is not served here; use HTTP/1.1")
 	case x.conn.misframed && !r.ProtoAtLeast(1, 1):
 		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
 	case r.Method == http.MethodConnect:
 		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
 	case rawPath(r) == "":
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
-	case strings.Contains(r.RequestURI, " "): // HTTP/2 can carry one; HTTP/1.1 would end the target there
-		return fail(CodeInvalidRequest, nil, "the request target has a space in it")
-	case !agree(r.Header["Content-Length"], max(r.ContentLength, 0)): // net/http believes the first one, or none
-		return fail(CodeInvalidRequest, nil, "the Content-Length is not that of the request body")
 	case asksUpgrade(r.Header):
 		return fail(CodeUpgradeRefused, nil, "protocol upgrades are not supported")
 	case r.ContentLength > x.cfg.Limits.RequestBody:
@@ -79,16 +77,23 @@ func asksUpgrade(h http.Header) bool {
 	return false
 }
 
+// isPreface reports whether r is what a client of HTTP/2 without TLS sends first (RFC
+// 9113 §3.4). net/http hands it to handlers as a request, PRI * HTTP/2.0, and refuses
+// everything else of that version.
+func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
+
 // takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is what lets an upstream
 // answer before it has read the request (golang/go#40747 without it).
 func (x *exchange) takeBody() {
-	_ = x.rc.EnableFullDuplex() // HTTP/2 is it already
-	if x.in.Body == nil || x.in.Body == http.NoBody {
+	_ = x.rc.EnableFullDuplex() // every connection of net/http's can do it
+	// Frames follow a preface. They are left unread like a body that is not wanted, so
+	// that the close of the connection does not take the refusal with it.
+	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
 	keep := x.cfg.Retry.Attempts > 1
 	x.body = newRequestBody(x.in, x.rc, x.cfg.Limits.RequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
-	if x.in.ProtoMajor == 1 && x.awaitsContinue() {
+	if x.awaitsContinue() {
 		// net/http would send it by itself, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
 	}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
 // A response over HTTP/2 whose status no other protocol can pass on as what it is.
@@ -30,12 +28,10 @@ func TestStatusesThatAreNone(t *testing.T) {
 				}
 			})
 			d := openDoor(t, up)
-			for _, protocol := range protocols() {
-				answer, body := do(t, newClient(t, protocol), post(t, d, "hello"))
-				ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
-			}
-			if n := processed.Load(); n != 2 {
-				t.Errorf("two requests were sent %d times", n)
+			answer, body := do(t, newClient(t), post(t, d, "hello"))
+			ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
+			if n := processed.Load(); n != 1 {
+				t.Errorf("one request was sent %d times", n)
 			}
 		})
 	}
@@ -50,7 +46,7 @@ func TestUnusableLengthsOverHTTP2(t *testing.T) {
 				c.sized(stream, lengths...)
 			}
 		})
-		answer, body := do(t, newClient(t, "http1"), post(t, openDoor(t, up), "hello"))
+		answer, body := do(t, newClient(t), post(t, openDoor(t, up), "hello"))
 		if length := answer.Header.Get("Content-Length"); answer.StatusCode != 200 || body != "body" || length != "" {
 			t.Errorf("%q: %d, %q of length %q", lengths, answer.StatusCode, body, length)
 		}
@@ -81,18 +77,16 @@ func TestAnswerShorterThanItsLength(t *testing.T) {
 				}
 			})
 			d := openDoor(t, up)
-			for i, protocol := range protocols() {
-				answer, err := newClient(t, protocol).Do(post(t, d, "hello"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err = io.ReadAll(answer.Body); err == nil {
-					t.Errorf("%s: it ends as if it were whole", protocol)
-				}
-				answer.Body.Close()
-				if line := d.log.requests(t, i+1)[i]; !strings.Contains(line, `"outcome":"upstream_interrupted"`) {
-					t.Errorf("%s: logged as %s", protocol, line)
-				}
+			answer, err := newClient(t).Do(post(t, d, "hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = io.ReadAll(answer.Body); err == nil {
+				t.Error("it ends as if it were whole")
+			}
+			answer.Body.Close()
+			if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"upstream_interrupted"`) {
+				t.Errorf("logged as %s", line)
 			}
 		})
 	}
@@ -111,11 +105,9 @@ func TestTrailersOfAnAnswer(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			d := openDoor(t, answering(t, "HTTP/1.1 200 OK\r\n"+c.announced+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+c.sent+"\r\n"))
-			for _, protocol := range protocols() {
-				answer, body := do(t, newClient(t, protocol), request(t, http.MethodGet, d.url("/"), nil))
-				if got := trailerText(answer.Trailer); body != "ok" || got != c.want {
-					t.Errorf("%s: body %q, trailer %q, want %q", protocol, body, got, c.want)
-				}
+			answer, body := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+			if got := trailerText(answer.Trailer); body != "ok" || got != c.want {
+				t.Errorf("body %q, trailer %q, want %q", body, got, c.want)
 			}
 			conn := d.dial(t)
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -137,57 +129,4 @@ func trailerText(trailer http.Header) string {
 	var b strings.Builder
 	_ = came.Write(&b)
 	return b.String()
-}
-
-// newFrameClient is a client of HTTP/2 that writes frames.
-func (d *door) newFrameClient(t *testing.T) *frameConn {
-	t.Helper()
-	conn := d.dial(t)
-	conn.send(t, http2.ClientPreface)
-	c := newFrameConn(conn)
-	_ = c.WriteSettings()
-	return c
-}
-
-// Requests over HTTP/2 that HTTP/1.1 would cut in another place.
-func TestRequestsThatContradictThemselves(t *testing.T) {
-	cases := []struct {
-		name, path, body string
-		lengths          []string
-	}{
-		{"space in the path", "/a HTTP/1.1", "hi", nil},
-		{"space in the query", "/a?b c", "hi", nil},
-	}
-	var saw sightings
-	up := newUpstream(t, "http1", saw.ServeHTTP)
-	for _, one := range cases {
-		t.Run(one.name, func(t *testing.T) {
-			c := openDoor(t, up).newFrameClient(t)
-			c.ask(1, one.path, one.body, one.lengths...)
-			answer, _ := c.next().(*http2.MetaHeadersFrame)
-			if answer == nil || answer.PseudoValue("status") != "400" {
-				t.Errorf("answer %v", answer)
-			}
-		})
-	}
-	if whole := saw.whole(); len(whole) > 0 {
-		t.Errorf("the upstream saw %q", whole)
-	}
-	c := openDoor(t, up).newFrameClient(t)
-	c.ask(1, "/a%20b?c%20d", "hi", "2", "2") // agree
-	if answer, _ := c.next().(*http2.MetaHeadersFrame); answer == nil || answer.PseudoValue("status") != "200" {
-		t.Errorf("answer %v", answer)
-	}
-}
-
-// ask sends a whole request.
-func (c *frameConn) ask(stream uint32, path, body string, lengths ...string) {
-	fields := []string{":scheme", "http", ":path", path, ":authority", "h"}
-	for _, length := range lengths {
-		fields = append(fields, "content-length", length)
-	}
-	c.fields(stream, body == "", ":method", "POST", fields...)
-	if body != "" {
-		_ = c.WriteData(stream, true, []byte(body))
-	}
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -13,16 +12,6 @@ func checkStatus(status int) error {
 		return fail(CodeUpstreamProtocol, nil, "the upstream sent status %d, which is not a final one", status)
 	}
 	return nil
-}
-
-// agree reports whether each line of a Content-Length says what net/http understood.
-func agree(lines []string, length int64) bool {
-	for _, line := range lines {
-		if n, err := strconv.ParseUint(line, 10, 63); err != nil || int64(n) != length {
-			return false
-		}
-	}
-	return true
 }
 
 // hasNoBody: RFC 9110 §6.4.1.

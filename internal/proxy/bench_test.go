@@ -28,11 +28,11 @@ func benchDoors(b *testing.B, up *upstream) map[string]string {
 	return map[string]string{"ours": d.url(""), "httputil": bare.URL}
 }
 
-func forEachDoor(b *testing.B, h http.HandlerFunc, run func(*testing.B, *http.Client, string)) {
+func forEachProxy(b *testing.B, h http.HandlerFunc, run func(*testing.B, *http.Client, string)) {
 	for _, protocol := range protocols() {
 		up := newUpstream(b, protocol, h)
 		for name, target := range benchDoors(b, up) {
-			b.Run(protocol+"/"+name, func(b *testing.B) { run(b, newClient(b, "http1"), target) })
+			b.Run(protocol+"/"+name, func(b *testing.B) { run(b, newClient(b), target) })
 		}
 	}
 }
@@ -42,7 +42,7 @@ func forEachDoor(b *testing.B, h http.HandlerFunc, run func(*testing.B, *http.Cl
 func BenchmarkRequest(b *testing.B) {
 	answer := make([]byte, 2<<10)
 	body := make([]byte, 1<<10)
-	forEachDoor(b, func(w http.ResponseWriter, r *http.Request) {
+	forEachProxy(b, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = w.Write(answer)
 	}, func(b *testing.B, c *http.Client, target string) {
@@ -64,7 +64,7 @@ func BenchmarkRequest(b *testing.B) {
 func BenchmarkEvents(b *testing.B) {
 	event := append(bytes.Repeat([]byte("x"), 198), "\n\n"...)
 	next := make(chan struct{})
-	forEachDoor(b, func(w http.ResponseWriter, r *http.Request) {
+	forEachProxy(b, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_ = rc.Flush()

@@ -180,7 +180,7 @@ func (b *requestBody) readAhead() {
 // takeBuffered takes what net/http has read of a short body along with the header,
 // which mostly is all of it: then nobody needs to wait for the client.
 func (b *requestBody) takeBuffered(c *clientConn) {
-	if n := b.in.ContentLength; b.in.ProtoMajor != 1 || n <= 0 || n >= smallChunkSize {
+	if n := b.in.ContentLength; n <= 0 || n >= smallChunkSize {
 		return
 	}
 	free := b.freeBeforeStart()

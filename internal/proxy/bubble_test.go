@@ -101,7 +101,7 @@ type bubble struct {
 func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn), change ...func(*setup)) *bubble {
 	b := &bubble{door: newPipes(), log: &logLines{}}
 	s := setup{
-		Config: proxy.Config{Host: "host", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(b.log, nil))},
+		Host: "host", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(b.log, nil)),
 		Settings: settingsFor(&upstream{
 			url: &url.URL{Scheme: scheme, Host: "127.0.0.1:1"}, roots: roots,
 		}),
@@ -162,9 +162,9 @@ func TestClientsThatFallSilentAreLeft(t *testing.T) {
 		{"no byte", "", 10 * time.Second},
 		{"half a request line", "GET / HT", 10 * time.Second},
 		{"half a header", "GET / HTTP/1.1\r\nHost: h\r\nX-A: b", 10 * time.Second},
-		{"half a preface", "PRI * HTTP/2.0\r\n\r\n", 10 * time.Second},
+		{"half a preface", "PRI * HTTP/2", 10 * time.Second},
 		{"kept after a request", smuggled, 2 * time.Minute},
-		{"HTTP/2 without an answer to a ping", http2.ClientPreface + settings, 30 * time.Second},
+		{"HTTP/2 without TLS", http2.ClientPreface + settings, 500 * time.Millisecond},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

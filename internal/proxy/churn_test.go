@@ -42,28 +42,23 @@ func churnUpstream(w http.ResponseWriter, r *http.Request) {
 // file, no place taken.
 func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
-	for _, upstreamProtocol := range protocols() {
-		for _, protocol := range protocols() {
-			t.Run("client "+protocol+", upstream "+upstreamProtocol, func(t *testing.T) {
-				up := newUpstream(t, upstreamProtocol, churnUpstream)
-				d := openDoor(t, up, func(s *setup) {
-					s.Limits.InFlight, s.Limits.Queue, s.Limits.QueueTimeout = 20, 10, 5*time.Millisecond
-					s.Retry.Memory = 1 << 20
-				})
-				files := openFiles(t)
-				var work sync.WaitGroup
-				for i := range clients {
-					work.Go(func() { churn(t, d, newClient(t, protocol), requests/clients, uint64(i)) })
-				}
-				work.Wait()
-				eventually(t, "all have left", func() bool { s := d.Stats(); return s.InFlight == 0 && s.Queued == 0 })
-				if used := proxy.MemoryUsed(d.Proxy); used != 0 {
-					t.Errorf("%d bytes of memory still counted", used)
-				}
-				eventually(t, "files are closed", func() bool { return openFiles(t) <= files+60 })
-			})
+	forEachProtocol(t, churnUpstream, func(t *testing.T, up *upstream) {
+		d := openDoor(t, up, func(s *setup) {
+			s.Limits.InFlight, s.Limits.Queue, s.Limits.QueueTimeout = 20, 10, 5*time.Millisecond
+			s.Retry.Memory = 1 << 20
+		})
+		files := openFiles(t)
+		var work sync.WaitGroup
+		for i := range clients {
+			work.Go(func() { churn(t, d, newClient(t), requests/clients, uint64(i)) })
 		}
-	}
+		work.Wait()
+		eventually(t, "all have left", func() bool { s := d.Stats(); return s.InFlight == 0 && s.Queued == 0 })
+		if used := proxy.MemoryUsed(d.Proxy); used != 0 {
+			t.Errorf("%d bytes of memory still counted", used)
+		}
+		eventually(t, "files are closed", func() bool { return openFiles(t) <= files+60 })
+	})
 }
 
 // churn sends n requests, and leaves many of them at random.

@@ -132,9 +132,8 @@ type clientConn struct {
 	left     sync.Once
 	identity identityCache
 	framing  framing
-	farewell farewell
 	// misframed: the request has a Content-Length or a Transfer-Encoding that
-	// net/http dropped. Only for its handler, over HTTP/1.
+	// net/http dropped. Only for its handler.
 	misframed bool
 	// headerTooLarge: the request's header was not read, as it is larger than the limit.
 	headerTooLarge bool
@@ -152,7 +151,7 @@ type clientConn struct {
 	reset atomic.Bool
 }
 
-// begin looks at the next request of an HTTP/1 connection, before any handler.
+// begin looks at the next request of the connection, before any handler.
 // last: the connection cannot serve another one.
 func (c *clientConn) begin(r *http.Request) (last bool) {
 	if c.spoilt.Load() {

@@ -124,7 +124,7 @@ func (s sample) send(t *testing.T, c *http.Client, base string) (saw seen, got a
 func TestNoDifference(t *testing.T) {
 	forEachProtocol(t, tellAll, func(t *testing.T, up *upstream) {
 		d := openDoor(t, up)
-		direct, through := newClient(t, "http1"), newClient(t, "http1")
+		direct, through := newClient(t), newClient(t)
 		if up.roots != nil {
 			direct = up.client
 			direct.Transport.(*http.Transport).DisableCompression = true
@@ -163,7 +163,7 @@ func TestLargeBodyBothWays(t *testing.T) {
 	}, func(t *testing.T, up *upstream) {
 		r := request(t, "POST", openDoor(t, up).url("/"), io.LimitReader(zeros{}, size))
 		r.ContentLength = size
-		answer, err := newClient(t, "http1").Do(r)
+		answer, err := newClient(t).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,7 @@ func TestRefusedExpectation(t *testing.T) {
 			}))
 			r.ContentLength = 1 << 20
 			r.Header.Set("Expect", "100-continue")
-			if answer, body := do(t, newClient(t, "http1"), r); answer.StatusCode != status || body != "enough" {
+			if answer, body := do(t, newClient(t), r); answer.StatusCode != status || body != "enough" {
 				t.Errorf("status %d, body %q", answer.StatusCode, body)
 			}
 		})

@@ -146,18 +146,6 @@ func (c *frameConn) wholeRequest() uint32 {
 	}
 }
 
-// nextHeaders skips to the next HEADERS; nil at the end.
-func (c *frameConn) nextHeaders() *http2.MetaHeadersFrame {
-	for {
-		switch f := c.next().(type) {
-		case nil:
-			return nil
-		case *http2.MetaHeadersFrame:
-			return f
-		}
-	}
-}
-
 // untilEnd reads until the connection ends.
 func (c *frameConn) untilEnd() {
 	for c.next() != nil {
@@ -166,13 +154,8 @@ func (c *frameConn) untilEnd() {
 
 // answer sends HEADERS with a status and more fields in pairs.
 func (c *frameConn) answer(stream uint32, end bool, status string, fields ...string) {
-	c.fields(stream, end, ":status", status, fields...)
-}
-
-// fields sends HEADERS with a first field and more in pairs.
-func (c *frameConn) fields(stream uint32, end bool, name, value string, fields ...string) {
 	c.header.Reset()
-	_ = c.encoder.WriteField(hpack.HeaderField{Name: name, Value: value})
+	_ = c.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: status})
 	for i := 0; i+1 < len(fields); i += 2 {
 		_ = c.encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}

@@ -53,7 +53,7 @@ func TestFlightTellsWhereTheTimeWent(t *testing.T) {
 	r := post(t, d, "hello")
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-x")
 	r.Header.Set("X-Claude-Code-Session-Id", "the-session")
-	answer, _ := do(t, newClient(t, "http1"), r)
+	answer, _ := do(t, newClient(t), r)
 
 	got := d.found(t, answer.Header.Get("X-Request-Id"))
 	if want := []string{"reading", "connecting", "sending", "connecting", "sending", "streaming"}; !slices.Equal(phases(got), want) {
@@ -96,7 +96,7 @@ func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
 	second := make(chan struct{})
 	send := func(done chan<- struct{}) {
 		defer close(done)
-		do(t, newClient(t, "http1"), post(t, d, "hello"))
+		do(t, newClient(t), post(t, d, "hello"))
 	}
 	wait := func(want ...string) []proxy.Trace {
 		t.Helper()
@@ -133,7 +133,7 @@ func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
 
 func TestAFailureIsFoundByTheIDInItsBody(t *testing.T) {
 	d := openDoor(t, scriptedUpstream(t, nil), func(s *setup) { s.Access.Allow = nil })
-	answer, _ := do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	got := d.found(t, answer.Header.Get("X-Request-Id"))
 	if got.Outcome != "access_denied" || got.Status != http.StatusForbidden || !strings.Contains(got.Error, "is not in access.allow") {
 		t.Errorf("got %+v", got)
@@ -143,7 +143,7 @@ func TestAFailureIsFoundByTheIDInItsBody(t *testing.T) {
 func TestAFlightIsFoundByTheUpstreamsID(t *testing.T) {
 	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Request-Id", "req_up") })
 	d := openDoor(t, up)
-	do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	if got := d.found(t, "req_up"); got.UpstreamRequestID != "req_up" || got.RequestID == "req_up" {
 		t.Errorf("got %+v", got)
 	}
@@ -154,7 +154,7 @@ func TestAFlightIsFoundByTheUpstreamsID(t *testing.T) {
 
 func TestTheLatestThousandFlightsAreKept(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
-	c := newClient(t, "http1")
+	c := newClient(t)
 	id := func(i int) string { return fmt.Sprintf("req_%026d", i) }
 	for i := range 1003 {
 		r := request(t, http.MethodGet, d.url("/"), nil)
@@ -173,7 +173,7 @@ func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
 		between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}),
 		func(s *setup) { s.LogIdentity = func(string) string { return "hashed" } })
-	answer, _ := do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	text, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestALongRequestIsLoggedBeforeItsEnd(t *testing.T) {
 	})
 	defer close(end)
 	d := openDoor(t, up)
-	answer, err := newClient(t, "http1").Do(request(t, http.MethodGet, d.url("/v1/messages?q=PLANTED"), nil))
+	answer, err := newClient(t).Do(request(t, http.MethodGet, d.url("/v1/messages?q=PLANTED"), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestDebugNamesHeadersAndNoValues(t *testing.T) {
 	r := post(t, d, "PLANTED")
 	r.Header.Set("Authorization", "Bearer PLANTED")
 	r.Header.Set("X-Odd", "PLANTED")
-	do(t, newClient(t, "http1"), r)
+	do(t, newClient(t), r)
 	text := d.log.String()
 	if !strings.Contains(text, `"msg":"request begins"`) || !strings.Contains(text, `"header_names":["Authorization","Content-Length","User-Agent","X-Odd"]`) {
 		t.Errorf("log: %s", text)

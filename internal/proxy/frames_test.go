@@ -83,7 +83,7 @@ func TestBrokenFramesStopOneConnection(t *testing.T) {
 				}
 			})
 			d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader, s.Timeouts.Idle = time.Second, time.Second })
-			client := newClient(t, "http1")
+			client := newClient(t)
 			if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
 				if c := code(body); c != "upstream_protocol" && c != "upstream_header_timeout" {
 					t.Errorf("the request of that connection: %d %s", answer.StatusCode, body)

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// framing watches the bytes of an HTTP/1 connection for header lines that net/http
+// framing watches the bytes of a connection for header lines that net/http
 // drops without a word: a Content-Length beside a Transfer-Encoding, and a
 // Transfer-Encoding in HTTP/1.0. RFC 9112 §6.1 takes the framing of both for faulty
 // and wants the connection closed.

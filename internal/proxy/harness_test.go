@@ -46,10 +46,8 @@ func openDoor(t testing.TB, up *upstream, change ...func(*setup)) *door {
 	t.Helper()
 	d := &door{reg: prometheus.NewRegistry(), log: &logLines{}}
 	s := setup{
-		Config: proxy.Config{
-			Host: "host", Registerer: d.reg,
-			Log: slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		},
+		Host: "host", Registerer: d.reg,
+		Log:      slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: settingsFor(up),
 		listen:   listenTCP,
 	}
@@ -173,12 +171,9 @@ func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *upstr
 	return &upstream{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
 }
 
-// newClient speaks HTTP/1.1, or h2c, and does nothing by itself.
-func newClient(t testing.TB, protocol string) *http.Client {
-	var p http.Protocols
-	p.SetHTTP1(protocol != "http2")
-	p.SetUnencryptedHTTP2(protocol == "http2")
-	tr := &http.Transport{Protocols: &p, DisableCompression: true, ExpectContinueTimeout: time.Minute}
+// newClient adds nothing to a request and follows no redirect.
+func newClient(t testing.TB) *http.Client {
+	tr := &http.Transport{DisableCompression: true, ExpectContinueTimeout: time.Minute}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{
 		Transport:     tr,

@@ -17,7 +17,7 @@ const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent
 // client learns who refused its request, and the log has a line about it.
 func (c *clientConn) Write(p []byte) (int, error) {
 	if !bytes.HasPrefix(p, []byte(libraryTooLarge)) {
-		return c.farewell.write(p, c.Conn.Write)
+		return c.Conn.Write(p)
 	}
 	c.headerTooLarge = true
 	refusal := c.handler.refusal(c)

@@ -153,7 +153,7 @@ func TestSettingsOfARequestDoNotChangeWhileItRuns(t *testing.T) {
 	d := openDoor(t, up)
 	slow := make(chan string, 1)
 	go func() {
-		_, body := do(t, newClient(t, "http1"), request(t, "GET", d.url("/slow"), nil))
+		_, body := do(t, newClient(t), request(t, "GET", d.url("/slow"), nil))
 		slow <- body
 	}()
 	receive(t, entered, "the first request")
@@ -197,20 +197,18 @@ func TestAnswerHeaders(t *testing.T) {
 		{"no content", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", http.Header{"X-A": {"1"}}, ""},
 	}
 	for _, c := range cases {
-		for _, protocol := range protocols() {
-			t.Run(c.name+"/"+protocol, func(t *testing.T) {
-				d := openDoor(t, answering(t, c.sent))
-				answer, body := do(t, newClient(t, protocol), request(t, "GET", d.url("/"), nil))
-				answer.Header.Del("X-Request-Id")
-				dropOurDate(t, answer.Header, c.want)
-				if !equalHeaders(answer.Header, c.want) || body != c.body {
-					t.Errorf("the client saw %q %q, want %q %q", answer.Header, body, c.want, c.body)
-				}
-				if status := strings.Fields(c.sent)[1]; !strings.HasPrefix(answer.Status, status) {
-					t.Errorf("status %s, want %s", answer.Status, status)
-				}
-			})
-		}
+		t.Run(c.name, func(t *testing.T) {
+			d := openDoor(t, answering(t, c.sent))
+			answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
+			answer.Header.Del("X-Request-Id")
+			dropOurDate(t, answer.Header, c.want)
+			if !equalHeaders(answer.Header, c.want) || body != c.body {
+				t.Errorf("the client saw %q %q, want %q %q", answer.Header, body, c.want, c.body)
+			}
+			if status := strings.Fields(c.sent)[1]; !strings.HasPrefix(answer.Status, status) {
+				t.Errorf("status %s, want %s", answer.Status, status)
+			}
+		})
 	}
 }
 

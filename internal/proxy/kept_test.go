@@ -67,7 +67,7 @@ func TestSpentConnectionIsNotUsed(t *testing.T) {
 				deaf = &deafConn{TCPConn: nc.(*net.TCPConn), hears: len(wholeAnswer), closed: make(chan struct{})}
 				return deaf
 			})
-			c := newClient(t, "http1")
+			c := newClient(t)
 			do(t, c, post(t, d, "one"))
 			eventually(t, "the kernel knows", func() bool { return proxy.Readable(deaf) })
 			answer, body := do(t, c, post(t, d, "two"))
@@ -85,7 +85,7 @@ func TestQuietConnectionIsUsedAgain(t *testing.T) {
 			up, conns := countingUpstream(t, protocol, sayOK)
 			d := openDoor(t, up)
 			for range 20 {
-				do(t, newClient(t, "http1"), post(t, d, "hello"))
+				do(t, newClient(t), post(t, d, "hello"))
 			}
 			if n := conns.Load(); n != 1 {
 				t.Errorf("%d connections for 20 requests in a row", n)
@@ -129,7 +129,7 @@ func TestAnswersToNobodyReachNobody(t *testing.T) {
 	d := openDoor(t, up)
 	var work sync.WaitGroup
 	for i := range 16 {
-		c := newClient(t, "http1")
+		c := newClient(t)
 		work.Go(func() {
 			for j := range 250 {
 				r := post(t, d, "hello")

@@ -46,7 +46,7 @@ func TestWhatAClientWritesIntoTheLogIsBounded(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	r := request(t, "GET", d.url("/"+strings.Repeat("p", 5000)), nil)
 	r.Header.Set("X-Claude-Code-Session-Id", strings.Repeat("s", 5000))
-	do(t, newClient(t, "http1"), r)
+	do(t, newClient(t), r)
 	if line := d.log.requests(t, 1)[0]; len(line) > 1500 {
 		t.Errorf("%d bytes: %s", len(line), line)
 	}
@@ -64,7 +64,7 @@ func TestLogLine(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-secret")
 	r.Header.Set("X-Claude-Code-Session-Id", "the-session")
 	r.Header.Set("X-Request-Id", "req_abcdefghijklmnopqrstuvwxyZ")
-	do(t, newClient(t, "http1"), r)
+	do(t, newClient(t), r)
 	var line map[string]any
 	if err := json.Unmarshal([]byte(d.log.requests(t, 1)[0]), &line); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestCredentialKinds(t *testing.T) {
 		{"X-Other", "x", "none"},
 	}
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for i, one := range cases {
 		r := request(t, "GET", d.url("/"), nil)
 		r.Header.Set(one.header, one.value)
@@ -223,7 +223,7 @@ func TestMetricsCountRequests(t *testing.T) {
 
 func TestMetricsPassTheLinter(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
-	do(t, newClient(t, "http1"), request(t, "GET", d.url("/"), nil))
+	do(t, newClient(t), request(t, "GET", d.url("/"), nil))
 	d.log.requests(t, 1)
 	problems, err := testutil.GatherAndLint(d.reg)
 	if err != nil || len(problems) > 0 {

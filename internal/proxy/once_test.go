@@ -51,7 +51,7 @@ func TestConnectionClosedAtEveryByteOfTheRequest(t *testing.T) {
 		_, _ = io.CopyN(io.Discard, c, limit.Load())
 	})
 	d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = 200 * time.Millisecond })
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for n := int64(1); ; n++ {
 		limit.Store(n)
 		conns.Store(0)
@@ -88,7 +88,7 @@ func TestConnectionClosedAtEveryByteOfTheAnswer(t *testing.T) {
 		_, _ = io.WriteString(c, whole[:n])
 	})
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for n := range len(whole) {
 		mu.Lock()
 		limit = n

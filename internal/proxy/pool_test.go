@@ -51,7 +51,7 @@ func TestUpstreamConnectionIsReused(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			up, conns := countingUpstream(t, protocol, sayOK)
 			d := openDoor(t, up)
-			c := newClient(t, "http1")
+			c := newClient(t)
 			for i := range 50 {
 				if answer, body := do(t, c, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
 					t.Fatalf("request %d: status %d, body %s", i, answer.StatusCode, body)
@@ -77,7 +77,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 		sayOK(w, r)
 	})
 	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = burst })
-	c := newClient(t, "http1")
+	c := newClient(t)
 	var work sync.WaitGroup
 	for range burst {
 		work.Go(func() {
@@ -102,7 +102,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 func TestConnectionsAreBoundedByTheRequestsInFlight(t *testing.T) {
 	up, conns := countingUpstream(t, "http1", sayOK)
 	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 3 })
-	c := newClient(t, "http1")
+	c := newClient(t)
 	var work sync.WaitGroup
 	for range 60 {
 		work.Go(func() {
@@ -127,7 +127,7 @@ func TestFailedDialIsToldToAll(t *testing.T) {
 	up := listenScript(t, nil, nil, func(net.Conn) { dials.Add(1); <-gate })
 	up.url.Scheme = "https" // its handshake fails
 	d := openDoor(t, up, func(s *setup) { s.Retry.Attempts = 1 })
-	c := newClient(t, "http1")
+	c := newClient(t)
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
@@ -170,7 +170,7 @@ func TestGoAwayLetsStreamsFinish(t *testing.T) {
 		c.untilEnd()
 	})
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	first, err := c.Do(post(t, d, "hello"))
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
 				_, _ = io.WriteString(w, ", to its end")
 			})
 			d := openDoor(t, up)
-			c := newClient(t, "http1")
+			c := newClient(t)
 			first, err := c.Do(post(t, d, "hello"))
 			if err != nil {
 				t.Fatal(err)
@@ -240,7 +240,7 @@ func TestOldUpstreamIsLeftWithItsLastStream(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	do(t, c, post(t, d, ""))
 	s := d.settings
 	s.Upstream.ConnectTimeout++
@@ -274,7 +274,7 @@ func TestConnectsThroughAProxy(t *testing.T) {
 		work.Wait()
 	})
 	d := openDoor(t, up, func(s *setup) { s.Upstream.Proxy = between.url })
-	if answer, body := do(t, newClient(t, "http1"), post(t, d, "x")); answer.StatusCode != http.StatusOK {
+	if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
 	if got := receive(t, asked, "the proxy's request"); got[:len("CONNECT "+up.url.Host)] != "CONNECT "+up.url.Host {
@@ -295,7 +295,7 @@ func TestTLSIsAtLeast12(t *testing.T) {
 				}
 			})
 			d := openDoor(t, up)
-			if answer, body := do(t, newClient(t, "http1"), post(t, d, "x")); answer.StatusCode != status {
+			if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != status {
 				t.Errorf("status %d, body %s", answer.StatusCode, body)
 			}
 		})
@@ -326,7 +326,7 @@ func TestDialTimesOut(t *testing.T) {
 				}
 			})
 			start := time.Now()
-			answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+			answer, body := do(t, newClient(t), post(t, d, "hello"))
 			if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
 				t.Errorf("status %d, body %s", answer.StatusCode, body)
 			}
@@ -356,7 +356,7 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 		return c, err
 	}})
 	start := time.Now()
-	answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}

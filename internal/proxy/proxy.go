@@ -199,7 +199,7 @@ func (x *exchange) end(err error) {
 		x.cut(f)
 	default:
 		x.rec.ended(string(f.code), f)
-		if x.body != nil && !x.body.whole() && x.in.ProtoMajor == 1 {
+		if x.body != nil && !x.body.whole() {
 			x.w.Header().Set("Connection", "close")
 		}
 		x.refuse(f)
@@ -275,7 +275,7 @@ func (x *exchange) close() {
 	if x.body != nil {
 		var whole bool
 		received, whole = x.body.close()
-		if !whole && x.in.ProtoMajor == 1 && !x.broken { // net/http closes one that is
+		if !whole && !x.broken { // net/http closes one that is
 			x.conn.spoilt.Store(true)
 		}
 	}

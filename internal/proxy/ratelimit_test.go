@@ -97,7 +97,7 @@ func TestRateLimitsAreAggregatedOverAccounts(t *testing.T) {
 			d := openDoor(t, up)
 			for _, h := range c.answers {
 				next <- h
-				do(t, newClient(t, "http1"), request(t, http.MethodGet, d.url("/"), nil))
+				do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 			}
 			if got := limits(t, d.reg); !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)

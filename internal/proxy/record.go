@@ -179,6 +179,9 @@ func (p *Proxy) record(x *exchange) {
 	r := x.rec
 	p.metrics.observe(r)
 	level := slog.LevelInfo
+	if isPreface(x.in) {
+		level = slog.LevelDebug // a client that tries another protocol has sent no request
+	}
 	if r.failure != nil && r.failure.code.meaning().status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}

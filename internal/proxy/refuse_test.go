@@ -140,7 +140,7 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 	})
 	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
 	for _, body := range []io.Reader{strings.NewReader(strings.Repeat("a", 1000)), io.MultiReader(strings.NewReader(strings.Repeat("a", 1000)))} {
-		if answer, got := do(t, newClient(t, "http1"), request(t, "POST", d.url("/"), body)); answer.StatusCode != 200 || len(got) != 1000 {
+		if answer, got := do(t, newClient(t), request(t, "POST", d.url("/"), body)); answer.StatusCode != 200 || len(got) != 1000 {
 			t.Errorf("status %d, %d bytes", answer.StatusCode, len(got))
 		}
 	}
@@ -168,7 +168,7 @@ func TestQueueIsFull(t *testing.T) {
 	first := d.dial(t)
 	first.send(t, smuggled)
 	receive(t, entered, "the first request")
-	answer, body := do(t, newClient(t, "http1"), request(t, "GET", d.url("/"), nil))
+	answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
 	ours(t, answer, body, 503, "overloaded", "connection_limit_reached")
 	close(leave)
 	first.answer(t, "GET")
@@ -180,7 +180,7 @@ func TestUpstreamThatRefusesConnections(t *testing.T) {
 	up.url.Host = l.Addr().String()
 	_ = l.Close()
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t, "http1"), request(t, "GET", d.url("/"), nil))
+	answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
 	ours(t, answer, body, 502, "upstream_connect", "destination_unavailable")
 	if strings.Contains(body, "refused:") {
 		t.Errorf("the body tells of the inside: %s", body)
@@ -213,7 +213,7 @@ func TestRequestIDs(t *testing.T) {
 		}
 	}, func(t *testing.T, up *upstream) {
 		d := openDoor(t, up)
-		c := newClient(t, "http1")
+		c := newClient(t)
 		for i, one := range cases {
 			r := request(t, "GET", d.url("/?"+one.upstream), nil)
 			r.Header["X-Request-Id"] = one.sent

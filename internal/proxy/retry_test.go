@@ -29,7 +29,7 @@ func refusedUpstream(t *testing.T) *upstream {
 func TestRefusedDialIsRepeated(t *testing.T) {
 	d := openDoor(t, refusedUpstream(t), func(s *setup) { s.Retry.Backoff = 50 * time.Millisecond })
 	start := time.Now()
-	answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_connect" {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -56,7 +56,7 @@ func TestFailedHandshakeIsRepeated(t *testing.T) {
 			})
 			up.url.Scheme, up.roots = "https", roots
 			d := openDoor(t, up)
-			answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+			answer, body := do(t, newClient(t), post(t, d, "hello"))
 			if answer.StatusCode != want {
 				t.Errorf("status %d, body %s", answer.StatusCode, body)
 			}
@@ -74,7 +74,7 @@ func TestConnectionsClosedAtOnceAreNotDialledForEver(t *testing.T) {
 		_, _ = c.Read(make([]byte, 1)) // the handshake, and no answer to the preface
 	})
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusBadGateway {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -126,7 +126,7 @@ func TestUnprocessedRequestsAreRepeated(t *testing.T) {
 					script(c, conns.Add(1))
 				})
 				d := openDoor(t, up)
-				answer, body := do(t, newClient(t, "http1"), post(t, d, strings.Repeat("x", size)))
+				answer, body := do(t, newClient(t), post(t, d, strings.Repeat("x", size)))
 				if answer.StatusCode != http.StatusOK || body != "done" {
 					t.Errorf("status %d, body %s", answer.StatusCode, body)
 				}
@@ -147,7 +147,7 @@ func TestRefusedStreamsAreRepeatedUpToTheLimit(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -168,7 +168,7 @@ func TestPastTheMemoryNothingIsRepeated(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up, func(s *setup) { s.Retry.Memory = 64 << 10 })
-	answer, body := do(t, newClient(t, "http1"), post(t, d, strings.Repeat("x", 200_000)))
+	answer, body := do(t, newClient(t), post(t, d, strings.Repeat("x", 200_000)))
 	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -230,7 +230,7 @@ func resetConn(c net.Conn) {
 func testSentOnce(t *testing.T, up *upstream, processed *atomic.Int64) {
 	t.Helper()
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for _, body := range []string{"", "hello"} {
 		for _, key := range []string{"", "one"} {
 			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet} {
@@ -298,7 +298,7 @@ func TestRequestOnAKeptConnectionIsNeverRepeated(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for i := range 10 {
 		answer, body := do(t, c, post(t, d, ""))
 		if want := []int{http.StatusOK, http.StatusBadGateway}[i%2]; answer.StatusCode != want {
@@ -323,7 +323,7 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 		left <- struct{}{}
 	})
 	d := openDoor(t, up)
-	c := newClient(t, "http1")
+	c := newClient(t)
 	for i := range 20 {
 		answer, body := do(t, c, post(t, d, "hello"))
 		if answer.StatusCode != http.StatusOK {
@@ -341,7 +341,7 @@ func TestKeptBodyIsForgottenWithTheAnswer(t *testing.T) {
 		<-r.Context().Done()
 	}, func(t *testing.T, up *upstream) {
 		d := openDoor(t, up)
-		answer, err := newClient(t, "http1").Do(post(t, d, strings.Repeat("x", 300_000)))
+		answer, err := newClient(t).Do(post(t, d, strings.Repeat("x", 300_000)))
 		if err != nil {
 			t.Fatal(err)
 		}

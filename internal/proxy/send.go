@@ -103,11 +103,12 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// backlog is what the kernel still holds for whose move it is. Over HTTP/2 that is
-// not of one request alone, and windows let a write return early enough.
+// backlog is what the kernel still holds for whose move it is. Over HTTP/2, to
+// the upstream, that is not of one request alone, and windows let a write return early
+// enough.
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
-	case w == forClientAccept && x.in.ProtoMajor == 1:
+	case w == forClientAccept:
 		return unsent(x.conn.Conn)
 	case w == forUpstreamAccept && up != nil && !up.http2:
 		return unsent(up.raw.Conn)

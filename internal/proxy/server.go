@@ -30,8 +30,8 @@ type Listener struct {
 	net.Listener
 }
 
-// Server serves HTTP/1.1 and HTTP/2 without TLS (h2c with prior knowledge, RFC
-// 9113 §3.3) on any number of listeners, and stops without losing a request.
+// Server serves HTTP/1.1 on any number of listeners, and stops without losing a
+// request. A client that begins with HTTP/2 is refused in HTTP/1.1.
 type Server struct {
 	http  *http.Server
 	conns connHandler
@@ -40,7 +40,6 @@ type Server struct {
 	log   *slog.Logger
 	work  sync.WaitGroup
 	stops chan struct{}
-	open  sync.Map // of net.Conn: those that are open
 	fresh sync.Map // of net.Conn: those without a request so far
 }
 
@@ -52,7 +51,6 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	s.conns = connHandler{s.announceStop(handler), ctx}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
 		Handler:                      s.conns,
 		Protocols:                    &protocols,
@@ -60,7 +58,6 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		ReadHeaderTimeout:            headerReadTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		IdleTimeout:                  keepAliveTimeout,
-		HTTP2:                        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		ErrorLog:                     stdlog.New(LibraryLog(log), "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -71,12 +68,11 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	return s
 }
 
-// announceStop tells clients of HTTP/1.1 on every answer once the server is
-// stopping: send the next request on another connection. Those of HTTP/2 are told
-// by GOAWAY, as CloseListeners begins.
+// announceStop tells clients with every response, once the server is stopping, to send
+// the next request on another connection.
 func (s *Server) announceStop(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && (connOf(r).begin(r) || s.stopping()) {
+		if connOf(r).begin(r) || s.stopping() {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
@@ -122,15 +118,6 @@ func (s *Server) CloseListeners(listeners []Listener) {
 		}
 	}
 	s.gate.close()
-	for c := range s.open.Range {
-		sayFarewell(c)
-	}
-}
-
-func sayFarewell(c any) {
-	if c, ok := c.(*clientConn); ok {
-		c.farewell.ask(c.Conn.Write)
-	}
 }
 
 // Drain lets what is in flight finish, until ctx ends. Connections that wait for
@@ -145,17 +132,9 @@ func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 }
 
 func (s *Server) noteConn(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.open.Store(c, nil)
+	if state == http.StateNew {
 		s.fresh.Store(c, nil)
-		if s.stopping() { // accepted in the last moment
-			sayFarewell(c)
-		}
-	case http.StateClosed:
-		s.open.Delete(c)
-		s.fresh.Delete(c)
-	default:
+	} else {
 		s.fresh.Delete(c)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // identify finds the source of a request. Where a connection comes from is proved once for
 // it and kept for a while; whether the tailnet is up is asked for each request.
 func (a *accessControl) identify(ctx context.Context, r *http.Request, c *clientConn) (Identity, error) {
-	id, err := c.identity.get(ctx, func() (Identity, error) {
+	id, err := c.identity.get(func() (Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
 		defer cancel()
 		return a.classify(ctx, c)

@@ -78,11 +78,9 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 	x.header1x.Unlock()
 	h := x.w.Header()
 	copyAnswerHeader(h, answer)
-	if x.in.ProtoMajor == 1 {
-		spareFromHTTP1(h, answer)
-		if x.body != nil && !x.body.whole() {
-			h["Connection"] = []string{"close"} // its rest may never be read
-		}
+	spareFromHTTP1(h, answer)
+	if x.body != nil && !x.body.whole() {
+		h["Connection"] = []string{"close"} // its rest may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {
 		h[requestIDHeader] = []string{x.rec.id}
@@ -96,8 +94,7 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 }
 
 // copyBody flushes each piece as it comes. An answer without a piece is flushed, too, or
-// net/http would give it a length. (One that can have no body is not: HTTP/2 says in its
-// header that this is all only then.)
+// net/http would give it a length.
 func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.buffers
 	buffer := buffers.get(eventBufferSize)
@@ -172,7 +169,7 @@ func (x *exchange) endAnswer(trailer http.Header) {
 	}
 	for name, values := range trailer {
 		if len(values) == 0 || !mayTrail(name) {
-			continue // of an announced one that did not come, HTTP/2 would never send the end
+			continue
 		}
 		if !announced[name] {
 			name = http.TrailerPrefix + name

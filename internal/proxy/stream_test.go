@@ -15,17 +15,10 @@ import (
 	"time"
 )
 
-// forEachPair runs a test with each protocol of the client in front of an upstream of
-// each.
-func forEachPair(t *testing.T, h http.HandlerFunc, test func(*testing.T, *door, *http.Client)) {
-	forEachProtocol(t, h, func(t *testing.T, up *upstream) {
-		for _, protocol := range protocols() {
-			t.Run("from "+protocol, func(t *testing.T) {
-				d := openDoor(t, up)
-				test(t, d, newClient(t, protocol))
-			})
-		}
-	})
+// forEachDoor runs a test with a client of a door in front of an upstream of each
+// protocol.
+func forEachDoor(t *testing.T, h http.HandlerFunc, test func(*testing.T, *door, *http.Client)) {
+	forEachProtocol(t, h, func(t *testing.T, up *upstream) { test(t, openDoor(t, up), newClient(t)) })
 }
 
 // The upstream sends an event only after the client has confirmed the one before.
@@ -40,7 +33,7 @@ func TestEventsArriveOneByOne(t *testing.T) {
 			<-confirmed
 		}
 	}
-	forEachPair(t, events, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, events, func(t *testing.T, d *door, c *http.Client) {
 		answer, err := c.Do(request(t, "POST", d.url("/"), strings.NewReader("{}")))
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +67,7 @@ func TestHeaderOfAnAnswerArrivesAlone(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-leave
 	}
-	forEachPair(t, h, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
 		answer, err := c.Do(request(t, "GET", d.url("/"), nil))
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +93,7 @@ func TestFullDuplex(t *testing.T) {
 			}
 		}
 	}
-	forEachPair(t, echo, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, echo, func(t *testing.T, d *door, c *http.Client) {
 		in, out := io.Pipe()
 		answer, err := c.Do(request(t, "POST", d.url("/"), in))
 		if err != nil {
@@ -134,7 +127,7 @@ func TestAnswerBeforeALargeBodyWasRead(t *testing.T) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		_, _ = io.WriteString(w, "too large")
 	}
-	forEachPair(t, refuse, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, refuse, func(t *testing.T, d *door, c *http.Client) {
 		for range 20 {
 			body := bytes.NewReader(make([]byte, 2<<20))
 			answer, text := do(t, c, request(t, "POST", d.url("/"), body))
@@ -180,7 +173,7 @@ func TestCompressedBodiesAreNotTouched(t *testing.T) {
 		w.Header().Set("Content-Encoding", r.URL.Query().Get("coding"))
 		_, _ = w.Write(compressed.Bytes())
 	}
-	forEachPair(t, h, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
 		for _, coding := range []string{"gzip", "br", "zstd", "made-up"} {
 			r := request(t, "POST", d.url("/?coding="+coding), bytes.NewReader(compressed.Bytes()))
 			r.Header.Set("Content-Encoding", "gzip")
@@ -203,7 +196,7 @@ func TestTrailersBothWays(t *testing.T) {
 			w.Header().Add(http.TrailerPrefix+"X-Names", name)
 		}
 	}
-	forEachPair(t, h, func(t *testing.T, d *door, c *http.Client) {
+	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
 		r := request(t, "POST", d.url("/"), io.MultiReader(strings.NewReader("body")))
 		r.Header.Set("Te", "trailers")
 		r.Trailer = http.Header{"X-Sum": {"1"}, "X-Forwarded-For": {"1.2.3.4"}}

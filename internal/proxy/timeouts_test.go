@@ -20,7 +20,7 @@ func TestUpstreamBeginsNoAnswer(t *testing.T) {
 		<-r.Context().Done()
 	}, func(t *testing.T, up *upstream) {
 		d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = short })
-		answer, body := do(t, newClient(t, "http1"), post(t, d, "hello"))
+		answer, body := do(t, newClient(t), post(t, d, "hello"))
 		if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
 			t.Errorf("status %d, body %s", answer.StatusCode, body)
 		}
@@ -30,25 +30,23 @@ func TestUpstreamBeginsNoAnswer(t *testing.T) {
 
 func TestClientStopsSending(t *testing.T) {
 	for _, protocol := range protocols() {
-		for _, clientProtocol := range protocols() {
-			t.Run("client "+clientProtocol+", upstream "+protocol, func(t *testing.T) {
-				cancelled := make(chan struct{})
-				up := newUpstream(t, protocol, func(_ http.ResponseWriter, r *http.Request) {
-					_, _ = io.Copy(io.Discard, r.Body)
-					close(cancelled)
-				})
-				d := openDoor(t, up, shortIdle)
-				body, w := io.Pipe()
-				defer w.Close()
-				go func() { _, _ = io.WriteString(w, "hello") }()
-				r := request(t, http.MethodPost, d.url("/"), body)
-				answer, text := do(t, newClient(t, clientProtocol), r)
-				if answer.StatusCode != http.StatusRequestTimeout || code(text) != "client_idle_timeout" {
-					t.Errorf("status %d, body %s", answer.StatusCode, text)
-				}
-				receive(t, cancelled, "the end at the upstream")
+		t.Run(protocol, func(t *testing.T) {
+			cancelled := make(chan struct{})
+			up := newUpstream(t, protocol, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				close(cancelled)
 			})
-		}
+			d := openDoor(t, up, shortIdle)
+			body, w := io.Pipe()
+			defer w.Close()
+			go func() { _, _ = io.WriteString(w, "hello") }()
+			r := request(t, http.MethodPost, d.url("/"), body)
+			answer, text := do(t, newClient(t), r)
+			if answer.StatusCode != http.StatusRequestTimeout || code(text) != "client_idle_timeout" {
+				t.Errorf("status %d, body %s", answer.StatusCode, text)
+			}
+			receive(t, cancelled, "the end at the upstream")
+		})
 	}
 }
 
@@ -144,7 +142,7 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 			}
 			w.Close()
 		}()
-		answer, text := do(t, newClient(t, "http1"), request(t, http.MethodPost, d.url("/"), body))
+		answer, text := do(t, newClient(t), request(t, http.MethodPost, d.url("/"), body))
 		if answer.StatusCode != http.StatusOK || text != strings.Repeat("x", pieces) {
 			t.Errorf("status %d, body %s", answer.StatusCode, text)
 		}

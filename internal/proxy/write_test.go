@@ -40,7 +40,7 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) {
 				s.listen = func(t testing.TB) net.Listener { return countingListener{listenTCP(t), &writes} }
 			})
-			client := newClient(t, "http1")
+			client := newClient(t)
 			const most = 1000
 			for range most {
 				writes.Store(0)
@@ -85,7 +85,7 @@ func TestRequestGoesOutInOneWrite(t *testing.T) {
 
 // An answer of no bytes and of no length that was told gets none.
 func TestEmptyAnswerGetsNoLength(t *testing.T) {
-	forEachPair(t, func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+	forEachDoor(t, func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
 		func(t *testing.T, d *door, c *http.Client) {
 			answer, err := c.Do(request(t, "GET", d.url("/"), nil))
 			if err != nil {
