@@ -99,6 +99,7 @@ func TestTrailersOfAnAnswer(t *testing.T) {
 		{"framing and hop by hop", "", "X-T: 1\r\nConnection: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n", "X-T: 1\r\n"},
 		{"hop by hop, announced", "Trailer: X-T, Connection\r\n", "X-T: 1\r\nConnection: x\r\n", "X-T: 1\r\n"},
 		{"announced and absent", "Trailer: X-T\r\n", "", ""},
+		{"announced and absent, a header field of its name", "X-T: 1\r\nTrailer: X-T\r\n", "", ""},
 		{"announced, with one that was not", "Trailer: X-T\r\n", "X-T: 1\r\nX-U: 2\r\n", "X-T: 1\r\nX-U: 2\r\n"},
 		{"empty value", "", "X-T: \r\n", "X-T: \r\n"},
 	}

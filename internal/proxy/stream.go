@@ -160,7 +160,8 @@ func (x *exchange) pass(p []byte) error {
 }
 
 // endAnswer sends the trailers. Those that the upstream had not announced need
-// net/http's prefix.
+// net/http's prefix. One that it announced and did not send has no values here; set all
+// the same, it keeps net/http from sending a header field of that name for it.
 func (x *exchange) endAnswer(trailer http.Header) {
 	h := x.w.Header()
 	announced := make(map[string]bool)
@@ -168,7 +169,7 @@ func (x *exchange) endAnswer(trailer http.Header) {
 		announced[name] = true
 	}
 	for name, values := range trailer {
-		if len(values) == 0 || !mayTrail(name) {
+		if !mayTrail(name) {
 			continue
 		}
 		if !announced[name] {
