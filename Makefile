@@ -73,9 +73,12 @@ test-monitoring: deps ## alerts, dashboard and metrics, with a real Prometheus
 	@skip='^$$'; \
 	for needed in promtool prometheus prometheus-node-exporter; do \
 		command -v $$needed >/dev/null || { \
-			skip='Promtool|Run'; \
+			skip='Promtool|Run|OpenMetrics'; \
 			echo "!!! MISSING: $$needed: the alerts and the dashboard's queries are NOT TESTED" >&2; }; \
 	done; \
+	/usr/bin/python3 -c 'import prometheus_client.openmetrics' 2>/dev/null || { \
+		skip+='|OpenMetrics'; \
+		echo "!!! MISSING: python3-prometheus-client: the exposition is NOT TESTED with its parsers" >&2; }; \
 	set -x; cd internal/lab/monitoring; go vet ./...; go test -count=1 -skip "$$skip" -tags $(TAGS) -timeout 100s ./...
 
 # Not cached either: see test-sdk.

@@ -133,6 +133,52 @@ func TestEveryMetricIsThereBeforeAnythingHappened(t *testing.T) {
 	}
 }
 
+// In OpenMetrics a counter's family is named without _total, and a name that is unique in
+// the text format can be there twice.
+func TestNoMetricFamilyIsDeclaredTwice(t *testing.T) {
+	t.Parallel()
+	const openMetrics = "application/openmetrics-text; version=1.0.0"
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet, mergeBeta)})
+	for accept, want := range map[string]string{
+		"":                                     "text/plain; version=0.0.4; ",
+		"*/*":                                  "text/plain; version=0.0.4; ",
+		"application/vnd.google.protobuf":      "text/plain; version=0.0.4; ",
+		openMetrics:                            openMetrics + "; ",
+		openMetrics + ", text/plain;q=0.5":     openMetrics + "; ",
+		"application/openmetrics-text":         "application/openmetrics-text; version=0.0.1; ",
+		"text/plain, " + openMetrics + ";q=.1": "text/plain; version=0.0.4; ",
+	} {
+		a := get(t, s.url()+"/metrics", "Accept", accept)
+		if format := a.Header.Get("Content-Type"); !strings.HasPrefix(format, want) {
+			t.Errorf("Accept: %s: %s, want %s", accept, format, want)
+		}
+		if ended := strings.HasSuffix(a.Body, "\n# EOF\n"); ended != strings.HasPrefix(want, "application/") {
+			t.Errorf("Accept: %s: the end mark is there: %v", accept, ended)
+		}
+		wantEachOnce(t, accept, a.Body)
+	}
+}
+
+// wantEachOnce wants a type and a help text for each family once, and each series once.
+func wantEachOnce(t *testing.T, what, exposition string) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for line := range strings.Lines(exposition) {
+		fields := strings.Fields(line)
+		name := strings.Join(fields[:len(fields)-1], " ") // a series without its value
+		if fields[0] == "#" {
+			name = strings.Join(fields[:min(3, len(fields))], " ")
+		}
+		if seen[name] {
+			t.Errorf("%s: %s is there twice", what, name)
+		}
+		seen[name] = true
+	}
+	if len(seen) < 100 {
+		t.Errorf("%s: only %d lines", what, len(seen))
+	}
+}
+
 func TestErrorsAreCountedByTheirKind(t *testing.T) {
 	t.Parallel()
 	closed := daemontest.Listen(t, "closed")
@@ -173,6 +219,7 @@ func TestTheTextfileIsWrittenWholeAndOnceMoreAtTheEnd(t *testing.T) {
 	if !strings.HasSuffix(text, "\n") {
 		t.Error("its last line is not whole")
 	}
+	wantEachOnce(t, "the textfile", text)
 	wantOnly(t, dir, "oauth-proxyd.prom", 0o644)
 }
 

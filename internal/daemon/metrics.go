@@ -117,7 +117,14 @@ func processMetrics() *prometheus.Registry {
 	return r
 }
 
-// serveMetrics writes the exposition format that the client asks for.
+// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names a
+// counter's family without _total, so this gauge and the counter
+// go_memstats_alloc_bytes_total would be one family, declared twice, which parsers refuse.
+// go_memstats_heap_alloc_bytes has the same value.
+const shadowed = "go_memstats_alloc_bytes"
+
+// serveMetrics writes OpenMetrics for a client that accepts it, and Prometheus's text
+// format for all others.
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	if _, err := p.Judge(r, access(d.view.config().Metrics.Allow)); err != nil {
 		p.Refuse(w, r, err)
@@ -127,11 +134,14 @@ func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		d.log.Error("gathering metrics", "error", err)
 	}
-	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	format := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
 	proxy.NameAnswer(w, r)
 	w.Header().Set("Content-Type", string(format))
 	encoder := expfmt.NewEncoder(w, format)
 	for _, f := range families {
+		if f.GetName() == shadowed {
+			continue
+		}
 		if err := encoder.Encode(f); err != nil {
 			return // the client left
 		}

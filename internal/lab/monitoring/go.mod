@@ -3,7 +3,7 @@ module oauth-proxyd/internal/lab/monitoring
 go 1.27.3
 
 require (
-	go.yaml.in/yaml/v3 v3.0.5
+	go.yaml.in/yaml/v3 v3.0.6
 	oauth-proxyd v0.0.0
 )
 

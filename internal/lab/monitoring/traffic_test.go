@@ -139,12 +139,23 @@ func (c client) waitFor(text string) {
 
 func (c client) metrics() string {
 	c.t.Helper()
-	answer, err := c.http.Get(c.url + "/metrics")
+	return c.exposition("")
+}
+
+// exposition is /metrics in the format that is asked for.
+func (c client) exposition(accept string) string {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.url+"/metrics", nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	r.Header.Set("Accept", accept)
+	response, err := c.http.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
