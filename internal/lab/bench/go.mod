@@ -3,7 +3,7 @@ module oauth-proxyd/internal/lab/bench
 go 1.27.3
 
 require (
-	golang.org/x/image v0.41.0
+	golang.org/x/image v0.48.0
 	oauth-proxyd v0.0.0
 )
 
