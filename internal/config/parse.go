@@ -103,7 +103,7 @@ func (d *decoder) syntax(diag *hcl.Diagnostic) {
 	if example, ok := d.unquoted(at); ok {
 		summary, hint = "a value with a unit needs quotes", "write "+example
 	}
-	d.findings = append(d.findings, finding{place: place{at: at}, summary: summary, hint: hint, syntax: true})
+	d.findings = append(d.findings, finding{at: at, summary: summary, hint: hint, syntax: true})
 }
 
 // dropEchoes drops what was found in the remains of a line that could not be

@@ -10,6 +10,7 @@ import (
 
 	"tailscale.com/client/local"
 	"tailscale.com/tailcfg"
+	"tailscale.com/tailcfg/peercap"
 )
 
 // Filter is the packet filter that this node got from the tailnet's policy: who may
@@ -45,8 +46,8 @@ func (f Filter) AdmitsTCP(node Node, src netip.Addr, dst netip.AddrPort) bool {
 func (f Filter) Grants(capability string) bool {
 	return slices.ContainsFunc(f.rules, func(r tailcfg.FilterRule) bool {
 		return slices.ContainsFunc(r.CapGrant, func(g tailcfg.CapGrant) bool {
-			_, granted := g.CapMap[tailcfg.PeerCapability(capability)]
-			return granted || slices.Contains(g.Caps, tailcfg.PeerCapability(capability))
+			_, granted := g.CapMap[peercap.Cap(capability)]
+			return granted || slices.Contains(g.Caps, peercap.Cap(capability))
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
 	"sync"
 
 	"oauth-proxyd/internal/fakeupstream"
@@ -52,9 +53,9 @@ func (a *api) observe(r fakeupstream.Request) {
 func (a *api) last(path string) (fakeupstream.Request, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := len(a.seen) - 1; i >= 0; i-- {
-		if a.seen[i].Target == path {
-			return a.seen[i], true
+	for _, r := range slices.Backward(a.seen) {
+		if r.Target == path {
+			return r, true
 		}
 	}
 	return fakeupstream.Request{}, false
