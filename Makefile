@@ -137,10 +137,14 @@ size: ## check the size of the binary for amd64
 	echo "binary: $$size bytes of less than $(MAX_SIZE)"; \
 	test "$$size" -lt $(MAX_SIZE)
 
+.PHONY: newest
+newest: ## move every module to the newest Go, libraries and tools; then make test
+	@.ci/newest
+
 .PHONY: lint
 lint: $(LINT) ## check style, vet, modernity and the module files
 	go vet -tags $(TAGS) ./...
-	go fix -diff ./...
+	@set -x; for module in . $(dir $(wildcard internal/lab/*/go.mod)); do go -C $$module fix -diff ./...; done
 	go mod verify
 	go mod tidy -diff
 	$(LINT) fmt --diff
@@ -148,7 +152,7 @@ lint: $(LINT) ## check style, vet, modernity and the module files
 
 .PHONY: fmt
 fmt: $(LINT) ## format and modernize the code
-	go fix ./...
+	@set -x; for module in . $(dir $(wildcard internal/lab/*/go.mod)); do go -C $$module fix ./...; done
 	$(LINT) fmt
 
 COVER := $(CURDIR)/bin/cover

@@ -173,15 +173,17 @@ func TestRPMHeader(t *testing.T) {
 	}
 }
 
-// The binary is of the version of its package, and the software bill names what is
-// linked into it.
+// The binary is of the version of its package and built by the Go that go.mod names, and
+// the software bill names what is linked into it.
 func TestBinaryAndBill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	must(t, "dpkg-deb", "--extract", built(t, "*_amd64.deb"), dir)
 	binary := filepath.Join(dir, "usr/sbin/oauth-proxyd")
-	if out := must(t, "go", "version", "-m", binary); !strings.Contains(out, "\tdep\ttailscale.com\t") {
-		t.Errorf("go version -m:\n%s", out)
+	info := must(t, "go", "version", "-m", binary)
+	toolchain := ": go" + must(t, "awk", `$1 == "go" { print $2 }`, filepath.Join(places()[0], "go.mod"))
+	if !strings.HasPrefix(info, binary+toolchain) || !strings.Contains(info, "\tdep\ttailscale.com\t") {
+		t.Errorf("want %s%sgo version -m:\n%s", binary, toolchain, info)
 	}
 	if text, err := os.ReadFile(binary); err != nil || !strings.Contains(string(text), strings.TrimPrefix(tag, "v")) {
 		t.Errorf("the binary does not know its version: %v", err)
@@ -200,7 +202,7 @@ func TestBinaryAndBill(t *testing.T) {
 	for _, c := range bill.Components {
 		named[c.Name+" "+c.Version] = true
 	}
-	for _, found := range regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(must(t, "go", "version", "-m", binary), -1) {
+	for _, found := range regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(info, -1) {
 		if !named[found[1]+" "+found[2]] {
 			t.Errorf("the bill does not name %s %s", found[1], found[2])
 		}
