@@ -53,6 +53,7 @@ func (p paper) status(s daemon.Status, now time.Time) {
 		p.row("socket", l.Name+", "+l.Address)
 	}
 	p.row("tailnet", tailnetText(s.Tailnet, now))
+	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
 	if len(s.Senders) > 0 {

@@ -163,6 +163,7 @@ func (d *daemon) install() {
 	d.proxy, d.tailnet = l.proxy, l.tailnet
 	d.view.setProxy(l.proxy)
 	d.server = d.newServer()
+	d.view.setServer(d.server)
 	d.useConfig(l)
 	if d.predecessor == nil {
 		d.reportFarewell()

@@ -184,6 +184,7 @@ func (d *daemon) takeBack() {
 	}
 	d.retired = append(d.retired, d.server)
 	d.server = d.newServer()
+	d.view.setServer(d.server)
 	d.server.Resize(limits(d.view.config()))
 	d.own()
 	d.makeWay()

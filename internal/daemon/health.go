@@ -62,6 +62,8 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 	var body any = healthStatus{status}
 	if _, err := p.Judge(r, access(d.view.config().Access.Allow)); err == nil {
 		body = d.health(status, p.Stats())
+	} else {
+		w.Header().Set("Connection", "close") // a stranger keeps none
 	}
 	proxy.NameAnswer(w, r)
 	w.Header().Set("Content-Type", "application/json")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 
 	"oauth-proxyd/internal/lifecycle"
@@ -36,7 +37,7 @@ func newDaemonMetrics(d *daemon) (*daemonMetrics, error) {
 	started := gaugeFunc("oauth_proxyd_start_time_seconds", "When this process began.", nil, func() float64 {
 		return float64(d.started.UnixMilli()) / 1000
 	})
-	all := append(d.tailnetGauges(), d.predecessorGauges()...)
+	all := slices.Concat(d.tailnetGauges(), d.predecessorGauges(), d.connectionGauges())
 	all = append(all, m.reloadOK, m.reloadSuccess, m.textfileOK, build, started,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "oauth_proxyd_log_records_dropped_total", Help: "Log records that nobody took in time.",
@@ -89,6 +90,24 @@ func (d *daemon) tailnetGauges() []prometheus.Collector {
 			return 0
 		}),
 	}
+}
+
+// connectionGauges tell admitted connections, and strangers: those without an admitted request
+// so far.
+func (d *daemon) connectionGauges() []prometheus.Collector {
+	var all []prometheus.Collector
+	for admitted, of := range map[string]func(proxy.ConnectionStats) (open, limit int){
+		"true":  func(s proxy.ConnectionStats) (int, int) { return s.Admitted, s.AdmittedLimit },
+		"false": func(s proxy.ConnectionStats) (int, int) { return s.Strangers, s.StrangersLimit },
+	} {
+		label := prometheus.Labels{"admitted": admitted}
+		all = append(all,
+			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
+				func() float64 { open, _ := of(d.view.connections()); return float64(open) }),
+			gaugeFunc("proxy_connections_open_limit", "How many may be open.", label,
+				func() float64 { _, limit := of(d.view.connections()); return float64(limit) }))
+	}
+	return all
 }
 
 func (d *daemon) predecessorGauges() []prometheus.Collector {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
@@ -21,10 +22,13 @@ type Status struct {
 	StartedAt     time.Time `json:"started_at"`
 	UptimeSeconds int64     `json:"uptime_seconds"`
 
-	Tailnet    TailnetStatus  `json:"tailnet"`
-	Sockets    []SocketStatus `json:"sockets"` // empty until it serves
-	Requests   RequestStatus  `json:"requests"`
-	Limits     LimitStatus    `json:"limits"`
+	Tailnet  TailnetStatus  `json:"tailnet"`
+	Sockets  []SocketStatus `json:"sockets"` // empty until it serves
+	Requests RequestStatus  `json:"requests"`
+	Limits   LimitStatus    `json:"limits"`
+
+	Connections proxy.ConnectionStats `json:"connections"`
+
 	Upstream   UpstreamStatus `json:"upstream"`
 	Senders    []SenderStatus `json:"senders"`     // of the last quarter of an hour, the busiest first
 	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
@@ -108,8 +112,9 @@ func (d *daemon) report(now time.Time) Status {
 			MaxConnections: c.Proxy.MaxConnections, MaxConnectionsPerClient: c.Proxy.MaxConnectionsPerClient,
 			QueueLimit: c.Proxy.QueueLimit, MaxRequestBody: c.Proxy.MaxRequestBody,
 		},
-		Upstream:   UpstreamStatus{URL: c.Proxy.UpstreamURL.String()},
-		LastReload: d.view.reloaded(), Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
+		Connections: d.view.connections(),
+		Upstream:    UpstreamStatus{URL: c.Proxy.UpstreamURL.String()},
+		LastReload:  d.view.reloaded(), Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
 	if !stats.LastSuccess.IsZero() {
 		s.Upstream.LastSuccess = &stats.LastSuccess
@@ -199,6 +204,7 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 	for _, text := range s.Tailnet.Warnings {
 		warnings = append(warnings, "tailscaled warns: "+text+"; see `tailscale status`")
 	}
+	warnings = append(warnings, connectionWarnings(s.Connections)...)
 	if s.LastReload != nil && !s.LastReload.OK {
 		warnings = append(warnings, "the last reload was refused and the configuration before it is in force: "+
 			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
@@ -208,6 +214,23 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
 	}
 	return slices.Compact(warnings)
+}
+
+// connectionWarnings are for bounds that are nearly reached.
+func connectionWarnings(c proxy.ConnectionStats) []string {
+	const near = 0.9
+	var warnings []string
+	if float64(c.Admitted) >= near*float64(c.AdmittedLimit) && c.AdmittedLimit > 0 {
+		warnings = append(warnings, fmt.Sprintf(
+			"%d of %d connections of admitted clients are open, and the longest idle are closed for new ones; see `oauth-proxyd requests`",
+			c.Admitted, c.AdmittedLimit))
+	}
+	if float64(c.Strangers) >= near*float64(c.StrangersLimit) && c.StrangersLimit > 0 {
+		warnings = append(warnings, fmt.Sprintf(
+			"%d of %d connections are open on which nothing was admitted; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`",
+			c.Strangers, c.StrangersLimit))
+	}
+	return warnings
 }
 
 // socketStatuses names the sockets for the view.

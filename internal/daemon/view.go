@@ -19,6 +19,7 @@ type view struct {
 	upgrade atomic.Pointer[string] // why the last one failed; nil: it did not
 	serving atomic.Pointer[[]SocketStatus]
 	proxy   atomic.Pointer[proxy.Proxy]
+	server  atomic.Pointer[proxy.Server] // the one that accepts
 
 	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
 }
@@ -37,10 +38,19 @@ func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
 func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
 func (v *view) setSockets(s []SocketStatus)    { v.serving.Store(&s) }
 func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
+func (v *view) setServer(s *proxy.Server)      { v.server.Store(s) }
 func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
 func (v *view) config() *config.Config         { return v.current.Load() }
 func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
 func (v *view) reloaded() *lastReload          { return v.reload.Load() }
+
+// connections counts those that are open; zero before there is a server.
+func (v *view) connections() proxy.ConnectionStats {
+	if s := v.server.Load(); s != nil {
+		return s.Connections()
+	}
+	return proxy.ConnectionStats{}
+}
 
 // sockets are those that requests are taken on, once they are.
 func (v *view) sockets() []SocketStatus {

@@ -81,19 +81,20 @@ func (d *daemon) pingWatchdog() {
 	} else {
 		d.log.Error("our own listener gives no answer; leaving it to systemd's watchdog to start anew", "probes", w.lost)
 	}
-	if d.state.Phase != lifecycle.Running || w.probing || d.server.Full() {
+	if d.state.Phase != lifecycle.Running || w.probing {
 		return
 	}
 	w.probing = true
-	network, address := w.network, w.address
+	network, address, server := w.network, w.address, d.server
 	d.begin(func(ctx context.Context) {
-		d.send(message{probe: &probeResult{lost: isUnanswered(ctx, network, address)}})
+		d.send(message{probe: &probeResult{lost: isUnanswered(ctx, server, network, address)}})
 	})
 }
 
-// isUnanswered reports whether a connection was made and no HTTP answer of any
-// status came. Failing to connect proves nothing of the kind.
-func isUnanswered(ctx context.Context, network, address string) bool {
+// isUnanswered reports whether a connection was made and no HTTP response of any status
+// came. Failing to connect proves nothing of the kind. The bounds on connections are not for
+// this one: strangers must not make the process look dead.
+func isUnanswered(ctx context.Context, server *proxy.Server, network, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -101,6 +102,10 @@ func isUnanswered(ctx context.Context, network, address string) bool {
 		return false
 	}
 	defer c.Close() //nolint:errcheck // nothing is lost with it
+	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		server.Spare(tcp.AddrPort(), true)
+		defer server.Spare(tcp.AddrPort(), false)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := fmt.Fprint(c, "GET /health HTTP/1.1\r\nHost: watchdog\r\nConnection: close\r\n\r\n"); err != nil {

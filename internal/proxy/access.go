@@ -139,6 +139,7 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		f = fail(CodeInternal, err, "internal error; the journal has the details")
 	}
+	w.Header().Set("Connection", "close")
 	f.respond(w, p.host, requestID(r.Header))
 }
 
@@ -161,6 +162,7 @@ func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientCon
 	}
 	addr := sourceAddr(r)
 	if allow.Admits(peer, addr) {
+		c.admit()
 		return peer, nil
 	}
 	return peer, fail(CodeAccessDenied, nil,

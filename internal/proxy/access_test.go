@@ -264,8 +264,8 @@ func TestUnixSocketIsLocal(t *testing.T) {
 	}
 }
 
-// tailscaled is asked once a minute for a connection, found or not; after an error
-// again.
+// tailscaled is asked once a minute for a connection. One whose request was refused has
+// ended.
 func TestWhoIsIsCached(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -275,7 +275,7 @@ func TestWhoIsIsCached(t *testing.T) {
 		asked int64
 	}{
 		{"found", true, nil, 200, 1},
-		{"not found", false, nil, 403, 1},
+		{"not found", false, nil, 403, 3},
 		{"error", false, errors.New("no answer"), 503, 3},
 	}
 	for _, c := range cases {
@@ -296,8 +296,12 @@ func TestWhoIsIsCached(t *testing.T) {
 			}
 			for range 3 {
 				conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-				if answer, body := conn.answer(t, "GET"); answer.StatusCode != c.want {
-					t.Errorf("status %d, want %d; %s", answer.StatusCode, c.want, body)
+				answer, body := conn.answer(t, "GET")
+				if answer.StatusCode != c.want || answer.Close != (c.want != 200) {
+					t.Errorf("status %d, want %d; the connection ends: %t; %s", answer.StatusCode, c.want, answer.Close, body)
+				}
+				if answer.Close {
+					conn = d.dial(t)
 				}
 			}
 			if got := asked.Load(); got != c.asked {
@@ -326,6 +330,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	if strings.Contains(body, "a bug") || !strings.Contains(d.log.String(), "a bug") {
 		t.Errorf("body %s, log %s", body, d.log)
 	}
+	conn = d.dial(t)
 	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	if answer, body = conn.answer(t, "GET"); answer.StatusCode != 200 {
 		t.Errorf("status %d, %s", answer.StatusCode, body)
@@ -373,8 +378,12 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 		}
 		apply()
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		if answer, body := conn.answer(t, "GET"); answer.StatusCode != want[i] {
+		answer, body := conn.answer(t, "GET")
+		if answer.StatusCode != want[i] {
 			t.Errorf("status %d, want %d; %s", answer.StatusCode, want[i], body)
+		}
+		if answer.Close {
+			conn = d.dial(t)
 		}
 	}
 }
@@ -382,8 +391,8 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 		knows(taggedPeer()), allow(proxy.Grant{User: "a@example.com"}))
-	conn := d.dial(t)
 	for range 5 {
+		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		_, body := conn.answer(t, "GET")
 		for _, part := range []string{"ai.tail1.ts.net", "tag:aperture", "access.allow", "logging in again does not help"} {

@@ -11,15 +11,17 @@ import (
 	"syscall"
 )
 
-// admit refuses what can be refused by the header alone and by who asks, then
-// waits for a place.
+// admit judges who asks before it looks at anything else of the request, refuses what can be
+// refused by the header alone, then waits for a slot.
 func (x *exchange) admit() error {
-	if err := x.inspect(); err != nil {
-		return err
-	}
 	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
 	x.rec.identify(id.as(x.cfg.LogIdentity))
 	if err != nil {
+		x.conn.refused(err)
+		return err
+	}
+	x.judged = true
+	if err := x.inspect(); err != nil {
 		return err
 	}
 	err = x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)

@@ -14,8 +14,9 @@
 //
 // Beside that way:
 //
-//	server.go    the listeners, and an end that loses no request (conngate.go: the
-//	             connections; framing.go: what net/http lets pass; headerlimit.go: 431)
+//	server.go    the listeners, and an end that loses no request (accept.go and
+//	             connections.go: who is let in; clientconn.go: one of them;
+//	             framing.go: what net/http lets pass; headerlimit.go: 431)
 //	access.go    who may enter; source.go: where a connection comes from, by proof
 //	             (owner.go: what the kernel knows of it; identity.go: kept for a while)
 //	queue.go     places, and the wait for one

@@ -30,6 +30,7 @@ type door struct {
 	reg      *prometheus.Registry
 	log      *logLines
 	settings proxy.Settings
+	stop     func() // accepts no more
 }
 
 // setup is what a test changes before the door opens.
@@ -80,12 +81,14 @@ func (d *door) serve(t testing.TB, s setup) {
 	server := proxy.NewServer(d.Proxy, s.Log)
 	d.server = server
 	server.Resize(s.Limits)
+	var once sync.Once
 	listeners := []proxy.Listener{{Name: "proxy", Listener: l}}
+	d.stop = func() { once.Do(func() { server.CloseListeners(listeners) }) }
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		server.CloseListeners(listeners)
+		d.stop()
 		server.Cut(ctx)
 		d.Close()
 		_ = l.Close()
@@ -214,7 +217,14 @@ type rawConn struct {
 
 func (d *door) dial(t testing.TB) *rawConn {
 	t.Helper()
-	c, err := net.Dial("tcp", d.addr)
+	return d.dialFrom(t, "127.0.0.1")
+}
+
+// dialFrom connects from another address of the loopback network.
+func (d *door) dialFrom(t testing.TB, source string) *rawConn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: 10 * time.Second}
+	c, err := dialer.Dial("tcp", d.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

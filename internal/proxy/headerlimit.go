@@ -13,14 +13,11 @@ import (
 // it: each of them has a request id.
 const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// Write implements net.Conn. It sends our own 431 in place of net/http's, so that the
-// client learns who refused its request, and the log has a line about it.
-func (c *clientConn) Write(p []byte) (int, error) {
-	if !bytes.HasPrefix(p, []byte(libraryTooLarge)) {
-		return c.Conn.Write(p)
-	}
+// writeTooLarge sends our own 431 in place of net/http's, p, so that the client learns who
+// refused its request, and the log has a line about it.
+func (c *clientConn) writeTooLarge(p []byte) (int, error) {
 	c.headerTooLarge = true
-	refusal := c.handler.refusal(c)
+	refusal := c.queue.handler.refusal(c)
 	c.spoilt.Store(true) // the rest of the header is still on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
 		return 0, err

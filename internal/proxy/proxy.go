@@ -140,7 +140,8 @@ type exchange struct {
 	rec    *record
 
 	client   netip.Addr
-	admitted bool
+	judged   bool       // the access rules let the sender in
+	admitted bool       // it has a slot
 	header1x sync.Mutex // an informational answer against the final one
 	answered bool       // a final header was written; guarded by header1x
 	sse      *sseTail   // of an answer into which an error event can be written
@@ -199,7 +200,7 @@ func (x *exchange) end(err error) {
 		x.cut(f)
 	default:
 		x.rec.ended(string(f.code), f)
-		if x.body != nil && !x.body.whole() {
+		if !x.judged || x.body != nil && !x.body.whole() {
 			x.w.Header().Set("Connection", "close")
 		}
 		x.refuse(f)

@@ -119,9 +119,11 @@ func (x *exchange) backlog(w waitingFor) int {
 // giveUp ends the request for a reason that the watch found.
 func (x *exchange) giveUp(reason error) {
 	x.cancel(reason)
+	end := time.Now().Add(partingTime)
 	if errors.Is(reason, errClientStuck) {
-		_ = x.rc.SetWriteDeadline(time.Unix(1, 0)) // breaks the blocked write
+		end = time.Unix(1, 0)
 	}
+	_ = x.rc.SetWriteDeadline(end) // ends a write that is blocked, of a 1xx response too
 }
 
 // dialError is why no connection could be had.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -33,26 +34,25 @@ type Listener struct {
 // Server serves HTTP/1.1 on any number of listeners, and stops without losing a
 // request. A client that begins with HTTP/2 is refused in HTTP/1.1.
 type Server struct {
-	http  *http.Server
-	conns connHandler
-	cut   context.CancelCauseFunc
-	gate  *connGate
-	log   *slog.Logger
-	work  sync.WaitGroup
-	stops chan struct{}
-	fresh sync.Map // of net.Conn: those without a request so far
+	http        *http.Server
+	handler     connHandler
+	connections *connections
+	cut         context.CancelCauseFunc
+	log         *slog.Logger
+	work        sync.WaitGroup
+	stops       chan struct{}
 }
 
 // NewServer makes a server for handler. Errors that net/http only logs go to log at
 // debug level: peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{cut: cut, gate: newConnGate(), log: log, stops: make(chan struct{})}
-	s.conns = connHandler{s.announceStop(handler), ctx}
+	s := &Server{connections: newConnections(), cut: cut, log: log, stops: make(chan struct{})}
+	s.handler = connHandler{s.guard(handler), ctx}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
-		Handler:                      s.conns,
+		Handler:                      s.handler,
 		Protocols:                    &protocols,
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            headerReadTimeout,
@@ -68,11 +68,14 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	return s
 }
 
-// announceStop tells clients with every response, once the server is stopping, to send
-// the next request on another connection.
-func (s *Server) announceStop(next http.Handler) http.Handler {
+// guard notes when a connection is at work, and tells clients with every response, once the
+// server is stopping, to send the next request on another connection.
+func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if connOf(r).begin(r) || s.stopping() {
+		c := connOf(r)
+		s.connections.busy(c)
+		defer c.relay(false)
+		if c.begin(r) || s.stopping() {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
@@ -89,18 +92,24 @@ func (s *Server) stopping() bool {
 }
 
 // Resize bounds the open connections by what may be in flight and wait.
-func (s *Server) Resize(l Limits) { s.gate.resize(l.InFlight + l.Queue + spareConns) }
+func (s *Server) Resize(l Limits) { s.connections.resize(l.InFlight + l.Queue + spareConns) }
 
-// Full reports whether new connections wait because too many are open. What cannot
-// connect then proves nothing about the requests.
-func (s *Server) Full() bool { return s.gate.full() }
+// Spare keeps the connection from remote, one of this process, out of the bounds until it is
+// called again with false.
+func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(remote, on) }
+
+// Connections counts those that are open.
+func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 
 // Open begins to accept on l. A failure that is not the end that
 // CloseListeners makes is reported through failed.
 func (s *Server) Open(l Listener, failed func(error)) {
-	wrapped := &gatedListener{Listener: l.Listener, name: l.Name, gate: s.gate, handler: s.conns, closed: s.stops, log: s.log}
+	queue := &acceptQueue{
+		Listener: l.Listener, name: l.Name, connections: s.connections, handler: s.handler, stopped: s.stops, log: s.log,
+	}
+	s.work.Go(queue.run)
 	s.work.Go(func() {
-		if err := s.http.Serve(wrapped); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(queue); !errors.Is(err, http.ErrServerClosed) {
 			failed(err)
 		}
 	})
@@ -117,7 +126,7 @@ func (s *Server) CloseListeners(listeners []Listener) {
 			_ = l.Close()
 		}
 	}
-	s.gate.close()
+	s.connections.close()
 }
 
 // Drain lets what is in flight finish, until ctx ends. Connections that wait for
@@ -125,27 +134,23 @@ func (s *Server) CloseListeners(listeners []Listener) {
 // would meet a closed connection otherwise.
 func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 	settled, cancel := context.WithTimeout(ctx, settle)
-	s.gate.waitEmpty(settled)
+	s.connections.waitEmpty(settled)
 	cancel()
 	s.closeSilent()
 	return s.http.Shutdown(ctx)
 }
 
 func (s *Server) noteConn(c net.Conn, state http.ConnState) {
-	if state == http.StateNew {
-		s.fresh.Store(c, nil)
-	} else {
-		s.fresh.Delete(c)
+	if c, ok := c.(*clientConn); ok && state == http.StateIdle {
+		s.connections.rest(c)
 	}
 }
 
 // closeSilent closes the connections that were made ahead and never used. Shutdown
 // would wait for them as long as for a request.
 func (s *Server) closeSilent() {
-	for c := range s.fresh.Range {
-		if c, ok := c.(*clientConn); ok && !c.spoke.Load() {
-			_ = c.Close() // nobody has asked anything on it
-		}
+	for _, c := range s.connections.silent() {
+		_ = c.Close() // nobody has asked anything on it
 	}
 }
 

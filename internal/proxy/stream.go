@@ -90,6 +90,7 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 	}
 	x.rec.began(answer)
 	x.proxy.metrics.accounts.note(answer.Header)
+	x.conn.relay(true)
 	x.w.WriteHeader(answer.StatusCode)
 }
 

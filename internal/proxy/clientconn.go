@@ -1,124 +1,16 @@
 package proxy
 
 import (
-	"context"
+	"bytes"
+	"container/list"
+	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
-
-// connGate counts the open connections and holds back new ones past its limit:
-// they wait in the kernel's queue.
-type connGate struct {
-	mu     sync.Mutex
-	change sync.Cond // open or limit changed, or closed
-	open   int
-	limit  int
-	closed bool
-	empty  chan struct{} // closed when open is 0 after close
-}
-
-func newConnGate() *connGate {
-	g := &connGate{limit: spareConns, empty: make(chan struct{})}
-	g.change.L = &g.mu
-	return g
-}
-
-func (g *connGate) resize(limit int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.limit = limit
-	g.change.Broadcast()
-}
-
-// enter waits for room for one more connection; false means closed.
-func (g *connGate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for !g.closed && g.open >= g.limit {
-		g.change.Wait()
-	}
-	if g.closed {
-		return false
-	}
-	g.open++
-	return true
-}
-
-func (g *connGate) full() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.open >= g.limit
-}
-
-func (g *connGate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open--
-	g.change.Signal()
-	g.signalEmpty()
-}
-
-func (g *connGate) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	g.change.Broadcast()
-	g.signalEmpty()
-}
-
-func (g *connGate) signalEmpty() {
-	if !g.closed || g.open > 0 {
-		return
-	}
-	select {
-	case <-g.empty:
-	default:
-		close(g.empty)
-	}
-}
-
-// waitEmpty returns when no connection is open after close, or with ctx.
-func (g *connGate) waitEmpty(ctx context.Context) {
-	select {
-	case <-g.empty:
-	case <-ctx.Done():
-	}
-}
-
-// gatedListener accepts connections through the gate and names them.
-type gatedListener struct {
-	net.Listener
-	name    string
-	gate    *connGate
-	handler connHandler
-	closed  <-chan struct{}
-	log     *slog.Logger
-}
-
-// Accept implements net.Listener. After CloseListeners it says so in the way that
-// net/http takes for an ordinary end.
-func (l *gatedListener) Accept() (net.Conn, error) {
-	if !l.gate.enter() {
-		return nil, http.ErrServerClosed
-	}
-	c, err := l.Listener.Accept()
-	if err == nil {
-		return &clientConn{Conn: c, listener: l.name, gate: l.gate, handler: l.handler}, nil
-	}
-	l.gate.leave()
-	select {
-	case <-l.closed:
-		return nil, http.ErrServerClosed
-	default:
-		l.log.Warn("a connection could not be accepted", "listener", l.name, "error", err)
-		return nil, err // net/http waits up to a second and tries again what may pass
-	}
-}
 
 // clientConnKey is the context key of a request's *clientConn.
 type clientConnKey struct{}
@@ -127,11 +19,16 @@ type clientConnKey struct{}
 type clientConn struct {
 	net.Conn
 	listener string
-	gate     *connGate
-	handler  connHandler
-	left     sync.Once
+	queue    *acceptQueue // that it came through
 	identity identityCache
 	framing  framing
+
+	// Where it is among the connections, guarded by their lock.
+	source  netip.Addr
+	place   place
+	element *list.Element // in the list of its place; nil while a request is at work
+	since   time.Time     // when it came to its place
+
 	// misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler.
 	misframed bool
@@ -149,7 +46,61 @@ type clientConn struct {
 	buffered atomic.Bool
 	// reset: end with a TCP reset, so that what was sent does not look whole.
 	reset atomic.Bool
+	// relaying: a response of the upstream is passed on, with timeouts of its own.
+	relaying atomic.Bool
 }
+
+// place is what a connection counts as.
+type place int
+
+const (
+	placeNone     place = iota // closed, or on its way in
+	placeParked                // accepted, and waiting to be served
+	placeStranger              // served, and nothing on it was admitted yet
+	placeAdmitted
+)
+
+// ownWriteTimeout is how long a client may take to accept what we say ourselves: 1xx, errors,
+// /health, /metrics, and the end of a response. It is a few packets, or for /metrics some
+// hundred kilobytes.
+const ownWriteTimeout = 5 * time.Second
+
+// Write implements net.Conn. What we write ourselves has a deadline; what is passed on has
+// that of the exchange (watch.go). In place of net/http's own 431 goes ours.
+func (c *clientConn) Write(p []byte) (int, error) {
+	if !c.relaying.Load() {
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // one that is closed fails to write next
+	}
+	if bytes.HasPrefix(p, []byte(libraryTooLarge)) {
+		return c.writeTooLarge(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// relay leaves the writing to the timeouts of the exchange, or ends that.
+func (c *clientConn) relay(on bool) {
+	if c.relaying.Swap(on) != on && on && c.Conn != nil {
+		_ = c.Conn.SetWriteDeadline(time.Time{}) // likewise
+	}
+}
+
+// admit notes that the access rules let in a request of the connection.
+func (c *clientConn) admit() {
+	if c.queue != nil {
+		c.queue.connections.admit(c)
+	}
+}
+
+// refused notes that they did not, unless that may be otherwise soon.
+func (c *clientConn) refused(err error) {
+	if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied && c.queue != nil {
+		c.queue.connections.refuse(c)
+	}
+}
+
+// evict closes the connection to make room. It waits for nobody: connections calls it with
+// its lock.
+func (c *clientConn) evict() { _ = c.Conn.Close() }
 
 // begin looks at the next request of the connection, before any handler.
 // last: the connection cannot serve another one.
@@ -213,7 +164,9 @@ func (c *clientConn) Close() error {
 	if c.spoilt.Load() {
 		c.linger()
 	}
-	c.left.Do(c.gate.leave)
+	if c.queue != nil {
+		c.queue.connections.leave(c)
+	}
 	if c.reset.Load() {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // best effort: the close itself follows

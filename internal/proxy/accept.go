@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
+// let in. So nobody waits in the kernel's queue behind those who are kept out.
+type acceptQueue struct {
+	net.Listener
+	name        string
+	connections *connections
+	handler     connHandler
+	stopped     <-chan struct{} // closed by CloseListeners
+	log         *slog.Logger
+
+	// Guarded by the lock of connections.
+	ready []*clientConn // to be served
+	ended bool          // nothing more is accepted
+	err   error         // why, unless it was asked for
+}
+
+// run accepts until the listener is closed or fails.
+func (q *acceptQueue) run() {
+	err := q.acceptAll()
+	s := q.connections
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.ended, q.err = true, err
+	s.arrived.Broadcast()
+}
+
+func (q *acceptQueue) acceptAll() error {
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		c, err := q.Listener.Accept()
+		if err == nil {
+			pause = shortest
+			q.connections.arrive(&clientConn{
+				Conn: c, listener: q.name, queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
+			})
+			continue
+		}
+		select {
+		case <-q.stopped:
+			return http.ErrServerClosed
+		default:
+		}
+		if temporary, ok := err.(net.Error); !ok || !temporary.Temporary() { //nolint:staticcheck,errorlint // as net/http judges Accept
+			return err
+		}
+		q.log.Warn("a connection could not be accepted", "listener", q.name, "error", err)
+		select { // such as for want of file descriptors
+		case <-time.After(pause):
+		case <-q.stopped:
+			return http.ErrServerClosed
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// Accept implements net.Listener. After CloseListeners it says so in the way that net/http
+// takes for an ordinary end, once all who were accepted are served: connections.close lets in
+// those who were parked.
+func (q *acceptQueue) Accept() (net.Conn, error) {
+	s := q.connections
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(q.ready) == 0 {
+		if stopped := errors.Is(q.err, http.ErrServerClosed); q.ended && (s.closed || !stopped) {
+			return nil, q.err
+		}
+		s.arrived.Wait()
+	}
+	c := q.ready[0]
+	q.ready[0] = nil
+	q.ready = q.ready[1:]
+	return c, nil
+}

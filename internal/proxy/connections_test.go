@@ -1,0 +1,166 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// Loopback is where strangers to each other may come from, and has a share as large as all;
+// connections that claim another network do not.
+func claimingNetwork(s *setup) {
+	s.listen = func(t testing.TB) net.Listener { return renamed{listenTCP(t)} }
+	s.Access.Allow = []proxy.Grant{{Prefix: netip.MustParsePrefix("198.51.100.1/32")}}
+}
+
+// renamed has connections from 127.0.0.N come from 198.51.100.N.
+type renamed struct{ net.Listener }
+
+func (l renamed) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	remote := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	host := remote.Addr().As4()
+	claim := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, host[3]}), remote.Port())
+	return addressedConn{c.(*net.TCPConn), addressed{remote: claim.String(), local: "198.51.100.200:8080"}}, nil
+}
+
+func (l renamed) SetDeadline(t time.Time) error { return l.Listener.(*net.TCPListener).SetDeadline(t) }
+
+const admittedSource = "127.0.0.1" // 198.51.100.1 to the door
+
+// served reports whether a new connection from source has a response, and which.
+func (d *door) served(t testing.TB, source string) int {
+	t.Helper()
+	c := d.dialFrom(t, source)
+	defer c.Close()
+	c.send(t, smuggled)
+	answer, _ := c.answer(t, http.MethodGet)
+	return answer.StatusCode
+}
+
+// Whatever strangers do with connections, a client that is allowed gets in, before and after
+// it was first seen.
+func TestStrangersKeepNobodyOut(t *testing.T) {
+	for _, name := range []string{"silent", "refused"} {
+		for _, sources := range []int{1, 40} {
+			t.Run(fmt.Sprintf("%s, from %d sources", name, sources), func(t *testing.T) {
+				d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork)
+				for i := range 1500 {
+					c := d.dialFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%sources))
+					if name == "refused" {
+						_, _ = io.WriteString(c, smuggled)
+					}
+				}
+				for range 3 {
+					if status := d.served(t, admittedSource); status != http.StatusOK {
+						t.Errorf("an allowed client: status %d", status)
+					}
+				}
+				if stats := d.server.Connections(); stats.Strangers > stats.StrangersLimit || stats.Admitted > 3 {
+					t.Errorf("%+v", stats)
+				}
+			})
+		}
+	}
+}
+
+// A gateway opens many connections at once, and none of them may fail because its source was
+// not known yet.
+func TestFirstBurstOfASourceIsServedWhole(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
+		s.Limits.InFlight = 1000
+	})
+	var conns []*rawConn
+	for range 400 {
+		conns = append(conns, d.dialFrom(t, admittedSource))
+	}
+	var work sync.WaitGroup
+	for _, c := range conns {
+		work.Go(func() {
+			_, _ = io.WriteString(c, smuggled)
+			if answer, err := http.ReadResponse(c.in, nil); err != nil || answer.StatusCode != http.StatusOK {
+				t.Errorf("response %v, %v", answer, err)
+			}
+		})
+	}
+	work.Wait()
+}
+
+// At the bound, the connection that has been idle longest gives way to a new client, and none
+// that has a request does.
+func TestTheLongestIdleGivesWay(t *testing.T) {
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	d := openDoor(t, newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/long" {
+			entered <- struct{}{}
+			<-leave
+		}
+	}), claimingNetwork, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 2, 5 })
+	end := sync.OnceFunc(func() { close(leave) })
+	defer end()
+	limit := d.server.Connections().AdmittedLimit
+	busy := d.dialFrom(t, admittedSource)
+	busy.send(t, "GET /long HTTP/1.1\r\nHost: h\r\n\r\n")
+	receive(t, entered, "the long request")
+	var idle []*rawConn
+	for range limit + 10 {
+		c := d.dialFrom(t, admittedSource)
+		c.send(t, smuggled)
+		if answer, _ := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", answer.StatusCode)
+		}
+		idle = append(idle, c)
+	}
+	if stats := d.server.Connections(); stats.Admitted > limit {
+		t.Errorf("%+v", stats)
+	}
+	if rest := idle[0].rest(); rest != "" { // until its end
+		t.Errorf("the longest idle got %q", rest)
+	}
+	last := idle[len(idle)-1]
+	last.send(t, smuggled)
+	if answer, _ := last.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
+		t.Errorf("the latest: status %d", answer.StatusCode)
+	}
+	end()
+	if answer, _ := busy.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
+		t.Errorf("the busy one: status %d", answer.StatusCode)
+	}
+}
+
+// A drain serves those who wait to be served: nobody else will.
+func TestDrainServesWhoWasAccepted(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
+		s.Access.Allow = []proxy.Grant{{Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
+	})
+	var conns []*rawConn
+	for range 100 { // more than a stranger's share
+		conns = append(conns, d.dialFrom(t, "127.0.0.2"))
+	}
+	eventually(t, "all are accepted", func() bool { return d.server.Connections().Strangers == len(conns) })
+	d.stop()
+	for _, c := range conns {
+		c.send(t, smuggled)
+	}
+	for i, c := range conns {
+		if answer, body := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
+			t.Errorf("connection %d: status %d, %s", i, answer.StatusCode, body)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := d.server.Drain(ctx, time.Second); err != nil {
+		t.Error(err)
+	}
+}
