@@ -35,6 +35,9 @@ PACKAGE_CACHE ?= $(CURDIR)/.cache/bin
 PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 RELEASER      := $(PACKAGE_TOOLS)/goreleaser
 
+# The modules with code of ours: the daemon's, and those of the tests that need others.
+MODULES := . $(dir $(wildcard internal/lab/*/go.mod))
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -144,7 +147,7 @@ newest: ## move every module to the newest Go, libraries and tools; then make te
 .PHONY: lint
 lint: $(LINT) ## check style, vet, modernity and the module files
 	go vet -tags $(TAGS) ./...
-	@set -x; for module in . $(dir $(wildcard internal/lab/*/go.mod)); do go -C $$module fix -diff ./...; done
+	for module in $(MODULES); do go -C $$module fix -diff ./...; done
 	go mod verify
 	go mod tidy -diff
 	$(LINT) fmt --diff
@@ -152,7 +155,7 @@ lint: $(LINT) ## check style, vet, modernity and the module files
 
 .PHONY: fmt
 fmt: $(LINT) ## format and modernize the code
-	@set -x; for module in . $(dir $(wildcard internal/lab/*/go.mod)); do go -C $$module fix ./...; done
+	for module in $(MODULES); do go -C $$module fix ./...; done
 	$(LINT) fmt
 
 COVER := $(CURDIR)/bin/cover

@@ -77,6 +77,7 @@ func matters(n *ipn.Notify) bool {
 	}
 	peers := n.PeersChanged != nil || n.PeersRemoved != nil || n.PeerChangedPatch != nil ||
 		n.PeerState != nil || n.UserProfiles != nil
+	//nolint:staticcheck // deprecated, but daemons still send them
 	files := n.FilesWaiting != nil || n.IncomingFiles != nil || n.OutgoingFiles != nil || !n.DriveShares.IsNil()
 	others := n.Engine != nil || n.ClientVersion != nil || n.SuggestedExitNode != nil || n.LocalTCPPort != nil
 	return !peers && !files && !others
