@@ -3,147 +3,91 @@ package sdk_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strings"
-	"time"
-
-	"github.com/anthropics/anthropic-sdk-go"
-	"github.com/anthropics/anthropic-sdk-go/option"
 )
 
-// ask is an ordinary request to a model.
-func ask(model string) anthropic.MessageNewParams {
-	return anthropic.MessageNewParams{
-		Model:     model,
-		MaxTokens: 1024,
-		Messages:  []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Grüß Gott, <world> & \"all\"!"))},
-	}
-}
+// goCase uses the SDK and notes what it got.
+type goCase func(context.Context, goClient, *report)
 
-// askWithTool lets the model call one.
-func askWithTool(model string) anthropic.MessageNewParams {
-	params := ask(model)
-	params.Tools = []anthropic.ToolUnionParam{{OfTool: &anthropic.ToolParam{
-		Name:        "take_note",
-		InputSchema: anthropic.ToolInputSchemaParam{Properties: map[string]any{"note": map[string]string{"type": "string"}}},
-	}}}
-	return params
-}
-
-// message asks for an answer in one piece.
-func message(model string, opts ...option.RequestOption) goCase {
-	return func(ctx context.Context, c anthropic.Client, r *report) {
-		m, err := c.Messages.New(ctx, ask(model), opts...)
-		if err != nil {
-			r.failure(err)
-			return
-		}
-		r.add("message %s", m.RawJSON())
+// message asks for a response in one piece.
+func message(model string) goCase {
+	return func(ctx context.Context, c goClient, r *report) {
+		raw, err := c.message(ctx, model)
+		r.result("message", raw)
+		r.failure(c, err)
 	}
 }
 
 // stream asks for events.
-func stream(params anthropic.MessageNewParams) goCase {
-	return func(ctx context.Context, c anthropic.Client, r *report) { r.stream(ctx, c, params) }
+func stream(model string) goCase {
+	return func(ctx context.Context, c goClient, r *report) { r.turn(ctx, c, c.talk(model, false)) }
 }
 
-// stream notes every event and what they add up to.
-func (r *report) stream(ctx context.Context, c anthropic.Client, params anthropic.MessageNewParams) anthropic.Message {
-	events := c.Messages.NewStreaming(ctx, params)
-	defer events.Close()
-	var whole anthropic.Message
-	for events.Next() {
-		r.add("event %s", events.Current().RawJSON())
-		if err := whole.Accumulate(events.Current()); err != nil {
-			r.add("does not fit: %v", err)
-		}
-	}
-	for _, block := range whole.Content {
-		r.add("block %s text %q tool %q input %s", block.Type, block.Text, block.Name, block.Input)
-	}
-	r.add("stopped by %q after %d tokens", whole.StopReason, whole.Usage.OutputTokens)
-	if err := events.Err(); err != nil {
-		r.failure(err)
-	}
-	return whole
+// useTool plays a conversation to its end: the model calls a tool, and gets its result.
+func useTool(ctx context.Context, c goClient, r *report) {
+	talk := c.talk(anyModel, true)
+	r.turn(ctx, c, talk)
+	r.turn(ctx, c, talk)
 }
 
-// useTool plays a conversation to its end: the model calls a tool, and gets its
-// result.
-func useTool(ctx context.Context, c anthropic.Client, r *report) {
-	params := askWithTool("claude-sonnet-4-5")
-	call := r.stream(ctx, c, params)
-	params.Messages = append(params.Messages, call.ToParam())
-	for _, block := range call.Content {
-		if block.Type == "tool_use" {
-			params.Messages = append(params.Messages, anthropic.NewUserMessage(anthropic.NewToolResultBlock(block.ID, "noted", false)))
-		}
+// turn notes every event of a turn and what they add up to.
+func (r *report) turn(ctx context.Context, c goClient, talk goTalk) {
+	turn, err := talk.next(ctx, func(_, raw string) { r.result("event", raw) })
+	for _, block := range turn.blocks {
+		r.add("block %s", block)
 	}
-	r.stream(ctx, c, params)
+	r.add("stopped by %q after %d tokens", turn.stop, turn.tokens)
+	r.failure(c, err)
 }
 
-func countTokens(ctx context.Context, c anthropic.Client, r *report) {
-	params := ask("claude-sonnet-4-5")
-	count, err := c.Messages.CountTokens(ctx, anthropic.MessageCountTokensParams{Model: params.Model, Messages: params.Messages})
-	if err != nil {
-		r.failure(err)
-		return
-	}
-	r.add("count %s", count.RawJSON())
+func countTokens(ctx context.Context, c goClient, r *report) {
+	raw, err := c.countTokens(ctx)
+	r.result("count", raw)
+	r.failure(c, err)
 }
 
-// lookUpModels lists them all, one, and one that is not there and whose name has
-// to be escaped.
-func lookUpModels(ctx context.Context, c anthropic.Client, r *report) {
-	all := c.Models.ListAutoPaging(ctx, anthropic.ModelListParams{Limit: anthropic.Int(2)})
-	for all.Next() {
-		r.add("listed %s", all.Current().RawJSON())
+// lookUpModels lists them all, one, and one that does not exist and whose name has to be
+// escaped.
+func lookUpModels(ctx context.Context, c goClient, r *report) {
+	r.failure(c, c.models(ctx, func(raw string) { r.result("listed", raw) }))
+	for _, id := range []string{"claude-haiku-4-5-20251001", "ä/b c?;{d}"} {
+		raw, err := c.model(ctx, id)
+		r.result("got", raw)
+		r.failure(c, err)
 	}
-	r.failure(all.Err())
-	one, err := c.Models.Get(ctx, "claude-haiku-4-5-20251001", anthropic.ModelGetParams{})
-	r.failure(err)
-	if one != nil {
-		r.add("got %s", one.RawJSON())
-	}
-	_, err = c.Models.Get(ctx, "ä/b c?;{d}", anthropic.ModelGetParams{})
-	r.failure(err)
 }
 
 // uploadFile sends more than a proxy would buffer, and looks it up.
-func uploadFile(ctx context.Context, c anthropic.Client, r *report) {
+func uploadFile(ctx context.Context, c goClient, r *report) {
 	const size = 3 << 20
 	content := bytes.NewReader(bytes.Repeat([]byte("\x00\r\n\xffupload"), size/10))
-	file, err := c.Beta.Files.Upload(ctx, anthropic.BetaFileUploadParams{
-		File:  anthropic.File(content, "a \"note\".bin", "application/x-note"),
-		Betas: []anthropic.AnthropicBeta{anthropic.AnthropicBetaFilesAPI2025_04_14},
-	})
+	file, err := c.upload(ctx, content, "a \"note\".bin", "application/x-note")
 	if err != nil {
-		r.failure(err)
+		r.failure(c, err)
 		return
 	}
-	untimed := func(raw string) string {
-		return strings.ReplaceAll(raw, file.CreatedAt.UTC().Format(time.RFC3339), "NOW")
+	untimed := func(raw string) string { return strings.ReplaceAll(raw, file.created, "NOW") }
+	r.result("uploaded", untimed(file.raw))
+	again, err := c.file(ctx, file.id)
+	r.result("looked up", untimed(again))
+	r.failure(c, err)
+	r.failure(c, c.files(ctx, func(raw string) { r.result("listed", untimed(raw)) }))
+}
+
+// result notes JSON, if there is any.
+func (r *report) result(what, raw string) {
+	if raw != "" {
+		r.add("%s %s", what, raw)
 	}
-	r.add("uploaded %s", untimed(file.RawJSON()))
-	again, err := c.Beta.Files.GetMetadata(ctx, file.ID, anthropic.BetaFileGetMetadataParams{})
-	r.failure(err)
-	if again != nil {
-		r.add("looked up %s", untimed(again.RawJSON()))
-	}
-	all := c.Beta.Files.ListAutoPaging(ctx, anthropic.BetaFileListParams{})
-	for all.Next() {
-		r.add("listed %s", untimed(all.Current().RawJSON()))
-	}
-	r.failure(all.Err())
 }
 
 // failure notes an error, with all that the SDK knows of it.
-func (r *report) failure(err error) {
+func (r *report) failure(c goClient, err error) {
 	if err == nil {
 		return
 	}
 	r.add("failed: %v", err)
-	if refused, ok := errors.AsType[*anthropic.Error](err); ok {
-		r.add("  status %d, type %q, request id %q, body %s", refused.StatusCode, refused.Type(), refused.RequestID, refused.RawJSON())
+	if e, ok := c.apiError(err); ok {
+		r.add("  status %d, type %q, code %q, request id %q, body %s", e.status, e.kind, e.code, e.requestID, e.raw)
 	}
 }

@@ -13,6 +13,7 @@ import (
 type report struct {
 	base  string // of the URL, which is another on each way
 	lines []string
+	ids   []string // each x-request-id
 }
 
 func (r *report) add(format string, args ...any) {
@@ -20,10 +21,11 @@ func (r *report) add(format string, args ...any) {
 	r.lines = append(r.lines, strings.ReplaceAll(line, r.base, "BASE"))
 }
 
-// answer notes a response as it came, before the SDK had a look. The id that
-// the daemon gives to every request is the one thing that it may add.
-func (r *report) answer(resp *http.Response) {
-	r.add("answer %d, length %d, unzipped: %t", resp.StatusCode, resp.ContentLength, resp.Uncompressed)
+// response notes a response as it came, before the SDK had a look. The id that the daemon
+// gives to every request is the one thing that it may add: it is kept apart.
+func (r *report) response(resp *http.Response) {
+	r.ids = append(r.ids, resp.Header.Values("X-Request-Id")...)
+	r.add("response %d, length %d, unzipped: %t", resp.StatusCode, resp.ContentLength, resp.Uncompressed)
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
 		if name != "X-Request-Id" {
 			r.add("  %s: %q", name, resp.Header[name])
@@ -61,11 +63,13 @@ func wantAll(t *testing.T, lines []string, words ...string) {
 	}
 }
 
-// wantSameRequests compares what the two APIs of a lane received.
-func (l lane) wantSameRequests(t *testing.T) {
+// wantSameRequests compares what the two APIs of a lane received, and looks for all the
+// words in it.
+func (l lane) wantSameRequests(t *testing.T, words ...string) {
 	t.Helper()
 	direct, _ := l.direct.upstream.requests()
 	through, protocols := l.through.upstream.requests()
+	wantAll(t, direct, words...)
 	wantSame(t, "what the API saw", direct, through)
 	if !slices.Equal(protocols, []string{l.protocol}) {
 		t.Errorf("the daemon spoke %q, want %s", protocols, l.protocol)

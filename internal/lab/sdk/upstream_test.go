@@ -19,7 +19,7 @@ import (
 )
 
 // upstream is the API, with a list of what it received. It counts its ids from
-// the first request on, so that two of them give the same answers.
+// the first request on, so that two of them give the same responses.
 type upstream struct {
 	*httptest.Server
 	gone chan string // the path of each request whose client left before the end
@@ -81,7 +81,7 @@ func (u *upstream) certificate() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw})
 }
 
-// stopped gives the same time in every answer, so that two can be compared.
+// stopped gives the same time in every response, so that two can be compared.
 type stopped struct{ http.ResponseWriter }
 
 // Unwrap is for http.ResponseController.
