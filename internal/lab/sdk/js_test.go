@@ -24,7 +24,7 @@ func TestJS(t *testing.T) {
 	t.Run("says the same through the daemon", testJSSaysTheSame)
 	t.Run("subscription works through the daemon only", testJSSubscription)
 	t.Run("abort reaches the API", testJSAbort)
-	t.Run("never takes a cut answer for a whole", testJSCut)
+	t.Run("never takes a cut response for a whole one", testJSCut)
 }
 
 func testJSSaysTheSame(t *testing.T) {
@@ -32,8 +32,9 @@ func testJSSaysTheSame(t *testing.T) {
 		script, credential string
 		wants              []string
 	}{
-		{"message", jsKey, []string{"answer 200", "Hello from the loopback upstream!", "content-encoding: gzip", "anthropic-ratelimit-requests-remaining: 49"}},
-		{"message", jsKeyAsBearer, []string{"answer 200"}},
+		{"message", jsKey, []string{"response 200", "Hello from the loopback upstream!", "content-encoding: gzip", "anthropic-ratelimit-requests-remaining: 49"}},
+		{"message", jsKeyAsBearer, []string{"response 200"}},
+		{"compressed", jsKey, []string{"response 200", "Hello from the loopback upstream!"}},
 		{"stream", jsKey, []string{`event {"type":"message_start"`, `event {"type":"message_stop"`, "word by word.", `"stop_reason":"end_turn"`, `"output_tokens":2000`}},
 		{"tools", jsKey, []string{"input_json_delta", `"input":{"note":"from the loopback upstream"}`, `"stop_reason":"tool_use"`, `"stop_reason":"end_turn"`}},
 		{"errors", jsKey, []string{
@@ -42,16 +43,16 @@ func testJSSaysTheSame(t *testing.T) {
 			"retry-after: 7", "x-should-retry: true", "request-id: req_", "anthropic-ratelimit-tokens-reset: ",
 			"failed: RateLimitError", "content_block_delta", `"overloaded_error"`,
 		}},
-		{"retry", jsKey, []string{"answer 529", "request-id: req_011000000000000000000002", "failed: OverloadedError"}},
+		{"retry", jsKey, []string{"response 529", "request-id: req_011000000000000000000002", "status 529 type overloaded_error"}},
 		{"lookups", jsKey, []string{`count {"input_tokens":`, "listed ", "got ", "failed: NotFoundError"}},
 		{"files", jsKey, []string{`uploaded {"id":"file_`, `"size_bytes":3145728`, "application/x-note", "looked up ", "listed "}},
 	} {
 		t.Run(row.script, func(t *testing.T) {
-			onEachLane(t, func(t *testing.T, l lane) {
-				direct, through := l.playScript(t, row.script, row.credential)
+			onEachJS(t, func(t *testing.T, sdk jsSDK, l lane) {
+				direct, through := l.playScript(t, sdk, row.script, row.credential)
 				wantAll(t, direct, row.wants...)
 				wantSame(t, "what the SDK says", direct, through)
-				l.wantSameRequests(t)
+				l.wantSameRequests(t, sdk.signature...)
 			})
 		})
 	}
@@ -67,8 +68,8 @@ func testJSSubscription(t *testing.T) {
 		{"files", "uploaded ", []string{"files-api-2025-04-14," + beta, beta, beta}},
 	} {
 		t.Run(row.script, func(t *testing.T) {
-			onEachLane(t, func(t *testing.T, l lane) {
-				direct, through := l.playScript(t, row.script, jsSubscription)
+			onEachJS(t, func(t *testing.T, sdk jsSDK, l lane) {
+				direct, through := l.playScript(t, sdk, row.script, jsSubscription)
 				wantAll(t, direct, "failed: AuthenticationError", "OAuth authentication is currently not supported.")
 				wantAll(t, through, row.wants, "anthropic-ratelimit-unified-status: allowed")
 				if got := l.through.upstream.betas(); !slices.Equal(got, row.betas) {
@@ -80,10 +81,10 @@ func testJSSubscription(t *testing.T) {
 }
 
 func testJSAbort(t *testing.T) {
-	onEachLane(t, func(t *testing.T, l lane) {
+	onEachJS(t, func(t *testing.T, sdk jsSDK, l lane) {
 		var reports [][]string
 		for _, w := range []way{l.direct, l.through} {
-			s := startScript(t.Context(), t, "abort", jsKey, w)
+			s := startScript(t.Context(), t, sdk, "abort", jsKey, w)
 			w.upstream.awaitGone(t)
 			reports = append(reports, s.end(t)...)
 		}
@@ -97,8 +98,8 @@ func testJSAbort(t *testing.T) {
 }
 
 func testJSCut(t *testing.T) {
-	onEachLane(t, func(t *testing.T, l lane) {
-		direct, through := l.playScript(t, "cut", jsKey)
+	onEachJS(t, func(t *testing.T, sdk jsSDK, l lane) {
+		direct, through := l.playScript(t, sdk, "cut", jsKey)
 		for _, lines := range [][]string{direct, through} {
 			failures := 0
 			for _, line := range lines {
@@ -107,7 +108,7 @@ func testJSCut(t *testing.T) {
 				}
 			}
 			if failures != 2 {
-				t.Errorf("%d of two cut answers failed: %q", failures, lines)
+				t.Errorf("%d of two cut responses failed: %q", failures, lines)
 			}
 		}
 	})

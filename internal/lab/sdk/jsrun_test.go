@@ -8,78 +8,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
 )
 
-// oldestNode is the first major version that the client supports, see the
-// README of @anthropic-ai/sdk.
-const oldestNode = 20
-
-// hasNode tells whether the machine has what the JavaScript client needs. The
-// Makefile says so loudly if not, which a test that passes cannot.
-func hasNode(t *testing.T) bool {
-	t.Helper()
-	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
-	if err != nil {
-		t.Log("no node: the JavaScript client is not tested")
-		return false
-	}
-	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
-		t.Logf("node %s is too old: the JavaScript client is not tested", version)
-		return false
-	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		t.Log("no npm: the JavaScript client is not tested")
-		return false
-	}
-	return true
+// jsSDK is one major version of the JavaScript SDK, by its name in package.json.
+type jsSDK struct {
+	name, library string
+	signature     []string // what its requests look like to the API
+	errorCode     bool     // its errors have a code
 }
 
-// install fetches the client, unless the one of the lock file is there: npm ci
-// leaves a copy of it when all is done.
-func install(t *testing.T) {
-	t.Helper()
-	wanted := packages(t, "js/package-lock.json")
-	delete(wanted, "") // the project itself, which the copy leaves out
-	if have := packages(t, "js/node_modules/.package-lock.json"); len(have) == len(wanted) && sameVersions(have, wanted) {
-		return
-	}
-	npm := exec.CommandContext(t.Context(), "npm", "ci", "--no-progress")
-	npm.Dir = "js"
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
+// jsSDKs are today's major and the one before it, which many programs still use.
+func jsSDKs() []jsSDK {
+	return []jsSDK{
+		{"v1", "@anthropic-ai/sdk", []string{`Anthropic-Version: "2026-10-21"`, `Authorization: "[api_key]"`}, true},
+		{"v0", "sdk-before", []string{`Anthropic-Version: "2023-06-01"`}, false},
 	}
 }
 
-// locked is what a lock file says of one package.
-type locked struct{ Version, Integrity string }
-
-// packages reads a lock file; there are none if it is absent.
-func packages(t *testing.T, file string) map[string]locked {
+// onEachJS runs a test with each major of the SDK for both kinds of API.
+func onEachJS(t *testing.T, test func(*testing.T, jsSDK, lane)) {
 	t.Helper()
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil
+	for _, sdk := range jsSDKs() {
+		t.Run(sdk.name, func(t *testing.T) {
+			t.Parallel()
+			onEachLane(t, func(t *testing.T, l lane) { test(t, sdk, l) })
+		})
 	}
-	var lock struct{ Packages map[string]locked }
-	if err := json.Unmarshal(content, &lock); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	return lock.Packages
-}
-
-func sameVersions(have, wanted map[string]locked) bool {
-	for name, p := range wanted {
-		if have[name] != p {
-			return false
-		}
-	}
-	return true
 }
 
 // script is a case that runs.
@@ -89,23 +46,18 @@ type script struct {
 	stdout, stderr bytes.Buffer
 }
 
-// startScript runs a case on these ways, one after the other. The credential is
-// a variable of run.mjs; the environment has no other.
-func startScript(ctx context.Context, t *testing.T, name, credential string, ways ...way) *script {
+// startScript runs a case on these ways, one after the other. The credential is a variable
+// of run.mjs; the environment has no other.
+func startScript(ctx context.Context, t *testing.T, sdk jsSDK, name, credential string, ways ...way) *script {
 	t.Helper()
 	home := t.TempDir()
-	args := []string{"run.mjs", name}
-	ca := filepath.Join(home, "ca.pem")
-	write(t, ca, nil)
+	args := []string{"run.mjs", sdk.library, name}
 	for _, w := range ways {
 		args = append(args, w.base)
-		if pem := w.upstream.certificate(); pem != nil {
-			write(t, ca, pem)
-		}
 	}
 	s := &script{cmd: exec.CommandContext(ctx, "node", args...)}
 	s.cmd.Dir = "js"
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NODE_EXTRA_CA_CERTS=" + ca, credential}
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, trust(t, home, ways...), credential}
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err != nil {
@@ -116,6 +68,19 @@ func startScript(ctx context.Context, t *testing.T, name, credential string, way
 		t.Fatal(err)
 	}
 	return s
+}
+
+// trust is the variable by which Node.js and Claude Code trust the certificates of the APIs
+// at the end of these ways, in a file in dir.
+func trust(t *testing.T, dir string, ways ...way) string {
+	t.Helper()
+	var all []byte
+	for _, w := range ways {
+		all = append(all, w.upstream.certificate()...)
+	}
+	file := filepath.Join(dir, "ca.pem")
+	write(t, file, all)
+	return "NODE_EXTRA_CA_CERTS=" + file
 }
 
 // end lets it end and returns a report for each way.
@@ -133,11 +98,11 @@ func (s *script) end(t *testing.T) [][]string {
 }
 
 // playScript runs a case on both ways of a lane.
-func (l lane) playScript(t *testing.T, name, credential string) (direct, through []string) {
+func (l lane) playScript(t *testing.T, sdk jsSDK, name, credential string) (direct, through []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
 	defer cancel()
-	reports := startScript(ctx, t, name, credential, l.direct, l.through).end(t)
+	reports := startScript(ctx, t, sdk, name, credential, l.direct, l.through).end(t)
 	if len(reports) != 2 {
 		t.Fatalf("%d reports", len(reports))
 	}

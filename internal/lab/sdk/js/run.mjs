@@ -1,10 +1,10 @@
 // Plays one case with the official client, once for each base URL, and prints
 // what the client said as JSON: a list of lines for each.
 //
-//   node run.mjs CASE URL...
+//   node run.mjs PACKAGE CASE URL...
 //
-// The credential is in LAB_API_KEY or LAB_AUTH_TOKEN.
-import Anthropic from '@anthropic-ai/sdk';
+// The package is the client as package.json names it: one for each major version. The
+// credential is in LAB_API_KEY or LAB_AUTH_TOKEN.
 import { text } from 'node:stream/consumers';
 
 // Report is what a client said and got, line by line.
@@ -20,10 +20,10 @@ class Report {
     this.lines.push(line.replaceAll(this.base, 'BASE'));
   }
 
-  // answer notes a response before the SDK had a look, but for the id that the
-  // daemon gives to every request.
-  answer(response) {
-    this.add('answer', response.status);
+  // response notes a response before the SDK had a look, but for the id that the daemon
+  // gives to every request.
+  response(response) {
+    this.add('response', response.status);
     for (const [name, value] of response.headers) {
       if (name !== 'x-request-id') this.add(' ', `${name}: ${value}`);
     }
@@ -35,14 +35,18 @@ class Report {
       return await play();
     } catch (error) {
       this.add('failed:', error.constructor.name, error.message);
-      this.add('  status', error.status ?? 'none', 'type', error.type ?? 'none', 'request id', error.requestID ?? 'none', error.error ?? {});
+      const { status, type, errorCode, requestID } = error;
+      this.add('  status', status ?? 'none', 'type', type ?? 'none', 'code', errorCode ?? 'none', 'request id', requestID ?? 'none', error.error ?? {});
     }
   }
 }
 
-// client is the SDK as an application makes it, but for a note of each answer.
+const [library, name, ...bases] = process.argv.slice(2);
+const sdk = await import(library);
+
+// client is the SDK as an application makes it, but for a note of each response.
 function client(base, report) {
-  return new Anthropic({
+  return new sdk.default({
     baseURL: base,
     apiKey: process.env.LAB_API_KEY ?? null,
     authToken: process.env.LAB_AUTH_TOKEN ?? null,
@@ -53,18 +57,17 @@ function client(base, report) {
     defaultHeaders: { 'accept-encoding': 'br, gzip, deflate' },
     fetch: async (url, init) => {
       const response = await fetch(url, init);
-      report.answer(response);
+      report.response(response);
       return response;
     },
   });
 }
 
-const [name, ...bases] = process.argv.slice(2);
 const { default: play } = await import(`./cases/${name}.mjs`);
 const reports = [];
 for (const base of bases) {
   const report = new Report(base);
-  await report.attempt(() => play(client(base, report), report));
+  await report.attempt(() => play(client(base, report), report, sdk));
   reports.push(report.lines);
 }
 // A case that aborts must be seen to do so before the process ends, which would

@@ -1,5 +1,5 @@
-// The client leaves after the second delta of an answer that never ends: these
-// two came while it was unfinished.
+// The client leaves after the second delta of a response that never ends: both came while
+// it was unfinished.
 import { ask } from '../ask.mjs';
 
 export default async function (client, report) {

@@ -1,7 +1,5 @@
 // More is uploaded than a proxy would buffer, and looked up.
-import { toFile } from '@anthropic-ai/sdk';
-
-export default async function (client, report) {
+export default async function (client, report, { toFile }) {
   const content = Buffer.alloc(3 << 20, '\x00\r\n\xffupload', 'latin1');
   const file = await client.beta.files.upload({
     file: await toFile(content, 'a "note".bin', { type: 'application/x-note' }),
