@@ -66,9 +66,9 @@ test-all: deps ## the tests with the race detector
 # Not cached: go test does not see that the binary, which it builds and runs, has
 # changed.
 .PHONY: test-sdk
-test-sdk: deps ## Anthropic's own clients, in Go and JavaScript, through the binary
+test-sdk: deps ## Anthropic's own clients, the SDKs and Claude Code, through the binary
 	cd internal/lab/sdk && go vet ./...
-	cd internal/lab/sdk && go test -count=1 -tags $(TAGS) -timeout 100s ./...
+	cd internal/lab/sdk && go test -count=1 -tags $(TAGS) -timeout 5m ./...
 
 # Without Prometheus the dashboard's form is tested and nothing else.
 .PHONY: test-monitoring

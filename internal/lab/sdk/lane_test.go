@@ -19,6 +19,7 @@ type way struct {
 	base     string // URL without a trailing slash
 	upstream *upstream
 	http     *http.Client
+	log      *daemontest.Record // of the daemon; nil without one
 }
 
 // lane is an API twice: as it is, and behind the daemon.
@@ -45,15 +46,16 @@ func newLane(t *testing.T, secure bool) lane {
 	if secure {
 		protocol = "HTTP/2.0"
 	}
+	base, log := startDaemon(t, behind)
 	return lane{
-		direct:   newWay(t, plain.URL, plain),
-		through:  newWay(t, startDaemon(t, behind), behind),
+		direct:   newWay(t, plain.URL, plain, nil),
+		through:  newWay(t, base, behind, log),
 		protocol: protocol,
 	}
 }
 
 // newWay has an HTTP client that leaves no connection behind.
-func newWay(t *testing.T, base string, u *upstream) way {
+func newWay(t *testing.T, base string, u *upstream, log *daemontest.Record) way {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(u.certificate())
@@ -62,18 +64,18 @@ func newWay(t *testing.T, base string, u *upstream) way {
 		ForceAttemptHTTP2: true,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return way{base: base, upstream: u, http: &http.Client{Transport: transport}}
+	return way{base: base, upstream: u, http: &http.Client{Transport: transport}, log: log}
 }
 
-// startDaemon runs the program in front of an API and returns its base URL. The
-// end of the test is a stop as by systemd, which must be clean.
-func startDaemon(t *testing.T, u *upstream) string {
+// startDaemon runs the program in front of an API. The end of the test is a stop as by
+// systemd, which must be clean.
+func startDaemon(t *testing.T, u *upstream) (base string, log *daemontest.Record) {
 	t.Helper()
 	dir := daemontest.TempDir(t)
 	socket := daemontest.Listen(t, "proxy")
 	cmd := exec.Command("oauth-proxyd", "serve", "--config", configure(t, dir, u), "--log-format", "json")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + dir}
-	log := daemontest.NewRecord()
+	log = daemontest.NewRecord()
 	cmd.Stderr = log
 	daemontest.Activate(cmd, socket)
 	daemon := daemontest.Start(t, cmd)
@@ -89,7 +91,7 @@ func startDaemon(t *testing.T, u *upstream) string {
 			t.Logf("the daemon's log:\n%s", log.Text())
 		}
 	})
-	return socket.URL()
+	return socket.URL(), log
 }
 
 // configure writes the shipped file, with that API for Anthropic's, and without

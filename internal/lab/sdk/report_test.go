@@ -69,8 +69,23 @@ func (l lane) wantSameRequests(t *testing.T, words ...string) {
 	t.Helper()
 	direct, _ := l.direct.upstream.requests()
 	through, protocols := l.through.upstream.requests()
-	wantAll(t, direct, words...)
-	wantSame(t, "what the API saw", direct, through)
+	l.compareRequests(t, direct, through, protocols, words...)
+}
+
+// wantSameRequestsInAnyOrder is wantSameRequests for a client that sends several at once.
+func (l lane) wantSameRequestsInAnyOrder(t *testing.T) {
+	t.Helper()
+	direct, _ := l.direct.upstream.requests()
+	through, protocols := l.through.upstream.requests()
+	slices.SortFunc(direct, slices.Compare)
+	slices.SortFunc(through, slices.Compare)
+	l.compareRequests(t, direct, through, protocols)
+}
+
+func (l lane) compareRequests(t *testing.T, direct, through [][]string, protocols []string, words ...string) {
+	t.Helper()
+	wantAll(t, slices.Concat(direct...), words...)
+	wantSame(t, "what the API saw", slices.Concat(direct...), slices.Concat(through...))
 	if !slices.Equal(protocols, []string{l.protocol}) {
 		t.Errorf("the daemon spoke %q, want %s", protocols, l.protocol)
 	}

@@ -98,19 +98,26 @@ func (w stopped) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// requests are all that came, a line for each fact. What belongs to a
-// connection, or is made up anew for each upload, is left out. The protocols are
-// apart, because a client may speak another one to the daemon.
-func (u *upstream) requests() (lines, protocols []string) {
+// requests are all that came, a line for each fact. What belongs to a connection, or is made
+// up for each upload, is left out. The protocols are apart, because a client may speak
+// another one to the daemon.
+func (u *upstream) requests() (all [][]string, protocols []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, r := range u.seen {
 		if !slices.Contains(protocols, r.Proto) {
 			protocols = append(protocols, r.Proto)
 		}
-		lines = append(lines, describe(r)...)
+		all = append(all, describe(r))
 	}
-	return lines, protocols
+	return all, protocols
+}
+
+// count is how many requests came.
+func (u *upstream) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.seen)
 }
 
 // describe says what an API saw of one request.
