@@ -61,6 +61,7 @@ type claudeCase struct {
 	prompt, model string
 	retries       string // at most; "" is Claude Code's own number
 	noTools       bool   // the model has none to call
+	headers       string // of the user's own, a line each
 	args          []string
 }
 
@@ -103,7 +104,7 @@ func (c claude) start(t *testing.T, w way, home, credential string, k claudeCase
 		"ANTHROPIC_BASE_URL=" + w.base, credential,
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_TELEMETRY=1", "DISABLE_ERROR_REPORTING=1", "DISABLE_AUTOUPDATER=1",
 		// As in run.mjs: left to itself, fetch asks for brotli over TLS only.
-		"ANTHROPIC_CUSTOM_HEADERS=accept-encoding: br, gzip, deflate",
+		"ANTHROPIC_CUSTOM_HEADERS=accept-encoding: br, gzip, deflate\n" + k.headers,
 	}
 	if k.retries != "" {
 		cmd.Env = append(cmd.Env, "CLAUDE_CODE_MAX_RETRIES="+k.retries)

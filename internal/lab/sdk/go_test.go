@@ -24,6 +24,7 @@ type goPlay struct {
 	retries int
 	betas   string
 	zipped  bool // the application compresses its requests
+	fault   fault
 }
 
 // play runs a case on one way, with the SDK as an application makes it, but for a note of
@@ -39,6 +40,7 @@ func (w way) play(t *testing.T, sdk goSDK, p goPlay, credential goCredential) *r
 			if p.zipped {
 				zip(t, req)
 			}
+			p.fault.do(t, req)
 			resp, err := next(req)
 			if err == nil {
 				r.response(resp)

@@ -84,7 +84,7 @@ func testJSAbort(t *testing.T) {
 	onEachJS(t, func(t *testing.T, sdk jsSDK, l lane) {
 		var reports [][]string
 		for _, w := range []way{l.direct, l.through} {
-			s := startScript(t.Context(), t, sdk, "abort", jsKey, w)
+			s := startScript(t.Context(), t, sdk, jsCase{"abort", []string{jsKey}}, w)
 			w.upstream.awaitGone(t)
 			reports = append(reports, s.end(t)...)
 		}

@@ -17,14 +17,13 @@ import (
 type jsSDK struct {
 	name, library string
 	signature     []string // what its requests look like to the API
-	errorCode     bool     // its errors have a code
 }
 
 // jsSDKs are today's major and the one before it, which many programs still use.
 func jsSDKs() []jsSDK {
 	return []jsSDK{
-		{"v1", "@anthropic-ai/sdk", []string{`Anthropic-Version: "2026-10-21"`, `Authorization: "[api_key]"`}, true},
-		{"v0", "sdk-before", []string{`Anthropic-Version: "2023-06-01"`}, false},
+		{"v1", "@anthropic-ai/sdk", []string{`Anthropic-Version: "2026-10-21"`, `Authorization: "[api_key]"`}},
+		{"v0", "sdk-before", []string{`Anthropic-Version: "2023-06-01"`}},
 	}
 }
 
@@ -39,6 +38,12 @@ func onEachJS(t *testing.T, test func(*testing.T, jsSDK, lane)) {
 	}
 }
 
+// jsCase is a script and what run.mjs is told in its environment, the credential first of all.
+type jsCase struct {
+	script string
+	env    []string
+}
+
 // script is a case that runs.
 type script struct {
 	cmd            *exec.Cmd
@@ -46,18 +51,17 @@ type script struct {
 	stdout, stderr bytes.Buffer
 }
 
-// startScript runs a case on these ways, one after the other. The credential is a variable
-// of run.mjs; the environment has no other.
-func startScript(ctx context.Context, t *testing.T, sdk jsSDK, name, credential string, ways ...way) *script {
+// startScript runs a case on these ways, one after the other.
+func startScript(ctx context.Context, t *testing.T, sdk jsSDK, c jsCase, ways ...way) *script {
 	t.Helper()
 	home := t.TempDir()
-	args := []string{"run.mjs", sdk.library, name}
+	args := []string{"run.mjs", sdk.library, c.script}
 	for _, w := range ways {
 		args = append(args, w.base)
 	}
 	s := &script{cmd: exec.CommandContext(ctx, "node", args...)}
 	s.cmd.Dir = "js"
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, trust(t, home, ways...), credential}
+	s.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, trust(t, home, ways...)}, c.env...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err != nil {
@@ -97,14 +101,21 @@ func (s *script) end(t *testing.T) [][]string {
 	return reports
 }
 
-// playScript runs a case on both ways of a lane.
-func (l lane) playScript(t *testing.T, sdk jsSDK, name, credential string) (direct, through []string) {
+// playScript runs a case on ways to its end, and returns a report for each.
+func playScript(t *testing.T, sdk jsSDK, c jsCase, ways ...way) [][]string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
 	defer cancel()
-	reports := startScript(ctx, t, sdk, name, credential, l.direct, l.through).end(t)
-	if len(reports) != 2 {
+	reports := startScript(ctx, t, sdk, c, ways...).end(t)
+	if len(reports) != len(ways) {
 		t.Fatalf("%d reports", len(reports))
 	}
+	return reports
+}
+
+// playScript runs a case on both ways of a lane.
+func (l lane) playScript(t *testing.T, sdk jsSDK, name, credential string) (direct, through []string) {
+	t.Helper()
+	reports := playScript(t, sdk, jsCase{name, []string{credential}}, l.direct, l.through)
 	return reports[0], reports[1]
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
@@ -46,10 +47,10 @@ func newLane(t *testing.T, secure bool) lane {
 	if secure {
 		protocol = "HTTP/2.0"
 	}
-	base, log := startDaemon(t, behind)
+	d := startDaemon(t, forwarding(t, behind))
 	return lane{
 		direct:   newWay(t, plain.URL, plain, nil),
-		through:  newWay(t, base, behind, log),
+		through:  newWay(t, d.base, behind, d.log),
 		protocol: protocol,
 	}
 }
@@ -67,49 +68,64 @@ func newWay(t *testing.T, base string, u *upstream, log *daemontest.Record) way 
 	return way{base: base, upstream: u, http: &http.Client{Transport: transport}, log: log}
 }
 
-// startDaemon runs the program in front of an API. The end of the test is a stop as by
-// systemd, which must be clean.
-func startDaemon(t *testing.T, u *upstream) (base string, log *daemontest.Record) {
-	t.Helper()
-	dir := daemontest.TempDir(t)
-	socket := daemontest.Listen(t, "proxy")
-	cmd := exec.Command("oauth-proxyd", "serve", "--config", configure(t, dir, u), "--log-format", "json")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + dir}
-	log = daemontest.NewRecord()
-	cmd.Stderr = log
-	daemontest.Activate(cmd, socket)
-	daemon := daemontest.Start(t, cmd)
-	socket.Close() // the daemon alone has it then: if it dies, clients see it
-	t.Cleanup(func() {
-		if code := daemon.Stop(t); code != 0 {
-			t.Errorf("the daemon ended with %d", code)
-		}
-		if strings.Contains(log.Text(), daemontest.APIKey) || strings.Contains(log.Text(), daemontest.OAuthToken) {
-			t.Error("a credential is in the log")
-		}
-		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", log.Text())
-		}
-	})
-	return socket.URL(), log
+// daemon is the program as it runs.
+type daemon struct {
+	*daemontest.Process
+	base string
+	log  *daemontest.Record
+	exit int // that is expected
 }
 
-// configure writes the shipped file, with that API for Anthropic's, and without
-// a tailnet.
-func configure(t *testing.T, dir string, u *upstream) (file string) {
+// startDaemon runs the program with the shipped file and these settings after it. The end of
+// the test is a stop as by systemd, which must be clean.
+func startDaemon(t *testing.T, settings string) *daemon {
 	t.Helper()
+	dir := daemontest.TempDir(t)
 	shipped, err := os.ReadFile("../../../etc/oauth-proxyd.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(dir, "oauth-proxyd.hcl")
+	write(t, file, append(shipped, settings...))
+	socket := daemontest.Listen(t, "proxy")
+	cmd := exec.Command("oauth-proxyd", "serve", "--config", file, "--log-format", "json")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + dir}
+	d := &daemon{base: socket.URL(), log: daemontest.NewRecord()}
+	cmd.Stderr = d.log
+	daemontest.Activate(cmd, socket)
+	d.Process = daemontest.Start(t, cmd)
+	socket.Close() // the daemon alone has it then: if it dies, clients see it
+	t.Cleanup(func() { d.finish(t) })
+	return d
+}
+
+// finish stops the daemon, unless the test has done so, and looks at what it leaves.
+func (d *daemon) finish(t *testing.T) {
+	t.Helper()
+	if d.exit == 0 {
+		d.Signal(t, syscall.SIGTERM)
+	}
+	if code := d.Exit(t); code != d.exit {
+		t.Errorf("the daemon ended with %d, want %d", code, d.exit)
+	}
+	if strings.Contains(d.log.Text(), daemontest.APIKey) || strings.Contains(d.log.Text(), daemontest.OAuthToken) {
+		t.Error("a credential is in the log")
+	}
+	if t.Failed() {
+		t.Logf("the daemon's log:\n%s", d.log.Text())
+	}
+}
+
+// forwarding are settings for an API, without a tailnet. More of the proxy block may follow.
+func forwarding(t *testing.T, u *upstream, proxy ...string) string {
+	t.Helper()
 	ca := ""
 	if pem := u.certificate(); pem != nil {
-		ca = filepath.Join(dir, "ca.pem")
+		ca = filepath.Join(t.TempDir(), "ca.pem")
 		write(t, ca, pem)
 	}
-	file = filepath.Join(dir, "oauth-proxyd.hcl")
-	write(t, file, fmt.Appendf(shipped, "\nproxy {\n  upstream_url = %q\n  upstream_ca_file = %q\n}\ntailscale {\n  required = false\n}\n", u.URL, ca))
-	return file
+	return fmt.Sprintf("\nproxy {\n  upstream_url = %q\n  upstream_ca_file = %q\n  %s\n}\ntailscale {\n  required = false\n}\n",
+		u.URL, ca, strings.Join(proxy, "\n  "))
 }
 
 func write(t *testing.T, file string, content []byte) {

@@ -22,7 +22,8 @@ import (
 // the first request on, so that two of them give the same responses.
 type upstream struct {
 	*httptest.Server
-	gone chan string // the path of each request whose client left before the end
+	gone  chan string // the path of each request whose client left before the end
+	begun chan string // the path of each request that is about to get its response
 
 	mu   sync.Mutex
 	seen []fakeupstream.Request
@@ -31,7 +32,7 @@ type upstream struct {
 // newUpstream serves HTTP/2 over TLS, or HTTP/1.1 in the clear.
 func newUpstream(t *testing.T, secure bool) *upstream {
 	t.Helper()
-	u := &upstream{gone: make(chan string, 100)}
+	u := &upstream{gone: make(chan string, 100), begun: make(chan string, 100)}
 	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: u.observe})
 	u.Server = httptest.NewUnstartedServer(u.watch(api))
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -49,6 +50,10 @@ func (u *upstream) observe(r fakeupstream.Request) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.seen = append(u.seen, r)
+	select {
+	case u.begun <- r.Target:
+	default: // no test waits for so many
+	}
 }
 
 // watch stops the clock and notices the clients that leave.
@@ -73,9 +78,20 @@ func (u *upstream) awaitGone(t *testing.T) {
 	}
 }
 
-// certificate is what its clients must trust, in PEM; nil in the clear.
+// awaitBegun waits until the API is about to respond to a request.
+func (u *upstream) awaitBegun(t *testing.T) {
+	t.Helper()
+	select {
+	case <-u.begun:
+	case <-time.After(daemontest.Patience):
+		t.Error("the API got no request")
+	}
+}
+
+// certificate is what its clients must trust, in PEM; nil in the clear, or if the API is of
+// another kind.
 func (u *upstream) certificate() []byte {
-	if u.TLS == nil {
+	if u == nil || u.TLS == nil {
 		return nil
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw})

@@ -4,7 +4,7 @@
 //   node run.mjs PACKAGE CASE URL...
 //
 // The package is the client as package.json names it: one for each major version. The
-// credential is in LAB_API_KEY or LAB_AUTH_TOKEN.
+// credential is in LAB_API_KEY or LAB_AUTH_TOKEN, the number of retries in LAB_RETRIES.
 import { text } from 'node:stream/consumers';
 
 // Report is what a client said and got, line by line.
@@ -50,7 +50,7 @@ function client(base, report) {
     baseURL: base,
     apiKey: process.env.LAB_API_KEY ?? null,
     authToken: process.env.LAB_AUTH_TOKEN ?? null,
-    maxRetries: 0,
+    maxRetries: Number(process.env.LAB_RETRIES ?? 0),
     // Left to itself, fetch asks for brotli over TLS only
     // (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), and the way
     // to the daemon is in the clear.
