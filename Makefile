@@ -51,7 +51,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-monitoring test-tailnet test-package test-host test-bench size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -69,6 +69,16 @@ test-all: deps ## the tests with the race detector
 test-sdk: deps ## Anthropic's own clients, the SDKs and Claude Code, through the binary
 	cd internal/lab/sdk && go vet ./...
 	cd internal/lab/sdk && go test -count=1 -tags $(TAGS) -timeout 5m ./...
+
+# Not cached either: see test-sdk. npm fetches the gateway, which keeps its sessions in PostgreSQL.
+.PHONY: test-gateway
+test-gateway: deps ## the official gateway, "claude gateway", in front of the binary
+	cd internal/lab/gateway && go vet ./...
+	@missing=; \
+	command -v npm >/dev/null || missing+=" npm"; \
+	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=" postgresql"; \
+	if [[ $$missing ]]; then echo "!!! MISSING:$$missing: the official gateway is NOT TESTED" >&2; exit; fi; \
+	set -x; cd internal/lab/gateway; go test -count=1 -tags $(TAGS) -timeout 3m ./...
 
 # Without Prometheus the dashboard's form is tested and nothing else.
 .PHONY: test-monitoring

@@ -1,0 +1,24 @@
+// Package gateway runs Anthropic's official gateway in front of the program.
+//
+// The gateway is the command "claude gateway" of Claude Code. A developer signs in
+// to it through an identity provider, and it sends each request on with a credential
+// of its own. Here its upstream is the real binary, with the configuration that it is
+// shipped with, and the API behind that is the mock API:
+//
+//	client → claude gateway → oauth-proxyd → mock API
+//
+//	main_test.go      builds the binary
+//	stack_test.go     the four of the picture, and a person who is signed in
+//	api_test.go       the mock API, which can hold back each event of a stream
+//	daemon_test.go    the binary
+//	official_test.go  the gateway; install_test.go fetches it
+//	postgres_test.go  the database that it needs
+//	identity_test.go  the identity provider that it needs
+//	signin_test.go    a person's sign-in: the device flow, with a browser
+//	client_test.go    requests of that person
+//	message_test.go, errors_test.go, claude_test.go  what goes through all of them
+//
+// It is a module of its own, and fetches the gateway with npm, so the daemon's module
+// depends on neither. Run it with "make test-gateway". It needs npm and PostgreSQL
+// (the Debian package postgresql); without them make says that nothing is tested.
+package gateway
