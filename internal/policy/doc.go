@@ -20,6 +20,7 @@
 //   - tests are never skipped, and all is formatted by gofmt.
 //   - documents: the files, folders and targets of make that they name are there.
 //   - toolchain: all modules, the documents and the workflows name one version of Go.
+//   - compatibility: each row of docs/compatibility.md names tests, and they exist.
 //   - workflows: they may read only, and use actions by their commit.
 //
 // Each rule is tried on a snippet that breaks it, so that a rule that has

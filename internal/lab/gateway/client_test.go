@@ -48,6 +48,7 @@ func (c client) send(ctx context.Context, t *testing.T, path, body string, heade
 		"Anthropic-Version", "2023-06-01", "Anthropic-Beta", clientBetas,
 		"User-Agent", "claude-cli/2.1.332 (external, cli)", "X-App", "cli",
 		"X-Stainless-Lang", "js", "X-Claude-Code-Session-Id", "a-session",
+		"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}, header...); i < len(pairs); i += 2 {
 		req.Header.Set(pairs[i], pairs[i+1])
 	}

@@ -7,6 +7,10 @@
 //
 //	client → claude gateway → oauth-proxyd → mock API
 //
+// The gateway also publishes the contract between Claude Code and gateways, at
+// GET /protocol. docs/compatibility.md says what the program does about each part of
+// it. The tests hold that document to the text that the gateway serves.
+//
 //	main_test.go      builds the binary
 //	stack_test.go     the four of the picture, and a person who is signed in
 //	api_test.go       the mock API, which can hold back each event of a stream
@@ -17,6 +21,7 @@
 //	signin_test.go    a person's sign-in: the device flow, with a browser
 //	client_test.go    requests of that person
 //	message_test.go, errors_test.go, claude_test.go  what goes through all of them
+//	protocol_test.go  the contract, and our document about it
 //
 // It is a module of its own, and fetches the gateway with npm, so the daemon's module
 // depends on neither. Run it with "make test-gateway". It needs npm and PostgreSQL

@@ -82,6 +82,7 @@ func TestGatewayNamesPersonToUpstream(t *testing.T) {
 		"Anthropic-Beta":              clientBetas + ", " + oauthBeta, // it adds the beta to a token of its own
 		"X-Claude-Code-Session-Id":    "",                             // it forwards no session
 		"X-App":                       "",
+		"Traceparent":                 "",
 	} {
 		if got.Get(name) != want {
 			t.Errorf("%s is %q, want %q", name, got.Get(name), want)
