@@ -52,8 +52,14 @@ func TestRequestHeaders(t *testing.T) {
 		{"spoofed", []string{
 			"Tailscale-User-Login: a", "tailscale-anything: b", "X-Forwarded-For: 1.2.3.4", "x-forwarded-host: c",
 			"X-Forwarded-Proto: https", "Forwarded: for=a", "X-Real-IP: 1.2.3.4", "Via: 1.1 a",
+			"CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4",
+			"X-Claude-Gateway-User-Email: a@example.com", "x-claude-gateway-user-id: 1",
 		}, http.Header{}},
-		{"names that only look like those", []string{"X-Forward: 1", "Tailscales: 2", "X-Via: 3"}, http.Header{"X-Forward": {"1"}, "Tailscales": {"2"}, "X-Via": {"3"}}},
+		{"names that only look like those", []string{
+			"X-Forward: 1", "Tailscales: 2", "X-Via: 3", "X-Client-IP-Kind: 4", "X-Claude-Gateway: 5",
+		}, http.Header{
+			"X-Forward": {"1"}, "Tailscales": {"2"}, "X-Via": {"3"}, "X-Client-Ip-Kind": {"4"}, "X-Claude-Gateway": {"5"},
+		}},
 		{"bytes above 127", []string{"X-A: \xc3\xa9\xff"}, http.Header{"X-A": {"é\ufffd"}}}, // JSON's replacement for the last byte
 		{"cookies", []string{"Cookie: a=1; b=2"}, http.Header{"Cookie": {"a=1; b=2"}}},
 	}

@@ -77,7 +77,7 @@ func dropPrivate(h http.Header) {
 		}
 	}
 	for name := range h {
-		if isHopByHop(name) || isPrivate(name) {
+		if isHopByHop(name) || namesOrigin(name) {
 			delete(h, name)
 		}
 	}
@@ -91,7 +91,7 @@ func dropPrivate(h http.Header) {
 func publicTrailer(trailer http.Header) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if mayTrail(name) && !isPrivate(name) {
+		if mayTrail(name) && !namesOrigin(name) {
 			public[name] = values
 		}
 	}
@@ -121,15 +121,6 @@ func isHopByHop(name string) bool {
 		return true
 	}
 	return false
-}
-
-// isPrivate wants a canonical name.
-func isPrivate(name string) bool {
-	switch name {
-	case "Host", "Forwarded", "X-Real-Ip", "Via":
-		return true
-	}
-	return strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // target is the upstream's URL with the client's path and query in the very bytes

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +25,7 @@ func (a *accessControl) identify(ctx context.Context, r *http.Request, c *client
 		return Identity{Source: SourceOther}, err
 	case id.Source == SourceTailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
-	case id.Source == SourceLocal && marksProxy(r.Header):
+	case id.Source == SourceLocal && speaksForAnother(r.Header):
 		id.Source = SourceProxied
 	}
 	return id, nil
@@ -201,17 +200,6 @@ func isOwnAddress(addr netip.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())
 		return err == nil && prefix.Addr().Unmap() == addr
 	})
-}
-
-// marksProxy reports whether another proxy speaks for somebody else, such as "tailscale
-// serve".
-func marksProxy(h http.Header) bool {
-	for name := range h {
-		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") {
-			return true
-		}
-	}
-	return false
 }
 
 // isTailscale: the ranges of https://tailscale.com/kb/1015/100.x-addresses and

@@ -199,7 +199,7 @@ func TestTrailersBothWays(t *testing.T) {
 	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
 		r := request(t, "POST", d.url("/"), io.MultiReader(strings.NewReader("body")))
 		r.Header.Set("Te", "trailers")
-		r.Trailer = http.Header{"X-Sum": {"1"}, "X-Forwarded-For": {"1.2.3.4"}}
+		r.Trailer = http.Header{"X-Sum": {"1"}, "X-Forwarded-For": {"1.2.3.4"}, "X-Claude-Gateway-User-Email": {"a@example.com"}}
 		answer, body := do(t, c, r)
 		got := answer.Trailer
 		if body != "body" || got.Get("X-Announced") != "got 1" || got.Get("X-Late") != "late" {

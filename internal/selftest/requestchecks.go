@@ -95,6 +95,7 @@ func checkSpoofed(ctx context.Context, l *lab) error {
 	for _, name := range []string{
 		"Tailscale-User-Login", "Tailscale-User-Name", "Tailscale-App-Capabilities",
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Forwarded", "Via",
+		"Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Claude-Gateway-User-Email",
 	} {
 		r.Header[name] = []string{spoof}
 	}
