@@ -60,6 +60,9 @@ func senderText(t proxy.Trace) string {
 		who += " (" + strings.Trim(names, ", ") + ")"
 	}
 	words := []string{"from", string(t.Source), who}
+	if t.Address != "" {
+		words = append(words, t.Address)
+	}
 	if t.Source == "" {
 		words = []string{"from somebody not named yet"}
 	}

@@ -102,7 +102,7 @@ func (d *daemon) health(status string, stats proxy.Stats) health {
 		h.UpstreamLastSuccess = &stats.LastSuccess
 	}
 	if r := d.view.tailnetReport(); r != nil && s.Required {
-		h.tailnet(r.Status)
+		h.tailnet(r.Status, d.view.naming())
 	}
 	return h
 }
@@ -118,12 +118,12 @@ func tailnetWord(t lifecycle.Tailnet) string {
 	}
 }
 
-func (h *health) tailnet(s tailnet.Status) {
+func (h *health) tailnet(s tailnet.Status, names naming) {
 	h.TailnetHostname, h.TailnetBackendState = s.Name, s.Backend
 	if len(s.Addresses) > 0 {
 		h.TailnetIP = s.Addresses[0].String()
 	}
-	h.TailnetWarnings = append(h.TailnetWarnings, s.Warnings...)
+	h.TailnetWarnings = append(h.TailnetWarnings, names.warnings(s.Warnings)...)
 	if !s.KeyExpiry.IsZero() {
 		h.TailnetKeyExpiresAt = &s.KeyExpiry
 	}

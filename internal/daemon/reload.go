@@ -119,6 +119,7 @@ func (d *daemon) applyReload() {
 // useConfig lets all that looks at the configuration see the new one.
 func (d *daemon) useConfig(l *loaded) {
 	c := d.keepUntilRestart(l.config)
+	d.useNaming(c)
 	d.view.setConfig(c)
 	d.server.Resize(limits(c))
 	d.logs.SetLevel(c.Log.Level)
@@ -128,6 +129,19 @@ func (d *daemon) useConfig(l *loaded) {
 	d.metrics.reloadSucceeded(time.Now())
 	if d.owner {
 		d.useTextfile(c.Metrics) // the last: it writes at once, and not that nothing was loaded
+	}
+}
+
+// useNaming puts log.identity in force, also for what is remembered.
+func (d *daemon) useNaming(c *config.Config) {
+	before := d.view.config()
+	if before != nil && before.Log.Identity == c.Log.Identity {
+		return
+	}
+	names := namingOf(c.Log.Identity)
+	d.view.setNaming(names)
+	if before != nil && names.withholds() {
+		d.proxy.ForgetSenders()
 	}
 }
 

@@ -180,12 +180,13 @@ func (d *daemon) tailnetStatus() TailnetStatus {
 	}
 	t.Name, t.BackendState, t.Version, t.Userspace = r.Status.Name, r.Status.Backend, r.Status.Version, r.Status.Userspace
 	t.Addresses = append(t.Addresses, r.Status.Addresses...)
-	t.Warnings = append(t.Warnings, r.Status.Warnings...)
+	names := d.view.naming()
+	t.Warnings = append(t.Warnings, names.warnings(r.Status.Warnings)...)
 	if !r.Status.KeyExpiry.IsZero() {
 		t.KeyExpiresAt = &r.Status.KeyExpiry
 	}
 	if r.Err != nil {
-		t.Trouble, t.LoginURL = r.Err.Error(), loginURL(r.Err)
+		t.Trouble, t.LoginURL = names.words(r.Err), loginURL(r.Err)
 	}
 	return t
 }

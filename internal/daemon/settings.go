@@ -1,9 +1,6 @@
 package daemon
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 
@@ -37,7 +34,7 @@ func ProxySettings(c *config.Config) (proxy.Settings, error) {
 		},
 		Rules:       headerRules(c.Headers),
 		Access:      access(c.Access.Allow),
-		LogIdentity: identityMode(c.Log.Identity),
+		LogIdentity: namingOf(c.Log.Identity).name,
 	}, nil
 }
 
@@ -91,36 +88,4 @@ func grant(s config.Source) proxy.Grant {
 	default:
 		return proxy.Grant{Node: s.Value}
 	}
-}
-
-// identityMode says how the log names people and nodes; nil: as they are.
-func identityMode(mode string) func(string) string {
-	switch mode {
-	case "none":
-		return func(string) string { return "" }
-	case "hashed":
-		key := hostKey()
-		return func(name string) string { return hashName(key, name) }
-	default:
-		return nil
-	}
-}
-
-// hostKey makes hashes of this host worthless elsewhere: it is derived from the
-// machine id as machine-id(5) asks for, and stays the same over restarts.
-func hostKey() []byte {
-	id, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		id = []byte("no machine-id")
-	}
-	mac := hmac.New(sha256.New, id)
-	mac.Write([]byte("oauth-proxyd log.identity"))
-	return mac.Sum(nil)
-}
-
-func hashName(key []byte, name string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(name))
-	const shown = 8 // bytes; enough to tell the nodes of a tailnet apart
-	return hex.EncodeToString(mac.Sum(nil)[:shown])
 }

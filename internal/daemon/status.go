@@ -77,7 +77,7 @@ func (d *daemon) tailnetTrouble() string {
 	if r == nil || r.Err == nil {
 		return "not known yet"
 	}
-	return r.Err.Error()
+	return d.view.naming().words(r.Err)
 }
 
 func (d *daemon) stoppedStatus() string {

@@ -64,7 +64,7 @@ func (d *daemon) noteTailnet(r tailnet.Report) {
 	d.view.setTailnet(r)
 	switch {
 	case r.Err != nil && (before == nil || errorText(before.Err) != r.Err.Error()):
-		args := []any{"error", r.Err, "backend_state", r.Status.Backend}
+		args := []any{"error", d.view.naming().words(r.Err), "backend_state", r.Status.Backend}
 		if url := loginURL(r.Err); url != "" {
 			args = append(args, "login_url", url)
 		}
@@ -77,10 +77,11 @@ func (d *daemon) noteTailnet(r tailnet.Report) {
 	if before != nil {
 		known = *before
 	}
-	for _, w := range r.Status.Warnings {
-		if !slices.Contains(known.Status.Warnings, w) {
-			d.log.Warn("tailscaled warns", "warning", w)
-		}
+	fresh := slices.DeleteFunc(slices.Clone(r.Status.Warnings), func(w string) bool {
+		return slices.Contains(known.Status.Warnings, w)
+	})
+	for _, w := range d.view.naming().warnings(fresh) {
+		d.log.Warn("tailscaled warns", "warning", w)
 	}
 	d.noteKey(r)
 }
@@ -178,7 +179,11 @@ func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
 
 // ForwardsTo implements proxy.Tailnet.
 func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (bool, error) {
-	return t.client.ForwardsTo(ctx, port)
+	forwards, err := t.client.ForwardsTo(ctx, port)
+	if err != nil && t.view.naming().withholds() {
+		err = unnamed{err}
+	}
+	return forwards, err
 }
 
 // WhoIs implements proxy.Tailnet.
@@ -187,6 +192,8 @@ func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Iden
 	switch {
 	case errors.Is(err, tailnet.ErrPeerNotFound):
 		return proxy.Identity{}, false, nil
+	case err != nil && t.view.naming().withholds():
+		return proxy.Identity{}, false, unnamed{err}
 	case err != nil:
 		return proxy.Identity{}, false, err
 	}

@@ -38,7 +38,7 @@ func (d *daemon) serveTrial(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	}
 	d.log.Info("a request of doctor came", "source", string(id.Source), "refused", err != nil)
 	if answer {
-		d.trials.note(t, func(r *TrialReport) { r.Sender, r.Entry = senderName(id), senderEntry(id) })
+		d.trials.note(t, func(r *TrialReport) { r.Sender, r.Entry = d.view.naming().sender(id) })
 	}
 	if err != nil {
 		if answer {
@@ -54,33 +54,6 @@ func (d *daemon) serveTrial(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	})
 	d.answerTrial(t, arrived, w, r)
 	return true
-}
-
-func senderName(id proxy.Identity) string {
-	switch {
-	case id.Node == "":
-		return "source " + string(id.Source)
-	case len(id.Tags) > 0:
-		return id.Node + " (" + strings.Join(id.Tags, ", ") + ")"
-	default:
-		return id.Node + " (" + id.User + ")"
-	}
-}
-
-// senderEntry is the narrowest entry of access.allow that says what the sender is.
-func senderEntry(id proxy.Identity) string {
-	switch {
-	case id.Source == proxy.SourceOther:
-		return ""
-	case id.Source != proxy.SourceTailnet:
-		return string(id.Source)
-	case len(id.Tags) > 0:
-		return id.Tags[0]
-	case id.User != "":
-		return id.User
-	default:
-		return "node:" + id.Node
-	}
 }
 
 // compare says what the way here has left of the request.

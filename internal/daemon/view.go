@@ -20,6 +20,7 @@ type view struct {
 	serving atomic.Pointer[[]SocketStatus]
 	proxy   atomic.Pointer[proxy.Proxy]
 	server  atomic.Pointer[proxy.Server] // the one that accepts
+	names   atomic.Pointer[naming]
 
 	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
 }
@@ -41,6 +42,7 @@ func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
 func (v *view) setServer(s *proxy.Server)      { v.server.Store(s) }
 func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
 func (v *view) config() *config.Config         { return v.current.Load() }
+func (v *view) setNaming(n naming)             { v.names.Store(&n) }
 func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
 func (v *view) reloaded() *lastReload          { return v.reload.Load() }
 
@@ -50,6 +52,14 @@ func (v *view) connections() proxy.ConnectionStats {
 		return s.Connections()
 	}
 	return proxy.ConnectionStats{}
+}
+
+// naming is that of log.identity; before the configuration is read nobody is named at all.
+func (v *view) naming() naming {
+	if n := v.names.Load(); n != nil {
+		return *n
+	}
+	return naming{}
 }
 
 // sockets are those that requests are taken on, once they are.

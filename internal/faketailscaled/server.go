@@ -20,6 +20,7 @@ type Server struct {
 	peer     string // who all that is asked about is; empty: nobody
 	serves   string // what "tailscale serve" was told
 	hangs    bool
+	failure  string // its response to every question, with status 500; empty: it works
 	watchers map[chan struct{}]bool
 
 	http    *http.Server
@@ -69,6 +70,19 @@ func (s *Server) Become(state string) {
 	s.Answer(Status(state, Version))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.notify()
+}
+
+// Fail has it respond to every question with an error of these words; "" ends that.
+func (s *Server) Fail(words string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = words
+	s.notify()
+}
+
+// notify has the watchers of the bus look again.
+func (s *Server) notify() {
 	for w := range s.watchers {
 		select {
 		case w <- struct{}{}:
@@ -137,10 +151,14 @@ func (s *Server) replace(old, now string) {
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	status, hangs := s.status, s.hangs
+	status, hangs, failure := s.status, s.hangs, s.failure
 	s.mu.Unlock()
-	if hangs {
+	switch {
+	case hangs:
 		<-r.Context().Done()
+		return
+	case failure != "":
+		http.Error(w, failure, http.StatusInternalServerError)
 		return
 	}
 	_, _ = io.WriteString(w, status) // who left does not need it
@@ -148,9 +166,11 @@ func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveWhoIs(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	peer, hangs := s.peer, s.hangs
+	peer, hangs, failure := s.peer, s.hangs, s.failure
 	s.mu.Unlock()
 	switch {
+	case failure != "":
+		http.Error(w, failure, http.StatusInternalServerError)
 	case hangs:
 		http.Error(w, "busy", http.StatusInternalServerError)
 	case peer == "":

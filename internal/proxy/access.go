@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -152,6 +151,10 @@ func (p *Proxy) Judge(r *http.Request, allow Access) (Identity, error) {
 	return p.access.judge(r.Context(), r, connOf(r), allow)
 }
 
+// errNotAllowed is for the log, where fields name the sender as log.identity allows. The
+// client is told neither names nor lists.
+var errNotAllowed = errors.New("no entry of the access list is for this sender")
+
 func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientConn, allow Access) (Identity, error) {
 	peer, err := a.identify(ctx, r, c)
 	if len(r.Header["Tailscale-Funnel-Request"]) > 0 {
@@ -165,8 +168,8 @@ func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientCon
 		c.admit()
 		return peer, nil
 	}
-	return peer, fail(CodeAccessDenied, nil,
-		"%s is not in access.allow on this host; logging in again does not help, its administrator can add it", peer.describe(addr))
+	return peer, fail(CodeAccessDenied, errNotAllowed,
+		"you are not admitted on this host; logging in again does not help, its administrator can admit you and finds the reason in the log")
 }
 
 // Admits reports whether who connects from addr may send requests.
@@ -200,20 +203,6 @@ func (g Grant) covers(id Identity, addr netip.Addr) bool {
 // a peer's connection without a network device.
 func (id Identity) isAt(addr netip.Addr) bool {
 	return id.Source != SourceProxied && (id.Source != SourceTailnet || !addr.IsLoopback())
-}
-
-// describe names the peer for the sentence that refuses it.
-func (id Identity) describe(addr netip.Addr) string {
-	switch {
-	case id.Source == SourceProxied:
-		return "a proxy on this host (source proxied)"
-	case id.Source != SourceTailnet:
-		return fmt.Sprintf("address %v (source %s)", addr, id.Source)
-	case len(id.Tags) > 0:
-		return fmt.Sprintf("node %s (%s)", id.Node, strings.Join(id.Tags, ", "))
-	default:
-		return fmt.Sprintf("node %s (user %s)", id.Node, id.User)
-	}
 }
 
 // firstDenial reports whether a denial of this source is to be logged: once a

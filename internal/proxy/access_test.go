@@ -401,9 +401,12 @@ func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		_, body := conn.answer(t, "GET")
-		for _, part := range []string{"ai.tail1.ts.net", "tag:aperture", "access.allow", "logging in again does not help"} {
-			if !strings.Contains(body, part) {
-				t.Errorf("%q is not in %s", part, body)
+		if !strings.Contains(body, "logging in again does not help") {
+			t.Errorf("what helps is not in %s", body)
+		}
+		for _, part := range []string{"ai.tail1.ts.net", "tag:aperture", "100.70.1.1", "access.allow", "a@example.com"} {
+			if strings.Contains(body, part) {
+				t.Errorf("a stranger learns %q: %s", part, body)
 			}
 		}
 	}

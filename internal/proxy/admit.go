@@ -15,7 +15,7 @@ import (
 // refused by the header alone, then waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
-	x.rec.identify(id.as(x.cfg.LogIdentity))
+	x.rec.identify(id.as(x.cfg.LogIdentity), x.shownAddress(id))
 	if err != nil {
 		x.conn.refused(err)
 		return err

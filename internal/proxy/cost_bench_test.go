@@ -68,7 +68,7 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
-				x.rec.identify(Identity{Source: SourceLocal})
+				x.rec.identify(Identity{Source: SourceLocal}, "")
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
 				x.rec.enter(step{phase: phaseSending, conn: 1, use: 2})

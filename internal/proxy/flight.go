@@ -63,8 +63,8 @@ func (f *flights) past() []*record {
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of
-// a header other than the client's session id, never a byte of a body. Node, User and
-// Tags are as the log names them.
+// a header other than the client's session id, never a byte of a body. Node, User,
+// Tags and Address are as the log names them.
 type Trace struct {
 	RequestID         string      `json:"request_id"`
 	UpstreamRequestID string      `json:"upstream_request_id,omitempty"`
@@ -75,6 +75,7 @@ type Trace struct {
 	Node              string      `json:"node,omitempty"`
 	User              string      `json:"user,omitempty"`
 	Tags              []string    `json:"tags,omitempty"`
+	Address           string      `json:"address,omitempty"` // of a sender with source other
 	Session           string      `json:"session,omitempty"`
 	Credential        string      `json:"credential"` // oauth, api_key, other or none
 	Started           time.Time   `json:"started"`
@@ -146,6 +147,17 @@ func (p *Proxy) Ended() []Trace {
 	return traces
 }
 
+// ForgetSenders removes the names of senders from all that is remembered. It is for the moment
+// at which the settings begin to withhold them.
+func (p *Proxy) ForgetSenders() {
+	for _, r := range p.flights.past() {
+		r.anonymize()
+	}
+	for _, x := range p.flights.inFlight() {
+		x.rec.anonymize()
+	}
+}
+
 // Find gives the requests in flight and among the latest that ended whose id, or the
 // upstream's for them, is id. The latest is the last; a client can use an id twice.
 func (p *Proxy) Find(id string) []Trace {
@@ -181,7 +193,7 @@ func (r *record) trace() Trace {
 	defer r.mu.Unlock()
 	t := Trace{
 		RequestID: r.id, UpstreamRequestID: r.upstreamID, Method: r.method, Path: r.path, Listener: r.listener,
-		Source: r.identity.Source, Node: r.identity.Node, User: r.identity.User, Tags: r.identity.Tags,
+		Source: r.identity.Source, Node: r.identity.Node, User: r.identity.User, Tags: r.identity.Tags, Address: r.address,
 		Session: r.session, Credential: r.credential, Started: r.start,
 		Duration: millis(r.duration), FirstByte: millis(r.firstByte),
 		BytesIn: r.received, BytesOut: r.sent.Load(), Attempts: r.attempts, Status: r.status, Outcome: r.outcome,

@@ -135,7 +135,7 @@ func TestAFailureIsFoundByTheIDInItsBody(t *testing.T) {
 	d := openDoor(t, scriptedUpstream(t, nil), func(s *setup) { s.Access.Allow = nil })
 	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	got := d.found(t, answer.Header.Get("X-Request-Id"))
-	if got.Outcome != "access_denied" || got.Status != http.StatusForbidden || !strings.Contains(got.Error, "is not in access.allow") {
+	if got.Outcome != "access_denied" || got.Status != http.StatusForbidden || !strings.Contains(got.Error, "no entry of the access list") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -50,6 +50,7 @@ type record struct {
 
 	mu         sync.Mutex // held to write the rest, and by others to read it
 	identity   Identity   // as the log names it
+	address    string     // likewise, of a sender that nothing else names
 	rules      []ruleOutcome
 	steps      []step
 	duration   time.Duration
@@ -122,10 +123,31 @@ func (r *record) enter(s step) {
 // phase is the current one. It is for the exchange, like all that does not lock.
 func (r *record) phase() string { return r.steps[len(r.steps)-1].phase }
 
-func (r *record) identify(id Identity) {
+// identify: who sent the request, and from which address if nothing else names them. Both are
+// as the log names them.
+func (r *record) identify(id Identity, address string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.identity = id
+	r.identity, r.address = id, address
+}
+
+// anonymize forgets who sent the request.
+func (r *record) anonymize() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.identity, r.address = Identity{Source: r.identity.Source}, ""
+}
+
+// shownAddress is the address of a sender that nothing else names, as the log names it. An
+// address identifies a node as much as a name does.
+func (x *exchange) shownAddress(id Identity) string {
+	if id.Source != SourceOther || !x.client.IsValid() {
+		return ""
+	}
+	if x.cfg.LogIdentity == nil {
+		return x.client.String()
+	}
+	return x.cfg.LogIdentity(x.client.String())
 }
 
 func (r *record) rule(header string, result RuleResult) {
@@ -239,6 +261,9 @@ func (r *record) appendName(attrs []slog.Attr) []slog.Attr {
 // appendSender adds who sent it.
 func (r *record) appendSender(attrs []slog.Attr) []slog.Attr {
 	attrs = r.identity.appendAttrs(attrs)
+	if r.address != "" {
+		attrs = append(attrs, slog.String("address", r.address))
+	}
 	if r.session != "" {
 		attrs = append(attrs, slog.String("session", r.session))
 	}

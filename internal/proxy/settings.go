@@ -14,8 +14,8 @@ type Settings struct {
 	Retry    Retry
 	Rules    []HeaderRule
 	Access   Access
-	// LogIdentity turns the name of a node, a user or a tag into what the log
-	// says for it; an empty result is left out. nil: the name itself.
+	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
+	// the log says for it; an empty result is left out. nil: the name itself.
 	LogIdentity func(string) string
 }
 

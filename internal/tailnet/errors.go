@@ -146,3 +146,30 @@ func (e *cutError) Error() string {
 }
 
 func (e *cutError) Unwrap() error { return e.err }
+
+// OwnWords is the text of err without the words of tailscaled and of its command, which may
+// name people, nodes and addresses.
+func OwnWords(err error) string {
+	text := err.Error()
+	for _, foreign := range foreignTexts(err) {
+		text = strings.ReplaceAll(text, foreign, "(withheld by log.identity)")
+	}
+	return text
+}
+
+// foreignTexts are the texts of the errors in err in which others had a hand.
+func foreignTexts(err error) (texts []string) {
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
+	case *cutError:
+		if text := e.Error(); text != "" {
+			texts = append(texts, text)
+		}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			texts = append(texts, foreignTexts(one)...)
+		}
+	case interface{ Unwrap() error }:
+		texts = foreignTexts(e.Unwrap())
+	}
+	return texts
+}

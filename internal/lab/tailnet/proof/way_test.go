@@ -101,7 +101,8 @@ func (w way) prove(t *testing.T, d *daemon) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Want(t, http.StatusForbidden, "access_denied", "node twin."+tailnet.Domain)
+	a.Want(t, http.StatusForbidden, "access_denied")
+	d.log.Next(t, `"outcome":"access_denied"`, `"node":"twin.`+tailnet.Domain+`"`)
 	w.lab.Grant(tailnet.Grant{To: []*tailnet.Node{w.aperture, w.untagged}})
 	w.wantSilence(t, d)
 	w.wantDiagnosis(t, d)

@@ -1,0 +1,186 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"oauth-proxyd/internal/daemontest"
+)
+
+const (
+	// alice and bot are peers whose every name has a seed that the tests look for.
+	alice = `{"Node":{"StableID":"n5eedALICE","Name":"alice-5eed.tail.ts.net."},
+		"UserProfile":{"LoginName":"alice@5eed.example"}}`
+	bot = `{"Node":{"StableID":"n5eedBOT","Name":"bot-5eed.tail.ts.net.","Tags":["tag:5eed"]},
+		"UserProfile":{"LoginName":"tagged-devices"}}`
+	// gossip is what tailscaled may say of others: in no form that could be recognized.
+	gossip = "no luck with 5eed, alice's machine, at 100.64.5.99"
+)
+
+// named are the seeds that must not be in anything where names are withheld.
+func named() []string { return []string{"5eed", "alice", "100.64.5.99"} }
+
+// told is all that a service wrote and showed, by where.
+type told struct {
+	t    *testing.T
+	s    *service
+	text map[string]string
+}
+
+// command keeps what a command prints.
+func (k *told) command(args ...string) {
+	k.t.Helper()
+	_, out, errs := k.s.command(args...)
+	k.text[fmt.Sprintf("%q, time %d", args, len(k.text))] = out + errs
+}
+
+// response keeps a response of ours and, of a request with an id, its explanation.
+func (k *told) response(a daemontest.Answer) {
+	k.t.Helper()
+	k.text[fmt.Sprintf("response %d", len(k.text))] = fmt.Sprint(a.Header, a.Body)
+	k.command("explain", a.Header.Get("X-Request-Id"))
+	k.command("explain", "--json", a.Header.Get("X-Request-Id"))
+}
+
+// look keeps what the daemon shows at this moment.
+func (k *told) look() {
+	k.t.Helper()
+	for _, args := range [][]string{{"requests"}, {"requests", "--json"}, {"status"}, {"status", "--json"}} {
+		k.command(args...)
+	}
+	k.text[fmt.Sprintf("/health, time %d", len(k.text))] = get(k.t, k.s.url()+"/health").Body
+	k.text[fmt.Sprintf("/metrics, time %d", len(k.text))] = get(k.t, k.s.url()+"/metrics").Body
+}
+
+// throughGateway keeps what doctor's report says of the sender.
+func (k *told) throughGateway() {
+	k.t.Helper()
+	d, _ := k.s.doctor("--through", gateway{}.run(k.t, k.s.url()).URL)
+	found := d.of("gateway")
+	if len(found) == 0 {
+		k.t.Errorf("doctor has no finding on the gateway: %+v", d.Findings)
+	}
+	k.text[fmt.Sprintf("doctor, time %d", len(k.text))] = fmt.Sprint(found)
+}
+
+// everyKindOfRecord has the daemon write and show all that it can about a peer.
+func everyKindOfRecord(t *testing.T, mode string) *told {
+	t.Helper()
+	u, d := newUpstream(t), runTailscaled(t, "Running")
+	d.Deliver(alice)
+	d.Warn(gossip)
+	config := func(allow string) string {
+		return forwarding(u.URL, "", onTailnet(d, "wait"), mergeBeta,
+			fmt.Sprintf("log {\n  identity = %q\n}\naccess {\n  allow = [%q]\n}\n", mode, allow))
+	}
+	s := start(t, unit{config: config("tailnet"), debug: true})
+	k := &told{t: t, s: s, text: map[string]string{}}
+	k.response(get(t, s.url()+"/echo"))
+	cut := background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello")
+	u.await(t)
+	k.look() // while it is in flight
+	u.CloseClientConnections()
+	cut()
+	k.throughGateway()
+	d.Deliver(bot)
+	k.response(get(t, s.url()+"/echo"))
+	s.log.Next(t, "tailscaled warns")
+	s.configure(config("node:somebody-else"))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	k.response(get(t, s.url()+"/echo"))
+	d.Deliver(alice)
+	k.response(get(t, s.url()+"/echo"))
+	k.throughGateway()
+	k.look()
+	d.Fail(gossip)
+	s.log.Next(t, "the tailnet is not connected")
+	k.response(get(t, s.url()+"/echo"))
+	k.look()
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	k.text["the log"], k.text["standard output"], k.text["the notifications"] = s.log.Text(), s.stdout.Text(), s.notes.Text()
+	return k
+}
+
+func TestLogIdentityHoldsInEveryRecord(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"hashed", "none"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			k := everyKindOfRecord(t, mode)
+			for where, text := range k.text {
+				for _, name := range named() {
+					if i := strings.Index(text, name); i >= 0 {
+						t.Errorf("%s: …%s…", where, text[max(0, i-200):min(len(text), i+100)])
+					}
+				}
+			}
+			k.wantKinds(t)
+		})
+	}
+}
+
+// With "full" the operator finds the names in the log and on the admin socket; a client is told
+// none all the same.
+func TestNamesAreForTheOperatorAlone(t *testing.T) {
+	t.Parallel()
+	k := everyKindOfRecord(t, "full")
+	k.wantKinds(t)
+	all := ""
+	for where, text := range k.text {
+		all += text
+		if strings.HasPrefix(where, "response") && (strings.Contains(text, "5eed") || strings.Contains(text, "access.allow")) {
+			t.Errorf("a client is told %s", text)
+		}
+	}
+	for _, want := range []string{
+		`"node":"alice-5eed.tail.ts.net"`, `"user":"alice@5eed.example"`, `"tags":"tag:5eed"`, `"warning":"` + gossip + `"`,
+		"from tailnet alice-5eed.tail.ts.net (alice@5eed.example)", "used by", "from alice-5eed.tail.ts.net (alice@5eed.example)",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nowhere is %q", want)
+		}
+	}
+}
+
+// wantKinds: each kind of record was provoked, so that the search proves something.
+func (k *told) wantKinds(t *testing.T) {
+	t.Helper()
+	log := k.text["the log"]
+	for _, want := range []string{
+		`"outcome":"ok"`, `"outcome":"access_denied"`, `"outcome":"tailnet_unavailable"`, `"outcome":"upstream_interrupted"`,
+		`"msg":"request begins"`, `"msg":"a request of doctor came"`, `"msg":"tailscaled warns"`, `"msg":"the tailnet is not connected"`,
+		"no entry of the access list is for this sender",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %s", want)
+		}
+	}
+}
+
+// A reload that withholds names withholds those that are remembered, too.
+func TestAReloadWithholdsWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	u, d := newUpstream(t), runTailscaled(t, "Running")
+	d.Deliver(alice)
+	config := func(mode string) string {
+		return forwarding(u.URL, "", onTailnet(d, "wait"), fmt.Sprintf("log {\n  identity = %q\n}\n", mode))
+	}
+	s := start(t, unit{config: config("full")})
+	id := get(t, s.url()+"/echo").Header.Get("X-Request-Id")
+	s.log.Next(t, `"node":"alice-5eed.tail.ts.net"`)
+	s.configure(config("none"))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	for _, args := range [][]string{{"explain", id}, {"status", "--json"}} {
+		if _, out, errs := s.command(args...); strings.Contains(out+errs, "5eed") || out == "" {
+			t.Errorf("%q: %s%s", args, out, errs)
+		}
+	}
+}
