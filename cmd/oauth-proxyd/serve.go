@@ -38,6 +38,7 @@ func serve(e env, args []string) int {
 		Version:  version,
 		LogLevel: level, LogFormat: format,
 		AdminSocket: daemon.AdminSocket(), Farewell: daemon.FarewellFile(),
-		Program: program,
+		NameKeyFile: daemon.NameKeyFile(),
+		Program:     program,
 	})
 }

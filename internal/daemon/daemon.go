@@ -40,6 +40,9 @@ type Options struct {
 	// Farewell is the file in which this process leaves word for the next one;
 	// empty: none.
 	Farewell string
+	// NameKeyFile is the file with the key of log.identity = "hashed", made at the
+	// first use; empty: each process has a key of its own.
+	NameKeyFile string
 	// Ready, if not nil, is called once when requests are served, with the
 	// addresses they are served on.
 	Ready func([]net.Addr)
@@ -72,6 +75,7 @@ type daemon struct {
 	work     sync.WaitGroup     // of the same
 
 	view     view                 // safe for all
+	nameKey  func() []byte        // of log.identity; safe for all
 	registry *prometheus.Registry // ours
 	process  *prometheus.Registry // of Go and of the process
 	metrics  *daemonMetrics
@@ -144,6 +148,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		messages: make(chan message, 64), done: make(chan struct{}),
 		registry: prometheus.NewRegistry(), process: processMetrics(),
 	}
+	d.nameKey = sync.OnceValue(d.loadNameKey)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	err := d.inherit()
 	if err != nil {

@@ -18,7 +18,8 @@
 //	listen.go        the sockets: systemd's, or one of our own
 //	reload.go        the configuration, at the start and anew; settings.go says it in
 //	                 the words of package proxy
-//	tailnet.go       what tailscaled says; naming.go: how much of it names people
+//	tailnet.go       what tailscaled says; naming.go: who is
+//	                 named, and how (namekey.go: the key of the hashes)
 //	handover.go      the process that takes over from this one, or that this one takes over from
 //	predecessors.go  those that still finish what they have
 //	farewell.go      what the process before this one left word of

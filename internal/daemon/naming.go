@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 
 	"oauth-proxyd/internal/proxy"
@@ -21,12 +20,14 @@ type naming struct {
 	name func(string) string
 }
 
-func namingOf(mode string) naming {
+// namingOf is the naming of a mode of log.identity. The first that needs the key of the hashes
+// makes it.
+func (d *daemon) namingOf(mode string) naming {
 	switch mode {
 	case "none":
 		return naming{func(string) string { return "" }}
 	case "hashed":
-		key := hostKey()
+		key := d.nameKey()
 		return naming{func(name string) string { return hashName(key, name) }}
 	default:
 		return naming{}
@@ -82,18 +83,7 @@ func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
 // Unwrap gives the error itself.
 func (e unnamed) Unwrap() error { return e.error }
 
-// hostKey makes hashes of this host worthless elsewhere: it is derived from the
-// machine id as machine-id(5) asks for, and stays the same over restarts.
-func hostKey() []byte {
-	id, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		id = []byte("no machine-id")
-	}
-	mac := hmac.New(sha256.New, id)
-	mac.Write([]byte("oauth-proxyd log.identity"))
-	return mac.Sum(nil)
-}
-
+// hashName is the same for the same name and key.
 func hashName(key []byte, name string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(name))

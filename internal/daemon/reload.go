@@ -46,6 +46,7 @@ func (d *daemon) sendInitialConfig() {
 		d.send(message{event: lifecycle.ConfigFailed{}})
 		return
 	}
+	settings.LogIdentity = d.namingOf(c.Log.Identity).name
 	client := tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
 	p, err := proxy.New(d.proxyConfig(client), settings)
 	if err != nil {
@@ -88,6 +89,7 @@ func (d *daemon) beginReload() {
 			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
 			return
 		}
+		settings.LogIdentity = d.namingOf(c.Log.Identity).name
 		apply, err := p.Prepare(settings)
 		if err != nil {
 			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
@@ -138,7 +140,7 @@ func (d *daemon) useNaming(c *config.Config) {
 	if before != nil && before.Log.Identity == c.Log.Identity {
 		return
 	}
-	names := namingOf(c.Log.Identity)
+	names := d.namingOf(c.Log.Identity)
 	d.view.setNaming(names)
 	if before != nil && names.withholds() {
 		d.proxy.ForgetSenders()

@@ -10,7 +10,8 @@ import (
 
 // ProxySettings says the configuration in the words of package proxy. The one file
 // that it names, the certificates, is read here, so that a reload sees a new one;
-// that it cannot be read is the only error.
+// that it cannot be read is the only error. How the log names people is left to the
+// daemon, which has the key.
 func ProxySettings(c *config.Config) (proxy.Settings, error) {
 	var roots []byte
 	if c.Proxy.UpstreamCAFile != "" {
@@ -32,9 +33,8 @@ func ProxySettings(c *config.Config) (proxy.Settings, error) {
 		Retry: proxy.Retry{
 			Attempts: c.Proxy.Retry.Attempts, Backoff: c.Proxy.Retry.Backoff, Memory: c.Proxy.Retry.Memory,
 		},
-		Rules:       headerRules(c.Headers),
-		Access:      access(c.Access.Allow),
-		LogIdentity: namingOf(c.Log.Identity).name,
+		Rules:  headerRules(c.Headers),
+		Access: access(c.Access.Allow),
 	}, nil
 }
 

@@ -13,8 +13,9 @@ func TestPurgeLeavesNothingButTheUser(t *testing.T) {
 	l.installDeb(deb(t, oldVersion))
 	t.Cleanup(l.showJournal)
 	l.openStream().body.Close()
-	l.configure("# an edit\n")
+	l.configure("# an edit\n" + hashedNames)
 	l.must("systemctl", "reload", service)
+	l.wantNameKey()
 
 	l.must("dpkg", "--remove", "oauth-proxyd")
 	l.wantGone("masked") // as Debian does it, so that nothing starts it without its program
@@ -36,6 +37,16 @@ func TestPurgeLeavesNothingButTheUser(t *testing.T) {
 	if out := l.run("getent", "passwd", "oauth-proxyd"); out.Code != 0 {
 		t.Error("the system user is gone: its id may be given to another")
 	}
+}
+
+// hashedNames is a setting that needs a key.
+const hashedNames = "log {\n  identity = \"hashed\"\n}\n"
+
+// wantNameKey: the key of the hashes was made, and only the daemon can read it.
+func (l *lab) wantNameKey() {
+	l.t.Helper()
+	l.wantAll(l.must("stat", "--format=%a %s %U", "/var/lib/oauth-proxyd/identity.key"), "600 32 oauth-proxyd\n")
+	l.wantAll(l.must("stat", "--format=%a %U", "/var/lib/oauth-proxyd"), "700 oauth-proxyd\n")
 }
 
 // wantGone looks for what may run or be found by systemd. Units with the given load
