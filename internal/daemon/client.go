@@ -66,15 +66,18 @@ func RequestStatusReport(ctx context.Context) (Status, error) {
 	return s, err
 }
 
-// ExpectTrial has the running daemon answer t by itself when it comes.
-func ExpectTrial(ctx context.Context, t Trial) error {
-	return askAdmin(ctx, http.MethodPost, "/trials", t, &struct{}{})
+// ExpectProbe has the running daemon respond to p itself when it comes with the nonce that it
+// gives.
+func ExpectProbe(ctx context.Context, p Probe) (nonce string, err error) {
+	var ticket ProbeTicket
+	err = askAdmin(ctx, http.MethodPost, "/probes", p, &ticket)
+	return ticket.Nonce, err
 }
 
-// RequestTrialReport asks what became of the trial with that nonce.
-func RequestTrialReport(ctx context.Context, nonce string) (TrialReport, error) {
-	var r TrialReport
-	err := askAdmin(ctx, http.MethodGet, "/trials/"+url.PathEscape(nonce), nil, &r)
+// RequestProbeReport asks what became of the probe with that nonce.
+func RequestProbeReport(ctx context.Context, nonce string) (ProbeReport, error) {
+	var r ProbeReport
+	err := askAdmin(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), nil, &r)
 	return r, err
 }
 

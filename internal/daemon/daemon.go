@@ -107,7 +107,7 @@ type daemon struct {
 
 	watchdog watchdog
 	admin    *adminServer
-	trials   trials // safe for all
+	probes   probes // safe for all
 }
 
 // Run is the daemon from its start to its exit code. It takes over the sockets and

@@ -34,6 +34,6 @@
 //	admin.go         the admin socket; client.go talks to it
 //	report.go        what "oauth-proxyd status" shows
 //	flights.go       what "requests" and "explain" show
-//	trial.go         requests of "oauth-proxyd doctor" through a gateway; answered by
-//	                 trialanswer.go
+//	probe.go         requests of "oauth-proxyd doctor" through a gateway, and the
+//	                 response to them (proberesponse.go)
 package daemon

@@ -50,7 +50,7 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 			d.serveHealth(p, w, r)
 		case ours && path == "/metrics":
 			d.serveMetrics(p, w, r)
-		case d.serveTrial(p, w, r):
+		case d.serveProbe(p, w, r):
 		default:
 			p.ServeHTTP(w, r)
 		}

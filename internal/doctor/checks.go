@@ -10,7 +10,7 @@ const (
 	shortLimit    = 5 * time.Second  // something on this host
 	networkLimit  = 10 * time.Second // something that asks the network
 	upstreamLimit = 20 * time.Second
-	throughLimit  = 45 * time.Second // less than a trial lives
+	throughLimit  = 45 * time.Second // less than a probe lives
 )
 
 // check is one step of the way.

@@ -17,7 +17,7 @@ import (
 )
 
 // judge says what a gateway did to the request and to its answer.
-func (x *exam) judge(a *attempt, r daemon.TrialReport) []Finding {
+func (x *exam) judge(a *attempt, r daemon.ProbeReport) []Finding {
 	switch {
 	case r.Arrivals == 0:
 		return []Finding{x.neverCame(a)}
@@ -32,13 +32,19 @@ func (x *exam) judge(a *attempt, r daemon.TrialReport) []Finding {
 }
 
 // refusedHere is about a gateway that access.allow keeps out.
-func (x *exam) refusedHere(r daemon.TrialReport) Finding {
-	why, _, _ := strings.Cut(r.Refused, ";") // the rest is for clients
-	f := fail("the request came from %s, and was refused: %s", r.Sender, why)
+func (x *exam) refusedHere(r daemon.ProbeReport) Finding {
+	f := fail("the request came from %s, and was refused: %s", r.Sender, r.Refused)
 	if x.settings == nil || r.Entry == "" {
 		return f.mend("access.allow in " + x.File)
 	}
 	return f.mend(allowLine(x.settings, r.Entry), "oauth-proxyd reload")
+}
+
+// unmarked is about a gateway that sends the request on without its mark.
+func unmarked() Finding {
+	header := strings.ToLower(daemon.ProbeHeader)
+	return fail("the request came to this daemon without the header %s, and went to the API like any other: the gateway drops headers that it does not know", header).
+		mend("have the gateway pass on "+header, "or compare what it sends with oauth-proxyd explain, by the x-request-id")
 }
 
 // neverCame tells a gateway that cannot be reached, one that cannot reach us, and one
@@ -109,7 +115,7 @@ func named(check string, f Finding) Finding {
 	return f
 }
 
-func judgePath(r daemon.TrialReport) Finding {
+func judgePath(r daemon.ProbeReport) Finding {
 	switch {
 	case strings.HasSuffix(r.Path, "/v1/v1/messages"):
 		return named("path", fail("it came as %s", r.Path).mend("the gateway's provider: baseurl without /v1"))
@@ -123,7 +129,7 @@ func judgePath(r daemon.TrialReport) Finding {
 
 // judgeBeta says what became of the client's list of features. Without them Claude
 // Code's requests are refused, whatever the rules here add.
-func judgeBeta(r daemon.TrialReport) Finding {
+func judgeBeta(r daemon.ProbeReport) Finding {
 	sent := strings.Split(sentBeta, ",")
 	came := elements(r.Header["Anthropic-Beta"])
 	lost := without(sent, came)
@@ -165,7 +171,7 @@ func without(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
 
-func judgeAuthorization(r daemon.TrialReport) Finding {
+func judgeAuthorization(r daemon.ProbeReport) Finding {
 	passthrough := "Aperture: \"auth_mode\": \"passthrough\" in the provider, and no \"apikey\""
 	var f Finding
 	switch {
@@ -182,9 +188,10 @@ func judgeAuthorization(r daemon.TrialReport) Finding {
 }
 
 // judgeHeaders is about the other headers that were sent.
-func judgeHeaders(a *attempt, r daemon.TrialReport) Finding {
+func judgeHeaders(a *attempt, r daemon.ProbeReport) Finding {
 	var lost, changed []string
-	for name, values := range a.trial.Header {
+	for _, name := range daemon.ProbeHeaders() {
+		values := a.request.Header[name]
 		came, there := r.Header[name]
 		switch {
 		case name == "Anthropic-Beta":
@@ -194,8 +201,6 @@ func judgeHeaders(a *attempt, r daemon.TrialReport) Finding {
 			changed = append(changed, strings.ToLower(name))
 		}
 	}
-	slices.Sort(lost)
-	slices.Sort(changed)
 	var parts []string
 	for _, p := range []struct {
 		what  string
@@ -215,7 +220,7 @@ func judgeHeaders(a *attempt, r daemon.TrialReport) Finding {
 	return named("headers", f.mend("see what the gateway does to headers; anthropic-version is needed, the others help to find a request again"))
 }
 
-func judgeBody(r daemon.TrialReport) Finding {
+func judgeBody(r daemon.ProbeReport) Finding {
 	if r.Body != daemon.Same {
 		return named("body", warn("the gateway writes the body anew: fields that it does not know may be lost").mend("have the gateway pass bodies on as they come"))
 	}
@@ -224,11 +229,11 @@ func judgeBody(r daemon.TrialReport) Finding {
 
 // judgeStream compares when events were sent with when they came. Both are of this
 // host's clock.
-func judgeStream(a *attempt, r daemon.TrialReport) Finding {
+func judgeStream(a *attempt, r daemon.ProbeReport) Finding {
 	unbuffer := "switch off buffering and compression of text/event-stream in the gateway"
 	n := len(r.Sent)
 	switch {
-	case r.AnswerSHA256 == "" || len(a.arrivals) < n: // the daemon could not send it whole, or it did not come whole
+	case r.ResponseSHA256 == "" || len(a.arrivals) < n: // the daemon could not send it whole, or it did not come whole
 		return named("stream", fail("the answer broke off after %d events%s", len(a.arrivals), because(a.err)).mend("see the gateway's log, and its timeouts"))
 	case a.status != http.StatusOK:
 		return named("stream", fail("this daemon answered 200, the gateway made %d of it", a.status).mend("see the gateway's log"))
@@ -257,8 +262,8 @@ func because(err error) string {
 	return ": " + err.Error()
 }
 
-func judgeAnswerBytes(a *attempt, r daemon.TrialReport) Finding {
-	if hash(a.body) != r.AnswerSHA256 {
+func judgeAnswerBytes(a *attempt, r daemon.ProbeReport) Finding {
+	if hash(a.body) != r.ResponseSHA256 {
 		return named("answer", warn("the gateway changes the answer's bytes").mend("have the gateway pass answers on as they come"))
 	}
 	return named("answer", ok("came byte for byte"))

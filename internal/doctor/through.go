@@ -30,7 +30,8 @@ const (
 
 // attempt is one request through a gateway, and its answer.
 type attempt struct {
-	trial   daemon.Trial
+	probe   daemon.Probe
+	nonce   string
 	request *http.Request
 
 	status   int
@@ -56,23 +57,45 @@ func checkThrough(ctx context.Context, x *exam) []Finding {
 	if err != nil {
 		return []Finding{fail("%v", err)}
 	}
-	if err := daemon.ExpectTrial(ctx, a.trial); err != nil {
+	if err := a.announce(ctx); err != nil {
 		return []Finding{unknown("%s was not tried: %v", x.Through, err)}
 	}
 	a.send()
-	report, err := daemon.RequestTrialReport(ctx, a.trial.Nonce)
+	report, err := daemon.RequestProbeReport(ctx, a.nonce)
 	if err != nil {
 		return []Finding{unknown("what came through %s: %v", x.Through, err)}
+	}
+	if report.Arrivals == 0 && a.cameUnmarked(ctx) {
+		return []Finding{unmarked()}
 	}
 	return x.judge(a, report)
 }
 
+// announce has the daemon expect the request, which then carries its nonce.
+func (a *attempt) announce(ctx context.Context) (err error) {
+	a.nonce, err = daemon.ExpectProbe(ctx, a.probe)
+	a.request.Header.Set(daemon.ProbeHeader, a.nonce)
+	return err
+}
+
+// cameUnmarked reports whether the daemon knows the request as an ordinary one, by its own id or
+// by one in the response.
+func (a *attempt) cameUnmarked(ctx context.Context) bool {
+	for _, id := range []string{a.request.Header.Get("X-Request-Id"), a.header.Get("X-Request-Id"), a.header.Get("Request-Id")} {
+		if id == "" {
+			continue
+		}
+		if traces, err := daemon.ExplainRequest(ctx, id); err == nil && len(traces) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // newAttempt makes a message request as Claude Code sends it, under our own name. The
 // token opens nothing, and the API refuses an empty message unseen: whatever a
-// gateway makes of the request, it costs nothing. The nonce is in each place from
-// which a gateway may take it out.
+// gateway makes of the request, it costs nothing.
 func (x *exam) newAttempt(ctx context.Context, target *url.URL, model string) (*attempt, error) {
-	nonce := rand.Text()
 	body, err := json.Marshal(map[string]any{
 		"model": model, "max_tokens": 1, "stream": true,
 		"messages": []any{map[string]string{"role": "user", "content": ""}},
@@ -80,26 +103,25 @@ func (x *exam) newAttempt(ctx context.Context, target *url.URL, model string) (*
 	if err != nil {
 		return nil, fmt.Errorf("writing the request: %w", err)
 	}
-	target.RawQuery = "beta=true&doctor=" + nonce
+	target.RawQuery = "beta=true"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	header := http.Header{
+	authorization := "Bearer sk-ant-oat01-doctor-" + rand.Text() + "-made-up"
+	request.Header = http.Header{
 		"Accept":                   {"application/json"},
 		"Anthropic-Beta":           {sentBeta},
 		"Anthropic-Version":        {"2023-06-01"},
+		"Authorization":            {authorization},
 		"Content-Type":             {"application/json"},
 		"User-Agent":               {"oauth-proxyd-doctor/" + x.Version},
 		"X-App":                    {"cli"},
-		"X-Claude-Code-Session-Id": {"doctor-" + nonce},
-		"X-Request-Id":             {"req_" + nonce},
+		"X-Claude-Code-Session-Id": {"doctor-" + rand.Text()},
+		"X-Request-Id":             {"req_" + rand.Text()},
 	}
-	authorization := "Bearer sk-ant-oat01-doctor-" + nonce + "-made-up"
-	request.Header = header.Clone()
-	request.Header.Set("Authorization", authorization)
-	return &attempt{request: request, trial: daemon.Trial{
-		Nonce: nonce, Header: header, AuthorizationSHA256: hash([]byte(authorization)), BodySHA256: hash(body),
+	return &attempt{request: request, probe: daemon.Probe{
+		AuthorizationSHA256: hash([]byte(authorization)), BodySHA256: hash(body),
 	}}, nil
 }
 
@@ -149,13 +171,13 @@ func (a *attempt) read(body io.Reader) error {
 }
 
 // model is one that the gateway knows: it may choose its provider by it. The question
-// is a trial as well, so that a gateway which passes it on does not have it sent to
+// is a probe as well, so that a gateway which passes it on does not have it sent to
 // the upstream.
 func (x *exam) model(ctx context.Context, gateway *url.URL) string {
 	ctx, cancel := context.WithTimeout(ctx, modelsLimit)
 	defer cancel()
 	a, err := x.newAttempt(ctx, gateway.JoinPath("/v1/models"), defaultModel)
-	if err != nil || daemon.ExpectTrial(ctx, a.trial) != nil {
+	if err != nil || a.announce(ctx) != nil {
 		return defaultModel
 	}
 	a.request.Method, a.request.Body, a.request.ContentLength = http.MethodGet, nil, 0

@@ -1,15 +1,16 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,73 +18,76 @@ import (
 )
 
 const (
-	// trialPause is between two events of the answer: long enough to tell whether they
+	// probePause is between two events of the response: long enough to tell whether they
 	// come one by one, also on a busy machine.
-	trialPause = 300 * time.Millisecond
-	// maxTrialBody is more than doctor sends.
-	maxTrialBody     = 1 << 20
-	trialBodyTimeout = 10 * time.Second
+	probePause = 300 * time.Millisecond
+	// maxProbeBody is more than doctor sends.
+	maxProbeBody     = 1 << 20
+	probeBodyTimeout = 10 * time.Second
 )
 
-// serveTrial answers r if it is one that doctor announced, and reports whether it is.
+// serveProbe responds to r if it is one that doctor announced, and reports whether it is.
 // The access rules are those of every request. It is never sent to the upstream.
-func (d *daemon) serveTrial(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) bool {
-	t, answer := d.trials.arrive(r, time.Now())
-	if t == nil {
+func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) bool {
+	e, serve := d.probes.arrive(r, time.Now())
+	if e == nil {
 		return false
 	}
 	id, err := p.Judge(r, access(d.view.config().Access.Allow))
-	if err == nil && !answer {
-		err = proxy.Refusal("this request of oauth-proxyd doctor was answered before, or is too old")
+	if err == nil && !serve {
+		err = proxy.Refusal("this request of oauth-proxyd doctor was served before, or is too old")
 	}
 	d.log.Info("a request of doctor came", "source", string(id.Source), "refused", err != nil)
-	if answer {
-		d.trials.note(t, func(r *TrialReport) { r.Sender, r.Entry = d.view.naming().sender(id) })
+	if serve {
+		d.probes.note(e, func(r *ProbeReport) {
+			r.Sender, r.Entry = d.view.naming().sender(id)
+			r.Refused = refusalText(err)
+		})
 	}
 	if err != nil {
-		if answer {
-			d.trials.note(t, func(r *TrialReport) { r.Refused = err.Error() })
-		}
 		p.Refuse(w, r, err)
 		return true
 	}
-	arrived := t.compare(p, w, r)
-	d.trials.note(t, func(r *TrialReport) {
+	arrived := e.compare(p, w, r)
+	d.probes.note(e, func(r *ProbeReport) {
 		arrived.Arrivals, arrived.Sender, arrived.Entry = r.Arrivals, r.Sender, r.Entry
 		*r = arrived
 	})
-	d.answerTrial(t, arrived, w, r)
+	d.respondToProbe(e, arrived, w, r)
 	return true
 }
 
+// refusalText is what the operator is told: the cause, if there is one.
+func refusalText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return cmp.Or(errors.Unwrap(err), err).Error()
+}
+
 // compare says what the way here has left of the request.
-func (t *trial) compare(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) TrialReport {
-	a := TrialReport{
+func (e *probe) compare(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) ProbeReport {
+	report := ProbeReport{
 		Method: r.Method, Path: r.URL.EscapedPath(), Protocol: r.Proto,
-		Query:         strings.Contains(r.URL.RawQuery, t.Nonce),
-		Authorization: compareHash(strings.Join(r.Header["Authorization"], "\n"), t.AuthorizationSHA256),
+		Query:         r.URL.Query().Get("beta") == "true",
+		Authorization: compareHash(strings.Join(r.Header["Authorization"], "\n"), e.AuthorizationSHA256),
 		APIKey:        len(r.Header["X-Api-Key"]) > 0,
 		Header:        http.Header{},
 		Upstream:      elements(p.Rewritten(r)["Anthropic-Beta"]),
 	}
-	for name, values := range r.Header {
-		switch _, sent := t.Header[name]; {
-		case name == "Authorization":
-		case sent && name != "X-Api-Key":
-			a.Header[name] = values
-		default:
-			a.Added = append(a.Added, strings.ToLower(name))
+	for _, name := range ProbeHeaders() {
+		if values, came := r.Header[name]; came {
+			report.Header[name] = values
 		}
 	}
-	slices.Sort(a.Added)
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(trialBodyTimeout)) // each server's writer has it
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxTrialBody))
-	a.Body = compareHash(string(body), t.BodySHA256)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(probeBodyTimeout)) // each server's writer has it
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxProbeBody))
+	report.Body = compareHash(string(body), e.BodySHA256)
 	if err != nil {
-		a.Body = Changed
+		report.Body = Changed
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // likewise
-	return a
+	return report
 }
 
 // compareHash compares by hash, so that nothing of what came need be kept.
@@ -111,23 +115,23 @@ func elements(lines []string) []string {
 	return all
 }
 
-// answerTrial answers as the API does, with a stream of events of which the text is
+// respondToProbe responds as the API does, with a stream of events of which the text is
 // the report, and notes when each was sent.
-func (d *daemon) answerTrial(t *trial, arrived TrialReport, w http.ResponseWriter, r *http.Request) {
+func (d *daemon) respondToProbe(e *probe, arrived ProbeReport, w http.ResponseWriter, r *http.Request) {
 	proxy.NameAnswer(w, r)
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
-	stream := trialStream{w: w, hash: sha256.New()}
-	for i, event := range trialEvents(arrived) {
-		if i > 0 && !pause(r.Context(), trialPause) {
+	stream := probeStream{w: w, hash: sha256.New()}
+	for i, event := range probeEvents(arrived) {
+		if i > 0 && !pause(r.Context(), probePause) {
 			return // the client left
 		}
-		d.trials.note(t, func(r *TrialReport) { r.Sent = append(r.Sent, time.Now().UTC()) })
+		d.probes.note(e, func(r *ProbeReport) { r.Sent = append(r.Sent, time.Now().UTC()) })
 		if !stream.send(event) {
 			return // likewise
 		}
 	}
-	d.trials.note(t, func(r *TrialReport) { r.AnswerSHA256 = hex.EncodeToString(stream.hash.Sum(nil)) })
+	d.probes.note(e, func(r *ProbeReport) { r.ResponseSHA256 = hex.EncodeToString(stream.hash.Sum(nil)) })
 }
 
 // pause reports whether the time passed before ctx ended.
@@ -142,13 +146,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// trialStream writes events and keeps the hash of all.
-type trialStream struct {
+// probeStream writes events and keeps the hash of all.
+type probeStream struct {
 	w    http.ResponseWriter
 	hash hash.Hash
 }
 
-func (s *trialStream) send(event string) bool {
+func (s *probeStream) send(event string) bool {
 	s.hash.Write([]byte(event))
 	if _, err := io.WriteString(s.w, event); err != nil {
 		return false
@@ -156,9 +160,9 @@ func (s *trialStream) send(event string) bool {
 	return http.NewResponseController(s.w).Flush() == nil
 }
 
-// trialEvents are those of a streamed message
+// probeEvents are those of a streamed message
 // (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
-func trialEvents(arrived TrialReport) []string {
+func probeEvents(arrived ProbeReport) []string {
 	report, err := json.Marshal(arrived)
 	if err != nil {
 		panic("daemon: marshalling a report of strings: " + err.Error())
@@ -173,7 +177,7 @@ func trialEvents(arrived TrialReport) []string {
 		event("message_start", `,"message":{"id":"msg_doctor","type":"message","role":"assistant","model":"oauth-proxyd-doctor","content":[],`+
 			`"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}`),
 		event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),
-		delta("oauth-proxyd answers this request of doctor. What arrived: "),
+		delta("oauth-proxyd responds to this request of doctor itself. What arrived: "),
 		delta(string(report)),
 		event("content_block_stop", `,"index":0`),
 		event("message_delta", `,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":0}`),

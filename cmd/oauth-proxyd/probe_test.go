@@ -1,0 +1,136 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/daemontest"
+)
+
+// A gateway that leaves little but the mark of the request is still judged.
+func TestDoctorsRequestIsRecognizedByItsMarkAlone(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	g := gateway{change: func(r *http.Request) {
+		r.Header = http.Header{"Content-Type": r.Header["Content-Type"], probeHeader: r.Header[probeHeader]}
+		r.URL.RawQuery = ""
+	}}
+	d, _ := s.doctor("--through", g.run(t, s.url()).URL)
+	d.want(t, "gateway", "ok", "the request came through")
+	d.want(t, "gateway beta list", "fail", "dropped")
+	if n := reached.Load(); n > 0 {
+		t.Errorf("%d requests of doctor reached the upstream", n)
+	}
+}
+
+// probeHeader marks doctor's request, and nothing else does.
+const probeHeader = "X-Oauth-Proxyd-Probe"
+
+func TestDoctorTellsThatAGatewayDropsItsMark(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*http.Request){
+		"alone":                   func(r *http.Request) { delete(r.Header, probeHeader) },
+		"with the request id too": func(r *http.Request) { delete(r.Header, probeHeader); delete(r.Header, "X-Request-Id") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, reached := inFrontOfAPI(t, mergeBeta)
+			d, code := s.doctor("--through", gateway{change: change}.run(t, s.url()).URL)
+			d.want(t, "gateway", "fail", "without the header x-oauth-proxyd-probe", "pass on x-oauth-proxyd-probe")
+			if code != 1 || reached.Load() == 0 {
+				t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
+			}
+		})
+	}
+}
+
+// admin asks on the admin socket, as a member of the group can.
+func (s *service) admin(method, path, body string) (status int, answer string) {
+	s.t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))
+	}}
+	a, err := daemontest.Ask(&http.Client{Transport: transport}, method, "http://admin"+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a.Status, a.Body
+}
+
+// A member of the group may announce a probe, and learns nothing of others' requests by it: the
+// nonce is the daemon's, and a report has the values of a few headers only.
+func TestAProbeShowsNobodysRequest(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	const theirs = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	if status, text := s.admin(http.MethodPost, "/probes", `{"nonce":"`+theirs+`"}`); status != http.StatusBadRequest {
+		t.Errorf("a nonce of one's own: status %d, %s", status, text)
+	}
+	status, text := s.admin(http.MethodPost, "/probes", `{}`)
+	var ticket struct{ Nonce string }
+	if err := json.Unmarshal([]byte(text), &ticket); err != nil || status != http.StatusOK || len(ticket.Nonce) < 26 {
+		t.Fatalf("status %d, %v: %s", status, err, text)
+	}
+	somebody := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + ticket.Nonce, "X-Request-Id", "req_" + ticket.Nonce}
+	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?x="+ticket.Nonce, "{}", somebody...)
+	if err != nil || a.Status != http.StatusUnauthorized || reached.Load() != 1 {
+		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
+	}
+	marked := append(somebody, probeHeader, ticket.Nonce, "X-Api-Key", secret("key"), "X-Odd", secret("odd"))
+	if a, err = daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages", secret("body"), marked...); err != nil || a.Status != http.StatusOK {
+		t.Errorf("%v, status %d", err, a.Status)
+	}
+	_, report := s.admin(http.MethodGet, "/probes/"+ticket.Nonce, "")
+	for _, text := range []string{report, a.Body} {
+		for _, word := range []string{"session=", "Cookie", "cookie", "5ecr3t", "X-Odd", "x-odd", daemontest.OAuthToken} {
+			if strings.Contains(text, word) {
+				t.Errorf("%q is in %s", word, text)
+			}
+		}
+	}
+	if !daemontest.ContainsAll(report, []string{`"arrivals":1`, `"X-Request-Id"`}) {
+		t.Errorf("the report %s", report)
+	}
+}
+
+// What is not the announced request is no probe: it goes to the upstream.
+func TestOnlyAnAnnouncedRequestIsAnsweredHere(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	d, _ := s.doctor("--through", gateway{}.run(t, s.url()).URL)
+	d.want(t, "gateway", "ok")
+	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages", "{}", probeHeader, "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+		"Authorization", "Bearer sk-ant-oat01-doctor-ABCDEFGHIJKLMNOPQRSTUVWXYZ-made-up")
+	if err != nil || a.Status != 401 || reached.Load() != 1 {
+		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
+	}
+}
+
+// A gateway that repeats a request much later does not have it sent to the upstream.
+func TestARequestOfDoctorIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	repeat := make(chan *http.Request, 2)
+	g := gateway{change: func(r *http.Request) { repeat <- r.Clone(s.t.Context()) }}
+	s.doctor("--through", g.run(t, s.url()).URL)
+	for range 2 {
+		r := <-repeat
+		r.Body, r.ContentLength = nil, 0
+		answer, err := newClient(t).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != 400 || answer.Header.Get("Proxy-Status") == "" {
+			t.Errorf("status %d, want an error of ours", answer.StatusCode)
+		}
+	}
+	if n := reached.Load(); n > 0 {
+		t.Errorf("%d requests of doctor reached the upstream", n)
+	}
+}

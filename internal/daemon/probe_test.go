@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// carrying is a request with the nonce in its place.
+func carrying(nonce string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/v1/messages?beta=true", http.NoBody)
+	r.Header.Set(ProbeHeader, nonce)
+	return r
+}
+
+// expect announces a probe.
+func expect(t *testing.T, s *probes, now time.Time) (nonce string) {
+	t.Helper()
+	nonce, err := s.expect(Probe{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nonce
+}
+
+func TestAProbeLivesAMinuteAndItsNonceIsKnownLonger(t *testing.T) {
+	began := time.Now()
+	for _, row := range []struct {
+		name         string
+		after        time.Duration
+		known, serve bool
+	}{
+		{"at once", 0, true, true},
+		{"in time", probeLife - time.Second, true, true},
+		{"too late", probeLife, true, false},
+		{"much too late", probeLife + probeMemory - time.Second, true, false},
+		{"when nobody remembers", probeLife + probeMemory, false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var s probes
+			nonce := expect(t, &s, began)
+			found, serve := s.arrive(carrying(nonce), began.Add(row.after))
+			if (found != nil) != row.known || serve != row.serve {
+				t.Errorf("known %v, to be served %v; want %v, %v", found != nil, serve, row.known, row.serve)
+			}
+		})
+	}
+}
+
+func TestAProbeIsServedOnceAndEachArrivalCounted(t *testing.T) {
+	var s probes
+	now := time.Now()
+	nonce := expect(t, &s, now)
+	for i := range 3 {
+		if _, serve := s.arrive(carrying(nonce), now); serve != (i == 0) {
+			t.Errorf("arrival %d: to be served: %v", i+1, serve)
+		}
+	}
+	if _, serve := s.arrive(carrying(rand.Text()), now); serve {
+		t.Error("another nonce is served")
+	}
+	if r, ok := s.reportOn(nonce); !ok || r.Arrivals != 3 {
+		t.Errorf("the report counts %d arrivals", r.Arrivals)
+	}
+}
+
+// What somebody else's request has in another place does not make it a probe.
+func TestANonceCountsInItsHeaderAlone(t *testing.T) {
+	var s probes
+	now := time.Now()
+	nonce := expect(t, &s, now)
+	for name, change := range map[string]func(*http.Request){
+		"the query":          func(r *http.Request) { r.URL.RawQuery = "doctor=" + nonce },
+		"Authorization":      func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+nonce) },
+		"Cookie":             func(r *http.Request) { r.Header.Set("Cookie", nonce) },
+		"X-Request-Id":       func(r *http.Request) { r.Header.Set("X-Request-Id", "req_"+nonce) },
+		"a longer value":     func(r *http.Request) { r.Header.Set(ProbeHeader, nonce+"A") },
+		"a part of it":       func(r *http.Request) { r.Header.Set(ProbeHeader, nonce[1:]) },
+		"one of two lines":   func(r *http.Request) { r.Header[ProbeHeader] = []string{nonce, "other"} },
+		"nothing":            func(r *http.Request) { r.Header[ProbeHeader] = nil },
+		"an empty line":      func(r *http.Request) { r.Header.Set(ProbeHeader, "") },
+		"a list in one line": func(r *http.Request) { r.Header.Set(ProbeHeader, nonce+", "+nonce) },
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/v1/messages", http.NoBody)
+		change(r)
+		if found, _ := s.arrive(r, now); found != nil {
+			t.Errorf("it is found in %s", name)
+		}
+	}
+}
+
+func TestNoncesAreLongAndMadeHere(t *testing.T) {
+	var s probes
+	now, seen := time.Now(), map[string]bool{}
+	for range maxProbes {
+		nonce := expect(t, &s, now)
+		if len(nonce) < 26 || seen[nonce] { // base32: 5 bits each
+			t.Errorf("nonce %q", nonce)
+		}
+		seen[nonce] = true
+	}
+	if _, err := s.expect(Probe{}, now); !errors.Is(err, errTooManyProbes) {
+		t.Errorf("one too many: %v", err)
+	}
+	if _, err := s.expect(Probe{}, now.Add(probeLife+probeMemory)); err != nil {
+		t.Errorf("when the others are forgotten: %v", err)
+	}
+}
