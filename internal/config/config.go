@@ -104,6 +104,9 @@ const (
 type Access struct {
 	// Allow is never empty. Default "local" and "tailnet".
 	Allow []Source
+	// Browsers are the origins of web pages that may send cross-origin requests, as
+	// browsers spell them; "*" is any. Default none.
+	Browsers []string
 }
 
 // Metrics is the metrics block: who may read the metrics, and where else they

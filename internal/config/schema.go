@@ -33,6 +33,7 @@ func schema(c *Config) section {
 		tailscaleSection(&c.Tailscale),
 		{name: "access", attributes: []attribute{
 			sources("allow", &c.Access.Allow, true),
+			origins("browsers", &c.Access.Browsers),
 		}},
 		headerSection(&Header{Mode: Set}),
 		{name: "metrics", attributes: []attribute{
@@ -122,7 +123,7 @@ func defaults() *Config {
 			Retry:                 Retry{Attempts: 3, Backoff: 100 * time.Millisecond, Memory: 64 * mib},
 		},
 		Tailscale: Tailscale{Required: true, WhenDown: Wait},
-		Access:    Access{Allow: everybody()},
+		Access:    Access{Allow: everybody(), Browsers: []string{}},
 		Metrics:   Metrics{Allow: everybody(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},
 	}

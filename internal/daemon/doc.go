@@ -28,7 +28,8 @@
 // What the daemon tells of itself:
 //
 //	status.go        STATUS= for systemd, and the last words in the log
-//	health.go        GET /health, and who answers which path
+//	health.go        GET /health, and who answers which path (ownname.go: which Host
+//	                 is ours)
 //	metrics.go       GET /metrics and the daemon's own metrics
 //	textfile.go      the same for node_exporter
 //	admin.go         the admin socket; client.go talks to it

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// health is the body of GET /health for those who may send requests. Others are
-// told healthStatus only.
+// health is the body of GET /health for those who may send requests, and name this node in
+// their Host. Others are told healthStatus only.
 type health struct {
 	Status          string `json:"status"`
 	Tailnet         string `json:"tailnet"`          // connected, not_connected or disabled
@@ -60,7 +60,7 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	status := d.healthWord()
 	var body any = healthStatus{status}
-	if _, err := p.Judge(r, access(d.view.config().Access.Allow)); err == nil {
+	if _, err := p.Judge(r, access(d.view.config().Access.Allow)); err == nil && d.asksByOwnName(r) {
 		body = d.health(status, p.Stats())
 	} else {
 		w.Header().Set("Connection", "close") // a stranger keeps none

@@ -149,6 +149,10 @@ func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Req
 		p.Refuse(w, r, err)
 		return
 	}
+	if !d.asksByOwnName(r) {
+		p.Refuse(w, r, proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name"))
+		return
+	}
 	families, err := prometheus.Gatherers{d.registry, d.process}.Gather()
 	if err != nil {
 		d.log.Error("gathering metrics", "error", err)

@@ -34,7 +34,7 @@ func ProxySettings(c *config.Config) (proxy.Settings, error) {
 			Attempts: c.Proxy.Retry.Attempts, Backoff: c.Proxy.Retry.Backoff, Memory: c.Proxy.Retry.Memory,
 		},
 		Rules:  headerRules(c.Headers),
-		Access: access(c.Access.Allow),
+		Access: proxy.Access{Allow: access(c.Access.Allow).Allow, Browsers: c.Access.Browsers},
 	}, nil
 }
 

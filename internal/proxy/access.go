@@ -34,8 +34,13 @@ type Grant struct {
 	Capability string       // application capability that the tailnet's policy grants
 }
 
-// Access says who may send requests. Its entries are alternatives.
-type Access struct{ Allow []Grant }
+// Access says who may send requests.
+type Access struct {
+	// Allow are alternatives.
+	Allow []Grant
+	// Browsers are the origins of web pages that may, as a browser spells them; "*": any.
+	Browsers []string
+}
 
 // Identity is who sent a request, as tailscaled tells it.
 type Identity struct {

@@ -24,6 +24,9 @@ func (x *exchange) admit() error {
 	if err := x.inspect(); err != nil {
 		return err
 	}
+	if err := x.cfg.Access.judgeBrowser(x.in); err != nil {
+		return err
+	}
 	err = x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
 	switch {
 	case err == nil:

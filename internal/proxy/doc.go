@@ -19,6 +19,7 @@
 //	             framing.go: what net/http lets pass; headerlimit.go: 431)
 //	access.go    who may enter; source.go: where a connection comes from, by proof
 //	             (owner.go: what the kernel knows of it; identity.go: kept for a while)
+//	browser.go   which requests are a web page's
 //	provenance.go  the headers that say on whose behalf a request comes
 //	queue.go     places, and the wait for one
 //	body.go      the request's body, read once and sent once or more (memory.go: the budget)

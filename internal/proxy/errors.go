@@ -15,6 +15,7 @@ type Code string
 const (
 	CodeInvalidRequest      Code = "invalid_request"
 	CodeAccessDenied        Code = "access_denied"
+	CodeBrowserRefused      Code = "browser_refused"
 	CodeClientIdle          Code = "client_idle_timeout"
 	CodeTooLarge            Code = "request_too_large"
 	CodeHeadersTooLarge     Code = "headers_too_large"
@@ -53,6 +54,7 @@ func codeTable() []codeMeaning {
 	return []codeMeaning{
 		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", malformed},
 		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
+		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
 		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", malformed},
 		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", malformed},
 		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", malformed},

@@ -24,6 +24,7 @@ func contract() map[string]struct {
 	}{
 		"invalid_request":          {"invalid_request_error", true},
 		"access_denied":            {"permission_error", true},
+		"browser_refused":          {"permission_error", true},
 		"client_idle_timeout":      {"timeout_error", false},
 		"request_too_large":        {"request_too_large", true},
 		"headers_too_large":        {"invalid_request_error", true},

@@ -1,0 +1,3 @@
+access {
+  browsers = "https://chat.example.com"
+}

@@ -1,0 +1,34 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// judgeBrowser refuses a cross-origin request that a web page made, unless the page's origin is
+// listed. Whoever opens a page anywhere would else lend it the place on this host or tailnet that
+// access.allow is about. Desktop programs that are made of a browser have origins of schemes of
+// their own, and are no web pages.
+func (a Access) judgeBrowser(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+		return nil // no browser, or one that asks for nothing but a page
+	}
+	err := new(http.CrossOriginProtection).Check(r)
+	if err == nil || isProgram(origin) || slices.Contains(a.Browsers, "*") || slices.Contains(a.Browsers, origin) {
+		return nil
+	}
+	return fail(CodeBrowserRefused, err,
+		"a web page of another origin made this request; such are refused unless the setting access.browsers lists their origin")
+}
+
+// isProgram reports whether an origin has a scheme that no web page has, such as app:// or
+// vscode-webview://. The origin "null" has none: any page can have it by a sandboxed frame.
+func isProgram(origin string) bool {
+	scheme, _, found := strings.Cut(strings.ToLower(origin), "://")
+	return found && scheme != "http" && scheme != "https"
+}
+
+// BrowserRefusal is an error for [Proxy.Refuse]: the request may be a web page's.
+func BrowserRefusal(message string) error { return fail(CodeBrowserRefused, nil, "%s", message) }
