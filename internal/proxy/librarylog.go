@@ -29,8 +29,7 @@ func (l libraryLog) Write(p []byte) (int, error) {
 func withoutAddresses(text string) string {
 	words := strings.Split(text, " ")
 	for i, word := range words {
-		ends := strings.Split(strings.TrimRight(word, ":,;."), "->")
-		for _, end := range ends {
+		for end := range strings.SplitSeq(strings.TrimRight(word, ":,;."), "->") {
 			if isAddress(end) {
 				words[i] = strings.Replace(words[i], end, "…", 1)
 			}
