@@ -108,6 +108,31 @@ func (id Identity) as(shown func(string) string) Identity {
 	return turned
 }
 
+// key tells persons apart: the user, else the node or its tags, else the address, of which an
+// IPv6 network counts as one.
+func (id Identity) key(addr netip.Addr) string {
+	switch {
+	case id.User != "":
+		return "user " + id.User
+	case id.Node != "":
+		return "node " + id.Node
+	case len(id.Tags) > 0:
+		return "tags " + strings.Join(id.Tags, ",")
+	default:
+		return "address " + network(addr).String()
+	}
+}
+
+// network is what one sender has addresses of: its address, or 64 bits of one of IPv6, except
+// in Tailscale's range, where each node has one address.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() && !isTailscale(addr) {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
 // appendAttrs adds the fields of the log line.
 func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
 	attrs = append(attrs, slog.String("source", string(id.Source)))

@@ -12,7 +12,7 @@ import (
 )
 
 // admit judges who asks before it looks at anything else of the request, refuses what can be
-// refused by the header alone, then waits for a slot.
+// refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
 	x.rec.identify(id.as(x.cfg.LogIdentity), x.shownAddress(id))
@@ -20,14 +20,25 @@ func (x *exchange) admit() error {
 		x.conn.refused(err)
 		return err
 	}
-	x.judged = true
+	x.judged, x.person = true, id.key(x.client)
 	if err := x.inspect(); err != nil {
 		return err
 	}
 	if err := x.cfg.Access.judgeBrowser(x.in); err != nil {
 		return err
 	}
-	err = x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
+	if err := x.calm(); err != nil {
+		return err
+	}
+	if err := x.takeSlot(); err != nil {
+		return err
+	}
+	return x.calm() // others of this person may have been cancelled while it waited
+}
+
+// takeSlot waits for a slot.
+func (x *exchange) takeSlot() error {
+	err := x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
 	switch {
 	case err == nil:
 		x.admitted = true

@@ -22,6 +22,7 @@
 //	browser.go   which requests are a web page's
 //	provenance.go  the headers that say on whose behalf a request comes
 //	queue.go     places, and the wait for one
+//	cancellation.go  who cancels too many requests, and on which connection
 //	body.go      the request's body, read once and sent once or more (memory.go: the budget)
 //	buffers.go   what an answer is copied through
 //	watch.go     the timeouts, by whose move it is (unsent.go: what the kernel holds)

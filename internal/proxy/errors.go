@@ -27,6 +27,7 @@ const (
 	CodeOverloaded          Code = "overloaded"
 	CodeDraining            Code = "draining"
 	CodeTailnetUnavailable  Code = "tailnet_unavailable"
+	CodeCancelling          Code = "cancelling_too_fast"
 	CodeConnectTimeout      Code = "upstream_connect_timeout"
 	CodeHeaderTimeout       Code = "upstream_header_timeout"
 	CodeInternal            Code = "internal"
@@ -66,6 +67,7 @@ func codeTable() []codeMeaning {
 		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "connection_limit_reached"},
 		{CodeDraining, http.StatusServiceUnavailable, api, false, "", ourFault},
 		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", ourFault},
+		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "http_request_denied"},
 		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "connection_timeout"},
 		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "http_response_timeout"},
 		{CodeInternal, http.StatusInternalServerError, api, false, "internal", ourFault},

@@ -263,6 +263,10 @@ func (p *pool) update(c *upstreamConn) {
 		p.startDials()
 	case p.retired && c.cc.InFlight() == 0 && len(p.waiters) == 0:
 		p.remove(c)
+	case c.worn:
+		if c.cc.InFlight() == 0 {
+			p.remove(c)
+		}
 	case c.cc.Available() > 0:
 		c.lastUsed = time.Now()
 		p.push(c)
@@ -270,13 +274,35 @@ func (p *pool) update(c *upstreamConn) {
 	}
 }
 
-// remove closes c and lets go of it. The caller holds mu.
-func (p *pool) remove(c *upstreamConn) {
-	delete(p.conns, c)
+// cancelled counts a request that its client cancelled on c. Past what servers tolerate, c gets
+// no more requests and is closed when those on it have ended.
+func (p *pool) cancelled(c *upstreamConn) {
+	if !c.http2 {
+		return // the connection is closed already, and nobody else was on it
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	now := time.Now()
+	c.resets = c.resets.add(now, connBurst, connInterval)
+	if c.resets.over(now, connBurst, connInterval) {
+		c.worn = true
+		p.unready(c)
+		p.update(c)
+	}
+}
+
+// unready has c get no more requests. The caller holds mu.
+func (p *pool) unready(c *upstreamConn) {
 	if i := slices.Index(p.ready, c); i >= 0 {
 		p.ready = slices.Delete(p.ready, i, i+1)
 		c.isReady = false
 	}
+}
+
+// remove closes c and lets go of it. The caller holds mu.
+func (p *pool) remove(c *upstreamConn) {
+	delete(p.conns, c)
+	p.unready(c)
 	_ = c.cc.Close() // it is of no more use, whatever that says
 }
 

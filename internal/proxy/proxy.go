@@ -43,6 +43,8 @@ type Proxy struct {
 	flights *flights
 	buffers buffers
 
+	cancellations *cancellations
+
 	applying sync.Mutex // one swap at a time
 	current  atomic.Pointer[snapshot]
 }
@@ -64,7 +66,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
 		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
-		flights: newFlights(),
+		flights: newFlights(), cancellations: newCancellations(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err
@@ -141,6 +143,7 @@ type exchange struct {
 
 	client   netip.Addr
 	judged   bool       // the access rules let the sender in
+	person   string     // the key by which persons are told apart; empty until judged
 	admitted bool       // it has a slot
 	header1x sync.Mutex // an informational answer against the final one
 	answered bool       // a final header was written; guarded by header1x
@@ -281,6 +284,7 @@ func (x *exchange) close() {
 		}
 	}
 	x.cancel(errFinished)
+	x.countCancelled()
 	if x.admitted {
 		x.proxy.queue.leave(x.client)
 	}

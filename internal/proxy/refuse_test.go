@@ -36,6 +36,7 @@ func contract() map[string]struct {
 		"overloaded":               {"overloaded_error", false},
 		"draining":                 {"api_error", false},
 		"tailnet_unavailable":      {"api_error", false},
+		"cancelling_too_fast":      {"api_error", false},
 		"upstream_connect_timeout": {"timeout_error", false},
 		"upstream_header_timeout":  {"timeout_error", false},
 		"internal":                 {"api_error", false},

@@ -25,6 +25,8 @@ type upstreamConn struct {
 	raw      *countedConn
 	http2    bool
 	isReady  bool      // is in pool.ready; guarded by pool.mu
+	resets   tally     // requests on it that clients cancelled; guarded by pool.mu
+	worn     bool      // too many of them: it gets no more requests; guarded by pool.mu
 	lastUsed time.Time // or became free; guarded by pool.mu
 }
 

@@ -1,0 +1,307 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// greedyAddress is where the storms of these tests come from.
+const greedyAddress = "127.0.0.2"
+
+// stormUpstream streams at /stream until end is closed, and is slow to notice that a request to
+// /greedy was cancelled.
+func stormUpstream(t *testing.T, end <-chan struct{}) (up *upstream, events chan<- string) {
+	feed := make(chan string)
+	up = newUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/greedy":
+			<-end
+		case "/stream":
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			for {
+				select {
+				case event := <-feed:
+					_, _ = io.WriteString(w, event)
+					_ = http.NewResponseController(w).Flush()
+				case <-end:
+					return
+				}
+			}
+		default:
+			_, _ = io.WriteString(w, "short")
+		}
+	})
+	return up, feed
+}
+
+// storm sends n requests from greedyAddress, many at a time, and leaves each of them.
+func (d *door) storm(t *testing.T, n int) {
+	t.Helper()
+	const workers, kept = 20, 10
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(greedyAddress)}}
+	var work sync.WaitGroup
+	for range workers {
+		work.Go(func() {
+			var open []net.Conn
+			for range n / workers {
+				c, err := dialer.DialContext(t.Context(), "tcp", d.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(c, "GET /greedy HTTP/1.1\r\nHost: h\r\n\r\n")
+				if open = append(open, c); len(open) > kept {
+					_ = open[0].Close()
+					open = open[1:]
+				}
+			}
+			for _, c := range open {
+				_ = c.Close()
+			}
+		})
+	}
+	work.Wait()
+}
+
+// One person's storm of cancelled requests is not felt by others, whose streams share the
+// connection to a server that closes it for that.
+func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
+	end := make(chan struct{})
+	up, events := stormUpstream(t, end)
+	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 150, 5000 })
+	client := newClient(t)
+	stream, err := client.Do(request(t, http.MethodGet, d.url("/stream"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	lines := bufio.NewReader(stream.Body)
+	stormed := make(chan struct{})
+	start := time.Now()
+	go func() {
+		defer close(stormed)
+		d.storm(t, 3000)
+	}()
+	defer func() { <-stormed }()
+	for i := 0; ; i++ {
+		event := fmt.Sprintf("data: %d\n", i)
+		events <- event
+		if got, err := lines.ReadString('\n'); got != event {
+			t.Fatalf("the stream broke off after %d events: %q, %v", i, got, err)
+		}
+		if answer, body := do(t, client, request(t, http.MethodGet, d.url("/short"), nil)); answer.StatusCode != 200 || body != "short" {
+			t.Fatalf("request %d of somebody else: status %d, %s", i, answer.StatusCode, body)
+		}
+		select {
+		case <-stormed:
+		default:
+			continue
+		}
+		break
+	}
+	t.Logf("the storm lasted %v; the upstream had %v requests cancelled, %v were refused", time.Since(start),
+		metric(t, d.reg, `proxy_client_gone_total{phase="sending"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
+	greedy := d.dialFrom(t, greedyAddress)
+	greedy.send(t, smuggled)
+	answer, body := greedy.answer(t, http.MethodGet)
+	ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+	close(end)
+	if rest, err := io.ReadAll(lines); err != nil {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}
+
+// A connection on which several persons together cancel too many requests gets no more of them.
+func TestAConnectionWithManyCancelledRequestsIsSpared(t *testing.T) {
+	const persons, each = 5, 40
+	arrived, left := make(chan struct{}), make(chan string)
+	up := newUpstream(t, "http2", func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+		left <- r.RemoteAddr
+	})
+	d := openDoor(t, up)
+	resets := make(map[string]int)
+	for i := range persons * each {
+		c := d.dialFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%persons))
+		c.send(t, smuggled)
+		receive(t, arrived, "a request")
+		_ = c.Close()
+		resets[receive(t, left, "the end of a request")]++
+	}
+	if most := slices.Max(slices.Collect(maps.Values(resets))); most > 80 || len(resets) < 3 {
+		t.Errorf("cancelled requests by connection: %v", resets)
+	}
+	if n := counter(t, d, "proxy_errors_total", "cancelling_too_fast"); n > 0 {
+		t.Errorf("%v requests refused of persons who cancelled %d each", n, each)
+	}
+}
+
+// peerOf names two nodes of one user, and others by their address.
+func peerOf(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+	switch text := addr.Addr().String(); text {
+	case "100.70.1.1", "100.70.1.3":
+		return proxy.Identity{Node: "node-" + text, User: "ann@example.com"}, true, nil
+	default:
+		return proxy.Identity{Node: "node-" + text, Tags: []string{"tag:a"}}, true, nil
+	}
+}
+
+// cancellingBubble is a proxy whose upstream does at each request what answer says, and waits
+// then until it is cancelled; requests to / get a whole response.
+func cancellingBubble(t *testing.T, answer string, change ...func(*setup)) *bubble {
+	return openBubble(t, "http", nil, func(c net.Conn) {
+		in := bufio.NewReader(c)
+		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
+			if r.URL.Path == "/" {
+				_, _ = io.WriteString(c, wholeAnswer)
+			} else {
+				_, _ = io.WriteString(c, answer)
+			}
+		}
+	}, append([]func(*setup){allow(proxy.Grant{Source: proxy.SourceTailnet}), asks(peerOf)}, change...)...)
+}
+
+// cancel sends n requests from an address, one after the other, and leaves each.
+func (b *bubble) cancel(t *testing.T, address string, n int) {
+	t.Helper()
+	for range n {
+		c := b.from(t, address)
+		c.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+		synctest.Wait()
+		_ = c.Close()
+		synctest.Wait()
+	}
+}
+
+// get is the status of a request from an address.
+func (b *bubble) get(t *testing.T, address string) int {
+	t.Helper()
+	c := b.from(t, address)
+	c.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	answer, body := c.answer(t, http.MethodGet)
+	if answer.StatusCode == http.StatusServiceUnavailable {
+		ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+	}
+	return answer.StatusCode
+}
+
+// A person is slowed down on all nodes, for a while, and nobody else is.
+func TestWhoCancelsTooFastIsRefusedForAWhile(t *testing.T) {
+	const laptop, phone, node, sibling = "100.70.1.1:4000", "100.70.1.3:4000", "100.70.1.4:4000", "100.70.1.5:4000"
+	for name, answer := range map[string]string{
+		"before the response": "",
+		"in the response":     "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := cancellingBubble(t, answer)
+				want := func(address string, status int, when string) {
+					t.Helper()
+					if got := b.get(t, address); got != status {
+						t.Errorf("%s %s: status %d, want %d", address, when, got, status)
+					}
+				}
+				b.cancel(t, laptop, 49)
+				want(laptop, 200, "after 49 cancelled requests")
+				b.cancel(t, laptop, 1)
+				want(laptop, 503, "after 50")
+				want(phone, 503, "after 50")
+				want(node, 200, "meanwhile")
+				b.cancel(t, node, 100) // those beyond 50 never reach the upstream
+				want(node, 503, "after 100")
+				want(sibling, 200, "meanwhile")
+				time.Sleep(time.Second)
+				want(laptop, 200, "a second later")
+				want(node, 200, "a second later")
+			})
+		})
+	}
+}
+
+// However many requests are cancelled at once, 5 s are enough.
+func TestAThousandRequestsCancelledAtOnceAreForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := cancellingBubble(t, "", func(s *setup) { s.Limits.InFlight = 1000 })
+		var open []*rawConn
+		for range 1000 {
+			c := b.from(t, peerAddr)
+			c.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+			open = append(open, c)
+		}
+		synctest.Wait()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		synctest.Wait()
+		if got := b.get(t, peerAddr); got != 503 {
+			t.Errorf("at once: status %d", got)
+		}
+		time.Sleep(5100 * time.Millisecond)
+		if got := b.get(t, peerAddr); got != 200 {
+			t.Errorf("5.1 s later: status %d", got)
+		}
+	})
+}
+
+// What the upstream never got, it was not asked to cancel.
+func TestRequestsCancelledInTheQueueCostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := cancellingBubble(t, "", func(s *setup) { s.Limits.InFlight, s.Limits.QueueTimeout = 1, time.Hour })
+		first := b.from(t, peerAddr)
+		first.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+		synctest.Wait()
+		b.cancel(t, peerAddr, 200)
+		_ = first.Close()
+		synctest.Wait()
+		if got := b.get(t, peerAddr); got != 200 {
+			t.Errorf("status %d", got)
+		}
+	})
+}
+
+// A request that waited while others of its sender were cancelled is refused, too.
+func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var settings proxy.Settings
+		b := cancellingBubble(t, "", func(s *setup) {
+			s.Limits.InFlight, s.Limits.QueueTimeout = 60, time.Hour
+			settings = s.Settings
+		})
+		var open []*rawConn
+		for range 60 {
+			c := b.from(t, peerAddr)
+			c.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+			open = append(open, c)
+		}
+		settings.Limits.InFlight = 5
+		reload, err := b.Prepare(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		reload()
+		waiting := b.from(t, peerAddr)
+		waiting.send(t, smuggled)
+		synctest.Wait()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		answer, body := waiting.answer(t, http.MethodGet)
+		ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+	})
+}
