@@ -114,9 +114,12 @@ func (x *exchange) cancelledByClient() bool {
 	if p := x.rec.phase(); p != phaseSending && p != phaseStreaming {
 		return false
 	}
-	f := x.rec.failure
-	if f == nil {
+	switch x.rec.code {
+	case "":
 		return x.rec.outcome == outcomeClientGone
+	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
+		return true
+	default:
+		return false
 	}
-	return f.code == CodeInvalidRequest || f.code == CodeTooLarge || f.code == CodeClientIdle
 }

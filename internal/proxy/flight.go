@@ -17,7 +17,8 @@ import (
 const keptFlights = 1000
 
 // flights is the flight recorder: all requests in flight, and the latest that ended.
-// It keeps records, so names and times, and nothing that came in a header or body.
+// It keeps records, so names and times, each bounded and copied: neither a header nor a body is
+// kept with them.
 type flights struct {
 	mu    sync.Mutex
 	open  map[*exchange]struct{}
@@ -197,9 +198,7 @@ func (r *record) trace() Trace {
 		Session: r.session, Credential: r.credential, Started: r.start,
 		Duration: millis(r.duration), FirstByte: millis(r.firstByte),
 		BytesIn: r.received, BytesOut: r.sent.Load(), Attempts: r.attempts, Status: r.status, Outcome: r.outcome,
-	}
-	if r.failure != nil {
-		t.Error = loggable(r.failure.Error())
+		Error: r.err,
 	}
 	for _, o := range r.rules {
 		t.HeaderRules = append(t.HeaderRules, RuleTrace{Header: strings.ToLower(o.header), Result: o.result})

@@ -167,7 +167,7 @@ func (m *metrics) observe(r *record) {
 		m.firstByte.Observe(r.firstByte.Seconds())
 	}
 	switch {
-	case r.failure != nil:
+	case r.code != "":
 		m.observeFailure(r)
 	case r.status == statusClientGone:
 		m.clientGone.WithLabelValues(r.phase()).Inc()
@@ -180,19 +180,19 @@ func (m *metrics) observe(r *record) {
 
 func (m *metrics) observeFailure(r *record) {
 	m.failed.Add(1)
-	m.errors.WithLabelValues(string(r.failure.code)).Inc()
-	if t := r.failure.code.meaning().metric; t != "" {
+	m.errors.WithLabelValues(string(r.code)).Inc()
+	if t := r.code.meaning().metric; t != "" {
 		m.upstreamErrs.WithLabelValues(t).Inc()
 	}
-	if r.failure.code == CodeAccessDenied {
+	if r.code == CodeAccessDenied {
 		m.denied.Inc()
 	}
 	switch {
 	case r.firstByte <= 0:
-	case r.failure.code == CodeDraining:
+	case r.code == CodeDraining:
 		m.countCut(1)
 	default:
-		m.cut.WithLabelValues(cutBy(r.failure.code)).Inc()
+		m.cut.WithLabelValues(cutBy(r.code)).Inc()
 	}
 }
 

@@ -14,8 +14,15 @@ import (
 // before the end; nobody receives it. nginx named it.
 const statusClientGone = 499
 
-// maxLoggedPath is how much of a path is logged.
-const maxLoggedPath = 512
+// What is kept of the texts that clients and upstreams send, in bytes. None of them bounds what
+// it sends by itself.
+const (
+	keptMethod     = 32
+	keptPath       = 512
+	keptSession    = 64
+	keptUpstreamID = 128
+	keptError      = 2048
+)
 
 // The outcomes of a request beside the codes of failures.
 const (
@@ -60,7 +67,8 @@ type record struct {
 	status     int
 	upstreamID string
 	outcome    string
-	failure    *failure
+	code       Code   // of the failure; empty if there was none of ours
+	err        string // that failure in words
 }
 
 // ruleOutcome is what one rule did.
@@ -80,21 +88,27 @@ type step struct {
 
 func newRecord(in *http.Request, listener string) *record {
 	r := &record{
-		start: time.Now(), id: requestID(in.Header), method: in.Method, path: rawPath(in), listener: listener,
-		session: loggedSession(in.Header.Get("X-Claude-Code-Session-Id")), credential: credentialKind(in.Header),
-	}
-	if len(r.path) > maxLoggedPath {
-		r.path = r.path[:maxLoggedPath] + "…"
+		start: time.Now(), id: strings.Clone(requestID(in.Header)), listener: listener,
+		method: kept(in.Method, keptMethod), path: kept(rawPath(in), keptPath),
+		session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), credential: credentialKind(in.Header),
 	}
 	r.steps = r.usual[:0]
 	r.enter(step{phase: phaseReading})
 	return r
 }
 
-// loggedSession bounds what a client can write into the log.
-func loggedSession(id string) string {
-	const longest = 64
-	return id[:min(len(id), longest)]
+// kept is a copy of the first most bytes of text. A substring would keep all that it was cut
+// from, such as a request line of 64 KiB.
+func kept(text string, most int) string {
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return strings.Clone(text)
+}
+
+// keptText is what is kept of the text of an error, which may quote what a peer sent.
+func keptText(err error) string {
+	return loggable(kept(err.Error(), keptError))
 }
 
 // credentialKind names the kind of credential and nothing of it.
@@ -171,14 +185,17 @@ func (r *record) began(answer *http.Response) {
 	defer r.mu.Unlock()
 	r.firstByte = time.Since(r.start)
 	r.status = answer.StatusCode
-	r.upstreamID = answer.Header.Get("Request-Id")
+	r.upstreamID = kept(answer.Header.Get("Request-Id"), keptUpstreamID)
 }
 
 // ended: what became of the request. A failure is nil if there was none of ours.
 func (r *record) ended(outcome string, f *failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcome, r.failure = outcome, f
+	r.outcome = outcome
+	if f != nil {
+		r.code, r.err = f.code, keptText(f)
+	}
 }
 
 // answered: the client got this status from us.
@@ -204,10 +221,10 @@ func (p *Proxy) record(x *exchange) {
 	if isPreface(x.in) {
 		level = slog.LevelDebug // a client that tries another protocol has sent no request
 	}
-	if r.failure != nil && r.failure.code.meaning().status >= http.StatusInternalServerError {
+	if r.code != "" && r.code.meaning().status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
-	if r.failure != nil && r.failure.code == CodeAccessDenied {
+	if r.code == CodeAccessDenied {
 		if !p.access.firstDenial(x.client) {
 			return
 		}
@@ -247,8 +264,8 @@ func (r *record) result() []slog.Attr {
 	if r.outcome != outcomeOK {
 		attrs = append(attrs, slog.String("phase", r.phase()))
 	}
-	if r.failure != nil {
-		attrs = append(attrs, slog.String("error", loggable(r.failure.Error())))
+	if r.err != "" {
+		attrs = append(attrs, slog.String("error", r.err))
 	}
 	return attrs
 }

@@ -42,7 +42,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		x.watch.next(forConnection)
-		after = loggable(err.Error())
+		after = keptText(err)
 		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
 		if err := x.pause(x.cfg.Retry.Backoff); err != nil {
 			return nil, err
