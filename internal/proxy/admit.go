@@ -20,7 +20,8 @@ func (x *exchange) admit() error {
 		x.conn.refused(err)
 		return err
 	}
-	x.judged, x.person = true, id.key(x.client)
+	x.rec.admitted = true
+	x.person = id.key(x.client)
 	if err := x.inspect(); err != nil {
 		return err
 	}

@@ -13,21 +13,43 @@ import (
 	"time"
 )
 
-// keptFlights is how many requests are remembered after their end.
-const keptFlights = 1000
+const (
+	// keptFlights is how many requests are remembered after their end.
+	keptFlights = 1000
+	// keptRefused is the same for requests whose sender access did not admit. They have a ring of
+	// their own, or a stranger could push all others out.
+	keptRefused = 64
+)
 
 // flights is the flight recorder: all requests in flight, and the latest that ended.
 // It keeps records, so names and times, each bounded and copied: neither a header nor a body is
 // kept with them.
 type flights struct {
-	mu    sync.Mutex
-	open  map[*exchange]struct{}
-	ended []*record // a ring once it is full
-	next  int       // where the next to end goes
+	mu      sync.Mutex
+	open    map[*exchange]struct{}
+	ended   ring
+	refused ring
 }
 
 func newFlights() *flights {
-	return &flights{open: make(map[*exchange]struct{})}
+	return &flights{open: make(map[*exchange]struct{}), ended: ring{size: keptFlights}, refused: ring{size: keptRefused}}
+}
+
+// ring is the latest records of some kind, in no order.
+type ring struct {
+	size    int
+	records []*record
+	next    int // where the next one goes once it is full
+}
+
+// put keeps the record, in the place of the oldest if there are enough.
+func (r *ring) put(one *record) {
+	if len(r.records) < r.size {
+		r.records = append(r.records, one)
+		return
+	}
+	r.records[r.next] = one
+	r.next = (r.next + 1) % r.size
 }
 
 func (f *flights) begin(x *exchange) {
@@ -36,17 +58,16 @@ func (f *flights) begin(x *exchange) {
 	f.open[x] = struct{}{}
 }
 
-// end keeps the record, in the place of the oldest if there are enough.
+// end keeps the record.
 func (f *flights) end(x *exchange) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, x)
-	if len(f.ended) < keptFlights {
-		f.ended = append(f.ended, x.rec)
-		return
+	if x.rec.admitted {
+		f.ended.put(x.rec)
+	} else {
+		f.refused.put(x.rec)
 	}
-	f.ended[f.next] = x.rec
-	f.next = (f.next + 1) % keptFlights
 }
 
 // inFlight is a copy, in no order.
@@ -59,8 +80,10 @@ func (f *flights) inFlight() []*exchange {
 // past is a copy, the oldest first.
 func (f *flights) past() []*record {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Concat(f.ended[f.next:], f.ended[:f.next])
+	all := slices.Concat(f.ended.records, f.refused.records)
+	f.mu.Unlock()
+	slices.SortStableFunc(all, func(a, b *record) int { return a.end().Compare(b.end()) })
+	return all
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of
@@ -175,6 +198,9 @@ func (p *Proxy) Find(id string) []Trace {
 	}
 	return found
 }
+
+// end is when a request ended that has.
+func (r *record) end() time.Time { return r.start.Add(r.duration) }
 
 // is reports whether a request that has ended goes by this id.
 func (r *record) is(id string) bool { return r.id == id || r.upstreamID == id }

@@ -169,6 +169,42 @@ func TestTheLatestThousandFlightsAreKept(t *testing.T) {
 	}
 }
 
+// Who is not admitted cannot have others forgotten.
+func TestRefusedFlightsPushOutNoOthers(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	c := newClient(t)
+	id := func(i int) string { return fmt.Sprintf("req_%026d", i) }
+	send := func(i int, change func(*http.Request)) {
+		r := request(t, http.MethodGet, d.url("/"), nil)
+		r.Header.Set("X-Request-Id", id(i))
+		change(r)
+		do(t, c, r)
+	}
+	send(0, func(*http.Request) {})
+	for i := 1; i <= 1100; i++ {
+		send(i, func(r *http.Request) {
+			r.Header.Set("Via", "1.1 a") // proxied, and so not admitted
+			if i%2 == 0 {
+				r.Header.Set("Connection", "Upgrade")
+				r.Header.Set("Upgrade", "websocket")
+			}
+		})
+	}
+	send(1101, func(*http.Request) {})
+	if got := d.found(t, id(1101)); got.Status != http.StatusOK {
+		t.Errorf("the latest request: %+v", got)
+	}
+	for i, kept := range map[int]bool{0: true, 1: false, 1036: false, 1037: true, 1099: true, 1100: true} {
+		if got := len(d.Find(id(i))) == 1; got != kept {
+			t.Errorf("request %d is kept: %t, want %t", i, got, kept)
+		}
+	}
+	ended := d.Ended()
+	if first, last := ended[0].RequestID, ended[len(ended)-1].RequestID; len(ended) != 66 || first != id(0) || last != id(1101) {
+		t.Errorf("%d requests are remembered, from %s to %s", len(ended), first, last)
+	}
+}
+
 func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
 		between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}),

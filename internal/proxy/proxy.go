@@ -142,7 +142,6 @@ type exchange struct {
 	rec    *record
 
 	client   netip.Addr
-	judged   bool       // the access rules let the sender in
 	person   string     // the key by which persons are told apart; empty until judged
 	admitted bool       // it has a slot
 	header1x sync.Mutex // an informational answer against the final one
@@ -203,7 +202,7 @@ func (x *exchange) end(err error) {
 		x.cut(f)
 	default:
 		x.rec.ended(string(f.code), f)
-		if !x.judged || x.body != nil && !x.body.whole() {
+		if !x.rec.admitted || x.body != nil && !x.body.whole() {
 			x.w.Header().Set("Connection", "close")
 		}
 		x.refuse(f)

@@ -53,6 +53,8 @@ type record struct {
 	start      time.Time
 	usual      [4]step // room for the steps of a request that goes well
 
+	admitted bool // by access; only for the exchange, and once it has ended
+
 	sent atomic.Int64 // bytes of the answer's body
 
 	mu         sync.Mutex // held to write the rest, and by others to read it
