@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -81,11 +80,7 @@ type Tailscaled struct {
 	Addresses []netip.Addr
 }
 
-const (
-	whoIsTimeout   = 2 * time.Second
-	denialInterval = time.Minute // between two log lines about one source
-	maxDenialNotes = 4096
-)
+const whoIsTimeout = 2 * time.Second
 
 // as is the identity with every name turned by shown, if that is not nil. It is for
 // the log and the flight recorder; who the person is goes nowhere else.
@@ -150,16 +145,10 @@ func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
 type accessControl struct {
 	tailnet Tailnet
 	ownerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error) // socketOwner
-
-	mu      sync.Mutex
-	denials map[netip.Addr]time.Time // when the source was last logged
 }
 
 func newAccessControl(c Config) *accessControl {
-	return &accessControl{
-		tailnet: cmp.Or[Tailnet](c.Tailnet, noTailnet{}), ownerOf: socketOwner,
-		denials: make(map[netip.Addr]time.Time),
-	}
+	return &accessControl{tailnet: cmp.Or[Tailnet](c.Tailnet, noTailnet{}), ownerOf: socketOwner}
 }
 
 // Refuse answers r with what [Proxy.Judge] said against it.
@@ -233,20 +222,4 @@ func (g Grant) covers(id Identity, addr netip.Addr) bool {
 // a peer's connection without a network device.
 func (id Identity) isAt(addr netip.Addr) bool {
 	return id.Source != SourceProxied && (id.Source != SourceTailnet || !addr.IsLoopback())
-}
-
-// firstDenial reports whether a denial of this source is to be logged: once a
-// minute.
-func (a *accessControl) firstDenial(source netip.Addr) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := time.Now()
-	if now.Sub(a.denials[source]) < denialInterval {
-		return false
-	}
-	if len(a.denials) >= maxDenialNotes {
-		clear(a.denials)
-	}
-	a.denials[source] = now
-	return true
 }

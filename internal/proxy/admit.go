@@ -16,12 +16,12 @@ import (
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
 	x.rec.identify(id.as(x.cfg.LogIdentity), x.shownAddress(id))
+	x.person = id.key(x.client)
 	if err != nil {
 		x.conn.refused(err)
 		return err
 	}
 	x.rec.admitted = true
-	x.person = id.key(x.client)
 	if err := x.inspect(); err != nil {
 		return err
 	}

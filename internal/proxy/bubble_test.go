@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -298,39 +297,6 @@ func knowsAfter(asked *atomic.Int64) whoIs {
 		}
 		return knownPeer(), true, nil
 	}
-}
-
-// A denial is logged once a minute.
-func TestDenialsAreLoggedAgainAfterAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Access.Allow = nil })
-		for range 4 {
-			b.oneRequest(t)
-			time.Sleep(25 * time.Second)
-		}
-		synctest.Wait()
-		if n := strings.Count(b.log.String(), `"outcome":"access_denied"`); n != 2 {
-			t.Errorf("logged %d times in 75 s:\n%s", n, b.log)
-		}
-	})
-}
-
-// Of each source.
-func TestDenialsOfTwoSourcesAreLoggedApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Access.Allow = nil })
-		for range 3 {
-			for _, address := range []string{"100.70.1.1:4000", "100.70.1.1:4001", "100.70.1.3:4000"} {
-				c := b.from(t, address)
-				c.send(t, smuggled)
-				c.answer(t, http.MethodGet)
-			}
-			time.Sleep(10 * time.Second)
-		}
-		if n := strings.Count(b.log.String(), `"outcome":"access_denied"`); n != 2 {
-			t.Errorf("logged %d times, want once for each of two addresses:\n%s", n, b.log)
-		}
-	})
 }
 
 // Attempts are as far apart as the settings say.

@@ -10,7 +10,8 @@
 //	send.go     attempts, and what may be tried again (pool.go, dial.go: connections;
 //	            gather.go: fewer, larger writes)
 //	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
-//	record.go   one log line and the metrics, whatever happened (flight.go: who asks)
+//	record.go   one log line and the metrics, whatever happened (flight.go: who asks;
+//	            refusallog.go: how often those who are refused are logged)
 //
 // Beside that way:
 //

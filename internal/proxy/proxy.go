@@ -44,6 +44,7 @@ type Proxy struct {
 	buffers buffers
 
 	cancellations *cancellations
+	refusals      *refusalLog
 
 	applying sync.Mutex // one swap at a time
 	current  atomic.Pointer[snapshot]
@@ -66,7 +67,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
 		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
-		flights: newFlights(), cancellations: newCancellations(),
+		flights: newFlights(), cancellations: newCancellations(), refusals: newRefusalLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err

@@ -217,23 +217,37 @@ func (r *record) close(received int64) {
 
 // record counts the request and logs it.
 func (p *Proxy) record(x *exchange) {
-	r := x.rec
-	p.metrics.observe(r)
-	level := slog.LevelInfo
-	if isPreface(x.in) {
-		level = slog.LevelDebug // a client that tries another protocol has sent no request
-	}
-	if r.code != "" && r.code.meaning().status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-	if r.code == CodeAccessDenied {
-		if !p.access.firstDenial(x.client) {
+	p.metrics.observe(x.rec)
+	suppressed := 0
+	if !x.rec.admitted {
+		var due bool
+		if suppressed, due = p.refusals.due(x.person); !due {
 			return
 		}
-		level = slog.LevelWarn
 	}
-	if p.log.Enabled(context.Background(), level) {
-		p.log.LogAttrs(context.Background(), level, "request", r.result()...)
+	level := x.logLevel()
+	if !p.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := x.rec.result()
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int("suppressed", suppressed))
+	}
+	p.log.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// logLevel is that of the line about a request.
+func (x *exchange) logLevel() slog.Level {
+	code := x.rec.code
+	switch {
+	case !x.rec.admitted:
+		return slog.LevelWarn
+	case code != "" && code.meaning().status >= http.StatusInternalServerError:
+		return slog.LevelWarn
+	case isPreface(x.in):
+		return slog.LevelDebug // a client that tries another protocol has sent no request
+	default:
+		return slog.LevelInfo
 	}
 }
 
