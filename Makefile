@@ -51,7 +51,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench test-siege size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -221,6 +221,21 @@ soak: build bin/soak.bin ## streams cut, stalled and abandoned under reloads and
 .PHONY: bin/soak.bin
 bin/soak.bin:
 	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/soak
+
+.PHONY: siege
+siege: build bin/siege ## hostile clients against the binary: 15 minutes, a table in bin/siege.md (SIEGE="-only NAME")
+	@.ci/siege-deps
+	bin/siege -report bin/siege.md $(SIEGE)
+
+.PHONY: bin/siege
+bin/siege:
+	cd internal/lab/siege && go build -trimpath -o ../../../$@ ./cmd/siege
+
+# Not cached either: see test-sdk.
+.PHONY: test-siege
+test-siege: ## each of those attacks, in seconds
+	@cd internal/lab/siege && go run ./cmd/siege -unit ../../../packaging/systemd/oauth-proxyd.service -check
+	cd internal/lab/siege && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 5m ./...
 
 .PHONY: bench-go
 bench-go: ## the benchmarks of the packages, with their allocations
