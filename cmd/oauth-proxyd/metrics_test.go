@@ -73,7 +73,7 @@ func contract() []string {
 		"counter proxy_access_denied_total 0", "counter proxy_response_bytes_total 0",
 		"gauge proxy_requests_in_flight 0", "gauge proxy_requests_queued 0",
 		`gauge proxy_connections_open{admitted="true"} `, `gauge proxy_connections_open{admitted="false"} `,
-		`gauge proxy_connections_open_limit{admitted="true"} 2256`, `gauge proxy_connections_open_limit{admitted="false"} 1152`,
+		`gauge proxy_connections_open_limit{admitted="true"} 2256`, `gauge proxy_connections_open_limit{admitted="false"} 2304`,
 		"gauge proxy_requests_in_flight_limit 1000", "gauge proxy_requests_queued_limit 1000",
 		"gauge proxy_upstream_last_success_timestamp_seconds 0",
 		`histogram proxy_request_duration_seconds_count{status="200"} 0`,

@@ -3,27 +3,9 @@ package proxy
 import (
 	"container/list"
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
-)
-
-const (
-	// maxStrangers bounds the connections on which nothing was admitted yet, and of
-	// sources that never were; maxStrangersPerSource those of one source.
-	maxStrangers          = 128
-	maxStrangersPerSource = 16
-	// maxParked bounds the connections that wait to be among them. They cost a file
-	// descriptor each, and are not read.
-	maxParked = 1024
-	// strangerTime is how long a stranger that sends nothing keeps its place while
-	// others wait for it, and parkedTime how long they wait.
-	strangerTime = time.Second
-	parkedTime   = headerReadTimeout
-	janitorPace  = 250 * time.Millisecond
-	// maxKnown bounds the sources that are remembered as admitted.
-	maxKnown = 4096
 )
 
 // connections bounds the open connections, so that whoever opens them cannot keep others
@@ -39,10 +21,9 @@ type connections struct {
 	admitted int
 	idle     list.List // of *clientConn: admitted, and without a request; the longest first
 
-	strangers int
-	sources   map[netip.Addr]*source // those with strangers or parked connections
-	parked    int
-	janitor   *time.Timer // runs while something is parked
+	network, host budget
+	sources       map[netip.Addr]*source // those with strangers or parked connections
+	janitor       *time.Timer            // runs while something is parked
 
 	known  map[netip.Addr]*list.Element // admitted lately
 	order  list.List                    // of netip.Addr: known, the oldest first
@@ -52,14 +33,6 @@ type connections struct {
 	empty  chan struct{} // closed when nothing is open after close
 }
 
-// source is where connections come from: an address, or a network of addresses that one
-// host may use.
-type source struct {
-	addr      netip.Addr
-	strangers list.List // of *clientConn, the oldest first
-	parked    list.List // likewise
-}
-
 func newConnections() *connections {
 	s := &connections{
 		limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*list.Element),
@@ -67,32 +40,6 @@ func newConnections() *connections {
 	}
 	s.arrived.L = &s.mu
 	return s
-}
-
-// sourceOf is the address of TCP, and for IPv6 outside the tailnet its /64, of which a host
-// has all addresses (RFC 4291 §2.5.4); the zero Addr for Unix sockets.
-func sourceOf(remote net.Addr) netip.Addr {
-	tcp, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr := plain(tcp.AddrPort()).Addr()
-	if addr.Is6() && !isTailscale(addr) && !addr.IsLoopback() {
-		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
-		return prefix.Addr()
-	}
-	return addr
-}
-
-// shared reports whether strangers to each other come from this address: without a network
-// device, tailscaled delivers all of its peers from loopback.
-func (s *source) shared() bool { return !s.addr.IsValid() || s.addr.IsLoopback() }
-
-func (s *source) share() int {
-	if s.shared() {
-		return maxStrangers
-	}
-	return maxStrangersPerSource
 }
 
 // resize puts a new limit in force; who is in stays in.
@@ -111,48 +58,16 @@ func (s *connections) arrive(c *clientConn) {
 		s.letIn(c)
 		return
 	}
-	from := s.sources[c.source]
-	if from == nil {
-		from = &source{addr: c.source}
-		s.sources[c.source] = from
-	}
+	from := s.from(c.source)
 	switch {
 	case s.exempt[remote], s.closed, from.strangers.Len() < from.share() && s.makeRoom(from):
 		s.begin(from, c)
-	case s.parked < maxParked:
+	case from.budget.parked < maxParked:
 		s.park(from, c)
 	default:
 		s.tidy(from)
 		c.evict()
 	}
-}
-
-// makeRoom reports whether there is room for one more stranger. At the bound, the source
-// with the most gives up its oldest, unless that is the one who asks.
-func (s *connections) makeRoom(asks *source) bool {
-	if s.strangers < maxStrangers {
-		return true
-	}
-	most := asks
-	for _, one := range s.sources {
-		if one.strangers.Len() > most.strangers.Len() {
-			most = one
-		}
-	}
-	if most == asks {
-		return false
-	}
-	oldest := most.strangers.Front().Value.(*clientConn)
-	oldest.evict()
-	s.remove(oldest)
-	return true
-}
-
-// begin makes a connection a stranger that is served.
-func (s *connections) begin(from *source, c *clientConn) {
-	s.strangers++
-	c.place, c.element = placeStranger, from.strangers.PushBack(c)
-	s.serve(c)
 }
 
 // letIn makes a connection an admitted one that is served.
@@ -177,74 +92,6 @@ func (s *connections) evictIdle() {
 		c.evict()
 		s.remove(c)
 	}
-}
-
-func (s *connections) park(from *source, c *clientConn) {
-	s.parked++
-	c.place, c.element, c.since = placeParked, from.parked.PushBack(c), time.Now()
-	if s.janitor == nil {
-		s.janitor = time.AfterFunc(janitorPace, s.clean)
-	}
-}
-
-// clean ends the strangers that keep a place from others and send nothing, and what was
-// parked too long.
-func (s *connections) clean() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.janitor = nil
-	now := time.Now()
-	for _, from := range s.sources {
-		for from.parked.Len() > 0 && now.Sub(from.parked.Front().Value.(*clientConn).since) >= parkedTime {
-			c := from.parked.Front().Value.(*clientConn)
-			c.evict()
-			s.remove(c)
-		}
-		for e := from.strangers.Front(); e != nil && from.parked.Len() > 0; {
-			c, next := e.Value.(*clientConn), e.Next()
-			if now.Sub(c.since) < strangerTime {
-				break
-			}
-			c.evict()
-			s.remove(c)
-			e = next
-		}
-	}
-	s.unpark()
-	if s.parked > 0 {
-		s.janitor = time.AfterFunc(janitorPace, s.clean)
-	}
-}
-
-// unpark serves those for whom there is room now.
-func (s *connections) unpark() {
-	if s.parked == 0 {
-		return
-	}
-	for _, from := range s.sources {
-		_, known := s.known[from.addr]
-		for from.parked.Len() > 0 {
-			c := from.parked.Front().Value.(*clientConn)
-			room := s.strangers < maxStrangers && from.strangers.Len() < from.share()
-			if !known && !room && !s.closed {
-				break
-			}
-			s.take(from, c)
-			if c.since = time.Now(); known {
-				s.letIn(c)
-			} else {
-				s.begin(from, c)
-			}
-		}
-		s.tidy(from)
-	}
-}
-
-// take takes a parked connection out.
-func (s *connections) take(from *source, c *clientConn) {
-	from.parked.Remove(c.element)
-	s.parked--
-	c.place, c.element = placeNone, nil
 }
 
 // busy notes that a request of c is at work.
@@ -280,27 +127,10 @@ func (s *connections) admit(c *clientConn) {
 	}
 	s.admitted++
 	c.place = placeAdmitted // and at work, so not idle
-	if from := (&source{addr: c.source}); !from.shared() {
+	if !shared(c.source) {
 		s.remember(c.source)
 	}
 	s.unpark()
-}
-
-func (s *connections) remember(addr netip.Addr) {
-	if _, ok := s.known[addr]; ok {
-		return
-	}
-	if len(s.known) >= maxKnown {
-		s.forget(s.order.Front().Value.(netip.Addr))
-	}
-	s.known[addr] = s.order.PushBack(addr)
-}
-
-func (s *connections) forget(addr netip.Addr) {
-	if e, ok := s.known[addr]; ok {
-		s.order.Remove(e)
-		delete(s.known, addr)
-	}
 }
 
 // refuse notes that a request of c was not admitted. What its source opens is a stranger
@@ -352,7 +182,7 @@ func (s *connections) remove(c *clientConn) {
 			s.idle.Remove(c.element)
 		}
 	case placeStranger:
-		s.strangers--
+		from.budget.strangers--
 		from.strangers.Remove(c.element)
 	case placeParked:
 		s.take(from, c)
@@ -380,7 +210,7 @@ func (s *connections) close() {
 }
 
 func (s *connections) signalEmpty() {
-	if !s.closed || s.admitted+s.strangers+s.parked > 0 {
+	if !s.closed || s.admitted+s.network.strangers+s.network.parked+s.host.strangers+s.host.parked > 0 {
 		return
 	}
 	select {
@@ -430,6 +260,7 @@ func (s *connections) stats() ConnectionStats {
 	defer s.mu.Unlock()
 	return ConnectionStats{
 		Admitted: s.admitted, AdmittedLimit: s.limit,
-		Strangers: s.strangers + s.parked, StrangersLimit: maxStrangers + maxParked,
+		Strangers:      s.network.strangers + s.network.parked + s.host.strangers + s.host.parked,
+		StrangersLimit: 2 * (maxStrangers + maxParked),
 	}
 }
