@@ -76,8 +76,8 @@ type daemon struct {
 
 	view     view                 // safe for all
 	nameKey  func() []byte        // of log.identity; safe for all
-	registry *prometheus.Registry // ours
-	process  *prometheus.Registry // of Go and of the process
+	registry *prometheus.Registry // without those of Go and of the process
+	shown    *exposition          // of both
 	metrics  *daemonMetrics
 	textfile *textfile
 
@@ -146,9 +146,10 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
 		notifier: systemd.NewNotifier(), state: lifecycle.New(),
 		messages: make(chan message, 64), done: make(chan struct{}),
-		registry: prometheus.NewRegistry(), process: processMetrics(),
+		registry: prometheus.NewRegistry(),
 	}
 	d.nameKey = sync.OnceValue(d.loadNameKey)
+	d.shown = newExposition(prometheus.Gatherers{d.registry, processMetrics()}, d.log)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	err := d.inherit()
 	if err != nil {

@@ -31,6 +31,7 @@
 //	health.go        GET /health, and who answers which path (ownname.go: which Host
 //	                 is ours)
 //	metrics.go       GET /metrics and the daemon's own metrics
+//	exposition.go    who reads them, and how many at once
 //	textfile.go      the same for node_exporter
 //	admin.go         the admin socket; client.go talks to it
 //	report.go        what "oauth-proxyd status" shows

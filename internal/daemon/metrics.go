@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/common/expfmt"
 )
 
 // daemonMetrics are the metrics that are not about requests. Most are read from
@@ -136,40 +135,16 @@ func processMetrics() *prometheus.Registry {
 	return r
 }
 
-// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names a
-// counter's family without _total, so this gauge and the counter
-// go_memstats_alloc_bytes_total would be one family, declared twice, which parsers refuse.
-// go_memstats_heap_alloc_bytes has the same value.
-const shadowed = "go_memstats_alloc_bytes"
-
-// serveMetrics writes OpenMetrics for a client that accepts it, and Prometheus's text
-// format for all others.
+// serveMetrics serves those whom metrics.allow admits, and no web page that goes by another name.
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	if _, err := p.Judge(r, access(d.view.config().Metrics.Allow)); err != nil {
-		p.Refuse(w, r, err)
-		return
+	_, err := p.Judge(r, access(d.view.config().Metrics.Allow))
+	if err == nil && !d.asksByOwnName(r) {
+		err = proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
 	}
-	if !d.asksByOwnName(r) {
-		p.Refuse(w, r, proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name"))
-		return
+	if err == nil {
+		err = d.shown.serve(w, r)
 	}
-	families, err := prometheus.Gatherers{d.registry, d.process}.Gather()
 	if err != nil {
-		d.log.Error("gathering metrics", "error", err)
-	}
-	format := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
-	proxy.NameAnswer(w, r)
-	w.Header().Set("Content-Type", string(format))
-	encoder := expfmt.NewEncoder(w, format)
-	for _, f := range families {
-		if f.GetName() == shadowed {
-			continue
-		}
-		if err := encoder.Encode(f); err != nil {
-			return // the client left
-		}
-	}
-	if c, ok := encoder.(expfmt.Closer); ok {
-		_ = c.Close() // the end mark of OpenMetrics; the client may have left
+		p.Refuse(w, r, err)
 	}
 }

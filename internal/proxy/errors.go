@@ -99,6 +99,9 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
+// Overload is an error for [Proxy.Refuse]: the request may succeed later.
+func Overload(message string) error { return fail(CodeOverloaded, nil, "%s", message) }
+
 // Error implements error.
 func (f *failure) Error() string {
 	if f.cause == nil {

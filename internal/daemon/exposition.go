@@ -1,0 +1,96 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"oauth-proxyd/internal/proxy"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+const (
+	// maxRendering is how many clients the metrics are rendered for at the same time. Others wait:
+	// it takes milliseconds.
+	maxRendering = 2
+	// maxReaders is how many clients may have rendered metrics before them that they have not
+	// read. Others are refused until one has read them, or was given up.
+	maxReaders = 8
+)
+
+// exposition serves metrics. A client that does not read them holds their text, which nobody else
+// waits for, and not what it was rendered from.
+type exposition struct {
+	gather    prometheus.Gatherer
+	log       *slog.Logger
+	rendering chan struct{} // has an element for each rendering
+	readers   chan struct{} // and for each reader
+}
+
+func newExposition(gather prometheus.Gatherer, log *slog.Logger) *exposition {
+	return &exposition{
+		gather: gather, log: log,
+		rendering: make(chan struct{}, maxRendering), readers: make(chan struct{}, maxReaders),
+	}
+}
+
+// serve writes OpenMetrics for a client that accepts it, and Prometheus's text format for all
+// others. An error is for the client, which got nothing yet.
+func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
+	select {
+	case e.readers <- struct{}{}:
+		defer func() { <-e.readers }()
+	default:
+		return proxy.Overload("several clients are reading the metrics already")
+	}
+	format := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
+	text, err := e.render(r.Context(), format)
+	if err != nil {
+		return err
+	}
+	proxy.NameAnswer(w, r)
+	w.Header().Set("Content-Type", string(format))
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) // a client that left is nobody to tell
+	return nil
+}
+
+// render waits for its turn and gathers the metrics into one text.
+func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, error) {
+	select {
+	case e.rendering <- struct{}{}:
+		defer func() { <-e.rendering }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	families, err := e.gather.Gather()
+	if err != nil {
+		e.log.Error("gathering metrics", "error", err) // the rest is as good as ever
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, format)
+	for _, f := range families {
+		if f.GetName() == shadowed {
+			continue
+		}
+		if err := encoder.Encode(f); err != nil {
+			return nil, err
+		}
+	}
+	if c, ok := encoder.(expfmt.Closer); ok {
+		if err := c.Close(); err != nil { // writes the end mark of OpenMetrics
+			return nil, err
+		}
+	}
+	return text.Bytes(), nil
+}
+
+// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names a
+// counter's family without _total, so this gauge and the counter
+// go_memstats_alloc_bytes_total would be one family, declared twice, which parsers refuse.
+// go_memstats_heap_alloc_bytes has the same value.
+const shadowed = "go_memstats_alloc_bytes"
