@@ -60,10 +60,11 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	status := d.healthWord()
 	var body any = healthStatus{status}
-	if _, err := p.Judge(r, access(d.view.config().Access.Allow)); err == nil && d.asksByOwnName(r) {
-		body = d.health(status, p.Stats())
-	} else {
+	switch _, err := p.Judge(r, access(d.view.config().Access.Allow)); {
+	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none
+	case d.asksByOwnName(r):
+		body = d.health(status, p.Stats())
 	}
 	proxy.NameAnswer(w, r)
 	w.Header().Set("Content-Type", "application/json")

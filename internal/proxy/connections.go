@@ -85,12 +85,22 @@ func (s *connections) serve(c *clientConn) {
 	s.arrived.Broadcast()
 }
 
-// evictIdle closes the connection that has been idle longest.
+// evictIdle closes the connection that has been idle longest, of the source with the most
+// that are idle: one that opens many keeps room from itself.
 func (s *connections) evictIdle() {
-	if front := s.idle.Front(); front != nil {
-		c := front.Value.(*clientConn)
-		c.evict()
-		s.remove(c)
+	idle := make(map[netip.Addr]int)
+	most := 0
+	for e := s.idle.Front(); e != nil; e = e.Next() {
+		addr := e.Value.(*clientConn).source
+		idle[addr]++
+		most = max(most, idle[addr])
+	}
+	for e := s.idle.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*clientConn); idle[c.source] == most {
+			c.evict()
+			s.remove(c)
+			return
+		}
 	}
 }
 
