@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,9 +107,7 @@ func TestErrorsOfTheUpstreamPass(t *testing.T) {
 		return fmt.Sprintf(`{"type":"error",  "error":{"type":%q,"message":"prompt is too long: 2 > 1"},"request_id":"req_of_the_api"}`, kind)
 	}
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		kind := r.Header.Get("X-Kind")
 		w.WriteHeader(statuses[kind])
 		_, _ = io.Copy(w, bytes.NewBufferString(body(kind)))

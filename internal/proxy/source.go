@@ -32,8 +32,8 @@ func (a *accessControl) identify(ctx context.Context, r *http.Request, c *client
 }
 
 // unproven is for who cannot be told from others now, and may come again.
-func unproven(cause error, format string, args ...any) *failure {
-	return fail(CodeTailnetUnavailable, cause, format, args...)
+func unproven(cause error, message string) *failure {
+	return fail(CodeTailnetUnavailable, cause, "%s", message)
 }
 
 // classify proves where a connection comes from. Nobody is let in on a guess: what cannot be

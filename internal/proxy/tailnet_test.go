@@ -43,10 +43,10 @@ func onTailnet(changes ...func(*fakeTailnet)) func(*setup) {
 	return func(s *setup) {
 		f, ok := s.Tailnet.(*fakeTailnet)
 		if !ok {
-			f = &fakeTailnet{Tailscaled: proxy.Tailscaled{
+			f = &fakeTailnet{
 				PID: 1, UIDs: []uint32{tailscaledUID}, Known: true,
 				Addresses: []netip.Addr{netip.MustParseAddr("100.70.1.2"), netip.MustParseAddr("fd7a:115c:a1e0::2")},
-			}}
+			}
 			s.Tailnet = f
 		}
 		for _, change := range changes {

@@ -62,11 +62,11 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 		return nil, local.ErrPeerNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("`tailscale whois`: %w", err)
+		return nil, fmt.Errorf("`tailscale whois`: %w", &cutError{err})
 	}
 	var answer *apitype.WhoIsResponse
 	if err := json.Unmarshal(out, &answer); err != nil {
-		return nil, fmt.Errorf("reading the output of `tailscale whois`: %w", err)
+		return nil, fmt.Errorf("reading the output of `tailscale whois`: %w", &cutError{err})
 	}
 	return answer, nil
 }
