@@ -43,6 +43,9 @@ func configure(t *testing.T, dir, upstream, settings string) (file string) {
 		t.Fatal(err)
 	}
 	file = filepath.Join(dir, "oauth-proxyd.hcl")
+	if !strings.Contains(settings, "access {") { // a gateway on this host that names its users is a proxy
+		settings += "access {\n  allow = [\"local\", \"proxied\"]\n}\n"
+	}
 	write(t, file, fmt.Sprintf("%s\nproxy {\n  upstream_url = %q\n}\ntailscale {\n  required = false\n}\n%s",
 		shipped, upstream, settings))
 	return file
