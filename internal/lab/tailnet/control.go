@@ -44,7 +44,9 @@ type control struct {
 type controlled struct {
 	derp     *tailcfg.DERPMap
 	user     string // login name of its owner
-	isolated bool   // hears of no relay and no peer
+	sharedAs string // its name in its own tailnet; empty: it is of this one
+	routes   []netip.Prefix
+	isolated bool // hears of no relay and no peer
 	warnings map[tailcfg.DisplayMessageID]*tailcfg.DisplayMessage
 }
 
@@ -226,11 +228,12 @@ func (c *control) tell(req *tailcfg.MapRequest) (news *tailcfg.MapResponse, chan
 	news.DERPMap = ours.derp
 	// An empty list would be left out of the message, and mean no change.
 	news.PacketFilter = nil
-	news.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "lab": packetFilter(c.grants, name, c.addresses())}
+	news.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "lab": packetFilter(c.grants, name, c.addresses(), ours.routes)}
 	news.ControlTime = new(time.Now())
 	news.DisplayMessages = map[tailcfg.DisplayMessageID]*tailcfg.DisplayMessage{"*": nil}
 	maps.Copy(news.DisplayMessages, ours.warnings)
 	c.nameUsers(news)
+	c.nameShared(news)
 	if ours.isolated {
 		news.Peers, news.DERPMap = []*tailcfg.Node{}, &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{}}
 	}
@@ -262,5 +265,14 @@ func (c *control) nameUsers(news *tailcfg.MapResponse) {
 	news.UserProfiles = slices.DeleteFunc(news.UserProfiles, func(p tailcfg.UserProfile) bool { return owners[p.ID] != "" })
 	for id, name := range owners {
 		news.UserProfiles = append(news.UserProfiles, tailcfg.UserProfile{ID: id, LoginName: name, DisplayName: name})
+	}
+}
+
+// nameShared gives nodes of other tailnets the names that they have there.
+func (c *control) nameShared(news *tailcfg.MapResponse) {
+	for _, node := range append([]*tailcfg.Node{news.Node}, news.Peers...) {
+		if ours := c.nodes[hostName(node)]; ours != nil && ours.sharedAs != "" {
+			node.Name = ours.sharedAs + "."
+		}
 	}
 }

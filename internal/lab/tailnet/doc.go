@@ -16,9 +16,11 @@
 // By default tailscaled runs in userspace mode on this host's loopback: peers
 // reach what listens on 127.0.0.1, and arrive from there. With Spec.TUN the node
 // is a host of its own, with network and mount namespaces, a TUN device, its own
-// resolv.conf, and an Ethernet to the control server. That needs root, and
-// [Namespaces] says beforehand whether it can be had. Both kinds can be in one lab;
-// they reach each other through the relay.
+// resolv.conf, and an Ethernet to the control server. Spec.OwnHost is the same without
+// the TUN device, in userspace mode. Both need root, and [Namespaces] says beforehand
+// whether they can be had. All kinds can be in one lab; they reach each other through
+// the relay. A node that has a host of its own and is NotRunning is another host on that
+// Ethernet, which the tailnet does not know.
 //
 // # What can happen to a node
 //
@@ -31,6 +33,10 @@
 //	no daemon          Stop (the socket goes), Kill (it stays), Freeze (it hangs);
 //	                   Run and Thaw end it
 //	health warnings    Warn
+//
+// [Node.Route] makes a node a subnet router or an exit node. Spec.SharedAs is for a node
+// that another tailnet shares with this one. [Node.ClientAs] is a client on the node's host
+// that belongs to another user than tailscaled.
 //
 // [Lab.Grant] replaces the rules of who may reach whom and with which application
 // capabilities; without it everybody may reach everybody.

@@ -2,6 +2,7 @@ package tailnet
 
 import (
 	"net/netip"
+	"slices"
 
 	"tailscale.com/tailcfg"
 )
@@ -27,14 +28,14 @@ func (l *Lab) Grant(rules ...Grant) {
 	l.control.change(func() { l.control.grants = rules })
 }
 
-// packetFilter is what the rules mean to one node: who may reach it.
-func packetFilter(rules []Grant, self string, addresses map[string][]netip.Prefix) []tailcfg.FilterRule {
+// packetFilter is what the rules mean to one node: who may reach it and its routes.
+func packetFilter(rules []Grant, self string, addresses map[string][]netip.Prefix, routes []netip.Prefix) []tailcfg.FilterRule {
 	filter := []tailcfg.FilterRule{}
 	for _, g := range rules {
 		if !covers(g.To, self) {
 			continue
 		}
-		filter = append(filter, g.filterRule(addresses[self], sources(g.From, addresses)))
+		filter = append(filter, g.filterRule(addresses[self], routes, sources(g.From, addresses)))
 	}
 	return filter
 }
@@ -61,7 +62,7 @@ func sources(nodes []*Node, addresses map[string][]netip.Prefix) []string {
 	return all
 }
 
-func (g Grant) filterRule(self []netip.Prefix, from []string) tailcfg.FilterRule {
+func (g Grant) filterRule(self, routes []netip.Prefix, from []string) tailcfg.FilterRule {
 	rule := tailcfg.FilterRule{SrcIPs: from}
 	if len(g.Capabilities) > 0 {
 		capabilities := tailcfg.PeerCapMap{}
@@ -75,8 +76,8 @@ func (g Grant) filterRule(self []netip.Prefix, from []string) tailcfg.FilterRule
 	if g.Port == 0 {
 		ports = tailcfg.PortRangeAny
 	}
-	for _, prefix := range self {
-		rule.DstPorts = append(rule.DstPorts, tailcfg.NetPortRange{IP: prefix.Addr().String(), Ports: ports})
+	for _, prefix := range slices.Concat(self, routes) {
+		rule.DstPorts = append(rule.DstPorts, tailcfg.NetPortRange{IP: prefix.String(), Ports: ports})
 	}
 	return rule
 }

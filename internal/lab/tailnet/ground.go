@@ -160,19 +160,53 @@ func (h *host) within(f func() error) error {
 	if h == nil {
 		return f()
 	}
+	return onOwnThread(h.enter, f)
+}
+
+// withinAs is within for sockets that belong to that user.
+func (h *host) withinAs(uid int, f func() error) error {
+	return onOwnThread(h.enter, func() error { return become(uid) }, f)
+}
+
+// onOwnThread calls the functions in order, up to the first error, on a thread that ends
+// with them.
+func onOwnThread(calls ...func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		for _, call := range calls {
+			if err := call(); err != nil {
+				result <- err
+				return
+			}
+		}
+		result <- nil
+	}()
+	return <-result
+}
+
+// enter moves the thread into the host's network namespace.
+func (h *host) enter() error {
+	if h == nil {
+		return nil
+	}
 	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", h.holder.Process.Pid))
 	if err != nil {
 		return fmt.Errorf("entering a namespace: %w", err)
 	}
 	defer there.Close()
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
-		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-			result <- fmt.Errorf("entering a namespace: %w", err)
-			return
-		}
-		result <- f()
-	}()
-	return <-result
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("entering a namespace: %w", err)
+	}
+	return nil
+}
+
+// become changes the thread's user ID for files, which the kernel also takes as the owner
+// of new sockets.
+func become(uid int) error {
+	_, _ = unix.SetfsuidRetUid(uid) // it has no errors, and returns the previous ID
+	if now, _ := unix.SetfsuidRetUid(uid); now != uid {
+		return fmt.Errorf("becoming user %d: %w", uid, os.ErrPermission)
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ type Lab struct {
 	control  *control
 	relay    *relay
 	loopback *site
-	ethernet *site // nil before the first node with a TUN device
+	ethernet *site // nil before the first node with a host of its own
 }
 
 // site is a ground with control and relay on it.
@@ -88,14 +88,14 @@ func (l *Lab) open(g *ground) *site {
 }
 
 // site is where nodes of that kind stand.
-func (l *Lab) site(tun bool) *site {
+func (l *Lab) site(ownHost bool) *site {
 	l.t.Helper()
-	if !tun {
+	if !ownHost {
 		return l.loopback
 	}
 	if l.ethernet == nil {
 		if err := Namespaces(); err != nil {
-			l.t.Fatalf("no TUN device for a node: %v", err)
+			l.t.Fatalf("no host of its own for a node: %v", err)
 		}
 		ground, err := newEthernet()
 		if err != nil {

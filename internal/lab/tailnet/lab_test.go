@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,14 +69,21 @@ func TestANodeWarns(t *testing.T) {
 
 func awaitHealth(t *testing.T, n *tailnet.Node, want bool) {
 	t.Helper()
+	eventually(t, "the warning", func() bool {
+		return strings.Contains(strings.Join(n.Status().Health, "\n"), "the moon is full") == want
+	})
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	late := time.After(patience)
-	for strings.Contains(strings.Join(n.Status().Health, "\n"), "the moon is full") != want {
+	for !is() {
 		select {
 		case <-ticker.C:
 		case <-late:
-			t.Fatalf("health %q", n.Status().Health)
+			t.Fatalf("still not: %s", what)
 		}
 	}
 }
@@ -153,4 +162,81 @@ func fetch(t *testing.T, n *tailnet.Node, url string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+func TestPeersFollowARoute(t *testing.T) {
+	t.Parallel()
+	if err := tailnet.Namespaces(); err != nil {
+		fmt.Fprintf(os.Stderr, "!!! routes are NOT TESTED: %v\n", err)
+		return
+	}
+	lab := tailnet.Start(t)
+	router := lab.Node(tailnet.Spec{Name: "router", OwnHost: true})
+	peer := lab.Node(tailnet.Spec{Name: "peer", OwnHost: true})
+	const address = "192.0.2.1" // which no network leads to
+	if out, err := router.Command("ip", "address", "add", address+"/32", "dev", "eth0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	port := serveHello(t, router)
+	router.Route(netip.MustParsePrefix(address + "/32"))
+	peer.Tailscale("set", "--accept-routes")
+	client := peer.Client()
+	client.Timeout = time.Second
+	eventually(t, "the route", func() bool {
+		res, err := client.Get("http://" + net.JoinHostPort(address, port))
+		if err == nil {
+			res.Body.Close()
+		}
+		return err == nil
+	})
+}
+
+func TestASharedNodeKeepsItsName(t *testing.T) {
+	t.Parallel()
+	lab := tailnet.Start(t)
+	node := lab.Node(tailnet.Spec{Name: "node"})
+	const name = "node.tail-other.ts.net"
+	guest := lab.Node(tailnet.Spec{Name: "guest", SharedAs: name})
+	if guest.DNSName() != name {
+		t.Errorf("the guest's name is %s", guest.DNSName())
+	}
+	eventually(t, "a peer of that name", func() bool {
+		for _, p := range node.Status().Peer {
+			if p.DNSName == name+"." {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func TestAClientIsOfTheUserThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "!!! clients of other users are NOT TESTED: not root")
+		return
+	}
+	node := tailnet.Start(t).Node(tailnet.Spec{Name: "node"})
+	port := serveHello(t, node)
+	const uid = 1234
+	res, err := node.ClientAs(uid).Get("http://127.0.0.1:" + port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	sockets, err := os.ReadFile("/proc/thread-self/net/tcp") // another thread may be elsewhere
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := fmt.Sprintf("0100007F:%04X 01", n) // 127.0.0.1 at the port, established
+	for line := range strings.Lines(string(sockets)) {
+		if fields := strings.Fields(line); strings.Contains(line, to) && fields[7] == strconv.Itoa(uid) {
+			return
+		}
+	}
+	t.Errorf("no connection to %s of user %d:\n%s", to, uid, sockets)
 }

@@ -1,6 +1,7 @@
 package tailnet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,11 +27,19 @@ type Spec struct {
 	// runs in userspace mode, on this host's loopback.
 	TUN bool
 
+	// OwnHost gives a node in userspace mode namespaces of its own, too, and so
+	// addresses beside loopback.
+	OwnHost bool
+
 	// Tags are what the node is, instead of a user's ("tag:…").
 	Tags []string
 
 	// User is the login name of its owner. Empty means one made up.
 	User string
+
+	// SharedAs is its full MagicDNS name if it belongs to another tailnet and is
+	// shared with this one. Empty means that it belongs to this one.
+	SharedAs string
 
 	// LoggedOut leaves it without a login; Login or Up ends that.
 	LoggedOut bool
@@ -59,11 +68,11 @@ type Node struct {
 // ends with the test.
 func (l *Lab) Node(spec Spec) *Node {
 	l.t.Helper()
-	n := &Node{t: l.t, lab: l, spec: spec, site: l.site(spec.TUN), dir: l.path(spec.Name)}
+	n := &Node{t: l.t, lab: l, spec: spec, site: l.site(spec.ownHost()), dir: l.path(spec.Name)}
 	if err := os.Mkdir(n.dir, 0o755); err != nil {
 		l.t.Fatalf("a node of that name? %v", err)
 	}
-	if spec.TUN {
+	if spec.ownHost() {
 		var err error
 		if n.host, err = n.site.newHost(); err != nil {
 			l.t.Fatalf("%v", err)
@@ -71,7 +80,9 @@ func (l *Lab) Node(spec Spec) *Node {
 		l.t.Cleanup(n.host.end)
 	}
 	n.local = &local.Client{Socket: n.Socket(), UseSocketOnly: true, OmitAuth: true, Transport: n.transport()}
-	l.control.change(func() { l.control.nodes[spec.Name] = &controlled{derp: n.site.derp, user: spec.User} })
+	l.control.change(func() {
+		l.control.nodes[spec.Name] = &controlled{derp: n.site.derp, user: spec.User, sharedAs: spec.SharedAs}
+	})
 	l.t.Cleanup(n.end)
 	if spec.NotRunning {
 		return n
@@ -87,7 +98,7 @@ func (l *Lab) Node(spec Spec) *Node {
 func (n *Node) Name() string { return n.spec.Name }
 
 // DNSName is its MagicDNS name, without the final dot.
-func (n *Node) DNSName() string { return DNSName(n.spec.Name) }
+func (n *Node) DNSName() string { return cmp.Or(n.spec.SharedAs, DNSName(n.spec.Name)) }
 
 // Socket is the path of its tailscaled's Unix socket.
 func (n *Node) Socket() string { return filepath.Join(n.dir, "tailscaled.sock") }
@@ -251,5 +262,10 @@ func (n *Node) await(what string, is func(*ipnstate.Status) bool) {
 	}
 }
 
-// HasTUN is whether the node is a host of its own with a TUN device.
+// HasTUN reports whether the node has a TUN device.
 func (n *Node) HasTUN() bool { return n.spec.TUN }
+
+// HasOwnHost reports whether the node is on a host of its own, not on this one.
+func (n *Node) HasOwnHost() bool { return n.host != nil }
+
+func (s Spec) ownHost() bool { return s.TUN || s.OwnHost }

@@ -1,6 +1,8 @@
 package tailnet
 
 import (
+	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -100,6 +102,27 @@ func (n *Node) edit(what func(*tailcfg.Node)) {
 	if !n.lab.control.edit(n.spec.Name, what) {
 		n.t.Fatalf("%s has never been logged in", n.spec.Name)
 	}
+}
+
+// Route replaces the subnet routes that the node advertises, and approves them as an admin
+// does. A route to everything makes it an exit node. Peers use routes after
+// `tailscale set --accept-routes`, and an exit node after --exit-node.
+func (n *Node) Route(routes ...netip.Prefix) {
+	n.t.Helper()
+	var listed []string
+	exit := false
+	for _, r := range routes {
+		if exit = exit || r.Bits() == 0; r.Bits() > 0 {
+			listed = append(listed, r.String())
+		}
+	}
+	n.Tailscale("set", "--advertise-routes="+strings.Join(listed, ","), fmt.Sprintf("--advertise-exit-node=%t", exit))
+	n.lab.control.change(func() {
+		n.lab.control.nodes[n.spec.Name].routes = routes
+		if node := n.lab.control.find(n.spec.Name); node != nil {
+			n.lab.control.server.SetSubnetRoutes(node.Key, routes)
+		}
+	})
 }
 
 // Isolate has control name neither a relay nor a peer to this node. After a Restart

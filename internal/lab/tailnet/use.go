@@ -67,6 +67,22 @@ func (n *Node) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
+// ClientAs is an HTTP client on the node's host whose sockets belong to that user. It does
+// not go through tailscaled and reaches the addresses of the host and its network. Only
+// root can be another user.
+func (n *Node) ClientAs(uid int) *http.Client {
+	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		err = n.host.withinAs(uid, func() error {
+			conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return err
+		})
+		return conn, err
+	}
+	transport := &http.Transport{DialContext: dial, DisableCompression: true}
+	n.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
 // Dial connects from the node to a host on the tailnet, by name or address, or on
 // the node itself by address.
 func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -103,11 +119,24 @@ func (n *Node) dialThroughSOCKS(ctx context.Context, network, address string) (n
 	if err != nil {
 		return nil, err
 	}
-	dialer, err := proxy.SOCKS5("tcp", socks, nil, new(net.Dialer))
+	dialer, err := proxy.SOCKS5("tcp", socks, nil, hostDialer{n})
 	if err != nil {
 		return nil, err
 	}
 	return dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
+}
+
+// hostDialer dials addresses from the node's host.
+type hostDialer struct{ node *Node }
+
+// Dial is proxy.Dialer's.
+func (d hostDialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext is proxy.ContextDialer's.
+func (d hostDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return d.node.dialAddress(ctx, network, address)
 }
 
 // socksAddress is in the log of tailscaled, which chooses the port.
