@@ -20,10 +20,13 @@ type setting struct {
 	node     *tailnet.Node
 	upstream string   // URL; empty: one that nobody asks
 	whenDown string   // empty: wait
+	socket   string   // of tailscaled; empty: the environment names it
 	proxy    string   // more of that block
 	blocks   []string // more of the configuration
 	env      []string // more of it, stronger than what there is
 	nobody   bool     // runs without any right
+
+	also []*daemontest.Socket // in addition to the one named proxy
 }
 
 // daemon is the program on a node, with a socket named proxy that a service manager
@@ -63,12 +66,12 @@ func start(t *testing.T, s setting) *daemon {
 	return d
 }
 
-// listen opens what peers reach: all addresses of a host with a TUN device, and
-// loopback, from where tailscaled delivers them, without.
+// listen opens what peers reach: all addresses of a host of its own, and on this one
+// loopback, from where tailscaled delivers them.
 func (d *daemon) listen() {
 	d.t.Helper()
 	address := "127.0.0.1:0"
-	if d.setting.node.HasTUN() {
+	if d.setting.node.HasOwnHost() {
 		address = "[::]:0"
 	}
 	l, err := d.setting.node.Listen("tcp", address)
@@ -87,8 +90,8 @@ func (d *daemon) configure() {
 	if s.whenDown == "" {
 		s.whenDown = "wait"
 	}
-	content := fmt.Sprintf("proxy {\n  upstream_url = %q\n  %s\n}\ntailscale {\n  when_down = %q\n}\n%s",
-		s.upstream, s.proxy, s.whenDown, strings.Join(s.blocks, "\n"))
+	content := fmt.Sprintf("proxy {\n  upstream_url = %q\n  %s\n}\ntailscale {\n  when_down = %q\n  socket    = %q\n}\n%s",
+		s.upstream, s.proxy, s.whenDown, s.socket, strings.Join(s.blocks, "\n"))
 	if err := os.WriteFile(d.configFile(), []byte(content), 0o644); err != nil {
 		d.t.Fatal(err)
 	}
@@ -106,7 +109,7 @@ func (d *daemon) run() {
 	cmd := d.setting.node.Command(command[0], command[1:]...)
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+filepath.Join(d.dir, "notify"), "RUNTIME_DIRECTORY="+d.dir)
 	cmd.Env = append(cmd.Env, d.setting.env...)
-	daemontest.Activate(cmd, d.socket)
+	daemontest.Activate(cmd, append([]*daemontest.Socket{d.socket}, d.setting.also...)...)
 	d.begin(cmd)
 }
 
@@ -124,6 +127,16 @@ func (d *daemon) stop() {
 	}
 }
 
+// askStatus returns the exit code of "oauth-proxyd status" and what it prints.
+func (d *daemon) askStatus() (code int, text string) {
+	d.t.Helper()
+	p := &patient{t: d.t, node: d.setting.node, dir: d.dir}
+	return p.status()
+}
+
+// flat is a text without its line breaks and indentation.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
+
 // show is for those who look why a test failed.
 func (d *daemon) show() {
 	if d.t.Failed() {
@@ -140,7 +153,10 @@ func (d *daemon) port() string {
 }
 
 // local is the base URL on the node itself.
-func (d *daemon) local() string { return "http://127.0.0.1:" + d.port() }
+func (d *daemon) local() string { return d.at("127.0.0.1") }
+
+// at is the base URL at an address of the node's host.
+func (d *daemon) at(address string) string { return "http://" + net.JoinHostPort(address, d.port()) }
 
 // url is the base URL for peers.
 func (d *daemon) url() string {

@@ -7,6 +7,7 @@
 //	view_test.go     what it shows, in /health, /metrics and STATUS=
 //	api_test.go      what it forwards to
 //	tap_test.go      what it asks of tailscaled, and a tailscaled that refuses
+//	outsider_test.go requests that must not get through, and an upstream that would see them
 //
 // All others are promises. "make test-tailnet" runs them; those with a TUN device need
 // root, and are left out loudly without.

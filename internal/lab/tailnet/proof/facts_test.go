@@ -2,7 +2,6 @@ package proof_test
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -129,28 +128,6 @@ func TestAFailedDialStartsNoProcess(t *testing.T) {
 			d.follows("tailscaled came back", true, "Running", "tailnet connected")
 		})
 	}
-}
-
-// TestTheCommandAnswersWhereTheSocketDoesNot has a command in PATH that knows the way.
-func TestTheCommandAnswersWhereTheSocketDoesNot(t *testing.T) {
-	t.Parallel()
-	lab, node := newHost(t, false)
-	peer := lab.Node(tailnet.Spec{Name: "peer"})
-	dir := t.TempDir()
-	script := fmt.Sprintf("#!/bin/sh\nexec %s/tailscale --socket=%s status --json --peers=false\n", lab.CommandPath(), node.Socket())
-	if err := os.WriteFile(filepath.Join(dir, "tailscale"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	d := start(t, setting{node: node, upstream: newGated(t, node).url, env: []string{
-		"PATH=" + dir + ":" + os.Getenv("PATH"), "TAILSCALE_SOCKET=" + filepath.Join(dir, "none.sock"),
-	}})
-	d.log.Next(t, "the tailnet is connected", "proxy."+tailnet.Domain)
-	// Who a peer is cannot be asked then, and so it is not taken for a local program.
-	get(t, peer, d.url()+"/x").Want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
-	node.Down()
-	d.notes.Next(t, "STATUS=", "Stopped", "tailscale up")
-	node.Up()
-	d.notes.Next(t, "STATUS=", "tailnet connected")
 }
 
 func runs(dir, command string) int {

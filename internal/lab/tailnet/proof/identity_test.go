@@ -68,7 +68,7 @@ func TestWhoMayAskIsJudgedByUserTagNodeAndCapability(t *testing.T) {
 						a.Want(t, http.StatusForbidden, "access_denied", "logging in again does not help")
 					}
 				}
-				here := get(t, c.host, d.local()+"/here")
+				here := getHere(t, c.host, d.local()+"/here")
 				if want := map[bool]int{true: 200, false: 403}[row.allow == "local"]; here.Status != want {
 					t.Errorf("this host itself got %d, want %d", here.Status, want)
 				}
@@ -97,10 +97,10 @@ func TestTheLogNamesWhoAsked(t *testing.T) {
 		v6 := "http://" + net.JoinHostPort(c.host.Addr6().String(), d.port())
 		get(t, c.peers["aperture"], v6+"/v6").Want(t, 200)
 		d.log.Next(t, `"path":"/v6"`, `"source":"tailnet"`, `"tags":"tag:aperture"`)
-		get(t, c.host, d.local()+"/here").Want(t, 200)
+		getHere(t, c.host, d.local()+"/here").Want(t, 200)
 		d.log.Next(t, `"path":"/here"`, `"source":"local"`)
 		if tun { // this host by its own address on the tailnet is this host
-			get(t, c.host, d.url()+"/self").Want(t, 200)
+			getHere(t, c.host, d.at(c.host.Addr().String())+"/self").Want(t, 200)
 			d.log.Next(t, `"path":"/self"`, `"source":"local"`)
 		}
 	})
@@ -153,5 +153,5 @@ func TestAPeerIsNotLocalWhileTailscaledHangs(t *testing.T) {
 	tap.hang(statusPath)
 	d.notes.Next(t, "STATUS=", "no answer on")
 	get(t, peer, d.url()+"/after").Want(t, http.StatusForbidden, "node peer."+tailnet.Domain)
-	get(t, host, d.local()+"/here").Want(t, http.StatusOK)
+	getHere(t, host, d.local()+"/here").Want(t, http.StatusOK)
 }

@@ -101,7 +101,7 @@ func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 		peer := lab.Node(tailnet.Spec{Name: "peer", TUN: tun})
 		tap := newTap(t, node)
 		d := start(t, setting{node: node, upstream: newGated(t, node).url, env: tap.env()})
-		kept := node.Client() // has an identity already
+		kept := node.ClientAs(ordinary()) // has an identity already
 		wantOK := func() {
 			t.Helper()
 			began := time.Now()
@@ -130,7 +130,7 @@ func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 		for range 10 {
 			wantOK()
 			if tun { // nobody has to be asked about a new one
-				get(t, node, d.local()+"/here").Want(t, 200)
+				getHere(t, node, d.local()+"/here").Want(t, 200)
 			}
 		}
 		(<-stalled).Want(t, http.StatusServiceUnavailable, "tailnet_unavailable")

@@ -22,7 +22,7 @@ type tap struct {
 
 	mu    sync.Mutex
 	asked map[string]int // by path
-	hangs string         // path
+	hangs []string       // paths
 }
 
 // newTap refuses the paths that are named.
@@ -56,7 +56,7 @@ func (p *tap) watch(next http.Handler, refused []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.asked[r.URL.Path]++
-		hangs := p.hangs == r.URL.Path
+		hangs := slices.Contains(p.hangs, r.URL.Path)
 		p.mu.Unlock()
 		if hangs {
 			<-r.Context().Done()
@@ -70,11 +70,11 @@ func (p *tap) watch(next http.Handler, refused []string) http.Handler {
 	})
 }
 
-// hang gives no answer to that from now on.
-func (p *tap) hang(path string) {
+// hang does not respond to these from now on, and to all others.
+func (p *tap) hang(paths ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hangs = path
+	p.hangs = paths
 }
 
 func (p *tap) count(path string) int {

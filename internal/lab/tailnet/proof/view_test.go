@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,12 +18,35 @@ func get(t *testing.T, from *tailnet.Node, url string, header ...string) daemont
 	t.Helper()
 	c := from.Client()
 	defer c.CloseIdleConnections()
+	return getBy(t, c, url, header...)
+}
+
+// getHere sends a request on the node's host, as an ordinary user of it.
+func getHere(t *testing.T, node *tailnet.Node, url string, header ...string) daemontest.Answer {
+	t.Helper()
+	c := node.ClientAs(ordinary())
+	defer c.CloseIdleConnections()
+	return getBy(t, c, url, header...)
+}
+
+// getBy keeps the connection open.
+func getBy(t *testing.T, c *http.Client, url string, header ...string) daemontest.Answer {
+	t.Helper()
 	c.Timeout = daemontest.Patience
 	a, err := daemontest.Ask(c, http.MethodGet, url, "", header...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// ordinary is the ID of a user who is neither tailscaled's nor the daemon's, if the test is
+// root and can be anybody.
+func ordinary() int {
+	if os.Geteuid() == 0 {
+		return 1234
+	}
+	return os.Geteuid()
 }
 
 // shown is what /health says.
@@ -40,7 +64,7 @@ type shown struct {
 // health asks on the node itself.
 func (d *daemon) health() shown {
 	d.t.Helper()
-	a := get(d.t, d.setting.node, d.local()+"/health")
+	a := getHere(d.t, d.setting.node, d.local()+"/health")
 	s := shown{code: a.Status}
 	if err := json.Unmarshal([]byte(a.Body), &s); err != nil {
 		d.t.Fatalf("%v in %q", err, a.Body)
@@ -51,7 +75,7 @@ func (d *daemon) health() shown {
 // metric is the value of one without labels.
 func (d *daemon) metric(name string) string {
 	d.t.Helper()
-	for line := range strings.Lines(get(d.t, d.setting.node, d.local()+"/metrics").Body) {
+	for line := range strings.Lines(getHere(d.t, d.setting.node, d.local()+"/metrics").Body) {
 		if value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), name+" "); ok {
 			return value
 		}

@@ -85,7 +85,7 @@ func TestWithWhenDownWaitItServesAndFollowsATailnetThatComesLater(t *testing.T) 
 			if h := d.health(); h.Status != "degraded" || h.code != 503 {
 				t.Errorf("health %+v", h)
 			}
-			get(t, node, d.local()+"/here").Want(t, 200, "GET /here") // this host is served
+			getHere(t, node, d.local()+"/here").Want(t, 200, "GET /here") // this host is served
 			row.comes(lab, node)
 			node.Await("Running")
 			d.follows(row.name, true, "Running", "tailnet connected as proxy."+tailnet.Domain)
