@@ -199,7 +199,7 @@ func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Iden
 	}
 	id := proxy.Identity{
 		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
-		Tags: peer.Tags, Capabilities: peer.Capabilities,
+		Tags: peer.Tags, Capabilities: peer.Capabilities, Addresses: peer.Addresses,
 	}
 	if said := t.view.answered.Load(); said != nil {
 		id.ShortNode = said.ShortName(peer.Node)

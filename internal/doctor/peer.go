@@ -145,7 +145,7 @@ func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	}
 	id := proxy.Identity{
 		Source: proxy.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
-		NodeID: peer.ID, User: peer.User, Tags: peer.Tags,
+		NodeID: peer.ID, User: peer.User, Tags: peer.Tags, Addresses: peer.Addresses,
 	}
 	from := peer.Addresses[0]
 	named, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))

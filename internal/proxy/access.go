@@ -50,6 +50,7 @@ type Identity struct {
 	User         string // login name; empty for a tagged node
 	Tags         []string
 	Capabilities []string
+	Addresses    []netip.Addr // on the tailnet
 }
 
 // Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be
@@ -202,7 +203,7 @@ func (g Grant) covers(id Identity, addr netip.Addr) bool {
 	case g.Source != "":
 		return g.Source == id.Source
 	case g.Prefix.IsValid():
-		return id.isAt(addr) && g.Prefix.Contains(addr)
+		return id.isAt(addr) && g.Prefix.Contains(addr) || slices.ContainsFunc(id.Addresses, g.Prefix.Contains)
 	case id.Source != SourceTailnet:
 		return false
 	case g.User != "":

@@ -68,7 +68,7 @@ const (
 func knownPeer() proxy.Identity {
 	return proxy.Identity{
 		Node: "laptop.tail1.ts.net", ShortNode: "laptop", NodeID: "nABC", User: "Ann@example.com",
-		Capabilities: []string{"example.com/cap/x"},
+		Capabilities: []string{"example.com/cap/x"}, Addresses: []netip.Addr{netip.MustParseAddr("100.70.1.1")},
 	}
 }
 
@@ -175,6 +175,7 @@ func sourceCases() []grantCase {
 		{"userspace, a peer is not local", host, peerHere, local, "", 403},
 		{"userspace, a peer is not proxied", host, peerHere, proxied, "X-Forwarded-For: 1.2.3.4", 403},
 		{"userspace, a peer is not at loopback", host, peerHere, loopback, "", 403},
+		{"userspace, a peer is at its address", host, peerHere, proxy.Grant{Prefix: netip.MustParsePrefix("100.70.1.1/32")}, "", 200},
 		{"userspace, a peer after tailscale down", host, with(peerHere, onTailnet(down)), tailnet, "", 503},
 		{"userspace, nobody that tailscaled knows", host, with(onTailnet(userspace), tailscaleds), local, "", 200},
 		{"userspace, tailscaled does not say", host, with(onTailnet(userspace), asks(fails), tailscaleds), local, "", 503},

@@ -40,6 +40,9 @@ type Peer struct {
 	// policy grants it towards this node, sorted.
 	// See https://tailscale.com/kb/1537/grants-app-capabilities.
 	Capabilities []string
+
+	// Addresses are the node's own on the tailnet.
+	Addresses []netip.Addr
 }
 
 // WhoIs names the peer that connected from addr, within AttemptTimeout.
@@ -92,6 +95,9 @@ func peerFrom(answer *apitype.WhoIsResponse) Peer {
 		Node:   strings.TrimSuffix(node.Name, "."),
 		NodeID: string(node.StableID),
 		Tags:   slices.Clone(node.Tags),
+	}
+	for _, prefix := range node.Addresses {
+		peer.Addresses = append(peer.Addresses, prefix.Addr())
 	}
 	if !node.IsTagged() { // the profile of a tagged node is a placeholder
 		peer.User = answer.UserProfile.LoginName
