@@ -17,19 +17,26 @@ func check(e env, args []string) int {
 		return exit
 	}
 	path := e.configPath(flags)
-	_, err := config.Load(path, e.environment()...)
+	c, err := config.Load(path, e.environment()...)
+	var unmatched []string
+	if err == nil {
+		unmatched = c.Unmatched()
+	}
 	if *asJSON {
-		return e.checkJSON(path, err)
+		return e.checkJSON(path, unmatched, err)
 	}
 	if err != nil {
 		e.showRefusal(err)
 		return exitConfig
 	}
+	for _, text := range unmatched {
+		fmt.Fprintf(e.stderr, "warning: %s\n", text)
+	}
 	fmt.Fprintf(e.stdout, "%s is valid\n", path)
 	return exitOK
 }
 
-func (e env) checkJSON(path string, err error) int {
+func (e env) checkJSON(path string, unmatched []string, err error) int {
 	result := struct {
 		File        string              `json:"file"`
 		Valid       bool                `json:"valid"`
@@ -39,6 +46,9 @@ func (e env) checkJSON(path string, err error) int {
 		result.Diagnostics = refused.Diagnostics()
 	} else if err != nil {
 		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "error", Summary: err.Error()})
+	}
+	for _, text := range unmatched {
+		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "warning", Summary: text})
 	}
 	if !e.printJSON(result) {
 		return exitFailure

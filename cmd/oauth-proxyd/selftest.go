@@ -26,7 +26,7 @@ func runSelftest(e env, args []string) int {
 	c, err := config.Load(path, e.environment()...)
 	switch {
 	case err != nil && *asJSON:
-		return e.checkJSON(path, err)
+		return e.checkJSON(path, nil, err)
 	case err != nil:
 		e.showRefusal(err)
 		return exitConfig
