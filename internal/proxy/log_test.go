@@ -163,6 +163,15 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
+// An upstream that makes statuses up makes no series.
+func TestStatusesAreBounded(t *testing.T) {
+	for status, want := range map[int]string{200: "200", 418: "418", 529: "529", 299: "other", 777: "other"} {
+		d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+		counts(t, d, `proxy_requests_total{method="GET",status="`+want+`"}`, 1)
+	}
+}
+
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {
 		s.Rules = []proxy.HeaderRule{{Name: "X-A", Value: "1"}}

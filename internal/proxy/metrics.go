@@ -111,12 +111,14 @@ func (m *metrics) zero() {
 	}
 }
 
+// statusOverloaded is Anthropic's own status for an overload.
+const statusOverloaded = 529
+
 // usualStatuses are those of success, those of our own errors, and what the upstream
 // says to a client that must log in, has used up its limit, or comes at a bad time.
 func usualStatuses() []int {
-	const overloaded = 529 // Anthropic's
 	statuses := []int{
-		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, overloaded, statusClientGone,
+		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone,
 	}
 	for _, row := range codeTable() {
 		statuses = append(statuses, row.status)
@@ -158,7 +160,7 @@ func (m *metrics) rules(rules []HeaderRule) []ruleCounters {
 
 // observe counts a request at its end.
 func (m *metrics) observe(r *record) {
-	status := strconv.Itoa(r.status)
+	status := statusLabel(r.status)
 	m.requests.WithLabelValues(status, methodLabel(r.method)).Inc()
 	m.duration.WithLabelValues(status).Observe(r.duration.Seconds())
 	m.bytes.Add(float64(r.sent.Load()))
@@ -209,6 +211,14 @@ func cutBy(c Code) string {
 	default:
 		return "upstream"
 	}
+}
+
+// statusLabel keeps the label bounded: an upstream can make statuses up.
+func statusLabel(status int) string {
+	if http.StatusText(status) == "" && status != statusClientGone && status != statusOverloaded {
+		return "other"
+	}
+	return strconv.Itoa(status)
 }
 
 // methodLabel keeps the label bounded: clients can make methods up.
