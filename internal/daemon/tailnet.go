@@ -171,6 +171,10 @@ func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
 		return proxy.Tailscaled{}, err
 	}
 	found := proxy.Tailscaled{PID: process.PID, UIDs: process.UIDs}
+	if process.PID != 0 && (said == nil || said.PID != process.PID) { // it started just now
+		status, _ := t.client.Connect(ctx) // an error says whether it is up, which is another question
+		said = &status
+	}
 	if said != nil && said.PID == process.PID && (process.PID != 0 || byCommand) {
 		found.Known, found.Userspace, found.Addresses = true, said.Userspace, said.Addresses
 	}

@@ -17,9 +17,10 @@ import (
 // no further stream (pool.go), which keeps all persons together below those limits.
 const (
 	// personBurst is how many requests a person can cancel at once, and personInterval how long
-	// it takes until one of them is forgotten: 50, and 10 a second.
-	personBurst    = 50
-	personInterval = 100 * time.Millisecond
+	// it takes until one of them is forgotten: 300, and 100 a second. A gateway that names
+	// nobody is one person, and ends all of its streams at once when it stops.
+	personBurst    = 300
+	personInterval = 10 * time.Millisecond
 	// connBurst and connInterval are the same for the streams of one connection: 64, and 2 a
 	// second, so at most 124 in any 30 s, and those that are on it at that moment.
 	connBurst    = 64
