@@ -9,10 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overflowUID stands for every user that has no number in a user namespace, such as that
-// of a service with PrivateUsers= (user_namespaces(7)): it names nobody.
-const overflowUID = 65534
-
 // socketOwner is the user id of the process on this host whose TCP socket is the other end
 // of a connection between local and remote, as the kernel tells it (sock_diag(7)). found is
 // false if there is no such socket on this host.

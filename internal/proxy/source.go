@@ -77,8 +77,10 @@ func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.Ad
 	switch {
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
-	case t.Absent || a.isProgram(t, local, remote):
+	case a.isProgram(t, local, remote):
 		return Identity{Source: SourceLocal}, nil
+	case t.Absent:
+		return a.localWhileOpen(local, remote)
 	case !t.Known:
 		return Identity{}, unproven(nil, "tailscaled on this host has not said yet how it delivers connections")
 	}
@@ -94,8 +96,17 @@ func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.Ad
 	case forwarded:
 		return Identity{Source: SourceProxied}, nil
 	default:
-		return Identity{Source: SourceLocal}, nil
+		return a.localWhileOpen(local, remote)
 	}
+}
+
+// localWhileOpen is local for a connection that a program on this host has still open. Once it
+// is closed, a tailscaled that has ended may have been that program, and nobody knows any more.
+func (a *accessControl) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
+	if _, open, err := a.ownerOf(local, remote); err == nil && !open {
+		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
+	}
+	return Identity{Source: SourceLocal}, nil
 }
 
 // fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as
@@ -120,9 +131,11 @@ func (a *accessControl) isProgram(t Tailscaled, local, remote netip.AddrPort) bo
 	return err == nil && onThisHost && t.cannotBe(uid)
 }
 
-// cannotBe reports whether tailscaled runs as another user than uid.
+// cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such
+// as that of a service with PrivateUsers=, most users have the same number 65534: it is not
+// tailscaled's unless tailscaled has that number there, too (user_namespaces(7)).
 func (t Tailscaled) cannotBe(uid uint32) bool {
-	return uid != overflowUID && len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
+	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }
 
 // fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses

@@ -68,18 +68,24 @@ func fails(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
 }
 
 // The tailnets of the cases below.
-func userspace(f *fakeTailnet) { f.Userspace = true }
-func down(f *fakeTailnet)      { f.down = true }
-func absent(f *fakeTailnet)    { f.Tailscaled = proxy.Tailscaled{Absent: true} }
-func forwarded(f *fakeTailnet) { f.forwarded = true }
-func silent(f *fakeTailnet)    { f.Known, f.Userspace, f.Addresses = false, false, nil }
-func hidden(f *fakeTailnet)    { f.lookErr = errors.New("no permission") }
+func userspace(f *fakeTailnet)  { f.Userspace = true }
+func down(f *fakeTailnet)       { f.down = true }
+func absent(f *fakeTailnet)     { f.Tailscaled = proxy.Tailscaled{Absent: true} }
+func forwarded(f *fakeTailnet)  { f.forwarded = true }
+func silent(f *fakeTailnet)     { f.Known, f.Userspace, f.Addresses = false, false, nil }
+func numberless(f *fakeTailnet) { f.UIDs = []uint32{65534} }
+func hidden(f *fakeTailnet)     { f.lookErr = errors.New("no permission") }
 
 // ownedBy has the kernel say that the other end of each connection is a socket of this user.
 func ownedBy(uid uint32) func(*setup) {
 	return func(s *setup) {
 		s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) { return uid, true, nil }
 	}
+}
+
+// noDiag has it say nothing.
+func noDiag(s *setup) {
+	s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) { return 0, false, errors.New("no sock_diag") }
 }
 
 // notHere has it say that there is no such socket on this host.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +33,9 @@ func (c *Client) Process(ctx context.Context) (Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	conn, err := dialer(c.socket)(ctx, "", "")
+	if last := c.process.Load(); IsAbsent(err) && last != nil && last.runs() {
+		return *last, nil // it closes its socket first, and may deliver peers until it ends
+	}
 	if IsAbsent(err) {
 		return otherProcess(c.socket)
 	}
@@ -41,8 +43,15 @@ func (c *Client) Process(ctx context.Context) (Process, error) {
 		return Process{}, fmt.Errorf("connecting to tailscaled: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // nothing was written to it
-	return listenerOf(conn)
+	found, err := listenerOf(conn)
+	if err == nil {
+		c.process.Store(&found)
+	}
+	return found, err
 }
+
+// runs reports whether the process exists. Any user may ask that (kill(2)).
+func (p Process) runs() bool { return p.PID > 0 && !errors.Is(unix.Kill(p.PID, 0), unix.ESRCH) }
 
 // listenerOf reads the credentials of the process that listens (SO_PEERCRED, unix(7)).
 func listenerOf(conn net.Conn) (Process, error) {
@@ -75,19 +84,23 @@ func otherProcess(asked string) (Process, error) {
 		if filepath.Base(path) != "tailscaled.sock" || path == asked {
 			continue
 		}
-		uid := uint32(0) // who may not be looked at is taken for root
-		var info unix.Stat_t
-		if unix.Stat(path, &info) == nil {
-			uid = info.Uid
-		}
-		if !slices.Contains(p.UIDs, uid) {
-			p.UIDs = append(p.UIDs, uid)
-		}
+		p.UIDs = append(p.UIDs, ownersOf(path)...)
 	}
 	if len(p.UIDs) == 0 {
 		return Process{}, ErrNoDaemon
 	}
 	return p, nil
+}
+
+// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of
+// any user without a number in our user namespace (user_namespaces(7)).
+func ownersOf(path string) []uint32 {
+	const overflowUID = 65534
+	var info unix.Stat_t
+	if unix.Stat(path, &info) != nil {
+		return []uint32{0, overflowUID}
+	}
+	return []uint32{info.Uid}
 }
 
 // listening are the paths of /proc/net/unix on which somebody listens (proc_net(5)).

@@ -32,6 +32,24 @@ func TestProcessAsksTailscaledNothing(t *testing.T) {
 	}
 }
 
+// A tailscaled closes its socket first and may deliver peers until its process ends.
+func TestProcessRunsUntilItEnds(t *testing.T) {
+	l, err := net.Listen("unix", socketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := client(l.Addr().String())
+	before, err := c.Process(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if got, err := c.Process(t.Context()); err != nil || !reflect.DeepEqual(got, before) {
+		t.Errorf("Process = %+v, %v; want %+v", got, err, before)
+	}
+}
+
 // Where the path is wrong, the one that runs is on another socket of Tailscale's name. (A
 // tailscaled of this machine would be one, too.)
 func TestProcessOnAnotherSocketIsFound(t *testing.T) {

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"cmp"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"tailscale.com/client/local"
@@ -56,7 +57,8 @@ type Client struct {
 	cfg       Config // without zeros, but for Socket, which is as it was given
 	socket    string
 	local     *local.Client
-	commands  chan struct{} // holds one for each command for WhoIs that runs
+	commands  chan struct{}           // holds one for each command for WhoIs that runs
+	process   atomic.Pointer[Process] // the last one that listened on socket
 	suspended func() time.Duration
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
@@ -25,6 +26,7 @@ type setting struct {
 	blocks   []string // more of the configuration
 	env      []string // more of it, stronger than what there is
 	nobody   bool     // runs without any right
+	private  bool     // runs as the unit does, with PrivateUsers=; not for a host of its own
 
 	also []*daemontest.Socket // in addition to the one named proxy
 }
@@ -110,7 +112,21 @@ func (d *daemon) run() {
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+filepath.Join(d.dir, "notify"), "RUNTIME_DIRECTORY="+d.dir)
 	cmd.Env = append(cmd.Env, d.setting.env...)
 	daemontest.Activate(cmd, append([]*daemontest.Socket{d.socket}, d.setting.also...)...)
+	if d.setting.private {
+		cmd.SysProcAttr = privateUsers()
+	}
 	d.begin(cmd)
+}
+
+// privateUsers is a user namespace as systemd makes it: only root and the service's own user
+// have numbers there. See PrivateUsers= in systemd.exec(5).
+func privateUsers() *syscall.SysProcAttr {
+	const service = 999
+	ids := []syscall.SysProcIDMap{{Size: 1}, {ContainerID: service, HostID: service, Size: 1}}
+	return &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+		Credential: &syscall.Credential{Uid: service, Gid: service},
+	}
 }
 
 func (d *daemon) begin(cmd *exec.Cmd) {

@@ -186,3 +186,20 @@ func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemont
 	}
 	return daemontest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(text)}
 }
+
+// TestAProgramIsLocalBesideAForwardToTheUnit has a daemon that sees most users of its host as
+// one, because the unit has PrivateUsers=.
+func TestAProgramIsLocalBesideAForwardToTheUnit(t *testing.T) {
+	t.Parallel()
+	if !canTUN(t) { // it takes root as well
+		return
+	}
+	lab, host := newHost(t, false)
+	peer := lab.Node(tailnet.Spec{Name: "peer"})
+	w := newWitness(t, host)
+	d := start(t, setting{node: host, upstream: w.url, private: true, blocks: []string{list("local")}})
+	host.Tailscale("serve", "--bg", "--tcp=1001", "tcp://127.0.0.1:"+d.port())
+	w.wantOutside(t, "/forwarded", reach(t, peer, "http://"+host.DNSName()+":1001/forwarded"), "access_denied")
+	w.wantOutside(t, "/direct", get(t, peer, d.url()+"/direct"), "access_denied")
+	d.wantLocal("/own")
+}

@@ -100,7 +100,7 @@ func TestACommandWithoutWhoisIsReported(t *testing.T) {
 // tailscaled in userspace mode delivers peers from loopback.
 func TestNoPeerIsLocalWithAWrongSocket(t *testing.T) {
 	t.Parallel()
-	if !canTUN(t) { // only root can be an ordinary user
+	if !canTUN(t) { // on this host, other tailscaleds run
 		return
 	}
 	nowhere := filepath.Join(daemontest.TempDir(t), "nowhere.sock")
@@ -110,7 +110,8 @@ func TestNoPeerIsLocalWithAWrongSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lab, host := newHost(t, false)
+			lab := tailnet.Start(t)
+			host := lab.Node(tailnet.Spec{Name: "proxy", OwnHost: true})
 			peer := lab.Node(tailnet.Spec{Name: "peer"})
 			w := newWitness(t, host)
 			s.node, s.upstream, s.blocks, s.nobody = host, w.url, []string{list("local")}, true
