@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -135,6 +136,24 @@ func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 		wait().Want(t, 200, "waited")
 	}
 	s.awaitMetrics(t, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
+}
+
+// A body that was announced and does not come is not waited for.
+func TestHealthAndMetricsWaitForNoBody(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	for _, path := range []string{"/health", "/metrics"} {
+		for _, length := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
+			c := s.dial(t)
+			if _, err := io.WriteString(c.conn, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n"+length+"\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			all, err := io.ReadAll(c.reader) // to the end of the connection
+			if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 200") {
+				t.Errorf("%s with %s: %.60q, %v", path, length, all, err)
+			}
+		}
+	}
 }
 
 func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {

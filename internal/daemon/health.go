@@ -47,8 +47,10 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 		path := r.URL.EscapedPath() // another spelling is another path
 		switch {
 		case ours && path == "/health":
+			proxy.LeaveBody(w, r)
 			d.serveHealth(p, w, r)
 		case ours && path == "/metrics":
+			proxy.LeaveBody(w, r)
 			d.serveMetrics(p, w, r)
 		case d.serveProbe(p, w, r):
 		default:

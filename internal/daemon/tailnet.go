@@ -141,7 +141,7 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	}
 	return proxy.Config{
 		Host: host, Log: d.log, Registerer: d.registry, CutBefore: d.before.CutTotal,
-		Tailnet: tailnetView{client, &d.view},
+		Tailnet: tailnetView{client, &d.view}, OwnName: d.asksByOwnName,
 	}
 }
 
@@ -182,12 +182,12 @@ func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
 }
 
 // ForwardsTo implements proxy.Tailnet.
-func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (bool, error) {
-	forwards, err := t.client.ForwardsTo(ctx, port)
+func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
+	forwards, funnel, err = t.client.ForwardsTo(ctx, port)
 	if err != nil && t.view.naming().withholds() {
 		err = unnamed{err}
 	}
-	return forwards, err
+	return forwards, funnel, err
 }
 
 // WhoIs implements proxy.Tailnet.

@@ -51,6 +51,7 @@ type Identity struct {
 	Tags         []string
 	Capabilities []string
 	Addresses    []netip.Addr // on the tailnet
+	Funnel       bool         // tailscaled may have forwarded it from the open internet
 }
 
 // Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be
@@ -68,7 +69,7 @@ type Tailnet interface {
 	WhoIs(ctx context.Context, addr netip.AddrPort) (id Identity, found bool, err error)
 	// ForwardsTo reports whether tailscaled forwards TCP connections from the tailnet or
 	// the internet to a port of this host.
-	ForwardsTo(ctx context.Context, port uint16) (bool, error)
+	ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error)
 }
 
 // Tailscaled is the process on this host and what it has said of itself.
@@ -177,7 +178,7 @@ var errNotAllowed = errors.New("no entry of the access list is for this sender")
 
 func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientConn, allow Access) (Identity, error) {
 	peer, err := a.identify(ctx, r, c)
-	if len(r.Header["Tailscale-Funnel-Request"]) > 0 {
+	if peer.Funnel || len(r.Header["Tailscale-Funnel-Request"]) > 0 {
 		return peer, fail(CodeAccessDenied, nil, "requests through Tailscale Funnel come from the open internet and are always refused")
 	}
 	if err != nil {

@@ -164,6 +164,7 @@ func sourceCases() []grantCase {
 		{"loopback, TUN, behind another proxy", host, with(onTailnet(), mine), local, "X-Forwarded-For: 1.2.3.4", 403},
 		{"loopback, a forward to us", host, with(onTailnet(forwarded), tailscaleds), local, "", 403},
 		{"loopback, a forward to us, allowed", host, with(onTailnet(forwarded), tailscaleds), proxied, "", 200},
+		{"loopback, a Funnel to us, allowed", host, with(onTailnet(funnelled), tailscaleds), proxied, "", 403},
 		{"loopback, a forward to us, another user", host, with(onTailnet(forwarded), mine), local, "", 200},
 		{"loopback, no tailscaled", host, with(onTailnet(absent), tailscaleds), local, "", 200},
 		{"loopback, no tailscaled, already closed", host, with(onTailnet(absent), notHere), local, "", 503},

@@ -25,7 +25,7 @@ func (x *exchange) admit() error {
 	if err := x.inspect(); err != nil {
 		return err
 	}
-	if err := x.cfg.Access.judgeBrowser(x.in); err != nil {
+	if err := x.cfg.Access.judgeBrowser(x.in, x.proxy.ownName); err != nil {
 		return err
 	}
 	if err := x.calm(); err != nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,17 +11,29 @@ import (
 // listed. Whoever opens a page anywhere would else lend it the place on this host or tailnet that
 // access.allow is about. Desktop programs that are made of a browser have origins of schemes of
 // their own, and are no web pages.
-func (a Access) judgeBrowser(r *http.Request) error {
+func (a Access) judgeBrowser(r *http.Request, ownName func(*http.Request) bool) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {
 		return nil // no browser, or one that asks for nothing but a page
 	}
 	err := new(http.CrossOriginProtection).Check(r)
+	if err == nil && !isSafe(r.Method) && !ownName(r) {
+		err = errForeignName
+	}
 	if err == nil || isProgram(origin) || slices.Contains(a.Browsers, "*") || slices.Contains(a.Browsers, origin) {
 		return nil
 	}
 	return fail(CodeBrowserRefused, err,
 		"a web page of another origin made this request; such are refused unless the setting access.browsers lists their origin")
+}
+
+// errForeignName is for a page whose own name was made to lead here (DNS rebinding), so that its
+// requests look like those of one origin.
+var errForeignName = errors.New("the page's request is for a name that is not this host's")
+
+// isSafe: RFC 9110 §9.2.1.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // isProgram reports whether an origin has a scheme that no web page has, such as app:// or

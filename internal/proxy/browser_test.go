@@ -46,6 +46,20 @@ func pageCases() []pageCase {
 	}
 }
 
+// A page whose name leads here is of the same origin, but not by a name of this host.
+func TestPagesByAForeignNameAreRefused(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {
+		s.OwnName = func(r *http.Request) bool { return r.Host == "h" }
+	})
+	for host, want := range map[string]int{"h": 200, "evil.example": 403} {
+		conn := d.dial(t)
+		conn.send(t, "POST / HTTP/1.1\r\nHost: "+host+"\r\nOrigin: http://"+host+"\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 0\r\n\r\n")
+		if answer, body := conn.answer(t, http.MethodPost); answer.StatusCode != want {
+			t.Errorf("%s: status %d, want %d, %s", host, answer.StatusCode, want, body)
+		}
+	}
+}
+
 func TestWebPagesNeedAnOriginThatIsListed(t *testing.T) {
 	reached := make(chan struct{}, 100)
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { reached <- struct{}{} })

@@ -98,6 +98,17 @@ func (c *clientConn) refused(err error) {
 	}
 }
 
+// LeaveBody has r responded to at once by a handler that reads no body, and its connection
+// ended after that: a body that was announced may never come.
+func LeaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	_ = http.NewResponseController(w).EnableFullDuplex() // else net/http waits for the body first
+	w.Header().Set("Connection", "close")
+	connOf(r).spoilt.Store(true)
+}
+
 // evict closes the connection to make room. It waits for nobody: connections calls it with
 // its lock.
 func (c *clientConn) evict() { _ = c.Conn.Close() }
@@ -138,8 +149,8 @@ func (c *clientConn) linger() {
 		most       = 4 << 20 // no more is read of a body that was refused for its size
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.lingered.Swap(true) {
-		return
+	if c.lingered.Swap(true) || c.queue != nil && c.queue.handler.base.Err() != nil {
+		return // the second: the process is about to end
 	}
 	_ = c.CloseWrite() // the client may be gone already
 	end := time.Now().Add(lingerTime)

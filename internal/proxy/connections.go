@@ -72,8 +72,9 @@ func (s *connections) arrive(c *clientConn) {
 
 // letIn makes a connection an admitted one that is served.
 func (s *connections) letIn(c *clientConn) {
-	if s.admitted >= s.limit {
-		s.evictIdle()
+	if s.admitted >= s.limit && !s.evictIdle() {
+		c.evict()
+		return
 	}
 	s.admitted++
 	c.place, c.element = placeAdmitted, s.idle.PushBack(c)
@@ -86,8 +87,8 @@ func (s *connections) serve(c *clientConn) {
 }
 
 // evictIdle closes the connection that has been idle longest, of the source with the most
-// that are idle: one that opens many keeps room from itself.
-func (s *connections) evictIdle() {
+// that are idle: one that opens many keeps room from itself. It reports false if none is idle.
+func (s *connections) evictIdle() bool {
 	idle := make(map[netip.Addr]int)
 	most := 0
 	for e := s.idle.Front(); e != nil; e = e.Next() {
@@ -99,9 +100,10 @@ func (s *connections) evictIdle() {
 		if c := e.Value.(*clientConn); idle[c.source] == most {
 			c.evict()
 			s.remove(c)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // busy notes that a request of c is at work.

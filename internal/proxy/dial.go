@@ -37,6 +37,10 @@ type dialer struct {
 	spares    sync.Pool // of [gather]
 }
 
+// streamWindow is how many bytes of a response are taken in before its client takes them. Many
+// clients that read nothing must not fill the memory; net/http's own 4 MiB for each would.
+const streamWindow = 256 << 10
+
 // newDialer validates the certificates; it makes no connection.
 func newDialer(u Upstream) (*dialer, error) {
 	roots, err := rootCAs(u.RootCAs)
@@ -49,9 +53,11 @@ func newDialer(u Upstream) (*dialer, error) {
 	d := &dialer{
 		scheme: u.URL.Scheme, address: hostPort(u.URL.Scheme, u.URL.Host), timeout: u.ConnectTimeout,
 		transport: &http.Transport{
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			Protocols:             &protocols,
-			HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			Protocols:       &protocols,
+			HTTP2: &http.HTTP2Config{
+				SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxReceiveBufferPerStream: streamWindow,
+			},
 			DisableCompression:    true,
 			ExpectContinueTimeout: continueTimeout,
 			WriteBufferSize:       headerBufferSize,

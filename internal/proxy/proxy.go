@@ -25,6 +25,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
 	Tailnet Tailnet
+	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
+	OwnName func(*http.Request) bool
 	// CutBefore counts the answers that drains of the processes before this one
 	// cut. The metric goes on from there: nobody could scrape a process that was
 	// about to end.
@@ -40,6 +42,7 @@ type Proxy struct {
 	queue   *queue
 	memory  *memory
 	access  *accessControl
+	ownName func(*http.Request) bool
 	flights *flights
 	buffers buffers
 
@@ -64,9 +67,13 @@ func New(c Config, s Settings) (*Proxy, error) {
 		return nil, err
 	}
 	m.countCut(c.CutBefore)
+	ownName := c.OwnName
+	if ownName == nil {
+		ownName = func(*http.Request) bool { return true }
+	}
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
-		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c),
+		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c), ownName: ownName,
 		flights: newFlights(), cancellations: newCancellations(), refusals: newRefusalLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {

@@ -89,12 +89,12 @@ func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.Ad
 			return id, err
 		}
 	}
-	forwarded, err := a.tailnet.ForwardsTo(ctx, local.Port())
+	forwarded, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
 	switch {
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
 	case forwarded:
-		return Identity{Source: SourceProxied}, nil
+		return Identity{Source: SourceProxied, Funnel: funnel}, nil
 	default:
 		return a.localWhileOpen(local, remote)
 	}
@@ -226,10 +226,12 @@ func isTailscale(addr netip.Addr) bool {
 // noTailnet is that of a proxy without one.
 type noTailnet struct{}
 
-func (noTailnet) Required() bool                                   { return false }
-func (noTailnet) Running() bool                                    { return false }
-func (noTailnet) Look(context.Context) (Tailscaled, error)         { return Tailscaled{Absent: true}, nil }
-func (noTailnet) ForwardsTo(context.Context, uint16) (bool, error) { return false, nil }
+func (noTailnet) Required() bool                           { return false }
+func (noTailnet) Running() bool                            { return false }
+func (noTailnet) Look(context.Context) (Tailscaled, error) { return Tailscaled{Absent: true}, nil }
+func (noTailnet) ForwardsTo(context.Context, uint16) (bool, bool, error) {
+	return false, false, nil
+}
 func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
 	return Identity{}, false, nil
 }

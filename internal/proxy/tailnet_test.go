@@ -15,6 +15,7 @@ type fakeTailnet struct {
 	down      bool
 	lookErr   error
 	forwarded bool
+	funnel    bool
 	proxy.Tailscaled
 	whoIs whoIs // nil: knows nobody
 }
@@ -26,7 +27,9 @@ func (f *fakeTailnet) Look(context.Context) (proxy.Tailscaled, error) {
 	return f.Tailscaled, f.lookErr
 }
 
-func (f *fakeTailnet) ForwardsTo(context.Context, uint16) (bool, error) { return f.forwarded, nil }
+func (f *fakeTailnet) ForwardsTo(context.Context, uint16) (forwards, funnel bool, err error) {
+	return f.forwarded, f.funnel, nil
+}
 
 func (f *fakeTailnet) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
 	if f.whoIs == nil {
@@ -92,3 +95,4 @@ func noDiag(s *setup) {
 func notHere(s *setup) {
 	s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) { return 0, false, nil }
 }
+func funnelled(f *fakeTailnet) { f.forwarded, f.funnel = true, true }

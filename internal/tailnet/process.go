@@ -17,7 +17,8 @@ var ErrNoDaemon = errors.New("no tailscaled runs on this host")
 
 // Process is a tailscaled that runs on this host.
 type Process struct {
-	// PID is its process id; 0 if its socket is not the one that is asked.
+	// PID is its process id; 0 if its socket is not the one that is asked, and -1 if it is in
+	// another PID namespace, such as outside of our container.
 	PID int
 
 	// UIDs are the users that it may run as: its own, or where the socket that is asked
@@ -69,7 +70,11 @@ func listenerOf(conn net.Conn) (Process, error) {
 	if err := errors.Join(err, credErr); err != nil {
 		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
 	}
-	return Process{PID: int(cred.Pid), UIDs: []uint32{cred.Uid}}, nil
+	pid := int(cred.Pid)
+	if pid == 0 {
+		pid = -1 // the kernel has no number for it in our namespace (pid_namespaces(7))
+	}
+	return Process{PID: pid, UIDs: []uint32{cred.Uid}}, nil
 }
 
 // otherProcess looks for a tailscaled on another socket, as there is one where the

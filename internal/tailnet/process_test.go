@@ -110,27 +110,29 @@ func TestForwardsTo(t *testing.T) {
 	tests := []struct {
 		name, serves string
 		want         bool
+		funnel       bool
 	}{
-		{"nothing", `null`, false},
-		{"to us", `{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}`, true},
-		{"to us, by name", `{"TCP":{"80":{"TCPForward":"localhost:8080"}}}`, true},
-		{"to us, over TLS", `{"TCP":{"443":{"TCPForward":"127.0.0.1:8080","TerminateTLS":"a.ts.net"}}}`, true},
-		{"to us, as a service", `{"Services":{"svc:a":{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}}}`, true},
-		{"to us, in the foreground", `{"Foreground":{"s":{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}}}`, true},
-		{"to another port", `{"TCP":{"80":{"TCPForward":"127.0.0.1:8081"}}}`, false},
-		{"to another host", `{"TCP":{"80":{"TCPForward":"192.0.2.1:8080"}}}`, false},
-		{"as a website, which adds headers", `{"TCP":{"80":{"HTTP":true}},"Web":{"a:80":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:8080"}}}}}`, false},
+		{"nothing", `null`, false, false},
+		{"to us", `{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}`, true, false},
+		{"to us, by name", `{"TCP":{"80":{"TCPForward":"localhost:8080"}}}`, true, false},
+		{"to us, over TLS", `{"TCP":{"443":{"TCPForward":"127.0.0.1:8080","TerminateTLS":"a.ts.net"}}}`, true, false},
+		{"to us, as a service", `{"Services":{"svc:a":{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}}}`, true, false},
+		{"to us, in the foreground", `{"Foreground":{"s":{"TCP":{"80":{"TCPForward":"127.0.0.1:8080"}}}}}`, true, false},
+		{"to us, by Funnel", `{"TCP":{"443":{"TCPForward":"127.0.0.1:8080"}},"AllowFunnel":{"a.ts.net:443":true}}`, true, true},
+		{"to another port", `{"TCP":{"80":{"TCPForward":"127.0.0.1:8081"}}}`, false, false},
+		{"to another host", `{"TCP":{"80":{"TCPForward":"192.0.2.1:8080"}}}`, false, false},
+		{"as a website, which adds headers", `{"TCP":{"80":{"HTTP":true}},"Web":{"a:80":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:8080"}}}}}`, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			commands(t, map[string]string{"tailscale": "echo '" + tt.serves + "'"})
-			if got, err := client(socketPath(t)).ForwardsTo(t.Context(), 8080); err != nil || got != tt.want {
-				t.Errorf("ForwardsTo = %t, %v; want %t", got, err, tt.want)
+			if got, funnel, err := client(socketPath(t)).ForwardsTo(t.Context(), 8080); err != nil || got != tt.want || funnel != tt.funnel {
+				t.Errorf("ForwardsTo = %t, %t, %v; want %t, %t", got, funnel, err, tt.want, tt.funnel)
 			}
 		})
 	}
 	commands(t, map[string]string{"tailscale": "exit 1"})
-	if _, err := client(socketPath(t)).ForwardsTo(t.Context(), 8080); err == nil {
+	if _, _, err := client(socketPath(t)).ForwardsTo(t.Context(), 8080); err == nil {
 		t.Error("no error where nobody can say")
 	}
 }

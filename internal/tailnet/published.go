@@ -60,17 +60,21 @@ func (c *Client) serveConfigByCommand(ctx context.Context) (*ipn.ServeConfig, er
 
 // ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port
 // of this host: whoever comes that way is a connection of tailscaled's, from loopback.
-func (c *Client) ForwardsTo(ctx context.Context, port uint16) (bool, error) {
+// funnel is whether one of these leads there from the open internet.
+func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	all, err := c.Published(ctx)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return slices.ContainsFunc(all, func(p Published) bool {
+	for _, p := range all {
 		host, to, ok := p.Leads()
 		addr, err := netip.ParseAddr(host)
 		elsewhere := err == nil && !addr.IsLoopback() && !addr.IsUnspecified()
-		return p.Scheme == "tcp" && ok && to == port && !elsewhere
-	}), nil
+		if p.Scheme == "tcp" && ok && to == port && !elsewhere {
+			forwards, funnel = true, funnel || p.Funnel
+		}
+	}
+	return forwards, funnel, nil
 }
 
 func publishedIn(sc *ipn.ServeConfig) []Published {
