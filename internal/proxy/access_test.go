@@ -210,6 +210,7 @@ func testAccess(t *testing.T, cases []grantCase) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			d := openDoor(t, up, both(c.from, c.how), allow(c.grant))
 			conn := d.dial(t)
 			header := ""

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,12 +68,29 @@ func (a *accessControl) fromUnixSocket(ctx context.Context, c *clientConn) (Iden
 	return Identity{Source: SourceLocal}, nil
 }
 
-// fromLoopback tells programs on this host from what tailscaled delivers from there: its
-// peers where it has no network device, and what "tailscale serve" and Funnel forward.
+// fromLoopback asks again while the client may wait, as a tailscaled that starts or is restarted
+// gives no response for a moment.
 func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+	const pause = 100 * time.Millisecond
 	if !a.tailnet.Required() {
 		return Identity{Source: SourceLocal}, nil
 	}
+	for {
+		id, err := a.proveLoopback(ctx, local, remote)
+		if err == nil || a.isClosed(local, remote) {
+			return id, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return id, err
+		}
+	}
+}
+
+// proveLoopback tells programs on this host from what tailscaled delivers from there: its
+// peers where it has no network device, and what "tailscale serve" and Funnel forward.
+func (a *accessControl) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil:
@@ -103,10 +121,16 @@ func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.Ad
 // localWhileOpen is local for a connection that a program on this host has still open. Once it
 // is closed, a tailscaled that has ended may have been that program, and nobody knows any more.
 func (a *accessControl) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
-	if _, open, err := a.ownerOf(local, remote); err == nil && !open {
+	if a.isClosed(local, remote) {
 		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
 	}
 	return Identity{Source: SourceLocal}, nil
+}
+
+// isClosed reports whether the kernel shows that nobody on this host has the other end open.
+func (a *accessControl) isClosed(local, remote netip.AddrPort) bool {
+	_, open, err := a.ownerOf(local, remote)
+	return err == nil && !open
 }
 
 // fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as
@@ -232,6 +256,7 @@ func (noTailnet) Look(context.Context) (Tailscaled, error) { return Tailscaled{A
 func (noTailnet) ForwardsTo(context.Context, uint16) (bool, bool, error) {
 	return false, false, nil
 }
+
 func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
 	return Identity{}, false, nil
 }

@@ -61,6 +61,7 @@ func TestTheCommandOfTailscaleIsAskedWhereItsSocketIsNotFound(t *testing.T) {
 	l := install(t)
 	l.write("/usr/bin/tailscale", `#!/bin/sh
 test "$1" != whois || { echo '{"Node":{"Name":"lab.tail.ts.net.","StableID":"nLab"},"UserProfile":{"LoginName":"a@example.com"}}'; exit; }
+test "$1" != serve || { echo null; exit; }
 test "$1" = status || exit 1
 echo '{"Version":"1.98.1","TUN":true,"BackendState":"Running","HaveNodeKey":true,"Self":{"HostName":"lab",
 "DNSName":"lab.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},"TailscaleIPs":["100.64.0.7"],"Health":[]}'
