@@ -279,11 +279,11 @@ func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var settings proxy.Settings
 		b := cancellingBubble(t, "", func(s *setup) {
-			s.Limits.InFlight, s.Limits.QueueTimeout = 60, time.Hour
+			s.Limits.InFlight, s.Limits.QueueTimeout = 310, time.Hour
 			settings = s.Settings
 		})
 		var open []*rawConn
-		for range 60 {
+		for range 310 {
 			c := b.from(t, peerAddr)
 			c.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
 			open = append(open, c)
