@@ -28,6 +28,7 @@ type clientConn struct {
 	place   place
 	element *list.Element // in the list of its place; nil while a request is at work
 	since   time.Time     // when it came to its place
+	working bool          // its handler has a request
 
 	// misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler.

@@ -60,7 +60,7 @@ func (s *connections) arrive(c *clientConn) {
 	}
 	from := s.from(c.source)
 	switch {
-	case s.exempt[remote], s.closed, from.strangers.Len() < from.share() && s.makeRoom(from):
+	case s.exempt[remote], s.closed, from.strangers.Len() < from.share() && s.makeRoom(from), s.displace(from):
 		s.begin(from, c)
 	case from.budget.parked < maxParked:
 		s.park(from, c)
@@ -110,6 +110,7 @@ func (s *connections) evictIdle() bool {
 func (s *connections) busy(c *clientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.working = true
 	if c.place == placeAdmitted && c.element != nil {
 		s.idle.Remove(c.element)
 		c.element = nil
@@ -120,6 +121,7 @@ func (s *connections) busy(c *clientConn) {
 func (s *connections) rest(c *clientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.working = false
 	if c.place == placeAdmitted && c.element == nil {
 		c.element = s.idle.PushBack(c)
 	}

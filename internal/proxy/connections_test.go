@@ -75,6 +75,19 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 	}
 }
 
+// Where all peers come from one address, silent connections of one keep no other waiting.
+func TestSilentStrangersOfASharedAddressGiveWay(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), onTailnet(), ownedBy(1000))
+	for range 400 {
+		d.dial(t)
+	}
+	eventually(t, "the silent ones are no longer new", func() bool {
+		start := time.Now()
+		status := d.served(t, "127.0.0.1")
+		return status == http.StatusOK && time.Since(start) < 100*time.Millisecond
+	})
+}
+
 // A gateway opens many connections at once, and none of them may fail because its source was
 // not known yet.
 func TestFirstBurstOfASourceIsServedWhole(t *testing.T) {

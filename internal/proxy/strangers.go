@@ -16,8 +16,10 @@ const (
 	// maxParked bounds the connections that wait to be among them. They cost a file
 	// descriptor each, and are not read.
 	maxParked = 1024
-	// strangerTime is how long a stranger that sends nothing keeps its place while
-	// others wait for it, and parkedTime how long they wait.
+	// silentTime is how long a stranger without a whole request keeps its place against a new
+	// connection of the same source. A client sends its request at once.
+	silentTime = 250 * time.Millisecond
+	// strangerTime is the same against connections that wait, and parkedTime how long they do.
 	strangerTime = time.Second
 	parkedTime   = headerReadTimeout
 	janitorPace  = 250 * time.Millisecond
@@ -104,8 +106,26 @@ func (s *connections) makeRoom(asks *source) bool {
 	return true
 }
 
+// displace reports whether a stranger of the source that sent no whole request gave its place
+// to a new one.
+func (s *connections) displace(from *source) bool {
+	now := time.Now()
+	for e := from.strangers.Front(); e != nil; e = e.Next() {
+		switch c := e.Value.(*clientConn); {
+		case now.Sub(c.since) < silentTime:
+			return false
+		case !c.working:
+			c.evict()
+			s.remove(c)
+			return true
+		}
+	}
+	return false
+}
+
 // begin makes a connection a stranger that is served.
 func (s *connections) begin(from *source, c *clientConn) {
+	s.sources[from.addr] = from // it may have given up the only one that it had
 	from.budget.strangers++
 	c.place, c.element = placeStranger, from.strangers.PushBack(c)
 	s.serve(c)
@@ -137,8 +157,10 @@ func (s *connections) clean() {
 			if now.Sub(c.since) < strangerTime {
 				break
 			}
-			c.evict()
-			s.remove(c)
+			if !c.working {
+				c.evict()
+				s.remove(c)
+			}
 			e = next
 		}
 	}
