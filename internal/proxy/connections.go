@@ -19,7 +19,8 @@ type connections struct {
 	arrived  sync.Cond // a connection is ready, or closed
 	limit    int       // of admitted
 	admitted int
-	idle     list.List // of *clientConn: admitted, and without a request; the longest first
+	open     map[netip.Addr]int // the same by source
+	idle     list.List          // of *clientConn: admitted, and without a request; the longest first
 
 	network, host budget
 	sources       map[netip.Addr]*source // those with strangers or parked connections
@@ -35,7 +36,7 @@ type connections struct {
 
 func newConnections() *connections {
 	s := &connections{
-		limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*list.Element),
+		limit: spareConns, open: make(map[netip.Addr]int), sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*list.Element),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu
@@ -72,13 +73,21 @@ func (s *connections) arrive(c *clientConn) {
 
 // letIn makes a connection an admitted one that is served.
 func (s *connections) letIn(c *clientConn) {
-	if s.admitted >= s.limit && !s.evictIdle() {
+	if s.admitted >= s.limit && !s.evictIdle(c.source) {
 		c.evict()
 		return
 	}
-	s.admitted++
+	s.countAdmitted(c.source, 1)
 	c.place, c.element = placeAdmitted, s.idle.PushBack(c)
 	s.serve(c)
+}
+
+// countAdmitted counts in all and by source.
+func (s *connections) countAdmitted(addr netip.Addr, n int) {
+	s.admitted += n
+	if s.open[addr] += n; s.open[addr] == 0 {
+		delete(s.open, addr)
+	}
 }
 
 func (s *connections) serve(c *clientConn) {
@@ -86,24 +95,24 @@ func (s *connections) serve(c *clientConn) {
 	s.arrived.Broadcast()
 }
 
-// evictIdle closes the connection that has been idle longest, of the source with the most
-// that are idle: one that opens many keeps room from itself. It reports false if none is idle.
-func (s *connections) evictIdle() bool {
-	idle := make(map[netip.Addr]int)
-	most := 0
-	for e := s.idle.Front(); e != nil; e = e.Next() {
-		addr := e.Value.(*clientConn).source
-		idle[addr]++
-		most = max(most, idle[addr])
+// evictIdle makes room for a connection from addr: it closes the one that has been idle longest
+// of the source with the most connections. Where none of those is idle, that source gets no
+// more, and others may go past the bound a little. It reports false if there is no room.
+func (s *connections) evictIdle(addr netip.Addr) bool {
+	var greedy netip.Addr
+	for one, n := range s.open {
+		if n > s.open[greedy] {
+			greedy = one
+		}
 	}
 	for e := s.idle.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*clientConn); idle[c.source] == most {
+		if c := e.Value.(*clientConn); c.source == greedy {
 			c.evict()
 			s.remove(c)
 			return true
 		}
 	}
-	return false
+	return addr != greedy && s.admitted < s.limit+spareConns
 }
 
 // busy notes that a request of c is at work.
@@ -137,9 +146,9 @@ func (s *connections) admit(c *clientConn) {
 	}
 	s.remove(c)
 	if s.admitted >= s.limit {
-		s.evictIdle()
+		s.evictIdle(c.source)
 	}
-	s.admitted++
+	s.countAdmitted(c.source, 1)
 	c.place = placeAdmitted // and at work, so not idle
 	if !shared(c.source) {
 		s.remember(c.source)
@@ -191,7 +200,7 @@ func (s *connections) remove(c *clientConn) {
 	from := s.sources[c.source]
 	switch c.place {
 	case placeAdmitted:
-		s.admitted--
+		s.countAdmitted(c.source, -1)
 		if c.element != nil {
 			s.idle.Remove(c.element)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -207,10 +208,24 @@ func (s *siege) measureSlots(ctx context.Context) {
 
 // counters asks /metrics in a time that fits a daemon under attack.
 func (s *siege) counters(ctx context.Context) (Counters, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// Readers of /metrics that read nothing may have it to themselves for five seconds.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return s.daemon.counters(ctx)
+	for {
+		c, err := s.daemon.counters(ctx)
+		if err == nil || !strings.Contains(err.Error(), "overloaded_error") {
+			return c, err
+		}
+		select {
+		case <-time.After(countersPause):
+		case <-ctx.Done():
+			return c, err
+		}
+	}
 }
+
+// countersPause is between two attempts to read the counters.
+const countersPause = 100 * time.Millisecond
 
 // finish measures what is left, at first with the attacker and then without.
 func (s *siege) finish(ctx context.Context, a *Assault) {
