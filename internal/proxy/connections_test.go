@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oauth-proxyd/internal/proxy"
@@ -77,14 +78,17 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 
 // Where all peers come from one address, silent connections of one keep no other waiting.
 func TestSilentStrangersOfASharedAddressGiveWay(t *testing.T) {
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), onTailnet(), ownedBy(1000))
-	for range 400 {
-		d.dial(t)
-	}
-	eventually(t, "the silent ones are no longer new", func() bool {
-		start := time.Now()
-		status := d.served(t, "127.0.0.1")
-		return status == http.StatusOK && time.Since(start) < 100*time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain)
+		for i := range 200 {
+			b.from(t, fmt.Sprintf("127.0.0.1:%d", 1000+i))
+		}
+		time.Sleep(300 * time.Millisecond)
+		c, start := b.from(t, "127.0.0.1:9000"), time.Now()
+		c.send(t, smuggled)
+		if answer, _ := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK || time.Since(start) > 0 {
+			t.Errorf("status %d after %v", answer.StatusCode, time.Since(start))
+		}
 	})
 }
 
