@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/upstream"
 )
 
 // ProxySettings says the configuration in the words of package proxy. The one file
@@ -21,9 +23,9 @@ func ProxySettings(c *config.Config) (proxy.Settings, error) {
 		}
 	}
 	return proxy.Settings{
-		Upstream: proxy.Upstream{
+		Upstream: upstream.Config{
 			URL: c.Proxy.UpstreamURL, RootCAs: roots,
-			Proxy: c.Proxy.UpstreamProxy, ConnectTimeout: c.Proxy.ConnectTimeout,
+			Proxies: proxies(c.Proxy.UpstreamProxy), ConnectTimeout: c.Proxy.ConnectTimeout,
 		},
 		Timeouts: proxy.Timeouts{ResponseHeader: c.Proxy.ResponseHeaderTimeout, Idle: c.Proxy.IdleTimeout},
 		Limits: proxy.Limits{
@@ -88,4 +90,11 @@ func grant(s config.Source) proxy.Grant {
 	default:
 		return proxy.Grant{Node: s.Value}
 	}
+}
+
+func proxies(u *url.URL) []*url.URL {
+	if u == nil {
+		return nil
+	}
+	return []*url.URL{u}
 }

@@ -35,6 +35,7 @@ func packages() []string {
 		"internal/selftest",
 		"internal/systemd",
 		"internal/tailnet",
+		"internal/upstream",
 		"packaging",
 	}
 }
@@ -71,6 +72,7 @@ func daemonPermissions() []permission {
 		{dir, moduleName + "/internal/proxy", false, "it opens, drains and closes the request path"},
 		{dir, moduleName + "/internal/systemd", false, "only its loop notifies"},
 		{dir, moduleName + "/internal/tailnet", false, "its facts become events"},
+		{dir, moduleName + "/internal/upstream", false, "it says the configuration in that package's words"},
 		{dir, "github.com/prometheus/client_golang/prometheus/...", false, "it makes the registry that the others count in"},
 		{dir, "github.com/prometheus/common/expfmt", false, "it writes /metrics without promhttp, which costs half a megabyte"},
 	}
@@ -84,6 +86,7 @@ func selftestPermissions() []permission {
 		{dir, moduleName + "/internal/config", false, "the rules and limits under test are a configuration's"},
 		{dir, moduleName + "/internal/fakeupstream", false, "it stands in for the API"},
 		{dir, moduleName + "/internal/proxy", false, "it is the real one that is tested"},
+		{dir, moduleName + "/internal/upstream", false, "the proxy is sent to a fake upstream"},
 		{dir, moduleName + "/internal/daemon", true, "its tests have the settings from where cmd has them"},
 		{dir, "github.com/prometheus/client_golang/prometheus", false, "the proxy wants a registry to count in"},
 	}
@@ -98,6 +101,7 @@ func doctorPermissions() []permission {
 		{dir, moduleName + "/internal/daemon", false, "it asks the running one, and has the access rules from where cmd has them"},
 		{dir, moduleName + "/internal/proxy", false, "whether a peer is admitted is the proxy's to say"},
 		{dir, moduleName + "/internal/tailnet", false, "what tailscaled knows of this node and its peers"},
+		{dir, moduleName + "/internal/upstream", false, "it goes the daemon's way to the upstream"},
 	}
 }
 
@@ -110,8 +114,13 @@ func leafPermissions() []permission {
 		{"internal/logging", "github.com/mattn/go-isatty", false, "whether it is a terminal"},
 		{"internal/proxy", "github.com/prometheus/client_golang/prometheus/...", false, "a metric belongs to the package that counts it"},
 		{"internal/proxy", "golang.org/x/sys/unix", false, "what a socket still holds for its peer"},
+		{"internal/proxy", moduleName + "/internal/upstream", false, "it sends requests on the connections handed out there"},
+		{"internal/proxy", "golang.org/x/time/rate", false, "how fast a person may cancel requests"},
 		{"internal/proxy", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
 		{"internal/systemd", "github.com/coreos/go-systemd/v22/...", false, "socket passing and notification"},
+		{"internal/upstream", "golang.org/x/sys/unix", false, "what a socket holds, and when it is given up"},
+		{"internal/upstream", "golang.org/x/time/rate", false, "how fast the requests on a connection may be cancelled"},
+		{"internal/upstream", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
 		{"internal/tailnet", "tailscale.com/...", false, "the client of tailscaled's socket, kept behind it"},
 		{"internal/tailnet", "golang.org/x/sys/unix", false, "the clock that goes on while the machine sleeps"},
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // benchDoors gives the address of each thing to compare in front of up.
-func benchDoors(b *testing.B, up *upstream) map[string]string {
+func benchDoors(b *testing.B, up *mockAPI) map[string]string {
 	d := openDoor(b, up, func(s *setup) {
 		s.Log = slog.New(slog.DiscardHandler)
 		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: proxy.ModeMerge}}

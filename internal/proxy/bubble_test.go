@@ -101,7 +101,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	b := &bubble{door: newPipes(), log: &logLines{}}
 	s := setup{
 		Host: "host", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(b.log, nil)),
-		Settings: settingsFor(&upstream{
+		Settings: settingsFor(&mockAPI{
 			url: &url.URL{Scheme: scheme, Host: "127.0.0.1:1"}, roots: roots,
 		}),
 	}
@@ -109,16 +109,16 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	for _, f := range change {
 		f(&s)
 	}
-	b.Proxy = s.proxy(t)
-	proxy.DialWith(b.Proxy, func() net.Conn {
+	s.Upstream.Dial = func(context.Context, string) (net.Conn, error) {
 		client, end := net.Pipe()
 		server := newSender(end)
 		go func() {
 			defer server.Close()
 			script(server)
 		}()
-		return client
-	})
+		return client, nil
+	}
+	b.Proxy = s.proxy(t)
 	server := proxy.NewServer(b.Proxy, s.Log)
 	server.Resize(s.Limits)
 	listeners := []proxy.Listener{{Name: "proxy", Listener: b.door}}

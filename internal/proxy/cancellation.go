@@ -2,7 +2,8 @@ package proxy
 
 import (
 	"sync"
-	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Over HTTP/2, a request that its client cancels is a reset stream on a connection that carries
@@ -14,70 +15,49 @@ import (
 //
 // So two things are counted. A person who cancels too fast gets no further request to the
 // upstream for a while. And a connection on which too many streams were reset, by whomever, gets
-// no further stream (pool.go), which keeps all persons together below those limits.
+// no further stream (package upstream), which keeps all persons together below those limits.
 const (
-	// personBurst is how many requests a person can cancel at once, and personInterval how long
-	// it takes until one of them is forgotten: 300, and 100 a second. A gateway that names
-	// nobody is one person, and ends all of its streams at once when it stops.
-	personBurst    = 300
-	personInterval = 10 * time.Millisecond
-	// connBurst and connInterval are the same for the streams of one connection: 64, and 2 a
-	// second, so at most 124 in any 30 s, and those that are on it at that moment.
-	connBurst    = 64
-	connInterval = 500 * time.Millisecond
+	// personBurst is how many requests a person can cancel at once, and personRate how many of
+	// them are forgotten each second. A gateway that names nobody is one person, and ends all
+	// of its streams at once when it stops.
+	personBurst = 300
+	personRate  = 100
 	// maxCancellers is how many persons are remembered.
 	maxCancellers = 1024
 )
 
-// tally counts events and forgets them at a steady rate. The zero tally has counted none.
-type tally struct {
-	until time.Time // when the last of them is forgotten
-}
-
-// add counts one more event, of which each takes interval to be forgotten. It counts at most
-// twice burst, so that a tally is never over for longer than burst intervals.
-func (t tally) add(now time.Time, burst int, interval time.Duration) tally {
-	next := now
-	if t.until.After(now) {
-		next = t.until
-	}
-	next, most := next.Add(interval), now.Add(2*time.Duration(burst)*interval)
-	if next.After(most) {
-		next = most
-	}
-	return tally{next}
-}
-
-// over reports whether burst events or more are not forgotten yet.
-func (t tally) over(now time.Time, burst int, interval time.Duration) bool {
-	return t.until.Sub(now) > time.Duration(burst-1)*interval
-}
-
 // cancellations counts the requests that each person cancelled lately.
 type cancellations struct {
 	mu      sync.Mutex
-	persons map[string]tally
+	persons map[string]*rate.Limiter
 }
 
-func newCancellations() *cancellations { return &cancellations{persons: make(map[string]tally)} }
+func newCancellations() *cancellations {
+	return &cancellations{persons: make(map[string]*rate.Limiter)}
+}
 
 // add counts a request that person cancelled.
 func (c *cancellations) add(person string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.persons[person]; !known && len(c.persons) >= maxCancellers {
-		c.forgetCalmest()
+	limiter := c.persons[person]
+	if limiter == nil {
+		if len(c.persons) >= maxCancellers {
+			c.forgetCalmest()
+		}
+		limiter = rate.NewLimiter(personRate, personBurst)
+		c.persons[person] = limiter
 	}
-	c.persons[person] = c.persons[person].add(time.Now(), personBurst, personInterval)
+	limiter.Allow() // what is over the burst is not counted, so that nobody is refused for long
 }
 
 // forgetCalmest makes room for one person. The caller holds mu.
 func (c *cancellations) forgetCalmest() {
 	var calmest string
-	var until time.Time
-	for person, t := range c.persons {
-		if until.IsZero() || t.until.Before(until) {
-			calmest, until = person, t.until
+	most := -1.0
+	for person, limiter := range c.persons {
+		if tokens := limiter.Tokens(); tokens > most {
+			calmest, most = person, tokens
 		}
 	}
 	delete(c.persons, calmest)
@@ -87,7 +67,8 @@ func (c *cancellations) forgetCalmest() {
 func (c *cancellations) tooFast(person string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.persons[person].over(time.Now(), personBurst, personInterval)
+	limiter := c.persons[person]
+	return limiter != nil && limiter.Tokens() < 1
 }
 
 // calm refuses a request of a person who cancels too many.
@@ -107,7 +88,6 @@ func (x *exchange) countCancelled() {
 		return
 	}
 	x.proxy.cancellations.add(x.person)
-	x.cfg.pool.cancelled(x.upstream.Load())
 }
 
 // cancelledByClient: a body that breaks HTTP's rules or grows too large resets the stream, too.

@@ -23,7 +23,7 @@ const greedyAddress = "127.0.0.2"
 
 // stormUpstream streams at /stream until end is closed, and is slow to notice that a request to
 // /greedy was cancelled.
-func stormUpstream(t *testing.T, end <-chan struct{}) (up *upstream, events chan<- string) {
+func stormUpstream(t *testing.T, end <-chan struct{}) (up *mockAPI, events chan<- string) {
 	feed := make(chan string)
 	up = newUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -42,7 +42,7 @@ func churnUpstream(w http.ResponseWriter, r *http.Request) {
 // file, no place taken.
 func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
-	forEachProtocol(t, churnUpstream, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, churnUpstream, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) {
 			s.Limits.InFlight, s.Limits.Queue, s.Limits.QueueTimeout = 20, 10, 5*time.Millisecond
 			s.Retry.Memory = 1 << 20

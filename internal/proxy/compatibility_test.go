@@ -21,7 +21,7 @@ func TestPathsOfTheGatewayContractPass(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Saw", r.Method+" "+r.RequestURI)
 		http.Error(w, notFound, http.StatusNotFound)
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d, client := openDoor(t, up), newClient(t)
 		for _, line := range []string{
 			"HEAD /", "HEAD /api/hello",
@@ -76,7 +76,7 @@ func TestUnknownInputPasses(t *testing.T) {
 		}
 		w.Header().Set("X-Header-Of-Next-Year", "2")
 		_, _ = io.WriteString(w, returned)
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		r := request(t, "POST", openDoor(t, up).url("/v1/messages?beta=true"), strings.NewReader(sent))
 		r.Header = header.Clone()
 		answer, body := do(t, newClient(t), r)
@@ -111,7 +111,7 @@ func TestErrorsOfTheUpstreamPass(t *testing.T) {
 		kind := r.Header.Get("X-Kind")
 		w.WriteHeader(statuses[kind])
 		_, _ = io.Copy(w, bytes.NewBufferString(body(kind)))
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d, client := openDoor(t, up), newClient(t)
 		for kind, status := range statuses {
 			r := request(t, "POST", d.url("/v1/messages"), strings.NewReader("{}"))

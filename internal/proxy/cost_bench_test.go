@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/upstream"
 )
 
 // benchExchange is a request as Claude Code sends it, in front of no upstream.
 func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *exchange {
 	b.Helper()
-	upstream := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
+	target := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
 	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{
-		Upstream: Upstream{URL: upstream, ConnectTimeout: time.Second},
+		Upstream: upstream.Config{URL: target, ConnectTimeout: time.Second},
 		Limits:   Limits{InFlight: 10, Queue: 10, RequestBody: 1 << 20},
 		Retry:    Retry{Attempts: 3, Memory: 1 << 20},
 		Rules: []HeaderRule{{

@@ -63,9 +63,9 @@ func (b broken) fields() (all []string) {
 }
 
 // deaths are the ways in which an upstream can break an answer off.
-func deaths(b broken) map[string]func(*testing.T) *upstream {
-	over1 := func(end func(net.Conn)) func(*testing.T) *upstream {
-		return func(t *testing.T) *upstream {
+func deaths(b broken) map[string]func(*testing.T) *mockAPI {
+	over1 := func(end func(net.Conn)) func(*testing.T) *mockAPI {
+		return func(t *testing.T) *mockAPI {
 			return scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 				if r, _ := readRequest(in); r != nil {
 					_, _ = io.WriteString(c, b.bytes())
@@ -74,8 +74,8 @@ func deaths(b broken) map[string]func(*testing.T) *upstream {
 			})
 		}
 	}
-	over2 := func(end func(c *frameConn, stream uint32)) func(*testing.T) *upstream {
-		return func(t *testing.T) *upstream {
+	over2 := func(end func(c *frameConn, stream uint32)) func(*testing.T) *mockAPI {
+		return func(t *testing.T) *mockAPI {
 			return framedUpstream(t, func(c *frameConn) {
 				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
 					c.answer(stream, false, "200", b.fields()...)
@@ -85,7 +85,7 @@ func deaths(b broken) map[string]func(*testing.T) *upstream {
 			})
 		}
 	}
-	return map[string]func(*testing.T) *upstream{
+	return map[string]func(*testing.T) *mockAPI{
 		"http1 closes":  over1(func(net.Conn) {}),
 		"http1 stalls":  over1(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }),
 		"http2 closes":  over2(func(c *frameConn, _ uint32) { c.Close() }),

@@ -122,7 +122,7 @@ func (s sample) send(t *testing.T, c *http.Client, base string) (saw seen, got a
 
 // Through the proxy the upstream sees what it sees directly, and so does the client.
 func TestNoDifference(t *testing.T) {
-	forEachProtocol(t, tellAll, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, tellAll, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		direct, through := newClient(t), newClient(t)
 		if up.roots != nil {
@@ -160,7 +160,7 @@ func TestLargeBodyBothWays(t *testing.T) {
 		_, _ = io.Copy(sum, r.Body)
 		w.Header().Set("X-Sum", fmt.Sprintf("%x", sum.Sum(nil)))
 		_, _ = io.CopyN(w, zeros{}, size)
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		r := request(t, "POST", openDoor(t, up).url("/"), io.LimitReader(zeros{}, size))
 		r.ContentLength = size
 		answer, err := newClient(t).Do(r)

@@ -7,8 +7,7 @@
 //	proxy.go    ServeHTTP: the story in a dozen lines
 //	admit.go    what is refused at once, who may enter, and the wait for a place
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
-//	send.go     attempts, and what may be tried again (pool.go, dial.go: connections;
-//	            gather.go: fewer, larger writes)
+//	send.go     attempts, and what may be tried again (package upstream: connections)
 //	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
 //	record.go   one log line and the metrics, whatever happened (flight.go: who asks;
 //	            refusallog.go: how often those who are refused are logged)

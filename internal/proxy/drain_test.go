@@ -25,7 +25,7 @@ type process struct {
 	listeners []proxy.Listener
 }
 
-func startProcess(t *testing.T, l net.Listener, up *upstream) *process {
+func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
 	t.Helper()
 	file, err := l.(*net.TCPListener).File()
 	if err != nil {

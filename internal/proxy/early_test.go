@@ -32,7 +32,7 @@ func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
 				_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 reads all of the body first otherwise
 				h(w, r)
 			}
-			forEachProtocol(t, early, func(t *testing.T, up *upstream) {
+			forEachProtocol(t, early, func(t *testing.T, up *mockAPI) {
 				d := openDoor(t, up)
 				for range 3 {
 					c := d.dial(t)

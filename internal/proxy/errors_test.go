@@ -19,20 +19,20 @@ import (
 type errorCase struct {
 	status                 int
 	code, token, errorType string
-	upstream               func(*testing.T) *upstream
+	upstream               func(*testing.T) *mockAPI
 	change                 func(*setup)
 }
 
 func errorCases() map[string]errorCase {
-	silent := func(t *testing.T) *upstream { // takes connections, and nothing else
+	silent := func(t *testing.T) *mockAPI { // takes connections, and nothing else
 		return listenScript(t, nil, nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	}
-	handshakes := func(t *testing.T) *upstream {
+	handshakes := func(t *testing.T) *mockAPI {
 		up := silent(t)
 		up.url.Scheme = "https"
 		return up
 	}
-	leaves := func(t *testing.T) *upstream {
+	leaves := func(t *testing.T) *mockAPI {
 		return listenScript(t, nil, nil, func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) })
 	}
 	return map[string]errorCase{

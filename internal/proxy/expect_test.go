@@ -25,7 +25,7 @@ func TestContinueEndToEnd(t *testing.T) {
 		fmt.Fprintf(w, "got %s", body)
 	}
 	for _, framing := range []string{"Content-Length: 4\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"} {
-		forEachProtocol(t, h, func(t *testing.T, up *upstream) {
+		forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 			conn := openDoor(t, up).dial(t)
 			conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"+framing)
 			receive(t, asked, "the header at the upstream")
@@ -55,7 +55,7 @@ func TestRefusedExpectation(t *testing.T) {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "enough")
 		}
-		forEachProtocol(t, refuse, func(t *testing.T, up *upstream) {
+		forEachProtocol(t, refuse, func(t *testing.T, up *mockAPI) {
 			d := openDoor(t, up)
 			r := request(t, "POST", d.url("/"), readerFunc(func([]byte) (int, error) {
 				t.Error("the client was asked for its body")

@@ -32,7 +32,7 @@ type frameConn struct {
 
 // framedUpstream hands each connection to script, after the exchange of SETTINGS,
 // and closes it after that.
-func framedUpstream(t testing.TB, script func(*frameConn), settings ...http2.Setting) *upstream {
+func framedUpstream(t testing.TB, script func(*frameConn), settings ...http2.Setting) *mockAPI {
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}
 	return listenScript(t, config, roots, func(c net.Conn) {
@@ -64,7 +64,7 @@ func tlsConfig() (config *tls.Config, roots []byte) {
 
 // listenScript is an upstream that hands its connections to script; with TLS if
 // there is a config.
-func listenScript(t testing.TB, config *tls.Config, roots []byte, script func(net.Conn)) *upstream {
+func listenScript(t testing.TB, config *tls.Config, roots []byte, script func(net.Conn)) *mockAPI {
 	l := listenTCP(t)
 	var work sync.WaitGroup
 	work.Go(func() {
@@ -88,7 +88,7 @@ func listenScript(t testing.TB, config *tls.Config, roots []byte, script func(ne
 	if config != nil {
 		scheme = "https"
 	}
-	return &upstream{url: &url.URL{Scheme: scheme, Host: l.Addr().String()}, roots: roots}
+	return &mockAPI{url: &url.URL{Scheme: scheme, Host: l.Addr().String()}, roots: roots}
 }
 
 // next gives the next frame that matters, or nil at the end of the connection.

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/upstream"
 )
 
 // door is a proxy with its server on a loopback socket: what a client meets.
@@ -43,7 +44,7 @@ type setup struct {
 }
 
 // openDoor serves in front of up until the test ends.
-func openDoor(t testing.TB, up *upstream, change ...func(*setup)) *door {
+func openDoor(t testing.TB, up *mockAPI, change ...func(*setup)) *door {
 	t.Helper()
 	d := &door{reg: prometheus.NewRegistry(), log: &logLines{}}
 	s := setup{
@@ -104,9 +105,9 @@ func listenTCP(t testing.TB) net.Listener {
 }
 
 // settingsFor has short times and lets everybody on this host in.
-func settingsFor(up *upstream) proxy.Settings {
+func settingsFor(up *mockAPI) proxy.Settings {
 	return proxy.Settings{
-		Upstream: proxy.Upstream{URL: up.url, RootCAs: up.roots, ConnectTimeout: 5 * time.Second},
+		Upstream: upstream.Config{URL: up.url, RootCAs: up.roots, ConnectTimeout: 5 * time.Second},
 		Timeouts: proxy.Timeouts{ResponseHeader: 20 * time.Second, Idle: 20 * time.Second},
 		Limits:   proxy.Limits{InFlight: 100, Queue: 100, QueueTimeout: 5 * time.Second, RequestBody: 512 << 20},
 		Retry:    proxy.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
@@ -116,8 +117,8 @@ func settingsFor(up *upstream) proxy.Settings {
 
 func (d *door) url(path string) string { return "http://" + d.addr + path }
 
-// upstream is where a door leads.
-type upstream struct {
+// mockAPI is where a door leads.
+type mockAPI struct {
 	url    *url.URL
 	roots  []byte
 	client *http.Client // straight to it
@@ -127,18 +128,18 @@ type upstream struct {
 func protocols() []string { return []string{"http1", "http2"} }
 
 // forEachProtocol runs a test in front of an upstream of each protocol.
-func forEachProtocol(t *testing.T, h http.HandlerFunc, test func(*testing.T, *upstream)) {
+func forEachProtocol(t *testing.T, h http.HandlerFunc, test func(*testing.T, *mockAPI)) {
 	for _, protocol := range protocols() {
 		t.Run(protocol, func(t *testing.T) { test(t, newUpstream(t, protocol, h)) })
 	}
 }
 
 // newUpstream is a real server: without TLS over HTTP/1.1, or HTTP/2 over TLS.
-func newUpstream(t testing.TB, protocol string, h http.HandlerFunc) *upstream {
+func newUpstream(t testing.TB, protocol string, h http.HandlerFunc) *mockAPI {
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Config.DisableGeneralOptionsHandler = true
-	up := &upstream{}
+	up := &mockAPI{}
 	if protocol == "http2" {
 		server.EnableHTTP2 = true
 		server.StartTLS()
@@ -153,7 +154,7 @@ func newUpstream(t testing.TB, protocol string, h http.HandlerFunc) *upstream {
 }
 
 // scriptedUpstream hands each connection to script and closes it after that.
-func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *upstream {
+func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *mockAPI {
 	l := listenTCP(t)
 	var work sync.WaitGroup
 	work.Go(func() {
@@ -171,7 +172,7 @@ func scriptedUpstream(t testing.TB, script func(net.Conn, *bufio.Reader)) *upstr
 		}
 	})
 	t.Cleanup(func() { l.Close(); work.Wait() })
-	return &upstream{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
+	return &mockAPI{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
 }
 
 // newClient adds nothing to a request and follows no redirect.

@@ -66,7 +66,7 @@ func TestRequestHeaders(t *testing.T) {
 	allowAll := func(s *setup) {
 		s.Access.Allow = append(s.Access.Allow, proxy.Grant{Source: proxy.SourceProxied})
 	}
-	forEachProtocol(t, tellHeaders, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, tellHeaders, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, allowAll)
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestNotModifiedKeepsWhatItSaysOfTheResource(t *testing.T) {
 		h["content-type"], h["content-length"], h["Etag"] = []string{"x"}, []string{"9"}, []string{`"a"`}
 		w.WriteHeader(http.StatusNotModified)
 	}
-	forEachProtocol(t, notModified, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, notModified, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		conn := d.dial(t)
 		for range 2 { // the connection serves on
@@ -282,7 +282,7 @@ func TestHEAD(t *testing.T) {
 }
 
 // answering is an upstream that reads a request and answers it with text.
-func answering(t *testing.T, text string) *upstream {
+func answering(t *testing.T, text string) *mockAPI {
 	return scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for {
 			r, err := http.ReadRequest(in)

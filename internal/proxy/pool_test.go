@@ -16,12 +16,10 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-
-	"oauth-proxyd/internal/proxy"
 )
 
 // countingUpstream counts the connections to a real server.
-func countingUpstream(t *testing.T, protocol string, h http.HandlerFunc) (*upstream, *atomic.Int64) {
+func countingUpstream(t *testing.T, protocol string, h http.HandlerFunc) (*mockAPI, *atomic.Int64) {
 	up := newUpstream(t, protocol, h)
 	address := up.url.Host
 	var conns atomic.Int64
@@ -273,7 +271,7 @@ func TestConnectsThroughAProxy(t *testing.T) {
 		c.Close()
 		work.Wait()
 	})
-	d := openDoor(t, up, func(s *setup) { s.Upstream.Proxy = between.url })
+	d := openDoor(t, up, func(s *setup) { s.Upstream.Proxies = []*url.URL{between.url} })
 	if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -303,14 +301,14 @@ func TestTLSIsAtLeast12(t *testing.T) {
 }
 
 func TestDialTimesOut(t *testing.T) {
-	cases := map[string]func(*testing.T) *upstream{
-		"no handshake": func(t *testing.T) *upstream {
+	cases := map[string]func(*testing.T) *mockAPI{
+		"no handshake": func(t *testing.T) *mockAPI {
 			_, roots := tlsConfig()
 			up := listenScript(t, nil, roots, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 			up.url.Scheme = "https"
 			return up
 		},
-		"no answer of the proxy's": func(t *testing.T) *upstream {
+		"no answer of the proxy's": func(t *testing.T) *mockAPI {
 			return listenScript(t, &tls.Config{}, nil, func(net.Conn) {})
 		},
 		"full backlog": fullBacklog,
@@ -322,7 +320,7 @@ func TestDialTimesOut(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) {
 				s.Upstream.ConnectTimeout = 100 * time.Millisecond
 				if name == "no answer of the proxy's" {
-					s.Upstream.Proxy = silent.url
+					s.Upstream.Proxies = []*url.URL{silent.url}
 				}
 			})
 			start := time.Now()
@@ -345,16 +343,16 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	d := openDoor(t, &upstream{url: &url.URL{Scheme: "https", Host: "upstream.example"}}, func(s *setup) {
+	d := openDoor(t, &mockAPI{url: &url.URL{Scheme: "https", Host: "upstream.example"}}, func(s *setup) {
 		s.Upstream.ConnectTimeout = 100 * time.Millisecond
+		s.Upstream.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
+			if err == nil {
+				context.AfterFunc(t.Context(), func() { c.Close() }) // it goes on asking, whoever gave up
+			}
+			return c, err
+		}}
 	})
-	proxy.AskInVain(d.Proxy, &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
-		if err == nil {
-			context.AfterFunc(t.Context(), func() { c.Close() }) // it goes on asking, whoever gave up
-		}
-		return c, err
-	}})
 	start := time.Now()
 	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
@@ -366,7 +364,7 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 }
 
 // fullBacklog is an address that answers no connection: the kernel's queue is full.
-func fullBacklog(t *testing.T) *upstream {
+func fullBacklog(t *testing.T) *mockAPI {
 	l := smallBacklog(t)
 	var d net.Dialer
 	for full := false; !full; {

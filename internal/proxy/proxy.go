@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/upstream"
 )
 
 // Config is what a [Proxy] is made of and cannot change while it lives.
@@ -56,7 +58,7 @@ type Proxy struct {
 // snapshot is the settings in force when a request came in.
 type snapshot struct {
 	Settings
-	pool    *pool
+	pool    *upstream.Pool
 	results []ruleCounters // for each rule
 }
 
@@ -93,14 +95,12 @@ func New(c Config, s Settings) (*Proxy, error) {
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	next := &snapshot{Settings: s, results: p.metrics.rules(s.Rules)}
 	old := p.current.Load()
-	if old != nil && old.Upstream.sameTarget(s.Upstream) {
+	if old != nil && old.Upstream.SameTarget(s.Upstream) {
 		next.pool = old.pool
 	} else {
-		d, err := newDialer(s.Upstream)
-		if err != nil {
+		if next.pool, err = upstream.New(s.Upstream); err != nil {
 			return nil, fmt.Errorf("preparing connections to %s: %w", s.Upstream.URL.Host, err)
 		}
-		next.pool = newPool(d)
 	}
 	return func() { p.swap(next) }, nil
 }
@@ -112,12 +112,12 @@ func (p *Proxy) swap(next *snapshot) {
 	p.memory.limit.Store(next.Retry.Memory)
 	old := p.current.Swap(next)
 	if old != nil && old.pool != next.pool {
-		old.pool.retire()
+		old.pool.Retire()
 	}
 }
 
 // Close ends the connections to the upstream. Requests must have ended before.
-func (p *Proxy) Close() { p.current.Load().pool.close() }
+func (p *Proxy) Close() { p.current.Load().pool.Close() }
 
 // ServeHTTP carries one request to its end, whatever that is.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +141,7 @@ type exchange struct {
 	in    *http.Request
 	conn  *clientConn
 
-	upstream atomic.Pointer[upstreamConn] // of the latest attempt; nil before it
+	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before it
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

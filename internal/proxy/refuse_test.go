@@ -213,7 +213,7 @@ func TestRequestIDs(t *testing.T) {
 		if id := r.URL.RawQuery; id != "" {
 			w.Header().Set("X-Request-Id", id)
 		}
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		c := newClient(t)
 		for i, one := range cases {

@@ -18,7 +18,7 @@ import (
 )
 
 // refusedAddr is an address at which nobody listens.
-func refusedUpstream(t *testing.T) *upstream {
+func refusedUpstream(t *testing.T) *mockAPI {
 	up := listenScript(t, nil, nil, func(net.Conn) {})
 	l := listenTCP(t)
 	up.url.Host = l.Addr().String()
@@ -227,7 +227,7 @@ func resetConn(c net.Conn) {
 }
 
 // testSentOnce sends requests of all kinds that could tempt to send one twice.
-func testSentOnce(t *testing.T, up *upstream, processed *atomic.Int64) {
+func testSentOnce(t *testing.T, up *mockAPI, processed *atomic.Int64) {
 	t.Helper()
 	d := openDoor(t, up)
 	c := newClient(t)
@@ -339,7 +339,7 @@ func TestKeptBodyIsForgottenWithTheAnswer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		answer, err := newClient(t).Do(post(t, d, strings.Repeat("x", 300_000)))
 		if err != nil {

@@ -3,16 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"strings"
 	"time"
-)
 
-// errNeverSent marks an attempt of which the upstream provably processed nothing.
-var errNeverSent = errors.New("not processed by the upstream")
+	"oauth-proxyd/internal/upstream"
+)
 
 // errSwitched is why an answer of HTTP/2 is refused.
 var errSwitched = errors.New("the upstream switched protocols unasked")
@@ -51,13 +46,13 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 }
 
 func (x *exchange) mayRepeat(err error) bool {
-	return errors.Is(err, errNeverSent) && !errors.Is(err, errConnectTimeout) &&
+	return errors.Is(err, upstream.ErrNotProcessed) && !errors.Is(err, upstream.ErrConnectTimeout) &&
 		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Retry.Attempts &&
 		(x.body == nil || x.body.replayable())
 }
 
 func retryReason(err error) string {
-	if _, ok := errors.AsType[*dialError](err); ok {
+	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		return "connect"
 	}
 	return "unsent"
@@ -78,40 +73,27 @@ func (x *exchange) pause(d time.Duration) error {
 // attempt sends the request once.
 func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	x.watch.next(forConnection)
-	conn, err := x.cfg.pool.get(x.ctx, x.readAhead)
+	conn, err := x.cfg.pool.Get(x.ctx, x.readAhead)
 	if err != nil {
-		return nil, x.connectError(err)
+		return nil, err
 	}
 	x.upstream.Store(conn)
-	x.rec.enter(step{phase: phaseSending, conn: conn.number, use: conn.uses.Add(1)})
+	x.rec.enter(step{phase: phaseSending, conn: conn.Number(), use: conn.Uses() + 1})
 	x.watch.next(forHeader)
-	mark := conn.mark()
-	request := out.WithContext(httptrace.WithClientTrace(x.ctx, x.clientTrace(mark)))
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
-		x.body.attempt(request)
+		x.body.attempt(out)
 	}
-	answer, err := conn.cc.RoundTrip(request)
-	if err != nil {
-		return nil, sendError(err, mark.nothingSent())
-	}
-	if mark.unasked.Load() {
-		_ = answer.Body.Close() // nobody wants it
-		_ = conn.cc.Close()     // what else comes from there cannot be trusted
-		return nil, errUnasked
-	}
-	return answer, nil
+	return conn.Send(x.ctx, out, x.events())
 }
 
-// backlog is what the kernel still holds for whose move it is. Over HTTP/2, to
-// the upstream, that is not of one request alone, and windows let a write return early
-// enough.
+// backlog is what the kernel still holds for whose move it is; below 0: not known.
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
 	case w == forClientAccept:
 		return unsent(x.conn.Conn)
-	case w == forUpstreamAccept && up != nil && !up.http2:
-		return unsent(up.raw.Conn)
+	case w == forUpstreamAccept && up != nil:
+		return up.Unsent()
 	}
 	return -1
 }
@@ -126,87 +108,18 @@ func (x *exchange) giveUp(reason error) {
 	_ = x.rc.SetWriteDeadline(end) // ends a write that is blocked, of a 1xx response too
 }
 
-// dialError is why no connection could be had.
-type dialError struct{ cause error }
-
-// Error implements error.
-func (e *dialError) Error() string { return e.cause.Error() }
-
-// Unwrap gives the cause, and that nothing was sent.
-func (e *dialError) Unwrap() []error { return []error{e.cause, errNeverSent} }
-
-func (x *exchange) connectError(err error) error {
-	if x.ctx.Err() != nil {
-		return err
-	}
-	return &dialError{cause: err}
-}
-
-// unsentError is an attempt that failed before the upstream could process it.
-type unsentError struct{ cause error }
-
-// Error implements error.
-func (e *unsentError) Error() string { return e.cause.Error() }
-
-// Unwrap gives the cause, and that nothing was processed.
-func (e *unsentError) Unwrap() []error { return []error{e.cause, errNeverSent} }
-
-// sendError marks the failures that prove the request unprocessed: not a byte was
-// handed to the kernel, or HTTP/2 says so (RFC 9113 §8.7).
-func sendError(err error, nothingWritten bool) error {
-	if nothingWritten || refusedStream(err) {
-		return &unsentError{cause: err}
-	}
-	return err
-}
-
-// refusedStream recognises REFUSED_STREAM, and a stream above the last one of a
-// GOAWAY. For the latter net/http has no exported error, only these sentences.
-func refusedStream(err error) bool {
-	const refused = 7 // RFC 9113 §7
-	if reset, ok := errors.AsType[streamReset](err); ok {
-		return reset.Code == refused
-	}
-	text := err.Error()
-	return strings.HasPrefix(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
-		strings.HasPrefix(text, "http2: Transport received GOAWAY from server") ||
-		strings.HasPrefix(text, "http2: client conn not usable") ||
-		strings.HasPrefix(text, "http2: client conn could not be established")
-}
-
-// streamReset has the fields of golang.org/x/net/http2.StreamError, by which
-// net/http's own error of that name lets itself be converted.
-type streamReset struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error implements error.
-func (r streamReset) Error() string {
-	return fmt.Sprintf("stream %d reset with code %d", r.StreamID, r.Code)
-}
-
-// clientTrace has the transport tell of the beginning of the answer.
-func (x *exchange) clientTrace(m *mark) *httptrace.ClientTrace {
-	hold := func(bool) {}
+// events has the connection tell of the beginning of the response.
+func (x *exchange) events() upstream.Events {
+	on := upstream.Events{Informational: x.informational}
 	if x.body != nil && x.awaitsContinue() {
-		hold = x.body.hold
+		on.FirstByte = func() { x.body.hold(true) }
+		on.Continue = func() { x.body.hold(false) }
+		on.Informational = func(code int, header http.Header) error {
+			x.body.hold(false) // there may be no 100
+			return x.informational(code, header)
+		}
 	}
-	return &httptrace.ClientTrace{
-		GotFirstResponseByte: func() {
-			m.hear()
-			hold(true)
-		},
-		Got100Continue: func() { hold(false) },
-		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			if m.unasked.Load() {
-				return errUnasked
-			}
-			hold(false) // there may be no 100
-			return x.informational(code, http.Header(header))
-		},
-	}
+	return on
 }
 
 // informational passes 1xx answers on, but for 100: the transport takes that for
@@ -224,16 +137,16 @@ func (x *exchange) informational(code int, header http.Header) error {
 
 // explainUpstream says what the upstream did wrong.
 func (x *exchange) explainUpstream(err error) *failure {
-	if _, ok := errors.AsType[*dialError](err); ok {
-		if errors.Is(err, errConnectTimeout) {
-			return fail(CodeConnectTimeout, err, "no connection to %s within %v", x.cfg.Upstream.URL.Host, x.cfg.Upstream.ConnectTimeout)
+	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
+		if errors.Is(err, upstream.ErrConnectTimeout) {
+			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Upstream.URL.Host, x.cfg.Upstream.ConnectTimeout)
 		}
 		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Upstream.URL.Host)
 	}
 	if x.rec.firstByte > 0 {
 		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")
 	}
-	if errors.Is(err, errNeverSent) {
+	if errors.Is(err, upstream.ErrNotProcessed) {
 		return fail(CodeUpstreamProtocol, err, "the upstream refused the request before processing it")
 	}
 	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its answer; it may have processed the request")

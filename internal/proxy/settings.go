@@ -1,14 +1,16 @@
 package proxy
 
 import (
-	"net/url"
 	"time"
+
+	"oauth-proxyd/internal/upstream"
 )
 
 // Settings is all that a reload can change. A request takes one snapshot of
 // it when it enters and keeps that to its end.
 type Settings struct {
-	Upstream Upstream
+	// Upstream is where requests go. Settings that agree on it share its connections.
+	Upstream upstream.Config
 	Timeouts Timeouts
 	Limits   Limits
 	Retry    Retry
@@ -17,19 +19,6 @@ type Settings struct {
 	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
 	// the log says for it; an empty result is left out. nil: the name itself.
 	LogIdentity func(string) string
-}
-
-// Upstream says where requests go. Two equal values share their connections,
-// so that a reload which changes something else keeps them.
-type Upstream struct {
-	// URL has a scheme (http or https) and a host, nothing else.
-	URL *url.URL
-	// RootCAs holds PEM certificates that are trusted beside the system's.
-	RootCAs []byte
-	// Proxy is an HTTP CONNECT proxy; nil connects directly.
-	Proxy *url.URL
-	// ConnectTimeout bounds DNS, TCP and TLS together.
-	ConnectTimeout time.Duration
 }
 
 // Timeouts of a request that has a connection. There is none on the whole
@@ -66,17 +55,4 @@ type Retry struct {
 	// Memory is how many bytes of all request bodies together are kept for a
 	// repeated attempt.
 	Memory int64
-}
-
-// sameTarget reports whether connections made for one serve the other.
-func (u Upstream) sameTarget(v Upstream) bool {
-	return u.URL.String() == v.URL.String() && string(u.RootCAs) == string(v.RootCAs) &&
-		proxyString(u.Proxy) == proxyString(v.Proxy) && u.ConnectTimeout == v.ConnectTimeout
-}
-
-func proxyString(u *url.URL) string {
-	if u == nil {
-		return ""
-	}
-	return u.String()
 }

@@ -17,7 +17,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // A short body that came with its header is taken before anybody asks for it. With no
 // memory to keep it in it must be left for when the upstream takes it.
 func TestShortBodyPastTheMemory(t *testing.T) {
-	forEachProtocol(t, echo, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Retry.Memory = 0 })
 		c := d.dial(t)
 		for range 2 {
@@ -64,7 +64,7 @@ func TestShortBodySplitAtEveryByte(t *testing.T) {
 		"HTTP/1.0":       "POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 6\r\n\r\nsecond",
 		"chunked":        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecond\r\n0\r\n\r\n",
 	}
-	forEachProtocol(t, echo, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		for name, second := range seconds {
 			t.Run(name, func(t *testing.T) {
 				l := &splitListener{Listener: listenTCP(t)}
@@ -88,7 +88,7 @@ func TestShortBodySplitAtEveryByte(t *testing.T) {
 
 // What is missing of a short body is waited for as for a long one.
 func TestShortBodyThatDoesNotCome(t *testing.T) {
-	forEachProtocol(t, echo, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		for _, came := range []string{"", "hell"} {
 			t.Run(fmt.Sprintf("%d bytes came", len(came)), func(t *testing.T) {
 				d := openDoor(t, up, shortIdle)

@@ -18,7 +18,7 @@ import (
 // forEachDoor runs a test with a client of a door in front of an upstream of each
 // protocol.
 func forEachDoor(t *testing.T, h http.HandlerFunc, test func(*testing.T, *door, *http.Client)) {
-	forEachProtocol(t, h, func(t *testing.T, up *upstream) { test(t, openDoor(t, up), newClient(t)) })
+	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) { test(t, openDoor(t, up), newClient(t)) })
 }
 
 // The upstream sends an event only after the client has confirmed the one before.
@@ -146,7 +146,7 @@ func TestEndOfAnEarlyAnswerIsNotDelayed(t *testing.T) {
 		_ = http.NewResponseController(w).Flush() // chunks: the end is not known before it comes
 		_, _ = io.WriteString(w, "no")
 	}
-	forEachProtocol(t, refuse, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, refuse, func(t *testing.T, up *mockAPI) {
 		conn := openDoor(t, up).dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nsome of it")
 		start := time.Now()
@@ -245,7 +245,7 @@ func TestTrailersThatWereNotAnnounced(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		fmt.Fprintf(w, "%q", r.Trailer)
 	}
-	forEachProtocol(t, h, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 		conn := openDoor(t, up).dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nTailscale-User-Login: a\r\nContent-Length: 5\r\n\r\n")
 		_, body := conn.answer(t, "POST")
@@ -264,7 +264,7 @@ func TestHeaderOfARequestDoesNotWaitForItsBody(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s", body, r.Trailer.Get("X-Sum"))
 	}
-	forEachProtocol(t, h, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
 			conn := d.dial(t)
@@ -291,7 +291,7 @@ func TestInformationalAnswersPass(t *testing.T) {
 		w.Header().Set("X-Final", "1")
 		w.WriteHeader(http.StatusTeapot)
 	}
-	forEachProtocol(t, h, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 		conn := openDoor(t, up).dial(t)
 		// Both lengths: the final answer closes the connection, the hints do not say so.
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")

@@ -49,7 +49,7 @@ func TestTargetReachesTheUpstreamByteForByte(t *testing.T) {
 		{"absolute form with two slashes", "GET", "http://other.example//a", "//a"},
 		{"absolute form for the server", "OPTIONS", "http://other.example", "*"},
 	}
-	forEachProtocol(t, sawTarget, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, sawTarget, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {

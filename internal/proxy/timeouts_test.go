@@ -18,7 +18,7 @@ func TestUpstreamBeginsNoAnswer(t *testing.T) {
 	forEachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = short })
 		answer, body := do(t, newClient(t), post(t, d, "hello"))
 		if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
@@ -51,18 +51,18 @@ func TestClientStopsSending(t *testing.T) {
 }
 
 func TestUpstreamStopsReading(t *testing.T) {
-	stuck := map[string]func(*testing.T) *upstream{
-		"http1": func(t *testing.T) *upstream {
+	stuck := map[string]func(*testing.T) *mockAPI{
+		"http1": func(t *testing.T) *mockAPI {
 			return scriptedUpstream(t, func(net.Conn, *bufio.Reader) { <-t.Context().Done() })
 		},
-		"http1 over TLS": func(t *testing.T) *upstream {
+		"http1 over TLS": func(t *testing.T) *mockAPI {
 			config, roots := tlsConfig()
 			return listenScript(t, config, roots, func(c net.Conn) {
 				_, _ = c.Read(make([]byte, 1)) // the handshake
 				<-t.Context().Done()
 			})
 		},
-		"http2": func(t *testing.T) *upstream {
+		"http2": func(t *testing.T) *mockAPI {
 			return newUpstream(t, "http2", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		},
 	}
@@ -130,7 +130,7 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 			_, _ = io.WriteString(w, "x")
 			_ = rc.Flush()
 		}
-	}, func(t *testing.T, up *upstream) {
+	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Timeouts.Idle = idle })
 		body, w := io.Pipe()
 		go func() {

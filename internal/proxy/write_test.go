@@ -1,13 +1,12 @@
 package proxy_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
-
-	"oauth-proxyd/internal/proxy"
 )
 
 // countingListener counts the writes on the connections that it accepts.
@@ -35,7 +34,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 // is busy the piece may come too late for that, so one of many must do.
 func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("piece")) },
-		func(t *testing.T, up *upstream) {
+		func(t *testing.T, up *mockAPI) {
 			var writes atomic.Int64
 			d := openDoor(t, up, func(s *setup) {
 				s.listen = func(t testing.TB) net.Listener { return countingListener{listenTCP(t), &writes} }
@@ -63,10 +62,14 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 
 // So do the header of a request and a short body, which net/http writes one by one.
 func TestRequestGoesOutInOneWrite(t *testing.T) {
-	forEachProtocol(t, echo, func(t *testing.T, up *upstream) {
+	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		var writes atomic.Int64
-		d := openDoor(t, up)
-		proxy.WrapDials(d.Proxy, func(c net.Conn) net.Conn { return countingConn{c, &writes} })
+		d := openDoor(t, up, func(s *setup) {
+			s.Upstream.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+				return countingConn{c, &writes}, err
+			}
+		})
 		c := d.dial(t)
 		const most = 1000
 		for range most {

@@ -7,6 +7,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/upstream"
 )
 
 // shortestTimeout is the least that a probe is held to.
@@ -15,9 +16,9 @@ const shortestTimeout = time.Second
 // onLoopback is s but for where requests go and who may send them: the test's own
 // upstream, and this host. "proxied" is there as requests with spoofed headers count
 // as that.
-func onLoopback(s proxy.Settings, upstream *url.URL, certificate []byte) proxy.Settings {
-	s.Upstream = proxy.Upstream{
-		URL: upstream, RootCAs: certificate,
+func onLoopback(s proxy.Settings, target *url.URL, certificate []byte) proxy.Settings {
+	s.Upstream = upstream.Config{
+		URL: target, RootCAs: certificate,
 		ConnectTimeout: max(s.Upstream.ConnectTimeout, shortestTimeout),
 	}
 	s.Timeouts.ResponseHeader = max(s.Timeouts.ResponseHeader, shortestTimeout)

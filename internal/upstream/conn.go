@@ -1,0 +1,272 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// quietTime is how long a connection of HTTP/2 may have said nothing when it gets another
+	// request: past that it must respond to a ping first.
+	quietTime = 2 * time.Second
+	// pingPatience is how long a request waits for that, beside the time that the connection
+	// took to be made, which tells how far the peer is.
+	pingPatience = time.Second
+	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection
+	// that said nothing for pingAfter, it is asked, and given up when it says nothing for
+	// pingTimeout more.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
+// Conn is a connection to the upstream with a slot for one request, for which exactly one
+// call of [Conn.Send] or [Conn.Release] must follow.
+type Conn struct {
+	pool   *Pool
+	client *http.ClientConn
+	wire   *wire
+	http2  bool
+	number uint64        // of those to this upstream, from 1 on
+	uses   atomic.Uint64 // requests that were sent on it
+	dialed time.Duration // how long it took to be made
+
+	slots // guarded by pool.mu
+}
+
+// newConn is a connection that is yet to be made.
+func newConn(p *Pool) *Conn {
+	return &Conn{pool: p, slots: slots{
+		limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst),
+	}}
+}
+
+// Number tells the connection from the others to the upstream; the first is 1.
+func (c *Conn) Number() uint64 { return c.number }
+
+// HTTP2 reports which protocol it speaks, HTTP/2 or HTTP/1.1.
+func (c *Conn) HTTP2() bool { return c.http2 }
+
+// LocalAddr is our end of it. It is invalid where that is no TCP socket.
+func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
+
+// RemoteAddr is its other end, the upstream's or that of an HTTP CONNECT proxy. It is
+// invalid where that is no TCP socket.
+func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
+
+// Unsent is how many bytes of the request the kernel holds that the upstream has not taken
+// yet. It is below 0 where that cannot be told: over HTTP/2 they are not of one request.
+func (c *Conn) Unsent() int {
+	if c.http2 {
+		return -1
+	}
+	return c.wire.socket.unsent()
+}
+
+// Events tells of what comes before the header of a response. Any function may be nil.
+type Events struct {
+	// FirstByte is called with the first byte of the response, 1xx responses included.
+	FirstByte func()
+	// Continue is called with a 100 response.
+	Continue func()
+	// Informational is called with each 1xx response but 101. Its error ends the request.
+	Informational func(status int, header http.Header) error
+}
+
+// Release gives the slot back unused.
+func (c *Conn) Release() { c.pool.release(c, true) }
+
+// Send sends r in ctx, once, and gives the header of the response, whose body must be
+// closed: that frees the slot. An error that [ErrNotProcessed] matches proves that the
+// upstream processed nothing of it.
+func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
+	c.uses.Add(1)
+	m := c.mark()
+	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
+	if err != nil {
+		err = sendError(err, m.nothingSent())
+		c.sent(ctx, err)
+		return nil, err
+	}
+	if m.unasked.Load() {
+		_ = response.Body.Close() // nobody wants it
+		c.pool.remove(c)          // what else comes from there cannot be trusted
+		return nil, errUnasked
+	}
+	response.Body = c.body(ctx, response)
+	return response, nil
+}
+
+// Uses is how many requests were sent on it.
+func (c *Conn) Uses() uint64 { return c.uses.Load() }
+
+// sent frees the slot of a request without a response.
+func (c *Conn) sent(ctx context.Context, err error) {
+	if refusedStream(err) {
+		c.pool.avoid(c)
+	}
+	c.finish(ctx.Err() != nil)
+}
+
+// finish frees the slot of a request that ended; cancelled: before the end of its response.
+func (c *Conn) finish(cancelled bool) {
+	usable := c.client.Err() == nil
+	if !c.http2 {
+		usable = usable && c.client.Available() > 0 // it was read to its end
+	}
+	if cancelled && c.http2 {
+		c.pool.countReset(c)
+	}
+	c.pool.release(c, usable)
+}
+
+// body is that of a response, which frees the slot of its request.
+func (c *Conn) body(ctx context.Context, response *http.Response) *responseBody {
+	b := &responseBody{
+		ReadCloser: response.Body, conn: c, ctx: ctx,
+		delimitedByClose: !c.http2 && response.ContentLength < 0 && len(response.TransferEncoding) == 0,
+	}
+	b.ended.Store(response.Body == http.NoBody)
+	return b
+}
+
+// responseBody frees the slot of a request when it is closed.
+type responseBody struct {
+	io.ReadCloser
+	conn             *Conn
+	ctx              context.Context
+	delimitedByClose bool
+	ended            atomic.Bool // by the upstream, whole or not
+	once             sync.Once
+}
+
+// Read implements io.Reader.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if b.delimitedByClose && b.conn.wire.cutOff(err) {
+		return n, io.ErrUnexpectedEOF
+	}
+	b.ended.Store(errors.Is(err, io.EOF) || b.ctx.Err() == nil)
+	if errors.Is(err, io.EOF) {
+		b.finish() // the client may send its next request before the body is closed
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.finish()
+	return err
+}
+
+func (b *responseBody) finish() {
+	b.once.Do(func() { b.conn.finish(!b.ended.Load()) })
+}
+
+// mark is how far a connection had come when a request was about to be sent on it.
+type mark struct {
+	conn    *Conn
+	taken   int64 // where the request begins in what is written to the connection
+	read    int64
+	unasked atomic.Bool // the response was there before the request
+}
+
+func (c *Conn) mark() *mark {
+	return &mark{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
+}
+
+// nothingSent reports whether not a byte was or will be handed to the kernel since.
+// What was pending before may have failed as well.
+func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
+
+// hear is called with the first byte of the response. Over HTTP/2 the number of the stream
+// says which request it is for.
+func (m *mark) hear() {
+	w := m.conn.wire
+	if !m.conn.http2 && (w.out.written.Load() <= m.taken || w.socket.received() == m.read) {
+		m.unasked.Store(true)
+	}
+}
+
+// trace has net/http report to on.
+func (m *mark) trace(on Events) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotFirstResponseByte: func() {
+			m.hear()
+			if on.FirstByte != nil {
+				on.FirstByte()
+			}
+		},
+		Got100Continue: on.Continue,
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			if m.unasked.Load() {
+				return errUnasked
+			}
+			if on.Informational == nil {
+				return nil
+			}
+			return on.Informational(status, http.Header(header))
+		},
+	}
+}
+
+// fit reports whether the connection can take a request now. It may wait for the response
+// to a ping. wait is called before that.
+func (c *Conn) fit(ctx context.Context, wait func()) bool {
+	if c.client.Err() != nil || !c.http2 && c.spent() {
+		c.pool.remove(c)
+		return false
+	}
+	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
+		return true
+	}
+	wait()
+	return c.responds(ctx)
+}
+
+// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds
+// bytes that nobody asked for. net/http may learn of an end only after it has sent the next
+// request, whose fate is then unknown, or may take those bytes for its response.
+func (c *Conn) spent() bool {
+	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
+}
+
+// responds waits for a ping to be answered, for a while; false: the connection gets no
+// request until it is.
+func (c *Conn) responds(ctx context.Context) bool {
+	timer := time.NewTimer(pingPatience + c.dialed)
+	defer timer.Stop()
+	select {
+	case <-c.pool.ping(c):
+		return c.client.Err() == nil
+	case <-timer.C:
+		c.pool.suspect(c)
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is
+// still busy with what was written before the ping. net/http has no exported name for a ping;
+// golang.org/x/net/http2 sends one with this request.
+func (c *Conn) askPeer(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	heard, acked := c.wire.heard.Load(), c.wire.socket.acked()
+	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
+	return err == nil || c.wire.heard.Load() != heard ||
+		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
+}

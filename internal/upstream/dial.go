@@ -1,0 +1,219 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// continueTimeout is how long a request with "Expect: 100-continue" waits for an
+	// upstream that may not know the expectation (RFC 9110 §10.1.1).
+	continueTimeout = time.Second
+	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of a
+	// request. Bodies go past it, and the coalescer puts pieces together.
+	headerBufferSize = 1 << 10
+	// streamWindow is how many bytes of a response are taken in before its client takes them.
+	// net/http's own 4 MiB would let 256 clients that read nothing fill the window of the
+	// connection, 1 GiB, and halt everybody who shares it.
+	streamWindow = 256 << 10
+	// maxConnectHeader is the size in bytes of a proxy's response to CONNECT.
+	maxConnectHeader = 64 << 10
+)
+
+// dialer makes connections to one upstream.
+type dialer struct {
+	Config
+	transport *http.Transport // only for NewClientConn; it pools nothing and dials nothing
+	tls       *tls.Config     // nil: an http upstream
+	proxyTLS  *tls.Config
+	address   string // host:port
+	spares    sync.Pool
+	working   atomic.Int32 // the index of the proxy that was connected to last
+}
+
+// wireKey is the context key under which net/http finds the connection that was made.
+type wireKey struct{}
+
+// newDialer validates the certificates; it makes no connection.
+func newDialer(c Config) (*dialer, error) {
+	roots, err := rootCAs(c.RootCAs)
+	if err != nil {
+		return nil, err
+	}
+	if c.Resolver == nil {
+		c.Resolver = NewResolver(c.ConnectTimeout, nil)
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	made := func(ctx context.Context, _, _ string) (net.Conn, error) { return ctx.Value(wireKey{}).(*wire), nil }
+	d := &dialer{
+		Config: c, address: hostPort(c.URL),
+		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		transport: &http.Transport{
+			DialContext:           made,
+			DialTLSContext:        made,
+			Protocols:             &protocols,
+			HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow},
+			DisableCompression:    true,
+			ExpectContinueTimeout: continueTimeout,
+			WriteBufferSize:       headerBufferSize,
+		},
+	}
+	if c.URL.Scheme == "https" {
+		d.tls = &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.URL.Hostname(),
+			NextProtos: []string{"h2", "http/1.1"},
+		}
+	}
+	return d, nil
+}
+
+func rootCAs(pem []byte) (*x509.CertPool, error) {
+	if len(pem) == 0 {
+		return nil, nil //nolint:nilnil // nil means the system's, as in tls.Config
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("upstream_ca_file holds no certificate")
+	}
+	return roots, nil
+}
+
+// dial makes the connection of c, TLS handshake included.
+func (d *dialer) dial(ctx context.Context, c *Conn) error {
+	start := time.Now()
+	deadline := start.Add(d.ConnectTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := d.open(ctx, c)
+	if err != nil && (!time.Now().Before(deadline) || isTimeout(err)) {
+		return fmt.Errorf("%w: %w", ErrConnectTimeout, err)
+	}
+	c.dialed = time.Since(start)
+	return err
+}
+
+// isTimeout reports whether the time for a part of the way was over, such as that for names.
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+func (d *dialer) open(ctx context.Context, c *Conn) error {
+	tcp, err := d.route(ctx)
+	if err != nil {
+		return err
+	}
+	s := newSocket(tcp)
+	nc, err := d.secure(ctx, s)
+	if err != nil {
+		_ = s.Close() // err says why
+		return err
+	}
+	c.wire = newWire(c, nc, s, &d.spares)
+	c.http2 = c.wire.isHTTP2()
+	c.client, err = d.transport.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), d.URL.Scheme, d.address)
+	if err != nil {
+		_ = c.wire.Close() // likewise
+	}
+	return err
+}
+
+// secure makes TLS of s, unless the upstream is an http one.
+func (d *dialer) secure(ctx context.Context, s *socket) (net.Conn, error) {
+	if d.tls == nil {
+		return s, nil
+	}
+	c := tls.Client(s, d.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return c, nil
+}
+
+// route connects to the upstream, or has the first proxy do so that can be connected to.
+// It begins with the one that worked last, and gives each an equal share of the time.
+func (d *dialer) route(ctx context.Context) (net.Conn, error) {
+	if len(d.Proxies) == 0 {
+		return d.connect(ctx, d.address)
+	}
+	var failures []error
+	first := int(d.working.Load())
+	for i := range d.Proxies {
+		index := (first + i) % len(d.Proxies)
+		c, err := d.through(ctx, d.Proxies[index], len(d.Proxies)-i)
+		if err == nil {
+			d.working.Store(int32(index)) //nolint:gosec // a few
+			return c, nil
+		}
+		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(failures...)
+}
+
+// through opens a tunnel through proxy, for which it has one of so many shares of the time.
+func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+		defer cancel()
+	}
+	c, err := d.connect(ctx, hostPort(proxy))
+	if err != nil {
+		return nil, err
+	}
+	tunnel := c
+	if proxy.Scheme == "https" {
+		config := d.proxyTLS.Clone()
+		config.ServerName = proxy.Hostname()
+		tunnel = tls.Client(c, config)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	err = d.tunnel(tunnel)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = c.Close() // err says why
+		return nil, err
+	}
+	return tunnel, nil
+}
+
+// tunnel asks the proxy at the other end of c for one to the upstream (RFC 9110 §9.3.6).
+func (d *dialer) tunnel(c net.Conn) error {
+	if _, err := io.WriteString(c, "CONNECT "+d.address+" HTTP/1.1\r\nHost: "+d.address+"\r\n\r\n"); err != nil {
+		return err
+	}
+	in := bufio.NewReader(io.LimitReader(c, maxConnectHeader))
+	response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return fmt.Errorf("reading the response to CONNECT: %w", err)
+	}
+	_ = response.Body.Close() // of a CONNECT it is the tunnel
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("CONNECT was refused: status %d", response.StatusCode)
+	}
+	if in.Buffered() > 0 {
+		return errors.New("bytes came through the tunnel before any were sent")
+	}
+	return nil
+}

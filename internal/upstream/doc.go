@@ -1,0 +1,43 @@
+// Package upstream is the way out: the connections to one upstream, and the one rule
+// that net/http's own transport does not keep: a request is sent on a connection once.
+//
+//	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
+//	conn, err := pool.Get(ctx, func() { /* it takes a while */ })
+//	response, err := conn.Send(ctx, request, upstream.Events{})
+//	defer response.Body.Close() // frees the slot
+//
+// What a [Pool] promises:
+//
+//   - A connection carries no more requests than its peer takes: one until the peer's
+//     SETTINGS arrive, then what they say, and one over HTTP/1.1. Requests beyond that
+//     go to another connection at once.
+//   - Nothing waits for ever. A request waits for a connection only while one is being
+//     made, which connect_timeout bounds, and is refused when it could not be made.
+//   - Nothing is sent twice. An error that [ErrNotProcessed] matches proves that the
+//     upstream processed nothing of a request; the caller decides what to do then.
+//   - A path that went silent gets no new request, and is given up within 30 seconds:
+//     over HTTP/2 by a ping before a quiet connection is used again, and pings while
+//     requests wait on it; over HTTP/1.1, and beneath both, by the kernel
+//     (TCP_USER_TIMEOUT and keep-alive probes). Ages are told by the wall clock, which
+//     goes on while the machine sleeps.
+//   - A client that does not read its response holds up nobody who shares its
+//     connection: each stream has a receive window of its own, and the connection's is
+//     larger than all of them together.
+//   - An upstream that responds before it has read the request, and closes, is heard:
+//     a failed write ends nothing, what can still be read is read.
+//   - A response that only the end of a TLS connection delimits is complete only with a
+//     close_notify (RFC 9112 §9.8).
+//   - Credentials are sent in clear to loopback and Tailscale addresses alone, whatever
+//     a name resolves to at the moment.
+//
+// How it is built. [Pool] counts slots and knows nothing of HTTP; a [Conn] is one
+// connection, made of layers that net/http sits on:
+//
+//	net/http.ClientConn   one request or many streams
+//	wire                  coalesces writes; reads what HTTP/2 says of the connection
+//	crypto/tls
+//	socket                counts what came, and asks the kernel
+//
+// The pool's lock is held only to count. Nothing of net/http, and nothing that waits
+// for a peer, is called under it, so no fault on one connection can hold up another.
+package upstream

@@ -1,0 +1,102 @@
+package upstream
+
+import "encoding/binary"
+
+// The parts of HTTP/2 that the pool needs to know (RFC 9113 §4.1, §6).
+const (
+	frameHeaderSize = 9
+
+	frameSettings = 4
+	frameGoAway   = 7
+
+	flagAck = 1
+
+	settingSize                 = 6
+	settingMaxConcurrentStreams = 3
+)
+
+// unlimited is what net/http is told that the peer takes, in streams.
+const unlimited = 1<<31 - 1
+
+// frames reads what the peer says of the whole connection in the frames that it sends,
+// as they pass on their way to net/http.
+//
+// It also puts a number without meaning in the place of each MAX_CONCURRENT_STREAMS. The
+// pool is the one who keeps to that limit. net/http would do so as well, in its own way:
+// a request that got its slot before the limit was lowered would wait inside RoundTrip,
+// and keep every other request of the connection waiting behind it.
+type frames struct {
+	header  [frameHeaderSize]byte
+	have    int // of header
+	left    int // of the payload
+	setting [settingSize]byte
+	part    int  // how much of setting there is
+	seen    bool // the peer's first SETTINGS
+
+	streams func(limit uint32) // the peer's limit; 0 to 2^32-1
+	goAway  func()
+}
+
+// scan looks at the next bytes from the peer.
+func (f *frames) scan(p []byte) {
+	for len(p) > 0 {
+		if f.have < frameHeaderSize {
+			n := copy(f.header[f.have:], p)
+			f.have, p = f.have+n, p[n:]
+			if f.have == frameHeaderSize {
+				f.begin()
+			}
+			continue
+		}
+		n := min(len(p), f.left)
+		if f.isSettings() {
+			f.settings(p[:n])
+		}
+		f.left, p = f.left-n, p[n:]
+		if f.left == 0 {
+			f.end()
+		}
+	}
+}
+
+func (f *frames) isSettings() bool {
+	return f.header[3] == frameSettings && f.header[4]&flagAck == 0
+}
+
+// begin is called with a whole header.
+func (f *frames) begin() {
+	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
+	f.part = 0
+	if f.header[3] == frameGoAway {
+		f.goAway()
+	}
+	if f.left == 0 {
+		f.end()
+	}
+}
+
+// end is called at the end of each frame.
+func (f *frames) end() {
+	f.have = 0
+	if f.isSettings() && !f.seen {
+		f.seen = true
+		f.streams(unlimited)
+	}
+}
+
+// settings reads a piece of the payload of SETTINGS.
+func (f *frames) settings(p []byte) {
+	const idSize = 2
+	for i, b := range p {
+		f.setting[f.part] = b
+		limits := f.part >= idSize && binary.BigEndian.Uint16(f.setting[:]) == settingMaxConcurrentStreams
+		if limits {
+			p[i] = byte(uint32(unlimited) >> (8 * (settingSize - 1 - f.part)))
+		}
+		f.part = (f.part + 1) % settingSize
+		if limits && f.part == 0 {
+			f.seen = true
+			f.streams(binary.BigEndian.Uint32(f.setting[idSize:]))
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+const (
+	// serverTimeout is how long one name server is waited for. The resolver of Go, and of
+	// the C library, wait 5 seconds.
+	serverTimeout = time.Second
+	// attemptDelay is how long an address is tried before the next one is tried beside it
+	// (RFC 8305 §5).
+	attemptDelay = 250 * time.Millisecond
+)
+
+// NewResolver gives a resolver that passes over a name server that is silent for a second,
+// or for a sixth of connectTimeout if that is less. silent is told of its address, once for
+// each question; nil: nobody is.
+func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
+	const shares = 6
+	limit := min(serverTimeout, connectTimeout/shares)
+	if silent == nil {
+		silent = func(string) {}
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
+		c, err := (&net.Dialer{Timeout: limit}).DialContext(ctx, network, server)
+		if err != nil {
+			return nil, err
+		}
+		question := impatientConn{Conn: c, limit: limit, silent: func() { silent(server) }}
+		if packets, ok := c.(net.PacketConn); ok { // by which net tells UDP from TCP
+			return impatientPacketConn{question, packets}, nil
+		}
+		return question, nil
+	}}
+}
+
+// impatientConn is a connection to a name server that is waited for no longer than limit.
+type impatientConn struct {
+	net.Conn
+	limit  time.Duration
+	silent func()
+}
+
+// SetDeadline implements net.Conn.
+func (c impatientConn) SetDeadline(t time.Time) error {
+	if most := time.Now().Add(c.limit); t.After(most) {
+		t = most
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+// Read implements net.Conn.
+func (c impatientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.silent()
+	}
+	return n, err
+}
+
+type impatientPacketConn struct {
+	impatientConn
+	packets net.PacketConn
+}
+
+// ReadFrom implements net.PacketConn.
+func (c impatientPacketConn) ReadFrom(p []byte) (int, net.Addr, error) { return c.packets.ReadFrom(p) }
+
+// WriteTo implements net.PacketConn.
+func (c impatientPacketConn) WriteTo(p []byte, a net.Addr) (int, error) {
+	return c.packets.WriteTo(p, a)
+}
+
+// connect makes a TCP connection to host:port.
+func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) {
+	if d.Dial != nil {
+		return d.Dial(ctx, address)
+	}
+	addrs, err := d.resolve(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return race(ctx, addrs)
+}
+
+// resolve gives the addresses of host:port that may be dialled, in the order in which to try
+// them. It takes half of the time at most, so that enough is left for TCP and TLS.
+func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout/2)
+	defer cancel()
+	port, err := d.Resolver.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.Resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.AddrPort
+	for _, a := range found {
+		if d.tls != nil || staysPrivate(a.Unmap()) {
+			addrs = append(addrs, netip.AddrPortFrom(a.Unmap(), uint16(port))) //nolint:gosec // a port
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("%s is %v: http:// would send credentials in clear to other than loopback and Tailscale addresses", host, found)
+	}
+	return alternate(addrs), nil
+}
+
+// staysPrivate reports whether what is sent to a in clear stays on this host or inside the
+// tailnet's encryption (https://tailscale.com/kb/1015/100.x-addresses).
+func staysPrivate(a netip.Addr) bool {
+	v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
+	return a.IsLoopback() || v4.Contains(a) || v6.Contains(a)
+}
+
+// alternate has the families of addresses take turns, beginning with that of the first, so
+// that one that is dead costs one attempt (RFC 8305 §4).
+func alternate(addrs []netip.AddrPort) []netip.AddrPort {
+	first, second := []netip.AddrPort{}, []netip.AddrPort{}
+	for _, a := range addrs {
+		if a.Addr().Is4() == addrs[0].Addr().Is4() {
+			first = append(first, a)
+		} else {
+			second = append(second, a)
+		}
+	}
+	mixed := make([]netip.AddrPort, 0, len(addrs))
+	for len(first) > 0 || len(second) > 0 {
+		if len(first) > 0 {
+			mixed, first = append(mixed, first[0]), first[1:]
+		}
+		if len(second) > 0 {
+			mixed, second = append(mixed, second[0]), second[1:]
+		}
+	}
+	return mixed
+}
+
+type attempt struct {
+	conn net.Conn
+	err  error
+}
+
+// race tries each address when the one before it failed, or did not succeed soon, and
+// gives the first connection.
+func race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan attempt)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var failures []error
+	for next, running := 0, 0; next < len(addrs) || running > 0; {
+		select {
+		case <-timer.C:
+			if next < len(addrs) {
+				go try(ctx, addrs[next], results)
+				next, running = next+1, running+1
+				timer.Reset(attemptDelay)
+			}
+		case r := <-results:
+			if r.err == nil {
+				return r.conn, nil
+			}
+			running--
+			failures = append(failures, r.err)
+			timer.Reset(0)
+		case <-ctx.Done():
+			return nil, errors.Join(append(failures, context.Cause(ctx))...)
+		}
+	}
+	return nil, errors.Join(failures...)
+}
+
+// try makes one attempt, and closes a connection that nobody wants any more.
+func try(ctx context.Context, a netip.AddrPort, results chan<- attempt) {
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
+	}}
+	c, err := dialer.DialContext(ctx, "tcp", a.String())
+	select {
+	case results <- attempt{c, err}:
+	case <-ctx.Done():
+		if err == nil {
+			_ = c.Close() // another one was first, or nobody waits any more
+		}
+	}
+}

@@ -1,0 +1,495 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// maxStreams is how many requests one connection carries at most, whatever its peer
+	// allows.
+	maxStreams = 250
+	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how
+	// many it takes, before more connections are made.
+	settingsPatience = time.Second
+	// avoidTime is how long a connection gets no request after it refused one.
+	avoidTime = time.Second
+	// idleLimit is how long a connection without requests is kept.
+	idleLimit = 90 * time.Second
+	// idleSweep is how often such connections are looked for.
+	idleSweep = 30 * time.Second
+	// resetBurst and resetRate, in resets a second, are what a connection bears of requests
+	// that were cancelled: at most 124 in any 30 s, which is less than any server takes for an
+	// attack (CVE-2023-44487). Past that it gets no further request.
+	resetBurst = 64
+	resetRate  = 2
+)
+
+// Pool keeps the connections to one upstream. It is safe for concurrent use.
+type Pool struct {
+	dialer *dialer
+	ctx    context.Context // of all work
+	cancel context.CancelFunc
+	work   sync.WaitGroup // dials and pings
+
+	mu      sync.Mutex // held only to count
+	conns   map[*Conn]struct{}
+	ready   []*Conn   // those with a free slot, the latest used last
+	waiters []*waiter // the oldest first
+	arrived uint64    // waiters ever
+	dialing int       // connections that are being made, or have not said yet what they take
+	made    uint64    // connections ever
+	streams int       // what one connection takes, as far as is known; 0: not yet
+	retired bool
+	sweep   *time.Timer
+}
+
+// slots is what the pool knows of a connection.
+type slots struct {
+	inUse, limit int
+	settled      chan struct{} // closed when the peer has said what it takes
+	pooled       bool          // is in conns
+	leaving      bool          // it gets no more requests and is closed with its last
+	suspected    bool          // a ping is overdue
+	avoidUntil   time.Time
+	pinged       chan struct{} // closed when the ping that is under way is answered or given up; nil: none is
+	health       *time.Timer   // runs while requests are on it
+	resets       *rate.Limiter
+	isReady      bool
+	lastUsed     time.Time // by the wall clock
+}
+
+// waiter is a request that waits for a connection.
+type waiter struct {
+	number uint64
+	result chan connResult // of size 1
+}
+
+type connResult struct {
+	conn *Conn
+	err  error
+}
+
+// New makes a pool; it connects to nothing yet. Its error is that of the certificates.
+func New(c Config) (*Pool, error) {
+	d, err := newDialer(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{dialer: d, conns: make(map[*Conn]struct{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if c.URL.Scheme == "http" {
+		p.streams = 1
+	}
+	return p, nil
+}
+
+// Get gives a connection with a slot for one request. wait is called, perhaps more than
+// once, if there is a wait. The error is a [*ConnectError], or the cause of ctx.
+func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
+	for {
+		c, err := p.get(ctx, wait)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, &ConnectError{cause: err}
+		}
+		if c.fit(ctx, wait) {
+			return c, nil
+		}
+		p.release(c, true)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (p *Pool) get(ctx context.Context, wait func()) (*Conn, error) {
+	p.mu.Lock()
+	if c := p.reserve(); c != nil {
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.arrived++
+	w := &waiter{number: p.arrived, result: make(chan connResult, 1)}
+	p.waiters = append(p.waiters, w)
+	p.startDials()
+	p.mu.Unlock()
+	wait()
+	select {
+	case r := <-w.result:
+		return p.receive(ctx, r)
+	case <-ctx.Done():
+		p.forget(w)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// receive looks whether the request ended while the connection was made.
+func (p *Pool) receive(ctx context.Context, r connResult) (*Conn, error) {
+	if r.err == nil && ctx.Err() != nil {
+		r.conn.Release()
+		return nil, context.Cause(ctx)
+	}
+	return r.conn, r.err
+}
+
+// forget drops a waiter whose request ended.
+func (p *Pool) forget(w *waiter) {
+	p.mu.Lock()
+	if i := slices.Index(p.waiters, w); i >= 0 {
+		p.waiters = slices.Delete(p.waiters, i, i+1)
+	}
+	p.mu.Unlock()
+	select {
+	case r := <-w.result:
+		if r.err == nil {
+			r.conn.Release()
+		}
+	default:
+	}
+}
+
+// reserve takes a slot, or gives nil. The caller holds mu.
+func (p *Pool) reserve() *Conn {
+	if len(p.ready) == 0 {
+		return nil
+	}
+	c := p.ready[len(p.ready)-1]
+	c.inUse++
+	if c.http2 && c.health == nil {
+		c.health = time.AfterFunc(pingAfter, func() { p.checkHealth(c) })
+	}
+	p.update(c)
+	return c
+}
+
+// update puts c among the ready ones or takes it from there. The caller holds mu.
+func (p *Pool) update(c *Conn) {
+	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit && time.Now().After(c.avoidUntil)
+	switch {
+	case free && !c.isReady:
+		p.ready = append(p.ready, c)
+	case !free && c.isReady:
+		if i := slices.Index(p.ready, c); i >= 0 {
+			p.ready = slices.Delete(p.ready, i, i+1)
+		}
+	}
+	c.isReady = free
+}
+
+// handOut serves those who wait. The caller holds mu.
+func (p *Pool) handOut() {
+	for len(p.waiters) > 0 {
+		c := p.reserve()
+		if c == nil {
+			return
+		}
+		p.waiters[0].result <- connResult{conn: c}
+		p.waiters = p.waiters[1:]
+	}
+}
+
+// startDials makes as many connections as those who wait need. The caller holds mu.
+func (p *Pool) startDials() {
+	if p.ctx.Err() != nil {
+		return
+	}
+	wanted := min(len(p.waiters), 1)
+	if p.streams > 0 {
+		wanted = (len(p.waiters) + p.streams - 1) / p.streams
+	}
+	for ; p.dialing < wanted; p.dialing++ {
+		asked := p.arrived
+		p.work.Go(func() { p.connect(asked) })
+	}
+}
+
+// connect makes one connection for those who had come when it was asked for.
+func (p *Pool) connect(asked uint64) {
+	c := newConn(p)
+	err := p.dialer.dial(p.ctx, c)
+	if err == nil {
+		p.add(c)
+		err = p.settle(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing--
+	if err != nil {
+		p.refuse(asked, err) // or they would dial for ever
+	}
+	p.startDials()
+}
+
+// add takes a new connection in.
+func (p *Pool) add(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made++
+	c.number, c.lastUsed = p.made, wallClock()
+	c.pooled = true
+	p.conns[c] = struct{}{}
+	if !c.http2 {
+		p.streams = 1
+		p.settled(c)
+	}
+	p.update(c)
+	p.handOut()
+	if p.sweep == nil {
+		p.sweep = time.AfterFunc(idleSweep, p.closeIdle)
+	}
+}
+
+// settle waits until c has said what it takes. The error is that it takes nothing.
+func (p *Pool) settle(c *Conn) error {
+	timer := time.NewTimer(settingsPatience)
+	defer timer.Stop()
+	select {
+	case <-c.settled:
+	case <-timer.C:
+	case <-p.ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.streams = max(p.streams, 1)
+	if c.limit == 0 || c.leaving && c.inUse == 0 && c.uses.Load() == 0 {
+		return errShortLived
+	}
+	return nil
+}
+
+// setLimit is called when the peer of c says how many streams it takes.
+func (p *Pool) setLimit(c *Conn, limit uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.limit = int(min(limit, maxStreams))
+	p.streams = max(1, c.limit)
+	if c.limit > 0 {
+		p.settled(c)
+	}
+	p.update(c)
+	p.handOut()
+}
+
+// settled ends the wait for what c takes. The caller holds mu.
+func (p *Pool) settled(c *Conn) {
+	select {
+	case <-c.settled:
+	default:
+		close(c.settled)
+	}
+}
+
+// leave has c get no more requests. Those on it go on.
+func (p *Pool) leave(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.leaving = true
+	p.settled(c)
+	p.update(c)
+}
+
+// lost is called when nothing more can be read from c.
+func (p *Pool) lost(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(c)
+	p.startDials()
+}
+
+// drop lets go of c. The caller holds mu, and closes c without it.
+func (p *Pool) drop(c *Conn) {
+	c.pooled, c.leaving = false, true
+	delete(p.conns, c)
+	p.settled(c)
+	p.update(c)
+	if c.health != nil {
+		c.health.Stop()
+	}
+}
+
+// remove closes c and lets go of it.
+func (p *Pool) remove(c *Conn) {
+	p.mu.Lock()
+	p.drop(c)
+	p.mu.Unlock()
+	_ = c.client.Close() // it is of no more use, whatever that says
+}
+
+// release frees a slot; usable: c can take another request.
+func (p *Pool) release(c *Conn, usable bool) {
+	p.mu.Lock()
+	c.inUse--
+	c.lastUsed = wallClock()
+	if !usable {
+		c.leaving = true
+	}
+	idle := c.inUse == 0
+	if idle && c.health != nil {
+		c.health.Stop()
+		c.health = nil
+	}
+	done := idle && (c.leaving || p.retired && len(p.waiters) == 0)
+	if done {
+		p.drop(c)
+	}
+	p.update(c)
+	p.handOut()
+	p.startDials()
+	p.mu.Unlock()
+	if done {
+		_ = c.client.Close() // likewise
+	}
+}
+
+// avoid has c get no request for a moment, as its peer refused one that was not alone.
+func (p *Pool) avoid(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.inUse <= 1 {
+		return
+	}
+	c.avoidUntil = time.Now().Add(avoidTime)
+	p.update(c)
+	time.AfterFunc(avoidTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.update(c)
+		p.handOut()
+	})
+}
+
+// countReset counts a request on c that was cancelled.
+func (p *Pool) countReset(c *Conn) {
+	if !c.resets.Allow() {
+		p.leave(c)
+	}
+}
+
+// ping asks the peer of c whether it is there, unless that is under way. The channel is
+// closed when it has responded, or c was given up.
+func (p *Pool) ping(c *Conn) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.pinged == nil && p.ctx.Err() == nil {
+		c.pinged = make(chan struct{})
+		p.work.Go(func() { p.awaitPing(c) })
+	}
+	return c.pinged
+}
+
+func (p *Pool) awaitPing(c *Conn) {
+	alive := c.askPeer(p.ctx)
+	if !alive {
+		p.remove(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(c.pinged)
+	c.pinged, c.suspected = nil, false
+	p.update(c)
+	p.handOut()
+	p.startDials()
+}
+
+// suspect has c get no request until the ping that is under way is answered.
+func (p *Pool) suspect(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.suspected = c.pinged != nil
+	p.update(c)
+}
+
+// checkHealth is the timer's, while requests are on c.
+func (p *Pool) checkHealth(c *Conn) {
+	silence := c.wire.silence()
+	if silence >= pingAfter {
+		p.ping(c)
+		silence = 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.health != nil {
+		c.health.Reset(pingAfter - silence)
+	}
+}
+
+// closeIdle is the timer's.
+func (p *Pool) closeIdle() {
+	p.mu.Lock()
+	var idle []*Conn
+	for c := range p.conns {
+		if c.inUse == 0 && (p.retired || wallClock().Sub(c.lastUsed) >= idleLimit) {
+			p.drop(c)
+			idle = append(idle, c)
+		}
+	}
+	p.stopSweep()
+	if len(p.conns) > 0 {
+		p.sweep = time.AfterFunc(idleSweep, p.closeIdle)
+	}
+	p.mu.Unlock()
+	closeAll(idle)
+}
+
+func closeAll(conns []*Conn) {
+	for _, c := range conns {
+		_ = c.client.Close() // nothing is on it, or nothing matters any more
+	}
+}
+
+func (p *Pool) stopSweep() {
+	if p.sweep != nil {
+		p.sweep.Stop()
+		p.sweep = nil
+	}
+}
+
+// Retire closes connections as soon as they carry nothing. Requests that still hold this
+// pool may go on using it.
+func (p *Pool) Retire() {
+	p.mu.Lock()
+	p.retired = true
+	p.mu.Unlock()
+	p.closeIdle()
+}
+
+// Close ends dials and connections and waits for what works on them.
+func (p *Pool) Close() {
+	p.cancel()
+	p.mu.Lock()
+	var conns []*Conn
+	for c := range p.conns {
+		p.drop(c)
+		conns = append(conns, c)
+	}
+	p.stopSweep()
+	p.mu.Unlock()
+	closeAll(conns)
+	p.work.Wait()
+}
+
+// refuse tells a failed dial to those it was made for: the oldest, as many as one
+// connection carries, but none that came after it began. The caller holds mu.
+func (p *Pool) refuse(asked uint64, err error) {
+	n := len(p.waiters)
+	if p.streams > 0 {
+		n = min(n, p.streams)
+	}
+	for n > 0 && p.waiters[0].number <= asked {
+		p.waiters[0].result <- connResult{err: err}
+		p.waiters = p.waiters[1:]
+		n--
+	}
+}
+
+// wallClock is the time without Go's monotonic reading, which stands still while the
+// machine sleeps.
+func wallClock() time.Time { return time.Now().Round(0) }
+

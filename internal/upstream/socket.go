@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or
+	// answered none of the probes that begin after keepAliveIdle without a byte.
+	userTimeout       = 25 * time.Second
+	keepAliveIdle     = 10 * time.Second
+	keepAliveInterval = 5 * time.Second
+	keepAliveCount    = 3
+)
+
+// socket is the connection beneath TLS. It counts what was read, in one step with
+// reading it, so that whoever compares the count with an earlier one knows whether
+// something came in between.
+type socket struct {
+	net.Conn
+	raw  syscall.RawConn // nil: not one of the kernel's
+	take func(fd uintptr) (done bool)
+
+	into []byte // what take reads to; one goroutine reads at a time
+	n    int
+	err  error
+
+	mu    sync.Mutex
+	count int64
+	ended bool // the peer's FIN was read
+}
+
+// newSocket also has the kernel give up a path that is dead.
+func newSocket(c net.Conn) *socket {
+	s := &socket{Conn: c}
+	s.take = s.receive
+	if sc, ok := c.(syscall.Conn); ok {
+		s.raw, _ = sc.SyscallConn()
+	}
+	if s.raw != nil {
+		_ = s.raw.Control(func(fd uintptr) { // a socket without the option only notices later
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		})
+	}
+	return s
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(p []byte) (int, error) {
+	if s.raw == nil {
+		n, err := s.Conn.Read(p)
+		s.note(n, errors.Is(err, io.EOF))
+		return n, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	s.into = p
+	if err := s.raw.Read(s.take); err != nil {
+		return 0, err
+	}
+	switch {
+	case s.err != nil:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
+	case s.n == 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
+
+// receive reads what the kernel has; false: nothing yet.
+func (s *socket) receive(fd uintptr) (done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		s.n, s.err = unix.Read(int(fd), s.into)
+		if !errors.Is(s.err, unix.EINTR) {
+			break
+		}
+	}
+	if errors.Is(s.err, unix.EAGAIN) {
+		return false
+	}
+	s.n = max(s.n, 0)
+	s.count += int64(s.n)
+	s.ended = s.ended || s.n == 0 && s.err == nil
+	return true
+}
+
+func (s *socket) note(n int, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count += int64(n)
+	s.ended = s.ended || ended
+}
+
+// received is how many bytes were read so far.
+func (s *socket) received() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+// finished reports whether the peer's FIN was read.
+func (s *socket) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// readable reports whether a read would return at once, with bytes or with an end.
+// It is asked beside the read that net/http has always under way.
+func (s *socket) readable() bool {
+	if s.raw == nil {
+		return false
+	}
+	var peeked error
+	err := s.raw.Control(func(fd uintptr) {
+		_, _, peeked = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return err != nil || !errors.Is(peeked, unix.EAGAIN)
+}
+
+// unsent is how many bytes the kernel holds that the peer has not taken yet; below 0:
+// it cannot tell.
+func (s *socket) unsent() int {
+	if s.raw == nil {
+		return -1
+	}
+	left := -1
+	err := s.raw.Control(func(fd uintptr) {
+		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			left = n
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return left
+}
+
+// acked is how many bytes the peer's kernel has acknowledged; 0 where that cannot be told.
+func (s *socket) acked() uint64 {
+	if s.raw == nil {
+		return 0
+	}
+	var acked uint64
+	_ = s.raw.Control(func(fd uintptr) { // 0 if it is closed
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			acked = info.Bytes_acked
+		}
+	})
+	return acked
+}
+
+// addrPort is invalid where a is not of TCP.
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,99 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// closeTime is how long the last bytes of a connection may take, its close_notify
+// included.
+const closeTime = 250 * time.Millisecond
+
+// wire is the connection that net/http is given.
+type wire struct {
+	net.Conn // TLS, or the socket
+	socket   *socket
+	out      *coalescer
+	frames   *frames // nil over HTTP/1.1
+	close    sync.Once
+	heard    atomic.Int64 // when bytes came last, by the wall clock, in nanoseconds
+	closed   func()       // called when nothing more can be read, perhaps more than once
+}
+
+// newWire layers nc, which is either s or TLS on it, for c.
+func newWire(c *Conn, nc net.Conn, s *socket, spares *sync.Pool) *wire {
+	w := &wire{Conn: nc, socket: s, closed: func() { c.pool.lost(c) }}
+	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
+	w.heard.Store(time.Now().UnixNano())
+	if w.isHTTP2() {
+		w.frames = &frames{
+			streams: func(limit uint32) { c.pool.setLimit(c, limit) },
+			goAway:  func() { c.pool.leave(c) },
+		}
+	}
+	return w
+}
+
+// ConnectionState tells net/http which protocol was negotiated.
+func (w *wire) ConnectionState() tls.ConnectionState {
+	if c, ok := w.Conn.(*tls.Conn); ok {
+		return c.ConnectionState()
+	}
+	return tls.ConnectionState{}
+}
+
+// isHTTP2 reports what was negotiated.
+func (w *wire) isHTTP2() bool { return w.ConnectionState().NegotiatedProtocol == "h2" }
+
+// Write implements net.Conn. It does not fail: see [coalescer].
+func (w *wire) Write(p []byte) (int, error) {
+	w.out.write(p)
+	return len(p), nil
+}
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Store(time.Now().UnixNano())
+		if w.frames != nil {
+			w.frames.scan(p[:n])
+		}
+	}
+	if err != nil {
+		w.closed()
+	}
+	return n, err
+}
+
+// silence is for how long nothing came. The wall clock goes on while the machine sleeps.
+func (w *wire) silence() time.Duration { return time.Duration(time.Now().UnixNano() - w.heard.Load()) }
+
+// Close implements net.Conn. It writes what is pending and TLS's close_notify, as far as
+// the peer takes them at once.
+func (w *wire) Close() error {
+	var err error
+	w.close.Do(func() {
+		defer time.AfterFunc(closeTime, w.abort).Stop()
+		w.out.close()
+		err = w.Conn.Close()
+		w.closed()
+	})
+	return err
+}
+
+// abort ends what is blocked.
+func (w *wire) abort() { _ = w.socket.Close() }
+
+// cutOff reports whether the end that was read is the network's and not the peer's: over
+// TLS a response that is complete ends with a close_notify, after which the end of the
+// connection beneath is not read.
+func (w *wire) cutOff(err error) bool {
+	_, isTLS := w.Conn.(*tls.Conn)
+	return isTLS && errors.Is(err, io.EOF) && w.socket.finished()
+}
