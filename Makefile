@@ -246,12 +246,22 @@ package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
 
 # goreleaser asks git where the project is from, and makes up what git says
-# where there is no answer.
+# where there is no answer. SHA256SUMS is signed if there is a key (packaging/key).
 .PHONY: release
 release: $(RELEASER)
-	@export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
+	@signs=--skip=sign; [[ -z "$${SIGNING_KEY-}$${SIGNING_KEY_ID-}" ]] || signs=; \
+	export TAGS=$(TAGS) VERSION=$$(packaging/version "$(VERSION)") PATH="$(PACKAGE_TOOLS):$$PATH"; \
 	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=file:///oauth-proxyd; \
-	goreleaser release --snapshot --clean $(RELEASE_FLAGS)
+	goreleaser release --snapshot --clean $$signs $(RELEASE_FLAGS)
+
+PACKAGES       ?= dist
+REPOSITORY     ?= bin/repository
+REPOSITORY_URL ?= https://OWNER.github.io/oauth-proxyd
+
+# SIGNING_KEY or SIGNING_KEY_ID is the key (packaging/key).
+.PHONY: repository
+repository: ## a signed repository for apt and dnf, bin/repository, from the packages in PACKAGES (dist)
+	@packaging/repository $(REPOSITORY) $(REPOSITORY_URL) $(PACKAGES)
 
 .PHONY: deps
 deps: ## install what the tests need besides Go (Debian, as root)

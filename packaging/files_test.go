@@ -168,10 +168,21 @@ func TestSourcesExist(t *testing.T) {
 	}
 }
 
+// Whoever reads the one or the other pastes the same line.
+func TestReadmesAgreeAboutUnattendedUpgrades(t *testing.T) {
+	t.Parallel()
+	const line = `Unattended-Upgrade::Origins-Pattern { "origin=oauth-proxyd,suite=stable"; };`
+	for _, file := range []string{"deb/README.Debian", "../README.md"} {
+		if !strings.Contains(read(t, file), line) {
+			t.Errorf("%s has no %s", file, line)
+		}
+	}
+}
+
 // Scripts that are run must be executable wherever the tree is copied to.
 func TestScriptsAreExecutable(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{"version", "prepare", "notes"} {
+	for _, script := range []string{"version", "prepare", "notes", "sign", "repository", "releases"} {
 		info, err := os.Stat(script)
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func places() clones {
 }
 
 // build commits the tree as it is, changes included, to a repository of its own, and
-// builds two clones of it, in other folders and with other umasks.
+// builds two clones of it, in other folders and with other umasks. The first is signed.
 func build(dir string) error {
 	if err := os.Setenv(placesEnv, dir); err != nil {
 		return err
@@ -67,18 +67,31 @@ func build(dir string) error {
 	if err := run(source, "sh", "-c", commit); err != nil {
 		return err
 	}
+	if err := run(dir, "sh", "-euc", makeKey, "sh", keyHome()); err != nil {
+		return err
+	}
 	for i, place := range places() {
 		if err := run(dir, "git", "clone", "-q", source, place); err != nil {
 			return err
 		}
 		// The tools are taken from the tree, or kept there.
-		tools := fmt.Sprintf(`umask %s; exec make package PACKAGE_CACHE="$1/.cache/bin"`, []string{"022", "077"}[i])
-		if err := run(place, "sh", "-c", tools, "sh", root); err != nil {
+		tools := fmt.Sprintf(`umask %s; %s exec make package PACKAGE_CACHE="$1/.cache/bin"`, []string{"022", "077"}[i], []string{withKey, ""}[i])
+		if err := run(place, "sh", "-c", tools, "sh", root, keyHome()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Shell code that makes a key, and that uses it.
+const (
+	makeKey = `mkdir -m 700 "$1"; gpg --homedir "$1" --batch --quiet --passphrase '' --quick-generate-key 'packages of a test' rsa2048 sign never
+gpgconf --homedir "$1" --kill all`
+	withKey = `SIGNING_KEY=$(gpg --homedir "$2" --batch --armor --export-secret-keys; gpgconf --homedir "$2" --kill all)`
+)
+
+// keyHome is the folder of GnuPG that has the key.
+func keyHome() string { return filepath.Join(os.Getenv(placesEnv), "key") }
 
 // run is for what takes minutes the first time.
 func run(dir string, command ...string) error {
