@@ -25,6 +25,7 @@ func packages() []string {
 		"man-db", // package triggers as everywhere
 		"prometheus-node-exporter",
 		"rpm",
+		"dnf", "unattended-upgrades", // what upgrades from a repository
 	}
 }
 
