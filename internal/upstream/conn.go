@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -15,20 +16,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-const (
-	// quietTime is how long a connection of HTTP/2 may have said nothing when it gets another
-	// request: past that it must respond to a ping first.
-	quietTime = 2 * time.Second
-	// pingPatience is how long a request waits for that, beside the time that the connection
-	// took to be made, which tells how far the peer is.
-	pingPatience = time.Second
-	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection
-	// that said nothing for pingAfter, it is asked, and given up when it says nothing for
-	// pingTimeout more.
-	pingAfter   = 10 * time.Second
-	pingTimeout = 15 * time.Second
-)
-
 // Conn is a connection to the upstream with a slot for one request, for which exactly one
 // call of [Conn.Send] or [Conn.Release] must follow.
 type Conn struct {
@@ -39,6 +26,7 @@ type Conn struct {
 	number uint64        // of those to this upstream, from 1 on
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to be made
+	silent atomic.Bool   // it was given up because its peer did not respond to a ping
 
 	slots // guarded by pool.mu
 }
@@ -93,7 +81,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	m := c.mark()
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
 	if err != nil {
-		err = sendError(err, m.nothingSent())
+		err = sendError(c.explain(err), m.nothingSent())
 		c.sent(ctx, err)
 		return nil, err
 	}
@@ -108,6 +96,14 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 
 // Uses is how many requests were sent on it.
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
+
+// explain says why a connection was given up of which net/http only knows that it was closed.
+func (c *Conn) explain(err error) error {
+	if c.silent.Load() && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", errPathDead, err)
+	}
+	return err
+}
 
 // sent frees the slot of a request without a response.
 func (c *Conn) sent(ctx context.Context, err error) {
@@ -158,6 +154,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if b.delimitedByClose && b.conn.wire.cutOff(err) {
 		return n, io.ErrUnexpectedEOF
 	}
+	err = b.conn.explain(err)
 	b.ended.Store(errors.Is(err, io.EOF) || b.ctx.Err() == nil)
 	if errors.Is(err, io.EOF) {
 		b.finish() // the client may send its next request before the body is closed
@@ -221,52 +218,4 @@ func (m *mark) trace(on Events) *httptrace.ClientTrace {
 			return on.Informational(status, http.Header(header))
 		},
 	}
-}
-
-// fit reports whether the connection can take a request now. It may wait for the response
-// to a ping. wait is called before that.
-func (c *Conn) fit(ctx context.Context, wait func()) bool {
-	if c.client.Err() != nil || !c.http2 && c.spent() {
-		c.pool.remove(c)
-		return false
-	}
-	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
-		return true
-	}
-	wait()
-	return c.responds(ctx)
-}
-
-// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds
-// bytes that nobody asked for. net/http may learn of an end only after it has sent the next
-// request, whose fate is then unknown, or may take those bytes for its response.
-func (c *Conn) spent() bool {
-	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
-}
-
-// responds waits for a ping to be answered, for a while; false: the connection gets no
-// request until it is.
-func (c *Conn) responds(ctx context.Context) bool {
-	timer := time.NewTimer(pingPatience + c.dialed)
-	defer timer.Stop()
-	select {
-	case <-c.pool.ping(c):
-		return c.client.Err() == nil
-	case <-timer.C:
-		c.pool.suspect(c)
-	case <-ctx.Done():
-	}
-	return false
-}
-
-// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is
-// still busy with what was written before the ping. net/http has no exported name for a ping;
-// golang.org/x/net/http2 sends one with this request.
-func (c *Conn) askPeer(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	heard, acked := c.wire.heard.Load(), c.wire.socket.acked()
-	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
-	return err == nil || c.wire.heard.Load() != heard ||
-		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
 }

@@ -16,17 +16,10 @@ const (
 	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how
 	// many it takes, before more connections are made.
 	settingsPatience = time.Second
-	// avoidTime is how long a connection gets no request after it refused one.
-	avoidTime = time.Second
 	// idleLimit is how long a connection without requests is kept.
 	idleLimit = 90 * time.Second
 	// idleSweep is how often such connections are looked for.
 	idleSweep = 30 * time.Second
-	// resetBurst and resetRate, in resets a second, are what a connection bears of requests
-	// that were cancelled: at most 124 in any 30 s, which is less than any server takes for an
-	// attack (CVE-2023-44487). Past that it gets no further request.
-	resetBurst = 64
-	resetRate  = 2
 )
 
 // Pool keeps the connections to one upstream. It is safe for concurrent use.
@@ -348,78 +341,6 @@ func (p *Pool) release(c *Conn, usable bool) {
 	}
 }
 
-// avoid has c get no request for a moment, as its peer refused one that was not alone.
-func (p *Pool) avoid(c *Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.inUse <= 1 {
-		return
-	}
-	c.avoidUntil = time.Now().Add(avoidTime)
-	p.update(c)
-	time.AfterFunc(avoidTime, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.update(c)
-		p.handOut()
-	})
-}
-
-// countReset counts a request on c that was cancelled.
-func (p *Pool) countReset(c *Conn) {
-	if !c.resets.Allow() {
-		p.leave(c)
-	}
-}
-
-// ping asks the peer of c whether it is there, unless that is under way. The channel is
-// closed when it has responded, or c was given up.
-func (p *Pool) ping(c *Conn) <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.pinged == nil && p.ctx.Err() == nil {
-		c.pinged = make(chan struct{})
-		p.work.Go(func() { p.awaitPing(c) })
-	}
-	return c.pinged
-}
-
-func (p *Pool) awaitPing(c *Conn) {
-	alive := c.askPeer(p.ctx)
-	if !alive {
-		p.remove(c)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(c.pinged)
-	c.pinged, c.suspected = nil, false
-	p.update(c)
-	p.handOut()
-	p.startDials()
-}
-
-// suspect has c get no request until the ping that is under way is answered.
-func (p *Pool) suspect(c *Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.suspected = c.pinged != nil
-	p.update(c)
-}
-
-// checkHealth is the timer's, while requests are on c.
-func (p *Pool) checkHealth(c *Conn) {
-	silence := c.wire.silence()
-	if silence >= pingAfter {
-		p.ping(c)
-		silence = 0
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.health != nil {
-		c.health.Reset(pingAfter - silence)
-	}
-}
-
 // closeIdle is the timer's.
 func (p *Pool) closeIdle() {
 	p.mu.Lock()
@@ -492,4 +413,3 @@ func (p *Pool) refuse(asked uint64, err error) {
 // wallClock is the time without Go's monotonic reading, which stands still while the
 // machine sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }
-

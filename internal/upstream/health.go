@@ -1,0 +1,149 @@
+package upstream
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+const (
+	// quietTime is how long a connection of HTTP/2 may have said nothing when it gets another
+	// request: past that it must respond to a ping first.
+	quietTime = 2 * time.Second
+	// pingPatience is how long a request waits for that, beside the time that the connection
+	// took to be made, which tells how far the peer is.
+	pingPatience = time.Second
+	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection
+	// that said nothing for pingAfter, it is asked, and given up when it says nothing for
+	// pingTimeout more.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 15 * time.Second
+	// avoidTime is how long a connection gets no request after it refused one.
+	avoidTime = time.Second
+	// resetBurst and resetRate, in resets a second, are what a connection bears of requests
+	// that were cancelled: at most 124 in any 30 s, which is less than any server takes for an
+	// attack (CVE-2023-44487). Past that it gets no further request.
+	resetBurst = 64
+	resetRate  = 2
+)
+
+// fit reports whether the connection can take a request now. It may wait for the response
+// to a ping. wait is called before that.
+func (c *Conn) fit(ctx context.Context, wait func()) bool {
+	if c.client.Err() != nil || !c.http2 && c.spent() {
+		c.pool.remove(c)
+		return false
+	}
+	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
+		return true
+	}
+	wait()
+	return c.responds(ctx)
+}
+
+// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds
+// bytes that nobody asked for. net/http may learn of an end only after it has sent the next
+// request, whose fate is then unknown, or may take those bytes for its response.
+func (c *Conn) spent() bool {
+	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
+}
+
+// responds waits for a ping to be answered, for a while; false: the connection gets no
+// request until it is.
+func (c *Conn) responds(ctx context.Context) bool {
+	timer := time.NewTimer(pingPatience + c.dialed)
+	defer timer.Stop()
+	select {
+	case <-c.pool.ping(c):
+		return c.client.Err() == nil
+	case <-timer.C:
+		c.pool.suspect(c)
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is
+// still busy with what was written before the ping. net/http has no exported name for a ping;
+// golang.org/x/net/http2 sends one with this request.
+func (c *Conn) askPeer(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	heard, acked := c.wire.heard.Load(), c.wire.socket.acked()
+	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
+	return err == nil || c.wire.heard.Load() != heard ||
+		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
+}
+
+// avoid has c get no request for a moment, as its peer refused one that was not alone.
+func (p *Pool) avoid(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.inUse <= 1 {
+		return
+	}
+	c.avoidUntil = time.Now().Add(avoidTime)
+	p.update(c)
+	time.AfterFunc(avoidTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.update(c)
+		p.handOut()
+	})
+}
+
+// countReset counts a request on c that was cancelled.
+func (p *Pool) countReset(c *Conn) {
+	if !c.resets.Allow() {
+		p.leave(c)
+	}
+}
+
+// ping asks the peer of c whether it is there, unless that is under way. The channel is
+// closed when it has responded, or c was given up.
+func (p *Pool) ping(c *Conn) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.pinged == nil && p.ctx.Err() == nil {
+		c.pinged = make(chan struct{})
+		p.work.Go(func() { p.awaitPing(c) })
+	}
+	return c.pinged
+}
+
+func (p *Pool) awaitPing(c *Conn) {
+	alive := c.askPeer(p.ctx)
+	if !alive {
+		c.silent.Store(true)
+		p.remove(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(c.pinged)
+	c.pinged, c.suspected = nil, false
+	p.update(c)
+	p.handOut()
+	p.startDials()
+}
+
+// suspect has c get no request until the ping that is under way is answered.
+func (p *Pool) suspect(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.suspected = c.pinged != nil
+	p.update(c)
+}
+
+// checkHealth is the timer's, while requests are on c.
+func (p *Pool) checkHealth(c *Conn) {
+	silence := c.wire.silence()
+	if silence >= pingAfter {
+		p.ping(c)
+		silence = 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.health != nil {
+		c.health.Reset(pingAfter - silence)
+	}
+}
