@@ -81,7 +81,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	m := c.mark()
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
 	if err != nil {
-		err = sendError(c.explain(err), m.nothingSent())
+		err = c.explain(sendError(err, m.nothingSent()))
 		c.sent(ctx, err)
 		return nil, err
 	}
