@@ -90,7 +90,7 @@ func contract() []string {
 		{`counter proxy_requests_total{method="GET",status="`, "200 400 401 403 408 413 429 431 499 500 501 502 503 504 529", `"} 0`},
 		{`counter proxy_requests_total{method="`, "GET HEAD POST", `",status="200"} 0`},
 		{`counter proxy_upstream_errors_total{error_type="`, "timeout connection invalid_request response_read internal", `"} 0`},
-		{`counter proxy_errors_total{code="`, "invalid_request access_denied browser_refused client_idle_timeout request_too_large headers_too_large upgrade_refused " +
+		{`counter proxy_errors_total{code="`, "invalid_request loop_detected access_denied browser_refused client_idle_timeout request_too_large headers_too_large upgrade_refused " +
 			"upstream_connect upstream_protocol upstream_interrupted upstream_idle_timeout overloaded draining tailnet_unavailable cancelling_too_fast " +
 			"upstream_connect_timeout upstream_header_timeout internal", `"} 0`},
 		{`counter proxy_retries_total{reason="`, "connect unsent", `"} 0`},

@@ -28,6 +28,9 @@ func (x *exchange) admit() error {
 	if err := x.cfg.Access.judgeBrowser(x.in, x.proxy.ownName); err != nil {
 		return err
 	}
+	if err := x.checkLoop(); err != nil {
+		return err
+	}
 	if err := x.calm(); err != nil {
 		return err
 	}

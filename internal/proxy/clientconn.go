@@ -22,6 +22,7 @@ type clientConn struct {
 	queue    *acceptQueue // that it came through
 	identity identityCache
 	framing  framing
+	fields   fieldScanner
 
 	// Where it is among the connections, guarded by their lock.
 	source  netip.Addr
@@ -33,6 +34,8 @@ type clientConn struct {
 	// misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler.
 	misframed bool
+	// order is that of the fields of the request. Only for its handler.
+	order fieldOrder
 	// headerTooLarge: the request's header was not read, as it is larger than the limit.
 	headerTooLarge bool
 
@@ -121,6 +124,7 @@ func (c *clientConn) begin(r *http.Request) (last bool) {
 		panic(http.ErrAbortHandler) // not a request but the rest of the last one's body
 	}
 	c.misframed = c.framing.check(r)
+	c.order = c.fields.next()
 	return c.misframed
 }
 
@@ -136,6 +140,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 			c.spoke.Store(true)
 		}
 		c.framing.scan(p[:n])
+		c.fields.scan(p[:n])
 		return n, err
 	}
 	c.linger()

@@ -19,6 +19,8 @@
 //	             framing.go: what net/http lets pass; headerlimit.go: 431)
 //	access.go    who may enter; source.go: where a connection comes from, by proof
 //	             (owner.go: what the kernel knows of it; identity.go: kept for a while)
+//	loop.go      requests that come back to us (fingerprint.go: which are equal;
+//	             hopform.go, fieldorder.go: whether another program wrote them)
 //	browser.go   which requests are a web page's
 //	provenance.go  the headers that say on whose behalf a request comes
 //	queue.go     places, and the wait for one

@@ -14,6 +14,7 @@ type Code string
 // The codes; codeTable has what each means, and the manual what to do about it.
 const (
 	CodeInvalidRequest      Code = "invalid_request"
+	CodeLoopDetected        Code = "loop_detected"
 	CodeAccessDenied        Code = "access_denied"
 	CodeBrowserRefused      Code = "browser_refused"
 	CodeClientIdle          Code = "client_idle_timeout"
@@ -54,6 +55,7 @@ func codeTable() []codeMeaning {
 	)
 	return []codeMeaning{
 		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", malformed},
+		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "proxy_loop_detected"},
 		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
 		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
 		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", malformed},

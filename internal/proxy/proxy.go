@@ -46,6 +46,7 @@ type Proxy struct {
 	access  *accessControl
 	ownName func(*http.Request) bool
 	flights *flights
+	loops   *loops
 	buffers buffers
 
 	cancellations *cancellations
@@ -76,7 +77,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
 		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c), ownName: ownName,
-		flights: newFlights(), cancellations: newCancellations(), refusals: newRefusalLog(),
+		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), refusals: newRefusalLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err

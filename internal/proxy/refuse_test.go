@@ -23,6 +23,7 @@ func contract() map[string]struct {
 		final     bool
 	}{
 		"invalid_request":          {"invalid_request_error", true},
+		"loop_detected":            {"invalid_request_error", true},
 		"access_denied":            {"permission_error", true},
 		"browser_refused":          {"permission_error", true},
 		"client_idle_timeout":      {"timeout_error", false},

@@ -84,6 +84,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
 	}
+	defer x.remember(out, socketPair{plain(conn.LocalAddr()), plain(conn.RemoteAddr())}).forget()
 	return conn.Send(x.ctx, out, x.events())
 }
 

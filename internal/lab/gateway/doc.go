@@ -21,6 +21,7 @@
 //	signin_test.go    a person's sign-in: the device flow, with a browser
 //	client_test.go    requests of that person
 //	message_test.go, errors_test.go, claude_test.go  what goes through all of them
+//	loop_test.go      an upstream that leads back to the gateway
 //	protocol_test.go  the contract, and our document about it
 //
 // It is a module of its own, and fetches the gateway with npm, so the daemon's module

@@ -3,8 +3,12 @@ package sdk_test
 import (
 	"fmt"
 	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -32,6 +36,7 @@ type ground struct {
 func breaches() []breach {
 	return []breach{
 		{"invalid_request", "invalid_request_error", 400, true, usual(), noPath, ""},
+		{"loop_detected", "invalid_request_error", 400, true, looping, noFault, ""},
 		{"access_denied", "permission_error", 403, true, onlyTailnet, noFault, ""},
 		{"client_idle_timeout", "timeout_error", 408, false, usual(`idle_timeout = "300ms"`), stalledBody, ""},
 		{"request_too_large", "request_too_large", 413, true, usual(`max_request_body = "10B"`), noFault, ""},
@@ -136,6 +141,22 @@ func usual(proxy ...string) func(*testing.T) *ground {
 func onlyTailnet(t *testing.T) *ground {
 	settings := forwarding(t, newUpstream(t, false)) + "access {\n  allow = [\"tailnet\"]\n}\n"
 	return &ground{daemon: startDaemon(t, settings)}
+}
+
+// looping is behind a gateway that leads back to it.
+func looping(t *testing.T) *ground {
+	target := make(chan *url.URL, 1)
+	to := sync.OnceValue(func() *url.URL { return <-target })
+	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to()) }})
+	t.Cleanup(gateway.Close)
+	u := newUpstream(t, false)
+	d := startDaemon(t, strings.Replace(forwarding(t, u), u.URL, gateway.URL, 1))
+	base, err := url.Parse(d.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target <- base
+	return &ground{daemon: d}
 }
 
 // full has a request in flight, and no room for another.

@@ -1,0 +1,103 @@
+package main_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"oauth-proxyd/internal/daemontest"
+)
+
+// twoDaemons lead to each other.
+func twoDaemons(t *testing.T) (first, second *service) {
+	t.Helper()
+	one, two := daemontest.Listen(t, "proxy"), daemontest.Listen(t, "proxy")
+	second = start(t, unit{sockets: []*daemontest.Socket{two}, config: forwarding(one.URL(), "", mergeBeta, withoutTailnet)})
+	first = start(t, unit{sockets: []*daemontest.Socket{one}, config: forwarding(two.URL(), "", mergeBeta, withoutTailnet)})
+	return first, second
+}
+
+// TestTwoDaemonsThatLeadToEachOther: the client has one clear error, and the operator sees what it
+// is about.
+func TestTwoDaemonsThatLeadToEachOther(t *testing.T) {
+	t.Parallel()
+	for name, credential := range map[string][]string{
+		"OAuth":   {"Authorization", "Bearer " + daemontest.OAuthToken},
+		"API key": {"X-Api-Key", daemontest.APIKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, second := twoDaemons(t)
+			c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			got, err := daemontest.Ask(c, "POST", first.url()+"/v1/messages", `{"model":"m"}`,
+				append(credential, "Anthropic-Version", "2023-06-01", "Content-Type", "application/json")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Want(t, 400, `"error_code":"loop_detected"`, `"type":"invalid_request_error"`, "upstream_url", second.url())
+			first.log.Next(t, `"outcome":"loop_detected"`)
+			second.log.Next(t, `"status":400`)
+			first.awaitMetrics(t, `proxy_errors_total{code="loop_detected"} 1`)
+			id := got.Header.Get("X-Request-Id")
+			if id == "" || !strings.Contains(got.Body, id) || got.Header.Get("X-Should-Retry") != "false" {
+				t.Errorf("the header %v, the body %s", got.Header, got.Body)
+			}
+			if code, out, _ := first.command("explain", id); code != 0 || !strings.Contains(out, "loop_detected") {
+				t.Errorf("explain: %d\n%s", code, out)
+			}
+			if n := second.log.Count(`"msg":"request"`); n != 1 {
+				t.Errorf("%d requests went round, want one", n)
+			}
+		})
+	}
+}
+
+// together responds when all have come.
+type together struct {
+	came    chan struct{} // for each
+	missing sync.WaitGroup
+}
+
+// arrive notes that one more request has come, or never will.
+func (u *together) arrive() {
+	u.missing.Done()
+	u.came <- struct{}{}
+}
+
+func (u *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	u.arrive()
+	u.missing.Wait()
+	_, _ = io.WriteString(w, strings.Join(r.Header["Via"], ","))
+}
+
+// TestEqualRequestsAreNoLoop has 500 in flight at once, on connections that are kept and that are
+// not. They come by the dozen: a crowd of new connections has bounds of its own.
+func TestEqualRequestsAreNoLoop(t *testing.T) {
+	t.Parallel()
+	const requests, dozen = 500, 20
+	up := &together{came: make(chan struct{}, requests)}
+	up.missing.Add(requests)
+	server := httptest.NewServer(up)
+	t.Cleanup(server.Close)
+	s := start(t, unit{config: forwarding(server.URL, "", mergeBeta, withoutTailnet)})
+	var work sync.WaitGroup
+	clients := []*http.Client{{Transport: &http.Transport{DisableKeepAlives: true}}, {Transport: &http.Transport{}}}
+	for i := range requests {
+		work.Go(func() {
+			got, err := daemontest.Ask(clients[i%2], "POST", s.url()+"/v1/messages", `{"model":"m"}`, "Authorization", "Bearer "+daemontest.OAuthToken)
+			if err != nil || got.Status != http.StatusOK || got.Body != "" {
+				t.Errorf("%+v %v", got, err)
+				up.arrive()
+			}
+		})
+		if i >= dozen {
+			<-up.came
+		}
+	}
+	work.Wait()
+	clients[1].CloseIdleConnections()
+}
