@@ -92,8 +92,9 @@ func (s *sender) Close() error {
 // bubble is a proxy whose clients and upstream are in memory.
 type bubble struct {
 	*proxy.Proxy
-	door *pipes
-	log  *logLines
+	server *proxy.Server
+	door   *pipes
+	log    *logLines
 }
 
 // openBubble has each connection to an upstream of this scheme served by script.
@@ -120,6 +121,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	}
 	b.Proxy = s.proxy(t)
 	server := proxy.NewServer(b.Proxy, s.Log)
+	b.server = server
 	server.Resize(s.Limits)
 	listeners := []proxy.Listener{{Name: "proxy", Listener: b.door}}
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })

@@ -50,6 +50,8 @@ type clientConn struct {
 	buffered atomic.Bool
 	// reset: end with a TCP reset, so that what was sent does not look whole.
 	reset atomic.Bool
+	// parting: the client was told why its response ends early, and is about to see the end.
+	parting atomic.Bool
 	// relaying: a response of the upstream is passed on, with timeouts of its own.
 	relaying atomic.Bool
 }
@@ -155,8 +157,8 @@ func (c *clientConn) linger() {
 		most       = 4 << 20 // no more is read of a body that was refused for its size
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.lingered.Swap(true) || c.queue != nil && c.queue.handler.base.Err() != nil {
-		return // the second: the process is about to end
+	if c.lingered.Swap(true) || c.isEnding() {
+		return
 	}
 	_ = c.CloseWrite() // the client may be gone already
 	end := time.Now().Add(lingerTime)
@@ -165,6 +167,22 @@ func (c *clientConn) linger() {
 		time.Sleep(time.Until(end)) // to read the answer, for a client that does
 	}
 }
+
+// part leaves the connection open for a moment after an event that says why a response is cut. Some
+// clients, proxies above all, drop what they have not passed on yet when they see the end of the
+// connection, so the event must not come together with it. A client that reads the event closes the
+// connection itself, which ends the wait. The request has ended before, so no slot is held.
+func (c *clientConn) part() {
+	const most, partTime = 64 << 10, 50 * time.Millisecond
+	if c.isEnding() {
+		return
+	}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // one that is closed fails to read next
+	_, _ = io.CopyN(io.Discard, c.Conn, most)
+}
+
+// isEnding reports whether the process is about to end, and waits for nobody.
+func (c *clientConn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
 
 // CloseWrite half-closes the connection, which net/http does where a close could
 // reset it before the client has read its answer.
@@ -180,6 +198,8 @@ func (c *clientConn) CloseWrite() error {
 func (c *clientConn) Close() error {
 	if c.spoilt.Load() {
 		c.linger()
+	} else if c.parting.Load() {
+		c.part()
 	}
 	if c.queue != nil {
 		c.queue.connections.leave(c)

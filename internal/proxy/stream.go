@@ -191,6 +191,7 @@ func (x *exchange) cut(f *failure) {
 	if x.sse != nil && x.sse.atBoundary() {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
 		x.rec.sent.Add(int64(n))
+		x.conn.parting.Store(true)
 	}
 	_ = x.rc.Flush() // likewise
 }
