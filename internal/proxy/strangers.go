@@ -114,7 +114,7 @@ func (s *connections) displace(from *source) bool {
 		switch c := e.Value.(*clientConn); {
 		case now.Sub(c.since) < silentTime:
 			return false
-		case !c.working:
+		case !c.working && unread(c.Conn) <= 0: // a machine that is busy has not read yet what came
 			c.evict()
 			s.remove(c)
 			return true

@@ -9,7 +9,13 @@ import (
 
 // unsent is how many bytes the kernel holds that were written to nc and that its peer
 // has not taken yet; below 0: it cannot tell.
-func unsent(nc net.Conn) int {
+func unsent(nc net.Conn) int { return queued(nc, unix.SIOCOUTQ) }
+
+// unread is how many bytes the kernel holds that came from nc's peer; below 0: it cannot
+// tell.
+func unread(nc net.Conn) int { return queued(nc, unix.SIOCINQ) }
+
+func queued(nc net.Conn, queue uint) int {
 	socket, ok := nc.(syscall.Conn)
 	if !ok {
 		return -1
@@ -20,7 +26,7 @@ func unsent(nc net.Conn) int {
 	}
 	n := -1
 	err = raw.Control(func(fd uintptr) {
-		if left, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+		if left, err := unix.IoctlGetInt(int(fd), queue); err == nil {
 			n = left
 		}
 	})
