@@ -82,10 +82,12 @@ func New(c Config) (*Pool, error) {
 }
 
 // Get gives a connection with a slot for one request. wait is called, perhaps more than
-// once, if there is a wait. The error is a [*ConnectError], or the cause of ctx.
+// once, if there is a wait, which connect_timeout bounds. The error is a [*ConnectError], or
+// the cause of ctx.
 func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
+	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
-		c, err := p.get(ctx, wait)
+		c, err := p.get(ctx, deadline, wait)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -102,7 +104,7 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	}
 }
 
-func (p *Pool) get(ctx context.Context, wait func()) (*Conn, error) {
+func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn, error) {
 	p.mu.Lock()
 	if c := p.reserve(); c != nil {
 		p.mu.Unlock()
@@ -114,9 +116,14 @@ func (p *Pool) get(ctx context.Context, wait func()) (*Conn, error) {
 	p.startDials()
 	p.mu.Unlock()
 	wait()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
 	select {
 	case r := <-w.result:
 		return p.receive(ctx, r)
+	case <-timer.C:
+		p.forget(w) // a dial may be under way that began before this request came, and another one follow it
+		return nil, ErrConnectTimeout
 	case <-ctx.Done():
 		p.forget(w)
 		return nil, context.Cause(ctx)
