@@ -85,7 +85,7 @@ func TestUpgradeThatCannotBeHandedOverRestartsAndTellsWhatItCut(t *testing.T) {
 	said := l.installDeb(deb(t, newVersion))
 	load.More(100)
 	load.WantNoneLost()
-	l.wantAll(said, "restarted instead")
+	l.wantAll(said, "restarting instead")
 	for _, s := range streams {
 		s.wantCut()
 	}
@@ -107,7 +107,7 @@ func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
 	pid := l.mainPID()
 	l.write(configFile, shipped+"nonsense\n")
 	said := l.installDeb(deb(t, newVersion))
-	l.wantAll(said, "the old version runs on", "oauth-proxyd upgrade", configFile+":")
+	l.wantAll(said, "the old version keeps running", "oauth-proxyd upgrade", configFile+":")
 	if l.mainPID() != pid {
 		t.Error("the process that served is gone")
 	}
