@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/doctor"
 )
 
 // check validates the configuration as serve would read it.
@@ -18,25 +21,45 @@ func check(e env, args []string) int {
 	}
 	path := e.configPath(flags)
 	c, err := config.Load(path, e.environment()...)
-	var unmatched []string
+	var warnings []config.Diagnostic
 	if err == nil {
-		unmatched = c.Unmatched()
+		warnings = e.checkWarnings(c)
 	}
 	if *asJSON {
-		return e.checkJSON(path, unmatched, err)
+		return e.checkJSON(path, warnings, err)
 	}
 	if err != nil {
 		e.showRefusal(err)
 		return exitConfig
 	}
-	for _, text := range unmatched {
-		fmt.Fprintf(e.stderr, "warning: %s\n", text)
+	for _, w := range warnings {
+		e.showWarning(w)
 	}
 	fmt.Fprintf(e.stdout, "%s is valid\n", path)
 	return exitOK
 }
 
-func (e env) checkJSON(path string, unmatched []string, err error) int {
+// checkWarnings are what a valid configuration holds that cannot work, on any host or on
+// this one.
+func (e env) checkWarnings(c *config.Config) []config.Diagnostic {
+	var warnings []config.Diagnostic
+	for _, text := range c.Unmatched() {
+		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
+	}
+	for _, f := range doctor.KeptOut(context.Background(), c) {
+		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Mend, "\n")})
+	}
+	return warnings
+}
+
+func (e env) showWarning(w config.Diagnostic) {
+	fmt.Fprintf(e.stderr, "warning: %s\n", w.Summary)
+	if w.Detail != "" {
+		fmt.Fprintf(e.stderr, "hint: %s\n", strings.ReplaceAll(w.Detail, "\n", "\n  "))
+	}
+}
+
+func (e env) checkJSON(path string, warnings []config.Diagnostic, err error) int {
 	result := struct {
 		File        string              `json:"file"`
 		Valid       bool                `json:"valid"`
@@ -47,9 +70,7 @@ func (e env) checkJSON(path string, unmatched []string, err error) int {
 	} else if err != nil {
 		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "error", Summary: err.Error()})
 	}
-	for _, text := range unmatched {
-		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "warning", Summary: text})
-	}
+	result.Diagnostics = append(result.Diagnostics, warnings...)
 	if !e.printJSON(result) {
 		return exitFailure
 	}

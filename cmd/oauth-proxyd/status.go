@@ -42,7 +42,7 @@ const labelColumn = 12
 func (p paper) status(s daemon.Status, now time.Time) {
 	p.paragraph(p.paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
 	for _, w := range s.Warnings {
-		if w != s.Tailnet.Trouble { // that is the headline
+		if w != shownTrouble(s) { // that is the headline
 			p.row("warning", w)
 		}
 	}
@@ -91,6 +91,8 @@ func headline(s daemon.Status) string {
 	switch {
 	case s.Status == "draining":
 		return "no new requests; finishing what is in flight"
+	case s.Status == "degraded" && s.Trouble != "":
+		return s.Trouble
 	case s.Tailnet.Trouble != "":
 		return "the tailnet is not connected: " + s.Tailnet.Trouble
 	case s.Status == "degraded":
@@ -103,6 +105,14 @@ func headline(s daemon.Status) string {
 		return "serving, no tailnet required"
 	}
 	return "serving, tailnet connected as " + s.Tailnet.Name
+}
+
+// shownTrouble is the trouble that the headline tells.
+func shownTrouble(s daemon.Status) string {
+	if s.Status == "degraded" && s.Trouble != "" {
+		return s.Trouble
+	}
+	return s.Tailnet.Trouble
 }
 
 func tailnetText(t daemon.TailnetStatus, now time.Time) string {

@@ -82,6 +82,8 @@ type daemon struct {
 	textfile *textfile
 
 	inherited  []proxy.Listener // systemd's, or those of the process before
+	socketUnit string           // that should have passed a socket and did not; safe for all
+	hasOthers  bool             // sockets of other units; safe for all
 	listeners  []proxy.Listener
 	proxy      *proxy.Proxy
 	server     *proxy.Server
@@ -180,6 +182,7 @@ func (d *daemon) inherit() error {
 		for _, l := range p.Listeners {
 			d.inherited = append(d.inherited, proxy.Listener(l))
 		}
+		d.noteSocketUnit(systemd.SocketUnit(nil))
 		return nil
 	}
 	sockets, err := systemd.Listeners()
@@ -189,6 +192,7 @@ func (d *daemon) inherit() error {
 	for _, s := range sockets {
 		d.inherited = append(d.inherited, proxy.Listener(s))
 	}
+	d.noteSocketUnit(systemd.SocketUnit(sockets))
 	return nil
 }
 

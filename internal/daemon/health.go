@@ -30,6 +30,7 @@ type health struct {
 	Queued              int         `json:"queued"`
 	LastReload          *lastReload `json:"last_reload"` // null: none yet
 	Version             string      `json:"version"`
+	Trouble             string      `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
 
 	Predecessors []Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
 }
@@ -85,7 +86,7 @@ func (d *daemon) healthWord() string {
 	switch {
 	case s.Phase == lifecycle.Draining, s.Phase == lifecycle.Stopped:
 		return "draining"
-	case s.Tailnet == lifecycle.TailnetDown, s.Tailnet == lifecycle.TailnetUnknown:
+	case s.Tailnet == lifecycle.TailnetDown, s.Tailnet == lifecycle.TailnetUnknown, d.missesSocket():
 		return "degraded"
 	default:
 		return "healthy"
@@ -98,7 +99,7 @@ func (d *daemon) health(status string, stats proxy.Stats) health {
 		Status: status, State: s.Phase.String(), Tailnet: tailnetWord(s.Tailnet), TailnetWarnings: []string{},
 		UptimeSeconds:  int64(time.Since(d.started).Seconds()),
 		RequestsServed: stats.Served, ErrorsTotal: stats.Failed, InFlight: stats.InFlight, Queued: stats.Queued,
-		LastReload: d.view.reloaded(), Version: d.options.Version,
+		LastReload: d.view.reloaded(), Version: d.options.Version, Trouble: d.socketTrouble(),
 		Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
 	if !stats.LastSuccess.IsZero() {

@@ -12,9 +12,16 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
+// ownListener is the name of the listener that this process opens itself, and of the
+// socket of oauth-proxyd.socket.
+const ownListener = "proxy"
+
 // startListeners takes systemd's sockets, or opens the configured address.
 func (d *daemon) startListeners() {
 	d.listeners = d.inherited
+	if trouble := d.socketTrouble(); trouble != "" {
+		d.log.Error(trouble)
+	}
 	if len(d.listeners) == 0 {
 		address := d.view.config().Proxy.ListenAddr
 		l, err := net.Listen("tcp", address)
@@ -23,7 +30,7 @@ func (d *daemon) startListeners() {
 			d.later(lifecycle.ListenerFailed{})
 			return
 		}
-		d.listeners = []proxy.Listener{{Name: "proxy", Listener: l}}
+		d.listeners = []proxy.Listener{{Name: ownListener, Listener: l}}
 	}
 	d.watchdog.watch(d.listeners)
 	d.later(lifecycle.ListenersReady{})

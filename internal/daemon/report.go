@@ -15,8 +15,9 @@ import (
 // Status is what a running daemon tells an administrator, on the admin socket alone:
 // it may hold the login URL, with which anybody can claim the node.
 type Status struct {
-	Status        string    `json:"status"` // healthy, degraded or draining
-	State         string    `json:"state"`  // of the state machine
+	Status        string    `json:"status"`            // healthy, degraded or draining
+	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	State         string    `json:"state"`             // of the state machine
 	Version       string    `json:"version"`
 	PID           int       `json:"pid"`
 	StartedAt     time.Time `json:"started_at"`
@@ -101,7 +102,7 @@ func (d *daemon) adminStatus(w http.ResponseWriter, _ *http.Request) {
 func (d *daemon) report(now time.Time) Status {
 	c, stats := d.view.config(), d.view.served()
 	s := Status{
-		Status: d.healthWord(), State: d.view.lifecycle().Phase.String(),
+		Status: d.healthWord(), Trouble: d.socketTrouble(), State: d.view.lifecycle().Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
 		Sockets: d.view.sockets(),
@@ -194,6 +195,9 @@ func (d *daemon) tailnetStatus() TailnetStatus {
 // warnings lists what is not seen from Status.Status alone.
 func (d *daemon) warnings(s Status, now time.Time) []string {
 	warnings := []string{}
+	if s.Trouble != "" {
+		warnings = append(warnings, s.Trouble)
+	}
 	if s.Tailnet.Trouble != "" {
 		warnings = append(warnings, s.Tailnet.Trouble)
 	}

@@ -38,6 +38,9 @@ func (d *daemon) runningStatus() string {
 		addresses = append(addresses, l.Addr().String())
 	}
 	serving := "Serving on " + strings.Join(addresses, ", ")
+	if trouble := d.socketTrouble(); trouble != "" {
+		serving += "; " + trouble
+	}
 	if r := d.view.reloaded(); r != nil && !r.OK {
 		serving += "; the last reload was refused, the configuration before it is in force"
 	}

@@ -37,6 +37,7 @@ func checks() []check {
 		{"tailnet listener", networkLimit, checkListener},
 		{"peer", networkLimit, checkPeer},
 		{"access", networkLimit, checkAccess},
+		{"ip filter", shortLimit, checkFilter},
 		{"header rules", shortLimit, checkRules},
 		{"way out", shortLimit, checkWayOut},
 		{"upstream", upstreamLimit, checkUpstream},

@@ -12,6 +12,7 @@
 //	checks.go      all checks, in their order
 //	config.go      the configuration, and its header rules
 //	units.go       systemd's units
+//	filter.go      whom their sockets keep out
 //	sockets.go     the sockets and the daemon
 //	tailscaled.go  tailscaled, and the listener as a peer finds it
 //	access.go      who may come in; what tailscaled serves on our port

@@ -1,7 +1,17 @@
 package doctor
 
+import (
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/systemd"
+)
+
 // JudgeUnits is what checkUnits says of that output of systemctl show; false: nothing.
 func JudgeUnits(shown string) (Finding, bool) {
-	u := parseUnits(shown)
+	u := sortUnits(systemd.ParseUnits(shown))
 	return u.judge(), u.installed()
+}
+
+// JudgeFilter is what is said of the allow lists on a host whose systemctl shows that.
+func JudgeFilter(shown string, c *config.Config) []Finding {
+	return sortUnits(systemd.ParseUnits(shown)).keptOut(c)
 }

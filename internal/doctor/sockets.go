@@ -24,7 +24,7 @@ func (x *exam) sockets() []daemon.SocketStatus {
 		return x.daemon.Sockets
 	}
 	var wanted []daemon.SocketStatus
-	for _, address := range x.units.socket.listen {
+	for _, address := range x.units.socket.Listen {
 		wanted = append(wanted, daemon.SocketStatus{Name: "proxy", Network: "tcp", Address: address})
 	}
 	if len(wanted) == 0 && x.settings != nil {
@@ -55,7 +55,7 @@ func portOf(s daemon.SocketStatus) uint16 {
 
 func checkSockets(ctx context.Context, x *exam) []Finding {
 	if x.daemon == nil && x.units.waits() {
-		return []Finding{ok("systemd listens on %s", strings.Join(x.units.socket.listen, ", "))} // a connection would start it
+		return []Finding{ok("systemd listens on %s", strings.Join(x.units.socket.Listen, ", "))} // a connection would start it
 	}
 	var findings []Finding
 	for _, s := range x.sockets() {
@@ -162,6 +162,8 @@ func checkDaemon(_ context.Context, x *exam) []Finding {
 		return []Finding{fail("%v", x.daemonErr).mend(x.start()).mend(x.journal()...)}
 	case s == nil:
 		return []Finding{fail("%v", x.daemonErr).mend(x.restart())}
+	case s.Trouble != "":
+		return []Finding{fail("%s", s.Trouble).mend("systemctl status "+socketUnit, "systemctl restart "+serviceUnit)}
 	case s.Status == "draining":
 		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).mend("oauth-proxyd status")}
 	case s.State != "running":

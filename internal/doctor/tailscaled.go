@@ -165,7 +165,7 @@ func (x *exam) listening() string {
 }
 
 func (x *exam) listenEverywhere(port uint16) []string {
-	if x.units.installed() && x.units.socket.active == "active" {
+	if x.units.installed() && x.units.socket.Active == "active" {
 		return []string{
 			"systemctl edit " + socketUnit,
 			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%d", port),

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
-	"time"
+	"slices"
+
+	"oauth-proxyd/internal/systemd"
 )
 
 const (
@@ -14,29 +14,24 @@ const (
 	socketUnit  = "oauth-proxyd.socket"
 )
 
-// unit is what systemd says of a unit (systemctl(1), show).
-type unit struct {
-	loaded string // not-found, loaded, masked, …
-	active string // active, inactive, failed, …
-	exit   string // status of the last process
-	result string
-	listen []string // addresses of a socket
+// units are the service and the sockets that start it.
+type units struct {
+	service, socket systemd.Unit
+	others          []systemd.Unit // further sockets
 }
 
-type units struct{ service, socket unit }
-
 // installed: systemd is there and knows the service.
-func (u units) installed() bool { return u.service.loaded != "" && u.service.loaded != "not-found" }
+func (u units) installed() bool { return u.service.Load != "" && u.service.Load != "not-found" }
 
 // waits: systemd listens and starts the service for the first client.
 func (u units) waits() bool {
-	return u.socket.active == "active" && u.service.active != "active" && u.service.active != "activating"
+	return u.socket.Active == "active" && u.service.Active != "active" && u.service.Active != "activating"
 }
 
 // start is the command that starts the daemon on this host.
 func (x *exam) start() string {
 	switch {
-	case x.units.installed() && x.units.socket.loaded == "loaded":
+	case x.units.installed() && x.units.socket.Load == "loaded":
 		return "systemctl start oauth-proxyd.socket oauth-proxyd.service"
 	case x.units.installed():
 		return "systemctl start oauth-proxyd"
@@ -62,10 +57,7 @@ func (x *exam) journal() []string {
 }
 
 func checkUnits(ctx context.Context, x *exam) []Finding {
-	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
-		return nil
-	}
-	shown, err := showUnits(ctx)
+	shown, err := askUnits(ctx)
 	if err != nil {
 		return []Finding{unknown("systemctl does not say how the units are: %v", err).mend("systemctl status " + serviceUnit)}
 	}
@@ -78,23 +70,52 @@ func checkUnits(ctx context.Context, x *exam) []Finding {
 
 func (u units) judge() Finding {
 	switch s := u.service; {
-	case s.loaded == "masked":
+	case s.Load == "masked":
 		return fail("%s is masked", serviceUnit).mend("systemctl unmask " + serviceUnit)
-	case s.active == "failed":
-		return fail("%s failed (%s, exit code %s)", serviceUnit, s.result, s.exit).mend(mendExit(s.exit)...)
-	case s.active == "active":
-		return ok("%s is active", serviceUnit)
-	case s.active == "activating" && s.exit != "0" && s.exit != "":
-		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.exit).mend(mendExit(s.exit)...)
-	case u.socket.active == "failed":
-		return fail("%s failed (%s)", socketUnit, u.socket.result).mend("systemctl reset-failed "+socketUnit, "systemctl start "+socketUnit)
+	case s.Active == "failed":
+		return fail("%s failed (%s, exit code %s)", serviceUnit, s.Result, s.ExitStatus).mend(mendExit(s.ExitStatus)...)
+	case s.Active == "active":
+		return u.judgeRunning()
+	case s.Active == "activating" && s.ExitStatus != "0" && s.ExitStatus != "":
+		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).mend(mendExit(s.ExitStatus)...)
+	case u.socket.Active == "failed":
+		return u.judgeFailedSocket("").mend("systemctl start " + socketUnit)
 	case u.waits():
 		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
-	case u.socket.loaded == "loaded":
+	case u.socket.Load == "masked":
+		return fail("%s is masked, and %s is not active", socketUnit, serviceUnit).
+			mend("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
+	case u.socket.Load == "loaded":
 		return fail("%s and %s are not active", socketUnit, serviceUnit).mend("systemctl enable --now " + socketUnit)
 	default:
-		return fail("%s is %s", serviceUnit, s.active).mend("systemctl start " + serviceUnit)
+		return fail("%s is %s", serviceUnit, s.Active).mend("systemctl start " + serviceUnit)
 	}
+}
+
+// judgeRunning looks for sockets that a service that runs should have.
+func (u units) judgeRunning() Finding {
+	restart := "systemctl restart " + serviceUnit
+	switch {
+	case u.socket.Active == "failed":
+		return u.judgeFailedSocket(serviceUnit + " runs without it: ").mend(restart)
+	case u.socket.Load == "masked" && u.socket.Active != "active":
+		return warn("%s runs, and %s is masked: after a stop nobody listens", serviceUnit, socketUnit).
+			mend("systemctl unmask "+socketUnit, restart)
+	}
+	for _, o := range u.others {
+		if o.Active == "failed" {
+			return fail("%s failed (%s), and %s runs without it", o.Name, o.Result, serviceUnit).mend("systemctl status "+o.Name, restart)
+		}
+	}
+	return ok("%s is active", serviceUnit)
+}
+
+func (u units) judgeFailedSocket(so string) Finding {
+	f := fail("%s%s failed (%s)", so, socketUnit, u.socket.Result)
+	if u.socket.Result == "resources" {
+		f = f.mend("ss -ltnp   # does another program have the port?")
+	}
+	return f.mend("systemctl status "+socketUnit, "systemctl reset-failed "+socketUnit)
 }
 
 // mendExit is for the exit codes of serve.
@@ -110,42 +131,34 @@ func mendExit(code string) []string {
 	}
 }
 
-func showUnits(ctx context.Context) (units, error) {
-	c := exec.CommandContext(ctx, "systemctl", "show", "--no-pager",
-		"--property=LoadState,ActiveState,Result,ExecMainStatus,Listen", serviceUnit, socketUnit)
-	c.WaitDelay = time.Second
-	out, err := c.Output()
+// askUnits asks for the service and its socket, and for the sockets that were added;
+// nothing is installed where systemd does not run.
+func askUnits(ctx context.Context) (units, error) {
+	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
+		return units{}, nil
+	}
+	shown, err := systemd.ShowUnits(ctx, serviceUnit, socketUnit)
 	if err != nil {
 		return units{}, err
 	}
-	return parseUnits(string(out)), nil
+	u := sortUnits(shown)
+	added := slices.DeleteFunc(u.service.TriggeredBy, func(name string) bool { return name == socketUnit })
+	if len(added) > 0 {
+		u.others, err = systemd.ShowUnits(ctx, added...)
+	}
+	return u, err
 }
 
-// parseUnits reads what systemctl shows of the service and of the socket, in the order
-// in which it was asked.
-func parseUnits(shown string) units {
-	service, socket, _ := strings.Cut(shown, "\n\n")
-	return units{parseUnit(service), parseUnit(socket)}
-}
-
-func parseUnit(text string) unit {
-	var u unit
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch name {
-		case "LoadState":
-			u.loaded = value
-		case "ActiveState":
-			u.active = value
-		case "Result":
-			u.result = value
-		case "ExecMainStatus":
-			u.exit = value
-		case "Listen":
-			address, kind, _ := strings.Cut(value, " ")
-			if kind == "(Stream)" && strings.Contains(address, ":") {
-				u.listen = append(u.listen, address)
-			}
+func sortUnits(shown []systemd.Unit) units {
+	var u units
+	for i, s := range shown {
+		switch i {
+		case 0:
+			u.service = s
+		case 1:
+			u.socket = s
+		default:
+			u.others = append(u.others, s)
 		}
 	}
 	return u

@@ -34,6 +34,23 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 			"the socket failed", stopped + "\nResult=trigger-limit-hit\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"trigger-limit-hit", "systemctl reset-failed oauth-proxyd.socket"},
 		},
+		{
+			"it runs, and the socket failed", running + "\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"oauth-proxyd.service runs without it", "oauth-proxyd.socket failed (resources)", "ss -ltnp", "systemctl restart oauth-proxyd.service"},
+		},
+		{
+			"it runs, and the socket is masked", running + "\nLoadState=masked\nActiveState=inactive\n", doctor.Warn,
+			[]string{"after a stop nobody listens", "systemctl unmask oauth-proxyd.socket"},
+		},
+		{"it runs, and the socket was masked since", running + "\nLoadState=masked\nActiveState=active\n", doctor.OK, nil},
+		{
+			"it runs, and a second socket failed", running + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
+		},
+		{
+			"the socket is masked", stopped + "\nLoadState=masked\nActiveState=inactive\n", doctor.Fail,
+			[]string{"oauth-proxyd.socket is masked", "systemctl unmask oauth-proxyd.socket", "systemctl enable --now oauth-proxyd.socket"},
+		},
 		{"masked", "LoadState=masked\nActiveState=inactive\n" + listens, doctor.Fail, []string{"systemctl unmask"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -100,6 +100,7 @@ func doctorPermissions() []permission {
 		{dir, moduleName + "/internal/config", false, "what the configuration wants is held against what is"},
 		{dir, moduleName + "/internal/daemon", false, "it asks the running one, and has the access rules from where cmd has them"},
 		{dir, moduleName + "/internal/proxy", false, "whether a peer is admitted is the proxy's to say"},
+		{dir, moduleName + "/internal/systemd", false, "what systemd says of the units, and whom their sockets keep out"},
 		{dir, moduleName + "/internal/tailnet", false, "what tailscaled knows of this node and its peers"},
 		{dir, moduleName + "/internal/upstream", false, "it goes the daemon's way to the upstream"},
 	}

@@ -27,14 +27,14 @@ type lab struct {
 }
 
 // boot starts a host. Nothing of ours is installed.
-func boot(t *testing.T) *lab {
+func boot(t *testing.T, options ...string) *lab {
 	t.Helper()
 	image, err := host.OpenImage(t.Context(), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
 	console := daemontest.NewRecord()
-	h, err := host.Boot(t.Context(), image, console)
+	h, err := host.Boot(t.Context(), image, console, options...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, console.Text())
 	}

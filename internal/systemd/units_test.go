@@ -1,0 +1,93 @@
+package systemd_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/systemd"
+)
+
+// shownSocket is what systemd 252 shows of the socket that is shipped.
+const shownSocket = `Id=oauth-proxyd.socket
+LoadState=loaded
+ActiveState=active
+Result=success
+Listen=[::]:8080 (Stream)
+Listen=/run/other.sock (Stream)
+IPAddressAllow=fd7a:115c:a1e0::/48 100.64.0.0/10 127.0.0.0/8 ::1/128
+IPAddressDeny=0.0.0.0/0 ::/0
+IPAccounting=yes
+IPIngressBytes=1695
+`
+
+func TestAUnitAsItIsShown(t *testing.T) {
+	t.Parallel()
+	units := systemd.ParseUnits("Id=a.service\nTriggeredBy=a.socket b.socket\nExecMainStatus=78\n\n" + shownSocket)
+	if len(units) != 2 || len(units[0].TriggeredBy) != 2 || units[0].ExitStatus != "78" {
+		t.Fatalf("%+v", units)
+	}
+	u := units[1]
+	if u.Name != "oauth-proxyd.socket" || u.Load != "loaded" || u.Active != "active" || u.Result != "success" {
+		t.Errorf("%+v", u)
+	}
+	if len(u.Listen) != 1 || u.Listen[0] != "[::]:8080" || len(u.Filter.Allow) != 4 || len(u.Filter.Deny) != 2 || u.Filter.Lost {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestAFilterThatIsNotInForce(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, old, shown string
+		lost             bool
+	}{
+		{"bytes are counted", "", "", false},
+		{"none came yet", "=1695", "=0", false},
+		{"nothing is counted", "=1695", "=[no data]", true},
+		{"nothing is counted, as systemd 247 says it", "=1695", "=18446744073709551615", true},
+		{"counting is off", "IPAccounting=yes\nIPIngressBytes=1695", "IPAccounting=no\nIPIngressBytes=[no data]", false},
+		{"the socket is closed", "ActiveState=active", "ActiveState=inactive\nIPIngressBytes=[no data]", false},
+	} {
+		u := systemd.ParseUnits(strings.Replace(shownSocket, row.old, row.shown, 1))[0]
+		if u.Filter.Lost != row.lost {
+			t.Errorf("%s: lost is %t", row.name, u.Filter.Lost)
+		}
+	}
+}
+
+func TestWhomAFilterAdmits(t *testing.T) {
+	t.Parallel()
+	shipped := systemd.ParseUnits(shownSocket)[0].Filter
+	open := systemd.IPFilter{}
+	oneDenied := systemd.IPFilter{Deny: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
+	halfAndHalf := systemd.IPFilter{
+		Deny:  []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")},
+		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/9"), netip.MustParsePrefix("10.128.0.0/9")},
+	}
+	for _, row := range []struct {
+		filter    systemd.IPFilter
+		prefix    string
+		all, some bool
+	}{
+		{shipped, "127.0.0.1/32", true, true},
+		{shipped, "100.100.0.0/16", true, true},
+		{shipped, "fd7a:115c:a1e0::7/128", true, true},
+		{shipped, "192.168.7.0/24", false, false},
+		{shipped, "2001:db8::/32", false, false},
+		{shipped, "100.0.0.0/8", false, true},
+		{shipped, "0.0.0.0/0", false, true},
+		{shipped, "::/0", false, true},
+		{open, "0.0.0.0/0", true, true},
+		{oneDenied, "10.0.0.0/8", false, true},
+		{oneDenied, "10.1.2.0/24", false, false},
+		{oneDenied, "10.2.0.0/16", true, true},
+		{halfAndHalf, "10.0.0.0/8", true, true},
+		{halfAndHalf, "10.0.0.0/7", false, true},
+	} {
+		p := netip.MustParsePrefix(row.prefix)
+		if all, some := row.filter.Admits(p), row.filter.AdmitsSome(p); all != row.all || some != row.some {
+			t.Errorf("%s: all %t, some %t; want %t, %t", p, all, some, row.all, row.some)
+		}
+	}
+}
