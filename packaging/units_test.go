@@ -101,19 +101,24 @@ func TestTheUserIsASystemUser(t *testing.T) {
 	}
 }
 
-// The line that is commented out is one that systemd-tmpfiles takes.
-func TestTextfileFolderLine(t *testing.T) {
+// The folder for the textfile is the daemon's alone, others can read it, and the sandbox
+// lets the daemon write there.
+func TestTextfileFolder(t *testing.T) {
 	t.Parallel()
-	text := read(t, "systemd/oauth-proxyd.tmpfiles")
-	line := regexp.MustCompile(`(?m)^#(a\+ /\S+ .*)$`).FindStringSubmatch(text)
-	if line == nil {
-		t.Fatalf("no line to copy:\n%s", text)
-	}
 	root := t.TempDir()
 	// The names of users are looked up on this host.
-	some := strings.Replace(line[1], "user:oauth-proxyd:", "user:root:", 1)
-	write(t, filepath.Join(root, "etc/tmpfiles.d/oauth-proxyd.conf"), some+"\n", 0o644)
+	text := strings.ReplaceAll(read(t, "systemd/oauth-proxyd.tmpfiles"), "oauth-proxyd oauth-proxyd -", "root root -")
+	write(t, filepath.Join(root, "etc/tmpfiles.d/oauth-proxyd.conf"), text, 0o644)
 	if out := must(t, ".", "systemd-tmpfiles", "--create", "--root="+root, "oauth-proxyd.conf"); out != "" {
 		t.Errorf("systemd-tmpfiles says: %s", out)
+	}
+	folder := strings.TrimPrefix(regexp.MustCompile(`(?m)^ReadWritePaths=-(/\S+)$`).FindStringSubmatch(read(t, "systemd/oauth-proxyd.service"))[1], "/")
+	if got := must(t, root, "stat", "--format=%a", folder, filepath.Dir(folder)); got != "755\n755\n" {
+		t.Errorf("modes %q", got)
+	}
+	write(t, filepath.Join(root, folder, "oauth-proxyd.prom"), "of the boot before", 0o644)
+	must(t, ".", "systemd-tmpfiles", "--create", "--remove", "--boot", "--root="+root, "oauth-proxyd.conf")
+	if left := must(t, root, "ls", folder); left != "" {
+		t.Errorf("after a boot there is %s", left)
 	}
 }

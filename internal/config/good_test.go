@@ -109,7 +109,7 @@ func everything() *config.Config {
 		},
 		Metrics: config.Metrics{
 			Allow:            []config.Source{},
-			Textfile:         "/var/lib/prometheus/node-exporter/oauth-proxyd.prom",
+			Textfile:         "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom",
 			TextfileInterval: time.Minute,
 		},
 		Log: config.Log{Level: slog.LevelDebug, Format: "journal", Identity: "hashed"},

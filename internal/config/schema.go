@@ -38,7 +38,7 @@ func schema(c *Config) section {
 		headerSection(&Header{Mode: Set}),
 		{name: "metrics", attributes: []attribute{
 			sources("allow", &c.Metrics.Allow, false),
-			path("textfile", &c.Metrics.Textfile, "/var/lib/prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
+			path("textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
 			duration("textfile_interval", &c.Metrics.TextfileInterval, 100*time.Millisecond, time.Hour),
 		}},
 		{name: "log", attributes: []attribute{

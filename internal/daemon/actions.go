@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 )
@@ -188,5 +187,5 @@ func (d *daemon) disown() {
 		d.admin = nil
 		d.work.Go(a.close)
 	}
-	d.useTextfile(config.Metrics{})
+	d.stopTextfile()
 }

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,19 +25,22 @@ type textfile struct {
 	ok       prometheus.Gauge
 	log      *slog.Logger
 	failing  bool
+	written  bool // at least once; read after stopped
 	stop     context.CancelFunc
 	stopped  chan struct{}
 }
 
-// useTextfile writes where the configuration says from now on.
+// useTextfile writes where the configuration says from now on. A file that it no longer
+// names is removed: node_exporter would report its numbers for ever.
 func (d *daemon) useTextfile(m config.Metrics) {
 	if t := d.textfile; t != nil {
 		if t.path == m.Textfile && t.interval == m.TextfileInterval {
 			return
 		}
-		t.stop()
-		<-t.stopped
-		d.textfile = nil
+		d.stopTextfile()
+		if t.path != m.Textfile {
+			t.remove()
+		}
 		d.metrics.textfileOK.Set(1)
 	}
 	if m.Textfile == "" {
@@ -48,6 +53,25 @@ func (d *daemon) useTextfile(m config.Metrics) {
 	}
 	d.textfile = t
 	d.work.Go(func() { t.run(ctx) })
+}
+
+// stopTextfile leaves the file as it is, for the process that takes over.
+func (d *daemon) stopTextfile() {
+	if t := d.textfile; t != nil {
+		t.stop()
+		<-t.stopped
+		d.textfile = nil
+	}
+}
+
+// remove deletes the file, if it is one that this process wrote.
+func (t *textfile) remove() {
+	if !t.written {
+		return
+	}
+	if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.log.Warn("the former metrics.textfile was not removed; remove it, or node_exporter goes on to report it", "file", t.path, "error", err)
+	}
 }
 
 func (t *textfile) run(ctx context.Context) {
@@ -73,7 +97,7 @@ func (t *textfile) write() {
 	case err != nil && !t.failing:
 		t.log.Warn("metrics.textfile was not written", "file", t.path, "error", err)
 	}
-	t.failing = err != nil
+	t.failing, t.written = err != nil, t.written || err == nil
 	t.ok.Set(truth(err == nil))
 }
 

@@ -52,7 +52,7 @@ header "X_Odd" {
 }
 metrics {
   allow             = []
-  textfile          = "/var/lib/prometheus/node-exporter/oauth-proxyd.prom"
+  textfile          = "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom"
   textfile_interval = "1m"
 }
 log {
