@@ -76,10 +76,10 @@ func parseUnit(text string) Unit {
 }
 
 // isCounted reports whether the manager counts the bytes of a unit. It counts them with the programs that filter, so
-// that it does neither where the kernel, or the container, has none. It says so nowhere else.
+// that it does neither where the kernel, or the container, has none: so seen with versions 247 to 262. It says so
+// nowhere else.
 func isCounted(bytes string) bool {
-	const unset = "18446744073709551615" // what versions before 248 print for "[no data]"
-	return bytes != "" && bytes != "[no data]" && bytes != unset
+	return bytes != "" && bytes != "[no data]"
 }
 
 func parsePrefixes(text string) []netip.Prefix {
