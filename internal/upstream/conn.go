@@ -33,9 +33,7 @@ type Conn struct {
 
 // newConn is a connection that is yet to be made.
 func newConn(p *Pool) *Conn {
-	return &Conn{pool: p, slots: slots{
-		limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst),
-	}}
+	return &Conn{pool: p, limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
 }
 
 // Number tells the connection from the others to the upstream; the first is 1.
