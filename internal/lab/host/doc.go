@@ -1,20 +1,22 @@
-// Package host boots throw-away Debian hosts, so that tests can do to the program
-// what its administrators do: install a package, start units, read the journal,
+// Package host boots throw-away hosts of Debian and Ubuntu, so that tests can do to the
+// program what its administrators do: install a package, start units, read the journal,
 // upgrade, purge.
 //
-//	image, err := host.OpenImage(ctx, os.Stderr) // a minute for the first time
-//	h, err := host.Boot(ctx, image, os.Stderr)   // half a second
+//	image, err := host.OpenImage(ctx, host.Usual(), os.Stderr) // a minute for the first time
+//	h, err := host.Boot(ctx, image, os.Stderr)                 // half a second
 //	defer h.Close()
 //	out, err := h.Run(ctx, "systemctl", "is-system-running")
 //
 // The image is made by debootstrap and kept in the user's cache folder, below
 // oauth-proxyd/host; removing that folder is safe. A host is an overlay in memory
 // over it, booted by systemd-nspawn: a real systemd as the first process, a journal,
-// D-Bus, prometheus-node-exporter, dpkg and rpm. Its kernel is this machine's. Its
-// network has loopback only: Dial and Listen reach into it, and a test's own server
-// can stand there for api.anthropic.com.
+// D-Bus and dpkg. The usual one, Debian 12, also has prometheus-node-exporter and rpm.
+// Its kernel is this machine's. Its network has loopback only: Dial and Listen reach
+// into it, and a test's own server can stand there for api.anthropic.com.
 //
+//	release.go  which distributions there are
 //	image.go    the file system, made once
+//	mirror.go   where from
 //	host.go     boots and ends a host
 //	child.go    a process that cannot outlive ours
 //	notes.go    the supervisor's word that it is up; leader.go whom it means

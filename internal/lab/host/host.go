@@ -87,6 +87,9 @@ exec systemd-nspawn --quiet --directory="$place/root" --machine=lab --boot --not
 `
 	cmd := exec.Command("sh", append([]string{"-euc", script, "sh", image.root, image.mountPoint(), strings.Join(cgroups, " ")}, options...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET=" + notify}
+	if image.release.unified {
+		cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	}
 	cmd.Dir = "/"
 	return cmd
 }

@@ -19,7 +19,7 @@ import (
 const asOwner = "OAUTH_PROXYD_TEST_OWNER"
 
 func own() error {
-	image, err := host.OpenImage(context.Background(), os.Stderr)
+	image, err := host.OpenImage(context.Background(), host.Usual(), os.Stderr)
 	if err != nil {
 		return err
 	}

@@ -14,40 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suite is the Debian release of the host.
-const suite = "bookworm"
-
-// packages of the host beside Debian's minimal base.
-func packages() []string {
-	return []string{
-		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and answers systemctl
-		"acl", "ca-certificates", "curl", "iproute2", "procps", // what an administrator looks with
-		"man-db", // package triggers as everywhere
-		"prometheus-node-exporter",
-		"rpm",
-		"dnf", "unattended-upgrades", // what upgrades from a repository
-	}
-}
-
-// Image is a Debian root file system that hosts are booted from. It is shared
+// Image is the root file system of a release that hosts are booted from. It is shared
 // and never written to.
 type Image struct {
-	cache string // the folder of everything below
-	root  string
+	release Release
+	cache   string // the folder of everything below
+	root    string
 }
 
-// OpenImage finds the image in the user's cache folder, or makes it, which takes a
-// minute and Debian's mirror. What it is made of is part of its name, so that a
-// changed list of packages makes another one. Progress is written to log.
+// OpenImage finds the image of a release in the user's cache folder, or makes it, which
+// takes a minute and a mirror of the distribution. What it is made of is part of its
+// name, so that a changed list of packages makes another one. Progress is written to log.
 //
 // It needs root and debootstrap. Two processes that want it make it once.
-func OpenImage(ctx context.Context, log io.Writer) (Image, error) {
-	caches, err := os.UserCacheDir()
+func OpenImage(ctx context.Context, release Release, log io.Writer) (Image, error) {
+	image, err := imageOf(release)
 	if err != nil {
-		return Image{}, fmt.Errorf("finding the cache: %w", err)
+		return Image{}, err
 	}
-	image := Image{cache: filepath.Join(caches, "oauth-proxyd", "host")}
-	image.root = filepath.Join(image.cache, imageName())
 	if err := os.MkdirAll(image.mountPoint(), 0o755); err != nil {
 		return Image{}, fmt.Errorf("making the cache: %w", err)
 	}
@@ -56,17 +40,37 @@ func OpenImage(ctx context.Context, log io.Writer) (Image, error) {
 		return Image{}, err
 	}
 	defer unlock()
-	if _, err := os.Stat(image.root); err == nil {
+	if image.exists() {
 		return image, nil
 	}
 	return image, image.build(ctx, log)
 }
 
+// Made says whether the image of a release is there already.
+func Made(release Release) (bool, error) {
+	image, err := imageOf(release)
+	return err == nil && image.exists(), err
+}
+
+func imageOf(release Release) (Image, error) {
+	caches, err := os.UserCacheDir()
+	if err != nil {
+		return Image{}, fmt.Errorf("finding the cache: %w", err)
+	}
+	cache := filepath.Join(caches, "oauth-proxyd", "host")
+	return Image{release, cache, filepath.Join(cache, imageName(release))}, nil
+}
+
 // imageName is the same for images with the same content, as far as that is ours
 // to say.
-func imageName() string {
-	sum := sha256.Sum256([]byte(suite + " " + strings.Join(packages(), " ")))
-	return fmt.Sprintf("%s-%x", suite, sum[:6])
+func imageName(r Release) string {
+	sum := sha256.Sum256([]byte(r.Suite + " " + strings.Join(r.packages, " ")))
+	return fmt.Sprintf("%s-%x", r.Suite, sum[:6])
+}
+
+func (i Image) exists() bool {
+	_, err := os.Stat(i.root)
+	return err == nil
 }
 
 // mountPoint is where each host, in a mount namespace of its own, has its root.
@@ -94,17 +98,17 @@ func lock(path string) (unlock func(), err error) {
 // build makes the image beside its place and renames it, so that one that was
 // interrupted is never taken for a whole.
 func (i Image) build(ctx context.Context, log io.Writer) error {
-	mirror, err := mirrorOf(ctx)
-	if err != nil {
-		return err
-	}
 	draft := i.root + ".draft"
 	if err := os.RemoveAll(draft); err != nil { // of an interrupted run
 		return fmt.Errorf("removing an unfinished image: %w", err)
 	}
-	fmt.Fprintf(log, "making a %s host with debootstrap: a minute or two, once\n", suite)
-	if err := debootstrap(ctx, draft, mirror, log); err != nil {
+	args, err := i.release.debootstrapArgs(ctx, draft, log)
+	if err != nil {
 		return err
+	}
+	fmt.Fprintf(log, "making a host of %s with debootstrap: a minute or two, once\n", i.release.Name)
+	if err := debootstrap(ctx, draft, args, log); err != nil {
+		return fmt.Errorf("making a host of %s: %w", i.release.Name, err)
 	}
 	if err := os.Rename(draft, i.root); err != nil {
 		return fmt.Errorf("keeping the image: %w", err)
@@ -113,14 +117,13 @@ func (i Image) build(ctx context.Context, log io.Writer) error {
 }
 
 // debootstrap mounts things in what it makes, as a child, so that they go with it.
-func debootstrap(ctx context.Context, root, mirror string, log io.Writer) error {
+func debootstrap(ctx context.Context, root string, args []string, log io.Writer) error {
 	out, err := os.Create(root + ".log")
 	if err != nil {
-		return fmt.Errorf("making the image: %w", err)
+		return err
 	}
 	defer out.Close()
-	cmd := exec.CommandContext(ctx, "sh", "-euc", `mount -t proc proc /proc; exec debootstrap "$@"`, "sh",
-		"--variant=minbase", "--include="+strings.Join(packages(), ","), suite, root, mirror)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-euc", `mount -t proc proc /proc; exec debootstrap "$@"`, "sh"}, args...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	c, err := startChild(cmd)
 	if err != nil {
@@ -129,7 +132,7 @@ func debootstrap(ctx context.Context, root, mirror string, log io.Writer) error 
 	<-c.ended
 	if c.err != nil {
 		fmt.Fprintf(log, "what debootstrap said is in %s\n", out.Name())
-		return fmt.Errorf("making the image with debootstrap: %w", c.err)
+		return fmt.Errorf("debootstrap: %w", c.err)
 	}
 	return tidy(root)
 }
@@ -150,19 +153,4 @@ func tidy(root string) error {
 		}
 	}
 	return nil
-}
-
-// mirrorOf is where this machine's own apt gets Debian from.
-func mirrorOf(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
-		"--format", "$(SITE) $(LABEL)", "Created-By: Packages", "Component: main").Output()
-	if err != nil {
-		return "", fmt.Errorf("asking apt for its mirror: %w", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		if site, label, _ := strings.Cut(strings.TrimSpace(line), " "); label == "Debian" {
-			return site, nil
-		}
-	}
-	return "", errors.New("asking apt for its mirror: no source of Debian's main is configured")
 }

@@ -26,10 +26,15 @@ type lab struct {
 	api *api
 }
 
-// boot starts a host. Nothing of ours is installed.
+// boot starts a host of the usual release. Nothing of ours is installed.
 func boot(t *testing.T, options ...string) *lab {
 	t.Helper()
-	image, err := host.OpenImage(t.Context(), t.Output())
+	return bootRelease(t, host.Usual(), options...)
+}
+
+func bootRelease(t *testing.T, release host.Release, options ...string) *lab {
+	t.Helper()
+	image, err := host.OpenImage(t.Context(), release, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, own())
 		os.Exit(1)
 	}
-	if _, err := host.OpenImage(context.Background(), os.Stderr); err != nil {
+	if _, err := host.OpenImage(context.Background(), host.Usual(), os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "opening the image: %v\n", err)
 		os.Exit(1)
 	}

@@ -1,12 +1,13 @@
 // Command host-shell boots a throw-away host, installs the Debian packages named by
 // its arguments, and gives a shell on it. The host ends with the shell.
 //
-//	host-shell [PACKAGE]...
+//	host-shell [-release SUITE] [PACKAGE]...
 //	host-shell -check    only says why hosts cannot be booted here, with exit code 1
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -21,18 +22,33 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-func run(packages []string) (exitCode int) {
+func run(args []string) (exitCode int) {
+	flags := flag.NewFlagSet("host-shell", flag.ContinueOnError)
+	check := flags.Bool("check", false, "only say why hosts cannot be booted here")
+	suite := flags.String("release", host.Usual().Suite, "the `SUITE` of the host's release")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
 	if err := host.Supported(); err != nil {
 		return fail(err)
 	}
-	if len(packages) == 1 && packages[0] == "-check" {
+	if *check {
 		return 0
 	}
+	release, err := host.ReleaseOf(*suite)
+	if err != nil {
+		return fail(err)
+	}
+	return give(release, flags.Args())
+}
+
+// give boots a host, and ends it with its shell.
+func give(release host.Release, packages []string) (exitCode int) {
 	// The keyboard's signals are for the shell. Ignored, they would be so in there.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGQUIT)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	image, err := host.OpenImage(ctx, os.Stderr)
+	image, err := host.OpenImage(ctx, release, os.Stderr)
 	if err != nil {
 		return fail(err)
 	}
