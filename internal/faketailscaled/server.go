@@ -132,6 +132,14 @@ func (s *Server) Forward(port int, target string) {
 	s.serves = fmt.Sprintf(`{"TCP":{"%d":{"TCPForward":%q}}}`, port, target)
 }
 
+// ForwardService is the same for a port of a Tailscale Service, as after
+// "tailscale serve --service=svc:NAME --tcp=PORT TARGET".
+func (s *Server) ForwardService(name, port, target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serves = fmt.Sprintf(`{"Services":{%q:{"TCP":{%q:{"TCPForward":%q}}}}}`, name, port, target)
+}
+
 func (s *Server) serveServeConfig(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	serves, hangs := s.serves, s.hangs

@@ -137,11 +137,16 @@ func debootstrap(ctx context.Context, root string, args []string, log io.Writer)
 	return tidy(root)
 }
 
+// disabled are units that packages have the image start at boot: nginx would hold port 80.
+const disabled = "etc/systemd/system/multi-user.target.wants/nginx.service"
+
 // tidy makes of one installed system something to boot many from: each host gets a
 // machine id of its own (machine-id(5)), and the packages are of no more use.
 func tidy(root string) error {
-	if err := os.RemoveAll(filepath.Join(root, "var/cache/apt/archives")); err != nil {
-		return fmt.Errorf("tidying the image: %w", err)
+	for _, name := range []string{"var/cache/apt/archives", disabled} {
+		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {
+			return fmt.Errorf("tidying the image: %w", err)
+		}
 	}
 	for name, content := range map[string]string{
 		"etc/machine-id": "",

@@ -46,7 +46,8 @@ func Usual() Release {
 	r.packages = []string{
 		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and answers systemctl
 		"acl", "ca-certificates", "curl", "iproute2", "procps", // what an administrator looks with
-		"man-db", // package triggers as everywhere
+		"man-db",      // package triggers as everywhere
+		"nginx-light", // what the manual puts in front; see disabled
 		"prometheus-node-exporter",
 		"rpm",
 		"dnf", "unattended-upgrades", // what upgrades from a repository

@@ -21,8 +21,13 @@ type stream struct {
 // openStream asks for a message that stalls after two words, and reads these.
 func (l *lab) openStream() *stream {
 	l.t.Helper()
+	return l.openStreamAt(proxyAddr)
+}
+
+func (l *lab) openStreamAt(address string) *stream {
+	l.t.Helper()
 	r := message("stall", true)
-	q, err := http.NewRequestWithContext(l.t.Context(), r.Method, "http://"+proxyAddr+r.Path, strings.NewReader(r.Body))
+	q, err := http.NewRequestWithContext(l.t.Context(), r.Method, "http://"+address+r.Path, strings.NewReader(r.Body))
 	if err != nil {
 		l.t.Fatal(err)
 	}
