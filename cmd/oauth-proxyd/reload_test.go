@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -80,6 +81,75 @@ func TestABadFileIsRefusedAndTheRulesInForceStay(t *testing.T) {
 	}
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 1\n")
+}
+
+// Whatever a file holds, reading it ends, and the next one is read.
+func TestNoFileKeepsTheNextFromBeingRead(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	for _, row := range []struct{ name, text, want string }{
+		{"a huge number", "proxy {\n  queue_limit = 1.5e99999999\n}\n", ":2:17: the number is out of all bounds"},
+		{"its calculation", "proxy {\n  queue_limit = \"${1e9999999*1e999999}\"\n}\n", ":2:20: the number is out of all bounds"},
+		{"many digits", "proxy {\n  queue_limit = " + strings.Repeat("9", 200_000) + "\n}\n", ":2:1: the line is longer"},
+		{"brackets", strings.Repeat("[", 5000), "nested too deeply"},
+		{"a large one", strings.Repeat("# a comment\n", 1<<20), "is larger than"},
+		{"errors alone", strings.Repeat("a = 1\n", 4000), "too many errors"},
+		{"a binary one", "\x7fELF\xff", "not text in UTF-8"},
+	} {
+		s.configure(row.text)
+		s.wantRefusal(row.name, row.want)
+	}
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Errorf("the corrected file: exit code %d, %s", code, errs)
+	}
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
+}
+
+// wantRefusal reloads, and wants a few words on why that is refused.
+func (s *service) wantRefusal(name, want string) {
+	s.t.Helper()
+	code, _, errs := s.command("reload")
+	if code != 78 || !strings.Contains(errs, want) || len(errs) > 64<<10 {
+		s.t.Errorf("%s: exit code %d, %.500s", name, code, errs)
+	}
+}
+
+// What is at the path need not be a file, or come to an end.
+func TestWhatIsNoFileIsRefused(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
+	for _, row := range []struct {
+		name, want string
+		make       func(path string) error
+	}{
+		{"an endless device", "is larger than", func(path string) error { return os.Symlink("/dev/zero", path) }},
+		{"a directory", "is a directory", func(path string) error { return os.Mkdir(path, 0o755) }},
+		{"a pipe without a writer", "nobody writes to", func(path string) error { return syscall.Mkfifo(path, 0o644) }},
+		{"a pipe whose writer is silent", "i/o timeout", func(path string) error {
+			if err := syscall.Mkfifo(path, 0o644); err != nil {
+				return err
+			}
+			writer, err := os.OpenFile(path, os.O_RDWR, 0)
+			t.Cleanup(func() { writer.Close() })
+			return err
+		}},
+	} {
+		if err := errors.Join(os.Remove(s.file()), row.make(s.file())); err != nil {
+			t.Fatal(err)
+		}
+		s.wantRefusal(row.name, row.want)
+	}
+	if err := os.Remove(s.file()); err != nil {
+		t.Fatal(err)
+	}
+	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Errorf("the corrected file: exit code %d, %s", code, errs)
+	}
+	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 }
 
 func TestAFileThatIsGoneIsRefused(t *testing.T) {

@@ -47,14 +47,22 @@ func newDecoder(filename string, src []byte) *decoder {
 // well, so that its other errors show too.
 func (d *decoder) file() {
 	body, ok := d.parse()
-	if ok {
-		d.body(d.schema, "", body)
+	if !ok {
+		return
 	}
+	if at, many := tooManyRules(body); many {
+		d.find(at, "", "there are too many header blocks", "at most "+strconv.Itoa(maxRules))
+		return
+	}
+	d.body(d.schema, "", body)
 }
 
 // body decodes the body of a block; name is the block's dotted path.
 func (d *decoder) body(s section, name string, body *hclsyntax.Body) {
 	for _, item := range sorted(body.Attributes) {
+		if d.full() {
+			return
+		}
 		i := slices.IndexFunc(s.attributes, func(a attribute) bool { return a.name == item.Name })
 		if i < 0 {
 			d.unknownAttribute(s, name, item)
@@ -64,6 +72,9 @@ func (d *decoder) body(s section, name string, body *hclsyntax.Body) {
 	}
 	first := map[string]hcl.Range{}
 	for _, block := range body.Blocks {
+		if d.full() {
+			return
+		}
 		i := slices.IndexFunc(s.sections, func(sub section) bool { return sub.name == block.Type })
 		switch earlier, twice := first[block.Type]; {
 		case i < 0:
@@ -161,17 +172,22 @@ func (d *decoder) attribute(a attribute, parent string, item *hclsyntax.Attribut
 // evaluate sets the attribute. ok is false when something was found before
 // the value could be looked at.
 func (d *decoder) evaluate(a attribute, parent string, item *hclsyntax.Attribute) (faults []fault, ok bool) {
-	v, diags := item.Expr.Value(nil)
-	if diags.HasErrors() {
-		d.expression(dotted(parent, a.name), parent, diags)
+	name := dotted(parent, a.name)
+	if list, ok := item.Expr.(*hclsyntax.TupleConsExpr); ok && len(list.Exprs) > maxElements {
+		d.find(item.Expr.Range(), parent, name+": the list is too long", "at most "+strconv.Itoa(maxElements)+" entries")
 		return nil, false
 	}
-	if v.IsNull() || !v.IsWhollyKnown() || !a.accepts(v.Type()) {
+	before := len(d.findings)
+	v := literal(item.Expr, func(e hclsyntax.Expression) { d.calculated(name, parent, e) })
+	if len(d.findings) > before {
+		return nil, false
+	}
+	if v.IsNull() || !a.accepts(v.Type()) {
 		hint := ""
 		if v.IsNull() {
 			hint = "leave the line out for the default"
 		}
-		d.find(item.Expr.Range(), parent, dotted(parent, a.name)+" wants "+a.want+", not "+describe(v), hint)
+		d.find(item.Expr.Range(), parent, name+" wants "+a.want+", not "+describe(v), hint)
 		return nil, false
 	}
 	return a.set(v), true

@@ -4,18 +4,23 @@
 //
 // The file is HCL in its native syntax
 // (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md): blocks of
-// name = value lines. There are no variables and no functions. Nothing is
-// converted: a number in quotes is an error, and so is a duration without a
-// unit. Unknown names, second blocks, empty and absurd values are errors too,
-// with a suggestion where one can be made. Every block and attribute may be
-// left out; an empty file is the default configuration.
+// name = value lines. Values are written out: no expression of HCL is evaluated.
+// Nothing is converted either: a number in quotes is an error, and so is a
+// duration without a unit. Unknown names, second blocks, empty and absurd values
+// are errors too, with a suggestion where one can be made. Every block and
+// attribute may be left out; an empty file is the default configuration.
+//
+// Whatever the file holds, reading it and saying what is wrong with it takes less
+// than a second: what would take longer is refused by its size and shape.
 //
 // The names, their defaults and their bounds are in schema.go and nowhere
 // else. One way through it decodes ([Parse]), another compares ([Diff]), and a
 // test holds the shipped file and the example to it.
 //
-//	load.go       a file and what outranks it, to a Config (config.go)
-//	parse.go      text to HCL's tree; decode.go: the tree, by the schema, to fields
+//	load.go       a file (read.go) and what outranks it, to a Config (config.go)
+//	bounds.go     which shapes of a file are refused before it is parsed
+//	parse.go      text to HCL's tree; decode.go: the tree, by the schema, to fields;
+//	              literal.go: to values
 //	attribute.go  one name bound to one field: how it is read, bounded and written
 //	syntax.go     what makes a host name, a port, a word that may be printed
 //	units.go      durations, sizes and counts; then a file for each kind of value that

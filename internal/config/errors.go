@@ -30,7 +30,7 @@ type Diagnostic struct {
 // Snippet is the source line of a Diagnostic.
 type Snippet struct {
 	Context string `json:"context,omitempty"` // the block around it, such as `header "anthropic-beta"`
-	Code    string `json:"code"`              // the whole line, without its end, credentials masked
+	Code    string `json:"code"`              // the line without its end, or 1000 bytes of a longer one, credentials masked
 	Start   int    `json:"start"`             // byte offsets of the faulty part in Code;
 	End     int    `json:"end"`               // equal where something is missing
 }
@@ -82,8 +82,14 @@ func (d *decoder) failure() *Error {
 	})
 	e := &Error{file: d.filename}
 	m := newMasker(d.src)
-	for _, f := range d.findings {
+	for _, f := range d.findings[:min(len(d.findings), maxFindings)] {
 		e.diagnostics = append(e.diagnostics, d.diagnostic(f, m))
+	}
+	if d.full() {
+		e.diagnostics = append(e.diagnostics, Diagnostic{
+			Severity: "error", File: d.filename,
+			Summary: "too many errors: the file may have more than the " + strconv.Itoa(maxFindings) + " that are shown",
+		})
 	}
 	return e
 }
@@ -91,8 +97,8 @@ func (d *decoder) failure() *Error {
 func (d *decoder) diagnostic(f finding, m *masker) Diagnostic {
 	diagnostic := Diagnostic{
 		Severity: "error",
-		Summary:  m.message(f.summary),
-		Detail:   m.message(f.hint),
+		Summary:  shorten(m.message(f.summary), maxMessage),
+		Detail:   shorten(m.message(f.hint), maxMessage),
 		Origin:   f.origin,
 	}
 	if f.origin != "" {
@@ -104,13 +110,40 @@ func (d *decoder) diagnostic(f finding, m *masker) Diagnostic {
 	return diagnostic
 }
 
+// maxMessage and maxCode bound what is shown of a file, in characters and in bytes.
+const (
+	maxMessage = 500
+	maxCode    = 1000
+)
+
 // snippet shows the line on which the fault begins.
 func (d *decoder) snippet(f finding, m *masker) *Snippet {
 	code, start := d.line(f.at.Start.Byte)
+	if len(code) > maxLine {
+		return nil // looking for credentials in it would take too long
+	}
 	end := min(start+f.at.End.Byte-f.at.Start.Byte, len(code))
 	for end > start && end < len(code) && !utf8.RuneStart(code[end]) {
 		end++
 	}
 	code = m.line(code, f.at.Start.Byte-start+len(code))
-	return &Snippet{Context: m.message(f.context), Code: code, Start: start, End: end}
+	s := &Snippet{Context: shorten(m.message(f.context), maxMessage), Code: code, Start: start, End: end}
+	s.cut()
+	return s
+}
+
+// cut leaves maxCode bytes of a longer line, the beginning of the fault among them.
+func (s *Snippet) cut() {
+	if len(s.Code) <= maxCode {
+		return
+	}
+	from := max(0, min(s.Start-maxCode/4, len(s.Code)-maxCode))
+	to := from + maxCode
+	for from < s.Start && !utf8.RuneStart(s.Code[from]) {
+		from++
+	}
+	for to < len(s.Code) && !utf8.RuneStart(s.Code[to]) {
+		to--
+	}
+	s.Code, s.Start, s.End = s.Code[from:to], s.Start-from, min(s.End, to)-from
 }

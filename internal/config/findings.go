@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,10 @@ type finding struct {
 	context string // the block around it
 	syntax  bool   // the parser's
 }
+
+// full reports whether enough was found. Looking on would take time, and nobody reads
+// more.
+func (d *decoder) full() bool { return len(d.findings) >= maxFindings }
 
 func (d *decoder) find(at hcl.Range, context, summary, hint string) {
 	d.findAt(place{at: at}, context, summary, hint)
@@ -87,27 +90,6 @@ func (d *decoder) duplicate(context string, block *hclsyntax.Block, first hcl.Ra
 	d.find(block.TypeRange, context,
 		"second "+dotted(context, block.Type)+" block",
 		"the first is on line "+strconv.Itoa(first.Start.Line)+": put everything into one of them")
-}
-
-// expression reports a value that cannot be worked out, one finding for each
-// of its parts.
-func (d *decoder) expression(name, context string, diags hcl.Diagnostics) {
-	for _, diag := range diags {
-		at := *diag.Subject
-		if diag.Expression != nil {
-			at = diag.Expression.Range()
-		}
-		source := string(at.SliceBytes(d.src))
-		interpolated := bytes.HasSuffix(bytes.TrimSpace(d.src[:at.Start.Byte]), []byte("${"))
-		switch {
-		case diag.Summary == "Variables not allowed" && hclsyntax.ValidIdentifier(source) && !interpolated:
-			d.find(at, context, name+": text needs quotes", "write "+quote(source))
-		case diag.Summary == "Variables not allowed", diag.Summary == "Function calls not allowed":
-			d.find(at, context, name+": there are no variables and no functions in this file", "write the value itself, in quotes if it is text")
-		default:
-			d.find(at, context, name+": "+lower(diag.Summary), lower(diag.Detail))
-		}
-	}
 }
 
 // describe names the kind of a value, never the value.

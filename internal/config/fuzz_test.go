@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		bad := asError(t, err)
+		checkSize(t, bad)
 		if strings.Contains(err.Error(), "\n") {
 			t.Errorf("the error is not one line: %q", err.Error())
 		}
@@ -35,6 +36,29 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// Whatever is repeated, as often as a file can hold it, in a place where numbers,
+// lists, templates or texts stand, the file is refused or read in no time.
+func FuzzRepeated(f *testing.F) {
+	places := []string{
+		"%s", "proxy {\n queue_limit = %s\n}\n", "access {\n allow = [%s]\n}\n", "log {\n level = \"%s\"\n}\n", "log {\n%s}\n",
+		"log {\n level = <<A\n%s\nA\n}\n", "log {\n level = \"${%s}\"\n}\n", "log {\n level = {%s}\n}\n", "header \"x-key\" {\n value = \"%s\"\n}\n",
+	}
+	for place := range places {
+		for _, s := range []string{"1e9", "9", "1e9999999*", "-", "1%", "(", "[", "[1e99]", "${", "%{if 1>", "[for a in ", "{a=", "?1:", "[*]", ".0", "1e999 = 1\n", "a = 1\n", "\"a\",", "\\u", "\u0301"} {
+			f.Add(uint8(place), s, uint32(300))
+		}
+	}
+	f.Fuzz(func(t *testing.T, place uint8, s string, times uint32) {
+		times = min(times%(64<<10), uint32(config.MaxFileSize/(len(s)+1)))
+		src := strings.ReplaceAll(places[int(place)%len(places)], "%s", strings.Repeat(s, int(times)))
+		var err error
+		within(t, func() { _, err = config.Parse("fuzz.hcl", []byte(src)) })
+		if err != nil {
+			checkSize(t, asError(t, err))
+		}
+	})
+}
+
 func checkDiagnostic(t *testing.T, src []byte, d config.Diagnostic) {
 	t.Helper()
 	if d.Summary == "" || d.Severity != "error" || d.File != "fuzz.hcl" {
@@ -43,15 +67,21 @@ func checkDiagnostic(t *testing.T, src []byte, d config.Diagnostic) {
 	if d.Snippet == nil {
 		return
 	}
+	checkSnippet(t, src, d)
+}
+
+func checkSnippet(t *testing.T, src []byte, d config.Diagnostic) {
+	t.Helper()
 	lines := bytes.Split(src, []byte("\n"))
 	if d.Line < 1 || d.Line > len(lines) {
 		t.Fatalf("line %d of %d: %+v", d.Line, len(lines), d)
 	}
 	s := d.Snippet
-	if line := bytes.TrimSuffix(lines[d.Line-1], []byte("\r")); len(line) != len(s.Code) {
+	line := bytes.TrimSuffix(lines[d.Line-1], []byte("\r"))
+	if len(line) != len(s.Code) && (len(line) <= 1000 || len(s.Code) > 1000) {
 		t.Errorf("line %d is %q, not %q", d.Line, line, s.Code)
 	}
-	if s.Start < 0 || s.Start > s.End || s.End > len(s.Code) || d.Column < 1 || d.Column > len(s.Code)+1 {
+	if s.Start < 0 || s.Start > s.End || s.End > len(s.Code) || d.Column < 1 || d.Column > len(line)+1 {
 		t.Errorf("points out of its line: %+v %+v", d, s)
 	}
 }

@@ -3,11 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 	"unicode/utf8"
 )
 
@@ -21,7 +19,7 @@ type Override struct {
 }
 
 // MaxFileSize is how large a configuration may be, in bytes.
-const MaxFileSize = 1 << 20
+const MaxFileSize = 256 << 10
 
 // Load reads the file at path, lets the overrides replace what it says, in
 // the order given, the last one winning, and validates everything, replaced
@@ -55,34 +53,6 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 
 // Default is the configuration of an empty file. It has no header rules.
 func Default() *Config { return defaults() }
-
-// readTimeout is how long a pipe may take to give the whole file.
-const readTimeout = 10 * time.Second
-
-// errNoWriter is why a pipe gave nothing. An empty file means the defaults; that
-// nobody wrote one means nothing.
-var errNoWriter = errors.New("it is a pipe that nobody writes to")
-
-// read ends whatever the path is: at the first byte too many of /dev/zero, and
-// after readTimeout on a pipe. Without O_NONBLOCK the opening of a named pipe waits
-// for a writer, for ever (fifo(7)).
-func read(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	_ = file.SetReadDeadline(time.Now().Add(readTimeout)) // what has none does not wait
-	src, err := io.ReadAll(io.LimitReader(file, MaxFileSize+1))
-	if err == nil && len(src) == 0 && info.Mode()&fs.ModeNamedPipe != 0 {
-		return nil, errNoWriter
-	}
-	return src, err
-}
 
 func unreadable(path string, err error) *Error {
 	d := Diagnostic{

@@ -47,8 +47,8 @@ func TestLoadUnreadable(t *testing.T) {
 		{"absent", absent, absent + ": cannot read the configuration: no such file or directory"},
 		{"directory", directory, directory + ": cannot read the configuration: is a directory"},
 		{"pipe", pipe, pipe + ": cannot read the configuration: it is a pipe that nobody writes to"},
-		{"endless", "/dev/zero", "/dev/zero: the file is larger than 1MiB"},
-		{"large", large, large + ": the file is larger than 1MiB"},
+		{"endless", "/dev/zero", "/dev/zero: the file is larger than 256KiB"},
+		{"large", large, large + ": the file is larger than 256KiB"},
 		{"binary", binary, binary + ": the file is not text in UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -15,6 +15,8 @@ type masker struct {
 	messages []*regexp.Regexp // the first group of each is masked, in messages and in lines
 	lines    []*regexp.Regexp // the same, in lines alone
 	blocks   []block          // in the order of the file
+	end      int              // of the line that was masked last: many faults may be on it
+	masked   string
 }
 
 // block is where a block of the file seems to begin.
@@ -59,6 +61,14 @@ func (m *masker) message(s string) string { return maskAll(s, m.messages) }
 // line masks a line of the file, which ends at the byte offset end. In a rule
 // for a header that carries secrets, every value is masked.
 func (m *masker) line(line string, end int) string {
+	if end == m.end && len(line) == len(m.masked) {
+		return m.masked
+	}
+	m.end, m.masked = end, m.maskLine(line, end)
+	return m.masked
+}
+
+func (m *masker) maskLine(line string, end int) string {
 	after, _ := slices.BinarySearchFunc(m.blocks, end, func(b block, end int) int { return cmp.Compare(b.start, end) })
 	if after > 0 && m.blocks[after-1].secret {
 		line = maskValue(line)

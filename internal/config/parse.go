@@ -17,13 +17,11 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 		d.find(d.start(), "", "this looks like JSON", "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
 		return nil, false
 	}
-	start := hcl.InitialPos
-	tokens, _ := hclsyntax.LexConfig(d.src, d.filename, start)
-	if at, deep := tooDeep(tokens); deep {
-		d.find(at, "", "the file is nested too deeply, or calculates too much", "write the values themselves")
+	src, ok := d.bounded()
+	if !ok {
 		return nil, false
 	}
-	file, diags := hclsyntax.ParseConfig(d.src, d.filename, start)
+	file, diags := hclsyntax.ParseConfig(src, d.filename, hcl.InitialPos)
 	d.syntaxErrors(diags)
 	body, ok = file.Body.(*hclsyntax.Body)
 	return body, ok && body != nil
@@ -33,53 +31,15 @@ func (d *decoder) start() hcl.Range {
 	return hcl.Range{Filename: d.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
 }
 
-// tooDeep finds what would have the parser, or the evaluation of what it
-// parsed, call itself without end: both recur on brackets and on operators,
-// and a Go stack that overflows cannot be caught.
-func tooDeep(tokens hclsyntax.Tokens) (at hcl.Range, deep bool) {
-	const deepest, most = 100, 1000
-	depth, operators := 0, 0
-	for _, token := range tokens {
-		switch token.Type {
-		case hclsyntax.TokenOBrace:
-			depth++
-		case hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-			depth++
-			operators++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
-			depth--
-		default:
-			if !isPlain(token.Type) {
-				operators++
-			}
-		}
-		if depth > deepest || operators > most {
-			return token.Range, true
-		}
-	}
-	return hcl.Range{}, false
-}
-
-// isPlain says whether a token is one of which a file may have any number:
-// names, texts, numbers, and what parts them. The lines of a heredoc are not:
-// the parser takes a time that grows with their square.
-func isPlain(t hclsyntax.TokenType) bool {
-	switch t {
-	case hclsyntax.TokenIdent, hclsyntax.TokenEqual, hclsyntax.TokenComma, hclsyntax.TokenNewline, hclsyntax.TokenComment,
-		hclsyntax.TokenNumberLit, hclsyntax.TokenOQuote, hclsyntax.TokenQuotedLit, hclsyntax.TokenCQuote,
-		hclsyntax.TokenOHeredoc, hclsyntax.TokenCHeredoc, hclsyntax.TokenEOF:
-		return true
-	default:
-		return false
-	}
-}
-
 // syntaxErrors reports what the parser found, some of it in other words. A
 // quote that is not closed makes an error of each line that follows: the
 // first one stands for all.
 func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 	unclosed := false
 	for _, diag := range diags {
+		if d.full() {
+			return
+		}
 		switch diag.Summary {
 		case "Invalid multi-line string", "Unterminated template string":
 			if unclosed {

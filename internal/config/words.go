@@ -8,10 +8,19 @@ import (
 // quote quotes what the file says, cut to what fits on a line.
 func quote(s string) string {
 	const longest = 60
-	if runes := []rune(s); len(runes) > longest {
-		s = string(runes[:longest]) + "…"
+	return strconv.Quote(shorten(s, longest))
+}
+
+// shorten cuts s to a number of characters.
+func shorten(s string, longest int) string {
+	count := 0
+	for i := range s {
+		if count == longest {
+			return s[:i] + "…"
+		}
+		count++
 	}
-	return strconv.Quote(s)
+	return s
 }
 
 // enumerate gives `"a", "b" or "c"`.

@@ -5,7 +5,7 @@ proxy {
   connect_timeout            = "10ms"
   response_header_timeout    = "24h"
   idle_timeout               = "1h30m"
-  max_connections            = 2 * 500
+  max_connections            = 1000
   max_connections_per_client = 8
   queue_limit                = 0
   queue_timeout              = "1m"

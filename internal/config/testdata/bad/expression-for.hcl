@@ -1,0 +1,3 @@
+access {
+  allow = [for s in ["local"] : s]
+}

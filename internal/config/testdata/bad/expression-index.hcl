@@ -1,0 +1,6 @@
+log {
+  level = ["info"][0]
+}
+access {
+  allow = ["local", ["tailnet"][0], "x"[*]]
+}

@@ -1,0 +1,4 @@
+log {
+  level  = "%{ if true }info%{ endif }"
+  format = "${"json"}"
+}

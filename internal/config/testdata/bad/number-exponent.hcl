@@ -1,0 +1,3 @@
+proxy {
+  queue_limit = 1.5e99999999
+}
