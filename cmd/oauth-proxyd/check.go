@@ -43,7 +43,7 @@ func check(e env, args []string) int {
 // this one.
 func (e env) checkWarnings(c *config.Config) []config.Diagnostic {
 	var warnings []config.Diagnostic
-	for _, text := range c.Unmatched() {
+	for _, text := range c.Warnings() {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}
 	for _, f := range doctor.KeptOut(context.Background(), c) {

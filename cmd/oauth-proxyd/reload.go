@@ -63,6 +63,9 @@ func (e env) showOutcome(o daemon.Outcome) {
 	default:
 		fmt.Fprintln(e.stdout, "a reload would change:")
 	}
+	for _, text := range o.Warnings {
+		e.showWarning(config.Diagnostic{Summary: text})
+	}
 	for _, c := range o.Changes {
 		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartNote(c))
 	}

@@ -33,12 +33,7 @@ func runSelftest(e env, args []string) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), selftestTimeout)
 	defer cancel()
-	settings, err := daemon.ProxySettings(c)
-	if err != nil {
-		e.failed(err, "")
-		return exitConfig
-	}
-	report, err := selftest.Run(ctx, selftest.Config{Settings: c, Proxy: settings})
+	report, err := selftest.Run(ctx, selftest.Config{Settings: c, Proxy: daemon.ProxySettings(c)})
 	if err != nil {
 		e.failed(err, "")
 		return exitFailure

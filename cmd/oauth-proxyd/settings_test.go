@@ -196,6 +196,41 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 	get(t, s.url()+"/").Want(t, 200, "HTTP/2.0")
 }
 
+// One certificate of a bundle that cannot be used is named wherever somebody may look, and
+// the others are used.
+func TestACertificateThatCannotBeUsedIsNamed(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewTLSServer(http.HandlerFunc(echo))
+	t.Cleanup(u.Close)
+	file := certificateFile(t, u)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	if err := os.WriteFile(file, append([]byte(bad), good...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, unit{config: forwarding(u.URL, fmt.Sprintf("upstream_ca_file = %q", file), withoutTailnet)})
+	const named = "proxy.upstream_ca_file: certificate 1 of 2, line 1: not used: malformed certificate"
+	s.log.Next(t, `"level":"WARN"`, named)
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
+	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "certificate 1 of 2")
+	for _, args := range [][]string{{"check", "--config", s.file()}, {"reload"}, {"reload", "--dry-run"}} {
+		if code, _, errs := s.command(args...); code != 0 || errs != "warning: "+named+"\n" {
+			t.Errorf("%v: exit code %d, %q", args, code, errs)
+		}
+	}
+	if code, out, _ := s.command("reload", "--json"); code != 0 || !strings.Contains(out, named) {
+		t.Errorf("reload --json: exit code %d, %s", code, out)
+	}
+	if err := os.WriteFile(file, []byte(bad), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.wantRefusal("no usable certificate", "holds no certificate that can be used")
+	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
+}
+
 // certificateFile has the certificate of a server, for those who are to trust it.
 func certificateFile(t *testing.T, u *httptest.Server) (path string) {
 	t.Helper()

@@ -20,6 +20,7 @@ type attribute struct {
 	restart bool // a change needs a restart
 	set     func(cty.Value) []fault
 	get     func() string // the field in the spelling of the file
+	content func() string // of the file that the field names; nil: it names none
 }
 
 // fault is what is wrong with a value, to follow the name of its attribute.

@@ -1,67 +1,71 @@
 package config
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"io"
-	"os"
+	"errors"
 	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
-// caFile binds the path of a file of certificates, or nothing. The file is
-// read once, so that a bad one is refused here and not at the first request.
-func caFile(name string, field *string) attribute {
+// maxCAFile is how large a file of certificates may be, in bytes. A system's bundle
+// has a quarter of it.
+const maxCAFile = 1 << 20
+
+// caFile binds the path of a file of certificates, or nothing. The file is read once,
+// here: what the upstream is held to is what was checked.
+func caFile(name string, p *Proxy) attribute {
 	const example = "/etc/oauth-proxyd/ca.pem"
-	parse := func(s string) (string, *fault) {
-		if s == "" {
-			return "", nil
+	set := func(v cty.Value) []fault {
+		path := v.AsString()
+		p.UpstreamCAFile, p.UpstreamCAs, p.warnings = path, nil, nil
+		switch {
+		case path == "":
+			return nil
+		case !filepath.IsAbs(path):
+			return []fault{{summary: quote(path) + " is not an absolute path", hint: "begin with a slash: " + strconv.Quote(example)}}
 		}
-		if !filepath.IsAbs(s) {
-			return "", &fault{summary: quote(s) + " is not an absolute path", hint: `begin with a slash: "` + example + `"`}
-		}
-		if err := checkCertificates(s); err != nil {
-			return "", &fault{summary: err.Error(), hint: "a PEM file of the certificates to trust, which the daemon's user can read"}
-		}
-		return s, nil
+		found, faults := loadCertificates(path)
+		p.UpstreamCAs, p.warnings = found.usable, found.warnings("proxy."+name)
+		return faults
 	}
-	return text(name, example, field, parse, func(s string) string { return s })
+	return attribute{
+		name: name,
+		want: "a string such as " + strconv.Quote(example),
+		kind: cty.String,
+		set:  set,
+		get:  func() string { return strconv.Quote(p.UpstreamCAFile) },
+
+		content: func() string { return string(p.UpstreamCAs) },
+	}
 }
 
-func checkCertificates(path string) error {
-	const largest = 4 << 20
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", quote(path), reason(err))
+// loadCertificates reads a file of which at least one certificate can be used.
+func loadCertificates(path string) (found certificates, faults []fault) {
+	hint := "a PEM file of the certificates to trust, which the daemon's user can read"
+	content, err := readRegular(path, maxCAFile)
+	switch {
+	case errors.Is(err, errNotRegular):
+		return found, []fault{{summary: quote(path) + " is " + err.Error(), hint: hint}}
+	case err != nil:
+		return found, []fault{{summary: "cannot read " + quote(path) + ": " + reason(err).Error(), hint: hint}}
+	case len(content) > maxCAFile:
+		return found, []fault{{summary: quote(path) + " is larger than " + spellSize(maxCAFile), hint: hint}}
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", quote(path))
+	found = parseCertificates(content, time.Now())
+	if len(found.usable) > 0 {
+		return found, nil
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", quote(path), reason(err))
+	if isDER(content) {
+		hint = "it is in DER: convert it with openssl x509 -inform der -in FILE -out FILE.pem"
 	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, largest+1))
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", quote(path), reason(err))
+	if found.count == 0 {
+		return found, []fault{{summary: quote(path) + " holds no certificate", hint: hint}}
 	}
-	if len(content) > largest {
-		return fmt.Errorf("%s is larger than %s", quote(path), spellSize(largest))
+	faults = []fault{{summary: quote(path) + " holds no certificate that can be used", hint: hint}}
+	for _, s := range found.say() {
+		faults = append(faults, fault{summary: s})
 	}
-	if !holdsCertificate(content) {
-		return fmt.Errorf("%s holds no certificate", quote(path))
-	}
-	return nil
-}
-
-// holdsCertificate looks for one good certificate. Others are passed over, as
-// crypto/x509 does: system bundles hold some that Go cannot read.
-func holdsCertificate(content []byte) bool {
-	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-		if _, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
-			return true
-		}
-	}
-	return false
+	return found, faults
 }

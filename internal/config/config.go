@@ -30,9 +30,11 @@ type Proxy struct {
 	// Default https://api.anthropic.com.
 	UpstreamURL *url.URL
 	// UpstreamCAFile is the absolute path of a PEM file whose certificates
-	// are trusted besides the system's; empty: the system's alone. It held
-	// at least one certificate when it was checked.
+	// are trusted besides the system's; empty: the system's alone.
 	UpstreamCAFile string
+	// UpstreamCAs are the certificates in UpstreamCAFile that can be used, in
+	// PEM: one at least where there is a file. The others are in Warnings.
+	UpstreamCAs []byte
 	// UpstreamProxy is the HTTP CONNECT proxy on the way to the upstream
 	// (RFC 9110, section 9.3.6), http or https with host and port; nil: none.
 	UpstreamProxy *url.URL
@@ -65,6 +67,8 @@ type Proxy struct {
 	// after an upgrade. 10ms to 24h, default 1h.
 	HandoverTimeout time.Duration
 	Retry           Retry
+
+	warnings []string // of UpstreamCAFile
 }
 
 // Retry is the proxy.retry block: sending a request again that the upstream

@@ -17,7 +17,8 @@ type Change struct {
 // values in force, not the spelling of the files. The path of a header rule
 // includes its condition; a rule whose condition changed is one that went and
 // one that came. The values of headers whose names speak of secrets are not
-// shown. What stands in the file that upstream_ca_file names is not compared.
+// shown. Of the file that upstream_ca_file names, the certificates that can be
+// used are compared.
 func Diff(old, new *Config) []Change {
 	// The schema only binds fields here, and does not set them.
 	changes := diffSection(schema(old), schema(new), "")
@@ -31,6 +32,9 @@ func diffSection(old, new section, name string) []Change {
 	var changes []Change
 	for i, a := range old.attributes {
 		was, is := a.get(), new.attributes[i].get()
+		if was == is && a.content != nil && a.content() != new.attributes[i].content() {
+			is += " (with other content)"
+		}
 		if was != is {
 			changes = append(changes, Change{Path: dotted(name, a.name), Old: was, New: is, NeedsRestart: a.restart})
 		}

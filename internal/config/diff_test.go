@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"oauth-proxyd/internal/config"
@@ -66,6 +68,20 @@ func TestDiff(t *testing.T) {
 				t.Errorf("got\n%+v\nwant\n%+v", got, test.want)
 			}
 		})
+	}
+}
+
+// A reload that puts other certificates in force says so.
+func TestDiffOfCertificates(t *testing.T) {
+	path := write(t, inPEM(authority(t, "A", nil)))
+	src := "proxy {\n  upstream_ca_file = " + strconv.Quote(path) + "\n}\n"
+	before := parse(t, src)
+	if err := os.WriteFile(path, []byte(inPEM(authority(t, "B", nil))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []config.Change{{Path: "proxy.upstream_ca_file", Old: strconv.Quote(path), New: strconv.Quote(path) + " (with other content)"}}
+	if got := config.Diff(before, parse(t, src)); !slices.Equal(got, want) {
+		t.Errorf("got %+v", got)
 	}
 }
 

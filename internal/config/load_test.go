@@ -1,20 +1,14 @@
 package config_test
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,47 +156,5 @@ func TestDiagnosticsAsJSON(t *testing.T) {
 		`"snippet":{"context":"log","code":"\tlevel = \"loud\"","start":9,"end":15}}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func certificate(t *testing.T) []byte {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(nil, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
-
-func TestCAFile(t *testing.T) {
-	good := certificate(t)
-	for _, test := range []struct {
-		name    string
-		content []byte
-		ok      bool
-	}{
-		{"one", good, true},
-		{"text around it", bytes.Join([][]byte{[]byte("my CA\n"), good, []byte("the end\n")}, nil), true},
-		{"after one that cannot be read", append([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), good...), true},
-		{"empty", nil, false},
-		{"broken", good[:len(good)/2], false},
-		{"not a certificate", bytes.ReplaceAll(good, []byte("CERTIFICATE"), []byte("PUBLIC KEY")), false},
-		{"too large", append(bytes.Clone(good), bytes.Repeat([]byte("\n"), 5<<20)...), false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			path := write(t, string(test.content))
-			c, err := parseLine("proxy", "upstream_ca_file = "+strconv.Quote(path))
-			if (err == nil) != test.ok {
-				t.Fatalf("error is %v", err)
-			}
-			if test.ok && c.Proxy.UpstreamCAFile != path {
-				t.Errorf("path is %s", c.Proxy.UpstreamCAFile)
-			}
-		})
 	}
 }

@@ -13,9 +13,13 @@ import (
 // for it still ends within a second.
 const readTimeout = 900 * time.Millisecond
 
-// errNoWriter is why a pipe gave nothing. An empty file means the defaults; that
-// nobody wrote one means nothing.
-var errNoWriter = errors.New("it is a pipe that nobody writes to")
+var (
+	// errNoWriter is why a pipe gave nothing. An empty file means the defaults; that
+	// nobody wrote one means nothing.
+	errNoWriter = errors.New("it is a pipe that nobody writes to")
+	// errNotRegular is why a file was not read of which only a regular one makes sense.
+	errNotRegular = errors.New("not a regular file")
+)
 
 // read reads the configuration, a byte more than MaxFileSize at most. It ends whatever
 // the path is: at the first byte too many of /dev/zero, and after readTimeout on a pipe.
@@ -31,6 +35,19 @@ func read(path string) ([]byte, error) {
 		return nil, errNoWriter
 	}
 	return src, err
+}
+
+// readRegular reads a regular file, a byte more than limit at most.
+func readRegular(path string, limit int64) ([]byte, error) {
+	file, info, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	return io.ReadAll(io.LimitReader(file, limit+1))
 }
 
 // open opens a file for reading. Without O_NONBLOCK the opening of a named pipe waits

@@ -56,7 +56,7 @@ func proxySection(p *Proxy) section {
 		attributes: []attribute{
 			listenAddr("listen_addr", &p.ListenAddr).needsRestart(),
 			upstreamURL("upstream_url", &p.UpstreamURL),
-			caFile("upstream_ca_file", &p.UpstreamCAFile),
+			caFile("upstream_ca_file", p),
 			proxyURL("upstream_proxy", &p.UpstreamProxy),
 			duration("connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
 			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),

@@ -3,8 +3,16 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 )
+
+// Warnings say what is wrong and does not keep the configuration from being used:
+// certificates of upstream_ca_file that cannot be, or not for long, and what
+// Unmatched finds. Each is one line and begins with the setting.
+func (c *Config) Warnings() []string {
+	return append(slices.Clone(c.Proxy.warnings), c.Unmatched()...)
+}
 
 // Unmatched says of each entry of an allow list that can match nobody why that is so.
 func (c *Config) Unmatched() []string {

@@ -29,6 +29,8 @@ type Outcome struct {
 	Applied bool `json:"applied"`
 	// Changes between the configuration in force and the new one.
 	Changes []config.Change `json:"changes"`
+	// Warnings are of the new one, where it was not refused.
+	Warnings []string `json:"warnings,omitempty"`
 	// Diagnostics say why the new one was refused.
 	Diagnostics []config.Diagnostic `json:"diagnostics,omitempty"`
 	// Error says the same where it is not about the content.
@@ -75,8 +77,7 @@ func (d *daemon) load() (*config.Config, proxy.Settings, error) {
 				"proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", c.Proxy.UpstreamURL, l.Name)
 		}
 	}
-	settings, err := ProxySettings(c)
-	return c, settings, err
+	return c, ProxySettings(c), nil
 }
 
 // beginReload reads the configuration anew, away from the loop.
@@ -115,7 +116,7 @@ func (d *daemon) applyReload() {
 			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New)
 		}
 	}
-	d.finishReload(Outcome{Applied: true, Changes: changes})
+	d.finishReload(Outcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
 }
 
 // useConfig lets all that looks at the configuration see the new one.
@@ -129,6 +130,9 @@ func (d *daemon) useConfig(l *loaded) {
 		d.log.Error("log.format stays as it was", "error", err)
 	}
 	d.metrics.reloadSucceeded(time.Now())
+	for _, w := range c.Warnings() {
+		d.log.Warn("configuration: " + w)
+	}
 	if d.owner {
 		d.useTextfile(c.Metrics) // the last: it writes at once, and not that nothing was loaded
 	}
@@ -212,5 +216,5 @@ func (d *daemon) tryReload() Outcome {
 	if err != nil {
 		return refusal(err)
 	}
-	return Outcome{Changes: config.Diff(d.view.config(), c)}
+	return Outcome{Changes: config.Diff(d.view.config(), c), Warnings: c.Warnings()}
 }

@@ -210,6 +210,7 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 		warnings = append(warnings, "tailscaled warns: "+text+"; see `tailscale status`")
 	}
 	warnings = append(warnings, connectionWarnings(s.Connections)...)
+	warnings = append(warnings, d.view.config().Warnings()...)
 	if s.LastReload != nil && !s.LastReload.OK {
 		warnings = append(warnings, "the last reload was refused and the configuration before it is in force: "+
 			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")

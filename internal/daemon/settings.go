@@ -1,30 +1,19 @@
 package daemon
 
 import (
-	"fmt"
 	"net/url"
-	"os"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/upstream"
 )
 
-// ProxySettings says the configuration in the words of package proxy. The one file
-// that it names, the certificates, is read here, so that a reload sees a new one;
-// that it cannot be read is the only error. How the log names people is left to the
-// daemon, which has the key.
-func ProxySettings(c *config.Config) (proxy.Settings, error) {
-	var roots []byte
-	if c.Proxy.UpstreamCAFile != "" {
-		var err error
-		if roots, err = os.ReadFile(c.Proxy.UpstreamCAFile); err != nil {
-			return proxy.Settings{}, fmt.Errorf("reading proxy.upstream_ca_file: %w", err)
-		}
-	}
+// ProxySettings says the configuration in the words of package proxy. How the log names
+// people is left to the daemon, which has the key.
+func ProxySettings(c *config.Config) proxy.Settings {
 	return proxy.Settings{
 		Upstream: upstream.Config{
-			URL: c.Proxy.UpstreamURL, RootCAs: roots,
+			URL: c.Proxy.UpstreamURL, RootCAs: c.Proxy.UpstreamCAs,
 			Proxies: proxies(c.Proxy.UpstreamProxy), ConnectTimeout: c.Proxy.ConnectTimeout,
 		},
 		Timeouts: proxy.Timeouts{ResponseHeader: c.Proxy.ResponseHeaderTimeout, Idle: c.Proxy.IdleTimeout},
@@ -37,7 +26,7 @@ func ProxySettings(c *config.Config) (proxy.Settings, error) {
 		},
 		Rules:  headerRules(c.Headers),
 		Access: proxy.Access{Allow: access(c.Access.Allow).Allow, Browsers: c.Access.Browsers},
-	}, nil
+	}
 }
 
 func headerRules(headers []config.Header) []proxy.HeaderRule {

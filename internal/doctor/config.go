@@ -33,7 +33,11 @@ func checkConfig(ctx context.Context, x *exam) []Finding {
 		return []Finding{refused(x.File, l.err)}
 	}
 	x.settings = l.settings
-	return append([]Finding{ok("%s is valid", x.File)}, x.pending(ctx)...)
+	found := []Finding{ok("%s is valid", x.File)}
+	for _, text := range x.settings.Warnings() {
+		found = append(found, warn("%s", text).mend("oauth-proxyd check --config "+x.File))
+	}
+	return append(found, x.pending(ctx)...)
 }
 
 func refused(file string, err error) Finding {

@@ -139,10 +139,7 @@ func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
 	}
-	settings, err := daemon.ProxySettings(x.settings)
-	if err != nil {
-		return []Finding{unknown("whether access.allow admits %s: %v", peer.Name, err)}
-	}
+	settings := daemon.ProxySettings(x.settings)
 	id := proxy.Identity{
 		Source: proxy.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
 		NodeID: peer.ID, User: peer.User, Tags: peer.Tags, Addresses: peer.Addresses,

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,10 +26,7 @@ func checkUpstream(ctx context.Context, x *exam) []Finding {
 		return []Finding{unknown("not tried: the configuration says where it is")}
 	}
 	c := x.settings.Proxy
-	transport, err := upstreamTransport(c)
-	if err != nil {
-		return []Finding{fail("%v", err).mend("proxy.upstream_ca_file in " + x.File)}
-	}
+	transport := upstreamTransport(c)
 	defer transport.CloseIdleConnections()
 	steps := &steps{}
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, steps.trace()),
@@ -51,7 +47,7 @@ func checkUpstream(ctx context.Context, x *exam) []Finding {
 
 // upstreamTransport connects as the proxy does: system roots and the configured ones,
 // the configured proxy, no other.
-func upstreamTransport(c config.Proxy) (*http.Transport, error) {
+func upstreamTransport(c config.Proxy) *http.Transport {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: c.ConnectTimeout}).DialContext,
 		TLSHandshakeTimeout: c.ConnectTimeout, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
@@ -60,20 +56,16 @@ func upstreamTransport(c config.Proxy) (*http.Transport, error) {
 	if c.UpstreamProxy != nil {
 		t.Proxy = http.ProxyURL(c.UpstreamProxy)
 	}
-	if c.UpstreamCAFile == "" {
-		return t, nil
-	}
-	pem, err := os.ReadFile(c.UpstreamCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading proxy.upstream_ca_file: %w", err)
+	if len(c.UpstreamCAs) == 0 {
+		return t
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	pool.AppendCertsFromPEM(pem)
+	pool.AppendCertsFromPEM(c.UpstreamCAs)
 	t.TLSClientConfig.RootCAs = pool
-	return t, nil
+	return t
 }
 
 // steps are the parts of the way that were done, in order.

@@ -65,11 +65,7 @@ func TestEachPropertyCanFail(t *testing.T) {
 // under is the test of c with a fault in front of the proxy.
 func under(t *testing.T, c *config.Config, patience time.Duration, fault func(http.Handler) http.Handler) Config {
 	t.Helper()
-	settings, err := daemon.ProxySettings(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Config{Settings: c, Proxy: settings, patience: patience, around: fault}
+	return Config{Settings: c, Proxy: daemon.ProxySettings(c), patience: patience, around: fault}
 }
 
 func TestTheRightProtocolIsSeen(t *testing.T) {

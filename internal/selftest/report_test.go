@@ -23,11 +23,7 @@ func run(t *testing.T, file string) (*selftest.Report, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings, err := daemon.ProxySettings(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := selftest.Run(t.Context(), selftest.Config{Settings: c, Proxy: settings})
+	r, err := selftest.Run(t.Context(), selftest.Config{Settings: c, Proxy: daemon.ProxySettings(c)})
 	if err != nil {
 		t.Fatal(err)
 	}
