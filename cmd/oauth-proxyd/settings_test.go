@@ -271,7 +271,7 @@ func TestTheUpstreamProxyIsAsked(t *testing.T) {
 		asked <- line
 	}()
 	s := start(t, unit{config: forwarding("https://127.0.0.1:9",
-		fmt.Sprintf("upstream_proxy = \"http://%s\"\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
+		fmt.Sprintf("upstream_proxy = [\"http://%s\", \"http://127.0.0.1:9\"]\n  retry {\n    attempts = 1\n  }", l.Addr()), withoutTailnet)})
 	get(t, s.url()+"/").Want(t, 502, `"error_code":"upstream_connect"`)
 	select {
 	case line := <-asked:

@@ -17,6 +17,7 @@ type attribute struct {
 	name    string
 	want    string // what the value must be, to follow "wants"
 	kind    cty.Type
+	single  bool // of a list: a string stands for a list of one
 	restart bool // a change needs a restart
 	set     func(cty.Value) []fault
 	get     func() string // the field in the spelling of the file
@@ -40,7 +41,7 @@ func (a attribute) needsRestart() attribute {
 // converted: "5" is not a number.
 func (a attribute) accepts(t cty.Type) bool {
 	if a.kind == listKind() {
-		return t.IsTupleType() || t.IsListType() || t.IsSetType()
+		return t.IsTupleType() || t.IsListType() || t.IsSetType() || a.single && t == cty.String
 	}
 	return t == a.kind
 }

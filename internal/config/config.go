@@ -35,9 +35,10 @@ type Proxy struct {
 	// UpstreamCAs are the certificates in UpstreamCAFile that can be used, in
 	// PEM: one at least where there is a file. The others are in Warnings.
 	UpstreamCAs []byte
-	// UpstreamProxy is the HTTP CONNECT proxy on the way to the upstream
-	// (RFC 9110, section 9.3.6), http or https with host and port; nil: none.
-	UpstreamProxy *url.URL
+	// UpstreamProxies are the HTTP CONNECT proxies on the way to the upstream
+	// (RFC 9110, section 9.3.6), http or https with host and port, in the order
+	// in which they are tried; none twice, 8 at most. Empty: no proxy.
+	UpstreamProxies []*url.URL
 	// ConnectTimeout bounds DNS, TCP and TLS together. 10ms to 5m, default 5s.
 	ConnectTimeout time.Duration
 	// ResponseHeaderTimeout bounds the wait for the upstream's answer to

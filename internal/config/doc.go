@@ -24,7 +24,7 @@
 //	attribute.go  one name bound to one field: how it is read, bounded and written
 //	syntax.go     what makes a host name, a port, a word that may be printed
 //	units.go      durations, sizes and counts; then a file for each kind of value that
-//	              has rules of its own: upstream.go, listen.go, cafile.go
+//	              has rules of its own: upstream.go, proxylist.go, listen.go, cafile.go
 //	              (certificate.go), source.go, origin.go, header.go, when.go
 //	check.go      values that are good each by itself
 //	findings.go   what is wrong, in words (words.go); errors.go and text.go: how it is

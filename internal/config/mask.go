@@ -15,6 +15,8 @@ type masker struct {
 	messages []*regexp.Regexp // the first group of each is masked, in messages and in lines
 	lines    []*regexp.Regexp // the same, in lines alone
 	blocks   []block          // in the order of the file
+	proxies  [][]int          // from where to where lists of proxies go
+	proxy    []*regexp.Regexp // the same as lines, for the lines of such a list
 	end      int              // of the line that was masked last: many faults may be on it
 	masked   string
 }
@@ -39,6 +41,8 @@ func newMasker(src []byte) *masker {
 			`(?i)(?:authorization|x-api-key)\s*=(.*)`,   // a header written as an attribute
 		),
 	}
+	m.proxy = compile(`"([^"]*)@`) // userinfo, also of what is no URL
+	m.proxies = regexp.MustCompile(`upstream_proxy\s*=\s*\[[^\]]*`).FindAllIndex(src, -1)
 	begin := regexp.MustCompile(`(?m)^[ \t]*(proxy|tailscale|access|header|metrics|log)\b([^{\n]*)`)
 	for _, at := range begin.FindAllSubmatchIndex(src, -1) {
 		secret := string(src[at[2]:at[3]]) == "header" && soundsSecret(string(src[at[4]:at[5]]))
@@ -72,6 +76,10 @@ func (m *masker) maskLine(line string, end int) string {
 	after, _ := slices.BinarySearchFunc(m.blocks, end, func(b block, end int) int { return cmp.Compare(b.start, end) })
 	if after > 0 && m.blocks[after-1].secret {
 		line = maskValue(line)
+	}
+	inList := func(at []int) bool { return at[0] < end && end-len(line) < at[1] }
+	if slices.ContainsFunc(m.proxies, inList) {
+		line = maskAll(line, m.proxy)
 	}
 	return maskAll(maskAll(line, m.messages), m.lines)
 }

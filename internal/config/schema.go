@@ -57,7 +57,7 @@ func proxySection(p *Proxy) section {
 			listenAddr("listen_addr", &p.ListenAddr).needsRestart(),
 			upstreamURL("upstream_url", &p.UpstreamURL),
 			caFile("upstream_ca_file", p),
-			proxyURL("upstream_proxy", &p.UpstreamProxy),
+			proxyURLs("upstream_proxy", &p.UpstreamProxies),
 			duration("connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
 			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
 			duration("idle_timeout", &p.IdleTimeout, shortest, day),

@@ -103,6 +103,8 @@ func TestCredentialsAreMasked(t *testing.T) {
 		"number after it":          "proxy {\n upstream_url = \"https://u:hunter2@a.com\" 5\n}\n",
 		"in the wrong block":       "log {\n upstream_url = \"https://hunter2@a.com\"\n}\n",
 		"in an unknown one":        "proxy {\n upstream = \"u:hunter2@a.com\"\n}\n",
+		"in a list of proxies":     "proxy {\n upstream_proxy = [\n  \"http://a:1\",\n  \"hunter2@a.com\",\n ]\n}\n",
+		"space in such a list":     "proxy {\n upstream_proxy = [\n  \"u hunter2@a.com\", bad\n ]\n}\n",
 		"in a list":                "proxy {\n upstream_url = [\"https://u:hunter2@a.com\"]\n}\n",
 		"cookie":                   "header \"cookie\" {\n value = \"hunter2 \"\n}\n",
 		"secret in one line":       "header \"x-secret\" { value = \"hunter2 \" }\n",

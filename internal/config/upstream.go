@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,28 +24,7 @@ func upstreamURL(name string, field **url.URL) attribute {
 	return text(name, anthropic().String(), field, parse, spellURL)
 }
 
-// proxyURL binds the URL of an HTTP CONNECT proxy, or nothing.
-func proxyURL(name string, field **url.URL) attribute {
-	const example = "http://proxy.example.com:3128"
-	parse := func(s string) (*url.URL, *fault) {
-		if s == "" {
-			return nil, nil
-		}
-		u, wrong := parseBareURL(s, example)
-		if wrong == nil && u.Port() == "" {
-			return nil, &fault{summary: "the URL has no port", hint: "a proxy has no usual one: " + strconv.Quote(example)}
-		}
-		return u, wrong
-	}
-	return text(name, example, field, parse, spellURL)
-}
-
-func spellURL(u *url.URL) string {
-	if u == nil {
-		return ""
-	}
-	return u.String()
-}
+func spellURL(u *url.URL) string { return u.String() }
 
 // parseBareURL reads scheme and host, and refuses all else that a URL can
 // hold (RFC 3986). Faults do not repeat the URL: it may hold a credential,
@@ -138,17 +118,23 @@ func notPrivate(u *url.URL) *fault {
 // UpstreamIs says whether the upstream is the listener at addr (host:port):
 // the same port, and the same host or both of them on loopback, every address
 // counting as loopback. Requests would go round in circles.
-func (p Proxy) UpstreamIs(addr string) bool {
+func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
+
+// proxiesInclude says the same of the proxies on the way.
+func (p Proxy) proxiesInclude(addr string) bool {
+	return slices.ContainsFunc(p.UpstreamProxies, func(u *url.URL) bool { return leadsTo(u, addr) })
+}
+
+func leadsTo(u *url.URL, addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
-	upstreamPort := p.UpstreamURL.Port()
-	if upstreamPort == "" {
-		upstreamPort = map[string]string{"http": "80", "https": "443"}[p.UpstreamURL.Scheme]
+	own := u.Port()
+	if own == "" {
+		own = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	if err != nil || !samePort(port, upstreamPort) {
+	if err != nil || !samePort(port, own) {
 		return false
 	}
-	upstream := p.UpstreamURL.Hostname()
-	return sameHost(host, upstream) || reachesLoopback(host) && reachesLoopback(upstream)
+	return sameHost(host, u.Hostname()) || reachesLoopback(host) && reachesLoopback(u.Hostname())
 }
 
 // samePort compares numbers: 080 is 80, and 0 is nobody's.

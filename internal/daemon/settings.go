@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"net/url"
-
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/upstream"
@@ -14,7 +12,7 @@ func ProxySettings(c *config.Config) proxy.Settings {
 	return proxy.Settings{
 		Upstream: upstream.Config{
 			URL: c.Proxy.UpstreamURL, RootCAs: c.Proxy.UpstreamCAs,
-			Proxies: proxies(c.Proxy.UpstreamProxy), ConnectTimeout: c.Proxy.ConnectTimeout,
+			Proxies: c.Proxy.UpstreamProxies, ConnectTimeout: c.Proxy.ConnectTimeout,
 		},
 		Timeouts: proxy.Timeouts{ResponseHeader: c.Proxy.ResponseHeaderTimeout, Idle: c.Proxy.IdleTimeout},
 		Limits: proxy.Limits{
@@ -79,11 +77,4 @@ func grant(s config.Source) proxy.Grant {
 	default:
 		return proxy.Grant{Node: s.Value}
 	}
-}
-
-func proxies(u *url.URL) []*url.URL {
-	if u == nil {
-		return nil
-	}
-	return []*url.URL{u}
 }

@@ -63,8 +63,12 @@ func magicDNS() *net.Resolver {
 // checkWayOut says what stands between this host and the upstream.
 func checkWayOut(ctx context.Context, x *exam) []Finding {
 	parts := []string{"resolver " + resolvers(ctx), "no proxy", "no exit node"}
-	if x.settings != nil && x.settings.Proxy.UpstreamProxy != nil {
-		parts[1] = "proxy " + x.settings.Proxy.UpstreamProxy.Host
+	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
+		hosts := make([]string, 0, len(x.settings.Proxy.UpstreamProxies))
+		for _, p := range x.settings.Proxy.UpstreamProxies {
+			hosts = append(hosts, p.Host)
+		}
+		parts[1] = "proxy " + strings.Join(hosts, ", then ")
 	}
 	if x.prefs == nil || x.prefs.ExitNode == "" {
 		return []Finding{ok("%s", strings.Join(parts, ", "))}

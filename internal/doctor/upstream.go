@@ -53,8 +53,8 @@ func upstreamTransport(c config.Proxy) *http.Transport {
 		TLSHandshakeTimeout: c.ConnectTimeout, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	if c.UpstreamProxy != nil {
-		t.Proxy = http.ProxyURL(c.UpstreamProxy)
+	if p := firstProxy(c); p != nil {
+		t.Proxy = http.ProxyURL(p)
 	}
 	if len(c.UpstreamCAs) == 0 {
 		return t
@@ -66,6 +66,14 @@ func upstreamTransport(c config.Proxy) *http.Transport {
 	pool.AppendCertsFromPEM(c.UpstreamCAs)
 	t.TLSClientConfig.RootCAs = pool
 	return t
+}
+
+// firstProxy is the proxy that is tried first; nil: there is none.
+func firstProxy(c config.Proxy) *url.URL {
+	if len(c.UpstreamProxies) == 0 {
+		return nil
+	}
+	return c.UpstreamProxies[0]
 }
 
 // steps are the parts of the way that were done, in order.
@@ -147,7 +155,7 @@ func (s *steps) trace() *httptrace.ClientTrace {
 
 func (x *exam) upstreamFailed(s *steps, err error) Finding {
 	at := s.failed()
-	through := x.settings.Proxy.UpstreamProxy
+	through := firstProxy(x.settings.Proxy)
 	f := fail("%v", plain(err))
 	f.Check = at
 	if through != nil {
@@ -182,7 +190,7 @@ func mendTLS(err error) []string {
 }
 
 func (x *exam) upstreamHost() string {
-	if p := x.settings.Proxy.UpstreamProxy; p != nil {
+	if p := firstProxy(x.settings.Proxy); p != nil {
 		return p.Hostname()
 	}
 	return x.settings.Proxy.UpstreamURL.Hostname()

@@ -1,0 +1,3 @@
+proxy {
+  upstream_proxy = 3128
+}
