@@ -54,7 +54,7 @@ func TestManualDescribesEveryExitCode(t *testing.T) {
 
 func TestManualDescribesEverySignal(t *testing.T) {
 	t.Parallel()
-	want := inSources(t, `syscall\.(SIG(?:HUP|TERM|INT|QUIT|USR1|USR2))\b`, "../../internal/daemon")
+	want := inSources(t, `syscall\.(SIG(?:HUP|TERM|INT|QUIT|USR1|USR2|ABRT))\b`, "../../internal/daemon")
 	if got := submatches(`(?m)^\.It Dv (\w+)$`, section(t, "SIGNALS")); !sameWords(got, want) {
 		t.Errorf("the manual has the signals %q, the sources %q", got, want)
 	}

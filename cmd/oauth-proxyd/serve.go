@@ -2,7 +2,6 @@ package main
 
 import (
 	"flag"
-	"os"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
@@ -29,16 +28,11 @@ func serve(e env, args []string) int {
 		"log-format": "log.format",
 	})...)
 	level, format := firstLog(overrides)
-	program, err := os.Executable() // the path, whatever file is there later
-	if err != nil {
-		program = "" // no upgrade, then
-	}
 	return daemon.Run(daemon.Options{
 		Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
 		Version:  version,
 		LogLevel: level, LogFormat: format,
-		AdminSocket: daemon.AdminSocket(), Farewell: daemon.FarewellFile(),
+		AdminSocket: daemon.AdminSocket(),
 		NameKeyFile: daemon.NameKeyFile(),
-		Program:     program,
 	})
 }

@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -38,14 +40,17 @@ type service struct {
 
 	reading    sync.WaitGroup // stdout and log, to the end of the last process that writes there
 	process    *daemontest.Process
-	successors []int // processes that took over
+	successors []int             // processes that took over
+	mainPID    atomic.Int64      // of the last MAINPID=
+	deaf       atomic.Bool       // the service manager ignores MAINPID=
+	properties map[string]string // of the unit, where they differ from the shipped one
 }
 
 // newService prepares one with a socket named proxy, unless it has others.
 func newService(t *testing.T, u unit) *service {
 	t.Helper()
 	s := &service{t: t, unit: u, dir: daemontest.TempDir(t), stdout: daemontest.NewRecord(), log: daemontest.NewRecord()}
-	s.notes = daemontest.ListenNotify(t, filepath.Join(s.dir, "notify"))
+	s.notes = daemontest.ListenNotify(t, filepath.Join(s.dir, "notify"), s.follow)
 	if u.sockets == nil {
 		s.unit.sockets = []*daemontest.Socket{daemontest.Listen(t, "proxy")}
 	}
@@ -89,14 +94,7 @@ func (s *service) configure(content string) {
 // run starts a process.
 func (s *service) run() {
 	s.t.Helper()
-	args := append([]string{"serve", "--config", s.file()}, s.unit.args...)
-	if !s.unit.asFile {
-		args = append(args, "--log-format", "json")
-	}
-	if s.unit.debug {
-		args = append(args, "--log-level", "debug")
-	}
-	cmd := exec.Command("oauth-proxyd", args...)
+	cmd := exec.Command("oauth-proxyd", s.args()...)
 	cmd.Env = s.environment()
 	daemontest.Activate(cmd, s.unit.sockets...)
 	stdout, stderr := s.output(s.stdout), s.output(s.log)
@@ -107,6 +105,58 @@ func (s *service) run() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	s.process = daemontest.Start(s.t, cmd)
+	s.show(s.process.PID)
+}
+
+// show has systemctl show a process as the main one.
+func (s *service) show(pid int) {
+	s.t.Helper()
+	u := daemontest.Unit{Dir: s.dir, Program: s.program(), Args: append([]string{"oauth-proxyd"}, s.args()...)}
+	if err := u.Show(pid, s.properties); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// follow is what systemd does with MAINPID=.
+func (s *service) follow(message string) {
+	pid, err := strconv.Atoi(daemontest.Field(message, "MAINPID"))
+	if err != nil || s.deaf.Load() {
+		return
+	}
+	s.mainPID.Store(int64(pid))
+	s.show(pid)
+}
+
+// program is the path of the program in the PATH of the service.
+func (s *service) program() string {
+	var path string
+	for _, v := range s.environment() {
+		if value, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if file := filepath.Join(dir, "oauth-proxyd"); exists(file) {
+			return file
+		}
+	}
+	return ""
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+func (s *service) args() []string {
+	args := append([]string{"serve", "--config", s.file()}, s.unit.args...)
+	if !s.unit.asFile {
+		args = append(args, "--log-format", "json")
+	}
+	if s.unit.debug {
+		args = append(args, "--log-level", "debug")
+	}
+	return args
 }
 
 func (s *service) environment() []string {
@@ -148,8 +198,10 @@ func (s *service) wantExit(code int) {
 
 // end leaves no process behind.
 func (s *service) end() {
-	for _, pid := range s.successors {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	for _, pid := range append(s.successors, int(s.mainPID.Load())) {
+		if pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		}
 	}
 	s.reading.Wait()
 	if s.t.Failed() {

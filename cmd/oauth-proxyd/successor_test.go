@@ -1,6 +1,10 @@
 package main_test
 
 import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,66 +23,161 @@ func TestASuccessorThatDoesNotServeIn30SecondsIsGivenUp(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200)
 }
 
-func TestASuccessorThatCrashesIsTakenBack(t *testing.T) {
+// systemd waits for its own children only.
+func TestTheParentOfTheSuccessorIsTheServiceManager(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	for range 2 {
+		status := read(t, fmt.Sprintf("/proc/%d/status", s.wantUpgrade()))
+		if want := fmt.Sprintf("\nPPid:\t%d\n", os.Getpid()); !strings.Contains(status, want) {
+			t.Errorf("want %q in\n%s", want, status)
+		}
+	}
+}
+
+// An upgrade that systemd would not follow would end both processes.
+func TestAnUpgradeThatSystemdWouldNotFollowIsNotMade(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		properties map[string]string
+		pid        int // of the main process; 0: the daemon
+		want       string
+	}{
+		"masked":            {map[string]string{"LoadState": "masked", "Type": "simple", "NotifyAccess": "none"}, 0, ".service is masked, and systemd would not follow the new process: run systemctl unmask "},
+		"no unit":           {map[string]string{"LoadState": "not-found"}, 0, "systemd has no unit file for "},
+		"changed unit":      {map[string]string{"NeedDaemonReload": "yes"}, 0, "has changed: run systemctl daemon-reload"},
+		"NotifyAccess=none": {map[string]string{"NotifyAccess": "none"}, 0, "has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main"},
+		"Type=exec":         {map[string]string{"Type": "exec"}, 0, "has Type=exec, and systemd may not follow the new process; set Type=notify"},
+		"other arguments": {
+			map[string]string{"ExecStart": "{ path=/usr/sbin/oauth-proxyd ; argv[]=/usr/sbin/oauth-proxyd serve --config /etc/other.hcl ; ignore_errors=no ; start_time=[n/a] }"},
+			0, `starts "/usr/sbin/oauth-proxyd serve --config /etc/other.hcl" now, but this process was started as "oauth-proxyd serve --config `,
+		},
+		"a wrapper": {
+			map[string]string{"ExecStart": "{ path=/usr/bin/nice ; argv[]=/usr/bin/nice oauth-proxyd serve ; ignore_errors=no ; start_time=[n/a] }"},
+			0, `starts "/usr/bin/nice oauth-proxyd serve" now, but `,
+		},
+		"another process": {nil, 1, "systemd does not run this process: the main one of "},
+		"no process":      {map[string]string{"MainPID": "0"}, 0, " has no main process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+			s.properties = c.properties
+			s.show(cmp.Or(c.pid, s.process.PID))
+			s.wantNoUpgrade(c.want)
+			if n := s.log.Count("starting the installed program"); n != 0 {
+				t.Errorf("%d programs were started", n)
+			}
+		})
+	}
+}
+
+// wantNoUpgrade wants an upgrade to be refused for that reason, and nothing to change.
+func (s *service) wantNoUpgrade(why string) {
+	s.t.Helper()
+	code, out, errs := s.command("upgrade")
+	if code != 1 || out != "" || !strings.Contains(errs, "error: not upgraded: ") || !strings.Contains(errs, why) {
+		s.t.Errorf("upgrade: %d %q %q", code, out, errs)
+	}
+	s.notes.Next(s.t, "STATUS=Serving on", why)
+	get(s.t, s.url()+"/health").Want(s.t, 200)
+	s.wantNoSuccessor()
+}
+
+// systemctl shows a command line as it is in the unit, but a process has its variables
+// filled in.
+func TestAnUpgradeWithVariablesInTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := newService(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
+		args:   []string{"--log-level", "warn"}, env: []string{"MORE=--log-level warn", "FORM=json"},
+	})
+	s.properties = map[string]string{"ExecStart": "{ path=" + s.program() + " ; argv[]=oauth-proxyd serve --config \"" +
+		s.file() + "\" $MORE --log-format ${FORM} ; ignore_errors=no ; start_time=[n/a] }"}
+	s.run()
+	s.notes.Next(t, "READY=1")
+	s.wantUpgrade()
+}
+
+// A message that systemd ignores brings no error: it must be asked.
+func TestASuccessorThatSystemdDoesNotFollowIsEnded(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	old := s.process.PID
 	stream := u.openStream(t, newClient(t), s.url())
-	for range 2 { // it can happen again
-		crashing := s.wantUpgrade()
-		get(t, s.url()+"/echo").Want(t, 200)
-		if err := syscall.Kill(crashing, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		if pid := s.mainProcess(); pid != old {
-			t.Errorf("process %d serves after the crash, want %d", pid, old)
-		}
-		s.log.Next(t, "the upgrade failed; this process serves", "signal: killed")
-		get(t, s.url()+"/echo").Want(t, 200)
+	load := newLoad(t, s.unit.sockets[0].Addr())
+	s.deaf.Store(true)
+	code, out, errs := s.command("upgrade")
+	pid := s.mainProcess()
+	want := fmt.Sprintf("error: not upgraded: systemd still takes process %d for the main one of ", s.process.PID)
+	if code != 1 || out != "" || !strings.Contains(errs, want) {
+		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
+	if !hasEnded(pid) {
+		t.Error("the new process lives")
+	}
+	s.notes.Next(t, "STATUS=Serving on", "the last upgrade failed")
+	load.More(50)
+	load.WantNoneLost()
 	if code, out, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload: %d %q %q", code, out, errs)
 	}
+	s.notes.Next(t, "RELOADING=1")
+
+	s.deaf.Store(false)
+	s.wantUpgrade()
 	u.open()
 	stream.wantWhole(t)
-	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
 }
 
-// takenBack is a service whose process took over from one that crashed after an
-// upgrade, with a stream from before that.
-func takenBack(t *testing.T, u *upstream, inProxy, watchdogUsec string) (*service, *openStream) {
-	t.Helper()
-	s := start(t, unit{config: forwarding(u.URL, inProxy, withoutTailnet), env: []string{"WATCHDOG_USEC=" + watchdogUsec}})
+func TestAProcessThatSystemdDoesNotRunIsNotUpgraded(t *testing.T) {
+	t.Parallel()
+	s := newService(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"NOTIFY_SOCKET="},
+	})
+	s.run()
+	s.log.Next(t, `"msg":"serving"`)
+	code, out, errs := s.command("upgrade")
+	if code != 1 || out != "" || !strings.Contains(errs, "not upgraded: systemd does not run this process with Type=notify; stop it and start the installed program instead") {
+		t.Errorf("upgrade: %d %q %q", code, out, errs)
+	}
+	get(t, s.url()+"/health").Want(t, 200)
+}
+
+// There is no systemd in a container, and sometimes no D-Bus on a host.
+func TestAnUpgradeWithoutSystemctlIsNotMade(t *testing.T) {
+	t.Parallel()
+	s, program := installed(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	systemctl := strings.TrimSuffix(program, "oauth-proxyd") + "systemctl"
+	installText(t, systemctl, "#!/bin/sh\necho 'Failed to connect to bus: Host is down' >&2\nexit 1\n")
+	s.wantNoUpgrade("exit status 1: Failed to connect to bus: Host is down")
+}
+
+// The old process has no way back: systemd starts the unit again, and ends what is left of
+// it first.
+func TestASuccessorThatCrashesLaterIsSystemdsToReplace(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})
+	old := s.process
 	stream := u.openStream(t, newClient(t), s.url())
 	if err := syscall.Kill(s.wantUpgrade(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if pid := s.mainProcess(); pid != s.process.PID {
-		t.Errorf("process %d serves after the crash, want %d", pid, s.process.PID)
-	}
-	s.log.Next(t, "leaving, to be started anew")
-	return s, stream
-}
-
-// To systemd the process that crashed is the main one, so that this one is not heard.
-func TestAProcessThatTookBackLeavesBeforeTheWatchdogEndsIt(t *testing.T) {
-	t.Parallel()
-	s, stream := takenBack(t, newUpstream(t), `drain_timeout = "1s"`, "4000000")
-	get(t, s.url()+"/echo").Want(t, 200) // for that long it serves
+	waiting := make(chan error, 1)
+	go func() {
+		out, err := exec.CommandContext(t.Context(), "curl", "--silent", "--fail", "--max-time", "50", s.url()+"/health").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		waiting <- err
+	}()
+	old.Signal(t, syscall.SIGTERM)
 	stream.wantCut(t, `"error_code":"draining"`)
 	s.wantExit(75)
-}
-
-// Its successor would not be heard either.
-func TestAProcessThatTookBackAndLeavesIsNotUpgraded(t *testing.T) {
-	t.Parallel()
-	s, _ := takenBack(t, newUpstream(t), `drain_timeout = "1s"`, "8000000")
-	code, out, errs := s.command("upgrade")
-	if code != 1 || out != "" || !strings.Contains(errs, "leaves in a moment, and then the installed program is started") {
-		t.Errorf("upgrade: %d %q %q", code, out, errs)
+	s.run()
+	if err := <-waiting; err != nil {
+		t.Errorf("who came meanwhile: %v", err)
 	}
-	get(t, s.url()+"/echo").Want(t, 200)
-	s.wantExit(75)
 }

@@ -34,7 +34,7 @@ func upgrade(e env, args []string) int {
 			return exitFailure
 		}
 	case outcome.Error != "":
-		e.failed(errors.New("not upgraded: "+outcome.Error), "the running process serves on; its log, and that of the new one: journalctl -u oauth-proxyd")
+		e.failed(errors.New("not upgraded: "+outcome.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
 	default:
 		fmt.Fprintf(e.stdout, "process %d serves now; the one before finishes what it has\n", outcome.PID)
 	}

@@ -2,10 +2,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"net"
-	"slices"
-	"sync"
 	"time"
 
 	"oauth-proxyd/internal/lifecycle"
@@ -52,9 +49,9 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StopSuccessor:
 		d.stopSuccessor()
 	case lifecycle.NotifyMainPID:
+		d.notifyMainPID()
+	case lifecycle.HandOver:
 		d.handOver()
-	case lifecycle.TakeBack:
-		d.takeBack()
 	case lifecycle.BeginHandover:
 		d.beginHandover()
 	case lifecycle.CloseListeners:
@@ -110,11 +107,15 @@ func (d *daemon) beginDrain() {
 	if d.stopHandover != nil {
 		d.stopHandover()
 	}
-	servers := d.allServers()
+	inCharge := d.owner
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
-		if err := drainAll(ctx, servers, proxy.SettleTime); err != nil {
+		err := d.server.Drain(ctx, proxy.SettleTime)
+		if err == nil && inCharge {
+			err = d.awaitPredecessors(ctx)
+		}
+		if err != nil {
 			d.send(message{event: lifecycle.DrainTimeout{}})
 			return
 		}
@@ -133,26 +134,7 @@ func (d *daemon) forceClose() {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	var cuts sync.WaitGroup
-	for _, s := range d.allServers() {
-		cuts.Go(func() { s.Cut(ctx) })
-	}
-	cuts.Wait()
-}
-
-// allServers are the one that accepts and those that only finish what they have, after a
-// successor failed.
-func (d *daemon) allServers() []*proxy.Server { return append(slices.Clone(d.retired), d.server) }
-
-// drainAll lets what is in flight finish; kept connections get the time settle.
-func drainAll(ctx context.Context, servers []*proxy.Server, settle time.Duration) error {
-	errs := make([]error, len(servers))
-	var drains sync.WaitGroup
-	for i, s := range servers {
-		drains.Go(func() { errs[i] = s.Drain(ctx, settle) })
-	}
-	drains.Wait()
-	return errors.Join(errs...)
+	d.server.Cut(ctx)
 }
 
 // install makes the parts that need a configuration to exist.
@@ -161,16 +143,13 @@ func (d *daemon) install() {
 	d.loaded = nil
 	d.proxy, d.tailnet = l.proxy, l.tailnet
 	d.view.setProxy(l.proxy)
-	d.server = d.newServer()
+	d.server = proxy.NewServer(d.handler(d.proxy), d.log)
 	d.view.setServer(d.server)
 	d.useConfig(l)
 	if d.predecessor == nil {
-		d.reportFarewell()
 		d.own()
 	}
 }
-
-func (d *daemon) newServer() *proxy.Server { return proxy.NewServer(d.handler(d.proxy), d.log) }
 
 // own takes what there can be only one of for a service: the admin socket and the
 // textfile.

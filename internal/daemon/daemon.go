@@ -34,12 +34,6 @@ type Options struct {
 	LogFormat logging.Format
 	// AdminSocket is the path of the admin socket; empty: none.
 	AdminSocket string
-	// Program is what an upgrade starts, with the arguments of this process; empty:
-	// there is no upgrade.
-	Program string
-	// Farewell is the file in which this process leaves word for the next one;
-	// empty: none.
-	Farewell string
 	// NameKeyFile is the file with the key of log.identity = "hashed", made at the
 	// first use; empty: each process has a key of its own.
 	NameKeyFile string
@@ -91,7 +85,6 @@ type daemon struct {
 	following  bool
 	keyNotice  time.Duration // the last of tailnet.Report
 	drainUntil time.Time
-	before     farewell // of the process that this one replaces
 
 	loaded        *loaded // by the LoadConfig under way, to be applied or dropped
 	loadErr       error
@@ -101,11 +94,10 @@ type daemon struct {
 	predecessor    *handover.Predecessor // who started us to take over; nil: nobody did
 	reported       bool                  // to the predecessor, that we serve
 	owner          bool                  // of the admin socket and the textfile
-	successor      *handover.Successor   // the latest
+	successor      *handover.Successor   // that serves, but is not in charge yet
 	upgradeWaiters []chan<- UpgradeOutcome
+	stopUpgrade    context.CancelFunc // while a successor is brought up
 	stopHandover   context.CancelFunc
-	leaving        bool            // soon, as systemd may not hear us any more
-	retired        []*proxy.Server // that accept no more
 
 	watchdog watchdog
 	admin    *adminServer
@@ -138,7 +130,6 @@ func Run(options Options) (exitCode int) {
 	code := d.loop()
 	d.close()
 	d.lastWords(code)
-	d.sayFarewell()
 	d.delayRefusal(code, stops)
 	return code
 }
@@ -165,7 +156,6 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
 	}
 	d.watchdog = newWatchdog(interval)
-	d.before = readFarewell(options.Farewell)
 	return d, nil
 }
 

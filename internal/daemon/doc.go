@@ -22,7 +22,6 @@
 //	                 named, and how (namekey.go: the key of the hashes)
 //	handover.go      the process that takes over from this one, or that this one takes over from
 //	predecessors.go  those that still finish what they have
-//	farewell.go      what the process before this one left word of
 //	watchdog.go      are we still answering
 //
 // What the daemon tells of itself:

@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,139 +14,173 @@ import (
 
 	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
 )
 
 const (
 	// successorTimeout is how long a new process may take until it serves.
 	successorTimeout = 30 * time.Second
-	// successorTrial is how long it then serves beside us before anything is given up:
-	// what crashes soon has taken nothing with it.
+	// successorTrial is how long it then serves beside this one before anything is given
+	// up: a process that crashes soon takes nothing with it.
 	successorTrial = 2 * time.Second
-	// successorPatience is how long one that is not wanted may take to leave.
-	successorPatience = 5 * time.Second
+	// successorPatience is how long an unwanted one may take to leave: as long as its drain.
+	successorPatience = 8 * time.Second
+	// askTimeout bounds a question to systemd, and the wait until it follows a successor.
+	askTimeout = 5 * time.Second
+	// askInterval is the pause between two questions.
+	askInterval = 50 * time.Millisecond
 	// handoverSettle is how long kept connections are waited for, to be told with their
-	// next answer that it is the last.
+	// next response that it is the last.
 	handoverSettle = 10 * time.Second
 )
 
-// errLeaving is why a process that took back is not upgraded again.
-var errLeaving = errors.New("this process leaves in a moment, and then the installed program is started in its place")
+// errNotSupervised is why a process that no unit runs is not upgraded: nothing would follow
+// the new one, or restart it.
+var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
 
 // UpgradeOutcome is how an upgrade ended.
 type UpgradeOutcome struct {
-	// PID is of the process that serves now; 0: we serve on.
+	// PID is of the process that serves now; 0: this one still does.
 	PID int `json:"pid,omitempty"`
-	// Error says why we serve on.
+	// Error says why this process keeps running.
 	Error string `json:"error,omitempty"`
 }
 
-// startSuccessor begins a process of the installed program. Until that serves, nothing
-// here changes.
+// startSuccessor begins to bring up a process of the installed program. Until that serves,
+// nothing changes here.
 func (d *daemon) startSuccessor() {
-	if d.leaving {
-		d.noteUpgrade(errLeaving)
-		d.later(lifecycle.SuccessorFailed{})
-		return
-	}
 	d.view.upgrade.Store(nil)
-	d.log.Info("starting the installed program to take over", "program", d.options.Program)
 	listeners := make([]handover.Listener, 0, len(d.listeners))
 	for _, l := range d.listeners {
 		listeners = append(listeners, handover.Listener(l))
 	}
-	if d.successor != nil {
-		d.successor.Close() // one that failed
+	ctx, cancel := context.WithCancel(d.ctx)
+	d.stopUpgrade = cancel
+	d.work.Go(func() {
+		s, err := d.bringUp(ctx, listeners)
+		switch {
+		case err == nil:
+			d.send(message{event: lifecycle.SuccessorReady{}, successor: s})
+		case ctx.Err() == nil:
+			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+		}
+	})
+}
+
+// bringUp gives a successor that serves and that systemd would follow, or none. It starts
+// what a restart of the unit would start.
+func (d *daemon) bringUp(ctx context.Context, listeners []handover.Listener) (*handover.Successor, error) {
+	unit, err := d.supervisingUnit(ctx)
+	if err != nil {
+		return nil, err
 	}
+	d.log.Info("starting the installed program to take over", "program", unit.Program)
 	s, err := handover.Start(handover.Config{
-		Path: d.options.Program, Args: os.Args, Env: d.successorEnvironment(), Listeners: listeners,
+		Path: unit.Program, Args: os.Args, Env: d.successorEnvironment(), Listeners: listeners,
 	})
 	if err != nil {
-		d.noteUpgrade(err)
-		d.later(lifecycle.SuccessorFailed{})
-		return
+		return nil, err
 	}
-	d.successor = s
-	d.begin(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeoutCause(ctx, successorTimeout,
-			fmt.Errorf("it did not say within %v that it serves", successorTimeout))
-		defer cancel()
-		if err := s.AwaitReady(ctx); err != nil {
-			if d.ctx.Err() != nil {
-				return // our own end, with which it was told to end, too
-			}
-			endSuccessor(s)
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
-			return
-		}
-		select {
-		case <-s.Ended():
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: s.Wait()})
-		case <-time.After(successorTrial):
-			d.send(message{event: lifecycle.SuccessorReady{}})
-		case <-d.ctx.Done():
-		}
-	})
+	if err := tryOut(ctx, s); err != nil {
+		s.End(successorPatience)
+		return nil, err
+	}
+	return s, nil
 }
 
-// successorEnvironment is ours, with what systemd told us as it would tell the other.
+// supervisingUnit is the unit of this process, if systemd would follow a hand-over.
+func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Service, error) {
+	if !d.notifier.Enabled() {
+		return systemd.Service{}, errNotSupervised
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	unit, err := systemd.ShowService(ctx)
+	return unit, cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args))
+}
+
+// tryOut waits until s has proved that it serves.
+func tryOut(ctx context.Context, s *handover.Successor) error {
+	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
+		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
+	defer cancel()
+	if err := s.AwaitReady(ready); err != nil {
+		return err
+	}
+	return s.Try(ctx, successorTrial)
+}
+
+// successorEnvironment is that of this process, with what systemd told it as it would tell
+// the other.
 func (d *daemon) successorEnvironment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
-	if text, err := d.farewell(); err == nil {
-		env = append(env, farewellVariable+"="+string(text))
-	}
 	return append(env, d.notifier.Environment()...)
-}
-
-// endSuccessor has a process leave that does not serve, if it must by force.
-func endSuccessor(s *handover.Successor) {
-	_ = s.Signal(syscall.SIGTERM) // what fails here is seen by the process not ending
-	select {
-	case <-s.Ended():
-	case <-time.After(successorPatience):
-		_ = s.Signal(syscall.SIGKILL)
-		<-s.Ended()
-	}
 }
 
 // stopSuccessor ends one that is not needed, without waiting for it.
 func (d *daemon) stopSuccessor() {
-	if s := d.successor; s != nil {
-		_ = s.Signal(syscall.SIGTERM) // it may have ended
+	d.stopUpgrade()
+	if d.successor != nil {
+		d.successor.Stop()
 	}
 }
 
-// handOver makes the successor the main process, and follows it to its end.
-func (d *daemon) handOver() {
+// notifyMainPID announces the successor. This process is silent from now on: systemd warns
+// about messages of a process that is not the main one.
+func (d *daemon) notifyMainPID() {
 	s := d.successor
 	d.told(d.notifier.MainPID(s.PID()))
 	d.notifier.Mute(true)
+	d.begin(func(ctx context.Context) {
+		if err := awaitMainPID(ctx, s.PID()); err != nil {
+			s.End(successorPatience)
+			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+			return
+		}
+		d.send(message{event: lifecycle.SuccessorFollowed{}})
+	})
+}
+
+// awaitMainPID returns nil when systemd says that the process is the main one of the service.
+// It asks because a message that systemd ignores brings no error: the unit may have been
+// masked a moment ago.
+func awaitMainPID(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	why := errors.New("systemd did not respond")
+	for {
+		unit, err := systemd.ShowService(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return why
+		case err != nil:
+			why = err
+		case unit.MainPID == pid:
+			return nil
+		default:
+			why = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+		}
+		select {
+		case <-time.After(askInterval):
+		case <-ctx.Done():
+			return why
+		}
+	}
+}
+
+// handOver puts the successor in charge.
+func (d *daemon) handOver() {
+	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those
+	// that are left get SIGTERM then, and drain.
+	signal.Ignore(syscall.SIGABRT)
+	s := d.successor
+	d.successor = nil
 	d.disown()
-	if err := s.Release(); err != nil {
+	if err := s.Release(d.options.Version); err != nil {
 		d.log.Warn("the new process may have failed", "error", err)
 	}
 	d.log.Info("handed over; finishing what is in flight", "pid", s.PID(), "in_flight", d.proxy.Stats().InFlight)
 	d.answerUpgrades(UpgradeOutcome{PID: s.PID()})
-	if d.predecessor != nil {
-		d.predecessor.PassOn()
-	}
-	go d.follow(s) // to the end of the other process, which may outlive this one
-}
-
-// follow reports the end of the process that serves.
-func (d *daemon) follow(s *handover.Successor) {
-	if !s.Follow() {
-		d.send(message{event: endOf(s), upgradeErr: s.Wait()})
-	}
-}
-
-// endOf is what the end of the process that serves means to the one before: it was
-// stopped, or it failed.
-func endOf(s *handover.Successor) lifecycle.Event {
-	if s.ExitCode() == lifecycle.ExitOK || s.ExitCode() == lifecycle.ExitDrainCut {
-		return lifecycle.ShutdownSignal{}
-	}
-	return lifecycle.SuccessorFailed{}
 }
 
 // beginHandover lets what is in flight finish.
@@ -152,12 +188,11 @@ func (d *daemon) beginHandover() {
 	timeout := d.view.config().Proxy.HandoverTimeout
 	ctx, stop := context.WithCancel(d.ctx)
 	d.stopHandover = stop
-	d.announceHandover(ctx)
-	servers := d.allServers()
+	d.announceHandover()
 	d.work.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		err := drainAll(ctx, servers, handoverSettle)
+		err := d.server.Drain(ctx, handoverSettle)
 		switch {
 		case err == nil:
 			d.send(message{event: lifecycle.Drained{}})
@@ -167,53 +202,14 @@ func (d *daemon) beginHandover() {
 	})
 }
 
-// takeBack makes this process the main one again, as far as it can (see makeWay), and
-// gets ready to accept.
-func (d *daemon) takeBack() {
-	d.stopHandover()
-	d.notifier.Mute(false)
-	d.told(d.notifier.MainPID(os.Getpid()))
-	listeners, err := d.successor.Listeners()
-	if err != nil {
-		d.log.Error("the listeners cannot be opened again", "error", err)
-		d.later(lifecycle.ListenerFailed{})
-	}
-	d.listeners = nil
-	for _, l := range listeners {
-		d.listeners = append(d.listeners, proxy.Listener(l))
-	}
-	d.retired = append(d.retired, d.server)
-	d.server = d.newServer()
-	d.view.setServer(d.server)
-	d.server.Resize(limits(d.view.config()))
-	d.own()
-	d.makeWay()
-}
-
-// makeWay ends a process that has taken back, before systemd's watchdog does: with
-// NotifyAccess=main (all would weigh on the sandbox) systemd listens to nobody but the process that failed, whose end
-// it does not see as long as there are others in the unit (it is not its parent). At
-// the end of this one it starts anew for the next client; the sockets keep those who
-// come meanwhile. Half of the interval may be over when the other process ends, and
-// the drain must fit into the rest. It takes no other upgrade until
-// then: systemd would not hear that successor either.
-func (d *daemon) makeWay() {
-	interval := d.watchdog.interval
-	if interval == 0 {
-		return
-	}
-	wait := interval / 4
-	d.log.Warn("systemd still takes the process that failed for the one that serves; leaving, to be started anew", "in", wait)
-	d.leaving = true
-	d.after(wait, lifecycle.ShutdownSignal{})
-}
-
-// noteUpgrade keeps and says why a successor does not serve.
+// noteUpgrade keeps and says why there is no successor.
 func (d *daemon) noteUpgrade(err error) {
-	d.log.Error("the upgrade failed; this process serves", "error", err)
+	d.notifier.Mute(false)
+	d.successor = nil
+	d.log.Error("the upgrade failed; this process keeps running", "error", err)
 	text := err.Error()
 	d.view.upgrade.Store(&text)
-	d.answerUpgrades(UpgradeOutcome{Error: err.Error()})
+	d.answerUpgrades(UpgradeOutcome{Error: text})
 }
 
 // answerUpgrades tells those who asked for the upgrade.
@@ -224,8 +220,8 @@ func (d *daemon) answerUpgrades(o UpgradeOutcome) {
 	d.upgradeWaiters = nil
 }
 
-// reportToPredecessor tells the process that started us that we serve, and waits for
-// what is its to be ours.
+// reportToPredecessor tells the process that started this one that it serves, and waits for
+// the hand-over.
 func (d *daemon) reportToPredecessor() {
 	p := d.predecessor
 	if p == nil || d.reported {
@@ -233,25 +229,25 @@ func (d *daemon) reportToPredecessor() {
 	}
 	d.reported = true
 	d.begin(func(ctx context.Context) {
-		stop := context.AfterFunc(ctx, func() { _ = p.Close() }) // it may be closed already
-		defer stop()
-		p.AwaitRelease()
+		defer p.Close() //nolint:errcheck // all was said
+		defer context.AfterFunc(ctx, func() { _ = p.Close() })()
+		before := p.AwaitRelease()
 		if ctx.Err() == nil {
-			d.send(message{released: true})
+			d.send(message{released: true, before: before})
 		}
 	})
 }
 
-// succeed makes this process the one that counts.
-func (d *daemon) succeed() {
-	d.log.Info("took over from the process before", "version", d.options.Version)
+// succeed puts this process in charge, in the place of one of a version that is empty if
+// nobody told it.
+func (d *daemon) succeed(before string) {
+	d.log.Info(fmt.Sprintf("upgraded: %s → %s", cmp.Or(before, "unknown"), d.options.Version))
 	d.notifier.Mute(false)
 	d.told(d.notifier.Ready(d.status()))
 	if d.watchdog.interval > 0 {
-		// The last sign of life may be half an interval old, and ours begin
-		// after as long.
+		// The last sign of life may be half an interval old, and the first of this
+		// process be due after as long.
 		d.told(d.notifier.Watchdog())
 	}
-	d.reportFarewell()
 	d.own()
 }

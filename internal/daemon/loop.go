@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/tailnet"
 )
@@ -14,9 +15,11 @@ type message struct {
 	tailnet    *tailnet.Report       // of tailnet events
 	loaded     *loaded               // of a load that succeeded
 	err        error                 // of a load that failed
-	upgradeErr error                 // why a successor does not serve, or serves no more
+	successor  *handover.Successor   // that serves
+	upgradeErr error                 // why there is no successor
 	upgrader   chan<- UpgradeOutcome // who wants to know how the upgrade ended
-	released   bool                  // by the process before us, without an event
+	released   bool                  // by the process before this one, without an event
+	before     string                // the version of that one
 	waiter     chan<- Outcome        // who wants to know how the reload ended
 	probe      *probeResult          // of the watchdog, without an event
 }
@@ -33,6 +36,9 @@ func (d *daemon) send(m message) {
 		}
 		if m.upgrader != nil {
 			m.upgrader <- UpgradeOutcome{Error: stoppingText}
+		}
+		if m.successor != nil {
+			m.successor.Stop()
 		}
 	}
 }
@@ -83,8 +89,14 @@ func (d *daemon) receive(m message) {
 		d.watchdog.note(*m.probe)
 		return
 	case m.released:
-		d.succeed()
+		d.succeed(m.before)
 		return
+	}
+	if m.successor != nil {
+		d.successor = m.successor
+		if !d.state.Upgrading { // a stop came first
+			d.stopSuccessor()
+		}
 	}
 	if m.tailnet != nil {
 		d.noteTailnet(*m.tailnet)
@@ -92,7 +104,7 @@ func (d *daemon) receive(m message) {
 	if m.loaded != nil || m.err != nil {
 		d.loaded, d.loadErr = m.loaded, m.err
 	}
-	if m.event == (lifecycle.SuccessorFailed{}) && d.state.Phase <= lifecycle.HandingOver {
+	if m.event == (lifecycle.SuccessorFailed{}) && d.state.Upgrading {
 		d.noteUpgrade(m.upgradeErr)
 	}
 	if m.waiter != nil {

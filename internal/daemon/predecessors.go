@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// announceInterval is how often a process that has handed over says what it still has.
-const announceInterval = time.Second
+const (
+	// announceInterval is how often a process that has handed over says what it still has.
+	announceInterval = time.Second
+	// predecessorInterval is how often the process in charge looks whether they have ended.
+	predecessorInterval = 50 * time.Millisecond
+)
 
 // Predecessor is a process that has handed over and finishes what it has. It says so in
 // a file beside the admin socket, so that every process after it can tell.
@@ -31,9 +35,9 @@ func announcement(adminSocket string, pid int) string {
 	return filepath.Join(filepath.Dir(adminSocket), announcementPrefix+strconv.Itoa(pid)+".json")
 }
 
-// announceHandover keeps the file until ctx ends. Without one the hand-over goes on all
-// the same: only nobody sees it.
-func (d *daemon) announceHandover(ctx context.Context) {
+// announceHandover keeps the file to the end of this process. Without one the hand-over goes
+// on all the same: only nobody sees it, or waits for it in a stop.
+func (d *daemon) announceHandover() {
 	if d.options.AdminSocket == "" {
 		return
 	}
@@ -53,11 +57,27 @@ func (d *daemon) announceHandover(ctx context.Context) {
 			}
 			select {
 			case <-ticker.C:
-			case <-ctx.Done():
+			case <-d.ctx.Done():
 				return
 			}
 		}
 	})
+}
+
+// awaitPredecessors returns when the processes before this one have drained, too. systemd
+// sends a second SIGTERM to those that outlive the main process, and that would cut their
+// streams at once.
+func (d *daemon) awaitPredecessors(ctx context.Context) error {
+	ticker := time.NewTicker(predecessorInterval)
+	defer ticker.Stop()
+	for len(d.predecessors()) > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the processes before this one: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 func writeAnnouncement(file string, p Predecessor) error {

@@ -216,7 +216,7 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
 	}
 	if why := d.view.upgrade.Load(); why != nil {
-		warnings = append(warnings, "the last upgrade failed and this process serves on: "+*why+
+		warnings = append(warnings, "the last upgrade failed and this process keeps running: "+*why+
 			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
 	}
 	return slices.Compact(warnings)

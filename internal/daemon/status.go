@@ -100,6 +100,9 @@ func (d *daemon) stoppedStatus() string {
 
 // lastWords logs why the loop ended, and what mends it.
 func (d *daemon) lastWords(code int) {
+	if d.predecessor != nil && !d.owner {
+		d.predecessor.GiveUp(d.stoppedStatus())
+	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {
 	case lifecycle.ExitOK:
@@ -109,6 +112,14 @@ func (d *daemon) lastWords(code int) {
 	default:
 		d.log.Error(d.stoppedStatus(), "exit_code", code)
 	}
+}
+
+// streamsCut are those that the drain of this process cut.
+func (d *daemon) streamsCut() uint64 {
+	if d.proxy == nil { // it never served
+		return 0
+	}
+	return d.proxy.Stats().CutByDrain
 }
 
 // loginURL is where a person can log this node in, if tailscaled told.

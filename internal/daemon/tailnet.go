@@ -140,7 +140,7 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 		host = "unknown"
 	}
 	return proxy.Config{
-		Host: host, Log: d.log, Registerer: d.registry, CutBefore: d.before.CutTotal,
+		Host: host, Log: d.log, Registerer: d.registry,
 		Tailnet: tailnetView{client, &d.view}, OwnName: d.asksByOwnName,
 	}
 }

@@ -1,6 +1,7 @@
 package daemontest
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func Main(m *testing.M) (code int) {
 	return 0
 }
 
-// install builds the binary into a folder that is the first of PATH.
+// install builds the binary into a folder that is the first of PATH, beside a fake systemctl.
 func install() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "op"); err != nil {
 		return "", err
@@ -51,7 +52,7 @@ func install() (dir string, err error) {
 	if err := Build(filepath.Join(dir, "oauth-proxyd"), "v0.0.0-test"); err != nil {
 		return dir, err
 	}
-	return dir, os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return dir, errors.Join(InstallSystemctl(dir), os.Setenv("PATH", dir+":"+os.Getenv("PATH")))
 }
 
 // Build builds the program with the versions of its own module, which a lab may not

@@ -14,10 +14,11 @@
 //	log.Next(t, `"msg":"serving"`)
 //	p.Stop(t)
 //
-//	binary.go   builds it and puts it into the PATH
-//	process.go  starts a process, and waits for its end
-//	socket.go   listening sockets that it inherits
-//	record.go   what it says, in its output and to the service manager
-//	client.go   one request and its answer
-//	load.go     requests all the time, of which none may be lost; loadclient.go sends them
+//	binary.go     builds it and puts it into the PATH
+//	process.go    starts a process, and waits for its end
+//	socket.go     listening sockets that it inherits
+//	record.go     what it says, in its output and to the service manager
+//	systemctl.go  what a fake systemctl shows of the service
+//	client.go     one request and its answer
+//	load.go       requests all the time, of which none may be lost; loadclient.go sends them
 package daemontest

@@ -112,8 +112,9 @@ func (r *Record) Count(word string) int {
 	return n
 }
 
-// ListenNotify records the messages that come to a NOTIFY_SOCKET, see sd_notify(3).
-func ListenNotify(t *testing.T, path string) *Record {
+// ListenNotify records the messages that come to a NOTIFY_SOCKET, see sd_notify(3), each
+// after the given functions have seen it.
+func ListenNotify(t *testing.T, path string, each ...func(message string)) *Record {
 	t.Helper()
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -131,7 +132,11 @@ func ListenNotify(t *testing.T, path string) *Record {
 			if err != nil {
 				return
 			}
-			r.Add(string(buffer[:n]))
+			message := string(buffer[:n])
+			for _, see := range each {
+				see(message)
+			}
+			r.Add(message)
 		}
 	})
 	t.Cleanup(func() {

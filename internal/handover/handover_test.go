@@ -2,10 +2,12 @@ package handover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // succeed serves on what it inherits: each connection is told the name of its listener
-// and whether all is ours.
+// and how the process behaves.
 func succeed(how string) (code int) {
 	if how == "refuses" {
 		return 78
@@ -38,8 +40,15 @@ func succeed(how string) (code int) {
 		fmt.Fprintln(os.Stderr, "nothing inherited:", err)
 		return 1
 	}
-	if how == "hangs" {
+	switch how {
+	case "hangs", "hangs on":
+		if how == "hangs on" {
+			signal.Ignore(syscall.SIGTERM)
+		}
 		<-time.After(time.Hour)
+	case "gives up":
+		p.GiveUp("no\nreason")
+		return 78
 	}
 	for _, l := range p.Listeners {
 		go func() {
@@ -53,15 +62,14 @@ func succeed(how string) (code int) {
 			}
 		}()
 	}
-	if how == "gives up" {
-		time.AfterFunc(100*time.Millisecond, func() { _ = p.Close() })
-	}
-	p.AwaitRelease()
-	if how == "gives up" {
-		return 0
-	}
 	if how == "crashes" {
+		go p.AwaitRelease()
+		<-time.After(100 * time.Millisecond)
 		return 3
+	}
+	if version := p.AwaitRelease(); version != "" {
+		fmt.Println("released by " + version)
+		return 0
 	}
 	<-time.After(time.Hour) // a signal ends it
 	return 0
@@ -81,11 +89,7 @@ func successor(t *testing.T, how string, listeners ...handover.Listener) *handov
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = s.Signal(os.Kill)
-		<-s.Ended()
-		s.Close()
-	})
+	t.Cleanup(func() { s.End(0) })
 	return s
 }
 
@@ -131,8 +135,23 @@ func TestASuccessorServesTheListenersItWasPassed(t *testing.T) {
 	if a, b := hello(t, first), hello(t, second); a != "proxy of serves" || b != "second of serves" {
 		t.Errorf("served %q and %q", a, b)
 	}
-	if err := s.Release(); err != nil {
+	if err := s.Try(t.Context(), 10*time.Millisecond); err != nil {
 		t.Error(err)
+	}
+	if err := s.Release("1.2.3"); err != nil {
+		t.Error(err)
+	}
+}
+
+// It is a sibling, whose parent sees its end: systemd.
+func TestASuccessorHasTheParentOfThisProcess(t *testing.T) {
+	s := successor(t, "serves", tcp(t))
+	if err := s.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+	if want := fmt.Sprintf("\nPPid:\t%d\n", os.Getppid()); err != nil || !strings.Contains(string(status), want) {
+		t.Errorf("want %q, %v, in\n%s", want, err, status)
 	}
 }
 
@@ -163,11 +182,7 @@ func TestTheListenerOfThePredecessorStaysUsable(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("a deadline does not wake the listener")
 	}
-	again, err := s.Listeners()
-	if err != nil || len(again) != 1 || again[0].Name != "proxy" || again[0].Addr().String() != l.Addr().String() {
-		t.Fatalf("opened again: %v, %v", again, err)
-	}
-	again[0].Close()
+	s.End(time.Minute)
 }
 
 func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
@@ -178,7 +193,8 @@ func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
 		ctx  context.Context
 		want string
 	}{
-		{"refuses", t.Context(), "the new process left with exit code 78"},
+		{"refuses", t.Context(), "the new process ended before it served"},
+		{"gives up", t.Context(), "the new process does not serve: no reason"},
 		{"hangs", short, "the new process does not serve: it took too long"},
 	}
 	for _, c := range cases {
@@ -190,44 +206,53 @@ func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
 	}
 }
 
-func TestASuccessorThatCrashesLaterIsNoticed(t *testing.T) {
+func TestASuccessorThatCrashesSoonIsNoticed(t *testing.T) {
 	s := successor(t, "crashes", tcp(t))
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Wait(); err == nil || s.ExitCode() != 3 {
-		t.Errorf("ended with %v, exit code %d", err, s.ExitCode())
+	if err := s.Try(t.Context(), time.Hour); err == nil || err.Error() != "the new process ended as soon as it served" {
+		t.Errorf("it is well: %v", err)
 	}
 }
 
-// One that is told to stop before it was told to take over waits no more for that.
-func TestASuccessorCanGiveUpItsWait(t *testing.T) {
-	s := successor(t, "gives up", tcp(t))
-	if err := s.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Wait(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestASignalEndsASuccessor(t *testing.T) {
+func TestATrialEndsWithItsContext(t *testing.T) {
 	s := successor(t, "serves", tcp(t))
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Try(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("the trial ended with %v", err)
 	}
-	if err := s.Wait(); err == nil || s.ExitCode() != -1 || !strings.Contains(err.Error(), "terminated") {
-		t.Errorf("ended with %v", err)
+}
+
+func TestAnUnwantedSuccessorIsEnded(t *testing.T) {
+	for _, how := range []string{"serves", "hangs", "hangs on"} {
+		t.Run(how, func(t *testing.T) {
+			s := successor(t, how, tcp(t))
+			patience := time.Minute
+			if how == "hangs on" {
+				patience = 100 * time.Millisecond
+			}
+			s.End(patience)
+			late := time.After(20 * time.Second)
+			for !hasEnded(s.PID()) {
+				select {
+				case <-late:
+					t.Fatal("it lives")
+				case <-time.After(time.Millisecond):
+				}
+			}
+		})
 	}
-	if err := s.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("signalling one that has ended: %v", err)
-	}
+}
+
+// hasEnded is true for a process that nobody has waited for, too.
+func hasEnded(pid int) bool {
+	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(state), ") Z ")
 }
 
 func TestAProgramThatCannotBeStarted(t *testing.T) {
@@ -261,14 +286,7 @@ func cannotStart(t *testing.T, path, want string) {
 }
 
 func TestInheritWithoutAPredecessor(t *testing.T) {
-	for name, value := range map[string]string{"none": "", "of another process": "1:proxy"} {
-		t.Run(name, func(t *testing.T) {
-			if value != "" {
-				t.Setenv("OAUTH_PROXYD_HANDOVER", value)
-			}
-			if p, err := handover.Inherit(); p != nil || err != nil {
-				t.Errorf("got %v, %v", p, err)
-			}
-		})
+	if p, err := handover.Inherit(); p != nil || err != nil {
+		t.Errorf("got %v, %v", p, err)
 	}
 }

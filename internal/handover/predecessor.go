@@ -1,10 +1,10 @@
 package handover
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -18,29 +18,17 @@ type Predecessor struct {
 }
 
 // Inherit takes over what a predecessor passed, and removes the variable that says so
-// from the environment. Without a predecessor it gives nil. It can be called once.
+// from the environment. Without a predecessor it returns nil. It can be called once.
 func Inherit() (*Predecessor, error) {
 	value, ok := os.LookupEnv(variable)
 	if !ok {
-		return nil, nil //nolint:nilnil // that there is none is no error
+		return nil, nil //nolint:nilnil // having no predecessor is no error
 	}
 	_ = os.Unsetenv(variable) // cannot fail on Linux
-	parent, list, _ := strings.Cut(value, ":")
-	pid, err := strconv.Atoi(parent)
-	if err != nil {
-		return nil, fmt.Errorf("taking over listeners: %s is %q", variable, value)
-	}
-	if pid != os.Getppid() {
-		return nil, nil //nolint:nilnil // it was for another process
-	}
 	var names []string
-	if list != "" {
-		names = strings.Split(list, ":")
+	if value != "" {
+		names = strings.Split(value, ":")
 	}
-	return inherit(names)
-}
-
-func inherit(names []string) (*Predecessor, error) {
 	files := make([]*os.File, len(names)+1)
 	for i := range files {
 		fd := firstDescriptor + i
@@ -79,21 +67,24 @@ func listen(names []string, files []*os.File) ([]Listener, error) {
 	return listeners, nil
 }
 
-// AwaitRelease tells the predecessor that this process serves, and returns when it has
-// been told to take over. A predecessor that is gone cannot say so any more: that is the
-// same.
-func (p *Predecessor) AwaitRelease() {
+// AwaitRelease tells the predecessor that this process serves, and returns when it hands
+// over, with its version. If the predecessor is gone, this process takes over too, and the
+// version is empty.
+func (p *Predecessor) AwaitRelease() (version string) {
 	if _, err := p.channel.Write([]byte(readyMessage)); err != nil {
-		return
+		return ""
 	}
-	_ = expect(p.channel, releaseMessage)
+	line, err := bufio.NewReader(p.channel).ReadString('\n')
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(strings.TrimSuffix(line, "\n"), releaseMessage)
 }
 
-// PassOn tells the predecessor, if there still is one, that this process has handed over
-// in its turn.
-func (p *Predecessor) PassOn() {
-	_, _ = p.channel.Write([]byte(passedMessage)) // it may have ended long ago
-	_ = p.channel.Close()
+// GiveUp tells the predecessor why this process leaves without having taken over.
+func (p *Predecessor) GiveUp(why string) {
+	why = strings.ReplaceAll(why, "\n", " ")
+	_, _ = fmt.Fprintf(p.channel, "%s%s\n", failedMessage, why) // it sees our end in any case
 }
 
 // Close ends the wait of AwaitRelease.

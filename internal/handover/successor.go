@@ -1,31 +1,32 @@
 package handover
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
 const (
-	// variable has the id of the process that passes listeners, and their names,
-	// separated by colons. The descriptors begin at firstDescriptor; after the last
-	// listener comes the socket to that process.
+	// variable has the names of the listeners, separated by colons. Their descriptors
+	// begin at firstDescriptor; after the last one comes the socket to the predecessor.
 	variable        = "OAUTH_PROXYD_HANDOVER"
 	firstDescriptor = 3
 
-	// The sentences that are spoken, in this order: the successor's, ours, and, if it
-	// hands over in its turn, the successor's last one.
+	// The lines that are spoken: by the successor one of the first two, then by the
+	// predecessor the third.
 	readyMessage   = "ready\n"
-	releaseMessage = "yours\n"
-	passedMessage  = "passed on\n"
+	failedMessage  = "failed: "
+	releaseMessage = "yours, from "
+
+	// killTimeout is how long a killed process may take to be gone.
+	killTimeout = time.Second
 )
 
 // Listener is a listening socket with the name it is known under.
@@ -44,53 +45,45 @@ type Config struct {
 
 // Successor is a process that was started to take over.
 type Successor struct {
-	command   *exec.Cmd
-	channel   net.Conn
-	names     []string
-	listeners []*os.File // of our own, so that we can listen again
-	ended     chan struct{}
-	err       error // how it ended; read after ended
+	pid     int
+	process *os.Process
+	channel net.Conn
+	said    *bufio.Reader // on the channel
 }
 
-// Start begins a successor. Its output is ours. The listeners stay as they are.
+// Start begins a successor. Its output and its parent are those of this process. The
+// listeners stay as they are.
 func Start(c Config) (*Successor, error) {
-	s := &Successor{ended: make(chan struct{})}
+	var names []string
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // the process has its own, or there is none
+		}
+	}()
 	for _, l := range c.Listeners {
 		f, err := duplicate(l)
 		if err != nil {
-			s.Close()
 			return nil, fmt.Errorf("passing on the listener %q: %w", l.Name, err)
 		}
-		s.listeners = append(s.listeners, f)
-		s.names = append(s.names, l.Name)
+		files, names = append(files, f), append(names, l.Name)
 	}
-	if err := s.start(c); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("starting %s: %w", c.Path, err)
-	}
-	return s, nil
-}
-
-func (s *Successor) start(c Config) error {
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("starting %s: %w", c.Path, err)
 	}
-	defer theirs.Close() //nolint:errcheck // the process has its own, or there is none
-	s.channel = ours
-	s.command = &exec.Cmd{
+	files = append(files, theirs)
+	command := &exec.Cmd{
 		Path: c.Path, Args: c.Args, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env:        append(c.Env, variable+"="+strings.Join(append([]string{strconv.Itoa(os.Getpid())}, s.names...), ":")),
-		ExtraFiles: append(append([]*os.File(nil), s.listeners...), theirs),
+		Env:         append(c.Env, variable+"="+strings.Join(names, ":")),
+		ExtraFiles:  files,
+		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
 	}
-	if err := s.command.Start(); err != nil {
-		return err
+	if err := command.Start(); err != nil {
+		_ = ours.Close()
+		return nil, fmt.Errorf("starting %s: %w", c.Path, err)
 	}
-	go func() {
-		defer close(s.ended)
-		s.err = s.command.Wait()
-	}()
-	return nil
+	return &Successor{pid: command.Process.Pid, process: command.Process, channel: ours, said: bufio.NewReader(ours)}, nil
 }
 
 // duplicate gives a descriptor of its own for the socket of l. That of its method File
@@ -136,93 +129,81 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 }
 
 // PID is its process id.
-func (s *Successor) PID() int { return s.command.Process.Pid }
+func (s *Successor) PID() int { return s.pid }
 
 // AwaitReady returns nil when the successor serves, and an error when it is sure that
 // it will not, or ctx ends.
 func (s *Successor) AwaitReady(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	err := expect(s.channel, readyMessage)
+	line, err := s.read(ctx)
 	switch {
-	case err == nil:
+	case err == nil && line == readyMessage:
 		return nil
+	case err == nil:
+		why := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), failedMessage)
+		return fmt.Errorf("the new process does not serve: %s", why)
 	case ctx.Err() != nil:
 		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
 	}
-	select { // it has closed its end: most likely by leaving
-	case <-s.ended:
-		return s.Wait()
-	case <-ctx.Done():
-		return fmt.Errorf("the new process cannot take over: %w", err)
-	}
+	return errors.New("the new process ended before it served")
 }
 
-// Release tells the successor that what there is one of is its from now on.
-func (s *Successor) Release() error {
-	if _, err := s.channel.Write([]byte(releaseMessage)); err != nil {
-		return fmt.Errorf("telling the new process that it serves: %w", err)
+// Try returns nil if the successor, which serves, lives for another d.
+func (s *Successor) Try(ctx context.Context, d time.Duration) error {
+	trial, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if _, err := s.read(trial); errors.Is(err, os.ErrDeadlineExceeded) {
+		return ctx.Err()
+	}
+	return errors.New("the new process ended as soon as it served")
+}
+
+// Release hands over to the successor. It is told the version of this process.
+func (s *Successor) Release(version string) error {
+	defer s.close()
+	if _, err := fmt.Fprintf(s.channel, "%s%s\n", releaseMessage, version); err != nil {
+		return fmt.Errorf("telling the new process to take over: %w", err)
 	}
 	return nil
 }
 
-// Follow returns when the process has handed over in its turn, so that its end means
-// nothing any more, or has ended.
-func (s *Successor) Follow() (passedOn bool) {
-	if expect(s.channel, passedMessage) == nil {
-		return true
-	}
-	<-s.ended // it has closed its end: it is leaving
-	return false
-}
+// Stop asks the process to leave.
+func (s *Successor) Stop() { _ = s.process.Signal(syscall.SIGTERM) } // it may have ended
 
-// Wait returns when the process has ended: nil after exit code 0.
-func (s *Successor) Wait() error {
-	<-s.ended
-	if s.err == nil {
-		return nil
-	}
-	if s.ExitCode() >= 0 {
-		return fmt.Errorf("the new process left with exit code %d", s.ExitCode())
-	}
-	return fmt.Errorf("the new process ended: %w", s.err)
-}
-
-// ExitCode is that of a process that has ended, or -1 if a signal ended it.
-func (s *Successor) ExitCode() int { return s.command.ProcessState.ExitCode() }
-
-// Ended is closed when the process has ended.
-func (s *Successor) Ended() <-chan struct{} { return s.ended }
-
-// Signal sends sig to the process; one that has ended is no error.
-func (s *Successor) Signal(sig os.Signal) error {
-	if err := s.command.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signalling the new process: %w", err)
-	}
-	return nil
-}
-
-// Listeners opens the passed listeners anew, for a process that has closed its own.
-func (s *Successor) Listeners() ([]Listener, error) { return listen(s.names, s.listeners) }
-
-// Close lets go of the listeners kept and of the way to the process, not of the process.
-func (s *Successor) Close() {
-	for _, f := range s.listeners {
-		_ = f.Close() // what it names stays open elsewhere
-	}
-	if s.channel != nil {
-		_ = s.channel.Close()
+// End has the process leave, and kills it if it takes longer than patience.
+func (s *Successor) End(patience time.Duration) {
+	defer s.close()
+	s.Stop()
+	if !s.ends(patience) {
+		_ = s.process.Kill() // it may have ended now
+		s.ends(killTimeout)
 	}
 }
 
-// expect reads exactly message.
-func expect(c net.Conn, message string) error {
-	got := make([]byte, len(message))
-	if _, err := io.ReadFull(c, got); err != nil {
-		return err
+// ends reports whether the process closes its end of the channel within d.
+func (s *Successor) ends(d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	for {
+		switch _, err := s.read(ctx); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return false
+		case err != nil:
+			return true
+		}
 	}
-	if string(got) != message {
-		return fmt.Errorf("it says %q", got)
-	}
-	return nil
+}
+
+// read gives the next line of the successor. When ctx ends, the error is
+// os.ErrDeadlineExceeded.
+func (s *Successor) read(ctx context.Context) (string, error) {
+	_ = s.channel.SetReadDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	line, err := s.said.ReadSlice('\n') // no longer than the buffer
+	return string(line), err
+}
+
+func (s *Successor) close() {
+	_ = s.channel.Close()
+	_ = s.process.Release() // systemd waits for it, not this process
 }

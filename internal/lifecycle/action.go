@@ -25,8 +25,7 @@ type FollowTailnet struct{}
 // ListenerFailed too.
 type StartListeners struct{}
 
-// OpenGate lets requests in. What closes the gate again is [CloseListeners]; only
-// after [TakeBack] it opens another time.
+// OpenGate lets requests in, once in a life. [CloseListeners] closes the gate again.
 type OpenGate struct{}
 
 // NotifyReady sends READY=1, after the start and after each reload; see
@@ -54,24 +53,23 @@ type KeepConfig struct{}
 // the new State.
 type UpdateStatus struct{}
 
-// StartSuccessor begins a process of the installed program on our listeners. It is
-// answered by [SuccessorReady] or [SuccessorFailed], and after the former by the
-// latter if that process fails.
+// StartSuccessor begins a process of the installed program on our listeners. Its outcome
+// is [SuccessorReady] or [SuccessorFailed].
 type StartSuccessor struct{}
 
-// StopSuccessor ends the process begun by [StartSuccessor], which serves not yet.
+// StopSuccessor ends the process begun by [StartSuccessor], which is not in charge yet.
 type StopSuccessor struct{}
 
-// NotifyMainPID sends MAINPID= of the successor; see sd_notify(3). From then on the
-// successor speaks to systemd, and what belongs to the one who serves is its.
+// NotifyMainPID sends MAINPID= of the successor, see sd_notify(3), and asks systemd whether
+// it supervises that process now. Its outcome is [SuccessorFollowed] or [SuccessorFailed].
 type NotifyMainPID struct{}
 
-// TakeBack is NotifyMainPID with ourselves for the successor that failed, and gets
-// the listeners ready to be opened again.
-type TakeBack struct{}
+// HandOver puts the successor in charge: it speaks to systemd from now on, and owns what
+// there is only one of.
+type HandOver struct{}
 
-// BeginHandover lets what is in flight finish, for a limited time that is long. It is
-// answered by [Drained] or [HandoverTimeout].
+// BeginHandover lets what is in flight finish, for a limited time that is long. Its outcome
+// is [Drained] or [HandoverTimeout].
 type BeginHandover struct{}
 
 // CloseListeners takes no more connections and closes the gate.
@@ -102,7 +100,7 @@ func (UpdateStatus) action()    {}
 func (StartSuccessor) action()  {}
 func (StopSuccessor) action()   {}
 func (NotifyMainPID) action()   {}
-func (TakeBack) action()        {}
+func (HandOver) action()        {}
 func (BeginHandover) action()   {}
 func (CloseListeners) action()  {}
 func (BeginDrain) action()      {}

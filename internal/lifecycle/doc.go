@@ -48,10 +48,10 @@
 // # Upgrades
 //
 // An upgrade runs beside the phase Running, too, but not beside a reload: of the two
-// one waits for the other. The successor is started ([StartSuccessor]) and given
-// nothing before it says that it serves. Then this process is [HandingOver]: it tells
-// systemd who its main process is now, takes no more connections, and finishes what it
-// has. If the successor fails after all, this process serves again ([TakeBack]).
+// one waits for the other. The successor is started ([StartSuccessor]) and, when it
+// serves, announced to systemd ([NotifyMainPID]). Only if systemd follows does this
+// process hand over ([HandOver]): it takes no more connections and finishes what it has.
+// There is no way back. If the successor fails later, systemd starts the service again.
 //
 // # The tailnet
 //

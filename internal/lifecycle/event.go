@@ -55,8 +55,12 @@ type UpgradeRequested struct{}
 // SuccessorReady reports that the process begun by [StartSuccessor] serves.
 type SuccessorReady struct{}
 
-// SuccessorFailed reports that the process begun by [StartSuccessor] will not serve,
-// or serves no more although nobody stopped it.
+// SuccessorFollowed reports that systemd supervises the successor as the main process of the
+// service.
+type SuccessorFollowed struct{}
+
+// SuccessorFailed reports that the process begun by [StartSuccessor] will not serve, or that
+// systemd does not follow it. It has ended, or was never started.
 type SuccessorFailed struct{}
 
 // HandoverTimeout reports that the time for what was in flight at the hand-over is
@@ -73,25 +77,26 @@ type Drained struct{}
 // DrainTimeout reports that the time for the drain is over.
 type DrainTimeout struct{}
 
-func (ConfigLoaded) event()     {}
-func (ConfigFailed) event()     {}
-func (TailnetConnected) event() {}
-func (TailnetError) event()     {}
-func (RetryTimer) event()       {}
-func (ListenersReady) event()   {}
-func (ListenerFailed) event()   {}
-func (TailnetLost) event()      {}
-func (TailnetRestored) event()  {}
-func (ReloadRequested) event()  {}
-func (ReloadDone) event()       {}
-func (ReloadFailed) event()     {}
-func (UpgradeRequested) event() {}
-func (SuccessorReady) event()   {}
-func (SuccessorFailed) event()  {}
-func (HandoverTimeout) event()  {}
-func (ShutdownSignal) event()   {}
-func (Drained) event()          {}
-func (DrainTimeout) event()     {}
+func (ConfigLoaded) event()      {}
+func (ConfigFailed) event()      {}
+func (TailnetConnected) event()  {}
+func (TailnetError) event()      {}
+func (RetryTimer) event()        {}
+func (ListenersReady) event()    {}
+func (ListenerFailed) event()    {}
+func (TailnetLost) event()       {}
+func (TailnetRestored) event()   {}
+func (ReloadRequested) event()   {}
+func (ReloadDone) event()        {}
+func (ReloadFailed) event()      {}
+func (UpgradeRequested) event()  {}
+func (SuccessorReady) event()    {}
+func (SuccessorFollowed) event() {}
+func (SuccessorFailed) event()   {}
+func (HandoverTimeout) event()   {}
+func (ShutdownSignal) event()    {}
+func (Drained) event()           {}
+func (DrainTimeout) event()      {}
 
 // TailnetErrorKind says what kept an attempt from reaching the tailnet, as far
 // as it decides what to do about it.

@@ -16,7 +16,7 @@ import (
 type witness struct {
 	gateOpen, gateOpened, listenersClosed     bool
 	ready, reloading, loading, stopping       bool
-	successor, handed                         bool
+	successor, announced, handed              bool
 	following, draining, exited, statusBehind bool
 }
 
@@ -34,7 +34,7 @@ func (w *witness) see(s State, a Action) error {
 		return w.beginDrain()
 	case ForceClose:
 		return holds(w.draining || w.handed, "the cut comes in a drain or a hand-over")
-	case StartSuccessor, StopSuccessor, NotifyMainPID, TakeBack, BeginHandover:
+	case StartSuccessor, StopSuccessor, NotifyMainPID, HandOver, BeginHandover:
 		return w.upgrade(a)
 	case NotifyReady, NotifyReloading, NotifyStopping:
 		return w.notify(a)
@@ -63,8 +63,8 @@ func (w *witness) openGate() error {
 	return nil
 }
 
-// upgrade follows who the main process is. There is one successor at a time, and it
-// is given nothing before it is ready.
+// upgrade follows who the main process is. There is one successor at a time, and nothing
+// is handed over before systemd was told of it.
 func (w *witness) upgrade(a Action) error {
 	switch a.(type) {
 	case StartSuccessor:
@@ -75,11 +75,12 @@ func (w *witness) upgrade(a Action) error {
 		w.successor = false
 		return holds(!w.handed, "a successor that serves is not stopped")
 	case NotifyMainPID:
+		again := w.announced
+		w.announced = true
+		return holds(w.successor && !again && w.gateOpen, "a successor is announced once, by one who serves")
+	case HandOver:
 		w.handed = true
-		return holds(w.successor, "only a successor is handed over to")
-	case TakeBack:
-		w.handed, w.successor, w.gateOpened, w.listenersClosed = false, false, false, false
-		return nil
+		return holds(w.successor && w.announced && w.gateOpen, "only an announced successor is handed over to")
 	}
 	return holds(w.handed && w.listenersClosed, "a hand-over begins when another serves")
 }
@@ -136,6 +137,7 @@ func (w *witness) settled(s State) error {
 		holds(w.stopping || w.handed || s.Phase != Draining, "Draining is announced"),
 		holds(w.handed || s.Phase != HandingOver, "in HandingOver another is the main process"),
 		holds(w.successor || !s.Upgrading, "Upgrading has a successor"),
+		holds(w.announced || !s.Announced, "an announced successor was announced"),
 		holds(!w.statusBehind, "a change that users see is shown"),
 	)
 }
@@ -171,7 +173,9 @@ func (l life) after(e Event) (life, error) {
 		return l, errors.New("what is required changes, but no configuration is applied")
 	}
 	l.state = state
-	l.seen.successor = l.seen.successor && e != (SuccessorFailed{})
+	if e == (SuccessorFailed{}) {
+		l.seen.successor, l.seen.announced = false, false
+	}
 	l.seen.following = l.seen.following && state.Required
 	l.seen.statusBehind = state.Phase != before.Phase || state.Tailnet != before.Tailnet
 	for _, a := range actions {

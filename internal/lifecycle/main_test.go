@@ -53,5 +53,6 @@ func allEvents() []Event {
 		SuccessorReady{},
 		SuccessorFailed{},
 		HandoverTimeout{},
+		SuccessorFollowed{},
 	}
 }

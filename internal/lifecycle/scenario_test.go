@@ -164,6 +164,9 @@ func describe(s State) string {
 	if s.ReloadPending {
 		facts = append(facts, "reload pending")
 	}
+	if s.Announced {
+		facts = append(facts, "announced")
+	}
 	if s.Upgrading {
 		facts = append(facts, "upgrading")
 	}

@@ -114,9 +114,13 @@ type State struct {
 	// Stopped never.
 	ReloadPending bool
 
-	// Upgrading says that a successor is being started, which serves not yet.
+	// Upgrading says that a successor is being started, which is not in charge yet.
 	// Only set in Running, and not together with Reloading.
 	Upgrading bool
+
+	// Announced says that systemd was told of the successor, and is being asked whether
+	// it follows. Only set together with Upgrading.
+	Announced bool
 
 	// UpgradePending remembers an upgrade that must wait for the end of the
 	// reload under way. Only set together with Reloading.

@@ -128,9 +128,9 @@ func running(s State, e Event) (State, []Action) {
 	case UpgradeRequested:
 		s.UpgradePending = !s.Upgrading
 		return whatIsPending(s, nil)
-	case SuccessorReady, SuccessorFailed:
+	case SuccessorReady, SuccessorFollowed, SuccessorFailed:
 		if s.Upgrading {
-			return upgraded(s, e)
+			return upgrading(s, e)
 		}
 	case ReloadDone:
 		if s.Reloading {
@@ -148,19 +148,31 @@ func running(s State, e Event) (State, []Action) {
 	return observe(s, e)
 }
 
-// upgraded ends the start of a successor: it serves, or we serve on.
-func upgraded(s State, e Event) (State, []Action) {
-	if e == (SuccessorFailed{}) {
-		s.Upgrading = false
+// upgrading brings up a successor. Nothing is given up before the successor has said that
+// it serves and systemd that it follows; until then every failure leaves this process in
+// charge.
+func upgrading(s State, e Event) (State, []Action) {
+	switch e.(type) {
+	case SuccessorReady:
+		if !s.Announced {
+			s.Announced = true
+			return s, []Action{NotifyMainPID{}}
+		}
+	case SuccessorFollowed:
+		if s.Announced {
+			// The successor serves a reload that was asked for meanwhile: it has just
+			// read the configuration.
+			return enter(forget(s), HandingOver, HandOver{}, CloseListeners{}, BeginHandover{})
+		}
+	case SuccessorFailed:
+		s.Upgrading, s.Announced = false, false
 		return whatIsPending(s, []Action{UpdateStatus{}})
 	}
-	// A reload that was asked for meanwhile is the successor's: it has just read
-	// the configuration.
-	return enter(forget(s), HandingOver, NotifyMainPID{}, CloseListeners{}, BeginHandover{})
+	return s, nil
 }
 
-// handingOver is a process that has a successor. Its exit code is seen by nobody but
-// the one who reads the log.
+// handingOver is a process that has a successor. Nobody but a reader of the log sees its
+// exit code.
 func handingOver(s State, e Event) (State, []Action) {
 	switch e.(type) {
 	case Drained:
@@ -169,8 +181,6 @@ func handingOver(s State, e Event) (State, []Action) {
 		return stop(s, ExitDrainCut, ForceClose{})
 	case ShutdownSignal:
 		return enter(s, Draining, BeginDrain{})
-	case SuccessorFailed:
-		return enter(s, Running, TakeBack{}, OpenGate{})
 	}
 	return observe(s, e)
 }
@@ -254,7 +264,8 @@ func reloaded(s State, outcome ...Action) (State, []Action) {
 
 // forget drops reloads and upgrades, the ones under way included.
 func forget(s State) State {
-	s.Reloading, s.ReloadPending, s.Upgrading, s.UpgradePending = false, false, false, false
+	s.Reloading, s.ReloadPending = false, false
+	s.Upgrading, s.Announced, s.UpgradePending = false, false, false
 	return s
 }
 

@@ -33,13 +33,15 @@ func spared(s State) bool     { return !s.Required }
 func idle(s State) bool       { return !s.Reloading && !s.Upgrading }
 func busy(s State) bool       { return s.Reloading || s.Upgrading }
 func upgrading(s State) bool  { return s.Upgrading }
+func announced(s State) bool  { return s.Announced }
 func alone(s State) bool      { return s.Reloading && !s.ReloadPending && !s.UpgradePending }
 func another(s State) bool    { return s.Reloading && s.ReloadPending }
 func succeeded(s State) bool  { return s.Reloading && !s.ReloadPending && s.UpgradePending }
 func failing(s State) bool    { return s.ExitCode == 1 }
 func clean(s State) bool      { return s.ExitCode == 0 }
 func forget(s *State) {
-	s.Reloading, s.ReloadPending, s.Upgrading, s.UpgradePending = false, false, false, false
+	s.Reloading, s.ReloadPending = false, false
+	s.Upgrading, s.Announced, s.UpgradePending = false, false, false
 }
 
 func upgrades(s *State) { forget(s); s.Upgrading = true }
@@ -217,9 +219,15 @@ func upgradeRules() []rule {
 		},
 		{
 			name: "the successor serves",
-			in:   in(Running), on: on(SuccessorReady{}), when: upgrading,
+			in:   in(Running), on: on(SuccessorReady{}), when: both(upgrading, not(announced)),
+			then: func(s *State) { s.Announced = true },
+			do:   do(NotifyMainPID{}),
+		},
+		{
+			name: "systemd follows the successor",
+			in:   in(Running), on: on(SuccessorFollowed{}), when: announced,
 			then: func(s *State) { forget(s); s.Phase = HandingOver },
-			do:   do(NotifyMainPID{}, CloseListeners{}, BeginHandover{}, UpdateStatus{}),
+			do:   do(HandOver{}, CloseListeners{}, BeginHandover{}, UpdateStatus{}),
 		},
 		{
 			name: "the successor never served",
@@ -231,12 +239,6 @@ func upgradeRules() []rule {
 			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return s.ReloadPending }),
 			then: func(s *State) { forget(s); s.Reloading = true },
 			do:   do(UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
-		},
-		{
-			name: "the successor serves no more",
-			in:   in(HandingOver), on: on(SuccessorFailed{}),
-			then: func(s *State) { s.Phase = Running },
-			do:   do(TakeBack{}, OpenGate{}, UpdateStatus{}),
 		},
 		{
 			name: "all from before the hand-over was answered",
@@ -392,10 +394,10 @@ func TestEveryStateWithEveryEvent(t *testing.T) {
 // documentation, whether or not a life gets there.
 func wellFormedStates(yield func(State) bool) {
 	flags := []bool{false, true}
-	for i := range 1 << 6 {
+	for i := range 1 << 7 {
 		s := State{
 			Required: flags[i&1], WaitWhenDown: flags[i>>1&1], Reloading: flags[i>>2&1], ReloadPending: flags[i>>3&1],
-			Upgrading: flags[i>>4&1], UpgradePending: flags[i>>5&1],
+			Upgrading: flags[i>>4&1], UpgradePending: flags[i>>5&1], Announced: flags[i>>6&1],
 		}
 		for _, s.Phase = range allPhases() {
 			for s.Tailnet = range TailnetDisabled + 1 {
@@ -440,6 +442,8 @@ func malformed(s State) string {
 		return "a reload waits in vain"
 	case s.Upgrading && (s.Phase != Running || s.Reloading):
 		return "upgrades outside Running or during a reload"
+	case s.Announced && !s.Upgrading:
+		return "a successor is announced that is not being started"
 	case s.UpgradePending && !s.Reloading:
 		return "an upgrade waits for nothing"
 	case s.ExitCode != 0 && s.Phase < Draining:

@@ -192,16 +192,11 @@ func (m *metrics) observeFailure(r *record) {
 	switch {
 	case r.firstByte <= 0:
 	case r.code == CodeDraining:
-		m.countCut(1)
+		m.cut.WithLabelValues("drain").Inc()
+		m.cutByDrain.Add(1)
 	default:
 		m.cut.WithLabelValues(cutBy(r.code)).Inc()
 	}
-}
-
-// countCut counts answers that a drain cut.
-func (m *metrics) countCut(n uint64) {
-	m.cut.WithLabelValues("drain").Add(float64(n))
-	m.cutByDrain.Add(n)
 }
 
 func cutBy(c Code) string {
@@ -235,7 +230,7 @@ func methodLabel(method string) string {
 type Stats struct {
 	InFlight, Queued int
 	Served, Failed   uint64    // since the start; Failed: without a whole answer of the upstream
-	CutByDrain       uint64    // answers, Config.CutBefore included
+	CutByDrain       uint64    // responses
 	LastSuccess      time.Time // zero: none yet
 }
 

@@ -29,10 +29,6 @@ type Config struct {
 	Tailnet Tailnet
 	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
 	OwnName func(*http.Request) bool
-	// CutBefore counts the answers that drains of the processes before this one
-	// cut. The metric goes on from there: nobody could scrape a process that was
-	// about to end.
-	CutBefore uint64
 }
 
 // Proxy is the http.Handler between clients and the upstream. It is safe for
@@ -69,7 +65,6 @@ func New(c Config, s Settings) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.countCut(c.CutBefore)
 	ownName := c.OwnName
 	if ownName == nil {
 		ownName = func(*http.Request) bool { return true }

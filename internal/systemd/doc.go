@@ -7,6 +7,9 @@
 // start, before other goroutines use the environment. [WatchdogInterval] leaves its two variables: WATCHDOG_PID already
 // tells a child that they are not for it.
 //
+// [ShowUnits] and [ShowService] ask the manager in turn: what is wrong with a unit, and would it follow if this process
+// handed over to another one?
+//
 // Without systemd nothing here fails: there are no sockets, a [Notifier] that says nothing, and no watchdog.
 //
 // Descriptors are taken over by code of our own rather than by go-systemd's activation package, which wraps whatever

@@ -16,6 +16,7 @@ import (
 type Daemon struct {
 	*Process
 	Address string
+	Args    []string      // its command line
 	Ready   time.Duration // from its start until it said READY=1
 	Notify  *Notify       // what else it says
 
@@ -54,10 +55,13 @@ func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
 	if err = d.configure(c, socket); err != nil {
 		return d, err
 	}
+	d.Args = []string{c.Program, "serve", "--config", d.config, "--log-format", "json"}
 	begin := time.Now()
 	d.Process, err = Start(Program{
-		Args: []string{c.Program, "serve", "--config", d.config, "--log-format", "json"},
-		Env:  []string{"RUNTIME_DIRECTORY=" + c.Dir, "NOTIFY_SOCKET=" + d.Notify.Path, "PROFILES=" + os.Getenv("PROFILES")},
+		Args: d.Args,
+		Env: []string{
+			"PATH=" + c.Dir + ":" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + c.Dir, "NOTIFY_SOCKET=" + d.Notify.Path, "PROFILES=" + os.Getenv("PROFILES"),
+		},
 		Core: c.Core, Log: filepath.Join(c.Dir, "log"),
 	})
 	if err != nil {

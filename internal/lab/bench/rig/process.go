@@ -43,7 +43,7 @@ func Start(p Program) (*Process, error) {
 	}
 	defer log.Close() //nolint:errcheck // the child has its own
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(p.Env, "PATH="+os.Getenv("PATH"))
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// What comes from the terminal is for the harness, which stops it in its turn.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -48,10 +48,14 @@ func (s *soak) follow(ctx context.Context) (stop func()) {
 	following.Go(func() {
 		_ = s.daemon.Notify.Follow(ctx, func(line string) bool { // it ends with ctx
 			if text, ok := strings.CutPrefix(line, "MAINPID="); ok {
-				if pid, err := strconv.ParseInt(text, 10, 64); err == nil {
-					s.pid.Store(pid)
-					s.report.count("handed over")
+				pid, err := strconv.Atoi(text)
+				if err == nil {
+					err = s.serves(pid)
 				}
+				if err != nil {
+					s.report.lose(fmt.Sprintf("%s: %v", line, err))
+				}
+				s.report.count("handed over")
 			}
 			return true
 		})
@@ -59,7 +63,13 @@ func (s *soak) follow(ctx context.Context) (stop func()) {
 	return func() { cancel(); following.Wait() }
 }
 
-// endSuccessor ends the process that took over, which is nobody's child any more.
+// serves makes a process the main one, also in the eyes of whoever asks systemctl.
+func (s *soak) serves(pid int) error {
+	s.pid.Store(int64(pid))
+	return s.unit.Show(pid, nil)
+}
+
+// endSuccessor ends the process that took over.
 func (s *soak) endSuccessor() {
 	if pid := int(s.pid.Load()); pid != s.daemon.PID {
 		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended

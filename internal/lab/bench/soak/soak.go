@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/lab/bench/rig"
 )
 
@@ -33,6 +36,7 @@ type soak struct {
 	upstream *rig.Upstream
 	daemon   *rig.Daemon
 	pid      atomic.Int64 // of the process that serves
+	unit     daemontest.Unit
 	start    time.Time
 	report   Report
 }
@@ -53,6 +57,9 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := daemontest.InstallSystemctl(dir); err != nil {
+		return nil, err
+	}
 	s.daemon, err = rig.StartDaemon(ctx, rig.DaemonConfig{
 		Program: c.Program, Address: address, Upstream: "https://" + s.upstream.TLS, Authority: s.upstream.Authority,
 		Core: -1, Dir: dir, Settings: fmt.Sprintf("idle_timeout = %q\nhandover_timeout = \"30s\"", s.Idle),
@@ -61,9 +68,24 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		return nil, err
 	}
 	defer s.daemon.Close()
-	s.pid.Store(int64(s.daemon.PID))
+	if err := s.manage(dir); err != nil {
+		return nil, err
+	}
 	defer s.endSuccessor()
 	return &s.report, s.live(ctx)
+}
+
+// manage makes the daemon the main process of a unit, which can hand over.
+func (s *soak) manage(dir string) error {
+	program, err := exec.LookPath(s.Program)
+	if err != nil {
+		return err
+	}
+	if program, err = filepath.Abs(program); err != nil {
+		return err
+	}
+	s.unit = daemontest.Unit{Dir: dir, Program: program, Args: s.daemon.Args}
+	return s.serves(s.daemon.PID)
 }
 
 // live is the whole of it: warm up, look, load, look.

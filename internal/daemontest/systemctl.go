@@ -1,0 +1,48 @@
+package daemontest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// unitFile has what the fake systemctl prints, in the RUNTIME_DIRECTORY of who asks.
+const unitFile = "unit"
+
+// InstallSystemctl puts a fake systemctl into a folder that is to be in the PATH of the
+// daemon. It prints what [Unit.Show] has written last.
+func InstallSystemctl(dir string) error {
+	script := "#!/bin/sh\nexec cat \"$RUNTIME_DIRECTORY/" + unitFile + "\"\n"
+	return os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o755) //nolint:gosec // any user runs it
+}
+
+// Unit is a service as a fake service manager shows it to its daemon.
+type Unit struct {
+	Dir     string   // the RUNTIME_DIRECTORY
+	Program string   // what ExecStart= starts
+	Args    []string // with which command line
+}
+
+// Show has systemctl show the process as the main one. Other properties may differ from
+// those of the shipped unit.
+func (u Unit) Show(pid int, other map[string]string) error {
+	properties := map[string]string{
+		"LoadState": "loaded", "Type": "notify", "NotifyAccess": "main", "NeedDaemonReload": "no",
+		"MainPID": strconv.Itoa(pid),
+		"ExecStart": fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }",
+			u.Program, strings.Join(u.Args, " ")),
+	}
+	maps.Copy(properties, other)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		fmt.Fprintf(&text, "%s=%s\n", name, properties[name])
+	}
+	file := filepath.Join(u.Dir, unitFile)
+	err := os.WriteFile(file+".new", []byte(text.String()), 0o644) //nolint:gosec // any user reads it
+	return errors.Join(err, os.Rename(file+".new", file))
+}

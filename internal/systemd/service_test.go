@@ -1,0 +1,125 @@
+package systemd
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// shown is what systemctl of version 252 prints of the shipped unit.
+const shown = `Type=notify
+NotifyAccess=main
+ExecStart={ path=/usr/sbin/oauth-proxyd ; argv[]=/usr/sbin/oauth-proxyd serve ; ignore_errors=no ; start_time=[Sat 2026-11-28 19:57:02 UTC] ; stop_time=[n/a] ; pid=87 ; code=(null) ; status=0/0 }
+MainPID=87
+LoadState=loaded
+NeedDaemonReload=no
+`
+
+func TestShowServiceReadsWhatSystemctlPrints(t *testing.T) {
+	fakeSystemctl(t, "printf '%s' '"+shown+"'")
+	u, err := ShowService(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(u.Name, ".service") || u.Type != "notify" || u.NotifyAccess != "main" || u.LoadState != "loaded" ||
+		u.NeedDaemonReload || u.MainPID != 87 || u.Program != "/usr/sbin/oauth-proxyd" || !slices.Equal(u.Args, []string{"/usr/sbin/oauth-proxyd", "serve"}) {
+		t.Errorf("%+v", u)
+	}
+	if err := u.CheckHandover(87, []string{"/usr/sbin/oauth-proxyd", "serve"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShowServiceSaysWhySystemctlFailed(t *testing.T) {
+	fakeSystemctl(t, "echo 'Failed to connect to bus: Host is down' >&2; exit 1")
+	if _, err := ShowService(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ".service: exit status 1: Failed to connect to bus: Host is down") {
+		t.Error(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err := ShowService(t.Context()); err == nil || !strings.Contains(err.Error(), "executable file not found") {
+		t.Error(err)
+	}
+}
+
+// fakeSystemctl is one that the shell runs.
+func fakeSystemctl(t *testing.T, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+func TestTheUnitOfAControlGroup(t *testing.T) {
+	t.Parallel()
+	for cgroup, want := range map[string]struct {
+		name string
+		user bool
+	}{
+		"0::/system.slice/oauth-proxyd.service\n":                                         {"oauth-proxyd.service", false},
+		"0::/system.slice/other.service/sub\n":                                            {"other.service", false},
+		"0::/machine.slice/lab/system.slice/proxy@1.service\n":                            {"proxy@1.service", false},
+		"12:pids:/\n1:name=systemd:/system.slice/oauth-proxyd.service\n":                  {"oauth-proxyd.service", false},
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/mine.service\n":       {"mine.service", true},
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tmux-spawn-1.scope\n": {packagedUnit, false},
+		"0::/user.slice/user-1000.slice/session-3.scope\n":                                {packagedUnit, false},
+		"0::/\n":         {packagedUnit, false},
+		"":               {packagedUnit, false},
+		"nonsense\n::\n": {packagedUnit, false},
+	} {
+		if name, user := unitOf(cgroup); name != want.name || user != want.user {
+			t.Errorf("unitOf(%q): %q, %t; want %q, %t", cgroup, name, user, want.name, want.user)
+		}
+	}
+}
+
+func TestHandoversThatSystemdWouldNotFollow(t *testing.T) {
+	t.Setenv("MORE", "--log-level info")
+	t.Setenv("LEVEL", "info")
+	args := []string{"/usr/sbin/oauth-proxyd", "serve", "--log-level", "info"}
+	start := func(argv string) string {
+		return "{ path=/usr/sbin/oauth-proxyd ; argv[]=" + argv + " ; ignore_errors=no ; start_time=[n/a] }"
+	}
+	for _, c := range []struct{ property, value, want string }{
+		{"ExecStart", start("/usr/sbin/oauth-proxyd serve --log-level info"), ""},
+		{"ExecStart", start("/usr/sbin/oauth-proxyd serve $MORE"), ""},
+		{"ExecStart", start("/usr/sbin/oauth-proxyd serve --log-level ${LEVEL}"), ""},
+		{"ExecStart", start(`/usr/sbin/oauth-proxyd serve "--log-level" 'info'`), ""},
+		{"ExecStart", start("/usr/sbin/oauth-proxyd serve --log-level $$LEVEL"), `p.service starts "/usr/sbin/oauth-proxyd serve --log-level $LEVEL" now, but this process was started as "/usr/sbin/oauth-proxyd serve --log-level info"; run systemctl restart p.service instead`},
+		{"ExecStart", "", `p.service starts "" now, but this process was started as "/usr/sbin/oauth-proxyd serve --log-level info"; run systemctl restart p.service instead`},
+		{"Type", "notify-reload", ""},
+		{"Type", "exec", "p.service has Type=exec, and systemd may not follow the new process; set Type=notify"},
+		{"NotifyAccess", "all", ""},
+		{"NotifyAccess", "none", "p.service has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main"},
+		{"NeedDaemonReload", "yes", "the unit file of p.service has changed: run systemctl daemon-reload"},
+		{"LoadState", "masked", "p.service is masked, and systemd would not follow the new process: run systemctl unmask p.service"},
+		{"LoadState", "not-found", "systemd has no unit file for p.service anymore (LoadState=not-found)"},
+		{"MainPID", "0", "systemd does not run this process: p.service has no main process"},
+		{"MainPID", "88", "systemd does not run this process: the main one of p.service is process 88"},
+		{"MainPID", "many", "systemd does not run this process: p.service has no main process"},
+	} {
+		u := parseService(shown + "ExecStart=" + start(strings.Join(args, " ")) + "\n" + c.property + "=" + c.value + "\n")
+		u.Name = "p.service"
+		got := ""
+		if err := u.CheckHandover(87, args); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s=%s: %q, want %q", c.property, c.value, got, c.want)
+		}
+	}
+}
+
+func FuzzParseService(f *testing.F) {
+	f.Add(shown)
+	f.Fuzz(func(t *testing.T, text string) {
+		u := parseService(text)
+		if err := u.CheckHandover(u.MainPID+1, nil); err == nil {
+			t.Errorf("%+v follows another process", u)
+		}
+		_ = u.CheckHandover(u.MainPID, []string{text})
+	})
+}
