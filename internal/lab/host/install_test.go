@@ -58,7 +58,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 	l.must("systemctl", "disable", "--now", socketUnit)
 	// The service still runs, and its restart would start the socket.
 	l.installDeb(deb(t, newVersion))
-	l.awaitLog("1.2.0 → 1.3.0, no stream cut")
+	l.awaitLog("upgraded: 1.2.0 → 1.3.0")
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "inactive", "UnitFileState": "disabled"})
 	l.must("systemctl", "stop", service)
 	s.wantCut()

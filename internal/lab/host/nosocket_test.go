@@ -34,7 +34,7 @@ func TestAServiceWhoseSocketIsMaskedSaysSo(t *testing.T) {
 	l.wantWithoutSocket()
 	l.wantSent("") // this host is served
 	l.installDeb(deb(t, newVersion))
-	l.awaitLog("1.2.0 → 1.3.0, no stream cut")
+	l.awaitLog("upgraded: 1.2.0 → 1.3.0")
 	l.wantWithoutSocket() // an upgrade does not change that
 	l.must("systemctl", "unmask", socketUnit)
 	l.must("systemctl", "restart", service)

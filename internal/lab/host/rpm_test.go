@@ -80,7 +80,7 @@ func TestRPMDisabledStaysDisabled(t *testing.T) {
 	l.openStream().body.Close()
 	l.must("systemctl", "disable", "--now", socketUnit)
 	l.rpm("--upgrade", l.copyIn(rpm(t, newVersion)))
-	l.awaitLog("1.2.0 → 1.3.0, no stream cut")
+	l.awaitLog("upgraded: 1.2.0 → 1.3.0")
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "inactive", "UnitFileState": "disabled"})
 }
 
