@@ -48,7 +48,9 @@ func (c *cancellations) add(person string) {
 		limiter = rate.NewLimiter(personRate, personBurst)
 		c.persons[person] = limiter
 	}
-	limiter.Allow() // what is over the burst is not counted, so that nobody is refused for long
+	if limiter.Tokens() > -personBurst { // nobody is refused for longer than three seconds
+		limiter.Reserve() // counts it, and waits for nothing
+	}
 }
 
 // forgetCalmest makes room for one person. The caller holds mu.
