@@ -1,0 +1,188 @@
+package upstream_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+// origin is an upstream on loopback whose part a test plays.
+type origin struct {
+	url   *url.URL
+	roots []byte
+	conns atomic.Int64 // connections that were accepted
+}
+
+// listenOn hands each connection to script, and closes it after that. With protocols it
+// speaks TLS and negotiates one of them.
+func listenOn(t testing.TB, script func(net.Conn), protocols ...string) *origin {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{url: &url.URL{Scheme: "http", Host: l.Addr().String()}}
+	var config *tls.Config
+	if len(protocols) > 0 {
+		o.url.Scheme = "https"
+		config, o.roots = certified(t)
+		config.NextProtos = protocols
+	}
+	var work sync.WaitGroup
+	work.Go(func() { o.accept(t, l, config, &work, script) })
+	t.Cleanup(func() { l.Close(); work.Wait() })
+	return o
+}
+
+func (o *origin) accept(t testing.TB, l net.Listener, config *tls.Config, work *sync.WaitGroup, script func(net.Conn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		o.conns.Add(1)
+		work.Go(func() {
+			defer c.Close()
+			defer context.AfterFunc(t.Context(), func() { c.Close() })()
+			if config != nil {
+				c = tls.Server(c, config)
+			}
+			script(c)
+		})
+	}
+}
+
+// certified is a server's configuration for 127.0.0.1, with the certificate that proves it.
+func certified(t testing.TB) (config *tls.Config, roots []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"upstream.test"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return config, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// pool leads to o until the test ends.
+func (o *origin) pool(t testing.TB, change ...func(*upstream.Config)) *upstream.Pool {
+	t.Helper()
+	c := upstream.Config{URL: o.url, RootCAs: o.roots, ConnectTimeout: 5 * time.Second}
+	for _, f := range change {
+		f(&c)
+	}
+	p, err := upstream.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// post is a request with this body, sent as it comes if length is below 0.
+func post(t testing.TB, body io.Reader, length int64) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://upstream.test/v1/messages", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.GetBody, r.ContentLength = nil, length
+	return r
+}
+
+// get is a request without a body.
+func get(t testing.TB) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://upstream.test/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// attempt sends r once and reads the whole response.
+func attempt(p *upstream.Pool, r *http.Request) (response *http.Response, body string, err error) {
+	c, err := p.Get(r.Context(), func() {})
+	if err != nil {
+		return nil, "", err
+	}
+	if response, err = c.Send(r.Context(), r, upstream.Events{}); err != nil {
+		return nil, "", err
+	}
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	return response, string(all), err
+}
+
+// attemptUntilProcessed sends the request again, a few times, while the upstream provably
+// did nothing with it, as a caller may.
+func attemptUntilProcessed(p *upstream.Pool, request func() *http.Request) (response *http.Response, body string, err error) {
+	for range 3 {
+		if response, body, err = attempt(p, request()); !errors.Is(err, upstream.ErrNotProcessed) {
+			break
+		}
+	}
+	return response, body, err
+}
+
+// succeeds sends a request that must come through.
+func succeeds(t testing.TB, p *upstream.Pool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if response, _, err := attempt(p, get(t).WithContext(ctx)); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("a request failed: %v", err)
+	}
+}
+
+// header reads the header of a request of HTTP/1.1, and nothing past it.
+func header(c net.Conn) *http.Request {
+	r, err := http.ReadRequest(bufio.NewReaderSize(oneByOne{c}, 16))
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// oneByOne gives a byte at each read, so that nothing is read ahead.
+type oneByOne struct{ io.Reader }
+
+// Read implements io.Reader.
+func (r oneByOne) Read(p []byte) (int, error) { return r.Reader.Read(p[:1]) }
+
+// receive gives what c brings, soon.
+func receive[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatalf("waited too long for %s", what)
+		panic("unreachable")
+	}
+}
