@@ -34,6 +34,10 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 		c.pool.remove(c)
 		return false
 	}
+	if c.http2 && c.wire.socket.ending() {
+		c.pool.leave(c) // those on it may still read their responses
+		return false
+	}
 	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
 		return true
 	}

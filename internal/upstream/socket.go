@@ -130,6 +130,25 @@ func (s *socket) readable() bool {
 	return err != nil || !errors.Is(peeked, unix.EAGAIN)
 }
 
+// ending reports whether the peer closed or reset the connection. Bytes that it sent before
+// may still have to be read.
+func (s *socket) ending() bool {
+	const established = 1 // include/net/tcp_states.h
+	info := s.info()
+	return info != nil && info.State != established
+}
+
+// info is what the kernel knows of the connection; nil where that cannot be told.
+func (s *socket) info() (info *unix.TCPInfo) {
+	if s.raw == nil {
+		return nil
+	}
+	_ = s.raw.Control(func(fd uintptr) { // nil if it is closed
+		info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	return info
+}
+
 // unsent is how many bytes the kernel holds that the peer has not taken yet; below 0:
 // it cannot tell.
 func (s *socket) unsent() int {
@@ -150,16 +169,10 @@ func (s *socket) unsent() int {
 
 // acked is how many bytes the peer's kernel has acknowledged; 0 where that cannot be told.
 func (s *socket) acked() uint64 {
-	if s.raw == nil {
-		return 0
+	if info := s.info(); info != nil {
+		return info.Bytes_acked
 	}
-	var acked uint64
-	_ = s.raw.Control(func(fd uintptr) { // 0 if it is closed
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			acked = info.Bytes_acked
-		}
-	})
-	return acked
+	return 0
 }
 
 // addrPort is invalid where a is not of TCP.
