@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +44,7 @@ type coalescer struct {
 	running bool      // flush is to take what is pending
 	writing bool      // a write is under way
 	failed  bool      // nothing can be written any more
+	reset   bool      // a write was told that the peer reset the connection without a FIN
 }
 
 func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
@@ -100,9 +103,22 @@ func (g *coalescer) send() {
 	g.taken.Add(-unsent)
 	g.putBack(out)
 	if err != nil {
+		g.reset = errors.Is(err, syscall.ECONNRESET)
 		g.fail()
 	}
 	g.change.Broadcast()
+}
+
+// wasReset reports whether a write was told of a reset, which the kernel tells only once:
+// the next read seems to get a FIN. The connection must be gone, or a write that is under
+// way might last.
+func (g *coalescer) wasReset() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.writing {
+		g.change.Wait()
+	}
+	return g.reset
 }
 
 // fail drops what is pending. The caller holds mu.

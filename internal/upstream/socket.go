@@ -138,6 +138,13 @@ func (s *socket) ending() bool {
 	return info != nil && info.State != established
 }
 
+// gone reports whether the connection was reset, before or after a FIN.
+func (s *socket) gone() bool {
+	const closed = 7 // include/net/tcp_states.h
+	info := s.info()
+	return info != nil && info.State == closed
+}
+
 // info is what the kernel knows of the connection; nil where that cannot be told.
 func (s *socket) info() (info *unix.TCPInfo) {
 	if s.raw == nil {

@@ -22,6 +22,7 @@ type wire struct {
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
 	heard    atomic.Int64 // when bytes came last, by the wall clock, in nanoseconds
+	cut      atomic.Bool  // the end that was read is not the peer's
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
@@ -66,6 +67,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 	if err != nil {
+		w.note(err)
 		w.closed()
 	}
 	return n, err
@@ -90,10 +92,19 @@ func (w *wire) Close() error {
 // abort ends what is blocked.
 func (w *wire) abort() { _ = w.socket.Close() }
 
+// note looks at the end that was read before net/http closes the connection because of it.
+func (w *wire) note(err error) {
+	if !errors.Is(err, io.EOF) {
+		return
+	}
+	if _, isTLS := w.Conn.(*tls.Conn); isTLS {
+		w.cut.Store(w.socket.finished())
+		return
+	}
+	w.cut.Store(w.socket.gone() && w.out.wasReset())
+}
+
 // cutOff reports whether the end that was read is the network's and not the peer's: over
 // TLS a response that is complete ends with a close_notify, after which the end of the
-// connection beneath is not read.
-func (w *wire) cutOff(err error) bool {
-	_, isTLS := w.Conn.(*tls.Conn)
-	return isTLS && errors.Is(err, io.EOF) && w.socket.finished()
-}
+// connection beneath is not read; without, it ends with a FIN.
+func (w *wire) cutOff(err error) bool { return errors.Is(err, io.EOF) && w.cut.Load() }
