@@ -11,9 +11,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -59,14 +61,28 @@ func (o *origin) accept(t testing.TB, l net.Listener, config *tls.Config, work *
 		}
 		o.conns.Add(1)
 		work.Go(func() {
-			defer c.Close()
 			defer context.AfterFunc(t.Context(), func() { c.Close() })()
+			end := c
 			if config != nil {
-				c = tls.Server(c, config)
+				end = tls.Server(c, config)
 			}
-			script(c)
+			defer end.Close()
+			script(end)
 		})
 	}
+}
+
+// serveHTTP is an upstream of net/http that speaks http/1.1 or h2 over TLS.
+func serveHTTP(t testing.TB, protocol string, h http.HandlerFunc) *origin {
+	t.Helper()
+	config, roots := certified(t)
+	server := httptest.NewUnstartedServer(h)
+	server.TLS, server.EnableHTTP2 = config, protocol == "h2"
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	u, _ := url.Parse(server.URL)
+	return &origin{url: u, roots: roots}
 }
 
 // certified is a server's configuration for 127.0.0.1, with the certificate that proves it.
@@ -123,6 +139,21 @@ func get(t testing.TB) *http.Request {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// begun sends r and gives the header of the response, which is closed with the test.
+func begun(t testing.TB, p *upstream.Pool, r *http.Request) *http.Response {
+	t.Helper()
+	c, err := p.Get(r.Context(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.Send(r.Context(), r, upstream.Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	return response
 }
 
 // attempt sends r once and reads the whole response.
