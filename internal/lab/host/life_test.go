@@ -206,4 +206,5 @@ func (l *lab) crashAfterUpgrade(a life) {
 	load.More(a.requests)
 	load.WantNoneLost(k)
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "1"})
+	l.wantNoComplaints()
 }
