@@ -62,7 +62,7 @@ func (p paper) status(s daemon.Status, now time.Time) {
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
-	p.row("upstream", s.Upstream.URL+", last success "+ago(s.Upstream.LastSuccess, now))
+	p.row("upstream", upstreamText(s.Upstream, now))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
@@ -167,6 +167,18 @@ func firstOf(list []string) string {
 		return strings.Join(list[:shownAtMost], ", ") + fmt.Sprintf(" and %d more", rest)
 	}
 	return strings.Join(list, ", ")
+}
+
+// upstreamText says where requests go, and which way.
+func upstreamText(u daemon.UpstreamStatus, now time.Time) string {
+	way := "direct"
+	if u.Proxy != "" {
+		way = "through the proxy " + u.Proxy
+		if u.Since != nil {
+			way += " since " + spell(now.Sub(*u.Since))
+		}
+	}
+	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, way, ago(u.LastSuccess, now), u.Connections)
 }
 
 // sendersText says who uses the daemon, over the last quarter of an hour.

@@ -51,7 +51,7 @@ func TestStatusOfADaemonThatIsWell(t *testing.T) {
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
 		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1 served, 0 failed",
-		u.URL+", last success", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
+		u.URL+", direct, last success", "connections: 1", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
 func TestStatusInJSON(t *testing.T) {

@@ -88,6 +88,9 @@ type SenderStatus struct {
 // UpstreamStatus is where requests go.
 type UpstreamStatus struct {
 	URL         string     `json:"url"`
+	Proxy       string     `json:"proxy"`        // host and port of the HTTP CONNECT proxy in use; empty: none
+	Since       *time.Time `json:"since"`        // when that way was first used; null: not yet
+	Connections int        `json:"connections"`  // open, idle ones included
 	LastSuccess *time.Time `json:"last_success"` // null: not yet
 }
 
@@ -114,11 +117,8 @@ func (d *daemon) report(now time.Time) Status {
 			QueueLimit: c.Proxy.QueueLimit, MaxRequestBody: c.Proxy.MaxRequestBody,
 		},
 		Connections: d.view.connections(),
-		Upstream:    UpstreamStatus{URL: c.Proxy.UpstreamURL.String()},
+		Upstream:    d.view.upstream(),
 		LastReload:  d.view.reloaded(), Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
-	}
-	if !stats.LastSuccess.IsZero() {
-		s.Upstream.LastSuccess = &stats.LastSuccess
 	}
 	p := d.view.proxy.Load()
 	inFlight := p.InFlight()

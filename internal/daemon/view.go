@@ -54,6 +54,19 @@ func (v *view) connections() proxy.ConnectionStats {
 	return proxy.ConnectionStats{}
 }
 
+// upstream is where requests go, and how.
+func (v *view) upstream() UpstreamStatus {
+	route, last := v.proxy.Load().Route(), v.served().LastSuccess
+	u := UpstreamStatus{URL: v.config().Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections}
+	if !route.Since.IsZero() {
+		u.Since = &route.Since
+	}
+	if !last.IsZero() {
+		u.LastSuccess = &last
+	}
+	return u
+}
+
 // naming is that of log.identity; before the configuration is read nobody is named at all.
 func (v *view) naming() naming {
 	if n := v.names.Load(); n != nil {

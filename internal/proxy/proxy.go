@@ -115,6 +115,9 @@ func (p *Proxy) swap(next *snapshot) {
 // Close ends the connections to the upstream. Requests must have ended before.
 func (p *Proxy) Close() { p.current.Load().pool.Close() }
 
+// Route is how requests get to the upstream at present.
+func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
+
 // ServeHTTP carries one request to its end, whatever that is.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.open(w, r)

@@ -23,6 +23,9 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Resolver looks names up. nil: [NewResolver]'s.
 	Resolver *net.Resolver
+	// Observe is called with each part of making a connection, from several goroutines.
+	// nil: nobody wants to know.
+	Observe func(Step)
 }
 
 // SameTarget reports whether connections made for c serve other as well.

@@ -39,7 +39,7 @@ type dialer struct {
 	proxyTLS  *tls.Config
 	address   string // host:port
 	spares    sync.Pool
-	working   atomic.Int32 // the index of the proxy that was connected to last
+	working   atomic.Pointer[workingRoute]
 }
 
 // wireKey is the context key under which net/http finds the connection that was made.
@@ -71,6 +71,7 @@ func newDialer(c Config) (*dialer, error) {
 			WriteBufferSize:       headerBufferSize,
 		},
 	}
+	d.working.Store(&workingRoute{})
 	if c.URL.Scheme == "https" {
 		d.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.URL.Hostname(),
@@ -139,8 +140,10 @@ func (d *dialer) secure(ctx context.Context, s *socket) (net.Conn, error) {
 	if d.tls == nil {
 		return s, nil
 	}
-	c := tls.Client(s, d.tls)
-	if err := c.HandshakeContext(ctx); err != nil {
+	c, start := tls.Client(s, d.tls), time.Now()
+	err := c.HandshakeContext(ctx)
+	d.observe(start, Step{Part: StepHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
+	if err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return c, nil
@@ -150,15 +153,19 @@ func (d *dialer) secure(ctx context.Context, s *socket) (net.Conn, error) {
 // It begins with the one that worked last, and gives each an equal share of the time.
 func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 	if len(d.Proxies) == 0 {
-		return d.connect(ctx, d.address)
+		c, err := d.connect(ctx, d.address)
+		if err == nil {
+			d.keep(0)
+		}
+		return c, err
 	}
 	var failures []error
-	first := int(d.working.Load())
+	first := d.working.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
 		c, err := d.through(ctx, d.Proxies[index], len(d.Proxies)-i)
 		if err == nil {
-			d.working.Store(int32(index)) //nolint:gosec // a few
+			d.keep(index)
 			return c, nil
 		}
 		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
@@ -186,11 +193,13 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 		config.ServerName = proxy.Hostname()
 		tunnel = tls.Client(c, config)
 	}
+	start := time.Now()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	err = d.tunnel(tunnel)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
+	d.observe(start, Step{Part: StepTunnel, To: proxy.Host, Err: err})
 	if err != nil {
 		_ = c.Close() // err says why
 		return nil, err
@@ -210,7 +219,7 @@ func (d *dialer) tunnel(c net.Conn) error {
 	}
 	_ = response.Body.Close() // of a CONNECT it is the tunnel
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("CONNECT was refused: status %d", response.StatusCode)
+		return &TunnelError{Status: response.StatusCode}
 	}
 	if in.Buffered() > 0 {
 		return errors.New("bytes came through the tunnel before any were sent")

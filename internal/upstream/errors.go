@@ -31,6 +31,12 @@ func (e *ConnectError) Error() string { return e.cause.Error() }
 // Unwrap gives the cause, and that nothing was sent.
 func (e *ConnectError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
 
+// TunnelError is a proxy's refusal to connect to the upstream.
+type TunnelError struct{ Status int }
+
+// Error implements error.
+func (e *TunnelError) Error() string { return fmt.Sprintf("CONNECT was refused: status %d", e.Status) }
+
 // unsentError is a request that failed before the upstream could process it.
 type unsentError struct{ cause error }
 

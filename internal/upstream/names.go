@@ -87,7 +87,7 @@ func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	return race(ctx, addrs)
+	return d.race(ctx, addrs)
 }
 
 // resolve gives the addresses of host:port that may be dialled, in the order in which to try
@@ -103,7 +103,9 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	found, err := d.Resolver.LookupNetIP(ctx, "ip", host)
+	d.observe(start, Step{Part: StepName, To: host, Err: err, Addresses: found})
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +158,7 @@ type attempt struct {
 
 // race tries each address when the one before it failed, or did not succeed soon, and
 // gives the first connection.
-func race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan attempt)
@@ -167,7 +169,7 @@ func race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 		select {
 		case <-timer.C:
 			if next < len(addrs) {
-				go try(ctx, addrs[next], results)
+				go d.try(ctx, addrs[next], results)
 				next, running = next+1, running+1
 				timer.Reset(attemptDelay)
 			}
@@ -186,11 +188,13 @@ func race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 }
 
 // try makes one attempt, and closes a connection that nobody wants any more.
-func try(ctx context.Context, a netip.AddrPort, results chan<- attempt) {
+func (d *dialer) try(ctx context.Context, a netip.AddrPort, results chan<- attempt) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 	}}
+	start := time.Now()
 	c, err := dialer.DialContext(ctx, "tcp", a.String())
+	d.observe(start, Step{Part: StepAddress, To: a.String(), Err: err})
 	select {
 	case results <- attempt{c, err}:
 	case <-ctx.Done():
