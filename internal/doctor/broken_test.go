@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log"
@@ -198,7 +197,7 @@ func brokenExits() []breakage {
 		{
 			"an upstream that is not to be trusted", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream()) },
 			"upstream tls", doctor.Fail,
-			[]string{"certificate", "proxy.upstream_ca_file"},
+			[]string{`issued by "O=Acme Co"`, "not one of the system's roots", `upstream_ca_file = "/etc/oauth-proxyd/upstream-ca.pem"`, "IT department"},
 		},
 		{"something else than the API", func(w *world) {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
@@ -263,15 +262,14 @@ func TestTheWayToTheUpstreamIsShown(t *testing.T) {
 		t.Errorf("%+v", way)
 	}
 	proxied := newWorld(t)
-	through := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(through.Close)
-	proxied.replace("upstream_url = ", fmt.Sprintf("upstream_proxy = %q\n  upstream_url = ", through.URL))
+	through := connectProxy(t, http.StatusOK)
+	proxied.through(through)
 	r := proxied.examine()
-	if way := find(r, "way out"); lacks(way, []string{"proxy " + through.Listener.Addr().String()}) {
+	if way := find(r, "way out"); lacks(way, []string{"proxy " + strings.TrimPrefix(through, "http://")}) {
 		t.Errorf("%+v", way)
 	}
 	took := regexp.MustCompile(` in \d+(\.\d+)? ms`)
-	for _, step := range []string{"upstream tcp", "upstream http"} {
+	for _, step := range []string{"upstream tcp", "upstream proxy", "upstream http"} {
 		if f := find(r, step); !took.MatchString(f.Seen) {
 			t.Errorf("%s takes no time: %q", step, f.Seen)
 		}

@@ -17,7 +17,9 @@
 //	tailscaled.go  tailscaled, and the listener as a peer finds it
 //	access.go      who may come in; what tailscaled serves on our port
 //	dns.go         MagicDNS, and the way out
-//	upstream.go    the upstream, step by step
+//	upstream.go    the upstream, step by step, over the connections of the daemon (way.go)
+//	certificate.go whose certificate it shows, where nobody vouches for it
+//	families.go    name servers that are silent, and a dead IPv4 or IPv6
 //	paste.go       what to paste into a gateway and into Claude Code
 //
 // Asked for a peer, it reads the tailnet's packet filter and the access rules as they

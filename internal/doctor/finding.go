@@ -52,3 +52,9 @@ func (f Finding) mend(lines ...string) Finding {
 	f.Mend = append(f.Mend, lines...)
 	return f
 }
+
+// at sets the check of a finding.
+func at(check string, f Finding) Finding {
+	f.Check = check
+	return f
+}

@@ -109,11 +109,8 @@ func quoteAnswer(a *attempt) string {
 	return fmt.Sprintf(" (%q)", string(text[:min(len(text), longest)]))
 }
 
-// named sets the check of a finding.
-func named(check string, f Finding) Finding {
-	f.Check = "gateway " + check
-	return f
-}
+// named sets the check of a finding about a gateway.
+func named(check string, f Finding) Finding { return at("gateway "+check, f) }
 
 func judgePath(r daemon.ProbeReport) Finding {
 	switch {

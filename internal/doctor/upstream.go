@@ -3,12 +3,10 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,195 +14,155 @@ import (
 	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/upstream"
 )
 
-// checkUpstream sends one plain request without a credential to the upstream, as the
-// daemon would connect, and times its steps.
+// Names of the checks on the way to the upstream.
+const (
+	stepDNS   = "upstream dns"
+	stepTCP   = "upstream tcp"
+	stepProxy = "upstream proxy"
+	stepTLS   = "upstream tls"
+	stepHTTP  = "upstream http"
+)
+
+// checkUpstream sends one plain request without a credential to the upstream, over the same
+// connections as the daemon and through each of its proxies, and times the steps.
 func checkUpstream(ctx context.Context, x *exam) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: the configuration says where it is")}
 	}
-	c := x.settings.Proxy
-	transport := upstreamTransport(c)
-	defer transport.CloseIdleConnections()
-	steps := &steps{}
-	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, steps.trace()),
-		http.MethodGet, c.UpstreamURL.JoinPath("/v1/models").String(), http.NoBody)
-	if err != nil {
-		return []Finding{fail("%v", err)}
+	all := ways(daemon.ProxySettings(x.settings).Upstream)
+	var running sync.WaitGroup
+	for _, w := range all {
+		running.Go(func() { w.travel(ctx, "oauth-proxyd-doctor/"+x.Version) })
 	}
-	request.Header.Set("User-Agent", "oauth-proxyd-doctor/"+x.Version)
-	request.Header.Set("Anthropic-Version", "2023-06-01")
-	began := time.Now()
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return append(steps.findings(), x.upstreamFailed(steps, err))
+	running.Wait()
+	used := slices.IndexFunc(all, (*way).connected)
+	var findings []Finding
+	for i, w := range all {
+		switch {
+		case used < 0 || i == used:
+			findings = append(findings, x.judgeWay(ctx, w)...)
+		case w.connected():
+			findings = append(findings, at(stepProxy, ok("%s can be used too", w.proxy.Host)))
+		default:
+			findings = append(findings, x.judgeSpare(w, all[used]))
+		}
 	}
-	defer answer.Body.Close()
-	return append(steps.findings(), x.judgeAnswer(answer, time.Since(began)))
+	return append(findings, x.keptProxy(all, used)...)
 }
 
-// upstreamTransport connects as the proxy does: system roots and the configured ones,
-// the configured proxy, no other.
-func upstreamTransport(c config.Proxy) *http.Transport {
-	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: c.ConnectTimeout}).DialContext,
-		TLSHandshakeTimeout: c.ConnectTimeout, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	if p := firstProxy(c); p != nil {
-		t.Proxy = http.ProxyURL(p)
-	}
-	if len(c.UpstreamCAs) == 0 {
-		return t
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	pool.AppendCertsFromPEM(c.UpstreamCAs)
-	t.TLSClientConfig.RootCAs = pool
-	return t
-}
-
-// firstProxy is the proxy that is tried first; nil: there is none.
-func firstProxy(c config.Proxy) *url.URL {
-	if len(c.UpstreamProxies) == 0 {
+// keptProxy tells if the running daemon uses another proxy than one that starts now would: it
+// keeps one that works.
+func (x *exam) keptProxy(all []*way, used int) []Finding {
+	if x.daemon == nil || x.daemon.Upstream.Since == nil || used < 0 || all[used].proxy == nil {
 		return nil
 	}
-	return c.UpstreamProxies[0]
-}
-
-// steps are the parts of the way that were done, in order.
-type steps struct {
-	mu    sync.Mutex
-	began map[string]time.Time
-	done  []Finding
-	last  string // the one under way, or failed
-}
-
-func (s *steps) begin(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.began == nil {
-		s.began = make(map[string]time.Time)
+	kept := x.daemon.Upstream.Proxy
+	if kept == "" || kept == all[used].proxy.Host {
+		return nil
 	}
-	s.began[name], s.last = time.Now(), name
+	return []Finding{at(stepProxy, ok("the daemon uses %s since %s, and keeps it while it works",
+		kept, x.daemon.Upstream.Since.UTC().Format("2006-01-02 15:04 MST")))}
 }
 
-// end notes a step that went well; a failed one shows as the last begun.
-func (s *steps) end(name, what string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil || s.isDone(name) { // of two addresses tried at once the first counts
-		return
-	}
-	f := ok("%s in %s", what, milliseconds(time.Since(s.began[name])))
-	f.Check = name
-	s.done = append(s.done, f)
-}
-
-func (s *steps) findings() []Finding {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Finding(nil), s.done...)
-}
-
-// failed is the step that was not done.
-func (s *steps) failed() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isDone(s.last) {
-		return stepHTTP
-	}
-	return s.last
-}
-
-func (s *steps) isDone(name string) bool {
-	return slices.ContainsFunc(s.done, func(f Finding) bool { return f.Check == name })
-}
-
-const (
-	stepDNS  = "upstream dns"
-	stepTCP  = "upstream tcp"
-	stepTLS  = "upstream tls"
-	stepHTTP = "upstream http"
-)
-
-func (s *steps) trace() *httptrace.ClientTrace {
-	var host string
-	return &httptrace.ClientTrace{
-		DNSStart: func(i httptrace.DNSStartInfo) { host = i.Host; s.begin(stepDNS) },
-		DNSDone: func(i httptrace.DNSDoneInfo) {
-			texts := make([]string, len(i.Addrs))
-			for n, a := range i.Addrs {
-				texts[n] = a.String()
-			}
-			s.end(stepDNS, host+" is "+strings.Join(texts, ", "), i.Err)
-		},
-		ConnectStart:      func(string, string) { s.begin(stepTCP) },
-		ConnectDone:       func(_, addr string, err error) { s.end(stepTCP, "connected to "+addr, err) },
-		TLSHandshakeStart: func() { s.begin(stepTLS) },
-		TLSHandshakeDone: func(c tls.ConnectionState, err error) {
-			s.end(stepTLS, tls.VersionName(c.Version)+" "+c.NegotiatedProtocol, err)
-		},
-		WroteRequest: func(httptrace.WroteRequestInfo) { s.begin(stepHTTP) },
-	}
-}
-
-func (x *exam) upstreamFailed(s *steps, err error) Finding {
-	at := s.failed()
-	through := firstProxy(x.settings.Proxy)
-	f := fail("%v", plain(err))
-	f.Check = at
-	if through != nil {
-		f.Seen += " (through proxy.upstream_proxy " + through.Host + ")"
-	}
-	switch at {
-	case stepDNS:
-		return f.mend("getent hosts "+x.upstreamHost(), "see the nameserver lines of /etc/resolv.conf")
-	case stepTCP:
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return f.mend("proxy.upstream_url in "+x.File+": is the upstream running there?", "curl -v "+x.settings.Proxy.UpstreamURL.String())
-		}
-		return f.mend("curl -v "+x.settings.Proxy.UpstreamURL.String(), "look for a firewall between this host and the internet, or set proxy.upstream_proxy")
-	case stepTLS:
-		return f.mend(mendTLS(err)...)
-	}
-	return f.mend("curl -v " + x.settings.Proxy.UpstreamURL.String())
-}
-
-// mendTLS tells the usual causes apart.
-func mendTLS(err error) []string {
-	if invalid, is := errors.AsType[x509.CertificateInvalidError](err); is && invalid.Reason == x509.Expired {
-		return []string{"timedatectl   # is the clock of this host right?"}
-	}
-	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
-		return []string{
-			"apt-get install ca-certificates   # if the system's are missing",
-			"proxy.upstream_ca_file = \"…\"   # the certificate of a proxy that opens TLS",
+// judgeWay says what each step came to, and which one failed.
+func (x *exam) judgeWay(ctx context.Context, w *way) []Finding {
+	findings := judgeServers(w)
+	for _, s := range w.observed() {
+		if f, worth := x.judgeStep(w, s); worth {
+			findings = append(findings, f)
 		}
 	}
-	return []string{"proxy.upstream_url: is it the name that the certificate is for?"}
-}
-
-func (x *exam) upstreamHost() string {
-	if p := firstProxy(x.settings.Proxy); p != nil {
-		return p.Hostname()
+	if w.err != nil {
+		return append(findings, x.wayFailed(w))
 	}
-	return x.settings.Proxy.UpstreamURL.Hostname()
+	findings = append(findings, judgeFamilies(ctx, w)...)
+	return append(findings, x.judgeResponse(w.response, w.took))
 }
 
-// judgeAnswer: without a credential the API refuses, which is all that is asked of it.
-func (x *exam) judgeAnswer(answer *http.Response, took time.Duration) Finding {
-	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", answer.Status, milliseconds(took))
+// judgeStep is about a step that succeeded; the rest is in the error of the whole.
+func (x *exam) judgeStep(w *way, s upstream.Step) (f Finding, worth bool) {
+	took := milliseconds(s.Took)
+	switch {
+	case s.Err != nil, s.Part == upstream.StepName && isLiteral(s.To):
+		return f, false
+	case s.Part == upstream.StepName:
+		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(w.addresses()), took)), true
+	case s.Part == upstream.StepAddress:
+		return at(stepTCP, ok("connected to %s in %s", s.To, took)), true
+	case s.Part == upstream.StepTunnel:
+		return at(stepProxy, ok("%s opened a tunnel to %s in %s", s.To, w.config.URL.Host, took)), true
+	}
+	return at(stepTLS, ok("%s %s%s in %s", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, x.privateIssuer(s.TLS), took)), true
+}
+
+// judgeSpare is about a proxy that the daemon passes over.
+func (x *exam) judgeSpare(w, used *way) Finding {
+	f := x.wayFailed(w)
+	return at(stepProxy, warn("%s; %s is used", f.Seen, used.proxy.Host).mend(f.Mend...))
+}
+
+// wayFailed is about the step that was not done.
+func (x *exam) wayFailed(w *way) Finding {
+	part := w.stop()
+	f := fail("%s", oneLine(plain(w.err)))
+	curl := "curl -v " + w.config.URL.String()
+	if w.proxy != nil {
+		curl = "curl -v --proxy " + w.proxy.String() + " " + w.config.URL.String()
+	}
+	switch part {
+	case upstream.StepName:
+		return noName(w, f)
+	case upstream.StepAddress:
+		return at(stepTCP, f.mend(append(x.unreachable(w), curl)...))
+	case upstream.StepTunnel:
+		return at(stepProxy, f.mend(append(noTunnel(w), curl)...))
+	case upstream.StepHandshake:
+		return at(stepTLS, x.judgeCertificate(w, f))
+	}
+	return at(stepHTTP, f.mend(curl))
+}
+
+// unreachable is what to do about an address that nothing connects to.
+func (x *exam) unreachable(w *way) []string {
+	refused := errors.Is(w.err, syscall.ECONNREFUSED)
+	switch {
+	case w.proxy != nil && refused:
+		return []string{"proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port?"}
+	case w.proxy != nil:
+		return []string{"look for a firewall between this host and the proxy " + w.proxy.Host, "proxy.upstream_proxy in " + x.File + ": is this the proxy?"}
+	case refused:
+		return []string{"proxy.upstream_url in " + x.File + ": is the upstream running there?"}
+	}
+	return []string{"look for a firewall between this host and the internet, or set proxy.upstream_proxy in " + x.File}
+}
+
+// noTunnel is what to do about a proxy that is there and does not connect to the upstream.
+func noTunnel(w *way) []string {
+	target := w.config.URL.Host
+	switch refusal(w.err) {
+	case 0:
+		return []string{"is " + w.proxy.Host + " an HTTP proxy, and is " + w.proxy.Scheme + ":// what it speaks?"}
+	case http.StatusProxyAuthRequired:
+		return []string{"have the proxy " + w.proxy.Host + " admit this host by its address: oauth-proxyd has no password for it"}
+	case http.StatusForbidden, http.StatusMethodNotAllowed:
+		return []string{"have the proxy " + w.proxy.Host + " allow this host CONNECT to " + target}
+	}
+	return []string{"have the proxy " + w.proxy.Host + " connect to " + target + ": see its log"}
+}
+
+// judgeResponse: without a credential the API refuses, which is all that is asked of it.
+func (x *exam) judgeResponse(response *http.Response, took time.Duration) Finding {
+	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", response.Status, milliseconds(took))
 	var f Finding
-	switch code := answer.StatusCode; {
+	switch code := response.StatusCode; {
 	case code == http.StatusUnauthorized, code == http.StatusNotFound, code < 300:
 		f = ok("%s, as it should be", text)
 	case code < 400:
-		f = fail("%s, a redirect to %s: this is not the API", text, redirectHost(answer)).mend("proxy.upstream_url in " + x.File)
+		f = fail("%s, a redirect to %s: this is not the API", text, redirectHost(response)).mend("proxy.upstream_url in " + x.File)
 	case code == http.StatusForbidden:
 		f = warn("%s: the upstream, or something before it, refuses this host", text).mend("is its address one that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
@@ -212,12 +170,11 @@ func (x *exam) judgeAnswer(answer *http.Response, took time.Duration) Finding {
 	default:
 		f = warn("%s", text).mend("curl -v " + x.settings.Proxy.UpstreamURL.String())
 	}
-	f.Check = stepHTTP
-	return f
+	return at(stepHTTP, f)
 }
 
-func redirectHost(answer *http.Response) string {
-	if u, err := answer.Location(); err == nil {
+func redirectHost(response *http.Response) string {
+	if u, err := response.Location(); err == nil {
 		return u.Host
 	}
 	return "nowhere"
@@ -233,3 +190,6 @@ func plain(err error) error {
 	}
 	return err
 }
+
+// oneLine joins the lines of an error that has several causes.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

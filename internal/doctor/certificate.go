@@ -1,0 +1,97 @@
+package doctor
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
+
+// caFile is where the instructions put the certificate of a proxy that opens TLS.
+const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
+
+// judgeCertificate completes a finding about a handshake that failed: whose certificate it
+// was, and what to do.
+func (x *exam) judgeCertificate(w *way, f Finding) Finding {
+	invalid, is := errors.AsType[*tls.CertificateVerificationError](w.err)
+	if !is || len(invalid.UnverifiedCertificates) == 0 {
+		return f.mend("curl -v "+w.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
+	}
+	chain := invalid.UnverifiedCertificates
+	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
+		return x.unknownIssuer(w, chain)
+	}
+	f.Seen += fmt.Sprintf(" (the certificate was issued by %q)", chain[0].Issuer)
+	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
+		return f.mend("timedatectl   # is the clock of this host right?")
+	}
+	return f.mend("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
+}
+
+// unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens
+// TLS shows it.
+func (x *exam) unknownIssuer(w *way, chain []*x509.Certificate) Finding {
+	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the way opens TLS, or the upstream has a private CA",
+		w.config.URL.Host, chain[0].Issuer, x.orConfigured())
+	if top := chain[len(chain)-1]; len(chain) > 1 {
+		f.Seen += fmt.Sprintf("; the last certificate of the chain is that of %q", top.Subject)
+	}
+	if missingRoots() {
+		return f.mend("apt-get install ca-certificates   # this host has no roots at all")
+	}
+	f = f.mend(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
+		"get the certificate of that CA from your IT department, in PEM, and save it there")
+	if len(chain) > 1 {
+		f = f.mend("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(w))
+	}
+	return f.mend("oauth-proxyd reload")
+}
+
+// orConfigured goes on with the certificates that are trusted beside the system's.
+func (x *exam) orConfigured() string {
+	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
+		return " and not in upstream_ca_file " + file
+	}
+	return ""
+}
+
+// saveTop are commands that save the last certificate of the chain that is served.
+func saveTop(w *way) string {
+	address := w.config.URL.Host
+	if w.config.URL.Port() == "" {
+		address += ":443"
+	}
+	proxy := ""
+	if w.proxy != nil && w.proxy.Scheme == "http" {
+		proxy = " \\\n  -proxy " + w.proxy.Host
+	}
+	return fmt.Sprintf(`openssl s_client -showcerts -connect %s \
+  -servername %s%s </dev/null |
+  awk '/BEGIN CERT/ {c=""} {c=c $0 "\n"}
+    /END CERT/ {t=c} END {printf "%%s", t}' \
+  >%s
+openssl x509 -noout -fingerprint -sha256 \
+  -in %[4]s`, address, w.config.URL.Hostname(), proxy, caFile)
+}
+
+// missingRoots reports whether the system trusts no certificate at all.
+func missingRoots() bool {
+	roots, err := x509.SystemCertPool()
+	return err != nil || roots.Equal(x509.NewCertPool())
+}
+
+// privateIssuer names the issuer of a certificate that is trusted only because of
+// upstream_ca_file.
+func (x *exam) privateIssuer(state tls.ConnectionState) string {
+	if len(state.PeerCertificates) == 0 || x.settings.Proxy.UpstreamCAFile == "" {
+		return ""
+	}
+	leaf, others := state.PeerCertificates[0], x509.NewCertPool()
+	for _, c := range state.PeerCertificates[1:] {
+		others.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Intermediates: others, DNSName: state.ServerName}); err == nil {
+		return ""
+	}
+	return fmt.Sprintf(", issued by %q, which upstream_ca_file trusts,", leaf.Issuer)
+}
