@@ -6,7 +6,7 @@ SHELL       := /bin/bash
 MAX_SIZE := 15000000
 
 # Parts of Tailscale's client library that the daemon never uses.
-TAGS := ts_omit_debugeventbus,ts_omit_syspolicy,ts_omit_tailnetlock
+TAGS := ts_omit_clientmetrics,ts_omit_debugeventbus,ts_omit_health,ts_omit_syspolicy,ts_omit_tailnetlock
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD   := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "-s -w -buildid= -X main.version=$(VERSION)"

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -67,26 +68,35 @@ func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, 
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	families, err := e.gather.Gather()
-	if err != nil {
-		e.log.Error("gathering metrics", "error", err) // the rest is as good as ever
-	}
 	var text bytes.Buffer
-	encoder := expfmt.NewEncoder(&text, format)
+	gathering, err := encode(&text, e.gather, format)
+	if gathering != nil {
+		e.log.Error("gathering metrics", "error", gathering) // the rest is as good as ever
+	}
+	return text.Bytes(), err
+}
+
+// encode writes the metrics of g as text. expfmt's own choice among formats would bring those
+// of protocol buffers into the binary.
+func encode(w io.Writer, g prometheus.Gatherer, format expfmt.Format) (gathering, writing error) {
+	openMetrics := format.FormatType() == expfmt.TypeOpenMetrics
+	families, gathering := g.Gather()
 	for _, f := range families {
-		if f.GetName() == shadowed {
-			continue
+		switch {
+		case f.GetName() == shadowed:
+		case openMetrics:
+			_, writing = expfmt.MetricFamilyToOpenMetrics(w, f)
+		default:
+			_, writing = expfmt.MetricFamilyToText(w, f)
 		}
-		if err := encoder.Encode(f); err != nil {
-			return nil, err
+		if writing != nil {
+			return gathering, writing
 		}
 	}
-	if c, ok := encoder.(expfmt.Closer); ok {
-		if err := c.Close(); err != nil { // writes the end mark of OpenMetrics
-			return nil, err
-		}
+	if openMetrics {
+		_, writing = expfmt.FinalizeOpenMetrics(w)
 	}
-	return text.Bytes(), nil
+	return gathering, writing
 }
 
 // shadowed is a gauge of the Go collector that no format serves. OpenMetrics names a

@@ -104,21 +104,14 @@ func (t *textfile) write() {
 // replace writes beside the file and renames, so that no reader sees half of one.
 // The collector reads only what ends in .prom, and runs as another user.
 func (t *textfile) replace() error {
-	families, err := t.gather.Gather()
-	if err != nil {
-		return fmt.Errorf("gathering metrics: %w", err)
-	}
 	f, err := os.CreateTemp(filepath.Dir(t.path), "."+filepath.Base(t.path)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
-	encoder := expfmt.NewEncoder(f, expfmt.NewFormat(expfmt.TypeTextPlain))
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			_ = f.Close()
-			return err
-		}
+	if err := errors.Join(encode(f, t.gather, expfmt.FmtText)); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("gathering and writing metrics: %w", err)
 	}
 	if err := f.Chmod(0o644); err != nil {
 		_ = f.Close()
