@@ -200,6 +200,16 @@ func header(c net.Conn) *http.Request {
 	return r
 }
 
+// nextRequest reads a whole request of HTTP/1.1; nil: there is none.
+func nextRequest(in *bufio.Reader) *http.Request {
+	r, err := http.ReadRequest(in)
+	if err != nil {
+		return nil
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	return r
+}
+
 // oneByOne gives a byte at each read, so that nothing is read ahead.
 type oneByOne struct{ io.Reader }
 
