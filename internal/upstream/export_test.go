@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,20 @@ func AskPeer(ctx context.Context, c *Conn) (alive bool) { return c.askPeer(ctx) 
 // Age makes it longer ago, by the wall clock, that the peer of c was heard, as the sleep of
 // a machine does.
 func Age(c *Conn, d time.Duration) { c.wire.heard.Add(-int64(d)) }
+
+// NewResolverOver is NewResolver with connections to name servers that dial makes.
+func NewResolverOver(
+	connectTimeout time.Duration, silent func(server string),
+	dial func(ctx context.Context, network, server string) (net.Conn, error),
+) *net.Resolver {
+	return newResolver(connectTimeout, silent, dial)
+}
+
+// Race connects to the first address that can be connected to.
+func Race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) { return race(ctx, addrs) }
+
+// Alternate has the families of addresses take turns.
+func Alternate(addrs []netip.AddrPort) []netip.AddrPort { return alternate(addrs) }
 
 // SocketOption is that of the socket of c.
 func SocketOption(c *Conn, level, option int) (value int, err error) {

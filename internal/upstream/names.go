@@ -19,17 +19,26 @@ const (
 	attemptDelay = 250 * time.Millisecond
 )
 
+// dialFunc is [net.Dialer.DialContext].
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // NewResolver gives a resolver that passes over a name server that is silent for a second,
 // or for a sixth of connectTimeout if that is less. silent is told of its address, once for
 // each question; nil: nobody is.
 func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
+	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
+}
+
+func newResolver(connectTimeout time.Duration, silent func(string), dial dialFunc) *net.Resolver {
 	const shares = 6
 	limit := min(serverTimeout, connectTimeout/shares)
 	if silent == nil {
 		silent = func(string) {}
 	}
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
-		c, err := (&net.Dialer{Timeout: limit}).DialContext(ctx, network, server)
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		c, err := dial(ctx, network, server)
 		if err != nil {
 			return nil, err
 		}

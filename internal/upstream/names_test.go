@@ -1,0 +1,184 @@
+package upstream_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+func usual(*nameServer)    {}
+func silent(s *nameServer) { s.silent = true }
+func cut(s *nameServer)    { s.cut = true }
+
+// respondsOnce serves one request of HTTP/1.1 on each connection.
+func respondsOnce(c net.Conn) {
+	if nextRequest(bufio.NewReader(c)) != nil {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+	}
+}
+
+// A name server that is silent costs a second, and not the request.
+func TestSilentNameServer(t *testing.T) {
+	cases := []struct {
+		name          string
+		first, second func(*nameServer)
+		min, max      time.Duration
+		works, told   bool
+	}{
+		{"none", usual, usual, 0, 700 * time.Millisecond, true, false},
+		{"the first", silent, usual, 700 * time.Millisecond, 2 * time.Second, true, true},
+		{"all", silent, silent, 700 * time.Millisecond, 3 * time.Second, false, true},
+		{"none, over TCP", cut, cut, 0, 700 * time.Millisecond, true, false},
+		{"the first, then over TCP", silent, cut, 700 * time.Millisecond, 2 * time.Second, true, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var told atomic.Int64
+			first, second := serveNames(t, c.first, "127.0.0.1"), serveNames(t, c.second, "127.0.0.1")
+			o := listenOn(t, respondsOnce)
+			pool := o.pool(t, named(o, inTurn(first, second), &told))
+			start := time.Now()
+			_, _, err := attempt(pool, get(t))
+			if took := time.Since(start); took < c.min || took > c.max {
+				t.Errorf("it took %v", took)
+			}
+			if (err == nil) != c.works || !c.works && !errors.Is(err, upstream.ErrConnectTimeout) {
+				t.Errorf("error %v", err)
+			}
+			if (told.Load() > 0) != c.told {
+				t.Errorf("%d silences were told of", told.Load())
+			}
+		})
+	}
+}
+
+// Credentials go in clear to this host and the tailnet alone, whatever the name resolved to
+// before.
+func TestNameInClearIsJudgedByItsAddressEachTime(t *testing.T) {
+	o := listenOn(t, respondsOnce)
+	server := serveNames(t, usual)
+	pool := o.pool(t, named(o, inTurn(server, server), &atomic.Int64{}))
+	for _, c := range []struct {
+		addresses []string
+		works     bool
+	}{
+		{[]string{"127.0.0.1"}, true},
+		{[]string{"192.0.2.1"}, false},
+		{[]string{"192.0.2.1", "127.0.0.1"}, true},
+		{[]string{"2001:db8::1", "::ffff:192.0.2.1"}, false},
+		{[]string{"10.0.0.1", "192.168.0.1"}, false},
+		{[]string{"169.254.169.254"}, false},
+		{[]string{"127.0.0.1"}, true},
+	} {
+		server.resolveTo(c.addresses...)
+		start := time.Now()
+		_, _, err := attempt(pool, get(t))
+		if (err == nil) != c.works {
+			t.Errorf("%v: %v", c.addresses, err)
+		}
+		if !c.works && (!strings.Contains(err.Error(), "in clear") || time.Since(start) > time.Second) {
+			t.Errorf("%v: %v after %v", c.addresses, err, time.Since(start))
+		}
+	}
+}
+
+// fullBacklog is an address that says nothing to who connects: the kernel's queue is full.
+func fullBacklog(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		c, err := net.DialTimeout("tcp", l.Addr().String(), 100*time.Millisecond)
+		if err != nil {
+			return netip.MustParseAddrPort(l.Addr().String())
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+}
+
+// An address that is dead costs a quarter of a second, one that refuses nothing.
+func TestDeadAddresses(t *testing.T) {
+	dead := fullBacklog(t)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuses := netip.MustParseAddrPort(closed.Addr().String())
+	closed.Close()
+	live := netip.MustParseAddrPort(listenOn(t, func(net.Conn) {}).url.Host)
+	for _, c := range []struct {
+		name  string
+		addrs []netip.AddrPort
+		most  time.Duration
+		works bool
+	}{
+		{"live", []netip.AddrPort{live, dead}, 200 * time.Millisecond, true},
+		{"refusing first", []netip.AddrPort{refuses, live}, 200 * time.Millisecond, true},
+		{"dead first", []netip.AddrPort{dead, live}, 450 * time.Millisecond, true},
+		{"two dead, one refusing", []netip.AddrPort{dead, refuses, dead, live}, 900 * time.Millisecond, true},
+		{"refusing only", []netip.AddrPort{refuses, refuses}, 200 * time.Millisecond, false},
+		{"dead only", []netip.AddrPort{dead, dead}, 1200 * time.Millisecond, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			start := time.Now()
+			conn, err := upstream.Race(ctx, c.addrs)
+			if took := time.Since(start); took > c.most {
+				t.Errorf("it took %v", took)
+			}
+			if (err == nil) != c.works {
+				t.Errorf("error %v", err)
+			}
+			if err == nil {
+				if got := conn.RemoteAddr().String(); got != live.String() {
+					t.Errorf("connected to %s", got)
+				}
+				conn.Close()
+			}
+		})
+	}
+}
+
+func TestFamiliesTakeTurns(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"", ""},
+		{"[::1]:1", "[::1]:1"},
+		{"[::1]:1 [::2]:1 1.0.0.1:1 1.0.0.2:1", "[::1]:1 1.0.0.1:1 [::2]:1 1.0.0.2:1"},
+		{"1.0.0.1:1 1.0.0.2:1 1.0.0.3:1 [::1]:1", "1.0.0.1:1 [::1]:1 1.0.0.2:1 1.0.0.3:1"},
+	} {
+		var in, want []netip.AddrPort
+		for _, a := range strings.Fields(c.in) {
+			in = append(in, netip.MustParseAddrPort(a))
+		}
+		for _, a := range strings.Fields(c.want) {
+			want = append(want, netip.MustParseAddrPort(a))
+		}
+		if got := upstream.Alternate(in); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", c.in, got, want)
+		}
+	}
+}
