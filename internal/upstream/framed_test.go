@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -16,6 +17,14 @@ type framed struct {
 	*http2.Framer
 	head    bytes.Buffer
 	encoder *hpack.Encoder
+	writing sync.Mutex // held by whoever writes beside the goroutine that reads
+}
+
+// write has frames written by one goroutine at a time.
+func (f *framed) write(frames func()) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	frames()
 }
 
 // newFramed reads the client's preface; nil: there is none.
@@ -50,11 +59,11 @@ func (f *framed) next() http2.Frame {
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
 			if !frame.IsAck() {
-				_ = f.WriteSettingsAck()
+				f.write(func() { _ = f.WriteSettingsAck() })
 			}
 		case *http2.PingFrame:
 			if !frame.IsAck() {
-				_ = f.WritePing(true, frame.Data)
+				f.write(func() { _ = f.WritePing(true, frame.Data) })
 			}
 		case *http2.WindowUpdateFrame:
 		default:
@@ -90,6 +99,10 @@ func (f *framed) respondsToAll() {
 
 // begin sends HEADERS with a status.
 func (f *framed) begin(stream uint32, status string, end bool) {
+	f.write(func() { f.writeHeader(stream, status, end) })
+}
+
+func (f *framed) writeHeader(stream uint32, status string, end bool) {
 	f.head.Reset()
 	_ = f.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: status})
 	_ = f.WriteHeaders(http2.HeadersFrameParam{
@@ -99,6 +112,8 @@ func (f *framed) begin(stream uint32, status string, end bool) {
 
 // respond sends a whole response.
 func (f *framed) respond(stream uint32, status, body string) {
-	f.begin(stream, status, false)
-	_ = f.WriteData(stream, true, []byte(body))
+	f.write(func() {
+		f.writeHeader(stream, status, false)
+		_ = f.WriteData(stream, true, []byte(body))
+	})
 }

@@ -1,0 +1,257 @@
+package upstream_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+// A burst above what a connection takes is spread over as many as it needs, at once.
+func TestBurstAboveTheLimitOfStreams(t *testing.T) {
+	const burst = 50
+	cases := []struct {
+		name        string
+		limit       uint32
+		delay       time.Duration // of SETTINGS; below 0: they never come
+		connections int64
+		most        time.Duration // until the last request is on its way
+	}{
+		{"10", 10, 0, 5, 0},
+		{"1", 1, 0, burst, 0},
+		{"2", 2, 0, burst / 2, 0},
+		{"100", 100, 0, 1, 0},
+		{"10, after 300 ms", 10, 300 * time.Millisecond, 5, 600 * time.Millisecond},
+		{"never", 0, -1, burst, time.Second},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			script := func(_ int64, f *framed) {
+				settings := func() { f.limit(c.limit) }
+				switch {
+				case c.delay == 0:
+					settings()
+				case c.delay > 0:
+					time.AfterFunc(c.delay, settings)
+				}
+				holds(t, f, max(1, int(c.limit)))
+			}
+			inBubble(t, script, func(t *testing.T, b *bubble) {
+				start, last := time.Now(), atomic.Int64{}
+				var work sync.WaitGroup
+				for range burst {
+					work.Go(func() {
+						conn, err := b.Get(t.Context(), func() {})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						last.Store(int64(time.Since(start)))
+						response, err := conn.Send(t.Context(), get(t), upstream.Events{})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						response.Body.Close()
+					})
+				}
+				work.Wait()
+				if took := time.Duration(last.Load()); took > c.most {
+					t.Errorf("the last request was placed after %v", took)
+				}
+				if n := b.dials.Load(); n < c.connections || n > c.connections+2 {
+					t.Errorf("%d connections, want %d", n, c.connections)
+				}
+			})
+		})
+	}
+}
+
+// limit says how many streams the connection takes.
+func (f *framed) limit(streams uint32) {
+	f.write(func() { _ = f.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: streams}) })
+}
+
+// holds responds to each request after a minute, and counts those that are open.
+func holds(t *testing.T, f *framed, limit int) {
+	var mu sync.Mutex
+	open := 0
+	for stream := f.request(); stream != 0; stream = f.request() {
+		mu.Lock()
+		if open++; open > limit {
+			t.Errorf("%d streams on a connection that takes %d", open, limit)
+		}
+		mu.Unlock()
+		time.AfterFunc(time.Minute, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			open--
+			f.respond(stream, "200", "ok")
+		})
+	}
+}
+
+// A connection whose limit is lowered below what is on it gets nothing more until there is
+// room; what was placed is sent.
+func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
+	lower := make(chan struct{})
+	script := func(number int64, f *framed) {
+		f.limit(10)
+		if number == 1 {
+			go func() {
+				<-lower
+				f.limit(1)
+			}()
+		}
+		f.respondsToAll()
+	}
+	inBubble(t, script, func(t *testing.T, b *bubble) {
+		succeeds(t, b.Pool)
+		var placed []*upstream.Conn
+		for range 10 {
+			c, err := b.Get(t.Context(), func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			placed = append(placed, c)
+		}
+		close(lower)
+		synctest.Wait()
+		for range 5 {
+			succeeds(t, b.Pool) // elsewhere
+		}
+		for _, c := range placed {
+			response, err := c.Send(t.Context(), get(t), upstream.Events{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+		}
+		if n := b.dials.Load(); n != 2 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// hostilities are what a server does to the connection of its first request.
+func hostilities() map[string]func(f *framed, stream uint32) {
+	times := func(n int, do func(f *framed, stream uint32) error) func(*framed, uint32) {
+		return func(f *framed, stream uint32) {
+			for range n {
+				if do(f, stream) != nil {
+					return
+				}
+			}
+		}
+	}
+	raw := func(kind http2.FrameType, flags http2.Flags, payload ...byte) func(*framed, uint32) error {
+		return func(f *framed, stream uint32) error { return f.WriteRawFrame(kind, flags, stream, payload) }
+	}
+	once := func(do func(f *framed, stream uint32) error) func(*framed, uint32) { return times(1, do) }
+	const many = 5000
+	return map[string]func(f *framed, stream uint32){
+		"SETTINGS flood": times(many, func(f *framed, _ uint32) error { return f.WriteSettings() }),
+		"SETTINGS flood of limits": func(f *framed, _ uint32) {
+			for i := range uint32(many) {
+				_ = f.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: i % 3})
+			}
+		},
+		"a SETTINGS of many limits": func(f *framed, _ uint32) {
+			var all []http2.Setting
+			for i := range uint32(2000) {
+				all = append(all, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: i % 2})
+			}
+			_ = f.WriteSettings(all...)
+		},
+		"PING flood": times(many, func(f *framed, _ uint32) error { return f.WritePing(false, [8]byte{}) }),
+		"CONTINUATION flood": func(f *framed, stream uint32) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}})
+			times(many, func(f *framed, stream uint32) error {
+				return f.WriteContinuation(stream, false, make([]byte, 1000))
+			})(f, stream)
+		},
+		"header table resized again and again": func(f *framed, stream uint32) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: stream, EndHeaders: true, BlockFragment: []byte{0x20, 0x3f, 0xe1, 0x1f, 0x20, 0x3f, 0xe1, 0xff, 0x03, 0x88},
+			})
+		},
+		"header table of nothing": once(func(f *framed, _ uint32) error {
+			return f.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+		}),
+		"header table without end": once(func(f *framed, _ uint32) error {
+			return f.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: 1<<32 - 1})
+		}),
+		"empty DATA flood": func(f *framed, stream uint32) {
+			f.begin(stream, "200", false)
+			times(many, raw(http2.FrameData, 0))(f, stream)
+		},
+		"empty HEADERS":       once(raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders)),
+		"1xx flood":           times(many, func(f *framed, stream uint32) error { f.begin(stream, "103", false); return nil }),
+		"PUSH_PROMISE":        once(raw(http2.FramePushPromise, http2.FlagPushPromiseEndHeaders, 0, 0, 0, 2, 0x82)),
+		"unknown frames":      times(many, raw(0xbe, 0xff, make([]byte, 100)...)),
+		"PRIORITY flood":      times(many, raw(http2.FramePriority, 0, 0, 0, 0, 0, 1)),
+		"WINDOW_UPDATE flood": times(many, func(f *framed, stream uint32) error { return f.WriteWindowUpdate(stream, 1) }),
+		"stream's window past its limit": once(func(f *framed, stream uint32) error {
+			return f.WriteWindowUpdate(stream, 1<<31-1)
+		}),
+		"connection's window past its limit": once(func(f *framed, _ uint32) error {
+			return f.WriteWindowUpdate(0, 1<<31-1)
+		}),
+		"windows of nothing": once(func(f *framed, _ uint32) error {
+			return f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		}),
+		"GOAWAY above the stream": once(func(f *framed, _ uint32) error { return f.WriteGoAway(1<<31-1, http2.ErrCodeNo, nil) }),
+		"GOAWAY twice, rising": func(f *framed, _ uint32) {
+			_ = f.WriteGoAway(0, http2.ErrCodeNo, nil)
+			_ = f.WriteGoAway(1, http2.ErrCodeNo, nil)
+		},
+		"no streams at all": once(func(f *framed, _ uint32) error {
+			return f.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+		}),
+		"RST_STREAM flood": times(many, func(f *framed, stream uint32) error {
+			return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+		}),
+	}
+}
+
+// Whatever a server does to one connection, the next requests are served, in time, and no
+// slot is lost.
+func TestHostileServerHasOneConnection(t *testing.T) {
+	for name, hostile := range hostilities() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var conns atomic.Int64
+			o := listenFramed(t, func(f *framed) {
+				if conns.Add(1) == 1 {
+					hostile(f, f.request())
+				}
+				f.respondsToAll()
+			})
+			pool := o.pool(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			_, _, err := attempt(pool, get(t).WithContext(ctx))
+			if err == nil {
+				t.Error("the first request succeeded")
+			}
+			for range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				_, _, err := attemptUntilProcessed(pool, func() *http.Request { return get(t).WithContext(ctx) })
+				cancel()
+				if err != nil {
+					t.Errorf("a later request failed: %v", err)
+				}
+			}
+			if n := upstream.InUse(pool); n != 0 {
+				t.Errorf("%d slots are taken after the last request", n)
+			}
+		})
+	}
+}
