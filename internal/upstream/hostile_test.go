@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -98,46 +99,96 @@ func holds(t *testing.T, f *framed, limit int) {
 	}
 }
 
-// A connection whose limit is lowered below what is on it gets nothing more until there is
-// room; what was placed is sent.
+// What was placed on a connection whose limit is lowered meanwhile is sent, and waits for
+// nothing. What comes then goes elsewhere.
 func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
+	const placed = 10
 	lower := make(chan struct{})
 	script := func(number int64, f *framed) {
-		f.limit(10)
-		if number == 1 {
-			go func() {
-				<-lower
-				f.limit(1)
-			}()
+		f.limit(placed)
+		if number > 1 {
+			f.respondsToAll()
+			return
 		}
-		f.respondsToAll()
+		f.respond(f.request(), "200", "ok")
+		<-lower
+		f.limit(1)
+		var streams []uint32
+		for len(streams) < placed {
+			streams = append(streams, f.request())
+		}
+		for _, stream := range streams {
+			f.respond(stream, "200", "ok")
+		}
+		f.untilEnd()
 	}
 	inBubble(t, script, func(t *testing.T, b *bubble) {
 		succeeds(t, b.Pool)
-		var placed []*upstream.Conn
-		for range 10 {
-			c, err := b.Get(t.Context(), func() {})
-			if err != nil {
+		conns := make([]*upstream.Conn, placed)
+		for i := range conns {
+			var err error
+			if conns[i], err = b.Get(t.Context(), func() {}); err != nil {
 				t.Fatal(err)
 			}
-			placed = append(placed, c)
 		}
 		close(lower)
 		synctest.Wait()
-		for range 5 {
-			succeeds(t, b.Pool) // elsewhere
+		succeeds(t, b.Pool) // elsewhere
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var work sync.WaitGroup
+		for _, c := range conns {
+			work.Go(func() {
+				response, err := c.Send(ctx, get(t), upstream.Events{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				response.Body.Close()
+			})
 		}
-		for _, c := range placed {
-			response, err := c.Send(t.Context(), get(t), upstream.Events{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			response.Body.Close()
-		}
+		work.Wait()
 		if n := b.dials.Load(); n != 2 {
 			t.Errorf("%d connections", n)
 		}
 	})
+}
+
+// A request is refused in time where no connection takes any.
+func TestServerThatTakesNoRequests(t *testing.T) {
+	for name, script := range map[string]func(int64, *framed){
+		"limit of 0": func(_ int64, f *framed) {
+			f.limit(0)
+			for stream := f.request(); stream != 0; stream = f.request() {
+				f.write(func() { _ = f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) })
+			}
+		},
+		"GOAWAY at once": func(_ int64, f *framed) {
+			_ = f.WriteSettings()
+			_ = f.WriteGoAway(0, http2.ErrCodeNo, nil)
+			f.untilEnd()
+		},
+		"end at once": func(_ int64, f *framed) { f.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, script, func(t *testing.T, b *bubble) {
+				start := time.Now()
+				_, _, err := attemptUntilProcessed(b.Pool, func() *http.Request { return get(t) })
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if !errors.Is(err, upstream.ErrNotProcessed) {
+					t.Errorf("error %v", err)
+				}
+				if n := b.dials.Load(); n > 4 {
+					t.Errorf("%d connections", n)
+				}
+				if n := upstream.InUse(b.Pool); n != 0 {
+					t.Errorf("%d slots are taken", n)
+				}
+			})
+		})
+	}
 }
 
 // hostilities are what a server does to the connection of its first request.
