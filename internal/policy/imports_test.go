@@ -122,6 +122,7 @@ func leafPermissions() []permission {
 		{"internal/upstream", "golang.org/x/sys/unix", false, "what a socket holds, and when it is given up"},
 		{"internal/upstream", "golang.org/x/time/rate", false, "how fast the requests on a connection may be cancelled"},
 		{"internal/upstream", "golang.org/x/net/http2/...", true, "its tests speak HTTP/2 frame by frame"},
+		{"internal/upstream", "golang.org/x/net/dns/dnsmessage", true, "its tests are name servers"},
 		{"internal/tailnet", "tailscale.com/...", false, "the client of tailscaled's socket, kept behind it"},
 		{"internal/tailnet", "golang.org/x/sys/unix", false, "the clock that goes on while the machine sleeps"},
 	}

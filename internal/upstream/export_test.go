@@ -36,7 +36,9 @@ func NewResolverOver(
 }
 
 // Race connects to the first address that can be connected to.
-func Race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) { return race(ctx, addrs) }
+func Race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	return (&dialer{}).race(ctx, addrs)
+}
 
 // Alternate has the families of addresses take turns.
 func Alternate(addrs []netip.AddrPort) []netip.AddrPort { return alternate(addrs) }

@@ -191,23 +191,38 @@ func TestServerThatTakesNoRequests(t *testing.T) {
 	}
 }
 
-// hostilities are what a server does to the connection of its first request.
-func hostilities() map[string]func(f *framed, stream uint32) {
-	times := func(n int, do func(f *framed, stream uint32) error) func(*framed, uint32) {
-		return func(f *framed, stream uint32) {
-			for range n {
-				if do(f, stream) != nil {
-					return
-				}
+// hostility is what a server does to the connection of its first request.
+type hostility = func(f *framed, stream uint32)
+
+// many is how often a flood says what it says.
+const many = 5000
+
+// times does the same again and again, until it fails.
+func times(n int, do func(f *framed, stream uint32) error) hostility {
+	return func(f *framed, stream uint32) {
+		for range n {
+			if do(f, stream) != nil {
+				return
 			}
 		}
 	}
-	raw := func(kind http2.FrameType, flags http2.Flags, payload ...byte) func(*framed, uint32) error {
-		return func(f *framed, stream uint32) error { return f.WriteRawFrame(kind, flags, stream, payload) }
-	}
-	once := func(do func(f *framed, stream uint32) error) func(*framed, uint32) { return times(1, do) }
-	const many = 5000
-	return map[string]func(f *framed, stream uint32){
+}
+
+func once(do func(f *framed, stream uint32) error) hostility { return times(1, do) }
+
+func raw(kind http2.FrameType, flags http2.Flags, payload ...byte) func(*framed, uint32) error {
+	return func(f *framed, stream uint32) error { return f.WriteRawFrame(kind, flags, stream, payload) }
+}
+
+func hostilities() map[string]hostility {
+	all := floods()
+	maps.Copy(all, games())
+	return all
+}
+
+// floods say too much.
+func floods() map[string]hostility {
+	return map[string]hostility{
 		"SETTINGS flood": times(many, func(f *framed, _ uint32) error { return f.WriteSettings() }),
 		"SETTINGS flood of limits": func(f *framed, _ uint32) {
 			for i := range uint32(many) {
@@ -228,6 +243,25 @@ func hostilities() map[string]func(f *framed, stream uint32) {
 				return f.WriteContinuation(stream, false, make([]byte, 1000))
 			})(f, stream)
 		},
+		"empty DATA flood": func(f *framed, stream uint32) {
+			f.begin(stream, "200", false)
+			times(many, raw(http2.FrameData, 0))(f, stream)
+		},
+		"empty HEADERS":       once(raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders)),
+		"1xx flood":           times(many, func(f *framed, stream uint32) error { f.begin(stream, "103", false); return nil }),
+		"PUSH_PROMISE":        once(raw(http2.FramePushPromise, http2.FlagPushPromiseEndHeaders, 0, 0, 0, 2, 0x82)),
+		"unknown frames":      times(many, raw(0xbe, 0xff, make([]byte, 100)...)),
+		"PRIORITY flood":      times(many, raw(http2.FramePriority, 0, 0, 0, 0, 0, 1)),
+		"WINDOW_UPDATE flood": times(many, func(f *framed, stream uint32) error { return f.WriteWindowUpdate(stream, 1) }),
+		"RST_STREAM flood": times(many, func(f *framed, stream uint32) error {
+			return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+		}),
+	}
+}
+
+// games are played with tables, windows and limits.
+func games() map[string]hostility {
+	return map[string]hostility{
 		"header table resized again and again": func(f *framed, stream uint32) {
 			_ = f.WriteHeaders(http2.HeadersFrameParam{
 				StreamID: stream, EndHeaders: true, BlockFragment: []byte{0x20, 0x3f, 0xe1, 0x1f, 0x20, 0x3f, 0xe1, 0xff, 0x03, 0x88},
@@ -239,16 +273,6 @@ func hostilities() map[string]func(f *framed, stream uint32) {
 		"header table without end": once(func(f *framed, _ uint32) error {
 			return f.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: 1<<32 - 1})
 		}),
-		"empty DATA flood": func(f *framed, stream uint32) {
-			f.begin(stream, "200", false)
-			times(many, raw(http2.FrameData, 0))(f, stream)
-		},
-		"empty HEADERS":       once(raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders)),
-		"1xx flood":           times(many, func(f *framed, stream uint32) error { f.begin(stream, "103", false); return nil }),
-		"PUSH_PROMISE":        once(raw(http2.FramePushPromise, http2.FlagPushPromiseEndHeaders, 0, 0, 0, 2, 0x82)),
-		"unknown frames":      times(many, raw(0xbe, 0xff, make([]byte, 100)...)),
-		"PRIORITY flood":      times(many, raw(http2.FramePriority, 0, 0, 0, 0, 0, 1)),
-		"WINDOW_UPDATE flood": times(many, func(f *framed, stream uint32) error { return f.WriteWindowUpdate(stream, 1) }),
 		"stream's window past its limit": once(func(f *framed, stream uint32) error {
 			return f.WriteWindowUpdate(stream, 1<<31-1)
 		}),
@@ -265,9 +289,6 @@ func hostilities() map[string]func(f *framed, stream uint32) {
 		},
 		"no streams at all": once(func(f *framed, _ uint32) error {
 			return f.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
-		}),
-		"RST_STREAM flood": times(many, func(f *framed, stream uint32) error {
-			return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 		}),
 	}
 }

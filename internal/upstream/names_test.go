@@ -171,10 +171,10 @@ func TestFamiliesTakeTurns(t *testing.T) {
 		{"1.0.0.1:1 1.0.0.2:1 1.0.0.3:1 [::1]:1", "1.0.0.1:1 [::1]:1 1.0.0.2:1 1.0.0.3:1"},
 	} {
 		var in, want []netip.AddrPort
-		for _, a := range strings.Fields(c.in) {
+		for a := range strings.FieldsSeq(c.in) {
 			in = append(in, netip.MustParseAddrPort(a))
 		}
-		for _, a := range strings.Fields(c.want) {
+		for a := range strings.FieldsSeq(c.want) {
 			want = append(want, netip.MustParseAddrPort(a))
 		}
 		if got := upstream.Alternate(in); !slices.Equal(got, want) {
