@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,7 @@ func TestEarlyResponsesAreHeard(t *testing.T) {
 func hearsEarly(t *testing.T, o *origin, closed <-chan struct{}) {
 	t.Parallel()
 	pool := o.pool(t)
+	large := strings.Repeat("x", slices.Max(earlyLengths()))
 	lost := 0
 	for i := range earlyTimes {
 		size := earlyLengths()[i%len(earlyLengths())]
@@ -100,7 +102,7 @@ func hearsEarly(t *testing.T, o *origin, closed <-chan struct{}) {
 		if i/len(earlyLengths())%2 == 1 {
 			length = -1
 		}
-		send := func() *http.Request { return post(t, strings.NewReader(strings.Repeat("x", size)), length) }
+		send := func() *http.Request { return post(t, strings.NewReader(large[:size]), length) }
 		response, body, err := attemptUntilProcessed(pool, send)
 		if err != nil || response.StatusCode != http.StatusRequestEntityTooLarge || body != earlyBody {
 			t.Logf("%d bytes, length %d: %v, %q", size, length, err, body)

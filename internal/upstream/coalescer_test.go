@@ -1,0 +1,245 @@
+package upstream
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gatedConn takes each write when it is let.
+type gatedConn struct {
+	net.Conn
+	let    chan error // what the next write says
+	short  int        // what one that fails takes
+	writes []string
+}
+
+// Write implements net.Conn.
+func (c *gatedConn) Write(p []byte) (int, error) {
+	if err := <-c.let; err != nil {
+		return min(c.short, len(p)), err
+	}
+	c.writes = append(c.writes, string(p))
+	return len(p), nil
+}
+
+// Close implements net.Conn.
+func (c *gatedConn) Close() error { return nil }
+
+func (c *gatedConn) want(t *testing.T, writes ...string) {
+	t.Helper()
+	synctest.Wait()
+	if len(c.writes) != len(writes) {
+		t.Fatalf("%d writes %.100q, want %d", len(c.writes), c.writes, len(writes))
+	}
+	for i, w := range writes {
+		if c.writes[i] != w {
+			t.Errorf("write %d is %.100q, want %.100q", i, c.writes[i], w)
+		}
+	}
+}
+
+// coalescing tests in a bubble, where all that can go on has gone on after synctest.Wait.
+func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		under := &gatedConn{let: make(chan error)}
+		test(t, connOver(under), under)
+	})
+}
+
+// connOver writes to c by way of a coalescer.
+func connOver(c net.Conn) *Conn {
+	s := newSocket(c)
+	conn := &Conn{}
+	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: newCoalescer(c, &sync.Pool{}, func() {})}
+	return conn
+}
+
+func mustWrite(t *testing.T, c *Conn, pieces ...string) {
+	t.Helper()
+	for _, p := range pieces {
+		if n, err := c.wire.Write([]byte(p)); n != len(p) || err != nil {
+			t.Fatalf("writing %q: %d, %v", p, n, err)
+		}
+	}
+}
+
+func TestPiecesAreWrittenTogether(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		mustWrite(t, c, "first")
+		synctest.Wait() // its write is under way
+		mustWrite(t, c, "header ", "body ", "and more")
+		under.let <- nil
+		under.let <- nil
+		under.want(t, "first", "header body and more")
+		mustWrite(t, c, "later")
+		under.let <- nil
+		under.want(t, "first", "header body and more", "later")
+	})
+}
+
+// An upstream that takes nothing holds up who sends to it.
+func TestWritesWaitForAFullUpstream(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		large := string(make([]byte, coalescerLimit))
+		mustWrite(t, c, "first")
+		synctest.Wait()
+		mustWrite(t, c, large)
+		done := false
+		go func() {
+			mustWrite(t, c, "last")
+			done = true
+		}()
+		synctest.Wait()
+		if done {
+			t.Error("more than the limit is pending")
+		}
+		under.let <- nil
+		synctest.Wait()
+		if !done {
+			t.Error("there is room, and the write still waits")
+		}
+		under.let <- nil
+		under.let <- nil
+		under.want(t, "first", large, "last")
+	})
+}
+
+// A write that waits for room ends when the connection breaks.
+func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		mustWrite(t, c, "first")
+		synctest.Wait()
+		mustWrite(t, c, string(make([]byte, coalescerLimit)))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			mustWrite(t, c, "last")
+		}()
+		synctest.Wait()
+		under.let <- errors.New("broken")
+		<-done
+		under.want(t)
+	})
+}
+
+// A request that never reached the kernel may be sent again; one that waits to be written
+// may not, as it still will be.
+func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		m := c.mark()
+		mustWrite(t, c, "request")
+		synctest.Wait()
+		mustWrite(t, c, "its body")
+		if m.nothingSent() {
+			t.Error("what waits to be written counts as never sent")
+		}
+		under.let <- errors.New("broken")
+		synctest.Wait()
+		if !m.nothingSent() {
+			t.Error("what failed counts as sent")
+		}
+		mustWrite(t, c, "more") // which is dropped
+		if !m.nothingSent() {
+			t.Error("what came after the failure counts as sent")
+		}
+		under.want(t)
+	})
+}
+
+// What one write takes of several requests tells how many were sent. A response to one that
+// was not is none.
+func TestWriteThatBreaksOff(t *testing.T) {
+	requests := []string{"first", "second", "third"}
+	for short := range len("firstsecondthird") {
+		coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+			mustWrite(t, c, "before")
+			synctest.Wait()
+			var marks []*mark
+			for _, r := range requests {
+				marks = append(marks, c.mark())
+				mustWrite(t, c, r)
+			}
+			under.let <- nil
+			synctest.Wait()
+			under.short = short
+			under.let <- errors.New("broken")
+			synctest.Wait()
+			c.wire.socket.note(1, false)
+			begin := 0
+			for i, m := range marks {
+				m.hear()
+				if sent := short > begin; m.nothingSent() == sent || m.unasked.Load() == sent {
+					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !m.nothingSent(), !m.unasked.Load())
+				}
+				begin += len(requests[i])
+			}
+		})
+	}
+}
+
+// The end of a body may still wait to be written when its response has come, and the next
+// request behind it.
+func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		mustWrite(t, c, "body")
+		synctest.Wait()
+		mustWrite(t, c, "its end")
+		m := c.mark()
+		under.let <- nil
+		synctest.Wait()
+		c.wire.socket.note(1, false)
+		m.hear()
+		if !m.unasked.Load() {
+			t.Error("bytes of the request before count as this one's")
+		}
+		under.let <- nil
+	})
+}
+
+// HTTP/2 and TLS say goodbye in their last write.
+func TestCloseWritesWhatIsPending(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		closed := make(chan error)
+		mustWrite(t, c, "goodbye")
+		go func() { closed <- c.wire.Close() }()
+		under.let <- nil
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		under.want(t, "goodbye")
+	})
+}
+
+func TestCloseDoesNotWaitForAStuckWrite(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		mustWrite(t, c, "stuck")
+		synctest.Wait()
+		mustWrite(t, c, "goodbye")
+		if err := c.wire.Close(); err != nil {
+			t.Error(err)
+		}
+		under.let <- net.ErrClosed
+		under.want(t)
+	})
+}
+
+func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under, peer := net.Pipe()
+		defer peer.Close()
+		c := connOver(under)
+		mustWrite(t, c, "goodbye")
+		start := time.Now()
+		if err := c.wire.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > closeTime {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// net/http tells only in words that a request was not processed.
+func TestRefusedStreamsByTheirWords(t *testing.T) {
+	for text, want := range map[string]bool{
+		"http2: Transport received Server's graceful shutdown GOAWAY":                     true,
+		"http2: Transport received GOAWAY from server ErrCode:ENHANCE_YOUR_CALM":          true,
+		"http2: client conn not usable":                                                   true,
+		"http2: client conn could not be established":                                     true,
+		"http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO": false,
+		"http2: client connection lost":                                                   false,
+		"unexpected EOF":                                                                  false,
+	} {
+		err := errors.New(text)
+		if got := errors.Is(sendError(err, false), ErrNotProcessed); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+		if !errors.Is(sendError(err, true), ErrNotProcessed) {
+			t.Errorf("%s: counts as processed although nothing was sent", text)
+		}
+	}
+	for code := range uint32(14) {
+		err := fmt.Errorf("wrapped: %w", streamReset{StreamID: 1, Code: code})
+		if got := refusedStream(err); got != (code == 7) {
+			t.Errorf("reset with code %d: %v", code, got)
+		}
+	}
+}
+
+// poolTo leads to a listener that each connection of which script serves.
+func poolTo(t *testing.T, script func(net.Conn)) *Pool {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			script(c)
+		}
+	}()
+	p, err := New(Config{URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, ConnectTimeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// A connection that comes when its request has ended is left unused.
+func TestConnectionForARequestThatLeft(t *testing.T) {
+	p := poolTo(t, func(c net.Conn) { t.Cleanup(func() { c.Close() }) })
+	ctx, leave := context.WithCancel(t.Context())
+	c, err := p.Get(ctx, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if _, err := p.receive(ctx, connResult{conn: c}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if n := InUse(p); n != 0 {
+		t.Error("its slot is not free")
+	}
+}
+
+// A response must come after its request, over HTTP/1.1.
+func TestMarkHearsWhatWasNotAsked(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		http2, written, read bool
+		want                 bool
+	}{
+		{"before the request", false, false, true, true},
+		{"read before", false, true, false, true},
+		{"after", false, true, true, false},
+		{"HTTP/2", true, false, false, false},
+	} {
+		conn := connOver(nil)
+		conn.http2 = c.http2
+		m := conn.mark()
+		if c.written {
+			conn.wire.out.written.Add(1)
+		}
+		if c.read {
+			conn.wire.socket.note(1, false)
+		}
+		if m.hear(); m.unasked.Load() != c.want {
+			t.Errorf("%s: unasked is %v", c.name, !c.want)
+		}
+	}
+}
+
+// A kept connection of HTTP/1.1 is not used again when its peer closed or reset it, or sent
+// what nobody asked for, and net/http has yet to learn of it.
+func TestSpentConnections(t *testing.T) {
+	for name, spend := range map[string]func(net.Conn){
+		"closed": func(c net.Conn) { c.Close() },
+		"reset": func(c net.Conn) {
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		},
+		"more bytes": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			c := connOver(client)
+			c.uses.Add(1)
+			c.wire.heard.Store(time.Now().UnixNano())
+			if c.spent() {
+				t.Error("it counts as spent before")
+			}
+			spend(server)
+			for late := time.Now().Add(5 * time.Second); !c.spent(); {
+				if time.Now().After(late) {
+					t.Fatal("it does not count as spent")
+				}
+			}
+			if ending := c.wire.socket.ending(); ending != (name != "more bytes") {
+				t.Errorf("ending is %v", ending)
+			}
+		})
+	}
+}
+
+// tcpPair is a connection over loopback.
+func tcpPair(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client, server
+}
