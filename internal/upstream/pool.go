@@ -171,7 +171,7 @@ func (p *Pool) reserve() *Conn {
 
 // update puts c among the ready ones or takes it from there. The caller holds mu.
 func (p *Pool) update(c *Conn) {
-	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit && time.Now().After(c.avoidUntil)
+	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit && !time.Now().Before(c.avoidUntil)
 	switch {
 	case free && !c.isReady:
 		p.ready = append(p.ready, c)
