@@ -11,7 +11,10 @@ import (
 )
 
 const (
-	idleReaders = 240 // that fit on one connection beside the fast ones
+	// idleReaders fit on one connection beside the fast ones. Together they stay below the 250
+	// streams that net/http's server allows: at its limit it may still count a stream whose end
+	// it has sent, and resets the next one with PROTOCOL_ERROR.
+	idleReaders = 200
 	fastReaders = 10
 )
 
