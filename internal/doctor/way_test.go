@@ -29,6 +29,8 @@ func connectProxy(t *testing.T, status int) string {
 			t.Error(err)
 			return
 		}
+		tunnels.Add(1) // the server's Close waits for this handler until Hijack only
+		defer tunnels.Done()
 		here, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)

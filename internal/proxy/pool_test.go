@@ -76,6 +76,10 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 	})
 	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = burst })
 	c := newClient(t)
+	upgrade := request(t, http.MethodGet, d.url("/"), nil)
+	upgrade.Header.Set("Upgrade", "websocket")
+	upgrade.Header.Set("Connection", "Upgrade")
+	do(t, c, upgrade) // is refused, and makes this sender known: connections of others are few
 	var work sync.WaitGroup
 	for range burst {
 		work.Go(func() {

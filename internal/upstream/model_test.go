@@ -31,7 +31,7 @@ import (
 // that waits for ever is seen at once.
 
 const (
-	modelSeeds    = 150
+	modelSeeds    = 60
 	modelRequests = 40
 	// modelPatience is how long a client waits in all. Nothing that the pool does may need it:
 	// only peers that took a request and never respond do.

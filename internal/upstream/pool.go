@@ -11,8 +11,10 @@ import (
 
 const (
 	// maxStreams is how many requests one connection carries at most, whatever its peer
-	// allows.
-	maxStreams = 250
+	// allows. It is below the 250 of net/http's server, which still counts a stream for a
+	// moment after its end was sent, and resets the one above its limit with PROTOCOL_ERROR:
+	// that does not prove it unprocessed.
+	maxStreams = 240
 	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how
 	// many it takes, before more connections are made.
 	settingsPatience = time.Second
