@@ -228,6 +228,24 @@ func TestCloseDoesNotWaitForAStuckWrite(t *testing.T) {
 	})
 }
 
+// A write that waits for room does not outlive the connection, even behind one that is stuck.
+func TestCloseReleasesAWriteThatWaits(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		mustWrite(t, c, "stuck")
+		synctest.Wait()
+		mustWrite(t, c, string(make([]byte, coalescerLimit)))
+		var work sync.WaitGroup
+		work.Go(func() { mustWrite(t, c, "last") })
+		synctest.Wait()
+		if err := c.wire.Close(); err != nil {
+			t.Error(err)
+		}
+		work.Wait()
+		under.let <- net.ErrClosed
+		under.want(t)
+	})
+}
+
 func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		under, peer := net.Pipe()
