@@ -52,3 +52,6 @@ func SocketOption(c *Conn, level, option int) (value int, err error) {
 	}
 	return value, err
 }
+
+// MaxStreams is how many requests a connection carries at most.
+const MaxStreams = maxStreams

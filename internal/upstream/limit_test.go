@@ -1,0 +1,83 @@
+package upstream_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+// sendAll sends so many requests at once, each of which must succeed at its first attempt.
+func sendAll(t *testing.T, pool *upstream.Pool, size int) {
+	t.Helper()
+	var work sync.WaitGroup
+	for range size {
+		work.Go(func() { succeeds(t, pool) })
+	}
+	work.Wait()
+}
+
+// A limit of zero may stand for "not yet": those who wait are not refused while it may still
+// be raised.
+func TestLimitOfZeroForAMoment(t *testing.T) {
+	const after, burst = 500 * time.Millisecond, 50
+	inBubble(t, func(_ int64, f *framed) {
+		f.limit(0)
+		time.Sleep(after)
+		f.limit(burst)
+		f.respondsToAll()
+	}, func(t *testing.T, b *bubble) {
+		start := time.Now()
+		sendAll(t, b.Pool, burst)
+		if took := time.Since(start); took != after || b.dials.Load() != 1 {
+			t.Errorf("it took %v and %d connections", took, b.dials.Load())
+		}
+	})
+}
+
+// A limit that is raised holds for the next request.
+func TestRaisedLimitIsUsed(t *testing.T) {
+	const burst = 50
+	inBubble(t, func(_ int64, f *framed) {
+		f.limit(1)
+		f.respond(f.request(), "200", "ok")
+		f.limit(burst)
+		holds(t, f, burst)
+	}, func(t *testing.T, b *bubble) {
+		succeeds(t, b.Pool)
+		synctest.Wait() // the higher limit is there
+		places(t, b.Pool, burst, 1)
+	})
+}
+
+// A connection carries only so many requests, whatever its peer takes.
+func TestLimitOfOurOwn(t *testing.T) {
+	inBubble(t, func(_ int64, f *framed) {
+		f.limit(1000)
+		f.respondsToAll()
+	}, func(t *testing.T, b *bubble) {
+		succeeds(t, b.Pool)
+		places(t, b.Pool, upstream.MaxStreams, 1)
+		places(t, b.Pool, upstream.MaxStreams+1, 2)
+	})
+}
+
+// places takes so many slots at once, which must be on so many connections.
+func places(t *testing.T, pool *upstream.Pool, slots int, conns uint64) {
+	t.Helper()
+	var most uint64
+	for range slots {
+		c, err := pool.Get(t.Context(), func() {})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Release()
+		most = max(most, c.Number())
+	}
+	if most != conns {
+		t.Errorf("%d slots are on %d connections, want %d", slots, most, conns)
+	}
+}
