@@ -118,7 +118,8 @@ func TestSpentConnections(t *testing.T) {
 			client, server := tcpPair(t)
 			c := connOver(client)
 			c.uses.Add(1)
-			c.wire.heard.Store(time.Now().UnixNano())
+			c.wire.made = time.Now()
+			c.wire.hear()
 			if c.spent() {
 				t.Error("it counts as spent before")
 			}

@@ -18,6 +18,8 @@ var (
 	errUnasked = errors.New("the upstream responded before it was asked")
 	// errShortLived is why a request got no connection although one was made.
 	errShortLived = errors.New("the upstream takes no request on new connections")
+	// errClosed is why a pool makes no connection any more.
+	errClosed = errors.New("the pool is closed")
 	// errPathDead is why a connection is given up whose peer does not respond to a ping.
 	errPathDead = errors.New("the upstream does not respond to pings")
 )

@@ -112,6 +112,10 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 		p.mu.Unlock()
 		return c, nil
 	}
+	if p.ctx.Err() != nil {
+		p.mu.Unlock()
+		return nil, errClosed
+	}
 	p.arrived++
 	w := &waiter{number: p.arrived, result: make(chan connResult, 1)}
 	p.waiters = append(p.waiters, w)

@@ -21,16 +21,18 @@ type wire struct {
 	out      *coalescer
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
+	made     time.Time
 	heard    atomic.Int64 // when bytes came last, by the wall clock, in nanoseconds
+	heardAt  atomic.Int64 // the same by the monotonic clock, since made
 	cut      atomic.Bool  // the end that was read is not the peer's
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
 // newWire layers nc, which is either s or TLS on it, for c.
 func newWire(c *Conn, nc net.Conn, s *socket, spares *sync.Pool) *wire {
-	w := &wire{Conn: nc, socket: s, closed: func() { c.pool.lost(c) }}
+	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
 	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
-	w.heard.Store(time.Now().UnixNano())
+	w.hear()
 	if w.isHTTP2() {
 		w.frames = &frames{
 			streams: func(limit uint32) { c.pool.setLimit(c, limit) },
@@ -61,7 +63,7 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.heard.Store(time.Now().UnixNano())
+		w.hear()
 		if w.frames != nil {
 			w.frames.scan(p[:n])
 		}
@@ -73,8 +75,20 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence is for how long nothing came. The wall clock goes on while the machine sleeps.
-func (w *wire) silence() time.Duration { return time.Duration(time.Now().UnixNano() - w.heard.Load()) }
+// silence is for how long nothing came. The wall clock goes on while the machine sleeps; the
+// monotonic one is never set back.
+func (w *wire) silence() time.Duration {
+	now := time.Now()
+	wall := now.UnixNano() - w.heard.Load()
+	return max(time.Duration(wall), now.Sub(w.made)-time.Duration(w.heardAt.Load()))
+}
+
+// hear notes that something came.
+func (w *wire) hear() {
+	now := time.Now()
+	w.heard.Store(now.UnixNano())
+	w.heardAt.Store(int64(now.Sub(w.made)))
+}
 
 // Close implements net.Conn. It writes what is pending and TLS's close_notify, as far as
 // the peer takes them at once.
