@@ -275,8 +275,8 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.limit = int(min(limit, maxStreams))
-	p.streams = max(1, c.limit)
-	if c.limit > 0 {
+	if c.limit > 0 { // one that takes nothing may say more in a moment
+		p.streams = c.limit
 		p.settled(c)
 	}
 	p.update(c)
