@@ -174,9 +174,6 @@ func (c *clientConn) linger() {
 // connection itself, which ends the wait. The request has ended before, so no slot is held.
 func (c *clientConn) part() {
 	const most, partTime = 64 << 10, 50 * time.Millisecond
-	if c.isEnding() {
-		return
-	}
 	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // one that is closed fails to read next
 	_, _ = io.CopyN(io.Discard, c.Conn, most)
 }

@@ -88,7 +88,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		c.pool.remove(c)          // what else comes from there cannot be trusted
 		return nil, errUnasked
 	}
-	response.Body = c.body(ctx, response)
+	response.Body = c.body(ctx, r, response)
 	return response, nil
 }
 
@@ -123,13 +123,16 @@ func (c *Conn) finish(cancelled bool) {
 	c.pool.release(c, usable)
 }
 
-// body is that of a response, which frees the slot of its request.
-func (c *Conn) body(ctx context.Context, response *http.Response) *responseBody {
+// body is that of a response to r, which frees the slot of its request.
+func (c *Conn) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
 	b := &responseBody{
-		ReadCloser: response.Body, conn: c, ctx: ctx,
+		ReadCloser: response.Body, conn: c, ctx: ctx, stop: func() bool { return true },
 		delimitedByClose: !c.http2 && response.ContentLength < 0 && len(response.TransferEncoding) == 0,
 	}
 	b.ended.Store(response.Body == http.NoBody)
+	if c.http2 && r.Body != nil {
+		b.stop = context.AfterFunc(ctx, b.abandon)
+	}
 	return b
 }
 
@@ -139,8 +142,18 @@ type responseBody struct {
 	conn             *Conn
 	ctx              context.Context
 	delimitedByClose bool
+	stop             func() bool // of the watch for the end of ctx
 	ended            atomic.Bool // by the upstream, whole or not
+	closing          atomic.Bool
 	once             sync.Once
+}
+
+// abandon ends the body of a request that was cancelled. While net/http waits for a peer of
+// HTTP/2 to take more of the request, it does not see that by itself.
+func (b *responseBody) abandon() {
+	if b.closing.CompareAndSwap(false, true) {
+		_ = b.ReadCloser.Close() // nobody wants the rest
+	}
 }
 
 // Read implements io.Reader.
@@ -160,11 +173,17 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. What is left of a response of HTTP/2 is not waited for: it may
+// be until the peer takes what was written before.
 func (b *responseBody) Close() error {
-	err := b.ReadCloser.Close()
+	b.stop()
+	if b.conn.http2 && !b.ended.Load() {
+		b.conn.pool.work.Go(b.abandon)
+	} else {
+		b.abandon()
+	}
 	b.finish()
-	return err
+	return nil
 }
 
 func (b *responseBody) finish() {

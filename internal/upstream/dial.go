@@ -27,6 +27,10 @@ const (
 	// net/http's own 4 MiB would let 256 clients that read nothing fill the window of the
 	// connection, 1 GiB, and halt everybody who shares it.
 	streamWindow = 256 << 10
+	// maxResponseHeader is the size in bytes past which a response of HTTP/1.1 is refused.
+	// net/http holds several copies of what it cannot parse. Over HTTP/2 its own limit stays:
+	// there a lower one costs everybody the connection.
+	maxResponseHeader = 256 << 10
 	// maxConnectHeader is the size in bytes of a proxy's response to CONNECT.
 	maxConnectHeader = 64 << 10
 )
@@ -34,12 +38,13 @@ const (
 // dialer makes connections to one upstream.
 type dialer struct {
 	Config
-	transport *http.Transport // only for NewClientConn; it pools nothing and dials nothing
-	tls       *tls.Config     // nil: an http upstream
-	proxyTLS  *tls.Config
-	address   string // host:port
-	spares    sync.Pool
-	working   atomic.Pointer[workingRoute]
+	http1    *http.Transport // only for NewClientConn; it pools nothing and dials nothing
+	http2    *http.Transport // likewise
+	tls      *tls.Config     // nil: an http upstream
+	proxyTLS *tls.Config
+	address  string // host:port
+	spares   sync.Pool
+	working  atomic.Pointer[workingRoute]
 }
 
 // wireKey is the context key under which net/http finds the connection that was made.
@@ -54,23 +59,12 @@ func newDialer(c Config) (*dialer, error) {
 	if c.Resolver == nil {
 		c.Resolver = NewResolver(c.ConnectTimeout, nil)
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	made := func(ctx context.Context, _, _ string) (net.Conn, error) { return ctx.Value(wireKey{}).(*wire), nil }
 	d := &dialer{
 		Config: c, address: hostPort(c.URL),
 		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		transport: &http.Transport{
-			DialContext:           made,
-			DialTLSContext:        made,
-			Protocols:             &protocols,
-			HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow},
-			DisableCompression:    true,
-			ExpectContinueTimeout: continueTimeout,
-			WriteBufferSize:       headerBufferSize,
-		},
+		http1:    newTransport(), http2: newTransport(),
 	}
+	d.http1.MaxResponseHeaderBytes = maxResponseHeader
 	d.working.Store(&workingRoute{})
 	if c.URL.Scheme == "https" {
 		d.tls = &tls.Config{
@@ -79,6 +73,23 @@ func newDialer(c Config) (*dialer, error) {
 		}
 	}
 	return d, nil
+}
+
+// newTransport makes one that takes the connection that its context has.
+func newTransport() *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	made := func(ctx context.Context, _, _ string) (net.Conn, error) { return ctx.Value(wireKey{}).(*wire), nil }
+	return &http.Transport{
+		DialContext:           made,
+		DialTLSContext:        made,
+		Protocols:             &protocols,
+		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow},
+		DisableCompression:    true,
+		ExpectContinueTimeout: continueTimeout,
+		WriteBufferSize:       headerBufferSize,
+	}
 }
 
 func rootCAs(pem []byte) (*x509.CertPool, error) {
@@ -116,68 +127,70 @@ func isTimeout(err error) bool {
 }
 
 func (d *dialer) open(ctx context.Context, c *Conn) error {
-	tcp, err := d.route(ctx)
+	nc, s, err := d.route(ctx)
 	if err != nil {
-		return err
-	}
-	s := newSocket(tcp)
-	nc, err := d.secure(ctx, s)
-	if err != nil {
-		_ = s.Close() // err says why
 		return err
 	}
 	c.wire = newWire(c, nc, s, &d.spares)
 	c.http2 = c.wire.isHTTP2()
-	c.client, err = d.transport.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), d.URL.Scheme, d.address)
+	transport := d.http1
+	if c.http2 {
+		transport = d.http2
+	}
+	c.client, err = transport.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), d.URL.Scheme, d.address)
 	if err != nil {
 		_ = c.wire.Close() // likewise
 	}
 	return err
 }
 
-// secure makes TLS of s, unless the upstream is an http one.
-func (d *dialer) secure(ctx context.Context, s *socket) (net.Conn, error) {
+// secure makes TLS of a connection, unless the upstream is an http one.
+func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, error) {
+	s := newSocket(nc)
 	if d.tls == nil {
-		return s, nil
+		return s, s, nil
 	}
 	c, start := tls.Client(s, d.tls), time.Now()
 	err := c.HandshakeContext(ctx)
 	d.observe(start, Step{Part: StepHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
 	if err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		_ = s.Close() // err says why
+		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	return c, nil
+	return c, s, nil
 }
 
-// route connects to the upstream, or has the first proxy do so that can be connected to.
-// It begins with the one that worked last, and gives each an equal share of the time.
-func (d *dialer) route(ctx context.Context) (net.Conn, error) {
+// route connects to the upstream, or has the first proxy do so through which it can be
+// reached, TLS handshake included. It begins with the one that worked last, and gives each an
+// equal share of the time.
+func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	if len(d.Proxies) == 0 {
 		c, err := d.connect(ctx, d.address)
-		if err == nil {
-			d.keep(0)
+		if err != nil {
+			return nil, nil, err
 		}
-		return c, err
+		d.keep(0)
+		return d.secure(ctx, c)
 	}
 	var failures []error
 	first := d.working.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
-		c, err := d.through(ctx, d.Proxies[index], len(d.Proxies)-i)
+		c, s, err := d.through(ctx, d.Proxies[index], len(d.Proxies)-i)
 		if err == nil {
 			d.keep(index)
-			return c, nil
+			return c, s, nil
 		}
 		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, errors.Join(failures...)
+	return nil, nil, errors.Join(failures...)
 }
 
-// through opens a tunnel through proxy, for which it has one of so many shares of the time.
-func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, error) {
+// through connects through proxy, for which it has one of so many shares of the time.
+func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
@@ -185,7 +198,7 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 	}
 	c, err := d.connect(ctx, hostPort(proxy))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tunnel := c
 	if proxy.Scheme == "https" {
@@ -202,9 +215,9 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 	d.observe(start, Step{Part: StepTunnel, To: proxy.Host, Err: err})
 	if err != nil {
 		_ = c.Close() // err says why
-		return nil, err
+		return nil, nil, err
 	}
-	return tunnel, nil
+	return d.secure(ctx, tunnel)
 }
 
 // tunnel asks the proxy at the other end of c for one to the upstream (RFC 9110 §9.3.6).
@@ -213,13 +226,16 @@ func (d *dialer) tunnel(c net.Conn) error {
 		return err
 	}
 	in := bufio.NewReader(io.LimitReader(c, maxConnectHeader))
-	response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		return fmt.Errorf("reading the response to CONNECT: %w", err)
+	status := http.StatusContinue
+	for status/100 == 1 {
+		response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // it is the tunnel
+		if err != nil {
+			return fmt.Errorf("reading the response to CONNECT: %w", err)
+		}
+		status = response.StatusCode
 	}
-	_ = response.Body.Close() // of a CONNECT it is the tunnel
-	if response.StatusCode/100 != 2 {
-		return &TunnelError{Status: response.StatusCode}
+	if status/100 != 2 {
+		return &TunnelError{Status: status}
 	}
 	if in.Buffered() > 0 {
 		return errors.New("bytes came through the tunnel before any were sent")
