@@ -45,7 +45,7 @@ with "systemctl edit oauth-proxyd.socket" and these lines:
     ListenStream=9000
 Then run "systemctl start oauth-proxyd.socket".
 `
-	oldRunsOnMasked = "oauth-proxyd: oauth-proxyd.service is masked, so the old version keeps running. To replace it: " +
+	oldRunsOnMasked = "oauth-proxyd: oauth-proxyd.service is masked, so the old version was not replaced, and systemd ends it within 30 seconds. To replace it: " +
 		"systemctl unmask oauth-proxyd.service && oauth-proxyd upgrade\n"
 	oldRunsOnForbidden = "oauth-proxyd: policy-rc.d forbids restarting oauth-proxyd, so the old version keeps running. To replace it: oauth-proxyd upgrade\n"
 	oldRunsOnSocket    = "oauth-proxyd: oauth-proxyd.socket is not active, so the old version keeps running: a restart would lose the port. " +

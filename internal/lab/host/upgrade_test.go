@@ -114,6 +114,27 @@ func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
 	l.wantTakenOver(pid)
 }
 
+// A restart would start what has just shown that it does not serve.
+func TestUpgradeWhoseNewProcessDoesNotServeLeavesTheOldOne(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	const file = "/etc/oauth-proxyd/other.hcl"
+	shipped := l.read(configFile)
+	l.write(file, shipped)
+	l.must("chmod", "0644", file)
+	l.write("/etc/systemd/system/"+service+".d/other.conf", "[Service]\nEnvironment=OAUTH_PROXYD_CONFIG="+file+"\n")
+	l.must("systemctl", "daemon-reload")
+	l.must("systemctl", "restart", service)
+	l.openStream().body.Close()
+	pid := l.mainPID()
+	l.write(file, shipped+"nonsense\n")
+	l.wantAll(l.installDeb(deb(t, newVersion)), "configuration is refused", "could not take over", "the old version keeps running")
+	if l.mainPID() != pid {
+		t.Error("the process that served is gone")
+	}
+	l.openStream().body.Close()
+}
+
 // A turn of an agent lasts longer than a night's upgrades.
 func TestTwoHundredStreamsOutliveTenUpgrades(t *testing.T) {
 	t.Parallel()
