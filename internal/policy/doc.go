@@ -1,28 +1,19 @@
-// Package policy holds the house rules of this repository as tests:
+// Package policy holds the house rules of this repository that no linter knows. It has tests
+// only:
 //
 //	go test ./internal/policy
 //
-// It has no code of its own. The rules read the sources of the module, without
-// building them; modules of their own inside the tree are not looked at.
+// Everything else is in .golangci.yml: which package may import which other, with a reason per
+// line; no package-level state, no init, no exit outside of main; the size of functions and files;
+// doc comments, package comments, formatting, skipped tests and postponed work.
 //
-//   - imports: which package may import which other package of ours, and which
-//     may use a library. The table in imports_test.go gives a reason per line
-//     and knows every package; a new one must be entered. What nobody uses any more
-//     goes out of it, so that the picture in docs/ARCHITECTURE.md, which is drawn
-//     from it, is that of the imports. POLICY_REWRITE=1 draws it anew.
-//   - state: no package-level variable but error values, embedded files,
-//     interface assertions and the version that the linker sets; no func init;
-//     os.Exit and log.Fatal only in a command's main file and in TestMain.
-//   - size: no function over 70 lines, no file over 450 (tests may be longer).
-//   - comments: one package comment per package, a doc comment for each
-//     exported name, nothing marked as still to be done, no name of a file that
-//     is not there, no link to a name that the package does not have.
-//   - tests are never skipped, and all is formatted by gofmt.
-//   - documents: the files, folders and targets of make that they name are there.
-//   - toolchain: all modules, the documents and the workflows name one version of Go.
-//   - compatibility: each row of docs/compatibility.md names tests, and they exist.
-//   - workflows: they may read only, and use actions by their commit.
+// The rules here:
 //
-// Each rule is tried on a snippet that breaks it, so that a rule that has
-// stopped working is noticed.
+//   - packages: each has its import rule in .golangci.yml, and docs/ARCHITECTURE.md draws what
+//     they import (POLICY_REWRITE=1 redraws it).
+//   - names: the files and the names in brackets that a comment points to exist.
+//   - steps: each step of a request is in the file of its name, and only the daemon's loop
+//     touches the state.
+//   - documents: the files, folders, tests and make targets that they name exist, all modules
+//     and workflows name one version of Go, and workflows use actions by their commit.
 package policy

@@ -48,6 +48,15 @@ func (s source) at(pos token.Pos, format string, args ...any) string {
 	return fmt.Sprintf("%s:%d: ", s.path, s.line(pos)) + fmt.Sprintf(format, args...)
 }
 
+// comments are the lines of all comments, and the blocks.
+func (s source) comments() []*ast.Comment {
+	var all []*ast.Comment
+	for _, group := range s.file.Comments {
+		all = append(all, group.List...)
+	}
+	return all
+}
+
 // functions are the file's functions and methods.
 func (s source) functions() []*ast.FuncDecl {
 	var all []*ast.FuncDecl
