@@ -1,0 +1,89 @@
+// Package term writes text for a person: as wide as their terminal, in colour where they want it, and with nothing in it
+// that a terminal would obey.
+//
+// Text from elsewhere, a client's path or tailscaled's error, is made harmless by [Clean] and shortened by [Cut]. A
+// [Printer] does the former on its own for the text that it wraps:
+//
+//	p := term.NewPrinter(os.Stdout)
+//	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)
+//	p.Verbatim(4, finding.Command)
+//
+// On a terminal, a Printer has its width, and colours unless NO_COLOR or TERM=dumb is set. Into a pipe or a file, it
+// wraps nothing and colours nothing: a program that reads the text finds each item on one line.
+package term
+
+import (
+	"io"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// IsTerminal reports whether w is a terminal. /dev/null is none.
+func IsTerminal(w io.Writer) bool {
+	_, ok := columnsOf(w)
+	return ok
+}
+
+// HasColor reports whether w is a terminal whose user has not turned colours off (https://no-color.org).
+func HasColor(w io.Writer) bool {
+	return IsTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// columnsOf returns the width of the terminal that w is. Only terminals have a window size; that of a serial console
+// is 0. The descriptor is borrowed: File.Fd would make it blocking.
+func columnsOf(w io.Writer) (columns int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile {
+		return 0, false
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	var size *unix.Winsize
+	var sizeErr error
+	if err := raw.Control(func(fd uintptr) { size, sizeErr = unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ) }); err != nil || sizeErr != nil {
+		return 0, false
+	}
+	return int(size.Col), true
+}
+
+// Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks and characters that
+// turn the direction of writing.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// Clean makes s Printable, in one line: each white space becomes a blank, each other character that does not print, and
+// each byte that is not UTF-8, U+FFFD. The number of characters stays the same.
+func Clean(s string) string {
+	if Printable(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// Cut shortens s to at most limit bytes, with an ellipsis at the end, between two characters.
+func Cut(s string, limit int) string {
+	const mark = "…"
+	if len(s) <= limit {
+		return s
+	}
+	end := max(limit-len(mark), 0)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + mark
+}
