@@ -10,6 +10,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
+	"oauth-proxyd/internal/term"
 )
 
 const doctorSynopsis = "[--config FILE] [--peer NAME] [--through URL] [--json]"
@@ -36,10 +37,10 @@ func runDoctor(e env, args []string) int {
 	if *asJSON {
 		return e.doctorJSON(c)
 	}
-	p := e.paper()
-	c.Report = p.finding
+	p := term.NewPrinter(e.stdout)
+	c.Report = func(f doctor.Finding) { showFinding(p, f) }
 	report := doctor.Run(context.Background(), c)
-	p.summary(report)
+	showSummary(p, report)
 	return doctorExit(report)
 }
 
@@ -82,16 +83,16 @@ const (
 	checkColumn  = 28
 )
 
-func (p paper) finding(f doctor.Finding) {
+func showFinding(p term.Printer, f doctor.Finding) {
 	word := fmt.Sprintf("%-*s", statusColumn, shownStatus(f.Status))
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
-	p.paragraph(p.paint(statusColor(f.Status), word)+name, checkColumn, f.Seen)
+	p.Wrap(p.Paint(statusColor(f.Status), word)+name, checkColumn, f.Seen)
 	for _, line := range f.Mend {
 		if strings.Contains(line, "\n") {
-			p.verbatim(statusColumn+3, line)
+			p.Verbatim(statusColumn+3, line)
 			continue
 		}
-		p.paragraph(strings.Repeat(" ", statusColumn)+p.paint(dim, "-> "), statusColumn+3, line)
+		p.Wrap(strings.Repeat(" ", statusColumn)+p.Paint(term.Dim, "-> "), statusColumn+3, line)
 	}
 }
 
@@ -103,36 +104,36 @@ func shownStatus(s doctor.Status) string {
 	return string(s)
 }
 
-func statusColor(s doctor.Status) string {
+func statusColor(s doctor.Status) term.Style {
 	switch s {
 	case doctor.OK:
-		return green
+		return term.Green
 	case doctor.Fail:
-		return red
+		return term.Red
 	default:
-		return yellow
+		return term.Yellow
 	}
 }
 
 // summary ends the text with the first thing to mend, and with what there is to paste.
-func (p paper) summary(r *doctor.Report) {
-	p.line("")
+func showSummary(p term.Printer, r *doctor.Report) {
+	p.Line("")
 	counts, first := map[doctor.Status]int{}, map[doctor.Status]doctor.Finding{}
 	for _, f := range r.Findings {
 		if counts[f.Status]++; counts[f.Status] == 1 {
 			first[f.Status] = f
 		}
 	}
-	p.paragraph("", 0, verdict(counts, first))
+	p.Wrap("", 0, verdict(counts, first))
 	if r.Aperture == "" {
 		return
 	}
-	p.line("")
-	p.paragraph("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
-	p.verbatim(2, r.Aperture)
-	p.line("")
-	p.paragraph("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
-	p.verbatim(2, r.ClaudeCode)
+	p.Line("")
+	p.Wrap("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
+	p.Verbatim(2, r.Aperture)
+	p.Line("")
+	p.Wrap("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
+	p.Verbatim(2, r.ClaudeCode)
 }
 
 func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Finding) string {

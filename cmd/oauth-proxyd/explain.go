@@ -11,6 +11,7 @@ import (
 
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/term"
 )
 
 // explain tells what became of one request.
@@ -37,7 +38,7 @@ func explain(e env, args []string) int {
 	}
 	if len(traces) == 0 {
 		e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
-			"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+onlyText(id))
+			"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+term.Clean(id))
 		return exitFailure
 	}
 	if !*asJSON {
@@ -62,25 +63,25 @@ func takeArgument(args []string) (argument string, rest []string) {
 
 // showTrace is all that is known of a request.
 func showTrace(w io.Writer, t proxy.Trace) {
-	fmt.Fprintf(w, "%s  %s %s\n", t.RequestID, t.Method, onlyText(t.Path))
+	fmt.Fprintf(w, "%s  %s %s\n", t.RequestID, t.Method, term.Clean(t.Path))
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-9s "+format+"\n", append([]any{name}, args...)...)
 	}
 	line("result", "%s", resultText(t))
 	if t.Error != "" {
-		line("because", "%s", onlyText(t.Error))
+		line("because", "%s", term.Clean(t.Error))
 	}
-	line("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), onlyText(t.Listener))
+	line("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), term.Clean(t.Listener))
 	line("sender", "%s", senderText(t))
 	line("bytes", "in %s, out %s", shortSize(t.BytesIn), shortSize(t.BytesOut))
 	if t.UpstreamRequestID != "" {
-		line("upstream", "its id is %s", onlyText(t.UpstreamRequestID))
+		line("upstream", "its id is %s", term.Clean(t.UpstreamRequestID))
 	}
 	for _, r := range t.HeaderRules {
-		line("rule", "%s: %s", onlyText(r.Header), r.Result)
+		line("rule", "%s: %s", term.Clean(r.Header), r.Result)
 	}
 	for i, s := range t.Steps {
-		line(shortTime(s.At), "%s", strings.TrimSpace(fmt.Sprintf("%-10s for %s  %s", s.Phase, shortTime(stepEnd(t, i)-s.At), onlyText(s.Detail))))
+		line(shortTime(s.At), "%s", strings.TrimSpace(fmt.Sprintf("%-10s for %s  %s", s.Phase, shortTime(stepEnd(t, i)-s.At), term.Clean(s.Detail))))
 	}
 }
 

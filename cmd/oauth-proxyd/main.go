@@ -6,8 +6,7 @@
 //
 //	flags.go    options, and what outranks the configuration
 //	output.go   errors with their hints, and JSON
-//	paper.go    text for a person, in lines that fit (words.go: times and sizes;
-//	            terminal.go: is there one)
+//	words.go    times and sizes
 //
 // Two commands have more than one file: demoshow.go is what demo shows, and
 // completionscript.go what completion writes.

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/term"
 )
 
 // failed says what went wrong and what to do about it.
@@ -34,7 +35,8 @@ func (e env) showRefusal(err error) {
 		e.failed(err, "")
 		return
 	}
-	_ = refused.WriteText(e.stderr, textWidth, isTerminal(e.stderr)) // nowhere left to say so
+	p := term.NewPrinter(e.stderr)
+	_ = refused.WriteText(e.stderr, p.Width, p.Color) // nowhere left to say so
 }
 
 // showDiagnostic is for a file that the running daemon read: its lines are not at hand.

@@ -10,6 +10,7 @@ import (
 
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/term"
 )
 
 // lookTimeout bounds a look at the running daemon, which answers from memory.
@@ -49,7 +50,7 @@ func requests(e env, args []string) int {
 // showInFlight is three lines of a request.
 func showInFlight(w io.Writer, t proxy.Trace) {
 	fmt.Fprintf(w, "%s  %s  age %s  silent %s\n", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence))
-	fmt.Fprintf(w, "  %s %s  in %s  out %s\n", t.Method, onlyText(t.Path), shortSize(t.BytesIn), shortSize(t.BytesOut))
+	fmt.Fprintf(w, "  %s %s  in %s  out %s\n", t.Method, term.Clean(t.Path), shortSize(t.BytesIn), shortSize(t.BytesOut))
 	fmt.Fprintf(w, "  %s\n", senderText(t))
 }
 
@@ -68,7 +69,7 @@ func senderText(t proxy.Trace) string {
 	}
 	text := strings.TrimSpace(strings.Join(words, " ")) + ", credential " + t.Credential
 	if t.Session != "" {
-		text += ", session " + onlyText(t.Session)
+		text += ", session " + term.Clean(t.Session)
 	}
 	return text
 }

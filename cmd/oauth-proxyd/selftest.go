@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
+	"math"
 	"time"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/selftest"
+	"oauth-proxyd/internal/term"
 )
 
 // selftestTimeout bounds the whole. All well, it takes a second.
@@ -50,7 +53,7 @@ func (e env) showReport(path string, report *selftest.Report, asJSON bool) int {
 		if !e.printJSON(shown) {
 			return exitFailure
 		}
-	} else if err := report.WriteText(e.stdout, path, textWidth); err != nil {
+	} else if err := report.WriteText(e.stdout, path, cmp.Or(term.NewPrinter(e.stdout).Width, math.MaxInt)); err != nil {
 		e.failed(err, "")
 		return exitFailure
 	}

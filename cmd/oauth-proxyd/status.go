@@ -10,6 +10,7 @@ import (
 
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/term"
 )
 
 // status asks the running daemon how it is.
@@ -26,7 +27,7 @@ func status(e env, args []string) int {
 		return e.unreachable(err)
 	}
 	if !*asJSON {
-		e.paper().status(s, time.Now())
+		showStatus(term.NewPrinter(e.stdout), s, time.Now())
 	} else if !e.printJSON(s) {
 		return exitFailure
 	}
@@ -39,8 +40,16 @@ func status(e env, args []string) int {
 // labelColumn is the width of the labels of status.
 const labelColumn = 12
 
-func (p paper) status(s daemon.Status, now time.Time) {
-	p.paragraph(p.paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
+// table writes labelled rows.
+type table struct{ term.Printer }
+
+func (t table) row(label, text string) {
+	t.Wrap(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
+}
+
+func showStatus(printer term.Printer, s daemon.Status, now time.Time) {
+	p := table{printer}
+	p.Wrap(p.Paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
 	for _, w := range s.Warnings {
 		if w != shownTrouble(s) { // that is the headline
 			p.row("warning", w)
@@ -71,18 +80,14 @@ func (p paper) status(s daemon.Status, now time.Time) {
 	p.row("process", fmt.Sprintf("%d, up %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second)))
 }
 
-func (p paper) row(label, text string) {
-	p.paragraph(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
-}
-
-func healthColor(s daemon.Status) string {
+func healthColor(s daemon.Status) term.Style {
 	switch {
 	case s.Status == "healthy" && len(s.Warnings) == 0:
-		return green
+		return term.Green
 	case s.Status == "degraded":
-		return red
+		return term.Red
 	default:
-		return yellow
+		return term.Yellow
 	}
 }
 
