@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"oauth-proxyd/internal/term"
 )
 
 const (
@@ -122,21 +122,7 @@ func statusLine(status string) []string {
 }
 
 // oneLine keeps a status from being read as a message of its own: a line break within it would begin another
-// assignment, and systemd ignores a status that is not UTF-8. Whole characters are cut off at the end.
+// assignment, and systemd ignores a status that is not UTF-8.
 func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.TrimSpace(s)
-	if len(s) <= maxStatus {
-		return s
-	}
-	end := maxStatus
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
+	return term.Cut(strings.TrimSpace(term.Clean(s)), maxStatus)
 }

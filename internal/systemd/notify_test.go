@@ -156,11 +156,11 @@ func TestStatusIsOneLine(t *testing.T) {
 	tests := []struct{ name, status, want string }{
 		{"line breaks", "up\nREADY=1\r\nSTOPPING=1", "up READY=1  STOPPING=1"},
 		{"trailing line break", "login needed\n", "login needed"},
-		{"escape sequences", "\x1b[31mred\x07\x00", "[31mred"},
+		{"escape sequences", "\x1b[31mred\x07\x00", "\uFFFD[31mred\uFFFD\uFFFD"},
 		{"line separators", "a\u2028b\u0085c", "a b c"},
-		{"not UTF-8", "a\xff\xfeb", "a  b"},
+		{"not UTF-8", "a\xff\xfeb", "a\uFFFD\uFFFDb"},
 		{"512 bytes are kept", long[:512], long[:512]},
-		{"one byte too many", "x" + long, "x" + long[:510]},
+		{"one byte too many", "x" + long, "x" + long[:508] + "…"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
