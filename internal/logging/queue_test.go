@@ -2,9 +2,7 @@ package logging_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -30,34 +28,8 @@ func TestEachRecordIsWrittenAtOnce(t *testing.T) {
 	}
 }
 
-// What is written in one call counts until the call has ended.
-func TestCloseCountsWhatIsBeingWritten(t *testing.T) {
-	r, w := pipe(t)
-	_ = w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	if n, err := w.Write(make([]byte, 1<<20)); err == nil {
-		t.Fatalf("the pipe took %d bytes", n)
-	}
-	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w, Queue: 2})
-	taken := uint64(0)
-	for n := uint64(1); taken <= 2; n++ { // until the goroutine has one that the queue has not
-		l.Logger().Info("record")
-		taken = n - l.Dropped()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	want := fmt.Sprintf(" %d left: ", taken)
-	late := time.Now().Add(10 * time.Second)
-	for err := l.Close(ctx); !strings.Contains(err.Error(), want); err = l.Close(ctx) { // one may be on its way
-		if time.Now().After(late) {
-			t.Fatalf("Close() = %v, want%s", err, want)
-		}
-	}
-	go func() { _, _ = io.Copy(io.Discard, r) }() // ends as the pipe is closed
-	finish(t, l)
-}
-
-// Losses are told of by a warning that itself got through.
-func TestLossesAreToldWhenOneWriteFailsAfterTheOther(t *testing.T) {
+// Drops are reported by a warning that itself got through.
+func TestWarningOfDropsIsRepeated(t *testing.T) {
 	j := startJournald(t)
 	r, w := pipe(t)
 	if err := r.Close(); err != nil {
@@ -80,7 +52,7 @@ func TestLossesAreToldWhenOneWriteFailsAfterTheOther(t *testing.T) {
 }
 
 // A change of the form takes effect between two records, and loses none.
-func TestSetFormatBetweenRecordsThatAreWrittenTogether(t *testing.T) {
+func TestSetFormatWithinABatch(t *testing.T) {
 	const records = 2000
 	formats := []logging.Format{logging.FormatText, logging.FormatJSON}
 	out := capture(t, formats[1], func(l *logging.Log) {

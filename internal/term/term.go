@@ -55,7 +55,12 @@ func columnsOf(w io.Writer) (columns int, ok bool) {
 // Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks and characters that
 // turn the direction of writing.
 func Printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	for i, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Clean makes s Printable, in one line: each white space becomes a blank, each other character that does not print, and
