@@ -1,117 +1,91 @@
 package main
 
 import (
+	"embed"
 	"flag"
 	"fmt"
-	"io"
 	"regexp"
-	"slices"
 	"strings"
 )
 
+// scripts have a shell ask for the candidates each time: they never differ from what the program knows.
+//
+//go:embed completion
+var scripts embed.FS
+
 // completion writes a script that completes command lines in a shell.
-func completion(e env, args []string) int {
-	flags := flag.NewFlagSet("completion", flag.ContinueOnError)
-	shell := ""
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		shell, args = args[0], args[1:]
+func completion(e env, _ *flag.FlagSet) runner {
+	return func(shell string) int {
+		script, err := scripts.ReadFile("completion/" + shell)
+		if err != nil {
+			e.failed(fmt.Errorf("completion is for bash, zsh or fish, not %q", shell), `eval "$(oauth-proxyd completion bash)"`)
+			return exitUsage
+		}
+		if _, err := e.stdout.Write(script); err != nil {
+			e.failed(fmt.Errorf("writing the script: %w", err), "")
+			return exitFailure
+		}
+		return exitOK
 	}
-	if exit, done := e.parse(flags, "bash|zsh|fish", args); done {
-		return exit
+}
+
+// complete prints what the last of words, which may be empty, can become: a candidate and its meaning a line. Nothing
+// stands for any file.
+func complete(e env, words []string) int {
+	word, before := "", words
+	if len(words) > 0 {
+		word, before = words[len(words)-1], words[:len(words)-1]
 	}
-	var script func(completed) string
-	switch shell {
-	case "bash":
-		script = bashScript
-	case "zsh":
-		script = zshScript
-	case "fish":
-		script = fishScript
-	default:
-		e.failed(fmt.Errorf("completion is for bash, zsh or fish, not %q", shell), "eval \"$(oauth-proxyd completion bash)\"")
-		return exitUsage
-	}
-	if _, err := io.WriteString(e.stdout, script(completedCommands(e))); err != nil {
-		e.failed(fmt.Errorf("writing the script: %w", err), "")
-		return exitFailure
+	for _, candidate := range candidates(e, before, strings.HasPrefix(word, "-")) {
+		if strings.HasPrefix(candidate, word) {
+			fmt.Fprintln(e.stdout, candidate)
+		}
 	}
 	return exitOK
 }
 
-// completed is what the scripts know, all of it from the table of commands and
-// their options, so that they cannot say anything else than the program.
-type completed []completedCommand
-
-type completedCommand struct {
-	name, summary string
-	words         []string // what its argument may be
-	options       []completedOption
-}
-
-type completedOption struct {
-	name, summary string
-	value         string   // what it is called, as in FILE; empty: it takes none
-	words         []string // what it may be; empty: anything
-}
-
-func completedCommands(e env) completed {
-	var all completed
-	for _, c := range commands() {
-		all = append(all, completedCommand{
-			name: c.name, summary: c.summary, words: argumentWords(c.synopsis), options: optionsOf(e, c),
-		})
+func candidates(e env, before []string, option bool) (found []string) {
+	name := "serve"
+	switch {
+	case len(before) == 0 && !option:
+		for _, c := range commands() {
+			found = append(found, c.name+"\t"+c.summary)
+		}
+		return found
+	case len(before) > 0 && !strings.HasPrefix(before[0], "-"):
+		name = before[0]
 	}
-	return all
-}
-
-// names are those of all commands.
-func (c completed) names() []string {
-	names := make([]string, len(c))
-	for i, command := range c {
-		names[i] = command.name
+	c, ok := findCommand(name)
+	if !ok {
+		return nil
 	}
-	return names
-}
-
-// serve is the command that is meant when none is given.
-func (c completed) serve() completedCommand {
-	return c[slices.IndexFunc(c, func(command completedCommand) bool { return command.name == "serve" })]
-}
-
-// optionsOf has the command say them, which does nothing else then.
-func optionsOf(e env, c command) []completedOption {
-	var options []completedOption
-	describe := func(flags *flag.FlagSet) {
-		flags.VisitAll(func(f *flag.Flag) {
-			value, summary := flag.UnquoteUsage(f)
-			options = append(options, completedOption{f.Name, summary, value, choices(summary)})
-		})
+	flags, _ := c.flags(e)
+	if len(before) > 0 {
+		if f := flags.Lookup(strings.TrimLeft(before[len(before)-1], "-")); f != nil && takesValue(f) {
+			return choices(f)
+		}
 	}
-	c.run(env{stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, describe: describe}, nil)
-	return append(options, completedOption{name: "help", summary: "show the options of this command"})
+	if c.words != nil {
+		return c.words()
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		_, summary := flag.UnquoteUsage(f)
+		found = append(found, "--"+f.Name+"\t"+summary)
+	})
+	return append(found, "--help\tshow the options of this command")
+}
+
+func takesValue(f *flag.Flag) bool {
+	value, _ := flag.UnquoteUsage(f)
+	return value != ""
 }
 
 // choices are the words of a text such as "LEVEL: debug, info, warn or error".
-func choices(summary string) []string {
+func choices(f *flag.Flag) []string {
+	_, summary := flag.UnquoteUsage(f)
 	_, list, found := strings.Cut(summary, ": ")
 	if !found || !regexp.MustCompile(`^\w+(, \w+)* or \w+$`).MatchString(list) {
 		return nil
 	}
 	return strings.Split(strings.ReplaceAll(list, " or ", ", "), ", ")
-}
-
-// argumentWords are those of a synopsis such as "bash|zsh|fish" or "[COMMAND]".
-func argumentWords(synopsis string) []string {
-	switch {
-	case synopsis == "[COMMAND]":
-		var names []string
-		for _, c := range commands() {
-			names = append(names, c.name)
-		}
-		return names
-	case strings.Contains(synopsis, "|") && !strings.ContainsAny(synopsis, "[ "):
-		return strings.Split(synopsis, "|")
-	default:
-		return nil
-	}
 }

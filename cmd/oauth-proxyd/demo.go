@@ -1,16 +1,32 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
+	"time"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/fakeupstream"
 )
 
-const demoListen = "127.0.0.1:8080"
+const (
+	demoListen        = "127.0.0.1:8080"
+	demoEventInterval = 120 * time.Millisecond
+	demoTimeout       = 30 * time.Second
+	demoToken         = "sk-ant-oat01-demo" // of the form of a subscription's token; it opens nothing
+	demoVersion       = "2026-10-21"
+	demoBeta          = "fine-grained-tool-streaming-2025-05-14"
+	demoBody          = `{"model":"demo","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}`
+)
 
 // demoConfig is all that differs from the defaults, as an operator would write it.
 const demoConfig = `# the configuration of "oauth-proxyd demo"
@@ -26,43 +42,45 @@ header "anthropic-beta" {
 }
 `
 
-// demo shows one streamed message through the real daemon, then serves on.
-func demo(e env, args []string) int {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+// demo shows one streamed message through the real daemon, which then keeps running.
+func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "", "`ADDR` to listen on; default "+demoListen+", or a free port if that is taken")
-	if exit, done := e.parse(flags, "[--listen ADDR]", args); done {
-		return exit
+	return func(string) int {
+		show := demoShow{out: e.stdout, received: make(chan fakeupstream.Request, 16)}
+		upstream, err := fakeupstream.Start(fakeupstream.Config{
+			EventInterval: demoEventInterval, RequireOAuthBeta: true, HTTP2: true, Observe: show.observe,
+		})
+		if err != nil {
+			e.failed(err, "")
+			return exitFailure
+		}
+		defer upstream.Close() //nolint:errcheck // the process ends
+		address := *listen
+		if address == "" {
+			address = freeAddress(demoListen)
+		}
+		overrides := append(e.environment(),
+			config.Override{Attribute: "proxy.upstream_url", Value: upstream.URL(), Origin: "demo"},
+			config.Override{Attribute: "proxy.listen_addr", Value: address, Origin: "--listen"})
+		level, format := firstLog(overrides)
+		var running sync.WaitGroup
+		defer running.Wait()
+		return daemon.Run(daemon.Options{
+			Load:     func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
+			Version:  version,
+			LogLevel: level, LogFormat: format,
+			Ready: func(addresses []net.Addr) {
+				running.Go(func() {
+					if err := show.run("http://"+addresses[0].String(), upstream.URL()); err != nil {
+						e.failed(err, "")
+					}
+				})
+			},
+		})
 	}
-	var show demoShow
-	upstream, err := fakeupstream.Start(fakeupstream.Config{
-		EventInterval: demoEventInterval, RequireOAuthBeta: true, HTTP2: true, Observe: show.observe,
-	})
-	if err != nil {
-		e.failed(err, "")
-		return exitFailure
-	}
-	defer upstream.Close() //nolint:errcheck // the process ends
-	address := *listen
-	if address == "" {
-		address = freeAddress(demoListen)
-	}
-	overrides := append(e.environment(),
-		config.Override{Attribute: "proxy.upstream_url", Value: upstream.URL(), Origin: "demo"},
-		config.Override{Attribute: "proxy.listen_addr", Value: address, Origin: "--listen"})
-	level, format := firstLog(overrides)
-	var running sync.WaitGroup
-	defer running.Wait()
-	return daemon.Run(daemon.Options{
-		Load:     func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
-		Version:  version,
-		LogLevel: level, LogFormat: format,
-		Ready: func(addresses []net.Addr) {
-			running.Go(func() { show.run(e, "http://"+addresses[0].String(), upstream.URL()) })
-		},
-	})
 }
 
-// freeAddress is the wanted one unless somebody has it.
+// freeAddress is the wanted one if that is free.
 func freeAddress(wanted string) string {
 	l, err := net.Listen("tcp", wanted)
 	if err != nil {
@@ -70,4 +88,94 @@ func freeAddress(wanted string) string {
 	}
 	_ = l.Close() // it was only to see
 	return wanted
+}
+
+// demoShow is the client of the demo.
+type demoShow struct {
+	out      io.Writer
+	received chan fakeupstream.Request // by the upstream
+}
+
+func (s demoShow) observe(r fakeupstream.Request) {
+	select {
+	case s.received <- r:
+	default: // the show is over
+	}
+}
+
+// run sends a message directly to the upstream, then one through the proxy.
+func (s demoShow) run(proxy, upstream string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), demoTimeout)
+	defer cancel()
+	fmt.Fprintf(s.out, "\na client with a subscription's OAuth token sends a request directly to the (fake) Anthropic API:\n")
+	if err := s.message(ctx, upstream); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "\nthe same request through oauth-proxyd on %s:\n", proxy)
+	if err := s.message(ctx, proxy); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, `
+it keeps running; try in another terminal:
+  curl -N %[1]s/v1/messages -H 'authorization: Bearer %[2]s' -H 'anthropic-version: %[4]s' -d '%[3]s'
+  curl %[1]s/health
+  ANTHROPIC_BASE_URL=%[1]s ANTHROPIC_AUTH_TOKEN=%[2]s claude
+Ctrl-C drains and ends it
+
+`, proxy, demoToken, demoBody, demoVersion)
+	return nil
+}
+
+// message sends one and shows what each side saw.
+func (s demoShow) message(ctx context.Context, base string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader(demoBody))
+	if err != nil {
+		return fmt.Errorf("making a request: %w", err)
+	}
+	request.Header = http.Header{
+		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + demoToken},
+		"Anthropic-Version": {demoVersion}, "Anthropic-Beta": {demoBeta},
+	}
+	fmt.Fprintf(s.out, "  client sent         anthropic-beta: %s\n", demoBeta)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("sending a message: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // the demo has seen what it came for
+	select {
+	case r := <-s.received:
+		fmt.Fprintf(s.out, "  upstream received   anthropic-beta: %s\n", strings.Join(r.Header["Anthropic-Beta"], ", "))
+	default: // it came no further than the proxy
+	}
+	fmt.Fprintf(s.out, "  upstream responded  %s\n  as it arrives       ", response.Status)
+	return s.text(response.Body)
+}
+
+// text prints the text of a stream of events, each piece when it comes, or the message of an error. Its line ends with the
+// text, before the log's line about the whole.
+func (s demoShow) text(body io.Reader) error {
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		var event struct {
+			Type         string
+			Delta, Error struct{ Text, Message string }
+		}
+		data := strings.TrimPrefix(lines.Text(), "data: ")
+		if !strings.HasPrefix(data, "{") {
+			continue
+		}
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return fmt.Errorf("reading the response: %w", err)
+		}
+		fmt.Fprint(s.out, event.Delta.Text, event.Error.Message)
+		if event.Type == "content_block_stop" || event.Type == "error" {
+			fmt.Fprintln(s.out)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("reading the response: %w", err)
+	}
+	return nil
 }

@@ -27,14 +27,14 @@ func TestTheDemoShowsWhatTheHeaderIsFor(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	const beta = "anthropic-beta: fine-grained-tool-streaming-2025-05-14"
-	s.stdout.Next(t, "asks the (fake) Anthropic API directly")
+	s.stdout.Next(t, "directly to the (fake) Anthropic API")
 	s.stdout.Next(t, "client sent", beta)
 	s.stdout.Next(t, "upstream received", beta)
-	s.stdout.Next(t, "upstream answered   401")
+	s.stdout.Next(t, "upstream responded  401")
 	s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
 	s.stdout.Next(t, "client sent", beta)
 	s.stdout.Next(t, "upstream received", beta, "oauth-2025-04-20")
-	s.stdout.Next(t, "upstream answered   200")
+	s.stdout.Next(t, "upstream responded  200")
 	s.stdout.Next(t, "as it arrives", "Hello from the loopback upstream!", "word by word.")
 	s.stdout.Next(t, "Ctrl-C drains and ends it")
 }
@@ -58,7 +58,7 @@ func TestTheDemoServesOnUntilCtrlC(t *testing.T) {
 func TestCtrlCDuringTheShowEndsTheDemo(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	s.stdout.Next(t, "upstream answered   200")
+	s.stdout.Next(t, "upstream responded  200")
 	s.signal(syscall.SIGINT)
 	if code := s.exit(); code != 0 && code != 75 {
 		t.Errorf("exit code %d; stdout:\n%s", code, s.stdout.Text())
@@ -75,7 +75,7 @@ func TestTheDemoFindsAnotherPortIf8080IsTaken(t *testing.T) {
 	if strings.Contains(line, ":8080") {
 		t.Errorf("it serves on a port that was taken: %s", line)
 	}
-	s.stdout.Next(t, "upstream answered   200")
+	s.stdout.Next(t, "upstream responded  200")
 }
 
 func TestTheDemoLeavesWithATakenAddress(t *testing.T) {

@@ -13,50 +13,30 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-const doctorSynopsis = "[--config FILE] [--peer NAME] [--through URL] [--json]"
-
-// runDoctor walks the way of a request and says of each step how it is.
-func runDoctor(e env, args []string) int {
-	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+// runDoctor checks the request path, and says of each step how it is.
+func runDoctor(e env, flags *flag.FlagSet) runner {
+	configFlag(flags)
 	peer := flags.String("peer", "", "does the tailnet's policy let the node `NAME` reach us, and does access.allow?")
-	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon answers it itself")
+	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
-	if exit, done := e.parse(flags, doctorSynopsis, args); done {
-		return exit
+	return func(string) int {
+		if err := checkGateway(*through); err != nil {
+			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
+			return exitUsage
+		}
+		path := e.configPath(flags)
+		c := doctor.Config{
+			File: path, Load: func() (*config.Config, error) { return e.loadConfig(path) },
+			TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through,
+		}
+		p := term.NewPrinter(e.stdout)
+		if !*asJSON {
+			c.Report = func(f doctor.Finding) { showFinding(p, f) }
+		}
+		report := doctor.Run(context.Background(), c)
+		code := e.show(*asJSON, report, func() { showSummary(p, report) })
+		return max(code, exitIf(!report.OK, exitFailure))
 	}
-	if err := checkGateway(*through); err != nil {
-		e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
-		return exitUsage
-	}
-	path := e.configPath(flags)
-	c := doctor.Config{
-		File: path, Load: func() (*config.Config, error) { return config.Load(path, e.environment()...) },
-		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through,
-	}
-	if *asJSON {
-		return e.doctorJSON(c)
-	}
-	p := term.NewPrinter(e.stdout)
-	c.Report = func(f doctor.Finding) { showFinding(p, f) }
-	report := doctor.Run(context.Background(), c)
-	showSummary(p, report)
-	return doctorExit(report)
-}
-
-func (e env) doctorJSON(c doctor.Config) int {
-	report := doctor.Run(context.Background(), c)
-	if !e.printJSON(report) {
-		return exitFailure
-	}
-	return doctorExit(report)
-}
-
-func doctorExit(r *doctor.Report) int {
-	if !r.OK {
-		return exitFailure
-	}
-	return exitOK
 }
 
 func checkGateway(through string) error {
@@ -72,7 +52,7 @@ func checkGateway(through string) error {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return errors.New("--through: the URL has more than scheme, host, port and path")
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
-		return fmt.Errorf("--through: %q ends in /v1, which clients add by themselves", through)
+		return fmt.Errorf("--through: %q ends in /v1, which clients add on their own", through)
 	}
 	return nil
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"oauth-proxyd/internal/daemon"
@@ -15,73 +13,57 @@ import (
 )
 
 // explain tells what became of one request.
-func explain(e env, args []string) int {
-	flags := flag.NewFlagSet("explain", flag.ContinueOnError)
+func explain(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print what is remembered as JSON")
-	id, options := takeArgument(args)
-	if exit, done := e.parse(flags, "ID [--json]", options); done {
-		return exit
-	}
-	if id == "" {
-		e.failed(fmt.Errorf("explain needs the id of a request"),
-			"it is in x-request-id of the answer, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
-		return exitUsage
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	traces, err := daemon.ExplainRequest(ctx, id)
-	if err != nil {
-		return e.unreachable(err)
-	}
-	if *asJSON && !e.printJSON(traces) {
-		return exitFailure
-	}
-	if len(traces) == 0 {
-		e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
-			"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+term.Clean(id))
-		return exitFailure
-	}
-	if !*asJSON {
-		for i, t := range traces {
-			if i > 0 {
-				fmt.Fprintln(e.stdout)
-			}
-			showTrace(e.stdout, t)
+	return func(id string) int {
+		if id == "" {
+			e.failed(errors.New("explain needs the id of a request"),
+				"it is in x-request-id of the response, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
+			return exitUsage
 		}
+		request := func(ctx context.Context) ([]proxy.Trace, error) { return daemon.ExplainRequest(ctx, id) }
+		return ask(e, *asJSON, lookTimeout, request, e.showTraces, func(traces []proxy.Trace) int {
+			if len(traces) > 0 {
+				return exitOK
+			}
+			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
+				"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+id)
+			return exitFailure
+		})
 	}
-	return exitOK
 }
 
-// takeArgument takes the first argument that is no option out of args.
-func takeArgument(args []string) (argument string, rest []string) {
-	i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
-	if i < 0 {
-		return "", args
+func (e env) showTraces(traces []proxy.Trace) {
+	p := term.NewPrinter(e.stdout)
+	for i, t := range traces {
+		if i > 0 {
+			p.Line("")
+		}
+		showTrace(p, t)
 	}
-	return args[i], slices.Concat(args[:i], args[i+1:])
 }
 
-// showTrace is all that is known of a request.
-func showTrace(w io.Writer, t proxy.Trace) {
-	fmt.Fprintf(w, "%s  %s %s\n", t.RequestID, t.Method, term.Clean(t.Path))
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %-9s "+format+"\n", append([]any{name}, args...)...)
+// showTrace writes all that is known of a request.
+func showTrace(p term.Printer, t proxy.Trace) {
+	p.Verbatim(0, fmt.Sprintf("%s  %s %s", t.RequestID, t.Method, t.Path))
+	row := func(name, format string, args ...any) {
+		p.Wrap(fmt.Sprintf("  %-9s ", name), 12, fmt.Sprintf(format, args...))
 	}
-	line("result", "%s", resultText(t))
+	row("result", "%s", resultText(t))
 	if t.Error != "" {
-		line("because", "%s", term.Clean(t.Error))
+		row("because", "%s", t.Error)
 	}
-	line("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), term.Clean(t.Listener))
-	line("sender", "%s", senderText(t))
-	line("bytes", "in %s, out %s", shortSize(t.BytesIn), shortSize(t.BytesOut))
+	row("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), t.Listener)
+	row("sender", "%s", senderText(t))
+	row("bytes", "in %s, out %s", shortSize(t.BytesIn), shortSize(t.BytesOut))
 	if t.UpstreamRequestID != "" {
-		line("upstream", "its id is %s", term.Clean(t.UpstreamRequestID))
+		row("upstream", "its id is %s", t.UpstreamRequestID)
 	}
 	for _, r := range t.HeaderRules {
-		line("rule", "%s: %s", term.Clean(r.Header), r.Result)
+		row("rule", "%s: %s", r.Header, r.Result)
 	}
 	for i, s := range t.Steps {
-		line(shortTime(s.At), "%s", strings.TrimSpace(fmt.Sprintf("%-10s for %s  %s", s.Phase, shortTime(stepEnd(t, i)-s.At), term.Clean(s.Detail))))
+		row(shortTime(s.At), "%s for %s %s", s.Phase, shortTime(stepEnd(t, i)-s.At), s.Detail)
 	}
 }
 

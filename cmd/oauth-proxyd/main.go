@@ -1,30 +1,25 @@
-// Command oauth-proxyd adds the configured headers to requests that come in from
-// the tailnet and streams them to the Anthropic API and its answers back. Run
-// "oauth-proxyd help" for its commands; oauth-proxyd(8) describes them.
+// Command oauth-proxyd adds the configured headers to requests that come in from the tailnet, and streams them to the
+// Anthropic API and its responses back. Run "oauth-proxyd help" for its commands; oauth-proxyd(8) describes them.
 //
-// Each command has the file of its name. The others are what several need:
-//
-//	flags.go    options, and what outranks the configuration
-//	output.go   errors with their hints, and JSON
-//	words.go    times and sizes
-//
-// Two commands have more than one file: demoshow.go is what demo shows, and
-// completionscript.go what completion writes.
+// Each command is a function in a file of its name: it declares its options, and returns what runs it with its argument.
+// The others are what several need: this file finds the command and reads its options, output.go prints errors with their
+// hints, JSON, and what the running daemon says.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 )
 
 // version is set by the linker (-X main.version=…).
 var version = "devel"
 
-// Exit codes of the commands beside serve, which has its own in package lifecycle
-// (sysexits(3)).
+// Exit codes of the commands beside serve, which has its own in package lifecycle (sysexits(3)).
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -34,20 +29,59 @@ const (
 	exitConfig      = 78
 )
 
-// command is one word behind the program's name.
-type command struct {
-	name     string
-	synopsis string // its arguments
-	summary  string
-	run      func(e env, args []string) int
-}
-
 // env is what a command touches of the world.
 type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	// describe, if not nil, is told a command's options in place of its run.
-	describe func(*flag.FlagSet)
+}
+
+// command is one word behind the program's name.
+type command struct {
+	name     string
+	argument string // what it is called in the help; empty: there is none
+	summary  string
+	declare  func(e env, flags *flag.FlagSet) runner
+	words    func() []string // what the argument may be; nil: anything
+}
+
+// runner runs a command whose options are read, and returns its exit code.
+type runner func(argument string) int
+
+func commands() []command {
+	return []command{
+		{"serve", "", "run the daemon (the default)", serve, nil},
+		{"check", "", "validate the configuration; show all that is wrong with it", check, nil},
+		{"reload", "", "have the running daemon reload its configuration, or show what would change", reload, nil},
+		{"status", "", "ask the running daemon whether it is well", status, nil},
+		{"doctor", "", "check the request path step by step; say how to fix what is broken", runDoctor, nil},
+		{"selftest", "", "try the configuration's rules and the real proxy on loopback; show what changes", runSelftest, nil},
+		{"upgrade", "", "hand over to the installed program without cutting a stream", upgrade, nil},
+		{"requests", "", "show the requests in flight", requests, nil},
+		{"explain", "ID", "show what became of a request: where its time went, and why it ended", explain, nil},
+		{"demo", "", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo, nil},
+		{"version", "", "show the version", printVersion, nil},
+		{"completion", "bash|zsh|fish", "write a completion script for a shell", completion, shells},
+		{"help", "[COMMAND]", "show this list, or the options of a command", help, commandNames},
+	}
+}
+
+func shells() []string { return []string{"bash", "zsh", "fish"} }
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func findCommand(name string) (command, bool) {
+	for _, c := range commands() {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return command{}, false
 }
 
 func main() {
@@ -56,46 +90,103 @@ func main() {
 
 // run finds the command; none means serve.
 func run(e env, args []string) int {
-	if len(args) > 0 && isHelp(args[0]) {
-		return help(e, args[1:])
+	name := "serve"
+	switch {
+	case len(args) == 0:
+	case args[0] == "-h" || args[0] == "-help" || args[0] == "--help":
+		name, args = "help", args[1:]
+	case args[0] == "-version" || args[0] == "--version":
+		name, args = "version", args[1:]
+	case args[0] == "__complete":
+		return complete(e, args[1:])
+	case !strings.HasPrefix(args[0], "-"):
+		name, args = args[0], args[1:]
 	}
-	if len(args) > 0 && isVersion(args[0]) {
-		return printVersion(e, args[1:])
+	c, ok := findCommand(name)
+	if !ok {
+		e.failed(fmt.Errorf("there is no command %q", name), `"oauth-proxyd help" lists them`)
+		return exitUsage
 	}
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return serve(e, args)
-	}
-	name := args[0]
-	for _, c := range commands() {
-		if c.name == name {
-			return c.run(e, args[1:])
+	return c.run(e, args)
+}
+
+func (c command) flags(e env) (*flag.FlagSet, runner) {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the package's own messages name no way out
+	return flags, c.declare(e, flags)
+}
+
+// run reads the options, before and after the argument.
+func (c command) run(e env, args []string) int {
+	flags, run := c.flags(e)
+	argument := ""
+	for {
+		err := flags.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			c.usage(e, flags)
+			return exitOK
+		case err == nil && flags.NArg() == 0:
+			return run(argument)
+		case err == nil && (c.argument == "" || argument != ""):
+			err = fmt.Errorf("%s takes no argument %q", c.name, flags.Arg(0))
 		}
-	}
-	e.failed(fmt.Errorf("there is no command %q", name), `"oauth-proxyd help" lists them`)
-	return exitUsage
-}
-
-func commands() []command {
-	return []command{
-		{"serve", serveSynopsis, "run the daemon (the default)", serve},
-		{"check", "[--config FILE] [--json]", "validate the configuration; show all that is wrong with it", check},
-		{"reload", "[--dry-run] [--json]", "have the running daemon reload its configuration, or show what would change", reload},
-		{"status", "[--json]", "ask the running daemon whether it is well", status},
-		{"doctor", doctorSynopsis, "walk the way of a request step by step; say what mends what is broken", runDoctor},
-		{"selftest", "[--config FILE] [--json]", "try the configuration's rules and the real proxy on loopback; show what changes", runSelftest},
-		{"upgrade", "[--json]", "hand over to the installed program without cutting a stream", upgrade},
-		{"requests", "[--json]", "show the requests in flight", requests},
-		{"explain", "ID [--json]", "show what became of a request: where its time went, and why it ended", explain},
-		{"demo", "[--listen ADDR]", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo},
-		{"version", "[--json]", "show the version", printVersion},
-		{"completion", "bash|zsh|fish", "write a completion script for a shell", completion},
-		{"help", "[COMMAND]", "show this list, or the options of a command", help},
+		if err != nil {
+			e.failed(err, fmt.Sprintf("oauth-proxyd %s --help", c.name))
+			return exitUsage
+		}
+		argument, args = flags.Arg(0), flags.Args()[1:]
 	}
 }
 
-func isHelp(arg string) bool {
-	return arg == "help" || arg == "-h" || arg == "-help" || arg == "--help"
+func (c command) usage(e env, flags *flag.FlagSet) {
+	synopsis, options := c.name, ""
+	if c.argument != "" {
+		synopsis += " " + c.argument
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		option := strings.TrimSpace("--" + f.Name + " " + value)
+		synopsis += " [" + option + "]"
+		options += fmt.Sprintf("  %-20s %s\n", option, text)
+	})
+	fmt.Fprintf(e.stdout, "usage: oauth-proxyd %s\n%s", synopsis, options)
 }
 
-// isVersion knows the spellings that people try first.
-func isVersion(arg string) bool { return arg == "-version" || arg == "--version" }
+// help lists the commands, or has one of them show its options.
+func help(e env, _ *flag.FlagSet) runner {
+	return func(name string) int {
+		if name != "" {
+			return run(e, []string{name, "--help"})
+		}
+		fmt.Fprint(e.stdout, `oauth-proxyd adds configured headers to API requests from a tailnet, first of all
+the anthropic-beta that a Claude subscription's OAuth token needs, and streams
+requests and responses through.
+
+usage: oauth-proxyd [COMMAND] [OPTIONS]
+
+`)
+		for _, c := range commands() {
+			fmt.Fprintf(e.stdout, "  %-10s %s\n", c.name, c.summary)
+		}
+		fmt.Fprint(e.stdout, `
+"oauth-proxyd COMMAND --help" shows the options of a command. The configuration
+is /etc/oauth-proxyd/oauth-proxyd.hcl. To see it work at once: oauth-proxyd demo
+`)
+		return exitOK
+	}
+}
+
+func printVersion(e env, flags *flag.FlagSet) runner {
+	asJSON := flags.Bool("json", false, "print it as JSON")
+	return func(string) int {
+		v := struct {
+			Version  string `json:"version"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+		return e.show(*asJSON, v, func() {
+			fmt.Fprintf(e.stdout, "oauth-proxyd %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+		})
+	}
+}

@@ -65,7 +65,7 @@ func TestManualDescribesEverySignal(t *testing.T) {
 func TestManualDescribesTheEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
-		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet")
+		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
 	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/handover", "../../internal/daemon")...)
 	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
 	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509

@@ -1,60 +1,136 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
 
+// report prints a message and what to do about it. A command to copy may be in the latter: it is not wrapped.
+func (e env) report(severity, text, hint string) {
+	p := term.NewPrinter(e.stderr)
+	style := term.Red
+	if severity == "warning" {
+		style = term.Yellow
+	}
+	p.Wrap(p.Paint(style, severity+":")+" ", len(severity)+2, text)
+	for i, line := range strings.Split(hint, "\n") {
+		switch {
+		case i > 0:
+			p.Verbatim(2, line)
+		case line != "":
+			p.Verbatim(0, "hint: "+line)
+		}
+	}
+}
+
 // failed says what went wrong and what to do about it.
-func (e env) failed(err error, hint string) {
-	fmt.Fprintf(e.stderr, "error: %v\n", err)
-	if hint != "" {
-		fmt.Fprintf(e.stderr, "hint: %s\n", hint)
-	}
-}
+func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
-// unreachable says why the daemon could not be asked.
-func (e env) unreachable(err error) int {
-	if errors.Is(err, os.ErrPermission) {
-		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
-		return exitNoPerm
-	}
-	e.failed(err, "systemctl status oauth-proxyd")
-	return exitUnavailable
-}
-
-// showRefusal prints everything that is wrong, each with its line of the file.
-func (e env) showRefusal(err error) {
+// refused prints everything that is wrong with a configuration, each with its line of the file.
+func (e env) refused(err error) {
 	refused, ok := errors.AsType[*config.Error](err)
 	if !ok {
 		e.failed(err, "")
 		return
 	}
 	p := term.NewPrinter(e.stderr)
-	_ = refused.WriteText(e.stderr, p.Width, p.Color) // nowhere left to say so
+	_ = refused.WriteText(e.stderr, p.Width, p.Color) // nobody is left to read about it
 }
 
-// showDiagnostic is for a file that the running daemon read: its lines are not at hand.
-func (e env) showDiagnostic(d config.Diagnostic) {
-	fmt.Fprintf(e.stderr, "error: %s: %s\n", d.Where(), d.Summary)
-	if d.Detail != "" {
-		fmt.Fprintf(e.stderr, "hint: %s\n", d.Detail)
+// show writes v as JSON, or has text write it for a person. It returns exitOK unless JSON could not be written.
+func (e env) show(asJSON bool, v any, text func()) int {
+	if !asJSON {
+		text()
+		return exitOK
 	}
-}
-
-// printJSON reports whether it could.
-func (e env) printJSON(v any) bool {
 	encoder := json.NewEncoder(e.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		e.failed(fmt.Errorf("writing JSON: %w", err), "")
-		return false
+		return exitFailure
 	}
-	return true
+	return exitOK
+}
+
+// lookTimeout bounds a look at the running daemon, which responds from memory.
+const lookTimeout = 5 * time.Second
+
+// ask is the course of a command that asks the running daemon: text shows the response to a person, exit judges it.
+func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.Context) (T, error), text func(T), exit func(T) int) int {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	response, err := request(ctx)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
+		return exitNoPerm
+	case err != nil:
+		e.failed(err, "systemctl status oauth-proxyd")
+		return exitUnavailable
+	}
+	if code := e.show(asJSON, response, func() { text(response) }); code != exitOK {
+		return code
+	}
+	return exit(response)
+}
+
+// exitIf is for a command that fails with one code.
+func exitIf(failed bool, code int) int {
+	if failed {
+		return code
+	}
+	return exitOK
+}
+
+// shortTime has about three digits: 0.12ms, 45ms, 3.2s, 2m13s.
+func shortTime(m proxy.Millis) string {
+	d, digit := m.Duration(), time.Second
+	switch {
+	case d < time.Millisecond:
+		digit = 10 * time.Microsecond
+	case d < 10*time.Millisecond:
+		digit = 100 * time.Microsecond
+	case d < time.Second:
+		digit = time.Millisecond
+	case d < time.Minute:
+		digit = 100 * time.Millisecond
+	}
+	return d.Round(digit).String()
+}
+
+// shortSize is a number of bytes with a decimal unit.
+func shortSize(n int64) string {
+	const kilo = 1000
+	if n < kilo {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, unit := float64(n)/kilo, 0
+	for ; size >= kilo && unit < 3; unit++ {
+		size /= kilo
+	}
+	return fmt.Sprintf("%.3g %cB", size, "kMGT"[unit])
+}
+
+// spell is a duration in its two largest units.
+func spell(d time.Duration) string {
+	days, hours, minutes := d/(24*time.Hour), d%(24*time.Hour)/time.Hour, d%time.Hour/time.Minute
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%d d %d h", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%d min %d s", minutes, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 }

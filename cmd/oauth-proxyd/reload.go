@@ -11,40 +11,24 @@ import (
 	"oauth-proxyd/internal/daemon"
 )
 
-// reloadTimeout bounds the wait for the outcome; systemd's own limit for a reload is
-// longer.
+// reloadTimeout bounds the wait for the outcome; systemd's own limit for a reload is longer.
 const reloadTimeout = 30 * time.Second
 
 // reload has the running daemon do it, and reports how that ended.
-func reload(e env, args []string) int {
-	flags := flag.NewFlagSet("reload", flag.ContinueOnError)
+func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
 	asJSON := flags.Bool("json", false, "print the outcome as JSON")
-	if exit, done := e.parse(flags, "[--dry-run] [--json]", args); done {
-		return exit
+	return func(string) int {
+		request := func(ctx context.Context) (daemon.Outcome, error) { return daemon.RequestReload(ctx, *dryRun) }
+		return ask(e, *asJSON, reloadTimeout, request, e.showOutcome, func(o daemon.Outcome) int {
+			return exitIf(o.Refused(), exitConfig)
+		})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
-	defer cancel()
-	outcome, err := daemon.RequestReload(ctx, *dryRun)
-	if err != nil {
-		return e.unreachable(err)
-	}
-	if *asJSON {
-		if !e.printJSON(outcome) {
-			return exitFailure
-		}
-	} else {
-		e.showOutcome(outcome)
-	}
-	if outcome.Refused() {
-		return exitConfig
-	}
-	return exitOK
 }
 
 func (e env) showOutcome(o daemon.Outcome) {
-	for _, d := range o.Diagnostics {
-		e.showDiagnostic(d)
+	for _, d := range o.Diagnostics { // the daemon read the file: its lines are not at hand
+		e.report("error", d.Where()+": "+d.Summary, d.Detail)
 	}
 	if o.Error != "" {
 		e.failed(errors.New(o.Error), "")
@@ -64,10 +48,10 @@ func (e env) showOutcome(o daemon.Outcome) {
 		fmt.Fprintln(e.stdout, "a reload would change:")
 	}
 	for _, text := range o.Warnings {
-		e.showWarning(config.Diagnostic{Summary: text})
+		e.report("warning", text, "")
 	}
 	for _, c := range o.Changes {
-		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartNote(c))
+		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartHint(c))
 	}
 }
 
@@ -78,7 +62,7 @@ func orNone(value string) string {
 	return value
 }
 
-func restartNote(c config.Change) string {
+func restartHint(c config.Change) string {
 	if c.NeedsRestart {
 		return " (needs a restart: systemctl restart oauth-proxyd)"
 	}

@@ -1,75 +1,63 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
-	"time"
 
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
 
-// lookTimeout bounds a look at the running daemon, which answers from memory.
-const lookTimeout = 5 * time.Second
-
 // requests shows what is in flight.
-func requests(e env, args []string) int {
-	flags := flag.NewFlagSet("requests", flag.ContinueOnError)
+func requests(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print them as JSON")
-	if exit, done := e.parse(flags, "[--json]", args); done {
-		return exit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	inFlight, err := daemon.RequestsInFlight(ctx)
-	if err != nil {
-		return e.unreachable(err)
-	}
-	if *asJSON {
-		if !e.printJSON(inFlight) {
-			return exitFailure
+	text := func(inFlight []proxy.Trace) {
+		p := term.NewPrinter(e.stdout)
+		if len(inFlight) == 0 {
+			p.Line("no request is in flight")
 		}
-		return exitOK
-	}
-	if len(inFlight) == 0 {
-		fmt.Fprintln(e.stdout, "no request is in flight")
-	}
-	for i, t := range inFlight {
-		if i > 0 {
-			fmt.Fprintln(e.stdout)
+		for i, t := range inFlight {
+			if i > 0 {
+				p.Line("")
+			}
+			showInFlight(p, t)
 		}
-		showInFlight(e.stdout, t)
 	}
-	return exitOK
+	return func(string) int {
+		return ask(e, *asJSON, lookTimeout, daemon.RequestsInFlight, text, func([]proxy.Trace) int { return exitOK })
+	}
 }
 
-// showInFlight is three lines of a request.
-func showInFlight(w io.Writer, t proxy.Trace) {
-	fmt.Fprintf(w, "%s  %s  age %s  silent %s\n", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence))
-	fmt.Fprintf(w, "  %s %s  in %s  out %s\n", t.Method, term.Clean(t.Path), shortSize(t.BytesIn), shortSize(t.BytesOut))
-	fmt.Fprintf(w, "  %s\n", senderText(t))
+// showInFlight writes three lines about a request.
+func showInFlight(p term.Printer, t proxy.Trace) {
+	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence)))
+	p.Verbatim(2, fmt.Sprintf("%s %s  in %s  out %s", t.Method, t.Path, shortSize(t.BytesIn), shortSize(t.BytesOut)))
+	p.Wrap("  ", 4, senderText(t))
 }
 
 // senderText says who sent a request, as far as it is known and recorded.
 func senderText(t proxy.Trace) string {
-	who := t.Node
-	if names := strings.Join(append([]string{t.User}, t.Tags...), ", "); strings.Trim(names, ", ") != "" {
-		who += " (" + strings.Trim(names, ", ") + ")"
+	text := "from somebody not named yet"
+	if t.Source != "" {
+		text = strings.Join(nonempty("from", string(t.Source), t.Node, parenthesized(nonempty(append([]string{t.User}, t.Tags...)...)), t.Address), " ")
 	}
-	words := []string{"from", string(t.Source), who}
-	if t.Address != "" {
-		words = append(words, t.Address)
-	}
-	if t.Source == "" {
-		words = []string{"from somebody not named yet"}
-	}
-	text := strings.TrimSpace(strings.Join(words, " ")) + ", credential " + t.Credential
+	text += ", credential " + t.Credential
 	if t.Session != "" {
-		text += ", session " + term.Clean(t.Session)
+		text += ", session " + t.Session
 	}
 	return text
+}
+
+func nonempty(words ...string) []string {
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
+}
+
+func parenthesized(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(names, ", ") + ")"
 }

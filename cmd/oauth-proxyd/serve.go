@@ -1,38 +1,104 @@
 package main
 
 import (
+	"cmp"
 	"flag"
+	"log/slog"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/logging"
 )
 
-const serveSynopsis = "[--config FILE] [--listen ADDR] [--upstream URL] [--log-level LEVEL] [--log-format FORMAT]"
+const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 
 // serve runs the daemon.
-func serve(e env, args []string) int {
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+func serve(e env, flags *flag.FlagSet) runner {
+	configFlag(flags)
 	flags.String("listen", "", "`ADDR` to listen on, host:port, when systemd passes no socket")
 	flags.String("upstream", "", "`URL` of the upstream")
 	flags.String("log-level", "", "`LEVEL`: debug, info, warn or error")
 	flags.String("log-format", "", "`FORMAT`: auto, journal, text or json")
-	if exit, done := e.parse(flags, serveSynopsis, args); done {
-		return exit
+	return func(string) int {
+		path := e.configPath(flags)
+		overrides := append(e.environment(), given(flags, map[string]string{
+			"listen":     "proxy.listen_addr",
+			"upstream":   "proxy.upstream_url",
+			"log-level":  "log.level",
+			"log-format": "log.format",
+		})...)
+		level, format := firstLog(overrides)
+		return daemon.Run(daemon.Options{
+			Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
+			Version:  version,
+			LogLevel: level, LogFormat: format,
+			AdminSocket: daemon.AdminSocket(),
+			NameKeyFile: daemon.NameKeyFile(),
+		})
 	}
-	path := e.configPath(flags)
-	overrides := append(e.environment(), given(flags, map[string]string{
-		"listen":     "proxy.listen_addr",
-		"upstream":   "proxy.upstream_url",
-		"log-level":  "log.level",
-		"log-format": "log.format",
-	})...)
-	level, format := firstLog(overrides)
-	return daemon.Run(daemon.Options{
-		Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
-		Version:  version,
-		LogLevel: level, LogFormat: format,
-		AdminSocket: daemon.AdminSocket(),
-		NameKeyFile: daemon.NameKeyFile(),
+}
+
+func configFlag(flags *flag.FlagSet) {
+	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
+}
+
+// configPath is the file by command line, environment or default. An option that was given empty names no file, rather
+// than another one than was meant.
+func (e env) configPath(flags *flag.FlagSet) string {
+	path := cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig)
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name == "config" {
+			path = f.Value.String()
+		}
 	})
+	return path
+}
+
+// loadConfig reads the configuration that serve would read.
+func (e env) loadConfig(path string) (*config.Config, error) {
+	return config.Load(path, e.environment()...)
+}
+
+// environment is what the environment says over the file.
+func (e env) environment() []config.Override {
+	var overrides []config.Override
+	for _, o := range []config.Override{
+		{Attribute: "log.level", Origin: "OAUTH_PROXYD_LOG_LEVEL"},
+		{Attribute: "log.format", Origin: "OAUTH_PROXYD_LOG_FORMAT"},
+		{Attribute: "tailscale.socket", Origin: "TAILSCALE_SOCKET"},
+	} {
+		if o.Value = e.getenv(o.Origin); o.Value != "" {
+			overrides = append(overrides, o)
+		}
+	}
+	return overrides
+}
+
+// given is what the command line says over both. An option that was given empty is an error of the configuration, not
+// absent.
+func given(flags *flag.FlagSet, attributes map[string]string) []config.Override {
+	var overrides []config.Override
+	flags.Visit(func(f *flag.Flag) {
+		if attribute, ok := attributes[f.Name]; ok {
+			overrides = append(overrides, config.Override{Attribute: attribute, Value: f.Value.String(), Origin: "--" + f.Name})
+		}
+	})
+	return overrides
+}
+
+// firstLog is how the daemon logs until it has read its configuration, which reports a value that is not valid.
+func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
+	for _, o := range overrides {
+		switch o.Attribute {
+		case "log.level":
+			if level.UnmarshalText([]byte(o.Value)) != nil {
+				level = slog.LevelInfo
+			}
+		case "log.format":
+			if f := logging.Format(o.Value); f == logging.FormatText || f == logging.FormatJSON {
+				format = f
+			}
+		}
+	}
+	return level, format
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -14,27 +13,14 @@ import (
 )
 
 // status asks the running daemon how it is.
-func status(e env, args []string) int {
-	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+func status(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print it as JSON")
-	if exit, done := e.parse(flags, "[--json]", args); done {
-		return exit
+	text := func(s daemon.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
+	return func(string) int {
+		return ask(e, *asJSON, lookTimeout, daemon.RequestStatusReport, text, func(s daemon.Status) int {
+			return exitIf(s.Status != "healthy", exitFailure)
+		})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	s, err := daemon.RequestStatusReport(ctx)
-	if err != nil {
-		return e.unreachable(err)
-	}
-	if !*asJSON {
-		showStatus(term.NewPrinter(e.stdout), s, time.Now())
-	} else if !e.printJSON(s) {
-		return exitFailure
-	}
-	if s.Status != "healthy" {
-		return exitFailure
-	}
-	return exitOK
 }
 
 // labelColumn is the width of the labels of status.
@@ -218,18 +204,4 @@ func ago(at *time.Time, now time.Time) string {
 		return "not yet"
 	}
 	return spell(now.Sub(*at)) + " ago"
-}
-
-// spell is a duration in its two largest units.
-func spell(d time.Duration) string {
-	days, hours, minutes := d/(24*time.Hour), d%(24*time.Hour)/time.Hour, d%time.Hour/time.Minute
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%d min %d s", minutes, d%time.Minute/time.Second)
-	}
-	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 }
