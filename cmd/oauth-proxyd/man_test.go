@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -84,8 +85,8 @@ func TestManualDescribesTheEnvironment(t *testing.T) {
 func TestManualDescribesEveryMetric(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
-	for _, found := range regexp.MustCompile(`(?m)^\.It Va (\w+)(.*)$`).FindAllStringSubmatch(section(t, "METRICS"), -1) {
-		described[found[1]] = submatches(`Va (\w+)`, found[2])
+	for _, m := range describedMetrics(t) {
+		described[m.name] = m.labels
 	}
 	for name, labels := range shownMetrics(t) {
 		got, ok := described[name]
@@ -99,6 +100,27 @@ func TestManualDescribesEveryMetric(t *testing.T) {
 			t.Errorf("%s is described and does not exist", name)
 		}
 	}
+}
+
+// describedMetric is an entry of METRICS.
+type describedMetric struct {
+	name           string
+	labels, values []string // values are those that it names for its labels
+}
+
+func describedMetrics(t *testing.T) (all []describedMetric) {
+	t.Helper()
+	list, _, _ := strings.Cut(section(t, "METRICS"), "\n.El\n")
+	for _, entry := range strings.Split(list, "\n.It Va ")[1:] {
+		head, text, _ := strings.Cut(entry, "\n")
+		name, labels, _ := strings.Cut(head, " ")
+		m := describedMetric{name: name, labels: submatches(`Va (\w+)`, labels)}
+		for _, words := range submatches(`(?m)^(?:\.Li|\.Pq Li) (.*)$`, text) {
+			m.values = append(m.values, submatches(`(\w+)`, words)...)
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // The states that the manual names are those that a daemon can say that it is in.
@@ -142,6 +164,34 @@ func shownMetrics(t *testing.T) map[string][]string {
 		t.Fatalf("few metrics: %q", slices.Sorted(maps.Keys(shown)))
 	}
 	return shown
+}
+
+// Every field of a request that the log has is in the manual, and the manual has no other than the sources name.
+func TestManualDescribesEveryLogField(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	d.Deliver(userPeer)
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"), mergeBeta)})
+	get(t, s.url()+"/echo", "X-Claude-Code-Session-Id", "s").Want(t, 200)
+	var logged map[string]any
+	if err := json.Unmarshal([]byte(s.log.Next(t, `"request_id"`)), &logged); err != nil {
+		t.Fatal(err)
+	}
+	described := submatches(`(\w+)`, strings.Join(submatches(`(?m)^\.It Va (.*)$`, section(t, "LOG")), " "))
+	for key := range logged {
+		name := strings.ToUpper(key)
+		of := func(field string) bool { return field == name || field == "HTTP_"+name || field == "TS_"+name }
+		if !slices.Contains([]string{"time", "level", "msg"}, key) && !slices.ContainsFunc(described, of) {
+			t.Errorf("%s is logged, and not described", key)
+		}
+	}
+	named := inSources(t, `"([a-z_]+)"`, "../../internal/*")
+	for _, field := range described {
+		key := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(field, "HTTP_"), "TS_"), "_MS"))
+		if !slices.Contains(named, key) {
+			t.Errorf("%s is described, and no source names it", field)
+		}
+	}
 }
 
 // section is the text of a section of the manual.

@@ -3,7 +3,9 @@ package main_test
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,6 +22,23 @@ func TestCommandLine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
+}
+
+func TestEveryCommandHasAScript(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/script/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := ""
+	for _, script := range scripts {
+		run += read(t, script)
+	}
+	for _, c := range helpCommands(t) {
+		if !strings.Contains(run, " oauth-proxyd "+c) {
+			t.Errorf("no script in testdata/script runs %s", c)
+		}
+	}
 }
 
 // exits CODE PROGRAM ARGUMENT... runs a program that ends with exactly that code.
