@@ -20,7 +20,7 @@ func (s *service) asPage(t *testing.T, origin string) daemontest.Answer {
 	return a
 }
 
-func TestWebPagesAreServedOnlyIfTheSettingSaysSo(t *testing.T) {
+func TestBrowsersSetting(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	config := func(browsers string) string {
@@ -48,7 +48,7 @@ func TestWebPagesAreServedOnlyIfTheSettingSaysSo(t *testing.T) {
 }
 
 // A name that somebody else's page has made lead to this host is none of ours.
-func TestHealthAndMetricsAreForThoseWhoNameThisNode(t *testing.T) {
+func TestHealthAndMetricsCheckHost(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "Running"), "wait"))})
 	s.awaitMetrics(t, "tailnet_connected 1")

@@ -25,7 +25,7 @@ func shells() map[string][]string {
 	}
 }
 
-func TestShellsCompleteCommandLines(t *testing.T) {
+func TestShellCompletion(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
 	file := filepath.Join(dir, "a-file.hcl")
@@ -60,7 +60,7 @@ func TestShellsCompleteCommandLines(t *testing.T) {
 }
 
 // The scripts know each command and each option that the program speaks of.
-func TestCompletionKnowsEverything(t *testing.T) {
+func TestCompletionIsComplete(t *testing.T) {
 	t.Parallel()
 	commands := helpCommands(t)
 	for shell := range shells() {

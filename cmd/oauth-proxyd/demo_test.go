@@ -23,7 +23,7 @@ func runDemo(t *testing.T, args ...string) *service {
 	return s
 }
 
-func TestTheDemoShowsWhatTheHeaderIsFor(t *testing.T) {
+func TestDemoShowsTheHeadersEffect(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	const beta = "anthropic-beta: fine-grained-tool-streaming-2025-05-14"
@@ -39,7 +39,7 @@ func TestTheDemoShowsWhatTheHeaderIsFor(t *testing.T) {
 	s.stdout.Next(t, "Ctrl-C drains and ends it")
 }
 
-func TestTheDemoServesOnUntilCtrlC(t *testing.T) {
+func TestDemoRunsUntilInterrupt(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	command := strings.Fields(s.stdout.Next(t, "curl -N http://"))
@@ -55,7 +55,7 @@ func TestTheDemoServesOnUntilCtrlC(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestCtrlCDuringTheShowEndsTheDemo(t *testing.T) {
+func TestDemoInterruptedEarly(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	s.stdout.Next(t, "upstream responded  200")
@@ -65,7 +65,7 @@ func TestCtrlCDuringTheShowEndsTheDemo(t *testing.T) {
 	}
 }
 
-func TestTheDemoFindsAnotherPortIf8080IsTaken(t *testing.T) {
+func TestDemoFindsAFreePort(t *testing.T) {
 	t.Parallel()
 	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil { // else somebody else took it
 		defer l.Close()
@@ -78,7 +78,7 @@ func TestTheDemoFindsAnotherPortIf8080IsTaken(t *testing.T) {
 	s.stdout.Next(t, "upstream responded  200")
 }
 
-func TestTheDemoLeavesWithATakenAddress(t *testing.T) {
+func TestDemoFailsOnTakenAddress(t *testing.T) {
 	t.Parallel()
 	taken := daemontest.Listen(t, "taken")
 	s := runDemo(t, "--listen", taken.Addr())

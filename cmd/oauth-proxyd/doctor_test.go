@@ -7,7 +7,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestDoctorEndsWithWhatThereIsToPaste(t *testing.T) {
+func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
 	d.Deliver("") // without a network device there is no address to try

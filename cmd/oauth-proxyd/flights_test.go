@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestRequestsShowsWhatIsInFlight(t *testing.T) {
+func TestRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, mergeBeta)})
@@ -39,7 +39,7 @@ func TestRequestsShowsWhatIsInFlight(t *testing.T) {
 	wait()
 }
 
-func TestExplainFollowsAFailureFromItsBody(t *testing.T) {
+func TestExplainAFailedRequest(t *testing.T) {
 	t.Parallel()
 	closed := daemontest.Listen(t, "closed")
 	closed.Close()
@@ -60,7 +60,7 @@ func TestExplainFollowsAFailureFromItsBody(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhatItDoesNotKnow(t *testing.T) {
+func TestExplainUnknownID(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	code, out, errs := s.command("explain", "req_nobody")

@@ -187,7 +187,7 @@ func withoutDevice(t *testing.T) *tailscaled {
 	return d
 }
 
-func TestDoctorSeesWhatAGatewayDoes(t *testing.T) {
+func TestDoctorReportsGatewayChanges(t *testing.T) {
 	t.Parallel()
 	drop := func(name string) func(*http.Request) { return func(r *http.Request) { delete(r.Header, name) } }
 	set := func(name, value string) func(*http.Request) {
@@ -258,7 +258,7 @@ func TestDoctorSeesWhatAGatewayDoes(t *testing.T) {
 	}
 }
 
-func TestDoctorTellsWhyNothingComesThroughAGateway(t *testing.T) {
+func TestDoctorReportsUnreachableGateway(t *testing.T) {
 	t.Parallel()
 	hang := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body) // before that nobody sees that the client left
@@ -305,7 +305,7 @@ func TestDoctorTellsWhyNothingComesThroughAGateway(t *testing.T) {
 	}
 }
 
-func TestARequestOfDoctorObeysTheAccessRules(t *testing.T) {
+func TestProbeObeysAccessRules(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta, "access {\n  allow = [\"tailnet\"]\n}")
 	d, code := s.doctor("--through", gateway{}.run(t, s.url()).URL)
@@ -315,14 +315,14 @@ func TestARequestOfDoctorObeysTheAccessRules(t *testing.T) {
 	}
 }
 
-func TestDoctorWarnsOfRulesThatDoNotMendWhatAGatewayDrops(t *testing.T) {
+func TestDoctorWarnsOfRulesThatDoNotHelp(t *testing.T) {
 	t.Parallel()
 	s, _ := inFrontOfAPI(t) // no rule
 	d, _ := s.doctor("--through", gateway{change: func(r *http.Request) { delete(r.Header, "Anthropic-Beta") }}.run(t, s.url()).URL)
 	d.want(t, "gateway beta list", "fail", "dropped", "no rule here adds oauth-2025-04-20", "401")
 }
 
-func TestDoctorsTokenIsNowhere(t *testing.T) {
+func TestProbeTokenIsNeverShown(t *testing.T) {
 	t.Parallel()
 	s, _ := inFrontOfAPI(t, mergeBeta)
 	url := gateway{change: func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-ant-api03-theirs") }}.run(t, s.url()).URL

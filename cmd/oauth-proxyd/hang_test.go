@@ -35,7 +35,7 @@ func awaitReader(t *testing.T, writer *os.File) {
 	}
 }
 
-func TestAFileThatHangsKeepsNobodyFromStopping(t *testing.T) {
+func TestStopWhileAFileHangs(t *testing.T) {
 	t.Parallel()
 	t.Run("at the start", func(t *testing.T) {
 		t.Parallel()
@@ -66,7 +66,7 @@ func (s *service) stopsSoon() {
 	}
 }
 
-func TestAReloadIsToldAtOnceThatTheDaemonStops(t *testing.T) {
+func TestReloadFailsWhenStopping(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet)})

@@ -11,7 +11,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestHealthHasItsFields(t *testing.T) {
+func TestHealthFields(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
@@ -41,7 +41,7 @@ func TestHealthHasItsFields(t *testing.T) {
 	}
 }
 
-func TestHealthAndMetricsAnswerHEADAsGETWithoutABody(t *testing.T) {
+func TestHealthAndMetricsHEAD(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, path := range []string{"/health", "/metrics"} {
@@ -55,7 +55,7 @@ func TestHealthAndMetricsAnswerHEADAsGETWithoutABody(t *testing.T) {
 	}
 }
 
-func TestOnlyTheseTwoPathsAreAnsweredHere(t *testing.T) {
+func TestOnlyHealthAndMetricsAreLocal(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -78,7 +78,7 @@ func TestOnlyTheseTwoPathsAreAnsweredHere(t *testing.T) {
 	}
 }
 
-func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
+func TestHealthForRefusedClients(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet,
 		"access {\n  allow = [\"tailnet\"]\n}\n", "metrics {\n  allow = [\"tailnet\"]\n}\n")})
@@ -91,7 +91,7 @@ func TestWhoMayNotSendRequestsLearnsOnlyTheStatus(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 403, `"error_code":"access_denied"`)
 }
 
-func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
+func TestHealthReportsKeyAndWarnings(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
 	d.Expire("2033-04-05T06:07:08Z")
@@ -107,7 +107,7 @@ func TestHealthTellsOfTheKeyAndOfWarningsThatLast(t *testing.T) {
 	}
 }
 
-func TestMetricsHaveAnAccessListOfTheirOwn(t *testing.T) {
+func TestMetricsAccess(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	for local, elsewhere := range map[string]string{"metrics": "access", "access": "metrics"} {
@@ -119,7 +119,7 @@ func TestMetricsHaveAnAccessListOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
+func TestHealthAndMetricsUnderFullLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "max_connections = 20\n  queue_limit = 20\n  queue_timeout = \"5m\"", withoutTailnet)})
@@ -139,7 +139,7 @@ func TestHealthAndMetricsAnswerUnderFullLoad(t *testing.T) {
 }
 
 // A body that was announced and does not come is not waited for.
-func TestHealthAndMetricsWaitForNoBody(t *testing.T) {
+func TestHealthAndMetricsIgnoreTheBody(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, path := range []string{"/health", "/metrics"} {
@@ -156,7 +156,7 @@ func TestHealthAndMetricsWaitForNoBody(t *testing.T) {
 	}
 }
 
-func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
+func TestHealthWhileDraining(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -182,7 +182,7 @@ func TestHealthSaysDrainingToWhoIsStillConnected(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestEveryAnswerOfOursHasARequestID(t *testing.T) {
+func TestOwnResponsesHaveARequestID(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, path := range []string{"/health", "/metrics", "/echo"} {
@@ -197,7 +197,7 @@ func TestEveryAnswerOfOursHasARequestID(t *testing.T) {
 	}
 }
 
-func TestHealthAndMetricsAreNeitherCountedNorLogged(t *testing.T) {
+func TestHealthAndMetricsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	get(t, s.url()+"/health")

@@ -20,9 +20,9 @@ func twoDaemons(t *testing.T) (first, second *service) {
 	return first, second
 }
 
-// TestTwoDaemonsThatLeadToEachOther: the client has one clear error, and the operator sees what it
+// TestLoopOfTwoDaemons: the client has one clear error, and the operator sees what it
 // is about.
-func TestTwoDaemonsThatLeadToEachOther(t *testing.T) {
+func TestLoopOfTwoDaemons(t *testing.T) {
 	t.Parallel()
 	for name, credential := range map[string][]string{
 		"OAuth":   {"Authorization", "Bearer " + daemontest.OAuthToken},

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
 // go test repeats a result while the files that the tests themselves looked at are
 // the same, and what the build of the binary looks at is not among them.
-func TestAChangedSourceIsTestedAnew(t *testing.T) {
+func TestCacheFollowsTheSources(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir("../../internal", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {

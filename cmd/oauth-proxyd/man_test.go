@@ -16,7 +16,7 @@ const manual = "../../man/oauth-proxyd.8"
 
 // The manual has each command that the program lists and no other, with exactly its
 // options.
-func TestManualDescribesEveryCommandAndOption(t *testing.T) {
+func TestManualCommandsAndOptions(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
 	for _, found := range regexp.MustCompile(`(?m)^\.It Cm ([a-z]+)(.*)$`).FindAllStringSubmatch(section(t, "COMMANDS"), -1) {
@@ -40,7 +40,7 @@ func TestManualDescribesEveryCommandAndOption(t *testing.T) {
 
 // Every exit code that the sources name is in the manual and the README, and no
 // other.
-func TestManualDescribesEveryExitCode(t *testing.T) {
+func TestManualExitCodes(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?m)^\s*[eE]xit[A-Z]\w*\s*= (\d+)`, ".", "../../internal/lifecycle")
 	got := submatches(`(?m)^\.It (\d+)$`, section(t, "EXIT STATUS"))
@@ -53,7 +53,7 @@ func TestManualDescribesEveryExitCode(t *testing.T) {
 	}
 }
 
-func TestManualDescribesEverySignal(t *testing.T) {
+func TestManualSignals(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `syscall\.(SIG(?:HUP|TERM|INT|QUIT|USR1|USR2|ABRT))\b`, "../../internal/daemon")
 	if got := submatches(`(?m)^\.It Dv (\w+)$`, section(t, "SIGNALS")); !sameWords(got, want) {
@@ -63,7 +63,7 @@ func TestManualDescribesEverySignal(t *testing.T) {
 
 // Every variable that the sources ask for is in the manual. The others in it are
 // asked for by the libraries, and named here.
-func TestManualDescribesTheEnvironment(t *testing.T) {
+func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
 		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
@@ -82,7 +82,7 @@ func TestManualDescribesTheEnvironment(t *testing.T) {
 
 // Every metric of ours that a daemon at work shows is in the manual with its labels,
 // and the manual has no other than the sources name.
-func TestManualDescribesEveryMetric(t *testing.T) {
+func TestManualMetrics(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
 	for _, m := range describedMetrics(t) {
@@ -124,7 +124,7 @@ func describedMetrics(t *testing.T) (all []describedMetric) {
 }
 
 // The states that the manual names are those that a daemon can say that it is in.
-func TestManualDescribesEveryState(t *testing.T) {
+func TestManualStates(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
 	want := submatches(`oauth_proxyd_state\{state="([a-z-]+)"\}`, get(t, s.url()+"/metrics").Body)
@@ -167,7 +167,7 @@ func shownMetrics(t *testing.T) map[string][]string {
 }
 
 // Every field of a request that the log has is in the manual, and the manual has no other than the sources name.
-func TestManualDescribesEveryLogField(t *testing.T) {
+func TestManualLogFields(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
 	d.Deliver(userPeer)

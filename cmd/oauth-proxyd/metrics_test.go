@@ -11,7 +11,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestMetricsHaveTheNamesThatDashboardsKnow(t *testing.T) {
+func TestMetricsAfterRequests(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"), mergeBeta)})
@@ -69,7 +69,7 @@ func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 
 // The manual is the contract: each of its metrics has a series for each value that it names, before anything happened.
 // "other" has one only once something unknown came.
-func TestEveryMetricIsThereFromTheStart(t *testing.T) {
+func TestMetricsExistFromTheStart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(daemontest.TempDir(t), "oauth-proxyd.prom")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet, mergeBeta,
@@ -105,7 +105,7 @@ func (m describedMetric) wantIn(t *testing.T, from, text string) {
 
 // In OpenMetrics a counter's family is named without _total, and a name that is unique in
 // the text format can be there twice.
-func TestNoMetricFamilyIsDeclaredTwice(t *testing.T) {
+func TestMetricsAreDeclaredOnce(t *testing.T) {
 	t.Parallel()
 	const openMetrics = "application/openmetrics-text; version=1.0.0"
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet, mergeBeta)})
@@ -149,7 +149,7 @@ func wantEachOnce(t *testing.T, what, exposition string) {
 	}
 }
 
-func TestErrorsAreCountedByTheirKind(t *testing.T) {
+func TestErrorsAreCounted(t *testing.T) {
 	t.Parallel()
 	closed := daemontest.Listen(t, "closed")
 	closed.Close()
@@ -162,7 +162,7 @@ func TestErrorsAreCountedByTheirKind(t *testing.T) {
 	get(t, s.url()+"/health").Want(t, 200, `"errors_total": 1`)
 }
 
-func TestTheTextfileIsWrittenWholeAndOnceMoreAtTheEnd(t *testing.T) {
+func TestTextfileIsWrittenAtomically(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	dir := daemontest.TempDir(t)
@@ -193,7 +193,7 @@ func TestTheTextfileIsWrittenWholeAndOnceMoreAtTheEnd(t *testing.T) {
 	wantOnly(t, dir, "oauth-proxyd.prom", 0o644)
 }
 
-func TestATextfileThatCannotBeWrittenIsLoggedAndNoMore(t *testing.T) {
+func TestUnwritableTextfileIsLogged(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
@@ -203,7 +203,7 @@ func TestATextfileThatCannotBeWrittenIsLoggedAndNoMore(t *testing.T) {
 	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
 }
 
-func TestATextfileIsWrittenAgainOnceItCanBe(t *testing.T) {
+func TestTextfileRecovers(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	dir := filepath.Join(daemontest.TempDir(t), "absent")

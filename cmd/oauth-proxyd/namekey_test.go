@@ -35,7 +35,7 @@ func (s *service) hash(t *testing.T) string {
 	return hash
 }
 
-func TestAHashStaysOverARestartAndAnUpgrade(t *testing.T) {
+func TestHashSurvivesRestartAndUpgrade(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
 	s, _ := installed(t, hashing(t, dir, "hashed"))
@@ -58,7 +58,7 @@ func TestAHashStaysOverARestartAndAnUpgrade(t *testing.T) {
 }
 
 // What the host's users can read, such as its machine id, is the same for both.
-func TestAHashIsNotMadeOfWhatTheHostTells(t *testing.T) {
+func TestHashNeedsTheSecretKey(t *testing.T) {
 	t.Parallel()
 	one := start(t, hashing(t, daemontest.TempDir(t), "hashed")).hash(t)
 	if other := start(t, hashing(t, daemontest.TempDir(t), "hashed")).hash(t); one == other {
@@ -66,7 +66,7 @@ func TestAHashIsNotMadeOfWhatTheHostTells(t *testing.T) {
 	}
 }
 
-func TestAKeyIsMadeOnlyForHashes(t *testing.T) {
+func TestKeyIsMadeOnlyForHashes(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
 	s := start(t, hashing(t, dir, "none"))
@@ -105,7 +105,7 @@ func badKeys() []badKey {
 	return rows
 }
 
-func TestABadKeyFileIsToldAndLeftAlone(t *testing.T) {
+func TestBadKeyFileIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, row := range badKeys() {
 		t.Run(row.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestABadKeyFileIsToldAndLeftAlone(t *testing.T) {
 	}
 }
 
-func TestWithoutAStateDirectoryTheKeyIsTheProcesss(t *testing.T) {
+func TestKeyWithoutStateDirectory(t *testing.T) {
 	t.Parallel()
 	s := start(t, hashing(t, "", "hashed"))
 	s.log.Next(t, `"level":"WARN"`, "for this process alone", "no state directory", "StateDirectory=")

@@ -107,7 +107,7 @@ func everyKindOfRecord(t *testing.T, mode string) *told {
 	return k
 }
 
-func TestLogIdentityHoldsInEveryRecord(t *testing.T) {
+func TestLogIdentityInEveryRecord(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"hashed", "none"} {
 		t.Run(mode, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestLogIdentityHoldsInEveryRecord(t *testing.T) {
 
 // With "full" the operator finds the names in the log and on the admin socket; a client is told
 // none all the same.
-func TestNamesAreForTheOperatorAlone(t *testing.T) {
+func TestNamesAreForTheOperator(t *testing.T) {
 	t.Parallel()
 	k := everyKindOfRecord(t, "full")
 	k.wantKinds(t)
@@ -164,7 +164,7 @@ func (k *told) wantKinds(t *testing.T) {
 }
 
 // A reload that withholds names withholds those that are remembered, too.
-func TestAReloadWithholdsWhatIsRemembered(t *testing.T) {
+func TestReloadWithholdsNames(t *testing.T) {
 	t.Parallel()
 	u, d := newUpstream(t), runTailscaled(t, "Running")
 	d.Deliver(alice)

@@ -10,7 +10,7 @@ import (
 // withSocketUnit is what the shipped service unit says in the environment.
 const withSocketUnit = "OAUTH_PROXYD_SOCKET_UNIT=oauth-proxyd.socket"
 
-func TestAServiceWithoutItsSocketSaysSoEverywhere(t *testing.T) {
+func TestServiceWithoutItsSocket(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := newService(t, unit{
@@ -33,7 +33,7 @@ func TestAServiceWithoutItsSocketSaysSoEverywhere(t *testing.T) {
 	}
 }
 
-func TestAServiceWithASecondSocketAloneSaysSo(t *testing.T) {
+func TestServiceWithSecondSocketOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{
 		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -44,7 +44,7 @@ func TestAServiceWithASecondSocketAloneSaysSo(t *testing.T) {
 	get(t, s.url()+"/health").Want(t, 200, `"trouble": "systemd passed no socket named`)
 }
 
-func TestAServiceWithItsSocketHasNoTrouble(t *testing.T) {
+func TestServiceWithItsSocket(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{withSocketUnit}})
 	s.wantStatus(0, "healthy: serving, no tailnet required\n")

@@ -28,7 +28,7 @@ func states(messages []string) []string {
 	return all
 }
 
-func TestLifeIsToldToSystemdInOrder(t *testing.T) {
+func TestNotificationsInOrder(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -51,7 +51,7 @@ func TestLifeIsToldToSystemdInOrder(t *testing.T) {
 	}
 }
 
-func TestARefusedReloadEndsWithReady(t *testing.T) {
+func TestRefusedReloadNotifiesReady(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.configure("nonsense")
@@ -62,7 +62,7 @@ func TestARefusedReloadEndsWithReady(t *testing.T) {
 	}
 }
 
-func TestStoppingIsToldBeforeTheDrain(t *testing.T) {
+func TestStoppingPrecedesTheDrain(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -75,7 +75,7 @@ func TestStoppingIsToldBeforeTheDrain(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestTheWatchdogIsFedWhileRequestsAreAnswered(t *testing.T) {
+func TestWatchdogPings(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -95,7 +95,7 @@ func TestTheWatchdogIsFedWhileRequestsAreAnswered(t *testing.T) {
 	}
 }
 
-func TestTheWatchdogIsFedAtHalfItsInterval(t *testing.T) {
+func TestWatchdogHalfInterval(t *testing.T) {
 	t.Parallel()
 	const interval = time.Second
 	s := start(t, unit{
@@ -114,7 +114,7 @@ func TestTheWatchdogIsFedAtHalfItsInterval(t *testing.T) {
 	t.Error("two pings never come within one and a half of the interval")
 }
 
-func TestTheWatchdogIsNotFedWhileConnectionsGetNoAnswer(t *testing.T) {
+func TestWatchdogWithheldWithoutResponse(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
 	path, aside := filepath.Join(dir, "http.sock"), filepath.Join(dir, "aside.sock")
@@ -168,7 +168,7 @@ func hangUp(t *testing.T, path string) {
 	t.Cleanup(func() { l.Close(); <-done })
 }
 
-func TestWithoutWatchdogThereIsNoPing(t *testing.T) {
+func TestNoWatchdogNoPing(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.stop()

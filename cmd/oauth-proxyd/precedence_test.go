@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTheCommandLineIsStrongerThanTheEnvironmentAndThatThanTheFile(t *testing.T) {
+func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	const quiet, loud = "error", "debug"
 	for _, row := range []struct{ name, file, env, flag, in string }{
@@ -34,7 +34,7 @@ func TestTheCommandLineIsStrongerThanTheEnvironmentAndThatThanTheFile(t *testing
 	}
 }
 
-func TestTheEnvironmentChoosesTheFormOfTheLog(t *testing.T) {
+func TestLogFormatFromTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for of, begins := range map[string]string{"json": `{"`, "text": "20"} {
 		t.Run(of, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestTheEnvironmentChoosesTheFormOfTheLog(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamOfTheCommandLineIsStrongerThanThatOfTheFile(t *testing.T) {
+func TestUpstreamFromTheCommandLine(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{

@@ -13,7 +13,7 @@ import (
 )
 
 // A gateway that leaves little but the mark of the request is still judged.
-func TestDoctorsRequestIsRecognizedByItsMarkAlone(t *testing.T) {
+func TestProbeIsRecognizedByItsHeader(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	g := gateway{change: func(r *http.Request) {
@@ -31,7 +31,7 @@ func TestDoctorsRequestIsRecognizedByItsMarkAlone(t *testing.T) {
 // probeHeader marks doctor's request, and nothing else does.
 const probeHeader = "X-Oauth-Proxyd-Probe"
 
-func TestDoctorTellsThatAGatewayDropsItsMark(t *testing.T) {
+func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*http.Request){
 		"alone":                   func(r *http.Request) { delete(r.Header, probeHeader) },
@@ -64,7 +64,7 @@ func (s *service) admin(method, path, body string) (status int, answer string) {
 
 // A member of the group may announce a probe, and learns nothing of others' requests by it: the
 // nonce is the daemon's, and a report has the values of a few headers only.
-func TestAProbeShowsNobodysRequest(t *testing.T) {
+func TestProbeShowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	const theirs = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -99,7 +99,7 @@ func TestAProbeShowsNobodysRequest(t *testing.T) {
 }
 
 // What is not the announced request is no probe: it goes to the upstream.
-func TestOnlyAnAnnouncedRequestIsAnsweredHere(t *testing.T) {
+func TestOnlyAnnouncedProbesAreAccepted(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	d, _ := s.doctor("--through", gateway{}.run(t, s.url()).URL)
@@ -112,7 +112,7 @@ func TestOnlyAnAnnouncedRequestIsAnsweredHere(t *testing.T) {
 }
 
 // A gateway that repeats a request much later does not have it sent to the upstream.
-func TestARequestOfDoctorIsAnsweredOnce(t *testing.T) {
+func TestProbeIsAcceptedOnce(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	repeat := make(chan *http.Request, 2)

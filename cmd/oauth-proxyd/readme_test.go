@@ -20,7 +20,7 @@ func fenced(t *testing.T, first string) string {
 	return first + text
 }
 
-func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
+func TestReadmeDemo(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	s.stdout.Next(t, "Ctrl-C drains and ends it")
@@ -33,7 +33,7 @@ func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
 
 // Who needs no such program is to learn it before any other thing, and nobody is to take
 // it for a way around a login.
-func TestTheREADMESaysWhatToTryFirstAndWhoseLoginItIsFor(t *testing.T) {
+func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	t.Parallel()
 	before, _, found := strings.Cut(read(t, readme), "\n## ")
 	text := strings.Join(strings.Fields(before), " ")
@@ -49,7 +49,7 @@ func TestTheREADMESaysWhatToTryFirstAndWhoseLoginItIsFor(t *testing.T) {
 
 // What the daemon of the recording was doing nobody can make happen again; that it has
 // the rows of status, in their order, can be seen.
-func TestTheREADMEShowsTheRowsOfStatus(t *testing.T) {
+func TestReadmeStatus(t *testing.T) {
 	t.Parallel()
 	rows := inSources(t, `p\.row\("([a-z ]+)"`, ".")
 	last := -1
@@ -65,7 +65,7 @@ func TestTheREADMEShowsTheRowsOfStatus(t *testing.T) {
 	}
 }
 
-func TestTheREADMEListsEveryCommandWithItsOptions(t *testing.T) {
+func TestReadmeCommandsAndOptions(t *testing.T) {
 	t.Parallel()
 	listed := map[string][]string{}
 	for line := range strings.Lines(fenced(t, "oauth-proxyd [serve]")) {

@@ -19,7 +19,7 @@ func adding(value string) string {
 	return strings.ReplaceAll(mergeBeta, "oauth-2025-04-20", value)
 }
 
-func TestSIGHUPPutsNewRulesInForce(t *testing.T) {
+func TestReloadBySIGHUP(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -35,7 +35,7 @@ func TestSIGHUPPutsNewRulesInForce(t *testing.T) {
 	}
 }
 
-func TestReloadReportsWhatChanged(t *testing.T) {
+func TestReloadReportsChanges(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -59,7 +59,7 @@ func TestReloadReportsWhatChanged(t *testing.T) {
 	}
 }
 
-func TestABadFileIsRefusedAndTheRulesInForceStay(t *testing.T) {
+func TestReloadRefusesABadFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -84,7 +84,7 @@ func TestABadFileIsRefusedAndTheRulesInForceStay(t *testing.T) {
 }
 
 // Whatever a file holds, reading it ends, and the next one is read.
-func TestNoFileKeepsTheNextFromBeingRead(t *testing.T) {
+func TestReloadAfterAHangingFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -117,7 +117,7 @@ func (s *service) wantRefusal(name, want string) {
 }
 
 // What is at the path need not be a file, or come to an end.
-func TestWhatIsNoFileIsRefused(t *testing.T) {
+func TestReloadRefusesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -152,7 +152,7 @@ func TestWhatIsNoFileIsRefused(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 }
 
-func TestAFileThatIsGoneIsRefused(t *testing.T) {
+func TestReloadRefusesAMissingFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -166,7 +166,7 @@ func TestAFileThatIsGoneIsRefused(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 }
 
-func TestAFileThatTheServiceMayNotReadIsRefused(t *testing.T) {
+func TestReloadRefusesAnUnreadableFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old")), nobody: true})
@@ -182,7 +182,7 @@ func TestAFileThatTheServiceMayNotReadIsRefused(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 }
 
-func TestADryRunChangesNothing(t *testing.T) {
+func TestReloadDryRun(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -200,7 +200,7 @@ func TestADryRunChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatNeedsARestartIsSaid(t *testing.T) {
+func TestReloadReportsNeededRestart(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.configure(forwarding("http://127.0.0.1:9", `listen_addr = "127.0.0.1:8181"`,
@@ -221,7 +221,7 @@ func TestWhatNeedsARestartIsSaid(t *testing.T) {
 }
 
 // At the bound of in flight, queue and 256, the longest idle connection gives way.
-func TestAReloadResizesTheLimitOnConnections(t *testing.T) {
+func TestReloadChangesConnectionLimit(t *testing.T) {
 	t.Parallel()
 	limits := "max_connections = 1\n  queue_limit = "
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", limits+"0", withoutTailnet)})
@@ -241,7 +241,7 @@ func TestAReloadResizesTheLimitOnConnections(t *testing.T) {
 	get(t, s.url()+"/metrics").Want(t, 200, `proxy_connections_open_limit{admitted="true"} 307`)
 }
 
-func TestAReloadChangesTheFormOfTheLog(t *testing.T) {
+func TestReloadChangesLogFormat(t *testing.T) {
 	t.Parallel()
 	config := forwarding("http://127.0.0.1:9", "", withoutTailnet)
 	s := start(t, unit{config: config + "log {\n  format = \"json\"\n}\n", asFile: true})
@@ -256,7 +256,7 @@ func TestAReloadChangesTheFormOfTheLog(t *testing.T) {
 	}
 }
 
-func TestOnlyWhoMayWriteTheAdminSocketCommands(t *testing.T) {
+func TestAdminSocketPermissions(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	info, err := os.Stat(s.dir + "/admin.sock")
@@ -276,7 +276,7 @@ func TestOnlyWhoMayWriteTheAdminSocketCommands(t *testing.T) {
 	}
 }
 
-func TestAStreamKeepsItsRulesThroughAReload(t *testing.T) {
+func TestStreamKeepsRulesOverReload(t *testing.T) {
 	t.Parallel()
 	old, next := newUpstream(t), newUpstream(t)
 	s := start(t, unit{config: forwarding(old.URL, "", withoutTailnet, adding("old"))})
@@ -301,7 +301,7 @@ func TestAStreamKeepsItsRulesThroughAReload(t *testing.T) {
 	}
 }
 
-func TestReloadsDuringAReloadAllGetTheirOutcome(t *testing.T) {
+func TestConcurrentReloads(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -327,7 +327,7 @@ func TestReloadsDuringAReloadAllGetTheirOutcome(t *testing.T) {
 	}
 }
 
-func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
+func TestReloadsUnderLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("0"))})
@@ -342,7 +342,7 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 	load.WantNoneLost()
 }
 
-func TestLogLevelAndAccessReachOpenConnections(t *testing.T) {
+func TestReloadReachesOpenConnections(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, "log {\n  level = \"error\"\n}\n")})

@@ -8,7 +8,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
+func TestRestartsUnderLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -24,7 +24,7 @@ func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	load.WantNoneLost()
 }
 
-func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
+func TestNextProcessServesArrivalsOfDrain(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
@@ -40,7 +40,7 @@ func TestWhoComesDuringADrainIsServedByTheNextProcess(t *testing.T) {
 	late().Want(t, 200, `beta="new" body="late"`)
 }
 
-func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
+func TestKillsUnderLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})

@@ -69,7 +69,7 @@ func secretHeader() []string {
 	}
 }
 
-func TestNoSecretIsEverShown(t *testing.T) {
+func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	u := leakyUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "max_request_body = \"1KiB\"", withoutTailnet, mergeBeta), debug: true})
@@ -147,7 +147,7 @@ func sendBrokenSecrets(t *testing.T, s *service) {
 	}
 }
 
-func TestTheLoginURLIsInTheLogOnly(t *testing.T) {
+func TestLoginURLIsInTheLogOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "NeedsLogin"), "wait")), debug: true})
 	s.log.Next(t, faketailscaled.LoginURL)
@@ -156,7 +156,7 @@ func TestTheLoginURLIsInTheLogOnly(t *testing.T) {
 	s.wantNoLoginURL(out, errs, s.stdout.Text())
 }
 
-func TestTheEnvironmentIsNotShown(t *testing.T) {
+func TestEnvironmentIsNotShown(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{

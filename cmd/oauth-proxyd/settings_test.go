@@ -19,7 +19,7 @@ import (
 
 // What the parts do is tested beside them; here, that each setting reaches its part.
 
-func TestEveryModeAndConditionOfARuleIsInForce(t *testing.T) {
+func TestRuleModesAndConditions(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for i := range 8 {
@@ -59,7 +59,7 @@ const (
 		"UserProfile":{"LoginName":"tagged-devices"}}`
 )
 
-func TestEveryKindOfAccessIsInForce(t *testing.T) {
+func TestAccessEntries(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	for _, row := range []struct {
@@ -94,7 +94,7 @@ func TestEveryKindOfAccessIsInForce(t *testing.T) {
 	}
 }
 
-func TestATailscaledThatCannotSayWhoAsksIsNoRefusal(t *testing.T) {
+func TestUnknownPeerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	d := runTailscaled(t, "Running")
@@ -130,7 +130,7 @@ func TestIdentityInTheLog(t *testing.T) {
 	}
 }
 
-func TestTimeoutsAndLimitsAreInForce(t *testing.T) {
+func TestTimeoutsAndLimits(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	for _, row := range []struct {
@@ -161,7 +161,7 @@ func TestTimeoutsAndLimitsAreInForce(t *testing.T) {
 	}
 }
 
-func TestTheIdleTimeoutIsInForce(t *testing.T) {
+func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `idle_timeout = "50ms"`, withoutTailnet)})
@@ -169,7 +169,7 @@ func TestTheIdleTimeoutIsInForce(t *testing.T) {
 	stream.wantCut(t, `"error_code":"upstream_idle_timeout"`)
 }
 
-func TestAttemptsAreInForce(t *testing.T) {
+func TestAttempts(t *testing.T) {
 	t.Parallel()
 	closed := daemontest.Listen(t, "closed")
 	closed.Close()
@@ -178,7 +178,7 @@ func TestAttemptsAreInForce(t *testing.T) {
 	s.log.Next(t, `"msg":"request"`, `"attempts":2`)
 }
 
-func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
+func TestUpstreamCAFile(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Proto)
@@ -198,7 +198,7 @@ func TestAnUpstreamWithACertificateOfItsOwn(t *testing.T) {
 
 // One certificate of a bundle that cannot be used is named wherever somebody may look, and
 // the others are used.
-func TestACertificateThatCannotBeUsedIsNamed(t *testing.T) {
+func TestUnusableCertificateIsNamed(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewTLSServer(http.HandlerFunc(echo))
 	t.Cleanup(u.Close)
@@ -242,7 +242,7 @@ func certificateFile(t *testing.T, u *httptest.Server) (path string) {
 	return path
 }
 
-func TestTheEnvironmentNamesTheSystemsCertificates(t *testing.T) {
+func TestSystemCertificatesFromEnvironment(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewTLSServer(http.HandlerFunc(echo))
 	t.Cleanup(u.Close)
@@ -253,7 +253,7 @@ func TestTheEnvironmentNamesTheSystemsCertificates(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
 }
 
-func TestTheUpstreamProxyIsAsked(t *testing.T) {
+func TestUpstreamProxy(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -24,7 +24,7 @@ header "anthropic-beta" {
 }
 `
 
-func TestEachNamedSocketIsAListenerThatRulesCanTellApart(t *testing.T) {
+func TestNamedSocketsAreListeners(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{
@@ -35,7 +35,7 @@ func TestEachNamedSocketIsAListenerThatRulesCanTellApart(t *testing.T) {
 	get(t, s.unit.sockets[1].URL()+"/echo").Want(t, 200, `beta=""`)
 }
 
-func TestASocketWithoutNameIsProxy(t *testing.T) {
+func TestNamelessSocketIsProxy(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	rule := strings.ReplaceAll(perListener, "second", "proxy")
@@ -46,7 +46,7 @@ func TestASocketWithoutNameIsProxy(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="from-proxy"`)
 }
 
-func TestTwoSocketsWithoutNamesAreAnErrorThatSaysSo(t *testing.T) {
+func TestTwoNamelessSocketsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{
 		config:  forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -57,7 +57,7 @@ func TestTwoSocketsWithoutNamesAreAnErrorThatSaysSo(t *testing.T) {
 	s.log.Next(t, "FileDescriptorName=")
 }
 
-func TestWithoutSocketsTheConfiguredAddressIsServed(t *testing.T) {
+func TestListenAddressWithoutSockets(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{
@@ -76,7 +76,7 @@ func (s *service) loggedAddress() string {
 	return address
 }
 
-func TestATakenAddressEndsTheStart(t *testing.T) {
+func TestStartFailsOnTakenAddress(t *testing.T) {
 	t.Parallel()
 	taken := daemontest.Listen(t, "taken")
 	s := newService(t, unit{
@@ -92,7 +92,7 @@ func TestATakenAddressEndsTheStart(t *testing.T) {
 	}
 }
 
-func TestAUnixSocketIsServed(t *testing.T) {
+func TestUnixSocketIsServed(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	path := filepath.Join(daemontest.TempDir(t), "http.sock")
@@ -120,7 +120,7 @@ func TestAUnixSocketIsServed(t *testing.T) {
 }
 
 // systemd-socket-activate listens, and starts the program for the first client.
-func TestTheRequestThatStartsTheServiceIsAnswered(t *testing.T) {
+func TestRequestThatStartsTheService(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := newService(t, unit{config: forwarding(u.URL, "", withoutTailnet, strings.ReplaceAll(perListener, "second", "proxy"))})

@@ -9,7 +9,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestItIsReadyWithinASecond(t *testing.T) {
+func TestReadyWithinASecond(t *testing.T) {
 	u := newUpstream(t) // not in parallel: the time counts
 	s := newService(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "exit"), mergeBeta)})
 	began := time.Now()
@@ -22,7 +22,7 @@ func TestItIsReadyWithinASecond(t *testing.T) {
 	}
 }
 
-func TestWithoutAPlaceForTheAdminSocketItServes(t *testing.T) {
+func TestServesWithoutAdminSocket(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{
@@ -36,7 +36,7 @@ func TestWithoutAPlaceForTheAdminSocketItServes(t *testing.T) {
 	}
 }
 
-func TestAnAdminSocketThatAKilledProcessLeftIsReplaced(t *testing.T) {
+func TestStaleAdminSocketIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.signal(os.Kill)
@@ -51,7 +51,7 @@ func TestAnAdminSocketThatAKilledProcessLeftIsReplaced(t *testing.T) {
 	}
 }
 
-func TestTheAdminSocketOfALivingDaemonIsLeftAlone(t *testing.T) {
+func TestLiveAdminSocketIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	first := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	second := start(t, unit{
@@ -65,7 +65,7 @@ func TestTheAdminSocketOfALivingDaemonIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAnUpstreamThatIsOurselvesIsRefused(t *testing.T) {
+func TestUpstreamThatIsOurselves(t *testing.T) {
 	t.Parallel()
 	p := daemontest.Listen(t, "proxy")
 	s := newService(t, unit{config: forwarding(p.URL(), "", withoutTailnet), sockets: []*daemontest.Socket{p}})

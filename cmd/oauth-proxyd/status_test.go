@@ -49,7 +49,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 	}
 }
 
-func TestStatusOfADaemonThatIsWell(t *testing.T) {
+func TestStatusHealthy(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", onTailnet(runTailscaled(t, "Running"), "wait"))})
@@ -61,7 +61,7 @@ func TestStatusOfADaemonThatIsWell(t *testing.T) {
 		u.URL+", direct, last success", "connections: 1", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
-func TestStatusInJSON(t *testing.T) {
+func TestStatusJSON(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "max_connections = 7", onTailnet(runTailscaled(t, "Running"), "wait"))})
 	code, out, _ := s.command("status", "--json")
@@ -100,7 +100,7 @@ func TestStatusInJSON(t *testing.T) {
 	}
 }
 
-func TestStatusSaysWhatMendsTheTailnetAndHasTheLoginURL(t *testing.T) {
+func TestStatusOfALostTailnet(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "NeedsLogin")
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
@@ -115,7 +115,7 @@ func TestStatusSaysWhatMendsTheTailnetAndHasTheLoginURL(t *testing.T) {
 	s.wantStatus(0, "healthy: ")
 }
 
-func TestStatusWarnsOfAKeyThatExpires(t *testing.T) {
+func TestStatusWarnsOfKeyExpiry(t *testing.T) {
 	t.Parallel()
 	d := newTailscaled(t)
 	d.Answer(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
@@ -125,7 +125,7 @@ func TestStatusWarnsOfAKeyThatExpires(t *testing.T) {
 	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the node key expires in 2 days", "tailscale up --force-reauth")
 }
 
-func TestStatusAfterAReload(t *testing.T) {
+func TestStatusAfterReload(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.wantStatus(0, "healthy: serving, no tailnet required\n", "tailnet not required")
@@ -141,7 +141,7 @@ func TestStatusAfterAReload(t *testing.T) {
 	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
 }
 
-func TestStatusWhileItDrains(t *testing.T) {
+func TestStatusWhileDraining(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet)})
@@ -155,7 +155,7 @@ func TestStatusWhileItDrains(t *testing.T) {
 	s.exit()
 }
 
-func TestStatusNeedsARunningDaemonAndTheRightToAskIt(t *testing.T) {
+func TestStatusNeedsDaemonAndPermission(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	code, out, errs := s.commandAsNobody("status")
@@ -169,7 +169,7 @@ func TestStatusNeedsARunningDaemonAndTheRightToAskIt(t *testing.T) {
 	}
 }
 
-func TestStatusSaysWhoUsesItAndWhatIsSlow(t *testing.T) {
+func TestStatusShowsSendersAndSlowest(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})

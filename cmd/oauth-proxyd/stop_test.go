@@ -55,7 +55,7 @@ func (o *openStream) wantCut(t *testing.T, words ...string) {
 	}
 }
 
-func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
+func TestDrainTimeoutCutsStreams(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
@@ -71,7 +71,7 @@ func TestAStreamThatOutlivesTheDrainIsCutAndToldSo(t *testing.T) {
 }
 
 // systemd would kill a drain that takes longer than the unit's TimeoutStopSec=.
-func TestALongDrainIsAnnouncedToTheServiceManager(t *testing.T) {
+func TestLongDrainExtendsTheTimeout(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "10m"`, withoutTailnet)})
@@ -85,7 +85,7 @@ func TestALongDrainIsAnnouncedToTheServiceManager(t *testing.T) {
 	s.wantExit(75)
 }
 
-func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
+func TestStreamEndsDuringDrain(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -97,7 +97,7 @@ func TestAStreamThatEndsDuringTheDrainEndsWhole(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestASecondSignalCutsTheDrainShort(t *testing.T) {
+func TestSecondSignalCutsTheDrain(t *testing.T) {
 	t.Parallel()
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestASecondSignalCutsTheDrainShort(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsInTheQueueIsAnsweredAtTheEndOfTheDrain(t *testing.T) {
+func TestQueueIsRefusedAtDrainTimeout(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "max_connections = 1\n  drain_timeout = \"2s\"", withoutTailnet)})
@@ -137,7 +137,7 @@ func TestWhoWaitsInTheQueueIsAnsweredAtTheEndOfTheDrain(t *testing.T) {
 	s.wantExit(75)
 }
 
-func TestWhoWaitsInTheQueueIsServedWhileTheDrainLasts(t *testing.T) {
+func TestQueueIsServedWhileDraining(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "max_connections = 1", withoutTailnet)})
@@ -153,7 +153,7 @@ func TestWhoWaitsInTheQueueIsServedWhileTheDrainLasts(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestAClientThatOnlyConnectedDoesNotHoldUpAStop(t *testing.T) {
+func TestIdleConnectionDoesNotDelayStop(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -174,7 +174,7 @@ func TestAClientThatOnlyConnectedDoesNotHoldUpAStop(t *testing.T) {
 	}
 }
 
-func TestAHalfSentRequestIsAnsweredOrCutByTheEndOfTheDrain(t *testing.T) {
+func TestDrainEndsHalfSentRequests(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "2s"`, withoutTailnet)})
@@ -195,7 +195,7 @@ func TestAHalfSentRequestIsAnsweredOrCutByTheEndOfTheDrain(t *testing.T) {
 	s.wantExit(75)
 }
 
-func TestReloadsDuringADrainAreRefusedAtOnce(t *testing.T) {
+func TestReloadsWhileDrainingAreRefused(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet)})
@@ -216,14 +216,14 @@ func TestReloadsDuringADrainAreRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func TestSIGINTStopsToo(t *testing.T) {
+func TestSIGINTStops(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	s.signal(syscall.SIGINT)
 	s.wantExit(0)
 }
 
-func TestAfterTheStopNothingListensOnOnesOwnSocket(t *testing.T) {
+func TestNothingListensAfterStop(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{

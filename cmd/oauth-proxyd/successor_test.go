@@ -11,7 +11,7 @@ import (
 )
 
 // The slowest test of all: it takes those 30 s.
-func TestASuccessorThatDoesNotServeIn30SecondsIsGivenUp(t *testing.T) {
+func TestSuccessorTimesOut(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -24,7 +24,7 @@ func TestASuccessorThatDoesNotServeIn30SecondsIsGivenUp(t *testing.T) {
 }
 
 // systemd waits for its own children only.
-func TestTheParentOfTheSuccessorIsTheServiceManager(t *testing.T) {
+func TestSuccessorParentIsTheManager(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for range 2 {
@@ -36,7 +36,7 @@ func TestTheParentOfTheSuccessorIsTheServiceManager(t *testing.T) {
 }
 
 // An upgrade that systemd would not follow would end both processes.
-func TestAnUpgradeThatSystemdWouldNotFollowIsNotMade(t *testing.T) {
+func TestUpgradeRefusedByUnit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		properties map[string]string
@@ -86,7 +86,7 @@ func (s *service) wantNoUpgrade(why string) {
 
 // systemctl shows a command line as it is in the unit, but a process has its variables
 // filled in.
-func TestAnUpgradeWithVariablesInTheCommandLine(t *testing.T) {
+func TestUpgradeWithVariablesInExecStart(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -100,7 +100,7 @@ func TestAnUpgradeWithVariablesInTheCommandLine(t *testing.T) {
 }
 
 // A message that systemd ignores brings no error: it must be asked.
-func TestASuccessorThatSystemdDoesNotFollowIsEnded(t *testing.T) {
+func TestSuccessorNotTakenOverIsEnded(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -131,7 +131,7 @@ func TestASuccessorThatSystemdDoesNotFollowIsEnded(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestAProcessThatSystemdDoesNotRunIsNotUpgraded(t *testing.T) {
+func TestUpgradeOutsideSystemd(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"NOTIFY_SOCKET="},
@@ -146,7 +146,7 @@ func TestAProcessThatSystemdDoesNotRunIsNotUpgraded(t *testing.T) {
 }
 
 // There is no systemd in a container, and sometimes no D-Bus on a host.
-func TestAnUpgradeWithoutSystemctlIsNotMade(t *testing.T) {
+func TestUpgradeWithoutSystemctl(t *testing.T) {
 	t.Parallel()
 	s, program := installed(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	systemctl := strings.TrimSuffix(program, "oauth-proxyd") + "systemctl"
@@ -156,7 +156,7 @@ func TestAnUpgradeWithoutSystemctlIsNotMade(t *testing.T) {
 
 // The old process has no way back: systemd starts the unit again, and ends what is left of
 // it first.
-func TestASuccessorThatCrashesLaterIsSystemdsToReplace(t *testing.T) {
+func TestSuccessorCrashesLater(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})

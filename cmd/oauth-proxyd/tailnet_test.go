@@ -46,7 +46,7 @@ func in(state string) func(*testing.T) *tailscaled {
 	return func(t *testing.T) *tailscaled { t.Helper(); return runTailscaled(t, state) }
 }
 
-func TestWithWhenDownExitItLeavesAtOnceForWhatDoesNotHeal(t *testing.T) {
+func TestExitOnPermanentTailnetError(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name       string
@@ -78,7 +78,7 @@ func TestWithWhenDownExitItLeavesAtOnceForWhatDoesNotHeal(t *testing.T) {
 	}
 }
 
-func TestWithSystemdsSocketsItLeavesOnlyAfterTwoSeconds(t *testing.T) {
+func TestRefusalIsDelayedWithSockets(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, config string
@@ -101,7 +101,7 @@ func TestWithSystemdsSocketsItLeavesOnlyAfterTwoSeconds(t *testing.T) {
 	}
 }
 
-func TestAStopNeedNotWaitForTheTwoSeconds(t *testing.T) {
+func TestStopDuringRefusalDelay(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{config: "nonsense"})
 	for range 5 { // a busy machine may need the time for other things
@@ -117,7 +117,7 @@ func TestAStopNeedNotWaitForTheTwoSeconds(t *testing.T) {
 	t.Error("it waits although it is to stop")
 }
 
-func TestWithWhenDownExitItTriesAgainWhatMayHeal(t *testing.T) {
+func TestExitAfterRetries(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name       string
@@ -152,7 +152,7 @@ func TestWithWhenDownExitItTriesAgainWhatMayHeal(t *testing.T) {
 	}
 }
 
-func TestWithWhenDownExitItServesOnceTheTailnetIsThere(t *testing.T) {
+func TestExitModeServesWhenTailnetIsUp(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Starting")
 	u := newUpstream(t)
@@ -164,7 +164,7 @@ func TestWithWhenDownExitItServesOnceTheTailnetIsThere(t *testing.T) {
 	get(t, s.url()+"/health").Want(t, 200, `"tailnet": "connected"`)
 }
 
-func TestWithWhenDownWaitItServesAtOnceAndSaysThatItIsDegraded(t *testing.T) {
+func TestWaitModeServesDegraded(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name       string
@@ -212,7 +212,7 @@ func TestWithWhenDownWaitItServesAtOnceAndSaysThatItIsDegraded(t *testing.T) {
 // soon is how fast a tailnet that came up must be noticed.
 const soon = 2 * time.Second
 
-func TestATailnetThatComesUpIsNoticedSoon(t *testing.T) {
+func TestTailnetComesUp(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -249,7 +249,7 @@ func TestATailnetThatComesUpIsNoticedSoon(t *testing.T) {
 	}
 }
 
-func TestATailnetThatGoesIsNoticedAndServedWithout(t *testing.T) {
+func TestTailnetGoesDown(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	d := runTailscaled(t, "Running")
@@ -269,7 +269,7 @@ func TestATailnetThatGoesIsNoticedAndServedWithout(t *testing.T) {
 	}
 }
 
-func TestATailnetThatIsNotRequiredIsNeverAsked(t *testing.T) {
+func TestTailnetNotRequired(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -279,7 +279,7 @@ func TestATailnetThatIsNotRequiredIsNeverAsked(t *testing.T) {
 	h.Want(t, 200, `"status": "healthy"`, `"tailnet": "disabled"`)
 }
 
-func TestAReloadCanRequireATailnetAndLetItGo(t *testing.T) {
+func TestReloadChangesTailnetRequired(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Stopped")
 	required := forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))
@@ -309,7 +309,7 @@ func TestAReloadCanRequireATailnetAndLetItGo(t *testing.T) {
 	})
 }
 
-func TestAReloadAskedForDuringTheStartHappensAfterIt(t *testing.T) {
+func TestReloadDuringStart(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	d := runTailscaled(t, "Starting")

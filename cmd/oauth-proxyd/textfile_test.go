@@ -10,7 +10,7 @@ import (
 )
 
 // A file that nobody writes any more would be reported as if it were new.
-func TestAReloadRemovesTheTextfileThatItNoLongerNames(t *testing.T) {
+func TestReloadRemovesOldTextfile(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
 	writing := func(file string) string {

@@ -79,7 +79,7 @@ func (s *service) wantUpgrade() int {
 	return pid
 }
 
-func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
+func TestUpgradesUnderLoad(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -100,7 +100,7 @@ func TestUpgradesCutNoStreamAndLoseNoRequest(t *testing.T) {
 	s.wantExit(0)
 }
 
-func TestTheNewProcessGivesASignOfLifeAtOnce(t *testing.T) {
+func TestNewProcessPingsAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := installed(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
@@ -112,7 +112,7 @@ func TestTheNewProcessGivesASignOfLifeAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
+func TestNewProcessOwnsSingletons(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	dir := daemontest.TempDir(t)
@@ -157,7 +157,7 @@ func TestTheNewProcessOwnsWhatThereIsOneOf(t *testing.T) {
 	}
 }
 
-func TestSIGUSR2UpgradesToTheProgramThatIsInstalledNow(t *testing.T) {
+func TestUpgradeBySIGUSR2(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -172,7 +172,7 @@ func TestSIGUSR2UpgradesToTheProgramThatIsInstalledNow(t *testing.T) {
 	get(t, s.url()+"/health").Want(t, 200, `"version": "v9.9.9"`)
 }
 
-func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
+func TestFailedUpgradeChangesNothing(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		sabotage func(t *testing.T, s *service, program string)
@@ -240,7 +240,7 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 }
 
 // A program that serves and crashes at once has taken nothing over.
-func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
+func TestSuccessorCrashesDuringProbation(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -273,7 +273,7 @@ func TestASuccessorThatCrashesSoonIsGivenNothing(t *testing.T) {
 	stream.wantWhole(t)
 }
 
-func TestAStopEndsBothProcesses(t *testing.T) {
+func TestStopEndsBothProcesses(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "1s"`, withoutTailnet)})
@@ -295,7 +295,7 @@ func hasEnded(pid int) bool {
 	return err != nil || strings.Contains(string(state), ") Z ")
 }
 
-func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
+func TestUpgradeWithoutDescriptors(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	real, err := exec.LookPath("oauth-proxyd")
@@ -320,7 +320,7 @@ func TestAnUpgradeWithoutDescriptorsLeftChangesNothing(t *testing.T) {
 }
 
 // A new program that hangs is not waited for, nor left behind.
-func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
+func TestStopDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -340,7 +340,7 @@ func TestAStopDuringAnUpgradeEndsWhatWasStarted(t *testing.T) {
 	s.wantNoSuccessor()
 }
 
-func TestUpgradesAtOnceAreOne(t *testing.T) {
+func TestConcurrentUpgrades(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
@@ -371,7 +371,7 @@ func TestUpgradesAtOnceAreOne(t *testing.T) {
 	stream.wantWhole(t)
 }
 
-func TestWhatIsLeftAfterHandoverTimeoutIsCut(t *testing.T) {
+func TestHandoverTimeoutCutsStreams(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, `handover_timeout = "1s"`, withoutTailnet)})

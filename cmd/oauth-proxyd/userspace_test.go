@@ -18,7 +18,7 @@ const userspaceStatus = `{"Version":"1.102.5","TUN":false,"BackendState":"Runnin
 // Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on
 // this host. One that only its command reaches, or that is on another socket than the
 // configured one, may deliver peers: only programs of other users are told from them.
-func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
+func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	t.Run("the socket is gone", func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestLoopbackIsLocalOnlyIfNoTailscaledDeliversPeers(t *testing.T) {
 }
 
 // Who comes through "tailscale serve --tcp" cannot be told from tailscaled itself.
-func TestWhatTailscaleServeForwardsIsNotLocal(t *testing.T) {
+func TestTailscaleServeIsNotLocal(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})

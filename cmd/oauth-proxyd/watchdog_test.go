@@ -91,12 +91,12 @@ func (p *probed) fed() {
 	}
 }
 
-func TestAFailureToConnectProvesNothingToTheWatchdog(t *testing.T) {
+func TestWatchdogIgnoresConnectFailures(t *testing.T) {
 	t.Parallel()
 	newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet)).fed() // where it looks there is nothing
 }
 
-func TestTheWatchdogWantsTwoLostProbesInARow(t *testing.T) {
+func TestWatchdogNeedsTwoLostProbes(t *testing.T) {
 	t.Parallel()
 	p := newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet))
 	p.listen()
@@ -117,7 +117,7 @@ func TestTheWatchdogWantsTwoLostProbesInARow(t *testing.T) {
 	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
 }
 
-func TestAProbeOfTheWatchdogWaitsFiveSeconds(t *testing.T) {
+func TestWatchdogProbeTimeout(t *testing.T) {
 	t.Parallel()
 	p := newProbed(t, forwarding("http://127.0.0.1:9", "", withoutTailnet))
 	p.listen()
@@ -133,7 +133,7 @@ func TestAProbeOfTheWatchdogWaitsFiveSeconds(t *testing.T) {
 	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
 }
 
-func TestTheProbeIsOutsideAccessLimitsAndLog(t *testing.T) {
+func TestWatchdogProbeIsExempt(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	p := newProbed(t, forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet))
@@ -184,7 +184,7 @@ func (p *probed) pass(probe net.Conn) (status int) {
 	return response.StatusCode
 }
 
-func TestWhileItDrainsTheWatchdogAsksNothingAndIsFed(t *testing.T) {
+func TestWatchdogWhileDraining(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	p := newProbed(t, forwarding(u.URL, `drain_timeout = "1m"`, withoutTailnet))

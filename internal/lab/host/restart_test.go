@@ -8,7 +8,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
+func TestRestartsUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	load := l.load()
@@ -21,7 +21,7 @@ func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active", "Result": "success"})
 }
 
-func TestKillsLoseOnlyWhatIsInFlight(t *testing.T) {
+func TestKillsUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	load := l.load()
