@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// scripts have a shell ask for the candidates each time: they never differ from what the program knows.
+// scripts have a shell ask for the candidates each time: they never differ from what the program
+// knows.
 //
 //go:embed completion
 var scripts embed.FS
@@ -29,8 +30,8 @@ func completion(e env, _ *flag.FlagSet) runner {
 	}
 }
 
-// complete prints what the last of words, which may be empty, can become: a candidate and its meaning a line. Nothing
-// stands for any file.
+// complete prints what the last of words, which may be empty, can become: a candidate and its
+// meaning a line. Nothing stands for any file.
 func complete(e env, words []string) int {
 	word, before := "", words
 	if len(words) > 0 {

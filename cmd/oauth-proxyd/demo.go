@@ -153,8 +153,8 @@ func (s demoShow) message(ctx context.Context, base string) error {
 	return s.text(response.Body)
 }
 
-// text prints the text of a stream of events, each piece when it comes, or the message of an error. Its line ends with the
-// text, before the log's line about the whole.
+// text prints the text of a stream of events, each piece when it comes, or the message of an error.
+// Its line ends with the text, before the log's line about the whole.
 func (s demoShow) text(body io.Reader) error {
 	lines := bufio.NewScanner(body)
 	for lines.Scan() {

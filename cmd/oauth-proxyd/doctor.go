@@ -95,7 +95,7 @@ func statusColor(s doctor.Status) term.Style {
 	}
 }
 
-// summary ends the text with the first thing to mend, and with what there is to paste.
+// showSummary ends the text with the first thing to fix, and with what there is to paste.
 func showSummary(p term.Printer, r *doctor.Report) {
 	p.Line("")
 	counts, first := map[doctor.Status]int{}, map[doctor.Status]doctor.Finding{}
@@ -125,7 +125,7 @@ func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Findin
 	}
 	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn} {
 		if f, found := first[s]; found {
-			return fmt.Sprintf("%s; mend first: %s", strings.Join(parts, ", "), f.Check)
+			return fmt.Sprintf("%s; fix first: %s", strings.Join(parts, ", "), f.Check)
 		}
 	}
 	if len(parts) > 0 {

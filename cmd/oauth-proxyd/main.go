@@ -1,9 +1,10 @@
-// Command oauth-proxyd adds the configured headers to requests that come in from the tailnet, and streams them to the
-// Anthropic API and its responses back. Run "oauth-proxyd help" for its commands; oauth-proxyd(8) describes them.
+// Command oauth-proxyd adds the configured headers to requests that come in from the tailnet, and
+// streams them to the Anthropic API and its responses back. Run "oauth-proxyd help" for its
+// commands; oauth-proxyd(8) describes them.
 //
-// Each command is a function in a file of its name: it declares its options, and returns what runs it with its argument.
-// The others are what several need: this file finds the command and reads its options, output.go prints errors with their
-// hints, JSON, and what the running daemon says.
+// Each command is a function in a file of its name: it declares its options, and returns what runs
+// it with its argument. The others are what several need: this file finds the command and reads its
+// options, output.go prints errors with their hints, JSON, and what the running daemon says.
 package main
 
 import (

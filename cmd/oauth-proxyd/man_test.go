@@ -166,7 +166,8 @@ func shownMetrics(t *testing.T) map[string][]string {
 	return shown
 }
 
-// Every field of a request that the log has is in the manual, and the manual has no other than the sources name.
+// Every field of a request that the log has is in the manual, and the manual has no other than the
+// sources name.
 func TestManualLogFields(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")

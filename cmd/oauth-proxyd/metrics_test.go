@@ -67,8 +67,8 @@ func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 	})
 }
 
-// The manual is the contract: each of its metrics has a series for each value that it names, before anything happened.
-// "other" has one only once something unknown came.
+// The manual is the contract: each of its metrics has a series for each value that it names, before
+// anything happened. "other" has one only once something unknown came.
 func TestMetricsExistFromTheStart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(daemontest.TempDir(t), "oauth-proxyd.prom")

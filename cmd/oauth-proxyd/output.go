@@ -14,7 +14,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// report prints a message and what to do about it. A command to copy may be in the latter: it is not wrapped.
+// report prints a message and what to do about it. A command to copy may be in the latter: it is
+// not wrapped.
 func (e env) report(severity, text, hint string) {
 	p := term.NewPrinter(e.stderr)
 	style := term.Red
@@ -46,7 +47,8 @@ func (e env) refused(err error) {
 	_ = refused.WriteText(e.stderr, p.Width, p.Color) // nobody is left to read about it
 }
 
-// show writes v as JSON, or has text write it for a person. It returns exitOK unless JSON could not be written.
+// show writes v as JSON, or has text write it for a person. It returns exitOK unless JSON could not
+// be written.
 func (e env) show(asJSON bool, v any, text func()) int {
 	if !asJSON {
 		text()
@@ -65,7 +67,8 @@ func (e env) show(asJSON bool, v any, text func()) int {
 // lookTimeout bounds a look at the running daemon, which responds from memory.
 const lookTimeout = 5 * time.Second
 
-// ask is the course of a command that asks the running daemon: text shows the response to a person, exit judges it.
+// ask is the course of a command that asks the running daemon: text shows the response to a person,
+// exit judges it.
 func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.Context) (T, error), text func(T), exit func(T) int) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -15,7 +15,8 @@ import (
 // selftestTimeout bounds the whole. All well, it takes a second.
 const selftestTimeout = time.Minute
 
-// runSelftest takes the configuration that serve would use through the real proxy, in front of a loopback upstream.
+// runSelftest takes the configuration that serve would use through the real proxy, in front of a
+// loopback upstream.
 func runSelftest(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the report as JSON")

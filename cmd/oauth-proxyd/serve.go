@@ -42,8 +42,8 @@ func configFlag(flags *flag.FlagSet) {
 	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
 }
 
-// configPath is the file by command line, environment or default. An option that was given empty names no file, rather
-// than another one than was meant.
+// configPath is the file by command line, environment or default. An option that was given empty
+// names no file, rather than another one than was meant.
 func (e env) configPath(flags *flag.FlagSet) string {
 	path := cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig)
 	flags.Visit(func(f *flag.Flag) {
@@ -74,8 +74,8 @@ func (e env) environment() []config.Override {
 	return overrides
 }
 
-// given is what the command line says over both. An option that was given empty is an error of the configuration, not
-// absent.
+// given is what the command line says over both. An option that was given empty is an error of the
+// configuration, not absent.
 func given(flags *flag.FlagSet, attributes map[string]string) []config.Override {
 	var overrides []config.Override
 	flags.Visit(func(f *flag.Flag) {
@@ -86,7 +86,8 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 	return overrides
 }
 
-// firstLog is how the daemon logs until it has read its configuration, which reports a value that is not valid.
+// firstLog is how the daemon logs until it has read its configuration, which reports a value that
+// is not valid.
 func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
 	for _, o := range overrides {
 		switch o.Attribute {

@@ -77,7 +77,7 @@ func healthColor(s daemon.Status) term.Style {
 	}
 }
 
-// headline answers whether it is well, and if not, what mends it.
+// headline says whether it is well, and if not, how to fix it.
 func headline(s daemon.Status) string {
 	switch {
 	case s.Status == "draining":
@@ -98,7 +98,7 @@ func headline(s daemon.Status) string {
 	return "serving, tailnet connected as " + s.Tailnet.Name
 }
 
-// shownTrouble is the trouble that the headline tells.
+// shownTrouble is the trouble that the headline shows.
 func shownTrouble(s daemon.Status) string {
 	if s.Status == "degraded" && s.Trouble != "" {
 		return s.Trouble
@@ -160,16 +160,16 @@ func firstOf(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// upstreamText says where requests go, and which way.
+// upstreamText says where requests go, and by which path.
 func upstreamText(u daemon.UpstreamStatus, now time.Time) string {
-	way := "direct"
+	path := "direct"
 	if u.Proxy != "" {
-		way = "through the proxy " + u.Proxy
+		path = "through the proxy " + u.Proxy
 		if u.Since != nil {
-			way += " since " + spell(now.Sub(*u.Since))
+			path += " since " + spell(now.Sub(*u.Since))
 		}
 	}
-	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, way, ago(u.LastSuccess, now), u.Connections)
+	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, path, ago(u.LastSuccess, now), u.Connections)
 }
 
 // sendersText says who uses the daemon, over the last quarter of an hour.

@@ -12,7 +12,8 @@ import (
 // upgradeTimeout bounds the wait for the outcome. The new process has half of it to serve.
 const upgradeTimeout = time.Minute
 
-// upgrade has the running daemon start the installed program in its place, and reports how that ended.
+// upgrade has the running daemon start the installed program in its place, and reports how that
+// ended.
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print the outcome as JSON")
 	text := func(o daemon.UpgradeOutcome) {

@@ -58,7 +58,8 @@ func (o outputs) open(format Format) (sink, error) {
 	return nil, fmt.Errorf("unknown format %q, use auto, journal, text or json", format)
 }
 
-// openAuto upgrades standard error to the native protocol, as systemd.exec(5) describes at $JOURNAL_STREAM.
+// openAuto upgrades standard error to the native protocol, as systemd.exec(5) describes at
+// $JOURNAL_STREAM.
 func (o outputs) openAuto() sink {
 	switch {
 	case isJournal(o.stderr, os.Getenv("JOURNAL_STREAM")) && reachable(o.socket) == nil:
@@ -69,8 +70,8 @@ func (o outputs) openAuto() sink {
 	return newJSON(o.stderr)
 }
 
-// isJournal compares f with the device and inode numbers of stream: the variable is inherited by processes whose
-// standard error was redirected since.
+// isJournal compares f with the device and inode numbers of stream: the variable is inherited by
+// processes whose standard error was redirected since.
 func isJournal(f *os.File, stream string) bool {
 	device, inode, ok := strings.Cut(stream, ":")
 	info, err := f.Stat()
@@ -99,12 +100,12 @@ func newText(w io.Writer) sink {
 	if term.IsTerminal(w) {
 		layout = "15:04:05.000"
 	}
-	options := &tint.Options{TimeFormat: layout, NoColor: !term.HasColor(w), ReplaceAttr: forTint}
+	options := &tint.Options{TimeFormat: layout, NoColor: !term.NewPrinter(w).Color, ReplaceAttr: forTint}
 	return &lines{out: w, pending: pending, handler: tint.NewTextHandler(pending, options)}
 }
 
-// forTint joins lists. Bytes tint quotes as they are; in a string with a blank that spells \x1b, it makes that an escape
-// character.
+// forTint joins lists. Bytes tint quotes as they are; in a string with a blank that spells \x1b, it
+// makes that an escape character.
 func forTint(_ []string, a slog.Attr) slog.Attr {
 	a.Key = strings.ReplaceAll(a.Key, `\`, "/")
 	if list, ok := a.Value.Any().([]string); ok {

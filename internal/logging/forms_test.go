@@ -216,7 +216,8 @@ func TestNoForgery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// tint's own sequences end in m and hold digits only: one of the client's would look like them.
+			// tint's own sequences end in m and hold digits only: one of the client's would look
+			// like them.
 			if strings.Contains(line, "\x1b[31mred") {
 				t.Errorf("terminal: %q lets a colour through", line)
 			}

@@ -18,8 +18,8 @@ const (
 	maxList    = maxValue / maxElement
 )
 
-// handler is the slog.Handler of a Log. It knows no format, so that a change of the format reaches the loggers that were
-// derived before.
+// handler is the slog.Handler of a Log. It knows no format, so that a change of the format reaches
+// the loggers that were derived before.
 type handler struct {
 	log    *Log
 	prefix string      // of the keys, from WithGroup: "group."
@@ -62,8 +62,9 @@ func groupPrefix(prefix, name string) string {
 	return prefix + name + "."
 }
 
-// appendAttr appends a copy of a, which the caller may change afterwards: a string without anything a terminal would
-// obey, a number, a bool, nil or a list of strings. The members of a group become attributes with longer keys.
+// appendAttr appends a copy of a, which the caller may change afterwards: a string without anything
+// a terminal would obey, a number, a bool, nil or a list of strings. The members of a group become
+// attributes with longer keys.
 func appendAttr(attrs []slog.Attr, prefix string, a slog.Attr) []slog.Attr {
 	v := a.Value.Resolve()
 	key := harmless(prefix + a.Key)
@@ -109,8 +110,8 @@ func plain(v any) any {
 	return harmless(fmt.Sprintf("%+v", v))
 }
 
-// harmless cuts s, and writes what does not print as strconv.Quote does, without its quotes: the bytes of an attack stay
-// readable.
+// harmless cuts s, and writes what does not print as strconv.Quote does, without its quotes: the
+// bytes of an attack stay readable.
 func harmless(s string) string {
 	s = term.Cut(s, maxValue)
 	if term.Printable(s) {

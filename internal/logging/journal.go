@@ -21,8 +21,9 @@ const (
 	shortValue     = 512 // bytes of a value in a record that was too large for a datagram
 )
 
-// journal is the sink that speaks the native protocol. A connected socket is kept, as it alone lets a writer wait for
-// room with a deadline; journald's socket is held by systemd and outlives a restart of journald.
+// journal is the sink that speaks the native protocol. A connected socket is kept, as it alone lets
+// a writer wait for room with a deadline; journald's socket is held by systemd and outlives a
+// restart of journald.
 type journal struct {
 	socket string
 	conn   *net.UnixConn
@@ -52,7 +53,8 @@ func (j *journal) write(e entry) error {
 // flush has nothing to do: a record is a datagram.
 func (j *journal) flush() error { return nil }
 
-// send tries once more when a socket from before is dead. After a deadline it does not: others wait as well.
+// send tries once more when a socket from before is dead. After a deadline it does not: others wait
+// as well.
 func (j *journal) send(datagram []byte) error {
 	kept := j.conn != nil
 	err := j.try(datagram)
@@ -91,8 +93,9 @@ func tooLarge(err error) bool {
 	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ENOBUFS)
 }
 
-// encode makes a datagram: MESSAGE, which has the attributes in it as well, because that is what journalctl shows; then
-// the attributes as fields. No value has a line break, so that each is NAME=value.
+// encode makes a datagram: MESSAGE, which has the attributes in it as well, because that is what
+// journalctl shows; then the attributes as fields. No value has a line break, so that each is
+// NAME=value.
 func encode(e entry, limit int) []byte {
 	message, fields := e.msg, []byte(nil)
 	field := func(name, value string) {
@@ -135,9 +138,9 @@ func quote(s string) string {
 	return s
 }
 
-// fieldName is the name of the journal field of an attribute: its key in capitals, but for those of a request that would
-// say too little in a journal shared by all. journald takes letters, digits and underscores, of which a letter is the
-// first, see systemd.journal-fields(7).
+// fieldName is the name of the journal field of an attribute: its key in capitals, but for those of
+// a request that would say too little in a journal shared by all. journald takes letters, digits
+// and underscores, of which a letter is the first, see systemd.journal-fields(7).
 func fieldName(key string) string {
 	const longest = 64
 	switch key {

@@ -23,7 +23,8 @@ type Config struct {
 	Level slog.Level
 	// Format is the format of the log; empty is FormatAuto.
 	Format Format
-	// Stderr is where text and JSON go, and what FormatAuto looks at; nil is os.Stderr. It is duplicated, see New.
+	// Stderr is where text and JSON go, and what FormatAuto looks at; nil is os.Stderr. It is
+	// duplicated, see New.
 	Stderr *os.File
 	// Queue is how many records may wait to be written; 0 is 4096.
 	Queue int
@@ -31,7 +32,8 @@ type Config struct {
 	JournalSocket string
 }
 
-// Log is a queue of records and the goroutine that writes them. Its methods may be called at the same time.
+// Log is a queue of records and the goroutine that writes them. Its methods may be called at the
+// same time.
 type Log struct {
 	level   slog.LevelVar
 	outputs outputs
@@ -52,10 +54,11 @@ type entry struct {
 	attrs []slog.Attr
 }
 
-// New starts a log. It fails for an unknown format, and for FormatJournal on a host without a journal.
+// New starts a log. It fails for an unknown format, and for FormatJournal on a host without a
+// journal.
 //
-// Standard error is written through a duplicate: Go ends a program whose write to descriptor 2 finds a closed pipe
-// (see os/signal, SIGPIPE), and a daemon outlives the reader of its log.
+// Standard error is written through a duplicate: Go ends a program whose write to descriptor 2
+// finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of its log.
 func New(cfg Config) (*Log, error) {
 	stderr, err := duplicate(cfg.Stderr)
 	if err != nil {
@@ -103,14 +106,15 @@ func duplicate(f *os.File) (*os.File, error) {
 	return os.NewFile(fd, f.Name()), nil
 }
 
-// Logger returns a logger that writes to l. Loggers derived from it follow SetLevel and SetFormat as well.
+// Logger returns a logger that writes to l. Loggers derived from it follow SetLevel and SetFormat
+// as well.
 func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 
 // SetLevel changes the least level, from the next record on.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 
-// SetFormat changes the format of every record written from now on; FormatAuto looks at standard error again. It fails
-// as New does, and then the format stays what it was.
+// SetFormat changes the format of every record written from now on; FormatAuto looks at standard
+// error again. It fails as New does, and then the format stays what it was.
 func (l *Log) SetFormat(format Format) error {
 	s, err := l.outputs.open(format)
 	if err != nil {
@@ -123,8 +127,8 @@ func (l *Log) SetFormat(format Format) error {
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Close writes what is queued and ends the goroutine, which goes on as far as it can if ctx ends first. A record logged
-// after Close is dropped.
+// Close writes what is queued and ends the goroutine, which goes on as far as it can if ctx ends
+// first. A record logged after Close is dropped.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
@@ -154,8 +158,8 @@ func (l *Log) put(e entry) {
 	l.dropped.Add(1)
 }
 
-// run is the goroutine. It first lets those goroutines run that are about to log as well: one write for all records
-// costs little more than one for each.
+// run is the goroutine. It first lets those goroutines run that are about to log as well: one write
+// for all records costs little more than one for each.
 func (l *Log) run() {
 	defer close(l.done)
 	w := writer{log: l, sink: *l.sink.Load()}
@@ -177,12 +181,12 @@ type writer struct {
 	log      *Log
 	sink     sink
 	buffered uint64 // entries that sink has not flushed
-	reported uint64 // dropped records that warnings told of
+	reported uint64 // dropped records that warnings counted
 	flushed  uint64 // those of them whose warning is written
 }
 
-// write gives e to the sink, which writes it by the next flush. When the warning cannot be written, e is not tried: a
-// sink that is down would delay everything behind it twice.
+// write gives e to the sink, which writes it by the next flush. When the warning cannot be written,
+// e is not tried: a sink that is down would delay everything behind it twice.
 func (w *writer) write(e entry) {
 	if next := *w.log.sink.Load(); next != w.sink {
 		w.flush()
@@ -196,8 +200,8 @@ func (w *writer) write(e entry) {
 	w.buffered++
 }
 
-// warn reports the dropped records that no warning has reported yet. It does not heed the level: a log with holes says
-// so.
+// warn reports the dropped records that no warning has reported yet. It does not heed the level: a
+// log with holes says so.
 func (w *writer) warn() bool {
 	n := w.log.dropped.Load() - w.reported
 	if n == 0 {

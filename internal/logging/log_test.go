@@ -148,7 +148,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Every record is either read or reported as dropped, and no caller waits for a reader that has stopped.
+// Every record is either read or reported as dropped, and no caller waits for a reader that has
+// stopped.
 func TestFullQueue(t *testing.T) {
 	const records, loggers = 500, 4
 	r, w := pipe(t)

@@ -1,8 +1,9 @@
 package term
 
 import (
+	"cmp"
 	"io"
-	"regexp"
+	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,17 +27,16 @@ type Printer struct {
 	Color bool
 }
 
-// NewPrinter returns a Printer that suits out: with the width and the colours of a terminal, or with neither.
+// NewPrinter returns a Printer with the width and the colours of the terminal that out is, or with
+// neither (https://no-color.org).
 func NewPrinter(out io.Writer) Printer {
 	const narrowest, unknown = 40, 80
 	columns, ok := columnsOf(out)
-	switch {
-	case !ok:
+	if !ok {
 		return Printer{Out: out}
-	case columns == 0:
-		columns = unknown
 	}
-	return Printer{Out: out, Width: max(columns, narrowest), Color: HasColor(out)}
+	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return Printer{Out: out, Width: max(cmp.Or(columns, unknown), narrowest), Color: color}
 }
 
 // Paint gives s a style where there is colour.
@@ -52,33 +52,30 @@ func (p Printer) Line(s string) {
 	_, _ = io.WriteString(p.Out, strings.TrimRight(s, " ")+"\n") // see Printer
 }
 
-// Wrap writes text behind first, broken at blanks to lines of at most Width columns, of which the second and later ones
-// are indented. A word that is longer than a line is broken behind its commas. Text is cleaned, first is not: it may
-// be painted.
+// Wrap writes text behind first, broken at blanks to lines of at most Width columns, of which the
+// second and later ones are indented. Text is cleaned; first is not, it may be painted.
 func (p Printer) Wrap(first string, indent int, text string) {
-	line, column, begun := first, columns(first), false
-	for _, word := range strings.Fields(Clean(text)) {
-		for i, part := range p.parts(word, indent) {
-			gap := ""
-			if begun && i == 0 {
-				gap = " "
-			}
-			n := utf8.RuneCountInString(part)
-			if begun && p.Width > 0 && column+len(gap)+n > p.Width {
-				p.Line(line)
-				line, column, gap = strings.Repeat(" ", indent), indent, ""
-			}
-			line, column, begun = line+gap+part, column+len(gap)+n, true
+	line, begun := first, false
+	for _, piece := range p.pieces(Clean(text), indent) {
+		if begun && p.Width > 0 && columns(line+strings.TrimRight(piece, " ")) > p.Width {
+			p.Line(line)
+			line = strings.Repeat(" ", indent)
 		}
+		line, begun = line+piece, true
 	}
 	p.Line(line)
 }
 
-func (p Printer) parts(word string, indent int) []string {
-	if p.Width > 0 && utf8.RuneCountInString(word) > p.Width-indent {
-		return strings.SplitAfter(word, ",")
+// pieces are the words of text. One that is longer than a line is broken behind its commas.
+func (p Printer) pieces(text string, indent int) (pieces []string) {
+	for _, word := range strings.Fields(text) {
+		if p.Width > 0 && columns(word) > p.Width-indent {
+			pieces = append(pieces, strings.SplitAfter(word+" ", ",")...)
+		} else {
+			pieces = append(pieces, word+" ")
+		}
 	}
-	return []string{word}
+	return pieces
 }
 
 // Verbatim writes text to copy: every line of it cleaned and indented, but not wrapped.
@@ -88,7 +85,13 @@ func (p Printer) Verbatim(indent int, text string) {
 	}
 }
 
-// columns is the width of a painted text.
-func columns(s string) int {
-	return utf8.RuneCountInString(regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(s, ""))
+// columns is the width of a text that may be painted.
+func columns(s string) (n int) {
+	for i, part := range strings.Split(s, "\x1b[") {
+		if i > 0 {
+			_, part, _ = strings.Cut(part, "m")
+		}
+		n += utf8.RuneCountInString(part)
+	}
+	return n
 }

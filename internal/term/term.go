@@ -1,15 +1,16 @@
-// Package term writes text for a person: as wide as their terminal, in colour where they want it, and with nothing in it
-// that a terminal would obey.
+// Package term writes text for a person: as wide as their terminal, in colour where they want it,
+// and with nothing in it that a terminal would obey.
 //
-// Text from elsewhere, a client's path or tailscaled's error, is made harmless by [Clean] and shortened by [Cut]. A
-// [Printer] does the former on its own for the text that it wraps:
+// Text from elsewhere, a client's path or tailscaled's error, is made harmless by [Clean] and
+// shortened by [Cut]. A [Printer] does the former on its own for the text that it wraps:
 //
 //	p := term.NewPrinter(os.Stdout)
 //	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)
 //	p.Verbatim(4, finding.Command)
 //
-// On a terminal, a Printer has its width, and colours unless NO_COLOR or TERM=dumb is set. Into a pipe or a file, it
-// wraps nothing and colours nothing: a program that reads the text finds each item on one line.
+// On a terminal, a Printer has its width, and colours unless NO_COLOR or TERM=dumb is set. Into a
+// pipe or a file, it wraps nothing and colours nothing: a program that reads the text finds each
+// item on one line.
 package term
 
 import (
@@ -28,13 +29,8 @@ func IsTerminal(w io.Writer) bool {
 	return ok
 }
 
-// HasColor reports whether w is a terminal whose user has not turned colours off (https://no-color.org).
-func HasColor(w io.Writer) bool {
-	return IsTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
-
-// columnsOf returns the width of the terminal that w is. Only terminals have a window size; that of a serial console
-// is 0. The descriptor is borrowed: File.Fd would make it blocking.
+// columnsOf returns the width of the terminal that w is. Only terminals have a window size; that of
+// a serial console is 0. File.Fd is not used, as it would make the descriptor blocking.
 func columnsOf(w io.Writer) (columns int, ok bool) {
 	f, isFile := w.(*os.File)
 	if !isFile {
@@ -44,16 +40,16 @@ func columnsOf(w io.Writer) (columns int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	var size *unix.Winsize
-	var sizeErr error
-	if err := raw.Control(func(fd uintptr) { size, sizeErr = unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ) }); err != nil || sizeErr != nil {
-		return 0, false
-	}
-	return int(size.Col), true
+	_ = raw.Control(func(fd uintptr) { // fails for a closed file
+		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			columns, ok = int(size.Col), true
+		}
+	})
+	return columns, ok
 }
 
-// Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks and characters that
-// turn the direction of writing.
+// Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks
+// and characters that turn the direction of writing.
 func Printable(s string) bool {
 	for i, r := range s {
 		if !unicode.IsPrint(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
@@ -63,8 +59,8 @@ func Printable(s string) bool {
 	return true
 }
 
-// Clean makes s Printable, in one line: each white space becomes a blank, each other character that does not print, and
-// each byte that is not UTF-8, U+FFFD. The number of characters stays the same.
+// Clean makes s Printable, in one line: each white space becomes a blank, each other character that
+// does not print, and each byte that is not UTF-8, U+FFFD. The number of characters stays the same.
 func Clean(s string) string {
 	if Printable(s) {
 		return s
