@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"tailscale.com/ipn"
+
+	"oauth-proxyd/internal/term"
 )
 
 // Kind sorts the reasons for not being connected by what can be done.
@@ -127,23 +129,11 @@ func verdict(s Status) error {
 	return e
 }
 
-// cutError is an error in whose text others had a hand: it is shown on one
-// line, printable, and of bounded length.
+// cutError is an error whose text is partly tailscaled's or its command's: it is shown on one line,
+// printable, and of bounded length.
 type cutError struct{ err error }
 
-func (e *cutError) Error() string {
-	const most = 200
-	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return ' '
-		}
-		return r
-	}, e.err.Error()[:min(len(e.err.Error()), most)])
-	if len(e.err.Error()) > most {
-		text += "…"
-	}
-	return text
-}
+func (e *cutError) Error() string { return term.Cut(term.Clean(e.err.Error()), 200) }
 
 func (e *cutError) Unwrap() error { return e.err }
 
