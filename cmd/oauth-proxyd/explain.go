@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 	"time"
 
 	"oauth-proxyd/internal/daemon"
@@ -63,7 +64,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 		row("rule", "%s: %s", r.Header, r.Result)
 	}
 	for i, s := range t.Steps {
-		row(shortTime(s.At), "%s for %s %s", s.Phase, shortTime(stepEnd(t, i)-s.At), s.Detail)
+		p.Wrap(fmt.Sprintf("  %-9s %-10s ", shortTime(s.At), s.Phase), 23, strings.Join(nonempty("for "+shortTime(stepEnd(t, i)-s.At), s.Detail), ", "))
 	}
 }
 
