@@ -47,7 +47,7 @@ func TestBrowsersSetting(t *testing.T) {
 	s.awaitMetrics(t, `proxy_errors_total{code="browser_refused"} 4`)
 }
 
-// A name that somebody else's page has made lead to this host is none of ours.
+// A name that somebody else's page has made lead to this host is not this host's.
 func TestHealthAndMetricsCheckHost(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "Running"), "wait"))})
@@ -69,8 +69,8 @@ func TestHealthAndMetricsCheckHost(t *testing.T) {
 			continue
 		}
 		h.Want(t, 200, `"status": "healthy"`)
-		if told := h.Object(t); len(told) != 1 {
-			t.Errorf("%s: /health tells %v", host, told)
+		if shown := h.Object(t); len(shown) != 1 {
+			t.Errorf("%s: /health shows %v", host, shown)
 		}
 		m.Want(t, 403, `"error_code":"browser_refused"`, "localhost")
 		if strings.Contains(m.Body, "proxy_requests_total") {
@@ -79,8 +79,8 @@ func TestHealthAndMetricsCheckHost(t *testing.T) {
 	}
 	conn := s.dial(t)
 	fmt.Fprint(conn.conn, "GET /health HTTP/1.0\r\n\r\n")
-	if answer, err := http.ReadResponse(conn.reader, nil); err != nil || answer.StatusCode != http.StatusOK {
-		t.Errorf("without a Host: %v, %v", answer, err)
+	if response, err := http.ReadResponse(conn.reader, nil); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("without a Host: %v, %v", response, err)
 	}
 }
 

@@ -56,7 +56,7 @@ type result struct {
 	err error
 }
 
-// background sends a request whose answer is waited for later.
+// background sends a request whose response is awaited later.
 func background(t *testing.T, c *http.Client, method, url, body string, header ...string) func() result {
 	t.Helper()
 	done := make(chan result, 1)
@@ -70,7 +70,7 @@ func background(t *testing.T, c *http.Client, method, url, body string, header .
 		case r := <-done:
 			return r
 		case <-time.After(daemontest.Patience):
-			t.Fatalf("%s %s: no answer", method, url)
+			t.Fatalf("%s %s: no response", method, url)
 			return result{}
 		}
 	}

@@ -73,7 +73,7 @@ func TestDemoFindsAFreePort(t *testing.T) {
 	s := runDemo(t)
 	line := s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
 	if strings.Contains(line, ":8080") {
-		t.Errorf("it serves on a port that was taken: %s", line)
+		t.Errorf("it listens on a port that was taken: %s", line)
 	}
 	s.stdout.Next(t, "upstream responded  200")
 }

@@ -12,7 +12,7 @@ func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 	d := runTailscaled(t, "Running")
 	d.Deliver("") // without a network device there is no address to try
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})
-	_, out, _ := s.command("doctor", "--config", s.file()) // the stand-in for tailscaled leaves it something to find
+	_, out, _ := s.command("doctor", "--config", s.file()) // the fake tailscaled leaves it something to find
 	_, paste, found := strings.Cut(strings.Join(strings.Fields(out), " "), "To paste into Aperture: ")
 	if !found || !daemontest.ContainsAll(paste, []string{
 		`"baseurl": "http://100.64.0.7:`, `"auth_mode": "passthrough"`,

@@ -85,7 +85,7 @@ func TestHealthForRefusedClients(t *testing.T) {
 	a := get(t, s.url()+"/health")
 	a.Want(t, 200)
 	if h := a.Object(t); len(h) != 1 || h["status"] != "healthy" {
-		t.Errorf("strangers are told %v", h)
+		t.Errorf("strangers see %v", h)
 	}
 	get(t, s.url()+"/metrics").Want(t, 403, `"error_code":"access_denied"`)
 	get(t, s.url()+"/echo").Want(t, 403, `"error_code":"access_denied"`)
@@ -170,7 +170,7 @@ func TestHealthWhileDraining(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.log.Next(t, `"msg":"draining"`)
 	if a := c.get(t, "/health"); a.StatusCode != 503 || !a.Close {
-		t.Errorf("answered %s, close %v", a.Status, a.Close)
+		t.Errorf("responded %s, close %v", a.Status, a.Close)
 	}
 	a, err := daemontest.Ask(kept, "GET", s.url()+"/health", "")
 	if err != nil {

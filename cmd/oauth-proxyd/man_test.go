@@ -80,7 +80,7 @@ func TestManualEnvironment(t *testing.T) {
 	}
 }
 
-// Every metric of ours that a daemon at work shows is in the manual with its labels,
+// Every metric of the daemon that a daemon at work shows is in the manual with its labels,
 // and the manual has no other than the sources name.
 func TestManualMetrics(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func TestMetricsAfterRequests(t *testing.T) {
 	)
 }
 
-// awaitMetrics is for what is counted when an answer has ended, which is after its
+// awaitMetrics is for what is counted when a response has ended, which is after its
 // client has the last byte.
 func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 	t.Helper()

@@ -23,22 +23,22 @@ const (
 // named are the seeds that must not be in anything where names are withheld.
 func named() []string { return []string{"5eed", "alice", "100.64.5.99"} }
 
-// told is all that a service wrote and showed, by where.
-type told struct {
+// outputs is all that a service wrote and showed, by where.
+type outputs struct {
 	t    *testing.T
 	s    *service
 	text map[string]string
 }
 
 // command keeps what a command prints.
-func (k *told) command(args ...string) {
+func (k *outputs) command(args ...string) {
 	k.t.Helper()
 	_, out, errs := k.s.command(args...)
 	k.text[fmt.Sprintf("%q, time %d", args, len(k.text))] = out + errs
 }
 
-// response keeps a response of ours and, of a request with an id, its explanation.
-func (k *told) response(a daemontest.Answer) {
+// response keeps our own response and, of a request with an id, its explanation.
+func (k *outputs) response(a daemontest.Answer) {
 	k.t.Helper()
 	k.text[fmt.Sprintf("response %d", len(k.text))] = fmt.Sprint(a.Header, a.Body)
 	k.command("explain", a.Header.Get("X-Request-Id"))
@@ -46,7 +46,7 @@ func (k *told) response(a daemontest.Answer) {
 }
 
 // look keeps what the daemon shows at this moment.
-func (k *told) look() {
+func (k *outputs) look() {
 	k.t.Helper()
 	for _, args := range [][]string{{"requests"}, {"requests", "--json"}, {"status"}, {"status", "--json"}} {
 		k.command(args...)
@@ -56,7 +56,7 @@ func (k *told) look() {
 }
 
 // throughGateway keeps what doctor's report says of the sender.
-func (k *told) throughGateway() {
+func (k *outputs) throughGateway() {
 	k.t.Helper()
 	d, _ := k.s.doctor("--through", gateway{}.run(k.t, k.s.url()).URL)
 	found := d.of("gateway")
@@ -67,7 +67,7 @@ func (k *told) throughGateway() {
 }
 
 // everyKindOfRecord has the daemon write and show all that it can about a peer.
-func everyKindOfRecord(t *testing.T, mode string) *told {
+func everyKindOfRecord(t *testing.T, mode string) *outputs {
 	t.Helper()
 	u, d := newUpstream(t), runTailscaled(t, "Running")
 	d.Deliver(alice)
@@ -77,7 +77,7 @@ func everyKindOfRecord(t *testing.T, mode string) *told {
 			fmt.Sprintf("log {\n  identity = %q\n}\naccess {\n  allow = [%q]\n}\n", mode, allow))
 	}
 	s := start(t, unit{config: config("tailnet"), debug: true})
-	k := &told{t: t, s: s, text: map[string]string{}}
+	k := &outputs{t: t, s: s, text: map[string]string{}}
 	k.response(get(t, s.url()+"/echo"))
 	cut := background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello")
 	u.await(t)
@@ -125,7 +125,7 @@ func TestLogIdentityInEveryRecord(t *testing.T) {
 	}
 }
 
-// With "full" the operator finds the names in the log and on the admin socket; a client is told
+// With "full" the operator finds the names in the log and on the admin socket; a client sees
 // none all the same.
 func TestNamesAreForTheOperator(t *testing.T) {
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestNamesAreForTheOperator(t *testing.T) {
 	for where, text := range k.text {
 		all += text
 		if strings.HasPrefix(where, "response") && (strings.Contains(text, "5eed") || strings.Contains(text, "access.allow")) {
-			t.Errorf("a client is told %s", text)
+			t.Errorf("a client sees %s", text)
 		}
 	}
 	for _, want := range []string{
@@ -149,7 +149,7 @@ func TestNamesAreForTheOperator(t *testing.T) {
 }
 
 // wantKinds: each kind of record was provoked, so that the search proves something.
-func (k *told) wantKinds(t *testing.T) {
+func (k *outputs) wantKinds(t *testing.T) {
 	t.Helper()
 	log := k.text["the log"]
 	for _, want := range []string{

@@ -21,7 +21,7 @@ func TestServiceWithoutItsSocket(t *testing.T) {
 	s.run()
 	const trouble = "started this service without oauth-proxyd.socket, so only 127.0.0.1:0 (proxy.listen_addr) is served"
 	if ready := s.notes.Next(t, "READY=1"); !strings.Contains(ready, trouble) {
-		t.Errorf("systemd was told %q", ready)
+		t.Errorf("systemd received %q", ready)
 	}
 	s.log.Next(t, `"level":"ERROR"`, trouble, "systemctl status oauth-proxyd.socket")
 	url := "http://" + s.loggedAddress()

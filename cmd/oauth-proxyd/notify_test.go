@@ -47,7 +47,7 @@ func TestNotificationsInOrder(t *testing.T) {
 	s.wantExit(0)
 	want := []string{"READY=1", "RELOADING=1", "READY=1", "STOPPING=1", "EXTEND_TIMEOUT_USEC=10000000"}
 	if got := states(s.notes.All()); !slices.Equal(got, want) {
-		t.Errorf("systemd was told %q, want %q", got, want)
+		t.Errorf("systemd received %q, want %q", got, want)
 	}
 }
 
@@ -138,15 +138,15 @@ func TestWatchdogWithheldWithoutResponse(t *testing.T) {
 		s.log.Next(t, "leaving it to systemd's watchdog")
 	}
 	if n := s.notes.Count("WATCHDOG=1") - fed; n > 0 {
-		t.Errorf("%d pings of a process that answers nobody", n)
+		t.Errorf("%d pings of a process that responds to nobody", n)
 	}
-	if err := os.Rename(aside, path); err != nil { // it answers again
+	if err := os.Rename(aside, path); err != nil { // it responds again
 		t.Fatal(err)
 	}
 	daemontest.Eventually(t, "fed again", func() bool { return s.notes.Count("WATCHDOG=1") > fed })
 }
 
-// hangUp accepts connections there and answers none.
+// hangUp accepts connections there and responds to none.
 func hangUp(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)

@@ -56,7 +56,7 @@ func TestReadmeStatus(t *testing.T) {
 	for _, label := range submatches(`(?m)^([a-z]+(?: [a-z]+)?) {2,}\S`, fenced(t, "$ oauth-proxyd status\n")) {
 		i := slices.Index(rows, label)
 		if i <= last {
-			t.Errorf("%q is no row, or not in its place in %q", label, rows)
+			t.Errorf("%q is no row, or out of order in %q", label, rows)
 		}
 		last = i
 	}

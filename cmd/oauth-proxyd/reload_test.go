@@ -77,7 +77,7 @@ func TestReloadRefusesABadFile(t *testing.T) {
 	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 0\n")
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	if code, _, errs := s.command("reload"); code != 0 {
-		t.Errorf("the mended file: exit code %d, %s", code, errs)
+		t.Errorf("the fixed file: exit code %d, %s", code, errs)
 	}
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 1\n")
@@ -193,10 +193,10 @@ func TestReloadDryRun(t *testing.T) {
 	}
 	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
 	if n := s.notes.Count("RELOADING=1"); n > 0 {
-		t.Error("systemd was told of a reload that was none")
+		t.Error("systemd was notified of a reload that did not happen")
 	}
 	if reload := get(t, s.url()+"/health").Object(t)["last_reload"]; reload != nil {
-		t.Errorf("/health tells of a reload: %v", reload)
+		t.Errorf("/health shows of a reload: %v", reload)
 	}
 }
 
@@ -319,10 +319,10 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
-	told := states(s.notes.All())
-	for i, m := range told[:len(told)-1] {
-		if m == "RELOADING=1" && told[i+1] != "READY=1" {
-			t.Errorf("RELOADING=1 was followed by %s", told[i+1])
+	notified := states(s.notes.All())
+	for i, m := range notified[:len(notified)-1] {
+		if m == "RELOADING=1" && notified[i+1] != "READY=1" {
+			t.Errorf("RELOADING=1 was followed by %s", notified[i+1])
 		}
 	}
 }

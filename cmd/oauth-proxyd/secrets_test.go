@@ -14,31 +14,31 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// secret is a value that may be in a request or an answer and nowhere else.
+// secret is a value that may be in a request or a response and nowhere else.
 func secret(where string) string { return "5ecr3t-" + where }
 
-// leakyUpstream has secrets in its answers, and breaks some of them off.
+// leakyUpstream has secrets in its responses, and breaks some of them off.
 func leakyUpstream(t *testing.T) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		w.Header().Set("Set-Cookie", "session="+secret("set-cookie"))
-		w.Header().Set("X-Answer", secret("answer-header"))
+		w.Header().Set("X-Answer", secret("response-header"))
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/cut"):
 			w.Header().Set("Content-Type", "text/event-stream")
-			fmt.Fprintf(w, "event: message\ndata: %s\n\n", secret("answer-event"))
+			fmt.Fprintf(w, "event: message\ndata: %s\n\n", secret("response-event"))
 			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		case strings.HasPrefix(r.URL.Path, "/refuse"):
 			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprintf(w, `{"error":%q}`, secret("answer-error"))
+			fmt.Fprintf(w, `{"error":%q}`, secret("response-error"))
 		case strings.HasPrefix(r.URL.Path, "/break"):
-			answerRaw(w, "HTTP/1.1 "+secret("answer-garbage")+"\r\n\r\n")
+			respondRaw(w, "HTTP/1.1 "+secret("response-garbage")+"\r\n\r\n")
 		case strings.HasPrefix(r.URL.Path, "/long"):
-			answerRaw(w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"+secret("longer-than-its-length"))
+			respondRaw(w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"+secret("longer-than-its-length"))
 		default:
-			io.WriteString(w, secret("answer-body"))
+			io.WriteString(w, secret("response-body"))
 		}
 	}))
 	s.Config.ErrorLog = nil
@@ -46,8 +46,8 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 	return s
 }
 
-// answerRaw writes what net/http would not.
-func answerRaw(w http.ResponseWriter, text string) {
+// respondRaw writes what net/http would not.
+func respondRaw(w http.ResponseWriter, text string) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
@@ -94,7 +94,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
 	for where, text := range map[string]string{
-		"the log": s.log.Text(), "standard output": s.stdout.Text(), "the notifications": s.notes.Text(), "answers of ours": shown.Text(),
+		"the log": s.log.Text(), "standard output": s.stdout.Text(), "the notifications": s.notes.Text(), "our own responses": shown.Text(),
 	} {
 		if i := strings.Index(text, "5ecr3t"); i >= 0 {
 			t.Errorf("%s: …%s…", where, text[max(0, i-100):min(len(text), i+100)])
@@ -105,7 +105,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 }
 
-// sendSecrets sends requests of every outcome; shown gets what is answered by us.
+// sendSecrets sends requests of every outcome; shown gets our own responses.
 func sendSecrets(t *testing.T, s *service, shown *daemontest.Record) {
 	t.Helper()
 	client := newClient(t)

@@ -44,13 +44,13 @@ func (o *openStream) wantWhole(t *testing.T) {
 	}
 }
 
-// wantCut wants the end to be told as an error with these words, and not to look like a
+// wantCut wants the end to be reported as an error with these words, and not to look like a
 // clean one.
 func (o *openStream) wantCut(t *testing.T, words ...string) {
 	t.Helper()
 	rest, err := o.rest()
-	told := strings.HasPrefix(rest, "event: error\ndata: {") && strings.HasSuffix(rest, "}\n\n") && daemontest.ContainsAll(rest, words)
-	if !told || err == nil {
+	reported := strings.HasPrefix(rest, "event: error\ndata: {") && strings.HasSuffix(rest, "}\n\n") && daemontest.ContainsAll(rest, words)
+	if !reported || err == nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
 }
@@ -126,7 +126,7 @@ func TestQueueIsRefusedAtDrainTimeout(t *testing.T) {
 	for name, wait := range map[string]func() result{"in flight": first, "queued": second} {
 		r := wait()
 		if r.err != nil {
-			t.Errorf("%s: %v instead of an answer", name, r.err)
+			t.Errorf("%s: %v instead of a response", name, r.err)
 			continue
 		}
 		r.Want(t, 503, `"error_code":"draining"`)
@@ -186,11 +186,11 @@ func TestDrainEndsHalfSentRequests(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
-		t.Fatalf("no answer: %v", err)
+		t.Fatalf("no response: %v", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != 503 {
-		t.Errorf("answered %s", response.Status)
+		t.Errorf("responded %s", response.Status)
 	}
 	s.wantExit(75)
 }
@@ -210,9 +210,9 @@ func TestReloadsWhileDrainingAreRefused(t *testing.T) {
 	u.open()
 	wait().Want(t, 200, "waited")
 	s.wantExit(0)
-	told := states(s.notes.All())
-	if fmt.Sprint(told) != "[READY=1 STOPPING=1 EXTEND_TIMEOUT_USEC=65000000]" {
-		t.Errorf("systemd was told %q", told)
+	notified := states(s.notes.All())
+	if fmt.Sprint(notified) != "[READY=1 STOPPING=1 EXTEND_TIMEOUT_USEC=65000000]" {
+		t.Errorf("systemd received %q", notified)
 	}
 }
 

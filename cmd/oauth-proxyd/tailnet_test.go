@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// absent, refusing, hanging and garbled are tailscaleds that do not answer well.
+// absent, refusing, hanging and garbled are tailscaleds that do not respond well.
 func absent(t *testing.T) *tailscaled { t.Helper(); return newTailscaled(t) }
 
 func refusing(t *testing.T) *tailscaled {
@@ -52,7 +52,7 @@ func TestExitOnPermanentTailnetError(t *testing.T) {
 		name       string
 		tailscaled func(*testing.T) *tailscaled
 		code       int
-		mends      string
+		fix        string
 	}{
 		{"NeedsLogin", in("NeedsLogin"), 77, "tailscale login"},
 		{"NeedsMachineAuth", in("NeedsMachineAuth"), 77, "approve this node"},
@@ -69,7 +69,7 @@ func TestExitOnPermanentTailnetError(t *testing.T) {
 			})
 			s.run()
 			s.wantExit(row.code)
-			s.notes.Next(t, "STATUS=Gave up", row.mends)
+			s.notes.Next(t, "STATUS=Gave up", row.fix)
 			if n := s.notes.Count("READY=1") + s.notes.Count("EXTEND_TIMEOUT_USEC"); n > 0 {
 				t.Error("READY=1 or a retry before it left")
 			}
@@ -169,7 +169,7 @@ func TestWaitModeServesDegraded(t *testing.T) {
 	for _, row := range []struct {
 		name       string
 		tailscaled func(*testing.T) *tailscaled
-		mends      string
+		fix        string
 		same       int // status for tailscaled's own user; 0: it depends on other tailscaleds of this machine
 	}{
 		{"NeedsLogin", in("NeedsLogin"), "tailscale login", 200},
@@ -190,8 +190,8 @@ func TestWaitModeServesDegraded(t *testing.T) {
 				env:    []string{"PATH=" + pathWithoutTailscale(t)},
 			})
 			s.run()
-			if ready := s.notes.Next(t, "READY=1"); !strings.Contains(ready, row.mends) {
-				t.Errorf("the status does not name what mends it: %q", ready)
+			if ready := s.notes.Next(t, "READY=1"); !strings.Contains(ready, row.fix) {
+				t.Errorf("the status does not name how to fix it: %q", ready)
 			}
 			if row.same != 0 {
 				get(t, s.url()+"/echo").Want(t, row.same)

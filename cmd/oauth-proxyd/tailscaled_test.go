@@ -11,7 +11,7 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// tailscaled is a stand-in with a socket.
+// tailscaled is a fake with a socket.
 type tailscaled struct {
 	*faketailscaled.Server
 	path string

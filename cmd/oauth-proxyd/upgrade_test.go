@@ -28,7 +28,7 @@ func installed(t *testing.T, u unit) (s *service, program string) {
 	return start(t, u), program
 }
 
-// install puts a copy of file in the place of program.
+// install puts a copy of file where program is.
 func install(t *testing.T, program, file string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -48,7 +48,7 @@ func installText(t *testing.T, program, content string) {
 	}
 }
 
-// mainProcess is the one that the service manager is told of next.
+// mainProcess is the one that systemd is notified of next.
 func (s *service) mainProcess() int {
 	s.t.Helper()
 	pid, err := strconv.Atoi(daemontest.Field(s.notes.Next(s.t, "MAINPID="), "MAINPID"))
@@ -63,7 +63,7 @@ func (s *service) mainProcess() int {
 func (s *service) wantNoSuccessor() {
 	s.t.Helper()
 	if n := s.notes.Count("MAINPID="); n != 0 {
-		s.t.Errorf("the service manager was told of %d other processes", n)
+		s.t.Errorf("the service manager was notified of %d other processes", n)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestNewProcessPingsAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := installed(t, unit{
 		config: forwarding("http://127.0.0.1:9", "", withoutTailnet),
-		env:    []string{"WATCHDOG_USEC=3600000000"}, // an hour: none comes by itself
+		env:    []string{"WATCHDOG_USEC=3600000000"}, // an hour: none comes on its own
 	})
 	for range 2 {
 		s.wantUpgrade()
@@ -140,7 +140,7 @@ func TestNewProcessOwnsSingletons(t *testing.T) {
 		return len(before) == 1
 	})
 	if before[0].(map[string]any)["pid"] != float64(s.process.PID) || before[0].(map[string]any)["in_flight"] != 1.0 {
-		t.Errorf("/health tells of the processes %v before it", before)
+		t.Errorf("/health shows of the processes %v before it", before)
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
 		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.process.PID))
@@ -363,7 +363,7 @@ func TestConcurrentUpgrades(t *testing.T) {
 	}
 	for range pids {
 		if pid := s.mainProcess(); !pids[pid] {
-			t.Errorf("the service manager was told of process %d", pid)
+			t.Errorf("the service manager was notified of process %d", pid)
 		}
 	}
 	get(t, s.url()+"/echo").Want(t, 200)

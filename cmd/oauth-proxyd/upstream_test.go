@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// upstream answers
+// upstream responds
 //
 //	/echo    what it received
 //	/stream  one event, then waits for the gate, then the last event

@@ -17,7 +17,7 @@ const userspaceStatus = `{"Version":"1.102.5","TUN":false,"BackendState":"Runnin
 
 // Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on
 // this host. One that only its command reaches, or that is on another socket than the
-// configured one, may deliver peers: only programs of other users are told from them.
+// configured one, may deliver peers: only programs of other users are distinguished from them.
 func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -62,7 +62,7 @@ func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	})
 }
 
-// Who comes through "tailscale serve --tcp" cannot be told from tailscaled itself.
+// Who comes through "tailscale serve --tcp" cannot be distinguished from tailscaled itself.
 func TestTailscaleServeIsNotLocal(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")

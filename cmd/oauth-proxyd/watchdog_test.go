@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// probed is a service whose watchdog asks the test: the test listens in the place of
+// probed is a service whose watchdog asks the test: the test listens instead of
 // the first socket. Requests go to the second.
 type probed struct {
 	*service
@@ -102,14 +102,14 @@ func TestWatchdogNeedsTwoLostProbes(t *testing.T) {
 	p.listen()
 	for range 3 {
 		p.next().Close()
-		answered := p.next()
-		if _, err := http.ReadRequest(bufio.NewReader(answered)); err != nil { // left unread it would break the connection
+		probe := p.next()
+		if _, err := http.ReadRequest(bufio.NewReader(probe)); err != nil { // left unread it would break the connection
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(answered, "HTTP/1.1 500 Any status\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(probe, "HTTP/1.1 500 Any status\r\nContent-Length: 0\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		answered.Close()
+		probe.Close()
 		p.fed()
 	}
 	p.next().Close()
@@ -127,7 +127,7 @@ func TestWatchdogProbeTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		if took := time.Since(began).Round(time.Second); took < 5*time.Second || took > 10*time.Second {
-			t.Errorf("it waited %v for an answer", took)
+			t.Errorf("it waited %v for a response", took)
 		}
 	}
 	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
@@ -148,7 +148,7 @@ func TestWatchdogProbeIsExempt(t *testing.T) {
 	p.listen()
 	for range 3 {
 		if status := p.pass(p.next()); status != http.StatusOK {
-			t.Errorf("a probe is answered with %d", status)
+			t.Errorf("a probe gets %d", status)
 		}
 	}
 	u.open()
@@ -159,7 +159,7 @@ func TestWatchdogProbeIsExempt(t *testing.T) {
 	}
 }
 
-// pass hands a probe on to the first socket, and gives the status of the answer.
+// pass hands a probe on to the first socket, and gives the status of the response.
 func (p *probed) pass(probe net.Conn) (status int) {
 	p.t.Helper()
 	defer probe.Close()
