@@ -43,8 +43,7 @@ func (e env) refused(err error) {
 		e.failed(err, "")
 		return
 	}
-	p := term.NewPrinter(e.stderr)
-	_ = refused.WriteText(e.stderr, p.Width, p.Color) // nobody is left to read about it
+	refused.Print(term.NewPrinter(e.stderr))
 }
 
 // show writes v as JSON, or has text write it for a person. It returns exitOK unless JSON could not

@@ -12,52 +12,64 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// attribute binds one name of the file to one field of a Config.
+// attribute binds one name of the file to one field of a Config: schema.go lists them all. set and
+// get are closures over the field, so that attributes of every type have one type:
+//
+//	duration("idle_timeout", &p.IdleTimeout, shortest, day)
+//	a.set(cty.StringVal("90s"))   p.IdleTimeout is 90 * time.Second
+//	a.set(cty.StringVal("0s"))    a fault, and p.IdleTimeout is as it was
+//	a.get()                       "1m30s", in quotes, as in the file
 type attribute struct {
 	name    string
-	want    string // what the value must be, to follow "wants"
+	path    string // the name behind those of its blocks; set by section.flatten
+	want    string // what the value must be; follows "must be"
 	kind    cty.Type
-	single  bool // of a list: a string stands for a list of one
-	restart bool // a change needs a restart
+	single  bool // a list that may also be written as one string
+	restart bool // a change takes effect at the next start
 	set     func(cty.Value) []fault
-	get     func() string // the field in the spelling of the file
-	content func() string // of the file that the field names; nil: it names none
+	get     func() string
 }
 
-// fault is what is wrong with a value, to follow the name of its attribute.
-// It never repeats a value that may hold a credential.
+// fault is what is wrong with a value. The path of the attribute precedes the summary. Neither text
+// repeats a value that may hold a credential.
 type fault struct {
 	summary string
 	hint    string
-	element int // of a list, from 1; 0: the value as a whole
+	element int // of a list, from 1; 0: the whole value
 }
+
+func invalid(summary, hint string) *fault { return &fault{summary: summary, hint: hint} }
 
 func (a attribute) needsRestart() attribute {
 	a.restart = true
 	return a
 }
 
-// accepts says whether a value is of the attribute's kind. Nothing is
-// converted: "5" is not a number.
-func (a attribute) accepts(t cty.Type) bool {
-	if a.kind == listKind() {
-		return t.IsTupleType() || t.IsListType() || t.IsSetType() || a.single && t == cty.String
+// accepts reports whether a value has the attribute's type. Nothing is converted: "5" is not a
+// number.
+func (a attribute) accepts(v cty.Value) bool {
+	switch t := v.Type(); {
+	case v.IsNull():
+		return false
+	case t.IsTupleType():
+		return a.kind == listKind()
+	default:
+		return t == a.kind || a.single && t == cty.String
 	}
-	return t == a.kind
 }
 
 func listKind() cty.Type { return cty.List(cty.String) }
 
-// text binds a string that parse turns into a field.
+// text binds a string. parse makes the field's value of it, and spell is its inverse.
 func text[T any](name, example string, field *T, parse func(string) (T, *fault), spell func(T) string) attribute {
 	return attribute{
 		name: name,
 		want: "a string such as " + strconv.Quote(example),
 		kind: cty.String,
 		set: func(v cty.Value) []fault {
-			parsed, wrong := parse(v.AsString())
-			if wrong != nil {
-				return []fault{*wrong}
+			parsed, bad := parse(v.AsString())
+			if bad != nil {
+				return []fault{*bad}
 			}
 			*field = parsed
 			return nil
@@ -65,6 +77,57 @@ func text[T any](name, example string, field *T, parse func(string) (T, *fault),
 		get: func() string { return strconv.Quote(spell(*field)) },
 	}
 }
+
+// list binds a list of strings: parse and spell are for one element, and check, which may be nil,
+// is for all of them.
+func list[T any](name, example string, field *[]T, parse func(string) (T, *fault), spell func(T) string, check func([]T) *fault) attribute {
+	return attribute{
+		name: name,
+		want: "a list of strings such as [" + strconv.Quote(example) + "]",
+		kind: listKind(),
+		set: func(v cty.Value) []fault {
+			parsed, faults := parseElements(v, example, parse)
+			if len(faults) == 0 && check != nil {
+				if bad := check(parsed); bad != nil {
+					faults = []fault{*bad}
+				}
+			}
+			if len(faults) == 0 {
+				*field = parsed
+			}
+			return faults
+		},
+		get: func() string {
+			quoted := make([]string, len(*field))
+			for i, v := range *field {
+				quoted[i] = strconv.Quote(spell(v))
+			}
+			return "[" + strings.Join(quoted, ", ") + "]"
+		},
+	}
+}
+
+func parseElements[T any](v cty.Value, example string, parse func(string) (T, *fault)) ([]T, []fault) {
+	var all []T
+	var faults []fault
+	for i, element := range v.AsValueSlice() {
+		var parsed T
+		bad := invalid("must be a string such as "+strconv.Quote(example)+", not "+describe(element), "")
+		if !element.IsNull() && element.Type() == cty.String {
+			parsed, bad = parse(element.AsString())
+		}
+		if bad != nil {
+			bad.element = i + 1
+			faults = append(faults, *bad)
+			continue
+		}
+		all = append(all, parsed)
+	}
+	return all, faults
+}
+
+// asIs spells a string.
+func asIs(s string) string { return s }
 
 func duration(name string, field *time.Duration, low, high time.Duration) attribute {
 	parse := func(s string) (time.Duration, *fault) { return parseDuration(s, low, high) }
@@ -78,30 +141,28 @@ func size(name string, field *int64, low, high int64) attribute {
 
 func level(name string, field *slog.Level) attribute {
 	spell := func(l slog.Level) string { return strings.ToLower(l.String()) }
-	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	return oneOf(name, field, spell, levels)
+	return oneOf(name, field, spell, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)
 }
 
 func choice[T ~string](name string, field *T, values ...T) attribute {
-	return oneOf(name, field, func(v T) string { return string(v) }, values)
+	return oneOf(name, field, func(v T) string { return string(v) }, values...)
 }
 
 // oneOf binds a string that is one of a few words.
-func oneOf[T any](name string, field *T, spell func(T) string, values []T) attribute {
+func oneOf[T any](name string, field *T, spell func(T) string, values ...T) attribute {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = spell(v)
 	}
-	parse := func(s string) (T, *fault) {
+	parse := func(s string) (none T, bad *fault) {
 		if i := slices.Index(words, s); i >= 0 {
 			return values[i], nil
 		}
-		var none T
-		hint := "one of " + enumerate(words)
+		hint := ""
 		if near := nearest(s, words); near != "" {
-			hint = "did you mean " + strconv.Quote(near) + "? It is " + hint
+			hint = "did you mean " + strconv.Quote(near) + "?"
 		}
-		return none, &fault{summary: quote(s) + " is not known", hint: hint}
+		return none, invalid("must be "+enumerate(words)+", not "+quote(s), hint)
 	}
 	return text(name, spell(*field), field, parse, spell)
 }
@@ -113,17 +174,17 @@ func path(name string, field *string, example, suffix string) attribute {
 		case s == "":
 			return "", nil
 		case strings.ContainsRune(s, 0):
-			return "", &fault{summary: "a path has no NUL byte"}
+			return "", invalid("must not contain a NUL byte", "")
 		case !filepath.IsAbs(s):
-			return "", &fault{summary: quote(s) + " is not an absolute path", hint: "begin with a slash: " + strconv.Quote(example)}
+			return "", invalid("must be an absolute path, not "+quote(s), "begin with a slash: "+strconv.Quote(example))
 		case strings.HasSuffix(s, "/"):
-			return "", &fault{summary: quote(s) + " is a directory", hint: "name the file in it"}
+			return "", invalid("must be a file, not the directory "+quote(s), "name the file in it: "+strconv.Quote(example))
 		case !strings.HasSuffix(s, suffix):
-			return "", &fault{summary: quote(s) + " does not end in " + suffix, hint: "node_exporter reads no other files"}
+			return "", invalid("must end in "+suffix+", not "+quote(s), "node_exporter reads no other files")
 		}
 		return filepath.Clean(s), nil
 	}
-	return text(name, example, field, parse, func(s string) string { return s })
+	return text(name, example, field, parse, asIs)
 }
 
 func boolean(name string, field *bool) attribute {
@@ -142,19 +203,16 @@ func boolean(name string, field *bool) attribute {
 func count(name string, field *int, low, high int64) attribute {
 	return attribute{
 		name: name,
-		want: "a whole number without quotes, such as " + strconv.Itoa(cmp.Or(*field, 100)),
+		want: "a whole number without quotes such as " + strconv.Itoa(cmp.Or(*field, 100)),
 		kind: cty.Number,
 		set: func(v cty.Value) []fault {
 			number := v.AsBigFloat()
-			if !number.IsInt() {
-				return []fault{{summary: number.Text('g', 10) + " is not a whole number"}}
-			}
-			n, _ := number.Int64() // saturates, which is out of range too
-			if n < low || n > high {
-				return []fault{{
-					summary: number.Text('g', 20) + " is out of range",
-					hint:    strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10),
-				}}
+			n, _ := number.Int64() // saturates: what does not fit is out of range
+			switch {
+			case !number.IsInt():
+				return []fault{{summary: "must be a whole number, not " + number.Text('g', 10)}}
+			case n < low || n > high:
+				return []fault{*outOfRange(number.Text('g', 20), strconv.FormatInt(low, 10), strconv.FormatInt(high, 10))}
 			}
 			*field = int(n)
 			return nil
@@ -163,26 +221,6 @@ func count(name string, field *int, low, high int64) attribute {
 	}
 }
 
-// sources binds a list of sources. An empty one is refused where it would
-// shut everybody out.
-func sources(name string, field *[]Source, needed bool) attribute {
-	return attribute{
-		name: name,
-		want: `a list of strings such as ["local", "tailnet"]`,
-		kind: listKind(),
-		set: func(v cty.Value) []fault {
-			list, faults := parseSources(v)
-			if len(faults) == 0 && len(list) == 0 && needed {
-				faults = []fault{{
-					summary: "an empty list refuses every request",
-					hint:    `leave the line out for the default, ["local", "tailnet"], or name who may send requests`,
-				}}
-			}
-			if len(faults) == 0 {
-				*field = list
-			}
-			return faults
-		},
-		get: func() string { return spellSources(*field) },
-	}
+func outOfRange(value, low, high string) *fault {
+	return invalid("must be "+low+" to "+high+", not "+value, "")
 }

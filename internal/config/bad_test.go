@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/term"
 )
 
 // Each file in testdata/bad is refused with exactly the text beside it. Run
@@ -49,9 +50,7 @@ func refusal(t *testing.T, file string) []byte {
 	_, err = config.Parse(filepath.Base(file), src)
 	bad := asError(t, err)
 	var text bytes.Buffer
-	if err := bad.WriteText(&text, 80, false); err != nil {
-		t.Fatal(err)
-	}
+	bad.Print(term.Printer{Out: &text, Width: 80})
 	for _, out := range []string{text.String(), bad.Error()} {
 		if strings.Contains(out, "hunter2") || strings.Contains(out, "hun/") {
 			t.Errorf("a credential shows:\n%s", out)

@@ -7,85 +7,104 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"oauth-proxyd/internal/term"
 )
 
-// certificates is what a file of them holds.
-type certificates struct {
-	usable  []byte // PEM, encoded again, so that whoever reads it drops none
-	remarks []remark
-	count   int // of the blocks in the file, usable or not
+// maxCAFile is how large a file of certificates may be, in bytes. That of a system has a quarter of
+// it.
+const maxCAFile = 1 << 20
+
+// caFile binds the path of a file of certificates, or nothing. The file is read here, once, so that
+// the certificates in force are those that were checked.
+func caFile(name string, p *Proxy) attribute {
+	a := path(name, &p.UpstreamCAFile, "/etc/oauth-proxyd/ca.pem", "")
+	setPath := a.set
+	a.set = func(v cty.Value) (faults []fault) {
+		p.UpstreamCAs, p.warnings = nil, nil
+		if faults = setPath(v); len(faults) > 0 || p.UpstreamCAFile == "" {
+			return faults
+		}
+		p.UpstreamCAs, p.warnings, faults = loadCertificates(p.UpstreamCAFile)
+		return faults
+	}
+	return a
 }
 
-// remark is what somebody should know of one certificate.
-type remark struct {
-	number  int // from 1
-	line    int // on which it begins, from 1
-	subject string
-	why     string
-	used    bool // all the same
+// loadCertificates returns the certificates of a file that can be used, in PEM, of which there must
+// be one, and names the others.
+func loadCertificates(path string) (usable []byte, remarks []string, faults []fault) {
+	hint := "name a PEM file of certificates to trust that the daemon's user can read"
+	content, err := readFile(path, maxCAFile)
+	if err != nil {
+		return nil, nil, []fault{{summary: "cannot read " + quote(path) + ": " + reason(err).Error(), hint: hint}}
+	}
+	if len(content) > maxCAFile {
+		return nil, nil, []fault{{summary: quote(path) + " is larger than " + spellSize(maxCAFile), hint: hint}}
+	}
+	usable, remarks = parseCertificates(content, time.Now())
+	if len(usable) > 0 {
+		return usable, remarks, nil
+	}
+	if _, err := x509.ParseCertificate(content); err == nil {
+		hint = "it is in DER: convert it with openssl x509 -inform der -in FILE -out FILE.pem"
+	}
+	faults = []fault{{summary: quote(path) + " holds no certificate that can be used", hint: hint}}
+	for _, remark := range remarks {
+		faults = append(faults, fault{summary: remark})
+	}
+	return nil, nil, faults
 }
 
-// maxRemarks is how many certificates are named. A bundle out of date may have hundreds.
+// maxRemarks is how many certificates are named. An outdated bundle may have hundreds that have
+// expired.
 const maxRemarks = 20
 
-// say names each certificate with a remark: where it is, whose it is, and why.
-func (c certificates) say() []string {
-	var all []string
-	for _, r := range c.remarks {
-		if len(all) == maxRemarks {
-			return append(all, fmt.Sprintf("and %d more", len(c.remarks)-maxRemarks))
-		}
-		where := fmt.Sprintf("certificate %d of %d, line %d", r.number, c.count, r.line)
-		if r.subject != "" {
-			where += ", subject " + quote(r.subject)
-		}
-		if !r.used {
-			where += ": not used"
-		}
-		all = append(all, where+": "+r.why)
-	}
-	return all
-}
-
-func (c certificates) warnings(name string) []string {
-	all := c.say()
-	for i, s := range all {
-		all[i] = name + ": " + s
-	}
-	return all
-}
-
-// parseCertificates looks at each certificate by itself. [x509.CertPool] drops what it
-// cannot use, and says nothing.
-func parseCertificates(content []byte, now time.Time) certificates {
+// parseCertificates looks at each certificate on its own, because [x509.CertPool] drops those that
+// it cannot use without a word. The usable ones are encoded again, so that no reader drops one.
+func parseCertificates(content []byte, now time.Time) (usable []byte, remarks []string) {
 	blocks := pemBlocks(content)
-	c := certificates{count: len(blocks)}
 	for i, b := range blocks {
-		r := remark{number: i + 1, line: b.line}
 		der, why := b.decode()
+		subject, used := "", false
 		if why == "" {
-			r.subject, why, r.used = judge(der, now)
+			subject, why, used = judge(der, now)
 		}
-		if r.why = why; why != "" {
-			c.remarks = append(c.remarks, r)
+		if used {
+			usable = append(usable, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
 		}
-		if r.used {
-			c.usable = append(c.usable, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
+		if why != "" {
+			remarks = append(remarks, remark(fmt.Sprintf("certificate %d of %d, line %d", i+1, len(blocks), b.line), subject, why, used))
 		}
 	}
-	return c
+	if more := len(remarks) - maxRemarks; more > 0 {
+		remarks = append(remarks[:maxRemarks], fmt.Sprintf("and %d more", more))
+	}
+	return usable, remarks
 }
 
-// judge says whose certificate it is, what is wrong with it, if anything, and whether
-// anything can be trusted by it all the same.
+func remark(where, subject, why string, used bool) string {
+	if subject != "" {
+		where += ", subject " + quote(subject)
+	}
+	if !used {
+		where += ": not used"
+	}
+	return where + ": " + why
+}
+
+// judge returns the subject of a certificate, what is wrong with it, if anything, and whether it
+// can be used in spite of that.
 func judge(der []byte, now time.Time) (subject, why string, usable bool) {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
-		return subjectOf(der), shorten(printable(strings.TrimPrefix(err.Error(), "x509: ")), 100), false
+		return subjectOf(der), term.Cut(term.Clean(strings.TrimPrefix(err.Error(), "x509: ")), 100), false
 	}
 	subject, why = c.Subject.String(), unusable(c)
 	switch {
@@ -96,12 +115,12 @@ func judge(der []byte, now time.Time) (subject, why string, usable bool) {
 	case now.Before(c.NotBefore):
 		why = "it is not valid before " + c.NotBefore.UTC().Format(time.DateOnly)
 	case !signs(c):
-		why = "it is not a CA: only a server that has this very certificate is trusted by it"
+		why = "it is not a CA: only a server with this very certificate is trusted"
 	}
 	return subject, why, true
 }
 
-// unusable is why nothing that package x509 verifies can rest on a certificate.
+// unusable explains why package x509 cannot verify anything with a certificate, or returns "".
 func unusable(c *x509.Certificate) string {
 	server := func(u x509.ExtKeyUsage) bool { return u == x509.ExtKeyUsageServerAuth || u == x509.ExtKeyUsageAny }
 	switch {
@@ -110,20 +129,20 @@ func unusable(c *x509.Certificate) string {
 	case len(c.UnhandledCriticalExtensions) > 0:
 		return "it has a critical extension that is not supported: " + c.UnhandledCriticalExtensions[0].String()
 	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !slices.ContainsFunc(c.ExtKeyUsage, server):
-		return "it is not for servers, by its extended key usage"
+		return "its extended key usage does not include servers"
 	}
 	return ""
 }
 
-// signs reports whether other certificates may be signed with the key of this one (RFC
-// 5280, sections 4.2.1.3 and 4.2.1.9).
+// signs reports whether the key of a certificate may sign others (RFC 5280, sections 4.2.1.3 and
+// 4.2.1.9).
 func signs(c *x509.Certificate) bool {
 	isCA := c.IsCA || c.Version < 3 && !c.BasicConstraintsValid
 	return isCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
 
-// subjectOf is the subject of a certificate that cannot be parsed as a whole, if that of
-// it can (RFC 5280, section 4.1).
+// subjectOf returns the subject of a certificate that cannot be parsed, if that part of it can (RFC
+// 5280, section 4.1).
 func subjectOf(der []byte) string {
 	var certificate struct {
 		Signed struct {
@@ -132,100 +151,53 @@ func subjectOf(der []byte) string {
 			Subject                             pkix.RDNSequence
 		}
 	}
-	_, _ = asn1.Unmarshal(der, &certificate) // what was read of it counts
+	_, _ = asn1.Unmarshal(der, &certificate) // an error leaves in it what was read
 	return certificate.Signed.Subject.String()
 }
 
-// isDER reports whether a file is a certificate without PEM around it.
-func isDER(content []byte) bool {
-	_, err := x509.ParseCertificate(content)
-	return err == nil
-}
+const certificateBlock = "CERTIFICATE"
 
-const (
-	certificateBlock = "CERTIFICATE"
-	noEnd            = "the block has no END line"
-)
-
-// pemBlock is a part of a file that means to be a PEM block (RFC 7468).
+// pemBlock is a part of a file that is meant as a PEM block (RFC 7468).
 type pemBlock struct {
-	line   int
-	text   []byte
-	broken string // why it cannot be one
+	text []byte
+	line int // on which it begins, from 1
 }
 
-// decode gives what is in the block, or why it is no certificate.
-func (b pemBlock) decode() (der []byte, broken string) {
-	if b.broken != "" {
-		return nil, b.broken
-	}
-	block, _ := pem.Decode(b.text)
-	switch {
-	case block == nil:
-		return nil, "not a PEM block: what is between BEGIN and END is not base64, or the two lines differ"
-	case block.Type != certificateBlock:
-		return nil, "a block of the type " + quote(block.Type) + ", not " + strconv.Quote(certificateBlock) + ""
-	}
-	return block.Bytes, ""
-}
-
-// pemBlocks finds every block of a file, those among them that [pem.Decode] would pass
-// over: indented, after a byte order mark, on the line of the END before, or cut off.
+// pemBlocks splits a file at each BEGIN line, and at each END line without one. It also finds
+// blocks that [pem.Decode] passes over: indented, after a byte order mark, on the line of the END
+// before, with a dash missing, or cut off.
 func pemBlocks(content []byte) []pemBlock {
-	var s pemScanner
-	number := 0
-	for line := range bytes.Lines(content) {
-		number++
-		text := bytes.Trim(line, " \t\r\n\ufeff")
-		end, begin := text, []byte(nil)
-		if i := bytes.Index(text, []byte("-----BEGIN ")); i > 0 && isMarker(text, "END ") {
-			end, begin = text[:i], text[i:]
+	var blocks []pemBlock
+	line, last, open := 1, 0, false
+	marker := regexp.MustCompile(`(?m)(?:^[ \t\x{feff}]*|-----)(-{2,5} ?(BEGIN|END) )`)
+	for _, at := range marker.FindAllSubmatchIndex(content, -1) {
+		start, begins := at[2], content[at[4]] == 'B'
+		if begins || !open {
+			line += bytes.Count(content[last:start], []byte("\n"))
+			blocks = append(blocks, pemBlock{text: content[start:], line: line})
+			last = start
 		}
-		s.line(number, end)
-		if begin != nil {
-			s.line(number, begin)
-		}
+		open = begins
 	}
-	s.finish(noEnd)
-	return s.blocks
+	for i := range len(blocks) - 1 {
+		blocks[i].text = blocks[i].text[:len(blocks[i].text)-len(blocks[i+1].text)]
+	}
+	return blocks
 }
 
-type pemScanner struct {
-	blocks []pemBlock
-	open   *pemBlock // nil between blocks, where text is a comment
-}
-
-func (s *pemScanner) line(number int, text []byte) {
-	begins, ends := isMarker(text, "BEGIN "), isMarker(text, "END ")
+// decode returns the content of a block, or why it is not a certificate.
+func (b pemBlock) decode() (der []byte, why string) {
+	block, _ := pem.Decode(regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAll(b.text, nil))
 	switch {
-	case begins:
-		s.finish(noEnd)
-		s.open = &pemBlock{line: number}
-	case ends && s.open == nil:
-		s.open = &pemBlock{line: number}
-		s.finish("the block has no BEGIN line")
+	case block != nil && block.Type == certificateBlock:
+		return block.Bytes, ""
+	case block != nil:
+		return nil, "a block of the type " + quote(block.Type) + ", not " + quote(certificateBlock)
+	case !bytes.Contains(b.text, []byte("BEGIN ")):
+		return nil, "the block has no BEGIN line"
+	case !bytes.Contains(b.text, []byte("-END ")):
+		return nil, "the block has no END line"
+	default:
+		return nil, "not a PEM block: what is between BEGIN and END is not base64, or the two lines differ"
 	}
-	if s.open == nil {
-		return
-	}
-	s.open.text = append(append(s.open.text, text...), '\n')
-	if ends {
-		s.finish("")
-	}
-}
-
-// finish ends the block that is open, if any.
-func (s *pemScanner) finish(broken string) {
-	if s.open == nil {
-		return
-	}
-	s.open.broken = broken
-	s.blocks = append(s.blocks, *s.open)
-	s.open = nil
-}
-
-// isMarker reports whether a line means to begin or end a block, also one with a dash
-// too few.
-func isMarker(line []byte, word string) bool {
-	return bytes.HasPrefix(line, []byte("--")) && bytes.HasPrefix(bytes.TrimLeft(line, "- "), []byte(word))
 }

@@ -91,7 +91,7 @@ func TestCertificatesAreNamed(t *testing.T) {
 		{"to come", inPEM(authority(t, "New", func(c *x509.Certificate) { c.NotBefore = c.NotAfter.AddDate(-1, 0, 0) })), 1, `certificate 1 of 1, line 1, subject "CN=New": it is not valid before 2199-01-01`},
 		{"not a CA", inPEM(authority(t, "Server", func(c *x509.Certificate) { c.IsCA = false })), 1, `certificate 1 of 1, line 1, subject "CN=Server": it is not a CA`},
 		{"a CA that may not sign", inPEM(authority(t, "Odd", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })), 1, "it is not a CA"},
-		{"for mail", inPEM(good) + inPEM(authority(t, "Mail", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} })), 1, "not used: it is not for servers"},
+		{"for mail", inPEM(good) + inPEM(authority(t, "Mail", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} })), 1, "not used: its extended key usage does not include servers"},
 		{"a critical extension", inPEM(good) + inPEM(authority(t, "Odd", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		})), 1, "not used: it has a critical extension that is not supported: 1.2.3"},
@@ -125,7 +125,7 @@ func usable(t *testing.T, content []byte) int {
 	return n
 }
 
-func TestCAFileWithoutAUsableCertificate(t *testing.T) {
+func TestCAFileWithoutCertificates(t *testing.T) {
 	good := authority(t, "Good", nil)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -162,16 +162,16 @@ func TestCAFileWithoutAUsableCertificate(t *testing.T) {
 	}
 }
 
-// What is no file ends the reading, too.
-func TestCAFileThatIsNoFile(t *testing.T) {
+// Reading ends for every kind of file.
+func TestSpecialCAFiles(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {
+	for path, want := range map[string]string{pipe: "a pipe that nobody writes to", "/dev/zero": "is larger than 1MiB", t.TempDir(): "is a directory"} {
 		var err error
 		within(t, func() { _, err = parseLine("proxy", "upstream_ca_file = "+strconv.Quote(path)) })
-		if bad := asError(t, err); !strings.Contains(bad.Error(), "is not a regular file") {
+		if bad := asError(t, err); !strings.Contains(bad.Error(), want) {
 			t.Errorf("%s: %v", path, bad)
 		}
 	}

@@ -12,199 +12,209 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// decoder fills one Config from one file and its overrides, and collects all
-// that is wrong on the way.
+// decoder fills one Config from one file and its overrides, and collects all that is wrong on the
+// way.
 type decoder struct {
 	filename string
 	src      []byte
 	config   *Config
 	schema   section
-	places   map[string]place     // where each value came from, by its dotted path
+	settings map[string]setting   // what was set, by its dotted path
 	rules    map[string]hcl.Range // the header rules so far, by their names
 	findings []finding
 }
 
-// place is where a value came from.
-type place struct {
-	at     hcl.Range
-	origin string // set for an override, which has no position
-	bad    bool
+// setting is where a value came from. In place of a position, an override has its origin as the
+// file name, and no line.
+type setting struct {
+	at  hcl.Range
+	bad bool
 }
 
 func newDecoder(filename string, src []byte) *decoder {
-	c := defaults()
+	c := Default()
 	return &decoder{
-		filename: filename,
-		src:      src,
-		config:   c,
-		schema:   schema(c),
-		places:   map[string]place{},
-		rules:    map[string]hcl.Range{},
+		filename: filename, src: src, config: c, schema: schema(c),
+		settings: map[string]setting{}, rules: map[string]hcl.Range{},
 	}
 }
 
-// file decodes the file. What could be parsed of a broken one is decoded as
-// well, so that its other errors show too.
+// file decodes the file. What could be parsed of a broken one is decoded, too, so that its other
+// errors show.
 func (d *decoder) file() {
-	body, ok := d.parse()
-	if !ok {
-		return
+	if body, ok := d.parse(); ok {
+		d.body(d.schema, "", body)
 	}
-	if at, many := tooManyRules(body); many {
-		d.find(at, "", "there are too many header blocks", "at most "+strconv.Itoa(maxRules))
-		return
-	}
-	d.body(d.schema, "", body)
 }
 
-// body decodes the body of a block; name is the block's dotted path.
-func (d *decoder) body(s section, name string, body *hclsyntax.Body) {
-	for _, item := range sorted(body.Attributes) {
-		if d.full() {
-			return
-		}
+// body decodes the body of a block; path is the block's.
+func (d *decoder) body(s section, path string, body *hclsyntax.Body) {
+	inOrder := func(a, b *hclsyntax.Attribute) int {
+		return cmp.Compare(a.NameRange.Start.Byte, b.NameRange.Start.Byte)
+	}
+	for _, item := range slices.SortedFunc(maps.Values(body.Attributes), inOrder) {
 		i := slices.IndexFunc(s.attributes, func(a attribute) bool { return a.name == item.Name })
 		if i < 0 {
-			d.unknownAttribute(s, name, item)
+			d.unknown(s, path, "attribute", item.Name, item.NameRange)
 			continue
 		}
-		d.attribute(s.attributes[i], name, item)
+		d.attribute(s.attributes[i], dotted(path, item.Name), item.Expr)
 	}
 	first := map[string]hcl.Range{}
 	for _, block := range body.Blocks {
-		if d.full() {
-			return
-		}
 		i := slices.IndexFunc(s.sections, func(sub section) bool { return sub.name == block.Type })
-		switch earlier, twice := first[block.Type]; {
+		earlier, second := first[block.Type]
+		switch {
 		case i < 0:
-			d.unknownBlock(s, name, block)
+			d.unknown(s, path, "block", block.Type, block.TypeRange)
 		case s.sections[i].label != "":
-			d.header(s.sections[i], block)
-		case twice:
-			d.duplicate(name, block, earlier)
+			d.header(s.sections[i].label, block)
+		case second:
+			d.report(block.TypeRange, "second "+dotted(path, block.Type)+" block",
+				"put everything into the first, which is on line "+strconv.Itoa(earlier.Start.Line))
 		default:
 			first[block.Type] = block.TypeRange
-			d.block(s.sections[i], name, block)
+			d.block(s.sections[i], dotted(path, block.Type), block)
 		}
 	}
 }
 
-// sorted gives the attributes in the order of the file.
-func sorted(attributes hclsyntax.Attributes) []*hclsyntax.Attribute {
-	return slices.SortedFunc(maps.Values(attributes), func(a, b *hclsyntax.Attribute) int {
-		return cmp.Compare(a.NameRange.Start.Byte, b.NameRange.Start.Byte)
-	})
-}
-
-func (d *decoder) block(s section, parent string, block *hclsyntax.Block) {
-	name := dotted(parent, s.name)
+func (d *decoder) block(s section, path string, block *hclsyntax.Block) {
 	if len(block.Labels) > 0 {
-		d.find(block.LabelRanges[0], parent, s.name+" takes no label", "write "+s.name+" { … }")
+		d.report(block.LabelRanges[0], s.name+" takes no label", "write "+s.name+" { … }")
 	}
-	if block.Body != nil {
-		d.body(s, name, block.Body)
-	}
+	d.body(s, path, block.Body)
 }
 
-// header decodes one rule. One that is bad in itself is not compared with the
-// others.
-func (d *decoder) header(prototype section, block *hclsyntax.Block) {
+// header decodes one rule. One that is wrong in itself is not compared with the others.
+func (d *decoder) header(label string, block *hclsyntax.Block) {
 	if len(block.Labels) != 1 {
-		d.find(block.TypeRange, "", "a header block wants one label: "+prototype.label, `write header "anthropic-beta" { … }`)
+		d.report(block.TypeRange, "a header block needs one label: "+label, `write header "anthropic-beta" { … }`)
 		return
 	}
-	label, at := block.Labels[0], block.LabelRanges[0]
-	name, before := "header "+quote(label), len(d.findings)
-	if wrong := checkName(label); wrong != nil {
-		d.find(at, name, name+" "+wrong.summary, wrong.hint)
+	name, at, before := "header "+quote(block.Labels[0]), block.LabelRanges[0], len(d.findings)
+	if bad := checkName(block.Labels[0]); bad != nil {
+		d.report(at, name+" "+bad.summary, bad.hint)
 	}
-	rule := Header{Name: http.CanonicalHeaderKey(label), Mode: Set}
-	value, given := d.rule(&rule, name, block)
-	if wrong := rule.check(given); wrong != nil && len(d.findings) == before {
-		if given {
+	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0]), Mode: Set}
+	delete(d.settings, name+".value") // that of another rule for the same header
+	d.body(headerSection(&rule), name, block.Body)
+	value, hasValue := d.settings[name+".value"]
+	if bad := rule.check(hasValue); bad != nil && len(d.findings) == before {
+		if hasValue {
 			at = value.at
 		}
-		d.find(at, name, name+": "+wrong.summary, wrong.hint)
+		d.report(at, name+": "+bad.summary, bad.hint)
 	}
-	if len(d.findings) == before {
-		d.secondRule(rule, block)
+	if earlier, second := d.rules[rule.rule()]; second && len(d.findings) == before {
+		d.report(at, "second rule for "+rule.rule(),
+			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
 	}
+	d.rules[rule.rule()] = block.TypeRange
 	d.config.Headers = append(d.config.Headers, rule)
 }
 
-// rule decodes the body of a header block and says where its value is. The
-// names in it are its own: another rule has the same ones.
-func (d *decoder) rule(h *Header, name string, block *hclsyntax.Block) (value place, given bool) {
-	places := d.places
-	defer func() { d.places = places }()
-	d.places = map[string]place{}
-	if block.Body != nil {
-		d.body(headerSection(h), name, block.Body)
-	}
-	value, given = d.places[name+".value"]
-	return value, given
-}
-
-func (d *decoder) secondRule(h Header, block *hclsyntax.Block) {
-	name := h.name()
-	earlier, twice := d.rules[name]
-	if twice {
-		d.find(block.LabelRanges[0], "header "+quote(block.Labels[0]),
-			"second rule for "+name,
-			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
-		return
-	}
-	d.rules[name] = block.TypeRange
-}
-
 // attribute reads one value.
-func (d *decoder) attribute(a attribute, parent string, item *hclsyntax.Attribute) {
-	name := dotted(parent, a.name)
-	at := item.Expr.Range()
-	faults, ok := d.evaluate(a, parent, item)
-	for _, wrong := range faults {
-		d.find(elementRange(item.Expr, wrong.element), parent, name+": "+wrong.summary, wrong.hint)
+func (d *decoder) attribute(a attribute, path string, e hclsyntax.Expression) {
+	v, ok := d.literal(path, e)
+	if ok && !a.accepts(v) {
+		ok = false
+		d.report(e.Range(), path+": must be "+a.want+", not "+describe(v), "")
 	}
-	d.places[name] = place{at: at, bad: !ok || len(faults) > 0}
+	if ok {
+		faults := a.set(v)
+		for _, bad := range faults {
+			d.report(elementRange(e, bad.element), path+": "+bad.summary, bad.hint)
+		}
+		ok = len(faults) == 0
+	}
+	d.settings[path] = setting{at: e.Range(), bad: !ok}
 }
 
-// evaluate sets the attribute. ok is false when something was found before
-// the value could be looked at.
-func (d *decoder) evaluate(a attribute, parent string, item *hclsyntax.Attribute) (faults []fault, ok bool) {
-	name := dotted(parent, a.name)
-	if list, ok := item.Expr.(*hclsyntax.TupleConsExpr); ok && len(list.Exprs) > maxElements {
-		d.find(item.Expr.Range(), parent, name+": the list is too long", "at most "+strconv.Itoa(maxElements)+" entries")
-		return nil, false
-	}
-	before := len(d.findings)
-	v := literal(item.Expr, func(e hclsyntax.Expression) { d.calculated(name, parent, e) })
-	if len(d.findings) > before {
-		return nil, false
-	}
-	if v.IsNull() || !a.accepts(v.Type()) {
-		hint := ""
-		if v.IsNull() {
-			hint = "leave the line out for the default"
+// literal returns the value that e writes out. HCL could also calculate one: no setting needs an
+// operator, a template, a condition or a loop, and evaluating them may take any time and memory.
+// Each part that is not written out is reported.
+func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok bool) {
+	switch e := e.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		return e.Val, true
+	case *hclsyntax.ObjectConsExpr:
+		return cty.EmptyObjectVal, true // no setting takes one, whatever is in it
+	case *hclsyntax.TupleConsExpr:
+		elements, all := make([]cty.Value, len(e.Exprs)), true
+		for i, element := range e.Exprs {
+			elements[i], ok = d.literal(path, element)
+			all = all && ok
 		}
-		d.find(item.Expr.Range(), parent, name+" wants "+a.want+", not "+describe(v), hint)
-		return nil, false
+		return cty.TupleVal(elements), all
+	case *hclsyntax.TemplateExpr:
+		if !slices.ContainsFunc(e.Parts, isCalculated) {
+			v, _ = e.Value(nil)
+			return v, true
+		}
+	case *hclsyntax.UnaryOpExpr:
+		if number, ok := e.Val.(*hclsyntax.LiteralValueExpr); ok && e.Op == hclsyntax.OpNegate && number.Val.Type() == cty.Number {
+			return number.Val.Negate(), true
+		}
 	}
-	return a.set(v), true
+	source := string(e.Range().SliceBytes(d.src))
+	if _, word := e.(*hclsyntax.ScopeTraversalExpr); word && hclsyntax.ValidIdentifier(source) {
+		d.report(e.Range(), path+": text needs quotes", "write "+quote(source))
+	} else {
+		d.report(e.Range(), path+": values are not calculated in this file", "write the value itself, in quotes if it is text")
+	}
+	return cty.NilVal, false
+}
+
+// isCalculated reports whether a part of a template is anything but text.
+func isCalculated(part hclsyntax.Expression) bool {
+	text, ok := part.(*hclsyntax.LiteralValueExpr)
+	return !ok || text.Val.Type() != cty.String
+}
+
+// describe names the type of a value, never the value.
+func describe(v cty.Value) string {
+	t := v.Type()
+	switch {
+	case v.IsNull():
+		return "null"
+	case t == cty.String:
+		return "a string"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsTupleType():
+		return "a list"
+	default:
+		return "a { … } value"
+	}
+}
+
+// elementRange returns where an element of a list is, counted from 1; the whole expression for 0,
+// and for a string that stands for a list.
+func elementRange(e hclsyntax.Expression, element int) hcl.Range {
+	list, ok := e.(*hclsyntax.TupleConsExpr)
+	if !ok || element == 0 {
+		return e.Range()
+	}
+	return list.Exprs[element-1].Range()
 }
 
 // overrides applies what outranks the file.
 func (d *decoder) overrides(list []Override) {
+	all := d.schema.flatten("")
 	for _, o := range list {
-		a, ok := d.schema.lookup(o.Attribute)
-		if !ok || a.kind != cty.String {
-			d.findAt(place{origin: o.Origin}, "", "nothing can override "+strconv.Quote(o.Attribute), "")
+		at := hcl.Range{Filename: o.Origin}
+		i := slices.IndexFunc(all, func(a attribute) bool { return a.path == o.Attribute && a.kind == cty.String })
+		if i < 0 {
+			d.report(at, "nothing can override "+quote(o.Attribute), "")
 			continue
 		}
-		faults := a.set(cty.StringVal(o.Value))
-		for _, wrong := range faults {
-			d.findAt(place{origin: o.Origin}, "", o.Attribute+": "+wrong.summary, wrong.hint)
+		faults := all[i].set(cty.StringVal(o.Value))
+		for _, bad := range faults {
+			d.report(at, o.Attribute+": "+bad.summary, bad.hint)
 		}
-		d.places[o.Attribute] = place{origin: o.Origin, bad: len(faults) > 0}
+		d.settings[o.Attribute] = setting{at: at, bad: len(faults) > 0}
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -13,36 +14,23 @@ type Change struct {
 	NeedsRestart bool   `json:"needs_restart"`
 }
 
-// Diff lists what differs from old to new, in the order of the reference: the
-// values in force, not the spelling of the files. The path of a header rule
-// includes its condition; a rule whose condition changed is one that went and
-// one that came. The values of headers whose names speak of secrets are not
-// shown. Of the file that upstream_ca_file names, the certificates that can be
-// used are compared.
+// Diff lists what differs from old to new in the order of the reference: the values in force, not
+// the spelling of the files. The path of a header rule includes its condition; a rule whose
+// condition changed is reported as removed and added. The values of headers whose names say that
+// they are secret are not shown.
 func Diff(old, new *Config) []Change {
-	// The schema only binds fields here, and does not set them.
-	changes := diffSection(schema(old), schema(new), "")
-	return append(changes, diffHeaders(old.Headers, new.Headers)...)
-}
-
-func diffSection(old, new section, name string) []Change {
-	if old.label != "" {
-		return nil
-	}
 	var changes []Change
-	for i, a := range old.attributes {
-		was, is := a.get(), new.attributes[i].get()
-		if was == is && a.content != nil && a.content() != new.attributes[i].content() {
-			is += " (with other content)"
+	after := schema(new).flatten("")
+	for i, a := range schema(old).flatten("") {
+		was, is := a.get(), after[i].get()
+		if a.path == "proxy.upstream_ca_file" && was == is && !bytes.Equal(old.Proxy.UpstreamCAs, new.Proxy.UpstreamCAs) {
+			is += " (with other certificates)"
 		}
 		if was != is {
-			changes = append(changes, Change{Path: dotted(name, a.name), Old: was, New: is, NeedsRestart: a.restart})
+			changes = append(changes, Change{Path: a.path, Old: was, New: is, NeedsRestart: a.restart})
 		}
 	}
-	for i, sub := range old.sections {
-		changes = append(changes, diffSection(sub, new.sections[i], dotted(name, sub.name))...)
-	}
-	return changes
+	return append(changes, diffHeaders(old.Headers, new.Headers)...)
 }
 
 func diffHeaders(old, new []Header) []Change {
@@ -51,41 +39,35 @@ func diffHeaders(old, new []Header) []Change {
 		i := slices.IndexFunc(new, was.sameRule)
 		switch {
 		case i < 0:
-			changes = append(changes, Change{Path: was.name(), Old: was.spell()})
+			changes = append(changes, Change{Path: was.rule(), Old: was.effect()})
 		case new[i] != was:
-			changes = append(changes, Change{Path: was.name(), Old: was.spell(), New: new[i].spell()})
+			changes = append(changes, Change{Path: was.rule(), Old: was.effect(), New: new[i].effect()})
 		}
 	}
 	for _, is := range new {
 		if !slices.ContainsFunc(old, is.sameRule) {
-			changes = append(changes, Change{Path: is.name(), New: is.spell()})
+			changes = append(changes, Change{Path: is.rule(), New: is.effect()})
 		}
 	}
-	return append(changes, diffOrder(old, new)...)
+	if was, is := common(old, new), common(new, old); !slices.Equal(was, is) { // rules apply one after the other
+		changes = append(changes, Change{Path: "header order", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")})
+	}
+	return changes
 }
 
-// diffOrder reports rules that both have, in another order: they apply one
-// after the other.
-func diffOrder(old, new []Header) []Change {
-	var was, is []string
-	for _, h := range old {
-		if slices.ContainsFunc(new, h.sameRule) {
-			was = append(was, h.name())
+// common names the rules of a list that another one has, too.
+func common(list, other []Header) []string {
+	var names []string
+	for _, h := range list {
+		if slices.ContainsFunc(other, h.sameRule) {
+			names = append(names, h.rule())
 		}
 	}
-	for _, h := range new {
-		if slices.ContainsFunc(old, h.sameRule) {
-			is = append(is, h.name())
-		}
-	}
-	if slices.Equal(was, is) {
-		return nil
-	}
-	return []Change{{Path: "header order", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")}}
+	return names
 }
 
-// sameRule says whether two rules are for the same header and condition. No
-// configuration holds two such.
+// sameRule reports whether two rules are for the same header and condition. A Config has no two of
+// them.
 func (h Header) sameRule(other Header) bool {
 	return h.Name == other.Name && h.When == other.When
 }

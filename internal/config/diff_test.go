@@ -87,7 +87,7 @@ func TestDiffOfCertificates(t *testing.T) {
 	if err := os.WriteFile(path, []byte(inPEM(authority(t, "B", nil))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := []config.Change{{Path: "proxy.upstream_ca_file", Old: strconv.Quote(path), New: strconv.Quote(path) + " (with other content)"}}
+	want := []config.Change{{Path: "proxy.upstream_ca_file", Old: strconv.Quote(path), New: strconv.Quote(path) + " (with other certificates)"}}
 	if got := config.Diff(before, parse(t, src)); !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -1,42 +1,34 @@
-// Package config turns a configuration file and the overrides of command line
-// and environment into one validated, immutable [Config], or into an [Error]
-// that holds everything that is wrong with them.
+// Package config turns a configuration file, and what outranks it, into one validated, immutable
+// [Config], or into an [Error] that holds everything that is wrong with them.
 //
-// The file is HCL in its native syntax
-// (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md): blocks of
-// name = value lines. Values are written out: no expression of HCL is evaluated.
-// Nothing is converted either: a number in quotes is an error, and so is a
-// duration without a unit. Unknown names, second blocks, empty and absurd values
-// are errors too, with a suggestion where one can be made. Every block and
+//	c, err := config.Load("/etc/oauth-proxyd/oauth-proxyd.hcl",
+//		config.Override{Attribute: "log.level", Value: "debug", Origin: "--log-level"})
+//	if refused, ok := errors.AsType[*config.Error](err); ok {
+//		refused.Print(term.NewPrinter(os.Stderr)) // every error with its line and how to fix it
+//	}
+//	for _, change := range config.Diff(before, c) { … } // what a reload would change
+//
+// A Config is plain data that the other packages read as it is. It says what is wanted, not what is:
+// Diff names the changes that need a restart, and the caller keeps what it runs with.
+//
+// The file is HCL in its native syntax (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md),
+// of which only a small part is accepted: values are written out, not calculated, and nothing is
+// converted. A number in quotes is an error, and so is a duration without a unit. Every block and
 // attribute may be left out; an empty file is the default configuration.
 //
-// Whatever the file holds, reading it and saying what is wrong with it takes less
-// than a second: what would take longer is refused by its size and shape.
+// To add a setting, add a field to config.go and one line to schema.go. That line binds the field to
+// its name, type and bounds, and serves decoding, comparing and suggestions alike; tests hold the
+// manual, the example and the shipped file to it. The path of a value through the package:
 //
-// The names, their defaults and their bounds are in schema.go and nowhere
-// else. One way through it decodes ([Parse]), another compares ([Diff]), and a
-// test holds the shipped file and the example to it.
+//	load.go       Load, Parse: reading the file
+//	parse.go      text → syntax tree; refuses files whose shape would take too long
+//	decode.go     syntax tree → literal values → attributes of schema.go
+//	attribute.go  one name and its field: reading, bounds, spelling; then a file for each kind of
+//	              value with rules of its own: units, address, upstream, certificate, source,
+//	              header, when
+//	errors.go     what is wrong, with its source line; mask.go hides credentials in both
+//	diff.go       what differs between two of them
 //
-//	load.go       a file (read.go) and what outranks it, to a Config (config.go)
-//	bounds.go     which shapes of a file are refused before it is parsed
-//	parse.go      text to HCL's tree; decode.go: the tree, by the schema, to fields;
-//	              literal.go: to values
-//	attribute.go  one name bound to one field: how it is read, bounded and written
-//	syntax.go     what makes a host name, a port, a word that may be printed
-//	units.go      durations, sizes and counts; then a file for each kind of value that
-//	              has rules of its own: upstream.go, proxylist.go, listen.go, cafile.go
-//	              (certificate.go), source.go, origin.go, header.go, when.go
-//	check.go      values that are good each by itself
-//	findings.go   what is wrong, in words (words.go); errors.go and text.go: how it is
-//	              shown; mask.go: without what may be a credential
-//	diff.go       what a reload would change
-//
-// The daemon holds no credentials, so the configuration cannot either: URLs
-// with a user name, header values and prefixes that look like a token, and
-// rules for headers that carry credentials are refused. What may be a
-// credential is masked in each message and in each line of source shown, also
-// where the line could not be parsed.
-//
-// A [Config] says what is wanted, not what is: [Diff] names the changes that
-// need a restart, and it is for the caller to keep what it runs with.
+// The daemon holds no credentials, so the configuration cannot either: URLs with a user name, values
+// that look like a token, and rules for headers that carry credentials are refused.
 package config

@@ -2,13 +2,19 @@ package config
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
-	"unicode/utf8"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"oauth-proxyd/internal/term"
 )
 
-// Error holds everything that is wrong with a configuration, one Diagnostic
-// at least. Nothing in it holds a credential: what may be one is masked.
+// Error holds everything that is wrong with a configuration, one Diagnostic at least. What may be a
+// credential is masked in it.
 type Error struct {
 	file        string
 	diagnostics []Diagnostic
@@ -18,25 +24,25 @@ type Error struct {
 // Diagnostic is one thing that is wrong, and where.
 type Diagnostic struct {
 	Severity string   `json:"severity"`          // "error" or "warning"
-	Summary  string   `json:"summary"`           // what is wrong, one line
-	Detail   string   `json:"detail,omitempty"`  // what mends it
+	Summary  string   `json:"summary"`           // what is wrong, in one line
+	Detail   string   `json:"detail,omitempty"`  // how to fix it
 	File     string   `json:"file,omitempty"`    // empty when Origin is set
 	Line     int      `json:"line,omitempty"`    // from 1; 0: the file as a whole
 	Column   int      `json:"column,omitempty"`  // from 1, in characters
-	Origin   string   `json:"origin,omitempty"`  // the option or variable that gave the value
+	Origin   string   `json:"origin,omitempty"`  // the option or variable that set the value
 	Snippet  *Snippet `json:"snippet,omitempty"` // nil where there is no source line
 }
 
-// Snippet is the source line of a Diagnostic.
+// Snippet is the source line of a Diagnostic, as it is shown: printable, with blanks for tabs,
+// credentials masked, and cut around what is wrong with it.
 type Snippet struct {
-	Context string `json:"context,omitempty"` // the block around it, such as `header "anthropic-beta"`
-	Code    string `json:"code"`              // the line without its end, or 1000 bytes of a longer one, credentials masked
-	Start   int    `json:"start"`             // byte offsets of the faulty part in Code;
-	End     int    `json:"end"`               // equal where something is missing
+	Code  string `json:"code"`
+	Start int    `json:"start"` // the first character of Code that is wrong, from 0;
+	End   int    `json:"end"`   // the one behind the last, or behind the place where something is missing
 }
 
-// Where is the place to look at, in the form that editors and terminals know how to
-// jump to; the file alone where all of it is meant.
+// Where returns the position in the form that editors and terminals know how to jump to, the file
+// alone where all of it is meant, or the origin.
 func (d Diagnostic) Where() string {
 	switch {
 	case d.Origin != "":
@@ -48,102 +54,134 @@ func (d Diagnostic) Where() string {
 	}
 }
 
-// Error is one line: the file, how many errors there are, and the first.
+// Error returns one line: the file, how many errors there are, and the first.
 func (e *Error) Error() string {
 	first := e.diagnostics[0]
-	text := first.Summary
-	switch {
-	case first.Origin != "":
-		text = first.Origin + ": " + text
-	case first.Line > 0:
-		text = strconv.Itoa(first.Line) + ":" + strconv.Itoa(first.Column) + ": " + text
-	}
+	text := e.file + ": "
 	if n := len(e.diagnostics); n > 1 {
-		text = strconv.Itoa(n) + " errors, the first: " + text
+		text += strconv.Itoa(n) + " errors, the first: "
 	}
-	return printable(e.file + ": " + text)
+	if where := strings.TrimPrefix(strings.TrimPrefix(first.Where(), first.File), ":"); where != "" {
+		text += where + ": "
+	}
+	return term.Clean(text + first.Summary)
 }
 
-// Unwrap is why the file could not be read, nil where it could.
+// Unwrap returns why the file could not be read, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Diagnostics lists everything that is wrong, in the order of the file, what
-// the overrides brought last. The caller may change the list.
+// Diagnostics lists everything that is wrong in the order of the file, the overrides last. The
+// caller may change the list.
 func (e *Error) Diagnostics() []Diagnostic { return slices.Clone(e.diagnostics) }
 
-// failure makes the findings into an Error.
-func (d *decoder) failure() *Error {
-	d.dropEchoes()
-	slices.SortStableFunc(d.findings, func(a, b finding) int {
-		if a.origin != "" || b.origin != "" {
-			return cmp.Compare(len(a.origin), 0) - cmp.Compare(len(b.origin), 0)
+// Print writes every diagnostic for a person: where and what is wrong, the source line with a mark
+// below it, and how to fix it.
+func (e *Error) Print(p term.Printer) {
+	for i, d := range e.diagnostics {
+		if i > 0 {
+			p.Line("")
 		}
-		return cmp.Compare(a.at.Start.Byte, b.at.Start.Byte)
-	})
-	e := &Error{file: d.filename}
-	m := newMasker(d.src)
-	for _, f := range d.findings[:min(len(d.findings), maxFindings)] {
-		e.diagnostics = append(e.diagnostics, d.diagnostic(f, m))
+		where, summary := term.Clean(d.Where())+":", term.Clean(d.Summary)
+		p.Line(p.Paint(term.Bold, where) + " " + p.Paint(term.Red, d.Severity+":") + " " + p.Paint(term.Bold, summary))
+		if s := d.Snippet; s != nil {
+			marks := p.Paint(term.Red, strings.Repeat("^", s.End-s.Start))
+			p.Line(fmt.Sprintf("%5d | %s", d.Line, s.Code))
+			p.Line(fmt.Sprintf("      | %*s%s", s.Start, "", marks))
+		}
+		if d.Detail != "" {
+			p.Wrap("  "+p.Paint(term.Bold, "hint:")+" ", len("  hint: "), d.Detail)
+		}
 	}
-	if d.full() {
+}
+
+// finding is one thing that is wrong with the file or an override; see setting for its range.
+type finding struct {
+	at            hcl.Range
+	summary, hint string
+	syntax        bool // found by the parser
+}
+
+func (d *decoder) report(at hcl.Range, summary, hint string) {
+	d.add(finding{at: at, summary: summary, hint: hint})
+}
+
+func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
+	d.add(finding{at: at, summary: summary, hint: hint, syntax: true})
+}
+
+func (d *decoder) add(f finding) {
+	if !d.full() {
+		d.findings = append(d.findings, f)
+	}
+}
+
+// full reports whether there is one finding more than are shown, which stands for all that follow.
+func (d *decoder) full() bool { return len(d.findings) > maxFindings }
+
+// failure turns the findings into an Error.
+func (d *decoder) failure() *Error {
+	many := d.full()
+	d.dropEchoes()
+	offset := func(f finding) int {
+		if f.at.Start.Line == 0 {
+			return math.MaxInt
+		}
+		return f.at.Start.Byte
+	}
+	slices.SortStableFunc(d.findings, func(a, b finding) int { return cmp.Compare(offset(a), offset(b)) })
+	e := &Error{file: d.filename}
+	masked := maskFile(string(d.src))
+	for _, f := range d.findings[:min(len(d.findings), maxFindings)] {
+		const longest = 500 // bytes; the parser quotes names of any length
+		x := Diagnostic{Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest)}
+		if f.at.Start.Line == 0 {
+			x.Origin = f.at.Filename
+		} else {
+			x.File, x.Line, x.Column = f.at.Filename, f.at.Start.Line, f.at.Start.Column
+			x.Snippet = snippet(masked, f.at)
+		}
+		e.diagnostics = append(e.diagnostics, x)
+	}
+	if many {
 		e.diagnostics = append(e.diagnostics, Diagnostic{
 			Severity: "error", File: d.filename,
-			Summary: "too many errors: the file may have more than the " + strconv.Itoa(maxFindings) + " that are shown",
+			Summary: "too many errors: only the first " + strconv.Itoa(maxFindings) + " are shown",
 		})
 	}
 	return e
 }
 
-func (d *decoder) diagnostic(f finding, m *masker) Diagnostic {
-	diagnostic := Diagnostic{
-		Severity: "error",
-		Summary:  shorten(m.message(f.summary), maxMessage),
-		Detail:   shorten(m.message(f.hint), maxMessage),
-		Origin:   f.origin,
+// snippet shows the line on which something wrong begins; nil where that is blank.
+func snippet(masked string, at hcl.Range) *Snippet {
+	line, start := lineAt(masked, at.Start.Byte)
+	end := min(start+at.End.Byte-at.Start.Byte, len(line))
+	show := func(s string) []rune { return []rune(term.Clean(strings.ReplaceAll(s, "\t", "    "))) }
+	before, marked := show(line[:start]), show(line[start:end])
+	code := slices.Concat(before, marked, show(line[end:]))
+	s := &Snippet{Code: string(code), Start: len(before), End: len(before) + max(len(marked), 1)}
+	switch {
+	case strings.TrimSpace(s.Code) == "":
+		return nil
+	case len(code) > snippetWidth:
+		s.cut(code)
 	}
-	if f.origin != "" {
-		return diagnostic
-	}
-	diagnostic.File = d.filename
-	diagnostic.Line, diagnostic.Column = f.at.Start.Line, f.at.Start.Column
-	diagnostic.Snippet = d.snippet(f, m)
-	return diagnostic
-}
-
-// maxMessage and maxCode bound what is shown of a file, in characters and in bytes.
-const (
-	maxMessage = 500
-	maxCode    = 1000
-)
-
-// snippet shows the line on which the fault begins.
-func (d *decoder) snippet(f finding, m *masker) *Snippet {
-	code, start := d.line(f.at.Start.Byte)
-	if len(code) > maxLine {
-		return nil // looking for credentials in it would take too long
-	}
-	end := min(start+f.at.End.Byte-f.at.Start.Byte, len(code))
-	for end > start && end < len(code) && !utf8.RuneStart(code[end]) {
-		end++
-	}
-	code = m.line(code, f.at.Start.Byte-start+len(code))
-	s := &Snippet{Context: shorten(m.message(f.context), maxMessage), Code: code, Start: start, End: end}
-	s.cut()
 	return s
 }
 
-// cut leaves maxCode bytes of a longer line, the beginning of the fault among them.
-func (s *Snippet) cut() {
-	if len(s.Code) <= maxCode {
-		return
+const snippetWidth = 72 // characters; with the line number, it fits on a terminal of 80
+
+// cut shows a part of the line in which what is wrong begins.
+func (s *Snippet) cut(code []rune) {
+	left := max(0, min(s.Start-snippetWidth/3, len(code)-snippetWidth))
+	right := left + snippetWidth
+	s.Start -= left
+	s.End = max(min(s.End-left, snippetWidth), s.Start+1)
+	part := slices.Clone(code[left:right])
+	if left > 0 {
+		part[0] = '…'
 	}
-	from := max(0, min(s.Start-maxCode/4, len(s.Code)-maxCode))
-	to := from + maxCode
-	for from < s.Start && !utf8.RuneStart(s.Code[from]) {
-		from++
+	if right < len(code) {
+		part[snippetWidth-1] = '…'
 	}
-	for to < len(s.Code) && !utf8.RuneStart(s.Code[to]) {
-		to--
-	}
-	s.Code, s.Start, s.End = s.Code[from:to], s.Start-from, min(s.End, to)-from
+	s.Code = string(part)
 }

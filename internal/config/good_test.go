@@ -108,7 +108,6 @@ func everything() *config.Config {
 			{Name: "X_odd", Value: `a, "b"`, Mode: config.AddAbsent},
 		},
 		Metrics: config.Metrics{
-			Allow:            []config.Source{},
 			Textfile:         "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom",
 			TextfileInterval: time.Minute,
 		},

@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// Header is one header block: a rule for one header of the requests that go
-// to the upstream.
+// Header is one header block: a rule for one header of the requests to the upstream.
 type Header struct {
-	// Name is in the spelling of [net/http.CanonicalHeaderKey]. It is never a
-	// credential, a hop-by-hop or framing field, Host, or Tailscale-*.
+	// Name is in the spelling of [net/http.CanonicalHeaderKey]. It is never a credential, a
+	// hop-by-hop or framing field, Host, or Tailscale-*.
 	Name string
 	// Value is a legal field value (RFC 9110, section 5.5), empty with Remove.
 	Value string
@@ -28,9 +27,9 @@ const (
 	Remove    Mode = "remove"  // deletes the header
 )
 
-// name gives the rule as it is spelled in the file, with the condition that
-// tells it from other rules for the same header.
-func (h Header) name() string {
+// rule names a header rule as the file does, with the condition that tells it from others for the
+// same header.
+func (h Header) rule() string {
 	name := "header " + strconv.Quote(strings.ToLower(h.Name))
 	if condition := h.When.String(); condition != "" {
 		name += " when " + condition
@@ -38,9 +37,9 @@ func (h Header) name() string {
 	return name
 }
 
-// spell gives what the rule does, for a reader of the log. Where the name
-// says that the value is a secret, the value is not shown.
-func (h Header) spell() string {
+// effect says what the rule does. Where the name says that the value is a secret, the value is not
+// shown.
+func (h Header) effect() string {
 	switch {
 	case h.Mode == Remove:
 		return string(h.Mode)
@@ -51,80 +50,56 @@ func (h Header) spell() string {
 	}
 }
 
-// checkName finds fault with a header that no rule may name: credentials,
-// which belong to the client; framing and hop-by-hop fields, which belong to
-// HTTP (RFC 9110, section 7.6.1); and what Tailscale says of the client.
+// checkName refuses headers that no rule may change: credentials, which belong to the client;
+// framing and hop-by-hop fields, which belong to HTTP (RFC 9110, section 7.6.1); and what Tailscale
+// says of the client.
 func checkName(name string) *fault {
-	lower := strings.ToLower(name)
-	switch {
+	credentials := []string{"authorization", "proxy-authorization", "x-api-key"}
+	framing := []string{
+		"host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-authenticate", "proxy-connection",
+		"te", "trailer", "upgrade", "http2-settings",
+	}
+	switch lower := strings.ToLower(name); {
 	case !isFieldName(name):
-		return &fault{
-			summary: "is not a legal header name",
-			hint:    "letters, digits and !#$%&'*+-.^_`|~, and at least one of them",
-		}
-	case slices.Contains([]string{"authorization", "proxy-authorization", "x-api-key"}, lower):
-		return &fault{
-			summary: "is a credential, and no rule may touch it",
-			hint:    "it passes from the client to the upstream as it is: set it in the client",
-		}
+		return invalid("is not a valid header name", "use letters, digits and !#$%&'*+-.^_`|~")
+	case slices.Contains(credentials, lower):
+		return invalid("is a credential, which no rule may change", "set it in the client: it passes through to the upstream")
 	case strings.HasPrefix(lower, "tailscale-"):
-		return &fault{
-			summary: "says who the client is, and no rule may touch it",
-			hint:    "tailscale-* headers never reach the upstream",
-		}
-	case slices.Contains(strings.Fields(framing), lower):
-		return &fault{
-			summary: "belongs to the connection, and no rule may touch it",
-			hint:    "the proxy sets it as HTTP demands",
-		}
+		return invalid("says who the client is, which no rule may change", "tailscale-* headers are never sent to the upstream")
+	case slices.Contains(framing, lower):
+		return invalid("belongs to the connection, which no rule may change", "the proxy sets it as HTTP demands")
 	}
 	return nil
 }
 
-// framing lists the fields of one connection, those of the message's framing,
-// and Host.
-const framing = "host content-length transfer-encoding connection keep-alive proxy-authenticate " +
-	"proxy-connection te trailer upgrade http2-settings"
-
-// check finds fault with the rule as a whole. given says whether the file
-// has a value.
-func (h Header) check(given bool) *fault {
+// check refuses a mode that does not fit the value; hasValue is whether the file has one.
+func (h Header) check(hasValue bool) *fault {
+	empty := func(entry string) bool { return strings.Trim(entry, " \t") == "" }
 	switch {
-	case h.Mode == Remove && given:
-		return &fault{summary: `mode "remove" takes no value`, hint: "leave the value out"}
-	case h.Mode == Remove:
-		return nil
-	case !given:
-		return &fault{summary: "the value is missing", hint: `add the line: value = "…"`}
-	case h.Mode == Merge && !isList(h.Value):
-		return &fault{summary: `mode "merge" wants a list without empty entries`, hint: `entries with commas between them, such as "a" or "a,b"`}
+	case h.Mode == Remove && hasValue:
+		return invalid(`mode "remove" takes no value`, "remove the line")
+	case h.Mode != Remove && !hasValue:
+		return invalid("the value is missing", `add the line: value = "…"`)
+	case h.Mode == Merge && slices.ContainsFunc(strings.Split(h.Value, ","), empty):
+		return invalid(`mode "merge" needs a list without empty entries`, `write entries with commas between them, such as "a" or "a,b"`)
 	}
 	return nil
-}
-
-func isList(s string) bool {
-	for entry := range strings.SplitSeq(s, ",") {
-		if strings.Trim(entry, " \t") == "" {
-			return false
-		}
-	}
-	return true
-}
-
-// fieldValue binds the value of a header. It is never repeated in a fault.
-func fieldValue(name string, field *string) attribute {
-	parse := func(s string) (string, *fault) {
-		switch {
-		case looksSecret(s):
-			return "", &fault{summary: "the value looks like a credential", hint: "take it out: the daemon holds no credentials, the client sends its own"}
-		case !isFieldValue(s):
-			return "", &fault{summary: "the value is not legal in HTTP", hint: "no line breaks or other control characters, and no space at either end"}
-		case len(s) > maxFieldValue:
-			return "", &fault{summary: "the value is too long", hint: "at most " + spellSize(maxFieldValue)}
-		}
-		return s, nil
-	}
-	return text(name, "oauth-2025-04-20", field, parse, func(s string) string { return s })
 }
 
 const maxFieldValue = 8 << 10
+
+// headerValue binds the value of a header. No fault repeats it.
+func headerValue(name string, field *string) attribute {
+	parse := func(s string) (string, *fault) {
+		switch {
+		case looksSecret(s):
+			return "", invalid("the value looks like a credential", "remove it: the daemon holds no credentials, the client sends its own")
+		case !isFieldValue(s):
+			return "", invalid("the value is not valid in HTTP", "remove line breaks, other control characters, and spaces at either end")
+		case len(s) > maxFieldValue:
+			return "", invalid("the value is longer than "+spellSize(maxFieldValue), "")
+		}
+		return s, nil
+	}
+	return text(name, "oauth-2025-04-20", field, parse, asIs)
+}

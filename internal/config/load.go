@@ -3,43 +3,47 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 	"unicode/utf8"
 )
 
-// Override is a value that outranks the file's: one from the command line or
-// from the environment. Only what is set is passed: a Value is validated as
-// if the file held it, also an empty one.
+// Override is a value from the command line or the environment, which outranks the file's. It is
+// validated as if the file held it, also an empty one: only those that are set are passed.
 type Override struct {
 	Attribute string // "proxy.listen_addr", "proxy.upstream_url", "tailscale.socket", "log.level", "log.format"
 	Value     string
 	Origin    string // what errors name in place of a position: "--upstream", "TAILSCALE_SOCKET"
 }
 
-// MaxFileSize is how large a configuration may be, in bytes.
-const MaxFileSize = 256 << 10
+// maxFileSize is how large a configuration may be, in bytes: some 1,000 header rules.
+const maxFileSize = 128 << 10
 
-// Load reads the file at path, lets the overrides replace what it says, in
-// the order given, the last one winning, and validates everything, replaced
-// values included. The error is an [*Error] in every case; one that comes of
-// reading the file satisfies [errors.Is] for its cause, such as
-// [fs.ErrNotExist].
+// Load reads the file at path and validates all of it, and the overrides, of which the last one for
+// an attribute wins. The error is an [*Error] in every case. One from reading the file satisfies
+// [errors.Is] for its cause, such as [fs.ErrNotExist].
 func Load(path string, overrides ...Override) (*Config, error) {
-	src, err := read(path)
+	src, err := readFile(path, maxFileSize)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
 	return Parse(path, src, overrides...)
 }
 
-// Parse is Load for a file that has been read; filename is for messages. An
-// empty src is a valid configuration, the default one. Besides src, it reads
-// the file that upstream_ca_file names.
+// Parse is Load for a file that has been read; filename is for messages. An empty src is valid, and
+// means the defaults. Besides src, Parse reads the file that upstream_ca_file names.
 func Parse(filename string, src []byte, overrides ...Override) (*Config, error) {
-	if err := checkContent(filename, src); err != nil {
-		return nil, err
+	whole := Diagnostic{Severity: "error", File: filename}
+	switch {
+	case len(src) > maxFileSize:
+		whole.Summary, whole.Detail = "the file is larger than "+spellSize(maxFileSize), "is it the right file?"
+		return nil, &Error{file: filename, diagnostics: []Diagnostic{whole}}
+	case !utf8.Valid(src):
+		whole.Summary, whole.Detail = "the file is not text in UTF-8", "is it the right file? If it is, convert it with iconv(1)"
+		return nil, &Error{file: filename, diagnostics: []Diagnostic{whole}}
 	}
 	d := newDecoder(filename, src)
 	d.file()
@@ -51,48 +55,66 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	return d.config, nil
 }
 
-// Default is the configuration of an empty file. It has no header rules.
-func Default() *Config { return defaults() }
+// Warnings lists what is wrong but does not keep the configuration from being used: certificates
+// that cannot be used, or not for long, and entries of allow lists that match nobody. Each is one
+// line and begins with the setting.
+func (c *Config) Warnings() []string {
+	var all []string
+	for _, w := range c.Proxy.warnings {
+		all = append(all, "proxy.upstream_ca_file: "+w)
+	}
+	all = append(all, c.unmatched("access.allow", c.Access.Allow)...)
+	return append(all, c.unmatched("metrics.allow", c.Metrics.Allow)...)
+}
+
+func (c *Config) unmatched(name string, list []Source) []string {
+	var all []string
+	for _, s := range list {
+		if !c.Tailscale.Required && s.needsTailscaled() {
+			all = append(all, fmt.Sprintf("%s: %q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", name, s))
+		}
+	}
+	return all
+}
+
+// errNoWriter distinguishes a pipe that nobody writes to from an empty file, which means the
+// defaults.
+var errNoWriter = errors.New("it is a pipe that nobody writes to")
+
+// readFile reads one byte more than limit at most. It returns for every kind of file: a pipe, such
+// as <(…) of a shell, must be written within 900 ms, so that a reload that waits for it still ends
+// within a second.
+func readFile(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // otherwise, opening a pipe waits for a writer
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	_ = file.SetReadDeadline(time.Now().Add(900 * time.Millisecond)) // regular files have none, and never wait
+	src, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if info, statErr := file.Stat(); err == nil && statErr == nil && len(src) == 0 && info.Mode()&fs.ModeNamedPipe != 0 {
+		return nil, errNoWriter
+	}
+	return src, err
+}
 
 func unreadable(path string, err error) *Error {
-	d := Diagnostic{
-		Severity: "error",
-		Summary:  fmt.Sprintf("cannot read the configuration: %s", reason(err)),
-		File:     path,
-	}
+	d := Diagnostic{Severity: "error", Summary: "cannot read the configuration: " + reason(err).Error(), File: path}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		d.Detail = "name another file with --config, or make an empty one there: it means the defaults"
+		d.Detail = "name another file with --config, or create an empty one for the defaults"
 	case errors.Is(err, fs.ErrPermission):
-		d.Detail = "the user that the program runs as must be able to read the file and to enter its directories"
-	case errors.Is(err, syscall.EISDIR):
-		d.Detail = "name the file in the directory"
-	case errors.Is(err, errNoWriter), errors.Is(err, os.ErrDeadlineExceeded):
-		d.Detail = fmt.Sprintf("a pipe must give the whole file within %v", readTimeout)
+		d.Detail = "let the user that the program runs as read the file and enter its directories"
+	default:
+		d.Detail = "name a regular file, or a pipe that is written at once"
 	}
 	return &Error{file: path, diagnostics: []Diagnostic{d}, cause: err}
 }
 
-// reason is the error without the path, which the message has already.
+// reason returns the error without the path, which the message has already.
 func reason(err error) error {
 	if wrapped, ok := errors.AsType[*fs.PathError](err); ok {
 		return wrapped.Err
 	}
 	return err
-}
-
-// checkContent refuses what is not worth parsing.
-func checkContent(filename string, src []byte) error {
-	d := Diagnostic{Severity: "error", File: filename}
-	switch {
-	case len(src) > MaxFileSize:
-		d.Summary = "the file is larger than " + spellSize(MaxFileSize)
-		d.Detail = "is it the right file?"
-	case !utf8.Valid(src):
-		d.Summary = "the file is not text in UTF-8"
-		d.Detail = "is it the right file? If it is, convert it with iconv(1)"
-	default:
-		return nil
-	}
-	return &Error{file: filename, diagnostics: []Diagnostic{d}}
 }

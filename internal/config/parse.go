@@ -4,70 +4,142 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// parse turns the source into HCL's native syntax tree. ok is false where
-// there is nothing to decode.
+// The bounds on the shape of a file, far above what a configuration needs. With that on its size,
+// they keep the time and the memory that any file takes small: so many brackets would overflow
+// the parser's stack, which no program survives, and 1e99999999 takes minutes to print.
+const (
+	maxSigns    = 2000 // brackets, operators, and lines of a heredoc, with which the parser's stack or time grows
+	maxNumber   = 40   // characters
+	maxExponent = 3    // digits
+	maxFindings = 100  // errors that are shown
+)
+
+// parse turns the source into the syntax tree of HCL. ok is false where there is nothing to decode.
 func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
+	start := hcl.Range{Filename: d.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
 	if bytes.HasPrefix(bytes.TrimSpace(d.src), []byte("{")) {
-		d.find(d.start(), "", "this looks like JSON", "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
+		d.report(start, "this looks like JSON", "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
 		return nil, false
 	}
-	src, ok := d.bounded()
-	if !ok {
+	tokens, _ := hclsyntax.LexConfig(d.src, d.filename, hcl.InitialPos)
+	if at, many := tooManySigns(tokens); many {
+		d.report(at, "the file has more than "+strconv.Itoa(maxSigns)+" brackets and operators", "is it the right file? Values are not calculated in it")
 		return nil, false
 	}
-	file, diags := hclsyntax.ParseConfig(src, d.filename, hcl.InitialPos)
+	file, diags := hclsyntax.ParseConfig(d.withoutHugeNumbers(tokens), d.filename, hcl.InitialPos)
 	d.syntaxErrors(diags)
 	body, ok = file.Body.(*hclsyntax.Body)
 	return body, ok && body != nil
 }
 
-func (d *decoder) start() hcl.Range {
-	return hcl.Range{Filename: d.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
+// tooManySigns returns the first token that is one too many of those that make the parser call
+// itself, or take a time that grows with the square of their number: all but names, texts, numbers,
+// and what separates them.
+func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
+	plain := []hclsyntax.TokenType{
+		hclsyntax.TokenIdent, hclsyntax.TokenEqual, hclsyntax.TokenComma, hclsyntax.TokenNewline, hclsyntax.TokenComment,
+		hclsyntax.TokenNumberLit, hclsyntax.TokenOQuote, hclsyntax.TokenQuotedLit, hclsyntax.TokenCQuote, hclsyntax.TokenEOF,
+	}
+	signs := 0
+	for _, token := range tokens {
+		if !slices.Contains(plain, token.Type) {
+			signs++
+		}
+		if signs > maxSigns {
+			return token.Range, true
+		}
+	}
+	return hcl.Range{}, false
 }
 
-// syntaxErrors reports what the parser found, some of it in other words. A
-// quote that is not closed makes an error of each line that follows: the
-// first one stands for all.
+// withoutHugeNumbers reports each number that is out of all bounds, and returns the source with 0
+// in its place, so that the other errors of the file show too.
+func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
+	src := bytes.Clone(d.src)
+	for _, token := range tokens {
+		if token.Type != hclsyntax.TokenNumberLit || isModest(string(token.Bytes)) {
+			continue
+		}
+		copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
+		d.reportSyntax(token.Range, "the number is out of all bounds", "no setting takes more than "+strconv.Itoa(maxRequests))
+	}
+	return src
+}
+
+// isModest reports whether a number can be evaluated and printed in no time.
+func isModest(number string) bool {
+	exponent := ""
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		exponent = strings.TrimLeft(number[i+1:], "+-")
+	}
+	return len(number) <= maxNumber && len(exponent) <= maxExponent
+}
+
+// syntaxErrors reports what the parser found, some of it in other words. A quote that is not closed
+// makes an error of each line that follows: only the first is reported.
 func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 	unclosed := false
 	for _, diag := range diags {
 		if d.full() {
 			return
 		}
+		summary, hint := lower(diag.Summary), lower(diag.Detail)
 		switch diag.Summary {
 		case "Invalid multi-line string", "Unterminated template string":
 			if unclosed {
 				continue
 			}
 			unclosed = true
-			diag.Summary, diag.Detail = "the quote is not closed on this line", `add the missing "; a line break in a value is written \n`
+			summary, hint = "the quote is not closed on this line", `add the missing "; write a line break in a value as \n`
 		case "Invalid expression":
-			diag.Summary, diag.Detail = "there is no value here", "a value is text in quotes, a number, true, false, or a list in [ ]"
+			summary, hint = "the value is missing", "write text in quotes, a number, true, false, or a list in [ ]"
 		}
-		d.syntax(diag)
+		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
+			summary, hint = "a value with a unit needs quotes", "write "+quote(value)
+		}
+		d.reportSyntax(*diag.Subject, summary, hint)
 	}
 }
 
-func (d *decoder) syntax(diag *hcl.Diagnostic) {
-	at := d.start()
-	if diag.Subject != nil {
-		at = *diag.Subject
+// lower gives a sentence of the parser the form of our messages: no capital, no full stop, and
+// attributes, not arguments.
+func lower(sentence string) string {
+	sentence = strings.TrimSuffix(strings.TrimSpace(sentence), ".")
+	sentence = strings.NewReplacer("Argument", "attribute", "argument", "attribute").Replace(sentence)
+	if sentence == "" {
+		return ""
 	}
-	summary, hint := lower(diag.Summary), lower(diag.Detail)
-	if example, ok := d.unquoted(at); ok {
-		summary, hint = "a value with a unit needs quotes", "write "+example
-	}
-	d.findings = append(d.findings, finding{at: at, summary: summary, hint: hint, syntax: true})
+	return strings.ToLower(sentence[:1]) + sentence[1:]
 }
 
-// dropEchoes drops what was found in the remains of a line that could not be
-// parsed.
+// unquoted recognizes 5s and 512MiB without quotes, of which the parser only says that a line break
+// is missing after the number.
+func (d *decoder) unquoted(offset int) (value string, ok bool) {
+	line, within := lineAt(string(d.src), offset)
+	found := regexp.MustCompile(`=\s*([0-9.]+[A-Za-z]+)\s*$`).FindStringSubmatchIndex(line)
+	if found == nil || within < found[2] {
+		return "", false
+	}
+	return line[found[2]:found[3]], true
+}
+
+// lineAt returns the line that holds the byte at offset, and where in the line that is.
+func lineAt(src string, offset int) (line string, within int) {
+	offset = min(offset, len(src))
+	start := strings.LastIndexByte(src[:offset], '\n') + 1
+	line, _, _ = strings.Cut(src[start:], "\n")
+	line = strings.TrimSuffix(line, "\r")
+	return line, min(offset-start, len(line))
+}
+
+// dropEchoes drops what was found in the rest of a line that could not be parsed.
 func (d *decoder) dropEchoes() {
 	broken := map[int]bool{}
 	for _, f := range d.findings {
@@ -75,32 +147,5 @@ func (d *decoder) dropEchoes() {
 			broken[f.at.Start.Line] = true
 		}
 	}
-	d.findings = slices.DeleteFunc(d.findings, func(f finding) bool {
-		return !f.syntax && f.origin == "" && broken[f.at.Start.Line]
-	})
-}
-
-// unquoted recognizes `5s` and `512MiB` written without quotes, of which the
-// parser says only that a line break is missing after the number.
-func (d *decoder) unquoted(at hcl.Range) (example string, ok bool) {
-	line, offset := d.line(at.Start.Byte)
-	name, value, found := strings.Cut(line, "=")
-	value = strings.TrimSpace(value)
-	if !found || offset <= len(name) || !regexp.MustCompile(`^[0-9.]+[A-Za-z]+$`).MatchString(value) {
-		return "", false
-	}
-	return quote(value), true
-}
-
-// line gives the line of the source that holds the byte at offset, and where
-// in the line that is.
-func (d *decoder) line(offset int) (line string, within int) {
-	offset = min(max(offset, 0), len(d.src))
-	start := bytes.LastIndexByte(d.src[:offset], '\n') + 1
-	rest := d.src[start:]
-	if end := bytes.IndexByte(rest, '\n'); end >= 0 {
-		rest = rest[:end]
-	}
-	text := strings.TrimSuffix(string(rest), "\r")
-	return text, min(offset-start, len(text))
+	d.findings = slices.DeleteFunc(d.findings, func(f finding) bool { return !f.syntax && broken[f.at.Start.Line] })
 }

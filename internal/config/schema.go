@@ -1,17 +1,20 @@
 package config
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
-// section is one block type of the file, bound to the fields of one Config:
-// the single place that says which names exist, what they take, and within
-// which bounds.
+// section is one type of block, bound to the fields of one Config. The sections below are the only
+// place that says which names exist, what they take, and within which bounds.
 type section struct {
 	name       string
-	label      string // what the label of the block names; empty: it has none
+	label      string // what the label of the block says; empty: it has none
 	attributes []attribute
 	sections   []section
 }
@@ -24,9 +27,8 @@ const (
 	maxRequests = 1_000_000
 )
 
-// schema binds every block but the header rules to c. The header section in
-// it is bound to nothing and stands there for its names: each rule has its
-// own.
+// schema binds every block to c, except the header rules. The header section in it is there for its
+// names: each rule has a section of its own.
 func schema(c *Config) section {
 	return section{sections: []section{
 		proxySection(&c.Proxy),
@@ -57,7 +59,7 @@ func proxySection(p *Proxy) section {
 			listenAddr("listen_addr", &p.ListenAddr).needsRestart(),
 			upstreamURL("upstream_url", &p.UpstreamURL),
 			caFile("upstream_ca_file", p),
-			proxyURLs("upstream_proxy", &p.UpstreamProxies),
+			proxies("upstream_proxy", &p.UpstreamProxies),
 			duration("connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
 			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
 			duration("idle_timeout", &p.IdleTimeout, shortest, day),
@@ -90,20 +92,24 @@ func headerSection(h *Header) section {
 		name:  "header",
 		label: "the name of the header",
 		attributes: []attribute{
-			fieldValue("value", &h.Value),
+			headerValue("value", &h.Value),
 			choice("mode", &h.Mode, Set, Merge, AddAbsent, Remove),
 		},
-		sections: []section{{name: "when", attributes: []attribute{
-			condition("bearer_prefix", &h.When.BearerPrefix, bearerPrefix),
-			condition("path_prefix", &h.When.PathPrefix, pathPrefix),
-			condition("user_agent_prefix", &h.When.UserAgentPrefix, agentPrefix),
-			condition("listener", &h.When.Listener, listenerName),
-		}}},
+		sections: []section{whenSection(&h.When)},
 	}
 }
 
-// defaults is the configuration before the file is read.
-func defaults() *Config {
+func whenSection(w *When) section {
+	return section{name: "when", attributes: []attribute{
+		condition("bearer_prefix", "sk-ant-oat", &w.BearerPrefix, bearerPrefix),
+		condition("path_prefix", "/v1/", &w.PathPrefix, pathPrefix),
+		condition("user_agent_prefix", "claude-cli/", &w.UserAgentPrefix, agentPrefix),
+		condition("listener", "proxy", &w.Listener, listenerName),
+	}}
+}
+
+// Default returns the configuration of an empty file. It has no header rules.
+func Default() *Config {
 	everybody := func() []Source {
 		return []Source{{Kind: Local, Value: "local"}, {Kind: Tailnet, Value: "tailnet"}}
 	}
@@ -123,7 +129,7 @@ func defaults() *Config {
 			Retry:                 Retry{Attempts: 3, Backoff: 100 * time.Millisecond, Memory: 64 * mib},
 		},
 		Tailscale: Tailscale{Required: true, WhenDown: Wait},
-		Access:    Access{Allow: everybody(), Browsers: []string{}},
+		Access:    Access{Allow: everybody()},
 		Metrics:   Metrics{Allow: everybody(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},
 	}
@@ -153,28 +159,60 @@ func (s section) paths(parent string) []string {
 	return paths
 }
 
-// lookup finds an attribute by its dotted path.
-func (s section) lookup(path string) (attribute, bool) {
-	name, rest, nested := strings.Cut(path, ".")
-	if !nested {
-		i := slices.IndexFunc(s.attributes, func(a attribute) bool { return a.name == name })
-		if i < 0 {
-			return attribute{}, false
-		}
-		return s.attributes[i], true
+// flatten lists the attributes of s and below, in order, each with its path.
+func (s section) flatten(parent string) []attribute {
+	var all []attribute
+	for _, a := range s.attributes {
+		a.path = dotted(parent, a.name)
+		all = append(all, a)
 	}
-	i := slices.IndexFunc(s.sections, func(sub section) bool { return sub.name == name && sub.label == "" })
-	if i < 0 {
-		return attribute{}, false
+	for _, sub := range s.sections {
+		all = append(all, sub.flatten(dotted(parent, sub.name))...)
 	}
-	return s.sections[i].lookup(rest)
+	return all
 }
 
-func dotted(parent, name string) string {
-	if parent == "" {
-		return name
-	}
-	return parent + "." + name
-}
+func dotted(parent, name string) string { return strings.TrimPrefix(parent+"."+name, ".") }
 
 func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// unknown reports a name that the block at path does not take.
+func (d *decoder) unknown(s section, path, kind, name string, at hcl.Range) {
+	if d.full() {
+		return // suggesting names for thousands takes seconds
+	}
+	block := slices.ContainsFunc(s.sections, func(sub section) bool { return sub.name == name })
+	switch {
+	case block:
+		d.report(at, quote(name)+" is a block, not an attribute", "write "+name+" { … }, without the equals sign")
+	case slices.Contains(s.names(), name):
+		d.report(at, quote(name)+" is an attribute, not a block", "write "+name+" = …")
+	default:
+		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(s, path, name))
+	}
+}
+
+// suggest guesses what an unknown name means: a similar name in the same block, the same or a
+// similar one in another, or else whatever the block takes.
+func (d *decoder) suggest(s section, path, name string) string {
+	if near := nearest(name, s.names()); near != "" {
+		return "did you mean " + strconv.Quote(near) + "?"
+	}
+	elsewhere := d.schema.paths("")
+	names := make([]string, len(elsewhere))
+	for i, p := range elsewhere {
+		names[i] = lastName(p)
+	}
+	near := nearest(name, names)
+	if near == "" {
+		return cmp.Or(path, "the file") + " takes " + strings.Join(s.names(), ", ")
+	}
+	hint := "it belongs outside of all blocks"
+	if found := elsewhere[slices.Index(names, near)]; found != near {
+		hint = "it belongs in the " + strings.TrimSuffix(found, "."+near) + " block"
+	}
+	if near != name {
+		hint = "did you mean " + strconv.Quote(near) + "? " + strings.Replace(hint, "it", "It", 1)
+	}
+	return hint
+}

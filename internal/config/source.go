@@ -5,8 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/zclconf/go-cty/cty"
+	"unicode"
 )
 
 // Source is one entry of an allow list.
@@ -32,7 +31,7 @@ const (
 	Capability SourceKind = "capability" // Value is the capability's name
 )
 
-// String gives the spelling of the configuration file.
+// String returns the spelling of the configuration file.
 func (s Source) String() string {
 	switch s.Kind {
 	case Node:
@@ -44,77 +43,50 @@ func (s Source) String() string {
 	}
 }
 
-// parseSources reads a list of strings and finds fault with each element.
-func parseSources(list cty.Value) ([]Source, []fault) {
-	found := []Source{}
-	var faults []fault
-	for i, v := range list.AsValueSlice() {
-		source, wrong := parseElement(v)
-		if wrong != nil {
-			wrong.element = i + 1
-			faults = append(faults, *wrong)
-			continue
+// sources binds an allow list. An empty one is refused where it would refuse every request.
+func sources(name string, field *[]Source, needed bool) attribute {
+	check := func(all []Source) *fault {
+		if needed && len(all) == 0 {
+			return invalid("an empty list refuses every request", `remove the line for the default, ["local", "tailnet"], or name who may send requests`)
 		}
-		found = append(found, source)
+		return nil
 	}
-	return found, faults
+	return list(name, "tailnet", field, parseSource, Source.String, check)
 }
 
-func parseElement(v cty.Value) (Source, *fault) {
-	if v.IsNull() || v.Type() != cty.String {
-		return Source{}, &fault{
-			summary: "an entry is " + describe(v),
-			hint:    `entries are strings such as "tailnet", in quotes`,
-		}
-	}
-	return parseSource(v.AsString())
-}
-
-// parseSource reads one entry of an allow list.
 func parseSource(s string) (Source, *fault) {
-	switch SourceKind(s) {
-	case Local, Tailnet, Proxied:
-		return Source{Kind: SourceKind(s), Value: s}, nil
-	}
 	prefix, rest, _ := strings.Cut(s, ":")
 	switch {
+	case slices.Contains([]SourceKind{Local, Tailnet, Proxied}, SourceKind(s)):
+		return Source{Kind: SourceKind(s), Value: s}, nil
 	case prefix == "tag":
 		return parseTag(s, rest)
 	case prefix == "node":
-		return parseNode(rest)
+		return parseNode(strings.TrimSuffix(rest, "."))
 	case prefix == "cap":
 		return parseCapability(rest)
 	case prefix == "group" || prefix == "autogroup":
-		return Source{}, &fault{
-			summary: quote(s) + " cannot be checked: tailscaled does not tell a node's groups",
-			hint:    `name a user or a tag, or grant the group a capability in the tailnet's policy and allow that: "cap:example.com/cap/name"`,
-		}
+		return Source{}, invalid(quote(s)+" cannot be checked: tailscaled does not tell the groups of a node",
+			`name a user or a tag, or grant the group a capability in the tailnet's policy and allow that: "cap:example.com/cap/name"`)
 	case strings.Contains(s, "@"):
 		return parseUser(s)
 	}
 	return parseCIDR(s)
 }
 
-// parseTag follows the tailnet policy: letters, digits and dashes, a letter
-// first (https://tailscale.com/kb/1068/tags).
+// parseTag follows the tailnet policy (https://tailscale.com/kb/1068/tags).
 func parseTag(s, name string) (Source, *fault) {
-	wrong := strings.IndexFunc(name, func(r rune) bool { return !isAlphanumeric(r) && r != '-' })
-	if name == "" || wrong >= 0 || name[0] == '-' || isDigit(rune(name[0])) {
-		return Source{}, &fault{
-			summary: quote(s) + " is not a tag",
-			hint:    `"tag:" and a name of letters, digits and dashes that begins with a letter`,
-		}
+	odd := strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && r != '-' })
+	if name == "" || odd || name[0] == '-' || unicode.IsDigit(rune(name[0])) {
+		return Source{}, invalid(quote(s)+" is not a tag", `write "tag:" and a name of letters, digits and dashes that begins with a letter`)
 	}
 	return Source{Kind: Tag, Value: s}, nil
 }
 
 func parseNode(name string) (Source, *fault) {
-	name = strings.TrimSuffix(name, ".")
 	if !isHostname(name) {
-		return Source{}, &fault{
-			summary: quote("node:"+name) + " is not a node",
-			hint:    `"node:" and a node ID, such as nRSTuvwXyz1CNTRL, or a MagicDNS name; both are shown by: tailscale status --json`,
-		}
+		return Source{}, invalid(quote("node:"+name)+" is not a node",
+			`write "node:" and a node ID, such as nRSTuvwXyz1CNTRL, or a MagicDNS name; tailscale status --json shows both`)
 	}
 	return Source{Kind: Node, Value: name}, nil
 }
@@ -124,10 +96,8 @@ func parseNode(name string) (Source, *fault) {
 func parseCapability(name string) (Source, *fault) {
 	domain, path, _ := strings.Cut(strings.TrimPrefix(name, "https://"), "/")
 	if !isHostname(domain) || !strings.Contains(domain, ".") || path == "" || !isVisible(path) {
-		return Source{}, &fault{
-			summary: quote("cap:"+name) + " is not a capability",
-			hint:    `"cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`,
-		}
+		return Source{}, invalid(quote("cap:"+name)+" is not a capability",
+			`write "cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`)
 	}
 	return Source{Kind: Capability, Value: name}, nil
 }
@@ -135,16 +105,13 @@ func parseCapability(name string) (Source, *fault) {
 func parseUser(s string) (Source, *fault) {
 	name, domain, _ := strings.Cut(s, "@")
 	if name == "" || domain == "" || strings.ContainsAny(domain, "@/:") || strings.ContainsAny(name, "/:*") || !isVisible(s) {
-		return Source{}, &fault{
-			summary: quote(s) + " is not a user",
-			hint:    `the login name that the tailnet knows, such as "user@example.com"`,
-		}
+		return Source{}, invalid(quote(s)+" is not a user", `write the login name that the tailnet knows, such as "user@example.com"`)
 	}
 	return Source{Kind: User, Value: s}, nil
 }
 
-// parseCIDR reads a prefix or a single address. A v4-mapped one becomes the
-// IPv4 range that it means (RFC 4291, section 2.5.5.2).
+// parseCIDR reads a range or a single address. A v4-mapped one becomes the IPv4 range that it means
+// (RFC 4291, section 2.5.5.2).
 func parseCIDR(s string) (Source, *fault) {
 	prefix, err := netip.ParsePrefix(s)
 	if addr, addrErr := netip.ParseAddr(s); addrErr == nil && addr.Zone() == "" {
@@ -156,39 +123,71 @@ func parseCIDR(s string) (Source, *fault) {
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
-	if prefix != prefix.Masked() {
-		return Source{}, &fault{
-			summary: quote(s) + " has bits set beyond its length",
-			hint:    "the range is " + strconv.Quote(prefix.Masked().String()) + ", the single address " + strconv.Quote(prefix.Addr().String()),
-		}
-	}
 	value := prefix.String()
-	if prefix.IsSingleIP() {
+	switch {
+	case prefix != prefix.Masked():
+		return Source{}, invalid(quote(s)+" has bits set beyond its length",
+			"write "+strconv.Quote(prefix.Masked().String())+" for the range, or "+strconv.Quote(prefix.Addr().String())+" for the address")
+	case prefix.IsSingleIP() && prefix.Addr().IsUnspecified():
+		return Source{}, invalid("no client has the address "+quote(s), everybody)
+	case prefix.IsSingleIP():
 		value = prefix.Addr().String()
 	}
 	return Source{Kind: CIDR, Value: value, Prefix: prefix}, nil
 }
 
+const everybody = `"0.0.0.0/0" and "::/0" are everybody, "tailnet" is every peer of the tailnet`
+
 func notSource(s string) *fault {
-	forms := `"local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address or CIDR, "cap:example.com/cap/name"`
-	wrong := &fault{summary: quote(s) + " is not a source", hint: "one of " + forms}
+	hint := `write one of "local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address, a CIDR, "cap:example.com/cap/name"`
 	near := nearest(s, []string{"local", "tailnet", "proxied"})
 	switch {
-	case slices.Contains([]string{"localhost", "loopback"}, s):
-		near = "local"
-	case slices.Contains([]string{"*", "all", "any", "everyone"}, s):
-		wrong.hint = `everybody is "0.0.0.0/0" and "::/0"; every peer of the tailnet is "tailnet"`
+	case s == "localhost" || s == "loopback":
+		hint = `did you mean "local"?`
+	case s == "*" || s == "all" || s == "any" || s == "everyone":
+		hint = everybody
+	case near != "":
+		hint = "did you mean " + strconv.Quote(near) + "?"
 	}
-	if near != "" {
-		wrong.hint = "did you mean " + strconv.Quote(near) + "?"
-	}
-	return wrong
+	return invalid(quote(s)+" is not a source", hint)
 }
 
-func spellSources(list []Source) string {
-	words := make([]string, len(list))
-	for i, s := range list {
-		words[i] = strconv.Quote(s.String())
+// needsTailscaled reports whether only tailscaled knows who such a source is.
+func (s Source) needsTailscaled() bool {
+	return slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind)
+}
+
+// anyOrigin stands for every web page.
+const anyOrigin = "*"
+
+// origins binds a list of origins of web pages (RFC 6454, section 6.2), in the spelling of
+// browsers, so that they can be compared with an Origin header as they are.
+func origins(name string, field *[]string) attribute {
+	return list(name, originExample, field, parseOrigin, asIs, nil)
+}
+
+const originExample = "https://chat.example.com"
+
+func parseOrigin(s string) (string, *fault) {
+	scheme, _, isURL := strings.Cut(strings.ToLower(s), "://")
+	switch {
+	case s == anyOrigin:
+		return s, nil
+	case s == "null":
+		return "", invalid(`"null" is an origin that any web page can have`, `allow all of them with "*", or serve the page from an origin of its own`)
+	case isURL && scheme != "http" && scheme != "https" && isFieldName(scheme):
+		return "", invalid(quote(s)+" is not the origin of a web page", "remove it: programs with a scheme of their own need no entry")
+	case strings.HasSuffix(s, "/"):
+		return "", invalid("an origin must not end in a slash", "write "+quote(strings.TrimRight(s, "/")))
+	case !isURL && isHostname(s):
+		return "", invalid(quote(s)+" has no scheme", "write "+quote("https://"+s))
+	case isURL && strings.Contains(s, anyOrigin):
+		return "", invalid(`"*" must stand alone`, "list each origin")
 	}
-	return "[" + strings.Join(words, ", ") + "]"
+	u, bad := parseBareURL(s, originExample)
+	if bad != nil {
+		return "", bad
+	}
+	usual := map[string]string{"http": ":80", "https": ":443"}[u.Scheme] // browsers leave it out
+	return u.Scheme + "://" + strings.TrimSuffix(u.Host, usual), nil
 }

@@ -1,162 +1,174 @@
 package config
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
 
-// anthropic is the default upstream.
+// anthropic returns the default upstream.
 func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropic.com"} }
 
-// upstreamURL binds the URL that requests go to.
+func spellURL(u *url.URL) string { return u.String() }
+
+// upstreamURL binds the URL that requests are sent to.
 func upstreamURL(name string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
-		u, wrong := parseBareURL(s, anthropic().String())
-		if wrong == nil && u.Scheme == "http" && !staysPrivate(u.Hostname()) {
-			return nil, notPrivate(u)
+		u, bad := parseBareURL(s, anthropic().String())
+		switch {
+		case bad != nil || u.Scheme != "http" || hostStaysPrivate(u.Hostname()):
+			return u, bad
+		case !strings.ContainsAny(u.Hostname(), ".:"):
+			return nil, inClear(u, "write the full name, which ends in .ts.net: the search domains of the host decide what a short one means")
+		default:
+			return nil, inClear(u, "write https://; http:// is only for loopback, Tailscale addresses and names under ts.net")
 		}
-		return u, wrong
 	}
 	return text(name, anthropic().String(), field, parse, spellURL)
 }
 
-func spellURL(u *url.URL) string { return u.String() }
-
-// parseBareURL reads scheme and host, and refuses all else that a URL can
-// hold (RFC 3986). Faults do not repeat the URL: it may hold a credential,
-// also where it cannot be parsed.
-func parseBareURL(s, example string) (*url.URL, *fault) {
-	hint := "write the scheme and the host alone, such as " + strconv.Quote(example)
-	if strings.Contains(s, "@") {
-		return nil, &fault{
-			summary: "the URL holds a user name or a password",
-			hint:    "take it out: the daemon holds no credentials",
-		}
-	}
-	u, err := url.Parse(s)
-	switch {
-	case s == "":
-		return nil, &fault{summary: "the URL is empty", hint: hint}
-	case err != nil || !isVisible(s):
-		return nil, &fault{summary: "the value is not a URL", hint: hint}
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, &fault{summary: "the URL does not begin with https:// or http://", hint: hint}
-	case u.Host == "" || u.Opaque != "":
-		return nil, &fault{summary: "the URL has no host", hint: hint}
-	case u.RawQuery != "" || u.ForceQuery:
-		return nil, &fault{summary: "the URL has a query", hint: hint}
-	case strings.Contains(s, "#"):
-		return nil, &fault{summary: "the URL has a fragment", hint: hint}
-	case u.Path != "" && u.Path != "/":
-		return nil, &fault{summary: "the URL has a path", hint: hint + ": each request brings its own path"}
-	}
-	if wrong := checkHost(u); wrong != nil {
-		return nil, wrong
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+func inClear(u *url.URL, hint string) *fault {
+	return invalid("http:// to "+quote(u.Hostname())+" would send credentials in clear", hint)
 }
 
-// checkHost finds fault with a host or port that nothing can be sent to.
+// proxies binds the URL of an HTTP CONNECT proxy, a list of them, or nothing.
+func proxies(name string, field *[]*url.URL) attribute {
+	const most = 8 // a request may have to wait for each that is dead
+	const example = "http://proxy.example.com:3128"
+	parse := func(s string) (*url.URL, *fault) {
+		u, bad := parseBareURL(s, example)
+		if bad == nil && u.Port() == "" {
+			return nil, invalid("must have a port", "there is no usual one for proxies: "+strconv.Quote(example))
+		}
+		return u, bad
+	}
+	check := func(all []*url.URL) *fault {
+		if len(all) > most {
+			return invalid("must have at most "+strconv.Itoa(most)+" proxies, not "+strconv.Itoa(len(all)), "")
+		}
+		return nil
+	}
+	a := list(name, example, field, parse, spellURL, check)
+	return oneOrMore(a, example, func() int { return len(*field) })
+}
+
+// oneOrMore lets a list be written as a string, too: "x" is ["x"], and "" is [].
+func oneOrMore(a attribute, example string, length func() int) attribute {
+	setList, getList := a.set, a.get
+	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"
+	a.set = func(v cty.Value) []fault {
+		switch {
+		case v.Type() != cty.String:
+			return setList(v)
+		case v.AsString() == "":
+			return setList(cty.EmptyTupleVal)
+		default:
+			return setList(cty.TupleVal([]cty.Value{v}))
+		}
+	}
+	a.get = func() string {
+		switch length() {
+		case 0:
+			return `""`
+		case 1:
+			return strings.Trim(getList(), "[]")
+		default:
+			return getList()
+		}
+	}
+	return a
+}
+
+// parseBareURL reads scheme and host, and refuses all else that a URL can hold (RFC 3986). Faults
+// do not repeat the URL: it may hold a credential, also where it cannot be parsed.
+func parseBareURL(s, example string) (*url.URL, *fault) {
+	hint := "write only the scheme and the host, such as " + strconv.Quote(example)
+	u, err := url.Parse(s)
+	switch {
+	case strings.Contains(s, "@"):
+		return nil, invalid("must not hold a user name or a password", "remove it: the daemon holds no credentials")
+	case err != nil || !isVisible(s):
+		return nil, invalid("must be a URL", hint)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, invalid("must begin with https:// or http://", hint)
+	case u.Host == "" || u.Opaque != "":
+		return nil, invalid("must have a host", hint)
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, invalid("must not have a query", hint)
+	case strings.Contains(s, "#"):
+		return nil, invalid("must not have a fragment", hint)
+	case u.Path != "" && u.Path != "/":
+		return nil, invalid("must not have a path", "remove "+quote(u.Path))
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, checkHost(u)
+}
+
+// checkHost refuses a host or a port that nothing can be sent to.
 func checkHost(u *url.URL) *fault {
 	host := u.Hostname()
 	addr, err := netip.ParseAddr(host)
 	lastLabel := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
 	case err == nil && (addr.IsUnspecified() || addr.IsMulticast()):
-		return &fault{summary: quote(host) + " is an address that nothing can be sent to"}
-	case err != nil && !isHostname(strings.TrimSuffix(host, ".")):
-		return &fault{summary: quote(host) + " is not a host name"}
-	case err != nil && strings.Trim(lastLabel, "0123456789") == "" && lastLabel != "":
-		return &fault{summary: quote(host) + " is neither a host name nor an IP address"}
-	case strings.HasSuffix(u.Host, ":"):
-		return &fault{summary: "the URL has a colon and no port"}
-	case u.Port() != "" && !isPort(u.Port(), 1):
-		return &fault{summary: quote(u.Port()) + " is not a port", hint: "1 to 65535"}
+		return invalid("nothing can be sent to "+quote(host), "")
+	case err != nil && (!isHostname(strings.TrimSuffix(host, ".")) || lastLabel != "" && strings.Trim(lastLabel, "0123456789") == ""):
+		return invalid(quote(host)+" is neither a host name nor an IP address", "")
+	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port(), 1):
+		return invalid(quote(u.Port())+" is not a port", "1 to 65535")
 	}
 	return nil
 }
 
-func isPort(s string, low uint64) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n >= low
-}
-
-// staysPrivate says whether what is sent to host in clear stays on this host
-// or inside the tailnet's encryption: loopback, and Tailscale's ranges and
-// names (https://tailscale.com/kb/1015/100.x-addresses).
-func staysPrivate(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap()
-		v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
-		return addr.IsLoopback() || v4.Contains(addr) || v6.Contains(addr)
-	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	return isLocalhost(host) || strings.HasSuffix(host, ".ts.net")
-}
-
-// isLocalhost follows RFC 6761, section 6.3.
-func isLocalhost(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-func notPrivate(u *url.URL) *fault {
-	wrong := &fault{
-		summary: "http:// to " + quote(u.Hostname()) + " would send credentials in clear",
-		hint:    "write https://; http:// is only for loopback, Tailscale addresses and names under ts.net",
-	}
-	_, err := netip.ParseAddr(u.Hostname())
-	if err != nil && !strings.Contains(u.Hostname(), ".") {
-		wrong.hint = "write the full name, which ends in .ts.net: a short one is completed by whatever search domain the host has"
-	}
-	return wrong
-}
-
-// UpstreamIs says whether the upstream is the listener at addr (host:port):
-// the same port, and the same host or both of them on loopback, every address
-// counting as loopback. Requests would go round in circles.
+// UpstreamIs reports whether the upstream is the listener on addr (host:port), so that a request
+// would be sent in a circle. Every address counts as loopback, as does localhost.
 func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
 
-// proxiesInclude says the same of the proxies on the way.
-func (p Proxy) proxiesInclude(addr string) bool {
-	return slices.ContainsFunc(p.UpstreamProxies, func(u *url.URL) bool { return leadsTo(u, addr) })
+// crossCheck refuses values that are valid on their own but not together.
+func (d *decoder) crossCheck() {
+	p := d.config.Proxy
+	listen, upstream, through := d.settings["proxy.listen_addr"], d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
+	if !listen.bad && !upstream.bad && p.UpstreamIs(p.ListenAddr) {
+		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself, which listens on "+quote(p.ListenAddr),
+			"change upstream_url, or the port of listen_addr")
+	}
+	if through.bad {
+		return
+	}
+	for _, proxy := range p.UpstreamProxies {
+		if !listen.bad && leadsTo(proxy, p.ListenAddr) {
+			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself, which listens on "+quote(p.ListenAddr),
+				"change upstream_proxy, or the port of listen_addr")
+			return
+		}
+		if bad := checkProxied(p.UpstreamURL, proxy); bad != nil && !upstream.bad {
+			d.report(givenBy(through, upstream), "proxy.upstream_proxy: "+bad.summary, bad.hint)
+			return
+		}
+	}
 }
 
-func leadsTo(u *url.URL, addr string) bool {
-	host, port, err := net.SplitHostPort(addr)
-	own := u.Port()
-	if own == "" {
-		own = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+// checkProxied refuses a proxy through which an upstream cannot be reached, or not safely.
+func checkProxied(upstream, proxy *url.URL) *fault {
+	switch {
+	case upstream.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
+		return invalid("an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
+			"remove upstream_proxy, or use an https:// upstream")
+	case reachesLoopback(upstream.Hostname()) && !reachesLoopback(proxy.Hostname()):
+		return invalid("the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
+			"remove upstream_proxy, or name the upstream by the address that the proxy knows")
 	}
-	if err != nil || !samePort(port, own) {
-		return false
-	}
-	return sameHost(host, u.Hostname()) || reachesLoopback(host) && reachesLoopback(u.Hostname())
+	return nil
 }
 
-// samePort compares numbers: 080 is 80, and 0 is nobody's.
-func samePort(a, b string) bool {
-	m, errM := strconv.ParseUint(a, 10, 16)
-	n, errN := strconv.ParseUint(b, 10, 16)
-	return errM == nil && errN == nil && m == n && m != 0
-}
-
-func sameHost(a, b string) bool {
-	m, errM := netip.ParseAddr(a)
-	n, errN := netip.ParseAddr(b)
-	if errM == nil && errN == nil {
-		return m.Unmap() == n.Unmap()
+// givenBy returns where the first of two values was set, or the second where the first is the
+// default.
+func givenBy(first, second setting) hcl.Range {
+	if first.at.Filename == "" {
+		return second.at
 	}
-	return a != "" && strings.EqualFold(a, b)
-}
-
-func reachesLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host == "" || isLocalhost(host)
-	}
-	return addr.Unmap().IsLoopback() || addr.IsUnspecified()
+	return first.at
 }

@@ -105,6 +105,8 @@ func TestSources(t *testing.T) {
 		{"100.64.0.1", config.CIDR, ""},
 		{"100.64.0.1/32", config.CIDR, "100.64.0.1"},
 		{"0.0.0.0/0", config.CIDR, ""},
+		{"0.0.0.0", "", ""},
+		{"::", "", ""},
 		{"::/0", config.CIDR, ""},
 		{"::ffff:10.1.2.3", config.CIDR, "10.1.2.3"},
 		{"::ffff:10.0.0.0/104", config.CIDR, "10.0.0.0/8"},
@@ -240,5 +242,29 @@ func TestHeaderValueLength(t *testing.T) {
 		if _, err := config.Parse("test.hcl", []byte(src)); (err == nil) != ok {
 			t.Errorf("%d bytes: error is %v", length, err)
 		}
+	}
+}
+
+// Without a tailnet, nobody can be told apart by what tailscaled says.
+func TestSourcesThatMatchNobody(t *testing.T) {
+	const none = "tailscale {\n  required = false\n}\n"
+	tests := []struct{ name, text, want string }{
+		{"the defaults", "", ""},
+		{"each kind", `access { allow = ["local", "tailnet", "proxied", "a@example.com", "tag:a", "node:a", "cap:example.com/a", "10.0.0.0/8", "0.0.0.0/0", "::/0"] }`, ""},
+		{"a tag without a tailnet", none + `access { allow = ["local", "tag:a"] }`, `access.allow: "tag:a" matches nobody: with tailscale.required = false`},
+		{"the default without a tailnet", none, ""},
+		{"a node without a tailnet, for metrics", none + "access {\n  allow = [\"local\"]\n}\n" + `metrics { allow = ["node:prometheus"] }`, `metrics.allow: "node:prometheus" matches nobody`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Parse("test.hcl", []byte(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(c.Warnings(), "\n")
+			if got != tt.want && (tt.want == "" || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") && !strings.Contains(tt.name, "metrics")) {
+				t.Errorf("warnings are %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

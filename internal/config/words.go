@@ -3,85 +3,77 @@ package config
 import (
 	"strconv"
 	"strings"
+	"unicode"
+
+	"github.com/agext/levenshtein"
+
+	"oauth-proxyd/internal/term"
 )
 
-// quote quotes what the file says, cut to what fits on a line.
-func quote(s string) string {
-	const longest = 60
-	return strconv.Quote(shorten(s, longest))
-}
+// quote quotes what the file says, shortened to what fits on a line.
+func quote(s string) string { return strconv.Quote(term.Cut(s, 60)) }
 
-// shorten cuts s to a number of characters.
-func shorten(s string, longest int) string {
-	count := 0
-	for i := range s {
-		if count == longest {
-			return s[:i] + "…"
-		}
-		count++
-	}
-	return s
-}
-
-// enumerate gives `"a", "b" or "c"`.
+// enumerate returns `"a", "b" or "c"`.
 func enumerate(words []string) string {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = strconv.Quote(word)
+	last := len(words) - 1
+	all := strconv.Quote(words[last])
+	if last > 0 {
+		all = `"` + strings.Join(words[:last], `", "`) + `" or ` + all
 	}
-	last := len(quoted) - 1
-	if last < 1 {
-		return strings.Join(quoted, "")
-	}
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+	return all
 }
 
-// nearest is the candidate that somebody who typed word most likely meant, or
-// nothing.
+// nearest returns the candidate that somebody who typed word most likely meant, or "". A common
+// beginning makes up for mistakes behind it.
 func nearest(word string, candidates []string) string {
-	const longest = 64 // nobody mistypes more, and the distance is quadratic
+	const longest = 64 // the comparison takes quadratic time
 	if len(word) > longest {
 		return ""
 	}
-	best, found := 4, ""
+	best, found := 0.59, "" // what two letters exchanged in a word of five leave
+	params := levenshtein.NewParams().BonusThreshold(0)
 	for _, candidate := range candidates {
-		a, b := fold(word), fold(candidate)
-		limit := min(best, 3, len(b)/3+1)
-		if len(a) > 3 && len(b) > 3 && a[:4] == b[:4] {
-			limit = best // a common beginning makes up for a longer way
-		}
-		if d := distance(a, b); d < limit || d == 0 {
-			best, found = d, candidate
+		if score := levenshtein.Match(fold(word), fold(candidate), params); score > best {
+			best, found = score, candidate
 		}
 	}
 	return found
 }
 
 // fold drops the differences that are always a slip.
-func fold(s string) string {
-	return strings.ReplaceAll(strings.ToLower(s), "-", "_")
+func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
+
+func isAlphanumeric(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// distance is the optimal string alignment distance: the least number of
-// letters to insert, delete, replace, or exchange with their neighbor.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := last[j]
-			if a[i] != b[j] {
-				replaced++
-			}
-			row[j+1] = min(replaced, row[j]+1, last[j+1]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
+// isVisible reports whether s is printable and free of spaces.
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' })
+}
+
+// isHostname reports whether s has the form of a host name (RFC 1123, section 2.1). Underscores are
+// accepted, as resolvers do.
+func isHostname(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		odd := strings.ContainsFunc(label, func(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '_' })
+		if odd || label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
 		}
-		before, last, row = last, row, before
 	}
-	return last[len(b)]
+	return len(s) <= 253
+}
+
+// isFieldName reports whether s is a token (RFC 9110, section 5.6.2).
+func isFieldName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// isFieldValue reports whether s is a field value (RFC 9110, section 5.5): no control characters but the tab, and no
+// space at either end.
+func isFieldValue(s string) bool {
+	control := strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+	return !control && s == strings.Trim(s, " \t")
 }
