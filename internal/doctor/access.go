@@ -169,16 +169,10 @@ func (x *exam) judgeCapability(ctx context.Context, s config.Source) (f Finding,
 
 // overlooksPeers: the range is one for peers only, and no peer has an address in it.
 func (x *exam) overlooksPeers(s config.Source) bool {
-	if x.network == nil || !tailscaleRange(s.Prefix) {
+	if x.network == nil || !config.IsTailscale(s.Prefix) {
 		return false
 	}
 	return !slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool {
 		return slices.ContainsFunc(n.Addresses, s.Prefix.Contains)
 	})
-}
-
-// tailscaleRange: https://tailscale.com/kb/1015/100.x-addresses.
-func tailscaleRange(p netip.Prefix) bool {
-	v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
-	return v4.Contains(p.Addr()) && p.Bits() >= v4.Bits() || v6.Contains(p.Addr()) && p.Bits() >= v6.Bits()
 }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 const (
@@ -120,7 +122,7 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 	}
 	var addrs []netip.AddrPort
 	for _, a := range found {
-		if d.tls != nil || staysPrivate(a.Unmap()) {
+		if d.tls != nil || config.StaysPrivate(a) {
 			addrs = append(addrs, netip.AddrPortFrom(a.Unmap(), uint16(port))) //nolint:gosec // a port
 		}
 	}
@@ -128,13 +130,6 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 		return nil, fmt.Errorf("%s is %v: http:// would send credentials in clear to other than loopback and Tailscale addresses", host, found)
 	}
 	return alternate(addrs), nil
-}
-
-// staysPrivate reports whether what is sent to a in clear stays on this host or inside the
-// tailnet's encryption (https://tailscale.com/kb/1015/100.x-addresses).
-func staysPrivate(a netip.Addr) bool {
-	v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
-	return a.IsLoopback() || v4.Contains(a) || v6.Contains(a)
 }
 
 // alternate has the families of addresses take turns, beginning with that of the first, so
