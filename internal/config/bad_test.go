@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Each file in testdata/bad is refused with exactly the text beside it. Run
-// with UPDATE_GOLDEN=1 to write the texts, and read what changed.
+// Each file in testdata/bad is refused with exactly the text beside it. Run with UPDATE_GOLDEN=1 to
+// write the texts, and read what changed.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.hcl")
 	if err != nil || len(files) == 0 {
@@ -39,8 +39,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// refusal is the text for a file that must be refused, in which no credential
-// of the fixtures may appear.
+// refusal is the text for a file that must be refused, in which no credential of the fixtures may
+// appear.
 func refusal(t *testing.T, file string) []byte {
 	t.Helper()
 	src, err := os.ReadFile(file)

@@ -61,8 +61,8 @@ func withCAFile(t *testing.T, content string) (*config.Config, error) {
 	return parseLine("proxy", "upstream_ca_file = "+strconv.Quote(write(t, content)))
 }
 
-// Each certificate that cannot be used, or not as one may think, is named with its
-// number, line, subject and the reason, and those that can be are handed on.
+// Each certificate that cannot be used, or not as one may think, is named with its number, line,
+// subject and the reason. Those that can be used are in the Config.
 func TestCertificatesAreNamed(t *testing.T) {
 	good := authority(t, "Good", nil)
 	for _, test := range []struct {
@@ -177,7 +177,7 @@ func TestSpecialCAFiles(t *testing.T) {
 	}
 }
 
-// A bundle with many that are out of date does not fill the screen.
+// An outdated bundle with many expired certificates does not fill the screen.
 func TestManyWarningsAreCut(t *testing.T) {
 	c, err := withCAFile(t, inPEM(authority(t, "Good", nil))+strings.Repeat(inPEM(negative(t, "Old")), 100))
 	if err != nil {

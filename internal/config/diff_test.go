@@ -79,7 +79,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// A reload that puts other certificates in force says so.
+// A change of the certificates in the file is a change, although no setting changed.
 func TestDiffOfCertificates(t *testing.T) {
 	path := write(t, inPEM(authority(t, "A", nil)))
 	src := "proxy {\n  upstream_ca_file = " + strconv.Quote(path) + "\n}\n"

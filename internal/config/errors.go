@@ -102,11 +102,7 @@ type finding struct {
 }
 
 func (d *decoder) report(at hcl.Range, summary, hint string) {
-	d.add(finding{at: at, summary: summary, hint: hint})
-}
-
-func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
-	d.add(finding{at: at, summary: summary, hint: hint, syntax: true})
+	d.add(finding{at, summary, hint, false})
 }
 
 func (d *decoder) add(f finding) {

@@ -13,8 +13,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Whatever the file holds, Parse neither panics nor accepts what it may not,
-// and its errors point into the file.
+// Whatever the file holds, Parse neither panics nor accepts what it may not, and its errors point
+// into the file.
 func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := config.Parse("fuzz.hcl", src)
@@ -36,21 +36,21 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Whatever is repeated, as often as a file can hold it, in a place where numbers,
-// lists, templates or texts stand, the file is refused or read in no time.
+// Whatever is repeated as often as a file can hold it, where a number, a list, a template or a text
+// belongs, the file is refused or read within a second.
 func FuzzRepeated(f *testing.F) {
-	places := []string{
+	contexts := []string{
 		"%s", "proxy {\n queue_limit = %s\n}\n", "access {\n allow = [%s]\n}\n", "log {\n level = \"%s\"\n}\n", "log {\n%s}\n",
 		"log {\n level = <<A\n%s\nA\n}\n", "log {\n level = \"${%s}\"\n}\n", "log {\n level = {%s}\n}\n", "header \"x-key\" {\n value = \"%s\"\n}\n",
 	}
-	for place := range places {
+	for context := range contexts {
 		for _, s := range []string{"1e9", "9", "1e9999999*", "-", "1%", "(", "[", "[1e99]", "${", "%{if 1>", "[for a in ", "{a=", "?1:", "[*]", ".0", "1e999 = 1\n", "a = 1\n", "\"a\",", "\\u", "\u0301"} {
-			f.Add(uint8(place), s, uint32(300))
+			f.Add(uint8(context), s, uint32(300))
 		}
 	}
-	f.Fuzz(func(t *testing.T, place uint8, s string, times uint32) {
+	f.Fuzz(func(t *testing.T, context uint8, s string, times uint32) {
 		times = min(times%maxFileSize, uint32(maxFileSize/(len(s)+1)))
-		src := strings.ReplaceAll(places[int(place)%len(places)], "%s", strings.Repeat(s, int(times)))
+		src := strings.ReplaceAll(contexts[int(context)%len(contexts)], "%s", strings.Repeat(s, int(times)))
 		var err error
 		within(t, func() { _, err = config.Parse("fuzz.hcl", []byte(src)) })
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// within fails the test where work takes a time that somebody would notice. The bound
-// is generous: what goes wrong here takes minutes, or for ever.
+// within fails the test if work takes much too long. The bound is generous for slow machines: what
+// goes wrong here takes minutes, or never ends.
 func within(t *testing.T, work func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -28,8 +28,8 @@ func within(t *testing.T, work func()) {
 
 const maxFileSize = 128 << 10
 
-// A file that is made to exhaust the parser is refused before it is parsed: a
-// stack that overflows would end the daemon, whatever it was serving.
+// A file that is made to exhaust the parser is refused before it is parsed: a stack overflow would
+// end the daemon, whatever it was serving.
 func TestHostileFiles(t *testing.T) {
 	for name, src := range map[string]string{
 		"signs":         "proxy {\n queue_limit = " + most("-") + "1\n}\n",
@@ -58,7 +58,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// Other large files take their time in proportion, and get their errors.
+// Large files of other shapes are parsed in a time that is proportional to their size.
 func TestLargeFiles(t *testing.T) {
 	for name, src := range map[string]string{
 		"digits":      "proxy {\n queue_limit = " + fill("9") + "\n}\n",
@@ -86,8 +86,7 @@ func TestLargeFiles(t *testing.T) {
 	}
 }
 
-// A number costs by its exponent and its digits, wherever in the file it is and whatever
-// is calculated with it.
+// A huge number is named, wherever in the file it is and whatever is calculated with it.
 func TestHostileNumbers(t *testing.T) {
 	for _, number := range []string{
 		"1.5e99999999", "1e-99999999", "1E+2147483647", "9e99999999999999999999", "1e9999", strings.Repeat("9", 41), "0." + strings.Repeat("1", 4000),
@@ -131,7 +130,7 @@ func TestHostileNumbers(t *testing.T) {
 	}
 }
 
-// checkSize holds what is said of a file to a size that is read, printed and sent in no time.
+// checkSize fails the test if the diagnostics are too long to be printed and sent at once.
 func checkSize(t *testing.T, bad *config.Error) {
 	t.Helper()
 	all := bad.Diagnostics()
@@ -148,7 +147,7 @@ func checkSize(t *testing.T, bad *config.Error) {
 	}
 }
 
-// The part of a long line that is shown is the one that is wrong.
+// Of a long line, the part that is wrong is shown.
 func TestLongLinesAreCut(t *testing.T) {
 	for name, src := range map[string]string{
 		"at the start": `log { levle = "` + strings.Repeat("é", 2000) + `" }`,

@@ -36,14 +36,11 @@ func Load(path string, overrides ...Override) (*Config, error) {
 // Parse is Load for a file that has been read; filename is for messages. An empty src is valid, and
 // means the defaults. Besides src, Parse reads the file that upstream_ca_file names.
 func Parse(filename string, src []byte, overrides ...Override) (*Config, error) {
-	whole := Diagnostic{Severity: "error", File: filename}
-	switch {
-	case len(src) > maxFileSize:
-		whole.Summary, whole.Detail = "the file is larger than "+spellSize(maxFileSize), "is it the right file?"
-		return nil, &Error{file: filename, diagnostics: []Diagnostic{whole}}
-	case !utf8.Valid(src):
-		whole.Summary, whole.Detail = "the file is not text in UTF-8", "is it the right file? If it is, convert it with iconv(1)"
-		return nil, &Error{file: filename, diagnostics: []Diagnostic{whole}}
+	if len(src) > maxFileSize {
+		return nil, wholeFile(filename, "the file is larger than "+spellSize(maxFileSize), "is it the right file?", nil)
+	}
+	if !utf8.Valid(src) {
+		return nil, wholeFile(filename, "the file is not text in UTF-8", "is it the right file? If it is, convert it with iconv(1)", nil)
 	}
 	d := newDecoder(filename, src)
 	d.file()
@@ -99,16 +96,20 @@ func readFile(path string, limit int64) ([]byte, error) {
 }
 
 func unreadable(path string, err error) *Error {
-	d := Diagnostic{Severity: "error", Summary: "cannot read the configuration: " + reason(err).Error(), File: path}
+	hint := "name a regular file, or a pipe that is written at once"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		d.Detail = "name another file with --config, or create an empty one for the defaults"
+		hint = "name another file with --config, or create an empty one for the defaults"
 	case errors.Is(err, fs.ErrPermission):
-		d.Detail = "let the user that the program runs as read the file and enter its directories"
-	default:
-		d.Detail = "name a regular file, or a pipe that is written at once"
+		hint = "let the user that the program runs as read the file and enter its directories"
 	}
-	return &Error{file: path, diagnostics: []Diagnostic{d}, cause: err}
+	return wholeFile(path, "cannot read the configuration: "+reason(err).Error(), hint, err)
+}
+
+// wholeFile is an error without a line.
+func wholeFile(path, summary, hint string, cause error) *Error {
+	d := Diagnostic{Severity: "error", Summary: summary, Detail: hint, File: path}
+	return &Error{file: path, diagnostics: []Diagnostic{d}, cause: cause}
 }
 
 // reason returns the error without the path, which the message has already.

@@ -61,7 +61,7 @@ func TestLoadUnreadable(t *testing.T) {
 	}
 }
 
-// A shell's <(…) is such a file.
+// Load reads a pipe, such as <(…) of a shell.
 func TestLoadFromAPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -130,8 +130,8 @@ func TestBadOverrides(t *testing.T) {
 	}
 }
 
-// A file's value stays an error where an override replaces it: without the
-// override, the next start would fail.
+// A wrong value in the file is an error even if an override replaces it: without the override, the
+// next start would fail.
 func TestOverrideHidesNoError(t *testing.T) {
 	_, err := config.Parse("test.hcl", []byte("log {\n  level = \"loud\"\n}\nlogs {\n}\n"),
 		config.Override{Attribute: "log.level", Value: "silent", Origin: "--log-level"})

@@ -18,8 +18,8 @@ type described struct {
 	facts string // type, bounds and reload, such as "Duration, 10ms to 5m; reloadable."
 }
 
-// The manual describes each block and each attribute of the schema, and no other,
-// with its type, default and bounds, and whether a reload puts it in force.
+// The manual describes each block and each attribute of the schema, and no other, with its type,
+// default and bounds, and whether a reload puts it in force.
 func TestManualMatchesSchema(t *testing.T) {
 	got := manualAttributes(t)
 	want := map[string]described{}
@@ -78,8 +78,7 @@ func typeName(a attribute) string {
 	}
 }
 
-// manualAttributes reads the items of the manual, each below the heading of its
-// block.
+// manualAttributes reads the items of the manual, each below the heading of its block.
 func manualAttributes(t *testing.T) map[string]described {
 	t.Helper()
 	all := map[string]described{}

@@ -68,7 +68,7 @@ func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
 			continue
 		}
 		copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
-		d.reportSyntax(token.Range, "the number is out of all bounds", "no setting takes more than "+strconv.Itoa(maxRequests))
+		d.add(finding{token.Range, "the number is out of all bounds", "no setting takes more than " + strconv.Itoa(maxRequests), true})
 	}
 	return src
 }
@@ -104,7 +104,7 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
 			summary, hint = "a value with a unit needs quotes", "write "+quote(value)
 		}
-		d.reportSyntax(*diag.Subject, summary, hint)
+		d.add(finding{*diag.Subject, summary, hint, true})
 	}
 }
 

@@ -29,7 +29,8 @@ func TestPrintWidth(t *testing.T) {
 	}
 }
 
-// The marks are as long as what they mark, wherever the window is.
+// The marks stand below what is wrong and are as long as it is, whichever part of the line is
+// shown.
 func TestPrintMarks(t *testing.T) {
 	pad := strings.Repeat(" ", 90)
 	for name, src := range map[string]string{

@@ -71,8 +71,8 @@ func TestShippedFileIsUnchanged(t *testing.T) {
 	}
 }
 
-// The example names every attribute and block of the schema, once, in its
-// order and with nothing else, and says of each whether it is reloadable.
+// The example names every attribute and block of the schema, once, in its order and with nothing
+// else, and says of each whether it is reloadable.
 func TestExampleIsComplete(t *testing.T) {
 	text := rootFile(t, example)
 	var got []string
@@ -112,7 +112,7 @@ func TestExampleBounds(t *testing.T) {
 	}
 }
 
-// boundsOf has a out of bounds say what they are.
+// boundsOf reads the bounds of an attribute from the fault for a value beyond them.
 func boundsOf(a attribute) string {
 	for _, absurd := range []cty.Value{cty.StringVal("100000h"), cty.StringVal("1000000GiB"), cty.NumberIntVal(1 << 40)} {
 		if !a.accepts(absurd) {
@@ -128,7 +128,7 @@ func boundsOf(a attribute) string {
 	return ""
 }
 
-// Every field of a Config has an attribute, and each attribute its own.
+// Every field of a Config has exactly one attribute.
 func TestEveryFieldIsBound(t *testing.T) {
 	fields := countFields(reflect.TypeFor[Config]()) + countFields(reflect.TypeFor[Header]()) - 1 // Name is the label
 	if bound := len(schema(Default()).flatten("")); bound != fields {

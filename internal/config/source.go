@@ -157,16 +157,16 @@ func (s Source) needsTailscaled() bool {
 	return slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind)
 }
 
-// anyOrigin stands for every web page.
-const anyOrigin = "*"
+const (
+	anyOrigin     = "*" // every web page
+	originExample = "https://chat.example.com"
+)
 
 // origins binds a list of origins of web pages (RFC 6454, section 6.2), in the spelling of
 // browsers, so that they can be compared with an Origin header as they are.
 func origins(name string, field *[]string) attribute {
 	return list(name, originExample, field, parseOrigin, asIs, nil)
 }
-
-const originExample = "https://chat.example.com"
 
 func parseOrigin(s string) (string, *fault) {
 	scheme, _, isURL := strings.Cut(strings.ToLower(s), "://")

@@ -67,8 +67,7 @@ func spellSize(n int64) string {
 	return strconv.FormatInt(n, 10) + "B"
 }
 
-// unitFactor returns 0 for what is not a unit.
-func unitFactor(unit string) int64 {
+func unitFactor(unit string) int64 { // 0 for what is not a unit
 	return map[string]int64{"B": 1, "KiB": kib, "MiB": mib, "GiB": gib}[unit]
 }
 

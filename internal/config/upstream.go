@@ -13,8 +13,6 @@ import (
 // anthropic returns the default upstream.
 func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropic.com"} }
 
-func spellURL(u *url.URL) string { return u.String() }
-
 // upstreamURL binds the URL that requests are sent to.
 func upstreamURL(name string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
@@ -28,7 +26,7 @@ func upstreamURL(name string, field **url.URL) attribute {
 			return nil, inClear(u, "write https://; http:// is only for loopback, Tailscale addresses and names under ts.net")
 		}
 	}
-	return text(name, anthropic().String(), field, parse, spellURL)
+	return text(name, anthropic().String(), field, parse, (*url.URL).String)
 }
 
 func inClear(u *url.URL, hint string) *fault {
@@ -52,12 +50,11 @@ func proxies(name string, field *[]*url.URL) attribute {
 		}
 		return nil
 	}
-	a := list(name, example, field, parse, spellURL, check)
-	return oneOrMore(a, example, func() int { return len(*field) })
+	return oneOrMore(list(name, example, field, parse, (*url.URL).String, check), example, field)
 }
 
 // oneOrMore lets a list be written as a string, too: "x" is ["x"], and "" is [].
-func oneOrMore(a attribute, example string, length func() int) attribute {
+func oneOrMore[T any](a attribute, example string, field *[]T) attribute {
 	setList, getList := a.set, a.get
 	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"
 	a.set = func(v cty.Value) []fault {
@@ -71,7 +68,7 @@ func oneOrMore(a attribute, example string, length func() int) attribute {
 		}
 	}
 	a.get = func() string {
-		switch length() {
+		switch len(*field) {
 		case 0:
 			return `""`
 		case 1:

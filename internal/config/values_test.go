@@ -245,7 +245,7 @@ func TestHeaderValueLength(t *testing.T) {
 	}
 }
 
-// Without a tailnet, nobody can be told apart by what tailscaled says.
+// Entries that only tailscaled can judge match nobody if it is not asked.
 func TestSourcesThatMatchNobody(t *testing.T) {
 	const none = "tailscale {\n  required = false\n}\n"
 	tests := []struct{ name, text, want string }{
