@@ -56,7 +56,8 @@ func checkWarnings(c *config.Config) []config.Diagnostic {
 	for _, text := range c.Warnings() {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}
-	for _, f := range doctor.KeptOut(context.Background(), c) {
+	findings := doctor.KeptOut(context.Background(), c)
+	for _, f := range append(findings, doctor.LostSockets(context.Background())...) {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Mend, "\n")})
 	}
 	return warnings

@@ -27,7 +27,7 @@ func TestServiceWithoutItsSocket(t *testing.T) {
 	url := "http://" + s.loggedAddress()
 	get(t, url+"/echo").Want(t, 200, "GET /echo") // this host is served
 	get(t, url+"/health").Want(t, 503, `"status": "degraded"`, `"trouble": "systemd `+trouble)
-	s.wantStatus(1, "degraded: systemd started this service without oauth-proxyd.socket,", "systemctl restart oauth-proxyd")
+	s.wantStatus(1, "degraded: systemd started this service without oauth-proxyd.socket,", "`systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl")
 	if _, out, _ := s.command("doctor", "--config", s.file()); !strings.Contains(strings.Join(strings.Fields(out), " "), "FAIL daemon systemd started this service without") {
 		t.Errorf("doctor says:\n%s", out)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
@@ -17,10 +19,27 @@ func status(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print it as JSON")
 	text := func(s daemon.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, daemon.RequestStatusReport, text, func(s daemon.Status) int {
+		return ask(e, *asJSON, lookTimeout, e.requestStatus, text, func(s daemon.Status) int {
 			return exitIf(s.Status != "healthy", exitFailure)
 		})
 	}
+}
+
+// requestStatus adds what the daemon cannot see to its warnings: a socket unit that does not listen.
+// Where no daemon runs, nobody listens then.
+func (e env) requestStatus(ctx context.Context) (daemon.Status, error) {
+	s, err := daemon.RequestStatusReport(ctx)
+	if s.Trouble != "" {
+		return s, err // it has the same fix
+	}
+	for _, f := range doctor.LostSockets(ctx) {
+		if err != nil {
+			e.report("warning", f.Seen, strings.Join(f.Mend, "\n"))
+			continue
+		}
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Mend, "`, then `")))
+	}
+	return s, err
 }
 
 // labelColumn is the width of the labels of status.

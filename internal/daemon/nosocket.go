@@ -31,6 +31,6 @@ func (d *daemon) socketTrouble() string {
 			ownListener, d.socketUnit, d.socketUnit)
 	}
 	return fmt.Sprintf("systemd started this service without %s, so only %s (proxy.listen_addr) is served; "+
-		"fix %s (`systemctl status %s` says why it failed), then run `systemctl restart oauth-proxyd`",
-		d.socketUnit, d.view.config().Proxy.ListenAddr, d.socketUnit, d.socketUnit)
+		"fix %s (`systemctl status %s` says what is wrong), then run `systemctl stop oauth-proxyd.service %s && systemctl start %s`",
+		d.socketUnit, d.view.config().Proxy.ListenAddr, d.socketUnit, d.socketUnit, d.socketUnit, d.socketUnit)
 }

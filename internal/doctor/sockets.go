@@ -163,7 +163,7 @@ func checkDaemon(_ context.Context, x *exam) []Finding {
 	case s == nil:
 		return []Finding{fail("%v", x.daemonErr).mend(x.restart())}
 	case s.Trouble != "":
-		return []Finding{fail("%s", s.Trouble).mend("systemctl status "+socketUnit, "systemctl restart "+serviceUnit)}
+		return []Finding{fail("%s", s.Trouble).mend("systemctl status "+socketUnit, reopen(socketUnit))}
 	case s.Status == "draining":
 		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).mend("oauth-proxyd status")}
 	case s.State != "running":

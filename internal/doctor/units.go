@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"oauth-proxyd/internal/systemd"
 )
@@ -25,12 +26,14 @@ func (u units) installed() bool { return u.service.Load != "" && u.service.Load 
 
 // waits: systemd listens and starts the service for the first client.
 func (u units) waits() bool {
-	return u.socket.Active == "active" && u.service.Active != "active" && u.service.Active != "activating"
+	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active" && u.service.Active != "activating"
 }
 
 // start is the command that starts the daemon on this host.
 func (x *exam) start() string {
 	switch {
+	case x.units.installed() && isLost(x.units.socket):
+		return reopen(socketUnit)
 	case x.units.installed() && x.units.socket.Load == "loaded":
 		return "systemctl start oauth-proxyd.socket oauth-proxyd.service"
 	case x.units.installed():
@@ -80,6 +83,8 @@ func (u units) judge() Finding {
 		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).mend(mendExit(s.ExitStatus)...)
 	case u.socket.Active == "failed":
 		return u.judgeFailedSocket("").mend("systemctl start " + socketUnit)
+	case isLost(u.socket):
+		return u.judgeLost(u.socket)
 	case u.waits():
 		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
 	case u.socket.Load == "masked":
@@ -107,7 +112,60 @@ func (u units) judgeRunning() Finding {
 			return fail("%s failed (%s), and %s runs without it", o.Name, o.Result, serviceUnit).mend("systemctl status "+o.Name, restart)
 		}
 	}
+	if lost := u.lostSockets(); len(lost) > 0 {
+		return lost[0]
+	}
 	return ok("%s is active", serviceUnit)
+}
+
+// LostSockets finds the socket units of this host that are active and for which systemd does not
+// listen. It finds none where systemd, or its unit of the daemon, is not there.
+func LostSockets(ctx context.Context) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
+	defer cancel()
+	u, err := askUnits(ctx)
+	if err != nil || !u.installed() {
+		return nil
+	}
+	return u.lostSockets()
+}
+
+func (u units) lostSockets() []Finding {
+	var findings []Finding
+	for _, s := range append([]systemd.Unit{u.socket}, u.others...) {
+		if isLost(s) {
+			findings = append(findings, u.judgeLost(s))
+		}
+	}
+	return findings
+}
+
+// isLost reports whether a start of the socket unit does nothing, because it is active, and
+// systemd does not listen.
+func isLost(socket systemd.Unit) bool {
+	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
+}
+
+// judgeLost is a warning while the service has the sockets that it was passed when it started.
+func (u units) judgeLost(socket systemd.Unit) Finding {
+	judge, where, then := fail, "", "no client can connect"
+	if u.service.Active == "active" {
+		judge, then = warn, "a restart of "+serviceUnit+" loses the port"
+	}
+	if len(socket.NotOpen) > 0 {
+		where = " on " + strings.Join(socket.NotOpen, ", ")
+	}
+	f := judge("%s is active, but systemd does not listen%s, because the unit was masked or changed while it was active: %s", socket.Name, where, then)
+	if socket.Load == "masked" {
+		f = f.mend("systemctl unmask " + socket.Name)
+	}
+	return f.mend(reopen(socket.Name))
+}
+
+// reopen is the command that makes systemd listen again: the start of an active unit does nothing,
+// and a socket unit cannot be started while its service runs.
+func reopen(socket string) string {
+	return fmt.Sprintf("systemctl stop %s %s && systemctl start %s", serviceUnit, socket, socket)
 }
 
 func (u units) judgeFailedSocket(so string) Finding {

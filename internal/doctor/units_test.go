@@ -11,7 +11,8 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		running = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=active\n"
 		stopped = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=inactive\n"
 		absent  = "LoadState=not-found\nActiveState=inactive\n"
-		listens = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
+		listens = "\nId=oauth-proxyd.socket\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
+		reopen  = "systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket"
 		silent  = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=inactive\n"
 	)
 	failed := func(result, code string) string {
@@ -42,7 +43,10 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 			"it runs, and the socket is masked", running + "\nLoadState=masked\nActiveState=inactive\n", doctor.Warn,
 			[]string{"after a stop nobody listens", "systemctl unmask oauth-proxyd.socket"},
 		},
-		{"it runs, and the socket was masked since", running + "\nLoadState=masked\nActiveState=active\n", doctor.OK, nil},
+		{
+			"it runs, and the socket was masked since", running + "\nId=oauth-proxyd.socket\nLoadState=masked\nActiveState=active\n", doctor.Warn,
+			[]string{"a restart of oauth-proxyd.service loses the port", "systemctl unmask oauth-proxyd.socket", reopen},
+		},
 		{
 			"it runs, and a second socket failed", running + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
@@ -62,5 +66,27 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 	}
 	if _, installed := doctor.JudgeUnits(absent + "\n" + absent); installed {
 		t.Error("units that are not there")
+	}
+}
+
+func TestSocketThatDoesNotListen(t *testing.T) {
+	t.Parallel()
+	const socket = "\nId=oauth-proxyd.socket\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
+	for _, row := range []struct {
+		service string
+		status  doctor.Status
+		then    string
+	}{
+		{"active", doctor.Warn, "a restart of oauth-proxyd.service loses the port"},
+		{"inactive", doctor.Fail, "no client can connect"},
+	} {
+		words := []string{
+			"systemd does not listen on [::]:8080", row.then,
+			"systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket",
+		}
+		f, _ := doctor.JudgeUnits("LoadState=loaded\nActiveState="+row.service+"\n"+socket, "[::]:8080")
+		if f.Status != row.status || lacks(f, words) {
+			t.Errorf("%+v, want %s with %q", f, row.status, words)
+		}
 	}
 }

@@ -18,8 +18,13 @@ type Unit struct {
 	Result      string   // of the last run
 	ExitStatus  string   // of the last main process
 	Listen      []string // TCP addresses of a socket unit
+	Paths       []string // its Unix sockets
 	TriggeredBy []string // socket units that start a service
 	Filter      IPFilter
+	// NotOpen are the addresses on which systemd should listen for this active socket unit, and
+	// does not. A unit that is masked, or whose addresses change, loses its sockets when systemd
+	// reads it again (daemon-reload); it stays active, and a start does nothing.
+	NotOpen []string
 }
 
 // IPFilter is a unit's IPAddressAllow= and IPAddressDeny=, see systemd.resource-control(5).
@@ -40,7 +45,19 @@ func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking systemd for its units: %w", err)
 	}
-	return ParseUnits(string(out)), nil
+	units := ParseUnits(string(out))
+	open := readListening()
+	for i, u := range units {
+		units[i].NotOpen = u.notOpen(open)
+	}
+	return units, nil
+}
+
+func (u Unit) notOpen(open listening) []string {
+	if u.Active != "active" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Concat(u.Listen, u.Paths), open.has)
 }
 
 // ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was asked for.
@@ -58,9 +75,7 @@ func parseUnit(text string) Unit {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if name == "Listen" { // a line for each address
-			if address, kind, _ := strings.Cut(value, " "); kind == "(Stream)" && strings.Contains(address, ":") {
-				u.Listen = append(u.Listen, address)
-			}
+			u.addAddress(strings.CutSuffix(value, " (Stream)"))
 			continue
 		}
 		properties[name] = value
@@ -73,6 +88,16 @@ func parseUnit(text string) Unit {
 		Lost: u.Active == "active" && properties["IPAccounting"] == "yes" && !isCounted(properties["IPIngressBytes"]),
 	}
 	return u
+}
+
+func (u *Unit) addAddress(address string, isStream bool) {
+	switch {
+	case !isStream:
+	case strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):
+		u.Paths = append(u.Paths, address)
+	default:
+		u.Listen = append(u.Listen, address)
+	}
 }
 
 // isCounted reports whether the manager counts the bytes of a unit. It counts them with the programs that filter, so

@@ -1,0 +1,18 @@
+package systemd
+
+// NotOpen returns the addresses on which nothing listens, or, unless held is nil, no socket with
+// one of those inodes does. tables are those of /proc/net, by name.
+func NotOpen(tables map[string]string, held map[string]bool, addresses ...string) []string {
+	open := listening{inodes: map[string][]string{}, held: held}
+	for name, text := range tables {
+		open.parse(name, text)
+	}
+	return Unit{Active: "active", Listen: addresses}.notOpen(open)
+}
+
+// NotOpenHere returns the addresses on which no process of this host listens.
+func NotOpenHere(addresses ...string) []string {
+	open := readListening()
+	open.held = nil
+	return Unit{Active: "active", Listen: addresses}.notOpen(open)
+}
