@@ -45,7 +45,6 @@ func TestUpgradeRefusedByUnit(t *testing.T) {
 	}{
 		"masked":            {map[string]string{"LoadState": "masked", "Type": "simple", "NotifyAccess": "none"}, 0, ".service is masked, and systemd would not follow the new process: run systemctl unmask "},
 		"no unit":           {map[string]string{"LoadState": "not-found"}, 0, "systemd has no unit file for "},
-		"changed unit":      {map[string]string{"NeedDaemonReload": "yes"}, 0, "has changed: run systemctl daemon-reload"},
 		"NotifyAccess=none": {map[string]string{"NotifyAccess": "none"}, 0, "has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main"},
 		"Type=exec":         {map[string]string{"Type": "exec"}, 0, "has Type=exec, and systemd may not follow the new process; set Type=notify"},
 		"other arguments": {

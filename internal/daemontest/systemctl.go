@@ -32,7 +32,7 @@ type Unit struct {
 // those of the shipped unit.
 func (u Unit) Show(pid int, other map[string]string) error {
 	properties := map[string]string{
-		"LoadState": "loaded", "Type": "notify", "NotifyAccess": "main", "NeedDaemonReload": "no",
+		"LoadState": "loaded", "Type": "notify", "NotifyAccess": "main",
 		"MainPID": strconv.Itoa(pid),
 		"ExecStart": fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }",
 			u.Program, strings.Join(u.Args, " ")),

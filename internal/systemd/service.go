@@ -18,14 +18,13 @@ const packagedUnit = "oauth-proxyd.service"
 
 // Service is what systemd says of a service, in the words of systemctl(1), show.
 type Service struct {
-	Name             string // with the suffix .service
-	LoadState        string // loaded, masked, …
-	Type             string
-	NotifyAccess     string
-	NeedDaemonReload bool
-	MainPID          int      // 0: none
-	Program          string   // the path of ExecStart=
-	Args             []string // the words of ExecStart=, that of the program included
+	Name         string // with the suffix .service
+	LoadState    string // loaded, masked, …
+	Type         string
+	NotifyAccess string
+	MainPID      int      // 0: none
+	Program      string   // the path of ExecStart=
+	Args         []string // the words of ExecStart=, that of the program included
 }
 
 // ShowService asks systemd about the service that this process belongs to. It runs systemctl,
@@ -33,7 +32,7 @@ type Service struct {
 func ShowService(ctx context.Context) (Service, error) {
 	cgroup, _ := os.ReadFile("/proc/self/cgroup") // without it: the packaged unit
 	name, user := unitOf(string(cgroup))
-	args := []string{"show", "--property=LoadState,Type,NotifyAccess,NeedDaemonReload,MainPID,ExecStart", "--", name}
+	args := []string{"show", "--property=LoadState,Type,NotifyAccess,MainPID,ExecStart", "--", name}
 	if user {
 		args = slices.Insert(args, 0, "--user")
 	}
@@ -91,8 +90,6 @@ func parseService(text string) (s Service) {
 			s.Type = value
 		case "NotifyAccess":
 			s.NotifyAccess = value
-		case "NeedDaemonReload":
-			s.NeedDaemonReload = value == "yes"
 		case "MainPID":
 			s.MainPID, _ = strconv.Atoi(value) // 0 is nobody's
 		case "ExecStart":
@@ -117,7 +114,8 @@ func words(commandLine string) []string {
 
 // CheckHandover returns why systemd would not follow a hand-over of the process pid, which
 // was started with args, or would follow it to something else than a restart starts. Each
-// error says how to fix that.
+// error says how to fix that. A unit file that systemd has not read again (NeedDaemonReload=) is no
+// reason: systemd goes by what it has read, and also shows it so after two systemctl set-property.
 func (s Service) CheckHandover(pid int, args []string) error {
 	switch {
 	case s.MainPID != pid && s.MainPID != 0:
@@ -128,8 +126,6 @@ func (s Service) CheckHandover(pid int, args []string) error {
 		return fmt.Errorf("%s is masked, and systemd would not follow the new process: run systemctl unmask %s", s.Name, s.Name)
 	case s.LoadState != "loaded":
 		return fmt.Errorf("systemd has no unit file for %s anymore (LoadState=%s)", s.Name, s.LoadState)
-	case s.NeedDaemonReload:
-		return fmt.Errorf("the unit file of %s has changed: run systemctl daemon-reload", s.Name)
 	case s.NotifyAccess == "none":
 		return fmt.Errorf("%s has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main", s.Name)
 	case s.Type != "notify" && s.Type != "notify-reload":

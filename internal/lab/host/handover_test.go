@@ -122,9 +122,6 @@ func TestAnUpgradeThatSystemdDoesNotFollowIsNotMade(t *testing.T) {
 	s := l.openStream()
 	load := l.load()
 	pid := l.mainPID()
-	// systemd has not seen a new folder with a drop-in yet, but it does see a changed one.
-	l.write(override, "[Service]\n")
-	l.must("systemctl", "daemon-reload")
 	for _, c := range []struct{ dropIn, want string }{
 		{"NotifyAccess=none\nWatchdogSec=0\nType=exec", "NotifyAccess=none"},
 		{"Type=exec", "Type=exec"},
@@ -132,7 +129,6 @@ func TestAnUpgradeThatSystemdDoesNotFollowIsNotMade(t *testing.T) {
 		{"ExecStart=\nExecStart=/usr/bin/env /usr/sbin/oauth-proxyd serve", `starts "/usr/bin/env /usr/sbin/oauth-proxyd serve" now`},
 	} {
 		l.write(override, "[Service]\n"+c.dropIn+"\n")
-		l.wantNoUpgrade(pid, "systemctl daemon-reload")
 		l.must("systemctl", "daemon-reload")
 		l.wantNoUpgrade(pid, c.want)
 	}
@@ -149,6 +145,19 @@ func TestAnUpgradeThatSystemdDoesNotFollowIsNotMade(t *testing.T) {
 	l.handOver()
 	l.must("systemctl", "stop", service)
 	s.wantCut()
+}
+
+// systemd compares the names of drop-ins with those that it has read, in their order, and says
+// after these commands that the unit must be read again.
+func TestUpgradeAfterSetProperty(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.openStream().body.Close()
+	l.must("systemctl", "set-property", service, "MemoryMax=900M")
+	l.must("systemctl", "set-property", "--runtime", service, "CPUWeight=50")
+	l.wantProperties(service, map[string]string{"NeedDaemonReload": "yes"})
+	l.handOver()
+	l.wantProperties(service, map[string]string{"MemoryMax": "943718400", "CPUWeight": "50"})
 }
 
 // wantNoUpgrade wants an upgrade to fail for that reason, and a process to stay what it is.
