@@ -9,7 +9,6 @@ import (
 func (l *lab) wantWithoutSocket() {
 	l.t.Helper()
 	const said = "started this service without oauth-proxyd.socket, so only 127.0.0.1:8080 (proxy.listen_addr) is served"
-	flat := func(text string) string { return strings.Join(strings.Fields(text), " ") }
 	if code, health := l.get("http://" + proxyAddr + "/health"); code != 503 || !strings.Contains(health, said) {
 		l.t.Errorf("/health is %d %s", code, health)
 	}
@@ -18,7 +17,7 @@ func (l *lab) wantWithoutSocket() {
 		l.t.Errorf("status: exit %d\n%s", out.Code, out.Stdout)
 	}
 	l.wantAll(flat(l.run("oauth-proxyd", "doctor").Stdout), "FAIL daemon systemd "+said)
-	l.wantAll(l.property(service, "StatusText"), said)
+	l.wantAll(l.property(service, "StatusText"), said, reopen)
 	if r := l.awaitLog(said); r.Priority() != 3 {
 		l.t.Errorf("it is logged with priority %d", r.Priority())
 	}
@@ -37,9 +36,8 @@ func TestAServiceWhoseSocketIsMaskedSaysSo(t *testing.T) {
 	l.awaitLog("upgraded: 1.2.0 → 1.3.0")
 	l.wantWithoutSocket() // an upgrade does not change that
 	l.must("systemctl", "unmask", socketUnit)
-	l.must("systemctl", "restart", service)
-	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
-	l.wantAll(l.health(), `"trouble": ""`)
+	l.must("sh", "-c", reopen)
+	l.wantListening()
 }
 
 // At boot another program had one of the addresses of the socket.
@@ -59,10 +57,65 @@ func TestAServiceWhoseSocketFailedSaysSo(t *testing.T) {
 	l.wantAll(strings.Join(strings.Fields(l.run("oauth-proxyd", "doctor").Stdout), " "),
 		"FAIL systemd oauth-proxyd.service runs without it: oauth-proxyd.socket failed (resources)")
 	other.Close()
-	l.must("systemctl", "restart", service)
-	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
-	l.wantAll(l.health(), `"trouble": ""`)
+	l.must("sh", "-c", reopen)
+	l.wantListening()
 }
+
+// What makes systemd close the sockets of a unit that stays active.
+func TestActiveSocketUnitThatDoesNotListen(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]string{"masked": maskSocket, "masked before": loseSocket, "another port": changePort, "one port more": addPort} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := install(t)
+			l.configure("\ntailscale {\n  required = false\n}\n")
+			l.openStream().body.Close()
+			l.must("sh", "-c", lose)
+			l.wantWarned("a restart of oauth-proxyd.service loses the port")
+			l.must("systemctl", "restart", service)
+			if lose == addPort {
+				l.wantWarned("on [::]:9000") // the other stays open
+			} else {
+				l.wantWithoutSocket()
+			}
+			l.must("systemctl", "unmask", socketUnit)
+			l.must("sh", "-c", reopen)
+			l.wantListening()
+		})
+	}
+}
+
+func TestIdleSocketUnitThatDoesNotListen(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.must("sh", "-c", loseSocket)
+	const said = "oauth-proxyd.socket is active, but systemd does not listen on [::]:8080"
+	l.wantAll(flat(l.run("oauth-proxyd", "status").Stderr), said, "no client can connect", reopen)
+	l.wantAll(flat(l.run("oauth-proxyd", "doctor").Stdout), "FAIL systemd "+said, reopen)
+	// Others than root see that nothing listens, and not who does.
+	l.wantAll(flat(l.run("setpriv", "--reuid=nobody", "--clear-groups", "oauth-proxyd", "check").Stderr), said)
+	l.must("sh", "-c", reopen)
+	l.wantListening()
+	if out := l.run("oauth-proxyd", "check"); out.Stderr != "" {
+		l.t.Errorf("check warns of %s", out.Stderr)
+	}
+}
+
+// wantWarned: what root asks about the daemon warns of a socket unit that does not listen.
+func (l *lab) wantWarned(why string) {
+	l.t.Helper()
+	const said = "oauth-proxyd.socket is active, but systemd does not listen"
+	out := l.run("oauth-proxyd", "status")
+	if out.Code != 0 {
+		l.t.Errorf("status: exit %d", out.Code)
+	}
+	l.wantAll(flat(out.Stdout), "healthy: serving, with 1 to look at: warning "+said, why, reopen)
+	l.wantAll(flat(l.run("oauth-proxyd", "doctor").Stdout), "warn systemd "+said, why, reopen)
+	l.wantAll(flat(l.run("oauth-proxyd", "check").Stderr), "warning: "+said, why, reopen)
+}
+
+// flat is a text in one line.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // Whoever has it so on purpose says so.
 func TestAServiceWithoutASocketOnPurpose(t *testing.T) {

@@ -20,7 +20,18 @@ const (
 	presetNone  = "mkdir -p /etc/systemd/system-preset; echo 'disable *' >/etc/systemd/system-preset/00-none.preset"
 	takePort    = "systemd-run --quiet systemd-socket-activate --listen=8080 cat; until ss -ltn | grep -q :8080; do :; done"
 	loseAdmin   = "rm /run/oauth-proxyd/admin.sock"
-	useIt       = "curl --silent --output /dev/null http://127.0.0.1:8080/health"
+	reopen      = "systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket"
+	loseSocket  = maskSocket + "; systemctl unmask oauth-proxyd.socket"
+	changePort  = "mkdir /etc/systemd/system/oauth-proxyd.socket.d; printf '[Socket]\\nListenStream=\\nListenStream=9000\\n' " +
+		">/etc/systemd/system/oauth-proxyd.socket.d/port.conf; systemctl daemon-reload"
+	addPort = "mkdir /etc/systemd/system/oauth-proxyd.socket.d; printf '[Socket]\\nListenStream=9000\\n' " +
+		">/etc/systemd/system/oauth-proxyd.socket.d/port.conf; systemctl daemon-reload"
+	unixSocket = "mkdir /etc/systemd/system/oauth-proxyd.socket.d; printf '[Socket]\\nListenStream=\\nListenStream=/run/a.sock\\n' " +
+		">/etc/systemd/system/oauth-proxyd.socket.d/unix.conf; systemctl daemon-reload; " + reopen
+	useUnix    = "curl --silent --output /dev/null --unix-socket /run/a.sock http://a/health"
+	leftBehind = denyStarts + "; dpkg --remove oauth-proxyd; rm /usr/sbin/policy-rc.d"
+	endIt      = "kill -9 $(systemctl show --property=MainPID --value oauth-proxyd); while systemctl is-active oauth-proxyd; do :; done"
+	useIt      = "curl --silent --output /dev/null http://127.0.0.1:8080/health"
 )
 
 // What the scripts say.
@@ -48,11 +59,17 @@ Then run "systemctl start oauth-proxyd.socket".
 	oldRunsOnMasked = "oauth-proxyd: oauth-proxyd.service is masked, so the old version was not replaced, and systemd ends it within 30 seconds. To replace it: " +
 		"systemctl unmask oauth-proxyd.service && oauth-proxyd upgrade\n"
 	oldRunsOnForbidden = "oauth-proxyd: policy-rc.d forbids restarting oauth-proxyd, so the old version keeps running. To replace it: oauth-proxyd upgrade\n"
-	oldRunsOnSocket    = "oauth-proxyd: oauth-proxyd.socket is not active, so the old version keeps running: a restart would lose the port. " +
-		"To restart both: systemctl restart oauth-proxyd\n"
+	oldRunsOnSocket    = "oauth-proxyd: systemd does not listen for oauth-proxyd.socket, so the old version keeps running: a restart would lose the port. " +
+		"To restart both: " + reopen + "\n"
+	socketIsLost      = "oauth-proxyd: systemd does not listen for oauth-proxyd.socket anymore, because it was masked or changed while it was active: "
+	restartLosesIt    = socketIsLost + "a restart would lose the port. To restart both: " + reopen + "\n"
+	nobodyConnects    = socketIsLost + "no client can connect. To start it: " + reopen + "\n"
+	reopenIsForbidden = "oauth-proxyd: policy-rc.d forbids starting oauth-proxyd.socket, so nothing listens before the next boot. " +
+		"To start it: " + reopen + "\n"
 	adminIsGone = "error: oauth-proxyd is not running, or its admin socket is somewhere else (/run/oauth-proxyd/admin.sock)\n" +
 		"hint: systemctl status oauth-proxyd\n"
-	stillActive = "oauth-proxyd: still active, because policy-rc.d or systemd did not let it stop. To stop it: " +
+	restartInstead = "/etc/oauth-proxyd/oauth-proxyd.hcl is valid\noauth-proxyd: restarting instead; streams that take longer than proxy.drain_timeout are cut\n"
+	stillActive    = "oauth-proxyd: still active, because policy-rc.d or systemd did not let it stop. To stop it: " +
 		"systemctl stop oauth-proxyd.socket oauth-proxyd.service\n"
 )
 
@@ -107,6 +124,17 @@ func upgrades() []occasion {
 		{"in use, the service is masked", []string{installOld, useIt, maskService}, upgradeDeb, oldRunsOnMasked, "active", "active"},
 		{"rpm, in use, the service is masked", []string{installRPM, useIt, maskService}, upgradeRPM, oldRunsOnMasked, "active", "active"},
 		{"in use without its socket, and deaf", []string{installOld, useIt, stopSocket, loseAdmin}, upgradeDeb, adminIsGone + oldRunsOnSocket, "inactive", "active"},
+		{"in use, the socket is lost", []string{installOld, useIt, loseSocket}, upgradeDeb, restartLosesIt, "active", "active"},
+		{"in use, the socket is lost, and deaf", []string{installOld, useIt, loseSocket, loseAdmin}, upgradeDeb, adminIsGone + oldRunsOnSocket, "active", "active"},
+		{"in use, the port is another, and deaf", []string{installOld, useIt, changePort, loseAdmin}, upgradeDeb, adminIsGone + oldRunsOnSocket, "active", "active"},
+		{"in use, the socket is a Unix socket, and deaf", []string{installOld, unixSocket, useUnix, loseAdmin}, upgradeDeb, adminIsGone + restartInstead, "active", "active"},
+		{"idle, the socket is lost", []string{installOld, loseSocket}, upgradeDeb, "", "active", "inactive"},
+		{"idle, the socket is lost, policy-rc.d forbids all", []string{installOld, loseSocket, denyStarts}, upgradeDeb, reopenIsForbidden, "active", "inactive"},
+		{"removed while in use, policy-rc.d forbade it", []string{installOld, useIt, leftBehind}, upgradeDeb, restartLosesIt, "active", "active"},
+		{"removed and ended, policy-rc.d forbade it", []string{installOld, useIt, leftBehind, endIt}, upgradeDeb, "", "active", "failed"},
+		{"rpm, in use, the socket is lost", []string{installRPM, useIt, loseSocket}, upgradeRPM, restartLosesIt, "active", "active"},
+		{"rpm, in use, the socket is lost, and deaf", []string{installRPM, useIt, loseSocket, loseAdmin}, upgradeRPM, adminIsGone + oldRunsOnSocket, "active", "active"},
+		{"rpm, idle, the socket is lost", []string{installRPM, loseSocket}, upgradeRPM, nobodyConnects, "active", "inactive"},
 	}
 }
 
@@ -147,6 +175,21 @@ func (o occasion) try(t *testing.T) {
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": o.socket})
 	l.wantProperties(service, map[string]string{"ActiveState": o.service})
 	l.followAdvice(out.Stderr)
+	if slices.ContainsFunc(o.before, func(c string) bool { return c == loseSocket || c == changePort || c == leftBehind }) {
+		l.wantListening()
+	}
+}
+
+// wantListening: the socket takes requests, and does so after a restart of the service.
+func (l *lab) wantListening() {
+	l.t.Helper()
+	address, _, _ := strings.Cut(l.property(socketUnit, "Listen"), " ")
+	address = strings.Replace(address, "[::]", "127.0.0.1", 1)
+	l.openStreamAt(address)
+	l.must("systemctl", "restart", service)
+	l.openStreamAt(address)
+	_, health := l.get("http://" + address + "/health")
+	l.wantAll(health, `"trouble": ""`)
 }
 
 // scriptsSay leaves out what systemd says when all is well.
