@@ -105,7 +105,7 @@ func (d *daemon) health(status string, stats proxy.Stats) health {
 	if !stats.LastSuccess.IsZero() {
 		h.UpstreamLastSuccess = &stats.LastSuccess
 	}
-	if r := d.view.tailnetReport(); r != nil && s.Required {
+	if r := d.view.tailnetReport(); r != nil && s.TailnetRequired() {
 		h.tailnet(r.Status, d.view.naming())
 	}
 	return h

@@ -77,7 +77,7 @@ func (d *daemon) refuse() {
 	if d.state.Phase > lifecycle.Running {
 		d.answerReloads(Outcome{Error: "this process is " + d.state.Phase.String() + " and takes no reload"})
 	}
-	if !d.state.Upgrading && !d.state.UpgradePending {
+	if !d.state.IsUpgrading() && !d.state.UpgradePending {
 		d.answerUpgrades(UpgradeOutcome{Error: "this process is " + d.state.Phase.String() + " and cannot be upgraded"})
 	}
 }
@@ -94,7 +94,7 @@ func (d *daemon) receive(m message) {
 	}
 	if m.successor != nil {
 		d.successor = m.successor
-		if !d.state.Upgrading { // a stop came first
+		if !d.state.IsUpgrading() { // a stop came first
 			d.stopSuccessor()
 		}
 	}
@@ -104,7 +104,7 @@ func (d *daemon) receive(m message) {
 	if m.loaded != nil || m.err != nil {
 		d.loaded, d.loadErr = m.loaded, m.err
 	}
-	if m.event == (lifecycle.SuccessorFailed{}) && d.state.Upgrading {
+	if m.event == (lifecycle.SuccessorFailed{}) && d.state.IsUpgrading() {
 		d.noteUpgrade(m.upgradeErr)
 	}
 	if m.waiter != nil {

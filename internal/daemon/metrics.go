@@ -74,7 +74,7 @@ func (d *daemon) tailnetGauges() []prometheus.Collector {
 			return truth(d.view.lifecycle().Tailnet == lifecycle.TailnetUp)
 		}),
 		gaugeFunc("tailnet_required", "1 if the configuration wants a tailnet (tailscale.required).", nil, func() float64 {
-			return truth(d.view.lifecycle().Required)
+			return truth(d.view.lifecycle().TailnetRequired())
 		}),
 		gaugeFunc("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.", nil, func() float64 {
 			if r := d.view.tailnetReport(); r != nil && !r.Status.KeyExpiry.IsZero() {

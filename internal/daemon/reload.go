@@ -96,10 +96,10 @@ func (d *daemon) beginReload() {
 			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
 			return
 		}
-		d.send(message{event: lifecycle.ReloadDone{
-			TailnetRequired: c.Tailscale.Required,
-			WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
-		}, loaded: &loaded{config: c, apply: apply}})
+		d.send(message{
+			event:  lifecycle.ReloadDone{TailnetRequired: c.Tailscale.Required},
+			loaded: &loaded{config: c, apply: apply},
+		})
 	})
 }
 

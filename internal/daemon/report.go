@@ -176,7 +176,7 @@ func (d *daemon) tailnetStatus() TailnetStatus {
 	state := d.view.lifecycle()
 	t := TailnetStatus{Status: tailnetWord(state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
 	r := d.view.tailnetReport()
-	if r == nil || !state.Required {
+	if r == nil || !state.TailnetRequired() {
 		return t
 	}
 	t.Name, t.BackendState, t.Version, t.Userspace = r.Status.Name, r.Status.Backend, r.Status.Version, r.Status.Userspace

@@ -22,7 +22,7 @@ func (d *daemon) connectTailnet() {
 		status.Warnings = nil // none has lasted yet, as a Report's must
 		report := &tailnet.Report{Status: status, Err: err}
 		if err != nil {
-			d.send(message{event: lifecycle.TailnetError{Kind: errorKind(err)}, tailnet: report})
+			d.send(message{event: connectFailure(err), tailnet: report})
 			return
 		}
 		d.send(message{event: lifecycle.TailnetConnected{}, tailnet: report})
@@ -114,23 +114,16 @@ func addressTexts(addresses []netip.Addr) []string {
 	return texts
 }
 
-func errorKind(err error) lifecycle.TailnetErrorKind {
+// connectFailure is what the state machine needs to know of an attempt that failed.
+func connectFailure(err error) lifecycle.TailnetError {
 	e, ok := errors.AsType[*tailnet.Error](err)
-	if !ok {
-		return lifecycle.Retryable
+	switch {
+	case ok && (e.Kind == tailnet.NeedsLogin || e.Kind == tailnet.NeedsMachineAuth):
+		return lifecycle.TailnetError{ExitCode: lifecycle.ExitNoPerm}
+	case ok && e.Kind != tailnet.Retryable:
+		return lifecycle.TailnetError{ExitCode: lifecycle.ExitUnavailable}
 	}
-	switch e.Kind {
-	case tailnet.NeedsLogin:
-		return lifecycle.NeedsLogin
-	case tailnet.NeedsMachineAuth:
-		return lifecycle.NeedsMachineAuth
-	case tailnet.Stopped:
-		return lifecycle.TailnetStopped
-	case tailnet.DaemonAbsent:
-		return lifecycle.DaemonAbsent
-	default:
-		return lifecycle.Retryable
-	}
+	return lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
 }
 
 // proxyConfig hands the proxy what it cannot know by itself.
@@ -152,7 +145,7 @@ type tailnetView struct {
 }
 
 // Required implements proxy.Tailnet.
-func (t tailnetView) Required() bool { return t.view.lifecycle().Required }
+func (t tailnetView) Required() bool { return t.view.lifecycle().TailnetRequired() }
 
 // Running implements proxy.Tailnet.
 func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifecycle.TailnetUp }

@@ -11,134 +11,134 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// witness remembers of a life what its promises speak of. It is told every
-// action in order, and knows nothing of how Step decides.
-type witness struct {
+// recorder keeps of a life what its promises are about. It gets every action in order, and
+// knows nothing of how Step decides.
+type recorder struct {
 	gateOpen, gateOpened, listenersClosed     bool
 	ready, reloading, loading, stopping       bool
 	successor, announced, handed              bool
 	following, draining, exited, statusBehind bool
 }
 
-// see takes note of one action, or says which promise it breaks.
-func (w *witness) see(s State, a Action) error {
-	if w.exited {
+// action records one action, or says which promise it breaks.
+func (r *recorder) action(s State, a Action) error {
+	if r.exited {
 		return errors.New("something follows the exit")
 	}
 	switch a := a.(type) {
 	case OpenGate:
-		return w.openGate()
+		return r.openGate()
 	case CloseListeners:
-		w.gateOpen, w.listenersClosed = false, true
+		r.gateOpen, r.listenersClosed = false, true
 	case BeginDrain:
-		return w.beginDrain()
+		return r.beginDrain()
 	case ForceClose:
-		return holds(w.draining || w.handed, "the cut comes in a drain or a hand-over")
+		return holds(r.draining || r.handed, "the cut comes in a drain or a hand-over")
 	case StartSuccessor, StopSuccessor, NotifyMainPID, HandOver, BeginHandover:
-		return w.upgrade(a)
+		return r.upgrade(a)
 	case NotifyReady, NotifyReloading, NotifyStopping:
-		return w.notify(a)
+		return r.notify(a)
 	case LoadConfig, ApplyConfig, KeepConfig:
-		return w.config(a)
+		return r.config(a)
 	case FollowTailnet:
-		again := w.following
-		w.following = true
-		return holds(s.Required && !again, "only a required tailnet is followed, once for each time")
+		again := r.following
+		r.following = true
+		return holds(s.TailnetRequired() && !again, "only a required tailnet is followed, once for each time")
 	case ScheduleRetry:
 		return holds(a.After == time.Second<<(s.Retries-1), "each retry waits twice as long")
 	case UpdateStatus:
-		w.statusBehind = false
+		r.statusBehind = false
 	case Exit:
-		w.exited = true
-		return holds(a.Code == s.ExitCode && !w.statusBehind, "the exit is shown, with its own code")
+		r.exited = true
+		return holds(a.Code == s.ExitCode && !r.statusBehind, "the exit is shown, with its own code")
 	}
 	return nil
 }
 
-func (w *witness) openGate() error {
-	if w.gateOpened || w.stopping {
+func (r *recorder) openGate() error {
+	if r.gateOpened || r.stopping {
 		return errors.New("the gate opens a second time or while stopping")
 	}
-	w.gateOpen, w.gateOpened = true, true
+	r.gateOpen, r.gateOpened = true, true
 	return nil
 }
 
-// upgrade follows who the main process is. There is one successor at a time, and nothing
+// upgrade records who the main process is. There is one successor at a time, and nothing
 // is handed over before systemd was told of it.
-func (w *witness) upgrade(a Action) error {
+func (r *recorder) upgrade(a Action) error {
 	switch a.(type) {
 	case StartSuccessor:
-		again := w.successor
-		w.successor = true
-		return holds(!again && !w.loading && w.gateOpen, "a successor is started alone, by one who serves")
+		again := r.successor
+		r.successor = true
+		return holds(!again && !r.loading && r.gateOpen, "a successor is started alone, by a process that serves")
 	case StopSuccessor:
-		w.successor = false
-		return holds(!w.handed, "a successor that serves is not stopped")
+		r.successor = false
+		return holds(!r.handed, "a successor that serves is not stopped")
 	case NotifyMainPID:
-		again := w.announced
-		w.announced = true
-		return holds(w.successor && !again && w.gateOpen, "a successor is announced once, by one who serves")
+		again := r.announced
+		r.announced = true
+		return holds(r.successor && !again && r.gateOpen, "a successor is announced once, by a process that serves")
 	case HandOver:
-		w.handed = true
-		return holds(w.successor && w.announced && w.gateOpen, "only an announced successor is handed over to")
+		r.handed = true
+		return holds(r.successor && r.announced && r.gateOpen, "only an announced successor is handed over to")
 	}
-	return holds(w.handed && w.listenersClosed, "a hand-over begins when another serves")
+	return holds(r.handed && r.listenersClosed, "a hand-over begins when another serves")
 }
 
-func (w *witness) beginDrain() error {
-	if w.draining || !w.listenersClosed || !w.stopping && !w.handed {
+func (r *recorder) beginDrain() error {
+	if r.draining || !r.listenersClosed || !r.stopping && !r.handed {
 		return errors.New("a drain begins twice, unannounced, or with listeners open")
 	}
-	w.draining = true
+	r.draining = true
 	return nil
 }
 
-// notify follows the state that systemd believes in.
-func (w *witness) notify(a Action) error {
-	if w.stopping || w.handed {
-		return errors.New("systemd is told something after STOPPING, or by who is not the main process")
+// notify records the state that systemd believes in.
+func (r *recorder) notify(a Action) error {
+	if r.stopping || r.handed {
+		return errors.New("systemd is told something after STOPPING, or by a process that is not the main one")
 	}
 	switch a.(type) {
 	case NotifyReady:
-		w.ready, w.reloading = true, false
+		r.ready, r.reloading = true, false
 	case NotifyReloading:
-		if !w.ready || w.reloading {
+		if !r.ready || r.reloading {
 			return errors.New("RELOADING comes before READY or twice")
 		}
-		w.reloading = true
+		r.reloading = true
 	case NotifyStopping:
-		w.stopping, w.reloading = true, false
+		r.stopping, r.reloading = true, false
 	}
 	return nil
 }
 
-func (w *witness) config(a Action) error {
+func (r *recorder) config(a Action) error {
 	_, load := a.(LoadConfig)
-	if w.loading == load {
+	if r.loading == load {
 		return errors.New("two loads at once, or the outcome of none")
 	}
-	w.loading = load
-	return holds(!w.stopping && !w.handed, "no configuration changes while stopping")
+	r.loading = load
+	return holds(!r.stopping && !r.handed, "no configuration changes while stopping")
 }
 
 // settled checks, after all actions of a step, that the state says of the
 // daemon what the actions have made of it.
-func (w *witness) settled(s State) error {
+func (r *recorder) settled(s State) error {
 	if m := malformed(s); m != "" {
 		return errors.New(m)
 	}
 	serves := s.Phase == Starting || s.Phase == Running || s.Phase == HandingOver || s.Phase == Draining
 	return errors.Join(
-		holds(w.following == s.Required || !serves, "a tailnet is followed while it is required"),
-		holds(w.gateOpen == (s.Phase == Running), "the gate is open in Running only"),
-		holds(w.exited == (s.Phase == Stopped), "the exit comes with Stopped"),
-		holds(w.draining || s.Phase != Draining, "Draining drains"),
-		holds(w.reloading == s.Reloading, "systemd and the state agree on the reload"),
-		holds(w.stopping || w.handed || s.Phase != Draining, "Draining is announced"),
-		holds(w.handed || s.Phase != HandingOver, "in HandingOver another is the main process"),
-		holds(w.successor || !s.Upgrading, "Upgrading has a successor"),
-		holds(w.announced || !s.Announced, "an announced successor was announced"),
-		holds(!w.statusBehind, "a change that users see is shown"),
+		holds(r.following == s.TailnetRequired() || !serves, "a tailnet is followed while it is required"),
+		holds(r.gateOpen == (s.Phase == Running), "the gate is open in Running only"),
+		holds(r.exited == (s.Phase == Stopped), "the exit comes with Stopped"),
+		holds(r.draining || s.Phase != Draining, "Draining drains"),
+		holds(r.reloading == (s.Change == Reloading), "systemd and the state agree on the reload"),
+		holds(r.stopping || r.handed || s.Phase != Draining, "Draining is announced"),
+		holds(r.handed || s.Phase != HandingOver, "in HandingOver another is the main process"),
+		holds(r.successor || !s.IsUpgrading(), "an upgrade has a successor"),
+		holds(r.announced || s.Change != Announcing, "an announced successor was announced"),
+		holds(!r.statusBehind, "a change that users see is shown"),
 	)
 }
 
@@ -151,8 +151,8 @@ func holds(truth bool, promise string) error {
 
 // life is a state and what led to it, as far as promises go.
 type life struct {
-	state State
-	seen  witness
+	state  State
+	record recorder
 }
 
 // after returns the life one event later.
@@ -169,31 +169,26 @@ func (l life) after(e Event) (life, error) {
 	if before.ExitCode != 0 && state.ExitCode != before.ExitCode {
 		return l, errors.New("a failure is forgotten")
 	}
-	if before.Phase != Initializing && demands(state) != demands(before) && !slices.Contains(actions, Action(ApplyConfig{})) {
+	if before.Phase != Initializing && state.TailnetRequired() != before.TailnetRequired() && !slices.Contains(actions, Action(ApplyConfig{})) {
 		return l, errors.New("what is required changes, but no configuration is applied")
 	}
 	l.state = state
 	if e == (SuccessorFailed{}) {
-		l.seen.successor, l.seen.announced = false, false
+		l.record.successor, l.record.announced = false, false
 	}
-	l.seen.following = l.seen.following && state.Required
-	l.seen.statusBehind = state.Phase != before.Phase || state.Tailnet != before.Tailnet
+	l.record.following = l.record.following && state.TailnetRequired()
+	l.record.statusBehind = state.Phase != before.Phase || state.Tailnet != before.Tailnet
 	for _, a := range actions {
-		if err := l.seen.see(state, a); err != nil {
+		if err := l.record.action(state, a); err != nil {
 			return l, fmt.Errorf("%s: %w", words(a), err)
 		}
 	}
-	return l, l.seen.settled(state)
-}
-
-// demands is what the configuration in force says of the tailnet.
-func demands(s State) ConfigLoaded {
-	return ConfigLoaded{TailnetRequired: s.Required, WaitWhenDown: s.WaitWhenDown}
+	return l, l.record.settled(state)
 }
 
 // The machine is small enough to walk every life it can have, to any length:
 // from each life reached, each event is tried, until no new life appears.
-func TestPromisesHoldInEveryLife(t *testing.T) {
+func TestPromisesInEveryLife(t *testing.T) {
 	begin := life{state: New()}
 	known := map[life]bool{begin: true}
 	phases := map[Phase]int{}
@@ -222,7 +217,7 @@ func TestPromisesHoldInEveryLife(t *testing.T) {
 }
 
 // Bytes are events, by their place in allEvents. The scenarios are the seeds.
-func FuzzPromisesHold(f *testing.F) {
+func FuzzPromises(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil {
 		f.Fatalf("finding scenarios: %v", err)

@@ -11,7 +11,7 @@ import (
 )
 
 // The picture of the life in the documentation is drawn from Step, over every state
-// that a life can come to and every event. LIFECYCLE_REWRITE=1 draws it anew.
+// that a life can come to and every event. LIFECYCLE_REWRITE=1 redraws it.
 func TestPicture(t *testing.T) {
 	const path, begin, end = "../../docs/ARCHITECTURE.md", "```mermaid\nstateDiagram-v2\n", "```\n"
 	text := read(t, path)
@@ -32,28 +32,28 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// draw writes a line for each place of the picture, then one for each arrow.
+// draw writes a line for each node of the picture, then one for each arrow.
 func draw(t *testing.T) string {
 	t.Helper()
 	states := reachable()
-	var places, arrows strings.Builder
-	fmt.Fprintf(&arrows, "    [*] --> %s\n", place(New()))
+	var nodes, arrows strings.Builder
+	fmt.Fprintf(&arrows, "    [*] --> %s\n", node(New()))
 	var named []string
 	for _, s := range states {
-		if id := place(s); !slices.Contains(named, id) {
+		if id := node(s); !slices.Contains(named, id) {
 			named = append(named, id)
-			fmt.Fprintf(&places, "    state %q as %s\n", title(s), id)
+			fmt.Fprintf(&nodes, "    state %q as %s\n", title(s), id)
 		}
 	}
 	for _, p := range allPhases() {
-		ways := waysFrom(t, states, p)
+		transitions := transitionsFrom(t, states, p)
 		for _, to := range named {
-			if labels := labelsOf(ways[to]); len(labels) > 0 {
+			if labels := labelsOf(transitions[to]); len(labels) > 0 {
 				fmt.Fprintf(&arrows, "    %s --> %s : %s\n", strings.ReplaceAll(p.String(), "-", ""), to, strings.Join(labels, "<br>"))
 			}
 		}
 	}
-	return places.String() + arrows.String()
+	return nodes.String() + arrows.String()
 }
 
 // reachable lists every state of every life, in the order of a search by breadth.
@@ -77,27 +77,27 @@ func title(s State) string {
 	return s.Phase.String()
 }
 
-// place is the title as a name that Mermaid takes.
-func place(s State) string {
+// node is the title as a name that Mermaid takes.
+func node(s State) string {
 	return strings.NewReplacer("-", "", ", exit ", "").Replace(title(s))
 }
 
-// way is an event that leads somewhere, and what must be so for that.
-type way struct {
+// transition is an event that leads somewhere, and the condition for it.
+type transition struct {
 	event Event
 	given string
 }
 
-// waysFrom finds for each place how it is reached from a phase. A pair that neither
-// changes nor does anything is no way.
-func waysFrom(t *testing.T, states []State, p Phase) map[string][]way {
+// transitionsFrom finds for each node how it is reached from a phase. A pair that neither
+// changes nor does anything is not drawn.
+func transitionsFrom(t *testing.T, states []State, p Phase) map[string][]transition {
 	t.Helper()
-	ways := make(map[string][]way)
+	transitions := make(map[string][]transition)
 	for _, e := range allEvents() {
 		outcomes := make(map[string][]State)
 		for _, s := range states {
 			if next, actions := Step(s, e); s.Phase == p && (next != s || len(actions) > 0) {
-				outcomes[place(next)] = append(outcomes[place(next)], s)
+				outcomes[node(next)] = append(outcomes[node(next)], s)
 			}
 		}
 		for to, these := range outcomes {
@@ -107,10 +107,10 @@ func waysFrom(t *testing.T, states []State, p Phase) map[string][]way {
 					others = append(others, those...)
 				}
 			}
-			ways[to] = append(ways[to], way{e, condition(t, these, others)})
+			transitions[to] = append(transitions[to], transition{e, condition(t, these, others)})
 		}
 	}
-	return ways
+	return transitions
 }
 
 // condition names what holds in these states and in none of the others.
@@ -141,13 +141,13 @@ func condition(t *testing.T, these, others []State) string {
 	return strings.Join(given, ", ")
 }
 
-// labelsOf names each event once, with those of its contents that make the way if not
+// labelsOf names each event once, with those of its contents that make the transition if not
 // all do, and with what must be so.
-func labelsOf(ways []way) []string {
+func labelsOf(transitions []transition) []string {
 	var labels []string
-	for _, w := range ways {
+	for _, w := range transitions {
 		var contents []string
-		for _, other := range ways {
+		for _, other := range transitions {
 			if name(other.event) == name(w.event) && other.given == w.given {
 				contents = append(contents, content(other.event))
 			}
@@ -174,9 +174,6 @@ func name(e Event) string {
 
 // content is what an event holds, in short.
 func content(e Event) string {
-	if e == (TailnetError{Kind: DaemonAbsent + 1}) {
-		return "unknown"
-	}
 	_, after, _ := strings.Cut(words(e), ": ")
 	first, _, _ := strings.Cut(after, ",")
 	return first

@@ -15,7 +15,7 @@ import (
 // A scenario is a text file that tells a life: comments begin with "#", an
 // event stands at the beginning of a line, and below it, indented, what is done
 // about it and, if the state changed, what it is now. The indented lines must
-// match to the letter. LIFECYCLE_REWRITE=1 writes them anew: read the
+// match to the letter. LIFECYCLE_REWRITE=1 rewrites them: read the
 // difference before keeping it.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -114,9 +114,12 @@ func words(v any) string {
 	case ConfigLoaded:
 		return name + ": " + settings(v)
 	case ReloadDone:
-		return name + ": " + settings(ConfigLoaded(v))
+		return name + ": " + requirement(v.TailnetRequired)
 	case TailnetError:
-		return fmt.Sprintf("%s: %v", name, v.Kind)
+		if v.Retry {
+			return fmt.Sprintf("%s: retry, else exit %d", name, v.ExitCode)
+		}
+		return fmt.Sprintf("%s: exit %d", name, v.ExitCode)
 	case ScheduleRetry:
 		return fmt.Sprintf("%s: after %v", name, v.After)
 	case Exit:
@@ -125,15 +128,21 @@ func words(v any) string {
 	return name
 }
 
-// settings tells what a configuration says of the tailnet.
+// settings is what a configuration says of the tailnet.
 func settings(c ConfigLoaded) string {
-	switch {
-	case c.TailnetRequired && c.WaitWhenDown:
-		return "tailnet required, wait when down"
-	case c.TailnetRequired:
-		return "tailnet required, exit when down"
+	switch text := requirement(c.TailnetRequired); {
 	case c.WaitWhenDown:
-		return "tailnet not required, wait when down"
+		return text + ", wait when down"
+	case c.TailnetRequired:
+		return text + ", exit when down"
+	default:
+		return text
+	}
+}
+
+func requirement(required bool) string {
+	if required {
+		return "tailnet required"
 	}
 	return "tailnet not required"
 }
@@ -158,17 +167,11 @@ func describe(s State) string {
 	if s.Retries > 0 {
 		facts = append(facts, fmt.Sprintf("retries %d", s.Retries))
 	}
-	if s.Reloading {
-		facts = append(facts, "reloading")
+	if s.Change != NoChange {
+		facts = append(facts, [...]string{Reloading: "reloading", Upgrading: "upgrading", Announcing: "announcing"}[s.Change])
 	}
 	if s.ReloadPending {
 		facts = append(facts, "reload pending")
-	}
-	if s.Announced {
-		facts = append(facts, "announced")
-	}
-	if s.Upgrading {
-		facts = append(facts, "upgrading")
 	}
 	if s.UpgradePending {
 		facts = append(facts, "upgrade pending")

@@ -1,9 +1,7 @@
 package lifecycle
 
-import "strconv"
-
-// MaxRetries is how often an unreachable tailnet is tried again before the
-// daemon gives up, when it was told not to wait.
+// MaxRetries is how often an unreachable tailnet is tried again before the daemon gives up, when it
+// was told not to wait.
 const MaxRetries = 5
 
 // Exit codes of the daemon, after sysexits(3) where it has a name for them.
@@ -33,25 +31,9 @@ const (
 
 // String returns the phase as users see it: lower case, words joined by "-".
 func (p Phase) String() string {
-	switch p {
-	case Initializing:
-		return "initializing"
-	case ConnectingTailnet:
-		return "connecting-tailnet"
-	case Error:
-		return "error"
-	case Starting:
-		return "starting"
-	case Running:
-		return "running"
-	case HandingOver:
-		return "handing-over"
-	case Draining:
-		return "draining"
-	case Stopped:
-		return "stopped"
-	}
-	return "phase(" + strconv.Itoa(int(p)) + ")"
+	return [...]string{
+		"initializing", "connecting-tailnet", "error", "starting", "running", "handing-over", "draining", "stopped",
+	}[p]
 }
 
 // Tailnet is what is known about the tailnet.
@@ -66,71 +48,55 @@ const (
 )
 
 // String returns "unknown", "up", "down" or "disabled".
-func (t Tailnet) String() string {
-	switch t {
-	case TailnetUnknown:
-		return "unknown"
-	case TailnetUp:
-		return "up"
-	case TailnetDown:
-		return "down"
-	case TailnetDisabled:
-		return "disabled"
-	}
-	return "tailnet(" + strconv.Itoa(int(t)) + ")"
-}
+func (t Tailnet) String() string { return [...]string{"unknown", "up", "down", "disabled"}[t] }
 
-// State is everything that the next decision depends on. It is a comparable
-// value; only [Step] makes a new one. Its zero value is the one [New] returns.
+// Change is what is under way beside serving, one at a time.
+type Change int
+
+// The changes.
+const (
+	NoChange   Change = iota
+	Reloading         // the configuration is being read again
+	Upgrading         // a successor is being started
+	Announcing        // systemd was told of the successor, and is asked whether it follows
+)
+
+// State is everything that the next decision depends on. It is a comparable value; only [Step] makes a
+// new one.
 type State struct {
 	// Phase is where the daemon is in its life.
 	Phase Phase
 
-	// Tailnet is Unknown until the first attempt to connect has ended, and again
-	// from a reload that newly requires a tailnet to the first report about it;
-	// Disabled exactly if the configuration in force does not require one; and
-	// the latest known fact otherwise.
+	// Tailnet is Unknown before the first attempt to connect has ended, and from a reload that newly
+	// requires a tailnet to the first report about it; Disabled if and only if the configuration in
+	// force does not require one; and else the latest fact.
 	Tailnet Tailnet
 
-	// Retries counts the retries scheduled since the start, 0 to MaxRetries. It
-	// never falls.
+	// Retries counts the retries scheduled since the start, 0 to MaxRetries. It never falls.
 	Retries int
 
-	// Required says that the configuration in force requires a tailnet. A reload
-	// may change it.
-	Required bool
-
-	// WaitWhenDown says to serve without a tailnet that is down and wait for
-	// it, instead of retrying and leaving. Only set together with Required. A
-	// reload may change it, but it decides nothing once the daemon is Running.
+	// WaitWhenDown says to start without a tailnet that is down, instead of retrying and leaving. It
+	// is what the first configuration says, and decides nothing after the start.
 	WaitWhenDown bool
 
-	// Reloading says that a reload is under way. Only set in Running.
-	Reloading bool
+	// Change is what is under way beside serving. Only set in Running.
+	Change Change
 
-	// ReloadPending remembers a reload that must wait its turn: for Running, or
-	// for the end of the reload or the upgrade under way. In Running it is set
-	// only together with Reloading or Upgrading; in HandingOver, Draining and
-	// Stopped never.
-	ReloadPending bool
+	// ReloadPending and UpgradePending remember a request that must wait for Running, or for the end
+	// of the Change under way. After Running neither is set.
+	ReloadPending, UpgradePending bool
 
-	// Upgrading says that a successor is being started, which is not in charge yet.
-	// Only set in Running, and not together with Reloading.
-	Upgrading bool
-
-	// Announced says that systemd was told of the successor, and is being asked whether
-	// it follows. Only set together with Upgrading.
-	Announced bool
-
-	// UpgradePending remembers an upgrade that must wait for the end of the
-	// reload under way. Only set together with Reloading.
-	UpgradePending bool
-
-	// ExitCode is the code to leave with, one of the Exit constants. In Draining
-	// it is ExitInternal if a failed listener began the drain, and stays so; it
-	// is final in Stopped, and 0 in every other phase.
+	// ExitCode is the code to leave with, one of the Exit constants. In Draining it is ExitInternal if
+	// a failed listener began the drain, and stays so; it is final in Stopped, and 0 in every other
+	// phase.
 	ExitCode int
 }
 
 // New returns the state in which every life begins.
 func New() State { return State{} }
+
+// TailnetRequired reports whether the configuration in force requires a tailnet.
+func (s State) TailnetRequired() bool { return s.Tailnet != TailnetDisabled }
+
+// IsUpgrading reports whether there is a successor that is not in charge yet.
+func (s State) IsUpgrading() bool { return s.Change == Upgrading || s.Change == Announcing }

@@ -5,281 +5,219 @@ import (
 	"time"
 )
 
-// Step returns the state after e and what to do about it, in order. It is pure:
-// the same arguments give the same results, and neither is changed. A pair of
-// phase and event that has no rule gives s back unchanged and no actions.
+// Step returns the state after e and what to do about it, in order. It is pure: the same arguments
+// give the same results. An event in a phase that has no rule for it gives s back and no actions.
 func Step(s State, e Event) (State, []Action) {
-	switch s.Phase {
-	case Initializing, ConnectingTailnet, Error, Starting:
-		return booting(s, e)
-	case Running:
-		return running(s, e)
-	case HandingOver:
-		return handingOver(s, e)
-	case Draining:
-		return draining(s, e)
-	}
-	return s, nil
-}
-
-// booting holds what is the same in every phase before Running.
-func booting(s State, e Event) (State, []Action) {
-	switch e.(type) {
-	case ReloadRequested:
-		s.ReloadPending = true
-		return s, nil
-	case ShutdownSignal:
-		return stop(s, ExitOK, NotifyStopping{})
-	}
-	switch s.Phase {
-	case Initializing:
-		return initializing(s, e)
-	case ConnectingTailnet, Error:
-		return connecting(s, e)
-	default:
-		return starting(s, e)
-	}
-}
-
-func initializing(s State, e Event) (State, []Action) {
-	switch e := e.(type) {
+	switch in := s.Phase; e := e.(type) {
 	case ConfigLoaded:
-		s = configure(s, e)
-		if !s.Required {
-			return enter(s, Starting, StartListeners{})
+		if in == Initializing {
+			return configured(s, e)
 		}
-		return enter(s, ConnectingTailnet, ConnectTailnet{})
 	case ConfigFailed:
-		return stop(s, ExitConfig)
-	}
-	return s, nil
-}
-
-// configure takes over what a configuration says of the tailnet.
-func configure(s State, c ConfigLoaded) State {
-	s.Required = c.TailnetRequired
-	s.WaitWhenDown = c.TailnetRequired && c.WaitWhenDown
-	if !s.Required {
-		s.Tailnet = TailnetDisabled
-	}
-	return s
-}
-
-// connecting is ConnectingTailnet, where an attempt is under way, and Error,
-// where the next one waits for its timer.
-func connecting(s State, e Event) (State, []Action) {
-	attempting := s.Phase == ConnectingTailnet
-	switch e := e.(type) {
+		if in == Initializing {
+			return stop(s, ExitConfig)
+		}
 	case TailnetConnected:
-		if attempting {
-			s.Tailnet = TailnetUp
-			return enter(s, Starting, StartListeners{}, FollowTailnet{})
+		if in == ConnectingTailnet {
+			return start(s, TailnetUp)
 		}
 	case TailnetError:
-		if s.WaitWhenDown {
-			s.Tailnet = TailnetDown
-			return enter(s, Starting, StartListeners{}, FollowTailnet{})
-		}
-		if attempting {
-			s.Tailnet = TailnetDown
-			return retry(s, e.Kind)
+		if in == ConnectingTailnet || in == Error && s.WaitWhenDown {
+			return unreachable(s, e)
 		}
 	case RetryTimer:
-		if !attempting {
+		if in == Error {
 			return enter(s, ConnectingTailnet, ConnectTailnet{})
 		}
+	case TailnetLost:
+		return observe(s, TailnetDown)
+	case TailnetRestored:
+		return observe(s, TailnetUp)
+	case ListenersReady:
+		if in == Starting {
+			s, actions := enter(s, Running, OpenGate{}, NotifyReady{})
+			return beginPending(s, actions...)
+		}
+	case ListenerFailed:
+		if in == Starting {
+			return stop(s, ExitInternal)
+		} else if in == Running {
+			return drain(s, ExitInternal)
+		}
+	case ReloadRequested:
+		s.ReloadPending = in <= Running
+		return beginPending(s)
+	case UpgradeRequested:
+		s.UpgradePending = in <= Running && !s.IsUpgrading()
+		return beginPending(s)
+	case ShutdownSignal:
+		return shutdown(s)
+	case Drained:
+		if in == HandingOver || in == Draining {
+			return stop(s, s.ExitCode)
+		}
+	case HandoverTimeout:
+		if in == HandingOver {
+			return cut(s)
+		}
+	case DrainTimeout:
+		if in == Draining {
+			return cut(s)
+		}
+	default:
+		return change(s, e)
 	}
 	return s, nil
 }
 
-// retry tries again later, twice as late each time, what may heal by itself,
-// and leaves for all else. A kind that it does not know may heal.
-func retry(s State, kind TailnetErrorKind) (State, []Action) {
-	switch kind {
-	case NeedsLogin, NeedsMachineAuth:
-		return stop(s, ExitNoPerm)
-	case TailnetStopped, DaemonAbsent:
-		return stop(s, ExitUnavailable)
+// configured connects to the tailnet first, where one is required.
+func configured(s State, e ConfigLoaded) (State, []Action) {
+	if !e.TailnetRequired {
+		return start(s, TailnetDisabled)
 	}
-	if s.Retries == MaxRetries {
-		return stop(s, ExitUnavailable)
+	s.WaitWhenDown = e.WaitWhenDown
+	return enter(s, ConnectingTailnet, ConnectTailnet{})
+}
+
+// start opens the listeners, and follows the tailnet from now on if one is required.
+func start(s State, t Tailnet) (State, []Action) {
+	s.Tailnet = t
+	if !s.TailnetRequired() {
+		return enter(s, Starting, StartListeners{})
+	}
+	return enter(s, Starting, StartListeners{}, FollowTailnet{})
+}
+
+// unreachable starts without the tailnet, or schedules the next attempt, twice as late each time, or
+// leaves.
+func unreachable(s State, e TailnetError) (State, []Action) {
+	if s.WaitWhenDown {
+		return start(s, TailnetDown)
+	}
+	s.Tailnet = TailnetDown
+	if !e.Retry || s.Retries == MaxRetries {
+		return stop(s, e.ExitCode)
 	}
 	after := time.Second << s.Retries
 	s.Retries++
 	return enter(s, Error, ScheduleRetry{After: after})
 }
 
-func starting(s State, e Event) (State, []Action) {
-	switch e.(type) {
-	case ListenersReady:
-		s, actions := enter(s, Running, OpenGate{}, NotifyReady{})
-		return whatIsPending(s, actions)
-	case ListenerFailed:
-		return stop(s, ExitInternal)
-	}
-	return observe(s, e)
-}
-
-func running(s State, e Event) (State, []Action) {
-	switch e := e.(type) {
-	case ReloadRequested:
-		s.ReloadPending = true
-		return whatIsPending(s, nil)
-	case UpgradeRequested:
-		s.UpgradePending = !s.Upgrading
-		return whatIsPending(s, nil)
-	case SuccessorReady, SuccessorFollowed, SuccessorFailed:
-		if s.Upgrading {
-			return upgrading(s, e)
-		}
-	case ReloadDone:
-		if s.Reloading {
-			return applied(s, e)
-		}
-	case ReloadFailed:
-		if s.Reloading {
-			return reloaded(s, KeepConfig{})
-		}
-	case ListenerFailed:
-		return drain(s, ExitInternal)
-	case ShutdownSignal:
-		return drain(s, ExitOK)
-	}
-	return observe(s, e)
-}
-
-// upgrading brings up a successor. Nothing is given up before the successor has said that
-// it serves and systemd that it follows; until then every failure leaves this process in
-// charge.
-func upgrading(s State, e Event) (State, []Action) {
-	switch e.(type) {
-	case SuccessorReady:
-		if !s.Announced {
-			s.Announced = true
-			return s, []Action{NotifyMainPID{}}
-		}
-	case SuccessorFollowed:
-		if s.Announced {
-			// The successor serves a reload that was asked for meanwhile: it has just
-			// read the configuration.
-			return enter(forget(s), HandingOver, HandOver{}, CloseListeners{}, BeginHandover{})
-		}
-	case SuccessorFailed:
-		s.Upgrading, s.Announced = false, false
-		return whatIsPending(s, []Action{UpdateStatus{}})
-	}
-	return s, nil
-}
-
-// handingOver is a process that has a successor. Nobody but a reader of the log sees its
-// exit code.
-func handingOver(s State, e Event) (State, []Action) {
-	switch e.(type) {
-	case Drained:
-		return stop(s, ExitOK)
-	case HandoverTimeout:
-		return stop(s, ExitDrainCut, ForceClose{})
-	case ShutdownSignal:
-		return enter(s, Draining, BeginDrain{})
-	}
-	return observe(s, e)
-}
-
-// drain ends the serving, to leave with code when nothing is in flight any more.
-func drain(s State, code int) (State, []Action) {
-	actions := []Action{NotifyStopping{}, CloseListeners{}, BeginDrain{}}
-	if s.Upgrading {
-		actions = append([]Action{StopSuccessor{}}, actions...)
-	}
-	s = forget(s)
-	s.ExitCode = code
-	return enter(s, Draining, actions...)
-}
-
-// draining keeps the code of a failure that began the drain even if the drain is
-// cut short: a cut alone may count as a clean stop, a dead listener must not.
-func draining(s State, e Event) (State, []Action) {
-	switch e.(type) {
-	case Drained:
-		return stop(s, s.ExitCode)
-	case DrainTimeout, ShutdownSignal:
-		return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
-	}
-	return observe(s, e)
-}
-
-// observe keeps the facts about a tailnet that is followed. A repeated report
-// updates the status too: the reason that it shows may have changed.
-func observe(s State, e Event) (State, []Action) {
-	if !s.Required {
+// observe keeps a fact about the tailnet. A repeated one updates the status too: the reason that it
+// shows may have changed.
+func observe(s State, t Tailnet) (State, []Action) {
+	if s.Phase < Starting || s.Phase == Stopped || !s.TailnetRequired() {
 		return s, nil
 	}
-	switch e.(type) {
-	case TailnetLost:
-		s.Tailnet = TailnetDown
-	case TailnetRestored:
-		s.Tailnet = TailnetUp
-	default:
-		return s, nil
-	}
+	s.Tailnet = t
 	return s, []Action{UpdateStatus{}}
 }
 
-// whatIsPending begins a reload or an upgrade after what is already to be done, if one
-// was asked for and neither is under way. A reload goes first: the successor reads the
-// same file.
-func whatIsPending(s State, actions []Action) (State, []Action) {
+// beginPending begins the reload or upgrade that was requested, if the daemon is running and no change
+// is under way. A reload goes first: the successor reads the same file.
+func beginPending(s State, actions ...Action) (State, []Action) {
 	switch {
-	case s.Reloading, s.Upgrading:
-		return s, actions
+	case s.Phase != Running || s.Change != NoChange:
 	case s.ReloadPending:
-		s.Reloading, s.ReloadPending = true, false
-		return s, append(actions, NotifyReloading{}, LoadConfig{})
+		s.Change, s.ReloadPending = Reloading, false
+		actions = append(actions, NotifyReloading{}, LoadConfig{})
 	case s.UpgradePending:
-		s.Upgrading, s.UpgradePending = true, false
-		return s, append(actions, StartSuccessor{})
+		s.Change, s.UpgradePending = Upgrading, false
+		actions = append(actions, StartSuccessor{})
 	}
 	return s, actions
 }
 
-// applied ends the reload under way with new settings. A tailnet that they newly
-// require is unknown until the first report: while it was not required, reports
-// were ignored, so that whatever was known before may have changed.
-func applied(s State, e ReloadDone) (State, []Action) {
-	followed := s.Required
-	s = configure(s, ConfigLoaded(e))
-	if s.Required && !followed {
-		s.Tailnet = TailnetUnknown
-		return reloaded(s, ApplyConfig{}, FollowTailnet{})
+// change carries on the reload or the upgrade under way. An upgrade gives nothing up before the
+// successor serves and systemd follows it; until then every failure leaves this process in charge. A
+// reload that was requested meanwhile is not needed: the successor has just read the configuration.
+func change(s State, e Event) (State, []Action) {
+	switch under := s.Change; e := e.(type) {
+	case ReloadDone:
+		if under == Reloading {
+			return apply(s, e)
+		}
+	case ReloadFailed:
+		if under == Reloading {
+			s.Change = NoChange
+			return beginPending(s, KeepConfig{}, NotifyReady{}, UpdateStatus{})
+		}
+	case SuccessorReady:
+		if under == Upgrading {
+			s.Change = Announcing
+			return s, []Action{NotifyMainPID{}}
+		}
+	case SuccessorFollowed:
+		if under == Announcing {
+			return enter(s, HandingOver, HandOver{}, CloseListeners{}, BeginHandover{})
+		}
+	case SuccessorFailed:
+		if s.IsUpgrading() {
+			s.Change = NoChange
+			return beginPending(s, UpdateStatus{})
+		}
 	}
-	return reloaded(s, ApplyConfig{})
+	return s, nil
 }
 
-// reloaded ends the reload under way with its outcome; READY=1 is due after a
-// refused one too, because the daemon serves on.
-func reloaded(s State, outcome ...Action) (State, []Action) {
-	s.Reloading = false
-	return whatIsPending(s, append(outcome, NotifyReady{}, UpdateStatus{}))
+// apply ends a reload with the new settings. A tailnet that is newly required is unknown until the
+// first report: those before were ignored.
+func apply(s State, e ReloadDone) (State, []Action) {
+	actions := []Action{ApplyConfig{}}
+	switch {
+	case !e.TailnetRequired:
+		s.Tailnet = TailnetDisabled
+	case !s.TailnetRequired():
+		s.Tailnet = TailnetUnknown
+		actions = append(actions, FollowTailnet{})
+	}
+	s.Change = NoChange
+	return beginPending(s, append(actions, NotifyReady{}, UpdateStatus{})...)
 }
 
-// forget drops reloads and upgrades, the ones under way included.
-func forget(s State) State {
-	s.Reloading, s.ReloadPending = false, false
-	s.Upgrading, s.Announced, s.UpgradePending = false, false, false
-	return s
+func shutdown(s State) (State, []Action) {
+	switch s.Phase {
+	case Running:
+		return drain(s, ExitOK)
+	case HandingOver:
+		return enter(s, Draining, BeginDrain{})
+	case Draining:
+		return cut(s)
+	case Stopped:
+		return s, nil
+	}
+	return stop(s, ExitOK, NotifyStopping{})
 }
 
-// enter moves to another phase, does what that takes, and shows it.
-func enter(s State, p Phase, actions ...Action) (State, []Action) {
-	s.Phase = p
-	return s, append(actions, UpdateStatus{})
+// drain stops serving, to leave with code when nothing is in flight any more.
+func drain(s State, code int) (State, []Action) {
+	var actions []Action
+	if s.IsUpgrading() {
+		actions = append(actions, StopSuccessor{})
+	}
+	s.ExitCode = code
+	return enter(s, Draining, append(actions, NotifyStopping{}, CloseListeners{}, BeginDrain{})...)
 }
 
-// stop ends the life of the daemon. The status is shown before the exit, which
-// is the last action of all.
+// cut ends what is in flight. The code of a failure that began the drain stays: a cut alone may count
+// as a clean stop, a dead listener must not.
+func cut(s State) (State, []Action) {
+	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
+}
+
+// stop ends the life of the daemon. The status is shown before the exit, the last action of all.
 func stop(s State, code int, actions ...Action) (State, []Action) {
-	s = forget(s)
 	s.ExitCode = code
 	s, actions = enter(s, Stopped, actions...)
 	return s, append(actions, Exit{Code: code})
+}
+
+// enter moves to another phase, does what that takes, and shows it. Reloads and upgrades, under way or
+// requested, end with Running.
+func enter(s State, p Phase, actions ...Action) (State, []Action) {
+	s.Phase = p
+	if p > Running {
+		s.Change, s.ReloadPending, s.UpgradePending = NoChange, false, false
+	}
+	return s, append(actions, UpdateStatus{})
 }

@@ -28,23 +28,21 @@ func in(p ...Phase) []Phase   { return p }
 func on(e ...Event) []Event   { return e }
 func do(a ...Action) []Action { return a }
 func waits(s State) bool      { return s.WaitWhenDown }
-func required(s State) bool   { return s.Required }
-func spared(s State) bool     { return !s.Required }
-func idle(s State) bool       { return !s.Reloading && !s.Upgrading }
-func busy(s State) bool       { return s.Reloading || s.Upgrading }
-func upgrading(s State) bool  { return s.Upgrading }
-func announced(s State) bool  { return s.Announced }
-func alone(s State) bool      { return s.Reloading && !s.ReloadPending && !s.UpgradePending }
-func another(s State) bool    { return s.Reloading && s.ReloadPending }
-func succeeded(s State) bool  { return s.Reloading && !s.ReloadPending && s.UpgradePending }
+func idle(s State) bool       { return s.Change == NoChange }
+func busy(s State) bool       { return s.Change != NoChange }
+func upgrading(s State) bool  { return s.Change == Upgrading || s.Change == Announcing }
+func alone(s State) bool      { return !s.ReloadPending && !s.UpgradePending }
+func another(s State) bool    { return s.ReloadPending }
+func succeeded(s State) bool  { return !s.ReloadPending && s.UpgradePending }
 func failing(s State) bool    { return s.ExitCode == 1 }
 func clean(s State) bool      { return s.ExitCode == 0 }
-func forget(s *State) {
-	s.Reloading, s.ReloadPending = false, false
-	s.Upgrading, s.Announced, s.UpgradePending = false, false, false
-}
+func required(s State) bool   { return s.Tailnet != TailnetDisabled }
+func spared(s State) bool     { return s.Tailnet == TailnetDisabled }
+func forget(s *State)         { s.Change, s.ReloadPending, s.UpgradePending = NoChange, false, false }
+func upgrades(s *State)       { forget(s); s.Change = Upgrading }
+func reloads(s *State)        { s.Change, s.ReloadPending = Reloading, false }
 
-func upgrades(s *State) { forget(s); s.Upgrading = true }
+func changing(c Change) func(State) bool { return func(s State) bool { return s.Change == c } }
 
 func both(a, b func(State) bool) func(State) bool {
 	return func(s State) bool { return a(s) && b(s) }
@@ -61,13 +59,13 @@ func bootRules() []rule {
 		{
 			name: "a required tailnet is connected to first",
 			in:   in(Initializing), on: on(ConfigLoaded{TailnetRequired: true}),
-			then: func(s *State) { s.Phase, s.Required = ConnectingTailnet, true },
+			then: func(s *State) { s.Phase = ConnectingTailnet },
 			do:   do(ConnectTailnet{}, UpdateStatus{}),
 		},
 		{
 			name: "a required tailnet that may be waited for is connected to first",
 			in:   in(Initializing), on: on(ConfigLoaded{TailnetRequired: true, WaitWhenDown: true}),
-			then: func(s *State) { s.Phase, s.Required, s.WaitWhenDown = ConnectingTailnet, true, true },
+			then: func(s *State) { s.Phase, s.WaitWhenDown = ConnectingTailnet, true },
 			do:   do(ConnectTailnet{}, UpdateStatus{}),
 		},
 		{
@@ -84,16 +82,23 @@ func bootRules() []rule {
 		{
 			name: "listeners ready",
 			in:   in(Starting), on: on(ListenersReady{}),
-			when: func(s State) bool { return !s.ReloadPending },
+			when: alone,
 			then: func(s *State) { s.Phase = Running },
 			do:   do(OpenGate{}, NotifyReady{}, UpdateStatus{}),
 		},
 		{
 			name: "listeners ready, and a reload was asked for",
 			in:   in(Starting), on: on(ListenersReady{}),
-			when: func(s State) bool { return s.ReloadPending },
-			then: func(s *State) { s.Phase, s.Reloading, s.ReloadPending = Running, true, false },
+			when: another,
+			then: func(s *State) { reloads(s); s.Phase = Running },
 			do:   do(OpenGate{}, NotifyReady{}, UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
+		},
+		{
+			name: "listeners ready, and an upgrade was asked for",
+			in:   in(Starting), on: on(ListenersReady{}),
+			when: succeeded,
+			then: func(s *State) { upgrades(s); s.Phase = Running },
+			do:   do(OpenGate{}, NotifyReady{}, UpdateStatus{}, StartSuccessor{}),
 		},
 		{
 			name: "a listener failed",
@@ -104,9 +109,8 @@ func bootRules() []rule {
 }
 
 func tailnetRules() []rule {
-	retryable := on(TailnetError{Kind: Retryable}, TailnetError{Kind: DaemonAbsent + 1})
-	login := on(TailnetError{Kind: NeedsLogin}, TailnetError{Kind: NeedsMachineAuth})
-	away := on(TailnetError{Kind: TailnetStopped}, TailnetError{Kind: DaemonAbsent})
+	retryable := on(TailnetError{Retry: true, ExitCode: 69})
+	login, away := on(TailnetError{ExitCode: 77}), on(TailnetError{ExitCode: 69})
 	leaves := func(code int) func(*State) {
 		return func(s *State) { stops(code)(s); s.Tailnet = TailnetDown }
 	}
@@ -176,9 +180,14 @@ func reloadRules() []rule {
 			then: func(s *State) { s.ReloadPending = true },
 		},
 		{
+			name: "an upgrade before Running is remembered",
+			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(UpgradeRequested{}),
+			then: func(s *State) { s.UpgradePending = true },
+		},
+		{
 			name: "a reload begins",
 			in:   in(Running), on: on(ReloadRequested{}), when: idle,
-			then: func(s *State) { s.Reloading = true },
+			then: reloads,
 			do:   do(NotifyReloading{}, LoadConfig{}),
 		},
 		{
@@ -188,18 +197,18 @@ func reloadRules() []rule {
 		},
 		{
 			name: "a reload is refused",
-			in:   in(Running), on: on(ReloadFailed{}), when: alone, then: forget,
+			in:   in(Running), on: on(ReloadFailed{}), when: both(changing(Reloading), alone), then: forget,
 			do: do(KeepConfig{}, NotifyReady{}, UpdateStatus{}),
 		},
 		{
 			name: "a reload is refused and the remembered one begins",
-			in:   in(Running), on: on(ReloadFailed{}), when: another,
+			in:   in(Running), on: on(ReloadFailed{}), when: both(changing(Reloading), another),
 			then: func(s *State) { s.ReloadPending = false },
 			do:   do(KeepConfig{}, NotifyReady{}, UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
 		},
 		{
 			name: "a reload is refused and the remembered upgrade begins",
-			in:   in(Running), on: on(ReloadFailed{}), when: succeeded, then: upgrades,
+			in:   in(Running), on: on(ReloadFailed{}), when: both(changing(Reloading), succeeded), then: upgrades,
 			do: do(KeepConfig{}, NotifyReady{}, UpdateStatus{}, StartSuccessor{}),
 		},
 	}
@@ -214,18 +223,18 @@ func upgradeRules() []rule {
 		},
 		{
 			name: "an upgrade during a reload is remembered",
-			in:   in(Running), on: on(UpgradeRequested{}), when: func(s State) bool { return s.Reloading },
+			in:   in(Running), on: on(UpgradeRequested{}), when: changing(Reloading),
 			then: func(s *State) { s.UpgradePending = true },
 		},
 		{
 			name: "the successor serves",
-			in:   in(Running), on: on(SuccessorReady{}), when: both(upgrading, not(announced)),
-			then: func(s *State) { s.Announced = true },
+			in:   in(Running), on: on(SuccessorReady{}), when: changing(Upgrading),
+			then: func(s *State) { s.Change = Announcing },
 			do:   do(NotifyMainPID{}),
 		},
 		{
 			name: "systemd follows the successor",
-			in:   in(Running), on: on(SuccessorFollowed{}), when: announced,
+			in:   in(Running), on: on(SuccessorFollowed{}), when: changing(Announcing),
 			then: func(s *State) { forget(s); s.Phase = HandingOver },
 			do:   do(HandOver{}, CloseListeners{}, BeginHandover{}, UpdateStatus{}),
 		},
@@ -237,7 +246,7 @@ func upgradeRules() []rule {
 		{
 			name: "the successor never served and the remembered reload begins",
 			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return s.ReloadPending }),
-			then: func(s *State) { forget(s); s.Reloading = true },
+			then: reloads,
 			do:   do(UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
 		},
 		{
@@ -262,40 +271,30 @@ func upgradeRules() []rule {
 // appliedRules are those of a reload that ends well: each once where no other was
 // asked for meanwhile, and once where another begins.
 func appliedRules() []rule {
-	none := on(ReloadDone{}, ReloadDone{WaitWhenDown: true})
-	leave, wait := on(ReloadDone{TailnetRequired: true}), on(ReloadDone{TailnetRequired: true, WaitWhenDown: true})
-	still := func(waits bool) func(*State) {
-		return func(s *State) { s.WaitWhenDown = waits }
-	}
-	newly := func(waits bool) func(*State) {
-		return func(s *State) { s.Required, s.WaitWhenDown, s.Tailnet = true, waits, TailnetUnknown }
-	}
-	drops := func(s *State) { s.Required, s.WaitWhenDown, s.Tailnet = false, false, TailnetDisabled }
+	none, some := on(ReloadDone{}), on(ReloadDone{TailnetRequired: true})
 	follow := do(ApplyConfig{}, FollowTailnet{}, NotifyReady{}, UpdateStatus{})
 	apply := do(ApplyConfig{}, NotifyReady{}, UpdateStatus{})
 	ends := []rule{
-		{name: "the tailnet is required no more", on: none, when: required, then: drops, do: apply},
+		{name: "the tailnet is required no more", on: none, when: required, then: func(s *State) { s.Tailnet = TailnetDisabled }, do: apply},
 		{name: "the tailnet is still not required", on: none, when: spared, then: func(*State) {}, do: apply},
-		{name: "the tailnet is newly required", on: leave, when: spared, then: newly(false), do: follow},
-		{name: "the tailnet is newly required and waited for", on: wait, when: spared, then: newly(true), do: follow},
-		{name: "the tailnet is still required", on: leave, when: required, then: still(false), do: apply},
-		{name: "the tailnet is still required and waited for", on: wait, when: required, then: still(true), do: apply},
+		{name: "the tailnet is newly required", on: some, when: spared, then: func(s *State) { s.Tailnet = TailnetUnknown }, do: follow},
+		{name: "the tailnet is still required", on: some, when: required, then: func(*State) {}, do: apply},
 	}
 	var rules []rule
 	for _, r := range ends {
 		rules = append(rules, rule{
 			name: r.name, in: in(Running), on: r.on,
-			when: both(r.when, alone),
+			when: both(both(changing(Reloading), r.when), alone),
 			then: func(s *State) { r.then(s); forget(s) },
 			do:   r.do,
 		}, rule{
 			name: r.name + ", and the remembered reload begins", in: in(Running), on: r.on,
-			when: both(r.when, another),
+			when: both(both(changing(Reloading), r.when), another),
 			then: func(s *State) { r.then(s); s.ReloadPending = false },
 			do:   slices.Concat(r.do, do(NotifyReloading{}, LoadConfig{})),
 		}, rule{
 			name: r.name + ", and the remembered upgrade begins", in: in(Running), on: r.on,
-			when: both(r.when, succeeded),
+			when: both(both(changing(Reloading), r.when), succeeded),
 			then: func(s *State) { r.then(s); upgrades(s) },
 			do:   slices.Concat(r.do, do(StartSuccessor{})),
 		})
@@ -394,10 +393,9 @@ func TestEveryStateWithEveryEvent(t *testing.T) {
 // documentation, whether or not a life gets there.
 func wellFormedStates(yield func(State) bool) {
 	flags := []bool{false, true}
-	for i := range 1 << 7 {
+	for i := range 8 * int(Announcing+1) {
 		s := State{
-			Required: flags[i&1], WaitWhenDown: flags[i>>1&1], Reloading: flags[i>>2&1], ReloadPending: flags[i>>3&1],
-			Upgrading: flags[i>>4&1], UpgradePending: flags[i>>5&1], Announced: flags[i>>6&1],
+			WaitWhenDown: flags[i&1], ReloadPending: flags[i>>1&1], UpgradePending: flags[i>>2&1], Change: Change(i >> 3),
 		}
 		for _, s.Phase = range allPhases() {
 			for s.Tailnet = range TailnetDisabled + 1 {
@@ -417,35 +415,24 @@ func exitCodes() []int { return []int{0, 1, 69, 75, 77, 78} }
 
 // malformed says which promise of State's documentation s breaks, or nothing.
 func malformed(s State) string {
-	configured := s.Phase != Initializing && s.Phase != Stopped
 	connecting := s.Phase == ConnectingTailnet || s.Phase == Error
 	switch {
 	case s.Phase < Initializing || s.Phase > Stopped:
 		return "the phase is unknown"
 	case s.Retries < 0 || s.Retries > MaxRetries:
 		return "the retries are out of bounds"
-	case s.Phase == Initializing && (s.Required || s.Tailnet != TailnetUnknown):
+	case s.Phase == Initializing && (s.WaitWhenDown || s.Tailnet != TailnetUnknown):
 		return "knows a configuration before it is loaded"
-	case connecting && !s.Required:
+	case connecting && !s.TailnetRequired():
 		return "connects to a tailnet that is not required"
-	case s.WaitWhenDown && !s.Required:
-		return "waits for a tailnet that is not required"
-	case s.Required && s.Tailnet == TailnetDisabled:
-		return "the tailnet is required and disabled"
-	case configured && !s.Required && s.Tailnet != TailnetDisabled:
-		return "the tailnet is neither required nor disabled"
-	case s.Reloading && s.Phase != Running:
-		return "reloads outside Running"
-	case s.ReloadPending && s.Phase == Running && idle(s):
-		return "a reload waits for nothing"
-	case s.ReloadPending && s.Phase > Running:
-		return "a reload waits in vain"
-	case s.Upgrading && (s.Phase != Running || s.Reloading):
-		return "upgrades outside Running or during a reload"
-	case s.Announced && !s.Upgrading:
-		return "a successor is announced that is not being started"
-	case s.UpgradePending && !s.Reloading:
-		return "an upgrade waits for nothing"
+	case s.Change != NoChange && s.Phase != Running:
+		return "changes outside Running"
+	case (s.ReloadPending || s.UpgradePending) && s.Phase == Running && s.Change == NoChange:
+		return "a change waits for nothing"
+	case (s.ReloadPending || s.UpgradePending) && s.Phase > Running:
+		return "a change waits in vain"
+	case s.UpgradePending && s.IsUpgrading():
+		return "an upgrade waits for itself"
 	case s.ExitCode != 0 && s.Phase < Draining:
 		return "has an exit code but goes on"
 	case s.Phase == Draining && s.ExitCode != 0 && s.ExitCode != 1:
