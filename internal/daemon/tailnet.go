@@ -116,14 +116,14 @@ func addressTexts(addresses []netip.Addr) []string {
 
 // connectFailure is what the state machine needs to know of an attempt that failed.
 func connectFailure(err error) lifecycle.TailnetError {
-	e, ok := errors.AsType[*tailnet.Error](err)
-	switch {
-	case ok && (e.Kind == tailnet.NeedsLogin || e.Kind == tailnet.NeedsMachineAuth):
-		return lifecycle.TailnetError{ExitCode: lifecycle.ExitNoPerm}
-	case ok && e.Kind != tailnet.Retryable:
-		return lifecycle.TailnetError{ExitCode: lifecycle.ExitUnavailable}
+	failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
+	if e, ok := errors.AsType[*tailnet.Error](err); ok {
+		failure.Retry = e.Retry
+		if e.NeedsPerson {
+			failure.ExitCode = lifecycle.ExitNoPerm
+		}
 	}
-	return lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
+	return failure
 }
 
 // proxyConfig hands the proxy what it cannot know by itself.
@@ -156,7 +156,7 @@ func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifec
 func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
 	said := t.view.answered.Load()
 	process, err := t.client.Process(ctx)
-	byCommand := said != nil && said.Source == tailnet.SourceCLI
+	byCommand := said != nil && said.ByCommand
 	switch {
 	case errors.Is(err, tailnet.ErrNoDaemon) && !byCommand:
 		return proxy.Tailscaled{Absent: true}, nil

@@ -81,7 +81,7 @@ type exam struct {
 }
 
 // onTailnet reports whether this node is there for its peers.
-func (x *exam) onTailnet() bool { return x.node.Connected }
+func (x *exam) onTailnet() bool { return x.node.Backend == "Running" }
 
 // inTime gives up waiting for work that heeds no context, such as reading a file that
 // turns out to be a pipe. What it comes to after that is lost.

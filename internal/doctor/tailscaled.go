@@ -46,7 +46,7 @@ func (x *exam) notConnected(err error) Finding {
 	if !is {
 		return fail("%v", err)
 	}
-	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Remedy())).mend(e.Remedy())
+	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).mend(e.Fix)
 	if e.AuthURL != "" && x.daemon != nil {
 		f = f.mend("`oauth-proxyd status` shows the address to log in at")
 	}
@@ -56,7 +56,7 @@ func (x *exam) notConnected(err error) Finding {
 // learn gets the facts that later checks judge. What cannot be had stays nil, and is
 // unknown to them.
 func (x *exam) learn(ctx context.Context) {
-	if x.node.Source != tailnet.SourceSocket {
+	if x.node.ByCommand {
 		return
 	}
 	if network, err := x.client.Network(ctx); err == nil {

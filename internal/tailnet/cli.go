@@ -1,7 +1,6 @@
 package tailnet
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -16,40 +15,33 @@ import (
 
 	"tailscale.com/client/local"
 	"tailscale.com/client/tailscale/apitype"
+	"tailscale.com/ipn"
 	"tailscale.com/ipn/ipnstate"
 )
 
-// askCommand reads the facts from the tailscale command.
+// askCommand reads the facts from the tailscale command. A command that cannot say who this node is
+// cannot identify peers either, so nobody of the tailnet could be served.
 func askCommand(ctx context.Context, socket string) (Status, error) {
-	out, err := runCommand(ctx, socket, "status", "--json", "--peers=false")
-	if err != nil {
+	var facts *ipnstate.Status
+	if err := runCommand(ctx, socket, &facts, "status", "--json", "--peers=false"); err != nil {
 		return Status{}, err
 	}
-	var facts *ipnstate.Status
-	if err := json.Unmarshal(out, &facts); err != nil {
-		return Status{}, fmt.Errorf("reading its output: %w", err)
-	}
-	status, err := statusFrom(facts, SourceCLI)
-	if err == nil && status.Connected && len(status.Addresses) > 0 {
-		err = tryWhoIsCommand(ctx, socket, status.Addresses[0])
+	status, err := statusFrom(facts)
+	status.ByCommand = true
+	if err == nil && status.Backend == ipn.Running.String() && len(status.Addresses) > 0 {
+		err = runCommand(ctx, socket, new(any), "whois", "--json", status.Addresses[0].String())
+		if err != nil {
+			err = fmt.Errorf("peers cannot be identified: `tailscale whois`: %w", err)
+		}
 	}
 	return status, err
 }
 
-// tryWhoIsCommand asks the command for this node itself. A command that cannot say who a
-// peer is leaves nobody of the tailnet to be served.
-func tryWhoIsCommand(ctx context.Context, socket string, self netip.Addr) error {
-	if _, err := runCommand(ctx, socket, "whois", "--json", self.String()); err != nil {
-		return fmt.Errorf("peers cannot be identified: `tailscale whois`: %w", err)
-	}
-	return nil
-}
-
-// maxWhoIsCommands is how many run at a time: each is a process, and strangers can make
-// us ask.
+// maxWhoIsCommands is how many run at a time: each is a process, and strangers can make us ask.
 const maxWhoIsCommands = 4
 
-// whoIsByCommand names the peer behind addr.
+// whoIsByCommand names the peer behind addr. The command has no exit code for a peer that is not found,
+// only the texts of the local API and of its client.
 func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
 	select {
 	case c.commands <- struct{}{}:
@@ -57,119 +49,70 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting to run `tailscale whois`: %w", ctx.Err())
 	}
-	out, err := runCommand(ctx, c.cfg.Socket, "whois", "--json", "--proto=tcp", addr.String())
-	if failed, ok := errors.AsType[*commandError](err); ok && failed.saysNotFound() {
-		return nil, local.ErrPeerNotFound
+	var found *apitype.WhoIsResponse
+	err := runCommand(ctx, c.cfg.Socket, &found, "whois", "--json", "--proto=tcp", addr.String())
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		if printed := string(failed.Stderr); strings.Contains(printed, "peer not found") || strings.Contains(printed, "no match for IP") {
+			return nil, local.ErrPeerNotFound
+		}
 	}
+	if err != nil && !isMissing(err) {
+		return nil, fmt.Errorf("`tailscale whois`: %w", &foreignError{err})
+	}
+	return found, err
+}
+
+// runCommand decodes what `tailscale` prints with args, as JSON. The command gets nothing of our
+// environment but PATH, and a process group that is killed as a whole when ctx ends. An empty socket
+// leaves the choice to the command.
+func runCommand(ctx context.Context, socket string, into any, args ...string) error {
+	if socket != "" {
+		args = append([]string{"--socket=" + socket}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "tailscale", args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 100 * time.Millisecond // for a child that left the group with our pipe
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("`tailscale whois`: %w", &cutError{err})
+		return cmp.Or(ctx.Err(), err) // rather than "signal: killed"
 	}
-	var answer *apitype.WhoIsResponse
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return nil, fmt.Errorf("reading the output of `tailscale whois`: %w", &cutError{err})
+	if err := json.Unmarshal(out, into); err != nil {
+		return fmt.Errorf("reading its output: %w", err)
 	}
-	return answer, nil
+	return nil
 }
 
-// commandError is a command that failed, with the end of what it printed as an error.
-type commandError struct {
-	err     error
-	printed string
+// isMissing reports whether err means that there is no command.
+func isMissing(err error) bool {
+	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 }
 
-func (e *commandError) Error() string { return e.err.Error() }
-func (e *commandError) Unwrap() error { return e.err }
-
-// saysNotFound: the texts of the local API and of its client. There is no exit code for it.
-func (e *commandError) saysNotFound() bool {
-	return strings.Contains(e.printed, "peer not found") || strings.Contains(e.printed, "no match for IP")
-}
-
-// patientCommand is askCommand for one who asks all the time. What the command said
-// is repeated for the interval, and that it failed for a pause that grows.
+// patientCommand is askCommand for Follow, which asks every second: what the command said is repeated
+// for commandInterval, and that it failed for a pause that grows.
 type patientCommand struct {
-	interval time.Duration
 	pause    func(failures int) time.Duration
-
-	failures int       // in a row
-	until    time.Time // when it may run again
+	failures int // in a row
+	until    time.Time
 	status   Status
 	err      error
 }
+
+const commandInterval = 5 * time.Second
 
 func (p *patientCommand) ask(ctx context.Context, socket string) (Status, error) {
 	if time.Now().Before(p.until) {
 		return p.status, p.err
 	}
+	wait := commandInterval
 	p.status, p.err = askCommand(ctx, socket)
-	if p.err != nil {
+	if p.err == nil {
+		p.failures = 0
+	} else {
 		p.failures++
-		p.until = time.Now().Add(p.pause(p.failures))
-		return p.status, p.err
+		wait = p.pause(p.failures)
 	}
-	p.failures = 0
-	p.until = time.Now().Add(p.interval)
-	return p.status, nil
-}
-
-// forget lets it run at the next need.
-func (p *patientCommand) forget() { p.failures, p.until = 0, time.Time{} }
-
-// runCommand returns what `tailscale` prints with args, the command being the first of its
-// name in PATH. It gets nothing of our environment but PATH, no input, and a process group
-// that is killed as a whole when ctx ends or it prints too much. An empty socket leaves the
-// choice to the command. (`tailscale status` exits 0 in every backend state, Stopped
-// included.)
-func runCommand(ctx context.Context, socket string, args ...string) ([]byte, error) {
-	path, err := exec.LookPath("tailscale")
-	if err != nil {
-		return nil, err
-	}
-	ctx, kill := context.WithCancelCause(ctx)
-	defer kill(nil)
-	if socket != "" {
-		args = append([]string{"--socket=" + socket}, args...)
-	}
-	out := &cappedBuffer{max: maxAnswer, full: kill}
-	errs := &cappedBuffer{max: maxErrorText, full: func(error) {}}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // for one who left the group with our pipe
-	if err := cmd.Run(); err != nil {
-		return nil, &commandError{cmp.Or(context.Cause(ctx), err), errs.kept.String()} // rather than "signal: killed"
-	}
-	return out.kept.Bytes(), nil
-}
-
-// maxErrorText is what is kept of a command's standard error.
-const maxErrorText = 4 << 10
-
-// commandReason adds to the failed dial, which remains what has to be mended,
-// why the command was no help; but not that there is no such command.
-func commandReason(dialErr, err error) error {
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot) {
-		return dialErr
-	}
-	return fmt.Errorf("%w (and `tailscale status`: %w)", dialErr, &cutError{err})
-}
-
-// cappedBuffer keeps max bytes and calls full at more. It does not embed the
-// bytes.Buffer, whose ReadFrom would let io.Copy go round the cap.
-type cappedBuffer struct {
-	kept bytes.Buffer
-	max  int
-	full func(error)
-}
-
-// Write is io.Writer's.
-func (b *cappedBuffer) Write(p []byte) (int, error) {
-	if b.kept.Len()+len(p) > b.max {
-		err := fmt.Errorf("output longer than %d bytes", b.max)
-		b.full(err)
-		return 0, err
-	}
-	return b.kept.Write(p)
+	p.until = time.Now().Add(wait)
+	return p.status, p.err
 }

@@ -2,7 +2,6 @@ package tailnet_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -11,33 +10,6 @@ import (
 
 	"tailscale.com/ipn"
 )
-
-// TestFollowIgnoresWhatOnlyConcernsPeers has a daemon that is stopped for as
-// long as it sends nothing else, and more of it than a socket holds unread.
-func TestFollowIgnoresWhatOnlyConcernsPeers(t *testing.T) {
-	d := startDaemon(t)
-	begin := make(chan struct{})
-	d.set(&d.bus, func(w http.ResponseWriter, r *http.Request) {
-		say := func(line string) { io.WriteString(w, line+"\n"); w.(http.Flusher).Flush() }
-		say(`{"SessionID":"f00"}`)
-		<-begin
-		d.answerStatus(statusJSON("Stopped", ""))
-		for range 80 {
-			say(`{"PeersRemoved":[1],"Pad":"` + strings.Repeat("x", 64<<10) + `"}`)
-		}
-		d.answerStatus(statusJSON("Starting", ""))
-		say(`{"Health":{"Warnings":{}}}`)
-		hang(w, r)
-	})
-	reports := follow(t, quiet(d.socket))
-	next(t, reports)
-	read(t, d)
-	read(t, d) // for the bus's first line
-	close(begin)
-	if r := next(t, reports); r.Status.Backend != "Starting" {
-		t.Errorf("backend = %s: read the status for what only concerns peers", r.Status.Backend)
-	}
-}
 
 func TestFollowPausesBetweenReadings(t *testing.T) {
 	d := startDaemon(t)

@@ -44,8 +44,8 @@ func next(t *testing.T, reports <-chan tailnet.Report) tailnet.Report {
 	t.Helper()
 	select {
 	case r := <-reports:
-		if (r.Err == nil) != r.Status.Connected {
-			t.Errorf("Report = %+v: the error and Connected disagree", r)
+		if (r.Err == nil) != (r.Status.Backend == "Running") {
+			t.Errorf("Report = %+v: the error and the state disagree", r)
 		}
 		return r
 	case <-time.After(20 * time.Second):
@@ -58,8 +58,8 @@ func next(t *testing.T, reports <-chan tailnet.Report) tailnet.Report {
 // on.
 func awaitConnected(t *testing.T, reports <-chan tailnet.Report) {
 	t.Helper()
-	for r := next(t, reports); !r.Status.Connected; r = next(t, reports) {
-		fails(t, r.Err, tailnet.Retryable, "refused")
+	for r := next(t, reports); r.Err != nil; r = next(t, reports) {
+		fails(t, r.Err, retry, "refused")
 	}
 }
 
@@ -88,7 +88,7 @@ func read(t *testing.T, d *daemon) {
 func TestFollowReportsEachChange(t *testing.T) {
 	d := startDaemon(t)
 	reports := follow(t, quiet(d.socket))
-	if r := next(t, reports); !r.Status.Connected {
+	if r := next(t, reports); r.Err != nil {
 		t.Fatalf("first report = %+v, want connected", r)
 	}
 	watched(t, d)
@@ -99,7 +99,7 @@ func TestFollowReportsEachChange(t *testing.T) {
 	}{
 		{"stopped", statusJSON("Stopped", ""), func(r tailnet.Report) bool { return r.Status.Backend == "Stopped" && r.Err != nil }},
 		{"starting", statusJSON("Starting", ""), func(r tailnet.Report) bool { return r.Status.Backend == "Starting" }},
-		{"running", statusJSON("Running", ""), func(r tailnet.Report) bool { return r.Status.Connected }},
+		{"running", statusJSON("Running", ""), func(r tailnet.Report) bool { return r.Err == nil }},
 		{"key expiry", withKeyExpiry("Running", expiry), func(r tailnet.Report) bool { return r.Status.KeyExpiry.Equal(expiry) }},
 		{
 			"name", strings.Replace(statusJSON("Running", ""), "box.tail", "bag.tail", 1),
@@ -148,7 +148,7 @@ func TestFollowThroughARestartOfTheDaemon(t *testing.T) {
 	for range 3 {
 		d.stop()
 		for r := next(t, reports); ; r = next(t, reports) { // a broken answer may come first
-			if failure, ok := errors.AsType[*tailnet.Error](r.Err); ok && failure.Kind == tailnet.DaemonAbsent {
+			if failure, ok := errors.AsType[*tailnet.Error](r.Err); ok && outcomeOf(failure) == final {
 				break
 			}
 		}
@@ -169,7 +169,7 @@ func TestFollowWaitsForADaemon(t *testing.T) {
 	cfg := quiet(d.socket)
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
 	reports := follow(t, cfg)
-	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	fails(t, next(t, reports).Err, final)
 	d.listen(t)
 	awaitConnected(t, reports)
 }
@@ -179,11 +179,11 @@ func TestFollowReportsAnotherReason(t *testing.T) {
 	cfg := quiet(socketPath(t))
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
 	reports := follow(t, cfg)
-	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	fails(t, next(t, reports).Err, final)
 	if err := os.WriteFile(cfg.Socket, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, next(t, reports).Err, tailnet.Retryable, "connection refused")
+	fails(t, next(t, reports).Err, retry, "connection refused")
 }
 
 func TestFollowReportsAHangAsLost(t *testing.T) {
@@ -195,14 +195,14 @@ func TestFollowReportsAHangAsLost(t *testing.T) {
 	watched(t, d)
 	d.set(&d.status, hang)
 	d.notify(`{"State":6}`)
-	fails(t, next(t, reports).Err, tailnet.Retryable, "no answer")
+	fails(t, next(t, reports).Err, retry, "no response")
 }
 
 func TestFollowReportsLastingWarnings(t *testing.T) {
 	d := startDaemon(t)
 	d.answerStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
 	cfg := quiet(d.socket)
-	cfg.WarningDelay = 50 * time.Millisecond
+	cfg.WarningDelay, cfg.RereadInterval = 50*time.Millisecond, 10*time.Millisecond
 	reports := follow(t, cfg)
 	if r := next(t, reports); len(r.Status.Warnings) > 0 {
 		t.Errorf("first report has the warnings %q, want none yet", r.Status.Warnings)
@@ -240,7 +240,7 @@ func TestFollowSeesADaemonThatComesLate(t *testing.T) {
 	cfg := quiet(d.socket)
 	cfg.BackoffMin = 50 * time.Millisecond
 	reports := follow(t, cfg)
-	fails(t, next(t, reports).Err, tailnet.DaemonAbsent)
+	fails(t, next(t, reports).Err, final)
 	runs := func() int {
 		text, err := os.ReadFile(dir + "/runs")
 		if err != nil {
@@ -254,6 +254,31 @@ func TestFollowSeesADaemonThatComesLate(t *testing.T) {
 	awaitConnected(t, reports)
 	if took := time.Since(before); took > time.Second {
 		t.Errorf("seen after %v", took)
+	}
+}
+
+func TestFollowGivesNoticeOfAKeysExpiry(t *testing.T) {
+	const day = 24 * time.Hour
+	d := startDaemon(t)
+	reports := follow(t, quiet(d.socket))
+	next(t, reports)
+	watched(t, d)
+	for _, step := range []struct {
+		name         string
+		left, notice time.Duration
+	}{
+		{"in a month", 30 * day, 0},
+		{"in more than two weeks", 14*day + time.Hour, 0},
+		{"in less than two weeks", 14*day - time.Minute, 14 * day},
+		{"in more than three days", 3*day + time.Hour, 14 * day},
+		{"in less than three days", 3*day - time.Minute, 3 * day},
+		{"in a minute", time.Minute, 3 * day},
+		{"expired", -time.Minute, 0},
+	} {
+		d.become(withKeyExpiry("Running", time.Now().Add(step.left)))
+		if r := next(t, reports); r.KeyNotice != step.notice {
+			t.Errorf("%s: notice %v, want %v", step.name, r.KeyNotice, step.notice)
+		}
 	}
 }
 

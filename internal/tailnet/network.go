@@ -3,17 +3,20 @@ package tailnet
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"tailscale.com/client/local"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
+	"tailscale.com/tailcfg/peercap"
 )
 
-// Network is the tailnet as this node sees it. A node sees only those which the
-// tailnet's policy lets it talk to, or lets talk to it.
+// Network is the tailnet as this node sees it. A node sees only those which the tailnet's policy lets it
+// talk to, or lets talk to it.
 type Network struct {
 	Self     Node
 	Peers    []Node // sorted by name
@@ -33,7 +36,7 @@ type Node struct {
 	Attributes []string // node attributes by name, sorted: packet filter rules may ask for one
 }
 
-// Network asks who is there, within AttemptTimeout.
+// Network asks for this node and its peers, within AttemptTimeout.
 func (c *Client) Network(ctx context.Context) (Network, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -46,9 +49,6 @@ func (c *Client) Network(ctx context.Context) (Network, error) {
 
 func networkFrom(facts *ipnstate.Status) Network {
 	var n Network
-	if facts == nil {
-		return n
-	}
 	if facts.CurrentTailnet != nil {
 		n.MagicDNS = facts.CurrentTailnet.MagicDNSEnabled
 	}
@@ -56,9 +56,7 @@ func networkFrom(facts *ipnstate.Status) Network {
 		n.Self = nodeFrom(facts.Self, facts.User)
 	}
 	for _, peer := range facts.Peer {
-		if peer != nil {
-			n.Peers = append(n.Peers, nodeFrom(peer, facts.User))
-		}
+		n.Peers = append(n.Peers, nodeFrom(peer, facts.User))
 	}
 	slices.SortFunc(n.Peers, func(a, b Node) int { return strings.Compare(a.Name+" "+a.ID, b.Name+" "+b.ID) })
 	return n
@@ -81,18 +79,22 @@ func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfi
 	return n
 }
 
-// Find gives the peers that name may mean: a MagicDNS name, its first label, a stable
-// node ID, an address, or, if none of these fits, what a host calls itself.
+// Find gives the peers that name may mean: a MagicDNS name, its first label, a stable node ID, an
+// address, or, if none of these fits, what a host calls itself.
 func (n Network) Find(name string) []Node {
 	name = strings.TrimSuffix(name, ".")
-	if found := n.peers(func(p Node) bool { return p.isCalled(name) }); len(found) > 0 {
-		return found
+	var found, byHostName []Node
+	for _, p := range n.Peers {
+		if p.isCalled(name) {
+			found = append(found, p)
+		} else if strings.EqualFold(p.HostName, name) {
+			byHostName = append(byHostName, p)
+		}
 	}
-	return n.peers(func(p Node) bool { return strings.EqualFold(p.HostName, name) })
-}
-
-func (n Network) peers(which func(Node) bool) []Node {
-	return slices.DeleteFunc(slices.Clone(n.Peers), func(p Node) bool { return !which(p) })
+	if len(found) == 0 {
+		return byHostName
+	}
+	return found
 }
 
 func (n Node) isCalled(name string) bool {
@@ -100,4 +102,97 @@ func (n Node) isCalled(name string) bool {
 	addr, err := netip.ParseAddr(name)
 	return strings.EqualFold(n.Name, name) || strings.EqualFold(label, name) || n.ID == name ||
 		err == nil && slices.Contains(n.Addresses, addr.Unmap())
+}
+
+// Prefs are those of this node's settings in tailscaled that decide about traffic to and from it.
+type Prefs struct {
+	ShieldsUp bool   // refuses every connection from the tailnet
+	AcceptDNS bool   // this host's resolver knows the tailnet's names
+	ExitNode  string // stable ID or address of the node that leads to the internet; empty: none
+}
+
+// Prefs asks for them, within AttemptTimeout.
+func (c *Client) Prefs(ctx context.Context) (Prefs, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	p, err := c.local.GetPrefs(ctx)
+	if err != nil {
+		return Prefs{}, fmt.Errorf("asking tailscaled for its settings: %w", c.explain(err))
+	}
+	prefs := Prefs{ShieldsUp: p.ShieldsUp, AcceptDNS: p.CorpDNS, ExitNode: string(p.ExitNodeID)}
+	if prefs.ExitNode == "" && p.ExitNodeIP.IsValid() {
+		prefs.ExitNode = p.ExitNodeIP.String()
+	}
+	return prefs, nil
+}
+
+// Filter is the packet filter that this node got from the tailnet's policy: who may open which
+// connection to it. What no rule admits is dropped without a response.
+type Filter struct{ rules []tailcfg.FilterRule }
+
+// Filter asks for it, within AttemptTimeout. tailscaled shows it to root alone (and to the operator that
+// root named): for others the error is fs.ErrPermission.
+func (c *Client) Filter(ctx context.Context) (Filter, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	rules, err := c.local.DebugPacketFilterRules(ctx)
+	switch {
+	case local.IsAccessDeniedError(err):
+		return Filter{}, fmt.Errorf("asking tailscaled for its packet filter: %w", fs.ErrPermission)
+	case err != nil:
+		return Filter{}, fmt.Errorf("asking tailscaled for its packet filter: %w", c.explain(err))
+	}
+	return Filter{rules}, nil
+}
+
+// AdmitsTCP reports whether node may open a TCP connection from its address src to dst, an address of
+// this node.
+func (f Filter) AdmitsTCP(node Node, src netip.Addr, dst netip.AddrPort) bool {
+	const tcp = 6 // https://www.iana.org/assignments/protocol-numbers
+	return slices.ContainsFunc(f.rules, func(r tailcfg.FilterRule) bool {
+		forTCP := len(r.IPProto) == 0 || slices.Contains(r.IPProto, tcp) // none: TCP, UDP and ICMP
+		return forTCP && hasSource(r, node, src) && slices.ContainsFunc(r.DstPorts, func(d tailcfg.NetPortRange) bool {
+			return covers(d.IP, dst.Addr()) && d.Ports.First <= dst.Port() && dst.Port() <= d.Ports.Last
+		})
+	})
+}
+
+// Grants reports whether any node is granted the application capability here.
+func (f Filter) Grants(capability string) bool {
+	return slices.ContainsFunc(f.rules, func(r tailcfg.FilterRule) bool {
+		return slices.ContainsFunc(r.CapGrant, func(g tailcfg.CapGrant) bool {
+			_, granted := g.CapMap[peercap.Cap(capability)]
+			return granted || slices.Contains(g.Caps, peercap.Cap(capability))
+		})
+	})
+}
+
+func hasSource(r tailcfg.FilterRule, node Node, src netip.Addr) bool {
+	return slices.ContainsFunc(r.SrcIPs, func(s string) bool {
+		if attribute, ok := strings.CutPrefix(s, "cap:"); ok {
+			return slices.Contains(node.Attributes, attribute)
+		}
+		return covers(s, src)
+	})
+}
+
+// covers reads one of the forms of tailcfg.FilterRule.SrcIPs: "*", an address, a prefix, or two
+// addresses with a hyphen between, both included. What cannot be read covers nothing.
+func covers(set string, addr netip.Addr) bool {
+	if set == "*" {
+		return true
+	}
+	if prefix, err := netip.ParsePrefix(set); err == nil {
+		return prefix.Contains(addr)
+	}
+	first, last, isRange := strings.Cut(set, "-")
+	if !isRange {
+		last = first
+	}
+	from, err := netip.ParseAddr(first)
+	if err != nil {
+		return false
+	}
+	to, err := netip.ParseAddr(last)
+	return err == nil && from.BitLen() == addr.BitLen() && from.Compare(addr) <= 0 && addr.Compare(to) <= 0
 }

@@ -17,58 +17,54 @@ var ErrNoDaemon = errors.New("no tailscaled runs on this host")
 
 // Process is a tailscaled that runs on this host.
 type Process struct {
-	// PID is its process id; 0 if its socket is not the one that is asked, and -1 if it is in
-	// another PID namespace, such as outside of our container.
+	// PID is its process ID; 0 if its socket is not the one that is asked, and -1 if it is in another
+	// PID namespace, such as outside of our container.
 	PID int
 
-	// UIDs are the users that it may run as: its own, or where the socket that is asked
-	// leads nowhere, the owners of all other sockets of Tailscale's name.
+	// UIDs are the users that it may run as: its own, or where the socket that is asked leads nowhere,
+	// the owners of all other sockets of Tailscale's name.
 	UIDs []uint32
 }
 
-// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled
-// anything: one that hangs is found, too. The error is ErrNoDaemon if nobody listens there
-// or on another socket that is called as Tailscale's is. Any other error means that it is
-// not known.
+// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled anything:
+// one that hangs is found, too. The error is ErrNoDaemon if nobody listens there or on another socket of
+// Tailscale's name. Any other error means that it is not known.
 func (c *Client) Process(ctx context.Context) (Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
-	conn, err := dialer(c.socket)(ctx, "", "")
-	if last := c.process.Load(); IsAbsent(err) && last != nil && last.runs() {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	if last := c.process.Load(); isAbsent(err) && last != nil && last.runs() {
 		return *last, nil // it closes its socket first, and may deliver peers until it ends
 	}
-	if IsAbsent(err) {
+	if isAbsent(err) {
 		return otherProcess(c.socket)
 	}
 	if err != nil {
 		return Process{}, fmt.Errorf("connecting to tailscaled: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // nothing was written to it
-	found, err := listenerOf(conn)
-	if err == nil {
-		c.process.Store(&found)
+	found, err := listenerOf(conn.(*net.UnixConn))
+	if err != nil {
+		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
 	}
-	return found, err
+	c.process.Store(&found)
+	return found, nil
 }
 
 // runs reports whether the process exists. Any user may ask that (kill(2)).
 func (p Process) runs() bool { return p.PID > 0 && !errors.Is(unix.Kill(p.PID, 0), unix.ESRCH) }
 
 // listenerOf reads the credentials of the process that listens (SO_PEERCRED, unix(7)).
-func listenerOf(conn net.Conn) (Process, error) {
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		return Process{}, errors.New("tailscaled's socket is not a Unix socket")
-	}
-	raw, err := socket.SyscallConn()
+func listenerOf(conn *net.UnixConn) (Process, error) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
-		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
+		return Process{}, err
 	}
 	var cred *unix.Ucred
 	var credErr error
 	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
 	if err := errors.Join(err, credErr); err != nil {
-		return Process{}, fmt.Errorf("reading tailscaled's credentials: %w", err)
+		return Process{}, err
 	}
 	pid := int(cred.Pid)
 	if pid == 0 {
@@ -77,19 +73,25 @@ func listenerOf(conn net.Conn) (Process, error) {
 	return Process{PID: pid, UIDs: []uint32{cred.Uid}}, nil
 }
 
-// otherProcess looks for a tailscaled on another socket, as there is one where the
-// configured path is wrong.
+// otherProcess looks for a tailscaled on another socket, as there is one where the configured path is
+// wrong: in /proc/net/unix, whose lines end in flags, type, state, inode and path (proc_net(5)).
 func otherProcess(asked string) (Process, error) {
+	const acceptsConnections = "00010000" // __SO_ACCEPTCON
+	const flagsField, pathField = 3, 7
 	table, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		return Process{}, fmt.Errorf("looking for other sockets of tailscaled: %w", err)
 	}
 	var p Process
-	for _, path := range listening(table) {
-		if filepath.Base(path) != "tailscaled.sock" || path == asked {
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) <= pathField || fields[flagsField] != acceptsConnections {
 			continue
 		}
-		p.UIDs = append(p.UIDs, ownersOf(path)...)
+		path := strings.Join(fields[pathField:], " ")
+		if filepath.Base(path) == "tailscaled.sock" && path != asked {
+			p.UIDs = append(p.UIDs, ownersOf(path)...)
+		}
 	}
 	if len(p.UIDs) == 0 {
 		return Process{}, ErrNoDaemon
@@ -97,8 +99,8 @@ func otherProcess(asked string) (Process, error) {
 	return p, nil
 }
 
-// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of
-// any user without a number in our user namespace (user_namespaces(7)).
+// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of any user
+// without a number in our user namespace (user_namespaces(7)).
 func ownersOf(path string) []uint32 {
 	const overflowUID = 65534
 	var info unix.Stat_t
@@ -106,17 +108,4 @@ func ownersOf(path string) []uint32 {
 		return []uint32{0, overflowUID}
 	}
 	return []uint32{info.Uid}
-}
-
-// listening are the paths of /proc/net/unix on which somebody listens (proc_net(5)).
-func listening(table []byte) []string {
-	const acceptsConnections = "00010000" // __SO_ACCEPTCON
-	const flagsField, pathField = 3, 7
-	var paths []string
-	for line := range strings.Lines(string(table)) {
-		if fields := strings.Fields(line); len(fields) > pathField && fields[flagsField] == acceptsConnections {
-			paths = append(paths, strings.Join(fields[pathField:], " "))
-		}
-	}
-	return paths
 }

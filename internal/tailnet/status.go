@@ -11,65 +11,55 @@ import (
 	"tailscale.com/ipn/ipnstate"
 )
 
-// Status is what tailscaled says of this node. Its source is
-// https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
+// Status is what tailscaled says of this node (https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status).
 type Status struct {
-	// Backend is the backend's state, one of ipn.State's names: NoState,
-	// NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running.
+	// Backend is the backend's state, one of ipn.State's names: NoState, NeedsLogin, NeedsMachineAuth,
+	// Stopped, Starting, Running. It stays Running while the tailnet's coordination server is out of
+	// reach, which Warnings tell. Empty: tailscaled did not respond.
 	Backend string
 
-	// Connected is whether Backend is Running. It stays so while the
-	// tailnet's coordination server is out of reach; Warnings tell that.
-	Connected bool
-
-	// Name is the MagicDNS name without the final dot, empty before the
-	// first login.
+	// Name is the MagicDNS name without the final dot, empty before the first login.
 	Name string
 
-	// HostName is the name the host gave itself, which need not be unique.
+	// HostName is the name that the host gave itself, which need not be unique.
 	HostName string
 
-	// Addresses are the node's own tailnet addresses. They are kept while
-	// the node is stopped or its key is expired.
+	// Addresses are the node's own on the tailnet, also while it is stopped or its key is expired.
 	Addresses []netip.Addr
 
-	// KeyExpiry is when the node key expires, in UTC; zero means never, or
-	// not known.
+	// Suffix is the MagicDNS suffix of the tailnet, such as tail1234.ts.net; empty if not known.
+	Suffix string
+
+	// KeyExpiry is when the node key expires, in UTC; zero means never, or not known.
 	KeyExpiry time.Time
 
-	// KeyExpired is whether the key's expiry is what keeps the node out.
+	// KeyExpired reports whether the key's expiry is what keeps the node out.
 	KeyExpired bool
 
-	// AuthURL is where somebody may log this node in, when tailscaled
-	// waits for it. Whoever has it can claim the node: it goes to the
-	// operator's log and status, to nobody else.
+	// AuthURL is where somebody may log this node in, when tailscaled waits for it. Whoever has it can
+	// claim the node: it goes to the operator's log and status, to nobody else.
 	AuthURL string
 
-	// Warnings are the health warnings, sorted, without those that say
-	// nothing about reaching this node.
+	// Warnings are the health warnings, sorted, without those that say nothing about reaching this
+	// node.
 	Warnings []string
 
-	// Userspace is whether tailscaled runs without a TUN device, so that
-	// peers' connections arrive from loopback.
+	// Userspace reports whether tailscaled runs without a TUN device, so that peers' connections arrive
+	// from loopback.
 	Userspace bool
 
 	// Version is tailscaled's version.
 	Version string
 
-	// Suffix is the MagicDNS suffix of the tailnet, such as tail1234.ts.net; empty if not
-	// known. A name of another tailnet does not end in it.
-	Suffix string
-
-	// PID is the process id of the tailscaled that said all this; 0 if it came by the
-	// command, or if the kernel did not tell.
+	// PID is the process ID of the tailscaled that said all this; 0 if the kernel did not tell.
 	PID int
 
-	// Source is how the facts came: SourceSocket or SourceCLI.
-	Source string
+	// ByCommand reports whether the tailscale command said all this, and not the socket.
+	ByCommand bool
 }
 
-// ShortName is a node's name as `tailscale status` shows it: without the suffix of this
-// tailnet. It is empty for a node of another tailnet, which may be called like one of ours.
+// ShortName is a node's name as `tailscale status` shows it: without the suffix of this tailnet. It is
+// empty for a node of another tailnet, which may have the same short name.
 func (s Status) ShortName(node string) string {
 	short, ours := strings.CutSuffix(node, "."+s.Suffix)
 	if !ours || s.Suffix == "" {
@@ -78,27 +68,18 @@ func (s Status) ShortName(node string) string {
 	return short
 }
 
-// The values of Status.Source.
-const (
-	SourceSocket = "socket" // the local API
-	SourceCLI    = "cli"    // the tailscale command
-)
-
-// statusFrom takes our facts out of tailscaled's. An answer that names no
-// state is not one.
-func statusFrom(facts *ipnstate.Status, source string) (Status, error) {
+// statusFrom takes our facts out of tailscaled's. A response that names no state is not one.
+func statusFrom(facts *ipnstate.Status) (Status, error) {
 	if facts == nil || facts.BackendState == "" {
-		return Status{}, errors.New("the answer names no backend state")
+		return Status{}, errors.New("the response names no backend state")
 	}
 	s := Status{
 		Backend:   facts.BackendState,
-		Connected: facts.BackendState == ipn.Running.String(),
-		Addresses: slices.Clone(facts.TailscaleIPs),
+		Addresses: facts.TailscaleIPs,
 		AuthURL:   facts.AuthURL,
 		Warnings:  warningsFrom(facts),
 		Userspace: !facts.TUN,
 		Version:   facts.Version,
-		Source:    source,
 	}
 	if facts.CurrentTailnet != nil {
 		s.Suffix = facts.CurrentTailnet.MagicDNSSuffix
@@ -109,14 +90,13 @@ func statusFrom(facts *ipnstate.Status, source string) (Status, error) {
 	return s, nil
 }
 
-// addSelf adds what tailscaled says of this node as of any peer. On an expired
-// key it may say neither Expired nor any warning: NeedsLogin with an expiry in
-// the past is all there is to see.
+// addSelf adds what tailscaled says of this node as of any peer. On an expired key it may say neither
+// Expired nor any warning: NeedsLogin with an expiry in the past is all there is to see.
 func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	s.Name = strings.TrimSuffix(self.DNSName, ".")
 	s.HostName = self.HostName
 	if len(s.Addresses) == 0 {
-		s.Addresses = slices.Clone(self.TailscaleIPs)
+		s.Addresses = self.TailscaleIPs
 	}
 	if self.KeyExpiry != nil {
 		s.KeyExpiry = self.KeyExpiry.UTC()
@@ -125,8 +105,7 @@ func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	s.KeyExpired = self.Expired || past && s.Backend == ipn.NeedsLogin.String()
 }
 
-// warningsFrom returns the health warnings in an order that does not change by
-// itself, as tailscaled's does, and with no login URL in them.
+// warningsFrom returns the health warnings in a fixed order, and with no login URL in them.
 func warningsFrom(facts *ipnstate.Status) []string {
 	var warnings []string
 	for _, text := range facts.Health {
@@ -142,10 +121,9 @@ func warningsFrom(facts *ipnstate.Status) []string {
 	return slices.Compact(warnings)
 }
 
-// isNoise knows by their texts the warnings warming-up, which lasts for
-// seconds, and ip-forwarding-off, which concerns subnet routers; a status does
-// not carry the codes (https://pkg.go.dev/tailscale.com/health).
+// isNoise knows by their texts the warnings warming-up, which lasts for seconds, and ip-forwarding-off,
+// which concerns subnet routers; a status does not carry the codes
+// (https://pkg.go.dev/tailscale.com/health).
 func isNoise(text string) bool {
-	return strings.HasPrefix(text, "Tailscale is starting.") ||
-		strings.Contains(text, "IP forwarding is disabled")
+	return strings.HasPrefix(text, "Tailscale is starting.") || strings.Contains(text, "IP forwarding is disabled")
 }

@@ -22,14 +22,12 @@ func TestStatusGivesTheFacts(t *testing.T) {
 	}
 	want := tailnet.Status{
 		Backend:   "Running",
-		Connected: true,
 		Name:      "box.tail.ts.net",
 		HostName:  "box",
 		Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.7"), netip.MustParseAddr("fd7a:115c:a1e0::7")},
 		KeyExpiry: expiry,
 		Version:   "1.102.5-t1",
 		PID:       os.Getpid(),
-		Source:    tailnet.SourceSocket,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Status:\n got %+v\nwant %+v", got, want)
@@ -41,7 +39,7 @@ func TestStatusOfANodeThatNeverLoggedIn(t *testing.T) {
 	d.answerStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
 	got, _ := client(d.socket).Connect(t.Context()) // the facts come with the verdict
 	want := tailnet.Status{
-		Backend: "NeedsLogin", AuthURL: "https://login.example/a/1", Userspace: true, PID: os.Getpid(), Source: tailnet.SourceSocket,
+		Backend: "NeedsLogin", AuthURL: "https://login.example/a/1", Userspace: true, PID: os.Getpid(),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Status = %+v; want %+v", got, want)
