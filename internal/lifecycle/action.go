@@ -33,7 +33,7 @@ type (
 	CloseListeners struct{ action }
 )
 
-// What systemd is told; see sd_notify(3).
+// Notifications of systemd; see sd_notify(3).
 type (
 	// NotifyReady sends READY=1, after the start and after each reload.
 	NotifyReady struct{ action }

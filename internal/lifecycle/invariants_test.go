@@ -64,7 +64,7 @@ func (r *recorder) openGate() error {
 }
 
 // upgrade records who the main process is. There is one successor at a time, and nothing
-// is handed over before systemd was told of it.
+// is handed over before systemd was notified.
 func (r *recorder) upgrade(a Action) error {
 	switch a.(type) {
 	case StartSuccessor:
@@ -96,7 +96,7 @@ func (r *recorder) beginDrain() error {
 // notify records the state that systemd believes in.
 func (r *recorder) notify(a Action) error {
 	if r.stopping || r.handed {
-		return errors.New("systemd is told something after STOPPING, or by a process that is not the main one")
+		return errors.New("systemd is notified after STOPPING, or by a process that is not the main one")
 	}
 	switch a.(type) {
 	case NotifyReady:
@@ -216,7 +216,7 @@ func TestPromisesInEveryLife(t *testing.T) {
 	}
 }
 
-// Bytes are events, by their place in allEvents. The scenarios are the seeds.
+// Bytes are events, by their index in allEvents. The scenarios are the seeds.
 func FuzzPromises(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil {

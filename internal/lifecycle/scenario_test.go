@@ -12,7 +12,7 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// A scenario is a text file that tells a life: comments begin with "#", an
+// A scenario is a text file that describes a life: comments begin with "#", an
 // event stands at the beginning of a line, and below it, indented, what is done
 // about it and, if the state changed, what it is now. The indented lines must
 // match to the letter. LIFECYCLE_REWRITE=1 rewrites them: read the
@@ -30,7 +30,7 @@ func TestScenarios(t *testing.T) {
 				return
 			}
 			if os.Getenv("LIFECYCLE_REWRITE") == "" {
-				t.Fatalf("%s tells another story\n--- got\n%s--- want\n%s", path, got, want)
+				t.Fatalf("%s differs\n--- got\n%s--- want\n%s", path, got, want)
 			}
 			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 				t.Fatalf("rewriting the scenario: %v", err)
@@ -48,7 +48,7 @@ func read(t testing.TB, path string) string {
 	return string(text)
 }
 
-// play returns the script with everything below its events told afresh.
+// play returns the script with everything below its events played again.
 func play(t testing.TB, script string) string {
 	t.Helper()
 	var story strings.Builder
@@ -66,12 +66,12 @@ func play(t testing.TB, script string) string {
 		before := s
 		var actions []Action
 		s, actions = Step(s, eventNamed(t, line))
-		tell(&story, before, s, actions)
+		write(&story, before, s, actions)
 	}
 	return story.String()
 }
 
-func tell(story *strings.Builder, before, after State, actions []Action) {
+func write(story *strings.Builder, before, after State, actions []Action) {
 	for _, a := range actions {
 		fmt.Fprintf(story, "    %s\n", words(a))
 	}

@@ -1,7 +1,7 @@
 package lifecycle
 
 // MaxRetries is how often an unreachable tailnet is tried again before the daemon gives up, when it
-// was told not to wait.
+// may not wait.
 const MaxRetries = 5
 
 // Exit codes of the daemon, after sysexits(3) where it has a name for them.
@@ -58,7 +58,7 @@ const (
 	NoChange   Change = iota
 	Reloading         // the configuration is being read again
 	Upgrading         // a successor is being started
-	Announcing        // systemd was told of the successor, and is asked whether it follows
+	Announcing        // systemd was notified of the successor, and is asked whether it follows
 )
 
 // State is everything that the next decision depends on. It is a comparable value; only [Step] makes a

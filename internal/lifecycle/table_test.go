@@ -250,7 +250,7 @@ func upgradeRules() []rule {
 			do:   do(UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
 		},
 		{
-			name: "all from before the hand-over was answered",
+			name: "everything from before the hand-over ended",
 			in:   in(HandingOver), on: on(Drained{}),
 			then: stops(0), do: do(UpdateStatus{}, Exit{Code: 0}),
 		},
@@ -334,12 +334,12 @@ func shutdownRules() []rule {
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
 		{
-			name: "all was answered",
+			name: "everything ended",
 			in:   in(Draining), on: on(Drained{}), when: clean,
 			then: stops(0), do: do(UpdateStatus{}, Exit{Code: 0}),
 		},
 		{
-			name: "all was answered after a listener died",
+			name: "everything ended after a listener died",
 			in:   in(Draining), on: on(Drained{}), when: failing,
 			then: stops(1), do: do(UpdateStatus{}, Exit{Code: 1}),
 		},
@@ -359,7 +359,7 @@ func shutdownRules() []rule {
 // Every well-formed state meets every event. A pair with a rule obeys it, every
 // other changes nothing and does nothing; no pair has two rules, and no rule is
 // there for nothing.
-func TestEveryStateWithEveryEvent(t *testing.T) {
+func TestEveryStateAndEvent(t *testing.T) {
 	rules := slices.Concat(bootRules(), tailnetRules(), reloadRules(), appliedRules(), upgradeRules(), shutdownRules())
 	used := make([]bool, len(rules))
 	for s := range wellFormedStates {

@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-func TestCommandAnswersWhereTheSocketDoesNot(t *testing.T) {
+func TestCommandWithoutSocket(t *testing.T) {
 	for _, state := range []string{"Running", "Starting", "Stopped", "NeedsLogin", "NeedsMachineAuth"} {
 		t.Run(state, func(t *testing.T) {
 			commands(t, map[string]string{"tailscale": "echo '" + statusJSON(state, "") + "'"})
@@ -25,7 +25,7 @@ func TestCommandAnswersWhereTheSocketDoesNot(t *testing.T) {
 	}
 }
 
-func TestCommandIsNoHelp(t *testing.T) {
+func TestCommandFails(t *testing.T) {
 	tests := []struct{ name, script, text string }{
 		{"fails", "echo 'failed to connect' >&2; exit 1", "exit status 1"},
 		{"says nothing", "exit 0", "unexpected end of JSON"},
@@ -44,7 +44,7 @@ func TestCommandIsNoHelp(t *testing.T) {
 	}
 }
 
-func TestCommandGetsNoEnvironment(t *testing.T) {
+func TestCommandEnvironment(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "export > \"${0%/*}/env\"; echo '" + statusJSON("Running", "") + "'"})
 	t.Setenv("ANTHROPIC_API_KEY", "sk-secret")
 	if _, err := client(socketPath(t)).Connect(t.Context()); err != nil {
@@ -56,9 +56,9 @@ func TestCommandGetsNoEnvironment(t *testing.T) {
 	}
 }
 
-// TestHangingCommandIsKilledWithItsChildren has a child that would keep the
+// TestHangingCommandIsKilled has a child that would keep the
 // output open; a fifo tells when the last writer is gone.
-func TestHangingCommandIsKilledWithItsChildren(t *testing.T) {
+func TestHangingCommandIsKilled(t *testing.T) {
 	dir := commands(t, nil)
 	fifo := dir + "/alive"
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {

@@ -54,7 +54,7 @@ func fails(t *testing.T, err error, want outcome, parts ...string) {
 	}
 }
 
-func TestConnectJudgesBackendStates(t *testing.T) {
+func TestConnectStates(t *testing.T) {
 	commands(t, nil)
 	expired := withKeyExpiry("NeedsLogin", time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC))
 	tests := []struct {
@@ -74,7 +74,7 @@ func TestConnectJudgesBackendStates(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.answerStatus(tt.body)
+			d.setStatus(tt.body)
 			status, err := client(d.socket).Connect(t.Context())
 			fails(t, err, tt.want, tt.text...)
 			if status.Backend != tt.backend {
@@ -92,9 +92,9 @@ func TestConnectWhenRunning(t *testing.T) {
 	}
 }
 
-func TestConnectKeepsTheLoginURLOutOfTheText(t *testing.T) {
+func TestConnectHidesLoginURL(t *testing.T) {
 	d := startDaemon(t)
-	d.answerStatus(statusJSON("NeedsLogin", `,"AuthURL":"https://login.example/a/1"`))
+	d.setStatus(statusJSON("NeedsLogin", `,"AuthURL":"https://login.example/a/1"`))
 	_, err := client(d.socket).Connect(t.Context())
 	fails(t, err, person)
 	failure, _ := errors.AsType[*tailnet.Error](err)
@@ -103,13 +103,13 @@ func TestConnectKeepsTheLoginURLOutOfTheText(t *testing.T) {
 	}
 }
 
-// TestStatusOnABadSocket also has a command that would answer: a socket that
+// TestStatusBadSocket also has a command that would respond: a socket that
 // was reached is not asked a second time through it.
-func TestStatusOnABadSocket(t *testing.T) {
+func TestStatusBadSocket(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo asked >> \"$0.log\"\necho '" + `{"BackendState":"Running"}` + "'"})
 	tests := []struct {
 		name   string
-		answer http.HandlerFunc
+		response http.HandlerFunc
 		text   string
 	}{
 		{"hangs", hang, "no response"},
@@ -128,7 +128,7 @@ func TestStatusOnABadSocket(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.set(&d.status, tt.answer)
+			d.set(&d.status, tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
 			_, err := c.Connect(t.Context())
 			fails(t, err, retry, "tailscaled cannot be asked", tt.text)
@@ -139,7 +139,7 @@ func TestStatusOnABadSocket(t *testing.T) {
 	}
 }
 
-func TestStatusWithoutADaemon(t *testing.T) {
+func TestStatusNoDaemon(t *testing.T) {
 	commands(t, nil)
 	stale := socketPath(t)
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
@@ -166,9 +166,9 @@ func TestStatusWithoutADaemon(t *testing.T) {
 	}
 }
 
-// TestStatusOnAFullSocket has a daemon that hangs so long that its backlog is
+// TestStatusFullSocket has a daemon that hangs so long that its backlog is
 // full: no connection is accepted, and none is refused.
-func TestStatusOnAFullSocket(t *testing.T) {
+func TestStatusFullSocket(t *testing.T) {
 	commands(t, nil)
 	socket := socketPath(t)
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -186,7 +186,7 @@ func TestStatusOnAFullSocket(t *testing.T) {
 	fails(t, err, retry, "temporarily unavailable", "`systemctl restart tailscaled`")
 }
 
-func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
+func TestStatusCallerLeft(t *testing.T) {
 	commands(t, nil)
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -211,7 +211,7 @@ func TestStatusForAnEndedCallerBlamesNobody(t *testing.T) {
 }
 
 // What hangs is waited for as long as the unit's TimeoutStartSec= counts on.
-func TestAnAttemptTakesFiveSecondsAtMost(t *testing.T) {
+func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
 	d.set(&d.status, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -223,7 +223,7 @@ func TestAnAttemptTakesFiveSecondsAtMost(t *testing.T) {
 	}
 }
 
-func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
+func TestNoKeptConnection(t *testing.T) {
 	d := startDaemon(t)
 	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) {
 		if !r.Close {
@@ -236,7 +236,7 @@ func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestNothingButTheCommandIsRun(t *testing.T) {
+func TestOnlyTheCommandIsRun(t *testing.T) {
 	record := "echo \"$0 $*\" >> \"${0%/*}/log\"\nexit 1"
 	dir := commands(t, map[string]string{"systemctl": record, "tailscale": record, "ps": record, "launchctl": record})
 	_, err := client(dir + "/none.sock").Connect(t.Context())

@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// localAPI answers calls of the local API, by method and path, with a status and a
+// localAPI serves calls of the local API, by method and path, with a status and a
 // body.
 func localAPI(t *testing.T, calls map[string]http.HandlerFunc) *tailnet.Client {
 	t.Helper()
@@ -25,8 +25,8 @@ func localAPI(t *testing.T, calls map[string]http.HandlerFunc) *tailnet.Client {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	for call, answer := range calls {
-		mux.HandleFunc(call, answer)
+	for call, response := range calls {
+		mux.HandleFunc(call, response)
 	}
 	server := &http.Server{Handler: mux}
 	var serving sync.WaitGroup
@@ -45,7 +45,7 @@ const statusWithPeers = `{"BackendState":"Running","CurrentTailnet":{"MagicDNSEn
 			 "Online":true,"Expired":true,"CapMap":{"funnel":null,"extra":[1]}}},
 	"User":{"1":{"LoginName":"bob@example.com"},"2":{"LoginName":"ann@example.com"},"3":{"LoginName":"tagged-devices"}}}`
 
-func TestNetworkGivesThePeers(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	c := localAPI(t, map[string]http.HandlerFunc{"GET /localapi/v0/status": respond(200, statusWithPeers)})
 	got, err := c.Network(t.Context())
 	want := tailnet.Network{
@@ -71,7 +71,7 @@ func TestNetworkGivesThePeers(t *testing.T) {
 	}
 }
 
-func TestNetworkFindsAPeerByAnyOfItsNames(t *testing.T) {
+func TestNetworkFind(t *testing.T) {
 	c := localAPI(t, map[string]http.HandlerFunc{"GET /localapi/v0/status": respond(200, statusWithPeers)})
 	network, err := c.Network(t.Context())
 	if err != nil {
@@ -143,13 +143,13 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-func TestWherePublishedLeads(t *testing.T) {
-	type place struct {
+func TestPublishedLeads(t *testing.T) {
+	type leads struct {
 		host string
 		port uint16
 		ok   bool
 	}
-	for target, want := range map[string]place{
+	for target, want := range map[string]leads{
 		"8080":                           {"localhost", 8080, true},
 		"localhost:8080":                 {"localhost", 8080, true},
 		"http://127.0.0.1:8080/path":     {"127.0.0.1", 8080, true},
@@ -161,13 +161,13 @@ func TestWherePublishedLeads(t *testing.T) {
 		"text that is nothing of a kind": {"", 0, false},
 	} {
 		host, port, ok := tailnet.Published{Target: target}.Leads()
-		if got := (place{host, port, ok}); got.ok != want.ok || want.ok && got != want {
+		if got := (leads{host, port, ok}); got.ok != want.ok || want.ok && got != want {
 			t.Errorf("%q leads to %+v, want %+v", target, got, want)
 		}
 	}
 }
 
-func TestTheFilterAdmits(t *testing.T) {
+func TestFilterAdmits(t *testing.T) {
 	tests := []struct {
 		name, rules string
 		want        bool
@@ -205,7 +205,7 @@ func TestTheFilterAdmits(t *testing.T) {
 	}
 }
 
-func TestTheFilterGrantsCapabilities(t *testing.T) {
+func TestFilterGrants(t *testing.T) {
 	c := localAPI(t, map[string]http.HandlerFunc{"POST /localapi/v0/debug-packet-filter-rules": respond(200,
 		`[{"SrcIPs":["*"],"CapGrant":[{"Dsts":["100.64.0.1/32"],"CapMap":{"example.com/cap/x":null}},{"Caps":["example.com/cap/y"]}]}]`)})
 	filter, err := c.Filter(t.Context())
@@ -219,7 +219,7 @@ func TestTheFilterGrantsCapabilities(t *testing.T) {
 	}
 }
 
-func TestFactsThatCannotBeHad(t *testing.T) {
+func TestMissingFacts(t *testing.T) {
 	asks := map[string]func(*tailnet.Client) error{
 		"GET /localapi/v0/status":       func(c *tailnet.Client) error { _, err := c.Network(t.Context()); return err },
 		"GET /localapi/v0/prefs":        func(c *tailnet.Client) error { _, err := c.Prefs(t.Context()); return err },
@@ -230,8 +230,8 @@ func TestFactsThatCannotBeHad(t *testing.T) {
 		},
 	}
 	for call, ask := range asks {
-		for name, answer := range map[string]http.HandlerFunc{"garbage": respond(200, "<html>"), "an error": respond(500, "boom")} {
-			if ask(localAPI(t, map[string]http.HandlerFunc{call: answer})) == nil {
+		for name, response := range map[string]http.HandlerFunc{"garbage": respond(200, "<html>"), "an error": respond(500, "boom")} {
+			if ask(localAPI(t, map[string]http.HandlerFunc{call: response})) == nil {
 				t.Errorf("%s, %s: no error", call, name)
 			}
 		}

@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// daemon stands in for tailscaled: the three calls of the local API that we
-// make, on a Unix socket, with answers that a test may change at any time.
+// daemon is a fake tailscaled: the three calls of the local API that we make, on a Unix socket, with
+// responses that a test may change at any time.
 type daemon struct {
 	socket string
 	server *http.Server
@@ -40,9 +40,9 @@ func startDaemon(t *testing.T) *daemon {
 		watched:  make(chan string, 10_000),
 		reads:    make(chan struct{}, 100_000),
 	}
-	d.answerStatus(statusJSON("Running", ""))
+	d.setStatus(statusJSON("Running", ""))
 	d.set(&d.bus, d.serveOwnBus)
-	d.answerWhoIs(http.StatusNotFound, "no match for IP:port\n")
+	d.setWhoIs(http.StatusNotFound, "no match for IP:port\n")
 	d.listen(t)
 	t.Cleanup(d.stop)
 	return d
@@ -96,9 +96,9 @@ func (d *daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a status with peers is too much to ask for", http.StatusTeapot)
 		return
 	}
-	answer := d.get(&d.status) // before anybody learns of this call and changes it
+	response := d.get(&d.status) // before anybody learns of this call and changes it
 	d.reads <- struct{}{}
-	answer(w, r)
+	response(w, r)
 }
 
 func (d *daemon) serveBus(w http.ResponseWriter, r *http.Request) {
@@ -137,13 +137,13 @@ func (d *daemon) notify(line string) {
 
 // become changes the status, and tells the bus as tailscaled does.
 func (d *daemon) become(body string) {
-	d.answerStatus(body)
+	d.setStatus(body)
 	d.notify(`{"Version":"1.102.5","State":5}`)
 }
 
-func (d *daemon) answerStatus(body string) { d.set(&d.status, respond(http.StatusOK, body)) }
+func (d *daemon) setStatus(body string) { d.set(&d.status, respond(http.StatusOK, body)) }
 
-func (d *daemon) answerWhoIs(code int, body string) { d.set(&d.whois, respond(code, body)) }
+func (d *daemon) setWhoIs(code int, body string) { d.set(&d.whois, respond(code, body)) }
 
 func respond(code int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -152,17 +152,17 @@ func respond(code int, body string) http.HandlerFunc {
 	}
 }
 
-// hang accepts the request and never answers.
+// hang accepts the request and never responds.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// stall begins an answer and never goes on.
+// stall begins an response and never goes on.
 func stall(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "{")
 	w.(http.Flusher).Flush()
 	hang(w, r)
 }
 
-// endless answers without an end, in chunks without a newline.
+// endless responds without an end, in chunks without a newline.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	chunk := strings.Repeat("x", 64<<10)
 	for {
@@ -200,7 +200,7 @@ func commands(t *testing.T, scripts map[string]string) string {
 	return dir
 }
 
-// patience is the attempt's timeout, short only where the answer never comes.
+// patience is the attempt's timeout, short only where the response never comes.
 func patience(name string) time.Duration {
 	if strings.HasPrefix(name, "hangs") {
 		return 50 * time.Millisecond

@@ -11,7 +11,7 @@ import (
 	"tailscale.com/ipn"
 )
 
-func TestFollowPausesBetweenReadings(t *testing.T) {
+func TestFollowSettles(t *testing.T) {
 	d := startDaemon(t)
 	cfg := quiet(d.socket)
 	cfg.SettleInterval = 30 * time.Millisecond
@@ -37,7 +37,7 @@ func TestFollowMask(t *testing.T) {
 	}
 }
 
-func TestFollowPollsWithoutABus(t *testing.T) {
+func TestFollowPollsWithoutBus(t *testing.T) {
 	tests := []struct {
 		name string
 		bus  http.HandlerFunc
@@ -59,7 +59,7 @@ func TestFollowPollsWithoutABus(t *testing.T) {
 			reports := follow(t, cfg)
 			next(t, reports)
 			watched(t, d)
-			d.answerStatus(statusJSON("Stopped", ""))
+			d.setStatus(statusJSON("Stopped", ""))
 			if r := next(t, reports); r.Status.Backend != "Stopped" {
 				t.Errorf("report = %+v, want Stopped", r)
 			}
@@ -67,7 +67,7 @@ func TestFollowPollsWithoutABus(t *testing.T) {
 	}
 }
 
-func TestFollowGivesUpABusThatHangs(t *testing.T) {
+func TestFollowHangingBus(t *testing.T) {
 	d := startDaemon(t)
 	d.set(&d.bus, hang)
 	cfg := quiet(d.socket)
@@ -78,7 +78,7 @@ func TestFollowGivesUpABusThatHangs(t *testing.T) {
 	watched(t, d)
 }
 
-func TestFollowDoesNotPesterADaemonThatRefusesTheBus(t *testing.T) {
+func TestFollowRefusedBusBacksOff(t *testing.T) {
 	d := startDaemon(t)
 	d.set(&d.bus, respond(400, "bad mask"))
 	cfg := quiet(d.socket)
@@ -92,15 +92,15 @@ func TestFollowDoesNotPesterADaemonThatRefusesTheBus(t *testing.T) {
 	}
 }
 
-// TestFollowTakesLongLines of a daemon that is old enough to send the network
+// TestFollowLongLines of a daemon that is old enough to send the network
 // map of a big tailnet.
-func TestFollowTakesLongLines(t *testing.T) {
+func TestFollowLongLines(t *testing.T) {
 	d := startDaemon(t)
 	reports := follow(t, quiet(d.socket))
 	next(t, reports)
 	read(t, d)
 	read(t, d)
-	d.answerStatus(statusJSON("Stopped", ""))
+	d.setStatus(statusJSON("Stopped", ""))
 	d.notify(`{"Pad":"` + strings.Repeat("x", 5<<20) + `","State":4}`)
 	next(t, reports)
 	d.become(statusJSON("Running", "")) // it would have to be opened again to hear this
@@ -110,9 +110,9 @@ func TestFollowTakesLongLines(t *testing.T) {
 	}
 }
 
-// TestFollowOpensTheBusAgain when a daemon that refused it does no more, with
+// TestFollowReopensBus when a daemon that refused it does no more, with
 // nothing but the back-off to bring it about.
-func TestFollowOpensTheBusAgain(t *testing.T) {
+func TestFollowReopensBus(t *testing.T) {
 	d := startDaemon(t)
 	var asked atomic.Int32
 	d.set(&d.bus, func(w http.ResponseWriter, r *http.Request) {
@@ -135,13 +135,13 @@ func TestFollowOpensTheBusAgain(t *testing.T) {
 	}
 }
 
-func TestFollowRereadsASilentBus(t *testing.T) {
+func TestFollowRereadsOnSilentBus(t *testing.T) {
 	d := startDaemon(t)
 	cfg := quiet(d.socket)
 	cfg.RereadInterval = time.Millisecond
 	reports := follow(t, cfg)
 	next(t, reports)
-	d.answerStatus(statusJSON("Stopped", "")) // and the bus keeps silent
+	d.setStatus(statusJSON("Stopped", "")) // and the bus keeps silent
 	if r := next(t, reports); r.Status.Backend != "Stopped" {
 		t.Errorf("report = %+v, want Stopped", r)
 	}

@@ -85,7 +85,7 @@ func read(t *testing.T, d *daemon) {
 	}
 }
 
-func TestFollowReportsEachChange(t *testing.T) {
+func TestFollowReportsChanges(t *testing.T) {
 	d := startDaemon(t)
 	reports := follow(t, quiet(d.socket))
 	if r := next(t, reports); r.Err != nil {
@@ -137,7 +137,7 @@ func TestFollowReportsChangesOnly(t *testing.T) {
 	}
 }
 
-func TestFollowThroughARestartOfTheDaemon(t *testing.T) {
+func TestFollowDaemonRestart(t *testing.T) {
 	commands(t, nil)
 	d := startDaemon(t)
 	cfg := quiet(d.socket)
@@ -147,7 +147,7 @@ func TestFollowThroughARestartOfTheDaemon(t *testing.T) {
 	watched(t, d)
 	for range 3 {
 		d.stop()
-		for r := next(t, reports); ; r = next(t, reports) { // a broken answer may come first
+		for r := next(t, reports); ; r = next(t, reports) { // a broken response may come first
 			if failure, ok := errors.AsType[*tailnet.Error](r.Err); ok && outcomeOf(failure) == final {
 				break
 			}
@@ -174,7 +174,7 @@ func TestFollowWaitsForADaemon(t *testing.T) {
 	awaitConnected(t, reports)
 }
 
-func TestFollowReportsAnotherReason(t *testing.T) {
+func TestFollowReportsNewReason(t *testing.T) {
 	commands(t, nil)
 	cfg := quiet(socketPath(t))
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
@@ -186,7 +186,7 @@ func TestFollowReportsAnotherReason(t *testing.T) {
 	fails(t, next(t, reports).Err, retry, "connection refused")
 }
 
-func TestFollowReportsAHangAsLost(t *testing.T) {
+func TestFollowReportsHang(t *testing.T) {
 	d := startDaemon(t)
 	cfg := quiet(d.socket)
 	cfg.AttemptTimeout = 100 * time.Millisecond
@@ -198,9 +198,9 @@ func TestFollowReportsAHangAsLost(t *testing.T) {
 	fails(t, next(t, reports).Err, retry, "no response")
 }
 
-func TestFollowReportsLastingWarnings(t *testing.T) {
+func TestFollowDebouncesWarnings(t *testing.T) {
 	d := startDaemon(t)
-	d.answerStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
+	d.setStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
 	cfg := quiet(d.socket)
 	cfg.WarningDelay, cfg.RereadInterval = 50*time.Millisecond, 10*time.Millisecond
 	reports := follow(t, cfg)
@@ -217,7 +217,7 @@ func TestFollowReportsLastingWarnings(t *testing.T) {
 	}
 }
 
-func TestFollowEndsWhileTheDaemonHangs(t *testing.T) {
+func TestFollowEndsDuringHang(t *testing.T) {
 	d := startDaemon(t)
 	asked := make(chan bool, 1)
 	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) { asked <- true; hang(w, r) })
@@ -231,9 +231,9 @@ func TestFollowEndsWhileTheDaemonHangs(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFollowSeesADaemonThatComesLate has one that starts when the command has been
+// TestFollowSeesLateDaemon has one that starts when the command has been
 // run often enough to be left alone.
-func TestFollowSeesADaemonThatComesLate(t *testing.T) {
+func TestFollowSeesLateDaemon(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo run >> \"${0%/*}/runs\"; exit 1"})
 	d := startDaemon(t)
 	d.stop()
@@ -257,7 +257,7 @@ func TestFollowSeesADaemonThatComesLate(t *testing.T) {
 	}
 }
 
-func TestFollowGivesNoticeOfAKeysExpiry(t *testing.T) {
+func TestFollowKeyNotice(t *testing.T) {
 	const day = 24 * time.Hour
 	d := startDaemon(t)
 	reports := follow(t, quiet(d.socket))

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-func TestProcessIsThatOfTheSocket(t *testing.T) {
+func TestProcess(t *testing.T) {
 	d := startDaemon(t)
 	got, err := client(d.socket).Process(t.Context())
 	if want := (tailnet.Process{PID: os.Getpid(), UIDs: []uint32{uint32(os.Getuid())}}); err != nil || !reflect.DeepEqual(got, want) {
@@ -21,7 +21,7 @@ func TestProcessIsThatOfTheSocket(t *testing.T) {
 }
 
 // A hung tailscaled is one that runs.
-func TestProcessAsksTailscaledNothing(t *testing.T) {
+func TestProcessOfHungDaemon(t *testing.T) {
 	l, err := net.Listen("unix", socketPath(t))
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestProcessAsksTailscaledNothing(t *testing.T) {
 }
 
 // A tailscaled closes its socket first and may deliver peers until its process ends.
-func TestProcessRunsUntilItEnds(t *testing.T) {
+func TestProcessOutlivesSocket(t *testing.T) {
 	l, err := net.Listen("unix", socketPath(t))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestProcessRunsUntilItEnds(t *testing.T) {
 
 // Where the path is wrong, the one that runs is on another socket of Tailscale's name. (A
 // tailscaled of this machine would be one, too.)
-func TestProcessOnAnotherSocketIsFound(t *testing.T) {
+func TestProcessOnOtherSocket(t *testing.T) {
 	other := filepath.Join(filepath.Dir(socketPath(t)), "tailscaled.sock")
 	l, err := net.Listen("unix", other)
 	if err != nil {
@@ -67,7 +67,7 @@ func TestProcessOnAnotherSocketIsFound(t *testing.T) {
 	}
 }
 
-func TestProcessThatCannotBeSeenIsAnError(t *testing.T) {
+func TestProcessUnknown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestProcessThatCannotBeSeenIsAnError(t *testing.T) {
 
 const whoIsJSON = `{"Node":{"Name":"ai.tail.ts.net.","StableID":"nAI","Tags":["tag:aperture"]},"UserProfile":{"LoginName":"tagged-devices"}}`
 
-func TestWhoIsByTheCommand(t *testing.T) {
+func TestWhoIsByCommand(t *testing.T) {
 	commands(t, map[string]string{"tailscale": `case "$*" in
 		*"whois --json --proto=tcp 100.64.0.9:1") echo '` + whoIsJSON + `' ;;
 		*"whois --json --proto=tcp 100.64.0.8:1") echo "peer not found" >&2; exit 1 ;;
@@ -100,7 +100,7 @@ func TestWhoIsByTheCommand(t *testing.T) {
 }
 
 // A command that gives the status and cannot say who a peer is leaves nobody to be served.
-func TestCommandWithoutWhoIsIsNotConnected(t *testing.T) {
+func TestCommandWithoutWhoIs(t *testing.T) {
 	commands(t, map[string]string{"tailscale": `case "$*" in *whois*) exit 2 ;; *) echo '` + statusJSON("Running", "") + `' ;; esac`})
 	_, err := client(socketPath(t)).Connect(t.Context())
 	fails(t, err, final, "peers cannot be identified", "`tailscale whois`")

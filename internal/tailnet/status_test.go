@@ -12,10 +12,10 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-func TestStatusGivesTheFacts(t *testing.T) {
+func TestStatus(t *testing.T) {
 	d := startDaemon(t)
 	expiry := time.Date(2040, 5, 6, 7, 8, 9, 0, time.UTC)
-	d.answerStatus(withKeyExpiry("Running", expiry.In(time.FixedZone("", 3600))))
+	d.setStatus(withKeyExpiry("Running", expiry.In(time.FixedZone("", 3600))))
 	got, err := client(d.socket).Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -34,9 +34,9 @@ func TestStatusGivesTheFacts(t *testing.T) {
 	}
 }
 
-func TestStatusOfANodeThatNeverLoggedIn(t *testing.T) {
+func TestStatusBeforeLogin(t *testing.T) {
 	d := startDaemon(t)
-	d.answerStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
+	d.setStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
 	got, _ := client(d.socket).Connect(t.Context()) // the facts come with the verdict
 	want := tailnet.Status{
 		Backend: "NeedsLogin", AuthURL: "https://login.example/a/1", Userspace: true, PID: os.Getpid(),
@@ -46,9 +46,9 @@ func TestStatusOfANodeThatNeverLoggedIn(t *testing.T) {
 	}
 }
 
-func TestStatusAddressesOfTheNodeItself(t *testing.T) {
+func TestStatusAddresses(t *testing.T) {
 	d := startDaemon(t)
-	d.answerStatus(`{"BackendState":"Stopped","Self":{"TailscaleIPs":["100.64.0.7"]}}`)
+	d.setStatus(`{"BackendState":"Stopped","Self":{"TailscaleIPs":["100.64.0.7"]}}`)
 	got, _ := client(d.socket).Connect(t.Context())
 	if want := []netip.Addr{netip.MustParseAddr("100.64.0.7")}; !slices.Equal(got.Addresses, want) {
 		t.Errorf("Addresses = %v; want %v", got.Addresses, want)
@@ -64,7 +64,7 @@ func TestStatusWarnings(t *testing.T) {
 		{"sorted, once each", `,"Health":["b","a","b",""]`, []string{"a", "b"}},
 		{"warming up is no warning", `,"Health":["Tailscale is starting. Please wait.","a"]`, []string{"a"}},
 		{
-			"IP forwarding is none of ours",
+			"IP forwarding does not concern us",
 			`,"Health":["Subnet routing is enabled, but IP forwarding is disabled. Check that IP forwarding is enabled on your machine."]`,
 			nil,
 		},
@@ -77,7 +77,7 @@ func TestStatusWarnings(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.answerStatus(statusJSON("Running", tt.more))
+			d.setStatus(statusJSON("Running", tt.more))
 			got, err := client(d.socket).Connect(t.Context())
 			if err != nil || !slices.Equal(got.Warnings, tt.want) {
 				t.Errorf("Warnings = %q, %v; want %q", got.Warnings, err, tt.want)
@@ -101,7 +101,7 @@ func TestStatusKeyExpired(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.answerStatus(tt.body)
+			d.setStatus(tt.body)
 			got, _ := client(d.socket).Connect(t.Context())
 			if got.KeyExpired != tt.want {
 				t.Errorf("KeyExpired = %v; want %v", got.KeyExpired, tt.want)

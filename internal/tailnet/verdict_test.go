@@ -11,9 +11,9 @@ import (
 	"tailscale.com/ipn"
 )
 
-// TestEveryStateHasItsRunbookRow and a test with a real tailscaled. A state that verdict does not name is
-// none of ours.
-func TestEveryStateHasItsRunbookRow(t *testing.T) {
+// TestStatesInRunbookAndLab and a test with a real tailscaled. A state that verdict does not name is
+// not ours to handle.
+func TestStatesInRunbookAndLab(t *testing.T) {
 	runbook := readAll(t, "../../docs/runbook.md")
 	proofs := readAll(t, "../lab/tailnet/proof/*_test.go")
 	known := 0

@@ -56,7 +56,7 @@ func TestDebouncer(t *testing.T) {
 	}
 }
 
-func TestPauseStaysWithinItsBounds(t *testing.T) {
+func TestBackoffBounds(t *testing.T) {
 	f := &follower{client: New(Config{})}
 	for failures, base := range []time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 30, 7: 30, 1000: 30} {
 		for range 20 {

@@ -30,7 +30,7 @@ func TestWhoIs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.answerWhoIs(http.StatusOK, tt.body)
+			d.setWhoIs(http.StatusOK, tt.body)
 			got, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
 			if err != nil || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("WhoIs = %+v, %v\nwant %+v", got, err, tt.want)
@@ -43,7 +43,7 @@ func TestWhoIsFails(t *testing.T) {
 	commands(t, nil)
 	tests := []struct {
 		name     string
-		answer   http.HandlerFunc
+		response   http.HandlerFunc
 		notFound bool
 	}{
 		{"not found", respond(404, "no match for IP:port\n"), true},
@@ -60,7 +60,7 @@ func TestWhoIsFails(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.set(&d.whois, tt.answer)
+			d.set(&d.whois, tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
 			_, err := c.WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
 			if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) != tt.notFound {
@@ -73,7 +73,7 @@ func TestWhoIsFails(t *testing.T) {
 	}
 }
 
-func TestWhoIsWithoutADaemonIsNoAnswer(t *testing.T) {
+func TestWhoIsWithoutDaemon(t *testing.T) {
 	_, err := client(socketPath(t)).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:1"))
 	if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) {
 		t.Errorf("error = %v, want one that is not ErrPeerNotFound", err)
@@ -88,7 +88,7 @@ func TestWhoIsAddresses(t *testing.T) {
 		{"v4", "100.64.0.9:1", []string{"100.64.0.9:1"}},
 		{"v4 in v6", "[::ffff:100.64.0.9]:1", []string{"100.64.0.9:1"}},
 		{"v6", "[fd7a:115c:a1e0::9]:1", []string{"[fd7a:115c:a1e0::9]:1"}},
-		{"loopback is asked for twice if the answer was no wait", "127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:1"}},
+		{"loopback is asked for twice if the response came at once", "127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
