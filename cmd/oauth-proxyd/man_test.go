@@ -70,7 +70,7 @@ func TestManualEnvironment(t *testing.T) {
 	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/handover", "../../internal/daemon")...)
 	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
 	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509
-	want = append(want, "GOMEMLIMIT")                    // the runtime
+	want = append(want, "GOMEMLIMIT", "GOGC")            // the runtime
 	var got []string
 	for _, names := range submatches(`(?m)^\.It Ev (.*)$`, section(t, "ENVIRONMENT")) {
 		got = append(got, strings.Split(names, " , ")...)

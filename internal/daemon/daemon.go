@@ -107,7 +107,6 @@ type daemon struct {
 // Run is the daemon from its start to its exit code. It takes over the sockets and
 // the environment that systemd passed, and the process's signals.
 func Run(options Options) (exitCode int) {
-	defer keepHeadroom()()
 	logs, err := logging.New(logging.Config{Level: options.LogLevel, Format: options.LogFormat})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)

@@ -10,7 +10,6 @@
 //	daemon.go        Options, Run: from start to exit code
 //	loop.go          one event at a time; view.go is what others may know of it
 //	actions.go       what the state machine asks for
-//	headroom.go      how much garbage may lie about
 //
 // Where events come from, and what follows from them:
 //

@@ -99,7 +99,7 @@ func (d *daemon) receive(m message) {
 		}
 	}
 	if m.tailnet != nil {
-		d.noteTailnet(*m.tailnet)
+		d.recordTailnet(*m.tailnet)
 	}
 	if m.loaded != nil || m.err != nil {
 		d.loaded, d.loadErr = m.loaded, m.err

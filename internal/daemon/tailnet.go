@@ -29,7 +29,7 @@ func (d *daemon) connectTailnet() {
 	})
 }
 
-// followTailnet has every change reported from now on.
+// followTailnet reports every change from now on.
 func (d *daemon) followTailnet() {
 	if d.following {
 		d.repeatTailnet()
@@ -47,7 +47,7 @@ func (d *daemon) followTailnet() {
 	})
 }
 
-// repeatTailnet has the loop hear once more what was last reported.
+// repeatTailnet brings the last report to the state machine once more.
 func (d *daemon) repeatTailnet() {
 	switch r := d.view.tailnetReport(); {
 	case r == nil:
@@ -58,37 +58,35 @@ func (d *daemon) repeatTailnet() {
 	}
 }
 
-// noteTailnet keeps a report and logs what is new in it.
-func (d *daemon) noteTailnet(r tailnet.Report) {
-	before := d.view.tailnetReport()
+// recordTailnet keeps a report and logs what is new in it.
+func (d *daemon) recordTailnet(r tailnet.Report) {
+	var before tailnet.Report
+	first := d.view.tailnetReport() == nil
+	if !first {
+		before = *d.view.tailnetReport()
+	}
 	d.view.setTailnet(r)
+	names := d.view.naming()
 	switch {
-	case r.Err != nil && (before == nil || errorText(before.Err) != r.Err.Error()):
-		args := []any{"error", d.view.naming().words(r.Err), "backend_state", r.Status.Backend}
+	case r.Err != nil && (before.Err == nil || before.Err.Error() != r.Err.Error()):
+		args := []any{"error", names.words(r.Err), "backend_state", r.Status.Backend}
 		if url := loginURL(r.Err); url != "" {
 			args = append(args, "login_url", url)
 		}
 		d.log.Warn("the tailnet is not connected", args...)
-	case r.Err == nil && (before == nil || before.Err != nil):
+	case r.Err == nil && (first || before.Err != nil):
 		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses),
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
-	var known tailnet.Report
-	if before != nil {
-		known = *before
-	}
-	fresh := slices.DeleteFunc(slices.Clone(r.Status.Warnings), func(w string) bool {
-		return slices.Contains(known.Status.Warnings, w)
-	})
-	for _, w := range d.view.naming().warnings(fresh) {
+	isKnown := func(warning string) bool { return slices.Contains(before.Status.Warnings, warning) }
+	for _, w := range names.warnings(slices.DeleteFunc(slices.Clone(r.Status.Warnings), isKnown)) {
 		d.log.Warn("tailscaled warns", "warning", w)
 	}
-	d.noteKey(r)
+	d.recordKeyNotice(r)
 }
 
-// noteKey logs once for each of tailnet.KeyNotices that the node key's life will
-// end; anew if the key was renewed in between.
-func (d *daemon) noteKey(r tailnet.Report) {
+// recordKeyNotice logs each of Report's notices once, and again if the key was renewed in between.
+func (d *daemon) recordKeyNotice(r tailnet.Report) {
 	if r.Status.KeyExpiry.IsZero() && r.Err != nil {
 		return // nothing is known of the key now
 	}
@@ -97,13 +95,6 @@ func (d *daemon) noteKey(r tailnet.Report) {
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
 	d.keyNotice = r.KeyNotice
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }
 
 func addressTexts(addresses []netip.Addr) []string {
@@ -126,7 +117,7 @@ func connectFailure(err error) lifecycle.TailnetError {
 	return failure
 }
 
-// proxyConfig hands the proxy what it cannot know by itself.
+// proxyConfig is what the proxy cannot know on its own.
 func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	host, err := os.Hostname()
 	if err != nil {
@@ -150,9 +141,8 @@ func (t tailnetView) Required() bool { return t.view.lifecycle().TailnetRequired
 // Running implements proxy.Tailnet.
 func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifecycle.TailnetUp }
 
-// Look implements proxy.Tailnet. What tailscaled said holds as long as the same process runs,
-// also while it gives no answer. One that only the command reaches is on a socket that we do
-// not know.
+// Look implements proxy.Tailnet. What tailscaled said holds as long as the same process runs, also while
+// it does not respond. One that only the command reaches is on a socket that we do not know.
 func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
 	said := t.view.answered.Load()
 	process, err := t.client.Process(ctx)
