@@ -15,19 +15,21 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"oauth-proxyd/internal/lifecycle"
 )
 
 // version is set by the linker (-X main.version=…).
 var version = "devel"
 
-// Exit codes of the commands beside serve, which has its own in package lifecycle (sysexits(3)).
+// Exit codes of the commands, with the numbers that serve has for the same (sysexits(3)).
 const (
-	exitOK          = 0
-	exitFailure     = 1
+	exitOK          = lifecycle.ExitOK
+	exitFailure     = lifecycle.ExitInternal
 	exitUsage       = 64
-	exitUnavailable = 69
-	exitNoPerm      = 77
-	exitConfig      = 78
+	exitUnavailable = lifecycle.ExitUnavailable
+	exitNoPerm      = lifecycle.ExitNoPerm
+	exitConfig      = lifecycle.ExitConfig
 )
 
 // env is what a command touches of the world.

@@ -61,6 +61,7 @@ func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
 		Args: d.Args,
 		Env: []string{
 			"PATH=" + c.Dir + ":" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + c.Dir, "NOTIFY_SOCKET=" + d.Notify.Path, "PROFILES=" + os.Getenv("PROFILES"),
+			"GOGC=200", // as the unit has it
 		},
 		Core: c.Core, Log: filepath.Join(c.Dir, "log"),
 	})
