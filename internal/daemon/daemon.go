@@ -136,7 +136,7 @@ func Run(options Options) (exitCode int) {
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
-		notifier: systemd.NewNotifier(), state: lifecycle.New(),
+		notifier: systemd.NewNotifier(),
 		messages: make(chan message, 64), done: make(chan struct{}),
 		registry: prometheus.NewRegistry(),
 	}

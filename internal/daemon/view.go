@@ -94,5 +94,5 @@ func (v *view) lifecycle() lifecycle.State {
 	if s := v.state.Load(); s != nil {
 		return *s
 	}
-	return lifecycle.New()
+	return lifecycle.State{}
 }

@@ -13,7 +13,7 @@
 //
 // One event loop owns the [State]:
 //
-//	state := lifecycle.New()
+//	var state lifecycle.State
 //	for event := range events {
 //		var actions []lifecycle.Action
 //		state, actions = lifecycle.Step(state, event)

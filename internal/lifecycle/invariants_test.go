@@ -189,7 +189,7 @@ func (l life) after(e Event) (life, error) {
 // The machine is small enough to walk every life it can have, to any length:
 // from each life reached, each event is tried, until no new life appears.
 func TestPromisesInEveryLife(t *testing.T) {
-	begin := life{state: New()}
+	begin := life{state: State{}}
 	known := map[life]bool{begin: true}
 	phases := map[Phase]int{}
 	for queue := []life{begin}; len(queue) > 0; queue = queue[1:] {
@@ -227,7 +227,7 @@ func FuzzPromises(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		all := allEvents()
-		l := life{state: New()}
+		l := life{state: State{}}
 		for i, b := range input {
 			e := all[int(b)%len(all)]
 			next, err := l.after(e)

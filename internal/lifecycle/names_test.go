@@ -21,10 +21,6 @@ func TestNamesShownToUsers(t *testing.T) {
 		{HandingOver, "handing-over"},
 		{Draining, "draining"},
 		{Stopped, "stopped"},
-		{TailnetUnknown, "unknown"},
-		{TailnetUp, "up"},
-		{TailnetDown, "down"},
-		{TailnetDisabled, "disabled"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {

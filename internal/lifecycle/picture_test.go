@@ -37,7 +37,7 @@ func draw(t *testing.T) string {
 	t.Helper()
 	states := reachable()
 	var nodes, arrows strings.Builder
-	fmt.Fprintf(&arrows, "    [*] --> %s\n", node(New()))
+	fmt.Fprintf(&arrows, "    [*] --> %s\n", node(State{}))
 	var named []string
 	for _, s := range states {
 		if id := node(s); !slices.Contains(named, id) {
@@ -58,7 +58,7 @@ func draw(t *testing.T) string {
 
 // reachable lists every state of every life, in the order of a search by breadth.
 func reachable() []State {
-	states := []State{New()}
+	states := []State{{}}
 	for i := 0; i < len(states); i++ {
 		for _, e := range allEvents() {
 			if next, _ := Step(states[i], e); !slices.Contains(states, next) {

@@ -52,7 +52,7 @@ func read(t testing.TB, path string) string {
 func play(t testing.TB, script string) string {
 	t.Helper()
 	var story strings.Builder
-	s := New()
+	s := State{}
 	lines := bufio.NewScanner(strings.NewReader(script))
 	for lines.Scan() {
 		line := lines.Text()
@@ -163,7 +163,7 @@ func spaced(name string) string {
 
 // describe tells what a state holds beyond the configuration.
 func describe(s State) string {
-	facts := []string{s.Phase.String(), "tailnet " + s.Tailnet.String()}
+	facts := []string{s.Phase.String(), "tailnet " + [...]string{"unknown", "up", "down", "disabled"}[s.Tailnet]}
 	if s.Retries > 0 {
 		facts = append(facts, fmt.Sprintf("retries %d", s.Retries))
 	}

@@ -1,7 +1,6 @@
 package lifecycle
 
-// MaxRetries is how often an unreachable tailnet is tried again before the daemon gives up, when it
-// may not wait.
+// MaxRetries is how often an unreachable tailnet is tried again before the daemon gives up.
 const MaxRetries = 5
 
 // Exit codes of the daemon, after sysexits(3) where it has a name for them.
@@ -47,9 +46,6 @@ const (
 	TailnetDisabled                // not required by the configuration
 )
 
-// String returns "unknown", "up", "down" or "disabled".
-func (t Tailnet) String() string { return [...]string{"unknown", "up", "down", "disabled"}[t] }
-
 // Change is what is under way beside serving, one at a time.
 type Change int
 
@@ -61,8 +57,8 @@ const (
 	Announcing        // systemd was notified of the successor, and is asked whether it follows
 )
 
-// State is everything that the next decision depends on. It is a comparable value; only [Step] makes a
-// new one.
+// State is everything that the next decision depends on. It is a comparable value, and only [Step] makes
+// a new one. The zero value is where every life begins.
 type State struct {
 	// Phase is where the daemon is in its life.
 	Phase Phase
@@ -91,9 +87,6 @@ type State struct {
 	// phase.
 	ExitCode int
 }
-
-// New returns the state in which every life begins.
-func New() State { return State{} }
 
 // TailnetRequired reports whether the configuration in force requires a tailnet.
 func (s State) TailnetRequired() bool { return s.Tailnet != TailnetDisabled }

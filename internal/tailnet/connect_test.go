@@ -108,9 +108,9 @@ func TestConnectHidesLoginURL(t *testing.T) {
 func TestStatusBadSocket(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo asked >> \"$0.log\"\necho '" + `{"BackendState":"Running"}` + "'"})
 	tests := []struct {
-		name   string
+		name     string
 		response http.HandlerFunc
-		text   string
+		text     string
 	}{
 		{"hangs", hang, "no response"},
 		{"hangs in the middle", stall, "no response"},

@@ -96,7 +96,10 @@ func (f *follower) wait(ctx context.Context) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-f.bus.hinted():
-		sleep(ctx, f.client.cfg.SettleInterval-time.Since(f.readAt))
+		select {
+		case <-ctx.Done():
+		case <-time.After(f.client.cfg.SettleInterval - time.Since(f.readAt)):
+		}
 	case <-f.bus.done():
 		f.busEnded()
 	}
@@ -131,15 +134,6 @@ func (f *follower) busEnded() {
 	f.busAfter = f.bus.opened.Add(f.pause(f.busFailures))
 	f.bus.close()
 	f.bus = nil
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // pause is the back-off after that many failures in a row.

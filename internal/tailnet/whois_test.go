@@ -43,7 +43,7 @@ func TestWhoIsFails(t *testing.T) {
 	commands(t, nil)
 	tests := []struct {
 		name     string
-		response   http.HandlerFunc
+		response http.HandlerFunc
 		notFound bool
 	}{
 		{"not found", respond(404, "no match for IP:port\n"), true},
