@@ -151,7 +151,7 @@ func TestAPeerIsNotLocalWhileTailscaledHangs(t *testing.T) {
 	d := start(t, setting{node: host, upstream: newGated(t, host).url, env: tap.env(), blocks: []string{list("local")}})
 	get(t, peer, d.url()+"/before").Want(t, http.StatusForbidden)
 	tap.hang(statusPath)
-	d.notes.Next(t, "STATUS=", "no answer on")
+	d.notes.Next(t, "STATUS=", "no response on")
 	get(t, peer, d.url()+"/after").Want(t, http.StatusServiceUnavailable, "tailnet_unavailable")
 	getHere(t, host, d.local()+"/here").Want(t, http.StatusOK)
 }

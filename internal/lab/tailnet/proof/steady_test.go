@@ -135,7 +135,7 @@ func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 		node.Freeze()
 		defer node.Thaw()
 		wantOK()
-		d.notes.Next(t, "STATUS=", "no answer on")
+		d.notes.Next(t, "STATUS=", "no response on")
 		wantOK()
 	})
 }

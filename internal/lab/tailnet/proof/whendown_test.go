@@ -57,7 +57,7 @@ func laters() []later {
 		},
 		{
 			name: "tailscaled hangs no more", down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Freeze() },
-			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Thaw() }, mends: "no answer on",
+			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Thaw() }, mends: "no response on",
 		},
 	}
 }
