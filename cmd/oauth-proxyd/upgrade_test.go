@@ -172,6 +172,19 @@ func TestUpgradeBySIGUSR2(t *testing.T) {
 	get(t, s.url()+"/health").Want(t, 200, `"version": "v9.9.9"`)
 }
 
+func TestUpgradeBeforeRunning(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Starting")
+	s := newService(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "exit"))})
+	s.run()
+	s.notes.Next(t, "STATUS=Retry 1 of 5")
+	s.signal(syscall.SIGUSR2)
+	d.Become("Running")
+	s.notes.Next(t, "READY=1", "tailnet connected")
+	s.mainProcess()
+	s.wantExit(0)
+}
+
 func TestFailedUpgradeChangesNothing(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
