@@ -1,32 +1,44 @@
 package selftest
 
 import (
+	"io"
 	"maps"
 	"net/http"
+	"strings"
 )
 
 const (
-	// oauthToken has the form of a subscription's token, and opens nothing.
+	// oauthToken and apiKey have the form of credentials, and open nothing.
 	oauthToken = "sk-ant-oat01-selftest-not-a-token"
+	apiKey     = "sk-ant-api03-selftest-not-a-key"
 	oauthBeta  = "oauth-2025-04-20"
-	// claudeBeta is a list of features such as Claude Code sends. Without the
-	// third the body below is refused.
+	// claudeBeta is a list of features such as Claude Code sends. The API refuses claudeBody
+	// without the third.
 	claudeBeta = "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27," +
 		"fine-grained-tool-streaming-2025-05-14"
 	claudeBody = `{"model":"claude-sonnet-4-5-20250929","stream":true,"max_tokens":64,"context_management":{"edits":[]},` +
 		`"messages":[{"role":"user","content":"hi"}]}`
+	messageBody = `{"model":"claude-sonnet-4-5-20250929","max_tokens":64,"messages":[{"role":"user","content":"hi"}]}`
+	streamBody  = `{"model":"claude-sonnet-4-5-20250929","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// typicalClient is a client as they are seen in the wild, and a request of it.
+// typicalClient is a client as it is seen in the wild, with one of its requests.
 type typicalClient struct {
 	name           string
-	oauth          bool // it sends an OAuth token, without the beta that this needs
+	oauth          bool // it sends an OAuth token, without the feature that the API wants with it
 	method, target string
 	header         http.Header
 	body           string
 }
 
-// clients are typical ones, of which no two are alike to the rules.
+func (c typicalClient) reader() io.Reader {
+	if c.body == "" {
+		return nil
+	}
+	return strings.NewReader(c.body)
+}
+
+// clients are those of which header rules can tell any two apart.
 func clients() []typicalClient {
 	return []typicalClient{
 		{
@@ -35,15 +47,15 @@ func clients() []typicalClient {
 		},
 		{
 			"SDK with an OAuth token as authToken", true,
-			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+oauthToken), messageBody("long-3", true),
+			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+oauthToken), streamBody,
 		},
 		{
 			"SDK with an API key as a bearer", false,
-			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+apiKey), messageBody("long-3", false),
+			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+apiKey), messageBody,
 		},
 		{
 			"SDK of an older major with an API key", false,
-			http.MethodPost, "/v1/messages", olderSDK("X-Api-Key", apiKey), messageBody("long-3", false),
+			http.MethodPost, "/v1/messages", olderSDK("X-Api-Key", apiKey), messageBody,
 		},
 		{
 			"curl with an API key", false, http.MethodGet, "/v1/models",
@@ -79,7 +91,7 @@ func sdk(credential, value string) http.Header {
 	}
 }
 
-// olderSDK is from the time when keys had a header of their own.
+// olderSDK sends a key in a header of its own.
 func olderSDK(credential, value string) http.Header {
 	h := sdk(credential, value)
 	h.Set("Anthropic-Version", "2023-06-01")

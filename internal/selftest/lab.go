@@ -7,69 +7,63 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/fakeupstream"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/upstream"
 )
 
 const (
-	protocolHTTP2 = "HTTP/2"
-	protocolHTTP1 = "HTTP/1.1"
-	// defaultListener is the name of the shipped socket unit's listener.
-	defaultListener = "proxy"
+	// shortestTimeout is the least that a probe is held to.
+	shortestTimeout = time.Second
 	// closeTime bounds the end of a lab.
 	closeTime = time.Second
+	// maxEvents is more than the events of a response.
+	maxEvents = 1000
 )
 
-// protocols are those that an upstream may speak.
-func protocols() []string { return []string{protocolHTTP2, protocolHTTP1} }
-
-// lab is a client, the proxy and an upstream, all on loopback.
+// lab is the real proxy between one client and a mock of the API, all on loopback.
 type lab struct {
-	protocol  string // to the upstream
-	settings  *config.Config
-	witness   *witness
-	upstream  *fakeupstream.Server
-	recorder  *recorder
+	api       *fakeupstream.Server
+	read      chan struct{} // an element for each event that the client has read
 	proxy     *proxy.Proxy
 	server    *proxy.Server
 	listener  proxy.Listener
 	transport *http.Transport // the client's
-	asked     int             // requests of the client
+
+	mu       sync.Mutex
+	received []fakeupstream.Request // by the API
 }
 
-func openLab(c Config, protocol, listener string) (*lab, error) {
+func openLab(c Config, listener string) (*lab, error) {
 	l := &lab{
-		protocol: protocol, settings: c.Settings, witness: newWitness(), recorder: newRecorder(),
-		transport: &http.Transport{DisableCompression: true}, // the client does what it is told, and no more
+		read:      make(chan struct{}, maxEvents),
+		transport: &http.Transport{DisableCompression: true}, // it sends no header of its own
 	}
 	var err error
-	l.upstream, err = fakeupstream.Start(fakeupstream.Config{
-		TLS: true, HTTP2: protocol == protocolHTTP2, RequireOAuthBeta: true,
-		Wrap: l.witness.wrap, Observe: l.witness.observe,
-	})
+	l.api, err = fakeupstream.Start(fakeupstream.Config{RequireOAuthBeta: true, Observe: l.observe, Wrap: l.pace})
 	if err != nil {
-		return nil, fmt.Errorf("starting the loopback upstream: %w", err)
+		return nil, fmt.Errorf("starting the mock API: %w", err)
 	}
 	if err := l.openProxy(c, listener); err != nil {
-		_ = l.upstream.Close() // it served nobody
+		_ = l.api.Close() // it served nobody
 		return nil, err
 	}
 	return l, nil
 }
 
-// openProxy puts the real proxy in front of the upstream, as serve does.
+// openProxy puts the proxy in front of the API, as serve does.
 func (l *lab) openProxy(c Config, name string) error {
-	target, err := url.Parse(l.upstream.URL())
+	target, err := url.Parse(l.api.URL())
 	if err != nil {
-		return fmt.Errorf("reading the upstream's address: %w", err)
+		return fmt.Errorf("reading the address of the mock API: %w", err)
 	}
-	log := slog.New(l.recorder)
-	settings := onLoopback(c.Proxy, target, l.upstream.CertificatePEM())
+	log := slog.New(slog.DiscardHandler)
+	settings := onLoopback(c.Proxy, target)
 	l.proxy, err = proxy.New(proxy.Config{Host: "selftest", Log: log, Registerer: prometheus.NewRegistry()}, settings)
 	if err != nil {
 		return fmt.Errorf("making the proxy: %w", err)
@@ -85,8 +79,18 @@ func (l *lab) openProxy(c Config, name string) error {
 	l.listener = proxy.Listener{Name: name, Listener: socket}
 	l.server = proxy.NewServer(handler, log)
 	l.server.Resize(settings.Limits)
-	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and says so
+	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and is reported
 	return nil
+}
+
+// onLoopback is s with the mock API as upstream, and open to this host.
+func onLoopback(s proxy.Settings, target *url.URL) proxy.Settings {
+	s.Upstream = upstream.Config{URL: target, ConnectTimeout: max(s.Upstream.ConnectTimeout, shortestTimeout)}
+	s.Timeouts.ResponseHeader = max(s.Timeouts.ResponseHeader, shortestTimeout)
+	s.Timeouts.Idle = max(s.Timeouts.Idle, shortestTimeout)
+	s.Limits.QueueTimeout = max(s.Limits.QueueTimeout, shortestTimeout)
+	s.Access = proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}}}
+	return s
 }
 
 // close ends everything, what hangs included.
@@ -96,21 +100,45 @@ func (l *lab) close() {
 	l.transport.CloseIdleConnections()
 	l.server.CloseListeners([]proxy.Listener{l.listener})
 	l.server.Cut(ctx)
-	_ = l.listener.Close() // nothing was asked of it any more
-	_ = l.upstream.Close() // likewise
+	_ = l.listener.Close() // nothing is asked of it any more
+	_ = l.api.Close()      // likewise
 	l.proxy.Close()
 }
 
-// url gives the target as it is to be sent: nothing in it is encoded or cleaned.
-func (l *lab) url(target string) *url.URL {
-	return &url.URL{Scheme: "http", Host: l.listener.Addr().String(), Opaque: target}
+func (l *lab) observe(r fakeupstream.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.received = append(l.received, r)
 }
 
-// countedRight: each request has come to the upstream once, also after its answer.
-// To be asked of a closed lab.
-func (l *lab) countedRight() error {
-	if n := l.witness.total(); n != l.asked {
-		return fmt.Errorf("the client sent %d requests, the upstream received %d", l.asked, n)
+// pace makes the API wait before each event until the client has read the one before. A proxy
+// that holds an event back waits forever.
+func (l *lab) pace(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.ServeHTTP(&pacedWriter{ResponseWriter: w, gone: r.Context(), read: l.read}, r)
+	})
+}
+
+// pacedWriter gets one event with each Write.
+type pacedWriter struct {
+	http.ResponseWriter
+	gone  context.Context
+	read  <-chan struct{}
+	begun bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write implements http.ResponseWriter.
+func (w *pacedWriter) Write(event []byte) (int, error) {
+	if w.begun {
+		select {
+		case <-w.read:
+		case <-w.gone.Done():
+			return 0, context.Cause(w.gone)
+		}
 	}
-	return nil
+	w.begun = true
+	return w.ResponseWriter.Write(event)
 }

@@ -1,10 +1,15 @@
 package selftest
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,87 +17,117 @@ import (
 	"oauth-proxyd/internal/fakeupstream"
 )
 
-// What stands for a value that is not to be shown.
+// Shown in place of values that are not to be shown.
 const (
 	hidden     = "(not shown)"
 	credential = "(credential)"
 )
 
-// probe is a typical client's request and what came of it.
+// probe is a typical client's request and what became of it.
 type probe struct {
 	Client
 	client   typicalClient
-	received http.Header // nil: the upstream saw no request
+	received http.Header // nil: the API received no request
+	held     string      // which event was held back; empty: none
 }
 
 func newProbe(c typicalClient, listener string) probe {
 	return probe{
 		client: c,
-		Name:   c.name, Listener: listener, Method: c.method, Target: c.target,
-		Headers: []Header{}, Rules: []Rule{},
+		Client: Client{
+			Name: c.name, Listener: listener, Method: c.method, Target: c.target,
+			Headers: []Header{}, Rules: []Rule{},
+		},
 	}
 }
 
-// run sends the request. An error is why it was not carried to its end.
-func (p *probe) run(ctx context.Context, l *lab, rules []ruleText) error {
-	var body io.Reader
-	if p.client.body != "" {
-		body = strings.NewReader(p.client.body)
-	}
-	r, err := l.request(ctx, p.client.method, p.client.target, body)
+// run sends the request and reads the response. An error says why it did not come to its end.
+func (p *probe) run(ctx context.Context, l *lab) error {
+	address := l.listener.Addr().String()
+	r, err := http.NewRequestWithContext(ctx, p.client.method, "http://"+address, p.client.reader())
 	if err != nil {
-		return err
+		return fmt.Errorf("making a request: %w", err)
 	}
+	r.URL = &url.URL{Scheme: "http", Host: address, Opaque: p.client.target}
 	r.Header = p.client.header.Clone()
-	x, err := l.open(r)
+	response, err := l.transport.RoundTrip(r)
 	if err != nil {
-		return err
+		return fmt.Errorf("no response: %w", err)
 	}
-	p.Status = x.answer.StatusCode
-	if err := x.finish(ctx); err != nil {
-		return err
+	defer response.Body.Close() //nolint:errcheck // it was only read
+	p.Status = response.StatusCode
+	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
+		return p.readEvents(ctx, l, response.Body)
 	}
-	p.note(x, rules)
-	return x.broken
+	body, err := io.ReadAll(response.Body)
+	if response.Header.Get("Proxy-Status") != "" {
+		return fmt.Errorf("the proxy refused it with %d: %s", p.Status, errorMessage(body))
+	}
+	return err
 }
 
-// note keeps what the report says of the exchange.
-func (p *probe) note(x *exchange, rules []ruleText) {
+// readEvents lets the API send the next event only when the one before has been read.
+func (p *probe) readEvents(ctx context.Context, l *lab, body io.Reader) error {
+	for lines := bufio.NewReader(body); ; {
+		line, err := lines.ReadString('\n')
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && ctx.Err() != nil:
+			p.held = fmt.Sprintf("event %d did not arrive before the next one was sent", p.Events+1)
+			return err
+		case err != nil:
+			return err
+		}
+		if line == "\n" { // the end of an event
+			p.Events++
+			l.read <- struct{}{}
+		}
+	}
+}
+
+// errorMessage is the message of an error body.
+func errorMessage(body []byte) string {
+	var refusal struct {
+		Error struct{ Message string }
+	}
+	_ = json.Unmarshal(body, &refusal) // it is one of ours
+	return refusal.Error.Message
+}
+
+// record adds what the API received and what the rules did. The lab must be closed.
+func (p *probe) record(l *lab, rules []ruleText) error {
+	for _, t := range l.proxy.Ended() {
+		for i, done := range t.HeaderRules {
+			p.Rules = append(p.Rules, Rule{Name: rules[i].name, Does: rules[i].does, Result: string(done.Result)})
+		}
+	}
+	if len(l.received) != 1 {
+		return fmt.Errorf("the API received the request %d times", len(l.received))
+	}
 	sent := p.client.header.Clone()
 	if n := len(p.client.body); n > 0 {
 		sent["Content-Length"] = []string{strconv.Itoa(n)}
 	}
-	got := x.seen.received
+	got := l.received[0]
 	p.received = got.Header
 	p.CredentialUntouched = fakeupstream.CredentialSHA256(sent) == got.CredentialSHA256
-	for i, rule := range rules {
-		result := "unknown"
-		if i < len(x.outcome.rules) {
-			result = x.outcome.rules[i]
-		}
-		p.Rules = append(p.Rules, Rule{Name: rule.name, Does: rule.does, Result: result})
-	}
 	p.Headers = compare(sent, got.Header, p.CredentialUntouched)
-	p.hide(x.lab, rules)
+	p.hide(rules)
+	return nil
 }
 
-// hide takes out the values of which the configuration says that they are not for
-// the eye.
-func (p *probe) hide(l *lab, rules []ruleText) {
-	secret := make(map[string]bool)
-	for i, rule := range rules {
-		name := strings.ToLower(l.settings.Headers[i].Name)
-		secret[name] = secret[name] || rule.hidden
-	}
+// hide removes the values that the configuration says are not to be shown.
+func (p *probe) hide(rules []ruleText) {
 	for i, h := range p.Headers {
-		if secret[h.Name] && h.Received != nil {
+		if h.Received != nil && slices.ContainsFunc(rules, func(r ruleText) bool { return r.hidden && r.header == h.Name }) {
 			p.Headers[i].Received = []string{hidden}
 		}
 	}
 }
 
-// compare lists all headers of both sides by name. The upstream's side comes with
-// its credentials masked.
+// compare lists all headers of both sides by name. The API's side comes with its credentials
+// masked.
 func compare(sent, received http.Header, untouched bool) []Header {
 	all := maps.Clone(sent)
 	maps.Copy(all, received)
@@ -111,7 +146,7 @@ func compare(sent, received http.Header, untouched bool) []Header {
 	return headers
 }
 
-// isCredential: a header that the clients here authenticate with.
+// isCredential reports whether the clients authenticate with the header.
 func isCredential(name string) bool { return name == "Authorization" || name == "X-Api-Key" }
 
 func change(h Header) Change {

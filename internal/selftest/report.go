@@ -1,47 +1,43 @@
 package selftest
 
-// Report is what came of a run.
+// Report is the outcome of a run.
 type Report struct {
 	// OK: no verdict is Fail.
 	OK bool `json:"ok"`
-	// Clients shows what happened to the request of each, in order of listener
-	// and client.
-	Clients []Client `json:"clients"`
-	// Verdicts holds those on the clients first, then each property once for
-	// HTTP/2 and once for HTTP/1.1.
+	// Clients are in order of listener and client.
+	Clients  []Client  `json:"clients"`
 	Verdicts []Verdict `json:"verdicts"`
 }
 
 // Status is the outcome of a verdict.
 type Status string
 
-// The outcomes. A Warn is for what the operator may have wanted so.
+// The outcomes. Warn is for what the operator may have intended.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
 	Fail Status = "FAIL"
 )
 
-// Verdict is what is said of one thing that must hold.
+// Verdict says whether one thing holds that must.
 type Verdict struct {
 	// Name says what must hold.
-	Name string `json:"name"`
-	// Upstream is the protocol spoken to the upstream; empty for a verdict on
-	// the clients.
-	Upstream string `json:"upstream,omitempty"`
-	Status   Status `json:"status"`
-	// Details say what did not hold, or no more than partly.
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	// Details say what does not hold, or only in part.
 	Details []string `json:"details,omitempty"`
 }
 
-// Client is one typical client, its request, and what became of that.
+// Client is one typical client with its request and what became of that.
 type Client struct {
 	Name     string `json:"name"`
 	Listener string `json:"listener"`
 	Method   string `json:"method"`
 	Target   string `json:"target"`
-	// Status of the answer; 0: none came.
+	// Status of the response; 0: none came.
 	Status int `json:"status"`
+	// Events of the response, each read before the API sent the next.
+	Events int `json:"events,omitempty"`
 	// Headers by name, what was there on either side.
 	Headers []Header `json:"headers"`
 	// Rules in the order of the configuration.
@@ -49,7 +45,7 @@ type Client struct {
 	// CredentialUntouched: Authorization and x-api-key arrived as they were
 	// sent (compared by hash).
 	CredentialUntouched bool `json:"credential_untouched"`
-	// Error is why the request was not carried to its end.
+	// Error is why the request did not come to its end.
 	Error string `json:"error,omitempty"`
 }
 

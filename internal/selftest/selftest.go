@@ -4,69 +4,56 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 )
 
-// defaultPatience is how long one probe may take. Each takes milliseconds.
-const defaultPatience = 5 * time.Second
+const (
+	// defaultPatience is how long one request may take. Each takes milliseconds.
+	defaultPatience = 5 * time.Second
+	// defaultListener is the name of the shipped socket unit's listener.
+	defaultListener = "proxy"
+)
 
 // Config is what is tested.
 type Config struct {
-	// Settings is the configuration under test, in its own words.
+	// Settings is the configuration under test.
 	Settings *config.Config
 	// Proxy is the same as the daemon hands it to the proxy.
 	Proxy proxy.Settings
 
-	patience time.Duration                   // for one probe; 0: defaultPatience
+	patience time.Duration                   // for one request; 0: defaultPatience
 	around   func(http.Handler) http.Handler // a fault in front of the proxy; nil: none
 }
 
-// Run tries everything and returns what came of it. An error means that the test
-// itself could not be set up, such as for want of a free port; what fails in the
-// proxy is in the Report.
+// Run sends all requests and reports what became of them. An error means that the test itself
+// could not be set up, for example for lack of a free port; what fails in the proxy is in the
+// Report.
 func Run(ctx context.Context, c Config) (*Report, error) {
-	if c.patience == 0 {
-		c.patience = defaultPatience
-	}
-	probes, err := c.tryClients(ctx)
+	probes, err := c.probeAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Verdicts: judgeClients(c.Settings, probes)}
+	r := &Report{Verdicts: verdicts(c.Settings, probes)}
 	for _, p := range probes {
 		r.Clients = append(r.Clients, p.Client)
-	}
-	for _, p := range properties() {
-		for _, protocol := range protocols() {
-			verdict, err := c.try(ctx, p, protocol)
-			if err != nil {
-				return nil, err
-			}
-			r.Verdicts = append(r.Verdicts, verdict)
-		}
 	}
 	r.OK = !slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == Fail })
 	return r, nil
 }
 
-// tryClients sends the request of each typical client through each listener.
-func (c Config) tryClients(ctx context.Context) ([]probe, error) {
-	var probes []probe
+// probeAll sends the request of each client through each listener.
+func (c Config) probeAll(ctx context.Context) ([]probe, error) {
 	rules := ruleTexts(c.Settings)
+	var probes []probe
 	for _, listener := range listeners(c.Settings) {
 		for _, client := range clients() {
 			p := newProbe(client, listener)
-			failed, err := c.inLab(ctx, protocolHTTP2, listener, func(ctx context.Context, l *lab) error {
-				return p.run(ctx, l, rules)
-			})
-			if err != nil {
+			if err := c.send(ctx, &p, rules); err != nil {
 				return nil, err
-			}
-			if failed != nil {
-				p.Error = failed.Error()
 			}
 			probes = append(probes, p)
 		}
@@ -74,27 +61,27 @@ func (c Config) tryClients(ctx context.Context) ([]probe, error) {
 	return probes, nil
 }
 
-// try has one property judged over one protocol.
-func (c Config) try(ctx context.Context, p property, protocol string) (Verdict, error) {
-	failed, err := c.inLab(ctx, protocol, defaultListener, p.check)
-	return propertyVerdict(p.name, protocol, failed), err
-}
-
-// inLab runs a probe with a proxy and an upstream of its own, so that one that
-// fails spoils no other. err is why there was none.
-func (c Config) inLab(ctx context.Context, protocol, listener string, probe func(context.Context, *lab) error) (failed, err error) {
-	l, err := openLab(c, protocol, listener)
+// send runs one probe in a lab of its own.
+func (c Config) send(ctx context.Context, p *probe, rules []ruleText) error {
+	l, err := openLab(c, p.Listener)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	patience := c.patience
+	if patience == 0 {
+		patience = defaultPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	failed = probe(ctx, l)
-	l.close() // what is still under way shows in the number
-	if failed == nil {
-		failed = l.countedRight()
+	failed := p.run(ctx, l)
+	l.close() // then everything about the request is known
+	if err := p.record(l, rules); failed == nil {
+		failed = err
 	}
-	return failed, nil
+	if failed != nil {
+		p.Error = failed.Error()
+	}
+	return nil
 }
 
 // listeners are "proxy" and those that rules name, in the order of the file.
@@ -106,4 +93,26 @@ func listeners(c *config.Config) []string {
 		}
 	}
 	return names
+}
+
+// ruleText is a header rule as every command words it.
+type ruleText struct {
+	name, does string
+	header     string // lower case
+	hidden     bool   // its value is not to be shown
+}
+
+// ruleTexts has the rules in the order of the configuration: each is a change from a
+// configuration without rules.
+func ruleTexts(c *config.Config) []ruleText {
+	bare := *c
+	bare.Headers = nil
+	var texts []ruleText
+	for i, change := range config.Diff(&bare, c) {
+		texts = append(texts, ruleText{
+			name: change.Path, does: change.New, header: strings.ToLower(c.Headers[i].Name),
+			hidden: strings.HasSuffix(change.New, "(value not shown)"),
+		})
+	}
+	return texts
 }

@@ -3,7 +3,6 @@ package selftest
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,14 +12,16 @@ import (
 func (r *Report) WriteText(w io.Writer, file string, width int) error {
 	t := text{width: width}
 	t.line("", "", "self test of "+file)
-	t.line("", "", "The proxy is the real one. The upstream is a stand-in on this host: nothing leaves it.")
+	t.line("", "", "The proxy is the real one; the API is a mock on this host. Nothing leaves the host.")
 	t.line("", "", "")
-	t.line("", "", "What clients sent and the upstream received: + added, ~ changed, - dropped")
+	t.line("", "", "What clients sent and the API received: + added, ~ changed, - dropped")
 	for _, c := range r.Clients {
 		t.client(c)
 	}
 	t.line("", "", "")
-	t.verdicts(r.Verdicts)
+	for _, v := range r.Verdicts {
+		t.verdict(v)
+	}
 	t.line("", "", "")
 	t.line("", "", r.summary())
 	_, err := io.WriteString(w, t.out.String())
@@ -42,7 +43,7 @@ func (r *Report) summary() string {
 	}
 }
 
-// text is a report on its way to paper.
+// text is a report that is being written.
 type text struct {
 	out   strings.Builder
 	width int
@@ -89,7 +90,7 @@ func printable(s string) string {
 func (t *text) client(c Client) {
 	t.line("", "", "")
 	t.line("  ", "    ", fmt.Sprintf("%s, listener %q", c.Name, c.Listener))
-	t.line("    ", "      ", fmt.Sprintf("%s %s -> %s", c.Method, c.Target, answerText(c)))
+	t.line("    ", "      ", fmt.Sprintf("%s %s -> %s", c.Method, c.Target, statusText(c)))
 	for _, h := range c.Headers {
 		t.header(h)
 	}
@@ -98,9 +99,12 @@ func (t *text) client(c Client) {
 	}
 }
 
-func answerText(c Client) string {
+func statusText(c Client) string {
 	if c.Error != "" {
 		return c.Error
+	}
+	if c.Events > 0 {
+		return fmt.Sprintf("%d, %d events one by one", c.Status, c.Events)
 	}
 	return fmt.Sprint(c.Status)
 }
@@ -123,44 +127,11 @@ func (t *text) header(h Header) {
 // joined shows the lines of a header side by side.
 func joined(values []string) string { return strings.Join(values, " | ") }
 
-// verdicts writes those on the clients, then those on the properties in a table
-// with a column for each protocol.
-func (t *text) verdicts(all []Verdict) {
+func (t *text) verdict(v Verdict) {
 	const column = 10
 	indent := strings.Repeat(" ", column)
-	for i, v := range all {
-		if v.Upstream != "" {
-			t.table(all[i:], column)
-			return
-		}
-		t.line(fmt.Sprintf("%-*s", column, v.Status), indent, v.Name)
-		t.details(indent, "", v.Details)
-	}
-}
-
-func (t *text) table(all []Verdict, column int) {
-	n := len(protocols())
-	t.line("", "", "")
-	row := func(cells [2]string, name string) {
-		first := fmt.Sprintf("%-*s%-*s", column, cells[0], column, cells[1])
-		t.line(first, strings.Repeat(" ", 2*column), name)
-	}
-	row([2]string(protocols()), "to the upstream:")
-	for ; len(all) >= n; all = all[n:] {
-		row([2]string{string(all[0].Status), string(all[1].Status)}, all[0].Name)
-		indent := strings.Repeat(" ", 2*column)
-		if slices.Equal(all[0].Details, all[1].Details) {
-			t.details(indent, "", all[0].Details)
-			continue
-		}
-		for _, v := range all[:n] {
-			t.details(indent, v.Upstream+": ", v.Details)
-		}
-	}
-}
-
-func (t *text) details(indent, prefix string, details []string) {
-	for _, d := range details {
-		t.line(indent+"! ", indent+"  ", prefix+d)
+	t.line(fmt.Sprintf("%-*s", column, v.Status), indent, v.Name)
+	for _, d := range v.Details {
+		t.line(indent+"! ", indent+"  ", d)
 	}
 }

@@ -9,14 +9,15 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// judgeClients says what the probes come to.
-func judgeClients(c *config.Config, probes []probe) []Verdict {
+// verdicts draws the conclusions from all probes.
+func verdicts(c *config.Config, probes []probe) []Verdict {
 	return []Verdict{
-		verdict("every client's request is carried to its end", probes, probe.wholeProblem),
+		verdict("every request comes to its end", probes, probe.endProblem),
 		verdict("credentials reach the upstream untouched", probes, probe.credentialProblem),
 		verdict("headers change only as the rules say", probes, probe.headerProblem),
 		verdict("the client's own features in anthropic-beta are kept", probes, probe.featureProblem),
-		verdict("a request with an API key is answered 200", probes, probe.keyProblem),
+		verdict("a request with an API key is accepted (200)", probes, probe.keyProblem),
+		verdict("a stream arrives event by event", probes, probe.streamProblem),
 		oauthVerdict(c, probes),
 	}
 }
@@ -40,7 +41,9 @@ func (p probe) where() string {
 	return fmt.Sprintf("%s, listener %q", p.Name, p.Listener)
 }
 
-func (p probe) wholeProblem() string { return p.Error }
+func (p probe) endProblem() string { return p.Error }
+
+func (p probe) streamProblem() string { return p.held }
 
 func (p probe) credentialProblem() string {
 	if p.received == nil || p.CredentialUntouched {
@@ -49,8 +52,8 @@ func (p probe) credentialProblem() string {
 	return "what arrived is not what was sent"
 }
 
-// headerProblem names what no rule did. Connection concerns only the client's own
-// connection (RFC 9110 §7.6.1).
+// headerProblem names the changes that no rule made. Connection is about the client's own
+// connection only (RFC 9110 §7.6.1).
 func (p probe) headerProblem() string {
 	ruled := make(map[string]bool)
 	for _, r := range p.Rules {
@@ -75,7 +78,7 @@ func (p probe) featureProblem() string {
 	if len(lost) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the client's own features are lost: %s; the upstream answers %d; mode \"merge\" keeps them",
+	return fmt.Sprintf("the client's own features are lost: %s; the API responds with %d; mode \"merge\" keeps them",
 		strings.Join(lost, ", "), p.Status)
 }
 
@@ -95,11 +98,11 @@ func (p probe) keyProblem() string {
 	if p.client.oauth || p.received == nil || p.Status == http.StatusOK {
 		return ""
 	}
-	return fmt.Sprintf("answered %d", p.Status)
+	return fmt.Sprintf("the response is %d", p.Status)
 }
 
-// oauthVerdict is what the program is for. A client that the conditions leave out
-// is only worth a warning if they let another in.
+// oauthVerdict is about what the program is for. A client that the conditions leave out is only
+// worth a warning if they let another in.
 func oauthVerdict(c *config.Config, probes []probe) Verdict {
 	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: OK}
 	accepted := false
@@ -124,7 +127,7 @@ func oauthVerdict(c *config.Config, probes []probe) Verdict {
 		v.Status = Fail
 	}
 	if !accepted && len(v.Details) == 0 {
-		v.Details = []string{"no request with an OAuth token was answered 200"}
+		v.Details = []string{"no request with an OAuth token was accepted"}
 	}
 	return v
 }
