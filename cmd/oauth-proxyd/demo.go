@@ -47,9 +47,9 @@ func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "", "`ADDR` to listen on; default "+demoListen+", or a free port if that is taken")
 	return func(string) int {
 		show := demoShow{out: e.stdout, received: make(chan fakeupstream.Request, 16)}
-		upstream, err := fakeupstream.Start(fakeupstream.Config{
-			EventInterval: demoEventInterval, RequireOAuthBeta: true, HTTP2: true, Observe: show.observe,
-		})
+		upstream, err := fakeupstream.Start(fakeupstream.Handler(fakeupstream.Config{
+			EventInterval: demoEventInterval, RequireOAuthBeta: true, Observe: show.observe,
+		}))
 		if err != nil {
 			e.failed(err, "")
 			return exitFailure

@@ -33,14 +33,14 @@ func TestCredentials(t *testing.T) {
 			if strict {
 				want = tt.strict
 			}
-			for _, path := range []string{"/v1/messages", "/v1/messages/count_tokens", "/v1/models"} {
+			for _, path := range []string{"/v1/messages", "/v1/models"} {
 				method := http.MethodPost
 				if path == "/v1/models" {
 					method = http.MethodGet
 				}
 				r := request(t.Context(), t, method, s.URL()+path, strings.NewReader(`{}`))
 				r.Header = tt.header.Clone()
-				resp, body := do(t, client(t, s, false), r)
+				resp, body := do(t, client(t), r)
 				if resp.StatusCode != want {
 					t.Errorf("%s, strict: %t, %s: %d, want %d", tt.name, strict, path, resp.StatusCode, want)
 				}
@@ -67,7 +67,7 @@ func TestContextManagementNeedsItsBeta(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(tt.body))
 			r.Header.Set("Anthropic-Beta", tt.beta)
-			resp, body := do(t, client(t, s, false), r)
+			resp, body := do(t, client(t), r)
 			if resp.StatusCode != tt.status || strings.Contains(body, refused) != (tt.status == 400) {
 				t.Errorf("%d %s, want %d", resp.StatusCode, body, tt.status)
 			}
@@ -102,7 +102,7 @@ func TestAccountHeaders(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := request(t.Context(), t, http.MethodGet, s.URL()+"/v1/models", nil)
 			r.Header = tt.header
-			resp, _ := do(t, client(t, s, false), r)
+			resp, _ := do(t, client(t), r)
 			for _, field := range tt.present {
 				if resp.Header.Get(field) == "" {
 					t.Errorf("no %s", field)
@@ -123,7 +123,7 @@ func TestOneOrganizationPerCredential(t *testing.T) {
 	for _, token := range []string{"one", "two", "one"} {
 		r := request(t.Context(), t, http.MethodGet, s.URL()+"/v1/models", nil)
 		r.Header = http.Header{"Authorization": {"Bearer " + oauth + token}}
-		resp, _ := do(t, client(t, s, false), r)
+		resp, _ := do(t, client(t), r)
 		id := resp.Header.Get("Anthropic-Organization-Id")
 		if len(id) != 36 || seen[id] != "" && seen[id] != token {
 			t.Errorf("organization %q of %s, also of %q", id, token, seen[id])

@@ -2,8 +2,6 @@ package fakeupstream_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -26,31 +24,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs a server for the length of the test.
 func start(t *testing.T, cfg fakeupstream.Config) *fakeupstream.Server {
 	t.Helper()
-	s, err := fakeupstream.Start(cfg)
+	s, err := fakeupstream.Start(fakeupstream.Handler(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Errorf("closing the upstream: %v", err)
+			t.Errorf("closing the API: %v", err)
 		}
 	})
 	return s
 }
 
-// client speaks HTTP/1.1 to the server, or HTTP/2 only.
-func client(t *testing.T, s *fakeupstream.Server, http2 bool) *http.Client {
+func client(t *testing.T) *http.Client {
 	t.Helper()
-	p := new(http.Protocols)
-	p.SetHTTP1(!http2)
-	p.SetHTTP2(http2)
-	p.SetUnencryptedHTTP2(http2)
-	transport := &http.Transport{Protocols: p, DisableCompression: true}
-	if pem := s.CertificatePEM(); pem != nil {
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	}
+	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -66,13 +54,13 @@ func request(ctx context.Context, t *testing.T, method, url string, body io.Read
 	return r
 }
 
-// message posts body to /v1/messages over HTTP/1.1.
+// message posts body to /v1/messages.
 func message(t *testing.T, s *fakeupstream.Server, body string) (*http.Response, string) {
 	t.Helper()
-	return do(t, client(t, s, false), request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(body)))
+	return do(t, client(t), request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(body)))
 }
 
-// do sends a request and reads the answer to its end.
+// do sends a request and reads the response to its end.
 func do(t *testing.T, c *http.Client, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	resp, err := c.Do(r)
@@ -82,12 +70,12 @@ func do(t *testing.T, c *http.Client, r *http.Request) (*http.Response, string) 
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("reading the answer: %v", err)
+		t.Fatalf("reading the response: %v", err)
 	}
 	return resp, string(body)
 }
 
-// observer keeps what the upstream saw.
+// observer keeps what the API saw.
 type observer struct {
 	mu   sync.Mutex
 	seen []fakeupstream.Request
@@ -105,7 +93,7 @@ func (o *observer) only(t *testing.T) fakeupstream.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.seen) != 1 {
-		t.Fatalf("the upstream saw %d requests, want 1", len(o.seen))
+		t.Fatalf("the API saw %d requests, want 1", len(o.seen))
 	}
 	return o.seen[0]
 }
@@ -130,15 +118,4 @@ func parseFailure(t *testing.T, resp *http.Response, body string) failure {
 		t.Errorf("error body %q, request-id %q: want the API's shape with the same id", body, resp.Header.Get("Request-Id"))
 	}
 	return f
-}
-
-// eventNames lists the events of a stream in order.
-func eventNames(stream string) []string {
-	var names []string
-	for line := range strings.Lines(stream) {
-		if name, ok := strings.CutPrefix(line, "event: "); ok {
-			names = append(names, strings.TrimSpace(name))
-		}
-	}
-	return names
 }

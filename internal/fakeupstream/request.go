@@ -9,49 +9,36 @@ import (
 	"strings"
 )
 
-// Request is what the upstream saw of one request.
+// Request is what the API saw of one request.
 type Request struct {
-	// Method is the request's method, such as POST.
-	Method string
-
-	// Target is the request target as it was sent (RFC 9112 §3.2), or the
-	// :path of HTTP/2: nothing in it is decoded or cleaned.
+	Method, Host, Proto string
+	// Target is the request target as it was sent (RFC 9112 §3.2), or the :path of HTTP/2: nothing
+	// in it is decoded or cleaned.
 	Target string
-
-	// Proto is the protocol, "HTTP/1.1" or "HTTP/2.0".
-	Proto string
-
-	// Host is the Host field, or the :authority of HTTP/2.
-	Host string
-
-	// Header is a copy of the header fields that belongs to the receiver. The
-	// values of Authorization, Proxy-Authorization, X-Api-Key and Cookie are
-	// replaced by the kind of credential: "[oauth]", "[api_key]" or "[other]".
+	// Header is a copy of the header fields. The values of Authorization, Proxy-Authorization,
+	// X-Api-Key and Cookie are replaced by the kind of credential: "[oauth]", "[api_key]" or
+	// "[other]".
 	Header http.Header
-
-	// CredentialSHA256 is CredentialSHA256 of the header fields before they
-	// were masked.
+	// CredentialSHA256 is [CredentialSHA256] of the header fields before they were masked.
 	CredentialSHA256 string
-
-	// BodyLength counts the body's bytes that were read.
+	// BodyLength and BodySHA256, in lower-case hex, are of the bytes that were read.
 	BodyLength int64
-
-	// BodySHA256 is the hash of these bytes in lower-case hex.
 	BodySHA256 string
-
-	// BodyComplete tells that the body was read to its end without an error.
-	// It is false for the model "early-close", for a body over the limit and
-	// for a client that left.
+	// BodyComplete reports whether the body was read to its end. It is false if it exceeds the
+	// limit or if the client left.
 	BodyComplete bool
-
-	// Trailer holds the trailer fields that came after the body (RFC 9110
-	// §6.5), masked like Header; nil if there were none.
-	Trailer http.Header
 }
 
-// CredentialSHA256 hashes the credential fields of h, in lower-case hex, so
-// that the sender of a request can tell that they arrived untouched without
-// anybody keeping them. It is empty if there are none.
+func observed(r *http.Request, body []byte, complete bool) Request {
+	sum := sha256.Sum256(body)
+	return Request{
+		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Host: r.Host, Header: masked(r.Header),
+		CredentialSHA256: CredentialSHA256(r.Header), BodyLength: int64(len(body)), BodySHA256: hex.EncodeToString(sum[:]), BodyComplete: complete,
+	}
+}
+
+// CredentialSHA256 hashes the credential fields of h, in lower-case hex, so that the sender of a
+// request can tell whether they arrived untouched. It is empty if there are none.
 func CredentialSHA256(h http.Header) string {
 	sum := sha256.New()
 	found := false
@@ -72,7 +59,7 @@ func credentialNames() []string {
 	return []string{"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key"}
 }
 
-// credential is the kind of a credential; its text is what a log may say.
+// credential is the kind of a credential.
 type credential string
 
 const (
@@ -82,8 +69,8 @@ const (
 	credentialOther  credential = "other"
 )
 
-// credentialOf names what the request authenticates with. A key is one in
-// x-api-key, or a bearer that has the form of a key: SDKs send both.
+// credentialOf returns the kind of credential that a request has. SDKs send a key in x-api-key or
+// as a bearer.
 func credentialOf(h http.Header) credential {
 	if h.Get("X-Api-Key") != "" {
 		return credentialAPIKey

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,32 +16,24 @@ import (
 )
 
 func TestObservedRequest(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
-		t.Run(name(http2), func(t *testing.T) {
-			var o observer
-			s := start(t, fakeupstream.Config{HTTP2: true, Observe: o.observe})
-			const body = `{"model":"m"}`
-			r := request(t.Context(), t, http.MethodPost, s.URL(), io.MultiReader(strings.NewReader(body)))
-			r.URL.Opaque = "/v1/messages?a=1;b=%20&{c}"
-			if http2 {
-				r.URL.Opaque = "//api.example" + r.URL.Opaque
-			}
-			r.Host = "api.example"
-			r.Header["Anthropic-Beta"] = []string{"a,b", "c"}
-			r.Trailer = http.Header{"X-Sum": {"42"}}
-			do(t, client(t, s, http2), r)
-			got := o.only(t)
-			if got.Method != "POST" || got.Target != "/v1/messages?a=1;b=%20&{c}" || got.Host != "api.example" {
-				t.Errorf("saw %s %s of %s", got.Method, got.Target, got.Host)
-			}
-			sum := sha256.Sum256([]byte(body))
-			if got.BodyLength != int64(len(body)) || got.BodySHA256 != hex.EncodeToString(sum[:]) || !got.BodyComplete {
-				t.Errorf("saw a body of %d bytes, hash %s, complete: %t", got.BodyLength, got.BodySHA256, got.BodyComplete)
-			}
-			if !slices.Equal(got.Header["Anthropic-Beta"], []string{"a,b", "c"}) || got.Trailer.Get("X-Sum") != "42" {
-				t.Errorf("saw beta lines %q and trailers %v", got.Header["Anthropic-Beta"], got.Trailer)
-			}
-		})
+	var o observer
+	s := start(t, fakeupstream.Config{Observe: o.observe})
+	const body = `{"model":"m"}`
+	r := request(t.Context(), t, http.MethodPost, s.URL(), io.MultiReader(strings.NewReader(body)))
+	r.URL.Opaque = "/v1/messages?a=1;b=%20&{c}"
+	r.Host = "api.example"
+	r.Header["Anthropic-Beta"] = []string{"a,b", "c"}
+	do(t, client(t), r)
+	got := o.only(t)
+	if got.Method != "POST" || got.Target != "/v1/messages?a=1;b=%20&{c}" || got.Host != "api.example" || got.Proto != "HTTP/1.1" {
+		t.Errorf("saw %s %s of %s, %s", got.Method, got.Target, got.Host, got.Proto)
+	}
+	sum := sha256.Sum256([]byte(body))
+	if got.BodyLength != int64(len(body)) || got.BodySHA256 != hex.EncodeToString(sum[:]) || !got.BodyComplete {
+		t.Errorf("saw a body of %d bytes, hash %s, complete: %t", got.BodyLength, got.BodySHA256, got.BodyComplete)
+	}
+	if !slices.Equal(got.Header["Anthropic-Beta"], []string{"a,b", "c"}) {
+		t.Errorf("saw beta lines %q", got.Header["Anthropic-Beta"])
 	}
 }
 
@@ -63,7 +54,7 @@ func TestObserverSeesNoCredential(t *testing.T) {
 			s := start(t, fakeupstream.Config{Observe: o.observe})
 			r := request(t.Context(), t, http.MethodGet, s.URL()+"/api/hello", nil)
 			r.Header = http.Header{tt.field: {tt.value}}
-			do(t, client(t, s, false), r)
+			do(t, client(t), r)
 			got := o.only(t)
 			if got.Header.Get(tt.field) != tt.want || strings.Contains(fmt.Sprint(got), tt.value) {
 				t.Errorf("saw %v, want %s", got, tt.want)
@@ -116,11 +107,11 @@ func TestBadBodies(t *testing.T) {
 // TestBodyLimit sends the largest message and one that is a byte longer.
 func TestBodyLimit(t *testing.T) {
 	const limit = 32 << 20
-	s := start(t, fakeupstream.Config{HTTP2: true})
+	s := start(t, fakeupstream.Config{})
 	for _, extra := range []int{0, 1} {
 		padding := bytes.Repeat([]byte(" "), limit-len(`{"model":"m"}`)+extra)
 		r := request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", bytes.NewReader(append([]byte(`{"model":"m"}`), padding...)))
-		resp, body := do(t, client(t, s, true), r)
+		resp, body := do(t, client(t), r)
 		if extra == 0 && resp.StatusCode != http.StatusOK {
 			t.Errorf("at the limit: %d %s, want 200", resp.StatusCode, body)
 		}
@@ -147,50 +138,5 @@ func TestExpectContinue(t *testing.T) {
 	rest, err := io.ReadAll(in)
 	if err != nil || !strings.Contains(string(rest), "HTTP/1.1 200 ") {
 		t.Errorf("got %q, %v, want 200", rest, err)
-	}
-}
-
-func TestFiles(t *testing.T) {
-	s := start(t, fakeupstream.Config{})
-	var form bytes.Buffer
-	parts := multipart.NewWriter(&form)
-	_ = parts.WriteField("purpose", "test")
-	part, _ := parts.CreateFormFile("file", "notes.txt")
-	_, _ = part.Write(bytes.Repeat([]byte("x"), 100_000))
-	_ = parts.Close()
-	r := request(t.Context(), t, http.MethodPost, s.URL()+"/v1/files", &form)
-	r.Header.Set("Content-Type", parts.FormDataContentType())
-	resp, uploaded := do(t, client(t, s, false), r)
-	want := `{"id":"file_011000000000000000000001","type":"file","filename":"notes.txt","mime_type":"application/octet-stream","size_bytes":100000,`
-	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(uploaded, want) {
-		t.Fatalf("%d %s, want 200 %s", resp.StatusCode, uploaded, want)
-	}
-	for path, want := range map[string]string{
-		"/v1/files/file_011000000000000000000001": uploaded,
-		"/v1/files": `{"data":[` + uploaded + `],`,
-	} {
-		_, body := do(t, client(t, s, false), request(t.Context(), t, http.MethodGet, s.URL()+path, nil))
-		if !strings.HasPrefix(body, want) {
-			t.Errorf("%s: got %s, want %s", path, body, want)
-		}
-	}
-}
-
-func TestBadUploads(t *testing.T) {
-	tests := []struct{ name, contentType, body string }{
-		{"no form", "application/json", `{}`},
-		{"no file", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--b--\r\n"},
-		{"cut short", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n1"},
-	}
-	s := start(t, fakeupstream.Config{})
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r := request(t.Context(), t, http.MethodPost, s.URL()+"/v1/files", strings.NewReader(tt.body))
-			r.Header.Set("Content-Type", tt.contentType)
-			resp, body := do(t, client(t, s, false), r)
-			if f := parseFailure(t, resp, body); resp.StatusCode != 400 || f.Error.Type != "invalid_request_error" {
-				t.Errorf("%d %s, want 400", resp.StatusCode, body)
-			}
-		})
 	}
 }

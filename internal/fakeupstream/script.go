@@ -1,119 +1,178 @@
 package fakeupstream
 
 import (
-	"encoding/json"
-	"iter"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// misbehaveAfter is the number of deltas that a stream gives before it goes
-// wrong.
-const misbehaveAfter = 2
+// Script is the response to a message.
+type Script struct {
+	// Error, if not nil, is sent in place of the message.
+	Error *Error
+	// Blocks are the content of the message.
+	Blocks []Block
+	// StopReason says why the message ends: "end_turn".
+	StopReason string
+	// Interval is the pause before each event but the first, or before a whole message.
+	Interval time.Duration
 
-// script is one answer, planned.
-type script struct {
-	messageID string
-	toolID    string
-	model     string
+	id, model string
 	stream    bool
-	deltas    int
-	tool      string
-	tokens    int64
-	interval  time.Duration
-	gzip      bool
+	tokens    int // of the request
 }
 
-// sentence is what the upstream says, word by word.
+// Block is one content block of a message (https://docs.claude.com/en/api/messages).
+type Block struct {
+	// Whole is the block in a message that is not streamed.
+	Whole any
+	// Start is the block at its beginning in a stream.
+	Start any
+	// Deltas are what a stream adds to it, one event each.
+	Deltas []any
+}
+
+// newScript is an ordinary message.
+func newScript(w http.ResponseWriter, c call, size int) *Script {
+	return &Script{
+		id: "msg_" + strings.TrimPrefix(w.Header().Get("Request-Id"), "req_"), model: c.Model, stream: c.Stream,
+		Blocks: []Block{Text(len(sentence()))}, StopReason: "end_turn",
+		tokens: size/4 + 1, // a plausible count
+	}
+}
+
+// sentence is what the API says, word by word.
 func sentence() []string {
-	return strings.SplitAfter("Hello from the loopback upstream! Your request arrived whole, and this answer comes to you word by word.", " ")
+	return strings.SplitAfter("Hello from the loopback upstream! Your request arrived whole, and this response comes to you word by word.", " ")
 }
 
-// words yields the text deltas: the sentence, repeated or cut as needed.
-func (s script) words() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		words := sentence()
-		for i := range s.deltas {
-			word := words[i%len(words)]
-			if i > 0 && i%len(words) == 0 {
-				word = " " + word
-			}
-			if !yield(word) {
-				return
-			}
+// Text returns a block of so many words, and a delta for each.
+func Text(words int) Block {
+	type text struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	var all strings.Builder
+	b, sentence := Block{Start: text{Type: "text"}}, sentence()
+	for i := range words {
+		word := sentence[i%len(sentence)]
+		if i > 0 && i%len(sentence) == 0 {
+			word = " " + word
 		}
+		all.WriteString(word)
+		b.Deltas = append(b.Deltas, text{"text_delta", word})
 	}
+	b.Whole = text{"text", all.String()}
+	return b
 }
 
-// play answers with the script.
-func (s script) play(x *exchange) {
-	if s.model == "trailers" {
-		x.announceTrailers()
-		defer s.setTrailers(x) // net/http sends them when the handler returns
-	}
-	if s.stream {
-		s.playStream(x)
-		return
-	}
-	s.playWhole(x)
+type message struct {
+	ID           string  `json:"id"`
+	Type         string  `json:"type"`
+	Role         string  `json:"role"`
+	Model        string  `json:"model"`
+	Content      []any   `json:"content"`
+	StopReason   *string `json:"stop_reason"`
+	StopSequence *string `json:"stop_sequence"`
+	Usage        usage   `json:"usage"`
 }
 
-// playWhole answers with one JSON message. The models that break a stream
-// break it too: in the middle of its bytes.
-func (s script) playWhole(x *exchange) {
-	if s.model == "error-mid-stream" {
-		overloaded().write(x)
-		return
-	}
-	if s.interval > 0 {
-		x.pause(s.interval)
-	}
-	data, err := json.Marshal(s.message())
-	if err != nil {
-		abort(x)
-	}
-	if s.gzip {
-		x.w.Header().Set("Content-Encoding", "gzip")
-		data = compressed(data)
-	}
-	if s.model == "cut-mid-stream" || s.model == "stall" {
-		s.writeHalf(x, data)
-	}
-	x.writeBody(http.StatusOK, "application/json", data)
-}
-
-// message is the answer in one piece.
-func (s script) message() message {
-	var text strings.Builder
-	for word := range s.words() {
-		text.WriteString(word)
-	}
-	m := s.opening()
-	m.Content = append(m.Content, textBlock{Type: "text", Text: text.String()})
-	if s.tool != "" {
-		m.Content = append(m.Content, toolBlock{Type: "tool_use", ID: s.toolID, Name: s.tool, Input: json.RawMessage(toolInput)})
-	}
-	m.StopReason = new(s.stopReason())
-	m.Usage.OutputTokens = s.deltas
-	return m
+type usage struct {
+	InputTokens              int    `json:"input_tokens"`
+	CacheCreationInputTokens int    `json:"cache_creation_input_tokens"`
+	CacheReadInputTokens     int    `json:"cache_read_input_tokens"`
+	OutputTokens             int    `json:"output_tokens"`
+	ServiceTier              string `json:"service_tier"`
 }
 
 // opening is the message before it has content.
-func (s script) opening() message {
+func (s *Script) opening() message {
 	return message{
-		ID:      s.messageID,
-		Type:    "message",
-		Role:    "assistant",
-		Model:   s.model,
-		Content: []any{},
-		Usage:   usage{InputTokens: s.tokens, OutputTokens: 1, ServiceTier: "standard"},
+		ID: s.id, Type: "message", Role: "assistant", Model: s.model, Content: []any{},
+		Usage: usage{InputTokens: s.tokens, OutputTokens: 1, ServiceTier: "standard"},
 	}
 }
 
-func (s script) stopReason() string {
-	if s.tool != "" {
-		return "tool_use"
+// outputTokens counts each delta as one.
+func (s *Script) outputTokens() (n int) {
+	for _, b := range s.Blocks {
+		n += len(b.Deltas)
 	}
-	return "end_turn"
+	return n
+}
+
+// play sends the message.
+func (s *Script) play(w http.ResponseWriter, r *http.Request) {
+	if s.stream {
+		s.playEvents(w, r)
+		return
+	}
+	m := s.opening()
+	for _, b := range s.Blocks {
+		m.Content = append(m.Content, b.Whole)
+	}
+	m.StopReason, m.Usage.OutputTokens = &s.StopReason, s.outputTokens()
+	pause(r, s.Interval)
+	writeJSON(w, http.StatusOK, m)
+}
+
+// playEvents sends the message as server-sent events, each in a Write and a Flush of its own
+// (https://docs.claude.com/en/docs/build-with-claude/streaming).
+func (s *Script) playEvents(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(http.StatusOK)
+	for i, e := range s.events() {
+		if i > 0 {
+			pause(r, s.Interval)
+		}
+		send(w, fmt.Appendf(nil, "event: %s\ndata: %s\n\n", e.Type, mustMarshal(e)))
+	}
+}
+
+// event is the data of one event.
+type event struct {
+	Type         string   `json:"type"`
+	Message      *message `json:"message,omitempty"`
+	Index        *int     `json:"index,omitempty"`
+	ContentBlock any      `json:"content_block,omitempty"`
+	Delta        any      `json:"delta,omitempty"`
+	Usage        any      `json:"usage,omitempty"`
+}
+
+// events are those of the whole stream, in order.
+func (s *Script) events() []event {
+	opening := s.opening()
+	all := []event{{Type: "message_start", Message: &opening}}
+	for i, b := range s.Blocks {
+		all = append(all, event{Type: "content_block_start", Index: &i, ContentBlock: b.Start})
+		if i == 0 {
+			all = append(all, event{Type: "ping"})
+		}
+		for _, d := range b.Deltas {
+			all = append(all, event{Type: "content_block_delta", Index: &i, Delta: d})
+		}
+		all = append(all, event{Type: "content_block_stop", Index: &i})
+	}
+	return append(all,
+		event{
+			Type: "message_delta", Delta: map[string]any{"stop_reason": s.StopReason, "stop_sequence": nil},
+			Usage: map[string]int{"output_tokens": s.outputTokens()},
+		},
+		event{Type: "message_stop"})
+}
+
+// pause waits between two events. It does not return if the client leaves.
+func pause(r *http.Request, interval time.Duration) {
+	if interval == 0 {
+		return
+	}
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
 }

@@ -45,7 +45,7 @@ func openLab(c Config, listener string) (*lab, error) {
 		transport: &http.Transport{DisableCompression: true}, // it sends no header of its own
 	}
 	var err error
-	l.api, err = fakeupstream.Start(fakeupstream.Config{RequireOAuthBeta: true, Observe: l.observe, Wrap: l.pace})
+	l.api, err = fakeupstream.Start(l.pace(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: l.observe})))
 	if err != nil {
 		return nil, fmt.Errorf("starting the mock API: %w", err)
 	}

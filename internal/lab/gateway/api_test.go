@@ -10,6 +10,7 @@ import (
 
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // api is the mock API, with a list of what it received.
@@ -25,9 +26,7 @@ type api struct {
 func startAPI(t *testing.T) *api {
 	t.Helper()
 	a := &api{gone: make(chan string, 100)}
-	server, err := fakeupstream.Start(fakeupstream.Config{
-		RequireOAuthBeta: true, Observe: a.observe, Wrap: a.wrap,
-	})
+	server, err := fakeupstream.Start(a.wrap(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe})))
 	if err != nil {
 		t.Fatal(err)
 	}

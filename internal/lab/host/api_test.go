@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // apiName is the name that the shipped configuration sends to.
@@ -27,12 +28,12 @@ func (l *lab) startAPI() *api {
 		l.t.Fatal(err)
 	}
 	a := &api{}
-	server := httptest.NewUnstartedServer(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe}))
+	server := httptest.NewUnstartedServer(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe}))
 	server.Listener.Close()
 	server.Listener = listener
 	server.EnableHTTP2 = true
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	certificate, trusted, err := fakeupstream.NewCertificate(apiName)
+	certificate, trusted, err := labapi.NewCertificate(apiName)
 	if err != nil {
 		l.t.Fatal(err)
 	}

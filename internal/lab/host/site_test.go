@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // site serves a repository on the host, at the address that the README names and with a
@@ -37,7 +37,7 @@ func bootWithSite(t *testing.T) (*lab, *site) {
 	server.Listener.Close()
 	server.Listener = listener
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	certificate, trusted, err := fakeupstream.NewCertificate(name)
+	certificate, trusted, err := labapi.NewCertificate(name)
 	if err != nil {
 		t.Fatal(err)
 	}

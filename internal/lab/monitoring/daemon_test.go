@@ -13,6 +13,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/faketailscaled"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // daemon is the binary between an API and a tailscaled.
@@ -29,7 +30,7 @@ const keyLife = 10 * 24 * time.Hour
 func startDaemon(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{dir: daemontest.TempDir(t), held: &held{arrived: make(chan struct{}), release: make(chan struct{})}}
-	api, err := fakeupstream.Start(fakeupstream.Config{RequireOAuthBeta: true, Wrap: d.held.wrap})
+	api, err := fakeupstream.Start(d.held.wrap(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true})))
 	if err != nil {
 		t.Fatal(err)
 	}

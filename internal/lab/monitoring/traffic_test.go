@@ -30,7 +30,7 @@ const (
 	ownBeta      = "oauth-2025-04-20"
 )
 
-// message asks a model that is an instruction to the stand-in; see fakeupstream.
+// message asks a model that is an instruction to the stand-in; see package labapi.
 func (c client) message(model string, header ...string) (status int) {
 	return c.send(http.MethodPost, "/v1/messages", `{"model":"`+model+`","stream":true}`, header...)
 }

@@ -16,6 +16,7 @@ import (
 
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // upstream is the API, with a list of what it received. It counts its ids from
@@ -33,7 +34,7 @@ type upstream struct {
 func newUpstream(t *testing.T, secure bool) *upstream {
 	t.Helper()
 	u := &upstream{gone: make(chan string, 100), begun: make(chan string, 100)}
-	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: u.observe})
+	api := labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: u.observe})
 	u.Server = httptest.NewUnstartedServer(u.watch(api))
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	if secure {

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // The responses that a request can ask the upstream for with the query "fate". Without
@@ -51,7 +51,7 @@ type upstream struct {
 
 // startUpstream serves until close. The certificate to trust goes into file.
 func startUpstream(file string) (*upstream, error) {
-	certificate, trusted, err := fakeupstream.NewCertificate()
+	certificate, trusted, err := labapi.NewCertificate()
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // apiName is the name of the upstream in these tests.
@@ -26,7 +26,7 @@ type api struct {
 // newAPI makes its certificate.
 func newAPI(t *testing.T) *api {
 	t.Helper()
-	cert, ca, err := fakeupstream.NewCertificate(apiName)
+	cert, ca, err := labapi.NewCertificate(apiName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func newAPI(t *testing.T) *api {
 }
 
 // serveTLS serves at the address, with the protocols that are named by ALPN.
-func (a *api) serveTLS(h *host, address string, config fakeupstream.Config, protocols ...string) {
+func (a *api) serveTLS(h *host, address string, api http.Handler, protocols ...string) {
 	h.t.Helper()
 	p := &http.Protocols{}
 	for _, name := range protocols {
@@ -42,20 +42,20 @@ func (a *api) serveTLS(h *host, address string, config fakeupstream.Config, prot
 		p.SetHTTP2(p.HTTP2() || name == "h2")
 	}
 	server := &http.Server{Protocols: p, TLSConfig: &tls.Config{Certificates: []tls.Certificate{a.cert}, MinVersion: tls.VersionTLS12}}
-	serve(h, address, server, config, func(l net.Listener) error { return server.ServeTLS(l, "", "") })
+	serve(h, address, server, api, func(l net.Listener) error { return server.ServeTLS(l, "", "") })
 }
 
 // serve serves in clear.
-func (a *api) serve(h *host, address string, config fakeupstream.Config) {
+func (a *api) serve(h *host, address string, api http.Handler) {
 	h.t.Helper()
 	server := &http.Server{}
-	serve(h, address, server, config, server.Serve)
+	serve(h, address, server, api, server.Serve)
 }
 
-func serve(h *host, address string, server *http.Server, config fakeupstream.Config, run func(net.Listener) error) {
+func serve(h *host, address string, server *http.Server, api http.Handler, run func(net.Listener) error) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	server.Handler, server.ReadHeaderTimeout = fakeupstream.Handler(config), time.Minute
+	server.Handler, server.ReadHeaderTimeout = api, time.Minute
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	l := h.listen(address)
 	done := make(chan struct{})
@@ -92,7 +92,7 @@ func newBarrier(n int64) *barrier {
 	return b
 }
 
-// wrap is for fakeupstream.Config.
+// wrap puts the barrier in front of next.
 func (b *barrier) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {

@@ -9,6 +9,7 @@ import (
 
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 const (
@@ -25,7 +26,7 @@ type ledger struct {
 	from map[string]int
 }
 
-// wrap is for fakeupstream.Config.
+// wrap counts in front of next.
 func (l *ledger) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		address, _, _ := strings.Cut(r.RemoteAddr, ":")
@@ -46,7 +47,7 @@ func (l *ledger) count(address string) int {
 func startCuttable(t *testing.T, protocol string) (*network, *daemon, *ledger) {
 	t.Helper()
 	n, a, l := newNetwork(t, farAddress+" "+apiName, ""), newAPI(t), &ledger{from: map[string]int{}}
-	a.serveTLS(n.far, farAddress+":443", fakeupstream.Config{Wrap: l.wrap}, protocol)
+	a.serveTLS(n.far, farAddress+":443", l.wrap(labapi.Handler(fakeupstream.Config{})), protocol)
 	return n, startDaemon(n.near, a.pem, `
 		upstream_url    = "https://`+apiName+`"
 		connect_timeout = "20s"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // streamLimit is how many streams of one connection the servers in front of the API take.
@@ -83,12 +85,12 @@ backend fake
 	return h.start("127.0.0.1:443", "haproxy", "-W", "-f", file)
 }
 
-// startFront starts the daemon behind a front with an API of this behaviour.
-func startFront(t *testing.T, f front, config fakeupstream.Config) (*daemon, *daemontest.Process) {
+// startFront starts the daemon behind a front with this API.
+func startFront(t *testing.T, f front, api http.Handler) (*daemon, *daemontest.Process) {
 	t.Helper()
 	h, a := newHost(t, "127.0.0.1 "+apiName, ""), newAPI(t)
 	h.write("api.pem", a.keyPair(t))
-	a.serve(h, "127.0.0.1:8000", config)
+	a.serve(h, "127.0.0.1:8000", api)
 	server := f.start(h)
 	return startDaemon(h, a.pem, `  upstream_url = "https://`+apiName+`"`), server
 }
@@ -101,7 +103,7 @@ func TestABurstAboveTheLimitOfAConnection(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			const burst = 5 * streamLimit
-			d, _ := startFront(t, f, fakeupstream.Config{Wrap: newBarrier(burst).wrap})
+			d, _ := startFront(t, f, newBarrier(burst).wrap(labapi.Handler(fakeupstream.Config{})))
 			var clients sync.WaitGroup
 			for range burst {
 				clients.Go(func() { wantWhole(t, d, "long-20") })
@@ -130,7 +132,7 @@ func TestAReloadOfTheUpstreamLosesNothing(t *testing.T) {
 			t.Parallel()
 			const streams = 2 * streamLimit
 			all := newBarrier(streams)
-			d, server := startFront(t, f, fakeupstream.Config{Wrap: all.wrap})
+			d, server := startFront(t, f, all.wrap(labapi.Handler(fakeupstream.Config{})))
 			var clients sync.WaitGroup
 			for range streams {
 				clients.Go(func() { wantWhole(t, d, "slow-10") })

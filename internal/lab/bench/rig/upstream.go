@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // ServerName is what the upstream's certificate is for, beside 127.0.0.1: nginx
@@ -45,7 +45,7 @@ type Upstream struct {
 func StartUpstream(dir string) (*Upstream, error) {
 	u := &Upstream{Authority: filepath.Join(dir, "authority.pem")}
 	u.interval.Store(int64(100 * time.Millisecond))
-	certificate, trusted, err := fakeupstream.NewCertificate()
+	certificate, trusted, err := labapi.NewCertificate()
 	if err != nil {
 		return nil, err
 	}

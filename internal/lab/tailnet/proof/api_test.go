@@ -1,9 +1,11 @@
 package proof_test
 
 import (
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -65,7 +67,7 @@ func serve(t *testing.T, n *tailnet.Node, handler http.Handler) (url string) {
 // messages is the Messages API over TLS and HTTP/2. Its streams begin and then wait for
 // the gate.
 type messages struct {
-	*fakeupstream.Server
+	*httptest.Server
 	caFile string
 	gate   chan struct{}
 
@@ -77,22 +79,18 @@ type messages struct {
 func newMessages(t *testing.T, n *tailnet.Node) *messages {
 	t.Helper()
 	m := &messages{gate: make(chan struct{})}
-	err := n.Within(func() (err error) {
-		m.Server, err = fakeupstream.Start(fakeupstream.Config{
-			TLS: true, HTTP2: true, RequireOAuthBeta: true, Observe: m.observe, Wrap: m.hold,
-		})
-		return err
-	})
+	l, err := n.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	m.Server = httptest.NewUnstartedServer(m.hold(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: m.observe})))
+	m.Listener.Close()
+	m.Listener, m.EnableHTTP2 = l, true
+	m.StartTLS()
+	t.Cleanup(func() { m.CloseClientConnections(); m.Close() })
 	m.caFile = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(m.caFile, m.CertificatePEM(), 0o644); err != nil {
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw})
+	if err := os.WriteFile(m.caFile, trusted, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -52,7 +52,7 @@ func newWay(t *testing.T, tun bool) way {
 	}
 	w.api = newMessages(t, w.host)
 	w.setting = setting{
-		node: w.host, upstream: w.api.URL(), proxy: fmt.Sprintf("upstream_ca_file = %q", w.api.caFile),
+		node: w.host, upstream: w.api.URL, proxy: fmt.Sprintf("upstream_ca_file = %q", w.api.caFile),
 		blocks: []string{mergeBeta, list("local", "tag:aperture")},
 	}
 	return w

@@ -1,4 +1,4 @@
-package fakeupstream
+package labapi
 
 import (
 	"crypto/ecdsa"
@@ -14,12 +14,11 @@ import (
 	"time"
 )
 
-// certificateLife is longer than any test or demonstration runs.
+// certificateLife is longer than any test runs.
 const certificateLife = 30 * 24 * time.Hour
 
-// NewCertificate makes a self-signed certificate for the loopback addresses,
-// localhost and further names, valid from an hour before now. The PEM is what
-// a client has to trust.
+// NewCertificate makes a self-signed certificate for the loopback addresses, localhost and further
+// names. The PEM is what a client has to trust.
 func NewCertificate(names ...string) (tls.Certificate, []byte, error) {
 	now := time.Now()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

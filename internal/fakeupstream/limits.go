@@ -3,39 +3,32 @@ package fakeupstream
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 )
 
-// announce sets the response headers that every answer of the API has. Date
-// comes from net/http.
-func (x *exchange) announce() {
-	x.w.Header().Set("Request-Id", x.requestID)
-	switch credentialOf(x.r.Header) {
-	case credentialNone:
-	case credentialOAuth:
-		x.announceAccount()
-		x.announceSubscription(time.Now())
-	case credentialAPIKey, credentialOther:
-		x.announceAccount()
-		x.announceKeyLimits(time.Now())
+// setLimits sets the headers about the account that a request's credential belongs to.
+func setLimits(h, request http.Header) {
+	kind := credentialOf(request)
+	if kind == credentialNone {
+		return
+	}
+	// A UUID per credential, from which nobody can get the credential.
+	sum := sha256.Sum256([]byte("organization of " + CredentialSHA256(request)))
+	h.Set("Anthropic-Organization-Id", fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16]))
+	if kind == credentialOAuth {
+		setSubscriptionLimits(h, time.Now())
+	} else {
+		setKeyLimits(h, time.Now())
 	}
 }
 
-// announceAccount names the organization: a UUID per credential, as each
-// belongs to one account. It cannot be turned back into the credential.
-func (x *exchange) announceAccount() {
-	sum := sha256.Sum256([]byte("organization of " + CredentialSHA256(x.r.Header)))
-	id := fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
-	x.w.Header().Set("Anthropic-Organization-Id", id)
-}
-
-// announceSubscription sets the limits of a Pro or Max subscription: two windows, of five
-// hours and of seven days, and the overage that is billed beyond them, each with the part
-// that is used (0 to 1) and the time of its end in Unix seconds.
-func (x *exchange) announceSubscription(now time.Time) {
+// setSubscriptionLimits sets the limits of a Pro or Max subscription: two windows, of five hours
+// and of seven days, and the overage that is billed beyond them, each with its utilization (0 to
+// 1) and its end in Unix seconds.
+func setSubscriptionLimits(h http.Header, now time.Time) {
 	const window5h, window7d, windowOverage = 5 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour
-	h := x.w.Header()
 	set := func(name, value string) { h.Set("Anthropic-Ratelimit-Unified-"+name, value) }
 	set("Status", "allowed")
 	set("Reset", windowEnd(now, window5h))
@@ -52,10 +45,8 @@ func (x *exchange) announceSubscription(now time.Time) {
 	set("Overage-In-Use", "false")
 }
 
-// announceKeyLimits sets the limits of an API key: per minute, with the time
-// of the reset in RFC 3339.
-func (x *exchange) announceKeyLimits(now time.Time) {
-	h := x.w.Header()
+// setKeyLimits sets the limits of an API key: per minute, with the time of the reset in RFC 3339.
+func setKeyLimits(h http.Header, now time.Time) {
 	reset := now.UTC().Truncate(time.Minute).Add(time.Minute).Format(time.RFC3339)
 	for _, kind := range []struct{ name, limit, remaining string }{
 		{"Requests", "50", "49"},

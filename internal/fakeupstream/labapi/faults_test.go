@@ -1,4 +1,4 @@
-package fakeupstream_test
+package labapi_test
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 func TestErrorModels(t *testing.T) {
@@ -33,12 +34,11 @@ func TestErrorModels(t *testing.T) {
 		{"error-500", 500, "api_error", ""},
 		{"error-529", 529, "overloaded_error", ""},
 	}
-	s := start(t, fakeupstream.Config{})
+	s := start(t)
 	for _, tt := range tests {
 		t.Run(tt.model, func(t *testing.T) {
 			resp, body := message(t, s, `{"stream":true,"model":"`+tt.model+`"}`)
-			f := parseFailure(t, resp, body)
-			if resp.StatusCode != tt.status || f.Error.Type != tt.kind || f.Error.Message == "" {
+			if resp.StatusCode != tt.status || errorType(t, body) != tt.kind {
 				t.Errorf("%d %s, want %d %s", resp.StatusCode, body, tt.status, tt.kind)
 			}
 			if got := resp.Header.Get("Retry-After"); got != tt.retry {
@@ -51,55 +51,36 @@ func TestErrorModels(t *testing.T) {
 	}
 }
 
+func TestSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, w := time.Now(), httptest.NewRecorder()
+		r := request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(`{"model":"slow-3","stream":true}`))
+		labapi.Handler(fakeupstream.Config{}).ServeHTTP(w, r)
+		if got := time.Since(began); got != 8*200*time.Millisecond || len(eventNames(w.Body.String())) != 9 {
+			t.Errorf("%v for %s", got, w.Body)
+		}
+	})
+}
+
 func TestLong(t *testing.T) {
-	_, body := message(t, start(t, fakeupstream.Config{}), `{"model":"long-1000","stream":true}`)
+	_, body := message(t, start(t), `{"model":"long-1000","stream":true}`)
 	if got := strings.Count(body, "event: content_block_delta\n"); got != 1000 {
 		t.Errorf("%d deltas, want 1000", got)
 	}
 }
 
 func TestUnknownDirectionsAreOrdinary(t *testing.T) {
-	s := start(t, fakeupstream.Config{})
+	s := start(t)
 	for _, model := range []string{"", "error-418", "long-", "long-x", "long--1", "long-0", "slowly"} {
 		resp, body := message(t, s, `{"model":"`+model+`"}`)
 		if resp.StatusCode != http.StatusOK || !strings.Contains(body, "word by word.") {
-			t.Errorf("%q: %d %s, want the ordinary answer", model, resp.StatusCode, body)
+			t.Errorf("%q: %d %s, want the ordinary message", model, resp.StatusCode, body)
 		}
 	}
 }
 
-// TestPace measures in fake time how long an answer takes: an ordinary stream
-// of three deltas has nine events.
-func TestPace(t *testing.T) {
-	tests := []struct {
-		name, body string
-		interval   time.Duration
-		want       time.Duration
-	}{
-		{"at once", `{"model":"long-3","stream":true}`, 0, 0},
-		{"a pause before each event but the first", `{"model":"long-3","stream":true}`, time.Second, 8 * time.Second},
-		{"one pause before a whole message", `{"model":"long-3"}`, time.Second, time.Second},
-		{"slow", `{"model":"slow"}`, 0, 200 * time.Millisecond},
-		{"slow for long", `{"model":"slow-3","stream":true}`, 0, 8 * 200 * time.Millisecond},
-		{"slow, and slower by configuration", `{"model":"slow"}`, time.Second, time.Second},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				began := time.Now()
-				w := httptest.NewRecorder()
-				r := request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(tt.body))
-				fakeupstream.Handler(fakeupstream.Config{EventInterval: tt.interval}).ServeHTTP(w, r)
-				if got := time.Since(began); w.Code != http.StatusOK || got != tt.want {
-					t.Errorf("status %d after %v, want 200 after %v", w.Code, got, tt.want)
-				}
-			})
-		})
-	}
-}
-
 func TestErrorMidStream(t *testing.T) {
-	s := start(t, fakeupstream.Config{})
+	s := start(t)
 	_, body := message(t, s, `{"model":"error-mid-stream","stream":true}`)
 	want := []string{"message_start", "content_block_start", "ping", "content_block_delta", "content_block_delta", "error"}
 	if got := eventNames(body); !slices.Equal(got, want) {
@@ -114,12 +95,12 @@ func TestErrorMidStream(t *testing.T) {
 }
 
 func TestCut(t *testing.T) {
-	s := start(t, fakeupstream.Config{HTTP2: true})
+	s := start(t)
 	for _, http2 := range []bool{false, true} {
 		for _, stream := range []string{"true", "false"} {
 			t.Run(name(http2)+" stream "+stream, func(t *testing.T) {
 				body := strings.NewReader(`{"model":"cut-mid-stream","stream":` + stream + `}`)
-				resp, err := client(t, s, http2).Do(request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", body))
+				resp, err := client(t, http2).Do(request(t.Context(), t, http.MethodPost, s.URL+"/v1/messages", body))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,11 +120,11 @@ func TestCut(t *testing.T) {
 func TestStallLastsUntilTheClientLeaves(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(name(http2), func(t *testing.T) {
-			s := start(t, fakeupstream.Config{HTTP2: true})
+			s := start(t)
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
-			r := request(ctx, t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(`{"model":"stall","stream":true}`))
-			resp, err := client(t, s, http2).Do(r)
+			r := request(ctx, t, http.MethodPost, s.URL+"/v1/messages", strings.NewReader(`{"model":"stall","stream":true}`))
+			resp, err := client(t, http2).Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,12 +154,12 @@ func TestGzip(t *testing.T) {
 		{"not named", "br", `{"model":"gzip"}`, false},
 		{"not directed", "gzip", `{"model":"m"}`, false},
 	}
-	s := start(t, fakeupstream.Config{})
+	s := start(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(tt.body))
+			r := request(t.Context(), t, http.MethodPost, s.URL+"/v1/messages", strings.NewReader(tt.body))
 			r.Header.Set("Accept-Encoding", tt.accept)
-			resp, body := do(t, client(t, s, false), r)
+			resp, body := do(t, client(t, false), r)
 			if got := resp.Header.Get("Content-Encoding") == "gzip"; got != tt.zipped {
 				t.Fatalf("compressed: %t, want %t", got, tt.zipped)
 			}
@@ -186,7 +167,7 @@ func TestGzip(t *testing.T) {
 				body = unzip(t, body)
 			}
 			if !strings.Contains(body, "Hello ") || !strings.HasSuffix(strings.TrimSpace(body), "}") {
-				t.Errorf("the answer is not whole: %q", body)
+				t.Errorf("the response is not whole: %q", body)
 			}
 		})
 	}

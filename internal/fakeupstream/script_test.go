@@ -2,8 +2,11 @@ package fakeupstream_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
 )
@@ -38,30 +41,17 @@ event: message_stop
 data: {"type":"message_stop"}
 
 `
-
-	wantTool = `event: content_block_start
-data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"toolu_011000000000000000000001","name":"get_weather","input":{}}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"note\":\""}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"from the loopback upstream\"}"}}
-
-event: content_block_stop
-data: {"type":"content_block_stop","index":1}
-
-event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":1}}
-
-`
 )
 
+// words makes each response so long.
+func words(n int) fakeupstream.Config {
+	return fakeupstream.Config{Script: func(_ http.ResponseWriter, _ *http.Request, _ []byte, s *fakeupstream.Script) {
+		s.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
+	}}
+}
+
 func TestMessageShape(t *testing.T) {
-	resp, body := message(t, start(t, fakeupstream.Config{}), `{"model":"long-2"}`)
+	resp, body := message(t, start(t, words(2)), `{"model":"long-2"}`)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
@@ -71,7 +61,7 @@ func TestMessageShape(t *testing.T) {
 }
 
 func TestStreamShape(t *testing.T) {
-	resp, body := message(t, start(t, fakeupstream.Config{}), `{"model":"long-2","stream":true}`)
+	resp, body := message(t, start(t, words(2)), `{"model":"long-2","stream":true}`)
 	if got, want := resp.Header.Get("Content-Type"), "text/event-stream; charset=utf-8"; got != want {
 		t.Errorf("content type %q, want %q", got, want)
 	}
@@ -80,33 +70,27 @@ func TestStreamShape(t *testing.T) {
 	}
 }
 
-func TestToolUseInStream(t *testing.T) {
-	_, body := message(t, start(t, fakeupstream.Config{}), `{"model":"long-1","stream":true,"tools":[{"name":"get_weather"}]}`)
-	if !strings.Contains(body, wantTool) {
-		t.Errorf("got\n%s\nwant in it\n%s", body, wantTool)
-	}
-}
-
-func TestToolUse(t *testing.T) {
-	const tools = `"tools":[{"name":"first"},{"name":"second"}]`
-	tests := []struct{ name, body, tool string }{
-		{"no tools", `{"model":"m"}`, ""},
-		{"the first by itself", `{"model":"m",` + tools + `}`, "first"},
-		{"the one that is asked for", `{"model":"m","tool_choice":{"type":"tool","name":"second"},` + tools + `}`, "second"},
-		{"none wanted", `{"model":"m","tool_choice":{"type":"none"},` + tools + `}`, ""},
-		{"after a text message", `{"model":"m","messages":[{"role":"user","content":"hi"}],` + tools + `}`, "first"},
-		{"after a result", `{"model":"m","messages":[{"role":"user","content":[{"type":"tool_result"}]}],` + tools + `}`, ""},
-	}
-	s := start(t, fakeupstream.Config{})
-	for _, tt := range tests {
+// TestPace measures in fake time how long a response takes: a stream of three deltas has nine
+// events.
+func TestPace(t *testing.T) {
+	for _, tt := range []struct {
+		name, body     string
+		interval, want time.Duration
+	}{
+		{"at once", `{"stream":true}`, 0, 0},
+		{"before each event but the first", `{"stream":true}`, time.Second, 8 * time.Second},
+		{"before a whole message", `{}`, time.Second, time.Second},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, body := message(t, s, tt.body)
-			used := strings.Contains(body, `"name":"`+tt.tool+`","input":{"note":"from the loopback upstream"}`) &&
-				strings.Contains(body, `"stop_reason":"tool_use"`)
-			ended := strings.Contains(body, `"stop_reason":"end_turn"`) && !strings.Contains(body, "tool_use")
-			if tt.tool != "" && !used || tt.tool == "" && !ended {
-				t.Errorf("tool %q not as wanted in %s", tt.tool, body)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				began, c := time.Now(), words(3)
+				c.EventInterval = tt.interval
+				w := httptest.NewRecorder()
+				fakeupstream.Handler(c).ServeHTTP(w, request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(tt.body)))
+				if got := time.Since(began); w.Code != http.StatusOK || got != tt.want {
+					t.Errorf("status %d after %v, want 200 after %v", w.Code, got, tt.want)
+				}
+			})
 		})
 	}
 }
@@ -115,21 +99,16 @@ func TestSmallEndpoints(t *testing.T) {
 	tests := []struct {
 		name, method, path, body string
 		status                   int
-		want                     string // the beginning of the answer
+		want                     string // the beginning of the response
 	}{
-		{"count tokens", "POST", "/v1/messages/count_tokens", `{"model":"m"}`, 200, `{"input_tokens":4}`},
-		{"count tokens, directed", "POST", "/v1/messages/count_tokens", `{"model":"error-529"}`, 529, `{"type":"error"`},
 		{"with a query", "POST", "/v1/messages?beta=true", `{"model":"m"}`, 200, `{"id":"msg_`},
-		{"models", "GET", "/v1/models", "", 200, `{"data":[{"type":"model","id":"claude-`},
-		{"one model", "GET", "/v1/models/claude-haiku-4-5-20251001", "", 200, `{"type":"model","id":"claude-haiku-4-5-20251001"`},
-		{"a model that is not", "GET", "/v1/models/gpt", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
-		{"no files", "GET", "/v1/files", "", 200, `{"data":[],`},
-		{"a file that is not", "GET", "/v1/files/file_1", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
+		{"models", "GET", "/v1/models", "", 200, `{"data":[{"created_at":"2025-09-29T00:00:00Z"`},
 		{"hello", "GET", "/api/hello", "", 200, `{"message":"hello"}`},
 		{"hello, headers only", "HEAD", "/api/hello", "", 200, ""},
 		{"root, headers only", "HEAD", "/", "", 200, ""},
 		{"root", "GET", "/", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
 		{"unknown path", "GET", "/v2/messages", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
+		{"a path below v1", "POST", "/v1/messages/count_tokens", `{}`, 404, `{"type":"error","error":{"type":"not_found_error"`},
 		{"a path to be cleaned", "POST", "//v1/messages", `{}`, 404, `{"type":"error","error":{"type":"not_found_error"`},
 		{"unknown below v1", "GET", "/v1/nothing", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
 		{"another method", "DELETE", "/v1/models", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
@@ -138,7 +117,7 @@ func TestSmallEndpoints(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := request(t.Context(), t, tt.method, s.URL()+tt.path, strings.NewReader(tt.body))
-			resp, body := do(t, client(t, s, false), r)
+			resp, body := do(t, client(t), r)
 			if resp.StatusCode != tt.status || !strings.HasPrefix(body, tt.want) || tt.want == "" && body != "" {
 				t.Errorf("%d %s, want %d %s", resp.StatusCode, body, tt.status, tt.want)
 			}

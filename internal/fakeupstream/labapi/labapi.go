@@ -1,0 +1,204 @@
+// Package labapi is the mock of the Messages API with what tests and labs want: faults that a
+// client chooses by the model, tools, files, compressed responses, and certificates for TLS.
+//
+//	api := httptest.NewServer(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true}))
+//
+// # Models
+//
+//	error-NNN         that status: 400, 401, 403, 404, 413, 429, 500 or 529
+//	long-N            N text deltas (100,000 at most)
+//	slow, slow-N      200 ms between two events
+//	gzip              a compressed response, if the client accepts one
+//	error-mid-stream  after two deltas an error event and a clean end
+//	cut-mid-stream    after two deltas the connection is aborted
+//	stall             after two deltas nothing until the client leaves
+//
+// Any other model responds with an ordinary message. Without "stream", cut-mid-stream and stall
+// send half of the body that Content-Length announces, and error-mid-stream is a 529.
+//
+// # Tools
+//
+// A request with tools gets a tool use after its text, of the tool that tool_choice names or of the
+// first, unless tool_choice is none or the last message brings a tool's result. The input fits no
+// schema on purpose: a client that runs tools must not do anything because of it.
+//
+// # More endpoints
+//
+//	POST /v1/messages/count_tokens  a token count
+//	GET  /v1/models/{id}            one model
+//	POST /v1/files                  an upload (multipart); GET lists or returns one
+package labapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/fakeupstream"
+)
+
+const (
+	maxDeltas    = 100_000
+	slowInterval = 200 * time.Millisecond
+)
+
+// Handler returns the extended API. Script and Endpoint of c are replaced.
+func Handler(c fakeupstream.Config) http.Handler {
+	l := &lab{}
+	c.Script, c.Endpoint = script, l.endpoint
+	api := fakeupstream.Handler(c)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		faulty := &faultyWriter{ResponseWriter: w, request: r}
+		defer faulty.end()
+		api.ServeHTTP(faulty, r)
+	})
+}
+
+// call is the part of a message request that decides about the response.
+type call struct {
+	Model    string `json:"model"`
+	Stream   bool   `json:"stream"`
+	Messages []struct {
+		Content json.RawMessage `json:"content"` // a string or a list of blocks
+	} `json:"messages"`
+	Tools []struct {
+		Name string `json:"name"`
+	} `json:"tools"`
+	ToolChoice struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	} `json:"tool_choice"`
+}
+
+// script changes a response as the model says. w is a faultyWriter.
+func script(w http.ResponseWriter, r *http.Request, body []byte, s *fakeupstream.Script) {
+	var c call
+	if json.Unmarshal(body, &c) != nil {
+		s.Error = fakeupstream.Invalid("The request body has a field of the wrong type")
+		return
+	}
+	s.Error = directedError(c.Model)
+	if n := c.deltas(); n > 0 {
+		s.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
+	}
+	if c.Model == "slow" || strings.HasPrefix(c.Model, "slow-") {
+		s.Interval = max(s.Interval, slowInterval)
+	}
+	if name := c.tool(); name != "" {
+		s.Blocks, s.StopReason = append(s.Blocks, toolUse(id(w, "toolu"), name)), "tool_use"
+	}
+	faulty := w.(*faultyWriter)
+	switch c.Model {
+	case "error-mid-stream":
+		if !c.Stream {
+			s.Error = overloaded()
+			return
+		}
+		faulty.fault = c.Model
+	case "cut-mid-stream", "stall":
+		faulty.fault = c.Model
+	case "gzip":
+		faulty.compress = acceptsGzip(r.Header)
+	}
+}
+
+// deltas is the number of text deltas that the model asks for, 0 for none.
+func (c call) deltas() int {
+	for _, prefix := range []string{"long-", "slow-"} {
+		count, named := strings.CutPrefix(c.Model, prefix)
+		if n, err := strconv.Atoi(count); named && err == nil && n > 0 {
+			return min(n, maxDeltas)
+		}
+	}
+	return 0
+}
+
+// tool names the tool to use, "" for none.
+func (c call) tool() string {
+	if len(c.Tools) == 0 || c.ToolChoice.Type == "none" || c.bringsResult() {
+		return ""
+	}
+	if c.ToolChoice.Name != "" {
+		return c.ToolChoice.Name
+	}
+	return c.Tools[0].Name
+}
+
+// bringsResult reports whether the last message holds a tool's result.
+func (c call) bringsResult() bool {
+	if len(c.Messages) == 0 {
+		return false
+	}
+	var blocks []struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(c.Messages[len(c.Messages)-1].Content, &blocks) != nil {
+		return false // a string
+	}
+	for _, block := range blocks {
+		if block.Type == "tool_result" {
+			return true
+		}
+	}
+	return false
+}
+
+// toolUse is a block whose input comes in pieces, the first of them empty.
+func toolUse(id, name string) fakeupstream.Block {
+	const input = `{"note":"from the loopback upstream"}`
+	type block struct {
+		Type  string          `json:"type"`
+		ID    string          `json:"id"`
+		Name  string          `json:"name"`
+		Input json.RawMessage `json:"input"`
+	}
+	type delta struct {
+		Type        string `json:"type"`
+		PartialJSON string `json:"partial_json"`
+	}
+	return fakeupstream.Block{
+		Whole:  block{"tool_use", id, name, json.RawMessage(input)},
+		Start:  block{"tool_use", id, name, json.RawMessage("{}")},
+		Deltas: []any{delta{"input_json_delta", ""}, delta{"input_json_delta", input[:9]}, delta{"input_json_delta", input[9:]}},
+	}
+}
+
+// id makes an identifier of the API's form, as unique as the request's.
+func id(w http.ResponseWriter, prefix string) string {
+	return prefix + strings.TrimPrefix(w.Header().Get("Request-Id"), "req")
+}
+
+// directedError is the error that a model asks for, nil for none.
+func directedError(model string) *fakeupstream.Error {
+	switch model {
+	case "error-400":
+		return fakeupstream.Invalid("messages: at least one message is required")
+	case "error-401":
+		return fakeupstream.Unauthenticated("invalid x-api-key")
+	case "error-403":
+		return &fakeupstream.Error{
+			Status: http.StatusForbidden, Type: "permission_error", Code: "model_access_denied",
+			Message: "Your account does not have permission to use this model",
+		}
+	case "error-404":
+		return fakeupstream.NotFound("model: error-404")
+	case "error-413":
+		return fakeupstream.TooLarge()
+	case "error-429":
+		return &fakeupstream.Error{
+			Status: http.StatusTooManyRequests, Type: "rate_limit_error",
+			Message: "This request would exceed your account's rate limit",
+		}
+	case "error-500":
+		return &fakeupstream.Error{Status: http.StatusInternalServerError, Type: "api_error", Message: "Internal server error"}
+	case "error-529":
+		return overloaded()
+	}
+	return nil
+}
+
+func overloaded() *fakeupstream.Error {
+	return &fakeupstream.Error{Status: 529, Type: "overloaded_error", Message: "Overloaded"}
+}
