@@ -33,19 +33,12 @@ const probeHeader = "X-Oauth-Proxyd-Probe"
 
 func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*http.Request){
-		"alone":                   func(r *http.Request) { delete(r.Header, probeHeader) },
-		"with the request id too": func(r *http.Request) { delete(r.Header, probeHeader); delete(r.Header, "X-Request-Id") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, reached := inFrontOfAPI(t, mergeBeta)
-			d, code := s.doctor("--through", gateway{change: change}.run(t, s.url()).URL)
-			d.want(t, "gateway", "fail", "without the header x-oauth-proxyd-probe", "pass on x-oauth-proxyd-probe")
-			if code != 1 || reached.Load() == 0 {
-				t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
-			}
-		})
+	s, reached := inFrontOfAPI(t, mergeBeta)
+	g := gateway{change: func(r *http.Request) { delete(r.Header, probeHeader) }}
+	d, code := s.doctor("--through", g.run(t, s.url()).URL)
+	d.want(t, "gateway", "fail", "responded with 401", "pass on the header x-oauth-proxyd-probe")
+	if code != 1 || reached.Load() == 0 {
+		t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
 	}
 }
 
@@ -67,13 +60,9 @@ func (s *service) admin(method, path, body string) (status int, answer string) {
 func TestProbeShowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
-	const theirs = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if status, text := s.admin(http.MethodPost, "/probes", `{"nonce":"`+theirs+`"}`); status != http.StatusBadRequest {
-		t.Errorf("a nonce of one's own: status %d, %s", status, text)
-	}
-	status, text := s.admin(http.MethodPost, "/probes", `{}`)
+	status, text := s.admin(http.MethodPost, "/probes", `{"nonce":"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}`) // it makes its own
 	var ticket struct{ Nonce string }
-	if err := json.Unmarshal([]byte(text), &ticket); err != nil || status != http.StatusOK || len(ticket.Nonce) < 26 {
+	if err := json.Unmarshal([]byte(text), &ticket); err != nil || status != http.StatusOK || len(ticket.Nonce) < 26 || strings.Contains(text, "ABCDEFGHIJKL") {
 		t.Fatalf("status %d, %v: %s", status, err, text)
 	}
 	somebody := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + ticket.Nonce, "X-Request-Id", "req_" + ticket.Nonce}
@@ -105,7 +94,7 @@ func TestOnlyAnnouncedProbesAreAccepted(t *testing.T) {
 	d, _ := s.doctor("--through", gateway{}.run(t, s.url()).URL)
 	d.want(t, "gateway", "ok")
 	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages", "{}", probeHeader, "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-		"Authorization", "Bearer sk-ant-oat01-doctor-ABCDEFGHIJKLMNOPQRSTUVWXYZ-made-up")
+		"Authorization", "Bearer sk-ant-oat01-doctor-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	if err != nil || a.Status != 401 || reached.Load() != 1 {
 		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
 	}
@@ -115,20 +104,18 @@ func TestOnlyAnnouncedProbesAreAccepted(t *testing.T) {
 func TestProbeIsAcceptedOnce(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
-	repeat := make(chan *http.Request, 2)
+	repeat := make(chan *http.Request, 1)
 	g := gateway{change: func(r *http.Request) { repeat <- r.Clone(s.t.Context()) }}
 	s.doctor("--through", g.run(t, s.url()).URL)
-	for range 2 {
-		r := <-repeat
-		r.Body, r.ContentLength = nil, 0
-		answer, err := newClient(t).Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer.Body.Close()
-		if answer.StatusCode != 400 || answer.Header.Get("Proxy-Status") == "" {
-			t.Errorf("status %d, want an error of ours", answer.StatusCode)
-		}
+	r := <-repeat
+	r.Body, r.ContentLength = nil, 0
+	response, err := newClient(t).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 400 || response.Header.Get("Proxy-Status") == "" {
+		t.Errorf("status %d, want an error of ours", response.StatusCode)
 	}
 	if n := reached.Load(); n > 0 {
 		t.Errorf("%d requests of doctor reached the upstream", n)

@@ -66,18 +66,16 @@ func RequestStatusReport(ctx context.Context) (Status, error) {
 	return s, err
 }
 
-// ExpectProbe has the running daemon respond to p itself when it comes with the nonce that it
-// gives.
-func ExpectProbe(ctx context.Context, p Probe) (nonce string, err error) {
+// ExpectProbe makes the running daemon expect a probe with the nonce that it returns.
+func ExpectProbe(ctx context.Context) (nonce string, err error) {
 	var ticket ProbeTicket
-	err = askAdmin(ctx, http.MethodPost, "/probes", p, &ticket)
+	err = askAdmin(ctx, http.MethodPost, "/probes", nil, &ticket)
 	return ticket.Nonce, err
 }
 
 // RequestProbeReport asks what became of the probe with that nonce.
-func RequestProbeReport(ctx context.Context, nonce string) (ProbeReport, error) {
-	var r ProbeReport
-	err := askAdmin(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), nil, &r)
+func RequestProbeReport(ctx context.Context, nonce string) (r ProbeReport, err error) {
+	err = askAdmin(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), nil, &r)
 	return r, err
 }
 

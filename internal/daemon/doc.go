@@ -34,6 +34,5 @@
 //	admin.go         the admin socket; client.go talks to it
 //	report.go        what "oauth-proxyd status" shows
 //	flights.go       what "requests" and "explain" show
-//	probe.go         requests of "oauth-proxyd doctor" through a gateway, and the
-//	                 response to them (proberesponse.go)
+//	probe.go         requests of "oauth-proxyd doctor" through a gateway
 package daemon

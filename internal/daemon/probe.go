@@ -1,80 +1,68 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-)
 
-// ProbeHeader is the request header with the nonce of a probe, and the only place in which that
-// is looked for: what else a request has cannot make it one. It is a header because gateways
-// build the URL that they ask themselves, while the headers are what a gateway for Claude Code
-// has to pass on. A gateway that drops it is told from one that does not reach us by the request
-// that comes without.
-const ProbeHeader = "X-Oauth-Proxyd-Probe"
+	"oauth-proxyd/internal/proxy"
+)
 
 const (
-	// probeLife is how long a probe may be on its way.
-	probeLife = time.Minute
-	// probeMemory is how much longer its nonce is known, so that a gateway which
-	// repeats a request late does not have it sent to the upstream.
-	probeMemory = 10 * time.Minute
-	maxProbes   = 64
+	// ProbeHeader is the header with the nonce of a probe, the request that "oauth-proxyd doctor"
+	// sends through a gateway. The nonce is looked for nowhere else. It is in a header because a
+	// gateway builds the URL of its own request, and passes headers on.
+	ProbeHeader = "X-Oauth-Proxyd-Probe"
+	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It opens nothing.
+	ProbeAuthorization = "Bearer sk-ant-oat01-doctor-"
+
+	// probeLife is how long the nonce of a probe is known. It is long, so that a gateway that repeats
+	// a probe late does not have it sent to the upstream.
+	probeLife = 10 * time.Minute
+	maxProbes = 64
+	// maxProbeBody is more than doctor sends.
+	maxProbeBody     = 1 << 20
+	probeBodyTimeout = 10 * time.Second
+	// probePause is between two events of the response: long enough to see on a busy machine
+	// whether they arrive one by one.
+	probePause = 300 * time.Millisecond
 )
 
-// Probe announces one request that "oauth-proxyd doctor" sends by way of a gateway. It holds no
-// credential, only the hash of a made-up one, in hex, and that of the body.
-type Probe struct {
-	AuthorizationSHA256 string `json:"authorization_sha256"`
-	BodySHA256          string `json:"body_sha256"`
-}
-
-// ProbeTicket is the daemon's response to the announcement.
+// ProbeTicket has the nonce that the daemon makes for a probe. Nobody can choose one that stands in
+// somebody else's request.
 type ProbeTicket struct {
-	// Nonce is to stand in ProbeHeader. The daemon makes it, so that nobody can choose one
-	// that stands in another's request.
 	Nonce string `json:"nonce"`
 }
 
-// ProbeReport is what became of a Probe.
+// ProbeReport is what became of a probe. Most of it is about its first arrival.
 type ProbeReport struct {
-	// Arrivals is how often it came; 0: not yet, or never.
 	Arrivals int `json:"arrivals"`
-	// Refused is why the access rules kept it out; empty: they did not.
+	// Refused is why the access rules did not admit it; empty: they did.
 	Refused string `json:"refused,omitempty"`
-	// Sender is who sent it, as the access rules see it, and Entry the entry of
-	// access.allow that is for it; empty: none is.
+	// Sender is who sent it, as the access rules see it. Entry is the narrowest entry of
+	// access.allow for the sender; empty: there is none.
 	Sender string `json:"sender,omitempty"`
 	Entry  string `json:"entry,omitempty"`
-	// Method, Path and Protocol are those of the request line.
-	Method   string `json:"method,omitempty"`
-	Path     string `json:"path,omitempty"`
-	Protocol string `json:"protocol,omitempty"`
-	// Query is whether beta=true is in it still.
-	Query bool `json:"query"`
-	// Authorization and Body are compared by hash.
-	Authorization Comparison `json:"authorization,omitempty"`
-	Body          Comparison `json:"body,omitempty"`
-	// APIKey is whether an x-api-key came, which was not sent.
-	APIKey bool `json:"api_key"`
-	// Header is what came of ProbeHeaders, and of no other header.
-	Header http.Header `json:"header,omitempty"`
-	// Upstream is the anthropic-beta that the upstream would get under the header
-	// rules in force.
+	Target string `json:"target,omitempty"` // path and query
+	// Authorization is "same", "changed" or "absent". APIKey reports an x-api-key, which a probe
+	// does not have. Header has the ProbeHeaders.
+	Authorization string      `json:"authorization,omitempty"`
+	APIKey        bool        `json:"api_key"`
+	Header        http.Header `json:"header,omitempty"`
+	// Upstream is the anthropic-beta that the upstream would get.
 	Upstream []string `json:"upstream,omitempty"`
-	// Sent is when each event of the response was handed to the kernel.
-	Sent []time.Time `json:"sent,omitempty"`
-	// ResponseSHA256 is the hash of the whole response, in hex; empty until it was
-	// sent whole.
-	ResponseSHA256 string `json:"response_sha256,omitempty"`
+	// Sent is when each event of the response was sent, and Complete reports whether all were.
+	Sent     []time.Time `json:"sent,omitempty"`
+	Complete bool        `json:"complete"`
 }
 
-// ProbeHeaders are the headers that a report has values of: a fixed list, so that a report shows
+// ProbeHeaders are the headers of which a report has the values: a fixed list, so that it shows
 // nothing that belongs to somebody else.
 func ProbeHeaders() []string {
 	return []string{
@@ -83,110 +71,160 @@ func ProbeHeaders() []string {
 	}
 }
 
-// Comparison of what came with what was sent.
-type Comparison string
-
-// The comparisons.
-const (
-	Same    Comparison = "same"
-	Changed Comparison = "changed"
-	Absent  Comparison = "absent"
-)
-
-// probes are those that are expected, and those that were.
+// probes are those that are expected, and those that arrived. The zero value is ready for use.
 type probes struct {
-	known atomic.Int32 // how many; the request path looks no further at 0
-
 	mu      sync.Mutex
-	entries []*probe
+	entries map[string]*probe // by nonce
 }
 
-// probe is guarded by the mutex of probes but for what never changes.
+// probe is guarded by the mutex of probes.
 type probe struct {
-	Probe
-	nonce    string
 	expected time.Time
 	report   ProbeReport
 }
 
 var errTooManyProbes = errors.New("too many probes are under way; wait a minute")
 
-// expect begins to look out for a probe, under a nonce of 130 random bits.
-func (s *probes) expect(announced Probe, now time.Time) (nonce string, err error) {
+// expect makes the nonce of a probe that may arrive from now on.
+func (s *probes) expect(now time.Time) (nonce string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(now)
+	for nonce, p := range s.entries {
+		if now.Sub(p.expected) >= probeLife {
+			delete(s.entries, nonce)
+		}
+	}
 	if len(s.entries) >= maxProbes {
 		return "", errTooManyProbes
 	}
+	if s.entries == nil {
+		s.entries = make(map[string]*probe)
+	}
 	nonce = rand.Text()
-	s.entries = append(s.entries, &probe{Probe: announced, nonce: nonce, expected: now})
-	s.known.Store(int32(len(s.entries)))
+	s.entries[nonce] = &probe{expected: now}
 	return nonce, nil
 }
 
-// forget drops what nobody can be waiting for any more.
-func (s *probes) forget(now time.Time) {
-	s.entries = slices.DeleteFunc(s.entries, func(e *probe) bool {
-		return now.Sub(e.expected) >= probeLife+probeMemory
-	})
-	s.known.Store(int32(len(s.entries)))
-}
-
-// arrive recognizes a probe by its header, and counts it. It is to be served the first time only,
-// and only in time.
-func (s *probes) arrive(r *http.Request, now time.Time) (e *probe, serve bool) {
-	if s.known.Load() == 0 || len(r.Header[ProbeHeader]) != 1 {
-		return nil, false
+// arrive finds the nonce of a request, "" if it is no probe. A probe is to be served once.
+func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve bool) {
+	values := r.Header[ProbeHeader]
+	if len(values) != 1 {
+		return "", false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(now)
-	e = s.find(r.Header[ProbeHeader][0])
-	if e == nil {
-		return nil, false
+	p, known := s.entries[values[0]]
+	if !known || now.Sub(p.expected) >= probeLife {
+		return "", false
 	}
-	e.report.Arrivals++
-	return e, e.report.Arrivals == 1 && now.Sub(e.expected) < probeLife
+	p.report.Arrivals++
+	return values[0], p.report.Arrivals == 1
 }
 
-// find wants the mutex held.
-func (s *probes) find(nonce string) *probe {
-	for _, e := range s.entries {
-		if e.nonce == nonce {
-			return e
+// withReport has change read or change the report on a probe, and reports whether there is one.
+func (s *probes) withReport(nonce string, change func(*ProbeReport)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, known := s.entries[nonce]
+	if known {
+		change(&p.report)
+	}
+	return known
+}
+
+// serveProbe responds to r if it is a probe, and reports whether it is. The access rules hold for
+// probes too. A probe is never sent to the upstream.
+func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) bool {
+	nonce, serve := d.probes.arrive(r, time.Now())
+	if nonce == "" {
+		return false
+	}
+	id, err := p.Judge(r, access(d.view.config().Access.Allow))
+	if err == nil && !serve {
+		err = proxy.Refusal("this request of oauth-proxyd doctor was served before")
+	}
+	d.log.Info("a probe of doctor arrived", "source", string(id.Source), "refused", err != nil)
+	if serve {
+		d.probes.withReport(nonce, func(report *ProbeReport) {
+			report.Sender, report.Entry = d.view.naming().sender(id)
+			report.compare(nonce, p, r)
+			if err != nil {
+				report.Refused = cmp.Or(errors.Unwrap(err), err).Error()
+			}
+		})
+	}
+	if err != nil {
+		p.Refuse(w, r, err)
+		return true
+	}
+	d.respondToProbe(nonce, w, r)
+	return true
+}
+
+// compare records what the gateway has left of the request.
+func (report *ProbeReport) compare(nonce string, p *proxy.Proxy, r *http.Request) {
+	report.Target = r.URL.RequestURI()
+	switch authorization := strings.Join(r.Header["Authorization"], "\n"); authorization {
+	case ProbeAuthorization + nonce:
+		report.Authorization = "same"
+	case "":
+		report.Authorization = "absent"
+	default:
+		report.Authorization = "changed"
+	}
+	report.APIKey = len(r.Header["X-Api-Key"]) > 0
+	report.Header = http.Header{}
+	for _, name := range ProbeHeaders() {
+		if values, arrived := r.Header[name]; arrived {
+			report.Header[name] = values
 		}
 	}
-	return nil
+	report.Upstream = p.Rewritten(r)["Anthropic-Beta"]
 }
 
-// note changes the report of e.
-func (s *probes) note(e *probe, change func(*ProbeReport)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&e.report)
-}
-
-// reportOn gives the report on the probe with that nonce; false: there is none.
-func (s *probes) reportOn(nonce string) (ProbeReport, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.find(nonce); e != nil {
-		return e.report, true
+// respondToProbe streams a message as the API does, and records when each event was sent.
+func (d *daemon) respondToProbe(nonce string, w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(probeBodyTimeout)) // the server's writer has deadlines
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxProbeBody))
+	_ = rc.SetReadDeadline(time.Time{})
+	proxy.NameAnswer(w, r)
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	for i, event := range probeEvents() {
+		if i > 0 {
+			select {
+			case <-time.After(probePause):
+			case <-r.Context().Done():
+				return // the client left
+			}
+		}
+		d.probes.withReport(nonce, func(report *ProbeReport) { report.Sent = append(report.Sent, time.Now().UTC()) })
+		if _, err := io.WriteString(w, event); err != nil || rc.Flush() != nil {
+			return // likewise
+		}
 	}
-	return ProbeReport{}, false
+	d.probes.withReport(nonce, func(report *ProbeReport) { report.Complete = true })
 }
 
-func (d *daemon) adminExpectProbe(w http.ResponseWriter, r *http.Request) {
-	const longest = 4 << 10
-	var announced Probe
-	strict := json.NewDecoder(http.MaxBytesReader(w, r.Body, longest))
-	strict.DisallowUnknownFields() // such as a nonce of the client's own
-	if err := strict.Decode(&announced); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+// probeEvents are those of an empty message
+// (https://docs.claude.com/en/docs/build-with-claude/streaming).
+func probeEvents() []string {
+	event := func(name, rest string) string {
+		return fmt.Sprintf("event: %s\ndata: {\"type\":%q%s}\n\n", name, name, rest)
 	}
-	nonce, err := d.probes.expect(announced, time.Now())
+	return []string{
+		event("message_start", `,"message":{"id":"msg_doctor","type":"message","role":"assistant","model":"oauth-proxyd-doctor","content":[],`+
+			`"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}`),
+		event("ping", ""),
+		event("ping", ""),
+		event("message_delta", `,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":0}`),
+		event("message_stop", ""),
+	}
+}
+
+func (d *daemon) adminExpectProbe(w http.ResponseWriter, _ *http.Request) {
+	nonce, err := d.probes.expect(time.Now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
 		return
@@ -195,8 +233,8 @@ func (d *daemon) adminExpectProbe(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *daemon) adminProbeReport(w http.ResponseWriter, r *http.Request) {
-	report, ok := d.probes.reportOn(r.PathValue("nonce"))
-	if !ok {
+	var report ProbeReport
+	if !d.probes.withReport(r.PathValue("nonce"), func(p *ProbeReport) { report = *p }) {
 		http.Error(w, "no such probe", http.StatusNotFound)
 		return
 	}

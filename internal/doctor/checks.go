@@ -41,6 +41,6 @@ func checks() []check {
 		{"header rules", shortLimit, checkRules},
 		{"way out", shortLimit, checkWayOut},
 		{"upstream", upstreamLimit, checkUpstream},
-		{"gateway", throughLimit, checkThrough},
+		{"gateway", throughLimit, checkGateway},
 	}
 }

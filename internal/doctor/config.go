@@ -14,6 +14,9 @@ import (
 // oauthBeta is the feature without which the API refuses a subscription's token.
 const oauthBeta = "oauth-2025-04-20"
 
+// mergeRule adds it.
+const mergeRule = "header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n}"
+
 type loaded struct {
 	settings *config.Config
 	err      error
@@ -101,7 +104,7 @@ func checkRules(_ context.Context, x *exam) []Finding {
 	switch {
 	case !adds:
 		return []Finding{warn("no rule adds %s to anthropic-beta: a subscription's token without it is refused with 401", oauthBeta).
-			mend("header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n}")}
+			mend(mergeRule)}
 	case replaces:
 		return []Finding{warn(`a rule sets anthropic-beta: the features that Claude Code asks for are lost, and it fails with 400`).
 			mend(`mode = "merge" in the rule for anthropic-beta`, "oauth-proxyd selftest")}

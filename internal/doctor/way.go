@@ -94,7 +94,7 @@ func (w *way) ask(ctx context.Context, pool *upstream.Pool, agent string) error 
 		return err
 	}
 	w.response, w.took = response, time.Since(began)
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer)) // its status is what is judged
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxResponse)) // its status is what is judged
 	return response.Body.Close()
 }
 

@@ -1,0 +1,122 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/daemon"
+)
+
+const (
+	// responseLimit bounds the wait for a gateway's response to begin.
+	responseLimit = 20 * time.Second
+	maxResponse   = 1 << 20
+	// sentBeta is a complete list such as Claude Code sends.
+	sentBeta = "claude-code-20250219," + oauthBeta + ",interleaved-thinking-2025-05-14,context-management-2025-06-27"
+)
+
+// probe is one request through a gateway, and its response.
+type probe struct {
+	nonce   string
+	request *http.Request
+
+	status   int
+	body     []byte      // of the response
+	arrivals []time.Time // of its events
+	err      error
+}
+
+// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds on its
+// own, and reports what arrived.
+func checkGateway(ctx context.Context, x *exam) []Finding {
+	if x.Through == "" {
+		return nil
+	}
+	if x.daemon == nil {
+		return []Finding{unknown("%s was not tried: the daemon must run, to respond to what comes through it", x.Through).mend(x.start())}
+	}
+	p, err := x.newProbe(ctx)
+	if err != nil {
+		return []Finding{unknown("%s was not tried: %v", x.Through, err)}
+	}
+	p.send()
+	report, err := daemon.RequestProbeReport(ctx, p.nonce)
+	switch {
+	case err != nil:
+		return []Finding{unknown("what came through %s: %v", x.Through, err)}
+	case report.Arrivals == 0:
+		return []Finding{x.notArrived(p)}
+	}
+	return x.arrived(p, report)
+}
+
+// newProbe makes a request as Claude Code sends it, under our own name, and makes the daemon expect
+// it. The token opens nothing, and the API refuses an empty message: whatever a gateway does with
+// the request, it costs nothing. The model is one of those in the block to paste.
+func (x *exam) newProbe(ctx context.Context) (*probe, error) {
+	const body = `{"model":"claude-sonnet-4-5","max_tokens":1,"stream":true,"messages":[{"role":"user","content":""}]}`
+	target := strings.TrimSuffix(x.Through, "/") + "/v1/messages?beta=true"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	nonce, err := daemon.ExpectProbe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request.Header = http.Header{
+		"Accept":                   {"application/json"},
+		"Anthropic-Beta":           {sentBeta},
+		"Anthropic-Version":        {"2023-06-01"},
+		"Authorization":            {daemon.ProbeAuthorization + nonce},
+		"Content-Type":             {"application/json"},
+		"User-Agent":               {"oauth-proxyd-doctor/" + x.Version},
+		"X-App":                    {"cli"},
+		"X-Claude-Code-Session-Id": {"doctor-" + rand.Text()},
+		"X-Request-Id":             {"req_" + rand.Text()},
+		daemon.ProbeHeader:         {nonce},
+	}
+	return &probe{nonce: nonce, request: request}, nil
+}
+
+// send sends the request and reads the response to its end. It connects as Claude Code would: by a
+// proxy only where the environment has one.
+func (p *probe) send() {
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableCompression: true, DisableKeepAlives: true,
+		TLSHandshakeTimeout: shortLimit, ResponseHeaderTimeout: responseLimit,
+	}
+	response, err := transport.RoundTrip(p.request)
+	if err != nil {
+		p.err = plain(err)
+		return
+	}
+	defer response.Body.Close()
+	p.status = response.StatusCode
+	p.err = p.read(response.Body)
+}
+
+// read records when each event arrives. An event ends with an empty line.
+func (p *probe) read(body io.Reader) error {
+	buffer := make([]byte, 4<<10)
+	for len(p.body) < maxResponse {
+		n, err := body.Read(buffer)
+		p.body = append(p.body, buffer[:n]...)
+		for events := bytes.Count(p.body, []byte("\n\n")); len(p.arrivals) < events; {
+			p.arrivals = append(p.arrivals, time.Now())
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // a Reader returns it as it is
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return fmt.Errorf("the response is longer than %d bytes", maxResponse)
+}
