@@ -80,7 +80,7 @@ func allowLine(c *config.Config, more string) string {
 }
 
 // checkAccess looks for entries of access.allow that nobody fulfils.
-func checkAccess(ctx context.Context, x *exam) []Finding {
+func checkAccess(_ context.Context, x *exam) []Finding {
 	if x.settings == nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func checkAccess(ctx context.Context, x *exam) []Finding {
 	remote := false
 	for _, s := range allow {
 		remote = remote || s.Kind != config.Local
-		if f, fulfilled := x.judgeEntry(ctx, s); !fulfilled {
+		if f, found := x.entryFinding(s); found {
 			findings = append(findings, f)
 		}
 	}
@@ -111,23 +111,19 @@ func spellAllow(allow []config.Source) string {
 	return "allowed: " + strings.Join(texts, ", ")
 }
 
-// judgeEntry says whether somebody fulfils the entry, or that this cannot be told.
-func (x *exam) judgeEntry(ctx context.Context, s config.Source) (f Finding, fulfilled bool) {
-	named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node
-	switch {
-	case named && x.network == nil:
-		return unknown("whether anybody fulfils %q: tailscaled was not asked for its peers", s), false
-	case named && slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return isMeant(s, n) }):
-		return f, true
-	case named:
-		return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
-			mend(x.mendEntry(s)...), false
-	case s.Kind == config.Capability:
-		return x.judgeCapability(ctx, s)
-	case s.Kind == config.CIDR && x.overlooksPeers(s):
-		return warn("access.allow has %q, which is in Tailscale's range, and no node that this one sees is in it", s).mend("tailscale status"), false
+// entryFinding reports that nobody fulfils an entry that names somebody, or that this cannot be
+// known.
+func (x *exam) entryFinding(s config.Source) (f Finding, found bool) {
+	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
+	case !named:
+		return f, false
+	case x.network == nil:
+		return unknown("whether anybody fulfils %q: tailscaled was not asked for its peers", s), true
+	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return isMeant(s, n) }):
+		return f, false
 	}
-	return f, true
+	return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
+		mend(x.mendEntry(s)...), true
 }
 
 func isMeant(s config.Source, n tailnet.Node) bool {
@@ -150,29 +146,4 @@ func (x *exam) mendEntry(s config.Source) []string {
 		}
 	}
 	return lines
-}
-
-func (x *exam) judgeCapability(ctx context.Context, s config.Source) (f Finding, fulfilled bool) {
-	if !x.onTailnet() {
-		return unknown("whether anybody has %q: tailscaled is not connected", s), false
-	}
-	filter, err := x.client.Filter(ctx)
-	switch {
-	case err != nil:
-		return unknown("whether the tailnet's policy grants %q: %v", s, err).mend("sudo oauth-proxyd doctor"), false
-	case filter.Grants(s.Value):
-		return f, true
-	}
-	return warn("access.allow has %q, and the tailnet's policy grants that to nobody here", s).
-		mend(grant(`"SRC"`, fmt.Sprintf("%q", x.destination()), fmt.Sprintf(`"app": {%q: [{}]}`, s.Value))), false
-}
-
-// overlooksPeers: the range is one for peers only, and no peer has an address in it.
-func (x *exam) overlooksPeers(s config.Source) bool {
-	if x.network == nil || !config.IsTailscale(s.Prefix) {
-		return false
-	}
-	return !slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool {
-		return slices.ContainsFunc(n.Addresses, s.Prefix.Contains)
-	})
 }

@@ -168,12 +168,6 @@ func brokenEntrances() []breakage {
 		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "none of the 2 nodes"}},
 		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
 		{"a node by its short name", func(w *world) { w.allow(`"local", "node:ai"`) }, "access", doctor.Warn, []string{`"node:ai"`, `write "node:ai.tail.ts.net"`}},
-		{"a range without nodes", func(w *world) { w.allow(`"local", "100.65.0.0/16"`) }, "access", doctor.Warn, []string{"100.65.0.0/16"}},
-		{
-			"a capability that is not granted", func(w *world) { w.allow(`"local", "cap:example.com/cap/x"`) },
-			"access", doctor.Warn,
-			[]string{"grants that to nobody", `"app": {"example.com/cap/x": [{}]}`},
-		},
 		{"only this host", func(w *world) { w.allow(`"local"`) }, "access", doctor.Warn, []string{`only "local"`, `allow = ["local", "tailnet"]`}},
 	}
 }
@@ -308,10 +302,6 @@ func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
 			"peer",
 			[]string{"packet filter"},
 		},
-		{"a capability, without the right", func(w *world) {
-			w.allow(`"local", "cap:example.com/cap/x"`)
-			w.tailscaled["POST debug-packet-filter-rules"] = deny
-		}, "access", []string{"sudo oauth-proxyd doctor"}},
 		{"a tag, without tailscaled", func(w *world) { w.allow(`"tag:aperture"`); w.tailscaled = nil }, "access", []string{"tag:aperture"}},
 		{"a peer, without tailscaled", func(w *world) { w.peer = "ai"; w.tailscaled = nil }, "peer", []string{"not connected"}},
 		{"a configuration that this user may not read", func(w *world) { w.configErr = fs.ErrPermission }, "config", []string{"may not be read", "sudo"}},

@@ -10,16 +10,16 @@ import (
 // caFile is where the instructions put the certificate of a proxy that opens TLS.
 const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
-// judgeCertificate completes a finding about a handshake that failed: whose certificate it
+// certificateFinding completes a finding about a handshake that failed: whose certificate it
 // was, and what to do.
-func (x *exam) judgeCertificate(w *way, f Finding) Finding {
-	invalid, is := errors.AsType[*tls.CertificateVerificationError](w.err)
+func (x *exam) certificateFinding(a *attempt, f Finding) Finding {
+	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
-		return f.mend("curl -v "+w.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
+		return f.mend("curl -v "+a.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
 	}
 	chain := invalid.UnverifiedCertificates
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
-		return x.unknownIssuer(w, chain)
+		return x.unknownIssuer(a, chain)
 	}
 	f.Seen += fmt.Sprintf(" (the certificate was issued by %q)", chain[0].Issuer)
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
@@ -30,9 +30,9 @@ func (x *exam) judgeCertificate(w *way, f Finding) Finding {
 
 // unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens
 // TLS shows it.
-func (x *exam) unknownIssuer(w *way, chain []*x509.Certificate) Finding {
+func (x *exam) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the way opens TLS, or the upstream has a private CA",
-		w.config.URL.Host, chain[0].Issuer, x.orConfigured())
+		a.config.URL.Host, chain[0].Issuer, x.orConfigured())
 	if top := chain[len(chain)-1]; len(chain) > 1 {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain is that of %q", top.Subject)
 	}
@@ -42,7 +42,7 @@ func (x *exam) unknownIssuer(w *way, chain []*x509.Certificate) Finding {
 	f = f.mend(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
 		"get the certificate of that CA from your IT department, in PEM, and save it there")
 	if len(chain) > 1 {
-		f = f.mend("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(w))
+		f = f.mend("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(a))
 	}
 	return f.mend("oauth-proxyd reload")
 }
@@ -56,14 +56,14 @@ func (x *exam) orConfigured() string {
 }
 
 // saveTop are commands that save the last certificate of the chain that is served.
-func saveTop(w *way) string {
-	address := w.config.URL.Host
-	if w.config.URL.Port() == "" {
+func saveTop(a *attempt) string {
+	address := a.config.URL.Host
+	if a.config.URL.Port() == "" {
 		address += ":443"
 	}
 	proxy := ""
-	if w.proxy != nil && w.proxy.Scheme == "http" {
-		proxy = " \\\n  -proxy " + w.proxy.Host
+	if a.proxy != nil && a.proxy.Scheme == "http" {
+		proxy = " \\\n  -proxy " + a.proxy.Host
 	}
 	return fmt.Sprintf(`openssl s_client -showcerts -connect %s \
   -servername %s%s </dev/null |
@@ -71,7 +71,7 @@ func saveTop(w *way) string {
     /END CERT/ {t=c} END {printf "%%s", t}' \
   >%s
 openssl x509 -noout -fingerprint -sha256 \
-  -in %[4]s`, address, w.config.URL.Hostname(), proxy, caFile)
+  -in %[4]s`, address, a.config.URL.Hostname(), proxy, caFile)
 }
 
 // missingRoots reports whether the system trusts no certificate at all.

@@ -9,10 +9,6 @@ import (
 	"strings"
 )
 
-// magicDNSAddress is where tailscaled answers DNS, on a host with its network device
-// (https://tailscale.com/kb/1381/what-is-quad100).
-const magicDNSAddress = "100.100.100.100:53"
-
 // checkMagicDNS resolves this node's own name as a peer would have to. Peers ask
 // their own resolver: that this host's does not know the name is a warning only, a
 // wrong address is not.
@@ -25,7 +21,10 @@ func checkMagicDNS(ctx context.Context, x *exam) []Finding {
 		return []Finding{warn("the tailnet has MagicDNS off: clients must use %s", x.node.Addresses[0]).
 			mend("switch MagicDNS on: https://login.tailscale.com/admin/dns")}
 	}
-	found, err := lookUp(ctx, net.DefaultResolver, name)
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name+".")
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
 	own := func(a netip.Addr) bool { return slices.Contains(x.node.Addresses, a) }
 	switch {
 	case len(found) > 0 && slices.ContainsFunc(found, func(a netip.Addr) bool { return !own(a) }):
@@ -38,31 +37,12 @@ func checkMagicDNS(ctx context.Context, x *exam) []Finding {
 	case x.prefs != nil && !x.prefs.AcceptDNS:
 		return []Finding{warn("this host does not ask MagicDNS (peers may): it was told not to").mend("tailscale set --accept-dns=true")}
 	}
-	if direct, errDirect := lookUp(ctx, magicDNS(), name); errDirect == nil && slices.ContainsFunc(direct, own) {
-		return []Finding{warn("MagicDNS knows %s, but this host's resolver does not ask it: %v", name, plain(err)).
-			mend("tailscale status   # says why", "see https://tailscale.com/kb/1188/linux-dns")}
-	}
 	return []Finding{warn("%s does not resolve: %v", name, plain(err)).mend("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }
 
-func lookUp(ctx context.Context, r *net.Resolver, name string) ([]netip.Addr, error) {
-	found, err := r.LookupNetIP(ctx, "ip", name+".")
-	for i := range found {
-		found[i] = found[i].Unmap()
-	}
-	return found, err
-}
-
-// magicDNS is a resolver that asks tailscaled and nobody else.
-func magicDNS() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, magicDNSAddress)
-	}}
-}
-
 // checkWayOut says what stands between this host and the upstream.
-func checkWayOut(ctx context.Context, x *exam) []Finding {
-	parts := []string{"resolver " + resolvers(ctx), "no proxy", "no exit node"}
+func checkWayOut(_ context.Context, x *exam) []Finding {
+	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
 	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
 		hosts := make([]string, 0, len(x.settings.Proxy.UpstreamProxies))
 		for _, p := range x.settings.Proxy.UpstreamProxies {
@@ -89,24 +69,15 @@ func (x *exam) exitNode() string {
 }
 
 // resolvers are those of resolv.conf(5).
-func resolvers(ctx context.Context) string {
-	text, done := inTime(ctx, func() string {
-		content, err := os.ReadFile("/etc/resolv.conf")
-		if err != nil {
-			return ""
-		}
-		return string(content)
-	})
+func resolvers() string {
+	content, _ := os.ReadFile("/etc/resolv.conf") // without it, 127.0.0.1 is asked
 	var all []string
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(string(content)) {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "nameserver" {
 			all = append(all, words[1])
 		}
 	}
-	switch {
-	case !done:
-		return "unknown"
-	case len(all) == 0:
+	if len(all) == 0 {
 		return "127.0.0.1 (none is configured)"
 	}
 	return strings.Join(all, ", ")

@@ -15,13 +15,13 @@ import (
 // other family as well. What fails sooner costs nothing.
 const raceDelay = 250 * time.Millisecond
 
-// judgeServers names the name servers that did not respond, where another one did.
-func judgeServers(w *way) []Finding {
-	if _, found := w.done(upstream.StepName); !found {
-		return nil // wayFailed says it
+// serverFindings name the name servers that did not respond, where another one did.
+func serverFindings(a *attempt) []Finding {
+	if _, found := a.done(upstream.StepName); !found {
+		return nil // attemptFailed says it
 	}
 	var findings []Finding
-	for _, server := range w.silentServers() {
+	for _, server := range a.silent {
 		findings = append(findings, at(stepDNS,
 			warn("the name server %s did not respond; each new connection waits for it before another one is asked", server).mend(fixServers()...)))
 	}
@@ -29,12 +29,16 @@ func judgeServers(w *way) []Finding {
 }
 
 // noName is about a name that was not found.
-func noName(w *way, f Finding) Finding {
-	if silent := w.silentServers(); len(silent) > 0 {
-		f.Seen += "; no response from the name servers: " + strings.Join(silent, ", ")
+func noName(a *attempt, f Finding) Finding {
+	if len(a.silent) > 0 {
+		f.Seen += "; no response from the name servers: " + strings.Join(a.silent, ", ")
 		f = f.mend(fixServers()...)
 	}
-	return at(stepDNS, f.mend("getent hosts "+w.peer().Hostname(), "see the nameserver lines of /etc/resolv.conf"))
+	host := a.config.URL.Hostname()
+	if a.proxy != nil {
+		host = a.proxy.Hostname()
+	}
+	return f.mend("getent hosts "+host, "see the nameserver lines of /etc/resolv.conf")
 }
 
 func fixServers() []string {
@@ -44,37 +48,31 @@ func fixServers() []string {
 	}
 }
 
-// judgeFamilies connects to an address of the family, IPv4 or IPv6, over which the way did
-// not go: one that swallows packets delays connections.
-func judgeFamilies(ctx context.Context, w *way) []Finding {
-	winner, ok := w.done(upstream.StepAddress)
+// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use: one
+// that swallows packets delays connections.
+func familyFindings(ctx context.Context, a *attempt) []Finding {
+	winner, _ := a.done(upstream.StepAddress)
 	used, err := netip.ParseAddrPort(winner.To)
-	if !ok || err != nil {
+	all := a.addresses()
+	i := slices.IndexFunc(all, func(other netip.Addr) bool { return other.Is4() != used.Addr().Is4() })
+	if err != nil || i < 0 {
 		return nil
 	}
-	all := w.addresses()
-	i := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Is4() != used.Addr().Is4() })
-	if i < 0 {
-		return nil
-	}
-	return []Finding{at(stepTCP, judgeOther(ctx, netip.AddrPortFrom(all[i], used.Port()), w.config.ConnectTimeout))}
-}
-
-func judgeOther(ctx context.Context, to netip.AddrPort, limit time.Duration) Finding {
-	family, option := "IPv6", "-6"
+	to, family := netip.AddrPortFrom(all[i], used.Port()), "6"
 	if to.Addr().Is4() {
-		family, option = "IPv4", "-4"
+		family = "4"
 	}
 	began := time.Now()
-	c, err := (&net.Dialer{Timeout: limit}).DialContext(ctx, "tcp", to.String())
-	took := time.Since(began)
+	c, err := (&net.Dialer{Timeout: a.config.ConnectTimeout}).DialContext(ctx, "tcp", to.String())
+	f, took := warn("IPv%s is dead: %v; a new connection may lose a quarter of a second there", family, err), time.Since(began)
 	switch {
 	case err == nil:
-		_ = c.Close() // that it was made is all
-		return ok("%s works too: connected to %s in %s", family, to, milliseconds(took))
+		_ = c.Close() // it was only to see
+		f = ok("IPv%s works too: connected to %s in %s", family, to, milliseconds(took))
 	case took < raceDelay:
-		return ok("%s is not used: %v", family, err)
+		f = ok("IPv%s is not used: %v", family, err)
+	default:
+		f = f.mend("ip -"+family+" route get "+to.Addr().String()+"   # fix the route to there", "ping -"+family+" "+to.Addr().String())
 	}
-	return warn("%s is dead: %v; a new connection may lose a quarter of a second there", family, err).
-		mend("ip "+option+" route get "+to.Addr().String()+"   # fix the route to there", "ping "+option+" "+to.Addr().String())
+	return []Finding{at(stepTCP, f)}
 }

@@ -1,0 +1,134 @@
+package doctor
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+// attempt is one request to the upstream, directly or through one proxy.
+type attempt struct {
+	config upstream.Config
+	proxy  *url.URL // nil: directly
+
+	steps    []upstream.Step
+	silent   []string       // name servers that did not respond
+	response *http.Response // its body is read
+	took     time.Duration  // by the request, without the connection
+	err      error
+}
+
+// attempts are those that the daemon may make, in its order.
+func attempts(c upstream.Config) []*attempt {
+	if len(c.Proxies) == 0 {
+		return []*attempt{{config: c}}
+	}
+	all := make([]*attempt, 0, len(c.Proxies))
+	for _, proxy := range c.Proxies {
+		a := &attempt{config: c, proxy: proxy}
+		a.config.Proxies = []*url.URL{proxy}
+		all = append(all, a)
+	}
+	return all
+}
+
+// send sends one plain request without a credential, on a connection as the daemon makes them.
+func (a *attempt) send(ctx context.Context, agent string) {
+	var mu sync.Mutex // an address that lost the race may be observed late
+	var steps []upstream.Step
+	var silent []string
+	config := a.config
+	config.Observe = func(s upstream.Step) {
+		mu.Lock()
+		defer mu.Unlock()
+		steps = append(steps, s)
+	}
+	config.Resolver = upstream.NewResolver(config.ConnectTimeout, func(server string) {
+		mu.Lock()
+		defer mu.Unlock()
+		silent = append(silent, strings.TrimSuffix(server, ":53"))
+	})
+	a.err = a.exchange(ctx, config, agent)
+	mu.Lock()
+	defer mu.Unlock()
+	a.steps, a.silent = slices.Clone(steps), slices.Clone(silent)
+	slices.Sort(a.silent)
+	a.silent = slices.Compact(a.silent)
+}
+
+func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent string) error {
+	pool, err := upstream.New(config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.URL.JoinPath("/v1/models").String(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("User-Agent", agent)
+	request.Header.Set("Anthropic-Version", "2023-06-01")
+	conn, err := pool.Get(ctx, func() {})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	response, err := conn.Send(ctx, request, upstream.Events{})
+	if err != nil {
+		return err
+	}
+	a.response, a.took = response, time.Since(began)
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxResponse)) // only the status matters
+	return response.Body.Close()
+}
+
+// done returns the first success of a part of the connection, if there was one.
+func (a *attempt) done(part string) (upstream.Step, bool) {
+	i := slices.IndexFunc(a.steps, func(s upstream.Step) bool { return s.Part == part && s.Err == nil })
+	if i < 0 {
+		return upstream.Step{}, false
+	}
+	return a.steps[i], true
+}
+
+// failedPart is the part of the connection that did not succeed; empty: it was made.
+func (a *attempt) failedPart() string {
+	parts := []string{upstream.StepName, upstream.StepAddress}
+	if a.proxy != nil {
+		parts = append(parts, upstream.StepTunnel)
+	}
+	if a.config.URL.Scheme == "https" {
+		parts = append(parts, upstream.StepHandshake)
+	}
+	for _, part := range parts {
+		if _, ok := a.done(part); !ok {
+			return part
+		}
+	}
+	return ""
+}
+
+// connected reports whether the daemon would stay with this attempt: it passes over a proxy only
+// if that opens no tunnel.
+func (a *attempt) connected() bool {
+	part := a.failedPart()
+	return part == "" || part == upstream.StepHandshake
+}
+
+// addresses are those of the name that was looked up.
+func (a *attempt) addresses() []netip.Addr {
+	s, _ := a.done(upstream.StepName)
+	all := slices.Clone(s.Addresses)
+	for i := range all {
+		all[i] = all[i].Unmap()
+	}
+	return all
+}
