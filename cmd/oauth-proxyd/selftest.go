@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
-	"math"
 	"time"
 
 	"oauth-proxyd/internal/daemon"
@@ -37,10 +35,7 @@ func runSelftest(e env, flags *flag.FlagSet) runner {
 			File string `json:"file"`
 			*selftest.Report
 		}{path, report}
-		code := e.show(*asJSON, shown, func() {
-			width := cmp.Or(term.NewPrinter(e.stdout).Width, math.MaxInt)
-			_ = report.WriteText(e.stdout, path, width) // nobody is left to read about it
-		})
+		code := e.show(*asJSON, shown, func() { report.WriteText(term.NewPrinter(e.stdout), path) })
 		return max(code, exitIf(!report.OK, exitFailure))
 	}
 }

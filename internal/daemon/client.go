@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +53,7 @@ func RequestReload(ctx context.Context, dryRun bool) (Outcome, error) {
 		path += "/dry-run"
 	}
 	var o Outcome
-	err := askAdmin(ctx, http.MethodPost, path, nil, &o)
+	err := askAdmin(ctx, http.MethodPost, path, &o)
 	return o, err
 }
 
@@ -62,20 +61,20 @@ func RequestReload(ctx context.Context, dryRun bool) (Outcome, error) {
 // [RequestReload].
 func RequestStatusReport(ctx context.Context) (Status, error) {
 	var s Status
-	err := askAdmin(ctx, http.MethodGet, "/status", nil, &s)
+	err := askAdmin(ctx, http.MethodGet, "/status", &s)
 	return s, err
 }
 
 // ExpectProbe makes the running daemon expect a probe with the nonce that it returns.
 func ExpectProbe(ctx context.Context) (nonce string, err error) {
 	var ticket ProbeTicket
-	err = askAdmin(ctx, http.MethodPost, "/probes", nil, &ticket)
+	err = askAdmin(ctx, http.MethodPost, "/probes", &ticket)
 	return ticket.Nonce, err
 }
 
 // RequestProbeReport asks what became of the probe with that nonce.
 func RequestProbeReport(ctx context.Context, nonce string) (r ProbeReport, err error) {
-	err = askAdmin(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), nil, &r)
+	err = askAdmin(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), &r)
 	return r, err
 }
 
@@ -83,24 +82,18 @@ func RequestProbeReport(ctx context.Context, nonce string) (r ProbeReport, err e
 // waits until that serves. Errors are as those of [RequestReload].
 func RequestUpgrade(ctx context.Context) (UpgradeOutcome, error) {
 	var o UpgradeOutcome
-	err := askAdmin(ctx, http.MethodPost, "/upgrade", nil, &o)
+	err := askAdmin(ctx, http.MethodPost, "/upgrade", &o)
 	return o, err
 }
 
-// askAdmin sends question, if there is one, and reads the answer, both as JSON.
-func askAdmin(ctx context.Context, method, path string, question, answer any) error {
+// askAdmin sends a request and reads the response, which is JSON.
+func askAdmin(ctx context.Context, method, path string, answer any) error {
 	socket := findAdminSocket()
-	var body bytes.Buffer
-	if question != nil {
-		if err := json.NewEncoder(&body).Encode(question); err != nil {
-			return fmt.Errorf("asking the daemon: %w", err)
-		}
-	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, &body)
+	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("asking the daemon: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 // first. Errors are as those of [RequestReload].
 func RequestsInFlight(ctx context.Context) ([]proxy.Trace, error) {
 	var traces []proxy.Trace
-	err := askAdmin(ctx, http.MethodGet, "/requests", nil, &traces)
+	err := askAdmin(ctx, http.MethodGet, "/requests", &traces)
 	return traces, err
 }
 
@@ -20,7 +20,7 @@ func RequestsInFlight(ctx context.Context) ([]proxy.Trace, error) {
 // that id, the latest last. Errors are as those of [RequestReload].
 func ExplainRequest(ctx context.Context, id string) ([]proxy.Trace, error) {
 	var traces []proxy.Trace
-	err := askAdmin(ctx, http.MethodGet, "/requests/"+url.PathEscape(id), nil, &traces)
+	err := askAdmin(ctx, http.MethodGet, "/requests/"+url.PathEscape(id), &traces)
 	return traces, err
 }
 

@@ -8,7 +8,7 @@
 //
 //	report, err := selftest.Run(ctx, selftest.Config{Settings: c, Proxy: daemon.ProxySettings(c)})
 //	if err == nil {
-//		err = report.WriteText(os.Stdout, "oauth-proxyd.hcl", 80)
+//		report.WriteText(term.NewPrinter(os.Stdout), "oauth-proxyd.hcl")
 //	}
 //
 // [Run] sends the request of each client (clients.go) through the listener "proxy" and through

@@ -12,6 +12,7 @@ import (
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/selftest"
+	"oauth-proxyd/internal/term"
 )
 
 const width = 80
@@ -28,9 +29,7 @@ func run(t *testing.T, file string) (*selftest.Report, string) {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
-	if err := r.WriteText(&text, filepath.Base(file), width); err != nil {
-		t.Fatal(err)
-	}
+	r.WriteText(term.Printer{Out: &text, Width: width}, filepath.Base(file))
 	return r, text.String()
 }
 

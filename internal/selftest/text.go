@@ -2,30 +2,30 @@ package selftest
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"unicode/utf8"
+
+	"oauth-proxyd/internal/term"
 )
 
-// WriteText writes the report for a person, in lines of at most width characters
-// where words allow it. file is the configuration's name.
-func (r *Report) WriteText(w io.Writer, file string, width int) error {
-	t := text{width: width}
-	t.line("", "", "self test of "+file)
-	t.line("", "", "The proxy is the real one; the API is a mock on this host. Nothing leaves the host.")
-	t.line("", "", "")
-	t.line("", "", "What clients sent and the API received: + added, ~ changed, - dropped")
+// WriteText prints the report on the configuration file for a person.
+func (r *Report) WriteText(p term.Printer, file string) {
+	p.Wrap("", 0, "self test of "+file)
+	p.Wrap("", 0, "The proxy is the real one; the API is a mock on this host. Nothing leaves the host.")
+	p.Line("")
+	p.Wrap("", 0, "What clients sent and the API received: + added, ~ changed, - dropped")
 	for _, c := range r.Clients {
-		t.client(c)
+		c.write(p)
 	}
-	t.line("", "", "")
+	p.Line("")
 	for _, v := range r.Verdicts {
-		t.verdict(v)
+		const column = 10
+		p.Wrap(fmt.Sprintf("%-*s", column, v.Status), column, v.Name)
+		for _, d := range v.Details {
+			p.Wrap(strings.Repeat(" ", column)+"! ", column+2, d)
+		}
 	}
-	t.line("", "", "")
-	t.line("", "", r.summary())
-	_, err := io.WriteString(w, t.out.String())
-	return err
+	p.Line("")
+	p.Wrap("", 0, r.summary())
 }
 
 func (r *Report) summary() string {
@@ -43,95 +43,36 @@ func (r *Report) summary() string {
 	}
 }
 
-// text is a report that is being written.
-type text struct {
-	out   strings.Builder
-	width int
-}
-
-// line writes s broken at blanks and behind commas: the first line after first,
-// the others after rest.
-func (t *text) line(first, rest, s string) {
-	line, begun := first, false
-	for _, word := range words(printable(s)) {
-		if begun && utf8.RuneCountInString(line+strings.TrimRight(word, " ")) > t.width {
-			t.out.WriteString(strings.TrimRight(line, " ") + "\n")
-			line = rest
-		}
-		line += word
-		begun = true
+func (c Client) write(p term.Printer) {
+	p.Line("")
+	p.Wrap("  ", 4, fmt.Sprintf("%s, listener %q", c.Name, c.Listener))
+	outcome := fmt.Sprint(c.Status)
+	switch {
+	case c.Error != "":
+		outcome = c.Error
+	case c.Events > 0:
+		outcome += fmt.Sprintf(", %d events one by one", c.Events)
 	}
-	t.out.WriteString(strings.TrimRight(line, " ") + "\n")
-}
-
-func words(s string) []string {
-	var all []string
-	for s != "" {
-		i := strings.IndexAny(s, " ,") + 1
-		if i == 0 {
-			i = len(s)
-		}
-		all = append(all, s[:i])
-		s = s[i:]
-	}
-	return all
-}
-
-// printable has no control characters, which a header can bring (RFC 9110 §5.5).
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-func (t *text) client(c Client) {
-	t.line("", "", "")
-	t.line("  ", "    ", fmt.Sprintf("%s, listener %q", c.Name, c.Listener))
-	t.line("    ", "      ", fmt.Sprintf("%s %s -> %s", c.Method, c.Target, statusText(c)))
+	p.Wrap("    ", 6, fmt.Sprintf("%s %s -> %s", c.Method, c.Target, outcome))
 	for _, h := range c.Headers {
-		t.header(h)
+		h.write(p)
 	}
 	for _, r := range c.Rules {
-		t.line("    rule  ", "          ", fmt.Sprintf("%s: %s: %s", r.Name, r.Does, r.Result))
+		p.Wrap("    rule  ", 10, fmt.Sprintf("%s: %s: %s", r.Name, r.Does, r.Result))
 	}
 }
 
-func statusText(c Client) string {
-	if c.Error != "" {
-		return c.Error
-	}
-	if c.Events > 0 {
-		return fmt.Sprintf("%d, %d events one by one", c.Status, c.Events)
-	}
-	return fmt.Sprint(c.Status)
-}
-
-func (t *text) header(h Header) {
-	const indent = "          "
+func (h Header) write(p term.Printer) {
+	sent, received := strings.Join(h.Sent, " | "), strings.Join(h.Received, " | ")
 	switch h.Change {
 	case Added:
-		t.line("    + ", indent, h.Name+": "+joined(h.Received))
+		p.Wrap("    + ", 10, h.Name+": "+received)
 	case Dropped:
-		t.line("    - ", indent, h.Name+": "+joined(h.Sent))
+		p.Wrap("    - ", 10, h.Name+": "+sent)
 	case Changed:
-		t.line("    ~ ", indent, h.Name+": "+joined(h.Sent))
-		t.line("        -> ", "           ", joined(h.Received))
+		p.Wrap("    ~ ", 10, h.Name+": "+sent)
+		p.Wrap("        -> ", 11, received)
 	default:
-		t.line("      ", indent, h.Name+": "+joined(h.Received))
-	}
-}
-
-// joined shows the lines of a header side by side.
-func joined(values []string) string { return strings.Join(values, " | ") }
-
-func (t *text) verdict(v Verdict) {
-	const column = 10
-	indent := strings.Repeat(" ", column)
-	t.line(fmt.Sprintf("%-*s", column, v.Status), indent, v.Name)
-	for _, d := range v.Details {
-		t.line(indent+"! ", indent+"  ", d)
+		p.Wrap("      ", 10, h.Name+": "+received)
 	}
 }

@@ -104,36 +104,31 @@ func (p probe) keyProblem() string {
 // oauthVerdict is about what the program is for. A client that the conditions leave out is only
 // worth a warning if they let another in.
 func oauthVerdict(c *config.Config, probes []probe) Verdict {
-	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: OK}
-	accepted := false
+	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: Fail}
+	if slices.ContainsFunc(probes, func(p probe) bool { return p.client.oauth && p.Status == http.StatusOK }) {
+		v.Status = OK
+	}
 	for _, p := range probes {
-		if !p.client.oauth || p.received == nil {
+		if !p.client.oauth || p.received == nil || p.Status != http.StatusUnauthorized {
 			continue
 		}
-		if p.Status != http.StatusUnauthorized {
-			accepted = accepted || p.Status == http.StatusOK
-			continue
-		}
-		reason, wanted := refusalReason(c, p)
-		if v.Status != Fail {
-			v.Status = Warn
-		}
-		if !wanted {
+		reason, intended := refusalReason(c, p)
+		switch {
+		case !intended:
 			v.Status = Fail
+		case v.Status == OK:
+			v.Status = Warn
 		}
 		v.Details = append(v.Details, p.where()+": an OAuth token would be refused with 401: "+reason)
 	}
-	if !accepted {
-		v.Status = Fail
-	}
-	if !accepted && len(v.Details) == 0 {
+	if v.Status == Fail && len(v.Details) == 0 {
 		v.Details = []string{"no request with an OAuth token was accepted"}
 	}
 	return v
 }
 
-// refusalReason says why no rule helped. wanted: the conditions say so.
-func refusalReason(c *config.Config, p probe) (reason string, wanted bool) {
+// refusalReason says why no rule helped, and whether the conditions of the rules intend that.
+func refusalReason(c *config.Config, p probe) (reason string, intended bool) {
 	var adding []Rule
 	for i, h := range c.Headers {
 		value := http.Header{"Anthropic-Beta": {h.Value}}
