@@ -11,7 +11,7 @@ import (
 )
 
 // asPage sends a message as a web page of that origin makes its browser do.
-func (s *service) asPage(t *testing.T, origin string) daemontest.Answer {
+func (s *service) asPage(t *testing.T, origin string) daemontest.Response {
 	t.Helper()
 	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/echo", "{}", "Origin", origin, "Sec-Fetch-Site", "cross-site")
 	if err != nil {
@@ -85,7 +85,7 @@ func TestHealthAndMetricsCheckHost(t *testing.T) {
 }
 
 // getAs asks with another Host.
-func (s *service) getAs(t *testing.T, host, path string) daemontest.Answer {
+func (s *service) getAs(t *testing.T, host, path string) daemontest.Response {
 	t.Helper()
 	client := newClient(t)
 	client.Transport = hostIs{client.Transport, host}

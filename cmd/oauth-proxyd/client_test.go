@@ -2,10 +2,13 @@ package main_test
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +25,7 @@ func newClient(t *testing.T) *http.Client {
 
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func get(t *testing.T, url string, header ...string) daemontest.Answer {
+func get(t *testing.T, url string, header ...string) daemontest.Response {
 	t.Helper()
 	a, err := daemontest.Ask(newClient(t), http.MethodGet, url, "", header...)
 	if err != nil {
@@ -37,13 +40,13 @@ const anotherUser = 1
 
 // getAs is get by another user's program, which can be no tailscaled, where the test may
 // become one.
-func getAs(t *testing.T, uid int, url string) daemontest.Answer {
+func getAs(t *testing.T, uid int, url string) daemontest.Response {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Log("!!! not root: a client of another user is NOT TESTED")
 		return get(t, url)
 	}
-	a, err := daemontest.Ask(daemontest.ClientAs(uid), http.MethodGet, url, "")
+	a, err := daemontest.Ask(clientAs(uid), http.MethodGet, url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +55,7 @@ func getAs(t *testing.T, uid int, url string) daemontest.Answer {
 
 // result is what a request in the background came to.
 type result struct {
-	daemontest.Answer
+	daemontest.Response
 	err error
 }
 
@@ -97,4 +100,19 @@ func (s *service) dial(t *testing.T) *rawClient {
 		t.Fatal(err)
 	}
 	return &rawClient{reader: bufio.NewReader(conn), conn: conn}
+}
+
+// clientAs is a client whose sockets belong to another user of this host, as the kernel
+// shows it to others. It takes root.
+func clientAs(uid int) *http.Client {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(uid); err != nil { // of this thread; its sockets get it
+			return nil, err
+		}
+		defer syscall.Setfsuid(os.Getuid()) //nolint:errcheck // of a thread that was root
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }

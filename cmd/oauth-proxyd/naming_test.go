@@ -38,7 +38,7 @@ func (k *outputs) command(args ...string) {
 }
 
 // response keeps our own response and, of a request with an id, its explanation.
-func (k *outputs) response(a daemontest.Answer) {
+func (k *outputs) response(a daemontest.Response) {
 	k.t.Helper()
 	k.text[fmt.Sprintf("response %d", len(k.text))] = fmt.Sprint(a.Header, a.Body)
 	k.command("explain", a.Header.Get("X-Request-Id"))

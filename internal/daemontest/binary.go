@@ -55,9 +55,8 @@ func install() (dir string, err error) {
 	return dir, errors.Join(InstallSystemctl(dir), os.Setenv("PATH", dir+":"+os.Getenv("PATH")))
 }
 
-// Build builds the program with the versions of its own module, which a lab may not
-// share, and with the tags that it is shipped with: those of the test itself, unless
-// TAGS names others because the test would not build with them.
+// Build builds the program with the versions of its own module, which a lab may not share, and with
+// the tags of the test itself, unless TAGS names others.
 func Build(file, version string) error {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "oauth-proxyd").Output()
 	if err != nil {

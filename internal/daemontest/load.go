@@ -1,24 +1,36 @@
 package daemontest
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Load sends requests all the time, in every way that clients do, and repeats none:
-// what gets no answer is lost.
-type Load struct {
-	t    *testing.T
-	quit chan struct{}
-	once sync.Once
-	work sync.WaitGroup
+// pace is the pause of one client between two requests: enough of them to meet every moment of a
+// restart, and not so many that they measure this machine.
+const pace = 4 * time.Millisecond
 
-	mu     sync.Mutex
-	done   []sent
-	served chan struct{} // gets one for each answer, if somebody waits
+// Load sends requests without end, on new and on kept connections, and repeats none: a request
+// without a response is lost.
+type Load struct {
+	t      *testing.T
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	served chan struct{} // gets an element for each response, if somebody waits
+
+	mu   sync.Mutex
+	done []sent
 }
 
 // sent is one request.
@@ -33,61 +45,51 @@ type Span struct{ Begin, End time.Time }
 
 func (s Span) overlaps(other Span) bool { return s.Begin.Before(other.End) && s.End.After(other.Begin) }
 
-// pace is the pause of one client between two requests: enough of them to meet
-// every moment of a restart, not so many as to measure this machine.
-const pace = 4 * time.Millisecond
-
 // NewLoad begins. It ends with the test, or with WantNoneLost.
 func NewLoad(t *testing.T, to Target, requests ...Request) *Load {
 	t.Helper()
-	l := &Load{t: t, quit: make(chan struct{}), served: make(chan struct{})}
+	l := &Load{t: t, served: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for _, r := range requests {
-		l.start("new connections", &loadClient{to: to, closing: true}, r)
-		l.start("a kept connection", &loadClient{to: to}, r)
+		for _, c := range []*loadClient{{to: to, closing: true}, {to: to}} {
+			l.work.Go(func() { l.repeat(c, r) })
+		}
 	}
 	t.Cleanup(l.end)
 	return l
 }
 
 func (l *Load) end() {
-	l.once.Do(func() { close(l.quit) })
+	l.cancel()
 	l.work.Wait()
 }
 
-func (l *Load) start(how string, c *loadClient, r Request) {
-	how = fmt.Sprintf("%s, %s %s", how, r.Method, r.Path)
-	l.work.Go(func() { l.repeat(how, c, r) })
-}
-
-func (l *Load) repeat(how string, c *loadClient, r Request) {
+func (l *Load) repeat(c *loadClient, r Request) {
 	defer c.close()
+	how := fmt.Sprintf("%s %s, closing the connection: %t", r.Method, r.Path, c.closing)
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-		case <-l.quit:
+		case <-l.ctx.Done():
 			return
 		}
 		begin := time.Now()
 		err := c.send(r)
-		l.note(sent{how, Span{begin, time.Now()}, err})
-	}
-}
-
-func (l *Load) note(s sent) {
-	l.mu.Lock()
-	l.done = append(l.done, s)
-	l.mu.Unlock()
-	if s.err == nil {
-		select {
-		case l.served <- struct{}{}:
-		default:
+		l.mu.Lock()
+		l.done = append(l.done, sent{how, Span{begin, time.Now()}, err})
+		l.mu.Unlock()
+		if err == nil {
+			select {
+			case l.served <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
 
-// More waits for that many answers.
+// More waits for that many responses.
 func (l *Load) More(n int) {
 	l.t.Helper()
 	late := time.After(Patience)
@@ -95,13 +97,13 @@ func (l *Load) More(n int) {
 		select {
 		case <-l.served:
 		case <-late:
-			l.t.Fatal("the load gets no answers")
+			l.t.Fatal("the load gets no responses")
 		}
 	}
 }
 
-// WantNoneLost ends the load and counts, apart from what was in flight while the
-// process was killed.
+// WantNoneLost ends the load and fails the test for each request that was lost, except those in
+// flight while the process was killed.
 func (l *Load) WantNoneLost(kills ...Span) {
 	l.t.Helper()
 	l.end()
@@ -118,4 +120,87 @@ func (l *Load) WantNoneLost(kills ...Span) {
 		}
 	}
 	l.t.Logf("%d of %d requests lost, %d were in flight while the process was killed", lost, len(l.done), excused)
+}
+
+// Request is one of a subscription's client, and how its response ends.
+type Request struct{ Method, Path, Body, Ends string }
+
+// Target is where a program listens, and how to connect there.
+type Target struct {
+	Address string
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Send sends one request, on a connection of its own and in one attempt.
+func (to Target) Send(r Request) error { return (&loadClient{to: to, closing: true}).send(r) }
+
+// loadClient keeps its connection as long as the server does, and makes one attempt. net/http's
+// client makes a second one.
+type loadClient struct {
+	to      Target
+	closing bool // asks for the end of the connection after each response
+	conn    net.Conn
+	reader  *bufio.Reader
+}
+
+func (c *loadClient) close() {
+	if c.conn != nil {
+		_ = c.conn.Close() // nothing is in flight
+		c.conn = nil
+	}
+}
+
+func (c *loadClient) send(r Request) error {
+	response, err := c.exchange(r) //nolint:bodyclose // exchange does
+	if err != nil || c.closing || response.Close {
+		c.close()
+	}
+	return err
+}
+
+func (c *loadClient) exchange(r Request) (*http.Response, error) {
+	if c.conn != nil && isClosed(c.conn) {
+		c.close() // every client looks before it writes
+	}
+	if c.conn == nil {
+		conn, err := c.to.Dial(context.Background(), "tcp", c.to.Address)
+		if err != nil {
+			return nil, err
+		}
+		c.conn, c.reader = conn, bufio.NewReader(conn)
+	}
+	request, err := http.NewRequest(r.Method, "http://x"+r.Path, strings.NewReader(r.Body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+OAuthToken)
+	request.Close = c.closing
+	_ = c.conn.SetDeadline(time.Now().Add(Patience)) // of a TCP connection that is open
+	if err := request.Write(c.conn); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(c.reader, request)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(response.Body)
+	err = errors.Join(err, response.Body.Close())
+	if err == nil && (response.StatusCode != http.StatusOK || !strings.HasSuffix(string(text), r.Ends)) {
+		err = fmt.Errorf("%s %s", response.Status, text)
+	}
+	return response, err
+}
+
+// isClosed reports whether the server has closed its side. A Read would wait for data.
+func isClosed(c net.Conn) bool {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN)
+	})
+	return closed || err != nil
 }

@@ -61,14 +61,14 @@ func (c client) send(ctx context.Context, t *testing.T, path, body string, heade
 }
 
 // ask sends a request for a message and reads the response to its end.
-func (c client) ask(t *testing.T, body string) daemontest.Answer {
+func (c client) ask(t *testing.T, body string) daemontest.Response {
 	t.Helper()
 	resp := c.send(t.Context(), t, "/v1/messages", body)
 	content, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return daemontest.Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(content)}
+	return daemontest.Response{Status: resp.StatusCode, Header: resp.Header, Body: string(content)}
 }
 
 // nextEvent reads one server-sent event, the empty line at its end included.

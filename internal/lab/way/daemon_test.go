@@ -58,7 +58,7 @@ func (d *daemon) command(args ...string) *exec.Cmd {
 }
 
 // ask sends a message for a model.
-func (d *daemon) ask(model string, stream bool) (daemontest.Answer, error) {
+func (d *daemon) ask(model string, stream bool) (daemontest.Response, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	body := fmt.Sprintf(`{"model":%q,"max_tokens":9,"stream":%v,"messages":[{"role":"user","content":"hello"}]}`, model, stream)
 	return daemontest.Ask(client, http.MethodPost, d.url+"/v1/messages", body,

@@ -159,7 +159,7 @@ func TestTheOpenInternetIsNotLocal(t *testing.T) {
 
 // throughFunnel sends a request as the relay does: a first request asks the host's
 // tailscaled to forward the rest of the connection.
-func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemontest.Answer {
+func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemontest.Response {
 	t.Helper()
 	api := strings.TrimPrefix(host.Status().Self.PeerAPIURL[0], "http://")
 	conn, err := relay.Dial(t.Context(), "tcp", api)
@@ -184,7 +184,7 @@ func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemont
 	if err != nil {
 		t.Fatal(err)
 	}
-	return daemontest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(text)}
+	return daemontest.Response{Status: res.StatusCode, Header: res.Header, Body: string(text)}
 }
 
 // TestAProgramIsLocalBesideAForwardToTheUnit has a daemon that sees most users of its host as

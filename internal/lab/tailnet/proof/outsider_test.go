@@ -42,7 +42,7 @@ func (w *witness) saw(path string) bool {
 // wantOutside checks that the response refuses the request for path with one of the codes,
 // and that the request did not reach the upstream. Without codes both are right: the
 // client is refused, or nobody can tell who it is.
-func (w *witness) wantOutside(t *testing.T, path string, a daemontest.Answer, codes ...string) {
+func (w *witness) wantOutside(t *testing.T, path string, a daemontest.Response, codes ...string) {
 	t.Helper()
 	if len(codes) == 0 {
 		codes = []string{"access_denied", "tailnet_unavailable"}
@@ -70,7 +70,7 @@ func (d *daemon) wantLocal(path string, addresses ...string) {
 
 // reach sends requests from a node until one gets a response. Routes and forwards take a
 // moment to be in force.
-func reach(t *testing.T, from *tailnet.Node, url string) (a daemontest.Answer) {
+func reach(t *testing.T, from *tailnet.Node, url string) (a daemontest.Response) {
 	t.Helper()
 	daemontest.Eventually(t, "a response from "+url, func() bool {
 		c := from.Client()

@@ -116,7 +116,7 @@ func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 		}
 		wantOK()
 		tap.hang(whoisPath)
-		stalled := make(chan daemontest.Answer, 1)
+		stalled := make(chan daemontest.Response, 1)
 		go func() {
 			client := peer.Client()
 			defer client.CloseIdleConnections()

@@ -14,7 +14,7 @@ import (
 )
 
 // get asks from a node, on a connection of its own.
-func get(t *testing.T, from *tailnet.Node, url string, header ...string) daemontest.Answer {
+func get(t *testing.T, from *tailnet.Node, url string, header ...string) daemontest.Response {
 	t.Helper()
 	c := from.Client()
 	defer c.CloseIdleConnections()
@@ -22,7 +22,7 @@ func get(t *testing.T, from *tailnet.Node, url string, header ...string) daemont
 }
 
 // getHere sends a request on the node's host, as an ordinary user of it.
-func getHere(t *testing.T, node *tailnet.Node, url string, header ...string) daemontest.Answer {
+func getHere(t *testing.T, node *tailnet.Node, url string, header ...string) daemontest.Response {
 	t.Helper()
 	c := node.ClientAs(ordinary())
 	defer c.CloseIdleConnections()
@@ -30,7 +30,7 @@ func getHere(t *testing.T, node *tailnet.Node, url string, header ...string) dae
 }
 
 // getBy keeps the connection open.
-func getBy(t *testing.T, c *http.Client, url string, header ...string) daemontest.Answer {
+func getBy(t *testing.T, c *http.Client, url string, header ...string) daemontest.Response {
 	t.Helper()
 	c.Timeout = daemontest.Patience
 	a, err := daemontest.Ask(c, http.MethodGet, url, "", header...)
