@@ -58,7 +58,7 @@ func checkWarnings(c *config.Config) []config.Diagnostic {
 	}
 	findings := doctor.KeptOut(context.Background(), c)
 	for _, f := range append(findings, doctor.LostSockets(context.Background())...) {
-		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Mend, "\n")})
+		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Fix, "\n")})
 	}
 	return warnings
 }

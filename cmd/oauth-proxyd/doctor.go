@@ -67,7 +67,7 @@ func showFinding(p term.Printer, f doctor.Finding) {
 	word := fmt.Sprintf("%-*s", statusColumn, shownStatus(f.Status))
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
 	p.Wrap(p.Paint(statusColor(f.Status), word)+name, checkColumn, f.Seen)
-	for _, line := range f.Mend {
+	for _, line := range f.Fix {
 		if strings.Contains(line, "\n") {
 			p.Verbatim(statusColumn+3, line)
 			continue

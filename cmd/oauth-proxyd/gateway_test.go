@@ -106,7 +106,7 @@ func cutShort(w http.ResponseWriter, answer *http.Response) {
 // finding is one of doctor's.
 type finding struct {
 	Check, Status, Seen string
-	Mend                []string
+	Fix                 []string
 }
 
 // diagnosis is what doctor says in JSON.
@@ -148,11 +148,11 @@ func (d diagnosis) want(t *testing.T, check, status string, words ...string) {
 		return
 	}
 	f := found[0]
-	if text := f.Seen + "\n" + strings.Join(f.Mend, "\n"); f.Status != status || !daemontest.ContainsAll(text, words) {
-		t.Errorf("%s: %s, %q, %q\nwant %s with %q", check, f.Status, f.Seen, f.Mend, status, words)
+	if text := f.Seen + "\n" + strings.Join(f.Fix, "\n"); f.Status != status || !daemontest.ContainsAll(text, words) {
+		t.Errorf("%s: %s, %q, %q\nwant %s with %q", check, f.Status, f.Seen, f.Fix, status, words)
 	}
-	if f.Status != "ok" && len(f.Mend) == 0 {
-		t.Errorf("%s: nothing mends %q", check, f.Seen)
+	if f.Status != "ok" && len(f.Fix) == 0 {
+		t.Errorf("%s: nothing fixes %q", check, f.Seen)
 	}
 }
 
@@ -176,7 +176,7 @@ func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.I
 func withoutDevice(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
-	d.Answer(`{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+	d.SetStatus(`{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
 		"Self":{"HostName":"box","DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},
 		"CurrentTailnet":{"MagicDNSEnabled":true},"Health":[]}`)
 	d.run(t)

@@ -34,10 +34,10 @@ func (e env) requestStatus(ctx context.Context) (daemon.Status, error) {
 	}
 	for _, f := range doctor.LostSockets(ctx) {
 		if err != nil {
-			e.report("warning", f.Seen, strings.Join(f.Mend, "\n"))
+			e.report("warning", f.Seen, strings.Join(f.Fix, "\n"))
 			continue
 		}
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Mend, "`, then `")))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
 	}
 	return s, err
 }

@@ -118,7 +118,7 @@ func TestStatusOfALostTailnet(t *testing.T) {
 func TestStatusWarnsOfKeyExpiry(t *testing.T) {
 	t.Parallel()
 	d := newTailscaled(t)
-	d.Answer(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
+	d.SetStatus(`{"Version":"1.102.5","TUN":true,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],
 		"Self":{"DNSName":"box.tail.ts.net.","KeyExpiry":"` + time.Now().Add(50*time.Hour).UTC().Format(time.RFC3339) + `"},"Health":[]}`)
 	d.run(t)
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})

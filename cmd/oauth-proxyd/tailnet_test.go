@@ -30,7 +30,7 @@ func refusing(t *testing.T) *tailscaled {
 func garbled(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
-	d.Answer("<html>not tailscaled</html>")
+	d.SetStatus("<html>not tailscaled</html>")
 	d.run(t)
 	return d
 }

@@ -24,7 +24,7 @@ func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Run("the socket is gone", func(t *testing.T) {
 		t.Parallel()
 		d := newTailscaled(t)
-		d.Answer(userspaceStatus)
+		d.SetStatus(userspaceStatus)
 		d.run(t)
 		s := start(t, unit{
 			config: forwarding(u.URL, "", onTailnet(d, "wait")),
@@ -50,7 +50,7 @@ func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Run("the path of its socket is wrong", func(t *testing.T) {
 		t.Parallel()
 		elsewhere := &tailscaled{faketailscaled.New(), filepath.Join(daemontest.TempDir(t), "tailscaled.sock")}
-		elsewhere.Answer(userspaceStatus)
+		elsewhere.SetStatus(userspaceStatus)
 		elsewhere.run(t)
 		t.Cleanup(elsewhere.Close)
 		s := start(t, unit{

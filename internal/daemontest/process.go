@@ -65,7 +65,7 @@ func (p *Process) end() {
 	<-p.exited
 }
 
-// endForCoverage has the process end by itself: a killed one writes nothing of what it
+// endForCoverage has the process end on its own: a killed one writes nothing of what it
 // went through.
 func (p *Process) endForCoverage() {
 	if os.Getenv("GOCOVERDIR") == "" {

@@ -12,7 +12,7 @@ import (
 )
 
 // checkServe looks for "tailscale serve" and Funnel in front of our port.
-func checkServe(ctx context.Context, x *exam) []Finding {
+func checkServe(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	if !x.onTailnet() || port == 0 {
 		return nil
@@ -25,7 +25,7 @@ func checkServe(ctx context.Context, x *exam) []Finding {
 	var findings []Finding
 	for _, p := range served {
 		if x.leadsToUs(p, port) {
-			findings = append(findings, x.judgePublished(p))
+			findings = append(findings, x.publishedFinding(p))
 		}
 	}
 	if len(findings) == 0 {
@@ -34,24 +34,24 @@ func checkServe(ctx context.Context, x *exam) []Finding {
 	return findings
 }
 
-func (x *exam) judgePublished(p tailnet.Published) Finding {
+func (x *facts) publishedFinding(p tailnet.Published) Finding {
 	from := fmt.Sprintf("%s port %d", p.Scheme, p.Port)
 	switch {
 	case p.Funnel:
 		return fail("Funnel opens us to the whole internet: %s leads to %s", from, p.Target).
-			mend(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
+			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
 	case p.Scheme == "tcp":
 		return warn("tailscale serve forwards %s to %s: who comes that way counts as this host itself", from, p.Target).
-			mend(fmt.Sprintf("tailscale serve --tcp=%d off", p.Port))
+			fix(fmt.Sprintf("tailscale serve --tcp=%d off", p.Port))
 	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
 		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": who comes that way is refused", from).
-			mend(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
+			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
 	}
 	return ok("tailscale serve leads %s to us", from)
 }
 
 // isServed is what leads to port, nil for nothing.
-func (x *exam) isServed(port uint16) *tailnet.Published {
+func (x *facts) isServed(port uint16) *tailnet.Published {
 	for i, p := range x.served {
 		if x.leadsToUs(p, port) {
 			return &x.served[i]
@@ -60,7 +60,7 @@ func (x *exam) isServed(port uint16) *tailnet.Published {
 	return nil
 }
 
-func (x *exam) leadsToUs(p tailnet.Published, port uint16) bool {
+func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
 	host, to, ok := p.Leads()
 	if !ok || to != port {
 		return false
@@ -80,7 +80,7 @@ func allowLine(c *config.Config, more string) string {
 }
 
 // checkAccess looks for entries of access.allow that nobody fulfils.
-func checkAccess(_ context.Context, x *exam) []Finding {
+func checkAccess(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
 	}
@@ -96,7 +96,7 @@ func checkAccess(_ context.Context, x *exam) []Finding {
 	switch {
 	case !remote && x.settings.Tailscale.Required:
 		return []Finding{warn("access.allow has only \"local\": every peer of the tailnet is refused").
-			mend(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
+			fix(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
 	case len(findings) > 0:
 		return findings
 	}
@@ -113,7 +113,7 @@ func spellAllow(allow []config.Source) string {
 
 // entryFinding reports that nobody fulfils an entry that names somebody, or that this cannot be
 // known.
-func (x *exam) entryFinding(s config.Source) (f Finding, found bool) {
+func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
 	case !named:
 		return f, false
@@ -123,7 +123,7 @@ func (x *exam) entryFinding(s config.Source) (f Finding, found bool) {
 		return f, false
 	}
 	return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
-		mend(x.mendEntry(s)...), true
+		fix(x.entryFix(s)...), true
 }
 
 func isMeant(s config.Source, n tailnet.Node) bool {
@@ -137,8 +137,8 @@ func isMeant(s config.Source, n tailnet.Node) bool {
 	}
 }
 
-// mendEntry looks for what may be meant: a node must be named in full.
-func (x *exam) mendEntry(s config.Source) []string {
+// entryFix looks for the entry that may be meant: a node must be named in full.
+func (x *facts) entryFix(s config.Source) []string {
 	lines := []string{"tailscale status --json   # names, users and tags as tailscaled knows them"}
 	if s.Kind == config.Node {
 		for _, n := range x.network.Find(s.Value) {

@@ -64,7 +64,7 @@ func (w *world) through(proxy string) {
 }
 
 // A proxy that cannot be used is named, with the reason.
-func TestAProxyThatCannotBeUsed(t *testing.T) {
+func TestUnusableProxy(t *testing.T) {
 	dead := deadAddress(t)
 	for _, row := range []struct {
 		name, proxy, check string
@@ -86,7 +86,7 @@ func TestAProxyThatCannotBeUsed(t *testing.T) {
 }
 
 // The first proxy of a list that works is used, and the others are judged beside it.
-func TestAListOfProxies(t *testing.T) {
+func TestListOfProxies(t *testing.T) {
 	w := newWorld(t)
 	dead, good, spare := deadAddress(t), connectProxy(t, http.StatusOK), connectProxy(t, http.StatusOK)
 	w.replace("upstream_url = ", fmt.Sprintf("upstream_proxy = [%q, %q, %q]\n  upstream_url = ", "http://"+dead, good, spare))

@@ -21,7 +21,7 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-func TestAHostOnWhichAllIsWell(t *testing.T) {
+func TestHealthyHost(t *testing.T) {
 	w := newWorld(t)
 	w.peer = "ai"
 	r := w.examine()
@@ -82,7 +82,7 @@ func brokenHere() []breakage {
 		{
 			"the daemon hangs", func(w *world) { w.health = hang },
 			"sockets", doctor.Fail,
-			[]string{"gives no answer", "kill 4711"},
+			[]string{"does not respond", "kill 4711"},
 		},
 		{
 			"the admin socket is gone", func(w *world) { w.status = nil },
@@ -202,8 +202,8 @@ func brokenExits() []breakage {
 	}
 }
 
-// Each thing that is broken is the first that is named, with what mends it.
-func TestWhatIsBrokenIsNamedFirst(t *testing.T) {
+// Each thing that is broken is the first that is named, with how to fix it.
+func TestFirstFindingNamesTheFault(t *testing.T) {
 	for _, row := range slices.Concat(brokenHere(), brokenTailnets(), brokenEntrances(), brokenExits()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -213,8 +213,8 @@ func TestWhatIsBrokenIsNamedFirst(t *testing.T) {
 			if !found || f.Check != row.check || f.Status != row.status || lacks(f, row.words) {
 				t.Errorf("first: %+v\nwant %s of %q with %q", f, row.status, row.check, row.words)
 			}
-			if len(f.Mend) == 0 {
-				t.Error("nothing mends it")
+			if len(f.Fix) == 0 {
+				t.Error("nothing fixes it")
 			}
 			if r.OK == (row.status == doctor.Fail) {
 				t.Errorf("OK is %v", r.OK)
@@ -249,7 +249,7 @@ func (w *world) publishes(more string) {
 }
 
 // What is in use on the way, and how long each step takes.
-func TestTheWayToTheUpstreamIsShown(t *testing.T) {
+func TestUpstreamPathIsShown(t *testing.T) {
 	w := newWorld(t)
 	way := find(w.examine(), "way out")
 	if way.Status != doctor.OK || lacks(way, []string{"no proxy", "no exit node"}) || !slices.Contains(nameservers(t), strings.Split(way.Seen, ", no proxy")[0]) {
@@ -285,7 +285,7 @@ func nameservers(t *testing.T) []string {
 }
 
 // What cannot be looked at is unknown, never ok.
-func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
+func TestMissingFactsAreUnknown(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		broken func(*world)
@@ -321,7 +321,7 @@ func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
 	}
 }
 
-func TestWithoutARequiredTailnetNoneIsMissed(t *testing.T) {
+func TestTailnetIsNotRequired(t *testing.T) {
 	w := newWorld(t)
 	w.replace("tailscale {", "tailscale {\n  required = false")
 	w.tailscaled = nil
@@ -334,7 +334,7 @@ func TestWithoutARequiredTailnetNoneIsMissed(t *testing.T) {
 	}
 }
 
-func TestAPeerThatIsMeantByAUserOfAccessAllow(t *testing.T) {
+func TestPeerAdmittedByUser(t *testing.T) {
 	w := newWorld(t)
 	w.peer = "laptop"
 	w.allow(`"local", "ann@example.com"`)
@@ -345,7 +345,7 @@ func TestAPeerThatIsMeantByAUserOfAccessAllow(t *testing.T) {
 	}
 }
 
-func TestWhatThereIsToPaste(t *testing.T) {
+func TestBlocksToPaste(t *testing.T) {
 	w := newWorld(t)
 	r := w.examine()
 	here := "http://box.tail.ts.net:" + strconv.Itoa(int(w.port))

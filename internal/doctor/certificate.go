@@ -12,10 +12,10 @@ const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
 // certificateFinding completes a finding about a handshake that failed: whose certificate it
 // was, and what to do.
-func (x *exam) certificateFinding(a *attempt, f Finding) Finding {
+func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
-		return f.mend("curl -v "+a.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
+		return f.fix("curl -v "+a.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
 	}
 	chain := invalid.UnverifiedCertificates
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
@@ -23,32 +23,32 @@ func (x *exam) certificateFinding(a *attempt, f Finding) Finding {
 	}
 	f.Seen += fmt.Sprintf(" (the certificate was issued by %q)", chain[0].Issuer)
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
-		return f.mend("timedatectl   # is the clock of this host right?")
+		return f.fix("timedatectl   # is the clock of this host right?")
 	}
-	return f.mend("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
+	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
 }
 
 // unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens
 // TLS shows it.
-func (x *exam) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
+func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the way opens TLS, or the upstream has a private CA",
 		a.config.URL.Host, chain[0].Issuer, x.orConfigured())
 	if top := chain[len(chain)-1]; len(chain) > 1 {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain is that of %q", top.Subject)
 	}
 	if missingRoots() {
-		return f.mend("apt-get install ca-certificates   # this host has no roots at all")
+		return f.fix("apt-get install ca-certificates   # this host has no roots at all")
 	}
-	f = f.mend(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
+	f = f.fix(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
 		"get the certificate of that CA from your IT department, in PEM, and save it there")
 	if len(chain) > 1 {
-		f = f.mend("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(a))
+		f = f.fix("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(a))
 	}
-	return f.mend("oauth-proxyd reload")
+	return f.fix("oauth-proxyd reload")
 }
 
 // orConfigured goes on with the certificates that are trusted beside the system's.
-func (x *exam) orConfigured() string {
+func (x *facts) orConfigured() string {
 	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
 		return " and not in upstream_ca_file " + file
 	}
@@ -82,7 +82,7 @@ func missingRoots() bool {
 
 // privateIssuer names the issuer of a certificate that is trusted only because of
 // upstream_ca_file.
-func (x *exam) privateIssuer(state tls.ConnectionState) string {
+func (x *facts) privateIssuer(state tls.ConnectionState) string {
 	if len(state.PeerCertificates) == 0 || x.settings.Proxy.UpstreamCAFile == "" {
 		return ""
 	}

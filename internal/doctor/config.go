@@ -17,18 +17,18 @@ const oauthBeta = "oauth-2025-04-20"
 // mergeRule adds it.
 const mergeRule = "header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n}"
 
-func checkConfig(ctx context.Context, x *exam) []Finding {
+func checkConfig(ctx context.Context, x *facts) []Finding {
 	settings, err := x.Load()
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return []Finding{unknown("%s may not be read by this user", x.File).mend("sudo oauth-proxyd doctor")}
+		return []Finding{unknown("%s may not be read by this user", x.File).fix("sudo oauth-proxyd doctor")}
 	case err != nil:
 		return []Finding{refused(x.File, err)}
 	}
 	x.settings = settings
 	found := []Finding{ok("%s is valid", x.File)}
 	for _, text := range x.settings.Warnings() {
-		found = append(found, warn("%s", text).mend("oauth-proxyd check --config "+x.File))
+		found = append(found, warn("%s", text).fix("oauth-proxyd check --config "+x.File))
 	}
 	return append(found, x.pending(ctx)...)
 }
@@ -37,14 +37,14 @@ func refused(file string, err error) Finding {
 	f := fail("%v", err)
 	if e, is := errors.AsType[*config.Error](err); is {
 		if first := e.Diagnostics()[0]; first.Detail != "" {
-			f = f.mend(first.Detail)
+			f = f.fix(first.Detail)
 		}
 	}
-	return f.mend("oauth-proxyd check --config " + file)
+	return f.fix("oauth-proxyd check --config " + file)
 }
 
 // pending says what the file has and the running daemon has not.
-func (x *exam) pending(ctx context.Context) []Finding {
+func (x *facts) pending(ctx context.Context) []Finding {
 	if x.daemon == nil {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (x *exam) pending(ctx context.Context) []Finding {
 	case err != nil:
 		return []Finding{unknown("whether the running daemon has read it: %v", err)}
 	case o.Refused():
-		return []Finding{warn("the running daemon would refuse its own file: %s", whyRefused(o)).mend("oauth-proxyd reload --dry-run")}
+		return []Finding{warn("the running daemon would refuse its own file: %s", whyRefused(o)).fix("oauth-proxyd reload --dry-run")}
 	case len(o.Changes) == 0:
 		return nil
 	}
@@ -64,10 +64,10 @@ func (x *exam) pending(ctx context.Context) []Finding {
 	f := warn("the running daemon has other settings than its file: %s%s", c.Path, more)
 	for _, c := range o.Changes {
 		if c.NeedsRestart {
-			return []Finding{f.mend(x.restart())}
+			return []Finding{f.fix(x.restart())}
 		}
 	}
-	return []Finding{f.mend("oauth-proxyd reload")}
+	return []Finding{f.fix("oauth-proxyd reload")}
 }
 
 func whyRefused(o daemon.Outcome) string {
@@ -79,7 +79,7 @@ func whyRefused(o daemon.Outcome) string {
 }
 
 // checkRules looks for the one rule that the program is there for.
-func checkRules(_ context.Context, x *exam) []Finding {
+func checkRules(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
 	}
@@ -94,10 +94,10 @@ func checkRules(_ context.Context, x *exam) []Finding {
 	switch {
 	case !adds:
 		return []Finding{warn("no rule adds %s to anthropic-beta: a subscription's token without it is refused with 401", oauthBeta).
-			mend(mergeRule)}
+			fix(mergeRule)}
 	case replaces:
 		return []Finding{warn(`a rule sets anthropic-beta: the features that Claude Code asks for are lost, and it fails with 400`).
-			mend(`mode = "merge" in the rule for anthropic-beta`, "oauth-proxyd selftest")}
+			fix(`mode = "merge" in the rule for anthropic-beta`, "oauth-proxyd selftest")}
 	}
 	return []Finding{ok("anthropic-beta gets %s", oauthBeta)}
 }

@@ -12,14 +12,14 @@ import (
 // checkMagicDNS resolves this node's own name as a peer would have to. Peers ask
 // their own resolver: that this host's does not know the name is a warning only, a
 // wrong address is not.
-func checkMagicDNS(ctx context.Context, x *exam) []Finding {
+func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	name := x.node.Name
 	switch {
 	case !x.onTailnet() || name == "":
 		return nil
 	case x.network != nil && !x.network.MagicDNS:
 		return []Finding{warn("the tailnet has MagicDNS off: clients must use %s", x.node.Addresses[0]).
-			mend("switch MagicDNS on: https://login.tailscale.com/admin/dns")}
+			fix("switch MagicDNS on: https://login.tailscale.com/admin/dns")}
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name+".")
 	for i := range found {
@@ -29,19 +29,19 @@ func checkMagicDNS(ctx context.Context, x *exam) []Finding {
 	switch {
 	case len(found) > 0 && slices.ContainsFunc(found, func(a netip.Addr) bool { return !own(a) }):
 		return []Finding{fail("%s resolves to %s here, and this node is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).
-			mend("getent hosts "+name, "look for the name in /etc/hosts and in the search domains of /etc/resolv.conf")}
+			fix("getent hosts "+name, "look for the name in /etc/hosts and in the search domains of /etc/resolv.conf")}
 	case len(found) > 0:
 		return []Finding{ok("%s is %s", name, joinAddresses(found))}
 	case x.node.Userspace:
 		return []Finding{unknown("tailscaled has no network device, so this host cannot ask MagicDNS; peers can")}
 	case x.prefs != nil && !x.prefs.AcceptDNS:
-		return []Finding{warn("this host does not ask MagicDNS (peers may): it was told not to").mend("tailscale set --accept-dns=true")}
+		return []Finding{warn("this host does not ask MagicDNS (peers may): it was told not to").fix("tailscale set --accept-dns=true")}
 	}
-	return []Finding{warn("%s does not resolve: %v", name, plain(err)).mend("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
+	return []Finding{warn("%s does not resolve: %v", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }
 
 // checkWayOut says what stands between this host and the upstream.
-func checkWayOut(_ context.Context, x *exam) []Finding {
+func checkWayOut(_ context.Context, x *facts) []Finding {
 	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
 	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
 		hosts := make([]string, 0, len(x.settings.Proxy.UpstreamProxies))
@@ -55,11 +55,11 @@ func checkWayOut(_ context.Context, x *exam) []Finding {
 	}
 	parts[2] = "exit node " + x.exitNode()
 	return []Finding{warn("%s: all that goes to the upstream leaves through that node", strings.Join(parts, ", ")).
-		mend("tailscale set --exit-node=   # if it is not meant")}
+		fix("tailscale set --exit-node=   # if it is not meant")}
 }
 
 // exitNode is its name, if it is known.
-func (x *exam) exitNode() string {
+func (x *facts) exitNode() string {
 	if x.network != nil {
 		if found := x.network.Find(x.prefs.ExitNode); len(found) == 1 {
 			return found[0].Name

@@ -31,7 +31,7 @@ type Config struct {
 // Run makes all checks. It takes as long as their limits together at most, about two
 // minutes if everything hangs.
 func Run(ctx context.Context, c Config) *Report {
-	x := &exam{Config: c, report: &Report{OK: true}}
+	x := &facts{Config: c, report: &Report{OK: true}}
 	x.daemon, x.daemonErr = askDaemon(ctx)
 	for _, check := range checks() {
 		x.make(ctx, check)
@@ -50,7 +50,7 @@ func askDaemon(ctx context.Context) (*daemon.Status, error) {
 	return &s, nil
 }
 
-func (x *exam) make(ctx context.Context, c check) {
+func (x *facts) make(ctx context.Context, c check) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	for _, f := range c.run(ctx, x) {
@@ -63,26 +63,26 @@ func (x *exam) make(ctx context.Context, c check) {
 	}
 }
 
-// exam is what is known so far.
-type exam struct {
+// facts are what the checks know so far.
+type facts struct {
 	Config
 	report *Report
 
-	daemon    *daemon.Status // nil: it did not answer
+	daemon    *daemon.Status // nil: it did not respond
 	daemonErr error          // why
 
 	settings *config.Config // nil: refused or not readable
 	units    units
 
 	client  *tailnet.Client
-	node    tailnet.Status   // empty: tailscaled did not answer
+	node    tailnet.Status   // empty: tailscaled did not respond
 	network *tailnet.Network // nil: likewise
 	prefs   *tailnet.Prefs   // nil: likewise
 	served  []tailnet.Published
 }
 
 // onTailnet reports whether this node is there for its peers.
-func (x *exam) onTailnet() bool { return x.node.Backend == "Running" }
+func (x *facts) onTailnet() bool { return x.node.Backend == "Running" }
 
 // Limits of checks.
 const (
@@ -96,7 +96,7 @@ const (
 type check struct {
 	name  string
 	limit time.Duration
-	run   func(context.Context, *exam) []Finding
+	run   func(context.Context, *facts) []Finding
 }
 
 // checks are all of them in the order in which a request travels. A check that does

@@ -23,7 +23,7 @@ func serverFindings(a *attempt) []Finding {
 	var findings []Finding
 	for _, server := range a.silent {
 		findings = append(findings, at(stepDNS,
-			warn("the name server %s did not respond; each new connection waits for it before another one is asked", server).mend(fixServers()...)))
+			warn("the name server %s did not respond; each new connection waits for it before another one is asked", server).fix(fixServers()...)))
 	}
 	return findings
 }
@@ -32,13 +32,13 @@ func serverFindings(a *attempt) []Finding {
 func noName(a *attempt, f Finding) Finding {
 	if len(a.silent) > 0 {
 		f.Seen += "; no response from the name servers: " + strings.Join(a.silent, ", ")
-		f = f.mend(fixServers()...)
+		f = f.fix(fixServers()...)
 	}
 	host := a.config.URL.Hostname()
 	if a.proxy != nil {
 		host = a.proxy.Hostname()
 	}
-	return f.mend("getent hosts "+host, "see the nameserver lines of /etc/resolv.conf")
+	return f.fix("getent hosts "+host, "see the nameserver lines of /etc/resolv.conf")
 }
 
 func fixServers() []string {
@@ -72,7 +72,7 @@ func familyFindings(ctx context.Context, a *attempt) []Finding {
 	case took < raceDelay:
 		f = ok("IPv%s is not used: %v", family, err)
 	default:
-		f = f.mend("ip -"+family+" route get "+to.Addr().String()+"   # fix the route to there", "ping -"+family+" "+to.Addr().String())
+		f = f.fix("ip -"+family+" route get "+to.Addr().String()+"   # fix the route to there", "ping -"+family+" "+to.Addr().String())
 	}
 	return []Finding{at(stepTCP, f)}
 }

@@ -23,7 +23,7 @@ func KeptOut(ctx context.Context, c *config.Config) []Finding {
 	return u.keptOut(c)
 }
 
-func checkFilter(_ context.Context, x *exam) []Finding {
+func checkFilter(_ context.Context, x *facts) []Finding {
 	if x.settings == nil || !x.units.installed() {
 		return nil
 	}
@@ -39,18 +39,18 @@ func (u units) keptOut(c *config.Config) []Finding {
 	for _, s := range u.filtered() {
 		if s.Filter.Lost {
 			findings = append(findings, warn("IPAddressDeny= of %s is not in force: this kernel or container has no BPF for control groups; "+
-				"only the allow lists refuse other hosts", s.Name).mend("on a host of your own: boot with systemd.unified_cgroup_hierarchy=1, or use a firewall"))
+				"only the allow lists refuse other hosts", s.Name).fix("on a host of your own: boot with systemd.unified_cgroup_hierarchy=1, or use a firewall"))
 		}
 	}
-	findings = append(findings, u.judgeList("access.allow", c.Access.Allow)...)
-	return append(findings, u.judgeList("metrics.allow", c.Metrics.Allow)...)
+	findings = append(findings, u.listFindings("access.allow", c.Access.Allow)...)
+	return append(findings, u.listFindings("metrics.allow", c.Metrics.Allow)...)
 }
 
-func (u units) judgeList(name string, sources []config.Source) []Finding {
+func (u units) listFindings(name string, sources []config.Source) []Finding {
 	var findings []Finding
 	for _, s := range sources {
 		if s.Kind == config.CIDR {
-			findings = append(findings, u.judgePrefix(name, s.Prefix)...)
+			findings = append(findings, u.prefixFindings(name, s.Prefix)...)
 		}
 	}
 	return findings
@@ -72,7 +72,7 @@ func (u units) filtered() []systemd.Unit {
 	return all
 }
 
-func (u units) judgePrefix(list string, p netip.Prefix) []Finding {
+func (u units) prefixFindings(list string, p netip.Prefix) []Finding {
 	sockets := u.filtered()
 	if len(sockets) == 0 || slices.ContainsFunc(sockets, func(s systemd.Unit) bool { return s.Filter.Admits(p) }) {
 		return nil
@@ -82,6 +82,6 @@ func (u units) judgePrefix(list string, p netip.Prefix) []Finding {
 		how = "is kept out in part"
 	}
 	return []Finding{warn("%s: %q %s by IPAddressDeny= of %s", list, p.String(), how, sockets[0].Name).
-		mend(fmt.Sprintf("systemctl edit %s   # with these lines; they apply at once:", sockets[0].Name),
+		fix(fmt.Sprintf("systemctl edit %s   # with these lines; they apply at once:", sockets[0].Name),
 			fmt.Sprintf("[Socket]\nIPAddressAllow=%s", p))}
 }

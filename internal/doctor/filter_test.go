@@ -41,7 +41,7 @@ func TestWhomTheSocketUnitKeepsOut(t *testing.T) {
 			}
 			var got []string
 			for _, f := range doctor.JudgeFilter(shownService+row.shown, c) {
-				got = append(got, strings.Join(append([]string{f.Seen}, f.Mend...), "; "))
+				got = append(got, strings.Join(append([]string{f.Seen}, f.Fix...), "; "))
 			}
 			all := strings.Join(got, "\n")
 			if !strings.Contains(all, row.want) || (row.want == "") != (all == "") {

@@ -20,8 +20,8 @@ type Finding struct {
 	Status Status `json:"status"`
 	// Seen is what was seen, one line.
 	Seen string `json:"seen"`
-	// Mend are commands, lines of configuration, or what somebody has to do.
-	Mend []string `json:"mend,omitempty"`
+	// Fix are commands, lines of configuration, or what somebody has to do.
+	Fix []string `json:"fix,omitempty"`
 }
 
 // Report is what came of all checks.
@@ -47,9 +47,9 @@ func finding(s Status, format string, args []any) Finding {
 	return Finding{Status: s, Seen: fmt.Sprintf(format, args...)}
 }
 
-// mend adds what mends it.
-func (f Finding) mend(lines ...string) Finding {
-	f.Mend = append(f.Mend, lines...)
+// mend adds how to fix it.
+func (f Finding) fix(lines ...string) Finding {
+	f.Fix = append(f.Fix, lines...)
 	return f
 }
 

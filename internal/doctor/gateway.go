@@ -34,12 +34,12 @@ type probe struct {
 
 // checkGateway sends a probe through the gateway. The running daemon recognizes it, responds on its
 // own, and reports what arrived.
-func checkGateway(ctx context.Context, x *exam) []Finding {
+func checkGateway(ctx context.Context, x *facts) []Finding {
 	if x.Through == "" {
 		return nil
 	}
 	if x.daemon == nil {
-		return []Finding{unknown("%s was not tried: the daemon must run, to respond to what comes through it", x.Through).mend(x.start())}
+		return []Finding{unknown("%s was not tried: the daemon must run, to respond to what comes through it", x.Through).fix(x.start())}
 	}
 	p, err := x.newProbe(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func checkGateway(ctx context.Context, x *exam) []Finding {
 // newProbe makes a request as Claude Code sends it, under our own name, and makes the daemon expect
 // it. The token opens nothing, and the API refuses an empty message: whatever a gateway does with
 // the request, it costs nothing. The model is one of those in the block to paste.
-func (x *exam) newProbe(ctx context.Context) (*probe, error) {
+func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 	const body = `{"model":"claude-sonnet-4-5","max_tokens":1,"stream":true,"messages":[{"role":"user","content":""}]}`
 	target := strings.TrimSuffix(x.Through, "/") + "/v1/messages?beta=true"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))

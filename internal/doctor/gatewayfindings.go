@@ -11,17 +11,17 @@ import (
 )
 
 // arrived is about a probe that arrived: what the gateway did to it and to its response.
-func (x *exam) arrived(p *probe, r daemon.ProbeReport) []Finding {
+func (x *facts) arrived(p *probe, r daemon.ProbeReport) []Finding {
 	if r.Refused != "" {
 		f := fail("the request came from %s, and was refused: %s", r.Sender, r.Refused)
 		if x.settings == nil || r.Entry == "" {
-			return []Finding{f.mend("access.allow in " + x.File)}
+			return []Finding{f.fix("access.allow in " + x.File)}
 		}
-		return []Finding{f.mend(allowLine(x.settings, r.Entry), "oauth-proxyd reload")}
+		return []Finding{f.fix(allowLine(x.settings, r.Entry), "oauth-proxyd reload")}
 	}
 	findings := []Finding{ok("the request came through %s, from %s", x.Through, r.Sender)}
 	if r.Arrivals > 1 {
-		findings = append(findings, warn("the gateway sent the request %d times", r.Arrivals).mend("switch its retries off: Claude Code has its own"))
+		findings = append(findings, warn("the gateway sent the request %d times", r.Arrivals).fix("switch its retries off: Claude Code has its own"))
 	}
 	return append(findings,
 		at("gateway path", targetFinding(r)), at("gateway beta list", betaFinding(r)), at("gateway credential", credentialFinding(r)),
@@ -30,7 +30,7 @@ func (x *exam) arrived(p *probe, r daemon.ProbeReport) []Finding {
 
 // notArrived is about a gateway that cannot be reached, does not reach this daemon, refuses the
 // request, leads elsewhere, or drops the header of the probe. What it responded says which.
-func (x *exam) notArrived(p *probe) Finding {
+func (x *facts) notArrived(p *probe) Finding {
 	host, name := p.request.URL.Hostname(), "NAME   # the gateway's"
 	if x.network != nil {
 		if found := x.network.Find(host); len(found) == 1 {
@@ -38,25 +38,25 @@ func (x *exam) notArrived(p *probe) Finding {
 		}
 	}
 	f := fail("the gateway responded with %d, and the request did not reach this daemon: %s", p.status, term.Cut(term.Clean(string(p.body)), 160)).
-		mend("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(daemon.ProbeHeader))
+		fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(daemon.ProbeHeader))
 	if p.status == 0 {
-		f = fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).mend("curl -v " + x.Through)
+		f = fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).fix("curl -v " + x.Through)
 	}
 	if p.status == 0 && x.node.Userspace {
-		f = f.mend("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
+		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
 	}
-	return f.mend("the gateway's provider: baseurl "+x.baseURL(), "sudo oauth-proxyd doctor --peer "+name)
+	return f.fix("the gateway's provider: baseurl "+x.baseURL(), "sudo oauth-proxyd doctor --peer "+name)
 }
 
 func targetFinding(r daemon.ProbeReport) Finding {
 	path, query, _ := strings.Cut(r.Target, "?")
 	switch {
 	case strings.HasSuffix(path, "/v1/v1/messages"):
-		return fail("it came as %s", path).mend("the gateway's provider: baseurl without /v1")
+		return fail("it came as %s", path).fix("the gateway's provider: baseurl without /v1")
 	case path != "/v1/messages":
-		return fail("it came as %s, and was sent as /v1/messages", path).mend("the gateway's provider: baseurl without a path")
+		return fail("it came as %s, and was sent as /v1/messages", path).fix("the gateway's provider: baseurl without a path")
 	case !strings.Contains(query, "beta=true"):
-		return warn("the query was dropped: ?beta=true").mend("see what the gateway does to queries")
+		return warn("the query was dropped: ?beta=true").fix("see what the gateway does to queries")
 	}
 	return ok("%s", r.Target)
 }
@@ -79,10 +79,10 @@ func betaFinding(r daemon.ProbeReport) Finding {
 	}
 	if f.Status == Fail {
 		f.Seen += "; Claude Code is refused with 400, or asks twice"
-		f = f.mend("have the gateway pass anthropic-beta on as it comes; the rules here add " + oauthBeta)
+		f = f.fix("have the gateway pass anthropic-beta on as it comes; the rules here add " + oauthBeta)
 	}
 	if !slices.Contains(elements(r.Upstream), oauthBeta) {
-		f = fail("%s; and no rule here adds %s: a subscription's token is refused with 401", f.Seen, oauthBeta).mend(append(f.Mend, mergeRule)...)
+		f = fail("%s; and no rule here adds %s: a subscription's token is refused with 401", f.Seen, oauthBeta).fix(append(f.Fix, mergeRule)...)
 	}
 	return f
 }
@@ -107,11 +107,11 @@ func credentialFinding(r daemon.ProbeReport) Finding {
 	const passthrough = `Aperture: "auth_mode": "passthrough" in the provider, and no "apikey"`
 	switch {
 	case r.APIKey:
-		return fail("the gateway adds an x-api-key: the API bills that, not the client's subscription").mend(passthrough)
+		return fail("the gateway adds an x-api-key: the API bills that, not the client's subscription").fix(passthrough)
 	case r.Authorization == "absent":
-		return fail("the gateway takes Authorization out: no client's login gets through").mend(passthrough)
+		return fail("the gateway takes Authorization out: no client's login gets through").fix(passthrough)
 	case r.Authorization != "same":
-		return fail("the gateway puts another Authorization in place of the client's").mend(passthrough)
+		return fail("the gateway puts another Authorization in place of the client's").fix(passthrough)
 	}
 	return ok("the client's own came through unchanged")
 }
@@ -136,7 +136,7 @@ func headersFinding(p *probe, r daemon.ProbeReport) Finding {
 	if slices.Contains(changes, "dropped: anthropic-version") {
 		f.Status = Fail
 	}
-	return f.mend("see what the gateway does to headers; anthropic-version is needed, the others help to find a request again")
+	return f.fix("see what the gateway does to headers; anthropic-version is needed, the others help to find a request again")
 }
 
 // streamFinding compares when events were sent with when they arrived. Both are of this host's
@@ -146,9 +146,9 @@ func streamFinding(p *probe, r daemon.ProbeReport) Finding {
 	n := len(r.Sent)
 	switch {
 	case !r.Complete || len(p.arrivals) < n:
-		return fail("the response broke off after %d events", len(p.arrivals)).mend("see the gateway's log, and its timeouts")
+		return fail("the response broke off after %d events", len(p.arrivals)).fix("see the gateway's log, and its timeouts")
 	case p.status != http.StatusOK:
-		return fail("this daemon responded with 200, the gateway made %d of it", p.status).mend("see the gateway's log")
+		return fail("this daemon responded with 200, the gateway made %d of it", p.status).fix("see the gateway's log")
 	}
 	var latest time.Duration
 	late := 0 // events that arrived after the next one was sent
@@ -162,7 +162,7 @@ func streamFinding(p *probe, r daemon.ProbeReport) Finding {
 	case 0:
 		return ok("%d events came one by one, within %s", n, milliseconds(latest))
 	case n - 1:
-		return fail("buffered: none of %d events came before the next was sent, they were up to %s late", n, milliseconds(latest)).mend(unbuffer)
+		return fail("buffered: none of %d events came before the next was sent, they were up to %s late", n, milliseconds(latest)).fix(unbuffer)
 	}
-	return warn("in bursts: %d of %d events came only after the next was sent, up to %s late", late, n, milliseconds(latest)).mend(unbuffer)
+	return warn("in bursts: %d of %d events came only after the next was sent, up to %s late", late, n, milliseconds(latest)).fix(unbuffer)
 }

@@ -10,7 +10,7 @@ import (
 
 // baseURL is where clients reach this daemon: by this node's MagicDNS name, or by its
 // address where the tailnet resolves no names. Empty if neither is known.
-func (x *exam) baseURL() string {
+func (x *facts) baseURL() string {
 	host, port := x.node.Name, x.port()
 	if host == "" && x.daemon != nil {
 		host = x.daemon.Tailnet.Name
@@ -30,7 +30,7 @@ func (x *exam) baseURL() string {
 // paste gives the configuration of a gateway that sends its requests here
 // (https://tailscale.com/docs/aperture/configuration), and that of Claude Code
 // (https://docs.claude.com/en/docs/claude-code/settings).
-func (x *exam) paste() (aperture, claude string) {
+func (x *facts) paste() (aperture, claude string) {
 	here := x.baseURL()
 	if here == "" {
 		return "", ""

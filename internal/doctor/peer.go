@@ -16,7 +16,7 @@ import (
 
 // checkPeer says whether one peer gets in: through the tailnet's packet filter to our
 // port, and past access.allow.
-func checkPeer(ctx context.Context, x *exam) []Finding {
+func checkPeer(ctx context.Context, x *facts) []Finding {
 	switch {
 	case x.Peer == "":
 		return nil
@@ -27,11 +27,11 @@ func checkPeer(ctx context.Context, x *exam) []Finding {
 	}
 	switch found := x.network.Find(x.Peer); {
 	case len(found) == 0 && slices.Contains([]string{x.node.Name, x.node.HostName}, x.Peer):
-		return []Finding{fail("%q is this node itself", x.Peer).mend("name the node that sends, such as the gateway")}
+		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends, such as the gateway")}
 	case len(found) == 0:
 		return []Finding{x.noPeer()}
 	case len(found) > 1:
-		return []Finding{fail("%d nodes are called %q", len(found), x.Peer).mend(peerNames(found)...)}
+		return []Finding{fail("%d nodes are called %q", len(found), x.Peer).fix(peerNames(found)...)}
 	default:
 		return append(x.reachable(ctx, found[0]), x.admitted(ctx, found[0])...)
 	}
@@ -46,19 +46,19 @@ func peerNames(nodes []tailnet.Node) []string {
 }
 
 // noPeer: what a node does not see it has no rule for, in either direction.
-func (x *exam) noPeer() Finding {
+func (x *facts) noPeer() Finding {
 	return fail("no node %q among the %d that this one sees: it is misspelt, or the tailnet's policy lets neither reach the other", x.Peer, len(x.network.Peers)).
-		mend("tailscale status   # the names", x.grantPort(`"`+x.Peer+`"`))
+		fix("tailscale status   # the names", x.grantPort(`"`+x.Peer+`"`))
 }
 
 // reachable reads the packet filter, which tailscaled shows to root alone.
-func (x *exam) reachable(ctx context.Context, peer tailnet.Node) []Finding {
+func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 	var findings []Finding
 	switch {
 	case peer.KeyExpired:
-		findings = append(findings, fail("the node key of %s has expired", peer.Name).mend("on that node: tailscale up --force-reauth"))
+		findings = append(findings, fail("the node key of %s has expired", peer.Name).fix("on that node: tailscale up --force-reauth"))
 	case !peer.Online:
-		findings = append(findings, warn("%s is offline", peer.Name).mend("on that node: tailscale status"))
+		findings = append(findings, warn("%s is offline", peer.Name).fix("on that node: tailscale status"))
 	}
 	port := x.port()
 	filter, err := x.client.Filter(ctx)
@@ -67,7 +67,7 @@ func (x *exam) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		return append(findings, unknown("whether the packet filter lets %s in: the port is not known", peer.Name))
 	case errors.Is(err, fs.ErrPermission):
 		return append(findings, unknown("whether the packet filter lets %s in: tailscaled shows it to root only", peer.Name).
-			mend("sudo oauth-proxyd doctor --peer "+x.Peer))
+			fix("sudo oauth-proxyd doctor --peer "+x.Peer))
 	case err != nil:
 		return append(findings, unknown("whether the packet filter lets %s in: %v", peer.Name, err))
 	}
@@ -75,11 +75,11 @@ func (x *exam) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		return append(findings, ok("the packet filter lets %s (%s) reach %s", peer.Name, from, to))
 	}
 	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Name, who(peer), port).
-		mend("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grantPort(sourceOf(peer))))
+		fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grantPort(sourceOf(peer))))
 }
 
 // admittedPair is the first pair of addresses that the filter lets through.
-func (x *exam) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (from netip.Addr, to netip.AddrPort) {
+func (x *facts) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (from netip.Addr, to netip.AddrPort) {
 	for _, own := range x.node.Addresses {
 		for _, theirs := range peer.Addresses {
 			dst := netip.AddrPortFrom(own, port)
@@ -114,7 +114,7 @@ func sourceOf(n tailnet.Node) string {
 }
 
 // destination is this node as the dst of a grant.
-func (x *exam) destination() string {
+func (x *facts) destination() string {
 	switch {
 	case x.network != nil && len(x.network.Self.Tags) > 0:
 		return x.network.Self.Tags[0]
@@ -125,7 +125,7 @@ func (x *exam) destination() string {
 	}
 }
 
-func (x *exam) grantPort(src string) string {
+func (x *facts) grantPort(src string) string {
 	return grant(src, fmt.Sprintf("%q", x.destination()), fmt.Sprintf(`"ip": ["tcp:%d"]`, x.port()))
 }
 
@@ -134,8 +134,8 @@ func grant(src, dst, what string) string {
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%s], \"dst\": [%s], %s}\n]", src, dst, what)
 }
 
-// admitted judges the peer as the proxy would.
-func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
+// admitted reports whether the proxy would admit the peer.
+func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
 	}
@@ -160,5 +160,5 @@ func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	}
 	entry := strings.Trim(sourceOf(peer), `"`)
 	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, who(peer)).
-		mend(allowLine(x.settings, entry), "oauth-proxyd reload")}
+		fix(allowLine(x.settings, entry), "oauth-proxyd reload")}
 }

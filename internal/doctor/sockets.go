@@ -19,7 +19,7 @@ import (
 
 // sockets are where requests should be taken: as the running daemon says, or as
 // systemd or the configuration wants it.
-func (x *exam) sockets() []daemon.SocketStatus {
+func (x *facts) sockets() []daemon.SocketStatus {
 	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
 		return x.daemon.Sockets
 	}
@@ -34,7 +34,7 @@ func (x *exam) sockets() []daemon.SocketStatus {
 }
 
 // port is that of the first TCP socket, 0 if there is none.
-func (x *exam) port() uint16 {
+func (x *facts) port() uint16 {
 	for _, s := range x.sockets() {
 		if port := portOf(s); port != 0 {
 			return port
@@ -53,7 +53,7 @@ func portOf(s daemon.SocketStatus) uint16 {
 	return uint16(port)
 }
 
-func checkSockets(ctx context.Context, x *exam) []Finding {
+func checkSockets(ctx context.Context, x *facts) []Finding {
 	if x.daemon == nil && x.units.waits() {
 		return []Finding{ok("systemd listens on %s", strings.Join(x.units.socket.Listen, ", "))} // a connection would start it
 	}
@@ -64,27 +64,27 @@ func checkSockets(ctx context.Context, x *exam) []Finding {
 	return findings
 }
 
-func (x *exam) judgeSocket(s daemon.SocketStatus, k knocked) Finding {
+func (x *facts) judgeSocket(s daemon.SocketStatus, k knocked) Finding {
 	where := fmt.Sprintf("%q, %s", s.Name, s.Address)
 	switch {
 	case k.ours:
-		return ok("%s, answers in %s", where, milliseconds(k.took))
+		return ok("%s, responds in %s", where, milliseconds(k.took))
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
-		return fail("nothing listens on %s%s", where, x.butRuns()).mend(x.start())
+		return fail("nothing listens on %s%s", where, x.butRuns()).fix(x.start())
 	case errors.Is(k.err, os.ErrPermission):
-		return unknown("this user may not connect to %s", where).mend("sudo oauth-proxyd doctor")
+		return unknown("this user may not connect to %s", where).fix("sudo oauth-proxyd doctor")
 	case k.silent:
-		return fail("%s takes connections and gives no answer", where).mend(x.restart()).mend(x.journal()...)
+		return fail("%s takes connections and does not respond", where).fix(x.restart()).fix(x.journal()...)
 	case k.err != nil:
-		return fail("%s cannot be reached: %v", where, k.err).mend(x.start())
+		return fail("%s cannot be reached: %v", where, k.err).fix(x.start())
 	default:
-		return fail("%s is answered by another program than oauth-proxyd", where).
-			mend(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", portOf(s)), "stop that program, or choose another port: proxy.listen_addr, or ListenStream= of "+socketUnit)
+		return fail("%s is served by another program than oauth-proxyd", where).
+			fix(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", portOf(s)), "stop that program, or choose another port: proxy.listen_addr, or ListenStream= of "+socketUnit)
 	}
 }
 
 // butRuns goes on where nothing listens.
-func (x *exam) butRuns() string {
+func (x *facts) butRuns() string {
 	if errors.Is(x.daemonErr, daemon.ErrNotRunning) {
 		return ": the daemon is not running"
 	}
@@ -152,38 +152,38 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }
 
-func checkDaemon(_ context.Context, x *exam) []Finding {
+func checkDaemon(_ context.Context, x *facts) []Finding {
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
-		return []Finding{unknown("this user may not ask the daemon").mend("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
+		return []Finding{unknown("this user may not ask the daemon").fix("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
 	case errors.Is(x.daemonErr, daemon.ErrNotRunning) && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
 	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
-		return []Finding{fail("%v", x.daemonErr).mend(x.start()).mend(x.journal()...)}
+		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
-		return []Finding{fail("%v", x.daemonErr).mend(x.restart())}
+		return []Finding{fail("%v", x.daemonErr).fix(x.restart())}
 	case s.Trouble != "":
-		return []Finding{fail("%s", s.Trouble).mend("systemctl status "+socketUnit, reopen(socketUnit))}
+		return []Finding{fail("%s", s.Trouble).fix("systemctl status "+socketUnit, reopen(socketUnit))}
 	case s.Status == "draining":
-		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).mend("oauth-proxyd status")}
+		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).fix("oauth-proxyd status")}
 	case s.State != "running":
-		return []Finding{warn("process %d is not serving yet: state %s", s.PID, s.State).mend("oauth-proxyd status")}
+		return []Finding{warn("process %d is not serving yet: state %s", s.PID, s.State).fix("oauth-proxyd status")}
 	case s.Requests.Queued > 0:
 		return []Finding{warn("%d of %d requests are in flight and %d wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
-			mend("proxy.max_connections in " + x.File)}
+			fix("proxy.max_connections in " + x.File)}
 	}
 	return x.daemonRuns()
 }
 
-func (x *exam) daemonRuns() []Finding {
+func (x *facts) daemonRuns() []Finding {
 	s := x.daemon
 	findings := []Finding{ok("process %d serves, version %s, since %s", s.PID, s.Version, s.StartedAt.Format("2006-01-02 15:04 MST"))}
 	if s.LastReload != nil && !s.LastReload.OK {
 		findings = append(findings, warn("its last reload was refused, the configuration before it is in force: %s", s.LastReload.Error).
-			mend("oauth-proxyd check", "oauth-proxyd reload"))
+			fix("oauth-proxyd check", "oauth-proxyd reload"))
 	}
 	if s.Version != x.Version {
-		findings = append(findings, warn("the daemon is version %s, this program %s", s.Version, x.Version).mend("oauth-proxyd upgrade   # hands over without cutting a stream"))
+		findings = append(findings, warn("the daemon is version %s, this program %s", s.Version, x.Version).fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
 	}
 	return findings
 }

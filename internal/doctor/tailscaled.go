@@ -14,7 +14,7 @@ import (
 
 // checkTailscaled asks for the state of the backend, and for what the checks after it
 // need.
-func checkTailscaled(ctx context.Context, x *exam) []Finding {
+func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	socket := x.TailscaleSocket
 	if x.settings != nil {
 		socket = x.settings.Tailscale.Socket
@@ -41,21 +41,21 @@ func mode(s tailnet.Status) string {
 }
 
 // notConnected says the reason and the remedy apart.
-func (x *exam) notConnected(err error) Finding {
+func (x *facts) notConnected(err error) Finding {
 	e, is := errors.AsType[*tailnet.Error](err)
 	if !is {
 		return fail("%v", err)
 	}
-	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).mend(e.Fix)
+	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(e.Fix)
 	if e.AuthURL != "" && x.daemon != nil {
-		f = f.mend("`oauth-proxyd status` shows the address to log in at")
+		f = f.fix("`oauth-proxyd status` shows the address to log in at")
 	}
 	return f
 }
 
-// learn gets the facts that later checks judge. What cannot be had stays nil, and is
+// learn gets the facts for later checks. What cannot be had stays nil, and is
 // unknown to them.
-func (x *exam) learn(ctx context.Context) {
+func (x *facts) learn(ctx context.Context) {
 	if x.node.ByCommand {
 		return
 	}
@@ -81,30 +81,30 @@ func shortVersion(v string) string {
 	return short
 }
 
-func checkKey(_ context.Context, x *exam) []Finding {
+func checkKey(_ context.Context, x *facts) []Finding {
 	if x.node.Backend == "" || x.node.Name == "" {
 		return nil
 	}
 	at := x.node.KeyExpiry
 	switch soon := x.node.ExpiryWarning(time.Now()); {
 	case x.node.KeyExpired:
-		return []Finding{fail("expired on %s", at.Format(time.DateOnly)).mend("tailscale up --force-reauth")}
+		return []Finding{fail("expired on %s", at.Format(time.DateOnly)).fix("tailscale up --force-reauth")}
 	case soon != "":
 		return []Finding{warn("expires at %s; then no peer reaches this host", at.Format("2006-01-02 15:04 MST")).
-			mend("tailscale up --force-reauth", "or disable its key expiry: https://login.tailscale.com/admin/machines")}
+			fix("tailscale up --force-reauth", "or disable its key expiry: https://login.tailscale.com/admin/machines")}
 	case at.IsZero():
 		return []Finding{ok("never expires")}
 	}
 	return []Finding{ok("expires on %s", at.Format(time.DateOnly))}
 }
 
-func checkHealth(_ context.Context, x *exam) []Finding {
+func checkHealth(_ context.Context, x *facts) []Finding {
 	if !x.onTailnet() {
 		return nil
 	}
 	var findings []Finding
 	for _, text := range x.node.Warnings {
-		findings = append(findings, warn("tailscaled warns: %s", text).mend("tailscale status", "journalctl -u tailscaled -n 30"))
+		findings = append(findings, warn("tailscaled warns: %s", text).fix("tailscale status", "journalctl -u tailscaled -n 30"))
 	}
 	if len(findings) == 0 {
 		return []Finding{ok("tailscaled has no warnings")}
@@ -112,26 +112,26 @@ func checkHealth(_ context.Context, x *exam) []Finding {
 	return findings
 }
 
-func checkShields(_ context.Context, x *exam) []Finding {
+func checkShields(_ context.Context, x *facts) []Finding {
 	switch {
 	case !x.onTailnet():
 		return nil
 	case x.prefs == nil:
 		return []Finding{unknown("tailscaled does not show its settings")}
 	case x.prefs.ShieldsUp:
-		return []Finding{fail("tailscaled refuses every connection from the tailnet").mend("tailscale set --shields-up=false")}
+		return []Finding{fail("tailscaled refuses every connection from the tailnet").fix("tailscale set --shields-up=false")}
 	}
 	return []Finding{ok("connections from the tailnet are let in")}
 }
 
 // checkListener connects as a peer's connection would arrive.
-func checkListener(ctx context.Context, x *exam) []Finding {
+func checkListener(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	switch {
 	case !x.onTailnet() || port == 0 || len(x.node.Addresses) == 0:
 		return nil
 	case x.daemon == nil && x.units.waits():
-		return []Finding{unknown("not tried: a connection would start the daemon").mend(x.start())}
+		return []Finding{unknown("not tried: a connection would start the daemon").fix(x.start())}
 	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
 		return nil // it has been said
 	}
@@ -143,20 +143,20 @@ func checkListener(ctx context.Context, x *exam) []Finding {
 	k := knock(ctx, "tcp", address)
 	switch {
 	case k.ours && x.node.Userspace:
-		return []Finding{ok("%s answers in %s; tailscaled delivers there what comes to %s", address, milliseconds(k.took), own)}
+		return []Finding{ok("%s responds in %s; tailscaled delivers there what comes to %s", address, milliseconds(k.took), own)}
 	case k.ours:
-		return []Finding{ok("%s answers in %s", address, milliseconds(k.took))}
+		return []Finding{ok("%s responds in %s", address, milliseconds(k.took))}
 	case x.isServed(port) != nil:
-		return []Finding{ok("%s does not answer; peers come through tailscale serve", address)}
+		return []Finding{ok("%s does not respond; peers come through tailscale serve", address)}
 	case k.err == nil && !k.silent:
-		return []Finding{fail("%s is answered by another program: peers do not reach oauth-proxyd", address).
-			mend(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", port))}
+		return []Finding{fail("%s is served by another program: peers do not reach oauth-proxyd", address).
+			fix(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", port))}
 	}
-	return []Finding{fail("%s does not answer: the sockets are on %s", address, x.listening()).mend(x.listenEverywhere(port)...)}
+	return []Finding{fail("%s does not respond: the sockets are on %s", address, x.listening()).fix(x.listenEverywhere(port)...)}
 }
 
 // listening names the addresses of the sockets.
-func (x *exam) listening() string {
+func (x *facts) listening() string {
 	var all []string
 	for _, s := range x.sockets() {
 		all = append(all, s.Address)
@@ -164,7 +164,7 @@ func (x *exam) listening() string {
 	return strings.Join(all, ", ")
 }
 
-func (x *exam) listenEverywhere(port uint16) []string {
+func (x *facts) listenEverywhere(port uint16) []string {
 	if x.units.installed() && x.units.socket.Active == "active" {
 		return []string{
 			"systemctl edit " + socketUnit,

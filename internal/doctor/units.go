@@ -30,7 +30,7 @@ func (u units) waits() bool {
 }
 
 // start is the command that starts the daemon on this host.
-func (x *exam) start() string {
+func (x *facts) start() string {
 	switch {
 	case x.units.installed() && isLost(x.units.socket):
 		return reopen(socketUnit)
@@ -44,7 +44,7 @@ func (x *exam) start() string {
 }
 
 // restart is the command that starts it anew.
-func (x *exam) restart() string {
+func (x *facts) restart() string {
 	if x.units.installed() || x.daemon == nil {
 		return "systemctl restart oauth-proxyd"
 	}
@@ -52,17 +52,17 @@ func (x *exam) restart() string {
 }
 
 // journal is where the daemon says why, if it is systemd's.
-func (x *exam) journal() []string {
+func (x *facts) journal() []string {
 	if !x.units.installed() {
 		return nil
 	}
 	return []string{"journalctl -u oauth-proxyd -n 30"}
 }
 
-func checkUnits(ctx context.Context, x *exam) []Finding {
+func checkUnits(ctx context.Context, x *facts) []Finding {
 	shown, err := askUnits(ctx)
 	if err != nil {
-		return []Finding{unknown("systemctl does not say how the units are: %v", err).mend("systemctl status " + serviceUnit)}
+		return []Finding{unknown("systemctl does not say how the units are: %v", err).fix("systemctl status " + serviceUnit)}
 	}
 	x.units = shown
 	if !shown.installed() {
@@ -74,26 +74,26 @@ func checkUnits(ctx context.Context, x *exam) []Finding {
 func (u units) judge() Finding {
 	switch s := u.service; {
 	case s.Load == "masked":
-		return fail("%s is masked", serviceUnit).mend("systemctl unmask " + serviceUnit)
+		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
 	case s.Active == "failed":
-		return fail("%s failed (%s, exit code %s)", serviceUnit, s.Result, s.ExitStatus).mend(mendExit(s.ExitStatus)...)
+		return fail("%s failed (%s, exit code %s)", serviceUnit, s.Result, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
 	case s.Active == "active":
 		return u.judgeRunning()
 	case s.Active == "activating" && s.ExitStatus != "0" && s.ExitStatus != "":
-		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).mend(mendExit(s.ExitStatus)...)
+		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
 	case u.socket.Active == "failed":
-		return u.judgeFailedSocket("").mend("systemctl start " + socketUnit)
+		return u.judgeFailedSocket("").fix("systemctl start " + socketUnit)
 	case isLost(u.socket):
 		return u.judgeLost(u.socket)
 	case u.waits():
 		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
 	case u.socket.Load == "masked":
 		return fail("%s is masked, and %s is not active", socketUnit, serviceUnit).
-			mend("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
+			fix("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
 	case u.socket.Load == "loaded":
-		return fail("%s and %s are not active", socketUnit, serviceUnit).mend("systemctl enable --now " + socketUnit)
+		return fail("%s and %s are not active", socketUnit, serviceUnit).fix("systemctl enable --now " + socketUnit)
 	default:
-		return fail("%s is %s", serviceUnit, s.Active).mend("systemctl start " + serviceUnit)
+		return fail("%s is %s", serviceUnit, s.Active).fix("systemctl start " + serviceUnit)
 	}
 }
 
@@ -102,14 +102,14 @@ func (u units) judgeRunning() Finding {
 	restart := "systemctl restart " + serviceUnit
 	switch {
 	case u.socket.Active == "failed":
-		return u.judgeFailedSocket(serviceUnit + " runs without it: ").mend(restart)
+		return u.judgeFailedSocket(serviceUnit + " runs without it: ").fix(restart)
 	case u.socket.Load == "masked" && u.socket.Active != "active":
 		return warn("%s runs, and %s is masked: after a stop nobody listens", serviceUnit, socketUnit).
-			mend("systemctl unmask "+socketUnit, restart)
+			fix("systemctl unmask "+socketUnit, restart)
 	}
 	for _, o := range u.others {
 		if o.Active == "failed" {
-			return fail("%s failed (%s), and %s runs without it", o.Name, o.Result, serviceUnit).mend("systemctl status "+o.Name, restart)
+			return fail("%s failed (%s), and %s runs without it", o.Name, o.Result, serviceUnit).fix("systemctl status "+o.Name, restart)
 		}
 	}
 	if lost := u.lostSockets(); len(lost) > 0 {
@@ -157,9 +157,9 @@ func (u units) judgeLost(socket systemd.Unit) Finding {
 	}
 	f := judge("%s is active, but systemd does not listen%s, because the unit was masked or changed while it was active: %s", socket.Name, where, then)
 	if socket.Load == "masked" {
-		f = f.mend("systemctl unmask " + socket.Name)
+		f = f.fix("systemctl unmask " + socket.Name)
 	}
-	return f.mend(reopen(socket.Name))
+	return f.fix(reopen(socket.Name))
 }
 
 // reopen is the command that makes systemd listen again: the start of an active unit does nothing,
@@ -171,13 +171,13 @@ func reopen(socket string) string {
 func (u units) judgeFailedSocket(so string) Finding {
 	f := fail("%s%s failed (%s)", so, socketUnit, u.socket.Result)
 	if u.socket.Result == "resources" {
-		f = f.mend("ss -ltnp   # does another program have the port?")
+		f = f.fix("ss -ltnp   # does another program have the port?")
 	}
-	return f.mend("systemctl status "+socketUnit, "systemctl reset-failed "+socketUnit)
+	return f.fix("systemctl status "+socketUnit, "systemctl reset-failed "+socketUnit)
 }
 
-// mendExit is for the exit codes of serve.
-func mendExit(code string) []string {
+// fixExit is for the exit codes of serve.
+func fixExit(code string) []string {
 	journal := "journalctl -u oauth-proxyd -n 30"
 	switch code {
 	case "78":

@@ -29,7 +29,7 @@ const (
 
 // checkUpstream sends one plain request without a credential to the upstream, over the same
 // connections as the daemon and through each of its proxies, and times the steps.
-func checkUpstream(ctx context.Context, x *exam) []Finding {
+func checkUpstream(ctx context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: the configuration says where it is")}
 	}
@@ -49,14 +49,14 @@ func checkUpstream(ctx context.Context, x *exam) []Finding {
 			findings = append(findings, at(stepProxy, ok("%s can be used too", a.proxy.Host)))
 		default: // the daemon passes over it
 			f := x.attemptFailed(a)
-			findings = append(findings, at(stepProxy, warn("%s; %s is used", f.Seen, all[used].proxy.Host).mend(f.Mend...)))
+			findings = append(findings, at(stepProxy, warn("%s; %s is used", f.Seen, all[used].proxy.Host).fix(f.Fix...)))
 		}
 	}
 	return findings
 }
 
 // attemptFindings says how long each step took, and which one failed.
-func (x *exam) attemptFindings(ctx context.Context, a *attempt) []Finding {
+func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
 		if _, err := netip.ParseAddr(s.To); s.Err == nil && (s.Part != upstream.StepName || err != nil) { // no server was asked for an address
@@ -69,7 +69,7 @@ func (x *exam) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	return append(append(findings, familyFindings(ctx, a)...), x.responseFinding(a))
 }
 
-func (x *exam) stepFinding(a *attempt, s upstream.Step) Finding {
+func (x *facts) stepFinding(a *attempt, s upstream.Step) Finding {
 	took := milliseconds(s.Took)
 	switch s.Part {
 	case upstream.StepName:
@@ -83,7 +83,7 @@ func (x *exam) stepFinding(a *attempt, s upstream.Step) Finding {
 }
 
 // attemptFailed is about the step that failed.
-func (x *exam) attemptFailed(a *attempt) Finding {
+func (x *facts) attemptFailed(a *attempt) Finding {
 	f := fail("%s", strings.ReplaceAll(plain(a.err).Error(), "\n", "; ")) // an error may have several causes
 	curl := "curl -v " + a.config.URL.String()
 	if a.proxy != nil {
@@ -93,17 +93,17 @@ func (x *exam) attemptFailed(a *attempt) Finding {
 	case upstream.StepName:
 		return at(stepDNS, noName(a, f))
 	case upstream.StepAddress:
-		return at(stepTCP, f.mend(x.unreachable(a), curl))
+		return at(stepTCP, f.fix(x.unreachable(a), curl))
 	case upstream.StepTunnel:
-		return at(stepProxy, f.mend(noTunnel(a), curl))
+		return at(stepProxy, f.fix(noTunnel(a), curl))
 	case upstream.StepHandshake:
 		return at(stepTLS, x.certificateFinding(a, f))
 	}
-	return at(stepHTTP, f.mend(curl))
+	return at(stepHTTP, f.fix(curl))
 }
 
 // unreachable says what to do about an address that nothing connects to.
-func (x *exam) unreachable(a *attempt) string {
+func (x *facts) unreachable(a *attempt) string {
 	switch refused := errors.Is(a.err, syscall.ECONNREFUSED); {
 	case a.proxy != nil && refused:
 		return "proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port?"
@@ -128,20 +128,20 @@ func noTunnel(a *attempt) string {
 }
 
 // responseFinding is about the response to a request without a credential: the API refuses it.
-func (x *exam) responseFinding(a *attempt) Finding {
+func (x *facts) responseFinding(a *attempt) Finding {
 	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", a.response.Status, milliseconds(a.took))
 	var f Finding
 	switch code := a.response.StatusCode; {
 	case code == http.StatusUnauthorized, code == http.StatusNotFound, code < 300:
 		f = ok("%s, as it should be", text)
 	case code < 400:
-		f = fail("%s, a redirect to %s: this is not the API", text, a.response.Header.Get("Location")).mend("proxy.upstream_url in " + x.File)
+		f = fail("%s, a redirect to %s: this is not the API", text, a.response.Header.Get("Location")).fix("proxy.upstream_url in " + x.File)
 	case code == http.StatusForbidden:
-		f = warn("%s: the upstream, or something before it, refuses this host", text).mend("is its address one that Anthropic serves? https://www.anthropic.com/supported-countries")
+		f = warn("%s: the upstream, or something before it, refuses this host", text).fix("is its address one that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
-		f = warn("%s: the upstream has a problem of its own", text).mend("https://status.anthropic.com")
+		f = warn("%s: the upstream has a problem of its own", text).fix("https://status.anthropic.com")
 	default:
-		f = warn("%s", text).mend("curl -v " + x.settings.Proxy.UpstreamURL.String())
+		f = warn("%s", text).fix("curl -v " + x.settings.Proxy.UpstreamURL.String())
 	}
 	return at(stepHTTP, f)
 }

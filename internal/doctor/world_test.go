@@ -197,6 +197,6 @@ func find(r *doctor.Report, check string) doctor.Finding {
 }
 
 func lacks(f doctor.Finding, words []string) bool {
-	text := f.Seen + "\n" + strings.Join(f.Mend, "\n")
+	text := f.Seen + "\n" + strings.Join(f.Fix, "\n")
 	return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }

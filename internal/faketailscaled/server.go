@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Version is what it says that it is, unless Answer says otherwise.
+// Version is the version that it reports, unless SetStatus sets another.
 const Version = "1.102.5"
 
 // Server is a tailscaled.
@@ -32,7 +32,7 @@ func New() *Server {
 	return &Server{status: Status("Running", Version), serves: "null", watchers: map[chan struct{}]bool{}}
 }
 
-// Serve answers there until Close. After that it may serve again, as a new process.
+// Serve serves there until Close. After that it may serve again, as a new process.
 func (s *Server) Serve(l net.Listener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /localapi/v0/status", s.serveStatus)
@@ -67,7 +67,7 @@ func Status(state, version string) string {
 
 // Become changes the state and tells the watchers of the bus.
 func (s *Server) Become(state string) {
-	s.Answer(Status(state, Version))
+	s.SetStatus(Status(state, Version))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notify()
@@ -91,14 +91,14 @@ func (s *Server) notify() {
 	}
 }
 
-// Answer changes the whole status, and tells nobody.
-func (s *Server) Answer(status string) {
+// SetStatus changes the whole status without a message on the bus.
+func (s *Server) SetStatus(status string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
 }
 
-// Hang has it accept questions and answer none, and know nobody.
+// Hang has it accept requests and respond to none, and know nobody.
 func (s *Server) Hang() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Server) Warn(warning string) {
 }
 
 // Deliver has it run without a network device, so that who connects from loopback
-// may be a peer, and is this one: the answer to WhoIs.
+// may be a peer, and is this one: the response to WhoIs.
 func (s *Server) Deliver(peer string) {
 	s.replace(`"TUN":true`, `"TUN":false`)
 	s.mu.Lock()
@@ -148,7 +148,7 @@ func (s *Server) serveServeConfig(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	}
-	_, _ = io.WriteString(w, serves) // who left does not need it
+	_, _ = io.WriteString(w, serves) // a client that left needs nothing
 }
 
 func (s *Server) replace(old, now string) {
@@ -169,7 +169,7 @@ func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, failure, http.StatusInternalServerError)
 		return
 	}
-	_, _ = io.WriteString(w, status) // who left does not need it
+	_, _ = io.WriteString(w, status) // a client that left needs nothing
 }
 
 func (s *Server) serveWhoIs(w http.ResponseWriter, r *http.Request) {

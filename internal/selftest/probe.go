@@ -91,7 +91,7 @@ func errorMessage(body []byte) string {
 	var refusal struct {
 		Error struct{ Message string }
 	}
-	_ = json.Unmarshal(body, &refusal) // it is one of ours
+	_ = json.Unmarshal(body, &refusal) // it is in our own shape
 	return refusal.Error.Message
 }
 

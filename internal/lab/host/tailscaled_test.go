@@ -22,7 +22,7 @@ func (l *lab) startTailscaled(state, version string) *faketailscaled.Server {
 		l.t.Fatal(err)
 	}
 	d := faketailscaled.New()
-	d.Answer(faketailscaled.Status(state, version))
+	d.SetStatus(faketailscaled.Status(state, version))
 	d.Serve(socket)
 	l.t.Cleanup(d.Close)
 	return d

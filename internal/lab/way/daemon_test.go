@@ -106,7 +106,7 @@ func (d *daemon) status() (s status) {
 // finding is what "doctor" says of one step.
 type finding struct {
 	Check, Status, Seen string
-	Mend                []string
+	Fix                 []string
 }
 
 // findings are those of doctor about the upstream.
@@ -131,7 +131,7 @@ func (d *daemon) findings() []finding {
 func want(t *testing.T, all []finding, check, status string, words ...string) finding {
 	t.Helper()
 	for _, f := range all {
-		if f.Check == check && f.Status == status && daemontest.ContainsAll(f.Seen+"\n"+strings.Join(f.Mend, "\n"), words) {
+		if f.Check == check && f.Status == status && daemontest.ContainsAll(f.Seen+"\n"+strings.Join(f.Fix, "\n"), words) {
 			return f
 		}
 	}

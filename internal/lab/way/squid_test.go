@@ -153,15 +153,15 @@ func TestSquidWithInterception(t *testing.T) {
 	d.log.Next(t, "certificate signed by unknown authority")
 	f := want(t, d.findings(), "upstream tls", "fail", `issued by "CN=Corporate Inspection,O=Example"`,
 		"not one of the system's roots", "upstream_ca_file = ", "IT department", "openssl s_client")
-	if strings.Contains(strings.ToLower(strings.Join(f.Mend, " ")), "insecure") {
-		t.Errorf("the verification is to be switched off: %q", f.Mend)
+	if strings.Contains(strings.ToLower(strings.Join(f.Fix, " ")), "insecure") {
+		t.Errorf("the verification is to be switched off: %q", f.Fix)
 	}
 	saved := filepath.Join(h.dir, "saved.pem")
-	i := slices.IndexFunc(f.Mend, func(line string) bool { return strings.HasPrefix(line, "openssl ") })
+	i := slices.IndexFunc(f.Fix, func(line string) bool { return strings.HasPrefix(line, "openssl ") })
 	if i < 0 {
-		t.Fatalf("no commands in %q", f.Mend)
+		t.Fatalf("no commands in %q", f.Fix)
 	}
-	if out := h.run(strings.ReplaceAll(f.Mend[i], "/etc/oauth-proxyd/upstream-ca.pem", saved)); !strings.Contains(out, fingerprint(t, ca)) {
+	if out := h.run(strings.ReplaceAll(f.Fix[i], "/etc/oauth-proxyd/upstream-ca.pem", saved)); !strings.Contains(out, fingerprint(t, ca)) {
 		t.Errorf("not that of the CA: %s", out)
 	}
 	trusting := startDaemon(h, a.pem, throughSquid+"  upstream_ca_file = \""+saved+"\"")

@@ -111,7 +111,7 @@ func (p *patient) await(code int) {
 // symptom is a finding of doctor.
 type symptom struct {
 	Check, Status, Seen string
-	Mend                []string
+	Fix                 []string
 }
 
 type symptoms []symptom
@@ -150,7 +150,7 @@ func (s symptoms) firstFault() symptom {
 func (s symptoms) want(t *testing.T, check, status string, words ...string) {
 	t.Helper()
 	f := s.firstFault()
-	text := f.Seen + "\n" + strings.Join(f.Mend, "\n")
+	text := f.Seen + "\n" + strings.Join(f.Fix, "\n")
 	for _, w := range words {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in %+v", w, f)
@@ -166,7 +166,7 @@ func (s symptoms) of(check string) string {
 	var all strings.Builder
 	for _, f := range s {
 		if f.Check == check {
-			fmt.Fprintf(&all, "%s: %s %s\n", f.Status, f.Seen, strings.Join(f.Mend, " "))
+			fmt.Fprintf(&all, "%s: %s %s\n", f.Status, f.Seen, strings.Join(f.Fix, " "))
 		}
 	}
 	return all.String()
@@ -310,7 +310,7 @@ func TestDoctorOfANodeWithADevice(t *testing.T) {
 	if got := s.of("magicdns"); got != "ok: "+host.DNSName()+" is "+host.Addr().String()+" \n" && !strings.HasPrefix(got, "ok: "+host.DNSName()+" is ") {
 		t.Errorf("magicdns: %s", got)
 	}
-	if got := s.of("tailnet listener"); !strings.HasPrefix(got, "ok: "+net.JoinHostPort(host.Addr().String(), p.port)+" answers") {
+	if got := s.of("tailnet listener"); !strings.HasPrefix(got, "ok: "+net.JoinHostPort(host.Addr().String(), p.port)+" responds") {
 		t.Errorf("tailnet listener: %s", got)
 	}
 	host.Tailscale("set", "--accept-dns=false")
