@@ -29,26 +29,17 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 	case len(found) == 0 && slices.Contains([]string{x.node.Name, x.node.HostName}, x.Peer):
 		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends, such as the gateway")}
 	case len(found) == 0:
-		return []Finding{x.noPeer()}
+		return []Finding{fail("no node %q among the %d that this one sees: it is misspelt, or the tailnet's policy lets neither reach the other",
+			x.Peer, len(x.network.Peers)).fix("tailscale status   # the names", x.grant(x.Peer))}
 	case len(found) > 1:
-		return []Finding{fail("%d nodes are called %q", len(found), x.Peer).fix(peerNames(found)...)}
+		f := fail("%d nodes are called %q", len(found), x.Peer)
+		for _, n := range found {
+			f = f.fix("oauth-proxyd doctor --peer " + n.Name)
+		}
+		return []Finding{f}
 	default:
 		return append(x.reachable(ctx, found[0]), x.admitted(ctx, found[0])...)
 	}
-}
-
-func peerNames(nodes []tailnet.Node) []string {
-	lines := make([]string, len(nodes))
-	for i, n := range nodes {
-		lines[i] = "oauth-proxyd doctor --peer " + n.Name
-	}
-	return lines
-}
-
-// noPeer: what a node does not see it has no rule for, in either direction.
-func (x *facts) noPeer() Finding {
-	return fail("no node %q among the %d that this one sees: it is misspelt, or the tailnet's policy lets neither reach the other", x.Peer, len(x.network.Peers)).
-		fix("tailscale status   # the names", x.grantPort(`"`+x.Peer+`"`))
 }
 
 // reachable reads the packet filter, which tailscaled shows to root alone.
@@ -75,7 +66,7 @@ func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		return append(findings, ok("the packet filter lets %s (%s) reach %s", peer.Name, from, to))
 	}
 	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Name, who(peer), port).
-		fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grantPort(sourceOf(peer))))
+		fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(entryFor(peer))))
 }
 
 // admittedPair is the first pair of addresses that the filter lets through.
@@ -99,39 +90,30 @@ func who(n tailnet.Node) string {
 	return "user " + n.User
 }
 
-// sourceOf is the narrowest src of a grant that says what the node is, in quotes.
-func sourceOf(n tailnet.Node) string {
+// entryFor is the narrowest entry that is for the node, in access.allow and in a grant.
+func entryFor(n tailnet.Node) string {
 	switch {
 	case len(n.Tags) > 0:
-		return fmt.Sprintf("%q", n.Tags[0])
+		return n.Tags[0]
 	case n.User != "":
-		return fmt.Sprintf("%q", n.User)
+		return n.User
 	case len(n.Addresses) > 0:
-		return fmt.Sprintf("%q", n.Addresses[0])
-	default:
-		return `"*"`
-	}
-}
-
-// destination is this node as the dst of a grant.
-func (x *facts) destination() string {
-	switch {
-	case x.network != nil && len(x.network.Self.Tags) > 0:
-		return x.network.Self.Tags[0]
-	case len(x.node.Addresses) > 0:
-		return x.node.Addresses[0].String()
+		return n.Addresses[0].String()
 	default:
 		return "*"
 	}
 }
 
-func (x *facts) grantPort(src string) string {
-	return grant(src, fmt.Sprintf("%q", x.destination()), fmt.Sprintf(`"ip": ["tcp:%d"]`, x.port()))
-}
-
-// grant is an entry of "grants" (https://tailscale.com/kb/1324/grants).
-func grant(src, dst, what string) string {
-	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%s], \"dst\": [%s], %s}\n]", src, dst, what)
+// grant is an entry of "grants" (https://tailscale.com/kb/1324/grants) from src to our port.
+func (x *facts) grant(src string) string {
+	dst := "*"
+	switch {
+	case x.network != nil && len(x.network.Self.Tags) > 0:
+		dst = x.network.Self.Tags[0]
+	case len(x.node.Addresses) > 0:
+		dst = x.node.Addresses[0].String()
+	}
+	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
 }
 
 // admitted reports whether the proxy would admit the peer.
@@ -158,7 +140,6 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	case err != nil:
 		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Name, err)}
 	}
-	entry := strings.Trim(sourceOf(peer), `"`)
 	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, who(peer)).
-		fix(allowLine(x.settings, entry), "oauth-proxyd reload")}
+		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}
 }

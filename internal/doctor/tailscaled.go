@@ -30,14 +30,12 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 		return []Finding{x.notConnected(err)}
 	}
 	x.learn(ctx)
-	return []Finding{ok("Running as %s, %s, version %s%s", status.Name, joinAddresses(status.Addresses), shortVersion(status.Version), mode(status))}
-}
-
-func mode(s tailnet.Status) string {
-	if s.Userspace {
-		return ", without a network device"
+	version, _, _ := strings.Cut(status.Version, "-") // without the commit
+	device := ""
+	if status.Userspace {
+		device = ", without a network device"
 	}
-	return ""
+	return []Finding{ok("Running as %s, %s, version %s%s", status.Name, joinAddresses(status.Addresses), version, device)}
 }
 
 // notConnected says the reason and the remedy apart.
@@ -73,12 +71,6 @@ func joinAddresses(addresses []netip.Addr) string {
 		texts[i] = a.String()
 	}
 	return strings.Join(texts, ", ")
-}
-
-// shortVersion is a version of tailscaled without the commit.
-func shortVersion(v string) string {
-	short, _, _ := strings.Cut(v, "-")
-	return short
 }
 
 func checkKey(_ context.Context, x *facts) []Finding {
