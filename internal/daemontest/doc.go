@@ -1,6 +1,6 @@
-// Package daemontest runs the program in tests as it runs on a host: the binary itself, with sockets
-// and a NOTIFY_SOCKET from a service manager, and clients that send without a pause. The tests of
-// the command and the labs below internal/lab share it.
+// Package daemontest runs the program in tests as it runs on a host: the binary itself, with
+// sockets and a NOTIFY_SOCKET from a service manager, and clients that send without a pause. The
+// tests of the command and the labs below internal/lab share it.
 //
 //	func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 //

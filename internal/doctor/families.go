@@ -48,8 +48,8 @@ func fixServers() []string {
 	}
 }
 
-// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use: one
-// that swallows packets delays connections.
+// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use:
+// one that swallows packets delays connections.
 func familyFindings(ctx context.Context, a *attempt) []Finding {
 	winner, _ := a.done(upstream.StepAddress)
 	used, err := netip.ParseAddrPort(winner.To)
