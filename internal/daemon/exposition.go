@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"strconv"
 
-	"oauth-proxyd/internal/proxy"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 const (

@@ -124,7 +124,7 @@ func (d *daemon) useConfig(l *loaded) {
 	c := d.keepUntilRestart(l.config)
 	d.useNaming(c)
 	d.view.setConfig(c)
-	d.server.Resize(limits(c))
+	d.server.Resize(requestLimit(c))
 	d.logs.SetLevel(c.Log.Level)
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format stays as it was", "error", err)
@@ -164,9 +164,8 @@ func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 	return &c
 }
 
-func limits(c *config.Config) proxy.Limits {
-	return proxy.Limits{InFlight: c.Proxy.MaxConnections, Queue: c.Proxy.QueueLimit}
-}
+// requestLimit is how many requests may be in flight or wait.
+func requestLimit(c *config.Config) int { return c.Proxy.MaxConnections + c.Proxy.QueueLimit }
 
 // keepConfig says why the configuration in force stays.
 func (d *daemon) keepConfig() {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/upstream"
@@ -23,7 +24,7 @@ func ProxySettings(c *config.Config) proxy.Settings {
 			Attempts: c.Proxy.Retry.Attempts, Backoff: c.Proxy.Retry.Backoff, Memory: c.Proxy.Retry.Memory,
 		},
 		Rules:  headerRules(c.Headers),
-		Access: proxy.Access{Allow: access(c.Access.Allow).Allow, Browsers: c.Access.Browsers},
+		Access: access.Rules{Allow: accessRules(c.Access.Allow).Allow, Browsers: c.Access.Browsers},
 	}
 }
 
@@ -50,31 +51,31 @@ func headerMode(m config.Mode) proxy.Mode {
 	}
 }
 
-func access(sources []config.Source) proxy.Access {
-	var a proxy.Access
+func accessRules(sources []config.Source) access.Rules {
+	var a access.Rules
 	for _, s := range sources {
 		a.Allow = append(a.Allow, grant(s))
 	}
 	return a
 }
 
-func grant(s config.Source) proxy.Grant {
+func grant(s config.Source) access.Grant {
 	switch s.Kind {
 	case config.Local:
-		return proxy.Grant{Source: proxy.SourceLocal}
+		return access.Grant{Source: access.SourceLocal}
 	case config.Tailnet:
-		return proxy.Grant{Source: proxy.SourceTailnet}
+		return access.Grant{Source: access.SourceTailnet}
 	case config.Proxied:
-		return proxy.Grant{Source: proxy.SourceProxied}
+		return access.Grant{Source: access.SourceProxied}
 	case config.User:
-		return proxy.Grant{User: s.Value}
+		return access.Grant{User: s.Value}
 	case config.Tag:
-		return proxy.Grant{Tag: s.Value}
+		return access.Grant{Tag: s.Value}
 	case config.CIDR:
-		return proxy.Grant{Prefix: s.Prefix}
+		return access.Grant{Prefix: s.Prefix}
 	case config.Capability:
-		return proxy.Grant{Capability: s.Value}
+		return access.Grant{Capability: s.Value}
 	default:
-		return proxy.Grant{Node: s.Value}
+		return access.Grant{Node: s.Value}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/daemon"
-	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -140,8 +140,8 @@ func (x *exam) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
 	}
 	settings := daemon.ProxySettings(x.settings)
-	id := proxy.Identity{
-		Source: proxy.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
+	id := access.Identity{
+		Source: access.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
 		NodeID: peer.ID, User: peer.User, Tags: peer.Tags, Addresses: peer.Addresses,
 	}
 	from := peer.Addresses[0]

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"oauth-proxyd/internal/inbound"
 )
 
 // readAheadLimit is how much of a body is read before the upstream takes it. A
@@ -179,7 +181,7 @@ func (b *requestBody) readAhead() {
 
 // takeBuffered takes what net/http has read of a short body along with the header,
 // which mostly is all of it: then nobody needs to wait for the client.
-func (b *requestBody) takeBuffered(c *clientConn) {
+func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	if n := b.in.ContentLength; n <= 0 || n >= smallChunkSize {
 		return
 	}
@@ -187,10 +189,7 @@ func (b *requestBody) takeBuffered(c *clientConn) {
 	if free == nil {
 		return
 	}
-	c.buffered.Store(true)
-	n, err := b.in.Body.Read(free)
-	c.buffered.Store(false)
-	b.add(n, err)
+	c.ReadBuffered(func() { b.add(b.in.Body.Read(free)) })
 }
 
 // freeBeforeStart is free for who reads in the reader's stead; nil: not now, as the

@@ -2,10 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +11,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"oauth-proxyd/internal/inbound"
 )
 
 // testBody is a requestBody over src, with its own memory.
@@ -103,7 +103,7 @@ func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 	for budget, taken := range map[int64]bool{0: false, smallChunkSize: true} {
 		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's
 		b.in.ContentLength = 100
-		b.takeBuffered(&clientConn{})
+		b.takeBuffered(&inbound.Conn{})
 		if b.whole() != taken || b.started {
 			t.Errorf("budget %d: whole %t, reader started %t", budget, b.whole(), b.started)
 		}
@@ -117,23 +117,6 @@ func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 		if used := m.used.Load(); used != 0 {
 			t.Errorf("budget %d: %d bytes of memory still counted", budget, used)
 		}
-	}
-}
-
-// While a body is taken from what net/http has read, its watch for a client that leaves
-// may begin.
-func TestOnlyTheWatchReadsWhileABodyIsTaken(t *testing.T) {
-	client, server := net.Pipe()
-	defer client.Close()
-	defer server.Close()
-	c := &clientConn{Conn: server}
-	c.buffered.Store(true)
-	if n, err := c.Read(make([]byte, 4096)); n != 0 || err != nil {
-		t.Errorf("the body's read: %d, %v", n, err)
-	}
-	go func() { _, _ = client.Write([]byte("x")) }()
-	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
-		t.Errorf("the watch's read: %d, %v", n, err)
 	}
 }
 
@@ -347,39 +330,4 @@ func TestWatchSeesABacklogShrink(t *testing.T) {
 			t.Errorf("given up after %v", ended)
 		}
 	})
-}
-
-func TestUnsentIsWhatThePeerHasNotTaken(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-	n, _ := io.Copy(c, io.LimitReader(rand.Reader, 64<<20)) // as much as there is room for
-	if unsent(c) <= 0 {
-		t.Errorf("%d bytes unsent of %d", unsent(c), n)
-	}
-	if _, err := io.CopyN(io.Discard, peer, n); err != nil {
-		t.Fatal(err)
-	}
-	for late := time.Now().Add(10 * time.Second); unsent(c) > 0; {
-		if time.Now().After(late) {
-			t.Fatalf("%d bytes are still unsent", unsent(c))
-		}
-	}
-	c.Close()
-	if left := unsent(c); left >= 0 {
-		t.Errorf("%d bytes of a closed connection", left)
-	}
 }

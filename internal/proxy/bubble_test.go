@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http2"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -92,7 +94,7 @@ func (s *sender) Close() error {
 // bubble is a proxy whose clients and upstream are in memory.
 type bubble struct {
 	*proxy.Proxy
-	server *proxy.Server
+	server *inbound.Server
 	door   *pipes
 	log    *logLines
 }
@@ -120,10 +122,10 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 		return client, nil
 	}
 	b.Proxy = s.proxy(t)
-	server := proxy.NewServer(b.Proxy, s.Log)
+	server := inbound.NewServer(b.Proxy, s.Log)
 	b.server = server
-	server.Resize(s.Limits)
-	listeners := []proxy.Listener{{Name: "proxy", Listener: b.door}}
+	server.Resize(s.Limits.InFlight + s.Limits.Queue)
+	listeners := []inbound.Listener{{Name: "proxy", Listener: b.door}}
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
 		server.CloseListeners(listeners)
@@ -233,7 +235,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.Access.Allow = []proxy.Grant{{Source: proxy.SourceTailnet}}
+			s.Access.Allow = []access.Grant{{Source: access.SourceTailnet}}
 			s.whoIs = knowsAfter(&asked)
 		})
 		c := b.from(t, peerAddr)
@@ -258,9 +260,9 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
 				<-ctx.Done()
-				return proxy.Identity{}, false, ctx.Err()
+				return access.Identity{}, false, ctx.Err()
 			}
 		})
 		c, start := b.from(t, peerAddr), time.Now()
@@ -293,9 +295,9 @@ func (pipeFrom) LocalAddr() net.Addr    { return claimed(hostAddr) }
 
 // knowsAfter fails the first time.
 func knowsAfter(asked *atomic.Int64) whoIs {
-	return func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+	return func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
 		if asked.Add(1) == 1 {
-			return proxy.Identity{}, false, errors.New("not now")
+			return access.Identity{}, false, errors.New("not now")
 		}
 		return knownPeer(), true, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -152,12 +153,12 @@ func TestAConnectionWithManyCancelledRequestsIsSpared(t *testing.T) {
 }
 
 // peerOf names two nodes of one user, and others by their address.
-func peerOf(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+func peerOf(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	switch text := addr.Addr().String(); text {
 	case "100.70.1.1", "100.70.1.3":
-		return proxy.Identity{Node: "node-" + text, User: "ann@example.com"}, true, nil
+		return access.Identity{Node: "node-" + text, User: "ann@example.com"}, true, nil
 	default:
-		return proxy.Identity{Node: "node-" + text, Tags: []string{"tag:a"}}, true, nil
+		return access.Identity{Node: "node-" + text, Tags: []string{"tag:a"}}, true, nil
 	}
 }
 
@@ -173,7 +174,7 @@ func cancellingBubble(t *testing.T, answer string, change ...func(*setup)) *bubb
 				_, _ = io.WriteString(c, answer)
 			}
 		}
-	}, append([]func(*setup){allow(proxy.Grant{Source: proxy.SourceTailnet}), asks(peerOf)}, change...)...)
+	}, append([]func(*setup){allow(access.Grant{Source: access.SourceTailnet}), asks(peerOf)}, change...)...)
 }
 
 // cancel sends n requests from an address, one after the other, and leaves each.

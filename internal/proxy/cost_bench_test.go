@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -70,7 +71,7 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
-				x.rec.identify(Identity{Source: SourceLocal}, "")
+				x.rec.identify(access.Identity{Source: access.SourceLocal}, "")
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
 				x.rec.enter(step{phase: phaseSending, conn: 1, use: 2})

@@ -2,10 +2,14 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // Code names a response of our own, in its body, in the log and in metrics.
@@ -99,6 +103,42 @@ type failure struct {
 
 func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
+}
+
+// refused is what a client whom access does not let in is told.
+func refused(r *access.Refusal) *failure {
+	code := CodeAccessDenied
+	if r.Unproven {
+		code = CodeTailnetUnavailable
+	}
+	return fail(code, r.Cause, "%s", r.Message)
+}
+
+// Refuse responds to r with what [Proxy.Judge] said against it.
+func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		f = fail(CodeInternal, err, "internal error; the journal has the details")
+	}
+	w.Header().Set("Connection", "close")
+	f.respond(w, p.host, requestID(r.Header))
+}
+
+// Refusal is an error for [Proxy.Refuse] that the client made.
+func Refusal(message string) error { return fail(CodeInvalidRequest, nil, "%s", message) }
+
+// Judge reports who sent r, and as an error why that is not enough for allow. The request must have
+// come through an [inbound.Server].
+func (p *Proxy) Judge(r *http.Request, allow access.Rules) (access.Identity, error) {
+	c := inbound.ConnOf(r)
+	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow)
+	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
+		return id, refused(refusal)
+	}
+	if err == nil {
+		c.Admit()
+	}
+	return id, err
 }
 
 // Overload is an error for [Proxy.Refuse]: the request may succeed later.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
 // errorCase is a way to an answer of ours: its status, code and token of Proxy-Status,
@@ -55,8 +55,8 @@ func errorCases() map[string]errorCase {
 func asked(answer func() error) func(*setup) {
 	return func(s *setup) {
 		between(peerAddr, hostAddr)(s)
-		s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
-			return proxy.Identity{}, false, answer()
+		s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
+			return access.Identity{}, false, answer()
 		}
 	}
 }

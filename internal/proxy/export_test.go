@@ -11,7 +11,7 @@ func MemoryUsed(p *Proxy) int64 { return p.memory.used.Load() }
 
 // SetSocketOwner has owner stand in for the kernel.
 func SetSocketOwner(p *Proxy, owner func(local, remote netip.AddrPort) (uint32, bool, error)) {
-	p.access.ownerOf = owner
+	p.access.OwnerOf = owner
 }
 
 // Accounts aggregates rate-limit headers.

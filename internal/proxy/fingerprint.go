@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"net/http"
 	"strings"
+
+	"oauth-proxyd/internal/access"
 )
 
 // fingerprints turn requests into numbers that are equal for equal requests. They have a key of
@@ -20,7 +22,7 @@ func (f fingerprints) of(method, target string, h http.Header) uint64 {
 		if name == "user-agent" {
 			name = "User-Agent" // see keepUserAgent
 		}
-		if isHopByHop(name) || namesOrigin(name) || changesOnTheWay(name) || lists(connection, name) {
+		if isHopByHop(name) || access.NamesOrigin(name) || changesOnTheWay(name) || lists(connection, name) {
 			continue
 		}
 		sum += f.field(name, values)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -47,7 +48,7 @@ func TestFlightTellsWhereTheTimeWent(t *testing.T) {
 			}
 		}
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(access.Grant{Source: access.SourceTailnet}), func(s *setup) {
 		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "a", Mode: proxy.ModeMerge}}
 	})
 	r := post(t, d, "hello")
@@ -207,7 +208,7 @@ func TestRefusedFlightsPushOutNoOthers(t *testing.T) {
 
 func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
-		between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}),
+		between(peerAddr, hostAddr), knows(knownPeer()), allow(access.Grant{Source: access.SourceTailnet}),
 		func(s *setup) { s.LogIdentity = func(string) string { return "hashed" } })
 	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	text, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))

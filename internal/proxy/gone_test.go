@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
 // leaver is a request of a client that goes away when told to.
@@ -139,10 +139,10 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
 	asks := make(chan struct{})
 	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {
-		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
 			close(asks)
 			<-ctx.Done()
-			return proxy.Identity{}, false, ctx.Err()
+			return access.Identity{}, false, ctx.Err()
 		}
 	})
 	c := d.dial(t)

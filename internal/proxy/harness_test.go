@@ -19,6 +19,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/upstream"
 )
@@ -26,7 +28,7 @@ import (
 // door is a proxy with its server on a loopback socket: what a client meets.
 type door struct {
 	*proxy.Proxy
-	server   *proxy.Server
+	server   *inbound.Server
 	addr     string
 	reg      *prometheus.Registry
 	log      *logLines
@@ -79,11 +81,11 @@ func (s *setup) proxy(t testing.TB) *proxy.Proxy {
 func (d *door) serve(t testing.TB, s setup) {
 	l := s.listen(t)
 	d.addr = l.Addr().String()
-	server := proxy.NewServer(d.Proxy, s.Log)
+	server := inbound.NewServer(d.Proxy, s.Log)
 	d.server = server
-	server.Resize(s.Limits)
+	server.Resize(s.Limits.InFlight + s.Limits.Queue)
 	var once sync.Once
-	listeners := []proxy.Listener{{Name: "proxy", Listener: l}}
+	listeners := []inbound.Listener{{Name: "proxy", Listener: l}}
 	d.stop = func() { once.Do(func() { server.CloseListeners(listeners) }) }
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
@@ -111,7 +113,7 @@ func settingsFor(up *mockAPI) proxy.Settings {
 		Timeouts: proxy.Timeouts{ResponseHeader: 20 * time.Second, Idle: 20 * time.Second},
 		Limits:   proxy.Limits{InFlight: 100, Queue: 100, QueueTimeout: 5 * time.Second, RequestBody: 512 << 20},
 		Retry:    proxy.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
-		Access:   proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}}},
+		Access:   access.Rules{Allow: []access.Grant{{Source: access.SourceLocal}}},
 	}
 }
 

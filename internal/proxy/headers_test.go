@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -64,7 +65,7 @@ func TestRequestHeaders(t *testing.T) {
 		{"cookies", []string{"Cookie: a=1; b=2"}, http.Header{"Cookie": {"a=1; b=2"}}},
 	}
 	allowAll := func(s *setup) {
-		s.Access.Allow = append(s.Access.Allow, proxy.Grant{Source: proxy.SourceProxied})
+		s.Access.Allow = append(s.Access.Allow, access.Grant{Source: access.SourceProxied})
 	}
 	forEachProtocol(t, tellHeaders, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, allowAll)

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // hopForm is what of a request belongs to its last hop. The requests that one program on one
@@ -14,23 +17,22 @@ type hopForm struct {
 	host      string
 	version   int    // minor, of HTTP/1
 	forwarded string // the names of the fields by which proxies say for whom they speak
-	order     fieldOrder
+	order     inbound.FieldOrder
 }
 
-func formOf(r *http.Request, c *clientConn) hopForm {
-	_, remote, _ := c.endpoints()
+func formOf(r *http.Request, c *inbound.Conn) hopForm {
 	return hopForm{
-		remote: remote.Addr(), host: r.Host, version: r.ProtoMinor, forwarded: forwardingNames(r.Header), order: c.order,
+		remote: c.Access.Addr(), host: r.Host, version: r.ProtoMinor, forwarded: forwardingNames(r.Header), order: c.Order,
 	}
 }
 
 func forwardingNames(h http.Header) string {
-	if !speaksForAnother(h) {
+	if !access.SpeaksForAnother(h) {
 		return ""
 	}
 	var names []string
 	for name := range h {
-		if namesOrigin(name) {
+		if access.NamesOrigin(name) {
 			names = append(names, name)
 		}
 	}
@@ -44,7 +46,7 @@ func forwardingNames(h http.Header) string {
 func (f *hopForm) rewritten(again *hopForm, sentTo string) bool {
 	return f.version != again.version || f.forwarded != again.forwarded ||
 		f.host != sentTo && again.host == sentTo ||
-		f.order.differs(&again.order)
+		f.order.Differs(&again.order)
 }
 
 // forwardedFor are the addresses for which proxies say that they have sent a request on.
@@ -70,7 +72,7 @@ func forwardedAddr(element string) (netip.Addr, bool) {
 	}
 	element = strings.Trim(element, `"`)
 	if ap, err := netip.ParseAddrPort(element); err == nil {
-		return plain(ap).Addr(), true
+		return access.Plain(ap).Addr(), true
 	}
 	addr, err := netip.ParseAddr(strings.Trim(element, "[]"))
 	return addr.Unmap().WithZone(""), err == nil

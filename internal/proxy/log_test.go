@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -57,7 +58,7 @@ func TestLogLine(t *testing.T) {
 		w.Header().Set("Request-Id", "req_up")
 		_, _ = io.Copy(w, r.Body)
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(access.Grant{Source: access.SourceTailnet}), func(s *setup) {
 		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "a", Mode: proxy.ModeMerge}}
 	})
 	r := request(t, "POST", d.url("/v1/messages%20x?q=secret"), strings.NewReader("12345"))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"oauth-proxyd/internal/access"
 )
 
 // How a request is known to be one of ours that has come back; for the log.
@@ -99,7 +101,7 @@ func (x *exchange) printAsReceived() uint64 {
 
 // find gives the reason for which a request is one that has come back; nil: it is not known to be.
 func (l *loops) find(x *exchange) error {
-	local, remote, _ := x.conn.endpoints()
+	local, remote := x.conn.Access.Local, x.conn.Access.Remote
 	ours, alike := l.lookUp(socketPair{local, remote}.reversed(), x.printAsReceived())
 	if ours {
 		return errOwnConnection
@@ -155,7 +157,7 @@ func (s *sentForm) couldReturnFrom(a *arrival) bool {
 	if s.staysHere() {
 		return fromHere
 	}
-	return a.remote == s.remote || isTailscale(s.remote) && fromHere
+	return a.remote == s.remote || access.IsTailscale(s.remote) && fromHere
 }
 
 // isFor reports whether a proxy says that it has sent the request on for addr. Loopback addresses
@@ -169,7 +171,7 @@ func (a *arrival) isFor(addr netip.Addr) bool {
 func (a *arrival) isForAnother(own netip.Addr) bool {
 	clients := forwardedFor(a.header)
 	return len(clients) > 0 && !slices.ContainsFunc(clients, func(addr netip.Addr) bool {
-		return addr == own || addr.IsLoopback() || isOwnAddress(addr)
+		return addr == own || addr.IsLoopback() || access.IsOwnAddress(addr)
 	})
 }
 
@@ -247,5 +249,5 @@ func (p *passage) forget() {
 // isNear reports whether what is sent to remote may come back here: loopback, this host, the
 // tailnet, private networks. local is the address from which it is sent.
 func isNear(local, remote netip.Addr) bool {
-	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || isTailscale(remote)
+	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || access.IsTailscale(remote)
 }

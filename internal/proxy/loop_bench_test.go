@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 )
 
@@ -32,23 +31,5 @@ func BenchmarkLoop(b *testing.B) {
 				x.remember(out, conn).forget()
 			}
 		})
-	}
-}
-
-// BenchmarkFieldOrder is the scan of a header as Claude Code sends it.
-func BenchmarkFieldOrder(b *testing.B) {
-	x := benchExchange(b, slog.New(slog.DiscardHandler), httptest.NewRecorder())
-	var text strings.Builder
-	if err := x.in.Write(&text); err != nil {
-		b.Fatal(err)
-	}
-	wire := []byte(text.String())
-	var s fieldScanner
-	b.ReportAllocs()
-	for b.Loop() {
-		s.scan(wire)
-		if s.next().n == 0 {
-			b.Fatal("not seen")
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -147,7 +148,7 @@ func TestLoopThroughAGateway(t *testing.T) {
 				t.Cleanup(gateway.Close)
 				d := openDoor(t, upstreamAt(gateway.URL), addBeta, func(s *setup) {
 					s.listen = func(testing.TB) net.Listener { return l }
-					s.Access.Allow = append(s.Access.Allow, proxy.Grant{Source: proxy.SourceProxied})
+					s.Access.Allow = append(s.Access.Allow, access.Grant{Source: access.SourceProxied})
 				})
 				wantLoop(t, d, "", send(d))
 			})

@@ -4,21 +4,14 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
-)
 
-// orderOf is the order of some names.
-func orderOf(names ...string) (o fieldOrder) {
-	for _, name := range names {
-		var text [maxFieldName]byte
-		o.add(hashName(&text, copy(text[:], name)))
-	}
-	return o
-}
+	"oauth-proxyd/internal/inbound"
+)
 
 // sentFrom is a request that a peer sent to us, and we to another host of a private network.
 func sentFrom(remote string) *sentForm {
 	return &sentForm{
-		came:   hopForm{remote: netip.MustParseAddr(remote), host: "ours:8080", version: 1, order: orderOf("host", "x-api-key", "accept")},
+		came:   hopForm{remote: netip.MustParseAddr(remote), host: "ours:8080", version: 1, order: inbound.OrderOf("host", "x-api-key", "accept")},
 		length: 10, host: "gateway.example.com",
 		local: netip.MustParseAddr("10.0.0.1"), remote: netip.MustParseAddr("10.0.0.2"),
 	}
@@ -44,8 +37,8 @@ func TestWhatShowsThatARequestHasComeBack(t *testing.T) {
 		}
 	}
 	older := func(a *arrival) { a.version = 0 }
-	sorted := func(a *arrival) { a.order = orderOf("Accept", "Host", "X-Api-Key") }
-	unknown := func(a *arrival) { a.order = fieldOrder{} }
+	sorted := func(a *arrival) { a.order = inbound.OrderOf("Accept", "Host", "X-Api-Key") }
+	unknown := func(a *arrival) { a.order = inbound.FieldOrder{} }
 	forUs := func(a *arrival) { a.header.Set("X-Forwarded-For", "10.9.9.9, 10.0.0.1") }
 	forOther := func(a *arrival) { a.header.Set("Forwarded", `for="192.0.2.60:1234";proto=http`) }
 	named := func(a *arrival) { a.forwarded = "Via" }

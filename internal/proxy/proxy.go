@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -26,7 +28,7 @@ type Config struct {
 	// Registerer gets the metrics of the package.
 	Registerer prometheus.Registerer
 	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
-	Tailnet Tailnet
+	Tailnet access.Tailnet
 	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
 	OwnName func(*http.Request) bool
 }
@@ -39,14 +41,14 @@ type Proxy struct {
 	metrics *metrics
 	queue   *queue
 	memory  *memory
-	access  *accessControl
+	access  *access.Control
 	ownName func(*http.Request) bool
 	flights *flights
 	loops   *loops
 	buffers buffers
 
 	cancellations *cancellations
-	refusals      *refusalLog
+	denials       *access.DenialLog
 
 	applying sync.Mutex // one swap at a time
 	current  atomic.Pointer[snapshot]
@@ -71,8 +73,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 	}
 	p := &Proxy{
 		host: c.Host, log: c.Log, metrics: m,
-		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c), ownName: ownName,
-		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), refusals: newRefusalLog(),
+		queue: newQueue(s.Limits), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
+		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ type exchange struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	in    *http.Request
-	conn  *clientConn
+	conn  *inbound.Conn
 
 	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before it
 
@@ -160,11 +162,11 @@ type exchange struct {
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		proxy: p, cfg: p.current.Load(), w: w, rc: http.NewResponseController(w), in: r,
-		conn: connOf(r),
+		conn: inbound.ConnOf(r),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
-	x.rec = newRecord(r, x.conn.listener)
-	x.client = sourceAddr(r)
+	x.rec = newRecord(r, x.conn.Listener)
+	x.client = x.conn.Access.Addr()
 	x.takeBody()
 	x.watch.start = x.rec.start
 	p.flights.begin(x)
@@ -247,10 +249,13 @@ func (x *exchange) explain(err error) *failure {
 	if f, ok := errors.AsType[*failure](cause); ok {
 		return f
 	}
+	if r, ok := errors.AsType[*access.Refusal](cause); ok {
+		return refused(r)
+	}
 	switch {
 	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStuck):
 		return nil
-	case errors.Is(cause, errDrainEnded):
+	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
 	case errors.Is(cause, errClientSlow):
 		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Timeouts.Idle)
@@ -286,7 +291,7 @@ func (x *exchange) close() {
 		var whole bool
 		received, whole = x.body.close()
 		if !whole && !x.broken { // net/http closes one that is
-			x.conn.spoilt.Store(true)
+			x.conn.LeaveUnread()
 		}
 	}
 	x.cancel(errFinished)

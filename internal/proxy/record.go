@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // statusClientGone stands in the log and in metrics for a client that went away
@@ -57,9 +60,9 @@ type record struct {
 
 	sent atomic.Int64 // bytes of the answer's body
 
-	mu         sync.Mutex // held to write the rest, and by others to read it
-	identity   Identity   // as the log names it
-	address    string     // likewise, of a sender that nothing else names
+	mu         sync.Mutex      // held to write the rest, and by others to read it
+	identity   access.Identity // as the log names it
+	address    string          // likewise, of a sender that nothing else names
 	rules      []ruleOutcome
 	steps      []step
 	duration   time.Duration
@@ -110,7 +113,7 @@ func kept(text string, most int) string {
 
 // keptText is what is kept of the text of an error, which may quote what a peer sent.
 func keptText(err error) string {
-	return loggable(kept(err.Error(), keptError))
+	return inbound.Unquoted(kept(err.Error(), keptError))
 }
 
 // credentialKind names the kind of credential and nothing of it.
@@ -141,7 +144,7 @@ func (r *record) phase() string { return r.steps[len(r.steps)-1].phase }
 
 // identify: who sent the request, and from which address if nothing else names them. Both are
 // as the log names them.
-func (r *record) identify(id Identity, address string) {
+func (r *record) identify(id access.Identity, address string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.identity, r.address = id, address
@@ -151,13 +154,13 @@ func (r *record) identify(id Identity, address string) {
 func (r *record) anonymize() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.identity, r.address = Identity{Source: r.identity.Source}, ""
+	r.identity, r.address = access.Identity{Source: r.identity.Source}, ""
 }
 
 // shownAddress is the address of a sender that nothing else names, as the log names it. An
 // address identifies a node as much as a name does.
-func (x *exchange) shownAddress(id Identity) string {
-	if id.Source != SourceOther || !x.client.IsValid() {
+func (x *exchange) shownAddress(id access.Identity) string {
+	if id.Source != access.SourceOther || !x.client.IsValid() {
 		return ""
 	}
 	if x.cfg.LogIdentity == nil {
@@ -221,7 +224,7 @@ func (p *Proxy) record(x *exchange) {
 	suppressed := 0
 	if !x.rec.admitted {
 		var due bool
-		if suppressed, due = p.refusals.due(x.person); !due {
+		if suppressed, due = p.denials.Due(x.person); !due {
 			return
 		}
 	}
@@ -293,7 +296,7 @@ func (r *record) appendName(attrs []slog.Attr) []slog.Attr {
 
 // appendSender adds who sent it.
 func (r *record) appendSender(attrs []slog.Attr) []slog.Attr {
-	attrs = r.identity.appendAttrs(attrs)
+	attrs = r.identity.AppendAttrs(attrs)
 	if r.address != "" {
 		attrs = append(attrs, slog.String("address", r.address))
 	}
@@ -301,32 +304,4 @@ func (r *record) appendSender(attrs []slog.Attr) []slog.Attr {
 		attrs = append(attrs, slog.String("session", r.session))
 	}
 	return append(attrs, slog.String("credential", r.credential))
-}
-
-// loggable is a text without the bytes of a request or an answer that net/http quotes
-// in its own.
-func loggable(text string) string {
-	var b strings.Builder
-	for {
-		before, rest, quoted := strings.Cut(text, `"`)
-		b.WriteString(before)
-		if !quoted {
-			return b.String()
-		}
-		b.WriteString(`"…"`)
-		text = rest[quotedLength(rest):]
-	}
-}
-
-// quotedLength is the length of what is left of a quoted string, its end included.
-func quotedLength(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(s)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
 // contract is what a client is told with each code, as the manual promises it: the
@@ -153,7 +153,7 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 // keeps nothing.
 func TestDeniedClientIsNotWaitedFor(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("a denied request came through") })
-	d := openDoor(t, up, allow(proxy.Grant{Source: proxy.SourceTailnet}))
+	d := openDoor(t, up, allow(access.Grant{Source: access.SourceTailnet}))
 	conn := d.dial(t)
 	conn.send(t, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nab")
 	answer, body := conn.answer(t, "POST")

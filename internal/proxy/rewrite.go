@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // rewrite makes the request that the upstream gets: the client's without what
@@ -35,12 +38,12 @@ func (x *exchange) rewrite() *http.Request {
 	}
 }
 
-func subjectOf(in *http.Request, c *clientConn) ruleSubject {
+func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 	return ruleSubject{
 		bearer:    bearerToken(in.Header),
 		path:      rawPath(in),
 		userAgent: in.Header.Get("User-Agent"),
-		listener:  c.listener,
+		listener:  c.Listener,
 	}
 }
 
@@ -50,7 +53,7 @@ func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header := r.Header.Clone()
 	dropPrivate(header)
 	for _, rule := range p.current.Load().Rules {
-		rule.apply(header, subjectOf(r, connOf(r)))
+		rule.apply(header, subjectOf(r, inbound.ConnOf(r)))
 	}
 	return header
 }
@@ -77,7 +80,7 @@ func dropPrivate(h http.Header) {
 		}
 	}
 	for name := range h {
-		if isHopByHop(name) || namesOrigin(name) {
+		if isHopByHop(name) || access.NamesOrigin(name) {
 			delete(h, name)
 		}
 	}
@@ -91,7 +94,7 @@ func dropPrivate(h http.Header) {
 func publicTrailer(trailer http.Header) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if mayTrail(name) && !namesOrigin(name) {
+		if mayTrail(name) && !access.NamesOrigin(name) {
 			public[name] = values
 		}
 	}

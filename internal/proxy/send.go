@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -84,7 +85,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
 	}
-	defer x.remember(out, socketPair{plain(conn.LocalAddr()), plain(conn.RemoteAddr())}).forget()
+	defer x.remember(out, socketPair{access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr())}).forget()
 	return conn.Send(x.ctx, out, x.events())
 }
 
@@ -92,7 +93,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
 	case w == forClientAccept:
-		return unsent(x.conn.Conn)
+		return x.conn.Unsent()
 	case w == forUpstreamAccept && up != nil:
 		return up.Unsent()
 	}

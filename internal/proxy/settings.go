@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -15,7 +16,7 @@ type Settings struct {
 	Limits   Limits
 	Retry    Retry
 	Rules    []HeaderRule
-	Access   Access
+	Access   access.Rules
 	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
 	// the log says for it; an empty result is left out. nil: the name itself.
 	LogIdentity func(string) string

@@ -35,7 +35,7 @@ func (x *exchange) stream(answer *http.Response) error {
 	}
 	// The end of a connection ends an answer to HTTP/1.0 (RFC 9112 §6.3), whoever
 	// closes it: net/http does by itself when a write fails.
-	x.conn.reset.Store(!x.in.ProtoAtLeast(1, 1))
+	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
 	x.beginAnswer(answer)
 	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
 		if err := x.copyBody(answer.Body); err != nil {
@@ -90,7 +90,7 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 	}
 	x.rec.began(answer)
 	x.proxy.metrics.accounts.note(answer.Header)
-	x.conn.relay(true)
+	x.conn.Relay(true)
 	x.w.WriteHeader(answer.StatusCode)
 }
 
@@ -178,7 +178,7 @@ func (x *exchange) endAnswer(trailer http.Header) {
 		}
 		h[name] = values
 	}
-	x.conn.reset.Store(false)
+	x.conn.EndWithReset(false)
 	x.rec.ended(outcomeOK, nil)
 }
 
@@ -191,7 +191,7 @@ func (x *exchange) cut(f *failure) {
 	if x.sse != nil && x.sse.atBoundary() {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
 		x.rec.sent.Add(int64(n))
-		x.conn.parting.Store(true)
+		x.conn.Part()
 	}
 	_ = x.rc.Flush() // likewise
 }

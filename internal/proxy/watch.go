@@ -15,7 +15,6 @@ var (
 	errUpstreamStuck  = errors.New("upstream stopped reading the request")
 	errHeaderTimeout  = errors.New("upstream did not begin its answer in time")
 	errUpstreamSilent = errors.New("upstream went silent in the middle of its answer")
-	errDrainEnded     = errors.New("the drain before a stop or restart came to its end")
 	errFinished       = errors.New("request finished")
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -36,8 +37,8 @@ type lab struct {
 	upstream  *fakeupstream.Server
 	recorder  *recorder
 	proxy     *proxy.Proxy
-	server    *proxy.Server
-	listener  proxy.Listener
+	server    *inbound.Server
+	listener  inbound.Listener
 	transport *http.Transport // the client's
 	asked     int             // requests of the client
 }
@@ -82,9 +83,9 @@ func (l *lab) openProxy(c Config, name string) error {
 	if c.around != nil {
 		handler = c.around(handler)
 	}
-	l.listener = proxy.Listener{Name: name, Listener: socket}
-	l.server = proxy.NewServer(handler, log)
-	l.server.Resize(settings.Limits)
+	l.listener = inbound.Listener{Name: name, Listener: socket}
+	l.server = inbound.NewServer(handler, log)
+	l.server.Resize(settings.Limits.InFlight + settings.Limits.Queue)
 	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and says so
 	return nil
 }
@@ -94,7 +95,7 @@ func (l *lab) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	l.transport.CloseIdleConnections()
-	l.server.CloseListeners([]proxy.Listener{l.listener})
+	l.server.CloseListeners([]inbound.Listener{l.listener})
 	l.server.Cut(ctx)
 	_ = l.listener.Close() // nothing was asked of it any more
 	_ = l.upstream.Close() // likewise

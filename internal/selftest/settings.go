@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/upstream"
@@ -24,7 +25,7 @@ func onLoopback(s proxy.Settings, target *url.URL, certificate []byte) proxy.Set
 	s.Timeouts.ResponseHeader = max(s.Timeouts.ResponseHeader, shortestTimeout)
 	s.Timeouts.Idle = max(s.Timeouts.Idle, shortestTimeout)
 	s.Limits.QueueTimeout = max(s.Limits.QueueTimeout, shortestTimeout)
-	s.Access = proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}, {Source: proxy.SourceProxied}}}
+	s.Access = access.Rules{Allow: []access.Grant{{Source: access.SourceLocal}, {Source: access.SourceProxied}}}
 	return s
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"net"
@@ -6,10 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// unsent is how many bytes the kernel holds that were written to nc and that its peer
-// has not taken yet; below 0: it cannot tell.
-func unsent(nc net.Conn) int { return queued(nc, unix.SIOCOUTQ) }
 
 // unread is how many bytes the kernel holds that came from nc's peer; below 0: it cannot
 // tell.

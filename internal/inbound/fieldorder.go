@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"bytes"
@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// fieldOrder is the sequence of the field names in one request header, with their spelling. HTTP
+// FieldOrder is the sequence of the field names in one request header, with their spelling. HTTP
 // gives neither a meaning (RFC 9110 §5.1, §5.3), so net/http does not report them, but a program
 // writes them the same way each time, and a proxy that sends the request again writes them its own
-// way. The zero fieldOrder is one that is not known.
-type fieldOrder struct {
+// way. The zero FieldOrder is one that is not known.
+type FieldOrder struct {
 	names [maxFieldNames]fieldName
 	n     int
 }
@@ -25,16 +25,16 @@ type fieldName uint32
 func (f fieldName) folded() fieldName { return f >> 8 }
 
 // add appends a name, if there is room.
-func (o *fieldOrder) add(name fieldName) {
+func (o *FieldOrder) add(name fieldName) {
 	if o.n < len(o.names) {
 		o.names[o.n] = name
 		o.n++
 	}
 }
 
-// differs reports whether the names that both have stand in another order or are spelled another
+// Differs reports whether the names that both have stand in another order or are spelled another
 // way. It is false where either is not known.
-func (o *fieldOrder) differs(other *fieldOrder) bool {
+func (o *FieldOrder) Differs(other *FieldOrder) bool {
 	if o.n == 0 || other.n == 0 {
 		return false
 	}
@@ -42,7 +42,7 @@ func (o *fieldOrder) differs(other *fieldOrder) bool {
 }
 
 // common is o without the names that other lacks.
-func (o *fieldOrder) common(other *fieldOrder) (kept fieldOrder) {
+func (o *FieldOrder) common(other *FieldOrder) (kept FieldOrder) {
 	for _, name := range o.names[:o.n] {
 		if other.has(name) {
 			kept.add(name)
@@ -51,7 +51,7 @@ func (o *fieldOrder) common(other *fieldOrder) (kept fieldOrder) {
 	return kept
 }
 
-func (o *fieldOrder) has(name fieldName) bool {
+func (o *FieldOrder) has(name fieldName) bool {
 	for _, n := range o.names[:o.n] {
 		if n.folded() == name.folded() {
 			return true
@@ -66,7 +66,7 @@ func (o *fieldOrder) has(name fieldName) bool {
 type fieldScanner struct {
 	// Headers are kept in turn, so that the goroutine that handles a request can read its order
 	// while net/http's watch for a client that leaves reads one byte of the next.
-	orders [2]fieldOrder
+	orders [2]FieldOrder
 	whole  atomic.Uint64 // headers that were seen to their end
 
 	at      scanPlace
@@ -77,6 +77,15 @@ type fieldScanner struct {
 	body    int64              // bytes of the body still to come
 
 	begun uint64 // requests that were handed to a handler; only for next
+}
+
+// OrderOf is the order of some names, as in a header.
+func OrderOf(names ...string) (o FieldOrder) {
+	for _, name := range names {
+		var text [maxFieldName]byte
+		o.add(hashName(&text, copy(text[:], name)))
+	}
+	return o
 }
 
 // scanPlace is what the next byte belongs to.
@@ -98,7 +107,7 @@ func (s *fieldScanner) scan(p []byte) {
 	for len(p) > 0 && s.at != atNowhere {
 		switch s.at {
 		case atRequest:
-			*s.current() = fieldOrder{}
+			*s.current() = FieldOrder{}
 			s.lengths, s.coded, s.body, s.at = 0, false, 0, atRest
 		case atRest:
 			p = s.skipLine(p)
@@ -115,14 +124,14 @@ func (s *fieldScanner) scan(p []byte) {
 }
 
 // current is where the header that is being read is kept.
-func (s *fieldScanner) current() *fieldOrder { return &s.orders[(s.whole.Load()+1)%2] }
+func (s *fieldScanner) current() *FieldOrder { return &s.orders[(s.whole.Load()+1)%2] }
 
 // next is the order of the next request that is handed to a handler. It must be called before the
 // body of that request is read.
-func (s *fieldScanner) next() fieldOrder {
+func (s *fieldScanner) next() FieldOrder {
 	s.begun++
 	if s.whole.Load() != s.begun {
-		return fieldOrder{} // lost, or a pipelined request was read, too
+		return FieldOrder{} // lost, or a pipelined request was read, too
 	}
 	return s.orders[s.begun%2]
 }

@@ -1,10 +1,12 @@
-package proxy
+package inbound
 
 import (
 	"container/list"
 	"net"
 	"net/netip"
 	"time"
+
+	"oauth-proxyd/internal/access"
 )
 
 const (
@@ -36,7 +38,7 @@ type budget struct{ strangers, parked int }
 type source struct {
 	addr      netip.Addr
 	budget    *budget
-	strangers list.List // of *clientConn, the oldest first
+	strangers list.List // of *Conn, the oldest first
 	parked    list.List // likewise
 }
 
@@ -47,8 +49,8 @@ func sourceOf(remote net.Addr) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	addr := plain(tcp.AddrPort()).Addr()
-	if addr.Is6() && !isTailscale(addr) && !addr.IsLoopback() {
+	addr := access.Plain(tcp.AddrPort()).Addr()
+	if addr.Is6() && !access.IsTailscale(addr) && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
 		return prefix.Addr()
 	}
@@ -87,13 +89,13 @@ func (s *connections) makeRoom(asks *source) bool {
 	if asks.budget.strangers < maxStrangers {
 		return true
 	}
-	var oldest *clientConn
+	var oldest *Conn
 	most := asks.strangers.Len() + 1
 	for _, one := range s.sources {
 		if one.budget != asks.budget || one.strangers.Len() < most {
 			continue
 		}
-		c := one.strangers.Front().Value.(*clientConn)
+		c := one.strangers.Front().Value.(*Conn)
 		if oldest == nil || one.strangers.Len() > most || c.since.Before(oldest.since) {
 			oldest, most = c, one.strangers.Len()
 		}
@@ -111,7 +113,7 @@ func (s *connections) makeRoom(asks *source) bool {
 func (s *connections) displace(from *source) bool {
 	now := time.Now()
 	for e := from.strangers.Front(); e != nil; e = e.Next() {
-		switch c := e.Value.(*clientConn); {
+		switch c := e.Value.(*Conn); {
 		case now.Sub(c.since) < silentTime:
 			return false
 		case !c.working && unread(c.Conn) <= 0: // a machine that is busy has not read yet what came
@@ -124,14 +126,14 @@ func (s *connections) displace(from *source) bool {
 }
 
 // begin makes a connection a stranger that is served.
-func (s *connections) begin(from *source, c *clientConn) {
+func (s *connections) begin(from *source, c *Conn) {
 	s.sources[from.addr] = from // it may have given up the only one that it had
 	from.budget.strangers++
 	c.place, c.element = placeStranger, from.strangers.PushBack(c)
 	s.serve(c)
 }
 
-func (s *connections) park(from *source, c *clientConn) {
+func (s *connections) park(from *source, c *Conn) {
 	from.budget.parked++
 	c.place, c.element, c.since = placeParked, from.parked.PushBack(c), time.Now()
 	if s.janitor == nil {
@@ -147,13 +149,13 @@ func (s *connections) clean() {
 	s.janitor = nil
 	now := time.Now()
 	for _, from := range s.sources {
-		for from.parked.Len() > 0 && now.Sub(from.parked.Front().Value.(*clientConn).since) >= parkedTime {
-			c := from.parked.Front().Value.(*clientConn)
+		for from.parked.Len() > 0 && now.Sub(from.parked.Front().Value.(*Conn).since) >= parkedTime {
+			c := from.parked.Front().Value.(*Conn)
 			c.evict()
 			s.remove(c)
 		}
 		for e := from.strangers.Front(); e != nil && from.parked.Len() > 0; {
-			c, next := e.Value.(*clientConn), e.Next()
+			c, next := e.Value.(*Conn), e.Next()
 			if now.Sub(c.since) < strangerTime {
 				break
 			}
@@ -178,7 +180,7 @@ func (s *connections) unpark() {
 	for _, from := range s.sources {
 		_, known := s.known[from.addr]
 		for from.parked.Len() > 0 {
-			c := from.parked.Front().Value.(*clientConn)
+			c := from.parked.Front().Value.(*Conn)
 			room := from.budget.strangers < maxStrangers && from.strangers.Len() < from.share()
 			if !known && !room && !s.closed {
 				break
@@ -195,7 +197,7 @@ func (s *connections) unpark() {
 }
 
 // take takes a parked connection out.
-func (s *connections) take(from *source, c *clientConn) {
+func (s *connections) take(from *source, c *Conn) {
 	from.parked.Remove(c.element)
 	from.budget.parked--
 	c.place, c.element = placeNone, nil

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"bufio"
@@ -9,9 +9,9 @@ import (
 )
 
 // ordersOf are those of the requests in text, which comes in pieces of that size.
-func ordersOf(text string, size int) []fieldOrder {
+func ordersOf(text string, size int) []FieldOrder {
 	var s fieldScanner
-	var all []fieldOrder
+	var all []FieldOrder
 	for text != "" {
 		n := min(size, len(text))
 		before := s.whole.Load()
@@ -46,7 +46,7 @@ func TestFieldOrderOfEachRequest(t *testing.T) {
 				if len(orders) != 2 || orders[0].n != 3 || orders[1].n == 0 {
 					t.Fatalf("%s, pieces of %d: %d orders", c.name, size, len(orders))
 				}
-				if got := orders[0].differs(&orders[1]); got != c.differs {
+				if got := orders[0].Differs(&orders[1]); got != c.differs {
 					t.Errorf("%s, body %q: differs %t, want %t", c.name, body, got, c.differs)
 				}
 			}

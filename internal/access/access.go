@@ -1,4 +1,4 @@
-package proxy
+package access
 
 import (
 	"cmp"
@@ -33,8 +33,8 @@ type Grant struct {
 	Capability string       // application capability that the tailnet's policy grants
 }
 
-// Access says who may send requests.
-type Access struct {
+// Rules say who may send requests.
+type Rules struct {
 	// Allow are alternatives.
 	Allow []Grant
 	// Browsers are the origins of web pages that may, as a browser spells them; "*": any.
@@ -84,9 +84,9 @@ type Tailscaled struct {
 
 const whoIsTimeout = 2 * time.Second
 
-// as is the identity with every name turned by shown, if that is not nil. It is for
+// As is the identity with every name turned by shown, if that is not nil. It is for
 // the log and the flight recorder; who the person is goes nowhere else.
-func (id Identity) as(shown func(string) string) Identity {
+func (id Identity) As(shown func(string) string) Identity {
 	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags}
 	if shown == nil {
 		return turned
@@ -105,9 +105,9 @@ func (id Identity) as(shown func(string) string) Identity {
 	return turned
 }
 
-// key tells persons apart: the user, else the node or its tags, else the address, of which an
+// Key tells persons apart: the user, else the node or its tags, else the address, of which an
 // IPv6 network counts as one.
-func (id Identity) key(addr netip.Addr) string {
+func (id Identity) Key(addr netip.Addr) string {
 	switch {
 	case id.User != "":
 		return "user " + id.User
@@ -124,14 +124,14 @@ func (id Identity) key(addr netip.Addr) string {
 // in Tailscale's range, where each node has one address.
 func network(addr netip.Addr) netip.Prefix {
 	bits := addr.BitLen()
-	if addr.Is6() && !isTailscale(addr) {
+	if addr.Is6() && !IsTailscale(addr) {
 		bits = 64
 	}
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 
-// appendAttrs adds the fields of the log line.
-func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
+// AppendAttrs adds the fields of the log line.
+func (id Identity) AppendAttrs(attrs []slog.Attr) []slog.Attr {
 	attrs = append(attrs, slog.String("source", string(id.Source)))
 	for _, name := range [...]struct{ key, value string }{
 		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
@@ -143,58 +143,57 @@ func (id Identity) appendAttrs(attrs []slog.Attr) []slog.Attr {
 	return attrs
 }
 
-// accessControl classifies connections and judges requests.
-type accessControl struct {
+// Control classifies connections and judges requests.
+type Control struct {
 	tailnet Tailnet
-	ownerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error) // socketOwner
+	// OwnerOf gives the user of the process on this host whose socket is the other end of a
+	// connection: [SocketOwner], unless a test replaces it.
+	OwnerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error)
 }
 
-func newAccessControl(c Config) *accessControl {
-	return &accessControl{tailnet: cmp.Or[Tailnet](c.Tailnet, noTailnet{}), ownerOf: socketOwner}
+// New makes a Control. t is the host's tailscaled; nil: there is none, and no tailnet is wanted.
+func New(t Tailnet) *Control {
+	return &Control{tailnet: cmp.Or[Tailnet](t, noTailnet{}), OwnerOf: SocketOwner}
 }
 
-// Refuse answers r with what [Proxy.Judge] said against it.
-func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	f, ok := errors.AsType[*failure](err)
-	if !ok {
-		f = fail(CodeInternal, err, "internal error; the journal has the details")
-	}
-	w.Header().Set("Connection", "close")
-	f.respond(w, p.host, requestID(r.Header))
+// Refusal is why a request is not let in.
+type Refusal struct {
+	Message  string // for the client; names nobody and no list
+	Cause    error  // for the log; may be nil
+	Unproven bool   // it could not be told who sent it, which may be otherwise soon
 }
 
-// Refusal is an error for [Proxy.Refuse] that the client made.
-func Refusal(message string) error { return fail(CodeInvalidRequest, nil, "%s", message) }
+// Error implements error.
+func (r *Refusal) Error() string { return r.Message }
 
-// Judge reports who sent r, and as an error why that is not enough for allow. The
-// request must have come through a [Server].
-func (p *Proxy) Judge(r *http.Request, allow Access) (Identity, error) {
-	return p.access.judge(r.Context(), r, connOf(r), allow)
-}
+// Unwrap gives the cause.
+func (r *Refusal) Unwrap() error { return r.Cause }
 
 // errNotAllowed is for the log, where fields name the sender as log.identity allows. The
 // client is told neither names nor lists.
 var errNotAllowed = errors.New("no entry of the access list is for this sender")
 
-func (a *accessControl) judge(ctx context.Context, r *http.Request, c *clientConn, allow Access) (Identity, error) {
-	peer, err := a.identify(ctx, r, c)
-	if peer.Funnel || len(r.Header["Tailscale-Funnel-Request"]) > 0 {
-		return peer, fail(CodeAccessDenied, nil, "requests through Tailscale Funnel come from the open internet and are always refused")
+// Judge reports who sent a request with this header over c, and as a [Refusal] why that is not
+// enough for allow.
+func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow Rules) (Identity, error) {
+	peer, err := a.identify(ctx, h, c)
+	if peer.Funnel || len(h["Tailscale-Funnel-Request"]) > 0 {
+		return peer, &Refusal{Message: "requests through Tailscale Funnel come from the open internet and are always refused"}
 	}
 	if err != nil {
 		return peer, err
 	}
-	addr := sourceAddr(r)
-	if allow.Admits(peer, addr) {
-		c.admit()
+	if allow.Admits(peer, c.Addr()) {
 		return peer, nil
 	}
-	return peer, fail(CodeAccessDenied, errNotAllowed,
-		"you are not admitted on this host; logging in again does not help, its administrator can admit you and finds the reason in the log")
+	return peer, &Refusal{
+		Message: "you are not admitted on this host; logging in again does not help, its administrator can admit you and finds the reason in the log",
+		Cause:   errNotAllowed,
+	}
 }
 
 // Admits reports whether who connects from addr may send requests.
-func (a Access) Admits(id Identity, addr netip.Addr) bool {
+func (a Rules) Admits(id Identity, addr netip.Addr) bool {
 	return slices.ContainsFunc(a.Allow, func(g Grant) bool { return g.covers(id, addr) })
 }
 

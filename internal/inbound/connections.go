@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"container/list"
@@ -20,7 +20,7 @@ type connections struct {
 	limit    int       // of admitted
 	admitted int
 	open     map[netip.Addr]int // the same by source
-	idle     list.List          // of *clientConn: admitted, and without a request; the longest first
+	idle     list.List          // of *Conn: admitted, and without a request; the longest first
 
 	network, host budget
 	sources       map[netip.Addr]*source // those with strangers or parked connections
@@ -51,7 +51,7 @@ func (s *connections) resize(limit int) {
 }
 
 // arrive takes in a connection that was accepted.
-func (s *connections) arrive(c *clientConn) {
+func (s *connections) arrive(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	remote, _ := netip.ParseAddrPort(c.RemoteAddr().String()) // invalid for Unix sockets
@@ -72,7 +72,7 @@ func (s *connections) arrive(c *clientConn) {
 }
 
 // letIn makes a connection an admitted one that is served.
-func (s *connections) letIn(c *clientConn) {
+func (s *connections) letIn(c *Conn) {
 	if s.admitted >= s.limit && !s.evictIdle(c.source) {
 		c.evict()
 		return
@@ -90,7 +90,7 @@ func (s *connections) countAdmitted(addr netip.Addr, n int) {
 	}
 }
 
-func (s *connections) serve(c *clientConn) {
+func (s *connections) serve(c *Conn) {
 	c.queue.ready = append(c.queue.ready, c)
 	s.arrived.Broadcast()
 }
@@ -106,7 +106,7 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 		}
 	}
 	for e := s.idle.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*clientConn); c.source == greedy {
+		if c := e.Value.(*Conn); c.source == greedy {
 			c.evict()
 			s.remove(c)
 			return true
@@ -116,7 +116,7 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // busy notes that a request of c is at work.
-func (s *connections) busy(c *clientConn) {
+func (s *connections) busy(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.working = true
@@ -127,7 +127,7 @@ func (s *connections) busy(c *clientConn) {
 }
 
 // rest notes that c waits for its next request.
-func (s *connections) rest(c *clientConn) {
+func (s *connections) rest(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.working = false
@@ -138,7 +138,7 @@ func (s *connections) rest(c *clientConn) {
 
 // admit notes that a request of c was admitted by the access rules, so that it and what its
 // source opens is no stranger any more.
-func (s *connections) admit(c *clientConn) {
+func (s *connections) admit(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.place != placeStranger {
@@ -158,7 +158,7 @@ func (s *connections) admit(c *clientConn) {
 
 // refuse notes that a request of c was not admitted. What its source opens is a stranger
 // again.
-func (s *connections) refuse(c *clientConn) {
+func (s *connections) refuse(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c.source)
@@ -178,7 +178,7 @@ func (s *connections) spare(remote netip.AddrPort, on bool) {
 		return
 	}
 	for e := from.parked.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*clientConn); c.RemoteAddr().String() == remote.String() {
+		if c := e.Value.(*Conn); c.RemoteAddr().String() == remote.String() {
 			s.take(from, c)
 			s.begin(from, c)
 			return
@@ -187,7 +187,7 @@ func (s *connections) spare(remote netip.AddrPort, on bool) {
 }
 
 // leave notes that c is closed.
-func (s *connections) leave(c *clientConn) {
+func (s *connections) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(c)
@@ -196,7 +196,7 @@ func (s *connections) leave(c *clientConn) {
 }
 
 // remove takes c out of the counts, once. The caller holds mu.
-func (s *connections) remove(c *clientConn) {
+func (s *connections) remove(c *Conn) {
 	from := s.sources[c.source]
 	switch c.place {
 	case placeAdmitted:
@@ -252,13 +252,13 @@ func (s *connections) waitEmpty(ctx context.Context) {
 }
 
 // silent are the connections that wait for a request and have sent no byte.
-func (s *connections) silent() []*clientConn {
+func (s *connections) silent() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*clientConn
+	var all []*Conn
 	add := func(l *list.List) {
 		for e := l.Front(); e != nil; e = e.Next() {
-			if c := e.Value.(*clientConn); !c.spoke.Load() {
+			if c := e.Value.(*Conn); !c.spoke.Load() {
 				all = append(all, c)
 			}
 		}

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"oauth-proxyd/internal/access"
 )
 
 // acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
@@ -19,9 +21,9 @@ type acceptQueue struct {
 	log         *slog.Logger
 
 	// Guarded by the lock of connections.
-	ready []*clientConn // to be served
-	ended bool          // nothing more is accepted
-	err   error         // why, unless it was asked for
+	ready []*Conn // to be served
+	ended bool    // nothing more is accepted
+	err   error   // why, unless it was asked for
 }
 
 // run accepts until the listener is closed or fails.
@@ -41,8 +43,8 @@ func (q *acceptQueue) acceptAll() error {
 		c, err := q.Listener.Accept()
 		if err == nil {
 			pause = shortest
-			q.connections.arrive(&clientConn{
-				Conn: c, listener: q.name, queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
+			q.connections.arrive(&Conn{
+				Conn: c, Listener: q.name, Access: access.Of(c), queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
 			})
 			continue
 		}
