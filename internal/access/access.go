@@ -10,40 +10,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
-// Source is where a connection came from, before anybody is named.
-type Source string
-
-// The sources.
-const (
-	SourceLocal   Source = "local"   // a program on this host, by proof
-	SourceTailnet Source = "tailnet" // a peer that tailscaled knows
-	SourceProxied Source = "proxied" // another proxy on this host, for somebody else
-	SourceOther   Source = "other"
-)
-
-// Grant is one entry of an access list. Exactly one of its fields is set.
-type Grant struct {
-	Source     Source       // everybody from there: local, tailnet or proxied
-	User       string       // login name
-	Tag        string       // with "tag:"
-	Node       string       // stable id, or MagicDNS name: in full, or as this tailnet shortens it
-	Prefix     netip.Prefix // of the address of the connection
-	Capability string       // application capability that the tailnet's policy grants
-}
-
-// Rules say who may send requests.
-type Rules struct {
-	// Allow are alternatives.
-	Allow []Grant
-	// Browsers are the origins of web pages that may, as a browser spells them; "*": any.
-	Browsers []string
-}
+// Other is where a connection comes from that is none of [config.Local], [config.Tailnet] and
+// [config.Proxied].
+const Other config.SourceKind = "other"
 
 // Identity is who sent a request, as tailscaled tells it.
 type Identity struct {
-	Source       Source
+	Source       config.SourceKind
 	Node         string // MagicDNS name without the final dot
 	ShortNode    string // its first label; empty for a node of another tailnet, which may have any
 	NodeID       string // stable id
@@ -175,7 +152,7 @@ var errNotAllowed = errors.New("no entry of the access list is for this sender")
 
 // Judge reports who sent a request with this header over c, and as a [Refusal] why that is not
 // enough for allow.
-func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow Rules) (Identity, error) {
+func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source) (Identity, error) {
 	peer, err := a.identify(ctx, h, c)
 	if peer.Funnel || len(h["Tailscale-Funnel-Request"]) > 0 {
 		return peer, &Refusal{Message: "requests through Tailscale Funnel come from the open internet and are always refused"}
@@ -183,7 +160,7 @@ func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow Rules
 	if err != nil {
 		return peer, err
 	}
-	if allow.Admits(peer, c.Addr()) {
+	if Admits(allow, peer, c.Addr()) {
 		return peer, nil
 	}
 	return peer, &Refusal{
@@ -193,28 +170,30 @@ func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow Rules
 }
 
 // Admits reports whether who connects from addr may send requests.
-func (a Rules) Admits(id Identity, addr netip.Addr) bool {
-	return slices.ContainsFunc(a.Allow, func(g Grant) bool { return g.covers(id, addr) })
+func Admits(allow []config.Source, id Identity, addr netip.Addr) bool {
+	return slices.ContainsFunc(allow, func(s config.Source) bool { return covers(s, id, addr) })
 }
 
-// covers reports whether the grant is for this peer.
-func (g Grant) covers(id Identity, addr netip.Addr) bool {
-	switch {
-	case g.Source != "":
-		return g.Source == id.Source
-	case g.Prefix.IsValid():
-		return id.isAt(addr) && g.Prefix.Contains(addr) || slices.ContainsFunc(id.Addresses, g.Prefix.Contains)
-	case id.Source != SourceTailnet:
+// covers reports whether an entry of an access list is for this peer.
+func covers(entry config.Source, id Identity, addr netip.Addr) bool {
+	switch entry.Kind {
+	case config.Local, config.Tailnet, config.Proxied:
+		return entry.Kind == id.Source
+	case config.CIDR:
+		return id.isAt(addr) && entry.Prefix.Contains(addr) || slices.ContainsFunc(id.Addresses, entry.Prefix.Contains)
+	}
+	if id.Source != config.Tailnet {
 		return false
-	case g.User != "":
-		return strings.EqualFold(g.User, id.User)
-	case g.Tag != "":
-		return slices.Contains(id.Tags, g.Tag)
-	case g.Capability != "":
-		return slices.Contains(id.Capabilities, g.Capability)
-	default:
-		return g.Node != "" && (g.Node == id.NodeID || strings.EqualFold(g.Node, id.Node) ||
-			strings.EqualFold(g.Node, id.ShortNode))
+	}
+	switch entry.Kind {
+	case config.User:
+		return strings.EqualFold(entry.Value, id.User)
+	case config.Tag:
+		return slices.Contains(id.Tags, entry.Value)
+	case config.Capability:
+		return slices.Contains(id.Capabilities, entry.Value)
+	default: // a node
+		return entry.Value == id.NodeID || strings.EqualFold(entry.Value, id.Node) || strings.EqualFold(entry.Value, id.ShortNode)
 	}
 }
 
@@ -222,5 +201,5 @@ func (g Grant) covers(id Identity, addr netip.Addr) bool {
 // asks: not that of a proxy, nor the loopback address from which tailscaled delivers
 // a peer's connection without a network device.
 func (id Identity) isAt(addr netip.Addr) bool {
-	return id.Source != SourceProxied && (id.Source != SourceTailnet || !addr.IsLoopback())
+	return id.Source != config.Proxied && (id.Source != config.Tailnet || !addr.IsLoopback())
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 // Conn is a connection as access sees it: its two ends, and for a while what was proved about it.
@@ -47,7 +49,7 @@ func (c *Conn) identity(ask func() (Identity, error)) (Identity, error) {
 		return Identity{}, err
 	}
 	c.id, c.until = id, time.Now().Add(identityLife)
-	if id.Source == SourceProxied { // also when the forward that it came through is gone
+	if id.Source == config.Proxied { // also when the forward that it came through is gone
 		c.until = time.Now().Add(proxiedLife)
 	}
 	return id, nil

@@ -1,8 +1,8 @@
 // Package access says who sent a request and whether they may.
 //
 // A connection has a source, which is proved rather than guessed: a program on this host
-// ([SourceLocal]), a peer that tailscaled names ([SourceTailnet]), another proxy on this host that
-// speaks for somebody else ([SourceProxied]), or anything else ([SourceOther]). What cannot be
+// ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host that
+// speaks for somebody else ([config.Proxied]), or anything else ([Other]). What cannot be
 // proved is an error, a [Refusal] that says Unproven, and nobody is let in.
 //
 //	conn.go        what is kept of a connection: its ends, and for a minute its identity
@@ -21,7 +21,7 @@
 //	control := access.New(tailscaled)
 //	conn := access.Of(accepted) // a net.Conn
 //	…
-//	id, err := control.Judge(r.Context(), r.Header, &conn, rules)
+//	id, err := control.Judge(r.Context(), r.Header, &conn, c.Access.Allow)
 //	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
 //		http.Error(w, refusal.Message, http.StatusForbidden)
 //		return

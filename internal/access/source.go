@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/config"
 )
 
 // identify finds the source of a request. Where a connection comes from is proved once for
@@ -21,13 +23,13 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identit
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return Identity{Source: SourceOther}, context.Cause(ctx) // nobody is left to be refused
+		return Identity{Source: Other}, context.Cause(ctx) // nobody is left to be refused
 	case err != nil:
-		return Identity{Source: SourceOther}, err
-	case id.Source == SourceTailnet && !a.tailnet.Running():
+		return Identity{Source: Other}, err
+	case id.Source == config.Tailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
-	case id.Source == SourceLocal && SpeaksForAnother(h):
-		id.Source = SourceProxied
+	case id.Source == config.Local && SpeaksForAnother(h):
+		id.Source = config.Proxied
 	}
 	return id, nil
 }
@@ -51,7 +53,7 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	case IsTailscale(remote.Addr()) && IsTailscale(local.Addr()) && a.tailnet.Required():
 		return a.fromTailnet(ctx, local, remote)
 	default:
-		return Identity{Source: SourceOther}, nil
+		return Identity{Source: Other}, nil
 	}
 }
 
@@ -60,12 +62,12 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
 	pid := peerProcess(c.conn)
 	if !a.tailnet.Required() || pid == 0 {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == pid {
-		return Identity{Source: SourceProxied}, nil
+		return Identity{Source: config.Proxied}, nil
 	}
-	return Identity{Source: SourceLocal}, nil
+	return Identity{Source: config.Local}, nil
 }
 
 // fromLoopback asks again while the client may wait, as a tailscaled that starts or is restarted
@@ -73,7 +75,7 @@ func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error)
 func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	const pause = 100 * time.Millisecond
 	if !a.tailnet.Required() {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	for {
 		id, err := a.proveLoopback(ctx, local, remote)
@@ -96,7 +98,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
 	case a.isProgram(t, local, remote):
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	case t.Absent:
 		return a.localWhileOpen(local, remote)
 	case !t.Known:
@@ -112,7 +114,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
 	case forwarded:
-		return Identity{Source: SourceProxied, Funnel: funnel}, nil
+		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	default:
 		return a.localWhileOpen(local, remote)
 	}
@@ -124,7 +126,7 @@ func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error)
 	if a.isClosed(local, remote) {
 		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
 	}
-	return Identity{Source: SourceLocal}, nil
+	return Identity{Source: config.Local}, nil
 }
 
 // isClosed reports whether the kernel shows that nobody on this host has the other end open.
@@ -142,7 +144,7 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 	}
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	if onThisHost && (t.Absent || t.cannotBe(uid)) {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	return Identity{}, unproven(err,
 		"it cannot be proved that this connection comes from a program on this host; a program on it can connect to 127.0.0.1")
@@ -172,11 +174,11 @@ func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort)
 	case !a.tailnet.Running():
 		return Identity{}, unproven(nil, "the tailnet is not connected on this host")
 	case !slices.Contains(t.Addresses, local.Addr()):
-		return Identity{Source: SourceOther}, nil
+		return Identity{Source: Other}, nil
 	}
 	id, found, err := a.whoIs(ctx, remote)
 	if err == nil && !found {
-		id.Source = SourceOther
+		id.Source = Other
 	}
 	return id, err
 }
@@ -187,7 +189,7 @@ func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity
 		return Identity{}, false, unproven(err, "tailscaled on this host could not say who is asking")
 	}
 	if found {
-		id.Source = SourceTailnet
+		id.Source = config.Tailnet
 	}
 	return id, found, nil
 }

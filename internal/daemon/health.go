@@ -64,7 +64,7 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	status := d.healthWord()
 	var body any = healthStatus{status}
-	switch _, err := p.Judge(r, accessRules(d.view.config().Access.Allow)); {
+	switch _, err := p.Judge(r, d.view.config().Access.Allow); {
 	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none
 	case d.asksByOwnName(r):

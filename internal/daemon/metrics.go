@@ -138,7 +138,7 @@ func processMetrics() *prometheus.Registry {
 
 // serveMetrics serves those whom metrics.allow admits, and no web page that goes by another name.
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	_, err := p.Judge(r, accessRules(d.view.config().Metrics.Allow))
+	_, err := p.Judge(r, d.view.config().Metrics.Allow)
 	if err == nil && !d.asksByOwnName(r) {
 		err = proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -61,9 +62,9 @@ func (n naming) sender(id access.Identity) (name, entry string) {
 		name = "source " + string(id.Source)
 	}
 	switch {
-	case id.Source == access.SourceOther:
+	case id.Source == access.Other:
 		return name, ""
-	case id.Source != access.SourceTailnet, n.withholds():
+	case id.Source != config.Tailnet, n.withholds():
 		return name, string(id.Source)
 	case len(id.Tags) > 0:
 		return id.Node + " (" + strings.Join(id.Tags, ", ") + ")", id.Tags[0]

@@ -33,7 +33,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	if e == nil {
 		return false
 	}
-	id, err := p.Judge(r, accessRules(d.view.config().Access.Allow))
+	id, err := p.Judge(r, d.view.config().Access.Allow)
 	if err == nil && !serve {
 		err = proxy.Refusal("this request of oauth-proxyd doctor was served before, or is too old")
 	}

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -33,7 +32,7 @@ func checkUpstream(ctx context.Context, x *exam) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: the configuration says where it is")}
 	}
-	all := ways(daemon.ProxySettings(x.settings).Upstream)
+	all := ways(upstream.From(x.settings.Proxy))
 	var running sync.WaitGroup
 	for _, w := range all {
 		running.Go(func() { w.travel(ctx, "oauth-proxyd-doctor/"+x.Version) })

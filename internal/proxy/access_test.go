@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // addressed is a listener whose connections claim to be between two addresses.
@@ -54,7 +55,7 @@ func between(remote, local string) func(*setup) {
 	}
 }
 
-func allow(grants ...access.Grant) func(*setup) {
+func allow(grants ...config.Source) func(*setup) {
 	return func(s *setup) { s.Access.Allow = grants }
 }
 
@@ -85,15 +86,17 @@ type grantCase struct {
 	name   string
 	from   func(*setup)
 	how    func(*setup) // may be nil
-	grant  access.Grant
+	grant  config.Source
 	header string
 	want   int
 }
 
 func grantCases() []grantCase {
-	local, tailnet := access.Grant{Source: access.SourceLocal}, access.Grant{Source: access.SourceTailnet}
-	proxied := access.Grant{Source: access.SourceProxied}
-	prefix := func(s string) access.Grant { return access.Grant{Prefix: netip.MustParsePrefix(s)} }
+	local, tailnet := config.Source{Kind: config.Local}, config.Source{Kind: config.Tailnet}
+	proxied := config.Source{Kind: config.Proxied}
+	prefix := func(s string) config.Source {
+		return config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix(s)}
+	}
 	peer, host, outside := between(peerAddr, hostAddr), between("127.0.0.1:4000", "127.0.0.1:8080"), between(otherAddr, "192.0.2.8:8080")
 	mapped := between("[::ffff:100.70.1.1]:4000", "[::ffff:100.70.1.2]:8080")
 	return []grantCase{
@@ -123,18 +126,18 @@ func grantCases() []grantCase {
 		{"tailnet address where none is wanted", peer, nil, tailnet, "", 403},
 		{"tailnet address elsewhere", between(peerAddr, "192.0.2.8:8080"), knows(knownPeer()), tailnet, "", 403},
 		{"tailnet peer is not local", peer, knows(knownPeer()), local, "", 403},
-		{"user", peer, knows(knownPeer()), access.Grant{User: "ann@example.com"}, "", 200},
-		{"another user", peer, knows(knownPeer()), access.Grant{User: "bob@example.com"}, "", 403},
-		{"tag", peer, knows(taggedPeer()), access.Grant{Tag: "tag:aperture"}, "", 200},
-		{"another tag", peer, knows(taggedPeer()), access.Grant{Tag: "tag:c"}, "", 403},
-		{"node id", peer, knows(knownPeer()), access.Grant{Node: "nABC"}, "", 200},
-		{"node name", peer, knows(knownPeer()), access.Grant{Node: "Laptop.tail1.ts.net"}, "", 200},
-		{"node name, short", peer, knows(knownPeer()), access.Grant{Node: "Laptop"}, "", 200},
-		{"node name, short, of another tailnet", peer, knows(sharedPeer()), access.Grant{Node: "laptop"}, "", 403},
-		{"node name, in full, of another tailnet", peer, knows(sharedPeer()), access.Grant{Node: "laptop.other.ts.net"}, "", 200},
-		{"another node", peer, knows(knownPeer()), access.Grant{Node: "lap"}, "", 403},
-		{"capability", peer, knows(knownPeer()), access.Grant{Capability: "example.com/cap/x"}, "", 200},
-		{"another capability", peer, knows(knownPeer()), access.Grant{Capability: "example.com/cap/y"}, "", 403},
+		{"user", peer, knows(knownPeer()), config.Source{Kind: config.User, Value: "ann@example.com"}, "", 200},
+		{"another user", peer, knows(knownPeer()), config.Source{Kind: config.User, Value: "bob@example.com"}, "", 403},
+		{"tag", peer, knows(taggedPeer()), config.Source{Kind: config.Tag, Value: "tag:aperture"}, "", 200},
+		{"another tag", peer, knows(taggedPeer()), config.Source{Kind: config.Tag, Value: "tag:c"}, "", 403},
+		{"node id", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "nABC"}, "", 200},
+		{"node name", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "Laptop.tail1.ts.net"}, "", 200},
+		{"node name, short", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "Laptop"}, "", 200},
+		{"node name, short, of another tailnet", peer, knows(sharedPeer()), config.Source{Kind: config.Node, Value: "laptop"}, "", 403},
+		{"node name, in full, of another tailnet", peer, knows(sharedPeer()), config.Source{Kind: config.Node, Value: "laptop.other.ts.net"}, "", 200},
+		{"another node", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "lap"}, "", 403},
+		{"capability", peer, knows(knownPeer()), config.Source{Kind: config.Capability, Value: "example.com/cap/x"}, "", 200},
+		{"another capability", peer, knows(knownPeer()), config.Source{Kind: config.Capability, Value: "example.com/cap/y"}, "", 403},
 		{"prefix", outside, nil, prefix("192.0.2.0/24"), "", 200},
 		{"another prefix", outside, nil, prefix("198.51.100.0/24"), "", 403},
 		{"prefix of the tailnet", peer, onTailnet(), prefix("100.64.0.0/10"), "", 200},
@@ -144,8 +147,8 @@ func grantCases() []grantCase {
 
 // sourceCases are about who is local, and who is a peer: what cannot be proved is 503.
 func sourceCases() []grantCase {
-	local, tailnet := access.Grant{Source: access.SourceLocal}, access.Grant{Source: access.SourceTailnet}
-	proxied, loopback := access.Grant{Source: access.SourceProxied}, access.Grant{Prefix: netip.MustParsePrefix("127.0.0.0/8")}
+	local, tailnet := config.Source{Kind: config.Local}, config.Source{Kind: config.Tailnet}
+	proxied, loopback := config.Source{Kind: config.Proxied}, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("127.0.0.0/8")}
 	host, own, peer := between("127.0.0.1:4000", "127.0.0.1:8080"), between("192.0.2.8:4000", "192.0.2.8:8080"), between(peerAddr, hostAddr)
 	mine, tailscaleds := ownedBy(1000), ownedBy(tailscaledUID)
 	with := func(f ...func(*setup)) func(*setup) {
@@ -179,7 +182,7 @@ func sourceCases() []grantCase {
 		{"userspace, a peer is not local", host, peerHere, local, "", 403},
 		{"userspace, a peer is not proxied", host, peerHere, proxied, "X-Forwarded-For: 1.2.3.4", 403},
 		{"userspace, a peer is not at loopback", host, peerHere, loopback, "", 403},
-		{"userspace, a peer is at its address", host, peerHere, access.Grant{Prefix: netip.MustParsePrefix("100.70.1.1/32")}, "", 200},
+		{"userspace, a peer is at its address", host, peerHere, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("100.70.1.1/32")}, "", 200},
 		{"userspace, a peer after tailscale down", host, with(peerHere, onTailnet(down)), tailnet, "", 503},
 		{"userspace, nobody that tailscaled knows", host, with(onTailnet(userspace), tailscaleds), local, "", 200},
 		{"userspace, nobody that tailscaled knows, already closed", host, with(onTailnet(userspace), notHere), local, "", 503},
@@ -198,7 +201,7 @@ func sourceCases() []grantCase {
 		{"a peer, tailscaled has not said anything", peer, with(knows(knownPeer()), onTailnet(silent)), tailnet, "", 503},
 		{"a peer, no tailscaled", peer, with(knows(knownPeer()), onTailnet(absent)), tailnet, "", 503},
 		{"a peer's address on another network", between(peerAddr, "100.99.9.9:8080"), knows(knownPeer()), tailnet, "", 403},
-		{"link-local with a zone", between("[fe80::1%eth0]:4000", "[fe80::2%eth0]:8080"), nil, access.Grant{Prefix: netip.MustParsePrefix("fe80::/10")}, "", 200},
+		{"link-local with a zone", between("[fe80::1%eth0]:4000", "[fe80::2%eth0]:8080"), nil, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("fe80::/10")}, "", 200},
 	}
 }
 
@@ -295,7 +298,7 @@ func TestWhoIsIsCached(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int64
 			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-				allow(access.Grant{Source: access.SourceTailnet}), func(s *setup) {
+				allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
 					s.whoIs = func(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 						if asked.Add(1); addr.String() != peerAddr {
 							t.Errorf("asked about %v", addr)
@@ -328,7 +331,7 @@ func TestWhoIsIsCached(t *testing.T) {
 func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		allow(access.Grant{Source: access.SourceTailnet}), func(s *setup) {
+		allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
 			s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
 				if again.Swap(true) {
 					return knownPeer(), true, nil
@@ -382,9 +385,9 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	conn := d.dial(t)
 	want := []int{200, 403, 200}
-	for i, grant := range []access.Source{access.SourceLocal, access.SourceTailnet, access.SourceLocal} {
+	for i, grant := range []config.SourceKind{config.Local, config.Tailnet, config.Local} {
 		s := d.settings
-		s.Access.Allow = []access.Grant{{Source: grant}}
+		s.Access.Allow = []config.Source{{Kind: grant}}
 		apply, err := d.Prepare(s)
 		if err != nil {
 			t.Fatal(err)
@@ -403,7 +406,7 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 
 func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		knows(taggedPeer()), allow(access.Grant{User: "a@example.com"}))
+		knows(taggedPeer()), allow(config.Source{Kind: config.User, Value: "a@example.com"}))
 	for range 5 {
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")

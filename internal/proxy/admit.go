@@ -16,7 +16,7 @@ import (
 // admit judges who asks before it looks at anything else of the request, refuses what can be
 // refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
-	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access)
+	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
 	x.person = id.Key(x.client)
 	if err != nil {
@@ -54,10 +54,10 @@ func (x *exchange) takeSlot() error {
 		return nil
 	case errors.Is(err, errQueueFull):
 		return fail(CodeOverloaded, nil, "%d requests are in flight and %d wait already",
-			x.cfg.Limits.InFlight, x.cfg.Limits.Queue)
+			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueLimit)
 	case errors.Is(err, errQueueTimeout):
 		return fail(CodeOverloaded, nil, "none of the %d requests in flight ended within %v",
-			x.cfg.Limits.InFlight, x.cfg.Limits.QueueTimeout)
+			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueTimeout)
 	default:
 		return err
 	}
@@ -79,8 +79,8 @@ func (x *exchange) inspect() error {
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
 	case asksUpgrade(r.Header):
 		return fail(CodeUpgradeRefused, nil, "protocol upgrades are not supported")
-	case r.ContentLength > x.cfg.Limits.RequestBody:
-		return tooLarge(x.cfg.Limits.RequestBody)
+	case r.ContentLength > x.cfg.Proxy.MaxRequestBody:
+		return tooLarge(x.cfg.Proxy.MaxRequestBody)
 	}
 	return nil
 }
@@ -116,8 +116,8 @@ func (x *exchange) takeBody() {
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
-	keep := x.cfg.Retry.Attempts > 1
-	x.body = newRequestBody(x.in, x.rc, x.cfg.Limits.RequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
+	keep := x.cfg.Proxy.Retry.Attempts > 1
+	x.body = newRequestBody(x.in, x.rc, x.cfg.Proxy.MaxRequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
 	if x.awaitsContinue() {
 		// net/http would send it by itself, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -262,7 +263,7 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				given := make(chan error, 1)
 				w := watch{start: time.Now(), report: func() {}, giveUp: func(err error) { given <- err }}
-				w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Minute})
+				w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Minute})
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
 				w.next(c.waiting)
@@ -281,7 +282,7 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch{start: time.Now(), report: func() {}, giveUp: func(err error) { t.Errorf("given up: %v", err) }}
-		w.begin(Timeouts{ResponseHeader: time.Minute, Idle: time.Minute})
+		w.begin(config.Proxy{ResponseHeaderTimeout: time.Minute, IdleTimeout: time.Minute})
 		w.next(forHeader)
 		for range 100 {
 			time.Sleep(59 * time.Second)
@@ -297,7 +298,7 @@ func TestWatchReportsWhatLastsEachTimeItLastedTwiceAsLong(t *testing.T) {
 		start := time.Now()
 		var reports []time.Duration
 		w := watch{start: start, report: func() { reports = append(reports, time.Since(start)) }}
-		w.begin(Timeouts{ResponseHeader: time.Hour, Idle: time.Hour})
+		w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Hour})
 		for range 16 {
 			time.Sleep(time.Minute - time.Nanosecond)
 			w.next(forUpstreamBody)
@@ -322,7 +323,7 @@ func TestWatchSeesABacklogShrink(t *testing.T) {
 				t.Errorf("given up with %v", err)
 			}
 		}}
-		w.begin(Timeouts{Idle: time.Minute, ResponseHeader: time.Hour})
+		w.begin(config.Proxy{IdleTimeout: time.Minute, ResponseHeaderTimeout: time.Hour})
 		w.next(forClientAccept)
 		time.Sleep(20 * time.Minute)
 		w.stop()

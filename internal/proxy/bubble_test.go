@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
@@ -108,7 +109,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 			url: &url.URL{Scheme: scheme, Host: "127.0.0.1:1"}, roots: roots,
 		}),
 	}
-	s.Timeouts = proxy.Timeouts{ResponseHeader: time.Hour, Idle: time.Hour}
+	s.Proxy.ResponseHeaderTimeout, s.Proxy.IdleTimeout = time.Hour, time.Hour
 	for _, f := range change {
 		f(&s)
 	}
@@ -124,7 +125,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	b.Proxy = s.proxy(t)
 	server := inbound.NewServer(b.Proxy, s.Log)
 	b.server = server
-	server.Resize(s.Limits.InFlight + s.Limits.Queue)
+	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
 	listeners := []inbound.Listener{{Name: "proxy", Listener: b.door}}
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
@@ -235,7 +236,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.Access.Allow = []access.Grant{{Source: access.SourceTailnet}}
+			s.Access.Allow = []config.Source{{Kind: config.Tailnet}}
 			s.whoIs = knowsAfter(&asked)
 		})
 		c := b.from(t, peerAddr)
@@ -318,7 +319,7 @@ func TestAttemptsAreApart(t *testing.T) {
 				at = append(at, time.Since(start))
 				_ = c.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 			}
-		}, func(s *setup) { s.Retry.Backoff = 100 * time.Millisecond })
+		}, func(s *setup) { s.Proxy.Retry.Backoff = 100 * time.Millisecond })
 		b.oneRequest(t)
 		if len(at) != 3 || at[1]-at[0] != 100*time.Millisecond || at[2]-at[1] != 100*time.Millisecond {
 			t.Errorf("attempts after %v", at)

@@ -23,7 +23,6 @@
 //	watch.go     the timeouts, by whose move it is
 //	errors.go    our own responses
 //	metrics.go   what is counted; ratelimit.go: the state of subscriptions
-//	settings.go  all that a reload can change
 //
 // Package inbound accepts the connections, package access says who sent a request, and package
 // upstream has the connections to the upstream.

@@ -44,7 +44,7 @@ func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
 		t.Fatal(err)
 	}
 	r := &process{Proxy: p, server: inbound.NewServer(p, log), listeners: []inbound.Listener{{Name: "proxy", Listener: own}}}
-	r.server.Resize(s.Limits.InFlight + s.Limits.Queue)
+	r.server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
 	r.server.Open(r.listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -129,7 +130,7 @@ func Refusal(message string) error { return fail(CodeInvalidRequest, nil, "%s", 
 
 // Judge reports who sent r, and as an error why that is not enough for allow. The request must have
 // come through an [inbound.Server].
-func (p *Proxy) Judge(r *http.Request, allow access.Rules) (access.Identity, error) {
+func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
 	c := inbound.ConnOf(r)
 	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow)
 	if refusal, ok := errors.AsType[*access.Refusal](err); ok {

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 const (
@@ -92,30 +92,30 @@ func (f *flights) past() []*record {
 // a header other than the client's session id, never a byte of a body. Node, User,
 // Tags and Address are as the log names them.
 type Trace struct {
-	RequestID         string        `json:"request_id"`
-	UpstreamRequestID string        `json:"upstream_request_id,omitempty"`
-	Method            string        `json:"method"`
-	Path              string        `json:"path"` // without the query
-	Listener          string        `json:"listener"`
-	Source            access.Source `json:"source,omitempty"` // empty: not judged yet
-	Node              string        `json:"node,omitempty"`
-	User              string        `json:"user,omitempty"`
-	Tags              []string      `json:"tags,omitempty"`
-	Address           string        `json:"address,omitempty"` // of a sender with source other
-	Session           string        `json:"session,omitempty"`
-	Credential        string        `json:"credential"` // oauth, api_key, other or none
-	Started           time.Time     `json:"started"`
-	Duration          Millis        `json:"duration_ms"` // so far, of one in flight
-	FirstByte         Millis        `json:"first_byte_ms,omitempty"`
-	Silence           Millis        `json:"silence_ms,omitempty"` // in flight: since the last byte either way
-	BytesIn           int64         `json:"bytes_in"`
-	BytesOut          int64         `json:"bytes_out"`
-	Attempts          int           `json:"attempts"`
-	Status            int           `json:"status,omitempty"`
-	Outcome           string        `json:"outcome,omitempty"` // empty while in flight
-	Error             string        `json:"error,omitempty"`
-	HeaderRules       []RuleTrace   `json:"header_rules,omitempty"`
-	Steps             []StepTrace   `json:"steps"`
+	RequestID         string            `json:"request_id"`
+	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
+	Method            string            `json:"method"`
+	Path              string            `json:"path"` // without the query
+	Listener          string            `json:"listener"`
+	Source            config.SourceKind `json:"source,omitempty"` // empty: not judged yet
+	Node              string            `json:"node,omitempty"`
+	User              string            `json:"user,omitempty"`
+	Tags              []string          `json:"tags,omitempty"`
+	Address           string            `json:"address,omitempty"` // of a sender with source other
+	Session           string            `json:"session,omitempty"`
+	Credential        string            `json:"credential"` // oauth, api_key, other or none
+	Started           time.Time         `json:"started"`
+	Duration          Millis            `json:"duration_ms"` // so far, of one in flight
+	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
+	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
+	BytesIn           int64             `json:"bytes_in"`
+	BytesOut          int64             `json:"bytes_out"`
+	Attempts          int               `json:"attempts"`
+	Status            int               `json:"status,omitempty"`
+	Outcome           string            `json:"outcome,omitempty"` // empty while in flight
+	Error             string            `json:"error,omitempty"`
+	HeaderRules       []RuleTrace       `json:"header_rules,omitempty"`
+	Steps             []StepTrace       `json:"steps"`
 }
 
 // Phase is the one that the request is in, or ended in.

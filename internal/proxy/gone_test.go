@@ -98,7 +98,7 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		release := make(chan struct{})
 		arrived := make(chan struct{}, 10)
 		up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release })
-		d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 1; s.Limits.QueueTimeout = time.Minute })
+		d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 1; s.Proxy.QueueTimeout = time.Minute })
 		first := d.begin(t, false)
 		receive(t, arrived, "the first request")
 		second := d.begin(t, open)

@@ -12,8 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // counter is the value of a metric, the sum over labels that contain the given
@@ -58,8 +57,8 @@ func TestLogLine(t *testing.T) {
 		w.Header().Set("Request-Id", "req_up")
 		_, _ = io.Copy(w, r.Body)
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(access.Grant{Source: access.SourceTailnet}), func(s *setup) {
-		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "a", Mode: proxy.ModeMerge}}
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.Merge}}
 	})
 	r := request(t, "POST", d.url("/v1/messages%20x?q=secret"), strings.NewReader("12345"))
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-secret")
@@ -175,7 +174,7 @@ func TestStatusesAreBounded(t *testing.T) {
 
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {
-		s.Rules = []proxy.HeaderRule{{Name: "X-A", Value: "1"}}
+		s.Headers = []config.Header{{Name: "X-A", Value: "1"}}
 	})
 	families, err := d.reg.Gather()
 	if err != nil {

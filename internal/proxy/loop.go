@@ -92,7 +92,7 @@ func (x *exchange) checkLoop() error {
 	}
 	return fail(CodeLoopDetected, reason,
 		"this request has come back: upstream_url, %q, leads to this proxy again; set it to the API, such as \"https://api.anthropic.com\", and reload",
-		x.cfg.Upstream.URL)
+		x.cfg.Proxy.UpstreamURL)
 }
 
 func (x *exchange) printAsReceived() uint64 {
@@ -185,8 +185,8 @@ type passage struct {
 
 // remember keeps what out is known by, which is about to be sent on a connection, until forget.
 func (x *exchange) remember(out *http.Request, pair socketPair) *passage {
-	up := x.cfg.Upstream
-	tunnelled := up.URL.Scheme == "https" && len(up.Proxies) > 0
+	up := x.cfg.Proxy
+	tunnelled := up.UpstreamURL.Scheme == "https" && len(up.UpstreamProxies) > 0
 	if !pair.remote.IsValid() || tunnelled || !isNear(pair.local.Addr(), pair.remote.Addr()) {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/config"
 )
 
 // metrics counts what the proxy does. The names are a contract with dashboards and
@@ -136,10 +138,10 @@ func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_in_flight_limit", Help: "How many requests may be in flight (proxy.max_connections).",
-		}, func() float64 { return float64(q.inForce().InFlight) }),
+		}, func() float64 { return float64(q.inForce().MaxConnections) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_queued_limit", Help: "How many requests may wait (proxy.queue_limit).",
-		}, func() float64 { return float64(q.inForce().Queue) }))
+		}, func() float64 { return float64(q.inForce().QueueLimit) }))
 }
 
 // ruleCounters are the children of one rule, looked up once.
@@ -147,11 +149,11 @@ type ruleCounters map[RuleResult]prometheus.Counter
 
 func (c ruleCounters) count(r RuleResult) { c[r].Inc() }
 
-func (m *metrics) rules(rules []HeaderRule) []ruleCounters {
+func (m *metrics) rules(rules []config.Header) []ruleCounters {
 	all := make([]ruleCounters, len(rules))
 	for i, rule := range rules {
 		all[i] = make(ruleCounters)
-		for _, r := range []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped} {
+		for _, r := range ruleResults() {
 			all[i][r] = m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(r))
 		}
 	}

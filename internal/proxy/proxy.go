@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/upstream"
 )
@@ -29,8 +30,19 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
 	Tailnet access.Tailnet
+	// Upstream has what replaces DNS and TCP, such as in a test; [Settings] say the rest.
+	Upstream upstream.Config
 	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
 	OwnName func(*http.Request) bool
+}
+
+// Settings are what a reload can change. A request takes one snapshot of them when it comes in and
+// keeps that to its end; limits on what is in the proxy together are resized in place.
+type Settings struct {
+	config.Config
+	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
+	// the log says for it; an empty result is left out. nil: the name itself.
+	LogIdentity func(string) string
 }
 
 // Proxy is the http.Handler between clients and the upstream. It is safe for
@@ -38,6 +50,7 @@ type Config struct {
 type Proxy struct {
 	host    string
 	log     *slog.Logger
+	network upstream.Config // see Config.Upstream
 	metrics *metrics
 	queue   *queue
 	memory  *memory
@@ -72,8 +85,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 		ownName = func(*http.Request) bool { return true }
 	}
 	p := &Proxy{
-		host: c.Host, log: c.Log, metrics: m,
-		queue: newQueue(s.Limits), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
+		host: c.Host, log: c.Log, network: c.Upstream, metrics: m,
+		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
@@ -91,13 +104,15 @@ func New(c Config, s Settings) (*Proxy, error) {
 // puts them in force, which cannot fail. Requests that are in keep the settings they
 // came in under.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
-	next := &snapshot{Settings: s, results: p.metrics.rules(s.Rules)}
+	next := &snapshot{Settings: s, results: p.metrics.rules(s.Headers)}
+	to := upstream.From(s.Proxy)
+	to.Dial, to.Resolver = p.network.Dial, p.network.Resolver
 	old := p.current.Load()
-	if old != nil && old.Upstream.SameTarget(s.Upstream) {
+	if old != nil && upstream.From(old.Proxy).SameTarget(to) {
 		next.pool = old.pool
 	} else {
-		if next.pool, err = upstream.New(s.Upstream); err != nil {
-			return nil, fmt.Errorf("preparing connections to %s: %w", s.Upstream.URL.Host, err)
+		if next.pool, err = upstream.New(to); err != nil {
+			return nil, fmt.Errorf("preparing connections to %s: %w", to.URL.Host, err)
 		}
 	}
 	return func() { p.swap(next) }, nil
@@ -106,8 +121,8 @@ func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 func (p *Proxy) swap(next *snapshot) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	p.queue.resize(next.Limits)
-	p.memory.limit.Store(next.Retry.Memory)
+	p.queue.resize(next.Proxy)
+	p.memory.limit.Store(next.Proxy.Retry.Memory)
 	old := p.current.Swap(next)
 	if old != nil && old.pool != next.pool {
 		old.pool.Retire()
@@ -258,13 +273,13 @@ func (x *exchange) explain(err error) *failure {
 	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
 	case errors.Is(cause, errClientSlow):
-		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Timeouts.Idle)
+		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Proxy.IdleTimeout)
 	case errors.Is(cause, errUpstreamStuck):
-		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Timeouts.Idle)
+		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Proxy.IdleTimeout)
 	case errors.Is(cause, errHeaderTimeout):
-		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Timeouts.ResponseHeader)
+		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
 	case errors.Is(cause, errUpstreamSilent):
-		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Timeouts.Idle)
+		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Proxy.IdleTimeout)
 	default:
 		return x.explainUpstream(cause)
 	}
@@ -275,7 +290,7 @@ func (x *exchange) explain(err error) *failure {
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
-		x.cancel(tooLarge(x.cfg.Limits.RequestBody))
+		x.cancel(tooLarge(x.cfg.Proxy.MaxRequestBody))
 	case isDisconnect(err):
 		x.cancel(errClientGone)
 	default:

@@ -160,7 +160,7 @@ func (r *record) anonymize() {
 // shownAddress is the address of a sender that nothing else names, as the log names it. An
 // address identifies a node as much as a name does.
 func (x *exchange) shownAddress(id access.Identity) string {
-	if id.Source != access.SourceOther || !x.client.IsValid() {
+	if id.Source != access.Other || !x.client.IsValid() {
 		return ""
 	}
 	if x.cfg.LogIdentity == nil {

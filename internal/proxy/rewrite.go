@@ -15,8 +15,8 @@ func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
 	dropPrivate(header)
-	for i, rule := range x.cfg.Rules {
-		result := rule.apply(header, subject)
+	for i, rule := range x.cfg.Headers {
+		result := apply(rule, header, subject)
 		x.cfg.results[i].count(result)
 		x.rec.rule(rule.Name, result)
 	}
@@ -27,7 +27,7 @@ func (x *exchange) rewrite() *http.Request {
 		// drops the trailers of an empty one.
 		coding = []string{"chunked"}
 	}
-	upstream := x.cfg.Upstream.URL
+	upstream := x.cfg.Proxy.UpstreamURL
 	return &http.Request{
 		Method:        x.in.Method,
 		URL:           target(upstream, x.in),
@@ -52,8 +52,8 @@ func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header := r.Header.Clone()
 	dropPrivate(header)
-	for _, rule := range p.current.Load().Rules {
-		rule.apply(header, subjectOf(r, inbound.ConnOf(r)))
+	for _, rule := range p.current.Load().Headers {
+		apply(rule, header, subjectOf(r, inbound.ConnOf(r)))
 	}
 	return header
 }

@@ -26,7 +26,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
 	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
-	x.watch.begin(x.cfg.Timeouts)
+	x.watch.begin(x.cfg.Proxy)
 	after := ""
 	for {
 		x.rec.attempt(after)
@@ -40,7 +40,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		x.watch.next(forConnection)
 		after = keptText(err)
 		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
-		if err := x.pause(x.cfg.Retry.Backoff); err != nil {
+		if err := x.pause(x.cfg.Proxy.Retry.Backoff); err != nil {
 			return nil, err
 		}
 	}
@@ -48,7 +48,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 
 func (x *exchange) mayRepeat(err error) bool {
 	return errors.Is(err, upstream.ErrNotProcessed) && !errors.Is(err, upstream.ErrConnectTimeout) &&
-		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Retry.Attempts &&
+		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Proxy.Retry.Attempts &&
 		(x.body == nil || x.body.replayable())
 }
 
@@ -141,9 +141,9 @@ func (x *exchange) informational(code int, header http.Header) error {
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Upstream.URL.Host, x.cfg.Upstream.ConnectTimeout)
+			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
 		}
-		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Upstream.URL.Host)
+		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}
 	if x.rec.firstByte > 0 {
 		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 // Why a request is given up in the middle; the cause of its context.
@@ -34,7 +36,7 @@ const (
 // timer serves the whole request: it looks at the clock when it fires, so that a
 // byte costs two atomic stores and no timer.
 type watch struct {
-	timeouts Timeouts
+	timeouts config.Proxy
 	giveUp   func(error)          // of a request whose turn it is too long; once
 	report   func()               // of a request that lasts
 	backlog  func(waitingFor) int // what the kernel holds for whose move it is; nil or below 0: not known
@@ -56,7 +58,7 @@ type watch struct {
 const firstReport = time.Minute
 
 // begin starts the clock, with no move to wait for yet.
-func (w *watch) begin(timeouts Timeouts) {
+func (w *watch) begin(timeouts config.Proxy) {
 	w.timeouts = timeouts
 	w.next(forConnection)
 	w.mu.Lock()
@@ -111,9 +113,9 @@ func (w *watch) look() {
 	}
 	waiting := waitingFor(w.waiting.Load())
 	w.noteDrain(waiting)
-	limit := w.timeouts.Idle
+	limit := w.timeouts.IdleTimeout
 	if waiting == forHeader {
-		limit = w.timeouts.ResponseHeader
+		limit = w.timeouts.ResponseHeaderTimeout
 	}
 	quiet := w.silence()
 	if waiting == forConnection {
@@ -135,7 +137,7 @@ func (w *watch) look() {
 // limit, and a backlog that shrinks must be seen to.
 func (w *watch) pace() time.Duration {
 	const looks = 4 // within a limit
-	return min(w.timeouts.Idle, w.timeouts.ResponseHeader) / looks
+	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
 }
 
 // noteDrain takes it for a move that the peer took some of what the kernel holds for

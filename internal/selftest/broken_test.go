@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 )
 
 // hasty is the patience for a proxy that hangs.
@@ -65,7 +64,7 @@ func TestEachPropertyCanFail(t *testing.T) {
 // under is the test of c with a fault in front of the proxy.
 func under(t *testing.T, c *config.Config, patience time.Duration, fault func(http.Handler) http.Handler) Config {
 	t.Helper()
-	return Config{Settings: c, Proxy: daemon.ProxySettings(c), patience: patience, around: fault}
+	return Config{Settings: c, patience: patience, around: fault}
 }
 
 func TestTheRightProtocolIsSeen(t *testing.T) {

@@ -70,7 +70,7 @@ func (l *lab) openProxy(c Config, name string) error {
 		return fmt.Errorf("reading the upstream's address: %w", err)
 	}
 	log := slog.New(l.recorder)
-	settings := onLoopback(c.Proxy, target, l.upstream.CertificatePEM())
+	settings := onLoopback(*c.Settings, target, l.upstream.CertificatePEM())
 	l.proxy, err = proxy.New(proxy.Config{Host: "selftest", Log: log, Registerer: prometheus.NewRegistry()}, settings)
 	if err != nil {
 		return fmt.Errorf("making the proxy: %w", err)
@@ -85,7 +85,7 @@ func (l *lab) openProxy(c Config, name string) error {
 	}
 	l.listener = inbound.Listener{Name: name, Listener: socket}
 	l.server = inbound.NewServer(handler, log)
-	l.server.Resize(settings.Limits.InFlight + settings.Limits.Queue)
+	l.server.Resize(settings.Proxy.MaxConnections + settings.Proxy.QueueLimit)
 	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and says so
 	return nil
 }

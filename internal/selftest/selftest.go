@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/proxy"
 )
 
 // defaultPatience is how long one probe may take. Each takes milliseconds.
@@ -17,8 +16,6 @@ const defaultPatience = 5 * time.Second
 type Config struct {
 	// Settings is the configuration under test, in its own words.
 	Settings *config.Config
-	// Proxy is the same as the daemon hands it to the proxy.
-	Proxy proxy.Settings
 
 	patience time.Duration                   // for one probe; 0: defaultPatience
 	around   func(http.Handler) http.Handler // a fault in front of the proxy; nil: none

@@ -5,28 +5,24 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
-	"oauth-proxyd/internal/upstream"
 )
 
 // shortestTimeout is the least that a probe is held to.
 const shortestTimeout = time.Second
 
-// onLoopback is s but for where requests go and who may send them: the test's own
+// onLoopback is c but for where requests go and who may send them: the test's own
 // upstream, and this host. "proxied" is there as requests with spoofed headers count
 // as that.
-func onLoopback(s proxy.Settings, target *url.URL, certificate []byte) proxy.Settings {
-	s.Upstream = upstream.Config{
-		URL: target, RootCAs: certificate,
-		ConnectTimeout: max(s.Upstream.ConnectTimeout, shortestTimeout),
+func onLoopback(c config.Config, target *url.URL, certificate []byte) proxy.Settings {
+	p := &c.Proxy
+	p.UpstreamURL, p.UpstreamCAs, p.UpstreamProxies = target, certificate, nil
+	for _, timeout := range []*time.Duration{&p.ConnectTimeout, &p.ResponseHeaderTimeout, &p.IdleTimeout, &p.QueueTimeout} {
+		*timeout = max(*timeout, shortestTimeout)
 	}
-	s.Timeouts.ResponseHeader = max(s.Timeouts.ResponseHeader, shortestTimeout)
-	s.Timeouts.Idle = max(s.Timeouts.Idle, shortestTimeout)
-	s.Limits.QueueTimeout = max(s.Limits.QueueTimeout, shortestTimeout)
-	s.Access = access.Rules{Allow: []access.Grant{{Source: access.SourceLocal}, {Source: access.SourceProxied}}}
-	return s
+	c.Access = config.Access{Allow: []config.Source{{Kind: config.Local}, {Kind: config.Proxied}}}
+	return proxy.Settings{Config: c}
 }
 
 // ruleText is a rule in the words that every command uses for it.
