@@ -26,9 +26,8 @@ type Conn struct {
 	// Access is where it comes from.
 	Access access.Conn
 
-	queue   *acceptQueue // that it came through; nil without a Server
-	framing framing
-	fields  fieldScanner
+	queue *acceptQueue // that it came through; nil without a Server
+	scan  scanner
 
 	// Where it is among the connections, guarded by their lock.
 	source  netip.Addr
@@ -40,8 +39,9 @@ type Conn struct {
 	// Misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler.
 	Misframed bool
-	// Order is that of the fields of the request. Only for its handler.
-	Order FieldOrder
+	// Names are those of the fields of the request as the client wrote them, each with a line end;
+	// empty if they are not known. Only for its handler.
+	Names string
 	// HeaderTooLarge: the request's header was not read, as it is larger than the limit.
 	HeaderTooLarge bool
 
@@ -163,8 +163,8 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 	if c.spoilt.Load() {
 		panic(http.ErrAbortHandler) // not a request but the rest of the last one's body
 	}
-	c.Misframed = c.framing.check(r)
-	c.Order = c.fields.next()
+	h, known := c.scan.next()
+	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
 	return c.Misframed
 }
 
@@ -179,8 +179,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if n > 0 {
 			c.spoke.Store(true)
 		}
-		c.framing.scan(p[:n])
-		c.fields.scan(p[:n])
+		c.scan.scan(p[:n])
 		return n, err
 	}
 	c.linger()

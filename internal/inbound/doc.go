@@ -5,7 +5,7 @@
 //	accept.go       accepting, which waits for nobody
 //	connections.go  the budget of open connections (strangers.go: of those who were never admitted)
 //	conn.go         one connection: its deadlines, and how it ends
-//	framing.go      what net/http lets pass (fieldorder.go: what it does not report)
+//	scan.go         what net/http does not report of a request
 //	headerlimit.go  431 in place of net/http's own
 //	librarylog.go   what net/http logs on its own
 //

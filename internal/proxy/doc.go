@@ -13,8 +13,7 @@
 //
 // Beside that path:
 //
-//	loop.go      requests that come back to us (fingerprint.go: which are equal;
-//	             hopform.go: whether another program wrote them)
+//	loop.go      requests that come back to us
 //	browser.go   which requests are a web page's
 //	queue.go     slots, and the wait for one
 //	cancellation.go  who cancels too many requests, and on which connection

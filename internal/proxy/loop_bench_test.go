@@ -19,16 +19,15 @@ func BenchmarkLoop(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			x := benchExchange(b, slog.New(slog.DiscardHandler), httptest.NewRecorder())
 			out := x.rewrite()
-			conn := socketPair{ours, c.upstream}
 			for range c.duplicates {
-				defer x.remember(out, conn).forget()
+				defer x.remember(out, ours, c.upstream)()
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := x.checkLoop(); err != nil {
 					b.Fatal(err)
 				}
-				x.remember(out, conn).forget()
+				x.remember(out, ours, c.upstream)()
 			}
 		})
 	}

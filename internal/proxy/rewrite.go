@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 
@@ -74,10 +75,8 @@ func keepUserAgent(h http.Header) {
 // who asks: only we know that, and nobody else is to be told.
 func dropPrivate(h http.Header) {
 	trailers := acceptsTrailers(h)
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			h.Del(strings.TrimSpace(name))
-		}
+	for _, name := range listedIn(h["Connection"]) {
+		delete(h, name)
 	}
 	for name := range h {
 		if isHopByHop(name) || access.NamesOrigin(name) {
@@ -87,6 +86,16 @@ func dropPrivate(h http.Header) {
 	if trailers {
 		h["Te"] = []string{"trailers"}
 	}
+}
+
+// listedIn are the canonical names that a Connection header lists.
+func listedIn(connection []string) (names []string) {
+	for _, line := range connection {
+		for name := range strings.SplitSeq(line, ",") {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	return names
 }
 
 // publicTrailer is the client's trailer without what dropPrivate would drop of a

@@ -85,7 +85,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
 	}
-	defer x.remember(out, socketPair{access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr())}).forget()
+	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
 	return conn.Send(x.ctx, out, x.events())
 }
 
