@@ -132,7 +132,7 @@ func (x *exchange) awaitsContinue() bool {
 
 // waitQueued begins a wait in the queue.
 func (x *exchange) waitQueued() {
-	x.rec.enter(step{phase: phaseQueued})
+	x.rec.enter(phaseQueued, "")
 	x.readAhead()
 }
 

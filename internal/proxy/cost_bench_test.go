@@ -53,7 +53,7 @@ func BenchmarkRewrite(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), httptest.NewRecorder())
 	b.ReportAllocs()
 	for b.Loop() {
-		x.rec.rules = x.rec.rules[:0]
+		x.rec.HeaderRules = x.rec.HeaderRules[:0]
 		x.rewrite()
 	}
 }
@@ -75,7 +75,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.identify(access.Identity{Source: config.Local}, "")
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
-				x.rec.enter(step{phase: phaseSending, conn: 1, use: 2})
+				x.rec.enter(phaseSending, connectionText(1, 1))
 				x.rec.began(answer)
 				x.rec.ended(outcomeOK, nil)
 				x.rec.close(2)

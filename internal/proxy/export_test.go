@@ -33,7 +33,8 @@ func (a *accounts) Note(h http.Header) { a.note(h) }
 
 // ReportProgress has all requests in flight reported as if they had lasted long.
 func ReportProgress(p *Proxy) {
-	for _, x := range p.flights.inFlight() {
+	open, _ := p.flights.list()
+	for _, x := range open {
 		x.reportProgress()
 	}
 }

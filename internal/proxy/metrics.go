@@ -144,38 +144,41 @@ func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 		}, func() float64 { return float64(q.inForce().QueueLimit) }))
 }
 
-// ruleCounters are the children of one rule, looked up once.
-type ruleCounters map[RuleResult]prometheus.Counter
+// countedRule is a header rule with the counters of its results.
+type countedRule struct {
+	config.Header
+	name    string // in lower case
+	results map[RuleResult]prometheus.Counter
+}
 
-func (c ruleCounters) count(r RuleResult) { c[r].Inc() }
-
-func (m *metrics) rules(rules []config.Header) []ruleCounters {
-	all := make([]ruleCounters, len(rules))
-	for i, rule := range rules {
-		all[i] = make(ruleCounters)
+func (m *metrics) rules(rules []config.Header) []countedRule {
+	all := make([]countedRule, 0, len(rules))
+	for _, rule := range rules {
+		counted := countedRule{rule, strings.ToLower(rule.Name), make(map[RuleResult]prometheus.Counter)}
 		for _, r := range ruleResults() {
-			all[i][r] = m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(r))
+			counted.results[r] = m.headerRules.WithLabelValues(counted.name, string(r))
 		}
+		all = append(all, counted)
 	}
 	return all
 }
 
 // observe counts a request at its end.
 func (m *metrics) observe(r *record) {
-	status := statusLabel(r.status)
-	m.requests.WithLabelValues(status, methodLabel(r.method)).Inc()
-	m.duration.WithLabelValues(status).Observe(r.duration.Seconds())
+	status := statusLabel(r.Status)
+	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()
+	m.duration.WithLabelValues(status).Observe(r.Duration.Duration().Seconds())
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
-	if r.firstByte > 0 {
-		m.firstByte.Observe(r.firstByte.Seconds())
+	if r.FirstByte > 0 {
+		m.firstByte.Observe(r.FirstByte.Duration().Seconds())
 	}
 	switch {
 	case r.code != "":
 		m.observeFailure(r)
-	case r.status == statusClientGone:
-		m.clientGone.WithLabelValues(r.phase()).Inc()
-	case r.status < http.StatusInternalServerError:
+	case r.Status == statusClientGone:
+		m.clientGone.WithLabelValues(r.Phase()).Inc()
+	case r.Status < http.StatusInternalServerError:
 		now := time.Now()
 		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
 		m.succeeded.Store(now.UnixNano())
@@ -192,7 +195,7 @@ func (m *metrics) observeFailure(r *record) {
 		m.denied.Inc()
 	}
 	switch {
-	case r.firstByte <= 0:
+	case r.FirstByte <= 0:
 	case r.code == CodeDraining:
 		m.cut.WithLabelValues("drain").Inc()
 		m.cutByDrain.Add(1)

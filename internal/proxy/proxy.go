@@ -70,8 +70,8 @@ type Proxy struct {
 // snapshot is the settings in force when a request came in.
 type snapshot struct {
 	Settings
-	pool    *upstream.Pool
-	results []ruleCounters // for each rule
+	pool  *upstream.Pool
+	rules []countedRule
 }
 
 // New makes a proxy with its first settings.
@@ -104,7 +104,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 // puts them in force, which cannot fail. Requests that are in keep the settings they
 // came in under.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
-	next := &snapshot{Settings: s, results: p.metrics.rules(s.Headers)}
+	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
 	to := upstream.From(s.Proxy)
 	to.Dial, to.Resolver = p.network.Dial, p.network.Resolver
 	old := p.current.Load()
@@ -195,7 +195,7 @@ func (x *exchange) carry() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			x.proxy.log.Error("panic in a request; please report it as a bug",
-				"request_id", x.rec.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				"request_id", x.rec.RequestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			err = fail(CodeInternal, nil, "internal error; the journal has the details")
 		}
 	}()
@@ -219,7 +219,7 @@ func (x *exchange) end(err error) {
 	x.header1x.Unlock()
 	switch {
 	case f == nil:
-		x.rec.answered(statusClientGone)
+		x.rec.responded(statusClientGone)
 		x.rec.ended(outcomeClientGone, nil)
 		x.broken = true
 	case answered:
@@ -244,8 +244,8 @@ func (x *exchange) refuse(f *failure) {
 			delete(h, name)
 		}
 	}
-	status, n := f.respond(x.w, x.proxy.host, x.rec.id)
-	x.rec.answered(status)
+	status, n := f.respond(x.w, x.proxy.host, x.rec.RequestID)
+	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.body != nil && !x.body.whole() {
 		_ = x.rc.Flush() // a client that left is nobody to tell

@@ -16,10 +16,10 @@ func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
 	dropPrivate(header)
-	for i, rule := range x.cfg.Headers {
-		result := apply(rule, header, subject)
-		x.cfg.results[i].count(result)
-		x.rec.rule(rule.Name, result)
+	for _, rule := range x.cfg.rules {
+		result := apply(rule.Header, header, subject)
+		rule.results[result].Inc()
+		x.rec.rule(rule.name, result)
 	}
 	keepUserAgent(header)
 	var coding []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"oauth-proxyd/internal/access"
@@ -48,7 +49,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 
 func (x *exchange) mayRepeat(err error) bool {
 	return errors.Is(err, upstream.ErrNotProcessed) && !errors.Is(err, upstream.ErrConnectTimeout) &&
-		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Proxy.Retry.Attempts &&
+		x.ctx.Err() == nil && x.rec.Attempts < x.cfg.Proxy.Retry.Attempts &&
 		(x.body == nil || x.body.replayable())
 }
 
@@ -79,7 +80,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.upstream.Store(conn)
-	x.rec.enter(step{phase: phaseSending, conn: conn.Number(), use: conn.Uses() + 1})
+	x.rec.enter(phaseSending, connectionText(conn.Number(), conn.Uses()))
 	x.watch.next(forHeader)
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
@@ -87,6 +88,14 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
 	return conn.Send(x.ctx, out, x.events())
+}
+
+// connectionText says on which connection a request is sent, which has been used so often before.
+func connectionText(number, used uint64) string {
+	if used == 0 {
+		return "on the new connection " + strconv.FormatUint(number, 10)
+	}
+	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
 }
 
 // backlog is what the kernel still holds for whose move it is; below 0: not known.
@@ -145,7 +154,7 @@ func (x *exchange) explainUpstream(err error) *failure {
 		}
 		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}
-	if x.rec.firstByte > 0 {
+	if x.rec.FirstByte > 0 {
 		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")
 	}
 	if errors.Is(err, upstream.ErrNotProcessed) {

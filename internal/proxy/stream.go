@@ -83,7 +83,7 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 		h["Connection"] = []string{"close"} // its rest may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {
-		h[requestIDHeader] = []string{x.rec.id}
+		h[requestIDHeader] = []string{x.rec.RequestID}
 	}
 	if isPlainEventStream(answer.Header) {
 		x.sse = &sseTail{}
@@ -189,7 +189,7 @@ func (x *exchange) cut(f *failure) {
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() {
-		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
+		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
 		x.conn.Part()
 	}
