@@ -424,7 +424,7 @@ func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 	if len(lines) != 1 || !strings.Contains(lines[0], `"node":"ai.tail1.ts.net"`) || !strings.Contains(lines[0], `"tags":"tag:aperture,tag:b"`) {
 		t.Errorf("logged %q", lines)
 	}
-	if got := counter(t, d, "proxy_access_denied_total"); got < 4 {
+	if got := counter(t, d, "proxy_errors_total"); got < 4 {
 		t.Errorf("counted %v, want at least 4", got)
 	}
 }

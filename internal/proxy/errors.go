@@ -46,6 +46,7 @@ type codeMeaning struct {
 	apiType string // error.type, one of the API's own
 	final   bool   // a retry is pointless: x-should-retry says so
 	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
+	cutBy   string // by of proxy_responses_cut_total; "": it ends no response that has begun
 	token   string // error= of Proxy-Status (RFC 9209 §2.3)
 }
 
@@ -59,25 +60,25 @@ func codeTable() []codeMeaning {
 		ourFault  = "proxy_internal_error"
 	)
 	return []codeMeaning{
-		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", malformed},
-		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "proxy_loop_detected"},
-		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
-		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
-		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", malformed},
-		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", malformed},
-		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", malformed},
-		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", malformed},
-		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "destination_unavailable"},
-		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "http_protocol_error"},
-		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "http_response_incomplete"},
-		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "http_response_timeout"},
-		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "connection_limit_reached"},
-		{CodeDraining, http.StatusServiceUnavailable, api, false, "", ourFault},
-		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", ourFault},
-		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "http_request_denied"},
-		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "connection_timeout"},
-		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "http_response_timeout"},
-		{CodeInternal, http.StatusInternalServerError, api, false, "internal", ourFault},
+		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", "client", malformed},
+		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "", "proxy_loop_detected"},
+		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", "client", malformed},
+		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", "client", malformed},
+		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", "", malformed},
+		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", malformed},
+		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "", "destination_unavailable"},
+		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "upstream", "http_protocol_error"},
+		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "upstream", "http_response_incomplete"},
+		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "timeout", "http_response_timeout"},
+		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached"},
+		{CodeDraining, http.StatusServiceUnavailable, api, false, "", "drain", ourFault},
+		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", "", ourFault},
+		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "", "http_request_denied"},
+		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "", "connection_timeout"},
+		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "timeout", "http_response_timeout"},
+		{CodeInternal, http.StatusInternalServerError, api, false, "internal", "internal", ourFault},
 	}
 }
 

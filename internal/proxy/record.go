@@ -43,6 +43,11 @@ const (
 	phaseStreaming  = "streaming"
 )
 
+// phases are all of them.
+func phases() []string {
+	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseStreaming}
+}
+
 // record is the [Trace] of a request while it grows. Only its exchange writes it, so that this
 // reads it without the lock; others see copies of it (flight.go).
 type record struct {

@@ -53,11 +53,17 @@ func (x *exchange) mayRepeat(err error) bool {
 		(x.body == nil || x.body.replayable())
 }
 
+// Why an attempt is repeated; the label of a metric.
+const (
+	retryConnect = "connect"
+	retryUnsent  = "unsent"
+)
+
 func retryReason(err error) string {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		return "connect"
+		return retryConnect
 	}
-	return "unsent"
+	return retryUnsent
 }
 
 // pause waits out the time between two attempts.
