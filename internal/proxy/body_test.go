@@ -43,7 +43,7 @@ func noise(n int) []byte {
 }
 
 func TestBodyReplaysByteForByte(t *testing.T) {
-	sizes := []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 5, readAheadLimit + 3*chunkSize}
+	sizes := []int{0, 1, largeBuffer - 1, largeBuffer, largeBuffer + 1, 3*largeBuffer + 5, readAheadLimit + 3*largeBuffer}
 	sources := map[string]func(io.Reader) io.Reader{
 		"as it comes": func(r io.Reader) io.Reader { return r },
 		"halves":      iotest.HalfReader,
@@ -77,7 +77,7 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 // A body that is announced to be short needs little memory, and none once it was passed
 // on and the answer has begun.
 func TestShortBodyNeedsLittleMemory(t *testing.T) {
-	for _, size := range []int{0, 1, smallChunkSize - 1, smallChunkSize} {
+	for _, size := range []int{0, 1, smallBuffer - 1, smallBuffer} {
 		want := noise(size)
 		b, m := testBody(bytes.NewReader(want), 1<<30, 64<<20, true)
 		b.in.ContentLength = int64(size)
@@ -86,8 +86,8 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 				t.Errorf("size %d: read %d bytes, error %v", size, len(got), err)
 			}
 		}
-		if used := m.used.Load(); size < smallChunkSize && used != smallChunkSize {
-			t.Errorf("size %d: %d bytes of memory, want %d", size, used, smallChunkSize)
+		if used := m.used.Load(); size < smallBuffer && used != smallBuffer {
+			t.Errorf("size %d: %d bytes of memory, want %d", size, used, smallBuffer)
 		}
 		b.forget()
 		if used := m.used.Load(); used != 0 {
@@ -101,18 +101,15 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 
 // What net/http has read along with the header needs nobody who waits for the rest.
 func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
-	for budget, taken := range map[int64]bool{0: false, smallChunkSize: true} {
+	for budget, taken := range map[int64]bool{0: false, smallBuffer: true} {
 		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's
 		b.in.ContentLength = 100
 		b.takeBuffered(&inbound.Conn{})
-		if b.whole() != taken || b.started {
-			t.Errorf("budget %d: whole %t, reader started %t", budget, b.whole(), b.started)
+		if b.whole() != taken {
+			t.Errorf("budget %d: whole %t", budget, b.whole())
 		}
 		if got, err := io.ReadAll(attemptOn(b)); err != nil || !bytes.Equal(got, noise(100)) {
 			t.Errorf("budget %d: read %d bytes, error %v", budget, len(got), err)
-		}
-		if b.started == taken {
-			t.Errorf("budget %d: reader started %t in the end", budget, b.started)
 		}
 		b.close()
 		if used := m.used.Load(); used != 0 {
@@ -122,8 +119,8 @@ func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 }
 
 func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
-	for _, budget := range []int64{0, chunkSize, 5 * chunkSize} {
-		want := noise(50 * chunkSize)
+	for _, budget := range []int64{0, largeBuffer, 5 * largeBuffer} {
+		want := noise(50 * largeBuffer)
 		b, m := testBody(bytes.NewReader(want), 1<<30, budget, true)
 		b.readAhead()
 		got, err := io.ReadAll(attemptOn(b))
@@ -147,7 +144,7 @@ func TestBodyIsReadAheadUpToALimit(t *testing.T) {
 		b, m := testBody(r, 1<<30, 64<<20, true)
 		b.readAhead()
 		synctest.Wait()
-		if used := m.used.Load(); used < readAheadLimit || used > readAheadLimit+chunkSize {
+		if used := m.used.Load(); used < readAheadLimit || used > readAheadLimit+largeBuffer {
 			t.Errorf("%d bytes read ahead", used)
 		}
 		b.forget()
@@ -167,7 +164,7 @@ func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 		b, m := testBody(r, 1<<30, 64<<20, true)
 		b.readAhead()
 		a := attemptOn(b)
-		for i, part := range [][]byte{noise(100), noise(chunkSize), noise(10)} {
+		for i, part := range [][]byte{noise(100), noise(largeBuffer), noise(10)} {
 			_, _ = w.Write(part)
 			got := make([]byte, len(part))
 			if _, err := io.ReadFull(a, got); err != nil || !bytes.Equal(got, part) {
@@ -215,7 +212,7 @@ func TestBodyReadEndsWithItsAttempt(t *testing.T) {
 }
 
 func TestBodyOfTooManyBytes(t *testing.T) {
-	for _, limit := range []int64{0, 1, 99, 100, chunkSize, 3*chunkSize + 1} {
+	for _, limit := range []int64{0, 1, 99, 100, largeBuffer, 3*largeBuffer + 1} {
 		for _, over := range []int64{0, 1} {
 			b, _ := testBody(iotest.OneByteReader(bytes.NewReader(noise(int(limit+over)))), limit, 64<<20, true)
 			got, err := io.ReadAll(attemptOn(b))

@@ -58,7 +58,6 @@ type Proxy struct {
 	ownName func(*http.Request) bool
 	flights *flights
 	loops   *loops
-	buffers buffers
 
 	cancellations *cancellations
 	denials       *access.DenialLog

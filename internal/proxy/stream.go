@@ -8,13 +8,6 @@ import (
 	"time"
 )
 
-const (
-	// eventBufferSize is what a stream that says little holds while it waits for more.
-	eventBufferSize = 2 << 10
-	// copyBufferSize is the most that is read of an answer before it is passed on.
-	copyBufferSize = 32 << 10
-)
-
 // headerDelay is how long the header of an answer waits for the first piece of the body,
 // so that both go out in one write. A piece that is there never waits.
 const headerDelay = time.Millisecond
@@ -97,8 +90,8 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 // copyBody flushes each piece as it comes. An answer without a piece is flushed, too, or
 // net/http would give it a length.
 func (x *exchange) copyBody(body io.Reader) error {
-	buffers := &x.proxy.buffers
-	buffer := buffers.get(eventBufferSize)
+	buffers := &x.proxy.memory.buffers
+	buffer := buffers.get(smallBuffer)
 	defer func() { buffers.put(buffer) }()
 	n, err := x.readFirst(body, buffer)
 	for first := true; ; first = false {
