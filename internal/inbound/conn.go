@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,16 +72,6 @@ func ConnOf(r *http.Request) *Conn {
 	return &Conn{}
 }
 
-// place is what a connection counts as.
-type place int
-
-const (
-	placeNone     place = iota // closed, or on its way in
-	placeParked                // accepted, and waiting to be served
-	placeStranger              // served, and nothing on it was admitted yet
-	placeAdmitted
-)
-
 // ownWriteTimeout is how long a client may take to accept what we say ourselves: 1xx, errors,
 // /health, /metrics, and the end of a response. It is a few packets, or for /metrics some
 // hundred kilobytes.
@@ -123,6 +114,28 @@ func (c *Conn) Refuse() {
 // has not taken yet; below 0: it cannot tell.
 func (c *Conn) Unsent() int { return queued(c.Conn, unix.SIOCOUTQ) }
 
+// queued is how many bytes the kernel holds in a queue of nc; below 0: it cannot tell.
+func queued(nc net.Conn, queue uint) int {
+	socket, ok := nc.(syscall.Conn)
+	if !ok {
+		return -1
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	n := -1
+	err = raw.Control(func(fd uintptr) {
+		if left, err := unix.IoctlGetInt(int(fd), queue); err == nil {
+			n = left
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
 // ReadBuffered calls read, in which reading from the connection gives nothing: only what was read
 // ahead of it can be had, and nobody waits for more.
 func (c *Conn) ReadBuffered(read func()) {
@@ -152,10 +165,6 @@ func LeaveBody(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
 	ConnOf(r).spoilt.Store(true)
 }
-
-// evict closes the connection to make room. It waits for nobody: connections calls it with
-// its lock.
-func (c *Conn) evict() { _ = c.Conn.Close() }
 
 // begin looks at the next request of the connection, before any handler.
 // last: the connection cannot serve another one.

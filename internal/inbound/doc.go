@@ -3,7 +3,7 @@
 //
 //	server.go       the listeners, the limits of net/http, and the end
 //	accept.go       accepting, which waits for nobody
-//	connections.go  the budget of open connections (strangers.go: of those who were never admitted)
+//	connections.go  the budgets of open connections
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report of a request
 //	headerlimit.go  431 in place of net/http's own

@@ -15,10 +15,7 @@ import (
 const (
 	headerReadTimeout = 10 * time.Second
 	// MaxHeaderBytes is the largest header of a request.
-	MaxHeaderBytes = 64 << 10
-	// spareConns are open connections beyond one for each request that may be in
-	// flight or wait, so that /health and /metrics answer under full load.
-	spareConns       = 256
+	MaxHeaderBytes   = 64 << 10
 	keepAliveTimeout = 2 * time.Minute
 
 	// SettleTime is how long kept connections are waited for in a drain that is to be
@@ -77,7 +74,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := ConnOf(r)
-		s.connections.busy(c)
+		s.connections.setWorking(c, true)
 		defer c.Relay(false)
 		if c.begin(r) || s.stopping() {
 			w.Header().Set("Connection", "close")
@@ -147,7 +144,7 @@ func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 
 func (s *Server) noteConn(c net.Conn, state http.ConnState) {
 	if c, ok := c.(*Conn); ok && state == http.StateIdle {
-		s.connections.rest(c)
+		s.connections.setWorking(c, false)
 	}
 }
 

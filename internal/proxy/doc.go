@@ -17,8 +17,8 @@
 //	browser.go   which requests are a web page's
 //	queue.go     slots, and the wait for one
 //	cancellation.go  who cancels too many requests, and on which connection
-//	body.go      the request's body, read once and sent once or more (memory.go: the budget)
-//	buffers.go   what a response is copied through
+//	body.go      the request's body, read once and sent once or more
+//	buffers.go   what bodies pass through, and the budget of those that are kept
 //	watch.go     the timeouts, by whose move it is
 //	errors.go    our own responses
 //	metrics.go   what is counted; ratelimit.go: the state of subscriptions
