@@ -70,7 +70,7 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 	case d.asksByOwnName(r):
 		body = d.health(status, p.Stats())
 	}
-	proxy.NameAnswer(w, r)
+	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if status != "healthy" {

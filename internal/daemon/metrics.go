@@ -140,7 +140,7 @@ func processMetrics() *prometheus.Registry {
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	_, err := p.Judge(r, d.view.config().Metrics.Allow)
 	if err == nil && !d.asksByOwnName(r) {
-		err = proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
+		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
 	}
 	if err == nil {
 		err = d.shown.serve(w, r)

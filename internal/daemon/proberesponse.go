@@ -35,7 +35,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	}
 	id, err := p.Judge(r, d.view.config().Access.Allow)
 	if err == nil && !serve {
-		err = proxy.Refusal("this request of oauth-proxyd doctor was served before, or is too old")
+		err = proxy.Refusal(proxy.CodeInvalidRequest, "this request of oauth-proxyd doctor was served before, or is too old")
 	}
 	d.log.Info("a request of doctor came", "source", string(id.Source), "refused", err != nil)
 	if serve {
@@ -118,7 +118,7 @@ func elements(lines []string) []string {
 // respondToProbe responds as the API does, with a stream of events of which the text is
 // the report, and notes when each was sent.
 func (d *daemon) respondToProbe(e *probe, arrived ProbeReport, w http.ResponseWriter, r *http.Request) {
-	proxy.NameAnswer(w, r)
+	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	stream := probeStream{w: w, hash: sha256.New()}

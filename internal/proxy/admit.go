@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 
-	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -19,8 +18,8 @@ func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
 	x.person = id.Key(x.client)
-	if err != nil {
-		if r, ok := errors.AsType[*access.Refusal](err); ok && !r.Unproven {
+	if err := refused(err); err != nil {
+		if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied {
 			x.conn.Refuse()
 		}
 		return err

@@ -44,6 +44,3 @@ func isProgram(origin string) bool {
 	scheme, _, found := strings.Cut(strings.ToLower(origin), "://")
 	return found && scheme != "http" && scheme != "https"
 }
-
-// BrowserRefusal is an error for [Proxy.Refuse]: the request may be a web page's.
-func BrowserRefusal(message string) error { return fail(CodeBrowserRefused, nil, "%s", message) }

@@ -107,13 +107,17 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// refused is what a client whom access does not let in is told.
-func refused(r *access.Refusal) *failure {
-	code := CodeAccessDenied
-	if r.Unproven {
-		code = CodeTailnetUnavailable
+// refused is what a client is told whom access does not let in.
+func refused(err error) error {
+	r, ok := errors.AsType[*access.Refusal](err)
+	switch {
+	case !ok:
+		return err
+	case r.Unproven:
+		return fail(CodeTailnetUnavailable, r.Cause, "%s", r.Message)
+	default:
+		return fail(CodeAccessDenied, r.Cause, "%s", r.Message)
 	}
-	return fail(code, r.Cause, "%s", r.Message)
 }
 
 // Refuse responds to r with what [Proxy.Judge] said against it.
@@ -126,25 +130,19 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f.respond(w, p.host, requestID(r.Header))
 }
 
-// Refusal is an error for [Proxy.Refuse] that the client made.
-func Refusal(message string) error { return fail(CodeInvalidRequest, nil, "%s", message) }
+// Refusal is an error for [Proxy.Refuse].
+func Refusal(code Code, message string) error { return fail(code, nil, "%s", message) }
 
 // Judge reports who sent r, and as an error why that is not enough for allow. The request must have
 // come through an [inbound.Server].
 func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
 	c := inbound.ConnOf(r)
 	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow)
-	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
-		return id, refused(refusal)
-	}
 	if err == nil {
 		c.Admit()
 	}
-	return id, err
+	return id, refused(err)
 }
-
-// Overload is an error for [Proxy.Refuse]: the request may succeed later.
-func Overload(message string) error { return fail(CodeOverloaded, nil, "%s", message) }
 
 // Error implements error.
 func (f *failure) Error() string {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,32 +254,17 @@ func (x *exchange) refuse(f *failure) {
 
 // explain turns an error into what the client is told; nil: it went away.
 func (x *exchange) explain(err error) *failure {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f
+	ended := context.Cause(x.ctx) // nil while nobody has ended the request
+	for _, e := range [...]error{err, ended} {
+		if f, ok := errors.AsType[*failure](e); ok {
+			return f
+		}
 	}
-	cause := err
-	if x.ctx.Err() != nil {
-		cause = context.Cause(x.ctx)
-	}
-	if f, ok := errors.AsType[*failure](cause); ok {
-		return f
-	}
-	if r, ok := errors.AsType[*access.Refusal](cause); ok {
-		return refused(r)
-	}
-	switch {
-	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStuck):
+	switch cause := cmp.Or(ended, err); {
+	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone):
 		return nil
 	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
-	case errors.Is(cause, errClientSlow):
-		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Proxy.IdleTimeout)
-	case errors.Is(cause, errUpstreamStuck):
-		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Proxy.IdleTimeout)
-	case errors.Is(cause, errHeaderTimeout):
-		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
-	case errors.Is(cause, errUpstreamSilent):
-		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Proxy.IdleTimeout)
 	default:
 		return x.explainUpstream(cause)
 	}

@@ -115,14 +115,31 @@ func (x *exchange) backlog(w waitingFor) int {
 	return -1
 }
 
-// giveUp ends the request for a reason that the watch found.
-func (x *exchange) giveUp(reason error) {
-	x.cancel(reason)
+// giveUp ends the request for which a side has been idle too long.
+func (x *exchange) giveUp(w waitingFor) {
+	x.cancel(x.tooLong(w))
 	end := time.Now().Add(partingTime)
-	if errors.Is(reason, errClientStuck) {
+	if w == forClientAccept {
 		end = time.Unix(1, 0)
 	}
 	_ = x.rc.SetWriteDeadline(end) // ends a write that is blocked, of a 1xx response too
+}
+
+// tooLong is why a request is given up while it waits for a side.
+func (x *exchange) tooLong(w waitingFor) error {
+	idle := x.cfg.Proxy.IdleTimeout
+	switch w {
+	case forClientBody:
+		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
+	case forUpstreamAccept:
+		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", idle)
+	case forHeader:
+		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
+	case forUpstreamBody:
+		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
+	default:
+		return errClientGone // it does not read
+	}
 }
 
 // events has the connection tell of the beginning of the response.

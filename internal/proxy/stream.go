@@ -22,7 +22,7 @@ func (x *exchange) stream(answer *http.Response) error {
 	if err := checkStatus(answer.StatusCode); err != nil {
 		return err
 	}
-	x.watch.answer()
+	x.watch.respond()
 	if x.body != nil {
 		x.body.forget()
 	}
