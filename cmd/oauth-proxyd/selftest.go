@@ -5,7 +5,6 @@ import (
 	"flag"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/selftest"
 	"oauth-proxyd/internal/term"
 )
@@ -26,7 +25,7 @@ func runSelftest(e env, flags *flag.FlagSet) runner {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), selftestTimeout)
 		defer cancel()
-		report, err := selftest.Run(ctx, selftest.Config{Settings: c, Proxy: daemon.ProxySettings(c)})
+		report, err := selftest.Run(ctx, selftest.Config{Settings: c})
 		if err != nil {
 			e.failed(err, "")
 			return exitFailure

@@ -5,8 +5,8 @@ import (
 	"net"
 	"time"
 
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
 )
 
 // retryAllowance is added to the start timeout beside the time of a retry itself.
@@ -111,7 +111,7 @@ func (d *daemon) beginDrain() {
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
-		err := d.server.Drain(ctx, proxy.SettleTime)
+		err := d.server.Drain(ctx, inbound.SettleTime)
 		if err == nil && inCharge {
 			err = d.awaitPredecessors(ctx)
 		}
@@ -143,7 +143,7 @@ func (d *daemon) install() {
 	d.loaded = nil
 	d.proxy, d.tailnet = l.proxy, l.tailnet
 	d.view.setProxy(l.proxy)
-	d.server = proxy.NewServer(d.handler(d.proxy), d.log)
+	d.server = inbound.NewServer(d.handler(d.proxy), d.log)
 	d.view.setServer(d.server)
 	d.useConfig(l)
 	if d.predecessor == nil {

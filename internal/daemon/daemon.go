@@ -11,15 +11,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/handover"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/systemd"
 	"oauth-proxyd/internal/tailnet"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options is what the command line decides. The rest is configuration.
@@ -75,12 +76,12 @@ type daemon struct {
 	metrics  *daemonMetrics
 	textfile *textfile
 
-	inherited  []proxy.Listener // systemd's, or those of the process before
-	socketUnit string           // that should have passed a socket and did not; safe for all
-	hasOthers  bool             // sockets of other units; safe for all
-	listeners  []proxy.Listener
+	inherited  []inbound.Listener // systemd's, or those of the process before
+	socketUnit string             // that should have passed a socket and did not; safe for all
+	hasOthers  bool               // sockets of other units; safe for all
+	listeners  []inbound.Listener
 	proxy      *proxy.Proxy
-	server     *proxy.Server
+	server     *inbound.Server
 	tailnet    *tailnet.Client
 	following  bool
 	keyNotice  time.Duration // the last of tailnet.Report
@@ -113,7 +114,7 @@ func Run(options Options) (exitCode int) {
 		return lifecycle.ExitConfig
 	}
 	stdlog.SetFlags(0)
-	stdlog.SetOutput(proxy.LibraryLog(logs.Logger()))
+	stdlog.SetOutput(inbound.LibraryLog(logs.Logger()))
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
@@ -169,7 +170,7 @@ func (d *daemon) inherit() error {
 		d.predecessor = p
 		d.notifier.Mute(true)
 		for _, l := range p.Listeners {
-			d.inherited = append(d.inherited, proxy.Listener(l))
+			d.inherited = append(d.inherited, inbound.Listener(l))
 		}
 		d.noteSocketUnit(systemd.SocketUnit(nil))
 		return nil
@@ -179,7 +180,7 @@ func (d *daemon) inherit() error {
 		return fmt.Errorf("taking over systemd's sockets: %w", err)
 	}
 	for _, s := range sockets {
-		d.inherited = append(d.inherited, proxy.Listener(s))
+		d.inherited = append(d.inherited, inbound.Listener(s))
 	}
 	d.noteSocketUnit(systemd.SocketUnit(sockets))
 	return nil

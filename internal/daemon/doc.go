@@ -15,8 +15,7 @@
 //
 //	signals.go       HUP, USR2, TERM and INT
 //	listen.go        the sockets: systemd's, or one of our own
-//	reload.go        the configuration, at the start and anew; settings.go says it in
-//	                 the words of package proxy
+//	reload.go        the configuration, at the start and anew
 //	tailnet.go       what tailscaled says; naming.go: who is
 //	                 named, and how (namekey.go: the key of the hashes)
 //	handover.go      the process that takes over from this one, or that this one takes over from

@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"strconv"
 
-	"oauth-proxyd/internal/proxy"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 const (
@@ -46,14 +46,14 @@ func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 	case e.readers <- struct{}{}:
 		defer func() { <-e.readers }()
 	default:
-		return proxy.Overload("several clients are reading the metrics already")
+		return proxy.Refusal(proxy.CodeOverloaded, "several clients are reading the metrics already")
 	}
 	format := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
 	text, err := e.render(r.Context(), format)
 	if err != nil {
 		return err
 	}
-	proxy.NameAnswer(w, r)
+	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", string(format))
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text) // a client that left is nobody to tell

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
@@ -48,10 +49,10 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 		path := r.URL.EscapedPath() // another spelling is another path
 		switch {
 		case ours && path == "/health":
-			proxy.LeaveBody(w, r)
+			inbound.LeaveBody(w, r)
 			d.serveHealth(p, w, r)
 		case ours && path == "/metrics":
-			proxy.LeaveBody(w, r)
+			inbound.LeaveBody(w, r)
 			d.serveMetrics(p, w, r)
 		case d.serveProbe(p, w, r):
 		default:
@@ -63,13 +64,13 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	status := d.healthWord()
 	var body any = healthStatus{status}
-	switch _, err := p.Judge(r, access(d.view.config().Access.Allow)); {
+	switch _, err := p.Judge(r, d.view.config().Access.Allow); {
 	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none
 	case d.asksByOwnName(r):
 		body = d.health(status, p.Stats())
 	}
-	proxy.NameAnswer(w, r)
+	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if status != "healthy" {

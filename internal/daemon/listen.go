@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
 )
 
 // ownListener is the name of the listener that this process opens itself, and of the
@@ -30,7 +30,7 @@ func (d *daemon) startListeners() {
 			d.later(lifecycle.ListenerFailed{})
 			return
 		}
-		d.listeners = []proxy.Listener{{Name: ownListener, Listener: l}}
+		d.listeners = []inbound.Listener{{Name: ownListener, Listener: l}}
 	}
 	d.watchdog.watch(d.listeners)
 	d.later(lifecycle.ListenersReady{})

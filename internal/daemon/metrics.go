@@ -7,11 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
 )
 
 // daemonMetrics are the metrics that are not about requests. Most are read from
@@ -95,9 +96,9 @@ func (d *daemon) tailnetGauges() []prometheus.Collector {
 // so far.
 func (d *daemon) connectionGauges() []prometheus.Collector {
 	var all []prometheus.Collector
-	for admitted, of := range map[string]func(proxy.ConnectionStats) (open, limit int){
-		"true":  func(s proxy.ConnectionStats) (int, int) { return s.Admitted, s.AdmittedLimit },
-		"false": func(s proxy.ConnectionStats) (int, int) { return s.Strangers, s.StrangersLimit },
+	for admitted, of := range map[string]func(inbound.ConnectionStats) (open, limit int){
+		"true":  func(s inbound.ConnectionStats) (int, int) { return s.Admitted, s.AdmittedLimit },
+		"false": func(s inbound.ConnectionStats) (int, int) { return s.Strangers, s.StrangersLimit },
 	} {
 		label := prometheus.Labels{"admitted": admitted}
 		all = append(all,
@@ -137,9 +138,9 @@ func processMetrics() *prometheus.Registry {
 
 // serveMetrics serves those whom metrics.allow admits, and no web page that goes by another name.
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	_, err := p.Judge(r, access(d.view.config().Metrics.Allow))
+	_, err := p.Judge(r, d.view.config().Metrics.Allow)
 	if err == nil && !d.asksByOwnName(r) {
-		err = proxy.BrowserRefusal("the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
+		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
 	}
 	if err == nil {
 		err = d.shown.serve(w, r)

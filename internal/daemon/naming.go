@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"strings"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -56,14 +57,14 @@ func (n naming) warnings(all []string) []string {
 
 // sender names who sent a request, and the narrowest entry of access.allow that is for them;
 // empty: none is.
-func (n naming) sender(id proxy.Identity) (name, entry string) {
+func (n naming) sender(id access.Identity) (name, entry string) {
 	if id.Node == "" || n.withholds() {
 		name = "source " + string(id.Source)
 	}
 	switch {
-	case id.Source == proxy.SourceOther:
+	case id.Source == access.Other:
 		return name, ""
-	case id.Source != proxy.SourceTailnet, n.withholds():
+	case id.Source != config.Tailnet, n.withholds():
 		return name, string(id.Source)
 	case len(id.Tags) > 0:
 		return id.Node + " (" + strings.Join(id.Tags, ", ") + ")", id.Tags[0]

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/inbound"
 )
 
 // missesSocket reports whether the unit's socket is missing and only what this process
@@ -16,7 +16,7 @@ func (d *daemon) missesSocket() bool {
 // noteSocketUnit keeps the name of a socket unit that passed no socket.
 func (d *daemon) noteSocketUnit(unit string) {
 	d.socketUnit = unit
-	isOurs := func(l proxy.Listener) bool { return l.Name == ownListener }
+	isOurs := func(l inbound.Listener) bool { return l.Name == ownListener }
 	d.hasOthers = len(d.inherited) > 0 && !slices.ContainsFunc(d.inherited, isOurs)
 }
 

@@ -139,9 +139,9 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	if nonce == "" {
 		return false
 	}
-	id, err := p.Judge(r, access(d.view.config().Access.Allow))
+	id, err := p.Judge(r, d.view.config().Access.Allow)
 	if err == nil && !serve {
-		err = proxy.Refusal("this request of oauth-proxyd doctor was served before")
+		err = proxy.Refusal(proxy.CodeInvalidRequest, "this request of oauth-proxyd doctor was served before")
 	}
 	d.log.Info("a probe of doctor arrived", "source", string(id.Source), "refused", err != nil)
 	if serve {
@@ -188,7 +188,7 @@ func (d *daemon) respondToProbe(nonce string, w http.ResponseWriter, r *http.Req
 	_ = rc.SetReadDeadline(time.Now().Add(probeBodyTimeout)) // the server's writer has deadlines
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxProbeBody))
 	_ = rc.SetReadDeadline(time.Time{})
-	proxy.NameAnswer(w, r)
+	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	for i, event := range probeEvents() {

@@ -42,15 +42,14 @@ func (o Outcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error != ""
 
 // sendInitialConfig reads the configuration and makes the proxy of it.
 func (d *daemon) sendInitialConfig() {
-	c, settings, err := d.load()
+	c, err := d.load()
 	if err != nil {
 		d.reportConfig(err)
 		d.send(message{event: lifecycle.ConfigFailed{}})
 		return
 	}
-	settings.LogIdentity = d.namingOf(c.Log.Identity).name
 	client := tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
-	p, err := proxy.New(d.proxyConfig(client), settings)
+	p, err := proxy.New(d.proxyConfig(client), d.settings(c))
 	if err != nil {
 		d.reportConfig(err)
 		d.send(message{event: lifecycle.ConfigFailed{}})
@@ -66,18 +65,23 @@ func (d *daemon) sendInitialConfig() {
 }
 
 // load reads the configuration and checks it against the sockets.
-func (d *daemon) load() (*config.Config, proxy.Settings, error) {
+func (d *daemon) load() (*config.Config, error) {
 	c, err := d.options.Load()
 	if err != nil {
-		return nil, proxy.Settings{}, err
+		return nil, err
 	}
 	for _, l := range d.inherited {
 		if isOwnSocket(c.Proxy, l.Addr()) {
-			return nil, proxy.Settings{}, fmt.Errorf(
+			return nil, fmt.Errorf(
 				"proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", c.Proxy.UpstreamURL, l.Name)
 		}
 	}
-	return c, ProxySettings(c), nil
+	return c, nil
+}
+
+// settings are what the proxy reads of the configuration, and how its log names people.
+func (d *daemon) settings(c *config.Config) proxy.Settings {
+	return proxy.Settings{Config: *c, LogIdentity: d.namingOf(c.Log.Identity).name}
 }
 
 // beginReload reads the configuration anew, away from the loop.
@@ -85,13 +89,12 @@ func (d *daemon) beginReload() {
 	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
 	p := d.proxy
 	d.work.Go(func() {
-		c, settings, err := d.load()
+		c, err := d.load()
 		if err != nil {
 			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
 			return
 		}
-		settings.LogIdentity = d.namingOf(c.Log.Identity).name
-		apply, err := p.Prepare(settings)
+		apply, err := p.Prepare(d.settings(c))
 		if err != nil {
 			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
 			return
@@ -124,7 +127,7 @@ func (d *daemon) useConfig(l *loaded) {
 	c := d.keepUntilRestart(l.config)
 	d.useNaming(c)
 	d.view.setConfig(c)
-	d.server.Resize(limits(c))
+	d.server.Resize(requestLimit(c))
 	d.logs.SetLevel(c.Log.Level)
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format stays as it was", "error", err)
@@ -164,9 +167,8 @@ func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 	return &c
 }
 
-func limits(c *config.Config) proxy.Limits {
-	return proxy.Limits{InFlight: c.Proxy.MaxConnections, Queue: c.Proxy.QueueLimit}
-}
+// requestLimit is how many requests may be in flight or wait.
+func requestLimit(c *config.Config) int { return c.Proxy.MaxConnections + c.Proxy.QueueLimit }
 
 // keepConfig says why the configuration in force stays.
 func (d *daemon) keepConfig() {
@@ -212,7 +214,7 @@ func (d *daemon) answerReloads(o Outcome) {
 
 // tryReload says what a reload would change.
 func (d *daemon) tryReload() Outcome {
-	c, _, err := d.load()
+	c, err := d.load()
 	if err != nil {
 		return refusal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -28,7 +29,7 @@ type Status struct {
 	Requests RequestStatus  `json:"requests"`
 	Limits   LimitStatus    `json:"limits"`
 
-	Connections proxy.ConnectionStats `json:"connections"`
+	Connections inbound.ConnectionStats `json:"connections"`
 
 	Upstream   UpstreamStatus `json:"upstream"`
 	Senders    []SenderStatus `json:"senders"`     // of the last quarter of an hour, the busiest first
@@ -223,7 +224,7 @@ func (d *daemon) warnings(s Status, now time.Time) []string {
 }
 
 // connectionWarnings are for bounds that are nearly reached.
-func connectionWarnings(c proxy.ConnectionStats) []string {
+func connectionWarnings(c inbound.ConnectionStats) []string {
 	const near = 0.9
 	var warnings []string
 	if float64(c.Admitted) >= near*float64(c.AdmittedLimit) && c.AdmittedLimit > 0 {
@@ -240,7 +241,7 @@ func connectionWarnings(c proxy.ConnectionStats) []string {
 }
 
 // socketStatuses names the sockets for the view.
-func socketStatuses(listeners []proxy.Listener) []SocketStatus {
+func socketStatuses(listeners []inbound.Listener) []SocketStatus {
 	sockets := make([]SocketStatus, 0, len(listeners))
 	for _, l := range listeners {
 		sockets = append(sockets, SocketStatus{Name: l.Name, Network: l.Addr().Network(), Address: l.Addr().String()})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
@@ -141,19 +142,19 @@ func (t tailnetView) Required() bool { return t.view.lifecycle().TailnetRequired
 // Running implements proxy.Tailnet.
 func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifecycle.TailnetUp }
 
-// Look implements proxy.Tailnet. What tailscaled said holds as long as the same process runs, also while
+// Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also while
 // it does not respond. One that only the command reaches is on a socket that we do not know.
-func (t tailnetView) Look(ctx context.Context) (proxy.Tailscaled, error) {
+func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	said := t.view.answered.Load()
 	process, err := t.client.Process(ctx)
 	byCommand := said != nil && said.ByCommand
 	switch {
 	case errors.Is(err, tailnet.ErrNoDaemon) && !byCommand:
-		return proxy.Tailscaled{Absent: true}, nil
+		return access.Tailscaled{Absent: true}, nil
 	case err != nil && !errors.Is(err, tailnet.ErrNoDaemon):
-		return proxy.Tailscaled{}, err
+		return access.Tailscaled{}, err
 	}
-	found := proxy.Tailscaled{PID: process.PID, UIDs: process.UIDs}
+	found := access.Tailscaled{PID: process.PID, UIDs: process.UIDs}
 	if process.PID != 0 && (said == nil || said.PID != process.PID) { // it started just now
 		status, _ := t.client.Connect(ctx) // an error says whether it is up, which is another question
 		said = &status
@@ -174,17 +175,17 @@ func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, fun
 }
 
 // WhoIs implements proxy.Tailnet.
-func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	peer, err := t.client.WhoIs(ctx, addr)
 	switch {
 	case errors.Is(err, tailnet.ErrPeerNotFound):
-		return proxy.Identity{}, false, nil
+		return access.Identity{}, false, nil
 	case err != nil && t.view.naming().withholds():
-		return proxy.Identity{}, false, unnamed{err}
+		return access.Identity{}, false, unnamed{err}
 	case err != nil:
-		return proxy.Identity{}, false, err
+		return access.Identity{}, false, err
 	}
-	id := proxy.Identity{
+	id := access.Identity{
 		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
 		Tags: peer.Tags, Capabilities: peer.Capabilities, Addresses: peer.Addresses,
 	}

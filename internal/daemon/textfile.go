@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"oauth-proxyd/internal/config"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"oauth-proxyd/internal/config"
 )
 
 // textfile writes the metrics for node_exporter's textfile collector

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
@@ -19,7 +20,7 @@ type view struct {
 	upgrade atomic.Pointer[string] // why the last one failed; nil: it did not
 	serving atomic.Pointer[[]SocketStatus]
 	proxy   atomic.Pointer[proxy.Proxy]
-	server  atomic.Pointer[proxy.Server] // the one that accepts
+	server  atomic.Pointer[inbound.Server] // the one that accepts
 	names   atomic.Pointer[naming]
 
 	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
@@ -39,7 +40,7 @@ func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
 func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
 func (v *view) setSockets(s []SocketStatus)    { v.serving.Store(&s) }
 func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
-func (v *view) setServer(s *proxy.Server)      { v.server.Store(s) }
+func (v *view) setServer(s *inbound.Server)    { v.server.Store(s) }
 func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
 func (v *view) config() *config.Config         { return v.current.Load() }
 func (v *view) setNaming(n naming)             { v.names.Store(&n) }
@@ -47,11 +48,11 @@ func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
 func (v *view) reloaded() *lastReload          { return v.reload.Load() }
 
 // connections counts those that are open; zero before there is a server.
-func (v *view) connections() proxy.ConnectionStats {
+func (v *view) connections() inbound.ConnectionStats {
 	if s := v.server.Load(); s != nil {
 		return s.Connections()
 	}
-	return proxy.ConnectionStats{}
+	return inbound.ConnectionStats{}
 }
 
 // upstream is where requests go, and how.

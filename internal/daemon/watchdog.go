@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
 )
 
 const (
@@ -53,7 +53,7 @@ func (w *watchdog) stop() {
 }
 
 // watch names the listener to probe.
-func (w *watchdog) watch(listeners []proxy.Listener) {
+func (w *watchdog) watch(listeners []inbound.Listener) {
 	address := listeners[0].Addr()
 	w.network, w.address = address.Network(), address.String()
 	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
@@ -94,7 +94,7 @@ func (d *daemon) pingWatchdog() {
 // isUnanswered reports whether a connection was made and no HTTP response of any status
 // came. Failing to connect proves nothing of the kind. The bounds on connections are not for
 // this one: strangers must not make the process look dead.
-func isUnanswered(ctx context.Context, server *proxy.Server, network, address string) bool {
+func isUnanswered(ctx context.Context, server *inbound.Server, network, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"oauth-proxyd/internal/daemon"
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -121,9 +121,8 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
 	}
-	settings := daemon.ProxySettings(x.settings)
-	id := proxy.Identity{
-		Source: proxy.SourceTailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
+	id := access.Identity{
+		Source: config.Tailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
 		NodeID: peer.ID, User: peer.User, Tags: peer.Tags, Addresses: peer.Addresses,
 	}
 	from := peer.Addresses[0]
@@ -135,7 +134,7 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 		from = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // where tailscaled delivers it from
 	}
 	switch {
-	case settings.Access.Admits(id, from):
+	case access.Admits(x.settings.Access.Allow, id, from):
 		return []Finding{ok("access.allow admits %s (%s)", peer.Name, who(peer))}
 	case err != nil:
 		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Name, err)}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -33,7 +32,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: the configuration says where it is")}
 	}
-	all := attempts(daemon.ProxySettings(x.settings).Upstream)
+	all := attempts(upstream.From(x.settings.Proxy))
 	var running sync.WaitGroup
 	for _, a := range all {
 		running.Go(func() { a.send(ctx, "oauth-proxyd-doctor/"+x.Version) })

@@ -14,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // addressed is a listener whose connections claim to be between two addresses.
@@ -54,7 +55,7 @@ func between(remote, local string) func(*setup) {
 	}
 }
 
-func allow(grants ...proxy.Grant) func(*setup) {
+func allow(grants ...config.Source) func(*setup) {
 	return func(s *setup) { s.Access.Allow = grants }
 }
 
@@ -65,35 +66,37 @@ const (
 )
 
 // knownPeer is who tailscaled names at peerAddr.
-func knownPeer() proxy.Identity {
-	return proxy.Identity{
+func knownPeer() access.Identity {
+	return access.Identity{
 		Node: "laptop.tail1.ts.net", ShortNode: "laptop", NodeID: "nABC", User: "Ann@example.com",
 		Capabilities: []string{"example.com/cap/x"}, Addresses: []netip.Addr{netip.MustParseAddr("100.70.1.1")},
 	}
 }
 
 // sharedPeer is a node of another tailnet that is shared with this one.
-func sharedPeer() proxy.Identity {
-	return proxy.Identity{Node: "laptop.other.ts.net", NodeID: "nXYZ", User: "eve@example.org"}
+func sharedPeer() access.Identity {
+	return access.Identity{Node: "laptop.other.ts.net", NodeID: "nXYZ", User: "eve@example.org"}
 }
 
-func taggedPeer() proxy.Identity {
-	return proxy.Identity{Node: "ai.tail1.ts.net", NodeID: "nAI", Tags: []string{"tag:aperture", "tag:b"}}
+func taggedPeer() access.Identity {
+	return access.Identity{Node: "ai.tail1.ts.net", NodeID: "nAI", Tags: []string{"tag:aperture", "tag:b"}}
 }
 
 type grantCase struct {
 	name   string
 	from   func(*setup)
 	how    func(*setup) // may be nil
-	grant  proxy.Grant
+	grant  config.Source
 	header string
 	want   int
 }
 
 func grantCases() []grantCase {
-	local, tailnet := proxy.Grant{Source: proxy.SourceLocal}, proxy.Grant{Source: proxy.SourceTailnet}
-	proxied := proxy.Grant{Source: proxy.SourceProxied}
-	prefix := func(s string) proxy.Grant { return proxy.Grant{Prefix: netip.MustParsePrefix(s)} }
+	local, tailnet := config.Source{Kind: config.Local}, config.Source{Kind: config.Tailnet}
+	proxied := config.Source{Kind: config.Proxied}
+	prefix := func(s string) config.Source {
+		return config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix(s)}
+	}
 	peer, host, outside := between(peerAddr, hostAddr), between("127.0.0.1:4000", "127.0.0.1:8080"), between(otherAddr, "192.0.2.8:8080")
 	mapped := between("[::ffff:100.70.1.1]:4000", "[::ffff:100.70.1.2]:8080")
 	return []grantCase{
@@ -123,18 +126,18 @@ func grantCases() []grantCase {
 		{"tailnet address where none is wanted", peer, nil, tailnet, "", 403},
 		{"tailnet address elsewhere", between(peerAddr, "192.0.2.8:8080"), knows(knownPeer()), tailnet, "", 403},
 		{"tailnet peer is not local", peer, knows(knownPeer()), local, "", 403},
-		{"user", peer, knows(knownPeer()), proxy.Grant{User: "ann@example.com"}, "", 200},
-		{"another user", peer, knows(knownPeer()), proxy.Grant{User: "bob@example.com"}, "", 403},
-		{"tag", peer, knows(taggedPeer()), proxy.Grant{Tag: "tag:aperture"}, "", 200},
-		{"another tag", peer, knows(taggedPeer()), proxy.Grant{Tag: "tag:c"}, "", 403},
-		{"node id", peer, knows(knownPeer()), proxy.Grant{Node: "nABC"}, "", 200},
-		{"node name", peer, knows(knownPeer()), proxy.Grant{Node: "Laptop.tail1.ts.net"}, "", 200},
-		{"node name, short", peer, knows(knownPeer()), proxy.Grant{Node: "Laptop"}, "", 200},
-		{"node name, short, of another tailnet", peer, knows(sharedPeer()), proxy.Grant{Node: "laptop"}, "", 403},
-		{"node name, in full, of another tailnet", peer, knows(sharedPeer()), proxy.Grant{Node: "laptop.other.ts.net"}, "", 200},
-		{"another node", peer, knows(knownPeer()), proxy.Grant{Node: "lap"}, "", 403},
-		{"capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/x"}, "", 200},
-		{"another capability", peer, knows(knownPeer()), proxy.Grant{Capability: "example.com/cap/y"}, "", 403},
+		{"user", peer, knows(knownPeer()), config.Source{Kind: config.User, Value: "ann@example.com"}, "", 200},
+		{"another user", peer, knows(knownPeer()), config.Source{Kind: config.User, Value: "bob@example.com"}, "", 403},
+		{"tag", peer, knows(taggedPeer()), config.Source{Kind: config.Tag, Value: "tag:aperture"}, "", 200},
+		{"another tag", peer, knows(taggedPeer()), config.Source{Kind: config.Tag, Value: "tag:c"}, "", 403},
+		{"node id", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "nABC"}, "", 200},
+		{"node name", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "Laptop.tail1.ts.net"}, "", 200},
+		{"node name, short", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "Laptop"}, "", 200},
+		{"node name, short, of another tailnet", peer, knows(sharedPeer()), config.Source{Kind: config.Node, Value: "laptop"}, "", 403},
+		{"node name, in full, of another tailnet", peer, knows(sharedPeer()), config.Source{Kind: config.Node, Value: "laptop.other.ts.net"}, "", 200},
+		{"another node", peer, knows(knownPeer()), config.Source{Kind: config.Node, Value: "lap"}, "", 403},
+		{"capability", peer, knows(knownPeer()), config.Source{Kind: config.Capability, Value: "example.com/cap/x"}, "", 200},
+		{"another capability", peer, knows(knownPeer()), config.Source{Kind: config.Capability, Value: "example.com/cap/y"}, "", 403},
 		{"prefix", outside, nil, prefix("192.0.2.0/24"), "", 200},
 		{"another prefix", outside, nil, prefix("198.51.100.0/24"), "", 403},
 		{"prefix of the tailnet", peer, onTailnet(), prefix("100.64.0.0/10"), "", 200},
@@ -144,8 +147,8 @@ func grantCases() []grantCase {
 
 // sourceCases are about who is local, and who is a peer: what cannot be proved is 503.
 func sourceCases() []grantCase {
-	local, tailnet := proxy.Grant{Source: proxy.SourceLocal}, proxy.Grant{Source: proxy.SourceTailnet}
-	proxied, loopback := proxy.Grant{Source: proxy.SourceProxied}, proxy.Grant{Prefix: netip.MustParsePrefix("127.0.0.0/8")}
+	local, tailnet := config.Source{Kind: config.Local}, config.Source{Kind: config.Tailnet}
+	proxied, loopback := config.Source{Kind: config.Proxied}, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("127.0.0.0/8")}
 	host, own, peer := between("127.0.0.1:4000", "127.0.0.1:8080"), between("192.0.2.8:4000", "192.0.2.8:8080"), between(peerAddr, hostAddr)
 	mine, tailscaleds := ownedBy(1000), ownedBy(tailscaledUID)
 	with := func(f ...func(*setup)) func(*setup) {
@@ -179,7 +182,7 @@ func sourceCases() []grantCase {
 		{"userspace, a peer is not local", host, peerHere, local, "", 403},
 		{"userspace, a peer is not proxied", host, peerHere, proxied, "X-Forwarded-For: 1.2.3.4", 403},
 		{"userspace, a peer is not at loopback", host, peerHere, loopback, "", 403},
-		{"userspace, a peer is at its address", host, peerHere, proxy.Grant{Prefix: netip.MustParsePrefix("100.70.1.1/32")}, "", 200},
+		{"userspace, a peer is at its address", host, peerHere, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("100.70.1.1/32")}, "", 200},
 		{"userspace, a peer after tailscale down", host, with(peerHere, onTailnet(down)), tailnet, "", 503},
 		{"userspace, nobody that tailscaled knows", host, with(onTailnet(userspace), tailscaleds), local, "", 200},
 		{"userspace, nobody that tailscaled knows, already closed", host, with(onTailnet(userspace), notHere), local, "", 503},
@@ -198,7 +201,7 @@ func sourceCases() []grantCase {
 		{"a peer, tailscaled has not said anything", peer, with(knows(knownPeer()), onTailnet(silent)), tailnet, "", 503},
 		{"a peer, no tailscaled", peer, with(knows(knownPeer()), onTailnet(absent)), tailnet, "", 503},
 		{"a peer's address on another network", between(peerAddr, "100.99.9.9:8080"), knows(knownPeer()), tailnet, "", 403},
-		{"link-local with a zone", between("[fe80::1%eth0]:4000", "[fe80::2%eth0]:8080"), nil, proxy.Grant{Prefix: netip.MustParsePrefix("fe80::/10")}, "", 200},
+		{"link-local with a zone", between("[fe80::1%eth0]:4000", "[fe80::2%eth0]:8080"), nil, config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("fe80::/10")}, "", 200},
 	}
 }
 
@@ -295,8 +298,8 @@ func TestWhoIsIsCached(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int64
 			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-				allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-					s.whoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+				allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
+					s.whoIs = func(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 						if asked.Add(1); addr.String() != peerAddr {
 							t.Errorf("asked about %v", addr)
 						}
@@ -328,8 +331,8 @@ func TestWhoIsIsCached(t *testing.T) {
 func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-			s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+		allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
+			s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
 				if again.Swap(true) {
 					return knownPeer(), true, nil
 				}
@@ -353,9 +356,9 @@ func TestPanicIsAnInternalError(t *testing.T) {
 func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
 	for _, from := range []func(*setup){between(otherAddr, "192.0.2.8:8080"), between("127.0.0.1:1", "127.0.0.1:2"), between(peerAddr, "192.0.2.8:8080")} {
 		d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), from, func(s *setup) {
-			s.whoIs = func(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 				t.Errorf("asked about %v", addr)
-				return proxy.Identity{}, false, nil
+				return access.Identity{}, false, nil
 			}
 		})
 		conn := d.dial(t)
@@ -366,8 +369,8 @@ func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
 
 func TestFunnelIsRefusedEvenIfNobodyCanSayWhoAsks(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr), func(s *setup) {
-		s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
-			return proxy.Identity{}, false, errors.New("no answer")
+		s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
+			return access.Identity{}, false, errors.New("no answer")
 		}
 	})
 	conn := d.dial(t)
@@ -382,9 +385,9 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	conn := d.dial(t)
 	want := []int{200, 403, 200}
-	for i, grant := range []proxy.Source{proxy.SourceLocal, proxy.SourceTailnet, proxy.SourceLocal} {
+	for i, grant := range []config.SourceKind{config.Local, config.Tailnet, config.Local} {
 		s := d.settings
-		s.Access.Allow = []proxy.Grant{{Source: grant}}
+		s.Access.Allow = []config.Source{{Kind: grant}}
 		apply, err := d.Prepare(s)
 		if err != nil {
 			t.Fatal(err)
@@ -403,7 +406,7 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 
 func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
-		knows(taggedPeer()), allow(proxy.Grant{User: "a@example.com"}))
+		knows(taggedPeer()), allow(config.Source{Kind: config.User, Value: "a@example.com"}))
 	for range 5 {
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -421,7 +424,7 @@ func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 	if len(lines) != 1 || !strings.Contains(lines[0], `"node":"ai.tail1.ts.net"`) || !strings.Contains(lines[0], `"tags":"tag:aperture,tag:b"`) {
 		t.Errorf("logged %q", lines)
 	}
-	if got := counter(t, d, "proxy_access_denied_total"); got < 4 {
+	if got := counter(t, d, "proxy_errors_total"); got < 4 {
 		t.Errorf("counted %v, want at least 4", got)
 	}
 }

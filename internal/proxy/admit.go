@@ -6,26 +6,30 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"syscall"
+
+	"oauth-proxyd/internal/inbound"
 )
 
 // admit judges who asks before it looks at anything else of the request, refuses what can be
 // refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
-	id, err := x.proxy.access.judge(x.ctx, x.in, x.conn, x.cfg.Access)
-	x.rec.identify(id.as(x.cfg.LogIdentity), x.shownAddress(id))
-	x.person = id.key(x.client)
-	if err != nil {
-		x.conn.refused(err)
+	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
+	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
+	x.person = id.Key(x.client)
+	if err := refused(err); err != nil {
+		if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied {
+			x.conn.Refuse()
+		}
 		return err
 	}
+	x.conn.Admit()
 	x.rec.admitted = true
 	if err := x.inspect(); err != nil {
 		return err
 	}
-	if err := x.cfg.Access.judgeBrowser(x.in, x.proxy.ownName); err != nil {
+	if err := judgeBrowser(x.cfg.Access, x.in, x.proxy.ownName); err != nil {
 		return err
 	}
 	if err := x.checkLoop(); err != nil {
@@ -49,10 +53,10 @@ func (x *exchange) takeSlot() error {
 		return nil
 	case errors.Is(err, errQueueFull):
 		return fail(CodeOverloaded, nil, "%d requests are in flight and %d wait already",
-			x.cfg.Limits.InFlight, x.cfg.Limits.Queue)
+			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueLimit)
 	case errors.Is(err, errQueueTimeout):
 		return fail(CodeOverloaded, nil, "none of the %d requests in flight ended within %v",
-			x.cfg.Limits.InFlight, x.cfg.Limits.QueueTimeout)
+			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueTimeout)
 	default:
 		return err
 	}
@@ -62,11 +66,11 @@ func (x *exchange) takeSlot() error {
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
-	case x.conn.headerTooLarge:
-		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", maxHeaderBytes>>10)
+	case x.conn.HeaderTooLarge:
+		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", inbound.MaxHeaderBytes>>10)
 	case isPreface(r):
 		return fail(CodeInvalidRequest, nil, "HTTP/2 without TLS is not served here; use HTTP/1.1")
-	case x.conn.misframed && !r.ProtoAtLeast(1, 1):
+	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
 		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
 	case r.Method == http.MethodConnect:
 		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
@@ -74,8 +78,8 @@ func (x *exchange) inspect() error {
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
 	case asksUpgrade(r.Header):
 		return fail(CodeUpgradeRefused, nil, "protocol upgrades are not supported")
-	case r.ContentLength > x.cfg.Limits.RequestBody:
-		return tooLarge(x.cfg.Limits.RequestBody)
+	case r.ContentLength > x.cfg.Proxy.MaxRequestBody:
+		return tooLarge(x.cfg.Proxy.MaxRequestBody)
 	}
 	return nil
 }
@@ -111,8 +115,8 @@ func (x *exchange) takeBody() {
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
-	keep := x.cfg.Retry.Attempts > 1
-	x.body = newRequestBody(x.in, x.rc, x.cfg.Limits.RequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
+	keep := x.cfg.Proxy.Retry.Attempts > 1
+	x.body = newRequestBody(x.in, x.rc, x.cfg.Proxy.MaxRequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
 	if x.awaitsContinue() {
 		// net/http would send it by itself, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
@@ -127,7 +131,7 @@ func (x *exchange) awaitsContinue() bool {
 
 // waitQueued begins a wait in the queue.
 func (x *exchange) waitQueued() {
-	x.rec.enter(step{phase: phaseQueued})
+	x.rec.enter(phaseQueued, "")
 	x.readAhead()
 }
 
@@ -137,24 +141,6 @@ func (x *exchange) readAhead() {
 	if x.body != nil && !x.awaitsContinue() {
 		x.body.readAhead()
 	}
-}
-
-// sourceAddr is the client's address, unmapped; the zero Addr for a Unix socket.
-func sourceAddr(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return plain(ap).Addr()
-}
-
-// connOf gives the connection that [Server] put in the request's context. A
-// handler without a Server has one of its own, as in a test.
-func connOf(r *http.Request) *clientConn {
-	if c, ok := r.Context().Value(clientConnKey{}).(*clientConn); ok {
-		return c
-	}
-	return &clientConn{}
 }
 
 // isDisconnect: the connection broke, in contrast to bytes that break the rules.

@@ -24,10 +24,8 @@ func hasNoBody(method string, status int) bool {
 // adds a Date where there is none (RFC 9110 §6.6.1). It would guess a Content-Type, too, if
 // its key were not there.
 func copyAnswerHeader(h http.Header, answer *http.Response) {
-	for _, line := range answer.Header["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			answer.Header.Del(strings.TrimSpace(name))
-		}
+	for _, name := range listedIn(answer.Header["Connection"]) {
+		delete(answer.Header, name)
 	}
 	for name, values := range answer.Header {
 		if !isHopByHop(name) && name != "Alt-Svc" {

@@ -10,14 +10,14 @@ import (
 	"net/http/httputil"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // benchDoors gives the address of each thing to compare in front of up.
 func benchDoors(b *testing.B, up *mockAPI) map[string]string {
 	d := openDoor(b, up, func(s *setup) {
 		s.Log = slog.New(slog.DiscardHandler)
-		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: proxy.ModeMerge}}
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge}}
 	})
 	bare := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(up.url) },

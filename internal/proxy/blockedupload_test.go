@@ -24,7 +24,7 @@ func TestABeganResponseEndsThoughTheUploadIsBlocked(t *testing.T) {
 			if leave {
 				idle = time.Hour
 			}
-			d := openDoor(t, up, func(s *setup) { s.Timeouts.Idle = idle })
+			d := openDoor(t, up, func(s *setup) { s.Proxy.IdleTimeout = idle })
 			answer, err := newClient(t).Do(post(t, d, strings.Repeat("x", body)))
 			if err != nil {
 				t.Fatal(err)

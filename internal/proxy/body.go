@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"oauth-proxyd/internal/inbound"
 )
 
 // readAheadLimit is how much of a body is read before the upstream takes it. A
@@ -18,16 +20,19 @@ var (
 	errBodyEnded = errors.New("request body is no longer wanted")
 )
 
-// requestBody is the client's body on its way upstream. One goroutine reads it,
-// into chunks; attempts take it from those. So an upstream that gives up need not
-// wait for a client that sends nothing, and a client that leaves is noticed while
-// the upstream takes nothing. Chunks are kept for another attempt until forget, or
-// until the memory for that is used up.
+// requestBody is the client's body on its path to the upstream: one reader, any number of attempts
+// one after another, and between them chunks.
+//
+//	client → readAll → chunks → attemptBody.Read → upstream
+//
+// So an upstream that gives up need not wait for a client that sends nothing, and a client that
+// leaves is noticed while the upstream takes nothing. Chunks are kept for another attempt until
+// forget, or until the memory for that is used up.
 type requestBody struct {
 	in     *http.Request
-	unread func()      // breaks a blocked read
+	unread func()      // interrupts a blocked read
 	asked  func()      // runs before the first read; may be nil
-	broke  func(error) // is told of an end that is none, before an attempt sees it
+	broke  func(error) // is called when the body ends early, before any attempt sees the error
 	limit  int64       // of bytes that may come
 	memory *memory
 	watch  *watch
@@ -35,19 +40,28 @@ type requestBody struct {
 
 	mu       sync.Mutex // guards the rest
 	change   sync.Cond  // of anything below
-	started  bool
-	held     bool    // not to be begun: the answer may be there already
-	chunks   []chunk // from offset base on
+	state    bodyState
+	err      error // what it ended with; io.EOF when whole
+	trailer  http.Header
+	chunks   [][]byte // from offset base on
 	base     int64
 	received int64 // offset up to which the client's body was read
 	taken    int64 // offset up to which the latest attempt has read
-	wanted   bool  // an attempt waits for more
 	kept     bool  // chunks stay when they were taken
-	err      error // what it ended with; io.EOF when whole
-	trailer  http.Header
-	closed   bool // no attempt wants more
-	ended    bool // nothing is to be read any more; a read may have been broken for that
+	held     bool  // it must not be begun: the response may be there already
+	wanted   bool  // an attempt waits for more
+	closed   bool  // no attempt wants more
 }
+
+// bodyState is how far the client's body was read. A state is only left for one below it.
+type bodyState int
+
+const (
+	bodyUnread  bodyState = iota // the reader has not begun
+	bodyReading                  // it is at work
+	bodyEnded                    // nothing more comes; err says how it ended
+	bodyBroken                   // given up; a read may have been interrupted for that
+)
 
 // newRequestBody keeps what it reads for another attempt if keep is set. broke must
 // not call the body.
@@ -65,7 +79,7 @@ func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m
 	return b
 }
 
-// attempt prepares out for one attempt: the body from its start, and a place for the
+// attempt prepares out for one attempt: the body from its start, and room for the
 // trailers, which are known only after the body. Only the latest attempt may read.
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
@@ -118,14 +132,20 @@ func (a *attemptBody) Close() error {
 	return nil
 }
 
-// await waits for something at a's offset; false: nothing more is wanted. The
+// await waits for something at a's offset, and has it read; false: nothing more is wanted. The
 // caller holds mu.
 func (b *requestBody) await(a *attemptBody) bool {
-	for !a.closed && !b.closed && !b.ended {
-		if a.offset < b.received || b.err != nil {
+	for !a.closed && !b.closed && b.state != bodyBroken {
+		switch {
+		case a.offset < b.received || b.err != nil:
 			return true
+		case b.held && b.state == bodyUnread:
+			b.watch.sending(forHeader)
+		default:
+			b.start()
+			b.wanted = true
+			b.watch.sending(forClientBody)
 		}
-		b.ask()
 		b.change.Broadcast()
 		b.change.Wait()
 		b.wanted = false
@@ -133,19 +153,8 @@ func (b *requestBody) await(a *attemptBody) bool {
 	return false
 }
 
-// ask has more of the body read. The caller holds mu.
-func (b *requestBody) ask() {
-	if b.held && !b.started {
-		b.watch.sending(forHeader)
-		return
-	}
-	b.start()
-	b.wanted = true
-	b.watch.sending(forClientBody)
-}
-
-// hold keeps a body that was not begun from being asked for, or lets it be. net/http
-// asks for it also when the answer came instead of a 100, to keep the connection.
+// hold(true) delays reading a body that is unread; hold(false) releases it. net/http asks for
+// the body also when the response came instead of a 100, to keep the connection.
 func (b *requestBody) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,11 +166,11 @@ func (b *requestBody) hold(on bool) {
 func (b *requestBody) copyAt(p []byte, offset int64) (n int) {
 	skip := offset - b.base
 	for _, c := range b.chunks {
-		if size := int64(len(c.data)); skip >= size {
+		if size := int64(len(c)); skip >= size {
 			skip -= size
 			continue
 		}
-		n += copy(p[n:], c.data[skip:])
+		n += copy(p[n:], c[skip:])
 		skip = 0
 		if n == len(p) {
 			break
@@ -179,35 +188,25 @@ func (b *requestBody) readAhead() {
 
 // takeBuffered takes what net/http has read of a short body along with the header,
 // which mostly is all of it: then nobody needs to wait for the client.
-func (b *requestBody) takeBuffered(c *clientConn) {
-	if n := b.in.ContentLength; n <= 0 || n >= smallChunkSize {
+func (b *requestBody) takeBuffered(c *inbound.Conn) {
+	if n := b.in.ContentLength; n <= 0 || n >= smallBuffer {
 		return
 	}
-	free := b.freeBeforeStart()
-	if free == nil {
-		return
-	}
-	c.buffered.Store(true)
-	n, err := b.in.Body.Read(free)
-	c.buffered.Store(false)
-	b.add(n, err)
-}
-
-// freeBeforeStart is free for who reads in the reader's stead; nil: not now, as the
-// reader has begun, or the memory is used up and nobody wants the body yet.
-func (b *requestBody) freeBeforeStart() []byte {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.started {
-		return nil
+	var free []byte
+	if b.state == bodyUnread {
+		free = b.free()
 	}
-	return b.free()
+	b.mu.Unlock()
+	if free != nil {
+		c.ReadBuffered(func() { b.add(b.in.Body.Read(free)) })
+	}
 }
 
 // start begins to read. The caller holds mu.
 func (b *requestBody) start() {
-	if !b.started && b.err == nil && !b.ended {
-		b.started = true
+	if b.state == bodyUnread {
+		b.state = bodyReading
 		b.reader.Go(b.readAll)
 	}
 }
@@ -226,11 +225,11 @@ func (b *requestBody) readAll() {
 	}
 }
 
-// room waits until more is to be read and says where to; nil: nothing more is.
+// room blocks until there is buffer space and returns it, or nil when reading must stop.
 func (b *requestBody) room() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.ended {
+	for b.state != bodyBroken {
 		if free := b.free(); free != nil {
 			return free
 		}
@@ -242,39 +241,28 @@ func (b *requestBody) room() []byte {
 // free is where the next bytes go; nil: not before the upstream took some. The
 // caller holds mu.
 func (b *requestBody) free() []byte {
-	var last chunk
-	if n := len(b.chunks); n > 0 {
-		last = b.chunks[n-1]
-	}
-	switch {
-	case b.received-b.taken >= readAheadLimit:
+	if b.received-b.taken >= readAheadLimit {
 		return nil
-	case len(last.data) < last.size():
-		return last.data[len(last.data):last.size()]
 	}
-	size := b.chunkSize()
-	c, ok := b.memory.take(size)
-	if !ok {
-		if !b.wanted {
-			return nil
-		}
+	if n := len(b.chunks); n > 0 && len(b.chunks[n-1]) < cap(b.chunks[n-1]) {
+		last := b.chunks[n-1]
+		return last[len(last):cap(last)]
+	}
+	size := largeBuffer
+	if n := b.in.ContentLength; n >= 0 && n < smallBuffer { // the end is read into the byte more
+		size = smallBuffer
+	}
+	c := b.memory.take(size, false)
+	if c == nil && b.wanted {
 		b.kept = false // what was taken can be kept no longer
 		b.drop()
-		if c, ok = b.memory.take(size); !ok {
-			c = b.memory.borrow(size)
-		}
+		c = b.memory.take(size, true)
+	}
+	if c == nil {
+		return nil
 	}
 	b.chunks = append(b.chunks, c)
-	return c.data[:size]
-}
-
-// chunkSize is that of the next chunk: what is announced to be short needs little. The
-// small one has room for a byte more than the body, so that its end is read into it.
-func (b *requestBody) chunkSize() int {
-	if n := b.in.ContentLength; n >= 0 && n < smallChunkSize {
-		return smallChunkSize
-	}
-	return chunkSize
+	return c[:size]
 }
 
 // add takes in what was read to where free said, and reports whether to go on.
@@ -286,7 +274,7 @@ func (b *requestBody) add(n int, err error) (more bool) {
 	}
 	b.received += int64(n)
 	last := &b.chunks[len(b.chunks)-1]
-	last.data = last.data[:len(last.data)+n]
+	*last = (*last)[:len(*last)+n]
 	if err != nil {
 		b.finish(err)
 	}
@@ -294,11 +282,12 @@ func (b *requestBody) add(n int, err error) (more bool) {
 	return err == nil
 }
 
-// finish notes the end. The caller holds mu.
+// finish records the end. The caller holds mu.
 func (b *requestBody) finish(err error) {
 	switch {
-	case b.ended:
-		err = errBodyEnded // the break was our own doing, or came with it
+	case b.state == bodyBroken:
+		b.err = errBodyEnded // the interruption was our own doing, or came with it
+		return
 	case errors.Is(err, io.EOF):
 		if len(b.in.Trailer) > 0 {
 			b.trailer = publicTrailer(b.in.Trailer)
@@ -306,7 +295,7 @@ func (b *requestBody) finish(err error) {
 	default:
 		b.broke(err)
 	}
-	b.err = err
+	b.state, b.err = bodyEnded, err
 }
 
 // drop gives back the chunks that were taken, unless they are kept. It leaves the
@@ -315,11 +304,10 @@ func (b *requestBody) finish(err error) {
 func (b *requestBody) drop() {
 	for !b.kept && len(b.chunks) > 0 {
 		c := b.chunks[0]
-		size := int64(len(c.data))
-		if b.base+size > b.taken || size < int64(c.size()) && b.err == nil {
+		if b.base+int64(len(c)) > b.taken || len(c) < cap(c) && b.err == nil {
 			return
 		}
-		b.base += size
+		b.base += int64(len(c))
 		b.memory.give(c)
 		b.chunks = b.chunks[1:]
 	}
@@ -332,7 +320,7 @@ func (b *requestBody) replayable() bool {
 	return b.base == 0
 }
 
-// forget gives up replaying: the answer has begun.
+// forget gives up replaying: the response has begun.
 func (b *requestBody) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -351,7 +339,7 @@ func (b *requestBody) progress() int64 {
 func (b *requestBody) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return errors.Is(b.err, io.EOF) && !b.ended
+	return b.state == bodyEnded && errors.Is(b.err, io.EOF)
 }
 
 // interrupt ends all reading, a blocked read included. Of the connection no other
@@ -359,18 +347,13 @@ func (b *requestBody) whole() bool {
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.end()
-}
-
-// end is interrupt for a caller who holds mu.
-func (b *requestBody) end() {
-	if b.err != nil || b.ended {
+	if b.state >= bodyEnded {
 		return
 	}
-	b.ended = true
-	if b.started {
+	if b.state == bodyReading {
 		b.unread()
 	}
+	b.state = bodyBroken
 	b.change.Broadcast()
 }
 
@@ -379,14 +362,15 @@ func (b *requestBody) end() {
 func (b *requestBody) close() (received int64, whole bool) {
 	b.mu.Lock()
 	b.closed = true
-	b.end()
 	b.mu.Unlock()
+	b.interrupt()
 	b.reader.Wait()
+	whole = b.whole()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.chunks {
 		b.memory.give(c)
 	}
 	b.chunks = nil
-	return b.received, errors.Is(b.err, io.EOF) && !b.ended
+	return b.received, whole
 }

@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"oauth-proxyd/internal/config"
 )
 
 // judgeBrowser refuses a cross-origin request that a web page made, unless the page's origin is
 // listed. Whoever opens a page anywhere would else lend it the place on this host or tailnet that
 // access.allow is about. Desktop programs that are made of a browser have origins of schemes of
 // their own, and are no web pages.
-func (a Access) judgeBrowser(r *http.Request, ownName func(*http.Request) bool) error {
+func judgeBrowser(a config.Access, r *http.Request, ownName func(*http.Request) bool) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {
 		return nil // no browser, or one that asks for nothing but a page
@@ -42,6 +44,3 @@ func isProgram(origin string) bool {
 	scheme, _, found := strings.Cut(strings.ToLower(origin), "://")
 	return found && scheme != "http" && scheme != "https"
 }
-
-// BrowserRefusal is an error for [Proxy.Refuse]: the request may be a web page's.
-func BrowserRefusal(message string) error { return fail(CodeBrowserRefused, nil, "%s", message) }

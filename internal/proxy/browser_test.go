@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // pageCase is a request as a program or a browser sends it, and whether it is served.
@@ -90,7 +90,7 @@ func TestWebPagesNeedAnOriginThatIsListed(t *testing.T) {
 
 // Who may send nothing at all is told nothing else.
 func TestAccessIsJudgedBeforeThePage(t *testing.T) {
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), allow(proxy.Grant{Source: proxy.SourceTailnet}))
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), allow(config.Source{Kind: config.Tailnet}))
 	conn := d.dial(t)
 	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nOrigin: https://evil.example\r\n\r\n")
 	answer, body := conn.answer(t, "POST")

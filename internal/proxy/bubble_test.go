@@ -21,6 +21,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http2"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -92,7 +95,7 @@ func (s *sender) Close() error {
 // bubble is a proxy whose clients and upstream are in memory.
 type bubble struct {
 	*proxy.Proxy
-	server *proxy.Server
+	server *inbound.Server
 	door   *pipes
 	log    *logLines
 }
@@ -106,7 +109,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 			url: &url.URL{Scheme: scheme, Host: "127.0.0.1:1"}, roots: roots,
 		}),
 	}
-	s.Timeouts = proxy.Timeouts{ResponseHeader: time.Hour, Idle: time.Hour}
+	s.Proxy.ResponseHeaderTimeout, s.Proxy.IdleTimeout = time.Hour, time.Hour
 	for _, f := range change {
 		f(&s)
 	}
@@ -120,10 +123,10 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 		return client, nil
 	}
 	b.Proxy = s.proxy(t)
-	server := proxy.NewServer(b.Proxy, s.Log)
+	server := inbound.NewServer(b.Proxy, s.Log)
 	b.server = server
-	server.Resize(s.Limits)
-	listeners := []proxy.Listener{{Name: "proxy", Listener: b.door}}
+	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
+	listeners := []inbound.Listener{{Name: "proxy", Listener: b.door}}
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
 		server.CloseListeners(listeners)
@@ -233,7 +236,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.Access.Allow = []proxy.Grant{{Source: proxy.SourceTailnet}}
+			s.Access.Allow = []config.Source{{Kind: config.Tailnet}}
 			s.whoIs = knowsAfter(&asked)
 		})
 		c := b.from(t, peerAddr)
@@ -258,9 +261,9 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
-			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
 				<-ctx.Done()
-				return proxy.Identity{}, false, ctx.Err()
+				return access.Identity{}, false, ctx.Err()
 			}
 		})
 		c, start := b.from(t, peerAddr), time.Now()
@@ -293,9 +296,9 @@ func (pipeFrom) LocalAddr() net.Addr    { return claimed(hostAddr) }
 
 // knowsAfter fails the first time.
 func knowsAfter(asked *atomic.Int64) whoIs {
-	return func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
+	return func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
 		if asked.Add(1) == 1 {
-			return proxy.Identity{}, false, errors.New("not now")
+			return access.Identity{}, false, errors.New("not now")
 		}
 		return knownPeer(), true, nil
 	}
@@ -316,7 +319,7 @@ func TestAttemptsAreApart(t *testing.T) {
 				at = append(at, time.Since(start))
 				_ = c.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 			}
-		}, func(s *setup) { s.Retry.Backoff = 100 * time.Millisecond })
+		}, func(s *setup) { s.Proxy.Retry.Backoff = 100 * time.Millisecond })
 		b.oneRequest(t)
 		if len(at) != 3 || at[1]-at[0] != 100*time.Millisecond || at[2]-at[1] != 100*time.Millisecond {
 			t.Errorf("attempts after %v", at)

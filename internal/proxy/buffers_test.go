@@ -5,14 +5,14 @@ import "testing"
 // A stream holds a large buffer only while reads fill the one it has.
 func TestBufferFollowsTheReads(t *testing.T) {
 	var b buffers
-	p := b.get(eventBufferSize)
+	p := b.get(smallBuffer)
 	for _, tt := range []struct{ read, want int }{
-		{200, eventBufferSize},
-		{eventBufferSize - 1, eventBufferSize},
-		{eventBufferSize, copyBufferSize},
-		{copyBufferSize, copyBufferSize},
-		{eventBufferSize, copyBufferSize},
-		{eventBufferSize - 1, eventBufferSize},
+		{200, smallBuffer},
+		{smallBuffer - 1, smallBuffer},
+		{smallBuffer, largeBuffer},
+		{largeBuffer, largeBuffer},
+		{smallBuffer, largeBuffer},
+		{smallBuffer - 1, smallBuffer},
 	} {
 		p = b.next(p, tt.read)
 		if len(p) != tt.want {

@@ -94,12 +94,12 @@ func (x *exchange) countCancelled() {
 
 // cancelledByClient: a body that breaks HTTP's rules or grows too large resets the stream, too.
 func (x *exchange) cancelledByClient() bool {
-	if p := x.rec.phase(); p != phaseSending && p != phaseStreaming {
+	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
 		return false
 	}
 	switch x.rec.code {
 	case "":
-		return x.rec.outcome == outcomeClientGone
+		return x.rec.Outcome == outcomeClientGone
 	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
 		return true
 	default:

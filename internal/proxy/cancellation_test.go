@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -82,7 +84,7 @@ func (d *door) storm(t *testing.T, n int) {
 func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
 	end := make(chan struct{})
 	up, events := stormUpstream(t, end)
-	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 150, 5000 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 150, 5000 })
 	client := newClient(t)
 	stream, err := client.Do(request(t, http.MethodGet, d.url("/stream"), nil))
 	if err != nil {
@@ -152,12 +154,12 @@ func TestAConnectionWithManyCancelledRequestsIsSpared(t *testing.T) {
 }
 
 // peerOf names two nodes of one user, and others by their address.
-func peerOf(_ context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+func peerOf(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	switch text := addr.Addr().String(); text {
 	case "100.70.1.1", "100.70.1.3":
-		return proxy.Identity{Node: "node-" + text, User: "ann@example.com"}, true, nil
+		return access.Identity{Node: "node-" + text, User: "ann@example.com"}, true, nil
 	default:
-		return proxy.Identity{Node: "node-" + text, Tags: []string{"tag:a"}}, true, nil
+		return access.Identity{Node: "node-" + text, Tags: []string{"tag:a"}}, true, nil
 	}
 }
 
@@ -173,7 +175,7 @@ func cancellingBubble(t *testing.T, answer string, change ...func(*setup)) *bubb
 				_, _ = io.WriteString(c, answer)
 			}
 		}
-	}, append([]func(*setup){allow(proxy.Grant{Source: proxy.SourceTailnet}), asks(peerOf)}, change...)...)
+	}, append([]func(*setup){allow(config.Source{Kind: config.Tailnet}), asks(peerOf)}, change...)...)
 }
 
 // cancel sends n requests from an address, one after the other, and leaves each.
@@ -236,7 +238,7 @@ func TestWhoCancelsTooFastIsRefusedForAWhile(t *testing.T) {
 // However many requests are cancelled at once, 3 s are enough.
 func TestAThousandRequestsCancelledAtOnceAreForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := cancellingBubble(t, "", func(s *setup) { s.Limits.InFlight = 1000 })
+		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections = 1000 })
 		var open []*rawConn
 		for range 1000 {
 			c := b.from(t, peerAddr)
@@ -261,7 +263,7 @@ func TestAThousandRequestsCancelledAtOnceAreForgiven(t *testing.T) {
 // What the upstream never got, it was not asked to cancel.
 func TestRequestsCancelledInTheQueueCostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := cancellingBubble(t, "", func(s *setup) { s.Limits.InFlight, s.Limits.QueueTimeout = 1, time.Hour })
+		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueTimeout = 1, time.Hour })
 		first := b.from(t, peerAddr)
 		first.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
 		synctest.Wait()
@@ -279,7 +281,7 @@ func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var settings proxy.Settings
 		b := cancellingBubble(t, "", func(s *setup) {
-			s.Limits.InFlight, s.Limits.QueueTimeout = 310, time.Hour
+			s.Proxy.MaxConnections, s.Proxy.QueueTimeout = 310, time.Hour
 			settings = s.Settings
 		})
 		var open []*rawConn
@@ -288,7 +290,7 @@ func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
 			c.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
 			open = append(open, c)
 		}
-		settings.Limits.InFlight = 5
+		settings.Proxy.MaxConnections = 5
 		reload, err := b.Prepare(settings)
 		if err != nil {
 			t.Fatal(err)

@@ -44,8 +44,8 @@ func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
 	forEachProtocol(t, churnUpstream, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) {
-			s.Limits.InFlight, s.Limits.Queue, s.Limits.QueueTimeout = 20, 10, 5*time.Millisecond
-			s.Retry.Memory = 1 << 20
+			s.Proxy.MaxConnections, s.Proxy.QueueLimit, s.Proxy.QueueTimeout = 20, 10, 5*time.Millisecond
+			s.Proxy.Retry.Memory = 1 << 20
 		})
 		files := openFiles(t)
 		var work sync.WaitGroup

@@ -12,14 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // Loopback is where strangers to each other may come from, and has a share as large as all;
 // connections that claim another network do not.
 func claimingNetwork(s *setup) {
 	s.listen = func(t testing.TB) net.Listener { return renamed{listenTCP(t)} }
-	s.Access.Allow = []proxy.Grant{{Prefix: netip.MustParsePrefix("198.51.100.1/32")}}
+	s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.100.1/32")}}
 }
 
 // renamed has connections from 127.0.0.N come from 198.51.100.N.
@@ -96,7 +96,7 @@ func TestSilentStrangersOfASharedAddressGiveWay(t *testing.T) {
 // not known yet.
 func TestFirstBurstOfASourceIsServedWhole(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
-		s.Limits.InFlight = 1000
+		s.Proxy.MaxConnections = 1000
 	})
 	var conns []*rawConn
 	for range 400 {
@@ -123,7 +123,7 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 			entered <- struct{}{}
 			<-leave
 		}
-	}), claimingNetwork, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 2, 5 })
+	}), claimingNetwork, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 2, 5 })
 	end := sync.OnceFunc(func() { close(leave) })
 	defer end()
 	limit := d.server.Connections().AdmittedLimit
@@ -159,7 +159,7 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 // A drain serves those who wait to be served: nobody else will.
 func TestDrainServesWhoWasAccepted(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
-		s.Access.Allow = []proxy.Grant{{Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
+		s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
 	})
 	var conns []*rawConn
 	for range 100 { // more than a stranger's share

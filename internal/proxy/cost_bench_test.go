@@ -12,21 +12,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"oauth-proxyd/internal/upstream"
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // benchExchange is a request as Claude Code sends it, in front of no upstream.
 func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *exchange {
 	b.Helper()
 	target := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
-	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{
-		Upstream: upstream.Config{URL: target, ConnectTimeout: time.Second},
-		Limits:   Limits{InFlight: 10, Queue: 10, RequestBody: 1 << 20},
-		Retry:    Retry{Attempts: 3, Memory: 1 << 20},
-		Rules: []HeaderRule{{
-			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: ModeMerge, When: Condition{BearerPrefix: "sk-ant-oat"},
+	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{Config: config.Config{
+		Proxy: config.Proxy{
+			UpstreamURL: target, ConnectTimeout: time.Second, MaxConnections: 10, QueueLimit: 10, MaxRequestBody: 1 << 20,
+			Retry: config.Retry{Attempts: 3, Memory: 1 << 20},
+		},
+		Headers: []config.Header{{
+			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{BearerPrefix: "sk-ant-oat"},
 		}},
-	})
+	}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func BenchmarkRewrite(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), httptest.NewRecorder())
 	b.ReportAllocs()
 	for b.Loop() {
-		x.rec.rules = x.rec.rules[:0]
+		x.rec.HeaderRules = x.rec.HeaderRules[:0]
 		x.rewrite()
 	}
 }
@@ -70,10 +72,10 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
-				x.rec.identify(Identity{Source: SourceLocal}, "")
+				x.rec.identify(access.Identity{Source: config.Local}, "")
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
-				x.rec.enter(step{phase: phaseSending, conn: 1, use: 2})
+				x.rec.enter(phaseSending, connectionText(1, 1))
 				x.rec.began(answer)
 				x.rec.ended(outcomeOK, nil)
 				x.rec.close(2)

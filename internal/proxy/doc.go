@@ -9,28 +9,22 @@
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     attempts, and what may be tried again (package upstream: connections)
 //	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
-//	record.go   one log line and the metrics, whatever happened (flight.go: who asks;
-//	            refusallog.go: how often those who are refused are logged)
+//	record.go   one log line and the metrics, whatever happened (flight.go: remembered)
 //
-// Beside that way:
+// Beside that path:
 //
-//	server.go    the listeners, and an end that loses no request (accept.go and
-//	             connections.go: who is let in; clientconn.go: one of them;
-//	             framing.go: what net/http lets pass; headerlimit.go: 431)
-//	access.go    who may enter; source.go: where a connection comes from, by proof
-//	             (owner.go: what the kernel knows of it; identity.go: kept for a while)
-//	loop.go      requests that come back to us (fingerprint.go: which are equal;
-//	             hopform.go, fieldorder.go: whether another program wrote them)
+//	loop.go      requests that come back to us
 //	browser.go   which requests are a web page's
-//	provenance.go  the headers that say on whose behalf a request comes
-//	queue.go     places, and the wait for one
+//	queue.go     slots, and the wait for one
 //	cancellation.go  who cancels too many requests, and on which connection
-//	body.go      the request's body, read once and sent once or more (memory.go: the budget)
-//	buffers.go   what an answer is copied through
-//	watch.go     the timeouts, by whose move it is (unsent.go: what the kernel holds)
-//	errors.go    our own answers
+//	body.go      the request's body, read once and sent once or more
+//	buffers.go   what bodies pass through, and the budget of those that are kept
+//	watch.go     the timeouts, by whose move it is
+//	errors.go    our own responses
 //	metrics.go   what is counted; ratelimit.go: the state of subscriptions
-//	settings.go  all that a reload can change
+//
+// Package inbound accepts the connections, package access says who sent a request, and package
+// upstream has the connections to the upstream.
 //
 // Three rules hold throughout. Nothing is sent twice that may have been
 // processed once. An answer that broke off never looks complete. Neither a
@@ -39,5 +33,5 @@
 // answer.
 //
 // The package knows neither configuration files nor systemd nor Tailscale: it
-// is handed [Settings], net.Listeners and functions.
+// is handed [Settings] and an [access.Tailnet].
 package proxy

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -21,8 +22,8 @@ import (
 // systemd started has it.
 type process struct {
 	*proxy.Proxy
-	server    *proxy.Server
-	listeners []proxy.Listener
+	server    *inbound.Server
+	listeners []inbound.Listener
 }
 
 func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
@@ -42,8 +43,8 @@ func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &process{Proxy: p, server: proxy.NewServer(p, log), listeners: []proxy.Listener{{Name: "proxy", Listener: own}}}
-	r.server.Resize(s.Limits)
+	r := &process{Proxy: p, server: inbound.NewServer(p, log), listeners: []inbound.Listener{{Name: "proxy", Listener: own}}}
+	r.server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
 	r.server.Open(r.listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	return r
 }
@@ -54,7 +55,7 @@ func (p *process) stop(t *testing.T, grace time.Duration) {
 	p.server.CloseListeners(p.listeners)
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()
-	_ = p.server.Drain(ctx, proxy.SettleTime) // what it leaves is cut next
+	_ = p.server.Drain(ctx, inbound.SettleTime) // what it leaves is cut next
 	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	p.server.Cut(ctx)

@@ -2,10 +2,15 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 )
 
 // Code names a response of our own, in its body, in the log and in metrics.
@@ -41,6 +46,7 @@ type codeMeaning struct {
 	apiType string // error.type, one of the API's own
 	final   bool   // a retry is pointless: x-should-retry says so
 	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
+	cutBy   string // by of proxy_responses_cut_total; "": it ends no response that has begun
 	token   string // error= of Proxy-Status (RFC 9209 §2.3)
 }
 
@@ -54,25 +60,25 @@ func codeTable() []codeMeaning {
 		ourFault  = "proxy_internal_error"
 	)
 	return []codeMeaning{
-		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", malformed},
-		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "proxy_loop_detected"},
-		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
-		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "http_request_denied"},
-		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", malformed},
-		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", malformed},
-		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", malformed},
-		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", malformed},
-		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "destination_unavailable"},
-		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "http_protocol_error"},
-		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "http_response_incomplete"},
-		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "http_response_timeout"},
-		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "connection_limit_reached"},
-		{CodeDraining, http.StatusServiceUnavailable, api, false, "", ourFault},
-		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", ourFault},
-		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "http_request_denied"},
-		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "connection_timeout"},
-		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "http_response_timeout"},
-		{CodeInternal, http.StatusInternalServerError, api, false, "internal", ourFault},
+		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", "client", malformed},
+		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "", "proxy_loop_detected"},
+		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", "client", malformed},
+		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", "client", malformed},
+		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", "", malformed},
+		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", malformed},
+		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "", "destination_unavailable"},
+		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "upstream", "http_protocol_error"},
+		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "upstream", "http_response_incomplete"},
+		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "timeout", "http_response_timeout"},
+		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached"},
+		{CodeDraining, http.StatusServiceUnavailable, api, false, "", "drain", ourFault},
+		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", "", ourFault},
+		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "", "http_request_denied"},
+		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "", "connection_timeout"},
+		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "timeout", "http_response_timeout"},
+		{CodeInternal, http.StatusInternalServerError, api, false, "internal", "internal", ourFault},
 	}
 }
 
@@ -101,8 +107,42 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// Overload is an error for [Proxy.Refuse]: the request may succeed later.
-func Overload(message string) error { return fail(CodeOverloaded, nil, "%s", message) }
+// refused is what a client is told whom access does not let in.
+func refused(err error) error {
+	r, ok := errors.AsType[*access.Refusal](err)
+	switch {
+	case !ok:
+		return err
+	case r.Unproven:
+		return fail(CodeTailnetUnavailable, r.Cause, "%s", r.Message)
+	default:
+		return fail(CodeAccessDenied, r.Cause, "%s", r.Message)
+	}
+}
+
+// Refuse responds to r with what [Proxy.Judge] said against it.
+func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		f = fail(CodeInternal, err, "internal error; the journal has the details")
+	}
+	w.Header().Set("Connection", "close")
+	f.respond(w, p.host, requestID(r.Header))
+}
+
+// Refusal is an error for [Proxy.Refuse].
+func Refusal(code Code, message string) error { return fail(code, nil, "%s", message) }
+
+// Judge reports who sent r, and as an error why that is not enough for allow. The request must have
+// come through an [inbound.Server].
+func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
+	c := inbound.ConnOf(r)
+	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow)
+	if err == nil {
+		c.Admit()
+	}
+	return id, refused(err)
+}
 
 // Error implements error.
 func (f *failure) Error() string {

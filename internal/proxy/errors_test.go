@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
 // errorCase is a way to an answer of ours: its status, code and token of Proxy-Status,
@@ -42,12 +42,12 @@ func errorCases() map[string]errorCase {
 		"the upstream leaves": {
 			502, "upstream_protocol", "http_protocol_error", "connection", leaves, func(*setup) {},
 		},
-		"too many": {503, "overloaded", "connection_limit_reached", "", silent, func(s *setup) { s.Limits.InFlight, s.Limits.QueueTimeout = 0, short }},
+		"too many": {503, "overloaded", "connection_limit_reached", "", silent, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueTimeout = 0, short }},
 		"tailscaled is ill": {
 			503, "tailnet_unavailable", "proxy_internal_error", "", silent, asked(func() error { return errors.New("ill") }),
 		},
-		"no connection": {504, "upstream_connect_timeout", "connection_timeout", "timeout", handshakes, func(s *setup) { s.Upstream.ConnectTimeout = short }},
-		"no answer":     {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Timeouts.ResponseHeader = short }},
+		"no connection": {504, "upstream_connect_timeout", "connection_timeout", "timeout", handshakes, func(s *setup) { s.Proxy.ConnectTimeout = short }},
+		"no answer":     {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short }},
 	}
 }
 
@@ -55,8 +55,8 @@ func errorCases() map[string]errorCase {
 func asked(answer func() error) func(*setup) {
 	return func(s *setup) {
 		between(peerAddr, hostAddr)(s)
-		s.whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
-			return proxy.Identity{}, false, answer()
+		s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
+			return access.Identity{}, false, answer()
 		}
 	}
 }

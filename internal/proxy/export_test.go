@@ -11,7 +11,7 @@ func MemoryUsed(p *Proxy) int64 { return p.memory.used.Load() }
 
 // SetSocketOwner has owner stand in for the kernel.
 func SetSocketOwner(p *Proxy, owner func(local, remote netip.AddrPort) (uint32, bool, error)) {
-	p.access.ownerOf = owner
+	p.access.OwnerOf = owner
 }
 
 // Accounts aggregates rate-limit headers.
@@ -33,7 +33,8 @@ func (a *accounts) Note(h http.Header) { a.note(h) }
 
 // ReportProgress has all requests in flight reported as if they had lasted long.
 func ReportProgress(p *Proxy) {
-	for _, x := range p.flights.inFlight() {
+	open, _ := p.flights.list()
+	for _, x := range open {
 		x.reportProgress()
 	}
 }

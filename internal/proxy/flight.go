@@ -3,14 +3,15 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 const (
@@ -42,7 +43,7 @@ type ring struct {
 	next    int // where the next one goes once it is full
 }
 
-// put keeps the record, in the place of the oldest if there are enough.
+// put keeps the record, instead of the oldest if there are enough.
 func (r *ring) put(one *record) {
 	if len(r.records) < r.size {
 		r.records = append(r.records, one)
@@ -70,54 +71,48 @@ func (f *flights) end(x *exchange) {
 	}
 }
 
-// inFlight is a copy, in no order.
-func (f *flights) inFlight() []*exchange {
+// list has the requests in flight, and those that ended, in no order.
+func (f *flights) list() (open []*exchange, ended []*record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.open))
-}
-
-// past is a copy, the oldest first.
-func (f *flights) past() []*record {
-	f.mu.Lock()
-	all := slices.Concat(f.ended.records, f.refused.records)
-	f.mu.Unlock()
-	slices.SortStableFunc(all, func(a, b *record) int { return a.end().Compare(b.end()) })
-	return all
+	return slices.Collect(maps.Keys(f.open)), slices.Concat(f.ended.records, f.refused.records)
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of
 // a header other than the client's session id, never a byte of a body. Node, User,
 // Tags and Address are as the log names them.
 type Trace struct {
-	RequestID         string      `json:"request_id"`
-	UpstreamRequestID string      `json:"upstream_request_id,omitempty"`
-	Method            string      `json:"method"`
-	Path              string      `json:"path"` // without the query
-	Listener          string      `json:"listener"`
-	Source            Source      `json:"source,omitempty"` // empty: not judged yet
-	Node              string      `json:"node,omitempty"`
-	User              string      `json:"user,omitempty"`
-	Tags              []string    `json:"tags,omitempty"`
-	Address           string      `json:"address,omitempty"` // of a sender with source other
-	Session           string      `json:"session,omitempty"`
-	Credential        string      `json:"credential"` // oauth, api_key, other or none
-	Started           time.Time   `json:"started"`
-	Duration          Millis      `json:"duration_ms"` // so far, of one in flight
-	FirstByte         Millis      `json:"first_byte_ms,omitempty"`
-	Silence           Millis      `json:"silence_ms,omitempty"` // in flight: since the last byte either way
-	BytesIn           int64       `json:"bytes_in"`
-	BytesOut          int64       `json:"bytes_out"`
-	Attempts          int         `json:"attempts"`
-	Status            int         `json:"status,omitempty"`
-	Outcome           string      `json:"outcome,omitempty"` // empty while in flight
-	Error             string      `json:"error,omitempty"`
-	HeaderRules       []RuleTrace `json:"header_rules,omitempty"`
-	Steps             []StepTrace `json:"steps"`
+	RequestID         string            `json:"request_id"`
+	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
+	Method            string            `json:"method"`
+	Path              string            `json:"path"` // without the query
+	Listener          string            `json:"listener"`
+	Source            config.SourceKind `json:"source,omitempty"` // empty: not judged yet
+	Node              string            `json:"node,omitempty"`
+	User              string            `json:"user,omitempty"`
+	Tags              []string          `json:"tags,omitempty"`
+	Address           string            `json:"address,omitempty"` // of a sender with source other
+	Session           string            `json:"session,omitempty"`
+	Credential        string            `json:"credential"` // oauth, api_key, other or none
+	Started           time.Time         `json:"started"`
+	Duration          Millis            `json:"duration_ms"` // so far, of one in flight
+	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
+	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
+	BytesIn           int64             `json:"bytes_in"`
+	BytesOut          int64             `json:"bytes_out"`
+	Attempts          int               `json:"attempts"`
+	Status            int               `json:"status,omitempty"`
+	Outcome           string            `json:"outcome,omitempty"` // empty while in flight
+	Error             string            `json:"error,omitempty"`
+	HeaderRules       []RuleTrace       `json:"header_rules,omitempty"`
+	Steps             []StepTrace       `json:"steps"`
 }
 
 // Phase is the one that the request is in, or ended in.
 func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
+
+// end is when a request ended that has.
+func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
 // Failed reports whether the client got no whole answer of the upstream below 500, by
 // nobody's wish.
@@ -145,12 +140,12 @@ func millis(d time.Duration) Millis { return Millis(d.Microseconds()) / 1000 }
 
 // Duration is m as the standard library counts.
 func (m Millis) Duration() time.Duration {
-	return time.Duration(float64(m) * float64(time.Millisecond))
+	return time.Duration(math.Round(float64(m)*1000)) * time.Microsecond
 }
 
 // InFlight is the requests in flight, the oldest first.
 func (p *Proxy) InFlight() []Trace {
-	open := p.flights.inFlight()
+	open, _ := p.flights.list()
 	traces := make([]Trace, 0, len(open))
 	for _, x := range open {
 		traces = append(traces, x.trace())
@@ -161,49 +156,36 @@ func (p *Proxy) InFlight() []Trace {
 	return traces
 }
 
-// Ended is the latest requests that ended, the oldest first.
+// Ended is the latest requests that ended, in the order of their ends.
 func (p *Proxy) Ended() []Trace {
-	past := p.flights.past()
-	traces := make([]Trace, 0, len(past))
-	for _, r := range past {
+	_, ended := p.flights.list()
+	traces := make([]Trace, 0, len(ended))
+	for _, r := range ended {
 		traces = append(traces, r.trace())
 	}
+	slices.SortStableFunc(traces, func(a, b Trace) int { return a.end().Compare(b.end()) })
 	return traces
-}
-
-// ForgetSenders removes the names of senders from all that is remembered. It is for the moment
-// at which the settings begin to withhold them.
-func (p *Proxy) ForgetSenders() {
-	for _, r := range p.flights.past() {
-		r.anonymize()
-	}
-	for _, x := range p.flights.inFlight() {
-		x.rec.anonymize()
-	}
 }
 
 // Find gives the requests in flight and among the latest that ended whose id, or the
 // upstream's for them, is id. The latest is the last; a client can use an id twice.
 func (p *Proxy) Find(id string) []Trace {
-	var found []Trace
-	for _, r := range p.flights.past() {
-		if r.is(id) {
-			found = append(found, r.trace())
-		}
-	}
-	for _, t := range p.InFlight() {
-		if t.RequestID == id || t.UpstreamRequestID == id {
-			found = append(found, t)
-		}
-	}
-	return found
+	return slices.DeleteFunc(append(p.Ended(), p.InFlight()...), func(t Trace) bool {
+		return t.RequestID != id && t.UpstreamRequestID != id
+	})
 }
 
-// end is when a request ended that has.
-func (r *record) end() time.Time { return r.start.Add(r.duration) }
-
-// is reports whether a request that has ended goes by this id.
-func (r *record) is(id string) bool { return r.id == id || r.upstreamID == id }
+// ForgetSenders removes the names of senders from all that is remembered. It is for the moment
+// at which the settings begin to withhold them.
+func (p *Proxy) ForgetSenders() {
+	open, records := p.flights.list()
+	for _, x := range open {
+		records = append(records, x.rec)
+	}
+	for _, r := range records {
+		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address = "", "", nil, "" })
+	}
+}
 
 // trace is of a request in flight.
 func (x *exchange) trace() Trace {
@@ -215,60 +197,31 @@ func (x *exchange) trace() Trace {
 	return t
 }
 
+// trace is a copy. Steps and results are only added to.
 func (r *record) trace() Trace {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := Trace{
-		RequestID: r.id, UpstreamRequestID: r.upstreamID, Method: r.method, Path: r.path, Listener: r.listener,
-		Source: r.identity.Source, Node: r.identity.Node, User: r.identity.User, Tags: r.identity.Tags, Address: r.address,
-		Session: r.session, Credential: r.credential, Started: r.start,
-		Duration: millis(r.duration), FirstByte: millis(r.firstByte),
-		BytesIn: r.received, BytesOut: r.sent.Load(), Attempts: r.attempts, Status: r.status, Outcome: r.outcome,
-		Error: r.err,
-	}
-	for _, o := range r.rules {
-		t.HeaderRules = append(t.HeaderRules, RuleTrace{Header: strings.ToLower(o.header), Result: o.result})
-	}
-	attempt := 0
-	for _, s := range r.steps {
-		if s.phase == phaseConnecting {
-			attempt++
-		}
-		t.Steps = append(t.Steps, StepTrace{At: millis(s.at), Phase: s.phase, Detail: s.detail(attempt)})
-	}
+	t := r.Trace
+	t.BytesOut = r.sent.Load()
 	return t
 }
 
-// detail says what the phase alone does not.
-func (s step) detail(attempt int) string {
-	switch {
-	case s.phase == phaseConnecting && s.after != "":
-		return fmt.Sprintf("attempt %d, after: %s", attempt, s.after)
-	case s.phase == phaseSending && s.use == 1:
-		return fmt.Sprintf("on the new connection %d", s.conn)
-	case s.phase == phaseSending:
-		return fmt.Sprintf("on the kept connection %d, its request %d", s.conn, s.use)
-	default:
-		return ""
-	}
-}
-
-// announce logs the names of a request's headers, for who asks for that much.
+// announce logs the names of a request's headers, where the level is debug.
 func (x *exchange) announce() {
 	ctx := context.Background()
 	if !x.proxy.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	names := slices.Sorted(maps.Keys(x.in.Header))
-	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.appendName(nil),
-		slog.String("listener", x.rec.listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
+	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.trace().names(),
+		slog.String("listener", x.rec.Listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
 		slog.Any("header_names", names))...)
 }
 
 // reportProgress logs that a request lasts, so that it is seen before it ends.
 func (x *exchange) reportProgress() {
 	t := x.trace()
-	attrs := append(x.rec.appendName(nil), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
+	attrs := append(t.names(), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
 		slog.Duration("silence", t.Silence.Duration()), slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
-	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", x.rec.appendSender(attrs)...)
+	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", append(attrs, t.sender()...)...)
 }

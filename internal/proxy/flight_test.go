@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -47,8 +48,8 @@ func TestFlightTellsWhereTheTimeWent(t *testing.T) {
 			}
 		}
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}), func(s *setup) {
-		s.Rules = []proxy.HeaderRule{{Name: "Anthropic-Beta", Value: "a", Mode: proxy.ModeMerge}}
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.Merge}}
 	})
 	r := post(t, d, "hello")
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-x")
@@ -91,7 +92,7 @@ func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-proceed
 	})
-	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 1 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 1 })
 	first := make(chan struct{})
 	second := make(chan struct{})
 	send := func(done chan<- struct{}) {
@@ -207,7 +208,7 @@ func TestRefusedFlightsPushOutNoOthers(t *testing.T) {
 
 func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
-		between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}),
+		between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}),
 		func(s *setup) { s.LogIdentity = func(string) string { return "hashed" } })
 	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	text, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))

@@ -82,7 +82,7 @@ func TestBrokenFramesStopOneConnection(t *testing.T) {
 					c.ok(stream, "ok")
 				}
 			})
-			d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader, s.Timeouts.Idle = time.Second, time.Second })
+			d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout, s.Proxy.IdleTimeout = time.Second, time.Second })
 			client := newClient(t)
 			if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
 				if c := code(body); c != "upstream_protocol" && c != "upstream_header_timeout" {

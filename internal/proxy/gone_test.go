@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
 // leaver is a request of a client that goes away when told to.
@@ -98,7 +98,7 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		release := make(chan struct{})
 		arrived := make(chan struct{}, 10)
 		up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release })
-		d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 1; s.Limits.QueueTimeout = time.Minute })
+		d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 1; s.Proxy.QueueTimeout = time.Minute })
 		first := d.begin(t, false)
 		receive(t, arrived, "the first request")
 		second := d.begin(t, open)
@@ -139,10 +139,10 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
 	asks := make(chan struct{})
 	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {
-		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (proxy.Identity, bool, error) {
+		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
 			close(asks)
 			<-ctx.Done()
-			return proxy.Identity{}, false, ctx.Err()
+			return access.Identity{}, false, ctx.Err()
 		}
 	})
 	c := d.dial(t)

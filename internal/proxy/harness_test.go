@@ -19,14 +19,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
-	"oauth-proxyd/internal/upstream"
 )
 
 // door is a proxy with its server on a loopback socket: what a client meets.
 type door struct {
 	*proxy.Proxy
-	server   *proxy.Server
+	server   *inbound.Server
 	addr     string
 	reg      *prometheus.Registry
 	log      *logLines
@@ -79,11 +80,11 @@ func (s *setup) proxy(t testing.TB) *proxy.Proxy {
 func (d *door) serve(t testing.TB, s setup) {
 	l := s.listen(t)
 	d.addr = l.Addr().String()
-	server := proxy.NewServer(d.Proxy, s.Log)
+	server := inbound.NewServer(d.Proxy, s.Log)
 	d.server = server
-	server.Resize(s.Limits)
+	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
 	var once sync.Once
-	listeners := []proxy.Listener{{Name: "proxy", Listener: l}}
+	listeners := []inbound.Listener{{Name: "proxy", Listener: l}}
 	d.stop = func() { once.Do(func() { server.CloseListeners(listeners) }) }
 	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
@@ -106,13 +107,15 @@ func listenTCP(t testing.TB) net.Listener {
 
 // settingsFor has short times and lets everybody on this host in.
 func settingsFor(up *mockAPI) proxy.Settings {
-	return proxy.Settings{
-		Upstream: upstream.Config{URL: up.url, RootCAs: up.roots, ConnectTimeout: 5 * time.Second},
-		Timeouts: proxy.Timeouts{ResponseHeader: 20 * time.Second, Idle: 20 * time.Second},
-		Limits:   proxy.Limits{InFlight: 100, Queue: 100, QueueTimeout: 5 * time.Second, RequestBody: 512 << 20},
-		Retry:    proxy.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
-		Access:   proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}}},
-	}
+	return proxy.Settings{Config: config.Config{
+		Proxy: config.Proxy{
+			UpstreamURL: up.url, UpstreamCAs: up.roots, ConnectTimeout: 5 * time.Second,
+			ResponseHeaderTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second,
+			MaxConnections: 100, QueueLimit: 100, QueueTimeout: 5 * time.Second, MaxRequestBody: 512 << 20,
+			Retry: config.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
+		},
+		Access: config.Access{Allow: []config.Source{{Kind: config.Local}}},
+	}}
 }
 
 func (d *door) url(path string) string { return "http://" + d.addr + path }

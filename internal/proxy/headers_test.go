@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // tellHeaders answers with the header that it saw.
@@ -64,7 +64,7 @@ func TestRequestHeaders(t *testing.T) {
 		{"cookies", []string{"Cookie: a=1; b=2"}, http.Header{"Cookie": {"a=1; b=2"}}},
 	}
 	allowAll := func(s *setup) {
-		s.Access.Allow = append(s.Access.Allow, proxy.Grant{Source: proxy.SourceProxied})
+		s.Access.Allow = append(s.Access.Allow, config.Source{Kind: config.Proxied})
 	}
 	forEachProtocol(t, tellHeaders, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, allowAll)
@@ -105,29 +105,29 @@ func equalHeaders(a, b http.Header) bool {
 }
 
 func TestRulesThroughTheDoor(t *testing.T) {
-	beta := proxy.HeaderRule{
-		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: proxy.ModeMerge,
-		When: proxy.Condition{BearerPrefix: "sk-ant-oat", PathPrefix: "/v1/", Listener: "proxy"},
+	beta := config.Header{
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge,
+		When: config.When{BearerPrefix: "sk-ant-oat", PathPrefix: "/v1/", Listener: "proxy"},
 	}
-	later := proxy.HeaderRule{Name: "Authorization", Mode: proxy.ModeRemove} // what one rule changes, no other one sees
+	later := config.Header{Name: "Authorization", Mode: config.Remove} // what one rule changes, no other one sees
 	cases := []struct {
 		name  string
-		rules []proxy.HeaderRule
+		rules []config.Header
 		sent  []string
 		want  []string // anthropic-beta
 	}{
-		{"added", []proxy.HeaderRule{beta}, []string{"Authorization: Bearer sk-ant-oat01-x"}, []string{"oauth-2025-04-20"}},
-		{"merged", []proxy.HeaderRule{beta}, []string{"Authorization: bearer  sk-ant-oat01-x", "anthropic-beta: b, a", "Anthropic-Beta: c"}, []string{"b,a,c,oauth-2025-04-20"}},
-		{"there already", []proxy.HeaderRule{beta}, []string{"Authorization: Bearer sk-ant-oat01-x", "Anthropic-Beta: oauth-2025-04-20, a"}, []string{"oauth-2025-04-20,a"}},
-		{"another credential", []proxy.HeaderRule{beta}, []string{"Authorization: Bearer sk-ant-api03-x", "Anthropic-Beta: b, a"}, []string{"b, a"}},
-		{"no credential", []proxy.HeaderRule{beta}, nil, nil},
-		{"conditions see the client's request", []proxy.HeaderRule{later, beta}, []string{"Authorization: Bearer sk-ant-oat01-x"}, []string{"oauth-2025-04-20"}},
-		{"listed in connection", []proxy.HeaderRule{beta}, []string{"Authorization: Bearer sk-ant-oat01-x", "Connection: anthropic-beta", "Anthropic-Beta: a"}, []string{"oauth-2025-04-20"}},
+		{"added", []config.Header{beta}, []string{"Authorization: Bearer sk-ant-oat01-x"}, []string{"oauth-2025-04-20"}},
+		{"merged", []config.Header{beta}, []string{"Authorization: bearer  sk-ant-oat01-x", "anthropic-beta: b, a", "Anthropic-Beta: c"}, []string{"b,a,c,oauth-2025-04-20"}},
+		{"there already", []config.Header{beta}, []string{"Authorization: Bearer sk-ant-oat01-x", "Anthropic-Beta: oauth-2025-04-20, a"}, []string{"oauth-2025-04-20,a"}},
+		{"another credential", []config.Header{beta}, []string{"Authorization: Bearer sk-ant-api03-x", "Anthropic-Beta: b, a"}, []string{"b, a"}},
+		{"no credential", []config.Header{beta}, nil, nil},
+		{"conditions see the client's request", []config.Header{later, beta}, []string{"Authorization: Bearer sk-ant-oat01-x"}, []string{"oauth-2025-04-20"}},
+		{"listed in connection", []config.Header{beta}, []string{"Authorization: Bearer sk-ant-oat01-x", "Connection: anthropic-beta", "Anthropic-Beta: a"}, []string{"oauth-2025-04-20"}},
 	}
 	up := newUpstream(t, "http1", tellHeaders)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := openDoor(t, up, func(s *setup) { s.Rules = c.rules })
+			d := openDoor(t, up, func(s *setup) { s.Headers = c.rules })
 			if got := sawHeaders(t, d, c.sent...)["Anthropic-Beta"]; !slices.Equal(got, c.want) {
 				t.Errorf("the upstream saw %q, want %q", got, c.want)
 			}
@@ -137,7 +137,7 @@ func TestRulesThroughTheDoor(t *testing.T) {
 
 func TestRuleForAnotherListenerIsSkipped(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", tellHeaders), func(s *setup) {
-		s.Rules = []proxy.HeaderRule{{Name: "X-A", Value: "1", When: proxy.Condition{Listener: "other"}}}
+		s.Headers = []config.Header{{Name: "X-A", Value: "1", When: config.When{Listener: "other"}}}
 	})
 	if got := sawHeaders(t, d); len(got) > 0 {
 		t.Errorf("the upstream saw %q, want nothing", got)
@@ -164,7 +164,7 @@ func TestSettingsOfARequestDoNotChangeWhileItRuns(t *testing.T) {
 	}()
 	receive(t, entered, "the first request")
 	s := d.settings
-	s.Rules = []proxy.HeaderRule{{Name: "X-New", Value: "1"}}
+	s.Headers = []config.Header{{Name: "X-New", Value: "1"}}
 	apply, err := d.Prepare(s)
 	if err != nil {
 		t.Fatal(err)

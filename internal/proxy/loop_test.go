@@ -13,13 +13,13 @@ import (
 	"sync"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // addBeta changes each request that lacks its header.
 func addBeta(s *setup) {
-	s.Rules = []proxy.HeaderRule{{
-		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: proxy.ModeMerge, When: proxy.Condition{BearerPrefix: "sk-ant-oat"},
+	s.Headers = []config.Header{{
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{BearerPrefix: "sk-ant-oat"},
 	}}
 }
 
@@ -147,7 +147,7 @@ func TestLoopThroughAGateway(t *testing.T) {
 				t.Cleanup(gateway.Close)
 				d := openDoor(t, upstreamAt(gateway.URL), addBeta, func(s *setup) {
 					s.listen = func(testing.TB) net.Listener { return l }
-					s.Access.Allow = append(s.Access.Allow, proxy.Grant{Source: proxy.SourceProxied})
+					s.Access.Allow = append(s.Access.Allow, config.Source{Kind: config.Proxied})
 				})
 				wantLoop(t, d, "", send(d))
 			})
@@ -192,7 +192,7 @@ func TestDuplicatesAreNoLoop(t *testing.T) {
 			t.Parallel()
 			c := &crowd{}
 			c.missing.Add(each * len(program))
-			d := openDoor(t, newUpstream(t, "http1", c.ServeHTTP), addBeta, func(s *setup) { s.Limits.InFlight = 1000 })
+			d := openDoor(t, newUpstream(t, "http1", c.ServeHTTP), addBeta, func(s *setup) { s.Proxy.MaxConnections = 1000 })
 			var work sync.WaitGroup
 			for _, sent := range slices.Repeat(program, each) {
 				conn := d.dial(t)

@@ -6,81 +6,89 @@ import (
 	"testing"
 )
 
-// orderOf is the order of some names.
-func orderOf(names ...string) (o fieldOrder) {
-	for _, name := range names {
-		var text [maxFieldName]byte
-		o.add(hashName(&text, copy(text[:], name)))
-	}
-	return o
-}
-
 // sentFrom is a request that a peer sent to us, and we to another host of a private network.
-func sentFrom(remote string) *sentForm {
-	return &sentForm{
-		came:   hopForm{remote: netip.MustParseAddr(remote), host: "ours:8080", version: 1, order: orderOf("host", "x-api-key", "accept")},
-		length: 10, host: "gateway.example.com",
-		local: netip.MustParseAddr("10.0.0.1"), remote: netip.MustParseAddr("10.0.0.2"),
+func sentFrom(remote string) *sentRequest {
+	return &sentRequest{
+		came: arrival{
+			local: netip.MustParseAddrPort("10.0.0.1:8080"), remote: netip.MustParseAddrPort(remote + ":4000"),
+			host: "ours:8080", version: 1, names: "host\nx-api-key\naccept\n", header: http.Header{}, length: 10,
+		},
+		host: "gateway.example.com",
+		from: netip.MustParseAddrPort("10.0.0.1:5000"), to: netip.MustParseAddrPort("10.0.0.2:80"),
 	}
 }
 
 // again is the same request as it comes in once more.
-func again(s *sentForm, change func(*arrival)) *arrival {
-	a := &arrival{hopForm: s.came, header: http.Header{}, local: netip.MustParseAddr("10.0.0.1"), length: s.length}
-	change(a)
-	return a
+func again(s *sentRequest, changes ...func(*arrival)) *arrival {
+	a := s.came
+	a.header, a.remote = http.Header{}, netip.AddrPortFrom(a.remote.Addr(), 4001)
+	for _, change := range changes {
+		change(&a)
+	}
+	return &a
 }
 
-func TestWhatShowsThatARequestHasComeBack(t *testing.T) {
+func TestLoopEvidence(t *testing.T) {
 	t.Parallel()
-	from := func(addr string) func(*arrival) {
-		return func(a *arrival) { a.remote = netip.MustParseAddr(addr) }
+	type change = func(*arrival)
+	from := func(addr string) change {
+		return func(a *arrival) { a.remote = netip.MustParseAddrPort(addr + ":4001") }
 	}
-	both := func(changes ...func(*arrival)) func(*arrival) {
-		return func(a *arrival) {
-			for _, change := range changes {
-				change(a)
-			}
-		}
+	ourConnection := func(a *arrival) {
+		a.local, a.remote = netip.MustParseAddrPort("10.0.0.2:80"), netip.MustParseAddrPort("10.0.0.1:5000")
 	}
 	older := func(a *arrival) { a.version = 0 }
-	sorted := func(a *arrival) { a.order = orderOf("Accept", "Host", "X-Api-Key") }
-	unknown := func(a *arrival) { a.order = fieldOrder{} }
-	forUs := func(a *arrival) { a.header.Set("X-Forwarded-For", "10.9.9.9, 10.0.0.1") }
-	forOther := func(a *arrival) { a.header.Set("Forwarded", `for="192.0.2.60:1234";proto=http`) }
-	named := func(a *arrival) { a.forwarded = "Via" }
+	sorted := func(a *arrival) { a.names = "Accept\nHost\nX-Api-Key\n" }
+	spelled := func(a *arrival) { a.names = "Host\nX-Api-Key\nAccept\n" }
+	traced := func(a *arrival) {
+		a.names = "host\nconnection\nx-api-key\nexpect\ntraceparent\naccept\ncontent-length\n"
+	}
+	unknown := func(a *arrival) { a.names = "" }
+	forUs := func(a *arrival) {
+		sorted(a)
+		a.header.Set("X-Forwarded-For", "10.9.9.9, 10.0.0.1")
+	}
+	forOther := func(a *arrival) {
+		a.names += "Forwarded\n"
+		a.header.Set("Forwarded", `for="192.0.2.60:1234";proto=http`)
+	}
 	hosted := func(a *arrival) { a.host = "gateway.example.com" }
 	otherName := func(a *arrival) { a.host = "10.0.0.1:8080" }
+	otherBody := func(a *arrival) { a.length = 11 }
+	noLength := func(a *arrival) { a.length = -1 }
 	for _, c := range []struct {
 		name    string
 		changed bool
-		change  func(*arrival)
+		changes []change
 		want    error
 	}{
-		{"a duplicate", false, func(*arrival) {}, nil},
-		{"a duplicate whose order is not known", false, unknown, nil},
-		{"another machine with the same program and key", false, from("10.0.0.8"), nil},
-		{"another machine that uses another name of ours", false, both(from("10.0.0.8"), otherName), nil},
-		{"another machine through another proxy", false, both(from("10.0.0.8"), older, sorted), nil},
-		{"another machine whose program adds itself what our rules add", true, from("10.0.0.8"), nil},
-		{"another body", true, both(from("10.0.0.2"), func(a *arrival) { a.length = 11 }), nil},
-		{"the upstream's host", false, from("10.0.0.2"), errFromUpstream},
-		{"the upstream's host, without a length", false, both(from("10.0.0.2"), func(a *arrival) { a.length = -1 }), errFromUpstream},
-		{"the upstream's host, written again", false, both(from("10.0.0.2"), sorted), errSentAgain},
-		{"the upstream's host, for a client of its own", false, both(from("10.0.0.2"), named, forOther), nil},
-		{"the upstream's host, with what our rules changed", true, from("10.0.0.2"), errOurChanges},
-		{"a third host that says it is for us", false, both(from("10.0.0.8"), named, forUs), errSentAgain},
-		{"a third host, with what our rules changed", true, both(from("10.0.0.8"), sorted), errOurChanges},
-		{"a third host that keeps the Host, likewise", true, both(from("10.0.0.8"), hosted), errOurChanges},
+		{"a duplicate", false, nil, nil},
+		{"a duplicate whose names are not known", false, []change{unknown}, nil},
+		{"a duplicate with fields of the connection and a trace", false, []change{traced}, nil},
+		{"another machine with the same program and key", false, []change{from("10.0.0.8")}, nil},
+		{"another machine that uses another name of ours", false, []change{from("10.0.0.8"), otherName}, nil},
+		{"another machine through another proxy", false, []change{from("10.0.0.8"), older, sorted}, nil},
+		{"another machine whose program adds itself what our rules add", true, []change{from("10.0.0.8")}, nil},
+		{"another body", true, []change{from("10.0.0.2"), otherBody}, nil},
+		{"our own connection", false, []change{ourConnection}, errOwnConnection},
+		{"the upstream's host", false, []change{from("10.0.0.2")}, errFromUpstream},
+		{"the upstream's host, without a length", false, []change{from("10.0.0.2"), noLength}, errFromUpstream},
+		{"the upstream's host, in another order", false, []change{from("10.0.0.2"), sorted}, errSentAgain},
+		{"the upstream's host, in another spelling", false, []change{from("10.0.0.2"), spelled}, errSentAgain},
+		{"the upstream's host, for a client of its own", false, []change{from("10.0.0.2"), forOther}, nil},
+		{"the upstream's host, with what our rules changed", true, []change{from("10.0.0.2")}, errOurChanges},
+		{"a third host that says it is for us", false, []change{from("10.0.0.8"), forUs}, errSentAgain},
+		{"a third host, with what our rules changed", true, []change{from("10.0.0.8"), sorted}, errOurChanges},
+		{"a third host that keeps the Host, likewise", true, []change{from("10.0.0.8"), hosted}, errOurChanges},
 	} {
 		s := sentFrom("10.0.0.7")
 		s.changed = c.changed
-		if got := s.evidence(again(s, c.change)); got != c.want { //nolint:errorlint // it is one of these
+		if got := s.evidence(again(s, c.changes...)); got != c.want { //nolint:errorlint // it is one of these
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 	s := sentFrom("10.0.0.2")
-	if got := s.evidence(again(s, func(*arrival) {})); got != nil {
+	if got := s.evidence(again(s)); got != nil {
 		t.Errorf("duplicates of a client on the upstream's host: %v", got)
 	}
 }
@@ -104,7 +112,9 @@ func TestForwardedFor(t *testing.T) {
 
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
-	f := newLoops().prints
+	l := newLoops()
+	request := func(method, target string) *http.Request { return &http.Request{Method: method, RequestURI: target} }
+	message := request("POST", "/v1/messages")
 	header := func(fields ...string) http.Header {
 		h := http.Header{"Authorization": {"Bearer x"}, "Accept": {"a", "b"}}
 		for i := 0; i < len(fields); i += 2 {
@@ -112,7 +122,7 @@ func TestFingerprint(t *testing.T) {
 		}
 		return h
 	}
-	sent := f.of("POST", "/v1/messages", header())
+	sent := l.fingerprint(message, header())
 	for name, h := range map[string]http.Header{
 		"framing":                 header("Content-Length", "2", "Transfer-Encoding", "chunked"),
 		"the connection's fields": header("Connection", "close, X-Hop", "X-Hop", "1"),
@@ -121,19 +131,19 @@ func TestFingerprint(t *testing.T) {
 		"an empty field":          header("X-Empty", ""),
 		"no User-Agent":           header("User-Agent", ""),
 	} {
-		if f.of("POST", "/v1/messages", h) != sent {
+		if l.fingerprint(message, h) != sent {
 			t.Errorf("%s: a hop that changes it cannot be recognized", name)
 		}
 	}
-	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); f.of("POST", "/v1/messages", list) != sent {
+	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); l.fingerprint(message, list) != sent {
 		t.Error("a list in one field")
 	}
 	for name, other := range map[string]uint64{
-		"method": f.of("GET", "/v1/messages", header()),
-		"query":  f.of("POST", "/v1/messages?x", header()),
-		"field":  f.of("POST", "/v1/messages", header("X-Session", "1")),
-		"value":  f.of("POST", "/v1/messages", header("Accept", "c")),
-		"key":    newLoops().prints.of("POST", "/v1/messages", header()),
+		"method": l.fingerprint(request("GET", "/v1/messages"), header()),
+		"query":  l.fingerprint(request("POST", "/v1/messages?x"), header()),
+		"field":  l.fingerprint(message, header("X-Session", "1")),
+		"value":  l.fingerprint(message, header("Accept", "c")),
+		"key":    newLoops().fingerprint(message, header()),
 	} {
 		if other == sent {
 			t.Errorf("another %s has the same fingerprint", name)

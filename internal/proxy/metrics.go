@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"oauth-proxyd/internal/config"
 )
 
 // metrics counts what the proxy does. The names are a contract with dashboards and
@@ -23,7 +26,6 @@ type metrics struct {
 	clientGone   *prometheus.CounterVec
 	cut          *prometheus.CounterVec
 	bytes        prometheus.Counter
-	denied       prometheus.Counter
 	headerRules  *prometheus.CounterVec
 	lastSuccess  prometheus.Gauge
 	accounts     *accounts
@@ -38,37 +40,34 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		requests: counters("proxy_requests_total",
 			"Requests that came to their end, by status (499: the client went away) and method.", "status", "method"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "proxy_request_duration_seconds", Help: "From the header of a request to the last byte of its answer.",
+			Name: "proxy_request_duration_seconds", Help: "From the header of a request to the last byte of its response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800},
 		}, []string{"status"}),
 		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "proxy_time_to_first_byte_seconds", Help: "From the header of a request to the header of the upstream's answer.",
+			Name: "proxy_time_to_first_byte_seconds", Help: "From the header of a request to the header of the upstream's response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}),
 		upstreamErrs: counters("proxy_upstream_errors_total",
-			"Requests without a whole answer of the upstream, by the kind of what went wrong.", "error_type"),
-		errors:     counters("proxy_errors_total", "Answers that this proxy gave in place of the upstream's, or cut, by the code of the error.", "code"),
+			"Requests without a whole response of the upstream, by the kind of what went wrong.", "error_type"),
+		errors:     counters("proxy_errors_total", "Responses that this proxy made in place of the upstream's, or cut, by the code of the error.", "code"),
 		retries:    counters("proxy_retries_total", "Attempts that were repeated, by why the one before provably was not processed.", "reason"),
-		clientGone: counters("proxy_client_gone_total", "Clients that went away before the end of their answer, by phase.", "phase"),
+		clientGone: counters("proxy_client_gone_total", "Clients that went away before the end of their response, by phase.", "phase"),
 		cut: counters("proxy_responses_cut_total",
-			"Answers that had begun and were broken off, by what did it: the upstream, its silence (timeout), our drain.", "by"),
+			"Responses that had begun and were cut, by what did it: the upstream, its silence (timeout), our drain, the client by its request, or an internal error.", "by"),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "proxy_response_bytes_total", Help: "Bytes of answers' bodies sent to clients.",
-		}),
-		denied: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "proxy_access_denied_total", Help: "Requests refused by the access rules.",
+			Name: "proxy_response_bytes_total", Help: "Bytes of response bodies sent to clients.",
 		}),
 		headerRules: counters("proxy_header_rule_total",
 			"What header rules did to requests. Only present: the rule is not needed. Only skipped: its condition never holds.",
 			"header", "result"),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last gave a whole answer below 500; 0: not yet.",
+			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a whole response below 500; 0: not yet.",
 		}),
 		accounts: newAccounts(),
 	}
 	m.zero()
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.denied, m.headerRules, m.lastSuccess, m.accounts)
+		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.accounts)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -94,20 +93,20 @@ func (m *metrics) zero() {
 	}
 	// The others would be many buckets, and how long an error took is rarely asked.
 	m.duration.WithLabelValues(strconv.Itoa(http.StatusOK))
-	for _, t := range []string{"timeout", "connection", "invalid_request", "response_read", "internal"} {
-		m.upstreamErrs.WithLabelValues(t)
-	}
 	for _, row := range codeTable() {
 		m.errors.WithLabelValues(string(row.code))
+		if row.metric != "" {
+			m.upstreamErrs.WithLabelValues(row.metric)
+		}
+		if row.cutBy != "" {
+			m.cut.WithLabelValues(row.cutBy)
+		}
 	}
-	for _, r := range []string{"connect", "unsent"} {
+	for _, r := range []string{retryConnect, retryUnsent} {
 		m.retries.WithLabelValues(r)
 	}
-	for _, p := range []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseStreaming} {
+	for _, p := range phases() {
 		m.clientGone.WithLabelValues(p)
-	}
-	for _, by := range []string{"upstream", "drain", "timeout"} {
-		m.cut.WithLabelValues(by)
 	}
 }
 
@@ -136,44 +135,47 @@ func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_in_flight_limit", Help: "How many requests may be in flight (proxy.max_connections).",
-		}, func() float64 { return float64(q.inForce().InFlight) }),
+		}, func() float64 { return float64(q.inForce().MaxConnections) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_queued_limit", Help: "How many requests may wait (proxy.queue_limit).",
-		}, func() float64 { return float64(q.inForce().Queue) }))
+		}, func() float64 { return float64(q.inForce().QueueLimit) }))
 }
 
-// ruleCounters are the children of one rule, looked up once.
-type ruleCounters map[RuleResult]prometheus.Counter
+// countedRule is a header rule with the counters of its results.
+type countedRule struct {
+	config.Header
+	name    string // in lower case
+	results map[RuleResult]prometheus.Counter
+}
 
-func (c ruleCounters) count(r RuleResult) { c[r].Inc() }
-
-func (m *metrics) rules(rules []HeaderRule) []ruleCounters {
-	all := make([]ruleCounters, len(rules))
-	for i, rule := range rules {
-		all[i] = make(ruleCounters)
-		for _, r := range []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped} {
-			all[i][r] = m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(r))
+func (m *metrics) rules(rules []config.Header) []countedRule {
+	all := make([]countedRule, 0, len(rules))
+	for _, rule := range rules {
+		counted := countedRule{rule, strings.ToLower(rule.Name), make(map[RuleResult]prometheus.Counter)}
+		for _, r := range ruleResults() {
+			counted.results[r] = m.headerRules.WithLabelValues(counted.name, string(r))
 		}
+		all = append(all, counted)
 	}
 	return all
 }
 
 // observe counts a request at its end.
 func (m *metrics) observe(r *record) {
-	status := statusLabel(r.status)
-	m.requests.WithLabelValues(status, methodLabel(r.method)).Inc()
-	m.duration.WithLabelValues(status).Observe(r.duration.Seconds())
+	status := statusLabel(r.Status)
+	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()
+	m.duration.WithLabelValues(status).Observe(r.Duration.Duration().Seconds())
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
-	if r.firstByte > 0 {
-		m.firstByte.Observe(r.firstByte.Seconds())
+	if r.FirstByte > 0 {
+		m.firstByte.Observe(r.FirstByte.Duration().Seconds())
 	}
 	switch {
 	case r.code != "":
 		m.observeFailure(r)
-	case r.status == statusClientGone:
-		m.clientGone.WithLabelValues(r.phase()).Inc()
-	case r.status < http.StatusInternalServerError:
+	case r.Status == statusClientGone:
+		m.clientGone.WithLabelValues(r.Phase()).Inc()
+	case r.Status < http.StatusInternalServerError:
 		now := time.Now()
 		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
 		m.succeeded.Store(now.UnixNano())
@@ -183,28 +185,16 @@ func (m *metrics) observe(r *record) {
 func (m *metrics) observeFailure(r *record) {
 	m.failed.Add(1)
 	m.errors.WithLabelValues(string(r.code)).Inc()
-	if t := r.code.meaning().metric; t != "" {
-		m.upstreamErrs.WithLabelValues(t).Inc()
+	meaning := r.code.meaning()
+	if meaning.metric != "" {
+		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}
-	if r.code == CodeAccessDenied {
-		m.denied.Inc()
+	if r.FirstByte <= 0 {
+		return
 	}
-	switch {
-	case r.firstByte <= 0:
-	case r.code == CodeDraining:
-		m.cut.WithLabelValues("drain").Inc()
+	m.cut.WithLabelValues(cmp.Or(meaning.cutBy, "internal")).Inc()
+	if r.code == CodeDraining {
 		m.cutByDrain.Add(1)
-	default:
-		m.cut.WithLabelValues(cutBy(r.code)).Inc()
-	}
-}
-
-func cutBy(c Code) string {
-	switch c {
-	case CodeUpstreamIdle:
-		return "timeout"
-	default:
-		return "upstream"
 	}
 }
 
@@ -226,10 +216,10 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// Stats is what the daemon tells of the requests.
+// Stats counts requests.
 type Stats struct {
 	InFlight, Queued int
-	Served, Failed   uint64    // since the start; Failed: without a whole answer of the upstream
+	Served, Failed   uint64    // since the start; Failed: without a whole response of the upstream
 	CutByDrain       uint64    // responses
 	LastSuccess      time.Time // zero: none yet
 }

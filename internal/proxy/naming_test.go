@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -54,7 +55,7 @@ func TestSendersCanBeForgotten(t *testing.T) {
 			<-leave
 		}
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(proxy.Grant{Source: proxy.SourceTailnet}))
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}))
 	do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 	waiting := d.dial(t)
 	waiting.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -62,7 +63,7 @@ func TestSendersCanBeForgotten(t *testing.T) {
 	eventually(t, "one has ended, one is in flight", func() bool { return len(d.Ended()) == 1 && len(d.InFlight()) == 1 })
 	d.ForgetSenders()
 	for _, trace := range append(d.Ended(), d.InFlight()...) {
-		if trace.Node != "" || trace.User != "" || trace.Source != proxy.SourceTailnet {
+		if trace.Node != "" || trace.User != "" || trace.Source != config.Tailnet {
 			t.Errorf("remembered: %+v", trace)
 		}
 	}

@@ -50,7 +50,7 @@ func TestConnectionClosedAtEveryByteOfTheRequest(t *testing.T) {
 		conns.Add(1)
 		_, _ = io.CopyN(io.Discard, c, limit.Load())
 	})
-	d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = 200 * time.Millisecond })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout = 200 * time.Millisecond })
 	c := newClient(t)
 	for n := int64(1); ; n++ {
 		limit.Store(n)

@@ -74,7 +74,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 		<-all // none is answered before all are there
 		sayOK(w, r)
 	})
-	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = burst })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = burst })
 	c := newClient(t)
 	upgrade := request(t, http.MethodGet, d.url("/"), nil)
 	upgrade.Header.Set("Upgrade", "websocket")
@@ -103,7 +103,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 // Over HTTP/1.1 there is one for each request that may be in flight, and no more.
 func TestConnectionsAreBoundedByTheRequestsInFlight(t *testing.T) {
 	up, conns := countingUpstream(t, "http1", sayOK)
-	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight = 3 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 3 })
 	c := newClient(t)
 	var work sync.WaitGroup
 	for range 60 {
@@ -128,7 +128,7 @@ func TestFailedDialIsToldToAll(t *testing.T) {
 	gate := make(chan struct{})
 	up := listenScript(t, nil, nil, func(net.Conn) { dials.Add(1); <-gate })
 	up.url.Scheme = "https" // its handshake fails
-	d := openDoor(t, up, func(s *setup) { s.Retry.Attempts = 1 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Attempts = 1 })
 	c := newClient(t)
 	var work sync.WaitGroup
 	for range 20 {
@@ -212,7 +212,7 @@ func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
 			defer first.Body.Close()
 			_, _ = io.ReadFull(first.Body, make([]byte, 3))
 			s := d.settings
-			s.Upstream = settingsFor(next).Upstream
+			s.Proxy = settingsFor(next).Proxy
 			apply, err := d.Prepare(s)
 			if err != nil {
 				t.Fatal(err)
@@ -245,7 +245,7 @@ func TestOldUpstreamIsLeftWithItsLastStream(t *testing.T) {
 	c := newClient(t)
 	do(t, c, post(t, d, ""))
 	s := d.settings
-	s.Upstream.ConnectTimeout++
+	s.Proxy.ConnectTimeout++
 	apply, err := d.Prepare(s)
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +275,7 @@ func TestConnectsThroughAProxy(t *testing.T) {
 		c.Close()
 		work.Wait()
 	})
-	d := openDoor(t, up, func(s *setup) { s.Upstream.Proxies = []*url.URL{between.url} })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.UpstreamProxies = []*url.URL{between.url} })
 	if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)
 	}
@@ -322,9 +322,9 @@ func TestDialTimesOut(t *testing.T) {
 			up := upstreamOf(t)
 			silent := listenScript(t, nil, nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 			d := openDoor(t, up, func(s *setup) {
-				s.Upstream.ConnectTimeout = 100 * time.Millisecond
+				s.Proxy.ConnectTimeout = 100 * time.Millisecond
 				if name == "no answer of the proxy's" {
-					s.Upstream.Proxies = []*url.URL{silent.url}
+					s.Proxy.UpstreamProxies = []*url.URL{silent.url}
 				}
 			})
 			start := time.Now()
@@ -348,7 +348,7 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 	}
 	defer server.Close()
 	d := openDoor(t, &mockAPI{url: &url.URL{Scheme: "https", Host: "upstream.example"}}, func(s *setup) {
-		s.Upstream.ConnectTimeout = 100 * time.Millisecond
+		s.Proxy.ConnectTimeout = 100 * time.Millisecond
 		s.Upstream.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
 			if err == nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -26,9 +30,20 @@ type Config struct {
 	// Registerer gets the metrics of the package.
 	Registerer prometheus.Registerer
 	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
-	Tailnet Tailnet
+	Tailnet access.Tailnet
+	// Upstream has what replaces DNS and TCP, such as in a test; [Settings] say the rest.
+	Upstream upstream.Config
 	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
 	OwnName func(*http.Request) bool
+}
+
+// Settings are what a reload can change. A request takes one snapshot of them when it comes in and
+// keeps that to its end; limits on what is in the proxy together are resized in place.
+type Settings struct {
+	config.Config
+	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
+	// the log says for it; an empty result is left out. nil: the name itself.
+	LogIdentity func(string) string
 }
 
 // Proxy is the http.Handler between clients and the upstream. It is safe for
@@ -36,17 +51,17 @@ type Config struct {
 type Proxy struct {
 	host    string
 	log     *slog.Logger
+	network upstream.Config // see Config.Upstream
 	metrics *metrics
 	queue   *queue
 	memory  *memory
-	access  *accessControl
+	access  *access.Control
 	ownName func(*http.Request) bool
 	flights *flights
 	loops   *loops
-	buffers buffers
 
 	cancellations *cancellations
-	refusals      *refusalLog
+	denials       *access.DenialLog
 
 	applying sync.Mutex // one swap at a time
 	current  atomic.Pointer[snapshot]
@@ -55,8 +70,8 @@ type Proxy struct {
 // snapshot is the settings in force when a request came in.
 type snapshot struct {
 	Settings
-	pool    *upstream.Pool
-	results []ruleCounters // for each rule
+	pool  *upstream.Pool
+	rules []countedRule
 }
 
 // New makes a proxy with its first settings.
@@ -70,9 +85,9 @@ func New(c Config, s Settings) (*Proxy, error) {
 		ownName = func(*http.Request) bool { return true }
 	}
 	p := &Proxy{
-		host: c.Host, log: c.Log, metrics: m,
-		queue: newQueue(s.Limits), memory: &memory{}, access: newAccessControl(c), ownName: ownName,
-		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), refusals: newRefusalLog(),
+		host: c.Host, log: c.Log, network: c.Upstream, metrics: m,
+		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
+		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err
@@ -89,13 +104,15 @@ func New(c Config, s Settings) (*Proxy, error) {
 // puts them in force, which cannot fail. Requests that are in keep the settings they
 // came in under.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
-	next := &snapshot{Settings: s, results: p.metrics.rules(s.Rules)}
+	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
+	to := upstream.From(s.Proxy)
+	to.Dial, to.Resolver = p.network.Dial, p.network.Resolver
 	old := p.current.Load()
-	if old != nil && old.Upstream.SameTarget(s.Upstream) {
+	if old != nil && upstream.From(old.Proxy).SameTarget(to) {
 		next.pool = old.pool
 	} else {
-		if next.pool, err = upstream.New(s.Upstream); err != nil {
-			return nil, fmt.Errorf("preparing connections to %s: %w", s.Upstream.URL.Host, err)
+		if next.pool, err = upstream.New(to); err != nil {
+			return nil, fmt.Errorf("preparing connections to %s: %w", to.URL.Host, err)
 		}
 	}
 	return func() { p.swap(next) }, nil
@@ -104,8 +121,8 @@ func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 func (p *Proxy) swap(next *snapshot) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	p.queue.resize(next.Limits)
-	p.memory.limit.Store(next.Retry.Memory)
+	p.queue.resize(next.Proxy)
+	p.memory.limit.Store(next.Proxy.Retry.Memory)
 	old := p.current.Swap(next)
 	if old != nil && old.pool != next.pool {
 		old.pool.Retire()
@@ -138,7 +155,7 @@ type exchange struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	in    *http.Request
-	conn  *clientConn
+	conn  *inbound.Conn
 
 	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before it
 
@@ -160,11 +177,11 @@ type exchange struct {
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		proxy: p, cfg: p.current.Load(), w: w, rc: http.NewResponseController(w), in: r,
-		conn: connOf(r),
+		conn: inbound.ConnOf(r),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
-	x.rec = newRecord(r, x.conn.listener)
-	x.client = sourceAddr(r)
+	x.rec = newRecord(r, x.conn.Listener)
+	x.client = x.conn.Access.Addr()
 	x.takeBody()
 	x.watch.start = x.rec.start
 	p.flights.begin(x)
@@ -178,7 +195,7 @@ func (x *exchange) carry() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			x.proxy.log.Error("panic in a request; please report it as a bug",
-				"request_id", x.rec.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				"request_id", x.rec.RequestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			err = fail(CodeInternal, nil, "internal error; the journal has the details")
 		}
 	}()
@@ -202,7 +219,7 @@ func (x *exchange) end(err error) {
 	x.header1x.Unlock()
 	switch {
 	case f == nil:
-		x.rec.answered(statusClientGone)
+		x.rec.responded(statusClientGone)
 		x.rec.ended(outcomeClientGone, nil)
 		x.broken = true
 	case answered:
@@ -227,8 +244,8 @@ func (x *exchange) refuse(f *failure) {
 			delete(h, name)
 		}
 	}
-	status, n := f.respond(x.w, x.proxy.host, x.rec.id)
-	x.rec.answered(status)
+	status, n := f.respond(x.w, x.proxy.host, x.rec.RequestID)
+	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.body != nil && !x.body.whole() {
 		_ = x.rc.Flush() // a client that left is nobody to tell
@@ -237,29 +254,17 @@ func (x *exchange) refuse(f *failure) {
 
 // explain turns an error into what the client is told; nil: it went away.
 func (x *exchange) explain(err error) *failure {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f
+	ended := context.Cause(x.ctx) // nil while nobody has ended the request
+	for _, e := range [...]error{err, ended} {
+		if f, ok := errors.AsType[*failure](e); ok {
+			return f
+		}
 	}
-	cause := err
-	if x.ctx.Err() != nil {
-		cause = context.Cause(x.ctx)
-	}
-	if f, ok := errors.AsType[*failure](cause); ok {
-		return f
-	}
-	switch {
-	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStuck):
+	switch cause := cmp.Or(ended, err); {
+	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone):
 		return nil
-	case errors.Is(cause, errDrainEnded):
+	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
-	case errors.Is(cause, errClientSlow):
-		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", x.cfg.Timeouts.Idle)
-	case errors.Is(cause, errUpstreamStuck):
-		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", x.cfg.Timeouts.Idle)
-	case errors.Is(cause, errHeaderTimeout):
-		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its answer within %v; it may have processed the request", x.cfg.Timeouts.ResponseHeader)
-	case errors.Is(cause, errUpstreamSilent):
-		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its answer", x.cfg.Timeouts.Idle)
 	default:
 		return x.explainUpstream(cause)
 	}
@@ -270,7 +275,7 @@ func (x *exchange) explain(err error) *failure {
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
-		x.cancel(tooLarge(x.cfg.Limits.RequestBody))
+		x.cancel(tooLarge(x.cfg.Proxy.MaxRequestBody))
 	case isDisconnect(err):
 		x.cancel(errClientGone)
 	default:
@@ -286,7 +291,7 @@ func (x *exchange) close() {
 		var whole bool
 		received, whole = x.body.close()
 		if !whole && !x.broken { // net/http closes one that is
-			x.conn.spoilt.Store(true)
+			x.conn.LeaveUnread()
 		}
 	}
 	x.cancel(errFinished)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 // errQueueFull and errQueueTimeout are why a request was not admitted.
@@ -20,7 +22,7 @@ var (
 // not waited for.
 type queue struct {
 	mu      sync.Mutex
-	limits  Limits
+	limits  config.Proxy
 	in      int                // requests admitted
 	clients map[netip.Addr]int // the same, by client
 	waiting list.List          // of *ticket, the oldest first
@@ -33,12 +35,12 @@ type ticket struct {
 	element  *list.Element // nil once admitted
 }
 
-func newQueue(limits Limits) *queue {
+func newQueue(limits config.Proxy) *queue {
 	return &queue{limits: limits, clients: make(map[netip.Addr]int)}
 }
 
 // resize puts new limits in force. Who is in stays in.
-func (q *queue) resize(limits Limits) {
+func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limits = limits
@@ -54,7 +56,7 @@ func (q *queue) enter(ctx context.Context, client netip.Addr, wait func()) error
 		q.mu.Unlock()
 		return nil
 	}
-	if q.waiting.Len() >= q.limits.Queue {
+	if q.waiting.Len() >= q.limits.QueueLimit {
 		q.mu.Unlock()
 		return errQueueFull
 	}
@@ -107,8 +109,8 @@ func (q *queue) release(client netip.Addr) {
 }
 
 func (q *queue) fits(client netip.Addr) bool {
-	return q.in < q.limits.InFlight &&
-		(q.limits.PerClient == 0 || q.clients[client] < q.limits.PerClient)
+	return q.in < q.limits.MaxConnections &&
+		(q.limits.MaxConnectionsPerClient == 0 || q.clients[client] < q.limits.MaxConnectionsPerClient)
 }
 
 func (q *queue) take(client netip.Addr) {
@@ -117,7 +119,7 @@ func (q *queue) take(client netip.Addr) {
 }
 
 func (q *queue) admitWaiting() {
-	for e := q.waiting.Front(); e != nil && q.in < q.limits.InFlight; {
+	for e := q.waiting.Front(); e != nil && q.in < q.limits.MaxConnections; {
 		next := e.Next()
 		if t := e.Value.(*ticket); q.fits(t.client) {
 			q.take(t.client)
@@ -136,7 +138,7 @@ func (q *queue) counts() (in, waiting int) {
 	return q.in, q.waiting.Len()
 }
 
-func (q *queue) inForce() Limits {
+func (q *queue) inForce() config.Proxy {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.limits

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 func client(n byte) netip.Addr { return netip.AddrFrom4([4]byte{100, 64, 0, n}) }
@@ -61,7 +63,7 @@ func wantOutcomes(t *testing.T, entrants []*entrant, want ...string) {
 
 func TestQueueAdmitsInTheOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{InFlight: 1, Queue: 3, QueueTimeout: time.Hour})
+		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 3, QueueTimeout: time.Hour})
 		var all []*entrant
 		for i := range byte(4) {
 			all = append(all, enterQueue(t, q, client(i)))
@@ -81,7 +83,7 @@ func TestQueueAdmitsInTheOrderOfArrival(t *testing.T) {
 
 func TestQueueRefusesBeyondItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{InFlight: 1, Queue: 1, QueueTimeout: time.Minute})
+		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 1, QueueTimeout: time.Minute})
 		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}
 		wantOutcomes(t, all, "in", "waits", errQueueFull.Error())
 		time.Sleep(time.Minute)
@@ -94,7 +96,7 @@ func TestQueueRefusesBeyondItsLimit(t *testing.T) {
 
 func TestQueueGivesThePlaceOfOneWhoLeftToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{InFlight: 1, Queue: 2, QueueTimeout: time.Minute})
+		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 2, QueueTimeout: time.Minute})
 		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}
 		all[1].cancel()
 		wantOutcomes(t, all, "in", context.Canceled.Error(), "waits")
@@ -108,7 +110,7 @@ func TestQueueGivesThePlaceOfOneWhoLeftToTheNext(t *testing.T) {
 
 func TestQueueLimitsEachClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{InFlight: 3, PerClient: 1, Queue: 9, QueueTimeout: time.Minute})
+		q := newQueue(config.Proxy{MaxConnections: 3, MaxConnectionsPerClient: 1, QueueLimit: 9, QueueTimeout: time.Minute})
 		all := []*entrant{
 			enterQueue(t, q, client(0)), enterQueue(t, q, client(0)), enterQueue(t, q, client(0)), enterQueue(t, q, client(1)),
 		}
@@ -125,7 +127,7 @@ func TestQueueLimitsEachClient(t *testing.T) {
 // A client that has all its places does not hold up those behind it.
 func TestQueuePassesOverAFullClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{InFlight: 2, PerClient: 1, Queue: 9, QueueTimeout: time.Minute})
+		q := newQueue(config.Proxy{MaxConnections: 2, MaxConnectionsPerClient: 1, QueueLimit: 9, QueueTimeout: time.Minute})
 		all := []*entrant{
 			enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(0)), enterQueue(t, q, client(2)),
 		}
@@ -139,13 +141,13 @@ func TestQueuePassesOverAFullClient(t *testing.T) {
 
 func TestQueueIsResizedInPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := Limits{InFlight: 1, Queue: 9, QueueTimeout: time.Minute}
+		l := config.Proxy{MaxConnections: 1, QueueLimit: 9, QueueTimeout: time.Minute}
 		q := newQueue(l)
 		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2)), enterQueue(t, q, client(3))}
-		l.InFlight = 3
+		l.MaxConnections = 3
 		q.resize(l)
 		wantOutcomes(t, all, "in", "in", "in", "waits")
-		l.InFlight = 1
+		l.MaxConnections = 1
 		q.resize(l)
 		q.leave(client(0))
 		q.leave(client(1))
@@ -162,7 +164,7 @@ func FuzzQueue(f *testing.F) {
 	f.Add(uint64(2), uint8(1), uint8(0), uint8(0))
 	f.Add(uint64(3), uint8(8), uint8(1), uint8(30))
 	f.Fuzz(func(t *testing.T, seed uint64, inFlight, perClient, waiting uint8) {
-		l := Limits{InFlight: int(inFlight%16) + 1, PerClient: int(perClient % 8), Queue: int(waiting % 64), QueueTimeout: time.Millisecond}
+		l := config.Proxy{MaxConnections: int(inFlight%16) + 1, MaxConnectionsPerClient: int(perClient % 8), QueueLimit: int(waiting % 64), QueueTimeout: time.Millisecond}
 		q := newQueue(l)
 		var in atomic.Int64
 		perAddr := make([]atomic.Int64, 4)
@@ -183,7 +185,7 @@ func FuzzQueue(f *testing.F) {
 }
 
 // visit enters once, maybe for a short time only, and leaves.
-func visit(t *testing.T, q *queue, l Limits, rnd *rand.Rand, in *atomic.Int64, perAddr []atomic.Int64) {
+func visit(t *testing.T, q *queue, l config.Proxy, rnd *rand.Rand, in *atomic.Int64, perAddr []atomic.Int64) {
 	n := rnd.IntN(len(perAddr))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -198,11 +200,11 @@ func visit(t *testing.T, q *queue, l Limits, rnd *rand.Rand, in *atomic.Int64, p
 		}
 		return
 	}
-	if now := in.Add(1); now > int64(l.InFlight) {
-		t.Errorf("%d in, %d may be", now, l.InFlight)
+	if now := in.Add(1); now > int64(l.MaxConnections) {
+		t.Errorf("%d in, %d may be", now, l.MaxConnections)
 	}
-	if now := perAddr[n].Add(1); l.PerClient > 0 && now > int64(l.PerClient) {
-		t.Errorf("%d of one client in, %d may be", now, l.PerClient)
+	if now := perAddr[n].Add(1); l.MaxConnectionsPerClient > 0 && now > int64(l.MaxConnectionsPerClient) {
+		t.Errorf("%d of one client in, %d may be", now, l.MaxConnectionsPerClient)
 	}
 	perAddr[n].Add(-1)
 	in.Add(-1)

@@ -83,7 +83,7 @@ func newAccounts() *accounts {
 		known: make(map[[sha256.Size]byte]account),
 		count: prometheus.NewDesc("proxy_upstream_accounts",
 			"Organizations by what the upstream last said of a rate-limit window of theirs.", []string{"window", "state"}, nil),
-		utilization: prometheus.NewDesc("proxy_upstream_utilization_max",
+		utilization: prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
 			"The highest utilization of a rate-limit window among organizations, 1 is all of it.", []string{"window"}, nil),
 	}
 	_, _ = rand.Read(a.key[:]) // never fails (crypto/rand)

@@ -25,7 +25,7 @@ func limits(t testing.TB, reg prometheus.Gatherer) []string {
 	}
 	var series []string
 	for _, f := range families {
-		if f.GetName() != "proxy_upstream_accounts" && f.GetName() != "proxy_upstream_utilization_max" {
+		if f.GetName() != "proxy_upstream_accounts" && f.GetName() != "proxy_upstream_utilization_max_ratio" {
 			continue
 		}
 		for _, m := range f.GetMetric() {

@@ -2,12 +2,16 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // statusClientGone stands in the log and in metrics for a client that went away
@@ -15,7 +19,7 @@ import (
 const statusClientGone = 499
 
 // What is kept of the texts that clients and upstreams send, in bytes. None of them bounds what
-// it sends by itself.
+// it sends.
 const (
 	keptMethod     = 32
 	keptPath       = 512
@@ -39,63 +43,33 @@ const (
 	phaseStreaming  = "streaming"
 )
 
-// record is what is written down of a request: names, sizes and times; never the
-// value of a header other than the client's session id, never a body. Only its
-// exchange writes it; others look at it while it grows (flight.go).
+// phases are all of them.
+func phases() []string {
+	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseStreaming}
+}
+
+// record is the [Trace] of a request while it grows. Only its exchange writes it, so that this
+// reads it without the lock; others see copies of it (flight.go).
 type record struct {
-	// What does not change any more.
-	id         string
-	method     string
-	path       string
-	listener   string
-	session    string
-	credential string
-	start      time.Time
-	usual      [4]step // room for the steps of a request that goes well
+	start    time.Time
+	admitted bool         // by access; only for the exchange, and once it has ended
+	code     Code         // of the failure; empty if there was none of ours. Likewise
+	sent     atomic.Int64 // bytes of the response's body
+	usual    [4]StepTrace // room for the steps of a request that goes well
 
-	admitted bool // by access; only for the exchange, and once it has ended
-
-	sent atomic.Int64 // bytes of the answer's body
-
-	mu         sync.Mutex // held to write the rest, and by others to read it
-	identity   Identity   // as the log names it
-	address    string     // likewise, of a sender that nothing else names
-	rules      []ruleOutcome
-	steps      []step
-	duration   time.Duration
-	firstByte  time.Duration // 0: no answer of the upstream began
-	received   int64         // bytes of the request body
-	attempts   int
-	status     int
-	upstreamID string
-	outcome    string
-	code       Code   // of the failure; empty if there was none of ours
-	err        string // that failure in words
-}
-
-// ruleOutcome is what one rule did.
-type ruleOutcome struct {
-	header string
-	result RuleResult
-}
-
-// step is the beginning of a phase.
-type step struct {
-	at    time.Duration // since the start
-	phase string
-	conn  uint64 // in phaseSending, the number of the connection, and how many
-	use   uint64 // requests it was given, this one included
-	after string // why the attempt before failed, if there was one
+	mu sync.Mutex // held to write the rest, and by others to read it
+	Trace
 }
 
 func newRecord(in *http.Request, listener string) *record {
-	r := &record{
-		start: time.Now(), id: strings.Clone(requestID(in.Header)), listener: listener,
-		method: kept(in.Method, keptMethod), path: kept(rawPath(in), keptPath),
-		session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), credential: credentialKind(in.Header),
+	r := &record{start: time.Now()}
+	r.Trace = Trace{
+		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: r.start,
+		Method: kept(in.Method, keptMethod), Path: kept(rawPath(in), keptPath),
+		Session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), Credential: credentialKind(in.Header),
+		Steps: r.usual[:0],
 	}
-	r.steps = r.usual[:0]
-	r.enter(step{phase: phaseReading})
+	r.enter(phaseReading, "")
 	return r
 }
 
@@ -110,7 +84,7 @@ func kept(text string, most int) string {
 
 // keptText is what is kept of the text of an error, which may quote what a peer sent.
 func keptText(err error) string {
-	return loggable(kept(err.Error(), keptError))
+	return inbound.Unquoted(kept(err.Error(), keptError))
 }
 
 // credentialKind names the kind of credential and nothing of it.
@@ -128,36 +102,32 @@ func credentialKind(h http.Header) string {
 	}
 }
 
-// enter begins a phase.
-func (r *record) enter(s step) {
+// change writes to the trace.
+func (r *record) change(f func(t *Trace)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.at = time.Since(r.start)
-	r.steps = append(r.steps, s)
+	f(&r.Trace)
 }
 
-// phase is the current one. It is for the exchange, like all that does not lock.
-func (r *record) phase() string { return r.steps[len(r.steps)-1].phase }
-
-// identify: who sent the request, and from which address if nothing else names them. Both are
-// as the log names them.
-func (r *record) identify(id Identity, address string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.identity, r.address = id, address
+// enter begins a phase. detail says what the phase alone does not.
+func (r *record) enter(phase, detail string) {
+	r.change(func(t *Trace) {
+		t.Steps = append(t.Steps, StepTrace{At: millis(time.Since(r.start)), Phase: phase, Detail: detail})
+	})
 }
 
-// anonymize forgets who sent the request.
-func (r *record) anonymize() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.identity, r.address = Identity{Source: r.identity.Source}, ""
+// identify names who sent the request, and their address if nothing else names them. Both are as the
+// log names them.
+func (r *record) identify(id access.Identity, address string) {
+	r.change(func(t *Trace) {
+		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
+	})
 }
 
 // shownAddress is the address of a sender that nothing else names, as the log names it. An
 // address identifies a node as much as a name does.
-func (x *exchange) shownAddress(id Identity) string {
-	if id.Source != SourceOther || !x.client.IsValid() {
+func (x *exchange) shownAddress(id access.Identity) string {
+	if id.Source != access.Other || !x.client.IsValid() {
 		return ""
 	}
 	if x.cfg.LogIdentity == nil {
@@ -167,52 +137,46 @@ func (x *exchange) shownAddress(id Identity) string {
 }
 
 func (r *record) rule(header string, result RuleResult) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rules = append(r.rules, ruleOutcome{header, result})
+	r.change(func(t *Trace) { t.HeaderRules = append(t.HeaderRules, RuleTrace{header, result}) })
 }
 
-// attempt: one more begins; after is why the one before failed.
+// attempt begins another one; after is why the one before failed.
 func (r *record) attempt(after string) {
-	r.mu.Lock()
-	r.attempts++
-	r.mu.Unlock()
-	r.enter(step{phase: phaseConnecting, after: after})
-}
-
-// began: the upstream's answer began.
-func (r *record) began(answer *http.Response) {
-	r.enter(step{phase: phaseStreaming})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.firstByte = time.Since(r.start)
-	r.status = answer.StatusCode
-	r.upstreamID = kept(answer.Header.Get("Request-Id"), keptUpstreamID)
-}
-
-// ended: what became of the request. A failure is nil if there was none of ours.
-func (r *record) ended(outcome string, f *failure) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.outcome = outcome
-	if f != nil {
-		r.code, r.err = f.code, keptText(f)
+	r.change(func(t *Trace) { t.Attempts++ })
+	if after != "" {
+		after = fmt.Sprintf("attempt %d, after: %s", r.Attempts, after)
 	}
+	r.enter(phaseConnecting, after)
 }
 
-// answered: the client got this status from us.
-func (r *record) answered(status int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.status = status
+// began records the header of the upstream's response.
+func (r *record) began(response *http.Response) {
+	r.enter(phaseStreaming, "")
+	r.change(func(t *Trace) {
+		t.FirstByte = max(millis(time.Since(r.start)), 0.001)
+		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptUpstreamID)
+	})
 }
 
-// close writes down what is known only now.
+// ended records what became of the request. A failure is nil if there was none of ours.
+func (r *record) ended(outcome string, f *failure) {
+	if f != nil {
+		r.code = f.code
+	}
+	r.change(func(t *Trace) {
+		t.Outcome = outcome
+		if f != nil {
+			t.Error = keptText(f)
+		}
+	})
+}
+
+// responded records the status of our own response.
+func (r *record) responded(status int) { r.change(func(t *Trace) { t.Status = status }) }
+
+// close records what is known only now.
 func (r *record) close(received int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.received = received
-	r.duration = time.Since(r.start)
+	r.change(func(t *Trace) { t.BytesIn, t.Duration = received, millis(time.Since(r.start)) })
 }
 
 // record counts the request and logs it.
@@ -221,7 +185,7 @@ func (p *Proxy) record(x *exchange) {
 	suppressed := 0
 	if !x.rec.admitted {
 		var due bool
-		if suppressed, due = p.refusals.due(x.person); !due {
+		if suppressed, due = p.denials.Due(x.person); !due {
 			return
 		}
 	}
@@ -229,7 +193,7 @@ func (p *Proxy) record(x *exchange) {
 	if !p.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := x.rec.result()
+	attrs := x.rec.trace().attrs()
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
@@ -251,82 +215,53 @@ func (x *exchange) logLevel() slog.Level {
 	}
 }
 
+// attrs are the fields of the log line of a request that has ended. What is empty is left out.
+func (t Trace) attrs() []slog.Attr {
+	const most = 24
+	attrs := append(make([]slog.Attr, 0, most), t.names()...)
+	attrs = append(attrs, slog.Int("status", t.Status), slog.Duration("duration", t.Duration.Duration()))
+	if t.FirstByte > 0 {
+		attrs = append(attrs, slog.Duration("first_byte", t.FirstByte.Duration()))
+	}
+	attrs = append(attrs, slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
+	attrs = append(attrs, t.sender()...)
+	attrs = appendText(attrs, "header_rules", rulesText(t.HeaderRules))
+	attrs = appendText(attrs, "upstream_request_id", t.UpstreamRequestID)
+	attrs = append(attrs, slog.Int("attempts", t.Attempts), slog.String("outcome", t.Outcome))
+	if t.Outcome != outcomeOK {
+		attrs = append(attrs, slog.String("phase", t.Phase()))
+	}
+	return appendText(attrs, "error", t.Error)
+}
+
+// names are the fields that tell the request from others.
+func (t Trace) names() []slog.Attr {
+	return []slog.Attr{slog.String("request_id", t.RequestID), slog.String("method", t.Method), slog.String("path", t.Path)}
+}
+
+// sender are the fields of who sent it.
+func (t Trace) sender() []slog.Attr {
+	attrs := []slog.Attr{slog.String("source", string(t.Source))}
+	attrs = appendText(attrs, "node", t.Node)
+	attrs = appendText(attrs, "user", t.User)
+	attrs = appendText(attrs, "tags", strings.Join(t.Tags, ","))
+	attrs = appendText(attrs, "address", t.Address)
+	attrs = appendText(attrs, "session", t.Session)
+	return append(attrs, slog.String("credential", t.Credential))
+}
+
+func appendText(attrs []slog.Attr, key, text string) []slog.Attr {
+	if text == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, text))
+}
+
 // rulesText is "name=result" for each rule.
-func rulesText(rules []ruleOutcome) string {
+func rulesText(rules []RuleTrace) string {
 	texts := make([]string, len(rules))
-	for i, o := range rules {
-		texts[i] = strings.ToLower(o.header) + "=" + string(o.result)
+	for i, rule := range rules {
+		texts[i] = rule.Header + "=" + string(rule.Result)
 	}
 	return strings.Join(texts, ",")
-}
-
-// result is the fields of the log line of a request that has ended.
-func (r *record) result() []slog.Attr {
-	const most = 24
-	attrs := r.appendName(make([]slog.Attr, 0, most))
-	attrs = append(attrs, slog.Int("status", r.status), slog.Duration("duration", r.duration))
-	if r.firstByte > 0 {
-		attrs = append(attrs, slog.Duration("first_byte", r.firstByte))
-	}
-	attrs = append(attrs, slog.Int64("bytes_in", r.received), slog.Int64("bytes_out", r.sent.Load()))
-	attrs = r.appendSender(attrs)
-	if len(r.rules) > 0 {
-		attrs = append(attrs, slog.String("header_rules", rulesText(r.rules)))
-	}
-	if r.upstreamID != "" {
-		attrs = append(attrs, slog.String("upstream_request_id", r.upstreamID))
-	}
-	attrs = append(attrs, slog.Int("attempts", r.attempts), slog.String("outcome", r.outcome))
-	if r.outcome != outcomeOK {
-		attrs = append(attrs, slog.String("phase", r.phase()))
-	}
-	if r.err != "" {
-		attrs = append(attrs, slog.String("error", r.err))
-	}
-	return attrs
-}
-
-// appendName adds what tells the request from others.
-func (r *record) appendName(attrs []slog.Attr) []slog.Attr {
-	return append(attrs, slog.String("request_id", r.id), slog.String("method", r.method), slog.String("path", r.path))
-}
-
-// appendSender adds who sent it.
-func (r *record) appendSender(attrs []slog.Attr) []slog.Attr {
-	attrs = r.identity.appendAttrs(attrs)
-	if r.address != "" {
-		attrs = append(attrs, slog.String("address", r.address))
-	}
-	if r.session != "" {
-		attrs = append(attrs, slog.String("session", r.session))
-	}
-	return append(attrs, slog.String("credential", r.credential))
-}
-
-// loggable is a text without the bytes of a request or an answer that net/http quotes
-// in its own.
-func loggable(text string) string {
-	var b strings.Builder
-	for {
-		before, rest, quoted := strings.Cut(text, `"`)
-		b.WriteString(before)
-		if !quoted {
-			return b.String()
-		}
-		b.WriteString(`"…"`)
-		text = rest[quotedLength(rest):]
-	}
-}
-
-// quotedLength is the length of what is left of a quoted string, its end included.
-func quotedLength(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(s)
 }

@@ -13,7 +13,8 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // denyAll admits nobody.
@@ -71,9 +72,9 @@ func TestARefusedSenderIsLoggedOnceAMinute(t *testing.T) {
 // A sender of whom tailscaled does not say who it is was not admitted either.
 func TestASenderThatCannotBeIdentifiedIsLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := openBubble(t, "http", nil, sayAgain, allow(proxy.Grant{Source: proxy.SourceTailnet}),
-			asks(func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
-				return proxy.Identity{}, false, errors.New("ill")
+		b := openBubble(t, "http", nil, sayAgain, allow(config.Source{Kind: config.Tailnet}),
+			asks(func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
+				return access.Identity{}, false, errors.New("ill")
 			}))
 		for range 3 {
 			if answer := b.sent(t, peerAddr, smuggled); answer.StatusCode != http.StatusServiceUnavailable {
@@ -89,7 +90,7 @@ func TestASenderThatCannotBeIdentifiedIsLoggedOnceAMinute(t *testing.T) {
 // Every request of somebody who is admitted is logged, malformed ones, too.
 func TestAdmittedSendersAreLoggedInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := openBubble(t, "http", nil, sayAgain, allow(proxy.Grant{Prefix: netip.MustParsePrefix("192.0.2.0/24")}))
+		b := openBubble(t, "http", nil, sayAgain, allow(config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("192.0.2.0/24")}))
 		for range 3 {
 			b.sent(t, otherAddr, "CONNECT /a HTTP/1.1\r\nHost: h\r\n\r\n")
 			b.sent(t, otherAddr, smuggled)

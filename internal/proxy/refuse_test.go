@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/config"
 )
 
 // contract is what a client is told with each code, as the manual promises it: the
@@ -121,7 +121,7 @@ func TestRefusals(t *testing.T) {
 	})
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 			conn := d.dial(t)
 			conn.send(t, c.sent)
 			answer, body := conn.answer(t, "POST")
@@ -141,7 +141,7 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		_, _ = w.Write(body)
 	})
-	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 	for _, body := range []io.Reader{strings.NewReader(strings.Repeat("a", 1000)), io.MultiReader(strings.NewReader(strings.Repeat("a", 1000)))} {
 		if answer, got := do(t, newClient(t), request(t, "POST", d.url("/"), body)); answer.StatusCode != 200 || len(got) != 1000 {
 			t.Errorf("status %d, %d bytes", answer.StatusCode, len(got))
@@ -153,7 +153,7 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 // keeps nothing.
 func TestDeniedClientIsNotWaitedFor(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("a denied request came through") })
-	d := openDoor(t, up, allow(proxy.Grant{Source: proxy.SourceTailnet}))
+	d := openDoor(t, up, allow(config.Source{Kind: config.Tailnet}))
 	conn := d.dial(t)
 	conn.send(t, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nab")
 	answer, body := conn.answer(t, "POST")
@@ -167,7 +167,7 @@ func TestDeniedClientIsNotWaitedFor(t *testing.T) {
 func TestQueueIsFull(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { close(entered); <-leave })
-	d := openDoor(t, up, func(s *setup) { s.Limits.InFlight, s.Limits.Queue = 1, 0 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 1, 0 })
 	first := d.dial(t)
 	first.send(t, smuggled)
 	receive(t, entered, "the first request")
@@ -240,7 +240,7 @@ func TestRequestIDs(t *testing.T) {
 // connection closed at once would be reset by what still comes.
 func TestRefusedClientThatSendsOnHasItsAnswer(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
-	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 	for range 10 {
 		conn := d.dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
@@ -255,7 +255,7 @@ func TestRefusedClientThatSendsOnHasItsAnswer(t *testing.T) {
 func TestTooLargeBodyIsNotReadOn(t *testing.T) {
 	const most = 64 << 20 // with what the kernel holds of it
 	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	d := openDoor(t, up, func(s *setup) { s.Limits.RequestBody = 1000 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 	conn := d.dial(t)
 	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n")
 	sent := make(chan int64, 1)

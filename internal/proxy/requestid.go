@@ -24,8 +24,8 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
-// NameAnswer gives an answer that is not made by a [Proxy] its x-request-id.
-func NameAnswer(w http.ResponseWriter, r *http.Request) {
+// NameResponse gives an answer that is not made by a [Proxy] its x-request-id.
+func NameResponse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID(r.Header))
 }
 

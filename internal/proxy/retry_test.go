@@ -27,7 +27,7 @@ func refusedUpstream(t *testing.T) *mockAPI {
 }
 
 func TestRefusedDialIsRepeated(t *testing.T) {
-	d := openDoor(t, refusedUpstream(t), func(s *setup) { s.Retry.Backoff = 50 * time.Millisecond })
+	d := openDoor(t, refusedUpstream(t), func(s *setup) { s.Proxy.Retry.Backoff = 50 * time.Millisecond })
 	start := time.Now()
 	answer, body := do(t, newClient(t), post(t, d, "hello"))
 	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_connect" {
@@ -167,7 +167,7 @@ func TestPastTheMemoryNothingIsRepeated(t *testing.T) {
 			_ = c.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 		}
 	})
-	d := openDoor(t, up, func(s *setup) { s.Retry.Memory = 64 << 10 })
+	d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Memory = 64 << 10 })
 	answer, body := do(t, newClient(t), post(t, d, strings.Repeat("x", 200_000)))
 	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
 		t.Errorf("status %d, body %s", answer.StatusCode, body)

@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/inbound"
 )
 
 // rewrite makes the request that the upstream gets: the client's without what
@@ -12,10 +16,10 @@ func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
 	dropPrivate(header)
-	for i, rule := range x.cfg.Rules {
-		result := rule.apply(header, subject)
-		x.cfg.results[i].count(result)
-		x.rec.rule(rule.Name, result)
+	for _, rule := range x.cfg.rules {
+		result := apply(rule.Header, header, subject)
+		rule.results[result].Inc()
+		x.rec.rule(rule.name, result)
 	}
 	keepUserAgent(header)
 	var coding []string
@@ -24,7 +28,7 @@ func (x *exchange) rewrite() *http.Request {
 		// drops the trailers of an empty one.
 		coding = []string{"chunked"}
 	}
-	upstream := x.cfg.Upstream.URL
+	upstream := x.cfg.Proxy.UpstreamURL
 	return &http.Request{
 		Method:        x.in.Method,
 		URL:           target(upstream, x.in),
@@ -35,12 +39,12 @@ func (x *exchange) rewrite() *http.Request {
 	}
 }
 
-func subjectOf(in *http.Request, c *clientConn) ruleSubject {
+func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 	return ruleSubject{
 		bearer:    bearerToken(in.Header),
 		path:      rawPath(in),
 		userAgent: in.Header.Get("User-Agent"),
-		listener:  c.listener,
+		listener:  c.Listener,
 	}
 }
 
@@ -49,8 +53,8 @@ func subjectOf(in *http.Request, c *clientConn) ruleSubject {
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header := r.Header.Clone()
 	dropPrivate(header)
-	for _, rule := range p.current.Load().Rules {
-		rule.apply(header, subjectOf(r, connOf(r)))
+	for _, rule := range p.current.Load().Headers {
+		apply(rule, header, subjectOf(r, inbound.ConnOf(r)))
 	}
 	return header
 }
@@ -71,13 +75,11 @@ func keepUserAgent(h http.Header) {
 // who asks: only we know that, and nobody else is to be told.
 func dropPrivate(h http.Header) {
 	trailers := acceptsTrailers(h)
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			h.Del(strings.TrimSpace(name))
-		}
+	for _, name := range listedIn(h["Connection"]) {
+		delete(h, name)
 	}
 	for name := range h {
-		if isHopByHop(name) || namesOrigin(name) {
+		if isHopByHop(name) || access.NamesOrigin(name) {
 			delete(h, name)
 		}
 	}
@@ -86,12 +88,22 @@ func dropPrivate(h http.Header) {
 	}
 }
 
+// listedIn are the canonical names that a Connection header lists.
+func listedIn(connection []string) (names []string) {
+	for _, line := range connection {
+		for name := range strings.SplitSeq(line, ",") {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	return names
+}
+
 // publicTrailer is the client's trailer without what dropPrivate would drop of a
 // header, and without a field about framing, which comes too late in one.
 func publicTrailer(trailer http.Header) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if mayTrail(name) && !namesOrigin(name) {
+		if mayTrail(name) && !access.NamesOrigin(name) {
 			public[name] = values
 		}
 	}

@@ -5,44 +5,9 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"oauth-proxyd/internal/config"
 )
-
-// Mode is what a [HeaderRule] does.
-type Mode int
-
-const (
-	// ModeSet replaces all values of the header.
-	ModeSet Mode = iota
-	// ModeMerge makes one comma-separated list of all lines of the header
-	// (RFC 9110 §5.3) and appends the elements it lacks. The order and the
-	// spelling of what was there stay.
-	ModeMerge
-	// ModeDefault adds the header if the request has none.
-	ModeDefault
-	// ModeRemove deletes the header.
-	ModeRemove
-)
-
-// HeaderRule changes one header of the requests that fulfil its condition.
-type HeaderRule struct {
-	// Name in canonical form (http.CanonicalHeaderKey).
-	Name  string
-	Value string
-	Mode  Mode
-	When  Condition
-}
-
-// Condition holds when each of its fields that is not empty holds.
-type Condition struct {
-	// BearerPrefix is how the token behind "Authorization: Bearer" begins.
-	BearerPrefix string
-	// PathPrefix is how the raw path begins.
-	PathPrefix string
-	// UserAgentPrefix is how the client's User-Agent begins.
-	UserAgentPrefix string
-	// Listener is the name of the socket that the request came in through.
-	Listener string
-}
 
 // RuleResult is what a rule did to a request; the label of a metric and a word in
 // the log.
@@ -57,58 +22,48 @@ const (
 	RuleSkipped  RuleResult = "skipped"  // the condition did not hold
 )
 
+// ruleResults are all of them.
+func ruleResults() []RuleResult {
+	return []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped}
+}
+
 // ruleSubject is the part of a request that conditions look at, taken before
 // any rule changed it.
 type ruleSubject struct {
 	bearer, path, userAgent, listener string
 }
 
-// holds reports whether the rule applies to the request.
-func (c Condition) holds(s ruleSubject) bool {
-	return (c.BearerPrefix == "" || strings.HasPrefix(s.bearer, c.BearerPrefix)) &&
-		strings.HasPrefix(s.path, c.PathPrefix) &&
-		strings.HasPrefix(s.userAgent, c.UserAgentPrefix) &&
-		(c.Listener == "" || s.listener == c.Listener)
+// holds reports whether the rule with this condition applies to the request.
+func holds(w config.When, s ruleSubject) bool {
+	return (w.BearerPrefix == "" || strings.HasPrefix(s.bearer, w.BearerPrefix)) &&
+		strings.HasPrefix(s.path, w.PathPrefix) &&
+		strings.HasPrefix(s.userAgent, w.UserAgentPrefix) &&
+		(w.Listener == "" || s.listener == w.Listener)
 }
 
 // apply changes h as the rule says and reports what that came to.
-func (r HeaderRule) apply(h http.Header, s ruleSubject) RuleResult {
-	if !r.When.holds(s) {
+func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
+	if !holds(r.When, s) {
 		return RuleSkipped
 	}
+	old, had := h[r.Name]
 	switch r.Mode {
-	case ModeRemove:
-		return r.remove(h)
-	case ModeMerge:
-		return r.merge(h)
-	case ModeDefault:
-		return r.fill(h)
-	default:
-		return r.set(h)
-	}
-}
-
-func (r HeaderRule) remove(h http.Header) RuleResult {
-	if _, ok := h[r.Name]; !ok {
+	case config.Remove:
+		delete(h, r.Name)
+		if had {
+			return RuleRemoved
+		}
 		return RulePresent
+	case config.Merge:
+		return merge(r, h)
+	case config.AddAbsent:
+		if had {
+			return RulePresent
+		}
 	}
-	delete(h, r.Name)
-	return RuleRemoved
-}
-
-func (r HeaderRule) fill(h http.Header) RuleResult {
-	if _, ok := h[r.Name]; ok {
-		return RulePresent
-	}
-	h[r.Name] = []string{r.Value}
-	return RuleAdded
-}
-
-func (r HeaderRule) set(h http.Header) RuleResult {
-	old, ok := h[r.Name]
 	h[r.Name] = []string{r.Value}
 	switch {
-	case !ok:
+	case !had:
 		return RuleAdded
 	case len(old) == 1 && old[0] == r.Value:
 		return RulePresent
@@ -117,7 +72,9 @@ func (r HeaderRule) set(h http.Header) RuleResult {
 	}
 }
 
-func (r HeaderRule) merge(h http.Header) RuleResult {
+// merge makes one comma-separated list of all lines of the header (RFC 9110 §5.3) and appends the
+// elements that it lacks. The order and the spelling of what was there stay.
+func merge(r config.Header, h http.Header) RuleResult {
 	list := appendElements(nil, h[r.Name]...)
 	had := len(list)
 	list = appendElements(list, r.Value)

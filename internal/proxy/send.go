@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -25,7 +27,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
 	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
-	x.watch.begin(x.cfg.Timeouts)
+	x.watch.begin(x.cfg.Proxy)
 	after := ""
 	for {
 		x.rec.attempt(after)
@@ -39,7 +41,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		x.watch.next(forConnection)
 		after = keptText(err)
 		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
-		if err := x.pause(x.cfg.Retry.Backoff); err != nil {
+		if err := x.pause(x.cfg.Proxy.Retry.Backoff); err != nil {
 			return nil, err
 		}
 	}
@@ -47,15 +49,21 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 
 func (x *exchange) mayRepeat(err error) bool {
 	return errors.Is(err, upstream.ErrNotProcessed) && !errors.Is(err, upstream.ErrConnectTimeout) &&
-		x.ctx.Err() == nil && x.rec.attempts < x.cfg.Retry.Attempts &&
+		x.ctx.Err() == nil && x.rec.Attempts < x.cfg.Proxy.Retry.Attempts &&
 		(x.body == nil || x.body.replayable())
 }
 
+// Why an attempt is repeated; the label of a metric.
+const (
+	retryConnect = "connect"
+	retryUnsent  = "unsent"
+)
+
 func retryReason(err error) string {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		return "connect"
+		return retryConnect
 	}
-	return "unsent"
+	return retryUnsent
 }
 
 // pause waits out the time between two attempts.
@@ -78,35 +86,60 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.upstream.Store(conn)
-	x.rec.enter(step{phase: phaseSending, conn: conn.Number(), use: conn.Uses() + 1})
+	x.rec.enter(phaseSending, connectionText(conn.Number(), conn.Uses()))
 	x.watch.next(forHeader)
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
 	}
-	defer x.remember(out, socketPair{plain(conn.LocalAddr()), plain(conn.RemoteAddr())}).forget()
+	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
 	return conn.Send(x.ctx, out, x.events())
+}
+
+// connectionText says on which connection a request is sent, which has been used so often before.
+func connectionText(number, used uint64) string {
+	if used == 0 {
+		return "on the new connection " + strconv.FormatUint(number, 10)
+	}
+	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
 }
 
 // backlog is what the kernel still holds for whose move it is; below 0: not known.
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
 	case w == forClientAccept:
-		return unsent(x.conn.Conn)
+		return x.conn.Unsent()
 	case w == forUpstreamAccept && up != nil:
 		return up.Unsent()
 	}
 	return -1
 }
 
-// giveUp ends the request for a reason that the watch found.
-func (x *exchange) giveUp(reason error) {
-	x.cancel(reason)
+// giveUp ends the request for which a side has been idle too long.
+func (x *exchange) giveUp(w waitingFor) {
+	x.cancel(x.tooLong(w))
 	end := time.Now().Add(partingTime)
-	if errors.Is(reason, errClientStuck) {
+	if w == forClientAccept {
 		end = time.Unix(1, 0)
 	}
 	_ = x.rc.SetWriteDeadline(end) // ends a write that is blocked, of a 1xx response too
+}
+
+// tooLong is why a request is given up while it waits for a side.
+func (x *exchange) tooLong(w waitingFor) error {
+	idle := x.cfg.Proxy.IdleTimeout
+	switch w {
+	case forClientBody:
+		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
+	case forUpstreamAccept:
+		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", idle)
+	case forHeader:
+		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
+	case forUpstreamBody:
+		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
+	default:
+		return errClientGone // it does not read
+	}
 }
 
 // events has the connection tell of the beginning of the response.
@@ -140,11 +173,11 @@ func (x *exchange) informational(code int, header http.Header) error {
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Upstream.URL.Host, x.cfg.Upstream.ConnectTimeout)
+			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
 		}
-		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Upstream.URL.Host)
+		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}
-	if x.rec.firstByte > 0 {
+	if x.rec.FirstByte > 0 {
 		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")
 	}
 	if errors.Is(err, upstream.ErrNotProcessed) {

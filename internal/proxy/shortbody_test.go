@@ -18,7 +18,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // memory to keep it in it must be left for when the upstream takes it.
 func TestShortBodyPastTheMemory(t *testing.T) {
 	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
-		d := openDoor(t, up, func(s *setup) { s.Retry.Memory = 0 })
+		d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Memory = 0 })
 		c := d.dial(t)
 		for range 2 {
 			c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")

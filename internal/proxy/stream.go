@@ -8,13 +8,6 @@ import (
 	"time"
 )
 
-const (
-	// eventBufferSize is what a stream that says little holds while it waits for more.
-	eventBufferSize = 2 << 10
-	// copyBufferSize is the most that is read of an answer before it is passed on.
-	copyBufferSize = 32 << 10
-)
-
 // headerDelay is how long the header of an answer waits for the first piece of the body,
 // so that both go out in one write. A piece that is there never waits.
 const headerDelay = time.Millisecond
@@ -29,13 +22,13 @@ func (x *exchange) stream(answer *http.Response) error {
 	if err := checkStatus(answer.StatusCode); err != nil {
 		return err
 	}
-	x.watch.answer()
+	x.watch.respond()
 	if x.body != nil {
 		x.body.forget()
 	}
 	// The end of a connection ends an answer to HTTP/1.0 (RFC 9112 §6.3), whoever
 	// closes it: net/http does by itself when a write fails.
-	x.conn.reset.Store(!x.in.ProtoAtLeast(1, 1))
+	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
 	x.beginAnswer(answer)
 	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
 		if err := x.copyBody(answer.Body); err != nil {
@@ -83,22 +76,22 @@ func (x *exchange) beginAnswer(answer *http.Response) {
 		h["Connection"] = []string{"close"} // its rest may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {
-		h[requestIDHeader] = []string{x.rec.id}
+		h[requestIDHeader] = []string{x.rec.RequestID}
 	}
 	if isPlainEventStream(answer.Header) {
 		x.sse = &sseTail{}
 	}
 	x.rec.began(answer)
 	x.proxy.metrics.accounts.note(answer.Header)
-	x.conn.relay(true)
+	x.conn.Relay(true)
 	x.w.WriteHeader(answer.StatusCode)
 }
 
 // copyBody flushes each piece as it comes. An answer without a piece is flushed, too, or
 // net/http would give it a length.
 func (x *exchange) copyBody(body io.Reader) error {
-	buffers := &x.proxy.buffers
-	buffer := buffers.get(eventBufferSize)
+	buffers := &x.proxy.memory.buffers
+	buffer := buffers.get(smallBuffer)
 	defer func() { buffers.put(buffer) }()
 	n, err := x.readFirst(body, buffer)
 	for first := true; ; first = false {
@@ -178,7 +171,7 @@ func (x *exchange) endAnswer(trailer http.Header) {
 		}
 		h[name] = values
 	}
-	x.conn.reset.Store(false)
+	x.conn.EndWithReset(false)
 	x.rec.ended(outcomeOK, nil)
 }
 
@@ -189,9 +182,9 @@ func (x *exchange) cut(f *failure) {
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() {
-		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.id))) // best effort
+		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
-		x.conn.parting.Store(true)
+		x.conn.Part()
 	}
 	_ = x.rc.Flush() // likewise
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/netip"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/access"
 )
 
-type whoIs = func(context.Context, netip.AddrPort) (proxy.Identity, bool, error)
+type whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error)
 
 // fakeTailnet is a tailscaled as access sees it.
 type fakeTailnet struct {
@@ -16,14 +16,14 @@ type fakeTailnet struct {
 	lookErr   error
 	forwarded bool
 	funnel    bool
-	proxy.Tailscaled
+	access.Tailscaled
 	whoIs whoIs // nil: knows nobody
 }
 
 func (f *fakeTailnet) Required() bool { return true }
 func (f *fakeTailnet) Running() bool  { return !f.down }
 
-func (f *fakeTailnet) Look(context.Context) (proxy.Tailscaled, error) {
+func (f *fakeTailnet) Look(context.Context) (access.Tailscaled, error) {
 	return f.Tailscaled, f.lookErr
 }
 
@@ -31,9 +31,9 @@ func (f *fakeTailnet) ForwardsTo(context.Context, uint16) (forwards, funnel bool
 	return f.forwarded, f.funnel, nil
 }
 
-func (f *fakeTailnet) WhoIs(ctx context.Context, addr netip.AddrPort) (proxy.Identity, bool, error) {
+func (f *fakeTailnet) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	if f.whoIs == nil {
-		return proxy.Identity{}, false, nil
+		return access.Identity{}, false, nil
 	}
 	return f.whoIs(ctx, addr)
 }
@@ -62,18 +62,18 @@ func onTailnet(changes ...func(*fakeTailnet)) func(*setup) {
 func asks(w whoIs) func(*setup) { return onTailnet(func(f *fakeTailnet) { f.whoIs = w }) }
 
 // knows is tailscaled that knows one peer.
-func knows(id proxy.Identity) func(*setup) {
-	return asks(func(context.Context, netip.AddrPort) (proxy.Identity, bool, error) { return id, true, nil })
+func knows(id access.Identity) func(*setup) {
+	return asks(func(context.Context, netip.AddrPort) (access.Identity, bool, error) { return id, true, nil })
 }
 
-func fails(context.Context, netip.AddrPort) (proxy.Identity, bool, error) {
-	return proxy.Identity{}, false, errors.New("no answer")
+func fails(context.Context, netip.AddrPort) (access.Identity, bool, error) {
+	return access.Identity{}, false, errors.New("no answer")
 }
 
 // The tailnets of the cases below.
 func userspace(f *fakeTailnet)  { f.Userspace = true }
 func down(f *fakeTailnet)       { f.down = true }
-func absent(f *fakeTailnet)     { f.Tailscaled = proxy.Tailscaled{Absent: true} }
+func absent(f *fakeTailnet)     { f.Tailscaled = access.Tailscaled{Absent: true} }
 func forwarded(f *fakeTailnet)  { f.forwarded = true }
 func silent(f *fakeTailnet)     { f.Known, f.Userspace, f.Addresses = false, false, nil }
 func numberless(f *fakeTailnet) { f.UIDs = []uint32{65534} }

@@ -12,14 +12,14 @@ import (
 
 const short = 150 * time.Millisecond
 
-func shortIdle(s *setup) { s.Timeouts.Idle = short }
+func shortIdle(s *setup) { s.Proxy.IdleTimeout = short }
 
 func TestUpstreamBeginsNoAnswer(t *testing.T) {
 	forEachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}, func(t *testing.T, up *mockAPI) {
-		d := openDoor(t, up, func(s *setup) { s.Timeouts.ResponseHeader = short })
+		d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short })
 		answer, body := do(t, newClient(t), post(t, d, "hello"))
 		if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
 			t.Errorf("status %d, body %s", answer.StatusCode, body)
@@ -131,7 +131,7 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 			_ = rc.Flush()
 		}
 	}, func(t *testing.T, up *mockAPI) {
-		d := openDoor(t, up, func(s *setup) { s.Timeouts.Idle = idle })
+		d := openDoor(t, up, func(s *setup) { s.Proxy.IdleTimeout = idle })
 		body, w := io.Pipe()
 		go func() {
 			tick := time.NewTicker(pause)
@@ -155,7 +155,7 @@ func TestSlowClientIsNotAStuckOne(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.CopyN(w, nulls{}, 20<<20)
-	}), func(s *setup) { s.Timeouts.Idle = 2 * time.Second })
+	}), func(s *setup) { s.Proxy.IdleTimeout = 2 * time.Second })
 	c := d.dial(t)
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
 	c.send(t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -5,45 +5,40 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
-// Why a request is given up in the middle; the cause of its context.
 var (
-	errClientGone     = errors.New("client went away")
-	errClientSlow     = errors.New("client stopped sending its request")
-	errClientStuck    = errors.New("client stopped reading the answer")
-	errUpstreamStuck  = errors.New("upstream stopped reading the request")
-	errHeaderTimeout  = errors.New("upstream did not begin its answer in time")
-	errUpstreamSilent = errors.New("upstream went silent in the middle of its answer")
-	errDrainEnded     = errors.New("the drain before a stop or restart came to its end")
-	errFinished       = errors.New("request finished")
+	errClientGone = errors.New("client went away")
+	errFinished   = errors.New("request finished")
 )
 
-// waitingFor says whose move it is.
+// waitingFor says which side is to act next.
 type waitingFor int32
 
 const (
-	forConnection     waitingFor = iota // nobody: making a connection has a limit of its own
+	forConnection     waitingFor = iota // none: making a connection has a limit of its own
 	forClientBody                       // the client, to send more of the request
 	forUpstreamAccept                   // the upstream, to take more of the request
-	forHeader                           // the upstream, to begin its answer
-	forUpstreamBody                     // the upstream, to send more of the answer
-	forClientAccept                     // the client, to take more of the answer
+	forHeader                           // the upstream, to begin its response
+	forUpstreamBody                     // the upstream, to send more of the response
+	forClientAccept                     // the client, to take more of the response
 )
 
-// watch gives a request up when whose move it is makes none for too long. One
+// watch cancels a request when the side it is waiting for is idle for too long. One
 // timer serves the whole request: it looks at the clock when it fires, so that a
 // byte costs two atomic stores and no timer.
 type watch struct {
-	timeouts Timeouts
-	giveUp   func(error)          // of a request whose turn it is too long; once
-	report   func()               // of a request that lasts
-	backlog  func(waitingFor) int // what the kernel holds for whose move it is; nil or below 0: not known
-	start    time.Time            // of the request
-	reportAt time.Duration
-	waiting  atomic.Int32
-	moved    atomic.Int64 // nanoseconds since start
-	answered atomic.Bool  // the answer has begun: the request body no longer tells whose move it is
+	timeouts  config.Proxy
+	giveUp    func(waitingFor)     // is called once, when a side is idle for too long
+	report    func()               // is called when the request lasts
+	backlog   func(waitingFor) int // what the kernel holds for a side; nil or below 0: not known
+	start     time.Time            // of the request
+	reportAt  time.Duration
+	waiting   atomic.Int32
+	moved     atomic.Int64 // nanoseconds since start
+	responded atomic.Bool  // the response has begun: the request body no longer tells which side is to act
 
 	mu      sync.Mutex // held while the timer's look lasts
 	timer   *time.Timer
@@ -56,8 +51,8 @@ type watch struct {
 // has lasted twice as long.
 const firstReport = time.Minute
 
-// begin starts the clock, with no move to wait for yet.
-func (w *watch) begin(timeouts Timeouts) {
+// begin starts the clock, with no side to wait for yet.
+func (w *watch) begin(timeouts config.Proxy) {
 	w.timeouts = timeouts
 	w.next(forConnection)
 	w.mu.Lock()
@@ -66,29 +61,29 @@ func (w *watch) begin(timeouts Timeouts) {
 	w.timer = time.AfterFunc(min(w.pace(), firstReport), w.look)
 }
 
-// silence is how long nobody has made a move.
+// silence is how long neither side has acted.
 func (w *watch) silence() time.Duration {
 	return time.Since(w.start) - time.Duration(w.moved.Load())
 }
 
-// sending notes a move in the sending of the request.
+// sending records progress in the sending of the request.
 func (w *watch) sending(next waitingFor) {
-	if w.answered.Load() {
+	if w.responded.Load() {
 		w.moved.Store(int64(time.Since(w.start)))
 		return
 	}
 	w.next(next)
 }
 
-// next notes a move and whose the next one is.
+// next records progress and which side is to act next.
 func (w *watch) next(next waitingFor) {
 	w.moved.Store(int64(time.Since(w.start)))
 	w.waiting.Store(int32(next))
 }
 
-// answer notes that the answer has begun.
-func (w *watch) answer() {
-	w.answered.Store(true)
+// respond records that the response has begun.
+func (w *watch) respond() {
+	w.responded.Store(true)
 	w.next(forUpstreamBody)
 }
 
@@ -111,17 +106,17 @@ func (w *watch) look() {
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
-	w.noteDrain(waiting)
-	limit := w.timeouts.Idle
+	w.countDrain(waiting)
+	limit := w.timeouts.IdleTimeout
 	if waiting == forHeader {
-		limit = w.timeouts.ResponseHeader
+		limit = w.timeouts.ResponseHeaderTimeout
 	}
 	quiet := w.silence()
 	if waiting == forConnection {
 		quiet = 0
 	}
 	if quiet >= limit {
-		w.giveUp(waiting.tooLong())
+		w.giveUp(waiting)
 		return
 	}
 	age := time.Since(w.start)
@@ -136,13 +131,13 @@ func (w *watch) look() {
 // limit, and a backlog that shrinks must be seen to.
 func (w *watch) pace() time.Duration {
 	const looks = 4 // within a limit
-	return min(w.timeouts.Idle, w.timeouts.ResponseHeader) / looks
+	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
 }
 
-// noteDrain takes it for a move that the peer took some of what the kernel holds for
-// it: that may be megabytes, and a blocked write returns only after a good part of
-// them. What counts is the time since a first look at them. The caller holds mu.
-func (w *watch) noteDrain(waiting waitingFor) {
+// countDrain counts a shrinking send buffer as progress: the kernel may hold megabytes, and a
+// blocked write returns only after a good part of them was taken. What counts is the time since
+// the first look at them. The caller holds mu.
+func (w *watch) countDrain(waiting waitingFor) {
 	if w.backlog == nil {
 		return
 	}
@@ -155,19 +150,4 @@ func (w *watch) noteDrain(waiting waitingFor) {
 		w.moved.CompareAndSwap(moved, w.leftAt)
 	}
 	w.left = left
-}
-
-func (f waitingFor) tooLong() error {
-	switch f {
-	case forClientBody:
-		return errClientSlow
-	case forUpstreamAccept:
-		return errUpstreamStuck
-	case forHeader:
-		return errHeaderTimeout
-	case forUpstreamBody:
-		return errUpstreamSilent
-	default:
-		return errClientStuck
-	}
 }

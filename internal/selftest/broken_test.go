@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 )
 
 // hasty is the patience for a proxy that hangs.
@@ -40,7 +39,7 @@ func TestEachVerdictCanFail(t *testing.T) {
 		{"the response is a refusal", "an OAuth token", refuse, "although"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Config{Settings: shipped, Proxy: daemon.ProxySettings(shipped), patience: hasty, around: tt.fault}
+			c := Config{Settings: shipped, patience: hasty, around: tt.fault}
 			probes, err := c.probeAll(t.Context())
 			if err != nil {
 				t.Fatal(err)

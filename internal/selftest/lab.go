@@ -12,9 +12,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
-	"oauth-proxyd/internal/upstream"
 )
 
 const (
@@ -31,8 +32,8 @@ type lab struct {
 	api       *fakeupstream.Server
 	read      chan struct{} // an element for each event that the client has read
 	proxy     *proxy.Proxy
-	server    *proxy.Server
-	listener  proxy.Listener
+	server    *inbound.Server
+	listener  inbound.Listener
 	transport *http.Transport // the client's
 
 	mu       sync.Mutex
@@ -63,7 +64,7 @@ func (l *lab) openProxy(c Config, name string) error {
 		return fmt.Errorf("reading the address of the mock API: %w", err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	settings := onLoopback(c.Proxy, target)
+	settings := onLoopback(*c.Settings, target)
 	l.proxy, err = proxy.New(proxy.Config{Host: "selftest", Log: log, Registerer: prometheus.NewRegistry()}, settings)
 	if err != nil {
 		return fmt.Errorf("making the proxy: %w", err)
@@ -76,21 +77,22 @@ func (l *lab) openProxy(c Config, name string) error {
 	if c.around != nil {
 		handler = c.around(handler)
 	}
-	l.listener = proxy.Listener{Name: name, Listener: socket}
-	l.server = proxy.NewServer(handler, log)
-	l.server.Resize(settings.Limits)
+	l.listener = inbound.Listener{Name: name, Listener: socket}
+	l.server = inbound.NewServer(handler, log)
+	l.server.Resize(settings.Proxy.MaxConnections + settings.Proxy.QueueLimit)
 	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and is reported
 	return nil
 }
 
-// onLoopback is s with the mock API as upstream, and open to this host.
-func onLoopback(s proxy.Settings, target *url.URL) proxy.Settings {
-	s.Upstream = upstream.Config{URL: target, ConnectTimeout: max(s.Upstream.ConnectTimeout, shortestTimeout)}
-	s.Timeouts.ResponseHeader = max(s.Timeouts.ResponseHeader, shortestTimeout)
-	s.Timeouts.Idle = max(s.Timeouts.Idle, shortestTimeout)
-	s.Limits.QueueTimeout = max(s.Limits.QueueTimeout, shortestTimeout)
-	s.Access = proxy.Access{Allow: []proxy.Grant{{Source: proxy.SourceLocal}}}
-	return s
+// onLoopback is c with the mock API as upstream, and open to this host.
+func onLoopback(c config.Config, target *url.URL) proxy.Settings {
+	p := &c.Proxy
+	p.UpstreamURL, p.UpstreamCAs, p.UpstreamProxies = target, nil, nil
+	for _, timeout := range []*time.Duration{&p.ConnectTimeout, &p.ResponseHeaderTimeout, &p.IdleTimeout, &p.QueueTimeout} {
+		*timeout = max(*timeout, shortestTimeout)
+	}
+	c.Access = config.Access{Allow: []config.Source{{Kind: config.Local}}}
+	return proxy.Settings{Config: c}
 }
 
 // close ends everything, what hangs included.
@@ -98,7 +100,7 @@ func (l *lab) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	l.transport.CloseIdleConnections()
-	l.server.CloseListeners([]proxy.Listener{l.listener})
+	l.server.CloseListeners([]inbound.Listener{l.listener})
 	l.server.Cut(ctx)
 	_ = l.listener.Close() // nothing is asked of it any more
 	_ = l.api.Close()      // likewise

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/selftest"
 	"oauth-proxyd/internal/term"
 )
@@ -24,7 +23,7 @@ func run(t *testing.T, file string) (*selftest.Report, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := selftest.Run(t.Context(), selftest.Config{Settings: c, Proxy: daemon.ProxySettings(c)})
+	r, err := selftest.Run(t.Context(), selftest.Config{Settings: c})
 	if err != nil {
 		t.Fatal(err)
 	}

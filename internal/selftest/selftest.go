@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/proxy"
 )
 
 const (
@@ -22,8 +21,6 @@ const (
 type Config struct {
 	// Settings is the configuration under test.
 	Settings *config.Config
-	// Proxy is the same as the daemon hands it to the proxy.
-	Proxy proxy.Settings
 
 	patience time.Duration                   // for one request; 0: defaultPatience
 	around   func(http.Handler) http.Handler // a fault in front of the proxy; nil: none

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 // Config says where requests go, and how to get there.
@@ -26,6 +28,11 @@ type Config struct {
 	// Observe is called with each part of making a connection, from several goroutines.
 	// nil: nobody wants to know.
 	Observe func(Step)
+}
+
+// From is what a configuration says of that.
+func From(c config.Proxy) Config {
+	return Config{URL: c.UpstreamURL, RootCAs: c.UpstreamCAs, Proxies: c.UpstreamProxies, ConnectTimeout: c.ConnectTimeout}
 }
 
 // SameTarget reports whether connections made for c serve other as well.

@@ -115,10 +115,10 @@ func (p *prometheus) tellsWhatHappened(t *testing.T) {
 		`proxy_errors_total{code="upstream_connect"}`, `proxy_errors_total{code="upstream_header_timeout"}`,
 		`proxy_errors_total{code="overloaded"}`, `proxy_errors_total{code="upgrade_refused"}`,
 		`proxy_responses_cut_total{by="upstream"}`, `proxy_responses_cut_total{by="timeout"}`,
-		`proxy_retries_total{reason="connect"}`, `proxy_client_gone_total{phase="streaming"}`, `proxy_access_denied_total`,
+		`proxy_retries_total{reason="connect"}`, `proxy_client_gone_total{phase="streaming"}`, `proxy_errors_total{code="access_denied"}`,
 		`proxy_header_rule_total{result="added"}`, `proxy_header_rule_total{result="present"}`, `proxy_header_rule_total{result="skipped"}`,
 		`proxy_upstream_accounts{window="unified", state="allowed"}`, `proxy_upstream_accounts{window="unified", state="allowed_warning"}`,
-		`proxy_upstream_accounts{window="unified", state="rejected"}`, `proxy_upstream_utilization_max{window="5h"} == 1`,
+		`proxy_upstream_accounts{window="unified", state="rejected"}`, `proxy_upstream_utilization_max_ratio{window="5h"} == 1`,
 		`tailnet_connected`, `tailnet_required`, `tailnet_key_expiry_timestamp_seconds`, `proxy_upstream_last_success_timestamp_seconds`,
 	} {
 		if s, err := p.query(series + " > 0"); err != nil || len(s) < 2 {

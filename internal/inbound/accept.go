@@ -1,11 +1,14 @@
-package proxy
+package inbound
 
 import (
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"oauth-proxyd/internal/access"
 )
 
 // acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
@@ -19,9 +22,9 @@ type acceptQueue struct {
 	log         *slog.Logger
 
 	// Guarded by the lock of connections.
-	ready []*clientConn // to be served
-	ended bool          // nothing more is accepted
-	err   error         // why, unless it was asked for
+	ready []*Conn // to be served
+	ended bool    // nothing more is accepted
+	err   error   // why, unless it was asked for
 }
 
 // run accepts until the listener is closed or fails.
@@ -41,8 +44,8 @@ func (q *acceptQueue) acceptAll() error {
 		c, err := q.Listener.Accept()
 		if err == nil {
 			pause = shortest
-			q.connections.arrive(&clientConn{
-				Conn: c, listener: q.name, queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
+			q.connections.arrive(&Conn{
+				Conn: c, Listener: q.name, Access: access.Of(c), queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
 			})
 			continue
 		}
@@ -81,4 +84,26 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 	q.ready[0] = nil
 	q.ready = q.ready[1:]
 	return c, nil
+}
+
+// sourceOf is the address of TCP, and for IPv6 outside the tailnet its /64, of which a host
+// has all addresses (RFC 4291 §2.5.4); the zero Addr for Unix sockets.
+func sourceOf(remote net.Addr) netip.Addr {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := access.Plain(tcp.AddrPort()).Addr()
+	if addr.Is6() && !access.IsTailscale(addr) && !addr.IsLoopback() {
+		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
+		return prefix.Addr()
+	}
+	return addr
+}
+
+// shared reports whether strangers to each other come from this address: it is that of every
+// program on this host, and where there is no network device, tailscaled delivers all of its
+// peers from there. The zero Addr is that of Unix sockets.
+func shared(addr netip.Addr) bool {
+	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }

@@ -1,12 +1,13 @@
-package proxy_test
+package inbound_test
 
 import (
+	"bytes"
 	stdlog "log"
 	"log/slog"
 	"strings"
 	"testing"
 
-	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/inbound"
 )
 
 // net/http names the clients that it has trouble with.
@@ -18,9 +19,9 @@ func TestLibraryLogTellsNoAddresses(t *testing.T) {
 		"lookup of 100.64.0.9, and of fd7a:115c:a1e0::9.":                         "lookup of …, and of ….",
 		"http: Accept error: accept4: too many open files; retrying in 1.5.s 5ms": "http: Accept error: accept4: too many open files; retrying in 1.5.s 5ms",
 	} {
-		var lines logLines
+		var lines bytes.Buffer
 		log := slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		stdlog.New(proxy.LibraryLog(log), "", 0).Print(line)
+		stdlog.New(inbound.LibraryLog(log), "", 0).Print(line)
 		if got := lines.String(); !strings.Contains(got, `"text":"`+strings.ReplaceAll(want, ">", `\u003e`)+`"`) && !strings.Contains(got, `"text":"`+want+`"`) {
 			t.Errorf("%q is logged as %s", line, got)
 		}
@@ -29,9 +30,9 @@ func TestLibraryLogTellsNoAddresses(t *testing.T) {
 
 // net/http quotes what it read in the lines that it logs by itself.
 func TestLibraryLogTellsNoBytes(t *testing.T) {
-	var lines logLines
+	var lines bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	std := stdlog.New(proxy.LibraryLog(log), "", 0)
+	std := stdlog.New(inbound.LibraryLog(log), "", 0)
 	std.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v", "HTTP/1.1 \"secret\"\n\\", nil)
 	got := lines.String()
 	if strings.Contains(got, "secret") || !strings.Contains(got, `"level":"DEBUG"`) ||

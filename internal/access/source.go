@@ -1,4 +1,4 @@
-package proxy
+package access
 
 import (
 	"context"
@@ -9,71 +9,73 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/config"
 )
 
 // identify finds the source of a request. Where a connection comes from is proved once for
 // it and kept for a while; whether the tailnet is up is asked for each request.
-func (a *accessControl) identify(ctx context.Context, r *http.Request, c *clientConn) (Identity, error) {
-	id, err := c.identity.get(func() (Identity, error) {
+func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identity, error) {
+	id, err := c.identity(func() (Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
 		defer cancel()
 		return a.classify(ctx, c)
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return Identity{Source: SourceOther}, context.Cause(ctx) // nobody is left to be refused
+		return Identity{Source: Other}, context.Cause(ctx) // nobody is left to be refused
 	case err != nil:
-		return Identity{Source: SourceOther}, err
-	case id.Source == SourceTailnet && !a.tailnet.Running():
+		return Identity{Source: Other}, err
+	case id.Source == config.Tailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
-	case id.Source == SourceLocal && speaksForAnother(r.Header):
-		id.Source = SourceProxied
+	case id.Source == config.Local && SpeaksForAnother(h):
+		id.Source = config.Proxied
 	}
 	return id, nil
 }
 
 // unproven is for who cannot be told from others now, and may come again.
-func unproven(cause error, message string) *failure {
-	return fail(CodeTailnetUnavailable, cause, "%s", message)
+func unproven(cause error, message string) *Refusal {
+	return &Refusal{Message: message, Cause: cause, Unproven: true}
 }
 
 // classify proves where a connection comes from. Nobody is let in on a guess: what cannot be
 // proved is an error.
-func (a *accessControl) classify(ctx context.Context, c *clientConn) (Identity, error) {
-	local, remote, isTCP := c.endpoints()
+func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
+	local, remote := c.Local, c.Remote
 	switch {
-	case !isTCP:
+	case !remote.IsValid():
 		return a.fromUnixSocket(ctx, c)
 	case remote.Addr().IsLoopback():
 		return a.fromLoopback(ctx, local, remote)
-	case remote.Addr() == local.Addr() || isOwnAddress(remote.Addr()):
+	case remote.Addr() == local.Addr() || IsOwnAddress(remote.Addr()):
 		return a.fromOwnAddress(ctx, local, remote)
-	case isTailscale(remote.Addr()) && isTailscale(local.Addr()) && a.tailnet.Required():
+	case IsTailscale(remote.Addr()) && IsTailscale(local.Addr()) && a.tailnet.Required():
 		return a.fromTailnet(ctx, local, remote)
 	default:
-		return Identity{Source: SourceOther}, nil
+		return Identity{Source: Other}, nil
 	}
 }
 
 // fromUnixSocket: the kernel names the process at the other end of a Unix socket, which
 // may be a tailscaled that forwards to it.
-func (a *accessControl) fromUnixSocket(ctx context.Context, c *clientConn) (Identity, error) {
-	pid := peerProcess(c.Conn)
+func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
+	pid := peerProcess(c.conn)
 	if !a.tailnet.Required() || pid == 0 {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == pid {
-		return Identity{Source: SourceProxied}, nil
+		return Identity{Source: config.Proxied}, nil
 	}
-	return Identity{Source: SourceLocal}, nil
+	return Identity{Source: config.Local}, nil
 }
 
 // fromLoopback asks again while the client may wait, as a tailscaled that starts or is restarted
 // gives no response for a moment.
-func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	const pause = 100 * time.Millisecond
 	if !a.tailnet.Required() {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	for {
 		id, err := a.proveLoopback(ctx, local, remote)
@@ -90,13 +92,13 @@ func (a *accessControl) fromLoopback(ctx context.Context, local, remote netip.Ad
 
 // proveLoopback tells programs on this host from what tailscaled delivers from there: its
 // peers where it has no network device, and what "tailscale serve" and Funnel forward.
-func (a *accessControl) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
 	case a.isProgram(t, local, remote):
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	case t.Absent:
 		return a.localWhileOpen(local, remote)
 	case !t.Known:
@@ -112,7 +114,7 @@ func (a *accessControl) proveLoopback(ctx context.Context, local, remote netip.A
 	case err != nil:
 		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
 	case forwarded:
-		return Identity{Source: SourceProxied, Funnel: funnel}, nil
+		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	default:
 		return a.localWhileOpen(local, remote)
 	}
@@ -120,29 +122,29 @@ func (a *accessControl) proveLoopback(ctx context.Context, local, remote netip.A
 
 // localWhileOpen is local for a connection that a program on this host has still open. Once it
 // is closed, a tailscaled that has ended may have been that program, and nobody knows any more.
-func (a *accessControl) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
+func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
 	if a.isClosed(local, remote) {
 		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
 	}
-	return Identity{Source: SourceLocal}, nil
+	return Identity{Source: config.Local}, nil
 }
 
 // isClosed reports whether the kernel shows that nobody on this host has the other end open.
-func (a *accessControl) isClosed(local, remote netip.AddrPort) bool {
-	_, open, err := a.ownerOf(local, remote)
+func (a *Control) isClosed(local, remote netip.AddrPort) bool {
+	_, open, err := a.OwnerOf(local, remote)
 	return err == nil && !open
 }
 
 // fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as
 // well, in connections that tailscaled makes.
-func (a *accessControl) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	if err != nil {
 		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
 	}
-	uid, onThisHost, err := a.ownerOf(local, remote)
+	uid, onThisHost, err := a.OwnerOf(local, remote)
 	if onThisHost && (t.Absent || t.cannotBe(uid)) {
-		return Identity{Source: SourceLocal}, nil
+		return Identity{Source: config.Local}, nil
 	}
 	return Identity{}, unproven(err,
 		"it cannot be proved that this connection comes from a program on this host; a program on it can connect to 127.0.0.1")
@@ -150,8 +152,8 @@ func (a *accessControl) fromOwnAddress(ctx context.Context, local, remote netip.
 
 // isProgram reports whether the kernel shows that the other end of a connection belongs to
 // a process of this host other than tailscaled. Where it does not show that, others may.
-func (a *accessControl) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
-	uid, onThisHost, err := a.ownerOf(local, remote)
+func (a *Control) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
+	uid, onThisHost, err := a.OwnerOf(local, remote)
 	return err == nil && onThisHost && t.cannotBe(uid)
 }
 
@@ -164,7 +166,7 @@ func (t Tailscaled) cannotBe(uid uint32) bool {
 
 // fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses
 // came through tailscaled: other networks use the same ranges.
-func (a *accessControl) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
+func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil || t.Absent || !t.Known:
@@ -172,41 +174,28 @@ func (a *accessControl) fromTailnet(ctx context.Context, local, remote netip.Add
 	case !a.tailnet.Running():
 		return Identity{}, unproven(nil, "the tailnet is not connected on this host")
 	case !slices.Contains(t.Addresses, local.Addr()):
-		return Identity{Source: SourceOther}, nil
+		return Identity{Source: Other}, nil
 	}
 	id, found, err := a.whoIs(ctx, remote)
 	if err == nil && !found {
-		id.Source = SourceOther
+		id.Source = Other
 	}
 	return id, err
 }
 
-func (a *accessControl) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity, found bool, err error) {
+func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity, found bool, err error) {
 	id, found, err = a.tailnet.WhoIs(ctx, remote)
 	if err != nil {
 		return Identity{}, false, unproven(err, "tailscaled on this host could not say who is asking")
 	}
 	if found {
-		id.Source = SourceTailnet
+		id.Source = config.Tailnet
 	}
 	return id, found, nil
 }
 
-// endpoints are the addresses of a TCP connection, unmapped and without zones.
-func (c *clientConn) endpoints() (local, remote netip.AddrPort, isTCP bool) {
-	if c.Conn == nil {
-		return local, remote, false
-	}
-	l, ok := c.LocalAddr().(*net.TCPAddr)
-	r, isTCP := c.RemoteAddr().(*net.TCPAddr)
-	if !ok || !isTCP {
-		return local, remote, false
-	}
-	return plain(l.AddrPort()), plain(r.AddrPort()), true
-}
-
-// plain is an address as access lists and tailscaled write it.
-func plain(a netip.AddrPort) netip.AddrPort {
+// Plain is an address as access lists and tailscaled write it.
+func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
@@ -230,8 +219,8 @@ func peerProcess(conn net.Conn) int {
 	return pid
 }
 
-// isOwnAddress reports whether addr is one of this host's.
-func isOwnAddress(addr netip.Addr) bool {
+// IsOwnAddress reports whether addr is one of this host's.
+func IsOwnAddress(addr netip.Addr) bool {
 	own, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())
@@ -239,9 +228,9 @@ func isOwnAddress(addr netip.Addr) bool {
 	})
 }
 
-// isTailscale: the ranges of https://tailscale.com/kb/1015/100.x-addresses and
+// IsTailscale reports whether addr is in the ranges of https://tailscale.com/kb/1015/100.x-addresses and
 // https://tailscale.com/kb/1033/ip-and-dns-addresses.
-func isTailscale(addr netip.Addr) bool {
+func IsTailscale(addr netip.Addr) bool {
 	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
 	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
 	return v4.Contains(addr) || v6.Contains(addr)

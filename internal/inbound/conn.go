@@ -1,28 +1,34 @@
-package proxy
+package inbound
 
 import (
 	"bytes"
 	"container/list"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/access"
 )
 
-// clientConnKey is the context key of a request's *clientConn.
-type clientConnKey struct{}
+// connKey is the context key of a request's *Conn.
+type connKey struct{}
 
-// clientConn is a connection from a client, with what is known of it.
-type clientConn struct {
+// Conn is a connection from a client, with what is known of it.
+type Conn struct {
 	net.Conn
-	listener string
-	queue    *acceptQueue // that it came through
-	identity identityCache
-	framing  framing
-	fields   fieldScanner
+	// Listener is the name of the socket that it came in through.
+	Listener string
+	// Access is where it comes from.
+	Access access.Conn
+
+	queue *acceptQueue // that it came through; nil without a Server
+	scan  scanner
 
 	// Where it is among the connections, guarded by their lock.
 	source  netip.Addr
@@ -31,13 +37,14 @@ type clientConn struct {
 	since   time.Time     // when it came to its place
 	working bool          // its handler has a request
 
-	// misframed: the request has a Content-Length or a Transfer-Encoding that
+	// Misframed: the request has a Content-Length or a Transfer-Encoding that
 	// net/http dropped. Only for its handler.
-	misframed bool
-	// order is that of the fields of the request. Only for its handler.
-	order fieldOrder
-	// headerTooLarge: the request's header was not read, as it is larger than the limit.
-	headerTooLarge bool
+	Misframed bool
+	// Names are those of the fields of the request as the client wrote them, each with a line end;
+	// empty if they are not known. Only for its handler.
+	Names string
+	// HeaderTooLarge: the request's header was not read, as it is larger than the limit.
+	HeaderTooLarge bool
 
 	// spoilt: where the next request begins is no longer known, as the body of
 	// the last was not read to its end. What follows must not be taken for one.
@@ -56,15 +63,14 @@ type clientConn struct {
 	relaying atomic.Bool
 }
 
-// place is what a connection counts as.
-type place int
-
-const (
-	placeNone     place = iota // closed, or on its way in
-	placeParked                // accepted, and waiting to be served
-	placeStranger              // served, and nothing on it was admitted yet
-	placeAdmitted
-)
+// ConnOf gives the connection that [Server] put in the request's context. A handler without a Server
+// has one of its own, as in a test.
+func ConnOf(r *http.Request) *Conn {
+	if c, ok := r.Context().Value(connKey{}).(*Conn); ok {
+		return c
+	}
+	return &Conn{}
+}
 
 // ownWriteTimeout is how long a client may take to accept what we say ourselves: 1xx, errors,
 // /health, /metrics, and the end of a response. It is a few packets, or for /metrics some
@@ -72,8 +78,8 @@ const (
 const ownWriteTimeout = 5 * time.Second
 
 // Write implements net.Conn. What we write ourselves has a deadline; what is passed on has
-// that of the exchange (watch.go). In place of net/http's own 431 goes ours.
-func (c *clientConn) Write(p []byte) (int, error) {
+// that of who passes it on. In place of net/http's own 431 goes ours.
+func (c *Conn) Write(p []byte) (int, error) {
 	if !c.relaying.Load() {
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // one that is closed fails to write next
 	}
@@ -83,26 +89,71 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// relay leaves the writing to the timeouts of the exchange, or ends that.
-func (c *clientConn) relay(on bool) {
+// Relay leaves the writing to the timeouts of the exchange, or ends that.
+func (c *Conn) Relay(on bool) {
 	if c.relaying.Swap(on) != on && on && c.Conn != nil {
 		_ = c.Conn.SetWriteDeadline(time.Time{}) // likewise
 	}
 }
 
-// admit notes that the access rules let in a request of the connection.
-func (c *clientConn) admit() {
+// Admit reports that a request of the connection was admitted.
+func (c *Conn) Admit() {
 	if c.queue != nil {
 		c.queue.connections.admit(c)
 	}
 }
 
-// refused notes that they did not, unless that may be otherwise soon.
-func (c *clientConn) refused(err error) {
-	if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied && c.queue != nil {
+// Refuse reports that the access rules are against a request of the connection.
+func (c *Conn) Refuse() {
+	if c.queue != nil {
 		c.queue.connections.refuse(c)
 	}
 }
+
+// Unsent is how many bytes the kernel holds that were written to the connection and that the client
+// has not taken yet; below 0: it cannot tell.
+func (c *Conn) Unsent() int { return queued(c.Conn, unix.SIOCOUTQ) }
+
+// queued is how many bytes the kernel holds in a queue of nc; below 0: it cannot tell.
+func queued(nc net.Conn, queue uint) int {
+	socket, ok := nc.(syscall.Conn)
+	if !ok {
+		return -1
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	n := -1
+	err = raw.Control(func(fd uintptr) {
+		if left, err := unix.IoctlGetInt(int(fd), queue); err == nil {
+			n = left
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// ReadBuffered calls read, in which reading from the connection gives nothing: only what was read
+// ahead of it can be had, and nobody waits for more.
+func (c *Conn) ReadBuffered(read func()) {
+	c.buffered.Store(true)
+	read()
+	c.buffered.Store(false)
+}
+
+// EndWithReset has the connection end with a TCP reset, or not, so that a response that is delimited
+// by its end cannot look whole.
+func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
+
+// LeaveUnread ends the connection after the response: the rest of the request's body is not read, so
+// that where the next request begins is not known.
+func (c *Conn) LeaveUnread() { c.spoilt.Store(true) }
+
+// Part has the connection stay open for a moment after an event that says why a response is cut.
+func (c *Conn) Part() { c.parting.Store(true) }
 
 // LeaveBody has r responded to at once by a handler that reads no body, and its connection
 // ended after that: a body that was announced may never come.
@@ -112,26 +163,22 @@ func LeaveBody(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // else net/http waits for the body first
 	w.Header().Set("Connection", "close")
-	connOf(r).spoilt.Store(true)
+	ConnOf(r).spoilt.Store(true)
 }
-
-// evict closes the connection to make room. It waits for nobody: connections calls it with
-// its lock.
-func (c *clientConn) evict() { _ = c.Conn.Close() }
 
 // begin looks at the next request of the connection, before any handler.
 // last: the connection cannot serve another one.
-func (c *clientConn) begin(r *http.Request) (last bool) {
+func (c *Conn) begin(r *http.Request) (last bool) {
 	if c.spoilt.Load() {
 		panic(http.ErrAbortHandler) // not a request but the rest of the last one's body
 	}
-	c.misframed = c.framing.check(r)
-	c.order = c.fields.next()
-	return c.misframed
+	h, known := c.scan.next()
+	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
+	return c.Misframed
 }
 
 // Read implements net.Conn. It is the end of a spoilt connection.
-func (c *clientConn) Read(p []byte) (int, error) {
+func (c *Conn) Read(p []byte) (int, error) {
 	// A read of one byte is net/http's watch for a client that leaves.
 	if len(p) > 1 && c.buffered.Load() {
 		return 0, nil
@@ -141,8 +188,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		if n > 0 {
 			c.spoke.Store(true)
 		}
-		c.framing.scan(p[:n])
-		c.fields.scan(p[:n])
+		c.scan.scan(p[:n])
 		return n, err
 	}
 	c.linger()
@@ -152,7 +198,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 // linger ends a spoilt connection, once. What still comes is dropped for a moment before
 // the close: one with unread bytes would reset the connection, and the client might lose
 // the answer.
-func (c *clientConn) linger() {
+func (c *Conn) linger() {
 	const (
 		most       = 4 << 20 // no more is read of a body that was refused for its size
 		lingerTime = 500 * time.Millisecond
@@ -172,18 +218,18 @@ func (c *clientConn) linger() {
 // clients, proxies above all, drop what they have not passed on yet when they see the end of the
 // connection, so the event must not come together with it. A client that reads the event closes the
 // connection itself, which ends the wait. The request has ended before, so no slot is held.
-func (c *clientConn) part() {
+func (c *Conn) part() {
 	const most, partTime = 64 << 10, 50 * time.Millisecond
 	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // one that is closed fails to read next
 	_, _ = io.CopyN(io.Discard, c.Conn, most)
 }
 
 // isEnding reports whether the process is about to end, and waits for nobody.
-func (c *clientConn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
+func (c *Conn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
 
 // CloseWrite half-closes the connection, which net/http does where a close could
 // reset it before the client has read its answer.
-func (c *clientConn) CloseWrite() error {
+func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -192,7 +238,7 @@ func (c *clientConn) CloseWrite() error {
 
 // Close implements net.Conn. net/http reads no more of a connection before it closes it
 // when the client wanted that.
-func (c *clientConn) Close() error {
+func (c *Conn) Close() error {
 	if c.spoilt.Load() {
 		c.linger()
 	} else if c.parting.Load() {

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent
 
 // writeTooLarge sends our own 431 in place of net/http's, p, so that the client learns who
 // refused its request, and the log has a line about it.
-func (c *clientConn) writeTooLarge(p []byte) (int, error) {
-	c.headerTooLarge = true
+func (c *Conn) writeTooLarge(p []byte) (int, error) {
+	c.HeaderTooLarge = true
 	refusal := c.queue.handler.refusal(c)
 	c.spoilt.Store(true) // the rest of the header is still on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
@@ -34,8 +34,8 @@ type connHandler struct {
 
 // refusal is what the handler responds to a request of c without a header. It is written
 // like any other response of the handler, and refused, counted and logged like any request.
-func (h connHandler) refusal(c *clientConn) []byte {
-	ctx := context.WithValue(h.base, clientConnKey{}, c)
+func (h connHandler) refusal(c *Conn) []byte {
+	ctx := context.WithValue(h.base, connKey{}, c)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
 	r := (&http.Request{
 		URL: &url.URL{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"context"
@@ -14,16 +14,17 @@ import (
 
 const (
 	headerReadTimeout = 10 * time.Second
-	maxHeaderBytes    = 64 << 10
-	// spareConns are open connections beyond one for each request that may be in
-	// flight or wait, so that /health and /metrics answer under full load.
-	spareConns       = 256
+	// MaxHeaderBytes is the largest header of a request.
+	MaxHeaderBytes   = 64 << 10
 	keepAliveTimeout = 2 * time.Minute
 
 	// SettleTime is how long kept connections are waited for in a drain that is to be
 	// over soon.
 	SettleTime = time.Second
 )
+
+// ErrDrainEnded is why requests are cut: the cause of their contexts.
+var ErrDrainEnded = errors.New("the drain before a stop or restart came to its end")
 
 // Listener is a socket to serve on, with the name that header rules know.
 type Listener struct {
@@ -56,12 +57,12 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		Protocols:                    &protocols,
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            headerReadTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
+		MaxHeaderBytes:               MaxHeaderBytes,
 		IdleTimeout:                  keepAliveTimeout,
 		ErrorLog:                     stdlog.New(LibraryLog(log), "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, clientConnKey{}, c)
+			return context.WithValue(ctx, connKey{}, c)
 		},
 		ConnState: s.noteConn,
 	}
@@ -72,9 +73,9 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 // server is stopping, to send the next request on another connection.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := connOf(r)
-		s.connections.busy(c)
-		defer c.relay(false)
+		c := ConnOf(r)
+		s.connections.setWorking(c, true)
+		defer c.Relay(false)
 		if c.begin(r) || s.stopping() {
 			w.Header().Set("Connection", "close")
 		}
@@ -91,8 +92,9 @@ func (s *Server) stopping() bool {
 	}
 }
 
-// Resize bounds the open connections by what may be in flight and wait.
-func (s *Server) Resize(l Limits) { s.connections.resize(l.InFlight + l.Queue + spareConns) }
+// Resize bounds the open connections of admitted sources by how many requests may be in flight or
+// wait.
+func (s *Server) Resize(requests int) { s.connections.resize(requests + spareConns) }
 
 // Spare keeps the connection from remote, one of this process, out of the bounds until it is
 // called again with false.
@@ -141,8 +143,8 @@ func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 }
 
 func (s *Server) noteConn(c net.Conn, state http.ConnState) {
-	if c, ok := c.(*clientConn); ok && state == http.StateIdle {
-		s.connections.rest(c)
+	if c, ok := c.(*Conn); ok && state == http.StateIdle {
+		s.connections.setWorking(c, false)
 	}
 }
 
@@ -157,7 +159,7 @@ func (s *Server) closeSilent() {
 // Cut ends every request that is still in flight, each as honestly as its
 // protocol can say it, and waits for them until ctx ends.
 func (s *Server) Cut(ctx context.Context) {
-	s.cut(errDrainEnded)
+	s.cut(ErrDrainEnded)
 	_ = s.http.Shutdown(ctx) // what remains is closed next
 	_ = s.http.Close()
 	s.work.Wait()

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type libraryLog struct{ log *slog.Logger }
 // Write implements io.Writer; the standard logger writes one record at a time.
 func (l libraryLog) Write(p []byte) (int, error) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("net/http", "text", withoutAddresses(loggable(strings.TrimSpace(string(p)))))
+		l.log.Debug("net/http", "text", withoutAddresses(Unquoted(strings.TrimSpace(string(p)))))
 	}
 	return len(p), nil
 }
@@ -44,4 +44,32 @@ func isAddress(word string) bool {
 	}
 	_, err := netip.ParseAddr(word)
 	return err == nil
+}
+
+// Unquoted is a text without the bytes of a request or an answer that net/http quotes
+// in its own.
+func Unquoted(text string) string {
+	var b strings.Builder
+	for {
+		before, rest, quoted := strings.Cut(text, `"`)
+		b.WriteString(before)
+		if !quoted {
+			return b.String()
+		}
+		b.WriteString(`"…"`)
+		text = rest[quotedLength(rest):]
+	}
+}
+
+// quotedLength is the length of what is left of a quoted string, its end included.
+func quotedLength(s string) int {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(s)
 }

@@ -1,0 +1,205 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/config"
+)
+
+// Other is where a connection comes from that is none of [config.Local], [config.Tailnet] and
+// [config.Proxied].
+const Other config.SourceKind = "other"
+
+// Identity is who sent a request, as tailscaled tells it.
+type Identity struct {
+	Source       config.SourceKind
+	Node         string // MagicDNS name without the final dot
+	ShortNode    string // its first label; empty for a node of another tailnet, which may have any
+	NodeID       string // stable id
+	User         string // login name; empty for a tagged node
+	Tags         []string
+	Capabilities []string
+	Addresses    []netip.Addr // on the tailnet
+	Funnel       bool         // tailscaled may have forwarded it from the open internet
+}
+
+// Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be
+// called from several goroutines at once, and return soon after ctx ends.
+type Tailnet interface {
+	// Required reports whether the configuration wants a tailnet. Without one, nobody
+	// is asked about anything.
+	Required() bool
+	// Running reports whether the backend is in that state, as last heard.
+	Running() bool
+	// Look says what is so now.
+	Look(ctx context.Context) (Tailscaled, error)
+	// WhoIs asks who is behind an address of the tailnet. found is false if tailscaled
+	// knows for certain that nobody is.
+	WhoIs(ctx context.Context, addr netip.AddrPort) (id Identity, found bool, err error)
+	// ForwardsTo reports whether tailscaled forwards TCP connections from the tailnet or
+	// the internet to a port of this host.
+	ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error)
+}
+
+// Tailscaled is the process on this host and what it has said of itself.
+type Tailscaled struct {
+	Absent    bool     // none runs; the rest is zero
+	PID       int      // 0: not known
+	UIDs      []uint32 // the users that it may run as
+	Known     bool     // it has said what follows since it started
+	Userspace bool     // it delivers connections of peers from loopback
+	Addresses []netip.Addr
+}
+
+const whoIsTimeout = 2 * time.Second
+
+// As is the identity with every name turned by shown, if that is not nil. It is for
+// the log and the flight recorder; who the person is goes nowhere else.
+func (id Identity) As(shown func(string) string) Identity {
+	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags}
+	if shown == nil {
+		return turned
+	}
+	for _, name := range []*string{&turned.Node, &turned.User} {
+		if *name != "" {
+			*name = shown(*name)
+		}
+	}
+	if len(id.Tags) > 0 {
+		turned.Tags = nil
+		if text := shown(strings.Join(id.Tags, ",")); text != "" {
+			turned.Tags = []string{text}
+		}
+	}
+	return turned
+}
+
+// Key tells persons apart: the user, else the node or its tags, else the address, of which an
+// IPv6 network counts as one.
+func (id Identity) Key(addr netip.Addr) string {
+	switch {
+	case id.User != "":
+		return "user " + id.User
+	case id.Node != "":
+		return "node " + id.Node
+	case len(id.Tags) > 0:
+		return "tags " + strings.Join(id.Tags, ",")
+	default:
+		return "address " + network(addr).String()
+	}
+}
+
+// network is what one sender has addresses of: its address, or 64 bits of one of IPv6, except
+// in Tailscale's range, where each node has one address.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() && !IsTailscale(addr) {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
+// AppendAttrs adds the fields of the log line.
+func (id Identity) AppendAttrs(attrs []slog.Attr) []slog.Attr {
+	attrs = append(attrs, slog.String("source", string(id.Source)))
+	for _, name := range [...]struct{ key, value string }{
+		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
+	} {
+		if name.value != "" {
+			attrs = append(attrs, slog.String(name.key, name.value))
+		}
+	}
+	return attrs
+}
+
+// Control classifies connections and judges requests.
+type Control struct {
+	tailnet Tailnet
+	// OwnerOf gives the user of the process on this host whose socket is the other end of a
+	// connection: [SocketOwner], unless a test replaces it.
+	OwnerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error)
+}
+
+// New makes a Control. t is the host's tailscaled; nil: there is none, and no tailnet is wanted.
+func New(t Tailnet) *Control {
+	return &Control{tailnet: cmp.Or[Tailnet](t, noTailnet{}), OwnerOf: SocketOwner}
+}
+
+// Refusal is why a request is not let in.
+type Refusal struct {
+	Message  string // for the client; names nobody and no list
+	Cause    error  // for the log; may be nil
+	Unproven bool   // it could not be told who sent it, which may be otherwise soon
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Message }
+
+// Unwrap gives the cause.
+func (r *Refusal) Unwrap() error { return r.Cause }
+
+// errNotAllowed is for the log, where fields name the sender as log.identity allows. The
+// client is told neither names nor lists.
+var errNotAllowed = errors.New("no entry of the access list is for this sender")
+
+// Judge reports who sent a request with this header over c, and as a [Refusal] why that is not
+// enough for allow.
+func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source) (Identity, error) {
+	peer, err := a.identify(ctx, h, c)
+	if peer.Funnel || len(h["Tailscale-Funnel-Request"]) > 0 {
+		return peer, &Refusal{Message: "requests through Tailscale Funnel come from the open internet and are always refused"}
+	}
+	if err != nil {
+		return peer, err
+	}
+	if Admits(allow, peer, c.Addr()) {
+		return peer, nil
+	}
+	return peer, &Refusal{
+		Message: "you are not admitted on this host; logging in again does not help, its administrator can admit you and finds the reason in the log",
+		Cause:   errNotAllowed,
+	}
+}
+
+// Admits reports whether who connects from addr may send requests.
+func Admits(allow []config.Source, id Identity, addr netip.Addr) bool {
+	return slices.ContainsFunc(allow, func(s config.Source) bool { return covers(s, id, addr) })
+}
+
+// covers reports whether an entry of an access list is for this peer.
+func covers(entry config.Source, id Identity, addr netip.Addr) bool {
+	switch entry.Kind {
+	case config.Local, config.Tailnet, config.Proxied:
+		return entry.Kind == id.Source
+	case config.CIDR:
+		return id.isAt(addr) && entry.Prefix.Contains(addr) || slices.ContainsFunc(id.Addresses, entry.Prefix.Contains)
+	}
+	if id.Source != config.Tailnet {
+		return false
+	}
+	switch entry.Kind {
+	case config.User:
+		return strings.EqualFold(entry.Value, id.User)
+	case config.Tag:
+		return slices.Contains(id.Tags, entry.Value)
+	case config.Capability:
+		return slices.Contains(id.Capabilities, entry.Value)
+	default: // a node
+		return entry.Value == id.NodeID || strings.EqualFold(entry.Value, id.Node) || strings.EqualFold(entry.Value, id.ShortNode)
+	}
+}
+
+// isAt reports whether addr, where the connection came from, is the address of who
+// asks: not that of a proxy, nor the loopback address from which tailscaled delivers
+// a peer's connection without a network device.
+func (id Identity) isAt(addr netip.Addr) bool {
+	return id.Source != config.Proxied && (id.Source != config.Tailnet || !addr.IsLoopback())
+}
