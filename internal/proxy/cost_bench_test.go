@@ -20,7 +20,7 @@ import (
 func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *exchange {
 	b.Helper()
 	target := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
-	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{Config: config.Config{
+	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{
 		Proxy: config.Proxy{
 			UpstreamURL: target, ConnectTimeout: time.Second, MaxConnections: 10, QueueLimit: 10, MaxRequestBody: 1 << 20,
 			Retry: config.Retry{Attempts: 3, Memory: 1 << 20},
@@ -28,7 +28,7 @@ func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *excha
 		Headers: []config.Header{{
 			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{BearerPrefix: "sk-ant-oat"},
 		}},
-	}})
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func listenTCP(t testing.TB) net.Listener {
 
 // settingsFor has short times and lets everybody on this host in.
 func settingsFor(up *mockAPI) proxy.Settings {
-	return proxy.Settings{Config: config.Config{
+	return proxy.Settings{
 		Proxy: config.Proxy{
 			UpstreamURL: up.url, UpstreamCAs: up.roots, ConnectTimeout: 5 * time.Second,
 			ResponseHeaderTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second,
@@ -115,7 +115,7 @@ func settingsFor(up *mockAPI) proxy.Settings {
 			Retry: config.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
 		},
 		Access: config.Access{Allow: []config.Source{{Kind: config.Local}}},
-	}}
+	}
 }
 
 func (d *door) url(path string) string { return "http://" + d.addr + path }

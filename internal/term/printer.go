@@ -68,7 +68,7 @@ func (p Printer) Wrap(first string, indent int, text string) {
 
 // pieces are the words of text. One that is longer than a line is broken behind its commas.
 func (p Printer) pieces(text string, indent int) (pieces []string) {
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if p.Width > 0 && columns(word) > p.Width-indent {
 			pieces = append(pieces, strings.SplitAfter(word+" ", ",")...)
 		} else {
