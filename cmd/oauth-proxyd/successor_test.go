@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // The slowest test of all: it takes those 30 s.
@@ -112,9 +114,7 @@ func TestSuccessorNotTakenOverIsEnded(t *testing.T) {
 	if code != 1 || out != "" || !strings.Contains(errs, want) {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
-	if !hasEnded(pid) {
-		t.Error("the new process lives")
-	}
+	daemontest.Eventually(t, "the new process has ended", func() bool { return hasEnded(pid) })
 	s.notes.Next(t, "STATUS=Serving on", "the last upgrade failed")
 	load.More(50)
 	load.WantNoneLost()
