@@ -101,7 +101,7 @@ func (id Identity) Key(addr netip.Addr) string {
 // in Tailscale's range, where each node has one address.
 func network(addr netip.Addr) netip.Prefix {
 	bits := addr.BitLen()
-	if addr.Is6() && !IsTailscale(addr) {
+	if addr.Is6() && !config.IsTailscale(addr) {
 		bits = 64
 	}
 	return netip.PrefixFrom(addr, bits).Masked()

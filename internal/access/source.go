@@ -50,7 +50,7 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 		return a.fromLoopback(ctx, local, remote)
 	case remote.Addr() == local.Addr() || IsOwnAddress(remote.Addr()):
 		return a.fromOwnAddress(ctx, local, remote)
-	case IsTailscale(remote.Addr()) && IsTailscale(local.Addr()) && a.tailnet.Required():
+	case config.IsTailscale(remote.Addr()) && config.IsTailscale(local.Addr()) && a.tailnet.Required():
 		return a.fromTailnet(ctx, local, remote)
 	default:
 		return Identity{Source: Other}, nil
@@ -226,14 +226,6 @@ func IsOwnAddress(addr netip.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())
 		return err == nil && prefix.Addr().Unmap() == addr
 	})
-}
-
-// IsTailscale reports whether addr is in the ranges of https://tailscale.com/kb/1015/100.x-addresses and
-// https://tailscale.com/kb/1033/ip-and-dns-addresses.
-func IsTailscale(addr netip.Addr) bool {
-	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
-	return v4.Contains(addr) || v6.Contains(addr)
 }
 
 // noTailnet is that of a proxy without one.

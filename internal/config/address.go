@@ -47,18 +47,20 @@ func isPort(s string, low uint64) bool {
 	return err == nil && n >= low
 }
 
-// IsTailscale reports whether all addresses of p are in the ranges that Tailscale assigns to the
-// nodes of a tailnet (https://tailscale.com/kb/1015/100.x-addresses).
-func IsTailscale(p netip.Prefix) bool {
-	v4, v6 := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")
-	return v4.Contains(p.Addr()) && p.Bits() >= v4.Bits() || v6.Contains(p.Addr()) && p.Bits() >= v6.Bits()
+// IsTailscale reports whether addr is in the ranges that Tailscale assigns to the nodes of a
+// tailnet: https://tailscale.com/kb/1015/100.x-addresses and
+// https://tailscale.com/kb/1033/ip-and-dns-addresses.
+func IsTailscale(addr netip.Addr) bool {
+	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
+	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
+	return v4.Contains(addr) || v6.Contains(addr)
 }
 
 // StaysPrivate reports whether what is sent to a in clear stays on this host or inside the
 // encryption of the tailnet.
 func StaysPrivate(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsLoopback() || IsTailscale(netip.PrefixFrom(a, a.BitLen()))
+	return a.IsLoopback() || IsTailscale(a)
 }
 
 // hostStaysPrivate is [StaysPrivate] for a host that may be a name. Only Tailscale answers for

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
@@ -94,7 +95,7 @@ func sourceOf(remote net.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	addr := access.Plain(tcp.AddrPort()).Addr()
-	if addr.Is6() && !access.IsTailscale(addr) && !addr.IsLoopback() {
+	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
 		return prefix.Addr()
 	}

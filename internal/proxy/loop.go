@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // How a request is known to be one of ours that has come back; for the log.
@@ -134,7 +135,7 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 	if s.staysHere() {
 		return fromHere
 	}
-	return from == s.to.Addr() || access.IsTailscale(s.to.Addr()) && fromHere
+	return from == s.to.Addr() || config.IsTailscale(s.to.Addr()) && fromHere
 }
 
 // rewritten reports whether another program wrote a than the one that wrote the request that was
@@ -209,7 +210,7 @@ func (l *loops) forget(print uint64, s *sentRequest) {
 // isNear reports whether what is sent to remote may come back here: loopback, this host, the
 // tailnet, private networks. local is the address from which it is sent.
 func isNear(local, remote netip.Addr) bool {
-	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || access.IsTailscale(remote)
+	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
 // fingerprint is equal for equal requests: the method, the target and the header h, without all that
