@@ -26,6 +26,8 @@ type Conn struct {
 	number uint64        // of those to this upstream, from 1 on
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to be made
+	active atomic.Int64  // requests with a stream, which have not ended for us
+	ended  atomic.Int64  // requests that were active
 	silent atomic.Bool   // it was given up because its peer did not respond to a ping
 
 	slots // guarded by pool.mu
@@ -38,9 +40,6 @@ func newConn(p *Pool) *Conn {
 
 // Number tells the connection from the others to the upstream; the first is 1.
 func (c *Conn) Number() uint64 { return c.number }
-
-// HTTP2 reports which protocol it speaks, HTTP/2 or HTTP/1.1.
-func (c *Conn) HTTP2() bool { return c.http2 }
 
 // LocalAddr is our end of it. It is invalid where that is no TCP socket.
 func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
@@ -80,7 +79,10 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
 	if err != nil {
 		err = c.explain(sendError(err, m.nothingSent()))
-		c.sent(ctx, err)
+		if refusedStream(err) {
+			c.pool.avoid(c)
+		}
+		m.finish(ctx.Err() != nil)
 		return nil, err
 	}
 	if m.unasked.Load() {
@@ -88,7 +90,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		c.pool.remove(c)          // what else comes from there cannot be trusted
 		return nil, errUnasked
 	}
-	response.Body = c.body(ctx, r, response)
+	response.Body = m.body(ctx, r, response)
 	return response, nil
 }
 
@@ -103,30 +105,11 @@ func (c *Conn) explain(err error) error {
 	return err
 }
 
-// sent frees the slot of a request without a response.
-func (c *Conn) sent(ctx context.Context, err error) {
-	if refusedStream(err) {
-		c.pool.avoid(c)
-	}
-	c.finish(ctx.Err() != nil)
-}
-
-// finish frees the slot of a request that ended; cancelled: before the end of its response.
-func (c *Conn) finish(cancelled bool) {
-	usable := c.client.Err() == nil
-	if !c.http2 {
-		usable = usable && c.client.Available() > 0 // it was read to its end
-	}
-	if cancelled && c.http2 {
-		c.pool.countReset(c)
-	}
-	c.pool.release(c, usable)
-}
-
 // body is that of a response to r, which frees the slot of its request.
-func (c *Conn) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
+func (m *mark) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
+	c := m.conn
 	b := &responseBody{
-		ReadCloser: response.Body, conn: c, ctx: ctx, stop: func() bool { return true },
+		ReadCloser: response.Body, mark: m, conn: c, ctx: ctx, stop: func() bool { return true },
 		delimitedByClose: !c.http2 && response.ContentLength < 0 && len(response.TransferEncoding) == 0,
 	}
 	b.ended.Store(response.Body == http.NoBody)
@@ -139,6 +122,7 @@ func (c *Conn) body(ctx context.Context, r *http.Request, response *http.Respons
 // responseBody frees the slot of a request when it is closed.
 type responseBody struct {
 	io.ReadCloser
+	mark             *mark
 	conn             *Conn
 	ctx              context.Context
 	delimitedByClose bool
@@ -187,7 +171,7 @@ func (b *responseBody) Close() error {
 }
 
 func (b *responseBody) finish() {
-	b.once.Do(func() { b.conn.finish(!b.ended.Load()) })
+	b.once.Do(func() { b.mark.finish(!b.ended.Load()) })
 }
 
 // mark is how far a connection had come when a request was about to be sent on it.
@@ -196,6 +180,42 @@ type mark struct {
 	taken   int64 // where the request begins in what is written to the connection
 	read    int64
 	unasked atomic.Bool // the response was there before the request
+	phase   atomic.Int32
+}
+
+// The phases of a request, for which a stream exists in the second.
+const (
+	phaseNew = iota
+	phaseActive
+	phaseEnded
+)
+
+// begin is called when the stream of the request exists, perhaps after its end.
+func (m *mark) begin() {
+	if m.phase.CompareAndSwap(phaseNew, phaseActive) {
+		m.conn.active.Add(1)
+	}
+}
+
+// finish frees the slot of a request that ended; cancelled: before the end of its response.
+func (m *mark) finish(cancelled bool) {
+	c := m.conn
+	if m.phase.Swap(phaseEnded) == phaseActive {
+		c.active.Add(-1)
+		c.ended.Add(1) // after that: releaseResets reads them the other way round
+	}
+	usable := c.client.Err() == nil
+	if !c.http2 {
+		usable = usable && c.client.Available() > 0 // it was read to its end
+	}
+	if cancelled && c.http2 {
+		c.pool.countReset(c)
+		if usable {
+			c.pool.releaseReset(c)
+			return
+		}
+	}
+	c.pool.release(c, usable)
 }
 
 func (c *Conn) mark() *mark {
@@ -218,6 +238,7 @@ func (m *mark) hear() {
 // trace has net/http report to on.
 func (m *mark) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		WroteHeaders: m.begin,
 		GotFirstResponseByte: func() {
 			m.hear()
 			if on.FirstByte != nil {

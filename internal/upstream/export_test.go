@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InUse is how many slots are taken.
+// InUse is how many slots are taken, but for those that are free when a stream has been reset.
 func InUse(p *Pool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
 	for c := range p.conns {
-		n += c.inUse
+		n += c.inUse - c.resetting
 	}
 	return n
 }

@@ -103,6 +103,48 @@ func (p *Pool) countReset(c *Conn) {
 	}
 }
 
+// releaseReset frees the slot of a request on c that was cancelled, once net/http has written the
+// reset of its stream. Until then the stream counts for the peer, which may refuse another one above
+// its limit with PROTOCOL_ERROR, and that does not prove the other one unprocessed.
+func (p *Pool) releaseReset(c *Conn) {
+	p.mu.Lock()
+	c.resetting++
+	alone := c.resetting == 1
+	p.mu.Unlock()
+	if alone {
+		p.work.Go(func() { p.awaitResets(c) })
+	}
+}
+
+// awaitResets frees the slots of cancelled requests on c as their streams go.
+func (p *Pool) awaitResets(c *Conn) {
+	const shortest, longest = time.Millisecond, 50 * time.Millisecond
+	for wait := shortest; p.ctx.Err() == nil && p.releaseResets(c) > 0; wait = min(2*wait, longest) {
+		select {
+		case <-time.After(wait):
+		case <-p.ctx.Done(): // c is closed
+		}
+	}
+}
+
+// releaseResets frees the slots of cancelled requests on c whose streams are gone, and returns how
+// many are left. Each active request has one stream at most, so that those beyond are of cancelled
+// ones. What begins or ends while they are counted frees too few, never too many.
+func (p *Pool) releaseResets(c *Conn) int {
+	ended, active := c.ended.Load(), c.active.Load()
+	streams := int64(c.client.InFlight())
+	p.mu.Lock()
+	active -= c.ended.Load() - ended
+	left := min(max(int(streams-active), 0), c.resetting)
+	free := c.resetting - left
+	c.resetting = left
+	p.mu.Unlock()
+	for range free {
+		p.release(c, true)
+	}
+	return left
+}
+
 // ping asks the peer of c whether it is there, unless that is under way. The channel is
 // closed when it has responded, or c was given up.
 func (p *Pool) ping(c *Conn) <-chan struct{} {

@@ -1,6 +1,11 @@
 package upstream_test
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,5 +84,46 @@ func places(t *testing.T, pool *upstream.Pool, slots int, conns uint64) {
 	}
 	if most != conns {
 		t.Errorf("%d slots are on %d connections, want %d", slots, most, conns)
+	}
+}
+
+// A stream counts for the peer until it has our reset of it. One that is opened before that, above
+// the peer's limit, is refused in a way that does not prove it unprocessed.
+func TestCancelledStreamsCountUntilReset(t *testing.T) {
+	const streams, rounds = 16, 30
+	config, roots := certified(t)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}))
+	server.TLS, server.EnableHTTP2 = config, true
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := (&origin{url: u, roots: roots}).pool(t)
+	for range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		var first, second sync.WaitGroup
+		begin := func(work *sync.WaitGroup, ctx context.Context) {
+			work.Go(func() {
+				if _, _, err := attempt(pool, get(t).WithContext(ctx)); err != nil && strings.Contains(err.Error(), "PROTOCOL_ERROR") {
+					t.Errorf("the peer refused a stream: %v", err)
+				}
+			})
+		}
+		for range streams {
+			begin(&first, ctx)
+		}
+		again, end := context.WithTimeout(t.Context(), 40*time.Millisecond)
+		for range streams {
+			begin(&second, again)
+		}
+		time.AfterFunc(10*time.Millisecond, cancel)
+		first.Wait()
+		second.Wait()
+		end()
 	}
 }

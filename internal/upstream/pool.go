@@ -54,6 +54,7 @@ type slots struct {
 	pinged       chan struct{} // closed when the ping that is under way is answered or given up; nil: none is
 	health       *time.Timer   // runs while requests are on it
 	resets       *rate.Limiter
+	resetting    int // slots whose requests were cancelled; see releaseReset
 	isReady      bool
 	lastUsed     time.Time // by the wall clock
 }
