@@ -26,11 +26,12 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 // behind it. It is alive as long as its kernel acknowledges more.
 func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	t.Parallel()
-	stop := make(chan struct{})
+	begun, stop := make(chan struct{}), make(chan struct{})
 	o := listenFramed(t, func(f *framed) {
 		_ = f.Conn.(*tls.Conn).NetConn().(*net.TCPConn).SetReadBuffer(8 << 10)
 		_ = f.WriteWindowUpdate(0, 1<<30)
 		f.request()
+		close(begun) // from here on it responds to no ping
 		for range time.Tick(2 * time.Millisecond) {
 			select {
 			case <-stop:
@@ -59,6 +60,7 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 		defer cancel()
 		return upstream.AskPeer(ctx, c)
 	}
+	<-begun
 	for range 5 {
 		if !asks() {
 			t.Error("it is taken for dead while it reads")
