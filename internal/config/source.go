@@ -26,7 +26,7 @@ const (
 	Proxied    SourceKind = "proxied"    // another proxy on this host
 	User       SourceKind = "user"       // Value is a login name
 	Tag        SourceKind = "tag"        // Value is "tag:name"
-	Node       SourceKind = "node"       // Value is a stable node ID or a MagicDNS name
+	Node       SourceKind = "node"       // Value is a stable node ID, or a MagicDNS name, in full or short
 	CIDR       SourceKind = "cidr"       // Prefix is the range
 	Capability SourceKind = "capability" // Value is the capability's name
 )

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
@@ -40,9 +41,6 @@ func (x *facts) publishedFinding(p tailnet.Published) Finding {
 	case p.Funnel:
 		return fail("Funnel opens us to the whole internet: %s leads to %s", from, p.Target).
 			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
-	case p.Scheme == "tcp":
-		return warn("tailscale serve forwards %s to %s: who comes that way counts as this host itself", from, p.Target).
-			fix(fmt.Sprintf("tailscale serve --tcp=%d off", p.Port))
 	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
 		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": who comes that way is refused", from).
 			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
@@ -119,25 +117,14 @@ func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 		return f, false
 	case x.network == nil:
 		return unknown("whether anybody fulfils %q: tailscaled was not asked for its peers", s), true
-	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return isMeant(s, n) }):
+	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }):
 		return f, false
 	}
 	return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
 		fix(x.entryFix(s)...), true
 }
 
-func isMeant(s config.Source, n tailnet.Node) bool {
-	switch s.Kind {
-	case config.User:
-		return strings.EqualFold(s.Value, n.User)
-	case config.Tag:
-		return slices.Contains(n.Tags, s.Value)
-	default:
-		return s.Value == n.ID || strings.EqualFold(s.Value, n.Name)
-	}
-}
-
-// entryFix looks for the entry that may be meant: a node must be named in full.
+// entryFix looks for the entry that may be meant.
 func (x *facts) entryFix(s config.Source) []string {
 	lines := []string{"tailscale status --json   # names, users and tags as tailscaled knows them"}
 	if s.Kind == config.Node {

@@ -24,6 +24,7 @@ import (
 func TestHealthyHost(t *testing.T) {
 	w := newWorld(t)
 	w.peer = "ai"
+	w.allow(`"local", "tailnet", "node:ai", "node:laptop.tail.ts.net", "node:n3", "tag:aperture"`)
 	r := w.examine()
 	if f, found := firstFault(r); found || !r.OK {
 		t.Errorf("a fault without a cause: %+v", f)
@@ -167,7 +168,7 @@ func brokenEntrances() []breakage {
 		}, "peer", doctor.Warn, []string{"offline"}},
 		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "none of the 2 nodes"}},
 		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
-		{"a node by its short name", func(w *world) { w.allow(`"local", "node:ai"`) }, "access", doctor.Warn, []string{`"node:ai"`, `write "node:ai.tail.ts.net"`}},
+		{"a node that is not there", func(w *world) { w.allow(`"local", "node:ai.other.ts.net"`) }, "access", doctor.Warn, []string{`"node:ai.other.ts.net"`, "none of the 2 nodes"}},
 		{"only this host", func(w *world) { w.allow(`"local"`) }, "access", doctor.Warn, []string{`only "local"`, `allow = ["local", "tailnet"]`}},
 	}
 }

@@ -47,7 +47,7 @@ func finding(s Status, format string, args []any) Finding {
 	return Finding{Status: s, Seen: fmt.Sprintf(format, args...)}
 }
 
-// mend adds how to fix it.
+// fix adds how to fix it.
 func (f Finding) fix(lines ...string) Finding {
 	f.Fix = append(f.Fix, lines...)
 	return f

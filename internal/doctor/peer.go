@@ -116,15 +116,20 @@ func (x *facts) grant(src string) string {
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
 }
 
+// identity is who n is when it sends a request, without its capabilities.
+func (x *facts) identity(n tailnet.Node) access.Identity {
+	return access.Identity{
+		Source: config.Tailnet, Node: n.Name, ShortNode: x.node.ShortName(n.Name),
+		NodeID: n.ID, User: n.User, Tags: n.Tags, Addresses: n.Addresses,
+	}
+}
+
 // admitted reports whether the proxy would admit the peer.
 func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
 	}
-	id := access.Identity{
-		Source: config.Tailnet, Node: peer.Name, ShortNode: x.node.ShortName(peer.Name),
-		NodeID: peer.ID, User: peer.User, Tags: peer.Tags, Addresses: peer.Addresses,
-	}
+	id := x.identity(peer)
 	from := peer.Addresses[0]
 	named, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
 	if err == nil {

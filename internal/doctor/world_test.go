@@ -82,7 +82,7 @@ header "anthropic-beta" {
 // statusOf is a status with two peers, or without any if it is asked for so.
 func statusOf(state, more string) string {
 	return fmt.Sprintf(`{"Version":"1.102.5-t1","TUN":false,"BackendState":%q,"TailscaleIPs":["100.64.0.1"],
-	"CurrentTailnet":{"MagicDNSEnabled":true},"Health":[],
+	"CurrentTailnet":{"MagicDNSEnabled":true,"MagicDNSSuffix":"tail.ts.net"},"Health":[],
 	"Self":{"ID":"n1","HostName":"box","DNSName":"box.tail.ts.net.","UserID":1,"TailscaleIPs":["100.64.0.1"],"Online":true},
 	"Peer":{
 		"nodekey:0000000000000000000000000000000000000000000000000000000000000002":

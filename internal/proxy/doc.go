@@ -16,7 +16,7 @@
 //	loop.go      requests that come back to us
 //	browser.go   which requests are a web page's
 //	queue.go     slots, and the wait for one
-//	cancellation.go  who cancels too many requests, and on which connection
+//	cancellation.go  who cancels too many requests
 //	body.go      the request's body, read once and sent once or more
 //	buffers.go   what bodies pass through, and the budget of those that are kept
 //	watch.go     the timeouts, by whose move it is

@@ -205,20 +205,6 @@ func TestFilterAdmits(t *testing.T) {
 	}
 }
 
-func TestFilterGrants(t *testing.T) {
-	c := localAPI(t, map[string]http.HandlerFunc{"POST /localapi/v0/debug-packet-filter-rules": respond(200,
-		`[{"SrcIPs":["*"],"CapGrant":[{"Dsts":["100.64.0.1/32"],"CapMap":{"example.com/cap/x":null}},{"Caps":["example.com/cap/y"]}]}]`)})
-	filter, err := c.Filter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"example.com/cap/x": true, "example.com/cap/y": true, "example.com/cap/z": false} {
-		if got := filter.Grants(name); got != want {
-			t.Errorf("Grants(%s) = %v", name, got)
-		}
-	}
-}
-
 func TestMissingFacts(t *testing.T) {
 	asks := map[string]func(*tailnet.Client) error{
 		"GET /localapi/v0/status":       func(c *tailnet.Client) error { _, err := c.Network(t.Context()); return err },

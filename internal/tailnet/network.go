@@ -12,7 +12,6 @@ import (
 	"tailscale.com/client/local"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
-	"tailscale.com/tailcfg/peercap"
 )
 
 // Network is the tailnet as this node sees it. A node sees only those which the tailnet's policy lets it
@@ -153,16 +152,6 @@ func (f Filter) AdmitsTCP(node Node, src netip.Addr, dst netip.AddrPort) bool {
 		forTCP := len(r.IPProto) == 0 || slices.Contains(r.IPProto, tcp) // none: TCP, UDP and ICMP
 		return forTCP && hasSource(r, node, src) && slices.ContainsFunc(r.DstPorts, func(d tailcfg.NetPortRange) bool {
 			return covers(d.IP, dst.Addr()) && d.Ports.First <= dst.Port() && dst.Port() <= d.Ports.Last
-		})
-	})
-}
-
-// Grants reports whether any node is granted the application capability here.
-func (f Filter) Grants(capability string) bool {
-	return slices.ContainsFunc(f.rules, func(r tailcfg.FilterRule) bool {
-		return slices.ContainsFunc(r.CapGrant, func(g tailcfg.CapGrant) bool {
-			_, granted := g.CapMap[peercap.Cap(capability)]
-			return granted || slices.Contains(g.Caps, peercap.Cap(capability))
 		})
 	})
 }
