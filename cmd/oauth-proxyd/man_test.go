@@ -66,7 +66,7 @@ func TestManualSignals(t *testing.T) {
 func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
-		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
+		".", "../../internal/admin", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
 	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/handover", "../../internal/daemon")...)
 	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
 	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509

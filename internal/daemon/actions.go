@@ -164,7 +164,7 @@ func (d *daemon) disown() {
 	d.owner = false
 	if a := d.admin; a != nil {
 		d.admin = nil
-		d.work.Go(a.close)
+		d.work.Go(a.Close)
 	}
 	d.stopTextfile()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/inbound"
@@ -89,19 +90,19 @@ type daemon struct {
 
 	loaded        *loaded // by the LoadConfig under way, to be applied or dropped
 	loadErr       error
-	reloadWaiters []chan<- Outcome // for the next LoadConfig
-	reloadCurrent []chan<- Outcome // for the one under way
+	reloadWaiters []chan<- admin.ReloadOutcome // for the next LoadConfig
+	reloadCurrent []chan<- admin.ReloadOutcome // for the one under way
 
 	predecessor    *handover.Predecessor // who started us to take over; nil: nobody did
 	reported       bool                  // to the predecessor, that we serve
 	owner          bool                  // of the admin socket and the textfile
 	successor      *handover.Successor   // that serves, but is not in charge yet
-	upgradeWaiters []chan<- UpgradeOutcome
+	upgradeWaiters []chan<- admin.UpgradeOutcome
 	stopUpgrade    context.CancelFunc // while a successor is brought up
 	stopHandover   context.CancelFunc
 
 	watchdog watchdog
-	admin    *adminServer
+	admin    *admin.Server
 	probes   probes // safe for all
 }
 
@@ -189,10 +190,10 @@ func (d *daemon) inherit() error {
 // close ends in reverse order what was begun, once the loop has ended.
 func (d *daemon) close() {
 	close(d.done)
-	d.answerReloads(Outcome{Error: stoppingText})
-	d.answerUpgrades(UpgradeOutcome{Error: stoppingText})
+	d.answerReloads(admin.ReloadOutcome{Error: stoppingText})
+	d.answerUpgrades(admin.UpgradeOutcome{Error: stoppingText})
 	if d.admin != nil {
-		d.admin.close()
+		d.admin.Close()
 		_ = os.Remove(d.options.AdminSocket) // nobody answers there any more
 	}
 	d.cancel()

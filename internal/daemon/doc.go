@@ -30,8 +30,7 @@
 //	metrics.go       GET /metrics and the daemon's own metrics
 //	exposition.go    who reads them, and how many at once
 //	textfile.go      the same for node_exporter
-//	admin.go         the admin socket; client.go talks to it
+//	commands.go      what package admin has the daemon do
 //	report.go        what "oauth-proxyd status" shows
-//	flights.go       what "requests" and "explain" show
 //	probe.go         requests of "oauth-proxyd doctor" through a gateway
 package daemon

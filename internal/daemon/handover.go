@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/systemd"
@@ -37,14 +38,6 @@ const (
 // errNotSupervised is why a process that no unit runs is not upgraded: nothing would follow
 // the new one, or restart it.
 var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
-
-// UpgradeOutcome is how an upgrade ended.
-type UpgradeOutcome struct {
-	// PID is of the process that serves now; 0: this one still does.
-	PID int `json:"pid,omitempty"`
-	// Error says why this process keeps running.
-	Error string `json:"error,omitempty"`
-}
 
 // startSuccessor begins to bring up a process of the installed program. Until that serves,
 // nothing changes here.
@@ -180,7 +173,7 @@ func (d *daemon) handOver() {
 		d.log.Warn("the new process may have failed", "error", err)
 	}
 	d.log.Info("handed over; finishing what is in flight", "pid", s.PID(), "in_flight", d.proxy.Stats().InFlight)
-	d.answerUpgrades(UpgradeOutcome{PID: s.PID()})
+	d.answerUpgrades(admin.UpgradeOutcome{PID: s.PID()})
 }
 
 // beginHandover lets what is in flight finish.
@@ -209,11 +202,11 @@ func (d *daemon) noteUpgrade(err error) {
 	d.log.Error("the upgrade failed; this process keeps running", "error", err)
 	text := err.Error()
 	d.view.upgrade.Store(&text)
-	d.answerUpgrades(UpgradeOutcome{Error: text})
+	d.answerUpgrades(admin.UpgradeOutcome{Error: text})
 }
 
 // answerUpgrades tells those who asked for the upgrade.
-func (d *daemon) answerUpgrades(o UpgradeOutcome) {
+func (d *daemon) answerUpgrades(o admin.UpgradeOutcome) {
 	for _, w := range d.upgradeWaiters {
 		w <- o
 	}

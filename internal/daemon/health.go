@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
@@ -22,18 +23,18 @@ type health struct {
 	RequestsServed  uint64 `json:"requests_served"`
 	ErrorsTotal     uint64 `json:"errors_total"`
 
-	State               string      `json:"state"`
-	TailnetBackendState string      `json:"tailnet_backend_state"`
-	TailnetWarnings     []string    `json:"tailnet_warnings"`
-	TailnetKeyExpiresAt *time.Time  `json:"tailnet_key_expires_at"` // null: never, or not known
-	UpstreamLastSuccess *time.Time  `json:"upstream_last_success"`  // null: not yet
-	InFlight            int         `json:"in_flight"`
-	Queued              int         `json:"queued"`
-	LastReload          *lastReload `json:"last_reload"` // null: none yet
-	Version             string      `json:"version"`
-	Trouble             string      `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
+	State               string              `json:"state"`
+	TailnetBackendState string              `json:"tailnet_backend_state"`
+	TailnetWarnings     []string            `json:"tailnet_warnings"`
+	TailnetKeyExpiresAt *time.Time          `json:"tailnet_key_expires_at"` // null: never, or not known
+	UpstreamLastSuccess *time.Time          `json:"upstream_last_success"`  // null: not yet
+	InFlight            int                 `json:"in_flight"`
+	Queued              int                 `json:"queued"`
+	LastReload          *admin.ReloadStatus `json:"last_reload"` // null: none yet
+	Version             string              `json:"version"`
+	Trouble             string              `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
 
-	Predecessors []Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
+	Predecessors []admin.Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
 }
 
 // healthStatus is what everybody may know: healthy, degraded or draining.
@@ -101,7 +102,7 @@ func (d *daemon) health(status string, stats proxy.Stats) health {
 		UptimeSeconds:  int64(time.Since(d.started).Seconds()),
 		RequestsServed: stats.Served, ErrorsTotal: stats.Failed, InFlight: stats.InFlight, Queued: stats.Queued,
 		LastReload: d.view.reloaded(), Version: d.options.Version, Trouble: d.socketTrouble(),
-		Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
+		Predecessors: append([]admin.Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
 	if !stats.LastSuccess.IsZero() {
 		h.UpstreamLastSuccess = &stats.LastSuccess

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/tailnet"
@@ -12,16 +13,16 @@ import (
 // message is an event with what belongs to it.
 type message struct {
 	event      lifecycle.Event
-	tailnet    *tailnet.Report       // of tailnet events
-	loaded     *loaded               // of a load that succeeded
-	err        error                 // of a load that failed
-	successor  *handover.Successor   // that serves
-	upgradeErr error                 // why there is no successor
-	upgrader   chan<- UpgradeOutcome // who wants to know how the upgrade ended
-	released   bool                  // by the process before this one, without an event
-	before     string                // the version of that one
-	waiter     chan<- Outcome        // who wants to know how the reload ended
-	probe      *probeResult          // of the watchdog, without an event
+	tailnet    *tailnet.Report             // of tailnet events
+	loaded     *loaded                     // of a load that succeeded
+	err        error                       // of a load that failed
+	successor  *handover.Successor         // that serves
+	upgradeErr error                       // why there is no successor
+	upgrader   chan<- admin.UpgradeOutcome // who wants to know how the upgrade ended
+	released   bool                        // by the process before this one, without an event
+	before     string                      // the version of that one
+	waiter     chan<- admin.ReloadOutcome  // who wants to know how the reload ended
+	probe      *probeResult                // of the watchdog, without an event
 }
 
 const stoppingText = "the daemon is stopping"
@@ -32,10 +33,10 @@ func (d *daemon) send(m message) {
 	case d.messages <- m:
 	case <-d.done:
 		if m.waiter != nil {
-			m.waiter <- Outcome{Error: stoppingText}
+			m.waiter <- admin.ReloadOutcome{Error: stoppingText}
 		}
 		if m.upgrader != nil {
-			m.upgrader <- UpgradeOutcome{Error: stoppingText}
+			m.upgrader <- admin.UpgradeOutcome{Error: stoppingText}
 		}
 		if m.successor != nil {
 			m.successor.Stop()
@@ -75,10 +76,10 @@ func (d *daemon) loop() (exitCode int) {
 // refuse tells those who asked for what will not happen.
 func (d *daemon) refuse() {
 	if d.state.Phase > lifecycle.Running {
-		d.answerReloads(Outcome{Error: "this process is " + d.state.Phase.String() + " and takes no reload"})
+		d.answerReloads(admin.ReloadOutcome{Error: "this process is " + d.state.Phase.String() + " and takes no reload"})
 	}
 	if !d.state.IsUpgrading() && !d.state.UpgradePending {
-		d.answerUpgrades(UpgradeOutcome{Error: "this process is " + d.state.Phase.String() + " and cannot be upgraded"})
+		d.answerUpgrades(admin.UpgradeOutcome{Error: "this process is " + d.state.Phase.String() + " and cannot be upgraded"})
 	}
 }
 

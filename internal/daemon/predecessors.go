@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"oauth-proxyd/internal/admin"
 )
 
 const (
@@ -19,15 +21,6 @@ const (
 	// predecessorInterval is how often the process in charge looks whether they have ended.
 	predecessorInterval = 50 * time.Millisecond
 )
-
-// Predecessor is a process that has handed over and finishes what it has. It says so in
-// a file beside the admin socket, so that every process after it can tell.
-type Predecessor struct {
-	PID      int       `json:"pid"`
-	Version  string    `json:"version"`
-	Since    time.Time `json:"since"` // of the hand-over
-	InFlight int       `json:"in_flight"`
-}
 
 const announcementPrefix = "predecessor-"
 
@@ -48,7 +41,7 @@ func (d *daemon) announceHandover() {
 		ticker := time.NewTicker(announceInterval)
 		defer ticker.Stop()
 		for {
-			err := writeAnnouncement(file, Predecessor{
+			err := writeAnnouncement(file, admin.Predecessor{
 				PID: os.Getpid(), Version: d.options.Version, Since: since, InFlight: p.Stats().InFlight,
 			})
 			if err != nil {
@@ -80,7 +73,7 @@ func (d *daemon) awaitPredecessors(ctx context.Context) error {
 	return nil
 }
 
-func writeAnnouncement(file string, p Predecessor) error {
+func writeAnnouncement(file string, p admin.Predecessor) error {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("announcing the hand-over: %w", err)
@@ -91,7 +84,7 @@ func writeAnnouncement(file string, p Predecessor) error {
 
 // predecessors are the processes before this one that still have something to finish,
 // the oldest first.
-func (d *daemon) predecessors() []Predecessor {
+func (d *daemon) predecessors() []admin.Predecessor {
 	if d.options.AdminSocket == "" {
 		return nil
 	}
@@ -99,18 +92,18 @@ func (d *daemon) predecessors() []Predecessor {
 	if err != nil {
 		return nil // the folder has a name that is a bad pattern
 	}
-	var all []Predecessor
+	var all []admin.Predecessor
 	for _, file := range files {
 		if p, ok := readAnnouncement(file); ok && p.PID != os.Getpid() {
 			all = append(all, p)
 		}
 	}
-	slices.SortFunc(all, func(a, b Predecessor) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(all, func(a, b admin.Predecessor) int { return a.Since.Compare(b.Since) })
 	return all
 }
 
 // readAnnouncement believes only a process that lives.
-func readAnnouncement(file string) (p Predecessor, ok bool) {
+func readAnnouncement(file string) (p admin.Predecessor, ok bool) {
 	text, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(text, &p) != nil || p.PID <= 0 {
 		return p, false
@@ -119,7 +112,7 @@ func readAnnouncement(file string) (p Predecessor, ok bool) {
 }
 
 // left is how many requests they have.
-func left(all []Predecessor) (requests int) {
+func left(all []admin.Predecessor) (requests int) {
 	for _, p := range all {
 		requests += p.InFlight
 	}

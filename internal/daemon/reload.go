@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
@@ -22,23 +23,6 @@ type loaded struct {
 	proxy   *proxy.Proxy
 	tailnet *tailnet.Client
 }
-
-// Outcome is how a reload ended, or would end.
-type Outcome struct {
-	// Applied: the new configuration is in force, apart from NeedsRestart.
-	Applied bool `json:"applied"`
-	// Changes between the configuration in force and the new one.
-	Changes []config.Change `json:"changes"`
-	// Warnings are of the new one, where it was not refused.
-	Warnings []string `json:"warnings,omitempty"`
-	// Diagnostics say why the new one was refused.
-	Diagnostics []config.Diagnostic `json:"diagnostics,omitempty"`
-	// Error says the same where it is not about the content.
-	Error string `json:"error,omitempty"`
-}
-
-// Refused reports whether the configuration in force stays for a fault of the new.
-func (o Outcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error != "" }
 
 // sendInitialConfig reads the configuration and makes the proxy of it.
 func (d *daemon) sendInitialConfig() {
@@ -119,7 +103,7 @@ func (d *daemon) applyReload() {
 			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New)
 		}
 	}
-	d.finishReload(Outcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
+	d.finishReload(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
 }
 
 // useConfig lets all that looks at the configuration see the new one.
@@ -177,28 +161,28 @@ func (d *daemon) keepConfig() {
 	d.log.Error("reload refused, the configuration in force stays")
 	d.reportConfig(err)
 	d.metrics.reloadFailed()
-	d.view.setReload(lastReload{At: time.Now(), OK: false, Error: err.Error()})
+	d.view.setReload(admin.ReloadStatus{At: time.Now(), OK: false, Error: err.Error()})
 	d.answer(refusal(err))
 }
 
-func refusal(err error) Outcome {
+func refusal(err error) admin.ReloadOutcome {
 	if refused, ok := errors.AsType[*config.Error](err); ok {
-		return Outcome{Diagnostics: refused.Diagnostics()}
+		return admin.ReloadOutcome{Diagnostics: refused.Diagnostics()}
 	}
-	return Outcome{Error: err.Error()}
+	return admin.ReloadOutcome{Error: err.Error()}
 }
 
-func (d *daemon) finishReload(o Outcome) {
+func (d *daemon) finishReload(o admin.ReloadOutcome) {
 	changed := make([]string, 0, len(o.Changes))
 	for _, c := range o.Changes {
 		changed = append(changed, c.Path)
 	}
-	d.view.setReload(lastReload{At: time.Now(), OK: true, Changed: changed})
+	d.view.setReload(admin.ReloadStatus{At: time.Now(), OK: true, Changed: changed})
 	d.answer(o)
 }
 
 // answer tells those who asked for the reload under way.
-func (d *daemon) answer(o Outcome) {
+func (d *daemon) answer(o admin.ReloadOutcome) {
 	for _, w := range d.reloadCurrent {
 		w <- o
 	}
@@ -206,17 +190,17 @@ func (d *daemon) answer(o Outcome) {
 }
 
 // answerReloads tells all who ask for any.
-func (d *daemon) answerReloads(o Outcome) {
+func (d *daemon) answerReloads(o admin.ReloadOutcome) {
 	d.answer(o)
 	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
 	d.answer(o)
 }
 
 // tryReload says what a reload would change.
-func (d *daemon) tryReload() Outcome {
+func (d *daemon) tryReload() admin.ReloadOutcome {
 	c, err := d.load()
 	if err != nil {
 		return refusal(err)
 	}
-	return Outcome{Changes: config.Diff(d.view.config(), c), Warnings: c.Warnings()}
+	return admin.ReloadOutcome{Changes: config.Diff(d.view.config(), c), Warnings: c.Warnings()}
 }

@@ -3,123 +3,34 @@ package daemon
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"os"
 	"slices"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
 )
 
-// Status is what a running daemon tells an administrator, on the admin socket alone:
-// it may hold the login URL, with which anybody can claim the node.
-type Status struct {
-	Status        string    `json:"status"`            // healthy, degraded or draining
-	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
-	State         string    `json:"state"`             // of the state machine
-	Version       string    `json:"version"`
-	PID           int       `json:"pid"`
-	StartedAt     time.Time `json:"started_at"`
-	UptimeSeconds int64     `json:"uptime_seconds"`
-
-	Tailnet  TailnetStatus  `json:"tailnet"`
-	Sockets  []SocketStatus `json:"sockets"` // empty until it serves
-	Requests RequestStatus  `json:"requests"`
-	Limits   LimitStatus    `json:"limits"`
-
-	Connections inbound.ConnectionStats `json:"connections"`
-
-	Upstream   UpstreamStatus `json:"upstream"`
-	Senders    []SenderStatus `json:"senders"`     // of the last quarter of an hour, the busiest first
-	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
-	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
-	// Predecessors finish what they had before an upgrade.
-	Predecessors []Predecessor `json:"predecessors"`
-	// Warnings are what somebody should look at, each with what mends it.
-	Warnings []string `json:"warnings"`
-}
-
-// TailnetStatus is what the daemon knows of its tailnet.
-type TailnetStatus struct {
-	Status       string       `json:"status"` // connected, not_connected or disabled
-	Trouble      string       `json:"trouble,omitempty"`
-	Name         string       `json:"name"`
-	Addresses    []netip.Addr `json:"addresses"`
-	BackendState string       `json:"backend_state"`
-	KeyExpiresAt *time.Time   `json:"key_expires_at"` // null: never, or not known
-	Warnings     []string     `json:"warnings"`       // tailscaled's
-	LoginURL     string       `json:"login_url,omitempty"`
-	Userspace    bool         `json:"userspace"` // tailscaled runs without a network device
-	Version      string       `json:"version"`   // tailscaled's
-}
-
-// SocketStatus is a socket on which requests are taken.
-type SocketStatus struct {
-	Name    string `json:"name"`
-	Network string `json:"network"` // tcp or unix
-	Address string `json:"address"`
-}
-
-// RequestStatus counts requests: those of now, and those since the start.
-type RequestStatus struct {
-	InFlight int    `json:"in_flight"`
-	Queued   int    `json:"queued"`
-	Served   uint64 `json:"served"`
-	Failed   uint64 `json:"failed"`
-}
-
-// LimitStatus is the limits in force.
-type LimitStatus struct {
-	MaxConnections          int   `json:"max_connections"`
-	MaxConnectionsPerClient int   `json:"max_connections_per_client"` // 0: none
-	QueueLimit              int   `json:"queue_limit"`
-	MaxRequestBody          int64 `json:"max_request_body"` // bytes
-}
-
-// SenderStatus is how much somebody uses the daemon. Who it is, is said as in the log.
-type SenderStatus struct {
-	Sender   string `json:"sender"` // node, or local, proxied or other
-	InFlight int    `json:"in_flight"`
-	Ended    int    `json:"ended"`  // of the last requests that are remembered
-	Failed   int    `json:"failed"` // of those: without a whole answer below 500
-}
-
-// UpstreamStatus is where requests go.
-type UpstreamStatus struct {
-	URL         string     `json:"url"`
-	Proxy       string     `json:"proxy"`        // host and port of the HTTP CONNECT proxy in use; empty: none
-	Since       *time.Time `json:"since"`        // when that way was first used; null: not yet
-	Connections int        `json:"connections"`  // open, idle ones included
-	LastSuccess *time.Time `json:"last_success"` // null: not yet
-}
-
-// ReloadStatus is how the latest reload ended.
-type ReloadStatus = lastReload
-
-func (d *daemon) adminStatus(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, d.report(time.Now()))
-}
-
 // report may be called from anywhere: it looks at the view only.
-func (d *daemon) report(now time.Time) Status {
+func (d *daemon) report(now time.Time) admin.Status {
 	c, stats := d.view.config(), d.view.served()
-	s := Status{
+	s := admin.Status{
 		Status: d.healthWord(), Trouble: d.socketTrouble(), State: d.view.lifecycle().Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
 		Sockets: d.view.sockets(),
-		Requests: RequestStatus{
+		Requests: admin.RequestStatus{
 			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
 		},
-		Limits: LimitStatus{
+		Limits: admin.LimitStatus{
 			MaxConnections: c.Proxy.MaxConnections, MaxConnectionsPerClient: c.Proxy.MaxConnectionsPerClient,
 			QueueLimit: c.Proxy.QueueLimit, MaxRequestBody: c.Proxy.MaxRequestBody,
 		},
 		Connections: d.view.connections(),
 		Upstream:    d.view.upstream(),
-		LastReload:  d.view.reloaded(), Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
+		LastReload:  d.view.reloaded(), Predecessors: append([]admin.Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
 	p := d.view.proxy.Load()
 	inFlight := p.InFlight()
@@ -132,12 +43,12 @@ func (d *daemon) report(now time.Time) Status {
 // senderPeriod is how far back senders look, at what is remembered.
 const senderPeriod = 15 * time.Minute
 
-func senders(inFlight, ended []proxy.Trace, now time.Time) []SenderStatus {
-	all := map[string]*SenderStatus{}
-	of := func(t proxy.Trace) *SenderStatus {
+func senders(inFlight, ended []proxy.Trace, now time.Time) []admin.SenderStatus {
+	all := map[string]*admin.SenderStatus{}
+	of := func(t proxy.Trace) *admin.SenderStatus {
 		name := cmp.Or(t.Node, string(t.Source), "not judged yet")
 		if all[name] == nil {
-			all[name] = &SenderStatus{Sender: name}
+			all[name] = &admin.SenderStatus{Sender: name}
 		}
 		return all[name]
 	}
@@ -154,11 +65,11 @@ func senders(inFlight, ended []proxy.Trace, now time.Time) []SenderStatus {
 			s.Failed++
 		}
 	}
-	sorted := make([]SenderStatus, 0, len(all))
+	sorted := make([]admin.SenderStatus, 0, len(all))
 	for _, s := range all {
 		sorted = append(sorted, *s)
 	}
-	slices.SortFunc(sorted, func(a, b SenderStatus) int {
+	slices.SortFunc(sorted, func(a, b admin.SenderStatus) int {
 		return cmp.Or(cmp.Compare(b.InFlight+b.Ended, a.InFlight+a.Ended), cmp.Compare(a.Sender, b.Sender))
 	})
 	return sorted
@@ -173,9 +84,9 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	return &t
 }
 
-func (d *daemon) tailnetStatus() TailnetStatus {
+func (d *daemon) tailnetStatus() admin.TailnetStatus {
 	state := d.view.lifecycle()
-	t := TailnetStatus{Status: tailnetWord(state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
+	t := admin.TailnetStatus{Status: tailnetWord(state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
 	r := d.view.tailnetReport()
 	if r == nil || !state.TailnetRequired() {
 		return t
@@ -194,7 +105,7 @@ func (d *daemon) tailnetStatus() TailnetStatus {
 }
 
 // warnings lists what is not seen from Status.Status alone.
-func (d *daemon) warnings(s Status, now time.Time) []string {
+func (d *daemon) warnings(s admin.Status, now time.Time) []string {
 	warnings := []string{}
 	if s.Trouble != "" {
 		warnings = append(warnings, s.Trouble)
@@ -241,10 +152,10 @@ func connectionWarnings(c inbound.ConnectionStats) []string {
 }
 
 // socketStatuses names the sockets for the view.
-func socketStatuses(listeners []inbound.Listener) []SocketStatus {
-	sockets := make([]SocketStatus, 0, len(listeners))
+func socketStatuses(listeners []inbound.Listener) []admin.SocketStatus {
+	sockets := make([]admin.SocketStatus, 0, len(listeners))
 	for _, l := range listeners {
-		sockets = append(sockets, SocketStatus{Name: l.Name, Network: l.Addr().Network(), Address: l.Addr().String()})
+		sockets = append(sockets, admin.SocketStatus{Name: l.Name, Network: l.Addr().Network(), Address: l.Addr().String()})
 	}
 	return sockets
 }

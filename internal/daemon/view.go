@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"sync/atomic"
-	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
@@ -16,9 +16,9 @@ type view struct {
 	current atomic.Pointer[config.Config]
 	state   atomic.Pointer[lifecycle.State]
 	report  atomic.Pointer[tailnet.Report]
-	reload  atomic.Pointer[lastReload]
+	reload  atomic.Pointer[admin.ReloadStatus]
 	upgrade atomic.Pointer[string] // why the last one failed; nil: it did not
-	serving atomic.Pointer[[]SocketStatus]
+	serving atomic.Pointer[[]admin.SocketStatus]
 	proxy   atomic.Pointer[proxy.Proxy]
 	server  atomic.Pointer[inbound.Server] // the one that accepts
 	names   atomic.Pointer[naming]
@@ -26,26 +26,17 @@ type view struct {
 	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
 }
 
-// lastReload is how the latest reload ended.
-type lastReload struct {
-	At    time.Time `json:"at"`
-	OK    bool      `json:"ok"`
-	Error string    `json:"error,omitempty"`
-	// Changed are the settings that it changed.
-	Changed []string `json:"changed,omitempty"`
-}
-
-func (v *view) setConfig(c *config.Config)     { v.current.Store(c) }
-func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
-func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
-func (v *view) setSockets(s []SocketStatus)    { v.serving.Store(&s) }
-func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
-func (v *view) setServer(s *inbound.Server)    { v.server.Store(s) }
-func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
-func (v *view) config() *config.Config         { return v.current.Load() }
-func (v *view) setNaming(n naming)             { v.names.Store(&n) }
-func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
-func (v *view) reloaded() *lastReload          { return v.reload.Load() }
+func (v *view) setConfig(c *config.Config)        { v.current.Store(c) }
+func (v *view) setState(s lifecycle.State)        { v.state.Store(&s) }
+func (v *view) setReload(r admin.ReloadStatus)    { v.reload.Store(&r) }
+func (v *view) setSockets(s []admin.SocketStatus) { v.serving.Store(&s) }
+func (v *view) setProxy(p *proxy.Proxy)           { v.proxy.Store(p) }
+func (v *view) setServer(s *inbound.Server)       { v.server.Store(s) }
+func (v *view) served() proxy.Stats               { return v.proxy.Load().Stats() }
+func (v *view) config() *config.Config            { return v.current.Load() }
+func (v *view) setNaming(n naming)                { v.names.Store(&n) }
+func (v *view) tailnetReport() *tailnet.Report    { return v.report.Load() }
+func (v *view) reloaded() *admin.ReloadStatus     { return v.reload.Load() }
 
 // connections counts those that are open; zero before there is a server.
 func (v *view) connections() inbound.ConnectionStats {
@@ -56,9 +47,9 @@ func (v *view) connections() inbound.ConnectionStats {
 }
 
 // upstream is where requests go, and how.
-func (v *view) upstream() UpstreamStatus {
+func (v *view) upstream() admin.UpstreamStatus {
 	route, last := v.proxy.Load().Route(), v.served().LastSuccess
-	u := UpstreamStatus{URL: v.config().Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections}
+	u := admin.UpstreamStatus{URL: v.config().Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections}
 	if !route.Since.IsZero() {
 		u.Since = &route.Since
 	}
@@ -77,11 +68,11 @@ func (v *view) naming() naming {
 }
 
 // sockets are those that requests are taken on, once they are.
-func (v *view) sockets() []SocketStatus {
+func (v *view) sockets() []admin.SocketStatus {
 	if s := v.serving.Load(); s != nil {
 		return *s
 	}
-	return []SocketStatus{}
+	return []admin.SocketStatus{}
 }
 
 func (v *view) setTailnet(r tailnet.Report) {

@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
+)
+
+// startAdmin opens the admin socket. A daemon without one serves requests all the same.
+func (d *daemon) startAdmin() {
+	if d.options.AdminSocket == "" {
+		return
+	}
+	l, err := admin.Listen(d.options.AdminSocket, d.predecessor != nil)
+	if err != nil {
+		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+		return
+	}
+	d.admin = admin.Serve(l, d.commands(), d.log)
+}
+
+func (d *daemon) commands() admin.Commands {
+	return admin.Commands{
+		Status: func() admin.Status { return d.report(time.Now()) },
+		Reload: d.requestReload, DryRun: d.tryReload, Upgrade: d.requestUpgrade,
+		InFlight:    func() []proxy.Trace { return d.view.proxy.Load().InFlight() },
+		Explain:     func(id string) []proxy.Trace { return d.view.proxy.Load().Find(id) },
+		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
+		ProbeReport: d.probes.reportOn,
+	}
+}
+
+// requestReload waits for the outcome: what systemctl reload reports is the truth.
+func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
+	outcome := make(chan admin.ReloadOutcome, 1)
+	d.send(message{event: lifecycle.ReloadRequested{}, waiter: outcome})
+	select {
+	case o := <-outcome:
+		return o
+	case <-d.done:
+	case <-ctx.Done():
+	}
+	return admin.ReloadOutcome{Error: stoppingText}
+}
+
+// requestUpgrade waits until the new process serves, or it is certain that it will not.
+func (d *daemon) requestUpgrade(ctx context.Context) admin.UpgradeOutcome {
+	outcome := make(chan admin.UpgradeOutcome, 1)
+	d.send(message{event: lifecycle.UpgradeRequested{}, upgrader: outcome})
+	select {
+	case o := <-outcome:
+		return o
+	case <-d.done:
+	case <-ctx.Done():
+	}
+	return admin.UpgradeOutcome{Error: stoppingText}
+}
