@@ -144,14 +144,14 @@ func TestNewProcessOwnsSingletons(t *testing.T) {
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
 		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.process.PID))
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 1\n", "\nproxy_old_processes_requests_in_flight 1\n")
 	u.open()
 	stream.wantWhole(t)
 	s.wantExit(0)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
 	}
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 0\n", "\noauth_proxyd_predecessor_requests_in_flight 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 0\n", "\nproxy_old_processes_requests_in_flight 0\n")
 	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
 		t.Error("the old process has written the textfile at its end")
 	}

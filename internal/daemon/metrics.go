@@ -25,25 +25,25 @@ type daemonMetrics struct {
 
 func newDaemonMetrics(d *daemon) (*daemonMetrics, error) {
 	m := &daemonMetrics{
-		reloadOK:      gauge("config_last_reload_successful", "1 if the last (re)load of the configuration succeeded."),
-		reloadSuccess: gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last (re)loaded with success."),
-		textfileOK:    gauge("oauth_proxyd_textfile_last_write_successful", "1 if metrics.textfile was last written, or is not asked for."),
+		reloadOK:      gauge("proxy_config_last_reload_successful", "1 if the last load of the configuration succeeded."),
+		reloadSuccess: gauge("proxy_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded."),
+		textfileOK:    gauge("proxy_textfile_last_write_successful", "0 while metrics.textfile cannot be written."),
 	}
 	m.textfileOK.Set(1)
-	build := gaugeFunc("oauth_proxyd_build_info", "1, with the version of the program and of Go.",
+	build := gaugeFunc("proxy_build_info", "1, with the version of the program and of Go.",
 		prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 })
 	// node_exporter has a process_start_time_seconds of its own, so that ours is not in
 	// the textfile.
-	started := gaugeFunc("oauth_proxyd_start_time_seconds", "When this process began.", nil, func() float64 {
+	started := gaugeFunc("proxy_start_time_seconds", "When this process started.", nil, func() float64 {
 		return float64(d.started.UnixMilli()) / 1000
 	})
 	all := slices.Concat(d.tailnetGauges(), d.predecessorGauges(), d.connectionGauges())
 	all = append(all, m.reloadOK, m.reloadSuccess, m.textfileOK, build, started,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "oauth_proxyd_log_records_dropped_total", Help: "Log records that nobody took in time.",
+			Name: "proxy_log_records_dropped_total", Help: "Log records that were dropped because they could not be written in time.",
 		}, func() float64 { return float64(d.logs.Dropped()) }))
 	for p := range lifecycle.Stopped + 1 {
-		all = append(all, gaugeFunc("oauth_proxyd_state", "1 for the state that the daemon is in.",
+		all = append(all, gaugeFunc("proxy_state", "1 for the current state.",
 			prometheus.Labels{"state": p.String()}, func() float64 { return truth(d.view.lifecycle().Phase == p) }))
 	}
 	for _, c := range all {
@@ -112,10 +112,10 @@ func (d *daemon) connectionGauges() []prometheus.Collector {
 
 func (d *daemon) predecessorGauges() []prometheus.Collector {
 	return []prometheus.Collector{
-		gaugeFunc("oauth_proxyd_predecessors", "Processes that finish what they had before an upgrade.", nil, func() float64 {
+		gaugeFunc("proxy_old_processes", "Processes that finish their requests after an upgrade.", nil, func() float64 {
 			return float64(len(d.predecessors()))
 		}),
-		gaugeFunc("oauth_proxyd_predecessor_requests_in_flight", "Requests that those processes still have.", nil, func() float64 {
+		gaugeFunc("proxy_old_processes_requests_in_flight", "Requests in flight in those processes.", nil, func() float64 {
 			return float64(left(d.predecessors()))
 		}),
 	}
