@@ -9,34 +9,32 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
+const stoppingText = "the daemon is stopping"
+
 // startAdmin opens the admin socket. A daemon without one serves requests all the same.
 func (d *daemon) startAdmin() {
 	if d.options.AdminSocket == "" {
 		return
 	}
-	l, err := admin.Listen(d.options.AdminSocket, d.predecessor != nil)
+	l, err := admin.Listen(d.options.AdminSocket, d.upgrade.predecessor != nil)
 	if err != nil {
 		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
 		return
 	}
-	d.admin = admin.Serve(l, d.commands(), d.log)
-}
-
-func (d *daemon) commands() admin.Commands {
-	return admin.Commands{
+	d.admin = admin.Serve(l, admin.Commands{
 		Status: func() admin.Status { return d.report(time.Now()) },
-		Reload: d.requestReload, DryRun: d.tryReload, Upgrade: d.requestUpgrade,
-		InFlight:    func() []proxy.Trace { return d.view.proxy.Load().InFlight() },
-		Explain:     func(id string) []proxy.Trace { return d.view.proxy.Load().Find(id) },
+		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
+		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
+		Explain:     func(id string) []proxy.Trace { return d.view().proxy.Find(id) },
 		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
 		ProbeReport: d.probes.reportOn,
-	}
+	}, d.log)
 }
 
 // requestReload waits for the outcome: what systemctl reload reports is the truth.
 func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
 	outcome := make(chan admin.ReloadOutcome, 1)
-	d.send(message{event: lifecycle.ReloadRequested{}, waiter: outcome})
+	d.send(lifecycle.ReloadRequested{}, func() { d.reload.waiters = append(d.reload.waiters, outcome) })
 	select {
 	case o := <-outcome:
 		return o
@@ -49,7 +47,7 @@ func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
 // requestUpgrade waits until the new process serves, or it is certain that it will not.
 func (d *daemon) requestUpgrade(ctx context.Context) admin.UpgradeOutcome {
 	outcome := make(chan admin.UpgradeOutcome, 1)
-	d.send(message{event: lifecycle.UpgradeRequested{}, upgrader: outcome})
+	d.send(lifecycle.UpgradeRequested{}, func() { d.upgrade.waiters = append(d.upgrade.waiters, outcome) })
 	select {
 	case o := <-outcome:
 		return o

@@ -39,23 +39,51 @@ const (
 // the new one, or restart it.
 var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
 
+// upgrade is what the loop keeps of the process before this one and of the one after it.
+type upgrade struct {
+	predecessor *handover.Predecessor // that started this process to take over; nil: nobody did
+	reported    bool                  // to the predecessor, that this process serves
+	successor   *handover.Successor   // that serves, but is not in charge yet
+	waiters     []chan<- admin.UpgradeOutcome
+	cancel      context.CancelFunc // while a successor is brought up
+	drain       context.CancelFunc // of the drain after a hand-over; nil: none
+}
+
+// respond responds to the clients that wait for the upgrade.
+func (u *upgrade) respond(o admin.UpgradeOutcome) {
+	for _, w := range u.waiters {
+		w <- o
+	}
+	u.waiters = nil
+}
+
+// stopDrain ends the wait for what was in flight at the hand-over.
+func (u *upgrade) stopDrain() {
+	if u.drain != nil {
+		u.drain()
+	}
+}
+
 // startSuccessor begins to bring up a process of the installed program. Until that serves,
 // nothing changes here.
 func (d *daemon) startSuccessor() {
-	d.view.upgrade.Store(nil)
-	listeners := make([]handover.Listener, 0, len(d.listeners))
-	for _, l := range d.listeners {
+	d.publish(func(v *view) { v.upgrade = "" })
+	serving := d.view().serving
+	listeners := make([]handover.Listener, 0, len(serving))
+	for _, l := range serving {
 		listeners = append(listeners, handover.Listener(l))
 	}
 	ctx, cancel := context.WithCancel(d.ctx)
-	d.stopUpgrade = cancel
+	d.upgrade.cancel = cancel
 	d.work.Go(func() {
 		s, err := d.bringUp(ctx, listeners)
 		switch {
 		case err == nil:
-			d.send(message{event: lifecycle.SuccessorReady{}, successor: s})
+			if !d.send(lifecycle.SuccessorReady{}, func() { d.recordSuccessor(s) }) {
+				s.Stop()
+			}
 		case ctx.Err() == nil:
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+			d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
 		}
 	})
 }
@@ -110,27 +138,35 @@ func (d *daemon) successorEnvironment() []string {
 	return append(env, d.notifier.Environment()...)
 }
 
+// recordSuccessor keeps one that serves, unless a stop came first.
+func (d *daemon) recordSuccessor(s *handover.Successor) {
+	d.upgrade.successor = s
+	if !d.view().state.IsUpgrading() {
+		d.stopSuccessor()
+	}
+}
+
 // stopSuccessor ends one that is not needed, without waiting for it.
 func (d *daemon) stopSuccessor() {
-	d.stopUpgrade()
-	if d.successor != nil {
-		d.successor.Stop()
+	d.upgrade.cancel()
+	if d.upgrade.successor != nil {
+		d.upgrade.successor.Stop()
 	}
 }
 
 // notifyMainPID announces the successor. This process is silent from now on: systemd warns
 // about messages of a process that is not the main one.
 func (d *daemon) notifyMainPID() {
-	s := d.successor
-	d.told(d.notifier.MainPID(s.PID()))
+	s := d.upgrade.successor
+	d.notify(d.notifier.MainPID(s.PID()))
 	d.notifier.Mute(true)
 	d.begin(func(ctx context.Context) {
 		if err := awaitMainPID(ctx, s.PID()); err != nil {
 			s.End(successorPatience)
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+			d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
 			return
 		}
-		d.send(message{event: lifecycle.SuccessorFollowed{}})
+		d.send(lifecycle.SuccessorFollowed{}, nil)
 	})
 }
 
@@ -166,67 +202,63 @@ func (d *daemon) handOver() {
 	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those
 	// that are left get SIGTERM then, and drain.
 	signal.Ignore(syscall.SIGABRT)
-	s := d.successor
-	d.successor = nil
-	d.disown()
+	s := d.upgrade.successor
+	d.upgrade.successor = nil
+	d.leaveCharge()
 	if err := s.Release(d.options.Version); err != nil {
 		d.log.Warn("the new process may have failed", "error", err)
 	}
-	d.log.Info("handed over; finishing what is in flight", "pid", s.PID(), "in_flight", d.proxy.Stats().InFlight)
-	d.answerUpgrades(admin.UpgradeOutcome{PID: s.PID()})
+	d.log.Info("handed over; finishing what is in flight", "pid", s.PID(), "in_flight", d.view().proxy.Stats().InFlight)
+	d.upgrade.respond(admin.UpgradeOutcome{PID: s.PID()})
 }
 
 // beginHandover lets what is in flight finish.
 func (d *daemon) beginHandover() {
-	timeout := d.view.config().Proxy.HandoverTimeout
+	v := d.view()
+	timeout := v.config.Proxy.HandoverTimeout
 	ctx, stop := context.WithCancel(d.ctx)
-	d.stopHandover = stop
+	d.upgrade.drain = stop
 	d.announceHandover()
 	d.work.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		err := d.server.Drain(ctx, handoverSettle)
+		err := v.server.Drain(ctx, handoverSettle)
 		switch {
 		case err == nil:
-			d.send(message{event: lifecycle.Drained{}})
+			d.send(lifecycle.Drained{}, nil)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			d.send(message{event: lifecycle.HandoverTimeout{}})
+			d.send(lifecycle.HandoverTimeout{}, nil)
 		}
 	})
 }
 
-// noteUpgrade keeps and says why there is no successor.
-func (d *daemon) noteUpgrade(err error) {
+// recordUpgradeError keeps and logs why there is no successor, unless a stop came first.
+func (d *daemon) recordUpgradeError(err error) {
+	if !d.view().state.IsUpgrading() {
+		return
+	}
 	d.notifier.Mute(false)
-	d.successor = nil
+	d.upgrade.successor = nil
 	d.log.Error("the upgrade failed; this process keeps running", "error", err)
 	text := err.Error()
-	d.view.upgrade.Store(&text)
-	d.answerUpgrades(admin.UpgradeOutcome{Error: text})
-}
-
-// answerUpgrades tells those who asked for the upgrade.
-func (d *daemon) answerUpgrades(o admin.UpgradeOutcome) {
-	for _, w := range d.upgradeWaiters {
-		w <- o
-	}
-	d.upgradeWaiters = nil
+	d.publish(func(v *view) { v.upgrade = text })
+	d.upgrade.respond(admin.UpgradeOutcome{Error: text})
 }
 
 // reportToPredecessor tells the process that started this one that it serves, and waits for
 // the hand-over.
 func (d *daemon) reportToPredecessor() {
-	p := d.predecessor
-	if p == nil || d.reported {
+	p := d.upgrade.predecessor
+	if p == nil || d.upgrade.reported {
 		return
 	}
-	d.reported = true
+	d.upgrade.reported = true
 	d.begin(func(ctx context.Context) {
 		defer p.Close() //nolint:errcheck // all was said
 		defer context.AfterFunc(ctx, func() { _ = p.Close() })()
 		before := p.AwaitRelease()
 		if ctx.Err() == nil {
-			d.send(message{released: true, before: before})
+			d.send(nil, func() { d.succeed(before) })
 		}
 	})
 }
@@ -236,11 +268,11 @@ func (d *daemon) reportToPredecessor() {
 func (d *daemon) succeed(before string) {
 	d.log.Info(fmt.Sprintf("upgraded: %s → %s", cmp.Or(before, "unknown"), d.options.Version))
 	d.notifier.Mute(false)
-	d.told(d.notifier.Ready(d.status()))
-	if d.watchdog.interval > 0 {
+	d.notify(d.notifier.Ready(d.statusLine()))
+	if d.watchdog.ticker != nil {
 		// The last sign of life may be half an interval old, and the first of this
 		// process be due after as long.
-		d.told(d.notifier.Watchdog())
+		d.notify(d.notifier.Watchdog())
 	}
-	d.own()
+	d.takeCharge()
 }

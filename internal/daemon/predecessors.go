@@ -34,7 +34,7 @@ func (d *daemon) announceHandover() {
 	if d.options.AdminSocket == "" {
 		return
 	}
-	since, p := time.Now(), d.proxy
+	since, p := time.Now(), d.view().proxy
 	file := announcement(d.options.AdminSocket, os.Getpid())
 	d.work.Go(func() {
 		defer os.Remove(file) //nolint:errcheck // a process that is gone is not believed

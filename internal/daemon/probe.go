@@ -96,14 +96,14 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	if nonce == "" {
 		return false
 	}
-	id, err := p.Judge(r, d.view.config().Access.Allow)
+	id, err := p.Judge(r, d.view().config.Access.Allow)
 	if err == nil && !serve {
 		err = proxy.Refusal(proxy.CodeInvalidRequest, "this request of oauth-proxyd doctor was served before")
 	}
 	d.log.Info("a probe of doctor arrived", "source", string(id.Source), "refused", err != nil)
 	if serve {
 		d.probes.withReport(nonce, func(report *admin.ProbeReport) {
-			report.Sender, report.Entry = d.view.naming().sender(id)
+			report.Sender, report.Entry = d.view().naming.sender(id)
 			compareProbe(report, nonce, p, r)
 			if err != nil {
 				report.Refused = cmp.Or(errors.Unwrap(err), err).Error()

@@ -10,34 +10,90 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 )
 
-// report may be called from anywhere: it looks at the view only.
+// report is the whole status.
 func (d *daemon) report(now time.Time) admin.Status {
-	c, stats := d.view.config(), d.view.served()
-	s := admin.Status{
-		Status: d.healthWord(), Trouble: d.socketTrouble(), State: d.view.lifecycle().Phase.String(),
+	v := d.view()
+	s := d.status(v, now)
+	inFlight := v.proxy.InFlight()
+	s.Senders, s.Slowest = senders(inFlight, v.proxy.Ended(), now), slowest(inFlight)
+	s.Warnings = warnings(v, s, now)
+	return s
+}
+
+// status is the status without what takes a look at each request.
+func (d *daemon) status(v *view, now time.Time) admin.Status {
+	c, stats, route := v.config.Proxy, v.proxy.Stats(), v.proxy.Route()
+	return admin.Status{
+		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
-		Sockets: d.view.sockets(),
+		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
 		Requests: admin.RequestStatus{
 			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
 		},
 		Limits: admin.LimitStatus{
-			MaxConnections: c.Proxy.MaxConnections, MaxConnectionsPerClient: c.Proxy.MaxConnectionsPerClient,
-			QueueLimit: c.Proxy.QueueLimit, MaxRequestBody: c.Proxy.MaxRequestBody,
+			MaxConnections: c.MaxConnections, MaxConnectionsPerClient: c.MaxConnectionsPerClient,
+			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
 		},
-		Connections: d.view.connections(),
-		Upstream:    d.view.upstream(),
-		LastReload:  d.view.reloaded(), Predecessors: append([]admin.Predecessor{}, d.predecessors()...), // a list in JSON too
+		Connections: v.connections(),
+		Upstream: admin.UpstreamStatus{
+			URL: c.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections,
+			Since: known(route.Since), LastSuccess: known(stats.LastSuccess),
+		},
+		LastReload: v.reload, Predecessors: append([]admin.Predecessor{}, d.predecessors()...), // a list in JSON too
 	}
-	p := d.view.proxy.Load()
-	inFlight := p.InFlight()
-	s.Senders, s.Slowest = senders(inFlight, p.Ended(), now), slowest(inFlight)
-	s.Tailnet = d.tailnetStatus()
-	s.Warnings = d.warnings(s, now)
-	return s
+}
+
+// known is a time in JSON; null: not known, or not yet.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// healthWord is what a load balancer asks for.
+func (d *daemon) healthWord(v *view) string {
+	s := v.state
+	switch {
+	case s.Phase == lifecycle.Draining, s.Phase == lifecycle.Stopped:
+		return "draining"
+	case s.Tailnet == lifecycle.TailnetDown, s.Tailnet == lifecycle.TailnetUnknown, d.sockets.onlyLocal():
+		return "degraded"
+	default:
+		return "healthy"
+	}
+}
+
+func tailnetStatus(v *view) admin.TailnetStatus {
+	t := admin.TailnetStatus{Status: tailnetWord(v.state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
+	if v.tailnet == nil || !v.state.TailnetRequired() {
+		return t
+	}
+	s, err := v.tailnet.Status, v.tailnet.Err
+	t.Name, t.BackendState, t.Version, t.Userspace = s.Name, s.Backend, s.Version, s.Userspace
+	t.Addresses = append(t.Addresses, s.Addresses...)
+	t.Warnings = append(t.Warnings, v.naming.warnings(s.Warnings)...)
+	t.KeyExpiresAt = known(s.KeyExpiry)
+	if err != nil {
+		t.Trouble, t.LoginURL = v.naming.words(err), loginURL(err)
+	}
+	return t
+}
+
+func tailnetWord(t lifecycle.Tailnet) string {
+	switch t {
+	case lifecycle.TailnetUp:
+		return "connected"
+	case lifecycle.TailnetDisabled:
+		return "disabled"
+	default:
+		return "not_connected"
+	}
 }
 
 // senderPeriod is how far back senders look, at what is remembered.
@@ -75,7 +131,7 @@ func senders(inFlight, ended []proxy.Trace, now time.Time) []admin.SenderStatus 
 	return sorted
 }
 
-// slowest is the one in flight that has been silent longest.
+// slowest is the request in flight that has been silent longest.
 func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	if len(inFlight) == 0 {
 		return nil
@@ -84,74 +140,45 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	return &t
 }
 
-func (d *daemon) tailnetStatus() admin.TailnetStatus {
-	state := d.view.lifecycle()
-	t := admin.TailnetStatus{Status: tailnetWord(state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
-	r := d.view.tailnetReport()
-	if r == nil || !state.TailnetRequired() {
-		return t
-	}
-	t.Name, t.BackendState, t.Version, t.Userspace = r.Status.Name, r.Status.Backend, r.Status.Version, r.Status.Userspace
-	t.Addresses = append(t.Addresses, r.Status.Addresses...)
-	names := d.view.naming()
-	t.Warnings = append(t.Warnings, names.warnings(r.Status.Warnings)...)
-	if !r.Status.KeyExpiry.IsZero() {
-		t.KeyExpiresAt = &r.Status.KeyExpiry
-	}
-	if r.Err != nil {
-		t.Trouble, t.LoginURL = names.words(r.Err), loginURL(r.Err)
-	}
-	return t
-}
-
-// warnings lists what is not seen from Status.Status alone.
-func (d *daemon) warnings(s admin.Status, now time.Time) []string {
-	warnings := []string{}
-	if s.Trouble != "" {
-		warnings = append(warnings, s.Trouble)
-	}
-	if s.Tailnet.Trouble != "" {
-		warnings = append(warnings, s.Tailnet.Trouble)
-	}
-	if r := d.view.tailnetReport(); r != nil && s.Tailnet.Status != "disabled" {
-		if soon := r.Status.ExpiryWarning(now); soon != "" {
-			warnings = append(warnings, soon)
-		}
+// warnings are what somebody should look at, each with how to fix it.
+func warnings(v *view, s admin.Status, now time.Time) []string {
+	all := []string{s.Trouble, s.Tailnet.Trouble}
+	if v.tailnet != nil && v.state.TailnetRequired() {
+		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}
 	for _, text := range s.Tailnet.Warnings {
-		warnings = append(warnings, "tailscaled warns: "+text+"; see `tailscale status`")
+		all = append(all, "tailscaled warns: "+text+"; see `tailscale status`")
 	}
-	warnings = append(warnings, connectionWarnings(s.Connections)...)
-	warnings = append(warnings, d.view.config().Warnings()...)
-	if s.LastReload != nil && !s.LastReload.OK {
-		warnings = append(warnings, "the last reload was refused and the configuration before it is in force: "+
-			s.LastReload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+	all = append(all, connectionWarnings(s.Connections)...)
+	all = append(all, v.config.Warnings()...)
+	if v.reload != nil && !v.reload.OK {
+		all = append(all, "the last reload was refused and the configuration before it is in force: "+
+			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
 	}
-	if why := d.view.upgrade.Load(); why != nil {
-		warnings = append(warnings, "the last upgrade failed and this process keeps running: "+*why+
+	if v.upgrade != "" {
+		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade+
 			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
 	}
-	return slices.Compact(warnings)
+	return slices.Compact(slices.DeleteFunc(all, func(text string) bool { return text == "" }))
 }
 
 // connectionWarnings are for bounds that are nearly reached.
 func connectionWarnings(c inbound.ConnectionStats) []string {
-	const near = 0.9
-	var warnings []string
-	if float64(c.Admitted) >= near*float64(c.AdmittedLimit) && c.AdmittedLimit > 0 {
-		warnings = append(warnings, fmt.Sprintf(
+	near := func(open, limit int) bool { return limit > 0 && float64(open) >= 0.9*float64(limit) }
+	var all []string
+	if near(c.Admitted, c.AdmittedLimit) {
+		all = append(all, fmt.Sprintf(
 			"%d of %d connections of admitted clients are open, and the longest idle are closed for new ones; see `oauth-proxyd requests`",
 			c.Admitted, c.AdmittedLimit))
 	}
-	if float64(c.Strangers) >= near*float64(c.StrangersLimit) && c.StrangersLimit > 0 {
-		warnings = append(warnings, fmt.Sprintf(
+	if near(c.Strangers, c.StrangersLimit) {
+		all = append(all, fmt.Sprintf(
 			"%d of %d connections are open on which nothing was admitted; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`",
 			c.Strangers, c.StrangersLimit))
 	}
-	return warnings
+	return all
 }
 
-// socketStatuses names the sockets for the view.
 func socketStatuses(listeners []inbound.Listener) []admin.SocketStatus {
 	sockets := make([]admin.SocketStatus, 0, len(listeners))
 	for _, l := range listeners {

@@ -18,7 +18,7 @@ func (d *daemon) watchSignals() (stop func()) {
 			select {
 			case s := <-signals:
 				d.log.Info("signal", "signal", s.String())
-				d.send(message{event: eventOf(s)})
+				d.send(eventOf(s), nil)
 			case <-ended:
 				return
 			}
