@@ -70,9 +70,6 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
-	if len(s.Senders) > 0 {
-		p.row("used by", sendersText(s.Senders))
-	}
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
@@ -189,19 +186,6 @@ func upstreamText(u admin.UpstreamStatus, now time.Time) string {
 		}
 	}
 	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, path, ago(u.LastSuccess, now), u.Connections)
-}
-
-// sendersText says who uses the daemon, over the last quarter of an hour.
-func sendersText(senders []admin.SenderStatus) string {
-	texts := make([]string, 0, len(senders))
-	for _, s := range senders {
-		text := fmt.Sprintf("%s (%d in flight, %d ended", s.Sender, s.InFlight, s.Ended)
-		if s.Failed > 0 {
-			text += fmt.Sprintf(", %d failed", s.Failed)
-		}
-		texts = append(texts, text+")")
-	}
-	return firstOf(texts) + ", in the last 15 minutes"
 }
 
 // slowestText names the request to look at first.

@@ -27,7 +27,6 @@ type Status struct {
 	Connections inbound.ConnectionStats `json:"connections"`
 
 	Upstream   UpstreamStatus `json:"upstream"`
-	Senders    []SenderStatus `json:"senders"`     // of the last quarter of an hour, the busiest first
 	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
 	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
@@ -71,14 +70,6 @@ type LimitStatus struct {
 	MaxConnectionsPerClient int   `json:"max_connections_per_client"` // 0: none
 	QueueLimit              int   `json:"queue_limit"`
 	MaxRequestBody          int64 `json:"max_request_body"` // bytes
-}
-
-// SenderStatus is how much somebody uses the daemon. Who it is, is said as in the log.
-type SenderStatus struct {
-	Sender   string `json:"sender"` // node, or local, proxied or other
-	InFlight int    `json:"in_flight"`
-	Ended    int    `json:"ended"`  // of the last requests that are remembered
-	Failed   int    `json:"failed"` // of those: without a whole answer below 500
 }
 
 // UpstreamStatus is where requests go.

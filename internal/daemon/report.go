@@ -18,8 +18,7 @@ import (
 func (d *daemon) report(now time.Time) admin.Status {
 	v := d.view()
 	s := d.status(v, now)
-	inFlight := v.proxy.InFlight()
-	s.Senders, s.Slowest = senders(inFlight, v.proxy.Ended(), now), slowest(inFlight)
+	s.Slowest = slowest(v.proxy.InFlight())
 	s.Warnings = warnings(v, s, now)
 	return s
 }
@@ -94,41 +93,6 @@ func tailnetWord(t lifecycle.Tailnet) string {
 	default:
 		return "not_connected"
 	}
-}
-
-// senderPeriod is how far back senders look, at what is remembered.
-const senderPeriod = 15 * time.Minute
-
-func senders(inFlight, ended []proxy.Trace, now time.Time) []admin.SenderStatus {
-	all := map[string]*admin.SenderStatus{}
-	of := func(t proxy.Trace) *admin.SenderStatus {
-		name := cmp.Or(t.Node, string(t.Source), "not judged yet")
-		if all[name] == nil {
-			all[name] = &admin.SenderStatus{Sender: name}
-		}
-		return all[name]
-	}
-	for _, t := range inFlight {
-		of(t).InFlight++
-	}
-	for _, t := range ended {
-		if now.Sub(t.Started.Add(t.Duration.Duration())) > senderPeriod {
-			continue
-		}
-		s := of(t)
-		s.Ended++
-		if t.Failed() {
-			s.Failed++
-		}
-	}
-	sorted := make([]admin.SenderStatus, 0, len(all))
-	for _, s := range all {
-		sorted = append(sorted, *s)
-	}
-	slices.SortFunc(sorted, func(a, b admin.SenderStatus) int {
-		return cmp.Or(cmp.Compare(b.InFlight+b.Ended, a.InFlight+a.Ended), cmp.Compare(a.Sender, b.Sender))
-	})
-	return sorted
 }
 
 // slowest is the request in flight that has been silent longest.
