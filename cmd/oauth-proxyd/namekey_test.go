@@ -93,8 +93,8 @@ func badKeys() []badKey {
 		{"short", write(whole[:31], 0o600), "has 31 bytes, not 32"},
 		{"long", write(whole+"k", 0o600), "has 33 bytes, not 32"},
 		{"readable by others", write(whole, 0o644), "can be read by others"},
-		{"a folder", func(file string) error { return os.Mkdir(file, 0o700) }, "is not a file"},
-		{"a link", func(file string) error { return os.Symlink("/etc/machine-id", file) }, "is not a file"},
+		{"a folder", func(file string) error { return os.Mkdir(file, 0o700) }, "not 32"},
+		{"a link", func(file string) error { return os.Symlink("/etc/machine-id", file) }, "can be read by others"},
 		{"not to be made", func(file string) error { return os.Remove(filepath.Dir(file)) }, "no such file or directory"},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -65,6 +67,7 @@ type daemon struct {
 	views
 
 	// The loop's own:
+	signals    chan os.Signal
 	pending    []lifecycle.Event
 	notifier   *systemd.Notifier
 	tailnet    follower
@@ -97,12 +100,12 @@ func Run(options Options) (exitCode int) {
 		logs.Logger().Error("start failed", "error", err)
 		return lifecycle.ExitInternal
 	}
-	stops, ignore := stopSignals() // before the loop, which is deaf at its end
-	defer ignore()
+	signal.Notify(d.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(d.signals)
 	code := d.loop()
 	d.close()
 	d.logEnd(code)
-	d.delayRefusal(code, stops)
+	d.delayRefusal(code)
 	return code
 }
 
@@ -110,7 +113,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
 		names: newNames(options.NameKeyFile, logs.Logger()), registry: prometheus.NewRegistry(),
-		mailbox: newMailbox(), notifier: systemd.NewNotifier(),
+		mailbox: newMailbox(), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
 	d.latest.Store(&view{})
 	var err error
@@ -164,9 +167,8 @@ func (d *daemon) finishWork() {
 }
 
 // delayRefusal keeps systemd from starting a daemon several times a second that leaves each time
-// for the same reason. A signal to stop ends the wait; one that the loop heard has led to another
-// code.
-func (d *daemon) delayRefusal(code int, stops <-chan os.Signal) {
+// for the same reason. A signal ends the wait.
+func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
 	onTrial := d.upgrade.predecessor != nil && !d.inCharge
 	if !refused || len(d.sockets.inherited) == 0 || onTrial {
@@ -174,6 +176,6 @@ func (d *daemon) delayRefusal(code int, stops <-chan os.Signal) {
 	}
 	select {
 	case <-time.After(refusalDelay):
-	case <-stops:
+	case <-d.signals:
 	}
 }

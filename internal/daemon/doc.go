@@ -27,7 +27,6 @@
 //	handover.go     the process before this one and the one after it; predecessors.go: those
 //	                that finish their requests
 //	watchdog.go     does our own listener respond?
-//	signals.go      HUP, USR2, TERM and INT
 //	naming.go       how people and nodes are named in log and status (log.identity)
 //
 // What the daemon shows of itself:

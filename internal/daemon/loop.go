@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -60,8 +62,6 @@ func (m *mailbox) after(wait time.Duration, e lifecycle.Event) {
 
 // loop lives until an action is to exit.
 func (d *daemon) loop() (exitCode int) {
-	stopSignals := d.watchSignals()
-	defer stopSignals()
 	defer d.watchdog.stop()
 	d.begin(func(context.Context) { d.loadFirst() })
 	for {
@@ -73,6 +73,9 @@ func (d *daemon) loop() (exitCode int) {
 			if m.event != nil {
 				d.later(m.event)
 			}
+		case s := <-d.signals:
+			d.log.Info("signal", "signal", s.String())
+			d.later(eventOf(s))
 		case <-d.watchdog.ticks():
 			d.pingWatchdog()
 		}
@@ -84,6 +87,17 @@ func (d *daemon) loop() (exitCode int) {
 			}
 		}
 		d.refuseCommands()
+	}
+}
+
+func eventOf(s os.Signal) lifecycle.Event {
+	switch s {
+	case syscall.SIGHUP:
+		return lifecycle.ReloadRequested{}
+	case syscall.SIGUSR2:
+		return lifecycle.UpgradeRequested{}
+	default:
+		return lifecycle.ShutdownSignal{}
 	}
 }
 

@@ -165,13 +165,11 @@ func keptKey(file string) ([]byte, error) {
 
 // readKey refuses a key that others can know.
 func readKey(file string) ([]byte, error) {
-	info, err := os.Lstat(file)
+	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file; remove it, and a new key is made", file)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s can be read by others, mode %v; remove it, and a new key is made", file, info.Mode().Perm())
 	case info.Size() != keySize:
@@ -180,20 +178,11 @@ func readKey(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// makeKey makes the file whole or not at all. If another process makes it at the same time, as in
-// a hand-over, the first one counts for both.
+// makeKey makes the file whole or not at all.
 func makeKey(file string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".identity.key.") // mode 0600
-	if err != nil {
+	beside := file + ".new"
+	if err := os.WriteFile(beside, newKey(), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it has another name by then, or is of no use
-	_, err = f.Write(newKey())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), file); !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return os.Rename(beside, file)
 }

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -68,11 +67,7 @@ func (d *daemon) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name := d.sockets.leadsTo(c.Proxy); name != "" {
-		return nil, fmt.Errorf(
-			"proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", c.Proxy.UpstreamURL, name)
-	}
-	return c, nil
+	return c, d.sockets.check(c.Proxy)
 }
 
 // settings are what the proxy needs of a configuration, with the names for its log.

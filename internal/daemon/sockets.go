@@ -1,13 +1,9 @@
 package daemon
 
 import (
-	"cmp"
 	"fmt"
 	"net"
-	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/handover"
@@ -83,32 +79,13 @@ func (s sockets) listen(address string) ([]inbound.Listener, error) {
 	return []inbound.Listener{{Name: ownListener, Listener: l}}, err
 }
 
-// leadsTo is the name of the socket that the upstream leads to, as far as that can be told without
-// asking the DNS; empty: none.
-func (s sockets) leadsTo(p config.Proxy) string {
+// check finds an upstream that is one of the sockets. What leads to them by another name of this
+// host is found by the proxy, with the first request.
+func (s sockets) check(p config.Proxy) error {
 	for _, l := range s.inherited {
-		if tcp, ok := l.Addr().(*net.TCPAddr); ok && slices.ContainsFunc(namesOf(tcp), p.UpstreamIs) {
-			return cmp.Or(l.Name, ownListener)
+		if p.UpstreamIs(l.Addr().String()) {
+			return fmt.Errorf("proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", p.UpstreamURL, l.Name)
 		}
 	}
-	return ""
-}
-
-// namesOf are the addresses at which a socket is reached on this host.
-func namesOf(tcp *net.TCPAddr) []string {
-	names := []string{tcp.String()}
-	if !tcp.IP.IsUnspecified() {
-		return names
-	}
-	port := strconv.Itoa(tcp.Port)
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, net.JoinHostPort(host, port))
-	}
-	own, _ := net.InterfaceAddrs() // without them, the rest still counts
-	for _, a := range own {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-			names = append(names, net.JoinHostPort(prefix.Addr().String(), port))
-		}
-	}
-	return names
+	return nil
 }
