@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
+)
+
+// listening is a socket on loopback under that name.
+func listening(t *testing.T, name string) inbound.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return inbound.Listener{Name: name, Listener: l}
+}
+
+func TestMissingSocketIsReported(t *testing.T) {
+	own, other := listening(t, ownListener), listening(t, "other")
+	for _, row := range []struct {
+		name      string
+		sockets   sockets
+		onlyLocal bool
+		trouble   string
+	}{
+		{"nothing is missing", sockets{inherited: []inbound.Listener{own}}, false, ""},
+		{"no unit", sockets{}, false, ""},
+		{"no socket", sockets{missing: "x.socket"}, true, "so only 127.0.0.1:8080 (proxy.listen_addr) is served"},
+		{"another's socket", sockets{missing: "x.socket", inherited: []inbound.Listener{other}}, false, `no socket named "proxy": x.socket is not there`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			trouble := row.sockets.trouble("127.0.0.1:8080")
+			if row.sockets.onlyLocal() != row.onlyLocal || !strings.Contains(trouble, row.trouble) || (row.trouble == "") != (trouble == "") {
+				t.Errorf("only local: %v, trouble %q", !row.onlyLocal, trouble)
+			}
+		})
+	}
+}
+
+func TestListenOnlyWithoutSockets(t *testing.T) {
+	s := sockets{inherited: []inbound.Listener{listening(t, "a")}}
+	if got, err := s.listen("127.0.0.1:0"); err != nil || len(got) != 1 || got[0] != s.inherited[0] {
+		t.Errorf("with a socket: %v, %v", got, err)
+	}
+	got, err := sockets{}.listen("127.0.0.1:0")
+	if err != nil || len(got) != 1 || got[0].Name != ownListener {
+		t.Fatalf("without: %v, %v", got, err)
+	}
+	defer got[0].Close() //nolint:errcheck // a test's
+	if _, err := (sockets{}).listen(got[0].Addr().String()); err == nil {
+		t.Error("an address in use is served")
+	}
+}
+
+func TestUpstreamIsOwnSocket(t *testing.T) {
+	own := listening(t, "a")
+	to := func(address string) config.Proxy {
+		return config.Proxy{UpstreamURL: &url.URL{Scheme: "http", Host: address}}
+	}
+	s := sockets{inherited: []inbound.Listener{own}}
+	if err := s.check(to(own.Addr().String())); err == nil {
+		t.Error("the daemon's own socket is accepted")
+	}
+	if err := s.check(to("127.0.0.1:1")); err != nil {
+		t.Error(err)
+	}
+}
