@@ -53,78 +53,71 @@ func NewClient() Client {
 }
 
 // Status is the state of the daemon.
-func (c Client) Status(ctx context.Context) (s Status, err error) {
-	err = c.do(ctx, http.MethodGet, "/status", &s)
-	return s, err
+func (c Client) Status(ctx context.Context) (Status, error) {
+	return do[Status](ctx, c, http.MethodGet, "/status")
 }
 
 // Reload has the daemon reload its configuration, or say what a reload would do, and waits for
 // the outcome.
-func (c Client) Reload(ctx context.Context, dryRun bool) (o ReloadOutcome, err error) {
+func (c Client) Reload(ctx context.Context, dryRun bool) (ReloadOutcome, error) {
 	path := "/reload"
 	if dryRun {
 		path += "/dry-run"
 	}
-	err = c.do(ctx, http.MethodPost, path, &o)
-	return o, err
+	return do[ReloadOutcome](ctx, c, http.MethodPost, path)
 }
 
 // Upgrade has the daemon start the installed program in its place, and waits until that serves.
-func (c Client) Upgrade(ctx context.Context) (o UpgradeOutcome, err error) {
-	err = c.do(ctx, http.MethodPost, "/upgrade", &o)
-	return o, err
+func (c Client) Upgrade(ctx context.Context) (UpgradeOutcome, error) {
+	return do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
 }
 
 // InFlight lists the requests in flight, the oldest first.
-func (c Client) InFlight(ctx context.Context) (all []proxy.Trace, err error) {
-	err = c.do(ctx, http.MethodGet, "/requests", &all)
-	return all, err
+func (c Client) InFlight(ctx context.Context) ([]proxy.Trace, error) {
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests")
 }
 
 // Explain lists what the daemon remembers of the requests with that id, the latest last.
-func (c Client) Explain(ctx context.Context, id string) (all []proxy.Trace, err error) {
-	err = c.do(ctx, http.MethodGet, "/requests/"+url.PathEscape(id), &all)
-	return all, err
+func (c Client) Explain(ctx context.Context, id string) ([]proxy.Trace, error) {
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests/"+url.PathEscape(id))
 }
 
 // ExpectProbe has the daemon expect a probe with the nonce that it gives.
 func (c Client) ExpectProbe(ctx context.Context) (nonce string, err error) {
-	var ticket ProbeTicket
-	err = c.do(ctx, http.MethodPost, "/probes", &ticket)
+	ticket, err := do[ProbeTicket](ctx, c, http.MethodPost, "/probes")
 	return ticket.Nonce, err
 }
 
 // ProbeReport is what became of the probe with that nonce.
-func (c Client) ProbeReport(ctx context.Context, nonce string) (r ProbeReport, err error) {
-	err = c.do(ctx, http.MethodGet, "/probes/"+url.PathEscape(nonce), &r)
-	return r, err
+func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, error) {
+	return do[ProbeReport](ctx, c, http.MethodGet, "/probes/"+url.PathEscape(nonce))
 }
 
 // do sends one request and decodes the response.
-func (c Client) do(ctx context.Context, method, path string, response any) error {
+func do[Response any](ctx context.Context, c Client, method, path string) (response Response, err error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
 	}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("making the command: %w", err)
+		return response, fmt.Errorf("making the command: %w", err)
 	}
 	r, err := (&http.Client{Transport: transport}).Do(request)
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
+		return response, fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the daemon on %s did not respond in time", c.socket)
+		return response, fmt.Errorf("the daemon on %s did not respond in time", c.socket)
 	case err != nil:
-		return fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
+		return response, fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
 	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("the daemon on %s does not know this command: %s", c.socket, r.Status)
+		return response, fmt.Errorf("the daemon on %s does not know this command: %s", c.socket, r.Status)
 	}
-	if err := json.NewDecoder(r.Body).Decode(response); err != nil {
-		return fmt.Errorf("reading the daemon's response: %w", err)
+	if err := json.NewDecoder(r.Body).Decode(&response); err != nil {
+		return response, fmt.Errorf("reading the daemon's response: %w", err)
 	}
-	return nil
+	return response, nil
 }

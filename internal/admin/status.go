@@ -31,7 +31,7 @@ type Status struct {
 	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
-	// Warnings are what somebody should look at, each with what mends it.
+	// Warnings are what somebody should look at, each with how to fix it.
 	Warnings []string `json:"warnings"`
 }
 

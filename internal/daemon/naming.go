@@ -31,16 +31,8 @@ type naming struct {
 // withholds reports whether names are hidden.
 func (n naming) withholds() bool { return n.name != nil }
 
-// words is the text of an error about the tailnet. tailscaled's part of it can name anybody in any
-// form, so it is left out where names are withheld.
-func (n naming) words(err error) string {
-	if n.withholds() {
-		return tailnet.OwnWords(err)
-	}
-	return err.Error()
-}
-
-// hide is the same for an error that others will log.
+// hide leaves the words of tailscaled out of an error about the tailnet where names are withheld:
+// they can name anybody in any form.
 func (n naming) hide(err error) error {
 	if err != nil && n.withholds() {
 		return unnamed{err}

@@ -153,23 +153,22 @@ func (d *daemon) keepConfig() {
 	d.reload.respond(refusal(err))
 }
 
+// reportConfig logs each fault of a configuration.
+func (d *daemon) reportConfig(err error) {
+	o := refusal(err)
+	if o.Error != "" {
+		d.log.Error("configuration refused", "error", err)
+	}
+	for _, g := range o.Diagnostics {
+		d.log.Error("configuration refused: "+g.Where()+": "+g.Summary, "detail", g.Detail)
+	}
+}
+
 func refusal(err error) admin.ReloadOutcome {
 	if refused, ok := errors.AsType[*config.Error](err); ok {
 		return admin.ReloadOutcome{Diagnostics: refused.Diagnostics()}
 	}
 	return admin.ReloadOutcome{Error: err.Error()}
-}
-
-// reportConfig logs each fault of a configuration.
-func (d *daemon) reportConfig(err error) {
-	refused, ok := errors.AsType[*config.Error](err)
-	if !ok {
-		d.log.Error("configuration refused", "error", err)
-		return
-	}
-	for _, g := range refused.Diagnostics() {
-		d.log.Error("configuration refused: "+g.Where()+": "+g.Summary, "detail", g.Detail)
-	}
 }
 
 // dryRun says what a reload would change.

@@ -79,7 +79,7 @@ func tailnetStatus(v *view) admin.TailnetStatus {
 	t.Warnings = append(t.Warnings, v.naming.warnings(s.Warnings)...)
 	t.KeyExpiresAt = known(s.KeyExpiry)
 	if err != nil {
-		t.Trouble, t.LoginURL = v.naming.words(err), loginURL(err)
+		t.Trouble, t.LoginURL = v.naming.hide(err).Error(), loginURL(err)
 	}
 	return t
 }

@@ -75,7 +75,7 @@ func (v *view) tailnetTrouble() string {
 	if v.tailnet == nil || v.tailnet.Err == nil {
 		return "not known yet"
 	}
-	return v.naming.words(v.tailnet.Err)
+	return v.naming.hide(v.tailnet.Err).Error()
 }
 
 func (v *view) stoppedLine() string {

@@ -82,7 +82,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 	names := d.view().naming
 	switch {
 	case r.Err != nil && (before.Err == nil || before.Err.Error() != r.Err.Error()):
-		args := []any{"error", names.words(r.Err), "backend_state", r.Status.Backend}
+		args := []any{"error", names.hide(r.Err), "backend_state", r.Status.Backend}
 		if url := loginURL(r.Err); url != "" {
 			args = append(args, "login_url", url)
 		}
