@@ -35,24 +35,23 @@ func (d *daemon) startAdmin() {
 func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
 	outcome := make(chan admin.ReloadOutcome, 1)
 	d.send(lifecycle.ReloadRequested{}, func() { d.reload.waiters = append(d.reload.waiters, outcome) })
-	select {
-	case o := <-outcome:
-		return o
-	case <-d.done:
-	case <-ctx.Done():
-	}
-	return admin.ReloadOutcome{Error: stoppingText}
+	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
 }
 
 // requestUpgrade waits until the new process serves, or it is certain that it will not.
 func (d *daemon) requestUpgrade(ctx context.Context) admin.UpgradeOutcome {
 	outcome := make(chan admin.UpgradeOutcome, 1)
 	d.send(lifecycle.UpgradeRequested{}, func() { d.upgrade.waiters = append(d.upgrade.waiters, outcome) })
+	return await(ctx, d.done, outcome, admin.UpgradeOutcome{Error: stoppingText})
+}
+
+// await waits for an outcome as long as the loop lives and the client is there.
+func await[Outcome any](ctx context.Context, done <-chan struct{}, outcome <-chan Outcome, stopping Outcome) Outcome {
 	select {
 	case o := <-outcome:
 		return o
-	case <-d.done:
+	case <-done:
 	case <-ctx.Done():
 	}
-	return admin.UpgradeOutcome{Error: stoppingText}
+	return stopping
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // health is the body of GET /health for clients that may send requests and name this node in their
-// Host. Others see healthStatus only.
+// Host. Others see the status only: healthy, degraded or draining.
 type health struct {
 	Status          string `json:"status"`
 	Tailnet         string `json:"tailnet"`          // connected, not_connected or disabled
@@ -37,11 +37,6 @@ type health struct {
 	Trouble             string              `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
 
 	Predecessors []admin.Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
-}
-
-// healthStatus is what everybody may know: healthy, degraded or draining.
-type healthStatus struct {
-	Status string `json:"status"`
 }
 
 // healthOf is the part of s that clients may see.
@@ -82,7 +77,7 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	status := d.healthWord(d.view())
-	var body any = healthStatus{status}
+	var body any = map[string]string{"status": status}
 	switch _, err := p.Judge(r, d.view().config.Access.Allow); {
 	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none

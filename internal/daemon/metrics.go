@@ -59,9 +59,9 @@ func (d *daemon) registerConnections(r *prometheus.Registry) {
 		label := prometheus.Labels{"admitted": admitted}
 		r.MustRegister(
 			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
-				func() float64 { open, _ := of(d.view().connections()); return float64(open) }),
+				func() float64 { open, _ := of(d.view().server.Connections()); return float64(open) }),
 			gaugeFunc("proxy_connections_open_limit", "How many may be open.", label,
-				func() float64 { _, limit := of(d.view().connections()); return float64(limit) }))
+				func() float64 { _, limit := of(d.view().server.Connections()); return float64(limit) }))
 	}
 }
 

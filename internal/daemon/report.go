@@ -38,7 +38,7 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 			MaxConnections: c.MaxConnections, MaxConnectionsPerClient: c.MaxConnectionsPerClient,
 			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
 		},
-		Connections: v.connections(),
+		Connections: v.server.Connections(),
 		Upstream: admin.UpstreamStatus{
 			URL: c.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections,
 			Since: known(route.Since), LastSuccess: known(stats.LastSuccess),

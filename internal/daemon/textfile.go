@@ -40,7 +40,9 @@ func (t *textfile) use(m config.Metrics) {
 	before, written := t.path, t.written
 	t.leave()
 	if written && before != m.Textfile {
-		t.remove(before)
+		if err := os.Remove(before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.log.Warn("the former metrics.textfile was not removed; remove it, or node_exporter goes on to report it", "file", before, "error", err)
+		}
 	}
 	t.path, t.interval, t.written = m.Textfile, m.TextfileInterval, written && before == m.Textfile
 	t.failing.Store(false)
@@ -84,12 +86,6 @@ func (t *textfile) finish() {
 	if t.path != "" {
 		t.stop()
 		t.write()
-	}
-}
-
-func (t *textfile) remove(path string) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.log.Warn("the former metrics.textfile was not removed; remove it, or node_exporter goes on to report it", "file", path, "error", err)
 	}
 }
 

@@ -39,14 +39,6 @@ func (v *views) publish(change func(*view)) {
 	v.latest.Store(&next)
 }
 
-// connections counts those that are open.
-func (v *view) connections() inbound.ConnectionStats {
-	if v.server == nil {
-		return inbound.ConnectionStats{}
-	}
-	return v.server.Connections()
-}
-
 // tailnetStatus is that of the last report.
 func (v *view) tailnetStatus() (s tailnet.Status) {
 	if v.tailnet != nil {
