@@ -67,7 +67,7 @@ func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
 		".", "../../internal/admin", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
-	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/handover", "../../internal/daemon")...)
+	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/systemd", "../../internal/daemon")...)
 	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
 	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509
 	want = append(want, "GOMEMLIMIT", "GOGC")            // the runtime

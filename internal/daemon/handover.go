@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
-	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/systemd"
 )
@@ -41,9 +40,9 @@ var errNotSupervised = errors.New("systemd does not run this process with Type=n
 
 // upgrade is what the loop keeps of the process before this one and of the one after it.
 type upgrade struct {
-	predecessor *handover.Predecessor // that started this process to take over; nil: nobody did
-	reported    bool                  // to the predecessor, that this process serves
-	successor   *handover.Successor   // that serves, but is not in charge yet
+	predecessor *systemd.Predecessor // that started this process to take over; nil: nobody did
+	reported    bool                 // to the predecessor, that this process serves
+	successor   *systemd.Successor   // that serves, but is not in charge yet
 	waiters     []chan<- admin.UpgradeOutcome
 	cancel      context.CancelFunc // while a successor is brought up
 	drain       context.CancelFunc // of the drain after a hand-over; nil: none
@@ -69,9 +68,9 @@ func (u *upgrade) stopDrain() {
 func (d *daemon) startSuccessor() {
 	d.publish(func(v *view) { v.upgrade = "" })
 	serving := d.view().serving
-	listeners := make([]handover.Listener, 0, len(serving))
+	listeners := make([]systemd.Listener, 0, len(serving))
 	for _, l := range serving {
-		listeners = append(listeners, handover.Listener(l))
+		listeners = append(listeners, systemd.Listener(l))
 	}
 	ctx, cancel := context.WithCancel(d.ctx)
 	d.upgrade.cancel = cancel
@@ -90,13 +89,13 @@ func (d *daemon) startSuccessor() {
 
 // bringUp gives a successor that serves and that systemd would follow, or none. It starts
 // what a restart of the unit would start.
-func (d *daemon) bringUp(ctx context.Context, listeners []handover.Listener) (*handover.Successor, error) {
+func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
 	unit, err := d.supervisingUnit(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.log.Info("starting the installed program to take over", "program", unit.Program)
-	s, err := handover.Start(handover.Config{
+	s, err := systemd.StartSuccessor(systemd.Program{
 		Path: unit.Program, Args: os.Args, Env: d.successorEnvironment(), Listeners: listeners,
 	})
 	if err != nil {
@@ -121,7 +120,7 @@ func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Service, error) {
 }
 
 // tryOut waits until s has proved that it serves.
-func tryOut(ctx context.Context, s *handover.Successor) error {
+func tryOut(ctx context.Context, s *systemd.Successor) error {
 	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
 		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
 	defer cancel()
@@ -139,7 +138,7 @@ func (d *daemon) successorEnvironment() []string {
 }
 
 // recordSuccessor keeps one that serves, unless a stop came first.
-func (d *daemon) recordSuccessor(s *handover.Successor) {
+func (d *daemon) recordSuccessor(s *systemd.Successor) {
 	d.upgrade.successor = s
 	if !d.view().state.IsUpgrading() {
 		d.stopSuccessor()

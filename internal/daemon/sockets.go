@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/handover"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/systemd"
 )
@@ -23,8 +22,8 @@ type sockets struct {
 
 // inheritSockets takes over the sockets of the process that started this one to take over, or
 // those of systemd.
-func inheritSockets() (s sockets, before *handover.Predecessor, err error) {
-	before, err = handover.Inherit()
+func inheritSockets() (s sockets, before *systemd.Predecessor, err error) {
+	before, err = systemd.InheritFromPredecessor()
 	if err != nil {
 		return s, nil, fmt.Errorf("succeeding another process: %w", err)
 	}

@@ -1,4 +1,4 @@
-package handover
+package systemd
 
 import (
 	"bufio"
@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	// variable has the names of the listeners, separated by colons. Their descriptors
-	// begin at firstDescriptor; after the last one comes the socket to the predecessor.
-	variable        = "OAUTH_PROXYD_HANDOVER"
-	firstDescriptor = 3
+	// handoverVariable has the names of the listeners, separated by colons. Their descriptors
+	// begin at firstSocket; after the last one comes the socket to the predecessor.
+	handoverVariable = "OAUTH_PROXYD_HANDOVER"
 
 	// The lines that are spoken: by the successor one of the first two, then by the
 	// predecessor the third.
@@ -29,14 +28,8 @@ const (
 	killTimeout = time.Second
 )
 
-// Listener is a listening socket with the name it is known under.
-type Listener struct {
-	Name string
-	net.Listener
-}
-
-// Config says how to start a successor.
-type Config struct {
+// Program says how to start a successor.
+type Program struct {
 	Path      string   // of the program
 	Args      []string // the whole command line, the name of the program included
 	Env       []string
@@ -51,9 +44,9 @@ type Successor struct {
 	said    *bufio.Reader // on the channel
 }
 
-// Start begins a successor. Its output and its parent are those of this process. The
-// listeners stay as they are.
-func Start(c Config) (*Successor, error) {
+// StartSuccessor begins a process that is to take over. Its output and its parent are those of
+// this process. The listeners stay as they are.
+func StartSuccessor(c Program) (*Successor, error) {
 	var names []string
 	var files []*os.File
 	defer func() {
@@ -75,7 +68,7 @@ func Start(c Config) (*Successor, error) {
 	files = append(files, theirs)
 	command := &exec.Cmd{
 		Path: c.Path, Args: c.Args, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env:         append(c.Env, variable+"="+strings.Join(names, ":")),
+		Env:         append(c.Env, handoverVariable+"="+strings.Join(names, ":")),
 		ExtraFiles:  files,
 		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
 	}

@@ -1,4 +1,4 @@
-package handover
+package systemd
 
 import (
 	"bufio"
@@ -17,30 +17,30 @@ type Predecessor struct {
 	channel net.Conn
 }
 
-// Inherit takes over what a predecessor passed, and removes the variable that says so
+// InheritFromPredecessor takes over what a predecessor passed, and removes the variable that says so
 // from the environment. Without a predecessor it returns nil. It can be called once.
-func Inherit() (*Predecessor, error) {
-	value, ok := os.LookupEnv(variable)
+func InheritFromPredecessor() (*Predecessor, error) {
+	value, ok := os.LookupEnv(handoverVariable)
 	if !ok {
 		return nil, nil //nolint:nilnil // having no predecessor is no error
 	}
-	_ = os.Unsetenv(variable) // cannot fail on Linux
+	_ = os.Unsetenv(handoverVariable) // cannot fail on Linux
 	var names []string
 	if value != "" {
 		names = strings.Split(value, ":")
 	}
 	files := make([]*os.File, len(names)+1)
 	for i := range files {
-		fd := firstDescriptor + i
+		fd := firstSocket + i
 		syscall.CloseOnExec(fd)
-		files[i] = os.NewFile(uintptr(fd), variable)
+		files[i] = os.NewFile(uintptr(fd), handoverVariable)
 		defer files[i].Close() //nolint:errcheck // what is kept has a descriptor of its own
 	}
 	channel, err := net.FileConn(files[len(names)])
 	if err != nil {
 		return nil, fmt.Errorf("finding the process before this one: %w", err)
 	}
-	listeners, err := listen(names, files[:len(names)])
+	listeners, err := listenOn(names, files[:len(names)])
 	if err != nil {
 		_ = channel.Close()
 		return nil, err
@@ -48,8 +48,8 @@ func Inherit() (*Predecessor, error) {
 	return &Predecessor{Listeners: listeners, channel: channel}, nil
 }
 
-// listen makes listeners: all of them or none.
-func listen(names []string, files []*os.File) ([]Listener, error) {
+// listenOn makes listeners: all of them or none.
+func listenOn(names []string, files []*os.File) ([]Listener, error) {
 	listeners := make([]Listener, 0, len(files))
 	for i, f := range files {
 		l, err := net.FileListener(f)

@@ -1,4 +1,4 @@
-package handover_test
+package systemd_test
 
 import (
 	"context"
@@ -14,20 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"oauth-proxyd/internal/handover"
+	"oauth-proxyd/internal/systemd"
 )
 
-// asChild makes the test binary a successor that behaves as its value says.
-const asChild = "OAUTH_PROXYD_TEST_SUCCESSOR"
-
-func TestMain(m *testing.M) {
-	if how := os.Getenv(asChild); how != "" {
-		os.Exit(succeed(how))
-	}
-	goleak.VerifyTestMain(m)
-}
+// asSuccessor makes the test binary a successor that behaves as its value says.
+const asSuccessor = "OAUTH_PROXYD_TEST_SUCCESSOR"
 
 // succeed serves on what it inherits: each connection is told the name of its listener
 // and how the process behaves.
@@ -35,7 +26,7 @@ func succeed(how string) (code int) {
 	if how == "refuses" {
 		return 78
 	}
-	p, err := handover.Inherit()
+	p, err := systemd.InheritFromPredecessor()
 	if err != nil || p == nil || os.Getenv("OAUTH_PROXYD_HANDOVER") != "" {
 		fmt.Fprintln(os.Stderr, "nothing inherited:", err)
 		return 1
@@ -76,15 +67,15 @@ func succeed(how string) (code int) {
 }
 
 // successor starts one in front of the listeners, and has it ended with the test.
-func successor(t *testing.T, how string, listeners ...handover.Listener) *handover.Successor {
+func successor(t *testing.T, how string, listeners ...systemd.Listener) *systemd.Successor {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := handover.Start(handover.Config{
+	s, err := systemd.StartSuccessor(systemd.Program{
 		Path: exe, Args: []string{exe}, Listeners: listeners,
-		Env: append(os.Environ(), asChild+"="+how, "GORACE=atexit_sleep_ms=0"),
+		Env: append(os.Environ(), asSuccessor+"="+how, "GORACE=atexit_sleep_ms=0"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,14 +84,14 @@ func successor(t *testing.T, how string, listeners ...handover.Listener) *handov
 	return s
 }
 
-func tcp(t *testing.T) handover.Listener {
+func tcpListener(t *testing.T) systemd.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return handover.Listener{Name: "proxy", Listener: l}
+	return systemd.Listener{Name: "proxy", Listener: l}
 }
 
 // hello is what a connection to l is told.
@@ -126,7 +117,7 @@ func TestASuccessorServesTheListenersItWasPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	first, second := tcp(t), handover.Listener{Name: "second", Listener: l}
+	first, second := tcpListener(t), systemd.Listener{Name: "second", Listener: l}
 	s := successor(t, "serves", first, second)
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
@@ -145,7 +136,7 @@ func TestASuccessorServesTheListenersItWasPassed(t *testing.T) {
 
 // It is a sibling, whose parent sees its end: systemd.
 func TestASuccessorHasTheParentOfThisProcess(t *testing.T) {
-	s := successor(t, "serves", tcp(t))
+	s := successor(t, "serves", tcpListener(t))
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +148,7 @@ func TestASuccessorHasTheParentOfThisProcess(t *testing.T) {
 
 // The passing must not turn our socket blocking: then a deadline would not wake us.
 func TestTheListenerOfThePredecessorStaysUsable(t *testing.T) {
-	l := tcp(t)
+	l := tcpListener(t)
 	s := successor(t, "hangs", l)
 	accepted := make(chan struct{})
 	go func() {
@@ -199,7 +190,7 @@ func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.how, func(t *testing.T) {
-			if err := successor(t, c.how, tcp(t)).AwaitReady(c.ctx); err == nil || err.Error() != c.want {
+			if err := successor(t, c.how, tcpListener(t)).AwaitReady(c.ctx); err == nil || err.Error() != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -207,7 +198,7 @@ func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
 }
 
 func TestASuccessorThatCrashesSoonIsNoticed(t *testing.T) {
-	s := successor(t, "crashes", tcp(t))
+	s := successor(t, "crashes", tcpListener(t))
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +208,7 @@ func TestASuccessorThatCrashesSoonIsNoticed(t *testing.T) {
 }
 
 func TestATrialEndsWithItsContext(t *testing.T) {
-	s := successor(t, "serves", tcp(t))
+	s := successor(t, "serves", tcpListener(t))
 	if err := s.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +222,7 @@ func TestATrialEndsWithItsContext(t *testing.T) {
 func TestAnUnwantedSuccessorIsEnded(t *testing.T) {
 	for _, how := range []string{"serves", "hangs", "hangs on"} {
 		t.Run(how, func(t *testing.T) {
-			s := successor(t, how, tcp(t))
+			s := successor(t, how, tcpListener(t))
 			patience := time.Minute
 			if how == "hangs on" {
 				patience = 100 * time.Millisecond
@@ -279,14 +270,14 @@ func TestAProgramThatCannotBeStarted(t *testing.T) {
 
 func cannotStart(t *testing.T, path, want string) {
 	t.Helper()
-	_, err := handover.Start(handover.Config{Path: path, Args: []string{path}, Listeners: []handover.Listener{tcp(t)}})
+	_, err := systemd.StartSuccessor(systemd.Program{Path: path, Args: []string{path}, Listeners: []systemd.Listener{tcpListener(t)}})
 	if err == nil || !strings.HasPrefix(err.Error(), "starting "+path+": ") || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
 func TestInheritWithoutAPredecessor(t *testing.T) {
-	if p, err := handover.Inherit(); p != nil || err != nil {
+	if p, err := systemd.InheritFromPredecessor(); p != nil || err != nil {
 		t.Errorf("got %v, %v", p, err)
 	}
 }
