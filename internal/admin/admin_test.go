@@ -21,12 +21,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, c Commands) Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", socketName)
-	l, err := Listen(path, false)
-	if err != nil {
+	if err := publish(t, path, false, c); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(Serve(l, c, slog.New(slog.DiscardHandler)).Close)
 	return Client{path}
+}
+
+// publish serves c on the socket of that path.
+func publish(t *testing.T, path string, succeeds bool, c Commands) error {
+	t.Helper()
+	s, err := Serve(path, succeeds, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	t.Cleanup(s.Close)
+	return s.Publish()
 }
 
 func TestCommandsReachTheDaemon(t *testing.T) {
@@ -96,11 +105,9 @@ func TestNobodyListens(t *testing.T) {
 	if _, err := (Client{path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("a socket that was left: %v", err)
 	}
-	again, err := Listen(path, false)
-	if err != nil {
+	if err := publish(t, path, false, Commands{}); err != nil {
 		t.Fatalf("in place of a socket that was left: %v", err)
 	}
-	_ = again.Close()
 }
 
 func TestSocketBelongsToOneDaemon(t *testing.T) {
@@ -108,14 +115,20 @@ func TestSocketBelongsToOneDaemon(t *testing.T) {
 	if info, err := os.Stat(c.socket); err != nil || info.Mode().Perm() != socketMode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if _, err := Listen(c.socket, false); err == nil {
+	if err := publish(t, c.socket, false, Commands{}); err == nil {
 		t.Error("another daemon takes the socket")
 	}
-	l, err := Listen(c.socket, true)
+	next, err := Serve(c.socket, true, Commands{Status: func() Status { return Status{PID: 2} }}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("a successor: %v", err)
 	}
-	t.Cleanup(Serve(l, Commands{Status: func() Status { return Status{PID: 2} }}, slog.New(slog.DiscardHandler)).Close)
+	t.Cleanup(next.Close)
+	if s, err := c.Status(t.Context()); err != nil || s.PID != 1 {
+		t.Errorf("before a hand-over %+v, %v", s, err)
+	}
+	if err := next.Publish(); err != nil {
+		t.Fatalf("a successor: %v", err)
+	}
 	if s, err := c.Status(t.Context()); err != nil || s.PID != 2 {
 		t.Errorf("after a hand-over %+v, %v", s, err)
 	}

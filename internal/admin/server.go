@@ -41,50 +41,70 @@ type Commands struct {
 // Server responds to a [Client].
 type Server struct {
 	http *http.Server
+	path string // of the socket, once it is published
+	name string // of the socket now
 	done chan struct{}
 }
 
-// Listen makes the socket, also in place of one that a killed process left. A socket on which
-// somebody responds belongs to another daemon: that is an error, unless this process succeeds it.
-// The socket is made under another name and renamed, so that there is one at any time.
-func Listen(path string, succeeds bool) (net.Listener, error) {
+// Serve makes the socket of path, under another name until Publish, and responds to its clients until
+// Close. A socket at path on which somebody responds belongs to another daemon: that is an error,
+// unless this process succeeds it.
+func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
 	}
-	if c, err := net.Dial("unix", path); err == nil {
-		_ = c.Close()
+	if other, err := net.Dial("unix", path); err == nil {
+		_ = other.Close()
 		if !succeeds {
 			return nil, fmt.Errorf("%s is in use by another daemon", path)
 		}
 	}
-	beside := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.Remove(beside); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing a stale admin socket: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: beside, Net: "unix"})
+	name := path + ".new"
+	l, err := listen(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
-	l.SetUnlinkOnClose(false) // by then the name may be another's
-	if err := errors.Join(os.Chmod(beside, socketMode), os.Rename(beside, path)); err != nil {
-		_ = l.Close()
-		_ = os.Remove(beside)
-		return nil, fmt.Errorf("opening the admin socket: %w", err)
+	s := &Server{
+		http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout},
+		path: path, name: name, done: make(chan struct{}),
 	}
-	return l, nil
-}
-
-// Serve responds to clients of l until Close.
-func Serve(l net.Listener, c Commands, log *slog.Logger) *Server {
-	s := &Server{http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout}, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the admin socket failed", "error", err)
 		}
 	}()
-	return s
+	return s, nil
 }
+
+// listen makes the socket, also in place of one that a killed process left.
+func listen(name string) (net.Listener, error) {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by then the name may be another's
+	if err := os.Chmod(name, socketMode); err != nil {
+		return nil, errors.Join(err, l.Close(), os.Remove(name))
+	}
+	return l, nil
+}
+
+// Publish gives the socket its path, in place of one that another process made, so that there is one
+// at any time.
+func (s *Server) Publish() error {
+	if err := os.Rename(s.name, s.path); err != nil {
+		return fmt.Errorf("opening the admin socket: %w", err)
+	}
+	s.name = s.path
+	return nil
+}
+
+// Remove removes the name of the socket, on which nobody responds after Close.
+func (s *Server) Remove() { _ = os.Remove(s.name) } // nothing depends on it
 
 // Close returns when the responses under way are written. The name of the socket stays: by now it
 // may be that of another process.

@@ -90,8 +90,7 @@ type ReloadStatus struct {
 	Changed []string `json:"changed,omitempty"`
 }
 
-// Predecessor is a process that has handed over and finishes what it has. It says so in a file
-// beside the admin socket, so that every process after it can tell.
+// Predecessor is a process that has handed over and finishes what it has.
 type Predecessor struct {
 	PID      int       `json:"pid"`
 	Version  string    `json:"version"`

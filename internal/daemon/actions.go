@@ -31,10 +31,12 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StartListeners:
 		d.startListeners()
 	case lifecycle.OpenGate:
-		d.openGate()
+		if d.upgrade.predecessor == nil { // else by takeOver
+			d.openGate()
+		}
 	case lifecycle.NotifyReady:
 		d.notify(d.notifier.Ready(d.statusLine()))
-		d.reportToPredecessor()
+		d.reportReady()
 	case lifecycle.NotifyReloading:
 		d.notify(d.notifier.Reloading("Reloading the configuration"))
 	case lifecycle.NotifyStopping:
@@ -49,8 +51,6 @@ func (d *daemon) do(a lifecycle.Action) {
 		d.notify(d.notifier.Status(d.statusLine()))
 	case lifecycle.StartSuccessor:
 		d.startSuccessor()
-	case lifecycle.StopSuccessor:
-		d.stopSuccessor()
 	case lifecycle.NotifyMainPID:
 		d.notifyMainPID()
 	case lifecycle.HandOver:
@@ -58,7 +58,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.BeginHandover:
 		d.beginHandover()
 	case lifecycle.CloseListeners:
-		d.view().server.CloseListeners(d.view().serving)
+		d.closeListeners()
 	case lifecycle.BeginDrain:
 		d.beginDrain()
 	case lifecycle.ForceClose:
@@ -85,15 +85,23 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 	server := inbound.NewServer(d.handler(p), d.log)
 	d.publish(func(v *view) { v.proxy, v.server = p, server })
 	d.useConfig(c)
-	if d.upgrade.predecessor == nil {
-		d.takeCharge()
+	if d.upgrade.predecessor != nil {
+		return
 	}
+	if err := d.startAdmin(); err != nil {
+		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+	}
+	d.takeCharge()
 }
 
 // takeCharge takes what there can be only one of for a service: the admin socket and the textfile.
 func (d *daemon) takeCharge() {
 	d.inCharge = true
-	d.startAdmin()
+	if d.admin != nil {
+		if err := d.admin.Publish(); err != nil {
+			d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+		}
+	}
 	d.textfile.use(d.view().config.Metrics)
 }
 
@@ -104,7 +112,6 @@ func (d *daemon) leaveCharge() {
 		d.admin = nil
 		d.work.Go(a.Close)
 	}
-	d.textfile.leave()
 }
 
 // startListeners takes systemd's sockets, or opens the configured address.
@@ -129,7 +136,7 @@ func (d *daemon) openGate() {
 	v := d.view()
 	addresses := make([]net.Addr, 0, len(v.serving))
 	for _, l := range v.serving {
-		v.server.Open(l, func(err error) {
+		v.server.Open(inbound.Listener(l), func(err error) {
 			d.log.Error("a listener failed; leaving, to be started again", "listener", l.Name, "address", l.Addr().String(), "error", err)
 			d.send(lifecycle.ListenerFailed{}, nil)
 		})
@@ -140,6 +147,15 @@ func (d *daemon) openGate() {
 	if d.options.Ready != nil {
 		d.options.Ready(addresses)
 	}
+}
+
+// closeListeners accepts no more.
+func (d *daemon) closeListeners() {
+	var listeners []inbound.Listener
+	for _, l := range d.view().serving {
+		listeners = append(listeners, inbound.Listener(l))
+	}
+	d.view().server.CloseListeners(listeners)
 }
 
 // cutTime is the end of the drain's time in which what is left is cut, so that the process is gone
@@ -153,16 +169,10 @@ func (d *daemon) beginDrain() {
 	d.notify(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
 	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
-	d.upgrade.stopDrain()
-	inCharge := d.inCharge
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
-		err := v.server.Drain(ctx, inbound.SettleTime)
-		if err == nil && inCharge {
-			err = d.awaitPredecessors(ctx)
-		}
-		if err != nil {
+		if d.drain(ctx, v.server, inbound.SettleTime) != nil {
 			d.send(lifecycle.DrainTimeout{}, nil)
 			return
 		}

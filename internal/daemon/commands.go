@@ -11,17 +11,12 @@ import (
 
 const stoppingText = "the daemon is stopping"
 
-// startAdmin opens the admin socket. A daemon without one serves requests all the same.
-func (d *daemon) startAdmin() {
+// startAdmin opens the admin socket. Clients find it when the process takes charge.
+func (d *daemon) startAdmin() (err error) {
 	if d.options.AdminSocket == "" {
-		return
+		return nil
 	}
-	l, err := admin.Listen(d.options.AdminSocket, d.upgrade.predecessor != nil)
-	if err != nil {
-		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
-		return
-	}
-	d.admin = admin.Serve(l, admin.Commands{
+	d.admin, err = admin.Serve(d.options.AdminSocket, d.upgrade.predecessor != nil, admin.Commands{
 		Status: func() admin.Status { return d.report(time.Now()) },
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
@@ -29,6 +24,7 @@ func (d *daemon) startAdmin() {
 		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
 		ProbeReport: d.probes.reportOn,
 	}, d.log)
+	return err
 }
 
 // requestReload waits for the outcome: what systemctl reload reports is the truth.

@@ -117,12 +117,14 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	}
 	d.latest.Store(&view{})
 	var err error
-	if d.sockets, d.upgrade.predecessor, err = inheritSockets(); err != nil {
-		return nil, err
+	if d.sockets.Inheritance, err = systemd.Inherit(); err != nil {
+		return nil, fmt.Errorf("taking over the sockets: %w", err)
 	}
-	if d.upgrade.predecessor != nil {
-		d.notifier.Mute(true)
+	d.upgrade.predecessor, d.upgrade.alone = d.sockets.Predecessor, make(chan struct{})
+	if d.upgrade.predecessor == nil {
+		close(d.upgrade.alone)
 	}
+	d.notifier.Mute(d.upgrade.predecessor != nil)
 	interval, err := systemd.WatchdogInterval()
 	if err != nil {
 		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
@@ -141,7 +143,7 @@ func (d *daemon) close() {
 	d.upgrade.respond(admin.UpgradeOutcome{Error: stoppingText})
 	if d.admin != nil {
 		d.admin.Close()
-		_ = os.Remove(d.options.AdminSocket) // nobody responds there now
+		d.admin.Remove()
 	}
 	d.cancel()
 	d.finishWork()
@@ -171,7 +173,7 @@ func (d *daemon) finishWork() {
 func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
 	onTrial := d.upgrade.predecessor != nil && !d.inCharge
-	if !refused || len(d.sockets.inherited) == 0 || onTrial {
+	if !refused || len(d.sockets.Listeners) == 0 || onTrial {
 		return
 	}
 	select {

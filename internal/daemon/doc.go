@@ -24,8 +24,7 @@
 //	sockets.go      the sockets that this process was started with, or opens
 //	reload.go       the configuration, at the start and later
 //	tailnet.go      what tailscaled reports, and what the proxy asks it
-//	handover.go     the process before this one and the one after it; predecessors.go: those
-//	                that finish their requests
+//	handover.go     the process before this one and the one after it
 //	watchdog.go     does our own listener respond?
 //	naming.go       how people and nodes are named in log and status (log.identity)
 //

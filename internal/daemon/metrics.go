@@ -26,9 +26,9 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the textfile.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })
 	gauge("proxy_old_processes", "Processes that finish their requests after an upgrade.",
-		func(*view) float64 { return float64(len(d.predecessors())) })
+		func(v *view) float64 { return float64(len(v.predecessors)) })
 	gauge("proxy_old_processes_requests_in_flight", "Requests in flight in those processes.",
-		func(*view) float64 { return float64(left(d.predecessors())) })
+		func(v *view) float64 { return float64(v.predecessorsInFlight()) })
 	gauge("tailnet_connected", "1 while tailscaled is connected to the tailnet.",
 		func(v *view) float64 { return truth(v.state.Tailnet == lifecycle.TailnetUp) })
 	gauge("tailnet_required", "1 if the configuration wants a tailnet (tailscale.required).",

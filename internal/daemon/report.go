@@ -12,6 +12,7 @@ import (
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
 )
 
 // report is the whole status.
@@ -43,7 +44,7 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 			URL: c.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections,
 			Since: known(route.Since), LastSuccess: known(stats.LastSuccess),
 		},
-		LastReload: v.reload, Predecessors: append([]admin.Predecessor{}, d.predecessors()...), // a list in JSON too
+		LastReload: v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
 }
 
@@ -143,7 +144,7 @@ func connectionWarnings(c inbound.ConnectionStats) []string {
 	return all
 }
 
-func socketStatuses(listeners []inbound.Listener) []admin.SocketStatus {
+func socketStatuses(listeners []systemd.Listener) []admin.SocketStatus {
 	sockets := make([]admin.SocketStatus, 0, len(listeners))
 	for _, l := range listeners {
 		sockets = append(sockets, admin.SocketStatus{Name: l.Name, Network: l.Addr().Network(), Address: l.Addr().String()})

@@ -7,18 +7,23 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/systemd"
 )
 
 // listening is a socket on loopback under that name.
-func listening(t *testing.T, name string) inbound.Listener {
+func listening(t *testing.T, name string) systemd.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	return inbound.Listener{Name: name, Listener: l}
+	return systemd.Listener{Name: name, Listener: l}
+}
+
+// inherited are sockets, and the name of the unit of one that is missing.
+func inherited(missing string, listeners ...systemd.Listener) sockets {
+	return sockets{systemd.Inheritance{Listeners: listeners, MissingUnit: missing}}
 }
 
 func TestMissingSocketIsReported(t *testing.T) {
@@ -29,10 +34,10 @@ func TestMissingSocketIsReported(t *testing.T) {
 		onlyLocal bool
 		trouble   string
 	}{
-		{"nothing is missing", sockets{inherited: []inbound.Listener{own}}, false, ""},
+		{"nothing is missing", inherited("", own), false, ""},
 		{"no unit", sockets{}, false, ""},
-		{"no socket", sockets{missing: "x.socket"}, true, "so only 127.0.0.1:8080 (proxy.listen_addr) is served"},
-		{"another's socket", sockets{missing: "x.socket", inherited: []inbound.Listener{other}}, false, `no socket named "proxy": x.socket is not there`},
+		{"no socket", inherited("x.socket"), true, "so only 127.0.0.1:8080 (proxy.listen_addr) is served"},
+		{"another's socket", inherited("x.socket", other), false, `no socket named "proxy": x.socket is not there`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			trouble := row.sockets.trouble("127.0.0.1:8080")
@@ -44,8 +49,8 @@ func TestMissingSocketIsReported(t *testing.T) {
 }
 
 func TestListenOnlyWithoutSockets(t *testing.T) {
-	s := sockets{inherited: []inbound.Listener{listening(t, "a")}}
-	if got, err := s.listen("127.0.0.1:0"); err != nil || len(got) != 1 || got[0] != s.inherited[0] {
+	s := inherited("", listening(t, "a"))
+	if got, err := s.listen("127.0.0.1:0"); err != nil || len(got) != 1 || got[0] != s.Listeners[0] {
 		t.Errorf("with a socket: %v, %v", got, err)
 	}
 	got, err := sockets{}.listen("127.0.0.1:0")
@@ -63,7 +68,7 @@ func TestUpstreamIsOwnSocket(t *testing.T) {
 	to := func(address string) config.Proxy {
 		return config.Proxy{UpstreamURL: &url.URL{Scheme: "http", Host: address}}
 	}
-	s := sockets{inherited: []inbound.Listener{own}}
+	s := inherited("", own)
 	if err := s.check(to(own.Addr().String())); err == nil {
 		t.Error("the daemon's own socket is accepted")
 	}

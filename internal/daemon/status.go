@@ -97,7 +97,7 @@ func (v *view) stoppedLine() string {
 func (d *daemon) logEnd(code int) {
 	v := d.view()
 	if p := d.upgrade.predecessor; p != nil && !d.inCharge {
-		p.GiveUp(v.stoppedLine())
+		p.Fail(v.stoppedLine())
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {

@@ -9,6 +9,7 @@ import (
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -20,11 +21,13 @@ type view struct {
 	naming     naming              // as log.identity wants it
 	proxy      *proxy.Proxy        // nil until the configuration is read
 	server     *inbound.Server     // likewise
-	serving    []inbound.Listener  // on which requests are accepted
+	serving    []systemd.Listener  // on which requests are accepted
 	tailnet    *tailnet.Report     // the last; nil: none yet
 	tailscaled *tailnet.Status     // the last that tailscaled gave itself; nil: none yet
 	reload     *admin.ReloadStatus // the last; nil: none yet
 	upgrade    string              // why the last one failed; empty: it did not
+
+	predecessors []admin.Predecessor // what they still do, the oldest first
 }
 
 // views is the latest view. Everybody may look at it at any time.
@@ -45,4 +48,12 @@ func (v *view) tailnetStatus() (s tailnet.Status) {
 		s = v.tailnet.Status
 	}
 	return s
+}
+
+// predecessorsInFlight counts the requests of the processes before this one.
+func (v *view) predecessorsInFlight() (n int) {
+	for _, p := range v.predecessors {
+		n += p.InFlight
+	}
+	return n
 }

@@ -70,6 +70,9 @@ func (w *watchdog) record(lost bool) {
 // pingWatchdog pings unless it is known that requests get no response, and begins the next probe.
 func (d *daemon) pingWatchdog() {
 	w, v := &d.watchdog, d.view()
+	if !d.inCharge {
+		return // the listener is another process's, and so are the signs of life
+	}
 	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
 		d.notify(d.notifier.Watchdog())
 	} else {

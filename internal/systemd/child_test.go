@@ -41,15 +41,15 @@ type report struct {
 
 func takeOver() report {
 	var r report
-	listeners, err := systemd.Listeners()
+	found, err := systemd.Inherit()
 	if err != nil {
 		r.Error = err.Error()
 	}
-	for _, l := range listeners {
+	for _, l := range found.Listeners {
 		r.Listeners = append(r.Listeners, l.Name+" "+serve(l))
 	}
-	again, _ := systemd.Listeners()
-	r.Again = len(again)
+	again, _ := systemd.Inherit()
+	r.Again = len(again.Listeners)
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, "LISTEN_") {
 			r.Left = append(r.Left, v)

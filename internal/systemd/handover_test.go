@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,50 +19,57 @@ import (
 // asSuccessor makes the test binary a successor that behaves as its value says.
 const asSuccessor = "OAUTH_PROXYD_TEST_SUCCESSOR"
 
-// succeed serves on what it inherits: each connection is told the name of its listener
+// succeed serves on what it inherits, once asked to: each connection gets the name of its listener
 // and how the process behaves.
 func succeed(how string) (code int) {
-	if how == "refuses" {
+	if how == "leaves" {
 		return 78
 	}
-	p, err := systemd.InheritFromPredecessor()
+	i, err := systemd.Inherit()
+	p := i.Predecessor
 	if err != nil || p == nil || os.Getenv("OAUTH_PROXYD_HANDOVER") != "" {
 		fmt.Fprintln(os.Stderr, "nothing inherited:", err)
 		return 1
 	}
 	switch how {
-	case "hangs", "hangs on":
-		if how == "hangs on" {
-			signal.Ignore(syscall.SIGTERM)
-		}
+	case "hangs":
 		<-time.After(time.Hour)
-	case "gives up":
-		p.GiveUp("no\nreason")
+	case "fails":
+		p.Fail("no\nreason")
 		return 78
 	}
-	for _, l := range p.Listeners {
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprintf(c, "%s of %s", l.Name, how)
-				c.Close()
+	p.Done()
+	for {
+		m, err := p.Next()
+		switch {
+		case err != nil:
+			return 0
+		case how == "crashes":
+			return 3
+		case how == "fails later":
+			p.Fail("it is stopping")
+		case m.TakeOver != "":
+			for _, l := range i.Listeners {
+				go greet(l, l.Name+" after "+m.TakeOver)
 			}
-		}()
+			p.Done()
+		case m.Report != nil:
+			fmt.Println(string(m.Report))
+		default:
+			p.Done()
+		}
 	}
-	if how == "crashes" {
-		go p.AwaitRelease()
-		<-time.After(100 * time.Millisecond)
-		return 3
+}
+
+func greet(l net.Listener, text string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(c, text)
+		c.Close()
 	}
-	if version := p.AwaitRelease(); version != "" {
-		fmt.Println("released by " + version)
-		return 0
-	}
-	<-time.After(time.Hour) // a signal ends it
-	return 0
 }
 
 // successor starts one in front of the listeners, and has it ended with the test.
@@ -74,13 +80,22 @@ func successor(t *testing.T, how string, listeners ...systemd.Listener) *systemd
 		t.Fatal(err)
 	}
 	s, err := systemd.StartSuccessor(systemd.Program{
-		Path: exe, Args: []string{exe}, Listeners: listeners,
-		Env: append(os.Environ(), asSuccessor+"="+how, "GORACE=atexit_sleep_ms=0"),
-	})
+		Path: exe, Args: []string{exe}, Env: append(os.Environ(), asSuccessor+"="+how, "GORACE=atexit_sleep_ms=0"),
+	}, listeners)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.End(0) })
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// ready is a successor that has come that far.
+func ready(t *testing.T, how string, listeners ...systemd.Listener) *systemd.Successor {
+	t.Helper()
+	s := successor(t, how, listeners...)
+	if err := s.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -94,8 +109,8 @@ func tcpListener(t *testing.T) systemd.Listener {
 	return systemd.Listener{Name: "proxy", Listener: l}
 }
 
-// hello is what a connection to l is told.
-func hello(t *testing.T, l net.Listener) string {
+// greeting is what a connection to l gets.
+func greeting(t *testing.T, l net.Listener) string {
 	t.Helper()
 	c, err := net.Dial(l.Addr().Network(), l.Addr().String())
 	if err != nil {
@@ -110,36 +125,33 @@ func hello(t *testing.T, l net.Listener) string {
 	return string(text)
 }
 
-func TestASuccessorServesTheListenersItWasPassed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
+func TestSuccessorTakesOver(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	first, second := tcpListener(t), systemd.Listener{Name: "second", Listener: l}
-	s := successor(t, "serves", first, second)
-	if err := s.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	// Only the successor accepts.
-	if a, b := hello(t, first), hello(t, second); a != "proxy of serves" || b != "second of serves" {
-		t.Errorf("served %q and %q", a, b)
-	}
+	s := ready(t, "serves", first, second)
 	if err := s.Try(t.Context(), 10*time.Millisecond); err != nil {
 		t.Error(err)
 	}
-	if err := s.Release("1.2.3"); err != nil {
+	if err := s.TakeOver(t.Context(), "1.2.3"); err != nil {
 		t.Error(err)
 	}
+	if a, b := greeting(t, first), greeting(t, second); a != "proxy after 1.2.3" || b != "second after 1.2.3" {
+		t.Errorf("served %q and %q", a, b)
+	}
+	if err := s.Report([]int{1}); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	wantEnd(t, s) // it sees the end of this one
 }
 
 // It is a sibling, whose parent sees its end: systemd.
-func TestASuccessorHasTheParentOfThisProcess(t *testing.T) {
-	s := successor(t, "serves", tcpListener(t))
-	if err := s.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+func TestSuccessorHasOurParent(t *testing.T) {
+	s := ready(t, "serves", tcpListener(t))
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
 	if want := fmt.Sprintf("\nPPid:\t%d\n", os.Getppid()); err != nil || !strings.Contains(string(status), want) {
 		t.Errorf("want %q, %v, in\n%s", want, err, status)
@@ -147,48 +159,39 @@ func TestASuccessorHasTheParentOfThisProcess(t *testing.T) {
 }
 
 // The passing must not turn our socket blocking: then a deadline would not wake us.
-func TestTheListenerOfThePredecessorStaysUsable(t *testing.T) {
+func TestListenerStaysUsableAfterPassing(t *testing.T) {
 	l := tcpListener(t)
-	s := successor(t, "hangs", l)
-	accepted := make(chan struct{})
+	successor(t, "leaves", l)
+	ended := make(chan struct{})
 	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				close(accepted)
-				return
-			}
-			fmt.Fprint(c, "ours")
-			c.Close()
-		}
+		greet(l, "ours")
+		close(ended)
 	}()
-	if got := hello(t, l); got != "ours" {
+	if got := greeting(t, l); got != "ours" {
 		t.Errorf("served %q", got)
 	}
 	if err := l.Listener.(*net.TCPListener).SetDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-accepted:
+	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Fatal("a deadline does not wake the listener")
 	}
-	s.End(time.Minute)
 }
 
-func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
-	short, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, fmt.Errorf("it took too long"))
+func TestSuccessorThatDoesNotServe(t *testing.T) {
+	short, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("it took too long"))
 	defer cancel()
-	cases := []struct {
+	for _, c := range []struct {
 		how  string
 		ctx  context.Context
 		want string
 	}{
-		{"refuses", t.Context(), "the new process ended before it served"},
-		{"gives up", t.Context(), "the new process does not serve: no reason"},
+		{"leaves", t.Context(), "the new process ended before it served"},
+		{"fails", t.Context(), "the new process does not serve: no\nreason"},
 		{"hangs", short, "the new process does not serve: it took too long"},
-	}
-	for _, c := range cases {
+	} {
 		t.Run(c.how, func(t *testing.T) {
 			if err := successor(t, c.how, tcpListener(t)).AwaitReady(c.ctx); err == nil || err.Error() != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
@@ -197,21 +200,31 @@ func TestWhatKeepsASuccessorFromServingIsSaid(t *testing.T) {
 	}
 }
 
-func TestASuccessorThatCrashesSoonIsNoticed(t *testing.T) {
-	s := successor(t, "crashes", tcpListener(t))
-	if err := s.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Try(t.Context(), time.Hour); err == nil || err.Error() != "the new process ended as soon as it served" {
-		t.Errorf("it is well: %v", err)
+func TestSuccessorFailsItsTrial(t *testing.T) {
+	for how, want := range map[string]string{
+		"crashes":     "the new process ended as soon as it served",
+		"fails later": "the new process does not serve: it is stopping",
+		"freezes":     "the new process does not serve: it did not respond within 5s",
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := ready(t, how, tcpListener(t))
+			if how == "freezes" {
+				if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Try(t.Context(), time.Hour); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			s.Kill()
+			wantEnd(t, s)
+		})
 	}
 }
 
-func TestATrialEndsWithItsContext(t *testing.T) {
-	s := successor(t, "serves", tcpListener(t))
-	if err := s.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+func TestTrialEndsWithItsContext(t *testing.T) {
+	s := ready(t, "serves", tcpListener(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Try(ctx, time.Hour); !errors.Is(err, context.Canceled) {
@@ -219,65 +232,45 @@ func TestATrialEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAnUnwantedSuccessorIsEnded(t *testing.T) {
-	for _, how := range []string{"serves", "hangs", "hangs on"} {
-		t.Run(how, func(t *testing.T) {
-			s := successor(t, how, tcpListener(t))
-			patience := time.Minute
-			if how == "hangs on" {
-				patience = 100 * time.Millisecond
-			}
-			s.End(patience)
-			late := time.After(20 * time.Second)
-			for !hasEnded(s.PID()) {
-				select {
-				case <-late:
-					t.Fatal("it lives")
-				case <-time.After(time.Millisecond):
-				}
-			}
-		})
+// wantEnd waits for the end of a process, which nobody needs to have waited for.
+func wantEnd(t *testing.T, s *systemd.Successor) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID()))
+		if err != nil || strings.Contains(string(state), ") Z ") {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatal("it lives")
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 
-// hasEnded is true for a process that nobody has waited for, too.
-func hasEnded(pid int) bool {
-	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(state), ") Z ")
-}
-
-func TestAProgramThatCannotBeStarted(t *testing.T) {
+func TestProgramThatCannotBeStarted(t *testing.T) {
 	dir := t.TempDir()
-	files := map[string]struct {
+	for name, f := range map[string]struct {
 		content string
 		mode    os.FileMode
 		want    string
 	}{
 		"not executable": {"#!/bin/sh\n", 0o644, "permission denied"},
 		"of no kind":     {"\x7fELF\x02\x01\x01", 0o755, "exec format error"},
-	}
-	for name, f := range files {
+		"absent":         {"", 0, "no such file or directory"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, []byte(f.content), f.mode); err != nil {
-				t.Fatal(err)
+			if f.mode != 0 {
+				if err := os.WriteFile(path, []byte(f.content), f.mode); err != nil {
+					t.Fatal(err)
+				}
 			}
-			cannotStart(t, path, f.want)
+			_, err := systemd.StartSuccessor(systemd.Program{Path: path, Args: []string{path}}, []systemd.Listener{tcpListener(t)})
+			if err == nil || !strings.HasPrefix(err.Error(), "starting "+path+": ") || !strings.Contains(err.Error(), f.want) {
+				t.Errorf("got %v, want %s", err, f.want)
+			}
 		})
-	}
-	t.Run("absent", func(t *testing.T) { cannotStart(t, filepath.Join(dir, "absent"), "no such file or directory") })
-}
-
-func cannotStart(t *testing.T, path, want string) {
-	t.Helper()
-	_, err := systemd.StartSuccessor(systemd.Program{Path: path, Args: []string{path}, Listeners: []systemd.Listener{tcpListener(t)}})
-	if err == nil || !strings.HasPrefix(err.Error(), "starting "+path+": ") || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
-func TestInheritWithoutAPredecessor(t *testing.T) {
-	if p, err := systemd.InheritFromPredecessor(); p != nil || err != nil {
-		t.Errorf("got %v, %v", p, err)
 	}
 }

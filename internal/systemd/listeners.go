@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,8 @@ const (
 	firstSocket = 3    // SD_LISTEN_FDS_START of sd_listen_fds(3)
 	maxSockets  = 4096 // far beyond any real unit: a wrong LISTEN_FDS ends here
 	defaultName = "proxy"
+
+	socketUnitVariable = "OAUTH_PROXYD_SOCKET_UNIT"
 )
 
 // Listener is a listening stream socket together with the name it was passed under.
@@ -30,19 +33,63 @@ type socket struct {
 	name string
 }
 
-// Listeners takes over the sockets that systemd passed, in the order in which they were passed, and removes LISTEN_PID,
-// LISTEN_FDS and LISTEN_FDNAMES from the environment, see sd_listen_fds(3). It can therefore be called only once. It
-// returns none, and no error, when nothing was passed to this very process.
+// Inheritance is what this process was started with.
+type Inheritance struct {
+	Listeners []Listener // in the order in which they were passed; may be none
+	// MissingUnit names the socket unit whose socket should have been passed under the name "proxy",
+	// and was not. It is empty if nobody said that there is one: the service unit says so with
+	// OAUTH_PROXYD_SOCKET_UNIT in its environment. A unit that lacks it may be meant to run without
+	// sockets.
+	MissingUnit string
+	// Predecessor is the process that started this one to take over its listeners; nil: systemd
+	// started it.
+	Predecessor *Predecessor
+}
+
+// Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the process
+// that started this one to take over. It removes the variables that say so from the environment, and
+// can therefore be called only once. Having been passed nothing is no error.
 //
-// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot be told which is
-// which, and that is an error. So is every descriptor that is not a listening TCP or Unix stream socket; the error names
-// each of them, and then no listener is returned.
-func Listeners() ([]Listener, error) {
+// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot
+// be told which is which, and that is an error. So is every descriptor that is not a listening TCP or
+// Unix stream socket; the error names each of them, and then no listener is returned.
+func Inherit() (i Inheritance, err error) {
 	defer forgetSockets()
 	sockets, err := passedSockets()
-	if err != nil {
-		return nil, err
+	names, handedOver := os.LookupEnv(handoverVariable)
+	if handedOver {
+		sockets, err = socketsOf(names), nil
+		if i.Predecessor, err = predecessorAt(firstSocket + len(sockets)); err != nil {
+			return i, err
+		}
 	}
+	if err == nil {
+		i.Listeners, err = takeOver(sockets)
+	}
+	// The variable stays only while the socket is missing, so that a successor knows it too.
+	if !handedOver && slices.ContainsFunc(i.Listeners, func(l Listener) bool { return l.Name == defaultName }) {
+		_ = os.Unsetenv(socketUnitVariable) // cannot fail on Linux
+	}
+	i.MissingUnit = os.Getenv(socketUnitVariable)
+	return i, err
+}
+
+func forgetSockets() {
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID", handoverVariable} {
+		_ = os.Unsetenv(name) // cannot fail on Linux
+	}
+}
+
+// socketsOf are those that a process hands over under these names.
+func socketsOf(names string) (sockets []socket) {
+	for i, name := range strings.Split(names, ":") {
+		sockets = append(sockets, socket{firstSocket + i, name})
+	}
+	return sockets
+}
+
+// takeOver makes listeners of sockets: all of them or none.
+func takeOver(sockets []socket) ([]Listener, error) {
 	if err := nameSockets(sockets); err != nil {
 		return nil, err
 	}
@@ -53,13 +100,18 @@ func Listeners() ([]Listener, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return listenAll(sockets)
-}
-
-func forgetSockets() {
-	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
-		_ = os.Unsetenv(name) // cannot fail on Linux
+	listeners := make([]Listener, 0, len(sockets))
+	for _, s := range sockets {
+		l, err := s.listen()
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close() // the error that counts is the one above
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
 	}
+	return listeners, nil
 }
 
 // passedSockets reads the environment. A LISTEN_PID of another process means that the variables leaked through a parent
@@ -145,22 +197,6 @@ func (s socket) check() error {
 
 func (s socket) refuse(why string) error {
 	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
-}
-
-// listenAll makes listeners of checked sockets: all of them or none.
-func listenAll(sockets []socket) ([]Listener, error) {
-	listeners := make([]Listener, 0, len(sockets))
-	for _, s := range sockets {
-		l, err := s.listen()
-		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close() // the error that counts is the one above
-			}
-			return nil, err
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
 }
 
 // listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was passed. Closing the

@@ -2,7 +2,9 @@ package systemd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -15,38 +17,43 @@ import (
 
 const (
 	// handoverVariable has the names of the listeners, separated by colons. Their descriptors
-	// begin at firstSocket; after the last one comes the socket to the predecessor.
+	// begin at firstSocket; after the last one comes the channel to the old process.
 	handoverVariable = "OAUTH_PROXYD_HANDOVER"
 
-	// The lines that are spoken: by the successor one of the first two, then by the
-	// predecessor the third.
-	readyMessage   = "ready\n"
-	failedMessage  = "failed: "
-	releaseMessage = "yours, from "
-
-	// killTimeout is how long a killed process may take to be gone.
-	killTimeout = time.Second
+	// probeInterval is the pause between two probes of a successor.
+	probeInterval = 200 * time.Millisecond
+	// probeTimeout is how long it may take to respond to one.
+	probeTimeout = 5 * time.Second
 )
 
-// Program says how to start a successor.
+// Message is what one process writes to the other, as a line of JSON with one field. The successor
+// writes Done when it is ready to take over, and in response to Probe and TakeOver.
+type Message struct {
+	Done     bool            `json:"done,omitempty"`
+	Failed   string          `json:"failed,omitempty"` // why the successor ends
+	Probe    bool            `json:"probe,omitempty"`
+	TakeOver string          `json:"take_over,omitempty"` // with the version of the old process
+	Report   json.RawMessage `json:"report,omitempty"`    // after that: what the old process still does
+}
+
+// Program is what a successor runs.
 type Program struct {
-	Path      string   // of the program
-	Args      []string // the whole command line, the name of the program included
-	Env       []string
-	Listeners []Listener // TCP or Unix
+	Path string
+	Args []string // the whole command line, the name of the program included
+	Env  []string
 }
 
 // Successor is a process that was started to take over.
 type Successor struct {
-	pid     int
+	pid     int // Release takes it from process
 	process *os.Process
 	channel net.Conn
-	said    *bufio.Reader // on the channel
+	reader  *bufio.Reader // of channel
 }
 
-// StartSuccessor begins a process that is to take over. Its output and its parent are those of
-// this process. The listeners stay as they are.
-func StartSuccessor(c Program) (*Successor, error) {
+// StartSuccessor begins a process that is to take over the listeners, which stay as they are. Its
+// output and its parent are those of this process.
+func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 	var names []string
 	var files []*os.File
 	defer func() {
@@ -54,37 +61,38 @@ func StartSuccessor(c Program) (*Successor, error) {
 			_ = f.Close() // the process has its own, or there is none
 		}
 	}()
-	for _, l := range c.Listeners {
+	for _, l := range listeners {
 		f, err := duplicate(l)
 		if err != nil {
 			return nil, fmt.Errorf("passing on the listener %q: %w", l.Name, err)
 		}
 		files, names = append(files, f), append(names, l.Name)
 	}
-	ours, theirs, err := socketPair()
+	channel, theirs, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", c.Path, err)
+		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
 	}
 	files = append(files, theirs)
 	command := &exec.Cmd{
-		Path: c.Path, Args: c.Args, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env:         append(c.Env, handoverVariable+"="+strings.Join(names, ":")),
+		Path: program.Path, Args: program.Args, Stdout: os.Stdout, Stderr: os.Stderr,
+		Env:         append(program.Env, handoverVariable+"="+strings.Join(names, ":")),
 		ExtraFiles:  files,
 		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
 	}
 	if err := command.Start(); err != nil {
-		_ = ours.Close()
-		return nil, fmt.Errorf("starting %s: %w", c.Path, err)
+		_ = channel.Close()
+		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
 	}
-	return &Successor{pid: command.Process.Pid, process: command.Process, channel: ours, said: bufio.NewReader(ours)}, nil
+	p := command.Process
+	return &Successor{pid: p.Pid, process: p, channel: channel, reader: bufio.NewReader(channel)}, nil
 }
 
-// duplicate gives a descriptor of its own for the socket of l. That of its method File
-// would turn blocking, and the listener with it, as soon as a process is started with it.
+// duplicate gives a descriptor of its own for the socket of l. That of its method File would turn
+// blocking, and the listener with it, as soon as a process is started with it.
 func duplicate(l Listener) (*os.File, error) {
 	socket, ok := l.Listener.(syscall.Conn)
 	if !ok {
-		return nil, fmt.Errorf("a listener of type %T has no descriptor", l.Listener)
+		return nil, fmt.Errorf("a %T has no descriptor", l.Listener)
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -124,79 +132,106 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 // PID is its process id.
 func (s *Successor) PID() int { return s.pid }
 
-// AwaitReady returns nil when the successor serves, and an error when it is sure that
-// it will not, or ctx ends.
+// AwaitReady returns nil when the process is ready to take over, and an error when it is sure that
+// it will not be, or ctx ends.
 func (s *Successor) AwaitReady(ctx context.Context) error {
-	line, err := s.read(ctx)
-	switch {
-	case err == nil && line == readyMessage:
-		return nil
-	case err == nil:
-		why := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), failedMessage)
-		return fmt.Errorf("the new process does not serve: %s", why)
+	switch m, err := s.read(ctx); {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
-	}
-	return errors.New("the new process ended before it served")
-}
-
-// Try returns nil if the successor, which serves, lives for another d.
-func (s *Successor) Try(ctx context.Context, d time.Duration) error {
-	trial, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	if _, err := s.read(trial); errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
-	}
-	return errors.New("the new process ended as soon as it served")
-}
-
-// Release hands over to the successor. It is told the version of this process.
-func (s *Successor) Release(version string) error {
-	defer s.close()
-	if _, err := fmt.Fprintf(s.channel, "%s%s\n", releaseMessage, version); err != nil {
-		return fmt.Errorf("telling the new process to take over: %w", err)
+	case err != nil:
+		return errors.New("the new process ended before it served")
+	case m.Failed != "":
+		return fmt.Errorf("the new process does not serve: %s", m.Failed)
 	}
 	return nil
 }
 
-// Stop asks the process to leave.
-func (s *Successor) Stop() { _ = s.process.Signal(syscall.SIGTERM) } // it may have ended
-
-// End has the process leave, and kills it if it takes longer than patience.
-func (s *Successor) End(patience time.Duration) {
-	defer s.close()
-	s.Stop()
-	if !s.ends(patience) {
-		_ = s.process.Kill() // it may have ended now
-		s.ends(killTimeout)
-	}
-}
-
-// ends reports whether the process closes its end of the channel within d.
-func (s *Successor) ends(d time.Duration) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
+// Try returns nil if the process, which is ready, responds to probes for another d.
+func (s *Successor) Try(ctx context.Context, d time.Duration) error {
+	end := time.After(d)
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
 	for {
-		switch _, err := s.read(ctx); {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return false
-		case err != nil:
-			return true
+		probe, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("it did not respond within %v", probeTimeout))
+		err := s.ask(probe, Message{Probe: true})
+		cancel()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
 
-// read gives the next line of the successor. When ctx ends, the error is
-// os.ErrDeadlineExceeded.
-func (s *Successor) read(ctx context.Context) (string, error) {
-	_ = s.channel.SetReadDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	line, err := s.said.ReadSlice('\n') // no longer than the buffer
-	return string(line), err
+// TakeOver returns nil when the process serves in the place of this one, whose version it gets. It
+// waits as long as the process lives, as only systemd can end the main process of a service.
+func (s *Successor) TakeOver(ctx context.Context, version string) error {
+	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown")})
 }
 
-func (s *Successor) close() {
+// Report tells the process what this one still does, after TakeOver.
+func (s *Successor) Report(report any) error {
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("reporting to the new process: %w", err)
+	}
+	return writeMessage(s.channel, Message{Report: text})
+}
+
+// Kill ends a process that has not taken over. Nothing is lost with it: it has no connections.
+func (s *Successor) Kill() {
+	_ = s.process.Kill() // it may have ended
+	s.Close()
+}
+
+// Close ends the conversation, so that the process takes this one for ended.
+func (s *Successor) Close() {
 	_ = s.channel.Close()
 	_ = s.process.Release() // systemd waits for it, not this process
+}
+
+// ask sends m and waits for the response.
+func (s *Successor) ask(ctx context.Context, m Message) error {
+	response, err := Message{}, writeMessage(s.channel, m)
+	if err == nil {
+		response, err = s.read(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
+	case err != nil:
+		return errors.New("the new process ended as soon as it served")
+	case response.Failed != "":
+		return fmt.Errorf("the new process does not serve: %s", response.Failed)
+	}
+	return nil
+}
+
+// read gives the next message of the process. It fails when ctx ends.
+func (s *Successor) read(ctx context.Context) (Message, error) {
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return readMessage(s.reader)
+}
+
+func readMessage(r *bufio.Reader) (m Message, err error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(line, &m)
+}
+
+func writeMessage(c net.Conn, m Message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(line, '\n'))
+	return err
 }
