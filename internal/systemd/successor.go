@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +25,8 @@ const (
 	probeInterval = 200 * time.Millisecond
 	// probeTimeout is how long it may take to respond to one.
 	probeTimeout = 5 * time.Second
+	// killTimeout is how long a killed process may take to be gone.
+	killTimeout = time.Second
 )
 
 // Message is what one process writes to the other, as a line of JSON with one field. The successor
@@ -183,10 +186,13 @@ func (s *Successor) Report(report any) error {
 	return writeMessage(s.channel, Message{Report: text})
 }
 
-// Kill ends a process that has not taken over. Nothing is lost with it: it has no connections.
+// Kill ends a process that has not taken over, and waits for its end. Nothing is lost with it: it has
+// no connections.
 func (s *Successor) Kill() {
+	defer s.Close()
 	_ = s.process.Kill() // it may have ended
-	s.Close()
+	_ = s.channel.SetReadDeadline(time.Now().Add(killTimeout))
+	_, _ = io.Copy(io.Discard, s.reader)
 }
 
 // Close ends the conversation, so that the process takes this one for ended.
