@@ -105,9 +105,9 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 }
 
 // supervisingUnit is the unit of this process, if systemd would follow a hand-over.
-func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Service, error) {
+func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 	if !d.notifier.Enabled() {
-		return systemd.Service{}, errNotSupervised
+		return systemd.Unit{}, errNotSupervised
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
