@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -178,6 +179,21 @@ func (d *daemon) beginDrain() {
 		}
 		d.send(lifecycle.Drained{}, nil)
 	})
+}
+
+// drain waits until nothing is in flight here, and then for the end of the process before this one,
+// which waits for the one before it: so the main process ends last. systemd does not give the others
+// more time when it has ended, and sends them a second SIGTERM, on which they cut their streams.
+func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
+	if err := server.Drain(ctx, settle); err != nil {
+		return err
+	}
+	select {
+	case <-d.upgrade.alone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the process before this one: %w", ctx.Err())
+	}
 }
 
 // forceClose cuts what did not end in time, or what a second signal does not wait for.

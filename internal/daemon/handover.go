@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/systemd"
 )
@@ -150,15 +149,14 @@ func awaitMainPID(ctx context.Context, pid int) error {
 	why := errors.New("systemd did not respond")
 	for {
 		unit, err := systemd.ShowService(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return why
-		case err != nil:
-			why = err
-		case unit.MainPID == pid:
+		if err == nil && unit.MainPID == pid {
 			return nil
-		default:
-			why = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+		}
+		if err == nil {
+			err = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+		}
+		if ctx.Err() == nil {
+			why = err
 		}
 		select {
 		case <-time.After(askInterval):
@@ -227,21 +225,6 @@ func (d *daemon) reportTo(ctx context.Context, s *systemd.Successor, since time.
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// drain waits until nothing is in flight here, and then for the end of the process before this one,
-// which waits for the one before it: so the main process ends last. systemd does not give the others
-// more time when it has ended, and sends them a second SIGTERM, on which they cut their streams.
-func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
-	if err := server.Drain(ctx, settle); err != nil {
-		return err
-	}
-	select {
-	case <-d.upgrade.alone:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the process before this one: %w", ctx.Err())
 	}
 }
 

@@ -138,15 +138,7 @@ func (s *Successor) PID() int { return s.pid }
 // AwaitReady returns nil when the process is ready to take over, and an error when it is sure that
 // it will not be, or ctx ends.
 func (s *Successor) AwaitReady(ctx context.Context) error {
-	switch m, err := s.read(ctx); {
-	case ctx.Err() != nil:
-		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
-	case err != nil:
-		return errors.New("the new process ended before it served")
-	case m.Failed != "":
-		return fmt.Errorf("the new process does not serve: %s", m.Failed)
-	}
-	return nil
+	return s.await(ctx, "the new process ended before it served")
 }
 
 // Try returns nil if the process, which is ready, responds to probes for another d.
@@ -203,26 +195,25 @@ func (s *Successor) Close() {
 
 // ask sends m and waits for the response.
 func (s *Successor) ask(ctx context.Context, m Message) error {
-	response, err := Message{}, writeMessage(s.channel, m)
-	if err == nil {
-		response, err = s.read(ctx)
-	}
+	_ = writeMessage(s.channel, m) // that the process has ended is seen next
+	return s.await(ctx, "the new process ended as soon as it served")
+}
+
+// await waits for the next message of the process, which says that it has done its part. Ended is the
+// error if the process has ended.
+func (s *Successor) await(ctx context.Context, ended string) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	m, err := readMessage(s.reader)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
 	case err != nil:
-		return errors.New("the new process ended as soon as it served")
-	case response.Failed != "":
-		return fmt.Errorf("the new process does not serve: %s", response.Failed)
+		return errors.New(ended)
+	case m.Failed != "":
+		return fmt.Errorf("the new process does not serve: %s", m.Failed)
 	}
 	return nil
-}
-
-// read gives the next message of the process. It fails when ctx ends.
-func (s *Successor) read(ctx context.Context) (Message, error) {
-	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	return readMessage(s.reader)
 }
 
 func readMessage(r *bufio.Reader) (m Message, err error) {
@@ -241,3 +232,34 @@ func writeMessage(c net.Conn, m Message) error {
 	_, err = c.Write(append(line, '\n'))
 	return err
 }
+
+// Predecessor is the process that started this one to take over, as long as it runs.
+type Predecessor struct {
+	channel net.Conn
+	reader  *bufio.Reader // of channel
+}
+
+// predecessorAt takes over the channel to the old process.
+func predecessorAt(fd int) (*Predecessor, error) {
+	f := os.NewFile(uintptr(fd), handoverVariable)
+	defer f.Close() //nolint:errcheck // the connection has its own
+	channel, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("finding the process before this one: %w", err)
+	}
+	return &Predecessor{channel: channel, reader: bufio.NewReader(channel)}, nil
+}
+
+// Next waits for the next message. The error means that the old process has ended, or that Close was
+// called.
+func (p *Predecessor) Next() (Message, error) { return readMessage(p.reader) }
+
+// Done tells the old process that this one is ready to take over, and that it has done what it was
+// asked for. The old process sees an end of this one in any case.
+func (p *Predecessor) Done() { _ = writeMessage(p.channel, Message{Done: true}) }
+
+// Fail tells the old process why this one does not take over.
+func (p *Predecessor) Fail(why string) { _ = writeMessage(p.channel, Message{Failed: why}) }
+
+// Close ends the conversation.
+func (p *Predecessor) Close() { _ = p.channel.Close() }
