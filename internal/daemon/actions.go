@@ -59,7 +59,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.BeginHandover:
 		d.beginHandover()
 	case lifecycle.CloseListeners:
-		d.closeListeners()
+		d.view().server.CloseListeners()
 	case lifecycle.BeginDrain:
 		d.beginDrain()
 	case lifecycle.ForceClose:
@@ -137,7 +137,7 @@ func (d *daemon) openGate() {
 	v := d.view()
 	addresses := make([]net.Addr, 0, len(v.serving))
 	for _, l := range v.serving {
-		v.server.Open(inbound.Listener(l), func(err error) {
+		v.server.Open(l.Name, l.Listener, func(err error) {
 			d.log.Error("a listener failed; leaving, to be started again", "listener", l.Name, "address", l.Addr().String(), "error", err)
 			d.send(lifecycle.ListenerFailed{}, nil)
 		})
@@ -148,15 +148,6 @@ func (d *daemon) openGate() {
 	if d.options.Ready != nil {
 		d.options.Ready(addresses)
 	}
-}
-
-// closeListeners accepts no more.
-func (d *daemon) closeListeners() {
-	var listeners []inbound.Listener
-	for _, l := range d.view().serving {
-		listeners = append(listeners, inbound.Listener(l))
-	}
-	d.view().server.CloseListeners(listeners)
 }
 
 // cutTime is the end of the drain's time in which what is left is cut, so that the process is gone
