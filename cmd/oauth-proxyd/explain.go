@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
@@ -22,7 +22,7 @@ func explain(e env, flags *flag.FlagSet) runner {
 				"it is in x-request-id of the response, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
 			return exitUsage
 		}
-		request := func(ctx context.Context) ([]proxy.Trace, error) { return daemon.ExplainRequest(ctx, id) }
+		request := func(ctx context.Context) ([]proxy.Trace, error) { return admin.NewClient().Explain(ctx, id) }
 		return ask(e, *asJSON, lookTimeout, request, e.showTraces, func(traces []proxy.Trace) int {
 			if len(traces) > 0 {
 				return exitOK

@@ -66,8 +66,8 @@ func TestManualSignals(t *testing.T) {
 func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
-		".", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
-	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/handover", "../../internal/daemon")...)
+		".", "../../internal/admin", "../../internal/daemon", "../../internal/systemd", "../../internal/logging", "../../internal/tailnet", "../../internal/term")
+	want = append(want, inSources(t, `"(OAUTH_PROXYD_[A-Z_]+)"`, "../../internal/systemd", "../../internal/daemon")...)
 	want = append(want, "WATCHDOG_USEC", "WATCHDOG_PID") // go-systemd
 	want = append(want, "SSL_CERT_FILE", "SSL_CERT_DIR") // crypto/x509
 	want = append(want, "GOMEMLIMIT", "GOGC")            // the runtime
@@ -89,12 +89,15 @@ func TestManualMetrics(t *testing.T) {
 		described[m.name] = m.labels
 	}
 	for name, labels := range shownMetrics(t) {
+		if !strings.HasPrefix(name, "proxy_") && !strings.HasPrefix(name, "tailnet_") {
+			t.Errorf("%s begins with neither proxy_ nor tailnet_", name)
+		}
 		got, ok := described[name]
 		if !ok || !sameWords(got, labels) {
 			t.Errorf("%s: the manual has the labels %q (described: %t), the daemon %q", name, got, ok, labels)
 		}
 	}
-	named := inSources(t, `"((?:proxy|tailnet|config|oauth_proxyd)_\w+)"`, "../../internal/proxy", "../../internal/daemon")
+	named := inSources(t, `"((?:proxy|tailnet)_\w+)"`, "../../internal/proxy", "../../internal/daemon")
 	for name := range described {
 		if !slices.Contains(named, name) {
 			t.Errorf("%s is described and does not exist", name)
@@ -127,7 +130,7 @@ func describedMetrics(t *testing.T) (all []describedMetric) {
 func TestManualStates(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
-	want := submatches(`oauth_proxyd_state\{state="([a-z-]+)"\}`, get(t, s.url()+"/metrics").Body)
+	want := submatches(`proxy_state\{state="([a-z-]+)"\}`, get(t, s.url()+"/metrics").Body)
 	_, after, _ := strings.Cut(section(t, "REQUESTS"), "\n.It Li state\n")
 	text, _, _ := strings.Cut(after, "\n.It ")
 	got := submatches(`(\S{2,})`, strings.Join(submatches(`(?m)^\.Li (.*)$`, text), " "))

@@ -39,9 +39,9 @@ func TestMetricsAfterRequests(t *testing.T) {
 		`proxy_upstream_errors_total{error_type="internal"} 0`,
 		"\ntailnet_connected 1\n",
 		"\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n",
-		`oauth_proxyd_build_info{goversion="go1.`, `version="v0.0.0-test"} 1`,
-		`oauth_proxyd_state{state="running"} 1`, `oauth_proxyd_state{state="draining"} 0`,
-		"\nconfig_last_reload_successful 1\n", "\nconfig_last_reload_success_timestamp_seconds ",
+		`proxy_build_info{goversion="go1.`, `version="v0.0.0-test"} 1`,
+		`proxy_state{state="running"} 1`, `proxy_state{state="draining"} 0`,
+		"\nproxy_config_last_reload_successful 1\n", "\nproxy_config_last_reload_success_timestamp_seconds ",
 		`proxy_header_rule_total{header="anthropic-beta",result="added"} 3`,
 		"\ngo_goroutines ", "\nprocess_open_fds ",
 	)
@@ -172,7 +172,7 @@ func TestTextfileIsWrittenAtomically(t *testing.T) {
 	daemontest.Eventually(t, "written", func() bool { _, err := os.Stat(file); return err == nil })
 	get(t, s.url()+"/echo").Want(t, 200)
 	for _, line := range []string{
-		`proxy_requests_total{method="GET",status="200"} 0`, "proxy_requests_in_flight 0", "config_last_reload_successful 1",
+		`proxy_requests_total{method="GET",status="200"} 0`, "proxy_requests_in_flight 0", "proxy_config_last_reload_successful 1",
 	} {
 		if text := read(t, file); !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("at the start it lacks %q: %s", line, text)
@@ -200,7 +200,7 @@ func TestUnwritableTextfileIsLogged(t *testing.T) {
 		"metrics {\n  textfile = \"/proc/none/x.prom\"\n}\n")})
 	s.log.Next(t, "textfile", "/proc/none/x.prom")
 	get(t, s.url()+"/echo").Want(t, 200)
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_textfile_last_write_successful 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_textfile_last_write_successful 0\n")
 }
 
 func TestTextfileRecovers(t *testing.T) {
@@ -214,7 +214,7 @@ func TestTextfileRecovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.log.Next(t, "metrics.textfile is written again")
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_textfile_last_write_successful 1\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_textfile_last_write_successful 1\n")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 )
 
 // reloadTimeout bounds the wait for the outcome; systemd's own limit for a reload is longer.
@@ -19,14 +19,14 @@ func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
 	asJSON := flags.Bool("json", false, "print the outcome as JSON")
 	return func(string) int {
-		request := func(ctx context.Context) (daemon.Outcome, error) { return daemon.RequestReload(ctx, *dryRun) }
-		return ask(e, *asJSON, reloadTimeout, request, e.showOutcome, func(o daemon.Outcome) int {
+		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return admin.NewClient().Reload(ctx, *dryRun) }
+		return ask(e, *asJSON, reloadTimeout, request, e.showOutcome, func(o admin.ReloadOutcome) int {
 			return exitIf(o.Refused(), exitConfig)
 		})
 	}
 }
 
-func (e env) showOutcome(o daemon.Outcome) {
+func (e env) showOutcome(o admin.ReloadOutcome) {
 	for _, d := range o.Diagnostics { // the daemon read the file: its lines are not at hand
 		e.report("error", d.Where()+": "+d.Summary, d.Detail)
 	}

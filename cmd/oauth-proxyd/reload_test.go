@@ -74,13 +74,13 @@ func TestReloadRefusesABadFile(t *testing.T) {
 		}
 	}
 	get(t, s.url()+"/echo").Want(t, 200, `beta="old"`)
-	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_config_last_reload_successful 0\n")
 	s.configure(forwarding(u.URL, "", withoutTailnet, adding("new")))
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("the fixed file: exit code %d, %s", code, errs)
 	}
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
-	get(t, s.url()+"/metrics").Want(t, 200, "\nconfig_last_reload_successful 1\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_config_last_reload_successful 1\n")
 }
 
 // Whatever a file holds, reading it ends, and the next one is read.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
@@ -27,7 +27,7 @@ func requests(e env, flags *flag.FlagSet) runner {
 		}
 	}
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, daemon.RequestsInFlight, text, func([]proxy.Trace) int { return exitOK })
+		return ask(e, *asJSON, lookTimeout, admin.NewClient().InFlight, text, func([]proxy.Trace) int { return exitOK })
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"log/slog"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/logging"
@@ -32,7 +33,7 @@ func serve(e env, flags *flag.FlagSet) runner {
 			Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
 			Version:  version,
 			LogLevel: level, LogFormat: format,
-			AdminSocket: daemon.AdminSocket(),
+			AdminSocket: admin.Socket(),
 			NameKeyFile: daemon.NameKeyFile(),
 		})
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
@@ -17,9 +17,9 @@ import (
 // status asks the running daemon how it is.
 func status(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print it as JSON")
-	text := func(s daemon.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
+	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, e.requestStatus, text, func(s daemon.Status) int {
+		return ask(e, *asJSON, lookTimeout, e.requestStatus, text, func(s admin.Status) int {
 			return exitIf(s.Status != "healthy", exitFailure)
 		})
 	}
@@ -27,8 +27,8 @@ func status(e env, flags *flag.FlagSet) runner {
 
 // requestStatus adds what the daemon cannot see to its warnings: a socket unit that does not listen.
 // Where no daemon runs, nobody listens then.
-func (e env) requestStatus(ctx context.Context) (daemon.Status, error) {
-	s, err := daemon.RequestStatusReport(ctx)
+func (e env) requestStatus(ctx context.Context) (admin.Status, error) {
+	s, err := admin.NewClient().Status(ctx)
 	if s.Trouble != "" {
 		return s, err // it has the same fix
 	}
@@ -52,7 +52,7 @@ func (t table) row(label, text string) {
 	t.Wrap(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
 }
 
-func showStatus(printer term.Printer, s daemon.Status, now time.Time) {
+func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p := table{printer}
 	p.Wrap(p.Paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
 	for _, w := range s.Warnings {
@@ -70,9 +70,6 @@ func showStatus(printer term.Printer, s daemon.Status, now time.Time) {
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
-	if len(s.Senders) > 0 {
-		p.row("used by", sendersText(s.Senders))
-	}
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
@@ -85,7 +82,7 @@ func showStatus(printer term.Printer, s daemon.Status, now time.Time) {
 	p.row("process", fmt.Sprintf("%d, up %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second)))
 }
 
-func healthColor(s daemon.Status) term.Style {
+func healthColor(s admin.Status) term.Style {
 	switch {
 	case s.Status == "healthy" && len(s.Warnings) == 0:
 		return term.Green
@@ -97,7 +94,7 @@ func healthColor(s daemon.Status) term.Style {
 }
 
 // headline says whether it is well, and if not, how to fix it.
-func headline(s daemon.Status) string {
+func headline(s admin.Status) string {
 	switch {
 	case s.Status == "draining":
 		return "no new requests; finishing what is in flight"
@@ -118,14 +115,14 @@ func headline(s daemon.Status) string {
 }
 
 // shownTrouble is the trouble that the headline shows.
-func shownTrouble(s daemon.Status) string {
+func shownTrouble(s admin.Status) string {
 	if s.Status == "degraded" && s.Trouble != "" {
 		return s.Trouble
 	}
 	return s.Tailnet.Trouble
 }
 
-func tailnetText(t daemon.TailnetStatus, now time.Time) string {
+func tailnetText(t admin.TailnetStatus, now time.Time) string {
 	if t.Status == "disabled" {
 		return "not required"
 	}
@@ -156,7 +153,7 @@ func texts(addresses []netip.Addr) []string {
 	return all
 }
 
-func reloadText(s daemon.Status, now time.Time) string {
+func reloadText(s admin.Status, now time.Time) string {
 	switch {
 	case s.LastReload == nil:
 		return "none since the start"
@@ -180,7 +177,7 @@ func firstOf(list []string) string {
 }
 
 // upstreamText says where requests go, and by which path.
-func upstreamText(u daemon.UpstreamStatus, now time.Time) string {
+func upstreamText(u admin.UpstreamStatus, now time.Time) string {
 	path := "direct"
 	if u.Proxy != "" {
 		path = "through the proxy " + u.Proxy
@@ -191,25 +188,12 @@ func upstreamText(u daemon.UpstreamStatus, now time.Time) string {
 	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, path, ago(u.LastSuccess, now), u.Connections)
 }
 
-// sendersText says who uses the daemon, over the last quarter of an hour.
-func sendersText(senders []daemon.SenderStatus) string {
-	texts := make([]string, 0, len(senders))
-	for _, s := range senders {
-		text := fmt.Sprintf("%s (%d in flight, %d ended", s.Sender, s.InFlight, s.Ended)
-		if s.Failed > 0 {
-			text += fmt.Sprintf(", %d failed", s.Failed)
-		}
-		texts = append(texts, text+")")
-	}
-	return firstOf(texts) + ", in the last 15 minutes"
-}
-
 // slowestText names the request to look at first.
 func slowestText(t proxy.Trace) string {
 	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), shortTime(t.Silence), shortTime(t.Duration))
 }
 
-func versionsText(s daemon.Status) string {
+func versionsText(s admin.Status) string {
 	text := "oauth-proxyd " + s.Version
 	if s.Tailnet.Version != "" {
 		short, _, _ := strings.Cut(s.Tailnet.Version, "-")

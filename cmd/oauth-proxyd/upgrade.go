@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 )
 
 // upgradeTimeout bounds the wait for the outcome. The new process has half of it to serve.
@@ -16,7 +16,7 @@ const upgradeTimeout = time.Minute
 // ended.
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON := flags.Bool("json", false, "print the outcome as JSON")
-	text := func(o daemon.UpgradeOutcome) {
+	text := func(o admin.UpgradeOutcome) {
 		if o.Error != "" {
 			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
 			return
@@ -24,7 +24,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 		fmt.Fprintf(e.stdout, "process %d serves now; the one before finishes what it has\n", o.PID)
 	}
 	return func(string) int {
-		return ask(e, *asJSON, upgradeTimeout, daemon.RequestUpgrade, text, func(o daemon.UpgradeOutcome) int {
+		return ask(e, *asJSON, upgradeTimeout, admin.NewClient().Upgrade, text, func(o admin.UpgradeOutcome) int {
 			return exitIf(o.Error != "", exitFailure)
 		})
 	}

@@ -144,14 +144,14 @@ func TestNewProcessOwnsSingletons(t *testing.T) {
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
 		"before it process %d, version v0.0.0-test, finishes 1 requests since the upgrade ", s.process.PID))
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 1\n", "\noauth_proxyd_predecessor_requests_in_flight 1\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 1\n", "\nproxy_old_processes_requests_in_flight 1\n")
 	u.open()
 	stream.wantWhole(t)
 	s.wantExit(0)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
 	}
-	get(t, s.url()+"/metrics").Want(t, 200, "\noauth_proxyd_predecessors 0\n", "\noauth_proxyd_predecessor_requests_in_flight 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 0\n", "\nproxy_old_processes_requests_in_flight 0\n")
 	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
 		t.Error("the old process has written the textfile at its end")
 	}
@@ -221,6 +221,10 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 			func(_ *testing.T, s *service, _ string) { s.configure("prxy {}\n") },
 			"the new process does not serve: The configuration is refused; run: oauth-proxyd check",
 		},
+		"no admin socket": {
+			func(t *testing.T, s *service, _ string) { occupy(t, filepath.Join(s.dir, "admin.sock.new")) },
+			"the new process does not serve: opening the admin socket: ",
+		},
 		"a tailnet that is not there": {
 			func(_ *testing.T, s *service, _ string) {
 				s.configure("tailscale {\n  when_down = \"exit\"\n  socket = \"/none/tailscaled.sock\"\n}\n")
@@ -252,38 +256,121 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 	}
 }
 
-// A program that serves and crashes at once has taken nothing over.
-func TestSuccessorCrashesDuringProbation(t *testing.T) {
+// A program that is ready and then does not respond has taken nothing over.
+func TestSuccessorFailsDuringTrial(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t)
-	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	stream := u.openStream(t, newClient(t), s.url())
-	real := program + ".real"
-	install(t, real, program)
+	for name, c := range map[string]struct {
+		signal syscall.Signal
+		want   string
+	}{
+		"crashed": {syscall.SIGSEGV, "the new process ended as soon as it served"},
+		"frozen":  {syscall.SIGSTOP, "the new process does not serve: it did not respond within 5s"},
+		"stopped": {syscall.SIGTERM, "the new process does not serve: it is draining"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t)
+			s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+			stream := u.openStream(t, newClient(t), s.url())
+			load := newLoad(t, s.unit.sockets[0].Addr())
+			outcome, pid := s.beginUpgrade(program)
+			if err := syscall.Kill(pid, c.signal); err != nil {
+				t.Fatal(err)
+			}
+			if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: "+c.want) {
+				t.Errorf("upgrade: %q", errs)
+			}
+			daemontest.Eventually(t, "the new process has ended", func() bool { return hasEnded(pid) })
+			s.wantNoSuccessor()
+			load.More(10)
+			load.WantNoneLost()
+			u.open()
+			stream.wantWhole(t)
+			s.wantUpgrade()
+		})
+	}
+}
+
+// beginUpgrade returns when the new process is ready, which its trial follows.
+func (s *service) beginUpgrade(program string) (errs <-chan string, pid int) {
+	s.t.Helper()
+	original := program + ".real"
+	if !exists(original) {
+		install(s.t, original, program)
+	}
 	pidFile := program + ".pid"
-	installText(t, program, "#!/bin/sh\necho $$ > "+pidFile+"\nexec "+real+" \"$@\"\n")
+	installText(s.t, program, "#!/bin/bash\n[ $1 = serve ] && echo $$ > "+pidFile+"\nexec -a oauth-proxyd "+original+" \"$@\"\n")
 	outcome := make(chan string, 1)
 	go func() {
 		_, _, errs := s.command("upgrade")
 		outcome <- errs
 	}()
-	s.log.Next(t, "starting the installed program")
-	s.log.Next(t, `"msg":"serving"`)
-	pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
+	s.log.Next(s.t, "ready to take over")
+	pid, err := strconv.Atoi(strings.TrimSpace(read(s.t, pidFile)))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.successors = append(s.successors, pid)
-	if err := syscall.Kill(pid, syscall.SIGSEGV); err != nil {
-		t.Fatal(err)
+	return outcome, pid
+}
+
+// systemd sends SIGTERM to both processes, and a second one to those that outlive the main one.
+func TestStopDuringTrial(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	load := newLoad(t, s.unit.sockets[0].Addr())
+	for range 3 {
+		load.More(50)
+		outcome, pid := s.beginUpgrade(program)
+		load.More(10)
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		s.signal(syscall.SIGTERM)
+		if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: ") {
+			t.Errorf("upgrade: %q", errs)
+		}
+		if code := s.process.Exit(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended
+		daemontest.Eventually(t, "the new process has ended", func() bool { return hasEnded(pid) })
+		s.run()
 	}
-	if errs := <-outcome; !strings.Contains(errs, "error: not upgraded: the new process ended as soon as it served") {
-		t.Errorf("upgrade: %q", errs)
-	}
+	load.More(50)
+	load.WantNoneLost()
 	s.wantNoSuccessor()
-	get(t, s.url()+"/echo").Want(t, 200)
+}
+
+// The main process ends last, so that systemd does not hurry the other.
+func TestStopAfterUpgrades(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `drain_timeout = "30s"`, withoutTailnet)})
+	load := newLoad(t, s.unit.sockets[0].Addr())
+	stream := u.openStream(t, newClient(t), s.url())
+	pids := []int{s.wantUpgrade(), s.wantUpgrade()}
+	s.signal(syscall.SIGTERM)
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.notes.Next(t, "STOPPING=1")
+	s.notes.Next(t, "EXTEND_TIMEOUT_USEC=35000000")
+	for _, pid := range pids {
+		if hasEnded(pid) {
+			t.Errorf("process %d has ended before the one before it", pid)
+		}
+	}
 	u.open()
 	stream.wantWhole(t)
+	s.wantExit(0)
+	for _, pid := range pids {
+		daemontest.Eventually(t, "the process after it has ended", func() bool { return hasEnded(pid) })
+	}
+	s.run()
+	load.More(20)
+	load.WantNoneLost()
 }
 
 func TestStopEndsBothProcesses(t *testing.T) {
@@ -393,6 +480,14 @@ func TestHandoverTimeoutCutsStreams(t *testing.T) {
 	stream.wantCut(t)
 	s.wantExit(75)
 	get(t, s.url()+"/echo").Want(t, 200)
+}
+
+// occupy keeps anything else from being made in that place.
+func occupy(t *testing.T, place string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(place, "full"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func remove(t *testing.T, file string) {

@@ -2,19 +2,23 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/tailnet"
 )
 
-// retryAllowance is added to the start timeout beside the time of a retry itself.
-const retryAllowance = 10 * time.Second
-
-// stopAllowance is added to the stop timeout beside the drain, for what is written
-// after it.
-const stopAllowance = 5 * time.Second
+const (
+	// retryAllowance is added to the start timeout beside the time of a retry itself.
+	retryAllowance = 10 * time.Second
+	// stopAllowance is added to the stop timeout beside the drain, for what is written after it.
+	stopAllowance = 5 * time.Second
+)
 
 // do performs one action of the state machine. None waits for a peer.
 func (d *daemon) do(a lifecycle.Action) {
@@ -28,14 +32,16 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StartListeners:
 		d.startListeners()
 	case lifecycle.OpenGate:
-		d.openGate()
+		if d.upgrade.predecessor == nil { // else by takeOver
+			d.openGate()
+		}
 	case lifecycle.NotifyReady:
-		d.told(d.notifier.Ready(d.status()))
-		d.reportToPredecessor()
+		d.notify(d.notifier.Ready(d.statusLine()))
+		d.reportReady()
 	case lifecycle.NotifyReloading:
-		d.told(d.notifier.Reloading("Reloading the configuration"))
+		d.notify(d.notifier.Reloading("Reloading the configuration"))
 	case lifecycle.NotifyStopping:
-		d.told(d.notifier.Stopping(d.status()))
+		d.notify(d.notifier.Stopping(d.statusLine()))
 	case lifecycle.LoadConfig:
 		d.beginReload()
 	case lifecycle.ApplyConfig:
@@ -43,11 +49,9 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.KeepConfig:
 		d.keepConfig()
 	case lifecycle.UpdateStatus:
-		d.told(d.notifier.Status(d.status()))
+		d.notify(d.notifier.Status(d.statusLine()))
 	case lifecycle.StartSuccessor:
 		d.startSuccessor()
-	case lifecycle.StopSuccessor:
-		d.stopSuccessor()
 	case lifecycle.NotifyMainPID:
 		d.notifyMainPID()
 	case lifecycle.HandOver:
@@ -55,7 +59,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.BeginHandover:
 		d.beginHandover()
 	case lifecycle.CloseListeners:
-		d.server.CloseListeners(d.listeners)
+		d.view().server.CloseListeners()
 	case lifecycle.BeginDrain:
 		d.beginDrain()
 	case lifecycle.ForceClose:
@@ -63,108 +67,136 @@ func (d *daemon) do(a lifecycle.Action) {
 	}
 }
 
-// told logs that systemd could not be told something.
-func (d *daemon) told(err error) {
+// notify logs that systemd could not be notified.
+func (d *daemon) notify(err error) {
 	if err != nil {
-		d.log.Warn("systemd was not told", "error", err)
+		d.log.Warn("could not notify systemd", "error", err)
 	}
 }
 
 func (d *daemon) scheduleRetry(after time.Duration) {
-	d.log.Warn("trying the tailnet again", "in", after, "retry", d.state.Retries, "of", lifecycle.MaxRetries)
-	d.told(d.notifier.ExtendTimeout(after + retryAllowance))
+	d.log.Warn("trying the tailnet again", "in", after, "retry", d.view().state.Retries, "of", lifecycle.MaxRetries)
+	d.notify(d.notifier.ExtendTimeout(after + retryAllowance))
 	d.after(after, lifecycle.RetryTimer{})
+}
+
+// install takes over the first configuration and what was made with it.
+func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Client) {
+	d.tailnet.client = client
+	server := inbound.NewServer(d.handler(p), d.log)
+	d.publish(func(v *view) { v.proxy, v.server = p, server })
+	d.useConfig(c)
+	if d.upgrade.predecessor != nil {
+		return
+	}
+	if err := d.startAdmin(); err != nil {
+		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+	}
+	d.takeCharge()
+}
+
+// takeCharge takes what there can be only one of for a service: the admin socket and the textfile.
+func (d *daemon) takeCharge() {
+	d.inCharge = true
+	if d.admin != nil {
+		if err := d.admin.Publish(); err != nil {
+			d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+		}
+	}
+	d.textfile.use(d.view().config.Metrics)
+}
+
+// leaveCharge leaves that to the successor.
+func (d *daemon) leaveCharge() {
+	d.inCharge = false
+	if a := d.admin; a != nil {
+		d.admin = nil
+		d.work.Go(a.Close)
+	}
+}
+
+// startListeners takes systemd's sockets, or opens the configured address.
+func (d *daemon) startListeners() {
+	address := d.view().config.Proxy.ListenAddr
+	if trouble := d.sockets.trouble(address); trouble != "" {
+		d.log.Error(trouble)
+	}
+	listeners, err := d.sockets.listen(address)
+	if err != nil {
+		d.log.Error("proxy.listen_addr cannot be used; another program may have the port", "address", address, "error", err)
+		d.later(lifecycle.ListenerFailed{})
+		return
+	}
+	d.publish(func(v *view) { v.serving = listeners })
+	d.watchdog.watch(listeners[0].Addr())
+	d.later(lifecycle.ListenersReady{})
 }
 
 // openGate lets the server accept.
 func (d *daemon) openGate() {
-	addresses := make([]net.Addr, 0, len(d.listeners))
-	for _, l := range d.listeners {
-		d.server.Open(l, func(err error) {
-			d.log.Error("a listener failed; leaving, to be started anew", "listener", l.Name, "address", l.Addr().String(), "error", err)
-			d.send(message{event: lifecycle.ListenerFailed{}})
+	v := d.view()
+	addresses := make([]net.Addr, 0, len(v.serving))
+	for _, l := range v.serving {
+		v.server.Open(l.Name, l.Listener, func(err error) {
+			d.log.Error("a listener failed; leaving, to be started again", "listener", l.Name, "address", l.Addr().String(), "error", err)
+			d.send(lifecycle.ListenerFailed{}, nil)
 		})
 		addresses = append(addresses, l.Addr())
 		d.log.Info("serving", "listener", l.Name, "address", l.Addr().String(),
-			"upstream", d.view.config().Proxy.UpstreamURL.String(), "version", d.options.Version)
+			"upstream", v.config.Proxy.UpstreamURL.String(), "version", d.options.Version)
 	}
-	d.view.setSockets(socketStatuses(d.listeners))
 	if d.options.Ready != nil {
 		d.options.Ready(addresses)
 	}
 }
 
-// cutTime is the end of the drain's time in which what is left is cut, so that the
-// process is gone when drain_timeout has passed.
+// cutTime is the end of the drain's time in which what is left is cut, so that the process is gone
+// when drain_timeout has passed.
 func cutTime(drain time.Duration) time.Duration { return min(drain/5, 500*time.Millisecond) }
 
 func (d *daemon) beginDrain() {
-	timeout := d.view.config().Proxy.DrainTimeout
+	v := d.view()
+	timeout := v.config.Proxy.DrainTimeout
 	d.drainUntil = time.Now().Add(timeout)
-	d.told(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
-	stats := d.proxy.Stats()
+	d.notify(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
+	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
-	if d.stopHandover != nil {
-		d.stopHandover()
-	}
-	inCharge := d.owner
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
-		err := d.server.Drain(ctx, inbound.SettleTime)
-		if err == nil && inCharge {
-			err = d.awaitPredecessors(ctx)
-		}
-		if err != nil {
-			d.send(message{event: lifecycle.DrainTimeout{}})
+		if d.drain(ctx, v.server, inbound.SettleTime) != nil {
+			d.send(lifecycle.DrainTimeout{}, nil)
 			return
 		}
-		d.send(message{event: lifecycle.Drained{}})
+		d.send(lifecycle.Drained{}, nil)
 	})
 }
 
-// forceClose cuts what did not end in time, or what a second signal has no patience
-// for.
+// drain waits until nothing is in flight here, and then for the end of the process before this one,
+// which waits for the one before it: so the main process ends last. systemd does not give the others
+// more time when it has ended, and sends them a second SIGTERM, on which they cut their streams.
+func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
+	if err := server.Drain(ctx, settle); err != nil {
+		return err
+	}
+	select {
+	case <-d.upgrade.alone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the process before this one: %w", ctx.Err())
+	}
+}
+
+// forceClose cuts what did not end in time, or what a second signal does not wait for.
 func (d *daemon) forceClose() {
-	stats := d.proxy.Stats()
+	v := d.view()
+	stats := v.proxy.Stats()
 	d.log.Warn("cutting what is left", "in_flight", stats.InFlight, "queued", stats.Queued)
-	deadline := time.Now().Add(cutTime(d.view.config().Proxy.DrainTimeout))
+	deadline := time.Now().Add(cutTime(v.config.Proxy.DrainTimeout))
 	if end := d.drainUntil; !end.IsZero() && deadline.After(end) { // zero: at the end of a hand-over
 		deadline = end
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	d.server.Cut(ctx)
-}
-
-// install makes the parts that need a configuration to exist.
-func (d *daemon) install() {
-	l := d.loaded
-	d.loaded = nil
-	d.proxy, d.tailnet = l.proxy, l.tailnet
-	d.view.setProxy(l.proxy)
-	d.server = inbound.NewServer(d.handler(d.proxy), d.log)
-	d.view.setServer(d.server)
-	d.useConfig(l)
-	if d.predecessor == nil {
-		d.own()
-	}
-}
-
-// own takes what there can be only one of for a service: the admin socket and the
-// textfile.
-func (d *daemon) own() {
-	d.owner = true
-	d.startAdmin()
-	d.useTextfile(d.view.config().Metrics)
-}
-
-// disown leaves that to the successor.
-func (d *daemon) disown() {
-	d.owner = false
-	if a := d.admin; a != nil {
-		d.admin = nil
-		d.work.Go(a.close)
-	}
-	d.stopTextfile()
+	v.server.Cut(ctx)
 }

@@ -1,37 +1,39 @@
-// Package daemon puts the other packages together into one process: it alone runs
-// them, and they know nothing of each other.
+// Package daemon puts the other packages together into one process. They know nothing of each
+// other: what one finds out reaches another through the event loop.
 //
-// An event goes one way: a source (signals.go, tailnet.go, reload.go, handover.go,
-// or work that an action began) sends it, the loop (loop.go) steps the state machine
-// of package lifecycle with it, and does what that asks for (actions.go). Only the
-// loop writes the state, talks to systemd and pings the watchdog. What others may
-// read of it at any time is in view.go.
+// The commands "serve" and "demo" are all of its use:
 //
-//	daemon.go        Options, Run: from start to exit code
-//	loop.go          one event at a time; view.go is what others may know of it
-//	actions.go       what the state machine asks for
+//	os.Exit(daemon.Run(daemon.Options{
+//		Load:        func() (*config.Config, error) { return config.Load(path) },
+//		Version:     version,
+//		AdminSocket: admin.Socket(),
+//		NameKeyFile: daemon.NameKeyFile(),
+//	}))
 //
-// Where events come from, and what follows from them:
+// An event goes one way. A source sends it to the loop (loop.go) with a function that records what
+// is known of it; the loop calls that function, steps the state machine of package lifecycle with
+// the event, and does what that asks for (actions.go). Work that takes time is begun beside the
+// loop and ends in another event. Only the loop writes state, talks to systemd and pings the
+// watchdog, and nothing that it calls waits for a peer.
 //
-//	signals.go       HUP, USR2, TERM and INT
-//	listen.go        the sockets: systemd's, or one of our own
-//	reload.go        the configuration, at the start and anew
-//	tailnet.go       what tailscaled says; naming.go: who is
-//	                 named, and how (namekey.go: the key of the hashes)
-//	handover.go      the process that takes over from this one, or that this one takes over from
-//	predecessors.go  those that still finish what they have
-//	watchdog.go      are we still answering
+// What everybody else may know is the view (view.go): the loop publishes a new one with each
+// change, so that a reader sees one moment, without a lock.
 //
-// What the daemon tells of itself:
+// Each part is a type with fields of its own, which daemon.go puts together:
 //
-//	status.go        STATUS= for systemd, and the last words in the log
-//	health.go        GET /health, and who answers which path (ownname.go: which Host
-//	                 is ours)
-//	metrics.go       GET /metrics and the daemon's own metrics
-//	exposition.go    who reads them, and how many at once
-//	textfile.go      the same for node_exporter
-//	admin.go         the admin socket; client.go talks to it
-//	report.go        what "oauth-proxyd status" shows
-//	flights.go       what "requests" and "explain" show
-//	probe.go         requests of "oauth-proxyd doctor" through a gateway
+//	sockets.go      the sockets that this process was started with, or opens
+//	reload.go       the configuration, at the start and later
+//	tailnet.go      what tailscaled reports, and what the proxy asks it
+//	handover.go     the process before this one and the one after it
+//	watchdog.go     does our own listener respond?
+//	naming.go       how people and nodes are named in log and status (log.identity)
+//
+// What the daemon shows of itself:
+//
+//	health.go       which requests end here; GET /health
+//	metrics.go      the metrics that are not about requests; exposition.go serves them,
+//	                textfile.go writes them for node_exporter
+//	status.go       the line in systemctl status
+//	report.go       "oauth-proxyd status"; commands.go: the other commands of package admin
+//	probe.go        the requests of "oauth-proxyd doctor" through a gateway
 package daemon

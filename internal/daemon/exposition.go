@@ -56,7 +56,7 @@ func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", string(format))
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	_, _ = w.Write(text) // a client that left is nobody to tell
+	_, _ = w.Write(text) // the client may have left
 	return nil
 }
 
@@ -71,13 +71,19 @@ func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, 
 	var text bytes.Buffer
 	gathering, err := encode(&text, e.gather, format)
 	if gathering != nil {
-		e.log.Error("gathering metrics", "error", gathering) // the rest is as good as ever
+		e.log.Error("gathering metrics", "error", gathering) // the others are complete
 	}
 	return text.Bytes(), err
 }
 
-// encode writes the metrics of g as text. expfmt's own choice among formats would bring those
-// of protocol buffers into the binary.
+// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names the family of
+// a counter without _total, so this gauge and the counter go_memstats_alloc_bytes_total would be
+// one family, declared twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same
+// value.
+const shadowed = "go_memstats_alloc_bytes"
+
+// encode writes the metrics of g as text. The encoders of expfmt bring those of protocol buffers
+// into the binary.
 func encode(w io.Writer, g prometheus.Gatherer, format expfmt.Format) (gathering, writing error) {
 	openMetrics := format.FormatType() == expfmt.TypeOpenMetrics
 	families, gathering := g.Gather()
@@ -98,9 +104,3 @@ func encode(w io.Writer, g prometheus.Gatherer, format expfmt.Format) (gathering
 	}
 	return gathering, writing
 }
-
-// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names a
-// counter's family without _total, so this gauge and the counter
-// go_memstats_alloc_bytes_total would be one family, declared twice, which parsers refuse.
-// go_memstats_heap_alloc_bytes has the same value.
-const shadowed = "go_memstats_alloc_bytes"

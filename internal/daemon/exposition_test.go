@@ -137,7 +137,7 @@ func (s *stopped) Collect(metrics chan<- prometheus.Metric) {
 func TestMetricsAreRenderedForTwoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := prometheus.NewRegistry()
-		s := &stopped{Gauge: gauge("g", "A gauge."), proceed: make(chan struct{})}
+		s := &stopped{Gauge: prometheus.NewGauge(prometheus.GaugeOpts{Name: "g", Help: "A gauge."}), proceed: make(chan struct{})}
 		r.MustRegister(s)
 		e := newExposition(r, slog.New(slog.DiscardHandler))
 		var work sync.WaitGroup

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,86 +13,100 @@ import (
 	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/handover"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/systemd"
 )
 
 const (
-	// successorTimeout is how long a new process may take until it serves.
+	// successorTimeout is how long a new process may take until it is ready.
 	successorTimeout = 30 * time.Second
-	// successorTrial is how long it then serves beside this one before anything is given
-	// up: a process that crashes soon takes nothing with it.
+	// successorTrial is how long it then responds to probes before anything is given up.
 	successorTrial = 2 * time.Second
-	// successorPatience is how long an unwanted one may take to leave: as long as its drain.
-	successorPatience = 8 * time.Second
 	// askTimeout bounds a question to systemd, and the wait until it follows a successor.
 	askTimeout = 5 * time.Second
 	// askInterval is the pause between two questions.
 	askInterval = 50 * time.Millisecond
-	// handoverSettle is how long kept connections are waited for, to be told with their
-	// next response that it is the last.
+	// handoverSettle is how long kept connections are waited for, to be told with their next
+	// response that it is the last.
 	handoverSettle = 10 * time.Second
+	// reportInterval is how often a process that has handed over reports what it still does.
+	reportInterval = time.Second
 )
 
-// errNotSupervised is why a process that no unit runs is not upgraded: nothing would follow
-// the new one, or restart it.
+// errNotSupervised is why a process that no unit runs is not upgraded: nothing would follow the new
+// one, or restart it.
 var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
 
-// UpgradeOutcome is how an upgrade ended.
-type UpgradeOutcome struct {
-	// PID is of the process that serves now; 0: this one still does.
-	PID int `json:"pid,omitempty"`
-	// Error says why this process keeps running.
-	Error string `json:"error,omitempty"`
+// upgrade is what the loop keeps of the process before this one and of the one after it.
+type upgrade struct {
+	predecessor *systemd.Predecessor // that started this process to take over; nil: systemd did
+	alone       chan struct{}        // closed when that has ended; safe for all
+	reported    bool                 // to it, that this process is ready
+	successor   *systemd.Successor   // that is ready; nil: there is none
+	waiters     []chan<- admin.UpgradeOutcome
 }
 
-// startSuccessor begins to bring up a process of the installed program. Until that serves,
-// nothing changes here.
-func (d *daemon) startSuccessor() {
-	d.view.upgrade.Store(nil)
-	listeners := make([]handover.Listener, 0, len(d.listeners))
-	for _, l := range d.listeners {
-		listeners = append(listeners, handover.Listener(l))
+// respond responds to the clients that wait for the upgrade.
+func (u *upgrade) respond(o admin.UpgradeOutcome) {
+	for _, w := range u.waiters {
+		w <- o
 	}
-	ctx, cancel := context.WithCancel(d.ctx)
-	d.stopUpgrade = cancel
-	d.work.Go(func() {
+	u.waiters = nil
+}
+
+// startSuccessor begins to bring up a process of the installed program. Until systemd follows that,
+// nothing changes here. If this process ends first, the other one sees it and leaves.
+func (d *daemon) startSuccessor() {
+	d.publish(func(v *view) { v.upgrade = "" })
+	listeners := d.view().serving
+	d.begin(func(ctx context.Context) {
 		s, err := d.bringUp(ctx, listeners)
-		switch {
-		case err == nil:
-			d.send(message{event: lifecycle.SuccessorReady{}, successor: s})
-		case ctx.Err() == nil:
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+		if err != nil {
+			d.sendUpgradeError(err)
+			return
 		}
+		d.send(lifecycle.SuccessorReady{}, func() { d.upgrade.successor = s })
 	})
 }
 
-// bringUp gives a successor that serves and that systemd would follow, or none. It starts
-// what a restart of the unit would start.
-func (d *daemon) bringUp(ctx context.Context, listeners []handover.Listener) (*handover.Successor, error) {
+func (d *daemon) sendUpgradeError(err error) {
+	d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
+}
+
+// bringUp gives a successor that is ready and that systemd would follow, or none. It starts what a
+// restart of the unit would start.
+func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
 	unit, err := d.supervisingUnit(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.log.Info("starting the installed program to take over", "program", unit.Program)
-	s, err := handover.Start(handover.Config{
-		Path: unit.Program, Args: os.Args, Env: d.successorEnvironment(), Listeners: listeners,
-	})
+	// What systemd told this process, it would tell the other.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
+	s, err := systemd.StartSuccessor(systemd.Program{
+		Path: unit.Program, Args: os.Args, Env: append(env, d.notifier.Environment()...),
+	}, listeners)
 	if err != nil {
 		return nil, err
 	}
-	if err := tryOut(ctx, s); err != nil {
-		s.End(successorPatience)
+	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
+		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
+	defer cancel()
+	if err = s.AwaitReady(ready); err == nil {
+		err = s.Try(ctx, successorTrial)
+	}
+	if err != nil {
+		s.Kill()
 		return nil, err
 	}
 	return s, nil
 }
 
 // supervisingUnit is the unit of this process, if systemd would follow a hand-over.
-func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Service, error) {
+func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 	if !d.notifier.Enabled() {
-		return systemd.Service{}, errNotSupervised
+		return systemd.Unit{}, errNotSupervised
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -99,66 +114,49 @@ func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Service, error) {
 	return unit, cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args))
 }
 
-// tryOut waits until s has proved that it serves.
-func tryOut(ctx context.Context, s *handover.Successor) error {
-	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
-		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
-	defer cancel()
-	if err := s.AwaitReady(ready); err != nil {
-		return err
-	}
-	return s.Try(ctx, successorTrial)
-}
-
-// successorEnvironment is that of this process, with what systemd told it as it would tell
-// the other.
-func (d *daemon) successorEnvironment() []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
-	return append(env, d.notifier.Environment()...)
-}
-
-// stopSuccessor ends one that is not needed, without waiting for it.
-func (d *daemon) stopSuccessor() {
-	d.stopUpgrade()
-	if d.successor != nil {
-		d.successor.Stop()
-	}
-}
-
-// notifyMainPID announces the successor. This process is silent from now on: systemd warns
-// about messages of a process that is not the main one.
+// notifyMainPID announces the successor. This process is silent from now on: systemd warns about
+// messages of a process that is not the main one. It accepts connections until the successor has
+// said that it does.
 func (d *daemon) notifyMainPID() {
-	s := d.successor
-	d.told(d.notifier.MainPID(s.PID()))
+	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those that are
+	// left get SIGTERM then, and drain.
+	signal.Ignore(syscall.SIGABRT)
+	s := d.upgrade.successor
+	d.notify(d.notifier.MainPID(s.PID()))
 	d.notifier.Mute(true)
+	d.textfile.leave()
 	d.begin(func(ctx context.Context) {
-		if err := awaitMainPID(ctx, s.PID()); err != nil {
-			s.End(successorPatience)
-			d.send(message{event: lifecycle.SuccessorFailed{}, upgradeErr: err})
+		err := awaitMainPID(ctx, s.PID())
+		switch {
+		case err == nil:
+			err = s.TakeOver(ctx, d.options.Version)
+		case ctx.Err() == nil:
+			s.Kill()
+		}
+		if err != nil {
+			d.sendUpgradeError(err)
 			return
 		}
-		d.send(message{event: lifecycle.SuccessorFollowed{}})
+		d.send(lifecycle.SuccessorFollowed{}, nil)
 	})
 }
 
-// awaitMainPID returns nil when systemd says that the process is the main one of the service.
-// It asks because a message that systemd ignores brings no error: the unit may have been
-// masked a moment ago.
+// awaitMainPID returns nil when systemd says that the process is the main one of the service. It asks
+// because a message that systemd ignores brings no error: the unit may have been masked a moment ago.
 func awaitMainPID(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	why := errors.New("systemd did not respond")
 	for {
 		unit, err := systemd.ShowService(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return why
-		case err != nil:
-			why = err
-		case unit.MainPID == pid:
+		if err == nil && unit.MainPID == pid {
 			return nil
-		default:
-			why = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+		}
+		if err == nil {
+			err = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+		}
+		if ctx.Err() == nil {
+			why = err
 		}
 		select {
 		case <-time.After(askInterval):
@@ -168,86 +166,137 @@ func awaitMainPID(ctx context.Context, pid int) error {
 	}
 }
 
-// handOver puts the successor in charge.
-func (d *daemon) handOver() {
-	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those
-	// that are left get SIGTERM then, and drain.
-	signal.Ignore(syscall.SIGABRT)
-	s := d.successor
-	d.successor = nil
-	d.disown()
-	if err := s.Release(d.options.Version); err != nil {
-		d.log.Warn("the new process may have failed", "error", err)
+// recordUpgradeError keeps and logs why there is no successor, unless a stop came first.
+func (d *daemon) recordUpgradeError(err error) {
+	if !d.view().state.IsUpgrading() {
+		return
 	}
-	d.log.Info("handed over; finishing what is in flight", "pid", s.PID(), "in_flight", d.proxy.Stats().InFlight)
-	d.answerUpgrades(UpgradeOutcome{PID: s.PID()})
+	signal.Reset(syscall.SIGABRT)
+	d.notifier.Mute(false)
+	d.textfile.use(d.view().config.Metrics)
+	d.upgrade.successor = nil
+	d.log.Error("the upgrade failed; this process keeps running", "error", err)
+	text := err.Error()
+	d.publish(func(v *view) { v.upgrade = text })
+	d.upgrade.respond(admin.UpgradeOutcome{Error: text})
+}
+
+// handOver leaves the successor in charge.
+func (d *daemon) handOver() {
+	pid := d.upgrade.successor.PID()
+	d.leaveCharge()
+	d.log.Info("handed over; finishing what is in flight", "pid", pid, "in_flight", d.view().proxy.Stats().InFlight)
+	d.upgrade.respond(admin.UpgradeOutcome{PID: pid})
 }
 
 // beginHandover lets what is in flight finish.
 func (d *daemon) beginHandover() {
-	timeout := d.view.config().Proxy.HandoverTimeout
-	ctx, stop := context.WithCancel(d.ctx)
-	d.stopHandover = stop
-	d.announceHandover()
-	d.work.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+	v, s, since := d.view(), d.upgrade.successor, time.Now()
+	d.begin(func(ctx context.Context) { d.reportTo(ctx, s, since) })
+	d.begin(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, v.config.Proxy.HandoverTimeout)
 		defer cancel()
-		err := d.server.Drain(ctx, handoverSettle)
+		err := d.drain(ctx, v.server, handoverSettle)
 		switch {
 		case err == nil:
-			d.send(message{event: lifecycle.Drained{}})
+			d.send(lifecycle.Drained{}, nil)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			d.send(message{event: lifecycle.HandoverTimeout{}})
+			d.send(lifecycle.HandoverTimeout{}, nil)
 		}
 	})
 }
 
-// noteUpgrade keeps and says why there is no successor.
-func (d *daemon) noteUpgrade(err error) {
-	d.notifier.Mute(false)
-	d.successor = nil
-	d.log.Error("the upgrade failed; this process keeps running", "error", err)
-	text := err.Error()
-	d.view.upgrade.Store(&text)
-	d.answerUpgrades(UpgradeOutcome{Error: text})
-}
-
-// answerUpgrades tells those who asked for the upgrade.
-func (d *daemon) answerUpgrades(o UpgradeOutcome) {
-	for _, w := range d.upgradeWaiters {
-		w <- o
+// reportTo reports to the successor what this process and those before it still do, to the end of
+// this process.
+func (d *daemon) reportTo(ctx context.Context, s *systemd.Successor, since time.Time) {
+	defer context.AfterFunc(ctx, s.Close)()
+	ticker := time.NewTicker(reportInterval)
+	defer ticker.Stop()
+	for {
+		v := d.view()
+		self := admin.Predecessor{
+			PID: os.Getpid(), Version: d.options.Version, Since: since, InFlight: v.proxy.Stats().InFlight,
+		}
+		if s.Report(append(slices.Clone(v.predecessors), self)) != nil {
+			return // it has ended; systemd ends this process too
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	d.upgradeWaiters = nil
 }
 
-// reportToPredecessor tells the process that started this one that it serves, and waits for
-// the hand-over.
-func (d *daemon) reportToPredecessor() {
-	p := d.predecessor
-	if p == nil || d.reported {
+// reportReady tells the process that started this one that it can take over, and hears from it until
+// that ends.
+func (d *daemon) reportReady() {
+	p := d.upgrade.predecessor
+	if p == nil || d.upgrade.reported {
 		return
 	}
-	d.reported = true
+	d.upgrade.reported = true
+	if err := d.startAdmin(); err != nil {
+		d.log.Error("not ready to take over", "error", err)
+		p.Fail(err.Error())
+		d.later(lifecycle.ShutdownSignal{})
+	} else {
+		d.log.Info("ready to take over")
+		p.Done()
+	}
 	d.begin(func(ctx context.Context) {
-		defer p.Close() //nolint:errcheck // all was said
-		defer context.AfterFunc(ctx, func() { _ = p.Close() })()
-		before := p.AwaitRelease()
-		if ctx.Err() == nil {
-			d.send(message{released: true, before: before})
+		defer p.Close()
+		defer context.AfterFunc(ctx, p.Close)()
+		for {
+			m, err := p.Next()
+			if err != nil {
+				break
+			}
+			d.send(nil, func() { d.hear(m) })
 		}
+		d.send(nil, d.endPredecessor)
 	})
 }
 
-// succeed puts this process in charge, in the place of one of a version that is empty if
-// nobody told it.
-func (d *daemon) succeed(before string) {
-	d.log.Info(fmt.Sprintf("upgraded: %s → %s", cmp.Or(before, "unknown"), d.options.Version))
-	d.notifier.Mute(false)
-	d.told(d.notifier.Ready(d.status()))
-	if d.watchdog.interval > 0 {
-		// The last sign of life may be half an interval old, and the first of this
-		// process be due after as long.
-		d.told(d.notifier.Watchdog())
+// hear responds to the process before this one. A response is a few bytes, which never wait.
+func (d *daemon) hear(m systemd.Message) {
+	p, phase := d.upgrade.predecessor, d.view().state.Phase
+	switch {
+	case m.Report != nil:
+		var all []admin.Predecessor
+		_ = json.Unmarshal(m.Report, &all) // of another version, it may say less
+		d.publish(func(v *view) { v.predecessors = all })
+		return
+	case phase != lifecycle.Running:
+		p.Fail("it is " + phase.String())
+		return
+	case m.TakeOver != "":
+		d.takeOver(m.TakeOver)
 	}
-	d.own()
+	p.Done()
+}
+
+// takeOver puts this process in charge, in the place of one of that version.
+func (d *daemon) takeOver(before string) {
+	d.log.Info(fmt.Sprintf("upgraded: %s → %s", before, d.options.Version))
+	d.openGate()
+	d.notifier.Mute(false)
+	d.notify(d.notifier.Ready(d.statusLine()))
+	if d.watchdog.ticker != nil {
+		// The last sign of life may be half an interval old, and the first of this process be due
+		// after as long.
+		d.notify(d.notifier.Watchdog())
+	}
+	d.takeCharge()
+}
+
+// endPredecessor ends what depends on the process before this one. If that has not handed over, it
+// was stopped or has crashed, and systemd stops or restarts the service.
+func (d *daemon) endPredecessor() {
+	close(d.upgrade.alone)
+	d.publish(func(v *view) { v.predecessors = nil })
+	if !d.inCharge && d.view().state.Phase == lifecycle.Running {
+		d.log.Warn("the process before this one ended without handing over; leaving")
+		d.later(lifecycle.ShutdownSignal{})
+	}
 }

@@ -2,17 +2,20 @@ package daemon
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"strings"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/inbound"
-	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
-	"oauth-proxyd/internal/tailnet"
 )
 
-// health is the body of GET /health for those who may send requests, and name this node in
-// their Host. Others are told healthStatus only.
+// health is the body of GET /health for clients that may send requests and name this node in their
+// Host. Others see the status only: healthy, degraded or draining.
 type health struct {
 	Status          string `json:"status"`
 	Tailnet         string `json:"tailnet"`          // connected, not_connected or disabled
@@ -22,36 +25,47 @@ type health struct {
 	RequestsServed  uint64 `json:"requests_served"`
 	ErrorsTotal     uint64 `json:"errors_total"`
 
-	State               string      `json:"state"`
-	TailnetBackendState string      `json:"tailnet_backend_state"`
-	TailnetWarnings     []string    `json:"tailnet_warnings"`
-	TailnetKeyExpiresAt *time.Time  `json:"tailnet_key_expires_at"` // null: never, or not known
-	UpstreamLastSuccess *time.Time  `json:"upstream_last_success"`  // null: not yet
-	InFlight            int         `json:"in_flight"`
-	Queued              int         `json:"queued"`
-	LastReload          *lastReload `json:"last_reload"` // null: none yet
-	Version             string      `json:"version"`
-	Trouble             string      `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
+	State               string              `json:"state"`
+	TailnetBackendState string              `json:"tailnet_backend_state"`
+	TailnetWarnings     []string            `json:"tailnet_warnings"`
+	TailnetKeyExpiresAt *time.Time          `json:"tailnet_key_expires_at"` // null: never, or not known
+	UpstreamLastSuccess *time.Time          `json:"upstream_last_success"`  // null: not yet
+	InFlight            int                 `json:"in_flight"`
+	Queued              int                 `json:"queued"`
+	LastReload          *admin.ReloadStatus `json:"last_reload"` // null: none yet
+	Version             string              `json:"version"`
+	Trouble             string              `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
 
-	Predecessors []Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
+	Predecessors []admin.Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
 }
 
-// healthStatus is what everybody may know: healthy, degraded or draining.
-type healthStatus struct {
-	Status string `json:"status"`
+// healthOf is the part of s that clients may see.
+func healthOf(s admin.Status) health {
+	h := health{
+		Status: s.Status, State: s.State, Trouble: s.Trouble, Version: s.Version, UptimeSeconds: s.UptimeSeconds,
+		Tailnet: s.Tailnet.Status, TailnetHostname: s.Tailnet.Name, TailnetBackendState: s.Tailnet.BackendState,
+		TailnetWarnings: s.Tailnet.Warnings, TailnetKeyExpiresAt: s.Tailnet.KeyExpiresAt,
+		UpstreamLastSuccess: s.Upstream.LastSuccess, LastReload: s.LastReload, Predecessors: s.Predecessors,
+		RequestsServed: s.Requests.Served, ErrorsTotal: s.Requests.Failed,
+		InFlight: s.Requests.InFlight, Queued: s.Requests.Queued,
+	}
+	if len(s.Tailnet.Addresses) > 0 {
+		h.TailnetIP = s.Tailnet.Addresses[0].String()
+	}
+	return h
 }
 
-// handler answers /health, /metrics and the requests of "oauth-proxyd doctor" here, and
-// leaves the rest to the proxy. These are outside its limits and its queue.
+// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", outside the
+// limits and the queue of the proxy, and leaves the rest to the proxy.
 func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ours := r.Method == http.MethodGet || r.Method == http.MethodHead
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
 		path := r.URL.EscapedPath() // another spelling is another path
 		switch {
-		case ours && path == "/health":
+		case read && path == "/health":
 			inbound.LeaveBody(w, r)
 			d.serveHealth(p, w, r)
-		case ours && path == "/metrics":
+		case read && path == "/metrics":
 			inbound.LeaveBody(w, r)
 			d.serveMetrics(p, w, r)
 		case d.serveProbe(p, w, r):
@@ -62,13 +76,13 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 }
 
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	status := d.healthWord()
-	var body any = healthStatus{status}
-	switch _, err := p.Judge(r, d.view.config().Access.Allow); {
+	status := d.healthWord(d.view())
+	var body any = map[string]string{"status": status}
+	switch _, err := p.Judge(r, d.view().config.Access.Allow); {
 	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none
-	case d.asksByOwnName(r):
-		body = d.health(status, p.Stats())
+	case d.namesThisNode(r):
+		body = healthOf(d.status(d.view(), time.Now()))
 	}
 	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "application/json")
@@ -78,58 +92,49 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(body) // a client that left is nobody to tell
+	_ = encoder.Encode(body) // the client may have left
 }
 
-// healthWord is what a load balancer asks for.
-func (d *daemon) healthWord() string {
-	s := d.view.lifecycle()
-	switch {
-	case s.Phase == lifecycle.Draining, s.Phase == lifecycle.Stopped:
-		return "draining"
-	case s.Tailnet == lifecycle.TailnetDown, s.Tailnet == lifecycle.TailnetUnknown, d.missesSocket():
-		return "degraded"
-	default:
-		return "healthy"
+// serveMetrics responds to those whom metrics.allow admits, and to no web page under another name.
+func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	_, err := p.Judge(r, d.view().config.Metrics.Allow)
+	if err == nil && !d.namesThisNode(r) {
+		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
 	}
-}
-
-func (d *daemon) health(status string, stats proxy.Stats) health {
-	s := d.view.lifecycle()
-	h := health{
-		Status: status, State: s.Phase.String(), Tailnet: tailnetWord(s.Tailnet), TailnetWarnings: []string{},
-		UptimeSeconds:  int64(time.Since(d.started).Seconds()),
-		RequestsServed: stats.Served, ErrorsTotal: stats.Failed, InFlight: stats.InFlight, Queued: stats.Queued,
-		LastReload: d.view.reloaded(), Version: d.options.Version, Trouble: d.socketTrouble(),
-		Predecessors: append([]Predecessor{}, d.predecessors()...), // a list in JSON too
+	if err == nil {
+		err = d.metrics.serve(w, r)
 	}
-	if !stats.LastSuccess.IsZero() {
-		h.UpstreamLastSuccess = &stats.LastSuccess
-	}
-	if r := d.view.tailnetReport(); r != nil && s.TailnetRequired() {
-		h.tailnet(r.Status, d.view.naming())
-	}
-	return h
-}
-
-func tailnetWord(t lifecycle.Tailnet) string {
-	switch t {
-	case lifecycle.TailnetUp:
-		return "connected"
-	case lifecycle.TailnetDisabled:
-		return "disabled"
-	default:
-		return "not_connected"
+	if err != nil {
+		p.Refuse(w, r, err)
 	}
 }
 
-func (h *health) tailnet(s tailnet.Status, names naming) {
-	h.TailnetHostname, h.TailnetBackendState = s.Name, s.Backend
-	if len(s.Addresses) > 0 {
-		h.TailnetIP = s.Addresses[0].String()
+// namesThisNode reports whether the Host of a request is an address, localhost, or a name of this
+// node. A web page can have its own name lead to this host (DNS rebinding) and read the response,
+// but cannot make its browser send another Host. No browser comes by a Unix socket, or without a
+// Host.
+func (d *daemon) namesThisNode(r *http.Request) bool {
+	if _, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || r.Host == "" {
+		return true
 	}
-	h.TailnetWarnings = append(h.TailnetWarnings, names.warnings(s.Warnings)...)
-	if !s.KeyExpiry.IsZero() {
-		h.TailnetKeyExpiresAt = &s.KeyExpiry
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	hostname, _ := os.Hostname()
+	names := []string{"localhost", hostname}
+	if s := d.view().tailscaled; s != nil {
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
+		short, _, _ := strings.Cut(name, ".")
+		if name != "" && (strings.EqualFold(host, name) || strings.EqualFold(host, short)) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,62 +2,80 @@ package daemon
 
 import (
 	"context"
+	"os"
+	"sync"
+	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/handover"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/tailnet"
 )
 
-// message is an event with what belongs to it.
+// message is an event for the state machine, and what the loop does before it steps.
 type message struct {
-	event      lifecycle.Event
-	tailnet    *tailnet.Report       // of tailnet events
-	loaded     *loaded               // of a load that succeeded
-	err        error                 // of a load that failed
-	successor  *handover.Successor   // that serves
-	upgradeErr error                 // why there is no successor
-	upgrader   chan<- UpgradeOutcome // who wants to know how the upgrade ended
-	released   bool                  // by the process before this one, without an event
-	before     string                // the version of that one
-	waiter     chan<- Outcome        // who wants to know how the reload ended
-	probe      *probeResult          // of the watchdog, without an event
+	event lifecycle.Event // nil: none
+	first func()          // nil: nothing
 }
 
-const stoppingText = "the daemon is stopping"
+// mailbox is the way to the loop, and the work that is done beside it.
+type mailbox struct {
+	messages chan message
+	done     chan struct{}      // closed when the loop has ended
+	ctx      context.Context    // of all work
+	cancel   context.CancelFunc // of ctx
+	work     sync.WaitGroup
+}
 
-// send brings m to the loop, unless that has ended.
-func (d *daemon) send(m message) {
+func newMailbox() *mailbox {
+	m := &mailbox{messages: make(chan message, 64), done: make(chan struct{})}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// send brings an event to the loop, and reports whether that was there to take it.
+func (m *mailbox) send(e lifecycle.Event, first func()) bool {
 	select {
-	case d.messages <- m:
-	case <-d.done:
-		if m.waiter != nil {
-			m.waiter <- Outcome{Error: stoppingText}
-		}
-		if m.upgrader != nil {
-			m.upgrader <- UpgradeOutcome{Error: stoppingText}
-		}
-		if m.successor != nil {
-			m.successor.Stop()
-		}
+	case m.messages <- message{e, first}:
+		return true
+	case <-m.done:
+		return false
 	}
 }
 
 // begin does work that the loop must not wait for. It has to heed the context.
-func (d *daemon) begin(work func(context.Context)) {
-	d.work.Go(func() { work(d.ctx) })
+func (m *mailbox) begin(work func(context.Context)) {
+	m.work.Go(func() { work(m.ctx) })
+}
+
+// after sends e when the time has come.
+func (m *mailbox) after(wait time.Duration, e lifecycle.Event) {
+	m.begin(func(ctx context.Context) {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			m.send(e, nil)
+		case <-ctx.Done():
+		}
+	})
 }
 
 // loop lives until an action is to exit.
 func (d *daemon) loop() (exitCode int) {
-	stopSignals := d.watchSignals()
-	defer stopSignals()
 	defer d.watchdog.stop()
-	d.begin(func(context.Context) { d.sendInitialConfig() })
+	d.begin(func(context.Context) { d.loadFirst() })
 	for {
 		select {
 		case m := <-d.messages:
-			d.receive(m)
+			if m.first != nil {
+				m.first()
+			}
+			if m.event != nil {
+				d.later(m.event)
+			}
+		case s := <-d.signals:
+			d.log.Info("signal", "signal", s.String())
+			d.later(eventOf(s))
 		case <-d.watchdog.ticks():
 			d.pingWatchdog()
 		}
@@ -68,63 +86,26 @@ func (d *daemon) loop() (exitCode int) {
 				return code
 			}
 		}
-		d.refuse()
+		d.refuseCommands()
 	}
 }
 
-// refuse tells those who asked for what will not happen.
-func (d *daemon) refuse() {
-	if d.state.Phase > lifecycle.Running {
-		d.answerReloads(Outcome{Error: "this process is " + d.state.Phase.String() + " and takes no reload"})
+func eventOf(s os.Signal) lifecycle.Event {
+	switch s {
+	case syscall.SIGHUP:
+		return lifecycle.ReloadRequested{}
+	case syscall.SIGUSR2:
+		return lifecycle.UpgradeRequested{}
+	default:
+		return lifecycle.ShutdownSignal{}
 	}
-	if !d.state.IsUpgrading() && !d.state.UpgradePending {
-		d.answerUpgrades(UpgradeOutcome{Error: "this process is " + d.state.Phase.String() + " and cannot be upgraded"})
-	}
-}
-
-// receive keeps what came with an event, then makes the event pending.
-func (d *daemon) receive(m message) {
-	switch {
-	case m.probe != nil:
-		d.watchdog.note(*m.probe)
-		return
-	case m.released:
-		d.succeed(m.before)
-		return
-	}
-	if m.successor != nil {
-		d.successor = m.successor
-		if !d.state.IsUpgrading() { // a stop came first
-			d.stopSuccessor()
-		}
-	}
-	if m.tailnet != nil {
-		d.recordTailnet(*m.tailnet)
-	}
-	if m.loaded != nil || m.err != nil {
-		d.loaded, d.loadErr = m.loaded, m.err
-	}
-	if m.event == (lifecycle.SuccessorFailed{}) && d.state.IsUpgrading() {
-		d.noteUpgrade(m.upgradeErr)
-	}
-	if m.waiter != nil {
-		d.reloadWaiters = append(d.reloadWaiters, m.waiter)
-	}
-	if m.upgrader != nil {
-		d.upgradeWaiters = append(d.upgradeWaiters, m.upgrader)
-	}
-	if _, first := m.event.(lifecycle.ConfigLoaded); first {
-		d.install()
-	}
-	d.pending = append(d.pending, m.event)
 }
 
 // step moves the state machine and does what it asks for.
 func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
-	before := d.state
-	next, actions := lifecycle.Step(d.state, e)
-	d.state = next
-	d.view.setState(next)
+	before := d.view().state
+	next, actions := lifecycle.Step(before, e)
+	d.publish(func(v *view) { v.state = next })
 	if next.Phase != before.Phase {
 		d.log.Debug("state", "state", next.Phase.String(), "before", before.Phase.String())
 	}
@@ -140,15 +121,13 @@ func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 // later has the loop step with e after the actions under way.
 func (d *daemon) later(e lifecycle.Event) { d.pending = append(d.pending, e) }
 
-// after sends e when the time has come.
-func (d *daemon) after(wait time.Duration, e lifecycle.Event) {
-	d.begin(func(ctx context.Context) {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			d.send(message{event: e})
-		case <-ctx.Done():
-		}
-	})
+// refuseCommands responds to clients that wait for what will not happen.
+func (d *daemon) refuseCommands() {
+	s := d.view().state
+	if s.Phase > lifecycle.Running {
+		d.reload.respondAll(admin.ReloadOutcome{Error: "this process is " + s.Phase.String() + " and takes no reload"})
+	}
+	if !s.IsUpgrading() && !s.UpgradePending {
+		d.upgrade.respond(admin.UpgradeOutcome{Error: "this process is " + s.Phase.String() + " and cannot be upgraded"})
+	}
 }

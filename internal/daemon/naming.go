@@ -2,10 +2,17 @@ package daemon
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
@@ -16,35 +23,21 @@ import (
 // (log.identity): the log, STATUS=, /health and the admin socket. This node's own name and
 // addresses are no secret of a client, and stay.
 type naming struct {
-	// name turns a name or an address into what stands for it; an empty result is left
-	// out. nil: itself.
+	// name turns a name or an address into what stands for it; an empty result is left out. nil:
+	// the name itself.
 	name func(string) string
-}
-
-// namingOf is the naming of a mode of log.identity. The first that needs the key of the hashes
-// makes it.
-func (d *daemon) namingOf(mode string) naming {
-	switch mode {
-	case "none":
-		return naming{func(string) string { return "" }}
-	case "hashed":
-		key := d.nameKey()
-		return naming{func(name string) string { return hashName(key, name) }}
-	default:
-		return naming{}
-	}
 }
 
 // withholds reports whether names are hidden.
 func (n naming) withholds() bool { return n.name != nil }
 
-// words is the text of an error about the tailnet. tailscaled's part of it can name anybody in
-// any form, so it is left out where names are withheld.
-func (n naming) words(err error) string {
-	if n.withholds() {
-		return tailnet.OwnWords(err)
+// hide leaves the words of tailscaled out of an error about the tailnet where names are withheld:
+// they can name anybody in any form.
+func (n naming) hide(err error) error {
+	if err != nil && n.withholds() {
+		return unnamed{err}
 	}
-	return err.Error()
+	return err
 }
 
 // warnings are the health warnings of tailscaled, for which the same holds.
@@ -55,7 +48,7 @@ func (n naming) warnings(all []string) []string {
 	return []string{fmt.Sprintf("%d health warnings, withheld by log.identity", len(all))}
 }
 
-// sender names who sent a request, and the narrowest entry of access.allow that is for them;
+// sender names the sender of a request, and the narrowest entry of access.allow that is for them;
 // empty: none is.
 func (n naming) sender(id access.Identity) (name, entry string) {
 	if id.Node == "" || n.withholds() {
@@ -84,10 +77,104 @@ func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
 // Unwrap gives the error itself.
 func (e unnamed) Unwrap() error { return e.error }
 
+// names makes the naming of each mode of log.identity. It is safe for concurrent use.
+type names struct {
+	key func() []byte // of the hashes
+}
+
+// newNames reads the key of the hashes from a file, or makes it there, when it is first needed.
+// Hashes with a key of this process alone, which mean something until the next start, are better
+// than names, or no service.
+func newNames(file string, log *slog.Logger) names {
+	return names{sync.OnceValue(func() []byte {
+		key, err := keptKey(file)
+		if err != nil {
+			log.Warn("the key of log.identity is for this process alone: after the next start, names get other hashes",
+				"error", err)
+			return newKey()
+		}
+		return key
+	})}
+}
+
+// of is the naming of a mode.
+func (n names) of(mode string) naming {
+	switch mode {
+	case "none":
+		return naming{func(string) string { return "" }}
+	case "hashed":
+		key := n.key()
+		return naming{func(name string) string { return hashName(key, name) }}
+	default:
+		return naming{}
+	}
+}
+
 // hashName is the same for the same name and key.
 func hashName(key []byte, name string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(name))
 	const shown = 8 // bytes; enough to tell the nodes of a tailnet apart
 	return hex.EncodeToString(mac.Sum(nil)[:shown])
+}
+
+// keySize is that of SHA-256's blocks of output, in bytes.
+const keySize = 32
+
+// NameKeyFile holds the key of the hashes of log.identity = "hashed", in the StateDirectory= of
+// the unit (systemd.exec(5)), which only the service and root can read. Whoever knows the key
+// finds the name of a hash by trying names. A daemon that no unit starts has no such file.
+func NameKeyFile() string {
+	dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "identity.key")
+}
+
+var errNoStateDirectory = errors.New("there is no state directory: the unit of the service sets one (StateDirectory=), from its next restart on")
+
+func newKey() []byte {
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // never fails
+	return key
+}
+
+// keptKey reads the key, and makes it at the first time.
+func keptKey(file string) ([]byte, error) {
+	if file == "" {
+		return nil, errNoStateDirectory
+	}
+	key, err := readKey(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if err := makeKey(file); err != nil {
+		return nil, fmt.Errorf("making %s: %w", file, err)
+	}
+	return readKey(file)
+}
+
+// readKey refuses a key that others can know.
+func readKey(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s can be read by others, mode %v; remove it, and a new key is made", file, info.Mode().Perm())
+	case info.Size() != keySize:
+		return nil, fmt.Errorf("%s has %d bytes, not %d; remove it, and a new key is made", file, info.Size(), keySize)
+	}
+	return os.ReadFile(file)
+}
+
+// makeKey makes the file whole or not at all.
+func makeKey(file string) error {
+	beside := file + ".new"
+	if err := os.WriteFile(beside, newKey(), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(beside, file)
 }

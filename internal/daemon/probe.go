@@ -11,17 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/proxy"
 )
 
 const (
-	// ProbeHeader is the header with the nonce of a probe, the request that "oauth-proxyd doctor"
-	// sends through a gateway. The nonce is looked for nowhere else. It is in a header because a
-	// gateway builds the URL of its own request, and passes headers on.
-	ProbeHeader = "X-Oauth-Proxyd-Probe"
-	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It opens nothing.
-	ProbeAuthorization = "Bearer sk-ant-oat01-doctor-"
-
 	// probeLife is how long the nonce of a probe is known. It is long, so that a gateway that repeats
 	// a probe late does not have it sent to the upstream.
 	probeLife = 10 * time.Minute
@@ -34,43 +28,6 @@ const (
 	probePause = 300 * time.Millisecond
 )
 
-// ProbeTicket has the nonce that the daemon makes for a probe. Nobody can choose one that stands in
-// somebody else's request.
-type ProbeTicket struct {
-	Nonce string `json:"nonce"`
-}
-
-// ProbeReport is what became of a probe. Most of it is about its first arrival.
-type ProbeReport struct {
-	Arrivals int `json:"arrivals"`
-	// Refused is why the access rules did not admit it; empty: they did.
-	Refused string `json:"refused,omitempty"`
-	// Sender is who sent it, as the access rules see it. Entry is the narrowest entry of
-	// access.allow for the sender; empty: there is none.
-	Sender string `json:"sender,omitempty"`
-	Entry  string `json:"entry,omitempty"`
-	Target string `json:"target,omitempty"` // path and query
-	// Authorization is "same", "changed" or "absent". APIKey reports an x-api-key, which a probe
-	// does not have. Header has the ProbeHeaders.
-	Authorization string      `json:"authorization,omitempty"`
-	APIKey        bool        `json:"api_key"`
-	Header        http.Header `json:"header,omitempty"`
-	// Upstream is the anthropic-beta that the upstream would get.
-	Upstream []string `json:"upstream,omitempty"`
-	// Sent is when each event of the response was sent, and Complete reports whether all were.
-	Sent     []time.Time `json:"sent,omitempty"`
-	Complete bool        `json:"complete"`
-}
-
-// ProbeHeaders are the headers of which a report has the values: a fixed list, so that it shows
-// nothing that belongs to somebody else.
-func ProbeHeaders() []string {
-	return []string{
-		"Accept", "Anthropic-Beta", "Anthropic-Version", "Content-Type", "User-Agent",
-		"X-App", "X-Claude-Code-Session-Id", "X-Request-Id",
-	}
-}
-
 // probes are those that are expected, and those that arrived. The zero value is ready for use.
 type probes struct {
 	mu      sync.Mutex
@@ -80,7 +37,7 @@ type probes struct {
 // probe is guarded by the mutex of probes.
 type probe struct {
 	expected time.Time
-	report   ProbeReport
+	report   admin.ProbeReport
 }
 
 var errTooManyProbes = errors.New("too many probes are under way; wait a minute")
@@ -107,7 +64,7 @@ func (s *probes) expect(now time.Time) (nonce string, err error) {
 
 // arrive finds the nonce of a request, "" if it is no probe. A probe is to be served once.
 func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve bool) {
-	values := r.Header[ProbeHeader]
+	values := r.Header[admin.ProbeHeader]
 	if len(values) != 1 {
 		return "", false
 	}
@@ -122,7 +79,7 @@ func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve boo
 }
 
 // withReport has change read or change the report on a probe, and reports whether there is one.
-func (s *probes) withReport(nonce string, change func(*ProbeReport)) bool {
+func (s *probes) withReport(nonce string, change func(*admin.ProbeReport)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, known := s.entries[nonce]
@@ -139,15 +96,15 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	if nonce == "" {
 		return false
 	}
-	id, err := p.Judge(r, d.view.config().Access.Allow)
+	id, err := p.Judge(r, d.view().config.Access.Allow)
 	if err == nil && !serve {
 		err = proxy.Refusal(proxy.CodeInvalidRequest, "this request of oauth-proxyd doctor was served before")
 	}
 	d.log.Info("a probe of doctor arrived", "source", string(id.Source), "refused", err != nil)
 	if serve {
-		d.probes.withReport(nonce, func(report *ProbeReport) {
-			report.Sender, report.Entry = d.view.naming().sender(id)
-			report.compare(nonce, p, r)
+		d.probes.withReport(nonce, func(report *admin.ProbeReport) {
+			report.Sender, report.Entry = d.view().naming.sender(id)
+			compareProbe(report, nonce, p, r)
 			if err != nil {
 				report.Refused = cmp.Or(errors.Unwrap(err), err).Error()
 			}
@@ -161,11 +118,11 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	return true
 }
 
-// compare records what the gateway has left of the request.
-func (report *ProbeReport) compare(nonce string, p *proxy.Proxy, r *http.Request) {
+// compareProbe records what the gateway has left of the request.
+func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *http.Request) {
 	report.Target = r.URL.RequestURI()
 	switch authorization := strings.Join(r.Header["Authorization"], "\n"); authorization {
-	case ProbeAuthorization + nonce:
+	case admin.ProbeAuthorization + nonce:
 		report.Authorization = "same"
 	case "":
 		report.Authorization = "absent"
@@ -174,7 +131,7 @@ func (report *ProbeReport) compare(nonce string, p *proxy.Proxy, r *http.Request
 	}
 	report.APIKey = len(r.Header["X-Api-Key"]) > 0
 	report.Header = http.Header{}
-	for _, name := range ProbeHeaders() {
+	for _, name := range admin.ProbeHeaders() {
 		if values, arrived := r.Header[name]; arrived {
 			report.Header[name] = values
 		}
@@ -199,12 +156,12 @@ func (d *daemon) respondToProbe(nonce string, w http.ResponseWriter, r *http.Req
 				return // the client left
 			}
 		}
-		d.probes.withReport(nonce, func(report *ProbeReport) { report.Sent = append(report.Sent, time.Now().UTC()) })
+		d.probes.withReport(nonce, func(report *admin.ProbeReport) { report.Sent = append(report.Sent, time.Now().UTC()) })
 		if _, err := io.WriteString(w, event); err != nil || rc.Flush() != nil {
 			return // likewise
 		}
 	}
-	d.probes.withReport(nonce, func(report *ProbeReport) { report.Complete = true })
+	d.probes.withReport(nonce, func(report *admin.ProbeReport) { report.Complete = true })
 }
 
 // probeEvents are those of an empty message
@@ -223,20 +180,8 @@ func probeEvents() []string {
 	}
 }
 
-func (d *daemon) adminExpectProbe(w http.ResponseWriter, _ *http.Request) {
-	nonce, err := d.probes.expect(time.Now())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusTooManyRequests)
-		return
-	}
-	writeJSON(w, ProbeTicket{nonce})
-}
-
-func (d *daemon) adminProbeReport(w http.ResponseWriter, r *http.Request) {
-	var report ProbeReport
-	if !d.probes.withReport(r.PathValue("nonce"), func(p *ProbeReport) { report = *p }) {
-		http.Error(w, "no such probe", http.StatusNotFound)
-		return
-	}
-	writeJSON(w, report)
+// reportOn is the report on a probe; false: there is none.
+func (s *probes) reportOn(nonce string) (report admin.ProbeReport, ok bool) {
+	ok = s.withReport(nonce, func(r *admin.ProbeReport) { report = *r })
+	return report, ok
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/admin"
+
 	"go.uber.org/goleak"
 )
 
@@ -16,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // carrying is a request with the nonce in its header.
 func carrying(nonce string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/v1/messages?beta=true", http.NoBody)
-	r.Header.Set(ProbeHeader, nonce)
+	r.Header.Set(admin.ProbeHeader, nonce)
 	return r
 }
 
@@ -64,7 +66,7 @@ func TestProbeIsServedOnce(t *testing.T) {
 	if _, serve := s.arrive(carrying(rand.Text()), now); serve {
 		t.Error("another nonce is served")
 	}
-	s.withReport(nonce, func(r *ProbeReport) {
+	s.withReport(nonce, func(r *admin.ProbeReport) {
 		if r.Arrivals != 3 {
 			t.Errorf("the report counts %d arrivals", r.Arrivals)
 		}
@@ -81,12 +83,12 @@ func TestNonceCountsInItsHeaderOnly(t *testing.T) {
 		"Authorization":      func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+nonce) },
 		"Cookie":             func(r *http.Request) { r.Header.Set("Cookie", nonce) },
 		"X-Request-Id":       func(r *http.Request) { r.Header.Set("X-Request-Id", "req_"+nonce) },
-		"a longer value":     func(r *http.Request) { r.Header.Set(ProbeHeader, nonce+"A") },
-		"a part of it":       func(r *http.Request) { r.Header.Set(ProbeHeader, nonce[1:]) },
-		"one of two lines":   func(r *http.Request) { r.Header[ProbeHeader] = []string{nonce, "other"} },
-		"nothing":            func(r *http.Request) { r.Header[ProbeHeader] = nil },
-		"an empty line":      func(r *http.Request) { r.Header.Set(ProbeHeader, "") },
-		"a list in one line": func(r *http.Request) { r.Header.Set(ProbeHeader, nonce+", "+nonce) },
+		"a longer value":     func(r *http.Request) { r.Header.Set(admin.ProbeHeader, nonce+"A") },
+		"a part of it":       func(r *http.Request) { r.Header.Set(admin.ProbeHeader, nonce[1:]) },
+		"one of two lines":   func(r *http.Request) { r.Header[admin.ProbeHeader] = []string{nonce, "other"} },
+		"nothing":            func(r *http.Request) { r.Header[admin.ProbeHeader] = nil },
+		"an empty line":      func(r *http.Request) { r.Header.Set(admin.ProbeHeader, "") },
+		"a list in one line": func(r *http.Request) { r.Header.Set(admin.ProbeHeader, nonce+", "+nonce) },
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/messages", http.NoBody)
 		change(r)

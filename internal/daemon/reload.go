@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
@@ -12,56 +12,53 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// loaded is a configuration with all that was built from it, ready to be put in
-// force by steps that cannot fail.
+// reloads are the loop's own record of reloads.
+type reloads struct {
+	next    *loaded                      // to be applied or dropped
+	err     error                        // why there is none
+	waiters []chan<- admin.ReloadOutcome // for the next LoadConfig
+	current []chan<- admin.ReloadOutcome // for the one under way
+}
+
+// loaded is a configuration with what was built from it. Putting it in force cannot fail.
 type loaded struct {
 	config *config.Config
-	apply  func() // to the proxy; nil for the first
-
-	// Of the first only:
-	proxy   *proxy.Proxy
-	tailnet *tailnet.Client
+	apply  func() // to the proxy
 }
 
-// Outcome is how a reload ended, or would end.
-type Outcome struct {
-	// Applied: the new configuration is in force, apart from NeedsRestart.
-	Applied bool `json:"applied"`
-	// Changes between the configuration in force and the new one.
-	Changes []config.Change `json:"changes"`
-	// Warnings are of the new one, where it was not refused.
-	Warnings []string `json:"warnings,omitempty"`
-	// Diagnostics say why the new one was refused.
-	Diagnostics []config.Diagnostic `json:"diagnostics,omitempty"`
-	// Error says the same where it is not about the content.
-	Error string `json:"error,omitempty"`
+// respond responds to the clients of the reload under way.
+func (r *reloads) respond(o admin.ReloadOutcome) {
+	for _, w := range r.current {
+		w <- o
+	}
+	r.current = nil
 }
 
-// Refused reports whether the configuration in force stays for a fault of the new.
-func (o Outcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error != "" }
+// respondAll responds to the clients of any reload.
+func (r *reloads) respondAll(o admin.ReloadOutcome) {
+	r.current, r.waiters = append(r.current, r.waiters...), nil
+	r.respond(o)
+}
 
-// sendInitialConfig reads the configuration and makes the proxy of it.
-func (d *daemon) sendInitialConfig() {
+// loadFirst reads the configuration at the start and makes the parts that need one.
+func (d *daemon) loadFirst() {
 	c, err := d.load()
 	if err != nil {
 		d.reportConfig(err)
-		d.send(message{event: lifecycle.ConfigFailed{}})
+		d.send(lifecycle.ConfigFailed{}, nil)
 		return
 	}
 	client := tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
 	p, err := proxy.New(d.proxyConfig(client), d.settings(c))
 	if err != nil {
 		d.reportConfig(err)
-		d.send(message{event: lifecycle.ConfigFailed{}})
+		d.send(lifecycle.ConfigFailed{}, nil)
 		return
 	}
-	d.send(message{
-		event: lifecycle.ConfigLoaded{
-			TailnetRequired: c.Tailscale.Required,
-			WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
-		},
-		loaded: &loaded{config: c, proxy: p, tailnet: client},
-	})
+	d.send(lifecycle.ConfigLoaded{
+		TailnetRequired: c.Tailscale.Required,
+		WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
+	}, func() { d.install(c, p, client) })
 }
 
 // load reads the configuration and checks it against the sockets.
@@ -70,153 +67,115 @@ func (d *daemon) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range d.inherited {
-		if isOwnSocket(c.Proxy, l.Addr()) {
-			return nil, fmt.Errorf(
-				"proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", c.Proxy.UpstreamURL, l.Name)
-		}
-	}
-	return c, nil
+	return c, d.sockets.check(c.Proxy)
 }
 
-// settings are what the proxy reads of the configuration, and how its log names people.
+// settings are what the proxy needs of a configuration, with the names for its log.
 func (d *daemon) settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Config: *c, LogIdentity: d.namingOf(c.Log.Identity).name}
+	return proxy.Settings{Config: *c, LogIdentity: d.names.of(c.Log.Identity).name}
 }
 
-// beginReload reads the configuration anew, away from the loop.
+// beginReload reads the configuration again, beside the loop.
 func (d *daemon) beginReload() {
-	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
-	p := d.proxy
+	d.reload.current, d.reload.waiters = d.reload.waiters, nil
+	p := d.view().proxy
 	d.work.Go(func() {
 		c, err := d.load()
+		var apply func()
+		if err == nil {
+			apply, err = p.Prepare(d.settings(c))
+		}
 		if err != nil {
-			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
+			d.send(lifecycle.ReloadFailed{}, func() { d.reload.err = err })
 			return
 		}
-		apply, err := p.Prepare(d.settings(c))
-		if err != nil {
-			d.send(message{event: lifecycle.ReloadFailed{}, err: err})
-			return
-		}
-		d.send(message{
-			event:  lifecycle.ReloadDone{TailnetRequired: c.Tailscale.Required},
-			loaded: &loaded{config: c, apply: apply},
-		})
+		d.send(lifecycle.ReloadDone{TailnetRequired: c.Tailscale.Required},
+			func() { d.reload.next = &loaded{c, apply} })
 	})
 }
 
 // applyReload puts what was loaded in force.
 func (d *daemon) applyReload() {
-	l := d.loaded
-	d.loaded = nil
-	changes := config.Diff(d.view.config(), l.config)
+	l := d.reload.next
+	d.reload.next = nil
+	changes := config.Diff(d.view().config, l.config)
 	l.apply()
-	d.useConfig(l)
+	d.useConfig(d.keepUntilRestart(l.config))
 	d.log.Info("configuration reloaded", "changes", len(changes))
+	paths := make([]string, 0, len(changes))
 	for _, c := range changes {
+		paths = append(paths, c.Path)
 		if c.NeedsRestart {
 			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New)
 		}
 	}
-	d.finishReload(Outcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
+	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
+	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
 }
 
-// useConfig lets all that looks at the configuration see the new one.
-func (d *daemon) useConfig(l *loaded) {
-	c := d.keepUntilRestart(l.config)
-	d.useNaming(c)
-	d.view.setConfig(c)
-	d.server.Resize(requestLimit(c))
-	d.logs.SetLevel(c.Log.Level)
-	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
-		d.log.Error("log.format stays as it was", "error", err)
-	}
-	d.metrics.reloadSucceeded(time.Now())
-	for _, w := range c.Warnings() {
-		d.log.Warn("configuration: " + w)
-	}
-	if d.owner {
-		d.useTextfile(c.Metrics) // the last: it writes at once, and not that nothing was loaded
-	}
-}
-
-// useNaming puts log.identity in force, also for what is remembered.
-func (d *daemon) useNaming(c *config.Config) {
-	before := d.view.config()
-	if before != nil && before.Log.Identity == c.Log.Identity {
-		return
-	}
-	names := d.namingOf(c.Log.Identity)
-	d.view.setNaming(names)
-	if before != nil && names.withholds() {
-		d.proxy.ForgetSenders()
-	}
-}
-
-// keepUntilRestart is the configuration with what cannot change in a running
-// process as it was, so that nothing claims the new.
+// keepUntilRestart keeps what cannot change in a running process, so that nothing claims the new
+// value.
 func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
-	current := d.view.config()
-	if current == nil {
-		return next
-	}
-	c := *next
+	c, current := *next, d.view().config
 	c.Proxy.ListenAddr = current.Proxy.ListenAddr
 	c.Tailscale.Socket = current.Tailscale.Socket
 	return &c
 }
 
-// requestLimit is how many requests may be in flight or wait.
-func requestLimit(c *config.Config) int { return c.Proxy.MaxConnections + c.Proxy.QueueLimit }
+// useConfig puts a configuration in force for everything but the proxy.
+func (d *daemon) useConfig(c *config.Config) {
+	before := d.view().config
+	names := d.names.of(c.Log.Identity)
+	d.publish(func(v *view) { v.config, v.loadedAt, v.naming = c, time.Now(), names })
+	if before != nil && before.Log.Identity != c.Log.Identity && names.withholds() {
+		d.view().proxy.ForgetSenders()
+	}
+	d.view().server.Resize(c.Proxy.MaxConnections + c.Proxy.QueueLimit)
+	d.logs.SetLevel(c.Log.Level)
+	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
+		d.log.Error("log.format stays as it was", "error", err)
+	}
+	for _, w := range c.Warnings() {
+		d.log.Warn("configuration: " + w)
+	}
+	if d.inCharge {
+		d.textfile.use(c.Metrics)
+	}
+}
 
 // keepConfig says why the configuration in force stays.
 func (d *daemon) keepConfig() {
-	err := d.loadErr
-	d.loadErr = nil
+	err := d.reload.err
+	d.reload.err = nil
 	d.log.Error("reload refused, the configuration in force stays")
 	d.reportConfig(err)
-	d.metrics.reloadFailed()
-	d.view.setReload(lastReload{At: time.Now(), OK: false, Error: err.Error()})
-	d.answer(refusal(err))
+	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })
+	d.reload.respond(refusal(err))
 }
 
-func refusal(err error) Outcome {
+// reportConfig logs each fault of a configuration.
+func (d *daemon) reportConfig(err error) {
+	o := refusal(err)
+	if o.Error != "" {
+		d.log.Error("configuration refused", "error", err)
+	}
+	for _, g := range o.Diagnostics {
+		d.log.Error("configuration refused: "+g.Where()+": "+g.Summary, "detail", g.Detail)
+	}
+}
+
+func refusal(err error) admin.ReloadOutcome {
 	if refused, ok := errors.AsType[*config.Error](err); ok {
-		return Outcome{Diagnostics: refused.Diagnostics()}
+		return admin.ReloadOutcome{Diagnostics: refused.Diagnostics()}
 	}
-	return Outcome{Error: err.Error()}
+	return admin.ReloadOutcome{Error: err.Error()}
 }
 
-func (d *daemon) finishReload(o Outcome) {
-	changed := make([]string, 0, len(o.Changes))
-	for _, c := range o.Changes {
-		changed = append(changed, c.Path)
-	}
-	d.view.setReload(lastReload{At: time.Now(), OK: true, Changed: changed})
-	d.answer(o)
-}
-
-// answer tells those who asked for the reload under way.
-func (d *daemon) answer(o Outcome) {
-	for _, w := range d.reloadCurrent {
-		w <- o
-	}
-	d.reloadCurrent = nil
-}
-
-// answerReloads tells all who ask for any.
-func (d *daemon) answerReloads(o Outcome) {
-	d.answer(o)
-	d.reloadCurrent, d.reloadWaiters = d.reloadWaiters, nil
-	d.answer(o)
-}
-
-// tryReload says what a reload would change.
-func (d *daemon) tryReload() Outcome {
+// dryRun says what a reload would change.
+func (d *daemon) dryRun() admin.ReloadOutcome {
 	c, err := d.load()
 	if err != nil {
 		return refusal(err)
 	}
-	return Outcome{Changes: config.Diff(d.view.config(), c), Warnings: c.Warnings()}
+	return admin.ReloadOutcome{Changes: config.Diff(d.view().config, c), Warnings: c.Warnings()}
 }

@@ -10,87 +10,82 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// status is the line that systemctl status shows.
-func (d *daemon) status() string {
-	switch d.state.Phase {
+// statusLine is the line that systemctl status shows.
+func (d *daemon) statusLine() string {
+	v := d.view()
+	switch v.state.Phase {
 	case lifecycle.Initializing:
 		return "Reading the configuration"
 	case lifecycle.ConnectingTailnet:
 		return "Connecting to the tailnet"
 	case lifecycle.Error:
-		return fmt.Sprintf("Retry %d of %d of the tailnet is due: %s", d.state.Retries, lifecycle.MaxRetries, d.tailnetTrouble())
+		return fmt.Sprintf("Retry %d of %d of the tailnet is due: %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
 	case lifecycle.Starting:
 		return "Opening the listeners"
 	case lifecycle.Running:
-		return d.runningStatus()
+		return d.servingLine(v)
 	case lifecycle.HandingOver:
 		return "Handed over: finishing what is in flight"
 	case lifecycle.Draining:
-		return d.drainingStatus()
+		if v.state.ExitCode != lifecycle.ExitOK {
+			return "A listener failed; finishing what is in flight, to be started again"
+		}
+		return "Draining: no new connections, finishing what is in flight"
 	default:
-		return d.stoppedStatus()
+		return v.stoppedLine()
 	}
 }
 
-func (d *daemon) runningStatus() string {
-	addresses := make([]string, 0, len(d.listeners))
-	for _, l := range d.listeners {
+func (d *daemon) servingLine(v *view) string {
+	addresses := make([]string, 0, len(v.serving))
+	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	serving := "Serving on " + strings.Join(addresses, ", ")
-	if trouble := d.socketTrouble(); trouble != "" {
-		serving += "; " + trouble
+	parts := []string{"Serving on " + strings.Join(addresses, ", ")}
+	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
+		parts = append(parts, trouble)
 	}
-	if r := d.view.reloaded(); r != nil && !r.OK {
-		serving += "; the last reload was refused, the configuration before it is in force"
+	if v.reload != nil && !v.reload.OK {
+		parts = append(parts, "the last reload was refused, the configuration before it is in force")
 	}
-	if why := d.view.upgrade.Load(); why != nil {
-		serving += "; the last upgrade failed: " + *why
+	if v.upgrade != "" {
+		parts = append(parts, "the last upgrade failed: "+v.upgrade)
 	}
-	switch d.state.Tailnet {
+	return strings.Join(append(parts, v.tailnetLine()), "; ")
+}
+
+func (v *view) tailnetLine() string {
+	switch v.state.Tailnet {
 	case lifecycle.TailnetUp:
-		return serving + "; tailnet connected" + d.tailnetName()
+		if v.tailnet == nil || v.tailnet.Status.Name == "" {
+			return "tailnet connected"
+		}
+		return "tailnet connected as " + v.tailnet.Status.Name
 	case lifecycle.TailnetDisabled:
-		return serving + "; no tailnet required"
+		return "no tailnet required"
 	case lifecycle.TailnetUnknown:
-		return serving + "; asking for the state of the tailnet"
+		return "asking for the state of the tailnet"
 	default:
-		return serving + "; only local, tailnet not connected: " + d.tailnetTrouble()
+		return "only local, tailnet not connected: " + v.tailnetTrouble()
 	}
 }
 
-func (d *daemon) drainingStatus() string {
-	if d.state.ExitCode != lifecycle.ExitOK {
-		return "A listener failed; finishing what is in flight, to be started anew"
-	}
-	return "Draining: no new connections, finishing what is in flight"
-}
-
-func (d *daemon) tailnetName() string {
-	r := d.view.tailnetReport()
-	if r == nil || r.Status.Name == "" {
-		return ""
-	}
-	return " as " + r.Status.Name
-}
-
-// tailnetTrouble says what mends it.
-func (d *daemon) tailnetTrouble() string {
-	r := d.view.tailnetReport()
-	if r == nil || r.Err == nil {
+// tailnetTrouble says how to fix it.
+func (v *view) tailnetTrouble() string {
+	if v.tailnet == nil || v.tailnet.Err == nil {
 		return "not known yet"
 	}
-	return d.view.naming().words(r.Err)
+	return v.naming.hide(v.tailnet.Err).Error()
 }
 
-func (d *daemon) stoppedStatus() string {
-	switch d.state.ExitCode {
+func (v *view) stoppedLine() string {
+	switch v.state.ExitCode {
 	case lifecycle.ExitOK:
 		return "Stopped"
 	case lifecycle.ExitDrainCut:
 		return "Stopped; requests in flight were cut when the drain's time was over"
 	case lifecycle.ExitNoPerm, lifecycle.ExitUnavailable:
-		return "Gave up: " + d.tailnetTrouble()
+		return "Gave up: " + v.tailnetTrouble()
 	case lifecycle.ExitConfig:
 		return "The configuration is refused; run: oauth-proxyd check"
 	default:
@@ -98,31 +93,24 @@ func (d *daemon) stoppedStatus() string {
 	}
 }
 
-// lastWords logs why the loop ended, and what mends it.
-func (d *daemon) lastWords(code int) {
-	if d.predecessor != nil && !d.owner {
-		d.predecessor.GiveUp(d.stoppedStatus())
+// logEnd logs why the loop ended, and how to fix it.
+func (d *daemon) logEnd(code int) {
+	v := d.view()
+	if p := d.upgrade.predecessor; p != nil && !d.inCharge {
+		p.Fail(v.stoppedLine())
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {
 	case lifecycle.ExitOK:
 		d.log.Info("stopped", "uptime", uptime)
 	case lifecycle.ExitDrainCut:
-		d.log.Warn(d.stoppedStatus(), "uptime", uptime, "exit_code", code, "streams_cut", d.streamsCut())
+		d.log.Warn(v.stoppedLine(), "uptime", uptime, "exit_code", code, "streams_cut", v.proxy.Stats().CutByDrain)
 	default:
-		d.log.Error(d.stoppedStatus(), "exit_code", code)
+		d.log.Error(v.stoppedLine(), "exit_code", code)
 	}
 }
 
-// streamsCut are those that the drain of this process cut.
-func (d *daemon) streamsCut() uint64 {
-	if d.proxy == nil { // it never served
-		return 0
-	}
-	return d.proxy.Stats().CutByDrain
-}
-
-// loginURL is where a person can log this node in, if tailscaled told.
+// loginURL is where a person can log this node in; empty: tailscaled did not say.
 func loginURL(err error) string {
 	if e, ok := errors.AsType[*tailnet.Error](err); ok {
 		return e.AuthURL

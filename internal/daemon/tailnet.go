@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/lifecycle"
@@ -13,64 +14,75 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
+// follower is what the loop keeps of following tailscaled.
+type follower struct {
+	client    *tailnet.Client
+	following bool
+	keyNotice time.Duration // the last of tailnet.Report
+}
+
 // connectTailnet makes one attempt.
 func (d *daemon) connectTailnet() {
+	client := d.tailnet.client
 	d.begin(func(ctx context.Context) {
-		status, err := d.tailnet.Connect(ctx)
+		status, err := client.Connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		status.Warnings = nil // none has lasted yet, as a Report's must
-		report := &tailnet.Report{Status: status, Err: err}
+		record := func() { d.recordTailnet(tailnet.Report{Status: status, Err: err}) }
 		if err != nil {
-			d.send(message{event: connectFailure(err), tailnet: report})
+			d.send(connectFailure(err), record)
 			return
 		}
-		d.send(message{event: lifecycle.TailnetConnected{}, tailnet: report})
+		d.send(lifecycle.TailnetConnected{}, record)
 	})
 }
 
 // followTailnet reports every change from now on.
 func (d *daemon) followTailnet() {
-	if d.following {
+	if d.tailnet.following {
 		d.repeatTailnet()
 		return
 	}
-	d.following = true
+	d.tailnet.following = true
+	client := d.tailnet.client
 	d.begin(func(ctx context.Context) {
-		d.tailnet.Follow(ctx, func(r tailnet.Report) {
-			if r.Err != nil {
-				d.send(message{event: lifecycle.TailnetLost{}, tailnet: &r})
-				return
-			}
-			d.send(message{event: lifecycle.TailnetRestored{}, tailnet: &r})
-		})
+		client.Follow(ctx, func(r tailnet.Report) { d.send(eventOfReport(r), func() { d.recordTailnet(r) }) })
 	})
 }
 
 // repeatTailnet brings the last report to the state machine once more.
 func (d *daemon) repeatTailnet() {
-	switch r := d.view.tailnetReport(); {
-	case r == nil:
-	case r.Err != nil:
-		d.later(lifecycle.TailnetLost{})
-	default:
-		d.later(lifecycle.TailnetRestored{})
+	if r := d.view().tailnet; r != nil {
+		d.later(eventOfReport(*r))
 	}
+}
+
+func eventOfReport(r tailnet.Report) lifecycle.Event {
+	if r.Err != nil {
+		return lifecycle.TailnetLost{}
+	}
+	return lifecycle.TailnetRestored{}
 }
 
 // recordTailnet keeps a report and logs what is new in it.
 func (d *daemon) recordTailnet(r tailnet.Report) {
 	var before tailnet.Report
-	first := d.view.tailnetReport() == nil
+	first := d.view().tailnet == nil
 	if !first {
-		before = *d.view.tailnetReport()
+		before = *d.view().tailnet
 	}
-	d.view.setTailnet(r)
-	names := d.view.naming()
+	d.publish(func(v *view) {
+		v.tailnet = &r
+		if r.Status.Backend != "" {
+			v.tailscaled = &r.Status
+		}
+	})
+	names := d.view().naming
 	switch {
 	case r.Err != nil && (before.Err == nil || before.Err.Error() != r.Err.Error()):
-		args := []any{"error", names.words(r.Err), "backend_state", r.Status.Backend}
+		args := []any{"error", names.hide(r.Err), "backend_state", r.Status.Backend}
 		if url := loginURL(r.Err); url != "" {
 			args = append(args, "login_url", url)
 		}
@@ -91,11 +103,11 @@ func (d *daemon) recordKeyNotice(r tailnet.Report) {
 	if r.Status.KeyExpiry.IsZero() && r.Err != nil {
 		return // nothing is known of the key now
 	}
-	if r.KeyNotice != 0 && (d.keyNotice == 0 || r.KeyNotice < d.keyNotice) {
+	if r.KeyNotice != 0 && (d.tailnet.keyNotice == 0 || r.KeyNotice < d.tailnet.keyNotice) {
 		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before, or disable its expiry in the admin console",
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
-	d.keyNotice = r.KeyNotice
+	d.tailnet.keyNotice = r.KeyNotice
 }
 
 func addressTexts(addresses []netip.Addr) []string {
@@ -126,26 +138,26 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	}
 	return proxy.Config{
 		Host: host, Log: d.log, Registerer: d.registry,
-		Tailnet: tailnetView{client, &d.view}, OwnName: d.asksByOwnName,
+		Tailnet: tailnetView{client, &d.views}, OwnName: d.namesThisNode,
 	}
 }
 
 // tailnetView is the tailnet as the proxy asks about it.
 type tailnetView struct {
 	client *tailnet.Client
-	view   *view
+	*views
 }
 
 // Required implements proxy.Tailnet.
-func (t tailnetView) Required() bool { return t.view.lifecycle().TailnetRequired() }
+func (t tailnetView) Required() bool { return t.view().state.TailnetRequired() }
 
 // Running implements proxy.Tailnet.
-func (t tailnetView) Running() bool { return t.view.lifecycle().Tailnet == lifecycle.TailnetUp }
+func (t tailnetView) Running() bool { return t.view().state.Tailnet == lifecycle.TailnetUp }
 
 // Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also while
 // it does not respond. One that only the command reaches is on a socket that we do not know.
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
-	said := t.view.answered.Load()
+	said := t.view().tailscaled
 	process, err := t.client.Process(ctx)
 	byCommand := said != nil && said.ByCommand
 	switch {
@@ -168,10 +180,7 @@ func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 // ForwardsTo implements proxy.Tailnet.
 func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	forwards, funnel, err = t.client.ForwardsTo(ctx, port)
-	if err != nil && t.view.naming().withholds() {
-		err = unnamed{err}
-	}
-	return forwards, funnel, err
+	return forwards, funnel, t.view().naming.hide(err)
 }
 
 // WhoIs implements proxy.Tailnet.
@@ -180,16 +189,14 @@ func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Ide
 	switch {
 	case errors.Is(err, tailnet.ErrPeerNotFound):
 		return access.Identity{}, false, nil
-	case err != nil && t.view.naming().withholds():
-		return access.Identity{}, false, unnamed{err}
 	case err != nil:
-		return access.Identity{}, false, err
+		return access.Identity{}, false, t.view().naming.hide(err)
 	}
 	id := access.Identity{
 		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
 		Tags: peer.Tags, Capabilities: peer.Capabilities, Addresses: peer.Addresses,
 	}
-	if said := t.view.answered.Load(); said != nil {
+	if said := t.view().tailscaled; said != nil {
 		id.ShortNode = said.ShortName(peer.Node)
 	}
 	return id, true, nil

@@ -4,96 +4,56 @@ import (
 	"sync/atomic"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
 	"oauth-proxyd/internal/tailnet"
 )
 
-// view is what the loop lets others see of what it knows. Only the loop sets it.
+// view is what the daemon knows at one moment. A view never changes: the loop publishes another.
 type view struct {
-	current atomic.Pointer[config.Config]
-	state   atomic.Pointer[lifecycle.State]
-	report  atomic.Pointer[tailnet.Report]
-	reload  atomic.Pointer[lastReload]
-	upgrade atomic.Pointer[string] // why the last one failed; nil: it did not
-	serving atomic.Pointer[[]SocketStatus]
-	proxy   atomic.Pointer[proxy.Proxy]
-	server  atomic.Pointer[inbound.Server] // the one that accepts
-	names   atomic.Pointer[naming]
+	state      lifecycle.State
+	config     *config.Config      // in force; nil until it is read
+	loadedAt   time.Time           // when it was
+	naming     naming              // as log.identity wants it
+	proxy      *proxy.Proxy        // nil until the configuration is read
+	server     *inbound.Server     // likewise
+	serving    []systemd.Listener  // on which requests are accepted
+	tailnet    *tailnet.Report     // the last; nil: none yet
+	tailscaled *tailnet.Status     // the last that tailscaled gave itself; nil: none yet
+	reload     *admin.ReloadStatus // the last; nil: none yet
+	upgrade    string              // why the last one failed; empty: it did not
 
-	answered atomic.Pointer[tailnet.Status] // the last that tailscaled gave
+	predecessors []admin.Predecessor // what they still do, the oldest first
 }
 
-// lastReload is how the latest reload ended.
-type lastReload struct {
-	At    time.Time `json:"at"`
-	OK    bool      `json:"ok"`
-	Error string    `json:"error,omitempty"`
-	// Changed are the settings that it changed.
-	Changed []string `json:"changed,omitempty"`
+// views is the latest view. Everybody may look at it at any time.
+type views struct{ latest atomic.Pointer[view] }
+
+func (v *views) view() *view { return v.latest.Load() }
+
+// publish shows everybody the latest view with a change. It is for the loop alone.
+func (v *views) publish(change func(*view)) {
+	next := *v.latest.Load()
+	change(&next)
+	v.latest.Store(&next)
 }
 
-func (v *view) setConfig(c *config.Config)     { v.current.Store(c) }
-func (v *view) setState(s lifecycle.State)     { v.state.Store(&s) }
-func (v *view) setReload(r lastReload)         { v.reload.Store(&r) }
-func (v *view) setSockets(s []SocketStatus)    { v.serving.Store(&s) }
-func (v *view) setProxy(p *proxy.Proxy)        { v.proxy.Store(p) }
-func (v *view) setServer(s *inbound.Server)    { v.server.Store(s) }
-func (v *view) served() proxy.Stats            { return v.proxy.Load().Stats() }
-func (v *view) config() *config.Config         { return v.current.Load() }
-func (v *view) setNaming(n naming)             { v.names.Store(&n) }
-func (v *view) tailnetReport() *tailnet.Report { return v.report.Load() }
-func (v *view) reloaded() *lastReload          { return v.reload.Load() }
-
-// connections counts those that are open; zero before there is a server.
-func (v *view) connections() inbound.ConnectionStats {
-	if s := v.server.Load(); s != nil {
-		return s.Connections()
+// tailnetStatus is that of the last report.
+func (v *view) tailnetStatus() (s tailnet.Status) {
+	if v.tailnet != nil {
+		s = v.tailnet.Status
 	}
-	return inbound.ConnectionStats{}
+	return s
 }
 
-// upstream is where requests go, and how.
-func (v *view) upstream() UpstreamStatus {
-	route, last := v.proxy.Load().Route(), v.served().LastSuccess
-	u := UpstreamStatus{URL: v.config().Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections}
-	if !route.Since.IsZero() {
-		u.Since = &route.Since
+// predecessorsInFlight counts the requests of the processes before this one.
+func (v *view) predecessorsInFlight() (n int) {
+	for _, p := range v.predecessors {
+		n += p.InFlight
 	}
-	if !last.IsZero() {
-		u.LastSuccess = &last
-	}
-	return u
-}
-
-// naming is that of log.identity; before the configuration is read nobody is named at all.
-func (v *view) naming() naming {
-	if n := v.names.Load(); n != nil {
-		return *n
-	}
-	return naming{}
-}
-
-// sockets are those that requests are taken on, once they are.
-func (v *view) sockets() []SocketStatus {
-	if s := v.serving.Load(); s != nil {
-		return *s
-	}
-	return []SocketStatus{}
-}
-
-func (v *view) setTailnet(r tailnet.Report) {
-	v.report.Store(&r)
-	if r.Status.Backend != "" {
-		v.answered.Store(&r.Status)
-	}
-}
-
-func (v *view) lifecycle() lifecycle.State {
-	if s := v.state.Load(); s != nil {
-		return *s
-	}
-	return lifecycle.State{}
+	return n
 }

@@ -14,29 +14,26 @@ import (
 
 const (
 	probeTimeout = 5 * time.Second
-	// probesLost in a row, each of a connection that was made and not answered, are
-	// proof that the process serves no more.
+	// probesLost in a row, each of a connection that was made and got no response, are proof that
+	// the process does not serve.
 	probesLost = 2
 )
 
-// probeResult is what a request to our own listener came to.
-type probeResult struct{ lost bool }
-
-// watchdog decides whether systemd is told that we live (WATCHDOG=1, sd_notify(3)).
+// watchdog decides whether systemd gets a sign of life (WATCHDOG=1, sd_notify(3)), by probing our
+// own listener. It is the loop's own.
 type watchdog struct {
-	interval time.Duration // 0: systemd did not ask
-	ticker   *time.Ticker  // nil then
-	network  string        // where to probe
-	address  string
-	probing  bool
-	lost     int // probes in a row
+	ticker  *time.Ticker // nil: systemd did not ask
+	network string       // where to probe
+	address string
+	probing bool
+	lost    int // probes in a row
 }
 
-func newWatchdog(interval time.Duration) watchdog {
-	if interval <= 0 {
-		return watchdog{}
+func newWatchdog(interval time.Duration) (w watchdog) {
+	if interval > 0 {
+		w.ticker = time.NewTicker(interval / 2)
 	}
-	return watchdog{ticker: time.NewTicker(interval / 2), interval: interval}
+	return w
 }
 
 func (w *watchdog) ticks() <-chan time.Time {
@@ -53,48 +50,51 @@ func (w *watchdog) stop() {
 }
 
 // watch names the listener to probe.
-func (w *watchdog) watch(listeners []inbound.Listener) {
-	address := listeners[0].Addr()
+func (w *watchdog) watch(address net.Addr) {
 	w.network, w.address = address.Network(), address.String()
 	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		// An unspecified address connects to loopback, but not on every system
-		// when it is IPv6.
+		// An unspecified address connects to loopback, but not on every system when it is IPv6.
 		w.address = fmt.Sprintf("localhost:%d", tcp.Port)
 	}
 }
 
-func (w *watchdog) note(r probeResult) {
+// record counts the probes that were lost.
+func (w *watchdog) record(lost bool) {
 	w.probing = false
-	if r.lost {
-		w.lost++
-	} else {
+	w.lost++
+	if !lost {
 		w.lost = 0
 	}
 }
 
-// pingWatchdog pings unless it is known that requests get no answer, and begins the
-// next probe.
+// pingWatchdog pings unless it is known that requests get no response, and begins the next probe.
 func (d *daemon) pingWatchdog() {
-	w := &d.watchdog
-	if w.lost < probesLost || d.state.Phase != lifecycle.Running {
-		d.told(d.notifier.Watchdog())
-	} else {
-		d.log.Error("our own listener gives no answer; leaving it to systemd's watchdog to start anew", "probes", w.lost)
+	w, v := &d.watchdog, d.view()
+	if !d.inCharge {
+		return // the listener is another process's, and so are the signs of life
 	}
-	if d.state.Phase != lifecycle.Running || w.probing {
+	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
+		d.notify(d.notifier.Watchdog())
+	} else {
+		d.log.Error("our own listener does not respond; leaving it to systemd's watchdog to start again", "probes", w.lost)
+	}
+	if v.state.Phase != lifecycle.Running || w.probing {
 		return
 	}
 	w.probing = true
-	network, address, server := w.network, w.address, d.server
+	network, address := w.network, w.address
 	d.begin(func(ctx context.Context) {
-		d.send(message{probe: &probeResult{lost: isUnanswered(ctx, server, network, address)}})
+		lost := isLost(ctx, v.server, network, address)
+		d.send(nil, func() { d.recordProbe(lost) })
 	})
 }
 
-// isUnanswered reports whether a connection was made and no HTTP response of any status
-// came. Failing to connect proves nothing of the kind. The bounds on connections are not for
-// this one: strangers must not make the process look dead.
-func isUnanswered(ctx context.Context, server *inbound.Server, network, address string) bool {
+func (d *daemon) recordProbe(lost bool) { d.watchdog.record(lost) }
+
+// isLost reports whether a connection was made and no HTTP response of any status came. Failing to
+// connect proves nothing of the kind. The bounds on connections are not for this one: strangers
+// must not make the process look dead.
+func isLost(ctx context.Context, server *inbound.Server, network, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)

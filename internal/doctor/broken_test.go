@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/doctor"
 )
 
@@ -92,7 +92,7 @@ func brokenHere() []breakage {
 		},
 		{"the daemon drains", func(w *world) { w.status.Status = "draining" }, "daemon", doctor.Warn, []string{"4711 is draining"}},
 		{
-			"the last reload was refused", func(w *world) { w.status.LastReload = &daemon.ReloadStatus{Error: "test.hcl: bad"} },
+			"the last reload was refused", func(w *world) { w.status.LastReload = &admin.ReloadStatus{Error: "test.hcl: bad"} },
 			"daemon", doctor.Warn,
 			[]string{"test.hcl: bad", "oauth-proxyd check"},
 		},

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 )
 
 // oauthBeta is the feature without which the API refuses a subscription's token.
@@ -48,7 +48,7 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	if x.daemon == nil {
 		return nil
 	}
-	o, err := daemon.RequestReload(ctx, true)
+	o, err := admin.NewClient().Reload(ctx, true)
 	switch {
 	case err != nil:
 		return []Finding{unknown("whether the running daemon has read it: %v", err)}
@@ -70,7 +70,7 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	return []Finding{f.fix("oauth-proxyd reload")}
 }
 
-func whyRefused(o daemon.Outcome) string {
+func whyRefused(o admin.ReloadOutcome) string {
 	if len(o.Diagnostics) == 0 {
 		return o.Error
 	}

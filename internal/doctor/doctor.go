@@ -5,8 +5,8 @@ import (
 	"context"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -40,10 +40,10 @@ func Run(ctx context.Context, c Config) *Report {
 	return x.report
 }
 
-func askDaemon(ctx context.Context) (*daemon.Status, error) {
+func askDaemon(ctx context.Context) (*admin.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
-	s, err := daemon.RequestStatusReport(ctx)
+	s, err := admin.NewClient().Status(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,8 @@ type facts struct {
 	Config
 	report *Report
 
-	daemon    *daemon.Status // nil: it did not respond
-	daemonErr error          // why
+	daemon    *admin.Status // nil: it did not respond
+	daemonErr error         // why
 
 	settings *config.Config // nil: refused or not readable
 	units    units

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 )
 
 const (
@@ -46,7 +46,7 @@ func checkGateway(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("%s was not tried: %v", x.Through, err)}
 	}
 	p.send()
-	report, err := daemon.RequestProbeReport(ctx, p.nonce)
+	report, err := admin.NewClient().ProbeReport(ctx, p.nonce)
 	switch {
 	case err != nil:
 		return []Finding{unknown("what came through %s: %v", x.Through, err)}
@@ -66,7 +66,7 @@ func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce, err := daemon.ExpectProbe(ctx)
+	nonce, err := admin.NewClient().ExpectProbe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +74,13 @@ func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 		"Accept":                   {"application/json"},
 		"Anthropic-Beta":           {sentBeta},
 		"Anthropic-Version":        {"2023-06-01"},
-		"Authorization":            {daemon.ProbeAuthorization + nonce},
+		"Authorization":            {admin.ProbeAuthorization + nonce},
 		"Content-Type":             {"application/json"},
 		"User-Agent":               {"oauth-proxyd-doctor/" + x.Version},
 		"X-App":                    {"cli"},
 		"X-Claude-Code-Session-Id": {"doctor-" + rand.Text()},
 		"X-Request-Id":             {"req_" + rand.Text()},
-		daemon.ProbeHeader:         {nonce},
+		admin.ProbeHeader:          {nonce},
 	}
 	return &probe{nonce: nonce, request: request}, nil
 }

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/term"
 )
 
 // arrived is about a probe that arrived: what the gateway did to it and to its response.
-func (x *facts) arrived(p *probe, r daemon.ProbeReport) []Finding {
+func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 	if r.Refused != "" {
 		f := fail("the request came from %s, and was refused: %s", r.Sender, r.Refused)
 		if x.settings == nil || r.Entry == "" {
@@ -38,7 +38,7 @@ func (x *facts) notArrived(p *probe) Finding {
 		}
 	}
 	f := fail("the gateway responded with %d, and the request did not reach this daemon: %s", p.status, term.Cut(term.Clean(string(p.body)), 160)).
-		fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(daemon.ProbeHeader))
+		fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader))
 	if p.status == 0 {
 		f = fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).fix("curl -v " + x.Through)
 	}
@@ -48,7 +48,7 @@ func (x *facts) notArrived(p *probe) Finding {
 	return f.fix("the gateway's provider: baseurl "+x.baseURL(), "sudo oauth-proxyd doctor --peer "+name)
 }
 
-func targetFinding(r daemon.ProbeReport) Finding {
+func targetFinding(r admin.ProbeReport) Finding {
 	path, query, _ := strings.Cut(r.Target, "?")
 	switch {
 	case strings.HasSuffix(path, "/v1/v1/messages"):
@@ -63,7 +63,7 @@ func targetFinding(r daemon.ProbeReport) Finding {
 
 // betaFinding is about the client's list of features. Without them Claude Code's requests are
 // refused, whatever the rules here add.
-func betaFinding(r daemon.ProbeReport) Finding {
+func betaFinding(r admin.ProbeReport) Finding {
 	sent, arrived := strings.Split(sentBeta, ","), elements(r.Header["Anthropic-Beta"])
 	lost, more := without(sent, arrived), without(arrived, sent)
 	var f Finding
@@ -103,7 +103,7 @@ func without(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
 
-func credentialFinding(r daemon.ProbeReport) Finding {
+func credentialFinding(r admin.ProbeReport) Finding {
 	const passthrough = `Aperture: "auth_mode": "passthrough" in the provider, and no "apikey"`
 	switch {
 	case r.APIKey:
@@ -117,9 +117,9 @@ func credentialFinding(r daemon.ProbeReport) Finding {
 }
 
 // headersFinding is about the other headers.
-func headersFinding(p *probe, r daemon.ProbeReport) Finding {
+func headersFinding(p *probe, r admin.ProbeReport) Finding {
 	var changes []string
-	for _, name := range daemon.ProbeHeaders() {
+	for _, name := range admin.ProbeHeaders() {
 		arrived, there := r.Header[name]
 		switch {
 		case name == "Anthropic-Beta": // see betaFinding
@@ -141,7 +141,7 @@ func headersFinding(p *probe, r daemon.ProbeReport) Finding {
 
 // streamFinding compares when events were sent with when they arrived. Both are of this host's
 // clock.
-func streamFinding(p *probe, r daemon.ProbeReport) Finding {
+func streamFinding(p *probe, r admin.ProbeReport) Finding {
 	const unbuffer = "switch off buffering and compression of text/event-stream in the gateway"
 	n := len(r.Sent)
 	switch {

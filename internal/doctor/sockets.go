@@ -14,21 +14,21 @@ import (
 	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 )
 
 // sockets are where requests should be taken: as the running daemon says, or as
 // systemd or the configuration wants it.
-func (x *facts) sockets() []daemon.SocketStatus {
+func (x *facts) sockets() []admin.SocketStatus {
 	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
 		return x.daemon.Sockets
 	}
-	var wanted []daemon.SocketStatus
+	var wanted []admin.SocketStatus
 	for _, address := range x.units.socket.Listen {
-		wanted = append(wanted, daemon.SocketStatus{Name: "proxy", Network: "tcp", Address: address})
+		wanted = append(wanted, admin.SocketStatus{Name: "proxy", Network: "tcp", Address: address})
 	}
 	if len(wanted) == 0 && x.settings != nil {
-		wanted = append(wanted, daemon.SocketStatus{Name: "proxy", Network: "tcp", Address: x.settings.Proxy.ListenAddr})
+		wanted = append(wanted, admin.SocketStatus{Name: "proxy", Network: "tcp", Address: x.settings.Proxy.ListenAddr})
 	}
 	return wanted
 }
@@ -44,7 +44,7 @@ func (x *facts) port() uint16 {
 }
 
 // portOf is the port of a TCP socket, 0 for another.
-func portOf(s daemon.SocketStatus) uint16 {
+func portOf(s admin.SocketStatus) uint16 {
 	_, text, err := net.SplitHostPort(s.Address)
 	port, errPort := net.LookupPort("tcp", text)
 	if s.Network != "tcp" || err != nil || errPort != nil {
@@ -64,7 +64,7 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-func (x *facts) judgeSocket(s daemon.SocketStatus, k knocked) Finding {
+func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	where := fmt.Sprintf("%q, %s", s.Name, s.Address)
 	switch {
 	case k.ours:
@@ -85,7 +85,7 @@ func (x *facts) judgeSocket(s daemon.SocketStatus, k knocked) Finding {
 
 // butRuns goes on where nothing listens.
 func (x *facts) butRuns() string {
-	if errors.Is(x.daemonErr, daemon.ErrNotRunning) {
+	if errors.Is(x.daemonErr, admin.ErrNotRunning) {
 		return ": the daemon is not running"
 	}
 	return ""
@@ -156,9 +156,9 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
 		return []Finding{unknown("this user may not ask the daemon").fix("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
-	case errors.Is(x.daemonErr, daemon.ErrNotRunning) && x.units.waits():
+	case errors.Is(x.daemonErr, admin.ErrNotRunning) && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
-	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
+	case errors.Is(x.daemonErr, admin.ErrNotRunning):
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
 		return []Finding{fail("%v", x.daemonErr).fix(x.restart())}

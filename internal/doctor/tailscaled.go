@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/daemon"
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -124,7 +124,7 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 		return nil
 	case x.daemon == nil && x.units.waits():
 		return []Finding{unknown("not tried: a connection would start the daemon").fix(x.start())}
-	case errors.Is(x.daemonErr, daemon.ErrNotRunning):
+	case errors.Is(x.daemonErr, admin.ErrNotRunning):
 		return nil // it has been said
 	}
 	own := x.node.Addresses[0]

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/doctor"
 )
 
@@ -30,8 +30,8 @@ type world struct {
 	peer       string
 	port       uint16
 	upstream   *httptest.Server
-	status     *daemon.Status // nil: no daemon runs
-	dryRun     daemon.Outcome
+	status     *admin.Status // nil: no daemon runs
+	dryRun     admin.ReloadOutcome
 	health     http.HandlerFunc
 	listener   net.Listener
 	tailscaled map[string]http.HandlerFunc // by call; nil: none runs
@@ -64,10 +64,10 @@ header "anthropic-beta" {
   mode  = "merge"
 }
 `, w.port, w.upstream.URL, filepath.Join(dir, "ts.sock"))
-	w.status = &daemon.Status{
+	w.status = &admin.Status{
 		Status: "healthy", State: "running", Version: "v1", PID: 4711, StartedAt: time.Now(),
-		Sockets: []daemon.SocketStatus{{Name: "proxy", Network: "tcp", Address: fmt.Sprintf("[::]:%d", w.port)}},
-		Tailnet: daemon.TailnetStatus{Status: "connected", Name: "box.tail.ts.net"},
+		Sockets: []admin.SocketStatus{{Name: "proxy", Network: "tcp", Address: fmt.Sprintf("[::]:%d", w.port)}},
+		Tailnet: admin.TailnetStatus{Status: "connected", Name: "box.tail.ts.net"},
 	}
 	w.tailscaled = map[string]http.HandlerFunc{
 		"GET status":                     say(statusOf("Running", "")),

@@ -19,9 +19,9 @@
 //
 //	server := inbound.NewServer(handler, log)
 //	server.Resize(maxRequests)
-//	server.Open(inbound.Listener{Name: "proxy", Listener: l}, func(err error) { … })
+//	server.Open("proxy", l, func(err error) { … })
 //	…
-//	server.CloseListeners(all) // what systemd holds stays in its queue for the next process
+//	server.CloseListeners() // what systemd holds stays in its queue for the next process
 //	if err := server.Drain(ctx, inbound.SettleTime); err != nil {
 //		server.Cut(cutCtx)
 //	}

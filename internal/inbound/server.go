@@ -26,12 +26,6 @@ const (
 // ErrDrainEnded is why requests are cut: the cause of their contexts.
 var ErrDrainEnded = errors.New("the drain before a stop or restart came to its end")
 
-// Listener is a socket to serve on, with the name that header rules know.
-type Listener struct {
-	Name string
-	net.Listener
-}
-
 // Server serves HTTP/1.1 on any number of listeners, and stops without losing a
 // request. A client that begins with HTTP/2 is refused in HTTP/1.1.
 type Server struct {
@@ -41,6 +35,7 @@ type Server struct {
 	cut         context.CancelCauseFunc
 	log         *slog.Logger
 	work        sync.WaitGroup
+	listeners   []net.Listener
 	stops       chan struct{}
 }
 
@@ -103,11 +98,12 @@ func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(rem
 // Connections counts those that are open.
 func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 
-// Open begins to accept on l. A failure that is not the end that
-// CloseListeners makes is reported through failed.
-func (s *Server) Open(l Listener, failed func(error)) {
+// Open begins to accept on l, which header rules know by that name. A failure that is not the end that
+// CloseListeners makes is reported through failed. One goroutine calls both.
+func (s *Server) Open(name string, l net.Listener, failed func(error)) {
+	s.listeners = append(s.listeners, l)
 	queue := &acceptQueue{
-		Listener: l.Listener, name: l.Name, connections: s.connections, handler: s.handler, stopped: s.stops, log: s.log,
+		Listener: l, name: name, connections: s.connections, handler: s.handler, stopped: s.stops, log: s.log,
 	}
 	s.work.Go(queue.run)
 	s.work.Go(func() {
@@ -119,10 +115,10 @@ func (s *Server) Open(l Listener, failed func(error)) {
 
 // CloseListeners accepts no more connections. Sockets that systemd holds keep
 // theirs in the queue for the next process.
-func (s *Server) CloseListeners(listeners []Listener) {
+func (s *Server) CloseListeners() {
 	close(s.stops)
-	for _, l := range listeners {
-		if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+	for _, l := range s.listeners {
+		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
 			_ = d.SetDeadline(time.Unix(1, 0)) // wakes a blocked Accept
 		} else {
 			_ = l.Close()

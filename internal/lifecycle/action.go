@@ -61,13 +61,10 @@ type (
 	// StartSuccessor starts a process of the installed program on our listeners. It results in
 	// [SuccessorReady] or [SuccessorFailed].
 	StartSuccessor struct{ action }
-	// StopSuccessor ends the process that StartSuccessor started, which is not in charge yet.
-	StopSuccessor struct{ action }
-	// NotifyMainPID sends MAINPID= of the successor and asks systemd whether it supervises that
-	// process now. It results in [SuccessorFollowed] or [SuccessorFailed].
+	// NotifyMainPID sends MAINPID= of the successor, asks systemd whether it supervises that process
+	// now, and has the successor serve. It results in [SuccessorFollowed] or [SuccessorFailed].
 	NotifyMainPID struct{ action }
-	// HandOver puts the successor in charge: it speaks to systemd from now on, and owns what there is
-	// only one of.
+	// HandOver leaves what there is only one of to the successor, which serves.
 	HandOver struct{ action }
 	// BeginHandover lets requests in flight finish, within the long time of a hand-over. It results in
 	// [Drained] or [HandoverTimeout].

@@ -55,9 +55,10 @@ type (
 type (
 	// UpgradeRequested asks for the installed program to take over.
 	UpgradeRequested struct{ event }
-	// SuccessorReady reports that the process of [StartSuccessor] serves.
+	// SuccessorReady reports that the process of [StartSuccessor] is ready to serve.
 	SuccessorReady struct{ event }
-	// SuccessorFollowed reports that systemd supervises the successor as the service's main process.
+	// SuccessorFollowed reports that systemd supervises the successor as the service's main process,
+	// and that it serves.
 	SuccessorFollowed struct{ event }
 	// SuccessorFailed reports that there is no successor: it was not started, it has ended, or it was
 	// ended because systemd does not follow it.

@@ -34,7 +34,7 @@ func (r *recorder) action(s State, a Action) error {
 		return r.beginDrain()
 	case ForceClose:
 		return holds(r.draining || r.handed, "the cut comes in a drain or a hand-over")
-	case StartSuccessor, StopSuccessor, NotifyMainPID, HandOver, BeginHandover:
+	case StartSuccessor, NotifyMainPID, HandOver, BeginHandover:
 		return r.upgrade(a)
 	case NotifyReady, NotifyReloading, NotifyStopping:
 		return r.notify(a)
@@ -71,9 +71,6 @@ func (r *recorder) upgrade(a Action) error {
 		again := r.successor
 		r.successor = true
 		return holds(!again && !r.loading && r.gateOpen, "a successor is started alone, by a process that serves")
-	case StopSuccessor:
-		r.successor = false
-		return holds(!r.handed, "a successor that serves is not stopped")
 	case NotifyMainPID:
 		again := r.announced
 		r.announced = true

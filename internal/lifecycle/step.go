@@ -191,12 +191,8 @@ func shutdown(s State) (State, []Action) {
 
 // drain stops serving, to leave with code when nothing is in flight any more.
 func drain(s State, code int) (State, []Action) {
-	var actions []Action
-	if s.IsUpgrading() {
-		actions = append(actions, StopSuccessor{})
-	}
 	s.ExitCode = code
-	return enter(s, Draining, append(actions, NotifyStopping{}, CloseListeners{}, BeginDrain{})...)
+	return enter(s, Draining, NotifyStopping{}, CloseListeners{}, BeginDrain{})
 }
 
 // cut ends what is in flight. The code of a failure that began the drain stays: a cut alone may count

@@ -311,25 +311,13 @@ func shutdownRules() []rule {
 		},
 		{
 			name: "a signal drains",
-			in:   in(Running), on: on(ShutdownSignal{}), when: not(upgrading),
+			in:   in(Running), on: on(ShutdownSignal{}),
 			then: func(s *State) { forget(s); s.Phase = Draining },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
 		{
-			name: "a signal drains, and the successor is not needed",
-			in:   in(Running), on: on(ShutdownSignal{}), when: upgrading,
-			then: func(s *State) { forget(s); s.Phase = Draining },
-			do:   do(StopSuccessor{}, NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
-		},
-		{
-			name: "a listener that dies stops the successor too",
-			in:   in(Running), on: on(ListenerFailed{}), when: upgrading,
-			then: func(s *State) { forget(s); s.Phase, s.ExitCode = Draining, 1 },
-			do:   do(StopSuccessor{}, NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
-		},
-		{
 			name: "a listener that dies drains, to leave with a failure",
-			in:   in(Running), on: on(ListenerFailed{}), when: not(upgrading),
+			in:   in(Running), on: on(ListenerFailed{}),
 			then: func(s *State) { forget(s); s.Phase, s.ExitCode = Draining, 1 },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},

@@ -88,7 +88,7 @@ func loopsOwn(s source, work *ast.FuncLit) []string {
 		if !ok {
 			return true
 		}
-		if name := dotted(e); slices.Contains([]string{"d.state", "d.notifier", "d.pending", "d.watchdog", "d.step", "d.do", "d.told"}, name) {
+		if name := dotted(e); slices.Contains([]string{"d.publish", "d.notifier", "d.pending", "d.watchdog", "d.step", "d.do", "d.notify"}, name) {
 			findings = append(findings, s.at(e.Pos(), "%s is for the loop alone", name))
 		}
 		return true

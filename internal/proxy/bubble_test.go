@@ -126,10 +126,9 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	server := inbound.NewServer(b.Proxy, s.Log)
 	b.server = server
 	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
-	listeners := []inbound.Listener{{Name: "proxy", Listener: b.door}}
-	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	server.Open("proxy", b.door, func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
-		server.CloseListeners(listeners)
+		server.CloseListeners()
 		server.Cut(context.Background())
 		b.Proxy.Close()
 	})

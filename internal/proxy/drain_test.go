@@ -22,8 +22,7 @@ import (
 // systemd started has it.
 type process struct {
 	*proxy.Proxy
-	server    *inbound.Server
-	listeners []inbound.Listener
+	server *inbound.Server
 }
 
 func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
@@ -43,16 +42,16 @@ func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &process{Proxy: p, server: inbound.NewServer(p, log), listeners: []inbound.Listener{{Name: "proxy", Listener: own}}}
+	r := &process{Proxy: p, server: inbound.NewServer(p, log)}
 	r.server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
-	r.server.Open(r.listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	r.server.Open("proxy", own, func(err error) { t.Errorf("listener failed: %v", err) })
 	return r
 }
 
 // stop drains, and cuts what is left after grace.
 func (p *process) stop(t *testing.T, grace time.Duration) {
 	t.Helper()
-	p.server.CloseListeners(p.listeners)
+	p.server.CloseListeners()
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()
 	_ = p.server.Drain(ctx, inbound.SettleTime) // what it leaves is cut next

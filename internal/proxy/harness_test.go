@@ -84,9 +84,8 @@ func (d *door) serve(t testing.TB, s setup) {
 	d.server = server
 	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
 	var once sync.Once
-	listeners := []inbound.Listener{{Name: "proxy", Listener: l}}
-	d.stop = func() { once.Do(func() { server.CloseListeners(listeners) }) }
-	server.Open(listeners[0], func(err error) { t.Errorf("listener failed: %v", err) })
+	d.stop = func() { once.Do(server.CloseListeners) }
+	server.Open("proxy", l, func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

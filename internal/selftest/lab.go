@@ -33,7 +33,7 @@ type lab struct {
 	read      chan struct{} // an element for each event that the client has read
 	proxy     *proxy.Proxy
 	server    *inbound.Server
-	listener  inbound.Listener
+	listener  net.Listener
 	transport *http.Transport // the client's
 
 	mu       sync.Mutex
@@ -69,18 +69,16 @@ func (l *lab) openProxy(c Config, name string) error {
 	if err != nil {
 		return fmt.Errorf("making the proxy: %w", err)
 	}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if l.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("listening on loopback: %w", err)
 	}
 	handler := http.Handler(l.proxy)
 	if c.around != nil {
 		handler = c.around(handler)
 	}
-	l.listener = inbound.Listener{Name: name, Listener: socket}
 	l.server = inbound.NewServer(handler, log)
 	l.server.Resize(settings.Proxy.MaxConnections + settings.Proxy.QueueLimit)
-	l.server.Open(l.listener, func(error) {}) // the client's connection fails too, and is reported
+	l.server.Open(name, l.listener, func(error) {}) // the client's connection fails too, and is reported
 	return nil
 }
 
@@ -100,7 +98,7 @@ func (l *lab) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	l.transport.CloseIdleConnections()
-	l.server.CloseListeners([]inbound.Listener{l.listener})
+	l.server.CloseListeners()
 	l.server.Cut(ctx)
 	_ = l.listener.Close() // nothing is asked of it any more
 	_ = l.api.Close()      // likewise

@@ -18,6 +18,9 @@ import (
 const asChild = "OAUTH_PROXYD_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if how := os.Getenv(asSuccessor); how != "" {
+		os.Exit(succeed(how))
+	}
 	if os.Getenv(asChild) == "" {
 		goleak.VerifyTestMain(m)
 		return
@@ -38,15 +41,15 @@ type report struct {
 
 func takeOver() report {
 	var r report
-	listeners, err := systemd.Listeners()
+	found, err := systemd.Inherit()
 	if err != nil {
 		r.Error = err.Error()
 	}
-	for _, l := range listeners {
+	for _, l := range found.Listeners {
 		r.Listeners = append(r.Listeners, l.Name+" "+serve(l))
 	}
-	again, _ := systemd.Listeners()
-	r.Again = len(again)
+	again, _ := systemd.Inherit()
+	r.Again = len(again.Listeners)
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, "LISTEN_") {
 			r.Left = append(r.Left, v)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,12 +15,13 @@ const (
 	firstSocket = 3    // SD_LISTEN_FDS_START of sd_listen_fds(3)
 	maxSockets  = 4096 // far beyond any real unit: a wrong LISTEN_FDS ends here
 	defaultName = "proxy"
+
+	socketUnitVariable = "OAUTH_PROXYD_SOCKET_UNIT"
 )
 
-// Listener is a listening stream socket together with the name it was passed under.
+// Listener is a listening stream socket with the name it was passed under: FileDescriptorName= of the
+// socket unit, see systemd.socket(5). Those of several ListenStream= lines have the same name.
 type Listener struct {
-	// Name is the FileDescriptorName= of the socket unit, see systemd.socket(5). Several listeners have the same name
-	// when their unit has several ListenStream= lines.
 	Name string
 	net.Listener
 }
@@ -30,19 +32,63 @@ type socket struct {
 	name string
 }
 
-// Listeners takes over the sockets that systemd passed, in the order in which they were passed, and removes LISTEN_PID,
-// LISTEN_FDS and LISTEN_FDNAMES from the environment, see sd_listen_fds(3). It can therefore be called only once. It
-// returns none, and no error, when nothing was passed to this very process.
+// Inheritance is what this process was started with.
+type Inheritance struct {
+	Listeners []Listener // in the order in which they were passed; may be none
+	// MissingUnit names the socket unit whose socket should have been passed under the name "proxy",
+	// and was not. It is empty if nobody said that there is one: the service unit says so with
+	// OAUTH_PROXYD_SOCKET_UNIT in its environment. A unit that lacks it may be meant to run without
+	// sockets.
+	MissingUnit string
+	// Predecessor is the process that started this one to take over its listeners; nil: systemd
+	// started it.
+	Predecessor *Predecessor
+}
+
+// Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the process
+// that started this one to take over. It removes the variables that say so from the environment, and
+// can therefore be called only once. Having been passed nothing is no error.
 //
-// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot be told which is
-// which, and that is an error. So is every descriptor that is not a listening TCP or Unix stream socket; the error names
-// each of them, and then no listener is returned.
-func Listeners() ([]Listener, error) {
+// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot
+// be told which is which, and that is an error. So is every descriptor that is not a listening TCP or
+// Unix stream socket; the error names each of them, and then no listener is returned.
+func Inherit() (i Inheritance, err error) {
 	defer forgetSockets()
 	sockets, err := passedSockets()
-	if err != nil {
-		return nil, err
+	names, handedOver := os.LookupEnv(handoverVariable)
+	if handedOver {
+		sockets, err = socketsOf(names), nil
+		if i.Predecessor, err = predecessorAt(firstSocket + len(sockets)); err != nil {
+			return i, err
+		}
 	}
+	if err == nil {
+		i.Listeners, err = takeOver(sockets)
+	}
+	// The variable stays only while the socket is missing, so that a successor knows it too.
+	if !handedOver && slices.ContainsFunc(i.Listeners, func(l Listener) bool { return l.Name == defaultName }) {
+		_ = os.Unsetenv(socketUnitVariable) // cannot fail on Linux
+	}
+	i.MissingUnit = os.Getenv(socketUnitVariable)
+	return i, err
+}
+
+func forgetSockets() {
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID", handoverVariable} {
+		_ = os.Unsetenv(name) // cannot fail on Linux
+	}
+}
+
+// socketsOf are those that are passed under these names, separated by colons.
+func socketsOf(names string) (sockets []socket) {
+	for i, name := range strings.Split(names, ":") {
+		sockets = append(sockets, socket{firstSocket + i, name})
+	}
+	return sockets
+}
+
+// takeOver makes listeners of sockets: all of them or none.
+func takeOver(sockets []socket) ([]Listener, error) {
 	if err := nameSockets(sockets); err != nil {
 		return nil, err
 	}
@@ -53,17 +99,22 @@ func Listeners() ([]Listener, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return listenAll(sockets)
-}
-
-func forgetSockets() {
-	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
-		_ = os.Unsetenv(name) // cannot fail on Linux
+	listeners := make([]Listener, 0, len(sockets))
+	for _, s := range sockets {
+		l, err := s.listen()
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close() // the error that counts is the one above
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
 	}
+	return listeners, nil
 }
 
-// passedSockets reads the environment. A LISTEN_PID of another process means that the variables leaked through a parent
-// that was handed the sockets: they are not ours.
+// passedSockets reads the environment. A LISTEN_PID of another process means that the variables leaked
+// through a parent that was handed the sockets: they are not ours.
 func passedSockets() ([]socket, error) {
 	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	if pid == "" || count == "" {
@@ -80,25 +131,19 @@ func passedSockets() ([]socket, error) {
 	if err != nil || n < 0 || n > maxSockets {
 		return nil, fmt.Errorf("reading the sockets of systemd: LISTEN_FDS is %q, not a number of sockets", count)
 	}
-	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
-	sockets := make([]socket, n)
-	for i := range sockets {
-		sockets[i].fd = firstSocket + i
-		if i < len(names) {
-			sockets[i].name = names[i]
-		}
+	sockets := socketsOf(os.Getenv("LISTEN_FDNAMES"))
+	for len(sockets) < n {
+		sockets = append(sockets, socket{fd: firstSocket + len(sockets)})
 	}
-	return sockets, nil
+	return sockets[:n], nil
 }
 
-// nameSockets gives the one nameless socket its name.
+// nameSockets gives the one nameless socket its name. One whose unit gives it none has the name of the
+// unit, see systemd.socket(5).
 func nameSockets(sockets []socket) error {
-	if len(sockets) == 1 && strings.HasSuffix(sockets[0].name, ".socket") {
-		sockets[0].name = "" // nobody gave it one: it is that of its unit, see systemd.socket(5)
-	}
 	nameless := 0
 	for i, s := range sockets {
-		if s.nameless() {
+		if s.name == "" || s.name == "unknown" || len(sockets) == 1 && strings.HasSuffix(s.name, ".socket") {
 			sockets[i].name = defaultName
 			nameless++
 		}
@@ -110,34 +155,26 @@ func nameSockets(sockets []socket) error {
 	return nil
 }
 
-// nameless is true for an absent name and for the two that stand for one: systemd's own, sd_listen_fds_with_names(3),
-// and that of go-systemd, which a supervisor written in Go may pass on.
-func (s socket) nameless() bool {
-	return s.name == "" || s.name == "unknown" || s.name == "LISTEN_FD_"+strconv.Itoa(s.fd)
-}
-
-// check asks the kernel what the descriptor is, without taking hold of it: a descriptor that is no socket may be
-// somebody else's.
+// check asks the kernel what the descriptor is, without taking hold of it: a descriptor that is no
+// socket may be somebody else's.
 func (s socket) check() error {
 	kind, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
 	if err != nil {
 		return s.refuse("it is not a socket: " + err.Error())
 	}
-	if kind != syscall.SOCK_STREAM {
-		return s.refuse("it is not a stream socket: use ListenStream= in its socket unit")
-	}
 	family, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_DOMAIN)
 	if err != nil {
 		return s.refuse(err.Error())
 	}
-	if family != syscall.AF_INET && family != syscall.AF_INET6 && family != syscall.AF_UNIX {
-		return s.refuse("it is neither a TCP nor a Unix socket")
-	}
 	listening, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
-	if err != nil {
+	switch {
+	case err != nil:
 		return s.refuse(err.Error())
-	}
-	if listening == 0 {
+	case kind != syscall.SOCK_STREAM:
+		return s.refuse("it is not a stream socket: use ListenStream= in its socket unit")
+	case family != syscall.AF_INET && family != syscall.AF_INET6 && family != syscall.AF_UNIX:
+		return s.refuse("it is neither a TCP nor a Unix socket")
+	case listening == 0:
 		return s.refuse("it does not listen: use Accept=no in its socket unit")
 	}
 	return nil
@@ -147,30 +184,14 @@ func (s socket) refuse(why string) error {
 	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
 }
 
-// listenAll makes listeners of checked sockets: all of them or none.
-func listenAll(sockets []socket) ([]Listener, error) {
-	listeners := make([]Listener, 0, len(sockets))
-	for _, s := range sockets {
-		l, err := s.listen()
-		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close() // the error that counts is the one above
-			}
-			return nil, err
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
-}
-
-// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was passed. Closing the
-// listener later does not remove the file of a Unix socket: the file belongs to the socket unit.
+// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was passed.
+// Closing the listener later does not remove the file of a Unix socket: it belongs to the socket unit.
 func (s socket) listen() (Listener, error) {
 	f := os.NewFile(uintptr(s.fd), s.name)
 	defer f.Close()
 	l, err := net.FileListener(f)
 	if err != nil {
-		return Listener{}, fmt.Errorf("taking over socket %q (descriptor %d): %w", s.name, s.fd, err)
+		return Listener{}, s.refuse(err.Error())
 	}
 	return Listener{Name: s.name, Listener: l}, nil
 }

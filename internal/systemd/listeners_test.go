@@ -82,7 +82,6 @@ func TestListeners(t *testing.T) {
 		{"one with its name", []string{"tcp"}, "1", "web", []string{"web tcp"}},
 		{"one without a name", []string{"tcp"}, "1", "", []string{"proxy tcp"}},
 		{"systemd's word for no name", []string{"tcp"}, "1", "unknown", []string{"proxy tcp"}},
-		{"go-systemd's word for no name", []string{"tcp"}, "1", "LISTEN_FD_3", []string{"proxy tcp"}},
 		{"the name of its unit, for want of one", []string{"tcp"}, "1", "oauth-proxyd.socket", []string{"proxy tcp"}},
 		{"a Unix socket", []string{"unix"}, "1", "local", []string{"local unix"}},
 		{"several, in their order", []string{"tcp", "unix", "tcp"}, "3", "b:a:c", []string{"b tcp", "a unix", "c tcp"}},

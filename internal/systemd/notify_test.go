@@ -115,12 +115,6 @@ func TestNotifierErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("a timeout of no time", func(t *testing.T) {
-		manager(t, "")
-		if err := systemd.NewNotifier().ExtendTimeout(0); err == nil {
-			t.Error("no error")
-		}
-	})
 	t.Run("the manager does not read", func(t *testing.T) {
 		manager(t, "")
 		n := systemd.NewNotifier()

@@ -22,7 +22,7 @@ func TestShowServiceReadsWhatSystemctlPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(u.Name, ".service") || u.Type != "notify" || u.NotifyAccess != "main" || u.LoadState != "loaded" ||
+	if !strings.HasSuffix(u.Name, ".service") || u.Type != "notify" || u.NotifyAccess != "main" || u.Load != "loaded" ||
 		u.MainPID != 87 || u.Program != "/usr/sbin/oauth-proxyd" || !slices.Equal(u.Args, []string{"/usr/sbin/oauth-proxyd", "serve"}) {
 		t.Errorf("%+v", u)
 	}
@@ -100,7 +100,7 @@ func TestHandoversThatSystemdWouldNotFollow(t *testing.T) {
 		{"MainPID", "88", "systemd does not run this process: the main one of p.service is process 88"},
 		{"MainPID", "many", "systemd does not run this process: p.service has no main process"},
 	} {
-		u := parseService(shown + "ExecStart=" + start(strings.Join(args, " ")) + "\n" + c.property + "=" + c.value + "\n")
+		u := parseUnit(shown + "ExecStart=" + start(strings.Join(args, " ")) + "\n" + c.property + "=" + c.value + "\n")
 		u.Name = "p.service"
 		got := ""
 		if err := u.CheckHandover(87, args); err != nil {
@@ -112,10 +112,10 @@ func TestHandoversThatSystemdWouldNotFollow(t *testing.T) {
 	}
 }
 
-func FuzzParseService(f *testing.F) {
+func FuzzParseUnit(f *testing.F) {
 	f.Add(shown)
 	f.Fuzz(func(t *testing.T, text string) {
-		u := parseService(text)
+		u := parseUnit(text)
 		if err := u.CheckHandover(u.MainPID+1, nil); err == nil {
 			t.Errorf("%+v follows another process", u)
 		}

@@ -2,55 +2,67 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Unit is what the service manager says of a unit, see systemctl(1), show.
 type Unit struct {
-	Name        string
-	Load        string   // not-found, loaded, masked, …
-	Active      string   // active, inactive, failed, …
-	Result      string   // of the last run
-	ExitStatus  string   // of the last main process
-	Listen      []string // TCP addresses of a socket unit
-	Paths       []string // its Unix sockets
-	TriggeredBy []string // socket units that start a service
-	Filter      IPFilter
-	// NotOpen are the addresses on which systemd should listen for this active socket unit, and
-	// does not. A unit that is masked, or whose addresses change, loses its sockets when systemd
-	// reads it again (daemon-reload); it stays active, and a start does nothing.
+	Name   string
+	Load   string // not-found, loaded, masked, …
+	Active string // active, inactive, failed, …
+	Result string // of the last run
+
+	// Of a service:
+	Type         string
+	NotifyAccess string
+	MainPID      int      // 0: none
+	ExitStatus   string   // of the last main process
+	Program      string   // the path of ExecStart=
+	Args         []string // the words of ExecStart=, that of the program included
+	TriggeredBy  []string // socket units that start it
+
+	// Of a socket unit:
+	Listen []string // TCP addresses
+	Paths  []string // Unix sockets
+	Filter IPFilter
+	// NotOpen are the addresses on which systemd should listen while the unit is active, and does
+	// not. A unit that is masked, or whose addresses change, loses its sockets when systemd reads it
+	// again (daemon-reload); it stays active, and a start does nothing.
 	NotOpen []string
 }
 
-// IPFilter is a unit's IPAddressAllow= and IPAddressDeny=, see systemd.resource-control(5).
-type IPFilter struct {
-	Allow, Deny []netip.Prefix
-	// Lost: the manager could not put the filter in force, and went on without.
-	Lost bool
-}
-
-// ShowUnits asks the manager of the system for these units. Anybody may.
+// ShowUnits asks the manager of the system for these units, and finds out on which addresses systemd
+// does not listen. Anybody may.
 func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
-	c := exec.CommandContext(ctx, "systemctl", append([]string{
-		"show", "--no-pager",
-		"--property=Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny,IPAccounting,IPIngressBytes",
-	}, names...)...)
-	c.WaitDelay = time.Second
-	out, err := c.Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking systemd for its units: %w", err)
-	}
-	units := ParseUnits(string(out))
+	units, err := show(ctx, names...)
 	open := readListening()
 	for i, u := range units {
 		units[i].NotOpen = u.notOpen(open)
 	}
-	return units, nil
+	return units, err
+}
+
+// show runs systemctl, because only D-Bus tells, and a client for it would cost more than the rest of
+// this package.
+func show(ctx context.Context, args ...string) ([]Unit, error) {
+	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
+		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart"
+	c := exec.CommandContext(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + properties}, args...)...)
+	c.WaitDelay = time.Second
+	out, err := c.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && len(exit.Stderr) > 0 {
+		err = fmt.Errorf("%w: %s", err, oneLine(string(exit.Stderr)))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking systemd about %s: %w", strings.Join(args, " "), err)
+	}
+	return ParseUnits(string(out)), nil
 }
 
 func (u Unit) notOpen(open listening) []string {
@@ -60,7 +72,7 @@ func (u Unit) notOpen(open listening) []string {
 	return slices.DeleteFunc(slices.Concat(u.Listen, u.Paths), open.has)
 }
 
-// ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was asked for.
+// ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was asked.
 func ParseUnits(shown string) []Unit {
 	var units []Unit
 	for text := range strings.SplitSeq(strings.TrimSpace(shown), "\n\n") {
@@ -82,12 +94,23 @@ func parseUnit(text string) Unit {
 	}
 	u.Name, u.Load, u.Active = properties["Id"], properties["LoadState"], properties["ActiveState"]
 	u.Result, u.ExitStatus = properties["Result"], properties["ExecMainStatus"]
+	u.Type, u.NotifyAccess = properties["Type"], properties["NotifyAccess"]
+	u.MainPID, _ = strconv.Atoi(properties["MainPID"]) // 0 is nobody's
+	start := properties["ExecStart"]
+	u.Program = between(start, "path=", " ; argv[]=")
+	u.Args = words(between(start, " ; argv[]=", " ; ignore_errors="))
 	u.TriggeredBy = strings.Fields(properties["TriggeredBy"])
 	u.Filter = IPFilter{
 		Allow: parsePrefixes(properties["IPAddressAllow"]), Deny: parsePrefixes(properties["IPAddressDeny"]),
 		Lost: u.Active == "active" && properties["IPAccounting"] == "yes" && !isCounted(properties["IPIngressBytes"]),
 	}
 	return u
+}
+
+func between(text, before, after string) string {
+	_, text, _ = strings.Cut(text, before)
+	text, _, _ = strings.Cut(text, after)
+	return text
 }
 
 func (u *Unit) addAddress(address string, isStream bool) {
@@ -98,51 +121,4 @@ func (u *Unit) addAddress(address string, isStream bool) {
 	default:
 		u.Listen = append(u.Listen, address)
 	}
-}
-
-// isCounted reports whether the manager counts the bytes of a unit. It counts them with the programs that filter, so
-// that it does neither where the kernel, or the container, has none: so seen with versions 247 to 262. It says so
-// nowhere else.
-func isCounted(bytes string) bool {
-	return bytes != "" && bytes != "[no data]"
-}
-
-func parsePrefixes(text string) []netip.Prefix {
-	var all []netip.Prefix
-	for field := range strings.FieldsSeq(text) {
-		if p, err := netip.ParsePrefix(field); err == nil {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-// Admits reports whether packets of every address in p pass. Those that are allowed do, whatever is denied; so do those
-// that are not denied.
-func (f IPFilter) Admits(p netip.Prefix) bool {
-	contains := func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
-	switch {
-	case slices.ContainsFunc(f.Allow, contains), !slices.ContainsFunc(f.Deny, p.Overlaps):
-		return true
-	case !f.AdmitsSome(p):
-		return false
-	}
-	low, high := halves(p)
-	return f.Admits(low) && f.Admits(high)
-}
-
-// AdmitsSome reports whether those of an address in p are named as allowed, or not all of them are denied.
-func (f IPFilter) AdmitsSome(p netip.Prefix) bool {
-	contains := func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
-	return slices.ContainsFunc(f.Allow, p.Overlaps) || !slices.ContainsFunc(f.Deny, contains)
-}
-
-// halves splits a prefix of more than one address.
-func halves(p netip.Prefix) (low, high netip.Prefix) {
-	bits := p.Bits() + 1
-	address := p.Masked().Addr().AsSlice()
-	low = netip.PrefixFrom(p.Masked().Addr(), bits)
-	address[(bits-1)/8] |= 1 << (7 - (bits-1)%8)
-	first, _ := netip.AddrFromSlice(address)
-	return low, netip.PrefixFrom(first, bits)
 }

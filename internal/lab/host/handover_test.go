@@ -115,6 +115,37 @@ func frozen(l *lab) []daemontest.Span {
 	return []daemontest.Span{{Begin: begin, End: time.Now()}}
 }
 
+// A stop or restart at any moment of an upgrade signals both processes. No client notices.
+func TestStopsDuringUpgrades(t *testing.T) {
+	t.Parallel()
+	const rounds, step = 24, 60 // responses: the last round is after the upgrade
+	for _, command := range []string{"stop", "restart"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			l := install(t)
+			l.configure("\nproxy {\n  drain_timeout = \"2s\"\n}\n")
+			load := l.load()
+			upgraded := 0
+			for round := range rounds {
+				load.More(20)
+				outcome := make(chan int, 1)
+				go func() { outcome <- l.run("oauth-proxyd", "upgrade").Code }()
+				load.More(step * round)
+				l.must("systemctl", command, service)
+				if <-outcome == 0 {
+					upgraded++
+				}
+				load.More(20)
+			}
+			load.WantNoneLost()
+			t.Logf("%d of %d upgrades were over before the %s", upgraded, rounds, command)
+			l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
+			l.wantProperties(socketUnit, map[string]string{"ActiveState": "active", "Result": "success"})
+			l.wantNoComplaints()
+		})
+	}
+}
+
 // What systemd would not follow is not begun, and what it does not follow is ended.
 func TestAnUpgradeThatSystemdDoesNotFollowIsNotMade(t *testing.T) {
 	t.Parallel()

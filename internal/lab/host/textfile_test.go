@@ -34,7 +34,7 @@ func TestNodeExporterServesTheTextfileBesideItsOwn(t *testing.T) {
 	}
 	l.awaitExported("\nproxy_requests_total{method=\"POST\",status=\"200\"} 1\n")
 	exported := l.exported()
-	l.wantAll(exported, "\ntailnet_connected 0\n", `oauth_proxyd_build_info{`, "\nnode_textfile_scrape_error 0\n", "\napt_upgrades_pending 7\n")
+	l.wantAll(exported, "\ntailnet_connected 0\n", `proxy_build_info{`, "\nnode_textfile_scrape_error 0\n", "\napt_upgrades_pending 7\n")
 	l.wantAll(exported, "\nprocess_start_time_seconds ") // node_exporter's own
 	l.wantAll(l.must("stat", "--format=%a %U", textfile, rootsFolder), "644 oauth-proxyd\n755 root\n")
 

@@ -50,7 +50,7 @@ func (p *prometheus) haveAll(t *testing.T, c client) {
 	t.Helper()
 	c.waitFor("\nproxy_requests_in_flight 0\n")
 	for _, expr := range []string{
-		`config_last_reload_successful == 0`,
+		`proxy_config_last_reload_successful == 0`,
 		`proxy_requests_total{status="502", method="POST"} >= 25`,
 		`proxy_client_gone_total{phase="streaming"} >= 1`,
 	} {
@@ -78,7 +78,7 @@ func (p *prometheus) answersDashboard(t *testing.T) {
 			p.answers(t, a.Name, dashboardExpr(a.Expr))
 		}
 	}
-	hosts, err := p.query(`count by (instance) (oauth_proxyd_build_info)`)
+	hosts, err := p.query(`count by (instance) (proxy_build_info)`)
 	if err != nil || len(hosts) != 2 {
 		t.Errorf("the hosts to choose from: %v, %v", hosts, err)
 	}

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"oauth-proxyd/internal/proxy"
+)
+
+// ErrNotRunning means that no daemon responds on the admin socket.
+var ErrNotRunning = errors.New("oauth-proxyd is not running, or its admin socket is somewhere else")
+
+const (
+	socketName   = "admin.sock" // in the runtime directory
+	systemSocket = "/run/oauth-proxyd/" + socketName
+)
+
+// Socket is the path at which a daemon makes its admin socket: in the RuntimeDirectory= of its
+// unit (systemd.exec(5)), which is also the default of a daemon that root starts by hand; for
+// another user in XDG_RUNTIME_DIR.
+func Socket() string {
+	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" {
+		return filepath.Join(dir, socketName)
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {
+		return filepath.Join(dir, "oauth-proxyd", socketName)
+	}
+	return systemSocket
+}
+
+// Client sends commands to a running daemon. Each method gives [ErrNotRunning] if there is none,
+// and os.ErrPermission if this user must not use the socket.
+type Client struct {
+	socket string
+}
+
+// NewClient is a client of the system's daemon, or of the user's own where the system has none.
+func NewClient() Client {
+	if os.Getenv("RUNTIME_DIRECTORY") != "" {
+		return Client{Socket()}
+	}
+	if _, err := os.Stat(systemSocket); err == nil || errors.Is(err, os.ErrPermission) {
+		return Client{systemSocket}
+	}
+	return Client{Socket()}
+}
+
+// Status is the state of the daemon.
+func (c Client) Status(ctx context.Context) (Status, error) {
+	return do[Status](ctx, c, http.MethodGet, "/status")
+}
+
+// Reload has the daemon reload its configuration, or say what a reload would do, and waits for
+// the outcome.
+func (c Client) Reload(ctx context.Context, dryRun bool) (ReloadOutcome, error) {
+	path := "/reload"
+	if dryRun {
+		path += "/dry-run"
+	}
+	return do[ReloadOutcome](ctx, c, http.MethodPost, path)
+}
+
+// Upgrade has the daemon start the installed program in its place, and waits until that serves.
+func (c Client) Upgrade(ctx context.Context) (UpgradeOutcome, error) {
+	return do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
+}
+
+// InFlight lists the requests in flight, the oldest first.
+func (c Client) InFlight(ctx context.Context) ([]proxy.Trace, error) {
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests")
+}
+
+// Explain lists what the daemon remembers of the requests with that id, the latest last.
+func (c Client) Explain(ctx context.Context, id string) ([]proxy.Trace, error) {
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests/"+url.PathEscape(id))
+}
+
+// ExpectProbe has the daemon expect a probe with the nonce that it gives.
+func (c Client) ExpectProbe(ctx context.Context) (nonce string, err error) {
+	ticket, err := do[ProbeTicket](ctx, c, http.MethodPost, "/probes")
+	return ticket.Nonce, err
+}
+
+// ProbeReport is what became of the probe with that nonce.
+func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, error) {
+	return do[ProbeReport](ctx, c, http.MethodGet, "/probes/"+url.PathEscape(nonce))
+}
+
+// do sends one request and decodes the response.
+func do[Response any](ctx context.Context, c Client, method, path string) (response Response, err error) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
+	}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
+	if err != nil {
+		return response, fmt.Errorf("making the command: %w", err)
+	}
+	r, err := (&http.Client{Transport: transport}).Do(request)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return response, fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
+	case errors.Is(err, context.DeadlineExceeded):
+		return response, fmt.Errorf("the daemon on %s did not respond in time", c.socket)
+	case err != nil:
+		return response, fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
+	}
+	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
+	if r.StatusCode != http.StatusOK {
+		return response, fmt.Errorf("the daemon on %s does not know this command: %s", c.socket, r.Status)
+	}
+	if err := json.NewDecoder(r.Body).Decode(&response); err != nil {
+		return response, fmt.Errorf("reading the daemon's response: %w", err)
+	}
+	return response, nil
+}

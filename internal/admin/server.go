@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/proxy"
+)
+
+const (
+	socketMode    = 0o660 // the owner and the group of the socket may send commands
+	headerTimeout = 10 * time.Second
+	closeTimeout  = time.Second // for responses under way
+)
+
+// Commands are what the server calls for each command, from its own goroutines.
+type Commands struct {
+	Status func() Status
+	// Reload and Upgrade return when the outcome is known, or with any value when the client has
+	// left.
+	Reload  func(ctx context.Context) ReloadOutcome
+	DryRun  func() ReloadOutcome
+	Upgrade func(ctx context.Context) UpgradeOutcome
+
+	InFlight func() []proxy.Trace
+	Explain  func(id string) []proxy.Trace
+
+	ExpectProbe func() (nonce string, err error)
+	ProbeReport func(nonce string) (r ProbeReport, ok bool)
+}
+
+// Server responds to a [Client].
+type Server struct {
+	http *http.Server
+	path string // of the socket, once it is published
+	name string // of the socket now
+	done chan struct{}
+}
+
+// Serve makes the socket of path, under another name until Publish, and responds to its clients until
+// Close. A socket at path on which somebody responds belongs to another daemon: that is an error,
+// unless this process succeeds it.
+func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
+	}
+	if other, err := net.Dial("unix", path); err == nil {
+		_ = other.Close()
+		if !succeeds {
+			return nil, fmt.Errorf("%s is in use by another daemon", path)
+		}
+	}
+	name := path + ".new"
+	l, err := listen(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the admin socket: %w", err)
+	}
+	s := &Server{
+		http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout},
+		path: path, name: name, done: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the admin socket failed", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// listen makes the socket, also in place of one that a killed process left.
+func listen(name string) (net.Listener, error) {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by then the name may be another's
+	if err := os.Chmod(name, socketMode); err != nil {
+		return nil, errors.Join(err, l.Close(), os.Remove(name))
+	}
+	return l, nil
+}
+
+// Publish gives the socket its path, in place of one that another process made, so that there is one
+// at any time.
+func (s *Server) Publish() error {
+	if err := os.Rename(s.name, s.path); err != nil {
+		return fmt.Errorf("opening the admin socket: %w", err)
+	}
+	s.name = s.path
+	return nil
+}
+
+// Remove removes the name of the socket, on which nobody responds after Close.
+func (s *Server) Remove() { _ = os.Remove(s.name) } // nothing depends on it
+
+// Close returns when the responses under way are written. The name of the socket stays: by now it
+// may be that of another process.
+func (s *Server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
+	}
+	<-s.done
+}
+
+func (c Commands) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Status()) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { respondOutcome(w, c.Reload(r.Context())) })
+	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respondOutcome(w, c.DryRun()) })
+	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Upgrade(r.Context())) })
+	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
+	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {
+		found := c.Explain(r.PathValue("id"))
+		respond(w, append([]proxy.Trace{}, found...)) // a list in JSON too
+	})
+	mux.HandleFunc("POST /probes", c.expectProbe)
+	mux.HandleFunc("GET /probes/{nonce}", c.probeReport)
+	return mux
+}
+
+func (c Commands) expectProbe(w http.ResponseWriter, _ *http.Request) {
+	nonce, err := c.ExpectProbe()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+		return
+	}
+	respond(w, ProbeTicket{nonce})
+}
+
+func (c Commands) probeReport(w http.ResponseWriter, r *http.Request) {
+	report, ok := c.ProbeReport(r.PathValue("nonce"))
+	if !ok {
+		http.Error(w, "no such probe", http.StatusNotFound)
+		return
+	}
+	respond(w, report)
+}
+
+func respondOutcome(w http.ResponseWriter, o ReloadOutcome) {
+	if o.Changes == nil {
+		o.Changes = []config.Change{} // a list in JSON too
+	}
+	respond(w, o)
+}
+
+func respond(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body) // the client may have left
+}

@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"net/netip"
+	"time"
+
+	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/proxy"
+)
+
+// Status is what a running daemon tells an administrator, on the admin socket alone:
+// it may hold the login URL, with which anybody can claim the node.
+type Status struct {
+	Status        string    `json:"status"`            // healthy, degraded or draining
+	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	State         string    `json:"state"`             // of the state machine
+	Version       string    `json:"version"`
+	PID           int       `json:"pid"`
+	StartedAt     time.Time `json:"started_at"`
+	UptimeSeconds int64     `json:"uptime_seconds"`
+
+	Tailnet  TailnetStatus  `json:"tailnet"`
+	Sockets  []SocketStatus `json:"sockets"` // empty until it serves
+	Requests RequestStatus  `json:"requests"`
+	Limits   LimitStatus    `json:"limits"`
+
+	Connections inbound.ConnectionStats `json:"connections"`
+
+	Upstream   UpstreamStatus `json:"upstream"`
+	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
+	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
+	// Predecessors finish what they had before an upgrade.
+	Predecessors []Predecessor `json:"predecessors"`
+	// Warnings are what somebody should look at, each with how to fix it.
+	Warnings []string `json:"warnings"`
+}
+
+// TailnetStatus is what the daemon knows of its tailnet.
+type TailnetStatus struct {
+	Status       string       `json:"status"` // connected, not_connected or disabled
+	Trouble      string       `json:"trouble,omitempty"`
+	Name         string       `json:"name"`
+	Addresses    []netip.Addr `json:"addresses"`
+	BackendState string       `json:"backend_state"`
+	KeyExpiresAt *time.Time   `json:"key_expires_at"` // null: never, or not known
+	Warnings     []string     `json:"warnings"`       // tailscaled's
+	LoginURL     string       `json:"login_url,omitempty"`
+	Userspace    bool         `json:"userspace"` // tailscaled runs without a network device
+	Version      string       `json:"version"`   // tailscaled's
+}
+
+// SocketStatus is a socket on which requests are taken.
+type SocketStatus struct {
+	Name    string `json:"name"`
+	Network string `json:"network"` // tcp or unix
+	Address string `json:"address"`
+}
+
+// RequestStatus counts requests: those of now, and those since the start.
+type RequestStatus struct {
+	InFlight int    `json:"in_flight"`
+	Queued   int    `json:"queued"`
+	Served   uint64 `json:"served"`
+	Failed   uint64 `json:"failed"`
+}
+
+// LimitStatus is the limits in force.
+type LimitStatus struct {
+	MaxConnections          int   `json:"max_connections"`
+	MaxConnectionsPerClient int   `json:"max_connections_per_client"` // 0: none
+	QueueLimit              int   `json:"queue_limit"`
+	MaxRequestBody          int64 `json:"max_request_body"` // bytes
+}
+
+// UpstreamStatus is where requests go.
+type UpstreamStatus struct {
+	URL         string     `json:"url"`
+	Proxy       string     `json:"proxy"`        // host and port of the HTTP CONNECT proxy in use; empty: none
+	Since       *time.Time `json:"since"`        // when that way was first used; null: not yet
+	Connections int        `json:"connections"`  // open, idle ones included
+	LastSuccess *time.Time `json:"last_success"` // null: not yet
+}
+
+// ReloadStatus is how the latest reload ended.
+type ReloadStatus struct {
+	At    time.Time `json:"at"`
+	OK    bool      `json:"ok"`
+	Error string    `json:"error,omitempty"`
+	// Changed are the settings that it changed.
+	Changed []string `json:"changed,omitempty"`
+}
+
+// Predecessor is a process that has handed over and finishes what it has.
+type Predecessor struct {
+	PID      int       `json:"pid"`
+	Version  string    `json:"version"`
+	Since    time.Time `json:"since"` // of the hand-over
+	InFlight int       `json:"in_flight"`
+}

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/proxy"
+)
+
+const stoppingText = "the daemon is stopping"
+
+// startAdmin opens the admin socket. Clients find it when the process takes charge.
+func (d *daemon) startAdmin() (err error) {
+	if d.options.AdminSocket == "" {
+		return nil
+	}
+	d.admin, err = admin.Serve(d.options.AdminSocket, d.upgrade.predecessor != nil, admin.Commands{
+		Status: func() admin.Status { return d.report(time.Now()) },
+		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
+		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
+		Explain:     func(id string) []proxy.Trace { return d.view().proxy.Find(id) },
+		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
+		ProbeReport: d.probes.reportOn,
+	}, d.log)
+	return err
+}
+
+// requestReload waits for the outcome: what systemctl reload reports is the truth.
+func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
+	outcome := make(chan admin.ReloadOutcome, 1)
+	d.send(lifecycle.ReloadRequested{}, func() { d.reload.waiters = append(d.reload.waiters, outcome) })
+	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
+}
+
+// requestUpgrade waits until the new process serves, or it is certain that it will not.
+func (d *daemon) requestUpgrade(ctx context.Context) admin.UpgradeOutcome {
+	outcome := make(chan admin.UpgradeOutcome, 1)
+	d.send(lifecycle.UpgradeRequested{}, func() { d.upgrade.waiters = append(d.upgrade.waiters, outcome) })
+	return await(ctx, d.done, outcome, admin.UpgradeOutcome{Error: stoppingText})
+}
+
+// await waits for an outcome as long as the loop lives and the client is there.
+func await[Outcome any](ctx context.Context, done <-chan struct{}, outcome <-chan Outcome, stopping Outcome) Outcome {
+	select {
+	case o := <-outcome:
+		return o
+	case <-done:
+	case <-ctx.Done():
+	}
+	return stopping
+}

@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/tailnet"
+)
+
+func TestViewsDoNotChange(t *testing.T) {
+	var v views
+	v.latest.Store(&view{})
+	before := v.view()
+	v.publish(func(v *view) { v.upgrade = "failed" })
+	v.publish(func(v *view) { v.tailscaled = &tailnet.Status{Name: "box"} })
+	if before.upgrade != "" || v.view().upgrade != "failed" || v.view().tailscaled.Name != "box" {
+		t.Errorf("before %+v, after %+v", before, v.view())
+	}
+}
+
+func TestSendAfterTheLoopEnded(t *testing.T) {
+	m := newMailbox()
+	if !m.send(lifecycle.ReloadRequested{}, nil) {
+		t.Error("the loop is there")
+	}
+	close(m.done)
+	for range cap(m.messages) {
+		if !m.send(lifecycle.ReloadRequested{}, nil) {
+			return
+		}
+	}
+	t.Error("messages wait for nobody")
+}
+
+func TestTimerSendsItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMailbox()
+		m.after(time.Minute, lifecycle.RetryTimer{})
+		m.after(time.Hour, lifecycle.RetryTimer{})
+		began := time.Now()
+		if got := <-m.messages; got.event != (lifecycle.RetryTimer{}) || time.Since(began) != time.Minute {
+			t.Errorf("%v after %v", got.event, time.Since(began))
+		}
+		m.cancel()
+		m.work.Wait()
+		if len(m.messages) > 0 {
+			t.Error("a timer outlives its context")
+		}
+	})
+}
+
+func TestWatchdogCountsLostProbes(t *testing.T) {
+	var w watchdog
+	for _, lost := range []bool{true, false, true, true} {
+		w.record(lost)
+	}
+	if w.lost != probesLost {
+		t.Errorf("%d lost in a row", w.lost)
+	}
+}
+
+func TestWatchdogProbesLoopback(t *testing.T) {
+	for address, want := range map[string]string{"[::]:8080": "localhost:8080", "0.0.0.0:1": "localhost:1", "127.0.0.1:2": "127.0.0.1:2"} {
+		tcp, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w watchdog
+		if w.watch(tcp); w.address != want || w.network != "tcp" {
+			t.Errorf("%s is probed at %s", address, w.address)
+		}
+	}
+}
+
+func TestHostNamesThisNode(t *testing.T) {
+	d := &daemon{}
+	d.latest.Store(&view{tailscaled: &tailnet.Status{Name: "box.tail.ts.net"}})
+	for _, row := range []struct {
+		host, from string
+		want       bool
+	}{
+		{"localhost", "127.0.0.1:1", true},
+		{"LOCALHOST:8080", "127.0.0.1:1", true},
+		{"192.0.2.1:8080", "192.0.2.9:1", true},
+		{"[fd7a::1]:8080", "[fd7a::2]:1", true},
+		{"box", "100.64.0.1:1", true},
+		{"Box.tail.ts.net.:8080", "100.64.0.1:1", true},
+		{"evil.example", "127.0.0.1:1", false},
+		{"box.evil.example", "127.0.0.1:1", false},
+		{"evil.example", "@", true}, // a Unix socket
+		{"", "127.0.0.1:1", true},
+	} {
+		r := &http.Request{Host: row.host, RemoteAddr: row.from}
+		if got := d.namesThisNode(r); got != row.want {
+			t.Errorf("Host %q from %s: %v", row.host, row.from, got)
+		}
+	}
+}

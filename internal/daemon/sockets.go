@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/systemd"
+)
+
+// ownListener is the name of the listener that this process opens itself, and of the
+// socket of oauth-proxyd.socket.
+const ownListener = "proxy"
+
+// sockets are those that this process was started with. They do not change.
+type sockets struct{ systemd.Inheritance }
+
+// hasOthers reports whether sockets were passed, but none of oauth-proxyd.socket.
+func (s sockets) hasOthers() bool {
+	own := func(l systemd.Listener) bool { return l.Name == ownListener }
+	return len(s.Listeners) > 0 && !slices.ContainsFunc(s.Listeners, own)
+}
+
+// onlyLocal reports whether the unit's socket is missing and only what this process opened itself
+// is served: a load balancer and the tailnet do not get in.
+func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && !s.hasOthers() }
+
+// trouble says that the unit's socket is missing, and how to fix it; empty: it is not.
+func (s sockets) trouble(listenAddr string) string {
+	switch {
+	case s.MissingUnit == "":
+		return ""
+	case s.hasOthers():
+		return fmt.Sprintf("systemd passed no socket named %q: %s is not there, or its FileDescriptorName= is another; see `systemctl status %s`",
+			ownListener, s.MissingUnit, s.MissingUnit)
+	}
+	return fmt.Sprintf("systemd started this service without %s, so only %s (proxy.listen_addr) is served; "+
+		"fix %s (`systemctl status %s` says what is wrong), then run `systemctl stop oauth-proxyd.service %s && systemctl start %s`",
+		s.MissingUnit, listenAddr, s.MissingUnit, s.MissingUnit, s.MissingUnit, s.MissingUnit)
+}
+
+// listen gives the inherited sockets, or opens the configured address if there are none.
+func (s sockets) listen(address string) ([]systemd.Listener, error) {
+	if len(s.Listeners) > 0 {
+		return s.Listeners, nil
+	}
+	l, err := net.Listen("tcp", address)
+	return []systemd.Listener{{Name: ownListener, Listener: l}}, err
+}
+
+// check finds an upstream that is one of the sockets. What leads to them by another name of this
+// host is found by the proxy, with the first request.
+func (s sockets) check(p config.Proxy) error {
+	for _, l := range s.Listeners {
+		if p.UpstreamIs(l.Addr().String()) {
+			return fmt.Errorf("proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", p.UpstreamURL, l.Name)
+		}
+	}
+	return nil
+}

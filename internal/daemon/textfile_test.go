@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oauth-proxyd/internal/config"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// counting is a textfile of one counter.
+func counting() (*textfile, prometheus.Counter) {
+	r, c := prometheus.NewRegistry(), prometheus.NewCounter(prometheus.CounterOpts{Name: "c", Help: "A counter."})
+	r.MustRegister(c)
+	return &textfile{gather: r, log: slog.New(slog.DiscardHandler)}, c
+}
+
+// wantText wants the file to have that in it; empty: not to exist.
+func wantText(t *testing.T, file, want string) {
+	t.Helper()
+	synctest.Wait()
+	text, err := os.ReadFile(file)
+	if (want == "") != os.IsNotExist(err) || !strings.Contains(string(text), want) {
+		t.Errorf("%s: %q, %v; want %q", filepath.Base(file), text, err, want)
+	}
+}
+
+func TestTextfileFollowsTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first.prom"), filepath.Join(dir, "second.prom")
+	synctest.Test(t, func(t *testing.T) {
+		f, c := counting()
+		f.use(config.Metrics{Textfile: first, TextfileInterval: time.Minute})
+		wantText(t, first, "\nc 0\n")
+		c.Inc()
+		wantText(t, first, "\nc 0\n")
+		time.Sleep(time.Minute)
+		wantText(t, first, "\nc 1\n")
+		f.use(config.Metrics{Textfile: second, TextfileInterval: time.Minute})
+		wantText(t, first, "")
+		wantText(t, second, "\nc 1\n")
+		f.use(config.Metrics{})
+		wantText(t, second, "")
+		f.use(config.Metrics{Textfile: first, TextfileInterval: time.Minute})
+		wantText(t, first, "\nc 1\n")
+		c.Inc()
+		f.finish()
+		wantText(t, first, "\nc 2\n")
+	})
+}
+
+func TestTextfileIsLeftToTheSuccessor(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.prom")
+	synctest.Test(t, func(t *testing.T) {
+		f, c := counting()
+		f.use(config.Metrics{Textfile: file, TextfileInterval: time.Minute})
+		wantText(t, file, "\nc 0\n")
+		f.leave()
+		c.Inc()
+		time.Sleep(time.Hour)
+		f.finish()
+		wantText(t, file, "\nc 0\n")
+	})
+}
+
+func TestTextfileOfOthersStays(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sub", "x.prom") // in a folder that does not exist
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := counting()
+		f.use(config.Metrics{Textfile: file, TextfileInterval: time.Minute})
+		synctest.Wait()
+		if !f.failing.Load() {
+			t.Error("it was written")
+		}
+		if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("others'"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.use(config.Metrics{})
+		wantText(t, file, "others'")
+		if f.failing.Load() {
+			t.Error("no file is asked for, and it fails")
+		}
+	})
+}

@@ -1,0 +1,265 @@
+package systemd
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// handoverVariable has the names of the listeners, separated by colons. Their descriptors
+	// begin at firstSocket; after the last one comes the channel to the old process.
+	handoverVariable = "OAUTH_PROXYD_HANDOVER"
+
+	// probeInterval is the pause between two probes of a successor.
+	probeInterval = 200 * time.Millisecond
+	// probeTimeout is how long it may take to respond to one.
+	probeTimeout = 5 * time.Second
+	// killTimeout is how long a killed process may take to be gone.
+	killTimeout = time.Second
+)
+
+// Message is what one process writes to the other, as a line of JSON with one field. The successor
+// writes Done when it is ready to take over, and in response to Probe and TakeOver.
+type Message struct {
+	Done     bool            `json:"done,omitempty"`
+	Failed   string          `json:"failed,omitempty"` // why the successor ends
+	Probe    bool            `json:"probe,omitempty"`
+	TakeOver string          `json:"take_over,omitempty"` // with the version of the old process
+	Report   json.RawMessage `json:"report,omitempty"`    // after that: what the old process still does
+}
+
+// Program is what a successor runs.
+type Program struct {
+	Path string
+	Args []string // the whole command line, the name of the program included
+	Env  []string
+}
+
+// Successor is a process that was started to take over.
+type Successor struct {
+	pid     int // Release takes it from process
+	process *os.Process
+	channel net.Conn
+	reader  *bufio.Reader // of channel
+}
+
+// StartSuccessor begins a process that is to take over the listeners, which stay as they are. Its
+// output and its parent are those of this process.
+func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
+	var names []string
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // the process has its own, or there is none
+		}
+	}()
+	for _, l := range listeners {
+		f, err := duplicate(l)
+		if err != nil {
+			return nil, fmt.Errorf("passing on the listener %q: %w", l.Name, err)
+		}
+		files, names = append(files, f), append(names, l.Name)
+	}
+	channel, theirs, err := socketPair()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
+	}
+	files = append(files, theirs)
+	command := &exec.Cmd{
+		Path: program.Path, Args: program.Args, Stdout: os.Stdout, Stderr: os.Stderr,
+		Env:         append(program.Env, handoverVariable+"="+strings.Join(names, ":")),
+		ExtraFiles:  files,
+		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
+	}
+	if err := command.Start(); err != nil {
+		_ = channel.Close()
+		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
+	}
+	p := command.Process
+	return &Successor{pid: p.Pid, process: p, channel: channel, reader: bufio.NewReader(channel)}, nil
+}
+
+// duplicate gives a descriptor of its own for the socket of l. That of its method File would turn
+// blocking, and the listener with it, as soon as a process is started with it.
+func duplicate(l Listener) (*os.File, error) {
+	socket, ok := l.Listener.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a %T has no descriptor", l.Listener)
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var copied int
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		syscall.ForkLock.RLock() // no process may start between the two calls
+		defer syscall.ForkLock.RUnlock()
+		if copied, failed = syscall.Dup(int(fd)); failed == nil {
+			syscall.CloseOnExec(copied)
+		}
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(copied), l.Name), nil
+}
+
+// socketPair gives both ends, the second to be passed on.
+func socketPair() (ours net.Conn, theirs *os.File, err error) {
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = os.NewFile(uintptr(ends[1]), "handover")
+	f := os.NewFile(uintptr(ends[0]), "handover")
+	defer f.Close() //nolint:errcheck // the connection has its own
+	if ours, err = net.FileConn(f); err != nil {
+		_ = theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// PID is its process id.
+func (s *Successor) PID() int { return s.pid }
+
+// AwaitReady returns nil when the process is ready to take over, and an error when it is sure that
+// it will not be, or ctx ends.
+func (s *Successor) AwaitReady(ctx context.Context) error {
+	return s.await(ctx, "the new process ended before it served")
+}
+
+// Try returns nil if the process, which is ready, responds to probes for another d.
+func (s *Successor) Try(ctx context.Context, d time.Duration) error {
+	end := time.After(d)
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
+	for {
+		probe, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("it did not respond within %v", probeTimeout))
+		err := s.ask(probe, Message{Probe: true})
+		cancel()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// TakeOver returns nil when the process serves in the place of this one, whose version it gets. It
+// waits as long as the process lives, as only systemd can end the main process of a service.
+func (s *Successor) TakeOver(ctx context.Context, version string) error {
+	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown")})
+}
+
+// Report tells the process what this one still does, after TakeOver.
+func (s *Successor) Report(report any) error {
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("reporting to the new process: %w", err)
+	}
+	return writeMessage(s.channel, Message{Report: text})
+}
+
+// Kill ends a process that has not taken over, and waits for its end. Nothing is lost with it: it has
+// no connections.
+func (s *Successor) Kill() {
+	defer s.Close()
+	_ = s.process.Kill() // it may have ended
+	_ = s.channel.SetReadDeadline(time.Now().Add(killTimeout))
+	_, _ = io.Copy(io.Discard, s.reader)
+}
+
+// Close ends the conversation, so that the process takes this one for ended.
+func (s *Successor) Close() {
+	_ = s.channel.Close()
+	_ = s.process.Release() // systemd waits for it, not this process
+}
+
+// ask sends m and waits for the response.
+func (s *Successor) ask(ctx context.Context, m Message) error {
+	_ = writeMessage(s.channel, m) // that the process has ended is seen next
+	return s.await(ctx, "the new process ended as soon as it served")
+}
+
+// await waits for the next message of the process, which says that it has done its part. Ended is the
+// error if the process has ended.
+func (s *Successor) await(ctx context.Context, ended string) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	m, err := readMessage(s.reader)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
+	case err != nil:
+		return errors.New(ended)
+	case m.Failed != "":
+		return fmt.Errorf("the new process does not serve: %s", m.Failed)
+	}
+	return nil
+}
+
+func readMessage(r *bufio.Reader) (m Message, err error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(line, &m)
+}
+
+func writeMessage(c net.Conn, m Message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(line, '\n'))
+	return err
+}
+
+// Predecessor is the process that started this one to take over, as long as it runs.
+type Predecessor struct {
+	channel net.Conn
+	reader  *bufio.Reader // of channel
+}
+
+// predecessorAt takes over the channel to the old process.
+func predecessorAt(fd int) (*Predecessor, error) {
+	f := os.NewFile(uintptr(fd), handoverVariable)
+	defer f.Close() //nolint:errcheck // the connection has its own
+	channel, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("finding the process before this one: %w", err)
+	}
+	return &Predecessor{channel: channel, reader: bufio.NewReader(channel)}, nil
+}
+
+// Next waits for the next message. The error means that the old process has ended, or that Close was
+// called.
+func (p *Predecessor) Next() (Message, error) { return readMessage(p.reader) }
+
+// Done tells the old process that this one is ready to take over, and that it has done what it was
+// asked for. The old process sees an end of this one in any case.
+func (p *Predecessor) Done() { _ = writeMessage(p.channel, Message{Done: true}) }
+
+// Fail tells the old process why this one does not take over.
+func (p *Predecessor) Fail(why string) { _ = writeMessage(p.channel, Message{Failed: why}) }
+
+// Close ends the conversation.
+func (p *Predecessor) Close() { _ = p.channel.Close() }
