@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -93,31 +92,18 @@ func (id Identity) Key(addr netip.Addr) string {
 	case len(id.Tags) > 0:
 		return "tags " + strings.Join(id.Tags, ",")
 	default:
-		return "address " + network(addr).String()
+		return "address " + Network(addr).String()
 	}
 }
 
-// network is what one sender has addresses of: its address, or 64 bits of one of IPv6, except
-// in Tailscale's range, where each node has one address.
-func network(addr netip.Addr) netip.Prefix {
-	bits := addr.BitLen()
-	if addr.Is6() && !IsTailscale(addr) {
-		bits = 64
+// Network is what one sender has addresses of: its address, or 64 bits of one of IPv6 (RFC 4291
+// §2.5.4), except on this host and in Tailscale's range, where each node has one address.
+func Network(addr netip.Addr) netip.Addr {
+	if addr.Is6() && !IsTailscale(addr) && !addr.IsLoopback() {
+		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
+		return prefix.Addr()
 	}
-	return netip.PrefixFrom(addr, bits).Masked()
-}
-
-// AppendAttrs adds the fields of the log line.
-func (id Identity) AppendAttrs(attrs []slog.Attr) []slog.Attr {
-	attrs = append(attrs, slog.String("source", string(id.Source)))
-	for _, name := range [...]struct{ key, value string }{
-		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
-	} {
-		if name.value != "" {
-			attrs = append(attrs, slog.String(name.key, name.value))
-		}
-	}
-	return attrs
+	return addr
 }
 
 // Control classifies connections and judges requests.

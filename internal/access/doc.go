@@ -6,9 +6,9 @@
 // proved is an error, a [Refusal] that says Unproven, and nobody is let in.
 //
 //	conn.go        what is kept of a connection: its ends, and for a minute its identity
-//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
+//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag), and the headers by
+//	               which proxies say for whom they speak
 //	access.go      the identity, the access list, the judgement
-//	provenance.go  the headers by which proxies say for whom they speak
 //	denials.go     how often those who are refused are logged
 //
 // The source of a connection is looked up by the first request that needs it, so that accepting

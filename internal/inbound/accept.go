@@ -44,9 +44,8 @@ func (q *acceptQueue) acceptAll() error {
 		c, err := q.Listener.Accept()
 		if err == nil {
 			pause = shortest
-			q.connections.arrive(&Conn{
-				Conn: c, Listener: q.name, Access: access.Of(c), queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
-			})
+			from := access.Of(c)
+			q.connections.arrive(&Conn{Conn: c, Listener: q.name, Access: from, source: access.Network(from.Addr()), queue: q})
 			continue
 		}
 		select {
@@ -84,21 +83,6 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 	q.ready[0] = nil
 	q.ready = q.ready[1:]
 	return c, nil
-}
-
-// sourceOf is the address of TCP, and for IPv6 outside the tailnet its /64, of which a host
-// has all addresses (RFC 4291 §2.5.4); the zero Addr for Unix sockets.
-func sourceOf(remote net.Addr) netip.Addr {
-	tcp, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr := access.Plain(tcp.AddrPort()).Addr()
-	if addr.Is6() && !access.IsTailscale(addr) && !addr.IsLoopback() {
-		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
-		return prefix.Addr()
-	}
-	return addr
 }
 
 // shared reports whether strangers to each other come from this address: it is that of every

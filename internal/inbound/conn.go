@@ -31,7 +31,7 @@ type Conn struct {
 	scan  scanner
 
 	// Where it is among the connections, guarded by their lock.
-	source  netip.Addr
+	source  netip.Addr // its address or network; the zero Addr for Unix sockets
 	place   place
 	element *list.Element // in the list of its place; nil while a request is at work
 	since   time.Time     // when it came to its place

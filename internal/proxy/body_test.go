@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -258,7 +257,7 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				given := make(chan waitingFor, 1)
-				w := watch{start: time.Now(), report: func() {}, giveUp: func(w waitingFor) { given <- w }}
+				w := watch{start: time.Now(), giveUp: func(w waitingFor) { given <- w }}
 				w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Minute})
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
@@ -277,7 +276,7 @@ func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
 
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch{start: time.Now(), report: func() {}, giveUp: func(w waitingFor) { t.Errorf("given up: %v", w) }}
+		w := watch{start: time.Now(), giveUp: func(w waitingFor) { t.Errorf("given up: %v", w) }}
 		w.begin(config.Proxy{ResponseHeaderTimeout: time.Minute, IdleTimeout: time.Minute})
 		w.next(forHeader)
 		for range 100 {
@@ -289,30 +288,12 @@ func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	})
 }
 
-func TestWatchReportsWhatLastsEachTimeItLastedTwiceAsLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var reports []time.Duration
-		w := watch{start: start, report: func() { reports = append(reports, time.Since(start)) }}
-		w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Hour})
-		for range 16 {
-			time.Sleep(time.Minute - time.Nanosecond)
-			w.next(forUpstreamBody)
-		}
-		w.stop()
-		want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute}
-		if !slices.Equal(reports, want) {
-			t.Errorf("reported after %v, want %v", reports, want)
-		}
-	})
-}
-
 // What the kernel passes on of its backlog is a move, too.
 func TestWatchSeesABacklogShrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var ended time.Duration
-		w := watch{start: start, report: func() {}, backlog: func(waitingFor) int { // for ten minutes it shrinks
+		w := watch{start: start, backlog: func(waitingFor) int { // for ten minutes it shrinks
 			return int((10*time.Minute - min(time.Since(start), 10*time.Minute)) / time.Second)
 		}, giveUp: func(w waitingFor) {
 			if ended = time.Since(start); w != forClientAccept {

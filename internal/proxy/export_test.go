@@ -30,11 +30,3 @@ func KnownAccounts(a *Accounts) (text string) {
 
 // Note reads the header of an answer.
 func (a *accounts) Note(h http.Header) { a.note(h) }
-
-// ReportProgress has all requests in flight reported as if they had lasted long.
-func ReportProgress(p *Proxy) {
-	open, _ := p.flights.list()
-	for _, x := range open {
-		x.reportProgress()
-	}
-}

@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
 	"maps"
 	"math"
 	"net/http"
@@ -204,24 +202,4 @@ func (r *record) trace() Trace {
 	t := r.Trace
 	t.BytesOut = r.sent.Load()
 	return t
-}
-
-// announce logs the names of a request's headers, where the level is debug.
-func (x *exchange) announce() {
-	ctx := context.Background()
-	if !x.proxy.log.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	names := slices.Sorted(maps.Keys(x.in.Header))
-	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.trace().names(),
-		slog.String("listener", x.rec.Listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
-		slog.Any("header_names", names))...)
-}
-
-// reportProgress logs that a request lasts, so that it is seen before it ends.
-func (x *exchange) reportProgress() {
-	t := x.trace()
-	attrs := append(t.names(), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
-		slog.Duration("silence", t.Silence.Duration()), slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
-	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", append(attrs, t.sender()...)...)
 }

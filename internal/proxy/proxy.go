@@ -185,7 +185,6 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x.takeBody()
 	x.watch.start = x.rec.start
 	p.flights.begin(x)
-	x.announce()
 	return x
 }
 

@@ -26,7 +26,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
-	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
+	x.watch.giveUp, x.watch.backlog = x.giveUp, x.backlog
 	x.watch.begin(x.cfg.Proxy)
 	after := ""
 	for {

@@ -32,10 +32,8 @@ const (
 type watch struct {
 	timeouts  config.Proxy
 	giveUp    func(waitingFor)     // is called once, when a side is idle for too long
-	report    func()               // is called when the request lasts
 	backlog   func(waitingFor) int // what the kernel holds for a side; nil or below 0: not known
 	start     time.Time            // of the request
-	reportAt  time.Duration
 	waiting   atomic.Int32
 	moved     atomic.Int64 // nanoseconds since start
 	responded atomic.Bool  // the response has begun: the request body no longer tells which side is to act
@@ -47,18 +45,13 @@ type watch struct {
 	leftAt  int64 // and what moved was after it
 }
 
-// firstReport is when a request that lasts is first reported; then each time that it
-// has lasted twice as long.
-const firstReport = time.Minute
-
 // begin starts the clock, with no side to wait for yet.
 func (w *watch) begin(timeouts config.Proxy) {
 	w.timeouts = timeouts
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reportAt = max(firstReport, 2*time.Since(w.start))
-	w.timer = time.AfterFunc(min(w.pace(), firstReport), w.look)
+	w.timer = time.AfterFunc(w.pace(), w.look)
 }
 
 // silence is how long neither side has acted.
@@ -119,12 +112,7 @@ func (w *watch) look() {
 		w.giveUp(waiting)
 		return
 	}
-	age := time.Since(w.start)
-	if age >= w.reportAt {
-		w.report()
-		w.reportAt = 2 * age
-	}
-	w.timer.Reset(min(limit-quiet, w.pace(), w.reportAt-age))
+	w.timer.Reset(min(limit-quiet, w.pace()))
 }
 
 // pace is the time between two looks: the phase may change to one with a shorter
