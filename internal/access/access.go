@@ -123,7 +123,7 @@ func New(t Tailnet) *Control {
 type Refusal struct {
 	Message  string // for the client; names nobody and no list
 	Cause    error  // for the log; may be nil
-	Unproven bool   // it could not be told who sent it, which may be otherwise soon
+	Unproven bool   // who sent it is not known now, and may be soon
 }
 
 // Error implements error.
@@ -183,8 +183,8 @@ func covers(entry config.Source, id Identity, addr netip.Addr) bool {
 	}
 }
 
-// isAt reports whether addr, where the connection came from, is the address of who
-// asks: not that of a proxy, nor the loopback address from which tailscaled delivers
+// isAt reports whether addr, where the connection came from, is the address of the
+// sender: not that of a proxy, nor the loopback address from which tailscaled delivers
 // a peer's connection without a network device.
 func (id Identity) isAt(addr netip.Addr) bool {
 	return id.Source != config.Proxied && (id.Source != config.Tailnet || !addr.IsLoopback())

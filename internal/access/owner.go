@@ -10,7 +10,7 @@ import (
 )
 
 // SocketOwner is the user id of the process on this host whose TCP socket is the other end
-// of a connection between local and remote, as the kernel tells it (sock_diag(7)). found is
+// of a connection between local and remote, by the kernel (sock_diag(7)). found is
 // false if there is no such socket on this host.
 func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)

@@ -35,7 +35,7 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identit
 	return id, nil
 }
 
-// unproven is for who cannot be told from others now, and may come again.
+// unproven refuses a sender that cannot be identified now, and may try again.
 func unproven(cause error, message string) *Refusal {
 	return &Refusal{Message: message, Cause: cause, Unproven: true}
 }
@@ -97,7 +97,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
 	case a.isProgram(t, local, remote):
 		return Identity{Source: config.Local}, nil
 	case t.Absent:
@@ -113,7 +113,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	forwarded, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
+		return Identity{}, unproven(err, "it is not known whether tailscaled forwards this connection")
 	case forwarded:
 		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	default:
@@ -141,7 +141,7 @@ func (a *Control) isClosed(local, remote netip.AddrPort) bool {
 func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	if err != nil {
-		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
 	}
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	if onThisHost && (t.Absent || t.cannotBe(uid)) {
@@ -187,7 +187,7 @@ func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort)
 func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity, found bool, err error) {
 	id, found, err = a.tailnet.WhoIs(ctx, remote)
 	if err != nil {
-		return Identity{}, false, unproven(err, "tailscaled on this host could not say who is asking")
+		return Identity{}, false, unproven(err, "tailscaled on this host could not say who sends this request")
 	}
 	if found {
 		id.Source = config.Tailnet

@@ -66,7 +66,7 @@ func (q *acceptQueue) acceptAll() error {
 	}
 }
 
-// Accept implements net.Listener. After CloseListeners it says so in the way that net/http
+// Accept implements net.Listener. After CloseListeners it returns the error that net/http
 // takes for an ordinary end, once all who were accepted are served: connections.close lets in
 // those who were parked.
 func (q *acceptQueue) Accept() (net.Conn, error) {

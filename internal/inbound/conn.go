@@ -197,7 +197,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // linger ends a spoilt connection, once. What still comes is dropped for a moment before
 // the close: one with unread bytes would reset the connection, and the client might lose
-// the answer.
+// the response.
 func (c *Conn) linger() {
 	const (
 		most       = 4 << 20 // no more is read of a body that was refused for its size
@@ -210,7 +210,7 @@ func (c *Conn) linger() {
 	end := time.Now().Add(lingerTime)
 	_ = c.Conn.SetReadDeadline(end)
 	if n, err := io.CopyN(io.Discard, c.Conn, most); n == most && err == nil {
-		time.Sleep(time.Until(end)) // to read the answer, for a client that does
+		time.Sleep(time.Until(end)) // to read the response, for a client that does
 	}
 }
 
@@ -228,7 +228,7 @@ func (c *Conn) part() {
 func (c *Conn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
 
 // CloseWrite half-closes the connection, which net/http does where a close could
-// reset it before the client has read its answer.
+// reset it before the client has read its response.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -52,7 +52,7 @@ func (h connHandler) refusal(c *Conn) []byte {
 	return text.Bytes()
 }
 
-// refusalWriter keeps a response of ours.
+// refusalWriter keeps our own response.
 type refusalWriter struct {
 	header http.Header
 	status int

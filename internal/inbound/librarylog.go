@@ -46,7 +46,7 @@ func isAddress(word string) bool {
 	return err == nil
 }
 
-// Unquoted is a text without the bytes of a request or an answer that net/http quotes
+// Unquoted is a text without the bytes of a request or a response that net/http quotes
 // in its own.
 func Unquoted(text string) string {
 	var b strings.Builder

@@ -69,7 +69,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	return s
 }
 
-// guard notes when a connection is at work, and tells clients with every response, once the
+// guard records when a connection is at work, and tells clients with every response, once the
 // server is stopping, to send the next request on another connection.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// admit judges who asks before it looks at anything else of the request, refuses what can be
+// admit judges the sender before it looks at anything else of the request, refuses what can be
 // refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
@@ -73,7 +73,7 @@ func (x *exchange) inspect() error {
 	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
 		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
 	case r.Method == http.MethodConnect:
-		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
+		return fail(CodeInvalidRequest, nil, "CONNECT is not supported: this proxy has one upstream; set it as the base URL instead")
 	case rawPath(r) == "":
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
 	case asksUpgrade(r.Header):
@@ -89,7 +89,7 @@ func tooLarge(limit int64) *failure {
 }
 
 // asksUpgrade: an offer of h2c may be ignored (RFC 9110 §7.8); what else asks for
-// another protocol would not understand an answer in this one.
+// another protocol would not understand a response in this one.
 func asksUpgrade(h http.Header) bool {
 	for _, line := range h["Upgrade"] {
 		for offer := range strings.SplitSeq(line, ",") {
@@ -107,7 +107,7 @@ func asksUpgrade(h http.Header) bool {
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
 
 // takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is what lets an upstream
-// answer before it has read the request (golang/go#40747 without it).
+// response before it has read the request (golang/go#40747 without it).
 func (x *exchange) takeBody() {
 	_ = x.rc.EnableFullDuplex() // every connection of net/http's can do it
 	// Frames follow a preface. They are left unread like a body that is not wanted, so
@@ -118,7 +118,7 @@ func (x *exchange) takeBody() {
 	keep := x.cfg.Proxy.Retry.Attempts > 1
 	x.body = newRequestBody(x.in, x.rc, x.cfg.Proxy.MaxRequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
 	if x.awaitsContinue() {
-		// net/http would send it by itself, but without regard to a 103.
+		// net/http would send it on its own, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
 	}
 }

@@ -1,14 +1,14 @@
 // Package proxy carries a client's request to one upstream and the upstream's
-// answer back, byte for byte, and adds the headers that the operator
+// response back, byte for byte, and adds the headers that the operator
 // configured.
 //
 // One request goes downwards through one file per step:
 //
 //	proxy.go    ServeHTTP: the story in a dozen lines
-//	admit.go    what is refused at once, who may enter, and the wait for a place
+//	admit.go    who may send it, what is refused at once, and the wait for a slot
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     attempts, and what may be tried again (package upstream: connections)
-//	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
+//	stream.go   the response, flushed as it comes (sse.go: may an error event be written)
 //	record.go   one log line and the metrics, whatever happened (flight.go: remembered)
 //
 // Beside that path:
@@ -27,10 +27,10 @@
 // upstream has the connections to the upstream.
 //
 // Three rules hold throughout. Nothing is sent twice that may have been
-// processed once. An answer that broke off never looks complete. Neither a
+// processed once. A response that was cut never looks complete. Neither a
 // credential nor a byte of a body is stored or logged; what is kept of a
 // request body for a repeated attempt is forgotten with the first byte of the
-// answer.
+// response.
 //
 // The package knows neither configuration files nor systemd nor Tailscale: it
 // is handed [Settings] and an [access.Tailnet].

@@ -107,7 +107,7 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// refused is what a client is told whom access does not let in.
+// refused turns what access says into what the client is told.
 func refused(err error) error {
 	r, ok := errors.AsType[*access.Refusal](err)
 	switch {

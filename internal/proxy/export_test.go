@@ -28,5 +28,5 @@ func KnownAccounts(a *Accounts) (text string) {
 	return text
 }
 
-// Note reads the header of an answer.
-func (a *accounts) Note(h http.Header) { a.note(h) }
+// Add reads the header of a response.
+func (a *accounts) Add(h http.Header) { a.add(h) }

@@ -112,7 +112,7 @@ func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 // end is when a request ended that has.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
-// Failed reports whether the client got no whole answer of the upstream below 500, by
+// Failed reports whether the client got no whole response of the upstream below 500, by
 // nobody's wish.
 func (t Trace) Failed() bool {
 	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Status >= http.StatusInternalServerError

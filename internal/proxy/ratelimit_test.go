@@ -112,7 +112,7 @@ func TestOrganizationsAreKeptAsHashes(t *testing.T) {
 	const organization = "3f2c1d9e-org"
 	keeps := func() string {
 		a := proxy.NewAccounts()
-		a.Note(http.Header{"Anthropic-Organization-Id": {organization}, "Anthropic-Ratelimit-Unified-Status": {"allowed"}})
+		a.Add(http.Header{"Anthropic-Organization-Id": {organization}, "Anthropic-Ratelimit-Unified-Status": {"allowed"}})
 		return proxy.KnownAccounts(a)
 	}
 	first, second := keeps(), keeps()
@@ -130,7 +130,7 @@ func TestAccountsAreBoundedAndForgotten(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		reg.MustRegister(a)
 		for i := range 1000 {
-			a.Note(http.Header{
+			a.Add(http.Header{
 				"Anthropic-Organization-Id":          {fmt.Sprint("org", i)},
 				"Anthropic-Ratelimit-Unified-Status": {"allowed"},
 			})

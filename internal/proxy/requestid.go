@@ -7,7 +7,7 @@ import (
 )
 
 // requestIDHeader carries the name of a request from the client to every log
-// on its way. It is the canonical form of x-request-id.
+// on the request path. It is the canonical form of x-request-id.
 const requestIDHeader = "X-Request-Id"
 
 const (
@@ -24,7 +24,7 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
-// NameResponse gives an answer that is not made by a [Proxy] its x-request-id.
+// NameResponse sets the x-request-id of a response that is not made by a [Proxy].
 func NameResponse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID(r.Header))
 }

@@ -72,7 +72,7 @@ func keepUserAgent(h http.Header) {
 }
 
 // dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says
-// who asks: only we know that, and nobody else is to be told.
+// who sent it: only we know that, and nobody else should.
 func dropPrivate(h http.Header) {
 	trailers := acceptsTrailers(h)
 	for _, name := range listedIn(h["Connection"]) {
@@ -135,24 +135,30 @@ func isHopByHop(name string) bool {
 	return false
 }
 
-// target is the upstream's URL with the client's path and query in the very bytes
-// in which they came. The URL type would clean and encode them.
+// target is the upstream's URL with the client's path and query in the very bytes in which they
+// came. url.URL would clean and encode most paths; which of its fields leave them alone depends on
+// the path:
+//
+//	the client sent    fields                      on the wire
+//	/a%2Fb  //a  *     Path, RawPath               the same
+//	/{a}|b             Opaque                      the same
+//	//{a}              Opaque "//upstream//{a}"    over HTTP/2 the same, over HTTP/1.1
+//	                                               "http://upstream//{a}", the same resource
+//	                                               (RFC 9112 §3.2.2)
+//
+// RawPath counts where it is a valid encoding of Path, and Opaque "//{a}" would be a host.
 func target(upstream *url.URL, in *http.Request) *url.URL {
 	path, query, hasQuery := strings.Cut(originForm(in.Method, in.RequestURI), "?")
-	u := &url.URL{
-		Scheme: upstream.Scheme, Host: upstream.Host,
-		Opaque: path, RawQuery: query, ForceQuery: hasQuery,
-	}
-	if strings.HasPrefix(path, "//") {
-		// url.URL would take it for a host. In this form, "https://host//path",
-		// HTTP/2 sends the path alone, and HTTP/1.1 the whole, which is the same
-		// resource (RFC 9112 §3.2.2).
-		u.Opaque = "//" + upstream.Host + path
-	}
-	if plain, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
-		if asPath := (&url.URL{Path: plain, RawPath: path}); asPath.EscapedPath() == path {
-			u.Opaque, u.Path, u.RawPath = "", plain, path
+	u := &url.URL{Scheme: upstream.Scheme, Host: upstream.Host, RawQuery: query, ForceQuery: hasQuery}
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = plain, path
+		if u.EscapedPath() == path {
+			return u
 		}
+	}
+	u.Path, u.RawPath, u.Opaque = "", "", path
+	if strings.HasPrefix(path, "//") {
+		u.Opaque = "//" + upstream.Host + path
 	}
 	return u
 }

@@ -5,8 +5,7 @@ import (
 	"net/http"
 )
 
-// isPlainEventStream: server-sent events into which an event of ours can be
-// written, as they are neither compressed nor of a length that is announced.
+// isPlainEventStream: server-sent events into which we can write an event, as they are neither compressed nor of a length that is announced.
 func isPlainEventStream(h http.Header) bool {
 	if len(h["Content-Encoding"]) > 0 || len(h["Content-Length"]) > 0 {
 		return false
