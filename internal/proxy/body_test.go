@@ -74,7 +74,7 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 }
 
 // A body that is announced to be short needs little memory, and none once it was passed
-// on and the answer has begun.
+// on and the response has begun.
 func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	for _, size := range []int{0, 1, smallBuffer - 1, smallBuffer} {
 		want := noise(size)
@@ -90,7 +90,7 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 		}
 		b.forget()
 		if used := m.used.Load(); used != 0 {
-			t.Errorf("size %d: %d bytes of memory after the answer began", size, used)
+			t.Errorf("size %d: %d bytes of memory after the response began", size, used)
 		}
 		if received, whole := b.close(); received != int64(size) || !whole {
 			t.Errorf("size %d: received %d, whole %t", size, received, whole)
@@ -117,7 +117,7 @@ func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 	}
 }
 
-func TestBodyPastTheBudgetIsServedButNotReplayable(t *testing.T) {
+func TestBodyPastBudget(t *testing.T) {
 	for _, budget := range []int64{0, largeBuffer, 5 * largeBuffer} {
 		want := noise(50 * largeBuffer)
 		b, m := testBody(bytes.NewReader(want), 1<<30, budget, true)
@@ -155,7 +155,7 @@ func TestBodyIsReadAheadUpToALimit(t *testing.T) {
 	})
 }
 
-// The answer began while the body is read ahead, into a chunk of which all was
+// The response began while the body is read ahead, into a chunk of which all was
 // taken.
 func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 	b.close()
 }
 
-func TestWatchWaitsForWhoseMoveItIs(t *testing.T) {
+func TestWatchLimits(t *testing.T) {
 	cases := []struct {
 		name    string
 		waiting waitingFor
@@ -289,7 +289,7 @@ func TestWatchIsQuietAfterItsStop(t *testing.T) {
 }
 
 // What the kernel passes on of its backlog is a move, too.
-func TestWatchSeesABacklogShrink(t *testing.T) {
+func TestWatchBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var ended time.Duration

@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// churnUpstream answers in many ways, slowly enough that clients can leave in every
+// churnUpstream responses in many ways, slowly enough that clients can leave in every
 // phase.
 func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
@@ -76,9 +76,9 @@ func churn(t *testing.T, d *door, c *http.Client, n int, seed uint64) {
 		if err != nil {
 			t.Error(err)
 		}
-		if answer, err := c.Do(r); err == nil {
-			_, _ = io.CopyN(io.Discard, answer.Body, int64(rnd.IntN(40)))
-			answer.Body.Close()
+		if response, err := c.Do(r); err == nil {
+			_, _ = io.CopyN(io.Discard, response.Body, int64(rnd.IntN(40)))
+			response.Body.Close()
 		}
 		leave()
 	}

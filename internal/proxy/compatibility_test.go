@@ -31,9 +31,9 @@ func TestPathsOfTheGatewayContractPass(t *testing.T) {
 			"GET /.well-known/oauth-authorization-server", "POST /oauth/device_authorization", "POST /oauth/token",
 		} {
 			method, target, _ := strings.Cut(line, " ")
-			answer, body := do(t, client, request(t, method, d.url(target), nil))
-			if answer.StatusCode != http.StatusNotFound || answer.Header.Get("X-Saw") != line || answer.Header.Get("Proxy-Status") != "" {
-				t.Errorf("%s: %s, header %v", line, answer.Status, answer.Header)
+			response, body := do(t, client, request(t, method, d.url(target), nil))
+			if response.StatusCode != http.StatusNotFound || response.Header.Get("X-Saw") != line || response.Header.Get("Proxy-Status") != "" {
+				t.Errorf("%s: %s, header %v", line, response.Status, response.Header)
 			}
 			if method != http.MethodHead && strings.TrimSpace(body) != notFound {
 				t.Errorf("%s: %s", line, body)
@@ -79,9 +79,9 @@ func TestUnknownInputPasses(t *testing.T) {
 	}, func(t *testing.T, up *mockAPI) {
 		r := request(t, "POST", openDoor(t, up).url("/v1/messages?beta=true"), strings.NewReader(sent))
 		r.Header = header.Clone()
-		answer, body := do(t, newClient(t), r)
-		if answer.StatusCode != http.StatusOK || body != returned || answer.Header.Get("X-Header-Of-Next-Year") != "2" {
-			t.Errorf("%s %v: %s", answer.Status, answer.Header, body)
+		response, body := do(t, newClient(t), r)
+		if response.StatusCode != http.StatusOK || body != returned || response.Header.Get("X-Header-Of-Next-Year") != "2" {
+			t.Errorf("%s %v: %s", response.Status, response.Header, body)
 		}
 	})
 }
@@ -116,13 +116,13 @@ func TestErrorsOfTheUpstreamPass(t *testing.T) {
 		for kind, status := range statuses {
 			r := request(t, "POST", d.url("/v1/messages"), strings.NewReader("{}"))
 			r.Header.Set("X-Kind", kind)
-			answer, got := do(t, client, r)
-			if answer.StatusCode != status || got != body(kind) || answer.Header.Get("Proxy-Status") != "" {
-				t.Errorf("%d %s: %s %v %s", status, kind, answer.Status, answer.Header, got)
+			response, got := do(t, client, r)
+			if response.StatusCode != status || got != body(kind) || response.Header.Get("Proxy-Status") != "" {
+				t.Errorf("%d %s: %s %v %s", status, kind, response.Status, response.Header, got)
 			}
 			for name, want := range header {
-				if !slices.Equal(answer.Header[name], want) {
-					t.Errorf("%s: %s is %q, want %q", kind, name, answer.Header[name], want)
+				if !slices.Equal(response.Header[name], want) {
+					t.Errorf("%s: %s is %q, want %q", kind, name, response.Header[name], want)
 				}
 			}
 		}

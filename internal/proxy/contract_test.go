@@ -25,7 +25,7 @@ func contractTypes() map[int][]string {
 	}
 }
 
-func TestOurErrorsFollowTheGatewayContract(t *testing.T) {
+func TestErrorsFollowGatewayContract(t *testing.T) {
 	t.Parallel()
 	for _, row := range codeTable() {
 		if !slices.Contains(contractTypes()[row.status], row.apiType) {

@@ -152,8 +152,8 @@ func (c *frameConn) untilEnd() {
 	}
 }
 
-// answer sends HEADERS with a status and more fields in pairs.
-func (c *frameConn) answer(stream uint32, end bool, status string, fields ...string) {
+// response sends HEADERS with a status and more fields in pairs.
+func (c *frameConn) response(stream uint32, end bool, status string, fields ...string) {
 	c.header.Reset()
 	_ = c.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: status})
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -164,9 +164,9 @@ func (c *frameConn) answer(stream uint32, end bool, status string, fields ...str
 	})
 }
 
-// ok sends a whole answer.
+// ok sends a whole response.
 func (c *frameConn) ok(stream uint32, body string) {
-	c.answer(stream, false, "200")
+	c.response(stream, false, "200")
 	_ = c.WriteData(stream, true, []byte(body))
 }
 
@@ -207,7 +207,7 @@ func metric(t testing.TB, reg *prometheus.Registry, series string) float64 {
 }
 
 // counts waits until a series has a value: a request is counted when its client
-// has had the last byte of the answer already.
+// has had the last byte of the response already.
 func counts(t testing.TB, d *door, series string, value float64) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s is %v", series, value), func() bool { return metric(t, d.reg, series) == value })

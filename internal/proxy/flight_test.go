@@ -37,7 +37,7 @@ func (d *door) found(t testing.TB, id string) proxy.Trace {
 	return traces[0]
 }
 
-func TestFlightTellsWhereTheTimeWent(t *testing.T) {
+func TestTraceSteps(t *testing.T) {
 	var streams atomic.Int64
 	up := framedUpstream(t, func(c *frameConn) {
 		for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
@@ -54,9 +54,9 @@ func TestFlightTellsWhereTheTimeWent(t *testing.T) {
 	r := post(t, d, "hello")
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-x")
 	r.Header.Set("X-Claude-Code-Session-Id", "the-session")
-	answer, _ := do(t, newClient(t), r)
+	response, _ := do(t, newClient(t), r)
 
-	got := d.found(t, answer.Header.Get("X-Request-Id"))
+	got := d.found(t, response.Header.Get("X-Request-Id"))
 	if want := []string{"reading", "connecting", "sending", "connecting", "sending", "streaming"}; !slices.Equal(phases(got), want) {
 		t.Fatalf("steps %v, want %v", phases(got), want)
 	}
@@ -83,7 +83,7 @@ func TestFlightTellsWhereTheTimeWent(t *testing.T) {
 	}
 }
 
-func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
+func TestInFlightPhases(t *testing.T) {
 	proceed := make(chan struct{})
 	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -122,8 +122,8 @@ func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
 		t.Errorf("in flight: %+v", one)
 	}
 	close(proceed)
-	receive(t, first, "the first answer")
-	receive(t, second, "the second answer")
+	receive(t, first, "the first response")
+	receive(t, second, "the second response")
 	wait()
 	for _, one := range traces {
 		if got := d.found(t, one.RequestID); got.Outcome != "ok" {
@@ -132,16 +132,16 @@ func TestInFlightShowsWhatEachRequestWaitsFor(t *testing.T) {
 	}
 }
 
-func TestAFailureIsFoundByTheIDInItsBody(t *testing.T) {
+func TestFindByIDInBody(t *testing.T) {
 	d := openDoor(t, scriptedUpstream(t, nil), func(s *setup) { s.Access.Allow = nil })
-	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
-	got := d.found(t, answer.Header.Get("X-Request-Id"))
+	response, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+	got := d.found(t, response.Header.Get("X-Request-Id"))
 	if got.Outcome != "access_denied" || got.Status != http.StatusForbidden || !strings.Contains(got.Error, "no entry of the access list") {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func TestAFlightIsFoundByTheUpstreamsID(t *testing.T) {
+func TestFindByUpstreamID(t *testing.T) {
 	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Request-Id", "req_up") })
 	d := openDoor(t, up)
 	do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
@@ -153,7 +153,7 @@ func TestAFlightIsFoundByTheUpstreamsID(t *testing.T) {
 	}
 }
 
-func TestTheLatestThousandFlightsAreKept(t *testing.T) {
+func TestRecorderKeepsThousand(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	c := newClient(t)
 	id := func(i int) string { return fmt.Sprintf("req_%026d", i) }
@@ -171,7 +171,7 @@ func TestTheLatestThousandFlightsAreKept(t *testing.T) {
 }
 
 // Who is not admitted cannot have others forgotten.
-func TestRefusedFlightsPushOutNoOthers(t *testing.T) {
+func TestRecorderKeepsRefusedApart(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	c := newClient(t)
 	id := func(i int) string { return fmt.Sprintf("req_%026d", i) }
@@ -206,12 +206,12 @@ func TestRefusedFlightsPushOutNoOthers(t *testing.T) {
 	}
 }
 
-func TestFlightsNamePeopleAsTheLogDoes(t *testing.T) {
+func TestRecorderNamesAsLog(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}),
 		between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}),
 		func(s *setup) { s.LogIdentity = func(string) string { return "hashed" } })
-	answer, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
-	text, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))
+	response, _ := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+	text, err := json.Marshal(d.found(t, response.Header.Get("X-Request-Id")))
 	if err != nil {
 		t.Fatal(err)
 	}

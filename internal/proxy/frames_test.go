@@ -84,14 +84,14 @@ func TestBrokenFramesStopOneConnection(t *testing.T) {
 			})
 			d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout, s.Proxy.IdleTimeout = time.Second, time.Second })
 			client := newClient(t)
-			if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
+			if response, body := do(t, client, post(t, d, "hello")); response.StatusCode != http.StatusOK {
 				if c := code(body); c != "upstream_protocol" && c != "upstream_header_timeout" {
-					t.Errorf("the request of that connection: %d %s", answer.StatusCode, body)
+					t.Errorf("the request of that connection: %d %s", response.StatusCode, body)
 				}
 			}
 			for range 3 {
-				if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK || body != "ok" {
-					t.Errorf("a later request: %d %s", answer.StatusCode, body)
+				if response, body := do(t, client, post(t, d, "hello")); response.StatusCode != http.StatusOK || body != "ok" {
+					t.Errorf("a later request: %d %s", response.StatusCode, body)
 				}
 			}
 		})

@@ -11,7 +11,7 @@ import (
 
 // An address names a node as a name does. It is written down where nothing else names the
 // sender, as the log names people.
-func TestTheAddressOfAStrangerIsLoggedAsNamesAre(t *testing.T) {
+func TestAddressIsLoggedAsNamesAre(t *testing.T) {
 	for mode, row := range map[string]struct {
 		shown func(string) string
 		want  string // of the field; "": absent
@@ -25,8 +25,8 @@ func TestTheAddressOfAStrangerIsLoggedAsNamesAre(t *testing.T) {
 				between(otherAddr, "192.0.2.8:8080"), func(s *setup) { s.LogIdentity = row.shown })
 			conn := d.dial(t)
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-			answer, body := conn.answer(t, "GET")
-			trace, err := json.Marshal(d.found(t, answer.Header.Get("X-Request-Id")))
+			response, body := conn.response(t, "GET")
+			trace, err := json.Marshal(d.found(t, response.Header.Get("X-Request-Id")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,8 +38,8 @@ func TestTheAddressOfAStrangerIsLoggedAsNamesAre(t *testing.T) {
 					t.Errorf("%s has the address: %s", where, text)
 				}
 			}
-			if answer.StatusCode != http.StatusForbidden || strings.Contains(body, "192.0.2.7") {
-				t.Errorf("status %d: %s", answer.StatusCode, body)
+			if response.StatusCode != http.StatusForbidden || strings.Contains(body, "192.0.2.7") {
+				t.Errorf("status %d: %s", response.StatusCode, body)
 			}
 		})
 	}
@@ -67,5 +67,5 @@ func TestSendersCanBeForgotten(t *testing.T) {
 		}
 	}
 	close(leave)
-	waiting.answer(t, "GET")
+	waiting.response(t, "GET")
 }

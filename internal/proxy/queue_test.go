@@ -94,7 +94,7 @@ func TestQueueRefusesBeyondItsLimit(t *testing.T) {
 	})
 }
 
-func TestQueueGivesThePlaceOfOneWhoLeftToTheNext(t *testing.T) {
+func TestQueueSlotOfOneThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 2, QueueTimeout: time.Minute})
 		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}

@@ -42,9 +42,9 @@ func limits(t testing.TB, reg prometheus.Gatherer) []string {
 	return series
 }
 
-// limitCase is what a client's answers say of limits, and what comes of it.
+// limitCase is what a client's responses say of limits, and what comes of it.
 type limitCase struct {
-	answers []map[string]string
+	responses []map[string]string
 	want    []string
 }
 
@@ -57,7 +57,7 @@ func limitCases() map[string]limitCase {
 		"no account, no limits": {
 			[]header{{}, {p + "status": "allowed"}, {"anthropic-organization-id": "a"}}, nil,
 		},
-		"one account, the latest answer counts": {
+		"one account, the latest response counts": {
 			[]header{
 				{"anthropic-organization-id": "a", p + "status": "allowed", p + "5h-utilization": "0.9", p + "reset": soon},
 				{
@@ -85,17 +85,17 @@ func limitCases() map[string]limitCase {
 	}
 }
 
-func TestRateLimitsAreAggregatedOverAccounts(t *testing.T) {
+func TestRateLimitsByAccount(t *testing.T) {
 	for name, c := range limitCases() {
 		t.Run(name, func(t *testing.T) {
-			next := make(chan map[string]string, len(c.answers))
+			next := make(chan map[string]string, len(c.responses))
 			up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
 				for name, value := range <-next {
 					w.Header().Set(name, value)
 				}
 			})
 			d := openDoor(t, up)
-			for _, h := range c.answers {
+			for _, h := range c.responses {
 				next <- h
 				do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 			}

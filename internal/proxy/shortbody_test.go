@@ -22,8 +22,8 @@ func TestShortBodyPastTheMemory(t *testing.T) {
 		c := d.dial(t)
 		for range 2 {
 			c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
-			if answer, body := c.answer(t, http.MethodPost); answer.StatusCode != http.StatusOK || body != "hello" {
-				t.Errorf("status %d, body %q", answer.StatusCode, body)
+			if response, body := c.response(t, http.MethodPost); response.StatusCode != http.StatusOK || body != "hello" {
+				t.Errorf("status %d, body %q", response.StatusCode, body)
 			}
 		}
 	})
@@ -73,8 +73,8 @@ func TestShortBodySplitAtEveryByte(t *testing.T) {
 					c := d.dial(t)
 					c.send(t, first+second)
 					for _, want := range []string{"hello", "second"} {
-						if answer, body := c.answer(t, http.MethodPost); answer.StatusCode != http.StatusOK || body != want {
-							t.Fatalf("split after %d bytes: status %d, body %q", n+1, answer.StatusCode, body)
+						if response, body := c.response(t, http.MethodPost); response.StatusCode != http.StatusOK || body != want {
+							t.Fatalf("split after %d bytes: status %d, body %q", n+1, response.StatusCode, body)
 						}
 					}
 					if rest := c.rest(); rest != "" {
@@ -94,9 +94,9 @@ func TestShortBodyThatDoesNotCome(t *testing.T) {
 				d := openDoor(t, up, shortIdle)
 				c := d.dial(t)
 				c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"+came)
-				answer, body := c.answer(t, http.MethodPost)
-				if answer.StatusCode != http.StatusRequestTimeout || code(body) != "client_idle_timeout" {
-					t.Errorf("status %d, body %s", answer.StatusCode, body)
+				response, body := c.response(t, http.MethodPost)
+				if response.StatusCode != http.StatusRequestTimeout || code(body) != "client_idle_timeout" {
+					t.Errorf("status %d, body %s", response.StatusCode, body)
 				}
 				if line := d.log.requests(t, 1)[0]; !strings.Contains(line, fmt.Sprintf(`"bytes_in":%d,`, len(came))) {
 					t.Errorf("log: %s", line)
