@@ -229,12 +229,9 @@ func IsOwnAddress(addr netip.Addr) bool {
 	})
 }
 
-// IsTailscale reports whether addr is in the ranges of https://tailscale.com/kb/1015/100.x-addresses and
-// https://tailscale.com/kb/1033/ip-and-dns-addresses.
+// IsTailscale reports whether addr is in the ranges that Tailscale assigns to nodes.
 func IsTailscale(addr netip.Addr) bool {
-	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
-	return v4.Contains(addr) || v6.Contains(addr)
+	return config.IsTailscale(netip.PrefixFrom(addr, addr.BitLen()))
 }
 
 // noTailnet is that of a proxy without one.
