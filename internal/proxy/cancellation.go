@@ -43,7 +43,7 @@ func (c *cancellations) add(person string) {
 	limiter := c.persons[person]
 	if limiter == nil {
 		if len(c.persons) >= maxCancellers {
-			c.forgetCalmest()
+			delete(c.persons, c.calmest())
 		}
 		limiter = rate.NewLimiter(personRate, personBurst)
 		c.persons[person] = limiter
@@ -53,16 +53,15 @@ func (c *cancellations) add(person string) {
 	}
 }
 
-// forgetCalmest makes room for one person. The caller holds mu.
-func (c *cancellations) forgetCalmest() {
-	var calmest string
+// calmest is the person who has cancelled least lately. The caller holds mu.
+func (c *cancellations) calmest() (calmest string) {
 	most := -1.0
 	for person, limiter := range c.persons {
 		if tokens := limiter.Tokens(); tokens > most {
 			calmest, most = person, tokens
 		}
 	}
-	delete(c.persons, calmest)
+	return calmest
 }
 
 // tooFast reports whether person has cancelled too many requests to send another one now.
@@ -82,27 +81,20 @@ func (x *exchange) calm() error {
 		" would close connections that others use; send fewer, and wait a few seconds", personBurst)
 }
 
-// countCancelled counts the request if its client ended it after the upstream got it and before
-// the end of the response. It is called while the request still holds its slot, so that the
-// slots bound how many are not counted yet.
+// countCancelled counts the request if its client ended it after the upstream got it and before the
+// end of the response. A body that breaks HTTP's rules or grows too large resets the stream, too.
+// It is called while the request still holds its slot, so that the slots bound how many are not
+// counted yet.
 func (x *exchange) countCancelled() {
-	if !x.cancelledByClient() {
+	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
 		return
 	}
-	x.proxy.cancellations.add(x.person)
-}
-
-// cancelledByClient: a body that breaks HTTP's rules or grows too large resets the stream, too.
-func (x *exchange) cancelledByClient() bool {
-	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
-		return false
-	}
 	switch x.rec.code {
-	case "":
-		return x.rec.Outcome == outcomeClientGone
 	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
-		return true
-	default:
-		return false
+		x.proxy.cancellations.add(x.person)
+	case "":
+		if x.rec.Outcome == outcomeClientGone {
+			x.proxy.cancellations.add(x.person)
+		}
 	}
 }
