@@ -7,14 +7,14 @@ import (
 
 const (
 	denialInterval = time.Minute // between two log lines about one source
-	// maxDenialSources is how many sources have lines of their own. The others share one, so that
-	// a flood of addresses neither fills the log nor has us forget who was logged.
+	// maxDenialSources is how many sources have lines of their own. The others share one, so that a
+	// flood of addresses neither fills the log nor has us forget who was logged.
 	maxDenialSources = 256
 	otherSources     = ""
 )
 
-// DenialLog bounds what senders whom access does not admit can make us log, whatever they send
-// and whatever becomes of it: one line a minute for each source.
+// DenialLog bounds what senders whom access does not admit can make us log, whatever they send and
+// whatever becomes of it: one line a minute for each source.
 type DenialLog struct {
 	mu      sync.Mutex
 	sources map[string]denial

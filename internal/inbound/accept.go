@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
-// let in. So nobody waits in the kernel's queue behind those who are kept out.
+// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds let
+// in. So nobody waits in the kernel's queue behind those who are kept out.
 type acceptQueue struct {
 	net.Listener
 	name        string
@@ -66,9 +66,9 @@ func (q *acceptQueue) acceptAll() error {
 	}
 }
 
-// Accept implements net.Listener. After CloseListeners it returns the error that net/http
-// takes for an ordinary end, once all who were accepted are served: connections.close lets in
-// those who were parked.
+// Accept implements net.Listener. After CloseListeners it returns the error that net/http takes for
+// an ordinary end, once all who were accepted are served: connections.close lets in those who were
+// parked.
 func (q *acceptQueue) Accept() (net.Conn, error) {
 	s := q.connections
 	s.mu.Lock()
@@ -86,8 +86,8 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 }
 
 // shared reports whether strangers to each other come from this address: it is that of every
-// program on this host, and where there is no network device, tailscaled delivers all of its
-// peers from there. The zero Addr is that of Unix sockets.
+// program on this host, and where there is no network device, tailscaled delivers all of its peers
+// from there. The zero Addr is that of Unix sockets.
 func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }

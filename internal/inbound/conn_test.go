@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// While a body is taken from what net/http has read, its watch for a client that leaves
-// may begin.
+// While a body is taken from what net/http has read, its watch for a client that leaves may begin.
 func TestReadBuffered(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()

@@ -280,8 +280,7 @@ func TestUnixSocketIsLocal(t *testing.T) {
 	}
 }
 
-// tailscaled is asked once a minute for a connection. One whose request was refused has
-// ended.
+// tailscaled is asked once a minute for a connection. One whose request was refused has ended.
 func TestWhoIsIsCached(t *testing.T) {
 	cases := []struct {
 		name  string

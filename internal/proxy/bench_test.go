@@ -37,8 +37,8 @@ func forEachProxy(b *testing.B, h http.HandlerFunc, run func(*testing.B, *http.C
 	}
 }
 
-// BenchmarkRequest is a POST of 1 KB with a response of 2 KB. Client and upstream
-// are in the same process: their cost is in it, the same for all.
+// BenchmarkRequest is a POST of 1 KB with a response of 2 KB. Client and upstream are in the same
+// process: their cost is in it, the same for all.
 func BenchmarkRequest(b *testing.B) {
 	response := make([]byte, 2<<10)
 	body := make([]byte, 1<<10)
@@ -59,8 +59,7 @@ func BenchmarkRequest(b *testing.B) {
 	})
 }
 
-// BenchmarkEvents is one event of 200 bytes of a stream, sent when the one before
-// has arrived.
+// BenchmarkEvents is one event of 200 bytes of a stream, sent when the one before has arrived.
 func BenchmarkEvents(b *testing.B) {
 	event := append(bytes.Repeat([]byte("x"), 198), "\n\n"...)
 	next := make(chan struct{})

@@ -73,8 +73,8 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 	}
 }
 
-// A body that is announced to be short needs little memory, and none once it was passed
-// on and the response has begun.
+// A body that is announced to be short needs little memory, and none once it was passed on and the
+// response has begun.
 func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	for _, size := range []int{0, 1, smallBuffer - 1, smallBuffer} {
 		want := noise(size)
@@ -155,8 +155,7 @@ func TestBodyIsReadAheadUpToALimit(t *testing.T) {
 	})
 }
 
-// The response began while the body is read ahead, into a chunk of which all was
-// taken.
+// The response began while the body is read ahead, into a chunk of which all was taken.
 func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()

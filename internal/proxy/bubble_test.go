@@ -27,8 +27,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// The tests of this file have a clock of their own: what takes minutes there takes
-// none here. So their network is in memory, as no kernel knows that clock.
+// The tests of this file have a clock of their own: what takes minutes there takes none here. So
+// their network is in memory, as no kernel knows that clock.
 
 // pipes is a listener in memory.
 type pipes struct {
@@ -61,8 +61,8 @@ func (p *pipes) dial() net.Conn {
 	return client
 }
 
-// sender is the end of a pipe to which a write does not wait for the other's read,
-// as over a socket.
+// sender is the end of a pipe to which a write does not wait for the other's read, as over a
+// socket.
 type sender struct {
 	net.Conn
 	queue chan []byte
@@ -192,8 +192,8 @@ func (b *bubble) oneRequest(t *testing.T) (response *http.Response, body string)
 	return c.response(t, http.MethodGet)
 }
 
-// An upstream that is gone without a word is known by its missing response to a ping,
-// long before a timeout.
+// An upstream that is gone without a word is known by its missing response to a ping, long before a
+// timeout.
 func TestDeadConnectionOfHTTP2IsFound(t *testing.T) {
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}

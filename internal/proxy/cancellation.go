@@ -8,18 +8,18 @@ import (
 
 // Over HTTP/2, a request that its client cancels is a reset stream on a connection that carries
 // other people's streams. Servers close a connection on which streams are reset rapidly
-// (CVE-2023-44487), most with ENHANCE_YOUR_CALM, and all that is on it is lost. What they
-// tolerate on one connection: Netty 200 resets in 30 s; Envoy 500 streams of which half were
-// reset within a second; nghttp2 1,000 and 33 more each second; Go 1,000 requests beyond
-// MAX_CONCURRENT_STREAMS whose handlers have not returned.
+// (CVE-2023-44487), most with ENHANCE_YOUR_CALM, and all that is on it is lost. What they tolerate
+// on one connection: Netty 200 resets in 30 s; Envoy 500 streams of which half were reset within a
+// second; nghttp2 1,000 and 33 more each second; Go 1,000 requests beyond MAX_CONCURRENT_STREAMS
+// whose handlers have not returned.
 //
-// So two things are counted. A person who cancels too fast gets no further request to the
-// upstream for a while. And a connection on which too many streams were reset, by whomever, gets
-// no further stream (package upstream), which keeps all persons together below those limits.
+// So two things are counted. A person who cancels too fast gets no further request to the upstream
+// for a while. And a connection on which too many streams were reset, by whomever, gets no further
+// stream (package upstream), which keeps all persons together below those limits.
 const (
-	// personBurst is how many requests a person can cancel at once, and personRate how many of
-	// them are forgotten each second. A gateway that names nobody is one person, and ends all
-	// of its streams at once when it stops.
+	// personBurst is how many requests a person can cancel at once, and personRate how many of them
+	// are forgotten each second. A gateway that names nobody is one person, and ends all of its
+	// streams at once when it stops.
 	personBurst = 300
 	personRate  = 100
 	// maxCancellers is how many persons are remembered.

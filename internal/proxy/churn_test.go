@@ -14,8 +14,7 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// churnUpstream responses in many ways, slowly enough that clients can leave in every
-// phase.
+// churnUpstream responses in many ways, slowly enough that clients can leave in every phase.
 func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex()
@@ -38,8 +37,8 @@ func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Whatever clients do, in the end nothing of it is left: no goroutine (TestMain), no
-// file, no place taken.
+// Whatever clients do, in the end nothing of it is left: no goroutine (TestMain), no file, no place
+// taken.
 func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
 	forEachProtocol(t, churnUpstream, func(t *testing.T, up *mockAPI) {

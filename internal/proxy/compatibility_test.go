@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// The tests of this file are about what the contract between Claude Code and gateways
-// asks for, and what no test of a single step says: see docs/compatibility.md.
+// The tests of this file are about what the contract between Claude Code and gateways asks for, and
+// what no test of a single step says: see docs/compatibility.md.
 
-// Every path of the contract is the API's business, not ours: the request arrives
-// there, and so does the API's 404 at the client, from which it falls back.
+// Every path of the contract is the API's business, not ours: the request arrives there, and so
+// does the API's 404 at the client, from which it falls back.
 func TestPathsOfTheGatewayContractPass(t *testing.T) {
 	const notFound = `{"type":"error","error":{"type":"not_found_error","message":"Not found"},"request_id":"req_1"}`
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
@@ -42,9 +42,8 @@ func TestPathsOfTheGatewayContractPass(t *testing.T) {
 	})
 }
 
-// Fields, betas and headers that nobody here knows are passed on, and the length that
-// the client has set stays one. A length that became chunks would be refused by
-// servers that want one.
+// Fields, betas and headers that nobody here knows are passed on, and the length that the client
+// has set stays one. A length that became chunks would be refused by servers that want one.
 func TestUnknownInputPasses(t *testing.T) {
 	const sent = `{"model":"m",  "safeguards":{"mode":"auto"}, "tags":{"team":"a"}, "field_of_next_year":[1.0e2, "\u00e9"]}`
 	const returned = `{"type":"message",  "safeguard_results":[{"ok":true}], "field_of_next_year":null}`
@@ -86,8 +85,8 @@ func TestUnknownInputPasses(t *testing.T) {
 	})
 }
 
-// What the API says of an error, of retries and of usage arrives as it was sent, for
-// each status of the contract.
+// What the API says of an error, of retries and of usage arrives as it was sent, for each status of
+// the contract.
 func TestErrorsOfTheUpstreamPass(t *testing.T) {
 	header := http.Header{
 		"Content-Type":                       {"application/json"},

@@ -50,8 +50,8 @@ func (d *door) served(t testing.TB, source string) int {
 	return response.StatusCode
 }
 
-// Whatever strangers do with connections, a client that is allowed gets in, before and after
-// it was first seen.
+// Whatever strangers do with connections, a client that is allowed gets in, before and after it was
+// first seen.
 func TestStrangersKeepNobodyOut(t *testing.T) {
 	for _, name := range []string{"silent", "refused"} {
 		for _, sources := range []int{1, 40} {
@@ -92,8 +92,8 @@ func TestSilentStrangersGiveWay(t *testing.T) {
 	})
 }
 
-// A gateway opens many connections at once, and none of them may fail because its source was
-// not known yet.
+// A gateway opens many connections at once, and none of them may fail because its source was not
+// known yet.
 func TestFirstBurstIsServed(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
 		s.Proxy.MaxConnections = 1000
@@ -114,8 +114,8 @@ func TestFirstBurstIsServed(t *testing.T) {
 	work.Wait()
 }
 
-// At the bound, the connection that has been idle longest gives way to a new client, and none
-// that has a request does.
+// At the bound, the connection that has been idle longest gives way to a new client, and none that
+// has a request does.
 func TestTheLongestIdleGivesWay(t *testing.T) {
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	d := openDoor(t, newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {

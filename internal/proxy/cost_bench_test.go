@@ -58,8 +58,8 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// BenchmarkRecord is all that is written down of a request: the record from its start
-// to its end, its metrics, and the line of the log.
+// BenchmarkRecord is all that is written down of a request: the record from its start to its end,
+// its metrics, and the line of the log.
 func BenchmarkRecord(b *testing.B) {
 	logs := map[string]*slog.Logger{
 		"metrics":         slog.New(slog.DiscardHandler),

@@ -18,8 +18,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// process is a proxy and its server on a copy of a socket, as a process that
-// systemd started has it.
+// process is a proxy and its server on a copy of a socket, as a process that systemd started has
+// it.
 type process struct {
 	*proxy.Proxy
 	server    *inbound.Server
@@ -62,8 +62,7 @@ func (p *process) stop(t *testing.T, grace time.Duration) {
 	p.Close()
 }
 
-// Restarts under load lose no request, of clients that keep connections and of
-// such that do not.
+// Restarts under load lose no request, of clients that keep connections and of such that do not.
 func TestDrainLosesNoRequest(t *testing.T) {
 	up := newUpstream(t, "http1", sayOK)
 	l := listenTCP(t)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// An upstream may response a request that is still coming, and be done with it. The
-// client must have the whole response although it sends nothing more.
+// An upstream may response a request that is still coming, and be done with it. The client must
+// have the whole response although it sends nothing more.
 func TestEarlyResponseEndsDuringPause(t *testing.T) {
 	responses := map[string]http.HandlerFunc{
 		"chunked refusal": func(w http.ResponseWriter, _ *http.Request) {
@@ -52,8 +52,8 @@ func TestEarlyResponseEndsDuringPause(t *testing.T) {
 	}
 }
 
-// What then comes of the request is dropped: the client is told to use another
-// connection, and nothing on this one is taken for the next request.
+// What then comes of the request is dropped: the client is told to use another connection, and
+// nothing on this one is taken for the next request.
 func TestEarlyResponseClosesConnection(t *testing.T) {
 	for _, rest := range []int{1, 1 << 20} {
 		t.Run(fmt.Sprintf("%d bytes", rest), func(t *testing.T) {

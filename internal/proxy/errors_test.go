@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// errorCase is a way to a response of ours: its status, code and token of Proxy-Status,
-// and as what error_type it counts, if as any.
+// errorCase is a way to a response of ours: its status, code and token of Proxy-Status, and as what
+// error_type it counts, if as any.
 type errorCase struct {
 	status                 int
 	code, token, errorType string
@@ -47,7 +47,7 @@ func errorCases() map[string]errorCase {
 			503, "tailnet_unavailable", "proxy_internal_error", "", silent, asked(func() error { return errors.New("ill") }),
 		},
 		"no connection": {504, "upstream_connect_timeout", "connection_timeout", "timeout", handshakes, func(s *setup) { s.Proxy.ConnectTimeout = short }},
-		"no response":     {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short }},
+		"no response":   {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short }},
 	}
 }
 
@@ -61,8 +61,8 @@ func asked(response func() error) func(*setup) {
 	}
 }
 
-// What an alert and a client learn of each error: those that the operator decided on
-// count as no fault of anybody.
+// What an alert and a client learn of each error: those that the operator decided on count as no
+// fault of anybody.
 func TestEachErrorHasItsKind(t *testing.T) {
 	for name, c := range errorCases() {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// frameFaults are what an HTTP/2 upstream must never send (RFC 9113), after the first
-// request of its first connection came.
+// frameFaults are what an HTTP/2 upstream must never send (RFC 9113), after the first request of
+// its first connection came.
 func frameFaults() map[string]func(c *frameConn, stream uint32) {
 	raw := func(kind http2.FrameType, flags http2.Flags, stream uint32, payload ...byte) func(*frameConn, uint32) {
 		return func(c *frameConn, _ uint32) { _ = c.WriteRawFrame(kind, flags, stream, payload) }
@@ -64,8 +64,8 @@ func frameFaults() map[string]func(c *frameConn, stream uint32) {
 	}
 }
 
-// A connection on which an upstream breaks HTTP/2's rules costs the request on it, and
-// nothing else: those that wait and those that come are served on other connections.
+// A connection on which an upstream breaks HTTP/2's rules costs the request on it, and nothing
+// else: those that wait and those that come are served on other connections.
 func TestBrokenFramesStopOneConnection(t *testing.T) {
 	for name, fault := range frameFaults() {
 		t.Run(name, func(t *testing.T) {

@@ -21,8 +21,8 @@ type leaver struct {
 	body  *io.PipeWriter
 }
 
-// begin sends a POST, with a body that does not end if open is set, and reads what
-// comes of the response.
+// begin sends a POST, with a body that does not end if open is set, and reads what comes of the
+// response.
 func (d *door) begin(t *testing.T, open bool) *leaver {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &leaver{leave: cancel, done: make(chan struct{})}
@@ -73,8 +73,8 @@ func (d *door) wantGone(t *testing.T, phase string) {
 	eventually(t, "it is in the log", func() bool { return strings.Contains(d.log.String(), `"outcome":"client_gone"`) })
 }
 
-// forEachBody runs a test with a client that has sent its body, and with one that is
-// still sending it.
+// forEachBody runs a test with a client that has sent its body, and with one that is still sending
+// it.
 func forEachBody(t *testing.T, test func(t *testing.T, open bool)) {
 	t.Run("whole body", func(t *testing.T) { test(t, false) })
 	t.Run("body under way", func(t *testing.T) { test(t, true) })

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A client that reads only when it has sent all of its request must not find the
-// connection reset, whatever it said of it, or the response may be lost.
+// A client that reads only when it has sent all of its request must not find the connection reset,
+// whatever it said of it, or the response may be lost.
 func TestRequestDrainedAfterEarlyResponse(t *testing.T) {
 	heads := map[string]string{
 		"kept":     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n",

@@ -15,8 +15,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// counter is the value of a metric, the sum over labels that contain the given
-// values.
+// counter is the value of a metric, the sum over labels that contain the given values.
 func counter(t testing.TB, d *door, name string, values ...string) (sum float64) {
 	t.Helper()
 	families, err := d.reg.Gather()

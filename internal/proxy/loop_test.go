@@ -171,8 +171,8 @@ func (c *crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "done")
 }
 
-// Equal requests that are all in flight at the same time: no response comes before the last of
-// them has reached the upstream.
+// Equal requests that are all in flight at the same time: no response comes before the last of them
+// has reached the upstream.
 func TestDuplicatesAreNoLoop(t *testing.T) {
 	t.Parallel()
 	const each = 50

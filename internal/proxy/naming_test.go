@@ -9,8 +9,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// An address names a node as a name does. It is written down where nothing else names the
-// sender, as the log names people.
+// An address names a node as a name does. It is written down where nothing else names the sender,
+// as the log names people.
 func TestAddressIsLoggedAsNamesAre(t *testing.T) {
 	for mode, row := range map[string]struct {
 		shown func(string) string

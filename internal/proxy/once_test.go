@@ -42,8 +42,8 @@ func (s *seenOnce) twice() (all []string) {
 	return all
 }
 
-// The connection to the upstream ends after each byte of the request, and of the
-// response. Only an upstream that got nothing of it may get it again.
+// The connection to the upstream ends after each byte of the request, and of the response. Only an
+// upstream that got nothing of it may get it again.
 func TestCloseAtEveryByteOfRequest(t *testing.T) {
 	var limit, conns atomic.Int64
 	up := listenScript(t, nil, nil, func(c net.Conn) {

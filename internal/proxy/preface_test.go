@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A client with prior knowledge of HTTP/2 sends its preface and frames at once. The refusal
-// reaches it whole, and nobody can fill the log with it.
+// A client with prior knowledge of HTTP/2 sends its preface and frames at once. The refusal reaches
+// it whole, and nobody can fill the log with it.
 func TestHTTP2WithoutTLSIsRefused(t *testing.T) {
 	d := openDoor(t, refusedUpstream(t))
 	conn := d.dial(t)

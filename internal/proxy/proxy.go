@@ -24,8 +24,8 @@ import (
 type Config struct {
 	// Host is this machine's name, in the messages of our own errors.
 	Host string
-	// Log gets one record per request; nothing in the request path waits for it if
-	// its handler does not.
+	// Log gets one record per request; nothing in the request path waits for it if its handler does
+	// not.
 	Log *slog.Logger
 	// Registerer gets the metrics of the package.
 	Registerer prometheus.Registerer
@@ -41,13 +41,12 @@ type Config struct {
 // keeps that to its end; limits on what is in the proxy together are resized in place.
 type Settings struct {
 	config.Config
-	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
-	// the log says for it; an empty result is left out. nil: the name itself.
+	// LogIdentity turns the name of a node, a user or a tag, or an address, into what the log says
+	// for it; an empty result is left out. nil: the name itself.
 	LogIdentity func(string) string
 }
 
-// Proxy is the http.Handler between clients and the upstream. It is safe for
-// concurrent use.
+// Proxy is the http.Handler between clients and the upstream. It is safe for concurrent use.
 type Proxy struct {
 	host    string
 	log     *slog.Logger
@@ -100,9 +99,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 	return p, nil
 }
 
-// Prepare builds everything that new settings need and gives the function that
-// puts them in force, which cannot fail. Requests that are in keep the settings they
-// came in under.
+// Prepare builds everything that new settings need and gives the function that puts them in force,
+// which cannot fail. Requests that are in keep the settings they came in under.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
 	to := upstream.From(s.Proxy)

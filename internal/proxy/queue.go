@@ -17,9 +17,8 @@ var (
 	errQueueTimeout = errors.New("no slot became free in time")
 )
 
-// queue admits requests in the order in which they came, as many at a time as
-// its limits say. A client that has all the slots it may have is passed over,
-// not waited for.
+// queue admits requests in the order in which they came, as many at a time as its limits say. A
+// client that has all the slots it may have is passed over, not waited for.
 type queue struct {
 	mu      sync.Mutex
 	limits  config.Proxy
@@ -47,8 +46,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a slot. Each nil must be followed by one leave. wait is called
-// once if there is a wait at all.
+// enter waits for a slot. Each nil must be followed by one leave. wait is called once if there is a
+// wait at all.
 func (q *queue) enter(ctx context.Context, client netip.Addr, wait func()) error {
 	q.mu.Lock()
 	if q.fits(client) { // then nobody who waits does: all who fitted were admitted

@@ -18,8 +18,8 @@ const (
 	accountLife = 8 * time.Hour
 )
 
-// The headers with which Anthropic reports the state of a subscription's limits. Those
-// of one window begin with the prefix and the name of the window.
+// The headers with which Anthropic reports the state of a subscription's limits. Those of one
+// window begin with the prefix and the name of the window.
 const (
 	organizationHeader = "Anthropic-Organization-Id"
 	unifiedPrefix      = "Anthropic-Ratelimit-Unified-"
@@ -28,8 +28,8 @@ const (
 	utilizationSuffix  = "Utilization"
 )
 
-// limitState is what the upstream says of a window, as a label: another word of its
-// is "other", none is "unknown".
+// limitState is what the upstream says of a window, as a label: another word of its is "other",
+// none is "unknown".
 type limitState string
 
 const (
@@ -48,8 +48,8 @@ func limitStates() []limitState {
 // overall is the verdict over all windows, which has no name in headers.
 const overall = "unified"
 
-// limitWindows are the values of the label window: the verdict over all, then the two
-// that a subscription has.
+// limitWindows are the values of the label window: the verdict over all, then the two that a
+// subscription has.
 func limitWindows() []string { return []string{overall, "5h", "7d"} }
 
 // limit is what one response said of one window.
@@ -65,9 +65,8 @@ type account struct {
 	limits map[string]limit // by window; those that were mentioned
 }
 
-// accounts aggregates the rate-limit headers of responses, so that nobody's use can be
-// read from the metrics. An organization is known by a hash with a key that lives as
-// long as the process.
+// accounts aggregates the rate-limit headers of responses, so that nobody's use can be read from
+// the metrics. An organization is known by a hash with a key that lives as long as the process.
 type accounts struct {
 	key [sha256.Size]byte
 
@@ -122,8 +121,8 @@ func (a *accounts) forgetOldest() {
 	delete(a.known, oldest)
 }
 
-// limitsIn are the windows that h mentions. One without a status of its own
-// allows what all of them together do.
+// limitsIn are the windows that h mentions. One without a status of its own allows what all of them
+// together do.
 func limitsIn(h http.Header) map[string]limit {
 	limits := make(map[string]limit)
 	for _, window := range limitWindows() {
@@ -182,8 +181,8 @@ func (a *accounts) Describe(descs chan<- *prometheus.Desc) {
 	descs <- a.utilization
 }
 
-// Collect implements prometheus.Collector. A window that has begun again since is not
-// known any more.
+// Collect implements prometheus.Collector. A window that has begun again since is not known any
+// more.
 func (a *accounts) Collect(metrics chan<- prometheus.Metric) {
 	counts, most := a.aggregate(time.Now())
 	for _, window := range limitWindows() {

@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// limits are the series about rate limits that are not zero, sorted: the window, the
-// state if there is one, and the value.
+// limits are the series about rate limits that are not zero, sorted: the window, the state if there
+// is one, and the value.
 func limits(t testing.TB, reg prometheus.Gatherer) []string {
 	t.Helper()
 	families, err := reg.Gather()
@@ -45,7 +45,7 @@ func limits(t testing.TB, reg prometheus.Gatherer) []string {
 // limitCase is what a client's responses say of limits, and what comes of it.
 type limitCase struct {
 	responses []map[string]string
-	want    []string
+	want      []string
 }
 
 func limitCases() map[string]limitCase {
@@ -106,8 +106,8 @@ func TestRateLimitsByAccount(t *testing.T) {
 	}
 }
 
-// Neither the metrics nor what is kept for them names an organization, and what is
-// kept tells nothing to who knows that of another process.
+// Neither the metrics nor what is kept for them names an organization, and what is kept tells
+// nothing to who knows that of another process.
 func TestOrganizationsAreKeptAsHashes(t *testing.T) {
 	const organization = "3f2c1d9e-org"
 	keeps := func() string {

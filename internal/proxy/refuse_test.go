@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// contract is what a client is told with each code, as the manual promises it: the
-// error.type of the API, and whether a retry is pointless.
+// contract is what a client is told with each code, as the manual promises it: the error.type of
+// the API, and whether a retry is pointless.
 func contract() map[string]struct {
 	errorType string
 	final     bool
@@ -149,8 +149,7 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 	}
 }
 
-// A denied client that sends only a part of its body has its response at once, and
-// keeps nothing.
+// A denied client that sends only a part of its body has its response at once, and keeps nothing.
 func TestDeniedClientIsNotWaitedFor(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("a denied request came through") })
 	d := openDoor(t, up, allow(config.Source{Kind: config.Tailnet}))
@@ -236,8 +235,8 @@ func TestRequestIDs(t *testing.T) {
 	})
 }
 
-// A client that sends all of its body before it reads has its refusal nevertheless: a
-// connection closed at once would be reset by what still comes.
+// A client that sends all of its body before it reads has its refusal nevertheless: a connection
+// closed at once would be reset by what still comes.
 func TestRefusalReachesSendingClient(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })

@@ -37,8 +37,8 @@ func TestStatusesThatAreNone(t *testing.T) {
 	}
 }
 
-// A Content-Length that is no length is dropped by net/http (RFC 9110 §8.6 lets an
-// intermediary recover like that): the end of the stream is the end of the body.
+// A Content-Length that is no length is dropped by net/http (RFC 9110 §8.6 lets an intermediary
+// recover like that): the end of the stream is the end of the body.
 func TestUnusableLengthsOverHTTP2(t *testing.T) {
 	for _, lengths := range [][]string{{"4", "5"}, {"+4"}, {"4, 4"}, {"four"}, {"4 5"}} {
 		up := framedUpstream(t, func(c *frameConn) {
@@ -92,8 +92,8 @@ func TestResponseShorterThanItsLength(t *testing.T) {
 	}
 }
 
-// What is about the connection or the framing has no place in a trailer, and one
-// that was announced need not come.
+// What is about the connection or the framing has no place in a trailer, and one that was announced
+// need not come.
 func TestResponseTrailers(t *testing.T) {
 	cases := []struct{ name, announced, sent, want string }{
 		{"framing and hop by hop", "", "X-T: 1\r\nConnection: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n", "X-T: 1\r\n"},

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// checkStatus refuses a response that cannot be passed on, as its status is not that of a
-// final response (RFC 9110 §15).
+// checkStatus refuses a response that cannot be passed on, as its status is not that of a final
+// response (RFC 9110 §15).
 func checkStatus(status int) error {
 	if status < http.StatusOK || status > 999 {
 		return fail(CodeUpstreamProtocol, nil, "the upstream sent status %d, which is not a final one", status)
@@ -19,10 +19,9 @@ func hasNoBody(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// copyResponseHeader copies all but what concerns only the connection to the upstream, and
-// Alt-Svc, which speaks of the upstream's origin and not of ours (RFC 7838 §3). net/http
-// adds a Date where there is none (RFC 9110 §6.6.1). It would guess a Content-Type, too, if
-// its key were not there.
+// copyResponseHeader copies all but what concerns only the connection to the upstream, and Alt-Svc,
+// which speaks of the upstream's origin and not of ours (RFC 7838 §3). net/http adds a Date where
+// there is none (RFC 9110 §6.6.1). It would guess a Content-Type, too, if its key were not there.
 func copyResponseHeader(h http.Header, response *http.Response) {
 	for _, name := range listedIn(response.Header["Connection"]) {
 		delete(response.Header, name)
@@ -50,8 +49,8 @@ func spareFromHTTP1(h http.Header, response *http.Response) {
 	if response.StatusCode != http.StatusNotModified {
 		return
 	}
-	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is
-	// only left alone under names that are not canonical.
+	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is only left alone
+	// under names that are not canonical.
 	for _, name := range []string{"Content-Type", "Content-Length"} {
 		if values := h[name]; len(values) > 0 {
 			h[strings.ToLower(name)] = values

@@ -177,9 +177,8 @@ func TestNoRetryPastMemory(t *testing.T) {
 	}
 }
 
-// nonRepeatable is every way in which a POST's fate is left unknown. Each is
-// tried with what makes net/http repeat requests by itself: an empty body, GetBody,
-// an Idempotency-Key.
+// nonRepeatable is every way in which a POST's fate is left unknown. Each is tried with what makes
+// net/http repeat requests by itself: an empty body, GetBody, an Idempotency-Key.
 func TestNoRepeatOfUnknownFateHTTP2(t *testing.T) {
 	var processed atomic.Int64
 	ends := map[string]func(*frameConn, uint32){
@@ -310,8 +309,7 @@ func TestNoRepeatOnKeptConnection(t *testing.T) {
 	}
 }
 
-// A connection that the upstream closed while nobody used it costs nobody a
-// request.
+// A connection that the upstream closed while nobody used it costs nobody a request.
 func TestConnectionClosedWhileIdle(t *testing.T) {
 	left := make(chan struct{}, 100)
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {

@@ -14,9 +14,9 @@ import (
 // errSwitched is why a response over HTTP/2 is refused.
 var errSwitched = errors.New("the upstream switched protocols unasked")
 
-// send returns the header of the upstream's response, its body still to come. An
-// attempt is repeated only if the upstream provably never processed it, and only
-// while the body can be read again.
+// send returns the header of the upstream's response, its body still to come. An attempt is
+// repeated only if the upstream provably never processed it, and only while the body can be read
+// again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body == nil {
 		out.Body = nil
@@ -156,9 +156,9 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// informational passes 1xx responses on, but for 100: the transport takes that for
-// leave to read the body, and then inform sends our own. A 101 does not exist in HTTP/2
-// (RFC 9113 §8.6), and net/http would send it as the final response.
+// informational passes 1xx responses on, but for 100: the transport takes that for leave to read
+// the body, and then inform sends our own. A 101 does not exist in HTTP/2 (RFC 9113 §8.6), and
+// net/http would send it as the final response.
 func (x *exchange) informational(code int, header http.Header) error {
 	if code == http.StatusSwitchingProtocols {
 		return errSwitched

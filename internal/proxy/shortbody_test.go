@@ -14,8 +14,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// A short body that came with its header is taken before anybody asks for it. With no
-// memory to keep it in it must be left for when the upstream takes it.
+// A short body that came with its header is taken before anybody asks for it. With no memory to
+// keep it in it must be left for when the upstream takes it.
 func TestShortBodyPastTheMemory(t *testing.T) {
 	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Memory = 0 })
@@ -29,8 +29,7 @@ func TestShortBodyPastTheMemory(t *testing.T) {
 	})
 }
 
-// splitListener has the first read of each connection get the next number of bytes, from
-// 1 on.
+// splitListener has the first read of each connection get the next number of bytes, from 1 on.
 type splitListener struct {
 	net.Listener
 	first int
@@ -55,8 +54,8 @@ func (c *splitConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Wherever what comes is split, a short body ends where it says, and what is behind it
-// is the next request.
+// Wherever what comes is split, a short body ends where it says, and what is behind it is the next
+// request.
 func TestShortBodySplitAtEveryByte(t *testing.T) {
 	const first = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
 	seconds := map[string]string{

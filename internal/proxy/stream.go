@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// headerDelay is how long the header of a response waits for the first piece of the body,
-// so that both go out in one write. A piece that is there never waits.
+// headerDelay is how long the header of a response waits for the first piece of the body, so that
+// both go out in one write. A piece that is there never waits.
 const headerDelay = time.Millisecond
 
 // partingTime is how long a client may take to read why its response is cut.
@@ -86,8 +86,8 @@ func (x *exchange) beginResponse(response *http.Response) {
 	x.w.WriteHeader(response.StatusCode)
 }
 
-// copyBody flushes each piece as it comes. A response without a piece is flushed, too, or
-// net/http would give it a length.
+// copyBody flushes each piece as it comes. A response without a piece is flushed, too, or net/http
+// would give it a length.
 func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
@@ -111,8 +111,7 @@ func (x *exchange) copyBody(body io.Reader) error {
 	}
 }
 
-// readFirst reads the first piece, and sends the header without it if it does not come
-// soon.
+// readFirst reads the first piece, and sends the header without it if it does not come soon.
 func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
 	defer x.sendHeaderSoon()()
 	return body.Read(p)
@@ -152,9 +151,9 @@ func (x *exchange) pass(p []byte) error {
 	return nil
 }
 
-// endResponse sends the trailers. Those that the upstream had not announced need
-// net/http's prefix. One that it announced and did not send has no values here; set all
-// the same, it keeps net/http from sending a header field of that name for it.
+// endResponse sends the trailers. Those that the upstream had not announced need net/http's prefix.
+// One that it announced and did not send has no values here; set all the same, it keeps net/http
+// from sending a header field of that name for it.
 func (x *exchange) endResponse(trailer http.Header) {
 	h := x.w.Header()
 	announced := make(map[string]bool)

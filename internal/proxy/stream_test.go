@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// forEachDoor runs a test with a client of a door in front of an upstream of each
-// protocol.
+// forEachDoor runs a test with a client of a door in front of an upstream of each protocol.
 func forEachDoor(t *testing.T, h http.HandlerFunc, test func(*testing.T, *door, *http.Client)) {
 	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) { test(t, openDoor(t, up), newClient(t)) })
 }
@@ -255,8 +254,7 @@ func TestTrailersThatWereNotAnnounced(t *testing.T) {
 	})
 }
 
-// A body of unknown length is passed on as one, whatever the method and however late
-// it begins.
+// A body of unknown length is passed on as one, whatever the method and however late it begins.
 func TestHeaderDoesNotWaitForBody(t *testing.T) {
 	begun := make(chan time.Time, 1)
 	h := func(w http.ResponseWriter, r *http.Request) {

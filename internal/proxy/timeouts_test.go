@@ -149,8 +149,8 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 	})
 }
 
-// A client that takes little at a time moves, though a write to it is blocked for
-// longer than the timeout: the kernel lets that return only when it has much room.
+// A client that takes little at a time moves, though a write to it is blocked for longer than the
+// timeout: the kernel lets that return only when it has much room.
 func TestSlowClientIsNotAStuckOne(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {

@@ -26,9 +26,9 @@ const (
 	forClientAccept                     // the client, to take more of the response
 )
 
-// watch cancels a request when the side it is waiting for is idle for too long. One
-// timer serves the whole request: it looks at the clock when it fires, so that a
-// byte costs two atomic stores and no timer.
+// watch cancels a request when the side it is waiting for is idle for too long. One timer serves
+// the whole request: it looks at the clock when it fires, so that a byte costs two atomic stores
+// and no timer.
 type watch struct {
 	timeouts  config.Proxy
 	giveUp    func(waitingFor)     // is called once, when a side is idle for too long
@@ -80,8 +80,8 @@ func (w *watch) respond() {
 	w.next(forUpstreamBody)
 }
 
-// stop ends the clock. giveUp is not called after it, nor still under way: the
-// client's connection may be about to carry another request.
+// stop ends the clock. giveUp is not called after it, nor still under way: the client's connection
+// may be about to carry another request.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,16 +115,16 @@ func (w *watch) look() {
 	w.timer.Reset(min(limit-quiet, w.pace()))
 }
 
-// pace is the time between two looks: the phase may change to one with a shorter
-// limit, and a backlog that shrinks must be seen to.
+// pace is the time between two looks: the phase may change to one with a shorter limit, and a
+// backlog that shrinks must be seen to.
 func (w *watch) pace() time.Duration {
 	const looks = 4 // within a limit
 	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
 }
 
 // countDrain counts a shrinking send buffer as progress: the kernel may hold megabytes, and a
-// blocked write returns only after a good part of them was taken. What counts is the time since
-// the first look at them. The caller holds mu.
+// blocked write returns only after a good part of them was taken. What counts is the time since the
+// first look at them. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
 	if w.backlog == nil {
 		return

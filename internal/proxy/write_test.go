@@ -30,8 +30,8 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// The header of a response goes out with the first piece of its body. On a machine that
-// is busy the piece may come too late for that, so one of many must do.
+// The header of a response goes out with the first piece of its body. On a machine that is busy the
+// piece may come too late for that, so one of many must do.
 func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("piece")) },
 		func(t *testing.T, up *mockAPI) {
