@@ -154,7 +154,7 @@ func (k *outputs) wantKinds(t *testing.T) {
 	log := k.text["the log"]
 	for _, want := range []string{
 		`"outcome":"ok"`, `"outcome":"access_denied"`, `"outcome":"tailnet_unavailable"`, `"outcome":"upstream_interrupted"`,
-		`"msg":"request begins"`, `"msg":"a probe of doctor arrived"`, `"msg":"tailscaled warns"`, `"msg":"the tailnet is not connected"`,
+		`"msg":"a probe of doctor arrived"`, `"msg":"tailscaled warns"`, `"msg":"the tailnet is not connected"`,
 		"no entry of the access list is for this sender",
 	} {
 		if !strings.Contains(log, want) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -31,21 +30,21 @@ type Identity struct {
 	Funnel       bool         // tailscaled may have forwarded it from the open internet
 }
 
-// Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be
-// called from several goroutines at once, and return soon after ctx ends.
+// Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be called from
+// several goroutines at once, and return soon after ctx ends.
 type Tailnet interface {
-	// Required reports whether the configuration wants a tailnet. Without one, nobody
-	// is asked about anything.
+	// Required reports whether the configuration wants a tailnet. Without one, nobody is asked
+	// about anything.
 	Required() bool
 	// Running reports whether the backend is in that state, as last heard.
 	Running() bool
 	// Look says what is so now.
 	Look(ctx context.Context) (Tailscaled, error)
-	// WhoIs asks who is behind an address of the tailnet. found is false if tailscaled
-	// knows for certain that nobody is.
+	// WhoIs asks who is behind an address of the tailnet. found is false if tailscaled knows for
+	// certain that nobody is.
 	WhoIs(ctx context.Context, addr netip.AddrPort) (id Identity, found bool, err error)
-	// ForwardsTo reports whether tailscaled forwards TCP connections from the tailnet or
-	// the internet to a port of this host.
+	// ForwardsTo reports whether tailscaled forwards TCP connections from the tailnet or the
+	// internet to a port of this host.
 	ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error)
 }
 
@@ -61,8 +60,8 @@ type Tailscaled struct {
 
 const whoIsTimeout = 2 * time.Second
 
-// As is the identity with every name turned by shown, if that is not nil. It is for
-// the log and the flight recorder; who the person is goes nowhere else.
+// As is the identity with every name turned by shown, if that is not nil. It is for the log and the
+// flight recorder; who the person is goes nowhere else.
 func (id Identity) As(shown func(string) string) Identity {
 	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags}
 	if shown == nil {
@@ -82,8 +81,8 @@ func (id Identity) As(shown func(string) string) Identity {
 	return turned
 }
 
-// Key tells persons apart: the user, else the node or its tags, else the address, of which an
-// IPv6 network counts as one.
+// Key tells persons apart: the user, else the node or its tags, else the address, of which an IPv6
+// network counts as one.
 func (id Identity) Key(addr netip.Addr) string {
 	switch {
 	case id.User != "":
@@ -93,31 +92,18 @@ func (id Identity) Key(addr netip.Addr) string {
 	case len(id.Tags) > 0:
 		return "tags " + strings.Join(id.Tags, ",")
 	default:
-		return "address " + network(addr).String()
+		return "address " + Network(addr).String()
 	}
 }
 
-// network is what one sender has addresses of: its address, or 64 bits of one of IPv6, except
-// in Tailscale's range, where each node has one address.
-func network(addr netip.Addr) netip.Prefix {
-	bits := addr.BitLen()
-	if addr.Is6() && !config.IsTailscale(addr) {
-		bits = 64
+// Network is what one sender has addresses of: its address, or 64 bits of one of IPv6 (RFC 4291
+// §2.5.4), except on this host and in Tailscale's range, where each node has one address.
+func Network(addr netip.Addr) netip.Addr {
+	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
+		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
+		return prefix.Addr()
 	}
-	return netip.PrefixFrom(addr, bits).Masked()
-}
-
-// AppendAttrs adds the fields of the log line.
-func (id Identity) AppendAttrs(attrs []slog.Attr) []slog.Attr {
-	attrs = append(attrs, slog.String("source", string(id.Source)))
-	for _, name := range [...]struct{ key, value string }{
-		{"node", id.Node}, {"user", id.User}, {"tags", strings.Join(id.Tags, ",")},
-	} {
-		if name.value != "" {
-			attrs = append(attrs, slog.String(name.key, name.value))
-		}
-	}
-	return attrs
+	return addr
 }
 
 // Control classifies connections and judges requests.
@@ -137,7 +123,7 @@ func New(t Tailnet) *Control {
 type Refusal struct {
 	Message  string // for the client; names nobody and no list
 	Cause    error  // for the log; may be nil
-	Unproven bool   // it could not be told who sent it, which may be otherwise soon
+	Unproven bool   // who sent it is not known now, and may be soon
 }
 
 // Error implements error.
@@ -146,8 +132,8 @@ func (r *Refusal) Error() string { return r.Message }
 // Unwrap gives the cause.
 func (r *Refusal) Unwrap() error { return r.Cause }
 
-// errNotAllowed is for the log, where fields name the sender as log.identity allows. The
-// client is told neither names nor lists.
+// errNotAllowed is for the log, where fields name the sender as log.identity allows. The client is
+// told neither names nor lists.
 var errNotAllowed = errors.New("no entry of the access list is for this sender")
 
 // Judge reports who sent a request with this header over c, and as a [Refusal] why that is not
@@ -197,9 +183,9 @@ func covers(entry config.Source, id Identity, addr netip.Addr) bool {
 	}
 }
 
-// isAt reports whether addr, where the connection came from, is the address of who
-// asks: not that of a proxy, nor the loopback address from which tailscaled delivers
-// a peer's connection without a network device.
+// isAt reports whether addr, where the connection came from, is the address of the sender: not that
+// of a proxy, nor the loopback address from which tailscaled delivers a peer's connection without a
+// network device.
 func (id Identity) isAt(addr netip.Addr) bool {
 	return id.Source != config.Proxied && (id.Source != config.Tailnet || !addr.IsLoopback())
 }

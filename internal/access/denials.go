@@ -7,17 +7,17 @@ import (
 
 const (
 	denialInterval = time.Minute // between two log lines about one source
-	// maxDenialSources is how many sources have lines of their own. The others share one, so that
-	// a flood of addresses neither fills the log nor has us forget who was logged.
+	// maxDenialSources is how many sources have lines of their own. The others share one, so that a
+	// flood of addresses neither fills the log nor has us forget who was logged.
 	maxDenialSources = 256
+	otherSources     = ""
 )
 
-// DenialLog bounds what senders whom access does not admit can make us log, whatever they send
-// and whatever becomes of it: one line a minute for each source.
+// DenialLog bounds what senders whom access does not admit can make us log, whatever they send and
+// whatever becomes of it: one line a minute for each source.
 type DenialLog struct {
 	mu      sync.Mutex
-	sources map[string]*denial
-	others  denial // of the sources for which there is no room
+	sources map[string]denial
 }
 
 // denial is what was logged of a source.
@@ -27,7 +27,7 @@ type denial struct {
 }
 
 // NewDenialLog makes one that has logged nothing yet.
-func NewDenialLog() *DenialLog { return &DenialLog{sources: make(map[string]*denial)} }
+func NewDenialLog() *DenialLog { return &DenialLog{sources: make(map[string]denial)} }
 
 // Due reports whether a request of source is to be logged, and if so how many were not since the
 // last that was.
@@ -35,41 +35,31 @@ func (l *DenialLog) Due(source string) (suppressed int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	note := l.note(source, now)
-	if !note.expired(now) {
-		note.suppressed++
+	if _, known := l.sources[source]; !known && len(l.sources) >= maxDenialSources {
+		l.forgetExpired(now)
+		if len(l.sources) >= maxDenialSources {
+			source = otherSources
+		}
+	}
+	d := l.sources[source]
+	if now.Sub(d.logged) < denialInterval {
+		d.suppressed++
+		l.sources[source] = d
 		return 0, false
 	}
-	suppressed = note.suppressed
-	*note = denial{logged: now}
-	return suppressed, true
-}
-
-// note finds what was logged of source, or makes room for it. The caller holds mu.
-func (l *DenialLog) note(source string, now time.Time) *denial {
-	if note, ok := l.sources[source]; ok {
-		return note
-	}
-	if len(l.sources) >= maxDenialSources {
-		l.forgetExpired(now)
-	}
-	if len(l.sources) >= maxDenialSources {
-		return &l.others
-	}
-	note := &denial{}
-	l.sources[source] = note
-	return note
+	l.sources[source] = denial{logged: now}
+	return d.suppressed, true
 }
 
 // forgetExpired makes room. What was suppressed of the sources that it forgets goes into the next
-// line about the others. The caller holds mu.
+// line about the others.
 func (l *DenialLog) forgetExpired(now time.Time) {
-	for source, note := range l.sources {
-		if note.expired(now) {
-			l.others.suppressed += note.suppressed
+	others := l.sources[otherSources]
+	for source, d := range l.sources {
+		if source != otherSources && now.Sub(d.logged) >= denialInterval {
+			others.suppressed += d.suppressed
 			delete(l.sources, source)
 		}
 	}
+	l.sources[otherSources] = others
 }
-
-func (n *denial) expired(now time.Time) bool { return now.Sub(n.logged) >= denialInterval }

@@ -1,14 +1,14 @@
 // Package access says who sent a request and whether they may.
 //
 // A connection has a source, which is proved rather than guessed: a program on this host
-// ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host that
-// speaks for somebody else ([config.Proxied]), or anything else ([Other]). What cannot be
+// ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host
+// that speaks for somebody else ([config.Proxied]), or anything else ([Other]). What cannot be
 // proved is an error, a [Refusal] that says Unproven, and nobody is let in.
 //
 //	conn.go        what is kept of a connection: its ends, and for a minute its identity
-//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
+//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag), and the headers by
+//	               which proxies say for whom they speak
 //	access.go      the identity, the access list, the judgement
-//	provenance.go  the headers by which proxies say for whom they speak
 //	denials.go     how often those who are refused are logged
 //
 // The source of a connection is looked up by the first request that needs it, so that accepting
@@ -27,6 +27,5 @@
 //		return
 //	}
 //
-// The package does not know Tailscale's library: the host's tailscaled is the interface
-// [Tailnet].
+// The package does not know Tailscale's library: the host's tailscaled is the interface [Tailnet].
 package access

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SocketOwner is the user id of the process on this host whose TCP socket is the other end
-// of a connection between local and remote, as the kernel tells it (sock_diag(7)). found is
-// false if there is no such socket on this host.
+// SocketOwner is the user id of the process on this host whose TCP socket is the other end of a
+// connection between local and remote, by the kernel (sock_diag(7)). found is false if there is no
+// such socket on this host.
 func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
@@ -69,9 +69,9 @@ func diagRequest(own, peer netip.AddrPort) ([]byte, error) {
 	return binary.Append(nil, binary.NativeEndian, request)
 }
 
-// diagOwner reads the response: an error, or struct inet_diag_msg. Where no connection
-// fits, the kernel names a listener on the port, which is connected to nobody. A socket
-// without an inode was closed by its process.
+// diagOwner reads the response: an error, or struct inet_diag_msg. Where no connection fits, the
+// kernel names a listener on the port, which is connected to nobody. A socket without an inode was
+// closed by its process.
 func diagOwner(response []byte, peerPort uint16) (uid uint32, found bool, err error) {
 	var header unix.NlMsghdr
 	n, err := binary.Decode(response, binary.NativeEndian, &header)

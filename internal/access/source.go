@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// identify finds the source of a request. Where a connection comes from is proved once for
-// it and kept for a while; whether the tailnet is up is asked for each request.
+// identify finds the source of a request. Where a connection comes from is proved once for it and
+// kept for a while; whether the tailnet is up is asked for each request.
 func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identity, error) {
 	id, err := c.identity(func() (Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
@@ -34,13 +35,13 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identit
 	return id, nil
 }
 
-// unproven is for who cannot be told from others now, and may come again.
+// unproven refuses a sender that cannot be identified now, and may try again.
 func unproven(cause error, message string) *Refusal {
 	return &Refusal{Message: message, Cause: cause, Unproven: true}
 }
 
-// classify proves where a connection comes from. Nobody is let in on a guess: what cannot be
-// proved is an error.
+// classify proves where a connection comes from. Nobody is let in on a guess: what cannot be proved
+// is an error.
 func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	local, remote := c.Local, c.Remote
 	switch {
@@ -57,8 +58,8 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	}
 }
 
-// fromUnixSocket: the kernel names the process at the other end of a Unix socket, which
-// may be a tailscaled that forwards to it.
+// fromUnixSocket: the kernel names the process at the other end of a Unix socket, which may be a
+// tailscaled that forwards to it.
 func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
 	pid := peerProcess(c.conn)
 	if !a.tailnet.Required() || pid == 0 {
@@ -90,13 +91,13 @@ func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort
 	}
 }
 
-// proveLoopback tells programs on this host from what tailscaled delivers from there: its
-// peers where it has no network device, and what "tailscale serve" and Funnel forward.
+// proveLoopback tells programs on this host from what tailscaled delivers from there: its peers
+// where it has no network device, and what "tailscale serve" and Funnel forward.
 func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
 	case a.isProgram(t, local, remote):
 		return Identity{Source: config.Local}, nil
 	case t.Absent:
@@ -112,7 +113,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	forwarded, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it cannot be told whether tailscaled forwards this connection")
+		return Identity{}, unproven(err, "it is not known whether tailscaled forwards this connection")
 	case forwarded:
 		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	default:
@@ -120,8 +121,8 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	}
 }
 
-// localWhileOpen is local for a connection that a program on this host has still open. Once it
-// is closed, a tailscaled that has ended may have been that program, and nobody knows any more.
+// localWhileOpen is local for a connection that a program on this host has still open. Once it is
+// closed, a tailscaled that has ended may have been that program, and nobody knows any more.
 func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
 	if a.isClosed(local, remote) {
 		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
@@ -135,12 +136,12 @@ func (a *Control) isClosed(local, remote netip.AddrPort) bool {
 	return err == nil && !open
 }
 
-// fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as
-// well, in connections that tailscaled makes.
+// fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as well,
+// in connections that tailscaled makes.
 func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	if err != nil {
-		return Identity{}, unproven(err, "it cannot be told whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
 	}
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	if onThisHost && (t.Absent || t.cannotBe(uid)) {
@@ -150,22 +151,22 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 		"it cannot be proved that this connection comes from a program on this host; a program on it can connect to 127.0.0.1")
 }
 
-// isProgram reports whether the kernel shows that the other end of a connection belongs to
-// a process of this host other than tailscaled. Where it does not show that, others may.
+// isProgram reports whether the kernel shows that the other end of a connection belongs to a
+// process of this host other than tailscaled. Where it does not show that, others may.
 func (a *Control) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	return err == nil && onThisHost && t.cannotBe(uid)
 }
 
-// cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such
-// as that of a service with PrivateUsers=, most users have the same number 65534: it is not
+// cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such as
+// that of a service with PrivateUsers=, most users have the same number 65534: it is not
 // tailscaled's unless tailscaled has that number there, too (user_namespaces(7)).
 func (t Tailscaled) cannotBe(uid uint32) bool {
 	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }
 
-// fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses
-// came through tailscaled: other networks use the same ranges.
+// fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses came
+// through tailscaled: other networks use the same ranges.
 func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
@@ -186,7 +187,7 @@ func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort)
 func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity, found bool, err error) {
 	id, found, err = a.tailnet.WhoIs(ctx, remote)
 	if err != nil {
-		return Identity{}, false, unproven(err, "tailscaled on this host could not say who is asking")
+		return Identity{}, false, unproven(err, "tailscaled on this host could not say who sends this request")
 	}
 	if found {
 		id.Source = config.Tailnet
@@ -199,8 +200,8 @@ func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// peerProcess is the process id at the other end of a Unix socket (SO_PEERCRED, unix(7)); 0
-// where that is not known.
+// peerProcess is the process id at the other end of a Unix socket (SO_PEERCRED, unix(7)); 0 where
+// that is not known.
 func peerProcess(conn net.Conn) int {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -240,4 +241,32 @@ func (noTailnet) ForwardsTo(context.Context, uint16) (bool, bool, error) {
 
 func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
 	return Identity{}, false, nil
+}
+
+// NamesOrigin reports whether a header says on whose behalf a request comes: for a proxy, who its
+// client is. This one list decides two things. Only we know who sends a request, so the upstream
+// gets none of these headers, and a request from this host that has one comes from a proxy that
+// speaks for somebody else (source proxied). It wants a canonical name.
+//
+// Host belongs to the connection rather than to a client. net/http never leaves it in a header, so
+// here it stands for trailers.
+func NamesOrigin(name string) bool {
+	switch name {
+	case "Host", "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip",
+		"X-Litellm-End-User-Id": // of the official gateway, beside its own
+		return true
+	}
+	return strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") ||
+		strings.HasPrefix(name, "X-Claude-Gateway-User-")
+}
+
+// SpeaksForAnother reports whether another proxy sent the header for a client of its own, such as
+// "tailscale serve".
+func SpeaksForAnother(h http.Header) bool {
+	for name := range h {
+		if NamesOrigin(name) {
+			return true
+		}
+	}
+	return false
 }

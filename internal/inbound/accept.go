@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/config"
 )
 
-// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds
-// let in. So nobody waits in the kernel's queue behind those who are kept out.
+// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds let
+// in. So nobody waits in the kernel's queue behind those who are kept out.
 type acceptQueue struct {
 	net.Listener
 	name        string
@@ -45,9 +44,8 @@ func (q *acceptQueue) acceptAll() error {
 		c, err := q.Listener.Accept()
 		if err == nil {
 			pause = shortest
-			q.connections.arrive(&Conn{
-				Conn: c, Listener: q.name, Access: access.Of(c), queue: q, source: sourceOf(c.RemoteAddr()), since: time.Now(),
-			})
+			from := access.Of(c)
+			q.connections.arrive(&Conn{Conn: c, Listener: q.name, Access: from, source: access.Network(from.Addr()), queue: q})
 			continue
 		}
 		select {
@@ -68,9 +66,9 @@ func (q *acceptQueue) acceptAll() error {
 	}
 }
 
-// Accept implements net.Listener. After CloseListeners it says so in the way that net/http
-// takes for an ordinary end, once all who were accepted are served: connections.close lets in
-// those who were parked.
+// Accept implements net.Listener. After CloseListeners it returns the error that net/http takes for
+// an ordinary end, once all who were accepted are served: connections.close lets in those who were
+// parked.
 func (q *acceptQueue) Accept() (net.Conn, error) {
 	s := q.connections
 	s.mu.Lock()
@@ -87,24 +85,9 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// sourceOf is the address of TCP, and for IPv6 outside the tailnet its /64, of which a host
-// has all addresses (RFC 4291 §2.5.4); the zero Addr for Unix sockets.
-func sourceOf(remote net.Addr) netip.Addr {
-	tcp, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr := access.Plain(tcp.AddrPort()).Addr()
-	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
-		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
-		return prefix.Addr()
-	}
-	return addr
-}
-
 // shared reports whether strangers to each other come from this address: it is that of every
-// program on this host, and where there is no network device, tailscaled delivers all of its
-// peers from there. The zero Addr is that of Unix sockets.
+// program on this host, and where there is no network device, tailscaled delivers all of its peers
+// from there. The zero Addr is that of Unix sockets.
 func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// While a body is taken from what net/http has read, its watch for a client that leaves
-// may begin.
-func TestOnlyTheWatchReadsWhileABodyIsTaken(t *testing.T) {
+// While a body is taken from what net/http has read, its watch for a client that leaves may begin.
+func TestReadBuffered(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	defer server.Close()
@@ -25,7 +24,7 @@ func TestOnlyTheWatchReadsWhileABodyIsTaken(t *testing.T) {
 	}
 }
 
-func TestUnsentIsWhatThePeerHasNotTaken(t *testing.T) {
+func TestUnsent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// spareConns are open connections beyond one for each request that may be in
-	// flight or wait, so that /health and /metrics respond under full load.
+	// spareConns are open connections beyond one for each request that may be in flight or wait, so
+	// that /health and /metrics respond under full load.
 	spareConns = 256
-	// maxStrangers bounds the connections on which nothing was admitted yet, of sources that
-	// never were: those from the network, and those from this host, each on its own.
+	// maxStrangers bounds the connections on which nothing was admitted yet, of sources that never
+	// were: those from the network, and those from this host, each on its own.
 	// maxStrangersPerSource bounds those of one address of the network.
 	maxStrangers          = 128
 	maxStrangersPerSource = 16
-	// maxWaiting bounds the connections that wait to be among them. They cost a file
-	// descriptor each, and are not read.
+	// maxWaiting bounds the connections that wait to be among them. They cost a file descriptor
+	// each, and are not read.
 	maxWaiting = 1024
 	// silentTime is how long a stranger without a whole request keeps its slot against a new
 	// connection of the same source. A client sends its request at once.
@@ -74,8 +74,8 @@ const (
 // whatever comes from the network, its programs get in.
 type budget struct{ strangers, waiting int }
 
-// source is where connections come from: an address, or a network of addresses that one
-// host may use.
+// source is where connections come from: an address, or a network of addresses that one host may
+// use.
 type source struct {
 	addr               netip.Addr
 	budget             *budget
@@ -193,9 +193,9 @@ func (s *connections) letIn(c *Conn) {
 	s.move(c, placeAdmitted)
 }
 
-// evictIdle makes room for a connection from addr: it closes the one that has been idle longest
-// of the source with the most connections. Where none of those is idle, that source gets no
-// more, and others may go past the bound a little. It reports false if there is no room.
+// evictIdle makes room for a connection from addr: it closes the one that has been idle longest of
+// the source with the most connections. Where none of those is idle, that source gets no more, and
+// others may go past the bound a little. It reports false if there is no room.
 func (s *connections) evictIdle(addr netip.Addr) bool {
 	var greedy *source
 	for _, one := range s.sources {
@@ -212,8 +212,8 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
 
-// makeRoom reports whether there is room for one more stranger. At the bound, a source with
-// more than the one that asks gives up its oldest: that of the most, and the oldest of those.
+// makeRoom reports whether there is room for one more stranger. At the bound, a source with more
+// than the one that asks gives up its oldest: that of the most, and the oldest of those.
 func (s *connections) makeRoom(asks *source) bool {
 	if asks.budget.strangers < maxStrangers {
 		return true
@@ -330,8 +330,8 @@ func (s *connections) admit(c *Conn) {
 	s.serveWaiting()
 }
 
-// refuse records that a request of c was not admitted. What its source opens is a stranger
-// again. It locks mu.
+// refuse records that a request of c was not admitted. What its source opens is a stranger again.
+// It locks mu.
 func (s *connections) refuse(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,13 +9,13 @@
 //	headerlimit.go  431 in place of net/http's own
 //	librarylog.go   what net/http logs on its own
 //
-// A connection begins as a stranger, in a small budget that each source has a share of. Its
-// handler says what became of a request: [Conn.Admit] moves the connection to the large budget,
-// where the longest idle one gives way to a new one, and lets in what its source opens from then
-// on; [Conn.Refuse] makes strangers of those again.
+// A connection begins as a stranger, in a small budget that each source has a share of. Its handler
+// says what became of a request: [Conn.Admit] moves the connection to the large budget, where the
+// longest idle one gives way to a new one, and lets in what its source opens from then on;
+// [Conn.Refuse] makes strangers of those again.
 //
-// Each response that the handler writes on its own has a deadline. A handler that passes a
-// response on has timeouts of its own, and says so with [Conn.Relay].
+// Each response that the handler writes on its own has a deadline. A handler that passes a response
+// on has timeouts of its own, and says so with [Conn.Relay].
 //
 //	server := inbound.NewServer(handler, log)
 //	server.Resize(maxRequests)

@@ -9,12 +9,12 @@ import (
 )
 
 // libraryTooLarge begins what net/http itself sends where a header section is larger than
-// [http.Server.MaxHeaderBytes], past every handler. No response of a handler begins like
-// it: each of them has a request id.
+// [http.Server.MaxHeaderBytes], past every handler. No response of a handler begins like it: each
+// of them has a request id.
 const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// writeTooLarge sends our own 431 in place of net/http's, p, so that the client learns who
-// refused its request, and the log has a line about it.
+// writeTooLarge sends our own 431 in place of net/http's, p, so that the client learns who refused
+// its request, and the log has a line about it.
 func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	c.HeaderTooLarge = true
 	refusal := c.queue.handler.refusal(c)
@@ -25,15 +25,15 @@ func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// connHandler is the handler of a connection's requests, for a request of which there is
-// nothing to hand over.
+// connHandler is the handler of a connection's requests, for a request of which there is nothing to
+// hand over.
 type connHandler struct {
 	http.Handler
 	base context.Context
 }
 
-// refusal is what the handler responds to a request of c without a header. It is written
-// like any other response of the handler, and refused, counted and logged like any request.
+// refusal is what the handler responds to a request of c without a header. It is written like any
+// other response of the handler, and refused, counted and logged like any request.
 func (h connHandler) refusal(c *Conn) []byte {
 	ctx := context.WithValue(h.base, connKey{}, c)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
@@ -52,7 +52,7 @@ func (h connHandler) refusal(c *Conn) []byte {
 	return text.Bytes()
 }
 
-// refusalWriter keeps a response of ours.
+// refusalWriter keeps our own response.
 type refusalWriter struct {
 	header http.Header
 	status int

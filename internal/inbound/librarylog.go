@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// LibraryLog takes what net/http logs on its own, where nobody can ask it not to: the
-// standard logger's output. It goes to log at debug level, as peers cause it at will,
-// without the bytes of a request or a response that are quoted there, and without the
-// addresses of clients, whatever log.identity allows.
+// LibraryLog takes what net/http logs on its own, where nobody can ask it not to: the standard
+// logger's output. It goes to log at debug level, as peers cause it at will, without the bytes of a
+// request or a response that are quoted there, and without the addresses of clients, whatever
+// log.identity allows.
 func LibraryLog(log *slog.Logger) io.Writer { return libraryLog{log} }
 
 type libraryLog struct{ log *slog.Logger }
@@ -24,8 +24,8 @@ func (l libraryLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutAddresses is a text without the addresses that stand in it as words of their own, as
-// in "panic serving 192.0.2.1:4000: …" or "read tcp 192.0.2.1:80->192.0.2.2:4000: …".
+// withoutAddresses is a text without the addresses that stand in it as words of their own, as in
+// "panic serving 192.0.2.1:4000: …" or "read tcp 192.0.2.1:80->192.0.2.2:4000: …".
 func withoutAddresses(text string) string {
 	words := strings.Split(text, " ")
 	for i, word := range words {
@@ -46,8 +46,7 @@ func isAddress(word string) bool {
 	return err == nil
 }
 
-// Unquoted is a text without the bytes of a request or an answer that net/http quotes
-// in its own.
+// Unquoted is a text without the bytes of a request or a response that net/http quotes in its own.
 func Unquoted(text string) string {
 	var b strings.Builder
 	for {

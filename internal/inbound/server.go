@@ -18,16 +18,15 @@ const (
 	MaxHeaderBytes   = 64 << 10
 	keepAliveTimeout = 2 * time.Minute
 
-	// SettleTime is how long kept connections are waited for in a drain that is to be
-	// over soon.
+	// SettleTime is how long kept connections are waited for in a drain that is to be over soon.
 	SettleTime = time.Second
 )
 
 // ErrDrainEnded is why requests are cut: the cause of their contexts.
 var ErrDrainEnded = errors.New("the drain before a stop or restart came to its end")
 
-// Server serves HTTP/1.1 on any number of listeners, and stops without losing a
-// request. A client that begins with HTTP/2 is refused in HTTP/1.1.
+// Server serves HTTP/1.1 on any number of listeners, and stops without losing a request. A client
+// that begins with HTTP/2 is refused in HTTP/1.1.
 type Server struct {
 	http        *http.Server
 	handler     connHandler
@@ -39,8 +38,8 @@ type Server struct {
 	stops       chan struct{}
 }
 
-// NewServer makes a server for handler. Errors that net/http only logs go to log at
-// debug level: peers cause them at will.
+// NewServer makes a server for handler. Errors that net/http only logs go to log at debug level:
+// peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
 	s := &Server{connections: newConnections(), cut: cut, log: log, stops: make(chan struct{})}
@@ -64,7 +63,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	return s
 }
 
-// guard notes when a connection is at work, and tells clients with every response, once the
+// guard records when a connection is at work, and tells clients with every response, once the
 // server is stopping, to send the next request on another connection.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,15 +90,15 @@ func (s *Server) stopping() bool {
 // wait.
 func (s *Server) Resize(requests int) { s.connections.resize(requests + spareConns) }
 
-// Spare keeps the connection from remote, one of this process, out of the bounds until it is
-// called again with false.
+// Spare keeps the connection from remote, one of this process, out of the bounds until it is called
+// again with false.
 func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(remote, on) }
 
 // Connections counts those that are open.
 func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 
-// Open begins to accept on l, which header rules know by that name. A failure that is not the end that
-// CloseListeners makes is reported through failed. One goroutine calls both.
+// Open begins to accept on l, which header rules know by that name. A failure that is not the end
+// that CloseListeners makes is reported through failed. One goroutine calls both.
 func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	s.listeners = append(s.listeners, l)
 	queue := &acceptQueue{
@@ -113,8 +112,8 @@ func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	})
 }
 
-// CloseListeners accepts no more connections. Sockets that systemd holds keep
-// theirs in the queue for the next process.
+// CloseListeners accepts no more connections. Sockets that systemd holds keep theirs in the queue
+// for the next process.
 func (s *Server) CloseListeners() {
 	close(s.stops)
 	for _, l := range s.listeners {
@@ -127,9 +126,9 @@ func (s *Server) CloseListeners() {
 	s.connections.close()
 }
 
-// Drain lets what is in flight finish, until ctx ends. Connections that wait for
-// their next request get the time settle before they are closed: one that is under way
-// would meet a closed connection otherwise.
+// Drain lets what is in flight finish, until ctx ends. Connections that wait for their next request
+// get the time settle before they are closed: one that is under way would meet a closed connection
+// otherwise.
 func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 	settled, cancel := context.WithTimeout(ctx, settle)
 	s.connections.waitEmpty(settled)
@@ -144,16 +143,16 @@ func (s *Server) noteConn(c net.Conn, state http.ConnState) {
 	}
 }
 
-// closeSilent closes the connections that were made ahead and never used. Shutdown
-// would wait for them as long as for a request.
+// closeSilent closes the connections that were made ahead and never used. Shutdown would wait for
+// them as long as for a request.
 func (s *Server) closeSilent() {
 	for _, c := range s.connections.silent() {
 		_ = c.Close() // nobody has asked anything on it
 	}
 }
 
-// Cut ends every request that is still in flight, each as honestly as its
-// protocol can say it, and waits for them until ctx ends.
+// Cut ends every request that is still in flight, each as honestly as its protocol can say it, and
+// waits for them until ctx ends.
 func (s *Server) Cut(ctx context.Context) {
 	s.cut(ErrDrainEnded)
 	_ = s.http.Shutdown(ctx) // what remains is closed next

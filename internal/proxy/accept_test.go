@@ -25,7 +25,7 @@ func (l *fullTable) Accept() (net.Conn, error) {
 }
 
 // Nobody could tell from outside why connections wait.
-func TestConnectionsThatCannotBeAcceptedAreToldAndWait(t *testing.T) {
+func TestAcceptErrorsAreLogged(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
 	d := openDoor(t, up, func(s *setup) {
 		s.listen = func(t testing.TB) net.Listener {
@@ -34,8 +34,8 @@ func TestConnectionsThatCannotBeAcceptedAreToldAndWait(t *testing.T) {
 			return l
 		}
 	})
-	if answer, _ := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
-		t.Errorf("status %d", answer.StatusCode)
+	if response, _ := do(t, newClient(t), post(t, d, "x")); response.StatusCode != http.StatusOK {
+		t.Errorf("status %d", response.StatusCode)
 	}
 	told := 0
 	for line := range strings.Lines(d.log.String()) {

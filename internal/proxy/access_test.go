@@ -221,8 +221,8 @@ func testAccess(t *testing.T, cases []grantCase) {
 				header = c.header + "\r\n"
 			}
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n"+header+"\r\n")
-			if answer, body := conn.answer(t, "GET"); answer.StatusCode != c.want {
-				t.Errorf("status %d, want %d; %s", answer.StatusCode, c.want, body)
+			if response, body := conn.response(t, "GET"); response.StatusCode != c.want {
+				t.Errorf("status %d, want %d; %s", response.StatusCode, c.want, body)
 			}
 		})
 	}
@@ -249,8 +249,8 @@ func TestTheHostsOwnAddressesAreLocal(t *testing.T) {
 		d := openDoor(t, up, between(from.String(), "192.0.2.8:8080"), onTailnet(), ownedBy(1000))
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		if answer, body := conn.answer(t, "GET"); answer.StatusCode != http.StatusOK {
-			t.Errorf("%v: status %d, %s", from, answer.StatusCode, body)
+		if response, body := conn.response(t, "GET"); response.StatusCode != http.StatusOK {
+			t.Errorf("%v: status %d, %s", from, response.StatusCode, body)
 		}
 	}
 }
@@ -272,16 +272,15 @@ func TestUnixSocketIsLocal(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n", header)
-		answer, _ := io.ReadAll(c)
-		if status := strings.Fields(string(answer))[1]; status != want {
+		response, _ := io.ReadAll(c)
+		if status := strings.Fields(string(response))[1]; status != want {
 			t.Errorf("with %q status %s, want %s; %s", header, status, want, d.log)
 		}
 		c.Close()
 	}
 }
 
-// tailscaled is asked once a minute for a connection. One whose request was refused has
-// ended.
+// tailscaled is asked once a minute for a connection. One whose request was refused has ended.
 func TestWhoIsIsCached(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -292,7 +291,7 @@ func TestWhoIsIsCached(t *testing.T) {
 	}{
 		{"found", true, nil, 200, 1},
 		{"not found", false, nil, 403, 3},
-		{"error", false, errors.New("no answer"), 503, 3},
+		{"error", false, errors.New("no response"), 503, 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -312,11 +311,11 @@ func TestWhoIsIsCached(t *testing.T) {
 			}
 			for range 3 {
 				conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-				answer, body := conn.answer(t, "GET")
-				if answer.StatusCode != c.want || answer.Close != (c.want != 200) {
-					t.Errorf("status %d, want %d; the connection ends: %t; %s", answer.StatusCode, c.want, answer.Close, body)
+				response, body := conn.response(t, "GET")
+				if response.StatusCode != c.want || response.Close != (c.want != 200) {
+					t.Errorf("status %d, want %d; the connection ends: %t; %s", response.StatusCode, c.want, response.Close, body)
 				}
-				if answer.Close {
+				if response.Close {
 					conn = d.dial(t)
 				}
 			}
@@ -341,19 +340,19 @@ func TestPanicIsAnInternalError(t *testing.T) {
 		})
 	conn := d.dial(t)
 	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	answer, body := conn.answer(t, "GET")
-	ours(t, answer, body, 500, "internal", "proxy_internal_error")
+	response, body := conn.response(t, "GET")
+	ours(t, response, body, 500, "internal", "proxy_internal_error")
 	if strings.Contains(body, "a bug") || !strings.Contains(d.log.String(), "a bug") {
 		t.Errorf("body %s, log %s", body, d.log)
 	}
 	conn = d.dial(t)
 	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	if answer, body = conn.answer(t, "GET"); answer.StatusCode != 200 {
-		t.Errorf("status %d, %s", answer.StatusCode, body)
+	if response, body = conn.response(t, "GET"); response.StatusCode != 200 {
+		t.Errorf("status %d, %s", response.StatusCode, body)
 	}
 }
 
-func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
+func TestWhoIsOnlyForTailnetAddresses(t *testing.T) {
 	for _, from := range []func(*setup){between(otherAddr, "192.0.2.8:8080"), between("127.0.0.1:1", "127.0.0.1:2"), between(peerAddr, "192.0.2.8:8080")} {
 		d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), from, func(s *setup) {
 			s.whoIs = func(_ context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
@@ -363,20 +362,20 @@ func TestNobodyIsAskedAboutAddressesOutsideTheTailnet(t *testing.T) {
 		})
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		conn.answer(t, "GET")
+		conn.response(t, "GET")
 	}
 }
 
-func TestFunnelIsRefusedEvenIfNobodyCanSayWhoAsks(t *testing.T) {
+func TestFunnelRefusedWithoutIdentity(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr), func(s *setup) {
 		s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
-			return access.Identity{}, false, errors.New("no answer")
+			return access.Identity{}, false, errors.New("no response")
 		}
 	})
 	conn := d.dial(t)
 	conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\nTailscale-Funnel-Request: ?1\r\n\r\n")
-	if answer, body := conn.answer(t, "GET"); answer.StatusCode != 403 || !strings.Contains(body, "Funnel") {
-		t.Errorf("status %d, %s", answer.StatusCode, body)
+	if response, body := conn.response(t, "GET"); response.StatusCode != 403 || !strings.Contains(body, "Funnel") {
+		t.Errorf("status %d, %s", response.StatusCode, body)
 	}
 }
 
@@ -394,23 +393,23 @@ func TestAccessIsJudgedPerRequest(t *testing.T) {
 		}
 		apply()
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		answer, body := conn.answer(t, "GET")
-		if answer.StatusCode != want[i] {
-			t.Errorf("status %d, want %d; %s", answer.StatusCode, want[i], body)
+		response, body := conn.response(t, "GET")
+		if response.StatusCode != want[i] {
+			t.Errorf("status %d, want %d; %s", response.StatusCode, want[i], body)
 		}
-		if answer.Close {
+		if response.Close {
 			conn = d.dial(t)
 		}
 	}
 }
 
-func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
+func TestDenialLog(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),
 		knows(taggedPeer()), allow(config.Source{Kind: config.User, Value: "a@example.com"}))
 	for range 5 {
 		conn := d.dial(t)
 		conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		_, body := conn.answer(t, "GET")
+		_, body := conn.response(t, "GET")
 		if !strings.Contains(body, "logging in again does not help") {
 			t.Errorf("what helps is not in %s", body)
 		}
@@ -420,7 +419,7 @@ func TestDenialsSayWhoAndAreLoggedOnceAMinute(t *testing.T) {
 			}
 		}
 	}
-	lines, _ := d.log.look() // an answer comes after all about the request before it
+	lines, _ := d.log.look() // a response comes after all about the request before it
 	if len(lines) != 1 || !strings.Contains(lines[0], `"node":"ai.tail1.ts.net"`) || !strings.Contains(lines[0], `"tags":"tag:aperture,tag:b"`) {
 		t.Errorf("logged %q", lines)
 	}

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// admit judges who asks before it looks at anything else of the request, refuses what can be
+// admit judges the sender before it looks at anything else of the request, refuses what can be
 // refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
@@ -73,7 +73,7 @@ func (x *exchange) inspect() error {
 	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
 		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
 	case r.Method == http.MethodConnect:
-		return fail(CodeInvalidRequest, nil, "CONNECT is not for this proxy: it has one upstream; set it as the base URL instead")
+		return fail(CodeInvalidRequest, nil, "CONNECT is not supported: this proxy has one upstream; set it as the base URL instead")
 	case rawPath(r) == "":
 		return fail(CodeInvalidRequest, nil, "the request target is neither a path nor a URL")
 	case asksUpgrade(r.Header):
@@ -88,8 +88,8 @@ func tooLarge(limit int64) *failure {
 	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
 }
 
-// asksUpgrade: an offer of h2c may be ignored (RFC 9110 §7.8); what else asks for
-// another protocol would not understand an answer in this one.
+// asksUpgrade: an offer of h2c may be ignored (RFC 9110 §7.8); what else asks for another protocol
+// would not understand a response in this one.
 func asksUpgrade(h http.Header) bool {
 	for _, line := range h["Upgrade"] {
 		for offer := range strings.SplitSeq(line, ",") {
@@ -101,30 +101,30 @@ func asksUpgrade(h http.Header) bool {
 	return false
 }
 
-// isPreface reports whether r is what a client of HTTP/2 without TLS sends first (RFC
-// 9113 §3.4). net/http hands it to handlers as a request, PRI * HTTP/2.0, and refuses
-// everything else of that version.
+// isPreface reports whether r is what a client of HTTP/2 without TLS sends first (RFC 9113 §3.4).
+// net/http hands it to handlers as a request, PRI * HTTP/2.0, and refuses everything else of that
+// version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
 
-// takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is what lets an upstream
-// answer before it has read the request (golang/go#40747 without it).
+// takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is
+// what lets an upstream response before it has read the request (golang/go#40747 without it).
 func (x *exchange) takeBody() {
 	_ = x.rc.EnableFullDuplex() // every connection of net/http's can do it
-	// Frames follow a preface. They are left unread like a body that is not wanted, so
-	// that the close of the connection does not take the refusal with it.
+	// Frames follow a preface. They are left unread like a body that is not wanted, so that the
+	// close of the connection does not take the refusal with it.
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
 	keep := x.cfg.Proxy.Retry.Attempts > 1
 	x.body = newRequestBody(x.in, x.rc, x.cfg.Proxy.MaxRequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
 	if x.awaitsContinue() {
-		// net/http would send it by itself, but without regard to a 103.
+		// net/http would send it on its own, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
 	}
 }
 
-// awaitsContinue: the client sends its body only when asked for it (RFC 9110
-// §10.1.1). net/http has refused other expectations.
+// awaitsContinue: the client sends its body only when asked for it (RFC 9110 §10.1.1). net/http has
+// refused other expectations.
 func (x *exchange) awaitsContinue() bool {
 	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
 }
@@ -135,8 +135,8 @@ func (x *exchange) waitQueued() {
 	x.readAhead()
 }
 
-// readAhead lets net/http notice a client that leaves while it waits; not one that
-// awaits a 100, as reading would ask for the body.
+// readAhead lets net/http notice a client that leaves while it waits; not one that awaits a 100, as
+// reading would ask for the body.
 func (x *exchange) readAhead() {
 	if x.body != nil && !x.awaitsContinue() {
 		x.body.readAhead()

@@ -37,30 +37,29 @@ func forEachProxy(b *testing.B, h http.HandlerFunc, run func(*testing.B, *http.C
 	}
 }
 
-// BenchmarkRequest is a POST of 1 KB with an answer of 2 KB. Client and upstream
-// are in the same process: their cost is in it, the same for all.
+// BenchmarkRequest is a POST of 1 KB with a response of 2 KB. Client and upstream are in the same
+// process: their cost is in it, the same for all.
 func BenchmarkRequest(b *testing.B) {
-	answer := make([]byte, 2<<10)
+	response := make([]byte, 2<<10)
 	body := make([]byte, 1<<10)
 	forEachProxy(b, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = w.Write(answer)
+		_, _ = w.Write(response)
 	}, func(b *testing.B, c *http.Client, target string) {
 		b.ReportAllocs()
 		for b.Loop() {
 			r := request(b, http.MethodPost, target+"/v1/messages", bytes.NewReader(body))
-			answer, err := c.Do(r)
+			response, err := c.Do(r)
 			if err != nil {
 				b.Fatal(err)
 			}
-			_, _ = io.Copy(io.Discard, answer.Body)
-			answer.Body.Close()
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
 		}
 	})
 }
 
-// BenchmarkEvents is one event of 200 bytes of a stream, sent when the one before
-// has arrived.
+// BenchmarkEvents is one event of 200 bytes of a stream, sent when the one before has arrived.
 func BenchmarkEvents(b *testing.B) {
 	event := append(bytes.Repeat([]byte("x"), 198), "\n\n"...)
 	next := make(chan struct{})
@@ -78,12 +77,12 @@ func BenchmarkEvents(b *testing.B) {
 			_ = rc.Flush()
 		}
 	}, func(b *testing.B, c *http.Client, target string) {
-		answer, err := c.Do(request(b, http.MethodGet, target, http.NoBody))
+		response, err := c.Do(request(b, http.MethodGet, target, http.NoBody))
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer answer.Body.Close()
-		in := bufio.NewReader(answer.Body)
+		defer response.Body.Close()
+		in := bufio.NewReader(response.Body)
 		got := make([]byte, len(event))
 		b.ReportAllocs()
 		for b.Loop() {

@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// readAheadLimit is how much of a body is read before the upstream takes it. A
-// client that leaves is noticed only once its body was read to the end.
+// readAheadLimit is how much of a body is read before the upstream takes it. A client that leaves
+// is noticed only once its body was read to the end.
 const readAheadLimit = 1 << 20
 
 var (
@@ -63,8 +63,8 @@ const (
 	bodyBroken                   // given up; a read may have been interrupted for that
 )
 
-// newRequestBody keeps what it reads for another attempt if keep is set. broke must
-// not call the body.
+// newRequestBody keeps what it reads for another attempt if keep is set. broke must not call the
+// body.
 func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m *memory, w *watch, keep bool, broke func(error)) *requestBody {
 	b := &requestBody{
 		in: r, limit: limit, memory: m, watch: w, kept: keep, broke: broke,
@@ -79,8 +79,8 @@ func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m
 	return b
 }
 
-// attempt prepares out for one attempt: the body from its start, and room for the
-// trailers, which are known only after the body. Only the latest attempt may read.
+// attempt prepares out for one attempt: the body from its start, and room for the trailers, which
+// are known only after the body. Only the latest attempt may read.
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,8 +122,7 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// Close implements io.Closer. It leaves the body itself alone: another attempt may
-// come.
+// Close implements io.Closer. It leaves the body itself alone: another attempt may come.
 func (a *attemptBody) Close() error {
 	a.body.mu.Lock()
 	defer a.body.mu.Unlock()
@@ -153,8 +152,8 @@ func (b *requestBody) await(a *attemptBody) bool {
 	return false
 }
 
-// hold(true) delays reading a body that is unread; hold(false) releases it. net/http asks for
-// the body also when the response came instead of a 100, to keep the connection.
+// hold(true) delays reading a body that is unread; hold(false) releases it. net/http asks for the
+// body also when the response came instead of a 100, to keep the connection.
 func (b *requestBody) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -186,8 +185,8 @@ func (b *requestBody) readAhead() {
 	b.start()
 }
 
-// takeBuffered takes what net/http has read of a short body along with the header,
-// which mostly is all of it: then nobody needs to wait for the client.
+// takeBuffered takes what net/http has read of a short body along with the header, which mostly is
+// all of it: then nobody needs to wait for the client.
 func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	if n := b.in.ContentLength; n <= 0 || n >= smallBuffer {
 		return
@@ -238,8 +237,7 @@ func (b *requestBody) room() []byte {
 	return nil
 }
 
-// free is where the next bytes go; nil: not before the upstream took some. The
-// caller holds mu.
+// free is where the next bytes go; nil: not before the upstream took some. The caller holds mu.
 func (b *requestBody) free() []byte {
 	if b.received-b.taken >= readAheadLimit {
 		return nil
@@ -298,9 +296,8 @@ func (b *requestBody) finish(err error) {
 	b.state, b.err = bodyEnded, err
 }
 
-// drop gives back the chunks that were taken, unless they are kept. It leaves the
-// last one while that has room and more may come: it may be read into just now. The
-// caller holds mu.
+// drop gives back the chunks that were taken, unless they are kept. It leaves the last one while
+// that has room and more may come: it may be read into just now. The caller holds mu.
 func (b *requestBody) drop() {
 	for !b.kept && len(b.chunks) > 0 {
 		c := b.chunks[0]
@@ -342,8 +339,8 @@ func (b *requestBody) whole() bool {
 	return b.state == bodyEnded && errors.Is(b.err, io.EOF)
 }
 
-// interrupt ends all reading, a blocked read included. Of the connection no other
-// request can be read after that.
+// interrupt ends all reading, a blocked read included. Of the connection no other request can be
+// read after that.
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -357,8 +354,8 @@ func (b *requestBody) interrupt() {
 	b.change.Broadcast()
 }
 
-// close ends all reading, gives back the memory and reports how much was read and
-// whether that was all, so that the connection can serve another request.
+// close ends all reading, gives back the memory and reports how much was read and whether that was
+// all, so that the connection can serve another request.
 func (b *requestBody) close() (received int64, whole bool) {
 	b.mu.Lock()
 	b.closed = true

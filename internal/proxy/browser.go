@@ -10,9 +10,9 @@ import (
 )
 
 // judgeBrowser refuses a cross-origin request that a web page made, unless the page's origin is
-// listed. Whoever opens a page anywhere would else lend it the place on this host or tailnet that
-// access.allow is about. Desktop programs that are made of a browser have origins of schemes of
-// their own, and are no web pages.
+// listed. Otherwise any page that somebody opens could send requests with the rights that
+// access.allow gives to this host or tailnet. Desktop programs that are made of a browser have
+// origins of schemes of their own, and are no web pages.
 func judgeBrowser(a config.Access, r *http.Request, ownName func(*http.Request) bool) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {

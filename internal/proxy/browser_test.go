@@ -54,13 +54,13 @@ func TestPagesByAForeignNameAreRefused(t *testing.T) {
 	for host, want := range map[string]int{"h": 200, "evil.example": 403} {
 		conn := d.dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: "+host+"\r\nOrigin: http://"+host+"\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 0\r\n\r\n")
-		if answer, body := conn.answer(t, http.MethodPost); answer.StatusCode != want {
-			t.Errorf("%s: status %d, want %d, %s", host, answer.StatusCode, want, body)
+		if response, body := conn.response(t, http.MethodPost); response.StatusCode != want {
+			t.Errorf("%s: status %d, want %d, %s", host, response.StatusCode, want, body)
 		}
 	}
 }
 
-func TestWebPagesNeedAnOriginThatIsListed(t *testing.T) {
+func TestWebPageOrigins(t *testing.T) {
 	reached := make(chan struct{}, 100)
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { reached <- struct{}{} })
 	for _, c := range pageCases() {
@@ -68,15 +68,15 @@ func TestWebPagesNeedAnOriginThatIsListed(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) { s.Access.Browsers = c.browsers })
 			conn := d.dial(t)
 			conn.send(t, c.method+" /v1/messages HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n"+strings.Join(append(c.header, "", ""), "\r\n"))
-			answer, body := conn.answer(t, c.method)
+			response, body := conn.response(t, c.method)
 			if c.served {
-				if answer.StatusCode != http.StatusOK {
-					t.Fatalf("status %d: %s", answer.StatusCode, body)
+				if response.StatusCode != http.StatusOK {
+					t.Fatalf("status %d: %s", response.StatusCode, body)
 				}
 				receive(t, reached, "the request at the upstream")
 				return
 			}
-			ours(t, answer, body, http.StatusForbidden, "browser_refused", "http_request_denied")
+			ours(t, response, body, http.StatusForbidden, "browser_refused", "http_request_denied")
 			if !strings.Contains(body, "access.browsers") || strings.Contains(d.log.String(), "evil.example") {
 				t.Errorf("body %s, log %s", body, d.log)
 			}
@@ -93,6 +93,6 @@ func TestAccessIsJudgedBeforeThePage(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), allow(config.Source{Kind: config.Tailnet}))
 	conn := d.dial(t)
 	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nOrigin: https://evil.example\r\n\r\n")
-	answer, body := conn.answer(t, "POST")
-	ours(t, answer, body, http.StatusForbidden, "access_denied", "http_request_denied")
+	response, body := conn.response(t, "POST")
+	ours(t, response, body, http.StatusForbidden, "access_denied", "http_request_denied")
 }

@@ -27,8 +27,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// The tests of this file have a clock of their own: what takes minutes there takes
-// none here. So their network is in memory, as no kernel knows that clock.
+// The tests of this file have a clock of their own: what takes minutes there takes none here. So
+// their network is in memory, as no kernel knows that clock.
 
 // pipes is a listener in memory.
 type pipes struct {
@@ -61,8 +61,8 @@ func (p *pipes) dial() net.Conn {
 	return client
 }
 
-// sender is the end of a pipe to which a write does not wait for the other's read,
-// as over a socket.
+// sender is the end of a pipe to which a write does not wait for the other's read, as over a
+// socket.
 type sender struct {
 	net.Conn
 	queue chan []byte
@@ -148,11 +148,11 @@ func (b *bubble) lasts(t *testing.T, text string) time.Duration {
 	return time.Since(start)
 }
 
-// sayAgain answers every request of HTTP/1.1.
+// sayAgain responses every request of HTTP/1.1.
 func sayAgain(c net.Conn) {
 	in := bufio.NewReader(c)
 	for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
-		_, _ = io.WriteString(c, wholeAnswer)
+		_, _ = io.WriteString(c, wholeResponse)
 	}
 }
 
@@ -181,18 +181,18 @@ func TestClientsThatFallSilentAreLeft(t *testing.T) {
 	}
 }
 
-// oneRequest sends a request on a connection of its own and gives the answer.
-func (b *bubble) oneRequest(t *testing.T) (answer *http.Response, body string) {
+// oneRequest sends a request on a connection of its own and gives the response.
+func (b *bubble) oneRequest(t *testing.T) (response *http.Response, body string) {
 	t.Helper()
 	c := &rawConn{Conn: b.door.dial()}
 	defer c.Close()
 	c.in = bufio.NewReader(c)
 	c.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-	return c.answer(t, http.MethodGet)
+	return c.response(t, http.MethodGet)
 }
 
-// An upstream that is gone without a word is known by its missing answer to a ping,
-// long before a timeout.
+// An upstream that is gone without a word is known by its missing response to a ping, long before a
+// timeout.
 func TestDeadConnectionOfHTTP2IsFound(t *testing.T) {
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}
@@ -202,18 +202,18 @@ func TestDeadConnectionOfHTTP2IsFound(t *testing.T) {
 			_, _ = io.ReadFull(c.Conn, make([]byte, len(http2.ClientPreface)))
 			_ = c.WriteSettings()
 			c.wholeRequest()
-			_, _ = io.Copy(io.Discard, c.Conn) // no answer, not to a ping either
+			_, _ = io.Copy(io.Discard, c.Conn) // no response, not to a ping either
 		})
 		start := time.Now()
-		answer, body := b.oneRequest(t)
-		ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
+		response, body := b.oneRequest(t)
+		ours(t, response, body, 502, "upstream_protocol", "http_protocol_error")
 		if took := time.Since(start); took > 31*time.Second {
 			t.Errorf("found after %v", took)
 		}
 	})
 }
 
-func TestIdleConnectionsToTheUpstreamAreClosed(t *testing.T) {
+func TestIdleUpstreamConnectionsClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var open time.Duration
@@ -231,7 +231,7 @@ func TestIdleConnectionsToTheUpstreamAreClosed(t *testing.T) {
 }
 
 // What tailscaled said of a connection holds for a minute.
-func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
+func TestIdentityCacheLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
@@ -241,12 +241,12 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 		c := b.from(t, peerAddr)
 		for i, want := range []int{503, 200, 200, 200} {
 			c.send(t, smuggled)
-			answer, body := c.answer(t, http.MethodGet)
-			if answer.StatusCode != want {
-				t.Errorf("request %d: status %d, %s", i, answer.StatusCode, body)
+			response, body := c.response(t, http.MethodGet)
+			if response.StatusCode != want {
+				t.Errorf("request %d: status %d, %s", i, response.StatusCode, body)
 			}
 			time.Sleep(35 * time.Second)
-			if answer.Close {
+			if response.Close {
 				c = b.from(t, peerAddr)
 			}
 		}
@@ -257,7 +257,7 @@ func TestIdentityIsAskedForAgainAfterAMinute(t *testing.T) {
 }
 
 // Nobody waits longer for tailscaled to say who asks.
-func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
+func TestWhoIsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
 			s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
@@ -267,8 +267,8 @@ func TestTailscaledHasTwoSecondsToSayWhoAsks(t *testing.T) {
 		})
 		c, start := b.from(t, peerAddr), time.Now()
 		c.send(t, smuggled)
-		answer, body := c.answer(t, http.MethodGet)
-		ours(t, answer, body, 503, "tailnet_unavailable", "proxy_internal_error")
+		response, body := c.response(t, http.MethodGet)
+		ours(t, response, body, 503, "tailnet_unavailable", "proxy_internal_error")
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("it took %v", took)
 		}

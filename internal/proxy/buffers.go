@@ -57,8 +57,8 @@ type memory struct {
 	limit, used atomic.Int64
 }
 
-// take gives an empty buffer; nil if the limit is reached. Past the limit, one can be forced: to pass
-// something on and not to keep it, so that no request needs more than one.
+// take gives an empty buffer; nil if the limit is reached. Past the limit, one can be forced: to
+// pass something on and not to keep it, so that no request needs more than one.
 func (m *memory) take(size int, force bool) []byte {
 	if m.used.Add(int64(size)) > m.limit.Load() && !force {
 		m.used.Add(-int64(size))

@@ -8,18 +8,18 @@ import (
 
 // Over HTTP/2, a request that its client cancels is a reset stream on a connection that carries
 // other people's streams. Servers close a connection on which streams are reset rapidly
-// (CVE-2023-44487), most with ENHANCE_YOUR_CALM, and all that is on it is lost. What they
-// tolerate on one connection: Netty 200 resets in 30 s; Envoy 500 streams of which half were
-// reset within a second; nghttp2 1,000 and 33 more each second; Go 1,000 requests beyond
-// MAX_CONCURRENT_STREAMS whose handlers have not returned.
+// (CVE-2023-44487), most with ENHANCE_YOUR_CALM, and all that is on it is lost. What they tolerate
+// on one connection: Netty 200 resets in 30 s; Envoy 500 streams of which half were reset within a
+// second; nghttp2 1,000 and 33 more each second; Go 1,000 requests beyond MAX_CONCURRENT_STREAMS
+// whose handlers have not returned.
 //
-// So two things are counted. A person who cancels too fast gets no further request to the
-// upstream for a while. And a connection on which too many streams were reset, by whomever, gets
-// no further stream (package upstream), which keeps all persons together below those limits.
+// So two things are counted. A person who cancels too fast gets no further request to the upstream
+// for a while. And a connection on which too many streams were reset, by whomever, gets no further
+// stream (package upstream), which keeps all persons together below those limits.
 const (
-	// personBurst is how many requests a person can cancel at once, and personRate how many of
-	// them are forgotten each second. A gateway that names nobody is one person, and ends all
-	// of its streams at once when it stops.
+	// personBurst is how many requests a person can cancel at once, and personRate how many of them
+	// are forgotten each second. A gateway that names nobody is one person, and ends all of its
+	// streams at once when it stops.
 	personBurst = 300
 	personRate  = 100
 	// maxCancellers is how many persons are remembered.
@@ -43,7 +43,7 @@ func (c *cancellations) add(person string) {
 	limiter := c.persons[person]
 	if limiter == nil {
 		if len(c.persons) >= maxCancellers {
-			c.forgetCalmest()
+			delete(c.persons, c.calmest())
 		}
 		limiter = rate.NewLimiter(personRate, personBurst)
 		c.persons[person] = limiter
@@ -53,16 +53,15 @@ func (c *cancellations) add(person string) {
 	}
 }
 
-// forgetCalmest makes room for one person. The caller holds mu.
-func (c *cancellations) forgetCalmest() {
-	var calmest string
+// calmest is the person who has cancelled least lately. The caller holds mu.
+func (c *cancellations) calmest() (calmest string) {
 	most := -1.0
 	for person, limiter := range c.persons {
 		if tokens := limiter.Tokens(); tokens > most {
 			calmest, most = person, tokens
 		}
 	}
-	delete(c.persons, calmest)
+	return calmest
 }
 
 // tooFast reports whether person has cancelled too many requests to send another one now.
@@ -82,27 +81,20 @@ func (x *exchange) calm() error {
 		" would close connections that others use; send fewer, and wait a few seconds", personBurst)
 }
 
-// countCancelled counts the request if its client ended it after the upstream got it and before
-// the end of the response. It is called while the request still holds its slot, so that the
-// slots bound how many are not counted yet.
+// countCancelled counts the request if its client ended it after the upstream got it and before the
+// end of the response. A body that breaks HTTP's rules or grows too large resets the stream, too.
+// It is called while the request still holds its slot, so that the slots bound how many are not
+// counted yet.
 func (x *exchange) countCancelled() {
-	if !x.cancelledByClient() {
+	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
 		return
 	}
-	x.proxy.cancellations.add(x.person)
-}
-
-// cancelledByClient: a body that breaks HTTP's rules or grows too large resets the stream, too.
-func (x *exchange) cancelledByClient() bool {
-	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
-		return false
-	}
 	switch x.rec.code {
-	case "":
-		return x.rec.Outcome == outcomeClientGone
 	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
-		return true
-	default:
-		return false
+		x.proxy.cancellations.add(x.person)
+	case "":
+		if x.rec.Outcome == outcomeClientGone {
+			x.proxy.cancellations.add(x.person)
+		}
 	}
 }

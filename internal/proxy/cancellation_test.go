@@ -81,7 +81,7 @@ func (d *door) storm(t *testing.T, n int) {
 
 // One person's storm of cancelled requests is not felt by others, whose streams share the
 // connection to a server that closes it for that.
-func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
+func TestCancellationStorm(t *testing.T) {
 	end := make(chan struct{})
 	up, events := stormUpstream(t, end)
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 150, 5000 })
@@ -105,8 +105,8 @@ func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
 		if got, err := lines.ReadString('\n'); got != event {
 			t.Fatalf("the stream broke off after %d events: %q, %v", i, got, err)
 		}
-		if answer, body := do(t, client, request(t, http.MethodGet, d.url("/short"), nil)); answer.StatusCode != 200 || body != "short" {
-			t.Fatalf("request %d of somebody else: status %d, %s", i, answer.StatusCode, body)
+		if response, body := do(t, client, request(t, http.MethodGet, d.url("/short"), nil)); response.StatusCode != 200 || body != "short" {
+			t.Fatalf("request %d of somebody else: status %d, %s", i, response.StatusCode, body)
 		}
 		select {
 		case <-stormed:
@@ -119,8 +119,8 @@ func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
 		metric(t, d.reg, `proxy_client_gone_total{phase="sending"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
 	greedy := d.dialFrom(t, greedyAddress)
 	greedy.send(t, smuggled)
-	answer, body := greedy.answer(t, http.MethodGet)
-	ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+	response, body := greedy.response(t, http.MethodGet)
+	ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
 	close(end)
 	if rest, err := io.ReadAll(lines); err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -128,7 +128,7 @@ func TestAStormOfCancelledRequestsHurtsNobodyElse(t *testing.T) {
 }
 
 // A connection on which several persons together cancel too many requests gets no more of them.
-func TestAConnectionWithManyCancelledRequestsIsSpared(t *testing.T) {
+func TestConnectionSparedAfterCancellations(t *testing.T) {
 	const persons, each = 5, 40
 	arrived, left := make(chan struct{}), make(chan string)
 	up := newUpstream(t, "http2", func(_ http.ResponseWriter, r *http.Request) {
@@ -163,16 +163,16 @@ func peerOf(_ context.Context, addr netip.AddrPort) (access.Identity, bool, erro
 	}
 }
 
-// cancellingBubble is a proxy whose upstream does at each request what answer says, and waits
+// cancellingBubble is a proxy whose upstream does at each request what response says, and waits
 // then until it is cancelled; requests to / get a whole response.
-func cancellingBubble(t *testing.T, answer string, change ...func(*setup)) *bubble {
+func cancellingBubble(t *testing.T, response string, change ...func(*setup)) *bubble {
 	return openBubble(t, "http", nil, func(c net.Conn) {
 		in := bufio.NewReader(c)
 		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
 			if r.URL.Path == "/" {
-				_, _ = io.WriteString(c, wholeAnswer)
+				_, _ = io.WriteString(c, wholeResponse)
 			} else {
-				_, _ = io.WriteString(c, answer)
+				_, _ = io.WriteString(c, response)
 			}
 		}
 	}, append([]func(*setup){allow(config.Source{Kind: config.Tailnet}), asks(peerOf)}, change...)...)
@@ -195,23 +195,23 @@ func (b *bubble) get(t *testing.T, address string) int {
 	t.Helper()
 	c := b.from(t, address)
 	c.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-	answer, body := c.answer(t, http.MethodGet)
-	if answer.StatusCode == http.StatusServiceUnavailable {
-		ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+	response, body := c.response(t, http.MethodGet)
+	if response.StatusCode == http.StatusServiceUnavailable {
+		ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
 	}
-	return answer.StatusCode
+	return response.StatusCode
 }
 
 // A person is slowed down on all nodes, for a while, and nobody else is.
-func TestWhoCancelsTooFastIsRefusedForAWhile(t *testing.T) {
+func TestCancellingTooFast(t *testing.T) {
 	const laptop, phone, node, sibling = "100.70.1.1:4000", "100.70.1.3:4000", "100.70.1.4:4000", "100.70.1.5:4000"
-	for name, answer := range map[string]string{
+	for name, response := range map[string]string{
 		"before the response": "",
 		"in the response":     "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := cancellingBubble(t, answer)
+				b := cancellingBubble(t, response)
 				want := func(address string, status int, when string) {
 					t.Helper()
 					if got := b.get(t, address); got != status {
@@ -236,7 +236,7 @@ func TestWhoCancelsTooFastIsRefusedForAWhile(t *testing.T) {
 }
 
 // However many requests are cancelled at once, 3 s are enough.
-func TestAThousandRequestsCancelledAtOnceAreForgiven(t *testing.T) {
+func TestThousandCancellationsForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections = 1000 })
 		var open []*rawConn
@@ -261,7 +261,7 @@ func TestAThousandRequestsCancelledAtOnceAreForgiven(t *testing.T) {
 }
 
 // What the upstream never got, it was not asked to cancel.
-func TestRequestsCancelledInTheQueueCostNothing(t *testing.T) {
+func TestCancelledInQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueTimeout = 1, time.Hour })
 		first := b.from(t, peerAddr)
@@ -277,7 +277,7 @@ func TestRequestsCancelledInTheQueueCostNothing(t *testing.T) {
 }
 
 // A request that waited while others of its sender were cancelled is refused, too.
-func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
+func TestCancellingJudgedAfterQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var settings proxy.Settings
 		b := cancellingBubble(t, "", func(s *setup) {
@@ -303,7 +303,7 @@ func TestARequestThatWaitedIsJudgedAgain(t *testing.T) {
 		for _, c := range open {
 			_ = c.Close()
 		}
-		answer, body := waiting.answer(t, http.MethodGet)
-		ours(t, answer, body, 503, "cancelling_too_fast", "http_request_denied")
+		response, body := waiting.response(t, http.MethodGet)
+		ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
 	})
 }

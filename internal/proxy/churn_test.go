@@ -14,8 +14,7 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// churnUpstream answers in many ways, slowly enough that clients can leave in every
-// phase.
+// churnUpstream responses in many ways, slowly enough that clients can leave in every phase.
 func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex()
@@ -38,8 +37,8 @@ func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Whatever clients do, in the end nothing of it is left: no goroutine (TestMain), no
-// file, no place taken.
+// Whatever clients do, in the end nothing of it is left: no goroutine (TestMain), no file, no place
+// taken.
 func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
 	forEachProtocol(t, churnUpstream, func(t *testing.T, up *mockAPI) {
@@ -76,9 +75,9 @@ func churn(t *testing.T, d *door, c *http.Client, n int, seed uint64) {
 		if err != nil {
 			t.Error(err)
 		}
-		if answer, err := c.Do(r); err == nil {
-			_, _ = io.CopyN(io.Discard, answer.Body, int64(rnd.IntN(40)))
-			answer.Body.Close()
+		if response, err := c.Do(r); err == nil {
+			_, _ = io.CopyN(io.Discard, response.Body, int64(rnd.IntN(40)))
+			response.Body.Close()
 		}
 		leave()
 	}

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// The tests of this file are about what the contract between Claude Code and gateways
-// asks for, and what no test of a single step says: see docs/compatibility.md.
+// The tests of this file are about what the contract between Claude Code and gateways asks for, and
+// what no test of a single step says: see docs/compatibility.md.
 
-// Every path of the contract is the API's business, not ours: the request arrives
-// there, and so does the API's 404 at the client, from which it falls back.
+// Every path of the contract is the API's business, not ours: the request arrives there, and so
+// does the API's 404 at the client, from which it falls back.
 func TestPathsOfTheGatewayContractPass(t *testing.T) {
 	const notFound = `{"type":"error","error":{"type":"not_found_error","message":"Not found"},"request_id":"req_1"}`
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
@@ -31,9 +31,9 @@ func TestPathsOfTheGatewayContractPass(t *testing.T) {
 			"GET /.well-known/oauth-authorization-server", "POST /oauth/device_authorization", "POST /oauth/token",
 		} {
 			method, target, _ := strings.Cut(line, " ")
-			answer, body := do(t, client, request(t, method, d.url(target), nil))
-			if answer.StatusCode != http.StatusNotFound || answer.Header.Get("X-Saw") != line || answer.Header.Get("Proxy-Status") != "" {
-				t.Errorf("%s: %s, header %v", line, answer.Status, answer.Header)
+			response, body := do(t, client, request(t, method, d.url(target), nil))
+			if response.StatusCode != http.StatusNotFound || response.Header.Get("X-Saw") != line || response.Header.Get("Proxy-Status") != "" {
+				t.Errorf("%s: %s, header %v", line, response.Status, response.Header)
 			}
 			if method != http.MethodHead && strings.TrimSpace(body) != notFound {
 				t.Errorf("%s: %s", line, body)
@@ -42,9 +42,8 @@ func TestPathsOfTheGatewayContractPass(t *testing.T) {
 	})
 }
 
-// Fields, betas and headers that nobody here knows are passed on, and the length that
-// the client has set stays one. A length that became chunks would be refused by
-// servers that want one.
+// Fields, betas and headers that nobody here knows are passed on, and the length that the client
+// has set stays one. A length that became chunks would be refused by servers that want one.
 func TestUnknownInputPasses(t *testing.T) {
 	const sent = `{"model":"m",  "safeguards":{"mode":"auto"}, "tags":{"team":"a"}, "field_of_next_year":[1.0e2, "\u00e9"]}`
 	const returned = `{"type":"message",  "safeguard_results":[{"ok":true}], "field_of_next_year":null}`
@@ -79,15 +78,15 @@ func TestUnknownInputPasses(t *testing.T) {
 	}, func(t *testing.T, up *mockAPI) {
 		r := request(t, "POST", openDoor(t, up).url("/v1/messages?beta=true"), strings.NewReader(sent))
 		r.Header = header.Clone()
-		answer, body := do(t, newClient(t), r)
-		if answer.StatusCode != http.StatusOK || body != returned || answer.Header.Get("X-Header-Of-Next-Year") != "2" {
-			t.Errorf("%s %v: %s", answer.Status, answer.Header, body)
+		response, body := do(t, newClient(t), r)
+		if response.StatusCode != http.StatusOK || body != returned || response.Header.Get("X-Header-Of-Next-Year") != "2" {
+			t.Errorf("%s %v: %s", response.Status, response.Header, body)
 		}
 	})
 }
 
-// What the API says of an error, of retries and of usage arrives as it was sent, for
-// each status of the contract.
+// What the API says of an error, of retries and of usage arrives as it was sent, for each status of
+// the contract.
 func TestErrorsOfTheUpstreamPass(t *testing.T) {
 	header := http.Header{
 		"Content-Type":                       {"application/json"},
@@ -116,13 +115,13 @@ func TestErrorsOfTheUpstreamPass(t *testing.T) {
 		for kind, status := range statuses {
 			r := request(t, "POST", d.url("/v1/messages"), strings.NewReader("{}"))
 			r.Header.Set("X-Kind", kind)
-			answer, got := do(t, client, r)
-			if answer.StatusCode != status || got != body(kind) || answer.Header.Get("Proxy-Status") != "" {
-				t.Errorf("%d %s: %s %v %s", status, kind, answer.Status, answer.Header, got)
+			response, got := do(t, client, r)
+			if response.StatusCode != status || got != body(kind) || response.Header.Get("Proxy-Status") != "" {
+				t.Errorf("%d %s: %s %v %s", status, kind, response.Status, response.Header, got)
 			}
 			for name, want := range header {
-				if !slices.Equal(answer.Header[name], want) {
-					t.Errorf("%s: %s is %q, want %q", kind, name, answer.Header[name], want)
+				if !slices.Equal(response.Header[name], want) {
+					t.Errorf("%s: %s is %q, want %q", kind, name, response.Header[name], want)
 				}
 			}
 		}

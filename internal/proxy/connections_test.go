@@ -46,12 +46,12 @@ func (d *door) served(t testing.TB, source string) int {
 	c := d.dialFrom(t, source)
 	defer c.Close()
 	c.send(t, smuggled)
-	answer, _ := c.answer(t, http.MethodGet)
-	return answer.StatusCode
+	response, _ := c.response(t, http.MethodGet)
+	return response.StatusCode
 }
 
-// Whatever strangers do with connections, a client that is allowed gets in, before and after
-// it was first seen.
+// Whatever strangers do with connections, a client that is allowed gets in, before and after it was
+// first seen.
 func TestStrangersKeepNobodyOut(t *testing.T) {
 	for _, name := range []string{"silent", "refused"} {
 		for _, sources := range []int{1, 40} {
@@ -77,7 +77,7 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 }
 
 // Where all peers come from one address, silent connections of one keep no other waiting.
-func TestSilentStrangersOfASharedAddressGiveWay(t *testing.T) {
+func TestSilentStrangersGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain)
 		for i := range 200 {
@@ -86,15 +86,15 @@ func TestSilentStrangersOfASharedAddressGiveWay(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		c, start := b.from(t, "127.0.0.1:9000"), time.Now()
 		c.send(t, smuggled)
-		if answer, _ := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK || time.Since(start) > 0 {
-			t.Errorf("status %d after %v", answer.StatusCode, time.Since(start))
+		if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK || time.Since(start) > 0 {
+			t.Errorf("status %d after %v", response.StatusCode, time.Since(start))
 		}
 	})
 }
 
-// A gateway opens many connections at once, and none of them may fail because its source was
-// not known yet.
-func TestFirstBurstOfASourceIsServedWhole(t *testing.T) {
+// A gateway opens many connections at once, and none of them may fail because its source was not
+// known yet.
+func TestFirstBurstIsServed(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
 		s.Proxy.MaxConnections = 1000
 	})
@@ -106,16 +106,16 @@ func TestFirstBurstOfASourceIsServedWhole(t *testing.T) {
 	for _, c := range conns {
 		work.Go(func() {
 			_, _ = io.WriteString(c, smuggled)
-			if answer, err := http.ReadResponse(c.in, nil); err != nil || answer.StatusCode != http.StatusOK {
-				t.Errorf("response %v, %v", answer, err)
+			if response, err := http.ReadResponse(c.in, nil); err != nil || response.StatusCode != http.StatusOK {
+				t.Errorf("response %v, %v", response, err)
 			}
 		})
 	}
 	work.Wait()
 }
 
-// At the bound, the connection that has been idle longest gives way to a new client, and none
-// that has a request does.
+// At the bound, the connection that has been idle longest gives way to a new client, and none that
+// has a request does.
 func TestTheLongestIdleGivesWay(t *testing.T) {
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	d := openDoor(t, newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {
@@ -134,8 +134,8 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 	for range limit + 10 {
 		c := d.dialFrom(t, admittedSource)
 		c.send(t, smuggled)
-		if answer, _ := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
-			t.Fatalf("status %d", answer.StatusCode)
+		if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", response.StatusCode)
 		}
 		idle = append(idle, c)
 	}
@@ -147,12 +147,12 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 	}
 	last := idle[len(idle)-1]
 	last.send(t, smuggled)
-	if answer, _ := last.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
-		t.Errorf("the latest: status %d", answer.StatusCode)
+	if response, _ := last.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+		t.Errorf("the latest: status %d", response.StatusCode)
 	}
 	end()
-	if answer, _ := busy.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
-		t.Errorf("the busy one: status %d", answer.StatusCode)
+	if response, _ := busy.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+		t.Errorf("the busy one: status %d", response.StatusCode)
 	}
 }
 
@@ -171,8 +171,8 @@ func TestDrainServesWhoWasAccepted(t *testing.T) {
 		c.send(t, smuggled)
 	}
 	for i, c := range conns {
-		if answer, body := c.answer(t, http.MethodGet); answer.StatusCode != http.StatusOK {
-			t.Errorf("connection %d: status %d, %s", i, answer.StatusCode, body)
+		if response, body := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+			t.Errorf("connection %d: status %d, %s", i, response.StatusCode, body)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

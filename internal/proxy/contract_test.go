@@ -6,10 +6,9 @@ import (
 	"testing"
 )
 
-// contractTypes are the values of error.type that each status may have: the contract
-// between Claude Code and gateways has most, docs/compatibility.md the others. Clients
-// act on a 401 (log in again), a 429 and a 529 (the account's limits, the API's load),
-// so no error of ours has these.
+// contractTypes are the values of error.type that each status may have: the contract between Claude
+// Code and gateways has most, docs/compatibility.md the others. Clients act on a 401 (log in
+// again), a 429 and a 529 (the account's limits, the API's load), so no error of ours has these.
 func contractTypes() map[int][]string {
 	return map[int][]string{
 		http.StatusBadRequest:                  {"invalid_request_error"},
@@ -25,7 +24,7 @@ func contractTypes() map[int][]string {
 	}
 }
 
-func TestOurErrorsFollowTheGatewayContract(t *testing.T) {
+func TestErrorsFollowGatewayContract(t *testing.T) {
 	t.Parallel()
 	for _, row := range codeTable() {
 		if !slices.Contains(contractTypes()[row.status], row.apiType) {

@@ -58,14 +58,14 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// BenchmarkRecord is all that is written down of a request: the record from its start
-// to its end, its metrics, and the line of the log.
+// BenchmarkRecord is all that is written down of a request: the record from its start to its end,
+// its metrics, and the line of the log.
 func BenchmarkRecord(b *testing.B) {
 	logs := map[string]*slog.Logger{
 		"metrics":         slog.New(slog.DiscardHandler),
 		"metrics and log": slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	}
-	answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Request-Id": {"req_1"}}}
+	response := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Request-Id": {"req_1"}}}
 	for name, log := range logs {
 		b.Run(name, func(b *testing.B) {
 			x := benchExchange(b, log, httptest.NewRecorder())
@@ -76,7 +76,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, connectionText(1, 1))
-				x.rec.began(answer)
+				x.rec.began(response)
 				x.rec.ended(outcomeOK, nil)
 				x.rec.close(2)
 				x.proxy.record(x)
@@ -85,7 +85,7 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// nowhere takes an answer and costs nothing.
+// nowhere takes a response and costs nothing.
 type nowhere struct{ header http.Header }
 
 func (n nowhere) Header() http.Header         { return n.header }

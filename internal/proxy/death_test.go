@@ -14,15 +14,15 @@ import (
 
 const eventError = "event: error\ndata: {"
 
-// broken is an answer that does not end, and what its client is to see.
+// broken is a response that does not end, and what its client is to see.
 type broken struct {
 	name       string
-	header     string // of the answer, over HTTP/1.1
+	header     string // of the response, over HTTP/1.1
 	sent       string
 	wantsEvent bool
 }
 
-func brokenAnswers() []broken {
+func brokenResponses() []broken {
 	const chunked, sse = "Transfer-Encoding: chunked\r\n", "Content-Type: text/event-stream\r\n"
 	event := "data: a\n\n"
 	return []broken{
@@ -40,7 +40,7 @@ func brokenAnswers() []broken {
 	}
 }
 
-// bytes is the answer over HTTP/1.1, as far as it comes.
+// bytes is the response over HTTP/1.1, as far as it comes.
 func (b broken) bytes() string {
 	text := "HTTP/1.1 200 OK\r\n" + b.header + "\r\n"
 	if !strings.Contains(b.header, "chunked") {
@@ -62,7 +62,7 @@ func (b broken) fields() (all []string) {
 	return all
 }
 
-// deaths are the ways in which an upstream can break an answer off.
+// deaths are the ways in which an upstream can break a response off.
 func deaths(b broken) map[string]func(*testing.T) *mockAPI {
 	over1 := func(end func(net.Conn)) func(*testing.T) *mockAPI {
 		return func(t *testing.T) *mockAPI {
@@ -78,7 +78,7 @@ func deaths(b broken) map[string]func(*testing.T) *mockAPI {
 		return func(t *testing.T) *mockAPI {
 			return framedUpstream(t, func(c *frameConn) {
 				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
-					c.answer(stream, false, "200", b.fields()...)
+					c.response(stream, false, "200", b.fields()...)
 					_ = c.WriteData(stream, false, []byte(b.sent))
 					end(c, stream)
 				}
@@ -102,8 +102,8 @@ func deaths(b broken) map[string]func(*testing.T) *mockAPI {
 	}
 }
 
-func TestBrokenAnswerNeverLooksWhole(t *testing.T) {
-	for _, b := range brokenAnswers() {
+func TestCutResponseNeverLooksWhole(t *testing.T) {
+	for _, b := range brokenResponses() {
 		for name, upstreamOf := range deaths(b) {
 			t.Run(b.name+"/"+name, func(t *testing.T) {
 				d := openDoor(t, upstreamOf(t), func(s *setup) {
@@ -111,14 +111,14 @@ func TestBrokenAnswerNeverLooksWhole(t *testing.T) {
 						shortIdle(s)
 					}
 				})
-				answer, err := newClient(t).Do(request(t, http.MethodPost, d.url("/"), http.NoBody))
+				response, err := newClient(t).Do(request(t, http.MethodPost, d.url("/"), http.NoBody))
 				if err != nil {
 					t.Fatal(err)
 				}
-				body, err := io.ReadAll(answer.Body)
-				answer.Body.Close()
+				body, err := io.ReadAll(response.Body)
+				response.Body.Close()
 				if err == nil {
-					t.Errorf("the answer ends as if it were whole: %q", body)
+					t.Errorf("the response ends as if it were whole: %q", body)
 				}
 				b.check(t, string(body), strings.Contains(name, "stalls"))
 				d.wantCut(t, strings.Contains(name, "stalls"))
@@ -153,16 +153,16 @@ func (d *door) wantCut(t *testing.T, stalls bool) {
 		by = "timeout"
 	}
 	if n := metric(t, d.reg, `proxy_responses_cut_total{by="`+by+`"}`); n != 1 {
-		t.Errorf("%v answers counted as cut", n)
+		t.Errorf("%v responses counted as cut", n)
 	}
 	if n := metric(t, d.reg, `proxy_upstream_errors_total{error_type="response_read"}`); n != 1 {
 		t.Errorf("%v errors of response_read counted", n)
 	}
 }
 
-// A client of HTTP/1.0 knows the end of an answer by the end of the connection.
-func TestBrokenAnswerResetsHTTP10(t *testing.T) {
-	for _, b := range brokenAnswers() {
+// A client of HTTP/1.0 knows the end of a response by the end of the connection.
+func TestBrokenResponseResetsHTTP10(t *testing.T) {
+	for _, b := range brokenResponses() {
 		t.Run(b.name, func(t *testing.T) {
 			up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 				if r, _ := readRequest(in); r != nil {
@@ -173,14 +173,14 @@ func TestBrokenAnswerResetsHTTP10(t *testing.T) {
 			c := d.dial(t)
 			c.send(t, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
 			if text, err := io.ReadAll(c); err == nil {
-				t.Errorf("the answer ends as if it were whole: %q", text)
+				t.Errorf("the response ends as if it were whole: %q", text)
 			}
 		})
 	}
 }
 
-// A whole answer ends in an ordinary way.
-func TestWholeAnswerDoesNotResetHTTP10(t *testing.T) {
+// A whole response ends in an ordinary way.
+func TestWholeResponseNoResetHTTP10(t *testing.T) {
 	const size = 1 << 20
 	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush() // so it has no length

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// seen is what an upstream saw of a request, and told in its answer.
+// seen is what an upstream saw of a request, and told in its response.
 type seen struct {
 	Method, Target string
 	Header         http.Header
@@ -23,7 +23,7 @@ type seen struct {
 	Trailer        http.Header
 }
 
-// tellAll answers with what it saw, and with as many bytes as the query asks for.
+// tellAll responses with what it saw, and with as many bytes as the query asks for.
 func tellAll(w http.ResponseWriter, r *http.Request) {
 	sum := sha256.New()
 	n, err := io.Copy(sum, r.Body)
@@ -92,7 +92,7 @@ func generate(r *rand.Rand) sample {
 	return s
 }
 
-// send sends the sample to a server and gives all that can be told of the answer.
+// send sends the sample to a server and gives all that can be told of the response.
 func (s sample) send(t *testing.T, c *http.Client, base string) (saw seen, got any) {
 	t.Helper()
 	r := request(t, s.method, base, nil)
@@ -111,13 +111,13 @@ func (s sample) send(t *testing.T, c *http.Client, base string) (saw seen, got a
 			r.Trailer = http.Header{"X-Sum": {"1"}}
 		}
 	}
-	answer, body := do(t, c, r)
-	told, _ := url.QueryUnescape(answer.Header.Get("X-Told"))
+	response, body := do(t, c, r)
+	told, _ := url.QueryUnescape(response.Header.Get("X-Told"))
 	if err := json.Unmarshal([]byte(told), &saw); err != nil {
-		t.Fatalf("%s %s: status %d: %.300s", s.method, s.target, answer.StatusCode, body)
+		t.Fatalf("%s %s: status %d: %.300s", s.method, s.target, response.StatusCode, body)
 	}
-	answer.Header.Del("X-Told")
-	return saw, []any{answer.StatusCode, answer.Header, answer.ContentLength, fmt.Sprintf("%x", sha256.Sum256([]byte(body))), answer.Trailer}
+	response.Header.Del("X-Told")
+	return saw, []any{response.StatusCode, response.Header, response.ContentLength, fmt.Sprintf("%x", sha256.Sum256([]byte(body))), response.Trailer}
 }
 
 // Through the proxy the upstream sees what it sees directly, and so does the client.
@@ -163,17 +163,17 @@ func TestLargeBodyBothWays(t *testing.T) {
 	}, func(t *testing.T, up *mockAPI) {
 		r := request(t, "POST", openDoor(t, up).url("/"), io.LimitReader(zeros{}, size))
 		r.ContentLength = size
-		answer, err := newClient(t).Do(r)
+		response, err := newClient(t).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
+		defer response.Body.Close()
 		sum := sha256.New()
 		_, _ = io.CopyN(sum, zeros{}, size)
-		if want := fmt.Sprintf("%x", sum.Sum(nil)); answer.Header.Get("X-Sum") != want {
+		if want := fmt.Sprintf("%x", sum.Sum(nil)); response.Header.Get("X-Sum") != want {
 			t.Error("the upstream saw other bytes")
 		}
-		if n, err := io.Copy(io.Discard, answer.Body); n != size || err != nil {
+		if n, err := io.Copy(io.Discard, response.Body); n != size || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 	})

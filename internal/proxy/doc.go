@@ -1,37 +1,41 @@
-// Package proxy carries a client's request to one upstream and the upstream's
-// answer back, byte for byte, and adds the headers that the operator
-// configured.
+// Package proxy carries a client's request to the upstream and the upstream's response back, byte
+// for byte, and adds the headers that the operator configured.
 //
 // One request goes downwards through one file per step:
 //
 //	proxy.go    ServeHTTP: the story in a dozen lines
-//	admit.go    what is refused at once, who may enter, and the wait for a place
+//	admit.go    who may send it, what is refused at once, and the wait for a slot
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     attempts, and what may be tried again (package upstream: connections)
-//	stream.go   the answer, flushed as it comes (sse.go: telling a cut from an end)
+//	stream.go   the response, flushed as it comes (sse.go: may an error event be written)
 //	record.go   one log line and the metrics, whatever happened (flight.go: remembered)
 //
 // Beside that path:
 //
-//	loop.go      requests that come back to us
-//	browser.go   which requests are a web page's
-//	queue.go     slots, and the wait for one
+//	loop.go          requests that come back to us
+//	browser.go       which requests are a web page's
+//	queue.go         slots, and the wait for one
 //	cancellation.go  who cancels too many requests
-//	body.go      the request's body, read once and sent once or more
-//	buffers.go   what bodies pass through, and the budget of those that are kept
-//	watch.go     the timeouts, by whose move it is
-//	errors.go    our own responses
-//	metrics.go   what is counted; ratelimit.go: the state of subscriptions
+//	body.go          the request's body, read once and sent once or more
+//	buffers.go       what bodies pass through, and the budget of those that are kept
+//	watch.go         the timeouts, by which side is to act
+//	errors.go        our own responses
+//	metrics.go       what is counted; ratelimit.go: the state of subscriptions
 //
-// Package inbound accepts the connections, package access says who sent a request, and package
-// upstream has the connections to the upstream.
+// A Proxy is an http.Handler behind an inbound.Server, which accepts the connections; package
+// access says who sent a request, and package upstream has the connections to the upstream:
 //
-// Three rules hold throughout. Nothing is sent twice that may have been
-// processed once. An answer that broke off never looks complete. Neither a
-// credential nor a byte of a body is stored or logged; what is kept of a
-// request body for a repeated attempt is forgotten with the first byte of the
-// answer.
+//	p, err := proxy.New(proxy.Config{Host: host, Log: log, Registerer: registry, Tailnet: tailscaled},
+//		proxy.Settings{Config: *c})
+//	server := inbound.NewServer(p, log)
+//	…
+//	apply, err := p.Prepare(proxy.Settings{Config: *changed}) // a reload; nothing has changed yet
+//	if err == nil {
+//		apply() // requests that are in keep the settings that they came in under
+//	}
 //
-// The package knows neither configuration files nor systemd nor Tailscale: it
-// is handed [Settings] and an [access.Tailnet].
+// Three rules hold throughout. Nothing is sent twice that may have been processed once. A response
+// that was cut never looks complete. Neither a credential nor a byte of a body is stored or logged;
+// what is kept of a request body for another attempt is forgotten with the first byte of the
+// response.
 package proxy

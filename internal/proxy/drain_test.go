@@ -18,8 +18,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// process is a proxy and its server on a copy of a socket, as a process that
-// systemd started has it.
+// process is a proxy and its server on a copy of a socket, as a process that systemd started has
+// it.
 type process struct {
 	*proxy.Proxy
 	server *inbound.Server
@@ -61,8 +61,7 @@ func (p *process) stop(t *testing.T, grace time.Duration) {
 	p.Close()
 }
 
-// Restarts under load lose no request, of clients that keep connections and of
-// such that do not.
+// Restarts under load lose no request, of clients that keep connections and of such that do not.
 func TestDrainLosesNoRequest(t *testing.T) {
 	up := newUpstream(t, "http1", sayOK)
 	l := listenTCP(t)
@@ -111,18 +110,18 @@ func startLoad(t *testing.T, target string) *load {
 
 func (l *load) one(t *testing.T, c *http.Client, target string) {
 	r := request(t, http.MethodPost, target, io.NopCloser(strings.NewReader("hello"))) // not to be repeated by the client
-	answer, err := c.Do(r)
+	response, err := c.Do(r)
 	l.sent.Add(1)
 	if err != nil {
 		l.failed.Add(1)
 		t.Logf("lost: %v", err)
 		return
 	}
-	body, err := io.ReadAll(answer.Body)
-	answer.Body.Close()
-	if err != nil || answer.StatusCode != http.StatusOK || string(body) != "ok" {
+	body, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusOK || string(body) != "ok" {
 		l.failed.Add(1)
-		t.Logf("lost: status %d, body %s, %v", answer.StatusCode, body, err)
+		t.Logf("lost: status %d, body %s, %v", response.StatusCode, body, err)
 	}
 }
 
@@ -163,18 +162,18 @@ func TestCutEndsStreamsAndWaiters(t *testing.T) {
 	receive(t, streaming, "the stream")
 	waiting := make(chan string, 1)
 	go func() {
-		answer, err := c.Do(request(t, http.MethodPost, base+"/wait", strings.NewReader("x")))
+		response, err := c.Do(request(t, http.MethodPost, base+"/wait", strings.NewReader("x")))
 		if err != nil {
 			waiting <- err.Error()
 			return
 		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		waiting <- answer.Status + " " + answer.Header.Get("Retry-After") + " " + code(string(body))
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		waiting <- response.Status + " " + response.Header.Get("Retry-After") + " " + code(string(body))
 	}()
 	receive(t, streaming, "the second request")
 	p.stop(t, 100*time.Millisecond)
-	if got := receive(t, waiting, "the answer"); got != "503 Service Unavailable 5 draining" {
+	if got := receive(t, waiting, "the response"); got != "503 Service Unavailable 5 draining" {
 		t.Errorf("who waited got %q", got)
 	}
 	body, err := io.ReadAll(stream.Body)

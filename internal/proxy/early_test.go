@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// An upstream may answer a request that is still coming, and be done with it. The
-// client must have the whole answer although it sends nothing more.
-func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
-	answers := map[string]http.HandlerFunc{
+// An upstream may response a request that is still coming, and be done with it. The client must
+// have the whole response although it sends nothing more.
+func TestEarlyResponseEndsDuringPause(t *testing.T) {
+	responses := map[string]http.HandlerFunc{
 		"chunked refusal": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			_ = http.NewResponseController(w).Flush()
@@ -26,7 +26,7 @@ func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
 			_, _ = io.WriteString(w, "no")
 		},
 	}
-	for name, h := range answers {
+	for name, h := range responses {
 		t.Run(name, func(t *testing.T) {
 			early := func(w http.ResponseWriter, r *http.Request) {
 				_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 reads all of the body first otherwise
@@ -38,12 +38,12 @@ func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
 					c := d.dial(t)
 					c.send(t, "POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 5000))
 					start := time.Now()
-					answer, body := c.answer(t, "POST")
-					if answer.StatusCode != http.StatusUnauthorized || body != "no" {
-						t.Fatalf("status %d, body %q", answer.StatusCode, body)
+					response, body := c.response(t, "POST")
+					if response.StatusCode != http.StatusUnauthorized || body != "no" {
+						t.Fatalf("status %d, body %q", response.StatusCode, body)
 					}
 					if took := time.Since(start); took > 5*time.Second {
-						t.Fatalf("the end of the answer came after %v", took)
+						t.Fatalf("the end of the response came after %v", took)
 					}
 					c.Close()
 				}
@@ -52,21 +52,21 @@ func TestEarlyAnswerEndsWhileTheClientPauses(t *testing.T) {
 	}
 }
 
-// What then comes of the request is dropped: the client is told to use another
-// connection, and nothing on this one is taken for the next request.
-func TestEarlyAnswerIsTheLastOfItsConnection(t *testing.T) {
+// What then comes of the request is dropped: the client is told to use another connection, and
+// nothing on this one is taken for the next request.
+func TestEarlyResponseClosesConnection(t *testing.T) {
 	for _, rest := range []int{1, 1 << 20} {
 		t.Run(fmt.Sprintf("%d bytes", rest), func(t *testing.T) {
 			up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 				for _, err := http.ReadRequest(in); err == nil; _, err = http.ReadRequest(in) {
-					_, _ = io.WriteString(c, wholeAnswer)
+					_, _ = io.WriteString(c, wholeResponse)
 				}
 			})
 			d := openDoor(t, up)
 			c := d.dial(t)
 			c.send(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nx", rest+1))
-			if answer, body := c.answer(t, http.MethodPost); body != "ok" || !answer.Close {
-				t.Errorf("body %q, close %t", body, answer.Close)
+			if response, body := c.response(t, http.MethodPost); body != "ok" || !response.Close {
+				t.Errorf("body %q, close %t", body, response.Close)
 			}
 			_, _ = io.WriteString(c, strings.Repeat("x", rest)+smuggled) // the connection may be gone
 			if more := c.rest(); more != "" {

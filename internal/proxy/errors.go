@@ -95,8 +95,8 @@ func (c Code) meaning() codeMeaning {
 // retryAfter is what a client is asked to wait when the response is a 503.
 const retryAfter = 5 * time.Second
 
-// failure ends a request: with a response of our own where none has begun, by cutting it
-// off where one has.
+// failure ends a request: with a response of our own where none has begun, by cutting it off where
+// one has.
 type failure struct {
 	code    Code
 	message string // for the client; names no secret
@@ -107,7 +107,7 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// refused is what a client is told whom access does not let in.
+// refused turns what access says into what the client is told.
 func refused(err error) error {
 	r, ok := errors.AsType[*access.Refusal](err)
 	switch {
@@ -155,8 +155,8 @@ func (f *failure) Error() string {
 // Unwrap gives the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
-// errorBody is the shape of the API's errors, so that an SDK shows the message and gives
-// our code as its errorCode.
+// errorBody is the shape of the API's errors, so that an SDK shows the message and gives our code
+// as its errorCode.
 type errorBody struct {
 	Type      string      `json:"type"`
 	Error     errorDetail `json:"error"`

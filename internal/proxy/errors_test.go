@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// errorCase is a way to an answer of ours: its status, code and token of Proxy-Status,
-// and as what error_type it counts, if as any.
+// errorCase is a way to a response of ours: its status, code and token of Proxy-Status, and as what
+// error_type it counts, if as any.
 type errorCase struct {
 	status                 int
 	code, token, errorType string
@@ -47,22 +47,22 @@ func errorCases() map[string]errorCase {
 			503, "tailnet_unavailable", "proxy_internal_error", "", silent, asked(func() error { return errors.New("ill") }),
 		},
 		"no connection": {504, "upstream_connect_timeout", "connection_timeout", "timeout", handshakes, func(s *setup) { s.Proxy.ConnectTimeout = short }},
-		"no answer":     {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short }},
+		"no response":   {504, "upstream_header_timeout", "http_response_timeout", "timeout", silent, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short }},
 	}
 }
 
 // asked has a door ask who its client is.
-func asked(answer func() error) func(*setup) {
+func asked(response func() error) func(*setup) {
 	return func(s *setup) {
 		between(peerAddr, hostAddr)(s)
 		s.whoIs = func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
-			return access.Identity{}, false, answer()
+			return access.Identity{}, false, response()
 		}
 	}
 }
 
-// What an alert and a client learn of each error: those that the operator decided on
-// count as no fault of anybody.
+// What an alert and a client learn of each error: those that the operator decided on count as no
+// fault of anybody.
 func TestEachErrorHasItsKind(t *testing.T) {
 	for name, c := range errorCases() {
 		t.Run(name, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestEachErrorHasItsKind(t *testing.T) {
 			if c.code != "client_idle_timeout" {
 				conn.send(t, strings.Repeat("x", 1000))
 			}
-			answer, body := conn.answer(t, http.MethodPost)
-			ours(t, answer, body, c.status, c.code, c.token)
+			response, body := conn.response(t, http.MethodPost)
+			ours(t, response, body, c.status, c.code, c.token)
 			d.wantKind(t, c.code, c.errorType)
 		})
 	}
@@ -107,7 +107,7 @@ func TestTheEndOfADrainHasItsKind(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	d.server.Cut(ctx)
-	answer, body := conn.answer(t, http.MethodGet)
-	ours(t, answer, body, 503, "draining", "proxy_internal_error")
+	response, body := conn.response(t, http.MethodGet)
+	ours(t, response, body, 503, "draining", "proxy_internal_error")
 	d.wantKind(t, "draining", "")
 }

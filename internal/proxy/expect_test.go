@@ -38,11 +38,11 @@ func TestContinueEndToEnd(t *testing.T) {
 				body = "4\r\nbody\r\n0\r\n\r\n"
 			}
 			conn.send(t, body)
-			if answer, got := conn.answer(t, "POST"); answer.StatusCode != 200 || got != "got body" {
-				t.Errorf("status %d, %q", answer.StatusCode, got)
+			if response, got := conn.response(t, "POST"); response.StatusCode != 200 || got != "got body" {
+				t.Errorf("status %d, %q", response.StatusCode, got)
 			}
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection serves on
-			conn.answer(t, "GET")
+			conn.response(t, "GET")
 		})
 	}
 }
@@ -63,8 +63,8 @@ func TestRefusedExpectation(t *testing.T) {
 			}))
 			r.ContentLength = 1 << 20
 			r.Header.Set("Expect", "100-continue")
-			if answer, body := do(t, newClient(t), r); answer.StatusCode != status || body != "enough" {
-				t.Errorf("status %d, body %q", answer.StatusCode, body)
+			if response, body := do(t, newClient(t), r); response.StatusCode != status || body != "enough" {
+				t.Errorf("status %d, body %q", response.StatusCode, body)
 			}
 		})
 	}
@@ -75,8 +75,8 @@ type readerFunc func([]byte) (int, error)
 // Read implements io.Reader.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// An answer that keeps its connection would have net/http ask for the body too.
-func TestNobodyIsAskedForABodyAfterTheAnswer(t *testing.T) {
+// A response that keeps its connection would have net/http ask for the body too.
+func TestNoContinueAfterResponse(t *testing.T) {
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		if r, err := http.ReadRequest(in); err == nil {
 			_, _ = io.WriteString(c, "HTTP/1.1 "+r.Header.Get("X-Status")+"\r\nContent-Length: 0\r\n\r\n")
@@ -87,8 +87,8 @@ func TestNobodyIsAskedForABodyAfterTheAnswer(t *testing.T) {
 	for _, status := range []string{"401 Unauthorized", "417 Expectation Failed", "200 OK"} {
 		conn := d.dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nX-Status: "+status+"\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-		if answer, _ := conn.answer(t, "POST"); answer.Status != status {
-			t.Errorf("answered %s, want %s", answer.Status, status)
+		if response, _ := conn.response(t, "POST"); response.Status != status {
+			t.Errorf("responded %s, want %s", response.Status, status)
 		}
 	}
 }
@@ -109,18 +109,18 @@ func TestContinueAmongHints(t *testing.T) {
 	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
 	count := map[int]int{}
 	for {
-		answer, err := http.ReadResponse(conn.in, nil)
+		response, err := http.ReadResponse(conn.in, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		count[answer.StatusCode]++
-		if answer.StatusCode == 100 {
+		count[response.StatusCode]++
+		if response.StatusCode == 100 {
 			conn.send(t, "a")
 		}
-		if answer.Header.Get("Connection") != "" {
-			t.Errorf("%d with %v", answer.StatusCode, answer.Header)
+		if response.Header.Get("Connection") != "" {
+			t.Errorf("%d with %v", response.StatusCode, response.Header)
 		}
-		if answer.StatusCode >= 200 {
+		if response.StatusCode >= 200 {
 			break
 		}
 	}

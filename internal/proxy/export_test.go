@@ -28,13 +28,5 @@ func KnownAccounts(a *Accounts) (text string) {
 	return text
 }
 
-// Note reads the header of an answer.
-func (a *accounts) Note(h http.Header) { a.note(h) }
-
-// ReportProgress has all requests in flight reported as if they had lasted long.
-func ReportProgress(p *Proxy) {
-	open, _ := p.flights.list()
-	for _, x := range open {
-		x.reportProgress()
-	}
-}
+// Add reads the header of a response.
+func (a *accounts) Add(h http.Header) { a.add(h) }

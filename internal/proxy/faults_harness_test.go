@@ -30,8 +30,8 @@ type frameConn struct {
 	encoder *hpack.Encoder
 }
 
-// framedUpstream hands each connection to script, after the exchange of SETTINGS,
-// and closes it after that.
+// framedUpstream hands each connection to script, after the exchange of SETTINGS, and closes it
+// after that.
 func framedUpstream(t testing.TB, script func(*frameConn), settings ...http2.Setting) *mockAPI {
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}
@@ -62,8 +62,7 @@ func tlsConfig() (config *tls.Config, roots []byte) {
 	return &tls.Config{Certificates: server.TLS.Certificates}, roots
 }
 
-// listenScript is an upstream that hands its connections to script; with TLS if
-// there is a config.
+// listenScript is an upstream that hands its connections to script; with TLS if there is a config.
 func listenScript(t testing.TB, config *tls.Config, roots []byte, script func(net.Conn)) *mockAPI {
 	l := listenTCP(t)
 	var work sync.WaitGroup
@@ -126,8 +125,8 @@ func (c *frameConn) request() uint32 {
 	}
 }
 
-// wholeRequest skips to the next HEADERS, and on to the end of that request, and
-// gives its stream; 0 at the end of the connection.
+// wholeRequest skips to the next HEADERS, and on to the end of that request, and gives its stream;
+// 0 at the end of the connection.
 func (c *frameConn) wholeRequest() uint32 {
 	var stream uint32
 	for {
@@ -152,8 +151,8 @@ func (c *frameConn) untilEnd() {
 	}
 }
 
-// answer sends HEADERS with a status and more fields in pairs.
-func (c *frameConn) answer(stream uint32, end bool, status string, fields ...string) {
+// response sends HEADERS with a status and more fields in pairs.
+func (c *frameConn) response(stream uint32, end bool, status string, fields ...string) {
 	c.header.Reset()
 	_ = c.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: status})
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -164,9 +163,9 @@ func (c *frameConn) answer(stream uint32, end bool, status string, fields ...str
 	})
 }
 
-// ok sends a whole answer.
+// ok sends a whole response.
 func (c *frameConn) ok(stream uint32, body string) {
-	c.answer(stream, false, "200")
+	c.response(stream, false, "200")
 	_ = c.WriteData(stream, true, []byte(body))
 }
 
@@ -180,8 +179,7 @@ func readRequest(in *bufio.Reader) (*http.Request, []byte) {
 	return r, body
 }
 
-// metric is the value of one series, written as in the exposition format; 0 if it
-// does not exist.
+// metric is the value of one series, written as in the exposition format; 0 if it does not exist.
 func metric(t testing.TB, reg *prometheus.Registry, series string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -206,8 +204,8 @@ func metric(t testing.TB, reg *prometheus.Registry, series string) float64 {
 	return 0
 }
 
-// counts waits until a series has a value: a request is counted when its client
-// has had the last byte of the answer already.
+// counts waits until a series has a value: a request is counted when its client has had the last
+// byte of the response already.
 func counts(t testing.TB, d *door, series string, value float64) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s is %v", series, value), func() bool { return metric(t, d.reg, series) == value })
@@ -228,8 +226,8 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// post is a POST with a body of its own length, or with GetBody and all that lets
-// a client send it twice removed.
+// post is a POST with a body of its own length, or with GetBody and all that lets a client send it
+// twice removed.
 func post(t testing.TB, d *door, body string) *http.Request {
 	t.Helper()
 	r := request(t, http.MethodPost, d.url("/v1/messages"), strings.NewReader(body))

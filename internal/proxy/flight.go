@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
 	"maps"
 	"math"
 	"net/http"
@@ -22,9 +20,9 @@ const (
 	keptRefused = 64
 )
 
-// flights is the flight recorder: all requests in flight, and the latest that ended.
-// It keeps records, so names and times, each bounded and copied: neither a header nor a body is
-// kept with them.
+// flights is the flight recorder: all requests in flight, and the latest that ended. It keeps
+// records, so names and times, each bounded and copied: neither a header nor a body is kept with
+// them.
 type flights struct {
 	mu      sync.Mutex
 	open    map[*exchange]struct{}
@@ -78,9 +76,9 @@ func (f *flights) list() (open []*exchange, ended []*record) {
 	return slices.Collect(maps.Keys(f.open)), slices.Concat(f.ended.records, f.refused.records)
 }
 
-// Trace is what is remembered of a request: names, sizes and times, never the value of
-// a header other than the client's session id, never a byte of a body. Node, User,
-// Tags and Address are as the log names them.
+// Trace is what is remembered of a request: names, sizes and times, never the value of a header
+// other than the client's session id, never a byte of a body. Node, User, Tags and Address are as
+// the log names them.
 type Trace struct {
 	RequestID         string            `json:"request_id"`
 	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
@@ -114,8 +112,8 @@ func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 // end is when a request ended that has.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
-// Failed reports whether the client got no whole answer of the upstream below 500, by
-// nobody's wish.
+// Failed reports whether the client got no whole response of the upstream below 500, by nobody's
+// wish.
 func (t Trace) Failed() bool {
 	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Status >= http.StatusInternalServerError
 }
@@ -167,16 +165,16 @@ func (p *Proxy) Ended() []Trace {
 	return traces
 }
 
-// Find gives the requests in flight and among the latest that ended whose id, or the
-// upstream's for them, is id. The latest is the last; a client can use an id twice.
+// Find gives the requests in flight and among the latest that ended whose id, or the upstream's for
+// them, is id. The latest is the last; a client can use an id twice.
 func (p *Proxy) Find(id string) []Trace {
 	return slices.DeleteFunc(append(p.Ended(), p.InFlight()...), func(t Trace) bool {
 		return t.RequestID != id && t.UpstreamRequestID != id
 	})
 }
 
-// ForgetSenders removes the names of senders from all that is remembered. It is for the moment
-// at which the settings begin to withhold them.
+// ForgetSenders removes the names of senders from all that is remembered. It is for the moment at
+// which the settings begin to withhold them.
 func (p *Proxy) ForgetSenders() {
 	open, records := p.flights.list()
 	for _, x := range open {
@@ -204,24 +202,4 @@ func (r *record) trace() Trace {
 	t := r.Trace
 	t.BytesOut = r.sent.Load()
 	return t
-}
-
-// announce logs the names of a request's headers, where the level is debug.
-func (x *exchange) announce() {
-	ctx := context.Background()
-	if !x.proxy.log.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	names := slices.Sorted(maps.Keys(x.in.Header))
-	x.proxy.log.LogAttrs(ctx, slog.LevelDebug, "request begins", append(x.rec.trace().names(),
-		slog.String("listener", x.rec.Listener), slog.String("protocol", x.in.Proto), slog.Int64("content_length", x.in.ContentLength),
-		slog.Any("header_names", names))...)
-}
-
-// reportProgress logs that a request lasts, so that it is seen before it ends.
-func (x *exchange) reportProgress() {
-	t := x.trace()
-	attrs := append(t.names(), slog.String("phase", t.Phase()), slog.Duration("duration", t.Duration.Duration()),
-		slog.Duration("silence", t.Silence.Duration()), slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
-	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "request in progress", append(attrs, t.sender()...)...)
 }

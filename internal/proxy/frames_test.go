@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// frameFaults are what an HTTP/2 upstream must never send (RFC 9113), after the first
-// request of its first connection came.
+// frameFaults are what an HTTP/2 upstream must never send (RFC 9113), after the first request of
+// its first connection came.
 func frameFaults() map[string]func(c *frameConn, stream uint32) {
 	raw := func(kind http2.FrameType, flags http2.Flags, stream uint32, payload ...byte) func(*frameConn, uint32) {
 		return func(c *frameConn, _ uint32) { _ = c.WriteRawFrame(kind, flags, stream, payload) }
@@ -64,8 +64,8 @@ func frameFaults() map[string]func(c *frameConn, stream uint32) {
 	}
 }
 
-// A connection on which an upstream breaks HTTP/2's rules costs the request on it, and
-// nothing else: those that wait and those that come are served on other connections.
+// A connection on which an upstream breaks HTTP/2's rules costs the request on it, and nothing
+// else: those that wait and those that come are served on other connections.
 func TestBrokenFramesStopOneConnection(t *testing.T) {
 	for name, fault := range frameFaults() {
 		t.Run(name, func(t *testing.T) {
@@ -84,14 +84,14 @@ func TestBrokenFramesStopOneConnection(t *testing.T) {
 			})
 			d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout, s.Proxy.IdleTimeout = time.Second, time.Second })
 			client := newClient(t)
-			if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
+			if response, body := do(t, client, post(t, d, "hello")); response.StatusCode != http.StatusOK {
 				if c := code(body); c != "upstream_protocol" && c != "upstream_header_timeout" {
-					t.Errorf("the request of that connection: %d %s", answer.StatusCode, body)
+					t.Errorf("the request of that connection: %d %s", response.StatusCode, body)
 				}
 			}
 			for range 3 {
-				if answer, body := do(t, client, post(t, d, "hello")); answer.StatusCode != http.StatusOK || body != "ok" {
-					t.Errorf("a later request: %d %s", answer.StatusCode, body)
+				if response, body := do(t, client, post(t, d, "hello")); response.StatusCode != http.StatusOK || body != "ok" {
+					t.Errorf("a later request: %d %s", response.StatusCode, body)
 				}
 			}
 		})

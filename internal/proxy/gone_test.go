@@ -21,8 +21,8 @@ type leaver struct {
 	body  *io.PipeWriter
 }
 
-// begin sends a POST, with a body that does not end if open is set, and reads what
-// comes of the answer.
+// begin sends a POST, with a body that does not end if open is set, and reads what comes of the
+// response.
 func (d *door) begin(t *testing.T, open bool) *leaver {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &leaver{leave: cancel, done: make(chan struct{})}
@@ -42,9 +42,9 @@ func (d *door) begin(t *testing.T, open bool) *leaver {
 	c := newClient(t)
 	go func() {
 		defer close(l.done)
-		if answer, err := c.Do(r); err == nil {
-			_, _ = io.Copy(io.Discard, answer.Body)
-			answer.Body.Close()
+		if response, err := c.Do(r); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
 		}
 	}()
 	t.Cleanup(func() {
@@ -73,8 +73,8 @@ func (d *door) wantGone(t *testing.T, phase string) {
 	eventually(t, "it is in the log", func() bool { return strings.Contains(d.log.String(), `"outcome":"client_gone"`) })
 }
 
-// forEachBody runs a test with a client that has sent its body, and with one that is
-// still sending it.
+// forEachBody runs a test with a client that has sent its body, and with one that is still sending
+// it.
 func forEachBody(t *testing.T, test func(t *testing.T, open bool)) {
 	t.Run("whole body", func(t *testing.T) { test(t, false) })
 	t.Run("body under way", func(t *testing.T) { test(t, true) })
@@ -84,7 +84,7 @@ func TestClientLeavesWhileItDials(t *testing.T) {
 	forEachBody(t, func(t *testing.T, open bool) {
 		dialled := make(chan struct{}, 10)
 		up := listenScript(t, nil, nil, func(c net.Conn) { dialled <- struct{}{}; _, _ = io.Copy(io.Discard, c) })
-		up.url.Scheme = "https" // and never answers the handshake
+		up.url.Scheme = "https" // and never responses the handshake
 		d := openDoor(t, up)
 		l := d.begin(t, open)
 		receive(t, dialled, "a dial")
@@ -116,7 +116,7 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	})
 }
 
-func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
+func TestClientLeavesBeforeHeader(t *testing.T) {
 	forEachBody(t, func(t *testing.T, open bool) {
 		arrived, cancelled := make(chan struct{}, 10), make(chan struct{}, 10)
 		wait := func(_ http.ResponseWriter, r *http.Request) {
@@ -136,7 +136,7 @@ func TestClientLeavesWhileItWaitsForTheHeader(t *testing.T) {
 }
 
 // Before it has a place, somebody may have to be asked who it is.
-func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
+func TestClientLeavesDuringWhoIs(t *testing.T) {
 	asks := make(chan struct{})
 	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {
 		s.whoIs = func(ctx context.Context, _ netip.AddrPort) (access.Identity, bool, error) {
@@ -156,7 +156,7 @@ func TestClientLeavesWhileNobodyKnowsWhoItIs(t *testing.T) {
 }
 
 // An upstream over HTTP/1.1 that takes nothing of the body.
-func TestClientLeavesWhileTheUpstreamTakesNothing(t *testing.T) {
+func TestClientLeavesDuringBlockedUpload(t *testing.T) {
 	arrived, ended := make(chan struct{}, 10), make(chan struct{}, 10)
 	up := scriptedUpstream(t, func(_ net.Conn, in *bufio.Reader) {
 		_, _ = in.ReadString('\n')

@@ -197,19 +197,19 @@ func request(t testing.TB, method, target string, body io.Reader) *http.Request 
 	return r
 }
 
-// do sends r and reads the whole answer.
+// do sends r and reads the whole response.
 func do(t testing.TB, c *http.Client, r *http.Request) (*http.Response, string) {
 	t.Helper()
-	answer, err := c.Do(r)
+	response, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatalf("reading the answer: %v", err)
+		t.Fatalf("reading the response: %v", err)
 	}
-	return answer, string(body)
+	return response, string(body)
 }
 
 // rawConn is a client that writes bytes.
@@ -243,16 +243,16 @@ func (c *rawConn) send(t testing.TB, text string) {
 	}
 }
 
-// answer reads the next one whole.
-func (c *rawConn) answer(t testing.TB, method string) (*http.Response, string) {
+// response reads the next one whole.
+func (c *rawConn) response(t testing.TB, method string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.ReadResponse(c.in, &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("reading an answer: %v", err)
+		t.Fatalf("reading a response: %v", err)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatalf("reading the body of an answer: %v", err)
+		t.Fatalf("reading the body of a response: %v", err)
 	}
 	return r, string(body)
 }

@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// tellHeaders answers with the header that it saw.
+// tellHeaders responses with the header that it saw.
 func tellHeaders(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(r.Header)
 }
@@ -24,10 +24,10 @@ func sawHeaders(t *testing.T, d *door, lines ...string) http.Header {
 	t.Helper()
 	conn := d.dial(t)
 	conn.send(t, "GET /v1/messages HTTP/1.1\r\nHost: h\r\n"+strings.Join(append(lines, "", ""), "\r\n"))
-	answer, body := conn.answer(t, "GET")
+	response, body := conn.response(t, "GET")
 	saw := http.Header{}
 	if err := json.Unmarshal([]byte(body), &saw); err != nil {
-		t.Fatalf("status %d: %s", answer.StatusCode, body)
+		t.Fatalf("status %d: %s", response.StatusCode, body)
 	}
 	return saw
 }
@@ -147,7 +147,7 @@ func TestRuleForAnotherListenerIsSkipped(t *testing.T) {
 	}
 }
 
-func TestSettingsOfARequestDoNotChangeWhileItRuns(t *testing.T) {
+func TestRequestKeepsItsSettings(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -177,12 +177,12 @@ func TestSettingsOfARequestDoNotChangeWhileItRuns(t *testing.T) {
 		t.Error("a rule is not in force that was applied")
 	}
 	close(leave)
-	if body := receive(t, slow, "the first answer"); strings.Contains(body, "X-New") {
+	if body := receive(t, slow, "the first response"); strings.Contains(body, "X-New") {
 		t.Errorf("the first request was changed: %s", body)
 	}
 }
 
-func TestAnswerHeaders(t *testing.T) {
+func TestResponseHeaders(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\n"
 	cases := []struct {
 		name, sent string
@@ -204,21 +204,21 @@ func TestAnswerHeaders(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := openDoor(t, answering(t, c.sent))
-			answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
-			answer.Header.Del("X-Request-Id")
-			dropOurDate(t, answer.Header, c.want)
-			if !equalHeaders(answer.Header, c.want) || body != c.body {
-				t.Errorf("the client saw %q %q, want %q %q", answer.Header, body, c.want, c.body)
+			d := openDoor(t, responseing(t, c.sent))
+			response, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
+			response.Header.Del("X-Request-Id")
+			dropOurDate(t, response.Header, c.want)
+			if !equalHeaders(response.Header, c.want) || body != c.body {
+				t.Errorf("the client saw %q %q, want %q %q", response.Header, body, c.want, c.body)
 			}
-			if status := strings.Fields(c.sent)[1]; !strings.HasPrefix(answer.Status, status) {
-				t.Errorf("status %s, want %s", answer.Status, status)
+			if status := strings.Fields(c.sent)[1]; !strings.HasPrefix(response.Status, status) {
+				t.Errorf("status %s, want %s", response.Status, status)
 			}
 		})
 	}
 }
 
-func TestNotModifiedKeepsWhatItSaysOfTheResource(t *testing.T) {
+func TestNotModifiedKeepsFields(t *testing.T) {
 	notModified := func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h["content-type"], h["content-length"], h["Etag"] = []string{"x"}, []string{"9"}, []string{`"a"`}
@@ -229,8 +229,8 @@ func TestNotModifiedKeepsWhatItSaysOfTheResource(t *testing.T) {
 		conn := d.dial(t)
 		for range 2 { // the connection serves on
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-			answer, _ := conn.answer(t, "GET")
-			got := [3]string{answer.Header.Get("Content-Type"), answer.Header.Get("Content-Length"), answer.Header.Get("Etag")}
+			response, _ := conn.response(t, "GET")
+			got := [3]string{response.Header.Get("Content-Type"), response.Header.Get("Content-Length"), response.Header.Get("Etag")}
 			if got != [3]string{"x", "9", `"a"`} {
 				t.Errorf("the client saw %q", got)
 			}
@@ -264,25 +264,25 @@ func TestHEAD(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			up := answering(t, "HTTP/1.1 200 OK\r\nX-A: 1\r\n"+c.header+"\r\n")
+			up := responseing(t, "HTTP/1.1 200 OK\r\nX-A: 1\r\n"+c.header+"\r\n")
 			conn := openDoor(t, up).dial(t)
 			conn.send(t, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
-			answer, _ := conn.answer(t, "HEAD")
+			response, _ := conn.response(t, "HEAD")
 			length, _, _ := strings.Cut(strings.TrimPrefix(c.header, "Content-Length: "), "\r")
 			if !strings.HasPrefix(c.header, "Content-Length") {
 				length = ""
 			}
-			if answer.Header.Get("X-A") != "1" || answer.Header.Get("Content-Length") != length {
-				t.Errorf("the client saw %v", answer.Header)
+			if response.Header.Get("X-A") != "1" || response.Header.Get("Content-Length") != length {
+				t.Errorf("the client saw %v", response.Header)
 			}
 			conn.send(t, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection serves on
-			conn.answer(t, "HEAD")
+			conn.response(t, "HEAD")
 		})
 	}
 }
 
-// answering is an upstream that reads a request and answers it with text.
-func answering(t *testing.T, text string) *mockAPI {
+// responseing is an upstream that reads a request and responses it with text.
+func responseing(t *testing.T, text string) *mockAPI {
 	return scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for {
 			r, err := http.ReadRequest(in)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const wholeAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+const wholeResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 // A quiet connection is kept.
 func TestQuietConnectionIsUsedAgain(t *testing.T) {
@@ -28,8 +28,8 @@ func TestQuietConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What an upstream sends after an answer must not answer somebody else's request.
-func TestAnswersToNobodyReachNobody(t *testing.T) {
+// What an upstream sends after a response must not response somebody else's request.
+func TestStrayResponsesReachNobody(t *testing.T) {
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
 			number := "HTTP/1.1 200 OK\r\nX-Number: " + r.Header.Get("X-Number")
@@ -45,14 +45,14 @@ func TestAnswersToNobodyReachNobody(t *testing.T) {
 				r := post(t, d, "hello")
 				number := strconv.Itoa(i*1000 + j)
 				r.Header.Set("X-Number", number)
-				answer, err := c.Do(r)
+				response, err := c.Do(r)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				answer.Body.Close()
-				if got := answer.Header.Get("X-Number"); answer.StatusCode == http.StatusOK && got != number {
-					t.Errorf("request %s had answer %s", number, got)
+				response.Body.Close()
+				if got := response.Header.Get("X-Number"); response.StatusCode == http.StatusOK && got != number {
+					t.Errorf("request %s had response %s", number, got)
 				}
 			}
 		})

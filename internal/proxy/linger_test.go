@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// A client that reads only when it has sent all of its request must not find the
-// connection reset, whatever it said of it, or the answer may be lost.
-func TestRestOfTheRequestIsTakenAfterAnEarlyAnswer(t *testing.T) {
+// A client that reads only when it has sent all of its request must not find the connection reset,
+// whatever it said of it, or the response may be lost.
+func TestRequestDrainedAfterEarlyResponse(t *testing.T) {
 	heads := map[string]string{
 		"kept":     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n",
 		"to close": "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
 		"HTTP/1.0": "POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n",
 		"chunked":  "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n",
 	}
-	answers := map[string]string{
+	responses := map[string]string{
 		"length":  "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno",
 		"chunked": "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
 	}
 	for name, head := range heads {
-		for framing, text := range answers {
+		for framing, text := range responses {
 			for _, size := range []int{2_000, 200_000, 2_000_000} {
-				t.Run(fmt.Sprintf("%s, answer %s, %d bytes", name, framing, size), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, response %s, %d bytes", name, framing, size), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						b := openBubble(t, "http", nil, func(c net.Conn) {
 							_, _ = http.ReadRequest(bufio.NewReader(c))
@@ -43,7 +43,7 @@ func TestRestOfTheRequestIsTakenAfterAnEarlyAnswer(t *testing.T) {
 	}
 }
 
-// testSlowToRead sends the end of a body a moment after the answer has come.
+// testSlowToRead sends the end of a body a moment after the response has come.
 func testSlowToRead(t *testing.T, b *bubble, head string, size int) {
 	t.Helper()
 	c := b.door.dial()
@@ -59,6 +59,6 @@ func testSlowToRead(t *testing.T, b *bubble, head string, size int) {
 		t.Errorf("%d more bytes were taken: %v", n, err)
 	}
 	if all := <-got; !strings.Contains(all, "401 Unauthorized") || !strings.Contains(all, "no") {
-		t.Errorf("answer %q", all)
+		t.Errorf("response %q", all)
 	}
 }

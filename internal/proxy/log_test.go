@@ -15,8 +15,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// counter is the value of a metric, the sum over labels that contain the given
-// values.
+// counter is the value of a metric, the sum over labels that contain the given values.
 func counter(t testing.TB, d *door, name string, values ...string) (sum float64) {
 	t.Helper()
 	families, err := d.reg.Gather()
@@ -42,7 +41,7 @@ func counter(t testing.TB, d *door, name string, values ...string) (sum float64)
 }
 
 // A client writes only so much into the log.
-func TestWhatAClientWritesIntoTheLogIsBounded(t *testing.T) {
+func TestLogTextIsBounded(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	r := request(t, "GET", d.url("/"+strings.Repeat("p", 5000)), nil)
 	r.Header.Set("X-Claude-Code-Session-Id", strings.Repeat("s", 5000))
@@ -113,7 +112,7 @@ func TestCredentialKinds(t *testing.T) {
 // Whatever happens, and however odd: nothing that was planted is in the log.
 func TestNothingSecretIsLogged(t *testing.T) {
 	const secret = "PLANTED"
-	answers := map[string]string{
+	responses := map[string]string{
 		"whole":             "HTTP/1.1 200 OK\r\nX-Secret: PLANTED\r\nSet-Cookie: PLANTED\r\nContent-Length: 7\r\n\r\nPLANTED",
 		"no HTTP":           "PLANTED\r\n\r\n",
 		"bad header":        "HTTP/1.1 200 OK\r\nPLANTED\r\n\r\n",
@@ -140,13 +139,13 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		"unnamed trailer":    "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX PLANTED: PLANTED\r\n\r\n",
 		"bad header":         "GET /a HTTP/1.1\r\nHost: h\r\nPLANTED\r\n\r\n",
 	}
-	for name, answer := range answers {
+	for name, response := range responses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 				if r, err := http.ReadRequest(in); err == nil {
 					_, _ = io.Copy(io.Discard, r.Body)
-					_, _ = io.WriteString(c, answer)
+					_, _ = io.WriteString(c, response)
 				}
 			})
 			d := openDoor(t, up)
@@ -205,7 +204,7 @@ func TestMetricsCountRequests(t *testing.T) {
 	for i, method := range []string{"GET", "MADE-UP", "POST", "X" + strings.Repeat("Y", 200)} {
 		conn := d.dial(t)
 		conn.send(t, method+" / HTTP/1.1\r\nHost: h\r\n\r\n")
-		conn.answer(t, method)
+		conn.response(t, method)
 		d.log.requests(t, i+1)
 	}
 	for _, c := range []struct {

@@ -139,9 +139,9 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 }
 
 // rewritten reports whether another program wrote a than the one that wrote the request that was
-// sent, though it says the same. HTTP gives no meaning to the order and the spelling of field names,
-// but a program writes them the same way each time, and a proxy its own way. Where a proxy keeps the
-// Host, the request comes back with that which it was sent with.
+// sent, though it says the same. HTTP gives no meaning to the order and the spelling of field
+// names, but a program writes them the same way each time, and a proxy its own way. Where a proxy
+// keeps the Host, the request comes back with that which it was sent with.
 func (s *sentRequest) rewritten(a *arrival) bool {
 	return s.came.version != a.version || access.SpeaksForAnother(s.came.header) != access.SpeaksForAnother(a.header) ||
 		s.came.host != s.host && a.host == s.host ||
@@ -213,9 +213,9 @@ func isNear(local, remote netip.Addr) bool {
 	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
-// fingerprint is equal for equal requests: the method, the target and the header h, without all that
-// an intermediary drops, adds or writes another way. The order of the fields does not count, nor
-// whether a list is one field or several (RFC 9110 §5.3).
+// fingerprint is equal for equal requests: the method, the target and the header h, without all
+// that an intermediary drops, adds or writes another way. The order of the fields does not count,
+// nor whether a list is one field or several (RFC 9110 §5.3).
 func (l *loops) fingerprint(r *http.Request, h http.Header) uint64 {
 	listed := listedIn(h["Connection"])
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))

@@ -34,8 +34,8 @@ func openAt(t *testing.T, l net.Listener, target string) *door {
 // wantLoop sends a message that must be refused in the first round.
 func wantLoop(t *testing.T, d *door, why string, send func() (*http.Response, string)) {
 	t.Helper()
-	answer, body := send()
-	ours(t, answer, body, 400, "loop_detected", "proxy_loop_detected")
+	response, body := send()
+	ours(t, response, body, 400, "loop_detected", "proxy_loop_detected")
 	if !strings.Contains(body, "upstream_url") {
 		t.Errorf("the body does not say what to change: %s", body)
 	}
@@ -70,7 +70,7 @@ func kindsOfClient(t *testing.T) map[string]func(d *door) func() (*http.Response
 			return func() (*http.Response, string) {
 				conn := d.dial(t)
 				conn.send(t, "POST /v1/messages?beta=true HTTP/1.1\r\nHost: "+d.addr+"\r\n"+fields+"Content-Length: 13\r\n\r\n{\"model\":\"m\"}")
-				return conn.answer(t, "POST")
+				return conn.response(t, "POST")
 			}
 		}
 	}
@@ -171,8 +171,8 @@ func (c *crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "done")
 }
 
-// Equal requests that are all in flight at the same time: no response comes before the last of
-// them has reached the upstream.
+// Equal requests that are all in flight at the same time: no response comes before the last of them
+// has reached the upstream.
 func TestDuplicatesAreNoLoop(t *testing.T) {
 	t.Parallel()
 	const each = 50
@@ -198,13 +198,13 @@ func TestDuplicatesAreNoLoop(t *testing.T) {
 				conn := d.dial(t)
 				work.Go(func() {
 					_, _ = io.WriteString(conn, sent)
-					answer, err := http.ReadResponse(conn.in, nil)
+					response, err := http.ReadResponse(conn.in, nil)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					if answer.StatusCode != http.StatusOK {
-						t.Errorf("status %d", answer.StatusCode)
+					if response.StatusCode != http.StatusOK {
+						t.Errorf("status %d", response.StatusCode)
 						c.missing.Done() // it never comes to the upstream
 					}
 				})
@@ -232,13 +232,13 @@ func TestRetriesOnAKeptConnectionAreNoLoop(t *testing.T) {
 	first.send(t, message)
 	receive(t, entered, "the first message")
 	second.send(t, "GET /v1/models HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nX-Api-Key: x\r\n\r\n") // in another order
-	second.answer(t, "GET")
+	second.response(t, "GET")
 	second.send(t, message)
 	receive(t, entered, "the second message")
 	release()
 	for _, c := range []*rawConn{first, second} {
-		if answer, body := c.answer(t, "POST"); answer.StatusCode != 200 {
-			t.Errorf("status %d: %s", answer.StatusCode, body)
+		if response, body := c.response(t, "POST"); response.StatusCode != 200 {
+			t.Errorf("status %d: %s", response.StatusCode, body)
 		}
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// metrics counts what the proxy does. The names are a contract with dashboards and
-// alerts.
+// metrics counts what the proxy does. The names are a contract with dashboards and alerts.
 type metrics struct {
 	requests     *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
@@ -83,8 +82,8 @@ func register(r prometheus.Registerer, collectors ...prometheus.Collector) error
 	return nil
 }
 
-// zero makes every series of a known label exist from the start, so that a rate over
-// the first event is seen.
+// zero makes every series of a known label exist from the start, so that a rate over the first
+// event is seen.
 func (m *metrics) zero() {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		for _, status := range usualStatuses() {
@@ -113,8 +112,8 @@ func (m *metrics) zero() {
 // statusOverloaded is Anthropic's own status for an overload.
 const statusOverloaded = 529
 
-// usualStatuses are those of success, those of our own errors, and what the upstream
-// says to a client that must log in, has used up its limit, or comes at a bad time.
+// usualStatuses are those of success, those of our own errors, and what the upstream says to a
+// client that must log in, has used up its limit, or comes at a bad time.
 func usualStatuses() []int {
 	statuses := []int{
 		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone,

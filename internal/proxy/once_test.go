@@ -42,9 +42,9 @@ func (s *seenOnce) twice() (all []string) {
 	return all
 }
 
-// The connection to the upstream ends after each byte of the request, and of the
-// answer. Only an upstream that got nothing of it may get it again.
-func TestConnectionClosedAtEveryByteOfTheRequest(t *testing.T) {
+// The connection to the upstream ends after each byte of the request, and of the response. Only an
+// upstream that got nothing of it may get it again.
+func TestCloseAtEveryByteOfRequest(t *testing.T) {
 	var limit, conns atomic.Int64
 	up := listenScript(t, nil, nil, func(c net.Conn) {
 		conns.Add(1)
@@ -57,20 +57,20 @@ func TestConnectionClosedAtEveryByteOfTheRequest(t *testing.T) {
 		conns.Store(0)
 		r := post(t, d, strings.Repeat("x", 20))
 		r.Header.Set("Idempotency-Key", "one")
-		answer, body := do(t, c, r)
+		response, body := do(t, c, r)
 		if used := conns.Load(); used != 1 {
 			t.Errorf("%d bytes: %d connections", n, used)
 		}
-		if answer.StatusCode == http.StatusGatewayTimeout && n > 100 {
+		if response.StatusCode == http.StatusGatewayTimeout && n > 100 {
 			return // it waits for more than there is
 		}
-		if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
-			t.Fatalf("%d bytes: status %d, body %s", n, answer.StatusCode, body)
+		if response.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
+			t.Fatalf("%d bytes: status %d, body %s", n, response.StatusCode, body)
 		}
 	}
 }
 
-func TestConnectionClosedAtEveryByteOfTheAnswer(t *testing.T) {
+func TestCloseAtEveryByteOfResponse(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"
 	const header = len("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
 	var mu sync.Mutex
@@ -96,17 +96,17 @@ func TestConnectionClosedAtEveryByteOfTheAnswer(t *testing.T) {
 		r := post(t, d, "")
 		r.Header.Set("Idempotency-Key", "one")
 		r.Header.Set("X-Number", strconv.Itoa(n))
-		answer, err := c.Do(r)
+		response, err := c.Do(r)
 		if err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
-		_, err = io.ReadAll(answer.Body)
-		answer.Body.Close()
+		_, err = io.ReadAll(response.Body)
+		response.Body.Close()
 		switch {
-		case n < header && answer.StatusCode != http.StatusBadGateway:
-			t.Errorf("%d bytes: status %d", n, answer.StatusCode)
-		case n >= header && (answer.StatusCode != http.StatusOK || err == nil):
-			t.Errorf("%d bytes: status %d, and the body ends as if whole", n, answer.StatusCode)
+		case n < header && response.StatusCode != http.StatusBadGateway:
+			t.Errorf("%d bytes: status %d", n, response.StatusCode)
+		case n >= header && (response.StatusCode != http.StatusOK || err == nil):
+			t.Errorf("%d bytes: status %d, and the body ends as if whole", n, response.StatusCode)
 		}
 	}
 	if again := seen.twice(); len(again) > 0 {

@@ -35,7 +35,7 @@ func cutStream(t *testing.T) (b *bubble, c net.Conn, in *bufio.Reader) {
 }
 
 // A proxy before us may drop an event that comes together with the end of the connection.
-func TestEndOfACutStreamComesAfterTheEventThatSaysWhy(t *testing.T) {
+func TestErrorEventBeforeReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, c, in := cutStream(t)
 		defer c.Close()

@@ -51,8 +51,8 @@ func TestUpstreamConnectionIsReused(t *testing.T) {
 			d := openDoor(t, up)
 			c := newClient(t)
 			for i := range 50 {
-				if answer, body := do(t, c, post(t, d, "hello")); answer.StatusCode != http.StatusOK {
-					t.Fatalf("request %d: status %d, body %s", i, answer.StatusCode, body)
+				if response, body := do(t, c, post(t, d, "hello")); response.StatusCode != http.StatusOK {
+					t.Fatalf("request %d: status %d, body %s", i, response.StatusCode, body)
 				}
 			}
 			if n := conns.Load(); n != 1 {
@@ -71,7 +71,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 		if arrived.Add(1) == burst {
 			close(all)
 		}
-		<-all // none is answered before all are there
+		<-all // none is responded before all are there
 		sayOK(w, r)
 	})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = burst })
@@ -83,14 +83,14 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 	var work sync.WaitGroup
 	for range burst {
 		work.Go(func() {
-			answer, err := c.Do(post(t, d, "hello"))
+			response, err := c.Do(post(t, d, "hello"))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			answer.Body.Close()
-			if answer.StatusCode != http.StatusOK {
-				t.Errorf("status %d", answer.StatusCode)
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				t.Errorf("status %d", response.StatusCode)
 			}
 		})
 	}
@@ -101,19 +101,19 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 }
 
 // Over HTTP/1.1 there is one for each request that may be in flight, and no more.
-func TestConnectionsAreBoundedByTheRequestsInFlight(t *testing.T) {
+func TestUpstreamConnectionBound(t *testing.T) {
 	up, conns := countingUpstream(t, "http1", sayOK)
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 3 })
 	c := newClient(t)
 	var work sync.WaitGroup
 	for range 60 {
 		work.Go(func() {
-			answer, err := c.Do(post(t, d, "hello"))
+			response, err := c.Do(post(t, d, "hello"))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			answer.Body.Close()
+			response.Body.Close()
 		})
 	}
 	work.Wait()
@@ -123,7 +123,7 @@ func TestConnectionsAreBoundedByTheRequestsInFlight(t *testing.T) {
 }
 
 // A dial that fails is told to all who waited for it.
-func TestFailedDialIsToldToAll(t *testing.T) {
+func TestFailedDialEndsAllWaits(t *testing.T) {
 	var dials atomic.Int64
 	gate := make(chan struct{})
 	up := listenScript(t, nil, nil, func(net.Conn) { dials.Add(1); <-gate })
@@ -133,15 +133,15 @@ func TestFailedDialIsToldToAll(t *testing.T) {
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			answer, err := c.Do(post(t, d, "hello"))
+			response, err := c.Do(post(t, d, "hello"))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			defer answer.Body.Close()
-			body, _ := io.ReadAll(answer.Body)
-			if answer.StatusCode != http.StatusBadGateway || code(string(body)) != "upstream_connect" {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			defer response.Body.Close()
+			body, _ := io.ReadAll(response.Body)
+			if response.StatusCode != http.StatusBadGateway || code(string(body)) != "upstream_connect" {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 		})
 	}
@@ -164,7 +164,7 @@ func TestGoAwayLetsStreamsFinish(t *testing.T) {
 			return
 		}
 		stream := c.wholeRequest()
-		c.answer(stream, false, "200")
+		c.response(stream, false, "200")
 		_ = c.WriteData(stream, false, []byte("first"))
 		_ = c.WriteGoAway(stream, http2.ErrCodeNo, nil)
 		<-finish
@@ -180,11 +180,11 @@ func TestGoAwayLetsStreamsFinish(t *testing.T) {
 	defer first.Body.Close()
 	_, _ = io.ReadFull(first.Body, make([]byte, 5))
 	if _, body := do(t, c, post(t, d, "hello")); body != "second" {
-		t.Errorf("the second request's answer is %q", body)
+		t.Errorf("the second request's response is %q", body)
 	}
 	close(finish)
 	if rest, err := io.ReadAll(first.Body); err != nil || string(rest) != ", to its end" {
-		t.Errorf("the first answer goes on with %q, %v", rest, err)
+		t.Errorf("the first response goes on with %q, %v", rest, err)
 	}
 	if n := conns.Load(); n != 2 {
 		t.Errorf("%d connections", n)
@@ -192,7 +192,7 @@ func TestGoAwayLetsStreamsFinish(t *testing.T) {
 }
 
 // A stream goes on while another upstream takes over.
-func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
+func TestOldUpstreamFinishesStreams(t *testing.T) {
 	next := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "new") })
 	for _, protocol := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
@@ -219,18 +219,18 @@ func TestOldUpstreamServesItsStreamsToTheirEnd(t *testing.T) {
 			}
 			apply()
 			if _, body := do(t, c, post(t, d, "hello")); body != "new" {
-				t.Errorf("after the change the answer is %q", body)
+				t.Errorf("after the change the response is %q", body)
 			}
 			close(finish)
 			if rest, err := io.ReadAll(first.Body); err != nil || string(rest) != ", to its end" {
-				t.Errorf("the first answer goes on with %q, %v", rest, err)
+				t.Errorf("the first response goes on with %q, %v", rest, err)
 			}
 		})
 	}
 }
 
 // A connection of an upstream that was replaced is closed with its last stream.
-func TestOldUpstreamIsLeftWithItsLastStream(t *testing.T) {
+func TestOldUpstreamCloses(t *testing.T) {
 	ended := make(chan struct{})
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for {
@@ -276,8 +276,8 @@ func TestConnectsThroughAProxy(t *testing.T) {
 		work.Wait()
 	})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.UpstreamProxies = []*url.URL{between.url} })
-	if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != http.StatusOK {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	if response, body := do(t, newClient(t), post(t, d, "x")); response.StatusCode != http.StatusOK {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if got := receive(t, asked, "the proxy's request"); got[:len("CONNECT "+up.url.Host)] != "CONNECT "+up.url.Host {
 		t.Errorf("the proxy was asked %q", got)
@@ -297,8 +297,8 @@ func TestTLSIsAtLeast12(t *testing.T) {
 				}
 			})
 			d := openDoor(t, up)
-			if answer, body := do(t, newClient(t), post(t, d, "x")); answer.StatusCode != status {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			if response, body := do(t, newClient(t), post(t, d, "x")); response.StatusCode != status {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 		})
 	}
@@ -312,7 +312,7 @@ func TestDialTimesOut(t *testing.T) {
 			up.url.Scheme = "https"
 			return up
 		},
-		"no answer of the proxy's": func(t *testing.T) *mockAPI {
+		"no response of the proxy's": func(t *testing.T) *mockAPI {
 			return listenScript(t, &tls.Config{}, nil, func(net.Conn) {})
 		},
 		"full backlog": fullBacklog,
@@ -323,14 +323,14 @@ func TestDialTimesOut(t *testing.T) {
 			silent := listenScript(t, nil, nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 			d := openDoor(t, up, func(s *setup) {
 				s.Proxy.ConnectTimeout = 100 * time.Millisecond
-				if name == "no answer of the proxy's" {
+				if name == "no response of the proxy's" {
 					s.Proxy.UpstreamProxies = []*url.URL{silent.url}
 				}
 			})
 			start := time.Now()
-			answer, body := do(t, newClient(t), post(t, d, "hello"))
-			if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			response, body := do(t, newClient(t), post(t, d, "hello"))
+			if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("took %v", took)
@@ -358,16 +358,16 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 		}}
 	})
 	start := time.Now()
-	answer, body := do(t, newClient(t), post(t, d, "hello"))
-	if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	response, body := do(t, newClient(t), post(t, d, "hello"))
+	if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
 
-// fullBacklog is an address that answers no connection: the kernel's queue is full.
+// fullBacklog is an address that responses no connection: the kernel's queue is full.
 func fullBacklog(t *testing.T) *mockAPI {
 	l := smallBacklog(t)
 	var d net.Dialer

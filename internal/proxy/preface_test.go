@@ -9,16 +9,16 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A client with prior knowledge of HTTP/2 sends its preface and frames at once. The refusal
-// reaches it whole, and nobody can fill the log with it.
+// A client with prior knowledge of HTTP/2 sends its preface and frames at once. The refusal reaches
+// it whole, and nobody can fill the log with it.
 func TestHTTP2WithoutTLSIsRefused(t *testing.T) {
 	d := openDoor(t, refusedUpstream(t))
 	conn := d.dial(t)
 	conn.send(t, http2.ClientPreface)
 	frames := newFrameConn(conn.Conn)
 	_ = frames.WriteSettings()
-	frames.answer(1, true, "200") // any HEADERS will do
-	response, body := conn.answer(t, "PRI")
+	frames.response(1, true, "200") // any HEADERS will do
+	response, body := conn.response(t, "PRI")
 	ours(t, response, body, http.StatusBadRequest, "invalid_request", "http_request_error")
 	if response.Proto != "HTTP/1.1" || !response.Close || !strings.Contains(body, "use HTTP/1.1") {
 		t.Errorf("got %s, close %v, %s", response.Proto, response.Close, body)

@@ -24,8 +24,8 @@ import (
 type Config struct {
 	// Host is this machine's name, in the messages of our own errors.
 	Host string
-	// Log gets one record per request; nothing in the request path waits for it if
-	// its handler does not.
+	// Log gets one record per request; nothing in the request path waits for it if its handler does
+	// not.
 	Log *slog.Logger
 	// Registerer gets the metrics of the package.
 	Registerer prometheus.Registerer
@@ -41,13 +41,12 @@ type Config struct {
 // keeps that to its end; limits on what is in the proxy together are resized in place.
 type Settings struct {
 	config.Config
-	// LogIdentity turns the name of a node, a user or a tag, or an address, into what
-	// the log says for it; an empty result is left out. nil: the name itself.
+	// LogIdentity turns the name of a node, a user or a tag, or an address, into what the log says
+	// for it; an empty result is left out. nil: the name itself.
 	LogIdentity func(string) string
 }
 
-// Proxy is the http.Handler between clients and the upstream. It is safe for
-// concurrent use.
+// Proxy is the http.Handler between clients and the upstream. It is safe for concurrent use.
 type Proxy struct {
 	host    string
 	log     *slog.Logger
@@ -100,9 +99,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 	return p, nil
 }
 
-// Prepare builds everything that new settings need and gives the function that
-// puts them in force, which cannot fail. Requests that are in keep the settings they
-// came in under.
+// Prepare builds everything that new settings need and gives the function that puts them in force,
+// which cannot fail. Requests that are in keep the settings they came in under.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
 	to := upstream.From(s.Proxy)
@@ -129,10 +127,10 @@ func (p *Proxy) swap(next *snapshot) {
 	}
 }
 
-// Close ends the connections to the upstream. Requests must have ended before.
+// Close closes the connections to the upstream. Requests must have ended before.
 func (p *Proxy) Close() { p.current.Load().pool.Close() }
 
-// Route is how requests get to the upstream at present.
+// Route says how requests get to the upstream at present.
 func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 
 // ServeHTTP carries one request to its end, whatever that is.
@@ -143,12 +141,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.close()
 	if x.broken {
-		// net/http's way to break off an answer without ending it.
+		// net/http's way to abort a response.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// exchange is one request and its answer on their way.
+// exchange is one request and its response.
 type exchange struct {
 	proxy *Proxy
 	cfg   *snapshot
@@ -165,13 +163,13 @@ type exchange struct {
 	body   *requestBody // nil without one
 	rec    *record
 
-	client   netip.Addr
-	person   string     // the key by which persons are told apart; empty until judged
-	admitted bool       // it has a slot
-	header1x sync.Mutex // an informational answer against the final one
-	answered bool       // a final header was written; guarded by header1x
-	sse      *sseTail   // of an answer into which an error event can be written
-	broken   bool
+	client    netip.Addr
+	person    string     // the key by which persons are told apart; empty until judged
+	admitted  bool       // it has a slot
+	header1x  sync.Mutex // an informational response against the final one
+	responded bool       // a final header was written; guarded by header1x
+	sse       *sseTail   // of a response into which an error event can be written
+	broken    bool
 }
 
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
@@ -185,11 +183,10 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x.takeBody()
 	x.watch.start = x.rec.start
 	p.flights.begin(x)
-	x.announce()
 	return x
 }
 
-// carry does the steps in order. Its error says why there was no whole answer of
+// carry does the steps in order. Its error says why the client did not get the whole response of
 // the upstream.
 func (x *exchange) carry() (err error) {
 	defer func() {
@@ -203,26 +200,26 @@ func (x *exchange) carry() (err error) {
 		return err
 	}
 	out := x.rewrite()
-	answer, err := x.send(out)
+	response, err := x.send(out)
 	if err != nil {
 		return err
 	}
-	return x.stream(answer)
+	return x.stream(response)
 }
 
-// end tells the client why there is no whole answer, in whatever way is left.
+// end tells the client why it does not get the whole response, as far as that is still possible.
 func (x *exchange) end(err error) {
 	f := x.explain(err)
 	x.header1x.Lock()
-	answered := x.answered
-	x.answered = true
+	responded := x.responded
+	x.responded = true
 	x.header1x.Unlock()
 	switch {
 	case f == nil:
 		x.rec.responded(statusClientGone)
 		x.rec.ended(outcomeClientGone, nil)
 		x.broken = true
-	case answered:
+	case responded:
 		x.cut(f)
 	default:
 		x.rec.ended(string(f.code), f)
@@ -233,10 +230,10 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// refuse answers in the upstream's stead. What a 1xx answer left in the header is
-// not for this one. net/http sends it when the request has been recorded, so that
-// who has the answer finds it counted; only the rest of a body may take longer than
-// a client should wait.
+// refuse responds instead of the upstream, without the header of a 1xx response that may have been
+// sent. net/http sends the response when the request has been recorded, so that a client that has
+// the response already finds it in the metrics. Only while the rest of a body may still come is it
+// sent at once: the client should not wait for that.
 func (x *exchange) refuse(f *failure) {
 	h := x.w.Header()
 	for name := range h {
@@ -248,7 +245,7 @@ func (x *exchange) refuse(f *failure) {
 	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.body != nil && !x.body.whole() {
-		_ = x.rc.Flush() // a client that left is nobody to tell
+		_ = x.rc.Flush() // a a client that left is nobody to tell
 	}
 }
 
@@ -270,8 +267,8 @@ func (x *exchange) explain(err error) *failure {
 	}
 }
 
-// bodyBroke ends the request whose body will not come whole. Whatever else is seen
-// follows from that.
+// bodyBroke ends a request whose body does not come whole, before anything that follows from that
+// is noticed.
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -283,7 +280,7 @@ func (x *exchange) bodyBroke(err error) {
 	}
 }
 
-// close ends what the request holds, whatever happened, and writes it down.
+// close releases what the request holds, whatever happened, and records it.
 func (x *exchange) close() {
 	x.watch.stop()
 	var received int64

@@ -14,12 +14,11 @@ import (
 // errQueueFull and errQueueTimeout are why a request was not admitted.
 var (
 	errQueueFull    = errors.New("queue is full")
-	errQueueTimeout = errors.New("no place became free in time")
+	errQueueTimeout = errors.New("no slot became free in time")
 )
 
-// queue admits requests in the order in which they came, as many at a time as
-// its limits say. A client that has all the places it may have is passed over,
-// not waited for.
+// queue admits requests in the order in which they came, as many at a time as its limits say. A
+// client that has all the slots it may have is passed over, not waited for.
 type queue struct {
 	mu      sync.Mutex
 	limits  config.Proxy
@@ -47,8 +46,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a place. Each nil must be followed by one leave. wait is called
-// once if there is a wait at all.
+// enter waits for a slot. Each nil must be followed by one leave. wait is called once if there is a
+// wait at all.
 func (q *queue) enter(ctx context.Context, client netip.Addr, wait func()) error {
 	q.mu.Lock()
 	if q.fits(client) { // then nobody who waits does: all who fitted were admitted
@@ -93,7 +92,7 @@ func (q *queue) await(ctx context.Context, t *ticket, timeout time.Duration) err
 	return err
 }
 
-// leave gives the place back to whoever has waited longest.
+// leave gives the slot to whoever has waited longest.
 func (q *queue) leave(client netip.Addr) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -131,7 +130,7 @@ func (q *queue) admitWaiting() {
 	}
 }
 
-// counts tells how many requests are in and how many wait.
+// counts says how many requests are in and how many wait.
 func (q *queue) counts() (in, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

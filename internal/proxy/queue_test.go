@@ -94,7 +94,7 @@ func TestQueueRefusesBeyondItsLimit(t *testing.T) {
 	})
 }
 
-func TestQueueGivesThePlaceOfOneWhoLeftToTheNext(t *testing.T) {
+func TestQueueSlotOfOneThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 2, QueueTimeout: time.Minute})
 		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}
@@ -157,8 +157,8 @@ func TestQueueIsResizedInPlace(t *testing.T) {
 	})
 }
 
-// FuzzQueue holds the invariants under many clients at once: never more in than
-// may be, in all and by client, and nothing left at the end.
+// FuzzQueue holds the invariants under many clients at once: never more in than may be, in all and
+// by client, and nothing left at the end.
 func FuzzQueue(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(2), uint8(4))
 	f.Add(uint64(2), uint8(1), uint8(0), uint8(0))

@@ -14,12 +14,12 @@ import (
 const (
 	// maxAccounts bounds what a hostile or very large upstream can make us remember.
 	maxAccounts = 200
-	// accountLife is how long an account is remembered after its last answer.
+	// accountLife is how long an account is remembered after its last response.
 	accountLife = 8 * time.Hour
 )
 
-// The headers with which Anthropic tells the state of a subscription's limits. Those
-// of one window begin with the prefix and the name of the window.
+// The headers with which Anthropic reports the state of a subscription's limits. Those of one
+// window begin with the prefix and the name of the window.
 const (
 	organizationHeader = "Anthropic-Organization-Id"
 	unifiedPrefix      = "Anthropic-Ratelimit-Unified-"
@@ -28,8 +28,8 @@ const (
 	utilizationSuffix  = "Utilization"
 )
 
-// limitState is what the upstream says of a window, as a label: another word of its
-// is "other", none is "unknown".
+// limitState is what the upstream says of a window, as a label: another word of its is "other",
+// none is "unknown".
 type limitState string
 
 const (
@@ -48,26 +48,25 @@ func limitStates() []limitState {
 // overall is the verdict over all windows, which has no name in headers.
 const overall = "unified"
 
-// limitWindows are the values of the label window: the verdict over all, then the two
-// that a subscription has.
+// limitWindows are the values of the label window: the verdict over all, then the two that a
+// subscription has.
 func limitWindows() []string { return []string{overall, "5h", "7d"} }
 
-// limit is what one answer said of one window.
+// limit is what one response said of one window.
 type limit struct {
 	state       limitState
-	utilization float64 // 0 to 1, and above; what was not told is 0
+	utilization float64 // 0 to 1, and above; 0 if it was not said
 	reset       time.Time
 }
 
-// account is the latest that answers said of an organization.
+// account is what the latest response said of an organization.
 type account struct {
 	seen   time.Time
-	limits map[string]limit // by window; those that were told
+	limits map[string]limit // by window; those that were mentioned
 }
 
-// accounts aggregates the rate-limit headers of answers, so that nobody's use can be
-// told from the metrics. An organization is known by a hash with a key that lives as
-// long as the process.
+// accounts aggregates the rate-limit headers of responses, so that nobody's use can be read from
+// the metrics. An organization is known by a hash with a key that lives as long as the process.
 type accounts struct {
 	key [sha256.Size]byte
 
@@ -90,8 +89,8 @@ func newAccounts() *accounts {
 	return a
 }
 
-// note reads the header of an answer.
-func (a *accounts) note(h http.Header) {
+// add reads the header of a response.
+func (a *accounts) add(h http.Header) {
 	organization := h.Get(organizationHeader)
 	if organization == "" {
 		return
@@ -122,8 +121,8 @@ func (a *accounts) forgetOldest() {
 	delete(a.known, oldest)
 }
 
-// limitsIn are the windows of which h tells anything. One without a status of its own
-// allows what all of them together do.
+// limitsIn are the windows that h mentions. One without a status of its own allows what all of them
+// together do.
 func limitsIn(h http.Header) map[string]limit {
 	limits := make(map[string]limit)
 	for _, window := range limitWindows() {
@@ -167,7 +166,7 @@ func utilizationOf(text string) float64 {
 	return min(u, most)
 }
 
-// resetOf is when a window begins anew; zero if that was not told.
+// resetOf is when a window begins again; zero if that was not said.
 func resetOf(text string) time.Time {
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -182,8 +181,8 @@ func (a *accounts) Describe(descs chan<- *prometheus.Desc) {
 	descs <- a.utilization
 }
 
-// Collect implements prometheus.Collector. A window that has begun anew since is not
-// known any more.
+// Collect implements prometheus.Collector. A window that has begun again since is not known any
+// more.
 func (a *accounts) Collect(metrics chan<- prometheus.Metric) {
 	counts, most := a.aggregate(time.Now())
 	for _, window := range limitWindows() {

@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// limits are the series about rate limits that are not zero, sorted: the window, the
-// state if there is one, and the value.
+// limits are the series about rate limits that are not zero, sorted: the window, the state if there
+// is one, and the value.
 func limits(t testing.TB, reg prometheus.Gatherer) []string {
 	t.Helper()
 	families, err := reg.Gather()
@@ -42,10 +42,10 @@ func limits(t testing.TB, reg prometheus.Gatherer) []string {
 	return series
 }
 
-// limitCase is what a client's answers say of limits, and what comes of it.
+// limitCase is what a client's responses say of limits, and what comes of it.
 type limitCase struct {
-	answers []map[string]string
-	want    []string
+	responses []map[string]string
+	want      []string
 }
 
 func limitCases() map[string]limitCase {
@@ -57,7 +57,7 @@ func limitCases() map[string]limitCase {
 		"no account, no limits": {
 			[]header{{}, {p + "status": "allowed"}, {"anthropic-organization-id": "a"}}, nil,
 		},
-		"one account, the latest answer counts": {
+		"one account, the latest response counts": {
 			[]header{
 				{"anthropic-organization-id": "a", p + "status": "allowed", p + "5h-utilization": "0.9", p + "reset": soon},
 				{
@@ -85,17 +85,17 @@ func limitCases() map[string]limitCase {
 	}
 }
 
-func TestRateLimitsAreAggregatedOverAccounts(t *testing.T) {
+func TestRateLimitsByAccount(t *testing.T) {
 	for name, c := range limitCases() {
 		t.Run(name, func(t *testing.T) {
-			next := make(chan map[string]string, len(c.answers))
+			next := make(chan map[string]string, len(c.responses))
 			up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
 				for name, value := range <-next {
 					w.Header().Set(name, value)
 				}
 			})
 			d := openDoor(t, up)
-			for _, h := range c.answers {
+			for _, h := range c.responses {
 				next <- h
 				do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
 			}
@@ -106,13 +106,13 @@ func TestRateLimitsAreAggregatedOverAccounts(t *testing.T) {
 	}
 }
 
-// Neither the metrics nor what is kept for them names an organization, and what is
-// kept tells nothing to who knows that of another process.
+// Neither the metrics nor what is kept for them names an organization, and what is kept tells
+// nothing to who knows that of another process.
 func TestOrganizationsAreKeptAsHashes(t *testing.T) {
 	const organization = "3f2c1d9e-org"
 	keeps := func() string {
 		a := proxy.NewAccounts()
-		a.Note(http.Header{"Anthropic-Organization-Id": {organization}, "Anthropic-Ratelimit-Unified-Status": {"allowed"}})
+		a.Add(http.Header{"Anthropic-Organization-Id": {organization}, "Anthropic-Ratelimit-Unified-Status": {"allowed"}})
 		return proxy.KnownAccounts(a)
 	}
 	first, second := keeps(), keeps()
@@ -130,7 +130,7 @@ func TestAccountsAreBoundedAndForgotten(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		reg.MustRegister(a)
 		for i := range 1000 {
-			a.Note(http.Header{
+			a.Add(http.Header{
 				"Anthropic-Organization-Id":          {fmt.Sprint("org", i)},
 				"Anthropic-Ratelimit-Unified-Status": {"allowed"},
 			})

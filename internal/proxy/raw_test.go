@@ -46,7 +46,7 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 // rawCase is bytes that a client library would not write.
 type rawCase struct {
 	name, sent string
-	status     string   // how the first answer begins
+	status     string   // how the first response begins
 	whole      []string // requests that may reach the upstream
 	closes     bool     // the connection, before what follows is taken for a request
 }
@@ -149,11 +149,11 @@ func TestRawRequests(t *testing.T) {
 			if !c.closes {
 				_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 			}
-			answers := conn.rest()
-			status, _ := strings.CutPrefix(answers, "HTTP/1.1 ")
+			responses := conn.rest()
+			status, _ := strings.CutPrefix(responses, "HTTP/1.1 ")
 			status, _ = strings.CutPrefix(status, "HTTP/1.0 ")
 			if !strings.HasPrefix(status, c.status) {
-				t.Errorf("answers %q, want status %s", answers, c.status)
+				t.Errorf("responses %q, want status %s", responses, c.status)
 			}
 			if whole := saw.whole(); strings.Join(whole, "\n") != strings.Join(c.whole, "\n") {
 				t.Errorf("the upstream saw %q, want %q", whole, c.whole)

@@ -14,12 +14,12 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// statusClientGone stands in the log and in metrics for a client that went away
-// before the end; nobody receives it. nginx named it.
+// statusClientGone stands in the log and in metrics for a client that went away before the end;
+// nobody receives it. nginx named it.
 const statusClientGone = 499
 
-// What is kept of the texts that clients and upstreams send, in bytes. None of them bounds what
-// it sends.
+// What is kept of the texts that clients and upstreams send, in bytes. None of them bounds what it
+// sends.
 const (
 	keptMethod     = 32
 	keptPath       = 512
@@ -73,8 +73,8 @@ func newRecord(in *http.Request, listener string) *record {
 	return r
 }
 
-// kept is a copy of the first most bytes of text. A substring would keep all that it was cut
-// from, such as a request line of 64 KiB.
+// kept is a copy of the first most bytes of text. A substring would keep all that it was cut from,
+// such as a request line of 64 KiB.
 func kept(text string, most int) string {
 	if len(text) > most {
 		return text[:most] + "…"
@@ -116,16 +116,16 @@ func (r *record) enter(phase, detail string) {
 	})
 }
 
-// identify names who sent the request, and their address if nothing else names them. Both are as the
-// log names them.
+// identify names who sent the request, and their address if nothing else names them. Both are as
+// the log names them.
 func (r *record) identify(id access.Identity, address string) {
 	r.change(func(t *Trace) {
 		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
 	})
 }
 
-// shownAddress is the address of a sender that nothing else names, as the log names it. An
-// address identifies a node as much as a name does.
+// shownAddress is the address of a sender that nothing else names, as the log names it. An address
+// identifies a node as much as a name does.
 func (x *exchange) shownAddress(id access.Identity) string {
 	if id.Source != access.Other || !x.client.IsValid() {
 		return ""

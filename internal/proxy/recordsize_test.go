@@ -26,7 +26,7 @@ func heapAfter(f func()) int64 {
 
 // What is remembered of requests and responses is small, whatever came with them: neither the
 // values themselves nor what they were cut from is kept.
-func TestWhatIsRememberedIsSmall(t *testing.T) {
+func TestRecordSize(t *testing.T) {
 	const size = 60_000
 	large := strings.Repeat("a", size)
 	requests := map[string]string{
@@ -44,7 +44,7 @@ func TestWhatIsRememberedIsSmall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			response, ok := responses[name]
 			if !ok {
-				response = wholeAnswer
+				response = wholeResponse
 			}
 			var send atomic.Value // the response; all else is the same in both thousands
 			up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
@@ -59,11 +59,11 @@ func TestWhatIsRememberedIsSmall(t *testing.T) {
 					send.Store(response)
 					for range 1000 {
 						conn.send(t, request)
-						conn.answer(t, http.MethodGet)
+						conn.response(t, http.MethodGet)
 					}
 				}
 			}
-			before := heapAfter(thousand(smuggled, wholeAnswer))
+			before := heapAfter(thousand(smuggled, wholeResponse))
 			grown := heapAfter(thousand(sent, response)) - before
 			if grown >= 5<<20 {
 				t.Errorf("a thousand requests hold %d bytes more than small ones", grown)

@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// contract is what a client is told with each code, as the manual promises it: the
-// error.type of the API, and whether a retry is pointless.
+// contract is what a client is told with each code, as the manual promises it: the error.type of
+// the API, and whether a retry is pointless.
 func contract() map[string]struct {
 	errorType string
 	final     bool
@@ -45,13 +45,13 @@ func contract() map[string]struct {
 }
 
 // ours checks that a response is one of our own, whole in each part.
-func ours(t *testing.T, answer *http.Response, body string, status int, code, proxyStatus string) {
+func ours(t *testing.T, response *http.Response, body string, status int, code, proxyStatus string) {
 	t.Helper()
-	oursBody(t, body, code, answer.Header.Get("X-Request-Id"))
-	if answer.StatusCode != status {
-		t.Errorf("status %d, want %d", answer.StatusCode, status)
+	oursBody(t, body, code, response.Header.Get("X-Request-Id"))
+	if response.StatusCode != status {
+		t.Errorf("status %d, want %d", response.StatusCode, status)
 	}
-	h, retry := answer.Header, ""
+	h, retry := response.Header, ""
 	if contract()[code].final {
 		retry = "false"
 	}
@@ -124,8 +124,8 @@ func TestRefusals(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 			conn := d.dial(t)
 			conn.send(t, c.sent)
-			answer, body := conn.answer(t, "POST")
-			ours(t, answer, body, c.status, c.code, c.text)
+			response, body := conn.response(t, "POST")
+			ours(t, response, body, c.status, c.code, c.text)
 			if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"`+c.code+`"`) {
 				t.Errorf("logged as %s", line)
 			}
@@ -143,21 +143,20 @@ func TestBodyOfExactlyTheLimitPasses(t *testing.T) {
 	})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 	for _, body := range []io.Reader{strings.NewReader(strings.Repeat("a", 1000)), io.MultiReader(strings.NewReader(strings.Repeat("a", 1000)))} {
-		if answer, got := do(t, newClient(t), request(t, "POST", d.url("/"), body)); answer.StatusCode != 200 || len(got) != 1000 {
-			t.Errorf("status %d, %d bytes", answer.StatusCode, len(got))
+		if response, got := do(t, newClient(t), request(t, "POST", d.url("/"), body)); response.StatusCode != 200 || len(got) != 1000 {
+			t.Errorf("status %d, %d bytes", response.StatusCode, len(got))
 		}
 	}
 }
 
-// A denied client that sends only a part of its body has its answer at once, and
-// keeps nothing.
+// A denied client that sends only a part of its body has its response at once, and keeps nothing.
 func TestDeniedClientIsNotWaitedFor(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("a denied request came through") })
 	d := openDoor(t, up, allow(config.Source{Kind: config.Tailnet}))
 	conn := d.dial(t)
 	conn.send(t, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nab")
-	answer, body := conn.answer(t, "POST")
-	ours(t, answer, body, 403, "access_denied", "http_request_denied")
+	response, body := conn.response(t, "POST")
+	ours(t, response, body, 403, "access_denied", "http_request_denied")
 	conn.send(t, strings.Repeat("a", 998)+smuggled)
 	if rest := conn.rest(); rest != "" {
 		t.Errorf("then came %q", rest)
@@ -171,10 +170,10 @@ func TestQueueIsFull(t *testing.T) {
 	first := d.dial(t)
 	first.send(t, smuggled)
 	receive(t, entered, "the first request")
-	answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
-	ours(t, answer, body, 503, "overloaded", "connection_limit_reached")
+	response, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
+	ours(t, response, body, 503, "overloaded", "connection_limit_reached")
 	close(leave)
-	first.answer(t, "GET")
+	first.response(t, "GET")
 }
 
 func TestUpstreamThatRefusesConnections(t *testing.T) {
@@ -183,8 +182,8 @@ func TestUpstreamThatRefusesConnections(t *testing.T) {
 	up.url.Host = l.Addr().String()
 	_ = l.Close()
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
-	ours(t, answer, body, 502, "upstream_connect", "destination_unavailable")
+	response, body := do(t, newClient(t), request(t, "GET", d.url("/"), nil))
+	ours(t, response, body, 502, "upstream_connect", "destination_unavailable")
 	if strings.Contains(body, "refused:") {
 		t.Errorf("the body tells of the inside: %s", body)
 	}
@@ -220,8 +219,8 @@ func TestRequestIDs(t *testing.T) {
 		for i, one := range cases {
 			r := request(t, "GET", d.url("/?"+one.upstream), nil)
 			r.Header["X-Request-Id"] = one.sent
-			answer, _ := do(t, c, r)
-			ids := answer.Header["X-Request-Id"]
+			response, _ := do(t, c, r)
+			ids := response.Header["X-Request-Id"]
 			if len(ids) != 1 || one.want != "" && ids[0] != one.want || one.want == "" && !fresh.MatchString(ids[0]) {
 				t.Errorf("%s: got %q, want %q", one.name, ids, one.want)
 			}
@@ -236,22 +235,22 @@ func TestRequestIDs(t *testing.T) {
 	})
 }
 
-// A client that sends all of its body before it reads has its refusal nevertheless: a
-// connection closed at once would be reset by what still comes.
-func TestRefusedClientThatSendsOnHasItsAnswer(t *testing.T) {
+// A client that sends all of its body before it reads has its refusal nevertheless: a connection
+// closed at once would be reset by what still comes.
+func TestRefusalReachesSendingClient(t *testing.T) {
 	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 	for range 10 {
 		conn := d.dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
 		eventually(t, "it is refused", func() bool { return len(d.log.requests(t, 0)) > 0 })
-		_, _ = io.CopyN(conn, nulls{}, 1_000_000) // an error of this is what is lost with the answer
-		answer, body := conn.answer(t, "POST")
-		ours(t, answer, body, 413, "request_too_large", "http_request_error")
+		_, _ = io.CopyN(conn, nulls{}, 1_000_000) // an error of this is what is lost with the response
+		response, body := conn.response(t, "POST")
+		ours(t, response, body, 413, "request_too_large", "http_request_error")
 	}
 }
 
-// Of a body without an end no more is read than may help the client to its answer.
+// Of a body without an end no more is read than may help the client to its response.
 func TestTooLargeBodyIsNotReadOn(t *testing.T) {
 	const most = 64 << 20 // with what the kernel holds of it
 	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
@@ -263,8 +262,8 @@ func TestTooLargeBodyIsNotReadOn(t *testing.T) {
 		n, _ := io.CopyN(conn, nulls{}, 1<<30)
 		sent <- n
 	}()
-	answer, body := conn.answer(t, "POST")
-	ours(t, answer, body, 413, "request_too_large", "http_request_error")
+	response, body := conn.response(t, "POST")
+	ours(t, response, body, 413, "request_too_large", "http_request_error")
 	if n := receive(t, sent, "the end of the sending"); n > most {
 		t.Errorf("%d bytes could be sent", n)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// requestIDHeader carries the name of a request from the client to every log
-// on its way. It is the canonical form of x-request-id.
+// requestIDHeader carries the name of a request from the client to every log on the request path.
+// It is the canonical form of x-request-id.
 const requestIDHeader = "X-Request-Id"
 
 const (
@@ -15,8 +15,8 @@ const (
 	requestIDLength = len(requestIDPrefix) + 26
 )
 
-// requestID is the client's own id if it sent one well-formed, else a fresh one:
-// "req_" and 26 letters and digits, 130 bits of randomness (RFC 4648 §6).
+// requestID is the client's own id if it sent one well-formed, else a fresh one: "req_" and 26
+// letters and digits, 130 bits of randomness (RFC 4648 §6).
 func requestID(h http.Header) string {
 	if ids := h[requestIDHeader]; len(ids) == 1 && wellFormedRequestID(ids[0]) {
 		return ids[0]
@@ -24,7 +24,7 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
-// NameResponse gives an answer that is not made by a [Proxy] its x-request-id.
+// NameResponse sets the x-request-id of a response that is not made by a [Proxy].
 func NameResponse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID(r.Header))
 }

@@ -29,9 +29,9 @@ func refusedUpstream(t *testing.T) *mockAPI {
 func TestRefusedDialIsRepeated(t *testing.T) {
 	d := openDoor(t, refusedUpstream(t), func(s *setup) { s.Proxy.Retry.Backoff = 50 * time.Millisecond })
 	start := time.Now()
-	answer, body := do(t, newClient(t), post(t, d, "hello"))
-	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_connect" {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	response, body := do(t, newClient(t), post(t, d, "hello"))
+	if response.StatusCode != http.StatusBadGateway || code(body) != "upstream_connect" {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if took := time.Since(start); took < 100*time.Millisecond {
 		t.Errorf("three attempts 50 ms apart took %v", took)
@@ -56,27 +56,27 @@ func TestFailedHandshakeIsRepeated(t *testing.T) {
 			})
 			up.url.Scheme, up.roots = "https", roots
 			d := openDoor(t, up)
-			answer, body := do(t, newClient(t), post(t, d, "hello"))
-			if answer.StatusCode != want {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			response, body := do(t, newClient(t), post(t, d, "hello"))
+			if response.StatusCode != want {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 			counts(t, d, `proxy_retries_total{reason="connect"}`, float64(min(failures, 2)))
 		})
 	}
 }
 
-func TestConnectionsClosedAtOnceAreNotDialledForEver(t *testing.T) {
+func TestDialsStopWhenConnectionsClose(t *testing.T) {
 	var dials atomic.Int64
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}
 	up := listenScript(t, config, roots, func(c net.Conn) {
 		dials.Add(1)
-		_, _ = c.Read(make([]byte, 1)) // the handshake, and no answer to the preface
+		_, _ = c.Read(make([]byte, 1)) // the handshake, and no response to the preface
 	})
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t), post(t, d, "hello"))
-	if answer.StatusCode != http.StatusBadGateway {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	response, body := do(t, newClient(t), post(t, d, "hello"))
+	if response.StatusCode != http.StatusBadGateway {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if n := dials.Load(); n > 3 {
 		t.Errorf("%d connections for 3 attempts", n)
@@ -84,7 +84,7 @@ func TestConnectionsClosedAtOnceAreNotDialledForEver(t *testing.T) {
 }
 
 // What the upstream provably never processed is sent again, body and all.
-func TestUnprocessedRequestsAreRepeated(t *testing.T) {
+func TestRetryOfUnprocessed(t *testing.T) {
 	scripts := map[string]func(c *frameConn, conn int64){
 		"refused stream at once": func(c *frameConn, _ int64) {
 			_ = c.WriteRSTStream(c.request(), http2.ErrCodeRefusedStream)
@@ -126,9 +126,9 @@ func TestUnprocessedRequestsAreRepeated(t *testing.T) {
 					script(c, conns.Add(1))
 				})
 				d := openDoor(t, up)
-				answer, body := do(t, newClient(t), post(t, d, strings.Repeat("x", size)))
-				if answer.StatusCode != http.StatusOK || body != "done" {
-					t.Errorf("status %d, body %s", answer.StatusCode, body)
+				response, body := do(t, newClient(t), post(t, d, strings.Repeat("x", size)))
+				if response.StatusCode != http.StatusOK || body != "done" {
+					t.Errorf("status %d, body %s", response.StatusCode, body)
 				}
 				if n := metric(t, d.reg, `proxy_retries_total{reason="unsent"}`); n != 1 {
 					t.Errorf("%v retries counted, want 1", n)
@@ -138,7 +138,7 @@ func TestUnprocessedRequestsAreRepeated(t *testing.T) {
 	}
 }
 
-func TestRefusedStreamsAreRepeatedUpToTheLimit(t *testing.T) {
+func TestRefusedStreamRepeats(t *testing.T) {
 	var streams atomic.Int64
 	up := framedUpstream(t, func(c *frameConn) {
 		for stream := c.request(); stream != 0; stream = c.request() {
@@ -147,9 +147,9 @@ func TestRefusedStreamsAreRepeatedUpToTheLimit(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up)
-	answer, body := do(t, newClient(t), post(t, d, "hello"))
-	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	response, body := do(t, newClient(t), post(t, d, "hello"))
+	if response.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if n := streams.Load(); n != 3 {
 		t.Errorf("%d attempts, want 3", n)
@@ -157,7 +157,7 @@ func TestRefusedStreamsAreRepeatedUpToTheLimit(t *testing.T) {
 }
 
 // A body that is not kept is sent once, whatever happens.
-func TestPastTheMemoryNothingIsRepeated(t *testing.T) {
+func TestNoRetryPastMemory(t *testing.T) {
 	var streams atomic.Int64
 	up := framedUpstream(t, func(c *frameConn) {
 		_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
@@ -168,19 +168,18 @@ func TestPastTheMemoryNothingIsRepeated(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Memory = 64 << 10 })
-	answer, body := do(t, newClient(t), post(t, d, strings.Repeat("x", 200_000)))
-	if answer.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
-		t.Errorf("status %d, body %s", answer.StatusCode, body)
+	response, body := do(t, newClient(t), post(t, d, strings.Repeat("x", 200_000)))
+	if response.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
+		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
 	if n := streams.Load(); n != 1 {
 		t.Errorf("%d attempts, want 1", n)
 	}
 }
 
-// nonRepeatable is every way in which a POST's fate is left unknown. Each is
-// tried with what makes net/http repeat requests by itself: an empty body, GetBody,
-// an Idempotency-Key.
-func TestUnknownFateIsNeverRepeatedOverHTTP2(t *testing.T) {
+// nonRepeatable is every way in which a POST's fate is left unknown. Each is tried with what makes
+// net/http repeat requests by itself: an empty body, GetBody, an Idempotency-Key.
+func TestNoRepeatOfUnknownFateHTTP2(t *testing.T) {
 	var processed atomic.Int64
 	ends := map[string]func(*frameConn, uint32){
 		"connection closed":   func(_ *frameConn, _ uint32) {},
@@ -190,7 +189,7 @@ func TestUnknownFateIsNeverRepeatedOverHTTP2(t *testing.T) {
 		"DATA before HEADERS": func(c *frameConn, stream uint32) { _ = c.WriteData(stream, true, []byte("x")) },
 		"garbage":             func(c *frameConn, _ uint32) { _, _ = c.Conn.Write([]byte(strings.Repeat("HTTP/1.1 ", 100))) },
 		"only 103": func(c *frameConn, stream uint32) {
-			c.answer(stream, false, "103", "link", "</a>")
+			c.response(stream, false, "103", "link", "</a>")
 			_ = c.WriteRSTStream(stream, http2.ErrCodeInternal)
 		},
 	}
@@ -239,9 +238,9 @@ func testSentOnce(t *testing.T, up *mockAPI, processed *atomic.Int64) {
 				if key != "" {
 					r.Header.Set("Idempotency-Key", key)
 				}
-				answer, text := do(t, c, r)
-				if answer.StatusCode != http.StatusBadGateway || code(text) != "upstream_protocol" {
-					t.Errorf("%s %q: status %d, body %s", method, body, answer.StatusCode, text)
+				response, text := do(t, c, r)
+				if response.StatusCode != http.StatusBadGateway || code(text) != "upstream_protocol" {
+					t.Errorf("%s %q: status %d, body %s", method, body, response.StatusCode, text)
 				}
 				// What met a connection at its end may be tried again: nobody got it.
 				if n := processed.Load() - before; n > 1 {
@@ -252,7 +251,7 @@ func testSentOnce(t *testing.T, up *mockAPI, processed *atomic.Int64) {
 	}
 }
 
-func TestUnknownFateIsNeverRepeatedOverHTTP1(t *testing.T) {
+func TestNoRepeatOfUnknownFateHTTP1(t *testing.T) {
 	ends := map[string]func(net.Conn){
 		"closed":          func(net.Conn) {},
 		"reset":           resetConn,
@@ -283,7 +282,7 @@ func TestUnknownFateIsNeverRepeatedOverHTTP1(t *testing.T) {
 }
 
 // A kept connection that dies when it is used again is where net/http repeats.
-func TestRequestOnAKeptConnectionIsNeverRepeated(t *testing.T) {
+func TestNoRepeatOnKeptConnection(t *testing.T) {
 	var processed atomic.Int64
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for first := true; ; first = false {
@@ -300,9 +299,9 @@ func TestRequestOnAKeptConnectionIsNeverRepeated(t *testing.T) {
 	d := openDoor(t, up)
 	c := newClient(t)
 	for i := range 10 {
-		answer, body := do(t, c, post(t, d, ""))
-		if want := []int{http.StatusOK, http.StatusBadGateway}[i%2]; answer.StatusCode != want {
-			t.Errorf("request %d: status %d, want %d: %s", i, answer.StatusCode, want, body)
+		response, body := do(t, c, post(t, d, ""))
+		if want := []int{http.StatusOK, http.StatusBadGateway}[i%2]; response.StatusCode != want {
+			t.Errorf("request %d: status %d, want %d: %s", i, response.StatusCode, want, body)
 		}
 	}
 	if n := processed.Load(); n != 10 {
@@ -310,9 +309,8 @@ func TestRequestOnAKeptConnectionIsNeverRepeated(t *testing.T) {
 	}
 }
 
-// A connection that the upstream closed while nobody used it costs nobody a
-// request.
-func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
+// A connection that the upstream closed while nobody used it costs nobody a request.
+func TestConnectionClosedWhileIdle(t *testing.T) {
 	left := make(chan struct{}, 100)
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		if r, _ := readRequest(in); r != nil {
@@ -325,27 +323,27 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 	d := openDoor(t, up)
 	c := newClient(t)
 	for i := range 20 {
-		answer, body := do(t, c, post(t, d, "hello"))
-		if answer.StatusCode != http.StatusOK {
-			t.Errorf("request %d: status %d, body %s", i, answer.StatusCode, body)
+		response, body := do(t, c, post(t, d, "hello"))
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("request %d: status %d, body %s", i, response.StatusCode, body)
 		}
 		receive(t, left, "the end of the connection")
 	}
 }
 
-// What was kept for another attempt is given up once an answer has begun.
-func TestKeptBodyIsForgottenWithTheAnswer(t *testing.T) {
+// What was kept for another attempt is given up once a response has begun.
+func TestBodyForgottenWithResponse(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
-		answer, err := newClient(t).Do(post(t, d, strings.Repeat("x", 300_000)))
+		response, err := newClient(t).Do(post(t, d, strings.Repeat("x", 300_000)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
+		defer response.Body.Close()
 		eventually(t, "no more than the last piece is kept", func() bool { return proxy.MemoryUsed(d.Proxy) <= 32<<10 })
 	})
 }

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// rewrite makes the request that the upstream gets: the client's without what
-// concerns only the connection to us, and with the operator's rules applied.
+// rewrite makes the request that the upstream gets: the client's without what concerns only the
+// connection to us, and with the operator's rules applied.
 func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
@@ -24,8 +24,8 @@ func (x *exchange) rewrite() *http.Request {
 	keepUserAgent(header)
 	var coding []string
 	if x.in.ContentLength < 0 {
-		// Left to itself, net/http waits 200 ms for a body of a GET or DELETE, and
-		// drops the trailers of an empty one.
+		// Left to itself, net/http waits 200 ms for a body of a GET or DELETE, and drops the
+		// trailers of an empty one.
 		coding = []string{"chunked"}
 	}
 	upstream := x.cfg.Proxy.UpstreamURL
@@ -48,8 +48,8 @@ func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 	}
 }
 
-// Rewritten is the header that the upstream would get with r under the rules in
-// force. Nothing is sent and nothing counted.
+// Rewritten is the header that the upstream would get with r under the rules in force. Nothing is
+// sent and nothing counted.
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header := r.Header.Clone()
 	dropPrivate(header)
@@ -59,9 +59,8 @@ func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	return header
 }
 
-// keepUserAgent keeps net/http from adding its own, and over HTTP/1.1 from dropping
-// an empty one, or all but the first: it leaves alone what is not under the canonical
-// name.
+// keepUserAgent keeps net/http from adding its own, and over HTTP/1.1 from dropping an empty one,
+// or all but the first: it leaves alone what is not under the canonical name.
 func keepUserAgent(h http.Header) {
 	if agents := h["User-Agent"]; len(agents) != 1 || agents[0] == "" {
 		if len(agents) > 0 {
@@ -71,8 +70,8 @@ func keepUserAgent(h http.Header) {
 	}
 }
 
-// dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says
-// who asks: only we know that, and nobody else is to be told.
+// dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says who sent it: only
+// we know that, and nobody else should.
 func dropPrivate(h http.Header) {
 	trailers := acceptsTrailers(h)
 	for _, name := range listedIn(h["Connection"]) {
@@ -98,8 +97,8 @@ func listedIn(connection []string) (names []string) {
 	return names
 }
 
-// publicTrailer is the client's trailer without what dropPrivate would drop of a
-// header, and without a field about framing, which comes too late in one.
+// publicTrailer is the client's trailer without what dropPrivate would drop of a header, and
+// without a field about framing, which comes too late in one.
 func publicTrailer(trailer http.Header) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
@@ -110,8 +109,8 @@ func publicTrailer(trailer http.Header) http.Header {
 	return public
 }
 
-// mayTrail: what concerns this hop only, and framing, is not for a trailer (RFC 9110
-// §6.5.1). It wants a canonical name.
+// mayTrail: what concerns this hop only, and framing, is not for a trailer (RFC 9110 §6.5.1). It
+// wants a canonical name.
 func mayTrail(name string) bool { return !isHopByHop(name) && name != "Content-Length" }
 
 func acceptsTrailers(h http.Header) bool {
@@ -135,31 +134,37 @@ func isHopByHop(name string) bool {
 	return false
 }
 
-// target is the upstream's URL with the client's path and query in the very bytes
-// in which they came. The URL type would clean and encode them.
+// target is the upstream's URL with the client's path and query in the very bytes in which they
+// came. url.URL would clean and encode most paths; which of its fields leave them alone depends on
+// the path:
+//
+//	the client sent    fields                      on the wire
+//	/a%2Fb  //a  *     Path, RawPath               the same
+//	/{a}|b             Opaque                      the same
+//	//{a}              Opaque "//upstream//{a}"    over HTTP/2 the same, over HTTP/1.1
+//	                                               "http://upstream//{a}", the same resource
+//	                                               (RFC 9112 §3.2.2)
+//
+// RawPath counts where it is a valid encoding of Path, and Opaque "//{a}" would be a host.
 func target(upstream *url.URL, in *http.Request) *url.URL {
 	path, query, hasQuery := strings.Cut(originForm(in.Method, in.RequestURI), "?")
-	u := &url.URL{
-		Scheme: upstream.Scheme, Host: upstream.Host,
-		Opaque: path, RawQuery: query, ForceQuery: hasQuery,
-	}
-	if strings.HasPrefix(path, "//") {
-		// url.URL would take it for a host. In this form, "https://host//path",
-		// HTTP/2 sends the path alone, and HTTP/1.1 the whole, which is the same
-		// resource (RFC 9112 §3.2.2).
-		u.Opaque = "//" + upstream.Host + path
-	}
-	if plain, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
-		if asPath := (&url.URL{Path: plain, RawPath: path}); asPath.EscapedPath() == path {
-			u.Opaque, u.Path, u.RawPath = "", plain, path
+	u := &url.URL{Scheme: upstream.Scheme, Host: upstream.Host, RawQuery: query, ForceQuery: hasQuery}
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = plain, path
+		if u.EscapedPath() == path {
+			return u
 		}
+	}
+	u.Path, u.RawPath, u.Opaque = "", "", path
+	if strings.HasPrefix(path, "//") {
+		u.Opaque = "//" + upstream.Host + path
 	}
 	return u
 }
 
-// originForm cuts the scheme and authority off an absolute-form target (RFC 9112
-// §3.2.2), and gives "" for what is neither that nor a path. "OPTIONS
-// http://host" asks about the server, as "OPTIONS *" does (§3.2.4).
+// originForm cuts the scheme and authority off an absolute-form target (RFC 9112 §3.2.2), and gives
+// "" for what is neither that nor a path. "OPTIONS http://host" asks about the server, as "OPTIONS
+// *" does (§3.2.4).
 func originForm(method, requestTarget string) string {
 	if strings.HasPrefix(requestTarget, "/") || requestTarget == "*" && method == http.MethodOptions {
 		return requestTarget
@@ -186,8 +191,8 @@ func rawPath(r *http.Request) string {
 	return path
 }
 
-// bearerToken is the credential of a bearer Authorization (RFC 6750 §2.1), to look
-// at its first letters only.
+// bearerToken is the credential of a bearer Authorization (RFC 6750 §2.1), to look at its first
+// letters only.
 func bearerToken(h http.Header) string {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

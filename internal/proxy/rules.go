@@ -9,8 +9,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// RuleResult is what a rule did to a request; the label of a metric and a word in
-// the log.
+// RuleResult is what a rule did to a request; the label of a metric and a word in the log.
 type RuleResult string
 
 // The results of a rule.
@@ -27,8 +26,7 @@ func ruleResults() []RuleResult {
 	return []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped}
 }
 
-// ruleSubject is the part of a request that conditions look at, taken before
-// any rule changed it.
+// ruleSubject is the part of a request that conditions look at, taken before any rule changed it.
 type ruleSubject struct {
 	bearer, path, userAgent, listener string
 }
@@ -85,10 +83,9 @@ func merge(r config.Header, h http.Header) RuleResult {
 	return RuleAdded
 }
 
-// appendElements appends the elements of comma-separated lists that list does
-// not have yet; empty ones are dropped (RFC 9110 §5.6.1). A comma inside a
-// quoted string does not separate. Elements are compared exactly: those of a
-// list of unknown meaning may be case-sensitive.
+// appendElements appends the elements of comma-separated lists that list does not have yet; empty
+// ones are dropped (RFC 9110 §5.6.1). A comma inside a quoted string does not separate. Elements
+// are compared exactly: those of a list of unknown meaning may be case-sensitive.
 func appendElements(list []string, lines ...string) []string {
 	for _, line := range lines {
 		for line != "" {

@@ -11,12 +11,12 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// errSwitched is why an answer of HTTP/2 is refused.
+// errSwitched is why a response over HTTP/2 is refused.
 var errSwitched = errors.New("the upstream switched protocols unasked")
 
-// send gives the header of the upstream's answer, its body still to come. An
-// attempt is repeated only if the upstream provably never processed it, and only
-// while the body can be read again.
+// send returns the header of the upstream's response, its body still to come. An attempt is
+// repeated only if the upstream provably never processed it, and only while the body can be read
+// again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body == nil {
 		out.Body = nil
@@ -26,14 +26,14 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
-	x.watch.giveUp, x.watch.report, x.watch.backlog = x.giveUp, x.reportProgress, x.backlog
+	x.watch.giveUp, x.watch.backlog = x.giveUp, x.backlog
 	x.watch.begin(x.cfg.Proxy)
 	after := ""
 	for {
 		x.rec.attempt(after)
-		answer, err := x.attempt(out)
+		response, err := x.attempt(out)
 		if err == nil {
-			return answer, nil
+			return response, nil
 		}
 		if !x.mayRepeat(err) {
 			return nil, err
@@ -104,7 +104,7 @@ func connectionText(number, used uint64) string {
 	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
 }
 
-// backlog is what the kernel still holds for whose move it is; below 0: not known.
+// backlog is what the kernel still holds for a side; below 0: not known.
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
 	case w == forClientAccept:
@@ -142,7 +142,7 @@ func (x *exchange) tooLong(w waitingFor) error {
 	}
 }
 
-// events has the connection tell of the beginning of the response.
+// events are called at the beginning of the response.
 func (x *exchange) events() upstream.Events {
 	on := upstream.Events{Informational: x.informational}
 	if x.body != nil && x.awaitsContinue() {
@@ -156,9 +156,9 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// informational passes 1xx answers on, but for 100: the transport takes that for
-// leave to read the body, and then inform sends ours. A 101 does not exist in HTTP/2
-// (RFC 9113 §8.6), and net/http would send it as the final answer.
+// informational passes 1xx responses on, but for 100: the transport takes that for leave to read
+// the body, and then inform sends our own. A 101 does not exist in HTTP/2 (RFC 9113 §8.6), and
+// net/http would send it as the final response.
 func (x *exchange) informational(code int, header http.Header) error {
 	if code == http.StatusSwitchingProtocols {
 		return errSwitched
@@ -169,7 +169,7 @@ func (x *exchange) informational(code int, header http.Header) error {
 	return nil
 }
 
-// explainUpstream says what the upstream did wrong.
+// explainUpstream says what went wrong on the path to the upstream.
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		if errors.Is(err, upstream.ErrConnectTimeout) {
@@ -178,10 +178,10 @@ func (x *exchange) explainUpstream(err error) *failure {
 		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}
 	if x.rec.FirstByte > 0 {
-		return fail(CodeUpstreamInterrupted, err, "the upstream broke off its answer")
+		return fail(CodeUpstreamInterrupted, err, "the upstream cut its response")
 	}
 	if errors.Is(err, upstream.ErrNotProcessed) {
 		return fail(CodeUpstreamProtocol, err, "the upstream refused the request before processing it")
 	}
-	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its answer; it may have processed the request")
+	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its response; it may have processed the request")
 }

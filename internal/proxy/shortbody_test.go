@@ -14,23 +14,22 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// A short body that came with its header is taken before anybody asks for it. With no
-// memory to keep it in it must be left for when the upstream takes it.
+// A short body that came with its header is taken before anybody asks for it. With no memory to
+// keep it in it must be left for when the upstream takes it.
 func TestShortBodyPastTheMemory(t *testing.T) {
 	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Proxy.Retry.Memory = 0 })
 		c := d.dial(t)
 		for range 2 {
 			c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
-			if answer, body := c.answer(t, http.MethodPost); answer.StatusCode != http.StatusOK || body != "hello" {
-				t.Errorf("status %d, body %q", answer.StatusCode, body)
+			if response, body := c.response(t, http.MethodPost); response.StatusCode != http.StatusOK || body != "hello" {
+				t.Errorf("status %d, body %q", response.StatusCode, body)
 			}
 		}
 	})
 }
 
-// splitListener has the first read of each connection get the next number of bytes, from
-// 1 on.
+// splitListener has the first read of each connection get the next number of bytes, from 1 on.
 type splitListener struct {
 	net.Listener
 	first int
@@ -55,8 +54,8 @@ func (c *splitConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Wherever what comes is split, a short body ends where it says, and what is behind it
-// is the next request.
+// Wherever what comes is split, a short body ends where it says, and what is behind it is the next
+// request.
 func TestShortBodySplitAtEveryByte(t *testing.T) {
 	const first = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
 	seconds := map[string]string{
@@ -73,8 +72,8 @@ func TestShortBodySplitAtEveryByte(t *testing.T) {
 					c := d.dial(t)
 					c.send(t, first+second)
 					for _, want := range []string{"hello", "second"} {
-						if answer, body := c.answer(t, http.MethodPost); answer.StatusCode != http.StatusOK || body != want {
-							t.Fatalf("split after %d bytes: status %d, body %q", n+1, answer.StatusCode, body)
+						if response, body := c.response(t, http.MethodPost); response.StatusCode != http.StatusOK || body != want {
+							t.Fatalf("split after %d bytes: status %d, body %q", n+1, response.StatusCode, body)
 						}
 					}
 					if rest := c.rest(); rest != "" {
@@ -94,9 +93,9 @@ func TestShortBodyThatDoesNotCome(t *testing.T) {
 				d := openDoor(t, up, shortIdle)
 				c := d.dial(t)
 				c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"+came)
-				answer, body := c.answer(t, http.MethodPost)
-				if answer.StatusCode != http.StatusRequestTimeout || code(body) != "client_idle_timeout" {
-					t.Errorf("status %d, body %s", answer.StatusCode, body)
+				response, body := c.response(t, http.MethodPost)
+				if response.StatusCode != http.StatusRequestTimeout || code(body) != "client_idle_timeout" {
+					t.Errorf("status %d, body %s", response.StatusCode, body)
 				}
 				if line := d.log.requests(t, 1)[0]; !strings.Contains(line, fmt.Sprintf(`"bytes_in":%d,`, len(came))) {
 					t.Errorf("log: %s", line)

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// isPlainEventStream: server-sent events into which an event of ours can be
-// written, as they are neither compressed nor of a length that is announced.
+// isPlainEventStream: server-sent events into which we can write an event, as they are neither
+// compressed nor of a length that is announced.
 func isPlainEventStream(h http.Header) bool {
 	if len(h["Content-Encoding"]) > 0 || len(h["Content-Length"]) > 0 {
 		return false
@@ -15,8 +15,8 @@ func isPlainEventStream(h http.Header) bool {
 	return err == nil && mediaType == "text/event-stream"
 }
 
-// sseTail knows whether a stream of events stands between two of them: at its start
-// or behind an empty line, where a line ends with LF, CR or both
+// sseTail knows whether a stream of events stands between two of them: at its start or behind an
+// empty line, where a line ends with LF, CR or both
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
 type sseTail struct {
 	begun bool
@@ -25,8 +25,8 @@ type sseTail struct {
 	line  bool // the current line has something in it
 }
 
-// write looks at the next bytes of the stream. Only line ends matter, so only the
-// last few bytes do.
+// write looks at the next bytes of the stream. Only line ends matter, so only the last few bytes
+// do.
 func (t *sseTail) write(p []byte) {
 	if len(p) > 4 {
 		*t = sseTail{begun: true, last: 'x', line: true} // what came before cannot matter

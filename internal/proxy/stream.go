@@ -8,46 +8,45 @@ import (
 	"time"
 )
 
-// headerDelay is how long the header of an answer waits for the first piece of the body,
-// so that both go out in one write. A piece that is there never waits.
+// headerDelay is how long the header of a response waits for the first piece of the body, so that
+// both go out in one write. A piece that is there never waits.
 const headerDelay = time.Millisecond
 
-// partingTime is how long a client that is being cut off may take to read why.
+// partingTime is how long a client may take to read why its response is cut.
 const partingTime = time.Second
 
-// stream passes the answer on as it comes. An error after the header means that
-// it broke off.
-func (x *exchange) stream(answer *http.Response) error {
-	defer answer.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
-	if err := checkStatus(answer.StatusCode); err != nil {
+// stream passes the response on as it comes. An error after the header means that it was cut.
+func (x *exchange) stream(response *http.Response) error {
+	defer response.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
+	if err := checkStatus(response.StatusCode); err != nil {
 		return err
 	}
 	x.watch.respond()
 	if x.body != nil {
 		x.body.forget()
 	}
-	// The end of a connection ends an answer to HTTP/1.0 (RFC 9112 §6.3), whoever
-	// closes it: net/http does by itself when a write fails.
+	// The end of the connection ends a response to HTTP/1.0 (RFC 9112 §6.3), and net/http closes it
+	// when a write fails: that must not look like the end.
 	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
-	x.beginAnswer(answer)
-	if !hasNoBody(x.in.Method, answer.StatusCode) { // net/http misses one after a 304 with a length
-		if err := x.copyBody(answer.Body); err != nil {
+	x.beginResponse(response)
+	if !hasNoBody(x.in.Method, response.StatusCode) { // net/http misses one after a 304 with a length
+		if err := x.copyBody(response.Body); err != nil {
 			return err
 		}
-		if x.rec.sent.Load() < answer.ContentLength {
-			return io.ErrUnexpectedEOF // HTTP/2 can end an answer in its header, whatever length that tells
+		if x.rec.sent.Load() < response.ContentLength {
+			return io.ErrUnexpectedEOF // HTTP/2 can end a response in its header, whatever its Content-Length
 		}
 	}
-	x.endAnswer(answer.Trailer)
+	x.endResponse(response.Trailer)
 	return nil
 }
 
-// inform sends a 1xx answer, unless the final one has begun. It may come from
-// any goroutine; the final answer's header is not for it.
+// inform sends a 1xx response with this header alone, unless the final one has begun. Any goroutine
+// may call it.
 func (x *exchange) inform(code int, header http.Header) {
 	x.header1x.Lock()
 	defer x.header1x.Unlock()
-	if x.answered {
+	if x.responded {
 		return
 	}
 	h := x.w.Header()
@@ -63,32 +62,32 @@ func (x *exchange) inform(code int, header http.Header) {
 	maps.Copy(h, final)
 }
 
-// beginAnswer makes the header. It goes out with the first piece of the body, or soon
-// without it: see copyBody.
-func (x *exchange) beginAnswer(answer *http.Response) {
+// beginResponse makes the header. It is sent with the first piece of the body, or soon without it:
+// see copyBody.
+func (x *exchange) beginResponse(response *http.Response) {
 	x.header1x.Lock()
-	x.answered = true
+	x.responded = true
 	x.header1x.Unlock()
 	h := x.w.Header()
-	copyAnswerHeader(h, answer)
-	spareFromHTTP1(h, answer)
+	copyResponseHeader(h, response)
+	spareFromHTTP1(h, response)
 	if x.body != nil && !x.body.whole() {
 		h["Connection"] = []string{"close"} // its rest may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {
 		h[requestIDHeader] = []string{x.rec.RequestID}
 	}
-	if isPlainEventStream(answer.Header) {
+	if isPlainEventStream(response.Header) {
 		x.sse = &sseTail{}
 	}
-	x.rec.began(answer)
-	x.proxy.metrics.accounts.note(answer.Header)
+	x.rec.began(response)
+	x.proxy.metrics.accounts.add(response.Header)
 	x.conn.Relay(true)
-	x.w.WriteHeader(answer.StatusCode)
+	x.w.WriteHeader(response.StatusCode)
 }
 
-// copyBody flushes each piece as it comes. An answer without a piece is flushed, too, or
-// net/http would give it a length.
+// copyBody flushes each piece as it comes. A response without a piece is flushed, too, or net/http
+// would give it a length.
 func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
@@ -112,14 +111,13 @@ func (x *exchange) copyBody(body io.Reader) error {
 	}
 }
 
-// readFirst reads the first piece, and sends the header without it if it does not come
-// soon.
+// readFirst reads the first piece, and sends the header without it if it does not come soon.
 func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
 	defer x.sendHeaderSoon()()
 	return body.Read(p)
 }
 
-// sendHeaderSoon flushes the header after a moment. What it gives ends that, and must be
+// sendHeaderSoon flushes the header after a moment. The returned function stops that, and must be
 // called before anything is written.
 func (x *exchange) sendHeaderSoon() (end func()) {
 	done := make(chan struct{})
@@ -136,7 +134,7 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 	}
 }
 
-// pass writes one piece of the answer to the client.
+// pass writes one piece of the response to the client.
 func (x *exchange) pass(p []byte) error {
 	x.watch.next(forClientAccept)
 	n, err := x.w.Write(p)
@@ -153,10 +151,10 @@ func (x *exchange) pass(p []byte) error {
 	return nil
 }
 
-// endAnswer sends the trailers. Those that the upstream had not announced need
-// net/http's prefix. One that it announced and did not send has no values here; set all
-// the same, it keeps net/http from sending a header field of that name for it.
-func (x *exchange) endAnswer(trailer http.Header) {
+// endResponse sends the trailers. Those that the upstream had not announced need net/http's prefix.
+// One that it announced and did not send has no values here; set all the same, it keeps net/http
+// from sending a header field of that name for it.
+func (x *exchange) endResponse(trailer http.Header) {
 	h := x.w.Header()
 	announced := make(map[string]bool)
 	for _, name := range h["Trailer"] {
@@ -175,8 +173,8 @@ func (x *exchange) endAnswer(trailer http.Header) {
 	x.rec.ended(outcomeOK, nil)
 }
 
-// cut breaks an answer off so that no client can take it for whole. Where a stream
-// of events is at a boundary, one more event says why.
+// cut ends a response early, so that no client can take it for whole. Where a stream of events is
+// between two of them, one more event says why.
 func (x *exchange) cut(f *failure) {
 	x.rec.ended(string(f.code), f)
 	x.broken = true

@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// forEachDoor runs a test with a client of a door in front of an upstream of each
-// protocol.
+// forEachDoor runs a test with a client of a door in front of an upstream of each protocol.
 func forEachDoor(t *testing.T, h http.HandlerFunc, test func(*testing.T, *door, *http.Client)) {
 	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) { test(t, openDoor(t, up), newClient(t)) })
 }
@@ -34,12 +33,12 @@ func TestEventsArriveOneByOne(t *testing.T) {
 		}
 	}
 	forEachDoor(t, events, func(t *testing.T, d *door, c *http.Client) {
-		answer, err := c.Do(request(t, "POST", d.url("/"), strings.NewReader("{}")))
+		response, err := c.Do(request(t, "POST", d.url("/"), strings.NewReader("{}")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
-		in := bufio.NewReader(answer.Body)
+		defer response.Body.Close()
+		in := bufio.NewReader(response.Body)
 		for i := range 20 {
 			var event strings.Builder
 			for range 3 {
@@ -61,23 +60,23 @@ func TestEventsArriveOneByOne(t *testing.T) {
 }
 
 // The header comes before anything of the body does.
-func TestHeaderOfAnAnswerArrivesAlone(t *testing.T) {
+func TestResponseHeaderArrivesAlone(t *testing.T) {
 	leave := make(chan struct{})
 	h := func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-leave
 	}
 	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
-		answer, err := c.Do(request(t, "GET", d.url("/"), nil))
+		response, err := c.Do(request(t, "GET", d.url("/"), nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		leave <- struct{}{}
-		_ = answer.Body.Close()
+		_ = response.Body.Close()
 	})
 }
 
-// Each piece of the request is answered before the next one is sent.
+// Each piece of the request is responded before the next one is sent.
 func TestFullDuplex(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -95,30 +94,30 @@ func TestFullDuplex(t *testing.T) {
 	}
 	forEachDoor(t, echo, func(t *testing.T, d *door, c *http.Client) {
 		in, out := io.Pipe()
-		answer, err := c.Do(request(t, "POST", d.url("/"), in))
+		response, err := c.Do(request(t, "POST", d.url("/"), in))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
+		defer response.Body.Close()
 		buffer := make([]byte, 10)
 		for i := range 20 {
 			piece := fmt.Sprintf("piece %04d", i)
 			if _, err := io.WriteString(out, piece); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadFull(answer.Body, buffer); err != nil || string(buffer) != piece {
+			if _, err := io.ReadFull(response.Body, buffer); err != nil || string(buffer) != piece {
 				t.Fatalf("got %q, %v, want %q", buffer, err, piece)
 			}
 		}
 		_ = out.Close()
-		if rest, err := io.ReadAll(answer.Body); err != nil || len(rest) > 0 {
+		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
 			t.Errorf("after the last piece %q, %v", rest, err)
 		}
 	})
 }
 
-// An upstream may answer without reading: the client gets that answer, whole.
-func TestAnswerBeforeALargeBodyWasRead(t *testing.T) {
+// An upstream may response without reading: the client gets that response, whole.
+func TestResponseBeforeLargeBody(t *testing.T) {
 	refuse := func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		if r.ProtoMajor == 1 {
@@ -130,16 +129,16 @@ func TestAnswerBeforeALargeBodyWasRead(t *testing.T) {
 	forEachDoor(t, refuse, func(t *testing.T, d *door, c *http.Client) {
 		for range 20 {
 			body := bytes.NewReader(make([]byte, 2<<20))
-			answer, text := do(t, c, request(t, "POST", d.url("/"), body))
-			if answer.StatusCode != http.StatusRequestEntityTooLarge || text != "too large" {
-				t.Fatalf("status %d, body %q", answer.StatusCode, text)
+			response, text := do(t, c, request(t, "POST", d.url("/"), body))
+			if response.StatusCode != http.StatusRequestEntityTooLarge || text != "too large" {
+				t.Fatalf("status %d, body %q", response.StatusCode, text)
 			}
 		}
 	})
 }
 
-// The end of an early answer does not wait for a client that sends nothing more.
-func TestEndOfAnEarlyAnswerIsNotDelayed(t *testing.T) {
+// The end of an early response does not wait for a client that sends nothing more.
+func TestEarlyResponseEndsAtOnce(t *testing.T) {
 	refuse := func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		w.WriteHeader(http.StatusUnauthorized)
@@ -150,12 +149,12 @@ func TestEndOfAnEarlyAnswerIsNotDelayed(t *testing.T) {
 		conn := openDoor(t, up).dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nsome of it")
 		start := time.Now()
-		answer, body := conn.answer(t, "POST")
+		response, body := conn.response(t, "POST")
 		if took := time.Since(start); took > 300*time.Millisecond {
-			t.Errorf("the answer took %v", took)
+			t.Errorf("the response took %v", took)
 		}
-		if answer.StatusCode != 401 || body != "no" || !answer.Close {
-			t.Errorf("status %d, body %q, close %v", answer.StatusCode, body, answer.Close)
+		if response.StatusCode != 401 || body != "no" || !response.Close {
+			t.Errorf("status %d, body %q, close %v", response.StatusCode, body, response.Close)
 		}
 	})
 }
@@ -177,9 +176,9 @@ func TestCompressedBodiesAreNotTouched(t *testing.T) {
 		for _, coding := range []string{"gzip", "br", "zstd", "made-up"} {
 			r := request(t, "POST", d.url("/?coding="+coding), bytes.NewReader(compressed.Bytes()))
 			r.Header.Set("Content-Encoding", "gzip")
-			answer, body := do(t, c, r)
-			if answer.StatusCode != 200 || answer.Header.Get("Content-Encoding") != coding || body != compressed.String() {
-				t.Errorf("%s: status %d, coding %q, %d bytes", coding, answer.StatusCode, answer.Header.Get("Content-Encoding"), len(body))
+			response, body := do(t, c, r)
+			if response.StatusCode != 200 || response.Header.Get("Content-Encoding") != coding || body != compressed.String() {
+				t.Errorf("%s: status %d, coding %q, %d bytes", coding, response.StatusCode, response.Header.Get("Content-Encoding"), len(body))
 			}
 		}
 	})
@@ -200,8 +199,8 @@ func TestTrailersBothWays(t *testing.T) {
 		r := request(t, "POST", d.url("/"), io.MultiReader(strings.NewReader("body")))
 		r.Header.Set("Te", "trailers")
 		r.Trailer = http.Header{"X-Sum": {"1"}, "X-Forwarded-For": {"1.2.3.4"}, "X-Claude-Gateway-User-Email": {"a@example.com"}}
-		answer, body := do(t, c, r)
-		got := answer.Trailer
+		response, body := do(t, c, r)
+		got := response.Trailer
 		if body != "body" || got.Get("X-Announced") != "got 1" || got.Get("X-Late") != "late" {
 			t.Errorf("body %q, trailers %q", body, got)
 		}
@@ -223,16 +222,16 @@ func TestTrailersOfAConnectionStayThere(t *testing.T) {
 	})
 	conn := openDoor(t, up).dial(t)
 	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nTrailer: Keep-Alive, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"+kept+"\r\n")
-	answer, err := http.ReadResponse(conn.in, nil)
+	response, err := http.ReadResponse(conn.in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	announced := fmt.Sprint(slices.Sorted(maps.Keys(answer.Trailer)))
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+	announced := fmt.Sprint(slices.Sorted(maps.Keys(response.Trailer)))
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		t.Fatal(err)
 	}
 	want := "map[X-Sum:[1]]"
-	if got := fmt.Sprint(answer.Trailer); got != want || announced != "[X-Sum]" {
+	if got := fmt.Sprint(response.Trailer); got != want || announced != "[X-Sum]" {
 		t.Errorf("the client is told of %s and gets %s", announced, got)
 	}
 	if got := fmt.Sprint(receive(t, saw, "the request")); got != want {
@@ -248,16 +247,15 @@ func TestTrailersThatWereNotAnnounced(t *testing.T) {
 	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 		conn := openDoor(t, up).dial(t)
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nTailscale-User-Login: a\r\nContent-Length: 5\r\n\r\n")
-		_, body := conn.answer(t, "POST")
+		_, body := conn.response(t, "POST")
 		if want := `map["X-Sum":["1"]]`; up.url.Scheme == "http" && body != want { // over HTTP/2 Go's server wants an announcement
 			t.Errorf("the upstream saw %s, want %s", body, want)
 		}
 	})
 }
 
-// A body of unknown length is passed on as one, whatever the method and however late
-// it begins.
-func TestHeaderOfARequestDoesNotWaitForItsBody(t *testing.T) {
+// A body of unknown length is passed on as one, whatever the method and however late it begins.
+func TestHeaderDoesNotWaitForBody(t *testing.T) {
 	begun := make(chan time.Time, 1)
 	h := func(w http.ResponseWriter, r *http.Request) {
 		begun <- time.Now()
@@ -274,14 +272,14 @@ func TestHeaderOfARequestDoesNotWaitForItsBody(t *testing.T) {
 				t.Errorf("%s: the header took %v", method, took)
 			}
 			conn.send(t, "0\r\nX-Sum: 1\r\n\r\n")
-			if _, body := conn.answer(t, method); body != " 1" {
+			if _, body := conn.response(t, method); body != " 1" {
 				t.Errorf("%s: got %q", method, body)
 			}
 		}
 	})
 }
 
-func TestInformationalAnswersPass(t *testing.T) {
+func TestInformationalResponsesPass(t *testing.T) {
 	h := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</a>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
@@ -293,7 +291,7 @@ func TestInformationalAnswersPass(t *testing.T) {
 	}
 	forEachProtocol(t, h, func(t *testing.T, up *mockAPI) {
 		conn := openDoor(t, up).dial(t)
-		// Both lengths: the final answer closes the connection, the hints do not say so.
+		// Both lengths: the final response closes the connection, the hints do not say so.
 		conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 		for _, link := range []string{"</a>; rel=preload", "</b>; rel=preload"} {
 			hint, err := http.ReadResponse(conn.in, nil)
@@ -301,9 +299,9 @@ func TestInformationalAnswersPass(t *testing.T) {
 				t.Fatalf("got %v, %v, want a 103 with %s", hint, err, link)
 			}
 		}
-		answer, _ := conn.answer(t, "GET")
-		if answer.StatusCode != http.StatusTeapot || answer.Header.Get("Link") != "" || answer.Header.Get("X-Final") != "1" || !answer.Close {
-			t.Errorf("got %d %v", answer.StatusCode, answer.Header)
+		response, _ := conn.response(t, "GET")
+		if response.StatusCode != http.StatusTeapot || response.Header.Get("Link") != "" || response.Header.Get("X-Final") != "1" || !response.Close {
+			t.Errorf("got %d %v", response.StatusCode, response.Header)
 		}
 	})
 }

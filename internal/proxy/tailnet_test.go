@@ -67,7 +67,7 @@ func knows(id access.Identity) func(*setup) {
 }
 
 func fails(context.Context, netip.AddrPort) (access.Identity, bool, error) {
-	return access.Identity{}, false, errors.New("no answer")
+	return access.Identity{}, false, errors.New("no response")
 }
 
 // The tailnets of the cases below.

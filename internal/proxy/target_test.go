@@ -12,7 +12,7 @@ func sawTarget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Host", r.Host)
 }
 
-func TestTargetReachesTheUpstreamByteForByte(t *testing.T) {
+func TestTargetByteForByte(t *testing.T) {
 	cases := []struct{ name, method, sent, want string }{
 		{"plain", "GET", "/v1/messages", "/v1/messages"},
 		{"root", "GET", "/", "/"},
@@ -55,11 +55,11 @@ func TestTargetReachesTheUpstreamByteForByte(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				conn := d.dial(t)
 				conn.send(t, c.method+" "+c.sent+" HTTP/1.1\r\nHost: other.example\r\n\r\n")
-				answer, body := conn.answer(t, c.method)
-				if got := answer.Header.Get("X-Target"); got != c.want {
-					t.Errorf("the upstream saw %q, want %q; status %d %s", got, c.want, answer.StatusCode, body)
+				response, body := conn.response(t, c.method)
+				if got := response.Header.Get("X-Target"); got != c.want {
+					t.Errorf("the upstream saw %q, want %q; status %d %s", got, c.want, response.StatusCode, body)
 				}
-				if got := answer.Header.Get("X-Host"); got != up.url.Host {
+				if got := response.Header.Get("X-Host"); got != up.url.Host {
 					t.Errorf("the upstream saw host %q, want its own, %q", got, up.url.Host)
 				}
 			})
@@ -78,9 +78,9 @@ func TestTargetWithoutPathIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			conn := d.dial(t)
 			conn.send(t, c.method+" "+c.target+" HTTP/1.1\r\nHost: other.example\r\n\r\n")
-			answer, body := conn.answer(t, "GET")
-			if answer.StatusCode != 400 || !strings.Contains(body, `"error_code":"invalid_request"`) {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			response, body := conn.response(t, "GET")
+			if response.StatusCode != 400 || !strings.Contains(body, `"error_code":"invalid_request"`) {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 		})
 	}

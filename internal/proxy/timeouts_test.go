@@ -14,15 +14,15 @@ const short = 150 * time.Millisecond
 
 func shortIdle(s *setup) { s.Proxy.IdleTimeout = short }
 
-func TestUpstreamBeginsNoAnswer(t *testing.T) {
+func TestUpstreamBeginsNoResponse(t *testing.T) {
 	forEachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout = short })
-		answer, body := do(t, newClient(t), post(t, d, "hello"))
-		if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
-			t.Errorf("status %d, body %s", answer.StatusCode, body)
+		response, body := do(t, newClient(t), post(t, d, "hello"))
+		if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
+			t.Errorf("status %d, body %s", response.StatusCode, body)
 		}
 		counts(t, d, `proxy_upstream_errors_total{error_type="timeout"}`, 1)
 	})
@@ -41,9 +41,9 @@ func TestClientStopsSending(t *testing.T) {
 			defer w.Close()
 			go func() { _, _ = io.WriteString(w, "hello") }()
 			r := request(t, http.MethodPost, d.url("/"), body)
-			answer, text := do(t, newClient(t), r)
-			if answer.StatusCode != http.StatusRequestTimeout || code(text) != "client_idle_timeout" {
-				t.Errorf("status %d, body %s", answer.StatusCode, text)
+			response, text := do(t, newClient(t), r)
+			if response.StatusCode != http.StatusRequestTimeout || code(text) != "client_idle_timeout" {
+				t.Errorf("status %d, body %s", response.StatusCode, text)
 			}
 			receive(t, cancelled, "the end at the upstream")
 		})
@@ -74,9 +74,9 @@ func TestUpstreamStopsReading(t *testing.T) {
 				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
 				_, _ = io.CopyN(c, nulls{}, 50_000_000)
 			}()
-			answer, body := c.answer(t, http.MethodPost)
-			if answer.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
-				t.Errorf("status %d, body %s", answer.StatusCode, body)
+			response, body := c.response(t, http.MethodPost)
+			if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_header_timeout" {
+				t.Errorf("status %d, body %s", response.StatusCode, body)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestClientStopsReading(t *testing.T) {
 				counts(t, d, `proxy_client_gone_total{phase="streaming"}`, float64(i+1)) // though nobody reads
 				_, err := io.Copy(io.Discard, c)
 				if version == "1.0" && err == nil {
-					t.Error("the client of HTTP/1.0 sees an end as if the answer were whole")
+					t.Error("the client of HTTP/1.0 sees an end as if the response were whole")
 				}
 				cancelled = make(chan struct{})
 			}
@@ -142,15 +142,15 @@ func TestSlowButMovingStreamGoesOn(t *testing.T) {
 			}
 			w.Close()
 		}()
-		answer, text := do(t, newClient(t), request(t, http.MethodPost, d.url("/"), body))
-		if answer.StatusCode != http.StatusOK || text != strings.Repeat("x", pieces) {
-			t.Errorf("status %d, body %s", answer.StatusCode, text)
+		response, text := do(t, newClient(t), request(t, http.MethodPost, d.url("/"), body))
+		if response.StatusCode != http.StatusOK || text != strings.Repeat("x", pieces) {
+			t.Errorf("status %d, body %s", response.StatusCode, text)
 		}
 	})
 }
 
-// A client that takes little at a time moves, though a write to it is blocked for
-// longer than the timeout: the kernel lets that return only when it has much room.
+// A client that takes little at a time moves, though a write to it is blocked for longer than the
+// timeout: the kernel lets that return only when it has much room.
 func TestSlowClientIsNotAStuckOne(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {

@@ -26,16 +26,14 @@ const (
 	forClientAccept                     // the client, to take more of the response
 )
 
-// watch cancels a request when the side it is waiting for is idle for too long. One
-// timer serves the whole request: it looks at the clock when it fires, so that a
-// byte costs two atomic stores and no timer.
+// watch cancels a request when the side it is waiting for is idle for too long. One timer serves
+// the whole request: it looks at the clock when it fires, so that a byte costs two atomic stores
+// and no timer.
 type watch struct {
 	timeouts  config.Proxy
 	giveUp    func(waitingFor)     // is called once, when a side is idle for too long
-	report    func()               // is called when the request lasts
 	backlog   func(waitingFor) int // what the kernel holds for a side; nil or below 0: not known
 	start     time.Time            // of the request
-	reportAt  time.Duration
 	waiting   atomic.Int32
 	moved     atomic.Int64 // nanoseconds since start
 	responded atomic.Bool  // the response has begun: the request body no longer tells which side is to act
@@ -47,18 +45,13 @@ type watch struct {
 	leftAt  int64 // and what moved was after it
 }
 
-// firstReport is when a request that lasts is first reported; then each time that it
-// has lasted twice as long.
-const firstReport = time.Minute
-
 // begin starts the clock, with no side to wait for yet.
 func (w *watch) begin(timeouts config.Proxy) {
 	w.timeouts = timeouts
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reportAt = max(firstReport, 2*time.Since(w.start))
-	w.timer = time.AfterFunc(min(w.pace(), firstReport), w.look)
+	w.timer = time.AfterFunc(w.pace(), w.look)
 }
 
 // silence is how long neither side has acted.
@@ -87,8 +80,8 @@ func (w *watch) respond() {
 	w.next(forUpstreamBody)
 }
 
-// stop ends the clock. giveUp is not called after it, nor still under way: the
-// client's connection may be about to carry another request.
+// stop ends the clock. giveUp is not called after it, nor still under way: the client's connection
+// may be about to carry another request.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,24 +112,19 @@ func (w *watch) look() {
 		w.giveUp(waiting)
 		return
 	}
-	age := time.Since(w.start)
-	if age >= w.reportAt {
-		w.report()
-		w.reportAt = 2 * age
-	}
-	w.timer.Reset(min(limit-quiet, w.pace(), w.reportAt-age))
+	w.timer.Reset(min(limit-quiet, w.pace()))
 }
 
-// pace is the time between two looks: the phase may change to one with a shorter
-// limit, and a backlog that shrinks must be seen to.
+// pace is the time between two looks: the phase may change to one with a shorter limit, and a
+// backlog that shrinks must be seen to.
 func (w *watch) pace() time.Duration {
 	const looks = 4 // within a limit
 	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
 }
 
 // countDrain counts a shrinking send buffer as progress: the kernel may hold megabytes, and a
-// blocked write returns only after a good part of them was taken. What counts is the time since
-// the first look at them. The caller holds mu.
+// blocked write returns only after a good part of them was taken. What counts is the time since the
+// first look at them. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
 	if w.backlog == nil {
 		return

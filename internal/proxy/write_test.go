@@ -30,8 +30,8 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// The header of an answer goes out with the first piece of its body. On a machine that
-// is busy the piece may come too late for that, so one of many must do.
+// The header of a response goes out with the first piece of its body. On a machine that is busy the
+// piece may come too late for that, so one of many must do.
 func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("piece")) },
 		func(t *testing.T, up *mockAPI) {
@@ -43,12 +43,12 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 			const most = 1000
 			for range most {
 				writes.Store(0)
-				answer, err := client.Do(request(t, "GET", d.url("/"), nil))
+				response, err := client.Do(request(t, "GET", d.url("/"), nil))
 				if err != nil {
 					t.Fatal(err)
 				}
-				body, _ := io.ReadAll(answer.Body)
-				answer.Body.Close()
+				body, _ := io.ReadAll(response.Body)
+				response.Body.Close()
 				if string(body) != "piece" {
 					t.Fatalf("got %q", body)
 				}
@@ -56,7 +56,7 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("none of %d answers came in one write", most)
+			t.Errorf("none of %d responses came in one write", most)
 		})
 }
 
@@ -75,7 +75,7 @@ func TestRequestGoesOutInOneWrite(t *testing.T) {
 		for range most {
 			writes.Store(0)
 			c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
-			if _, body := c.answer(t, http.MethodPost); body != "hello" {
+			if _, body := c.response(t, http.MethodPost); body != "hello" {
 				t.Fatalf("got %q", body)
 			}
 			if writes.Load() == 1 {
@@ -86,19 +86,19 @@ func TestRequestGoesOutInOneWrite(t *testing.T) {
 	})
 }
 
-// An answer of no bytes and of no length that was told gets none.
-func TestEmptyAnswerGetsNoLength(t *testing.T) {
+// A response of no bytes and of no length that was told gets none.
+func TestEmptyResponseGetsNoLength(t *testing.T) {
 	forEachDoor(t, func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
 		func(t *testing.T, d *door, c *http.Client) {
-			answer, err := c.Do(request(t, "GET", d.url("/"), nil))
+			response, err := c.Do(request(t, "GET", d.url("/"), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer answer.Body.Close()
-			if length, told := answer.Header["Content-Length"]; told {
+			defer response.Body.Close()
+			if length, told := response.Header["Content-Length"]; told {
 				t.Errorf("Content-Length is %q", length)
 			}
-			if body, err := io.ReadAll(answer.Body); err != nil || len(body) > 0 {
+			if body, err := io.ReadAll(response.Body); err != nil || len(body) > 0 {
 				t.Errorf("read %q, %v", body, err)
 			}
 		})

@@ -12,24 +12,24 @@ import (
 func TestStatusesThatAreNone(t *testing.T) {
 	cases := map[string]func(c *frameConn, stream uint32){
 		"switching protocols": func(c *frameConn, stream uint32) {
-			c.answer(stream, false, "101", "upgrade", "x")
+			c.response(stream, false, "101", "upgrade", "x")
 			c.ok(stream, "body")
 		},
-		"status of two digits":  func(c *frameConn, stream uint32) { c.answer(stream, true, "99") },
-		"status of four digits": func(c *frameConn, stream uint32) { c.answer(stream, true, "1000") },
+		"status of two digits":  func(c *frameConn, stream uint32) { c.response(stream, true, "99") },
+		"status of four digits": func(c *frameConn, stream uint32) { c.response(stream, true, "1000") },
 	}
-	for name, answer := range cases {
+	for name, response := range cases {
 		t.Run(name, func(t *testing.T) {
 			var processed atomic.Int64
 			up := framedUpstream(t, func(c *frameConn) {
 				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
 					processed.Add(1)
-					answer(c, stream)
+					response(c, stream)
 				}
 			})
 			d := openDoor(t, up)
-			answer, body := do(t, newClient(t), post(t, d, "hello"))
-			ours(t, answer, body, 502, "upstream_protocol", "http_protocol_error")
+			response, body := do(t, newClient(t), post(t, d, "hello"))
+			ours(t, response, body, 502, "upstream_protocol", "http_protocol_error")
 			if n := processed.Load(); n != 1 {
 				t.Errorf("one request was sent %d times", n)
 			}
@@ -37,8 +37,8 @@ func TestStatusesThatAreNone(t *testing.T) {
 	}
 }
 
-// A Content-Length that is no length is dropped by net/http (RFC 9110 §8.6 lets an
-// intermediary recover like that): the end of the stream is the end of the body.
+// A Content-Length that is no length is dropped by net/http (RFC 9110 §8.6 lets an intermediary
+// recover like that): the end of the stream is the end of the body.
 func TestUnusableLengthsOverHTTP2(t *testing.T) {
 	for _, lengths := range [][]string{{"4", "5"}, {"+4"}, {"4, 4"}, {"four"}, {"4 5"}} {
 		up := framedUpstream(t, func(c *frameConn) {
@@ -46,45 +46,45 @@ func TestUnusableLengthsOverHTTP2(t *testing.T) {
 				c.sized(stream, lengths...)
 			}
 		})
-		answer, body := do(t, newClient(t), post(t, openDoor(t, up), "hello"))
-		if length := answer.Header.Get("Content-Length"); answer.StatusCode != 200 || body != "body" || length != "" {
-			t.Errorf("%q: %d, %q of length %q", lengths, answer.StatusCode, body, length)
+		response, body := do(t, newClient(t), post(t, openDoor(t, up), "hello"))
+		if length := response.Header.Get("Content-Length"); response.StatusCode != 200 || body != "body" || length != "" {
+			t.Errorf("%q: %d, %q of length %q", lengths, response.StatusCode, body, length)
 		}
 	}
 }
 
-// sized is an answer of four bytes that tells these lengths.
+// sized is a response of four bytes that tells these lengths.
 func (c *frameConn) sized(stream uint32, lengths ...string) {
 	var fields []string
 	for _, length := range lengths {
 		fields = append(fields, "content-length", length)
 	}
-	c.answer(stream, false, "200", fields...)
+	c.response(stream, false, "200", fields...)
 	_ = c.WriteData(stream, true, []byte("body"))
 }
 
-// An answer that is shorter than it says is none that ended well.
-func TestAnswerShorterThanItsLength(t *testing.T) {
+// A response that is shorter than it says is none that ended well.
+func TestResponseShorterThanItsLength(t *testing.T) {
 	cases := map[string]func(c *frameConn, stream uint32){
 		"ended by DATA":        func(c *frameConn, stream uint32) { c.sized(stream, "5") },
-		"ended by its HEADERS": func(c *frameConn, stream uint32) { c.answer(stream, true, "200", "content-length", "5") },
+		"ended by its HEADERS": func(c *frameConn, stream uint32) { c.response(stream, true, "200", "content-length", "5") },
 	}
-	for name, answer := range cases {
+	for name, response := range cases {
 		t.Run(name, func(t *testing.T) {
 			up := framedUpstream(t, func(c *frameConn) {
 				for stream := c.wholeRequest(); stream != 0; stream = c.wholeRequest() {
-					answer(c, stream)
+					response(c, stream)
 				}
 			})
 			d := openDoor(t, up)
-			answer, err := newClient(t).Do(post(t, d, "hello"))
+			response, err := newClient(t).Do(post(t, d, "hello"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = io.ReadAll(answer.Body); err == nil {
+			if _, err = io.ReadAll(response.Body); err == nil {
 				t.Error("it ends as if it were whole")
 			}
-			answer.Body.Close()
+			response.Body.Close()
 			if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"upstream_interrupted"`) {
 				t.Errorf("logged as %s", line)
 			}
@@ -92,9 +92,9 @@ func TestAnswerShorterThanItsLength(t *testing.T) {
 	}
 }
 
-// What is about the connection or the framing has no place in a trailer, and one
-// that was announced need not come.
-func TestTrailersOfAnAnswer(t *testing.T) {
+// What is about the connection or the framing has no place in a trailer, and one that was announced
+// need not come.
+func TestResponseTrailers(t *testing.T) {
 	cases := []struct{ name, announced, sent, want string }{
 		{"framing and hop by hop", "", "X-T: 1\r\nConnection: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n", "X-T: 1\r\n"},
 		{"hop by hop, announced", "Trailer: X-T, Connection\r\n", "X-T: 1\r\nConnection: x\r\n", "X-T: 1\r\n"},
@@ -105,9 +105,9 @@ func TestTrailersOfAnAnswer(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := openDoor(t, answering(t, "HTTP/1.1 200 OK\r\n"+c.announced+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+c.sent+"\r\n"))
-			answer, body := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
-			if got := trailerText(answer.Trailer); body != "ok" || got != c.want {
+			d := openDoor(t, responseing(t, "HTTP/1.1 200 OK\r\n"+c.announced+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+c.sent+"\r\n"))
+			response, body := do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+			if got := trailerText(response.Trailer); body != "ok" || got != c.want {
 				t.Errorf("body %q, trailer %q, want %q", body, got, c.want)
 			}
 			conn := d.dial(t)

@@ -25,10 +25,10 @@ func (b *bubble) sent(t *testing.T, address, text string) *http.Response {
 	t.Helper()
 	c := b.from(t, address)
 	go func() { _, _ = c.Write([]byte(text)) }() // more of it than is read, at times
-	answer, _ := c.answer(t, http.MethodGet)
+	response, _ := c.response(t, http.MethodGet)
 	_ = c.Close()
 	synctest.Wait()
-	return answer
+	return response
 }
 
 // lines are those about requests so far.
@@ -39,7 +39,7 @@ func (b *bubble) lines() []string {
 }
 
 // Whatever a sender that is not admitted sends, a minute has one line of it.
-func TestARefusedSenderIsLoggedOnceAMinute(t *testing.T) {
+func TestRefusedSenderLogBound(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: h\r\n"
 	floods := []string{
 		smuggled,
@@ -70,15 +70,15 @@ func TestARefusedSenderIsLoggedOnceAMinute(t *testing.T) {
 }
 
 // A sender of whom tailscaled does not say who it is was not admitted either.
-func TestASenderThatCannotBeIdentifiedIsLoggedOnceAMinute(t *testing.T) {
+func TestUnidentifiedSenderLogBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, allow(config.Source{Kind: config.Tailnet}),
 			asks(func(context.Context, netip.AddrPort) (access.Identity, bool, error) {
 				return access.Identity{}, false, errors.New("ill")
 			}))
 		for range 3 {
-			if answer := b.sent(t, peerAddr, smuggled); answer.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("status %d", answer.StatusCode)
+			if response := b.sent(t, peerAddr, smuggled); response.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("status %d", response.StatusCode)
 			}
 		}
 		if lines := b.lines(); len(lines) != 1 || !strings.Contains(lines[0], `"outcome":"tailnet_unavailable"`) {
@@ -102,7 +102,7 @@ func TestAdmittedSendersAreLoggedInFull(t *testing.T) {
 }
 
 // A sender is an address, and a network of IPv6, except in the tailnet.
-func TestRefusedSendersAreToldApart(t *testing.T) {
+func TestRefusedSendersKeptApart(t *testing.T) {
 	for _, c := range []struct {
 		name, one, other string
 		want             int
@@ -129,7 +129,7 @@ func TestRefusedSendersAreToldApart(t *testing.T) {
 }
 
 // A flood of addresses shares lines, and has nobody forgotten who was logged.
-func TestAFloodOfAddressesFillsNoLog(t *testing.T) {
+func TestDenialLogFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, denyAll)
 		flood := func() {
