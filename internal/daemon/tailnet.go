@@ -148,10 +148,10 @@ type tailnetView struct {
 	*views
 }
 
-// Required implements proxy.Tailnet.
+// Required implements access.Tailnet.
 func (t tailnetView) Required() bool { return t.view().state.TailnetRequired() }
 
-// Running implements proxy.Tailnet.
+// Running implements access.Tailnet.
 func (t tailnetView) Running() bool { return t.view().state.Tailnet == lifecycle.TailnetUp }
 
 // Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also while
@@ -177,27 +177,18 @@ func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	return found, nil
 }
 
-// ForwardsTo implements proxy.Tailnet.
+// ForwardsTo implements access.Tailnet.
 func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	forwards, funnel, err = t.client.ForwardsTo(ctx, port)
 	return forwards, funnel, t.view().naming.hide(err)
 }
 
-// WhoIs implements proxy.Tailnet.
+// WhoIs implements access.Tailnet.
 func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
-	peer, err := t.client.WhoIs(ctx, addr)
-	switch {
-	case errors.Is(err, tailnet.ErrPeerNotFound):
-		return access.Identity{}, false, nil
-	case err != nil:
-		return access.Identity{}, false, t.view().naming.hide(err)
+	id, found, err := t.client.WhoIs(ctx, addr)
+	view := t.view()
+	if view.tailscaled != nil {
+		id.ShortNode = view.tailscaled.ShortName(id.Node)
 	}
-	id := access.Identity{
-		Node: peer.Node, NodeID: peer.NodeID, User: peer.User,
-		Tags: peer.Tags, Capabilities: peer.Capabilities, Addresses: peer.Addresses,
-	}
-	if said := t.view().tailscaled; said != nil {
-		id.ShortNode = said.ShortName(peer.Node)
-	}
-	return id, true, nil
+	return id, found, view.naming.hide(err)
 }

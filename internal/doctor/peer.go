@@ -131,10 +131,8 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	}
 	id := x.identity(peer)
 	from := peer.Addresses[0]
-	named, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
-	if err == nil {
-		id.Capabilities = named.Capabilities
-	}
+	named, found, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
+	id.Capabilities = named.Capabilities
 	if x.node.Userspace {
 		from = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // where tailscaled delivers it from
 	}
@@ -143,6 +141,8 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 		return []Finding{ok("access.allow admits %s (%s)", peer.Name, who(peer))}
 	case err != nil:
 		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Name, err)}
+	case !found:
+		return []Finding{unknown("whether access.allow admits %s by a capability: tailscaled does not know the peer", peer.Name)}
 	}
 	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, who(peer)).
 		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}

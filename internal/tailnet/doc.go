@@ -4,7 +4,7 @@
 //	client := tailnet.New(tailnet.Config{})
 //	status, err := client.Connect(ctx)              // one attempt, and its verdict
 //	client.Follow(ctx, func(r tailnet.Report) {…}) // the facts, and each change of them
-//	peer, err := client.WhoIs(ctx, remoteAddr)      // who a connection is
+//	peer, found, err := client.WhoIs(ctx, addr)     // who a connection is
 //
 // # The facts
 //

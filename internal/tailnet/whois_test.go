@@ -1,13 +1,13 @@
 package tailnet_test
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -19,20 +19,20 @@ func TestWhoIs(t *testing.T) {
 		"UserProfile":{"LoginName":"tagged-devices"}}`
 	tests := []struct {
 		name, body string
-		want       tailnet.Peer
+		want       access.Identity
 	}{
-		{"user's node", user, tailnet.Peer{
+		{"user's node", user, access.Identity{
 			Node: "laptop.tail.ts.net", NodeID: "nCNTRL1", User: "ann@example.com",
 			Capabilities: []string{"ex.com/a", "ex.com/b", "ex.com/c", "ex.com/d", "ex.com/z"},
 		}},
-		{"tagged node", tagged, tailnet.Peer{Node: "ai.tail.ts.net", NodeID: "nCNTRL2", Tags: []string{"tag:aperture"}}},
+		{"tagged node", tagged, access.Identity{Node: "ai.tail.ts.net", NodeID: "nCNTRL2", Tags: []string{"tag:aperture"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
 			d.setWhoIs(http.StatusOK, tt.body)
-			got, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
-			if err != nil || !reflect.DeepEqual(got, tt.want) {
+			got, found, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
+			if err != nil || !found || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("WhoIs = %+v, %v\nwant %+v", got, err, tt.want)
 			}
 		})
@@ -62,9 +62,9 @@ func TestWhoIsFails(t *testing.T) {
 			d := startDaemon(t)
 			d.set(&d.whois, tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
-			_, err := c.WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
-			if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) != tt.notFound {
-				t.Errorf("error = %v, want not found: %v", err, tt.notFound)
+			_, found, err := c.WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
+			if found || (err == nil) != tt.notFound {
+				t.Errorf("found = %v, error = %v, want not found: %v", found, err, tt.notFound)
 			}
 			if err != nil && strings.Contains(err.Error(), "100.64") {
 				t.Errorf("error %q tells the peer's address", err)
@@ -74,9 +74,8 @@ func TestWhoIsFails(t *testing.T) {
 }
 
 func TestWhoIsWithoutDaemon(t *testing.T) {
-	_, err := client(socketPath(t)).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:1"))
-	if err == nil || errors.Is(err, tailnet.ErrPeerNotFound) {
-		t.Errorf("error = %v, want one that is not ErrPeerNotFound", err)
+	if _, _, err := client(socketPath(t)).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:1")); err == nil {
+		t.Error("no error, which says that there is no such peer")
 	}
 }
 
@@ -98,9 +97,9 @@ func TestWhoIsAddresses(t *testing.T) {
 				asked <- r.URL.Query().Get("addr")
 				http.Error(w, "no match for IP:port", http.StatusNotFound)
 			})
-			_, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort(tt.addr))
-			if !errors.Is(err, tailnet.ErrPeerNotFound) {
-				t.Errorf("error = %v, want ErrPeerNotFound", err)
+			_, found, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort(tt.addr))
+			if found || err != nil {
+				t.Errorf("found = %v, error = %v, want neither", found, err)
 			}
 			close(asked)
 			var got []string
