@@ -1,5 +1,5 @@
-// Package packaging has what the packages hold beside the program, and the tests
-// of it that need no package to be built; goreleaser.yaml puts it together.
+// Package packaging has what the packages hold beside the program, and the tests of it that need no
+// package to be built; goreleaser.yaml puts it together.
 //
 //	systemd/    units, the user, the textfile's folder
 //	deb/        maintainer scripts, copyright, README.Debian
@@ -12,6 +12,6 @@
 //	releases    downloads the packages of the last releases for it
 //	key         finds the key that the last three work with
 //
-// It has no code of its own. The packages themselves are tested by
-// internal/lab/packages, and apt and dnf with the repository by internal/lab/host.
+// It has no code of its own. The packages themselves are tested by internal/lab/packages, and apt
+// and dnf with the repository by internal/lab/host.
 package packaging

@@ -37,8 +37,8 @@ func TestScriptsAreValid(t *testing.T) {
 	}
 }
 
-// A script that is called for something else, or on a host without systemd, does
-// nothing and does not fail.
+// A script that is called for something else, or on a host without systemd, does nothing and does
+// not fail.
 func TestScriptsWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	for _, call := range [][]string{
@@ -78,8 +78,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// Without a tag the version is the commit's time and name, older than any release
-// and newer than those of the commits before it.
+// Without a tag the version is the commit's time and name, older than any release and newer than
+// those of the commits before it.
 func TestVersionWithoutTag(t *testing.T) {
 	t.Parallel()
 	repository := t.TempDir()
@@ -100,8 +100,7 @@ func TestVersionWithoutTag(t *testing.T) {
 	}
 }
 
-// A release says what the changelog says of its version, and is not made where that
-// says nothing.
+// A release says what the changelog says of its version, and is not made where that says nothing.
 func TestNotesOfARelease(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

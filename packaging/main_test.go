@@ -44,8 +44,8 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// seen is for a file that only another program reads: go test reruns a test when a
-// file that it read itself has changed.
+// seen is for a file that only another program reads: go test reruns a test when a file that it
+// read itself has changed.
 func seen(t *testing.T, file string) string {
 	t.Helper()
 	read(t, file)

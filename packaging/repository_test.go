@@ -56,7 +56,7 @@ func makeRepository(t *testing.T, environment []string, to string, packages ...s
 	return try(t, ".", append(append(command, "./"+seen(t, "repository"), to, "https://example.invalid/here"), packages...)...)
 }
 
-func TestRepositoryHasAllVersionsAndIsTheSameEachTime(t *testing.T) {
+func TestRepositoryHasAllVersionsReproducibly(t *testing.T) {
 	t.Parallel()
 	older, newer, to := t.TempDir(), t.TempDir(), t.TempDir()
 	makePackages(t, older, "1.2.0")

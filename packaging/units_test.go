@@ -94,8 +94,8 @@ func TestTheUserIsASystemUser(t *testing.T) {
 	}
 }
 
-// The folder for the textfile is the daemon's alone, others can read it, and the sandbox
-// lets the daemon write there.
+// The folder for the textfile is the daemon's alone, others can read it, and the sandbox lets the
+// daemon write there.
 func TestTextfileFolder(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -34,12 +34,12 @@ func get(t *testing.T, url string, header ...string) daemontest.Response {
 	return a
 }
 
-// anotherUser is one that no tailscaled of these tests runs as. (The kernel's "nobody" stands
-// for users without a number, too.)
+// anotherUser is one that no tailscaled of these tests runs as. (The kernel's "nobody" stands for
+// users without a number, too.)
 const anotherUser = 1
 
-// getAs is get by another user's program, which can be no tailscaled, where the test may
-// become one.
+// getAs is get by another user's program, which can be no tailscaled, where the test may become
+// one.
 func getAs(t *testing.T, uid int, url string) daemontest.Response {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -102,8 +102,8 @@ func (s *service) dial(t *testing.T) *rawClient {
 	return &rawClient{reader: bufio.NewReader(conn), conn: conn}
 }
 
-// clientAs is a client whose sockets belong to another user of this host, as the kernel
-// shows it to others. It takes root.
+// clientAs is a client whose sockets belong to another user of this host, as the kernel shows it to
+// others. It takes root.
 func clientAs(uid int) *http.Client {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		runtime.LockOSThread()

@@ -115,8 +115,7 @@ func completionScript(t *testing.T, shell string) (file string) {
 	return file
 }
 
-// offered is what a shell offers for the last word, sorted; of files the last
-// element.
+// offered is what a shell offers for the last word, sorted; of files the last element.
 func offered(t *testing.T, shell, script string, line ...string) []string {
 	t.Helper()
 	out := output(t, slices.Concat(shells()[shell], []string{script}, line)...)

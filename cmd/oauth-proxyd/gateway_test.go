@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// gateway stands in for one between clients and the daemon. It passes on what it
-// gets, but for what it was made to do.
+// gateway stands in for one between clients and the daemon. It passes on what it gets, but for what
+// it was made to do.
 type gateway struct {
 	change  func(*http.Request)                                // of what it sends on
 	answer  func(w http.ResponseWriter, answer *http.Response) // in place of passing it on as it comes
@@ -171,8 +171,7 @@ func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.I
 	return start(t, unit{config: forwarding(api.URL, "", blocks...)}), reached
 }
 
-// withoutDevice is a tailscaled in userspace mode: its addresses need not be this
-// host's.
+// withoutDevice is a tailscaled in userspace mode: its addresses need not be this host's.
 func withoutDevice(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// hangFile makes the configuration a file whose reading takes longer than any test,
-// as on a file server that is gone: a pipe with a writer that writes no end.
+// hangFile makes the configuration a file whose reading takes longer than any test, as on a file
+// server that is gone: a pipe with a writer that writes no end.
 func (s *service) hangFile() (writer *os.File) {
 	s.t.Helper()
 	if err := os.Remove(s.file()); err != nil {
@@ -26,8 +26,8 @@ func (s *service) hangFile() (writer *os.File) {
 	return writer
 }
 
-// awaitReader waits for somebody to read the hanging file: it writes more than a pipe
-// holds (pipe(7)).
+// awaitReader waits for somebody to read the hanging file: it writes more than a pipe holds
+// (pipe(7)).
 func awaitReader(t *testing.T, writer *os.File) {
 	t.Helper()
 	if _, err := writer.WriteString(strings.Repeat("#", 64<<10+1)); err != nil {

@@ -20,8 +20,7 @@ func twoDaemons(t *testing.T) (first, second *service) {
 	return first, second
 }
 
-// TestLoopOfTwoDaemons: the client has one clear error, and the operator sees what it
-// is about.
+// TestLoopOfTwoDaemons: the client has one clear error, and the operator sees what it is about.
 func TestLoopOfTwoDaemons(t *testing.T) {
 	t.Parallel()
 	for name, credential := range map[string][]string{

@@ -1,5 +1,5 @@
-// The tests of this package run the program as its users do: the binary itself,
-// with sockets, signals, a service manager and a tailscaled around it.
+// The tests of this package run the program as its users do: the binary itself, with sockets,
+// signals, a service manager and a tailscaled around it.
 //
 //	main_test.go       builds the binary
 //	service_test.go    one service: starting, signalling, waiting for its end
@@ -22,8 +22,8 @@ import (
 // TestMain puts the binary into the PATH of all tests.
 func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
-// go test repeats a result while the files that the tests themselves looked at are
-// the same, and what the build of the binary looks at is not among them.
+// go test repeats a result while the files that the tests themselves looked at are the same, and
+// what the build of the binary looks at is not among them.
 func TestCacheFollowsTheSources(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir("../../internal", func(path string, d fs.DirEntry, err error) error {

@@ -14,8 +14,7 @@ import (
 
 const manual = "../../man/oauth-proxyd.8"
 
-// The manual has each command that the program lists and no other, with exactly its
-// options.
+// The manual has each command that the program lists and no other, with exactly its options.
 func TestManualCommandsAndOptions(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
@@ -38,8 +37,7 @@ func TestManualCommandsAndOptions(t *testing.T) {
 	}
 }
 
-// Every exit code that the sources name is in the manual and the README, and no
-// other.
+// Every exit code that the sources name is in the manual and the README, and no other.
 func TestManualExitCodes(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?m)^\s*[eE]xit[A-Z]\w*\s*= (\d+)`, ".", "../../internal/lifecycle")
@@ -61,8 +59,8 @@ func TestManualSignals(t *testing.T) {
 	}
 }
 
-// Every variable that the sources ask for is in the manual. The others in it are
-// asked for by the libraries, and named here.
+// Every variable that the sources ask for is in the manual. The others in it are asked for by the
+// libraries, and named here.
 func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
@@ -80,8 +78,8 @@ func TestManualEnvironment(t *testing.T) {
 	}
 }
 
-// Every metric of the daemon that a daemon at work shows is in the manual with its labels,
-// and the manual has no other than the sources name.
+// Every metric of the daemon that a daemon at work shows is in the manual with its labels, and the
+// manual has no other than the sources name.
 func TestManualMetrics(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
@@ -139,8 +137,8 @@ func TestManualStates(t *testing.T) {
 	}
 }
 
-// shownMetrics are the metrics of a daemon that has served a request, without those
-// of Go and of the process, with their labels.
+// shownMetrics are the metrics of a daemon that has served a request, without those of Go and of
+// the process, with their labels.
 func shownMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	u := newUpstream(t)

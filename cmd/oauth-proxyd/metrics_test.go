@@ -47,8 +47,8 @@ func TestMetricsAfterRequests(t *testing.T) {
 	)
 }
 
-// awaitMetrics is for what is counted when a response has ended, which is after its
-// client has the last byte.
+// awaitMetrics is for what is counted when a response has ended, which is after its client has the
+// last byte.
 func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 	t.Helper()
 	var missing string
@@ -103,8 +103,8 @@ func (m describedMetric) wantIn(t *testing.T, from, text string) {
 	}
 }
 
-// In OpenMetrics a counter's family is named without _total, and a name that is unique in
-// the text format can be there twice.
+// In OpenMetrics a counter's family is named without _total, and a name that is unique in the text
+// format can be there twice.
 func TestMetricsAreDeclaredOnce(t *testing.T) {
 	t.Parallel()
 	const openMetrics = "application/openmetrics-text; version=1.0.0"

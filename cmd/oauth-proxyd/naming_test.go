@@ -125,8 +125,8 @@ func TestLogIdentityInEveryRecord(t *testing.T) {
 	}
 }
 
-// With "full" the operator finds the names in the log and on the admin socket; a client sees
-// none all the same.
+// With "full" the operator finds the names in the log and on the admin socket; a client sees none
+// all the same.
 func TestNamesAreForTheOperator(t *testing.T) {
 	t.Parallel()
 	k := everyKindOfRecord(t, "full")

@@ -31,8 +31,8 @@ func TestReadmeDemo(t *testing.T) {
 	}
 }
 
-// Who needs no such program is to learn it before any other thing, and nobody is to take
-// it for a way around a login.
+// Who needs no such program is to learn it before any other thing, and nobody is to take it for a
+// way around a login.
 func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	t.Parallel()
 	before, _, found := strings.Cut(read(t, readme), "\n## ")
@@ -47,8 +47,8 @@ func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	}
 }
 
-// What the daemon of the recording was doing nobody can make happen again; that it has
-// the rows of status, in their order, can be seen.
+// What the daemon of the recording was doing nobody can make happen again; that it has the rows of
+// status, in their order, can be seen.
 func TestReadmeStatus(t *testing.T) {
 	t.Parallel()
 	rows := inSources(t, `p\.row\("([a-z ]+)"`, ".")

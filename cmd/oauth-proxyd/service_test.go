@@ -28,8 +28,8 @@ type unit struct {
 	asFile  bool                 // log format by the configuration, not JSON
 }
 
-// service is a unit as a service manager would run it: the same sockets, files and
-// notifications for one process after the other.
+// service is a unit as a service manager would run it: the same sockets, files and notifications
+// for one process after the other.
 type service struct {
 	t      *testing.T
 	unit   unit

@@ -196,8 +196,8 @@ func TestUpstreamCAFile(t *testing.T) {
 	get(t, s.url()+"/").Want(t, 200, "HTTP/2.0")
 }
 
-// One certificate of a bundle that cannot be used is named wherever somebody may look, and
-// the others are used.
+// One certificate of a bundle that cannot be used is named wherever somebody may look, and the
+// others are used.
 func TestUnusableCertificateIsNamed(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewTLSServer(http.HandlerFunc(echo))

@@ -25,8 +25,8 @@ func status(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// requestStatus adds what the daemon cannot see to its warnings: a socket unit that does not listen.
-// Where no daemon runs, nobody listens then.
+// requestStatus adds what the daemon cannot see to its warnings: a socket unit that does not
+// listen. Where no daemon runs, nobody listens then.
 func (e env) requestStatus(ctx context.Context) (admin.Status, error) {
 	s, err := admin.NewClient().Status(ctx)
 	if s.Trouble != "" {

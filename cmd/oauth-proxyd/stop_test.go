@@ -44,8 +44,8 @@ func (o *openStream) wantWhole(t *testing.T) {
 	}
 }
 
-// wantCut wants the end to be reported as an error with these words, and not to look like a
-// clean one.
+// wantCut wants the end to be reported as an error with these words, and not to look like a clean
+// one.
 func (o *openStream) wantCut(t *testing.T, words ...string) {
 	t.Helper()
 	rest, err := o.rest()

@@ -85,8 +85,7 @@ func (s *service) wantNoUpgrade(why string) {
 	s.wantNoSuccessor()
 }
 
-// systemctl shows a command line as it is in the unit, but a process has its variables
-// filled in.
+// systemctl shows a command line as it is in the unit, but a process has its variables filled in.
 func TestUpgradeWithVariablesInExecStart(t *testing.T) {
 	t.Parallel()
 	s := newService(t, unit{
@@ -153,8 +152,8 @@ func TestUpgradeWithoutSystemctl(t *testing.T) {
 	s.wantNoUpgrade("exit status 1: Failed to connect to bus: Host is down")
 }
 
-// The old process has no way back: systemd starts the unit again, and ends what is left of
-// it first.
+// The old process has no way back: systemd starts the unit again, and ends what is left of it
+// first.
 func TestSuccessorCrashesLater(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

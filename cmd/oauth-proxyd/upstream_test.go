@@ -103,8 +103,7 @@ tailscale {
 }
 `
 
-// forwarding is a configuration with that upstream, more in its proxy block, and
-// more blocks.
+// forwarding is a configuration with that upstream, more in its proxy block, and more blocks.
 func forwarding(url, inProxy string, blocks ...string) string {
 	return fmt.Sprintf("proxy {\n  upstream_url = %q\n  %s\n}\n%s", url, inProxy, strings.Join(blocks, "\n"))
 }

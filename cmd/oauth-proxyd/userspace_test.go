@@ -10,14 +10,14 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// userspaceStatus is of a tailscaled without a network device, which delivers its peers
-// from loopback.
+// userspaceStatus is of a tailscaled without a network device, which delivers its peers from
+// loopback.
 const userspaceStatus = `{"Version":"1.102.5","TUN":false,"BackendState":"Running","HaveNodeKey":true,
 	"TailscaleIPs":["100.64.0.7"],"Self":{"DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},"Health":[]}`
 
-// Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on
-// this host. One that only its command reaches, or that is on another socket than the
-// configured one, may deliver peers: only programs of other users are distinguished from them.
+// Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on this host.
+// One that only its command reaches, or that is on another socket than the configured one, may
+// deliver peers: only programs of other users are distinguished from them.
 func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

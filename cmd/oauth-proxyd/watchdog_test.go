@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// probed is a service whose watchdog asks the test: the test listens instead of
-// the first socket. Requests go to the second.
+// probed is a service whose watchdog asks the test: the test listens instead of the first socket.
+// Requests go to the second.
 type probed struct {
 	*service
 	path, aside string        // of the first socket: where the watchdog looks, where it is

@@ -22,9 +22,9 @@ const (
 	systemSocket = "/run/oauth-proxyd/" + socketName
 )
 
-// Socket is the path at which a daemon makes its admin socket: in the RuntimeDirectory= of its
-// unit (systemd.exec(5)), which is also the default of a daemon that root starts by hand; for
-// another user in XDG_RUNTIME_DIR.
+// Socket is the path at which a daemon makes its admin socket: in the RuntimeDirectory= of its unit
+// (systemd.exec(5)), which is also the default of a daemon that root starts by hand; for another
+// user in XDG_RUNTIME_DIR.
 func Socket() string {
 	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" {
 		return filepath.Join(dir, socketName)
@@ -57,8 +57,8 @@ func (c Client) Status(ctx context.Context) (Status, error) {
 	return do[Status](ctx, c, http.MethodGet, "/status")
 }
 
-// Reload has the daemon reload its configuration, or say what a reload would do, and waits for
-// the outcome.
+// Reload has the daemon reload its configuration, or say what a reload would do, and waits for the
+// outcome.
 func (c Client) Reload(ctx context.Context, dryRun bool) (ReloadOutcome, error) {
 	path := "/reload"
 	if dryRun {

@@ -1,6 +1,6 @@
-// Package admin is the admin socket of the daemon: a Unix socket on which an administrator asks
-// for the status, a reload or an upgrade. It has the types that go over the socket as JSON, the
-// client and the server, and knows nothing of how the daemon does what it is asked for.
+// Package admin is the admin socket of the daemon: a Unix socket on which an administrator asks for
+// the status, a reload or an upgrade. It has the types that go over the socket as JSON, the client
+// and the server, and knows nothing of how the daemon does what it is asked for.
 //
 // The daemon serves the commands, each as a function:
 //

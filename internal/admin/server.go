@@ -46,9 +46,9 @@ type Server struct {
 	done chan struct{}
 }
 
-// Serve makes the socket of path, under another name until Publish, and responds to its clients until
-// Close. A socket at path on which somebody responds belongs to another daemon: that is an error,
-// unless this process succeeds it.
+// Serve makes the socket of path, under another name until Publish, and responds to its clients
+// until Close. A socket at path on which somebody responds belongs to another daemon: that is an
+// error, unless this process succeeds it.
 func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
@@ -93,8 +93,8 @@ func listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// Publish gives the socket its path, in place of one that another process made, so that there is one
-// at any time.
+// Publish gives the socket its path, in place of one that another process made, so that there is
+// one at any time.
 func (s *Server) Publish() error {
 	if err := os.Rename(s.name, s.path); err != nil {
 		return fmt.Errorf("opening the admin socket: %w", err)

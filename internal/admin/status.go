@@ -8,8 +8,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// Status is what a running daemon tells an administrator, on the admin socket alone:
-// it may hold the login URL, with which anybody can claim the node.
+// Status is what a running daemon tells an administrator, on the admin socket alone: it may hold
+// the login URL, with which anybody can claim the node.
 type Status struct {
 	Status        string    `json:"status"`            // healthy, degraded or draining
 	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet

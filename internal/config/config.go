@@ -34,8 +34,8 @@ type Proxy struct {
 	// where there is a file. The others are in Warnings.
 	UpstreamCAs []byte
 	// UpstreamProxies are the HTTP CONNECT proxies between us and the upstream (RFC 9110, section
-	// 9.3.6), http or https with host and port, in the order in which they are tried; 8
-	// at most. Empty: no proxy.
+	// 9.3.6), http or https with host and port, in the order in which they are tried; 8 at most.
+	// Empty: no proxy.
 	UpstreamProxies []*url.URL
 	// ConnectTimeout bounds DNS, TCP and TLS together. 10ms to 5m, default 5s.
 	ConnectTimeout time.Duration

@@ -24,8 +24,8 @@ func mask(s string) string {
 	return s
 }
 
-// maskFile also masks all values in rules for headers that carry secrets, and user names and queries
-// in lists of proxies.
+// maskFile also masks all values in rules for headers that carry secrets, and user names and
+// queries in lists of proxies.
 func maskFile(src string) string {
 	block := regexp.MustCompile(`(?m)^[ \t]*(?:proxy|tailscale|access|header|metrics|log)\b`)
 	starts := append(block.FindAllStringIndex(src, -1), []int{len(src), len(src)})

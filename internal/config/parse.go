@@ -12,8 +12,8 @@ import (
 )
 
 // The bounds on the shape of a file, far above what a configuration needs. With that on its size,
-// they keep the time and the memory that any file takes small: so many brackets would overflow
-// the parser's stack, which no program survives, and 1e99999999 takes minutes to print.
+// they keep the time and the memory that any file takes small: so many brackets would overflow the
+// parser's stack, which no program survives, and 1e99999999 takes minutes to print.
 const (
 	maxSigns    = 2000 // brackets, operators, and lines of a heredoc, with which the parser's stack or time grows
 	maxNumber   = 40   // characters

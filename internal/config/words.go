@@ -71,8 +71,8 @@ func isFieldName(s string) bool {
 	})
 }
 
-// isFieldValue reports whether s is a field value (RFC 9110, section 5.5): no control characters but the tab, and no
-// space at either end.
+// isFieldValue reports whether s is a field value (RFC 9110, section 5.5): no control characters
+// but the tab, and no space at either end.
 func isFieldValue(s string) bool {
 	control := strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 	return !control && s == strings.Trim(s, " \t")

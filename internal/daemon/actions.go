@@ -173,8 +173,9 @@ func (d *daemon) beginDrain() {
 }
 
 // drain waits until nothing is in flight here, and then for the end of the process before this one,
-// which waits for the one before it: so the main process ends last. systemd does not give the others
-// more time when it has ended, and sends them a second SIGTERM, on which they cut their streams.
+// which waits for the one before it: so the main process ends last. systemd does not give the
+// others more time when it has ended, and sends them a second SIGTERM, on which they cut their
+// streams.
 func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
 	if err := server.Drain(ctx, settle); err != nil {
 		return err

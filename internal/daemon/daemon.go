@@ -23,8 +23,8 @@ import (
 
 // Options is what the command line decides. The rest is configuration.
 type Options struct {
-	// Load reads the configuration, at the start and for each reload. An error about its content
-	// is a *config.Error.
+	// Load reads the configuration, at the start and for each reload. An error about its content is
+	// a *config.Error.
 	Load func() (*config.Config, error)
 	// Version of this program, for /health, metrics and the log.
 	Version string

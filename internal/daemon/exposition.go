@@ -18,8 +18,8 @@ const (
 	// maxRendering is how many clients the metrics are rendered for at the same time. Others wait:
 	// it takes milliseconds.
 	maxRendering = 2
-	// maxReaders is how many clients may have rendered metrics before them that they have not
-	// read. Others are refused until one has read them, or was given up.
+	// maxReaders is how many clients may have rendered metrics before them that they have not read.
+	// Others are refused until one has read them, or was given up.
 	maxReaders = 8
 )
 
@@ -76,10 +76,9 @@ func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, 
 	return text.Bytes(), err
 }
 
-// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names the family of
-// a counter without _total, so this gauge and the counter go_memstats_alloc_bytes_total would be
-// one family, declared twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same
-// value.
+// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names the family of a
+// counter without _total, so this gauge and the counter go_memstats_alloc_bytes_total would be one
+// family, declared twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same value.
 const shadowed = "go_memstats_alloc_bytes"
 
 // encode writes the metrics of g as text. The encoders of expfmt bring those of protocol buffers

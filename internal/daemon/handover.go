@@ -118,8 +118,8 @@ func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 // messages of a process that is not the main one. It accepts connections until the successor has
 // said that it does.
 func (d *daemon) notifyMainPID() {
-	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those that are
-	// left get SIGTERM then, and drain.
+	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those that
+	// are left get SIGTERM then, and drain.
 	signal.Ignore(syscall.SIGABRT)
 	s := d.upgrade.successor
 	d.notify(d.notifier.MainPID(s.PID()))
@@ -141,8 +141,9 @@ func (d *daemon) notifyMainPID() {
 	})
 }
 
-// awaitMainPID returns nil when systemd says that the process is the main one of the service. It asks
-// because a message that systemd ignores brings no error: the unit may have been masked a moment ago.
+// awaitMainPID returns nil when systemd says that the process is the main one of the service. It
+// asks because a message that systemd ignores brings no error: the unit may have been masked a
+// moment ago.
 func awaitMainPID(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -228,8 +229,8 @@ func (d *daemon) reportTo(ctx context.Context, s *systemd.Successor, since time.
 	}
 }
 
-// reportReady tells the process that started this one that it can take over, and hears from it until
-// that ends.
+// reportReady tells the process that started this one that it can take over, and hears from it
+// until that ends.
 func (d *daemon) reportReady() {
 	p := d.upgrade.predecessor
 	if p == nil || d.upgrade.reported {

@@ -55,8 +55,8 @@ func healthOf(s admin.Status) health {
 	return h
 }
 
-// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", outside the
-// limits and the queue of the proxy, and leaves the rest to the proxy.
+// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", outside the limits
+// and the queue of the proxy, and leaves the rest to the proxy.
 func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead

@@ -23,7 +23,8 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		func(v *view) float64 { return seconds(v.loadedAt) })
 	gauge("proxy_textfile_last_write_successful", "0 while metrics.textfile cannot be written.",
 		func(*view) float64 { return truth(!d.textfile.failing.Load()) })
-	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the textfile.
+	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the
+	// textfile.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })
 	gauge("proxy_old_processes", "Processes that finish their requests after an upgrade.",
 		func(v *view) float64 { return float64(len(v.predecessors)) })

@@ -121,9 +121,9 @@ func hashName(key []byte, name string) string {
 // keySize is that of SHA-256's blocks of output, in bytes.
 const keySize = 32
 
-// NameKeyFile holds the key of the hashes of log.identity = "hashed", in the StateDirectory= of
-// the unit (systemd.exec(5)), which only the service and root can read. Whoever knows the key
-// finds the name of a hash by trying names. A daemon that no unit starts has no such file.
+// NameKeyFile holds the key of the hashes of log.identity = "hashed", in the StateDirectory= of the
+// unit (systemd.exec(5)), which only the service and root can read. Whoever knows the key finds the
+// name of a hash by trying names. A daemon that no unit starts has no such file.
 func NameKeyFile() string {
 	dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
 	if dir == "" {

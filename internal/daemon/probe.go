@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// probeLife is how long the nonce of a probe is known. It is long, so that a gateway that repeats
-	// a probe late does not have it sent to the upstream.
+	// probeLife is how long the nonce of a probe is known. It is long, so that a gateway that
+	// repeats a probe late does not have it sent to the upstream.
 	probeLife = 10 * time.Minute
 	maxProbes = 64
 	// maxProbeBody is more than doctor sends.

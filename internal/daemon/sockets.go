@@ -9,8 +9,8 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// ownListener is the name of the listener that this process opens itself, and of the
-// socket of oauth-proxyd.socket.
+// ownListener is the name of the listener that this process opens itself, and of the socket of
+// oauth-proxyd.socket.
 const ownListener = "proxy"
 
 // sockets are those that this process was started with. They do not change.

@@ -154,8 +154,8 @@ func (t tailnetView) Required() bool { return t.view().state.TailnetRequired() }
 // Running implements access.Tailnet.
 func (t tailnetView) Running() bool { return t.view().state.Tailnet == lifecycle.TailnetUp }
 
-// Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also while
-// it does not respond. One that only the command reaches is on a socket that we do not know.
+// Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also
+// while it does not respond. One that only the command reaches is on a socket that we do not know.
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	said := t.view().tailscaled
 	process, err := t.client.Process(ctx)

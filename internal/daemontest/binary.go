@@ -18,8 +18,8 @@ import (
 // parallel is how many tests run at once: they wait more than they compute.
 const parallel = "8"
 
-// Main runs the tests of a package with the binary in their PATH, and looks for
-// goroutines that they leave. It returns the exit code for TestMain.
+// Main runs the tests of a package with the binary in their PATH, and looks for goroutines that
+// they leave. It returns the exit code for TestMain.
 func Main(m *testing.M) (code int) {
 	dir, err := install()
 	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the folder for such things

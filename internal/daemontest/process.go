@@ -65,8 +65,8 @@ func (p *Process) end() {
 	<-p.exited
 }
 
-// endForCoverage has the process end on its own: a killed one writes nothing of what it
-// went through.
+// endForCoverage has the process end on its own: a killed one writes nothing of what it went
+// through.
 func (p *Process) endForCoverage() {
 	if os.Getenv("GOCOVERDIR") == "" {
 		return

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Record is a list that grows while a process lives: lines of its output, or
-// messages to the service manager. Next reads it like a book.
+// Record is a list that grows while a process lives: lines of its output, or messages to the
+// service manager. Next reads it like a book.
 type Record struct {
 	mu      sync.Mutex
 	entries []string
@@ -112,8 +112,8 @@ func (r *Record) Count(word string) int {
 	return n
 }
 
-// ListenNotify records the messages that come to a NOTIFY_SOCKET, see sd_notify(3), each
-// after the given functions have seen it.
+// ListenNotify records the messages that come to a NOTIFY_SOCKET, see sd_notify(3), each after the
+// given functions have seen it.
 func ListenNotify(t *testing.T, path string, each ...func(message string)) *Record {
 	t.Helper()
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

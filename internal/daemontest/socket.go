@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// Socket is a listening socket as a socket unit holds it: it stays while processes
-// come and go.
+// Socket is a listening socket as a socket unit holds it: it stays while processes come and go.
 type Socket struct {
 	name     string
 	listener net.Listener
@@ -51,8 +50,8 @@ func (s *Socket) Addr() string { return s.listener.Addr().String() }
 // URL is the base URL there.
 func (s *Socket) URL() string { return "http://" + s.Addr() }
 
-// Activate has a command inherit sockets as systemd passes them, see sd_listen_fds(3).
-// Only a process itself can say its id before it begins: a shell does, and becomes it.
+// Activate has a command inherit sockets as systemd passes them, see sd_listen_fds(3). Only a
+// process itself can say its id before it begins: a shell does, and becomes it.
 func Activate(cmd *exec.Cmd, sockets ...*Socket) {
 	if len(sockets) == 0 {
 		return

@@ -14,8 +14,8 @@ import (
 // unitFile has what the fake systemctl prints, in the RUNTIME_DIRECTORY of who asks.
 const unitFile = "unit"
 
-// InstallSystemctl puts a fake systemctl into a folder that is to be in the PATH of the
-// daemon. It prints what [Unit.Show] has written last.
+// InstallSystemctl puts a fake systemctl into a folder that is to be in the PATH of the daemon. It
+// prints what [Unit.Show] has written last.
 func InstallSystemctl(dir string) error {
 	script := "#!/bin/sh\nexec cat \"$RUNTIME_DIRECTORY/" + unitFile + "\"\n"
 	return os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o755) //nolint:gosec // any user runs it
@@ -28,8 +28,8 @@ type Unit struct {
 	Args    []string // with which command line
 }
 
-// Show has systemctl show the process as the main one. Other properties may differ from
-// those of the shipped unit.
+// Show has systemctl show the process as the main one. Other properties may differ from those of
+// the shipped unit.
 func (u Unit) Show(pid int, other map[string]string) error {
 	properties := map[string]string{
 		"LoadState": "loaded", "Type": "notify", "NotifyAccess": "main",

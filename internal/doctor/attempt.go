@@ -116,8 +116,8 @@ func (a *attempt) failedPart() string {
 	return ""
 }
 
-// connected reports whether the daemon would stay with this attempt: it passes over a proxy only
-// if that opens no tunnel.
+// connected reports whether the daemon would stay with this attempt: it passes over a proxy only if
+// that opens no tunnel.
 func (a *attempt) connected() bool {
 	part := a.failedPart()
 	return part == "" || part == upstream.StepHandshake

@@ -13,8 +13,8 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// connectProxy is an HTTP CONNECT proxy that gives its status to everybody, and a tunnel if
-// that is 200.
+// connectProxy is an HTTP CONNECT proxy that gives its status to everybody, and a tunnel if that is
+// 200.
 func connectProxy(t *testing.T, status int) string {
 	t.Helper()
 	var tunnels sync.WaitGroup

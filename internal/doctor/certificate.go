@@ -10,8 +10,8 @@ import (
 // caFile is where the instructions put the certificate of a proxy that opens TLS.
 const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
-// certificateFinding completes a finding about a handshake that failed: whose certificate it
-// was, and what to do.
+// certificateFinding completes a finding about a handshake that failed: whose certificate it was,
+// and what to do.
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
@@ -28,8 +28,8 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
 }
 
-// unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens
-// TLS shows it.
+// unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens TLS
+// shows it.
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the way opens TLS, or the upstream has a private CA",
 		a.config.URL.Host, chain[0].Issuer, x.orConfigured())
@@ -80,8 +80,7 @@ func missingRoots() bool {
 	return err != nil || roots.Equal(x509.NewCertPool())
 }
 
-// privateIssuer names the issuer of a certificate that is trusted only because of
-// upstream_ca_file.
+// privateIssuer names the issuer of a certificate that is trusted only because of upstream_ca_file.
 func (x *facts) privateIssuer(state tls.ConnectionState) string {
 	if len(state.PeerCertificates) == 0 || x.settings.Proxy.UpstreamCAFile == "" {
 		return ""

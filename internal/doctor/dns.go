@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// checkMagicDNS resolves this node's own name as a peer would have to. Peers ask
-// their own resolver: that this host's does not know the name is a warning only, a
-// wrong address is not.
+// checkMagicDNS resolves this node's own name as a peer would have to. Peers ask their own
+// resolver: that this host's does not know the name is a warning only, a wrong address is not.
 func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	name := x.node.Name
 	switch {

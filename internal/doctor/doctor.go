@@ -15,8 +15,8 @@ type Config struct {
 	// File is the name of the configuration, and Load reads it.
 	File string
 	Load func() (*config.Config, error)
-	// TailscaleSocket is where to look for tailscaled if the configuration cannot be
-	// read; empty: Tailscale's own default.
+	// TailscaleSocket is where to look for tailscaled if the configuration cannot be read; empty:
+	// Tailscale's own default.
 	TailscaleSocket string
 	// Version of this program.
 	Version string
@@ -28,8 +28,8 @@ type Config struct {
 	Report func(Finding)
 }
 
-// Run makes all checks. It takes as long as their limits together at most, about two
-// minutes if everything hangs.
+// Run makes all checks. It takes as long as their limits together at most, about two minutes if
+// everything hangs.
 func Run(ctx context.Context, c Config) *Report {
 	x := &facts{Config: c, report: &Report{OK: true}}
 	x.daemon, x.daemonErr = askDaemon(ctx)
@@ -99,8 +99,8 @@ type check struct {
 	run   func(context.Context, *facts) []Finding
 }
 
-// checks are all of them in the order in which a request travels. A check that does
-// not apply finds nothing.
+// checks are all of them in the order in which a request travels. A check that does not apply finds
+// nothing.
 func checks() []check {
 	return []check{
 		{"config", shortLimit, checkConfig},

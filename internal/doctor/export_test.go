@@ -5,8 +5,8 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// JudgeUnits is what checkUnits says of that output of systemctl show; false: nothing. systemd
-// does not listen on the addresses notOpen of the socket unit.
+// JudgeUnits is what checkUnits says of that output of systemctl show; false: nothing. systemd does
+// not listen on the addresses notOpen of the socket unit.
 func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
 	u := sortUnits(systemd.ParseUnits(shown))
 	u.socket.NotOpen = notOpen

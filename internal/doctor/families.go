@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// raceDelay is how long a new connection waits for an address before it tries one of the
-// other family as well. What fails sooner costs nothing.
+// raceDelay is how long a new connection waits for an address before it tries one of the other
+// family as well. What fails sooner costs nothing.
 const raceDelay = 250 * time.Millisecond
 
 // serverFindings name the name servers that did not respond, where another one did.

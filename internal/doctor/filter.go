@@ -10,9 +10,9 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// KeptOut holds the allow lists against the IP filters of the socket units on this host:
-// it names the entries whose packets a filter drops, and a filter that is not in force.
-// It finds nothing where systemd or its unit of the daemon is not there.
+// KeptOut holds the allow lists against the IP filters of the socket units on this host: it names
+// the entries whose packets a filter drops, and a filter that is not in force. It finds nothing
+// where systemd or its unit of the daemon is not there.
 func KeptOut(ctx context.Context, c *config.Config) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
@@ -56,8 +56,8 @@ func (u units) listFindings(name string, sources []config.Source) []Finding {
 	return findings
 }
 
-// filtered are the TCP sockets with a filter; none if another has no filter, because
-// everybody comes in there.
+// filtered are the TCP sockets with a filter; none if another has no filter, because everybody
+// comes in there.
 func (u units) filtered() []systemd.Unit {
 	var all []systemd.Unit
 	for _, s := range append([]systemd.Unit{u.socket}, u.others...) {

@@ -5,8 +5,7 @@ import "fmt"
 // Status is the outcome of a check.
 type Status string
 
-// The outcomes. Only Fail makes the whole fail; Unknown is for what could not be
-// looked at.
+// The outcomes. Only Fail makes the whole fail; Unknown is for what could not be looked at.
 const (
 	OK      Status = "ok"
 	Warn    Status = "warn"
@@ -29,8 +28,8 @@ type Report struct {
 	// OK: none failed.
 	OK       bool      `json:"ok"`
 	Findings []Finding `json:"findings"`
-	// Aperture and ClaudeCode are configuration to paste, with this node's name;
-	// empty when that is not known.
+	// Aperture and ClaudeCode are configuration to paste, with this node's name; empty when that is
+	// not known.
 	Aperture   string `json:"aperture,omitempty"`
 	ClaudeCode string `json:"claude_code,omitempty"`
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// baseURL is where clients reach this daemon: by this node's MagicDNS name, or by its
-// address where the tailnet resolves no names. Empty if neither is known.
+// baseURL is where clients reach this daemon: by this node's MagicDNS name, or by its address where
+// the tailnet resolves no names. Empty if neither is known.
 func (x *facts) baseURL() string {
 	host, port := x.node.Name, x.port()
 	if host == "" && x.daemon != nil {

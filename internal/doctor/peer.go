@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// checkPeer says whether one peer gets in: through the tailnet's packet filter to our
-// port, and past access.allow.
+// checkPeer says whether one peer gets in: through the tailnet's packet filter to our port, and
+// past access.allow.
 func checkPeer(ctx context.Context, x *facts) []Finding {
 	switch {
 	case x.Peer == "":

@@ -17,8 +17,8 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// sockets are where requests should be taken: as the running daemon says, or as
-// systemd or the configuration wants it.
+// sockets are where requests should be taken: as the running daemon says, or as systemd or the
+// configuration wants it.
 func (x *facts) sockets() []admin.SocketStatus {
 	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
 		return x.daemon.Sockets

@@ -12,8 +12,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// checkTailscaled asks for the state of the backend, and for what the checks after it
-// need.
+// checkTailscaled asks for the state of the backend, and for what the checks after it need.
 func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	socket := x.TailscaleSocket
 	if x.settings != nil {
@@ -51,8 +50,7 @@ func (x *facts) notConnected(err error) Finding {
 	return f
 }
 
-// learn gets the facts for later checks. What cannot be had stays nil, and is
-// unknown to them.
+// learn gets the facts for later checks. What cannot be had stays nil, and is unknown to them.
 func (x *facts) learn(ctx context.Context) {
 	if x.node.ByCommand {
 		return

@@ -140,8 +140,8 @@ func (u units) lostSockets() []Finding {
 	return findings
 }
 
-// isLost reports whether a start of the socket unit does nothing, because it is active, and
-// systemd does not listen.
+// isLost reports whether a start of the socket unit does nothing, because it is active, and systemd
+// does not listen.
 func isLost(socket systemd.Unit) bool {
 	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
 }
@@ -189,8 +189,8 @@ func fixExit(code string) []string {
 	}
 }
 
-// askUnits asks for the service and its socket, and for the sockets that were added;
-// nothing is installed where systemd does not run.
+// askUnits asks for the service and its socket, and for the sockets that were added; nothing is
+// installed where systemd does not run.
 func askUnits(ctx context.Context) (units, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
 		return units{}, nil

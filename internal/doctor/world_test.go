@@ -19,9 +19,9 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// world is a host on which all is well until a test breaks something: a configuration,
-// a daemon that answers on its admin socket and on its port, a tailscaled in userspace
-// mode, and an upstream.
+// world is a host on which all is well until a test breaks something: a configuration, a daemon
+// that answers on its admin socket and on its port, a tailscaled in userspace mode, and an
+// upstream.
 type world struct {
 	t          *testing.T
 	dir        string

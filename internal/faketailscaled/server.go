@@ -115,8 +115,8 @@ func (s *Server) Warn(warning string) {
 	s.replace(`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning))
 }
 
-// Deliver has it run without a network device, so that who connects from loopback
-// may be a peer, and is this one: the response to WhoIs.
+// Deliver has it run without a network device, so that who connects from loopback may be a peer,
+// and is this one: the response to WhoIs.
 func (s *Server) Deliver(peer string) {
 	s.replace(`"TUN":true`, `"TUN":false`)
 	s.mu.Lock()
@@ -124,16 +124,16 @@ func (s *Server) Deliver(peer string) {
 	s.peer = peer
 }
 
-// Forward has it forward TCP connections of a port of the tailnet to a target, as after
-// "tailscale serve --tcp".
+// Forward has it forward TCP connections of a port of the tailnet to a target, as after "tailscale
+// serve --tcp".
 func (s *Server) Forward(port int, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.serves = fmt.Sprintf(`{"TCP":{"%d":{"TCPForward":%q}}}`, port, target)
 }
 
-// ForwardService is the same for a port of a Tailscale Service, as after
-// "tailscale serve --service=svc:NAME --tcp=PORT TARGET".
+// ForwardService is the same for a port of a Tailscale Service, as after "tailscale serve
+// --service=svc:NAME --tcp=PORT TARGET".
 func (s *Server) ForwardService(name, port, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,8 +25,8 @@ func setLimits(h, request http.Header) {
 }
 
 // setSubscriptionLimits sets the limits of a Pro or Max subscription: two windows, of five hours
-// and of seven days, and the overage that is billed beyond them, each with its utilization (0 to
-// 1) and its end in Unix seconds.
+// and of seven days, and the overage that is billed beyond them, each with its utilization (0 to 1)
+// and its end in Unix seconds.
 func setSubscriptionLimits(h http.Header, now time.Time) {
 	const window5h, window7d, windowOverage = 5 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour
 	set := func(name, value string) { h.Set("Anthropic-Ratelimit-Unified-"+name, value) }

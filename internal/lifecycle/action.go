@@ -2,8 +2,8 @@ package lifecycle
 
 import "time"
 
-// Action is something to do. The set is closed: the types in this file, as values (not pointers), all
-// of them comparable.
+// Action is something to do. The set is closed: the types in this file, as values (not pointers),
+// all of them comparable.
 type Action interface{ isAction() }
 
 type action struct{}
@@ -20,9 +20,9 @@ type (
 		action
 		After time.Duration
 	}
-	// FollowTailnet begins to watch the tailnet, or reports once more what is known if it is watched
-	// already, as [TailnetLost] and [TailnetRestored]. Nothing takes it back: reports about a tailnet
-	// that is not required any more are ignored.
+	// FollowTailnet begins to watch the tailnet, or reports once more what is known if it is
+	// watched already, as [TailnetLost] and [TailnetRestored]. Nothing takes it back: reports about
+	// a tailnet that is not required any more are ignored.
 	FollowTailnet struct{ action }
 	// StartListeners opens the listeners, the gate still closed. It results in [ListenersReady] or
 	// [ListenerFailed].
@@ -47,8 +47,8 @@ type (
 
 // A reload.
 type (
-	// LoadConfig reads the configuration again and builds settings from it without applying them. It
-	// results in [ReloadDone] or [ReloadFailed].
+	// LoadConfig reads the configuration again and builds settings from it without applying them.
+	// It results in [ReloadDone] or [ReloadFailed].
 	LoadConfig struct{ action }
 	// ApplyConfig puts the settings that LoadConfig built in force.
 	ApplyConfig struct{ action }
@@ -61,13 +61,14 @@ type (
 	// StartSuccessor starts a process of the installed program on our listeners. It results in
 	// [SuccessorReady] or [SuccessorFailed].
 	StartSuccessor struct{ action }
-	// NotifyMainPID sends MAINPID= of the successor, asks systemd whether it supervises that process
-	// now, and has the successor serve. It results in [SuccessorFollowed] or [SuccessorFailed].
+	// NotifyMainPID sends MAINPID= of the successor, asks systemd whether it supervises that
+	// process now, and has the successor serve. It results in [SuccessorFollowed] or
+	// [SuccessorFailed].
 	NotifyMainPID struct{ action }
 	// HandOver leaves what there is only one of to the successor, which serves.
 	HandOver struct{ action }
-	// BeginHandover lets requests in flight finish, within the long time of a hand-over. It results in
-	// [Drained] or [HandoverTimeout].
+	// BeginHandover lets requests in flight finish, within the long time of a hand-over. It results
+	// in [Drained] or [HandoverTimeout].
 	BeginHandover struct{ action }
 )
 

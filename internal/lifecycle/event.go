@@ -57,11 +57,11 @@ type (
 	UpgradeRequested struct{ event }
 	// SuccessorReady reports that the process of [StartSuccessor] is ready to serve.
 	SuccessorReady struct{ event }
-	// SuccessorFollowed reports that systemd supervises the successor as the service's main process,
-	// and that it serves.
+	// SuccessorFollowed reports that systemd supervises the successor as the service's main
+	// process, and that it serves.
 	SuccessorFollowed struct{ event }
-	// SuccessorFailed reports that there is no successor: it was not started, it has ended, or it was
-	// ended because systemd does not follow it.
+	// SuccessorFailed reports that there is no successor: it was not started, it has ended, or it
+	// was ended because systemd does not follow it.
 	SuccessorFailed struct{ event }
 	// HandoverTimeout reports that the time of [BeginHandover] is over.
 	HandoverTimeout struct{ event }

@@ -11,8 +11,8 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// recorder keeps of a life what its promises are about. It gets every action in order, and
-// knows nothing of how Step decides.
+// recorder keeps of a life what its promises are about. It gets every action in order, and knows
+// nothing of how Step decides.
 type recorder struct {
 	gateOpen, gateOpened, listenersClosed     bool
 	ready, reloading, loading, stopping       bool
@@ -63,8 +63,8 @@ func (r *recorder) openGate() error {
 	return nil
 }
 
-// upgrade records who the main process is. There is one successor at a time, and nothing
-// is handed over before systemd was notified.
+// upgrade records who the main process is. There is one successor at a time, and nothing is handed
+// over before systemd was notified.
 func (r *recorder) upgrade(a Action) error {
 	switch a.(type) {
 	case StartSuccessor:
@@ -118,8 +118,8 @@ func (r *recorder) config(a Action) error {
 	return holds(!r.stopping && !r.handed, "no configuration changes while stopping")
 }
 
-// settled checks, after all actions of a step, that the state says of the
-// daemon what the actions have made of it.
+// settled checks, after all actions of a step, that the state says of the daemon what the actions
+// have made of it.
 func (r *recorder) settled(s State) error {
 	if m := malformed(s); m != "" {
 		return errors.New(m)
@@ -183,8 +183,8 @@ func (l life) after(e Event) (life, error) {
 	return l, l.record.settled(state)
 }
 
-// The machine is small enough to walk every life it can have, to any length:
-// from each life reached, each event is tried, until no new life appears.
+// The machine is small enough to walk every life it can have, to any length: from each life
+// reached, each event is tried, until no new life appears.
 func TestPromisesInEveryLife(t *testing.T) {
 	begin := life{state: State{}}
 	known := map[life]bool{begin: true}

@@ -10,8 +10,8 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// The picture of the life in the documentation is drawn from Step, over every state
-// that a life can come to and every event. LIFECYCLE_REWRITE=1 redraws it.
+// The picture of the life in the documentation is drawn from Step, over every state that a life can
+// come to and every event. LIFECYCLE_REWRITE=1 redraws it.
 func TestPicture(t *testing.T) {
 	const path, begin, end = "../../docs/ARCHITECTURE.md", "```mermaid\nstateDiagram-v2\n", "```\n"
 	text := read(t, path)
@@ -88,8 +88,8 @@ type transition struct {
 	given string
 }
 
-// transitionsFrom finds for each node how it is reached from a phase. A pair that neither
-// changes nor does anything is not drawn.
+// transitionsFrom finds for each node how it is reached from a phase. A pair that neither changes
+// nor does anything is not drawn.
 func transitionsFrom(t *testing.T, states []State, p Phase) map[string][]transition {
 	t.Helper()
 	transitions := make(map[string][]transition)
@@ -141,8 +141,8 @@ func condition(t *testing.T, these, others []State) string {
 	return strings.Join(given, ", ")
 }
 
-// labelsOf names each event once, with those of its contents that make the transition if not
-// all do, and with what must be so.
+// labelsOf names each event once, with those of its contents that make the transition if not all
+// do, and with what must be so.
 func labelsOf(transitions []transition) []string {
 	var labels []string
 	for _, w := range transitions {

@@ -12,11 +12,10 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// A scenario is a text file that describes a life: comments begin with "#", an
-// event stands at the beginning of a line, and below it, indented, what is done
-// about it and, if the state changed, what it is now. The indented lines must
-// match to the letter. LIFECYCLE_REWRITE=1 rewrites them: read the
-// difference before keeping it.
+// A scenario is a text file that describes a life: comments begin with "#", an event stands at the
+// beginning of a line, and below it, indented, what is done about it and, if the state changed,
+// what it is now. The indented lines must match to the letter. LIFECYCLE_REWRITE=1 rewrites them:
+// read the difference before keeping it.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {

@@ -57,34 +57,34 @@ const (
 	Announcing        // systemd was notified of the successor, and is asked whether it follows
 )
 
-// State is everything that the next decision depends on. It is a comparable value, and only [Step] makes
-// a new one. The zero value is where every life begins.
+// State is everything that the next decision depends on. It is a comparable value, and only [Step]
+// makes a new one. The zero value is where every life begins.
 type State struct {
 	// Phase is where the daemon is in its life.
 	Phase Phase
 
-	// Tailnet is Unknown before the first attempt to connect has ended, and from a reload that newly
-	// requires a tailnet to the first report about it; Disabled if and only if the configuration in
-	// force does not require one; and else the latest fact.
+	// Tailnet is Unknown before the first attempt to connect has ended, and from a reload that
+	// newly requires a tailnet to the first report about it; Disabled if and only if the
+	// configuration in force does not require one; and else the latest fact.
 	Tailnet Tailnet
 
 	// Retries counts the retries scheduled since the start, 0 to MaxRetries. It never falls.
 	Retries int
 
-	// WaitWhenDown says to start without a tailnet that is down, instead of retrying and leaving. It
-	// is what the first configuration says, and decides nothing after the start.
+	// WaitWhenDown says to start without a tailnet that is down, instead of retrying and leaving.
+	// It is what the first configuration says, and decides nothing after the start.
 	WaitWhenDown bool
 
 	// Change is what is under way beside serving. Only set in Running.
 	Change Change
 
-	// ReloadPending and UpgradePending remember a request that must wait for Running, or for the end
-	// of the Change under way. After Running neither is set.
+	// ReloadPending and UpgradePending remember a request that must wait for Running, or for the
+	// end of the Change under way. After Running neither is set.
 	ReloadPending, UpgradePending bool
 
-	// ExitCode is the code to leave with, one of the Exit constants. In Draining it is ExitInternal if
-	// a failed listener began the drain, and stays so; it is final in Stopped, and 0 in every other
-	// phase.
+	// ExitCode is the code to leave with, one of the Exit constants. In Draining it is ExitInternal
+	// if a failed listener began the drain, and stays so; it is final in Stopped, and 0 in every
+	// other phase.
 	ExitCode int
 }
 

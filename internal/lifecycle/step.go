@@ -88,8 +88,8 @@ func start(s State, t Tailnet) (State, []Action) {
 	return enter(s, Starting, StartListeners{}, FollowTailnet{})
 }
 
-// unreachable starts without the tailnet, or schedules the next attempt, twice as late each time, or
-// leaves.
+// unreachable starts without the tailnet, or schedules the next attempt, twice as late each time,
+// or leaves.
 func unreachable(s State, e TailnetError) (State, []Action) {
 	if s.WaitWhenDown {
 		return start(s, TailnetDown)
@@ -113,8 +113,8 @@ func observe(s State, t Tailnet) (State, []Action) {
 	return s, []Action{UpdateStatus{}}
 }
 
-// beginPending begins the reload or upgrade that was requested, if the daemon is running and no change
-// is under way. A reload goes first: the successor reads the same file.
+// beginPending begins the reload or upgrade that was requested, if the daemon is running and no
+// change is under way. A reload goes first: the successor reads the same file.
 func beginPending(s State, actions ...Action) (State, []Action) {
 	switch {
 	case s.Phase != Running || s.Change != NoChange:
@@ -129,8 +129,9 @@ func beginPending(s State, actions ...Action) (State, []Action) {
 }
 
 // change carries on the reload or the upgrade under way. An upgrade gives nothing up before the
-// successor serves and systemd follows it; until then every failure leaves this process in charge. A
-// reload that was requested meanwhile is not needed: the successor has just read the configuration.
+// successor serves and systemd follows it; until then every failure leaves this process in charge.
+// A reload that was requested meanwhile is not needed: the successor has just read the
+// configuration.
 func change(s State, e Event) (State, []Action) {
 	switch under := s.Change; e := e.(type) {
 	case ReloadDone:
@@ -195,8 +196,8 @@ func drain(s State, code int) (State, []Action) {
 	return enter(s, Draining, NotifyStopping{}, CloseListeners{}, BeginDrain{})
 }
 
-// cut ends what is in flight. The code of a failure that began the drain stays: a cut alone may count
-// as a clean stop, a dead listener must not.
+// cut ends what is in flight. The code of a failure that began the drain stays: a cut alone may
+// count as a clean stop, a dead listener must not.
 func cut(s State) (State, []Action) {
 	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
 }
@@ -208,8 +209,8 @@ func stop(s State, code int, actions ...Action) (State, []Action) {
 	return s, append(actions, Exit{Code: code})
 }
 
-// enter moves to another phase, does what that takes, and shows it. Reloads and upgrades, under way or
-// requested, end with Running.
+// enter moves to another phase, does what that takes, and shows it. Reloads and upgrades, under way
+// or requested, end with Running.
 func enter(s State, p Phase, actions ...Action) (State, []Action) {
 	s.Phase = p
 	if p > Running {

@@ -9,8 +9,8 @@ import (
 	. "oauth-proxyd/internal/lifecycle"
 )
 
-// rule is one line of the table: in any of these phases, on any of these
-// events, if the condition holds, the state becomes this and this is done.
+// rule is one line of the table: in any of these phases, on any of these events, if the condition
+// holds, the state becomes this and this is done.
 type rule struct {
 	name string
 	in   []Phase
@@ -268,8 +268,8 @@ func upgradeRules() []rule {
 	}
 }
 
-// appliedRules are those of a reload that ends well: each once where no other was
-// asked for meanwhile, and once where another begins.
+// appliedRules are those of a reload that ends well: each once where no other was asked for
+// meanwhile, and once where another begins.
 func appliedRules() []rule {
 	none, some := on(ReloadDone{}), on(ReloadDone{TailnetRequired: true})
 	follow := do(ApplyConfig{}, FollowTailnet{}, NotifyReady{}, UpdateStatus{})
@@ -344,9 +344,8 @@ func shutdownRules() []rule {
 	}
 }
 
-// Every well-formed state meets every event. A pair with a rule obeys it, every
-// other changes nothing and does nothing; no pair has two rules, and no rule is
-// there for nothing.
+// Every well-formed state meets every event. A pair with a rule obeys it, every other changes
+// nothing and does nothing; no pair has two rules, and no rule is there for nothing.
 func TestEveryStateAndEvent(t *testing.T) {
 	rules := slices.Concat(bootRules(), tailnetRules(), reloadRules(), appliedRules(), upgradeRules(), shutdownRules())
 	used := make([]bool, len(rules))
@@ -377,8 +376,8 @@ func TestEveryStateAndEvent(t *testing.T) {
 	}
 }
 
-// wellFormedStates yields every state that keeps the promises of State's
-// documentation, whether or not a life gets there.
+// wellFormedStates yields every state that keeps the promises of State's documentation, whether or
+// not a life gets there.
 func wellFormedStates(yield func(State) bool) {
 	flags := []bool{false, true}
 	for i := range 8 * int(Announcing+1) {

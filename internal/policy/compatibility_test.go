@@ -36,8 +36,8 @@ func rows(document string) []string {
 	return all
 }
 
-// TestCompatibilityIsProved: each row of docs/compatibility.md names a test, and each
-// of those is in the file that the row says.
+// TestCompatibilityIsProved: each row of docs/compatibility.md names a test, and each of those is
+// in the file that the row says.
 func TestCompatibilityIsProved(t *testing.T) {
 	for _, row := range compatibilityRows(t) {
 		named := proofs(row)
@@ -53,8 +53,7 @@ func TestCompatibilityIsProved(t *testing.T) {
 	}
 }
 
-// TestProofsOfCompatibilityAreNamed: each test that exists for the document's sake is
-// in it.
+// TestProofsOfCompatibilityAreNamed: each test that exists for the document's sake is in it.
 func TestProofsOfCompatibilityAreNamed(t *testing.T) {
 	var named []string
 	for _, row := range compatibilityRows(t) {

@@ -11,7 +11,8 @@
 //
 //   - packages: each has its import rule in .golangci.yml, and docs/ARCHITECTURE.md draws what
 //     they import (POLICY_REWRITE=1 redraws it).
-//   - names: the files and the names in brackets that a comment points to exist.
+//   - names: the files and the names in brackets that a comment points to exist, comments fit
+//     into 100 columns, and the name of a test can be typed after -run.
 //   - steps: each step of a request is in the file of its name, and only the daemon's loop
 //     touches the state.
 //   - documents: the files, folders, tests and make targets that they name exist, all modules

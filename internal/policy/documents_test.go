@@ -12,8 +12,8 @@ func documents() []string {
 	return []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/compatibility.md", "docs/runbook.md"}
 }
 
-// TestDocumentsNameWhatIsThere: each file and folder that a document names, in
-// backquotes or as a link, exists.
+// TestDocumentsNameWhatIsThere: each file and folder that a document names, in backquotes or as a
+// link, exists.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
 	for _, document := range documents() {
 		text, err := os.ReadFile(filepath.Join(moduleRoot, document))
@@ -28,8 +28,8 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestDocumentsNameTargetsThatAreThere: each "make target" of a document or of a
-// workflow is one of the Makefile.
+// TestDocumentsNameTargetsThatAreThere: each "make target" of a document or of a workflow is one of
+// the Makefile.
 func TestDocumentsNameTargetsThatAreThere(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(moduleRoot, "Makefile"))
 	if err != nil {
@@ -48,8 +48,8 @@ func TestDocumentsNameTargetsThatAreThere(t *testing.T) {
 	}
 }
 
-// TestActionsArePinned: what a workflow uses of others is named by its commit, and no
-// workflow may write unless a job says so.
+// TestActionsArePinned: what a workflow uses of others is named by its commit, and no workflow may
+// write unless a job says so.
 func TestActionsArePinned(t *testing.T) {
 	for _, workflow := range workflows(t) {
 		text, err := os.ReadFile(filepath.Join(moduleRoot, workflow))
@@ -103,8 +103,8 @@ func linkedPaths(text, dir string) []string {
 	return paths
 }
 
-// TestRequestPictureNamesFilesThatAreThere: they are of package proxy, or have the
-// folder of another before them.
+// TestRequestPictureNamesFilesThatAreThere: they are of package proxy, or have the folder of
+// another before them.
 func TestRequestPictureNamesFilesThatAreThere(t *testing.T) {
 	text, err := os.ReadFile(architecture)
 	if err != nil {

@@ -1,20 +1,32 @@
 package policy
 
 import (
+	"fmt"
 	"go/ast"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
+)
+
+const (
+	maxColumns  = 100 // of a comment; a tab counts as 4
+	maxTestName = 45
 )
 
 func TestCommentsNameExistingFiles(t *testing.T) { hold(t, checkFileNames) }
+
+func TestCommentsFitTheWidth(t *testing.T) { hold(t, checkWidth) }
+
+func TestTestNamesAreShort(t *testing.T) { hold(t, checkTestNames) }
 
 func TestCommentsLinkToExistingNames(t *testing.T) { report(t, checkLinks(loadModule(t))) }
 
 // TestRulesFindWhatTheyForbid tries each rule on code that breaks it.
 func TestRulesFindWhatTheyForbid(t *testing.T) {
+	long := "// " + strings.Repeat("é", maxColumns)
 	links := func(s source) []string { return checkLinks([]source{s}) }
 	const names = "type Thing struct{ Field int }\n\nfunc (*Thing) Method() {}\n\n"
 	for _, tt := range []struct {
@@ -25,6 +37,9 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		{"a file", "// Package policy begins in doc.go.\npackage policy", checkFileNames, ""},
 		{"a lost file", "package policy\nfunc f() {} // see gone.go", checkFileNames, "2: there is no gone.go here"},
 		{"another package's file", "package policy\n\n// See internal/gone/gone.go.", checkFileNames, ""},
+		{"wide", "package policy\n\n" + long, checkWidth, "3: a comment of 103 columns"},
+		{"a wide link", "package policy\n\n// https://" + strings.Repeat("x", maxColumns), checkWidth, ""},
+		{"a long test", "package policy\nfunc Test" + strings.Repeat("X", maxTestName) + "() {}", checkTestNames, "2: "},
 		{"a link", "package policy\n\n// [Thing.Field], [*Thing.Method], [Thing], [os.ErrExist].\n" + names, links, ""},
 		{"a lost link", "package policy\n\n// [Gone].\n" + names, links, "3: there is no [Gone] here"},
 		{"a lost method", "package policy\n\n// [Thing.Gone].\n" + names, links, "3: there is no [Thing.Gone] here"},
@@ -65,6 +80,29 @@ func checkFileNames(s source) []string {
 			if _, err := os.Stat(filepath.Join(moduleRoot, s.dir(), found[1])); err != nil {
 				findings = append(findings, s.at(comment.Pos(), "there is no %s here", found[1]))
 			}
+		}
+	}
+	return findings
+}
+
+// checkWidth passes over examples, which are indented, and addresses, which cannot be wrapped.
+func checkWidth(s source) []string {
+	var findings []string
+	for i, line := range strings.Split(string(s.text), "\n") {
+		text, isComment := strings.CutPrefix(strings.TrimLeft(line, "\t"), "// ")
+		columns := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+		if isComment && columns > maxColumns && !strings.HasPrefix(text, " ") && !strings.Contains(text, "://") {
+			findings = append(findings, fmt.Sprintf("%s:%d: a comment of %d columns, over %d", s.path, i+1, columns, maxColumns))
+		}
+	}
+	return findings
+}
+
+func checkTestNames(s source) []string {
+	var findings []string
+	for _, f := range s.functions() {
+		if name := f.Name.Name; s.isTest() && strings.HasPrefix(name, "Test") && len(name) > maxTestName {
+			findings = append(findings, s.at(f.Pos(), "%s has %d letters, over %d", name, len(name), maxTestName))
 		}
 	}
 	return findings

@@ -71,6 +71,6 @@ func drawPackages(all []source) string {
 	return strings.Join(append(slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(arrows))...), "")
 }
 
-// node is the name of a package within the picture. That of the command has a
-// character that Mermaid could take for an arrow.
+// node is the name of a package within the picture. That of the command has a character that
+// Mermaid could take for an arrow.
 func node(dir string) string { return strings.ReplaceAll(path.Base(dir), "-", "_") }

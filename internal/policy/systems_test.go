@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestReadmeHasTheSystemsThatAreTested: the README's table, which "make test-hosts" writes,
-// has each release that the package is tested on and no other, and begins with the oldest
-// systemd that the README and the packages ask for.
+// TestReadmeHasTheSystemsThatAreTested: the README's table, which "make test-hosts" writes, has
+// each release that the package is tested on and no other, and begins with the oldest systemd that
+// the README and the packages ask for.
 func TestReadmeHasTheSystemsThatAreTested(t *testing.T) {
 	readme := text(t, "README.md")
 	report(t, checkSystems(readme, text(t, "internal/lab/host/release.go")))

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestOneGoEverywhere: all modules of the repository name one version of Go, which the
-// Makefile and the workflows read from go.mod, and the documents name it too.
+// TestOneGoEverywhere: all modules of the repository name one version of Go, which the Makefile and
+// the workflows read from go.mod, and the documents name it too.
 func TestOneGoEverywhere(t *testing.T) {
 	want := goVersion(t, filepath.Join(moduleRoot, "go.mod"))
 	modules := moduleFiles(t)
@@ -35,9 +35,8 @@ func TestOneGoEverywhere(t *testing.T) {
 	}
 }
 
-// TestWorkflowsBuildWithTheGoOfGoMod: setup-go and the Makefile read the same line, so
-// that a release is built with the Go that it was tested with. The weekly workflow changes
-// that line.
+// TestWorkflowsBuildWithTheGoOfGoMod: setup-go and the Makefile read the same line, so that a
+// release is built with the Go that it was tested with. The weekly workflow changes that line.
 func TestWorkflowsBuildWithTheGoOfGoMod(t *testing.T) {
 	for _, workflow := range workflows(t) {
 		if workflow == ".github/workflows/weekly.yml" {
@@ -70,8 +69,7 @@ func TestOtherGoIsSeen(t *testing.T) {
 	}
 }
 
-// checkGoNamed objects to a version of Go that is neither that of go.mod nor its language
-// version.
+// checkGoNamed objects to a version of Go that is neither that of go.mod nor its language version.
 func checkGoNamed(document, text, version string) []string {
 	var findings []string
 	for _, found := range regexp.MustCompile(`\b[Gg]o ?(1\.\d+(?:\.\d+)?)\b`).FindAllStringSubmatch(text, -1) {
@@ -104,8 +102,8 @@ func languageVersion(version string) string {
 	return regexp.MustCompile(`^\d+\.\d+`).FindString(version)
 }
 
-// goVersion is the go line of a go.mod. With a toolchain line beside it, setup-go and the
-// Makefile would differ.
+// goVersion is the go line of a go.mod. With a toolchain line beside it, setup-go and the Makefile
+// would differ.
 func goVersion(t *testing.T, file string) string {
 	t.Helper()
 	content, err := os.ReadFile(file)

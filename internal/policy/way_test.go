@@ -10,8 +10,8 @@ import (
 // steps are what becomes of a request, in order; each has the file of its name.
 func steps() []string { return []string{"admit", "rewrite", "send", "stream", "record"} }
 
-// TestARequestGoesDownwards: each step of a request is in one file, and none begins
-// another. Only who carries the request through them does.
+// TestARequestGoesDownwards: each step of a request is in one file, and none begins another. Only
+// who carries the request through them does.
 func TestARequestGoesDownwards(t *testing.T) {
 	found := map[string]bool{}
 	for _, s := range loadModule(t) {
@@ -57,8 +57,8 @@ func callsOfSteps(s source) []string {
 	return findings
 }
 
-// TestOnlyTheLoopKnowsTheState: what the daemon begins beside its loop neither writes
-// the state nor speaks to systemd.
+// TestOnlyTheLoopKnowsTheState: what the daemon begins beside its loop neither writes the state nor
+// speaks to systemd.
 func TestOnlyTheLoopKnowsTheState(t *testing.T) {
 	beside := 0
 	for _, s := range loadModule(t) {

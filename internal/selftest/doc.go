@@ -11,8 +11,8 @@
 //		report.WriteText(term.NewPrinter(os.Stdout), "oauth-proxyd.hcl")
 //	}
 //
-// [Run] sends the request of each client (clients.go) through the listener "proxy" and through
-// each listener that a header rule names. Each request (probe.go) has a proxy and an API of its
-// own (lab.go), so that none affects another. [Report] has what became of each, and the verdicts
-// that follow (verdicts.go).
+// [Run] sends the request of each client (clients.go) through the listener "proxy" and through each
+// listener that a header rule names. Each request (probe.go) has a proxy and an API of its own
+// (lab.go), so that none affects another. [Report] has what became of each, and the verdicts that
+// follow (verdicts.go).
 package selftest

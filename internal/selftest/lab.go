@@ -111,8 +111,8 @@ func (l *lab) observe(r fakeupstream.Request) {
 	l.received = append(l.received, r)
 }
 
-// pace makes the API wait before each event until the client has read the one before. A proxy
-// that holds an event back waits forever.
+// pace makes the API wait before each event until the client has read the one before. A proxy that
+// holds an event back waits forever.
 func (l *lab) pace(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		api.ServeHTTP(&pacedWriter{ResponseWriter: w, gone: r.Context(), read: l.read}, r)

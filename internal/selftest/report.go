@@ -42,8 +42,8 @@ type Client struct {
 	Headers []Header `json:"headers"`
 	// Rules in the order of the configuration.
 	Rules []Rule `json:"rules"`
-	// CredentialUntouched: Authorization and x-api-key arrived as they were
-	// sent (compared by hash).
+	// CredentialUntouched: Authorization and x-api-key arrived as they were sent (compared by
+	// hash).
 	CredentialUntouched bool `json:"credential_untouched"`
 	// Error is why the request did not come to its end.
 	Error string `json:"error,omitempty"`
@@ -60,8 +60,8 @@ const (
 	Dropped Change = "dropped"
 )
 
-// Header is one header field on both sides. The values of credentials, and of
-// headers whose names speak of secrets, are not in it.
+// Header is one header field on both sides. The values of credentials, and of headers whose names
+// speak of secrets, are not in it.
 type Header struct {
 	Name     string   `json:"name"` // lower case
 	Change   Change   `json:"change"`

@@ -26,9 +26,8 @@ type Config struct {
 	around   func(http.Handler) http.Handler // a fault in front of the proxy; nil: none
 }
 
-// Run sends all requests and reports what became of them. An error means that the test itself
-// could not be set up, for example for lack of a free port; what fails in the proxy is in the
-// Report.
+// Run sends all requests and reports what became of them. An error means that the test itself could
+// not be set up, for example for lack of a free port; what fails in the proxy is in the Report.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	probes, err := c.probeAll(ctx)
 	if err != nil {
@@ -99,8 +98,8 @@ type ruleText struct {
 	hidden     bool   // its value is not to be shown
 }
 
-// ruleTexts has the rules in the order of the configuration: each is a change from a
-// configuration without rules.
+// ruleTexts has the rules in the order of the configuration: each is a change from a configuration
+// without rules.
 func ruleTexts(c *config.Config) []ruleText {
 	bare := *c
 	bare.Headers = nil

@@ -14,7 +14,8 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// asChild makes the test binary behave as a daemon that takes over its sockets and says what it found.
+// asChild makes the test binary behave as a daemon that takes over its sockets and says what it
+// found.
 const asChild = "OAUTH_PROXYD_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -82,7 +83,8 @@ type activation struct {
 	pid   string // LISTEN_PID; "$$": the child's own
 }
 
-// run starts the child. Its process id is not known before it exists: a shell sets LISTEN_PID and becomes the child.
+// run starts the child. Its process id is not known before it exists: a shell sets LISTEN_PID and
+// becomes the child.
 func (a activation) run(t *testing.T) report {
 	t.Helper()
 	exe, err := os.Executable()

@@ -13,9 +13,9 @@ type IPFilter struct {
 	Lost bool
 }
 
-// isCounted reports whether the manager counts the bytes of a unit. It counts them with the programs
-// that filter, so that it does neither where the kernel, or the container, has none: so seen with
-// versions 247 to 262. It says so nowhere else.
+// isCounted reports whether the manager counts the bytes of a unit. It counts them with the
+// programs that filter, so that it does neither where the kernel, or the container, has none: so
+// seen with versions 247 to 262. It says so nowhere else.
 func isCounted(bytes string) bool {
 	return bytes != "" && bytes != "[no data]"
 }

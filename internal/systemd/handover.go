@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// handoverVariable has the names of the listeners, separated by colons. Their descriptors
-	// begin at firstSocket; after the last one comes the channel to the old process.
+	// handoverVariable has the names of the listeners, separated by colons. Their descriptors begin
+	// at firstSocket; after the last one comes the channel to the old process.
 	handoverVariable = "OAUTH_PROXYD_HANDOVER"
 
 	// probeInterval is the pause between two probes of a successor.
@@ -178,8 +178,8 @@ func (s *Successor) Report(report any) error {
 	return writeMessage(s.channel, Message{Report: text})
 }
 
-// Kill ends a process that has not taken over, and waits for its end. Nothing is lost with it: it has
-// no connections.
+// Kill ends a process that has not taken over, and waits for its end. Nothing is lost with it: it
+// has no connections.
 func (s *Successor) Kill() {
 	defer s.Close()
 	_ = s.process.Kill() // it may have ended
@@ -199,8 +199,8 @@ func (s *Successor) ask(ctx context.Context, m Message) error {
 	return s.await(ctx, "the new process ended as soon as it served")
 }
 
-// await waits for the next message of the process, which says that it has done its part. Ended is the
-// error if the process has ended.
+// await waits for the next message of the process, which says that it has done its part. Ended is
+// the error if the process has ended.
 func (s *Successor) await(ctx context.Context, ended string) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -250,8 +250,8 @@ func predecessorAt(fd int) (*Predecessor, error) {
 	return &Predecessor{channel: channel, reader: bufio.NewReader(channel)}, nil
 }
 
-// Next waits for the next message. The error means that the old process has ended, or that Close was
-// called.
+// Next waits for the next message. The error means that the old process has ended, or that Close
+// was called.
 func (p *Predecessor) Next() (Message, error) { return readMessage(p.reader) }
 
 // Done tells the old process that this one is ready to take over, and that it has done what it was

@@ -19,8 +19,8 @@ const (
 	socketUnitVariable = "OAUTH_PROXYD_SOCKET_UNIT"
 )
 
-// Listener is a listening stream socket with the name it was passed under: FileDescriptorName= of the
-// socket unit, see systemd.socket(5). Those of several ListenStream= lines have the same name.
+// Listener is a listening stream socket with the name it was passed under: FileDescriptorName= of
+// the socket unit, see systemd.socket(5). Those of several ListenStream= lines have the same name.
 type Listener struct {
 	Name string
 	net.Listener
@@ -35,10 +35,10 @@ type socket struct {
 // Inheritance is what this process was started with.
 type Inheritance struct {
 	Listeners []Listener // in the order in which they were passed; may be none
-	// MissingUnit names the socket unit whose socket should have been passed under the name "proxy",
-	// and was not. It is empty if nobody said that there is one: the service unit says so with
-	// OAUTH_PROXYD_SOCKET_UNIT in its environment. A unit that lacks it may be meant to run without
-	// sockets.
+	// MissingUnit names the socket unit whose socket should have been passed under the name
+	// "proxy", and was not. It is empty if nobody said that there is one: the service unit says so
+	// with OAUTH_PROXYD_SOCKET_UNIT in its environment. A unit that lacks it may be meant to run
+	// without sockets.
 	MissingUnit string
 	// Predecessor is the process that started this one to take over its listeners; nil: systemd
 	// started it.
@@ -46,12 +46,13 @@ type Inheritance struct {
 }
 
 // Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the process
-// that started this one to take over. It removes the variables that say so from the environment, and
-// can therefore be called only once. Having been passed nothing is no error.
+// that started this one to take over. It removes the variables that say so from the environment,
+// and can therefore be called only once. Having been passed nothing is no error.
 //
-// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it cannot
-// be told which is which, and that is an error. So is every descriptor that is not a listening TCP or
-// Unix stream socket; the error names each of them, and then no listener is returned.
+// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it
+// cannot be told which is which, and that is an error. So is every descriptor that is not a
+// listening TCP or Unix stream socket; the error names each of them, and then no listener is
+// returned.
 func Inherit() (i Inheritance, err error) {
 	defer forgetSockets()
 	sockets, err := passedSockets()
@@ -113,8 +114,8 @@ func takeOver(sockets []socket) ([]Listener, error) {
 	return listeners, nil
 }
 
-// passedSockets reads the environment. A LISTEN_PID of another process means that the variables leaked
-// through a parent that was handed the sockets: they are not ours.
+// passedSockets reads the environment. A LISTEN_PID of another process means that the variables
+// leaked through a parent that was handed the sockets: they are not ours.
 func passedSockets() ([]socket, error) {
 	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	if pid == "" || count == "" {
@@ -138,8 +139,8 @@ func passedSockets() ([]socket, error) {
 	return sockets[:n], nil
 }
 
-// nameSockets gives the one nameless socket its name. One whose unit gives it none has the name of the
-// unit, see systemd.socket(5).
+// nameSockets gives the one nameless socket its name. One whose unit gives it none has the name of
+// the unit, see systemd.socket(5).
 func nameSockets(sockets []socket) error {
 	nameless := 0
 	for i, s := range sockets {
@@ -184,8 +185,9 @@ func (s socket) refuse(why string) error {
 	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
 }
 
-// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was passed.
-// Closing the listener later does not remove the file of a Unix socket: it belongs to the socket unit.
+// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was
+// passed. Closing the listener later does not remove the file of a Unix socket: it belongs to the
+// socket unit.
 func (s socket) listen() (Listener, error) {
 	f := os.NewFile(uintptr(s.fd), s.name)
 	defer f.Close()

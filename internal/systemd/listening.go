@@ -74,8 +74,8 @@ func parseKernelAddress(text string) string {
 	return netip.AddrPortFrom(address, uint16(number)).String()
 }
 
-// has reports whether process 1 holds a socket that listens on an address of a socket unit.
-// For a user who may not know that, a socket of any process counts. What is unknown is no fault.
+// has reports whether process 1 holds a socket that listens on an address of a socket unit. For a
+// user who may not know that, a socket of any process counts. What is unknown is no fault.
 func (l listening) has(address string) bool {
 	bare, _, _ := strings.Cut(address, "%") // "[fe80::1]:8080%eth0"
 	if parsed, err := netip.ParseAddrPort(bare); err == nil {

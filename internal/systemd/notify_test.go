@@ -15,7 +15,8 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// manager is a service manager's end of NOTIFY_SOCKET. An empty path is an abstract socket that the kernel names.
+// manager is a service manager's end of NOTIFY_SOCKET. An empty path is an abstract socket that the
+// kernel names.
 func manager(t testing.TB, path string) *net.UnixConn {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -128,7 +129,8 @@ func TestNotifierErrors(t *testing.T) {
 	})
 }
 
-// MONOTONIC_USEC is compared by the manager with its own clock: it must not stand still, nor go backwards.
+// MONOTONIC_USEC is compared by the manager with its own clock: it must not stand still, nor go
+// backwards.
 func TestReloadingClock(t *testing.T) {
 	conn := manager(t, "")
 	n := systemd.NewNotifier()

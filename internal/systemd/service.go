@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// packagedUnit is asked about where the control group does not name the unit of this
-// process: in a control group namespace (ProtectControlGroups=private).
+// packagedUnit is asked about where the control group does not name the unit of this process: in a
+// control group namespace (ProtectControlGroups=private).
 const packagedUnit = "oauth-proxyd.service"
 
 // ShowService asks systemd about the service that this process belongs to.
@@ -29,8 +29,8 @@ func ShowService(ctx context.Context) (Unit, error) {
 	return u, nil
 }
 
-// unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether
-// it is one of a user's own service manager.
+// unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether it is
+// one of a user's own service manager.
 func unitOf(cgroup string) (name string, user bool) {
 	for line := range strings.Lines(cgroup) {
 		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
@@ -42,16 +42,16 @@ func unitOf(cgroup string) (name string, user bool) {
 	return packagedUnit, false
 }
 
-// words splits a command line. Newer systemd quotes a word where older systemd does not, so
-// that neither quotes nor blanks within a word count.
+// words splits a command line. Newer systemd quotes a word where older systemd does not, so that
+// neither quotes nor blanks within a word count.
 func words(commandLine string) []string {
 	return strings.Fields(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(commandLine))
 }
 
-// CheckHandover returns why systemd would not follow a hand-over of the process pid, which
-// was started with args, or would follow it to something else than a restart starts. Each
-// error says how to fix that. A unit file that systemd has not read again (NeedDaemonReload=) is no
-// reason: systemd goes by what it has read, and also shows it so after two systemctl set-property.
+// CheckHandover returns why systemd would not follow a hand-over of the process pid, which was
+// started with args, or would follow it to something else than a restart starts. Each error says
+// how to fix that. A unit file that systemd has not read again (NeedDaemonReload=) is no reason:
+// systemd goes by what it has read, and also shows it so after two systemctl set-property.
 func (u Unit) CheckHandover(pid int, args []string) error {
 	switch {
 	case u.MainPID != pid && u.MainPID != 0:

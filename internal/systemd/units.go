@@ -32,13 +32,13 @@ type Unit struct {
 	Paths  []string // Unix sockets
 	Filter IPFilter
 	// NotOpen are the addresses on which systemd should listen while the unit is active, and does
-	// not. A unit that is masked, or whose addresses change, loses its sockets when systemd reads it
-	// again (daemon-reload); it stays active, and a start does nothing.
+	// not. A unit that is masked, or whose addresses change, loses its sockets when systemd reads
+	// it again (daemon-reload); it stays active, and a start does nothing.
 	NotOpen []string
 }
 
-// ShowUnits asks the manager of the system for these units, and finds out on which addresses systemd
-// does not listen. Anybody may.
+// ShowUnits asks the manager of the system for these units, and finds out on which addresses
+// systemd does not listen. Anybody may.
 func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	units, err := show(ctx, names...)
 	open := readListening()
@@ -48,8 +48,8 @@ func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	return units, err
 }
 
-// show runs systemctl, because only D-Bus tells, and a client for it would cost more than the rest of
-// this package.
+// show runs systemctl, because only D-Bus tells, and a client for it would cost more than the rest
+// of this package.
 func show(ctx context.Context, args ...string) ([]Unit, error) {
 	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
 		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart"
@@ -72,7 +72,8 @@ func (u Unit) notOpen(open listening) []string {
 	return slices.DeleteFunc(slices.Concat(u.Listen, u.Paths), open.has)
 }
 
-// ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was asked.
+// ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was
+// asked.
 func ParseUnits(shown string) []Unit {
 	var units []Unit
 	for text := range strings.SplitSeq(strings.TrimSpace(shown), "\n\n") {

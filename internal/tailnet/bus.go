@@ -14,8 +14,8 @@ import (
 const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
 
 // bus is one open watch of the IPN bus. Each notification is a hint to read the status, whatever it
-// says. tailscaled cuts off a watcher that is slow, so its goroutine never waits for anybody. A nil bus
-// is one that is not open.
+// says. tailscaled cuts off a watcher that is slow, so its goroutine never waits for anybody. A nil
+// bus is one that is not open.
 type bus struct {
 	opened time.Time
 	hints  chan struct{} // holds one: hints not yet taken are the same hint
@@ -31,8 +31,8 @@ func openBus(ctx context.Context, lc *local.Client) *bus {
 	return b
 }
 
-// drain reads the bus to its end. Why it ended does not matter: the next reading shows what has become
-// of tailscaled.
+// drain reads the bus to its end. Why it ended does not matter: the next reading shows what has
+// become of tailscaled.
 func (b *bus) drain(ctx context.Context, lc *local.Client) {
 	defer close(b.ended)
 	watcher, err := lc.WatchIPNBus(ctx, busMask)

@@ -40,8 +40,8 @@ func askCommand(ctx context.Context, socket string) (Status, error) {
 // maxWhoIsCommands is how many run at a time: each is a process, and strangers can make us ask.
 const maxWhoIsCommands = 4
 
-// whoIsByCommand names the peer behind addr. The command has no exit code for a peer that is not found,
-// only the texts of the local API and of its client.
+// whoIsByCommand names the peer behind addr. The command has no exit code for a peer that is not
+// found, only the texts of the local API and of its client.
 func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
 	select {
 	case c.commands <- struct{}{}:
@@ -63,8 +63,8 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 }
 
 // runCommand decodes what `tailscale` prints with args, as JSON. The command gets nothing of our
-// environment but PATH, and a process group that is killed as a whole when ctx ends. An empty socket
-// leaves the choice to the command.
+// environment but PATH, and a process group that is killed as a whole when ctx ends. An empty
+// socket leaves the choice to the command.
 func runCommand(ctx context.Context, socket string, into any, args ...string) error {
 	if socket != "" {
 		args = append([]string{"--socket=" + socket}, args...)
@@ -89,8 +89,8 @@ func isMissing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 }
 
-// patientCommand is askCommand for Follow, which asks every second: what the command said is repeated
-// for commandInterval, and that it failed for a pause that grows.
+// patientCommand is askCommand for Follow, which asks every second: what the command said is
+// repeated for commandInterval, and that it failed for a pause that grows.
 type patientCommand struct {
 	pause    func(failures int) time.Duration
 	failures int // in a row

@@ -56,8 +56,8 @@ func TestCommandEnvironment(t *testing.T) {
 	}
 }
 
-// TestHangingCommandIsKilled has a child that would keep the
-// output open; a fifo tells when the last writer is gone.
+// TestHangingCommandIsKilled has a child that would keep the output open; a fifo tells when the
+// last writer is gone.
 func TestHangingCommandIsKilled(t *testing.T) {
 	dir := commands(t, nil)
 	fifo := dir + "/alive"

@@ -103,8 +103,8 @@ func TestConnectHidesLoginURL(t *testing.T) {
 	}
 }
 
-// TestStatusBadSocket also has a command that would respond: a socket that
-// was reached is not asked a second time through it.
+// TestStatusBadSocket also has a command that would respond: a socket that was reached is not asked
+// a second time through it.
 func TestStatusBadSocket(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo asked >> \"$0.log\"\necho '" + `{"BackendState":"Running"}` + "'"})
 	tests := []struct {
@@ -166,8 +166,8 @@ func TestStatusNoDaemon(t *testing.T) {
 	}
 }
 
-// TestStatusFullSocket has a daemon that hangs so long that its backlog is
-// full: no connection is accepted, and none is refused.
+// TestStatusFullSocket has a daemon that hangs so long that its backlog is full: no connection is
+// accepted, and none is refused.
 func TestStatusFullSocket(t *testing.T) {
 	commands(t, nil)
 	socket := socketPath(t)

@@ -1,5 +1,5 @@
-// Package tailnet asks the host's tailscaled for facts and reports them. It owns no tailnet identity and
-// changes nothing: the node belongs to tailscaled, and this package only reads.
+// Package tailnet asks the host's tailscaled for facts and reports them. It owns no tailnet
+// identity and changes nothing: the node belongs to tailscaled, and this package only reads.
 //
 //	client := tailnet.New(tailnet.Config{})
 //	status, err := client.Connect(ctx)              // one attempt, and its verdict
@@ -9,17 +9,18 @@
 // # The facts
 //
 // They come from the local API on tailscaled's Unix socket
-// (https://pkg.go.dev/tailscale.com/client/local). Only when that cannot be reached at all (the dial
-// fails) the tailscale command is run, which may know another way in. A socket that accepts and then
-// hangs, or responds with nonsense, is not asked twice: the command would use the same socket.
+// (https://pkg.go.dev/tailscale.com/client/local). Only when that cannot be reached at all (the
+// dial fails) the tailscale command is run, which may know another way in. A socket that accepts
+// and then hangs, or responds with nonsense, is not asked twice: the command would use the same
+// socket.
 //
-// A backend that is Running is connected. All else is an [*Error], which says whether another attempt
-// may help, what is wrong, and how to fix it; one function, verdict, judges all states
+// A backend that is Running is connected. All else is an [*Error], which says whether another
+// attempt may help, what is wrong, and how to fix it; one function, verdict, judges all states
 // (https://pkg.go.dev/tailscale.com/ipn#State).
 //
-// [Client.Follow] watches tailscaled's IPN bus, takes what arrives there as a hint only, and reads the
-// status again; where there is no bus it polls. While there is no tailscaled it tries the socket every
-// second, which starts no process, and the command ever more rarely.
+// [Client.Follow] watches tailscaled's IPN bus, takes what arrives there as a hint only, and reads
+// the status again; where there is no bus it polls. While there is no tailscaled it tries the
+// socket every second, which starts no process, and the command ever more rarely.
 //
 // # Where it is
 //

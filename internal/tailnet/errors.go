@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Error says why this host is not connected to its tailnet, or why that cannot be known. Its text is a
-// sentence for the operator: the problem, the reason and the fix.
+// Error says why this host is not connected to its tailnet, or why that cannot be known. Its text
+// is a sentence for the operator: the problem, the reason and the fix.
 type Error struct {
 	// Retry says that the next attempt may succeed without anybody's doing.
 	Retry bool
@@ -28,8 +28,8 @@ type Error struct {
 	Err error
 	// Fix says what somebody has to do.
 	Fix string
-	// AuthURL is where somebody may log this node in, if tailscaled gave one. It is never part of the
-	// text.
+	// AuthURL is where somebody may log this node in, if tailscaled gave one. It is never part of
+	// the text.
 	AuthURL string
 }
 
@@ -44,8 +44,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// verdict is nil for a backend that is Running, and else says what keeps this node off its tailnet. A
-// state that is not listed may pass.
+// verdict is nil for a backend that is Running, and else says what keeps this node off its tailnet.
+// A state that is not listed may pass.
 func verdict(s Status) error {
 	e := &Error{Problem: "tailscaled is in state " + s.Backend, AuthURL: s.AuthURL}
 	switch s.Backend {
@@ -72,8 +72,8 @@ func verdict(s Status) error {
 	return e
 }
 
-// unknown is the Error of a tailscaled that did not tell its state. One whose socket file is gone is
-// not running: nothing but a start helps.
+// unknown is the Error of a tailscaled that did not tell its state. One whose socket file is gone
+// is not running: nothing but a start helps.
 func unknown(err error) *Error {
 	e := &Error{Retry: true, Problem: "tailscaled cannot be asked", Err: err}
 	switch cause := cmp.Or(dialFailure(err), err); {
@@ -91,8 +91,8 @@ func unknown(err error) *Error {
 	return e
 }
 
-// foreignError is an error with words of tailscaled or of its command, which may name people, nodes and
-// addresses. They are shown on one line, printable and of bounded length.
+// foreignError is an error with words of tailscaled or of its command, which may name people, nodes
+// and addresses. They are shown on one line, printable and of bounded length.
 type foreignError struct{ err error }
 
 // Error implements error.

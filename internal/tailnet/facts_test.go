@@ -15,8 +15,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// localAPI serves calls of the local API, by method and path, with a status and a
-// body.
+// localAPI serves calls of the local API, by method and path, with a status and a body.
 func localAPI(t *testing.T, calls map[string]http.HandlerFunc) *tailnet.Client {
 	t.Helper()
 	socket := socketPath(t)

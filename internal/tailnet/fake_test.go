@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// daemon is a fake tailscaled: the three calls of the local API that we make, on a Unix socket, with
-// responses that a test may change at any time.
+// daemon is a fake tailscaled: the three calls of the local API that we make, on a Unix socket,
+// with responses that a test may change at any time.
 type daemon struct {
 	socket string
 	server *http.Server
@@ -106,8 +106,8 @@ func (d *daemon) serveBus(w http.ResponseWriter, r *http.Request) {
 	d.get(&d.bus)(w, r)
 }
 
-// serveOwnBus speaks at once, as asked by NotifyInitialState, and then hands
-// on what notify is given.
+// serveOwnBus speaks at once, as asked by NotifyInitialState, and then hands on what notify is
+// given.
 func (d *daemon) serveOwnBus(w http.ResponseWriter, r *http.Request) {
 	lines := make(chan string, 1000)
 	d.mu.Lock()
@@ -172,8 +172,8 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// statusJSON is what tailscaled 1.102 says of a node in that state; more is
-// put before the end, beginning with a comma.
+// statusJSON is what tailscaled 1.102 says of a node in that state; more is put before the end,
+// beginning with a comma.
 func statusJSON(state, more string) string {
 	return fmt.Sprintf(`{"Version":"1.102.5-t1","TUN":true,"BackendState":%q,"HaveNodeKey":true,
 		"TailscaleIPs":["100.64.0.7","fd7a:115c:a1e0::7"],

@@ -9,21 +9,22 @@ import (
 
 // Report is one piece of news from Follow.
 type Report struct {
-	// Status is what tailscaled said, empty when it could not be asked. A warning is in it only once
-	// it has lasted Config.WarningDelay.
+	// Status is what tailscaled said, empty when it could not be asked. A warning is in it only
+	// once it has lasted Config.WarningDelay.
 	Status Status
 
-	// Err is what Connect would have returned: nil if and only if the backend is Running, else an *Error.
+	// Err is what Connect would have returned: nil if and only if the backend is Running, else an
+	// *Error.
 	Err error
 
-	// KeyNotice is 14 or 3 days while the node key's remaining life is within them; 0: there is more
-	// time, or none.
+	// KeyNotice is 14 or 3 days while the node key's remaining life is within them; 0: there is
+	// more time, or none.
 	KeyNotice time.Duration
 }
 
-// Follow reports the state at once and then every change of it, until ctx ends; only then it returns.
-// The calls to report are made one after the other, from Follow's own goroutine: one that takes long
-// delays the next, but not the reading of the bus.
+// Follow reports the state at once and then every change of it, until ctx ends; only then it
+// returns. The calls to report are made one after the other, from Follow's own goroutine: one that
+// takes long delays the next, but not the reading of the bus.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
 	f := &follower{client: c, report: report, health: debouncer{delay: c.cfg.WarningDelay}}
 	f.command.pause = f.pause
@@ -105,8 +106,8 @@ func (f *follower) wait(ctx context.Context) {
 	}
 }
 
-// due is how long the last reading may be trusted while there is no notification. After a failure it
-// is short where nobody is bothered, so that a tailscaled that starts is seen at once.
+// due is how long the last reading may be trusted while there is no notification. After a failure
+// it is short where nobody is bothered, so that a tailscaled that starts is seen at once.
 func (f *follower) due() time.Duration {
 	cfg := f.client.cfg
 	switch {
@@ -124,8 +125,8 @@ func (f *follower) due() time.Duration {
 	return d
 }
 
-// busEnded makes room for the next bus. One that was granted ended because tailscaled did, or cut us
-// off, and is opened again soon; one that was refused ever more rarely.
+// busEnded makes room for the next bus. One that was granted ended because tailscaled did, or cut
+// us off, and is opened again soon; one that was refused ever more rarely.
 func (f *follower) busEnded() {
 	if f.bus.live() {
 		f.busFailures = 0

@@ -92,8 +92,7 @@ func TestFollowRefusedBusBacksOff(t *testing.T) {
 	}
 }
 
-// TestFollowLongLines of a daemon that is old enough to send the network
-// map of a big tailnet.
+// TestFollowLongLines of a daemon that is old enough to send the network map of a big tailnet.
 func TestFollowLongLines(t *testing.T) {
 	d := startDaemon(t)
 	reports := follow(t, quiet(d.socket))
@@ -110,8 +109,8 @@ func TestFollowLongLines(t *testing.T) {
 	}
 }
 
-// TestFollowReopensBus when a daemon that refused it does no more, with
-// nothing but the back-off to bring it about.
+// TestFollowReopensBus when a daemon that refused it does no more, with nothing but the back-off to
+// bring it about.
 func TestFollowReopensBus(t *testing.T) {
 	d := startDaemon(t)
 	var asked atomic.Int32

@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// quiet is a Config under which nothing is read again within a test's time
-// unless something happened; a test shortens the one interval it is about.
+// quiet is a Config under which nothing is read again within a test's time unless something
+// happened; a test shortens the one interval it is about.
 func quiet(socket string) tailnet.Config {
 	return tailnet.Config{
 		Socket:         socket,
@@ -54,8 +54,7 @@ func next(t *testing.T, reports <-chan tailnet.Report) tailnet.Report {
 	}
 }
 
-// awaitConnected skips what a socket says that is bound but not yet listened
-// on.
+// awaitConnected skips what a socket says that is bound but not yet listened on.
 func awaitConnected(t *testing.T, reports <-chan tailnet.Report) {
 	t.Helper()
 	for r := next(t, reports); r.Err != nil; r = next(t, reports) {
@@ -231,8 +230,8 @@ func TestFollowEndsDuringHang(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFollowSeesLateDaemon has one that starts when the command has been
-// run often enough to be left alone.
+// TestFollowSeesLateDaemon has one that starts when the command has been run often enough to be
+// left alone.
 func TestFollowSeesLateDaemon(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo run >> \"${0%/*}/runs\"; exit 1"})
 	d := startDaemon(t)

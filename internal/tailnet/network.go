@@ -14,8 +14,8 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Network is the tailnet as this node sees it. A node sees only those which the tailnet's policy lets it
-// talk to, or lets talk to it.
+// Network is the tailnet as this node sees it. A node sees only those which the tailnet's policy
+// lets it talk to, or lets talk to it.
 type Network struct {
 	Self     Node
 	Peers    []Node // sorted by name
@@ -129,8 +129,8 @@ func (c *Client) Prefs(ctx context.Context) (Prefs, error) {
 // connection to it. What no rule admits is dropped without a response.
 type Filter struct{ rules []tailcfg.FilterRule }
 
-// Filter asks for it, within AttemptTimeout. tailscaled shows it to root alone (and to the operator that
-// root named): for others the error is fs.ErrPermission.
+// Filter asks for it, within AttemptTimeout. tailscaled shows it to root alone (and to the operator
+// that root named): for others the error is fs.ErrPermission.
 func (c *Client) Filter(ctx context.Context) (Filter, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -144,8 +144,8 @@ func (c *Client) Filter(ctx context.Context) (Filter, error) {
 	return Filter{rules}, nil
 }
 
-// AdmitsTCP reports whether node may open a TCP connection from its address src to dst, an address of
-// this node.
+// AdmitsTCP reports whether node may open a TCP connection from its address src to dst, an address
+// of this node.
 func (f Filter) AdmitsTCP(node Node, src netip.Addr, dst netip.AddrPort) bool {
 	const tcp = 6 // https://www.iana.org/assignments/protocol-numbers
 	return slices.ContainsFunc(f.rules, func(r tailcfg.FilterRule) bool {

@@ -17,18 +17,18 @@ var ErrNoDaemon = errors.New("no tailscaled runs on this host")
 
 // Process is a tailscaled that runs on this host.
 type Process struct {
-	// PID is its process ID; 0 if its socket is not the one that is asked, and -1 if it is in another
-	// PID namespace, such as outside of our container.
+	// PID is its process ID; 0 if its socket is not the one that is asked, and -1 if it is in
+	// another PID namespace, such as outside of our container.
 	PID int
 
-	// UIDs are the users that it may run as: its own, or where the socket that is asked leads nowhere,
-	// the owners of all other sockets of Tailscale's name.
+	// UIDs are the users that it may run as: its own, or where the socket that is asked leads
+	// nowhere, the owners of all other sockets of Tailscale's name.
 	UIDs []uint32
 }
 
-// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled anything:
-// one that hangs is found, too. The error is ErrNoDaemon if nobody listens there or on another socket of
-// Tailscale's name. Any other error means that it is not known.
+// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled
+// anything: one that hangs is found, too. The error is ErrNoDaemon if nobody listens there or on
+// another socket of Tailscale's name. Any other error means that it is not known.
 func (c *Client) Process(ctx context.Context) (Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -73,8 +73,8 @@ func listenerOf(conn *net.UnixConn) (Process, error) {
 	return Process{PID: pid, UIDs: []uint32{cred.Uid}}, nil
 }
 
-// otherProcess looks for a tailscaled on another socket, as there is one where the configured path is
-// wrong: in /proc/net/unix, whose lines end in flags, type, state, inode and path (proc_net(5)).
+// otherProcess looks for a tailscaled on another socket, as there is one where the configured path
+// is wrong: in /proc/net/unix, whose lines end in flags, type, state, inode and path (proc_net(5)).
 func otherProcess(asked string) (Process, error) {
 	const acceptsConnections = "00010000" // __SO_ACCEPTCON
 	const flagsField, pathField = 3, 7
@@ -99,8 +99,8 @@ func otherProcess(asked string) (Process, error) {
 	return p, nil
 }
 
-// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of any user
-// without a number in our user namespace (user_namespaces(7)).
+// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of any
+// user without a number in our user namespace (user_namespaces(7)).
 func ownersOf(path string) []uint32 {
 	const overflowUID = 65534
 	var info unix.Stat_t

@@ -14,8 +14,8 @@ import (
 	"tailscale.com/ipn"
 )
 
-// Published is something on this host that tailscaled itself serves: by "tailscale serve", or "tailscale
-// funnel" (https://tailscale.com/kb/1312/serve).
+// Published is something on this host that tailscaled itself serves: by "tailscale serve", or
+// "tailscale funnel" (https://tailscale.com/kb/1312/serve).
 type Published struct {
 	Port   uint16 // on the tailnet
 	Path   string // mount point; empty for plain TCP
@@ -42,9 +42,9 @@ func (c *Client) Published(ctx context.Context) ([]Published, error) {
 	return all, nil
 }
 
-// ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port of this
-// host: whoever comes that way is a connection of tailscaled's, from loopback. funnel reports whether
-// one of these leads there from the open internet.
+// ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port of
+// this host: whoever comes that way is a connection of tailscaled's, from loopback. funnel reports
+// whether one of these leads there from the open internet.
 func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	all, err := c.Published(ctx)
 	for _, p := range all {
@@ -102,8 +102,8 @@ func published(tcp map[uint16]*ipn.TCPPortHandler, web map[ipn.HostPort]*ipn.Web
 	return all
 }
 
-// Leads gives host and port of the target, in any of the forms that tailscale takes: a URL, host:port,
-// or a port alone. ok is false for a Unix socket.
+// Leads gives host and port of the target, in any of the forms that tailscale takes: a URL,
+// host:port, or a port alone. ok is false for a Unix socket.
 func (p Published) Leads() (host string, port uint16, ok bool) {
 	target := p.Target
 	if _, err := strconv.ParseUint(target, 10, 16); err == nil {

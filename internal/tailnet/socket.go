@@ -51,9 +51,9 @@ func (t limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// dialError is a socket that could not be reached. It hides the *net.OpError from a type assertion on
-// purpose: at the sight of one, local.Client runs `systemctl show tailscaled.service` to improve its
-// message, at each attempt.
+// dialError is a socket that could not be reached. It hides the *net.OpError from a type assertion
+// on purpose: at the sight of one, local.Client runs `systemctl show tailscaled.service` to improve
+// its message, at each attempt.
 type dialError struct{ err error }
 
 // Error implements error.

@@ -11,11 +11,12 @@ import (
 	"tailscale.com/ipn/ipnstate"
 )
 
-// Status is what tailscaled says of this node (https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status).
+// Status is what tailscaled says of this node
+// (https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status).
 type Status struct {
-	// Backend is the backend's state, one of ipn.State's names: NoState, NeedsLogin, NeedsMachineAuth,
-	// Stopped, Starting, Running. It stays Running while the tailnet's coordination server is out of
-	// reach, which Warnings tell. Empty: tailscaled did not respond.
+	// Backend is the backend's state, one of ipn.State's names: NoState, NeedsLogin,
+	// NeedsMachineAuth, Stopped, Starting, Running. It stays Running while the tailnet's
+	// coordination server is out of reach, which Warnings tell. Empty: tailscaled did not respond.
 	Backend string
 
 	// Name is the MagicDNS name without the final dot, empty before the first login.
@@ -36,16 +37,16 @@ type Status struct {
 	// KeyExpired reports whether the key's expiry is what keeps the node out.
 	KeyExpired bool
 
-	// AuthURL is where somebody may log this node in, when tailscaled waits for it. Whoever has it can
-	// claim the node: it goes to the operator's log and status, to nobody else.
+	// AuthURL is where somebody may log this node in, when tailscaled waits for it. Whoever has it
+	// can claim the node: it goes to the operator's log and status, to nobody else.
 	AuthURL string
 
 	// Warnings are the health warnings, sorted, without those that say nothing about reaching this
 	// node.
 	Warnings []string
 
-	// Userspace reports whether tailscaled runs without a TUN device, so that peers' connections arrive
-	// from loopback.
+	// Userspace reports whether tailscaled runs without a TUN device, so that peers' connections
+	// arrive from loopback.
 	Userspace bool
 
 	// Version is tailscaled's version.
@@ -58,8 +59,8 @@ type Status struct {
 	ByCommand bool
 }
 
-// ShortName is a node's name as `tailscale status` shows it: without the suffix of this tailnet. It is
-// empty for a node of another tailnet, which may have the same short name.
+// ShortName is a node's name as `tailscale status` shows it: without the suffix of this tailnet. It
+// is empty for a node of another tailnet, which may have the same short name.
 func (s Status) ShortName(node string) string {
 	short, ours := strings.CutSuffix(node, "."+s.Suffix)
 	if !ours || s.Suffix == "" {
@@ -90,8 +91,8 @@ func statusFrom(facts *ipnstate.Status) (Status, error) {
 	return s, nil
 }
 
-// addSelf adds what tailscaled says of this node as of any peer. On an expired key it may say neither
-// Expired nor any warning: NeedsLogin with an expiry in the past is all there is to see.
+// addSelf adds what tailscaled says of this node as of any peer. On an expired key it may say
+// neither Expired nor any warning: NeedsLogin with an expiry in the past is all there is to see.
 func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	s.Name = strings.TrimSuffix(self.DNSName, ".")
 	s.HostName = self.HostName
@@ -121,8 +122,8 @@ func warningsFrom(facts *ipnstate.Status) []string {
 	return slices.Compact(warnings)
 }
 
-// isNoise knows by their texts the warnings warming-up, which lasts for seconds, and ip-forwarding-off,
-// which concerns subnet routers; a status does not carry the codes
+// isNoise knows by their texts the warnings warming-up, which lasts for seconds, and
+// ip-forwarding-off, which concerns subnet routers; a status does not carry the codes
 // (https://pkg.go.dev/tailscale.com/health).
 func isNoise(text string) bool {
 	return strings.HasPrefix(text, "Tailscale is starting.") || strings.Contains(text, "IP forwarding is disabled")

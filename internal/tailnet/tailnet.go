@@ -11,19 +11,20 @@ import (
 	"tailscale.com/paths"
 )
 
-// Config says where tailscaled is and how patiently it is asked. The zero value is what a daemon on an
-// ordinary host wants.
+// Config says where tailscaled is and how patiently it is asked. The zero value is what a daemon on
+// an ordinary host wants.
 type Config struct {
-	// Socket is the path of tailscaled's Unix socket. Empty means Tailscale's default for this system.
+	// Socket is the path of tailscaled's Unix socket. Empty means Tailscale's default for this
+	// system.
 	Socket string
 
 	// AttemptTimeout bounds each call but Follow, and each attempt of Follow. Default 5 s.
 	AttemptTimeout time.Duration
 
 	// BackoffMin and BackoffMax bound the pause of Follow after an attempt that failed and cost
-	// something: a process started, a bad response, a bus that ended. It doubles from the one to the
-	// other, less a random part of up to a quarter. After a failed dial, which costs nothing, and a
-	// timeout, which was pause enough, it is always BackoffMin. Defaults 1 s and 30 s.
+	// something: a process started, a bad response, a bus that ended. It doubles from the one to
+	// the other, less a random part of up to a quarter. After a failed dial, which costs nothing,
+	// and a timeout, which was pause enough, it is always BackoffMin. Defaults 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
 	// PollInterval is the pause between two readings of Follow while tailscaled gives it no bus.
@@ -34,16 +35,16 @@ type Config struct {
 	// tailscaled hangs. Default 10 s.
 	RereadInterval time.Duration
 
-	// SettleInterval is the shortest time between two readings that the bus asks for, so that a burst
-	// of notifications costs few. Default 100 ms.
+	// SettleInterval is the shortest time between two readings that the bus asks for, so that a
+	// burst of notifications costs few. Default 100 ms.
 	SettleInterval time.Duration
 
 	// WarningDelay is how long a health warning must last before Follow reports it. Default 10 s.
 	WarningDelay time.Duration
 }
 
-// Client asks one tailscaled. Make it with New; its methods may be called from several goroutines at
-// once. It keeps no connection open between calls and needs no closing.
+// Client asks one tailscaled. Make it with New; its methods may be called from several goroutines
+// at once. It keeps no connection open between calls and needs no closing.
 type Client struct {
 	cfg      Config // with defaults; Socket is as it was given
 	socket   string
@@ -68,9 +69,9 @@ func New(cfg Config) *Client {
 	}
 }
 
-// Connect makes one attempt, of AttemptTimeout at most, to learn the facts, and judges them: the error
-// is nil if and only if the backend is Running, and an *Error otherwise. The facts are returned with
-// either, as far as there are any.
+// Connect makes one attempt, of AttemptTimeout at most, to learn the facts, and judges them: the
+// error is nil if and only if the backend is Running, and an *Error otherwise. The facts are
+// returned with either, as far as there are any.
 func (c *Client) Connect(ctx context.Context) (Status, error) {
 	return c.connect(ctx, askCommand)
 }

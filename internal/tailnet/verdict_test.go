@@ -11,8 +11,8 @@ import (
 	"tailscale.com/ipn"
 )
 
-// TestStatesInRunbookAndLab and a test with a real tailscaled. A state that verdict does not name is
-// not ours to handle.
+// TestStatesInRunbookAndLab and a test with a real tailscaled. A state that verdict does not name
+// is not ours to handle.
 func TestStatesInRunbookAndLab(t *testing.T) {
 	runbook := readAll(t, "../../docs/runbook.md")
 	proofs := readAll(t, "../lab/tailnet/proof/*_test.go")

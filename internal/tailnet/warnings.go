@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// debouncer holds health warnings back until they have lasted a while: many come and go as the network
-// does.
+// debouncer holds health warnings back until they have lasted a while: many come and go as the
+// network does.
 type debouncer struct {
 	delay time.Duration
 	seen  map[string]sighting // by warningKey
@@ -20,8 +20,8 @@ type sighting struct {
 	since time.Time
 }
 
-// lasting takes the warnings of a reading at now and returns those that have lasted, sorted. One that
-// is missing from a reading starts again.
+// lasting takes the warnings of a reading at now and returns those that have lasted, sorted. One
+// that is missing from a reading starts again.
 func (d *debouncer) lasting(warnings []string, now time.Time) []string {
 	current := map[string]sighting{}
 	var out []string
@@ -52,8 +52,8 @@ func warningKey(text string) string {
 
 const day = 24 * time.Hour
 
-// keyNotice is the shortest of two weeks, in which somebody can plan a renewal, and three days that the
-// key's remaining life is within; 0: neither.
+// keyNotice is the shortest of two weeks, in which somebody can plan a renewal, and three days that
+// the key's remaining life is within; 0: neither.
 func (s Status) keyNotice(now time.Time) time.Duration {
 	switch left := s.KeyExpiry.Sub(now); {
 	case s.KeyExpiry.IsZero(), s.KeyExpired, left <= 0, left > 14*day:
@@ -65,8 +65,8 @@ func (s Status) keyNotice(now time.Time) time.Duration {
 	}
 }
 
-// ExpiryWarning says that the node key expires within two weeks, and how to fix it. It is empty while
-// there is time, and when the key has expired already, which is more than a warning.
+// ExpiryWarning says that the node key expires within two weeks, and how to fix it. It is empty
+// while there is time, and when the key has expired already, which is more than a warning.
 func (s Status) ExpiryWarning(now time.Time) string {
 	if s.keyNotice(now) == 0 {
 		return ""

@@ -17,16 +17,16 @@ import (
 )
 
 // WhoIs names the peer that connected from addr, within AttemptTimeout: all of the identity that
-// tailscaled knows. That none is found is a definite response; an error means that there is none, and
-// repeats nothing of addr.
+// tailscaled knows. That none is found is a definite response; an error means that there is none,
+// and repeats nothing of addr.
 //
-// An address that tailscaled does not know costs it a fifth of a second under its main lock: ask only
-// for those in Tailscale's ranges, and for loopback only when Status.Userspace.
+// An address that tailscaled does not know costs it a fifth of a second under its main lock: ask
+// only for those in Tailscale's ranges, and for loopback only when Status.Userspace.
 //
 // tailscaled names a loopback connection only after having opened it
-// (https://github.com/tailscale/tailscale/issues/1616), but before it sends a byte on it, and spends
-// that fifth of a second on waiting for the name. A "not found" that comes faster has not waited, and is
-// asked for once more.
+// (https://github.com/tailscale/tailscale/issues/1616), but before it sends a byte on it, and
+// spends that fifth of a second on waiting for the name. A "not found" that comes faster has not
+// waited, and is asked for once more.
 func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (peer access.Identity, found bool, err error) {
 	const nameWait = 100 * time.Millisecond // less than tailscaled's
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// A connection that refuses a request while it carries another gets none for a second, or the
-// next attempt would end there as well. It is used again after exactly that time.
+// A connection that refuses a request while it carries another gets none for a second, or the next
+// attempt would end there as well. It is used again after exactly that time.
 func TestConnectionThatRefusesIsAvoidedForAMoment(t *testing.T) {
 	script := func(number int64, f *framed) {
 		_ = f.WriteSettings()

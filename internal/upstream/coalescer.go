@@ -17,19 +17,18 @@ const (
 	drainTime = 30 * time.Second
 )
 
-// coalescer writes to a connection, in one call, all that comes within one turn of the
-// scheduler: the header of a request and its body, which net/http flushes one by one, and
-// over HTTP/2 what all streams have to say at the moment. A call to the kernel and a TLS
-// record cost more than everything else that is done with a small piece. There is no
-// timer: a piece waits for the goroutines that are ready to add to it, and for nobody
-// when there are none.
+// coalescer writes to a connection, in one call, all that comes within one turn of the scheduler:
+// the header of a request and its body, which net/http flushes one by one, and over HTTP/2 what all
+// streams have to say at the moment. A call to the kernel and a TLS record cost more than
+// everything else that is done with a small piece. There is no timer: a piece waits for the
+// goroutines that are ready to add to it, and for nobody when there are none.
 //
 //	write ──> pending ──> flush (one goroutine while there is something) ──> conn
 //	  waits while pending holds coalescerLimit
 //
-// A write does not report that the connection broke. A peer that responds early and
-// closes makes writes fail while its response waits to be read (RFC 9112 §9.6), and
-// net/http would throw that away. Reading tells how the connection ended.
+// A write does not report that the connection broke. A peer that responds early and closes makes
+// writes fail while its response waits to be read (RFC 9112 §9.6), and net/http would throw that
+// away. Reading tells how the connection ended.
 type coalescer struct {
 	conn   io.Writer
 	spares *sync.Pool // of *[]byte, for pending
@@ -74,8 +73,7 @@ func (g *coalescer) write(p []byte) {
 	}
 }
 
-// flush writes until nothing is pending, after everybody who is ready to write has had a
-// turn.
+// flush writes until nothing is pending, after everybody who is ready to write has had a turn.
 func (g *coalescer) flush() {
 	runtime.Gosched()
 	g.mu.Lock()
@@ -109,9 +107,8 @@ func (g *coalescer) send() {
 	g.change.Broadcast()
 }
 
-// wasReset reports whether a write was told of a reset, which the kernel tells only once:
-// the next read seems to get a FIN. The connection must be gone, or a write that is under
-// way might last.
+// wasReset reports whether a write was told of a reset, which the kernel tells only once: the next
+// read seems to get a FIN. The connection must be gone, or a write that is under way might last.
 func (g *coalescer) wasReset() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,8 +144,8 @@ func (g *coalescer) putBack(p *[]byte) {
 	}
 }
 
-// close writes what is pending, unless the peer does not take what came before it. The
-// caller bounds how long that may last.
+// close writes what is pending, unless the peer does not take what came before it. The caller
+// bounds how long that may last.
 func (g *coalescer) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

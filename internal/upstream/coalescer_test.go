@@ -127,8 +127,8 @@ func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
 	})
 }
 
-// A request that never reached the kernel may be sent again; one that waits to be written
-// may not, as it still will be.
+// A request that never reached the kernel may be sent again; one that waits to be written may not,
+// as it still will be.
 func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		m := c.mark()
@@ -151,8 +151,8 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	})
 }
 
-// What one write takes of several requests tells how many were sent. A response to one that
-// was not is none.
+// What one write takes of several requests tells how many were sent. A response to one that was not
+// is none.
 func TestWriteThatBreaksOff(t *testing.T) {
 	requests := []string{"first", "second", "third"}
 	for short := range len("firstsecondthird") {
@@ -182,8 +182,8 @@ func TestWriteThatBreaksOff(t *testing.T) {
 	}
 }
 
-// The end of a body may still wait to be written when its response has come, and the next
-// request behind it.
+// The end of a body may still wait to be written when its response has come, and the next request
+// behind it.
 func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		mustWrite(t, c, "body")

@@ -16,8 +16,8 @@ type Config struct {
 	URL *url.URL
 	// RootCAs holds PEM certificates that are trusted beside the system's.
 	RootCAs []byte
-	// Proxies are HTTP CONNECT proxies for an https upstream, in the order in which they
-	// are tried. None: the upstream is connected to directly.
+	// Proxies are HTTP CONNECT proxies for an https upstream, in the order in which they are tried.
+	// None: the upstream is connected to directly.
 	Proxies []*url.URL
 	// ConnectTimeout bounds DNS, TCP and TLS together. Names get half of it at most.
 	ConnectTimeout time.Duration
@@ -25,8 +25,8 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Resolver looks names up. nil: [NewResolver]'s.
 	Resolver *net.Resolver
-	// Observe is called with each part of making a connection, from several goroutines.
-	// nil: nobody wants to know.
+	// Observe is called with each part of making a connection, from several goroutines. nil: nobody
+	// wants to know.
 	Observe func(Step)
 }
 

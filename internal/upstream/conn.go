@@ -16,8 +16,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Conn is a connection to the upstream with a slot for one request, for which exactly one
-// call of [Conn.Send] or [Conn.Release] must follow.
+// Conn is a connection to the upstream with a slot for one request, for which exactly one call of
+// [Conn.Send] or [Conn.Release] must follow.
 type Conn struct {
 	pool   *Pool
 	client *http.ClientConn
@@ -44,12 +44,12 @@ func (c *Conn) Number() uint64 { return c.number }
 // LocalAddr is our end of it. It is invalid where that is no TCP socket.
 func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
 
-// RemoteAddr is its other end, the upstream's or that of an HTTP CONNECT proxy. It is
-// invalid where that is no TCP socket.
+// RemoteAddr is its other end, the upstream's or that of an HTTP CONNECT proxy. It is invalid where
+// that is no TCP socket.
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
 
-// Unsent is how many bytes of the request the kernel holds that the upstream has not taken
-// yet. It is below 0 where that cannot be told: over HTTP/2 they are not of one request.
+// Unsent is how many bytes of the request the kernel holds that the upstream has not taken yet. It
+// is below 0 where that cannot be told: over HTTP/2 they are not of one request.
 func (c *Conn) Unsent() int {
 	if c.http2 {
 		return -1
@@ -70,9 +70,9 @@ type Events struct {
 // Release gives the slot back unused.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
-// Send sends r in ctx, once, and gives the header of the response, whose body must be
-// closed: that frees the slot. An error that [ErrNotProcessed] matches proves that the
-// upstream processed nothing of it.
+// Send sends r in ctx, once, and gives the header of the response, whose body must be closed: that
+// frees the slot. An error that [ErrNotProcessed] matches proves that the upstream processed
+// nothing of it.
 func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
 	c.uses.Add(1)
 	m := c.mark()
@@ -132,8 +132,8 @@ type responseBody struct {
 	once             sync.Once
 }
 
-// abandon ends the body of a request that was cancelled. While net/http waits for a peer of
-// HTTP/2 to take more of the request, it does not see that by itself.
+// abandon ends the body of a request that was cancelled. While net/http waits for a peer of HTTP/2
+// to take more of the request, it does not see that by itself.
 func (b *responseBody) abandon() {
 	if b.closing.CompareAndSwap(false, true) {
 		_ = b.ReadCloser.Close() // nobody wants the rest
@@ -157,8 +157,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. What is left of a response of HTTP/2 is not waited for: it may
-// be until the peer takes what was written before.
+// Close implements io.Closer. What is left of a response of HTTP/2 is not waited for: it may be
+// until the peer takes what was written before.
 func (b *responseBody) Close() error {
 	b.stop()
 	if b.conn.http2 && !b.ended.Load() {
@@ -222,12 +222,12 @@ func (c *Conn) mark() *mark {
 	return &mark{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
 }
 
-// nothingSent reports whether not a byte was or will be handed to the kernel since.
-// What was pending before may have failed as well.
+// nothingSent reports whether not a byte was or will be handed to the kernel since. What was
+// pending before may have failed as well.
 func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
 
-// hear is called with the first byte of the response. Over HTTP/2 the number of the stream
-// says which request it is for.
+// hear is called with the first byte of the response. Over HTTP/2 the number of the stream says
+// which request it is for.
 func (m *mark) hear() {
 	w := m.conn.wire
 	if !m.conn.http2 && (w.out.written.Load() <= m.taken || w.socket.received() == m.read) {

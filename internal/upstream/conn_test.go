@@ -103,8 +103,8 @@ func TestMarkHearsWhatWasNotAsked(t *testing.T) {
 	}
 }
 
-// A kept connection of HTTP/1.1 is not used again when its peer closed or reset it, or sent
-// what nobody asked for, and net/http has yet to learn of it.
+// A kept connection of HTTP/1.1 is not used again when its peer closed or reset it, or sent what
+// nobody asked for, and net/http has yet to learn of it.
 func TestSpentConnections(t *testing.T) {
 	for name, spend := range map[string]func(net.Conn){
 		"closed": func(c net.Conn) { c.Close() },

@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// A connection that said nothing for a while is asked before it gets a request; the request
-// goes to another one when the path is dead.
+// A connection that said nothing for a while is asked before it gets a request; the request goes to
+// another one when the path is dead.
 func TestQuietConnectionIsAskedFirst(t *testing.T) {
 	second := make(chan string, 1)
 	script := func(number int64, f *framed) {
@@ -63,8 +63,8 @@ func TestQuietConnectionThatRespondsIsUsed(t *testing.T) {
 	})
 }
 
-// Requests on a path that went silent end within half a minute, wherever they are. They may
-// have been processed.
+// Requests on a path that went silent end within half a minute, wherever they are. They may have
+// been processed.
 func TestRequestsOnADeadPathEnd(t *testing.T) {
 	script := func(_ int64, f *framed) {
 		_ = f.WriteSettings()

@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// continueTimeout is how long a request with "Expect: 100-continue" waits for an
-	// upstream that may not know the expectation (RFC 9110 §10.1.1).
+	// continueTimeout is how long a request with "Expect: 100-continue" waits for an upstream that
+	// may not know the expectation (RFC 9110 §10.1.1).
 	continueTimeout = time.Second
-	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of a
-	// request. Bodies go past it, and the coalescer puts pieces together.
+	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of a request.
+	// Bodies go past it, and the coalescer puts pieces together.
 	headerBufferSize = 1 << 10
 	// streamWindow is how many bytes of a response are taken in before its client takes them.
 	// net/http's own 4 MiB would let 256 clients that read nothing fill the window of the
 	// connection, 1 GiB, and halt everybody who shares it.
 	streamWindow = 256 << 10
-	// maxResponseHeader is the size in bytes past which a response of HTTP/1.1 is refused.
-	// net/http holds several copies of what it cannot parse. Over HTTP/2 its own limit stays:
-	// there a lower one costs everybody the connection.
+	// maxResponseHeader is the size in bytes past which a response of HTTP/1.1 is refused. net/http
+	// holds several copies of what it cannot parse. Over HTTP/2 its own limit stays: there a lower
+	// one costs everybody the connection.
 	maxResponseHeader = 256 << 10
 	// maxConnectHeader is the size in bytes of a proxy's response to CONNECT.
 	maxConnectHeader = 64 << 10
@@ -160,9 +160,9 @@ func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, er
 	return c, s, nil
 }
 
-// route connects to the upstream, or has the first proxy do so through which it can be
-// reached, TLS handshake included. It begins with the one that worked last, and gives each an
-// equal share of the time.
+// route connects to the upstream, or has the first proxy do so through which it can be reached, TLS
+// handshake included. It begins with the one that worked last, and gives each an equal share of the
+// time.
 func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	if len(d.Proxies) == 0 {
 		c, err := d.connect(ctx, d.address)

@@ -1,5 +1,5 @@
-// Package upstream is the way out: the connections to one upstream, and the one rule
-// that net/http's own transport does not keep: a request is sent on a connection once.
+// Package upstream is the way out: the connections to one upstream, and the one rule that
+// net/http's own transport does not keep: a request is sent on a connection once.
 //
 //	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
 //	conn, err := pool.Get(ctx, func() { /* it takes a while */ })
@@ -30,14 +30,14 @@
 //   - Credentials are sent in clear to loopback and Tailscale addresses alone, whatever
 //     a name resolves to at the moment.
 //
-// How it is built. [Pool] counts slots and knows nothing of HTTP; a [Conn] is one
-// connection, made of layers that net/http sits on:
+// How it is built. [Pool] counts slots and knows nothing of HTTP; a [Conn] is one connection, made
+// of layers that net/http sits on:
 //
 //	net/http.ClientConn   one request or many streams
 //	wire                  coalesces writes; reads what HTTP/2 says of the connection
 //	crypto/tls
 //	socket                counts what came, and asks the kernel
 //
-// The pool's lock is held only to count. Nothing of net/http, and nothing that waits
-// for a peer, is called under it, so no fault on one connection can hold up another.
+// The pool's lock is held only to count. Nothing of net/http, and nothing that waits for a peer, is
+// called under it, so no fault on one connection can hold up another.
 package upstream

@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// earlyTimes is how often each early response is tried: which of the response and the
-	// failed write comes first differs from time to time.
+	// earlyTimes is how often each early response is tried: which of the response and the failed
+	// write comes first differs from time to time.
 	earlyTimes = 200
 	earlyBody  = `{"type":"error","error":{"type":"request_too_large"}}`
 )
 
-// earlyLengths are those of the requests, on both sides of what the kernel and the coalescer
-// take without the upstream.
+// earlyLengths are those of the requests, on both sides of what the kernel and the coalescer take
+// without the upstream.
 func earlyLengths() []int {
 	return []int{0, 1, 16 << 10, 100_000, 1<<20 + 1}
 }
 
-// refusesHTTP1 responds when it has read a part of the body, and closes with the rest of it
-// unread, which resets the connection.
+// refusesHTTP1 responds when it has read a part of the body, and closes with the rest of it unread,
+// which resets the connection.
 func refusesHTTP1(response string, closed chan<- struct{}) func(net.Conn) {
 	return func(c net.Conn) {
 		defer func() { closed <- struct{}{} }()
@@ -38,8 +38,8 @@ func refusesHTTP1(response string, closed chan<- struct{}) func(net.Conn) {
 	}
 }
 
-// refusesHTTP2 responds to the first request before its body, ends the connection as end
-// says, and closes it without reading more.
+// refusesHTTP2 responds to the first request before its body, ends the connection as end says, and
+// closes it without reading more.
 func refusesHTTP2(end func(f *framed, stream uint32), closed chan<- struct{}) func(net.Conn) {
 	return func(c net.Conn) {
 		defer func() { closed <- struct{}{} }()
@@ -55,8 +55,8 @@ func refusesHTTP2(end func(f *framed, stream uint32), closed chan<- struct{}) fu
 	}
 }
 
-// An upstream that refuses a request before it has read it, and is done with the connection,
-// is heard, whatever of the request could not be written any more.
+// An upstream that refuses a request before it has read it, and is done with the connection, is
+// heard, whatever of the request could not be written any more.
 func TestEarlyResponsesAreHeard(t *testing.T) {
 	length := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(earlyBody), earlyBody)
 	chunked := fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(earlyBody), earlyBody)

@@ -7,14 +7,14 @@ import (
 )
 
 var (
-	// ErrNotProcessed matches the errors that prove that the upstream processed nothing of
-	// a request.
+	// ErrNotProcessed matches the errors that prove that the upstream processed nothing of a
+	// request.
 	ErrNotProcessed = errors.New("not processed by the upstream")
 	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
 	// ConnectTimeout.
 	ErrConnectTimeout = errors.New("no connection within connect_timeout")
-	// errUnasked is why a response is not passed on: it came before the request was sent,
-	// so it belongs to another one, or to none.
+	// errUnasked is why a response is not passed on: it came before the request was sent, so it
+	// belongs to another one, or to none.
 	errUnasked = errors.New("the upstream responded before it was asked")
 	// errShortLived is why a request got no connection although one was made.
 	errShortLived = errors.New("the upstream takes no request on new connections")
@@ -48,8 +48,8 @@ func (e *unsentError) Error() string { return e.cause.Error() }
 // Unwrap gives the cause, and that nothing was processed.
 func (e *unsentError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
 
-// sendError marks the failures that prove a request unprocessed: not a byte was handed
-// to the kernel, or HTTP/2 says so (RFC 9113 §8.7).
+// sendError marks the failures that prove a request unprocessed: not a byte was handed to the
+// kernel, or HTTP/2 says so (RFC 9113 §8.7).
 func sendError(err error, nothingSent bool) error {
 	if nothingSent || refusedStream(err) {
 		return &unsentError{cause: err}
@@ -57,8 +57,8 @@ func sendError(err error, nothingSent bool) error {
 	return err
 }
 
-// refusedStream recognises REFUSED_STREAM, and a stream above the last one of a
-// GOAWAY. For the latter net/http has no exported error, only these sentences.
+// refusedStream recognises REFUSED_STREAM, and a stream above the last one of a GOAWAY. For the
+// latter net/http has no exported error, only these sentences.
 func refusedStream(err error) bool {
 	const refused = 7 // RFC 9113 §7
 	if reset, ok := errors.AsType[streamReset](err); ok {
@@ -71,8 +71,8 @@ func refusedStream(err error) bool {
 		strings.HasPrefix(text, "http2: client conn could not be established")
 }
 
-// streamReset has the fields of golang.org/x/net/http2.StreamError, by which
-// net/http's own error of that name lets itself be converted.
+// streamReset has the fields of golang.org/x/net/http2.StreamError, by which net/http's own error
+// of that name lets itself be converted.
 type streamReset struct {
 	StreamID uint32
 	Code     uint32

@@ -48,8 +48,8 @@ func listenFramed(t testing.TB, script func(*framed), settings ...http2.Setting)
 	}, "h2")
 }
 
-// next gives the next frame that matters, or nil at the end of the connection. It responds
-// to SETTINGS and pings.
+// next gives the next frame that matters, or nil at the end of the connection. It responds to
+// SETTINGS and pings.
 func (f *framed) next() http2.Frame {
 	for {
 		frame, err := f.ReadFrame()

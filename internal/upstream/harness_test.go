@@ -32,8 +32,8 @@ type origin struct {
 	conns atomic.Int64 // connections that were accepted
 }
 
-// listenOn hands each connection to script, and closes it after that. With protocols it
-// speaks TLS and negotiates one of them.
+// listenOn hands each connection to script, and closes it after that. With protocols it speaks TLS
+// and negotiates one of them.
 func listenOn(t testing.TB, script func(net.Conn), protocols ...string) *origin {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -170,8 +170,8 @@ func attempt(p *upstream.Pool, r *http.Request) (response *http.Response, body s
 	return response, string(all), err
 }
 
-// attemptUntilProcessed sends the request again, a few times, while the upstream provably
-// did nothing with it, as a caller may.
+// attemptUntilProcessed sends the request again, a few times, while the upstream provably did
+// nothing with it, as a caller may.
 func attemptUntilProcessed(p *upstream.Pool, request func() *http.Request) (response *http.Response, body string, err error) {
 	for range 3 {
 		if response, body, err = attempt(p, request()); !errors.Is(err, upstream.ErrNotProcessed) {

@@ -10,25 +10,25 @@ const (
 	// quietTime is how long a connection of HTTP/2 may have said nothing when it gets another
 	// request: past that it must respond to a ping first.
 	quietTime = 2 * time.Second
-	// pingPatience is how long a request waits for that, beside the time that the connection
-	// took to be made, which tells how far the peer is.
+	// pingPatience is how long a request waits for that, beside the time that the connection took
+	// to be made, which tells how far the peer is.
 	pingPatience = time.Second
-	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection
-	// that said nothing for pingAfter, it is asked, and given up when it says nothing for
-	// pingTimeout more.
+	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection that
+	// said nothing for pingAfter, it is asked, and given up when it says nothing for pingTimeout
+	// more.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 15 * time.Second
 	// avoidTime is how long a connection gets no request after it refused one.
 	avoidTime = time.Second
-	// resetBurst and resetRate, in resets a second, are what a connection bears of requests
-	// that were cancelled: at most 124 in any 30 s, which is less than any server takes for an
-	// attack (CVE-2023-44487). Past that it gets no further request.
+	// resetBurst and resetRate, in resets a second, are what a connection bears of requests that
+	// were cancelled: at most 124 in any 30 s, which is less than any server takes for an attack
+	// (CVE-2023-44487). Past that it gets no further request.
 	resetBurst = 64
 	resetRate  = 2
 )
 
-// fit reports whether the connection can take a request now. It may wait for the response
-// to a ping. wait is called before that.
+// fit reports whether the connection can take a request now. It may wait for the response to a
+// ping. wait is called before that.
 func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	if c.client.Err() != nil || !c.http2 && c.spent() {
 		c.pool.remove(c)
@@ -45,15 +45,15 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	return c.responds(ctx)
 }
 
-// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds
-// bytes that nobody asked for. net/http may learn of an end only after it has sent the next
-// request, whose fate is then unknown, or may take those bytes for its response.
+// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds bytes
+// that nobody asked for. net/http may learn of an end only after it has sent the next request,
+// whose fate is then unknown, or may take those bytes for its response.
 func (c *Conn) spent() bool {
 	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
 }
 
-// responds waits for a ping to be answered, for a while; false: the connection gets no
-// request until it is.
+// responds waits for a ping to be answered, for a while; false: the connection gets no request
+// until it is.
 func (c *Conn) responds(ctx context.Context) bool {
 	timer := time.NewTimer(pingPatience + c.dialed)
 	defer timer.Stop()
@@ -67,8 +67,8 @@ func (c *Conn) responds(ctx context.Context) bool {
 	return false
 }
 
-// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is
-// still busy with what was written before the ping. net/http has no exported name for a ping;
+// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is still
+// busy with what was written before the ping. net/http has no exported name for a ping;
 // golang.org/x/net/http2 sends one with this request.
 func (c *Conn) askPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -104,8 +104,8 @@ func (p *Pool) countReset(c *Conn) {
 }
 
 // releaseReset frees the slot of a request on c that was cancelled, once net/http has written the
-// reset of its stream. Until then the stream counts for the peer, which may refuse another one above
-// its limit with PROTOCOL_ERROR, and that does not prove the other one unprocessed.
+// reset of its stream. Until then the stream counts for the peer, which may refuse another one
+// above its limit with PROTOCOL_ERROR, and that does not prove the other one unprocessed.
 func (p *Pool) releaseReset(c *Conn) {
 	p.mu.Lock()
 	c.resetting++
@@ -145,8 +145,8 @@ func (p *Pool) releaseResets(c *Conn) int {
 	return left
 }
 
-// ping asks the peer of c whether it is there, unless that is under way. The channel is
-// closed when it has responded, or c was given up.
+// ping asks the peer of c whether it is there, unless that is under way. The channel is closed when
+// it has responded, or c was given up.
 func (p *Pool) ping(c *Conn) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -99,8 +99,8 @@ func holds(t *testing.T, f *framed, limit int) {
 	}
 }
 
-// What was placed on a connection whose limit is lowered meanwhile is sent, and waits for
-// nothing. What comes then goes elsewhere.
+// What was placed on a connection whose limit is lowered meanwhile is sent, and waits for nothing.
+// What comes then goes elsewhere.
 func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
 	const placed = 10
 	lower := make(chan struct{})
@@ -287,8 +287,8 @@ func blows() map[string]hostility {
 	}
 }
 
-// Whatever a server does to one connection, the next requests are served, in time, and no
-// slot is lost.
+// Whatever a server does to one connection, the next requests are served, in time, and no slot is
+// lost.
 func TestHostileServerHasOneConnection(t *testing.T) {
 	hostilities := floods()
 	maps.Copy(hostilities, blows())

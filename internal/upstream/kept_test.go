@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// deafConn lets net/http read once. After that it hears of neither bytes nor the end, as if
-// its reader had no turn yet. The kernel knows all the same.
+// deafConn lets net/http read once. After that it hears of neither bytes nor the end, as if its
+// reader had no turn yet. The kernel knows all the same.
 type deafConn struct{ *net.TCPConn }
 
 // SyscallConn implements syscall.Conn.
@@ -48,8 +48,8 @@ func dialsDeaf(c *upstream.Config) {
 	}
 }
 
-// net/http may send a request on a connection of whose end, or of whose further bytes, it
-// has not heard yet. The request must go elsewhere, as nobody could tell what became of it.
+// net/http may send a request on a connection of whose end, or of whose further bytes, it has not
+// heard yet. The request must go elsewhere, as nobody could tell what became of it.
 func TestSpentConnectionIsNotUsed(t *testing.T) {
 	ends := map[string]func(*net.TCPConn){
 		"closed":     func(c *net.TCPConn) { _ = c.CloseWrite() },

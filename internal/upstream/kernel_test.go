@@ -22,8 +22,8 @@ type zeros struct{}
 // Read implements io.Reader.
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// A peer that takes a request slowly says nothing, and cannot respond to a ping that waits
-// behind it. It is alive as long as its kernel acknowledges more.
+// A peer that takes a request slowly says nothing, and cannot respond to a ping that waits behind
+// it. It is alive as long as its kernel acknowledges more.
 func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	t.Parallel()
 	begun, stop := make(chan struct{}), make(chan struct{})
@@ -78,8 +78,8 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	work.Wait()
 }
 
-// The machine may have slept: a connection that nothing came from for long, by the wall
-// clock, is asked first over HTTP/2 and not used again over HTTP/1.1.
+// The machine may have slept: a connection that nothing came from for long, by the wall clock, is
+// asked first over HTTP/2 and not used again over HTTP/1.1.
 func TestConnectionsAfterASleep(t *testing.T) {
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		t.Run(protocol, func(t *testing.T) {

@@ -24,8 +24,8 @@ func sendAll(t *testing.T, pool *upstream.Pool, size int) {
 	work.Wait()
 }
 
-// A limit of zero may stand for "not yet": those who wait are not refused while it may still
-// be raised.
+// A limit of zero may stand for "not yet": those who wait are not refused while it may still be
+// raised.
 func TestLimitOfZeroForAMoment(t *testing.T) {
 	const after, burst = 500 * time.Millisecond, 50
 	inBubble(t, func(_ int64, f *framed) {

@@ -23,8 +23,8 @@ type bubble struct {
 	work  sync.WaitGroup
 }
 
-// inBubble runs test with a pool each of whose connections is served by script, which is
-// given the number of the connection, from 1 on.
+// inBubble runs test with a pool each of whose connections is served by script, which is given the
+// number of the connection, from 1 on.
 func inBubble(t *testing.T, script func(number int64, f *framed), test func(*testing.T, *bubble)) {
 	t.Helper()
 	config, roots := certified(t)

@@ -26,15 +26,15 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// The model: clients that come and leave at random share a pool with peers that break every
-// promise at random. The clock is the bubble's, so that minutes take no time, and a request
-// that waits for ever is seen at once.
+// The model: clients that come and leave at random share a pool with peers that break every promise
+// at random. The clock is the bubble's, so that minutes take no time, and a request that waits for
+// ever is seen at once.
 
 const (
 	modelSeeds    = 60
 	modelRequests = 40
-	// modelPatience is how long a client waits in all. Nothing that the pool does may need it:
-	// only peers that took a request and never respond do.
+	// modelPatience is how long a client waits in all. Nothing that the pool does may need it: only
+	// peers that took a request and never respond do.
 	modelPatience = 3 * time.Minute
 	// modelConnect is connect_timeout.
 	modelConnect = 15 * time.Second
@@ -334,8 +334,7 @@ func (p *peer) stay() (n int) {
 	return n
 }
 
-// respond does one of many things to a request that came whole; false: it closes the
-// connection.
+// respond does one of many things to a request that came whole; false: it closes the connection.
 func (p *peer) respond(stream uint32) (more bool) {
 	what, late := p.world.below(20), p.world.below(3)
 	if p.away && stream > p.acted {
@@ -402,8 +401,8 @@ func (p *peer) ok(stream uint32) {
 	_ = p.WriteData(stream, true, []byte("ok"))
 }
 
-// sender is the end of a pipe to which a write does not wait for the other's read, as over
-// a socket.
+// sender is the end of a pipe to which a write does not wait for the other's read, as over a
+// socket.
 type sender struct {
 	net.Conn
 	queue chan []byte

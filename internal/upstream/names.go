@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// serverTimeout is how long one name server is waited for. The resolver of Go, and of
-	// the C library, wait 5 seconds.
+	// serverTimeout is how long one name server is waited for. The resolver of Go, and of the C
+	// library, wait 5 seconds.
 	serverTimeout = time.Second
-	// attemptDelay is how long an address is tried before the next one is tried beside it
-	// (RFC 8305 §5).
+	// attemptDelay is how long an address is tried before the next one is tried beside it (RFC 8305
+	// §5).
 	attemptDelay = 250 * time.Millisecond
 )
 
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// NewResolver gives a resolver that passes over a name server that is silent for a second,
-// or for a sixth of connectTimeout if that is less. silent is told of its address, once for
-// each question; nil: nobody is.
+// NewResolver gives a resolver that passes over a name server that is silent for a second, or for a
+// sixth of connectTimeout if that is less. silent is told of its address, once for each question;
+// nil: nobody is.
 func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
 	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
 }
@@ -101,8 +101,8 @@ func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) 
 	return d.race(ctx, addrs)
 }
 
-// resolve gives the addresses of host:port that may be dialled, in the order in which to try
-// them. It takes half of the time at most, so that enough is left for TCP and TLS.
+// resolve gives the addresses of host:port that may be dialled, in the order in which to try them.
+// It takes half of the time at most, so that enough is left for TCP and TLS.
 func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -132,8 +132,8 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 	return alternate(addrs), nil
 }
 
-// alternate has the families of addresses take turns, beginning with that of the first, so
-// that one that is dead costs one attempt (RFC 8305 §4).
+// alternate has the families of addresses take turns, beginning with that of the first, so that one
+// that is dead costs one attempt (RFC 8305 §4).
 func alternate(addrs []netip.AddrPort) []netip.AddrPort {
 	first, second := []netip.AddrPort{}, []netip.AddrPort{}
 	for _, a := range addrs {
@@ -160,8 +160,8 @@ type attempt struct {
 	err  error
 }
 
-// race tries each address when the one before it failed, or did not succeed soon, and
-// gives the first connection.
+// race tries each address when the one before it failed, or did not succeed soon, and gives the
+// first connection.
 func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -64,8 +64,7 @@ func TestSilentNameServer(t *testing.T) {
 	}
 }
 
-// Credentials go in clear to this host and the tailnet alone, whatever the name resolved to
-// before.
+// Credentials go in clear to this host and the tailnet alone, whatever the name resolved to before.
 func TestNameInClearIsJudgedByItsAddressEachTime(t *testing.T) {
 	o := listenOn(t, respondsOnce)
 	server := serveNames(t, usual)

@@ -123,8 +123,8 @@ func (s *nameServer) answer(question []byte, cut bool) []byte {
 	return answer
 }
 
-// inTurn has the first question for each family of addresses go to the first server, and
-// all others to the second one, as if /etc/resolv.conf listed both.
+// inTurn has the first question for each family of addresses go to the first server, and all others
+// to the second one, as if /etc/resolv.conf listed both.
 func inTurn(first, second *nameServer) func(ctx context.Context, network, server string) (net.Conn, error) {
 	const families = 2
 	var asked atomic.Int64
@@ -137,8 +137,8 @@ func inTurn(first, second *nameServer) func(ctx context.Context, network, server
 	}
 }
 
-// named has the pool reach o by a name that these servers know, and counts those that were
-// found to be silent.
+// named has the pool reach o by a name that these servers know, and counts those that were found to
+// be silent.
 func named(o *origin, dial func(ctx context.Context, network, server string) (net.Conn, error), silent *atomic.Int64) func(*upstream.Config) {
 	return func(c *upstream.Config) {
 		u := *o.url

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// maxStreams is how many requests one connection carries at most, whatever its peer
-	// allows. It is below the 250 of net/http's server, which still counts a stream for a
-	// moment after its end was sent, and resets the one above its limit with PROTOCOL_ERROR:
-	// that does not prove it unprocessed.
+	// maxStreams is how many requests one connection carries at most, whatever its peer allows. It
+	// is below the 250 of net/http's server, which still counts a stream for a moment after its end
+	// was sent, and resets the one above its limit with PROTOCOL_ERROR: that does not prove it
+	// unprocessed.
 	maxStreams = 240
-	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how
-	// many it takes, before more connections are made.
+	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how many it
+	// takes, before more connections are made.
 	settingsPatience = time.Second
 	// idleLimit is how long a connection without requests is kept.
 	idleLimit = 90 * time.Second
@@ -84,9 +84,9 @@ func New(c Config) (*Pool, error) {
 	return p, nil
 }
 
-// Get gives a connection with a slot for one request. wait is called, perhaps more than
-// once, if there is a wait, which connect_timeout bounds. The error is a [*ConnectError], or
-// the cause of ctx.
+// Get gives a connection with a slot for one request. wait is called, perhaps more than once, if
+// there is a wait, which connect_timeout bounds. The error is a [*ConnectError], or the cause of
+// ctx.
 func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
@@ -386,8 +386,8 @@ func (p *Pool) stopSweep() {
 	}
 }
 
-// Retire closes connections as soon as they carry nothing. Requests that still hold this
-// pool may go on using it.
+// Retire closes connections as soon as they carry nothing. Requests that still hold this pool may
+// go on using it.
 func (p *Pool) Retire() {
 	p.mu.Lock()
 	p.retired = true
@@ -410,8 +410,8 @@ func (p *Pool) Close() {
 	p.work.Wait()
 }
 
-// refuse tells a failed dial to those it was made for: the oldest, as many as one
-// connection carries, but none that came after it began. The caller holds mu.
+// refuse tells a failed dial to those it was made for: the oldest, as many as one connection
+// carries, but none that came after it began. The caller holds mu.
 func (p *Pool) refuse(asked uint64, err error) {
 	n := len(p.waiters)
 	if p.streams > 0 {
@@ -424,6 +424,6 @@ func (p *Pool) refuse(asked uint64, err error) {
 	}
 }
 
-// wallClock is the time without Go's monotonic reading, which stands still while the
-// machine sleeps.
+// wallClock is the time without Go's monotonic reading, which stands still while the machine
+// sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }

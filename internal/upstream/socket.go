@@ -14,17 +14,16 @@ import (
 )
 
 const (
-	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or
-	// answered none of the probes that begin after keepAliveIdle without a byte.
+	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or answered none
+	// of the probes that begin after keepAliveIdle without a byte.
 	userTimeout       = 25 * time.Second
 	keepAliveIdle     = 10 * time.Second
 	keepAliveInterval = 5 * time.Second
 	keepAliveCount    = 3
 )
 
-// socket is the connection beneath TLS. It counts what was read, in one step with
-// reading it, so that whoever compares the count with an earlier one knows whether
-// something came in between.
+// socket is the connection beneath TLS. It counts what was read, in one step with reading it, so
+// that whoever compares the count with an earlier one knows whether something came in between.
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn // nil: not one of the kernel's
@@ -117,8 +116,8 @@ func (s *socket) finished() bool {
 	return s.ended
 }
 
-// readable reports whether a read would return at once, with bytes or with an end.
-// It is asked beside the read that net/http has always under way.
+// readable reports whether a read would return at once, with bytes or with an end. It is asked
+// beside the read that net/http has always under way.
 func (s *socket) readable() bool {
 	if s.raw == nil {
 		return false
@@ -130,8 +129,8 @@ func (s *socket) readable() bool {
 	return err != nil || !errors.Is(peeked, unix.EAGAIN)
 }
 
-// ending reports whether the peer closed or reset the connection. Bytes that it sent before
-// may still have to be read.
+// ending reports whether the peer closed or reset the connection. Bytes that it sent before may
+// still have to be read.
 func (s *socket) ending() bool {
 	const established = 1 // include/net/tcp_states.h
 	info := s.info()
@@ -156,8 +155,8 @@ func (s *socket) info() (info *unix.TCPInfo) {
 	return info
 }
 
-// unsent is how many bytes the kernel holds that the peer has not taken yet; below 0:
-// it cannot tell.
+// unsent is how many bytes the kernel holds that the peer has not taken yet; below 0: it cannot
+// tell.
 func (s *socket) unsent() int {
 	if s.raw == nil {
 		return -1

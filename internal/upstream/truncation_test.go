@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// A response that only the end of the connection delimits is whole where the upstream said
-// that it ends there: with a close_notify over TLS (RFC 9112 §9.8), with a FIN without.
+// A response that only the end of the connection delimits is whole where the upstream said that it
+// ends there: with a close_notify over TLS (RFC 9112 §9.8), with a FIN without.
 func TestEndOfTheConnectionAsEndOfTheResponse(t *testing.T) {
 	const half = "event: content_block_delta\ndata: {}\n\n"
 	cut := func(c net.Conn) { _ = c.(*tls.Conn).NetConn().Close() }
@@ -61,8 +61,8 @@ func TestEndOfTheConnectionAsEndOfTheResponse(t *testing.T) {
 	}
 }
 
-// A reset that a failed write is told of is not told to the read that follows, which gets
-// the FIN that nobody sent.
+// A reset that a failed write is told of is not told to the read that follows, which gets the FIN
+// that nobody sent.
 func TestResetThatAWriteWasToldOf(t *testing.T) {
 	const half = "half of it"
 	o := listenOn(t, func(c net.Conn) {

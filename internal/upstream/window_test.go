@@ -12,14 +12,14 @@ import (
 
 const (
 	// idleReaders fit on one connection beside the fast ones. Together they stay below the 250
-	// streams that net/http's server allows: at its limit it may still count a stream whose end
-	// it has sent, and resets the next one with PROTOCOL_ERROR.
+	// streams that net/http's server allows: at its limit it may still count a stream whose end it
+	// has sent, and resets the next one with PROTOCOL_ERROR.
 	idleReaders = 200
 	fastReaders = 10
 )
 
-// Clients that read nothing of a large response hold up nobody who shares their connection,
-// and the upstream can send only so much to each of them.
+// Clients that read nothing of a large response hold up nobody who shares their connection, and the
+// upstream can send only so much to each of them.
 func TestClientsThatReadNothingHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	var written [idleReaders]atomic.Int64

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// closeTime is how long the last bytes of a connection may take, its close_notify
-// included.
+// closeTime is how long the last bytes of a connection may take, its close_notify included.
 const closeTime = 250 * time.Millisecond
 
 // wire is the connection that net/http is given.
@@ -90,8 +89,8 @@ func (w *wire) hear() {
 	w.heardAt.Store(int64(now.Sub(w.made)))
 }
 
-// Close implements net.Conn. It writes what is pending and TLS's close_notify, as far as
-// the peer takes them at once.
+// Close implements net.Conn. It writes what is pending and TLS's close_notify, as far as the peer
+// takes them at once.
 func (w *wire) Close() error {
 	var err error
 	w.close.Do(func() {
@@ -118,7 +117,7 @@ func (w *wire) note(err error) {
 	w.cut.Store(w.socket.gone() && w.out.wasReset())
 }
 
-// cutOff reports whether the end that was read is the network's and not the peer's: over
-// TLS a response that is complete ends with a close_notify, after which the end of the
-// connection beneath is not read; without, it ends with a FIN.
+// cutOff reports whether the end that was read is the network's and not the peer's: over TLS a
+// response that is complete ends with a close_notify, after which the end of the connection beneath
+// is not read; without, it ends with a FIN.
 func (w *wire) cutOff(err error) bool { return errors.Is(err, io.EOF) && w.cut.Load() }

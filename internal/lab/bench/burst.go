@@ -8,10 +8,9 @@ import (
 	"oauth-proxyd/internal/lab/bench/rig"
 )
 
-// Burst opens 500 streams at once through a proxy that was just started, as when all
-// clients come back after a failure. The first byte is timed from the moment at which
-// the client begins to connect. Processor time, memory and delays of events include the
-// opening.
+// Burst opens 500 streams at once through a proxy that was just started, as when all clients come
+// back after a failure. The first byte is timed from the moment at which the client begins to
+// connect. Processor time, memory and delays of events include the opening.
 func (s stage) Burst(ctx context.Context, secure bool) (Values, error) {
 	peer, err := s.run(ctx, secure)
 	if err != nil {

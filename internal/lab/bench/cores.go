@@ -13,8 +13,7 @@ import (
 // Cores are where the proxy runs, and the harness.
 type Cores struct{ Proxy, Harness int }
 
-// allowedCores are those that this process may run on (Cpus_allowed_list of
-// /proc/self/status).
+// allowedCores are those that this process may run on (Cpus_allowed_list of /proc/self/status).
 func allowedCores() ([]int, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -46,8 +45,8 @@ func allowedCores() ([]int, error) {
 // pinnedEnv carries the cores over the exec of Pin.
 const pinnedEnv = "BENCH_PROXY_CORE"
 
-// Pin begins the program again on a core of its own, so that Go's scheduler sees one
-// processor only, and gives the cores once that was done.
+// Pin begins the program again on a core of its own, so that Go's scheduler sees one processor
+// only, and gives the cores once that was done.
 func Pin() (Cores, error) {
 	cores, err := allowedCores()
 	if err != nil {

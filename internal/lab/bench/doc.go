@@ -1,18 +1,17 @@
-// Package bench measures oauth-proxyd beside what could stand in its place, in one
-// run: nginx, HAProxy, Caddy and a bare httputil.ReverseProxy. "make bench" runs it.
+// Package bench measures oauth-proxyd beside what could stand in its place, in one run: nginx,
+// HAProxy, Caddy and a bare httputil.ReverseProxy. "make bench" runs it.
 //
 // # Method
 //
-// Two cores. The proxy has one to itself, and the harness, which is the upstream and
-// the clients in one process, has the other; so an event that the upstream dates can be
-// timed by the client with the same clock. What is counted is the proxy's alone: its
-// processor time by the kernel's accounting, its memory as proportional set size.
+// Two cores. The proxy has one to itself, and the harness, which is the upstream and the clients in
+// one process, has the other; so an event that the upstream dates can be timed by the client with
+// the same clock. What is counted is the proxy's alone: its processor time by the kernel's
+// accounting, its memory as proportional set size.
 //
-// A round is each measurement with each peer once, and the peers take turns within a
-// measurement, so that what else the machine does meets all of them. The order turns
-// with the rounds. Each time the peer is started anew. What is reported is the
-// median over the rounds, and the ratio of medians to those of each peer; a
-// machine's mood is in the numbers and, mostly, not in the ratios.
+// A round is each measurement with each peer once, and the peers take turns within a measurement,
+// so that what else the machine does meets all of them. The order turns with the rounds. Each time
+// the peer is started anew. What is reported is the median over the rounds, and the ratio of
+// medians to those of each peer; a machine's mood is in the numbers and, mostly, not in the ratios.
 //
 //	requests.go  Requests: 1 KB POSTs with answers of 2 KB over 32 connections that
 //	             are kept; processor time per request
@@ -26,12 +25,11 @@
 //	start.go     Start: how long oauth-proxyd takes until READY=1, and what it costs
 //	             when nobody asks for anything
 //
-// The peers are set up to stream (no buffering), to keep connections to the upstream
-// where they can, to check its certificate, and to add the one header. They log no
-// requests. oauth-proxyd runs as it is shipped: its rule, access check with a tailscaled,
-// request ids, metrics, and its log at info into a file. Over TLS each peer speaks
-// HTTP/2 to the upstream if it does so by itself or can be told to, and HTTP/1.1 if not; the
-// table says which. HAProxy is there both ways.
+// The peers are set up to stream (no buffering), to keep connections to the upstream where they
+// can, to check its certificate, and to add the one header. They log no requests. oauth-proxyd runs
+// as it is shipped: its rule, access check with a tailscaled, request ids, metrics, and its log at
+// info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so by itself or can
+// be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways.
 //
 //	peer.go      what is compared
 //	servers.go   the configurations of the servers of others

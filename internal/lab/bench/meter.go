@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/lab/bench/rig"
 )
 
-// Quantity is something measured, with its unit. Less of it is better, unless its name
-// ends in "per_s".
+// Quantity is something measured, with its unit. Less of it is better, unless its name ends in
+// "per_s".
 type Quantity string
 
 // The quantities.
@@ -51,8 +51,8 @@ type Pace struct {
 	Streams int
 }
 
-// Full takes about six minutes with all peers, Short one, and Smoke seconds: it shows that
-// the harness works and nothing else.
+// Full takes about six minutes with all peers, Short one, and Smoke seconds: it shows that the
+// harness works and nothing else.
 func Full() Pace {
 	return Pace{Rounds: 4, Warm: 500 * time.Millisecond, Window: 2 * time.Second, Idle: 15 * time.Second, Streams: 500}
 }

@@ -15,8 +15,7 @@ const Ours = "oauth-proxyd"
 // Peer is a proxy to measure.
 type Peer struct {
 	Name string
-	// start has it listen at an address in front of a target. A stop must follow, unless it
-	// failed.
+	// start has it listen at an address in front of a target. A stop must follow, unless it failed.
 	start func(ctx context.Context, site site) (*rig.Process, func(), error)
 }
 

@@ -11,9 +11,9 @@ import (
 
 const connections = 32
 
-// Requests has 32 clients send a POST of 1 KB each, read the answer of 2 KB, and send
-// the next on the same connection. When they have warmed up, the proxy's processor
-// time over a window is divided by the answers that came in it.
+// Requests has 32 clients send a POST of 1 KB each, read the answer of 2 KB, and send the next on
+// the same connection. When they have warmed up, the proxy's processor time over a window is
+// divided by the answers that came in it.
 func (s stage) Requests(ctx context.Context, secure bool) (Values, error) {
 	peer, err := s.run(ctx, secure)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestFinish proves the arithmetic: medians over rounds, our part of a peer's, and
-// whether that meets an aim.
+// TestFinish proves the arithmetic: medians over rounds, our part of a peer's, and whether that
+// meets an aim.
 func TestFinish(t *testing.T) {
 	r := newResult(Config{Peers: []Peer{{Name: Ours}, {Name: "nginx"}, {Name: "caddy"}}, Pace: Pace{Rounds: 3}})
 	for _, v := range []float64{30, 10, 20} {

@@ -39,8 +39,7 @@ func measurements() []measurement {
 // startName is the measurement that only oauth-proxyd does.
 const startName = "start and idle"
 
-// Run does all rounds. A peer that fails a measurement is left out of it, and the
-// result says so.
+// Run does all rounds. A peer that fails a measurement is left out of it, and the result says so.
 func Run(ctx context.Context, c Config) (*Result, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {

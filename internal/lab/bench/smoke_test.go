@@ -26,8 +26,8 @@ func build(t *testing.T) string {
 	return program
 }
 
-// TestRun proves that every measurement gives every number, for the daemon and for the
-// peer that is always there. The numbers mean nothing: the run is too short.
+// TestRun proves that every measurement gives every number, for the daemon and for the peer that is
+// always there. The numbers mean nothing: the run is too short.
 func TestRun(t *testing.T) {
 	programs := bench.Programs{Ours: "oauth-proxyd", Bare: build(t)}
 	found, _ := bench.Peers(programs)

@@ -8,8 +8,8 @@ import (
 	"oauth-proxyd/internal/lab/bench/rig"
 )
 
-// Start starts oauth-proxyd with a tailscaled that is up, takes the time until it says
-// READY=1, then leaves it alone and counts how often it wakes up all the same.
+// Start starts oauth-proxyd with a tailscaled that is up, takes the time until it says READY=1,
+// then leaves it alone and counts how often it wakes up all the same.
 func (s stage) Start(ctx context.Context, program string) (Values, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"oauth-proxyd/internal/lab/bench/rig"
 )
 
-// Streams opens 500 streams one after the other, waits until all are there, and
-// divides the proxy's processor time over a window by the events that came in it. Its memory
-// at the end of the window, less what it had before the first stream, is divided by the streams.
+// Streams opens 500 streams one after the other, waits until all are there, and divides the proxy's
+// processor time over a window by the events that came in it. Its memory at the end of the window,
+// less what it had before the first stream, is divided by the streams.
 func (s stage) Streams(ctx context.Context, secure bool) (Values, error) {
 	peer, err := s.run(ctx, secure)
 	if err != nil {

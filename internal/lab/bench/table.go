@@ -6,8 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// Write prints the result as tables: medians, and in brackets ours as a part of the
-// peer's.
+// Write prints the result as tables: medians, and in brackets ours as a part of the peer's.
 func (r *Result) Write(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i := range r.Measurements {

@@ -107,8 +107,8 @@ func (h *held) events() []string {
 	return h.sent
 }
 
-// readThrough reads a response to its end, and releases the next event when it has
-// the one before. It returns the events and how the response ended.
+// readThrough reads a response to its end, and releases the next event when it has the one before.
+// It returns the events and how the response ended.
 func (h *held) readThrough(t *testing.T, resp *http.Response) (events []string, err error) {
 	t.Helper()
 	stuck := time.AfterFunc(daemontest.Patience, func() { resp.Body.Close() })

@@ -35,8 +35,8 @@ func message(model string, stream bool) string {
 	return fmt.Sprintf(`{"model":%q,"max_tokens":64,"stream":%t,"messages":[{"role":"user","content":"hi"}]}`, model, stream)
 }
 
-// send sends a request with the headers of Claude Code that matter here, and more of
-// them as pairs of name and value.
+// send sends a request with the headers of Claude Code that matter here, and more of them as pairs
+// of name and value.
 func (c client) send(ctx context.Context, t *testing.T, path, body string, header ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, strings.NewReader(body))

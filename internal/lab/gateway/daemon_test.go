@@ -11,9 +11,9 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// startDaemon runs the program in front of an upstream, with the shipped
-// configuration and more settings, and returns its base URL and its log. At the end
-// of the test it must stop cleanly, and its log must not have a credential.
+// startDaemon runs the program in front of an upstream, with the shipped configuration and more
+// settings, and returns its base URL and its log. At the end of the test it must stop cleanly, and
+// its log must not have a credential.
 func startDaemon(t *testing.T, upstream, settings string) (string, *daemontest.Record) {
 	t.Helper()
 	dir := daemontest.TempDir(t)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The gateway relays an upstream's 4xx and 501 whole. It replaces every other 5xx by
-// this one, without Retry-After and x-should-retry.
+// The gateway relays an upstream's 4xx and 501 whole. It replaces every other 5xx by this one,
+// without Retry-After and x-should-retry.
 const replaced = "all upstreams failed (1 attempted)"
 
 // TestOurErrorsThroughGateway: what the client of the gateway sees of our own errors.
@@ -36,8 +36,8 @@ func TestOurErrorsThroughGateway(t *testing.T) {
 	})
 }
 
-// TestAPIErrorsThroughGateway: the daemon changes nothing of the API's errors, and the
-// gateway does with them what it does without the daemon.
+// TestAPIErrorsThroughGateway: the daemon changes nothing of the API's errors, and the gateway does
+// with them what it does without the daemon.
 func TestAPIErrorsThroughGateway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "")
@@ -60,10 +60,10 @@ func TestAPIErrorsThroughGateway(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamThroughGateway: a stream that the API breaks off never looks complete
-// to the client of the gateway. Our error event need not arrive: when a connection
-// ends, the gateway drops what it has received and not yet sent on. The daemon leaves it
-// a moment for that, which a busy machine may need for something else.
+// TestBrokenStreamThroughGateway: a stream that the API breaks off never looks complete to the
+// client of the gateway. Our error event need not arrive: when a connection ends, the gateway drops
+// what it has received and not yet sent on. The daemon leaves it a moment for that, which a busy
+// machine may need for something else.
 func TestBrokenStreamThroughGateway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "")

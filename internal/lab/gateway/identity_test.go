@@ -28,9 +28,9 @@ const (
 	clientSecret = "made-up-client-secret"
 )
 
-// identityProvider is an OpenID Connect provider with as much as the gateway uses:
-// discovery, keys, and the authorization code flow. Everybody who comes is the same
-// person, who is already logged in.
+// identityProvider is an OpenID Connect provider with as much as the gateway uses: discovery, keys,
+// and the authorization code flow. Everybody who comes is the same person, who is already logged
+// in.
 type identityProvider struct {
 	*httptest.Server
 	key *rsa.PrivateKey

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// install fetches Claude Code as npm distributes it, unless the version of the lock
-// file is there. The package has an executable for this machine that needs no Node.js,
-// so npm runs no script of it.
+// install fetches Claude Code as npm distributes it, unless the version of the lock file is there.
+// The package has an executable for this machine that needs no Node.js, so npm runs no script of
+// it.
 func install() error {
 	there, err := installed()
 	if err != nil || there {
@@ -27,8 +27,8 @@ func install() error {
 	return nil
 }
 
-// installed reports whether the packages of the lock file are there. npm ci leaves a
-// list of what it installed, without the packages for other platforms.
+// installed reports whether the packages of the lock file are there. npm ci leaves a list of what
+// it installed, without the packages for other platforms.
 func installed() (bool, error) {
 	wanted, err := packages("js/package-lock.json")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 const oauthBeta = "oauth-2025-04-20"
 
-// TestMessageThroughGateway streams a message through the gateway and the daemon. The
-// API sends an event only after the client has the one before.
+// TestMessageThroughGateway streams a message through the gateway and the daemon. The API sends an
+// event only after the client has the one before.
 func TestMessageThroughGateway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "")
@@ -37,8 +37,7 @@ func TestMessageThroughGateway(t *testing.T) {
 	wantForwarded(t, s.api.only(t))
 }
 
-// wantForwarded compares a request that the API received with what the client and the
-// gateway sent.
+// wantForwarded compares a request that the API received with what the client and the gateway sent.
 func wantForwarded(t *testing.T, r fakeupstream.Request) {
 	t.Helper()
 	if r.Target != "/v1/messages?beta=true" || !r.BodyComplete {
@@ -61,8 +60,8 @@ func wantForwarded(t *testing.T, r fakeupstream.Request) {
 	}
 }
 
-// TestGatewayNamesPersonToUpstream records what the gateway sends to an upstream for
-// which forward_user_identity is set. It depends on nothing that the daemon does.
+// TestGatewayNamesPersonToUpstream records what the gateway sends to an upstream for which
+// forward_user_identity is set. It depends on nothing that the daemon does.
 func TestGatewayNamesPersonToUpstream(t *testing.T) {
 	t.Parallel()
 	received := make(chan http.Header, 1)
@@ -93,8 +92,8 @@ func TestGatewayNamesPersonToUpstream(t *testing.T) {
 	}
 }
 
-// TestClientThatLeavesGateway: when a client of the gateway leaves in the middle of a
-// stream, the request at the API ends.
+// TestClientThatLeavesGateway: when a client of the gateway leaves in the middle of a stream, the
+// request at the API ends.
 func TestClientThatLeavesGateway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "")

@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// startGateway runs "claude gateway" with one upstream and returns its base URL. Its
-// credential for the upstream is a subscription's token that nobody has.
+// startGateway runs "claude gateway" with one upstream and returns its base URL. Its credential for
+// the upstream is a subscription's token that nobody has.
 func startGateway(t *testing.T, upstream string) string {
 	t.Helper()
 	dir := daemontest.TempDir(t)
@@ -55,8 +55,8 @@ models:
 %s`, issuer, clientID, clientSecret, database, upstream, daemontest.OAuthToken, directedModels())
 }
 
-// directedModels lets through the models that tell the mock API what to do. The gateway
-// refuses names that it does not know.
+// directedModels lets through the models that tell the mock API what to do. The gateway refuses
+// names that it does not know.
 func directedModels() string {
 	var lines strings.Builder
 	for _, name := range []string{"cut-mid-stream", "error-mid-stream", "error-400", "error-429", "error-529", "stall"} {

@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// startPostgres runs a PostgreSQL server with an empty database and returns the URL
-// of that. It listens on a Unix socket only, so it needs no free port.
+// startPostgres runs a PostgreSQL server with an empty database and returns the URL of that. It
+// listens on a Unix socket only, so it needs no free port.
 func startPostgres(t *testing.T) string {
 	t.Helper()
 	dir := daemontest.TempDir(t)
@@ -46,8 +46,7 @@ func postgresCommand(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// postgresProgram finds a program in Debian's folders, which PATH does not include,
-// or in PATH.
+// postgresProgram finds a program in Debian's folders, which PATH does not include, or in PATH.
 func postgresProgram(t *testing.T, name string) string {
 	t.Helper()
 	if found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); err == nil && len(found) > 0 {

@@ -63,8 +63,8 @@ func TestProtocol(t *testing.T) {
 	t.Run("has each section of the document", func(t *testing.T) { compareDocument(t, served) })
 }
 
-// compareRecord names the sections that are new, gone or different. The record has
-// hashes only: the text is Anthropic's.
+// compareRecord names the sections that are new, gone or different. The record has hashes only: the
+// text is Anthropic's.
 func compareRecord(t *testing.T, served []section) {
 	var lines []string
 	for _, s := range served {
@@ -95,8 +95,8 @@ func compareRecord(t *testing.T, served []section) {
 	}
 }
 
-// compareDocument wants a section of the document for each of the contract, in the
-// same order, and each "quoted phrase" of it in the contract's section.
+// compareDocument wants a section of the document for each of the contract, in the same order, and
+// each "quoted phrase" of it in the contract's section.
 func compareDocument(t *testing.T, served []section) {
 	text, err := os.ReadFile(documentFile)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// signIn obtains a session of the gateway as Claude Code does: it asks for a code,
-// the person enters that in a browser and comes back from the identity provider, and
-// the gateway exchanges the code for a bearer token (RFC 8628).
+// signIn obtains a session of the gateway as Claude Code does: it asks for a code, the person
+// enters that in a browser and comes back from the identity provider, and the gateway exchanges the
+// code for a bearer token (RFC 8628).
 func signIn(t *testing.T, gateway string) client {
 	t.Helper()
 	c := client{base: gateway, http: newHTTPClient(t)}
@@ -53,8 +53,7 @@ func (c client) post(t *testing.T, path string, form url.Values, response any) {
 	}
 }
 
-// approve is the person's part, in a browser that keeps cookies and says which page
-// a form is from.
+// approve is the person's part, in a browser that keeps cookies and says which page a form is from.
 func approve(t *testing.T, transport http.RoundTripper, page, userCode string) {
 	t.Helper()
 	jar, err := cookiejar.New(nil)

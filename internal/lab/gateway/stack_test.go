@@ -6,8 +6,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// stack is the official gateway in front of the daemon in front of the mock API, and
-// a person who is signed in to the gateway.
+// stack is the official gateway in front of the daemon in front of the mock API, and a person who
+// is signed in to the gateway.
 type stack struct {
 	api    *api
 	daemon *daemontest.Record // its log

@@ -14,8 +14,8 @@ import (
 // apiName is the name that the shipped configuration sends to.
 const apiName = "api.anthropic.com"
 
-// api stands on the host for Anthropic's, under its name and on its port, with a
-// certificate that the host trusts: so the shipped configuration is tested as it is.
+// api stands on the host for Anthropic's, under its name and on its port, with a certificate that
+// the host trusts: so the shipped configuration is tested as it is.
 type api struct {
 	mu   sync.Mutex
 	seen []fakeupstream.Request

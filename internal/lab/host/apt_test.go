@@ -92,8 +92,8 @@ func (l *lab) aptInstall() host.Output {
 	return l.run("sh", "-c", "rm -rf /var/lib/apt/lists; apt-get update; apt-get install --yes oauth-proxyd")
 }
 
-// A cache between the host and the repository may still have the signed file of the
-// previous release. The indexes that it names must still be there.
+// A cache between the host and the repository may still have the signed file of the previous
+// release. The indexes that it names must still be there.
 func TestAptWithThePreviousReleaseFile(t *testing.T) {
 	t.Parallel()
 	l, site := bootWithSite(t)

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// cgroupPrefix begins the names of the hosts' control groups; the id of the process
-// that they belong to follows.
+// cgroupPrefix begins the names of the hosts' control groups; the id of the process that they
+// belong to follows.
 const cgroupPrefix = "oauth-proxyd-host-"
 
-// makeCgroups makes a control group for one host below those of this process, in
-// the hierarchies that systemd uses: without it, two hosts would share the one that
-// systemd-nspawn makes. It has the same name in all of them, as systemd wants it.
+// makeCgroups makes a control group for one host below those of this process, in the hierarchies
+// that systemd uses: without it, two hosts would share the one that systemd-nspawn makes. It has
+// the same name in all of them, as systemd wants it.
 func makeCgroups() ([]string, error) {
 	parents, err := ownCgroups()
 	if err != nil {
@@ -39,8 +39,8 @@ func makeCgroups() ([]string, error) {
 	return made, nil
 }
 
-// sweepCgroups removes the empty groups that a killed process left: of a host, only
-// they outlive it.
+// sweepCgroups removes the empty groups that a killed process left: of a host, only they outlive
+// it.
 func sweepCgroups(parent string) error {
 	groups, err := filepath.Glob(filepath.Join(parent, cgroupPrefix+"*"))
 	if err != nil {
@@ -55,8 +55,8 @@ func sweepCgroups(parent string) error {
 	return nil
 }
 
-// ownCgroups are the folders of this process's group in version 2 and in systemd's
-// own hierarchy of version 1 (cgroups(7)).
+// ownCgroups are the folders of this process's group in version 2 and in systemd's own hierarchy of
+// version 1 (cgroups(7)).
 func ownCgroups() ([]string, error) {
 	f, err := os.Open("/proc/self/cgroup")
 	if err != nil {

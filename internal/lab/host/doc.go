@@ -1,18 +1,16 @@
-// Package host boots throw-away hosts of Debian and Ubuntu, so that tests can do to the
-// program what its administrators do: install a package, start units, read the journal,
-// upgrade, purge.
+// Package host boots throw-away hosts of Debian and Ubuntu, so that tests can do to the program
+// what its administrators do: install a package, start units, read the journal, upgrade, purge.
 //
 //	image, err := host.OpenImage(ctx, host.Usual(), os.Stderr) // a minute for the first time
 //	h, err := host.Boot(ctx, image, os.Stderr)                 // half a second
 //	defer h.Close()
 //	out, err := h.Run(ctx, "systemctl", "is-system-running")
 //
-// The image is made by debootstrap and kept in the user's cache folder, below
-// oauth-proxyd/host; removing that folder is safe. A host is an overlay in memory
-// over it, booted by systemd-nspawn: a real systemd as the first process, a journal,
-// D-Bus and dpkg. The usual one, Debian 12, also has prometheus-node-exporter and rpm.
-// Its kernel is this machine's. Its network has loopback only: Dial and Listen reach
-// into it, and a test's own server can stand there for api.anthropic.com.
+// The image is made by debootstrap and kept in the user's cache folder, below oauth-proxyd/host;
+// removing that folder is safe. A host is an overlay in memory over it, booted by systemd-nspawn: a
+// real systemd as the first process, a journal, D-Bus and dpkg. The usual one, Debian 12, also has
+// prometheus-node-exporter and rpm. Its kernel is this machine's. Its network has loopback only:
+// Dial and Listen reach into it, and a test's own server can stand there for api.anthropic.com.
 //
 //	release.go  which distributions there are
 //	image.go    the file system, made once
@@ -25,10 +23,9 @@
 //	network.go  sockets in it
 //	journal.go  what its journal says
 //
-// The tests here put the packages of the program through the life of a package.
-// "make test-host" builds those and runs them; "make host-shell" boots a host with
-// the package installed, for people. Both need root, debootstrap, systemd-nspawn and
-// nsenter; see Supported.
+// The tests here put the packages of the program through the life of a package. "make test-host"
+// builds those and runs them; "make host-shell" boots a host with the package installed, for
+// people. Both need root, debootstrap, systemd-nspawn and nsenter; see Supported.
 //
 // It is a module of its own, so that the daemon's does not depend on what it needs.
 package host

@@ -6,7 +6,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-func TestARefusedConfigurationIsShownWithWhatMendsIt(t *testing.T) {
+func TestRefusedConfigurationIsShownWithItsFix(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.openStream().body.Close()

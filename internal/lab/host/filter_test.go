@@ -14,9 +14,9 @@ import (
 // lanAccess admits a network that the shipped socket unit keeps out.
 const lanAccess = "\naccess {\n  allow = [\"local\", \"tailnet\", \"192.0.2.0/24\"]\n}\n"
 
-// reach connects from one of the host's addresses to the port, and says whether a response
-// came. A packet that the kernel drops is never answered; a second is patience with a
-// connection that would take microseconds.
+// reach connects from one of the host's addresses to the port, and says whether a response came. A
+// packet that the kernel drops is never answered; a second is patience with a connection that would
+// take microseconds.
 func (l *lab) reach(from string) bool {
 	l.t.Helper()
 	out := l.run("curl", "--silent", "--max-time", "1", "--interface", from, "--write-out", "%{http_code}", "--output", "/dev/null",
@@ -24,8 +24,8 @@ func (l *lab) reach(from string) bool {
 	return out.Stdout != "000"
 }
 
-// addresses gives the host some that others would have. What it sends to one of them comes
-// from that address, as from a neighbour.
+// addresses gives the host some that others would have. What it sends to one of them comes from
+// that address, as from a neighbour.
 func (l *lab) addresses(all ...string) {
 	l.t.Helper()
 	for _, a := range all {
@@ -111,8 +111,7 @@ func TestBothFamiliesWhateverTheSysctlSays(t *testing.T) {
 	}
 }
 
-// The filter holds for connections that the
-// service accepted already.
+// The filter holds for connections that the service accepted already.
 func TestAnOpenConnectionObeysTheFilter(t *testing.T) {
 	t.Parallel()
 	l := install(t)

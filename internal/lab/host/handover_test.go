@@ -67,8 +67,8 @@ func TestSystemdSupervisesWhoeverTookOver(t *testing.T) {
 	}
 }
 
-// stopped wants a stop to wait for the drains, and to leave no process: the load starts
-// another at once.
+// stopped wants a stop to wait for the drains, and to leave no process: the load starts another at
+// once.
 func stopped(l *lab) []daemontest.Span {
 	processes := strings.Fields(l.must("pgrep", "--exact", "oauth-proxyd"))
 	begin := time.Now()
@@ -94,8 +94,8 @@ func restarted(l *lab) []daemontest.Span {
 	return nil
 }
 
-// crashed wants systemd to see a crash at once. Clients wait in the socket until what is left
-// of the service has drained, and it is started again.
+// crashed wants systemd to see a crash at once. Clients wait in the socket until what is left of
+// the service has drained, and it is started again.
 func crashed(l *lab) []daemontest.Span {
 	k, before := l.kill(), l.property(service, "NRestarts")
 	daemontest.Eventually(l.t, "the service is started again", func() bool {
@@ -147,7 +147,7 @@ func TestStopsDuringUpgrades(t *testing.T) {
 }
 
 // What systemd would not follow is not begun, and what it does not follow is ended.
-func TestAnUpgradeThatSystemdDoesNotFollowIsNotMade(t *testing.T) {
+func TestUpgradeThatSystemdWouldNotFollow(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	s := l.openStream()
@@ -214,8 +214,8 @@ func (l *lab) wantServing(pid int) {
 	}
 }
 
-// maskInTheMiddle masks the unit after the daemon has asked about it, and before the daemon
-// tells of its successor.
+// maskInTheMiddle masks the unit after the daemon has asked about it, and before the daemon tells
+// of its successor.
 func (l *lab) maskInTheMiddle(pid int) {
 	l.t.Helper()
 	processes := func() int { return len(strings.Fields(l.run("pgrep", "--exact", "oauth-proxyd").Stdout)) }

@@ -17,14 +17,13 @@ type Host struct {
 	cgroups    []string // folders that are the host's
 }
 
-// Boot starts a host from an image and returns when systemd says that it is up. The
-// host's console goes to the given writer. It has a network of its own with
-// nothing in it but loopback. More options for systemd-nspawn(1) may follow, such as
-// WithoutBPF.
+// Boot starts a host from an image and returns when systemd says that it is up. The host's console
+// goes to the given writer. It has a network of its own with nothing in it but loopback. More
+// options for systemd-nspawn(1) may follow, such as WithoutBPF.
 //
-// What the host is made of lives in namespaces of its own: when this process ends,
-// however that happens, the host ends with it, and its files and mounts go with its
-// last process. Close does the same in order, and leaves no control group behind.
+// What the host is made of lives in namespaces of its own: when this process ends, however that
+// happens, the host ends with it, and its files and mounts go with its last process. Close does the
+// same in order, and leaves no control group behind.
 func Boot(ctx context.Context, image Image, console io.Writer, options ...string) (*Host, error) {
 	notes, err := listenNotes()
 	if err != nil {
@@ -58,8 +57,8 @@ func (h *Host) await(ctx context.Context, n notes) error {
 	return err
 }
 
-// Close ends the host as a power failure would, and waits until nothing of it is
-// left. It may be called again.
+// Close ends the host as a power failure would, and waits until nothing of it is left. It may be
+// called again.
 func (h *Host) Close() error {
 	if err := h.supervisor.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending the host: %w", err)
@@ -71,8 +70,8 @@ func (h *Host) Close() error {
 // WithoutBPF boots a host whose systemd cannot filter packets, as in most containers.
 const WithoutBPF = "--system-call-filter=~bpf"
 
-// supervisor is the command that boots a host, as a child. Its systemd may load the
-// programs with which it filters packets, as it may on a machine.
+// supervisor is the command that boots a host, as a child. Its systemd may load the programs with
+// which it filters packets, as it may on a machine.
 func supervisor(image Image, cgroups []string, notify string, options []string) *exec.Cmd {
 	const script = `
 image=$1 place=$2 groups=$3; shift 3

@@ -14,17 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image is the root file system of a release that hosts are booted from. It is shared
-// and never written to.
+// Image is the root file system of a release that hosts are booted from. It is shared and never
+// written to.
 type Image struct {
 	release Release
 	cache   string // the folder of everything below
 	root    string
 }
 
-// OpenImage finds the image of a release in the user's cache folder, or makes it, which
-// takes a minute and a mirror of the distribution. What it is made of is part of its
-// name, so that a changed list of packages makes another one. Progress is written to log.
+// OpenImage finds the image of a release in the user's cache folder, or makes it, which takes a
+// minute and a mirror of the distribution. What it is made of is part of its name, so that a
+// changed list of packages makes another one. Progress is written to log.
 //
 // It needs root and debootstrap. Two processes that want it make it once.
 func OpenImage(ctx context.Context, release Release, log io.Writer) (Image, error) {
@@ -61,8 +61,7 @@ func imageOf(release Release) (Image, error) {
 	return Image{release, cache, filepath.Join(cache, imageName(release))}, nil
 }
 
-// imageName is the same for images with the same content, as far as that is ours
-// to say.
+// imageName is the same for images with the same content, as far as that is ours to say.
 func imageName(r Release) string {
 	sum := sha256.Sum256([]byte(r.Suite + " " + strings.Join(r.packages, " ")))
 	return fmt.Sprintf("%s-%x", r.Suite, sum[:6])
@@ -95,8 +94,8 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// build makes the image beside its place and renames it, so that one that was
-// interrupted is never taken for a whole.
+// build makes the image beside its place and renames it, so that one that was interrupted is never
+// taken for a whole.
 func (i Image) build(ctx context.Context, log io.Writer) error {
 	draft := i.root + ".draft"
 	if err := os.RemoveAll(draft); err != nil { // of an interrupted run
@@ -140,8 +139,8 @@ func debootstrap(ctx context.Context, root string, args []string, log io.Writer)
 // disabled are units that packages have the image start at boot: nginx would hold port 80.
 const disabled = "etc/systemd/system/multi-user.target.wants/nginx.service"
 
-// tidy makes of one installed system something to boot many from: each host gets a
-// machine id of its own (machine-id(5)), and the packages are of no more use.
+// tidy makes of one installed system something to boot many from: each host gets a machine id of
+// its own (machine-id(5)), and the packages are of no more use.
 func tidy(root string) error {
 	for _, name := range []string{"var/cache/apt/archives", disabled} {
 		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Record is an entry of the journal: its fields by their names, such as MESSAGE and
-// PRIORITY (systemd.journal-fields(7)). What is no text is left out.
+// Record is an entry of the journal: its fields by their names, such as MESSAGE and PRIORITY
+// (systemd.journal-fields(7)). What is no text is left out.
 type Record map[string]string
 
-// Priority is the entry's severity, from 0, an emergency, to 7, debugging; -1 if it
-// has none (syslog(3)).
+// Priority is the entry's severity, from 0, an emergency, to 7, debugging; -1 if it has none
+// (syslog(3)).
 func (r Record) Priority() int {
 	n, err := strconv.Atoi(r["PRIORITY"])
 	if err != nil {
@@ -24,8 +24,8 @@ func (r Record) Priority() int {
 	return n
 }
 
-// Journal reads the journal of the host, oldest first, as far as the arguments for
-// journalctl choose: "--unit=oauth-proxyd.service", "PRIORITY=4".
+// Journal reads the journal of the host, oldest first, as far as the arguments for journalctl
+// choose: "--unit=oauth-proxyd.service", "PRIORITY=4".
 func (h *Host) Journal(ctx context.Context, choice ...string) ([]Record, error) {
 	out, err := h.Run(ctx, "journalctl", append([]string{"--output=json", "--all", "--no-pager"}, choice...)...)
 	if err != nil {

@@ -132,8 +132,8 @@ func (l *lab) mainPID() int {
 	return id
 }
 
-// log is what the service wrote to the journal, and systemd about it, apart from the
-// line for each request.
+// log is what the service wrote to the journal, and systemd about it, apart from the line for each
+// request.
 func (l *lab) log() []host.Record {
 	l.t.Helper()
 	records, err := l.Journal(contextOf(l.t), "--unit="+service, "--grep=^(?!request )")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// childNamed is the child of a process that is known by another id in the child's
-// parent's process namespace.
+// childNamed is the child of a process that is known by another id in the child's parent's process
+// namespace.
 func childNamed(parent, inside int) (int, error) {
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", parent))
 	if err != nil {
@@ -26,8 +26,7 @@ func childNamed(parent, inside int) (int, error) {
 	return 0, fmt.Errorf("finding the host's first process: none of %q is it", children)
 }
 
-// namesOf are the ids of a process, from this process's namespace to its own
-// (proc_pid_status(5)).
+// namesOf are the ids of a process, from this process's namespace to its own (proc_pid_status(5)).
 func namesOf(id string) ([]string, error) {
 	status, err := os.ReadFile("/proc/" + id + "/status")
 	if err != nil {

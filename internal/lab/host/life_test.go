@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/lab/host"
 )
 
-// readmeFile names the README of the project. With it the lives are longer, an image that
-// is missing is made, and the README gets the table of the systems that passed.
+// readmeFile names the README of the project. With it the lives are longer, an image that is
+// missing is made, and the README gets the table of the systems that passed.
 const readmeFile = "OAUTH_PROXYD_README"
 
 // life is how much happens in the life of a package.
@@ -30,8 +30,8 @@ func longLife() life {
 	return life{requests: 300, restarts: 10, upgrades: 3, streams: 100, deltas: 300}
 }
 
-// The package lives on every release whose image is there: "make test-host" makes those
-// that it can, and names the others.
+// The package lives on every release whose image is there: "make test-host" makes those that it
+// can, and names the others.
 func TestLife(t *testing.T) {
 	readme := os.Getenv(readmeFile)
 	amount := shortLife()
@@ -137,8 +137,8 @@ func (l *lab) reloadUnder(load *daemontest.Load, a life) {
 	}
 }
 
-// upgradeUnder installs the newer version, and the older one again, and returns a stream
-// that is still open. It ends the load.
+// upgradeUnder installs the newer version, and the older one again, and returns a stream that is
+// still open. It ends the load.
 func (l *lab) upgradeUnder(load *daemontest.Load, a life) *stream {
 	l.t.Helper()
 	stalled := l.openStream()

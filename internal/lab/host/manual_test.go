@@ -130,8 +130,8 @@ func (l *lab) addSecondSocket(e example) {
 	l.wantServedAt("127.0.0.1:8081")
 }
 
-// putNginxInFront has an address of the network that nginx admits. The daemon sees only what
-// nginx says of it.
+// putNginxInFront has an address of the network that nginx admits. The daemon sees only what nginx
+// says of it.
 func (l *lab) putNginxInFront(e example) {
 	const front = "192.0.2.5:8090"
 	l.must("ip", "address", "add", "192.0.2.5/24", "dev", "lo")
@@ -185,8 +185,8 @@ func (l *lab) setVariables(e example) {
 	})
 }
 
-// joinService has no Service, which needs Tailscale's own control server: the fake tailscaled
-// says that it forwards as it was told.
+// joinService has no Service, which needs Tailscale's own control server: the fake tailscaled says
+// that it forwards as it was told.
 func (l *lab) joinService(e example) {
 	l.write("/usr/bin/tailscale", "#!/bin/sh\necho \"tailscale $*\"\n")
 	l.must("chmod", "755", "/usr/bin/tailscale")
@@ -223,8 +223,8 @@ func (l *lab) failedRequest() (id string) {
 	return id
 }
 
-// readJournal has one request, which two of the commands find. The others find nothing, or
-// wait for more.
+// readJournal has one request, which two of the commands find. The others find nothing, or wait for
+// more.
 func (l *lab) readJournal(e example) {
 	id := l.failedRequest()
 	found := 0

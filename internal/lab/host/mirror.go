@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// keyringSuite is the release of Debian that has Ubuntu's keys among its packages, which
-// Debian's own keys vouch for.
+// keyringSuite is the release of Debian that has Ubuntu's keys among its packages, which Debian's
+// own keys vouch for.
 const keyringSuite = "trixie"
 
 // ubuntuKeyring is where that package has them.
@@ -50,8 +50,8 @@ func openUbuntuKeyring(ctx context.Context, log io.Writer) (string, error) {
 	return filepath.Join(image.root, ubuntuKeyring), err
 }
 
-// mirrorOf is where this machine's own apt gets that distribution from, or a folder of
-// it beside another distribution's. Empty stands for debootstrap's default.
+// mirrorOf is where this machine's own apt gets that distribution from, or a folder of it beside
+// another distribution's. Empty stands for debootstrap's default.
 func mirrorOf(ctx context.Context, r Release) (string, error) {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
 		"--format", "$(SITE) $(LABEL)", "Created-By: Packages", "Component: main").Output()

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// notes is what the supervisor tells a service manager (sd_notify(3)): here, that
-// is this process.
+// notes is what the supervisor tells a service manager (sd_notify(3)): here, that is this process.
 type notes struct{ socket *net.UnixConn }
 
 // listenNotes has a socket without a file, which nobody has to remove.
@@ -28,8 +27,8 @@ func (n notes) address() string { return n.socket.LocalAddr().String() }
 
 func (n notes) close() { _ = n.socket.Close() }
 
-// await returns the host's first process when the host is up. It gives up when the
-// supervisor has ended or the context has.
+// await returns the host's first process when the host is up. It gives up when the supervisor has
+// ended or the context has.
 func (n notes) await(ctx context.Context, ended <-chan struct{}) (leader int, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -39,8 +39,8 @@ func Releases() []Release {
 	}
 }
 
-// Usual is the release of the tests that ask for no other: Debian 12, with the programs
-// that administrators and the package meet on a host.
+// Usual is the release of the tests that ask for no other: Debian 12, with the programs that
+// administrators and the package meet on a host.
 func Usual() Release {
 	r := debian("Debian 12", "bookworm")
 	r.packages = []string{
@@ -76,8 +76,8 @@ func ubuntu(name, suite string) Release {
 	return Release{Name: name, Suite: suite, vendor: vendor{label: "Ubuntu", folder: "ubuntu", script: "gutsy", components: "main,universe"}}
 }
 
-// small has only what the package needs, and what the tests of its life look with: half
-// a minute to make.
+// small has only what the package needs, and what the tests of its life look with: half a minute to
+// make.
 func small(r Release) Release {
 	r.packages = []string{"systemd", "systemd-sysv", "dbus", "ca-certificates", "iproute2", "procps", "tzdata"}
 	if r.Suite == keyringSuite {

@@ -10,7 +10,7 @@ func labHeader(value string) string {
 	return "\nheader \"x-lab\" {\n  value = \"" + value + "\"\n}\n"
 }
 
-func TestReloadsUnderLoadLoseNoRequestAndRefuseABadFile(t *testing.T) {
+func TestReloadsUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	shipped := l.read(configFile)

@@ -49,12 +49,12 @@ func (l *lab) wantNameKey() {
 	l.wantAll(l.must("stat", "--format=%a %U", "/var/lib/oauth-proxyd"), "700 oauth-proxyd\n")
 }
 
-// propagated is a folder of systemd's own, in which 249 leaves an empty one for each service
-// that had mounts of its own (PrivateMounts=), until the host is booted again.
+// propagated is a folder of systemd's own, in which 249 leaves an empty one for each service that
+// had mounts of its own (PrivateMounts=), until the host is booted again.
 const propagated = "/run/systemd/propagate"
 
-// wantGone looks for what may run or be found by systemd. Units with the given load
-// state may be left.
+// wantGone looks for what may run or be found by systemd. Units with the given load state may be
+// left.
 func (l *lab) wantGone(but string) {
 	l.t.Helper()
 	for line := range strings.Lines(l.must("systemctl", "list-units", "--all", "--no-legend", "--plain", "oauth-proxyd*")) {
@@ -73,8 +73,8 @@ func (l *lab) wantGone(but string) {
 	}
 }
 
-// files are those that packages bring or leave. Others write theirs all the time:
-// dpkg, the journal, the man page index.
+// files are those that packages bring or leave. Others write theirs all the time: dpkg, the
+// journal, the man page index.
 func (l *lab) files() []string {
 	l.t.Helper()
 	out := l.must("sh", "-c", `find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/tmp -o -path "$1" \) -prune -o -print`, "sh", propagated)

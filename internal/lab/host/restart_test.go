@@ -38,8 +38,8 @@ func TestKillsUnderLoad(t *testing.T) {
 	}
 }
 
-// kill takes the main process away, as the kernel does when memory runs out, and
-// says how long that took: what was in flight then may have been read.
+// kill takes the main process away, as the kernel does when memory runs out, and says how long that
+// took: what was in flight then may have been read.
 func (l *lab) kill() daemontest.Span {
 	l.t.Helper()
 	begin, pid := time.Now(), l.mainPID()

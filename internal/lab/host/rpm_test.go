@@ -11,8 +11,8 @@ func rpm(t *testing.T, version string) string {
 	return onePackage(t, "oauth-proxyd-"+version+"-*.rpm")
 }
 
-// rpm runs rpm without the packages that Debian has under other names, and against
-// a database that the host's own packages are not in.
+// rpm runs rpm without the packages that Debian has under other names, and against a database that
+// the host's own packages are not in.
 func (l *lab) rpm(args ...string) string {
 	l.t.Helper()
 	out := l.run("rpm", append([]string{"--nodeps", "--force-debian"}, args...)...)

@@ -18,8 +18,8 @@ type Output struct {
 	Code int
 }
 
-// Command is a command inside the host, as root, with the host's environment and
-// not ours. Cancelling the context kills it and what it started.
+// Command is a command inside the host, as root, with the host's environment and not ours.
+// Cancelling the context kills it and what it started.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	inside := []string{
 		"--target", strconv.Itoa(h.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
@@ -36,8 +36,7 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 	return cmd
 }
 
-// Run runs a command inside the host to its end. A command that fails is no error:
-// see Output.Code.
+// Run runs a command inside the host to its end. A command that fails is no error: see Output.Code.
 func (h *Host) Run(ctx context.Context, name string, args ...string) (Output, error) {
 	return run(h.Command(ctx, name, args...))
 }
@@ -65,8 +64,8 @@ func (h *Host) ReadFile(ctx context.Context, name string) (string, error) {
 	return out.Stdout, err
 }
 
-// WriteFile writes a file of root's in the host, mode 0644, and the folders that it
-// needs. The path is looked up as the host sees it, its links included.
+// WriteFile writes a file of root's in the host, mode 0644, and the folders that it needs. The path
+// is looked up as the host sees it, its links included.
 func (h *Host) WriteFile(ctx context.Context, name string, content []byte) error {
 	const script = `mkdir -p "$1"; cat >"$2"; chmod 0644 "$2"`
 	cmd := h.Command(ctx, "sh", "-euc", script, "sh", path.Dir(name), name)

@@ -18,8 +18,8 @@ import (
 	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
-// site serves a repository on the host, at the address that the README names and with a
-// certificate that the host trusts, so that the README's commands are tested unchanged.
+// site serves a repository on the host, at the address that the README names and with a certificate
+// that the host trusts, so that the README's commands are tested unchanged.
 type site struct{ folder atomic.Value }
 
 // bootWithSite starts a host whose apt and dnf have no other source of packages.

@@ -64,8 +64,8 @@ func (s *stream) awaitLine(want string) {
 	}
 }
 
-// wantCut reads a stream to its end, which must be told as an error, and must not
-// look like a clean one.
+// wantCut reads a stream to its end, which must be told as an error, and must not look like a clean
+// one.
 func (s *stream) wantCut() {
 	s.lab.t.Helper()
 	rest, err := io.ReadAll(s.lines)

@@ -26,8 +26,7 @@ func Supported() error {
 	return tryPrivileges()
 }
 
-// tryPrivileges does what root in a container may not: mount, and make control
-// groups.
+// tryPrivileges does what root in a container may not: mount, and make control groups.
 func tryPrivileges() error {
 	mount := exec.Command("mount", "-t", "tmpfs", "try", "/run")
 	mount.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS}

@@ -12,8 +12,8 @@ import (
 // tailscaledSocket is where Debian's tailscaled has it.
 const tailscaledSocket = "/run/tailscale/tailscaled.sock"
 
-// startTailscaled is a new process: a new socket file, and no watcher knows it. Its end
-// takes the file with it, as a stop does.
+// startTailscaled is a new process: a new socket file, and no watcher knows it. Its end takes the
+// file with it, as a stop does.
 func (l *lab) startTailscaled(state, version string) *faketailscaled.Server {
 	l.t.Helper()
 	l.must("sh", "-euc", `mkdir -p "$1"; rm -f "$2"`, "sh", path.Dir(tailscaledSocket), tailscaledSocket)
@@ -56,7 +56,7 @@ func TestTailscaledComesLaterIsUpgradedAndRestarts(t *testing.T) {
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
 }
 
-func TestTheCommandOfTailscaleIsAskedWhereItsSocketIsNotFound(t *testing.T) {
+func TestTailscaleCommandWithoutSocket(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.write("/usr/bin/tailscale", `#!/bin/sh

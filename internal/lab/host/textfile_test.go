@@ -16,8 +16,7 @@ const (
 	useTextfile = "\nmetrics {\n  textfile          = %q\n  textfile_interval = \"1s\"\n}\n"
 )
 
-// The instructions of README.Debian, with Debian's own node_exporter and what its
-// collectors write.
+// The instructions of README.Debian, with Debian's own node_exporter and what its collectors write.
 func TestNodeExporterServesTheTextfileBesideItsOwn(t *testing.T) {
 	t.Parallel()
 	l := install(t)
@@ -65,8 +64,7 @@ func (l *lab) wantAbsent(file string) {
 	}
 }
 
-// A folder of the administrator's is added to the sandbox, and a reload leaves no file
-// behind.
+// A folder of the administrator's is added to the sandbox, and a reload leaves no file behind.
 func TestTextfileInAnotherFolder(t *testing.T) {
 	t.Parallel()
 	l := install(t)

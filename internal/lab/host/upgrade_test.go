@@ -72,7 +72,7 @@ func (l *lab) health() string {
 	return body
 }
 
-func TestUpgradeThatCannotBeHandedOverRestartsAndTellsWhatItCut(t *testing.T) {
+func TestUpgradeWithoutHandoverTellsWhatItCut(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.configure(labHeader("edited"))
@@ -95,7 +95,7 @@ func TestUpgradeThatCannotBeHandedOverRestartsAndTellsWhatItCut(t *testing.T) {
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
 }
 
-func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
+func TestUpgradeWithRefusedConfiguration(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	shipped := l.read(configFile)
@@ -115,7 +115,7 @@ func TestUpgradeWithARefusedConfigurationLeavesTheOldProcess(t *testing.T) {
 }
 
 // A restart would start what has just shown that it does not serve.
-func TestUpgradeWhoseNewProcessDoesNotServeLeavesTheOldOne(t *testing.T) {
+func TestUpgradeToProcessThatDoesNotServe(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	const file = "/etc/oauth-proxyd/other.hcl"
@@ -245,7 +245,7 @@ func TestAStopAfterAnUpgradeDrains(t *testing.T) {
 	l.openStream() // the next request starts it again
 }
 
-func TestUpgradeOfAHostThatNobodyAskedStartsNothing(t *testing.T) {
+func TestUpgradeOfIdleHostStartsNothing(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.installDeb(deb(t, newVersion))

@@ -8,9 +8,9 @@ import (
 )
 
 // The types below are the part of Grafana's classic dashboard model that ours uses
-// (kinds/dashboard/dashboard_kind.cue in its repository). Decoding is strict: what is
-// misspelt or of the wrong type is found. schemaVersion 42 is what Grafana 12.2 and
-// later write (apps/dashboard/pkg/migration/schemaversion).
+// (kinds/dashboard/dashboard_kind.cue in its repository). Decoding is strict: what is misspelt or
+// of the wrong type is found. schemaVersion 42 is what Grafana 12.2 and later write
+// (apps/dashboard/pkg/migration/schemaversion).
 type dashboard struct {
 	ID                   *int           `json:"id"`
 	UID                  string         `json:"uid"`
@@ -173,7 +173,7 @@ func (d dashboard) graphs() []panel {
 	return slices.DeleteFunc(slices.Clone(d.Panels), func(p panel) bool { return p.Type == "row" })
 }
 
-func TestTheDashboardHasTheFormThatGrafanaDocuments(t *testing.T) {
+func TestDashboardHasGrafanasForm(t *testing.T) {
 	d := loadDashboard(t)
 	if d.ID != nil || len(d.UID) < 8 || len(d.UID) > 40 || d.SchemaVersion != 42 {
 		t.Errorf("id %v, uid %q, schema version %d", d.ID, d.UID, d.SchemaVersion)

@@ -12,9 +12,9 @@ import (
 
 const openMetrics = "application/openmetrics-text; version=1.0.0"
 
-// readFamilies is for Prometheus's client library for Python, whose parser of OpenMetrics
-// refuses what the standard forbids: a family that is declared twice, a series that is there
-// twice, a counter that is not called _total, a text without an end.
+// readFamilies is for Prometheus's client library for Python, whose parser of OpenMetrics refuses
+// what the standard forbids: a family that is declared twice, a series that is there twice, a
+// counter that is not called _total, a text without an end.
 const readFamilies = `
 import importlib, sys
 parser = importlib.import_module(sys.argv[1])
@@ -25,7 +25,7 @@ for family in parser.text_string_to_metric_families(sys.stdin.read()):
 // counted is the last request of client.work.
 const counted = `proxy_requests_total{method="POST",status="529"} 1`
 
-func TestOpenMetricsAndTextAreReadByParsersOfOthers(t *testing.T) {
+func TestOtherParsersReadTheExposition(t *testing.T) {
 	d := startDaemon(t)
 	c := newClient(t, d.url)
 	c.work()
@@ -51,8 +51,8 @@ func TestOpenMetricsAndTextAreReadByParsersOfOthers(t *testing.T) {
 	}
 }
 
-// parsed returns each family's name, its type and the number of its samples. It starts
-// Debian's python3, which has the packaged library; another one in the PATH does not.
+// parsed returns each family's name, its type and the number of its samples. It starts Debian's
+// python3, which has the packaged library; another one in the PATH does not.
 func parsed(t *testing.T, parser, exposition string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", readFamilies, parser)

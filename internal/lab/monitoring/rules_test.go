@@ -106,8 +106,8 @@ func TestEachAlertSaysWhatItsReaderNeeds(t *testing.T) {
 	}
 }
 
-// runbookSections are the texts below the headings of the third level, by what a link
-// to the heading is: lower case, and for one word that is all.
+// runbookSections are the texts below the headings of the third level, by what a link to the
+// heading is: lower case, and for one word that is all.
 func runbookSections(t *testing.T) map[string]string {
 	t.Helper()
 	text := read(t, "../../../docs/runbook.md")

@@ -25,8 +25,8 @@ func TestARunWithTrafficOfAllKinds(t *testing.T) {
 	t.Run("alerts are raised for what happened and for nothing else", p.raisesAlerts)
 }
 
-// provoke has everything happen that a dashboard tells of. At the end no upstream is
-// there, and a bad configuration has been refused.
+// provoke has everything happen that a dashboard tells of. At the end no upstream is there, and a
+// bad configuration has been refused.
 func provoke(t *testing.T, d *daemon, c client) {
 	t.Helper()
 	c.work()
@@ -150,8 +150,8 @@ func (p *prometheus) evaluatesRules(t *testing.T) {
 	}
 }
 
-// raisesAlerts looks for the alerts of which the condition holds; that they wait for
-// a while before they fire is promtool's to test.
+// raisesAlerts looks for the alerts of which the condition holds; that they wait for a while before
+// they fire is promtool's to test.
 func (p *prometheus) raisesAlerts(t *testing.T) {
 	want := map[string]int{ // how many sources
 		"OAuthProxydKeyExpiresSoon": 2, "OAuthProxydReloadRefused": 2, "OAuthProxydUpstreamUnreachable": 2,

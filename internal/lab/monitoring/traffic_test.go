@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// client sends requests to the daemon as developers' clients do, and as those that
-// something goes wrong with.
+// client sends requests to the daemon as developers' clients do, and as those that something goes
+// wrong with.
 type client struct {
 	t    *testing.T
 	url  string

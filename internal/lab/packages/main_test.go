@@ -49,8 +49,8 @@ func places() clones {
 	return clones{filepath.Join(dir, "one"), filepath.Join(dir, "another", "place")}
 }
 
-// build commits the tree as it is, changes included, to a repository of its own, and
-// builds two clones of it, in other folders and with other umasks. The first is signed.
+// build commits the tree as it is, changes included, to a repository of its own, and builds two
+// clones of it, in other folders and with other umasks. The first is signed.
 func build(dir string) error {
 	if err := os.Setenv(placesEnv, dir); err != nil {
 		return err

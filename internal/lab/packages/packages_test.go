@@ -149,8 +149,8 @@ func checkFiles(t *testing.T, files [][]string, owner string, want []string) {
 	}
 }
 
-// The .rpm has the scripts of packaging/rpm, keeps an edited configuration, and is
-// older than the release that it is a candidate for.
+// The .rpm has the scripts of packaging/rpm, keeps an edited configuration, and is older than the
+// release that it is a candidate for.
 func TestRPMHeader(t *testing.T) {
 	t.Parallel()
 	rpm := built(t, "*.x86_64.rpm")
@@ -173,8 +173,8 @@ func TestRPMHeader(t *testing.T) {
 	}
 }
 
-// The binary is of the version of its package and built by the Go that go.mod names, and
-// the software bill names what is linked into it.
+// The binary is of the version of its package and built by the Go that go.mod names, and the
+// software bill names what is linked into it.
 func TestBinaryAndBill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -59,8 +59,8 @@ func testClaudeSaysTheSame(t *testing.T) {
 // partial has Claude Code print each event.
 func partial() []string { return []string{"--include-partial-messages"} }
 
-// testClaudeSubscription is what the program is for: a token as a gateway passes it on,
-// without the beta that Claude Code adds to its own.
+// testClaudeSubscription is what the program is for: a token as a gateway passes it on, without the
+// beta that Claude Code adds to its own.
 func testClaudeSubscription(t *testing.T) {
 	t.Parallel()
 	onEachClaude(t, func(t *testing.T, c claude, l lane) {

@@ -8,8 +8,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// TestClaudeCodeGivesUpAtOnce is why x-should-retry is there: without it Claude Code tries
-// for three minutes. What it does then with each code was measured, and is in the manual.
+// TestClaudeCodeGivesUpAtOnce is why x-should-retry is there: without it Claude Code tries for
+// three minutes. What it does then with each code was measured, and is in the manual.
 func TestClaudeCodeGivesUpAtOnce(t *testing.T) {
 	t.Parallel()
 	if !hasNode(t) {

@@ -79,8 +79,8 @@ type session struct {
 	stderr bytes.Buffer // to be read after the end
 }
 
-// start starts Claude Code on a way, in a new home. The prompts that it makes name the
-// home and the session: to compare them, both must be the same on each way.
+// start starts Claude Code on a way, in a new home. The prompts that it makes name the home and the
+// session: to compare them, both must be the same on each way.
 func (c claude) start(t *testing.T, w way, home, credential string, k claudeCase) *session {
 	t.Helper()
 	if err := os.RemoveAll(home); err != nil {
@@ -145,8 +145,8 @@ func (s *session) report(t *testing.T) *report {
 	return r
 }
 
-// timeless leaves out what belongs to the moment and the process. Of a message, v1 prints
-// what has arrived by then.
+// timeless leaves out what belongs to the moment and the process. Of a message, v1 prints what has
+// arrived by then.
 func timeless(value any) any {
 	switch v := value.(type) {
 	case map[string]any:

@@ -71,8 +71,8 @@ func TestErrorContract(t *testing.T) {
 	}
 }
 
-// attempts is how often an SDK tries again. Where the daemon says that a retry is pointless,
-// it may, and does not.
+// attempts is how often an SDK tries again. Where the daemon says that a retry is pointless, it
+// may, and does not.
 func (b breach) attempts() int {
 	if b.final {
 		return 2

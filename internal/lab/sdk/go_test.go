@@ -27,8 +27,8 @@ type goPlay struct {
 	fault   fault
 }
 
-// play runs a case on one way, with the SDK as an application makes it, but for a note of
-// each response.
+// play runs a case on one way, with the SDK as an application makes it, but for a note of each
+// response.
 func (w way) play(t *testing.T, sdk goSDK, p goPlay, credential goCredential) *report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
@@ -200,8 +200,8 @@ func TestGoAbortReachesTheAPI(t *testing.T) {
 	})
 }
 
-// abort leaves after the second delta of a response that never ends: both came while it
-// was unfinished.
+// abort leaves after the second delta of a response that never ends: both came while it was
+// unfinished.
 func abort(t *testing.T, u *upstream) goCase {
 	return func(ctx context.Context, c goClient, r *report) {
 		ctx, cancel := context.WithCancel(ctx)

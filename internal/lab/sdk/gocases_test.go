@@ -46,8 +46,7 @@ func countTokens(ctx context.Context, c goClient, r *report) {
 	r.failure(c, err)
 }
 
-// lookUpModels lists them all, one, and one that does not exist and whose name has to be
-// escaped.
+// lookUpModels lists them all, one, and one that does not exist and whose name has to be escaped.
 func lookUpModels(ctx context.Context, c goClient, r *report) {
 	r.failure(c, c.models(ctx, func(raw string) { r.result("listed", raw) }))
 	for _, id := range []string{"claude-haiku-4-5-20251001", "ä/b c?;{d}"} {

@@ -37,8 +37,7 @@ type goNext = func(*http.Request) (*http.Response, error)
 // goCredential is an API key or a bearer token.
 type goCredential struct{ key, token string }
 
-// goClient is what the cases need of the SDK. What it returns is JSON as the SDK received
-// it.
+// goClient is what the cases need of the SDK. What it returns is JSON as the SDK received it.
 type goClient interface {
 	message(ctx context.Context, model string) (string, error)
 	talk(model string, withTool bool) goTalk
@@ -57,8 +56,8 @@ type goClient interface {
 
 // goTalk is a conversation whose responses are streamed.
 type goTalk interface {
-	// next streams the model's turn, and hands on each event. A tool that the model calls
-	// has its result in the following turn.
+	// next streams the model's turn, and hands on each event. A tool that the model calls has its
+	// result in the following turn.
 	next(ctx context.Context, each func(kind, raw string)) (goTurn, error)
 }
 

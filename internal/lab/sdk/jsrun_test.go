@@ -74,8 +74,8 @@ func startScript(ctx context.Context, t *testing.T, sdk jsSDK, c jsCase, ways ..
 	return s
 }
 
-// trust is the variable by which Node.js and Claude Code trust the certificates of the APIs
-// at the end of these ways, in a file in dir.
+// trust is the variable by which Node.js and Claude Code trust the certificates of the APIs at the
+// end of these ways, in a file in dir.
 func trust(t *testing.T, dir string, ways ...way) string {
 	t.Helper()
 	var all []byte

@@ -76,8 +76,8 @@ type daemon struct {
 	exit int // that is expected
 }
 
-// startDaemon runs the program with the shipped file and these settings after it. The end of
-// the test is a stop as by systemd, which must be clean.
+// startDaemon runs the program with the shipped file and these settings after it. The end of the
+// test is a stop as by systemd, which must be clean.
 func startDaemon(t *testing.T, settings string) *daemon {
 	t.Helper()
 	dir := daemontest.TempDir(t)

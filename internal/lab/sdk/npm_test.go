@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// oldestNode is the first major version that the SDK supports, see the README of
-// @anthropic-ai/sdk. Claude Code brings its own.
+// oldestNode is the first major version that the SDK supports, see the README of @anthropic-ai/sdk.
+// Claude Code brings its own.
 const oldestNode = 20
 
-// hasNode tells whether the machine has what the clients from npm need. The
-// Makefile says so loudly if not, which a test that passes cannot.
+// hasNode tells whether the machine has what the clients from npm need. The Makefile says so loudly
+// if not, which a test that passes cannot.
 func hasNode(t *testing.T) bool {
 	t.Helper()
 	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
@@ -35,8 +35,8 @@ func hasNode(t *testing.T) bool {
 	return true
 }
 
-// install fetches the clients, unless those of the lock file are there. Tests that do so at
-// once wait for the first of them.
+// install fetches the clients, unless those of the lock file are there. Tests that do so at once
+// wait for the first of them.
 func install(t *testing.T) {
 	t.Helper()
 	lock, err := os.Open("js/package-lock.json")

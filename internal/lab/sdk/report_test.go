@@ -21,8 +21,8 @@ func (r *report) add(format string, args ...any) {
 	r.lines = append(r.lines, strings.ReplaceAll(line, r.base, "BASE"))
 }
 
-// response notes a response as it came, before the SDK had a look. The id that the daemon
-// gives to every request is the one thing that it may add: it is kept apart.
+// response notes a response as it came, before the SDK had a look. The id that the daemon gives to
+// every request is the one thing that it may add: it is kept apart.
 func (r *report) response(resp *http.Response) {
 	r.ids = append(r.ids, resp.Header.Values("X-Request-Id")...)
 	r.add("response %d, length %d, unzipped: %t", resp.StatusCode, resp.ContentLength, resp.Uncompressed)
@@ -51,8 +51,7 @@ func wantSame(t *testing.T, what string, direct, through []string) {
 	}
 }
 
-// wantAll looks for what must be in a report, so that two empty ones are not
-// good enough.
+// wantAll looks for what must be in a report, so that two empty ones are not good enough.
 func wantAll(t *testing.T, lines []string, words ...string) {
 	t.Helper()
 	text := strings.Join(lines, "\n")
@@ -63,8 +62,8 @@ func wantAll(t *testing.T, lines []string, words ...string) {
 	}
 }
 
-// wantSameRequests compares what the two APIs of a lane received, and looks for all the
-// words in it.
+// wantSameRequests compares what the two APIs of a lane received, and looks for all the words in
+// it.
 func (l lane) wantSameRequests(t *testing.T, words ...string) {
 	t.Helper()
 	direct, _ := l.direct.upstream.requests()

@@ -19,8 +19,8 @@ import (
 	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
-// upstream is the API, with a list of what it received. It counts its ids from
-// the first request on, so that two of them give the same responses.
+// upstream is the API, with a list of what it received. It counts its ids from the first request
+// on, so that two of them give the same responses.
 type upstream struct {
 	*httptest.Server
 	gone  chan string // the path of each request whose client left before the end
@@ -89,8 +89,8 @@ func (u *upstream) awaitBegun(t *testing.T) {
 	}
 }
 
-// certificate is what its clients must trust, in PEM; nil in the clear, or if the API is of
-// another kind.
+// certificate is what its clients must trust, in PEM; nil in the clear, or if the API is of another
+// kind.
 func (u *upstream) certificate() []byte {
 	if u == nil || u.TLS == nil {
 		return nil
@@ -115,9 +115,9 @@ func (w stopped) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// requests are all that came, a line for each fact. What belongs to a connection, or is made
-// up for each upload, is left out. The protocols are apart, because a client may speak
-// another one to the daemon.
+// requests are all that came, a line for each fact. What belongs to a connection, or is made up for
+// each upload, is left out. The protocols are apart, because a client may speak another one to the
+// daemon.
 func (u *upstream) requests() (all [][]string, protocols []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -158,8 +158,8 @@ func describe(r fakeupstream.Request) []string {
 	return lines
 }
 
-// betas is the anthropic-beta of each request, in the order of their arrival and
-// without the spaces between the members.
+// betas is the anthropic-beta of each request, in the order of their arrival and without the spaces
+// between the members.
 func (u *upstream) betas() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -19,12 +19,11 @@ const (
 // slots and waiting are proxy.max_connections and proxy.queue_limit by default.
 const slots, waiting = 1_000, 1_000
 
-// windowLag is enough for the kernel's probes of a window that has closed: bytes move
-// until the buffer of the client's kernel is full, and each of them is progress.
+// windowLag is enough for the kernel's probes of a window that has closed: bytes move until the
+// buffer of the client's kernel is full, and each of them is progress.
 const windowLag = 15 * time.Second
 
-// admittedAttacks are those of a person who may send requests. It is another than the
-// bystanders.
+// admittedAttacks are those of a person who may send requests. It is another than the bystanders.
 func admittedAttacks() []Attack {
 	return append(unreadAttacks(), []Attack{
 		{Name: "56 connections of HTTP/2, window 0", Quiet: true, Run: http2Windows},
@@ -58,8 +57,7 @@ func slowBodies(a *Assault) error {
 	return nil
 }
 
-// slowReaders reads some bytes of an endless response, then a byte at a time, and then
-// no more.
+// slowReaders reads some bytes of an endless response, then a byte at a time, and then no more.
 func slowReaders(first int64) func(*Assault) error {
 	return func(a *Assault) error {
 		var open []*wire
@@ -115,8 +113,7 @@ func sessions(a *Assault) error {
 	return nil
 }
 
-// largeIDs takes each response whole, a few at a time: what stays is what the daemon
-// keeps of them.
+// largeIDs takes each response whole, a few at a time: what stays is what the daemon keeps of them.
 func largeIDs(a *Assault) error {
 	for i := range a.number(200, 60) { // one after the other: several keep both processors busy
 		w, err := a.dial(i)

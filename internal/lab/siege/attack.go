@@ -36,19 +36,18 @@ type Attack struct {
 	Who  Who
 	// Sources is the number of addresses that the attack comes from; 0 means one.
 	Sources int
-	// Fills marks an attack of an admitted client that takes all slots. A client may
-	// then wait until one of them times out, and no longer.
+	// Fills marks an attack of an admitted client that takes all slots. A client may then wait
+	// until one of them times out, and no longer.
 	Fills bool
-	// Crowds marks one that takes all places in the queue as well, which is first come,
-	// first served: a client may be refused with "overloaded", but not otherwise.
+	// Crowds marks one that takes all places in the queue as well, which is first come, first
+	// served: a client may be refused with "overloaded", but not otherwise.
 	Crowds bool
-	// Lag is how long the kernel may still move bytes after the attacker has stopped: it
-	// probes a closed window at growing intervals.
+	// Lag is how long the kernel may still move bytes after the attacker has stopped: it probes a
+	// closed window at growing intervals.
 	Lag time.Duration
 	// Quiet marks an attack that mostly waits, so that others can run at the same time.
 	Quiet bool
-	// Run attacks. It returns when it has nothing more to do. The lab closes what it
-	// holds.
+	// Run attacks. It returns when it has nothing more to do. The lab closes what it holds.
 	Run func(*Assault) error
 }
 
@@ -89,12 +88,11 @@ func (a *Assault) source(i int) net.IP {
 // dialTimeout is short, because an attacker that cannot connect tries elsewhere.
 const dialTimeout = time.Second
 
-// dial connects from the i-th address. All that is done on the connection ends with
-// the assault.
+// dial connects from the i-th address. All that is done on the connection ends with the assault.
 func (a *Assault) dial(i int) (*wire, error) { return a.dialWith(i, nil) }
 
-// dialNarrow connects with the smallest receive buffer and small segments, so that few
-// bytes of a response fill all buffers on the way.
+// dialNarrow connects with the smallest receive buffer and small segments, so that few bytes of a
+// response fill all buffers on the way.
 func (a *Assault) dialNarrow(i int) (*wire, error) { return a.dialWith(i, narrow) }
 
 func narrow(_, _ string, c syscall.RawConn) error {
@@ -138,8 +136,8 @@ func (a *Assault) release() {
 	a.held = nil
 }
 
-// each calls do n times, some at once, until the assault ends. A connection that fails is
-// no error: the daemon may defend itself.
+// each calls do n times, some at once, until the assault ends. A connection that fails is no error:
+// the daemon may defend itself.
 func (a *Assault) each(n int, do func(i int)) {
 	const workers = 64
 	var next atomic.Int64
@@ -193,8 +191,8 @@ func (a *Assault) ticks(do func()) {
 	}
 }
 
-// flood sends n requests with the text, a hundred on a connection as far as the daemon
-// keeps it, and reads the responses.
+// flood sends n requests with the text, a hundred on a connection as far as the daemon keeps it,
+// and reads the responses.
 func (a *Assault) flood(n int, texts ...string) {
 	const kept = 100
 	a.each((n+kept-1)/kept, func(i int) {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// probeInterval is the time between two requests of a bystander. Each uses a new
-	// connection, and does not wait for the request before it.
+	// probeInterval is the time between two requests of a bystander. Each uses a new connection,
+	// and does not wait for the request before it.
 	probeInterval = 50 * time.Millisecond
 	// silence is how long the bystander's stream may have no event.
 	silence = 3 * time.Second
@@ -29,8 +29,8 @@ func connect(ctx context.Context, address string) (net.Conn, error) {
 	return (&net.Dialer{LocalAddr: from}).DialContext(ctx, "tcp", address)
 }
 
-// send sends a request of a bystander on a connection of its own. Closing the body of
-// the response closes the connection.
+// send sends a request of a bystander on a connection of its own. Closing the body of the response
+// closes the connection.
 func send(ctx context.Context, address, method, target string) (*http.Response, error) {
 	conn, err := connect(ctx, address)
 	if err != nil {
@@ -92,8 +92,8 @@ func exchange(ctx context.Context, address, method, target string) ([]byte, erro
 	return text, err
 }
 
-// Waits is how long requests of one kind took, from the connection's first packet to
-// the response's last byte.
+// Waits is how long requests of one kind took, from the connection's first packet to the response's
+// last byte.
 type Waits struct {
 	times  []time.Duration
 	Failed int

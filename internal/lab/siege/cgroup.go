@@ -13,19 +13,18 @@ import (
 	"time"
 )
 
-// cgroupPrefix begins the name of each control group; the id of the process that made
-// it follows.
+// cgroupPrefix begins the name of each control group; the id of the process that made it follows.
 const cgroupPrefix = "oauth-proxyd-siege-"
 
-// cgroup is a control group with the unit's limits. In version 1 it has a folder in
-// the hierarchy of each controller, in version 2 both are the same folder.
+// cgroup is a control group with the unit's limits. In version 1 it has a folder in the hierarchy
+// of each controller, in version 2 both are the same folder.
 type cgroup struct {
 	memory, pids string
 	unified      bool
 }
 
-// newCgroup makes a control group. The memory controller exists in one version only, so
-// the first version that works is the right one.
+// newCgroup makes a control group. The memory controller exists in one version only, so the first
+// version that works is the right one.
 func newCgroup(l Limits) (*cgroup, error) {
 	c, err := newCgroupV1(l)
 	if err == nil {
@@ -60,9 +59,8 @@ func newCgroupV1(l Limits) (*cgroup, error) {
 	return c, nil
 }
 
-// newCgroupV2 makes the group at the root, because a group that has processes, such as
-// that of this process, cannot hand its controllers on (cgroups(7), "no internal
-// processes").
+// newCgroupV2 makes the group at the root, because a group that has processes, such as that of this
+// process, cannot hand its controllers on (cgroups(7), "no internal processes").
 func newCgroupV2(l Limits) (*cgroup, error) {
 	const root = "/sys/fs/cgroup"
 	dir, err := makeCgroup(root)
@@ -126,8 +124,8 @@ func (c *cgroup) procs() []string {
 	return []string{filepath.Join(c.memory, "cgroup.procs"), filepath.Join(c.pids, "cgroup.procs")}
 }
 
-// usage is what the group's processes and their sockets hold, in bytes. The page cache
-// is not in it: the kernel takes that back by itself.
+// usage is what the group's processes and their sockets hold, in bytes. The page cache is not in
+// it: the kernel takes that back by itself.
 func (c *cgroup) usage() (int64, error) {
 	current, cache := "memory.usage_in_bytes", "total_cache"
 	if c.unified {
@@ -158,8 +156,8 @@ func (c *cgroup) outOfMemory() bool {
 	return err == nil && kills > 0
 }
 
-// close removes the group. The kernel may still be busy with the last process for a
-// moment after its end.
+// close removes the group. The kernel may still be busy with the last process for a moment after
+// its end.
 func (c *cgroup) close() error {
 	if c == nil {
 		return nil

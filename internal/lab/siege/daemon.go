@@ -18,8 +18,8 @@ import (
 // patience bounds what takes far less unless something hangs.
 const patience = 20 * time.Second
 
-// daemon is oauth-proxyd in a control group of its own, with the unit's environment
-// and a listening socket such as systemd passes.
+// daemon is oauth-proxyd in a control group of its own, with the unit's environment and a listening
+// socket such as systemd passes.
 type daemon struct {
 	address string
 	group   *cgroup // nil where none can be made
@@ -28,8 +28,8 @@ type daemon struct {
 	exited  chan struct{}
 }
 
-// enter puts the shell into the control groups, raises its limit of open files as far
-// as it may, and becomes the daemon. Only a process itself can set LISTEN_PID.
+// enter puts the shell into the control groups, raises its limit of open files as far as it may,
+// and becomes the daemon. Only a process itself can set LISTEN_PID.
 const enter = `for procs in $GROUPS_OF_DAEMON; do echo $$ >"$procs" || exit 71; done
 ulimit -n "$FILES" 2>/dev/null || ulimit -n "$(ulimit -H -n)"
 LISTEN_PID=$$ exec "$0" "$@"`
@@ -159,8 +159,8 @@ func (d *daemon) counters(ctx context.Context) (c Counters, err error) {
 
 const configFile = "oauth-proxyd.hcl"
 
-// configure writes the daemon's configuration: the defaults but for the timeouts, which
-// are short so that the lab can wait for them, and for who is admitted.
+// configure writes the daemon's configuration: the defaults but for the timeouts, which are short
+// so that the lab can wait for them, and for who is admitted.
 func configure(dir, upstream, authority string, t Timeouts, attacker Who) error {
 	allowed := strconv.Quote(admittedNetwork)
 	if attacker == Admitted {

@@ -66,8 +66,8 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
-// TestUnit proves that the limits are read from the unit that is shipped, and that one
-// without them is refused.
+// TestUnit proves that the limits are read from the unit that is shipped, and that one without them
+// is refused.
 func TestUnit(t *testing.T) {
 	l, err := siege.ReadUnit(unit)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 // bystanderID begins the request id of each request that the lab sends for itself.
 const bystanderID = "req_SIEGEBYSTANDER"
 
-// lines counts the lines of the daemon's log, without those about bystanders, and
-// keeps the first few.
+// lines counts the lines of the daemon's log, without those about bystanders, and keeps the first
+// few.
 type lines struct {
 	mu      sync.Mutex
 	partial []byte

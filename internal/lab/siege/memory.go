@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// sampleInterval is how often the control group is read. The peak of the resident set
-// needs no samples: the kernel keeps it.
+// sampleInterval is how often the control group is read. The peak of the resident set needs no
+// samples: the kernel keeps it.
 const sampleInterval = 10 * time.Millisecond
 
 // Memory is what the daemon holds, in bytes.
@@ -33,8 +33,8 @@ type meter struct {
 // newMeter begins; the peaks count from here.
 func newMeter(pid int, group *cgroup) *meter {
 	m := &meter{pid: pid, group: group, quit: make(chan struct{})}
-	// 5 resets the peak of the resident set (proc_pid_clear_refs(5)). Where that is
-	// forbidden the peak counts from the start of the process, which is stricter.
+	// 5 resets the peak of the resident set (proc_pid_clear_refs(5)). Where that is forbidden the
+	// peak counts from the start of the process, which is stricter.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
 	if group != nil {
 		m.work.Go(m.sample)

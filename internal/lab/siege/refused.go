@@ -12,8 +12,8 @@ import (
 // crowd is the number of addresses of an attack that comes from many.
 const crowd = 200
 
-// refusedAttacks come from addresses that access.allow does not name: most from one
-// address, some from many.
+// refusedAttacks come from addresses that access.allow does not name: most from one address, some
+// from many.
 func refusedAttacks() []Attack {
 	return []Attack{
 		{Name: "churn of 10,000 connections", Run: churn},
@@ -55,8 +55,8 @@ func holdAll(long, short int, text string) func(*Assault) error {
 	}
 }
 
-// askThenIdle leaves each connection idle after a whole exchange. There are more than
-// slots, queue and the spare connections together.
+// askThenIdle leaves each connection idle after a whole exchange. There are more than slots, queue
+// and the spare connections together.
 func askThenIdle(text string) func(*Assault) error {
 	const n = 2_300
 	return func(a *Assault) error {
@@ -120,14 +120,14 @@ func notHTTP(a *Assault) error {
 	return nil
 }
 
-// http2Windows opens as many streams as a server of HTTP/2 takes, and no window for
-// the responses.
+// http2Windows opens as many streams as a server of HTTP/2 takes, and no window for the responses.
 func http2Windows(a *Assault) error {
 	const connections, streams = 56, 250
 	text := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	text = append(text, frame(4, 0, 0, "\x00\x04\x00\x00\x00\x00")...) // SETTINGS: INITIAL_WINDOW_SIZE 0
 	for id := range streams {
-		// HEADERS, END_HEADERS: POST http / with the authority "ai", and a body to come (RFC 7541 §6).
+		// HEADERS, END_HEADERS: POST http / with the authority "ai", and a body to come (RFC 7541
+		// §6).
 		text = append(text, frame(1, 4, 2*id+1, "\x83\x86\x84\x41\x02ai")...)
 	}
 	a.holdEach(connections, string(text))

@@ -12,19 +12,18 @@ const (
 	refusedGrowth = 20 << 20
 	// admittedMemory is what the process may have, whatever an admitted client does.
 	admittedMemory = 512 << 20
-	// medianWait and maxWait are how long an admitted client may wait to get in. The
-	// promise is 100 ms; the maximum is looser, because the attack, the daemon, the
-	// upstream and the bystanders share the processors. So does what else the machine
-	// does, and for that machineShare times what a request to the upstream takes
-	// without the daemon is added to both.
+	// medianWait and maxWait are how long an admitted client may wait to get in. The promise is 100
+	// ms; the maximum is looser, because the attack, the daemon, the upstream and the bystanders
+	// share the processors. So does what else the machine does, and for that machineShare times
+	// what a request to the upstream takes without the daemon is added to both.
 	machineShare = 3
 
 	medianWait = 100 * time.Millisecond
 	maxWait    = 2 * time.Second
 	// slotGrace is what a slot may be held beyond the timeout that fits.
 	slotGrace = 2 * time.Second
-	// leakGoroutines and leakTime say when a goroutine has leaked: connections to the
-	// upstream that are kept account for some.
+	// leakGoroutines and leakTime say when a goroutine has leaked: connections to the upstream that
+	// are kept account for some.
 	leakGoroutines = 40
 	leakTime       = 3 * time.Second
 )
@@ -57,8 +56,8 @@ type Result struct {
 	socketsBefore int
 }
 
-// slotLimit is how long slots may be taken after the attack. A request that waited
-// gets its slot when another's time is up.
+// slotLimit is how long slots may be taken after the attack. A request that waited gets its slot
+// when another's time is up.
 func (r Result) slotLimit() time.Duration {
 	limit := max(r.Timeouts.Header, r.Timeouts.Idle) + slotGrace + r.Attack.Lag
 	if r.Attack.Fills {
@@ -152,8 +151,8 @@ func (f *faults) slots(r Result) {
 	}
 }
 
-// log holds what a refused source may make the daemon log: a line a minute. An
-// admitted request has a line by right.
+// log holds what a refused source may make the daemon log: a line a minute. An admitted request has
+// a line by right.
 func (f *faults) log(r Result) {
 	most := r.Attack.sources() * (1 + int(r.Took/time.Minute))
 	if r.Attack.Who == Refused && r.Lines > most {

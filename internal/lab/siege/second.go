@@ -33,8 +33,8 @@ func SecondOpinion(program string) []Attack {
 	return attacks
 }
 
-// slowhttptest runs the program for as long as the lab holds an attack. It connects
-// from 127.0.0.1, as it cannot be told otherwise.
+// slowhttptest runs the program for as long as the lab holds an attack. It connects from 127.0.0.1,
+// as it cannot be told otherwise.
 func (a *Assault) slowhttptest(program string, mode []string) error {
 	args := append([]string{
 		"-c", "2000", "-r", "500", "-p", "3", "-v", "1",

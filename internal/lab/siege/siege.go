@@ -72,8 +72,8 @@ func Confinable(l Limits) error {
 	return c.close()
 }
 
-// Run attacks a daemon of its own, and reports what became of it. An error means that
-// nothing was measured.
+// Run attacks a daemon of its own, and reports what became of it. An error means that nothing was
+// measured.
 func Run(ctx context.Context, c Config, attack Attack) (r Result, err error) {
 	dir, err := os.MkdirTemp("", "siege")
 	if err != nil {
@@ -185,8 +185,8 @@ func (s *siege) assault(ctx context.Context) (*Assault, error) {
 	return a, err
 }
 
-// measureSlots waits until no slot is taken but the one of the bystanders' stream, with
-// all that the attacker holds still open.
+// measureSlots waits until no slot is taken but the one of the bystanders' stream, with all that
+// the attacker holds still open.
 func (s *siege) measureSlots(ctx context.Context) {
 	begin := time.Now()
 	ticker := time.NewTicker(100 * time.Millisecond)

@@ -13,8 +13,8 @@ const unit = "../../../packaging/systemd/oauth-proxyd.service"
 // TestMain puts the binary into the PATH of all tests.
 func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
-// TestAttacks proves that the daemon keeps its promises under each attack, in seconds.
-// Those that work a processor hard have it to themselves.
+// TestAttacks proves that the daemon keeps its promises under each attack, in seconds. Those that
+// work a processor hard have it to themselves.
 func TestAttacks(t *testing.T) {
 	config := siege.Config{Program: "oauth-proxyd", Timing: siege.ShortTiming()}
 	var err error

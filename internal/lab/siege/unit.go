@@ -17,8 +17,8 @@ type Limits struct {
 	Environment []string // NAME=value
 }
 
-// ReadUnit reads the limits from a service unit. It fails if one of them is missing:
-// the lab would then measure something that is not shipped.
+// ReadUnit reads the limits from a service unit. It fails if one of them is missing: the lab would
+// then measure something that is not shipped.
 func ReadUnit(file string) (Limits, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// unreadAttacks read nothing of a response that the daemon makes itself. A small
-// response fits into the buffers of the kernel, so those are filled first.
+// unreadAttacks read nothing of a response that the daemon makes itself. A small response fits into
+// the buffers of the kernel, so those are filled first.
 func unreadAttacks() []Attack {
 	const refusal = "reads nothing of a "
 	return []Attack{
@@ -25,10 +25,10 @@ func unreadAttacks() []Attack {
 	}
 }
 
-// unread sends, on each connection, a request whose response fills the buffers, and
-// then the one whose response must not fit any more. The kernel takes a write whole while
-// there is room in the segment that it fills, so the connections go in small steps
-// through all sizes just below what the buffers take, of which one leaves no room.
+// unread sends, on each connection, a request whose response fills the buffers, and then the one
+// whose response must not fit any more. The kernel takes a write whole while there is room in the
+// segment that it fills, so the connections go in small steps through all sizes just below what the
+// buffers take, of which one leaves no room.
 func unread(text string) func(*Assault) error {
 	return func(a *Assault) error {
 		capacity, err := measureCapacity()
@@ -64,8 +64,7 @@ func unreadMetrics(a *Assault) error {
 	return nil
 }
 
-// measureCapacity is how many bytes a server can write to a narrow client that reads
-// nothing.
+// measureCapacity is how many bytes a server can write to a narrow client that reads nothing.
 func measureCapacity() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
-// The responses that a request can ask the upstream for with the query "fate". Without
-// one it gets a short message.
+// The responses that a request can ask the upstream for with the query "fate". Without one it gets
+// a short message.
 const (
 	fateStream  = "stream"   // an event every streamInterval until the client leaves
 	fateFlood   = "flood"    // large events as fast as they are taken
@@ -33,8 +33,8 @@ const (
 	largeID        = 9 << 20
 	// maxStreams is the HTTP/2 stream limit of a connection.
 	maxStreams = 128
-	// maxResets is how many streams a connection may reset within a second before the
-	// upstream closes it, as servers do since CVE-2023-44487.
+	// maxResets is how many streams a connection may reset within a second before the upstream
+	// closes it, as servers do since CVE-2023-44487.
 	maxResets = 200
 )
 
@@ -79,8 +79,8 @@ func (u *upstream) serve(config *tls.Config, serve func(*http.Server) error) {
 		TLSConfig:         config,
 		ReadHeaderTimeout: patience,
 		ErrorLog:          log.New(io.Discard, "", 0), // attacks break connections
-		// The window of the connection is larger than those of all streams, so that a
-		// stream that is not read stops no other.
+		// The window of the connection is larger than those of all streams, so that a stream that
+		// is not read stops no other.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: 16 << 10, MaxReceiveBufferPerConnection: 4<<20 - 1,
 		},

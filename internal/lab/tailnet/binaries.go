@@ -13,8 +13,8 @@ import (
 // binaries are the paths of Tailscale's two commands.
 type binaries struct{ tailscale, tailscaled string }
 
-// findBinaries has make build the commands where that is still to be done: make
-// alone says where they are kept and for how long.
+// findBinaries has make build the commands where that is still to be done: make alone says where
+// they are kept and for how long.
 func findBinaries() (binaries, error) {
 	root, err := repository()
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 // Domain is the lab's MagicDNS domain.
 const Domain = "tail-lab.ts.net"
 
-// keepAlive is how often a node hears from control when there is no news. Nodes
-// give up on it after two minutes of silence.
+// keepAlive is how often a node hears from control when there is no news. Nodes give up on it after
+// two minutes of silence.
 const keepAlive = 50 * time.Second
 
 // taggedUser owns all tagged nodes, as at Tailscale.
 const taggedUser = tailcfg.UserID(1 << 40)
 
-// control is Tailscale's test server, with a say of our own in what it tells the
-// nodes: the rules, the relay of their ground, users, warnings.
+// control is Tailscale's test server, with a say of our own in what it tells the nodes: the rules,
+// the relay of their ground, users, warnings.
 type control struct {
 	server    *testcontrol.Server
 	servers   []*httptest.Server // one for each ground
@@ -121,8 +121,8 @@ func (c *control) say(name string, what func(*controlled)) {
 	c.change(func() { what(c.nodes[name]) })
 }
 
-// edit changes what the server itself knows of a node. It reports whether the
-// node has ever registered.
+// edit changes what the server itself knows of a node. It reports whether the node has ever
+// registered.
 func (c *control) edit(name string, what func(*tailcfg.Node)) (found bool) {
 	c.change(func() {
 		if node := c.find(name); node != nil {
@@ -134,8 +134,8 @@ func (c *control) edit(name string, what func(*tailcfg.Node)) (found bool) {
 	return found
 }
 
-// find returns a copy of the node of that name: of those that ever had it, the one
-// with the key that its host uses now.
+// find returns a copy of the node of that name: of those that ever had it, the one with the key
+// that its host uses now.
 func (c *control) find(name string) *tailcfg.Node {
 	for _, node := range c.server.AllNodes() {
 		if hostName(node) == name && c.isCurrent(node) {
@@ -210,8 +210,7 @@ func (c *control) noteRequest(req *tailcfg.MapRequest) {
 	})
 }
 
-// tell composes all that a node is to know now, and returns what is closed when
-// there is news.
+// tell composes all that a node is to know now, and returns what is closed when there is news.
 func (c *control) tell(req *tailcfg.MapRequest) (news *tailcfg.MapResponse, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

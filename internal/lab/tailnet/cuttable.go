@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// cuttable is a listener whose connections can be cut, whatever became of them: those
-// of nodes are taken over from net/http, which forgets them then. While it is told to
-// refuse it resets new ones; the port stays ours.
+// cuttable is a listener whose connections can be cut, whatever became of them: those of nodes are
+// taken over from net/http, which forgets them then. While it is told to refuse it resets new ones;
+// the port stays ours.
 type cuttable struct {
 	net.Listener
 	refuses func() bool

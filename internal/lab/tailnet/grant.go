@@ -7,22 +7,22 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Grant is one rule of the tailnet's policy, as in
-// https://tailscale.com/kb/1324/grants. Rules only ever add rights.
+// Grant is one rule of the tailnet's policy, as in https://tailscale.com/kb/1324/grants. Rules only
+// ever add rights.
 type Grant struct {
 	// From and To are the nodes that may reach, and may be reached. Nil means all.
 	From, To []*Node
 
-	// Port is the TCP and UDP port that may be reached; 0 means all. A rule with
-	// capabilities opens no port.
+	// Port is the TCP and UDP port that may be reached; 0 means all. A rule with capabilities opens
+	// no port.
 	Port uint16
 
 	// Capabilities are names of application capabilities that From has towards To.
 	Capabilities []string
 }
 
-// Grant replaces the rules in force by these, at once and for all nodes. Without
-// any rule nobody reaches anybody.
+// Grant replaces the rules in force by these, at once and for all nodes. Without any rule nobody
+// reaches anybody.
 func (l *Lab) Grant(rules ...Grant) {
 	l.t.Helper()
 	l.control.change(func() { l.control.grants = rules })

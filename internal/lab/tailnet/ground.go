@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ground is where nodes stand and control is in reach: this host's loopback, or the
-// Ethernet between network namespaces.
+// ground is where nodes stand and control is in reach: this host's loopback, or the Ethernet
+// between network namespaces.
 type ground struct {
 	address string // of control and relay
 	hub     *host  // nil on loopback
@@ -38,8 +38,8 @@ func (g *ground) listenPacket() (packets *net.UDPConn, err error) {
 	return packets, err
 }
 
-// Namespaces says why nodes with a TUN device cannot be had on this machine; nil
-// means that they can.
+// Namespaces says why nodes with a TUN device cannot be had on this machine; nil means that they
+// can.
 func Namespaces() error {
 	if os.Geteuid() != 0 {
 		return errors.New("only root makes network namespaces")
@@ -56,15 +56,15 @@ func Namespaces() error {
 	return tun.Close()
 }
 
-// host is a machine of its own: a network and a mount namespace, which live as long
-// as the process that holds them. A nil host is this machine.
+// host is a machine of its own: a network and a mount namespace, which live as long as the process
+// that holds them. A nil host is this machine.
 type host struct {
 	holder *exec.Cmd
 	input  io.Closer // its end is the holder's, also when this process is killed
 }
 
-// becomeHost hides what the host around it must not be asked for or told: /run with
-// its D-Bus, where tailscaled would find the resolver to configure, and resolv.conf.
+// becomeHost hides what the host around it must not be asked for or told: /run with its D-Bus,
+// where tailscaled would find the resolver to configure, and resolv.conf.
 const becomeHost = `set -e
 mount -t tmpfs tmpfs /run
 mkdir /run/etc /run/work
@@ -106,8 +106,8 @@ func (h *host) end() {
 	_ = h.holder.Wait() // it only held the namespaces
 }
 
-// newEthernet makes the hub: the namespace with the bridge that hosts are plugged
-// into, and where control listens.
+// newEthernet makes the hub: the namespace with the bridge that hosts are plugged into, and where
+// control listens.
 func newEthernet() (*ground, error) {
 	hub, err := newHost()
 	if err != nil {
@@ -168,8 +168,7 @@ func (h *host) withinAs(uid int, f func() error) error {
 	return onOwnThread(h.enter, func() error { return become(uid) }, f)
 }
 
-// onOwnThread calls the functions in order, up to the first error, on a thread that ends
-// with them.
+// onOwnThread calls the functions in order, up to the first error, on a thread that ends with them.
 func onOwnThread(calls ...func() error) error {
 	result := make(chan error, 1)
 	go func() {
@@ -201,8 +200,8 @@ func (h *host) enter() error {
 	return nil
 }
 
-// become changes the thread's user ID for files, which the kernel also takes as the owner
-// of new sockets.
+// become changes the thread's user ID for files, which the kernel also takes as the owner of new
+// sockets.
 func become(uid int) error {
 	_, _ = unix.SetfsuidRetUid(uid) // it has no errors, and returns the previous ID
 	if now, _ := unix.SetfsuidRetUid(uid); now != uid {

@@ -19,16 +19,16 @@ import (
 
 // Spec is what a node is to be.
 type Spec struct {
-	// Name is its host name, and the first part of its MagicDNS name. It must be
-	// the only one of that name in the lab.
+	// Name is its host name, and the first part of its MagicDNS name. It must be the only one of
+	// that name in the lab.
 	Name string
 
-	// TUN gives it namespaces of its own and a TUN device. Otherwise its tailscaled
-	// runs in userspace mode, on this host's loopback.
+	// TUN gives it namespaces of its own and a TUN device. Otherwise its tailscaled runs in
+	// userspace mode, on this host's loopback.
 	TUN bool
 
-	// OwnHost gives a node in userspace mode namespaces of its own, too, and so
-	// addresses beside loopback.
+	// OwnHost gives a node in userspace mode namespaces of its own, too, and so addresses beside
+	// loopback.
 	OwnHost bool
 
 	// Tags are what the node is, instead of a user's ("tag:…").
@@ -37,8 +37,8 @@ type Spec struct {
 	// User is the login name of its owner. Empty means one made up.
 	User string
 
-	// SharedAs is its full MagicDNS name if it belongs to another tailnet and is
-	// shared with this one. Empty means that it belongs to this one.
+	// SharedAs is its full MagicDNS name if it belongs to another tailnet and is shared with this
+	// one. Empty means that it belongs to this one.
 	SharedAs string
 
 	// LoggedOut leaves it without a login; Login or Up ends that.
@@ -48,8 +48,7 @@ type Spec struct {
 	NotRunning bool
 }
 
-// Node is a host with a real tailscaled. Its methods end the test where something
-// fails.
+// Node is a host with a real tailscaled. Its methods end the test where something fails.
 type Node struct {
 	t     T
 	lab   *Lab
@@ -64,8 +63,8 @@ type Node struct {
 	leash  io.Closer // tailscaled ends with it, also when this process is killed
 }
 
-// Node makes a node and waits until it is Running, unless the spec wants less. It
-// ends with the test.
+// Node makes a node and waits until it is Running, unless the spec wants less. It ends with the
+// test.
 func (l *Lab) Node(spec Spec) *Node {
 	l.t.Helper()
 	n := &Node{t: l.t, lab: l, spec: spec, site: l.site(spec.ownHost()), dir: l.path(spec.Name)}
@@ -103,8 +102,7 @@ func (n *Node) DNSName() string { return cmp.Or(n.spec.SharedAs, DNSName(n.spec.
 // Socket is the path of its tailscaled's Unix socket.
 func (n *Node) Socket() string { return filepath.Join(n.dir, "tailscaled.sock") }
 
-// Addr is the IPv4 address that it has on the tailnet. It changes with a login
-// after a logout.
+// Addr is the IPv4 address that it has on the tailnet. It changes with a login after a logout.
 func (n *Node) Addr() netip.Addr {
 	n.t.Helper()
 	return n.address(netip.Addr.Is4)
@@ -166,8 +164,8 @@ func (n *Node) daemonArgs() []string {
 	return args
 }
 
-// daemonEnvironment keeps it from the internet, and on a leash. Without the cache of
-// network maps, a node that control does not hear stays in NoState.
+// daemonEnvironment keeps it from the internet, and on a leash. Without the cache of network maps,
+// a node that control does not hear stays in NoState.
 func (n *Node) daemonEnvironment() []string {
 	const nowhere = "http://127.0.0.1:9"
 	return []string{
@@ -237,8 +235,8 @@ func (n *Node) Await(state string) {
 	n.await("state "+state, func(s *ipnstate.Status) bool { return s.BackendState == state })
 }
 
-// await asks tailscaled again and again, at short intervals, so that a test may take
-// the time of its return for the time of the change.
+// await asks tailscaled again and again, at short intervals, so that a test may take the time of
+// its return for the time of the change.
 func (n *Node) await(what string, is func(*ipnstate.Status) bool) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)

@@ -26,8 +26,8 @@ func newRelay() *relay {
 	return &relay{derp: derpserver.New(key.NewNode(), func(string, ...any) {})}
 }
 
-// serve opens the relay and a STUN server on one more ground, and returns the map
-// for the nodes there.
+// serve opens the relay and a STUN server on one more ground, and returns the map for the nodes
+// there.
 func (r *relay) serve(g *ground) (*tailcfg.DERPMap, error) {
 	listener, err := g.listen()
 	if err != nil {

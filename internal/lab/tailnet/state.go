@@ -12,9 +12,8 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Login logs the node in, for the first time or anew, and waits until it is
-// Running. Where control asks for a login, the URL is visited; where it asks for an
-// approval, the node is approved.
+// Login logs the node in, for the first time or anew, and waits until it is Running. Where control
+// asks for a login, the URL is visited; where it asks for an approval, the node is approved.
 func (n *Node) Login() {
 	n.t.Helper()
 	n.BeginLogin()
@@ -30,8 +29,8 @@ func (n *Node) Login() {
 	})
 }
 
-// BeginLogin does what `tailscale login` does until somebody has to visit a URL, or
-// an admin to approve.
+// BeginLogin does what `tailscale login` does until somebody has to visit a URL, or an admin to
+// approve.
 func (n *Node) BeginLogin() {
 	n.t.Helper()
 	args := []string{
@@ -69,9 +68,8 @@ func (n *Node) Logout() {
 	n.Await("NeedsLogin")
 }
 
-// SetKeyExpiry has control say that the node's key expires then; zero means never. A
-// time in the past throws the node out, a later one lets it in again. It is cut to a
-// whole second.
+// SetKeyExpiry has control say that the node's key expires then; zero means never. A time in the
+// past throws the node out, a later one lets it in again. It is cut to a whole second.
 func (n *Node) SetKeyExpiry(at time.Time) {
 	n.t.Helper()
 	at = at.Truncate(time.Second)
@@ -104,9 +102,9 @@ func (n *Node) edit(what func(*tailcfg.Node)) {
 	}
 }
 
-// Route replaces the subnet routes that the node advertises, and approves them as an admin
-// does. A route to everything makes it an exit node. Peers use routes after
-// `tailscale set --accept-routes`, and an exit node after --exit-node.
+// Route replaces the subnet routes that the node advertises, and approves them as an admin does. A
+// route to everything makes it an exit node. Peers use routes after `tailscale set
+// --accept-routes`, and an exit node after --exit-node.
 func (n *Node) Route(routes ...netip.Prefix) {
 	n.t.Helper()
 	var listed []string
@@ -125,8 +123,8 @@ func (n *Node) Route(routes ...netip.Prefix) {
 	})
 }
 
-// Isolate has control name neither a relay nor a peer to this node. After a Restart
-// it does not get past Starting.
+// Isolate has control name neither a relay nor a peer to this node. After a Restart it does not get
+// past Starting.
 func (n *Node) Isolate() {
 	n.lab.control.say(n.spec.Name, func(c *controlled) { c.isolated = true })
 }
@@ -136,8 +134,8 @@ func (n *Node) Rejoin() {
 	n.lab.control.say(n.spec.Name, func(c *controlled) { c.isolated = false })
 }
 
-// Warn has control say that these things are wrong with the node, and no others. It
-// is what `tailscale status` shows as a health check.
+// Warn has control say that these things are wrong with the node, and no others. It is what
+// `tailscale status` shows as a health check.
 func (n *Node) Warn(texts ...string) {
 	warnings := map[tailcfg.DisplayMessageID]*tailcfg.DisplayMessage{}
 	for _, text := range texts {

@@ -17,17 +17,15 @@ import (
 // magicDNS is where tailscaled answers DNS on each node with a TUN device.
 const magicDNS = "100.100.100.100:53"
 
-// Command is a process on the node's host that finds its tailscaled: without a
-// TUN device that is this host with another TAILSCALE_SOCKET. The environment beyond
-// that is this process's.
+// Command is a process on the node's host that finds its tailscaled: without a TUN device that is
+// this host with another TAILSCALE_SOCKET. The environment beyond that is this process's.
 func (n *Node) Command(name string, args ...string) *exec.Cmd {
 	c := n.host.command(name, args...)
 	c.Env = append(os.Environ(), "TAILSCALE_SOCKET="+n.Socket())
 	return c
 }
 
-// Tailscale runs the tailscale command against the node's tailscaled and returns
-// what it prints.
+// Tailscale runs the tailscale command against the node's tailscaled and returns what it prints.
 func (n *Node) Tailscale(args ...string) (output string) {
 	n.t.Helper()
 	out, err := n.tailscaleCommand(args...).CombinedOutput()
@@ -46,8 +44,8 @@ func (l *Lab) CommandPath() string {
 	return filepath.Dir(l.binaries.tailscale)
 }
 
-// Within calls f in the network of the node's host. Sockets that f makes stay there;
-// goroutines that it starts are elsewhere.
+// Within calls f in the network of the node's host. Sockets that f makes stay there; goroutines
+// that it starts are elsewhere.
 func (n *Node) Within(f func() error) error { return n.host.within(f) }
 
 // Listen listens on the node's host.
@@ -59,17 +57,17 @@ func (n *Node) Listen(network, address string) (listener net.Listener, err error
 	return listener, err
 }
 
-// Client is an HTTP client on the node: its requests come from there. It keeps its
-// connections alive until the end of the test.
+// Client is an HTTP client on the node: its requests come from there. It keeps its connections
+// alive until the end of the test.
 func (n *Node) Client() *http.Client {
 	transport := &http.Transport{DialContext: n.Dial, DisableCompression: true}
 	n.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-// ClientAs is an HTTP client on the node's host whose sockets belong to that user. It does
-// not go through tailscaled and reaches the addresses of the host and its network. Only
-// root can be another user.
+// ClientAs is an HTTP client on the node's host whose sockets belong to that user. It does not go
+// through tailscaled and reaches the addresses of the host and its network. Only root can be
+// another user.
 func (n *Node) ClientAs(uid int) *http.Client {
 	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		err = n.host.withinAs(uid, func() error {
@@ -83,8 +81,8 @@ func (n *Node) ClientAs(uid int) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// Dial connects from the node to a host on the tailnet, by name or address, or on
-// the node itself by address.
+// Dial connects from the node to a host on the tailnet, by name or address, or on the node itself
+// by address.
 func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -112,8 +110,8 @@ func (n *Node) dialAddress(ctx context.Context, network, address string) (conn n
 	return conn, err
 }
 
-// dialThroughSOCKS is the way out of a tailscaled in userspace mode, which resolves
-// MagicDNS names on it.
+// dialThroughSOCKS is the way out of a tailscaled in userspace mode, which resolves MagicDNS names
+// on it.
 func (n *Node) dialThroughSOCKS(ctx context.Context, network, address string) (net.Conn, error) {
 	socks, err := n.socksAddress()
 	if err != nil {
@@ -154,8 +152,8 @@ func (n *Node) socksAddress() (string, error) {
 	return address, nil
 }
 
-// Resolve asks the node's own resolver for the addresses of a name, IPv4 first. In
-// userspace mode a node has none.
+// Resolve asks the node's own resolver for the addresses of a name, IPv4 first. In userspace mode a
+// node has none.
 func (n *Node) Resolve(ctx context.Context, name string) ([]string, error) {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return n.dialAddress(ctx, network, magicDNS)
@@ -175,8 +173,8 @@ func (n *Node) Resolve(ctx context.Context, name string) ([]string, error) {
 	return append(v4, v6...), nil
 }
 
-// transport speaks to tailscaled's socket. It never starts a process, as the client
-// library does at a failed dial.
+// transport speaks to tailscaled's socket. It never starts a process, as the client library does at
+// a failed dial.
 func (n *Node) transport() *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives: true,

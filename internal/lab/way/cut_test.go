@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// givenUp is how long a dead path may hold what is on it, and a few seconds for a machine
-	// that is busy.
+	// givenUp is how long a dead path may hold what is on it, and a few seconds for a machine that
+	// is busy.
 	givenUp = 30*time.Second + 5*time.Second
 	// silence is how long a connection may be silent and get a request all the same.
 	silence = 2 * time.Second
@@ -54,8 +54,8 @@ func startCuttable(t *testing.T, protocol string) (*network, *daemon, *ledger) {
 		idle_timeout    = "3m"`), l
 }
 
-// hang sends streams that the API begins and does not end, and returns how long each took
-// once all are over.
+// hang sends streams that the API begins and does not end, and returns how long each took once all
+// are over.
 func (d *daemon) hang(l *ledger, n int) (wait func() []time.Duration) {
 	var clients sync.WaitGroup
 	took := make([]time.Duration, n)
@@ -73,8 +73,8 @@ func (d *daemon) hang(l *ledger, n int) (wait func() []time.Duration) {
 	return func() []time.Duration { clients.Wait(); return took }
 }
 
-// Requests on a path that went silent end within 30 seconds; the next request takes another
-// one at once, and is sent once.
+// Requests on a path that went silent end within 30 seconds; the next request takes another one at
+// once, and is sent once.
 func TestACutUnderRequests(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"h2", "http/1.1"} {
@@ -106,8 +106,8 @@ func TestACutUnderRequests(t *testing.T) {
 	}
 }
 
-// Idle connections that died with the path are gone within 30 seconds. Once it is back, a
-// request gets a new one.
+// Idle connections that died with the path are gone within 30 seconds. Once it is back, a request
+// gets a new one.
 func TestACutUnderIdleConnections(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"h2", "http/1.1"} {

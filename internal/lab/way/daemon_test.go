@@ -24,8 +24,8 @@ type daemon struct {
 	log    *daemontest.Record
 }
 
-// startDaemon runs it with settings of the block proxy, on a system that trusts the
-// certificates in roots.
+// startDaemon runs it with settings of the block proxy, on a system that trusts the certificates in
+// roots.
 func startDaemon(h *host, roots, settings string) *daemon {
 	h.t.Helper()
 	d := &daemon{host: h, dir: daemontest.TempDir(h.t), log: daemontest.NewRecord()}
@@ -126,8 +126,7 @@ func (d *daemon) findings() []finding {
 	return found
 }
 
-// want looks for a finding of that status with all the words, in what was seen or in what to
-// do.
+// want looks for a finding of that status with all the words, in what was seen or in what to do.
 func want(t *testing.T, all []finding, check, status string, words ...string) finding {
 	t.Helper()
 	for _, f := range all {

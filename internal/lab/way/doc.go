@@ -1,11 +1,11 @@
-// Package way tests the binary's way to the upstream with the software that stands there on
-// real networks: nginx and HAProxy as upstreams, squid as an HTTP CONNECT proxy that may open
-// TLS, routers that lose packets, and name servers that are silent.
+// Package way tests the binary's way to the upstream with the software that stands there on real
+// networks: nginx and HAProxy as upstreams, squid as an HTTP CONNECT proxy that may open TLS,
+// routers that lose packets, and name servers that are silent.
 //
-// Each test has network namespaces of its own, so it listens at the usual ports there, has
-// its own /etc/hosts and /etc/resolv.conf, and meets no other test. The daemon runs in one of
-// them. Its listening socket is passed in from outside, as systemd does, so the test's clients
-// are on this machine's loopback. All of it needs root.
+// Each test has network namespaces of its own, so it listens at the usual ports there, has its own
+// /etc/hosts and /etc/resolv.conf, and meets no other test. The daemon runs in one of them. Its
+// listening socket is passed in from outside, as systemd does, so the test's clients are on this
+// machine's loopback. All of it needs root.
 //
 //	host_test.go     a namespace, and what runs there
 //	network_test.go  two of them with a router in between, which can lose packets

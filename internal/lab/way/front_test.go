@@ -95,8 +95,8 @@ func startFront(t *testing.T, f front, api http.Handler) (*daemon, *daemontest.P
 	return startDaemon(h, a.pem, `  upstream_url = "https://`+apiName+`"`), server
 }
 
-// A burst of five times as many requests as a connection takes is served at once: the API
-// responds to none before it has all.
+// A burst of five times as many requests as a connection takes is served at once: the API responds
+// to none before it has all.
 func TestABurstAboveTheLimitOfAConnection(t *testing.T) {
 	t.Parallel()
 	for _, f := range fronts(t) {

@@ -79,8 +79,8 @@ func TestASilentNameServer(t *testing.T) {
 	want(t, all, "upstream http", "ok", "401")
 }
 
-// Where all name servers are silent, the request fails at once with the reason, and doctor
-// names them.
+// Where all name servers are silent, the request fails at once with the reason, and doctor names
+// them.
 func TestNoNameServer(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "", "nameserver 127.0.0.2\nnameserver 127.0.0.4\n")
@@ -95,8 +95,8 @@ func TestNoNameServer(t *testing.T) {
 	want(t, d.findings(), "upstream dns", "fail", apiName, "no response from the name servers: 127.0.0.2, 127.0.0.4", "resolvectl")
 }
 
-// Addresses of a family whose packets are lost delay a connection by a quarter of a second,
-// and doctor says so.
+// Addresses of a family whose packets are lost delay a connection by a quarter of a second, and
+// doctor says so.
 func TestADeadFamily(t *testing.T) {
 	t.Parallel()
 	n, a := newNetwork(t, "", "nameserver 127.0.0.3\n"), newAPI(t)

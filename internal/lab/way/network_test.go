@@ -57,8 +57,8 @@ func (n *network) restore() {
 	n.router.run("ip rule del from " + nearAddress + " blackhole\nip rule del to " + nearAddress + " blackhole")
 }
 
-// takeOtherRoute gives new connections of the near host another address, which no cut
-// concerns. Those that exist keep theirs.
+// takeOtherRoute gives new connections of the near host another address, which no cut concerns.
+// Those that exist keep theirs.
 func (n *network) takeOtherRoute() {
 	n.near.t.Helper()
 	n.near.run("ip address add " + otherAddress + "/24 dev eth0\nip route replace default via 10.88.1.1 src " + otherAddress)

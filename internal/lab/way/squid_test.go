@@ -137,8 +137,8 @@ func TestSquidThatForbidsConnect(t *testing.T) {
 	want(t, d.findings(), "upstream proxy", "fail", "proxy.example:3128", "status 403", "allow this host CONNECT to "+apiName)
 }
 
-// TLS that squid opens is refused, and doctor names the issuer; with the file that its
-// instructions make, it works.
+// TLS that squid opens is refused, and doctor names the issuer; with the file that its instructions
+// make, it works.
 func TestSquidWithInterception(t *testing.T) {
 	t.Parallel()
 	h, a := newSite(t)
@@ -178,8 +178,8 @@ func throughSpare(dead string) string {
 		`, apiName, dead)
 }
 
-// A proxy that is dead is passed over within its share of connect_timeout, 6 seconds at most,
-// and the next one is kept.
+// A proxy that is dead is passed over within its share of connect_timeout, 6 seconds at most, and
+// the next one is kept.
 func TestADeadProxyBeforeSquid(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, dead, reason string }{

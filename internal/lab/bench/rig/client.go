@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Client is one connection of a client. It costs less than net/http's and keeps to
-// one request at a time.
+// Client is one connection of a client. It costs less than net/http's and keeps to one request at a
+// time.
 type Client struct {
 	net.Conn
 	in *bufio.Reader
@@ -26,8 +26,7 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 	return &Client{Conn: c, in: bufio.NewReader(c)}, nil
 }
 
-// Request is a POST as a client of the Messages API sends it. The credential is made
-// up.
+// Request is a POST as a client of the Messages API sends it. The credential is made up.
 func Request(path string) []byte {
 	return []byte("POST " + path + " HTTP/1.1\r\n" +
 		"Host: ai\r\n" +

@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// Daemon is oauth-proxyd as it is shipped, with all that it does: its rule, the access
-// check, request ids, metrics, and its log at info.
+// Daemon is oauth-proxyd as it is shipped, with all that it does: its rule, the access check,
+// request ids, metrics, and its log at info.
 type Daemon struct {
 	*Process
 	Address string

@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// CPU is the processor time that the kernel has counted for a process and its
-// children (/proc/PID/task/TID/schedstat, the first number, in nanoseconds). That of
-// threads that ended is not in it: none of the programs here ends threads while it
-// works.
+// CPU is the processor time that the kernel has counted for a process and its children
+// (/proc/PID/task/TID/schedstat, the first number, in nanoseconds). That of threads that ended is
+// not in it: none of the programs here ends threads while it works.
 func CPU(pid int) (time.Duration, error) {
 	var total time.Duration
 	err := eachThread(pid, func(dir string) error {
@@ -41,8 +40,8 @@ func Wakeups(pid int) (int64, error) {
 	return total, err
 }
 
-// PSS is the proportional set size of a process and its children in kB: pages that
-// several share are divided among them (/proc/PID/smaps_rollup).
+// PSS is the proportional set size of a process and its children in kB: pages that several share
+// are divided among them (/proc/PID/smaps_rollup).
 func PSS(pid int) (int64, error) { return eachProcess(pid, "smaps_rollup", "Pss:") }
 
 // OwnPSS is that of the process without its children.

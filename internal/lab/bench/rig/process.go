@@ -101,8 +101,8 @@ func (p *Process) said() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// FreePort finds one that nobody listens on. Another may take it before the program
-// does, which then says so.
+// FreePort finds one that nobody listens on. Another may take it before the program does, which
+// then says so.
 func FreePort() (string, error) {
 	l, err := listen()
 	if err != nil {

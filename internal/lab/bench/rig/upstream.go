@@ -16,8 +16,8 @@ import (
 	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
-// ServerName is what the upstream's certificate is for, beside 127.0.0.1: nginx
-// and HAProxy check no addresses.
+// ServerName is what the upstream's certificate is for, beside 127.0.0.1: nginx and HAProxy check
+// no addresses.
 const ServerName = "localhost"
 
 const (
@@ -28,8 +28,8 @@ const (
 	EventSize = 200
 )
 
-// Upstream is what the proxies forward to: HTTP/1.1 at one address; HTTP/2, or
-// HTTP/1.1 for who does not ask for that, over TLS at another.
+// Upstream is what the proxies forward to: HTTP/1.1 at one address; HTTP/2, or HTTP/1.1 for who
+// does not ask for that, over TLS at another.
 type Upstream struct {
 	Plain, TLS string // host:port
 	Authority  string // file with the certificate to trust
@@ -120,8 +120,8 @@ const (
 	FateFlood  = "flood"  // events come as fast as they are taken
 )
 
-// stream sends an event at once and one each interval, until the client leaves or the
-// number that the query "events" asks for was sent.
+// stream sends an event at once and one each interval, until the client leaves or the number that
+// the query "events" asks for was sent.
 func (u *Upstream) stream(w http.ResponseWriter, r *http.Request) {
 	u.protocol.Store(r.Proto)
 	u.streams.Add(1)

@@ -41,7 +41,8 @@ func (s *soak) every(ctx context.Context, interval time.Duration, times int, sig
 	}
 }
 
-// follow learns from its messages to systemd which process serves, and gives a function that ends that.
+// follow learns from its messages to systemd which process serves, and gives a function that ends
+// that.
 func (s *soak) follow(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var following sync.WaitGroup

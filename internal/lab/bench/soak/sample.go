@@ -22,9 +22,8 @@ type Sample struct {
 	err         error
 }
 
-// within reports whether a daemon is about what it was. A connection to the upstream more
-// or less is some goroutines and a descriptor; memory that the runtime has not given back
-// yet is no leak.
+// within reports whether a daemon is about what it was. A connection to the upstream more or less
+// is some goroutines and a descriptor; memory that the runtime has not given back yet is no leak.
 func (s Sample) within(before Sample) bool {
 	const someGoroutines, someDescriptors, someMemory = 10, 5, 16 << 10
 	return s.Goroutines <= before.Goroutines+someGoroutines &&
@@ -32,7 +31,8 @@ func (s Sample) within(before Sample) bool {
 		s.Memory <= before.Memory+someMemory
 }
 
-// note takes a sample into the report. One that fails, as in the moment of a hand-over, is left out.
+// note takes a sample into the report. One that fails, as in the moment of a hand-over, is left
+// out.
 func (s *soak) note() Sample {
 	sample := s.sample()
 	if sample.err == nil {

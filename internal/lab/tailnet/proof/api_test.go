@@ -64,8 +64,7 @@ func serve(t *testing.T, n *tailnet.Node, handler http.Handler) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// messages is the Messages API over TLS and HTTP/2. Its streams begin and then wait for
-// the gate.
+// messages is the Messages API over TLS and HTTP/2. Its streams begin and then wait for the gate.
 type messages struct {
 	*httptest.Server
 	caFile string

@@ -31,8 +31,8 @@ type setting struct {
 	also []*daemontest.Socket // in addition to the one named proxy
 }
 
-// daemon is the program on a node, with a socket named proxy that a service manager
-// holds, while its processes come and go.
+// daemon is the program on a node, with a socket named proxy that a service manager holds, while
+// its processes come and go.
 type daemon struct {
 	t       *testing.T
 	setting setting
@@ -68,8 +68,8 @@ func start(t *testing.T, s setting) *daemon {
 	return d
 }
 
-// listen opens what peers reach: all addresses of a host of its own, and on this one
-// loopback, from where tailscaled delivers them.
+// listen opens what peers reach: all addresses of a host of its own, and on this one loopback, from
+// where tailscaled delivers them.
 func (d *daemon) listen() {
 	d.t.Helper()
 	address := "127.0.0.1:0"
@@ -118,8 +118,8 @@ func (d *daemon) run() {
 	d.begin(cmd)
 }
 
-// privateUsers is a user namespace as systemd makes it: only root and the service's own user
-// have numbers there. See PrivateUsers= in systemd.exec(5).
+// privateUsers is a user namespace as systemd makes it: only root and the service's own user have
+// numbers there. See PrivateUsers= in systemd.exec(5).
 func privateUsers() *syscall.SysProcAttr {
 	const service = 999
 	ids := []syscall.SysProcIDMap{{Size: 1}, {ContainerID: service, HostID: service, Size: 1}}

@@ -70,8 +70,8 @@ func TestAWarningShowsOnceItLasts(t *testing.T) {
 	if d.log.Count("the tide is low") > 0 {
 		t.Error("a warning that did not last was logged")
 	}
-	// Ten seconds have passed. What was read beyond a start, three changes and the
-	// warning's time would be polling.
+	// Ten seconds have passed. What was read beyond a start, three changes and the warning's time
+	// would be polling.
 	if n := tap.count(statusPath); n > 9 {
 		t.Errorf("read the status %d times with the bus open", n)
 	}

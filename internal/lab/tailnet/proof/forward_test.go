@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// forwarder is a host with two daemons, and a peer that reaches them only through the
-// ports that the host's tailscaled forwards.
+// forwarder is a host with two daemons, and a peer that reaches them only through the ports that
+// the host's tailscaled forwards.
 type forwarder struct {
 	t          *testing.T
 	lab        *tailnet.Lab
@@ -42,8 +42,8 @@ func newForwarder(t *testing.T, tun bool) *forwarder {
 	return b
 }
 
-// wantClosed sends a request through a forward to the closed daemon, which must refuse it
-// and still serve the programs on its host.
+// wantClosed sends a request through a forward to the closed daemon, which must refuse it and still
+// serve the programs on its host.
 func (b *forwarder) wantClosed(name string, port uint16, codes ...string) {
 	b.t.Helper()
 	b.upstream.wantOutside(b.t, "/"+name, reach(b.t, b.peer, b.url(port)+"/"+name), codes...)
@@ -65,8 +65,8 @@ func (b *forwarder) url(port uint16) string {
 	return fmt.Sprintf("http://%s:%d", b.host.DNSName(), port)
 }
 
-// TestAPeerBehindATCPForwardIsNotLocal uses "tailscale serve --tcp": tailscaled connects to
-// the daemon like any program on the host, and does not say for whom.
+// TestAPeerBehindATCPForwardIsNotLocal uses "tailscale serve --tcp": tailscaled connects to the
+// daemon like any program on the host, and does not say for whom.
 func TestAPeerBehindATCPForwardIsNotLocal(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) {
@@ -108,9 +108,9 @@ func (b *forwarder) inForeground(port uint16, to *daemon) {
 	daemontest.Start(b.t, b.host.Command(command, "--socket="+b.host.Socket(), "serve", fmt.Sprintf("--tcp=%d", port), "tcp://127.0.0.1:"+to.port()))
 }
 
-// TestAPeerBehindAForwardToAUnixSocketIsNotLocal has a socket that only programs on the
-// host can connect to. tailscaled is one of them.
-func TestAPeerBehindAForwardToAUnixSocketIsNotLocal(t *testing.T) {
+// TestPeerBehindForwardToUnixSocketIsNotLocal has a socket that only programs on the host can
+// connect to. tailscaled is one of them.
+func TestPeerBehindForwardToUnixSocketIsNotLocal(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)
@@ -139,8 +139,8 @@ func TestAPeerBehindAForwardToAUnixSocketIsNotLocal(t *testing.T) {
 	})
 }
 
-// TestTheOpenInternetIsNotLocal plays the relay of Tailscale Funnel, which connects for
-// anybody on the internet.
+// TestTheOpenInternetIsNotLocal plays the relay of Tailscale Funnel, which connects for anybody on
+// the internet.
 func TestTheOpenInternetIsNotLocal(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
@@ -157,8 +157,8 @@ func TestTheOpenInternetIsNotLocal(t *testing.T) {
 	})
 }
 
-// throughFunnel sends a request as the relay does: a first request asks the host's
-// tailscaled to forward the rest of the connection.
+// throughFunnel sends a request as the relay does: a first request asks the host's tailscaled to
+// forward the rest of the connection.
 func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemontest.Response {
 	t.Helper()
 	api := strings.TrimPrefix(host.Status().Self.PeerAPIURL[0], "http://")
@@ -187,8 +187,8 @@ func throughFunnel(t *testing.T, relay, host *tailnet.Node, path string) daemont
 	return daemontest.Response{Status: res.StatusCode, Header: res.Header, Body: string(text)}
 }
 
-// TestAProgramIsLocalBesideAForwardToTheUnit has a daemon that sees most users of its host as
-// one, because the unit has PrivateUsers=.
+// TestAProgramIsLocalBesideAForwardToTheUnit has a daemon that sees most users of its host as one,
+// because the unit has PrivateUsers=.
 func TestAProgramIsLocalBesideAForwardToTheUnit(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) { // it takes root as well

@@ -38,7 +38,7 @@ func newCast(t *testing.T, tun bool) cast {
 	return c
 }
 
-func TestWhoMayAskIsJudgedByUserTagNodeAndCapability(t *testing.T) {
+func TestAccessByUserTagNodeAndCapability(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
 		c := newCast(t, tun)
@@ -141,8 +141,8 @@ func TestTailscaleServeInFrontIsProxied(t *testing.T) {
 	})
 }
 
-// TestAPeerIsNotLocalWhileTailscaledHangs has one in userspace mode that still delivers
-// its peers from loopback when it does not say any more that it does.
+// TestAPeerIsNotLocalWhileTailscaledHangs has one in userspace mode that still delivers its peers
+// from loopback when it does not say any more that it does.
 func TestAPeerIsNotLocalWhileTailscaledHangs(t *testing.T) {
 	t.Parallel()
 	lab, host := newHost(t, false)

@@ -8,8 +8,8 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// newHost is a lab with the node that the daemon is on, and another one: alone it
-// would not get past Starting.
+// newHost is a lab with the node that the daemon is on, and another one: alone it would not get
+// past Starting.
 func newHost(t *testing.T, tun bool, rules ...tailnet.Rule) (*tailnet.Lab, *tailnet.Node) {
 	t.Helper()
 	lab := tailnet.Start(t, rules...)
@@ -75,8 +75,8 @@ func TestEachChangeOfTheTailnetShowsSoon(t *testing.T) {
 	})
 }
 
-// TestAKeyThatRunsOutShowsSoon has nobody say so: tailscaled looks at its clock, some ten
-// seconds late.
+// TestAKeyThatRunsOutShowsSoon has nobody say so: tailscaled looks at its clock, some ten seconds
+// late.
 func TestAKeyThatRunsOutShowsSoon(t *testing.T) {
 	t.Parallel()
 	_, node := newHost(t, false)

@@ -12,8 +12,8 @@ import (
 // TestMain puts the binary into the PATH of all tests.
 func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
-// inBothModes runs a test with a tailscaled in userspace mode and with one that has a
-// TUN device, where that can be had.
+// inBothModes runs a test with a tailscaled in userspace mode and with one that has a TUN device,
+// where that can be had.
 func inBothModes(t *testing.T, test func(t *testing.T, tun bool)) {
 	t.Helper()
 	t.Run("userspace", func(t *testing.T) {

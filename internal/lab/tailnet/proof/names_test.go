@@ -9,8 +9,8 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// TestAnEntryMatchesWhatPeopleWrite has two peers with the same short name, one of them
-// shared from another tailnet, and entries as people copy them from "tailscale status".
+// TestAnEntryMatchesWhatPeopleWrite has two peers with the same short name, one of them shared from
+// another tailnet, and entries as people copy them from "tailscale status".
 func TestAnEntryMatchesWhatPeopleWrite(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {

@@ -22,8 +22,8 @@ func withCommand(t *testing.T, script string) string {
 	return "PATH=" + dir + ":" + os.Getenv("PATH")
 }
 
-// otherSocket is a script that runs the real command with the node's socket in place of
-// the one that it is given.
+// otherSocket is a script that runs the real command with the node's socket in place of the one
+// that it is given.
 func otherSocket(lab *tailnet.Lab, n *tailnet.Node) string {
 	return fmt.Sprintf(`for argument; do
 	shift
@@ -41,9 +41,9 @@ func withoutSocket(t *testing.T, script string) []string {
 	return []string{withCommand(t, script), "TAILSCALE_SOCKET=" + filepath.Join(daemontest.TempDir(t), "none.sock")}
 }
 
-// TestTheCommandNamesThePeersWhereTheSocketDoesNot has a command in PATH that reaches
-// tailscaled. The daemon itself cannot.
-func TestTheCommandNamesThePeersWhereTheSocketDoesNot(t *testing.T) {
+// TestCommandNamesPeersWithoutSocket has a command in PATH that reaches tailscaled.
+// The daemon itself cannot.
+func TestCommandNamesPeersWithoutSocket(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
 		c := newCast(t, tun)
@@ -70,8 +70,8 @@ func TestTheCommandNamesThePeersWhereTheSocketDoesNot(t *testing.T) {
 	})
 }
 
-// TestACommandWithoutWhoisIsReported has a command that knows the state of tailscaled but
-// not its peers. No peer can be served then, so the host is not healthy.
+// TestACommandWithoutWhoisIsReported has a command that knows the state of tailscaled but not its
+// peers. No peer can be served then, so the host is not healthy.
 func TestACommandWithoutWhoisIsReported(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
@@ -96,8 +96,8 @@ func TestACommandWithoutWhoisIsReported(t *testing.T) {
 	})
 }
 
-// TestNoPeerIsLocalWithAWrongSocket configures a socket that does not exist, while a
-// tailscaled in userspace mode delivers peers from loopback.
+// TestNoPeerIsLocalWithAWrongSocket configures a socket that does not exist, while a tailscaled in
+// userspace mode delivers peers from loopback.
 func TestNoPeerIsLocalWithAWrongSocket(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) { // on this host, other tailscaleds run

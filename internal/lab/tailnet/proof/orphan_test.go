@@ -9,9 +9,9 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// TestAPeerWhoseTailscaledEndedIsNotLocal has requests wait in the socket, as they do while
-// the daemon starts, until the tailscaled that delivered them has ended. The next one does
-// not know their connections, and the kernel no longer knows whose they were.
+// TestAPeerWhoseTailscaledEndedIsNotLocal has requests wait in the socket, as they do while the
+// daemon starts, until the tailscaled that delivered them has ended. The next one does not know
+// their connections, and the kernel no longer knows whose they were.
 func TestAPeerWhoseTailscaledEndedIsNotLocal(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) { // on this host, other tailscaleds run
@@ -56,8 +56,8 @@ func TestAPeerWhoseTailscaledEndedIsNotLocal(t *testing.T) {
 	}
 }
 
-// connections lists the connections to a port of a node's host that its process has not
-// closed, as ss(8) shows them: the second column is the number of bytes that wait to be read.
+// connections lists the connections to a port of a node's host that its process has not closed, as
+// ss(8) shows them: the second column is the number of bytes that wait to be read.
 func connections(t *testing.T, n *tailnet.Node, port string) []string {
 	t.Helper()
 	lines := on(t, n, "ss", "--no-header", "--tcp", "--numeric", "state", "established", "state", "close-wait", "sport = :"+port)

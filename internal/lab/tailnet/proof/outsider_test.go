@@ -39,9 +39,9 @@ func (w *witness) saw(path string) bool {
 	return slices.Contains(w.paths, path)
 }
 
-// wantOutside checks that the response refuses the request for path with one of the codes,
-// and that the request did not reach the upstream. Without codes both are right: the
-// client is refused, or nobody can tell who it is.
+// wantOutside checks that the response refuses the request for path with one of the codes, and that
+// the request did not reach the upstream. Without codes both are right: the client is refused, or
+// nobody can tell who it is.
 func (w *witness) wantOutside(t *testing.T, path string, a daemontest.Response, codes ...string) {
 	t.Helper()
 	if len(codes) == 0 {
@@ -56,8 +56,8 @@ func (w *witness) wantOutside(t *testing.T, path string, a daemontest.Response, 
 	}
 }
 
-// wantLocal checks that an ordinary user of the daemon's host is served, on loopback and on
-// the addresses.
+// wantLocal checks that an ordinary user of the daemon's host is served, on loopback and on the
+// addresses.
 func (d *daemon) wantLocal(path string, addresses ...string) {
 	d.t.Helper()
 	for _, address := range append([]string{"127.0.0.1"}, addresses...) {
@@ -68,8 +68,8 @@ func (d *daemon) wantLocal(path string, addresses ...string) {
 	}
 }
 
-// reach sends requests from a node until one gets a response. Routes and forwards take a
-// moment to be in force.
+// reach sends requests from a node until one gets a response. Routes and forwards take a moment to
+// be in force.
 func reach(t *testing.T, from *tailnet.Node, url string) (a daemontest.Response) {
 	t.Helper()
 	daemontest.Eventually(t, "a response from "+url, func() bool {

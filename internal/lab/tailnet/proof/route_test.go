@@ -12,9 +12,9 @@ import (
 )
 
 // TestAPeerThatIsRoutedToThisHostIsNotLocal uses routes to addresses of the router itself.
-// tailscaled's own network stack dials such an address like any program on the host. The
-// addresses are in no network, so that nothing but the route leads there, and they are not
-// private, because exit nodes refuse those (RFC 5737).
+// tailscaled's own network stack dials such an address like any program on the host. The addresses
+// are in no network, so that nothing but the route leads there, and they are not private, because
+// exit nodes refuse those (RFC 5737).
 func TestAPeerThatIsRoutedToThisHostIsNotLocal(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) {

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// stranger is a peer that is not allowed to send requests and keeps sending them, each on
-// a new connection.
+// stranger is a peer that is not allowed to send requests and keeps sending them, each on a new
+// connection.
 type stranger struct {
 	t    *testing.T
 	quit chan struct{}
@@ -22,8 +22,8 @@ type stranger struct {
 	got map[int]int // how often, by status
 }
 
-// hammer starts a stranger. Its timeout is short so that new connections are attempted all
-// the time: a slow one would miss the moment that the test is about.
+// hammer starts a stranger. Its timeout is short so that new connections are attempted all the
+// time: a slow one would miss the moment that the test is about.
 func hammer(t *testing.T, from *tailnet.Node, url string) *stranger {
 	t.Helper()
 	s := &stranger{t: t, quit: make(chan struct{}), got: map[int]int{}}
@@ -78,8 +78,8 @@ func (s *stranger) wantNeverIn() {
 	}
 }
 
-// TestNoPeerIsLocalWhileTailscaledStarts has a peer send requests from the first moment
-// on. The daemon may not know yet that tailscaled delivers its peers from loopback.
+// TestNoPeerIsLocalWhileTailscaledStarts has a peer send requests from the first moment on. The
+// daemon may not know yet that tailscaled delivers its peers from loopback.
 func TestNoPeerIsLocalWhileTailscaledStarts(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) { // on this host, other tailscaleds run
@@ -129,8 +129,8 @@ func TestNoPeerIsLocalWhileTailscaledStarts(t *testing.T) {
 	}
 }
 
-// TestNoPeerIsLocalBeforeTailscaledResponds has a tailscaled that already delivers its
-// peers, but does not respond to the daemon yet.
+// TestNoPeerIsLocalBeforeTailscaledResponds has a tailscaled that already delivers its peers, but
+// does not respond to the daemon yet.
 func TestNoPeerIsLocalBeforeTailscaledResponds(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) {

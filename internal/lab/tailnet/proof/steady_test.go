@@ -91,8 +91,8 @@ func TestAPeerIsServedOnWithoutControl(t *testing.T) {
 	})
 }
 
-// TestATailscaledThatHangsStallsOnlyWhoNeedsIt freezes it between a peer's connection
-// and the question who that is.
+// TestATailscaledThatHangsStallsOnlyWhoNeedsIt freezes it between a peer's connection and the
+// question who that is.
 func TestATailscaledThatHangsStallsOnlyWhoNeedsIt(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {

@@ -9,12 +9,12 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// onTheLAN is an address of the daemon's host on an Ethernet that uses 100.64.0.0/10, the
-// range of Tailscale's addresses, as the networks of some providers do (RFC 6598).
+// onTheLAN is an address of the daemon's host on an Ethernet that uses 100.64.0.0/10, the range of
+// Tailscale's addresses, as the networks of some providers do (RFC 6598).
 const onTheLAN = "100.99.0.1"
 
-// absence is a state in which tailscaled may still know its peers, although a packet with
-// a peer's address need not come from that peer.
+// absence is a state in which tailscaled may still know its peers, although a packet with a peer's
+// address need not come from that peer.
 type absence struct {
 	name   string
 	begins func(*tailnet.Lab, *tailnet.Node)
@@ -41,8 +41,8 @@ func absences() []absence {
 	}
 }
 
-// TestAHostThatTakesAPeersAddressIsNotThePeer has another host on the same Ethernet use
-// the address of a peer that is allowed to send requests, while the tailnet is away.
+// TestAHostThatTakesAPeersAddressIsNotThePeer has another host on the same Ethernet use the address
+// of a peer that is allowed to send requests, while the tailnet is away.
 func TestAHostThatTakesAPeersAddressIsNotThePeer(t *testing.T) {
 	t.Parallel()
 	if !canTUN(t) {
@@ -74,9 +74,9 @@ func TestAHostThatTakesAPeersAddressIsNotThePeer(t *testing.T) {
 	reach(t, alice, d.url()+"/again").Want(t, http.StatusOK)
 }
 
-// TestNoPeerIsAdmittedWhileThisHostIsNotApproved is about the one state other than Running
-// in which tailscaled still delivers what its peers send.
-func TestNoPeerIsAdmittedWhileThisHostIsNotApproved(t *testing.T) {
+// TestNoPeerAdmittedBeforeApproval is about the one state other than Running in which
+// tailscaled still delivers what its peers send.
+func TestNoPeerAdmittedBeforeApproval(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)

@@ -15,8 +15,7 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// tap stands between the daemon and tailscaled: it counts what is asked, and can
-// refuse some of it.
+// tap stands between the daemon and tailscaled: it counts what is asked, and can refuse some of it.
 type tap struct {
 	socket string
 

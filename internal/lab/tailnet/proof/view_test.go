@@ -40,8 +40,8 @@ func getBy(t *testing.T, c *http.Client, url string, header ...string) daemontes
 	return a
 }
 
-// ordinary is the ID of a user who is neither tailscaled's nor the daemon's, if the test is
-// root and can be anybody.
+// ordinary is the ID of a user who is neither tailscaled's nor the daemon's, if the test is root
+// and can be anybody.
 func ordinary() int {
 	if os.Geteuid() == 0 {
 		return 1234
@@ -87,8 +87,8 @@ func (d *daemon) metric(name string) string {
 // soon is how fast a change must show once tailscaled itself says it.
 const soon = 2 * time.Second
 
-// follows waits until the status shows what tailscaled says since now, and fails if that
-// takes too long. The others must show it then.
+// follows waits until the status shows what tailscaled says since now, and fails if that takes too
+// long. The others must show it then.
 func (d *daemon) follows(what string, connected bool, backend string, inStatus ...string) {
 	d.t.Helper()
 	began := time.Now()

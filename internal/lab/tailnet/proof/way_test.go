@@ -32,8 +32,8 @@ header "anthropic-beta" {
 }
 `
 
-// way is the whole way of a message: from a gateway through the tailnet to the daemon,
-// and from there to the API.
+// way is the whole way of a message: from a gateway through the tailnet to the daemon, and from
+// there to the API.
 type way struct {
 	lab                *tailnet.Lab
 	host               *tailnet.Node
@@ -74,8 +74,8 @@ func TestAMessageFromTheGatewayToTheAPIAndBack(t *testing.T) {
 	})
 }
 
-// activate has systemd's own command hold the socket and start the daemon for the first
-// client. The host is the test's own, and so is its port 8080.
+// activate has systemd's own command hold the socket and start the daemon for the first client. The
+// host is the test's own, and so is its port 8080.
 func activate(t *testing.T, s setting) *daemon {
 	t.Helper()
 	d := newDaemon(t, s)

@@ -73,7 +73,7 @@ func (l later) prepare(t *testing.T) (*tailnet.Lab, *tailnet.Node) {
 	return lab, node
 }
 
-func TestWithWhenDownWaitItServesAndFollowsATailnetThatComesLater(t *testing.T) {
+func TestWhenDownWaitFollowsLaterTailnet(t *testing.T) {
 	t.Parallel()
 	for _, row := range laters() {
 		t.Run(row.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Command bare is httputil.ReverseProxy with one header: bare LISTEN UPSTREAM CA-FILE.
-// It is what one writes in an afternoon, with the settings that streaming needs.
+// Command bare is httputil.ReverseProxy with one header: bare LISTEN UPSTREAM CA-FILE. It is what
+// one writes in an afternoon, with the settings that streaming needs.
 package main
 
 import (

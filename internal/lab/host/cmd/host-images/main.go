@@ -1,5 +1,5 @@
-// Command host-images makes the images of all releases that the package is proven on,
-// two at a time: two or three minutes on two cores, once.
+// Command host-images makes the images of all releases that the package is proven on, two at a
+// time: two or three minutes on two cores, once.
 //
 //	host-images          names the releases whose images cannot be made, and goes on
 //	host-images -must    likewise, and ends with exit code 1

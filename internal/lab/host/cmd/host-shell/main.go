@@ -1,5 +1,5 @@
-// Command host-shell boots a throw-away host, installs the Debian packages named by
-// its arguments, and gives a shell on it. The host ends with the shell.
+// Command host-shell boots a throw-away host, installs the Debian packages named by its arguments,
+// and gives a shell on it. The host ends with the shell.
 //
 //	host-shell [-release SUITE] [PACKAGE]...
 //	host-shell -check    only says why hosts cannot be booted here, with exit code 1
@@ -87,8 +87,8 @@ func install(ctx context.Context, h *host.Host, packages []string) error {
 	return nil
 }
 
-// shell gives this terminal to the host; script(1) makes one there, because ours has
-// no name inside.
+// shell gives this terminal to the host; script(1) makes one there, because ours has no name
+// inside.
 func shell(ctx context.Context, h *host.Host) (exitCode int) {
 	cmd := h.Command(ctx, "script", "--quiet", "--return", "--command", "bash --login", "/dev/null")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

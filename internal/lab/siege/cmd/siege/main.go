@@ -1,5 +1,5 @@
-// Command siege attacks oauth-proxyd and writes a table of what each attack did;
-// package siege says how.
+// Command siege attacks oauth-proxyd and writes a table of what each attack did; package siege says
+// how.
 package main
 
 import (

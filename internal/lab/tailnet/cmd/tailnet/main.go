@@ -1,5 +1,5 @@
-// Command tailnet runs a tailnet on this machine to be used by hand: control, a
-// relay, and the nodes that are named.
+// Command tailnet runs a tailnet on this machine to be used by hand: control, a relay, and the
+// nodes that are named.
 package main
 
 import (
