@@ -115,6 +115,27 @@ func frozen(l *lab) []daemontest.Span {
 	return []daemontest.Span{{Begin: begin, End: time.Now()}}
 }
 
+// The old process is gone after handover_timeout. A crash of the new one is then like that of any
+// main process.
+func TestCrashLongAfterUpgrade(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.configure("\nproxy {\n  handover_timeout = \"1s\"\n}\n")
+	load := l.load()
+	s := l.openStream()
+	l.handOver()
+	s.wantCut() // by handover_timeout
+	daemontest.Eventually(t, "the old process is gone", func() bool {
+		return len(strings.Fields(l.must("pgrep", "--exact", "oauth-proxyd"))) == 1
+	})
+	load.More(20)
+	kills := crashed(l)
+	load.More(20)
+	load.WantNoneLost(kills...)
+	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "1"})
+	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
+}
+
 // A stop or restart at any moment of an upgrade signals both processes. No client notices.
 func TestStopsDuringUpgrades(t *testing.T) {
 	t.Parallel()
