@@ -44,6 +44,9 @@ func senderText(t proxy.Trace) string {
 	if t.Source != "" {
 		text = strings.Join(nonempty("from", string(t.Source), t.Node, parenthesized(nonempty(append([]string{t.User}, t.Tags...)...)), t.Address), " ")
 	}
+	if t.Person != "" {
+		text += ", for " + t.Person
+	}
 	text += ", credential " + t.Credential
 	if t.Session != "" {
 		text += ", session " + t.Session

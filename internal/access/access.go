@@ -25,6 +25,7 @@ type Identity struct {
 	NodeID       string // stable id
 	User         string // login name; empty for a tagged node
 	Tags         []string
+	Person       string // who the request is for, if the sender is a gateway whose word counts
 	Capabilities []string
 	Addresses    []netip.Addr // on the tailnet
 	Funnel       bool         // tailscaled may have forwarded it from the open internet
@@ -63,11 +64,11 @@ const whoIsTimeout = 2 * time.Second
 // As is the identity with every name turned by shown, if that is not nil. It is for the log and the
 // flight recorder; who the person is goes nowhere else.
 func (id Identity) As(shown func(string) string) Identity {
-	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags}
+	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags, Person: id.Person}
 	if shown == nil {
 		return turned
 	}
-	for _, name := range []*string{&turned.Node, &turned.User} {
+	for _, name := range []*string{&turned.Node, &turned.User, &turned.Person} {
 		if *name != "" {
 			*name = shown(*name)
 		}
@@ -81,12 +82,15 @@ func (id Identity) As(shown func(string) string) Identity {
 	return turned
 }
 
-// Key tells persons apart: the user, else the node or its tags, else the address, of which an IPv6
-// network counts as one.
+// Key tells persons apart: the person that a gateway names, else the user, else the node or its
+// tags, else the address, of which an IPv6 network counts as one. A user of the tailnet and a
+// person with the same name are one. Case does not count, as in access lists.
 func (id Identity) Key(addr netip.Addr) string {
 	switch {
+	case id.Person != "":
+		return "user " + strings.ToLower(id.Person)
 	case id.User != "":
-		return "user " + id.User
+		return "user " + strings.ToLower(id.User)
 	case id.Node != "":
 		return "node " + id.Node
 	case len(id.Tags) > 0:

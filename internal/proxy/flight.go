@@ -77,8 +77,8 @@ func (f *flights) list() (open []*exchange, ended []*record) {
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of a header
-// other than the client's session id, never a byte of a body. Node, User, Tags and Address are as
-// the log names them.
+// other than the client's session id, never a byte of a body. Node, User, Tags, Address and
+// Person are as the log names them.
 type Trace struct {
 	RequestID         string            `json:"request_id"`
 	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
@@ -90,6 +90,7 @@ type Trace struct {
 	User              string            `json:"user,omitempty"`
 	Tags              []string          `json:"tags,omitempty"`
 	Address           string            `json:"address,omitempty"` // of a sender with source other
+	Person            string            `json:"person,omitempty"`  // who a gateway sent it for
 	Session           string            `json:"session,omitempty"`
 	Credential        string            `json:"credential"` // oauth, api_key, other or none
 	Started           time.Time         `json:"started"`
@@ -181,7 +182,7 @@ func (p *Proxy) ForgetSenders() {
 		records = append(records, x.rec)
 	}
 	for _, r := range records {
-		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address = "", "", nil, "" })
+		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address, t.Person = "", "", nil, "", "" })
 	}
 }
 

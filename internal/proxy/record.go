@@ -121,6 +121,7 @@ func (r *record) enter(phase, detail string) {
 func (r *record) identify(id access.Identity, address string) {
 	r.change(func(t *Trace) {
 		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
+		t.Person = id.Person
 	})
 }
 
@@ -217,7 +218,7 @@ func (x *exchange) logLevel() slog.Level {
 
 // attrs are the fields of the log line of a request that has ended. What is empty is left out.
 func (t Trace) attrs() []slog.Attr {
-	const most = 24
+	const most = 25
 	attrs := append(make([]slog.Attr, 0, most), t.names()...)
 	attrs = append(attrs, slog.Int("status", t.Status), slog.Duration("duration", t.Duration.Duration()))
 	if t.FirstByte > 0 {
@@ -246,6 +247,7 @@ func (t Trace) sender() []slog.Attr {
 	attrs = appendText(attrs, "user", t.User)
 	attrs = appendText(attrs, "tags", strings.Join(t.Tags, ","))
 	attrs = appendText(attrs, "address", t.Address)
+	attrs = appendText(attrs, "person", t.Person)
 	attrs = appendText(attrs, "session", t.Session)
 	return append(attrs, slog.String("credential", t.Credential))
 }
