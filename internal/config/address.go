@@ -1,17 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 )
-
-// listenAddr binds the address that is listened on where systemd passed no socket.
-func listenAddr(name string, field *string) attribute {
-	return text(name, "127.0.0.1:8080", field, parseListenAddr, asIs)
-}
 
 func parseListenAddr(s string) (string, *fault) {
 	host, port, err := net.SplitHostPort(s)
@@ -63,41 +59,35 @@ func StaysPrivate(a netip.Addr) bool {
 	return a.IsLoopback() || IsTailscale(a)
 }
 
-// hostStaysPrivate is [StaysPrivate] for a host that may be a name. Only Tailscale answers for
-// names under ts.net.
+// hostStaysPrivate is [StaysPrivate] for a host that may be a name. Only Tailscale resolves names
+// under ts.net.
 func hostStaysPrivate(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return StaysPrivate(addr)
 	}
-	return isLocalhost(host) || strings.HasSuffix(strings.TrimSuffix(strings.ToLower(host), "."), ".ts.net")
+	return isLoopback(host) || strings.HasSuffix(strings.TrimSuffix(strings.ToLower(host), "."), ".ts.net")
 }
 
-// isLocalhost follows RFC 6761, section 6.3.
-func isLocalhost(host string) bool {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+// isLoopback reports whether connections to host arrive on this host's loopback: its addresses, the
+// names of RFC 6761, section 6.3, and "every address", written as such or as nothing.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified()) ||
+		name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // leadsTo reports whether requests to u arrive at a listener on addr (host:port): the port is the
-// same, and so is the host, or both are on loopback. A listener on every address is on loopback,
-// too.
+// same, and so is the host, or both are on loopback. Port 0 is a free one, which no URL leads to.
 func leadsTo(u *url.URL, addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
-	target := u.Port()
-	if target == "" {
-		target = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	if err != nil || !samePort(port, target) {
+	target := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	m, _ := strconv.ParseUint(port, 10, 16) // numbers are compared: 080 is 80
+	n, _ := strconv.ParseUint(target, 10, 16)
+	if err != nil || m != n || m == 0 {
 		return false
 	}
-	return sameHost(host, u.Hostname()) || reachesLoopback(host) && reachesLoopback(u.Hostname())
-}
-
-// samePort compares numbers: 080 is 80. Port 0 is a free one, which no URL leads to.
-func samePort(a, b string) bool {
-	m, errM := strconv.ParseUint(a, 10, 16)
-	n, errN := strconv.ParseUint(b, 10, 16)
-	return errM == nil && errN == nil && m == n && m != 0
+	return isLoopback(host) && isLoopback(u.Hostname()) || sameHost(host, u.Hostname())
 }
 
 func sameHost(a, b string) bool {
@@ -106,13 +96,17 @@ func sameHost(a, b string) bool {
 	if errM == nil && errN == nil {
 		return m.Unmap() == n.Unmap()
 	}
-	return a != "" && strings.EqualFold(a, b)
+	return strings.EqualFold(a, b)
 }
 
-func reachesLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host == "" || isLocalhost(host)
+// isHostname reports whether s has the form of a host name (RFC 1123, section 2.1). Underscores are
+// accepted, as resolvers do.
+func isHostname(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		odd := strings.ContainsFunc(label, func(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '_' })
+		if odd || label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
 	}
-	return addr.Unmap().IsLoopback() || addr.IsUnspecified()
+	return len(s) <= 253
 }

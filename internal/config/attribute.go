@@ -107,6 +107,28 @@ func list[T any](name, example string, field *[]T, parse func(string) (T, *fault
 	}
 }
 
+// orString lets a list be written as a string, too: "x" is ["x"], and "" is [].
+func (a attribute) orString(example string) attribute {
+	setList, getList := a.set, a.get
+	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"
+	a.set = func(v cty.Value) []fault {
+		switch {
+		case v.Type() != cty.String:
+			return setList(v)
+		case v.AsString() == "":
+			return setList(cty.EmptyTupleVal)
+		}
+		return setList(cty.TupleVal([]cty.Value{v}))
+	}
+	a.get = func() string {
+		if list := getList(); strings.Contains(list, ", ") {
+			return list
+		}
+		return cmp.Or(strings.Trim(getList(), "[]"), `""`)
+	}
+	return a
+}
+
 func parseElements[T any](v cty.Value, example string, parse func(string) (T, *fault)) ([]T, []fault) {
 	var all []T
 	var faults []fault
@@ -158,11 +180,7 @@ func oneOf[T any](name string, field *T, spell func(T) string, values ...T) attr
 		if i := slices.Index(words, s); i >= 0 {
 			return values[i], nil
 		}
-		hint := ""
-		if near := nearest(s, words); near != "" {
-			hint = "did you mean " + strconv.Quote(near) + "?"
-		}
-		return none, invalid("must be "+enumerate(words)+", not "+quote(s), hint)
+		return none, invalid("must be "+enumerate(words)+", not "+quote(s), didYouMean(s, words))
 	}
 	return text(name, spell(*field), field, parse, spell)
 }

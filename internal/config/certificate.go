@@ -3,8 +3,6 @@ package config
 import (
 	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"regexp"
@@ -17,9 +15,11 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// maxCAFile is how large a file of certificates may be, in bytes. That of a system has a quarter of
-// it.
-const maxCAFile = 1 << 20
+const (
+	maxCAFile        = 1 << 20 // bytes; the file of a system has a quarter of it
+	maxRemarks       = 20      // an outdated bundle may have hundreds that have expired
+	certificateBlock = "CERTIFICATE"
+)
 
 // caFile binds the path of a file of certificates, or nothing. The file is read here, once, so that
 // the certificates in force are those that were checked.
@@ -41,12 +41,13 @@ func caFile(name string, p *Proxy) attribute {
 // be one, and names the others.
 func loadCertificates(path string) (usable []byte, remarks []string, faults []fault) {
 	hint := "name a PEM file of certificates to trust that the daemon's user can read"
+	refuse := func(what string) []fault { return []fault{{summary: what, hint: hint}} }
 	content, err := readFile(path, maxCAFile)
 	if err != nil {
-		return nil, nil, []fault{{summary: "cannot read " + quote(path) + ": " + reason(err).Error(), hint: hint}}
+		return nil, nil, refuse("cannot read " + quote(path) + ": " + reason(err).Error())
 	}
 	if len(content) > maxCAFile {
-		return nil, nil, []fault{{summary: quote(path) + " is larger than " + spellSize(maxCAFile), hint: hint}}
+		return nil, nil, refuse(quote(path) + " is larger than " + spellSize(maxCAFile))
 	}
 	usable, remarks = parseCertificates(content, time.Now())
 	if len(usable) > 0 {
@@ -55,32 +56,30 @@ func loadCertificates(path string) (usable []byte, remarks []string, faults []fa
 	if _, err := x509.ParseCertificate(content); err == nil {
 		hint = "it is in DER: convert it with openssl x509 -inform der -in FILE -out FILE.pem"
 	}
-	faults = []fault{{summary: quote(path) + " holds no certificate that can be used", hint: hint}}
+	faults = refuse(quote(path) + " holds no certificate that can be used")
 	for _, remark := range remarks {
 		faults = append(faults, fault{summary: remark})
 	}
 	return nil, nil, faults
 }
 
-// maxRemarks is how many certificates are named. An outdated bundle may have hundreds that have
-// expired.
-const maxRemarks = 20
-
 // parseCertificates looks at each certificate on its own, because [x509.CertPool] drops those that
 // it cannot use without a word. The usable ones are encoded again, so that no reader drops one.
 func parseCertificates(content []byte, now time.Time) (usable []byte, remarks []string) {
 	blocks := pemBlocks(content)
 	for i, b := range blocks {
-		der, why := b.decode()
-		subject, used := "", false
-		if why == "" {
-			subject, why, used = judge(der, now)
-		}
-		if used {
-			usable = append(usable, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
+		where := fmt.Sprintf("certificate %d of %d, line %d", i+1, len(blocks), b.line)
+		c, why := b.certificate()
+		if c != nil {
+			where += ", subject " + quote(c.Subject.String())
 		}
 		if why != "" {
-			remarks = append(remarks, remark(fmt.Sprintf("certificate %d of %d, line %d", i+1, len(blocks), b.line), subject, why, used))
+			remarks = append(remarks, where+": not used: "+why)
+			continue
+		}
+		usable = append(usable, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: c.Raw})...)
+		if why = doubt(c, now); why != "" {
+			remarks = append(remarks, where+": "+why)
 		}
 	}
 	if more := len(remarks) - maxRemarks; more > 0 {
@@ -89,35 +88,20 @@ func parseCertificates(content []byte, now time.Time) (usable []byte, remarks []
 	return usable, remarks
 }
 
-func remark(where, subject, why string, used bool) string {
-	if subject != "" {
-		where += ", subject " + quote(subject)
-	}
-	if !used {
-		where += ": not used"
-	}
-	return where + ": " + why
-}
-
-// judge returns the subject of a certificate, what is wrong with it, if anything, and whether it
-// can be used in spite of that.
-func judge(der []byte, now time.Time) (subject, why string, usable bool) {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return subjectOf(der), term.Cut(term.Clean(strings.TrimPrefix(err.Error(), "x509: ")), 100), false
-	}
-	subject, why = c.Subject.String(), unusable(c)
+// doubt says why a certificate that can be used may not do what somebody expects, or returns "".
+// Which keys may sign others, is in RFC 5280, sections 4.2.1.3 and 4.2.1.9.
+func doubt(c *x509.Certificate, now time.Time) string {
+	isCA := c.IsCA || c.Version < 3 && !c.BasicConstraintsValid
+	signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
 	switch {
-	case why != "":
-		return subject, why, false
 	case now.After(c.NotAfter):
-		why = "it expired on " + c.NotAfter.UTC().Format(time.DateOnly)
+		return "it expired on " + c.NotAfter.UTC().Format(time.DateOnly)
 	case now.Before(c.NotBefore):
-		why = "it is not valid before " + c.NotBefore.UTC().Format(time.DateOnly)
-	case !signs(c):
-		why = "it is not a CA: only a server with this very certificate is trusted"
+		return "it is not valid before " + c.NotBefore.UTC().Format(time.DateOnly)
+	case !isCA || !signs:
+		return "it is not a CA: only a server with this very certificate is trusted"
 	}
-	return subject, why, true
+	return ""
 }
 
 // unusable explains why package x509 cannot verify anything with a certificate, or returns "".
@@ -133,29 +117,6 @@ func unusable(c *x509.Certificate) string {
 	}
 	return ""
 }
-
-// signs reports whether the key of a certificate may sign others (RFC 5280, sections 4.2.1.3 and
-// 4.2.1.9).
-func signs(c *x509.Certificate) bool {
-	isCA := c.IsCA || c.Version < 3 && !c.BasicConstraintsValid
-	return isCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
-}
-
-// subjectOf returns the subject of a certificate that cannot be parsed, if that part of it can (RFC
-// 5280, section 4.1).
-func subjectOf(der []byte) string {
-	var certificate struct {
-		Signed struct {
-			Version                             asn1.RawValue `asn1:"optional,explicit,tag:0"`
-			Serial, Algorithm, Issuer, Validity asn1.RawValue
-			Subject                             pkix.RDNSequence
-		}
-	}
-	_, _ = asn1.Unmarshal(der, &certificate) // an error leaves in it what was read
-	return certificate.Signed.Subject.String()
-}
-
-const certificateBlock = "CERTIFICATE"
 
 // pemBlock is a part of a file that is meant as a PEM block (RFC 7468).
 type pemBlock struct {
@@ -185,19 +146,23 @@ func pemBlocks(content []byte) []pemBlock {
 	return blocks
 }
 
-// decode returns the content of a block, or why it is not a certificate.
-func (b pemBlock) decode() (der []byte, why string) {
+// certificate returns the certificate in a block, as far as it can be read, and why it cannot be
+// used, if it cannot.
+func (b pemBlock) certificate() (c *x509.Certificate, why string) {
 	block, _ := pem.Decode(regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAll(b.text, nil))
 	switch {
-	case block != nil && block.Type == certificateBlock:
-		return block.Bytes, ""
-	case block != nil:
+	case block != nil && block.Type != certificateBlock:
 		return nil, "a block of the type " + quote(block.Type) + ", not " + quote(certificateBlock)
-	case !bytes.Contains(b.text, []byte("BEGIN ")):
+	case block == nil && !bytes.Contains(b.text, []byte("BEGIN ")):
 		return nil, "the block has no BEGIN line"
-	case !bytes.Contains(b.text, []byte("-END ")):
+	case block == nil && !bytes.Contains(b.text, []byte("-END ")):
 		return nil, "the block has no END line"
-	default:
+	case block == nil:
 		return nil, "not a PEM block: what is between BEGIN and END is not base64, or the two lines differ"
 	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, term.Cut(term.Clean(strings.TrimPrefix(err.Error(), "x509: ")), 100)
+	}
+	return c, unusable(c)
 }

@@ -16,8 +16,7 @@ import (
 // parser's stack, which no program survives, and 1e99999999 takes minutes to print.
 const (
 	maxSigns    = 2000 // brackets, operators, and lines of a heredoc, with which the parser's stack or time grows
-	maxNumber   = 40   // characters
-	maxExponent = 3    // digits
+	maxNumber   = 20   // characters
 	maxFindings = 100  // errors that are shown
 )
 
@@ -59,27 +58,18 @@ func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
 	return hcl.Range{}, false
 }
 
-// withoutHugeNumbers reports each number that is out of all bounds, and returns the source with 0
-// in its place, so that the other errors of the file show too.
+// withoutHugeNumbers reports each number that takes long to evaluate or to print, and returns the
+// source with 0 in its place, so that the other errors of the file show too.
 func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
 	src := bytes.Clone(d.src)
 	for _, token := range tokens {
-		if token.Type != hclsyntax.TokenNumberLit || isModest(string(token.Bytes)) {
-			continue
+		huge := len(token.Bytes) > maxNumber || bytes.ContainsAny(token.Bytes, "eE")
+		if token.Type == hclsyntax.TokenNumberLit && huge {
+			copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
+			d.add(finding{token.Range, "the number is very long or has an exponent", "write it in digits: no setting takes more than " + strconv.Itoa(maxRequests), true})
 		}
-		copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
-		d.add(finding{token.Range, "the number is out of all bounds", "no setting takes more than " + strconv.Itoa(maxRequests), true})
 	}
 	return src
-}
-
-// isModest reports whether a number can be evaluated and printed in no time.
-func isModest(number string) bool {
-	exponent := ""
-	if i := strings.IndexAny(number, "eE"); i >= 0 {
-		exponent = strings.TrimLeft(number[i+1:], "+-")
-	}
-	return len(number) <= maxNumber && len(exponent) <= maxExponent
 }
 
 // syntaxErrors reports what the parser found, some of it in other words. A quote that is not closed
@@ -102,7 +92,7 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 			summary, hint = "the value is missing", "write text in quotes, a number, true, false, or a list in [ ]"
 		}
 		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
-			summary, hint = "a value with a unit needs quotes", "write "+quote(value)
+			summary, hint = "the value needs quotes", "write "+quote(value)
 		}
 		d.add(finding{*diag.Subject, summary, hint, true})
 	}
@@ -119,11 +109,11 @@ func lower(sentence string) string {
 	return strings.ToLower(sentence[:1]) + sentence[1:]
 }
 
-// unquoted recognizes 5s and 512MiB without quotes, of which the parser only says that a line break
-// is missing after the number.
+// unquoted recognizes 5s, 512MiB and http://host without quotes, of which the parser only says that
+// a line break is missing.
 func (d *decoder) unquoted(offset int) (value string, ok bool) {
 	line, within := lineAt(string(d.src), offset)
-	found := regexp.MustCompile(`=\s*([0-9.]+[A-Za-z]+)\s*$`).FindStringSubmatchIndex(line)
+	found := regexp.MustCompile(`=\s*([^"\s()\[\]{}=]*[A-Za-z][^"\s()\[\]{}]*)\s*$`).FindStringSubmatchIndex(line)
 	if found == nil || within < found[2] {
 		return "", false
 	}

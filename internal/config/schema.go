@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +55,7 @@ func proxySection(p *Proxy) section {
 	return section{
 		name: "proxy",
 		attributes: []attribute{
-			listenAddr("listen_addr", &p.ListenAddr).needsRestart(),
+			text("listen_addr", p.ListenAddr, &p.ListenAddr, parseListenAddr, asIs).needsRestart(),
 			upstreamURL("upstream_url", &p.UpstreamURL),
 			caFile("upstream_ca_file", p),
 			proxies("upstream_proxy", &p.UpstreamProxies),
@@ -147,18 +146,6 @@ func (s section) names() []string {
 	return names
 }
 
-// paths lists the dotted path of everything in s and below, outermost first.
-func (s section) paths(parent string) []string {
-	var paths []string
-	for _, name := range s.names() {
-		paths = append(paths, dotted(parent, name))
-	}
-	for _, sub := range s.sections {
-		paths = append(paths, sub.paths(dotted(parent, sub.name))...)
-	}
-	return paths
-}
-
 // flatten lists the attributes of s and below, in order, each with its path.
 func (s section) flatten(parent string) []attribute {
 	var all []attribute
@@ -173,8 +160,6 @@ func (s section) flatten(parent string) []attribute {
 }
 
 func dotted(parent, name string) string { return strings.TrimPrefix(parent+"."+name, ".") }
-
-func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 // unknown reports a name that the block at path does not take.
 func (d *decoder) unknown(s section, path, kind, name string, at hcl.Range) {
@@ -192,27 +177,21 @@ func (d *decoder) unknown(s section, path, kind, name string, at hcl.Range) {
 	}
 }
 
-// suggest guesses what an unknown name means: a similar name in the same block, the same or a
-// similar one in another, or else whatever the block takes.
+// suggest guesses what an unknown name means: a similar name in the same block, the same one or the
+// beginning of one in another, or else whatever the block takes.
 func (d *decoder) suggest(s section, path, name string) string {
-	if near := nearest(name, s.names()); near != "" {
-		return "did you mean " + strconv.Quote(near) + "?"
+	if hint := didYouMean(name, s.names()); hint != "" {
+		return hint
 	}
-	elsewhere := d.schema.paths("")
-	names := make([]string, len(elsewhere))
-	for i, p := range elsewhere {
-		names[i] = lastName(p)
+	meant := func(other string) bool { return other == fold(name) || strings.HasPrefix(other, fold(name)+"_") }
+	for _, a := range d.schema.flatten("") {
+		names := strings.Split(a.path, ".")
+		switch i := slices.IndexFunc(names, meant); {
+		case i == 0:
+			return "the " + names[0] + " block belongs outside of all blocks"
+		case i > 0:
+			return names[i] + " belongs in the " + strings.Join(names[:i], ".") + " block"
+		}
 	}
-	near := nearest(name, names)
-	if near == "" {
-		return cmp.Or(path, "the file") + " takes " + strings.Join(s.names(), ", ")
-	}
-	hint := "it belongs outside of all blocks"
-	if found := elsewhere[slices.Index(names, near)]; found != near {
-		hint = "it belongs in the " + strings.TrimSuffix(found, "."+near) + " block"
-	}
-	if near != name {
-		hint = "did you mean " + strconv.Quote(near) + "? " + strings.Replace(hint, "it", "It", 1)
-	}
-	return hint
+	return cmp.Or(path, "the file") + " takes " + strings.Join(s.names(), ", ")
 }

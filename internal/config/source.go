@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -140,16 +141,13 @@ const everybody = `"0.0.0.0/0" and "::/0" are everybody, "tailnet" is every peer
 
 func notSource(s string) *fault {
 	hint := `write one of "local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address, a CIDR, "cap:example.com/cap/name"`
-	near := nearest(s, []string{"local", "tailnet", "proxied"})
 	switch {
-	case s == "localhost" || s == "loopback":
+	case s == "loopback":
 		hint = `did you mean "local"?`
 	case s == "*" || s == "all" || s == "any" || s == "everyone":
 		hint = everybody
-	case near != "":
-		hint = "did you mean " + strconv.Quote(near) + "?"
 	}
-	return invalid(quote(s)+" is not a source", hint)
+	return invalid(quote(s)+" is not a source", cmp.Or(didYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
 }
 
 // needsTailscaled reports whether only tailscaled knows who such a source is.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 )
 
 // anthropic returns the default upstream.
@@ -50,34 +49,7 @@ func proxies(name string, field *[]*url.URL) attribute {
 		}
 		return nil
 	}
-	return oneOrMore(list(name, example, field, parse, (*url.URL).String, check), example, field)
-}
-
-// oneOrMore lets a list be written as a string, too: "x" is ["x"], and "" is [].
-func oneOrMore[T any](a attribute, example string, field *[]T) attribute {
-	setList, getList := a.set, a.get
-	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"
-	a.set = func(v cty.Value) []fault {
-		switch {
-		case v.Type() != cty.String:
-			return setList(v)
-		case v.AsString() == "":
-			return setList(cty.EmptyTupleVal)
-		default:
-			return setList(cty.TupleVal([]cty.Value{v}))
-		}
-	}
-	a.get = func() string {
-		switch len(*field) {
-		case 0:
-			return `""`
-		case 1:
-			return strings.Trim(getList(), "[]")
-		default:
-			return getList()
-		}
-	}
-	return a
+	return list(name, example, field, parse, (*url.URL).String, check).orString(example)
 }
 
 // parseBareURL reads scheme and host, and refuses all else that a URL can hold (RFC 3986). Faults
@@ -88,7 +60,7 @@ func parseBareURL(s, example string) (*url.URL, *fault) {
 	switch {
 	case strings.Contains(s, "@"):
 		return nil, invalid("must not hold a user name or a password", "remove it: the daemon holds no credentials")
-	case err != nil || !isVisible(s):
+	case err != nil:
 		return nil, invalid("must be a URL", hint)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, invalid("must begin with https:// or http://", hint)
@@ -128,20 +100,17 @@ func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr
 func (d *decoder) crossCheck() {
 	p := d.config.Proxy
 	listen, upstream, through := d.settings["proxy.listen_addr"], d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
+	ourselves := ", which listens on " + quote(p.ListenAddr)
 	if !listen.bad && !upstream.bad && p.UpstreamIs(p.ListenAddr) {
-		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself, which listens on "+quote(p.ListenAddr),
-			"change upstream_url, or the port of listen_addr")
+		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
 	}
-	if through.bad {
-		return
-	}
-	for _, proxy := range p.UpstreamProxies {
-		if !listen.bad && leadsTo(proxy, p.ListenAddr) {
-			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself, which listens on "+quote(p.ListenAddr),
-				"change upstream_proxy, or the port of listen_addr")
+	for _, proxy := range p.UpstreamProxies { // none where they are bad
+		bad := checkProxied(p.UpstreamURL, proxy)
+		switch {
+		case !listen.bad && leadsTo(proxy, p.ListenAddr):
+			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
 			return
-		}
-		if bad := checkProxied(p.UpstreamURL, proxy); bad != nil && !upstream.bad {
+		case !upstream.bad && bad != nil:
 			d.report(givenBy(through, upstream), "proxy.upstream_proxy: "+bad.summary, bad.hint)
 			return
 		}
@@ -154,7 +123,7 @@ func checkProxied(upstream, proxy *url.URL) *fault {
 	case upstream.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
 		return invalid("an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
 			"remove upstream_proxy, or use an https:// upstream")
-	case reachesLoopback(upstream.Hostname()) && !reachesLoopback(proxy.Hostname()):
+	case isLoopback(upstream.Hostname()) && !isLoopback(proxy.Hostname()):
 		return invalid("the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
 			"remove upstream_proxy, or name the upstream by the address that the proxy knows")
 	}

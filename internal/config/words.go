@@ -3,7 +3,6 @@ package config
 import (
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/agext/levenshtein"
 
@@ -13,31 +12,27 @@ import (
 // quote quotes what the file says, shortened to what fits on a line.
 func quote(s string) string { return strconv.Quote(term.Cut(s, 60)) }
 
-// enumerate returns `"a", "b" or "c"`.
+// enumerate returns `"a", "b" or "c"`; there are two words at least.
 func enumerate(words []string) string {
 	last := len(words) - 1
-	all := strconv.Quote(words[last])
-	if last > 0 {
-		all = `"` + strings.Join(words[:last], `", "`) + `" or ` + all
-	}
-	return all
+	return `"` + strings.Join(words[:last], `", "`) + `" or ` + strconv.Quote(words[last])
 }
 
-// nearest returns the candidate that somebody who typed word most likely meant, or "". A common
-// beginning makes up for mistakes behind it.
-func nearest(word string, candidates []string) string {
+// didYouMean is a hint at the candidate that somebody who typed word most likely meant, or "". A
+// common beginning makes up for mistakes behind it.
+func didYouMean(word string, candidates []string) string {
 	const longest = 64 // the comparison takes quadratic time
 	if len(word) > longest {
 		return ""
 	}
-	best, found := 0.59, "" // what two letters exchanged in a word of five leave
+	best, hint := 0.59, "" // what two letters exchanged in a word of five leave
 	params := levenshtein.NewParams().BonusThreshold(0)
 	for _, candidate := range candidates {
 		if score := levenshtein.Match(fold(word), fold(candidate), params); score > best {
-			best, found = score, candidate
+			best, hint = score, "did you mean "+strconv.Quote(candidate)+"?"
 		}
 	}
-	return found
+	return hint
 }
 
 // fold drops the differences that are always a slip.
@@ -48,21 +43,7 @@ func isAlphanumeric(r rune) bool {
 }
 
 // isVisible reports whether s is printable and free of spaces.
-func isVisible(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' })
-}
-
-// isHostname reports whether s has the form of a host name (RFC 1123, section 2.1). Underscores are
-// accepted, as resolvers do.
-func isHostname(s string) bool {
-	for label := range strings.SplitSeq(s, ".") {
-		odd := strings.ContainsFunc(label, func(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '_' })
-		if odd || label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-	}
-	return len(s) <= 253
-}
+func isVisible(s string) bool { return term.Printable(s) && !strings.Contains(s, " ") }
 
 // isFieldName reports whether s is a token (RFC 9110, section 5.6.2).
 func isFieldName(s string) bool {

@@ -1,3 +1,0 @@
-log {
-  upstream-uri = "https://api.anthropic.com"
-}
