@@ -116,19 +116,24 @@ func (d *decoder) header(label string, block *hclsyntax.Block) {
 
 // attribute reads one value.
 func (d *decoder) attribute(a attribute, path string, e hclsyntax.Expression) {
+	d.settings[path] = setting{at: e.Range(), bad: true}
 	v, ok := d.literal(path, e)
-	if ok && !a.accepts(v) {
-		ok = false
+	switch {
+	case !ok:
+	case !a.accepts(v):
 		d.report(e.Range(), path+": must be "+a.want+", not "+describe(v), "")
+	default:
+		d.set(a, path, v, e.Range(), func(i int) hcl.Range { return elementRange(e, i) })
 	}
-	if ok {
-		faults := a.set(v)
-		for _, bad := range faults {
-			d.report(elementRange(e, bad.element), path+": "+bad.summary, bad.hint)
-		}
-		ok = len(faults) == 0
+}
+
+// set puts a value that comes from at into the Config; where finds an element of a list.
+func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, where func(element int) hcl.Range) {
+	faults := a.set(v)
+	for _, bad := range faults {
+		d.report(where(bad.element), path+": "+bad.summary, bad.hint)
 	}
-	d.settings[path] = setting{at: e.Range(), bad: !ok}
+	d.settings[path] = setting{at: at, bad: len(faults) > 0}
 }
 
 // literal returns the value that e writes out. HCL could also calculate one: no setting needs an
@@ -174,21 +179,17 @@ func isCalculated(part hclsyntax.Expression) bool {
 
 // describe names the type of a value, never the value.
 func describe(v cty.Value) string {
-	t := v.Type()
-	switch {
+	switch t := v.Type(); {
 	case v.IsNull():
 		return "null"
-	case t == cty.String:
-		return "a string"
-	case t == cty.Number:
-		return "a number"
-	case t == cty.Bool:
-		return "true or false"
 	case t.IsTupleType():
 		return "a list"
-	default:
-		return "a { … } value"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsPrimitiveType():
+		return "a " + t.FriendlyName()
 	}
+	return "a { … } value"
 }
 
 // elementRange returns where an element of a list is, counted from 1; the whole expression for 0,
@@ -211,10 +212,6 @@ func (d *decoder) overrides(list []Override) {
 			d.report(at, "nothing can override "+quote(o.Attribute), "")
 			continue
 		}
-		faults := all[i].set(cty.StringVal(o.Value))
-		for _, bad := range faults {
-			d.report(at, o.Attribute+": "+bad.summary, bad.hint)
-		}
-		d.settings[o.Attribute] = setting{at: at, bad: len(faults) > 0}
+		d.set(all[i], o.Attribute, cty.StringVal(o.Value), at, func(int) hcl.Range { return at })
 	}
 }

@@ -106,17 +106,18 @@ func (d *decoder) report(at hcl.Range, summary, hint string) {
 }
 
 func (d *decoder) add(f finding) {
+	if len(d.findings) == maxFindings {
+		f = finding{at: hcl.Range{Filename: d.filename}, summary: "too many errors: only the first " + strconv.Itoa(maxFindings) + " are shown"}
+	}
 	if !d.full() {
 		d.findings = append(d.findings, f)
 	}
 }
 
-// full reports whether there is one finding more than are shown, which stands for all that follow.
 func (d *decoder) full() bool { return len(d.findings) > maxFindings }
 
 // failure turns the findings into an Error.
 func (d *decoder) failure() *Error {
-	many := d.full()
 	d.dropEchoes()
 	offset := func(f finding) int {
 		if f.at.Start.Line == 0 {
@@ -127,57 +128,45 @@ func (d *decoder) failure() *Error {
 	slices.SortStableFunc(d.findings, func(a, b finding) int { return cmp.Compare(offset(a), offset(b)) })
 	e := &Error{file: d.filename}
 	masked := maskFile(string(d.src))
-	for _, f := range d.findings[:min(len(d.findings), maxFindings)] {
+	for _, f := range d.findings {
 		const longest = 500 // bytes; the parser quotes names of any length
-		x := Diagnostic{Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest)}
-		if f.at.Start.Line == 0 {
-			x.Origin = f.at.Filename
-		} else {
-			x.File, x.Line, x.Column = f.at.Filename, f.at.Start.Line, f.at.Start.Column
+		x := Diagnostic{
+			Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest),
+			File: f.at.Filename, Line: f.at.Start.Line, Column: f.at.Start.Column,
+		}
+		if x.Line > 0 {
 			x.Snippet = snippet(masked, f.at)
+		} else if x.File != d.filename {
+			x.Origin, x.File = x.File, ""
 		}
 		e.diagnostics = append(e.diagnostics, x)
-	}
-	if many {
-		e.diagnostics = append(e.diagnostics, Diagnostic{
-			Severity: "error", File: d.filename,
-			Summary: "too many errors: only the first " + strconv.Itoa(maxFindings) + " are shown",
-		})
 	}
 	return e
 }
 
-// snippet shows the line on which something wrong begins; nil where that is blank.
+// snippet shows the line on which something wrong begins, or the part of it that fits on a terminal
+// of 80 columns behind its number; nil where that is blank.
 func snippet(masked string, at hcl.Range) *Snippet {
+	const width = 72
 	line, start := lineAt(masked, at.Start.Byte)
 	end := min(start+at.End.Byte-at.Start.Byte, len(line))
 	show := func(s string) []rune { return []rune(term.Clean(strings.ReplaceAll(s, "\t", "    "))) }
 	before, marked := show(line[:start]), show(line[start:end])
 	code := slices.Concat(before, marked, show(line[end:]))
-	s := &Snippet{Code: string(code), Start: len(before), End: len(before) + max(len(marked), 1)}
-	switch {
-	case strings.TrimSpace(s.Code) == "":
+	s := &Snippet{Start: len(before), End: len(before) + max(len(marked), 1)}
+	if left := max(0, min(s.Start-width/3, len(code)-width)); len(code) > width {
+		if left > 0 {
+			code[left] = '…'
+		}
+		if left+width < len(code) {
+			code[left+width-1] = '…'
+		}
+		code = code[left : left+width]
+		s.Start -= left
+		s.End = max(min(s.End-left, width), s.Start+1)
+	}
+	if s.Code = string(code); strings.TrimSpace(s.Code) == "" {
 		return nil
-	case len(code) > snippetWidth:
-		s.cut(code)
 	}
 	return s
-}
-
-const snippetWidth = 72 // characters; with the line number, it fits on a terminal of 80
-
-// cut shows a part of the line in which what is wrong begins.
-func (s *Snippet) cut(code []rune) {
-	left := max(0, min(s.Start-snippetWidth/3, len(code)-snippetWidth))
-	right := left + snippetWidth
-	s.Start -= left
-	s.End = max(min(s.End-left, snippetWidth), s.Start+1)
-	part := slices.Clone(code[left:right])
-	if left > 0 {
-		part[0] = '…'
-	}
-	if right < len(code) {
-		part[snippetWidth-1] = '…'
-	}
-	s.Code = string(part)
 }

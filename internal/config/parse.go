@@ -46,16 +46,11 @@ func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
 		hclsyntax.TokenIdent, hclsyntax.TokenEqual, hclsyntax.TokenComma, hclsyntax.TokenNewline, hclsyntax.TokenComment,
 		hclsyntax.TokenNumberLit, hclsyntax.TokenOQuote, hclsyntax.TokenQuotedLit, hclsyntax.TokenCQuote, hclsyntax.TokenEOF,
 	}
-	signs := 0
-	for _, token := range tokens {
-		if !slices.Contains(plain, token.Type) {
-			signs++
-		}
-		if signs > maxSigns {
-			return token.Range, true
-		}
+	signs := slices.DeleteFunc(slices.Clone(tokens), func(t hclsyntax.Token) bool { return slices.Contains(plain, t.Type) })
+	if len(signs) <= maxSigns {
+		return hcl.Range{}, false
 	}
-	return hcl.Range{}, false
+	return signs[maxSigns].Range, true
 }
 
 // withoutHugeNumbers reports each number that takes long to evaluate or to print, and returns the

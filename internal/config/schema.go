@@ -34,7 +34,7 @@ func schema(c *Config) section {
 		tailscaleSection(&c.Tailscale),
 		{name: "access", attributes: []attribute{
 			sources("allow", &c.Access.Allow, true),
-			origins("browsers", &c.Access.Browsers),
+			list("browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
 		}},
 		headerSection(&Header{Mode: Set}),
 		{name: "metrics", attributes: []attribute{

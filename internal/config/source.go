@@ -3,10 +3,10 @@ package config
 import (
 	"cmp"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // Source is one entry of an allow list.
@@ -56,59 +56,41 @@ func sources(name string, field *[]Source, needed bool) attribute {
 }
 
 func parseSource(s string) (Source, *fault) {
-	prefix, rest, _ := strings.Cut(s, ":")
+	prefix, name, _ := strings.Cut(s, ":")
 	switch {
 	case slices.Contains([]SourceKind{Local, Tailnet, Proxied}, SourceKind(s)):
 		return Source{Kind: SourceKind(s), Value: s}, nil
-	case prefix == "tag":
-		return parseTag(s, rest)
+	case prefix == "tag": // https://tailscale.com/kb/1068/tags
+		return named(Tag, s, regexp.MustCompile(`^tag:[A-Za-z][A-Za-z0-9-]*$`).MatchString(s),
+			quote(s)+" is not a tag", `write "tag:" and a name of letters, digits and dashes that begins with a letter`)
 	case prefix == "node":
-		return parseNode(strings.TrimSuffix(rest, "."))
+		return named(Node, strings.TrimSuffix(name, "."), isHostname(strings.TrimSuffix(name, ".")),
+			quote(s)+" is not a node", `write "node:" and a node ID, such as nRSTuvwXyz1CNTRL, or a MagicDNS name; tailscale status --json shows both`)
 	case prefix == "cap":
-		return parseCapability(rest)
+		return named(Capability, name, isCapability(name),
+			quote(s)+" is not a capability", `write "cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`)
 	case prefix == "group" || prefix == "autogroup":
 		return Source{}, invalid(quote(s)+" cannot be checked: tailscaled does not tell the groups of a node",
 			`name a user or a tag, or grant the group a capability in the tailnet's policy and allow that: "cap:example.com/cap/name"`)
 	case strings.Contains(s, "@"):
-		return parseUser(s)
+		return named(User, s, regexp.MustCompile(`^[^@/:*]+@[^@/:]+$`).MatchString(s) && isVisible(s),
+			quote(s)+" is not a user", `write the login name that the tailnet knows, such as "user@example.com"`)
 	}
 	return parseCIDR(s)
 }
 
-// parseTag follows the tailnet policy (https://tailscale.com/kb/1068/tags).
-func parseTag(s, name string) (Source, *fault) {
-	odd := strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && r != '-' })
-	if name == "" || odd || name[0] == '-' || unicode.IsDigit(rune(name[0])) {
-		return Source{}, invalid(quote(s)+" is not a tag", `write "tag:" and a name of letters, digits and dashes that begins with a letter`)
+func named(kind SourceKind, value string, valid bool, summary, hint string) (Source, *fault) {
+	if !valid {
+		return Source{}, invalid(summary, hint)
 	}
-	return Source{Kind: Tag, Value: s}, nil
+	return Source{Kind: kind, Value: value}, nil
 }
 
-func parseNode(name string) (Source, *fault) {
-	if !isHostname(name) {
-		return Source{}, invalid(quote("node:"+name)+" is not a node",
-			`write "node:" and a node ID, such as nRSTuvwXyz1CNTRL, or a MagicDNS name; tailscale status --json shows both`)
-	}
-	return Source{Kind: Node, Value: name}, nil
-}
-
-// parseCapability follows Tailscale's form domain/path
+// isCapability follows Tailscale's form domain/path
 // (https://tailscale.com/kb/1537/grants-app-capabilities).
-func parseCapability(name string) (Source, *fault) {
+func isCapability(name string) bool {
 	domain, path, _ := strings.Cut(strings.TrimPrefix(name, "https://"), "/")
-	if !isHostname(domain) || !strings.Contains(domain, ".") || path == "" || !isVisible(path) {
-		return Source{}, invalid(quote("cap:"+name)+" is not a capability",
-			`write "cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`)
-	}
-	return Source{Kind: Capability, Value: name}, nil
-}
-
-func parseUser(s string) (Source, *fault) {
-	name, domain, _ := strings.Cut(s, "@")
-	if name == "" || domain == "" || strings.ContainsAny(domain, "@/:") || strings.ContainsAny(name, "/:*") || !isVisible(s) {
-		return Source{}, invalid(quote(s)+" is not a user", `write the login name that the tailnet knows, such as "user@example.com"`)
-	}
-	return Source{Kind: User, Value: s}, nil
+	return isHostname(domain) && strings.Contains(domain, ".") && path != "" && isVisible(path)
 }
 
 // parseCIDR reads a range or a single address. A v4-mapped one becomes the IPv4 range that it means
@@ -155,32 +137,17 @@ func (s Source) needsTailscaled() bool {
 	return slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind)
 }
 
-const (
-	anyOrigin     = "*" // every web page
-	originExample = "https://chat.example.com"
-)
-
-// origins binds a list of origins of web pages (RFC 6454, section 6.2), in the spelling of
-// browsers, so that they can be compared with an Origin header as they are.
-func origins(name string, field *[]string) attribute {
-	return list(name, originExample, field, parseOrigin, asIs, nil)
-}
-
+// parseOrigin reads the origin of a web page (RFC 6454, section 6.2) and returns it in the spelling
+// of browsers, so that it can be compared with an Origin header as it is. "*" is any.
 func parseOrigin(s string) (string, *fault) {
 	scheme, _, isURL := strings.Cut(strings.ToLower(s), "://")
 	switch {
-	case s == anyOrigin:
+	case s == "*":
 		return s, nil
 	case s == "null":
 		return "", invalid(`"null" is an origin that any web page can have`, `allow all of them with "*", or serve the page from an origin of its own`)
 	case isURL && scheme != "http" && scheme != "https" && isFieldName(scheme):
 		return "", invalid(quote(s)+" is not the origin of a web page", "remove it: programs with a scheme of their own need no entry")
-	case strings.HasSuffix(s, "/"):
-		return "", invalid("an origin must not end in a slash", "write "+quote(strings.TrimRight(s, "/")))
-	case !isURL && isHostname(s):
-		return "", invalid(quote(s)+" has no scheme", "write "+quote("https://"+s))
-	case isURL && strings.Contains(s, anyOrigin):
-		return "", invalid(`"*" must stand alone`, "list each origin")
 	}
 	u, bad := parseBareURL(s, originExample)
 	if bad != nil {
@@ -189,3 +156,5 @@ func parseOrigin(s string) (string, *fault) {
 	usual := map[string]string{"http": ":80", "https": ":443"}[u.Scheme] // browsers leave it out
 	return u.Scheme + "://" + strings.TrimSuffix(u.Host, usual), nil
 }
+
+const originExample = "https://chat.example.com"

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -28,11 +27,10 @@ func parseDuration(s string, low, high time.Duration) (time.Duration, *fault) {
 // spellDuration returns the shortest spelling: 6m, not 6m0s.
 func spellDuration(d time.Duration) string {
 	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
+	for _, zero := range []string{"m0s", "h0m"} {
+		if before, ok := strings.CutSuffix(s, zero); ok {
+			s = before + zero[:1]
+		}
 	}
 	return s
 }
@@ -42,19 +40,15 @@ func parseSize(s string, low, high int64) (int64, *fault) {
 	number, unit := splitUnit(s)
 	factor := unitFactor(unit)
 	n, err := strconv.ParseInt(number, 10, 64)
-	overflows := errors.Is(err, strconv.ErrRange) || factor > 0 && n > math.MaxInt64/factor
 	switch {
-	case factor > 0 && (overflows || err == nil && (n*factor < low || n*factor > high)):
-		return 0, outOfRange(quote(s), spellSize(low), spellSize(high))
-	case factor > 0 && err == nil:
-		return n * factor, nil
-	case factor > 0 && number != "":
-		return 0, invalid("must be a whole number of "+unit+", not "+quote(s), "use a smaller unit")
-	case number != "" && unit == "":
+	case unit == "" && number != "":
 		return 0, invalid(quote(s)+" has no unit", "write "+strconv.Quote(s+"B")+" for bytes or "+strconv.Quote(s+"MiB")+" for mebibytes")
-	default:
+	case factor == 0 || err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, invalid("must be a size, not "+quote(s), `write a whole number and one of B, KiB, MiB and GiB, such as "64KiB"`)
+	case err != nil || n > high/factor || n*factor < low:
+		return 0, outOfRange(quote(s), spellSize(low), spellSize(high))
 	}
+	return n * factor, nil
 }
 
 // spellSize uses the largest unit that leaves a whole number.

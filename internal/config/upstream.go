@@ -16,20 +16,16 @@ func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropi
 func upstreamURL(name string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
 		u, bad := parseBareURL(s, anthropic().String())
-		switch {
-		case bad != nil || u.Scheme != "http" || hostStaysPrivate(u.Hostname()):
+		if bad != nil || u.Scheme != "http" || hostStaysPrivate(u.Hostname()) {
 			return u, bad
-		case !strings.ContainsAny(u.Hostname(), ".:"):
-			return nil, inClear(u, "write the full name, which ends in .ts.net: the search domains of the host decide what a short one means")
-		default:
-			return nil, inClear(u, "write https://; http:// is only for loopback, Tailscale addresses and names under ts.net")
 		}
+		hint := "write https://; http:// is only for loopback, Tailscale addresses and names under ts.net"
+		if !strings.ContainsAny(u.Hostname(), ".:") {
+			hint = "write the full name, which ends in .ts.net: the search domains of the host decide what a short one means"
+		}
+		return nil, invalid("http:// to "+quote(u.Hostname())+" would send credentials in clear", hint)
 	}
 	return text(name, anthropic().String(), field, parse, (*url.URL).String)
-}
-
-func inClear(u *url.URL, hint string) *fault {
-	return invalid("http:// to "+quote(u.Hostname())+" would send credentials in clear", hint)
 }
 
 // proxies binds the URL of an HTTP CONNECT proxy, a list of them, or nothing.
@@ -66,10 +62,8 @@ func parseBareURL(s, example string) (*url.URL, *fault) {
 		return nil, invalid("must begin with https:// or http://", hint)
 	case u.Host == "" || u.Opaque != "":
 		return nil, invalid("must have a host", hint)
-	case u.RawQuery != "" || u.ForceQuery:
-		return nil, invalid("must not have a query", hint)
-	case strings.Contains(s, "#"):
-		return nil, invalid("must not have a fragment", hint)
+	case strings.ContainsAny(s, "?#"):
+		return nil, invalid("must not have a query or a fragment", hint)
 	case u.Path != "" && u.Path != "/":
 		return nil, invalid("must not have a path", "remove "+quote(u.Path))
 	}
