@@ -101,6 +101,11 @@ func (m describedMetric) wantIn(t *testing.T, from, text string) {
 			t.Errorf("%s: %s has no series for %s", from, m.name, value)
 		}
 	}
+	for _, result := range regexp.MustCompile(`result="(\w+)"`).FindAllStringSubmatch(series, -1) {
+		if !slices.Contains(m.values, result[1]) {
+			t.Errorf("%s: %s has a result %s that the manual does not list", from, m.name, result[1])
+		}
+	}
 }
 
 // In OpenMetrics a counter's family is named without _total, and a name that is unique in the text

@@ -78,6 +78,39 @@ func typeName(a attribute) string {
 	}
 }
 
+// The manual and the example name each word that an attribute takes, such as the modes of a header.
+func TestDocumentsNameEachChoice(t *testing.T) {
+	page := strings.ReplaceAll(rootFile(t, manual), `\(dq`, `"`)
+	checked := 0
+	for _, a := range schema(Default()).flatten("") {
+		_, item, _ := strings.Cut(page, "\n.It Va "+a.name+" ")
+		item, _, _ = strings.Cut(item, "\n.It Va ")
+		comment := commentAbove(rootFile(t, example), a.name)
+		for _, word := range choices(a) {
+			checked++
+			if !strings.Contains(item, word) || !strings.Contains(comment, word) {
+				t.Errorf("%s: %s is not in the manual or not in the example", a.path, word)
+			}
+		}
+	}
+	if checked != 17 {
+		t.Errorf("%d words are checked, 17 are known", checked)
+	}
+}
+
+// choices reads the words that an attribute takes, in quotes, from the fault for another.
+func choices(a attribute) []string {
+	faults := []fault{{}}
+	if a.kind == cty.String {
+		faults = append(faults, a.set(cty.StringVal("unknown"))...)
+	}
+	list, isList := strings.CutSuffix(faults[len(faults)-1].summary, `, not "unknown"`)
+	if !isList {
+		return nil
+	}
+	return regexp.MustCompile(`"\w+"`).FindAllString(list, -1)
+}
+
 // manualAttributes reads the items of the manual, each below the heading of its block.
 func manualAttributes(t *testing.T) map[string]described {
 	t.Helper()
