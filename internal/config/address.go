@@ -17,7 +17,7 @@ func parseListenAddr(s string) (string, *fault) {
 		return "", invalid("must not be a Unix socket",
 			"let systemd open it: a socket unit with ListenStream= (systemd.socket(5)) and Service=oauth-proxyd.service")
 	case err != nil:
-		return "", notHostPort(s)
+		return "", invalid("must be host:port, not "+quote(s), `write an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"; ":8080" is every address`)
 	case !isPort(port, 0):
 		return "", invalid(quote(port)+" is not a port", "0 to 65535; 0 is any free one")
 	case hostErr != nil && host != "" && host != "localhost":
@@ -25,17 +25,6 @@ func parseListenAddr(s string) (string, *fault) {
 			`the addresses of a name may change: write the address, "localhost", or nothing before the colon`)
 	}
 	return s, nil
-}
-
-func notHostPort(s string) *fault {
-	hint := `write an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"; ":8080" is every address`
-	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		hint = "write " + strconv.Quote(net.JoinHostPort(addr.String(), "8080"))
-	}
-	if isPort(s, 0) {
-		hint = "write " + strconv.Quote("127.0.0.1:"+s) + ", or " + strconv.Quote(":"+s) + " for every address"
-	}
-	return invalid("must be host:port, not "+quote(s), hint)
 }
 
 func isPort(s string, low uint64) bool {

@@ -191,12 +191,8 @@ func path(name string, field *string, example, suffix string) attribute {
 		switch {
 		case s == "":
 			return "", nil
-		case strings.ContainsRune(s, 0):
-			return "", invalid("must not contain a NUL byte", "")
-		case !filepath.IsAbs(s):
-			return "", invalid("must be an absolute path, not "+quote(s), "begin with a slash: "+strconv.Quote(example))
-		case strings.HasSuffix(s, "/"):
-			return "", invalid("must be a file, not the directory "+quote(s), "name the file in it: "+strconv.Quote(example))
+		case !filepath.IsAbs(s) || strings.HasSuffix(s, "/") || strings.ContainsRune(s, 0):
+			return "", invalid("must be the absolute path of a file, not "+quote(s), "such as "+strconv.Quote(example))
 		case !strings.HasSuffix(s, suffix):
 			return "", invalid("must end in "+suffix+", not "+quote(s), "node_exporter reads no other files")
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -60,15 +61,16 @@ func (c *Config) Warnings() []string {
 	for _, w := range c.Proxy.warnings {
 		all = append(all, "proxy.upstream_ca_file: "+w)
 	}
-	all = append(all, c.unmatched("access.allow", c.Access.Allow)...)
-	return append(all, c.unmatched("metrics.allow", c.Metrics.Allow)...)
-}
-
-func (c *Config) unmatched(name string, list []Source) []string {
-	var all []string
-	for _, s := range list {
-		if !c.Tailscale.Required && s.needsTailscaled() {
-			all = append(all, fmt.Sprintf("%s: %q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", name, s))
+	if c.Tailscale.Required {
+		return all
+	}
+	asked := []SourceKind{User, Tag, Node, Capability}
+	for i, list := range [][]Source{c.Access.Allow, c.Metrics.Allow} {
+		for _, s := range list {
+			if slices.Contains(asked, s.Kind) {
+				all = append(all, fmt.Sprintf("%s: %q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is",
+					[]string{"access.allow", "metrics.allow"}[i], s))
+			}
 		}
 	}
 	return all

@@ -132,11 +132,6 @@ func notSource(s string) *fault {
 	return invalid(quote(s)+" is not a source", cmp.Or(didYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
 }
 
-// needsTailscaled reports whether only tailscaled knows who such a source is.
-func (s Source) needsTailscaled() bool {
-	return slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind)
-}
-
 // parseOrigin reads the origin of a web page (RFC 6454, section 6.2) and returns it in the spelling
 // of browsers, so that it can be compared with an Origin header as it is. "*" is any.
 func parseOrigin(s string) (string, *fault) {

@@ -17,10 +17,8 @@ func parseDuration(s string, low, high time.Duration) (time.Duration, *fault) {
 		return d, nil
 	case number != "" && unit == "":
 		return 0, invalid(quote(s)+" has no unit", "write "+strconv.Quote(s+"s")+" for seconds or "+strconv.Quote(s+"m")+" for minutes")
-	case unit == "d":
-		return 0, invalid("must be a duration, not "+quote(s), `there is no unit for days: write "24h" for one day`)
 	default:
-		return 0, invalid("must be a duration, not "+quote(s), `write a number and a unit, such as "100ms", "30s", "5m", "1h" or "1h30m"`)
+		return 0, invalid("must be a duration, not "+quote(s), `write a number and a unit, such as "100ms", "30s", "5m" or "1h30m"; a day is "24h"`)
 	}
 }
 
