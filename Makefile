@@ -201,11 +201,15 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: six minutes (BENCH=-short: one)
+bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: twenty minutes (BENCH=-short: five)
 	@.ci/bench-deps
 	bin/bench -json bin/bench.json $(BENCH)
 
 # Always asked: the go command knows what is to be done.
+.PHONY: bench-table
+bench-table: bin/bench ## put the result of the last "make bench" into README
+	bin/bench -json bin/bench.json -table README.md
+
 .PHONY: bin/bench bin/bare
 bin/bench bin/bare:
 	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/$(@F)

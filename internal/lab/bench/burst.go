@@ -11,8 +11,8 @@ import (
 // Burst opens 500 streams at once through a proxy that was just started, as when all clients come
 // back after a failure. The first byte is timed from the moment at which the client begins to
 // connect. Processor time, memory and delays of events include the opening.
-func (s stage) Burst(ctx context.Context, secure bool) (Values, error) {
-	peer, err := s.run(ctx, secure)
+func (s stage) Burst(ctx context.Context) (Values, error) {
+	peer, err := s.run(ctx)
 	if err != nil {
 		return nil, err
 	}

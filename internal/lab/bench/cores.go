@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// Cores are where the proxy runs, and the harness.
-type Cores struct{ Proxy, Harness int }
+// Cores are where the proxy runs, as taskset reads them: one core without the harness, or all. Empty
+// means any.
+type Cores struct{ Proxy, All string }
 
 // allowedCores are those that this process may run on (Cpus_allowed_list of /proc/self/status).
 func allowedCores() ([]int, error) {
@@ -53,8 +54,7 @@ func Pin() (Cores, error) {
 		return Cores{}, err
 	}
 	if text := os.Getenv(pinnedEnv); text != "" && len(cores) == 1 {
-		proxy, err := strconv.Atoi(text)
-		return Cores{Proxy: proxy, Harness: cores[0]}, err
+		return Cores{Proxy: text, All: fmt.Sprintf("%s,%d", text, cores[0])}, nil
 	}
 	if len(cores) < 2 {
 		return Cores{}, errors.New("it takes two cores: one for the proxy, one for its clients and its upstream")

@@ -8,27 +8,34 @@
 // the same clock. What is counted is the proxy's alone: its processor time by the kernel's
 // accounting, its memory as proportional set size.
 //
+// In rows with "timer slack" each peer has the TimerSlackNSec= of our unit, and in those with "all
+// cores" it shares both cores with the harness.
+//
 // A round is each measurement with each peer once, and the peers take turns within a measurement,
 // so that what else the machine does meets all of them. The order turns with the rounds. Each time
 // the peer is started anew. What is reported is the median over the rounds, and the ratio of
 // medians to those of each peer; a machine's mood is in the numbers and, mostly, not in the ratios.
 //
-//	requests.go  Requests: 1 KB POSTs with answers of 2 KB over 32 connections that
-//	             are kept; processor time per request
+//	requests.go  Requests: 1 KB POSTs with responses of 2 KB over 32 connections
+//	             that are kept; processor time per request. Connections: the
+//	             same with a connection for each request
 //	streams.go   Streams: 500 streams of server-sent events, opened one by one, an
 //	             event of 200 bytes each 100 ms; processor time per event,
-//	             memory per stream, and how long an event takes from the
-//	             upstream to the client
+//	             memory per stream, the time to the first byte, and how long an
+//	             event takes from the upstream to the client
 //	burst.go     Burst: the same 500, opened at once against a proxy that has no
-//	             connection to the upstream yet; the time to the first byte, and
-//	             all of the above with the opening in it
+//	             connection to the upstream yet; all of the above with the
+//	             opening in it
+//	bulk.go      Upload and Download: bodies of 32 MB; processor time per MB
+//	slow.go      SlowClients: 300 clients ask for 32 MB each and read nothing,
+//	             beside 50 streams; memory, and the delays of the streams
 //	start.go     Start: how long oauth-proxyd takes until READY=1, and what it costs
 //	             when nobody asks for anything
 //
 // The peers are set up to stream (no buffering), to keep connections to the upstream where they
 // can, to check its certificate, and to add the one header. They log no requests. oauth-proxyd runs
 // as it is shipped: its rule, access check with a tailscaled, request ids, metrics, and its log at
-// info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so by itself or can
+// info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so on its own or can
 // be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways.
 //
 //	peer.go      what is compared
@@ -37,7 +44,7 @@
 //	cores.go     who runs where
 //	rounds.go    the order
 //	result.go    medians, ratios and aims
-//	table.go     for people; JSON is for programs
+//	table.go     for people; JSON is for programs; readme.go: the table of README
 //
 // What the package soak does is another matter, on the same rig.
 package bench

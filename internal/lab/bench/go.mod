@@ -4,6 +4,7 @@ go 1.27.3
 
 require (
 	golang.org/x/image v0.48.0
+	golang.org/x/sys v0.50.0
 	oauth-proxyd v0.0.0
 )
 

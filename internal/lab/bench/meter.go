@@ -25,6 +25,8 @@ const (
 	EventP99      Quantity = "event_p99_ms"
 	FirstByte     Quantity = "first_byte_median_ms"
 	FirstByteLast Quantity = "first_byte_max_ms"
+	CPUPerMB      Quantity = "cpu_us_per_mb"
+	MBPerS        Quantity = "mb_per_s"
 	ReadyTime     Quantity = "start_to_ready_ms"
 	IdleRSS       Quantity = "idle_rss_kb"
 	IdleWakeups   Quantity = "idle_wakeups_per_min"
@@ -37,6 +39,7 @@ type Values map[Quantity]float64
 // stage is what a measurement is given: a peer to start, and what to do to it.
 type stage struct {
 	peer     Peer
+	kind     measurement
 	upstream *rig.Upstream
 	cores    Cores
 	pace     Pace
@@ -49,22 +52,32 @@ type Pace struct {
 	Window  time.Duration // between the two readings
 	Idle    time.Duration // the same for a daemon that does nothing
 	Streams int
+	Bulk    int64 // bytes of one upload or download
 }
 
-// Full takes about six minutes with all peers, Short one, and Smoke seconds: it shows that the
+// Full takes about twenty minutes with all peers, Short five, and Smoke seconds: it shows that the
 // harness works and nothing else.
 func Full() Pace {
-	return Pace{Rounds: 4, Warm: 500 * time.Millisecond, Window: 2 * time.Second, Idle: 15 * time.Second, Streams: 500}
+	return Pace{Rounds: 3, Warm: 500 * time.Millisecond, Window: 2 * time.Second, Idle: 15 * time.Second, Streams: 500, Bulk: 32 << 20}
 }
 
 // Short is explained at Full.
 func Short() Pace {
-	return Pace{Rounds: 1, Warm: 300 * time.Millisecond, Window: 1200 * time.Millisecond, Idle: 5 * time.Second, Streams: 500}
+	return Pace{Rounds: 1, Warm: 300 * time.Millisecond, Window: 1200 * time.Millisecond, Idle: 5 * time.Second, Streams: 500, Bulk: 32 << 20}
 }
 
 // Smoke is explained at Full.
 func Smoke() Pace {
-	return Pace{Rounds: 1, Warm: 50 * time.Millisecond, Window: 200 * time.Millisecond, Idle: 200 * time.Millisecond, Streams: 20}
+	return Pace{Rounds: 1, Warm: 50 * time.Millisecond, Window: 200 * time.Millisecond, Idle: 200 * time.Millisecond, Streams: 20, Bulk: 1 << 20}
+}
+
+// place is where the peer runs, and with which timers.
+func (s stage) place() rig.Place {
+	cores := s.cores.Proxy
+	if s.kind.allCores {
+		cores = s.cores.All
+	}
+	return rig.Place{Cores: cores, Slack: s.kind.slack}
 }
 
 // running is a peer that runs.
@@ -75,8 +88,8 @@ type running struct {
 	dir     string
 }
 
-// run starts the peer anew.
-func (s stage) run(ctx context.Context, secure bool) (*running, error) {
+// run starts a fresh process of the peer.
+func (s stage) run(ctx context.Context) (*running, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return nil, err
@@ -89,7 +102,7 @@ func (s stage) run(ctx context.Context, secure bool) (*running, error) {
 	if r.address, err = rig.FreePort(); err == nil {
 		var stop func()
 		r.Process, stop, err = s.peer.start(ctx, site{
-			dir: dir, core: s.cores.Proxy, address: r.address, upstream: s.upstream, secure: secure,
+			dir: dir, place: s.place(), address: r.address, upstream: s.upstream, secure: s.kind.secure,
 		})
 		if err == nil {
 			r.stop = stop

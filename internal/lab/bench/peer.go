@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"oauth-proxyd/internal/lab/bench/rig"
 )
@@ -22,11 +23,14 @@ type Peer struct {
 // site is where a peer is to run.
 type site struct {
 	dir      string // for its files; of its own
-	core     int
+	place    rig.Place
 	address  string // to listen at
 	upstream *rig.Upstream
 	secure   bool // TLS to the upstream
 }
+
+// workers is how many processes or threads a server may have that does not count the cores.
+func (s site) workers() int { return strings.Count(s.place.Cores, ",") + 1 }
 
 // target is the upstream's address.
 func (s site) target() string {
@@ -82,7 +86,7 @@ func daemon(program string) func(context.Context, site) (*rig.Process, func(), e
 			authority = s.upstream.Authority
 		}
 		d, err := rig.StartDaemon(ctx, rig.DaemonConfig{
-			Program: program, Address: s.address, Upstream: s.url(), Authority: authority, Core: s.core, Dir: s.dir,
+			Program: program, Address: s.address, Upstream: s.url(), Authority: authority, Place: s.place, Dir: s.dir,
 		})
 		if err != nil {
 			return nil, nil, err
@@ -99,7 +103,7 @@ func bare(program string) func(context.Context, site) (*rig.Process, func(), err
 
 // launch starts a program and waits for its port.
 func launch(ctx context.Context, s site, args ...string) (*rig.Process, func(), error) {
-	p, err := rig.Start(rig.Program{Args: args, Env: []string{"HOME=" + s.dir}, Core: s.core, Log: filepath.Join(s.dir, "log")})
+	p, err := rig.Start(rig.Program{Args: args, Env: []string{"HOME=" + s.dir}, Place: s.place, Log: filepath.Join(s.dir, "log")})
 	if err != nil {
 		return nil, nil, err
 	}

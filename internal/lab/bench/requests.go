@@ -11,16 +11,29 @@ import (
 
 const connections = 32
 
-// Requests has 32 clients send a POST of 1 KB each, read the answer of 2 KB, and send the next on
+// Requests has 32 clients send a POST of 1 KB each, read the response of 2 KB, and send the next on
 // the same connection. When they have warmed up, the proxy's processor time over a window is
-// divided by the answers that came in it.
-func (s stage) Requests(ctx context.Context, secure bool) (Values, error) {
-	peer, err := s.run(ctx, secure)
+// divided by the responses that came in it.
+func (s stage) Requests(ctx context.Context) (Values, error) {
+	peer, err := s.run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer peer.close()
-	load := &requestLoad{address: peer.address}
+	return s.requests(ctx, peer, &requestLoad{address: peer.address})
+}
+
+// Connections is Requests with a new connection for each request.
+func (s stage) Connections(ctx context.Context) (Values, error) {
+	peer, err := s.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer peer.close()
+	return s.requests(ctx, peer, &requestLoad{address: peer.address, once: true})
+}
+
+func (s stage) requests(ctx context.Context, peer *running, load *requestLoad) (Values, error) {
 	stop := load.start(ctx)
 	defer stop()
 	sleep(ctx, s.pace.Warm)
@@ -39,10 +52,10 @@ func (s stage) Requests(ctx context.Context, secure bool) (Values, error) {
 	if err := load.failure; err != nil {
 		return nil, s.failed("sending requests", err)
 	}
-	answers := int64(len(load.latencies))
+	responses := int64(len(load.latencies))
 	return Values{
-		CPUPerRequest: perUnit(before, after, answers),
-		RequestsPerS:  float64(answers) / after.at.Sub(before.at).Seconds(),
+		CPUPerRequest: perUnit(before, after, responses),
+		RequestsPerS:  float64(responses) / after.at.Sub(before.at).Seconds(),
 		RequestMedian: float64(quantile(load.latencies, 0.5).Nanoseconds()) / 1000,
 	}, nil
 }
@@ -50,10 +63,11 @@ func (s stage) Requests(ctx context.Context, secure bool) (Values, error) {
 // requestLoad is the clients.
 type requestLoad struct {
 	address   string
+	once      bool // a connection has one request
 	measuring atomic.Bool
 
 	mu        sync.Mutex
-	latencies []time.Duration // of answers that came while measuring
+	latencies []time.Duration // of responses that came while measuring
 	failure   error           // the first
 }
 
@@ -63,7 +77,11 @@ func (l *requestLoad) start(ctx context.Context) (stop func()) {
 	var clients sync.WaitGroup
 	for range connections {
 		clients.Go(func() {
-			if err := l.client(ctx); err != nil && ctx.Err() == nil {
+			err := l.client(ctx)
+			for l.once && err == nil && ctx.Err() == nil {
+				err = l.client(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				if l.failure == nil {
@@ -76,6 +94,7 @@ func (l *requestLoad) start(ctx context.Context) (stop func()) {
 }
 
 func (l *requestLoad) client(ctx context.Context) error {
+	begin := time.Now() // with the connection in it
 	c, err := rig.Dial(ctx, l.address)
 	if err != nil {
 		return err
@@ -84,7 +103,6 @@ func (l *requestLoad) client(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	request := rig.Request("/v1/messages?beta=true")
 	for ctx.Err() == nil {
-		begin := time.Now()
 		if err := c.Exchange(request); err != nil {
 			return err
 		}
@@ -93,6 +111,10 @@ func (l *requestLoad) client(ctx context.Context) error {
 			l.latencies = append(l.latencies, time.Since(begin))
 			l.mu.Unlock()
 		}
+		if l.once {
+			return nil
+		}
+		begin = time.Now()
 	}
 	return nil
 }

@@ -11,14 +11,14 @@ import (
 func TestFinish(t *testing.T) {
 	r := newResult(Config{Peers: []Peer{{Name: Ours}, {Name: "nginx"}, {Name: "caddy"}}, Pace: Pace{Rounds: 3}})
 	for _, v := range []float64{30, 10, 20} {
-		r.add("burst, TLS", Ours, "HTTP/2.0", Values{CPUPerEvent: v, FirstByte: 60}, nil)
+		r.add("burst, TLS, timer slack", Ours, "HTTP/2.0", Values{CPUPerEvent: v, FirstByte: 40}, nil)
 	}
 	for _, v := range []float64{10, 30} {
-		r.add("burst, TLS", "nginx", "HTTP/1.1", Values{CPUPerEvent: v, FirstByte: 100}, nil)
+		r.add("burst, TLS, timer slack", "nginx", "HTTP/1.1", Values{CPUPerEvent: v, FirstByte: 100}, nil)
 	}
-	r.add("burst, TLS", "caddy", "", nil, errors.New("did not start"))
+	r.add("burst, TLS, timer slack", "caddy", "", nil, errors.New("did not start"))
 	r.Finish()
-	m := r.measurement("burst, TLS")
+	m := r.measurement("burst, TLS, timer slack")
 	if got := m.Median[Ours][CPUPerEvent]; got != 20 {
 		t.Errorf("median of three is %v, want 20", got)
 	}
@@ -29,7 +29,7 @@ func TestFinish(t *testing.T) {
 	for _, v := range r.Aims {
 		met[v.Quantity] = v.Met
 	}
-	if !met[CPUPerEvent] || met[FirstByte] || len(met) != 2 {
+	if met[CPUPerEvent] || !met[FirstByte] || len(met) != 2 {
 		t.Errorf("aims: %+v", r.Aims)
 	}
 	var table strings.Builder
@@ -40,5 +40,16 @@ func TestFinish(t *testing.T) {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, table.String())
 		}
+	}
+	renewed, err := r.ReplaceTable("# Title\n" + tableBegin + "| old |\n" + tableEnd + "more\n")
+	want := "# Title\n" + tableBegin + "| over TLS to the upstream | oauth-proxyd | nginx | caddy |\n|---|---|---|---|\n" +
+		"| 500 streams opened at once: first byte, median, ms | 40 | 100 | – |\n" +
+		"| the same: processor time per event, µs | 20 | 20 | – |\n" +
+		"| the same: delay of an event, 99th percentile, ms | – | – | – |\n" + tableEnd + "more\n"
+	if err != nil || renewed != want {
+		t.Errorf("the document is %q, %v, want %q", renewed, err, want)
+	}
+	if _, err := r.ReplaceTable("nothing here"); err == nil {
+		t.Error("no error for a document without a table")
 	}
 }

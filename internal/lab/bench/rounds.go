@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"oauth-proxyd/internal/lab/bench/rig"
 )
@@ -22,17 +23,30 @@ type Config struct {
 
 // measurement is one of those that all peers do.
 type measurement struct {
-	name   string
-	secure bool
-	do     func(stage, context.Context, bool) (Values, error)
+	name     string
+	secure   bool          // TLS to the upstream
+	allCores bool          // the proxy may use those of the harness, too
+	slack    time.Duration // of the proxy's timers; 0: the kernel's default
+	do       func(stage, context.Context) (Values, error)
 }
+
+// unitSlack is the TimerSlackNSec= of our unit. The peers get the same in the rows that have it.
+const unitSlack = 2 * time.Millisecond
 
 func measurements() []measurement {
 	return []measurement{
-		{"requests, plain", false, stage.Requests},
-		{"requests, TLS", true, stage.Requests},
-		{"streams, plain", false, stage.Streams},
-		{"burst, TLS", true, stage.Burst},
+		{name: "requests, plain", do: stage.Requests},
+		{name: "requests, TLS", secure: true, do: stage.Requests},
+		{name: "connections, TLS", secure: true, do: stage.Connections},
+		{name: "streams, plain", do: stage.Streams},
+		{name: "streams, TLS", secure: true, do: stage.Streams},
+		{name: "streams, TLS, timer slack", secure: true, slack: unitSlack, do: stage.Streams},
+		{name: "streams, TLS, all cores", secure: true, allCores: true, slack: unitSlack, do: stage.Streams},
+		{name: "burst, TLS", secure: true, do: stage.Burst},
+		{name: "burst, TLS, timer slack", secure: true, slack: unitSlack, do: stage.Burst},
+		{name: "upload, TLS", secure: true, do: stage.Upload},
+		{name: "download, TLS", secure: true, do: stage.Download},
+		{name: "slow clients, TLS", secure: true, do: stage.SlowClients},
 	}
 }
 
@@ -62,8 +76,8 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 			}
 			for i := range c.Peers {
 				peer := c.Peers[(i+round)%len(c.Peers)]
-				s := stage{peer: peer, upstream: upstream, cores: c.Cores, pace: c.Pace}
-				values, err := m.do(s, ctx, m.secure)
+				s := stage{peer: peer, kind: m, upstream: upstream, cores: c.Cores, pace: c.Pace}
+				values, err := m.do(s, ctx)
 				if ctx.Err() != nil {
 					return nil, ctx.Err()
 				}

@@ -52,7 +52,7 @@ func nginx(s site) string {
 	}
 	return fmt.Sprintf(`
 daemon off;
-worker_processes 1;
+worker_processes %[6]d;
 pid %[1]s/nginx.pid;
 error_log stderr warn;
 events { worker_connections 4096; }
@@ -64,6 +64,7 @@ http {
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
 	keepalive_requests 1000000;
+	client_max_body_size 0;
 	upstream api {
 		server %[2]s;
 		keepalive 64;
@@ -82,7 +83,7 @@ http {
 		}
 	}
 }
-`, s.dir, s.target(), s.address, scheme, trust)
+`, s.dir, s.target(), s.address, scheme, trust, s.workers())
 }
 
 func haproxyArgs(file string) []string { return []string{"-db", "-f", file} }
@@ -97,7 +98,7 @@ func haproxy(s site, protocol string) string {
 	}
 	return fmt.Sprintf(`
 global
-	nbthread 1
+	nbthread %d
 	maxconn 4096
 defaults
 	mode http
@@ -112,7 +113,7 @@ frontend proxy
 backend api
 	http-request set-header Anthropic-Beta oauth-2025-04-20
 	server api %s%s
-`, s.address, s.target(), trust)
+`, s.workers(), s.address, s.target(), trust)
 }
 
 func caddyArgs(file string) []string {

@@ -34,7 +34,6 @@ func TestRun(t *testing.T) {
 	peers := []bench.Peer{found[0], found[len(found)-1]}
 	result, err := bench.Run(t.Context(), bench.Config{
 		Programs: programs, Peers: peers, Pace: bench.Smoke(), Progress: t.Output(),
-		Cores: bench.Cores{Proxy: -1}, // any: nothing is compared here
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +45,10 @@ func TestRun(t *testing.T) {
 	}
 	t.Log("\n" + table.String())
 	for name, protocol := range map[string]string{
-		"requests, plain": "HTTP/1.1", "requests, TLS": "HTTP/2.0", "streams, plain": "HTTP/1.1", "burst, TLS": "HTTP/2.0",
+		"requests, plain": "HTTP/1.1", "requests, TLS": "HTTP/2.0", "streams, plain": "HTTP/1.1",
+		"connections, TLS": "HTTP/2.0", "streams, TLS": "HTTP/2.0", "streams, TLS, timer slack": "HTTP/2.0",
+		"streams, TLS, all cores": "HTTP/2.0", "burst, TLS": "HTTP/2.0", "burst, TLS, timer slack": "HTTP/2.0",
+		"upload, TLS": "HTTP/2.0", "download, TLS": "HTTP/2.0", "slow clients, TLS": "HTTP/2.0",
 	} {
 		check(t, result, name, protocol, peers)
 	}

@@ -21,7 +21,7 @@ func (s stage) Start(ctx context.Context, program string) (Values, error) {
 		return nil, err
 	}
 	d, err := rig.StartDaemon(ctx, rig.DaemonConfig{
-		Program: program, Address: address, Upstream: "http://" + s.upstream.Plain, Core: s.cores.Proxy, Dir: dir,
+		Program: program, Address: address, Upstream: "http://" + s.upstream.Plain, Place: rig.Place{Cores: s.cores.Proxy}, Dir: dir,
 	})
 	if err != nil {
 		return nil, err

@@ -12,9 +12,10 @@ import (
 
 // Streams opens 500 streams one after the other, waits until all are there, and divides the proxy's
 // processor time over a window by the events that came in it. Its memory at the end of the window,
-// less what it had before the first stream, is divided by the streams.
-func (s stage) Streams(ctx context.Context, secure bool) (Values, error) {
-	peer, err := s.run(ctx, secure)
+// less what it had before the first stream, is divided by the streams. The first byte is timed from
+// the moment at which the client begins to connect.
+func (s stage) Streams(ctx context.Context) (Values, error) {
+	peer, err := s.run(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,10 +26,13 @@ func (s stage) Streams(ctx context.Context, secure bool) (Values, error) {
 	}
 	load := newStreamLoad(ctx, peer.address)
 	defer load.stop()
-	for range s.pace.Streams {
+	firstBytes := make([]time.Duration, s.pace.Streams)
+	for i := range firstBytes {
+		begin := time.Now()
 		if err := load.openOne(); err != nil {
 			return nil, s.failed("opening streams", err)
 		}
+		firstBytes[i] = time.Since(begin)
 	}
 	sleep(ctx, s.pace.Warm)
 	load.forget()
@@ -37,7 +41,11 @@ func (s stage) Streams(ctx context.Context, secure bool) (Values, error) {
 		return nil, s.failed("reading counters", err)
 	}
 	sleep(ctx, s.pace.Window)
-	return s.readStreams(peer, load, before, idle)
+	values, err := s.readStreams(peer, load, before, idle)
+	if err == nil {
+		values[FirstByte] = inMilliseconds(quantile(firstBytes, 0.5))
+	}
+	return values, err
 }
 
 // readStreams is the end of a window with streams.
@@ -140,7 +148,7 @@ func (l *streamLoad) check() error {
 	return l.failure
 }
 
-// forget begins to count anew.
+// forget begins to count again.
 func (l *streamLoad) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -30,7 +30,7 @@ type DaemonConfig struct {
 	Address   string // to listen at
 	Upstream  string // URL
 	Authority string // file; for an upstream with TLS
-	Core      int
+	Place     Place
 	Dir       string // for its files; of its own
 	Settings  string // more of the block proxy of its configuration
 }
@@ -63,7 +63,7 @@ func StartDaemon(ctx context.Context, c DaemonConfig) (d *Daemon, err error) {
 			"PATH=" + c.Dir + ":" + os.Getenv("PATH"), "RUNTIME_DIRECTORY=" + c.Dir, "NOTIFY_SOCKET=" + d.Notify.Path, "PROFILES=" + os.Getenv("PROFILES"),
 			"GOGC=200", // as the unit has it
 		},
-		Core: c.Core, Log: filepath.Join(c.Dir, "log"),
+		Place: c.Place, Log: filepath.Join(c.Dir, "log"),
 	})
 	if err != nil {
 		return d, err

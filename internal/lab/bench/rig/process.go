@@ -7,20 +7,28 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
+	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds what takes far less unless something hangs.
 const patience = 20 * time.Second
 
-// Program is what to run, and on which core; a negative core means any.
+// Program is what to run.
 type Program struct {
-	Args []string
-	Env  []string // beside PATH
-	Core int
-	Log  string // file that gets what it says
+	Args  []string
+	Env   []string // beside PATH
+	Place Place
+	Log   string // file that gets what it says
+}
+
+// Place is how the kernel runs a program.
+type Place struct {
+	Cores string        // as taskset reads them, "0" or "0,1"; empty: any
+	Slack time.Duration // by which timers may be late (PR_SET_TIMERSLACK); 0: the kernel's 50 µs
 }
 
 // Process is a program that runs.
@@ -34,8 +42,8 @@ type Process struct {
 // Start runs a program until Stop.
 func Start(p Program) (*Process, error) {
 	args := p.Args
-	if p.Core >= 0 {
-		args = append([]string{"taskset", "-c", strconv.Itoa(p.Core)}, args...)
+	if p.Place.Cores != "" {
+		args = append([]string{"taskset", "-c", p.Place.Cores}, args...)
 	}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -47,7 +55,7 @@ func Start(p Program) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	// What comes from the terminal is for the harness, which stops it in its turn.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if err := startWithSlack(cmd, p.Place.Slack); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.Args[0], err)
 	}
 	process := &Process{PID: cmd.Process.Pid, log: p.Log, cmd: cmd, exited: make(chan struct{})}
@@ -58,7 +66,22 @@ func Start(p Program) (*Process, error) {
 	return process, nil
 }
 
-// Stop ends it, by force if it does not end by itself, and all that it started.
+// startWithSlack starts cmd with the timer slack of a unit with TimerSlackNSec=. A child inherits
+// that of the thread that forks it.
+func startWithSlack(cmd *exec.Cmd, slack time.Duration) error {
+	if slack == 0 {
+		return cmd.Start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+		return fmt.Errorf("setting the timer slack: %w", err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) }() // 0 restores the default
+	return cmd.Start()
+}
+
+// Stop ends it, by force if it does not end on its own, and all that it started.
 func (p *Process) Stop() {
 	_ = syscall.Kill(-p.PID, syscall.SIGTERM) // it may have ended
 	select {

@@ -21,9 +21,9 @@ import (
 const ServerName = "localhost"
 
 const (
-	// RequestSize and AnswerSize are of the bodies of a request without a stream.
-	RequestSize = 1 << 10
-	AnswerSize  = 2 << 10
+	// RequestSize and ResponseSize are of the bodies of a request without a stream.
+	RequestSize  = 1 << 10
+	ResponseSize = 2 << 10
 	// EventSize is of one event of a stream, with the empty line that ends it.
 	EventSize = 200
 )
@@ -53,7 +53,8 @@ func StartUpstream(dir string) (*Upstream, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/messages", u.answer)
+	mux.HandleFunc("POST /v1/messages", u.respond)
+	mux.HandleFunc("POST /v1/bulk", u.bulk)
 	mux.HandleFunc("POST /v1/stream", u.stream)
 	plain, err := listen()
 	if err != nil {
@@ -104,13 +105,32 @@ func (u *Upstream) Protocol() string {
 // Streams is how many are open.
 func (u *Upstream) Streams() int { return int(u.streams.Load()) }
 
-func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
+func (u *Upstream) respond(w http.ResponseWriter, r *http.Request) {
 	u.protocol.Store(r.Proto)
-	_, _ = io.Copy(io.Discard, r.Body) // who does not send it all gets no answer either way
+	_, _ = io.Copy(io.Discard, r.Body) // a client that does not send it all gets no response either way
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Request-Id", "req_011CSHoEeqs5C35K2UUqR7Fy")
-	w.Header().Set("Content-Length", strconv.Itoa(AnswerSize))
-	_, _ = w.Write(make([]byte, AnswerSize))
+	w.Header().Set("Content-Length", strconv.Itoa(ResponseSize))
+	_, _ = w.Write(make([]byte, ResponseSize))
+}
+
+// bulk responds with as many bytes as the query "bytes" asks for, as fast as they are taken.
+func (u *Upstream) bulk(w http.ResponseWriter, r *http.Request) {
+	u.protocol.Store(r.Proto)
+	left, err := strconv.Atoi(r.URL.Query().Get("bytes"))
+	if err != nil {
+		http.Error(w, "bytes: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	_, _ = io.Copy(io.Discard, r.Body) // likewise
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(left))
+	piece := make([]byte, 64<<10)
+	for left > 0 && err == nil {
+		var n int
+		n, err = w.Write(piece[:min(left, len(piece))])
+		left -= n
+	}
 }
 
 // The fates of a stream that a request can ask for with the query "fate".

@@ -62,7 +62,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	s.daemon, err = rig.StartDaemon(ctx, rig.DaemonConfig{
 		Program: c.Program, Address: address, Upstream: "https://" + s.upstream.TLS, Authority: s.upstream.Authority,
-		Core: -1, Dir: dir, Settings: fmt.Sprintf("idle_timeout = %q\nhandover_timeout = \"30s\"", s.Idle),
+		Dir: dir, Settings: fmt.Sprintf("idle_timeout = %q\nhandover_timeout = \"30s\"", s.Idle),
 	})
 	if err != nil {
 		return nil, err

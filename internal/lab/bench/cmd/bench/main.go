@@ -25,7 +25,7 @@ func main() {
 }
 
 func run() error {
-	short := flag.Bool("short", false, "one round: about a minute")
+	short := flag.Bool("short", false, "one round: about five minutes")
 	file := flag.String("json", "", "write the result to this file, too")
 	ours := flag.String("program", "bin/oauth-proxyd", "oauth-proxyd")
 	bare := flag.String("bare", "bin/bare", "the bare httputil.ReverseProxy")
@@ -33,7 +33,11 @@ func run() error {
 	peers := flag.String("peers", "", "names of those to compare with, with commas (default: all)")
 	only := flag.String("only", "", "names of measurements, with semicolons (default: all)")
 	rounds := flag.Int("rounds", 0, "how many (default: as the mode has it)")
+	document := flag.String("table", "", "measure nothing: put the table of the result in -json into this document")
 	flag.Parse()
+	if *document != "" {
+		return replaceTable(*document, *file)
+	}
 	cores, err := bench.Pin()
 	if err != nil {
 		return err
@@ -89,4 +93,25 @@ func save(file string, result *bench.Result) error {
 		return err
 	}
 	return os.WriteFile(file, append(text, '\n'), 0o644)
+}
+
+// replaceTable renews the table of a document from the file of an earlier run.
+func replaceTable(document, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var result bench.Result
+	if err := json.Unmarshal(text, &result); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	old, err := os.ReadFile(document)
+	if err != nil {
+		return err
+	}
+	renewed, err := result.ReplaceTable(string(old))
+	if err != nil {
+		return fmt.Errorf("%s: %w", document, err)
+	}
+	return os.WriteFile(document, []byte(renewed), 0o644)
 }
