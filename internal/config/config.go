@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Proxy     Proxy
 	Tailscale Tailscale
+	Identity  Identity
 	Access    Access
 	Headers   []Header // in the order of the file, which is the order in which they apply
 	Metrics   Metrics
@@ -73,6 +74,17 @@ const (
 	Wait WhenDown = "wait" // serve local clients and wait for the tailnet
 	Exit WhenDown = "exit" // try again five times, then leave
 )
+
+// Identity is the identity block: gateways that say for whom they send a request.
+type Identity struct {
+	// From are the senders whose word is believed, none of them [Local]; empty: nobody's. Default
+	// empty.
+	From []Source
+	// Header is where they name the person, in the spelling of [net/http.CanonicalHeaderKey].
+	// Nobody else's is believed, and the upstream never gets it. Default
+	// X-Claude-Gateway-User-Email.
+	Header string
+}
 
 // Access is the access block: who may send requests.
 type Access struct {

@@ -98,7 +98,11 @@ func everything() *config.Config {
 			Retry:                   config.Retry{Attempts: 1, Backoff: time.Second, Memory: 1 << 30},
 		},
 		Tailscale: config.Tailscale{WhenDown: config.Exit, Socket: "/run/tailscale/tailscaled.sock"},
-		Access:    config.Access{Allow: everySource(), Browsers: []string{"https://chat.example.com", "http://localhost:3000", "http://[::1]", "*"}},
+		Identity: config.Identity{
+			From:   []config.Source{{Kind: config.Tag, Value: "tag:aperture"}, {Kind: config.Proxied, Value: "proxied"}},
+			Header: "X-Forwarded-Email",
+		},
+		Access: config.Access{Allow: everySource(), Browsers: []string{"https://chat.example.com", "http://localhost:3000", "http://[::1]", "*"}},
 		Headers: []config.Header{
 			{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{
 				BearerPrefix: "sk-ant-oat", PathPrefix: "/v1/", UserAgentPrefix: "claude-cli/", Listener: "proxy",

@@ -92,7 +92,7 @@ const maxFieldValue = 8 << 10
 func headerValue(name string, field *string) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {
-		case looksSecret(s):
+		case LooksSecret(s):
 			return "", invalid("the value looks like a credential", "remove it: the daemon holds no credentials, the client sends its own")
 		case !isFieldValue(s):
 			return "", invalid("the value is not valid in HTTP", "remove line breaks, other control characters, and spaces at either end")

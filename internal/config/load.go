@@ -47,6 +47,7 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	d.file()
 	d.overrides(overrides)
 	d.crossCheck()
+	d.checkIdentity()
 	if len(d.findings) > 0 {
 		return nil, d.failure()
 	}
@@ -65,11 +66,11 @@ func (c *Config) Warnings() []string {
 		return all
 	}
 	asked := []SourceKind{User, Tag, Node, Capability}
-	for i, list := range [][]Source{c.Access.Allow, c.Metrics.Allow} {
+	for i, list := range [][]Source{c.Identity.From, c.Access.Allow, c.Metrics.Allow} {
 		for _, s := range list {
 			if slices.Contains(asked, s.Kind) {
 				all = append(all, fmt.Sprintf("%s: %q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is",
-					[]string{"access.allow", "metrics.allow"}[i], s))
+					[]string{"identity.from", "access.allow", "metrics.allow"}[i], s))
 			}
 		}
 	}

@@ -27,8 +27,11 @@ func mask(s string) string {
 // maskFile also masks all values in rules for headers that carry secrets, and user names and
 // queries in lists of proxies.
 func maskFile(src string) string {
-	block := regexp.MustCompile(`(?m)^[ \t]*(?:proxy|tailscale|access|header|metrics|log)\b`)
-	starts := append(block.FindAllStringIndex(src, -1), []int{len(src), len(src)})
+	block := regexp.MustCompile(`(?m)^[ \t]*(?:proxy|tailscale|identity|access|header|metrics|log)\b`)
+	starts := slices.DeleteFunc(block.FindAllStringIndex(src, -1), func(start []int) bool {
+		return strings.HasPrefix(strings.TrimLeft(src[start[1]:], " \t"), "=") // an attribute: identity has a header
+	})
+	starts = append(starts, []int{len(src), len(src)})
 	var masked strings.Builder
 	masked.WriteString(src[:starts[0][0]])
 	for i, start := range starts[:len(starts)-1] {
@@ -54,13 +57,6 @@ func maskGroup(s, pattern string) string {
 		}
 	}
 	return string(masked)
-}
-
-// looksSecret reports whether the value of a header looks like a credential.
-func looksSecret(value string) bool {
-	lower := strings.ToLower(strings.TrimSpace(value))
-	scheme, _, _ := strings.Cut(lower, " ")
-	return strings.Contains(lower, "sk-ant-") || scheme == "bearer" || scheme == "basic"
 }
 
 // soundsSecret reports whether the name of a header says that it carries secrets.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ func schema(c *Config) section {
 	return section{sections: []section{
 		proxySection(&c.Proxy),
 		tailscaleSection(&c.Tailscale),
+		{name: "identity", attributes: []attribute{
+			list("from", "tag:aperture", &c.Identity.From, parseGateway, Source.String, nil),
+			text("header", gatewayHeader, &c.Identity.Header, parsePersonHeader, strings.ToLower),
+		}},
 		{name: "access", attributes: []attribute{
 			sources("allow", &c.Access.Allow, true),
 			list("browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
@@ -128,6 +133,7 @@ func Default() *Config {
 			Retry:                 Retry{Attempts: 3, Backoff: 100 * time.Millisecond, Memory: 64 * mib},
 		},
 		Tailscale: Tailscale{Required: true, WhenDown: Wait},
+		Identity:  Identity{Header: http.CanonicalHeaderKey(gatewayHeader)},
 		Access:    Access{Allow: everybody()},
 		Metrics:   Metrics{Allow: everybody(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},

@@ -60,7 +60,7 @@ func pathPrefix(s string) *fault {
 
 func agentPrefix(s string) *fault {
 	switch {
-	case looksSecret(s):
+	case LooksSecret(s):
 		return invalid("looks like a credential", "remove it: the daemon holds no credentials")
 	case !isFieldValue(s + "x"):
 		return invalid(quote(s)+" is not a valid prefix of a header value", "")

@@ -4,6 +4,8 @@ proxy {
 }
 tailscale {
 }
+identity {
+}
 access {
 }
 metrics {

@@ -23,6 +23,10 @@ tailscale {
   when_down = "exit"
   socket    = "/run/tailscale/tailscaled.sock"
 }
+identity {
+  from   = ["tag:aperture", "proxied"]
+  header = "X-Forwarded-Email"
+}
 access {
   allow    = ["local", "tailnet", "proxied", "user@example.com", "tag:aperture", "node:build-1.example.ts.net.", "10.0.0.0/8", "::ffff:192.0.2.0/120", "2001:db8::1", "cap:example.com/cap/x"]
   browsers = ["HTTPS://Chat.Example.com:443", "http://localhost:3000", "http://[::1]:80", "*"]

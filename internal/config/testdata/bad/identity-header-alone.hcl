@@ -1,0 +1,6 @@
+header "x-token" {
+  value = "hunter2"
+}
+identity {
+  header = "x-auth-request-email"
+}

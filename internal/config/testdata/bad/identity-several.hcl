@@ -1,0 +1,4 @@
+identity {
+  from   = ["local", "everybody", "tag:aperture"]
+  header = "authorization"
+}
