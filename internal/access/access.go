@@ -28,6 +28,7 @@ type Identity struct {
 	Person       string // who the request is for, if the sender is a gateway whose word counts
 	Capabilities []string
 	Addresses    []netip.Addr // on the tailnet
+	Doubt        string       // why Person is empty though the header of one is there; names nobody
 	Funnel       bool         // tailscaled may have forwarded it from the open internet
 }
 
@@ -64,7 +65,7 @@ const whoIsTimeout = 2 * time.Second
 // As is the identity with every name turned by shown, if that is not nil. It is for the log and the
 // flight recorder; who the person is goes nowhere else.
 func (id Identity) As(shown func(string) string) Identity {
-	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags, Person: id.Person}
+	turned := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags, Person: id.Person, Doubt: id.Doubt}
 	if shown == nil {
 		return turned
 	}
@@ -141,9 +142,9 @@ func (r *Refusal) Unwrap() error { return r.Cause }
 var errNotAllowed = errors.New("no entry of the access list is for this sender")
 
 // Judge reports who sent a request with this header over c, and as a [Refusal] why that is not
-// enough for allow.
-func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source) (Identity, error) {
-	peer, err := a.identify(ctx, h, c)
+// enough for allow. gateways are those who may say for whom they send it, once they are admitted.
+func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source, gateways config.Identity) (Identity, error) {
+	peer, err := a.identify(ctx, h, c, gateways.Header)
 	if peer.Funnel || len(h["Tailscale-Funnel-Request"]) > 0 {
 		return peer, &Refusal{Message: "requests through Tailscale Funnel come from the open internet and are always refused"}
 	}
@@ -151,6 +152,7 @@ func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []con
 		return peer, err
 	}
 	if Admits(allow, peer, c.Addr()) {
+		peer.Person, peer.Doubt = person(h, peer, c.Addr(), gateways)
 		return peer, nil
 	}
 	return peer, &Refusal{

@@ -6,8 +6,8 @@
 // proved is an error, a [Refusal] that says Unproven, and nobody is let in.
 //
 //	conn.go        what is kept of a connection: its ends, and for a minute its identity
-//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag), and the headers by
-//	               which proxies say for whom they speak
+//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
+//	person.go      the headers by which proxies say for whom they speak, and whose word counts
 //	access.go      the identity, the access list, the judgement
 //	denials.go     how often those who are refused are logged
 //
@@ -21,7 +21,7 @@
 //	control := access.New(tailscaled)
 //	conn := access.Of(accepted) // a net.Conn
 //	…
-//	id, err := control.Judge(r.Context(), r.Header, &conn, c.Access.Allow)
+//	id, err := control.Judge(r.Context(), r.Header, &conn, c.Access.Allow, c.Identity)
 //	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
 //		http.Error(w, refusal.Message, http.StatusForbidden)
 //		return

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +15,7 @@ import (
 
 // identify finds the source of a request. Where a connection comes from is proved once for it and
 // kept for a while; whether the tailnet is up is asked for each request.
-func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identity, error) {
+func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHeader string) (Identity, error) {
 	id, err := c.identity(func() (Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
 		defer cancel()
@@ -29,7 +28,7 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn) (Identit
 		return Identity{Source: Other}, err
 	case id.Source == config.Tailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
-	case id.Source == config.Local && SpeaksForAnother(h):
+	case id.Source == config.Local && SpeaksForAnother(h, personHeader):
 		id.Source = config.Proxied
 	}
 	return id, nil
@@ -241,32 +240,4 @@ func (noTailnet) ForwardsTo(context.Context, uint16) (bool, bool, error) {
 
 func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
 	return Identity{}, false, nil
-}
-
-// NamesOrigin reports whether a header says on whose behalf a request comes: for a proxy, who its
-// client is. This one list decides two things. Only we know who sends a request, so the upstream
-// gets none of these headers, and a request from this host that has one comes from a proxy that
-// speaks for somebody else (source proxied). It wants a canonical name.
-//
-// Host belongs to the connection rather than to a client. net/http never leaves it in a header, so
-// here it stands for trailers.
-func NamesOrigin(name string) bool {
-	switch name {
-	case "Host", "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip",
-		"X-Litellm-End-User-Id": // of the official gateway, beside its own
-		return true
-	}
-	return strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") ||
-		strings.HasPrefix(name, "X-Claude-Gateway-User-")
-}
-
-// SpeaksForAnother reports whether another proxy sent the header for a client of its own, such as
-// "tailscale serve".
-func SpeaksForAnother(h http.Header) bool {
-	for name := range h {
-		if NamesOrigin(name) {
-			return true
-		}
-	}
-	return false
 }

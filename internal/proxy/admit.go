@@ -15,7 +15,7 @@ import (
 // admit judges the sender before it looks at anything else of the request, refuses what can be
 // refused by the header alone and by what the same person did before, then waits for a slot.
 func (x *exchange) admit() error {
-	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow)
+	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow, x.cfg.Identity)
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
 	x.person = id.Key(x.client)
 	if err := refused(err); err != nil {
@@ -115,8 +115,7 @@ func (x *exchange) takeBody() {
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
-	keep := x.cfg.Proxy.Retry.Attempts > 1
-	x.body = newRequestBody(x.in, x.rc, x.cfg.Proxy.MaxRequestBody, x.proxy.memory, &x.watch, keep, x.bodyBroke)
+	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
 	if x.awaitsContinue() {
 		// net/http would send it on its own, but without regard to a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }

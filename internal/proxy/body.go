@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -34,6 +35,7 @@ type requestBody struct {
 	asked  func()      // runs before the first read; may be nil
 	broke  func(error) // is called when the body ends early, before any attempt sees the error
 	limit  int64       // of bytes that may come
+	person string      // the header of identity, which no trailer keeps
 	memory *memory
 	watch  *watch
 	reader sync.WaitGroup
@@ -63,17 +65,18 @@ const (
 	bodyBroken                   // given up; a read may have been interrupted for that
 )
 
-// newRequestBody keeps what it reads for another attempt if keep is set. broke must not call the
-// body.
-func newRequestBody(r *http.Request, rc *http.ResponseController, limit int64, m *memory, w *watch, keep bool, broke func(error)) *requestBody {
+// newRequestBody keeps what it reads for another attempt if there may be one. broke must not call
+// the body.
+func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *memory, w *watch, broke func(error)) *requestBody {
 	b := &requestBody{
-		in: r, limit: limit, memory: m, watch: w, kept: keep, broke: broke,
+		in: r, limit: c.Proxy.MaxRequestBody, person: c.Identity.Header, memory: m, watch: w,
+		kept: c.Proxy.Retry.Attempts > 1, broke: broke,
 		unread: func() {
 			_ = rc.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines is not one of net/http's
 		},
 	}
 	if len(r.Trailer) > 0 || r.ContentLength < 0 {
-		b.trailer = publicTrailer(r.Trailer) // names only, so far
+		b.trailer = publicTrailer(r.Trailer, b.person) // names only, so far
 	}
 	b.change.L = &b.mu
 	return b
@@ -288,7 +291,7 @@ func (b *requestBody) finish(err error) {
 		return
 	case errors.Is(err, io.EOF):
 		if len(b.in.Trailer) > 0 {
-			b.trailer = publicTrailer(b.in.Trailer)
+			b.trailer = publicTrailer(b.in.Trailer, b.person)
 		}
 	default:
 		b.broke(err)

@@ -22,7 +22,11 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *mem
 	r := httptest.NewRequest(http.MethodPost, "/", src)
 	r.ContentLength = -1
 	w := &watch{}
-	b := newRequestBody(r, http.NewResponseController(httptest.NewRecorder()), limit, m, w, keep, func(error) {})
+	c := &config.Config{Proxy: config.Proxy{MaxRequestBody: limit, Retry: config.Retry{Attempts: 1}}}
+	if keep {
+		c.Proxy.Retry.Attempts++
+	}
+	b := newRequestBody(r, http.NewResponseController(httptest.NewRecorder()), c, m, w, func(error) {})
 	return b, m
 }
 

@@ -137,7 +137,7 @@ func Refusal(code Code, message string) error { return fail(code, nil, "%s", mes
 // come through an [inbound.Server].
 func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
 	c := inbound.ConnOf(r)
-	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow)
+	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow, p.current.Load().Identity)
 	if err == nil {
 		c.Admit()
 	}

@@ -89,8 +89,9 @@ type Trace struct {
 	Node              string            `json:"node,omitempty"`
 	User              string            `json:"user,omitempty"`
 	Tags              []string          `json:"tags,omitempty"`
-	Address           string            `json:"address,omitempty"` // of a sender with source other
-	Person            string            `json:"person,omitempty"`  // who a gateway sent it for
+	Address           string            `json:"address,omitempty"`      // of a sender with source other
+	Person            string            `json:"person,omitempty"`       // who a gateway sent it for
+	PersonDoubt       string            `json:"person_doubt,omitempty"` // why there is no person, though a header may name one
 	Session           string            `json:"session,omitempty"`
 	Credential        string            `json:"credential"` // oauth, api_key, other or none
 	Started           time.Time         `json:"started"`

@@ -52,6 +52,7 @@ type arrival struct {
 	version       int    // minor, of HTTP/1
 	names         string // of its fields as they were written; empty: not known
 	header        http.Header
+	proxied       bool  // the header says on whose behalf it comes
 	length        int64 // of the body; -1 if not known
 }
 
@@ -59,6 +60,7 @@ func (x *exchange) arrival() arrival {
 	return arrival{
 		local: x.conn.Access.Local, remote: x.conn.Access.Remote, host: x.in.Host, version: x.in.ProtoMinor,
 		names: x.conn.Names, header: x.in.Header, length: x.in.ContentLength,
+		proxied: access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header),
 	}
 }
 
@@ -90,7 +92,7 @@ func (l *loops) alike(x *exchange) []*sentRequest {
 	if len(l.sent) == 0 {
 		return nil
 	}
-	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header)])
+	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)])
 }
 
 // evidence is what shows that a is the request that was sent, and not another one like it. Any
@@ -143,7 +145,7 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 // names, but a program writes them the same way each time, and a proxy its own way. Where a proxy
 // keeps the Host, the request comes back with that which it was sent with.
 func (s *sentRequest) rewritten(a *arrival) bool {
-	return s.came.version != a.version || access.SpeaksForAnother(s.came.header) != access.SpeaksForAnother(a.header) ||
+	return s.came.version != a.version || s.came.proxied != a.proxied ||
 		s.came.host != s.host && a.host == s.host ||
 		s.came.names != a.names && common(s.came.names, a.names) != common(a.names, s.came.names)
 }
@@ -187,9 +189,9 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 	if !to.IsValid() || tunnelled || !isNear(from.Addr(), to.Addr()) {
 		return func() {}
 	}
-	l := x.proxy.loops
-	print := l.fingerprint(x.in, out.Header)
-	s := &sentRequest{came: x.arrival(), changed: print != l.fingerprint(x.in, x.in.Header), from: from, to: to, host: out.Host}
+	l, person := x.proxy.loops, x.cfg.Identity.Header
+	print := l.fingerprint(x.in, out.Header, person)
+	s := &sentRequest{came: x.arrival(), changed: print != l.fingerprint(x.in, x.in.Header, person), from: from, to: to, host: out.Host}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {
@@ -216,14 +218,14 @@ func isNear(local, remote netip.Addr) bool {
 // fingerprint is equal for equal requests: the method, the target and the header h, without all
 // that an intermediary drops, adds or writes another way. The order of the fields does not count,
 // nor whether a list is one field or several (RFC 9110 §5.3).
-func (l *loops) fingerprint(r *http.Request, h http.Header) uint64 {
+func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
 	listed := listedIn(h["Connection"])
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
 	for name, values := range h {
 		if name == "user-agent" {
 			name = "User-Agent" // see keepUserAgent
 		}
-		if isHopByHop(name) || access.NamesOrigin(name) || changesOnTheWay(name) || slices.Contains(listed, name) {
+		if isHopByHop(name) || access.NamesOrigin(name, personHeader) || changesOnTheWay(name) || slices.Contains(listed, name) {
 			continue
 		}
 		sum += l.field(name, values)

@@ -46,10 +46,12 @@ func TestLoopEvidence(t *testing.T) {
 	unknown := func(a *arrival) { a.names = "" }
 	forUs := func(a *arrival) {
 		sorted(a)
+		a.proxied = true
 		a.header.Set("X-Forwarded-For", "10.9.9.9, 10.0.0.1")
 	}
 	forOther := func(a *arrival) {
 		a.names += "Forwarded\n"
+		a.proxied = true
 		a.header.Set("Forwarded", `for="192.0.2.60:1234";proto=http`)
 	}
 	hosted := func(a *arrival) { a.host = "gateway.example.com" }
@@ -122,28 +124,28 @@ func TestFingerprint(t *testing.T) {
 		}
 		return h
 	}
-	sent := l.fingerprint(message, header())
+	sent := l.fingerprint(message, header(), "X-Person")
 	for name, h := range map[string]http.Header{
 		"framing":                 header("Content-Length", "2", "Transfer-Encoding", "chunked"),
 		"the connection's fields": header("Connection", "close, X-Hop", "X-Hop", "1"),
-		"what we drop":            header("Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x"),
+		"what we drop":            header("Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x", "X-Person", "a"),
 		"traces":                  header("Traceparent", "1", "X-Envoy-Attempt-Count", "1"),
 		"an empty field":          header("X-Empty", ""),
 		"no User-Agent":           header("User-Agent", ""),
 	} {
-		if l.fingerprint(message, h) != sent {
+		if l.fingerprint(message, h, "X-Person") != sent {
 			t.Errorf("%s: a hop that changes it cannot be recognized", name)
 		}
 	}
-	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); l.fingerprint(message, list) != sent {
+	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); l.fingerprint(message, list, "X-Person") != sent {
 		t.Error("a list in one field")
 	}
 	for name, other := range map[string]uint64{
-		"method": l.fingerprint(request("GET", "/v1/messages"), header()),
-		"query":  l.fingerprint(request("POST", "/v1/messages?x"), header()),
-		"field":  l.fingerprint(message, header("X-Session", "1")),
-		"value":  l.fingerprint(message, header("Accept", "c")),
-		"key":    newLoops().fingerprint(message, header()),
+		"method": l.fingerprint(request("GET", "/v1/messages"), header(), "X-Person"),
+		"query":  l.fingerprint(request("POST", "/v1/messages?x"), header(), "X-Person"),
+		"field":  l.fingerprint(message, header("X-Session", "1"), "X-Person"),
+		"value":  l.fingerprint(message, header("Accept", "c"), "X-Person"),
+		"key":    newLoops().fingerprint(message, header(), "X-Person"),
 	} {
 		if other == sent {
 			t.Errorf("another %s has the same fingerprint", name)

@@ -54,15 +54,18 @@ func TestSendersCanBeForgotten(t *testing.T) {
 			<-leave
 		}
 	})
-	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}))
-	do(t, newClient(t), request(t, http.MethodGet, d.url("/"), nil))
+	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}),
+		believes("X-Person", config.Source{Kind: config.Tailnet}))
+	named := request(t, http.MethodGet, d.url("/"), nil)
+	named.Header.Set("X-Person", "ann@example.com")
+	do(t, newClient(t), named)
 	waiting := d.dial(t)
 	waiting.send(t, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
 	receive(t, arrived, "the request that lasts")
 	eventually(t, "one has ended, one is in flight", func() bool { return len(d.Ended()) == 1 && len(d.InFlight()) == 1 })
 	d.ForgetSenders()
 	for _, trace := range append(d.Ended(), d.InFlight()...) {
-		if trace.Node != "" || trace.User != "" || trace.Source != config.Tailnet {
+		if trace.Node != "" || trace.User != "" || trace.Person != "" || trace.Source != config.Tailnet {
 			t.Errorf("remembered: %+v", trace)
 		}
 	}

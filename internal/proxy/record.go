@@ -121,7 +121,7 @@ func (r *record) enter(phase, detail string) {
 func (r *record) identify(id access.Identity, address string) {
 	r.change(func(t *Trace) {
 		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
-		t.Person = id.Person
+		t.Person, t.PersonDoubt = id.Person, id.Doubt
 	})
 }
 

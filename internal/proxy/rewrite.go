@@ -15,7 +15,7 @@ import (
 func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
-	dropPrivate(header)
+	dropPrivate(header, x.cfg.Identity.Header)
 	for _, rule := range x.cfg.rules {
 		result := apply(rule.Header, header, subject)
 		rule.results[result].Inc()
@@ -51,9 +51,9 @@ func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 // Rewritten is the header that the upstream would get with r under the rules in force. Nothing is
 // sent and nothing counted.
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
-	header := r.Header.Clone()
-	dropPrivate(header)
-	for _, rule := range p.current.Load().Headers {
+	header, cfg := r.Header.Clone(), p.current.Load()
+	dropPrivate(header, cfg.Identity.Header)
+	for _, rule := range cfg.Headers {
 		apply(rule, header, subjectOf(r, inbound.ConnOf(r)))
 	}
 	return header
@@ -72,13 +72,13 @@ func keepUserAgent(h http.Header) {
 
 // dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says who sent it: only
 // we know that, and nobody else should.
-func dropPrivate(h http.Header) {
+func dropPrivate(h http.Header, personHeader string) {
 	trailers := acceptsTrailers(h)
 	for _, name := range listedIn(h["Connection"]) {
 		delete(h, name)
 	}
 	for name := range h {
-		if isHopByHop(name) || access.NamesOrigin(name) {
+		if isHopByHop(name) || access.NamesOrigin(name, personHeader) {
 			delete(h, name)
 		}
 	}
@@ -99,10 +99,10 @@ func listedIn(connection []string) (names []string) {
 
 // publicTrailer is the client's trailer without what dropPrivate would drop of a header, and
 // without a field about framing, which comes too late in one.
-func publicTrailer(trailer http.Header) http.Header {
+func publicTrailer(trailer http.Header, personHeader string) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if mayTrail(name) && !access.NamesOrigin(name) {
+		if mayTrail(name) && !access.NamesOrigin(name, personHeader) {
 			public[name] = values
 		}
 	}
