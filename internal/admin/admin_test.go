@@ -11,6 +11,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/ratelimit"
 
 	"go.uber.org/goleak"
 )
@@ -45,6 +46,7 @@ func TestCommandsReachTheDaemon(t *testing.T) {
 		DryRun:   func() ReloadOutcome { return ReloadOutcome{Warnings: []string{"dry"}} },
 		Upgrade:  func(context.Context) UpgradeOutcome { return UpgradeOutcome{PID: 7} },
 		InFlight: func() []proxy.Trace { return []proxy.Trace{{RequestID: "req_1"}} },
+		Limits:   func() []ratelimit.Account { return []ratelimit.Account{{ID: "c0ffee"}} },
 		Explain: func(id string) []proxy.Trace {
 			if id != "req/2" {
 				return nil
@@ -67,6 +69,9 @@ func TestCommandsReachTheDaemon(t *testing.T) {
 	}
 	if all, err := c.InFlight(ctx); err != nil || len(all) != 1 || all[0].RequestID != "req_1" {
 		t.Errorf("in flight %+v, %v", all, err)
+	}
+	if all, err := c.Limits(ctx); err != nil || len(all) != 1 || all[0].ID != "c0ffee" {
+		t.Errorf("limits %+v, %v", all, err)
 	}
 	if all, err := c.Explain(ctx, "req/2"); err != nil || len(all) != 1 || all[0].RequestID != "req/2" {
 		t.Errorf("explain %+v, %v", all, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/ratelimit"
 )
 
 // ErrNotRunning means that no daemon responds on the admin socket.
@@ -80,6 +81,11 @@ func (c Client) InFlight(ctx context.Context) ([]proxy.Trace, error) {
 // Explain lists what the daemon remembers of the requests with that id, the latest last.
 func (c Client) Explain(ctx context.Context, id string) ([]proxy.Trace, error) {
 	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests/"+url.PathEscape(id))
+}
+
+// Limits lists the accounts behind the requests, the one with the latest response first.
+func (c Client) Limits(ctx context.Context) ([]ratelimit.Account, error) {
+	return do[[]ratelimit.Account](ctx, c, http.MethodGet, "/limits")
 }
 
 // ExpectProbe has the daemon expect a probe with the nonce that it gives.

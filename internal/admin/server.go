@@ -14,6 +14,7 @@ import (
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/ratelimit"
 )
 
 const (
@@ -33,6 +34,7 @@ type Commands struct {
 
 	InFlight func() []proxy.Trace
 	Explain  func(id string) []proxy.Trace
+	Limits   func() []ratelimit.Account
 
 	ExpectProbe func() (nonce string, err error)
 	ProbeReport func(nonce string) (r ProbeReport, ok bool)
@@ -128,6 +130,7 @@ func (c Commands) handler() http.Handler {
 		found := c.Explain(r.PathValue("id"))
 		respond(w, append([]proxy.Trace{}, found...)) // a list in JSON too
 	})
+	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
 	mux.HandleFunc("POST /probes", c.expectProbe)
 	mux.HandleFunc("GET /probes/{nonce}", c.probeReport)
 	return mux

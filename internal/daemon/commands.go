@@ -7,6 +7,7 @@ import (
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/ratelimit"
 )
 
 const stoppingText = "the daemon is stopping"
@@ -21,6 +22,7 @@ func (d *daemon) startAdmin() (err error) {
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
 		Explain:     func(id string) []proxy.Trace { return d.view().proxy.Find(id) },
+		Limits:      func() []ratelimit.Account { return d.view().proxy.RateLimits().Report() },
 		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
 		ProbeReport: d.probes.reportOn,
 	}, d.log)

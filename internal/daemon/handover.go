@@ -15,6 +15,7 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/systemd"
 )
 
@@ -129,7 +130,7 @@ func (d *daemon) notifyMainPID() {
 		err := awaitMainPID(ctx, s.PID())
 		switch {
 		case err == nil:
-			err = s.TakeOver(ctx, d.options.Version)
+			err = s.TakeOver(ctx, d.options.Version, d.memory())
 		case ctx.Err() == nil:
 			s.Kill()
 		}
@@ -272,9 +273,33 @@ func (d *daemon) hear(m systemd.Message) {
 		p.Fail("it is " + phase.String())
 		return
 	case m.TakeOver != "":
+		d.remember(m.Memory)
 		d.takeOver(m.TakeOver)
 	}
 	p.Done()
+}
+
+// memory is what the new process goes on with.
+type memory struct {
+	Identity   string           `json:"log_identity"` // the names in it are as this says
+	RateLimits ratelimit.Memory `json:"rate_limits"`
+}
+
+func (d *daemon) memory() memory {
+	v := d.view()
+	return memory{v.config.Log.Identity, v.proxy.RateLimits().Save()}
+}
+
+// remember goes on with what the process before this one knew. Names are withheld if that one named
+// people in another way.
+func (d *daemon) remember(text json.RawMessage) {
+	var before memory
+	_ = json.Unmarshal(text, &before) // of another version, it may say less
+	limits := d.view().proxy.RateLimits()
+	limits.Restore(before.RateLimits)
+	if before.Identity != d.view().config.Log.Identity {
+		limits.ForgetNames()
+	}
 }
 
 // takeOver puts this process in charge, in the place of one of that version.

@@ -20,7 +20,7 @@
 //	buffers.go       what bodies pass through, and the budget of those that are kept
 //	watch.go         the timeouts, by which side is to act
 //	errors.go        our own responses
-//	metrics.go       what is counted; ratelimit.go: the state of subscriptions
+//	metrics.go       what is counted
 //
 // A Proxy is an http.Handler behind an inbound.Server, which accepts the connections; package
 // access says who sent a request, and package upstream has the connections to the upstream:

@@ -185,6 +185,7 @@ func (p *Proxy) ForgetSenders() {
 	for _, r := range records {
 		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address, t.Person = "", "", nil, "", "" })
 	}
+	p.limits.ForgetNames()
 }
 
 // trace is of a request in flight.

@@ -27,7 +27,6 @@ type metrics struct {
 	bytes        prometheus.Counter
 	headerRules  *prometheus.CounterVec
 	lastSuccess  prometheus.Gauge
-	accounts     *accounts
 
 	served, failed atomic.Uint64
 	cutByDrain     atomic.Uint64
@@ -62,11 +61,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a whole response below 500; 0: not yet.",
 		}),
-		accounts: newAccounts(),
 	}
 	m.zero()
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.accounts)
+		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

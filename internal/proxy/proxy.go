@@ -17,6 +17,7 @@ import (
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -58,6 +59,7 @@ type Proxy struct {
 	ownName func(*http.Request) bool
 	flights *flights
 	loops   *loops
+	limits  *ratelimit.Accounts
 
 	cancellations *cancellations
 	denials       *access.DenialLog
@@ -87,6 +89,10 @@ func New(c Config, s Settings) (*Proxy, error) {
 		host: c.Host, log: c.Log, network: c.Upstream, metrics: m,
 		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
+		limits: ratelimit.New(),
+	}
+	if err := register(c.Registerer, p.limits); err != nil {
+		return nil, err
 	}
 	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
 		return nil, err
@@ -130,6 +136,9 @@ func (p *Proxy) swap(next *snapshot) {
 // Close closes the connections to the upstream. Requests must have ended before.
 func (p *Proxy) Close() { p.current.Load().pool.Close() }
 
+// RateLimits is what the upstream said of the accounts behind the requests.
+func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
+
 // Route says how requests get to the upstream at present.
 func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 
@@ -164,11 +173,12 @@ type exchange struct {
 	rec    *record
 
 	client    netip.Addr
-	person    string     // the key by which persons are told apart; empty until judged
-	admitted  bool       // it has a slot
-	header1x  sync.Mutex // an informational response against the final one
-	responded bool       // a final header was written; guarded by header1x
-	sse       *sseTail   // of a response into which an error event can be written
+	person    string             // the key by which persons are told apart; empty until judged
+	admitted  bool               // it has a slot
+	header1x  sync.Mutex         // an informational response against the final one
+	responded bool               // a final header was written; guarded by header1x
+	sse       *sseTail           // of a response into which an error event can be written
+	limited   *ratelimit.Request // among those of its account; nil until its response
 	broken    bool
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/ratelimit"
 )
 
 // statusClientGone stands in the log and in metrics for a client that went away before the end;
@@ -24,6 +27,7 @@ const (
 	keptMethod     = 32
 	keptPath       = 512
 	keptSession    = 64
+	keptPerson     = 128
 	keptUpstreamID = 128
 	keptError      = 2048
 )
@@ -125,6 +129,16 @@ func (r *record) identify(id access.Identity, address string) {
 	})
 }
 
+// user is who the request is for. Of senders that the log does not name, only this host is known to
+// be one.
+func (r *record) user() ratelimit.User {
+	person := cmp.Or(r.User, r.Node, strings.Join(r.Tags, ","), r.Address)
+	if person == "" && r.Source == config.Local {
+		person = string(config.Local)
+	}
+	return ratelimit.User{Person: kept(person, keptPerson), Session: r.Session}
+}
+
 // shownAddress is the address of a sender that nothing else names, as the log names it. An address
 // identifies a node as much as a name does.
 func (x *exchange) shownAddress(id access.Identity) string {
@@ -139,6 +153,11 @@ func (x *exchange) shownAddress(id access.Identity) string {
 
 func (r *record) rule(header string, result RuleResult) {
 	r.change(func(t *Trace) { t.HeaderRules = append(t.HeaderRules, RuleTrace{header, result}) })
+}
+
+// stepped is when the latest step began.
+func (r *record) stepped() time.Time {
+	return r.start.Add(r.Steps[len(r.Steps)-1].At.Duration())
 }
 
 // attempt begins another one; after is why the one before failed.

@@ -18,6 +18,7 @@ const partingTime = time.Second
 // stream passes the response on as it comes. An error after the header means that it was cut.
 func (x *exchange) stream(response *http.Response) error {
 	defer response.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
+	defer func() { x.limited.End() }()
 	if err := checkStatus(response.StatusCode); err != nil {
 		return err
 	}
@@ -80,8 +81,8 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if isPlainEventStream(response.Header) {
 		x.sse = &sseTail{}
 	}
+	x.limited = x.proxy.limits.Seen(response.Header, x.rec.user(), x.rec.stepped())
 	x.rec.began(response)
-	x.proxy.metrics.accounts.add(response.Header)
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
 }
@@ -94,6 +95,9 @@ func (x *exchange) copyBody(body io.Reader) error {
 	defer func() { buffers.put(buffer) }()
 	n, err := x.readFirst(body, buffer)
 	for first := true; ; first = false {
+		if errors.Is(err, io.EOF) {
+			x.limited.End() // before the client sees the end, and sends its next request
+		}
 		if n > 0 || first {
 			if err := x.pass(buffer[:n]); err != nil {
 				return err

@@ -36,6 +36,7 @@ type Message struct {
 	Failed   string          `json:"failed,omitempty"` // why the successor ends
 	Probe    bool            `json:"probe,omitempty"`
 	TakeOver string          `json:"take_over,omitempty"` // with the version of the old process
+	Memory   json.RawMessage `json:"memory,omitempty"`    // with TakeOver: what the new process is to know
 	Report   json.RawMessage `json:"report,omitempty"`    // after that: what the old process still does
 }
 
@@ -163,10 +164,15 @@ func (s *Successor) Try(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// TakeOver returns nil when the process serves in the place of this one, whose version it gets. It
-// waits as long as the process lives, as only systemd can end the main process of a service.
-func (s *Successor) TakeOver(ctx context.Context, version string) error {
-	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown")})
+// TakeOver returns nil when the process serves in the place of this one, whose version and memory
+// it gets. It waits as long as the process lives, as only systemd can end the main process of a
+// service.
+func (s *Successor) TakeOver(ctx context.Context, version string, memory any) error {
+	text, err := json.Marshal(memory)
+	if err != nil {
+		return fmt.Errorf("handing over what is remembered: %w", err)
+	}
+	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown"), Memory: text})
 }
 
 // Report tells the process what this one still does, after TakeOver.
@@ -195,7 +201,9 @@ func (s *Successor) Close() {
 
 // ask sends m and waits for the response.
 func (s *Successor) ask(ctx context.Context, m Message) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetWriteDeadline(time.Unix(1, 0)) })
 	_ = writeMessage(s.channel, m) // that the process has ended is seen next
+	stop()
 	return s.await(ctx, "the new process ended as soon as it served")
 }
 

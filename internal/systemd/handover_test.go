@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,7 +51,7 @@ func succeed(how string) (code int) {
 			p.Fail("it is stopping")
 		case m.TakeOver != "":
 			for _, l := range i.Listeners {
-				go greet(l, l.Name+" after "+m.TakeOver)
+				go greet(l, l.Name+" after "+m.TakeOver+", knows "+strconv.Itoa(len(m.Memory)))
 			}
 			p.Done()
 		case m.Report != nil:
@@ -136,10 +137,11 @@ func TestSuccessorTakesOver(t *testing.T) {
 	if err := s.Try(t.Context(), 10*time.Millisecond); err != nil {
 		t.Error(err)
 	}
-	if err := s.TakeOver(t.Context(), "1.2.3"); err != nil {
+	const large = 4 << 20 // more than the channel holds
+	if err := s.TakeOver(t.Context(), "1.2.3", strings.Repeat("x", large-2)); err != nil {
 		t.Error(err)
 	}
-	if a, b := greeting(t, first), greeting(t, second); a != "proxy after 1.2.3" || b != "second after 1.2.3" {
+	if a, b := greeting(t, first), greeting(t, second); a != "proxy after 1.2.3, knows 4194304" || b != "second after 1.2.3, knows 4194304" {
 		t.Errorf("served %q and %q", a, b)
 	}
 	if err := s.Report([]int{1}); err != nil {

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/ratelimit"
+	"oauth-proxyd/internal/term"
+)
+
+// limits shows the rate limits of the accounts behind the requests.
+func limits(e env, flags *flag.FlagSet) runner {
+	asJSON := flags.Bool("json", false, "print them as JSON")
+	text := func(all []ratelimit.Account) { showLimits(term.NewPrinter(e.stdout), all, time.Now()) }
+	return func(string) int {
+		return ask(e, *asJSON, lookTimeout, admin.NewClient().Limits, text, func([]ratelimit.Account) int { return exitOK })
+	}
+}
+
+// showLimits writes a table that fits into 80 columns.
+func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
+	if len(all) == 0 {
+		p.Line("no response of the last 8 hours has told rate limits")
+	}
+	for i, a := range all {
+		if i > 0 {
+			p.Line("")
+		}
+		limitTable{p, now}.show(a)
+	}
+}
+
+// limitTable is the table of one account.
+type limitTable struct {
+	term.Printer
+	now time.Time
+}
+
+// The widths of the columns of the table: a window's name, its bar, a person's name in their place.
+const (
+	windowWidth  = 14
+	barWidth     = 20
+	personWidth  = windowWidth + barWidth - 2
+	shownPeople  = 8
+	shownSession = 8 // characters of its id
+)
+
+func (t limitTable) show(a ratelimit.Account) {
+	heading := "account " + a.ID
+	windows := a.Windows
+	if len(windows) > 0 && windows[0].Name == ratelimit.Unified {
+		heading += ", " + t.Paint(limitColor(windows[0]), stateText(windows[0].Status))
+		windows = windows[1:]
+	}
+	if a.Claim != "" {
+		heading += ", decided by " + a.Claim
+	}
+	t.Line(heading + ", last response " + ago(&a.LastResponse, t.now))
+	for _, w := range windows {
+		if w.Name == ratelimit.Overage && a.OverageDisabled != "" {
+			t.Line(fmt.Sprintf("  %-*soff: %s", windowWidth, w.Name, a.OverageDisabled))
+			continue
+		}
+		t.window(w)
+		if w.Name == ratelimit.Overage && a.OverageInUse {
+			t.Line("    in use: requests are billed beyond the plan")
+		}
+	}
+}
+
+// window writes a line about the window, and one for each of those who used it.
+func (t limitTable) window(w ratelimit.Window) {
+	bar, state := strings.Repeat(" ", barWidth), stateText(w.Status)
+	if w.Utilization != nil {
+		full := min(int(math.Round(*w.Utilization*barWidth)), barWidth)
+		bar = strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
+	}
+	if w.Limit > 0 {
+		state = fmt.Sprintf("%d left", w.Remaining)
+	}
+	t.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
+		t.Paint(limitColor(w), bar), percent(w.Utilization), state, t.resetText(w)))
+	if w.Mixed {
+		t.Line("    several limits share this organization; who used them is not known")
+	}
+	if len(w.UsedBy) == 0 && w.Shared == 0 {
+		return // that nobody is known is no news
+	}
+	for _, l := range partsOf(w) {
+		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(term.Clean(l.name), personWidth), percent(&l.share), l.detail))
+	}
+}
+
+func (t limitTable) resetText(w ratelimit.Window) string {
+	switch left := w.ResetsAt.Sub(t.now); {
+	case w.ResetsAt.IsZero():
+		return ""
+	case left <= 0:
+		return "reset " + ago(&w.ResetsAt, t.now)
+	default:
+		return "resets in " + spell(left)
+	}
+}
+
+// part is a part of a window and who used it.
+type part struct {
+	name   string
+	share  float64
+	detail string
+}
+
+// partsOf are the people who used the window, the most first, and what is not theirs.
+func partsOf(w ratelimit.Window) (parts []part) {
+	people := make(map[string][]ratelimit.Use)
+	for _, u := range w.UsedBy {
+		people[u.Person] = append(people[u.Person], u)
+	}
+	for name, uses := range people {
+		p := part{name: cmp.Or(name, "not named"), detail: sessionsText(uses)}
+		for _, u := range uses {
+			p.share += u.Utilization
+		}
+		parts = append(parts, p)
+	}
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(b.share, a.share), cmp.Compare(a.name, b.name))
+	})
+	if more := len(parts) - shownPeople; more > 0 {
+		rest := part{name: fmt.Sprintf("%d more", more)}
+		for _, p := range parts[shownPeople:] {
+			rest.share += p.share
+		}
+		parts = append(parts[:shownPeople], rest)
+	}
+	return slices.DeleteFunc(append(parts, part{"several people at once", w.Shared, ""}, part{"not known", w.Unknown, ""}),
+		func(p part) bool { return p.share == 0 })
+}
+
+// sessionsText names the sessions of one person in a few words, the most used first.
+func sessionsText(uses []ratelimit.Use) string {
+	short := func(u ratelimit.Use) string {
+		id := []rune(term.Clean(u.Session))
+		return cmp.Or(string(id[:min(len(id), shownSession)]), "others")
+	}
+	if len(uses) == 1 {
+		if uses[0].Session == "" {
+			return ""
+		}
+		return "session " + short(uses[0])
+	}
+	text := fmt.Sprintf("%s %s, %s %s", short(uses[0]), percent(&uses[0].Utilization), short(uses[1]), percent(&uses[1].Utilization))
+	if more := len(uses) - 2; more > 0 {
+		text += fmt.Sprintf(", %d more", more)
+	}
+	return text
+}
+
+func stateText(s ratelimit.State) string {
+	if s == ratelimit.Warning {
+		return "warning"
+	}
+	return string(s)
+}
+
+func limitColor(w ratelimit.Window) term.Style {
+	const high = 0.9 // where the alert begins
+	switch {
+	case w.Status == ratelimit.Rejected:
+		return term.Red
+	case w.Status == ratelimit.Warning, w.Utilization != nil && *w.Utilization > high:
+		return term.Yellow
+	case w.Status == ratelimit.Allowed:
+		return term.Green
+	default:
+		return term.Dim
+	}
+}
+
+// percent is empty for what is not known.
+func percent(utilization *float64) string {
+	switch {
+	case utilization == nil:
+		return ""
+	case *utilization > 0 && *utilization < 0.005:
+		return "<1%"
+	default:
+		return fmt.Sprintf("%.0f%%", *utilization*100)
+	}
+}

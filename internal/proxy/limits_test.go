@@ -1,0 +1,153 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
+)
+
+// limitedUpstream responds with what the path says that the account has used of 5h: /0.3, or
+// /0.3/wait to keep the response open until the channel is closed.
+func limitedUpstream(t *testing.T) (up *mockAPI, ends chan struct{}) {
+	ends = make(chan struct{})
+	return newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
+		used, wait := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/wait")
+		w.Header().Set("anthropic-organization-id", "3f2c1d9e-org")
+		w.Header().Set("anthropic-ratelimit-unified-status", "allowed")
+		w.Header().Set("anthropic-ratelimit-unified-5h-utilization", used)
+		w.Header().Set("Content-Length", "2") // so that the client sees the end before the handler ends
+		w.(http.Flusher).Flush()
+		if wait {
+			<-ends
+		}
+		io.WriteString(w, "ok")
+	}), ends
+}
+
+// people are known to tailscaled by the port they come from.
+func people(names map[uint16]string) func(*setup) {
+	return asks(func(_ context.Context, from netip.AddrPort) (access.Identity, bool, error) {
+		return access.Identity{Node: "node", User: names[from.Port()] + "@example.com"}, true, nil
+	})
+}
+
+// usedBy says who used 5h of the only account.
+func (d *door) usedBy(t *testing.T) string {
+	t.Helper()
+	accounts := d.RateLimits().Report()
+	if len(accounts) != 1 || accounts[0].Windows[1].Name != "5h" {
+		t.Fatalf("accounts %+v", accounts)
+	}
+	w := accounts[0].Windows[1]
+	var text strings.Builder
+	for _, u := range w.UsedBy {
+		fmt.Fprintf(&text, "%s/%s %v, ", u.Person, u.Session, u.Utilization)
+	}
+	return fmt.Sprintf("%sshared %v, unknown %v", text.String(), w.Shared, w.Unknown)
+}
+
+// client is somebody with a connection of their own.
+type limitedClient struct {
+	*rawConn
+	t       *testing.T
+	session string
+}
+
+func (c limitedClient) begin(path string) {
+	c.send(c.t, "GET "+path+" HTTP/1.1\r\nHost: h\r\nX-Claude-Code-Session-Id: "+c.session+"\r\n\r\n")
+	if r, err := http.ReadResponse(c.in, nil); err != nil || r.StatusCode != http.StatusOK {
+		c.t.Fatalf("%v, %v", r, err)
+	}
+}
+
+func (c limitedClient) end() {
+	if _, err := io.ReadFull(c.in, make([]byte, 2)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c limitedClient) get(path string) { c.begin(path); c.end() }
+
+// openLimited is a door with two people, of which the first has two sessions.
+func openLimited(t *testing.T, shown func(string) string) (d *door, alice, again, bob limitedClient, ends chan struct{}) {
+	up, ends := limitedUpstream(t)
+	names := make(map[uint16]string)
+	d = openDoor(t, up, people(names), allow(config.Source{Kind: config.Tailnet}), onTailnet(userspace), func(s *setup) { s.LogIdentity = shown })
+	dial := func(name, session string) limitedClient {
+		c := d.dial(t)
+		names[netip.MustParseAddrPort(c.LocalAddr().String()).Port()] = name
+		return limitedClient{c, t, session}
+	}
+	return d, dial("alice", "s1"), dial("alice", "s2"), dial("bob", "s3"), ends
+}
+
+func TestRisesBelongToTheirPeople(t *testing.T) {
+	d, alice, again, bob, ends := openLimited(t, nil)
+	alice.get("/0.1")
+	alice.get("/0.2")
+	bob.get("/0.25")
+	again.get("/0.26")
+	const first = "alice@example.com/s1 0.1, bob@example.com/s3 0.05, alice@example.com/s2 0.01, "
+	if got, want := d.usedBy(t), first+"shared 0, unknown 0.1"; got != want {
+		t.Errorf("one after the other: %s, want %s", got, want)
+	}
+	alice.begin("/0.26/wait")
+	again.get("/0.30") // whose session is not known
+	bob.get("/0.4")    // of either
+	close(ends)
+	alice.end()
+	const all = "alice@example.com/s1 0.1, bob@example.com/s3 0.05, alice@example.com/ 0.04, alice@example.com/s2 0.01, shared 0.1, unknown 0.1"
+	if got := d.usedBy(t); got != all {
+		t.Errorf("at once: %s, want %s", got, all)
+	}
+}
+
+func TestPeopleAreNamedAsTheLogDoes(t *testing.T) {
+	for mode, row := range map[string]struct {
+		shown func(string) string
+		want  string
+	}{
+		"hashed": {func(name string) string { return fmt.Sprintf("%x", name[:1]) }, "61/s1 0.1, 62/s3 0.05, shared 0, unknown 0.1"},
+		"none":   {func(string) string { return "" }, "/s1 0.1, /s3 0.05, shared 0, unknown 0.1"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			d, alice, _, bob, _ := openLimited(t, row.shown)
+			alice.get("/0.1")
+			alice.get("/0.2")
+			bob.get("/0.25")
+			if got := d.usedBy(t); got != row.want {
+				t.Errorf("got %s, want %s", got, row.want)
+			}
+			d.ForgetSenders()
+			if got, want := d.usedBy(t), "/s1 0.1, /s3 0.05, shared 0, unknown 0.1"; got != want {
+				t.Errorf("forgotten: %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestLimitMetricsNameNobody(t *testing.T) {
+	d, alice, _, bob, _ := openLimited(t, nil)
+	alice.get("/0.1")
+	bob.get("/0.25")
+	families, err := d.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(families)
+	if !strings.Contains(text, "proxy_upstream_utilization_max_ratio") {
+		t.Error("the metrics lack the utilization")
+	}
+	for _, name := range []string{"alice", "bob", "3f2c1d9e", d.RateLimits().Report()[0].ID} {
+		if strings.Contains(text, name) {
+			t.Errorf("the metrics have %q", name)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package ratelimit
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// maxAccounts bounds what a hostile or very large upstream can make us remember.
+	maxAccounts = 200
+	// accountLife is how long an account is remembered after its last response.
+	accountLife = 8 * time.Hour
+	// maxUses bounds the users of a window. What a dropped one used is unknown from then on.
+	maxUses = 32
+	// maxActive bounds the users of an account whose requests are remembered.
+	maxActive = 64
+	// resetSlack is by how much the reset of one window may differ between responses.
+	resetSlack = time.Minute
+	// dip is by how much the utilization may differ between servers of the upstream.
+	dip = 0.02
+)
+
+// Accounts is what the upstream said of accounts. It is safe for concurrent use.
+type Accounts struct {
+	mu    sync.Mutex
+	key   []byte // of the hashes of organizations
+	known map[string]*account
+}
+
+// account is an [Account] and who had requests in flight.
+type account struct {
+	Account
+	active []activity
+}
+
+// activity is the requests of one user.
+type activity struct {
+	by    User
+	open  int       // in flight
+	until time.Time // when the last of them ended
+}
+
+// New remembers nothing yet.
+func New() *Accounts {
+	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*account)}
+	_, _ = rand.Read(a.key) // never fails (crypto/rand)
+	return a
+}
+
+// Request is a request whose response has begun.
+type Request struct {
+	accounts *Accounts
+	account  *account
+	by       User
+	ended    bool
+}
+
+// Seen reads the header of a response to a request that was sent at a time. The request of a
+// response that says nothing of an account is nil.
+func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
+	organization, now := h.Get(organizationHeader), time.Now()
+	if organization == "" {
+		return nil
+	}
+	windows := windowsIn(h, now)
+	if len(windows) == 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one := a.account(organization)
+	one.LastResponse = now.UTC()
+	one.readWords(h)
+	attribution := one.attribute(by, sent)
+	for _, said := range windows {
+		if w := one.window(said.Name); w != nil {
+			w.observe(said, attribution, now)
+		}
+	}
+	one.begin(by)
+	return &Request{accounts: a, account: one, by: by}
+}
+
+// account finds the account, or makes room for it. The caller holds mu, as in all that follows.
+func (a *Accounts) account(organization string) *account {
+	mac := hmac.New(sha256.New, a.key)
+	mac.Write([]byte(organization))
+	const shown = 6 // bytes; enough to tell the accounts of one host apart
+	id := hex.EncodeToString(mac.Sum(nil)[:shown])
+	one := a.known[id]
+	if one == nil {
+		one = &account{Account: Account{ID: id}}
+		if len(a.known) >= maxAccounts {
+			a.forgetOldest()
+		}
+		a.known[id] = one
+	}
+	return one
+}
+
+func (a *Accounts) forgetOldest() {
+	var oldest *account
+	for _, one := range a.known {
+		if oldest == nil || one.LastResponse.Before(oldest.LastResponse) {
+			oldest = one
+		}
+	}
+	delete(a.known, oldest.ID)
+}
+
+func (a *Accounts) forgetOld(now time.Time) {
+	for id, one := range a.known {
+		if now.Sub(one.LastResponse) >= accountLife {
+			delete(a.known, id)
+		}
+	}
+}
+
+// readWords reads what is said of the account as a whole.
+func (a *account) readWords(h http.Header) {
+	if claim := word(h.Get(unifiedPrefix + "Representative-Claim")); claim != "" {
+		a.Claim = claim
+	}
+	if h.Get(unifiedPrefix+"Overage-"+statusSuffix) != "" {
+		a.OverageInUse = h.Get(unifiedPrefix+"Overage-In-Use") == "true"
+		a.OverageDisabled = word(h.Get(unifiedPrefix + "Overage-Disabled-Reason"))
+	}
+}
+
+// window finds a window, or adds it; nil if there are too many.
+func (a *account) window(name string) *Window {
+	i := slices.IndexFunc(a.Windows, func(w Window) bool { return w.Name == name })
+	if i < 0 {
+		if len(a.Windows) >= maxWindows {
+			return nil
+		}
+		i = len(a.Windows)
+		a.Windows = append(a.Windows, Window{Name: name})
+	}
+	return &a.Windows[i]
+}
+
+// attribution is who used what a response shows.
+type attribution struct {
+	owner      User
+	shared     bool // it can be somebody else, too
+	overlapped bool // another request was in flight, whoever's
+}
+
+// attribute goes by the requests in flight while the request of by waited for its response.
+func (a *account) attribute(by User, sent time.Time) attribution {
+	result := attribution{owner: by}
+	for _, other := range a.active {
+		if other.open == 0 && !other.until.After(sent) {
+			continue
+		}
+		result.overlapped = true
+		result.shared = result.shared || !other.by.isPerson(by)
+		if other.by.Session != by.Session {
+			result.owner.Session = ""
+		}
+	}
+	return result
+}
+
+func (a *account) begin(by User) {
+	i := a.activity(by)
+	if i < 0 {
+		if len(a.active) >= maxActive {
+			a.active = slices.Delete(a.active, 0, 1) // nearly everything is shared then anyway
+		}
+		i = len(a.active)
+		a.active = append(a.active, activity{by: by})
+	}
+	a.active[i].open++
+}
+
+func (a *account) activity(by User) int {
+	return slices.IndexFunc(a.active, func(one activity) bool { return one.by == by })
+}
+
+// End ends the request, once. It may be nil.
+func (r *Request) End() {
+	if r == nil || r.ended {
+		return
+	}
+	r.ended = true
+	r.accounts.mu.Lock()
+	defer r.accounts.mu.Unlock()
+	i := r.account.activity(r.by)
+	if i < 0 {
+		return // it was dropped for others
+	}
+	one := &r.account.active[i]
+	one.open, one.until = max(one.open-1, 0), time.Now()
+}
+
+// ended reports whether the window has begun again since the last response.
+func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
+
+// observe takes over what a response said, and attributes a rise.
+func (w *Window) observe(said Window, by attribution, now time.Time) {
+	moved := said.ResetsAt.Sub(w.ResetsAt)
+	if said.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
+		moved = 0
+	}
+	rise := 0.0
+	if said.Utilization != nil && w.Utilization != nil {
+		rise = *said.Utilization - *w.Utilization
+	}
+	beganAgain := rise < 0 && (moved > resetSlack || w.ResetsAt.IsZero() && !by.overlapped)
+	switch {
+	case isKeyWindow(said.Name), w.ended(now):
+		*w = Window{Name: w.Name}
+	case said.ended(now) && moved < 0:
+		return // it came late
+	case w.Mixed:
+	case beganAgain:
+		*w = Window{Name: w.Name}
+	case moved < -resetSlack, rise < -dip && !by.overlapped:
+		*w = Window{Name: w.Name, ResetsAt: w.ResetsAt, Mixed: true}
+	case rise < 0:
+		said.Utilization = nil // a later response has overtaken this one
+	case rise > 0 && by.shared:
+		w.Shared += rise
+	case rise > 0:
+		w.use(by.owner, rise)
+	}
+	w.take(said)
+}
+
+// take takes over the values of the latest response.
+func (w *Window) take(said Window) {
+	w.Status, w.Limit, w.Remaining = said.Status, said.Limit, said.Remaining
+	if said.Utilization != nil {
+		w.Utilization = said.Utilization
+	}
+	if said.ResetsAt.After(w.ResetsAt) || !w.Mixed && !said.ResetsAt.IsZero() {
+		w.ResetsAt = said.ResetsAt
+	}
+}
+
+// use adds to what a user has used.
+func (w *Window) use(by User, utilization float64) {
+	i := slices.IndexFunc(w.UsedBy, func(u Use) bool { return u.User == by })
+	if i < 0 {
+		if len(w.UsedBy) >= maxUses {
+			w.dropSmallest()
+		}
+		i = len(w.UsedBy)
+		w.UsedBy = append(w.UsedBy, Use{User: by})
+	}
+	w.UsedBy[i].Utilization += utilization
+}
+
+func (w *Window) dropSmallest() {
+	smallest := 0
+	for i, u := range w.UsedBy {
+		if u.Utilization < w.UsedBy[smallest].Utilization {
+			smallest = i
+		}
+	}
+	w.UsedBy = slices.Delete(w.UsedBy, smallest, smallest+1)
+}

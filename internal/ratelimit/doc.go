@@ -1,0 +1,31 @@
+// Package ratelimit remembers what the rate-limit headers of responses say of the accounts behind
+// the requests, and who used them. Nothing else of a response is looked at, and nothing of a body.
+//
+//	limits := ratelimit.New()          // also a prometheus.Collector
+//	request := limits.Seen(response.Header, ratelimit.User{Person: "alice@example.com"}, sent)
+//	defer request.End()                // when the response has ended
+//	limits.Report()                    // for "oauth-proxyd limits"
+//
+// An account is an organization, known by a keyed hash of its anthropic-organization-id. It has
+// windows: of a subscription, 5h, 7d, overage and those of single models, each with a utilization
+// from 0 to 1 and above; of an API key, requests and tokens, each with a limit and what remains.
+//
+// # Who used a window
+//
+// When a response shows a higher utilization than the one before it, the rise counts for the person
+// and the session of that response. The headers do not say more, so some of it stays unknown:
+//
+//   - A rise is shared if a request of somebody else on the account was in flight between the
+//     sending of the request and its response. If that was another session of the same person, the
+//     person is known, and the session is not.
+//   - What a window shows first, after a start or a reset, was used before by nobody known.
+//   - A response says what was used until then. Use that does not pass this host, and the rest of a
+//     stream whose sender sends nothing more, is seen in the next response, whoever gets that.
+//   - A utilization that falls, or a reset that comes sooner, while the window runs shows that
+//     several limits share the organization, such as the seats of a team. Such a window is mixed:
+//     its numbers are those of the latest response, and nothing of it is attributed until it resets.
+//   - Windows of an API key refill all the time: nothing of them is attributed.
+//
+// A value that no honest upstream sends is ignored. All that is kept is bounded: accounts, windows,
+// users, and the length of each name.
+package ratelimit

@@ -1,0 +1,405 @@
+package ratelimit_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"oauth-proxyd/internal/ratelimit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// headers are those of a response: "5h-utilization 0.1", and whose account it is.
+func headers(account string, unified ...string) http.Header {
+	h := http.Header{"Anthropic-Organization-Id": {account}}
+	for _, one := range unified {
+		name, value, _ := strings.Cut(one, " ")
+		h.Set("anthropic-ratelimit-unified-"+name, value)
+	}
+	return h
+}
+
+// in is the reset of a window after d.
+func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+
+func user(name string) ratelimit.User {
+	person, session, _ := strings.Cut(name, "/")
+	return ratelimit.User{Person: person, Session: session}
+}
+
+// table is the windows of all accounts, a line each: "5h allowed 0.3: alice/s1 0.1, shared 0.2".
+func table(a *ratelimit.Accounts) string {
+	var text strings.Builder
+	for _, account := range a.Report() {
+		for _, w := range account.Windows {
+			fmt.Fprintf(&text, "%s %s", w.Name, w.Status)
+			if w.Utilization != nil {
+				fmt.Fprintf(&text, " %v", *w.Utilization)
+			}
+			for _, u := range w.UsedBy {
+				fmt.Fprintf(&text, ", %s/%s %v", u.Person, u.Session, u.Utilization)
+			}
+			if w.Shared != 0 {
+				fmt.Fprintf(&text, ", shared %v", w.Shared)
+			}
+			if w.Unknown != 0 {
+				fmt.Fprintf(&text, ", unknown %v", w.Unknown)
+			}
+			if w.Mixed {
+				text.WriteString(", mixed")
+			}
+			text.WriteString("\n")
+		}
+	}
+	return text.String()
+}
+
+// script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins: HEADERS"
+// and later "USER ends" for a response that takes long, or "wait DURATION".
+type script struct {
+	*ratelimit.Accounts
+	open map[string]*ratelimit.Request
+}
+
+func (s *script) play(lines ...string) string {
+	for _, line := range lines {
+		time.Sleep(time.Second)
+		if d, ok := strings.CutPrefix(line, "wait "); ok {
+			pause, _ := time.ParseDuration(d)
+			time.Sleep(pause)
+			continue
+		}
+		if name, ok := strings.CutSuffix(line, " ends"); ok {
+			s.open[name].End()
+			continue
+		}
+		name, said, _ := strings.Cut(line, ": ")
+		name, begins := strings.CutSuffix(name, " begins")
+		sent := time.Now()
+		time.Sleep(time.Second)
+		r := s.Seen(headers("org", resolved(said)...), user(name), sent)
+		if begins {
+			s.open[name] = r
+		} else {
+			r.End()
+		}
+	}
+	return table(s.Accounts)
+}
+
+// resolved has the resets of "5h 0.1 reset 3h" in the form of headers.
+func resolved(said string) (all []string) {
+	words := strings.Fields(said)
+	window := words[0]
+	all = append(all, window+"-status allowed")
+	if words[1] != "-" {
+		all = append(all, window+"-utilization "+words[1])
+	}
+	if len(words) > 3 {
+		d, _ := time.ParseDuration(words[3])
+		all = append(all, window+"-reset "+in(d))
+	}
+	return all
+}
+
+func TestRisesAreAttributed(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"one after the other": {
+			[]string{"alice/s1: 5h 0.1", "alice/s1: 5h 0.2", "bob/s2: 5h 0.25", "alice/s3: 5h 0.26", "alice/s1: 5h 0.36"},
+			"5h allowed 0.36, alice/s1 0.2, bob/s2 0.05, alice/s3 0.01, unknown 0.1\n",
+		},
+		"nothing used, nothing attributed": {
+			[]string{"alice/s1: 5h 0.1", "bob/s2: 5h 0.1", "bob/s2: 5h -"}, "5h allowed 0.1, unknown 0.1\n",
+		},
+		"while somebody else's request is in flight": {
+			[]string{"alice/s1 begins: 5h 0.1", "bob/s2: 5h 0.3", "alice/s1 ends", "bob/s2: 5h 0.4"},
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+		"while another session of the same person is": {
+			[]string{"alice/s1 begins: 5h 0.1", "alice/s2: 5h 0.3", "alice/s1 ends"}, "5h allowed 0.3, alice/ 0.2, unknown 0.1\n",
+		},
+		"while another request of the same session is": {
+			[]string{"alice/s1 begins: 5h 0.1", "alice/s1: 5h 0.3"}, "5h allowed 0.3, alice/s1 0.2, unknown 0.1\n",
+		},
+		"names withheld: sessions are told apart": {
+			[]string{"/s1 begins: 5h 0.1", "/s1: 5h 0.2", "/s2: 5h 0.4", "/s1 ends", "/: 5h 0.5", "/s2: 5h 0.6"},
+			"5h allowed 0.6, / 0.1, /s1 0.1, /s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+		"the window began again in time": {
+			[]string{"alice/s1: 5h 0.1 reset 1h", "alice/s1: 5h 0.9 reset 1h", "wait 2h", "bob/s2: 5h 0.05 reset 5h", "bob/s2: 5h 0.06 reset 5h"},
+			"5h allowed 0.06, bob/s2 0.01, unknown 0.05\n",
+		},
+		"the window began again early": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 1h", "bob/s2: 5h 0.05 reset 5h", "bob/s2: 5h 0.06 reset 5h"},
+			"5h allowed 0.06, bob/s2 0.01, unknown 0.05\n",
+		},
+		"the window is over": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 1h", "wait 1h"}, "5h unknown\n",
+		},
+		"a reset that moves on with the use": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 2h"}, "5h allowed 0.9, alice/s1 0.1, unknown 0.8\n",
+		},
+		"a response that another has overtaken": {
+			[]string{"alice/s1 begins: 5h 0.5 reset 1h", "alice/s1: 5h 0.3 reset 1h", "alice/s1: 5h 0.6 reset 1h"},
+			"5h allowed 0.6, alice/s1 0.1, unknown 0.5\n",
+		},
+		"a dip": {
+			[]string{"alice/s1: 5h 0.5 reset 1h", "alice/s1: 5h 0.49 reset 1h", "alice/s1: 5h 0.5 reset 1h"}, "5h allowed 0.5, unknown 0.5\n",
+		},
+		"two limits of one organization, by the utilization": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "bob/s2: 5h 0.1 reset 1h", "alice/s1: 5h 0.81 reset 1h", "bob/s2: 5h 0.12 reset 1h"},
+			"5h allowed 0.12, unknown 0.12, mixed\n",
+		},
+		"two limits of one organization, by the reset": {
+			[]string{"alice/s1: 5h 0.1 reset 2h", "bob/s2: 5h 0.8 reset 1h", "alice/s1: 5h 0.2 reset 2h"}, "5h allowed 0.2, unknown 0.2, mixed\n",
+		},
+		"mixed until the reset": {
+			[]string{"alice/s1: 5h 0.1 reset 2h", "bob/s2: 5h 0.8 reset 1h", "wait 2h", "alice/s1: 5h 0.2 reset 2h", "alice/s1: 5h 0.3 reset 2h"},
+			"5h allowed 0.3, alice/s1 0.1, unknown 0.2\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+				if got := s.play(c.lines...); got != c.want {
+					t.Errorf("got\n%swant\n%s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestReportOfAnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		seen := func(unified ...string) {
+			a.Seen(headers("org-1", unified...), user("alice/s1"), time.Now()).End()
+		}
+		seen("status allowed_warning", "reset "+in(time.Hour), "representative-claim five_hour",
+			"5h-status allowed_warning", "5h-utilization 0.91", "5h-reset "+in(time.Hour),
+			"7d-utilization 0.4", "7d-reset "+in(72*time.Hour), "7d_oi-status rejected", "7d_oi-utilization 1.01",
+			"overage-status rejected", "overage-disabled-reason org_level_disabled")
+		seen("status allowed", "5h-utilization 0.92", "overage-status allowed", "overage-utilization 0.125", "overage-in-use true")
+		text, err := json.MarshalIndent(a.Report(), "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := a.Report()[0].ID
+		if strings.Contains(string(text), "org-1") || len(id) != 12 {
+			t.Errorf("the organization is named: %s", text)
+		}
+		const want = `[{
+ "account": "ID", "last_response": "2000-01-01T00:00:00Z", "claim": "five_hour", "overage_in_use": true,
+ "windows": [
+  {"window": "unified", "status": "allowed", "utilization": null, "resets_at": "2000-01-01T01:00:00Z", "used_by": [], "shared": 0, "unknown": 0},
+  {"window": "5h", "status": "allowed", "utilization": 0.92, "resets_at": "2000-01-01T01:00:00Z",
+   "used_by": [{"person": "alice", "session": "s1", "utilization": 0.01}], "shared": 0, "unknown": 0.91},
+  {"window": "7d", "status": "unknown", "utilization": 0.4, "resets_at": "2000-01-04T00:00:00Z", "used_by": [], "shared": 0, "unknown": 0.4},
+  {"window": "overage", "status": "allowed", "utilization": 0.125, "used_by": [], "shared": 0, "unknown": 0.125},
+  {"window": "7d_oi", "status": "rejected", "utilization": 1.01, "used_by": [], "shared": 0, "unknown": 1.01}
+ ]
+}]`
+		if got, want := compact(t, string(text)), compact(t, strings.ReplaceAll(want, "ID", id)); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := json.MarshalIndent(v, "", " ")
+	return string(out)
+}
+
+func TestWindowsOfAnAPIKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		for _, remaining := range []string{"49", "40"} {
+			h := headers("org")
+			h.Set("Anthropic-Ratelimit-Requests-Limit", "50")
+			h.Set("Anthropic-Ratelimit-Requests-Remaining", remaining)
+			h.Set("Anthropic-Ratelimit-Requests-Reset", "2000-01-01T00:01:00Z")
+			h.Set("Anthropic-Ratelimit-Input-Tokens-Limit", "40000")
+			h.Set("Anthropic-Ratelimit-Input-Tokens-Remaining", "50000")
+			a.Seen(h, user("alice/s1"), time.Now()).End()
+		}
+		if got, want := table(a), "requests unknown 0.2, unknown 0.2\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if w := a.Report()[0].Windows[0]; w.Limit != 50 || w.Remaining != 40 || w.ResetsAt.Minute() != 1 {
+			t.Errorf("got %+v", w)
+		}
+	})
+}
+
+func TestAbsurdValuesAreIgnored(t *testing.T) {
+	const sound = "5h allowed 0.5, unknown 0.5\n"
+	for name, c := range map[string]struct {
+		said []string
+		want string
+	}{
+		"not a number":      {[]string{"5h-utilization NaN"}, sound},
+		"negative":          {[]string{"5h-utilization -1"}, sound},
+		"huge":              {[]string{"5h-utilization 1e308"}, sound},
+		"infinite":          {[]string{"5h-utilization Inf"}, sound},
+		"a word":            {[]string{"5h-utilization much", "5h-status allowed"}, sound},
+		"the year 9999":     {[]string{"5h-utilization 0.5", "5h-reset 253402300799", "5h-status allowed"}, sound},
+		"before 1970":       {[]string{"5h-utilization 0.5", "5h-reset -9223372036854775808", "5h-status allowed"}, sound},
+		"an unknown status": {[]string{"5h-status on fire"}, "5h other 0.5, unknown 0.5\n"},
+		"names that are none": {
+			[]string{"\x1b[2J-utilization 0.1", strings.Repeat("x", 100) + "-utilization 0.1", "-utilization 0.1", "UP-status"}, sound,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := ratelimit.New()
+			a.Seen(headers("org", "5h-utilization 0.5", "5h-status allowed"), user("alice/s1"), time.Now()).End()
+			a.Seen(headers("org", c.said...), user("bob/s2"), time.Now()).End()
+			if got := table(a); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Whatever an upstream says, and whoever asks, what is kept is bounded.
+func TestMemoryIsBounded(t *testing.T) {
+	a := ratelimit.New()
+	for i := range 2000 {
+		h := headers("org", fmt.Sprintf("5h-utilization %v", float64(i)/1000))
+		for j := range 100 {
+			h.Set(fmt.Sprintf("anthropic-ratelimit-unified-w%d-%d-utilization", i, j), "0.5")
+		}
+		a.Seen(h, user(fmt.Sprintf("%d/s", i)), time.Now()).End()
+		a.Seen(headers(fmt.Sprint("other", i), "status allowed"), user("alice/s1"), time.Now())
+		a.Seen(headers("org", "status allowed"), user(fmt.Sprintf("%d/open", i)), time.Now()) // never ends
+	}
+	report := a.Report()
+	if len(report) != 200 {
+		t.Errorf("%d accounts", len(report))
+	}
+	for _, account := range report {
+		if len(account.Windows) > 12 {
+			t.Errorf("%d windows", len(account.Windows))
+		}
+		for _, w := range account.Windows {
+			if len(w.UsedBy) > 32 {
+				t.Errorf("%d users", len(w.UsedBy))
+			}
+		}
+	}
+}
+
+func TestUsersDroppedAreUnknown(t *testing.T) {
+	a := ratelimit.New()
+	for i := range 41 {
+		a.Seen(headers("org", fmt.Sprintf("5h-utilization %v", float64(i*i)/10000)), user(fmt.Sprintf("%d/s", i)), time.Now()).End()
+	}
+	w := a.Report()[0].Windows[0]
+	if len(w.UsedBy) != 32 || w.UsedBy[0].Person != "40" || w.Unknown != 0.0064 { // those of 1 to 8
+		t.Errorf("%d users, the first %+v, %v unknown", len(w.UsedBy), w.UsedBy[0], w.Unknown)
+	}
+}
+
+func TestSavedIsRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		before.play("alice/s1: 5h 0.1 reset 1h", "alice/s1: 5h 0.3 reset 1h")
+		saved, err := json.Marshal(before.Save())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var memory ratelimit.Memory
+		if err := json.Unmarshal(saved, &memory); err != nil {
+			t.Fatal(err)
+		}
+		after := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		after.Restore(memory)
+		const want = "5h allowed 0.35, alice/s1 0.2, bob/s2 0.05, unknown 0.1\n"
+		if got := after.play("bob/s2: 5h 0.35 reset 1h"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		after.Restore(ratelimit.Memory{}) // of a process that has none
+		if table(after.Accounts) != want {
+			t.Error("it was forgotten")
+		}
+	})
+}
+
+func TestNamesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		s.play("alice/s1: 5h 0.1", "alice/s1: 5h 0.2", "bob/: 5h 0.25", "carol/: 5h 0.3")
+		s.ForgetNames()
+		if got, want := table(s.Accounts), "5h allowed 0.3, / 0.1, /s1 0.1, unknown 0.1\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// metrics are the series that are not zero, sorted: the window, the state if there is one, the value.
+func metrics(t *testing.T, a *ratelimit.Accounts) string {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(a)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var text string
+			for _, l := range m.GetLabel() { // state, window
+				text = l.GetValue() + " " + text
+			}
+			if v := m.GetGauge().GetValue(); v != 0 {
+				all = append(all, fmt.Sprint(text, v))
+			}
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+func TestMetricsOfAllAccounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		expect := func(want string) {
+			t.Helper()
+			if got := metrics(t, a); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		expect("")
+		a.Seen(http.Header{"Anthropic-Ratelimit-Unified-Status": {"allowed"}}, user("alice/s1"), time.Now()) // of nobody known
+		a.Seen(headers("a"), user("alice/s1"), time.Now())
+		expect("")
+		a.Seen(headers("a", "status rejected", "5h-utilization 1.02", "5h-reset "+in(time.Hour)), user("alice/s1"), time.Now())
+		a.Seen(headers("b", "status allowed", "5h-utilization 0.5", "7d-utilization 0.8", "7d-status allowed_warning",
+			"7d_oi-status on fire", "7d_oi-utilization 0.9", "overage-status rejected"), user("bob/s2"), time.Now())
+		expect("5h 1.02, 5h allowed 1, 5h unknown 1, 7d 0.8, 7d allowed_warning 1, other 0.9, other other 1, " +
+			"overage rejected 1, unified allowed 1, unified rejected 1")
+		time.Sleep(time.Hour)
+		expect("5h 0.5, 5h allowed 1, 5h unknown 1, 7d 0.8, 7d allowed_warning 1, other 0.9, other other 1, " +
+			"overage rejected 1, unified allowed 1, unified rejected 1")
+		time.Sleep(7 * time.Hour) // 8 since their last response
+		expect("")
+	})
+}

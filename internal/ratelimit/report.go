@@ -1,0 +1,150 @@
+package ratelimit
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// User is who a request is for, as the log names them.
+type User struct {
+	Person  string `json:"person,omitempty"`  // empty: log.identity withholds names
+	Session string `json:"session,omitempty"` // empty: none, or several at once
+}
+
+// isPerson reports whether o is certainly the same person. People whose names are withheld are told
+// apart by their sessions alone.
+func (u User) isPerson(o User) bool {
+	return u.Person == o.Person && (u.Person != "" || u.Session != "" && u.Session == o.Session)
+}
+
+// Use is what a user is known to have used of a window.
+type Use struct {
+	User
+	Utilization float64 `json:"utilization"`
+}
+
+// Window is a rate limit over some time.
+type Window struct {
+	Name        string    `json:"window"`
+	Status      State     `json:"status"`
+	Utilization *float64  `json:"utilization"` // 0 to 1, and above; null: not said
+	ResetsAt    time.Time `json:"resets_at,omitzero"`
+	// Limit and Remaining are of the windows of an API key.
+	Limit     int64 `json:"limit,omitempty"`
+	Remaining int64 `json:"remaining,omitempty"`
+	// UsedBy is who is known to have used it, the most first. Shared was used while several people
+	// had requests in flight, and Unknown is the rest.
+	UsedBy  []Use   `json:"used_by"`
+	Shared  float64 `json:"shared"`
+	Unknown float64 `json:"unknown"`
+	// Mixed: several limits share the organization. The values are those of the latest response.
+	Mixed bool `json:"mixed,omitempty"`
+}
+
+// Account is what the responses of one organization said.
+type Account struct {
+	ID           string    `json:"account"` // a hash of the organization
+	LastResponse time.Time `json:"last_response"`
+	// Claim is the window that decides about the requests, in the words of the upstream.
+	Claim string `json:"claim,omitempty"`
+	// OverageInUse: requests are billed beyond the subscription. OverageDisabled is why none is.
+	OverageInUse    bool     `json:"overage_in_use,omitempty"`
+	OverageDisabled string   `json:"overage_disabled_reason,omitempty"`
+	Windows         []Window `json:"windows"`
+}
+
+// Memory is all that is remembered, for the process that takes over.
+type Memory struct {
+	Key      []byte    `json:"key"`
+	Accounts []Account `json:"accounts"`
+}
+
+// Report is the accounts, the one with the latest response first.
+func (a *Accounts) Report() []Account {
+	now := time.Now()
+	all := a.Save().Accounts
+	for i := range all {
+		for j := range all[i].Windows {
+			all[i].Windows[j].finish(now)
+		}
+	}
+	slices.SortFunc(all, func(a, b Account) int {
+		return cmp.Or(b.LastResponse.Compare(a.LastResponse), cmp.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// Save returns a copy of all that is remembered.
+func (a *Accounts) Save() Memory {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forgetOld(time.Now())
+	m := Memory{slices.Clone(a.key), make([]Account, 0, len(a.known))}
+	for _, one := range a.known {
+		c := one.Account
+		c.Windows = slices.Clone(c.Windows)
+		for i, w := range c.Windows {
+			c.Windows[i].UsedBy = append([]Use{}, w.UsedBy...) // a list in JSON too
+		}
+		m.Accounts = append(m.Accounts, c)
+	}
+	return m
+}
+
+// Restore takes over what another process remembered.
+func (a *Accounts) Restore(m Memory) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(m.Key) == 0 {
+		return
+	}
+	a.key = m.Key
+	clear(a.known)
+	for _, one := range m.Accounts[:min(len(m.Accounts), maxAccounts)] {
+		a.known[one.ID] = &account{Account: one}
+	}
+}
+
+// ForgetNames removes the names of people from all that is remembered.
+func (a *Accounts) ForgetNames() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, one := range a.known {
+		one.active = nil
+		for i := range one.Windows {
+			w := &one.Windows[i]
+			uses := w.UsedBy
+			w.UsedBy = nil
+			for _, u := range uses {
+				w.use(User{Session: u.Session}, u.Utilization)
+			}
+		}
+	}
+}
+
+// finish makes the window fit to be shown: what has reset is not known any more.
+func (w *Window) finish(now time.Time) {
+	if w.ended(now) {
+		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}}
+		return
+	}
+	rest := -w.Shared
+	if w.Utilization != nil {
+		rest += *w.Utilization
+		w.Utilization = new(rounded(*w.Utilization))
+	}
+	for i := range w.UsedBy {
+		u := &w.UsedBy[i].Utilization
+		rest -= *u
+		*u = rounded(*u)
+	}
+	w.Shared, w.Unknown = rounded(w.Shared), rounded(max(rest, 0))
+	slices.SortFunc(w.UsedBy, func(a, b Use) int {
+		return cmp.Or(cmp.Compare(b.Utilization, a.Utilization), cmp.Compare(a.Person, b.Person), cmp.Compare(a.Session, b.Session))
+	})
+}
+
+// rounded has four digits: the upstream says two, and sums of them have more.
+func rounded(u float64) float64 { return math.Round(u*1e4) / 1e4 }
