@@ -132,7 +132,7 @@ func (r *record) identify(id access.Identity, address string) {
 // user is who the request is for. Of senders that the log does not name, only this host is known to
 // be one.
 func (r *record) user() ratelimit.User {
-	person := cmp.Or(r.User, r.Node, strings.Join(r.Tags, ","), r.Address)
+	person := cmp.Or(r.Person, r.User, r.Node, strings.Join(r.Tags, ","), r.Address)
 	if person == "" && r.Source == config.Local {
 		person = string(config.Local)
 	}

@@ -1,0 +1,187 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"oauth-proxyd/internal/daemontest"
+)
+
+// limited is an upstream whose responses have the headers that the query of a request wants.
+func limited(t *testing.T) *httptest.Server {
+	t.Helper()
+	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			w.Header().Set(name, values[0])
+		}
+	}))
+	t.Cleanup(u.Close)
+	return u
+}
+
+// says has a session send a request whose response has these headers: "account a", or the name of
+// one of the rate limits of a subscription, such as "5h-utilization 0.3".
+func (s *service) says(session string, headers ...string) {
+	s.t.Helper()
+	var query []string
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, " ")
+		if name == "account" {
+			query = append(query, "anthropic-organization-id="+value)
+			continue
+		}
+		query = append(query, "anthropic-ratelimit-"+name+"="+value)
+	}
+	background(s.t, newClient(s.t), http.MethodGet, s.url()+"/?"+strings.Join(query, "&"), "", "X-Claude-Code-Session-Id", session)()
+}
+
+// afterNow is the reset of a window.
+func afterNow(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+
+// limitsText is what limits prints, without what differs between two runs.
+func (s *service) limitsText() string {
+	s.t.Helper()
+	code, out, errs := s.command("limits")
+	if code != 0 || errs != "" {
+		s.t.Fatalf("limits: %d %q", code, errs)
+	}
+	out = regexp.MustCompile(`account [0-9a-f]{12}`).ReplaceAllString(out, "account ID")
+	return regexp.MustCompile(`\d+ s ago`).ReplaceAllString(out, "AGO")
+}
+
+// scriptedAccount sends requests of two sessions of one account.
+func (s *service) scriptedAccount() {
+	week := 3*24*time.Hour + 4*time.Hour + time.Minute
+	all := func(five, seven string) []string {
+		return []string{
+			"account a", "unified-status allowed_warning", "unified-representative-claim five_hour",
+			"unified-5h-status allowed_warning", "unified-5h-utilization " + five, "unified-5h-reset " + afterNow(130*time.Minute+30*time.Second),
+			"unified-7d-status allowed", "unified-7d-utilization " + seven, "unified-7d-reset " + afterNow(week),
+			"unified-overage-status rejected", "unified-overage-disabled-reason org_level_disabled",
+		}
+	}
+	s.says("0b1c2d3e-4f50", all("0.5", "0.3")...)
+	s.says("0b1c2d3e-4f50", all("0.74", "0.3")...)
+	s.says("77aa1122-3344", all("0.82", "0.304")...)
+}
+
+const scriptedTable = `account ID, warning, decided by five_hour, last response AGO
+  5h            ################....   82%  warning    resets in 2 h 10 min
+    local                              32%  0b1c2d3e 24%, 77aa1122 8%
+    not known                          50%
+  7d            ######..............   30%  allowed    resets in 3 d 4 h
+    local                              <1%  session 77aa1122
+    not known                          30%
+  overage       off: org_level_disabled
+`
+
+func TestLimitsOfScriptedAccounts(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	if got, want := s.limitsText(), "no response of the last 8 hours has told rate limits\n"; got != want {
+		t.Errorf("at rest: %q", got)
+	}
+	s.scriptedAccount()
+	if got := s.limitsText(); got != scriptedTable {
+		t.Errorf("got\n%swant\n%s", got, scriptedTable)
+	}
+	s.says("s3", "account b", "requests-limit 50", "requests-remaining 49", "input-tokens-limit 40000", "input-tokens-remaining 10000",
+		"unified-7d_a_model_with_a_name-utilization 1.1", "unified-7d_a_model_with_a_name-status rejected",
+		"unified-overage-status allowed", "unified-overage-utilization 0.13", "unified-overage-in-use true")
+	const other = `account ID, last response AGO
+  overage       ###.................   13%  allowed    ` + `
+    in use: requests are billed beyond the plan
+  7d_a_model…   ####################  110%  rejected   ` + `
+  requests      ....................    2%  49 left
+  input-tokens  ###############.....   75%  10000 left
+`
+	want := regexp.MustCompile(` +\n`).ReplaceAllString(other, "\n") + "\n" + scriptedTable
+	if got := s.limitsText(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestLimitsAsJSON(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s.scriptedAccount()
+	code, out, _ := s.command("limits", "--json")
+	var accounts []struct {
+		Claim   string
+		Windows []struct {
+			Window, Status string
+			Utilization    float64
+			UsedBy         []struct {
+				Person, Session string
+				Utilization     float64
+			} `json:"used_by"`
+			Unknown float64
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &accounts); code != 0 || err != nil || len(accounts) != 1 || accounts[0].Claim != "five_hour" {
+		t.Fatalf("%d %v %s", code, err, out)
+	}
+	const want = "{5h allowed_warning 0.82 [{local 0b1c2d3e-4f50 0.24} {local 77aa1122-3344 0.08}] 0.5}"
+	if got := fmt.Sprint(accounts[0].Windows[1]); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// An upgrade loses nothing of it, and the new process goes on.
+func TestLimitsSurviveAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s.scriptedAccount()
+	_, before, _ := s.command("limits", "--json")
+	s.wantUpgrade()
+	if _, after, _ := s.command("limits", "--json"); after != before || len(before) < 100 {
+		t.Errorf("before %s after %s", before, after)
+	}
+	s.says("77aa1122-3344", "account a", "unified-5h-utilization 0.92", "unified-5h-reset "+afterNow(130*time.Minute))
+	if got, want := s.limitsText(), "    local                              42%  0b1c2d3e 24%, 77aa1122 18%\n"; !strings.Contains(got, want) {
+		t.Errorf("it lacks %q:\n%s", want, got)
+	}
+	s.configure(forwarding(limited(t).URL, "", withoutTailnet, "log {\n  identity = \"none\"\n}\n"))
+	s.wantUpgrade()
+	if got := s.limitsText(); strings.Contains(got, "local") || !strings.Contains(got, "    not named                          42%  0b1c2d3e 24%, 77aa1122 18%\n") {
+		t.Errorf("names that log.identity withholds: %s", got)
+	}
+}
+
+func TestLimitsFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s.scriptedAccount()
+	for i := range 20 {
+		s.says(fmt.Sprintf("session-%d-%s", i, strings.Repeat("ä", 60)), "account a", fmt.Sprintf("unified-5h-utilization %v", 0.83+float64(i)/100))
+	}
+	shown := exec.CommandContext(t.Context(), "script", "--quiet", "--return", "--log-out", "/dev/null", "--command", "oauth-proxyd limits")
+	shown.Env = append(s.environment(), "TERM=xterm")
+	out, err := shown.Output()
+	if err != nil || !strings.Contains(string(out), "\x1b[33m####################\x1b[0m  102%") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(string(out), "")) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\r\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if code, _, errs := s.commandAsNobody("limits"); code != 77 || !strings.Contains(errs, "hint: run it as root or as a member of the group oauth-proxyd") {
+		t.Errorf("as another user: %d %q", code, errs)
+	}
+	if code, _, _ := s.command("limits", "--json"); code != 0 {
+		t.Errorf("--json: %d", code)
+	}
+	daemontest.Eventually(t, "the metrics have it", func() bool {
+		return strings.Contains(get(t, s.url()+"/metrics").Body, `proxy_upstream_utilization_max_ratio{window="5h"} 1.02`)
+	})
+}
