@@ -58,10 +58,11 @@ func (t limitTable) show(a ratelimit.Account) {
 		heading += ", " + t.Paint(limitColor(windows[0]), stateText(windows[0].Status))
 		windows = windows[1:]
 	}
+	seen := "last response " + ago(&a.LastResponse, t.now)
 	if a.Claim != "" {
-		heading += ", decided by " + a.Claim
+		seen = "decided by " + a.Claim + ", " + seen
 	}
-	t.Line(heading + ", last response " + ago(&a.LastResponse, t.now))
+	t.Wrap(heading+", ", 4, seen)
 	for _, w := range windows {
 		if w.Name == ratelimit.Overage && a.OverageDisabled != "" {
 			t.Line(fmt.Sprintf("  %-*soff: %s", windowWidth, w.Name, a.OverageDisabled))

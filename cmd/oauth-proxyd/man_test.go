@@ -95,7 +95,7 @@ func TestManualMetrics(t *testing.T) {
 			t.Errorf("%s: the manual has the labels %q (described: %t), the daemon %q", name, got, ok, labels)
 		}
 	}
-	named := inSources(t, `"((?:proxy|tailnet)_\w+)"`, "../../internal/proxy", "../../internal/daemon")
+	named := inSources(t, `"((?:proxy|tailnet)_\w+)"`, "../../internal/proxy", "../../internal/ratelimit", "../../internal/daemon")
 	for name := range described {
 		if !slices.Contains(named, name) {
 			t.Errorf("%s is described and does not exist", name)

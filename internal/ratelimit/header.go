@@ -57,8 +57,8 @@ func keyWindows() []string { return []string{"requests", "tokens", "input-tokens
 // isKeyWindow reports whether the window refills all the time.
 func isKeyWindow(name string) bool { return slices.Contains(keyWindows(), name) }
 
-// windowsIn are the windows that h mentions, without who used them. A window without a status of its
-// own allows what all of them together do.
+// windowsIn are the windows that h mentions, without who used them. A window without a status of
+// its own allows what all of them together do.
 func windowsIn(h http.Header, now time.Time) []Window {
 	windows := make([]Window, 0, maxWindows)
 	for _, name := range windowNames(h) {

@@ -64,8 +64,8 @@ func table(a *ratelimit.Accounts) string {
 	return text.String()
 }
 
-// script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins: HEADERS"
-// and later "USER ends" for a response that takes long, or "wait DURATION".
+// script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins:
+// HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION".
 type script struct {
 	*ratelimit.Accounts
 	open map[string]*ratelimit.Request
@@ -353,7 +353,8 @@ func TestNamesAreForgotten(t *testing.T) {
 	})
 }
 
-// metrics are the series that are not zero, sorted: the window, the state if there is one, the value.
+// metrics are the series that are not zero, sorted: the window, the state if there is one, and the
+// value.
 func metrics(t *testing.T, a *ratelimit.Accounts) string {
 	t.Helper()
 	reg := prometheus.NewRegistry()

@@ -155,7 +155,7 @@ func (p *prometheus) evaluatesRules(t *testing.T) {
 func (p *prometheus) raisesAlerts(t *testing.T) {
 	want := map[string]int{ // how many sources
 		"OAuthProxydKeyExpiresSoon": 2, "OAuthProxydReloadRefused": 2, "OAuthProxydUpstreamUnreachable": 2,
-		"OAuthProxydAccessDenied": 2, "OAuthProxydOverloaded": 2,
+		"OAuthProxydAccessDenied": 2, "OAuthProxydOverloaded": 2, "OAuthProxydRateLimitHigh": 2, "OAuthProxydRateLimitRejected": 2,
 	}
 	raised := func() map[string]int {
 		var data struct {
