@@ -40,13 +40,13 @@ func TestServiceWithSecondSocketOnly(t *testing.T) {
 		env:     []string{withSocketUnit},
 		sockets: []*daemontest.Socket{daemontest.Listen(t, "batch")},
 	})
-	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", `no socket named "proxy"`, "systemctl status oauth-proxyd.socket")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", `no socket named "proxy"`, "systemctl status oauth-proxyd.socket")
 	get(t, s.url()+"/health").Want(t, 200, `"trouble": "systemd passed no socket named`)
 }
 
 func TestServiceWithItsSocket(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{withSocketUnit}})
-	s.wantStatus(0, "healthy: serving, no tailnet required\n")
+	s.wantStatus(0, "healthy: serving, tailnet not required\n")
 	get(t, s.url()+"/health").Want(t, 200, `"trouble": ""`)
 }

@@ -215,7 +215,7 @@ func TestUnusableCertificateIsNamed(t *testing.T) {
 	const named = "proxy.upstream_ca_file: certificate 1 of 2, line 1: not used: malformed certificate"
 	s.log.Next(t, `"level":"WARN"`, named)
 	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
-	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "certificate 1 of 2")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "certificate 1 of 2")
 	for _, args := range [][]string{{"check", "--config", s.file()}, {"reload"}, {"reload", "--dry-run"}} {
 		if code, _, errs := s.command(args...); code != 0 || errs != "warning: "+named+"\n" {
 			t.Errorf("%v: exit code %d, %q", args, code, errs)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -54,12 +55,7 @@ func (t table) row(label, text string) {
 
 func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p := table{printer}
-	p.Wrap(p.Paint(healthColor(s), s.Status)+": ", len(s.Status)+2, headline(s))
-	for _, w := range s.Warnings {
-		if w != shownTrouble(s) { // that is the headline
-			p.row("warning", w)
-		}
-	}
+	p.headline(s)
 	if s.Tailnet.LoginURL != "" {
 		p.row("log in at", s.Tailnet.LoginURL)
 	}
@@ -68,33 +64,50 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
-	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d served, %d failed",
+	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d, of which %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
 	p.row("upstream", upstreamText(s.Upstream, now))
+	if f := s.Upstream.LastFailure; f != nil {
+		p.row("failure", failureText(*f, now))
+	}
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
-		p.row("before it", fmt.Sprintf("process %d, version %s, finishes %d requests since the upgrade %s", old.PID, old.Version, old.InFlight, ago(&old.Since, now)))
+		p.row("before it", fmt.Sprintf("process %d, version %s, finishes %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
 	}
 	p.row("process", fmt.Sprintf("%d, up %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second)))
 }
 
-func healthColor(s admin.Status) term.Style {
+// headline says whether the daemon is healthy, and whether it works; then what to do.
+func (t table) headline(s admin.Status) {
+	style, shown := term.Yellow, ""
 	switch {
-	case s.Status == "healthy" && len(s.Warnings) == 0:
-		return term.Green
 	case s.Status == "degraded":
-		return term.Red
-	default:
-		return term.Yellow
+		style, shown = term.Red, cmp.Or(s.Trouble, s.Tailnet.Trouble)
+	case s.Status == "healthy" && s.Failing != "":
+		style, shown = term.Red, s.FailingWarning()
+	case s.Status == "healthy" && len(s.Warnings) == 0:
+		style = term.Green
+	}
+	first := t.Paint(style, s.Status)
+	if s.Status == "healthy" && s.Failing != "" {
+		t.Wrap(first+", ", 2, "but "+s.Failing)
+		t.row("fix", "run `oauth-proxyd doctor`")
+	} else {
+		t.Wrap(first+": ", len(s.Status)+2, verdictOn(s))
+	}
+	for _, w := range s.Warnings {
+		if w != shown { // that is the headline
+			t.row("warning", w)
+		}
 	}
 }
 
-// headline says whether it is well, and if not, how to fix it.
-func headline(s admin.Status) string {
+// verdictOn says what the word of the status alone does not.
+func verdictOn(s admin.Status) string {
 	switch {
 	case s.Status == "draining":
 		return "no new requests; finishing what is in flight"
@@ -107,19 +120,11 @@ func headline(s admin.Status) string {
 	case s.State != "running":
 		return "not serving yet, state " + s.State
 	case len(s.Warnings) > 0:
-		return fmt.Sprintf("serving, with %d to look at:", len(s.Warnings))
+		return "serving, with " + count(len(s.Warnings), "warning")
 	case s.Tailnet.Status == "disabled":
-		return "serving, no tailnet required"
+		return "serving, tailnet not required"
 	}
 	return "serving, tailnet connected as " + s.Tailnet.Name
-}
-
-// shownTrouble is the trouble that the headline shows.
-func shownTrouble(s admin.Status) string {
-	if s.Status == "degraded" && s.Trouble != "" {
-		return s.Trouble
-	}
-	return s.Tailnet.Trouble
 }
 
 func tailnetText(t admin.TailnetStatus, now time.Time) string {
@@ -185,7 +190,26 @@ func upstreamText(u admin.UpstreamStatus, now time.Time) string {
 			path += " since " + spell(now.Sub(*u.Since))
 		}
 	}
-	return fmt.Sprintf("%s, %s, last success %s, connections: %d", u.URL, path, ago(u.LastSuccess, now), u.Connections)
+	text := fmt.Sprintf("%s, %s, %s", u.URL, path, count(u.Connections, "connection"))
+	if u.LastResponse == nil {
+		return text + ", no response yet"
+	}
+	return text + fmt.Sprintf(", last response %s (%d)", ago(u.LastResponse, now), u.LastStatus)
+}
+
+func failureText(f admin.FailureStatus, now time.Time) string {
+	if f.InARow == 0 {
+		return fmt.Sprintf("%s, since then requests have succeeded: %s", ago(&f.At, now), f.Cause)
+	}
+	return fmt.Sprintf("%s, %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // slowestText names the request to look at first.

@@ -39,7 +39,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 		"stty columns 60; oauth-proxyd status")
 	shown.Env = append(s.environment(), "TERM=xterm")
 	out, err := shown.Output()
-	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start 0 served") {
+	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start 0, of which") {
 		t.Errorf("%v\n%q", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
@@ -57,8 +57,8 @@ func TestStatusHealthy(t *testing.T) {
 	s.awaitHealth(t, "in_flight", 0)
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
-		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1 served, 0 failed",
-		u.URL+", direct, last success", "connections: 1", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
+		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1, of which 0 failed",
+		u.URL+", direct, 1 connection, last response", "(200)", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
 func TestStatusJSON(t *testing.T) {
@@ -122,13 +122,13 @@ func TestStatusWarnsOfKeyExpiry(t *testing.T) {
 		"Self":{"DNSName":"box.tail.ts.net.","KeyExpiry":"` + time.Now().Add(50*time.Hour).UTC().Format(time.RFC3339) + `"},"Health":[]}`)
 	d.run(t)
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
-	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the node key expires in 2 days", "tailscale up --force-reauth")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning the node key expires in 2 days", "tailscale up --force-reauth")
 }
 
 func TestStatusAfterReload(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	s.wantStatus(0, "healthy: serving, no tailnet required\n", "tailnet not required")
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "tailnet not required")
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}
@@ -138,7 +138,7 @@ func TestStatusAfterReload(t *testing.T) {
 	s.wantStatus(0, "healthy: ", "ago, changed proxy.idle_timeout")
 	s.configure("nonsense")
 	s.command("reload")
-	s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
 }
 
 func TestStatusWhileDraining(t *testing.T) {
@@ -167,6 +167,32 @@ func TestStatusNeedsDaemonAndPermission(t *testing.T) {
 	if code != 69 || out != "" || !strings.Contains(errs, "oauth-proxyd is not running") {
 		t.Errorf("not running: %d %q %q", code, out, errs)
 	}
+}
+
+// The first line says whether requests succeed, which /health does not.
+func TestStatusSaysThatRequestsFail(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "retry {\n    attempts = 1\n  }", withoutTailnet)})
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "no response yet")
+	get(t, s.url()+"/echo").Want(t, 502)
+	s.wantStatus(0, "healthy, but the last request failed: no connection to 127.0.0.1:9: ", "connection refused fix run `oauth-proxyd doctor`")
+	for range 4 {
+		get(t, s.url()+"/echo").Want(t, 502)
+	}
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "5 in a row: no connection to 127.0.0.1:9")
+	code, out, _ := s.command("status", "--json")
+	if code != 0 || !daemontest.ContainsAll(out, []string{`"failing": "no request has succeeded`, `"in_a_row": 5`, "run `oauth-proxyd doctor`"}) {
+		t.Errorf("--json: %d %s", code, out)
+	}
+	u := newUpstream(t)
+	s.configure(forwarding(u.URL, "", withoutTailnet))
+	s.command("reload")
+	get(t, s.url()+"/echo").Want(t, 200)
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "since then requests have succeeded: no connection to")
+	for range 3 {
+		get(t, s.url()+"/nowhere").Want(t, 404)
+	}
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (3 in a row)", "last response 0 s ago (404)")
 }
 
 func TestStatusShowsSlowest(t *testing.T) {

@@ -245,7 +245,7 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 			}
 			s.log.Next(t, "the upgrade failed; this process keeps running", c.want)
 			s.notes.Next(t, "STATUS=Serving on", "the last upgrade failed", c.want)
-			s.wantStatus(0, "healthy: serving, with 1 to look at:\n", "warning the last upgrade failed and this process keeps running: ")
+			s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning the last upgrade failed and this process keeps running: ")
 			get(t, s.url()+"/echo").Want(t, 200)
 			u.open()
 			stream.wantWhole(t)

@@ -13,6 +13,7 @@ import (
 type Status struct {
 	Status        string    `json:"status"`            // healthy, degraded or draining
 	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	Failing       string    `json:"failing,omitempty"` // why it seems that no request succeeds
 	State         string    `json:"state"`             // of the state machine
 	Version       string    `json:"version"`
 	PID           int       `json:"pid"`
@@ -33,6 +34,14 @@ type Status struct {
 	Predecessors []Predecessor `json:"predecessors"`
 	// Warnings are what somebody should look at, each with how to fix it.
 	Warnings []string `json:"warnings"`
+}
+
+// FailingWarning is Failing as one of Warnings, with what to do; empty: Failing is.
+func (s Status) FailingWarning() string {
+	if s.Failing == "" {
+		return ""
+	}
+	return s.Failing + "; run `oauth-proxyd doctor`"
 }
 
 // TailnetStatus is what the daemon knows of its tailnet.
@@ -78,7 +87,20 @@ type UpstreamStatus struct {
 	Proxy       string     `json:"proxy"`        // host and port of the HTTP CONNECT proxy in use; empty: none
 	Since       *time.Time `json:"since"`        // when that way was first used; null: not yet
 	Connections int        `json:"connections"`  // open, idle ones included
-	LastSuccess *time.Time `json:"last_success"` // null: not yet
+	// LastSuccess is of a whole response below 500, LastResponse of any, with LastStatus; null: not
+	// yet.
+	LastSuccess  *time.Time     `json:"last_success"`
+	LastResponse *time.Time     `json:"last_response"`
+	LastStatus   int            `json:"last_status,omitempty"`
+	LastFailure  *FailureStatus `json:"last_failure"` // null: none since the start
+}
+
+// FailureStatus is the last request that got no whole response below 400, for no fault of the
+// client's connection.
+type FailureStatus struct {
+	At     time.Time `json:"at"`
+	Cause  string    `json:"cause"`
+	InARow int       `json:"in_a_row"` // 0: a request has succeeded since
 }
 
 // ReloadStatus is how the latest reload ended.

@@ -26,9 +26,9 @@ func (d *daemon) report(now time.Time) admin.Status {
 
 // status is the status without what takes a look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
-	c, stats, route := v.config.Proxy, v.proxy.Stats(), v.proxy.Route()
+	c, stats, working := v.config.Proxy, v.proxy.Stats(), v.proxy.Working()
 	return admin.Status{
-		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), State: v.state.Phase.String(),
+		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: working.Trouble(now), State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
@@ -40,12 +40,21 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
 		},
 		Connections: v.server.Connections(),
-		Upstream: admin.UpstreamStatus{
-			URL: c.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections,
-			Since: known(route.Since), LastSuccess: known(stats.LastSuccess),
-		},
+		Upstream:    upstreamStatus(v, stats, working),
 		LastReload: v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
+}
+
+func upstreamStatus(v *view, stats proxy.Stats, working proxy.Working) admin.UpstreamStatus {
+	route := v.proxy.Route()
+	u := admin.UpstreamStatus{
+		URL: v.config.Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections, Since: known(route.Since),
+		LastSuccess: known(stats.LastSuccess), LastResponse: known(working.LastResponse), LastStatus: working.LastStatus,
+	}
+	if working.Cause != "" {
+		u.LastFailure = &admin.FailureStatus{At: working.LastFailure, Cause: working.Cause, InARow: working.InARow}
+	}
+	return u
 }
 
 // known is a time in JSON; null: not known, or not yet.
@@ -107,7 +116,7 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 
 // warnings are what somebody should look at, each with how to fix it.
 func warnings(v *view, s admin.Status, now time.Time) []string {
-	all := []string{s.Trouble, s.Tailnet.Trouble}
+	all := []string{s.Trouble, s.Tailnet.Trouble, s.FailingWarning()}
 	if v.tailnet != nil && v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}

@@ -62,7 +62,7 @@ func (v *view) tailnetLine() string {
 		}
 		return "tailnet connected as " + v.tailnet.Status.Name
 	case lifecycle.TailnetDisabled:
-		return "no tailnet required"
+		return "tailnet not required"
 	case lifecycle.TailnetUnknown:
 		return "asking for the state of the tailnet"
 	default:

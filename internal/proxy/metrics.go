@@ -31,6 +31,7 @@ type metrics struct {
 	served, failed atomic.Uint64
 	cutByDrain     atomic.Uint64
 	succeeded      atomic.Int64 // Unix nanoseconds of the last success
+	working        working
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -164,6 +165,7 @@ func (m *metrics) observe(r *record) {
 	m.duration.WithLabelValues(status).Observe(r.Duration.Duration().Seconds())
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
+	m.working.observe(r, time.Now())
 	if r.FirstByte > 0 {
 		m.firstByte.Observe(r.FirstByte.Duration().Seconds())
 	}
