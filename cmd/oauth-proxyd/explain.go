@@ -8,21 +8,20 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
 
 // explain tells what became of one request.
 func explain(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print what is remembered as JSON")
+	asJSON, client := flags.Bool("json", false, "print what is remembered as JSON"), daemonFlag(flags)
 	return func(id string) int {
 		if id == "" {
 			e.failed(errors.New("explain needs the id of a request"),
 				"it is in x-request-id of the response, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
 			return exitUsage
 		}
-		request := func(ctx context.Context) ([]proxy.Trace, error) { return admin.NewClient().Explain(ctx, id) }
+		request := func(ctx context.Context) ([]proxy.Trace, error) { return client().Explain(ctx, id) }
 		return ask(e, *asJSON, lookTimeout, request, e.showTraces, func(traces []proxy.Trace) int {
 			if len(traces) > 0 {
 				return exitOK

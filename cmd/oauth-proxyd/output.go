@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
@@ -72,18 +75,40 @@ func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	response, err := request(ctx)
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
-		return exitNoPerm
-	case err != nil:
-		e.failed(err, "systemctl status oauth-proxyd")
-		return exitUnavailable
+	if err != nil {
+		return e.unavailable(ctx, err)
 	}
 	if code := e.show(asJSON, response, func() { text(response) }); code != exitOK {
 		return code
 	}
 	return exit(response)
+}
+
+// unavailable says why the daemon did not respond, as far as systemd knows.
+func (e env) unavailable(ctx context.Context, err error) int {
+	if errors.Is(err, os.ErrPermission) {
+		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
+		return exitNoPerm
+	}
+	hint := "systemctl status oauth-proxyd"
+	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
+		if f, _ := doctor.NotRunning(ctx); f != nil {
+			err, hint = errors.New("oauth-proxyd is not running: "+f.Seen), strings.Join(f.Fix, "\n")
+		}
+	}
+	e.failed(err, hint)
+	return exitUnavailable
+}
+
+// daemonFlag declares the option that says which daemon is asked.
+func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
+	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon to ask; default: the system's, or else one of your own")
+	return func() admin.Client {
+		if *socket != "" {
+			return admin.At(*socket)
+		}
+		return admin.NewClient()
+	}
 }
 
 // exitIf is for a command that fails with one code.

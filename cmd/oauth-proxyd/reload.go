@@ -17,9 +17,9 @@ const reloadTimeout = 30 * time.Second
 // reload has the running daemon do it, and reports how that ended.
 func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
-	asJSON := flags.Bool("json", false, "print the outcome as JSON")
+	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
 	return func(string) int {
-		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return admin.NewClient().Reload(ctx, *dryRun) }
+		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client().Reload(ctx, *dryRun) }
 		return ask(e, *asJSON, reloadTimeout, request, e.showOutcome, func(o admin.ReloadOutcome) int {
 			return exitIf(o.Refused(), exitConfig)
 		})

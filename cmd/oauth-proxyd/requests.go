@@ -6,14 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
 
 // requests shows what is in flight.
 func requests(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print them as JSON")
+	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	text := func(inFlight []proxy.Trace) {
 		p := term.NewPrinter(e.stdout)
 		if len(inFlight) == 0 {
@@ -27,7 +26,7 @@ func requests(e env, flags *flag.FlagSet) runner {
 		}
 	}
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, admin.NewClient().InFlight, text, func([]proxy.Trace) int { return exitOK })
+		return ask(e, *asJSON, lookTimeout, client().InFlight, text, func([]proxy.Trace) int { return exitOK })
 	}
 }
 

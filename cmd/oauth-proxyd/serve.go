@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"log/slog"
+	"strings"
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
@@ -29,12 +30,13 @@ func serve(e env, flags *flag.FlagSet) runner {
 			"log-format": "log.format",
 		})...)
 		level, format := firstLog(overrides)
+		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{
 			Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
 			Version:  version,
 			LogLevel: level, LogFormat: format,
 			AdminSocket: admin.Socket(),
-			NameKeyFile: daemon.NameKeyFile(),
+			StateDir:    stateDir,
 		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -17,30 +18,41 @@ import (
 
 // status asks the running daemon how it is.
 func status(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print it as JSON")
+	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
+	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, client()) }
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, e.requestStatus, text, func(s admin.Status) int {
-			return exitIf(s.Status != "healthy", exitFailure)
+		return ask(e, *asJSON, lookTimeout, request, text, func(s admin.Status) int {
+			return exitIf(s.Status != "healthy" && s.Status != "idle", exitFailure)
 		})
 	}
 }
 
-// requestStatus adds what the daemon cannot see to its warnings: a socket unit that does not
-// listen. Where no daemon runs, nobody listens then.
-func (e env) requestStatus(ctx context.Context) (admin.Status, error) {
-	s, err := admin.NewClient().Status(ctx)
-	if s.Trouble != "" {
-		return s, err // it has the same fix
+// requestStatus adds what the daemon cannot see: that it is idle, or that a socket unit does not
+// listen.
+func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
+	s, err := c.Status(ctx)
+	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
+		if f, addresses := doctor.NotRunning(ctx); len(addresses) > 0 {
+			return idleStatus(f.Seen, addresses), nil
+		}
+	}
+	if err != nil || s.Trouble != "" { // a socket that is lost has the same fix
+		return s, err
 	}
 	for _, f := range doctor.LostSockets(ctx) {
-		if err != nil {
-			e.report("warning", f.Seen, strings.Join(f.Fix, "\n"))
-			continue
-		}
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
 	}
-	return s, err
+	return s, nil
+}
+
+// idleStatus is that of a daemon that systemd has not started yet.
+func idleStatus(seen string, addresses []string) admin.Status {
+	s := admin.Status{Status: "idle", State: seen, Warnings: []string{}, Predecessors: []admin.Predecessor{}}
+	for _, a := range addresses {
+		s.Sockets = append(s.Sockets, admin.SocketStatus{Network: "tcp", Address: a})
+	}
+	return s
 }
 
 // labelColumn is the width of the labels of status.
@@ -55,6 +67,10 @@ func (t table) row(label, text string) {
 
 func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p := table{printer}
+	if s.Status == "idle" {
+		p.Wrap(p.Paint(term.Green, s.Status)+": ", len(s.Status)+2, s.State)
+		return
+	}
 	p.headline(s)
 	if s.Tailnet.LoginURL != "" {
 		p.row("log in at", s.Tailnet.LoginURL)
@@ -78,7 +94,10 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	for _, old := range s.Predecessors {
 		p.row("before it", fmt.Sprintf("process %d, version %s, finishes %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
 	}
-	p.row("process", fmt.Sprintf("%d, up %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second)))
+	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second), s.AdminSocket))
+	if s.Restarted != "" {
+		p.row("restarted", "the process before it was "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
+	}
 }
 
 // headline says whether the daemon is healthy, and whether it works; then what to do.

@@ -2,8 +2,11 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -224,4 +227,48 @@ func (s *service) inFlight() []string {
 		ids[i] = r.ID
 	}
 	return ids
+}
+
+// How the process before ended is what ExecStopPost= of the unit left.
+func TestStatusSaysHowTheLastProcessEnded(t *testing.T) {
+	t.Parallel()
+	dir := daemontest.TempDir(t)
+	u := unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"STATE_DIRECTORY=" + dir}}
+	for left, want := range map[string]string{
+		"signal KILL": "restarted the process before it was killed (signal KILL); see `journalctl", "oom-kill KILL": "was killed, out of memory",
+		"watchdog ABRT": "was killed by systemd's watchdog", "success 0": "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "last-end"), []byte(left+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := start(t, u)
+		s.wantStatus(0, "healthy: serving, tailnet not required\n", want)
+		if _, out, _ := s.command("status"); want == "" && strings.Contains(out, "restarted") {
+			t.Errorf("after %s: %s", left, out)
+		}
+		s.stop()
+		if _, err := os.Stat(filepath.Join(dir, "last-end")); err == nil {
+			t.Error("it would be said of the next process too")
+		}
+	}
+}
+
+func TestSocketOptionNamesTheDaemon(t *testing.T) {
+	t.Parallel()
+	one := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	other := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	socket := filepath.Join(other.dir, "admin.sock")
+	for _, args := range [][]string{{"status"}, {"requests"}, {"reload", "--dry-run"}} {
+		if code, out, errs := one.command(append(args, "--socket", socket)...); code != 0 {
+			t.Errorf("%v: %d %s%s", args, code, out, errs)
+		}
+	}
+	_, out, _ := one.command("status", "--socket", socket)
+	if !strings.Contains(out, fmt.Sprintf("process     %d, up 0 s, on %s", other.process.PID, socket)) {
+		t.Errorf("of the other:\n%s", out)
+	}
+	code, _, errs := one.command("status", "--socket", socket+"x")
+	if code != 69 || !strings.Contains(errs, "("+socket+"x)") {
+		t.Errorf("no socket: %d %s", code, errs)
+	}
 }

@@ -15,7 +15,7 @@ const upgradeTimeout = time.Minute
 // upgrade has the running daemon start the installed program in its place, and reports how that
 // ended.
 func upgrade(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print the outcome as JSON")
+	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
 	text := func(o admin.UpgradeOutcome) {
 		if o.Error != "" {
 			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
@@ -24,7 +24,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 		fmt.Fprintf(e.stdout, "process %d serves now; the one before finishes what it has\n", o.PID)
 	}
 	return func(string) int {
-		return ask(e, *asJSON, upgradeTimeout, admin.NewClient().Upgrade, text, func(o admin.UpgradeOutcome) int {
+		return ask(e, *asJSON, upgradeTimeout, client().Upgrade, text, func(o admin.UpgradeOutcome) int {
 			return exitIf(o.Error != "", exitFailure)
 		})
 	}

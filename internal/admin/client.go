@@ -23,6 +23,19 @@ const (
 	systemSocket = "/run/oauth-proxyd/" + socketName
 )
 
+// NotRunningError is the [ErrNotRunning] of one socket.
+type NotRunningError struct {
+	Socket string
+	// Systems: it is the socket of the service that the package installs.
+	Systems bool
+}
+
+// Error implements error.
+func (e *NotRunningError) Error() string { return fmt.Sprintf("%v (%s)", ErrNotRunning, e.Socket) }
+
+// Unwrap gives ErrNotRunning.
+func (*NotRunningError) Unwrap() error { return ErrNotRunning }
+
 // Socket is the path at which a daemon makes its admin socket: in the RuntimeDirectory= of its unit
 // (systemd.exec(5)), which is also the default of a daemon that root starts by hand; for another
 // user in XDG_RUNTIME_DIR.
@@ -52,6 +65,9 @@ func NewClient() Client {
 	}
 	return Client{Socket()}
 }
+
+// At is a client of the daemon with that admin socket.
+func At(socket string) Client { return Client{socket} }
 
 // Status is the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
@@ -116,7 +132,7 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	case errors.Is(err, context.DeadlineExceeded):
 		return response, fmt.Errorf("the daemon on %s did not respond in time", c.socket)
 	case err != nil:
-		return response, fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
+		return response, &NotRunningError{Socket: c.socket, Systems: c.socket == systemSocket}
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
 	if r.StatusCode != http.StatusOK {

@@ -11,7 +11,7 @@ import (
 // Status is what a running daemon tells an administrator, on the admin socket alone: it may hold
 // the login URL, with which anybody can claim the node.
 type Status struct {
-	Status        string    `json:"status"`            // healthy, degraded or draining
+	Status        string    `json:"status"`            // healthy, degraded, draining; idle: systemd starts it with the first request
 	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
 	Failing       string    `json:"failing,omitempty"` // why it seems that no request succeeds
 	State         string    `json:"state"`             // of the state machine
@@ -19,6 +19,9 @@ type Status struct {
 	PID           int       `json:"pid"`
 	StartedAt     time.Time `json:"started_at"`
 	UptimeSeconds int64     `json:"uptime_seconds"`
+	AdminSocket   string    `json:"admin_socket"`
+	// Restarted says how the process before this one ended; empty: as it should, or not known.
+	Restarted string `json:"restarted,omitempty"`
 
 	Tailnet  TailnetStatus  `json:"tailnet"`
 	Sockets  []SocketStatus `json:"sockets"` // empty until it serves
@@ -84,9 +87,9 @@ type LimitStatus struct {
 // UpstreamStatus is where requests go.
 type UpstreamStatus struct {
 	URL         string     `json:"url"`
-	Proxy       string     `json:"proxy"`        // host and port of the HTTP CONNECT proxy in use; empty: none
-	Since       *time.Time `json:"since"`        // when that way was first used; null: not yet
-	Connections int        `json:"connections"`  // open, idle ones included
+	Proxy       string     `json:"proxy"`       // host and port of the HTTP CONNECT proxy in use; empty: none
+	Since       *time.Time `json:"since"`       // when that way was first used; null: not yet
+	Connections int        `json:"connections"` // open, idle ones included
 	// LastSuccess is of a whole response below 500, LastResponse of any, with LastStatus; null: not
 	// yet.
 	LastSuccess  *time.Time     `json:"last_success"`

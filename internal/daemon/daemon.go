@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,9 +35,9 @@ type Options struct {
 	LogFormat logging.Format
 	// AdminSocket is the path of the admin socket; empty: none.
 	AdminSocket string
-	// NameKeyFile is the file with the key of log.identity = "hashed", made at the first use;
-	// empty: each process has a key of its own.
-	NameKeyFile string
+	// StateDir is the directory of what outlives a process: how the last one ended, and the key of
+	// log.identity = "hashed". Empty: nothing does.
+	StateDir string
 	// Ready, if not nil, is called once when requests are served, with the addresses they are
 	// served on.
 	Ready func([]net.Addr)
@@ -54,15 +56,16 @@ const (
 // daemon is the process, put together from its parts.
 type daemon struct {
 	// Safe for all:
-	options  Options
-	log      *slog.Logger
-	logs     *logging.Log
-	started  time.Time
-	sockets  sockets
-	names    names
-	registry *prometheus.Registry // without the metrics of Go and of the process
-	metrics  *exposition          // with them
-	probes   probes
+	options   Options
+	log       *slog.Logger
+	logs      *logging.Log
+	started   time.Time
+	sockets   sockets
+	names     names
+	restarted string               // how the process before this one ended; empty: as it should
+	registry  *prometheus.Registry // without the metrics of Go and of the process
+	metrics   *exposition          // with them
+	probes    probes
 	*mailbox
 	views
 
@@ -112,7 +115,7 @@ func Run(options Options) (exitCode int) {
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
-		names: newNames(options.NameKeyFile, logs.Logger()), registry: prometheus.NewRegistry(),
+		names: newNames(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		mailbox: newMailbox(), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
 	d.latest.Store(&view{})
@@ -124,6 +127,9 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	if d.upgrade.predecessor == nil {
 		close(d.upgrade.alone)
 	}
+	if d.upgrade.predecessor == nil {
+		d.restarted = d.lastEnding()
+	}
 	d.notifier.Mute(d.upgrade.predecessor != nil)
 	interval, err := systemd.WatchdogInterval()
 	if err != nil {
@@ -134,6 +140,23 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d.registerMetrics(d.registry)
 	d.metrics = newExposition(prometheus.Gatherers{d.registry, processMetrics()}, d.log)
 	return d, nil
+}
+
+// lastEnding says how the process before this one ended, by what ExecStopPost= of the unit left in
+// the state directory; empty: as it should, or not known.
+func (d *daemon) lastEnding() string {
+	file := filepath.Join(d.options.StateDir, "last-end")
+	text, err := os.ReadFile(file)
+	if err != nil || d.options.StateDir == "" {
+		return ""
+	}
+	_ = os.Remove(file) // it is about that process only
+	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	ending := systemd.Ending(result, status)
+	if ending != "" {
+		d.log.Warn("restarted: the process before this one was " + ending)
+	}
+	return ending
 }
 
 // close ends in reverse order what was begun, once the loop has ended.

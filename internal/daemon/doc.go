@@ -7,7 +7,7 @@
 //		Load:        func() (*config.Config, error) { return config.Load(path) },
 //		Version:     version,
 //		AdminSocket: admin.Socket(),
-//		NameKeyFile: daemon.NameKeyFile(),
+//		StateDir:    stateDir,
 //	}))
 //
 // An event goes one way. A source sends it to the loop (loop.go) with a function that records what

@@ -82,12 +82,13 @@ type names struct {
 	key func() []byte // of the hashes
 }
 
-// newNames reads the key of the hashes from a file, or makes it there, when it is first needed.
+// newNames reads the key of the hashes from the directory, or makes it there, when it is first
+// needed.
 // Hashes with a key of this process alone, which mean something until the next start, are better
 // than names, or no service.
-func newNames(file string, log *slog.Logger) names {
+func newNames(dir string, log *slog.Logger) names {
 	return names{sync.OnceValue(func() []byte {
-		key, err := keptKey(file)
+		key, err := keptKey(dir)
 		if err != nil {
 			log.Warn("the key of log.identity is for this process alone: after the next start, names get other hashes",
 				"error", err)
@@ -121,16 +122,10 @@ func hashName(key []byte, name string) string {
 // keySize is that of SHA-256's blocks of output, in bytes.
 const keySize = 32
 
-// NameKeyFile holds the key of the hashes of log.identity = "hashed", in the StateDirectory= of the
-// unit (systemd.exec(5)), which only the service and root can read. Whoever knows the key finds the
-// name of a hash by trying names. A daemon that no unit starts has no such file.
-func NameKeyFile() string {
-	dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, "identity.key")
-}
+// keyFile holds the key of the hashes, in the StateDirectory= of the unit (systemd.exec(5)), which
+// only the service and root can read. Whoever knows the key finds the name of a hash by trying
+// names.
+const keyFile = "identity.key"
 
 var errNoStateDirectory = errors.New("there is no state directory: the unit of the service sets one (StateDirectory=), from its next restart on")
 
@@ -141,10 +136,11 @@ func newKey() []byte {
 }
 
 // keptKey reads the key, and makes it at the first time.
-func keptKey(file string) ([]byte, error) {
-	if file == "" {
+func keptKey(dir string) ([]byte, error) {
+	if dir == "" {
 		return nil, errNoStateDirectory
 	}
+	file := filepath.Join(dir, keyFile)
 	key, err := readKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err

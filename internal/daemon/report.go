@@ -31,6 +31,7 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: working.Trouble(now), State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
+		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
 		Requests: admin.RequestStatus{
 			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
@@ -41,7 +42,7 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 		},
 		Connections: v.server.Connections(),
 		Upstream:    upstreamStatus(v, stats, working),
-		LastReload: v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
+		LastReload:  v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
 }
 

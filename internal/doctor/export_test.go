@@ -17,3 +17,8 @@ func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
 func JudgeFilter(shown string, c *config.Config) []Finding {
 	return sortUnits(systemd.ParseUnits(shown)).keptOut(c)
 }
+
+// NotRunningBy is NotRunning where systemctl shows that.
+func NotRunningBy(shown string) (*Finding, []string) {
+	return sortUnits(systemd.ParseUnits(shown)).notRunning()
+}

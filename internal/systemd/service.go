@@ -84,3 +84,33 @@ func (u Unit) expandedArgs() []string {
 		return os.Getenv(name)
 	}))
 }
+
+// Ending says how a process of a service ended, by $SERVICE_RESULT and $EXIT_STATUS of
+// systemd.exec(5), which "systemctl show" calls Result and ExecMainStatus; empty: as it should.
+func Ending(result, status string) string {
+	switch result {
+	case "", "success":
+		return ""
+	case "oom-kill":
+		return "killed, out of memory"
+	case "watchdog":
+		return "killed by systemd's watchdog, because it did not respond"
+	case "timeout":
+		return "killed, because it did not start or stop in time"
+	case "signal":
+		return "killed (signal " + status + ")"
+	case "core-dump":
+		return "crashed (signal " + status + ")"
+	case "exit-code":
+		return exitText(status)
+	}
+	return "failed (" + result + ")"
+}
+
+func exitText(status string) string {
+	text := map[string]string{
+		"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
+		"78": "the configuration was refused, ",
+	}[status]
+	return text + "exit " + status
+}
