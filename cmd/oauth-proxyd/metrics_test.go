@@ -214,7 +214,7 @@ func TestTextfileRecovers(t *testing.T) {
 	dir := filepath.Join(daemontest.TempDir(t), "absent")
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 		"metrics {\n  textfile = \""+filepath.Join(dir, "x.prom")+"\"\n  textfile_interval = \"100ms\"\n}\n")})
-	s.log.Next(t, "metrics.textfile was not written", "no such file or directory")
+	s.log.Next(t, "metrics.textfile cannot be written", "no such file or directory")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -223,9 +223,9 @@ func TestTextfileRecovers(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.log.Next(t, "metrics.textfile was not written")
+	s.log.Next(t, "metrics.textfile cannot be written")
 	s.stop() // writes once more, in vain
-	if n := strings.Count(s.log.Text(), "was not written"); n != 2 {
+	if n := strings.Count(s.log.Text(), "cannot be written"); n != 2 {
 		t.Errorf("two failures were logged %d times", n)
 	}
 }

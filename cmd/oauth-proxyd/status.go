@@ -96,7 +96,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second), s.AdminSocket))
 	if s.Restarted != "" {
-		p.row("restarted", "the process before it was "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
+		p.row("restarted", "the process before it ended: "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
 	}
 }
 

@@ -235,8 +235,8 @@ func TestStatusSaysHowTheLastProcessEnded(t *testing.T) {
 	dir := daemontest.TempDir(t)
 	u := unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"STATE_DIRECTORY=" + dir}}
 	for left, want := range map[string]string{
-		"signal KILL": "restarted the process before it was killed (signal KILL); see `journalctl", "oom-kill KILL": "was killed, out of memory",
-		"watchdog ABRT": "was killed by systemd's watchdog", "success 0": "",
+		"signal KILL": "restarted the process before it ended: killed (signal KILL); see `journalctl", "oom-kill KILL": "ended: killed, out of memory",
+		"watchdog ABRT": "ended: killed by systemd's watchdog", "success 0": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "last-end"), []byte(left+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -270,5 +270,19 @@ func TestSocketOptionNamesTheDaemon(t *testing.T) {
 	code, _, errs := one.command("status", "--socket", socket+"x")
 	if code != 69 || !strings.Contains(errs, "("+socket+"x)") {
 		t.Errorf("no socket: %d %s", code, errs)
+	}
+}
+
+func TestStatusWarnsOfTextfileAndListener(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet,
+		"metrics {\n  textfile = \"/proc/none/x.prom\"\n}\n",
+		"header \"x-a\" {\n  value = \"1\"\n  when {\n    listener = \"batsh\"\n  }\n}\n")})
+	s.log.Next(t, "metrics.textfile cannot be written")
+	textfile := "metrics.textfile cannot be written: /proc/none/x.prom: no such file or directory; make the directory /proc/none"
+	listener := `header "x-a": no socket is named "batsh" (when { listener }), so the rule never applies; the names are: proxy`
+	s.wantStatus(0, "healthy: serving, with 2 warnings\n", "warning "+textfile, "warning "+listener)
+	if _, _, errs := s.command("reload"); !strings.Contains(errs, listener) {
+		t.Errorf("reload: %s", errs)
 	}
 }

@@ -37,6 +37,7 @@ func (d *daemon) do(a lifecycle.Action) {
 		}
 	case lifecycle.NotifyReady:
 		d.notify(d.notifier.Ready(d.statusLine()))
+		d.textfile.refresh()
 		d.reportReady()
 	case lifecycle.NotifyReloading:
 		d.notify(d.notifier.Reloading("Reloading the configuration"))

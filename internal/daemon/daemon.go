@@ -154,7 +154,7 @@ func (d *daemon) lastEnding() string {
 	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 	ending := systemd.Ending(result, status)
 	if ending != "" {
-		d.log.Warn("restarted: the process before this one was " + ending)
+		d.log.Warn("restarted: the process before this one ended: " + ending)
 	}
 	return ending
 }

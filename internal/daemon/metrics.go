@@ -22,7 +22,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	gauge("proxy_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded.",
 		func(v *view) float64 { return seconds(v.loadedAt) })
 	gauge("proxy_textfile_last_write_successful", "0 while metrics.textfile cannot be written.",
-		func(*view) float64 { return truth(!d.textfile.failing.Load()) })
+		func(*view) float64 { return truth(d.textfile.failure.Load() == nil) })
 	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the
 	// textfile.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })

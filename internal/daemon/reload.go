@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -110,7 +113,19 @@ func (d *daemon) applyReload() {
 		}
 	}
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
-	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: l.config.Warnings()})
+	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(l.config)})
+}
+
+// configWarnings are those of a configuration with these sockets.
+func (d *daemon) configWarnings(c *config.Config) []string {
+	all, names := c.Warnings(), d.sockets.names()
+	for _, h := range c.Headers {
+		if name := h.When.Listener; name != "" && !slices.Contains(names, name) {
+			all = append(all, fmt.Sprintf("header %q: no socket is named %q (when { listener }), so the rule never applies; the names are: %s",
+				h.Name, name, strings.Join(names, ", ")))
+		}
+	}
+	return all
 }
 
 // keepUntilRestart keeps what cannot change in a running process, so that nothing claims the new
@@ -135,7 +150,7 @@ func (d *daemon) useConfig(c *config.Config) {
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format stays as it was", "error", err)
 	}
-	for _, w := range c.Warnings() {
+	for _, w := range d.configWarnings(c) {
 		d.log.Warn("configuration: " + w)
 	}
 	if d.inCharge {
@@ -177,5 +192,5 @@ func (d *daemon) dryRun() admin.ReloadOutcome {
 	if err != nil {
 		return refusal(err)
 	}
-	return admin.ReloadOutcome{Changes: config.Diff(d.view().config, c), Warnings: c.Warnings()}
+	return admin.ReloadOutcome{Changes: config.Diff(d.view().config, c), Warnings: d.configWarnings(c)}
 }

@@ -20,7 +20,7 @@ func (d *daemon) report(now time.Time) admin.Status {
 	v := d.view()
 	s := d.status(v, now)
 	s.Slowest = slowest(v.proxy.InFlight())
-	s.Warnings = warnings(v, s, now)
+	s.Warnings = d.warnings(v, s, now)
 	return s
 }
 
@@ -116,7 +116,7 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 }
 
 // warnings are what somebody should look at, each with how to fix it.
-func warnings(v *view, s admin.Status, now time.Time) []string {
+func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all := []string{s.Trouble, s.Tailnet.Trouble, s.FailingWarning()}
 	if v.tailnet != nil && v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
@@ -124,8 +124,11 @@ func warnings(v *view, s admin.Status, now time.Time) []string {
 	for _, text := range s.Tailnet.Warnings {
 		all = append(all, "tailscaled warns: "+text+"; see `tailscale status`")
 	}
+	if failure := d.textfile.failure.Load(); failure != nil {
+		all = append(all, *failure)
+	}
 	all = append(all, connectionWarnings(s.Connections)...)
-	all = append(all, v.config.Warnings()...)
+	all = append(all, d.configWarnings(v.config)...)
 	if v.reload != nil && !v.reload.OK {
 		all = append(all, "the last reload was refused and the configuration before it is in force: "+
 			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")

@@ -22,6 +22,17 @@ func (s sockets) hasOthers() bool {
 	return len(s.Listeners) > 0 && !slices.ContainsFunc(s.Listeners, own)
 }
 
+// names are those of the listeners.
+func (s sockets) names() (names []string) {
+	for _, l := range s.Listeners {
+		names = append(names, l.Name)
+	}
+	if len(names) == 0 {
+		return []string{ownListener}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
 // onlyLocal reports whether the unit's socket is missing and only what this process opened itself
 // is served: a load balancer and the tailnet do not get in.
 func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && !s.hasOthers() }

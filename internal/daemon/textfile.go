@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,12 +24,13 @@ import (
 type textfile struct {
 	gather  prometheus.Gatherer
 	log     *slog.Logger
-	failing atomic.Bool // for all
+	failure atomic.Pointer[string] // why the last write failed, and how to fix it; nil: it did not. For all
 
 	path     string // empty: none is written
 	interval time.Duration
 	written  bool   // at least once
-	stop     func() // ends the writer, and waits for it
+	stop     func()        // ends the writer, and waits for it
+	due      chan struct{} // has the writer write at once
 }
 
 // use writes where the configuration says from now on. A file that it no longer names is removed:
@@ -45,7 +47,7 @@ func (t *textfile) use(m config.Metrics) {
 		}
 	}
 	t.path, t.interval, t.written = m.Textfile, m.TextfileInterval, written && before == m.Textfile
-	t.failing.Store(false)
+	t.failure.Store(nil)
 	if t.path != "" {
 		t.start()
 	}
@@ -54,6 +56,8 @@ func (t *textfile) use(m config.Metrics) {
 func (t *textfile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
+	due := make(chan struct{}, 1)
+	t.due = due
 	t.stop = func() {
 		cancel()
 		<-stopped
@@ -66,11 +70,20 @@ func (t *textfile) start() {
 			t.write()
 			select {
 			case <-ticker.C:
+			case <-due:
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
+}
+
+// refresh has the file written soon: an interval can be an hour, and what it says be out of date.
+func (t *textfile) refresh() {
+	select {
+	case t.due <- struct{}{}:
+	default: // about to be, or none is written
+	}
 }
 
 // leave writes no more, and leaves the file as it is for the process that takes over.
@@ -92,14 +105,42 @@ func (t *textfile) finish() {
 // write makes the file. A failure is logged when it is new, and so is its end.
 func (t *textfile) write() {
 	err := t.replace()
-	failing := t.failing.Swap(err != nil)
-	switch {
-	case err == nil && failing:
-		t.log.Info("metrics.textfile is written again", "file", t.path)
-	case err != nil && !failing:
-		t.log.Warn("metrics.textfile was not written", "file", t.path, "error", err)
-	}
 	t.written = t.written || err == nil
+	var failure *string
+	if err != nil {
+		text := fmt.Sprintf("metrics.textfile cannot be written: %s: %v; %s", t.path, cause(err), t.fix(err))
+		failure = &text
+	}
+	switch before := t.failure.Swap(failure); {
+	case failure == nil && before != nil:
+		t.log.Info("metrics.textfile is written again", "file", t.path)
+	case failure != nil && before == nil:
+		t.log.Warn(*failure)
+	}
+}
+
+// cause is err without the name of the temporary file.
+func cause(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	return err
+}
+
+// fix says what to do about a file that cannot be written.
+func (t *textfile) fix(err error) string {
+	dir := filepath.Dir(t.path)
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "name " + dir + " in ReadWritePaths= of the unit, and run `systemctl restart oauth-proxyd`, which is needed too if the directory is newer than the process"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make the directory " + dir + ", and run `systemctl restart oauth-proxyd`"
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user of the service write in " + dir
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the file system of " + dir
+	}
+	return "see the directory " + dir
 }
 
 // replace writes beside the file and renames, so that no reader sees half of one. The collector

@@ -109,6 +109,7 @@ func Ending(result, status string) string {
 
 func exitText(status string) string {
 	text := map[string]string{
+		"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
 		"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
 		"78": "the configuration was refused, ",
 	}[status]
