@@ -122,7 +122,7 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 	for _, h := range c.Headers {
 		if name := h.When.Listener; name != "" && !slices.Contains(names, name) {
 			all = append(all, fmt.Sprintf("header %q: no socket is named %q (when { listener }), so the rule never applies; the names are: %s",
-				h.Name, name, strings.Join(names, ", ")))
+				strings.ToLower(h.Name), name, strings.Join(names, ", ")))
 		}
 	}
 	return all

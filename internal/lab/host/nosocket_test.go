@@ -109,7 +109,7 @@ func (l *lab) wantWarned(why string) {
 	if out.Code != 0 {
 		l.t.Errorf("status: exit %d", out.Code)
 	}
-	l.wantAll(flat(out.Stdout), "healthy: serving, with 1 to look at: warning "+said, why, reopen)
+	l.wantAll(flat(out.Stdout), "healthy: serving, with 1 warning warning "+said, why, reopen)
 	l.wantAll(flat(l.run("oauth-proxyd", "doctor").Stdout), "warn systemd "+said, why, reopen)
 	l.wantAll(flat(l.run("oauth-proxyd", "check").Stderr), "warning: "+said, why, reopen)
 }
