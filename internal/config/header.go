@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,4 +103,40 @@ func headerValue(name string, field *string) attribute {
 		return s, nil
 	}
 	return text(name, "oauth-2025-04-20", field, parse, asIs)
+}
+
+// AppendElements appends the elements of comma-separated lists that list does not have yet; empty
+// ones are dropped (RFC 9110 §5.6.1). A comma inside a quoted string does not separate. Elements
+// are compared exactly: those of a list of unknown meaning may be case-sensitive.
+func AppendElements(list []string, lines ...string) []string {
+	for _, line := range lines {
+		for line != "" {
+			var element string
+			element, line = cutElement(line)
+			if element = textproto.TrimString(element); element != "" && !slices.Contains(list, element) {
+				list = append(list, element)
+			}
+		}
+	}
+	return list
+}
+
+// cutElement splits a list behind its first element.
+func cutElement(line string) (element, rest string) {
+	quoted := false
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '"':
+			quoted = !quoted
+		case '\\':
+			if quoted {
+				i++
+			}
+		case ',':
+			if !quoted {
+				return line[:i], line[i+1:]
+			}
+		}
+	}
+	return line, ""
 }

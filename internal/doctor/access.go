@@ -42,7 +42,7 @@ func (x *facts) publishedFinding(p tailnet.Published) Finding {
 		return fail("Funnel opens us to the whole internet: %s leads to %s", from, p.Target).
 			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
 	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
-		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": who comes that way is refused", from).
+		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": its requests are refused", from).
 			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
 	}
 	return ok("tailscale serve leads %s to us", from)
@@ -77,7 +77,7 @@ func allowLine(c *config.Config, more string) string {
 	return "access {\n  allow = [" + strings.Join(entries, ", ") + "]\n}"
 }
 
-// checkAccess looks for entries of access.allow that nobody fulfils.
+// checkAccess looks for entries of access.allow that match nobody.
 func checkAccess(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
@@ -98,39 +98,20 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 	case len(findings) > 0:
 		return findings
 	}
-	return []Finding{ok("%s", spellAllow(allow))}
+	return []Finding{ok("allowed: %v", allow)}
 }
 
-func spellAllow(allow []config.Source) string {
-	texts := make([]string, len(allow))
-	for i, s := range allow {
-		texts[i] = s.String()
-	}
-	return "allowed: " + strings.Join(texts, ", ")
-}
-
-// entryFinding reports that nobody fulfils an entry that names somebody, or that this cannot be
-// known.
+// entryFinding reports that an entry names somebody whom this node does not see, or that this cannot
+// be known.
 func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
 	case !named:
 		return f, false
 	case x.network == nil:
-		return unknown("whether anybody fulfils %q: tailscaled was not asked for its peers", s), true
+		return unknown("whether %q is a node of the tailnet: tailscaled does not show its peers", s), true
 	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }):
 		return f, false
 	}
-	return warn("access.allow has %q, and none of the %d nodes that this one sees fulfils it", s, len(x.network.Peers)).
-		fix(x.entryFix(s)...), true
-}
-
-// entryFix looks for the entry that may be meant.
-func (x *facts) entryFix(s config.Source) []string {
-	lines := []string{"tailscale status --json   # names, users and tags as tailscaled knows them"}
-	if s.Kind == config.Node {
-		for _, n := range x.network.Find(s.Value) {
-			lines = append([]string{fmt.Sprintf("write %q", "node:"+n.Name)}, lines...)
-		}
-	}
-	return lines
+	return warn("access.allow has %q, and it is none of the %d nodes that this one sees", s, len(x.network.Peers)).
+		fix("tailscale status --json   # names, users and tags as tailscaled knows them"), true
 }

@@ -30,8 +30,8 @@ func TestHealthyHost(t *testing.T) {
 		t.Errorf("a fault without a cause: %+v", f)
 	}
 	for _, check := range []string{
-		"config", "sockets", "daemon", "tailscaled", "node key", "tailscaled health", "shields up", "serve", "tailnet listener",
-		"peer", "access", "header rules", "way out", "upstream tcp", "upstream http",
+		"config", "sockets", "daemon", "tailscaled", "node key", "shields up", "serve", "tailnet listener",
+		"peer", "access", "header rules", "egress", "upstream tcp", "upstream http",
 	} {
 		if f := find(r, check); f.Status != doctor.OK {
 			t.Errorf("%s is %q: %q", check, f.Status, f.Seen)
@@ -180,7 +180,7 @@ func brokenExits() []breakage {
 		{"a rule that replaces", func(w *world) { w.replace(`"merge"`, `"set"`) }, "header rules", doctor.Warn, []string{"400", `mode = "merge"`}},
 		{
 			"an exit node", func(w *world) { w.tailscaled["GET prefs"] = say(`{"CorpDNS":true,"ExitNodeID":"n2"}`) },
-			"way out", doctor.Warn,
+			"egress", doctor.Warn,
 			[]string{"exit node laptop.tail.ts.net", "tailscale set --exit-node="},
 		},
 		{"no upstream", func(w *world) { w.upstream.Close() }, "upstream tcp", doctor.Fail, []string{"refused", "curl -v"}},
@@ -252,16 +252,16 @@ func (w *world) publishes(more string) {
 // What is in use on the way, and how long each step takes.
 func TestUpstreamPathIsShown(t *testing.T) {
 	w := newWorld(t)
-	way := find(w.examine(), "way out")
-	if way.Status != doctor.OK || lacks(way, []string{"no proxy", "no exit node"}) || !slices.Contains(nameservers(t), strings.Split(way.Seen, ", no proxy")[0]) {
-		t.Errorf("%+v", way)
+	egress := find(w.examine(), "egress")
+	if egress.Status != doctor.OK || lacks(egress, []string{"no proxy", "no exit node"}) || !slices.Contains(nameservers(t), strings.Split(egress.Seen, ", no proxy")[0]) {
+		t.Errorf("%+v", egress)
 	}
 	proxied := newWorld(t)
 	through := connectProxy(t, http.StatusOK)
 	proxied.through(through)
 	r := proxied.examine()
-	if way := find(r, "way out"); lacks(way, []string{"proxy " + strings.TrimPrefix(through, "http://")}) {
-		t.Errorf("%+v", way)
+	if egress := find(r, "egress"); lacks(egress, []string{"proxy " + strings.TrimPrefix(through, "http://")}) {
+		t.Errorf("%+v", egress)
 	}
 	took := regexp.MustCompile(` in \d+(\.\d+)? ms`)
 	for _, step := range []string{"upstream tcp", "upstream proxy", "upstream http"} {

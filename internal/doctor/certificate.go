@@ -79,18 +79,3 @@ func missingRoots() bool {
 	roots, err := x509.SystemCertPool()
 	return err != nil || roots.Equal(x509.NewCertPool())
 }
-
-// privateIssuer names the issuer of a certificate that is trusted only because of upstream_ca_file.
-func (x *facts) privateIssuer(state tls.ConnectionState) string {
-	if len(state.PeerCertificates) == 0 || x.settings.Proxy.UpstreamCAFile == "" {
-		return ""
-	}
-	leaf, others := state.PeerCertificates[0], x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		others.AddCert(c)
-	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Intermediates: others, DNSName: state.ServerName}); err == nil {
-		return ""
-	}
-	return fmt.Sprintf(", issued by %q, which upstream_ca_file trusts,", leaf.Issuer)
-}

@@ -39,8 +39,8 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	return []Finding{warn("%s does not resolve: %v", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }
 
-// checkWayOut says what stands between this host and the upstream.
-func checkWayOut(_ context.Context, x *facts) []Finding {
+// checkEgress says what stands between this host and the upstream.
+func checkEgress(_ context.Context, x *facts) []Finding {
 	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
 	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
 		hosts := make([]string, 0, len(x.settings.Proxy.UpstreamProxies))

@@ -20,8 +20,8 @@
 //	access.go      who may come in; what tailscaled serves on our port
 //	dns.go         MagicDNS, and what is in use between this host and the upstream
 //	upstream.go    the upstream, step by step, on connections of the daemon's (attempt.go)
-//	certificate.go a certificate that nobody vouches for
-//	families.go    name servers that are silent, and a dead IPv4 or IPv6
+//	certificate.go a certificate that is not trusted
+//	families.go    name servers that do not respond, and a dead IPv4 or IPv6
 //	peer.go        --peer: the tailnet's packet filter and the access rules, for one node
 //	gateway.go     --through: a probe through a gateway; gatewayfindings.go: what became of it
 //	paste.go       what to paste into a gateway and into Claude Code

@@ -92,7 +92,7 @@ const (
 	throughLimit  = 45 * time.Second // less than a probe lives
 )
 
-// check is one step of the way.
+// check is one step of the request path.
 type check struct {
 	name  string
 	limit time.Duration
@@ -109,7 +109,6 @@ func checks() []check {
 		{"daemon", shortLimit, checkDaemon},
 		{"tailscaled", networkLimit, checkTailscaled},
 		{"node key", shortLimit, checkKey},
-		{"tailscaled health", shortLimit, checkHealth},
 		{"shields up", networkLimit, checkShields},
 		{"magicdns", networkLimit, checkMagicDNS},
 		{"serve", networkLimit, checkServe},
@@ -118,7 +117,7 @@ func checks() []check {
 		{"access", networkLimit, checkAccess},
 		{"ip filter", shortLimit, checkFilter},
 		{"header rules", shortLimit, checkRules},
-		{"way out", shortLimit, checkWayOut},
+		{"egress", shortLimit, checkEgress},
 		{"upstream", upstreamLimit, checkUpstream},
 		{"gateway", throughLimit, checkGateway},
 	}

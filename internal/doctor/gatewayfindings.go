@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/term"
 )
 
@@ -64,7 +65,7 @@ func targetFinding(r admin.ProbeReport) Finding {
 // betaFinding is about the client's list of features. Without them Claude Code's requests are
 // refused, whatever the rules here add.
 func betaFinding(r admin.ProbeReport) Finding {
-	sent, arrived := strings.Split(sentBeta, ","), elements(r.Header["Anthropic-Beta"])
+	sent, arrived := config.AppendElements(nil, sentBeta), config.AppendElements(nil, r.Header["Anthropic-Beta"]...)
 	lost, more := without(sent, arrived), without(arrived, sent)
 	var f Finding
 	switch {
@@ -81,21 +82,10 @@ func betaFinding(r admin.ProbeReport) Finding {
 		f.Seen += "; Claude Code is refused with 400, or asks twice"
 		f = f.fix("have the gateway pass anthropic-beta on as it comes; the rules here add " + oauthBeta)
 	}
-	if !slices.Contains(elements(r.Upstream), oauthBeta) {
+	if !slices.Contains(config.AppendElements(nil, r.Upstream...), oauthBeta) {
 		f = fail("%s; and no rule here adds %s: a subscription's token is refused with 401", f.Seen, oauthBeta).fix(append(f.Fix, mergeRule)...)
 	}
 	return f
-}
-
-// elements are those of a comma-separated list in any number of lines (RFC 9110 §5.6.1).
-func elements(lines []string) []string {
-	var all []string
-	for element := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		if element = strings.TrimSpace(element); element != "" {
-			all = append(all, element)
-		}
-	}
-	return all
 }
 
 // without are the elements of all that are not in some.

@@ -94,7 +94,7 @@ func (x *facts) butRuns() string {
 // knocked is what came of asking a socket for /health.
 type knocked struct {
 	ours   bool
-	silent bool // connected, and no answer came
+	silent bool // connected, and no response came
 	took   time.Duration
 	err    error
 }
@@ -119,21 +119,21 @@ func knock(ctx context.Context, network, address string) knocked {
 	if err != nil {
 		return knocked{err: err}
 	}
-	answer, err := transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return knocked{silent: ctx.Err() != nil, took: time.Since(began)} // no HTTP: another program
 	}
-	defer answer.Body.Close()
-	return knocked{ours: isOurs(answer), took: time.Since(began)}
+	defer response.Body.Close()
+	return knocked{ours: isOurs(response), took: time.Since(began)}
 }
 
 // isOurs knows our /health by what nobody else has together.
-func isOurs(answer *http.Response) bool {
+func isOurs(response *http.Response) bool {
 	var health struct {
 		Status string `json:"status"`
 	}
-	err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&health)
-	return err == nil && strings.HasPrefix(answer.Header.Get("X-Request-Id"), "req_") &&
+	err := json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&health)
+	return err == nil && strings.HasPrefix(response.Header.Get("X-Request-Id"), "req_") &&
 		(health.Status == "healthy" || health.Status == "degraded" || health.Status == "draining")
 }
 

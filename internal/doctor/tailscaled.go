@@ -34,7 +34,11 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	if status.Userspace {
 		device = ", without a network device"
 	}
-	return []Finding{ok("Running as %s, %s, version %s%s", status.Name, joinAddresses(status.Addresses), version, device)}
+	findings := []Finding{ok("Running as %s, %s, version %s%s", status.Name, joinAddresses(status.Addresses), version, device)}
+	for _, text := range status.Warnings {
+		findings = append(findings, at("tailscaled health", warn("tailscaled warns: %s", text).fix("tailscale status", "journalctl -u tailscaled -n 30")))
+	}
+	return findings
 }
 
 // notConnected says the reason and the remedy apart.
@@ -86,20 +90,6 @@ func checkKey(_ context.Context, x *facts) []Finding {
 		return []Finding{ok("never expires")}
 	}
 	return []Finding{ok("expires on %s", at.Format(time.DateOnly))}
-}
-
-func checkHealth(_ context.Context, x *facts) []Finding {
-	if !x.onTailnet() {
-		return nil
-	}
-	var findings []Finding
-	for _, text := range x.node.Warnings {
-		findings = append(findings, warn("tailscaled warns: %s", text).fix("tailscale status", "journalctl -u tailscaled -n 30"))
-	}
-	if len(findings) == 0 {
-		return []Finding{ok("tailscaled has no warnings")}
-	}
-	return findings
 }
 
 func checkShields(_ context.Context, x *facts) []Finding {

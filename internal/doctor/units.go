@@ -43,7 +43,7 @@ func (x *facts) start() string {
 	}
 }
 
-// restart is the command that starts it anew.
+// restart is the command that restarts it.
 func (x *facts) restart() string {
 	if x.units.installed() || x.daemon == nil {
 		return "systemctl restart oauth-proxyd"

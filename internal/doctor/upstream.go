@@ -59,7 +59,7 @@ func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
 		if _, err := netip.ParseAddr(s.To); s.Err == nil && (s.Part != upstream.StepName || err != nil) { // no server was asked for an address
-			findings = append(findings, x.stepFinding(a, s))
+			findings = append(findings, stepFinding(a, s))
 		}
 	}
 	if a.err != nil {
@@ -68,7 +68,7 @@ func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	return append(append(findings, familyFindings(ctx, a)...), x.responseFinding(a))
 }
 
-func (x *facts) stepFinding(a *attempt, s upstream.Step) Finding {
+func stepFinding(a *attempt, s upstream.Step) Finding {
 	took := milliseconds(s.Took)
 	switch s.Part {
 	case upstream.StepName:
@@ -78,7 +78,7 @@ func (x *facts) stepFinding(a *attempt, s upstream.Step) Finding {
 	case upstream.StepTunnel:
 		return at(stepProxy, ok("%s opened a tunnel to %s in %s", s.To, a.config.URL.Host, took))
 	}
-	return at(stepTLS, ok("%s %s%s in %s", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, x.privateIssuer(s.TLS), took))
+	return at(stepTLS, ok("%s %s in %s, the certificate was issued by %q", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, took, s.TLS.PeerCertificates[0].Issuer))
 }
 
 // attemptFailed is about the step that failed.

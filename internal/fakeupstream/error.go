@@ -97,9 +97,9 @@ func (a *api) refusal(h http.Header) *Error {
 	return nil
 }
 
-// hasBeta looks for a feature in the client's list, which may be spread over several lines (RFC
-// 9110 §5.6.1).
+// hasBeta looks for a feature in the client's list, which may have several lines (RFC 9110 §5.6.1).
+// No feature has a space in it.
 func hasBeta(h http.Header, feature string) bool {
-	members := strings.Split(strings.Join(h["Anthropic-Beta"], ","), ",")
-	return slices.ContainsFunc(members, func(m string) bool { return strings.TrimSpace(m) == feature })
+	list := strings.Join(h["Anthropic-Beta"], ",")
+	return slices.Contains(strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t", r) }), feature)
 }

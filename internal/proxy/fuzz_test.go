@@ -18,8 +18,8 @@ func FuzzMerge(f *testing.F) {
 		h := http.Header{"X-A": {first, second}}
 		apply(rule, h, ruleSubject{})
 		once := slices.Clone(h["X-A"])
-		want := appendElements(nil, first, second)
-		if got := appendElements(nil, once...); balanced(first, second, ours) && (len(got) < len(want) || !slices.Equal(got[:len(want)], want)) {
+		want := config.AppendElements(nil, first, second)
+		if got := config.AppendElements(nil, once...); balanced(first, second, ours) && (len(got) < len(want) || !slices.Equal(got[:len(want)], want)) {
 			t.Errorf("%q and %q became %q", first, second, once)
 		}
 		if result := apply(rule, h, ruleSubject{}); balanced(first, second, ours) && (result != RulePresent || !slices.Equal(h["X-A"], once)) {

@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"net/textproto"
-	"slices"
 	"strings"
 
 	"oauth-proxyd/internal/config"
@@ -73,48 +71,12 @@ func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
 // merge makes one comma-separated list of all lines of the header (RFC 9110 §5.3) and appends the
 // elements that it lacks. The order and the spelling of what was there stay.
 func merge(r config.Header, h http.Header) RuleResult {
-	list := appendElements(nil, h[r.Name]...)
+	list := config.AppendElements(nil, h[r.Name]...)
 	had := len(list)
-	list = appendElements(list, r.Value)
+	list = config.AppendElements(list, r.Value)
 	h[r.Name] = []string{strings.Join(list, ",")}
 	if len(list) == had {
 		return RulePresent
 	}
 	return RuleAdded
-}
-
-// appendElements appends the elements of comma-separated lists that list does not have yet; empty
-// ones are dropped (RFC 9110 §5.6.1). A comma inside a quoted string does not separate. Elements
-// are compared exactly: those of a list of unknown meaning may be case-sensitive.
-func appendElements(list []string, lines ...string) []string {
-	for _, line := range lines {
-		for line != "" {
-			var element string
-			element, line = cutElement(line)
-			if element = textproto.TrimString(element); element != "" && !slices.Contains(list, element) {
-				list = append(list, element)
-			}
-		}
-	}
-	return list
-}
-
-// cutElement splits a list behind its first element.
-func cutElement(line string) (element, rest string) {
-	quoted := false
-	for i := 0; i < len(line); i++ {
-		switch line[i] {
-		case '"':
-			quoted = !quoted
-		case '\\':
-			if quoted {
-				i++
-			}
-		case ',':
-			if !quoted {
-				return line[:i], line[i+1:]
-			}
-		}
-	}
-	return line, ""
 }

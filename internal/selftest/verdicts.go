@@ -73,25 +73,13 @@ func (p probe) featureProblem() string {
 	if p.received == nil {
 		return ""
 	}
-	got := features(p.received)
-	lost := slices.DeleteFunc(features(p.client.header), func(f string) bool { return slices.Contains(got, f) })
+	got := config.AppendElements(nil, p.received["Anthropic-Beta"]...)
+	lost := slices.DeleteFunc(config.AppendElements(nil, p.client.header["Anthropic-Beta"]...), func(f string) bool { return slices.Contains(got, f) })
 	if len(lost) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("the client's own features are lost: %s; the API responds with %d; mode \"merge\" keeps them",
 		strings.Join(lost, ", "), p.Status)
-}
-
-func features(h http.Header) []string {
-	var all []string
-	for _, line := range h["Anthropic-Beta"] {
-		for feature := range strings.SplitSeq(line, ",") {
-			if feature = strings.TrimSpace(feature); feature != "" {
-				all = append(all, feature)
-			}
-		}
-	}
-	return all
 }
 
 func (p probe) keyProblem() string {
@@ -131,8 +119,7 @@ func oauthVerdict(c *config.Config, probes []probe) Verdict {
 func refusalReason(c *config.Config, p probe) (reason string, intended bool) {
 	var adding []Rule
 	for i, h := range c.Headers {
-		value := http.Header{"Anthropic-Beta": {h.Value}}
-		if h.Name == "Anthropic-Beta" && h.Mode != config.Remove && slices.Contains(features(value), oauthBeta) && i < len(p.Rules) {
+		if i < len(p.Rules) && h.Name == "Anthropic-Beta" && slices.Contains(config.AppendElements(nil, h.Value), oauthBeta) {
 			adding = append(adding, p.Rules[i])
 		}
 	}
