@@ -101,8 +101,8 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 	return []Finding{ok("allowed: %v", allow)}
 }
 
-// entryFinding reports that an entry names somebody whom this node does not see, or that this cannot
-// be known.
+// entryFinding reports that an entry names somebody whom this node does not see, or that this
+// cannot be known.
 func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
 	case !named:

@@ -78,7 +78,7 @@ func brokenHere() []breakage {
 				w.status, w.health = nil, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
 			},
 			"sockets", doctor.Fail,
-			[]string{"another program", "ss -ltnp", "proxy.listen_addr"},
+			[]string{"another program", "ss -ltnp", "listen_addr = "},
 		},
 		{
 			"the daemon hangs", func(w *world) { w.health = hang },

@@ -23,6 +23,7 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{unknown("%s may not be read by this user", x.File).fix("sudo oauth-proxyd doctor")}
 	case err != nil:
+		x.refused = true
 		return []Finding{refused(x.File, err)}
 	}
 	x.settings = settings

@@ -26,6 +26,8 @@ type Config struct {
 	Through string
 	// Report, if not nil, is told of each finding when it is made.
 	Report func(Finding)
+
+	systemd func(context.Context) (units, error) // nil: askUnits
 }
 
 // Run makes all checks. It takes as long as their limits together at most, about two minutes if
@@ -72,6 +74,7 @@ type facts struct {
 	daemonErr error         // why
 
 	settings *config.Config // nil: refused or not readable
+	refused  bool           // the configuration has errors
 	units    units
 
 	client  *tailnet.Client

@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"context"
+
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/systemd"
 )
@@ -11,6 +13,12 @@ func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
 	u := sortUnits(systemd.ParseUnits(shown))
 	u.socket.NotOpen = notOpen
 	return u.judge(), u.installed()
+}
+
+// OnHost has the checks find the units of a host whose systemctl shows that.
+func (c Config) OnHost(shown string) Config {
+	c.systemd = func(context.Context) (units, error) { return sortUnits(systemd.ParseUnits(shown)), nil }
+	return c
 }
 
 // JudgeFilter is what is said of the allow lists on a host whose systemctl shows that.

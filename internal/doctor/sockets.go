@@ -73,13 +73,13 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 		return fail("nothing listens on %s%s", where, x.butRuns()).fix(x.start())
 	case errors.Is(k.err, os.ErrPermission):
 		return unknown("this user may not connect to %s", where).fix("sudo oauth-proxyd doctor")
-	case k.silent:
-		return fail("%s takes connections and does not respond", where).fix(x.restart()).fix(x.journal()...)
 	case k.err != nil:
 		return fail("%s cannot be reached: %v", where, k.err).fix(x.start())
+	case k.silent && (x.daemon != nil || x.units.mayServe()):
+		return fail("%s takes connections and does not respond", where).fix(x.restart()).fix(x.journal()...)
 	default:
-		return fail("%s is served by another program than oauth-proxyd", where).
-			fix(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", portOf(s)), "stop that program, or choose another port: proxy.listen_addr, or ListenStream= of "+socketUnit)
+		f := fail("%s is served by another program than oauth-proxyd", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
+		return f.fix(x.listenOn("9000")...)
 	}
 }
 
@@ -105,11 +105,8 @@ const knockLimit = 3 * time.Second
 func knock(ctx context.Context, network, address string) knocked {
 	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()
-	if network == "tcp" {
-		address = onLoopback(address)
-	}
 	began := time.Now()
-	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	c, err := dialAny(ctx, network, onLoopback(address))
 	if err != nil {
 		return knocked{err: err}
 	}
@@ -127,6 +124,17 @@ func knock(ctx context.Context, network, address string) knocked {
 	return knocked{ours: isOurs(response), took: time.Since(began)}
 }
 
+// dialAny gives the first connection that succeeds, and else the first error.
+func dialAny(ctx context.Context, network string, addresses []string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, addresses[0])
+	if err != nil && len(addresses) > 1 {
+		if c, errNext := dialAny(ctx, network, addresses[1:]); errNext == nil {
+			return c, nil
+		}
+	}
+	return c, err
+}
+
 // isOurs knows our /health by what nobody else has together.
 func isOurs(response *http.Response) bool {
 	var health struct {
@@ -137,15 +145,14 @@ func isOurs(response *http.Response) bool {
 		(health.Status == "healthy" || health.Status == "degraded" || health.Status == "draining")
 }
 
-func onLoopback(address string) string {
+// onLoopback are the addresses at which a socket is reached on this host. A name would need
+// /etc/hosts.
+func onLoopback(address string) []string {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
+	if addr, errAddr := netip.ParseAddr(host); err == nil && (host == "" || errAddr == nil && addr.IsUnspecified()) {
+		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
 	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		return net.JoinHostPort("localhost", port)
-	}
-	return address
+	return []string{address}
 }
 
 func milliseconds(d time.Duration) string {
@@ -157,7 +164,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case errors.Is(x.daemonErr, os.ErrPermission):
 		return []Finding{unknown("this user may not ask the daemon").fix("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
 	case errors.Is(x.daemonErr, admin.ErrNotRunning) && x.units.waits():
-		return []Finding{ok("not running; systemd starts it with the first request")}
+		return x.idle()
 	case errors.Is(x.daemonErr, admin.ErrNotRunning):
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
@@ -173,6 +180,17 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 			fix("proxy.max_connections in " + x.File)}
 	}
 	return x.daemonRuns()
+}
+
+// idle is about a daemon that systemd starts for the first client.
+func (x *facts) idle() []Finding {
+	switch {
+	case x.units.service.Active != "inactive":
+		return nil // checkUnits has said how it is
+	case x.refused:
+		return []Finding{fail("not running, and the first request cannot start it: %s is refused", x.File).fix("oauth-proxyd check --config " + x.File)}
+	}
+	return []Finding{ok("not running; systemd starts it with the first request")}
 }
 
 func (x *facts) daemonRuns() []Finding {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,10 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	switch {
 	case err != nil && !required:
 		return []Finding{ok("no tailnet is required: tailscale.required = false")}
+	case err != nil && x.settings == nil:
+		f := x.notConnected(err)
+		f.Status, f.Seen = Unknown, f.Seen+"; the configuration would say whether a tailnet is required"
+		return []Finding{f}
 	case err != nil:
 		return []Finding{x.notConnected(err)}
 	}
@@ -130,9 +135,9 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 		return []Finding{ok("%s does not respond; peers come through tailscale serve", address)}
 	case k.err == nil && !k.silent:
 		return []Finding{fail("%s is served by another program: peers do not reach oauth-proxyd", address).
-			fix(fmt.Sprintf("ss -ltnp 'sport = :%d'   # who has the port", port))}
+			fix(whoHas(port))}
 	}
-	return []Finding{fail("%s does not respond: the sockets are on %s", address, x.listening()).fix(x.listenEverywhere(port)...)}
+	return []Finding{fail("%s does not respond: the sockets are on %s", address, x.listening()).fix(x.listenOn(strconv.Itoa(int(port)))...)}
 }
 
 // listening names the addresses of the sockets.
@@ -144,13 +149,14 @@ func (x *facts) listening() string {
 	return strings.Join(all, ", ")
 }
 
-func (x *facts) listenEverywhere(port uint16) []string {
-	if x.units.installed() && x.units.socket.Active == "active" {
+// listenOn is how to take requests on another port, of every address.
+func (x *facts) listenOn(port string) []string {
+	if x.units.installed() && x.units.socket.Load == "loaded" {
 		return []string{
 			"systemctl edit " + socketUnit,
-			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%d", port),
+			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%s", port),
 			"systemctl stop " + serviceUnit + " " + socketUnit, "systemctl start " + socketUnit + " " + serviceUnit,
 		}
 	}
-	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%d\"\n}", port), x.restart()}
+	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%s\"\n}", port), x.restart()}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/systemd"
 )
 
@@ -24,9 +25,14 @@ type units struct {
 // installed: systemd is there and knows the service.
 func (u units) installed() bool { return u.service.Load != "" && u.service.Load != "not-found" }
 
-// waits: systemd listens and starts the service for the first client.
+// waits: systemd listens, and starts the service for a client or is about to.
 func (u units) waits() bool {
-	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active" && u.service.Active != "activating"
+	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active"
+}
+
+// mayServe reports whether what responds on our port can be the service.
+func (u units) mayServe() bool {
+	return !u.installed() || u.service.Active == "active" || u.service.Active == "deactivating"
 }
 
 // start is the command that starts the daemon on this host.
@@ -34,6 +40,8 @@ func (x *facts) start() string {
 	switch {
 	case x.units.installed() && isLost(x.units.socket):
 		return reopen(socketUnit)
+	case x.units.service.Active == "active": // it runs, and cannot be reached
+		return "systemctl restart oauth-proxyd"
 	case x.units.installed() && x.units.socket.Load == "loaded":
 		return "systemctl start oauth-proxyd.socket oauth-proxyd.service"
 	case x.units.installed():
@@ -45,8 +53,11 @@ func (x *facts) start() string {
 
 // restart is the command that restarts it.
 func (x *facts) restart() string {
-	if x.units.installed() || x.daemon == nil {
+	switch {
+	case x.units.installed():
 		return "systemctl restart oauth-proxyd"
+	case x.daemon == nil:
+		return x.start()
 	}
 	return fmt.Sprintf("kill %d, then %s", x.daemon.PID, x.start())
 }
@@ -60,7 +71,11 @@ func (x *facts) journal() []string {
 }
 
 func checkUnits(ctx context.Context, x *facts) []Finding {
-	shown, err := askUnits(ctx)
+	ask := askUnits
+	if x.systemd != nil {
+		ask = x.systemd
+	}
+	shown, err := ask(ctx)
 	if err != nil {
 		return []Finding{unknown("systemctl does not say how the units are: %v", err).fix("systemctl status " + serviceUnit)}
 	}
@@ -81,8 +96,11 @@ func (u units) judge() Finding {
 		return u.judgeRunning()
 	case s.Active == "activating" && s.ExitStatus != "0" && s.ExitStatus != "":
 		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
+	case s.Active == "activating":
+		return warn("%s is starting; clients wait until it serves", serviceUnit).
+			fix("systemctl status "+serviceUnit+"   # does it stay so?", "journalctl -u oauth-proxyd -n 30")
 	case u.socket.Active == "failed":
-		return u.judgeFailedSocket("").fix("systemctl start " + socketUnit)
+		return u.judgeFailedSocket("", "systemctl reset-failed "+socketUnit+" && systemctl start "+socketUnit)
 	case isLost(u.socket):
 		return u.judgeLost(u.socket)
 	case u.waits():
@@ -102,7 +120,7 @@ func (u units) judgeRunning() Finding {
 	restart := "systemctl restart " + serviceUnit
 	switch {
 	case u.socket.Active == "failed":
-		return u.judgeFailedSocket(serviceUnit + " runs without it: ").fix(restart)
+		return u.judgeFailedSocket(serviceUnit+" runs without it: ", restart)
 	case u.socket.Load == "masked" && u.socket.Active != "active":
 		return warn("%s runs, and %s is masked: after a stop nobody listens", serviceUnit, socketUnit).
 			fix("systemctl unmask "+socketUnit, restart)
@@ -168,12 +186,19 @@ func reopen(socket string) string {
 	return fmt.Sprintf("systemctl stop %s %s && systemctl start %s", serviceUnit, socket, socket)
 }
 
-func (u units) judgeFailedSocket(so string) Finding {
+// judgeFailedSocket is about a socket that systemd could not open, most often because another
+// program has the port.
+func (u units) judgeFailedSocket(so, then string) Finding {
 	f := fail("%s%s failed (%s)", so, socketUnit, u.socket.Result)
-	if u.socket.Result == "resources" {
-		f = f.fix("ss -ltnp   # does another program have the port?")
+	for _, address := range u.socket.Listen {
+		f = f.fix(whoHas(portOf(admin.SocketStatus{Network: "tcp", Address: address})))
 	}
-	return f.fix("systemctl status "+socketUnit, "systemctl reset-failed "+socketUnit)
+	return f.fix("systemctl status "+socketUnit, then)
+}
+
+// whoHas is the command that shows which program has a port.
+func whoHas(port uint16) string {
+	return fmt.Sprintf("ss -ltnp 'sport = :%d'   # which program has the port?", port)
 }
 
 // fixExit is for the exit codes of serve.

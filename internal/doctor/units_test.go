@@ -1,6 +1,8 @@
 package doctor_test
 
 import (
+	"io"
+	"net/http"
 	"testing"
 
 	"oauth-proxyd/internal/doctor"
@@ -30,14 +32,18 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"exit code 78", "oauth-proxyd check"}},
 		{"tailscaled wants a login", failed("exit-code", "77") + listens, doctor.Fail, []string{"tailscale login"}},
 		{"it crashed", failed("signal", "11") + listens, doctor.Fail, []string{"signal", "journalctl -u oauth-proxyd"}},
+		{
+			"it starts", "ExecMainStatus=0\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Warn,
+			[]string{"oauth-proxyd.service is starting; clients wait", "journalctl -u oauth-proxyd"},
+		},
 		{"again and again", "ExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"again and again"}},
 		{
 			"the socket failed", stopped + "\nResult=trigger-limit-hit\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"trigger-limit-hit", "systemctl reset-failed oauth-proxyd.socket"},
 		},
 		{
-			"it runs, and the socket failed", running + "\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
-			[]string{"oauth-proxyd.service runs without it", "oauth-proxyd.socket failed (resources)", "ss -ltnp", "systemctl restart oauth-proxyd.service"},
+			"it runs, and the socket failed", running + "\nListen=[::]:8080 (Stream)\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"oauth-proxyd.service runs without it", "oauth-proxyd.socket failed (resources)", "ss -ltnp 'sport = :8080'", "systemctl restart oauth-proxyd.service"},
 		},
 		{
 			"it runs, and the socket is masked", running + "\nLoadState=masked\nActiveState=inactive\n", doctor.Warn,
@@ -88,5 +94,62 @@ func TestSocketThatDoesNotListen(t *testing.T) {
 		if f.Status != row.status || lacks(f, words) {
 			t.Errorf("%+v, want %s with %q", f, row.status, words)
 		}
+	}
+}
+
+// What is said of a port and of the daemon is true in every state of the units.
+func TestStatesOfTheUnits(t *testing.T) {
+	const (
+		listens = "\nId=oauth-proxyd.socket\nLoadState=loaded\nActiveState=active\nListen=[::]:8080 (Stream)\n"
+		taken   = "\nId=oauth-proxyd.socket\nLoadState=loaded\nActiveState=failed\nResult=resources\nListen=[::]:8080 (Stream)\n"
+		stopped = "LoadState=loaded\nActiveState=inactive\n"
+	)
+	refuse := func(w *world) { w.replace("upstream_url", "upstrem_url") }
+	for _, row := range []struct {
+		name, units string
+		broken      func(*world)
+		check       string
+		status      doctor.Status
+		words       []string
+	}{
+		{
+			"a silent program has the port", stopped + taken, func(w *world) { w.health = hang },
+			"sockets", doctor.Fail,
+			[]string{"served by another program", "ss -ltnp 'sport = :", "systemctl edit oauth-proxyd.socket"},
+		},
+		{
+			"an HTTP server has the port", stopped + taken, func(w *world) { w.health = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hi") } },
+			"sockets", doctor.Fail,
+			[]string{"served by another program", "ss -ltnp 'sport = :", "[Socket]\nListenStream=\nListenStream=9000"},
+		},
+		{"it starts", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "sockets", doctor.OK, []string{"systemd listens on [::]:"}},
+		{"it starts, and is not judged twice", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "daemon", "", nil},
+		{"it waits, and would be refused", stopped + listens, refuse, "daemon", doctor.Fail, []string{"the first request cannot start it", "check --config test.hcl"}},
+		{"it waits", stopped + listens, func(*world) {}, "daemon", doctor.OK, []string{"starts it with the first request"}},
+		{
+			"it runs, and its admin socket is gone", "LoadState=loaded\nActiveState=active\n" + listens, func(*world) {},
+			"daemon", doctor.Fail,
+			[]string{"admin socket", "systemctl restart oauth-proxyd"},
+		},
+		{
+			"the file cannot be read, and there is no tailnet", stopped + listens, func(w *world) { refuse(w); w.tailscaled = nil },
+			"tailscaled", doctor.Unknown,
+			[]string{"not running", "the configuration would say"},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.status, w.units = nil, row.units
+			row.broken(w)
+			r := w.examine()
+			if f := find(r, row.check); f.Status != row.status || lacks(f, row.words) {
+				t.Errorf("%+v, want %q with %q", f, row.status, row.words)
+			}
+			for _, f := range r.Findings {
+				if !lacks(f, []string{"listen_addr"}) {
+					t.Errorf("the socket is systemd's: %+v", f)
+				}
+			}
+		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // world is a host on which all is well until a test breaks something: a configuration, a daemon
-// that answers on its admin socket and on its port, a tailscaled in userspace mode, and an
+// that responds on its admin socket and on its port, a tailscaled in userspace mode, and an
 // upstream.
 type world struct {
 	t          *testing.T
@@ -28,6 +28,7 @@ type world struct {
 	config     string
 	configErr  error
 	peer       string
+	units      string // what systemctl shows; empty: no systemd
 	port       uint16
 	upstream   *httptest.Server
 	status     *admin.Status // nil: no daemon runs
@@ -134,13 +135,13 @@ func (w *world) examine() *doctor.Report {
 	}
 	if w.tailscaled != nil {
 		mux := http.NewServeMux()
-		for call, answer := range w.tailscaled {
+		for call, respond := range w.tailscaled {
 			method, name, _ := strings.Cut(call, " ")
-			mux.HandleFunc(method+" /localapi/v0/"+name, answer)
+			mux.HandleFunc(method+" /localapi/v0/"+name, respond)
 		}
 		w.serve("unix", filepath.Join(w.dir, "ts.sock"), mux)
 	}
-	return doctor.Run(w.t.Context(), doctor.Config{
+	c := doctor.Config{
 		File: "test.hcl", Version: "v1", Peer: w.peer,
 		Load: func() (*config.Config, error) {
 			if w.configErr != nil {
@@ -148,16 +149,20 @@ func (w *world) examine() *doctor.Report {
 			}
 			return config.Parse("test.hcl", []byte(w.config))
 		},
-	})
+	}
+	if w.units != "" {
+		c = c.OnHost(strings.ReplaceAll(w.units, ":8080", fmt.Sprintf(":%d", w.port)))
+	}
+	return doctor.Run(w.t.Context(), c)
 }
 
 func (w *world) admin() http.Handler {
 	mux := http.NewServeMux()
-	answer := func(v any) http.HandlerFunc {
+	respond := func(v any) http.HandlerFunc {
 		return func(response http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(response).Encode(v) }
 	}
-	mux.HandleFunc("GET /status", answer(w.status))
-	mux.HandleFunc("POST /reload/dry-run", answer(w.dryRun))
+	mux.HandleFunc("GET /status", respond(w.status))
+	mux.HandleFunc("POST /reload/dry-run", respond(w.dryRun))
 	return mux
 }
 
