@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -104,7 +105,11 @@ func brokenHere() []breakage {
 // brokenTailnets are those of tailscaled.
 func brokenTailnets() []breakage {
 	return []breakage{
-		{"no tailscaled", func(w *world) { w.tailscaled = nil }, "tailscaled", doctor.Fail, []string{"not running", "systemctl start tailscaled"}},
+		{
+			"no Tailscale", func(w *world) { w.tailscaled = nil; w.t.Setenv("PATH", w.dir) }, "tailscaled", doctor.Fail,
+			[]string{"not running, and Tailscale is not installed", "https://tailscale.com/download", "required = false"},
+		},
+		{"no tailscaled", func(w *world) { w.tailscaled = nil; w.installTailscale() }, "tailscaled", doctor.Fail, []string{"not running", "systemctl start tailscaled"}},
 		{
 			"tailscaled is down", func(w *world) { w.tailscaled["GET status"] = say(statusOf("Stopped", "")) },
 			"tailscaled", doctor.Fail,
@@ -227,6 +232,14 @@ func TestFirstFindingNamesTheFault(t *testing.T) {
 			}
 		})
 	}
+}
+
+// installTailscale puts a tailscale(1) that fails first in PATH.
+func (w *world) installTailscale() {
+	if err := os.WriteFile(filepath.Join(w.dir, "tailscale"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Setenv("PATH", w.dir+":/usr/bin:/bin")
 }
 
 func (w *world) keyExpires(in time.Duration) {

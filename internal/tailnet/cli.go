@@ -84,6 +84,12 @@ func runCommand(ctx context.Context, socket string, into any, args ...string) er
 	return nil
 }
 
+// isInstalled reports whether the command is there, which every package of Tailscale has.
+func isInstalled() bool {
+	_, err := exec.LookPath("tailscale")
+	return err == nil
+}
+
 // isMissing reports whether err means that there is no command.
 func isMissing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)

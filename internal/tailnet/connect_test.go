@@ -153,7 +153,7 @@ func TestStatusNoDaemon(t *testing.T) {
 		want         outcome
 		text         []string
 	}{
-		{"absent", socketPath(t), final, []string{"not running", "no such file", "`systemctl start tailscaled`"}},
+		{"not installed", socketPath(t), final, []string{"not running", "not installed", "no such file", "install it", "required = false"}},
 		{"refuses", stale, retry, []string{"connection refused", "`systemctl start tailscaled`"}},
 		{"not even a folder", stale + "/x", retry, []string{"not a directory"}},
 		{"too long a path", "/tmp/" + strings.Repeat("x", 200), retry, []string{"invalid argument"}},

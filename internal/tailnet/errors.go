@@ -77,6 +77,9 @@ func verdict(s Status) error {
 func unknown(err error) *Error {
 	e := &Error{Retry: true, Problem: "tailscaled cannot be asked", Err: err}
 	switch cause := cmp.Or(dialFailure(err), err); {
+	case errors.Is(cause, fs.ErrNotExist) && !isInstalled():
+		e.Retry, e.Problem = false, "tailscaled is not running, and Tailscale is not installed"
+		e.Fix = "install it (https://tailscale.com/download/linux) and run `systemctl start tailscaled`, or set `tailscale { required = false }` to serve this host only"
 	case errors.Is(cause, fs.ErrNotExist):
 		e.Retry, e.Problem, e.Fix = false, "tailscaled is not running", "run `systemctl start tailscaled`"
 	case errors.Is(cause, syscall.ECONNREFUSED):
