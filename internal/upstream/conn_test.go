@@ -59,7 +59,7 @@ func poolTo(t *testing.T, script func(net.Conn)) *Pool {
 	return p
 }
 
-// A connection that comes when its request has ended is left unused.
+// A request that has ended takes no connection, though one has a free slot.
 func TestConnectionForARequestThatLeft(t *testing.T) {
 	p := poolTo(t, func(c net.Conn) { t.Cleanup(func() { c.Close() }) })
 	ctx, leave := context.WithCancel(t.Context())
@@ -67,8 +67,9 @@ func TestConnectionForARequestThatLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Release()
 	leave()
-	if _, err := p.receive(ctx, connResult{conn: c}); !errors.Is(err, context.Canceled) {
+	if _, err := p.Get(ctx, func() {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if n := InUse(p); n != 0 {

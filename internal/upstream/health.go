@@ -52,16 +52,22 @@ func (c *Conn) spent() bool {
 	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
 }
 
-// responds waits for a ping to be answered, for a while; false: the connection gets no request
-// until it is.
+// responds waits for the response to a ping, for a while; false: the connection gets no request
+// until that has come.
 func (c *Conn) responds(ctx context.Context) bool {
 	timer := time.NewTimer(pingPatience + c.dialed)
 	defer timer.Stop()
+	c.pool.mu.Lock()
+	pinged := c.pool.ping(c)
+	c.pool.mu.Unlock()
 	select {
-	case <-c.pool.ping(c):
+	case <-pinged:
 		return c.client.Err() == nil
 	case <-timer.C:
-		c.pool.suspect(c)
+		c.pool.mu.Lock()
+		defer c.pool.mu.Unlock()
+		c.suspected = c.pinged != nil
+		c.pool.update(c)
 	case <-ctx.Done():
 	}
 	return false
@@ -146,10 +152,8 @@ func (p *Pool) releaseResets(c *Conn) int {
 }
 
 // ping asks the peer of c whether it is there, unless that is under way. The channel is closed when
-// it has responded, or c was given up.
+// it has responded, or c was given up. The caller holds mu.
 func (p *Pool) ping(c *Conn) <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if c.pinged == nil && p.ctx.Err() == nil {
 		c.pinged = make(chan struct{})
 		p.work.Go(func() { p.awaitPing(c) })
@@ -170,26 +174,4 @@ func (p *Pool) awaitPing(c *Conn) {
 	p.update(c)
 	p.handOut()
 	p.startDials()
-}
-
-// suspect has c get no request until the ping that is under way is answered.
-func (p *Pool) suspect(c *Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.suspected = c.pinged != nil
-	p.update(c)
-}
-
-// checkHealth is the timer's, while requests are on c.
-func (p *Pool) checkHealth(c *Conn) {
-	silence := c.wire.silence()
-	if silence >= pingAfter {
-		p.ping(c)
-		silence = 0
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.health != nil {
-		c.health.Reset(pingAfter - silence)
-	}
 }

@@ -20,8 +20,9 @@ const (
 	settingsPatience = time.Second
 	// idleLimit is how long a connection without requests is kept.
 	idleLimit = 90 * time.Second
-	// idleSweep is how often such connections are looked for.
-	idleSweep = 30 * time.Second
+	// checkInterval is how often a connection is checked: for a dead path while it carries
+	// requests, for its idle time otherwise.
+	checkInterval = pingAfter
 )
 
 // Pool keeps the connections to one upstream. It is safe for concurrent use.
@@ -40,22 +41,26 @@ type Pool struct {
 	made    uint64    // connections ever
 	streams int       // what one connection takes, as far as is known; 0: not yet
 	retired bool
-	sweep   *time.Timer
 }
 
-// slots is what the pool knows of a connection.
+// slots is what the pool knows of a connection. It gets new requests while it is pooled, has a free
+// slot, and nothing keeps it from that:
+//
+//	leaving     for good        GOAWAY, a FIN, or too many resets; closed with its last request
+//	suspected   until it is over  a ping is overdue
+//	avoidUntil  for avoidTime    its peer refused a request beside others
 type slots struct {
-	inUse, limit int
+	inUse, limit int           // limit: what the peer takes
 	settled      chan struct{} // closed when the peer has said what it takes
 	pooled       bool          // is in conns
-	leaving      bool          // it gets no more requests and is closed with its last
-	suspected    bool          // a ping is overdue
+	leaving      bool
+	suspected    bool
 	avoidUntil   time.Time
-	pinged       chan struct{} // closed when the ping that is under way is answered or given up; nil: none is
-	health       *time.Timer   // runs while requests are on it
+	isReady      bool          // is in ready
+	pinged       chan struct{} // closed at the end of the ping under way; nil: there is none
+	check        *time.Timer   // from add to drop; see Pool.check
 	resets       *rate.Limiter
-	resetting    int // slots whose requests were cancelled; see releaseReset
-	isReady      bool
+	resetting    int       // slots whose requests were cancelled; see releaseReset
 	lastUsed     time.Time // by the wall clock
 }
 
@@ -91,22 +96,22 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
 		c, err := p.get(ctx, deadline, wait)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
+		fit := err == nil && c.fit(ctx, wait)
+		switch {
+		case ctx.Err() == nil && err != nil:
 			return nil, &ConnectError{cause: err}
-		}
-		if c.fit(ctx, wait) {
+		case ctx.Err() == nil && fit:
 			return c, nil
+		case c != nil:
+			c.Release()
 		}
-		p.release(c, true)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
+// get takes a slot that is free, or waits for one.
 func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn, error) {
 	p.mu.Lock()
 	if c := p.reserve(); c != nil {
@@ -127,7 +132,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	defer timer.Stop()
 	select {
 	case r := <-w.result:
-		return p.receive(ctx, r)
+		return r.conn, r.err
 	case <-timer.C:
 		p.forget(w) // a dial may be under way that began before this request came, and another one follow it
 		return nil, ErrConnectTimeout
@@ -135,15 +140,6 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 		p.forget(w)
 		return nil, context.Cause(ctx)
 	}
-}
-
-// receive looks whether the request ended while the connection was made.
-func (p *Pool) receive(ctx context.Context, r connResult) (*Conn, error) {
-	if r.err == nil && ctx.Err() != nil {
-		r.conn.Release()
-		return nil, context.Cause(ctx)
-	}
-	return r.conn, r.err
 }
 
 // forget drops a waiter whose request ended.
@@ -169,9 +165,6 @@ func (p *Pool) reserve() *Conn {
 	}
 	c := p.ready[len(p.ready)-1]
 	c.inUse++
-	if c.http2 && c.health == nil {
-		c.health = time.AfterFunc(pingAfter, func() { p.checkHealth(c) })
-	}
 	p.update(c)
 	return c
 }
@@ -248,9 +241,7 @@ func (p *Pool) add(c *Conn) {
 	}
 	p.update(c)
 	p.handOut()
-	if p.sweep == nil {
-		p.sweep = time.AfterFunc(idleSweep, p.closeIdle)
-	}
+	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 }
 
 // settle waits until c has said what it takes. The error is that it takes nothing.
@@ -316,8 +307,8 @@ func (p *Pool) drop(c *Conn) {
 	delete(p.conns, c)
 	p.settled(c)
 	p.update(c)
-	if c.health != nil {
-		c.health.Stop()
+	if c.check != nil {
+		c.check.Stop()
 	}
 }
 
@@ -337,12 +328,7 @@ func (p *Pool) release(c *Conn, usable bool) {
 	if !usable {
 		c.leaving = true
 	}
-	idle := c.inUse == 0
-	if idle && c.health != nil {
-		c.health.Stop()
-		c.health = nil
-	}
-	done := idle && (c.leaving || p.retired && len(p.waiters) == 0)
+	done := c.inUse == 0 && (c.leaving || p.retired && len(p.waiters) == 0)
 	if done {
 		p.drop(c)
 	}
@@ -355,35 +341,28 @@ func (p *Pool) release(c *Conn, usable bool) {
 	}
 }
 
-// closeIdle is the timer's.
-func (p *Pool) closeIdle() {
+// check is called every checkInterval. It closes a connection that was idle for too long, and pings
+// the peer of one over HTTP/2 that has requests and says nothing.
+func (p *Pool) check(c *Conn) {
+	silence := c.wire.silence()
 	p.mu.Lock()
-	var idle []*Conn
-	for c := range p.conns {
-		if c.inUse == 0 && (p.retired || wallClock().Sub(c.lastUsed) >= idleLimit) {
-			p.drop(c)
-			idle = append(idle, c)
-		}
+	next := checkInterval
+	switch idle := c.inUse == 0; {
+	case idle && wallClock().Sub(c.lastUsed) >= idleLimit:
+		p.drop(c)
+		p.mu.Unlock()
+		_ = c.client.Close() // nothing is on it
+		return
+	case idle || !c.http2:
+	case silence >= pingAfter:
+		p.ping(c)
+	default:
+		next -= silence
 	}
-	p.stopSweep()
-	if len(p.conns) > 0 {
-		p.sweep = time.AfterFunc(idleSweep, p.closeIdle)
+	if c.pooled {
+		c.check.Reset(next)
 	}
 	p.mu.Unlock()
-	closeAll(idle)
-}
-
-func closeAll(conns []*Conn) {
-	for _, c := range conns {
-		_ = c.client.Close() // nothing is on it, or nothing matters any more
-	}
-}
-
-func (p *Pool) stopSweep() {
-	if p.sweep != nil {
-		p.sweep.Stop()
-		p.sweep = nil
-	}
 }
 
 // Retire closes connections as soon as they carry nothing. Requests that still hold this pool may
@@ -392,22 +371,30 @@ func (p *Pool) Retire() {
 	p.mu.Lock()
 	p.retired = true
 	p.mu.Unlock()
-	p.closeIdle()
+	p.closeAll(func(c *Conn) bool { return c.inUse == 0 })
 }
 
 // Close ends dials and connections and waits for what works on them.
 func (p *Pool) Close() {
 	p.cancel()
-	p.mu.Lock()
-	var conns []*Conn
-	for c := range p.conns {
-		p.drop(c)
-		conns = append(conns, c)
-	}
-	p.stopSweep()
-	p.mu.Unlock()
-	closeAll(conns)
+	p.closeAll(func(*Conn) bool { return true })
 	p.work.Wait()
+}
+
+// closeAll closes the connections that which chooses. It calls which with the lock held.
+func (p *Pool) closeAll(which func(*Conn) bool) {
+	p.mu.Lock()
+	var chosen []*Conn
+	for c := range p.conns {
+		if which(c) {
+			p.drop(c)
+			chosen = append(chosen, c)
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range chosen {
+		_ = c.client.Close() // nothing is on it, or nothing matters any more
+	}
 }
 
 // refuse tells a failed dial to those it was made for: the oldest, as many as one connection
