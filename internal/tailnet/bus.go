@@ -14,19 +14,17 @@ import (
 const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
 
 // bus is one open watch of the IPN bus. Each notification is a hint to read the status, whatever it
-// says. tailscaled cuts off a watcher that is slow, so its goroutine never waits for anybody. A nil
-// bus is one that is not open.
+// says. tailscaled cuts off a watcher that is slow, so its goroutine never waits for anybody.
 type bus struct {
 	opened time.Time
-	hints  chan struct{} // holds one: hints not yet taken are the same hint
-	ended  chan struct{} // closed when the watch is over
+	hints  chan struct{} // holds one: hints not yet taken are the same hint; closed when the watch is over
 	cancel context.CancelFunc
 	spoke  atomic.Bool
 }
 
 func openBus(ctx context.Context, lc *local.Client) *bus {
 	ctx, cancel := context.WithCancel(ctx)
-	b := &bus{opened: time.Now(), hints: make(chan struct{}, 1), ended: make(chan struct{}), cancel: cancel}
+	b := &bus{opened: time.Now(), hints: make(chan struct{}, 1), cancel: cancel}
 	go b.drain(ctx, lc)
 	return b
 }
@@ -34,7 +32,7 @@ func openBus(ctx context.Context, lc *local.Client) *bus {
 // drain reads the bus to its end. Why it ended does not matter: the next reading shows what has
 // become of tailscaled.
 func (b *bus) drain(ctx context.Context, lc *local.Client) {
-	defer close(b.ended)
+	defer close(b.hints)
 	watcher, err := lc.WatchIPNBus(ctx, busMask)
 	if err != nil {
 		return
@@ -55,6 +53,7 @@ func (b *bus) drain(ctx context.Context, lc *local.Client) {
 // live reports whether tailscaled has granted the watch and it still stands.
 func (b *bus) live() bool { return b != nil && b.spoke.Load() }
 
+// hinted gives a value for each hint, is closed with the watch, and blocks where there is none.
 func (b *bus) hinted() <-chan struct{} {
 	if b == nil {
 		return nil
@@ -62,17 +61,11 @@ func (b *bus) hinted() <-chan struct{} {
 	return b.hints
 }
 
-func (b *bus) done() <-chan struct{} {
-	if b == nil {
-		return nil
-	}
-	return b.ended
-}
-
 // close ends the watch and waits for its goroutine.
 func (b *bus) close() {
 	if b != nil {
 		b.cancel()
-		<-b.ended
+		for range b.hints { //nolint:revive // what is left of the hints is not wanted
+		}
 	}
 }

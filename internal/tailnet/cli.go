@@ -21,15 +21,15 @@ import (
 
 // askCommand reads the facts from the tailscale command. A command that cannot say who this node is
 // cannot identify peers either, so nobody of the tailnet could be served.
-func askCommand(ctx context.Context, socket string) (Status, error) {
+func (c *Client) askCommand(ctx context.Context) (Status, error) {
 	var facts *ipnstate.Status
-	if err := runCommand(ctx, socket, &facts, "status", "--json", "--peers=false"); err != nil {
+	if err := c.runCommand(ctx, &facts, "status", "--json", "--peers=false"); err != nil {
 		return Status{}, err
 	}
 	status, err := statusFrom(facts)
 	status.ByCommand = true
 	if err == nil && status.Backend == ipn.Running.String() && len(status.Addresses) > 0 {
-		err = runCommand(ctx, socket, new(any), "whois", "--json", status.Addresses[0].String())
+		err = c.runCommand(ctx, new(any), "whois", "--json", status.Addresses[0].String())
 		if err != nil {
 			err = fmt.Errorf("peers cannot be identified: `tailscale whois`: %w", err)
 		}
@@ -50,7 +50,7 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 		return nil, fmt.Errorf("waiting to run `tailscale whois`: %w", ctx.Err())
 	}
 	var found *apitype.WhoIsResponse
-	err := runCommand(ctx, c.cfg.Socket, &found, "whois", "--json", "--proto=tcp", addr.String())
+	err := c.runCommand(ctx, &found, "whois", "--json", "--proto=tcp", addr.String())
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		if printed := string(failed.Stderr); strings.Contains(printed, "peer not found") || strings.Contains(printed, "no match for IP") {
 			return nil, local.ErrPeerNotFound
@@ -63,11 +63,11 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 }
 
 // runCommand decodes what `tailscale` prints with args, as JSON. The command gets nothing of our
-// environment but PATH, and a process group that is killed as a whole when ctx ends. An empty
-// socket leaves the choice to the command.
-func runCommand(ctx context.Context, socket string, into any, args ...string) error {
-	if socket != "" {
-		args = append([]string{"--socket=" + socket}, args...)
+// environment but PATH, and a process group that is killed as a whole when ctx ends. Without
+// Config.Socket the command chooses the socket itself.
+func (c *Client) runCommand(ctx context.Context, into any, args ...string) error {
+	if c.cfg.Socket != "" {
+		args = append([]string{"--socket=" + c.cfg.Socket}, args...)
 	}
 	cmd := exec.CommandContext(ctx, "tailscale", args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
@@ -98,7 +98,7 @@ func isMissing(err error) bool {
 // patientCommand is askCommand for Follow, which asks every second: what the command said is
 // repeated for commandInterval, and that it failed for a pause that grows.
 type patientCommand struct {
-	pause    func(failures int) time.Duration
+	client   *Client
 	failures int // in a row
 	until    time.Time
 	status   Status
@@ -107,17 +107,17 @@ type patientCommand struct {
 
 const commandInterval = 5 * time.Second
 
-func (p *patientCommand) ask(ctx context.Context, socket string) (Status, error) {
+func (p *patientCommand) ask(ctx context.Context) (Status, error) {
 	if time.Now().Before(p.until) {
 		return p.status, p.err
 	}
 	wait := commandInterval
-	p.status, p.err = askCommand(ctx, socket)
+	p.status, p.err = p.client.askCommand(ctx)
 	if p.err == nil {
 		p.failures = 0
 	} else {
 		p.failures++
-		wait = p.pause(p.failures)
+		wait = p.client.pause(p.failures)
 	}
 	p.until = time.Now().Add(wait)
 	return p.status, p.err

@@ -26,8 +26,10 @@ type Report struct {
 // returns. The calls to report are made one after the other, from Follow's own goroutine: one that
 // takes long delays the next, but not the reading of the bus.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
-	f := &follower{client: c, report: report, health: debouncer{delay: c.cfg.WarningDelay}}
-	f.command.pause = f.pause
+	f := &follower{
+		client: c, report: report,
+		health: debouncer{delay: c.cfg.WarningDelay}, command: patientCommand{client: c},
+	}
 	defer func() { f.bus.close() }()
 	for ctx.Err() == nil {
 		f.read(ctx)
@@ -96,13 +98,15 @@ func (f *follower) wait(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-f.bus.hinted():
+	case _, open := <-f.bus.hinted():
+		if !open {
+			f.busEnded()
+			return
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(f.client.cfg.SettleInterval - time.Since(f.readAt)):
 		}
-	case <-f.bus.done():
-		f.busEnded()
 	}
 }
 
@@ -114,7 +118,7 @@ func (f *follower) due() time.Duration {
 	case f.failures > 0 && (dialFailure(f.last.Err) != nil || isTimeout(f.last.Err)):
 		return cfg.BackoffMin
 	case f.failures > 0:
-		return f.pause(f.failures)
+		return f.client.pause(f.failures)
 	case f.bus.live():
 		return cfg.RereadInterval
 	}
@@ -132,18 +136,14 @@ func (f *follower) busEnded() {
 		f.busFailures = 0
 	}
 	f.busFailures++
-	f.busAfter = f.bus.opened.Add(f.pause(f.busFailures))
+	f.busAfter = f.bus.opened.Add(f.client.pause(f.busFailures))
 	f.bus.close()
 	f.bus = nil
 }
 
-// pause is the back-off after that many failures in a row.
-func (f *follower) pause(failures int) time.Duration {
-	cfg := f.client.cfg
-	d := cfg.BackoffMin
-	for i := 1; i < failures && d < cfg.BackoffMax; i++ {
-		d *= 2
-	}
-	d = min(d, cfg.BackoffMax)
-	return max(cfg.BackoffMin, d-rand.N(d/4+1))
+// pause is the back-off after that many failures in a row, of which there is one at least.
+func (c *Client) pause(failures int) time.Duration {
+	const doublings = 10 // no pause grows further, and none overflows
+	d := min(c.cfg.BackoffMin<<min(failures-1, doublings), c.cfg.BackoffMax)
+	return max(c.cfg.BackoffMin, d-rand.N(d/4+1))
 }

@@ -281,6 +281,18 @@ func TestFollowKeyNotice(t *testing.T) {
 	}
 }
 
+func TestBackoffBounds(t *testing.T) {
+	for failures, base := range map[int]time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 30, 7: 30, 1000: 30} {
+		for range 20 {
+			got := tailnet.Pause(failures)
+			low, high := max(time.Second, base*time.Second*3/4-1), base*time.Second
+			if got < low || got > high {
+				t.Errorf("pause(%d) = %v, want %v to %v", failures, got, low, high)
+			}
+		}
+	}
+}
+
 func eventually(t *testing.T, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)

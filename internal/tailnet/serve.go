@@ -30,7 +30,7 @@ func (c *Client) Published(ctx context.Context) ([]Published, error) {
 	defer cancel()
 	sc, err := c.local.GetServeConfig(ctx)
 	if dialFailure(err) != nil {
-		err = runCommand(ctx, c.cfg.Socket, &sc, "serve", "status", "--json")
+		err = c.runCommand(ctx, &sc, "serve", "status", "--json")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking tailscaled what it serves: %w", c.explain(err))

@@ -73,18 +73,16 @@ func New(cfg Config) *Client {
 // error is nil if and only if the backend is Running, and an *Error otherwise. The facts are
 // returned with either, as far as there are any.
 func (c *Client) Connect(ctx context.Context) (Status, error) {
-	return c.connect(ctx, askCommand)
+	return c.connect(ctx, c.askCommand)
 }
 
-// command is askCommand, or patientCommand's ask.
-type command func(ctx context.Context, socket string) (Status, error)
-
-func (c *Client) connect(ctx context.Context, ask command) (Status, error) {
+// connect makes one attempt. command asks where the socket cannot be reached.
+func (c *Client) connect(ctx context.Context, command func(context.Context) (Status, error)) (Status, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	status, err := c.askSocket(attempt)
 	if dialErr := dialFailure(err); dialErr != nil {
-		status, err = ask(attempt, c.cfg.Socket)
+		status, err = command(attempt)
 		err = commandReason(dialErr, err)
 	} else if err != nil {
 		err = c.explain(err)

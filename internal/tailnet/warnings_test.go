@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// Pause is how long Follow waits by default after that many failures in a row.
+func Pause(failures int) time.Duration { return New(Config{}).pause(failures) }
+
 func TestDebouncer(t *testing.T) {
 	type reading struct {
 		after time.Duration // since the first
@@ -53,18 +56,5 @@ func TestDebouncer(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestBackoffBounds(t *testing.T) {
-	f := &follower{client: New(Config{})}
-	for failures, base := range []time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 30, 7: 30, 1000: 30} {
-		for range 20 {
-			got := f.pause(failures)
-			low, high := max(time.Second, base*time.Second*3/4-1), base*time.Second
-			if base > 0 && (got < low || got > high) {
-				t.Errorf("pause(%d) = %v, want %v to %v", failures, got, low, high)
-			}
-		}
 	}
 }
