@@ -62,6 +62,7 @@ func commands() []command {
 		{"requests", "", "show the requests in flight", requests, nil},
 		{"explain", "ID", "show what became of a request: where its time went, and why it ended", explain, nil},
 		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits, nil},
+		{"bundle", "[FILE]", "put what a report of a fault needs into one archive, without secrets", collect, nil},
 		{"demo", "", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo, nil},
 		{"version", "", "show the version", printVersion, nil},
 		{"completion", "bash|zsh|fish", "write a completion script for a shell", completion, shells},

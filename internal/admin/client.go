@@ -94,6 +94,11 @@ func (c Client) InFlight(ctx context.Context) ([]proxy.Trace, error) {
 	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests")
 }
 
+// Failures lists what the daemon remembers of the last requests that failed, the latest last.
+func (c Client) Failures(ctx context.Context) ([]proxy.Trace, error) {
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/failures")
+}
+
 // Explain lists what the daemon remembers of the requests with that id, the latest last.
 func (c Client) Explain(ctx context.Context, id string) ([]proxy.Trace, error) {
 	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests/"+url.PathEscape(id))

@@ -33,6 +33,7 @@ type Commands struct {
 	Upgrade func(ctx context.Context) UpgradeOutcome
 
 	InFlight func() []proxy.Trace
+	Failures func() []proxy.Trace
 	Explain  func(id string) []proxy.Trace
 	Limits   func() []ratelimit.Account
 
@@ -126,6 +127,7 @@ func (c Commands) handler() http.Handler {
 	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respondOutcome(w, c.DryRun()) })
 	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Upgrade(r.Context())) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
+	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
 	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {
 		found := c.Explain(r.PathValue("id"))
 		respond(w, append([]proxy.Trace{}, found...)) // a list in JSON too

@@ -131,7 +131,7 @@ func (d *decoder) failure() *Error {
 	for _, f := range d.findings {
 		const longest = 500 // bytes; the parser quotes names of any length
 		x := Diagnostic{
-			Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest),
+			Severity: "error", Summary: term.Cut(Mask(f.summary), longest), Detail: term.Cut(Mask(f.hint), longest),
 			File: f.at.Filename, Line: f.at.Start.Line, Column: f.at.Start.Column,
 		}
 		if x.Line > 0 {

@@ -1,15 +1,39 @@
 package config
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// mask replaces what may be a credential by asterisks, byte for byte, so that positions stay right.
+// Masked returns the file at path, also one that is refused, without its comments, which may hold
+// anything, and with what may be a credential masked.
+func Masked(path string) (string, error) {
+	src, err := readFile(path, maxFileSize)
+	switch {
+	case err != nil:
+		return "", reason(err)
+	case len(src) > maxFileSize:
+		return "", errors.New("the file is larger than " + spellSize(maxFileSize))
+	}
+	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
+	for _, token := range tokens {
+		if token.Type == hclsyntax.TokenComment {
+			text := src[token.Range.Start.Byte:token.Range.End.Byte]
+			copy(text, regexp.MustCompile(`[^\r\n]`).ReplaceAll(text, []byte(" ")))
+		}
+	}
+	return maskFile(regexp.MustCompile(`(?m)[ \t]+$`).ReplaceAllString(string(src), "")), nil
+}
+
+// Mask replaces what may be a credential by asterisks, byte for byte, so that positions stay right.
 // It goes by the text alone, because lines that cannot be parsed are shown, too, and masks too much
 // rather than too little.
-func mask(s string) string {
+func Mask(s string) string {
 	for _, pattern := range []string{
 		`(?i)sk-ant-(?:[a-z]{2,5}[0-9]{0,2}\b-?)?([^\s"]*)`, // an Anthropic token, except its kind
 		`(?i)\b(?:bearer|basic)[ \t=:]+([^\s"]+)`,           // RFC 9110, section 11.4
@@ -43,7 +67,7 @@ func maskFile(src string) string {
 		masked.WriteString(part)
 	}
 	proxies := regexp.MustCompile(`upstream_proxy\s*=\s*\[[^\]]*`)
-	return mask(proxies.ReplaceAllStringFunc(masked.String(), func(list string) string {
+	return Mask(proxies.ReplaceAllStringFunc(masked.String(), func(list string) string {
 		return maskGroup(maskGroup(list, `"([^"\n]*)@`), `\?([^"\n]*)`)
 	}))
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -21,12 +22,20 @@ func (d *daemon) startAdmin() (err error) {
 		Status: func() admin.Status { return d.report(time.Now()) },
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
+		Failures:    func() []proxy.Trace { return lastFailures(d.view().proxy.Ended()) },
 		Explain:     func(id string) []proxy.Trace { return d.view().proxy.Find(id) },
 		Limits:      func() []ratelimit.Account { return d.view().proxy.RateLimits().Report() },
 		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
 		ProbeReport: d.probes.reportOn,
 	}, d.log)
 	return err
+}
+
+// lastFailures are the latest of the requests that failed.
+func lastFailures(ended []proxy.Trace) []proxy.Trace {
+	const most = 20 // for a report
+	failed := slices.DeleteFunc(ended, func(t proxy.Trace) bool { return !t.Failed() })
+	return failed[max(0, len(failed)-most):]
 }
 
 // requestReload waits for the outcome: what systemctl reload reports is the truth.

@@ -72,6 +72,21 @@ func (x *facts) learn(ctx context.Context) {
 	}
 }
 
+// Names asks tailscaled for the names of this node, of its peers, and of the people and the tailnet
+// that they belong to: all those that a [Report] may have. socket is as in [tailnet.Config].
+func Names(ctx context.Context, socket string) ([]string, error) {
+	network, err := tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit}).Network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range append(network.Peers, network.Self) {
+		_, suffix, _ := strings.Cut(n.Name, ".")
+		names = append(names, n.Name, n.HostName, n.ID, n.User, suffix)
+	}
+	return names, nil
+}
+
 func joinAddresses(addresses []netip.Addr) string {
 	texts := make([]string, len(addresses))
 	for i, a := range addresses {
