@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/bundle"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
@@ -26,19 +25,21 @@ import (
 // missing is named in the archive.
 func collect(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
+	client := daemonFlag(flags)
 	return func(file string) int {
+		daemon := client()
 		ctx := context.Background()
 		path := e.configPath(flags)
 		c, _ := e.loadConfig(path) // doctor says what is wrong with it
 		withhold := c == nil || c.Log.Identity != "full"
-		status, statusErr := lookAt(ctx, admin.NewClient().Status)
+		status, statusErr := lookAt(ctx, daemon.Status)
 		status.Tailnet.LoginURL = "" // who has it, claims this node
 		members := []bundle.Member{
 			{Name: "versions.txt", About: "of the program, systemd, tailscale, the kernel and the distribution", Content: versions(ctx)},
 			member("config.hcl", "the configuration without comments", func() (string, error) { return config.Masked(path) }),
 			asJSON("status.json", "what \"status --json\" shows", status, statusErr),
-			traces(ctx, "requests.json", "the requests in flight", admin.NewClient().InFlight),
-			traces(ctx, "failures.json", "what became of the last requests that failed", admin.NewClient().Failures),
+			traces(ctx, "requests.json", "the requests in flight", daemon.InFlight),
+			traces(ctx, "failures.json", "what became of the last requests that failed", daemon.Failures),
 			asJSON("doctor.json", "what \"doctor --json\" shows", e.diagnose(ctx, path, withhold), nil),
 			member("journal.txt", "the journal of the units, the last hour", func() (string, error) { return journal(ctx) }),
 			member("units.txt", "the units with their drop-ins, without comments, and their state", func() (string, error) { return units(ctx) }),

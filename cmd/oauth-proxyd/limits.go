@@ -9,17 +9,16 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/term"
 )
 
 // limits shows the rate limits of the accounts behind the requests.
 func limits(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print them as JSON")
+	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	text := func(all []ratelimit.Account) { showLimits(term.NewPrinter(e.stdout), all, time.Now()) }
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, admin.NewClient().Limits, text, func([]ratelimit.Account) int { return exitOK })
+		return ask(e, *asJSON, lookTimeout, client().Limits, text, func([]ratelimit.Account) int { return exitOK })
 	}
 }
 
