@@ -68,3 +68,44 @@ func TestExplainUnknownID(t *testing.T) {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
 }
+
+const (
+	personHeader = "X-Claude-Gateway-User-Email"
+	believePeers = "identity {\n  from = [\"tailnet\"]\n}\n"
+)
+
+// The person that a gateway names is in the log and in what requests and explain print, from the
+// reload on that names the gateway.
+func TestPersonBehindGatewayIsShown(t *testing.T) {
+	t.Parallel()
+	u, d := newUpstream(t), runTailscaled(t, "Running")
+	d.Deliver(userPeer)
+	config := forwarding(u.URL, "", onTailnet(d, "wait"))
+	s := start(t, unit{config: config})
+	ask := func(path string) string {
+		a := get(t, s.url()+path, personHeader, "carol@example.com")
+		_, explained, _ := s.command("explain", a.Header.Get("X-Request-Id"))
+		return explained
+	}
+	if out := ask("/echo"); strings.Contains(out, "carol") || !strings.Contains(out, "identity.from does not name the sender") {
+		t.Errorf("before: %s", out)
+	}
+	s.configure(config + believePeers)
+	if code, out, _ := s.command("reload", "--dry-run"); code != 0 || !daemontest.ContainsAll(out, []string{"identity.from", `["tailnet"]`}) {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, _, errs := s.command("reload"); code != 0 {
+		t.Fatal(errs)
+	}
+	if out := ask("/echo?again"); !strings.Contains(out, "for carol@example.com, credential") {
+		t.Errorf("after: %s", out)
+	}
+	s.log.Next(t, `"person":"carol@example.com"`, `"user":"ann@example.com"`)
+	wait := background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello", personHeader, "carol@example.com")
+	u.await(t)
+	if _, out, _ := s.command("requests"); !strings.Contains(out, "for carol@example.com, credential") {
+		t.Errorf("in flight: %s", out)
+	}
+	u.open()
+	wait()
+}

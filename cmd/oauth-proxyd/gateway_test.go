@@ -252,6 +252,44 @@ func TestDoctorReportsGatewayChanges(t *testing.T) {
 	}
 }
 
+func TestDoctorReportsWhomGatewayNames(t *testing.T) {
+	t.Parallel()
+	const allow = "access {\n  allow = [\"local\", \"proxied\"]\n}\n"
+	const believe = allow + "identity {\n  from = [\"proxied\"]\n}\n"
+	names := func(header string, values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(header)] = values }
+	}
+	const email = "x-claude-gateway-user-email"
+	for _, row := range []struct {
+		name, blocks string
+		change       func(*http.Request)
+		status       string
+		words        []string
+	}{
+		{"nobody", allow, nil, "ok", []string{"names nobody"}},
+		{"nobody, though it is believed", believe, nil, "warn", []string{email, "forward_user_identity"}},
+		{"people, believed", believe, names(email, "ann@example.com"), "ok", []string{email, "ann@example.com"}},
+		{"people, withheld", believe + "log {\n  identity = \"none\"\n}\n", names(email, "ann@example.com"), "ok", []string{"somebody whom log.identity hides"}},
+		{"people, not believed", allow, names(email, "ann@example.com"), "warn", []string{
+			email, "identity {\n  from   = [\"proxied\"]\n  header = \"x-claude-gateway-user-email\"\n}", "oauth-proxyd reload",
+		}},
+		{"people, in another header", believe, names("X-Forwarded-Email", "ann@example.com"), "warn", []string{
+			"identity {\n  from   = [\"proxied\"]\n  header = \"x-forwarded-email\"\n}",
+		}},
+		{"several at once", believe, names(email, "ann@example.com", "bob@example.com"), "warn", []string{email, "several times"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := inFrontOfAPI(t, mergeBeta, row.blocks)
+			d, code := s.doctor("--through", gateway{change: row.change}.run(t, s.url()).URL)
+			d.want(t, "gateway people", row.status, row.words...)
+			if text := fmt.Sprint(d); code != 0 || row.status == "warn" && strings.Contains(text, "@example.com") {
+				t.Errorf("exit code %d: %s", code, text)
+			}
+		})
+	}
+}
+
 func TestDoctorReportsUnreachableGateway(t *testing.T) {
 	t.Parallel()
 	hang := func(_ http.ResponseWriter, r *http.Request) {

@@ -173,8 +173,8 @@ func TestManualLogFields(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
 	d.Deliver(userPeer)
-	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"), mergeBeta)})
-	get(t, s.url()+"/echo", "X-Claude-Code-Session-Id", "s").Want(t, 200)
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"), mergeBeta, believePeers)})
+	get(t, s.url()+"/echo", "X-Claude-Code-Session-Id", "s", personHeader, "ann").Want(t, 200)
 	var logged map[string]any
 	if err := json.Unmarshal([]byte(s.log.Next(t, `"request_id"`)), &logged); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,8 @@ const (
 		"UserProfile":{"LoginName":"alice@5eed.example"}}`
 	bot = `{"Node":{"StableID":"n5eedBOT","Name":"bot-5eed.tail.ts.net.","Tags":["tag:5eed"]},
 		"UserProfile":{"LoginName":"tagged-devices"}}`
+	// carol is whom a gateway names.
+	carol = "carol-5eed@example.com"
 	// gossip is what tailscaled may say of others: in no form that could be recognized.
 	gossip = "no luck with 5eed, alice's machine, at 100.64.5.99"
 )
@@ -58,8 +60,8 @@ func (k *outputs) look() {
 // throughGateway keeps what doctor's report says of the sender.
 func (k *outputs) throughGateway() {
 	k.t.Helper()
-	d, _ := k.s.doctor("--through", gateway{}.run(k.t, k.s.url()).URL)
-	found := d.of("gateway")
+	d, _ := k.s.doctor("--through", gateway{change: func(r *http.Request) { r.Header.Set(personHeader, carol) }}.run(k.t, k.s.url()).URL)
+	found := append(d.of("gateway"), d.of("gateway people")...)
 	if len(found) == 0 {
 		k.t.Errorf("doctor has no finding on the gateway: %+v", d.Findings)
 	}
@@ -74,12 +76,12 @@ func everyKindOfRecord(t *testing.T, mode string) *outputs {
 	d.Warn(gossip)
 	config := func(allow string) string {
 		return forwarding(u.URL, "", onTailnet(d, "wait"), mergeBeta,
-			fmt.Sprintf("log {\n  identity = %q\n}\naccess {\n  allow = [%q]\n}\n", mode, allow))
+			fmt.Sprintf("log {\n  identity = %q\n}\naccess {\n  allow = [%q]\n}\nidentity {\n  from = [\"tailnet\"]\n}\n", mode, allow))
 	}
 	s := start(t, unit{config: config("tailnet"), debug: true})
 	k := &outputs{t: t, s: s, text: map[string]string{}}
-	k.response(get(t, s.url()+"/echo"))
-	cut := background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello")
+	k.response(get(t, s.url()+"/echo", personHeader, carol))
+	cut := background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello", personHeader, carol)
 	u.await(t)
 	k.look() // while it is in flight
 	u.CloseClientConnections()

@@ -13,6 +13,9 @@ import (
 // maxPerson is the longest name of a person, in bytes.
 const maxPerson = 128
 
+// NotBelieved is the doubt about a sender whose word does not count.
+const NotBelieved = "identity.from does not name the sender"
+
 // person is for whom a gateway sends a request. doubt is why a header that is there names nobody;
 // it repeats nothing of the header.
 func person(h http.Header, sender Identity, addr netip.Addr, gateways config.Identity) (name, doubt string) {
@@ -21,7 +24,7 @@ func person(h http.Header, sender Identity, addr netip.Addr, gateways config.Ide
 		return "", ""
 	}
 	if !Admits(gateways.From, sender, addr) {
-		return "", "identity.from does not name the sender"
+		return "", NotBelieved
 	}
 	name = strings.TrimSpace(values[0])
 	for _, other := range values[1:] {

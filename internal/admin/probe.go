@@ -35,6 +35,15 @@ type ProbeReport struct {
 	Authorization string      `json:"authorization,omitempty"`
 	APIKey        bool        `json:"api_key"`
 	Header        http.Header `json:"header,omitempty"`
+	// NamedIn are the headers that came in which gateways name a person: that of identity first.
+	// Named reports whether the daemon knows the person by it, Person is their name as log.identity
+	// allows, and PersonDoubt is why the header of identity was not believed. Gateway is the entry
+	// of identity.from for the sender; empty: it must not be told.
+	NamedIn     []string `json:"named_in,omitempty"`
+	Named       bool     `json:"named"`
+	Person      string   `json:"person,omitempty"`
+	PersonDoubt string   `json:"person_doubt,omitempty"`
+	Gateway     string   `json:"gateway,omitempty"`
 	// Upstream is the anthropic-beta that the upstream would get.
 	Upstream []string `json:"upstream,omitempty"`
 	// Sent is when each event of the response was sent, and Complete reports whether all were.
@@ -48,5 +57,12 @@ func ProbeHeaders() []string {
 	return []string{
 		"Accept", "Anthropic-Beta", "Anthropic-Version", "Content-Type", "User-Agent",
 		"X-App", "X-Claude-Code-Session-Id", "X-Request-Id",
+	}
+}
+
+// PersonHeaders are those in which gateways usually name a person. No report has their values.
+func PersonHeaders() []string {
+	return []string{
+		"X-Claude-Gateway-User-Email", "X-Claude-Gateway-User-Id", "X-Litellm-End-User-Id", "X-Forwarded-Email", "X-Forwarded-User",
 	}
 }

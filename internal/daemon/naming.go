@@ -68,6 +68,21 @@ func (n naming) sender(id access.Identity) (name, entry string) {
 	}
 }
 
+// gateway is the entry of identity.from for a sender, and for nobody else; empty: it is withheld.
+func (n naming) gateway(id access.Identity) string {
+	_, entry := n.sender(id)
+	switch {
+	case id.Source != config.Tailnet:
+		return entry
+	case n.withholds():
+		return ""
+	case id.User != "":
+		return "node:" + id.Node // the user has other nodes
+	default:
+		return entry
+	}
+}
+
 // unnamed is an error whose text is without the words of tailscaled.
 type unnamed struct{ error }
 

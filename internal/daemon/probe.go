@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,8 +104,12 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	d.log.Info("a probe of doctor arrived", "source", string(id.Source), "refused", err != nil)
 	if serve {
 		d.probes.withReport(nonce, func(report *admin.ProbeReport) {
-			report.Sender, report.Entry = d.view().naming.sender(id)
+			v := d.view()
+			report.Sender, report.Entry = v.naming.sender(id)
+			report.Gateway = v.naming.gateway(id)
+			report.Named, report.Person, report.PersonDoubt = id.Person != "", id.As(v.naming.name).Person, id.Doubt
 			compareProbe(report, nonce, p, r)
+			report.NamedIn = namedIn(r.Header, v.config.Identity.Header)
 			if err != nil {
 				report.Refused = cmp.Or(errors.Unwrap(err), err).Error()
 			}
@@ -137,6 +142,16 @@ func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *ht
 		}
 	}
 	report.Upstream = p.Rewritten(r)["Anthropic-Beta"]
+}
+
+// namedIn are the headers of h in which gateways name a person.
+func namedIn(h http.Header, first string) (names []string) {
+	for _, name := range append([]string{first}, admin.PersonHeaders()...) {
+		if len(h[name]) > 0 && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // respondToProbe streams a message as the API does, and records when each event was sent.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"oauth-proxyd/internal/access"
@@ -69,12 +70,19 @@ func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
 
 // allowLine is the setting with one more entry, to paste.
 func allowLine(c *config.Config, more string) string {
-	entries := make([]string, 0, len(c.Access.Allow)+1)
-	for _, s := range c.Access.Allow {
-		entries = append(entries, fmt.Sprintf("%q", s.String()))
+	return "access {\n  allow = " + withEntry(c.Access.Allow, more) + "\n}"
+}
+
+// withEntry is a list of sources with one more entry, unless it is there.
+func withEntry(list []config.Source, more string) string {
+	entries, added := make([]string, 0, len(list)+1), strconv.Quote(more)
+	for _, s := range list {
+		entries = append(entries, strconv.Quote(s.String()))
 	}
-	entries = append(entries, fmt.Sprintf("%q", more))
-	return "access {\n  allow = [" + strings.Join(entries, ", ") + "]\n}"
+	if !slices.Contains(entries, added) {
+		entries = append(entries, added)
+	}
+	return "[" + strings.Join(entries, ", ") + "]"
 }
 
 // checkAccess looks for entries of access.allow that match nobody.

@@ -1,11 +1,14 @@
 package doctor
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/term"
@@ -26,7 +29,8 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 	}
 	return append(findings,
 		at("gateway path", targetFinding(r)), at("gateway beta list", betaFinding(r)), at("gateway credential", credentialFinding(r)),
-		at("gateway headers", headersFinding(p, r)), at("gateway stream", streamFinding(p, r)))
+		at("gateway headers", headersFinding(p, r)), at("gateway stream", streamFinding(p, r)),
+		at("gateway people", x.peopleFinding(r)))
 }
 
 // notArrived is about a gateway that cannot be reached, does not reach this daemon, refuses the
@@ -155,4 +159,33 @@ func streamFinding(p *probe, r admin.ProbeReport) Finding {
 		return fail("buffered: none of %d events came before the next was sent, they were up to %s late", n, milliseconds(latest)).fix(unbuffer)
 	}
 	return warn("in bursts: %d of %d events came only after the next was sent, up to %s late", late, n, milliseconds(latest)).fix(unbuffer)
+}
+
+// peopleFinding is about whether the gateway says for whom it sends a request, and whether it is
+// believed.
+func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
+	if r.Named {
+		return ok("it names people in %s: this request is for %s", strings.ToLower(r.NamedIn[0]), cmp.Or(r.Person, "somebody whom log.identity hides"))
+	}
+	if x.settings == nil {
+		return unknown("whether it is believed: the configuration was not read").fix("oauth-proxyd check")
+	}
+	header := strings.ToLower(x.settings.Identity.Header)
+	switch {
+	case r.PersonDoubt != "" && r.PersonDoubt != access.NotBelieved:
+		return warn("it sends %s, which is not believed: %s", header, r.PersonDoubt).fix("see what the gateway puts into " + header)
+	case len(r.NamedIn) > 0:
+		return warn("it names people in %s, and identity does not have it believed: they count as one sender", strings.ToLower(r.NamedIn[0])).
+			fix(x.identityBlock(r), "oauth-proxyd reload")
+	case len(x.settings.Identity.From) > 0:
+		return warn("it names nobody: %s did not come", header).
+			fix("claude gateway: forward_user_identity: true in its upstream", "another gateway: its own header, in identity")
+	}
+	return ok("it names nobody: its people count as one sender")
+}
+
+// identityBlock has the gateway believed, to paste.
+func (x *facts) identityBlock(r admin.ProbeReport) string {
+	from := withEntry(x.settings.Identity.From, cmp.Or(r.Gateway, "tag:NAME"))
+	return fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}", from, strings.ToLower(r.NamedIn[0]))
 }
