@@ -35,7 +35,8 @@ func startDaemon(t *testing.T, upstream, settings string) (string, *daemontest.R
 	return socket.URL(), log
 }
 
-// configure writes the shipped file with another upstream and without a tailnet.
+// configure writes the shipped file with another upstream, and without a tailnet unless settings
+// has one.
 func configure(t *testing.T, dir, upstream, settings string) (file string) {
 	t.Helper()
 	shipped, err := os.ReadFile("../../../etc/oauth-proxyd.hcl")
@@ -46,7 +47,9 @@ func configure(t *testing.T, dir, upstream, settings string) (file string) {
 	if !strings.Contains(settings, "access {") { // a gateway on this host that names its users is a proxy
 		settings += "access {\n  allow = [\"local\", \"proxied\"]\n}\n"
 	}
-	write(t, file, fmt.Sprintf("%s\nproxy {\n  upstream_url = %q\n}\ntailscale {\n  required = false\n}\n%s",
-		shipped, upstream, settings))
+	if !strings.Contains(settings, "tailscale {") {
+		settings += "tailscale {\n  required = false\n}\n"
+	}
+	write(t, file, fmt.Sprintf("%s\nproxy {\n  upstream_url = %q\n}\n%s", shipped, upstream, settings))
 	return file
 }

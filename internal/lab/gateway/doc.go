@@ -23,8 +23,10 @@
 //	message_test.go, errors_test.go, claude_test.go  what goes through all of them
 //	loop_test.go      an upstream that leads back to the gateway
 //	protocol_test.go  the contract, and our document about it
+//	tailnet_test.go   the gateway on a node of a real tailnet, and whom it names
 //
 // It is a module of its own, and fetches the gateway with npm, so the daemon's module depends on
 // neither. Run it with "make test-gateway". It needs npm and PostgreSQL (the Debian package
-// postgresql); without them make says that nothing is tested.
+// postgresql); without them make says that nothing is tested. The tailnet is that of package
+// tailnet.
 package gateway
