@@ -141,7 +141,7 @@ func TestTimeoutsAndLimits(t *testing.T) {
 	}{
 		{"response header", `response_header_timeout = "50ms"`, "upstream_header_timeout", 504, false, ""},
 		{"requests", "max_connections = 1\n  queue_limit = 0", "overloaded", 503, true, ""},
-		{"requests of a client", "max_connections_per_client = 1\n  queue_limit = 0", "overloaded", 503, true, ""},
+		{"requests of a client", "max_connections_per_person = 1\n  queue_limit = 0", "overloaded", 503, true, ""},
 		{"queue timeout", "max_connections = 1\n  queue_timeout = \"50ms\"", "overloaded", 503, true, ""},
 		{"body", `max_request_body = "10B"`, "request_too_large", 413, false, "more than ten bytes"},
 	} {

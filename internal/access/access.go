@@ -27,10 +27,24 @@ type Identity struct {
 	Tags         []string
 	Person       string // who the request is for, if the sender is a gateway whose word counts
 	Capabilities []string
+	Share        Share        // of the slots, as the tailnet's policy says
+	ShareFault   string       // why something that it says is ignored
 	Addresses    []netip.Addr // on the tailnet
 	Doubt        string       // why Person is empty though the header of one is there; names nobody
 	Funnel       bool         // tailscaled may have forwarded it from the open internet
 }
+
+// ShareCapability is the application capability whose values are shares.
+const ShareCapability = "oauth-proxyd.internal/cap/share"
+
+// Share is what a person gets of the slots for requests. Zero: as everybody.
+type Share struct {
+	Weight      int // slots that they get when it is their turn
+	MaxRequests int // in flight, instead of max_connections_per_person
+}
+
+// Turn is how many slots a turn is.
+func (s Share) Turn() int { return max(s.Weight, 1) }
 
 // Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be called from
 // several goroutines at once, and return soon after ctx ends.

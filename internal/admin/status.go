@@ -79,7 +79,7 @@ type RequestStatus struct {
 // LimitStatus is the limits in force.
 type LimitStatus struct {
 	MaxConnections          int   `json:"max_connections"`
-	MaxConnectionsPerClient int   `json:"max_connections_per_client"` // 0: none
+	MaxConnectionsPerPerson int   `json:"max_connections_per_person"` // 0: none
 	QueueLimit              int   `json:"queue_limit"`
 	MaxRequestBody          int64 `json:"max_request_body"` // bytes
 }

@@ -90,7 +90,7 @@ func everything() *config.Config {
 			ResponseHeaderTimeout:   24 * time.Hour,
 			IdleTimeout:             90 * time.Minute,
 			MaxConnections:          1000,
-			MaxConnectionsPerClient: 8,
+			MaxConnectionsPerPerson: 8,
 			QueueTimeout:            time.Minute,
 			MaxRequestBody:          64 << 10,
 			DrainTimeout:            90 * time.Second,

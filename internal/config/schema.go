@@ -68,7 +68,7 @@ func proxySection(p *Proxy) section {
 			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
 			duration("idle_timeout", &p.IdleTimeout, shortest, day),
 			count("max_connections", &p.MaxConnections, 1, maxRequests),
-			count("max_connections_per_client", &p.MaxConnectionsPerClient, 0, maxRequests),
+			count("max_connections_per_person", &p.MaxConnectionsPerPerson, 0, maxRequests),
 			count("queue_limit", &p.QueueLimit, 0, maxRequests),
 			duration("queue_timeout", &p.QueueTimeout, shortest, time.Hour),
 			size("max_request_body", &p.MaxRequestBody, 1, 1024*gib),

@@ -37,7 +37,7 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
 		},
 		Limits: admin.LimitStatus{
-			MaxConnections: c.MaxConnections, MaxConnectionsPerClient: c.MaxConnectionsPerClient,
+			MaxConnections: c.MaxConnections, MaxConnectionsPerPerson: c.MaxConnectionsPerPerson,
 			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
 		},
 		Connections: v.server.Connections(),

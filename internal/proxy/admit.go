@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -17,7 +18,8 @@ import (
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow, x.cfg.Identity)
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
-	x.person = id.Key(x.client)
+	x.ticket = ticket{person: id.Key(x.client), session: x.rec.Session, share: id.Share}
+	x.reportShare(id.ShareFault)
 	if err := refused(err); err != nil {
 		if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied {
 			x.conn.Refuse()
@@ -46,19 +48,30 @@ func (x *exchange) admit() error {
 
 // takeSlot waits for a slot.
 func (x *exchange) takeSlot() error {
-	err := x.proxy.queue.enter(x.ctx, x.client, x.waitQueued)
+	err := x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
 	switch {
 	case err == nil:
 		x.admitted = true
 		return nil
 	case errors.Is(err, errQueueFull):
-		return fail(CodeOverloaded, nil, "%d requests are in flight and %d wait already",
-			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueLimit)
+		return fail(CodeOverloaded, nil, "the queue is full, with %d requests, and nobody has more of them waiting than you",
+			x.cfg.Proxy.QueueLimit)
 	case errors.Is(err, errQueueTimeout):
-		return fail(CodeOverloaded, nil, "none of the %d requests in flight ended within %v",
-			x.cfg.Proxy.MaxConnections, x.cfg.Proxy.QueueTimeout)
+		return fail(CodeOverloaded, nil, "your turn did not come within %v, as too many requests are in flight",
+			x.cfg.Proxy.QueueTimeout)
 	default:
 		return err
+	}
+}
+
+// reportShare logs why something that the tailnet's policy says of a share is ignored, once a
+// minute.
+func (x *exchange) reportShare(fault string) {
+	if fault == "" {
+		return
+	}
+	if _, due := x.proxy.denials.Due("policy"); due {
+		x.proxy.log.Warn("a share of the slots in the tailnet's policy is ignored", "capability", access.ShareCapability, "error", fault)
 	}
 }
 

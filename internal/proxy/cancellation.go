@@ -74,7 +74,7 @@ func (c *cancellations) tooFast(person string) bool {
 
 // calm refuses a request of a person who cancels too many.
 func (x *exchange) calm() error {
-	if !x.proxy.cancellations.tooFast(x.person) {
+	if !x.proxy.cancellations.tooFast(x.ticket.person) {
 		return nil
 	}
 	return fail(CodeCancelling, nil, "you cancelled %d requests or more within a few seconds, for which the upstream"+
@@ -91,10 +91,10 @@ func (x *exchange) countCancelled() {
 	}
 	switch x.rec.code {
 	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
-		x.proxy.cancellations.add(x.person)
+		x.proxy.cancellations.add(x.ticket.person)
 	case "":
 		if x.rec.Outcome == outcomeClientGone {
-			x.proxy.cancellations.add(x.person)
+			x.proxy.cancellations.add(x.ticket.person)
 		}
 	}
 }

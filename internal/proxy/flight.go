@@ -100,6 +100,7 @@ type Trace struct {
 	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`
+	Turn              int               `json:"turn,omitempty"` // for a slot, 1 is next; 0: it does not wait, or its person has all of theirs
 	Attempts          int               `json:"attempts"`
 	Status            int               `json:"status,omitempty"`
 	Outcome           string            `json:"outcome,omitempty"` // empty while in flight
@@ -146,9 +147,11 @@ func (m Millis) Duration() time.Duration {
 // InFlight is the requests in flight, the oldest first.
 func (p *Proxy) InFlight() []Trace {
 	open, _ := p.flights.list()
-	traces := make([]Trace, 0, len(open))
+	traces, turns := make([]Trace, 0, len(open)), p.queue.turns()
 	for _, x := range open {
-		traces = append(traces, x.trace())
+		t := x.trace()
+		t.Turn = turns[&x.ticket]
+		traces = append(traces, t)
 	}
 	slices.SortFunc(traces, func(a, b Trace) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))

@@ -173,7 +173,7 @@ type exchange struct {
 	rec    *record
 
 	client    netip.Addr
-	person    string             // the key by which persons are told apart; empty until judged
+	ticket    ticket             // for a slot; zero until judged
 	admitted  bool               // it has a slot
 	header1x  sync.Mutex         // an informational response against the final one
 	responded bool               // a final header was written; guarded by header1x
@@ -304,7 +304,7 @@ func (x *exchange) close() {
 	x.cancel(errFinished)
 	x.countCancelled()
 	if x.admitted {
-		x.proxy.queue.leave(x.client)
+		x.proxy.queue.leave(&x.ticket)
 	}
 	x.rec.close(received)
 	x.proxy.flights.end(x)

@@ -1,13 +1,14 @@
 package proxy
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
-	"net/netip"
 	"sync"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 )
 
@@ -17,124 +18,167 @@ var (
 	errQueueTimeout = errors.New("no slot became free in time")
 )
 
-// queue admits requests in the order in which they came, as many at a time as its limits say. A
-// client that has all the slots it may have is passed over, not waited for.
+// queue admits requests, as many at a time as its limits say. Those that wait get slots in turn, by
+// person and for each person by session (turns.go). A person with all the slots that they may have
+// is passed over, not waited for. So whenever a slot is free, only such persons wait.
 type queue struct {
-	mu      sync.Mutex
-	limits  config.Proxy
-	in      int                // requests admitted
-	clients map[netip.Addr]int // the same, by client
-	waiting list.List          // of *ticket, the oldest first
+	mu       sync.Mutex
+	limits   config.Proxy
+	in       int            // requests admitted
+	held     map[string]int // the same, by person
+	all      line           // of the persons who wait
+	arrivals uint64         // requests that had to wait, so far
 }
 
-// ticket is one waiting request.
+// ticket is a request in front of the queue, and at most once in it.
 type ticket struct {
-	client   netip.Addr
-	admitted chan struct{} // closed on admission, under the queue's lock
-	element  *list.Element // nil once admitted
+	person  string // see access.Identity.Key
+	session string // of the person; empty: they name none
+	share   access.Share
+
+	line    *line         // of its session while it waits, else nil
+	element *list.Element // in that line
+	settled chan struct{} // closed once it is admitted or refused; nil: it need not wait
+	err     error         // why it was refused; set before settled is closed
 }
 
 func newQueue(limits config.Proxy) *queue {
-	return &queue{limits: limits, clients: make(map[netip.Addr]int)}
+	return &queue{limits: limits, held: make(map[string]int)}
 }
 
-// resize puts new limits in force. Who is in stays in.
+// resize puts new limits in force. Who is in stays in, and who waits keeps waiting.
 func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limits = limits
+	for _, person := range q.all.largest {
+		q.passOver(person)
+	}
 	q.admitWaiting()
 }
 
 // enter waits for a slot. Each nil must be followed by one leave. wait is called once if there is a
 // wait at all.
-func (q *queue) enter(ctx context.Context, client netip.Addr, wait func()) error {
-	q.mu.Lock()
-	if q.fits(client) { // then nobody who waits does: all who fitted were admitted
-		q.take(client)
-		q.mu.Unlock()
-		return nil
+func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
+	timeout, settled := q.join(t)
+	if settled {
+		return t.err
 	}
-	if q.waiting.Len() >= q.limits.QueueLimit {
-		q.mu.Unlock()
-		return errQueueFull
-	}
-	t := &ticket{client: client, admitted: make(chan struct{})}
-	t.element = q.waiting.PushBack(t)
-	timeout := q.limits.QueueTimeout
-	q.mu.Unlock()
 	wait()
-	return q.await(ctx, t, timeout)
-}
-
-func (q *queue) await(ctx context.Context, t *ticket, timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	var err error
 	select {
-	case <-t.admitted:
-		return nil
+	case <-t.settled:
+		return t.err
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		return q.quit(t, context.Cause(ctx))
 	case <-timer.C:
-		err = errQueueTimeout
+		return q.quit(t, errQueueTimeout)
 	}
+}
+
+// join admits t, or has it wait; settled reports whether it need not. In a full queue, the newest
+// request of whoever has most waiting gives way.
+func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t.element != nil {
-		q.waiting.Remove(t.element)
+	if q.in < q.limits.MaxConnections && q.all.lines[t.person] == nil && q.mayHold(t.person, t.share) {
+		q.take(t.person)
+		return 0, true
+	}
+	t.settled = make(chan struct{})
+	q.passOver(q.push(t))
+	q.admitWaiting()
+	if q.all.waiting > q.limits.QueueLimit {
+		last := q.all.last()
+		last.err = errQueueFull
+		q.settle(last)
+	}
+	return q.limits.QueueTimeout, t.line == nil
+}
+
+// quit ends the wait of t because of err, unless that has just ended.
+func (q *queue) quit(t *ticket, err error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case t.line != nil:
+		q.remove(t)
 		return err
+	case t.err != nil || errors.Is(err, errQueueTimeout):
+		return t.err
 	}
-	if errors.Is(err, errQueueTimeout) {
-		return nil // admitted in the same moment
-	}
-	q.release(t.client)
+	q.release(t.person)
 	return err
 }
 
-// leave gives the slot to whoever has waited longest.
-func (q *queue) leave(client netip.Addr) {
+// leave gives the slot of t to the request whose turn it is.
+func (q *queue) leave(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.release(client)
+	q.release(t.person)
 }
 
-func (q *queue) release(client netip.Addr) {
+func (q *queue) release(person string) {
 	q.in--
-	if q.clients[client]--; q.clients[client] == 0 {
-		delete(q.clients, client)
+	if q.held[person]--; q.held[person] == 0 {
+		delete(q.held, person)
+	}
+	if who := q.all.lines[person]; who != nil {
+		q.passOver(who)
 	}
 	q.admitWaiting()
 }
 
-func (q *queue) fits(client netip.Addr) bool {
-	return q.in < q.limits.MaxConnections &&
-		(q.limits.MaxConnectionsPerClient == 0 || q.clients[client] < q.limits.MaxConnectionsPerClient)
+func (q *queue) take(person string) {
+	q.in++
+	q.held[person]++
 }
 
-func (q *queue) take(client netip.Addr) {
-	q.in++
-	q.clients[client]++
+// mayHold reports whether person may have one more slot.
+func (q *queue) mayHold(person string, share access.Share) bool {
+	most := cmp.Or(share.MaxRequests, q.limits.MaxConnectionsPerPerson)
+	return most == 0 || q.held[person] < most
 }
+
+// passOver gives a person turns if they may have one more slot, else none.
+func (q *queue) passOver(person *line) { person.takeTurns(q.mayHold(person.name, person.share)) }
 
 func (q *queue) admitWaiting() {
-	for e := q.waiting.Front(); e != nil && q.in < q.limits.MaxConnections; {
-		next := e.Next()
-		if t := e.Value.(*ticket); q.fits(t.client) {
-			q.take(t.client)
-			q.waiting.Remove(e)
-			t.element = nil
-			close(t.admitted)
+	for q.in < q.limits.MaxConnections {
+		t := q.all.next()
+		if t == nil {
+			return
 		}
-		e = next
+		q.take(t.person)
+		t.line.served()
+		t.line.parent.served()
+		q.passOver(t.line.parent)
+		q.settle(t)
 	}
+}
+
+func (q *queue) settle(t *ticket) {
+	q.remove(t)
+	close(t.settled)
 }
 
 // counts says how many requests are in and how many wait.
 func (q *queue) counts() (in, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.in, q.waiting.Len()
+	return q.in, q.all.waiting
+}
+
+// turns numbers the requests that wait for a slot, not for others of their person; 1 is next.
+func (q *queue) turns() map[*ticket]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	turns := make(map[*ticket]int, q.all.waiting)
+	for i, t := range q.all.order() {
+		turns[t] = i + 1
+	}
+	return turns
 }
 
 func (q *queue) inForce() config.Proxy {

@@ -3,91 +3,181 @@ package proxy
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"net/netip"
+	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 )
 
-func client(n byte) netip.Addr { return netip.AddrFrom4([4]byte{100, 64, 0, n}) }
+// ask is a request of a person in their only session.
+func ask(person string) *ticket { return &ticket{person: person} }
 
-// entrant is a request that enters a queue in a goroutine of its own.
-type entrant struct {
-	cancel context.CancelFunc
-	done   chan error
+// join has all of them come to the queue, one after the other.
+func join(q *queue, tickets ...*ticket) []*ticket {
+	for _, t := range tickets {
+		q.join(t)
+	}
+	return tickets
 }
 
-// enterQueue enters for client and returns once that is decided or waits.
-func enterQueue(t *testing.T, q *queue, c netip.Addr) *entrant {
-	ctx, cancel := context.WithCancel(t.Context())
-	e := &entrant{cancel: cancel, done: make(chan error, 1)}
-	go func() { e.done <- q.enter(ctx, c, func() {}) }()
-	synctest.Wait()
-	return e
-}
-
-// outcome is "waits", "in" or the error.
-func (e *entrant) outcome() string {
-	synctest.Wait()
-	select {
-	case err := <-e.done:
-		e.done <- err
-		if err == nil {
-			return "in"
-		}
-		return err.Error()
-	default:
+// state is "in", "waits" or why a ticket was refused.
+func (t *ticket) state() string {
+	switch {
+	case t.line != nil:
 		return "waits"
+	case t.err != nil:
+		return t.err.Error()
 	}
+	return "in"
 }
 
-func outcomes(entrants ...*entrant) (all []string) {
-	for _, e := range entrants {
-		all = append(all, e.outcome())
-	}
-	return all
-}
-
-func wantOutcomes(t *testing.T, entrants []*entrant, want ...string) {
+func wantStates(t *testing.T, tickets []*ticket, want ...string) {
 	t.Helper()
-	if got := outcomes(entrants...); !slices.Equal(got, want) {
+	var got []string
+	for _, one := range tickets {
+		got = append(got, one.state())
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestQueueAdmitsInTheOrderOfArrival(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 3, QueueTimeout: time.Hour})
-		var all []*entrant
-		for i := range byte(4) {
-			all = append(all, enterQueue(t, q, client(i)))
+// served has all that is in leave, again and again, and names those that get in by that in their
+// order.
+func served(q *queue, tickets []*ticket) (order []string) {
+	left := make(map[*ticket]bool)
+	for range tickets {
+		was := make(map[*ticket]bool)
+		for _, t := range tickets {
+			was[t] = t.state() == "in"
 		}
-		wantOutcomes(t, all, "in", "waits", "waits", "waits")
-		q.leave(client(0))
-		wantOutcomes(t, all, "in", "in", "waits", "waits")
-		q.leave(client(1))
-		wantOutcomes(t, all, "in", "in", "in", "waits")
-		q.leave(client(2))
-		q.leave(client(3))
-		if in, waiting := q.counts(); in != 0 || waiting != 0 || len(q.clients) != 0 {
-			t.Errorf("%d in, %d waiting, %d clients known at the end", in, waiting, len(q.clients))
+		i := slices.IndexFunc(tickets, func(t *ticket) bool { return was[t] && !left[t] })
+		if i < 0 {
+			return order
 		}
-	})
+		left[tickets[i]] = true
+		q.leave(tickets[i])
+		for _, t := range tickets {
+			if t.state() == "in" && !was[t] {
+				order = append(order, t.person+t.session)
+			}
+		}
+	}
+	return order
 }
 
-func TestQueueRefusesBeyondItsLimit(t *testing.T) {
+// oneSlot is a queue of which somebody has the slot.
+func oneSlot(limits config.Proxy) (q *queue, holder *ticket) {
+	limits.MaxConnections, limits.QueueLimit = 1, 1000
+	q = newQueue(limits)
+	return q, join(q, ask("x"))[0]
+}
+
+func TestQueueOrder(t *testing.T) {
+	two := access.Share{Weight: 2}
+	heavy := func() *ticket { return &ticket{person: "heavy", share: two} }
+	session := func(name string) *ticket { return &ticket{person: "a", session: name} }
+	cases := []struct {
+		name string
+		come []*ticket
+		want []string
+	}{
+		{"alone in the order of arrival", []*ticket{session("1"), session("1"), session("1")}, []string{"a1", "a1", "a1"}},
+		{"persons in turn", []*ticket{ask("a"), ask("a"), ask("a"), ask("b"), ask("b"), ask("c")}, []string{"a", "b", "c", "a", "b", "a"}},
+		{"sessions of a person in turn", []*ticket{session("1"), session("1"), session("1"), session("2")}, []string{"a1", "a2", "a1", "a1"}},
+		{"sessions gain nothing", []*ticket{session("1"), session("2"), session("3"), ask("b"), ask("b")}, []string{"a1", "b", "a2", "b", "a3"}},
+		{"by weight", []*ticket{heavy(), heavy(), heavy(), ask("b"), ask("b")}, []string{"heavy", "heavy", "b", "heavy", "b"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			q, holder := oneSlot(config.Proxy{})
+			all := append([]*ticket{holder}, join(q, c.come...)...)
+			var predicted []string
+			for _, next := range q.all.order() {
+				predicted = append(predicted, next.person+next.session)
+			}
+			if got := served(q, all); !slices.Equal(got, c.want) || !slices.Equal(predicted, c.want) {
+				t.Errorf("served %q, predicted %q, want %q", got, predicted, c.want)
+			}
+		})
+	}
+}
+
+// In a full queue, those who have most waiting give way, and who came last of them.
+func TestFullQueueTakesFromTheGreediest(t *testing.T) {
+	q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 3})
+	all := join(q, ask("x"), ask("greedy"), ask("greedy"), ask("greedy"), ask("greedy"))
+	wantStates(t, all, "in", "waits", "waits", "waits", errQueueFull.Error())
+	more := join(q, ask("b"), ask("c"), ask("d"), ask("b"))
+	wantStates(t, all, "in", "waits", errQueueFull.Error(), errQueueFull.Error(), errQueueFull.Error())
+	wantStates(t, more, "waits", "waits", errQueueFull.Error(), errQueueFull.Error())
+
+	sessions := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 2})
+	quiet := &ticket{person: "a", session: "quiet"}
+	all = join(sessions, ask("a"), ask("a"), ask("a"), quiet)
+	wantStates(t, all, "in", "waits", errQueueFull.Error(), "waits")
+}
+
+func TestQueueCapsEachPerson(t *testing.T) {
+	q := newQueue(config.Proxy{MaxConnections: 4, MaxConnectionsPerPerson: 1, QueueLimit: 9})
+	allowed := func() *ticket { return &ticket{person: "allowed", share: access.Share{MaxRequests: 2}} }
+	all := join(q, ask("a"), ask("a"), ask("b"), allowed(), allowed(), allowed())
+	wantStates(t, all, "in", "waits", "in", "in", "in", "waits")
+	if turns := q.turns(); len(turns) != 0 {
+		t.Errorf("turns %v, though both wait for requests of their own", turns)
+	}
+	q.leave(all[2])
+	wantStates(t, all, "in", "waits", "in", "in", "in", "waits")
+	q.leave(all[0])
+	q.leave(all[3])
+	wantStates(t, all, "in", "in", "in", "in", "in", "in")
+}
+
+func TestQueueIsResizedInPlace(t *testing.T) {
+	l := config.Proxy{MaxConnections: 1, QueueLimit: 9, MaxConnectionsPerPerson: 1}
+	q := newQueue(l)
+	all := join(q, ask("a"), ask("b"), ask("b"), ask("c"), ask("d"))
+	l.MaxConnections = 3
+	q.resize(l)
+	wantStates(t, all, "in", "in", "waits", "in", "waits")
+	l.MaxConnections, l.QueueLimit = 1, 0
+	q.resize(l)
+	q.leave(all[0])
+	q.leave(all[1])
+	wantStates(t, all, "in", "in", "waits", "in", "waits")
+	l.MaxConnections, l.MaxConnectionsPerPerson = 9, 0
+	q.resize(l)
+	wantStates(t, all, "in", "in", "in", "in", "in")
+}
+
+// entrant is a request that enters a queue in a goroutine of its own.
+type entrant struct {
+	ticket *ticket
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// enterQueue returns once the request is admitted or waits.
+func enterQueue(t *testing.T, q *queue, person string) *entrant {
+	ctx, cancel := context.WithCancel(t.Context())
+	e := &entrant{ticket: ask(person), cancel: cancel, done: make(chan error, 1)}
+	go func() { e.done <- q.enter(ctx, e.ticket, func() {}) }()
+	synctest.Wait()
+	return e
+}
+
+func TestQueueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 1, QueueTimeout: time.Minute})
-		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}
-		wantOutcomes(t, all, "in", "waits", errQueueFull.Error())
-		time.Sleep(time.Minute)
-		wantOutcomes(t, all, "in", errQueueTimeout.Error(), errQueueFull.Error())
+		enterQueue(t, q, "a")
+		second, start := enterQueue(t, q, "b"), time.Now()
+		if err := <-second.done; !errors.Is(err, errQueueTimeout) || time.Since(start) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
 		if in, waiting := q.counts(); in != 1 || waiting != 0 {
 			t.Errorf("%d in, %d waiting after the timeout", in, waiting)
 		}
@@ -97,116 +187,61 @@ func TestQueueRefusesBeyondItsLimit(t *testing.T) {
 func TestQueueSlotOfOneThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 2, QueueTimeout: time.Minute})
-		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2))}
-		all[1].cancel()
-		wantOutcomes(t, all, "in", context.Canceled.Error(), "waits")
-		all = append(all, enterQueue(t, q, client(3)))
-		q.leave(client(0))
-		wantOutcomes(t, all, "in", context.Canceled.Error(), "in", "waits")
-		all[3].cancel()
-		synctest.Wait()
+		first, second, third := enterQueue(t, q, "a"), enterQueue(t, q, "b"), enterQueue(t, q, "c")
+		second.cancel()
+		if err := <-second.done; !errors.Is(err, context.Canceled) {
+			t.Errorf("left with %v", err)
+		}
+		fourth := enterQueue(t, q, "d")
+		q.leave(first.ticket)
+		if err := <-third.done; err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+		wantStates(t, []*ticket{fourth.ticket}, "waits")
+		fourth.cancel()
+		<-fourth.done
 	})
 }
 
-func TestQueueLimitsEachClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(config.Proxy{MaxConnections: 3, MaxConnectionsPerClient: 1, QueueLimit: 9, QueueTimeout: time.Minute})
-		all := []*entrant{
-			enterQueue(t, q, client(0)), enterQueue(t, q, client(0)), enterQueue(t, q, client(0)), enterQueue(t, q, client(1)),
-		}
-		wantOutcomes(t, all, "in", "waits", "waits", "in")
-		q.leave(client(1))
-		wantOutcomes(t, all, "in", "waits", "waits", "in")
-		q.leave(client(0))
-		wantOutcomes(t, all, "in", "in", "waits", "in")
-		all[2].cancel()
-		synctest.Wait()
-	})
-}
-
-// A client that has all its places does not hold up those behind it.
-func TestQueuePassesOverAFullClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(config.Proxy{MaxConnections: 2, MaxConnectionsPerClient: 1, QueueLimit: 9, QueueTimeout: time.Minute})
-		all := []*entrant{
-			enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(0)), enterQueue(t, q, client(2)),
-		}
-		wantOutcomes(t, all, "in", "in", "waits", "waits")
-		q.leave(client(1))
-		wantOutcomes(t, all, "in", "in", "waits", "in")
-		all[2].cancel()
-		synctest.Wait()
-	})
-}
-
-func TestQueueIsResizedInPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := config.Proxy{MaxConnections: 1, QueueLimit: 9, QueueTimeout: time.Minute}
-		q := newQueue(l)
-		all := []*entrant{enterQueue(t, q, client(0)), enterQueue(t, q, client(1)), enterQueue(t, q, client(2)), enterQueue(t, q, client(3))}
-		l.MaxConnections = 3
-		q.resize(l)
-		wantOutcomes(t, all, "in", "in", "in", "waits")
-		l.MaxConnections = 1
-		q.resize(l)
-		q.leave(client(0))
-		q.leave(client(1))
-		wantOutcomes(t, all, "in", "in", "in", "waits")
-		q.leave(client(2))
-		wantOutcomes(t, all, "in", "in", "in", "in")
-	})
-}
-
-// FuzzQueue holds the invariants under many clients at once: never more in than may be, in all and
-// by client, and nothing left at the end.
-func FuzzQueue(f *testing.F) {
-	f.Add(uint64(1), uint8(3), uint8(2), uint8(4))
-	f.Add(uint64(2), uint8(1), uint8(0), uint8(0))
-	f.Add(uint64(3), uint8(8), uint8(1), uint8(30))
-	f.Fuzz(func(t *testing.T, seed uint64, inFlight, perClient, waiting uint8) {
-		l := config.Proxy{MaxConnections: int(inFlight%16) + 1, MaxConnectionsPerClient: int(perClient % 8), QueueLimit: int(waiting % 64), QueueTimeout: time.Millisecond}
-		q := newQueue(l)
-		var in atomic.Int64
-		perAddr := make([]atomic.Int64, 4)
-		var work sync.WaitGroup
-		for i := range 32 {
-			rnd := rand.New(rand.NewPCG(seed, uint64(i)))
-			work.Go(func() {
-				for range 20 {
-					visit(t, q, l, rnd, &in, perAddr)
-				}
-			})
-		}
-		work.Wait()
-		if in, waiting := q.counts(); in != 0 || waiting != 0 || len(q.clients) != 0 {
-			t.Errorf("%d in, %d waiting, %d clients known at the end", in, waiting, len(q.clients))
-		}
-	})
-}
-
-// visit enters once, maybe for a short time only, and leaves.
-func visit(t *testing.T, q *queue, l config.Proxy, rnd *rand.Rand, in *atomic.Int64, perAddr []atomic.Int64) {
-	n := rnd.IntN(len(perAddr))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	err := q.enter(ctx, client(byte(n)), func() {
-		if rnd.IntN(2) == 0 {
-			cancel()
-		}
-	})
-	if err != nil {
-		if !errors.Is(err, errQueueFull) && !errors.Is(err, errQueueTimeout) && !errors.Is(err, context.Canceled) {
-			t.Errorf("entering: %v", err)
-		}
-		return
+// A request can be admitted at the moment in which its client leaves or its time ends.
+func TestQueueQuitAfterAdmission(t *testing.T) {
+	q, holder := oneSlot(config.Proxy{})
+	all := join(q, ask("a"), ask("b"), ask("c"))
+	q.leave(holder)
+	if err := q.quit(all[0], errQueueTimeout); err != nil {
+		t.Errorf("admitted and timed out: %v", err)
 	}
-	if now := in.Add(1); now > int64(l.MaxConnections) {
-		t.Errorf("%d in, %d may be", now, l.MaxConnections)
+	if err := q.quit(all[0], context.Canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("admitted and left: %v", err)
 	}
-	if now := perAddr[n].Add(1); l.MaxConnectionsPerClient > 0 && now > int64(l.MaxConnectionsPerClient) {
-		t.Errorf("%d of one client in, %d may be", now, l.MaxConnectionsPerClient)
+	wantStates(t, all[1:], "in", "waits")
+}
+
+// BenchmarkQueue is a request that finds a slot, and one that waits while others do.
+func BenchmarkQueue(b *testing.B) {
+	limits := config.Proxy{MaxConnections: 1, QueueLimit: 1000, QueueTimeout: time.Minute}
+	b.Run("alone", func(b *testing.B) {
+		q, t := newQueue(limits), ask("a")
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = q.enter(b.Context(), t, nil)
+			q.leave(t)
+		}
+	})
+	for _, others := range []int{0, 10, 900} {
+		b.Run(fmt.Sprintf("among %d", others), func(b *testing.B) {
+			q, holder := newQueue(limits), ask("x")
+			join(q, holder)
+			for i := range others {
+				join(q, ask(fmt.Sprint(i)))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				join(q, ask(holder.person))
+				next := q.all.next()
+				q.leave(holder)
+				holder = next
+			}
+		})
 	}
-	perAddr[n].Add(-1)
-	in.Add(-1)
-	q.leave(client(byte(n)))
 }

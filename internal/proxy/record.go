@@ -205,7 +205,7 @@ func (p *Proxy) record(x *exchange) {
 	suppressed := 0
 	if !x.rec.admitted {
 		var due bool
-		if suppressed, due = p.denials.Due(x.person); !due {
+		if suppressed, due = p.denials.Due(x.ticket.person); !due {
 			return
 		}
 	}

@@ -1,7 +1,9 @@
 package tailnet
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +14,7 @@ import (
 
 	"tailscale.com/client/local"
 	"tailscale.com/client/tailscale/apitype"
+	"tailscale.com/tailcfg"
 
 	"oauth-proxyd/internal/access"
 )
@@ -75,5 +78,42 @@ func identityFrom(response *apitype.WhoIsResponse) access.Identity {
 	for _, name := range slices.Sorted(maps.Keys(response.CapMap)) {
 		id.Capabilities = append(id.Capabilities, string(name))
 	}
+	id.Share, id.ShareFault = shareFrom(response.CapMap[access.ShareCapability])
 	return id
+}
+
+// shareFrom is the greatest share among those that grants give to a peer; fault is why one is none.
+func shareFrom(grants []tailcfg.RawMessage) (greatest access.Share, fault string) {
+	for _, grant := range grants {
+		share, err := parseShare(string(grant))
+		if err != nil {
+			fault = err.Error()
+			continue
+		}
+		greatest.Weight = max(greatest.Weight, share.Weight)
+		greatest.MaxRequests = max(greatest.MaxRequests, share.MaxRequests)
+	}
+	return greatest, fault
+}
+
+// parseShare reads what a grant says. What it does not say is as for everybody.
+func parseShare(text string) (access.Share, error) {
+	const maxWeight, maxRequests = 100, 1_000_000
+	var said struct {
+		Weight      *int `json:"weight"`
+		MaxRequests *int `json:"max_requests"`
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&said); err != nil {
+		return access.Share{}, fmt.Errorf(`not an object such as {"weight": 2, "max_requests": 20}: %w`, err)
+	}
+	weight, requests := cmp.Or(said.Weight, new(1)), cmp.Or(said.MaxRequests, new(0))
+	switch {
+	case *weight < 1 || *weight > maxWeight:
+		return access.Share{}, fmt.Errorf("weight must be from 1 to %d", maxWeight)
+	case said.MaxRequests != nil && (*requests < 1 || *requests > maxRequests):
+		return access.Share{}, fmt.Errorf("max_requests must be from 1 to %d", maxRequests)
+	}
+	return access.Share{Weight: *weight, MaxRequests: *requests}, nil
 }

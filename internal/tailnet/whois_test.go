@@ -39,6 +39,37 @@ func TestWhoIs(t *testing.T) {
 	}
 }
 
+func TestWhoIsReadsShares(t *testing.T) {
+	tests := []struct {
+		name, grants string
+		want         access.Share
+		fault        string
+	}{
+		{"both", `{"weight": 2, "max_requests": 20}`, access.Share{Weight: 2, MaxRequests: 20}, ""},
+		{"one", `{"weight": 3}`, access.Share{Weight: 3}, ""},
+		{"nothing", `{}`, access.Share{Weight: 1}, ""},
+		{"the greatest of several", `{"weight": 3, "max_requests": 5}, {"weight": 2, "max_requests": 9}`, access.Share{Weight: 3, MaxRequests: 9}, ""},
+		{"a bad one beside a good one", `{"weight": "much"}, {"max_requests": 4}`, access.Share{Weight: 1, MaxRequests: 4}, "not an object such as"},
+		{"a misspelled name", `{"wieght": 2}`, access.Share{}, `unknown field "wieght"`},
+		{"no object", `"2"`, access.Share{}, "not an object such as"},
+		{"no weight", `{"weight": 0}`, access.Share{}, "weight must be from 1 to 100"},
+		{"too much", `{"weight": 101}`, access.Share{}, "weight must be from 1 to 100"},
+		{"no request", `{"max_requests": 0}`, access.Share{}, "max_requests must be from 1 to 1000000"},
+		{"too large for a number", `{"max_requests": 1e99}`, access.Share{}, "not an object such as"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDaemon(t)
+			d.setWhoIs(http.StatusOK, `{"Node":{"StableID":"n","Name":"a."},"UserProfile":{"LoginName":"ann@example.com"},
+				"CapMap":{"`+access.ShareCapability+`":[`+tt.grants+`]}}`)
+			got, _, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
+			if err != nil || got.Share != tt.want || !strings.Contains(got.ShareFault, tt.fault) || (tt.fault == "") != (got.ShareFault == "") {
+				t.Errorf("%+v, fault %q, %v; want %+v, %q", got.Share, got.ShareFault, err, tt.want, tt.fault)
+			}
+		})
+	}
+}
+
 func TestWhoIsFails(t *testing.T) {
 	commands(t, nil)
 	tests := []struct {

@@ -6,7 +6,7 @@ proxy {
   response_header_timeout    = "24h"
   idle_timeout               = "1h30m"
   max_connections            = 1000
-  max_connections_per_client = 8
+  max_connections_per_person = 8
   queue_limit                = 0
   queue_timeout              = "1m"
   max_request_body           = "64KiB"
