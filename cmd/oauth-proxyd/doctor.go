@@ -18,6 +18,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	peer := flags.String("peer", "", "does the tailnet's policy let the node `NAME` reach us, and does access.allow?")
 	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
+	paste := flags.Bool("paste", false, "print what to paste into Aperture and into Claude Code")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	return func(string) int {
 		if err := checkGateway(*through); err != nil {
@@ -27,7 +28,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 		path := e.configPath(flags)
 		c := doctor.Config{
 			File: path, Load: func() (*config.Config, error) { return e.loadConfig(path) },
-			TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through,
+			TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through, Paste: *paste,
 		}
 		p := term.NewPrinter(e.stdout)
 		if !*asJSON {
@@ -95,9 +96,27 @@ func statusColor(s doctor.Status) term.Style {
 	}
 }
 
-// showSummary ends the text with the first thing to fix, and with what there is to paste.
+// offByDefault are settings of Claude Code for what it switches off behind a gateway, and what this
+// proxy passes on (seen in 2.1.332).
+const offByDefault = `"ENABLE_TOOL_SEARCH": "true"                             MCP tools are loaded when they are needed
+"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"    a tool's input arrives while it is generated
+"CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"        /model lists the models of GET /v1/models
+"CLAUDE_CODE_PROPAGATE_TRACEPARENT": "1"                 requests have the trace of its telemetry`
+
+// showSummary shows what there is to paste, and ends the text with the first thing to fix.
 func showSummary(p term.Printer, r *doctor.Report) {
 	p.Line("")
+	if r.Aperture != "" {
+		p.Wrap("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
+		p.Verbatim(2, r.Aperture)
+		p.Line("")
+		p.Wrap("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
+		p.Verbatim(2, r.ClaudeCode)
+		p.Line("")
+		p.Wrap("", 0, "With any base URL but Anthropic's, Claude Code has no Remote Control, no /schedule and no connectors, and it switches these off; what you use is switched on in the same \"env\":")
+		p.Verbatim(2, offByDefault)
+		p.Line("")
+	}
 	counts, first := map[doctor.Status]int{}, map[doctor.Status]doctor.Finding{}
 	for _, f := range r.Findings {
 		if counts[f.Status]++; counts[f.Status] == 1 {
@@ -105,15 +124,6 @@ func showSummary(p term.Printer, r *doctor.Report) {
 		}
 	}
 	p.Wrap("", 0, verdict(counts, first))
-	if r.Aperture == "" {
-		return
-	}
-	p.Line("")
-	p.Wrap("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
-	p.Verbatim(2, r.Aperture)
-	p.Line("")
-	p.Wrap("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
-	p.Verbatim(2, r.ClaudeCode)
 }
 
 func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Finding) string {

@@ -12,13 +12,22 @@ func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 	d := runTailscaled(t, "Running")
 	d.Deliver("") // without a network device there is no address to try
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})
-	_, out, _ := s.command("doctor", "--config", s.file()) // the fake tailscaled leaves it something to find
+	if _, out, _ := s.command("doctor", "--config", s.file()); strings.Contains(out, "ANTHROPIC_BASE_URL") {
+		t.Errorf("nobody asked what to paste\n%s", out)
+	}
+	_, out, _ := s.command("doctor", "--paste", "--config", s.file()) // the fake tailscaled leaves it something to find
 	_, paste, found := strings.Cut(strings.Join(strings.Fields(out), " "), "To paste into Aperture: ")
-	if !found || !daemontest.ContainsAll(paste, []string{
+	if !found || !strings.Contains(lastLine(out), "fix first") || !daemontest.ContainsAll(paste, []string{
 		`"baseurl": "http://100.64.0.7:`, `"auth_mode": "passthrough"`,
 		`{"env": {"ANTHROPIC_BASE_URL": "http://100.64.0.7:`,
 		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.",
+		"no Remote Control", `"ENABLE_TOOL_SEARCH": "true"`, `"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"`,
 	}) {
 		t.Errorf("doctor ends\n%s", out)
 	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }

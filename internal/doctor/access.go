@@ -113,7 +113,7 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 // cannot be known.
 func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
-	case !named:
+	case !named, x.network == nil && !x.settings.Tailscale.Required: // checkConfig warns of the latter
 		return f, false
 	case x.network == nil:
 		return unknown("whether %q is a node of the tailnet: tailscaled does not show its peers", s), true

@@ -2,10 +2,17 @@ package doctor_test
 
 import (
 	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"io/fs"
 	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
 )
@@ -93,9 +99,16 @@ func brokenHere() []breakage {
 		},
 		{"the daemon drains", func(w *world) { w.status.Status = "draining" }, "daemon", doctor.Warn, []string{"4711 is draining"}},
 		{
-			"the last reload was refused", func(w *world) { w.status.LastReload = &admin.ReloadStatus{Error: "test.hcl: bad"} },
+			"the last reload was refused", func(w *world) {
+				w.status.Warnings = []string{"the last reload was refused: test.hcl: bad; run `oauth-proxyd check`, then `oauth-proxyd reload`"}
+			},
 			"daemon", doctor.Warn,
 			[]string{"test.hcl: bad", "oauth-proxyd check"},
+		},
+		{
+			"the textfile cannot be written", func(w *world) { w.status.Warnings = []string{"metrics.textfile cannot be written: no space left; free some"} },
+			"daemon", doctor.Warn,
+			[]string{"no space left", "free some"},
 		},
 		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"version v0, this program v1"}},
 		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 wait", "proxy.max_connections"}},
@@ -162,6 +175,11 @@ func brokenEntrances() []breakage {
 			[]string{"does not admit ai.tail.ts.net (tag:aperture)", `allow = ["local", "ann@example.com", "tag:aperture"]`, "oauth-proxyd reload"},
 		},
 		{"the peer is nobody", func(w *world) { w.peer = "aj" }, "peer", doctor.Fail, []string{`no node "aj" among the 2`, "tailscale status"}},
+		{"a tag without a tailnet", func(w *world) {
+			w.allow(`"local", "tag:aperture"`)
+			w.replace("tailscale {", "tailscale {\n  required = false")
+			w.tailscaled = nil
+		}, "config", doctor.Warn, []string{`"tag:aperture"`, "matches nobody", "required = false"}},
 		{"two nodes have the peer's name", func(w *world) {
 			w.peer = "gateway"
 			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"HostName":"laptop"`, `"HostName":"gateway"`, 1))
@@ -195,9 +213,14 @@ func brokenExits() []breakage {
 			[]string{"api.invalid", "getent hosts api.invalid"},
 		},
 		{
-			"an upstream that is not to be trusted", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream()) },
+			"an upstream that is not to be trusted", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(nil)) },
 			"upstream tls", doctor.Fail,
 			[]string{`issued by "O=Acme Co"`, "not one of the system's roots", `upstream_ca_file = "/etc/oauth-proxyd/upstream-ca.pem"`, "IT department"},
+		},
+		{
+			"an upstream whose certificate has expired", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(expired(w.t))) },
+			"upstream tls", doctor.Fail,
+			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must be renewed"},
 		},
 		{"something else than the API", func(w *world) {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
@@ -247,9 +270,28 @@ func (w *world) keyExpires(in time.Duration) {
 	w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"Self":{`, `"Self":{"KeyExpiry":"`+at+`",`, 1))
 }
 
-// tlsUpstream has a certificate of nobody that is trusted.
-func (w *world) tlsUpstream() string {
+// expired is a certificate that was good once.
+func expired(t *testing.T) []tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Inspector"},
+		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+}
+
+// tlsUpstream has a certificate that is not trusted, that of httptest if there is no other.
+func (w *world) tlsUpstream(other []tls.Certificate) string {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: other}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the handshake
 	server.StartTLS()
 	w.t.Cleanup(server.Close)
@@ -360,7 +402,11 @@ func TestPeerAdmittedByUser(t *testing.T) {
 }
 
 func TestBlocksToPaste(t *testing.T) {
+	if r := newWorld(t).examine(); r.Aperture != "" || r.ClaudeCode != "" {
+		t.Error("nobody asked for them")
+	}
 	w := newWorld(t)
+	w.paste = true
 	r := w.examine()
 	here := "http://box.tail.ts.net:" + strconv.Itoa(int(w.port))
 	if !strings.Contains(r.Aperture, `"baseurl": "`+here+`"`) || !strings.Contains(r.Aperture, `"auth_mode": "passthrough"`) ||

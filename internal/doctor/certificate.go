@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // caFile is where the instructions put the certificate of a proxy that opens TLS.
@@ -21,9 +22,12 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
 		return x.unknownIssuer(a, chain)
 	}
-	f.Seen += fmt.Sprintf(" (the certificate was issued by %q)", chain[0].Issuer)
+	leaf := chain[0]
+	f.Seen += fmt.Sprintf("; the certificate was issued by %q and is valid from %s to %s",
+		leaf.Issuer, leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly))
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
-		return f.fix("timedatectl   # is the clock of this host right?")
+		return f.fix("timedatectl   # is the clock of this host right?",
+			"if it is, the certificate must be renewed: by whoever runs the upstream, or a proxy on the way that opens TLS")
 	}
 	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Peer string
 	// Through is the URL of a gateway to send a request through; empty: none.
 	Through string
+	// Paste asks for what to paste into a gateway and into Claude Code.
+	Paste bool
 	// Report, if not nil, is told of each finding when it is made.
 	Report func(Finding)
 
@@ -38,7 +40,9 @@ func Run(ctx context.Context, c Config) *Report {
 	for _, check := range checks() {
 		x.make(ctx, check)
 	}
-	x.report.Aperture, x.report.ClaudeCode = x.paste()
+	if c.Paste {
+		x.report.Aperture, x.report.ClaudeCode = x.paste()
+	}
 	return x.report
 }
 
@@ -112,6 +116,7 @@ func checks() []check {
 		{"daemon", shortLimit, checkDaemon},
 		{"tailscaled", networkLimit, checkTailscaled},
 		{"node key", shortLimit, checkKey},
+		{"daemon", shortLimit, checkWarnings},
 		{"shields up", networkLimit, checkShields},
 		{"magicdns", networkLimit, checkMagicDNS},
 		{"serve", networkLimit, checkServe},

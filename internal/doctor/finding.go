@@ -29,7 +29,7 @@ type Report struct {
 	OK       bool      `json:"ok"`
 	Findings []Finding `json:"findings"`
 	// Aperture and ClaudeCode are configuration to paste, with this node's name; empty when that is
-	// not known.
+	// not known, or was not asked for.
 	Aperture   string `json:"aperture,omitempty"`
 	ClaudeCode string `json:"claude_code,omitempty"`
 }

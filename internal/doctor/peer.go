@@ -30,7 +30,7 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends, such as the gateway")}
 	case len(found) == 0:
 		return []Finding{fail("no node %q among the %d that this one sees: it is misspelt, or the tailnet's policy lets neither reach the other",
-			x.Peer, len(x.network.Peers)).fix("tailscale status   # the names", x.grant(x.Peer))}
+			x.Peer, len(x.network.Peers)).fix("tailscale status   # the names")}
 	case len(found) > 1:
 		f := fail("%d nodes are called %q", len(found), x.Peer)
 		for _, n := range found {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -196,12 +197,31 @@ func (x *facts) idle() []Finding {
 func (x *facts) daemonRuns() []Finding {
 	s := x.daemon
 	findings := []Finding{ok("process %d serves, version %s, since %s", s.PID, s.Version, s.StartedAt.Format("2006-01-02 15:04 MST"))}
-	if s.LastReload != nil && !s.LastReload.OK {
-		findings = append(findings, warn("its last reload was refused, the configuration before it is in force: %s", s.LastReload.Error).
-			fix("oauth-proxyd check", "oauth-proxyd reload"))
-	}
 	if s.Version != x.Version {
 		findings = append(findings, warn("the daemon is version %s, this program %s", s.Version, x.Version).fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
+	}
+	return findings
+}
+
+// checkWarnings repeats those warnings of the daemon that no other check makes.
+func checkWarnings(_ context.Context, x *facts) []Finding {
+	if x.daemon == nil {
+		return nil
+	}
+	said := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning(time.Now())}
+	if x.settings != nil {
+		said = append(said, x.settings.Warnings()...)
+	}
+	var findings []Finding
+	for _, text := range x.daemon.Warnings {
+		if slices.Contains(said, text) || strings.HasPrefix(text, "tailscaled warns: ") {
+			continue
+		}
+		f := warn("%s", text)
+		if i := strings.LastIndex(text, "; "); i > 0 {
+			f = warn("%s", text[:i]).fix(text[i+2:])
+		}
+		findings = append(findings, f)
 	}
 	return findings
 }

@@ -28,6 +28,7 @@ type world struct {
 	config     string
 	configErr  error
 	peer       string
+	paste      bool
 	units      string // what systemctl shows; empty: no systemd
 	port       uint16
 	upstream   *httptest.Server
@@ -142,7 +143,7 @@ func (w *world) examine() *doctor.Report {
 		w.serve("unix", filepath.Join(w.dir, "ts.sock"), mux)
 	}
 	c := doctor.Config{
-		File: "test.hcl", Version: "v1", Peer: w.peer,
+		File: "test.hcl", Version: "v1", Peer: w.peer, Paste: w.paste,
 		Load: func() (*config.Config, error) {
 			if w.configErr != nil {
 				return nil, w.configErr
