@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log"
@@ -106,7 +107,9 @@ func brokenHere() []breakage {
 			[]string{"test.hcl: bad", "oauth-proxyd check"},
 		},
 		{
-			"the textfile cannot be written", func(w *world) { w.status.Warnings = []string{"metrics.textfile cannot be written: no space left; free some"} },
+			"the textfile cannot be written", func(w *world) {
+				w.status.Warnings = []string{"metrics.textfile cannot be written: no space left; free some"}
+			},
 			"daemon", doctor.Warn,
 			[]string{"no space left", "free some"},
 		},
@@ -189,6 +192,18 @@ func brokenEntrances() []breakage {
 			w.peer = "ai"
 			w.tailscaled["GET status"] = say(strings.ReplaceAll(statusOf("Running", ""), `"Online":true`, `"Online":false`))
 		}, "peer", doctor.Warn, []string{"offline"}},
+		{
+			"the policy refused a connection", func(w *world) { w.refused("acl", time.Now()) }, "refused peers", doctor.Warn,
+			[]string{"laptop.tail.ts.net (user ann@example.com) was refused 3 times", "reason: acl", `{"src": ["ann@example.com"], "dst": ["100.64.0.1"], "ip": ["tcp:`},
+		},
+		{
+			"shields refused a connection", func(w *world) { w.refused("shields", time.Now()) }, "refused peers", doctor.Warn,
+			[]string{"reason: shields", "tailscale set --shields-up=false"},
+		},
+		{
+			"a firewall refused a connection", func(w *world) { w.refused("host-firewall", time.Now()) }, "refused peers", doctor.Warn,
+			[]string{"reason: host-firewall", "nft list ruleset"},
+		},
 		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "none of the 2 nodes"}},
 		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
 		{"a node that is not there", func(w *world) { w.allow(`"local", "node:ai.other.ts.net"`) }, "access", doctor.Warn, []string{`"node:ai.other.ts.net"`, "none of the 2 nodes"}},
@@ -298,6 +313,14 @@ func (w *world) tlsUpstream(other []tls.Certificate) string {
 	return server.URL
 }
 
+// refused has tailscaled refuse the laptop's connections.
+func (w *world) refused(reason string, last time.Time) {
+	w.tailscaled["GET debug-rejects"] = say(fmt.Sprintf(`{"Enabled":true,"Incoming":[
+		{"Count":9,"Direction":"incoming","Proto":6,"Src":"100.64.0.3:40001","Dst":"100.64.0.1:1","Reason":"acl","Last":%[3]q},
+		{"Count":3,"Direction":"incoming","Proto":6,"Src":"100.64.0.2:40000","Dst":"100.64.0.1:%[1]d","Reason":%[2]q,"Last":%[3]q}]}`,
+		w.port, reason, last.Format(time.RFC3339Nano)))
+}
+
 // publishes has tailscale serve lead to our port.
 func (w *world) publishes(more string) {
 	w.tailscaled["GET serve-config"] = say(`{"TCP":{"443":{"HTTPS":true}},` + more + `"Web":{"box.tail.ts.net:443":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:` +
@@ -362,6 +385,16 @@ func TestMissingFactsAreUnknown(t *testing.T) {
 		{"a peer, without tailscaled", func(w *world) { w.peer = "ai"; w.tailscaled = nil }, "peer", []string{"not connected"}},
 		{"a configuration that this user may not read", func(w *world) { w.configErr = fs.ErrPermission }, "config", []string{"may not be read", "sudo"}},
 		{"an upstream that nobody names", func(w *world) { w.configErr = errors.New("no such file") }, "upstream", []string{"not tried"}},
+		{
+			"refused connections, which are not recorded", func(w *world) { w.peer = "ai"; w.tailscaled["GET debug-rejects"] = say(`{}`) },
+			"refused peers",
+			[]string{`"nodeAttrs": [`, `"attr": ["debug-conn-reject"]`},
+		},
+		{
+			"refused connections, with an older tailscaled", func(w *world) { w.peer = "ai"; delete(w.tailscaled, "GET debug-rejects") },
+			"refused peers",
+			[]string{"from 1.104 on"},
+		},
 		{"tailscaled's settings", func(w *world) { delete(w.tailscaled, "GET prefs") }, "shields up", []string{"does not show"}},
 		{"what tailscale serves", func(w *world) { delete(w.tailscaled, "GET serve-config") }, "serve", nil},
 	} {
@@ -374,6 +407,14 @@ func TestMissingFactsAreUnknown(t *testing.T) {
 				t.Errorf("%+v, want unknown with %q", f, row.words)
 			}
 		})
+	}
+}
+
+func TestOldRefusalsAreNoFault(t *testing.T) {
+	w := newWorld(t)
+	w.refused("acl", time.Now().Add(-2*time.Hour))
+	if f := find(w.examine(), "refused peers"); f.Status != doctor.OK {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -122,6 +122,7 @@ func checks() []check {
 		{"serve", networkLimit, checkServe},
 		{"tailnet listener", networkLimit, checkListener},
 		{"peer", networkLimit, checkPeer},
+		{"refused peers", networkLimit, checkRefusals},
 		{"access", networkLimit, checkAccess},
 		{"ip filter", shortLimit, checkFilter},
 		{"header rules", shortLimit, checkRules},

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
@@ -146,4 +147,51 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	}
 	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, who(peer)).
 		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}
+}
+
+// recent is how far back a refused connection matters.
+const recent = time.Hour
+
+// checkRefusals names the peers whose connections to our port tailscaled refused. Without the node
+// attribute it has no record of them, which matters if somebody asks for a peer.
+func checkRefusals(ctx context.Context, x *facts) []Finding {
+	port := x.port()
+	if !x.onTailnet() || x.network == nil || port == 0 {
+		return nil
+	}
+	refusals, recorded, err := x.client.Refusals(ctx)
+	switch {
+	case (err != nil || !recorded) && x.Peer == "":
+		return nil
+	case err != nil:
+		return []Finding{unknown("%v", err)}
+	case !recorded:
+		return []Finding{unknown("tailscaled does not record whom it refuses").fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:",
+			fmt.Sprintf("\"nodeAttrs\": [\n  {\"target\": [%q], \"attr\": [%q]}\n]", entryFor(x.network.Self), tailnet.RefusalAttribute))}
+	}
+	var findings []Finding
+	for _, r := range refusals {
+		if r.Dst.Port() == port && time.Since(r.Last) < recent {
+			findings = append(findings, x.refusalFinding(r))
+		}
+	}
+	if len(findings) == 0 {
+		return []Finding{ok("tailscaled refused no connection to port %d within the last hour", port)}
+	}
+	return findings
+}
+
+func (x *facts) refusalFinding(r tailnet.Refusal) Finding {
+	name, src := r.Src.Addr().String(), r.Src.Addr().String()
+	if found := x.network.Find(name); len(found) == 1 {
+		name, src = fmt.Sprintf("%s (%s)", found[0].Name, who(found[0])), entryFor(found[0])
+	}
+	f := warn("%s was refused %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
+	switch r.Reason {
+	case "acl":
+		return f.fix("if it is to get in, in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(src))
+	case "shields":
+		return f.fix("tailscale set --shields-up=false")
+	}
+	return f.fix("look for a firewall on this host: nft list ruleset")
 }

@@ -76,6 +76,7 @@ header "anthropic-beta" {
 		"GET prefs":                      say(`{"CorpDNS":true}`),
 		"GET serve-config":               say(`null`),
 		"GET whois":                      say(`{"Node":{"StableID":"n3","Name":"ai.tail.ts.net.","Tags":["tag:aperture"]},"UserProfile":{}}`),
+		"GET debug-rejects":              say(`{"Enabled":true}`),
 		"POST debug-packet-filter-rules": say(`[{"SrcIPs":["*"],"DstPorts":[{"IP":"*","Ports":{"First":0,"Last":65535}}]}]`),
 	}
 	return w

@@ -2,12 +2,14 @@ package tailnet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"tailscale.com/client/local"
 	"tailscale.com/ipn/ipnstate"
@@ -184,4 +186,35 @@ func covers(set string, addr netip.Addr) bool {
 	}
 	to, err := netip.ParseAddr(last)
 	return err == nil && from.BitLen() == addr.BitLen() && from.Compare(addr) <= 0 && addr.Compare(to) <= 0
+}
+
+// RefusalAttribute is the node attribute with which tailscaled, from 1.104 on, records what it
+// refuses.
+const RefusalAttribute = "debug-conn-reject"
+
+// Refusal is what tailscaled refused one peer for one reason.
+type Refusal struct {
+	Reason   string         // acl, shields, host-firewall, …
+	Src, Dst netip.AddrPort // of the last connection
+	Count    int
+	Last     time.Time
+}
+
+// Refusals lists the connections of peers to this node that tailscaled refused, within
+// AttemptTimeout. recorded is false if the node does not have the attribute.
+func (c *Client) Refusals(ctx context.Context) (all []Refusal, recorded bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	body, err := c.local.DebugRejects(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("asking tailscaled which connections it refused (from 1.104 on): %w", c.explain(err))
+	}
+	var response struct { // connreject.DebugRejectsResponse
+		Enabled  bool
+		Incoming []Refusal
+	}
+	if err := json.Unmarshal(body, &response); err != nil {
+		return nil, false, fmt.Errorf("reading which connections tailscaled refused: %w", &foreignError{err})
+	}
+	return response.Incoming, response.Enabled, nil
 }
