@@ -17,140 +17,143 @@ const (
 	drainTime = 30 * time.Second
 )
 
-// coalescer writes to a connection, in one call, all that comes within one turn of the scheduler:
-// the header of a request and its body, which net/http flushes one by one, and over HTTP/2 what all
-// streams have to say at the moment. A call to the kernel and a TLS record cost more than
-// everything else that is done with a small piece. There is no timer: a piece waits for the
-// goroutines that are ready to add to it, and for nobody when there are none.
+// coalescer merges small writes to a connection. net/http flushes the header of a request and its
+// body one by one, and over HTTP/2 each frame of each stream. One write costs 5 µs and more over
+// loopback, most of it in the kernel. Merging saves 8 to 9 % of the processor time of a short
+// request.
 //
-//	write ──> pending ──> flush (one goroutine while there is something) ──> conn
-//	  waits while pending holds coalescerLimit
+//	time ──────────────────────────────────────────────────────>
+//	stream 1   write HEADERS
+//	stream 2         write HEADERS, write DATA
+//	stream 1                                  write DATA
+//	flush                                                 ──> conn.Write: one call, one TLS record
+//
+// There is no timer. The first write starts flush, a goroutine that yields to the scheduler once:
+// every goroutine that is ready to run then has its turn, and may add to what is pending. Where
+// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending.
 //
 // A write does not report that the connection broke. A peer that responds early and closes makes
 // writes fail while its response waits to be read (RFC 9112 §9.6), and net/http would throw that
 // away. Reading tells how the connection ended.
 type coalescer struct {
 	conn   io.Writer
-	spares *sync.Pool // of *[]byte, for pending
+	spares *sync.Pool // see newSpares
 	broken func()     // a write failed; called once, without a lock
 
 	taken   atomic.Int64 // bytes accepted, less those that are known to be never sent
 	written atomic.Int64 // bytes handed to conn
 
 	mu      sync.Mutex
-	change  sync.Cond // pending became shorter, or failed was set
+	change  sync.Cond // signals that pending became shorter, or that failed was set
 	pending *[]byte   // nil: nothing
 	running bool      // flush is to take what is pending
 	writing bool      // a write is under way
 	failed  bool      // nothing can be written any more
-	reset   bool      // a write was told that the peer reset the connection without a FIN
+	reset   bool      // a write failed because the peer reset the connection without a FIN
 }
 
+// newSpares keeps the buffers of pending for the next write on any connection to the upstream.
+func newSpares() *sync.Pool { return &sync.Pool{New: func() any { return new([]byte) }} }
+
 func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
-	g := &coalescer{conn: conn, spares: spares, broken: broken}
-	g.change.L = &g.mu
-	return g
+	w := &coalescer{conn: conn, spares: spares, broken: broken}
+	w.change.L = &w.mu
+	return w
 }
 
 // write takes p over. After a failure it drops it.
-func (g *coalescer) write(p []byte) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for !g.failed && g.pending != nil && len(*g.pending) >= coalescerLimit {
-		g.change.Wait()
+func (w *coalescer) write(p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.failed && w.pending != nil && len(*w.pending) >= coalescerLimit {
+		w.change.Wait()
 	}
-	if g.failed {
+	if w.failed {
 		return
 	}
-	g.taken.Add(int64(len(p)))
-	if g.pending == nil {
-		g.pending = g.spare()
+	w.taken.Add(int64(len(p)))
+	if w.pending == nil {
+		w.pending = w.spares.Get().(*[]byte)
 	}
-	*g.pending = append(*g.pending, p...)
-	if !g.running {
-		g.running = true
-		go g.flush()
+	*w.pending = append(*w.pending, p...)
+	if !w.running {
+		w.running = true
+		go w.flush()
 	}
 }
 
-// flush writes until nothing is pending, after everybody who is ready to write has had a turn.
-func (g *coalescer) flush() {
+// flush writes until nothing is pending, after all goroutines that are ready to write had a turn.
+func (w *coalescer) flush() {
 	runtime.Gosched()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.pending != nil && !g.writing {
-		g.send()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.pending != nil && !w.writing {
+		w.send()
 	}
-	g.running = false
+	w.running = false
 }
 
 // send writes what is pending. The caller holds mu, which is free meanwhile.
-func (g *coalescer) send() {
-	out := g.pending
-	g.pending, g.writing = nil, true
-	g.written.Add(int64(len(*out)))
-	g.mu.Unlock()
-	n, err := g.conn.Write(*out)
+func (w *coalescer) send() {
+	out := w.pending
+	w.pending, w.writing = nil, true
+	w.written.Add(int64(len(*out)))
+	w.mu.Unlock()
+	n, err := w.conn.Write(*out)
 	if err != nil {
-		g.broken()
+		w.broken()
 	}
-	g.mu.Lock()
-	g.writing = false
+	w.mu.Lock()
+	w.writing = false
 	unsent := int64(len(*out) - n)
-	g.written.Add(-unsent)
-	g.taken.Add(-unsent)
-	g.putBack(out)
+	w.written.Add(-unsent)
+	w.taken.Add(-unsent)
+	w.putBack(out)
 	if err != nil {
-		g.reset = errors.Is(err, syscall.ECONNRESET)
-		g.fail()
+		w.reset = errors.Is(err, syscall.ECONNRESET)
+		w.fail()
 	}
-	g.change.Broadcast()
+	w.change.Broadcast()
 }
 
-// wasReset reports whether a write was told of a reset, which the kernel tells only once: the next
-// read seems to get a FIN. The connection must be gone, or a write that is under way might last.
-func (g *coalescer) wasReset() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.writing {
-		g.change.Wait()
+// wasReset reports whether a write failed because of a reset. The kernel reports a reset once: a
+// read after that seems to get a FIN. Call it only when the connection is gone, because it waits
+// for the write that is under way.
+func (w *coalescer) wasReset() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.writing {
+		w.change.Wait()
 	}
-	return g.reset
+	return w.reset
 }
 
 // fail drops what is pending. The caller holds mu.
-func (g *coalescer) fail() {
-	g.failed = true
-	if g.pending != nil {
-		g.taken.Add(-int64(len(*g.pending)))
-		g.putBack(g.pending)
-		g.pending = nil
+func (w *coalescer) fail() {
+	w.failed = true
+	if w.pending != nil {
+		w.taken.Add(-int64(len(*w.pending)))
+		w.putBack(w.pending)
+		w.pending = nil
 	}
-	g.change.Broadcast()
+	w.change.Broadcast()
 }
 
-func (g *coalescer) spare() *[]byte {
-	if p, ok := g.spares.Get().(*[]byte); ok {
-		return p
-	}
-	return &[]byte{}
-}
-
-// putBack keeps a buffer for the next write, on whatever connection that is.
-func (g *coalescer) putBack(p *[]byte) {
+// putBack keeps a buffer for the next write.
+func (w *coalescer) putBack(p *[]byte) {
 	if cap(*p) <= 2*coalescerLimit {
 		*p = (*p)[:0]
-		g.spares.Put(p)
+		w.spares.Put(p)
 	}
 }
 
 // close writes what is pending, unless the peer does not take what came before it. The caller
 // bounds how long that may last.
-func (g *coalescer) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.pending != nil && !g.writing {
-		g.send()
+func (w *coalescer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending != nil && !w.writing {
+		w.send()
 	}
-	g.fail()
+	w.fail()
 }

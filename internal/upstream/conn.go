@@ -26,9 +26,9 @@ type Conn struct {
 	number uint64        // of those to this upstream, from 1 on
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to be made
-	active atomic.Int64  // requests with a stream, which have not ended for us
-	ended  atomic.Int64  // requests that were active
-	silent atomic.Bool   // it was given up because its peer did not respond to a ping
+	active atomic.Int64  // requests in phaseActive
+	ended  atomic.Int64  // requests that were in phaseActive
+	silent atomic.Bool   // it was closed because its peer did not respond to a ping
 
 	slots // guarded by pool.mu
 }
@@ -97,7 +97,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 // Uses is how many requests were sent on it.
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
-// explain says why a connection was given up of which net/http only knows that it was closed.
+// explain adds why a connection was closed. net/http only knows that it was.
 func (c *Conn) explain(err error) error {
 	if c.silent.Load() && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", errPathDead, err)
@@ -133,7 +133,7 @@ type responseBody struct {
 }
 
 // abandon ends the body of a request that was cancelled. While net/http waits for a peer of HTTP/2
-// to take more of the request, it does not see that by itself.
+// to take more of the request, it does not see that on its own.
 func (b *responseBody) abandon() {
 	if b.closing.CompareAndSwap(false, true) {
 		_ = b.ReadCloser.Close() // nobody wants the rest
@@ -174,7 +174,7 @@ func (b *responseBody) finish() {
 	b.once.Do(func() { b.mark.finish(!b.ended.Load()) })
 }
 
-// mark is how far a connection had come when a request was about to be sent on it.
+// mark is the position in both directions of a connection just before a request is sent on it.
 type mark struct {
 	conn    *Conn
 	taken   int64 // where the request begins in what is written to the connection

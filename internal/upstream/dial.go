@@ -23,9 +23,9 @@ const (
 	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of a request.
 	// Bodies go past it, and the coalescer puts pieces together.
 	headerBufferSize = 1 << 10
-	// streamWindow is how many bytes of a response are taken in before its client takes them.
-	// net/http's own 4 MiB would let 256 clients that read nothing fill the window of the
-	// connection, 1 GiB, and halt everybody who shares it.
+	// streamWindow is how many bytes of a response the upstream may send before its client takes
+	// them. net/http's own 4 MiB would let 256 clients that read nothing fill the window of the
+	// connection, 1 GiB, and stall all others that share it.
 	streamWindow = 256 << 10
 	// maxResponseHeader is the size in bytes past which a response of HTTP/1.1 is refused. net/http
 	// holds several copies of what it cannot parse. Over HTTP/2 its own limit stays: there a lower
@@ -43,7 +43,7 @@ type dialer struct {
 	tls      *tls.Config     // nil: an http upstream
 	proxyTLS *tls.Config
 	address  string // host:port
-	spares   sync.Pool
+	spares   *sync.Pool
 	working  atomic.Pointer[workingRoute]
 }
 
@@ -64,6 +64,7 @@ func newDialer(c Config) (*dialer, error) {
 		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		http1:    newTransport(), http2: newTransport(),
 	}
+	d.spares = newSpares()
 	d.http1.MaxResponseHeaderBytes = maxResponseHeader
 	d.working.Store(&workingRoute{})
 	if c.URL.Scheme == "https" {
@@ -120,7 +121,7 @@ func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// isTimeout reports whether the time for a part of the way was over, such as that for names.
+// isTimeout reports whether a step took longer than its share of the time, as that for names.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
@@ -131,7 +132,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	c.wire = newWire(c, nc, s, &d.spares)
+	c.wire = newWire(c, nc, s, d.spares)
 	c.http2 = c.wire.isHTTP2()
 	transport := d.http1
 	if c.http2 {
@@ -139,7 +140,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	}
 	c.client, err = transport.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), d.URL.Scheme, d.address)
 	if err != nil {
-		_ = c.wire.Close() // likewise
+		_ = c.wire.Close() // err says why
 	}
 	return err
 }

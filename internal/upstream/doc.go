@@ -1,8 +1,8 @@
-// Package upstream is the way out: the connections to one upstream, and the one rule that
-// net/http's own transport does not keep: a request is sent on a connection once.
+// Package upstream keeps the connections to one upstream, and sends a request once: net/http's own
+// transport may send it again.
 //
 //	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
-//	conn, err := pool.Get(ctx, func() { /* it takes a while */ })
+//	conn, err := pool.Get(ctx, func() { /* there is a wait */ })
 //	response, err := conn.Send(ctx, request, upstream.Events{})
 //	defer response.Body.Close() // frees the slot
 //
@@ -18,13 +18,12 @@
 //   - A path that went silent gets no new request, and is given up within 30 seconds:
 //     over HTTP/2 by a ping before a quiet connection is used again, and pings while
 //     requests wait on it; over HTTP/1.1, and beneath both, by the kernel
-//     (TCP_USER_TIMEOUT and keep-alive probes). Ages are told by the wall clock, which
-//     goes on while the machine sleeps.
-//   - A client that does not read its response holds up nobody who shares its
-//     connection: each stream has a receive window of its own, and the connection's is
-//     larger than all of them together.
-//   - An upstream that responds before it has read the request, and closes, is heard:
-//     a failed write ends nothing, what can still be read is read.
+//     (TCP_USER_TIMEOUT and keep-alive probes). Ages are measured by the wall clock,
+//     which goes on while the machine sleeps.
+//   - A client that does not read its response stalls no other on its connection: the
+//     connection's receive window is larger than those of all its streams together.
+//   - The response of an upstream that responds before it has read the request, and
+//     closes, is passed on: after a failed write, what can still be read is read.
 //   - A response that only the end of a TLS connection delimits is complete only with a
 //     close_notify (RFC 9112 §9.8).
 //   - Credentials are sent in clear to loopback and Tailscale addresses alone, whatever

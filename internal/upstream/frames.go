@@ -21,10 +21,9 @@ const unlimited = 1<<31 - 1
 // frames reads what the peer says of the whole connection in the frames that it sends, as they pass
 // on their way to net/http.
 //
-// It also puts a number without meaning in the place of each MAX_CONCURRENT_STREAMS. The pool is
-// the one who keeps to that limit. net/http would do so as well, in its own way: a request that got
-// its slot before the limit was lowered would wait inside RoundTrip, and keep every other request
-// of the connection waiting behind it.
+// It also replaces the value of each MAX_CONCURRENT_STREAMS by unlimited, because the pool keeps to
+// that limit. If net/http did, a request that got its slot before the limit was lowered would wait
+// inside RoundTrip, and all other requests of the connection behind it.
 type frames struct {
 	header  [frameHeaderSize]byte
 	have    int // of header

@@ -7,22 +7,21 @@ import (
 )
 
 const (
-	// quietTime is how long a connection of HTTP/2 may have said nothing when it gets another
-	// request: past that it must respond to a ping first.
+	// quietTime is after how long without a byte a connection of HTTP/2 must respond to a ping
+	// before it gets another request.
 	quietTime = 2 * time.Second
-	// pingPatience is how long a request waits for that, beside the time that the connection took
-	// to be made, which tells how far the peer is.
+	// pingPatience is how long a request waits for that response, in addition to the time that it
+	// took to connect, which tells how far the peer is.
 	pingPatience = time.Second
-	// pingAfter and pingTimeout bound a path that is dead: while requests are on a connection that
-	// said nothing for pingAfter, it is asked, and given up when it says nothing for pingTimeout
-	// more.
+	// pingAfter and pingTimeout bound the time on a dead path. A connection with requests and
+	// without a byte for pingAfter is pinged, and closed if no byte comes within pingTimeout.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 15 * time.Second
 	// avoidTime is how long a connection gets no request after it refused one.
 	avoidTime = time.Second
-	// resetBurst and resetRate, in resets a second, are what a connection bears of requests that
-	// were cancelled: at most 124 in any 30 s, which is less than any server takes for an attack
-	// (CVE-2023-44487). Past that it gets no further request.
+	// resetBurst and resetRate, in resets a second, limit the cancelled requests of a connection:
+	// at most 124 in any 30 s, fewer than any server takes for an attack (CVE-2023-44487). A
+	// connection beyond that gets no further request.
 	resetBurst = 64
 	resetRate  = 2
 )
@@ -45,9 +44,9 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	return c.responds(ctx)
 }
 
-// spent reports whether a kept connection of HTTP/1.1 is at its end, or too old, or holds bytes
-// that nobody asked for. net/http may learn of an end only after it has sent the next request,
-// whose fate is then unknown, or may take those bytes for its response.
+// spent reports whether a kept connection of HTTP/1.1 has ended, is too old, or holds bytes that no
+// request asked for. net/http may see an end only after it has sent the next request, whose fate is
+// then unknown, or may take such bytes for its response.
 func (c *Conn) spent() bool {
 	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
 }
@@ -73,8 +72,8 @@ func (c *Conn) responds(ctx context.Context) bool {
 	return false
 }
 
-// askPeer sends a ping and reports whether anything came until pingTimeout, or the kernel is still
-// busy with what was written before the ping. net/http has no exported name for a ping;
+// askPeer sends a ping and reports whether anything came within pingTimeout, or the peer's kernel
+// still acknowledges what was written before the ping. net/http has no exported name for a ping;
 // golang.org/x/net/http2 sends one with this request.
 func (c *Conn) askPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -85,7 +84,7 @@ func (c *Conn) askPeer(ctx context.Context) bool {
 		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
 }
 
-// avoid has c get no request for a moment, as its peer refused one that was not alone.
+// avoid keeps new requests from c for avoidTime, because its peer refused one beside others.
 func (p *Pool) avoid(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,7 +121,7 @@ func (p *Pool) releaseReset(c *Conn) {
 	}
 }
 
-// awaitResets frees the slots of cancelled requests on c as their streams go.
+// awaitResets frees the slots of cancelled requests on c as their streams end.
 func (p *Pool) awaitResets(c *Conn) {
 	const shortest, longest = time.Millisecond, 50 * time.Millisecond
 	for wait := shortest; p.ctx.Err() == nil && p.releaseResets(c) > 0; wait = min(2*wait, longest) {
@@ -133,9 +132,15 @@ func (p *Pool) awaitResets(c *Conn) {
 	}
 }
 
-// releaseResets frees the slots of cancelled requests on c whose streams are gone, and returns how
-// many are left. Each active request has one stream at most, so that those beyond are of cancelled
-// ones. What begins or ends while they are counted frees too few, never too many.
+// releaseResets frees the slots of cancelled requests on c whose streams have ended, and returns
+// how many are left. net/http tells only the number of streams. An active request has at most one,
+// so any beyond the active ones belong to cancelled requests:
+//
+//	streams of net/http      7
+//	active requests        - 5
+//	cancelled, not ended   = 2, at most resetting
+//
+// A request that begins or ends during the count frees too few slots, never too many.
 func (p *Pool) releaseResets(c *Conn) int {
 	ended, active := c.ended.Load(), c.active.Load()
 	streams := int64(c.client.InFlight())
@@ -151,8 +156,8 @@ func (p *Pool) releaseResets(c *Conn) int {
 	return left
 }
 
-// ping asks the peer of c whether it is there, unless that is under way. The channel is closed when
-// it has responded, or c was given up. The caller holds mu.
+// ping pings the peer of c, unless that is under way. The channel is closed when the peer has
+// responded or c is closed. The caller holds mu.
 func (p *Pool) ping(c *Conn) <-chan struct{} {
 	if c.pinged == nil && p.ctx.Err() == nil {
 		c.pinged = make(chan struct{})

@@ -11,11 +11,10 @@ import (
 
 const (
 	// maxStreams is how many requests one connection carries at most, whatever its peer allows. It
-	// is below the 250 of net/http's server, which still counts a stream for a moment after its end
-	// was sent, and resets the one above its limit with PROTOCOL_ERROR: that does not prove it
-	// unprocessed.
+	// is below the 250 of net/http's server, which counts a stream for a moment after its end and
+	// resets one above its limit with PROTOCOL_ERROR. That does not prove it unprocessed.
 	maxStreams = 240
-	// settingsPatience is how long requests wait for a new connection of HTTP/2 to say how many it
+	// settingsPatience is how long a new connection of HTTP/2 has to say how many requests it
 	// takes, before more connections are made.
 	settingsPatience = time.Second
 	// idleLimit is how long a connection without requests is kept.
@@ -28,7 +27,7 @@ const (
 // Pool keeps the connections to one upstream. It is safe for concurrent use.
 type Pool struct {
 	dialer *dialer
-	ctx    context.Context // of all work
+	ctx    context.Context // ends all work
 	cancel context.CancelFunc
 	work   sync.WaitGroup // dials and pings
 
@@ -36,19 +35,20 @@ type Pool struct {
 	conns   map[*Conn]struct{}
 	ready   []*Conn   // those with a free slot, the latest used last
 	waiters []*waiter // the oldest first
-	arrived uint64    // waiters ever
-	dialing int       // connections that are being made, or have not said yet what they take
-	made    uint64    // connections ever
-	streams int       // what one connection takes, as far as is known; 0: not yet
+	arrived uint64    // number of the last waiter
+	dialing int       // connections that are being made, or whose limit is not known yet
+	made    uint64    // number of the last connection
+	streams int       // limit of the last connection that had one; 0: none yet
 	retired bool
 }
 
-// slots is what the pool knows of a connection. It gets new requests while it is pooled, has a free
-// slot, and nothing keeps it from that:
+// slots is what the pool knows of a connection. A connection gets new requests from add to drop
+// while it has a free slot, and is in none of these states:
 //
-//	leaving     for good        GOAWAY, a FIN, or too many resets; closed with its last request
-//	suspected   until it is over  a ping is overdue
-//	avoidUntil  for avoidTime    its peer refused a request beside others
+//	state       because                               until
+//	leaving     GOAWAY, FIN, or too many resets       its last request ends, which closes it
+//	suspected   the response to a ping is overdue     the peer responds, or it is closed
+//	avoidUntil  the peer refused one of its requests  avoidTime has passed
 type slots struct {
 	inUse, limit int           // limit: what the peer takes
 	settled      chan struct{} // closed when the peer has said what it takes
@@ -142,7 +142,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	}
 }
 
-// forget drops a waiter whose request ended.
+// forget removes a waiter that waits no longer, and frees a slot that it was given meanwhile.
 func (p *Pool) forget(w *waiter) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiters, w); i >= 0 {
@@ -169,7 +169,7 @@ func (p *Pool) reserve() *Conn {
 	return c
 }
 
-// update puts c among the ready ones or takes it from there. The caller holds mu.
+// update adds c to ready or removes it. The caller holds mu.
 func (p *Pool) update(c *Conn) {
 	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit && !time.Now().Before(c.avoidUntil)
 	switch {
@@ -183,7 +183,7 @@ func (p *Pool) update(c *Conn) {
 	c.isReady = free
 }
 
-// handOut serves those who wait. The caller holds mu.
+// handOut gives free slots to waiters. The caller holds mu.
 func (p *Pool) handOut() {
 	for len(p.waiters) > 0 {
 		c := p.reserve()
@@ -195,7 +195,7 @@ func (p *Pool) handOut() {
 	}
 }
 
-// startDials makes as many connections as those who wait need. The caller holds mu.
+// startDials makes as many connections as the waiters need. The caller holds mu.
 func (p *Pool) startDials() {
 	if p.ctx.Err() != nil {
 		return
@@ -210,7 +210,7 @@ func (p *Pool) startDials() {
 	}
 }
 
-// connect makes one connection for those who had come when it was asked for.
+// connect makes one connection. asked is the number of the last waiter that it is for.
 func (p *Pool) connect(asked uint64) {
 	c := newConn(p)
 	err := p.dialer.dial(p.ctx, c)
@@ -222,12 +222,12 @@ func (p *Pool) connect(asked uint64) {
 	defer p.mu.Unlock()
 	p.dialing--
 	if err != nil {
-		p.refuse(asked, err) // or they would dial for ever
+		p.refuse(asked, err) // or there would be dials for ever
 	}
 	p.startDials()
 }
 
-// add takes a new connection in.
+// add adds a new connection.
 func (p *Pool) add(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -244,7 +244,8 @@ func (p *Pool) add(c *Conn) {
 	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 }
 
-// settle waits until c has said what it takes. The error is that it takes nothing.
+// settle waits until the limit of c is known, settingsPatience at most. It fails if c takes
+// nothing.
 func (p *Pool) settle(c *Conn) error {
 	timer := time.NewTimer(settingsPatience)
 	defer timer.Stop()
@@ -267,7 +268,7 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.limit = int(min(limit, maxStreams))
-	if c.limit > 0 { // one that takes nothing may say more in a moment
+	if c.limit > 0 { // after 0, a larger limit may follow
 		p.streams = c.limit
 		p.settled(c)
 	}
@@ -275,7 +276,7 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 	p.handOut()
 }
 
-// settled ends the wait for what c takes. The caller holds mu.
+// settled ends the wait of settle. The caller holds mu.
 func (p *Pool) settled(c *Conn) {
 	select {
 	case <-c.settled:
@@ -284,7 +285,7 @@ func (p *Pool) settled(c *Conn) {
 	}
 }
 
-// leave has c get no more requests. Those on it go on.
+// leave keeps new requests from c. Those on it go on.
 func (p *Pool) leave(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -301,7 +302,7 @@ func (p *Pool) lost(c *Conn) {
 	p.startDials()
 }
 
-// drop lets go of c. The caller holds mu, and closes c without it.
+// drop removes c from the pool. The caller holds mu, and closes c without it.
 func (p *Pool) drop(c *Conn) {
 	c.pooled, c.leaving = false, true
 	delete(p.conns, c)
@@ -312,12 +313,12 @@ func (p *Pool) drop(c *Conn) {
 	}
 }
 
-// remove closes c and lets go of it.
+// remove closes c and removes it from the pool.
 func (p *Pool) remove(c *Conn) {
 	p.mu.Lock()
 	p.drop(c)
 	p.mu.Unlock()
-	_ = c.client.Close() // it is of no more use, whatever that says
+	_ = c.client.Close() // it is not used again
 }
 
 // release frees a slot; usable: c can take another request.
@@ -337,7 +338,7 @@ func (p *Pool) release(c *Conn, usable bool) {
 	p.startDials()
 	p.mu.Unlock()
 	if done {
-		_ = c.client.Close() // likewise
+		_ = c.client.Close() // nothing is on it
 	}
 }
 
@@ -397,8 +398,8 @@ func (p *Pool) closeAll(which func(*Conn) bool) {
 	}
 }
 
-// refuse tells a failed dial to those it was made for: the oldest, as many as one connection
-// carries, but none that came after it began. The caller holds mu.
+// refuse fails the waiters that a failed dial was for: the oldest, as many as one connection
+// carries, and none that came after asked. The caller holds mu.
 func (p *Pool) refuse(asked uint64, err error) {
 	n := len(p.waiters)
 	if p.streams > 0 {

@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or answered none
-	// of the probes that begin after keepAliveIdle without a byte.
+	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or responded to
+	// none of the probes that begin after keepAliveIdle without a byte.
 	userTimeout       = 25 * time.Second
 	keepAliveIdle     = 10 * time.Second
 	keepAliveInterval = 5 * time.Second
 	keepAliveCount    = 3
 )
 
-// socket is the connection beneath TLS. It counts what was read, in one step with reading it, so
-// that whoever compares the count with an earlier one knows whether something came in between.
+// socket is the connection beneath TLS. It reads and counts under one lock. Without that, a
+// response that was read before a request, and counted after, would look like the response to the
+// request.
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn // nil: not one of the kernel's
@@ -116,8 +117,8 @@ func (s *socket) finished() bool {
 	return s.ended
 }
 
-// readable reports whether a read would return at once, with bytes or with an end. It is asked
-// beside the read that net/http has always under way.
+// readable reports whether a read would return at once, with bytes or with an end. It peeks,
+// because net/http always has a read under way.
 func (s *socket) readable() bool {
 	if s.raw == nil {
 		return false

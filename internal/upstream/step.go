@@ -37,7 +37,7 @@ func (d *dialer) observe(start time.Time, s Step) {
 
 // Route is how connections get to the upstream at present.
 type Route struct {
-	// Proxy is the host and port of the HTTP CONNECT proxy; empty: the way is direct.
+	// Proxy is the host and port of the HTTP CONNECT proxy; empty: connections are direct.
 	Proxy string
 	// Since is when it was first used, without another one in between; zero: not yet.
 	Since time.Time
