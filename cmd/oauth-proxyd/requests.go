@@ -46,6 +46,9 @@ func senderText(t proxy.Trace) string {
 	if t.Person != "" {
 		text += ", for " + t.Person
 	}
+	if t.Client != "" {
+		text += ", " + t.Client
+	}
 	text += ", credential " + t.Credential
 	if t.Session != "" {
 		text += ", session " + t.Session

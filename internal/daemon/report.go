@@ -128,6 +128,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 		all = append(all, *failure)
 	}
 	all = append(all, connectionWarnings(s.Connections)...)
+	all = append(all, v.proxy.Warnings(now)...)
 	all = append(all, d.configWarnings(v.config)...)
 	if v.reload != nil && !v.reload.OK {
 		all = append(all, "the last reload was refused and the configuration before it is in force: "+

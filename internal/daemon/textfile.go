@@ -28,7 +28,7 @@ type textfile struct {
 
 	path     string // empty: none is written
 	interval time.Duration
-	written  bool   // at least once
+	written  bool          // at least once
 	stop     func()        // ends the writer, and waits for it
 	due      chan struct{} // has the writer write at once
 }

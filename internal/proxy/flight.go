@@ -77,8 +77,8 @@ func (f *flights) list() (open []*exchange, ended []*record) {
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of a header
-// other than the client's session id, never a byte of a body. Node, User, Tags, Address and
-// Person are as the log names them.
+// other than the session and the version of the client, never a byte of a body. Node, User, Tags,
+// Address and Person are as the log names them.
 type Trace struct {
 	RequestID         string            `json:"request_id"`
 	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
@@ -93,7 +93,8 @@ type Trace struct {
 	Person            string            `json:"person,omitempty"`       // who a gateway sent it for
 	PersonDoubt       string            `json:"person_doubt,omitempty"` // why there is no person, though a header may name one
 	Session           string            `json:"session,omitempty"`
-	Credential        string            `json:"credential"` // oauth, api_key, other or none
+	Client            string            `json:"client,omitempty"` // its program and version, if known
+	Credential        string            `json:"credential"`       // oauth, api_key, other or none
 	Started           time.Time         `json:"started"`
 	Duration          Millis            `json:"duration_ms"` // so far, of one in flight
 	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
@@ -168,6 +169,11 @@ func (p *Proxy) Ended() []Trace {
 	}
 	slices.SortStableFunc(traces, func(a, b Trace) int { return a.end().Compare(b.end()) })
 	return traces
+}
+
+// Warnings are what somebody should look at, each with how to go on.
+func (p *Proxy) Warnings(now time.Time) []string {
+	return slices.DeleteFunc([]string{p.metrics.clients.warning(now)}, func(text string) bool { return text == "" })
 }
 
 // Find gives the requests in flight and among the latest that ended whose id, or the upstream's for

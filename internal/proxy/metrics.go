@@ -27,6 +27,7 @@ type metrics struct {
 	bytes        prometheus.Counter
 	headerRules  *prometheus.CounterVec
 	lastSuccess  prometheus.Gauge
+	clients      *clients
 
 	served, failed atomic.Uint64
 	cutByDrain     atomic.Uint64
@@ -62,10 +63,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a whole response below 500; 0: not yet.",
 		}),
+		clients: newClients(),
 	}
 	m.zero()
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess)
+		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.clients.requests)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -166,6 +168,9 @@ func (m *metrics) observe(r *record) {
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
 	m.working.observe(r, time.Now())
+	if r.admitted {
+		m.clients.observe(r.Client, r.Status)
+	}
 	if r.FirstByte > 0 {
 		m.firstByte.Observe(r.FirstByte.Duration().Seconds())
 	}

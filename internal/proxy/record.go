@@ -71,7 +71,7 @@ func newRecord(in *http.Request, listener string) *record {
 		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: r.start,
 		Method: kept(in.Method, keptMethod), Path: kept(rawPath(in), keptPath),
 		Session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), Credential: credentialKind(in.Header),
-		Steps: r.usual[:0],
+		Client: clientName(in.Header), Steps: r.usual[:0],
 	}
 	r.enter(phaseReading, "")
 	return r
@@ -268,6 +268,7 @@ func (t Trace) sender() []slog.Attr {
 	attrs = appendText(attrs, "address", t.Address)
 	attrs = appendText(attrs, "person", t.Person)
 	attrs = appendText(attrs, "session", t.Session)
+	attrs = appendText(attrs, "client", t.Client)
 	return append(attrs, slog.String("credential", t.Credential))
 }
 

@@ -1,0 +1,245 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestClientIsNamedInLog(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	stainless := []string{"X-Stainless-Lang", "python", "X-Stainless-Package-Version", "0.75.0"}
+	for i, row := range []struct {
+		agent string
+		more  []string
+		want  string
+	}{
+		{"claude-cli/2.1.332 (external, cli)", []string{"X-Stainless-Lang", "js"}, "claude-cli 2.1.332"},
+		{"claude-cli/2.1.332-dev.1 (external, sdk-ts, agent-sdk/0.1.5)", nil, "claude-cli 2.1.332-dev.1"},
+		{"Anthropic/JS 1.14.0", nil, "Anthropic/JS 1.14.0"},
+		{"AsyncAnthropic/Python 0.75.0", nil, "Anthropic/Python 0.75.0"},
+		{"Anthropic/Go 2.15.0", nil, "Anthropic/Go 2.15.0"},
+		{"of-our-own/1.0", stainless, "Anthropic/Python 0.75.0"},
+		{"", stainless, "Anthropic/Python 0.75.0"},
+		{"AsyncOpenAI/Python 2.1.0", stainless, ""},
+		{"claude-cli/" + strings.Repeat("1", 30), nil, ""},
+		{"claude-cli/PLANTED", nil, ""},
+		{"claude-cli/", nil, ""},
+		{"Anthropic/COBOL 1.0", nil, ""},
+		{"Anthropic/JS", nil, ""},
+		{"curl/8.0", nil, ""},
+	} {
+		r := request(t, http.MethodGet, d.url("/"), nil)
+		r.Header.Set("User-Agent", row.agent)
+		for pair := range slices.Chunk(row.more, 2) {
+			r.Header.Set(pair[0], pair[1])
+		}
+		do(t, newClient(t), r)
+		line := d.log.requests(t, i+1)[i]
+		if has := strings.Contains(line, `"client":"`+row.want+`"`); row.want != "" && !has || row.want == "" && strings.Contains(line, `"client"`) {
+			t.Errorf("%q: want %q in %s", row.agent, row.want, line)
+		}
+	}
+}
+
+// agents is a proxy in a bubble whose upstream refuses some clients.
+type agents struct {
+	*bubble
+	conn    *rawConn
+	reg     *prometheus.Registry
+	refused map[string]int // status by client
+}
+
+func openAgents(t *testing.T) *agents {
+	a := &agents{reg: prometheus.NewRegistry(), refused: map[string]int{}}
+	a.bubble = openBubble(t, "http", nil, func(c net.Conn) {
+		in := bufio.NewReader(c)
+		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
+			status := 200
+			if s, ok := a.refused[r.UserAgent()]; ok {
+				status = s
+			}
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", status)
+		}
+	}, func(s *setup) { s.Registerer = a.reg })
+	c := a.door.dial()
+	t.Cleanup(func() { c.Close() })
+	a.conn = &rawConn{c, bufio.NewReader(c)}
+	return a
+}
+
+// send has each of the clients send n requests, one a second.
+func (a *agents) send(t *testing.T, n int, clients ...string) {
+	t.Helper()
+	for range n {
+		for _, agent := range clients {
+			_, _ = io.WriteString(a.conn, "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: "+agent+"\r\n\r\n")
+			a.conn.response(t, http.MethodGet)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func (a *agents) wantWarning(t *testing.T, when, want string) {
+	t.Helper()
+	if got := strings.Join(a.Warnings(time.Now()), "|"); want == "" && got != "" || !strings.Contains(got, want) {
+		t.Errorf("%s: it warns %q, want %q", when, got, want)
+	}
+}
+
+const (
+	oldCLI = "claude-cli/2.1.275 (external, cli)"
+	newCLI = "claude-cli/2.1.332 (external, cli)"
+	curl   = "curl/8.0"
+)
+
+// A version of the client that breaks is named within a minute, and as soon as it works again no
+// longer.
+func TestBrokenClientVersionIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := openAgents(t)
+		a.send(t, 30, oldCLI, newCLI, curl)
+		a.refused[oldCLI] = 400
+		a.send(t, 1, oldCLI)
+		delete(a.refused, oldCLI)
+		a.send(t, 90, oldCLI, newCLI)
+		a.wantWarning(t, "all work", "")
+		since := time.Now().Format("15:04")
+		a.refused[oldCLI] = 400
+		a.send(t, 4, oldCLI, newCLI)
+		a.wantWarning(t, "four are refused", "")
+		a.send(t, 10, oldCLI, newCLI)
+		a.wantWarning(t, "seconds later", "400s since "+since+" with claude-cli 2.1.275 only, not with claude-cli 2.1.332; ")
+		a.send(t, 120, oldCLI, newCLI)
+		a.wantWarning(t, "two minutes later", "400s since "+since+" with claude-cli 2.1.275 only")
+		delete(a.refused, oldCLI)
+		a.send(t, 10, oldCLI, newCLI)
+		a.wantWarning(t, "it works again", "")
+		a.refused[oldCLI] = 400
+		a.send(t, 10, oldCLI)
+		time.Sleep(11 * time.Minute)
+		a.wantWarning(t, "nobody uses it any more", "")
+	})
+}
+
+// What a warning says of other clients is what was seen of them.
+func TestWarningSaysWhatOthersDo(t *testing.T) {
+	for name, row := range map[string]struct {
+		refused map[string]int
+		send    []string
+		want    string
+	}{
+		"nobody else":         {map[string]int{oldCLI: 400}, []string{oldCLI}, "with claude-cli 2.1.275; no other client has sent a request since"},
+		"every client":        {map[string]int{oldCLI: 400, newCLI: 400}, []string{oldCLI, newCLI}, "with every client (claude-cli 2.1.275 and claude-cli 2.1.332); "},
+		"two of three":        {map[string]int{oldCLI: 404, newCLI: 404}, []string{oldCLI, newCLI, curl}, "with claude-cli 2.1.275 and claude-cli 2.1.332 only, not with other clients; "},
+		"another program":     {map[string]int{curl: 400}, []string{newCLI, curl}, "with other clients only, not with claude-cli 2.1.332; use another version there"},
+		"a login expired":     {map[string]int{oldCLI: 401}, []string{oldCLI, newCLI}, ""},
+		"a limit is reached":  {map[string]int{oldCLI: 429}, []string{oldCLI, newCLI}, ""},
+		"the API fails":       {map[string]int{oldCLI: 529, newCLI: 500}, []string{oldCLI, newCLI}, ""},
+		"few requests failed": {map[string]int{oldCLI: 400}, []string{newCLI, newCLI, newCLI}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := openAgents(t)
+				maps.Copy(a.refused, row.refused)
+				a.send(t, 12, row.send...)
+				a.wantWarning(t, name, row.want)
+			})
+		})
+	}
+}
+
+// series are the clients that have series, sorted, and how many series there are.
+func (a *agents) series(t *testing.T) (names []string, n int) {
+	t.Helper()
+	families, err := a.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "proxy_client_requests_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			n++
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "client" && !slices.Contains(names, l.GetValue()) {
+					names = append(names, l.GetValue())
+				}
+			}
+		}
+	}
+	return names, n
+}
+
+// Hostile clients cannot make series, and a new version gets its own.
+func TestClientSeriesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := openAgents(t)
+		version := func(patch int) string { return fmt.Sprintf("claude-cli/2.1.%d (external, cli)", patch) }
+		for patch := range 8 {
+			a.send(t, 1, version(10+patch))
+		}
+		a.send(t, 1, version(9), "Anthropic/JS 1.14.0", curl)
+		want := []string{"claude-cli 2.1.10", "claude-cli 2.1.11", "claude-cli 2.1.12", "claude-cli 2.1.13", "claude-cli 2.1.14", "claude-cli 2.1.15", "claude-cli 2.1.16", "claude-cli 2.1.17", "other"}
+		if got, n := a.series(t); !slices.Equal(got, want) || n != 9*4 {
+			t.Errorf("an old version, a ninth program and an unknown one: %q, %d series", got, n)
+		}
+		a.send(t, 1, version(100))
+		if got, _ := a.series(t); slices.Contains(got, "claude-cli 2.1.10") || !slices.Contains(got, "claude-cli 2.1.100") {
+			t.Errorf("a new version: %q", got)
+		}
+		seen := map[string]bool{}
+		for patch := range 650 {
+			a.send(t, 1, version(1000+patch))
+			got, n := a.series(t)
+			if n != 9*4 {
+				t.Fatalf("%d series: %q", n, got)
+			}
+			for _, name := range got {
+				seen[name] = true
+			}
+		}
+		if len(seen) > 9+8+2 {
+			t.Errorf("in 11 minutes 650 invented versions made %d names", len(seen))
+		}
+		for range 61 {
+			time.Sleep(time.Minute) // the connection must not be idle too long
+			a.send(t, 1, curl)
+		}
+		a.send(t, 1, "Anthropic/JS 1.14.0")
+		if got, _ := a.series(t); !slices.Contains(got, "Anthropic/JS 1.14.0") {
+			t.Errorf("the others are silent, and it has no series: %q", got)
+		}
+	})
+}
+
+func TestClientClassesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := openAgents(t)
+		a.send(t, 2, newCLI)
+		a.refused[newCLI] = 529
+		a.send(t, 3, newCLI, curl)
+		for series, want := range map[string]float64{
+			`proxy_client_requests_total{class="2xx",client="claude-cli 2.1.332"}`: 2,
+			`proxy_client_requests_total{class="5xx",client="claude-cli 2.1.332"}`: 3,
+			`proxy_client_requests_total{class="4xx",client="claude-cli 2.1.332"}`: 0,
+			`proxy_client_requests_total{class="2xx",client="other"}`:              3,
+		} {
+			if got := metric(t, a.reg, series); got != want {
+				t.Errorf("%s is %v, want %v", series, got, want)
+			}
+		}
+	})
+}
