@@ -59,6 +59,9 @@ func showTrace(p term.Printer, t proxy.Trace) {
 		row("person", "not known: the header of one was not believed, because %s", t.PersonDoubt)
 	}
 	row("bytes", "in %s, out %s", shortSize(t.BytesIn), shortSize(t.BytesOut))
+	if t.Stream != "" {
+		row("stream", "%s", streamText(t))
+	}
 	if t.UpstreamRequestID != "" {
 		row("upstream", "its id is %s", t.UpstreamRequestID)
 	}

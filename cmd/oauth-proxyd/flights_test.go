@@ -2,12 +2,16 @@ package main_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/daemontest"
+	"oauth-proxyd/internal/proxy"
 )
 
 func TestRequestsInFlight(t *testing.T) {
@@ -37,6 +41,36 @@ func TestRequestsInFlight(t *testing.T) {
 	}
 	u.open()
 	wait()
+}
+
+// Of a stream it is said whether it carries data. What takes minutes is told by a fake daemon.
+func TestStreamsThatOnlyPingAreShown(t *testing.T) {
+	t.Parallel()
+	s := &service{t: t, dir: daemontest.TempDir(t)}
+	trace := func(kind string, onlyPings proxy.Millis) proxy.Trace {
+		return proxy.Trace{
+			RequestID: "req_a", Steps: []proxy.StepTrace{{Phase: "streaming"}}, Duration: 300_000, Silence: 3_000,
+			Stream: kind, Events: 12, Pings: 24, OnlyPings: onlyPings,
+		}
+	}
+	all := []proxy.Trace{trace(proxy.StreamEvents, 242_000), trace(proxy.StreamEvents, 20_000), trace(proxy.StreamCompressed, 0)}
+	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+		InFlight: func() []proxy.Trace { return all }, Explain: func(string) []proxy.Trace { return all },
+	}, slog.New(slog.DiscardHandler))
+	if err != nil || fake.Publish() != nil {
+		t.Fatal("no admin socket:", err)
+	}
+	t.Cleanup(fake.Close)
+	const alive = "12 events, 24 pings, alive, only pings for 4m2s\n"
+	const compressed = "compressed: not known whether its events are data or pings\n"
+	_, out, errs := s.command("requests")
+	if strings.Count(out, "pings") != 3 || !daemontest.ContainsAll(out, []string{"silent 3s\n  " + alive, "silent 3s\n  " + compressed}) {
+		t.Errorf("requests: %s %s", out, errs)
+	}
+	_, out, errs = s.command("explain", "req_a")
+	if !daemontest.ContainsAll(out, []string{"  stream    " + alive, "  stream    12 events, 24 pings\n", "  stream    " + compressed}) {
+		t.Errorf("explain: %s %s", out, errs)
+	}
 }
 
 func TestExplainAFailedRequest(t *testing.T) {

@@ -30,11 +30,26 @@ func requests(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// showInFlight writes three lines about a request.
+// showInFlight writes a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
 	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence)))
+	if t.PingsOnly() || t.Stream == proxy.StreamCompressed {
+		p.Wrap("  ", 4, streamText(t))
+	}
 	p.Verbatim(2, fmt.Sprintf("%s %s  in %s  out %s", t.Method, t.Path, shortSize(t.BytesIn), shortSize(t.BytesOut)))
 	p.Wrap("  ", 4, senderText(t))
+}
+
+// streamText says what a stream of events carries.
+func streamText(t proxy.Trace) string {
+	if t.Stream == proxy.StreamCompressed {
+		return "compressed: not known whether its events are data or pings"
+	}
+	text := fmt.Sprintf("%d events, %d pings", t.Events, t.Pings)
+	if t.PingsOnly() {
+		text += ", alive, only pings for " + shortTime(t.OnlyPings)
+	}
+	return text
 }
 
 // senderText says who sent a request, as far as it is known and recorded.

@@ -17,7 +17,7 @@ import (
 )
 
 // benchExchange is a request as Claude Code sends it, in front of no upstream.
-func benchExchange(b *testing.B, log *slog.Logger, w http.ResponseWriter) *exchange {
+func benchExchange(b testing.TB, log *slog.Logger, w http.ResponseWriter) *exchange {
 	b.Helper()
 	target := &url.URL{Scheme: "https", Host: "api.anthropic.com"}
 	p, err := New(Config{Host: "host", Log: log, Registerer: prometheus.NewRegistry()}, Settings{
@@ -76,7 +76,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.rule("Anthropic-Beta", RuleAdded)
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, connectionText(1, 1))
-				x.rec.began(response)
+				x.rec.began(response, "")
 				x.rec.ended(outcomeOK, nil)
 				x.rec.close(2)
 				x.proxy.record(x)
@@ -96,7 +96,7 @@ func (n nowhere) FlushError() error           { return nil }
 // BenchmarkPass is what an event of a stream costs beside reading and writing it.
 func BenchmarkPass(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
-	x.sse = &sseTail{}
+	x.sse = &eventScanner{}
 	event := []byte("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -104,5 +104,20 @@ func BenchmarkPass(b *testing.B) {
 			b.Fatal(err)
 		}
 		x.watch.next(forUpstreamBody)
+	}
+}
+
+// An event of a stream costs no allocation, whatever it is.
+func TestPassAllocatesNothing(t *testing.T) {
+	x := benchExchange(t, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
+	x.sse = &eventScanner{}
+	for _, event := range []string{
+		"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
+		"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n", ": a comment\n\n", "event: pi", "ng\ndata: {", "}\n\n",
+	} {
+		p := []byte(event)
+		if n := testing.AllocsPerRun(100, func() { _ = x.pass(p) }); n > 0 {
+			t.Errorf("%q costs %v allocations", event, n)
+		}
 	}
 }

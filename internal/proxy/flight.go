@@ -104,7 +104,11 @@ type Trace struct {
 	Turn              int               `json:"turn,omitempty"` // for a slot, 1 is next; 0: it does not wait, or its person has all of theirs
 	Attempts          int               `json:"attempts"`
 	Status            int               `json:"status,omitempty"`
-	Outcome           string            `json:"outcome,omitempty"` // empty while in flight
+	Outcome           string            `json:"outcome,omitempty"`       // empty while in flight
+	Stream            string            `json:"stream,omitempty"`        // events or compressed; else: none
+	Events            uint64            `json:"events,omitempty"`        // with data, of a stream of events
+	Pings             uint64            `json:"pings,omitempty"`         // and without
+	OnlyPings         Millis            `json:"only_pings_ms,omitempty"` // of a stream, up to its latest ping
 	Error             string            `json:"error,omitempty"`
 	HeaderRules       []RuleTrace       `json:"header_rules,omitempty"`
 	Steps             []StepTrace       `json:"steps"`
@@ -173,7 +177,7 @@ func (p *Proxy) Ended() []Trace {
 
 // Warnings are what somebody should look at, each with how to go on.
 func (p *Proxy) Warnings(now time.Time) []string {
-	return slices.DeleteFunc([]string{p.metrics.clients.warning(now)}, func(text string) bool { return text == "" })
+	return slices.DeleteFunc([]string{p.metrics.clients.warning(now), p.streams.warning()}, func(text string) bool { return text == "" })
 }
 
 // Find gives the requests in flight and among the latest that ended whose id, or the upstream's for
@@ -213,5 +217,6 @@ func (r *record) trace() Trace {
 	defer r.mu.Unlock()
 	t := r.Trace
 	t.BytesOut = r.sent.Load()
+	t.Events, t.Pings, t.OnlyPings = r.events.data.Load(), r.events.pings.Load(), r.onlyPings()
 	return t
 }

@@ -71,21 +71,52 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
-// FuzzEventTail compares the tail with a reading of the whole stream.
-func FuzzEventTail(f *testing.F) {
+// FuzzEventScanner compares the scanner of pieces with a reading of the whole stream.
+func FuzzEventScanner(f *testing.F) {
 	for _, s := range []string{"", "\n", "a\n", "a\n\n", "a\r\r", "a\r\n", "a\r\n\r\n", "a\n\r\n", "a\r\n\r", "a\n\nb", "aaaaa\r\n\r\n", "a\r\n\n"} {
 		f.Add(s, uint8(0))
 		f.Add(s, uint8(7))
 	}
+	f.Add("event: ping\ndata: {}\n\n:\n\nevent:ping\r\ndata\r\n\r\nevent: pings\rdata: a\r\r", uint8(3))
 	f.Fuzz(func(t *testing.T, sent string, size uint8) {
-		var tail sseTail
+		var scanner eventScanner
+		var data, pings int
 		for p := range slices.Chunk([]byte(sent), int(size)+1) {
-			tail.write(p)
+			d, n := scanner.write(p)
+			data, pings = data+d, pings+n
 		}
 		lines := strings.ReplaceAll(strings.ReplaceAll(sent, "\r\n", "\n"), "\r", "\n")
 		want := lines == "" || lines == "\n" || strings.HasSuffix(lines, "\n\n")
-		if tail.atBoundary() != want {
-			t.Errorf("after %q: %v, want %v", sent, tail.atBoundary(), want)
+		if scanner.atBoundary() != want {
+			t.Errorf("after %q: %v, want %v", sent, scanner.atBoundary(), want)
+		}
+		if wantData, wantPings := countEvents(lines); data != wantData || pings != wantPings {
+			t.Errorf("%q has %d events and %d pings, want %d and %d", sent, data, pings, wantData, wantPings)
 		}
 	})
+}
+
+// countEvents reads a whole stream with lines that end with LF.
+func countEvents(stream string) (data, pings int) {
+	blocks := strings.Split(strings.TrimLeft(stream, "\n"), "\n\n")
+	for _, block := range blocks[:len(blocks)-1] {
+		name, hasData := "", false
+		for line := range strings.SplitSeq(strings.Trim(block, "\n"), "\n") {
+			field, value, _ := strings.Cut(line, ":")
+			switch field {
+			case "event":
+				name = strings.TrimPrefix(value, " ")
+			case "data":
+				hasData = true
+			}
+		}
+		switch {
+		case strings.Trim(block, "\n") == "":
+		case hasData && name != "ping":
+			data++
+		default:
+			pings++
+		}
+	}
+	return data, pings
 }

@@ -58,6 +58,7 @@ type Proxy struct {
 	access  *access.Control
 	ownName func(*http.Request) bool
 	flights *flights
+	streams *streams
 	loops   *loops
 	limits  *ratelimit.Accounts
 
@@ -94,7 +95,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 	if err := register(c.Registerer, p.limits); err != nil {
 		return nil, err
 	}
-	if err := m.watchQueue(c.Registerer, p.queue); err != nil {
+	p.streams = &streams{p.flights}
+	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.streams)); err != nil {
 		return nil, err
 	}
 	apply, err := p.Prepare(s)
@@ -177,7 +179,7 @@ type exchange struct {
 	admitted  bool               // it has a slot
 	header1x  sync.Mutex         // an informational response against the final one
 	responded bool               // a final header was written; guarded by header1x
-	sse       *sseTail           // of a response into which an error event can be written
+	sse       *eventScanner      // of a stream of events that is not compressed; nil: it is none
 	limited   *ratelimit.Request // among those of its account; nil until its response
 	broken    bool
 }

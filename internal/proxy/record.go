@@ -59,6 +59,7 @@ type record struct {
 	admitted bool         // by access; only for the exchange, and once it has ended
 	code     Code         // of the failure; empty if there was none of ours. Likewise
 	sent     atomic.Int64 // bytes of the response's body
+	events   eventCounts  // of a stream
 	usual    [4]StepTrace // room for the steps of a request that goes well
 
 	mu sync.Mutex // held to write the rest, and by others to read it
@@ -170,10 +171,10 @@ func (r *record) attempt(after string) {
 }
 
 // began records the header of the upstream's response.
-func (r *record) began(response *http.Response) {
+func (r *record) began(response *http.Response, stream string) {
 	r.enter(phaseStreaming, "")
 	r.change(func(t *Trace) {
-		t.FirstByte = max(millis(time.Since(r.start)), 0.001)
+		t.FirstByte, t.Stream = max(millis(time.Since(r.start)), 0.001), stream
 		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptUpstreamID)
 	})
 }

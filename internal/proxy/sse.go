@@ -1,57 +1,130 @@
 package proxy
 
 import (
-	"mime"
+	"bytes"
 	"net/http"
+	"strings"
+	"sync/atomic"
 )
 
-// isPlainEventStream: server-sent events into which we can write an event, as they are neither
-// compressed nor of a length that is announced.
-func isPlainEventStream(h http.Header) bool {
-	if len(h["Content-Encoding"]) > 0 || len(h["Content-Length"]) > 0 {
-		return false
-	}
-	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && mediaType == "text/event-stream"
+// isEventStream reports whether the body is server-sent events, compressed or not.
+func isEventStream(h http.Header) bool {
+	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
-// sseTail knows whether a stream of events stands between two of them: at its start or behind an
-// empty line, where a line ends with LF, CR or both
-// (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
-type sseTail struct {
-	begun bool
-	last  byte
-	blank bool // the current line is empty so far, and so was the whole one before it
-	line  bool // the current line has something in it
-}
+// The values of [Trace.Stream]. The events of a compressed one are not known.
+const (
+	StreamEvents     = "events"
+	StreamCompressed = "compressed"
+)
 
-// write looks at the next bytes of the stream. Only line ends matter, so only the last few bytes
-// do.
-func (t *sseTail) write(p []byte) {
-	if len(p) > 4 {
-		*t = sseTail{begun: true, last: 'x', line: true} // what came before cannot matter
-		p = p[len(p)-4:]
-	}
-	for _, c := range p {
-		t.step(c)
-	}
-}
-
-func (t *sseTail) step(c byte) {
+// streamKind is that of a response; empty if it is no stream of events.
+func streamKind(h http.Header) string {
 	switch {
-	case c == '\n' && t.last == '\r': // the rest of a line end
-	case c == '\n', c == '\r':
-		t.blank = !t.line
-		t.line = false
+	case !isEventStream(h):
+		return ""
+	case len(h["Content-Encoding"]) > 0:
+		return StreamCompressed
 	default:
-		t.blank, t.line = false, true
+		return StreamEvents
 	}
-	t.begun, t.last = true, c
 }
 
-// atBoundary reports whether an event can begin here.
-func (t *sseTail) atBoundary() bool {
-	return !t.begun || t.blank
+// lineHead is how much of a line tells what it is: a longer one is not this one.
+const lineHead = len("event: ping") + 1
+
+// eventScanner reads the framing of a stream of events as its pieces pass: the names of fields, the
+// name of an event as far as it may be "ping", and empty lines. A line ends with LF, CR or both
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
+type eventScanner struct {
+	head [lineHead]byte // of the current line
+	n    int            // bytes in head
+	cr   bool           // the last byte was a CR, whose LF may follow
+
+	open, data, ping bool // of the current event: it has a line, has data, is named ping
+}
+
+// write reads the next piece. It counts the events that end in it: those with data, and those that
+// only show that the stream is alive. These are named ping, or have no data, as a comment has none.
+func (s *eventScanner) write(p []byte) (data, pings int) {
+	if s.cr && len(p) > 0 && p[0] == '\n' {
+		p, s.cr = p[1:], false
+	}
+	ends := "\n"
+	if bytes.IndexByte(p, '\r') >= 0 {
+		ends = "\r\n"
+	}
+	for len(p) > 0 {
+		end := bytes.IndexAny(p, ends)
+		if end < 0 {
+			end = len(p)
+		}
+		s.n += copy(s.head[s.n:], p[:end])
+		s.cr = false
+		if end == len(p) {
+			break
+		}
+		switch {
+		case s.n > 0:
+			s.field()
+		case s.open && s.data && !s.ping:
+			data++
+			s.open = false
+		case s.open:
+			pings++
+			s.open = false
+		}
+		p = s.pastLineEnd(p[end:])
+	}
+	return data, pings
+}
+
+// field reads a line that has ended.
+func (s *eventScanner) field() {
+	if !s.open {
+		s.open, s.data, s.ping = true, false, false
+	}
+	name, value, _ := bytes.Cut(s.head[:s.n], []byte(":"))
+	switch string(name) {
+	case "data":
+		s.data = true
+	case "event":
+		s.ping = string(bytes.TrimPrefix(value, []byte(" "))) == "ping"
+	}
+	s.n = 0
+}
+
+// pastLineEnd is what follows the line end at the beginning of p.
+func (s *eventScanner) pastLineEnd(p []byte) []byte {
+	if p[0] == '\n' {
+		return p[1:]
+	}
+	if len(p) == 1 {
+		s.cr = true
+		return nil
+	}
+	return bytes.TrimPrefix(p[1:], []byte("\n")[:1])
+}
+
+// atBoundary reports whether an event can begin here: at the start or behind an empty line.
+func (s *eventScanner) atBoundary() bool { return !s.open && s.n == 0 }
+
+// eventCounts is what has passed of a stream. Its exchange writes it, and others read it.
+type eventCounts struct {
+	data, pings    atomic.Uint64
+	dataAt, pingAt atomic.Int64 // of the latest, in nanoseconds since the start of the request
+}
+
+func (c *eventCounts) add(data, pings int, at int64) {
+	if data > 0 {
+		c.data.Add(uint64(data))
+		c.dataAt.Store(at)
+	}
+	if pings > 0 {
+		c.pings.Add(uint64(pings))
+		c.pingAt.Store(at)
+	}
 }
 
 // errorEvent is one event with data, which holds no line end.

@@ -78,11 +78,12 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if _, ok := h[requestIDHeader]; !ok {
 		h[requestIDHeader] = []string{x.rec.RequestID}
 	}
-	if isPlainEventStream(response.Header) {
-		x.sse = &sseTail{}
+	kind := streamKind(response.Header)
+	if kind == StreamEvents {
+		x.sse = &eventScanner{}
 	}
 	x.limited = x.proxy.limits.Seen(response.Header, x.rec.user(), x.rec.stepped())
-	x.rec.began(response)
+	x.rec.began(response, kind)
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
 }
@@ -144,7 +145,8 @@ func (x *exchange) pass(p []byte) error {
 	n, err := x.w.Write(p)
 	x.rec.sent.Add(int64(n))
 	if x.sse != nil {
-		x.sse.write(p[:n])
+		data, pings := x.sse.write(p[:n])
+		x.rec.events.add(data, pings, x.watch.moved.Load())
 	}
 	if err == nil {
 		err = x.rc.Flush()
@@ -178,12 +180,12 @@ func (x *exchange) endResponse(trailer http.Header) {
 }
 
 // cut ends a response early, so that no client can take it for whole. Where a stream of events is
-// between two of them, one more event says why.
+// between two of them and its length was not announced, one more event says why.
 func (x *exchange) cut(f *failure) {
 	x.rec.ended(string(f.code), f)
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
-	if x.sse != nil && x.sse.atBoundary() {
+	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
 		x.conn.Part()

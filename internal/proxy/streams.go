@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A stream that sent nothing but pings for pingsCount is counted as one that only pings, and for
+// pingsWarn is warned of. The API pings a stream while it has nothing to send, for example while a
+// model thinks: neither cuts the stream.
+const (
+	pingsCount = time.Minute
+	pingsWarn  = 4 * time.Minute
+)
+
+// onlyPings is how long nothing but pings has come, up to the latest of them. The silence after it
+// is told apart. The caller holds mu, or is the exchange.
+func (r *record) onlyPings() Millis {
+	began := int64(r.FirstByte.Duration())
+	return millis(time.Duration(max(0, r.events.pingAt.Load()-max(began, r.events.dataAt.Load()))))
+}
+
+// PingsOnly reports whether a stream is alive and has carried no data for a minute.
+func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
+
+// streams are the metrics of the streams in flight.
+type streams struct{ flights *flights }
+
+func (s *streams) descs() (count, longest *prometheus.Desc) {
+	return prometheus.NewDesc("proxy_streams_in_flight",
+			"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown as they are compressed.",
+			[]string{"events"}, nil),
+		prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
+			"The longest time for which a stream in flight has carried nothing but pings; 0 below a minute.", nil, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (s *streams) Describe(descs chan<- *prometheus.Desc) {
+	count, longest := s.descs()
+	descs <- count
+	descs <- longest
+}
+
+// Collect implements prometheus.Collector.
+func (s *streams) Collect(metrics chan<- prometheus.Metric) {
+	counts, longest := s.look()
+	count, most := s.descs()
+	for _, kind := range [...]string{"data", "pings", "unknown"} {
+		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
+	}
+	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
+}
+
+// look counts the streams in flight: those that carry data, those that only ping, and those of
+// which it is unknown as they are compressed.
+func (s *streams) look() (counts map[string]int, longest time.Duration) {
+	counts = make(map[string]int)
+	open, _ := s.flights.list()
+	for _, x := range open {
+		switch t := x.rec.trace(); {
+		case t.Stream == StreamCompressed:
+			counts["unknown"]++
+		case t.Stream != StreamEvents:
+		case t.PingsOnly():
+			counts["pings"]++
+			longest = max(longest, t.OnlyPings.Duration())
+		default:
+			counts["data"]++
+		}
+	}
+	return counts, longest
+}
+
+// warning is for a stream that has only pinged for long; empty: there is none.
+func (s *streams) warning() string {
+	counts, longest := s.look()
+	if longest < pingsWarn {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d streams carry only pings, one for %v: the API keeps them alive and sends no data; see `oauth-proxyd requests`",
+		counts["pings"], counts["pings"]+counts["data"], longest.Round(time.Second))
+}
