@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,14 +11,13 @@ import (
 
 const (
 	organizationHeader = "Anthropic-Organization-Id"
-	prefix             = "Anthropic-Ratelimit-"
-	unifiedPrefix      = prefix + "Unified-" // then the name of a window of a subscription
-	statusSuffix       = "Status"
-	utilizationSuffix  = "Utilization"
-	resetSuffix        = "Reset"
+	// prefix begins all others: then "Unified" and the name of a window of a subscription, or the name
+	// of one of an API key; and what is said of it.
+	prefix        = "Anthropic-Ratelimit-"
+	unifiedPrefix = prefix + "Unified-"
 
-	// maxWindows bounds the windows of an account. Two are usual, with one more for each model that
-	// has its own, and four of an API key.
+	// maxWindows bounds the windows of an account. A subscription has four, and one more for each
+	// model with a limit of its own; an API key has four.
 	maxWindows = 12
 	// maxUtilization is what an overage may come to; what is above is no utilization.
 	maxUtilization = 10
@@ -51,79 +51,98 @@ const (
 	Overage = "overage"
 )
 
-// keyWindows are those of an API key.
-func keyWindows() []string { return []string{"requests", "tokens", "input-tokens", "output-tokens"} }
-
-// isKeyWindow reports whether the window refills all the time.
-func isKeyWindow(name string) bool { return slices.Contains(keyWindows(), name) }
-
-// windowsIn are the windows that h mentions, without who used them. A window without a status of
-// its own allows what all of them together do.
-func windowsIn(h http.Header, now time.Time) []Window {
-	windows := make([]Window, 0, maxWindows)
-	for _, name := range windowNames(h) {
-		w := Window{Name: name, Status: stateOf(h.Get(windowPrefix(name) + statusSuffix))}
-		w.Utilization = utilizationOf(h.Get(windowPrefix(name) + utilizationSuffix))
-		if w.Status == Unknown && w.Utilization == nil {
-			continue
-		}
-		if w.Status == Unknown && len(windows) > 0 && windows[0].Name == Unified && windows[0].Status == Allowed {
-			w.Status = Allowed
-		}
-		w.ResetsAt = resetOf(h.Get(windowPrefix(name)+resetSuffix), now)
-		windows = append(windows, w)
+// isKeyWindow reports whether the window is one of an API key, which refills all the time.
+func isKeyWindow(name string) bool {
+	switch name {
+	case "requests", "tokens", "input-tokens", "output-tokens":
+		return true
 	}
-	for _, name := range keyWindows() {
-		if w, ok := keyWindow(h, name, now); ok {
-			windows = append(windows, w)
+	return false
+}
+
+// windowsIn are the windows that h mentions, without who used them, in the order in which they are
+// shown.
+func windowsIn(h http.Header, now time.Time) []Window {
+	const usual = 4
+	windows := make([]Window, 0, usual)
+	for header, values := range h {
+		name, ok := strings.CutPrefix(header, prefix)
+		if i := strings.LastIndexByte(name, '-'); ok && i > 0 && len(values) > 0 {
+			windows = collect(windows, windowName(name[:i]), name[i+1:], values[0], now)
 		}
+	}
+	slices.SortFunc(windows, func(a, b Window) int {
+		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+	allowed := len(windows) > 0 && windows[0].Name == Unified && windows[0].Status == Allowed
+	kept := windows[:0]
+	for _, w := range windows {
+		if w = w.derived(allowed); w.Status != Unknown || w.Utilization != nil {
+			kept = append(kept, w)
+		}
+	}
+	return kept[:min(len(kept), maxWindows)]
+}
+
+// windowName is empty for what is none.
+func windowName(name string) string {
+	if name != "Unified" {
+		name = strings.TrimPrefix(name, "Unified-")
+	}
+	return word(strings.ToLower(name))
+}
+
+// rank orders windows: the usual ones of a subscription, others of it, those of an API key.
+func rank(name string) int {
+	usual := [...]string{Unified, "5h", "7d", Overage}
+	i := slices.Index(usual[:], name)
+	switch {
+	case i >= 0:
+		return i
+	case isKeyWindow(name):
+		return len(usual) + 1
+	}
+	return len(usual)
+}
+
+// collect adds what one header says.
+func collect(windows []Window, name, field, value string, now time.Time) []Window {
+	if name == "" {
+		return windows
+	}
+	i := slices.IndexFunc(windows, func(w Window) bool { return w.Name == name })
+	if i < 0 {
+		i = len(windows)
+		windows = append(windows, Window{Name: name, Status: Unknown, Remaining: -1})
+	}
+	w := &windows[i]
+	switch field {
+	case "Status":
+		w.Status = stateOf(value)
+	case "Utilization":
+		w.Utilization = utilizationOf(value)
+	case "Reset":
+		w.ResetsAt = resetOf(value, now)
+	case "Limit":
+		w.Limit = max(countOf(value), 0)
+	case "Remaining":
+		w.Remaining = countOf(value)
 	}
 	return windows
 }
 
-// windowPrefix begins the headers of a window of a subscription.
-func windowPrefix(name string) string {
-	if name == Unified {
-		return unifiedPrefix
+// derived has what follows from what was said: a window of a subscription without a status of its
+// own allows what all of them together do.
+func (w Window) derived(allowed bool) Window {
+	switch {
+	case w.Remaining >= 0 && w.Remaining <= w.Limit && w.Limit > 0:
+		w.Utilization = new(1 - float64(w.Remaining)/float64(w.Limit))
+		return w
+	case allowed && w.Status == Unknown && w.Utilization != nil:
+		w.Status = Allowed
 	}
-	return http.CanonicalHeaderKey(unifiedPrefix + name + "-")
-}
-
-// windowNames are the windows of a subscription in h: the usual ones first, then others by name.
-func windowNames(h http.Header) []string {
-	names := []string{Unified, "5h", "7d", Overage}
-	var others []string
-	for header := range h {
-		name, ok := strings.CutPrefix(header, unifiedPrefix)
-		if !ok {
-			continue
-		}
-		name, ok = strings.CutSuffix(name, "-"+utilizationSuffix)
-		if !ok {
-			name, ok = strings.CutSuffix(name, "-"+statusSuffix)
-		}
-		if name = word(strings.ToLower(name)); ok && name != "" && !slices.Contains(names, name) {
-			others = append(others, name)
-		}
-	}
-	slices.Sort(others)
-	names = append(names, slices.Compact(others)...)
-	return names[:min(len(names), maxWindows-len(keyWindows()))]
-}
-
-// keyWindow is a window of an API key.
-func keyWindow(h http.Header, name string, now time.Time) (w Window, ok bool) {
-	limit, okLimit := countOf(h.Get(prefix + name + "-Limit"))
-	remaining, okRemaining := countOf(h.Get(prefix + name + "-Remaining"))
-	if !okLimit || !okRemaining || limit == 0 || remaining > limit {
-		return w, false
-	}
-	w = Window{Name: name, Status: Unknown, Limit: limit, Remaining: remaining}
-	w.Utilization = new(1 - float64(remaining)/float64(limit))
-	if at, err := time.Parse(time.RFC3339, h.Get(prefix+name+"-"+resetSuffix)); err == nil {
-		w.ResetsAt = plausible(at, now)
-	}
-	return w, true
+	w.Limit, w.Remaining = 0, 0
+	return w
 }
 
 func stateOf(status string) State {
@@ -146,23 +165,26 @@ func utilizationOf(text string) *float64 {
 	return &u
 }
 
-func countOf(text string) (n int64, ok bool) {
+// countOf returns -1 for what is none.
+func countOf(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil && n >= 0 && n <= maxCount
-}
-
-// resetOf is when a window begins again; zero if that was not said.
-func resetOf(text string, now time.Time) time.Time {
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}
+	if err != nil || n < 0 || n > maxCount {
+		return -1
 	}
-	return plausible(time.Unix(seconds, 0), now)
+	return n
 }
 
-// plausible is at, or zero for the reset of no window.
-func plausible(at, now time.Time) time.Time {
-	if at.Sub(now).Abs() > longestWindow {
+// resetOf is when a window begins again, which headers say in Unix seconds, or in RFC 3339 for an
+// API key. It is zero for the reset of no window.
+func resetOf(text string, now time.Time) time.Time {
+	var at time.Time
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err == nil {
+		at = time.Unix(seconds, 0)
+	} else {
+		at, err = time.Parse(time.RFC3339, text)
+	}
+	if err != nil || at.Sub(now).Abs() > longestWindow {
 		return time.Time{}
 	}
 	return at.UTC()
@@ -176,5 +198,5 @@ func word(text string) string {
 	if len(text) > longestWord || strings.ContainsFunc(text, bad) {
 		return ""
 	}
-	return strings.Clone(text) // not the whole header with it
+	return text
 }

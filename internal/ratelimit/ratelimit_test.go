@@ -404,3 +404,58 @@ func TestMetricsOfAllAccounts(t *testing.T) {
 		expect("")
 	})
 }
+
+// FuzzHeaders: whatever a response says, what is kept can be shown and handed over.
+func FuzzHeaders(f *testing.F) {
+	for _, s := range [][2]string{
+		{"unified-5h-utilization", "0.5"}, {"unified-5h-reset", "253402300799"}, {"unified--status", "x"},
+		{"requests-limit", "-1"}, {"tokens-reset", "9999-12-31T23:59:59Z"}, {"unified-7d_oi-status", "rejected"},
+		{"unified-representative-claim", "five_hour"}, {"unified-overage-disabled-reason", "\x1b[2J"},
+	} {
+		f.Add(s[0], s[1], "0.4")
+	}
+	f.Fuzz(func(t *testing.T, name, value, utilization string) {
+		a := ratelimit.New()
+		for _, u := range []string{"0.3", utilization} {
+			h := headers("org", "5h-utilization "+u)
+			h.Set("requests-limit", "50")
+			h.Set("anthropic-ratelimit-"+name, value)
+			a.Seen(h, user("alice/s1"), time.Now()).End()
+		}
+		text, err := json.Marshal(a.Save())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var saved ratelimit.Memory
+		if err := json.Unmarshal(text, &saved); err != nil {
+			t.Fatal(err)
+		}
+		var windows []ratelimit.Window
+		for _, account := range a.Report() {
+			windows = append(windows, account.Windows...)
+		}
+		for _, w := range windows {
+			sum := w.Shared + w.Unknown
+			for _, u := range w.UsedBy {
+				sum += u.Utilization
+			}
+			if sum < 0 || sum > 10.001 || w.ResetsAt.Year() > 9999 || len(w.Name) > 40 {
+				t.Errorf("%s", text)
+			}
+		}
+	})
+}
+
+func BenchmarkSeen(b *testing.B) {
+	a := ratelimit.New()
+	h := headers("org", "status allowed", "reset "+in(time.Hour), "representative-claim five_hour", "5h-status allowed",
+		"5h-utilization 0.5", "5h-reset "+in(time.Hour), "7d-status allowed", "7d-utilization 0.5", "7d-reset "+in(time.Hour),
+		"overage-status rejected", "overage-disabled-reason org_level_disabled")
+	for i := range 15 {
+		h.Set(fmt.Sprint("X-Other-", i), "value")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Seen(h, user("alice/s1"), time.Now()).End()
+	}
+}
