@@ -98,9 +98,8 @@ type names struct {
 }
 
 // newNames reads the key of the hashes from the directory, or makes it there, when it is first
-// needed.
-// Hashes with a key of this process alone, which mean something until the next start, are better
-// than names, or no service.
+// needed. Hashes with a key of this process alone, which mean something until the next start, are
+// better than names, or no service.
 func newNames(dir string, log *slog.Logger) names {
 	return names{sync.OnceValue(func() []byte {
 		key, err := keptKey(dir)

@@ -60,8 +60,8 @@ func (c *oneAtATime) serve(nc net.Conn) {
 	}
 }
 
-// ask sends a request for path, and gives a channel that gets the status of the response. It returns
-// when the request has a slot or waits for one.
+// ask sends a request for path, and gives a channel that gets the status of the response. It
+// returns when the request has a slot or waits for one.
 func (c *oneAtATime) ask(t *testing.T, address, path, session string) (client *rawConn, status chan int) {
 	t.Helper()
 	client, status = c.from(t, address), make(chan int, 1)

@@ -10,8 +10,8 @@ import (
 // line is the requests of a session that wait; or the sessions of a person, or the persons, of whom
 // some wait. The queue's lock guards it.
 //
-// Slots go round. Who begins to wait has the last turn; a turn is one slot, or as many as the weight
-// of a person. So one of n persons waits for the turns of n-1 others, whatever they send.
+// Slots go round. Who begins to wait has the last turn; a turn is one slot, or as many as the
+// weight of a person. So one of n persons waits for the turns of n-1 others, whatever they send.
 type line struct {
 	name   string
 	parent *line        // of a session or a person

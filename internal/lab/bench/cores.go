@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Cores are where the proxy runs, as taskset reads them: one core without the harness, or all. Empty
-// means any.
+// Cores are where the proxy runs, as taskset reads them: one core without the harness, or all.
+// Empty means any.
 type Cores struct{ Proxy, All string }
 
 // allowedCores are those that this process may run on (Cpus_allowed_list of /proc/self/status).

@@ -35,8 +35,8 @@
 // The peers are set up to stream (no buffering), to keep connections to the upstream where they
 // can, to check its certificate, and to add the one header. They log no requests. oauth-proxyd runs
 // as it is shipped: its rule, access check with a tailscaled, request ids, metrics, and its log at
-// info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so on its own or can
-// be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways.
+// info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so on its own or
+// can be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways.
 //
 //	peer.go      what is compared
 //	servers.go   the configurations of the servers of others
