@@ -17,17 +17,17 @@ import (
 // gateway stands in for one between clients and the daemon. It passes on what it gets, but for what
 // it was made to do.
 type gateway struct {
-	change  func(*http.Request)                                // of what it sends on
-	answer  func(w http.ResponseWriter, answer *http.Response) // in place of passing it on as it comes
-	instead http.HandlerFunc                                   // in place of all
-	times   int                                                // how often it sends a request on; 0: once
+	change   func(*http.Request)                                  // of what it sends on
+	response func(w http.ResponseWriter, response *http.Response) // in place of passing it on as it comes
+	instead  http.HandlerFunc                                     // in place of all
+	times    int                                                  // how often it sends a request on; 0: once
 }
 
 // run starts it in front of url.
 func (g gateway) run(t *testing.T, url string) *httptest.Server {
 	t.Helper()
-	if g.answer == nil {
-		g.answer = passOn
+	if g.response == nil {
+		g.response = passOn
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.instead != nil {
@@ -38,18 +38,18 @@ func (g gateway) run(t *testing.T, url string) *httptest.Server {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		answer, err := g.send(r, url, string(body))
+		response, err := g.send(r, url, string(body))
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		defer answer.Body.Close()
+		defer response.Body.Close()
 		for range g.times - 1 {
 			if again, err := g.send(r, url, string(body)); err == nil {
 				again.Body.Close()
 			}
 		}
-		g.answer(w, answer)
+		g.response(w, response)
 	}))
 	t.Cleanup(server.Close)
 	return server
@@ -67,11 +67,11 @@ func (g gateway) send(r *http.Request, url, body string) (*http.Response, error)
 	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(on)
 }
 
-func passOn(w http.ResponseWriter, answer *http.Response) {
-	beginAnswer(w, answer)
+func passOn(w http.ResponseWriter, response *http.Response) {
+	beginResponse(w, response)
 	buffer := make([]byte, 4096)
 	for {
-		n, err := answer.Body.Read(buffer)
+		n, err := response.Body.Read(buffer)
 		w.Write(buffer[:n])
 		http.NewResponseController(w).Flush()
 		if err != nil {
@@ -80,26 +80,26 @@ func passOn(w http.ResponseWriter, answer *http.Response) {
 	}
 }
 
-func beginAnswer(w http.ResponseWriter, answer *http.Response) {
-	maps.Copy(w.Header(), answer.Header)
-	w.WriteHeader(answer.StatusCode)
+func beginResponse(w http.ResponseWriter, response *http.Response) {
+	maps.Copy(w.Header(), response.Header)
+	w.WriteHeader(response.StatusCode)
 }
 
-// bufferAll holds the answer back until it is whole.
-func bufferAll(w http.ResponseWriter, answer *http.Response) {
-	whole, err := io.ReadAll(answer.Body)
+// bufferAll holds the response back until it is whole.
+func bufferAll(w http.ResponseWriter, response *http.Response) {
+	whole, err := io.ReadAll(response.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	beginAnswer(w, answer)
+	beginResponse(w, response)
 	w.Write(whole)
 }
 
-// cutShort ends the answer after its first events.
-func cutShort(w http.ResponseWriter, answer *http.Response) {
-	beginAnswer(w, answer)
+// cutShort ends the response after its first events.
+func cutShort(w http.ResponseWriter, response *http.Response) {
+	beginResponse(w, response)
 	buffer := make([]byte, 4096)
-	n, _ := answer.Body.Read(buffer)
+	n, _ := response.Body.Read(buffer)
 	w.Write(buffer[:n])
 }
 
@@ -222,8 +222,8 @@ func TestDoctorReportsGatewayChanges(t *testing.T) {
 		{"changes the client's name", gateway{change: set("User-Agent", "gateway/1")}, "gateway headers", "warn", []string{"changed: user-agent"}},
 		{"drops the query", gateway{change: func(r *http.Request) { r.URL.RawQuery = "" }}, "gateway path", "warn", []string{"query"}},
 		{"has a base URL with /v1", gateway{change: func(r *http.Request) { r.URL.Path = "/v1" + r.URL.Path }}, "gateway path", "fail", []string{"/v1/v1/messages", "without /v1"}},
-		{"buffers", gateway{answer: bufferAll}, "gateway stream", "fail", []string{"buffered", "event-stream"}},
-		{"breaks the answer off", gateway{answer: cutShort}, "gateway stream", "fail", []string{"broke off"}},
+		{"buffers", gateway{response: bufferAll}, "gateway stream", "fail", []string{"buffered", "event-stream"}},
+		{"breaks the response off", gateway{response: cutShort}, "gateway stream", "fail", []string{"broke off"}},
 		{"sends it twice", gateway{times: 2}, "gateway", "", nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {

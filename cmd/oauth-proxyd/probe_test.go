@@ -43,7 +43,7 @@ func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
 }
 
 // admin asks on the admin socket, as a member of the group can.
-func (s *service) admin(method, path, body string) (status int, answer string) {
+func (s *service) admin(method, path, body string) (status int, response string) {
 	s.t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))

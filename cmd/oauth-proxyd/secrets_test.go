@@ -23,7 +23,7 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		w.Header().Set("Set-Cookie", "session="+secret("set-cookie"))
-		w.Header().Set("X-Answer", secret("response-header"))
+		w.Header().Set("X-Response", secret("response-header"))
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/cut"):
 			w.Header().Set("Content-Type", "text/event-stream")

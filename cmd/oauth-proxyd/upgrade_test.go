@@ -291,7 +291,7 @@ func TestSuccessorFailsDuringTrial(t *testing.T) {
 	}
 }
 
-// beginUpgrade returns when the new process is ready, which its trial follows.
+// beginUpgrade returns when the new process is ready, which its probation follows.
 func (s *service) beginUpgrade(program string) (errs <-chan string, pid int) {
 	s.t.Helper()
 	original := program + ".real"

@@ -28,7 +28,7 @@ func TestLibraryLogTellsNoAddresses(t *testing.T) {
 	}
 }
 
-// net/http quotes what it read in the lines that it logs by itself.
+// net/http quotes what it read in the lines that it logs on its own.
 func TestLibraryLogTellsNoBytes(t *testing.T) {
 	var lines bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -41,7 +41,7 @@ func TestContinueEndToEnd(t *testing.T) {
 			if response, got := conn.response(t, "POST"); response.StatusCode != 200 || got != "got body" {
 				t.Errorf("status %d, %q", response.StatusCode, got)
 			}
-			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection serves on
+			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection is kept
 			conn.response(t, "GET")
 		})
 	}

@@ -227,7 +227,7 @@ func TestNotModifiedKeepsFields(t *testing.T) {
 	forEachProtocol(t, notModified, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
 		conn := d.dial(t)
-		for range 2 { // the connection serves on
+		for range 2 { // the connection is kept
 			conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 			response, _ := conn.response(t, "GET")
 			got := [3]string{response.Header.Get("Content-Type"), response.Header.Get("Content-Length"), response.Header.Get("Etag")}
@@ -275,7 +275,7 @@ func TestHEAD(t *testing.T) {
 			if response.Header.Get("X-A") != "1" || response.Header.Get("Content-Length") != length {
 				t.Errorf("the client saw %v", response.Header)
 			}
-			conn.send(t, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection serves on
+			conn.send(t, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n") // the connection is kept
 			conn.response(t, "HEAD")
 		})
 	}

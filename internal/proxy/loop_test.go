@@ -23,7 +23,7 @@ func addBeta(s *setup) {
 	}}
 }
 
-// openAt serves on l in front of url.
+// openAt serves l in front of url.
 func openAt(t *testing.T, l net.Listener, target string) *door {
 	t.Helper()
 	up := &mockAPI{}

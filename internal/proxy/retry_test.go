@@ -178,7 +178,7 @@ func TestNoRetryPastMemory(t *testing.T) {
 }
 
 // nonRepeatable is every way in which a POST's fate is left unknown. Each is tried with what makes
-// net/http repeat requests by itself: an empty body, GetBody, an Idempotency-Key.
+// net/http repeat requests on its own: an empty body, GetBody, an Idempotency-Key.
 func TestNoRepeatOfUnknownFateHTTP2(t *testing.T) {
 	var processed atomic.Int64
 	ends := map[string]func(*frameConn, uint32){

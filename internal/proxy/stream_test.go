@@ -121,7 +121,7 @@ func TestResponseBeforeLargeBody(t *testing.T) {
 	refuse := func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		if r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close") // net/http will close it, but does not say so by itself
+			w.Header().Set("Connection", "close") // net/http will close it, but does not say so on its own
 		}
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		_, _ = io.WriteString(w, "too large")

@@ -230,7 +230,7 @@ func TestTrialEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Try(ctx, time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("the trial ended with %v", err)
+		t.Errorf("the probation ended with %v", err)
 	}
 }
 

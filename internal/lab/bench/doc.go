@@ -13,7 +13,7 @@
 //
 // A round is each measurement with each peer once, and the peers take turns within a measurement,
 // so that what else the machine does meets all of them. The order turns with the rounds. Each time
-// the peer is started anew. What is reported is the median over the rounds, and the ratio of
+// the peer is started again. What is reported is the median over the rounds, and the ratio of
 // medians to those of each peer; a machine's mood is in the numbers and, mostly, not in the ratios.
 //
 //	requests.go  Requests: 1 KB POSTs with responses of 2 KB over 32 connections

@@ -19,14 +19,14 @@ func TestRefusedConfigurationIsShownWithItsFix(t *testing.T) {
 	l.wantAll(status.Stdout, "status=78/CONFIG", "oauth-proxyd check", configFile+":1:")
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
 
-	// Whoever comes now waits, and is served once the file is mended.
-	answered := make(chan error, 1)
-	go func() { answered <- l.send(listModels()) }()
+	// Whoever comes now waits, and is served once the file is fixed.
+	served := make(chan error, 1)
+	go func() { served <- l.send(listModels()) }()
 	daemontest.Eventually(l.t, "it tries for the client who waits", func() bool {
 		return l.property(service, "ActiveState") == "activating"
 	})
 	l.write(configFile, shipped)
-	if err := <-answered; err != nil {
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "active"})

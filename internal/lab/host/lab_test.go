@@ -167,14 +167,14 @@ func (l *lab) wantAll(text string, words ...string) {
 	}
 }
 
-// client is one of the host's own programs. Each connects anew.
+// client is one of the host's own programs. Each connects again.
 func (l *lab) client() *http.Client {
 	transport := &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true, DisableCompression: true}
 	l.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: daemontest.Patience}
 }
 
-// get is the answer of a server on the host.
+// get is the response of a server on the host.
 func (l *lab) get(url string) (status int, body string) {
 	l.t.Helper()
 	response, err := l.client().Get(url)

@@ -44,7 +44,7 @@ func Releases() []Release {
 func Usual() Release {
 	r := debian("Debian 12", "bookworm")
 	r.packages = []string{
-		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and answers systemctl
+		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and serves systemctl
 		"acl", "ca-certificates", "curl", "iproute2", "procps", // what an administrator looks with
 		"man-db",      // package triggers as everywhere
 		"nginx-light", // what the manual puts in front; see disabled

@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// stream is an answer that has begun.
+// stream is a response that has begun.
 type stream struct {
 	lab    *lab
 	header http.Header
@@ -41,7 +41,7 @@ func (l *lab) openStreamAt(address string) *stream {
 	}
 	l.t.Cleanup(func() { response.Body.Close() })
 	if response.StatusCode != http.StatusOK {
-		l.t.Fatalf("the stream was answered with %s", response.Status)
+		l.t.Fatalf("the stream got %s", response.Status)
 	}
 	s := &stream{l, response.Header, response.Body, bufio.NewReader(response.Body)}
 	for range 2 {

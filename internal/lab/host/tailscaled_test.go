@@ -51,7 +51,7 @@ func TestTailscaledComesLaterIsUpgradedAndRestarts(t *testing.T) {
 		t.Errorf("/health is %d %s", status, body)
 	}
 	if l.mainPID() != pid {
-		t.Error("it was started anew")
+		t.Error("it was started again")
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "active", "NRestarts": "0"})
 }

@@ -146,7 +146,7 @@ func (h *held) wrap(api http.Handler) http.Handler {
 	})
 }
 
-// hold answers when it is told to, if the proxy has not given it up by then.
+// hold responds when it is told to, if the proxy has not given it up by then.
 func (h *held) hold(r *http.Request) {
 	for _, next := range []chan struct{}{h.arrived, h.release} {
 		select {

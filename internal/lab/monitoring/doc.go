@@ -8,7 +8,7 @@
 // parsers of promtool and of Prometheus's client library for Python read /metrics and the textfile.
 //
 //	main_test.go      builds the binary
-//	daemon_test.go    the binary between an API and a tailscaled, both stand-ins
+//	daemon_test.go    the binary between an API and a tailscaled, both fakes
 //	traffic_test.go   what clients do to it
 //	prometheus_test.go  Prometheus and node_exporter, and questions to them
 //

@@ -115,23 +115,23 @@ func (p *prometheus) points(expr string) (n int, err error) {
 
 func stamp(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
 
-// ask decodes the data of an answer of the HTTP API, or its error.
+// ask decodes the data of a response of the HTTP API, or its error.
 func (p *prometheus) ask(path string, data any) error {
 	response, err := p.http.Get(p.url + path)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	answer := struct {
+	result := struct {
 		Status, Error string
 		Warnings      []string
 		Data          any
 	}{Data: data}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("reading the answer to %s: %w", path, err)
+	if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+		return fmt.Errorf("reading the response to %s: %w", path, err)
 	}
-	if answer.Status != "success" || len(answer.Warnings) > 0 {
-		return fmt.Errorf("%s: %s %v", answer.Status, answer.Error, answer.Warnings)
+	if result.Status != "success" || len(result.Warnings) > 0 {
+		return fmt.Errorf("%s: %s %v", result.Status, result.Error, result.Warnings)
 	}
 	return nil
 }

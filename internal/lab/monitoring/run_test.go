@@ -19,7 +19,7 @@ func TestARunWithTrafficOfAllKinds(t *testing.T) {
 	promtool(t, c.metrics(), "check", "metrics")
 	p.haveAll(t, c)
 
-	t.Run("every query of the dashboard has an answer", p.answersDashboard)
+	t.Run("every query of the dashboard has data", p.queriesDashboard)
 	t.Run("the queries tell what happened", p.tellsWhatHappened)
 	t.Run("every rule is evaluated", p.evaluatesRules)
 	t.Run("alerts are raised for what happened and for nothing else", p.raisesAlerts)
@@ -66,16 +66,16 @@ func dashboardExpr(expr string) string {
 	return strings.NewReplacer("$instance", ".+", "$__rate_interval", "1m", "$__range", "5m", "$__interval", "15s").Replace(expr)
 }
 
-func (p *prometheus) answersDashboard(t *testing.T) {
+func (p *prometheus) queriesDashboard(t *testing.T) {
 	d := loadDashboard(t)
 	for _, panel := range d.graphs() {
 		for _, q := range panel.Targets {
-			p.answers(t, panel.Title+" "+q.RefID, dashboardExpr(q.Expr))
+			p.hasData(t, panel.Title+" "+q.RefID, dashboardExpr(q.Expr))
 		}
 	}
 	for _, a := range d.Annotations.List {
 		if a.BuiltIn == 0 {
-			p.answers(t, a.Name, dashboardExpr(a.Expr))
+			p.hasData(t, a.Name, dashboardExpr(a.Expr))
 		}
 	}
 	hosts, err := p.query(`count by (instance) (proxy_build_info)`)
@@ -84,8 +84,8 @@ func (p *prometheus) answersDashboard(t *testing.T) {
 	}
 }
 
-// answers wants numbers, now and over time.
-func (p *prometheus) answers(t *testing.T, what, expr string) {
+// hasData wants numbers, now and over time.
+func (p *prometheus) hasData(t *testing.T, what, expr string) {
 	t.Helper()
 	samples, err := p.query(expr)
 	if err != nil || len(samples) == 0 {

@@ -30,12 +30,12 @@ const (
 	ownBeta      = "oauth-2025-04-20"
 )
 
-// message asks a model that is an instruction to the stand-in; see package labapi.
+// message asks a model that is an instruction to the mock API; see package labapi.
 func (c client) message(model string, header ...string) (status int) {
 	return c.send(http.MethodPost, "/v1/messages", `{"model":"`+model+`","stream":true}`, header...)
 }
 
-// send returns 0 for an answer that did not come whole.
+// send returns 0 for a response that did not come whole.
 func (c client) send(method, path, body string, header ...string) (status int) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
@@ -46,18 +46,18 @@ func (c client) send(method, path, body string, header ...string) (status int) {
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	answer, err := c.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		return 0
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
-	if answer.Body.Close(); err != nil {
+	_, err = io.Copy(io.Discard, response.Body)
+	if response.Body.Close(); err != nil {
 		return 0
 	}
-	return answer.StatusCode
+	return response.StatusCode
 }
 
-// leave reads the beginning of an answer and goes.
+// leave reads the beginning of a response and goes.
 func (c client) leave() {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/v1/messages",
@@ -67,13 +67,13 @@ func (c client) leave() {
 		return
 	}
 	r.Header.Set("X-Api-Key", daemontest.APIKey)
-	answer, err := c.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		c.t.Error(err)
 		return
 	}
-	_, _ = io.ReadFull(answer.Body, make([]byte, 10))
-	answer.Body.Close()
+	_, _ = io.ReadFull(response.Body, make([]byte, 10))
+	response.Body.Close()
 }
 
 // want compares a status; what says which request it is about.
@@ -106,7 +106,7 @@ func (c client) trouble() {
 	key := []string{"X-Api-Key", daemontest.APIKey}
 	c.want(0, c.message("cut-mid-stream", key...), "cut by the API")
 	c.want(0, c.message("stall", key...), "an API that falls silent")
-	c.want(504, c.send(http.MethodGet, "/hold", ""), "an API that does not answer")
+	c.want(504, c.send(http.MethodGet, "/hold", ""), "an API that does not respond")
 	c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "somebody behind another proxy")
 	c.want(501, c.send(http.MethodGet, "/v1/models", "", "Connection", "upgrade", "Upgrade", "websocket"), "an upgrade")
 	c.leave()

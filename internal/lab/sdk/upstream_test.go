@@ -75,7 +75,7 @@ func (u *upstream) awaitGone(t *testing.T) {
 	select {
 	case <-u.gone:
 	case <-time.After(daemontest.Patience):
-		t.Error("the API was not told that the client left")
+		t.Error("the API did not learn that the client left")
 	}
 }
 

@@ -125,7 +125,7 @@ func (c *cgroup) procs() []string {
 }
 
 // usage is what the group's processes and their sockets hold, in bytes. The page cache is not in
-// it: the kernel takes that back by itself.
+// it: the kernel takes that back on its own.
 func (c *cgroup) usage() (int64, error) {
 	current, cache := "memory.usage_in_bytes", "total_cache"
 	if c.unified {

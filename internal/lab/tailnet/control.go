@@ -145,7 +145,7 @@ func (c *control) find(name string) *tailcfg.Node {
 	return nil
 }
 
-// isCurrent is false for what a host was before it logged in anew.
+// isCurrent is false for what a host was before it logged in again.
 func (c *control) isCurrent(node *tailcfg.Node) bool {
 	return c.current[node.Machine] == node.Key
 }

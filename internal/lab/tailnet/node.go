@@ -124,7 +124,7 @@ func (n *Node) address(is func(netip.Addr) bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// Run starts tailscaled and waits until it answers.
+// Run starts tailscaled and waits until it responds.
 func (n *Node) Run() {
 	n.t.Helper()
 	read, write, err := os.Pipe()
@@ -148,7 +148,7 @@ func (n *Node) Run() {
 		_ = daemon.Wait() // how it ended is the business of who ended it
 		close(ended)
 	}(n.daemon, n.ended)
-	n.await("an answer of tailscaled", func(*ipnstate.Status) bool { return true })
+	n.await("a response of tailscaled", func(*ipnstate.Status) bool { return true })
 }
 
 func (n *Node) logFile() string { return filepath.Join(n.dir, "log") }

@@ -44,7 +44,7 @@ func (r *relay) serve(g *ground) (*tailcfg.DERPMap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening STUN: %w", err)
 	}
-	r.serving.Go(func() { answerSTUN(packets) })
+	r.serving.Go(func() { respondSTUN(packets) })
 	r.close = append(r.close, func() { packets.Close() })
 	return derpMap(g.address, listener.Addr(), packets.LocalAddr()), nil
 }
@@ -57,8 +57,8 @@ func (r *relay) end() {
 	r.serving.Wait()
 }
 
-// answerSTUN tells each node the address that it comes from.
-func answerSTUN(packets *net.UDPConn) {
+// respondSTUN tells each node the address that it comes from.
+func respondSTUN(packets *net.UDPConn) {
 	buffer := make([]byte, 2048)
 	for {
 		n, source, err := packets.ReadFromUDPAddrPort(buffer)

@@ -12,7 +12,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Login logs the node in, for the first time or anew, and waits until it is Running. Where control
+// Login logs the node in, for the first time or again, and waits until it is Running. Where control
 // asks for a login, the URL is visited; where it asks for an approval, the node is approved.
 func (n *Node) Login() {
 	n.t.Helper()
@@ -167,7 +167,7 @@ func (n *Node) Restart() {
 	n.Run()
 }
 
-// Freeze has tailscaled hang: its socket accepts, and nothing answers.
+// Freeze has tailscaled hang: its socket accepts, and nothing responds.
 func (n *Node) Freeze() {
 	n.t.Helper()
 	n.signal(syscall.SIGSTOP)

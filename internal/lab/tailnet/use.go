@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// magicDNS is where tailscaled answers DNS on each node with a TUN device.
+// magicDNS is where tailscaled serves DNS on each node with a TUN device.
 const magicDNS = "100.100.100.100:53"
 
 // Command is a process on the node's host that finds its tailscaled: without a TUN device that is

@@ -15,7 +15,7 @@ type Stream struct {
 	events *bufio.Reader
 }
 
-// OpenStream connects and reads the header of the answer.
+// OpenStream connects and reads the header of the response.
 func OpenStream(ctx context.Context, address, path string) (*Stream, error) {
 	client, err := Dial(ctx, address)
 	if err != nil {
@@ -24,12 +24,12 @@ func OpenStream(ctx context.Context, address, path string) (*Stream, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = client.SetDeadline(deadline) // a connection of TCP has one
 	}
-	answer, err := client.Send(Request(path))
+	response, err := client.Send(Request(path))
 	if err != nil {
 		_ = client.Close()
 		return nil, fmt.Errorf("opening a stream: %w", err)
 	}
-	return &Stream{client: client, events: bufio.NewReaderSize(answer.Body, 2*EventSize)}, nil
+	return &Stream{client: client, events: bufio.NewReaderSize(response.Body, 2*EventSize)}, nil
 }
 
 // Next waits for one event and says when the upstream sent it.

@@ -14,7 +14,7 @@ import (
 type fate struct {
 	name string
 	path string
-	// live is the client's part, when the answer has begun. An error is fine, and expected of some:
+	// live is the client's part, when the response has begun. An error is fine, and expected of some:
 	// the stream may be cut by an upgrade or a timeout.
 	live func(*rig.Stream)
 }

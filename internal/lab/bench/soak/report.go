@@ -41,7 +41,7 @@ func (r *Report) Err() error {
 	defer r.mu.Unlock()
 	var errs []error
 	if n := len(r.lost); n > 0 {
-		errs = append(errs, fmt.Errorf("%d requests got no answer, as: %s", n, strings.Join(r.lost[:min(n, 5)], "; ")))
+		errs = append(errs, fmt.Errorf("%d requests got no response, as: %s", n, strings.Join(r.lost[:min(n, 5)], "; ")))
 	}
 	if !r.After.within(r.Before) {
 		errs = append(errs, fmt.Errorf("not what it was: before %v, after %v", r.Before, r.After))
@@ -62,7 +62,7 @@ func (r *Report) Write(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(r.counts)) {
 		fmt.Fprintf(&text, "%-24s%8d\n", name, r.counts[name])
 	}
-	fmt.Fprintf(&text, "%-24s%8d\n", "without an answer", len(r.lost))
+	fmt.Fprintf(&text, "%-24s%8d\n", "without a response", len(r.lost))
 	fmt.Fprintf(&text, "%-24s%v\n%-24s%v\n", "before", r.Before, "after", r.After)
 	for _, g := range r.graphs() {
 		fmt.Fprintf(&text, "%-24s%8.0f\n", "most "+g.name, slices.Max(append(g.values, 0)))

@@ -61,12 +61,12 @@ func (s *soak) sample() Sample {
 // metrics come over a connection of their own, which a hand-over does not share.
 func (s *soak) metrics() ([]byte, error) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Get("http://" + s.daemon.Address + "/metrics")
+	response, err := client.Get("http://" + s.daemon.Address + "/metrics")
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it is only read
-	return io.ReadAll(answer.Body)
+	defer response.Body.Close() //nolint:errcheck // it is only read
+	return io.ReadAll(response.Body)
 }
 
 // metric is the value of one without labels.

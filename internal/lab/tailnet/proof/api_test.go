@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// gated is an upstream whose answers begin and then wait for the gate.
+// gated is an upstream whose responses begin and then wait for the gate.
 type gated struct {
 	arrived chan struct{}
 	gate    chan struct{}

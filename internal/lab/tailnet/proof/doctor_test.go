@@ -181,15 +181,15 @@ func runGateway(t *testing.T, on *tailnet.Node, url string) string {
 			panic(http.ErrAbortHandler)
 		}
 		out.Header, out.ContentLength = r.Header.Clone(), r.ContentLength
-		answer, err := on.Client().Do(out)
+		response, err := on.Client().Do(out)
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		defer answer.Body.Close()
-		maps.Copy(w.Header(), answer.Header)
-		w.WriteHeader(answer.StatusCode)
-		_, _ = io.Copy(flusher{w}, answer.Body) // the client sees what came
+		defer response.Body.Close()
+		maps.Copy(w.Header(), response.Header)
+		w.WriteHeader(response.StatusCode)
+		_, _ = io.Copy(flusher{w}, response.Body) // the client sees what came
 	}))
 	t.Cleanup(gateway.Close)
 	return gateway.URL
@@ -249,7 +249,7 @@ func TestDoctorAndStatusOfANodeWithoutADevice(t *testing.T) {
 	for _, row := range broken(p) {
 		t.Run(row.name, func(t *testing.T) {
 			row.breakIt()
-			defer func() { row.mendIt(); p.await(0) }()
+			defer func() { row.fixIt(); p.await(0) }()
 			if row.waits {
 				p.await(1)
 			}
@@ -264,11 +264,11 @@ func TestDoctorAndStatusOfANodeWithoutADevice(t *testing.T) {
 
 // breakage is something that is wrong for a while.
 type breakage struct {
-	name            string
-	breakIt, mendIt func()
-	waits           bool // for the daemon to be degraded
-	check, status   string
-	words           []string
+	name           string
+	breakIt, fixIt func()
+	waits          bool // for the daemon to be degraded
+	check, status  string
+	words          []string
 }
 
 func broken(p *patient) []breakage {

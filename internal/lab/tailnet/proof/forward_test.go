@@ -21,7 +21,7 @@ type forwarder struct {
 	t          *testing.T
 	lab        *tailnet.Lab
 	host, peer *tailnet.Node
-	upstream   *witness
+	upstream   *recorder
 	closed     *daemon // refuses what comes from a proxy
 	open       *daemon // admits nothing else
 }
@@ -33,7 +33,7 @@ func newForwarder(t *testing.T, tun bool) *forwarder {
 		t: t, lab: lab, host: lab.Node(tailnet.Spec{Name: "proxy", TUN: tun, OwnHost: true}),
 		peer: lab.Node(tailnet.Spec{Name: "peer", User: "alice@example.com"}),
 	}
-	b.upstream = newWitness(t, b.host)
+	b.upstream = newRecorder(t, b.host)
 	s := setting{node: b.host, upstream: b.upstream.url, nobody: true}
 	s.blocks = []string{list("local", "tailnet", "alice@example.com")}
 	b.closed = start(t, s)
@@ -115,7 +115,7 @@ func TestPeerBehindForwardToUnixSocketIsNotLocal(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)
 		peer := lab.Node(tailnet.Spec{Name: "peer"})
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		path := filepath.Join(daemontest.TempDir(t), "proxy.sock")
 		listener, err := net.Listen("unix", path)
 		if err != nil {
@@ -147,7 +147,7 @@ func TestTheOpenInternetIsNotLocal(t *testing.T) {
 		lab, host := newHost(t, tun)
 		relay := lab.Node(tailnet.Spec{Name: "relay"})
 		lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{relay}, To: []*tailnet.Node{host}, Capabilities: []string{"https://tailscale.com/cap/ingress"}})
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		d := start(t, setting{node: host, upstream: w.url, blocks: []string{list("local", "tailnet")}})
 		host.Tailscale("funnel", "--bg", "--tcp=443", "tcp://127.0.0.1:"+d.port())
 		w.wantOutside(t, "/funnel", throughFunnel(t, relay, host, "/funnel"), "access_denied")
@@ -196,7 +196,7 @@ func TestAProgramIsLocalBesideAForwardToTheUnit(t *testing.T) {
 	}
 	lab, host := newHost(t, false)
 	peer := lab.Node(tailnet.Spec{Name: "peer"})
-	w := newWitness(t, host)
+	w := newRecorder(t, host)
 	d := start(t, setting{node: host, upstream: w.url, private: true, blocks: []string{list("local")}})
 	host.Tailscale("serve", "--bg", "--tcp=1001", "tcp://127.0.0.1:"+d.port())
 	w.wantOutside(t, "/forwarded", reach(t, peer, "http://"+host.DNSName()+":1001/forwarded"), "access_denied")

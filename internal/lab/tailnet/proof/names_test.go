@@ -26,7 +26,7 @@ func TestAnEntryMatchesWhatPeopleWrite(t *testing.T) {
 		}
 		laptop := peers["laptop"]
 		v4, v6 := laptop.Addr().String(), laptop.Addr6().String()
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		for _, row := range []struct {
 			allow   string
 			allowed []string

@@ -48,7 +48,7 @@ func TestCommandNamesPeersWithoutSocket(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		c := newCast(t, tun)
 		d := start(t, setting{
-			node: c.host, upstream: newWitness(t, c.host).url, env: withoutSocket(t, otherSocket(c.lab, c.host)),
+			node: c.host, upstream: newRecorder(t, c.host).url, env: withoutSocket(t, otherSocket(c.lab, c.host)),
 			blocks: []string{list("local", "alice@example.com", "tag:aperture", "cap:"+capability)},
 		})
 		d.log.Next(t, "the tailnet is connected", "proxy."+tailnet.Domain)
@@ -77,7 +77,7 @@ func TestACommandWithoutWhoisIsReported(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)
 		peer := lab.Node(tailnet.Spec{Name: "peer", TUN: tun})
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		script := `case "$*" in *whois*) echo "unknown subcommand: whois" >&2; exit 1 ;; esac` + "\n" + otherSocket(lab, host)
 		d := start(t, setting{node: host, upstream: w.url, env: withoutSocket(t, script)})
 		w.wantOutside(t, "/peer", get(t, peer, d.url()+"/peer"), "tailnet_unavailable")
@@ -113,7 +113,7 @@ func TestNoPeerIsLocalWithAWrongSocket(t *testing.T) {
 			lab := tailnet.Start(t)
 			host := lab.Node(tailnet.Spec{Name: "proxy", OwnHost: true})
 			peer := lab.Node(tailnet.Spec{Name: "peer"})
-			w := newWitness(t, host)
+			w := newRecorder(t, host)
 			s.node, s.upstream, s.blocks, s.nobody = host, w.url, []string{list("local")}, true
 			s.env = append(s.env, withCommand(t, "exit 1"))
 			d := start(t, s)

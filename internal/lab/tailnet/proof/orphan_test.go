@@ -25,7 +25,7 @@ func TestAPeerWhoseTailscaledEndedIsNotLocal(t *testing.T) {
 			lab := tailnet.Start(t)
 			host := lab.Node(tailnet.Spec{Name: "proxy", OwnHost: true})
 			peer := lab.Node(tailnet.Spec{Name: "peer"})
-			w := newWitness(t, host)
+			w := newRecorder(t, host)
 			d := start(t, setting{node: host, upstream: w.url, blocks: []string{list("local")}})
 			w.wantOutside(t, "/first", get(t, peer, d.url()+"/first"), "access_denied")
 			d.stop()

@@ -13,17 +13,17 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// witness is an upstream that remembers which requests reached it.
-type witness struct {
+// recorder is an upstream that remembers which requests reached it.
+type recorder struct {
 	url string
 
 	mu    sync.Mutex
 	paths []string
 }
 
-func newWitness(t *testing.T, n *tailnet.Node) *witness {
+func newRecorder(t *testing.T, n *tailnet.Node) *recorder {
 	t.Helper()
-	w := &witness{}
+	w := &recorder{}
 	w.url = serve(t, n, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.paths = append(w.paths, r.URL.Path)
@@ -33,7 +33,7 @@ func newWitness(t *testing.T, n *tailnet.Node) *witness {
 	return w
 }
 
-func (w *witness) saw(path string) bool {
+func (w *recorder) saw(path string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Contains(w.paths, path)
@@ -42,7 +42,7 @@ func (w *witness) saw(path string) bool {
 // wantOutside checks that the response refuses the request for path with one of the codes, and that
 // the request did not reach the upstream. Without codes both are right: the client is refused, or
 // nobody can tell who it is.
-func (w *witness) wantOutside(t *testing.T, path string, a daemontest.Response, codes ...string) {
+func (w *recorder) wantOutside(t *testing.T, path string, a daemontest.Response, codes ...string) {
 	t.Helper()
 	if len(codes) == 0 {
 		codes = []string{"access_denied", "tailnet_unavailable"}

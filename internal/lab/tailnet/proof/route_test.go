@@ -30,7 +30,7 @@ func TestAPeerThatIsRoutedToThisHostIsNotLocal(t *testing.T) {
 		host := lab.Node(tailnet.Spec{Name: "proxy", TUN: tun, OwnHost: true})
 		peer := lab.Node(tailnet.Spec{Name: "peer", OwnHost: true, User: "mallory@example.com"})
 		peer.Tailscale("set", "--accept-routes")
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		d := start(t, setting{node: host, upstream: w.url, nobody: true, blocks: []string{list("local")}})
 		for _, row := range []struct {
 			name    string

@@ -114,7 +114,7 @@ func TestNoPeerIsLocalWhileTailscaledStarts(t *testing.T) {
 			lab := tailnet.Start(t)
 			host := lab.Node(tailnet.Spec{Name: "proxy", OwnHost: true})
 			peer := lab.Node(tailnet.Spec{Name: "peer"})
-			w := newWitness(t, host)
+			w := newRecorder(t, host)
 			d := newDaemon(t, setting{node: host, upstream: w.url, blocks: []string{list("local")}})
 			s := hammer(t, peer, d.url()+"/stranger")
 			hammer(t, host, "http://"+peer.DNSName()+":1/") // else WireGuard takes seconds to find the peer
@@ -147,7 +147,7 @@ func TestNoPeerIsLocalBeforeTailscaledResponds(t *testing.T) {
 			peer := lab.Node(tailnet.Spec{Name: "peer"})
 			tap := newTap(t, host)
 			tap.hang(silent...)
-			w := newWitness(t, host)
+			w := newRecorder(t, host)
 			d := newDaemon(t, setting{node: host, upstream: w.url, env: tap.env(), blocks: []string{list("local")}})
 			d.run()
 			w.wantOutside(t, "/first", reach(t, peer, d.url()+"/first"))

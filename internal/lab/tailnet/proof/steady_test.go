@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-// stream is an answer that has begun.
+// stream is a response that has begun.
 type stream struct {
 	t    *testing.T
 	body io.ReadCloser

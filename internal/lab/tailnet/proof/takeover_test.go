@@ -54,7 +54,7 @@ func TestAHostThatTakesAPeersAddressIsNotThePeer(t *testing.T) {
 	thief := lab.Node(tailnet.Spec{Name: "thief", TUN: true, NotRunning: true}) // it is on the Ethernet only
 	on(t, host, "ip", "address", "add", onTheLAN+"/10", "dev", "eth0")
 	on(t, thief, "ip", "address", "add", alice.Addr().String()+"/10", "dev", "eth0")
-	w := newWitness(t, host)
+	w := newRecorder(t, host)
 	d := start(t, setting{node: host, upstream: w.url, nobody: true, blocks: []string{list("local", "alice@example.com")}})
 	get(t, alice, d.url()+"/alice").Want(t, http.StatusOK)
 	for _, row := range absences() {
@@ -81,7 +81,7 @@ func TestNoPeerAdmittedBeforeApproval(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)
 		alice := lab.Node(tailnet.Spec{Name: "alice", User: "alice@example.com"})
-		w := newWitness(t, host)
+		w := newRecorder(t, host)
 		d := start(t, setting{node: host, upstream: w.url, blocks: []string{list("local", "alice@example.com")}})
 		kept := alice.Client()
 		getBy(t, kept, d.url()+"/approved").Want(t, http.StatusOK)

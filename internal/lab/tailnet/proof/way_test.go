@@ -113,7 +113,7 @@ func (w way) prove(t *testing.T, d *daemon) {
 	}
 }
 
-// wantLiveStream has the API hold its answer back until its beginning has arrived.
+// wantLiveStream has the API hold its response back until its beginning has arrived.
 func (w way) wantLiveStream(t *testing.T, d *daemon) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url()+"/v1/messages?beta=true", strings.NewReader(message))

@@ -14,7 +14,7 @@ type later struct {
 	down  func(*tailnet.Lab, *tailnet.Node) // until it is not there
 	comes func(*tailnet.Lab, *tailnet.Node)
 	code  int    // with when_down = "exit"; 0: it tries again
-	mends string // what the status says
+	fix   string // what the status says
 }
 
 func laters() []later {
@@ -23,41 +23,41 @@ func laters() []later {
 		{
 			name: "tailscaled is started", spec: tailnet.Spec{NotRunning: true}, down: none,
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Run(); n.Login() },
-			code:  69, mends: "systemctl start tailscaled",
+			code:  69, fix: "systemctl start tailscaled",
 		},
 		{
 			name: "somebody logs in", rules: []tailnet.Rule{tailnet.LoginRequired},
 			spec: tailnet.Spec{LoggedOut: true}, down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Await("NeedsLogin") },
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Login() },
-			code:  77, mends: "tailscale login",
+			code:  77, fix: "tailscale login",
 		},
 		{
 			name: "an admin approves", rules: []tailnet.Rule{tailnet.ApprovalRequired},
 			spec: tailnet.Spec{LoggedOut: true}, down: func(_ *tailnet.Lab, n *tailnet.Node) { n.BeginLogin(); n.Await("NeedsMachineAuth") },
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Approve() },
-			code:  77, mends: "approve this node",
+			code:  77, fix: "approve this node",
 		},
 		{
 			name: "the key is renewed", down: func(_ *tailnet.Lab, n *tailnet.Node) { n.SetKeyExpiry(yesterday()); n.Await("NeedsLogin") },
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Login() },
-			code:  77, mends: "the node key expired on",
+			code:  77, fix: "the node key expired on",
 		},
 		{
 			name: "tailscale up", down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Down() },
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Up() },
-			code:  69, mends: "tailscale up",
+			code:  69, fix: "tailscale up",
 		},
 		{
 			name: "control is found", down: func(l *tailnet.Lab, n *tailnet.Node) { l.LoseControl(); n.Restart(); n.Await("NoState") },
-			comes: func(l *tailnet.Lab, _ *tailnet.Node) { l.RestoreControl() }, mends: "has not come up yet",
+			comes: func(l *tailnet.Lab, _ *tailnet.Node) { l.RestoreControl() }, fix: "has not come up yet",
 		},
 		{
 			name: "a relay is found", down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Isolate(); n.Restart(); n.Await("Starting") },
-			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Rejoin() }, mends: "has not come up yet",
+			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Rejoin() }, fix: "has not come up yet",
 		},
 		{
 			name: "tailscaled hangs no more", down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Freeze() },
-			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Thaw() }, mends: "no response on",
+			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Thaw() }, fix: "no response on",
 		},
 	}
 }
@@ -81,7 +81,7 @@ func TestWhenDownWaitFollowsLaterTailnet(t *testing.T) {
 			lab, node := row.prepare(t)
 			d := newDaemon(t, setting{node: node, whenDown: "wait", upstream: newGated(t, node).url})
 			d.run()
-			d.notes.Next(t, "READY=1", "only local", row.mends)
+			d.notes.Next(t, "READY=1", "only local", row.fix)
 			if h := d.health(); h.Status != "degraded" || h.code != 503 {
 				t.Errorf("health %+v", h)
 			}
@@ -106,7 +106,7 @@ func TestWithWhenDownExitItServesOnlyWithATailnet(t *testing.T) {
 				if code := d.process.Exit(t); code != row.code {
 					t.Errorf("exit code %d, want %d", code, row.code)
 				}
-				d.notes.Next(t, "STATUS=Gave up", row.mends)
+				d.notes.Next(t, "STATUS=Gave up", row.fix)
 			} else {
 				d.notes.Next(t, "EXTEND_TIMEOUT_USEC")
 			}
