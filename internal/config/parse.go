@@ -87,7 +87,7 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 			summary, hint = "the value is missing", "write text in quotes, a number, true, false, or a list in [ ]"
 		}
 		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
-			summary, hint = "the value needs quotes", "write "+quote(value)
+			summary, hint = "text needs quotes", "write "+quote(value)
 		}
 		d.add(finding{*diag.Subject, summary, hint, true})
 	}
