@@ -41,6 +41,9 @@ const maxMember = 2 << 20
 func New(s *Scrubber, members []Member) *Archive {
 	a := &Archive{withholds: s.withholds}
 	for _, m := range members {
+		s.Learn(tail(m.Content))
+	}
+	for _, m := range members {
 		if m.Missing != nil {
 			m.Content = "missing: " + strings.ReplaceAll(m.Missing.Error(), "\n", "; ") + "\n" + m.Content
 		}

@@ -16,6 +16,7 @@ type Scrubber struct {
 	aliases   map[string]string // by names and addresses in lower case
 	secrets   []*regexp.Regexp  // the first group stays
 	setting   *regexp.Regexp
+	fields    *regexp.Regexp   // names in the log and in traces
 	named     []*regexp.Regexp // the first group stays
 	address   *regexp.Regexp
 	word      *regexp.Regexp
@@ -39,6 +40,7 @@ func NewScrubber(withhold bool, names []string) *Scrubber {
 			`(?i)([\w-]*(?:token|secret|passw|api[_-]?key)[\w-]*\\?["']?[ \t]*[:=][ \t]*)[^\s,}"\\]+`,
 		),
 		setting: regexp.MustCompile(`(?m)^([ \t]*(?:Environment|SetCredential\w*)=[^=:\n]*[=:]?)(?:[^\n]*\\\n)*[^\n]*`),
+		fields:  regexp.MustCompile(`\b(?:node|user|person)"?(?:=|: )"?([^"\s]+)`),
 		named: compile(
 			`(\b(?:node|user|tags|person)=")([^"\n]+)`, // fields of the log
 			`(\b(?:node|user|tags|person)=)([^"\s]+)`,
@@ -71,6 +73,15 @@ func (s *Scrubber) learn(name string) {
 	for _, part := range []string{name, login, label} {
 		if part != "" && part != "localhost" {
 			s.known[part] = true
+		}
+	}
+}
+
+// Learn adds the names in the fields of the log and of traces: those of nodes that are gone, too.
+func (s *Scrubber) Learn(text string) {
+	for _, field := range s.fields.FindAllStringSubmatch(text, -1) {
+		if _, err := netip.ParseAddr(field[1]); err != nil {
+			s.learn(strings.ToLower(strings.TrimSuffix(field[1], ".")))
 		}
 	}
 }

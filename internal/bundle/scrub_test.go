@@ -74,6 +74,16 @@ func TestNamesAreReplaced(t *testing.T) {
 	}
 }
 
+// A name that only one source has in a field is a name in all of them.
+func TestNamesInFieldsAreLearned(t *testing.T) {
+	s := bundle.NewScrubber(true, nil)
+	s.Learn("GET /v1/models 200 node=gone-1.example.net. person=bob address=100.64.0.9\n" + `"user": "carol"`)
+	got := s.Scrub("bob and carol on gone-1 (gone-1.example.net) cannot reach 9 hosts")
+	if want := "name-1 and name-2 on name-3 (name-4) cannot reach 9 hosts"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // The latest of a journal is what a report is about.
 func TestLongMembersKeepTheirEnd(t *testing.T) {
 	long := strings.Repeat("a line\n", 1<<20) + "the last\n"
