@@ -257,8 +257,12 @@ func TestDoctorReportsWhomGatewayNames(t *testing.T) {
 	const allow = "access {\n  allow = [\"local\", \"proxied\"]\n}\n"
 	const believe = allow + "identity {\n  from = [\"proxied\"]\n}\n"
 	names := func(header string, values ...string) func(*http.Request) {
-		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(header)] = values }
+		return func(r *http.Request) {
+			delete(r.Header, "X-Claude-Gateway-User-Email")
+			r.Header[http.CanonicalHeaderKey(header)] = values
+		}
 	}
+	adds := func(r *http.Request) { r.Header.Add("X-Claude-Gateway-User-Email", "ann@example.com") }
 	const email = "x-claude-gateway-user-email"
 	for _, row := range []struct {
 		name, blocks string
@@ -267,7 +271,10 @@ func TestDoctorReportsWhomGatewayNames(t *testing.T) {
 		words        []string
 	}{
 		{"nobody", allow, nil, "ok", []string{"names nobody"}},
-		{"nobody, though it is believed", believe, nil, "warn", []string{email, "forward_user_identity"}},
+		{"nobody, though it is believed", believe, names("X-Other", "1"), "warn", []string{email, "forward_user_identity"}},
+		{"whom a client claims to be", believe, nil, "fail", []string{"anybody", "replace " + email, "identity.from"}},
+		{"people, beside what a client claims", believe, adds, "fail", []string{"anybody"}},
+		{"the same of another", allow + "identity {\n  from = [\"tag:gateway\"]\n}\n", nil, "ok", []string{"is not believed"}},
 		{"people, believed", believe, names(email, "ann@example.com"), "ok", []string{email, "ann@example.com"}},
 		{"people, withheld", believe + "log {\n  identity = \"none\"\n}\n", names(email, "ann@example.com"), "ok", []string{"somebody whom log.identity hides"}},
 		{"people, not believed", allow, names(email, "ann@example.com"), "warn", []string{
@@ -283,7 +290,7 @@ func TestDoctorReportsWhomGatewayNames(t *testing.T) {
 			s, _ := inFrontOfAPI(t, mergeBeta, row.blocks)
 			d, code := s.doctor("--through", gateway{change: row.change}.run(t, s.url()).URL)
 			d.want(t, "gateway people", row.status, row.words...)
-			if text := fmt.Sprint(d); code != 0 || row.status == "warn" && strings.Contains(text, "@example.com") {
+			if text := fmt.Sprint(d); (code == 1) != (row.status == "fail") || row.status != "ok" && strings.Contains(text, "@example.com") {
 				t.Errorf("exit code %d: %s", code, text)
 			}
 		})

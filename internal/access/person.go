@@ -39,15 +39,15 @@ func person(h http.Header, sender Identity, addr netip.Addr, gateways config.Ide
 }
 
 // doubtful is why a value is not the name of one person. Intermediaries may join several fields
-// with commas (RFC 9110 §5.3).
+// with commas (RFC 9110 §5.3); a quoted name would break the quotes of a log.
 func doubtful(name string) string {
 	switch {
 	case name == "":
 		return "it is empty"
 	case len(name) > maxPerson:
 		return "it is longer than 128 bytes"
-	case strings.Contains(name, ","):
-		return "it has a comma, as several values have"
+	case strings.ContainsAny(name, ",\"\\"):
+		return "it has a comma, a quote or a backslash, as several values and quoted ones have"
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return "it is not printable text"
 	case config.LooksSecret(name):

@@ -12,6 +12,9 @@ const (
 	ProbeHeader = "X-Oauth-Proxyd-Probe"
 	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It opens nothing.
 	ProbeAuthorization = "Bearer sk-ant-oat01-doctor-"
+	// ProbePerson is whom a probe claims to be from, where gateways are believed about persons. One
+	// that names people itself replaces it.
+	ProbePerson = "doctor@oauth-proxyd.invalid"
 )
 
 // ProbeTicket has the nonce that the daemon makes for a probe. Nobody can choose one that stands in
@@ -37,12 +40,14 @@ type ProbeReport struct {
 	Header        http.Header `json:"header,omitempty"`
 	// NamedIn are the headers that came in which gateways name a person: that of identity first.
 	// Named reports whether the daemon knows the person by it, Person is their name as log.identity
-	// allows, and PersonDoubt is why the header of identity was not believed. Gateway is the entry
-	// of identity.from for the sender; empty: it must not be told.
+	// allows, and PersonDoubt is why the header of identity was not believed. Claimed reports that
+	// ProbePerson came in it. Gateway is the entry of identity.from for the sender; empty: it must
+	// not be told.
 	NamedIn     []string `json:"named_in,omitempty"`
 	Named       bool     `json:"named"`
 	Person      string   `json:"person,omitempty"`
 	PersonDoubt string   `json:"person_doubt,omitempty"`
+	Claimed     bool     `json:"claimed"`
 	Gateway     string   `json:"gateway,omitempty"`
 	// Upstream is the anthropic-beta that the upstream would get.
 	Upstream []string `json:"upstream,omitempty"`

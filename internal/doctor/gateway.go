@@ -82,6 +82,9 @@ func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 		"X-Request-Id":             {"req_" + rand.Text()},
 		admin.ProbeHeader:          {nonce},
 	}
+	if x.settings != nil && len(x.settings.Identity.From) > 0 {
+		request.Header[x.settings.Identity.Header] = []string{admin.ProbePerson}
+	}
 	return &probe{nonce: nonce, request: request}, nil
 }
 

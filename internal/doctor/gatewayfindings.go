@@ -164,10 +164,15 @@ func streamFinding(p *probe, r admin.ProbeReport) Finding {
 // peopleFinding is about whether the gateway says for whom it sends a request, and whether it is
 // believed.
 func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
-	if r.Named {
+	switch {
+	case r.Claimed && r.PersonDoubt == access.NotBelieved:
+		return ok("it passes on whom a client claims to be, and is not believed: its people count as one sender")
+	case r.Claimed:
+		return fail("it passes on whom a client claims to be: each can claim to be anybody").
+			fix("have the gateway replace "+strings.ToLower(r.NamedIn[0])+", or take it out of identity.from", "oauth-proxyd reload")
+	case r.Named:
 		return ok("it names people in %s: this request is for %s", strings.ToLower(r.NamedIn[0]), cmp.Or(r.Person, "somebody whom log.identity hides"))
-	}
-	if x.settings == nil {
+	case x.settings == nil:
 		return unknown("whether it is believed: the configuration was not read").fix("oauth-proxyd check")
 	}
 	header := strings.ToLower(x.settings.Identity.Header)

@@ -56,6 +56,7 @@ func personOf(t *testing.T, d *door, lines ...string) (person, doubt string) {
 
 func TestGatewayNamesThePerson(t *testing.T) {
 	d := gatewayDoor(t)
+	const quoted = "it has a comma, a quote or a backslash, as several values and quoted ones have"
 	email := func(values ...string) (lines []string) {
 		for _, value := range values {
 			lines = append(lines, emailHeader+": "+value)
@@ -75,7 +76,8 @@ func TestGatewayNamesThePerson(t *testing.T) {
 		"no header":             {nil, "", ""},
 		"only an id":            {[]string{"X-Claude-Gateway-User-Id: 7"}, "", ""},
 		"two names":             {email("ann", "bob"), "", "it is there several times, with different values"},
-		"two names in one line": {email("ann,bob"), "", "it has a comma, as several values have"},
+		"two names in one line": {email("ann,bob"), "", quoted},
+		"a quoted name":         {email(`"ann"`), "", quoted},
 		"nothing":               {email(""), "", "it is empty"},
 		"too long":              {email(strings.Repeat("a", 129)), "", "it is longer than 128 bytes"},
 		"text that turns":       {email("ann\u202ebob"), "", "it is not printable text"},
