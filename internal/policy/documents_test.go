@@ -9,7 +9,7 @@ import (
 )
 
 func documents() []string {
-	return []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/compatibility.md", "docs/runbook.md"}
+	return []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/compatibility.md", "docs/runbook.md", "docs/teams.md"}
 }
 
 // TestDocumentsNameWhatIsThere: each file and folder that a document names, in backquotes or as a

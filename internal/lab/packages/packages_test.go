@@ -96,6 +96,7 @@ func common() []string {
 		"/usr/share/doc/oauth-proxyd/monitoring/prometheus.example.yml",
 		"/usr/share/doc/oauth-proxyd/oauth-proxyd.hcl.example",
 		"/usr/share/doc/oauth-proxyd/runbook.md",
+		"/usr/share/doc/oauth-proxyd/teams.md",
 		"/usr/share/fish/vendor_completions.d/oauth-proxyd.fish",
 		"/usr/share/man/man5/oauth-proxyd.hcl.5.gz",
 		"/usr/share/man/man8/oauth-proxyd.8.gz",
