@@ -76,10 +76,10 @@ func (c limitedClient) end() {
 func (c limitedClient) get(path string) { c.begin(path); c.end() }
 
 // openLimited is a door with two people, of which the first has two sessions.
-func openLimited(t *testing.T, shown func(string) string) (d *door, alice, again, bob limitedClient, ends chan struct{}) {
+func openLimited(t *testing.T, change func(*setup)) (d *door, alice, again, bob limitedClient, ends chan struct{}) {
 	up, ends := limitedUpstream(t)
 	names := make(map[uint16]string)
-	d = openDoor(t, up, people(names), allow(config.Source{Kind: config.Tailnet}), onTailnet(userspace), func(s *setup) { s.LogIdentity = shown })
+	d = openDoor(t, up, people(names), allow(config.Source{Kind: config.Tailnet}), onTailnet(userspace), change)
 	dial := func(name, session string) limitedClient {
 		c := d.dial(t)
 		names[netip.MustParseAddrPort(c.LocalAddr().String()).Port()] = name
@@ -89,7 +89,7 @@ func openLimited(t *testing.T, shown func(string) string) (d *door, alice, again
 }
 
 func TestRisesBelongToTheirPeople(t *testing.T) {
-	d, alice, again, bob, ends := openLimited(t, nil)
+	d, alice, again, bob, ends := openLimited(t, func(*setup) {})
 	alice.get("/0.1")
 	alice.get("/0.2")
 	bob.get("/0.25")
@@ -109,6 +109,20 @@ func TestRisesBelongToTheirPeople(t *testing.T) {
 	}
 }
 
+// A request that waits in the queue uses nothing.
+func TestRisesAreNotSharedWithTheQueue(t *testing.T) {
+	d, alice, _, bob, ends := openLimited(t, func(s *setup) { s.Proxy.MaxConnections = 1 })
+	alice.begin("/0.1/wait")
+	bob.send(t, "GET /0.2 HTTP/1.1\r\nHost: h\r\n\r\n")
+	eventually(t, "the other waits", func() bool { return d.Stats().Queued == 1 })
+	close(ends)
+	alice.end()
+	bob.response(t, http.MethodGet)
+	if got, want := d.usedBy(t), "bob@example.com/ 0.1, shared 0, unknown 0.1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestPeopleAreNamedAsTheLogDoes(t *testing.T) {
 	for mode, row := range map[string]struct {
 		shown func(string) string
@@ -118,7 +132,7 @@ func TestPeopleAreNamedAsTheLogDoes(t *testing.T) {
 		"none":   {func(string) string { return "" }, "/s1 0.1, /s3 0.05, shared 0, unknown 0.1"},
 	} {
 		t.Run(mode, func(t *testing.T) {
-			d, alice, _, bob, _ := openLimited(t, row.shown)
+			d, alice, _, bob, _ := openLimited(t, func(s *setup) { s.LogIdentity = row.shown })
 			alice.get("/0.1")
 			alice.get("/0.2")
 			bob.get("/0.25")
@@ -134,7 +148,7 @@ func TestPeopleAreNamedAsTheLogDoes(t *testing.T) {
 }
 
 func TestLimitMetricsNameNobody(t *testing.T) {
-	d, alice, _, bob, _ := openLimited(t, nil)
+	d, alice, _, bob, _ := openLimited(t, func(*setup) {})
 	alice.get("/0.1")
 	bob.get("/0.25")
 	families, err := d.reg.Gather()

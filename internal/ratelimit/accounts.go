@@ -74,7 +74,7 @@ func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	one := a.account(organization)
+	one := a.account(organization, now)
 	one.LastResponse = now.UTC()
 	one.readWords(h)
 	attribution := one.attribute(by, sent)
@@ -88,14 +88,14 @@ func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
 }
 
 // account finds the account, or makes room for it. The caller holds mu, as in all that follows.
-func (a *Accounts) account(organization string) *account {
+func (a *Accounts) account(organization string, now time.Time) *account {
 	const shown = 6 // bytes; enough to tell the accounts of one host apart
 	hash := sha256.Sum256(append(a.key[:len(a.key):len(a.key)], organization...))
 	id := hex.EncodeToString(hash[:shown])
 	one := a.known[id]
-	if one == nil {
+	if one == nil || one.isOld(now) {
 		one = &account{Account: Account{ID: id}}
-		if len(a.known) >= maxAccounts {
+		if a.known[id] == nil && len(a.known) >= maxAccounts {
 			a.forgetOldest()
 		}
 		a.known[id] = one
@@ -115,11 +115,13 @@ func (a *Accounts) forgetOldest() {
 
 func (a *Accounts) forgetOld(now time.Time) {
 	for id, one := range a.known {
-		if now.Sub(one.LastResponse) >= accountLife {
+		if one.isOld(now) {
 			delete(a.known, id)
 		}
 	}
 }
+
+func (a *account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
 
 // readWords reads what is said of the account as a whole.
 func (a *account) readWords(h http.Header) {

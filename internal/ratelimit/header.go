@@ -51,17 +51,28 @@ const (
 	Overage = "overage"
 )
 
-// isKeyWindow reports whether the window is one of an API key, which refills all the time.
-func isKeyWindow(name string) bool {
-	switch name {
-	case "requests", "tokens", "input-tokens", "output-tokens":
-		return true
+// rank orders windows: the usual ones of a subscription, others of it, those of an API key.
+func rank(name string) int {
+	order := [...]string{Unified, "5h", "7d", Overage, "", "requests", "tokens", "input-tokens", "output-tokens"}
+	if i := slices.Index(order[:], name); i >= 0 {
+		return i
 	}
-	return false
+	return otherRank
 }
 
-// windowsIn are the windows that h mentions, without who used them, in the order in which they are
-// shown.
+const otherRank = 4
+
+// isKeyWindow reports whether the window is one of an API key, which refills all the time.
+func isKeyWindow(name string) bool { return rank(name) > otherRank }
+
+// sortWindows puts windows into the order in which they are shown.
+func sortWindows(windows []Window) {
+	slices.SortFunc(windows, func(a, b Window) int {
+		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// windowsIn are the windows that h mentions, without who used them.
 func windowsIn(h http.Header, now time.Time) []Window {
 	const usual = 4
 	windows := make([]Window, 0, usual)
@@ -71,9 +82,7 @@ func windowsIn(h http.Header, now time.Time) []Window {
 			windows = collect(windows, windowName(name[:i]), name[i+1:], values[0], now)
 		}
 	}
-	slices.SortFunc(windows, func(a, b Window) int {
-		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
-	})
+	sortWindows(windows)
 	allowed := len(windows) > 0 && windows[0].Name == Unified && windows[0].Status == Allowed
 	kept := windows[:0]
 	for _, w := range windows {
@@ -90,19 +99,6 @@ func windowName(name string) string {
 		name = strings.TrimPrefix(name, "Unified-")
 	}
 	return word(strings.ToLower(name))
-}
-
-// rank orders windows: the usual ones of a subscription, others of it, those of an API key.
-func rank(name string) int {
-	usual := [...]string{Unified, "5h", "7d", Overage}
-	i := slices.Index(usual[:], name)
-	switch {
-	case i >= 0:
-		return i
-	case isKeyWindow(name):
-		return len(usual) + 1
-	}
-	return len(usual)
 }
 
 // collect adds what one header says.

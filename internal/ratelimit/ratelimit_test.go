@@ -65,10 +65,16 @@ func table(a *ratelimit.Accounts) string {
 }
 
 // script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins:
-// HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION".
+// HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION". After "USER
+// sends", the next response of the user has been waited for since then.
 type script struct {
 	*ratelimit.Accounts
 	open map[string]*ratelimit.Request
+	sent map[string]time.Time
+}
+
+func newScript() *script {
+	return &script{ratelimit.New(), make(map[string]*ratelimit.Request), make(map[string]time.Time)}
 }
 
 func (s *script) play(lines ...string) string {
@@ -83,9 +89,16 @@ func (s *script) play(lines ...string) string {
 			s.open[name].End()
 			continue
 		}
+		if name, ok := strings.CutSuffix(line, " sends"); ok {
+			s.sent[name] = time.Now()
+			continue
+		}
 		name, said, _ := strings.Cut(line, ": ")
 		name, begins := strings.CutSuffix(name, " begins")
-		sent := time.Now()
+		sent, ok := s.sent[name]
+		if delete(s.sent, name); !ok {
+			sent = time.Now()
+		}
 		time.Sleep(time.Second)
 		r := s.Seen(headers("org", resolved(said)...), user(name), sent)
 		if begins {
@@ -128,6 +141,10 @@ func TestRisesAreAttributed(t *testing.T) {
 			[]string{"alice/s1 begins: 5h 0.1", "bob/s2: 5h 0.3", "alice/s1 ends", "bob/s2: 5h 0.4"},
 			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
 		},
+		"while somebody else's request ended": {
+			[]string{"alice/s1 begins: 5h 0.1", "bob/s2 sends", "alice/s1 ends", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
 		"while another session of the same person is": {
 			[]string{"alice/s1 begins: 5h 0.1", "alice/s2: 5h 0.3", "alice/s1 ends"}, "5h allowed 0.3, alice/ 0.2, unknown 0.1\n",
 		},
@@ -156,6 +173,9 @@ func TestRisesAreAttributed(t *testing.T) {
 			[]string{"alice/s1 begins: 5h 0.5 reset 1h", "alice/s1: 5h 0.3 reset 1h", "alice/s1: 5h 0.6 reset 1h"},
 			"5h allowed 0.6, alice/s1 0.1, unknown 0.5\n",
 		},
+		"after 8 hours": {
+			[]string{"alice/s1: 7d 0.1 reset 24h", "alice/s1: 7d 0.2 reset 24h", "wait 8h", "bob/s2: 7d 0.3 reset 16h"}, "7d allowed 0.3, unknown 0.3\n",
+		},
 		"a dip": {
 			[]string{"alice/s1: 5h 0.5 reset 1h", "alice/s1: 5h 0.49 reset 1h", "alice/s1: 5h 0.5 reset 1h"}, "5h allowed 0.5, unknown 0.5\n",
 		},
@@ -166,6 +186,13 @@ func TestRisesAreAttributed(t *testing.T) {
 		"two limits of one organization, by the reset": {
 			[]string{"alice/s1: 5h 0.1 reset 2h", "bob/s2: 5h 0.8 reset 1h", "alice/s1: 5h 0.2 reset 2h"}, "5h allowed 0.2, unknown 0.2, mixed\n",
 		},
+		"a response from before the reset": {
+			[]string{"alice/s1: 5h 0.9 reset 10s", "wait 20s", "bob/s2: 5h 0.05 reset 5h", "alice/s1: 5h 0.95 reset -10s"},
+			"5h allowed 0.05, unknown 0.05\n",
+		},
+		"mixed, and then only one of the limits is used": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "bob/s2: 5h 0.1 reset 1h", "bob/s2: 5h 0.2 reset 1h"}, "5h allowed 0.2, unknown 0.2, mixed\n",
+		},
 		"mixed until the reset": {
 			[]string{"alice/s1: 5h 0.1 reset 2h", "bob/s2: 5h 0.8 reset 1h", "wait 2h", "alice/s1: 5h 0.2 reset 2h", "alice/s1: 5h 0.3 reset 2h"},
 			"5h allowed 0.3, alice/s1 0.1, unknown 0.2\n",
@@ -173,7 +200,7 @@ func TestRisesAreAttributed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+				s := newScript()
 				if got := s.play(c.lines...); got != c.want {
 					t.Errorf("got\n%swant\n%s", got, c.want)
 				}
@@ -290,6 +317,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		a.Seen(headers(fmt.Sprint("other", i), "status allowed"), user("alice/s1"), time.Now())
 		a.Seen(headers("org", "status allowed"), user(fmt.Sprintf("%d/open", i)), time.Now()) // never ends
 	}
+	if n := ratelimit.ActiveUsers(a); n > 200+64 {
+		t.Errorf("%d users with requests", n)
+	}
 	report := a.Report()
 	if len(report) != 200 {
 		t.Errorf("%d accounts", len(report))
@@ -319,7 +349,7 @@ func TestUsersDroppedAreUnknown(t *testing.T) {
 
 func TestSavedIsRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		before := newScript()
 		before.play("alice/s1: 5h 0.1 reset 1h", "alice/s1: 5h 0.3 reset 1h")
 		saved, err := json.Marshal(before.Save())
 		if err != nil {
@@ -329,7 +359,7 @@ func TestSavedIsRestored(t *testing.T) {
 		if err := json.Unmarshal(saved, &memory); err != nil {
 			t.Fatal(err)
 		}
-		after := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		after := newScript()
 		after.Restore(memory)
 		const want = "5h allowed 0.35, alice/s1 0.2, bob/s2 0.05, unknown 0.1\n"
 		if got := after.play("bob/s2: 5h 0.35 reset 1h"); got != want {
@@ -344,7 +374,7 @@ func TestSavedIsRestored(t *testing.T) {
 
 func TestNamesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := script{ratelimit.New(), make(map[string]*ratelimit.Request)}
+		s := newScript()
 		s.play("alice/s1: 5h 0.1", "alice/s1: 5h 0.2", "bob/: 5h 0.25", "carol/: 5h 0.3")
 		s.ForgetNames()
 		if got, want := table(s.Accounts), "5h allowed 0.3, / 0.1, /s1 0.1, unknown 0.1\n"; got != want {

@@ -66,6 +66,7 @@ func (a *Accounts) Report() []Account {
 	now := time.Now()
 	all := a.Save().Accounts
 	for i := range all {
+		sortWindows(all[i].Windows)
 		for j := range all[i].Windows {
 			all[i].Windows[j].finish(now)
 		}
