@@ -11,8 +11,8 @@ import (
 
 const (
 	organizationHeader = "Anthropic-Organization-Id"
-	// prefix begins all others: then "Unified" and the name of a window of a subscription, or the
-	// name of one of an API key; and what is said of it.
+	// prefix begins all others. What follows is "Unified" and the name of a window of a
+	// subscription, or the name of one of an API key; then what is said of it.
 	prefix        = "Anthropic-Ratelimit-"
 	unifiedPrefix = prefix + "Unified-"
 

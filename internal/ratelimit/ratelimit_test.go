@@ -125,11 +125,26 @@ func resolved(said string) (all []string) {
 	return all
 }
 
+// scriptCase is a script and the table that comes of it.
+type scriptCase struct {
+	lines []string
+	want  string
+}
+
+func playAll(t *testing.T, cases map[string]scriptCase) {
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if got := newScript().play(c.lines...); got != c.want {
+					t.Errorf("got\n%swant\n%s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestRisesAreAttributed(t *testing.T) {
-	for name, c := range map[string]struct {
-		lines []string
-		want  string
-	}{
+	playAll(t, map[string]scriptCase{
 		"one after the other": {
 			[]string{"alice/s1: 5h 0.1", "alice/s1: 5h 0.2", "bob/s2: 5h 0.25", "alice/s3: 5h 0.26", "alice/s1: 5h 0.36"},
 			"5h allowed 0.36, alice/s1 0.2, bob/s2 0.05, alice/s3 0.01, unknown 0.1\n",
@@ -155,6 +170,11 @@ func TestRisesAreAttributed(t *testing.T) {
 			[]string{"/s1 begins: 5h 0.1", "/s1: 5h 0.2", "/s2: 5h 0.4", "/s1 ends", "/: 5h 0.5", "/s2: 5h 0.6"},
 			"5h allowed 0.6, / 0.1, /s1 0.1, /s2 0.1, shared 0.2, unknown 0.1\n",
 		},
+	})
+}
+
+func TestWindowsBeginAgain(t *testing.T) {
+	playAll(t, map[string]scriptCase{
 		"the window began again in time": {
 			[]string{"alice/s1: 5h 0.1 reset 1h", "alice/s1: 5h 0.9 reset 1h", "wait 2h", "bob/s2: 5h 0.05 reset 5h", "bob/s2: 5h 0.06 reset 5h"},
 			"5h allowed 0.06, bob/s2 0.01, unknown 0.05\n",
@@ -197,16 +217,7 @@ func TestRisesAreAttributed(t *testing.T) {
 			[]string{"alice/s1: 5h 0.1 reset 2h", "bob/s2: 5h 0.8 reset 1h", "wait 2h", "alice/s1: 5h 0.2 reset 2h", "alice/s1: 5h 0.3 reset 2h"},
 			"5h allowed 0.3, alice/s1 0.1, unknown 0.2\n",
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newScript()
-				if got := s.play(c.lines...); got != c.want {
-					t.Errorf("got\n%swant\n%s", got, c.want)
-				}
-			})
-		})
-	}
+	})
 }
 
 func TestReportOfAnAccount(t *testing.T) {
@@ -438,9 +449,14 @@ func TestMetricsOfAllAccounts(t *testing.T) {
 // FuzzHeaders: whatever a response says, what is kept can be shown and handed over.
 func FuzzHeaders(f *testing.F) {
 	for _, s := range [][2]string{
-		{"unified-5h-utilization", "0.5"}, {"unified-5h-reset", "253402300799"}, {"unified--status", "x"},
-		{"requests-limit", "-1"}, {"tokens-reset", "9999-12-31T23:59:59Z"}, {"unified-7d_oi-status", "rejected"},
-		{"unified-representative-claim", "five_hour"}, {"unified-overage-disabled-reason", "\x1b[2J"},
+		{"unified-5h-utilization", "0.5"},
+		{"unified-5h-reset", "253402300799"},
+		{"unified--status", "x"},
+		{"requests-limit", "-1"},
+		{"tokens-reset", "9999-12-31T23:59:59Z"},
+		{"unified-7d_oi-status", "rejected"},
+		{"unified-representative-claim", "five_hour"},
+		{"unified-overage-disabled-reason", "\x1b[2J"},
 	} {
 		f.Add(s[0], s[1], "0.4")
 	}
