@@ -130,16 +130,6 @@ func (r *record) identify(id access.Identity, address string) {
 	})
 }
 
-// user is who the request is for. Of senders that the log does not name, only this host is known to
-// be one.
-func (r *record) user() ratelimit.User {
-	person := cmp.Or(r.Person, r.User, r.Node, strings.Join(r.Tags, ","), r.Address)
-	if person == "" && r.Source == config.Local {
-		person = string(config.Local)
-	}
-	return ratelimit.User{Person: kept(person, keptPerson), Session: r.Session}
-}
-
 // shownAddress is the address of a sender that nothing else names, as the log names it. An address
 // identifies a node as much as a name does.
 func (x *exchange) shownAddress(id access.Identity) string {
@@ -253,6 +243,16 @@ func (t Trace) attrs() []slog.Attr {
 		attrs = append(attrs, slog.String("phase", t.Phase()))
 	}
 	return appendText(attrs, "error", t.Error)
+}
+
+// limitUser is who used a rate limit. Of the senders that the log does not name, only this host is
+// known to be one.
+func (t Trace) limitUser() ratelimit.User {
+	person := cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address)
+	if person == "" && t.Source == config.Local {
+		person = string(config.Local)
+	}
+	return ratelimit.User{Person: kept(person, keptPerson), Session: t.Session}
 }
 
 // names are the fields that tell the request from others.

@@ -82,7 +82,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	x.limited = x.proxy.limits.Seen(response.Header, x.rec.user(), x.rec.stepped())
+	x.limited = x.proxy.limits.Seen(response.Header, x.rec.trace().limitUser(), x.rec.stepped())
 	x.rec.began(response, kind)
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
