@@ -208,7 +208,7 @@ func TestHealthAndMetricsAreNotCounted(t *testing.T) {
 		}
 	}
 	s.stop()
-	if slices.ContainsFunc(s.log.All(), func(line string) bool { return strings.Contains(line, `"msg":"request"`) }) {
+	if slices.ContainsFunc(s.log.All(), func(line string) bool { return strings.Contains(line, `"outcome":`) }) {
 		t.Error("they are logged")
 	}
 }

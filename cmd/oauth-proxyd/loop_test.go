@@ -47,7 +47,7 @@ func TestLoopOfTwoDaemons(t *testing.T) {
 			if code, out, _ := first.command("explain", id); code != 0 || !strings.Contains(out, "loop_detected") {
 				t.Errorf("explain: %d\n%s", code, out)
 			}
-			if n := second.log.Count(`"msg":"request"`); n != 1 {
+			if n := second.log.Count(`"outcome":`); n != 1 {
 				t.Errorf("%d requests went round, want one", n)
 			}
 		})

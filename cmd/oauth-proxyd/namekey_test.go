@@ -27,7 +27,7 @@ func hashing(t *testing.T, dir, identity string) unit {
 func (s *service) hash(t *testing.T) string {
 	t.Helper()
 	get(t, s.url()+"/echo").Want(t, 200)
-	_, rest, _ := strings.Cut(s.log.Next(t, `"msg":"request"`, `"node":"`), `"node":"`)
+	_, rest, _ := strings.Cut(s.log.Next(t, `"outcome":`, `"node":"`), `"node":"`)
 	hash, _, _ := strings.Cut(rest, `"`)
 	if len(hash) != 16 || strings.Trim(hash, "0123456789abcdef") != "" {
 		t.Fatalf("not a hash: %q", hash)

@@ -358,7 +358,7 @@ func TestReloadReachesOpenConnections(t *testing.T) {
 	if a := c.get(t, "/echo?2"); a.StatusCode != 403 {
 		t.Errorf("after: %s", a.Status)
 	}
-	s.log.Next(t, `"msg":"request"`, `"status":403`)
+	s.log.Next(t, `"outcome":`, `"status":403`)
 	if n := s.log.Count(`"status":200`); n > 0 {
 		t.Error("a request was logged at info under the level error")
 	}

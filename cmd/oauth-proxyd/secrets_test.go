@@ -100,7 +100,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			t.Errorf("%s: …%s…", where, text[max(0, i-100):min(len(text), i+100)])
 		}
 	}
-	if n := s.log.Count(`"msg":"request"`); n < 10 {
+	if n := s.log.Count(`"outcome":`); n < 10 {
 		t.Errorf("only %d requests are in the log: this proves little", n)
 	}
 }

@@ -119,7 +119,7 @@ func TestIdentityInTheLog(t *testing.T) {
 			s := start(t, unit{config: forwarding(u.URL, "", onTailnet(d, "wait"),
 				fmt.Sprintf("log {\n  identity = %q\n}\n", identity))})
 			get(t, s.url()+"/echo").Want(t, 200)
-			line := s.log.Next(t, append(words, `"msg":"request"`, `"source":"tailnet"`)...)
+			line := s.log.Next(t, append(words, `"outcome":`, `"source":"tailnet"`)...)
 			if identity != "full" && (strings.Contains(line, "laptop") || strings.Contains(line, "ann@")) {
 				t.Errorf("the log names the peer: %s", line)
 			}
@@ -175,7 +175,7 @@ func TestAttempts(t *testing.T) {
 	closed.Close()
 	s := start(t, unit{config: forwarding(closed.URL(), "retry {\n    attempts = 2\n    backoff = \"1ms\"\n  }", withoutTailnet)})
 	get(t, s.url()+"/").Want(t, 502)
-	s.log.Next(t, `"msg":"request"`, `"attempts":2`)
+	s.log.Next(t, `"outcome":`, `"attempts":2`)
 }
 
 func TestUpstreamCAFile(t *testing.T) {

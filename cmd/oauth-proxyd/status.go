@@ -80,7 +80,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
-	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d waiting; since the start %d, of which %d failed",
+	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; since the start %d, of which %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))

@@ -3,7 +3,10 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +45,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 		"stty columns 60; oauth-proxyd status")
 	shown.Env = append(s.environment(), "TERM=xterm")
 	out, err := shown.Output()
-	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start 0, of which") {
+	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            start 0, of which") {
 		t.Errorf("%v\n%q", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
@@ -60,7 +63,7 @@ func TestStatusHealthy(t *testing.T) {
 	s.awaitHealth(t, "in_flight", 0)
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
-		"0 of 1000 in flight, 0 of 1000 waiting; since the start 1, of which 0 failed",
+		"0 of 1000 in flight, 0 of 1000 queued; since the start 1, of which 0 failed",
 		u.URL+", direct, 1 connection, last response", "(200)", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
@@ -207,7 +210,7 @@ func TestStatusShowsSlowest(t *testing.T) {
 	u.await(t)
 	s.awaitHealth(t, "in_flight", 1)
 	id := s.inFlight()[0]
-	s.wantStatus(0, "healthy: ", "slowest "+id+", sending, silent for ")
+	s.wantStatus(0, "healthy: ", "slowest "+id+", waiting, silent for ")
 	u.open()
 	wait()
 }
@@ -285,4 +288,17 @@ func TestStatusWarnsOfTextfileAndListener(t *testing.T) {
 	if _, _, errs := s.command("reload"); !strings.Contains(errs, listener) {
 		t.Errorf("reload: %s", errs)
 	}
+}
+
+// The issuer of a certificate that is not trusted tells which proxy opens TLS.
+func TestStatusNamesTheIssuer(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewTLSServer(http.NotFoundHandler())
+	u.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(u.Close)
+	s := start(t, unit{config: forwarding(u.URL, "retry {\n    attempts = 1\n  }", withoutTailnet)})
+	get(t, s.url()+"/echo").Want(t, 502)
+	const issuer = `certificate signed by unknown authority (issued by "O=Acme Co")`
+	s.wantStatus(0, "healthy, but the last request failed: ", issuer)
+	s.log.Next(t, `"outcome":"upstream_connect"`, `(issued by \"O=Acme Co\")`)
 }

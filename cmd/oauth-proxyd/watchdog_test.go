@@ -140,7 +140,7 @@ func TestWatchdogProbeIsExempt(t *testing.T) {
 	wait := background(t, newClient(t), "GET", p.url()+"/wait", "")
 	u.await(t)
 	get(t, p.url()+"/echo").Want(t, 503)
-	p.log.Next(t, `"msg":"request"`)
+	p.log.Next(t, `"outcome":`)
 	p.configure(forwarding(u.URL, "max_connections = 1\n  queue_limit = 0", withoutTailnet, "access {\n  allow = [\"tailnet\"]\n}\n"))
 	if code, _, errs := p.command("reload"); code != 0 {
 		t.Fatal(errs)
@@ -154,7 +154,7 @@ func TestWatchdogProbeIsExempt(t *testing.T) {
 	u.open()
 	wait()
 	p.stop()
-	if n := p.log.Count(`"msg":"request"`); n != 2 {
+	if n := p.log.Count(`"outcome":`); n != 2 {
 		t.Errorf("%d requests are logged instead of 2", n)
 	}
 }

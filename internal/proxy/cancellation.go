@@ -86,7 +86,7 @@ func (x *exchange) calm() error {
 // It is called while the request still holds its slot, so that the slots bound how many are not
 // counted yet.
 func (x *exchange) countCancelled() {
-	if p := x.rec.Phase(); p != phaseSending && p != phaseStreaming {
+	if p := x.rec.Phase(); p != phaseSending && p != phaseWaiting && p != phaseStreaming {
 		return
 	}
 	switch x.rec.code {

@@ -116,7 +116,7 @@ func TestCancellationStorm(t *testing.T) {
 		break
 	}
 	t.Logf("the storm lasted %v; the upstream had %v requests cancelled, %v were refused", time.Since(start),
-		metric(t, d.reg, `proxy_client_gone_total{phase="sending"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
+		metric(t, d.reg, `proxy_client_gone_total{phase="waiting"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
 	greedy := d.dialFrom(t, greedyAddress)
 	greedy.send(t, smuggled)
 	response, body := greedy.response(t, http.MethodGet)

@@ -208,6 +208,8 @@ func (x *exchange) trace() Trace {
 	if x.body != nil {
 		t.BytesIn = x.body.progress()
 	}
+	t.Steps = slices.Clip(t.Steps) // a copy, if there is one more
+	x.addWaiting(&t)
 	return t
 }
 

@@ -57,12 +57,12 @@ func TestTraceSteps(t *testing.T) {
 	response, _ := do(t, newClient(t), r)
 
 	got := d.found(t, response.Header.Get("X-Request-Id"))
-	if want := []string{"reading", "connecting", "sending", "connecting", "sending", "streaming"}; !slices.Equal(phases(got), want) {
+	if want := []string{"reading", "connecting", "sending", "waiting", "connecting", "sending", "waiting", "streaming"}; !slices.Equal(phases(got), want) {
 		t.Fatalf("steps %v, want %v", phases(got), want)
 	}
 	details := map[int]string{
 		1: `^$`, 2: `^on the new connection 1$`,
-		3: `^attempt 2, after: .*REFUSED_STREAM`, 4: `^on the kept connection 1, its request 2$`,
+		4: `^attempt 2, after: .*REFUSED_STREAM`, 5: `^on the kept connection 1, its request 2$`,
 	}
 	for i, pattern := range details {
 		if !regexp.MustCompile(pattern).MatchString(got.Steps[i].Detail) {
@@ -113,9 +113,9 @@ func TestInFlightPhases(t *testing.T) {
 		return traces
 	}
 	go send(first)
-	wait("sending 5 0")
+	wait("waiting 5 0")
 	go send(second)
-	wait("sending 5 0", "queued 5 0")
+	wait("waiting 5 0", "queued 5 0")
 	proceed <- struct{}{}
 	traces := wait("streaming 5 10", "queued 5 0")
 	if one := traces[0]; one.Silence < 0 || one.Silence > one.Duration || one.Outcome != "" || one.Status != http.StatusOK {

@@ -301,7 +301,7 @@ func (l *logLines) look() (lines []string, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, `"msg":"request"`) {
+		if strings.Contains(line, `"outcome":`) {
 			lines = append(lines, line)
 		}
 	}

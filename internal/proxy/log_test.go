@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,9 @@ func TestLogLine(t *testing.T) {
 		if line[name] != value {
 			t.Errorf("%s is %v, want %v", name, line[name], value)
 		}
+	}
+	if eye, _ := line["msg"].(string); !regexp.MustCompile(`^POST /v1/messages%20x 200 \d+ms Ann@laptop oauth$`).MatchString(eye) {
+		t.Errorf("for the eye: %q", eye)
 	}
 	for _, name := range []string{"duration", "first_byte"} {
 		if d, ok := line[name].(float64); !ok || d <= 0 {

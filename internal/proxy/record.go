@@ -3,9 +3,12 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +33,7 @@ const (
 	keptPerson     = 128
 	keptUpstreamID = 128
 	keptError      = 2048
+	shownPath      = 64 // in the line for the eye
 )
 
 // The outcomes of a request beside the codes of failures.
@@ -44,12 +48,13 @@ const (
 	phaseQueued     = "queued"
 	phaseConnecting = "connecting"
 	phaseSending    = "sending"
+	phaseWaiting    = "waiting" // for the response to the whole request
 	phaseStreaming  = "streaming"
 )
 
 // phases are all of them.
 func phases() []string {
-	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseStreaming}
+	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseWaiting, phaseStreaming}
 }
 
 // record is the [Trace] of a request while it grows. Only its exchange writes it, so that this
@@ -60,7 +65,7 @@ type record struct {
 	code     Code         // of the failure; empty if there was none of ours. Likewise
 	sent     atomic.Int64 // bytes of the response's body
 	events   eventCounts  // of a stream
-	usual    [4]StepTrace // room for the steps of a request that goes well
+	usual    [5]StepTrace // room for the steps of a request that goes well
 
 	mu sync.Mutex // held to write the rest, and by others to read it
 	Trace
@@ -87,8 +92,12 @@ func kept(text string, most int) string {
 	return strings.Clone(text)
 }
 
-// keptText is what is kept of the text of an error, which may quote what a peer sent.
+// keptText is what is kept of the text of an error, which may quote what a peer sent. A certificate
+// is no secret: its issuer tells a proxy that inspects TLS.
 func keptText(err error) string {
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(bad.UnverifiedCertificates) > 0 {
+		return kept(fmt.Sprintf("%v (issued by %q)", err, bad.UnverifiedCertificates[0].Issuer), keptError)
+	}
 	return inbound.Unquoted(kept(err.Error(), keptError))
 }
 
@@ -119,6 +128,14 @@ func (r *record) enter(phase, detail string) {
 	r.change(func(t *Trace) {
 		t.Steps = append(t.Steps, StepTrace{At: millis(time.Since(r.start)), Phase: phase, Detail: detail})
 	})
+}
+
+// addWaiting ends the phase sending if the upstream has the whole request. Who reads the body knows
+// when that was, and must not write the record.
+func (x *exchange) addWaiting(t *Trace) {
+	if sent := x.watch.sent.Load(); sent > 0 && t.Phase() == phaseSending {
+		t.Steps = append(t.Steps, StepTrace{At: millis(time.Duration(sent)), Phase: phaseWaiting})
+	}
 }
 
 // identify names who sent the request, and their address if nothing else names them. Both are as
@@ -204,11 +221,12 @@ func (p *Proxy) record(x *exchange) {
 	if !p.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := x.rec.trace().attrs()
+	t := x.rec.trace()
+	attrs := t.attrs()
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	p.log.LogAttrs(context.Background(), level, "request", attrs...)
+	p.log.LogAttrs(context.Background(), level, t.line(), attrs...)
 }
 
 // logLevel is that of the line about a request.
@@ -224,6 +242,25 @@ func (x *exchange) logLevel() slog.Level {
 	default:
 		return slog.LevelInfo
 	}
+}
+
+// line is the request for the eye: "POST /v1/messages 200 9960ms alice@build-1 oauth".
+func (t Trace) line() string {
+	words := []string{t.Method, kept(t.Path, shownPath), strconv.Itoa(t.Status), fmt.Sprintf("%.0fms", float64(t.Duration)), t.who(), t.Credential}
+	if t.Outcome != outcomeOK {
+		words = append(words, t.Outcome)
+	}
+	return strings.Join(words, " ")
+}
+
+// who is the short name of the sender, or else what is known.
+func (t Trace) who() string {
+	user, _, _ := strings.Cut(cmp.Or(t.Person, t.User, strings.Join(t.Tags, ",")), "@")
+	node, _, _ := strings.Cut(t.Node, ".")
+	if user != "" && node != "" {
+		user += "@"
+	}
+	return cmp.Or(user+node, t.Address, string(t.Source))
 }
 
 // attrs are the fields of the log line of a request that has ended. What is empty is left out.

@@ -93,7 +93,9 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		x.body.attempt(out)
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
-	return conn.Send(x.ctx, out, x.events())
+	response, err := conn.Send(x.ctx, out, x.events())
+	x.rec.change(x.addWaiting)
+	return response, err
 }
 
 // connectionText says on which connection a request is sent, which has been used so often before.

@@ -36,6 +36,7 @@ type watch struct {
 	start     time.Time            // of the request
 	waiting   atomic.Int32
 	moved     atomic.Int64 // nanoseconds since start
+	sent      atomic.Int64 // likewise: since when the upstream has the whole request; 0: it has not
 	responded atomic.Bool  // the response has begun: the request body no longer tells which side is to act
 
 	mu      sync.Mutex // held while the timer's look lasts
@@ -70,8 +71,15 @@ func (w *watch) sending(next waitingFor) {
 
 // next records progress and which side is to act next.
 func (w *watch) next(next waitingFor) {
-	w.moved.Store(int64(time.Since(w.start)))
+	now := int64(time.Since(w.start))
+	w.moved.Store(now)
 	w.waiting.Store(int32(next))
+	switch {
+	case next == forHeader:
+		w.sent.Store(now)
+	case next < forHeader:
+		w.sent.Store(0)
+	}
 }
 
 // respond records that the response has begun.

@@ -56,7 +56,7 @@ func bootRelease(t *testing.T, release host.Release, options ...string) *lab {
 // showJournal is for those who look why a test failed.
 func (l *lab) showJournal() {
 	if l.t.Failed() {
-		out := l.run("sh", "-c", "journalctl --no-pager --output=short-precise | grep -v ': request \\|node-exporter' | tail -60")
+		out := l.run("sh", "-c", "journalctl --no-pager --output=short-precise | grep -v ' request_id=\\|node-exporter' | tail -60")
 		l.t.Logf("the journal:\n%s", out.Stdout)
 	}
 }

@@ -167,7 +167,7 @@ func (l *lab) raiseLimits(e example) {
 	l.openStream().body.Close()
 	l.wantProperties(service, map[string]string{"MemoryMax": "4294967296", "MemorySwapMax": "0", "LimitNOFILE": "131072"})
 	l.wantAll("\x00"+l.read(fmt.Sprintf("/proc/%d/environ", l.mainPID())), "\x00GOMEMLIMIT=1800MiB\x00")
-	l.wantAll(l.run("oauth-proxyd", "status").Stdout, "of 5000 in flight", "of 2000 waiting")
+	l.wantAll(l.run("oauth-proxyd", "status").Stdout, "of 5000 in flight", "of 2000 queued")
 }
 
 func (l *lab) setVariables(e example) {

@@ -94,7 +94,7 @@ func testClaudeCancel(t *testing.T) {
 				if codes[0] != codes[1] {
 					t.Errorf("exit codes %d", codes)
 				}
-				l.through.log.Next(t, `"msg":"request"`, `"status":499`)
+				l.through.log.Next(t, `"outcome":`, `"status":499`)
 				l.wantSameRequests(t)
 			})
 		})
