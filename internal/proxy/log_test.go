@@ -188,7 +188,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		series[f.GetName()] = len(f.GetMetric())
 	}
 	want := map[string]int{
-		"proxy_upstream_errors_total": 5, "proxy_errors_total": len(contract()), "proxy_retries_total": 2, "proxy_client_gone_total": 5,
+		"proxy_upstream_errors_total": 5, "proxy_errors_total": len(contract()), "proxy_retries_total": 2, "proxy_client_gone_total": 6,
 		"proxy_responses_cut_total": 5, "proxy_response_bytes_total": 1, "proxy_header_rule_total": 5,
 		"proxy_time_to_first_byte_seconds": 1, "proxy_requests_in_flight": 1, "proxy_requests_queued": 1,
 		"proxy_upstream_last_success_timestamp_seconds": 1,
