@@ -115,3 +115,17 @@ func TestTextfileFolder(t *testing.T) {
 		t.Errorf("after a boot there is %s", left)
 	}
 }
+
+// Who had the service started at the boot, and takes that back, still wants requests to start it.
+func TestDisabledServiceKeepsTheSocket(t *testing.T) {
+	t.Parallel()
+	root := host(t)
+	for _, command := range []string{"enable oauth-proxyd.socket", "enable oauth-proxyd.service", "disable oauth-proxyd.service"} {
+		must(t, ".", append([]string{"systemctl", "--quiet", "--root=" + root}, strings.Fields(command)...)...)
+	}
+	for unit, want := range map[string]string{"oauth-proxyd.socket": "enabled", "oauth-proxyd.service": "disabled"} {
+		if out, _ := try(t, ".", "systemctl", "--root="+root, "is-enabled", unit); strings.TrimSpace(out) != want {
+			t.Errorf("%s is %q, want %s", unit, out, want)
+		}
+	}
+}
