@@ -5,12 +5,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"runtime"
+	"sync/atomic"
 	"time"
 )
-
-// headerDelay is how long the header of a response waits for the first piece of the body, so that
-// both go out in one write. A piece that is there never waits.
-const headerDelay = time.Millisecond
 
 // partingTime is how long a client may take to read why its response is cut.
 const partingTime = time.Second
@@ -116,24 +114,33 @@ func (x *exchange) copyBody(body io.Reader) error {
 	}
 }
 
-// readFirst reads the first piece, and sends the header without it if it does not come soon.
+// readFirst reads the first piece, and sends the header without it if it is not there yet.
 func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
 	defer x.sendHeaderSoon()()
 	return body.Read(p)
 }
 
-// sendHeaderSoon flushes the header after a moment. The returned function stops that, and must be
-// called before anything is written.
+// sendHeaderSoon flushes the header after all goroutines that are ready to run have had a turn. The
+// one that reads from the upstream has then passed on a first piece that came with the header, and
+// both go out in one write: 97 to 100 of 100 responses in a measurement over loopback. A header
+// without a piece is not held for longer: a timer of 1 ms delayed it by 1.1 ms, and by up to 3 with
+// the unit's TimerSlackNSec=. The returned function stops that, and must be called before anything
+// is written.
 func (x *exchange) sendHeaderSoon() (end func()) {
+	var begun atomic.Bool
 	done := make(chan struct{})
-	timer := time.AfterFunc(headerDelay, func() {
+	go func() {
+		runtime.Gosched()
+		if !begun.CompareAndSwap(false, true) {
+			return
+		}
 		defer close(done)
 		x.watch.next(forClientAccept)
 		_ = x.rc.Flush() // a client that left is noticed with the first piece
 		x.watch.next(forUpstreamBody)
-	})
+	}()
 	return func() {
-		if !timer.Stop() {
+		if !begun.CompareAndSwap(false, true) {
 			<-done
 		}
 	}
