@@ -2,6 +2,8 @@ package bench
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -51,5 +53,16 @@ func TestFinish(t *testing.T) {
 	}
 	if _, err := r.ReplaceTable("nothing here"); err == nil {
 		t.Error("no error for a document without a table")
+	}
+}
+
+// The rows with timer slack are for our unit.
+func TestSlackIsTheUnits(t *testing.T) {
+	unit, err := os.ReadFile("../../../packaging/systemd/oauth-proxyd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("\nTimerSlackNSec=%v\n", unitSlack); !strings.Contains(string(unit), want) {
+		t.Errorf("the unit does not have %q", want)
 	}
 }
