@@ -6,7 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +91,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	if f := s.Upstream.LastFailure; f != nil {
 		p.row("failure", failureText(*f, now))
 	}
+	p.row("weather", weatherText(s.Weather))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
@@ -229,6 +232,24 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// weatherText says which share of the requests failed lately, and by whose fault.
+func weatherText(windows map[string]proxy.Weather) string {
+	var all []string
+	for _, label := range []string{"1m", "5m", "60m"} {
+		lately := windows[label]
+		text := "in " + label + " " + count(lately.Requests, "request")
+		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
+			if share := 100 * lately.Share(class); share >= 1 {
+				text += fmt.Sprintf(", %s %.0f %%", class, share)
+			} else if share > 0 {
+				text += fmt.Sprintf(", %s under 1 %%", class)
+			}
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }
 
 // slowestText names the request to look at first.

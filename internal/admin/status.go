@@ -30,9 +30,11 @@ type Status struct {
 
 	Connections inbound.ConnectionStats `json:"connections"`
 
-	Upstream   UpstreamStatus `json:"upstream"`
-	Slowest    *proxy.Trace   `json:"slowest"`     // in flight, the longest silent; null: none is
-	LastReload *ReloadStatus  `json:"last_reload"` // null: none yet
+	Upstream UpstreamStatus `json:"upstream"`
+	// Weather tells the errors of the upstream from ours, over 1m, 5m and 60m.
+	Weather    map[string]proxy.Weather `json:"weather"`
+	Slowest    *proxy.Trace             `json:"slowest"`     // in flight, the longest silent; null: none is
+	LastReload *ReloadStatus            `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
 	// Warnings are what somebody should look at, each with how to fix it.

@@ -20,6 +20,7 @@ func (d *daemon) report(now time.Time) admin.Status {
 	v := d.view()
 	s := d.status(v, now)
 	s.Slowest = slowest(v.proxy.InFlight())
+	s.Weather = v.proxy.Weather(now)
 	s.Warnings = d.warnings(v, s, now)
 	return s
 }

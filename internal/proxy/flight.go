@@ -177,7 +177,8 @@ func (p *Proxy) Ended() []Trace {
 
 // Warnings are what somebody should look at, each with how to go on.
 func (p *Proxy) Warnings(now time.Time) []string {
-	return slices.DeleteFunc([]string{p.metrics.clients.warning(now), p.streams.warning()}, func(text string) bool { return text == "" })
+	all := []string{p.metrics.weather.warning(now), p.metrics.clients.warning(now), p.streams.warning()}
+	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 
 // Find gives the requests in flight and among the latest that ended whose id, or the upstream's for

@@ -28,6 +28,7 @@ type metrics struct {
 	headerRules  *prometheus.CounterVec
 	lastSuccess  prometheus.Gauge
 	clients      *clients
+	weather      *weather
 
 	served, failed atomic.Uint64
 	cutByDrain     atomic.Uint64
@@ -63,11 +64,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a whole response below 500; 0: not yet.",
 		}),
-		clients: newClients(),
+		clients: newClients(), weather: &weather{},
 	}
 	m.zero()
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.clients.requests)
+		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.clients.requests, m.weather)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -194,6 +195,9 @@ func (m *metrics) observeFailure(r *record) {
 		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}
 	if r.FirstByte <= 0 {
+		if r.admitted && r.Status >= http.StatusInternalServerError {
+			m.weather.add(weatherProxy)
+		}
 		return
 	}
 	m.cut.WithLabelValues(cmp.Or(meaning.cutBy, "internal")).Inc()

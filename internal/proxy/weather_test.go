@@ -1,0 +1,82 @@
+package proxy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// wantWeather looks at the metrics of a window: how many requests, and the share of each class.
+func (a *agents) wantWeather(t *testing.T, when, window string, requests float64, shares map[string]float64) {
+	t.Helper()
+	if got := metric(t, a.reg, `proxy_recent_requests{window="`+window+`"}`); got != requests {
+		t.Errorf("%s: %v requests in %s, want %v", when, got, window, requests)
+	}
+	for _, class := range []string{"429", "529", "5xx", "proxy"} {
+		series := fmt.Sprintf(`proxy_recent_error_ratio{class="%s",window="%s"}`, class, window)
+		if got := metric(t, a.reg, series); got != shares[class] {
+			t.Errorf("%s: %s is %v, want %v", when, series, got, shares[class])
+		}
+	}
+}
+
+// The shares of errors are those of the window, whosever they are, and are forgotten with it.
+func TestWeatherByWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := openAgents(t)
+		for agent, status := range map[string]int{"limited": 429, "overloaded": 529, "failed": 503, "refused": 400, "broken": 0} {
+			a.refused[agent] = status
+		}
+		a.wantWeather(t, "no request", "60m", 0, nil)
+		a.send(t, 5, "limited", "overloaded", "failed", "refused", "broken", "fine", "fine", "fine", "fine", "fine")
+		shares := map[string]float64{"429": 0.1, "529": 0.1, "5xx": 0.1, "proxy": 0.1}
+		for _, window := range []string{"1m", "5m", "60m"} {
+			a.wantWeather(t, "at once", window, 50, shares)
+		}
+		time.Sleep(time.Minute)
+		a.send(t, 1, "fine")
+		a.wantWeather(t, "a minute later", "1m", 1, nil)
+		a.wantWeather(t, "a minute later", "5m", 51, map[string]float64{
+			"429": 5. / 51, "529": 5. / 51, "5xx": 5. / 51, "proxy": 5. / 51,
+		})
+		for range 59 {
+			time.Sleep(time.Minute)
+			a.send(t, 1, "fine")
+		}
+		a.wantWeather(t, "an hour later", "5m", 5, nil)
+		a.wantWeather(t, "an hour later", "60m", 59, nil)
+	})
+}
+
+func TestStatusSaysWhoseFaultItIs(t *testing.T) {
+	for name, row := range map[string]struct {
+		statuses []int // of the requests, in turn
+		want     string
+	}{
+		"all is well":           {[]int{200, 200, 400, 401}, ""},
+		"the API is overloaded": {[]int{200, 529, 200, 500}, "it is the API: 6 of 12 requests of 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
+		"limits are reached":    {[]int{429, 200}, "it is the API: 6 of 12 requests of 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is the limit of an account"},
+		"we fail":               {[]int{200, 0, 0, 529}, "it is not the API: 6 of 12 requests of 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
+		"one in twelve":         {[]int{200, 200, 200, 200, 200, 529, 200, 200, 200, 200, 200, 200}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := openAgents(t)
+				for i := range 12 {
+					a.refused[curl] = row.statuses[i%len(row.statuses)]
+					a.send(t, 1, curl)
+				}
+				got := strings.Join(a.Warnings(time.Now()), "|")
+				if !strings.HasPrefix(got, row.want) || row.want == "" && got != "" {
+					t.Errorf("it warns %q, want %q", got, row.want)
+				}
+				time.Sleep(5*time.Minute + 10*time.Second)
+				if got := a.Warnings(time.Now()); len(got) > 0 {
+					t.Errorf("5 minutes later it warns %q", got)
+				}
+			})
+		})
+	}
+}
