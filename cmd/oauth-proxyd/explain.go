@@ -62,6 +62,9 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	if t.Stream != "" {
 		row("stream", "%s", streamText(t))
 	}
+	if t.TraceID != "" {
+		row("trace", "%s", t.TraceID)
+	}
 	if t.UpstreamRequestID != "" {
 		row("upstream", "its id is %s", t.UpstreamRequestID)
 	}

@@ -174,7 +174,8 @@ func TestManualLogFields(t *testing.T) {
 	d := runTailscaled(t, "Running")
 	d.Deliver(userPeer)
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"), mergeBeta, believePeers)})
-	get(t, s.url()+"/echo", "X-Claude-Code-Session-Id", "s", personHeader, "ann").Want(t, 200)
+	get(t, s.url()+"/echo", "X-Claude-Code-Session-Id", "s",
+		"User-Agent", "claude-cli/2.1.332", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", personHeader, "ann").Want(t, 200)
 	var logged map[string]any
 	if err := json.Unmarshal([]byte(s.log.Next(t, `"request_id"`)), &logged); err != nil {
 		t.Fatal(err)

@@ -253,3 +253,25 @@ func wantOnly(t *testing.T, dir, name string, mode os.FileMode) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
+
+// Whoever has traces finds the one of a slow request in the metrics, in the log and with explain.
+func TestTraceIsInLogAndExemplars(t *testing.T) {
+	t.Parallel()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
+	id := get(t, s.url()+"/echo", "Traceparent", "00-"+trace+"-b7ad6b7169203331-01").Header.Get("X-Request-Id")
+	s.log.Next(t, `"trace_id":"`+trace+`"`)
+	if _, out, _ := s.command("explain", id); !strings.Contains(out, "  trace     "+trace+"\n") {
+		t.Errorf("explain: %s", out)
+	}
+	exemplar := ` # {trace_id="` + trace + `"} `
+	text := get(t, s.url()+"/metrics", "Accept", "application/openmetrics-text; version=1.0.0").Body
+	for _, histogram := range []string{`proxy_request_duration_seconds_bucket{status="200",`, "proxy_time_to_first_byte_seconds_bucket{"} {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(histogram) + `.*` + regexp.QuoteMeta(exemplar)).MatchString(text) {
+			t.Errorf("no exemplar in %s", histogram)
+		}
+	}
+	if text := get(t, s.url()+"/metrics").Body; strings.Contains(text, trace) {
+		t.Error("the text format has an exemplar")
+	}
+}

@@ -77,8 +77,8 @@ func (f *flights) list() (open []*exchange, ended []*record) {
 }
 
 // Trace is what is remembered of a request: names, sizes and times, never the value of a header
-// other than the session and the version of the client, never a byte of a body. Node, User, Tags,
-// Address and Person are as the log names them.
+// other than the session, the trace and the version of the client, never a byte of a body. Node,
+// User, Tags, Address and Person are as the log names them.
 type Trace struct {
 	RequestID         string            `json:"request_id"`
 	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
@@ -93,6 +93,7 @@ type Trace struct {
 	Person            string            `json:"person,omitempty"`       // who a gateway sent it for
 	PersonDoubt       string            `json:"person_doubt,omitempty"` // why there is no person, though a header may name one
 	Session           string            `json:"session,omitempty"`
+	TraceID           string            `json:"trace_id,omitempty"`
 	Client            string            `json:"client,omitempty"` // its program and version, if known
 	Credential        string            `json:"credential"`       // oauth, api_key, other or none
 	Started           time.Time         `json:"started"`

@@ -165,7 +165,7 @@ func (m *metrics) rules(rules []config.Header) []countedRule {
 func (m *metrics) observe(r *record) {
 	status := statusLabel(r.Status)
 	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()
-	m.duration.WithLabelValues(status).Observe(r.Duration.Duration().Seconds())
+	observe(m.duration.WithLabelValues(status), r.Duration, r.TraceID)
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
 	m.working.observe(r, time.Now())
@@ -173,7 +173,7 @@ func (m *metrics) observe(r *record) {
 		m.clients.observe(r.Client, r.Status)
 	}
 	if r.FirstByte > 0 {
-		m.firstByte.Observe(r.FirstByte.Duration().Seconds())
+		observe(m.firstByte, r.FirstByte, r.TraceID)
 	}
 	switch {
 	case r.code != "":
@@ -185,6 +185,16 @@ func (m *metrics) observe(r *record) {
 		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
 		m.succeeded.Store(now.UnixNano())
 	}
+}
+
+// observe counts a time. OpenMetrics has the latest trace of each bucket as its exemplar.
+func observe(to prometheus.Observer, time Millis, traceID string) {
+	seconds := time.Duration().Seconds()
+	if exemplars, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
+		exemplars.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": traceID})
+		return
+	}
+	to.Observe(seconds)
 }
 
 func (m *metrics) observeFailure(r *record) {

@@ -76,7 +76,7 @@ func newRecord(in *http.Request, listener string) *record {
 	r.Trace = Trace{
 		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: r.start,
 		Method: kept(in.Method, keptMethod), Path: kept(rawPath(in), keptPath),
-		Session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), Credential: credentialKind(in.Header),
+		TraceID: traceID(in.Header), Session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), Credential: credentialKind(in.Header),
 		Client: clientName(in.Header), Steps: r.usual[:0],
 	}
 	r.enter(phaseReading, "")
@@ -307,6 +307,7 @@ func (t Trace) sender() []slog.Attr {
 	attrs = appendText(attrs, "person", t.Person)
 	attrs = appendText(attrs, "session", t.Session)
 	attrs = appendText(attrs, "client", t.Client)
+	attrs = appendText(attrs, "trace_id", t.TraceID)
 	return append(attrs, slog.String("credential", t.Credential))
 }
 

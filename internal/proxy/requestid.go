@@ -42,3 +42,27 @@ func wellFormedRequestID(id string) bool {
 	}
 	return true
 }
+
+// traceID is that of the trace which the client has the request in (W3C Trace Context, level 2,
+// §3.2); empty if it names none, or not well. It is random and identifies nobody.
+func traceID(h http.Header) string {
+	const whole = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if len(h["Traceparent"]) != 1 {
+		return ""
+	}
+	text := h["Traceparent"][0]
+	if len(text) > whole && (text[:2] == "00" || text[whole] != '-') || len(text) < whole {
+		return ""
+	}
+	parts := strings.SplitN(text[:whole], "-", 5)
+	if len(parts) != 4 || len(parts[0]) != 2 || len(parts[1]) != 32 || len(parts[2]) != 16 || parts[0] == "ff" {
+		return ""
+	}
+	for i, part := range parts {
+		notHex, zeros := strings.Trim(part, "0123456789abcdef"), strings.Trim(part, "0") == ""
+		if notHex != "" || zeros && (i == 1 || i == 2) {
+			return ""
+		}
+	}
+	return strings.Clone(parts[1])
+}
