@@ -85,7 +85,7 @@ func withEntry(list []config.Source, more string) string {
 	return "[" + strings.Join(entries, ", ") + "]"
 }
 
-// checkAccess looks for entries of access.allow that match nobody.
+// checkAccess looks for entries of access.allow and identity.from that match nobody.
 func checkAccess(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
@@ -95,7 +95,12 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 	remote := false
 	for _, s := range allow {
 		remote = remote || s.Kind != config.Local
-		if f, found := x.entryFinding(s); found {
+		if f, found := x.entryFinding("access.allow", s); found {
+			findings = append(findings, f)
+		}
+	}
+	for _, s := range x.settings.Identity.From {
+		if f, found := x.entryFinding("identity.from", s); found {
 			findings = append(findings, f)
 		}
 	}
@@ -111,7 +116,7 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 
 // entryFinding reports that an entry names somebody whom this node does not see, or that this
 // cannot be known.
-func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
+func (x *facts) entryFinding(setting string, s config.Source) (f Finding, found bool) {
 	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
 	case !named, x.network == nil && !x.settings.Tailscale.Required: // checkConfig warns of the latter
 		return f, false
@@ -120,6 +125,6 @@ func (x *facts) entryFinding(s config.Source) (f Finding, found bool) {
 	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }):
 		return f, false
 	}
-	return warn("access.allow has %q, and it is none of the %d nodes that this one sees", s, len(x.network.Peers)).
+	return warn("%s has %q, and it is none of the %d nodes that this one sees", setting, s, len(x.network.Peers)).
 		fix("tailscale status --json   # names, users and tags as tailscaled knows them"), true
 }

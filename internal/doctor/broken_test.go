@@ -207,6 +207,10 @@ func brokenEntrances() []breakage {
 		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "none of the 2 nodes"}},
 		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
 		{"a node that is not there", func(w *world) { w.allow(`"local", "node:ai.other.ts.net"`) }, "access", doctor.Warn, []string{`"node:ai.other.ts.net"`, "none of the 2 nodes"}},
+		{
+			"a gateway that is not there", func(w *world) { w.config += "identity {\n  from = [\"tag:apertur\"]\n}\n" }, "access", doctor.Warn,
+			[]string{`identity.from has "tag:apertur"`, "none of the 2 nodes"},
+		},
 		{"only this host", func(w *world) { w.allow(`"local"`) }, "access", doctor.Warn, []string{`only "local"`, `allow = ["local", "tailnet"]`}},
 	}
 }
