@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -142,4 +143,40 @@ func TestPersonBehindGatewayIsShown(t *testing.T) {
 	}
 	u.open()
 	wait()
+}
+
+// Who waits for a slot, for how long, and whose turn is next.
+func TestWaitingRequestsAreShown(t *testing.T) {
+	t.Parallel()
+	u, d := newUpstream(t), runTailscaled(t, "Running")
+	d.Deliver(userPeer)
+	config := forwarding(u.URL, "max_connections = 1\n  max_connections_per_person = 1\n", onTailnet(d, "wait"))
+	s := start(t, unit{config: config + believePeers})
+	var waits []func() result
+	ask := func(person string) {
+		waits = append(waits, background(t, newClient(t), http.MethodPost, s.url()+"/stream", "hello", personHeader, person))
+	}
+	ask("ann@example.com")
+	u.await(t)
+	for i, person := range []string{"bob@example.com", "ann@example.com", "bob@example.com"} {
+		ask(person)
+		daemontest.Eventually(t, "the request waits", func() bool {
+			_, out, _ := s.command("status", "--json")
+			return strings.Contains(out, fmt.Sprintf(`"queued": %d`, i+1))
+		})
+	}
+	_, out, _ := s.command("status")
+	shown := regexp.MustCompile(`waiting     bob@example.com 2 \(\S+, turn 1\), ann@example.com 1 \(\S+, until\s+requests of theirs end\)`)
+	if !shown.MatchString(out) {
+		t.Errorf("status: %s", out)
+	}
+	_, out, _ = s.command("requests")
+	want := regexp.MustCompile(`(?s)streaming .*for ann@.*queued .*\n  queued for \S+, until a request of the same person ends\n.*for ann@.*queued for \S+, turn 1 .*for bob@.*queued for \S+, turn 2 .*for bob@`)
+	if !want.MatchString(out) {
+		t.Errorf("requests: %s", out)
+	}
+	u.open()
+	for _, wait := range waits {
+		wait()
+	}
 }

@@ -32,7 +32,14 @@ func requests(e env, flags *flag.FlagSet) runner {
 
 // showInFlight writes a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
-	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, t.Phase(), shortTime(t.Duration), shortTime(t.Silence)))
+	phase := t.Phase()
+	if t.Turn > 0 {
+		phase = fmt.Sprintf("%s for %s, turn %d", phase, shortTime(t.Queued), t.Turn)
+	}
+	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, phase, shortTime(t.Duration), shortTime(t.Silence)))
+	if t.Queued > 0 && t.Turn == 0 {
+		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", shortTime(t.Queued)))
+	}
 	if t.PingsOnly() || t.Stream == proxy.StreamCompressed {
 		p.Wrap("  ", 4, streamText(t))
 	}

@@ -84,6 +84,9 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; since the start %d, of which %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
+	if len(s.Requests.Waiting) > 0 {
+		p.row("waiting", waitingText(s.Requests.Waiting))
+	}
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
@@ -201,6 +204,19 @@ func firstOf(list []string) string {
 		return strings.Join(list[:shownAtMost], ", ") + fmt.Sprintf(" and %d more", rest)
 	}
 	return strings.Join(list, ", ")
+}
+
+// waitingText says who waits.
+func waitingText(waiting []admin.WaitingStatus) string {
+	persons := make([]string, len(waiting))
+	for i, w := range waiting {
+		turn := "until requests of theirs end"
+		if w.Turn > 0 {
+			turn = fmt.Sprintf("turn %d", w.Turn)
+		}
+		persons[i] = fmt.Sprintf("%s %d (%s, %s)", w.Name, w.Requests, shortTime(w.Longest), turn)
+	}
+	return firstOf(persons)
 }
 
 // upstreamText says where requests go, and by which path.

@@ -72,10 +72,20 @@ type SocketStatus struct {
 
 // RequestStatus counts requests: those of now, and those since the start.
 type RequestStatus struct {
-	InFlight int    `json:"in_flight"`
-	Queued   int    `json:"queued"`
-	Served   uint64 `json:"served"`
-	Failed   uint64 `json:"failed"`
+	InFlight int `json:"in_flight"`
+	Queued   int `json:"queued"`
+	// Waiting are those who have requests in the queue, whoever has most first.
+	Waiting []WaitingStatus `json:"waiting"`
+	Served  uint64          `json:"served"`
+	Failed  uint64          `json:"failed"`
+}
+
+// WaitingStatus is the requests that one person has in the queue.
+type WaitingStatus struct {
+	Name     string       `json:"name"` // as in the log; without one, the source
+	Requests int          `json:"requests"`
+	Longest  proxy.Millis `json:"longest_ms"`
+	Turn     int          `json:"turn"` // of the first of them, 1 is next; 0: the person has all of their slots
 }
 
 // LimitStatus is the limits in force.

@@ -19,7 +19,8 @@ import (
 func (d *daemon) report(now time.Time) admin.Status {
 	v := d.view()
 	s := d.status(v, now)
-	s.Slowest = slowest(v.proxy.InFlight())
+	inFlight := v.proxy.InFlight()
+	s.Slowest, s.Requests.Waiting = slowest(inFlight), waiting(inFlight)
 	s.Weather = v.proxy.Weather(now)
 	s.Warnings = d.warnings(v, s, now)
 	return s
@@ -114,6 +115,25 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	}
 	t := slices.MaxFunc(inFlight, func(a, b proxy.Trace) int { return cmp.Compare(a.Silence, b.Silence) })
 	return &t
+}
+
+// waiting is who has requests in the queue, whoever has most first.
+func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
+	all, index := []admin.WaitingStatus{}, make(map[string]int)
+	for _, t := range inFlight {
+		if t.Queued == 0 {
+			continue
+		}
+		i, known := index[t.Who()]
+		if !known {
+			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who(), Turn: t.Turn})
+			index[t.Who()] = i
+		}
+		all[i].Requests++
+		all[i].Longest = max(all[i].Longest, t.Queued)
+	}
+	slices.SortStableFunc(all, func(a, b admin.WaitingStatus) int { return cmp.Compare(b.Requests, a.Requests) })
+	return all
 }
 
 // warnings are what somebody should look at, each with how to fix it.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,7 +103,8 @@ type Trace struct {
 	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`
-	Turn              int               `json:"turn,omitempty"` // for a slot, 1 is next; 0: it does not wait, or its person has all of theirs
+	Queued            Millis            `json:"queued_ms,omitempty"` // in flight: so far, if it waits for a slot
+	Turn              int               `json:"turn,omitempty"`      // among those that do, 1 is next; 0: its person has all of their slots
 	Attempts          int               `json:"attempts"`
 	Status            int               `json:"status,omitempty"`
 	Outcome           string            `json:"outcome,omitempty"`       // empty while in flight
@@ -120,6 +122,12 @@ func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 
 // end is when a request ended that has.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
+
+// Who is the first that is known of the sender of what [access.Identity.Key] tells persons by, else
+// the source.
+func (t Trace) Who() string {
+	return cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address, string(t.Source))
+}
 
 // Failed reports whether the client got no whole response of the upstream below 500, by nobody's
 // wish.
@@ -150,7 +158,8 @@ func (m Millis) Duration() time.Duration {
 	return time.Duration(math.Round(float64(m)*1000)) * time.Microsecond
 }
 
-// InFlight is the requests in flight, the oldest first.
+// InFlight is the requests in flight, the oldest first, and last those that wait for a slot, in the
+// order of their turns.
 func (p *Proxy) InFlight() []Trace {
 	open, _ := p.flights.list()
 	traces, turns := make([]Trace, 0, len(open)), p.queue.turns()
@@ -160,7 +169,7 @@ func (p *Proxy) InFlight() []Trace {
 		traces = append(traces, t)
 	}
 	slices.SortFunc(traces, func(a, b Trace) int {
-		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
+		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
 	})
 	return traces
 }
@@ -207,6 +216,9 @@ func (p *Proxy) ForgetSenders() {
 func (x *exchange) trace() Trace {
 	t := x.rec.trace()
 	t.Duration, t.Silence = millis(time.Since(x.rec.start)), millis(x.watch.silence())
+	if t.Phase() == phaseQueued {
+		t.Queued = max(t.Duration-t.Steps[len(t.Steps)-1].At, 0.001)
+	}
 	if x.body != nil {
 		t.BytesIn = x.body.progress()
 	}
