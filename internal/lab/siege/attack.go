@@ -39,9 +39,6 @@ type Attack struct {
 	// Fills marks an attack of an admitted client that takes all slots. A client may then wait
 	// until one of them times out, and no longer.
 	Fills bool
-	// Crowds marks one that takes all places in the queue as well, which is first come, first
-	// served: a client may be refused with "overloaded", but not otherwise.
-	Crowds bool
 	// Lag is how long the kernel may still move bytes after the attacker has stopped: it probes a
 	// closed window at growing intervals.
 	Lag time.Duration

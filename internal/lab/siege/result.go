@@ -115,11 +115,7 @@ func (f *faults) waits(r Result) {
 	if r.Attack.Fills { // only this long: the slots of the attacker time out
 		median, most = r.slotLimit(), r.slotLimit()
 	}
-	client := r.Client
-	if r.Attack.Crowds && strings.Contains(client.Reason, "overloaded_error") {
-		client.Failed = 0
-	}
-	f.wait("a client", client, median, most)
+	f.wait("a client", r.Client, median, most)
 }
 
 func (f *faults) wait(who string, w Waits, median, most time.Duration) {
