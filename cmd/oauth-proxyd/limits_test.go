@@ -16,22 +16,49 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// limited is an upstream whose responses have the headers that the query of a request wants.
-func limited(t *testing.T) *httptest.Server {
+// limitedUpstream has responses with the headers that the query of a request wants. Those for /open
+// end with the upstream.
+type limitedUpstream struct {
+	*httptest.Server
+	ends chan struct{}
+}
+
+func newLimitedUpstream(t *testing.T) *limitedUpstream {
 	t.Helper()
-	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	u := &limitedUpstream{ends: make(chan struct{})}
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {
 			w.Header().Set(name, values[0])
 		}
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		if r.URL.Path == "/open" {
+			<-u.ends
+		}
 	}))
-	t.Cleanup(u.Close)
+	t.Cleanup(func() { close(u.ends); u.Close() })
 	return u
 }
 
-// says has a session send a request whose response has these headers: "account a", or the name of
-// one of the rate limits of a subscription, such as "5h-utilization 0.3".
-func (s *service) says(session string, headers ...string) {
+// startLimited serves in front of it, behind a gateway that names people.
+func startLimited(t *testing.T, more ...string) (s *service, config string) {
+	t.Helper()
+	d := runTailscaled(t, "Running")
+	d.Deliver(userPeer)
+	config = forwarding(newLimitedUpstream(t).URL, "", onTailnet(d, "wait"), believePeers) + strings.Join(more, "")
+	return start(t, unit{config: config}), config
+}
+
+// says has somebody, a person and a session, send a request whose response has these headers:
+// "account a", or the name of a rate limit, such as "unified-5h-utilization 0.3".
+func (s *service) says(user string, headers ...string) {
 	s.t.Helper()
+	s.saysAt("/", user, headers...)()
+}
+
+// saysAt gives what waits for the end of the response.
+func (s *service) saysAt(path, user string, headers ...string) (wait func() result) {
+	person, session, _ := strings.Cut(user, "/")
 	var query []string
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, " ")
@@ -41,7 +68,8 @@ func (s *service) says(session string, headers ...string) {
 		}
 		query = append(query, "anthropic-ratelimit-"+name+"="+value)
 	}
-	background(s.t, newClient(s.t), http.MethodGet, s.url()+"/?"+strings.Join(query, "&"), "", "X-Claude-Code-Session-Id", session)()
+	return background(s.t, newClient(s.t), http.MethodGet, s.url()+path+"?"+strings.Join(query, "&"), "",
+		"X-Claude-Code-Session-Id", session, personHeader, person)
 }
 
 // afterNow is the reset of a window.
@@ -58,7 +86,14 @@ func (s *service) limitsText() string {
 	return regexp.MustCompile(`\d+ s ago`).ReplaceAllString(out, "AGO")
 }
 
-// scriptedAccount sends requests of two sessions of one account.
+// The people who use the scripted account.
+const (
+	alice1 = "alice@example.com/0b1c2d3e-4f50"
+	alice2 = "alice@example.com/77aa1122-3344"
+	bob    = "bob@example.com/99ffee00-1122"
+)
+
+// scriptedAccount sends requests of two people, of which one has two sessions.
 func (s *service) scriptedAccount() {
 	week := 3*24*time.Hour + 4*time.Hour + time.Minute
 	all := func(five, seven string) []string {
@@ -69,24 +104,33 @@ func (s *service) scriptedAccount() {
 			"unified-overage-status rejected", "unified-overage-disabled-reason org_level_disabled",
 		}
 	}
-	s.says("0b1c2d3e-4f50", all("0.5", "0.3")...)
-	s.says("0b1c2d3e-4f50", all("0.74", "0.3")...)
-	s.says("77aa1122-3344", all("0.82", "0.304")...)
+	s.says(alice1, all("0.46", "0.3")...)
+	s.says(alice1, all("0.62", "0.3")...)
+	s.says(alice2, all("0.7", "0.304")...)
+	s.says(bob, all("0.78", "0.304")...)
+	s.saysAt("/open", alice1, all("0.78", "0.304")...)
+	daemontest.Eventually(s.t, "a response is open", func() bool {
+		_, out, _ := s.command("requests")
+		return strings.Contains(out, "streaming")
+	})
+	s.says(bob, all("0.82", "0.304")...)
 }
 
 const scriptedTable = `account ID, warning, decided by five_hour, last response AGO
   5h            ################....   82%  warning    resets in 2 h 10 min
-    local                              32%  0b1c2d3e 24%, 77aa1122 8%
-    not known                          50%
+    alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
+    bob@example.com                     8%  session 99ffee00
+    several people at once              4%
+    not known                          46%
   7d            ######..............   30%  allowed    resets in 3 d 4 h
-    local                              <1%  session 77aa1122
+    alice@example.com                  <1%  session 77aa1122
     not known                          30%
   overage       off: org_level_disabled
 `
 
 func TestLimitsOfScriptedAccounts(t *testing.T) {
 	t.Parallel()
-	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s, _ := startLimited(t)
 	if got, want := s.limitsText(), "no response of the last 8 hours has told rate limits\n"; got != want {
 		t.Errorf("at rest: %q", got)
 	}
@@ -94,7 +138,7 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 	if got := s.limitsText(); got != scriptedTable {
 		t.Errorf("got\n%swant\n%s", got, scriptedTable)
 	}
-	s.says("s3", "account b", "requests-limit 50", "requests-remaining 49", "input-tokens-limit 40000", "input-tokens-remaining 10000",
+	s.says(bob, "account b", "requests-limit 50", "requests-remaining 49", "input-tokens-limit 40000", "input-tokens-remaining 10000",
 		"unified-7d_a_model_with_a_name-utilization 1.1", "unified-7d_a_model_with_a_name-status rejected",
 		"unified-overage-status allowed", "unified-overage-utilization 0.13", "unified-overage-in-use true")
 	const other = `account ID, last response AGO
@@ -112,7 +156,7 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 
 func TestLimitsAsJSON(t *testing.T) {
 	t.Parallel()
-	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s, _ := startLimited(t)
 	s.scriptedAccount()
 	code, out, _ := s.command("limits", "--json")
 	var accounts []struct {
@@ -124,13 +168,14 @@ func TestLimitsAsJSON(t *testing.T) {
 				Person, Session string
 				Utilization     float64
 			} `json:"used_by"`
-			Unknown float64
+			Shared, Unknown float64
 		}
 	}
 	if err := json.Unmarshal([]byte(out), &accounts); code != 0 || err != nil || len(accounts) != 1 || accounts[0].Claim != "five_hour" {
 		t.Fatalf("%d %v %s", code, err, out)
 	}
-	const want = "{5h allowed_warning 0.82 [{local 0b1c2d3e-4f50 0.24} {local 77aa1122-3344 0.08}] 0.5}"
+	const want = "{5h allowed_warning 0.82 [{alice@example.com 0b1c2d3e-4f50 0.16} {alice@example.com 77aa1122-3344 0.08} " +
+		"{bob@example.com 99ffee00-1122 0.08}] 0.04 0.46}"
 	if got := fmt.Sprint(accounts[0].Windows[1]); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -139,30 +184,30 @@ func TestLimitsAsJSON(t *testing.T) {
 // An upgrade loses nothing of it, and the new process goes on.
 func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	t.Parallel()
-	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s, config := startLimited(t)
 	s.scriptedAccount()
 	_, before, _ := s.command("limits", "--json")
 	s.wantUpgrade()
 	if _, after, _ := s.command("limits", "--json"); after != before || len(before) < 100 {
 		t.Errorf("before %s after %s", before, after)
 	}
-	s.says("77aa1122-3344", "account a", "unified-5h-utilization 0.92", "unified-5h-reset "+afterNow(130*time.Minute))
-	if got, want := s.limitsText(), "    local                              42%  0b1c2d3e 24%, 77aa1122 18%\n"; !strings.Contains(got, want) {
+	s.says(alice2, "account a", "unified-5h-utilization 0.92", "unified-5h-reset "+afterNow(130*time.Minute))
+	if got, want := s.limitsText(), "    alice@example.com                  34%  77aa1122 18%, 0b1c2d3e 16%\n"; !strings.Contains(got, want) {
 		t.Errorf("it lacks %q:\n%s", want, got)
 	}
-	s.configure(forwarding(limited(t).URL, "", withoutTailnet, "log {\n  identity = \"none\"\n}\n"))
+	s.configure(config + "log {\n  identity = \"none\"\n}\n")
 	s.wantUpgrade()
-	if got := s.limitsText(); strings.Contains(got, "local") || !strings.Contains(got, "    not named                          42%  0b1c2d3e 24%, 77aa1122 18%\n") {
+	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  77aa1122 18%, 0b1c2d3e 16%, 1 more\n") {
 		t.Errorf("names that log.identity withholds: %s", got)
 	}
 }
 
 func TestLimitsFitTheTerminal(t *testing.T) {
 	t.Parallel()
-	s := start(t, unit{config: forwarding(limited(t).URL, "", withoutTailnet)})
+	s, _ := startLimited(t)
 	s.scriptedAccount()
 	for i := range 20 {
-		s.says(fmt.Sprintf("session-%d-%s", i, strings.Repeat("ä", 60)), "account a", fmt.Sprintf("unified-5h-utilization %v", 0.83+float64(i)/100))
+		s.says(fmt.Sprintf("%s@example.com/%d-%s", strings.Repeat("x", 60), i, strings.Repeat("ä", 60)), "account a", fmt.Sprintf("unified-5h-utilization %v", 0.83+float64(i)/100))
 	}
 	shown := exec.CommandContext(t.Context(), "script", "--quiet", "--return", "--log-out", "/dev/null", "--command", "oauth-proxyd limits")
 	shown.Env = append(s.environment(), "TERM=xterm")

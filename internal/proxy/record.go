@@ -289,7 +289,7 @@ func (t Trace) limitUser() ratelimit.User {
 	if person == "" && t.Source == config.Local {
 		person = string(config.Local)
 	}
-	return ratelimit.User{Person: kept(person, keptPerson), Session: t.Session}
+	return ratelimit.User{Person: kept(strings.ToLower(person), keptPerson), Session: t.Session}
 }
 
 // names are the fields that tell the request from others.
