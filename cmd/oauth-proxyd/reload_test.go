@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -218,6 +219,25 @@ func TestReloadReportsNeededRestart(t *testing.T) {
 	}
 	s.log.Next(t, "needs a restart", "proxy.listen_addr")
 	s.log.Next(t, "needs a restart", "tailscale.socket")
+}
+
+// The journal says who changed what: by the kernel's word, and then by the client's own.
+func TestLogSaysWhoReloads(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"SUDO_USER=alice"}})
+	s.configure(forwarding("http://127.0.0.1:9", `idle_timeout = "2m"`, withoutTailnet))
+	s.command("reload")
+	asked := fmt.Sprintf(`"asked_by":["uid %d, process `, os.Geteuid())
+	s.log.Next(t, `"msg":"configuration reloaded"`, asked, ", which says: alice by ")
+	s.log.Next(t, `"msg":"setting changed"`, `"setting":"proxy.idle_timeout","before":"\"6m\"","now":"\"2m\""`, asked)
+	s.configure("nonsense")
+	s.command("reload")
+	s.log.Next(t, `"msg":"reload refused, the configuration in force stays"`, asked)
+	s.configure(forwarding("http://127.0.0.1:9", "", withoutTailnet))
+	s.signal(syscall.SIGHUP)
+	s.log.Next(t, `"msg":"setting changed"`, `"now":"\"6m\""`, `"asked_by":["signal hangup"]`)
+	s.command("upgrade")
+	s.log.Next(t, `"msg":"upgrade requested"`, fmt.Sprintf("uid %d, process ", os.Geteuid()))
 }
 
 // At the bound of in flight, queue and 256, the longest idle connection gives way.

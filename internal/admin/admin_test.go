@@ -42,9 +42,9 @@ func publish(t *testing.T, path string, succeeds bool, c Commands) error {
 func TestCommandsReachTheDaemon(t *testing.T) {
 	c := serve(t, Commands{
 		Status:   func() Status { return Status{State: "running"} },
-		Reload:   func(context.Context) ReloadOutcome { return ReloadOutcome{Applied: true} },
+		Reload:   func(context.Context, string) ReloadOutcome { return ReloadOutcome{Applied: true} },
 		DryRun:   func() ReloadOutcome { return ReloadOutcome{Warnings: []string{"dry"}} },
-		Upgrade:  func(context.Context) UpgradeOutcome { return UpgradeOutcome{PID: 7} },
+		Upgrade:  func(context.Context, string) UpgradeOutcome { return UpgradeOutcome{PID: 7} },
 		InFlight: func() []proxy.Trace { return []proxy.Trace{{RequestID: "req_1"}} },
 		Limits:   func() []ratelimit.Account { return []ratelimit.Account{{ID: "c0ffee"}} },
 		Explain: func(id string) []proxy.Trace {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/ratelimit"
@@ -130,6 +133,7 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	if err != nil {
 		return response, fmt.Errorf("making the command: %w", err)
 	}
+	request.Header.Set("User-Agent", caller())
 	r, err := (&http.Client{Transport: transport}).Do(request)
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -147,4 +151,12 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 		return response, fmt.Errorf("reading the daemon's response: %w", err)
 	}
 	return response, nil
+}
+
+// caller says who runs this program and by which process, for the daemon's log.
+func caller() string {
+	parent, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())) // of no importance
+	user := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"), strconv.Itoa(os.Getuid()))
+	said := user + " by " + cmp.Or(strings.TrimSpace(string(parent)), "an unknown process")
+	return strings.Trim(strconv.QuoteToASCII(said), `"`)
 }

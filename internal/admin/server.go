@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/config"
@@ -27,10 +28,10 @@ const (
 type Commands struct {
 	Status func() Status
 	// Reload and Upgrade return when the outcome is known, or with any value when the client has
-	// left.
-	Reload  func(ctx context.Context) ReloadOutcome
+	// left. They get who asks, for the log.
+	Reload  func(ctx context.Context, asker string) ReloadOutcome
 	DryRun  func() ReloadOutcome
-	Upgrade func(ctx context.Context) UpgradeOutcome
+	Upgrade func(ctx context.Context, asker string) UpgradeOutcome
 
 	InFlight func() []proxy.Trace
 	Failures func() []proxy.Trace
@@ -68,7 +69,7 @@ func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, e
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
 	s := &Server{
-		http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout},
+		http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout, ConnContext: withPeer},
 		path: path, name: name, done: make(chan struct{}),
 	}
 	go func() {
@@ -94,6 +95,33 @@ func listen(name string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close(), os.Remove(name))
 	}
 	return l, nil
+}
+
+// peer is the key of the process at the other end of a connection, in its context.
+type peer struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	raw, err := c.(*net.UnixConn).SyscallConn() // listen makes no others
+	if err != nil {
+		return ctx
+	}
+	var ucred *syscall.Ucred
+	_ = raw.Control(func(fd uintptr) { ucred, _ = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) })
+	return context.WithValue(ctx, peer{}, ucred)
+}
+
+// asker says who sent a command, for the log: the uid and the process by unix(7), SO_PEERCRED, and
+// then what the client says of itself. In the sandbox of the unit (PrivateUsers=), the kernel shows
+// every uid but root's and the service's own as 65534.
+func asker(r *http.Request) string {
+	text := "somebody"
+	if ucred, _ := r.Context().Value(peer{}).(*syscall.Ucred); ucred != nil {
+		text = fmt.Sprintf("uid %d, process %d", ucred.Uid, ucred.Pid)
+	}
+	if said := r.UserAgent(); said != "" {
+		text += ", which says: " + said
+	}
+	return text
 }
 
 // Publish gives the socket its path, in place of one that another process made, so that there is
@@ -123,9 +151,9 @@ func (s *Server) Close() {
 func (c Commands) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Status()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { respondOutcome(w, c.Reload(r.Context())) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { respondOutcome(w, c.Reload(r.Context(), asker(r))) })
 	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respondOutcome(w, c.DryRun()) })
-	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Upgrade(r.Context())) })
+	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Upgrade(r.Context(), asker(r))) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
 	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {

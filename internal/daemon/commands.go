@@ -39,16 +39,21 @@ func lastFailures(ended []proxy.Trace) []proxy.Trace {
 }
 
 // requestReload waits for the outcome: what systemctl reload reports is the truth.
-func (d *daemon) requestReload(ctx context.Context) admin.ReloadOutcome {
+func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOutcome {
 	outcome := make(chan admin.ReloadOutcome, 1)
-	d.send(lifecycle.ReloadRequested{}, func() { d.reload.waiters = append(d.reload.waiters, outcome) })
+	d.send(lifecycle.ReloadRequested{}, func() {
+		d.reload.waiters, d.reload.askers = append(d.reload.waiters, outcome), append(d.reload.askers, asker)
+	})
 	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
 }
 
 // requestUpgrade waits until the new process serves, or it is certain that it will not.
-func (d *daemon) requestUpgrade(ctx context.Context) admin.UpgradeOutcome {
+func (d *daemon) requestUpgrade(ctx context.Context, asker string) admin.UpgradeOutcome {
 	outcome := make(chan admin.UpgradeOutcome, 1)
-	d.send(lifecycle.UpgradeRequested{}, func() { d.upgrade.waiters = append(d.upgrade.waiters, outcome) })
+	d.send(lifecycle.UpgradeRequested{}, func() {
+		d.log.Info("upgrade requested", "asked_by", asker)
+		d.upgrade.waiters = append(d.upgrade.waiters, outcome)
+	})
 	return await(ctx, d.done, outcome, admin.UpgradeOutcome{Error: stoppingText})
 }
 

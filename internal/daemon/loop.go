@@ -75,6 +75,9 @@ func (d *daemon) loop() (exitCode int) {
 			}
 		case s := <-d.signals:
 			d.log.Info("signal", "signal", s.String())
+			if s == syscall.SIGHUP {
+				d.reload.askers = append(d.reload.askers, "signal "+s.String())
+			}
 			d.later(eventOf(s))
 		case <-d.watchdog.ticks():
 			d.pingWatchdog()

@@ -21,6 +21,8 @@ type reloads struct {
 	err     error                        // why there is none
 	waiters []chan<- admin.ReloadOutcome // for the next LoadConfig
 	current []chan<- admin.ReloadOutcome // for the one under way
+	askers  []string                     // of the next LoadConfig, for the log
+	askedBy []string                     // of the one under way
 }
 
 // loaded is a configuration with what was built from it. Putting it in force cannot fail.
@@ -81,6 +83,7 @@ func (d *daemon) settings(c *config.Config) proxy.Settings {
 // beginReload reads the configuration again, beside the loop.
 func (d *daemon) beginReload() {
 	d.reload.current, d.reload.waiters = d.reload.waiters, nil
+	d.reload.askedBy, d.reload.askers = d.reload.askers, nil
 	p := d.view().proxy
 	d.work.Go(func() {
 		c, err := d.load()
@@ -104,12 +107,14 @@ func (d *daemon) applyReload() {
 	changes := config.Diff(d.view().config, l.config)
 	l.apply()
 	d.useConfig(d.keepUntilRestart(l.config))
-	d.log.Info("configuration reloaded", "changes", len(changes))
+	d.log.Info("configuration reloaded", "changes", len(changes), "asked_by", d.reload.askedBy)
 	paths := make([]string, 0, len(changes))
 	for _, c := range changes {
 		paths = append(paths, c.Path)
 		if c.NeedsRestart {
-			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New)
+			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New, "asked_by", d.reload.askedBy)
+		} else {
+			d.log.Info("setting changed", "setting", c.Path, "before", c.Old, "now", c.New, "asked_by", d.reload.askedBy)
 		}
 	}
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
@@ -162,7 +167,7 @@ func (d *daemon) useConfig(c *config.Config) {
 func (d *daemon) keepConfig() {
 	err := d.reload.err
 	d.reload.err = nil
-	d.log.Error("reload refused, the configuration in force stays")
+	d.log.Error("reload refused, the configuration in force stays", "asked_by", d.reload.askedBy)
 	d.reportConfig(err)
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })
 	d.reload.respond(refusal(err))
