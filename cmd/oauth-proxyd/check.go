@@ -1,17 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
+	"oauth-proxyd/internal/systemd"
 )
 
-// check validates the configuration as serve would read it.
+// check validates the configuration as serve would read it. For root, the file of the service is
+// also judged by the service's user, in its sandbox: that may not read what root can.
 func check(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the findings as JSON")
@@ -22,6 +27,15 @@ func check(e env, flags *flag.FlagSet) runner {
 			return e.refusedFile(path, err, *asJSON)
 		}
 		warnings := checkWarnings(c)
+		if path == defaultConfig && os.Geteuid() == 0 {
+			refused, err := checkInService()
+			if err != nil {
+				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("judged as root only: %v", err)})
+			}
+			if len(refused) > 0 {
+				return e.refusedInService(path, refused, *asJSON)
+			}
+		}
 		return e.show(*asJSON, checked{File: path, Valid: true, Diagnostics: warnings}, func() {
 			for _, w := range warnings {
 				e.report(w.Severity, w.Summary, w.Detail)
@@ -48,6 +62,40 @@ func (e env) refusedFile(path string, err error, asJSON bool) int {
 		return code
 	}
 	return exitConfig
+}
+
+// checkInService returns why the service would refuse its file; nil: it would not, or there is no
+// service.
+func checkInService() ([]config.Diagnostic, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c, err := systemd.InService(ctx, "oauth-proxyd.service", program, "check", "--json")
+	if c == nil {
+		return nil, err
+	}
+	out, err := c.Output()
+	var result checked
+	if json.Unmarshal(out, &result) != nil {
+		return nil, fmt.Errorf("running systemd-run: %w", err)
+	}
+	if result.Valid {
+		return nil, nil
+	}
+	return result.Diagnostics, nil
+}
+
+func (e env) refusedInService(path string, refused []config.Diagnostic, asJSON bool) int {
+	code := e.show(asJSON, checked{File: path, Diagnostics: refused}, func() {
+		for _, d := range refused {
+			e.report("error", d.Where()+": "+d.Summary, d.Detail)
+		}
+		fmt.Fprintln(e.stderr, "root can read it; the service cannot: see User=, PrivateTmp= and ProtectHome= of oauth-proxyd.service")
+	})
+	return cmp.Or(code, exitConfig)
 }
 
 // checkWarnings are what a valid configuration holds that cannot work, on any host or on this one.

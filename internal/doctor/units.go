@@ -90,6 +90,8 @@ func (u units) judge() Finding {
 	switch s := u.service; {
 	case s.Load == "masked":
 		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
+	case u.socket.Active == "failed" && s.Active != "active": // nothing listens: that is first
+		return u.judgeFailedSocket("", "systemctl reset-failed "+socketUnit+" && systemctl start "+socketUnit)
 	case s.Active == "failed":
 		return fail("%s failed (%s, exit code %s)", serviceUnit, s.Result, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
 	case s.Active == "active":
@@ -99,8 +101,6 @@ func (u units) judge() Finding {
 	case s.Active == "activating":
 		return warn("%s is starting; clients wait until it serves", serviceUnit).
 			fix("systemctl status "+serviceUnit+"   # does it stay so?", "journalctl -u oauth-proxyd -n 30")
-	case u.socket.Active == "failed":
-		return u.judgeFailedSocket("", "systemctl reset-failed "+socketUnit+" && systemctl start "+socketUnit)
 	case isLost(u.socket):
 		return u.judgeLost(u.socket)
 	case u.waits():
@@ -206,7 +206,7 @@ func fixExit(code string) []string {
 	journal := "journalctl -u oauth-proxyd -n 30"
 	switch code {
 	case "78":
-		return []string{"oauth-proxyd check", journal}
+		return []string{"oauth-proxyd check", journal, "systemctl restart " + serviceUnit + "   # when check finds nothing"}
 	case "77":
 		return []string{"tailscale login", journal}
 	default:

@@ -29,7 +29,11 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		{"it waits for a client", stopped + listens, doctor.OK, []string{"starts with the first request"}},
 		{"neither is active", stopped + silent, doctor.Fail, []string{"systemctl enable --now oauth-proxyd.socket"}},
 		{"without a socket unit", stopped + "\n" + absent, doctor.Fail, []string{"inactive", "systemctl start oauth-proxyd.service"}},
-		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"exit code 78", "oauth-proxyd check"}},
+		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"exit code 78", "oauth-proxyd check", "systemctl restart oauth-proxyd.service"}},
+		{
+			"the configuration was bad, and the port is taken", failed("exit-code", "78") + "\nListen=[::]:8080 (Stream)\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"oauth-proxyd.socket failed", "ss -ltnp 'sport = :8080'", "systemctl reset-failed oauth-proxyd.socket && systemctl start oauth-proxyd.socket"},
+		},
 		{"tailscaled wants a login", failed("exit-code", "77") + listens, doctor.Fail, []string{"tailscale login"}},
 		{"it crashed", failed("signal", "11") + listens, doctor.Fail, []string{"signal", "journalctl -u oauth-proxyd"}},
 		{

@@ -10,6 +10,9 @@ func NotOpen(tables map[string]string, held map[string]bool, addresses ...string
 	return Unit{Active: "active", Listen: addresses}.notOpen(open)
 }
 
+// ParseView gives what systemd-run is to be told of a service that is shown so.
+func ParseView(shown string) []string { return parseView(shown) }
+
 // NotOpenHere returns the addresses on which no process of this host listens.
 func NotOpenHere(addresses ...string) []string {
 	open := readListening()

@@ -2,6 +2,7 @@ package systemd_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,5 +89,18 @@ func TestWhomAFilterAdmits(t *testing.T) {
 		if all, some := row.filter.Admits(p), row.filter.AdmitsSome(p); all != row.all || some != row.some {
 			t.Errorf("%s: all %t, some %t; want %t, %t", p, all, some, row.all, row.some)
 		}
+	}
+}
+
+// What decides which files a service can read is passed on, and nothing for a service of root.
+func TestViewOfAService(t *testing.T) {
+	t.Parallel()
+	const shown = "Environment=GOGC=200 A=b\nUser=oauth-proxyd\nGroup=oauth-proxyd\nSupplementaryGroups=\nPrivateTmp=yes\nProtectHome=yes\n"
+	want := []string{"Environment=GOGC=200 A=b", "User=oauth-proxyd", "Group=oauth-proxyd", "PrivateTmp=yes", "ProtectHome=yes"}
+	if got := systemd.ParseView(shown); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := systemd.ParseView("User=\nPrivateTmp=yes\n"); got != nil {
+		t.Errorf("%q of a service of root", got)
 	}
 }

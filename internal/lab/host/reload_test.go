@@ -3,6 +3,8 @@ package host_test
 import (
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/fakeupstream/labapi"
 )
 
 // labHeader is a rule whose effect the API shows.
@@ -70,4 +72,33 @@ func TestReloadLeavesStreamsAlone(t *testing.T) {
 	}
 	l.must("systemctl", "stop", service) // it was still open: now it is cut
 	s.wantCut()
+}
+
+// check judges as the service's user in the service's sandbox: a file that only root can read is
+// refused before a reload is.
+func TestCheckJudgesAsTheService(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	_, pem, err := labapi.NewCertificate("upstream.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/etc/oauth-proxyd/ca.pem", "/tmp/ca.pem"} {
+		l.write(name, string(pem))
+	}
+	l.must("chmod", "600", "/etc/oauth-proxyd/ca.pem")
+	shipped := l.read(configFile)
+	for _, row := range []struct{ name, file, says string }{
+		{"for root only", "/etc/oauth-proxyd/ca.pem", "permission denied"},
+		{"in another /tmp", "/tmp/ca.pem", "no such file or directory"},
+	} {
+		l.write(configFile, shipped+"\nproxy {\n  upstream_ca_file = \""+row.file+"\"\n}\n")
+		out := l.run("oauth-proxyd", "check")
+		if out.Code != 78 {
+			t.Errorf("%s: exit %d\n%s", row.name, out.Code, out.Stdout)
+		}
+		l.wantAll(out.Stderr, configFile+":", row.file, row.says, "root can read it; the service cannot")
+	}
+	l.write(configFile, shipped)
+	l.must("oauth-proxyd", "check")
 }
