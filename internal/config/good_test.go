@@ -56,7 +56,7 @@ func TestDefault(t *testing.T) {
 	want := config.Proxy{
 		ListenAddr:            "127.0.0.1:8080",
 		UpstreamURL:           &url.URL{Scheme: "https", Host: "api.anthropic.com"},
-		ConnectTimeout:        5 * time.Second,
+		ConnectTimeout:        15 * time.Second,
 		ResponseHeaderTimeout: 11 * time.Minute,
 		IdleTimeout:           6 * time.Minute,
 		MaxConnections:        1000,

@@ -121,7 +121,7 @@ func Default() *Config {
 		Proxy: Proxy{
 			ListenAddr:            "127.0.0.1:8080",
 			UpstreamURL:           anthropic(),
-			ConnectTimeout:        5 * time.Second,
+			ConnectTimeout:        15 * time.Second,
 			ResponseHeaderTimeout: 11 * time.Minute,
 			IdleTimeout:           6 * time.Minute,
 			MaxConnections:        1000,
