@@ -23,7 +23,15 @@ func status(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
 	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, client()) }
+	watching := flags.Bool("watch", false, "show it again and again, with a mark at what changed, until Ctrl-C")
 	return func(string) int {
+		switch {
+		case *watching && *asJSON:
+			e.failed(errors.New("--watch and --json exclude each other"), "oauth-proxyd status --help")
+			return exitUsage
+		case *watching:
+			return e.watch(request)
+		}
 		return ask(e, *asJSON, lookTimeout, request, text, func(s admin.Status) int {
 			return exitIf(s.Status != "healthy" && s.Status != "idle", exitFailure)
 		})

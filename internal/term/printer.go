@@ -22,21 +22,22 @@ const (
 
 // Printer writes text for a person. It reports no errors: nobody is left to read about them.
 type Printer struct {
-	Out   io.Writer
-	Width int // columns; 0 does not wrap
-	Color bool
+	Out    io.Writer
+	Width  int // columns; 0 does not wrap
+	Height int // rows; 0: Out is no terminal
+	Color  bool
 }
 
 // NewPrinter returns a Printer with the width and the colours of the terminal that out is, or with
 // neither (https://no-color.org).
 func NewPrinter(out io.Writer) Printer {
-	const narrowest, unknown = 40, 80
-	columns, ok := columnsOf(out)
+	const narrowest, unknown, unknownRows = 40, 80, 24
+	columns, rows, ok := sizeOf(out)
 	if !ok {
 		return Printer{Out: out}
 	}
 	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return Printer{Out: out, Width: max(cmp.Or(columns, unknown), narrowest), Color: color}
+	return Printer{Out: out, Width: max(cmp.Or(columns, unknown), narrowest), Height: cmp.Or(rows, unknownRows), Color: color}
 }
 
 // Paint gives s a style where there is colour.

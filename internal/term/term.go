@@ -25,27 +25,27 @@ import (
 
 // IsTerminal reports whether w is a terminal. /dev/null is none.
 func IsTerminal(w io.Writer) bool {
-	_, ok := columnsOf(w)
+	_, _, ok := sizeOf(w)
 	return ok
 }
 
-// columnsOf returns the width of the terminal that w is. Only terminals have a window size; that of
-// a serial console is 0. File.Fd is not used, as it would make the descriptor blocking.
-func columnsOf(w io.Writer) (columns int, ok bool) {
+// sizeOf returns the size of the terminal that w is. Only terminals have a window size; that of a
+// serial console is 0. File.Fd is not used, as it would make the descriptor blocking.
+func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 	f, isFile := w.(*os.File)
 	if !isFile {
-		return 0, false
+		return 0, 0, false
 	}
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return 0, false
+		return 0, 0, false
 	}
 	_ = raw.Control(func(fd uintptr) { // fails for a closed file
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
-			columns, ok = int(size.Col), true
+			columns, rows, ok = int(size.Col), int(size.Row), true
 		}
 	})
-	return columns, ok
+	return columns, rows, ok
 }
 
 // Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks

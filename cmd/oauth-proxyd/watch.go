@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/term"
+)
+
+// watchInterval is the pause between two looks at the daemon.
+const watchInterval = 2 * time.Second
+
+// watch shows the status again and again until a signal: on a terminal in place, with a mark at
+// each line that changed, elsewhere one after the other.
+func (e env) watch(request func(context.Context) (admin.Status, error)) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGWINCH)
+	defer signal.Stop(signals)
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	screen := newScreen(e)
+	defer screen.leave()
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		s, err := request(ctx)
+		cancel()
+		screen.take(func(p term.Printer) {
+			if err == nil {
+				showStatus(p, s, time.Now())
+				return
+			}
+			p.Wrap(p.Paint(term.Red, "error:")+" ", 2, err.Error())
+		})
+		for due := false; !due; {
+			select {
+			case <-ticker.C:
+				due = true
+			case got := <-signals:
+				if got != syscall.SIGWINCH {
+					return exitOK
+				}
+				screen.draw()
+			}
+		}
+	}
+}
+
+// The control sequences of a screen (ECMA-48; 1049 is xterm's alternate screen).
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l" // and hide the cursor
+	leaveScreen = "\x1b[?1049l\x1b[?25h"
+	home        = "\x1b[H"
+	endOfLine   = "\x1b[K"
+	endOfScreen = "\x1b[J"
+)
+
+// mark is the margin of a line that changed.
+const mark = "* "
+
+// screen is what is shown of the looks.
+type screen struct {
+	env
+	terminal bool
+	show     func(term.Printer) // the latest look
+	before   []string           // the rows of the look before, without times
+	changed  []bool             // for each row of the latest, whether it was not in before
+}
+
+func newScreen(e env) *screen {
+	s := &screen{env: e, terminal: term.IsTerminal(e.stdout)}
+	if s.terminal {
+		fmt.Fprint(e.stdout, enterScreen)
+	}
+	return s
+}
+
+// leave gives the terminal back, with the latest look on it.
+func (s *screen) leave() {
+	if s.terminal {
+		fmt.Fprint(s.stdout, leaveScreen)
+		s.show(term.NewPrinter(s.stdout))
+	}
+}
+
+// take shows another look.
+func (s *screen) take(show func(term.Printer)) {
+	rows := lines(term.Printer{}, show) // not wrapped: one line a row
+	s.changed = make([]bool, len(rows))
+	for i, row := range rows {
+		rows[i] = withoutTimes(row)
+		s.changed[i] = s.show != nil && !slices.Contains(s.before, rows[i])
+	}
+	s.show, s.before = show, rows
+	if s.terminal {
+		s.draw()
+		return
+	}
+	show(term.NewPrinter(s.stdout))
+	fmt.Fprintln(s.stdout)
+}
+
+// draw writes the latest look in place, as large as the terminal is now.
+func (s *screen) draw() {
+	p := term.NewPrinter(s.stdout)
+	text, row := lines(term.Printer{Width: p.Width - len(mark), Color: p.Color}, s.show), -1
+	if hidden := len(text) - p.Height; hidden > 0 {
+		text = append(text[:p.Height-1], fmt.Sprintf("… %d more lines; enlarge the window", hidden+1))
+	}
+	for i, line := range text {
+		margin := strings.Repeat(" ", len(mark))
+		if !strings.HasPrefix(line, " ") { // else a row goes on
+			row++
+			if row < len(s.changed) && s.changed[row] {
+				margin = p.Paint(term.Yellow, mark)
+			}
+		}
+		text[i] = margin + line + endOfLine
+	}
+	fmt.Fprint(s.stdout, home+strings.Join(text, "\n")+endOfScreen)
+}
+
+// lines is what show writes.
+func lines(p term.Printer, show func(term.Printer)) []string {
+	var out bytes.Buffer
+	p.Out = &out
+	show(p)
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+}
+
+// withoutTimes leaves out of a row what changes on its own.
+func withoutTimes(row string) string {
+	return regexp.MustCompile(`\d+(\.\d+)?( d \d+ h| h \d+ min| min \d+ s| (h|min|s)|m\d+s|ms|s)\b`).ReplaceAllString(row, "")
+}
