@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
 )
 
@@ -109,7 +111,7 @@ func run(e env, args []string) int {
 	}
 	c, ok := findCommand(name)
 	if !ok {
-		e.failed(fmt.Errorf("there is no command %q", name), `"oauth-proxyd help" lists them`)
+		e.failed(fmt.Errorf("there is no command %q", name), cmp.Or(config.DidYouMean(name, commandNames()), `"oauth-proxyd help" lists them`))
 		return exitUsage
 	}
 	return c.run(e, args)
@@ -137,7 +139,7 @@ func (c command) run(e env, args []string) int {
 			err = fmt.Errorf("%s takes no argument %q", c.name, flags.Arg(0))
 		}
 		if err != nil {
-			e.failed(err, fmt.Sprintf("oauth-proxyd %s --help", c.name))
+			e.failed(err, fmt.Sprintf("run `oauth-proxyd %s --help`", c.name))
 			return exitUsage
 		}
 		argument, args = flags.Arg(0), flags.Args()[1:]

@@ -23,12 +23,17 @@ func serve(e env, flags *flag.FlagSet) runner {
 	flags.String("log-format", "", "`FORMAT`: auto, journal, text or json")
 	return func(string) int {
 		path := e.configPath(flags)
-		overrides := append(e.environment(), given(flags, map[string]string{
+		options := given(flags, map[string]string{
 			"listen":     "proxy.listen_addr",
 			"upstream":   "proxy.upstream_url",
 			"log-level":  "log.level",
 			"log-format": "log.format",
-		})...)
+		})
+		if _, err := config.Parse("", nil, options...); err != nil {
+			e.refused(err) // whatever the file says
+			return exitUsage
+		}
+		overrides := append(e.environment(), options...)
 		level, format := firstLog(overrides)
 		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{

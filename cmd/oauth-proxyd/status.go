@@ -27,7 +27,7 @@ func status(e env, flags *flag.FlagSet) runner {
 	return func(string) int {
 		switch {
 		case *watching && *asJSON:
-			e.failed(errors.New("--watch and --json exclude each other"), "oauth-proxyd status --help")
+			e.failed(errors.New("--watch and --json exclude each other"), "run `oauth-proxyd status --help`")
 			return exitUsage
 		case *watching:
 			return e.watch(request)

@@ -114,6 +114,19 @@ func TestSecondSignalCutsTheDrain(t *testing.T) {
 	}
 }
 
+// timeout(1) sends its signal to a process and to its group.
+func TestSecondSignalCutsNothingIdle(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", `drain_timeout = "1m"`, withoutTailnet)})
+	s.dial(t).get(t, "/health") // kept, and waited for
+	s.signal(syscall.SIGTERM)
+	s.signal(syscall.SIGINT) // another, so that none is merged with one that is pending
+	s.wantExit(0)
+	if strings.Contains(s.log.Text(), "were cut") {
+		t.Error("it says that requests were cut")
+	}
+}
+
 func TestQueueIsRefusedAtDrainTimeout(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

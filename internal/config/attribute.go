@@ -180,7 +180,7 @@ func oneOf[T any](name string, field *T, spell func(T) string, values ...T) attr
 		if i := slices.Index(words, s); i >= 0 {
 			return values[i], nil
 		}
-		return none, invalid("must be "+enumerate(words)+", not "+quote(s), didYouMean(s, words))
+		return none, invalid("must be "+enumerate(words)+", not "+quote(s), DidYouMean(s, words))
 	}
 	return text(name, spell(*field), field, parse, spell)
 }

@@ -186,7 +186,7 @@ func (d *decoder) unknown(s section, path, kind, name string, at hcl.Range) {
 // suggest guesses what an unknown name means: a similar name in the same block, the same one or the
 // beginning of one in another, or else whatever the block takes.
 func (d *decoder) suggest(s section, path, name string) string {
-	if hint := didYouMean(name, s.names()); hint != "" {
+	if hint := DidYouMean(name, s.names()); hint != "" {
 		return hint
 	}
 	meant := func(other string) bool { return other == fold(name) || strings.HasPrefix(other, fold(name)+"_") }

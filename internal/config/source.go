@@ -129,7 +129,7 @@ func notSource(s string) *fault {
 	case s == "*" || s == "all" || s == "any" || s == "everyone":
 		hint = everybody
 	}
-	return invalid(quote(s)+" is not a source", cmp.Or(didYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
+	return invalid(quote(s)+" is not a source", cmp.Or(DidYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
 }
 
 // parseOrigin reads the origin of a web page (RFC 6454, section 6.2) and returns it in the spelling

@@ -18,9 +18,9 @@ func enumerate(words []string) string {
 	return `"` + strings.Join(words[:last], `", "`) + `" or ` + strconv.Quote(words[last])
 }
 
-// didYouMean is a hint at the candidate that somebody who typed word most likely meant, or "". A
+// DidYouMean is a hint at the candidate that somebody who typed word most likely meant, or "". A
 // common beginning makes up for mistakes behind it.
-func didYouMean(word string, candidates []string) string {
+func DidYouMean(word string, candidates []string) string {
 	const longest = 64 // the comparison takes quadratic time
 	if len(word) > longest {
 		return ""

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/config"
@@ -124,13 +126,26 @@ func (d *daemon) startListeners() {
 	}
 	listeners, err := d.sockets.listen(address)
 	if err != nil {
-		d.log.Error("proxy.listen_addr cannot be used; another program may have the port", "address", address, "error", err)
+		d.log.Error("proxy.listen_addr cannot be used: "+listenFix(err), "address", address, "error", err)
 		d.later(lifecycle.ListenerFailed{})
 		return
 	}
 	d.publish(func(v *view) { v.serving = listeners })
 	d.watchdog.watch(listeners[0].Addr())
 	d.later(lifecycle.ListenersReady{})
+}
+
+// listenFix says what to do about an address that cannot be listened on.
+func listenFix(err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return "only root may listen below port 1024; take a higher one, or have a socket unit of systemd listen"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program has the port; `ss -ltnp` shows which"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this host has the address now; `ip address` shows those there are"
+	}
+	return "see the error"
 }
 
 // openGate lets the server accept.
@@ -193,7 +208,11 @@ func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.
 func (d *daemon) forceClose() {
 	v := d.view()
 	stats := v.proxy.Stats()
-	d.log.Warn("cutting what is left", "in_flight", stats.InFlight, "queued", stats.Queued)
+	if stats.InFlight+stats.Queued+v.predecessorsInFlight() == 0 {
+		d.nothingCut = true // a second signal came at once, as timeout(1) sends two
+	} else {
+		d.log.Warn("cutting what is left", "in_flight", stats.InFlight, "queued", stats.Queued)
+	}
 	deadline := time.Now().Add(cutTime(v.config.Proxy.DrainTimeout))
 	if end := d.drainUntil; !end.IsZero() && deadline.After(end) { // zero: at the end of a hand-over
 		deadline = end

@@ -81,6 +81,7 @@ type daemon struct {
 	admin      *admin.Server
 	inCharge   bool // of what there is one of for a service: the admin socket and the textfile
 	drainUntil time.Time
+	nothingCut bool // when the drain was cut short
 }
 
 // Run is the daemon from its start to its exit code. It takes over the sockets and the environment

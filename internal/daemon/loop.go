@@ -114,7 +114,10 @@ func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	}
 	for _, a := range actions {
 		if out, ok := a.(lifecycle.Exit); ok {
-			return out.Code, true
+			if out.Code == lifecycle.ExitDrainCut && d.nothingCut {
+				d.publish(func(v *view) { v.state.ExitCode = lifecycle.ExitOK })
+			}
+			return d.view().state.ExitCode, true
 		}
 		d.do(a)
 	}

@@ -89,7 +89,7 @@ func (v *view) stoppedLine() string {
 	case lifecycle.ExitConfig:
 		return "The configuration is refused; run: oauth-proxyd check"
 	default:
-		return "Failed; the journal has the reason"
+		return "Failed; the log has the reason"
 	}
 }
 

@@ -22,11 +22,11 @@ const (
 // watchdog decides whether systemd gets a sign of life (WATCHDOG=1, sd_notify(3)), by probing our
 // own listener. It is the loop's own.
 type watchdog struct {
-	ticker  *time.Ticker // nil: systemd did not ask
-	network string       // where to probe
-	address string
-	probing bool
-	lost    int // probes in a row
+	ticker    *time.Ticker // nil: systemd did not ask
+	network   string       // where to probe
+	addresses []string     // the first that can be connected to
+	probing   bool
+	lost      int // probes in a row
 }
 
 func newWatchdog(interval time.Duration) (w watchdog) {
@@ -49,12 +49,11 @@ func (w *watchdog) stop() {
 	}
 }
 
-// watch names the listener to probe.
+// watch names the listener to probe. The addresses of loopback need no resolver.
 func (w *watchdog) watch(address net.Addr) {
-	w.network, w.address = address.Network(), address.String()
+	w.network, w.addresses = address.Network(), []string{address.String()}
 	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		// An unspecified address connects to loopback, but not on every system when it is IPv6.
-		w.address = fmt.Sprintf("localhost:%d", tcp.Port)
+		w.addresses = []string{fmt.Sprintf("127.0.0.1:%d", tcp.Port), fmt.Sprintf("[::1]:%d", tcp.Port)}
 	}
 }
 
@@ -82,9 +81,9 @@ func (d *daemon) pingWatchdog() {
 		return
 	}
 	w.probing = true
-	network, address := w.network, w.address
+	network, addresses := w.network, w.addresses
 	d.begin(func(ctx context.Context) {
-		lost := isLost(ctx, v.server, network, address)
+		lost := isLost(ctx, v.server, network, addresses)
 		d.send(nil, func() { d.recordProbe(lost) })
 	})
 }
@@ -94,11 +93,11 @@ func (d *daemon) recordProbe(lost bool) { d.watchdog.record(lost) }
 // isLost reports whether a connection was made and no HTTP response of any status came. Failing to
 // connect proves nothing of the kind. The bounds on connections are not for this one: strangers
 // must not make the process look dead.
-func isLost(ctx context.Context, server *inbound.Server, network, address string) bool {
+func isLost(ctx context.Context, server *inbound.Server, network string, addresses []string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
+	c := dialFirst(ctx, network, addresses)
+	if c == nil {
 		return false
 	}
 	defer c.Close() //nolint:errcheck // nothing is lost with it
@@ -117,4 +116,14 @@ func isLost(ctx context.Context, server *inbound.Server, network, address string
 	}
 	_ = response.Body.Close()
 	return false
+}
+
+// dialFirst connects to the first address that accepts; nil: none does.
+func dialFirst(ctx context.Context, network string, addresses []string) net.Conn {
+	for _, a := range addresses {
+		if c, err := (&net.Dialer{}).DialContext(ctx, network, a); err == nil {
+			return c
+		}
+	}
+	return nil
 }
