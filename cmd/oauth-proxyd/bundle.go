@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/bundle"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
@@ -40,7 +41,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 			asJSON("status.json", "what \"status --json\" shows", status, statusErr),
 			traces(ctx, "requests.json", "the requests in flight", daemon.InFlight),
 			traces(ctx, "failures.json", "what became of the last requests that failed", daemon.Failures),
-			asJSON("doctor.json", "what \"doctor --json\" shows", e.diagnose(ctx, path, withhold), nil),
+			asJSON("doctor.json", "what \"doctor --json\" shows", e.diagnose(ctx, daemon, path, withhold), nil),
 			member("journal.txt", "the journal of the units, the last hour", func() (string, error) { return journal(ctx) }),
 			member("units.txt", "the units with their drop-ins, without comments, and their state", func() (string, error) { return units(ctx) }),
 		}
@@ -121,9 +122,9 @@ func (e env) names(ctx context.Context, c *config.Config) []string {
 }
 
 // diagnose runs doctor. The warnings of tailscaled have names in any form.
-func (e env) diagnose(ctx context.Context, path string, withhold bool) *doctor.Report {
+func (e env) diagnose(ctx context.Context, daemon admin.Client, path string, withhold bool) *doctor.Report {
 	report := doctor.Run(ctx, doctor.Config{
-		File: path, Load: func() (*config.Config, error) { return e.loadConfig(path) },
+		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
 		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version,
 	})
 	for i, f := range report.Findings {

@@ -19,7 +19,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 	peer := flags.String("peer", "", "does the tailnet's policy let the node `NAME` reach us, and does access.allow?")
 	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
 	paste := flags.Bool("paste", false, "print what to paste into Aperture and into Claude Code")
-	asJSON := flags.Bool("json", false, "print the report as JSON")
+	asJSON, client := flags.Bool("json", false, "print the report as JSON"), daemonFlag(flags)
 	return func(string) int {
 		if err := checkGateway(*through); err != nil {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
@@ -27,7 +27,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 		}
 		path := e.configPath(flags)
 		c := doctor.Config{
-			File: path, Load: func() (*config.Config, error) { return e.loadConfig(path) },
+			File: path, Daemon: client(), Load: func() (*config.Config, error) { return e.loadConfig(path) },
 			TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through, Paste: *paste,
 		}
 		p := term.NewPrinter(e.stdout)

@@ -49,7 +49,7 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	if x.daemon == nil {
 		return nil
 	}
-	o, err := admin.NewClient().Reload(ctx, true)
+	o, err := x.Daemon.Reload(ctx, true)
 	switch {
 	case err != nil:
 		return []Finding{unknown("whether the running daemon has read it: %v", err)}

@@ -15,6 +15,8 @@ type Config struct {
 	// File is the name of the configuration, and Load reads it.
 	File string
 	Load func() (*config.Config, error)
+	// Daemon is the running daemon to ask.
+	Daemon admin.Client
 	// TailscaleSocket is where to look for tailscaled if the configuration cannot be read; empty:
 	// Tailscale's own default.
 	TailscaleSocket string
@@ -36,7 +38,7 @@ type Config struct {
 // everything hangs.
 func Run(ctx context.Context, c Config) *Report {
 	x := &facts{Config: c, report: &Report{OK: true}}
-	x.daemon, x.daemonErr = askDaemon(ctx)
+	x.daemon, x.daemonErr = askDaemon(ctx, c.Daemon)
 	for _, check := range checks() {
 		x.make(ctx, check)
 	}
@@ -46,10 +48,10 @@ func Run(ctx context.Context, c Config) *Report {
 	return x.report
 }
 
-func askDaemon(ctx context.Context) (*admin.Status, error) {
+func askDaemon(ctx context.Context, c admin.Client) (*admin.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
-	s, err := admin.NewClient().Status(ctx)
+	s, err := c.Status(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func checkGateway(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("%s was not tried: %v", x.Through, err)}
 	}
 	p.send()
-	report, err := admin.NewClient().ProbeReport(ctx, p.nonce)
+	report, err := x.Daemon.ProbeReport(ctx, p.nonce)
 	switch {
 	case err != nil:
 		return []Finding{unknown("what came through %s: %v", x.Through, err)}
@@ -66,7 +66,7 @@ func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce, err := admin.NewClient().ExpectProbe(ctx)
+	nonce, err := x.Daemon.ExpectProbe(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,11 @@ func (u units) waits() bool {
 	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active"
 }
 
+// isStopped reports whether the service has no process.
+func (u units) isStopped() bool {
+	return u.service.Active == "inactive" || u.service.Active == "failed"
+}
+
 // mayServe reports whether what responds on our port can be the service.
 func (u units) mayServe() bool {
 	return !u.installed() || u.service.Active == "active" || u.service.Active == "deactivating"
@@ -82,6 +87,10 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 	x.units = shown
 	if !shown.installed() {
 		return nil // run by other means
+	}
+	if x.daemon != nil && shown.isStopped() {
+		x.units = units{}
+		return []Finding{ok("%s is stopped; process %d is another daemon", serviceUnit, x.daemon.PID)}
 	}
 	return []Finding{shown.judge()}
 }

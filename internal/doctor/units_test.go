@@ -157,3 +157,16 @@ func TestStatesOfTheUnits(t *testing.T) {
 		})
 	}
 }
+
+// A daemon that somebody started by hand is not judged by the units of the system's.
+func TestDaemonOutsideOfTheService(t *testing.T) {
+	w := newWorld(t)
+	w.units = "LoadState=loaded\nActiveState=inactive\n\nLoadState=loaded\nActiveState=inactive\nListen=[::]:8080 (Stream)\n"
+	r := w.examine()
+	if f, found := firstFault(r); found {
+		t.Errorf("a fault without a cause: %+v", f)
+	}
+	if f := find(r, "systemd"); f.Status != doctor.OK || lacks(f, []string{"is stopped; process 4711 is another daemon"}) {
+		t.Errorf("%+v", f)
+	}
+}

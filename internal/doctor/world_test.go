@@ -144,7 +144,7 @@ func (w *world) examine() *doctor.Report {
 		w.serve("unix", filepath.Join(w.dir, "ts.sock"), mux)
 	}
 	c := doctor.Config{
-		File: "test.hcl", Version: "v1", Peer: w.peer, Paste: w.paste,
+		File: "test.hcl", Daemon: admin.NewClient(), Version: "v1", Peer: w.peer, Paste: w.paste,
 		Load: func() (*config.Config, error) {
 			if w.configErr != nil {
 				return nil, w.configErr
