@@ -132,10 +132,10 @@ func TestWatchdogWithheldWithoutResponse(t *testing.T) {
 		t.Fatal(err)
 	}
 	hangUp(t, path)
-	s.log.Next(t, "leaving it to systemd's watchdog")
+	s.log.Next(t, "systemd's watchdog restarts the service")
 	fed := s.notes.Count("WATCHDOG=1")
 	for range 3 {
-		s.log.Next(t, "leaving it to systemd's watchdog")
+		s.log.Next(t, "systemd's watchdog restarts the service")
 	}
 	if n := s.notes.Count("WATCHDOG=1") - fed; n > 0 {
 		t.Errorf("%d pings of a process that responds to nobody", n)

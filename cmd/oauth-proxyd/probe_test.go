@@ -61,20 +61,20 @@ func TestProbeShowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	status, text := s.admin(http.MethodPost, "/probes", `{"nonce":"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}`) // it makes its own
-	var ticket struct{ Nonce string }
-	if err := json.Unmarshal([]byte(text), &ticket); err != nil || status != http.StatusOK || len(ticket.Nonce) < 26 || strings.Contains(text, "ABCDEFGHIJKL") {
+	var nonce string
+	if err := json.Unmarshal([]byte(text), &nonce); err != nil || status != http.StatusOK || len(nonce) < 26 || strings.Contains(text, "ABCDEFGHIJKL") {
 		t.Fatalf("status %d, %v: %s", status, err, text)
 	}
-	somebody := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + ticket.Nonce, "X-Request-Id", "req_" + ticket.Nonce}
-	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?x="+ticket.Nonce, "{}", somebody...)
+	somebody := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + nonce, "X-Request-Id", "req_" + nonce}
+	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?x="+nonce, "{}", somebody...)
 	if err != nil || a.Status != http.StatusUnauthorized || reached.Load() != 1 {
 		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
 	}
-	marked := append(somebody, probeHeader, ticket.Nonce, "X-Api-Key", secret("key"), "X-Odd", secret("odd"))
+	marked := append(somebody, probeHeader, nonce, "X-Api-Key", secret("key"), "X-Odd", secret("odd"))
 	if a, err = daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages", secret("body"), marked...); err != nil || a.Status != http.StatusOK {
 		t.Errorf("%v, status %d", err, a.Status)
 	}
-	_, report := s.admin(http.MethodGet, "/probes/"+ticket.Nonce, "")
+	_, report := s.admin(http.MethodGet, "/probes/"+nonce, "")
 	for _, text := range []string{report, a.Body} {
 		for _, word := range []string{"session=", "Cookie", "cookie", "5ecr3t", "X-Odd", "x-odd", daemontest.OAuthToken} {
 			if strings.Contains(text, word) {

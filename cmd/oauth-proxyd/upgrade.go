@@ -21,7 +21,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
 			return
 		}
-		fmt.Fprintf(e.stdout, "process %d serves now; the one before finishes what it has\n", o.PID)
+		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
 	}
 	return func(string) int {
 		return ask(e, *asJSON, upgradeTimeout, client().Upgrade, text, func(o admin.UpgradeOutcome) int {

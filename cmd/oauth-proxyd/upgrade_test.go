@@ -72,7 +72,7 @@ func (s *service) wantUpgrade() int {
 	s.t.Helper()
 	code, out, errs := s.command("upgrade")
 	pid := s.mainProcess()
-	if code != 0 || out != "process "+strconv.Itoa(pid)+" serves now; the one before finishes what it has\n" || errs != "" {
+	if code != 0 || out != "process "+strconv.Itoa(pid)+" serves now; the old process finishes its open requests\n" || errs != "" {
 		s.t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
 	s.notes.Next(s.t, "READY=1", "STATUS=Serving on")

@@ -86,7 +86,7 @@ func (p *probed) fed() {
 	for range 4 {
 		p.notes.Next(p.t, "WATCHDOG=1")
 	}
-	if n := p.log.Count("leaving it to systemd's watchdog"); n > 0 {
+	if n := p.log.Count("systemd's watchdog restarts the service"); n > 0 {
 		p.t.Error("it gives itself up")
 	}
 }
@@ -114,7 +114,7 @@ func TestWatchdogNeedsTwoLostProbes(t *testing.T) {
 	}
 	p.next().Close()
 	p.next().Close()
-	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
+	p.log.Next(t, "systemd's watchdog restarts the service", `"probes":2`)
 }
 
 func TestWatchdogProbeTimeout(t *testing.T) {
@@ -130,7 +130,7 @@ func TestWatchdogProbeTimeout(t *testing.T) {
 			t.Errorf("it waited %v for a response", took)
 		}
 	}
-	p.log.Next(t, "leaving it to systemd's watchdog", `"probes":2`)
+	p.log.Next(t, "systemd's watchdog restarts the service", `"probes":2`)
 }
 
 func TestWatchdogProbeIsExempt(t *testing.T) {
@@ -205,7 +205,7 @@ func TestWatchdogWhileDraining(t *testing.T) {
 	u.open()
 	wait().Want(t, 200)
 	p.wantExit(0)
-	if strings.Contains(p.log.Text(), "leaving it to systemd's watchdog") {
+	if strings.Contains(p.log.Text(), "systemd's watchdog restarts the service") {
 		t.Error("it gave itself up while it drained")
 	}
 }

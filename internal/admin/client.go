@@ -112,10 +112,10 @@ func (c Client) Limits(ctx context.Context) ([]ratelimit.Account, error) {
 	return do[[]ratelimit.Account](ctx, c, http.MethodGet, "/limits")
 }
 
-// ExpectProbe has the daemon expect a probe with the nonce that it gives.
+// ExpectProbe has the daemon expect a probe with the nonce that it makes: nobody can choose one
+// that stands in somebody else's request.
 func (c Client) ExpectProbe(ctx context.Context) (nonce string, err error) {
-	ticket, err := do[ProbeTicket](ctx, c, http.MethodPost, "/probes")
-	return ticket.Nonce, err
+	return do[string](ctx, c, http.MethodPost, "/probes")
 }
 
 // ProbeReport is what became of the probe with that nonce.

@@ -17,7 +17,7 @@
 //	case errors.Is(err, os.ErrPermission):    // not the owner or the group of the socket
 //	}
 //
-// The types (status.go, outcome.go, probe.go) are also what the --json option of those commands
+// The types (status.go, probe.go) are also what the --json option of those commands
 // prints: their JSON names are a contract, which the manual lists. A list is never null.
 //
 // The socket is the only way to command the daemon and the only one on which it tells names,

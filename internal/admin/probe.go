@@ -17,12 +17,6 @@ const (
 	ProbePerson = "doctor@oauth-proxyd.invalid"
 )
 
-// ProbeTicket has the nonce that the daemon makes for a probe. Nobody can choose one that stands in
-// somebody else's request.
-type ProbeTicket struct {
-	Nonce string `json:"nonce"`
-}
-
 // ProbeReport is what became of a probe. Most of it is about its first arrival.
 type ProbeReport struct {
 	Arrivals int `json:"arrivals"`

@@ -172,7 +172,7 @@ func (c Commands) expectProbe(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
 		return
 	}
-	respond(w, ProbeTicket{nonce})
+	respond(w, nonce)
 }
 
 func (c Commands) probeReport(w http.ResponseWriter, r *http.Request) {

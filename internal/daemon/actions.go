@@ -154,7 +154,7 @@ func (d *daemon) openGate() {
 	addresses := make([]net.Addr, 0, len(v.serving))
 	for _, l := range v.serving {
 		v.server.Open(l.Name, l.Listener, func(err error) {
-			d.log.Error("a listener failed; leaving, to be started again", "listener", l.Name, "address", l.Addr().String(), "error", err)
+			d.log.Error("a listener failed; exiting, so that systemd restarts the service", "listener", l.Name, "address", l.Addr().String(), "error", err)
 			d.send(lifecycle.ListenerFailed{}, nil)
 		})
 		addresses = append(addresses, l.Addr())

@@ -192,12 +192,12 @@ func (d *daemon) finishWork() {
 	}
 }
 
-// delayRefusal keeps systemd from starting a daemon several times a second that leaves each time
+// delayRefusal keeps systemd from starting a daemon several times a second that exits each time
 // for the same reason. A signal ends the wait.
 func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
-	onTrial := d.upgrade.predecessor != nil && !d.inCharge
-	if !refused || len(d.sockets.Listeners) == 0 || onTrial {
+	probed := d.upgrade.predecessor != nil && !d.inCharge
+	if !refused || len(d.sockets.Listeners) == 0 || probed {
 		return
 	}
 	select {

@@ -22,8 +22,8 @@ import (
 const (
 	// successorTimeout is how long a new process may take until it is ready.
 	successorTimeout = 30 * time.Second
-	// successorTrial is how long it then responds to probes before anything is given up.
-	successorTrial = 2 * time.Second
+	// successorProbes is how long it then responds to probes before anything is given up.
+	successorProbes = 2 * time.Second
 	// askTimeout bounds a question to systemd, and the wait until it follows a successor.
 	askTimeout = 5 * time.Second
 	// askInterval is the pause between two questions.
@@ -57,7 +57,7 @@ func (u *upgrade) respond(o admin.UpgradeOutcome) {
 }
 
 // startSuccessor begins to bring up a process of the installed program. Until systemd follows that,
-// nothing changes here. If this process ends first, the other one sees it and leaves.
+// nothing changes here. If this process ends first, the other one sees it and exits.
 func (d *daemon) startSuccessor() {
 	d.publish(func(v *view) { v.upgrade = "" })
 	listeners := d.view().serving
@@ -95,7 +95,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
 	defer cancel()
 	if err = s.AwaitReady(ready); err == nil {
-		err = s.Try(ctx, successorTrial)
+		err = s.Try(ctx, successorProbes)
 	}
 	if err != nil {
 		s.Kill()
@@ -322,7 +322,7 @@ func (d *daemon) endPredecessor() {
 	close(d.upgrade.alone)
 	d.publish(func(v *view) { v.predecessors = nil })
 	if !d.inCharge && d.view().state.Phase == lifecycle.Running {
-		d.log.Warn("the process before this one ended without handing over; leaving")
+		d.log.Warn("the process before this one ended without handing over; exiting")
 		d.later(lifecycle.ShutdownSignal{})
 	}
 }

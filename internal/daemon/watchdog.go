@@ -75,7 +75,7 @@ func (d *daemon) pingWatchdog() {
 	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
 		d.notify(d.notifier.Watchdog())
 	} else {
-		d.log.Error("our own listener does not respond; leaving it to systemd's watchdog to start again", "probes", w.lost)
+		d.log.Error("our own listener does not respond; systemd's watchdog restarts the service", "probes", w.lost)
 	}
 	if v.state.Phase != lifecycle.Running || w.probing {
 		return

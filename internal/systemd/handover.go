@@ -102,19 +102,18 @@ func duplicate(l Listener) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var copied int
-	var failed error
+	var copied uintptr
+	var errno syscall.Errno
 	err = raw.Control(func(fd uintptr) {
-		syscall.ForkLock.RLock() // no process may start between the two calls
-		defer syscall.ForkLock.RUnlock()
-		if copied, failed = syscall.Dup(int(fd)); failed == nil {
-			syscall.CloseOnExec(copied)
-		}
+		copied, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, firstSocket)
 	})
-	if err := errors.Join(err, failed); err != nil {
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(copied), l.Name), nil
+	return os.NewFile(copied, l.Name), nil
 }
 
 // socketPair gives both ends, the second to be passed on.

@@ -31,14 +31,14 @@ func readListening() listening {
 }
 
 // heldBy returns the inodes of the sockets among the descriptors of a process.
-func heldBy(folder string) map[string]bool {
-	entries, err := os.ReadDir(folder)
+func heldBy(dir string) map[string]bool {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
 	held := map[string]bool{}
 	for _, e := range entries {
-		target, _ := os.Readlink(filepath.Join(folder, e.Name())) // may be closed by now
+		target, _ := os.Readlink(filepath.Join(dir, e.Name())) // may be closed by now
 		if inode, found := strings.CutPrefix(target, "socket:["); found {
 			held[strings.TrimSuffix(inode, "]")] = true
 		}
