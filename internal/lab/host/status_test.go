@@ -42,3 +42,18 @@ func TestStatusAsksSystemd(t *testing.T) {
 	l.run("systemctl", "restart", service)
 	status(69, "error: oauth-proxyd is not running: stopped: the configuration was refused, exit 78", "hint: oauth-proxyd check")
 }
+
+// In the sandbox, too, the journal says who changed what.
+func TestJournalSaysWhoReloads(t *testing.T) {
+	t.Parallel()
+	l := install(t)
+	l.openStream().body.Close()
+	l.configure("\ntailscale {\n  required = false\n}\n")
+	l.must("env", "SUDO_USER=alice", "oauth-proxyd", "reload")
+	l.must("systemctl", "reload", service)
+	user := strings.TrimSpace(l.must("id", "--user", "oauth-proxyd"))
+	journal := l.must("journalctl", "--no-pager", "--output=cat", "--unit="+service)
+	l.wantAll(journal, `setting changed setting=tailscale.required before=true now=false asked_by="uid 0, process `, ", which says: alice by ",
+		`configuration reloaded changes=0 asked_by="uid `+user+", process ")
+	l.wantAll(l.must("journalctl", "--no-pager", "--output=cat", "SETTING=tailscale.required"), "setting changed")
+}
