@@ -25,7 +25,7 @@ func serve(t *testing.T, c Commands) Client {
 	if err := publish(t, path, false, c); err != nil {
 		t.Fatal(err)
 	}
-	return Client{path}
+	return Client{socket: path}
 }
 
 // publish serves c on the socket of that path.
@@ -98,7 +98,7 @@ func TestReloadOutcomeIsRefused(t *testing.T) {
 
 func TestNobodyListens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), socketName)
-	if _, err := (Client{path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+	if _, err := (Client{socket: path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("no socket: %v", err)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -107,7 +107,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false) // as a killed process leaves it
 	_ = l.Close()
-	if _, err := (Client{path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+	if _, err := (Client{socket: path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("a socket that was left: %v", err)
 	}
 	if err := publish(t, path, false, Commands{}); err != nil {

@@ -29,7 +29,7 @@ const (
 // NotRunningError is the [ErrNotRunning] of one socket.
 type NotRunningError struct {
 	Socket string
-	// Systems: it is the socket of the service that the package installs.
+	// Systems: nobody named another daemon than the service that the package installs.
 	Systems bool
 }
 
@@ -55,22 +55,23 @@ func Socket() string {
 // Client sends commands to a running daemon. Each method gives [ErrNotRunning] if there is none,
 // and os.ErrPermission if this user must not use the socket.
 type Client struct {
-	socket string
+	socket  string
+	systems bool // if nobody responds there, systemd may know why
 }
 
 // NewClient is a client of the system's daemon, or of the user's own where the system has none.
 func NewClient() Client {
 	if os.Getenv("RUNTIME_DIRECTORY") != "" {
-		return Client{Socket()}
+		return Client{socket: Socket()}
 	}
 	if _, err := os.Stat(systemSocket); err == nil || errors.Is(err, os.ErrPermission) {
-		return Client{systemSocket}
+		return Client{systemSocket, true}
 	}
-	return Client{Socket()}
+	return Client{Socket(), true}
 }
 
 // At is a client of the daemon with that admin socket.
-func At(socket string) Client { return Client{socket} }
+func At(socket string) Client { return Client{socket: socket} }
 
 // Status is the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
@@ -141,7 +142,7 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	case errors.Is(err, context.DeadlineExceeded):
 		return response, fmt.Errorf("the daemon on %s did not respond in time", c.socket)
 	case err != nil:
-		return response, &NotRunningError{Socket: c.socket, Systems: c.socket == systemSocket}
+		return response, &NotRunningError{Socket: c.socket, Systems: c.systems}
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
 	if r.StatusCode != http.StatusOK {

@@ -21,6 +21,8 @@ func TestStatusAsksSystemd(t *testing.T) {
 	}
 	l.configure("\ntailscale {\n  required = false\n}\n")
 	status(0, "idle: oauth-proxyd.socket listens on [::]:8080; the first request starts it")
+	other := l.run("setpriv", "--reuid=nobody", "--clear-groups", "env", "XDG_RUNTIME_DIR=/tmp", "oauth-proxyd", "status")
+	l.wantAll(other.Stdout, "idle: ") // of a user who could have a daemon of their own
 	l.openStream().body.Close()
 	status(0, "healthy: ", "on /run/oauth-proxyd/admin.sock")
 	for _, kill := range []struct{ signal, said string }{
