@@ -43,8 +43,8 @@ func (c *Client) Published(ctx context.Context) ([]Published, error) {
 }
 
 // ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port of
-// this host: whoever comes that way is a connection of tailscaled's, from loopback. funnel reports
-// whether one of these leads there from the open internet.
+// this host. Its connections come from tailscaled on loopback, whoever the client is. funnel
+// reports whether such a forward is open to the internet.
 func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	all, err := c.Published(ctx)
 	for _, p := range all {

@@ -96,8 +96,8 @@ func (c *Client) connect(ctx context.Context, command func(context.Context) (Sta
 	return Status{}, unknown(err)
 }
 
-// commandReason adds to the failed dial, which remains what has to be fixed, why the command was no
-// help; but not that there is no such command.
+// commandReason adds the command's error to that of the failed dial, which is what has to be fixed.
+// That there is no command needs no mention.
 func commandReason(dialErr, err error) error {
 	switch {
 	case err == nil:

@@ -38,7 +38,7 @@ func newConn(p *Pool) *Conn {
 	return &Conn{pool: p, limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
 }
 
-// Number tells the connection from the others to the upstream; the first is 1.
+// Number identifies the connection among those to the upstream; the first is 1.
 func (c *Conn) Number() uint64 { return c.number }
 
 // LocalAddr is our end of it. It is invalid where that is no TCP socket.
@@ -48,8 +48,8 @@ func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalA
 // that is no TCP socket.
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
 
-// Unsent is how many bytes of the request the kernel holds that the upstream has not taken yet. It
-// is below 0 where that cannot be told: over HTTP/2 they are not of one request.
+// Unsent is how many bytes of the request the upstream's kernel has not acknowledged yet. It is
+// below 0 where that cannot be told: over HTTP/2 the bytes are of many requests.
 func (c *Conn) Unsent() int {
 	if c.http2 {
 		return -1
@@ -57,7 +57,7 @@ func (c *Conn) Unsent() int {
 	return c.wire.socket.unsent()
 }
 
-// Events tells of what comes before the header of a response. Any function may be nil.
+// Events are called before the header of a response comes. Any function may be nil.
 type Events struct {
 	// FirstByte is called with the first byte of the response, 1xx responses included.
 	FirstByte func()
@@ -70,9 +70,8 @@ type Events struct {
 // Release gives the slot back unused.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
-// Send sends r in ctx, once, and gives the header of the response, whose body must be closed: that
-// frees the slot. An error that [ErrNotProcessed] matches proves that the upstream processed
-// nothing of it.
+// Send sends r once, and returns the header of the response. Closing its body frees the slot. An
+// error that [ErrNotProcessed] matches proves that the upstream processed nothing of the request.
 func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
 	c.uses.Add(1)
 	m := c.mark()
@@ -86,8 +85,8 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		return nil, err
 	}
 	if m.unasked.Load() {
-		_ = response.Body.Close() // nobody wants it
-		c.pool.remove(c)          // what else comes from there cannot be trusted
+		_ = response.Body.Close() // it is not passed on
+		c.pool.remove(c)          // further responses would be off by one as well
 		return nil, errUnasked
 	}
 	response.Body = m.body(ctx, r, response)
@@ -132,8 +131,8 @@ type responseBody struct {
 	once             sync.Once
 }
 
-// abandon ends the body of a request that was cancelled. While net/http waits for a peer of HTTP/2
-// to take more of the request, it does not see that on its own.
+// abandon ends the response to a request that was cancelled. While net/http waits for a peer of
+// HTTP/2 to take more of the request, it does not see the cancellation on its own.
 func (b *responseBody) abandon() {
 	if b.closing.CompareAndSwap(false, true) {
 		_ = b.ReadCloser.Close() // nobody wants the rest
@@ -157,8 +156,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. What is left of a response of HTTP/2 is not waited for: it may be
-// until the peer takes what was written before.
+// Close implements io.Closer. It does not wait for net/http to end a response of HTTP/2: that may
+// last until the peer takes what was written before.
 func (b *responseBody) Close() error {
 	b.stop()
 	if b.conn.http2 && !b.ended.Load() {
@@ -222,8 +221,8 @@ func (c *Conn) mark() *mark {
 	return &mark{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
 }
 
-// nothingSent reports whether not a byte was or will be handed to the kernel since. What was
-// pending before may have failed as well.
+// nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
+// What was pending before the request may have failed, too.
 func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
 
 // hear is called with the first byte of the response. Over HTTP/2 the number of the stream says

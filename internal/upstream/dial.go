@@ -170,9 +170,8 @@ func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, er
 	return c, s, nil
 }
 
-// route connects to the upstream, or has the first proxy do so through which it can be reached, TLS
-// handshake included. It begins with the one that worked last, and gives each an equal share of the
-// time.
+// route connects to the upstream, TLS handshake included: directly, or through the first proxy that
+// works. It begins with the proxy that worked last, and gives each an equal share of the time.
 func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	if len(d.Proxies) == 0 {
 		c, err := d.connect(ctx, d.address)
@@ -199,7 +198,7 @@ func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	return nil, nil, errors.Join(failures...)
 }
 
-// through connects through proxy, for which it has one of so many shares of the time.
+// through connects through proxy. It takes at most one of so many equal shares of the time left.
 func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -230,7 +229,7 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 	return d.secure(ctx, tunnel)
 }
 
-// tunnel asks the proxy at the other end of c for one to the upstream (RFC 9110 §9.3.6).
+// tunnel has the proxy at the other end of c connect to the upstream (RFC 9110 §9.3.6).
 func (d *dialer) tunnel(c net.Conn) error {
 	if _, err := io.WriteString(c, "CONNECT "+d.address+" HTTP/1.1\r\nHost: "+d.address+"\r\n\r\n"); err != nil {
 		return err

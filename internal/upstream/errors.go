@@ -13,9 +13,8 @@ var (
 	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
 	// ConnectTimeout.
 	ErrConnectTimeout = errors.New("no connection within connect_timeout")
-	// errUnasked is why a response is not passed on: it came before the request was sent, so it
-	// belongs to another one, or to none.
-	errUnasked = errors.New("the upstream responded before it was asked")
+	// errUnasked is why a response is not passed on: it came before its request was sent.
+	errUnasked = errors.New("the upstream responded before the request was sent")
 	// errShortLived is why a request got no connection although one was made.
 	errShortLived = errors.New("the upstream takes no request on new connections")
 	// errClosed is why a pool makes no connection any more.
@@ -25,13 +24,16 @@ var (
 )
 
 // ConnectError is why no connection could be had. It matches [ErrNotProcessed].
-type ConnectError struct{ cause error }
+type ConnectError struct{ unsentError }
+
+// unsentError is a request that failed before the upstream could process it.
+type unsentError struct{ cause error }
 
 // Error implements error.
-func (e *ConnectError) Error() string { return e.cause.Error() }
+func (e unsentError) Error() string { return e.cause.Error() }
 
-// Unwrap gives the cause, and that nothing was sent.
-func (e *ConnectError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
+// Unwrap gives the cause, and that nothing was processed.
+func (e unsentError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
 
 // TunnelError is a proxy's refusal to connect to the upstream.
 type TunnelError struct{ Status int }
@@ -39,20 +41,11 @@ type TunnelError struct{ Status int }
 // Error implements error.
 func (e *TunnelError) Error() string { return fmt.Sprintf("CONNECT was refused: status %d", e.Status) }
 
-// unsentError is a request that failed before the upstream could process it.
-type unsentError struct{ cause error }
-
-// Error implements error.
-func (e *unsentError) Error() string { return e.cause.Error() }
-
-// Unwrap gives the cause, and that nothing was processed.
-func (e *unsentError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
-
 // sendError marks the failures that prove a request unprocessed: not a byte was handed to the
 // kernel, or HTTP/2 says so (RFC 9113 §8.7).
 func sendError(err error, nothingSent bool) error {
 	if nothingSent || refusedStream(err) {
-		return &unsentError{cause: err}
+		return unsentError{err}
 	}
 	return err
 }

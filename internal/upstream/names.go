@@ -24,9 +24,9 @@ const (
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// NewResolver gives a resolver that passes over a name server that is silent for a second, or for a
-// sixth of connectTimeout if that is less. silent is told of its address, once for each question;
-// nil: nobody is.
+// NewResolver gives a resolver that asks the next name server when one is silent for a second, or
+// for a sixth of connectTimeout if that is less. silent is called with the server's address, once
+// for each question; it may be nil.
 func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
 	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
 }
@@ -52,7 +52,7 @@ func newResolver(connectTimeout time.Duration, silent func(string), dial dialFun
 	}}
 }
 
-// impatientConn is a connection to a name server that is waited for no longer than limit.
+// impatientConn is a connection to a name server that has limit to respond.
 type impatientConn struct {
 	net.Conn
 	limit  time.Duration
@@ -132,8 +132,8 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 	return alternate(addrs), nil
 }
 
-// alternate has the families of addresses take turns, beginning with that of the first, so that one
-// that is dead costs one attempt (RFC 8305 §4).
+// alternate mixes IPv4 and IPv6 addresses one by one, beginning with the family of the first, so
+// that a dead family costs one attempt (RFC 8305 §4).
 func alternate(addrs []netip.AddrPort) []netip.AddrPort {
 	first, second := []netip.AddrPort{}, []netip.AddrPort{}
 	for _, a := range addrs {
@@ -160,8 +160,8 @@ type attempt struct {
 	err  error
 }
 
-// race tries each address when the one before it failed, or did not succeed soon, and gives the
-// first connection.
+// race tries the addresses in order, the next one when an attempt fails or attemptDelay is over,
+// and returns the first connection.
 func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -191,7 +191,7 @@ func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, er
 	return nil, errors.Join(failures...)
 }
 
-// try makes one attempt, and closes a connection that nobody wants any more.
+// try makes one attempt. It closes a connection that comes after race has returned.
 func (d *dialer) try(ctx context.Context, a netip.AddrPort, results chan<- attempt) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,

@@ -99,7 +99,7 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 		fit := err == nil && c.fit(ctx, wait)
 		switch {
 		case ctx.Err() == nil && err != nil:
-			return nil, &ConnectError{cause: err}
+			return nil, &ConnectError{unsentError{err}}
 		case ctx.Err() == nil && fit:
 			return c, nil
 		case c != nil:

@@ -125,8 +125,8 @@ func (s *socket) readable() bool { return s.poll(unix.POLLIN) }
 // still have to be read.
 func (s *socket) ending() bool { return s.poll(unix.POLLRDHUP) }
 
-// poll reports whether the kernel has one of the events for the connection, or an error; false where
-// that cannot be told. It takes half the time of TCP_INFO, and each request over HTTP/2 asks.
+// poll reports whether the kernel has one of the events for the connection, or an error; false
+// where that cannot be told. It takes half the time of TCP_INFO, and each request over HTTP/2 asks.
 func (s *socket) poll(events int16) bool {
 	if s.raw == nil {
 		return false
