@@ -93,7 +93,7 @@ func (e env) refusedInService(path string, refused []config.Diagnostic, asJSON b
 		for _, d := range refused {
 			e.report("error", d.Where()+": "+d.Summary, d.Detail)
 		}
-		fmt.Fprintln(e.stderr, "root can read it; the service cannot: see User=, PrivateTmp= and ProtectHome= of oauth-proxyd.service")
+		fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
 	})
 	return cmp.Or(code, exitConfig)
 }

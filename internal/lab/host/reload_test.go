@@ -97,7 +97,7 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 		if out.Code != 78 {
 			t.Errorf("%s: exit %d\n%s", row.name, out.Code, out.Stdout)
 		}
-		l.wantAll(out.Stderr, configFile+":", row.file, row.says, "root can read it; the service cannot")
+		l.wantAll(out.Stderr, configFile+":", row.file, row.says, "only the service refuses it")
 	}
 	l.write(configFile, shipped)
 	l.must("oauth-proxyd", "check")

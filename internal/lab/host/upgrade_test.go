@@ -128,7 +128,7 @@ func TestUpgradeToProcessThatDoesNotServe(t *testing.T) {
 	l.openStream().body.Close()
 	pid := l.mainPID()
 	l.write(file, shipped+"nonsense\n")
-	l.wantAll(l.installDeb(deb(t, newVersion)), "configuration is refused", "could not take over", "the old version keeps running")
+	l.wantAll(l.installDeb(deb(t, newVersion)), "The configuration is refused", "only the service refuses it", file+":", "the old version keeps running")
 	if l.mainPID() != pid {
 		t.Error("the process that served is gone")
 	}
