@@ -63,6 +63,27 @@ func TestQuietConnectionThatRespondsIsUsed(t *testing.T) {
 	})
 }
 
+// A connection is kept for 90 seconds after its last request, and closed with the next check.
+func TestIdleConnectionIsClosed(t *testing.T) {
+	inBubble(t, func(_ int64, f *framed) { settles(f) }, func(t *testing.T, b *bubble) {
+		succeeds(t, b.Pool)
+		time.Sleep(80 * time.Second)
+		succeeds(t, b.Pool)
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{89 * time.Second, 1}, {12 * time.Second, 0}} {
+			time.Sleep(step.after)
+			if n := b.Route().Connections; n != step.want {
+				t.Errorf("%d connections, want %d", n, step.want)
+			}
+		}
+		if n := b.dials.Load(); n != 1 {
+			t.Errorf("%d connections were made", n)
+		}
+	})
+}
+
 // Requests on a path that went silent end within half a minute, wherever they are. They may have
 // been processed.
 func TestRequestsOnADeadPathEnd(t *testing.T) {
