@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // countingListener counts the writes on the connections that it accepts.
@@ -58,6 +59,28 @@ func TestHeaderGoesOutWithTheFirstPiece(t *testing.T) {
 			}
 			t.Errorf("none of %d responses came in one write", most)
 		})
+}
+
+// A header whose first piece is not there goes out without it.
+func TestHeaderDoesNotWaitForAPiece(t *testing.T) {
+	arrived := make(chan struct{})
+	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-arrived:
+		case <-r.Context().Done():
+		}
+	}, func(t *testing.T, up *mockAPI) {
+		d := openDoor(t, up)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		response, err := newClient(t).Do(request(t, "GET", d.url("/"), nil).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrived <- struct{}{}
+		response.Body.Close()
+	})
 }
 
 // So do the header of a request and a short body, which net/http writes one by one.
