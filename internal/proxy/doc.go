@@ -7,7 +7,7 @@
 //	admit.go    who may send it, what is refused at once, and the wait for a slot
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     attempts, and what may be tried again (package upstream: connections)
-//	stream.go   the response, flushed as it comes (sse.go: may an error event be written)
+//	stream.go   the response, flushed as it comes (sse.go: where its events end)
 //	record.go   one log line and the metrics, whatever happened (flight.go: remembered)
 //
 // Beside that path:
@@ -20,7 +20,8 @@
 //	buffers.go       what bodies pass through, and the budget of those that are kept
 //	watch.go         the timeouts, by which side is to act
 //	errors.go        our own responses
-//	metrics.go       what is counted
+//	metrics.go       what is counted; client.go: by version of the client;
+//	                 weather.go: lately, by whose fault; streams.go: streams that only ping
 //
 // A Proxy is an http.Handler behind an inbound.Server, which accepts the connections; package
 // access says who sent a request, and package upstream has the connections to the upstream:
