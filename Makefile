@@ -207,8 +207,8 @@ bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: tw
 
 # Always asked: the go command knows what is to be done.
 .PHONY: bench-table
-bench-table: bin/bench ## put the result of the last "make bench" into README
-	bin/bench -json bin/bench.json -table README.md
+bench-table: bin/bench ## put the result of the last "make bench" into docs/comparison.md
+	bin/bench -json bin/bench.json -table docs/comparison.md
 
 .PHONY: bin/bench bin/bare
 bin/bench bin/bare:

@@ -171,7 +171,7 @@ func TestSourcesExist(t *testing.T) {
 func TestReadmesAgreeAboutUnattendedUpgrades(t *testing.T) {
 	t.Parallel()
 	const line = `Unattended-Upgrade::Origins-Pattern { "origin=oauth-proxyd,suite=stable"; };`
-	for _, file := range []string{"deb/README.Debian", "../README.md"} {
+	for _, file := range []string{"deb/README.Debian", "../docs/packages.md"} {
 		if !strings.Contains(read(t, file), line) {
 			t.Errorf("%s has no %s", file, line)
 		}

@@ -7,15 +7,19 @@ import (
 	"testing"
 )
 
-const readme = "../../README.md"
+// The documents that show what the program prints.
+const (
+	readme    = "../../README.md"
+	operating = "../../docs/operating.md"
+)
 
-// fenced is what stands in the README between a line and the end of its block.
-func fenced(t *testing.T, first string) string {
+// fenced is what stands in a document between a line and the end of its block.
+func fenced(t *testing.T, document, first string) string {
 	t.Helper()
-	_, after, found := strings.Cut(read(t, readme), "```\n"+first)
+	_, after, found := strings.Cut(read(t, document), "```\n"+first)
 	text, _, ended := strings.Cut(after, "```\n")
 	if !found || !ended {
-		t.Fatalf("%s has no block that begins with %q", readme, first)
+		t.Fatalf("%s has no block that begins with %q", document, first)
 	}
 	return first + text
 }
@@ -26,7 +30,7 @@ func TestReadmeDemo(t *testing.T) {
 	s.stdout.Next(t, "Ctrl-C drains and ends it")
 	address := regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.Text()), "127.0.0.1:8080")
-	if shown := fenced(t, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
+	if shown := fenced(t, readme, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
 		t.Errorf("the README shows\n%s\nand the demo prints\n%s", shown, printed)
 	}
 }
@@ -53,7 +57,7 @@ func TestReadmeStatus(t *testing.T) {
 	t.Parallel()
 	rows := inSources(t, `p\.row\("([a-z ]+)"`, ".")
 	last := -1
-	for _, label := range submatches(`(?m)^([a-z]+(?: [a-z]+)?) {2,}\S`, fenced(t, "$ oauth-proxyd status\n")) {
+	for _, label := range submatches(`(?m)^([a-z]+(?: [a-z]+)?) {2,}\S`, fenced(t, readme, "$ oauth-proxyd status\n")) {
 		i := slices.Index(rows, label)
 		if i <= last {
 			t.Errorf("%q is no row, or out of order in %q", label, rows)
@@ -65,17 +69,17 @@ func TestReadmeStatus(t *testing.T) {
 	}
 }
 
-func TestReadmeCommandsAndOptions(t *testing.T) {
+func TestDocumentedCommandsAndOptions(t *testing.T) {
 	t.Parallel()
 	listed := map[string][]string{}
-	for line := range strings.Lines(fenced(t, "oauth-proxyd [serve]")) {
+	for line := range strings.Lines(fenced(t, operating, "oauth-proxyd [serve]")) {
 		words := strings.Fields(strings.ReplaceAll(line, "[serve]", "serve"))
 		listed[words[1]] = submatches(`(--[a-z-]+)`, line)
 	}
 	for _, c := range helpCommands(t) {
 		got, ok := listed[c]
 		if want := helpOptions(t, c); c != "help" && (!ok || !sameWords(got, want)) {
-			t.Errorf("%s: the README says %q (listed: %t), the program %q", c, got, ok, want)
+			t.Errorf("%s: docs/operating.md says %q (listed: %t), the program %q", c, got, ok, want)
 		}
 		delete(listed, c)
 	}

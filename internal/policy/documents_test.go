@@ -9,7 +9,11 @@ import (
 )
 
 func documents() []string {
-	return []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/compatibility.md", "docs/runbook.md", "docs/teams.md"}
+	return []string{
+		"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/comparison.md",
+		"docs/compatibility.md", "docs/configuration.md", "docs/operating.md", "docs/packages.md", "docs/runbook.md",
+		"docs/several-hosts.md", "docs/teams.md",
+	}
 }
 
 // TestDocumentsNameWhatIsThere: each file and folder that a document names, in backquotes or as a

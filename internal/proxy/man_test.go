@@ -31,10 +31,10 @@ func TestManualDescribesEveryCode(t *testing.T) {
 	}
 }
 
-// Beside the manual, the README and the runbook name every code.
+// Beside the manual, two documents name every code.
 func TestDocumentsNameEveryCode(t *testing.T) {
 	t.Parallel()
-	for _, document := range []string{"README.md", "docs/runbook.md"} {
+	for _, document := range []string{"docs/operating.md", "docs/runbook.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", document))
 		if err != nil {
 			t.Fatal(err)

@@ -44,7 +44,7 @@
 //	cores.go     who runs where
 //	rounds.go    the order
 //	result.go    medians, ratios and aims
-//	table.go     for people; JSON is for programs; readme.go: the table of README
+//	table.go     for people; JSON is for programs; page.go: the table of docs/comparison.md
 //
 // What the package soak does is another matter, on the same rig.
 package bench

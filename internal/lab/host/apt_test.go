@@ -16,7 +16,7 @@ func TestAptInstallsAndUpgradesFromTheRepository(t *testing.T) {
 	l, site := bootWithSite(t)
 	key := newKey(t)
 	site.serve(repository(t, key, time.Now(), oldVersion))
-	l.must("sh", "-euc", readme(t, "oauth-proxyd.sources"))
+	l.must("sh", "-euc", commands(t, readmePage, "oauth-proxyd.sources"))
 	l.configure("# an edit\n" + labHeader("edited"))
 	s := l.openStream()
 	l.wantAll(l.must("oauth-proxyd", "version"), oldVersion)
@@ -26,7 +26,7 @@ func TestAptInstallsAndUpgradesFromTheRepository(t *testing.T) {
 
 	l.must("apt-get", "install", "--yes", "--allow-downgrades", "oauth-proxyd="+oldVersion+"-1")
 	l.wantAll(l.must("oauth-proxyd", "version"), oldVersion)
-	l.must("sh", "-euc", readme(t, "Origins-Pattern"))
+	l.must("sh", "-euc", commands(t, packagesPage, "Origins-Pattern"))
 	l.underLoad(func() { l.must("unattended-upgrade", "--verbose") })
 
 	l.must("systemctl", "stop", service)
@@ -52,7 +52,7 @@ func TestAptRefusesWhatIsNotSignedByUs(t *testing.T) {
 	key := newKey(t)
 	good := repository(t, key, time.Now(), oldVersion)
 	site.serve(good)
-	fetch, _, _ := strings.Cut(readme(t, "oauth-proxyd.sources"), "\napt ")
+	fetch, _, _ := strings.Cut(commands(t, readmePage, "oauth-proxyd.sources"), "\napt ")
 	l.must("sh", "-euc", fetch)
 
 	const lists = "deb/dists/stable/"
@@ -107,6 +107,6 @@ func TestAptWithThePreviousReleaseFile(t *testing.T) {
 		}
 		writeOutside(t, filepath.Join(folder, list), string(content))
 	}))
-	l.must("sh", "-euc", readme(t, "oauth-proxyd.sources"))
+	l.must("sh", "-euc", commands(t, readmePage, "oauth-proxyd.sources"))
 	l.wantAll(l.must("oauth-proxyd", "version"), oldVersion)
 }

@@ -36,7 +36,7 @@ func TestDNFInstallsAndUpgradesFromTheRepository(t *testing.T) {
 	key := newKey(t)
 	site.serve(repository(t, key, time.Now(), oldVersion))
 	// On a terminal it asks; elsewhere it refuses to import the key.
-	l.must("sh", "-euc", strings.ReplaceAll(readme(t, "oauth-proxyd.repo"), "dnf install", "dnf install --assumeyes"))
+	l.must("sh", "-euc", strings.ReplaceAll(commands(t, readmePage, "oauth-proxyd.repo"), "dnf install", "dnf install --assumeyes"))
 	l.wantAll(l.must("oauth-proxyd", "version"), oldVersion)
 	l.configure("# an edit\n" + labHeader("edited"))
 	s := l.openStream()
@@ -56,7 +56,7 @@ func TestDNFRefusesWhatIsNotSignedByUs(t *testing.T) {
 	key := newKey(t)
 	good := repository(t, key, time.Now(), oldVersion)
 	site.serve(good)
-	fetch, _, _ := strings.Cut(readme(t, "oauth-proxyd.repo"), "\ndnf ")
+	fetch, _, _ := strings.Cut(commands(t, readmePage, "oauth-proxyd.repo"), "\ndnf ")
 	l.must("sh", "-euc", fetch)
 	l.must("dnf", "--assumeyes", "makecache") // takes the key
 

@@ -52,7 +52,7 @@ func bootWithSite(t *testing.T) (*lab, *site) {
 // siteAddress is where the README fetches the key of the repository.
 func siteAddress(t *testing.T) (name, path string) {
 	t.Helper()
-	found := regexp.MustCompile(`https://([^/]+)(/\S*)/oauth-proxyd\.sources`).FindStringSubmatch(readme(t, "oauth-proxyd.sources"))
+	found := regexp.MustCompile(`https://([^/]+)(/\S*)/oauth-proxyd\.sources`).FindStringSubmatch(commands(t, readmePage, "oauth-proxyd.sources"))
 	if found == nil {
 		t.Fatal("README.md does not say where the repository is")
 	}
@@ -156,10 +156,16 @@ func outside(t *testing.T, environment []string, name string, args ...string) (s
 	return string(out)
 }
 
-// readme is the only block of commands in the README that contains the word.
-func readme(t *testing.T, word string) string {
+// The documents whose commands are run.
+const (
+	readmePage   = "../../../README.md"
+	packagesPage = "../../../docs/packages.md"
+)
+
+// commands is the only block of commands in a document that contains the word.
+func commands(t *testing.T, document, word string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +176,7 @@ func readme(t *testing.T, word string) string {
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("README.md has %d blocks with %q, want one", len(found), word)
+		t.Fatalf("%s has %d blocks with %q, want one", document, len(found), word)
 	}
 	return found[0]
 }

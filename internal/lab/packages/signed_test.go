@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// The README's command verifies a download.
+// The command of docs/packages.md verifies a download.
 func TestChecksumsAreSigned(t *testing.T) {
 	t.Parallel()
 	dist := filepath.Dir(built(t, "SHA256SUMS.asc"))
 	must(t, "sh", "-euc", `gpg --homedir "$1" --batch --export >"$2/oauth-proxyd.gpg"`, "sh", keyHome(), dist)
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/packages.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, check, _ := strings.Cut(string(readme), "\ngpgv ")
+	_, check, _ := strings.Cut(string(page), "\ngpgv ")
 	check, _, _ = strings.Cut(check, "\n")
 	out := must(t, "sh", "-euc", `cd "$1"; eval "gpgv $2"`, "sh", dist, check)
 	if !strings.Contains(out, "Good signature") || !strings.Contains(out, filepath.Base(built(t, "*_amd64.deb"))+": OK\n") {

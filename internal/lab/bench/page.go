@@ -13,14 +13,14 @@ const (
 	tableEnd   = "<!-- end -->\n"
 )
 
-// row is one of the table that README shows.
+// row is one of the table that docs/comparison.md shows.
 type row struct {
 	measurement string
 	quantity    Quantity
 	title       string
 }
 
-func readmeRows() []row {
+func pageRows() []row {
 	const steady, burst = "streams, TLS, timer slack", "burst, TLS, timer slack"
 	return []row{
 		{burst, FirstByte, "500 streams opened at once: first byte, median, ms"},
@@ -38,10 +38,10 @@ func readmeRows() []row {
 	}
 }
 
-// Markdown writes the table of README from the medians.
+// Markdown writes the table of docs/comparison.md from the medians.
 func (r *Result) Markdown(w io.Writer) error {
 	lines := []string{"| over TLS to the upstream | " + strings.Join(r.Peers, " | ") + " |", "|" + strings.Repeat("---|", len(r.Peers)+1)}
-	for _, row := range readmeRows() {
+	for _, row := range pageRows() {
 		i := slices.IndexFunc(r.Measurements, func(m Measurement) bool { return m.Name == row.measurement })
 		if i < 0 {
 			continue
