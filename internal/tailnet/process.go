@@ -29,7 +29,9 @@ type Process struct {
 // Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled
 // anything: one that hangs is found, too. The error is ErrNoDaemon if nobody listens there or on
 // another socket of Tailscale's name. Any other error means that it is not known.
-func (c *Client) Process(ctx context.Context) (Process, error) {
+func (c *Client) Process(ctx context.Context) (Process, error) { return c.processes.get(ctx) }
+
+func (c *Client) findProcess(ctx context.Context) (Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)

@@ -25,7 +25,9 @@ type Published struct {
 }
 
 // Published lists all of it by port and path, within AttemptTimeout.
-func (c *Client) Published(ctx context.Context) ([]Published, error) {
+func (c *Client) Published(ctx context.Context) ([]Published, error) { return c.published.get(ctx) }
+
+func (c *Client) askPublished(ctx context.Context) ([]Published, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	sc, err := c.local.GetServeConfig(ctx)

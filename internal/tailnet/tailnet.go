@@ -51,6 +51,9 @@ type Client struct {
 	local    *local.Client
 	commands chan struct{}           // holds one for each command for WhoIs that runs
 	process  atomic.Pointer[Process] // the last one that listened on socket
+
+	processes shared[Process]     // findProcess
+	published shared[[]Published] // askPublished
 }
 
 // New returns a client for cfg, with defaults for what is zero. It does no I/O.
@@ -63,10 +66,12 @@ func New(cfg Config) *Client {
 	cfg.SettleInterval = cmp.Or(cfg.SettleInterval, 100*time.Millisecond)
 	cfg.WarningDelay = cmp.Or(cfg.WarningDelay, 10*time.Second)
 	socket := cmp.Or(cfg.Socket, paths.DefaultTailscaledSocket())
-	return &Client{
+	c := &Client{
 		cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout),
 		commands: make(chan struct{}, maxWhoIsCommands),
 	}
+	c.processes.call, c.published.call = c.findProcess, c.askPublished
+	return c
 }
 
 // Connect makes one attempt, of AttemptTimeout at most, to learn the facts, and judges them: the
