@@ -98,7 +98,7 @@ func TestEachAlertSaysWhatItsReaderNeeds(t *testing.T) {
 			t.Errorf("%s: %s leads nowhere", a.Alert, a.Annotations["runbook_url"])
 			continue
 		}
-		for _, part := range []string{"**Means.**", "**Look.**", "**Do.**"} {
+		for _, part := range []string{"**Meaning:**", "**Check:**", "**Fix:**"} {
 			if !strings.Contains(text, part) {
 				t.Errorf("%s: its section of the runbook has no %s", a.Alert, part)
 			}
