@@ -70,7 +70,7 @@ func (d *daemon) environment() []string {
 
 func (d *daemon) file() string { return filepath.Join(d.dir, "oauth-proxyd.hcl") }
 
-// configure writes few places, a rule, and how long an upstream may be silent.
+// configure writes few slots, a rule, and how long an upstream may be silent.
 func (d *daemon) configure(t *testing.T, upstream string, silence time.Duration) {
 	t.Helper()
 	write(t, d.file(), fmt.Sprintf(`

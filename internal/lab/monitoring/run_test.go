@@ -119,6 +119,9 @@ func (p *prometheus) tellsWhatHappened(t *testing.T) {
 		`proxy_header_rule_total{result="added"}`, `proxy_header_rule_total{result="present"}`, `proxy_header_rule_total{result="skipped"}`,
 		`proxy_upstream_accounts{window="unified", state="allowed"}`, `proxy_upstream_accounts{window="unified", state="allowed_warning"}`,
 		`proxy_upstream_accounts{window="unified", state="rejected"}`, `proxy_upstream_utilization_max_ratio{window="5h"} == 1`,
+		`proxy_client_requests_total{client="claude-cli 2.1.300", class="2xx"}`, `proxy_recent_error_ratio{window="1m", class="529"}`,
+		`proxy_recent_error_ratio{window="60m", class="proxy"}`, `proxy_recent_requests{window="60m"}`,
+		`proxy_connections_open{admitted="true"}`, `proxy_connections_open_limit{admitted="false"}`,
 		`tailnet_connected`, `tailnet_required`, `tailnet_key_expiry_timestamp_seconds`, `proxy_upstream_last_success_timestamp_seconds`,
 	} {
 		if s, err := p.query(series + " > 0"); err != nil || len(s) < 2 {

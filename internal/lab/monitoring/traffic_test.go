@@ -93,14 +93,14 @@ func (c client) work() {
 	c.want(200, c.message("m", account("one", "allowed", "0.42")...), "a subscription")
 	c.want(200, c.message("m", account("two", "allowed_warning", "0.91")...), "a subscription near its limit")
 	c.want(200, c.message("m", "Authorization", subscription, "Anthropic-Beta", ownBeta), "one with the beta")
-	c.want(200, c.message("m", "X-Api-Key", daemontest.APIKey), "an API key")
+	c.want(200, c.message("m", "X-Api-Key", daemontest.APIKey, "User-Agent", "claude-cli/2.1.300 (external, cli)"), "an API key")
 	c.want(200, c.send(http.MethodHead, "/", ""), "the probe of a client")
 	c.want(401, c.message("m"), "no credential")
 	c.want(429, c.message("error-429", account("three", "rejected", "1.0")...), "no quota")
 	c.want(529, c.message("error-529", "Authorization", subscription), "an overloaded API")
 }
 
-// trouble is what breaks on the way.
+// trouble is what fails on the request path.
 func (c client) trouble() {
 	c.t.Helper()
 	key := []string{"X-Api-Key", daemontest.APIKey}
@@ -112,7 +112,7 @@ func (c client) trouble() {
 	c.leave()
 }
 
-// crowd fills all places and the queue, and one more is refused.
+// crowd fills all slots and the queue, and one more request is refused.
 func (c client) crowd(h *held) {
 	c.t.Helper()
 	var all sync.WaitGroup
