@@ -157,7 +157,7 @@ func (k *outputs) wantKinds(t *testing.T) {
 	for _, want := range []string{
 		`"outcome":"ok"`, `"outcome":"access_denied"`, `"outcome":"tailnet_unavailable"`, `"outcome":"upstream_interrupted"`,
 		`"msg":"a probe of doctor arrived"`, `"msg":"tailscaled warns"`, `"msg":"the tailnet is not connected"`,
-		"no entry of the access list is for this sender",
+		"no entry of the access list matches this sender",
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s", want)

@@ -8,18 +8,18 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// Conn is a connection as access sees it: its two ends, and for a while what was proved about it.
-// It has one request at a time, so that nothing guards it.
+// Conn is a connection as access sees it: its two ends, and for a while the identity that was
+// proved for it. It carries one request at a time, so it needs no lock.
 type Conn struct {
-	// Local and Remote are the addresses of TCP as [Plain] makes them; invalid for a Unix socket.
+	// Local and Remote are the TCP addresses in the form of [Plain]; invalid for a Unix socket.
 	Local, Remote netip.AddrPort
 
 	conn  net.Conn // nil in tests
 	id    Identity
-	until time.Time // when id no longer holds
+	until time.Time // when id must be proved again
 }
 
-// Of is what access keeps of a connection.
+// Of returns the Conn of an accepted connection.
 func Of(c net.Conn) Conn {
 	local, ok := c.LocalAddr().(*net.TCPAddr)
 	remote, isTCP := c.RemoteAddr().(*net.TCPAddr)
@@ -29,16 +29,15 @@ func Of(c net.Conn) Conn {
 	return Conn{Local: Plain(local.AddrPort()), Remote: Plain(remote.AddrPort()), conn: c}
 }
 
-// Addr is the client's address; the zero Addr for a Unix socket.
+// Addr returns the client's address, or the zero Addr for a Unix socket.
 func (c *Conn) Addr() netip.Addr { return c.Remote.Addr() }
 
-// identityLife is how long it holds for a connection where it comes from, found or not.
-const identityLife = time.Minute
+const (
+	identityLife = time.Minute          // how long a proved identity is kept
+	proxiedLife  = 365 * 24 * time.Hour // longer than any connection lasts
+)
 
-// proxiedLife is longer than any connection lasts.
-const proxiedLife = 365 * 24 * time.Hour
-
-// identity proves where the connection comes from with ask unless that was proved lately. An error
+// identity returns the identity that was proved last, or asks for it if that is too old. An error
 // is not kept.
 func (c *Conn) identity(ask func() (Identity, error)) (Identity, error) {
 	if time.Now().Before(c.until) {
@@ -49,7 +48,7 @@ func (c *Conn) identity(ask func() (Identity, error)) (Identity, error) {
 		return Identity{}, err
 	}
 	c.id, c.until = id, time.Now().Add(identityLife)
-	if id.Source == config.Proxied { // also when the forward that it came through is gone
+	if id.Source == config.Proxied { // it stays so after the forward was removed
 		c.until = time.Now().Add(proxiedLife)
 	}
 	return id, nil

@@ -7,30 +7,29 @@ import (
 
 const (
 	denialInterval = time.Minute // between two log lines about one source
-	// maxDenialSources is how many sources have lines of their own. The others share one, so that a
-	// flood of addresses neither fills the log nor has us forget who was logged.
+	// maxDenialSources is how many sources have lines of their own. The others share one, so a
+	// flood of addresses neither fills the log nor pushes out the sources that were logged.
 	maxDenialSources = 256
 	otherSources     = ""
 )
 
-// DenialLog bounds what senders whom access does not admit can make us log, whatever they send and
-// whatever becomes of it: one line a minute for each source.
+// DenialLog limits the log lines about refused requests to one a minute for each source.
 type DenialLog struct {
 	mu      sync.Mutex
 	sources map[string]denial
 }
 
-// denial is what was logged of a source.
+// denial says when a source was logged.
 type denial struct {
 	logged     time.Time // zero: not yet
-	suppressed int       // lines since
+	suppressed int       // requests since then that were not logged
 }
 
-// NewDenialLog makes one that has logged nothing yet.
+// NewDenialLog returns an empty DenialLog.
 func NewDenialLog() *DenialLog { return &DenialLog{sources: make(map[string]denial)} }
 
-// Due reports whether a request of source is to be logged, and if so how many were not since the
-// last that was.
+// Due reports whether a refused request of source is to be logged, and how many requests were
+// suppressed since the last one that was.
 func (l *DenialLog) Due(source string) (suppressed int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,8 +50,8 @@ func (l *DenialLog) Due(source string) (suppressed int, due bool) {
 	return d.suppressed, true
 }
 
-// forgetExpired makes room. What was suppressed of the sources that it forgets goes into the next
-// line about the others.
+// forgetExpired removes the sources that are due again. Their suppressed requests are added to
+// those of otherSources.
 func (l *DenialLog) forgetExpired(now time.Time) {
 	others := l.sources[otherSources]
 	for source, d := range l.sources {

@@ -1,22 +1,21 @@
-// Package access says who sent a request and whether they may.
+// Package access identifies the sender of a request and decides whether to admit it.
 //
 // A connection has a source, which is proved rather than guessed: a program on this host
 // ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host
-// that speaks for somebody else ([config.Proxied]), or anything else ([Other]). What cannot be
-// proved is an error, a [Refusal] that says Unproven, and nobody is let in.
+// that speaks for somebody else ([config.Proxied]), or anything else ([Other]). If the source
+// cannot be proved, the request is refused with a [Refusal] that says Unproven.
 //
-//	conn.go        what is kept of a connection: its ends, and for a minute its identity
+//	conn.go        a connection: its ends, and for a minute its identity
 //	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
-//	person.go      the headers by which proxies say for whom they speak, and whose word counts
-//	access.go      the identity, the access list, the judgement
-//	denials.go     how often those who are refused are logged
+//	person.go      headers that name somebody else, and who may send them
+//	access.go      the identity, the access list, the decision
+//	denials.go     how often refused requests are logged
 //
-// The source of a connection is looked up by the first request that needs it, so that accepting
-// waits for nobody, and kept for a minute; an error is not kept. Whether the tailnet is up is
-// looked at for each request.
+// The first request on a connection looks its source up, so accepting never waits. The source is
+// kept for a minute, an error is not. The state of the tailnet is checked for each request.
 //
-// A server keeps a [Conn] with each of its connections, and asks before it looks at anything else
-// of a request:
+// A server keeps a [Conn] with each of its connections, and calls Judge before it looks at anything
+// else in a request:
 //
 //	control := access.New(tailscaled)
 //	conn := access.Of(accepted) // a net.Conn
@@ -27,5 +26,6 @@
 //		return
 //	}
 //
-// The package does not know Tailscale's library: the host's tailscaled is the interface [Tailnet].
+// The package does not import Tailscale's library. The interface [Tailnet] stands for the host's
+// tailscaled.
 package access

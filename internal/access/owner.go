@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SocketOwner is the user id of the process on this host whose TCP socket is the other end of a
-// connection between local and remote, by the kernel (sock_diag(7)). found is false if there is no
+// SocketOwner asks the kernel (sock_diag(7)) for the user ID of the process on this host whose TCP
+// socket is the other end of a connection between local and remote. found is false if there is no
 // such socket on this host.
 func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
@@ -45,7 +45,7 @@ type diagSockID struct {
 	Cookie               [2]uint32
 }
 
-// diagRequest asks for the one socket that is bound to own and connected to peer.
+// diagRequest encodes a request for the one socket that is bound to own and connected to peer.
 func diagRequest(own, peer netip.AddrPort) ([]byte, error) {
 	const anyCookie = ^uint32(0)
 	request := struct { // struct nlmsghdr, struct inet_diag_req_v2
@@ -69,8 +69,8 @@ func diagRequest(own, peer netip.AddrPort) ([]byte, error) {
 	return binary.Append(nil, binary.NativeEndian, request)
 }
 
-// diagOwner reads the response: an error, or struct inet_diag_msg. Where no connection fits, the
-// kernel names a listener on the port, which is connected to nobody. A socket without an inode was
+// diagOwner reads the response: an error, or struct inet_diag_msg. If no connection matches, the
+// kernel returns a listener on the port, which has no peer port. A socket without an inode was
 // closed by its process.
 func diagOwner(response []byte, peerPort uint16) (uid uint32, found bool, err error) {
 	var header unix.NlMsghdr
@@ -94,7 +94,7 @@ func diagOwner(response []byte, peerPort uint16) (uid uint32, found bool, err er
 	return m.UID, connected && m.Inode != 0, nil
 }
 
-// diagError is nil where there is no such socket.
+// diagError decodes an error response. It returns nil if the kernel knows no such socket.
 func diagError(body []byte) error {
 	var errno int32
 	if _, err := binary.Decode(body, binary.NativeEndian, &errno); err != nil {

@@ -13,8 +13,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// identify finds the source of a request. Where a connection comes from is proved once for it and
-// kept for a while; whether the tailnet is up is asked for each request.
+// identify finds the sender of a request. The source of its connection is proved once and kept for
+// a while. The state of the tailnet is checked for each request.
 func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHeader string) (Identity, error) {
 	id, err := c.identity(func() (Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
@@ -23,7 +23,7 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHe
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return Identity{Source: Other}, context.Cause(ctx) // nobody is left to be refused
+		return Identity{Source: Other}, context.Cause(ctx) // the client is gone
 	case err != nil:
 		return Identity{Source: Other}, err
 	case id.Source == config.Tailnet && !a.tailnet.Running():
@@ -34,13 +34,13 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHe
 	return id, nil
 }
 
-// unproven refuses a sender that cannot be identified now, and may try again.
+// unproven returns the refusal of a sender that could not be identified and may retry.
 func unproven(cause error, message string) *Refusal {
 	return &Refusal{Message: message, Cause: cause, Unproven: true}
 }
 
-// classify proves where a connection comes from. Nobody is let in on a guess: what cannot be proved
-// is an error.
+// classify proves the source of a connection. It never guesses: without a proof it returns an
+// error.
 func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	local, remote := c.Local, c.Remote
 	switch {
@@ -57,8 +57,8 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	}
 }
 
-// fromUnixSocket: the kernel names the process at the other end of a Unix socket, which may be a
-// tailscaled that forwards to it.
+// fromUnixSocket asks the kernel for the process at the other end of a Unix socket. It may be a
+// tailscaled that forwards to the socket.
 func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
 	pid := peerProcess(c.conn)
 	if !a.tailnet.Required() || pid == 0 {
@@ -70,8 +70,8 @@ func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error)
 	return Identity{Source: config.Local}, nil
 }
 
-// fromLoopback asks again while the client may wait, as a tailscaled that starts or is restarted
-// gives no response for a moment.
+// fromLoopback repeats the proof while the client waits, because a tailscaled that is starting does
+// not respond for a moment.
 func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	const pause = 100 * time.Millisecond
 	if !a.tailnet.Required() {
@@ -90,19 +90,19 @@ func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort
 	}
 }
 
-// proveLoopback tells programs on this host from what tailscaled delivers from there: its peers
-// where it has no network device, and what "tailscale serve" and Funnel forward.
+// proveLoopback tells programs on this host from what tailscaled delivers over loopback: peers'
+// connections if it has no network device, and what "tailscale serve" and Funnel forward.
 func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "could not find out whether this connection comes from the tailnet")
 	case a.isProgram(t, local, remote):
 		return Identity{Source: config.Local}, nil
 	case t.Absent:
 		return a.localWhileOpen(local, remote)
 	case !t.Known:
-		return Identity{}, unproven(nil, "tailscaled on this host has not said yet how it delivers connections")
+		return Identity{}, unproven(nil, "tailscaled on this host has not reported yet how it delivers connections")
 	}
 	if t.Userspace {
 		if id, found, err := a.whoIs(ctx, remote); err != nil || found {
@@ -112,7 +112,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	forwarded, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
 	switch {
 	case err != nil:
-		return Identity{}, unproven(err, "it is not known whether tailscaled forwards this connection")
+		return Identity{}, unproven(err, "could not find out whether tailscaled forwards this connection")
 	case forwarded:
 		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	default:
@@ -120,8 +120,8 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	}
 }
 
-// localWhileOpen is local for a connection that a program on this host has still open. Once it is
-// closed, a tailscaled that has ended may have been that program, and nobody knows any more.
+// localWhileOpen returns local if a program on this host still has its end of the connection open.
+// After it was closed, the program may have been a tailscaled that has ended.
 func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
 	if a.isClosed(local, remote) {
 		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
@@ -129,43 +129,43 @@ func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error)
 	return Identity{Source: config.Local}, nil
 }
 
-// isClosed reports whether the kernel shows that nobody on this host has the other end open.
+// isClosed reports whether the kernel shows that no process on this host has the other end open.
 func (a *Control) isClosed(local, remote netip.AddrPort) bool {
 	_, open, err := a.OwnerOf(local, remote)
 	return err == nil && !open
 }
 
-// fromOwnAddress: subnet routes, 4via6 and exit nodes arrive from an address of this host as well,
-// in connections that tailscaled makes.
+// fromOwnAddress classifies a connection from one of this host's addresses. tailscaled makes such
+// connections too, for subnet routes, 4via6 and exit nodes.
 func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	if err != nil {
-		return Identity{}, unproven(err, "it is not known whether this connection comes from the tailnet")
+		return Identity{}, unproven(err, "could not find out whether this connection comes from the tailnet")
 	}
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	if onThisHost && (t.Absent || t.cannotBe(uid)) {
 		return Identity{Source: config.Local}, nil
 	}
 	return Identity{}, unproven(err,
-		"it cannot be proved that this connection comes from a program on this host; a program on it can connect to 127.0.0.1")
+		"cannot prove that this connection comes from a program on this host; a program here can connect to 127.0.0.1")
 }
 
 // isProgram reports whether the kernel shows that the other end of a connection belongs to a
-// process of this host other than tailscaled. Where it does not show that, others may.
+// process on this host other than tailscaled. If not, other proofs are tried.
 func (a *Control) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
 	uid, onThisHost, err := a.OwnerOf(local, remote)
 	return err == nil && onThisHost && t.cannotBe(uid)
 }
 
 // cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such as
-// that of a service with PrivateUsers=, most users have the same number 65534: it is not
-// tailscaled's unless tailscaled has that number there, too (user_namespaces(7)).
+// with PrivateUsers=, most users have the number 65534 (user_namespaces(7)), which tailscaled may
+// have there, too.
 func (t Tailscaled) cannotBe(uid uint32) bool {
 	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }
 
-// fromTailnet has tailscaled name a peer. Only what comes to one of this node's own addresses came
-// through tailscaled: other networks use the same ranges.
+// fromTailnet asks tailscaled for the peer. Only a connection to one of this node's own addresses
+// came through tailscaled, because other networks use the same ranges.
 func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
@@ -194,13 +194,13 @@ func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity
 	return id, found, nil
 }
 
-// Plain is an address as access lists and tailscaled write it.
+// Plain returns an address as access lists and tailscaled write it: unmapped and without a zone.
 func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// peerProcess is the process id at the other end of a Unix socket (SO_PEERCRED, unix(7)); 0 where
-// that is not known.
+// peerProcess returns the process ID at the other end of a Unix socket (SO_PEERCRED, unix(7)), or 0
+// if that is unknown.
 func peerProcess(conn net.Conn) int {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -211,7 +211,7 @@ func peerProcess(conn net.Conn) int {
 		return 0
 	}
 	pid := 0
-	_ = raw.Control(func(fd uintptr) { // one that is closed has no process
+	_ = raw.Control(func(fd uintptr) { // a closed one has no process
 		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 			pid = int(cred.Pid)
 		}
@@ -228,7 +228,7 @@ func IsOwnAddress(addr netip.Addr) bool {
 	})
 }
 
-// noTailnet is that of a proxy without one.
+// noTailnet is the Tailnet of a host that requires none.
 type noTailnet struct{}
 
 func (noTailnet) Required() bool                           { return false }

@@ -56,7 +56,7 @@ func personOf(t *testing.T, d *door, lines ...string) (person, doubt string) {
 
 func TestGatewayNamesThePerson(t *testing.T) {
 	d := gatewayDoor(t)
-	const quoted = "it has a comma, a quote or a backslash, as several values and quoted ones have"
+	const quoted = "it contains a comma, a quote or a backslash, so it may be several values"
 	email := func(values ...string) (lines []string) {
 		for _, value := range values {
 			lines = append(lines, emailHeader+": "+value)
@@ -75,7 +75,7 @@ func TestGatewayNamesThePerson(t *testing.T) {
 		"as long as allowed":    {email(strings.Repeat("a", 128)), strings.Repeat("a", 128), ""},
 		"no header":             {nil, "", ""},
 		"only an id":            {[]string{"X-Claude-Gateway-User-Id: 7"}, "", ""},
-		"two names":             {email("ann", "bob"), "", "it is there several times, with different values"},
+		"two names":             {email("ann", "bob"), "", "it occurs several times, with different values"},
 		"two names in one line": {email("ann,bob"), "", quoted},
 		"a quoted name":         {email(`"ann"`), "", quoted},
 		"nothing":               {email(""), "", "it is empty"},
