@@ -11,8 +11,9 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// acceptQueue accepts from one listener at once, whoever comes, and hands on what the bounds let
-// in. So nobody waits in the kernel's queue behind those who are kept out.
+// acceptQueue accepts every connection of one listener at once, and hands to net/http those for
+// which the budgets have room. So no client waits in the kernel's queue behind connections that are
+// held back.
 type acceptQueue struct {
 	net.Listener
 	name        string
@@ -23,8 +24,8 @@ type acceptQueue struct {
 
 	// Guarded by the lock of connections.
 	ready []*Conn // to be served
-	ended bool    // nothing more is accepted
-	err   error   // why, unless it was asked for
+	ended bool    // accepting has ended
+	err   error   // why; http.ErrServerClosed after CloseListeners
 }
 
 // run accepts until the listener is closed or fails.
@@ -56,8 +57,8 @@ func (q *acceptQueue) acceptAll() error {
 		if temporary, ok := err.(net.Error); !ok || !temporary.Temporary() { //nolint:staticcheck,errorlint // as net/http judges Accept
 			return err
 		}
-		q.log.Warn("a connection could not be accepted", "listener", q.name, "error", err)
-		select { // such as for want of file descriptors
+		q.log.Warn("could not accept a connection", "listener", q.name, "error", err)
+		select { // there may be no file descriptor left
 		case <-time.After(pause):
 		case <-q.stopped:
 			return http.ErrServerClosed
@@ -66,9 +67,8 @@ func (q *acceptQueue) acceptAll() error {
 	}
 }
 
-// Accept implements net.Listener. After CloseListeners it returns the error that net/http takes for
-// an ordinary end, once all who were accepted are served: connections.close lets in those who were
-// parked.
+// Accept implements net.Listener. After CloseListeners it returns http.ErrServerClosed, but only
+// once every accepted connection is handed over: connections.close releases those that wait.
 func (q *acceptQueue) Accept() (net.Conn, error) {
 	s := q.connections
 	s.mu.Lock()
@@ -85,9 +85,9 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// shared reports whether strangers to each other come from this address: it is that of every
-// program on this host, and where there is no network device, tailscaled delivers all of its peers
-// from there. The zero Addr is that of Unix sockets.
+// shared reports whether different senders use this address. All programs on this host use
+// loopback, and a tailscaled without a network device delivers all its peers from there. The zero
+// Addr stands for Unix sockets.
 func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }

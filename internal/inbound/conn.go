@@ -19,52 +19,53 @@ import (
 // connKey is the context key of a request's *Conn.
 type connKey struct{}
 
-// Conn is a connection from a client, with what is known of it.
+// Conn is a connection from a client.
 type Conn struct {
 	net.Conn
-	// Listener is the name of the socket that it came in through.
+	// Listener is the name of the socket that accepted it.
 	Listener string
-	// Access is where it comes from.
+	// Access says where it comes from.
 	Access access.Conn
 
-	queue *acceptQueue // that it came through; nil without a Server
+	queue *acceptQueue // that accepted it; nil without a Server
 	scan  scanner
 
-	// Where it is among the connections, guarded by their lock.
-	source  netip.Addr // its address or network; the zero Addr for Unix sockets
+	// Its state among the connections, guarded by their lock.
+	source  netip.Addr // the client's address or network; the zero Addr for Unix sockets
 	place   place
-	element *list.Element // in the list of its place; nil while a request is at work
-	since   time.Time     // when it came to its place
-	working bool          // its handler has a request
+	element *list.Element // in the list of its place; nil while it is working
+	since   time.Time     // since when it has its place
+	working bool          // a handler has a request of it
 
-	// Misframed: the request has a Content-Length or a Transfer-Encoding that net/http dropped.
-	// Only for its handler.
+	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request.
+	// Only the handler may read it.
 	Misframed bool
-	// Names are those of the fields of the request as the client wrote them, each with a line end;
-	// empty if they are not known. Only for its handler.
+	// Names has the request's field names as the client wrote them, each with a line end; empty if
+	// they are not known. Only the handler may read it.
 	Names string
-	// HeaderTooLarge: the request's header was not read, as it is larger than the limit.
+	// HeaderTooLarge says that the request's header was not read because it is larger than the
+	// limit.
 	HeaderTooLarge bool
 
-	// spoilt: where the next request begins is no longer known, as the body of the last was not
-	// read to its end. What follows must not be taken for one.
+	// spoilt: the last body was not read to its end, so nobody knows where the next request begins,
+	// and no further bytes must be taken for a request.
 	spoilt atomic.Bool
-	// lingered: the rest of the last body was dropped, or is being dropped.
+	// lingered: the rest of the last body is being dropped, or was.
 	lingered atomic.Bool
-	// spoke: at least one byte came.
+	// spoke: at least one byte was read.
 	spoke atomic.Bool
-	// buffered: a read may take what was read ahead, and must not wait for more.
+	// buffered: a read may only take what net/http has buffered; see ReadBuffered.
 	buffered atomic.Bool
-	// reset: end with a TCP reset, so that what was sent does not look whole.
+	// reset: close with a TCP reset, so that a response cannot look complete.
 	reset atomic.Bool
-	// parting: the client was told why its response ends early, and is about to see the end.
+	// parting: an event told the client why its response is cut; see part.
 	parting atomic.Bool
-	// relaying: a response of the upstream is passed on, with timeouts of its own.
+	// relaying: an upstream's response is being written, under the timeouts of its handler.
 	relaying atomic.Bool
 }
 
-// ConnOf gives the connection that [Server] put in the request's context. A handler without a
-// Server has one of its own, as in a test.
+// ConnOf returns the connection of a request. Without a [Server], as in a test, it returns an empty
+// one.
 func ConnOf(r *http.Request) *Conn {
 	if c, ok := r.Context().Value(connKey{}).(*Conn); ok {
 		return c
@@ -72,16 +73,15 @@ func ConnOf(r *http.Request) *Conn {
 	return &Conn{}
 }
 
-// ownWriteTimeout is how long a client may take to accept what we say ourselves: 1xx, errors,
-// /health, /metrics, and the end of a response. It is a few packets, or for /metrics some hundred
-// kilobytes.
+// ownWriteTimeout is how long a client may take to accept a write of ours: 1xx, errors, /health,
+// /metrics, and the end of a response. That is a few packets, or some hundred kB for /metrics.
 const ownWriteTimeout = 5 * time.Second
 
-// Write implements net.Conn. What we write ourselves has a deadline; what is passed on has that of
-// who passes it on. In place of net/http's own 431 goes ours.
+// Write implements net.Conn. Writes of ours have a deadline; for a relayed response the handler
+// sets it. net/http's own 431 is replaced by ours.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.relaying.Load() {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // one that is closed fails to write next
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
 	}
 	if bytes.HasPrefix(p, []byte(libraryTooLarge)) {
 		return c.writeTooLarge(p)
@@ -89,32 +89,33 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Relay leaves the writing to the timeouts of the exchange, or ends that.
+// Relay(true) leaves write deadlines to the handler, which relays a response; Relay(false) ends
+// that.
 func (c *Conn) Relay(on bool) {
 	if c.relaying.Swap(on) != on && on && c.Conn != nil {
-		_ = c.Conn.SetWriteDeadline(time.Time{}) // likewise
+		_ = c.Conn.SetWriteDeadline(time.Time{}) // if it is closed, writes fail
 	}
 }
 
-// Admit reports that a request of the connection was admitted.
+// Admit records that a request of the connection was admitted.
 func (c *Conn) Admit() {
 	if c.queue != nil {
 		c.queue.connections.admit(c)
 	}
 }
 
-// Refuse reports that the access rules are against a request of the connection.
+// Refuse records that the access rules refused a request of the connection.
 func (c *Conn) Refuse() {
 	if c.queue != nil {
 		c.queue.connections.refuse(c)
 	}
 }
 
-// Unsent is how many bytes the kernel holds that were written to the connection and that the client
-// has not taken yet; below 0: it cannot tell.
+// Unsent returns how many written bytes the kernel still holds because the client has not
+// acknowledged them; -1 if unknown.
 func (c *Conn) Unsent() int { return queued(c.Conn, unix.SIOCOUTQ) }
 
-// queued is how many bytes the kernel holds in a queue of nc; below 0: it cannot tell.
+// queued returns how many bytes the kernel holds in a queue of nc; -1 if unknown.
 func queued(nc net.Conn, queue uint) int {
 	socket, ok := nc.(syscall.Conn)
 	if !ok {
@@ -136,10 +137,10 @@ func queued(nc net.Conn, queue uint) int {
 	return n
 }
 
-// ReadBuffered calls read, which reads a body and gets what net/http has read of it along with the
-// header, without waiting for more. net/http's bufio.Reader hands out what it has and then calls
-// Read here; a (0, nil) from that ends the read of the body with what there was. For a short body
-// this saves a goroutine that waits for the client: a tenth of the processor time of a short
+// ReadBuffered calls read, which reads a body, and has it get what net/http has buffered along with
+// the header, without waiting for more. net/http's bufio.Reader returns its buffer and then calls
+// Read here, which returns (0, nil), and that ends the read of the body. A short body then needs no
+// goroutine that waits for the client, which saves a tenth of the processor time of a short
 // request.
 func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(true)
@@ -147,42 +148,43 @@ func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(false)
 }
 
-// EndWithReset has the connection end with a TCP reset, or not, so that a response that is
-// delimited by its end cannot look whole.
+// EndWithReset(true) makes Close reset the connection, so that a response that the connection's end
+// delimits cannot look complete; EndWithReset(false) takes it back.
 func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
 
-// LeaveUnread ends the connection after the response: the rest of the request's body is not read,
-// so that where the next request begins is not known.
+// LeaveUnread makes the connection end after the response, because the rest of the request's body
+// is not read.
 func (c *Conn) LeaveUnread() { c.spoilt.Store(true) }
 
-// Part has the connection stay open for a moment after an event that says why a response is cut.
+// Part makes Close wait for a moment, so that the client reads the event that says why its response
+// is cut.
 func (c *Conn) Part() { c.parting.Store(true) }
 
-// LeaveBody has r responded to at once by a handler that reads no body, and its connection ended
-// after that: a body that was announced may never come.
+// LeaveBody prepares a response that does not wait for the body of r, which may never come, and
+// ends the connection.
 func LeaveBody(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	_ = http.NewResponseController(w).EnableFullDuplex() // else net/http waits for the body first
+	_ = http.NewResponseController(w).EnableFullDuplex() // otherwise net/http reads the body first
 	w.Header().Set("Connection", "close")
 	ConnOf(r).spoilt.Store(true)
 }
 
-// begin looks at the next request of the connection, before any handler. last: the connection
-// cannot serve another one.
+// begin checks the next request of the connection before its handler runs. last is true if the
+// connection cannot serve another one.
 func (c *Conn) begin(r *http.Request) (last bool) {
 	if c.spoilt.Load() {
-		panic(http.ErrAbortHandler) // not a request but the rest of the last one's body
+		panic(http.ErrAbortHandler) // these are bytes of the last body, not a request
 	}
 	h, known := c.scan.next()
 	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
 	return c.Misframed
 }
 
-// Read implements net.Conn. It is the end of a spoilt connection.
+// Read implements net.Conn. It ends a spoilt connection.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.buffered.Load() && len(p) > 1 { // a single byte is what net/http's watch for a client that leaves reads
+	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
 	if !c.spoilt.Load() {
@@ -197,11 +199,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// linger ends a spoilt connection, once. What still comes is dropped for a moment before the close:
-// one with unread bytes would reset the connection, and the client might lose the response.
+// linger drops what a spoilt connection still receives, for a moment before the close. A close with
+// unread bytes would reset the connection, and the client might lose the response.
 func (c *Conn) linger() {
 	const (
-		most       = 4 << 20 // no more is read of a body that was refused for its size
+		most       = 4 << 20 // bytes that are dropped of a refused body
 		lingerTime = 500 * time.Millisecond
 	)
 	if c.lingered.Swap(true) || c.isEnding() {
@@ -211,25 +213,24 @@ func (c *Conn) linger() {
 	end := time.Now().Add(lingerTime)
 	_ = c.Conn.SetReadDeadline(end)
 	if n, err := io.CopyN(io.Discard, c.Conn, most); n == most && err == nil {
-		time.Sleep(time.Until(end)) // to read the response, for a client that does
+		time.Sleep(time.Until(end)) // the client may still be reading the response
 	}
 }
 
-// part leaves the connection open for a moment after an event that says why a response is cut. Some
-// clients, proxies above all, drop what they have not passed on yet when they see the end of the
-// connection, so the event must not come together with it. A client that reads the event closes the
-// connection itself, which ends the wait. The request has ended before, so no slot is held.
+// part waits between an event that says why a response is cut and the close. Some clients, proxies
+// above all, drop what they have not passed on yet when they see the connection end. A client that
+// reads the event closes the connection, which ends the wait. No slot is held meanwhile.
 func (c *Conn) part() {
 	const most, partTime = 64 << 10, 50 * time.Millisecond
-	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // one that is closed fails to read next
+	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // if it is closed, the read fails
 	_, _ = io.CopyN(io.Discard, c.Conn, most)
 }
 
-// isEnding reports whether the process is about to end, and waits for nobody.
+// isEnding reports whether the process is about to exit and must not wait.
 func (c *Conn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
 
-// CloseWrite half-closes the connection, which net/http does where a close could reset it before
-// the client has read its response.
+// CloseWrite half-closes the connection. net/http calls it where a close could reset the connection
+// before the client has read its response.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -237,8 +238,8 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Close implements net.Conn. net/http reads no more of a connection before it closes it when the
-// client wanted that.
+// Close implements net.Conn. net/http calls it without reading the rest if the client asked for the
+// close.
 func (c *Conn) Close() error {
 	if c.spoilt.Load() {
 		c.linger()

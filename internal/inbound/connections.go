@@ -11,71 +11,71 @@ import (
 )
 
 const (
-	// spareConns are open connections beyond one for each request that may be in flight or wait, so
-	// that /health and /metrics respond under full load.
+	// spareConns is how many connections may be open beyond one for each request in flight or
+	// waiting, so that /health and /metrics respond under full load.
 	spareConns = 256
-	// maxStrangers bounds the connections on which nothing was admitted yet, of sources that never
-	// were: those from the network, and those from this host, each on its own.
-	// maxStrangersPerSource bounds those of one address of the network.
+	// maxStrangers bounds the served connections without an admitted request so far, separately for
+	// the network and for this host. maxStrangersPerSource bounds those of one network address.
 	maxStrangers          = 128
 	maxStrangersPerSource = 16
-	// maxWaiting bounds the connections that wait to be among them. They cost a file descriptor
-	// each, and are not read.
+	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
+	// descriptor, and none is read.
 	maxWaiting = 1024
-	// silentTime is how long a stranger without a whole request keeps its slot against a new
-	// connection of the same source. A client sends its request at once.
+	// silentTime is how long a stranger may send no whole request before a new connection of its
+	// source replaces it. A client sends its request at once.
 	silentTime = 250 * time.Millisecond
-	// strangerTime is the same against connections that wait, and waitTime how long they do.
+	// strangerTime is the same if connections of its source wait, and waitTime is how long they
+	// wait.
 	strangerTime = time.Second
 	waitTime     = headerReadTimeout
 	janitorPace  = 250 * time.Millisecond
-	// maxKnown bounds the sources that are remembered as admitted.
+	// maxKnown bounds the admitted sources that are remembered.
 	maxKnown = 4096
 )
 
-// connections bounds the open connections, so that whoever opens them cannot keep others out:
+// connections bounds the open connections, so that no source can keep others out:
 //
 //	accepted ─┬──────────────────→ placeAdmitted   its source was admitted before
 //	          ├→ placeStranger ──→ placeAdmitted   its first admitted request
-//	          └→ placeWaiting ─┬→ placeStranger    there is room in the budget of strangers
+//	          └→ placeWaiting ─┬→ placeStranger    the budget of strangers has room
 //	                           └→ placeAdmitted    its source was admitted meanwhile
 //
-// Strangers have a small budget with a share for each source. Past the share connections wait: the
-// first burst of a gateway waits for its first request to be judged, and is let in as a whole.
-// Admitted connections are bounded by what may be in flight and wait; at the bound, the longest
-// idle one gives way. Methods in lower case want mu to be held, but for those that lock it.
+// Strangers have a small budget, with a share for each source. Connections beyond the share wait:
+// the first burst of a gateway waits until its first request is admitted, and is then served as a
+// whole. Admitted connections are bounded by the requests that may be in flight or wait; at the
+// bound, the longest idle connection is closed. The caller holds mu, except for methods that say
+// that they lock it.
 type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
 
 	limit, admitted int                    // of placeAdmitted
-	idle            list.List              // of *Conn: admitted, and without a request; the longest first
-	network, host   budget                 // of the others
-	sources         map[netip.Addr]*source // those with connections
-	known           map[netip.Addr]bool    // admitted lately
+	idle            list.List              // of *Conn: admitted and without a request; the longest idle first
+	network, host   budget                 // of strangers
+	sources         map[netip.Addr]*source // sources with open connections
+	known           map[netip.Addr]bool    // sources that were admitted lately
 	exempt          map[netip.AddrPort]bool
 	janitor         *time.Timer // runs while connections wait
 
 	closed bool
-	empty  chan struct{} // closed when nothing is open after close
+	empty  chan struct{} // closed when no connection is open after close
 }
 
-// place is what a connection counts as.
+// place says which budget a connection counts in.
 type place int
 
 const (
-	placeNone     place = iota // closed, or on its way in
-	placeWaiting               // accepted, and waiting to be served
-	placeStranger              // served, and nothing on it was admitted yet
+	placeNone     place = iota // closed, or not yet counted
+	placeWaiting               // accepted, waiting to be served
+	placeStranger              // served, without an admitted request so far
 	placeAdmitted
 )
 
-// budget counts strangers and connections that wait. Those from this host have one of their own:
-// whatever comes from the network, its programs get in.
+// budget counts strangers and waiting connections. This host has a budget of its own, so that no
+// flood from the network keeps its programs out.
 type budget struct{ strangers, waiting int }
 
-// source is where connections come from: an address, or a network of addresses that one host may
-// use.
+// source is an address, or a network of addresses that one host may use.
 type source struct {
 	addr               netip.Addr
 	budget             *budget
@@ -92,14 +92,14 @@ func newConnections() *connections {
 	return s
 }
 
-// resize puts a new limit in force; who is in stays in. It locks mu.
+// resize sets a new limit and closes nothing. It locks mu.
 func (s *connections) resize(limit int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = limit
 }
 
-// from is the source with an address.
+// from returns the source of an address.
 func (s *connections) from(addr netip.Addr) *source {
 	if from := s.sources[addr]; from != nil {
 		return from
@@ -110,12 +110,12 @@ func (s *connections) from(addr netip.Addr) *source {
 	return &source{addr: addr, budget: &s.network}
 }
 
-// hasShare reports whether the source may have one more stranger.
+// hasShare reports whether the source's share has room for one more stranger.
 func (f *source) hasShare() bool {
 	return f.strangers.Len() < maxStrangersPerSource || shared(f.addr) && f.strangers.Len() < maxStrangers
 }
 
-// arrive takes in a connection that was accepted. It locks mu.
+// arrive finds a place for an accepted connection. It locks mu.
 func (s *connections) arrive(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +135,8 @@ func (s *connections) arrive(c *Conn) {
 	}
 }
 
-// move changes what a connection counts as. One that is no longer on its way in, nor waits, is
-// served.
+// move changes the place of a connection. At its first place beyond placeWaiting it is handed over
+// to be served.
 func (s *connections) move(c *Conn, to place) {
 	from, served := s.from(c.source), c.place > placeWaiting
 	s.count(from, c, -1)
@@ -152,7 +152,7 @@ func (s *connections) move(c *Conn, to place) {
 	}
 }
 
-// count adds a connection to what its place counts, or with -1 takes it out.
+// count adds a connection to the counts and the list of its place (n = 1), or removes it (n = -1).
 func (s *connections) count(from *source, c *Conn, n int) {
 	var in *list.List
 	switch c.place {
@@ -180,11 +180,11 @@ func (s *connections) count(from *source, c *Conn, n int) {
 
 // evict closes a connection to make room.
 func (s *connections) evict(c *Conn) {
-	_ = c.Conn.Close() // waits for nobody
+	_ = c.Conn.Close() // does not block
 	s.move(c, placeNone)
 }
 
-// letIn serves a connection of a source that was admitted.
+// letIn serves a connection of a known source, or closes it if there is no room.
 func (s *connections) letIn(c *Conn) {
 	if s.admitted >= s.limit && !s.evictIdle(c.source) {
 		s.evict(c)
@@ -193,9 +193,9 @@ func (s *connections) letIn(c *Conn) {
 	s.move(c, placeAdmitted)
 }
 
-// evictIdle makes room for a connection from addr: it closes the one that has been idle longest of
-// the source with the most connections. Where none of those is idle, that source gets no more, and
-// others may go past the bound a little. It reports false if there is no room.
+// evictIdle makes room for a connection from addr and reports whether there is room. It closes the
+// longest idle connection of the source with the most connections. If that source has no idle one,
+// it gets no more, and other sources may exceed the bound a little.
 func (s *connections) evictIdle(addr netip.Addr) bool {
 	var greedy *source
 	for _, one := range s.sources {
@@ -212,8 +212,9 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
 
-// makeRoom reports whether there is room for one more stranger. At the bound, a source with more
-// than the one that asks gives up its oldest: that of the most, and the oldest of those.
+// makeRoom reports whether there is room for one more stranger of the source asks. At the bound it
+// closes the oldest stranger of the source that has the most, if that has more than asks would
+// have.
 func (s *connections) makeRoom(asks *source) bool {
 	if asks.budget.strangers < maxStrangers {
 		return true
@@ -236,8 +237,8 @@ func (s *connections) makeRoom(asks *source) bool {
 	return true
 }
 
-// evictSilent closes a stranger of the source that has sent no whole request for some time, and
-// reports whether there was one. A machine that is busy may not have read yet what came.
+// evictSilent closes a stranger of the source that is at least that old and has sent no whole
+// request, and reports whether there was one. Bytes that a busy machine has not read yet count.
 func (s *connections) evictSilent(from *source, after time.Duration) bool {
 	now := time.Now()
 	for e := from.strangers.Front(); e != nil; e = e.Next() {
@@ -252,8 +253,8 @@ func (s *connections) evictSilent(from *source, after time.Duration) bool {
 	return false
 }
 
-// clean ends the strangers that keep a slot from others and send nothing, and what waited too long.
-// It locks mu.
+// clean closes silent strangers that others wait for, and connections that waited too long. It
+// locks mu.
 func (s *connections) clean() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,7 +272,7 @@ func (s *connections) clean() {
 	}
 }
 
-// serveWaiting serves the connections for which there is room now.
+// serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
 	if s.network.waiting+s.host.waiting == 0 {
 		return
@@ -290,7 +291,7 @@ func (s *connections) serveWaiting() {
 	}
 }
 
-// setWorking records whether a request of c is at work. It locks mu.
+// setWorking records whether a handler has a request of c. It locks mu.
 func (s *connections) setWorking(c *Conn, working bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -306,8 +307,8 @@ func (s *connections) setWorking(c *Conn, working bool) {
 	}
 }
 
-// admit records that a request of c was admitted by the access rules, so that it and what its
-// source opens is no stranger any more. It locks mu.
+// admit records that the access rules admitted a request of c: neither c nor later connections of
+// its source are strangers any more. It locks mu.
 func (s *connections) admit(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -330,15 +331,16 @@ func (s *connections) admit(c *Conn) {
 	s.serveWaiting()
 }
 
-// refuse records that a request of c was not admitted. What its source opens is a stranger again.
-// It locks mu.
+// refuse records that a request of c was refused: later connections of its source are strangers
+// again. It locks mu.
 func (s *connections) refuse(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, c.source)
 }
 
-// spare keeps the connection from remote out of the bounds: it is ours. It locks mu.
+// spare exempts the connection from remote, which is one of this process, from the bounds. It locks
+// mu.
 func (s *connections) spare(remote netip.AddrPort, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -364,7 +366,7 @@ func (s *connections) leave(c *Conn) {
 	s.signalEmpty()
 }
 
-// close lets everybody in who was accepted: nobody else will serve them. It locks mu.
+// close serves all waiting connections, because no later process can. It locks mu.
 func (s *connections) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -385,7 +387,7 @@ func (s *connections) signalEmpty() {
 	}
 }
 
-// waitEmpty returns when no connection is open after close, or with ctx.
+// waitEmpty returns when no connection is open after close, or when ctx ends.
 func (s *connections) waitEmpty(ctx context.Context) {
 	select {
 	case <-s.empty:
@@ -393,7 +395,7 @@ func (s *connections) waitEmpty(ctx context.Context) {
 	}
 }
 
-// silent are the connections that wait for a request and have sent no byte. It locks mu.
+// silent returns the connections without a request on which no byte came. It locks mu.
 func (s *connections) silent() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -412,11 +414,11 @@ func (s *connections) silent() []*Conn {
 	return all
 }
 
-// ConnectionStats counts open connections, with the bounds in force.
+// ConnectionStats counts the open connections, with their present bounds.
 type ConnectionStats struct {
 	Admitted       int `json:"admitted"`
 	AdmittedLimit  int `json:"admitted_limit"`
-	Strangers      int `json:"strangers"` // without an admitted request so far, those that wait to be served included
+	Strangers      int `json:"strangers"` // without an admitted request so far, including those that wait to be served
 	StrangersLimit int `json:"strangers_limit"`
 }
 

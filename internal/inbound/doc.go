@@ -1,21 +1,21 @@
-// Package inbound accepts connections and serves HTTP/1.1 on them, so that whoever opens
-// connections cannot keep others out, and an end loses no request.
+// Package inbound accepts connections and serves HTTP/1.1 on them. No source can keep others out by
+// opening connections, and a shutdown loses no request.
 //
-//	server.go       the listeners, the limits of net/http, and the end
-//	accept.go       accepting, which waits for nobody
+//	server.go       the listeners, the limits of net/http, and the shutdown
+//	accept.go       accepting, which never waits
 //	connections.go  the budgets of open connections
 //	conn.go         one connection: its deadlines, and how it ends
-//	scan.go         what net/http does not report of a request
-//	headerlimit.go  431 in place of net/http's own
+//	scan.go         what net/http does not report about a request
+//	headerlimit.go  our own 431 in place of net/http's
 //	librarylog.go   what net/http logs on its own
 //
-// A connection begins as a stranger, in a small budget that each source has a share of. Its handler
-// says what became of a request: [Conn.Admit] moves the connection to the large budget, where the
-// longest idle one gives way to a new one, and lets in what its source opens from then on;
-// [Conn.Refuse] makes strangers of those again.
+// A connection begins as a stranger, in a small budget with a share for each source. Its handler
+// reports what became of a request. [Conn.Admit] moves the connection, and later ones of its
+// source, to the large budget, in which a new connection replaces the longest idle one.
+// [Conn.Refuse] makes later connections of the source strangers again.
 //
-// Each response that the handler writes on its own has a deadline. A handler that passes a response
-// on has timeouts of its own, and says so with [Conn.Relay].
+// Each write to a client has a deadline. A handler that relays an upstream's response has timeouts
+// of its own, and takes over with [Conn.Relay].
 //
 //	server := inbound.NewServer(handler, log)
 //	server.Resize(maxRequests)
@@ -26,5 +26,5 @@
 //		server.Cut(cutCtx)
 //	}
 //
-// In the handler, [ConnOf] gives the connection of a request.
+// In the handler, [ConnOf] returns the connection of a request.
 package inbound

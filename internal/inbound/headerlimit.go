@@ -8,12 +8,12 @@ import (
 	"net/url"
 )
 
-// libraryTooLarge begins what net/http itself sends where a header section is larger than
-// [http.Server.MaxHeaderBytes], past every handler. No response of a handler begins like it: each
-// of them has a request id.
+// libraryTooLarge is the start of the response that net/http itself sends to a request whose header
+// is larger than [http.Server.MaxHeaderBytes]. No response of a handler starts like it, because
+// each has a request ID.
 const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// writeTooLarge sends our own 431 in place of net/http's, p, so that the client learns who refused
+// writeTooLarge sends our own 431 in place of p, net/http's, so that the client learns who refused
 // its request, and the log has a line about it.
 func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	c.HeaderTooLarge = true
@@ -25,15 +25,14 @@ func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// connHandler is the handler of a connection's requests, for a request of which there is nothing to
-// hand over.
+// connHandler is the handler of requests, with what is needed to call it without net/http.
 type connHandler struct {
 	http.Handler
 	base context.Context
 }
 
-// refusal is what the handler responds to a request of c without a header. It is written like any
-// other response of the handler, and refused, counted and logged like any request.
+// refusal returns the handler's response to a request of c whose header was not read. The handler
+// refuses, counts and logs it like any request.
 func (h connHandler) refusal(c *Conn) []byte {
 	ctx := context.WithValue(h.base, connKey{}, c)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
@@ -48,11 +47,11 @@ func (h connHandler) refusal(c *Conn) []byte {
 		ContentLength: int64(w.body.Len()), Body: io.NopCloser(&w.body),
 	}
 	var text bytes.Buffer
-	_ = response.Write(&text) // memory takes all of it
+	_ = response.Write(&text) // a buffer takes all of it
 	return text.Bytes()
 }
 
-// refusalWriter keeps our own response.
+// refusalWriter keeps a response in memory.
 type refusalWriter struct {
 	header http.Header
 	status int

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// LibraryLog takes what net/http logs on its own, where nobody can ask it not to: the standard
-// logger's output. It goes to log at debug level, as peers cause it at will, without the bytes of a
-// request or a response that are quoted there, and without the addresses of clients, whatever
-// log.identity allows.
+// LibraryLog returns the output for the standard logger, which net/http uses where it has no other.
+// It logs at debug level, because peers cause such lines at will, and leaves out quoted bytes of
+// requests and responses and clients' addresses, whatever log.identity allows.
 func LibraryLog(log *slog.Logger) io.Writer { return libraryLog{log} }
 
 type libraryLog struct{ log *slog.Logger }
@@ -24,8 +23,8 @@ func (l libraryLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutAddresses is a text without the addresses that stand in it as words of their own, as in
-// "panic serving 192.0.2.1:4000: …" or "read tcp 192.0.2.1:80->192.0.2.2:4000: …".
+// withoutAddresses removes the addresses that are words of a text, as in "panic serving
+// 192.0.2.1:4000: …" or "read tcp 192.0.2.1:80->192.0.2.2:4000: …".
 func withoutAddresses(text string) string {
 	words := strings.Split(text, " ")
 	for i, word := range words {
@@ -46,7 +45,8 @@ func isAddress(word string) bool {
 	return err == nil
 }
 
-// Unquoted is a text without the bytes of a request or a response that net/http quotes in its own.
+// Unquoted removes the quoted strings of a text, in which net/http shows bytes of a request or a
+// response.
 func Unquoted(text string) string {
 	var b strings.Builder
 	for {
@@ -60,7 +60,7 @@ func Unquoted(text string) string {
 	}
 }
 
-// quotedLength is the length of what is left of a quoted string, its end included.
+// quotedLength returns the length of the rest of a quoted string, including its closing quote.
 func quotedLength(s string) int {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {

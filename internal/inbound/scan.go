@@ -7,60 +7,61 @@ import (
 	"sync"
 )
 
-// scanner follows the bytes of a connection from one request to the next, and keeps of each header
-// what net/http does not report: the names of the fields as they were written, and whether there
-// was a Content-Length or a Transfer-Encoding that net/http drops. Header and body alternate:
+// scanner follows the bytes of a connection from request to request, and keeps what net/http does
+// not report about a header: the field names as they were written, and how many Content-Length and
+// Transfer-Encoding fields there were, some of which net/http drops. Headers and bodies alternate:
 //
 //	POST / HTTP/1.1          atRequest, then atRest to the end of the line
 //	Content-Length: 2        atField, atName, atLength; other values atRest
-//	                         an empty line: the header is kept, and its length or coding says
-//	{}                       atBody, or for a chunked body atChunk and atBody in turn, then its
-//	                         trailer as a header that is not kept
+//	                         an empty line ends the header, which is kept; its fields say
+//	{}                       atBody, or for a chunked body atChunk and atBody in turn, then a
+//	                         trailer, read as a header that is not kept
 //
-// It accepts whatever net/http accepts, and net/http ends the connection where it does not. Should
-// both disagree nevertheless, a handler begins with a request of which no header was kept.
+// It accepts whatever net/http accepts; net/http ends the connection at anything else. If the two
+// disagree nevertheless, next finds no header for a request.
 type scanner struct {
-	mu    sync.Mutex // net/http's watch for a client that leaves may read while a handler begins
-	heads []header   // of requests that no handler has begun with
+	mu    sync.Mutex // net/http may read a byte in the background while a handler begins
+	heads []header   // of requests that no handler has taken yet
 	at    scanState
-	then  scanState // behind atRest and atBody
+	then  scanState // follows atRest and atBody
 
-	head    header // the one that is being read
-	name    []byte // likewise; no more than maxName of it
+	head    header // being read
+	name    []byte // of the field being read, up to maxName bytes
 	left    int64  // bytes of the body or the chunk still to come
-	digits  bool   // of the size of a chunk are over
+	digits  bool   // the digits of a chunk's size have ended
 	trailer bool   // the fields are those of a trailer
 }
 
-// scanState is what the next byte belongs to.
+// scanState says what the next byte belongs to.
 type scanState int
 
 const (
-	atRequest scanState = iota // the beginning of a request
+	atRequest scanState = iota // the start of a request
 	atRest                     // a line whose rest does not matter
-	atField                    // the beginning of a line of a header
+	atField                    // the start of a header line
 	atName                     // the name of a field
 	atLength                   // the value of Content-Length
-	atBody                     // bytes that are counted
+	atBody                     // counted bytes
 	atChunk                    // the line with the size of a chunk
-	atLost                     // none is known any more
+	atLost                     // nothing is known any more
 )
 
 const (
 	maxName  = 64      // longer names are cut
-	maxNames = 1 << 10 // of one header, all together
-	// usualNames has room for the names of a request of Claude Code.
+	maxNames = 1 << 10 // all names of one header together
+	// usualNames has room for the field names of Claude Code's requests.
 	usualNames = 320
 	maxSize    = 1 << 50 // a larger body is not followed
 )
 
-// header is what is kept of one.
+// header is what scanner keeps of a header.
 type header struct {
 	names            []byte // each with a line end
-	lengths, codings int    // fields Content-Length and Transfer-Encoding
+	lengths, codings int    // how many Content-Length and Transfer-Encoding fields
 }
 
-// next is the header of the request that a handler begins with; ok is false if it is not known.
+// next returns the header of the request that a handler is about to serve; ok is false if it is not
+// known.
 func (s *scanner) next() (h header, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,9 +74,9 @@ func (s *scanner) next() (h header, ok bool) {
 	return h, true
 }
 
-// misframed reports whether r has a Content-Length or a Transfer-Encoding that net/http dropped
-// without a word: a Content-Length beside a Transfer-Encoding, and a Transfer-Encoding in HTTP/1.0.
-// RFC 9112 §6.1 takes the framing of both for faulty and wants the connection closed.
+// misframed reports whether net/http silently dropped a framing field of r: a Content-Length beside
+// a Transfer-Encoding, or a Transfer-Encoding in HTTP/1.0. RFC 9112 §6.1 calls such framing faulty
+// and wants the connection closed.
 func (h *header) misframed(r *http.Request) bool {
 	if r.ProtoAtLeast(1, 1) {
 		return len(r.TransferEncoding) > 0 && h.lengths > 0
@@ -83,7 +84,7 @@ func (h *header) misframed(r *http.Request) bool {
 	return h.codings > 0
 }
 
-// scan looks at the next bytes from the client.
+// scan reads the next bytes from the client.
 func (s *scanner) scan(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,11 +109,11 @@ func (s *scanner) scan(p []byte) {
 	}
 }
 
-// step looks at one byte.
+// step reads one byte.
 func (s *scanner) step(c byte) {
 	switch s.at {
 	case atRequest:
-		if c != '\r' && c != '\n' { // net/http drops empty lines behind a POST
+		if c != '\r' && c != '\n' { // net/http skips empty lines after a POST
 			s.head, s.left = header{names: make([]byte, 0, usualNames)}, 0
 			s.at, s.then = atRest, atField
 		}
@@ -133,7 +134,7 @@ func (s *scanner) beginLine(c byte) {
 	case '\n':
 		s.endHeader()
 	case ' ', '\t':
-		s.at, s.then = atRest, atField // the line before goes on
+		s.at, s.then = atRest, atField // it continues the line before
 	default:
 		s.name, s.at = append(s.name[:0], c), atName
 	}
@@ -193,8 +194,8 @@ func (s *scanner) endHeader() {
 	s.heads = append(s.heads, s.head)
 }
 
-// readChunk reads the size of a chunk, and behind it an extension that does not matter (RFC 9112
-// §7.1). Each chunk ends with a line end of its own.
+// readChunk reads the size of a chunk and skips the extension after it (RFC 9112 §7.1). Each chunk
+// ends with a line end.
 func (s *scanner) readChunk(c byte) {
 	digit := bytes.IndexByte([]byte("0123456789abcdef"), c|0x20)
 	switch {

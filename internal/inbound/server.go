@@ -14,19 +14,19 @@ import (
 
 const (
 	headerReadTimeout = 10 * time.Second
-	// MaxHeaderBytes is the largest header of a request.
+	// MaxHeaderBytes is the size of the largest request header that is accepted.
 	MaxHeaderBytes   = 64 << 10
 	keepAliveTimeout = 2 * time.Minute
 
-	// SettleTime is how long kept connections are waited for in a drain that is to be over soon.
+	// SettleTime is how long a short drain waits for idle connections.
 	SettleTime = time.Second
 )
 
-// ErrDrainEnded is why requests are cut: the cause of their contexts.
-var ErrDrainEnded = errors.New("the drain before a stop or restart came to its end")
+// ErrDrainEnded is the cause of the contexts of requests that Cut ends.
+var ErrDrainEnded = errors.New("the drain ended before the request did")
 
 // Server serves HTTP/1.1 on any number of listeners, and stops without losing a request. A client
-// that begins with HTTP/2 is refused in HTTP/1.1.
+// that starts with HTTP/2 gets an error in HTTP/1.1.
 type Server struct {
 	http        *http.Server
 	handler     connHandler
@@ -38,7 +38,7 @@ type Server struct {
 	stops       chan struct{}
 }
 
-// NewServer makes a server for handler. Errors that net/http only logs go to log at debug level:
+// NewServer returns a server for handler. net/http's own messages go to log at debug level, because
 // peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
@@ -63,8 +63,8 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	return s
 }
 
-// guard records when a connection is at work, and tells clients with every response, once the
-// server is stopping, to send the next request on another connection.
+// guard records that a connection has a request. Once the server is stopping, each response tells
+// the client to send its next request on another connection.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := ConnOf(r)
@@ -86,19 +86,19 @@ func (s *Server) stopping() bool {
 	}
 }
 
-// Resize bounds the open connections of admitted sources by how many requests may be in flight or
-// wait.
+// Resize sets how many requests may be in flight or wait, which bounds the open connections of
+// admitted sources.
 func (s *Server) Resize(requests int) { s.connections.resize(requests + spareConns) }
 
-// Spare keeps the connection from remote, one of this process, out of the bounds until it is called
-// again with false.
+// Spare(remote, true) exempts the connection from remote, which this process made, from the bounds;
+// Spare(remote, false) ends that.
 func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(remote, on) }
 
-// Connections counts those that are open.
+// Connections counts the open connections.
 func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 
-// Open begins to accept on l, which header rules know by that name. A failure that is not the end
-// that CloseListeners makes is reported through failed. One goroutine calls both.
+// Open starts to accept on l; name is its name in header rules. If accepting fails before
+// CloseListeners, it calls failed. Open and CloseListeners must be called by one goroutine.
 func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	s.listeners = append(s.listeners, l)
 	queue := &acceptQueue{
@@ -112,8 +112,8 @@ func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	})
 }
 
-// CloseListeners accepts no more connections. Sockets that systemd holds keep theirs in the queue
-// for the next process.
+// CloseListeners stops accepting. A socket that systemd holds queues new connections for the next
+// process.
 func (s *Server) CloseListeners() {
 	close(s.stops)
 	for _, l := range s.listeners {
@@ -126,9 +126,8 @@ func (s *Server) CloseListeners() {
 	s.connections.close()
 }
 
-// Drain lets what is in flight finish, until ctx ends. Connections that wait for their next request
-// get the time settle before they are closed: one that is under way would meet a closed connection
-// otherwise.
+// Drain waits until the requests in flight have ended, or ctx ends. It closes idle connections only
+// after settle, because a client may just be sending a request on one.
 func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 	settled, cancel := context.WithTimeout(ctx, settle)
 	s.connections.waitEmpty(settled)
@@ -143,16 +142,16 @@ func (s *Server) noteConn(c net.Conn, state http.ConnState) {
 	}
 }
 
-// closeSilent closes the connections that were made ahead and never used. Shutdown would wait for
-// them as long as for a request.
+// closeSilent closes connections that were opened ahead of need and never used. Shutdown would wait
+// for them as for a request.
 func (s *Server) closeSilent() {
 	for _, c := range s.connections.silent() {
-		_ = c.Close() // nobody has asked anything on it
+		_ = c.Close() // no request was sent on it
 	}
 }
 
-// Cut ends every request that is still in flight, each as honestly as its protocol can say it, and
-// waits for them until ctx ends.
+// Cut ends every request that is still in flight, so that no response looks complete, and waits for
+// them until ctx ends.
 func (s *Server) Cut(ctx context.Context) {
 	s.cut(ErrDrainEnded)
 	_ = s.http.Shutdown(ctx) // what remains is closed next
