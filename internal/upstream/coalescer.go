@@ -52,7 +52,7 @@ type coalescer struct {
 	reset   bool      // a write failed because the peer reset the connection without a FIN
 }
 
-// newSpares keeps the buffers of pending for the next write on any connection to the upstream.
+// newSpares returns a pool for the buffers of pending, shared by all connections to the upstream.
 func newSpares() *sync.Pool { return &sync.Pool{New: func() any { return new([]byte) }} }
 
 func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
@@ -61,7 +61,7 @@ func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
 	return w
 }
 
-// write takes p over. After a failure it drops it.
+// write adds p to what is pending. After a failure it drops p.
 func (w *coalescer) write(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,7 +82,7 @@ func (w *coalescer) write(p []byte) {
 	}
 }
 
-// flush writes until nothing is pending, after all goroutines that are ready to write had a turn.
+// flush lets all goroutines that are ready to write run once, then writes until nothing is pending.
 func (w *coalescer) flush() {
 	runtime.Gosched()
 	w.mu.Lock()
@@ -93,7 +93,7 @@ func (w *coalescer) flush() {
 	w.running = false
 }
 
-// send writes what is pending. The caller holds mu, which is free meanwhile.
+// send writes what is pending. The caller holds mu, which send unlocks during the write.
 func (w *coalescer) send() {
 	out := w.pending
 	w.pending, w.writing = nil, true
@@ -147,8 +147,8 @@ func (w *coalescer) putBack(p *[]byte) {
 	}
 }
 
-// close writes what is pending, unless the peer does not take what came before it. The caller
-// bounds how long that may last.
+// close writes what is pending, unless an earlier write is still blocked. The caller bounds how
+// long that may take.
 func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,24 +16,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Conn is a connection to the upstream with a slot for one request, for which exactly one call of
-// [Conn.Send] or [Conn.Release] must follow.
+// Conn is a connection to the upstream. [Pool.Get] reserves a slot for one request on it, which
+// exactly one call of [Conn.Send] or [Conn.Release] must use.
 type Conn struct {
 	pool   *Pool
 	client *http.ClientConn
 	wire   *wire
 	http2  bool
-	number uint64        // of those to this upstream, from 1 on
+	number uint64        // see Number
 	uses   atomic.Uint64 // requests that were sent on it
-	dialed time.Duration // how long it took to be made
+	dialed time.Duration // how long it took to connect
 	active atomic.Int64  // requests in phaseActive
 	ended  atomic.Int64  // requests that were in phaseActive
-	silent atomic.Bool   // it was closed because its peer did not respond to a ping
+	silent atomic.Bool   // closed because its peer did not respond to a ping
 
 	slots // guarded by pool.mu
 }
 
-// newConn is a connection that is yet to be made.
+// newConn returns a Conn that is yet to be connected.
 func newConn(p *Pool) *Conn {
 	return &Conn{pool: p, limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
 }
@@ -41,15 +41,15 @@ func newConn(p *Pool) *Conn {
 // Number identifies the connection among those to the upstream; the first is 1.
 func (c *Conn) Number() uint64 { return c.number }
 
-// LocalAddr is our end of it. It is invalid where that is no TCP socket.
+// LocalAddr returns our address; invalid without a TCP socket.
 func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
 
-// RemoteAddr is its other end, the upstream's or that of an HTTP CONNECT proxy. It is invalid where
-// that is no TCP socket.
+// RemoteAddr returns the address of the upstream or of the HTTP CONNECT proxy; invalid without a
+// TCP socket.
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
 
-// Unsent is how many bytes of the request the upstream's kernel has not acknowledged yet. It is
-// below 0 where that cannot be told: over HTTP/2 the bytes are of many requests.
+// Unsent returns how many bytes of the request the upstream's kernel has not acknowledged yet; -1
+// if unknown, as over HTTP/2, where the bytes belong to many requests.
 func (c *Conn) Unsent() int {
 	if c.http2 {
 		return -1
@@ -67,11 +67,12 @@ type Events struct {
 	Informational func(status int, header http.Header) error
 }
 
-// Release gives the slot back unused.
+// Release gives back an unused slot.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
-// Send sends r once, and returns the header of the response. Closing its body frees the slot. An
-// error that [ErrNotProcessed] matches proves that the upstream processed nothing of the request.
+// Send sends r once and returns the response when its header has come. Closing its body frees the
+// slot. An error that [ErrNotProcessed] matches proves that the upstream processed nothing of the
+// request.
 func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
 	c.uses.Add(1)
 	m := c.mark()
@@ -93,10 +94,10 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	return response, nil
 }
 
-// Uses is how many requests were sent on it.
+// Uses returns how many requests were sent on it.
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
-// explain adds why a connection was closed. net/http only knows that it was.
+// explain adds why we closed a connection. net/http only reports that it is closed.
 func (c *Conn) explain(err error) error {
 	if c.silent.Load() && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", errPathDead, err)
@@ -104,7 +105,7 @@ func (c *Conn) explain(err error) error {
 	return err
 }
 
-// body is that of a response to r, which frees the slot of its request.
+// body returns the body of the response to r. It frees the slot of the request.
 func (m *mark) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
 	c := m.conn
 	b := &responseBody{
@@ -125,14 +126,14 @@ type responseBody struct {
 	conn             *Conn
 	ctx              context.Context
 	delimitedByClose bool
-	stop             func() bool // of the watch for the end of ctx
-	ended            atomic.Bool // by the upstream, whole or not
+	stop             func() bool // stops watching ctx
+	ended            atomic.Bool // the upstream ended it, complete or not
 	closing          atomic.Bool
 	once             sync.Once
 }
 
-// abandon ends the response to a request that was cancelled. While net/http waits for a peer of
-// HTTP/2 to take more of the request, it does not see the cancellation on its own.
+// abandon closes the body of a cancelled request. While net/http waits for an HTTP/2 peer to take
+// more of the request, it does not notice the cancellation.
 func (b *responseBody) abandon() {
 	if b.closing.CompareAndSwap(false, true) {
 		_ = b.ReadCloser.Close() // nobody wants the rest
@@ -156,8 +157,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. It does not wait for net/http to end a response of HTTP/2: that may
-// last until the peer takes what was written before.
+// Close implements io.Closer. It does not wait for net/http to close an HTTP/2 response, which may
+// block until the peer takes earlier writes.
 func (b *responseBody) Close() error {
 	b.stop()
 	if b.conn.http2 && !b.ended.Load() {
@@ -173,39 +174,39 @@ func (b *responseBody) finish() {
 	b.once.Do(func() { b.mark.finish(!b.ended.Load()) })
 }
 
-// mark is the position in both directions of a connection just before a request is sent on it.
+// mark records the position in both directions of a connection just before a request is sent on it.
 type mark struct {
 	conn    *Conn
-	taken   int64 // where the request begins in what is written to the connection
+	taken   int64 // where the request begins among the written bytes
 	read    int64
-	unasked atomic.Bool // the response was there before the request
+	unasked atomic.Bool // the response came before the request
 	phase   atomic.Int32
 }
 
-// The phases of a request, for which a stream exists in the second.
+// The phases of a request. In phaseActive its stream exists.
 const (
 	phaseNew = iota
 	phaseActive
 	phaseEnded
 )
 
-// begin is called when the stream of the request exists, perhaps after its end.
+// begin is called when the stream of the request exists, possibly after finish.
 func (m *mark) begin() {
 	if m.phase.CompareAndSwap(phaseNew, phaseActive) {
 		m.conn.active.Add(1)
 	}
 }
 
-// finish frees the slot of a request that ended; cancelled: before the end of its response.
+// finish frees the slot of a request. cancelled means that its response was not read to the end.
 func (m *mark) finish(cancelled bool) {
 	c := m.conn
 	if m.phase.Swap(phaseEnded) == phaseActive {
 		c.active.Add(-1)
-		c.ended.Add(1) // after that: releaseResets reads them the other way round
+		c.ended.Add(1) // after active: releaseResets reads them in the opposite order
 	}
 	usable := c.client.Err() == nil
 	if !c.http2 {
-		usable = usable && c.client.Available() > 0 // it was read to its end
+		usable = usable && c.client.Available() > 0 // the response was read to its end
 	}
 	if cancelled && c.http2 {
 		c.pool.countReset(c)
@@ -222,11 +223,11 @@ func (c *Conn) mark() *mark {
 }
 
 // nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
-// What was pending before the request may have failed, too.
+// Bytes of earlier requests that failed to be sent count down, hence <=.
 func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
 
-// hear is called with the first byte of the response. Over HTTP/2 the number of the stream says
-// which request it is for.
+// hear is called at the first byte of the response. Over HTTP/1.1 it checks that the request was
+// sent before; over HTTP/2 the stream ID says which request the response is for.
 func (m *mark) hear() {
 	w := m.conn.wire
 	if !m.conn.http2 && (w.out.written.Load() <= m.taken || w.socket.received() == m.read) {
@@ -234,7 +235,7 @@ func (m *mark) hear() {
 	}
 }
 
-// trace has net/http report to on.
+// trace returns net/http's hooks, which call on.
 func (m *mark) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		WroteHeaders: m.begin,

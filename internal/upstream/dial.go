@@ -20,8 +20,8 @@ const (
 	// continueTimeout is how long a request with "Expect: 100-continue" waits for an upstream that
 	// may not know the expectation (RFC 9110 §10.1.1).
 	continueTimeout = time.Second
-	// headerBufferSize is of what each connection of HTTP/1.1 holds for the header of a request.
-	// Bodies go past it, and the coalescer puts pieces together.
+	// headerBufferSize is the size of an HTTP/1.1 connection's write buffer. It need only hold a
+	// header: larger writes bypass it, and the coalescer merges writes.
 	headerBufferSize = 1 << 10
 	// streamWindow is how many bytes of a response the upstream may send before its client takes
 	// them. It is the largest power of two with which 300 clients that read nothing take less than
@@ -36,18 +36,18 @@ const (
 	// A model's text needs less than 0.1 MB/s. The windows of maxStreams together, 60 MiB, are far
 	// below the 1 GiB that net/http grants a connection, so that no stream waits for another.
 	streamWindow = 256 << 10
-	// maxResponseHeader is the size in bytes past which a response of HTTP/1.1 is refused. net/http
-	// holds several copies of what it cannot parse. Over HTTP/2 its own limit stays: there a lower
-	// one costs everybody the connection.
+	// maxResponseHeader is the size in bytes beyond which a response header is refused over
+	// HTTP/1.1. net/http holds several copies of what it cannot parse. Over HTTP/2 net/http's own
+	// limit applies, because there a lower one would close a connection that others use.
 	maxResponseHeader = 256 << 10
-	// maxConnectHeader is the size in bytes of a proxy's response to CONNECT.
+	// maxConnectHeader is the size in bytes of the largest accepted response to CONNECT.
 	maxConnectHeader = 64 << 10
 )
 
-// dialer makes connections to one upstream.
+// dialer connects to one upstream.
 type dialer struct {
 	Config
-	http1    *http.Transport // only for NewClientConn; it pools nothing and dials nothing
+	http1    *http.Transport // used only for NewClientConn: it neither pools nor dials
 	http2    *http.Transport // likewise
 	tls      *tls.Config     // nil: an http upstream
 	proxyTLS *tls.Config
@@ -56,10 +56,10 @@ type dialer struct {
 	working  atomic.Pointer[workingRoute]
 }
 
-// wireKey is the context key under which net/http finds the connection that was made.
+// wireKey is the context key of the connection that net/http is to use.
 type wireKey struct{}
 
-// newDialer validates the certificates; it makes no connection.
+// newDialer checks the certificates; it does not connect.
 func newDialer(c Config) (*dialer, error) {
 	roots, err := rootCAs(c.RootCAs)
 	if err != nil {
@@ -85,7 +85,7 @@ func newDialer(c Config) (*dialer, error) {
 	return d, nil
 }
 
-// newTransport makes one that takes the connection that its context has.
+// newTransport returns a transport that takes its connection from the context.
 func newTransport() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -116,7 +116,7 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// dial makes the connection of c, TLS handshake included.
+// dial connects c, including the TLS handshake.
 func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	start := time.Now()
 	deadline := start.Add(d.ConnectTimeout)
@@ -130,7 +130,8 @@ func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// isTimeout reports whether a step took longer than its share of the time, as that for names.
+// isTimeout reports whether a step, such as looking up a name, took longer than its share of the
+// time.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
@@ -154,7 +155,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// secure makes TLS of a connection, unless the upstream is an http one.
+// secure performs the TLS handshake with an https upstream.
 func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, error) {
 	s := newSocket(nc)
 	if d.tls == nil {
@@ -170,8 +171,8 @@ func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, er
 	return c, s, nil
 }
 
-// route connects to the upstream, TLS handshake included: directly, or through the first proxy that
-// works. It begins with the proxy that worked last, and gives each an equal share of the time.
+// route connects to the upstream, including the TLS handshake: directly, or through the first proxy
+// that works. It tries the proxy that worked last first, and gives each an equal share of the time.
 func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	if len(d.Proxies) == 0 {
 		c, err := d.connect(ctx, d.address)
@@ -198,7 +199,7 @@ func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	return nil, nil, errors.Join(failures...)
 }
 
-// through connects through proxy. It takes at most one of so many equal shares of the time left.
+// through connects through proxy. It takes at most the time left divided by shares.
 func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -229,7 +230,7 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 	return d.secure(ctx, tunnel)
 }
 
-// tunnel has the proxy at the other end of c connect to the upstream (RFC 9110 §9.3.6).
+// tunnel asks the proxy at the other end of c to connect to the upstream (RFC 9110 §9.3.6).
 func (d *dialer) tunnel(c net.Conn) error {
 	if _, err := io.WriteString(c, "CONNECT "+d.address+" HTTP/1.1\r\nHost: "+d.address+"\r\n\r\n"); err != nil {
 		return err
@@ -247,7 +248,7 @@ func (d *dialer) tunnel(c net.Conn) error {
 		return &TunnelError{Status: status}
 	}
 	if in.Buffered() > 0 {
-		return errors.New("bytes came through the tunnel before any were sent")
+		return errors.New("the proxy sent bytes through the tunnel before we sent any")
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package upstream keeps the connections to one upstream, and sends a request once: net/http's own
-// transport may send it again.
+// Package upstream keeps the connections to one upstream and sends each request exactly once.
+// net/http's own transport may send a request again.
 //
 //	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
 //	conn, err := pool.Get(ctx, func() { /* there is a wait */ })
@@ -15,7 +15,7 @@
 //     made, which connect_timeout bounds, and is refused when it could not be made.
 //   - Nothing is sent twice. An error that [ErrNotProcessed] matches proves that the
 //     upstream processed nothing of a request; the caller decides what to do then.
-//   - A path that went silent gets no new request, and is given up within 30 seconds:
+//   - A dead path gets no new request, and is closed within 30 seconds:
 //     over HTTP/2 by a ping before a quiet connection is used again, and pings while
 //     requests wait on it; over HTTP/1.1, and beneath both, by the kernel
 //     (TCP_USER_TIMEOUT and keep-alive probes). Ages are measured by the wall clock,
@@ -26,17 +26,17 @@
 //     closes, is passed on: after a failed write, what can still be read is read.
 //   - A response that only the end of a TLS connection delimits is complete only with a
 //     close_notify (RFC 9112 §9.8).
-//   - Credentials are sent in clear to loopback and Tailscale addresses alone, whatever
-//     a name resolves to at the moment.
+//   - Credentials are sent in clear to loopback and Tailscale addresses only, whatever
+//     a name resolves to.
 //
-// How it is built. [Pool] counts slots and knows nothing of HTTP; a [Conn] is one connection, made
-// of layers that net/http sits on:
+// [Pool] counts slots and knows nothing about HTTP. A [Conn] is one connection, in layers below
+// net/http:
 //
 //	net/http.ClientConn   one request or many streams
-//	wire                  coalesces writes; reads what HTTP/2 says of the connection
+//	wire                  coalesces writes; reads HTTP/2 frames about the connection
 //	crypto/tls
-//	socket                counts what came, and asks the kernel
+//	socket                counts received bytes, and asks the kernel
 //
-// The pool's lock is held only to count. Nothing of net/http, and nothing that waits for a peer, is
-// called under it, so no fault on one connection can hold up another.
+// The pool's lock is held only to count. No code of net/http, and none that waits for a peer, runs
+// under it, so one faulty connection cannot hold up another.
 package upstream

@@ -7,42 +7,45 @@ import (
 )
 
 var (
-	// ErrNotProcessed matches the errors that prove that the upstream processed nothing of a
-	// request.
+	// ErrNotProcessed matches errors that prove that the upstream processed nothing of a request.
 	ErrNotProcessed = errors.New("not processed by the upstream")
 	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
 	// ConnectTimeout.
 	ErrConnectTimeout = errors.New("no connection within connect_timeout")
-	// errUnasked is why a response is not passed on: it came before its request was sent.
+	// errUnasked is the error for a response that came before its request was sent; it is not
+	// passed on.
 	errUnasked = errors.New("the upstream responded before the request was sent")
-	// errShortLived is why a request got no connection although one was made.
+	// errShortLived is the error if a connection was made but takes no request.
 	errShortLived = errors.New("the upstream takes no request on new connections")
-	// errClosed is why a pool makes no connection any more.
+	// errClosed is the error of Get after Close.
 	errClosed = errors.New("the pool is closed")
-	// errPathDead is why a connection is given up whose peer does not respond to a ping.
+	// errPathDead is the error for requests on a connection that was closed because its peer did
+	// not respond to a ping.
 	errPathDead = errors.New("the upstream does not respond to pings")
 )
 
-// ConnectError is why no connection could be had. It matches [ErrNotProcessed].
+// ConnectError says why there is no connection. It matches [ErrNotProcessed].
 type ConnectError struct{ unsentError }
 
-// unsentError is a request that failed before the upstream could process it.
+// unsentError is the error for a request that the upstream did not process.
 type unsentError struct{ cause error }
 
 // Error implements error.
 func (e unsentError) Error() string { return e.cause.Error() }
 
-// Unwrap gives the cause, and that nothing was processed.
+// Unwrap returns the cause and ErrNotProcessed.
 func (e unsentError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
 
-// TunnelError is a proxy's refusal to connect to the upstream.
+// TunnelError says that a proxy refused to connect to the upstream.
 type TunnelError struct{ Status int }
 
 // Error implements error.
-func (e *TunnelError) Error() string { return fmt.Sprintf("CONNECT was refused: status %d", e.Status) }
+func (e *TunnelError) Error() string {
+	return fmt.Sprintf("CONNECT refused with status %d", e.Status)
+}
 
-// sendError marks the failures that prove a request unprocessed: not a byte was handed to the
-// kernel, or HTTP/2 says so (RFC 9113 §8.7).
+// sendError marks an error that proves a request unprocessed: no byte was handed to the kernel, or
+// HTTP/2 says so (RFC 9113 §8.7).
 func sendError(err error, nothingSent bool) error {
 	if nothingSent || refusedStream(err) {
 		return unsentError{err}
@@ -50,8 +53,8 @@ func sendError(err error, nothingSent bool) error {
 	return err
 }
 
-// refusedStream recognises REFUSED_STREAM, and a stream above the last one of a GOAWAY. For the
-// latter net/http has no exported error, only these sentences.
+// refusedStream recognizes REFUSED_STREAM, and a stream above the last one in a GOAWAY. For the
+// latter net/http exports no error, only these texts.
 func refusedStream(err error) bool {
 	const refused = 7 // RFC 9113 §7
 	if reset, ok := errors.AsType[streamReset](err); ok {
@@ -64,8 +67,8 @@ func refusedStream(err error) bool {
 		strings.HasPrefix(text, "http2: client conn could not be established")
 }
 
-// streamReset has the fields of golang.org/x/net/http2.StreamError, by which net/http's own error
-// of that name lets itself be converted.
+// streamReset has the fields of golang.org/x/net/http2.StreamError. net/http's unexported error of
+// that name converts itself to any type with these fields.
 type streamReset struct {
 	StreamID uint32
 	Code     uint32

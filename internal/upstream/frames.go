@@ -15,28 +15,27 @@ const (
 	settingMaxConcurrentStreams = 3
 )
 
-// unlimited is what net/http is told that the peer takes, in streams.
+// unlimited is the limit on streams that net/http sees.
 const unlimited = 1<<31 - 1
 
-// frames reads what the peer says of the whole connection in the frames that it sends, as they pass
-// on their way to net/http.
+// frames reads the peer's frames on their path to net/http, for what concerns the whole connection.
 //
 // It also replaces the value of each MAX_CONCURRENT_STREAMS by unlimited, because the pool keeps to
 // that limit. If net/http did, a request that got its slot before the limit was lowered would wait
 // inside RoundTrip, and all other requests of the connection behind it.
 type frames struct {
 	header  [frameHeaderSize]byte
-	have    int // of header
-	left    int // of the payload
+	have    int // bytes of header
+	left    int // bytes of the payload
 	setting [settingSize]byte
-	part    int  // how much of setting there is
-	seen    bool // the peer's first SETTINGS
+	part    int  // bytes of setting
+	seen    bool // the peer's first SETTINGS came
 
 	streams func(limit uint32) // the peer's limit; 0 to 2^32-1
 	goAway  func()
 }
 
-// scan looks at the next bytes from the peer.
+// scan reads the next bytes from the peer.
 func (f *frames) scan(p []byte) {
 	for len(p) > 0 {
 		if f.have < frameHeaderSize {
@@ -62,7 +61,7 @@ func (f *frames) isSettings() bool {
 	return f.header[3] == frameSettings && f.header[4]&flagAck == 0
 }
 
-// begin is called with a whole header.
+// begin is called when a frame's header is complete.
 func (f *frames) begin() {
 	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
 	f.part = 0

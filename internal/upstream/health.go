@@ -34,7 +34,7 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 		return false
 	}
 	if c.http2 && c.wire.socket.ending() {
-		c.pool.leave(c) // those on it may still read their responses
+		c.pool.leave(c) // requests on it may still read their responses
 		return false
 	}
 	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
@@ -51,8 +51,8 @@ func (c *Conn) spent() bool {
 	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
 }
 
-// responds waits for the response to a ping, for a while; false: the connection gets no request
-// until that has come.
+// responds pings the peer and reports whether it responds in time. If not, the connection gets no
+// request until the response comes.
 func (c *Conn) responds(ctx context.Context) bool {
 	timer := time.NewTimer(pingPatience + c.dialed)
 	defer timer.Stop()
@@ -73,8 +73,8 @@ func (c *Conn) responds(ctx context.Context) bool {
 }
 
 // askPeer sends a ping and reports whether anything came within pingTimeout, or the peer's kernel
-// still acknowledges what was written before the ping. net/http has no exported name for a ping;
-// golang.org/x/net/http2 sends one with this request.
+// still acknowledges earlier writes. net/http exports no ping; golang.org/x/net/http2 sends one
+// with this request.
 func (c *Conn) askPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -84,7 +84,8 @@ func (c *Conn) askPeer(ctx context.Context) bool {
 		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
 }
 
-// avoid keeps new requests from c for avoidTime, because its peer refused one beside others.
+// avoid keeps new requests from c for avoidTime, because its peer refused one while others were in
+// flight.
 func (p *Pool) avoid(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,16 +102,16 @@ func (p *Pool) avoid(c *Conn) {
 	})
 }
 
-// countReset counts a request on c that was cancelled.
+// countReset counts a cancelled request on c. If there are too many, c gets no more requests.
 func (p *Pool) countReset(c *Conn) {
 	if !c.resets.Allow() {
 		p.leave(c)
 	}
 }
 
-// releaseReset frees the slot of a request on c that was cancelled, once net/http has written the
-// reset of its stream. Until then the stream counts for the peer, which may refuse another one
-// above its limit with PROTOCOL_ERROR, and that does not prove the other one unprocessed.
+// releaseReset frees the slot of a cancelled request on c once net/http has written the reset of
+// its stream. Until then the peer counts the stream, and may refuse another one above its limit
+// with PROTOCOL_ERROR, which does not prove that one unprocessed.
 func (p *Pool) releaseReset(c *Conn) {
 	p.mu.Lock()
 	c.resetting++
@@ -133,8 +134,8 @@ func (p *Pool) awaitResets(c *Conn) {
 }
 
 // releaseResets frees the slots of cancelled requests on c whose streams have ended, and returns
-// how many are left. net/http tells only the number of streams. An active request has at most one,
-// so any beyond the active ones belong to cancelled requests:
+// how many are left. net/http reports only the number of streams. An active request has at most
+// one, so all streams beyond the active requests belong to cancelled ones:
 //
 //	streams of net/http      7
 //	active requests        - 5
@@ -156,8 +157,8 @@ func (p *Pool) releaseResets(c *Conn) int {
 	return left
 }
 
-// ping pings the peer of c, unless that is under way. The channel is closed when the peer has
-// responded or c is closed. The caller holds mu.
+// ping pings the peer of c, unless a ping is under way. The returned channel is closed when the
+// peer has responded or c is closed. The caller holds mu.
 func (p *Pool) ping(c *Conn) <-chan struct{} {
 	if c.pinged == nil && p.ctx.Err() == nil {
 		c.pinged = make(chan struct{})

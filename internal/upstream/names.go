@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// serverTimeout is how long one name server is waited for. The resolver of Go, and of the C
-	// library, wait 5 seconds.
+	// serverTimeout is how long one name server may take to respond. Go's resolver and the C
+	// library's wait 5 seconds.
 	serverTimeout = time.Second
-	// attemptDelay is how long an address is tried before the next one is tried beside it (RFC 8305
-	// §5).
+	// attemptDelay is how long an address is tried before the next one is tried in parallel (RFC
+	// 8305 §5).
 	attemptDelay = 250 * time.Millisecond
 )
 
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// NewResolver gives a resolver that asks the next name server when one is silent for a second, or
-// for a sixth of connectTimeout if that is less. silent is called with the server's address, once
-// for each question; it may be nil.
+// NewResolver returns a resolver that asks the next name server when one is silent for a second, or
+// for a sixth of connectTimeout if that is less. silent is called with the address of a silent
+// server, once for each question; it may be nil.
 func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
 	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
 }
@@ -45,14 +45,14 @@ func newResolver(connectTimeout time.Duration, silent func(string), dial dialFun
 			return nil, err
 		}
 		question := impatientConn{Conn: c, limit: limit, silent: func() { silent(server) }}
-		if packets, ok := c.(net.PacketConn); ok { // by which net tells UDP from TCP
+		if packets, ok := c.(net.PacketConn); ok { // package net takes a PacketConn for UDP
 			return impatientPacketConn{question, packets}, nil
 		}
 		return question, nil
 	}}
 }
 
-// impatientConn is a connection to a name server that has limit to respond.
+// impatientConn is a connection to a name server that must respond within limit.
 type impatientConn struct {
 	net.Conn
 	limit  time.Duration
@@ -101,8 +101,8 @@ func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) 
 	return d.race(ctx, addrs)
 }
 
-// resolve gives the addresses of host:port that may be dialled, in the order in which to try them.
-// It takes half of the time at most, so that enough is left for TCP and TLS.
+// resolve returns the addresses of host:port that may be dialled, in the order in which to try
+// them. It takes at most half of the time, so that enough is left for TCP and TLS.
 func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -127,7 +127,7 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 		}
 	}
 	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%s is %v: http:// would send credentials in clear to other than loopback and Tailscale addresses", host, found)
+		return nil, fmt.Errorf("%s resolves to %v: http:// is only for loopback and Tailscale addresses, because it sends credentials in clear", host, found)
 	}
 	return alternate(addrs), nil
 }
@@ -160,8 +160,8 @@ type attempt struct {
 	err  error
 }
 
-// race tries the addresses in order, the next one when an attempt fails or attemptDelay is over,
-// and returns the first connection.
+// race tries the addresses in order and returns the first connection. It tries the next one when an
+// attempt fails, or after attemptDelay.
 func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -191,7 +191,7 @@ func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, er
 	return nil, errors.Join(failures...)
 }
 
-// try makes one attempt. It closes a connection that comes after race has returned.
+// try connects to one address. If race has returned meanwhile, it closes the connection.
 func (d *dialer) try(ctx context.Context, a netip.AddrPort, results chan<- attempt) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
@@ -203,7 +203,7 @@ func (d *dialer) try(ctx context.Context, a netip.AddrPort, results chan<- attem
 	case results <- attempt{c, err}:
 	case <-ctx.Done():
 		if err == nil {
-			_ = c.Close() // another one was first, or nobody waits any more
+			_ = c.Close() // another one was faster, or nobody waits any more
 		}
 	}
 }

@@ -11,10 +11,11 @@ import (
 
 const (
 	// maxStreams is how many requests one connection carries at most, whatever its peer allows. It
-	// is below the 250 of net/http's server, which counts a stream for a moment after its end and
-	// resets one above its limit with PROTOCOL_ERROR. That does not prove it unprocessed.
+	// is below the limit of net/http's server, 250, which counts a stream for a moment after its
+	// end and resets a stream above the limit with PROTOCOL_ERROR. That does not prove it
+	// unprocessed.
 	maxStreams = 240
-	// settingsPatience is how long a new connection of HTTP/2 has to say how many requests it
+	// settingsPatience is how long a new HTTP/2 connection may take to say how many requests it
 	// takes, before more connections are made.
 	settingsPatience = time.Second
 	// idleLimit is how long a connection without requests is kept.
@@ -38,26 +39,26 @@ type Pool struct {
 	arrived uint64    // number of the last waiter
 	dialing int       // connections that are being made, or whose limit is not known yet
 	made    uint64    // number of the last connection
-	streams int       // limit of the last connection that had one; 0: none yet
+	streams int       // limit of the last connection that reported one; 0: none yet
 	retired bool
 }
 
-// slots is what the pool knows of a connection. A connection gets new requests from add to drop
-// while it has a free slot, and is in none of these states:
+// slots is what the pool knows about a connection. Between add and drop, a connection with a free
+// slot gets new requests unless it is in one of these states:
 //
 //	state       because                               until
 //	leaving     GOAWAY, FIN, or too many resets       its last request ends, which closes it
 //	suspected   the response to a ping is overdue     the peer responds, or it is closed
 //	avoidUntil  the peer refused one of its requests  avoidTime has passed
 type slots struct {
-	inUse, limit int           // limit: what the peer takes
-	settled      chan struct{} // closed when the peer has said what it takes
+	inUse, limit int           // limit: how many requests the peer takes
+	settled      chan struct{} // closed when limit is known
 	pooled       bool          // is in conns
 	leaving      bool
 	suspected    bool
 	avoidUntil   time.Time
 	isReady      bool          // is in ready
-	pinged       chan struct{} // closed at the end of the ping under way; nil: there is none
+	pinged       chan struct{} // closed at the end of the ping under way; nil: no ping
 	check        *time.Timer   // from add to drop; see Pool.check
 	resets       *rate.Limiter
 	resetting    int       // slots whose requests were cancelled; see releaseReset
@@ -75,7 +76,7 @@ type connResult struct {
 	err  error
 }
 
-// New makes a pool; it connects to nothing yet. Its error is that of the certificates.
+// New returns a pool that has not connected yet. It fails if the certificates cannot be used.
 func New(c Config) (*Pool, error) {
 	d, err := newDialer(c)
 	if err != nil {
@@ -89,9 +90,9 @@ func New(c Config) (*Pool, error) {
 	return p, nil
 }
 
-// Get gives a connection with a slot for one request. wait is called, perhaps more than once, if
-// there is a wait, which connect_timeout bounds. The error is a [*ConnectError], or the cause of
-// ctx.
+// Get returns a connection with a slot for one request. If it must wait, which connect_timeout
+// bounds, it calls wait first, possibly more than once. The error is a [*ConnectError], or the
+// cause of ctx.
 func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
@@ -111,7 +112,7 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	}
 }
 
-// get takes a slot that is free, or waits for one.
+// get takes a free slot, or waits for one.
 func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn, error) {
 	p.mu.Lock()
 	if c := p.reserve(); c != nil {
@@ -134,7 +135,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	case r := <-w.result:
 		return r.conn, r.err
 	case <-timer.C:
-		p.forget(w) // a dial may be under way that began before this request came, and another one follow it
+		p.forget(w) // a dial that began before this request, and one after it, may take longer
 		return nil, ErrConnectTimeout
 	case <-ctx.Done():
 		p.forget(w)
@@ -142,7 +143,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	}
 }
 
-// forget removes a waiter that waits no longer, and frees a slot that it was given meanwhile.
+// forget removes a waiter, and frees the slot that it may have got meanwhile.
 func (p *Pool) forget(w *waiter) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiters, w); i >= 0 {
@@ -158,7 +159,7 @@ func (p *Pool) forget(w *waiter) {
 	}
 }
 
-// reserve takes a slot, or gives nil. The caller holds mu.
+// reserve takes a free slot, or returns nil. The caller holds mu.
 func (p *Pool) reserve() *Conn {
 	if len(p.ready) == 0 {
 		return nil
@@ -195,7 +196,7 @@ func (p *Pool) handOut() {
 	}
 }
 
-// startDials makes as many connections as the waiters need. The caller holds mu.
+// startDials starts as many dials as the waiters need. The caller holds mu.
 func (p *Pool) startDials() {
 	if p.ctx.Err() != nil {
 		return
@@ -210,7 +211,7 @@ func (p *Pool) startDials() {
 	}
 }
 
-// connect makes one connection. asked is the number of the last waiter that it is for.
+// connect makes one connection, for the waiters up to number asked.
 func (p *Pool) connect(asked uint64) {
 	c := newConn(p)
 	err := p.dialer.dial(p.ctx, c)
@@ -222,7 +223,7 @@ func (p *Pool) connect(asked uint64) {
 	defer p.mu.Unlock()
 	p.dialing--
 	if err != nil {
-		p.refuse(asked, err) // or there would be dials for ever
+		p.refuse(asked, err) // otherwise dials would go on for ever
 	}
 	p.startDials()
 }
@@ -244,8 +245,8 @@ func (p *Pool) add(c *Conn) {
 	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 }
 
-// settle waits until the limit of c is known, settingsPatience at most. It fails if c takes
-// nothing.
+// settle waits until the limit of c is known, at most settingsPatience. It fails if c takes no
+// request.
 func (p *Pool) settle(c *Conn) error {
 	timer := time.NewTimer(settingsPatience)
 	defer timer.Stop()
@@ -285,7 +286,7 @@ func (p *Pool) settled(c *Conn) {
 	}
 }
 
-// leave keeps new requests from c. Those on it go on.
+// leave keeps new requests from c. Requests on it continue.
 func (p *Pool) leave(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -321,7 +322,7 @@ func (p *Pool) remove(c *Conn) {
 	_ = c.client.Close() // it is not used again
 }
 
-// release frees a slot; usable: c can take another request.
+// release frees a slot. usable reports whether c can take another request.
 func (p *Pool) release(c *Conn, usable bool) {
 	p.mu.Lock()
 	c.inUse--
@@ -342,8 +343,8 @@ func (p *Pool) release(c *Conn, usable bool) {
 	}
 }
 
-// check is called every checkInterval. It closes a connection that was idle for too long, and pings
-// the peer of one over HTTP/2 that has requests and says nothing.
+// check runs every checkInterval. It closes a connection that was idle for too long, and pings the
+// peer of a silent HTTP/2 connection that carries requests.
 func (p *Pool) check(c *Conn) {
 	silence := c.wire.silence()
 	p.mu.Lock()
@@ -366,8 +367,8 @@ func (p *Pool) check(c *Conn) {
 	p.mu.Unlock()
 }
 
-// Retire closes connections as soon as they carry nothing. Requests that still hold this pool may
-// go on using it.
+// Retire closes each connection as soon as it carries no request. Requests that hold this pool may
+// still use it.
 func (p *Pool) Retire() {
 	p.mu.Lock()
 	p.retired = true
@@ -375,14 +376,14 @@ func (p *Pool) Retire() {
 	p.closeAll(func(c *Conn) bool { return c.inUse == 0 })
 }
 
-// Close ends dials and connections and waits for what works on them.
+// Close ends all dials and connections, and waits for their goroutines.
 func (p *Pool) Close() {
 	p.cancel()
 	p.closeAll(func(*Conn) bool { return true })
 	p.work.Wait()
 }
 
-// closeAll closes the connections that which chooses. It calls which with the lock held.
+// closeAll closes the connections for which which returns true. It calls which with the lock held.
 func (p *Pool) closeAll(which func(*Conn) bool) {
 	p.mu.Lock()
 	var chosen []*Conn
@@ -394,12 +395,12 @@ func (p *Pool) closeAll(which func(*Conn) bool) {
 	}
 	p.mu.Unlock()
 	for _, c := range chosen {
-		_ = c.client.Close() // nothing is on it, or nothing matters any more
+		_ = c.client.Close() // it carries nothing, or the pool is closed
 	}
 }
 
-// refuse fails the waiters that a failed dial was for: the oldest, as many as one connection
-// carries, and none that came after asked. The caller holds mu.
+// refuse fails the waiters that a failed dial was for: the oldest ones, as many as one connection
+// carries, up to number asked. The caller holds mu.
 func (p *Pool) refuse(asked uint64, err error) {
 	n := len(p.waiters)
 	if p.streams > 0 {
@@ -412,6 +413,5 @@ func (p *Pool) refuse(asked uint64, err error) {
 	}
 }
 
-// wallClock is the time without Go's monotonic reading, which stands still while the machine
-// sleeps.
+// wallClock returns the time without Go's monotonic reading, which stops while the machine sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }

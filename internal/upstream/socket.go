@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// A path is dead when the peer's kernel acknowledged nothing for userTimeout, or responded to
-	// none of the probes that begin after keepAliveIdle without a byte.
+	// A path is dead when the peer's kernel acknowledges nothing for userTimeout, or responds to no
+	// keep-alive probe; these start after keepAliveIdle without a byte.
 	userTimeout       = 25 * time.Second
 	keepAliveIdle     = 10 * time.Second
 	keepAliveInterval = 5 * time.Second
@@ -27,7 +27,7 @@ const (
 // request.
 type socket struct {
 	net.Conn
-	raw  syscall.RawConn // nil: not one of the kernel's
+	raw  syscall.RawConn // nil: not a kernel socket
 	take func(fd uintptr) (done bool)
 
 	into []byte // what take reads to; one goroutine reads at a time
@@ -39,7 +39,7 @@ type socket struct {
 	ended bool // the peer's FIN was read
 }
 
-// newSocket also has the kernel give up a path that is dead.
+// newSocket also tells the kernel to close a dead path.
 func newSocket(c net.Conn) *socket {
 	s := &socket{Conn: c}
 	s.take = s.receive
@@ -47,7 +47,7 @@ func newSocket(c net.Conn) *socket {
 		s.raw, _ = sc.SyscallConn()
 	}
 	if s.raw != nil {
-		_ = s.raw.Control(func(fd uintptr) { // a socket without the option only notices later
+		_ = s.raw.Control(func(fd uintptr) { // without the option a dead path is noticed later
 			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 		})
 	}
@@ -77,7 +77,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	return s.n, nil
 }
 
-// receive reads what the kernel has; false: nothing yet.
+// receive reads what the kernel has. It returns false if there is nothing yet.
 func (s *socket) receive(fd uintptr) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *socket) note(n int, ended bool) {
 	s.ended = s.ended || ended
 }
 
-// received is how many bytes were read so far.
+// received returns how many bytes were read so far.
 func (s *socket) received() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,16 +117,16 @@ func (s *socket) finished() bool {
 	return s.ended
 }
 
-// readable reports whether a read would return at once, with bytes or with an end. net/http always
-// has a read under way, so this one must not take them.
+// readable reports whether a read would return at once, with bytes or an end. It leaves the bytes
+// to net/http, which always has a read under way.
 func (s *socket) readable() bool { return s.poll(unix.POLLIN) }
 
 // ending reports whether the peer closed or reset the connection. Bytes that it sent before may
 // still have to be read.
 func (s *socket) ending() bool { return s.poll(unix.POLLRDHUP) }
 
-// poll reports whether the kernel has one of the events for the connection, or an error; false
-// where that cannot be told. It takes half the time of TCP_INFO, and each request over HTTP/2 asks.
+// poll reports whether the connection has one of the events, or an error; false if unknown. It
+// takes half the time of TCP_INFO, which matters because each HTTP/2 request calls it.
 func (s *socket) poll(events int16) bool {
 	if s.raw == nil {
 		return false
@@ -145,7 +145,7 @@ func (s *socket) gone() bool {
 	return info != nil && info.State == closed
 }
 
-// info is what the kernel knows of the connection; nil where that cannot be told.
+// info returns what the kernel knows about the connection; nil if unknown.
 func (s *socket) info() (info *unix.TCPInfo) {
 	if s.raw == nil {
 		return nil
@@ -156,8 +156,7 @@ func (s *socket) info() (info *unix.TCPInfo) {
 	return info
 }
 
-// unsent is how many bytes the kernel holds that the peer has not taken yet; below 0: it cannot
-// tell.
+// unsent returns how many written bytes the peer's kernel has not acknowledged yet; -1 if unknown.
 func (s *socket) unsent() int {
 	if s.raw == nil {
 		return -1
@@ -171,7 +170,7 @@ func (s *socket) unsent() int {
 	return left
 }
 
-// acked is how many bytes the peer's kernel has acknowledged; 0 where that cannot be told.
+// acked returns how many bytes the peer's kernel has acknowledged; 0 if unknown.
 func (s *socket) acked() uint64 {
 	if info := s.info(); info != nil {
 		return info.Bytes_acked
@@ -179,7 +178,7 @@ func (s *socket) acked() uint64 {
 	return 0
 }
 
-// addrPort is invalid where a is not of TCP.
+// addrPort converts a TCP address; other addresses become the invalid AddrPort.
 func addrPort(a net.Addr) netip.AddrPort {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		ap := tcp.AddrPort()

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// The parts of making a connection.
+// The steps of making a connection.
 const (
 	StepName      = "name"      // looking a name up
 	StepAddress   = "address"   // connecting to one address
-	StepTunnel    = "tunnel"    // having a proxy connect to the upstream
+	StepTunnel    = "tunnel"    // asking a proxy to connect to the upstream
 	StepHandshake = "handshake" // TLS with the upstream
 )
 
-// Step is one part of making a connection, once it has ended.
+// Step reports a finished step of making a connection.
 type Step struct {
 	Part string
-	// To is the name, the address, or the host and port of the proxy or the upstream.
+	// To is the name, the address, or host:port of the proxy or the upstream.
 	To   string
 	Took time.Duration
 	Err  error // nil: it succeeded
-	// Addresses are those of the name.
+	// Addresses are what the name resolved to.
 	Addresses []netip.Addr
-	// TLS is what the handshake agreed on.
+	// TLS is the result of the handshake.
 	TLS tls.ConnectionState
 }
 
-// observe tells Config.Observe of a part that began at start.
+// observe reports a step that began at start to Config.Observe.
 func (d *dialer) observe(start time.Time, s Step) {
 	if d.Observe != nil {
 		s.Took = time.Since(start)
@@ -35,17 +35,17 @@ func (d *dialer) observe(start time.Time, s Step) {
 	}
 }
 
-// Route is how connections get to the upstream at present.
+// Route says how connections reach the upstream at present.
 type Route struct {
 	// Proxy is the host and port of the HTTP CONNECT proxy; empty: connections are direct.
 	Proxy string
-	// Since is when it was first used, without another one in between; zero: not yet.
+	// Since is when the route came into use; zero: not yet.
 	Since time.Time
-	// Connections are open, idle ones included.
+	// Connections is how many are open, including idle ones.
 	Connections int
 }
 
-// Route tells which of the proxies is used. Before any is, that is the first.
+// Route returns the present route. Before the first connection, that is the first proxy.
 func (p *Pool) Route() Route {
 	p.mu.Lock()
 	r := Route{Connections: len(p.conns)}
@@ -58,13 +58,13 @@ func (p *Pool) Route() Route {
 	return r
 }
 
-// workingRoute is the one that was connected over last.
+// workingRoute is the route of the last connection.
 type workingRoute struct {
-	index int // of the proxy; 0 where there is none
+	index int // of the proxy; 0 without proxies
 	since time.Time
 }
 
-// keep has later connections begin with that proxy.
+// keep makes later connections try that proxy first.
 func (d *dialer) keep(index int) {
 	if last := d.working.Load(); last.index != index || last.since.IsZero() {
 		d.working.Store(&workingRoute{index: index, since: time.Now()})

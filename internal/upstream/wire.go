@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// closeTime is how long the last bytes of a connection may take, its close_notify included.
+// closeTime is how long the last bytes of a connection may take, including its close_notify.
 const closeTime = 250 * time.Millisecond
 
-// wire is the connection that net/http is given.
+// wire is the connection that net/http uses.
 type wire struct {
 	net.Conn // TLS, or the socket
 	socket   *socket
@@ -21,13 +21,13 @@ type wire struct {
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
 	made     time.Time
-	heard    atomic.Int64 // when bytes came last, by the wall clock, in nanoseconds
+	heard    atomic.Int64 // when the last bytes came, by the wall clock, in nanoseconds
 	heardAt  atomic.Int64 // the same by the monotonic clock, since made
-	cut      atomic.Bool  // the end that was read is not the peer's
+	cut      atomic.Bool  // the peer did not send the end that was read
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
-// newWire layers nc, which is either s or TLS on it, for c.
+// newWire returns the wire of c over nc, which is s or TLS over s.
 func newWire(c *Conn, nc net.Conn, s *socket, spares *sync.Pool) *wire {
 	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
 	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
@@ -49,7 +49,7 @@ func (w *wire) ConnectionState() tls.ConnectionState {
 	return tls.ConnectionState{}
 }
 
-// isHTTP2 reports what was negotiated.
+// isHTTP2 reports whether HTTP/2 was negotiated.
 func (w *wire) isHTTP2() bool { return w.ConnectionState().NegotiatedProtocol == "h2" }
 
 // Write implements net.Conn. It does not fail: see [coalescer].
@@ -74,23 +74,23 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence is for how long nothing came. The wall clock goes on while the machine sleeps; the
-// monotonic one is never set back.
+// silence returns how long nothing came: the longer time of two clocks. The wall clock goes on
+// while the machine sleeps, and the monotonic one is never set back.
 func (w *wire) silence() time.Duration {
 	now := time.Now()
 	wall := now.UnixNano() - w.heard.Load()
 	return max(time.Duration(wall), now.Sub(w.made)-time.Duration(w.heardAt.Load()))
 }
 
-// hear notes that something came.
+// hear records that bytes came.
 func (w *wire) hear() {
 	now := time.Now()
 	w.heard.Store(now.UnixNano())
 	w.heardAt.Store(int64(now.Sub(w.made)))
 }
 
-// Close implements net.Conn. It writes what is pending and TLS's close_notify, as far as the peer
-// takes them at once.
+// Close implements net.Conn. It writes what is pending and TLS's close_notify if the peer takes
+// them within closeTime.
 func (w *wire) Close() error {
 	var err error
 	w.close.Do(func() {
@@ -102,10 +102,10 @@ func (w *wire) Close() error {
 	return err
 }
 
-// abort ends what is blocked.
+// abort unblocks all reads and writes.
 func (w *wire) abort() { _ = w.socket.Close() }
 
-// note looks at the end that was read before net/http closes the connection because of it.
+// note finds out who caused the end that was read, before net/http closes the connection.
 func (w *wire) note(err error) {
 	if !errors.Is(err, io.EOF) {
 		return
@@ -117,7 +117,7 @@ func (w *wire) note(err error) {
 	w.cut.Store(w.socket.gone() && w.out.wasReset())
 }
 
-// cutOff reports whether the end that was read is the network's and not the peer's: over TLS a
-// response that is complete ends with a close_notify, after which the end of the connection beneath
-// is not read; without, it ends with a FIN.
+// cutOff reports whether the network and not the peer ended the connection. Over TLS a complete
+// response ends with a close_notify, after which the end of the TCP connection is not read. Without
+// TLS it ends with a FIN.
 func (w *wire) cutOff(err error) bool { return errors.Is(err, io.EOF) && w.cut.Load() }

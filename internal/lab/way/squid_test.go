@@ -133,7 +133,7 @@ func TestSquidThatForbidsConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Want(t, 502, "no connection to "+apiName)
-	d.log.Next(t, "CONNECT was refused: status 403")
+	d.log.Next(t, "CONNECT refused with status 403")
 	want(t, d.findings(), "upstream proxy", "fail", "proxy.example:3128", "status 403", "allow this host CONNECT to "+apiName)
 }
 
