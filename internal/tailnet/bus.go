@@ -9,15 +9,15 @@ import (
 	"tailscale.com/ipn"
 )
 
-// busMask asks for what we need and all daemons grant: newer ones refuse the mask for the initial
-// network map, and those from 1.54 to 1.90 let only root watch without NotifyNoPrivateKeys.
+// busMask asks for what we need and every version grants. Newer ones refuse NotifyInitialNetMap,
+// and 1.54 to 1.90 let only root watch without NotifyNoPrivateKeys.
 const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
 
-// bus is one open watch of the IPN bus. Each notification is a hint to read the status, whatever it
-// says. tailscaled cuts off a watcher that is slow, so its goroutine never waits for anybody.
+// bus is one open watch of the IPN bus. Each notification is only a hint to read the status.
+// tailscaled cuts off slow watchers, so the goroutine never blocks on the reader of hints.
 type bus struct {
 	opened time.Time
-	hints  chan struct{} // holds one: hints not yet taken are the same hint; closed when the watch is over
+	hints  chan struct{} // holds one, which stands for all that were not taken; closed at the end of the watch
 	cancel context.CancelFunc
 	spoke  atomic.Bool
 }
@@ -29,8 +29,8 @@ func openBus(ctx context.Context, lc *local.Client) *bus {
 	return b
 }
 
-// drain reads the bus to its end. Why it ended does not matter: the next reading shows what has
-// become of tailscaled.
+// drain reads the bus to its end. The reason for the end does not matter: the next reading shows
+// the state of tailscaled.
 func (b *bus) drain(ctx context.Context, lc *local.Client) {
 	defer close(b.hints)
 	watcher, err := lc.WatchIPNBus(ctx, busMask)
@@ -50,10 +50,11 @@ func (b *bus) drain(ctx context.Context, lc *local.Client) {
 	}
 }
 
-// live reports whether tailscaled has granted the watch and it still stands.
+// live reports whether tailscaled has granted the watch.
 func (b *bus) live() bool { return b != nil && b.spoke.Load() }
 
-// hinted gives a value for each hint, is closed with the watch, and blocks where there is none.
+// hinted returns the channel of hints, which is closed with the watch; without a watch, nil, which
+// blocks.
 func (b *bus) hinted() <-chan struct{} {
 	if b == nil {
 		return nil
@@ -65,7 +66,7 @@ func (b *bus) hinted() <-chan struct{} {
 func (b *bus) close() {
 	if b != nil {
 		b.cancel()
-		for range b.hints { //nolint:revive // what is left of the hints is not wanted
+		for range b.hints { //nolint:revive // wait for the end
 		}
 	}
 }

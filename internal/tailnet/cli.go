@@ -19,8 +19,8 @@ import (
 	"tailscale.com/ipn/ipnstate"
 )
 
-// askCommand reads the facts from the tailscale command. A command that cannot say who this node is
-// cannot identify peers either, so nobody of the tailnet could be served.
+// askCommand reads the status from the tailscale command. A command that cannot identify this node
+// by whois cannot identify peers either, so no peer could be served.
 func (c *Client) askCommand(ctx context.Context) (Status, error) {
 	var facts *ipnstate.Status
 	if err := c.runCommand(ctx, &facts, "status", "--json", "--peers=false"); err != nil {
@@ -37,11 +37,12 @@ func (c *Client) askCommand(ctx context.Context) (Status, error) {
 	return status, err
 }
 
-// maxWhoIsCommands is how many run at a time: each is a process, and strangers can make us ask.
+// maxWhoIsCommands is how many whois commands run at a time: each is a process, and any peer can
+// cause one.
 const maxWhoIsCommands = 4
 
-// whoIsByCommand names the peer behind addr. The command has no exit code for a peer that is not
-// found, only the texts of the local API and of its client.
+// whoIsByCommand asks the command for the peer behind addr. It tells an unknown peer by the
+// command's text, because the exit code is the same for all errors.
 func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
 	select {
 	case c.commands <- struct{}{}:
@@ -62,9 +63,9 @@ func (c *Client) whoIsByCommand(ctx context.Context, addr netip.AddrPort) (*apit
 	return found, err
 }
 
-// runCommand decodes what `tailscale` prints with args, as JSON. The command gets nothing of our
-// environment but PATH, and a process group that is killed as a whole when ctx ends. Without
-// Config.Socket the command chooses the socket itself.
+// runCommand runs `tailscale` with args and decodes the JSON that it prints. Of our environment the
+// command gets PATH only. Its process group is killed when ctx ends. Without Config.Socket the
+// command chooses the socket.
 func (c *Client) runCommand(ctx context.Context, into any, args ...string) error {
 	if c.cfg.Socket != "" {
 		args = append([]string{"--socket=" + c.cfg.Socket}, args...)
@@ -73,7 +74,7 @@ func (c *Client) runCommand(ctx context.Context, into any, args ...string) error
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // for a child that left the group with our pipe
+	cmd.WaitDelay = 100 * time.Millisecond // for a child that left the group and holds our pipe
 	out, err := cmd.Output()
 	if err != nil {
 		return cmp.Or(ctx.Err(), err) // rather than "signal: killed"
@@ -84,19 +85,19 @@ func (c *Client) runCommand(ctx context.Context, into any, args ...string) error
 	return nil
 }
 
-// isInstalled reports whether the command is there, which every package of Tailscale has.
+// isInstalled reports whether the tailscale command is in PATH, as with every package of Tailscale.
 func isInstalled() bool {
 	_, err := exec.LookPath("tailscale")
 	return err == nil
 }
 
-// isMissing reports whether err means that there is no command.
+// isMissing reports whether err says that there is no command.
 func isMissing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 }
 
-// patientCommand is askCommand for Follow, which asks every second: what the command said is
-// repeated for commandInterval, and that it failed for a pause that grows.
+// patientCommand is askCommand for Follow, which asks every second. It repeats a result for
+// commandInterval, and an error for a growing pause, without running the command.
 type patientCommand struct {
 	client   *Client
 	failures int // in a row

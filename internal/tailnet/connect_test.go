@@ -131,7 +131,7 @@ func TestStatusBadSocket(t *testing.T) {
 			d.set(&d.status, tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
 			_, err := c.Connect(t.Context())
-			fails(t, err, retry, "tailscaled cannot be asked", tt.text)
+			fails(t, err, retry, "cannot read the state of tailscaled", tt.text)
 		})
 	}
 	if _, err := os.Stat(dir + "/tailscale.log"); err == nil {

@@ -15,21 +15,20 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Error says why this host is not connected to its tailnet, or why that cannot be known. Its text
-// is a sentence for the operator: the problem, the reason and the fix.
+// Error says why this host is not connected to its tailnet, or why that is unknown. Its text tells
+// the operator the problem, the reason and the fix.
 type Error struct {
-	// Retry says that the next attempt may succeed without anybody's doing.
+	// Retry says that the next attempt may succeed without a fix.
 	Retry bool
-	// NeedsPerson says that somebody must log this node in or approve it.
+	// NeedsPerson says that a person must log this node in or approve it.
 	NeedsPerson bool
 	// Problem says what is wrong, such as "tailscaled is in state Stopped".
 	Problem string
 	// Err is the reason in detail; it may be nil.
 	Err error
-	// Fix says what somebody has to do.
+	// Fix says what to do.
 	Fix string
-	// AuthURL is where somebody may log this node in, if tailscaled gave one. It is never part of
-	// the text.
+	// AuthURL is the login URL, if tailscaled returned one. It is never part of the text.
 	AuthURL string
 }
 
@@ -44,8 +43,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// verdict is nil for a backend that is Running, and else says what keeps this node off its tailnet.
-// A state that is not listed may pass.
+// verdict returns nil for a backend in state Running, and otherwise an *Error that says what keeps
+// this node off its tailnet. An unknown state is retried.
 func verdict(s Status) error {
 	e := &Error{Problem: "tailscaled is in state " + s.Backend, AuthURL: s.AuthURL}
 	switch s.Backend {
@@ -53,7 +52,7 @@ func verdict(s Status) error {
 		return nil
 	case ipn.NeedsLogin.String():
 		e.NeedsPerson, e.Fix = true, "run `tailscale login` on this host"
-		if s.KeyExpired && !s.KeyExpiry.IsZero() { // a plain login would make another node of this host
+		if s.KeyExpired && !s.KeyExpiry.IsZero() { // a plain login would register a new node
 			e.Err = fmt.Errorf("the node key expired on %s", s.KeyExpiry.Format(time.DateOnly))
 			e.Fix = "run `tailscale up --force-reauth` on this host"
 		}
@@ -64,18 +63,18 @@ func verdict(s Status) error {
 	case ipn.Starting.String(), ipn.NoState.String():
 		e.Retry, e.Err = true, errors.New("it has not come up yet")
 	default:
-		e.Retry, e.Err = true, errors.New("nothing is known of that state")
+		e.Retry, e.Err = true, errors.New("unknown state")
 	}
 	if e.Retry {
-		e.Fix = "if it stays so, see `tailscale status` and `journalctl -u tailscaled`"
+		e.Fix = "if this lasts, see `tailscale status` and `journalctl -u tailscaled`"
 	}
 	return e
 }
 
-// unknown is the Error of a tailscaled that did not tell its state. One whose socket file is gone
-// is not running: nothing but a start helps.
+// unknown returns the Error for a tailscaled whose state could not be read. Without a socket file
+// it is not running, and only starting it helps.
 func unknown(err error) *Error {
-	e := &Error{Retry: true, Problem: "tailscaled cannot be asked", Err: err}
+	e := &Error{Retry: true, Problem: "cannot read the state of tailscaled", Err: err}
 	switch cause := cmp.Or(dialFailure(err), err); {
 	case errors.Is(cause, fs.ErrNotExist) && !isInstalled():
 		e.Retry, e.Problem = false, "tailscaled is not running, and Tailscale is not installed"
@@ -87,15 +86,15 @@ func unknown(err error) *Error {
 	case errors.Is(cause, fs.ErrPermission):
 		e.Fix = "let this user open the socket, which tailscaled makes with mode 0666, and look for a sandbox that hides it"
 	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, syscall.EAGAIN): // EAGAIN: its backlog is full
-		e.Fix = "if it stays so, run `systemctl restart tailscaled`"
+		e.Fix = "if this lasts, run `systemctl restart tailscaled`"
 	default:
-		e.Fix = "if it stays so, see `journalctl -u tailscaled`"
+		e.Fix = "if this lasts, see `journalctl -u tailscaled`"
 	}
 	return e
 }
 
-// foreignError is an error with words of tailscaled or of its command, which may name people, nodes
-// and addresses. They are shown on one line, printable and of bounded length.
+// foreignError is an error whose text comes from tailscaled or the tailscale command, and may name
+// people, nodes and addresses. The text is made printable and cut to one short line.
 type foreignError struct{ err error }
 
 // Error implements error.
@@ -104,7 +103,7 @@ func (e *foreignError) Error() string { return term.Cut(term.Clean(e.err.Error()
 // Unwrap returns the error.
 func (e *foreignError) Unwrap() error { return e.err }
 
-// OwnWords is the text of err without the words of tailscaled and of its command.
+// OwnWords returns the text of err without the parts that come from tailscaled or its command.
 func OwnWords(err error) string {
 	text := err.Error()
 	if foreign, ok := errors.AsType[*foreignError](err); ok {

@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// Report is one piece of news from Follow.
+// Report is a change that Follow reports.
 type Report struct {
-	// Status is what tailscaled said, empty when it could not be asked. A warning is in it only
-	// once it has lasted Config.WarningDelay.
+	// Status is tailscaled's status, empty if it could not be read. It has only warnings that have
+	// lasted Config.WarningDelay.
 	Status Status
 
-	// Err is what Connect would have returned: nil if and only if the backend is Running, else an
-	// *Error.
+	// Err is the error that Connect would return: nil if and only if the backend is in state
+	// Running, else an *Error.
 	Err error
 
-	// KeyNotice is 14 or 3 days while the node key's remaining life is within them; 0: there is
-	// more time, or none.
+	// KeyNotice is 14 or 3 days if the node key expires within that time; 0 if it expires later, or
+	// has expired.
 	KeyNotice time.Duration
 }
 
-// Follow reports the state at once and then every change of it, until ctx ends; only then it
-// returns. The calls to report are made one after the other, from Follow's own goroutine: one that
-// takes long delays the next, but not the reading of the bus.
+// Follow reports the status at once and then each change of it, and returns when ctx ends. It calls
+// report from its own goroutine: a slow report delays the next one, but not the reading of the bus.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
 	f := &follower{
 		client: c, report: report,
@@ -38,7 +37,7 @@ func (c *Client) Follow(ctx context.Context, report func(Report)) {
 	}
 }
 
-// follower is the state of one Follow. Only its own goroutine touches it.
+// follower is the state of one Follow. Only Follow's goroutine uses it.
 type follower struct {
 	client *Client
 	report func(Report)
@@ -50,16 +49,16 @@ type follower struct {
 	command  patientCommand
 
 	bus         *bus      // nil when none is open
-	busFailures int       // buses in a row that were refused
-	busAfter    time.Time // when the next may be opened
+	busFailures int       // refused buses in a row
+	busAfter    time.Time // when the next one may be opened
 }
 
-// read reads the status once and reports it if it is news.
+// read reads the status once and reports it if it has changed.
 func (f *follower) read(ctx context.Context) {
 	status, err := f.client.connect(ctx, f.command.ask)
 	f.readAt = time.Now()
 	if ctx.Err() != nil {
-		return // our end, not tailscaled's
+		return // Follow ends, and tailscaled may be well
 	}
 	f.failures++
 	if status.Backend != "" {
@@ -78,15 +77,15 @@ func sameNews(a, b Report) bool {
 	return same && a.KeyNotice == b.KeyNotice && reflect.DeepEqual(a.Status, b.Status)
 }
 
-// watch opens the bus where there is none, once tailscaled responds on its socket. The first
-// notification asks for a reading, so nothing that happens between a reading and the bus is missed.
+// watch opens a bus if none is open and tailscaled responds on its socket. The first notification
+// causes a reading, so no change between a reading and the bus is missed.
 func (f *follower) watch(ctx context.Context) {
 	if f.bus == nil && f.onSocket() && !time.Now().Before(f.busAfter) {
 		f.bus = openBus(ctx, f.client.local)
 	}
 }
 
-// onSocket reports whether the last reading was tailscaled's response on its socket.
+// onSocket reports whether the last reading succeeded over tailscaled's socket.
 func (f *follower) onSocket() bool {
 	return f.failures == 0 && f.last != nil && !f.last.Status.ByCommand
 }
@@ -110,8 +109,8 @@ func (f *follower) wait(ctx context.Context) {
 	}
 }
 
-// due is how long the last reading may be trusted while there is no notification. After a failure
-// it is short where nobody is bothered, so that a tailscaled that starts is seen at once.
+// due returns when the next reading is due without a notification. After a failure that costs
+// nothing it is soon, so that a tailscaled that starts is noticed at once.
 func (f *follower) due() time.Duration {
 	cfg := f.client.cfg
 	switch {
@@ -129,8 +128,8 @@ func (f *follower) due() time.Duration {
 	return d
 }
 
-// busEnded makes room for the next bus. One that was granted ended because tailscaled did, or cut
-// us off, and is opened again soon; one that was refused ever more rarely.
+// busEnded closes the bus and schedules the next one: soon if it had been granted, because
+// tailscaled ended or cut us off, and at growing intervals if it was refused.
 func (f *follower) busEnded() {
 	if f.bus.live() {
 		f.busFailures = 0
@@ -141,7 +140,7 @@ func (f *follower) busEnded() {
 	f.bus = nil
 }
 
-// pause is the back-off after that many failures in a row, of which there is one at least.
+// pause returns the back-off after that many failures in a row, at least one.
 func (c *Client) pause(failures int) time.Duration {
 	const doublings = 10 // no pause grows further, and none overflows
 	d := min(c.cfg.BackoffMin<<min(failures-1, doublings), c.cfg.BackoffMax)

@@ -16,8 +16,8 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Network is the tailnet as this node sees it. A node sees only those which the tailnet's policy
-// lets it talk to, or lets talk to it.
+// Network is the tailnet as this node sees it. A node sees only the nodes that the tailnet's policy
+// lets it connect to, or lets connect to it.
 type Network struct {
 	Self     Node
 	Peers    []Node // sorted by name
@@ -27,14 +27,14 @@ type Network struct {
 // Node is one node of the tailnet.
 type Node struct {
 	Name       string   // MagicDNS name without the final dot
-	HostName   string   // what the host calls itself
+	HostName   string   // the host's own name
 	ID         string   // stable node ID
 	User       string   // login name of its owner; empty for a tagged node
 	Tags       []string // with "tag:"
 	Addresses  []netip.Addr
 	Online     bool // connected to the coordination server
 	KeyExpired bool
-	Attributes []string // node attributes by name, sorted: packet filter rules may ask for one
+	Attributes []string // names of node attributes, sorted: packet filter rules may require one
 }
 
 // Network asks for this node and its peers, within AttemptTimeout.
@@ -80,8 +80,8 @@ func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfi
 	return n
 }
 
-// Find gives the peers that name may mean: a MagicDNS name, its first label, a stable node ID, an
-// address, or, if none of these fits, what a host calls itself.
+// Find returns the peers that name may mean: a MagicDNS name, its first label, a stable node ID, an
+// address, or, if none of these matches, a host name.
 func (n Network) Find(name string) []Node {
 	name = strings.TrimSuffix(name, ".")
 	var found, byHostName []Node
@@ -105,14 +105,14 @@ func (n Node) isCalled(name string) bool {
 		err == nil && slices.Contains(n.Addresses, addr.Unmap())
 }
 
-// Prefs are those of this node's settings in tailscaled that decide about traffic to and from it.
+// Prefs are this node's settings in tailscaled that affect traffic to and from it.
 type Prefs struct {
-	ShieldsUp bool   // refuses every connection from the tailnet
-	AcceptDNS bool   // this host's resolver knows the tailnet's names
-	ExitNode  string // stable ID or address of the node that leads to the internet; empty: none
+	ShieldsUp bool   // all connections from the tailnet are refused
+	AcceptDNS bool   // this host's resolver resolves the tailnet's names
+	ExitNode  string // stable ID or address of the exit node; empty: none
 }
 
-// Prefs asks for them, within AttemptTimeout.
+// Prefs asks for this node's settings, within AttemptTimeout.
 func (c *Client) Prefs(ctx context.Context) (Prefs, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -127,12 +127,12 @@ func (c *Client) Prefs(ctx context.Context) (Prefs, error) {
 	return prefs, nil
 }
 
-// Filter is the packet filter that this node got from the tailnet's policy: who may open which
-// connection to it. What no rule admits is dropped without a response.
+// Filter is the packet filter that this node has from the tailnet's policy: who may open which
+// connection to it. Packets that no rule admits are dropped without a response.
 type Filter struct{ rules []tailcfg.FilterRule }
 
-// Filter asks for it, within AttemptTimeout. tailscaled shows it to root alone (and to the operator
-// that root named): for others the error is fs.ErrPermission.
+// Filter asks for the packet filter, within AttemptTimeout. tailscaled shows it only to root and
+// the operator whom root named: for others the error is fs.ErrPermission.
 func (c *Client) Filter(ctx context.Context) (Filter, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -167,8 +167,9 @@ func hasSource(r tailcfg.FilterRule, node Node, src netip.Addr) bool {
 	})
 }
 
-// covers reads one of the forms of tailcfg.FilterRule.SrcIPs: "*", an address, a prefix, or two
-// addresses with a hyphen between, both included. What cannot be read covers nothing.
+// covers reports whether set contains addr. set has one of the forms of tailcfg.FilterRule.SrcIPs:
+// "*", an address, a prefix, or two addresses with a hyphen between, both included. An invalid set
+// contains nothing.
 func covers(set string, addr netip.Addr) bool {
 	if set == "*" {
 		return true
@@ -188,11 +189,11 @@ func covers(set string, addr netip.Addr) bool {
 	return err == nil && from.BitLen() == addr.BitLen() && from.Compare(addr) <= 0 && addr.Compare(to) <= 0
 }
 
-// RefusalAttribute is the node attribute with which tailscaled, from 1.104 on, records what it
-// refuses.
+// RefusalAttribute is the node attribute that makes tailscaled, from 1.104 on, record refused
+// connections.
 const RefusalAttribute = "debug-conn-reject"
 
-// Refusal is what tailscaled refused one peer for one reason.
+// Refusal counts the connections that tailscaled refused one peer for one reason.
 type Refusal struct {
 	Reason   string         // acl, shields, host-firewall, …
 	Src, Dst netip.AddrPort // of the last connection

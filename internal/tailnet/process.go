@@ -15,20 +15,20 @@ import (
 // ErrNoDaemon means that no tailscaled runs on this host, as far as this process can see.
 var ErrNoDaemon = errors.New("no tailscaled runs on this host")
 
-// Process is a tailscaled that runs on this host.
+// Process is a tailscaled process on this host.
 type Process struct {
-	// PID is its process ID; 0 if its socket is not the one that is asked, and -1 if it is in
-	// another PID namespace, such as outside of our container.
+	// PID is its process ID; 0 if it listens on another socket than the configured one, and -1 if
+	// it is in another PID namespace, such as outside our container.
 	PID int
 
-	// UIDs are the users that it may run as: its own, or where the socket that is asked leads
-	// nowhere, the owners of all other sockets of Tailscale's name.
+	// UIDs are the users that it may run as: its own user, or, if the configured socket has no
+	// listener, the owners of all other sockets named tailscaled.sock.
 	UIDs []uint32
 }
 
-// Process asks the kernel who listens on tailscaled's socket now, without asking tailscaled
-// anything: one that hangs is found, too. The error is ErrNoDaemon if nobody listens there or on
-// another socket of Tailscale's name. Any other error means that it is not known.
+// Process asks the kernel which process listens on tailscaled's socket. tailscaled itself is not
+// asked, so one that hangs is found, too. The error is ErrNoDaemon if no process listens there or
+// on another socket named tailscaled.sock. After any other error the process is unknown.
 func (c *Client) Process(ctx context.Context) (Process, error) { return c.processes.get(ctx) }
 
 func (c *Client) findProcess(ctx context.Context) (Process, error) {
@@ -36,7 +36,7 @@ func (c *Client) findProcess(ctx context.Context) (Process, error) {
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	if last := c.process.Load(); isAbsent(err) && last != nil && last.runs() {
-		return *last, nil // it closes its socket first, and may deliver peers until it ends
+		return *last, nil // it closes its socket first, and may deliver peers' connections until it ends
 	}
 	if isAbsent(err) {
 		return otherProcess(c.socket)
@@ -53,10 +53,10 @@ func (c *Client) findProcess(ctx context.Context) (Process, error) {
 	return found, nil
 }
 
-// runs reports whether the process exists. Any user may ask that (kill(2)).
+// runs reports whether the process exists. Any user may ask (kill(2)).
 func (p Process) runs() bool { return p.PID > 0 && !errors.Is(unix.Kill(p.PID, 0), unix.ESRCH) }
 
-// listenerOf reads the credentials of the process that listens (SO_PEERCRED, unix(7)).
+// listenerOf returns the process that listens at the other end of conn (SO_PEERCRED, unix(7)).
 func listenerOf(conn *net.UnixConn) (Process, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -75,8 +75,8 @@ func listenerOf(conn *net.UnixConn) (Process, error) {
 	return Process{PID: pid, UIDs: []uint32{cred.Uid}}, nil
 }
 
-// otherProcess looks for a tailscaled on another socket, as there is one where the configured path
-// is wrong: in /proc/net/unix, whose lines end in flags, type, state, inode and path (proc_net(5)).
+// otherProcess looks for a tailscaled on another socket, in case the configured path is wrong. It
+// reads /proc/net/unix, whose lines end in flags, type, state, inode and path (proc_net(5)).
 func otherProcess(asked string) (Process, error) {
 	const acceptsConnections = "00010000" // __SO_ACCEPTCON
 	const flagsField, pathField = 3, 7
@@ -101,7 +101,7 @@ func otherProcess(asked string) (Process, error) {
 	return p, nil
 }
 
-// ownersOf returns the user of a file. A file that is out of reach may be root's, or that of any
+// ownersOf returns the possible owners of a file. If the file is out of reach, that is root, or any
 // user without a number in our user namespace (user_namespaces(7)).
 func ownersOf(path string) []uint32 {
 	const overflowUID = 65534

@@ -14,17 +14,17 @@ import (
 	"tailscale.com/ipn"
 )
 
-// Published is something on this host that tailscaled itself serves: by "tailscale serve", or
-// "tailscale funnel" (https://tailscale.com/kb/1312/serve).
+// Published is a service on this host that tailscaled publishes, by "tailscale serve" or "tailscale
+// funnel" (https://tailscale.com/kb/1312/serve).
 type Published struct {
 	Port   uint16 // on the tailnet
 	Path   string // mount point; empty for plain TCP
 	Scheme string // https, http, tcp
-	Target string // where it leads, as it was given
-	Funnel bool   // from the open internet too
+	Target string // as the user wrote it
+	Funnel bool   // also to the open internet
 }
 
-// Published lists all of it by port and path, within AttemptTimeout.
+// Published lists all published services by port and path, within AttemptTimeout.
 func (c *Client) Published(ctx context.Context) ([]Published, error) { return c.published.get(ctx) }
 
 func (c *Client) askPublished(ctx context.Context) ([]Published, error) {
@@ -45,7 +45,7 @@ func (c *Client) askPublished(ctx context.Context) ([]Published, error) {
 }
 
 // ForwardsTo reports whether a TCP forward of "tailscale serve" or Funnel may lead to a port of
-// this host. Its connections come from tailscaled on loopback, whoever the client is. funnel
+// this host. Its connections come from tailscaled over loopback and do not show the client. funnel
 // reports whether such a forward is open to the internet.
 func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	all, err := c.Published(ctx)
@@ -60,8 +60,8 @@ func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel 
 	return forwards, funnel, err
 }
 
-// publishedIn lists what a configuration has for this node, for services, and in the foreground of
-// terminals.
+// publishedIn lists what a serve configuration publishes: for this node, for services, and by
+// commands in the foreground.
 func publishedIn(sc *ipn.ServeConfig) []Published {
 	if sc == nil {
 		return nil
@@ -104,8 +104,8 @@ func published(tcp map[uint16]*ipn.TCPPortHandler, web map[ipn.HostPort]*ipn.Web
 	return all
 }
 
-// Leads gives host and port of the target, in any of the forms that tailscale takes: a URL,
-// host:port, or a port alone. ok is false for a Unix socket.
+// Leads returns host and port of the target, in any form that tailscale accepts: a URL, host:port,
+// or a port. ok is false for a Unix socket.
 func (p Published) Leads() (host string, port uint16, ok bool) {
 	target := p.Target
 	if _, err := strconv.ParseUint(target, 10, 16); err == nil {

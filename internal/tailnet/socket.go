@@ -15,12 +15,12 @@ import (
 	"tailscale.com/client/local"
 )
 
-// maxResponse is what is read of one response at most. A status has a few kB and one more for each
-// peer; a bus that ends there is opened again.
+// maxResponse is how many bytes of a response are read at most. A status has a few kB and one more
+// for each peer; a bus that reaches the limit is opened again.
 const maxResponse = 64 << 20
 
-// newLocal returns Tailscale's client without its habits of starting processes and keeping idle
-// connections. headerTimeout is for the bus, whose requests have no deadline of their own.
+// newLocal returns Tailscale's client, set to start no processes and keep no idle connections.
+// headerTimeout is for the bus, whose requests have no deadline.
 func newLocal(socket string, headerTimeout time.Duration) *local.Client {
 	return &local.Client{
 		Socket:        socket,
@@ -51,9 +51,9 @@ func (t limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// dialError is a socket that could not be reached. It hides the *net.OpError from a type assertion
-// on purpose: at the sight of one, local.Client runs `systemctl show tailscaled.service` to improve
-// its message, at each attempt.
+// dialError says that the socket could not be reached. It hides the *net.OpError from a type
+// assertion on purpose: local.Client would run `systemctl show tailscaled.service` at each one, to
+// improve its message.
 type dialError struct{ err error }
 
 // Error implements error.
@@ -81,19 +81,19 @@ func dialFailure(err error) error {
 	return nil
 }
 
-// isAbsent reports whether a dial shows that no tailscaled listens: its socket is not there, or was
-// left behind by one that was killed.
+// isAbsent reports whether a failed dial shows that no tailscaled listens: the socket does not
+// exist, or a killed process left it behind.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// explain says in the operator's words what went wrong on a socket that was reached.
+// explain turns an error on a socket that was reached into one for the operator.
 func (c *Client) explain(err error) error {
 	if isTimeout(err) {
 		return fmt.Errorf("no response on %s within %v: %w", c.socket, c.cfg.AttemptTimeout, context.DeadlineExceeded)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // without the invented URL of the local API
+		err = wrapped.Err // without the local API's made-up URL
 	}
 	return fmt.Errorf("asking %s: %w", c.socket, &foreignError{err})
 }

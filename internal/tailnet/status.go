@@ -11,38 +11,37 @@ import (
 	"tailscale.com/ipn/ipnstate"
 )
 
-// Status is what tailscaled says of this node
+// Status is what tailscaled reports about this node
 // (https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status).
 type Status struct {
 	// Backend is the backend's state, one of ipn.State's names: NoState, NeedsLogin,
-	// NeedsMachineAuth, Stopped, Starting, Running. It stays Running while the tailnet's
-	// coordination server is out of reach, which Warnings tell. Empty: tailscaled did not respond.
+	// NeedsMachineAuth, Stopped, Starting, Running. It stays Running while the coordination server
+	// is out of reach, which Warnings then mention. It is empty if tailscaled did not respond.
 	Backend string
 
 	// Name is the MagicDNS name without the final dot, empty before the first login.
 	Name string
 
-	// HostName is the name that the host gave itself, which need not be unique.
+	// HostName is the host's own name, which need not be unique.
 	HostName string
 
-	// Addresses are the node's own on the tailnet, also while it is stopped or its key is expired.
+	// Addresses are the node's own on the tailnet, even while it is stopped or its key has expired.
 	Addresses []netip.Addr
 
 	// Suffix is the MagicDNS suffix of the tailnet, such as tail1234.ts.net; empty if not known.
 	Suffix string
 
-	// KeyExpiry is when the node key expires, in UTC; zero means never, or not known.
+	// KeyExpiry is when the node key expires, in UTC; zero: never, or not known.
 	KeyExpiry time.Time
 
-	// KeyExpired reports whether the key's expiry is what keeps the node out.
+	// KeyExpired reports whether the node is off the tailnet because its key expired.
 	KeyExpired bool
 
-	// AuthURL is where somebody may log this node in, when tailscaled waits for it. Whoever has it
-	// can claim the node: it goes to the operator's log and status, to nobody else.
+	// AuthURL is the login URL while tailscaled waits for a login. Anybody who has it can claim the
+	// node, so it goes only to the operator's log and status.
 	AuthURL string
 
-	// Warnings are the health warnings, sorted, without those that say nothing about reaching this
-	// node.
+	// Warnings are the health warnings that concern reaching this node, sorted.
 	Warnings []string
 
 	// Userspace reports whether tailscaled runs without a TUN device, so that peers' connections
@@ -52,15 +51,15 @@ type Status struct {
 	// Version is tailscaled's version.
 	Version string
 
-	// PID is the process ID of the tailscaled that said all this; 0 if the kernel did not tell.
+	// PID is the process ID of the tailscaled that reported this; 0: not known.
 	PID int
 
-	// ByCommand reports whether the tailscale command said all this, and not the socket.
+	// ByCommand says that the status comes from the tailscale command and not from the socket.
 	ByCommand bool
 }
 
-// ShortName is a node's name as `tailscale status` shows it: without the suffix of this tailnet. It
-// is empty for a node of another tailnet, which may have the same short name.
+// ShortName returns a node's name as `tailscale status` shows it, without the suffix of this
+// tailnet. It is empty for a node of another tailnet, whose short name may not be unique.
 func (s Status) ShortName(node string) string {
 	short, ours := strings.CutSuffix(node, "."+s.Suffix)
 	if !ours || s.Suffix == "" {
@@ -69,7 +68,7 @@ func (s Status) ShortName(node string) string {
 	return short
 }
 
-// statusFrom takes our facts out of tailscaled's. A response that names no state is not one.
+// statusFrom converts tailscaled's status. A response without a state is an error.
 func statusFrom(facts *ipnstate.Status) (Status, error) {
 	if facts == nil || facts.BackendState == "" {
 		return Status{}, errors.New("the response names no backend state")
@@ -91,8 +90,8 @@ func statusFrom(facts *ipnstate.Status) (Status, error) {
 	return s, nil
 }
 
-// addSelf adds what tailscaled says of this node as of any peer. On an expired key it may say
-// neither Expired nor any warning: NeedsLogin with an expiry in the past is all there is to see.
+// addSelf adds the fields that tailscaled reports for every node. After the key expired, tailscaled
+// may set neither Expired nor a warning: only NeedsLogin and an expiry in the past show it.
 func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	s.Name = strings.TrimSuffix(self.DNSName, ".")
 	s.HostName = self.HostName
@@ -122,8 +121,8 @@ func warningsFrom(facts *ipnstate.Status) []string {
 	return slices.Compact(warnings)
 }
 
-// isNoise knows by their texts the warnings warming-up, which lasts for seconds, and
-// ip-forwarding-off, which concerns subnet routers; a status does not carry the codes
+// isNoise recognizes the warnings warming-up, which lasts for seconds, and ip-forwarding-off, which
+// concerns subnet routers. It goes by their texts, because a status has no codes
 // (https://pkg.go.dev/tailscale.com/health).
 func isNoise(text string) bool {
 	return strings.HasPrefix(text, "Tailscale is starting.") || strings.Contains(text, "IP forwarding is disabled")

@@ -11,52 +11,49 @@ import (
 	"tailscale.com/paths"
 )
 
-// Config says where tailscaled is and how patiently it is asked. The zero value is what a daemon on
-// an ordinary host wants.
+// Config says where tailscaled is and how often to ask it. The zero value suits an ordinary host.
 type Config struct {
-	// Socket is the path of tailscaled's Unix socket. Empty means Tailscale's default for this
-	// system.
+	// Socket is the path of tailscaled's Unix socket. Default: Tailscale's own for this system.
 	Socket string
 
 	// AttemptTimeout bounds each call but Follow, and each attempt of Follow. Default 5 s.
 	AttemptTimeout time.Duration
 
-	// BackoffMin and BackoffMax bound the pause of Follow after an attempt that failed and cost
-	// something: a process started, a bad response, a bus that ended. It doubles from the one to
-	// the other, less a random part of up to a quarter. After a failed dial, which costs nothing,
-	// and a timeout, which was pause enough, it is always BackoffMin. Defaults 1 s and 30 s.
+	// BackoffMin and BackoffMax bound Follow's pause after a failed attempt that cost something: a
+	// command that ran, a bad response, a bus that ended. The pause doubles from one to the other,
+	// less a random part of up to a quarter. After a failed dial, which costs nothing, and after a
+	// timeout, it is BackoffMin. Defaults 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
-	// PollInterval is the pause between two readings of Follow while tailscaled gives it no bus.
-	// Default 1 s.
+	// PollInterval is the time between two readings of Follow without a bus. Default 1 s.
 	PollInterval time.Duration
 
-	// RereadInterval is the longest Follow trusts a status while the bus is silent, as it is when
+	// RereadInterval is the longest time between two readings while the bus is silent, as it is if
 	// tailscaled hangs. Default 10 s.
 	RereadInterval time.Duration
 
-	// SettleInterval is the shortest time between two readings that the bus asks for, so that a
-	// burst of notifications costs few. Default 100 ms.
+	// SettleInterval is the shortest time between two readings, so that a burst of notifications
+	// causes few. Default 100 ms.
 	SettleInterval time.Duration
 
 	// WarningDelay is how long a health warning must last before Follow reports it. Default 10 s.
 	WarningDelay time.Duration
 }
 
-// Client asks one tailscaled. Make it with New; its methods may be called from several goroutines
-// at once. It keeps no connection open between calls and needs no closing.
+// Client asks one tailscaled. It is safe for concurrent use, keeps no connection open between
+// calls, and needs no closing.
 type Client struct {
-	cfg      Config // with defaults; Socket is as it was given
+	cfg      Config // with defaults, except for Socket
 	socket   string
 	local    *local.Client
-	commands chan struct{}           // holds one for each command for WhoIs that runs
+	commands chan struct{}           // holds one for each running whois command
 	process  atomic.Pointer[Process] // the last one that listened on socket
 
 	processes shared[Process]     // findProcess
 	published shared[[]Published] // askPublished
 }
 
-// New returns a client for cfg, with defaults for what is zero. It does no I/O.
+// New returns a client for cfg, with defaults for zero fields. It does no I/O.
 func New(cfg Config) *Client {
 	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 5*time.Second)
 	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, time.Second)
@@ -74,14 +71,14 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// Connect makes one attempt, of AttemptTimeout at most, to learn the facts, and judges them: the
-// error is nil if and only if the backend is Running, and an *Error otherwise. The facts are
-// returned with either, as far as there are any.
+// Connect reads the status once, within AttemptTimeout. The error is nil if and only if the backend
+// is in state Running, and an *Error otherwise. The status is returned with an error, too, if it
+// could be read.
 func (c *Client) Connect(ctx context.Context) (Status, error) {
 	return c.connect(ctx, c.askCommand)
 }
 
-// connect makes one attempt. command asks where the socket cannot be reached.
+// connect reads the status once, by command if the socket cannot be reached.
 func (c *Client) connect(ctx context.Context, command func(context.Context) (Status, error)) (Status, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -95,14 +92,14 @@ func (c *Client) connect(ctx context.Context, command func(context.Context) (Sta
 	switch {
 	case err == nil:
 		return status, verdict(status)
-	case ctx.Err() != nil: // the caller's end, which says nothing of the tailnet
+	case ctx.Err() != nil: // the caller gave up; the tailnet may be well
 		err = ctx.Err()
 	}
 	return Status{}, unknown(err)
 }
 
-// commandReason adds the command's error to that of the failed dial, which is what has to be fixed.
-// That there is no command needs no mention.
+// commandReason adds the command's error to the error of the dial, which is the one to fix. A
+// missing command is not mentioned.
 func commandReason(dialErr, err error) error {
 	switch {
 	case err == nil:

@@ -20,7 +20,7 @@ func TestStatesInRunbookAndLab(t *testing.T) {
 	for state := ipn.NoState; state <= ipn.Running; state++ {
 		name := state.String()
 		e, ok := errors.AsType[*Error](verdict(Status{Backend: name}))
-		if !ok || e.Err != nil && e.Err.Error() == "nothing is known of that state" {
+		if !ok || e.Err != nil && e.Err.Error() == "unknown state" {
 			continue
 		}
 		known++

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// debouncer holds health warnings back until they have lasted a while: many come and go as the
-// network does.
+// debouncer holds health warnings back until they have lasted a while, because many come and go
+// with the network.
 type debouncer struct {
 	delay time.Duration
 	seen  map[string]sighting // by warningKey
 }
 
-// sighting is a warning as it first read, so that a growing duration in it is no news.
+// sighting is the first text of a warning, so that a growing duration in it is no change.
 type sighting struct {
 	text  string
 	since time.Time
 }
 
-// lasting takes the warnings of a reading at now and returns those that have lasted, sorted. One
-// that is missing from a reading starts again.
+// lasting takes the warnings of a reading at now and returns those that have lasted, sorted. A
+// warning that was missing from a reading starts again.
 func (d *debouncer) lasting(warnings []string, now time.Time) []string {
 	current := map[string]sighting{}
 	var out []string
@@ -41,7 +41,7 @@ func (d *debouncer) lasting(warnings []string, now time.Time) []string {
 	return slices.Compact(out)
 }
 
-// warningKey is the text without the durations in it.
+// warningKey returns the text without durations.
 func warningKey(text string) string {
 	words := slices.DeleteFunc(strings.Fields(text), func(word string) bool {
 		_, err := time.ParseDuration(strings.Trim(word, ".,;:()"))
@@ -52,8 +52,7 @@ func warningKey(text string) string {
 
 const day = 24 * time.Hour
 
-// keyNotice is the shortest of two weeks, in which somebody can plan a renewal, and three days that
-// the key's remaining life is within; 0: neither.
+// keyNotice returns the shorter of 14 and 3 days within which the key expires; 0: neither.
 func (s Status) keyNotice(now time.Time) time.Duration {
 	switch left := s.KeyExpiry.Sub(now); {
 	case s.KeyExpiry.IsZero(), s.KeyExpired, left <= 0, left > 14*day:
@@ -65,8 +64,8 @@ func (s Status) keyNotice(now time.Time) time.Duration {
 	}
 }
 
-// ExpiryWarning says that the node key expires within two weeks, and how to fix it. It is empty
-// while there is time, and when the key has expired already, which is more than a warning.
+// ExpiryWarning says that the node key expires within two weeks, and how to renew it. It is empty
+// if the key expires later, or has expired already, which is an error.
 func (s Status) ExpiryWarning(now time.Time) string {
 	if s.keyNotice(now) == 0 {
 		return ""

@@ -19,17 +19,17 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// WhoIs names the peer that connected from addr, within AttemptTimeout: all of the identity that
-// tailscaled knows. That none is found is a definite response; an error means that there is none,
-// and repeats nothing of addr.
+// WhoIs returns what tailscaled knows about the peer that connected from addr, within
+// AttemptTimeout. found is false if tailscaled is certain that there is no such peer. An error does
+// not quote addr.
 //
-// An address that tailscaled does not know costs it a fifth of a second under its main lock: ask
-// only for those in Tailscale's ranges, and for loopback only when Status.Userspace.
+// An unknown address costs tailscaled a fifth of a second under its main lock. Ask only for
+// addresses in Tailscale's ranges, and for loopback only if Status.Userspace.
 //
-// tailscaled names a loopback connection only after having opened it
-// (https://github.com/tailscale/tailscale/issues/1616), but before it sends a byte on it, and
-// spends that fifth of a second on waiting for the name. A "not found" that comes faster has not
-// waited, and is asked for once more.
+// tailscaled registers the peer of a loopback connection only after it has opened the connection
+// (https://github.com/tailscale/tailscale/issues/1616), but before it sends a byte. It spends that
+// fifth of a second waiting for the registration. A "not found" that comes sooner did not wait, so
+// WhoIs asks once more.
 func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (peer access.Identity, found bool, err error) {
 	const nameWait = 100 * time.Millisecond // less than tailscaled's
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
@@ -46,12 +46,12 @@ func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (peer access.Id
 	case err != nil:
 		return access.Identity{}, false, fmt.Errorf("asking tailscaled for a peer: %w", c.explain(err))
 	case response == nil || response.Node == nil || response.UserProfile == nil:
-		return access.Identity{}, false, errors.New("asking tailscaled for a peer: the response names no node")
+		return access.Identity{}, false, errors.New("asking tailscaled for a peer: the response has no node")
 	}
 	return identityFrom(response), true, nil
 }
 
-// askWhoIs asks over the socket, and by the command where that cannot be reached.
+// askWhoIs asks over the socket, or by the command if the socket cannot be reached.
 func (c *Client) askWhoIs(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
 	response, err := c.local.WhoIsProto(ctx, "tcp", addr.String())
 	if dialErr := dialFailure(err); dialErr != nil {
@@ -82,7 +82,8 @@ func identityFrom(response *apitype.WhoIsResponse) access.Identity {
 	return id
 }
 
-// shareFrom is the greatest share among those that grants give to a peer; fault is why one is none.
+// shareFrom returns the greatest weight and limit among a peer's grants. fault says why a grant was
+// ignored.
 func shareFrom(grants []tailcfg.RawMessage) (greatest access.Share, fault string) {
 	for _, grant := range grants {
 		share, err := parseShare(string(grant))
@@ -96,7 +97,7 @@ func shareFrom(grants []tailcfg.RawMessage) (greatest access.Share, fault string
 	return greatest, fault
 }
 
-// parseShare reads what a grant says. What it does not say is as for everybody.
+// parseShare reads a grant. Missing fields have their defaults.
 func parseShare(text string) (access.Share, error) {
 	const maxWeight, maxRequests = 100, 1_000_000
 	var said struct {
