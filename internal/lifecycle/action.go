@@ -2,8 +2,8 @@ package lifecycle
 
 import "time"
 
-// Action is something to do. The set is closed: the types in this file, as values (not pointers),
-// all of them comparable.
+// Action is something for the event loop to do. All actions are in this file. They are comparable
+// values, not pointers.
 type Action interface{ isAction() }
 
 type action struct{}
@@ -12,24 +12,24 @@ func (action) isAction() {}
 
 // The tailnet and the listeners.
 type (
-	// ConnectTailnet begins one attempt to reach the tailnet. It results in [TailnetConnected] or
+	// ConnectTailnet starts one attempt to reach the tailnet, which ends in [TailnetConnected] or
 	// [TailnetError].
 	ConnectTailnet struct{ action }
-	// ScheduleRetry sets a timer, which results in [RetryTimer].
+	// ScheduleRetry starts a timer, which ends in [RetryTimer].
 	ScheduleRetry struct {
 		action
 		After time.Duration
 	}
-	// FollowTailnet begins to watch the tailnet, or reports once more what is known if it is
-	// watched already, as [TailnetLost] and [TailnetRestored]. Nothing takes it back: reports about
-	// a tailnet that is not required any more are ignored.
+	// FollowTailnet starts to watch the tailnet and reports it as [TailnetLost] and
+	// [TailnetRestored]. If it is watched already, the present state is reported again. Nothing
+	// stops the watch: Step ignores reports about a tailnet that is no longer required.
 	FollowTailnet struct{ action }
-	// StartListeners opens the listeners, the gate still closed. It results in [ListenersReady] or
+	// StartListeners opens the listeners without accepting yet. It ends in [ListenersReady] or
 	// [ListenerFailed].
 	StartListeners struct{ action }
-	// OpenGate lets requests in, once in a life.
+	// OpenGate starts to accept connections, once in the life of a process.
 	OpenGate struct{ action }
-	// CloseListeners closes the gate: no more connections are taken.
+	// CloseListeners stops accepting connections.
 	CloseListeners struct{ action }
 )
 
@@ -48,38 +48,37 @@ type (
 // A reload.
 type (
 	// LoadConfig reads the configuration again and builds settings from it without applying them.
-	// It results in [ReloadDone] or [ReloadFailed].
+	// It ends in [ReloadDone] or [ReloadFailed].
 	LoadConfig struct{ action }
-	// ApplyConfig puts the settings that LoadConfig built in force.
+	// ApplyConfig applies the settings that LoadConfig built.
 	ApplyConfig struct{ action }
-	// KeepConfig leaves the settings in force as they are, and says so.
+	// KeepConfig reports that the present settings stay.
 	KeepConfig struct{ action }
 )
 
 // An upgrade.
 type (
-	// StartSuccessor starts a process of the installed program on our listeners. It results in
-	// [SuccessorReady] or [SuccessorFailed].
-	StartSuccessor struct{ action }
-	// NotifyMainPID sends MAINPID= of the successor, asks systemd whether it supervises that
-	// process now, and has the successor serve. It results in [SuccessorFollowed] or
+	// StartSuccessor starts the installed program on our listeners. It ends in [SuccessorReady] or
 	// [SuccessorFailed].
+	StartSuccessor struct{ action }
+	// NotifyMainPID sends the successor's MAINPID=, asks systemd whether it supervises that process
+	// now, and makes the successor serve. It ends in [SuccessorFollowed] or [SuccessorFailed].
 	NotifyMainPID struct{ action }
-	// HandOver leaves what there is only one of to the successor, which serves.
+	// HandOver leaves to the successor what only one process can have, such as the admin socket.
 	HandOver struct{ action }
-	// BeginHandover lets requests in flight finish, within the long time of a hand-over. It results
-	// in [Drained] or [HandoverTimeout].
+	// BeginHandover lets requests in flight finish, within handover_timeout. It ends in [Drained]
+	// or [HandoverTimeout].
 	BeginHandover struct{ action }
 )
 
-// The end.
+// Shutdown.
 type (
-	// BeginDrain lets requests in flight finish, within the short time of a drain. It results in
-	// [Drained] or [DrainTimeout].
+	// BeginDrain lets requests in flight finish, within drain_timeout. It ends in [Drained] or
+	// [DrainTimeout].
 	BeginDrain struct{ action }
-	// ForceClose cuts what is still in flight.
+	// ForceClose cuts the requests that are still in flight.
 	ForceClose struct{ action }
-	// Exit ends the process with Code, one of the Exit constants. Nothing follows.
+	// Exit ends the process with Code, one of the Exit constants. It is the last action.
 	Exit struct {
 		action
 		Code int

@@ -4,9 +4,9 @@
 // an ordered list of actions. It has no clock, does no I/O and writes no log, so a test can try
 // every state with every event.
 //
-//	state.go   the phases, and what else a decision depends on
+//	state.go   the phases, and the rest of the state
 //	event.go   what can happen, with the facts that matter
-//	action.go  what can be asked for
+//	action.go  what Step can ask for
 //	step.go    Step: the rules, phase by phase
 //
 // # How it is used
@@ -22,18 +22,17 @@
 //		}
 //	}
 //
-// Actions are begun in order, and [Exit] is always the last of all. A pair of phase and event that
-// Step does not name changes nothing, so late results, stale timers and repeated reports are
-// harmless.
+// Actions are started in order, and [Exit] is always the last one. An event without a rule in the
+// present phase changes nothing, so late results, stale timers and repeated reports are harmless.
 //
-// # Beside serving
+// # Reloads and upgrades
 //
-// In [Running] one [Change] at a time may be under way: a reload, or an upgrade. One that is
-// requested earlier, or meanwhile, is remembered once and begins as soon as it can. A reload ends
-// with the new settings in force as a whole, or not at all. An upgrade gives nothing up before the
-// successor serves and systemd follows it; then this process finishes what it has ([HandingOver]),
-// and there is no way back. A shutdown drops both.
+// In [Running] one [Change] at a time may be under way: a reload or an upgrade. A request that
+// comes earlier, or during a change, is remembered once and starts as soon as possible. A reload
+// applies all new settings or none. During an upgrade this process stays in charge until the
+// successor serves and systemd supervises it. Then it finishes its requests ([HandingOver]) and
+// cannot return to Running. A shutdown drops both changes.
 //
-// [TailnetLost] and [TailnetRestored] are facts that are kept in every phase from [Starting] on,
-// while the configuration requires a tailnet.
+// [TailnetLost] and [TailnetRestored] are recorded in every phase from [Starting] on, if the
+// configuration requires a tailnet.
 package lifecycle

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Step returns the state after e and what to do about it, in order. It is pure: the same arguments
-// give the same results. An event in a phase that has no rule for it gives s back and no actions.
+// Step returns the state after e and the actions to perform, in order. It is pure: the same
+// arguments give the same results. For an event without a rule in the present phase it returns s
+// and no actions.
 func Step(s State, e Event) (State, []Action) {
 	switch in := s.Phase; e := e.(type) {
 	case ConfigLoaded:
@@ -70,7 +71,7 @@ func Step(s State, e Event) (State, []Action) {
 	return s, nil
 }
 
-// configured connects to the tailnet first, where one is required.
+// configured connects to the tailnet if it is required, and otherwise starts.
 func configured(s State, e ConfigLoaded) (State, []Action) {
 	if !e.TailnetRequired {
 		return start(s, TailnetDisabled)
@@ -79,7 +80,7 @@ func configured(s State, e ConfigLoaded) (State, []Action) {
 	return enter(s, ConnectingTailnet, ConnectTailnet{})
 }
 
-// start opens the listeners, and follows the tailnet from now on if one is required.
+// start opens the listeners, and follows the tailnet if it is required.
 func start(s State, t Tailnet) (State, []Action) {
 	s.Tailnet = t
 	if !s.TailnetRequired() {
@@ -88,8 +89,8 @@ func start(s State, t Tailnet) (State, []Action) {
 	return enter(s, Starting, StartListeners{}, FollowTailnet{})
 }
 
-// unreachable starts without the tailnet, or schedules the next attempt, twice as late each time,
-// or leaves.
+// unreachable starts without the tailnet, schedules the next attempt with a doubled delay, or
+// exits.
 func unreachable(s State, e TailnetError) (State, []Action) {
 	if s.WaitWhenDown {
 		return start(s, TailnetDown)
@@ -103,8 +104,8 @@ func unreachable(s State, e TailnetError) (State, []Action) {
 	return enter(s, Error, ScheduleRetry{After: after})
 }
 
-// observe keeps a fact about the tailnet. A repeated one updates the status too: the reason that it
-// shows may have changed.
+// observe records a report about the tailnet. A repeated report updates the status, too, because
+// the reason that it shows may have changed.
 func observe(s State, t Tailnet) (State, []Action) {
 	if s.Phase < Starting || s.Phase == Stopped || !s.TailnetRequired() {
 		return s, nil
@@ -113,8 +114,8 @@ func observe(s State, t Tailnet) (State, []Action) {
 	return s, []Action{UpdateStatus{}}
 }
 
-// beginPending begins the reload or upgrade that was requested, if the daemon is running and no
-// change is under way. A reload goes first: the successor reads the same file.
+// beginPending starts the reload or upgrade that was requested, if the daemon is running and no
+// change is under way. A reload goes first, because the successor reads the same file.
 func beginPending(s State, actions ...Action) (State, []Action) {
 	switch {
 	case s.Phase != Running || s.Change != NoChange:
@@ -128,10 +129,9 @@ func beginPending(s State, actions ...Action) (State, []Action) {
 	return s, actions
 }
 
-// change carries on the reload or the upgrade under way. An upgrade gives nothing up before the
-// successor serves and systemd follows it; until then every failure leaves this process in charge.
-// A reload that was requested meanwhile is not needed: the successor has just read the
-// configuration.
+// change continues the reload or the upgrade under way. Until the successor serves and systemd
+// supervises it, every failure leaves this process in charge. After that a pending reload is
+// dropped, because the successor has just read the configuration.
 func change(s State, e Event) (State, []Action) {
 	switch under := s.Change; e := e.(type) {
 	case ReloadDone:
@@ -162,7 +162,7 @@ func change(s State, e Event) (State, []Action) {
 }
 
 // apply ends a reload with the new settings. A tailnet that is newly required is unknown until the
-// first report: those before were ignored.
+// first report, because earlier ones were ignored.
 func apply(s State, e ReloadDone) (State, []Action) {
 	actions := []Action{ApplyConfig{}}
 	switch {
@@ -190,27 +190,27 @@ func shutdown(s State) (State, []Action) {
 	return stop(s, ExitOK, NotifyStopping{})
 }
 
-// drain stops serving, to leave with code when nothing is in flight any more.
+// drain stops accepting, and exits with code when no request is in flight any more.
 func drain(s State, code int) (State, []Action) {
 	s.ExitCode = code
 	return enter(s, Draining, NotifyStopping{}, CloseListeners{}, BeginDrain{})
 }
 
-// cut ends what is in flight. The code of a failure that began the drain stays: a cut alone may
-// count as a clean stop, a dead listener must not.
+// cut ends the requests in flight. If a failed listener caused the drain, its exit code stays:
+// systemd may count a cut as a clean stop, but not a failed listener.
 func cut(s State) (State, []Action) {
 	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
 }
 
-// stop ends the life of the daemon. The status is shown before the exit, the last action of all.
+// stop ends the daemon. It shows the status before the exit, which is the last action.
 func stop(s State, code int, actions ...Action) (State, []Action) {
 	s.ExitCode = code
 	s, actions = enter(s, Stopped, actions...)
 	return s, append(actions, Exit{Code: code})
 }
 
-// enter moves to another phase, does what that takes, and shows it. Reloads and upgrades, under way
-// or requested, end with Running.
+// enter moves to another phase with actions, and shows it. Leaving Running drops reloads and
+// upgrades, under way or pending.
 func enter(s State, p Phase, actions ...Action) (State, []Action) {
 	s.Phase = p
 	if p > Running {
