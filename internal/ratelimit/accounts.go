@@ -12,48 +12,48 @@ import (
 )
 
 const (
-	// maxAccounts bounds what a hostile or very large upstream can make us remember.
+	// maxAccounts bounds the memory that an upstream can make us use.
 	maxAccounts = 200
 	// accountLife is how long an account is remembered after its last response.
 	accountLife = 8 * time.Hour
-	// maxUses bounds the users of a window. What a dropped one used is unknown from then on.
+	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
 	maxUses = 32
-	// maxActive bounds the users of an account whose requests are remembered.
+	// maxActive bounds the users of an account whose requests in flight are remembered.
 	maxActive = 64
-	// resetSlack is by how much the reset of one window may differ between responses.
+	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
-	// dip is by how much the utilization may differ between servers of the upstream.
+	// dip is how much the utilization may differ between the upstream's servers.
 	dip = 0.02
 )
 
-// Accounts is what the upstream said of accounts. It is safe for concurrent use.
+// Accounts remembers what the upstream reported about accounts. It is safe for concurrent use.
 type Accounts struct {
 	mu    sync.Mutex
 	key   []byte // of the hashes of organizations
 	known map[string]*account
 }
 
-// account is an [Account] and who had requests in flight.
+// account is an [Account] with the users who had requests in flight lately.
 type account struct {
 	Account
 	active []activity
 }
 
-// activity is the requests of one user.
+// activity counts the requests of one user.
 type activity struct {
 	by    User
 	open  int       // in flight
 	until time.Time // when the last of them ended
 }
 
-// New remembers nothing yet.
+// New returns an empty Accounts.
 func New() *Accounts {
 	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*account)}
 	_, _ = rand.Read(a.key) // never fails (crypto/rand)
 	return a
 }
 
-// Request is a request whose response has begun.
+// Request is a request whose response has begun, for which [Request.End] must be called.
 type Request struct {
 	accounts *Accounts
 	account  *account
@@ -61,8 +61,8 @@ type Request struct {
 	ended    bool
 }
 
-// Seen reads the header of a response to a request that was sent at a time. The request of a
-// response that says nothing of an account is nil.
+// Seen reads the header of a response to a request that by sent at the time sent. It returns nil if
+// the response says nothing about an account.
 func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
 	organization, now := h.Get(organizationHeader), time.Now()
 	if organization == "" {
@@ -87,7 +87,8 @@ func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
 	return &Request{accounts: a, account: one, by: by}
 }
 
-// account finds the account, or makes room for it. The caller holds mu, as in all that follows.
+// account returns the account of an organization, and adds it if necessary. The caller holds mu, as
+// in all functions below.
 func (a *Accounts) account(organization string, now time.Time) *account {
 	const shown = 6 // bytes; enough to tell the accounts of one host apart
 	hash := sha256.Sum256(append(a.key[:len(a.key):len(a.key)], organization...))
@@ -123,7 +124,7 @@ func (a *Accounts) forgetOld(now time.Time) {
 
 func (a *account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
 
-// readWords reads what is said of the account as a whole.
+// readWords reads the headers about the account as a whole.
 func (a *account) readWords(h http.Header) {
 	if claim := word(h.Get(unifiedPrefix + "Representative-Claim")); claim != "" {
 		a.Claim = strings.Clone(claim)
@@ -134,7 +135,7 @@ func (a *account) readWords(h http.Header) {
 	}
 }
 
-// window finds a window, or adds it; nil if there are too many.
+// window returns a window, and adds it if necessary; nil if there are too many.
 func (a *account) window(name string) *Window {
 	i := slices.IndexFunc(a.Windows, func(w Window) bool { return w.Name == name })
 	if i < 0 {
@@ -142,19 +143,20 @@ func (a *account) window(name string) *Window {
 			return nil
 		}
 		i = len(a.Windows)
-		a.Windows = append(a.Windows, Window{Name: strings.Clone(name)}) // not the whole header with it
+		a.Windows = append(a.Windows, Window{Name: strings.Clone(name)}) // a substring would keep the whole header
 	}
 	return &a.Windows[i]
 }
 
-// attribution is who used what a response shows.
+// attribution says who caused the rise that a response shows.
 type attribution struct {
 	owner      User
-	shared     bool // it can be somebody else, too
-	overlapped bool // another request was in flight, whoever's
+	shared     bool // it may have been somebody else
+	overlapped bool // another request was in flight, of any user
 }
 
-// attribute goes by the requests in flight while the request of by waited for its response.
+// attribute decides by the requests that were in flight while by's request, sent at the time sent,
+// waited for its response.
 func (a *account) attribute(by User, sent time.Time) attribution {
 	result := attribution{owner: by}
 	for _, other := range a.active {
@@ -174,7 +176,7 @@ func (a *account) begin(by User) {
 	i := a.activity(by)
 	if i < 0 {
 		if len(a.active) >= maxActive {
-			a.active = slices.Delete(a.active, 0, 1) // nearly everything is shared then anyway
+			a.active = slices.Delete(a.active, 0, 1) // with so many, nearly every rise is shared anyway
 		}
 		i = len(a.active)
 		a.active = append(a.active, activity{by: by})
@@ -196,16 +198,16 @@ func (r *Request) End() {
 	defer r.accounts.mu.Unlock()
 	i := r.account.activity(r.by)
 	if i < 0 {
-		return // it was dropped for others
+		return // dropped by begin
 	}
 	one := &r.account.active[i]
 	one.open, one.until = max(one.open-1, 0), time.Now()
 }
 
-// ended reports whether the window has begun again since the last response.
+// ended reports whether the window has reset since the last response.
 func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
 
-// observe takes over what a response said, and attributes a rise.
+// observe takes over a response's values and attributes a rise.
 func (w *Window) observe(said Window, by attribution, now time.Time) {
 	moved := said.ResetsAt.Sub(w.ResetsAt)
 	if said.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
@@ -220,7 +222,7 @@ func (w *Window) observe(said Window, by attribution, now time.Time) {
 	case isKeyWindow(said.Name), w.ended(now):
 		*w = Window{Name: w.Name}
 	case said.ended(now) && moved < 0:
-		return // it came late
+		return // the response is older than the window
 	case w.Mixed:
 	case beganAgain:
 		*w = Window{Name: w.Name}
@@ -247,7 +249,7 @@ func (w *Window) take(said Window) {
 	}
 }
 
-// use adds to what a user has used.
+// use adds to what a user used.
 func (w *Window) use(by User, utilization float64) {
 	i := slices.IndexFunc(w.UsedBy, func(u Use) bool { return u.User == by })
 	if i < 0 {

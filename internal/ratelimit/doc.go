@@ -1,19 +1,21 @@
-// Package ratelimit remembers what the rate-limit headers of responses say of the accounts behind
-// the requests, and who used them. Nothing else of a response is looked at, and nothing of a body.
+// Package ratelimit remembers what the rate-limit headers of responses say about accounts, and who
+// used them up. It reads no other header, and no body.
 //
 //	limits := ratelimit.New()          // also a prometheus.Collector
 //	request := limits.Seen(response.Header, ratelimit.User{Person: "alice@example.com"}, sent)
-//	defer request.End()                // when the response has ended
+//	defer request.End()                // the response has ended
 //	limits.Report()                    // for "oauth-proxyd limits"
 //
-// An account is an organization, known by a keyed hash of its anthropic-organization-id. It has
-// windows: of a subscription, 5h, 7d, overage and those of single models, each with a utilization
-// from 0 to 1 and above; of an API key, requests and tokens, each with a limit and what remains.
+// An account is an organization, identified by a keyed hash of its anthropic-organization-id. It
+// has rate-limit windows. Those of a subscription are 5h, 7d, overage and some for single models,
+// each with a utilization from 0 to 1 or more. Those of an API key count requests and tokens, each
+// with a limit and a rest.
 //
 // # Who used a window
 //
-// When a response shows a higher utilization than the one before it, the rise counts for the person
-// and the session of that response. The headers do not say more, so some of it stays unknown:
+// When a response shows a higher utilization than the one before it, the rise is attributed to the
+// person and the session of that response. This is all that headers allow, so some use stays
+// unknown:
 //
 //   - A rise is shared if a request of somebody else on the account was in flight between the
 //     sending of the request and its response. If that was another session of the same person, the

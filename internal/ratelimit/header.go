@@ -11,26 +11,26 @@ import (
 
 const (
 	organizationHeader = "Anthropic-Organization-Id"
-	// prefix begins all others. What follows is "Unified" and the name of a window of a
-	// subscription, or the name of one of an API key; then what is said of it.
+	// prefix is the start of all other header names. Then follow "Unified" and the name of a
+	// subscription's window, or the name of an API key's window, and last the field.
 	prefix        = "Anthropic-Ratelimit-"
 	unifiedPrefix = prefix + "Unified-"
 
 	// maxWindows bounds the windows of an account. A subscription has four, and one more for each
 	// model with a limit of its own; an API key has four.
 	maxWindows = 12
-	// maxUtilization is what an overage may come to; what is above is no utilization.
+	// maxUtilization is the highest utilization that is believed, of an overage.
 	maxUtilization = 10
 	// maxCount is more than any limit on requests or tokens.
 	maxCount = 1e15
-	// longestWindow is more than the longest until a reset, which is a month.
+	// longestWindow is more than the longest time until a reset, which is a month.
 	longestWindow = 100 * 24 * time.Hour
-	// longestWord is that of the names of windows, claims and reasons.
+	// longestWord is the length of the longest name of a window, claim or reason.
 	longestWord = 40
 )
 
-// State is what the upstream says of a window: a word that is not one of its own is "other", none
-// is "unknown".
+// State is the status of a window, as the upstream reports it: "other" for an unknown word,
+// "unknown" if there is none.
 type State string
 
 // The states.
@@ -44,14 +44,14 @@ const (
 
 func states() []State { return []State{Allowed, Warning, Rejected, Other, Unknown} }
 
-// The windows that have names of their own here. Unified is the verdict over all windows of a
-// subscription, for which the headers have no name.
+// Names of windows. Unified is the verdict over all windows of a subscription, for which the
+// headers have no name.
 const (
 	Unified = "unified"
 	Overage = "overage"
 )
 
-// rank orders windows: the usual ones of a subscription, others of it, those of an API key.
+// rank orders windows: a subscription's usual ones, its others, an API key's.
 func rank(name string) int {
 	order := [...]string{Unified, "5h", "7d", Overage, "", "requests", "tokens", "input-tokens", "output-tokens"}
 	if i := slices.Index(order[:], name); i >= 0 {
@@ -62,17 +62,17 @@ func rank(name string) int {
 
 const otherRank = 4
 
-// isKeyWindow reports whether the window is one of an API key, which refills all the time.
+// isKeyWindow reports whether the window is an API key's, which refills all the time.
 func isKeyWindow(name string) bool { return rank(name) > otherRank }
 
-// sortWindows puts windows into the order in which they are shown.
+// sortWindows sorts windows into the order in which they are shown.
 func sortWindows(windows []Window) {
 	slices.SortFunc(windows, func(a, b Window) int {
 		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-// windowsIn are the windows that h mentions, without who used them.
+// windowsIn returns the windows in h, without users.
 func windowsIn(h http.Header, now time.Time) []Window {
 	const usual = 4
 	windows := make([]Window, 0, usual)
@@ -93,7 +93,7 @@ func windowsIn(h http.Header, now time.Time) []Window {
 	return kept[:min(len(kept), maxWindows)]
 }
 
-// windowName is empty for what is none.
+// windowName returns the name of a window in lower case, or "" if it is invalid.
 func windowName(name string) string {
 	if name != "Unified" {
 		name = strings.TrimPrefix(name, "Unified-")
@@ -101,7 +101,7 @@ func windowName(name string) string {
 	return word(strings.ToLower(name))
 }
 
-// collect adds what one header says.
+// collect adds the value of one header to its window.
 func collect(windows []Window, name, field, value string, now time.Time) []Window {
 	if name == "" {
 		return windows
@@ -127,8 +127,8 @@ func collect(windows []Window, name, field, value string, now time.Time) []Windo
 	return windows
 }
 
-// derived has what follows from what was said: a window of a subscription without a status of its
-// own allows what all of them together do.
+// derived fills in values that follow from others: the utilization of an API key's window, and the
+// status of a subscription's window without one, which is allowed if all together are.
 func (w Window) derived(allowed bool) Window {
 	switch {
 	case w.Remaining >= 0 && w.Remaining <= w.Limit && w.Limit > 0:
@@ -152,7 +152,7 @@ func stateOf(status string) State {
 	}
 }
 
-// utilizationOf returns nil for what is none.
+// utilizationOf returns nil for an invalid value.
 func utilizationOf(text string) *float64 {
 	u, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(u >= 0 && u <= maxUtilization) { // NaN is not
@@ -161,7 +161,7 @@ func utilizationOf(text string) *float64 {
 	return &u
 }
 
-// countOf returns -1 for what is none.
+// countOf returns -1 for an invalid value.
 func countOf(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > maxCount {
@@ -170,8 +170,8 @@ func countOf(text string) int64 {
 	return n
 }
 
-// resetOf is when a window begins again, which headers say in Unix seconds, or in RFC 3339 for an
-// API key. It is zero for the reset of no window.
+// resetOf returns when a window resets: in Unix seconds, or in RFC 3339 for an API key. It returns
+// the zero time for an invalid value.
 func resetOf(text string, now time.Time) time.Time {
 	var at time.Time
 	seconds, err := strconv.ParseInt(text, 10, 64)
@@ -186,7 +186,8 @@ func resetOf(text string, now time.Time) time.Time {
 	return at.UTC()
 }
 
-// word is text if it is a short word, such as a window or a reason has; else empty.
+// word returns text if it is a short word in lower case, such as the name of a window or a reason,
+// and "" otherwise.
 func word(text string) string {
 	bad := func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z')

@@ -7,11 +7,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// otherWindow is the label of windows of single models, whatever they are called.
+// otherWindow is the label of the windows of single models.
 const otherWindow = "other"
 
-// labels are the values of the label window. Windows of an API key have none: they refill within a
-// minute, and say nothing that an alert could be about.
+// labels returns the values of the label window. An API key's windows have none: they refill within
+// a minute, too fast for an alert.
 func labels() []string { return []string{Unified, "5h", "7d", Overage, otherWindow} }
 
 func label(window string) string {
@@ -23,12 +23,12 @@ func label(window string) string {
 
 func countDesc() *prometheus.Desc {
 	return prometheus.NewDesc("proxy_upstream_accounts",
-		"Organizations by what the upstream last said of a rate-limit window of theirs.", []string{"window", "state"}, nil)
+		"Number of organizations in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
 }
 
 func utilizationDesc() *prometheus.Desc {
 	return prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
-		"The highest utilization of a rate-limit window among organizations, 1 is all of it.", []string{"window"}, nil)
+		"Highest utilization of a rate-limit window among organizations; 1: used up.", []string{"window"}, nil)
 }
 
 // Describe implements prometheus.Collector.
@@ -37,8 +37,7 @@ func (a *Accounts) Describe(descs chan<- *prometheus.Desc) {
 	descs <- utilizationDesc()
 }
 
-// Collect implements prometheus.Collector. Nobody's use can be read from the metrics: they name
-// neither accounts nor people.
+// Collect implements prometheus.Collector. The metrics name neither accounts nor people.
 func (a *Accounts) Collect(metrics chan<- prometheus.Metric) {
 	counts, most := a.aggregate(time.Now())
 	for _, window := range labels() {
@@ -46,13 +45,13 @@ func (a *Accounts) Collect(metrics chan<- prometheus.Metric) {
 			metrics <- prometheus.MustNewConstMetric(countDesc(), prometheus.GaugeValue,
 				float64(counts[series{window, state}]), window, string(state))
 		}
-		if window != Unified { // of which there is none
+		if window != Unified { // which has no utilization
 			metrics <- prometheus.MustNewConstMetric(utilizationDesc(), prometheus.GaugeValue, most[window], window)
 		}
 	}
 }
 
-// series is a window and a state of it.
+// series is a window and one of its states.
 type series struct {
 	window string
 	state  State

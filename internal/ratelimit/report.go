@@ -7,61 +7,62 @@ import (
 	"time"
 )
 
-// User is who a request is for, as the log names them.
+// User says who a request is for, as the log names them.
 type User struct {
 	Person  string `json:"person,omitempty"`  // empty: log.identity withholds names
 	Session string `json:"session,omitempty"` // empty: none, or several at once
 }
 
-// isPerson reports whether o is certainly the same person. People whose names are withheld are told
-// apart by their sessions alone.
+// isPerson reports whether o is certainly the same person. If names are withheld, only sessions
+// tell people apart.
 func (u User) isPerson(o User) bool {
 	return u.Person == o.Person && (u.Person != "" || u.Session != "" && u.Session == o.Session)
 }
 
-// Use is what a user is known to have used of a window.
+// Use is what one user used of a window.
 type Use struct {
 	User
 	Utilization float64 `json:"utilization"`
 }
 
-// Window is a rate limit over some time.
+// Window is a rate limit for a period of time.
 type Window struct {
 	Name        string    `json:"window"`
 	Status      State     `json:"status"`
-	Utilization *float64  `json:"utilization"` // 0 to 1, and above; null: not said
+	Utilization *float64  `json:"utilization"` // 0 to 1 or more; null: not reported
 	ResetsAt    time.Time `json:"resets_at,omitzero"`
-	// Limit and Remaining are of the windows of an API key.
+	// Limit and Remaining are set for windows of an API key.
 	Limit     int64 `json:"limit,omitempty"`
 	Remaining int64 `json:"remaining,omitempty"`
-	// UsedBy is who is known to have used it, the most first. Shared was used while several people
-	// had requests in flight, and Unknown is the rest.
+	// UsedBy lists who used it, the heaviest user first. Shared was used while several people had
+	// requests in flight. Unknown is the rest.
 	UsedBy  []Use   `json:"used_by"`
 	Shared  float64 `json:"shared"`
 	Unknown float64 `json:"unknown"`
-	// Mixed: several limits share the organization. The values are those of the latest response.
+	// Mixed says that several limits share the organization: the values are the latest response's.
 	Mixed bool `json:"mixed,omitempty"`
 }
 
-// Account is what the responses of one organization said.
+// Account is what responses reported about one organization.
 type Account struct {
 	ID           string    `json:"account"` // a hash of the organization
 	LastResponse time.Time `json:"last_response"`
-	// Claim is the window that decides about the requests, in the words of the upstream.
+	// Claim is the window that limits requests at present, in the upstream's words.
 	Claim string `json:"claim,omitempty"`
-	// OverageInUse: requests are billed beyond the subscription. OverageDisabled is why none is.
+	// OverageInUse says that requests are billed beyond the subscription. OverageDisabled is the
+	// reason why they cannot be.
 	OverageInUse    bool     `json:"overage_in_use,omitempty"`
 	OverageDisabled string   `json:"overage_disabled_reason,omitempty"`
 	Windows         []Window `json:"windows"`
 }
 
-// Memory is all that is remembered, for the process that takes over.
+// Memory is all that Accounts remembers, for the successor of this process.
 type Memory struct {
 	Key      []byte    `json:"key"`
 	Accounts []Account `json:"accounts"`
 }
 
-// Report is the accounts, the one with the latest response first.
+// Report returns the accounts, the one with the latest response first.
 func (a *Accounts) Report() []Account {
 	now := time.Now()
 	all := a.Save().Accounts
@@ -77,7 +78,7 @@ func (a *Accounts) Report() []Account {
 	return all
 }
 
-// Save returns a copy of all that is remembered.
+// Save returns a copy of everything that is remembered.
 func (a *Accounts) Save() Memory {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -94,7 +95,7 @@ func (a *Accounts) Save() Memory {
 	return m
 }
 
-// Restore takes over what another process remembered.
+// Restore replaces everything by what another process remembered.
 func (a *Accounts) Restore(m Memory) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -108,7 +109,7 @@ func (a *Accounts) Restore(m Memory) {
 	}
 }
 
-// ForgetNames removes the names of people from all that is remembered.
+// ForgetNames removes people's names from everything that is remembered.
 func (a *Accounts) ForgetNames() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -125,7 +126,7 @@ func (a *Accounts) ForgetNames() {
 	}
 }
 
-// finish makes the window fit to be shown: what has reset is not known any more.
+// finish prepares the window for a report. After its reset, its values are unknown.
 func (w *Window) finish(now time.Time) {
 	if w.ended(now) {
 		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}}
@@ -147,5 +148,5 @@ func (w *Window) finish(now time.Time) {
 	})
 }
 
-// rounded has four digits: the upstream says two, and sums of them have more.
+// rounded rounds to four digits. The upstream sends two, and sums of floats have more.
 func rounded(u float64) float64 { return math.Round(u*1e4) / 1e4 }
