@@ -83,7 +83,7 @@ func TestExplainAFailedRequest(t *testing.T) {
 	id, _ := failed.Object(t)["request_id"].(string)
 	code, out, errs := s.command("explain", id)
 	if code != 0 || errs != "" || !daemontest.ContainsAll(out, []string{
-		id + "  GET /v1/models\n", "result    upstream_connect, status 502, after ", "because   no connection to 127.0.0.1:",
+		id + "  GET /v1/models\n", "result    upstream_connect, status 502, after ", "because   could not connect to 127.0.0.1:",
 		"rule      anthropic-beta: added\n", "connecting for ", "attempt 3, after: ", "connection refused",
 	}) {
 		t.Errorf("explain: %d %s %s", code, out, errs)

@@ -183,11 +183,11 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "retry {\n    attempts = 1\n  }", withoutTailnet)})
 	s.wantStatus(0, "healthy: serving, tailnet not required\n", "no response yet")
 	get(t, s.url()+"/echo").Want(t, 502)
-	s.wantStatus(0, "healthy, but the last request failed: no connection to 127.0.0.1:9: ", "connection refused fix run `oauth-proxyd doctor`")
+	s.wantStatus(0, "healthy, but the last request failed: could not connect to 127.0.0.1:9: ", "connection refused fix run `oauth-proxyd doctor`")
 	for range 4 {
 		get(t, s.url()+"/echo").Want(t, 502)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "5 in a row: no connection to 127.0.0.1:9")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "5 in a row: could not connect to 127.0.0.1:9")
 	code, out, _ := s.command("status", "--json")
 	if code != 0 || !daemontest.ContainsAll(out, []string{`"failing": "no request has succeeded`, `"in_a_row": 5`, "run `oauth-proxyd doctor`"}) {
 		t.Errorf("--json: %d %s", code, out)
@@ -196,7 +196,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	s.configure(forwarding(u.URL, "", withoutTailnet))
 	s.command("reload")
 	get(t, s.url()+"/echo").Want(t, 200)
-	s.wantStatus(0, "healthy: serving, tailnet not required\n", "since then requests have succeeded: no connection to")
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "since then requests have succeeded: could not connect to")
 	for range 3 {
 		get(t, s.url()+"/nowhere").Want(t, 404)
 	}

@@ -12,8 +12,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// readAheadLimit is how much of a body is read before the upstream takes it. A client that leaves
-// is noticed only once its body was read to the end.
+// readAheadLimit is how many bytes of a body are read before the upstream takes them. net/http
+// notices a client that leaves only after its body was read to the end.
 const readAheadLimit = 1 << 20
 
 var (
@@ -21,58 +21,58 @@ var (
 	errBodyEnded = errors.New("request body is no longer wanted")
 )
 
-// requestBody is the client's body on its path to the upstream: one reader, any number of attempts
-// one after another, and between them chunks.
+// requestBody is the client's body on its path to the upstream: one reader, chunks, and any number
+// of attempts one after another.
 //
 //	client → readAll → chunks → attemptBody.Read → upstream
 //
-// So an upstream that gives up need not wait for a client that sends nothing, and a client that
-// leaves is noticed while the upstream takes nothing. Chunks are kept for another attempt until
-// forget, or until the memory for that is used up.
+// So an attempt that fails does not wait for a silent client, and a client that leaves is noticed
+// while the upstream takes nothing. Chunks are kept for another attempt until forget, or until
+// retry.memory is used up.
 type requestBody struct {
 	in     *http.Request
 	unread func()      // interrupts a blocked read
-	asked  func()      // runs before the first read; may be nil
-	broke  func(error) // is called when the body ends early, before any attempt sees the error
-	limit  int64       // of bytes that may come
-	person string      // the header of identity, which no trailer keeps
+	asked  func()      // called before the first read; may be nil
+	broke  func(error) // called when the body ends early, before any attempt sees the error
+	limit  int64       // max_request_body
+	person string      // the header of identity, which is dropped from trailers
 	memory *memory
 	watch  *watch
 	reader sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
-	change   sync.Cond  // of anything below
+	change   sync.Cond  // signals any change below
 	state    bodyState
-	err      error // what it ended with; io.EOF when whole
+	err      error // why it ended; io.EOF if complete
 	trailer  http.Header
-	chunks   [][]byte // from offset base on
+	chunks   [][]byte // the bytes from offset base on
 	base     int64
 	received int64 // offset up to which the client's body was read
 	taken    int64 // offset up to which the latest attempt has read
-	kept     bool  // chunks stay when they were taken
-	held     bool  // it must not be begun: the response may be there already
+	kept     bool  // chunks stay after they were taken
+	held     bool  // reading must not start: the response may have begun
 	wanted   bool  // an attempt waits for more
-	closed   bool  // no attempt wants more
+	closed   bool  // no attempt will read again
 }
 
-// bodyState is how far the client's body was read. A state is only left for one below it.
+// bodyState says how far the client's body was read. States change only downwards in this list.
 type bodyState int
 
 const (
-	bodyUnread  bodyState = iota // the reader has not begun
-	bodyReading                  // it is at work
-	bodyEnded                    // nothing more comes; err says how it ended
-	bodyBroken                   // given up; a read may have been interrupted for that
+	bodyUnread  bodyState = iota // the reader has not started
+	bodyReading                  // the reader runs
+	bodyEnded                    // nothing more comes; err says why
+	bodyBroken                   // interrupted; a read may have failed because of that
 )
 
-// newRequestBody keeps what it reads for another attempt if there may be one. broke must not call
-// the body.
+// newRequestBody returns the body of r. It keeps what it reads if there may be another attempt.
+// broke must not call the body.
 func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *memory, w *watch, broke func(error)) *requestBody {
 	b := &requestBody{
 		in: r, limit: c.Proxy.MaxRequestBody, person: c.Identity.Header, memory: m, watch: w,
 		kept: c.Proxy.Retry.Attempts > 1, broke: broke,
 		unread: func() {
-			_ = rc.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines is not one of net/http's
+			_ = rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
 		},
 	}
 	if len(r.Trailer) > 0 || r.ContentLength < 0 {
@@ -82,13 +82,13 @@ func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Conf
 	return b
 }
 
-// attempt prepares out for one attempt: the body from its start, and room for the trailers, which
-// are known only after the body. Only the latest attempt may read.
+// attempt gives out the body from its start, and a map for the trailers, which are known only after
+// the body. Only the latest attempt may read.
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken, b.held = 0, false
-	// The map that net/http gave is written to while the body is read ahead.
+	// net/http writes to its own map while the body is read ahead.
 	out.Trailer = maps.Clone(b.trailer)
 	out.Body = &attemptBody{body: b, trailer: out.Trailer}
 }
@@ -125,7 +125,7 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// Close implements io.Closer. It leaves the body itself alone: another attempt may come.
+// Close implements io.Closer. It ends the attempt and not the body, for another attempt.
 func (a *attemptBody) Close() error {
 	a.body.mu.Lock()
 	defer a.body.mu.Unlock()
@@ -134,8 +134,8 @@ func (a *attemptBody) Close() error {
 	return nil
 }
 
-// await waits for something at a's offset, and has it read; false: nothing more is wanted. The
-// caller holds mu.
+// await waits until there are bytes or an end at a's offset, and starts the reader if necessary. It
+// returns false if a must not read any more. The caller holds mu.
 func (b *requestBody) await(a *attemptBody) bool {
 	for !a.closed && !b.closed && b.state != bodyBroken {
 		switch {
@@ -155,8 +155,8 @@ func (b *requestBody) await(a *attemptBody) bool {
 	return false
 }
 
-// hold(true) delays reading a body that is unread; hold(false) releases it. net/http asks for the
-// body also when the response came instead of a 100, to keep the connection.
+// hold(true) delays reading a body that is unread; hold(false) releases it. net/http would also
+// read the body after a response that came instead of a 100, to keep the connection.
 func (b *requestBody) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,7 +164,7 @@ func (b *requestBody) hold(on bool) {
 	b.change.Broadcast()
 }
 
-// copyAt copies what chunks have at offset. The caller holds mu.
+// copyAt copies bytes from offset on out of chunks. The caller holds mu.
 func (b *requestBody) copyAt(p []byte, offset int64) (n int) {
 	skip := offset - b.base
 	for _, c := range b.chunks {
@@ -181,15 +181,15 @@ func (b *requestBody) copyAt(p []byte, offset int64) (n int) {
 	return n
 }
 
-// readAhead begins to read, before the upstream asks for it. It returns at once.
+// readAhead starts the reader before the upstream takes anything. It returns at once.
 func (b *requestBody) readAhead() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.start()
 }
 
-// takeBuffered takes what net/http has read of a short body along with the header, which mostly is
-// all of it: then nobody needs to wait for the client.
+// takeBuffered takes what net/http has read of a short body along with the header. Mostly that is
+// all of it, and no reader goroutine is needed.
 func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	if n := b.in.ContentLength; n <= 0 || n >= smallBuffer {
 		return
@@ -205,7 +205,7 @@ func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	}
 }
 
-// start begins to read. The caller holds mu.
+// start starts the reader. The caller holds mu.
 func (b *requestBody) start() {
 	if b.state == bodyUnread {
 		b.state = bodyReading
@@ -240,7 +240,8 @@ func (b *requestBody) room() []byte {
 	return nil
 }
 
-// free is where the next bytes go; nil: not before the upstream took some. The caller holds mu.
+// free returns the space for the next bytes, or nil if the upstream must take some first. The
+// caller holds mu.
 func (b *requestBody) free() []byte {
 	if b.received-b.taken >= readAheadLimit {
 		return nil
@@ -250,12 +251,12 @@ func (b *requestBody) free() []byte {
 		return last[len(last):cap(last)]
 	}
 	size := largeBuffer
-	if n := b.in.ContentLength; n >= 0 && n < smallBuffer { // the end is read into the byte more
+	if n := b.in.ContentLength; n >= 0 && n < smallBuffer { // the spare byte lets the read see the end
 		size = smallBuffer
 	}
 	c := b.memory.take(size, false)
 	if c == nil && b.wanted {
-		b.kept = false // what was taken can be kept no longer
+		b.kept = false // there is no memory to keep what was taken
 		b.drop()
 		c = b.memory.take(size, true)
 	}
@@ -266,7 +267,7 @@ func (b *requestBody) free() []byte {
 	return c[:size]
 }
 
-// add takes in what was read to where free said, and reports whether to go on.
+// add records n bytes that were read into the space from free, and reports whether to read on.
 func (b *requestBody) add(n int, err error) (more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -283,11 +284,11 @@ func (b *requestBody) add(n int, err error) (more bool) {
 	return err == nil
 }
 
-// finish records the end. The caller holds mu.
+// finish records the end of the body. The caller holds mu.
 func (b *requestBody) finish(err error) {
 	switch {
 	case b.state == bodyBroken:
-		b.err = errBodyEnded // the interruption was our own doing, or came with it
+		b.err = errBodyEnded // we interrupted the read
 		return
 	case errors.Is(err, io.EOF):
 		if len(b.in.Trailer) > 0 {
@@ -299,8 +300,8 @@ func (b *requestBody) finish(err error) {
 	b.state, b.err = bodyEnded, err
 }
 
-// drop gives back the chunks that were taken, unless they are kept. It leaves the last one while
-// that has room and more may come: it may be read into just now. The caller holds mu.
+// drop gives back the chunks that were taken, unless they are kept. The last chunk stays while it
+// has room and more may come, because a read may be filling it. The caller holds mu.
 func (b *requestBody) drop() {
 	for !b.kept && len(b.chunks) > 0 {
 		c := b.chunks[0]
@@ -320,7 +321,7 @@ func (b *requestBody) replayable() bool {
 	return b.base == 0
 }
 
-// forget gives up replaying: the response has begun.
+// forget stops keeping chunks, because the response has begun.
 func (b *requestBody) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -328,22 +329,22 @@ func (b *requestBody) forget() {
 	b.drop()
 }
 
-// progress is how much was read.
+// progress returns how many bytes were read.
 func (b *requestBody) progress() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.received
 }
 
-// whole reports whether the body was read to its end.
+// whole reports whether the body was read to its regular end.
 func (b *requestBody) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state == bodyEnded && errors.Is(b.err, io.EOF)
 }
 
-// interrupt ends all reading, a blocked read included. Of the connection no other request can be
-// read after that.
+// interrupt ends all reading, including a blocked read. The connection cannot carry another request
+// after that.
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -357,8 +358,8 @@ func (b *requestBody) interrupt() {
 	b.change.Broadcast()
 }
 
-// close ends all reading, gives back the memory and reports how much was read and whether that was
-// all, so that the connection can serve another request.
+// close ends all reading and gives back the memory. It returns how many bytes were read, and
+// whether that was the whole body, so that the connection can carry another request.
 func (b *requestBody) close() (received int64, whole bool) {
 	b.mu.Lock()
 	b.closed = true

@@ -9,14 +9,13 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// judgeBrowser refuses a cross-origin request that a web page made, unless the page's origin is
-// listed. Otherwise any page that somebody opens could send requests with the rights that
-// access.allow gives to this host or tailnet. Desktop programs that are made of a browser have
-// origins of schemes of their own, and are no web pages.
+// judgeBrowser refuses a cross-origin request of a web page, unless access.browsers lists the
+// page's origin. Otherwise any page that a person opens could use the rights of their host or node.
+// Desktop programs built on a browser are not web pages: their origins have other schemes.
 func judgeBrowser(a config.Access, r *http.Request, ownName func(*http.Request) bool) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		return nil // no browser, or one that asks for nothing but a page
+		return nil // not a browser, or plain navigation to a page
 	}
 	err := new(http.CrossOriginProtection).Check(r)
 	if err == nil && !isSafe(r.Method) && !ownName(r) {
@@ -26,20 +25,20 @@ func judgeBrowser(a config.Access, r *http.Request, ownName func(*http.Request) 
 		return nil
 	}
 	return fail(CodeBrowserRefused, err,
-		"a web page of another origin made this request; such are refused unless the setting access.browsers lists their origin")
+		"a web page of another origin made this request; to allow that, add its origin to access.browsers")
 }
 
-// errForeignName is for a page whose own name was made to lead here (DNS rebinding), so that its
-// requests look like those of one origin.
+// errForeignName is for a page whose own name was made to resolve to this host (DNS rebinding), so
+// that its requests look like same-origin ones.
 var errForeignName = errors.New("the page's request is for a name that is not this host's")
 
-// isSafe: RFC 9110 §9.2.1.
+// isSafe reports whether a method is safe (RFC 9110 §9.2.1).
 func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // isProgram reports whether an origin has a scheme that no web page has, such as app:// or
-// vscode-webview://. The origin "null" has none: any page can have it by a sandboxed frame.
+// vscode-webview://. The origin "null" is not one: any page can have it in a sandboxed frame.
 func isProgram(origin string) bool {
 	scheme, _, found := strings.Cut(strings.ToLower(origin), "://")
 	return found && scheme != "http" && scheme != "https"

@@ -5,17 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// The two sizes of buffers, for bodies in either direction. What mostly waits holds a small one: a
-// stream of events between two of them, a request of a few words.
+// The two sizes of buffers, for bodies in both directions. What mostly waits holds a small one,
+// such as a stream between two events, or a short request.
 const (
 	smallBuffer = 2 << 10
 	largeBuffer = 32 << 10
 )
 
-// buffers are those through which bodies pass.
+// buffers are pools of the buffers through which bodies pass.
 type buffers struct{ small, large sync.Pool }
 
-// get gives one of smallBuffer or largeBuffer.
+// get returns a buffer of size smallBuffer or largeBuffer.
 func (b *buffers) get(size int) []byte {
 	if size == smallBuffer {
 		if p, ok := b.small.Get().(*[smallBuffer]byte); ok {
@@ -29,7 +29,7 @@ func (b *buffers) get(size int) []byte {
 	return make([]byte, largeBuffer)
 }
 
-// put takes one back.
+// put takes a buffer back.
 func (b *buffers) put(p []byte) {
 	if cap(p) == smallBuffer {
 		b.small.Put((*[smallBuffer]byte)(p[:smallBuffer]))
@@ -38,7 +38,7 @@ func (b *buffers) put(p []byte) {
 	b.large.Put((*[largeBuffer]byte)(p[:largeBuffer]))
 }
 
-// next changes the buffer for the next read, by how much the last one put into it.
+// next returns the buffer for the next read, sized by the n bytes of the last read.
 func (b *buffers) next(p []byte, n int) []byte {
 	size := smallBuffer
 	if n >= smallBuffer {
@@ -51,14 +51,14 @@ func (b *buffers) next(p []byte, n int) []byte {
 	return b.get(size)
 }
 
-// memory is what all request bodies together may keep, in buffers.
+// memory bounds the buffers that all request bodies together keep (retry.memory).
 type memory struct {
 	buffers
 	limit, used atomic.Int64
 }
 
-// take gives an empty buffer; nil if the limit is reached. Past the limit, one can be forced: to
-// pass something on and not to keep it, so that no request needs more than one.
+// take returns an empty buffer, or nil at the limit. force ignores the limit, for a buffer that
+// only passes bytes on: no request holds more than one of these.
 func (m *memory) take(size int, force bool) []byte {
 	if m.used.Add(int64(size)) > m.limit.Load() && !force {
 		m.used.Add(-int64(size))

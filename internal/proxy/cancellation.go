@@ -6,23 +6,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Over HTTP/2, a request that its client cancels is a reset stream on a connection that carries
-// other people's streams. Servers close a connection on which streams are reset rapidly
-// (CVE-2023-44487), most with ENHANCE_YOUR_CALM, and all that is on it is lost. What they tolerate
-// on one connection: Netty 200 resets in 30 s; Envoy 500 streams of which half were reset within a
-// second; nghttp2 1,000 and 33 more each second; Go 1,000 requests beyond MAX_CONCURRENT_STREAMS
-// whose handlers have not returned.
+// Over HTTP/2, a cancelled request resets a stream on a connection that carries other people's
+// streams. Servers close a connection on which streams are reset rapidly (CVE-2023-44487), most
+// with ENHANCE_YOUR_CALM, and all its streams are lost. Their limits for one connection: Netty 200
+// resets in 30 s; Envoy 500 streams of which half were reset within a second; nghttp2 1,000 and 33
+// more each second; Go 1,000 requests beyond MAX_CONCURRENT_STREAMS whose handlers have not
+// returned.
 //
-// So two things are counted. A person who cancels too fast gets no further request to the upstream
-// for a while. And a connection on which too many streams were reset, by whomever, gets no further
-// stream (package upstream), which keeps all persons together below those limits.
+// So there are two limits. A person who cancels too fast cannot send requests for a while. And a
+// connection on which too many streams were reset gets no further stream (package upstream), which
+// keeps all people together below those limits.
 const (
-	// personBurst is how many requests a person can cancel at once, and personRate how many of them
-	// are forgotten each second. A gateway that names nobody is one person, and ends all of its
-	// streams at once when it stops.
+	// personBurst is how many requests a person can cancel at once, and personRate is how many of
+	// these are forgotten each second. A gateway that names no person counts as one person, and
+	// cancels all of its streams at once when it stops.
 	personBurst = 300
 	personRate  = 100
-	// maxCancellers is how many persons are remembered.
+	// maxCancellers is how many people are remembered.
 	maxCancellers = 1024
 )
 
@@ -48,12 +48,12 @@ func (c *cancellations) add(person string) {
 		limiter = rate.NewLimiter(personRate, personBurst)
 		c.persons[person] = limiter
 	}
-	if limiter.Tokens() > -personBurst { // nobody is refused for longer than three seconds
-		limiter.Reserve() // counts it, and waits for nothing
+	if limiter.Tokens() > -personBurst { // bounds a refusal to three seconds
+		limiter.Reserve() // counts it, and does not wait
 	}
 }
 
-// calmest is the person who has cancelled least lately. The caller holds mu.
+// calmest returns the person who has cancelled least lately. The caller holds mu.
 func (c *cancellations) calmest() (calmest string) {
 	most := -1.0
 	for person, limiter := range c.persons {
@@ -72,19 +72,18 @@ func (c *cancellations) tooFast(person string) bool {
 	return limiter != nil && limiter.Tokens() < 1
 }
 
-// calm refuses a request of a person who cancels too many.
+// calm refuses the request if its person cancels too fast.
 func (x *exchange) calm() error {
 	if !x.proxy.cancellations.tooFast(x.ticket.person) {
 		return nil
 	}
 	return fail(CodeCancelling, nil, "you cancelled %d requests or more within a few seconds, for which the upstream"+
-		" would close connections that others use; send fewer, and wait a few seconds", personBurst)
+		" would close connections that others use; wait a few seconds, then send fewer requests at a time", personBurst)
 }
 
-// countCancelled counts the request if its client ended it after the upstream got it and before the
-// end of the response. A body that breaks HTTP's rules or grows too large resets the stream, too.
-// It is called while the request still holds its slot, so that the slots bound how many are not
-// counted yet.
+// countCancelled counts the request if its client ended it between its sending and the end of the
+// response. A body that is malformed or too large resets the stream, too. It is called while the
+// request still holds its slot, so the slots bound how many are not counted yet.
 func (x *exchange) countCancelled() {
 	if p := x.rec.Phase(); p != phaseSending && p != phaseWaiting && p != phaseStreaming {
 		return

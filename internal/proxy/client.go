@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// maxClients is how many clients have series of their own.
+	// maxClients is how many clients have their own series.
 	maxClients = 8
-	// clientLife is how long a client that is silent keeps its series from another.
+	// clientLife is how long a silent client keeps its series when another one needs them.
 	clientLife = time.Hour
-	// clientPace is the time between two clients that take the series of others, after the first
-	// maxClients. It bounds what an invented User-Agent for each request can do.
+	// clientPace is the time between two replacements of series, after the first maxClients. It
+	// limits the effect of a made-up User-Agent for each request.
 	clientPace = 10 * time.Minute
-	// otherClient counts for all clients without series of their own.
+	// otherClient stands for all clients without their own series.
 	otherClient = "other"
 )
 
@@ -34,9 +34,9 @@ const (
 	failingFor     = 10 * time.Minute
 )
 
-// clientName is the program that sent a request, with its version: "claude-cli 2.1.332", or
-// "Anthropic/Python 0.75.0" for an SDK. It is empty for all other programs: what they call
-// themselves is not kept.
+// clientName returns the program that sent a request, with its version: "claude-cli 2.1.332", or
+// "Anthropic/Python 0.75.0" for an SDK. It returns "" for all other programs, whose names are not
+// kept.
 func clientName(h http.Header) string {
 	agent := h.Get("User-Agent")
 	if version, ok := strings.CutPrefix(agent, "claude-cli/"); ok {
@@ -46,15 +46,15 @@ func clientName(h http.Header) string {
 	language, version := h.Get("X-Stainless-Lang"), h.Get("X-Stainless-Package-Version")
 	program, of, _ := strings.Cut(agent, "/")
 	switch {
-	case strings.HasSuffix(program, "Anthropic"): // AsyncAnthropic, too
+	case strings.HasSuffix(program, "Anthropic"): // or AsyncAnthropic
 		language, version, _ = strings.Cut(of, " ")
-	case strings.HasSuffix(program, "OpenAI"): // its SDKs have the same generator
+	case strings.HasSuffix(program, "OpenAI"): // OpenAI's SDKs come from the same generator
 		return ""
 	}
 	return withVersion(sdkName(language), version)
 }
 
-// sdkName is that of Anthropic's SDK for a language; empty: there is none.
+// sdkName returns the name of Anthropic's SDK for a language, or "" if there is none.
 func sdkName(language string) string {
 	for _, known := range [...]string{"JS", "Python", "Go", "Java", "Kotlin", "Ruby", "PHP", "CSharp"} {
 		if strings.EqualFold(language, known) {
@@ -64,7 +64,8 @@ func sdkName(language string) string {
 	return ""
 }
 
-// withVersion is empty without a name, or if the text does not begin with a version.
+// withVersion returns the name with the version at the start of text, or "" without a name or a
+// version.
 func withVersion(name, text string) string {
 	const most = 24
 	end := strings.IndexFunc(text, func(c rune) bool {
@@ -86,7 +87,7 @@ func newer(a, b string) bool {
 	return programA == programB && slices.Compare(numbers(versionA), numbers(versionB)) > 0
 }
 
-// numbers are those of a version; the text behind them is left out.
+// numbers returns the numbers of a version, without suffixes such as "-beta".
 func numbers(version string) []int {
 	var all []int
 	for part := range strings.SplitSeq(version, ".") {
@@ -97,28 +98,28 @@ func numbers(version string) []int {
 	return all
 }
 
-// clients counts requests by client, and knows whether the requests of one version fail.
+// clients counts requests by client, and detects when the requests of one version fail.
 type clients struct {
 	requests *prometheus.CounterVec
-	taking   *rate.Limiter // of series that others have
+	taking   *rate.Limiter // limits replacements of series
 
 	mu    sync.Mutex
-	known map[string]*clientRecord // by name; otherClient and maxClients more at most
+	known map[string]*clientRecord // by name; otherClient and up to maxClients others
 }
 
-// clientRecord is what is known of one.
+// clientRecord is what is known about one client.
 type clientRecord struct {
-	seen   time.Time // latest request
-	worked time.Time // latest that was judged and not refused
-	lately uint16    // the last judgedRequests, the latest in the lowest bit; 1: refused
+	seen   time.Time // the latest request
+	worked time.Time // the latest judged request that was not refused
+	lately uint16    // the last judgedRequests, the latest in the lowest bit; 1 means refused
 	status int       // of the latest refusal
-	since  time.Time // when the refusals began that lately shows; zero: there are none
+	since  time.Time // when the refusals in lately began; zero: there are none
 }
 
 func newClients() *clients {
 	c := &clients{
 		requests: counters("proxy_client_requests_total",
-			"Requests of admitted senders by client, the version of claude-cli or of an SDK, and class of the status. The 8 newest clients have a name.",
+			"Requests of admitted senders, by client (claude-cli or an SDK, with its version; the 8 newest, and other) and class of the status.",
 			"client", "class"),
 		taking: rate.NewLimiter(rate.Every(clientPace), maxClients),
 		known:  make(map[string]*clientRecord),
@@ -127,8 +128,8 @@ func newClients() *clients {
 	return c
 }
 
-// observe counts a request at its end. One that its client gave up is not counted: its status says
-// nothing of the client.
+// observe counts a request at its end. A request that its client gave up is not counted, because
+// its status says nothing about the client.
 func (c *clients) observe(name string, status int) {
 	if status == statusClientGone || status < 200 || status > 599 {
 		return
@@ -145,9 +146,9 @@ func (c *clients) observe(name string, status int) {
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
 
-// find reports whether the client has series of its own. A new one gets them while there are fewer
-// than maxClients, then those of a client that is silent, or else of the oldest version of the same
-// program if that is older. The caller holds mu.
+// find reports whether the client has its own series. A new client gets series while there are
+// fewer than maxClients. Then it takes those of a silent client, or else of the oldest version of
+// the same program if that is older. The caller holds mu.
 func (c *clients) find(name string, now time.Time) bool {
 	if c.known[name] != nil {
 		return true
@@ -164,7 +165,7 @@ func (c *clients) find(name string, now time.Time) bool {
 	return true
 }
 
-// oldest is the client whose series name may take; empty: none. The caller holds mu.
+// oldest returns the client whose series name may take, or "". The caller holds mu.
 func (c *clients) oldest(name string, now time.Time) string {
 	oldest := name
 	for known, one := range c.known {
@@ -182,7 +183,7 @@ func (c *clients) oldest(name string, now time.Time) string {
 	return oldest
 }
 
-// add makes the series of a client, all of them, so that a rate over the first event is seen.
+// add makes all series of a client, so that a rate shows their first event.
 func (c *clients) add(name string) {
 	c.known[name] = &clientRecord{}
 	for _, status := range [...]int{200, 300, 400, 500} {
@@ -190,8 +191,8 @@ func (c *clients) add(name string) {
 	}
 }
 
-// observe judges a request. What depends on the account, the person or the upstream says nothing of
-// the version of the client.
+// observe judges a request. Statuses that depend on the account, the person or the upstream say
+// nothing about the client's version.
 func (c *clientRecord) observe(status int, now time.Time) {
 	c.seen = now
 	switch {
@@ -218,12 +219,12 @@ func (c *clientRecord) observe(status int, now time.Time) {
 
 func (c *clientRecord) fails() bool { return bits.OnesCount16(c.lately) >= refusedAtLeast }
 
-// warning says since when requests are refused, and with which clients; empty: they are not.
+// warning says since when requests are refused, and with which clients, or returns "".
 func (c *clients) warning(now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var failing, working []string
-	var first *clientRecord // whose requests have been refused longest
+	var first *clientRecord // the client whose requests have been refused longest
 	for name, one := range c.known {
 		if one.fails() && now.Sub(one.seen) < failingFor {
 			failing = append(failing, name)
@@ -245,7 +246,7 @@ func (c *clients) warning(now time.Time) string {
 	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + whoFails(failing, working)
 }
 
-// whoFails says with which clients requests fail, and how to go on.
+// whoFails says with which clients requests fail, and what to do.
 func whoFails(failing, working []string) string {
 	names, see := listed(failing), ""
 	if failing[0] != otherClient {
@@ -261,12 +262,12 @@ func whoFails(failing, working []string) string {
 	}
 }
 
-// listed are names in a sentence.
+// listed joins names for a sentence.
 func listed(names []string) string {
 	return strings.Replace(strings.Join(names, " and "), otherClient, "other clients", 1)
 }
 
-// clockTime is the time of day, with the date if that was not today.
+// clockTime returns the time of day, with the date if that is not today.
 func clockTime(t, now time.Time) string {
 	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
 		return t.Format("15:04")

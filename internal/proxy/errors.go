@@ -39,18 +39,18 @@ const (
 	CodeInternal            Code = "internal"
 )
 
-// codeMeaning is what a code is to each of those who see it.
+// codeMeaning says how a code appears in each place.
 type codeMeaning struct {
 	code    Code
 	status  int    // of the response
 	apiType string // error.type, one of the API's own
 	final   bool   // a retry is pointless: x-should-retry says so
 	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
-	cutBy   string // by of proxy_responses_cut_total; "": it ends no response that has begun
+	cutBy   string // by of proxy_responses_cut_total; "": it never cuts a response
 	token   string // error= of Proxy-Status (RFC 9209 §2.3)
 }
 
-// codeTable has a row for each code, and nothing about codes is said elsewhere.
+// codeTable has a row for each code. It is the only place that knows their meanings.
 func codeTable() []codeMeaning {
 	const (
 		invalid   = "invalid_request_error"
@@ -82,7 +82,7 @@ func codeTable() []codeMeaning {
 	}
 }
 
-// meaning is the row of the code.
+// meaning returns the code's row of codeTable.
 func (c Code) meaning() codeMeaning {
 	for _, row := range codeTable() {
 		if row.code == c {
@@ -92,14 +92,14 @@ func (c Code) meaning() codeMeaning {
 	panic("proxy: an error code without a meaning: " + string(c))
 }
 
-// retryAfter is what a client is asked to wait when the response is a 503.
+// retryAfter is the Retry-After of our 503s.
 const retryAfter = 5 * time.Second
 
-// failure ends a request: with a response of our own where none has begun, by cutting it off where
-// one has.
+// failure is an error that ends a request: with a response of our own if none has begun, and
+// otherwise by cutting the response.
 type failure struct {
 	code    Code
-	message string // for the client; names no secret
+	message string // for the client; contains no secret
 	cause   error  // for the log; may be nil
 }
 
@@ -107,7 +107,7 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// refused turns what access says into what the client is told.
+// refused turns an error of package access into a failure.
 func refused(err error) error {
 	r, ok := errors.AsType[*access.Refusal](err)
 	switch {
@@ -120,7 +120,7 @@ func refused(err error) error {
 	}
 }
 
-// Refuse responds to r with what [Proxy.Judge] said against it.
+// Refuse responds to r with an error of [Proxy.Judge].
 func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
@@ -130,11 +130,11 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f.respond(w, p.host, requestID(r.Header))
 }
 
-// Refusal is an error for [Proxy.Refuse].
+// Refusal returns an error for [Proxy.Refuse].
 func Refusal(code Code, message string) error { return fail(code, nil, "%s", message) }
 
-// Judge reports who sent r, and as an error why that is not enough for allow. The request must have
-// come through an [inbound.Server].
+// Judge reports who sent r. Its error says why allow does not admit the sender. The request must
+// have come through an [inbound.Server].
 func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
 	c := inbound.ConnOf(r)
 	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow, p.current.Load().Identity)
@@ -152,11 +152,11 @@ func (f *failure) Error() string {
 	return f.message + ": " + f.cause.Error()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
-// errorBody is the shape of the API's errors, so that an SDK shows the message and gives our code
-// as its errorCode.
+// errorBody has the shape of the API's errors, so that an SDK shows the message and reports our
+// code as its errorCode.
 type errorBody struct {
 	Type      string      `json:"type"`
 	Error     errorDetail `json:"error"`
@@ -173,7 +173,7 @@ type errorDetails struct {
 	ErrorCode Code `json:"error_code"`
 }
 
-// body is the failure as JSON without a final newline.
+// body returns the failure as JSON without a final newline.
 func (f *failure) body(host, requestID string) []byte {
 	text, err := json.Marshal(errorBody{
 		Type: "error",
@@ -205,6 +205,6 @@ func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status
 		h.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
 	w.WriteHeader(meaning.status)
-	size, _ = w.Write(text) // a client that left is seen by its context
+	size, _ = w.Write(text) // the context tells of a client that left
 	return meaning.status, size
 }

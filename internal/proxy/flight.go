@@ -16,14 +16,13 @@ import (
 const (
 	// keptFlights is how many requests are remembered after their end.
 	keptFlights = 1000
-	// keptRefused is the same for requests whose sender access did not admit. They have a ring of
-	// their own, or a stranger could push all others out.
+	// keptRefused is the same for requests whose sender was not admitted. They have their own ring,
+	// so that strangers cannot push out other requests.
 	keptRefused = 64
 )
 
-// flights is the flight recorder: all requests in flight, and the latest that ended. It keeps
-// records, so names and times, each bounded and copied: neither a header nor a body is kept with
-// them.
+// flights is the flight recorder: all requests in flight, and the latest ones that ended. Records
+// hold names and times, bounded and copied, so no header or body stays in memory with them.
 type flights struct {
 	mu      sync.Mutex
 	open    map[*exchange]struct{}
@@ -35,14 +34,14 @@ func newFlights() *flights {
 	return &flights{open: make(map[*exchange]struct{}), ended: ring{size: keptFlights}, refused: ring{size: keptRefused}}
 }
 
-// ring is the latest records of some kind, in no order.
+// ring holds the latest records, in no order.
 type ring struct {
 	size    int
 	records []*record
-	next    int // where the next one goes once it is full
+	next    int // the index of the oldest record once it is full
 }
 
-// put keeps the record, instead of the oldest if there are enough.
+// put adds a record; in a full ring it replaces the oldest.
 func (r *ring) put(one *record) {
 	if len(r.records) < r.size {
 		r.records = append(r.records, one)
@@ -58,7 +57,7 @@ func (f *flights) begin(x *exchange) {
 	f.open[x] = struct{}{}
 }
 
-// end keeps the record.
+// end moves the record to the ended ones.
 func (f *flights) end(x *exchange) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,16 +69,16 @@ func (f *flights) end(x *exchange) {
 	}
 }
 
-// list has the requests in flight, and those that ended, in no order.
+// list returns the requests in flight and those that ended, in no order.
 func (f *flights) list() (open []*exchange, ended []*record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.open)), slices.Concat(f.ended.records, f.refused.records)
 }
 
-// Trace is what is remembered of a request: names, sizes and times, never the value of a header
-// other than the session, the trace and the version of the client, never a byte of a body. Node,
-// User, Tags, Address and Person are as the log names them.
+// Trace is what is remembered about a request: names, sizes and times. Of header values it has only
+// the session, the trace ID and the client's version, and of bodies nothing. Node, User, Tags,
+// Address and Person are as the log names them.
 type Trace struct {
 	RequestID         string            `json:"request_id"`
 	UpstreamRequestID string            `json:"upstream_request_id,omitempty"`
@@ -90,76 +89,76 @@ type Trace struct {
 	Node              string            `json:"node,omitempty"`
 	User              string            `json:"user,omitempty"`
 	Tags              []string          `json:"tags,omitempty"`
-	Address           string            `json:"address,omitempty"`      // of a sender with source other
-	Person            string            `json:"person,omitempty"`       // who a gateway sent it for
-	PersonDoubt       string            `json:"person_doubt,omitempty"` // why there is no person, though a header may name one
+	Address           string            `json:"address,omitempty"`      // if the source is other
+	Person            string            `json:"person,omitempty"`       // for whom a gateway sent it
+	PersonDoubt       string            `json:"person_doubt,omitempty"` // why Person is empty although the header of identity is present
 	Session           string            `json:"session,omitempty"`
 	TraceID           string            `json:"trace_id,omitempty"`
-	Client            string            `json:"client,omitempty"` // its program and version, if known
+	Client            string            `json:"client,omitempty"` // program and version, if known
 	Credential        string            `json:"credential"`       // oauth, api_key, other or none
 	Started           time.Time         `json:"started"`
-	Duration          Millis            `json:"duration_ms"` // so far, of one in flight
+	Duration          Millis            `json:"duration_ms"` // in flight: so far
 	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
 	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`
-	Queued            Millis            `json:"queued_ms,omitempty"` // in flight: so far, if it waits for a slot
-	Turn              int               `json:"turn,omitempty"`      // among those that do, 1 is next; 0: its person has all of their slots
+	Queued            Millis            `json:"queued_ms,omitempty"` // in flight: so far, while it waits for a slot
+	Turn              int               `json:"turn,omitempty"`      // among the waiting requests, 1 is next; 0: its person has all of their slots
 	Attempts          int               `json:"attempts"`
 	Status            int               `json:"status,omitempty"`
-	Outcome           string            `json:"outcome,omitempty"`       // empty while in flight
-	Stream            string            `json:"stream,omitempty"`        // events or compressed; else: none
-	Events            uint64            `json:"events,omitempty"`        // with data, of a stream of events
-	Pings             uint64            `json:"pings,omitempty"`         // and without
-	OnlyPings         Millis            `json:"only_pings_ms,omitempty"` // of a stream, up to its latest ping
+	Outcome           string            `json:"outcome,omitempty"`       // empty in flight
+	Stream            string            `json:"stream,omitempty"`        // events or compressed; empty: no stream
+	Events            uint64            `json:"events,omitempty"`        // events with data
+	Pings             uint64            `json:"pings,omitempty"`         // events without
+	OnlyPings         Millis            `json:"only_pings_ms,omitempty"` // how long a stream has only pinged, up to its latest ping
 	Error             string            `json:"error,omitempty"`
 	HeaderRules       []RuleTrace       `json:"header_rules,omitempty"`
 	Steps             []StepTrace       `json:"steps"`
 }
 
-// Phase is the one that the request is in, or ended in.
+// Phase returns the present phase of the request, or the one in which it ended.
 func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 
-// end is when a request ended that has.
+// end returns when the request ended.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
-// Who is the first that is known of the sender of what [access.Identity.Key] tells persons by, else
-// the source.
+// Who returns the sender by the first name that is known, in the order of [access.Identity.Key], or
+// else the source.
 func (t Trace) Who() string {
 	return cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address, string(t.Source))
 }
 
-// Failed reports whether the client got no whole response of the upstream below 500, by nobody's
-// wish.
+// Failed reports whether the request failed: the client stayed and did not get a complete response
+// below 500 from the upstream.
 func (t Trace) Failed() bool {
 	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Status >= http.StatusInternalServerError
 }
 
-// RuleTrace is what one header rule did.
+// RuleTrace says what one header rule did.
 type RuleTrace struct {
 	Header string     `json:"header"`
 	Result RuleResult `json:"result"`
 }
 
-// StepTrace is the beginning of a phase.
+// StepTrace is the start of a phase.
 type StepTrace struct {
 	At     Millis `json:"at_ms"` // since the start of the request
 	Phase  string `json:"phase"`
 	Detail string `json:"detail,omitempty"`
 }
 
-// Millis is a duration in milliseconds, with microseconds as digits.
+// Millis is a duration in milliseconds, precise to a microsecond.
 type Millis float64
 
 func millis(d time.Duration) Millis { return Millis(d.Microseconds()) / 1000 }
 
-// Duration is m as the standard library counts.
+// Duration converts m.
 func (m Millis) Duration() time.Duration {
 	return time.Duration(math.Round(float64(m)*1000)) * time.Microsecond
 }
 
-// InFlight is the requests in flight, the oldest first, and last those that wait for a slot, in the
-// order of their turns.
+// InFlight returns the requests in flight: first those with a slot, the oldest first, then those
+// that wait, in the order of their turns.
 func (p *Proxy) InFlight() []Trace {
 	open, _ := p.flights.list()
 	traces, turns := make([]Trace, 0, len(open)), p.queue.turns()
@@ -174,7 +173,7 @@ func (p *Proxy) InFlight() []Trace {
 	return traces
 }
 
-// Ended is the latest requests that ended, in the order of their ends.
+// Ended returns the latest requests that ended, in the order of their ends.
 func (p *Proxy) Ended() []Trace {
 	_, ended := p.flights.list()
 	traces := make([]Trace, 0, len(ended))
@@ -185,22 +184,22 @@ func (p *Proxy) Ended() []Trace {
 	return traces
 }
 
-// Warnings are what somebody should look at, each with how to go on.
+// Warnings returns what an operator should look at, each with what to do.
 func (p *Proxy) Warnings(now time.Time) []string {
 	all := []string{p.metrics.weather.warning(now), p.metrics.clients.warning(now), p.streams.warning()}
 	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 
-// Find gives the requests in flight and among the latest that ended whose id, or the upstream's for
-// them, is id. The latest is the last; a client can use an id twice.
+// Find returns the remembered requests whose ID, or whose ID at the upstream, is id. The latest is
+// the last: a client can use an ID twice.
 func (p *Proxy) Find(id string) []Trace {
 	return slices.DeleteFunc(append(p.Ended(), p.InFlight()...), func(t Trace) bool {
 		return t.RequestID != id && t.UpstreamRequestID != id
 	})
 }
 
-// ForgetSenders removes the names of senders from all that is remembered. It is for the moment at
-// which the settings begin to withhold them.
+// ForgetSenders removes the names of senders from everything that is remembered. It is called when
+// a reload starts to withhold names.
 func (p *Proxy) ForgetSenders() {
 	open, records := p.flights.list()
 	for _, x := range open {
@@ -212,7 +211,7 @@ func (p *Proxy) ForgetSenders() {
 	p.limits.ForgetNames()
 }
 
-// trace is of a request in flight.
+// trace returns the trace of a request in flight.
 func (x *exchange) trace() Trace {
 	t := x.rec.trace()
 	t.Duration, t.Silence = millis(time.Since(x.rec.start)), millis(x.watch.silence())
@@ -222,12 +221,12 @@ func (x *exchange) trace() Trace {
 	if x.body != nil {
 		t.BytesIn = x.body.progress()
 	}
-	t.Steps = slices.Clip(t.Steps) // a copy, if there is one more
+	t.Steps = slices.Clip(t.Steps) // so that addWaiting appends to a copy
 	x.addWaiting(&t)
 	return t
 }
 
-// trace is a copy. Steps and results are only added to.
+// trace returns a copy. It shares steps and results, to which is only appended.
 func (r *record) trace() Trace {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,45 +14,44 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// How a request is known to be one of ours that has come back; for the log.
+// How a request was recognized as one of ours that has come back; for the log.
 var (
-	errOwnConnection = errors.New("it came over a connection of our own to the upstream")
-	errOurChanges    = errors.New("it equals a request as we have just sent it, with what the header rules changed")
-	errSentAgain     = errors.New("it equals a request that we have just sent, written again by a proxy")
-	errFromUpstream  = errors.New("it equals a request that we have just sent to the host from which it comes")
+	errOwnConnection = errors.New("it came over our own connection to the upstream")
+	errOurChanges    = errors.New("it equals a request that we have just sent, including the changes of the header rules")
+	errSentAgain     = errors.New("it equals a request that we have just sent, rewritten by another proxy")
+	errFromUpstream  = errors.New("it equals a request that we have just sent to the host that it comes from")
 )
 
-// loops recognizes the requests that come back because the upstream leads to this proxy. Without
-// that, one request would take all slots.
+// loops recognizes requests that come back because upstream_url leads to this proxy. Without it,
+// one such request would take all slots.
 //
-// Nothing is added to a request for that. What is known of a request that waits for its response is
-// remembered by its fingerprint, and compared with those that come in. A request that equals one
-// that was sent may also be another one of the same client, so something must show that it is not:
-// see [sentRequest.evidence].
+// Nothing is added to requests. Each request that waits for its response is remembered by its
+// fingerprint, and new requests are compared with it. An equal one may also be a second request of
+// the same client, so there must be evidence that it is not: see [sentRequest.evidence].
 //
-// Requests to public addresses and through an upstream_proxy are not remembered: the usual
+// Requests to public addresses and through an upstream_proxy are not remembered, so the usual
 // configuration pays nothing.
 type loops struct {
-	key  maphash.Seed // nobody can make two requests alike, or learn a header from a fingerprint
+	key  maphash.Seed // secret, so that nobody can forge a fingerprint or learn a header from one
 	mu   sync.Mutex
 	sent map[uint64][]*sentRequest
 }
 
-// maxAlike bounds what a request is compared with. Beyond, no more is remembered.
+// maxAlike bounds the remembered requests with one fingerprint.
 const maxAlike = 64
 
 func newLoops() *loops {
 	return &loops{key: maphash.MakeSeed(), sent: make(map[uint64][]*sentRequest)}
 }
 
-// arrival is a request as it came in.
+// arrival is an incoming request.
 type arrival struct {
 	local, remote netip.AddrPort // of its connection; invalid for a Unix socket
 	host          string
-	version       int    // minor, of HTTP/1
-	names         string // of its fields as they were written; empty: not known
+	version       int    // minor version of HTTP/1
+	names         string // its field names as they were written; empty: not known
 	header        http.Header
-	proxied       bool  // the header says on whose behalf it comes
+	proxied       bool  // the header says that a proxy forwarded it
 	length        int64 // of the body; -1 if not known
 }
 
@@ -64,12 +63,12 @@ func (x *exchange) arrival() arrival {
 	}
 }
 
-// sentRequest is what is remembered of a request while it waits for its response.
+// sentRequest is what is remembered about a request while it waits for its response.
 type sentRequest struct {
 	came     arrival
 	changed  bool           // by the header rules
-	from, to netip.AddrPort // of the connection that it was sent on
-	host     string         // as it was sent
+	from, to netip.AddrPort // of the upstream connection
+	host     string         // the Host that was sent
 }
 
 // checkLoop refuses the request if it is one of ours that has come back.
@@ -85,7 +84,7 @@ func (x *exchange) checkLoop() error {
 	return nil
 }
 
-// alike are the requests that were sent as this one came in.
+// alike returns the remembered requests with the fingerprint of x.
 func (l *loops) alike(x *exchange) []*sentRequest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,8 +94,8 @@ func (l *loops) alike(x *exchange) []*sentRequest {
 	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)])
 }
 
-// evidence is what shows that a is the request that was sent, and not another one like it. Any
-// number of equal requests of one program on one machine have none.
+// evidence returns why a must be s that has come back, and not another equal request, or nil. Equal
+// requests of one program on one machine have no evidence.
 func (s *sentRequest) evidence(a *arrival) error {
 	if a.local == s.to && a.remote == s.from {
 		return errOwnConnection
@@ -109,7 +108,7 @@ func (s *sentRequest) evidence(a *arrival) error {
 	case s.came.length >= 0 && a.length >= 0 && s.came.length != a.length:
 		return nil
 	case len(clients) > 0 && !slices.ContainsFunc(clients, isOurs):
-		return nil // proxies have sent it on for others
+		return nil // proxies forwarded it for other clients
 	}
 	back, rewritten := s.couldReturnFrom(a), s.rewritten(a)
 	switch {
@@ -129,8 +128,8 @@ func (s *sentRequest) staysHere() bool {
 	return s.to.Addr().IsLoopback() || s.to.Addr() == s.from.Addr()
 }
 
-// couldReturnFrom reports whether a comes from where the request was sent: this host, or the
-// upstream's. What was sent to the tailnet may come back through the tailscaled of this host.
+// couldReturnFrom reports whether a comes from where s was sent: this host, or the upstream's. What
+// was sent to the tailnet may come back through this host's tailscaled.
 func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 	from := a.remote.Addr()
 	fromHere := !from.IsValid() || from.IsLoopback() || from == a.local.Addr()
@@ -140,18 +139,17 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 	return from == s.to.Addr() || config.IsTailscale(s.to.Addr()) && fromHere
 }
 
-// rewritten reports whether another program wrote a than the one that wrote the request that was
-// sent, though it says the same. HTTP gives no meaning to the order and the spelling of field
-// names, but a program writes them the same way each time, and a proxy its own way. Where a proxy
-// keeps the Host, the request comes back with that which it was sent with.
+// rewritten reports whether a different program wrote a than wrote s. HTTP gives no meaning to the
+// order and the spelling of field names, but each program has its own way. A proxy that keeps the
+// Host returns the one that was sent.
 func (s *sentRequest) rewritten(a *arrival) bool {
 	return s.came.version != a.version || s.came.proxied != a.proxied ||
 		s.came.host != s.host && a.host == s.host ||
 		s.came.names != a.names && common(s.came.names, a.names) != common(a.names, s.came.names)
 }
 
-// common leaves out of names what others lacks, and what a program may write in another place from
-// one request to the next: the fields about the connection and the body.
+// common returns the names that are in others, too, except for fields about the connection and the
+// body, whose place may change from one request of a program to the next.
 func common(names, others string) string {
 	var kept strings.Builder
 	others = "\n" + strings.ToLower(others)
@@ -164,8 +162,8 @@ func common(names, others string) string {
 	return kept.String()
 }
 
-// forwardedFor are the addresses for which proxies say that they have sent a request on. Each may
-// have a port, or be spelled as RFC 7239 §4 does.
+// forwardedFor returns the addresses for which proxies say they forwarded the request. Each may
+// have a port, or the form of RFC 7239 §4.
 func forwardedFor(h http.Header) (all []netip.Addr) {
 	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
 		for _, line := range h[name] {
@@ -181,8 +179,8 @@ func forwardedFor(h http.Header) (all []netip.Addr) {
 	return all
 }
 
-// remember keeps what out is known by, which is about to be sent from and to these addresses. What
-// it gives ends that: the response has begun, or the request failed.
+// remember remembers out, which is about to be sent between these addresses. The caller calls
+// forget when the response has begun or the request has failed.
 func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget func()) {
 	up := x.cfg.Proxy
 	tunnelled := up.UpstreamURL.Scheme == "https" && len(up.UpstreamProxies) > 0
@@ -209,15 +207,15 @@ func (l *loops) forget(print uint64, s *sentRequest) {
 	}
 }
 
-// isNear reports whether what is sent to remote may come back here: loopback, this host, the
-// tailnet, private networks. local is the address from which it is sent.
+// isNear reports whether a request to remote may come back: to loopback, this host, the tailnet or
+// a private network. local is our address.
 func isNear(local, remote netip.Addr) bool {
 	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
-// fingerprint is equal for equal requests: the method, the target and the header h, without all
-// that an intermediary drops, adds or writes another way. The order of the fields does not count,
-// nor whether a list is one field or several (RFC 9110 §5.3).
+// fingerprint returns the same number for equal requests. It covers the method, the target and the
+// header h, without fields that an intermediary drops, adds or changes. The order of fields does
+// not matter, nor whether a list is one field or several (RFC 9110 §5.3).
 func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
 	listed := listedIn(h["Connection"])
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
@@ -233,7 +231,8 @@ func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string)
 	return sum
 }
 
-// field is 0 for a field that is empty, as some intermediaries drop those.
+// field returns a field's part of the fingerprint: 0 for an empty one, which some intermediaries
+// drop.
 func (l *loops) field(name string, values []string) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.key)
@@ -254,8 +253,8 @@ func (l *loops) field(name string, values []string) uint64 {
 	return h.Sum64()
 }
 
-// changesOnTheWay reports whether proxies that are otherwise faithful add a field or change it:
-// framing, the codings that they accept themselves, and traces. It wants a canonical name.
+// changesOnTheWay reports whether even a faithful proxy adds or changes the field: framing,
+// accepted codings and traces. name is canonical.
 func changesOnTheWay(name string) bool {
 	switch name {
 	case "Content-Length", "Expect", "Accept-Encoding",

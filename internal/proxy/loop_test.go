@@ -89,7 +89,7 @@ func TestUpstreamIsThisProxy(t *testing.T) {
 			t.Parallel()
 			l := listenTCP(t)
 			d := openAt(t, l, "http://"+l.Addr().String())
-			wantLoop(t, d, "a connection of our own", send(d))
+			wantLoop(t, d, "our own connection", send(d))
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestUpstreamIsThisProxyByIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := openAt(t, l, "http://"+l.Addr().String())
-	wantLoop(t, d, "a connection of our own", func() (*http.Response, string) {
+	wantLoop(t, d, "our own connection", func() (*http.Response, string) {
 		return do(t, newClient(t), request(t, "GET", d.url("/v1/models"), nil))
 	})
 }
@@ -115,9 +115,9 @@ func TestLoopThroughAnotherProxyOfOurs(t *testing.T) {
 			first, second := listenTCP(t), listenTCP(t)
 			openAt(t, second, "http://"+first.Addr().String())
 			d := openAt(t, first, "http://"+second.Addr().String())
-			why := "written again"
+			why := "rewritten by another proxy"
 			if strings.HasSuffix(name, "OAuth") {
-				why = "header rules changed"
+				why = "changes of the header rules"
 			}
 			wantLoop(t, d, why, send(d))
 		})

@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// metrics counts what the proxy does. The names are a contract with dashboards and alerts.
+// metrics counts what the proxy does. Dashboards and alerts depend on the names.
 type metrics struct {
 	requests     *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
@@ -39,30 +39,30 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: counters("proxy_requests_total",
-			"Requests that came to their end, by status (499: the client went away) and method.", "status", "method"),
+			"Requests that ended, by status (499: the client went away) and method.", "status", "method"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "proxy_request_duration_seconds", Help: "From the header of a request to the last byte of its response.",
+			Name: "proxy_request_duration_seconds", Help: "Time from the header of a request to the last byte of its response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800},
 		}, []string{"status"}),
 		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "proxy_time_to_first_byte_seconds", Help: "From the header of a request to the header of the upstream's response.",
+			Name: "proxy_time_to_first_byte_seconds", Help: "Time from the header of a request to the header of the upstream's response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}),
 		upstreamErrs: counters("proxy_upstream_errors_total",
-			"Requests without a whole response of the upstream, by the kind of what went wrong.", "error_type"),
-		errors:     counters("proxy_errors_total", "Responses that this proxy made in place of the upstream's, or cut, by the code of the error.", "code"),
-		retries:    counters("proxy_retries_total", "Attempts that were repeated, by why the one before provably was not processed.", "reason"),
+			"Requests without a complete response from the upstream, by kind of error.", "error_type"),
+		errors:     counters("proxy_errors_total", "Error responses of this proxy, and responses that it cut, by error code.", "code"),
+		retries:    counters("proxy_retries_total", "Requests sent again, by the reason why the upstream cannot have processed the attempt before.", "reason"),
 		clientGone: counters("proxy_client_gone_total", "Clients that went away before the end of their response, by phase.", "phase"),
 		cut: counters("proxy_responses_cut_total",
-			"Responses that had begun and were cut, by what did it: the upstream, its silence (timeout), our drain, the client by its request, or an internal error.", "by"),
+			"Responses that were cut after they had begun, by cause: upstream, timeout (it went silent), drain, client (a bad request body), or internal.", "by"),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "proxy_response_bytes_total", Help: "Bytes of response bodies sent to clients.",
 		}),
 		headerRules: counters("proxy_header_rule_total",
-			"What header rules did to requests. Only present: the rule is not needed. Only skipped: its condition never holds.",
+			"Results of header rules. A rule that is always \"present\" is not needed; the condition of one that is always \"skipped\" never holds.",
 			"header", "result"),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a whole response below 500; 0: not yet.",
+			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
 		}),
 		clients: newClients(), weather: &weather{},
 	}
@@ -84,15 +84,14 @@ func register(r prometheus.Registerer, collectors ...prometheus.Collector) error
 	return nil
 }
 
-// zero makes every series of a known label exist from the start, so that a rate over the first
-// event is seen.
+// zero makes all series with known labels, so that a rate shows their first event.
 func (m *metrics) zero() {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		for _, status := range usualStatuses() {
 			m.requests.WithLabelValues(strconv.Itoa(status), method)
 		}
 	}
-	// The others would be many buckets, and how long an error took is rarely asked.
+	// The other statuses would add many buckets that are rarely looked at.
 	m.duration.WithLabelValues(strconv.Itoa(http.StatusOK))
 	for _, row := range codeTable() {
 		m.errors.WithLabelValues(string(row.code))
@@ -114,8 +113,8 @@ func (m *metrics) zero() {
 // statusOverloaded is Anthropic's own status for an overload.
 const statusOverloaded = 529
 
-// usualStatuses are those of success, those of our own errors, and what the upstream says to a
-// client that must log in, has used up its limit, or comes at a bad time.
+// usualStatuses returns the statuses of success, of our own errors, and of the upstream's usual
+// errors: no login, a rate limit, an overload.
 func usualStatuses() []int {
 	statuses := []int{
 		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone,
@@ -129,10 +128,10 @@ func usualStatuses() []int {
 func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 	return register(r,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_in_flight", Help: "Requests admitted and not yet at their end.",
+			Name: "proxy_requests_in_flight", Help: "Requests that hold a slot.",
 		}, func() float64 { in, _ := q.counts(); return float64(in) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_queued", Help: "Requests that wait for one in flight to end.",
+			Name: "proxy_requests_queued", Help: "Requests that wait for a slot.",
 		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proxy_requests_in_flight_limit", Help: "How many requests may be in flight (proxy.max_connections).",
@@ -187,7 +186,7 @@ func (m *metrics) observe(r *record) {
 	}
 }
 
-// observe counts a time. OpenMetrics has the latest trace of each bucket as its exemplar.
+// observe counts a time, with the trace ID as an exemplar for OpenMetrics.
 func observe(to prometheus.Observer, time Millis, traceID string) {
 	seconds := time.Duration().Seconds()
 	if exemplars, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
@@ -216,7 +215,7 @@ func (m *metrics) observeFailure(r *record) {
 	}
 }
 
-// statusLabel keeps the label bounded: an upstream can make statuses up.
+// statusLabel bounds the label, because an upstream can make up statuses.
 func statusLabel(status int) string {
 	if http.StatusText(status) == "" && status != statusClientGone && status != statusOverloaded {
 		return "other"
@@ -224,7 +223,7 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// methodLabel keeps the label bounded: clients can make methods up.
+// methodLabel bounds the label, because clients can make up methods.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
@@ -237,12 +236,12 @@ func methodLabel(method string) string {
 // Stats counts requests.
 type Stats struct {
 	InFlight, Queued int
-	Served, Failed   uint64    // since the start; Failed: without a whole response of the upstream
+	Served, Failed   uint64    // since the start; Failed: without a complete response from the upstream
 	CutByDrain       uint64    // responses
 	LastSuccess      time.Time // zero: none yet
 }
 
-// Stats counts at this moment.
+// Stats returns the present counts.
 func (p *Proxy) Stats() Stats {
 	in, waiting := p.queue.counts()
 	s := Stats{

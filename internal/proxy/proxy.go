@@ -21,29 +21,29 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// Config is what a [Proxy] is made of and cannot change while it lives.
+// Config is what a reload cannot change in a [Proxy].
 type Config struct {
-	// Host is this machine's name, in the messages of our own errors.
+	// Host is this machine's name, for our error messages.
 	Host string
-	// Log gets one record per request; nothing in the request path waits for it if its handler does
-	// not.
+	// Log gets one record per request. The request path calls it directly, so its handler must not
+	// block.
 	Log *slog.Logger
-	// Registerer gets the metrics of the package.
+	// Registerer gets the package's metrics.
 	Registerer prometheus.Registerer
-	// Tailnet is the host's tailscaled. nil: there is none, and no tailnet is wanted.
+	// Tailnet is the host's tailscaled, or nil if no tailnet is required.
 	Tailnet access.Tailnet
-	// Upstream has what replaces DNS and TCP, such as in a test; [Settings] say the rest.
+	// Upstream has the replacements for DNS and TCP, if any, as in a test; [Settings] has the rest.
 	Upstream upstream.Config
-	// OwnName reports whether a request is for an address or a name of this host. nil: it is.
+	// OwnName reports whether a request is for an address or a name of this host. If nil, all are.
 	OwnName func(*http.Request) bool
 }
 
-// Settings are what a reload can change. A request takes one snapshot of them when it comes in and
-// keeps that to its end; limits on what is in the proxy together are resized in place.
+// Settings are what a reload can change. A request takes one snapshot of them when it arrives and
+// keeps it to its end. Limits that all requests share are resized in place.
 type Settings struct {
 	config.Config
-	// LogIdentity turns the name of a node, a user or a tag, or an address, into what the log says
-	// for it; an empty result is left out. nil: the name itself.
+	// LogIdentity returns what the log shows instead of an address or the name of a node, a user or
+	// a tag; "" leaves it out. If nil, the log shows the names.
 	LogIdentity func(string) string
 }
 
@@ -51,7 +51,7 @@ type Settings struct {
 type Proxy struct {
 	host    string
 	log     *slog.Logger
-	network upstream.Config // see Config.Upstream
+	network upstream.Config // Config.Upstream
 	metrics *metrics
 	queue   *queue
 	memory  *memory
@@ -65,18 +65,18 @@ type Proxy struct {
 	cancellations *cancellations
 	denials       *access.DenialLog
 
-	applying sync.Mutex // one swap at a time
+	applying sync.Mutex // held by swap
 	current  atomic.Pointer[snapshot]
 }
 
-// snapshot is the settings in force when a request came in.
+// snapshot is the settings at one moment, with what is built from them.
 type snapshot struct {
 	Settings
 	pool  *upstream.Pool
 	rules []countedRule
 }
 
-// New makes a proxy with its first settings.
+// New returns a proxy with its first settings.
 func New(c Config, s Settings) (*Proxy, error) {
 	m, err := newMetrics(c.Registerer)
 	if err != nil {
@@ -107,8 +107,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 	return p, nil
 }
 
-// Prepare builds everything that new settings need and gives the function that puts them in force,
-// which cannot fail. Requests that are in keep the settings they came in under.
+// Prepare builds everything that new settings need, and returns the function that applies them,
+// which cannot fail. Requests in flight keep their settings.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
 	to := upstream.From(s.Proxy)
@@ -138,13 +138,13 @@ func (p *Proxy) swap(next *snapshot) {
 // Close closes the connections to the upstream. Requests must have ended before.
 func (p *Proxy) Close() { p.current.Load().pool.Close() }
 
-// RateLimits is what the upstream said of the accounts behind the requests.
+// RateLimits returns what the upstream reported about accounts.
 func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
 
-// Route says how requests get to the upstream at present.
+// Route says how requests reach the upstream at present.
 func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 
-// ServeHTTP carries one request to its end, whatever that is.
+// ServeHTTP carries one request to its end.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.open(w, r)
 	if err := x.carry(); err != nil {
@@ -152,7 +152,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.close()
 	if x.broken {
-		// net/http's way to abort a response.
+		// This is how net/http is told to abort a response.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -166,7 +166,7 @@ type exchange struct {
 	in    *http.Request
 	conn  *inbound.Conn
 
-	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before it
+	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before the first
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -175,13 +175,13 @@ type exchange struct {
 	rec    *record
 
 	client    netip.Addr
-	ticket    ticket             // for a slot; zero until judged
+	ticket    ticket             // for a slot; zero until the sender is known
 	admitted  bool               // it has a slot
-	header1x  sync.Mutex         // an informational response against the final one
-	responded bool               // a final header was written; guarded by header1x
-	sse       *eventScanner      // of a stream of events that is not compressed; nil: it is none
-	limited   *ratelimit.Request // among those of its account; nil until its response
-	broken    bool
+	header1x  sync.Mutex         // keeps informational responses before the final one
+	responded bool               // the final header was written; guarded by header1x
+	sse       *eventScanner      // nil unless the response is an uncompressed stream of events
+	limited   *ratelimit.Request // nil until the response
+	broken    bool               // the connection must be aborted
 }
 
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
@@ -198,8 +198,8 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// carry does the steps in order. Its error says why the client did not get the whole response of
-// the upstream.
+// carry does the steps in order. Its error says why the client did not get the upstream's complete
+// response.
 func (x *exchange) carry() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -219,7 +219,7 @@ func (x *exchange) carry() (err error) {
 	return x.stream(response)
 }
 
-// end tells the client why it does not get the whole response, as far as that is still possible.
+// end tells the client why it does not get the complete response, if that is still possible.
 func (x *exchange) end(err error) {
 	f := x.explain(err)
 	x.header1x.Lock()
@@ -242,10 +242,10 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// refuse responds instead of the upstream, without the header of a 1xx response that may have been
-// sent. net/http sends the response when the request has been recorded, so that a client that has
-// the response already finds it in the metrics. Only while the rest of a body may still come is it
-// sent at once: the client should not wait for that.
+// refuse sends a response of our own, without the header of an earlier 1xx response. net/http sends
+// it after the request was recorded, so a client that has the response already finds it in the
+// metrics. Only while the rest of a body may still come is it sent at once, because the client
+// should not wait for that.
 func (x *exchange) refuse(f *failure) {
 	h := x.w.Header()
 	for name := range h {
@@ -257,13 +257,13 @@ func (x *exchange) refuse(f *failure) {
 	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.body != nil && !x.body.whole() {
-		_ = x.rc.Flush() // a a client that left is nobody to tell
+		_ = x.rc.Flush() // the client may have left
 	}
 }
 
-// explain turns an error into what the client is told; nil: it went away.
+// explain returns what the client is told about an error, or nil if the client went away.
 func (x *exchange) explain(err error) *failure {
-	ended := context.Cause(x.ctx) // nil while nobody has ended the request
+	ended := context.Cause(x.ctx) // nil while the request was not cancelled
 	for _, e := range [...]error{err, ended} {
 		if f, ok := errors.AsType[*failure](e); ok {
 			return f
@@ -279,8 +279,8 @@ func (x *exchange) explain(err error) *failure {
 	}
 }
 
-// bodyBroke ends a request whose body does not come whole, before anything that follows from that
-// is noticed.
+// bodyBroke ends a request whose body ends early, before other errors that follow from it are
+// noticed.
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -292,14 +292,14 @@ func (x *exchange) bodyBroke(err error) {
 	}
 }
 
-// close releases what the request holds, whatever happened, and records it.
+// close releases what the request holds, and records it.
 func (x *exchange) close() {
 	x.watch.stop()
 	var received int64
 	if x.body != nil {
 		var whole bool
 		received, whole = x.body.close()
-		if !whole && !x.broken { // net/http closes one that is
+		if !whole && !x.broken { // net/http closes a broken one
 			x.conn.LeaveUnread()
 		}
 	}

@@ -20,12 +20,11 @@ import (
 	"oauth-proxyd/internal/ratelimit"
 )
 
-// statusClientGone stands in the log and in metrics for a client that went away before the end;
-// nobody receives it. nginx named it.
+// statusClientGone means in the log and in metrics that the client went away before the end, as in
+// nginx. It is never sent.
 const statusClientGone = 499
 
-// What is kept of the texts that clients and upstreams send, in bytes. None of them bounds what it
-// sends.
+// How many bytes of a text from a client or the upstream are kept.
 const (
 	keptMethod     = 32
 	keptPath       = 512
@@ -33,10 +32,10 @@ const (
 	keptPerson     = 128
 	keptUpstreamID = 128
 	keptError      = 2048
-	shownPath      = 64 // in the line for the eye
+	shownPath      = 64 // in the message of a log line
 )
 
-// The outcomes of a request beside the codes of failures.
+// The outcomes of a request, besides the codes of failures.
 const (
 	outcomeOK         = "ok"
 	outcomeClientGone = "client_gone"
@@ -48,24 +47,24 @@ const (
 	phaseQueued     = "queued"
 	phaseConnecting = "connecting"
 	phaseSending    = "sending"
-	phaseWaiting    = "waiting" // for the response to the whole request
+	phaseWaiting    = "waiting" // for the response, after the whole request was sent
 	phaseStreaming  = "streaming"
 )
 
-// phases are all of them.
+// phases returns all phases.
 func phases() []string {
 	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseWaiting, phaseStreaming}
 }
 
-// record is the [Trace] of a request while it grows. Only its exchange writes it, so that this
-// reads it without the lock; others see copies of it (flight.go).
+// record is the [Trace] of a request while it grows. Only the request's exchange writes it, and
+// reads it without the lock. Others get copies (flight.go).
 type record struct {
 	start    time.Time
-	admitted bool         // by access; only for the exchange, and once it has ended
-	code     Code         // of the failure; empty if there was none of ours. Likewise
-	sent     atomic.Int64 // bytes of the response's body
+	admitted bool         // by access; only the exchange may read it before the end
+	code     Code         // of the failure, if any; likewise
+	sent     atomic.Int64 // bytes of the response body
 	events   eventCounts  // of a stream
-	usual    [5]StepTrace // room for the steps of a request that goes well
+	usual    [5]StepTrace // space for the steps of a normal request
 
 	mu sync.Mutex // held to write the rest, and by others to read it
 	Trace
@@ -83,8 +82,8 @@ func newRecord(in *http.Request, listener string) *record {
 	return r
 }
 
-// kept is a copy of the first most bytes of text. A substring would keep all that it was cut from,
-// such as a request line of 64 KiB.
+// kept returns a copy of the first most bytes of text. A substring would keep the original in
+// memory, such as a request line of 64 KiB.
 func kept(text string, most int) string {
 	if len(text) > most {
 		return text[:most] + "…"
@@ -92,8 +91,8 @@ func kept(text string, most int) string {
 	return strings.Clone(text)
 }
 
-// keptText is what is kept of the text of an error, which may quote what a peer sent. A certificate
-// is no secret: its issuer tells a proxy that inspects TLS.
+// keptText returns the text of an error without quoted bytes of a peer. The issuer of a certificate
+// is added: it is no secret, and reveals a proxy that inspects TLS.
 func keptText(err error) string {
 	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(bad.UnverifiedCertificates) > 0 {
 		return kept(fmt.Sprintf("%v (issued by %q)", err, bad.UnverifiedCertificates[0].Issuer), keptError)
@@ -101,7 +100,7 @@ func keptText(err error) string {
 	return inbound.Unquoted(kept(err.Error(), keptError))
 }
 
-// credentialKind names the kind of credential and nothing of it.
+// credentialKind names the kind of credential, without any part of it.
 func credentialKind(h http.Header) string {
 	bearer := bearerToken(h)
 	switch {
@@ -116,30 +115,30 @@ func credentialKind(h http.Header) string {
 	}
 }
 
-// change writes to the trace.
+// change runs f on the trace, with the lock held.
 func (r *record) change(f func(t *Trace)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.Trace)
 }
 
-// enter begins a phase. detail says what the phase alone does not.
+// enter starts a phase. detail explains it, or is "".
 func (r *record) enter(phase, detail string) {
 	r.change(func(t *Trace) {
 		t.Steps = append(t.Steps, StepTrace{At: millis(time.Since(r.start)), Phase: phase, Detail: detail})
 	})
 }
 
-// addWaiting ends the phase sending if the upstream has the whole request. Who reads the body knows
-// when that was, and must not write the record.
+// addWaiting ends the phase sending if the upstream has the whole request. The goroutine that sends
+// the body only notes the time, because it must not write the record.
 func (x *exchange) addWaiting(t *Trace) {
 	if sent := x.watch.sent.Load(); sent > 0 && t.Phase() == phaseSending {
 		t.Steps = append(t.Steps, StepTrace{At: millis(time.Duration(sent)), Phase: phaseWaiting})
 	}
 }
 
-// identify names who sent the request, and their address if nothing else names them. Both are as
-// the log names them.
+// identify records who sent the request, as the log names them, and their address if it is the only
+// name.
 func (r *record) identify(id access.Identity, address string) {
 	r.change(func(t *Trace) {
 		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
@@ -147,8 +146,8 @@ func (r *record) identify(id access.Identity, address string) {
 	})
 }
 
-// shownAddress is the address of a sender that nothing else names, as the log names it. An address
-// identifies a node as much as a name does.
+// shownAddress returns the address of a sender without any other name, as the log names it. An
+// address identifies a node as a name does.
 func (x *exchange) shownAddress(id access.Identity) string {
 	if id.Source != access.Other || !x.client.IsValid() {
 		return ""
@@ -163,12 +162,12 @@ func (r *record) rule(header string, result RuleResult) {
 	r.change(func(t *Trace) { t.HeaderRules = append(t.HeaderRules, RuleTrace{header, result}) })
 }
 
-// stepped is when the latest step began.
+// stepped returns when the latest step started.
 func (r *record) stepped() time.Time {
 	return r.start.Add(r.Steps[len(r.Steps)-1].At.Duration())
 }
 
-// attempt begins another one; after is why the one before failed.
+// attempt records the start of an attempt; after says why the one before failed.
 func (r *record) attempt(after string) {
 	r.change(func(t *Trace) { t.Attempts++ })
 	if after != "" {
@@ -186,7 +185,7 @@ func (r *record) began(response *http.Response, stream string) {
 	})
 }
 
-// ended records what became of the request. A failure is nil if there was none of ours.
+// ended records the outcome of the request, and the failure, if any.
 func (r *record) ended(outcome string, f *failure) {
 	if f != nil {
 		r.code = f.code
@@ -202,7 +201,7 @@ func (r *record) ended(outcome string, f *failure) {
 // responded records the status of our own response.
 func (r *record) responded(status int) { r.change(func(t *Trace) { t.Status = status }) }
 
-// close records what is known only now.
+// close records what is known only at the end.
 func (r *record) close(received int64) {
 	r.change(func(t *Trace) { t.BytesIn, t.Duration = received, millis(time.Since(r.start)) })
 }
@@ -229,7 +228,7 @@ func (p *Proxy) record(x *exchange) {
 	p.log.LogAttrs(context.Background(), level, t.line(), attrs...)
 }
 
-// logLevel is that of the line about a request.
+// logLevel returns the level of the request's log line.
 func (x *exchange) logLevel() slog.Level {
 	code := x.rec.code
 	switch {
@@ -238,13 +237,13 @@ func (x *exchange) logLevel() slog.Level {
 	case code != "" && code.meaning().status >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	case isPreface(x.in):
-		return slog.LevelDebug // a client that tries another protocol has sent no request
+		return slog.LevelDebug // a client that tried HTTP/2 has sent no request
 	default:
 		return slog.LevelInfo
 	}
 }
 
-// line is the request for the eye: "POST /v1/messages 200 9960ms alice@build-1 oauth".
+// line returns the message of a log line: "POST /v1/messages 200 9960ms alice@build-1 oauth".
 func (t Trace) line() string {
 	words := []string{t.Method, kept(t.Path, shownPath), strconv.Itoa(t.Status), fmt.Sprintf("%.0fms", float64(t.Duration)), t.who(), t.Credential}
 	if t.Outcome != outcomeOK {
@@ -253,7 +252,7 @@ func (t Trace) line() string {
 	return strings.Join(words, " ")
 }
 
-// who is the short name of the sender, or else what is known.
+// who returns a short name of the sender, or else the address or the source.
 func (t Trace) who() string {
 	user, _, _ := strings.Cut(cmp.Or(t.Person, t.User, strings.Join(t.Tags, ",")), "@")
 	node, _, _ := strings.Cut(t.Node, ".")
@@ -263,7 +262,7 @@ func (t Trace) who() string {
 	return cmp.Or(user+node, t.Address, string(t.Source))
 }
 
-// attrs are the fields of the log line of a request that has ended. What is empty is left out.
+// attrs returns the fields of a log line. Empty ones are left out.
 func (t Trace) attrs() []slog.Attr {
 	const most = 25
 	attrs := append(make([]slog.Attr, 0, most), t.names()...)
@@ -282,8 +281,8 @@ func (t Trace) attrs() []slog.Attr {
 	return appendText(attrs, "error", t.Error)
 }
 
-// limitUser is who used a rate limit. Of the senders that the log does not name, only this host is
-// known to be one.
+// limitUser returns who used a rate limit. Among the senders without a name, only this host counts
+// as one user.
 func (t Trace) limitUser() ratelimit.User {
 	person := cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address)
 	if person == "" && t.Source == config.Local {
@@ -292,12 +291,12 @@ func (t Trace) limitUser() ratelimit.User {
 	return ratelimit.User{Person: kept(strings.ToLower(person), keptPerson), Session: t.Session}
 }
 
-// names are the fields that tell the request from others.
+// names returns the fields that identify the request.
 func (t Trace) names() []slog.Attr {
 	return []slog.Attr{slog.String("request_id", t.RequestID), slog.String("method", t.Method), slog.String("path", t.Path)}
 }
 
-// sender are the fields of who sent it.
+// sender returns the fields about the sender.
 func (t Trace) sender() []slog.Attr {
 	attrs := []slog.Attr{slog.String("source", string(t.Source))}
 	attrs = appendText(attrs, "node", t.Node)
@@ -318,7 +317,7 @@ func appendText(attrs []slog.Attr, key, text string) []slog.Attr {
 	return append(attrs, slog.String(key, text))
 }
 
-// rulesText is "name=result" for each rule.
+// rulesText returns "name=result" for each rule.
 func rulesText(rules []RuleTrace) string {
 	texts := make([]string, len(rules))
 	for i, rule := range rules {

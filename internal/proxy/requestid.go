@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// requestIDHeader carries the name of a request from the client to every log on the request path.
-// It is the canonical form of x-request-id.
+// requestIDHeader is x-request-id in canonical form, which carries a request's ID to every log on
+// the request path.
 const requestIDHeader = "X-Request-Id"
 
 const (
@@ -15,8 +15,8 @@ const (
 	requestIDLength = len(requestIDPrefix) + 26
 )
 
-// requestID is the client's own id if it sent one well-formed, else a fresh one: "req_" and 26
-// letters and digits, 130 bits of randomness (RFC 4648 §6).
+// requestID returns the client's ID if it is well-formed, and otherwise a new one: "req_" and 26
+// letters and digits, 130 random bits (RFC 4648 §6).
 func requestID(h http.Header) string {
 	if ids := h[requestIDHeader]; len(ids) == 1 && wellFormedRequestID(ids[0]) {
 		return ids[0]
@@ -24,12 +24,12 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
-// NameResponse sets the x-request-id of a response that is not made by a [Proxy].
+// NameResponse sets the x-request-id of a response that no [Proxy] makes.
 func NameResponse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID(r.Header))
 }
 
-// wellFormedRequestID keeps out of the log whatever is not just a name.
+// wellFormedRequestID reports whether id has the form of our own IDs, and so is safe to log.
 func wellFormedRequestID(id string) bool {
 	if len(id) != requestIDLength || !strings.HasPrefix(id, requestIDPrefix) {
 		return false
@@ -43,8 +43,8 @@ func wellFormedRequestID(id string) bool {
 	return true
 }
 
-// traceID is that of the trace which the client has the request in (W3C Trace Context, level 2,
-// §3.2); empty if it names none, or not well. It is random and identifies nobody.
+// traceID returns the trace ID of the request's traceparent (W3C Trace Context, level 2, §3.2), or
+// "" without a valid one. It is random and identifies nobody.
 func traceID(h http.Header) string {
 	const whole = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if len(h["Traceparent"]) != 1 {

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// checkStatus refuses a response that cannot be passed on, as its status is not that of a final
-// response (RFC 9110 §15).
+// checkStatus refuses a response whose status is not a final one (RFC 9110 §15).
 func checkStatus(status int) error {
 	if status < http.StatusOK || status > 999 {
-		return fail(CodeUpstreamProtocol, nil, "the upstream sent status %d, which is not a final one", status)
+		return fail(CodeUpstreamProtocol, nil, "the upstream sent status %d, which is not a final status", status)
 	}
 	return nil
 }
 
-// hasNoBody: RFC 9110 §6.4.1.
+// hasNoBody reports whether a response never has a body (RFC 9110 §6.4.1).
 func hasNoBody(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// copyResponseHeader copies all but what concerns only the connection to the upstream, and Alt-Svc,
-// which speaks of the upstream's origin and not of ours (RFC 7838 §3). net/http adds a Date where
-// there is none (RFC 9110 §6.6.1). It would guess a Content-Type, too, if its key were not there.
+// copyResponseHeader copies the response's header, without fields that concern only the connection
+// to the upstream, and without Alt-Svc, which is about the upstream's origin (RFC 7838 §3).
+// net/http adds a missing Date (RFC 9110 §6.6.1). An empty Content-Type keeps net/http from
+// guessing one.
 func copyResponseHeader(h http.Header, response *http.Response) {
 	for _, name := range listedIn(response.Header["Connection"]) {
 		delete(response.Header, name)
@@ -41,7 +41,7 @@ func copyResponseHeader(h http.Header, response *http.Response) {
 	}
 }
 
-// spareFromHTTP1 keeps what net/http would drop on a connection of HTTP/1.
+// spareFromHTTP1 adapts the header so that net/http drops nothing over HTTP/1.1.
 func spareFromHTTP1(h http.Header, response *http.Response) {
 	if len(response.Trailer) > 0 {
 		delete(h, "Content-Length") // trailers need chunks (RFC 9112 §7.1.2); HTTP/2 has both
@@ -49,8 +49,8 @@ func spareFromHTTP1(h http.Header, response *http.Response) {
 	if response.StatusCode != http.StatusNotModified {
 		return
 	}
-	// What the fields say of the resource that was not sent (RFC 9110 §15.4.5) is only left alone
-	// under names that are not canonical.
+	// A 304 may describe the resource that is not sent (RFC 9110 §15.4.5). net/http keeps these
+	// fields only under names that are not canonical.
 	for _, name := range []string{"Content-Type", "Content-Length"} {
 		if values := h[name]; len(values) > 0 {
 			h[strings.ToLower(name)] = values

@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// rewrite makes the request that the upstream gets: the client's without what concerns only the
-// connection to us, and with the operator's rules applied.
+// rewrite returns the request for the upstream: the client's, without what concerns only its
+// connection to us, and with the header rules applied.
 func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
 	subject := subjectOf(x.in, x.conn)
@@ -24,7 +24,7 @@ func (x *exchange) rewrite() *http.Request {
 	keepUserAgent(header)
 	var coding []string
 	if x.in.ContentLength < 0 {
-		// Left to itself, net/http waits 200 ms for a body of a GET or DELETE, and drops the
+		// Otherwise net/http would wait 200 ms for the body of a GET or DELETE, and drop the
 		// trailers of an empty one.
 		coding = []string{"chunked"}
 	}
@@ -48,8 +48,8 @@ func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
 	}
 }
 
-// Rewritten is the header that the upstream would get with r under the rules in force. Nothing is
-// sent and nothing counted.
+// Rewritten returns the header that the upstream would get for r under the present rules. It sends
+// and counts nothing.
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header, cfg := r.Header.Clone(), p.current.Load()
 	dropPrivate(header, cfg.Identity.Header)
@@ -59,8 +59,8 @@ func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	return header
 }
 
-// keepUserAgent keeps net/http from adding its own, and over HTTP/1.1 from dropping an empty one,
-// or all but the first: it leaves alone what is not under the canonical name.
+// keepUserAgent keeps net/http from adding a User-Agent, and over HTTP/1.1 from dropping an empty
+// one or all but the first. net/http does not touch a name that is not canonical.
 func keepUserAgent(h http.Header) {
 	if agents := h["User-Agent"]; len(agents) != 1 || agents[0] == "" {
 		if len(agents) > 0 {
@@ -70,8 +70,8 @@ func keepUserAgent(h http.Header) {
 	}
 }
 
-// dropPrivate deletes what is for this hop only (RFC 9110 §7.6.1) and what says who sent it: only
-// we know that, and nobody else should.
+// dropPrivate deletes the fields that are for this hop only (RFC 9110 §7.6.1), and those that say
+// who sent the request.
 func dropPrivate(h http.Header, personHeader string) {
 	trailers := acceptsTrailers(h)
 	for _, name := range listedIn(h["Connection"]) {
@@ -87,7 +87,7 @@ func dropPrivate(h http.Header, personHeader string) {
 	}
 }
 
-// listedIn are the canonical names that a Connection header lists.
+// listedIn returns the names in a Connection header, in canonical form.
 func listedIn(connection []string) (names []string) {
 	for _, line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
@@ -97,8 +97,8 @@ func listedIn(connection []string) (names []string) {
 	return names
 }
 
-// publicTrailer is the client's trailer without what dropPrivate would drop of a header, and
-// without a field about framing, which comes too late in one.
+// publicTrailer returns the client's trailer without the fields that dropPrivate would delete, and
+// without those about framing.
 func publicTrailer(trailer http.Header, personHeader string) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
@@ -109,8 +109,8 @@ func publicTrailer(trailer http.Header, personHeader string) http.Header {
 	return public
 }
 
-// mayTrail: what concerns this hop only, and framing, is not for a trailer (RFC 9110 §6.5.1). It
-// wants a canonical name.
+// mayTrail reports whether a field may be in a trailer: fields for this hop only, and about
+// framing, may not (RFC 9110 §6.5.1). name is canonical.
 func mayTrail(name string) bool { return !isHopByHop(name) && name != "Content-Length" }
 
 func acceptsTrailers(h http.Header) bool {
@@ -124,7 +124,7 @@ func acceptsTrailers(h http.Header) bool {
 	return false
 }
 
-// isHopByHop wants a canonical name.
+// isHopByHop reports whether a field is for this hop only (RFC 9110 §7.6.1). name is canonical.
 func isHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
@@ -134,9 +134,8 @@ func isHopByHop(name string) bool {
 	return false
 }
 
-// target is the upstream's URL with the client's path and query in the very bytes in which they
-// came. url.URL would clean and encode most paths; which of its fields leave them alone depends on
-// the path:
+// target returns the upstream's URL with the client's path and query, byte for byte. url.URL cleans
+// and encodes paths. Which of its fields leaves a path alone depends on the path:
 //
 //	the client sent    fields                      on the wire
 //	/a%2Fb  //a  *     Path, RawPath               the same
@@ -145,7 +144,7 @@ func isHopByHop(name string) bool {
 //	                                               "http://upstream//{a}", the same resource
 //	                                               (RFC 9112 §3.2.2)
 //
-// RawPath counts where it is a valid encoding of Path, and Opaque "//{a}" would be a host.
+// url.URL uses RawPath only if it is a valid encoding of Path, and takes Opaque "//{a}" for a host.
 func target(upstream *url.URL, in *http.Request) *url.URL {
 	path, query, hasQuery := strings.Cut(originForm(in.Method, in.RequestURI), "?")
 	u := &url.URL{Scheme: upstream.Scheme, Host: upstream.Host, RawQuery: query, ForceQuery: hasQuery}
@@ -162,9 +161,9 @@ func target(upstream *url.URL, in *http.Request) *url.URL {
 	return u
 }
 
-// originForm cuts the scheme and authority off an absolute-form target (RFC 9112 §3.2.2), and gives
-// "" for what is neither that nor a path. "OPTIONS http://host" asks about the server, as "OPTIONS
-// *" does (§3.2.4).
+// originForm returns a request target without the scheme and authority of an absolute form (RFC
+// 9112 §3.2.2), or "" for what is neither that nor a path. "OPTIONS http://host" asks about the
+// server, as "OPTIONS *" does (§3.2.4).
 func originForm(method, requestTarget string) string {
 	if strings.HasPrefix(requestTarget, "/") || requestTarget == "*" && method == http.MethodOptions {
 		return requestTarget
@@ -185,14 +184,14 @@ func originForm(method, requestTarget string) string {
 	}
 }
 
-// rawPath is the path in the bytes in which it came.
+// rawPath returns the path, byte for byte.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(originForm(r.Method, r.RequestURI), "?")
 	return path
 }
 
-// bearerToken is the credential of a bearer Authorization (RFC 6750 §2.1), to look at its first
-// letters only.
+// bearerToken returns the token of a bearer Authorization (RFC 6750 §2.1). Only its prefix may be
+// looked at.
 func bearerToken(h http.Header) string {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

@@ -7,29 +7,29 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// RuleResult is what a rule did to a request; the label of a metric and a word in the log.
+// RuleResult is what a rule did to a request, as a label of a metric and in the log.
 type RuleResult string
 
 // The results of a rule.
 const (
-	RuleAdded    RuleResult = "added"    // the header or an element of it was missing and was added
-	RulePresent  RuleResult = "present"  // the request had already what the rule asks for
-	RuleReplaced RuleResult = "replaced" // another value gave way
+	RuleAdded    RuleResult = "added"    // the header, or an element of it, was missing and was added
+	RulePresent  RuleResult = "present"  // the request already had what the rule asks for
+	RuleReplaced RuleResult = "replaced" // another value was replaced
 	RuleRemoved  RuleResult = "removed"  // the header was deleted
 	RuleSkipped  RuleResult = "skipped"  // the condition did not hold
 )
 
-// ruleResults are all of them.
+// ruleResults returns all results.
 func ruleResults() []RuleResult {
 	return []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped}
 }
 
-// ruleSubject is the part of a request that conditions look at, taken before any rule changed it.
+// ruleSubject is what conditions look at: parts of a request, before any rule changes it.
 type ruleSubject struct {
 	bearer, path, userAgent, listener string
 }
 
-// holds reports whether the rule with this condition applies to the request.
+// holds reports whether the condition of a rule holds.
 func holds(w config.When, s ruleSubject) bool {
 	return (w.BearerPrefix == "" || strings.HasPrefix(s.bearer, w.BearerPrefix)) &&
 		strings.HasPrefix(s.path, w.PathPrefix) &&
@@ -37,7 +37,7 @@ func holds(w config.When, s ruleSubject) bool {
 		(w.Listener == "" || s.listener == w.Listener)
 }
 
-// apply changes h as the rule says and reports what that came to.
+// apply applies the rule to h and returns the result.
 func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
 	if !holds(r.When, s) {
 		return RuleSkipped
@@ -68,8 +68,8 @@ func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
 	}
 }
 
-// merge makes one comma-separated list of all lines of the header (RFC 9110 §5.3) and appends the
-// elements that it lacks. The order and the spelling of what was there stay.
+// merge joins all lines of the header into one comma-separated list (RFC 9110 §5.3) and appends
+// missing elements of the rule. The client's order and spelling stay.
 func merge(r config.Header, h http.Header) RuleResult {
 	list := config.AppendElements(nil, h[r.Name]...)
 	had := len(list)

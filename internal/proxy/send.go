@@ -11,12 +11,11 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// errSwitched is why a response over HTTP/2 is refused.
+// errSwitched is the error for a 101 over HTTP/2.
 var errSwitched = errors.New("the upstream switched protocols unasked")
 
-// send returns the header of the upstream's response, its body still to come. An attempt is
-// repeated only if the upstream provably never processed it, and only while the body can be read
-// again.
+// send sends the request and returns the upstream's response when its header has come. It sends
+// again only if the upstream provably processed nothing, and the body can be read again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body == nil {
 		out.Body = nil
@@ -53,7 +52,7 @@ func (x *exchange) mayRepeat(err error) bool {
 		(x.body == nil || x.body.replayable())
 }
 
-// Why an attempt is repeated; the label of a metric.
+// Why a request is sent again, as a label of a metric.
 const (
 	retryConnect = "connect"
 	retryUnsent  = "unsent"
@@ -66,7 +65,7 @@ func retryReason(err error) string {
 	return retryUnsent
 }
 
-// pause waits out the time between two attempts.
+// pause waits between two attempts.
 func (x *exchange) pause(d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -98,7 +97,8 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// connectionText says on which connection a request is sent, which has been used so often before.
+// connectionText says on which connection a request is sent; used is how many were sent on it
+// before.
 func connectionText(number, used uint64) string {
 	if used == 0 {
 		return "on the new connection " + strconv.FormatUint(number, 10)
@@ -106,7 +106,7 @@ func connectionText(number, used uint64) string {
 	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
 }
 
-// backlog is what the kernel still holds for a side; below 0: not known.
+// backlog returns how many bytes the kernel still holds for a side; -1 if unknown.
 func (x *exchange) backlog(w waitingFor) int {
 	switch up := x.upstream.Load(); {
 	case w == forClientAccept:
@@ -117,34 +117,34 @@ func (x *exchange) backlog(w waitingFor) int {
 	return -1
 }
 
-// giveUp ends the request for which a side has been idle too long.
+// giveUp ends the request because a side has been idle for too long.
 func (x *exchange) giveUp(w waitingFor) {
 	x.cancel(x.tooLong(w))
 	end := time.Now().Add(partingTime)
 	if w == forClientAccept {
 		end = time.Unix(1, 0)
 	}
-	_ = x.rc.SetWriteDeadline(end) // ends a write that is blocked, of a 1xx response too
+	_ = x.rc.SetWriteDeadline(end) // also ends a blocked write of a 1xx response
 }
 
-// tooLong is why a request is given up while it waits for a side.
+// tooLong returns the failure for a side that was idle for too long.
 func (x *exchange) tooLong(w waitingFor) error {
 	idle := x.cfg.Proxy.IdleTimeout
 	switch w {
 	case forClientBody:
 		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
 	case forUpstreamAccept:
-		return fail(CodeHeaderTimeout, nil, "the upstream took no byte of the request for %v; it may have processed a part", idle)
+		return fail(CodeHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
 	case forHeader:
 		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
 	case forUpstreamBody:
 		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
 	default:
-		return errClientGone // it does not read
+		return errClientGone // the client does not read
 	}
 }
 
-// events are called at the beginning of the response.
+// events returns what the connection calls before the header of the response.
 func (x *exchange) events() upstream.Events {
 	on := upstream.Events{Informational: x.informational}
 	if x.body != nil && x.awaitsContinue() {
@@ -158,9 +158,9 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// informational passes 1xx responses on, but for 100: the transport takes that for leave to read
-// the body, and then inform sends our own. A 101 does not exist in HTTP/2 (RFC 9113 §8.6), and
-// net/http would send it as the final response.
+// informational passes 1xx responses on, except for 100: that makes the transport read the body,
+// whose reader then sends a 100 of ours. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send
+// it as the final response.
 func (x *exchange) informational(code int, header http.Header) error {
 	if code == http.StatusSwitchingProtocols {
 		return errSwitched
@@ -171,13 +171,13 @@ func (x *exchange) informational(code int, header http.Header) error {
 	return nil
 }
 
-// explainUpstream says what went wrong on the path to the upstream.
+// explainUpstream returns the failure for an error on the path to the upstream.
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeConnectTimeout, err, "no connection to %s in time; connect_timeout is %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
+			return fail(CodeConnectTimeout, err, "could not connect to %s within connect_timeout, %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
 		}
-		return fail(CodeUpstreamConnect, err, "no connection to %s", x.cfg.Proxy.UpstreamURL.Host)
+		return fail(CodeUpstreamConnect, err, "could not connect to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}
 	if x.rec.FirstByte > 0 {
 		return fail(CodeUpstreamInterrupted, err, "the upstream cut its response")

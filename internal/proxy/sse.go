@@ -13,13 +13,13 @@ func isEventStream(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
-// The values of [Trace.Stream]. The events of a compressed one are not known.
+// The values of [Trace.Stream]. Events of a compressed stream cannot be seen.
 const (
 	StreamEvents     = "events"
 	StreamCompressed = "compressed"
 )
 
-// streamKind is that of a response; empty if it is no stream of events.
+// streamKind returns the kind of a response, or "" if it is no stream of events.
 func streamKind(h http.Header) string {
 	switch {
 	case !isEventStream(h):
@@ -31,22 +31,22 @@ func streamKind(h http.Header) string {
 	}
 }
 
-// lineHead is how much of a line tells what it is: a longer one is not this one.
+// lineHead is how many bytes of a line are kept: one more than "event: ping" has.
 const lineHead = len("event: ping") + 1
 
-// eventScanner reads the framing of a stream of events as its pieces pass: the names of fields, the
-// name of an event as far as it may be "ping", and empty lines. A line ends with LF, CR or both
+// eventScanner reads the framing of a stream of events: field names, whether an event is named
+// "ping", and empty lines. A line ends with LF, CR or both
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
 type eventScanner struct {
 	head [lineHead]byte // of the current line
 	n    int            // bytes in head
-	cr   bool           // the last byte was a CR, whose LF may follow
+	cr   bool           // the last byte was a CR; its LF may follow
 
-	open, data, ping bool // of the current event: it has a line, has data, is named ping
+	open, data, ping bool // the current event has a line, has data, is named ping
 }
 
-// write reads the next piece. It counts the events that end in it: those with data, and those that
-// only show that the stream is alive. These are named ping, or have no data, as a comment has none.
+// write reads the next piece and counts the events that end in it. pings are the events that are
+// named ping or have no data, such as comments.
 func (s *eventScanner) write(p []byte) (data, pings int) {
 	if s.cr && len(p) > 0 && p[0] == '\n' {
 		p, s.cr = p[1:], false
@@ -80,7 +80,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 	return data, pings
 }
 
-// field reads a line that has ended.
+// field reads the line in head.
 func (s *eventScanner) field() {
 	if !s.open {
 		s.open, s.data, s.ping = true, false, false
@@ -95,7 +95,7 @@ func (s *eventScanner) field() {
 	s.n = 0
 }
 
-// pastLineEnd is what follows the line end at the beginning of p.
+// pastLineEnd returns what follows the line end at the start of p.
 func (s *eventScanner) pastLineEnd(p []byte) []byte {
 	if p[0] == '\n' {
 		return p[1:]
@@ -107,10 +107,10 @@ func (s *eventScanner) pastLineEnd(p []byte) []byte {
 	return bytes.TrimPrefix(p[1:], []byte("\n")[:1])
 }
 
-// atBoundary reports whether an event can begin here: at the start or behind an empty line.
+// atBoundary reports whether an event can begin here: at the start or after an empty line.
 func (s *eventScanner) atBoundary() bool { return !s.open && s.n == 0 }
 
-// eventCounts is what has passed of a stream. Its exchange writes it, and others read it.
+// eventCounts counts the events of a stream. Its exchange writes it, and others read it.
 type eventCounts struct {
 	data, pings    atomic.Uint64
 	dataAt, pingAt atomic.Int64 // of the latest, in nanoseconds since the start of the request
@@ -127,7 +127,7 @@ func (c *eventCounts) add(data, pings int, at int64) {
 	}
 }
 
-// errorEvent is one event with data, which holds no line end.
+// errorEvent returns an error event with data, which must not contain a line end.
 func errorEvent(data []byte) []byte {
 	event := append([]byte("event: error\ndata: "), data...)
 	return append(event, "\n\n"...)

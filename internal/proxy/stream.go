@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// partingTime is how long a client may take to read why its response is cut.
+// partingTime is how long a client may take to accept the event that says why its response is cut.
 const partingTime = time.Second
 
-// stream passes the response on as it comes. An error after the header means that it was cut.
+// stream passes the response on as it comes. After an error the response is cut.
 func (x *exchange) stream(response *http.Response) error {
-	defer response.Body.Close() //nolint:errcheck // read to its end, or not wanted any more
+	defer response.Body.Close() //nolint:errcheck // read to its end, or no longer needed
 	defer func() { x.limited.End() }()
 	if err := checkStatus(response.StatusCode); err != nil {
 		return err
@@ -24,24 +24,24 @@ func (x *exchange) stream(response *http.Response) error {
 	if x.body != nil {
 		x.body.forget()
 	}
-	// The end of the connection ends a response to HTTP/1.0 (RFC 9112 §6.3), and net/http closes it
-	// when a write fails: that must not look like the end.
+	// The end of the connection ends a response to HTTP/1.0 (RFC 9112 §6.3). net/http also closes
+	// the connection when a write fails, which must not look like that end.
 	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
 	x.beginResponse(response)
-	if !hasNoBody(x.in.Method, response.StatusCode) { // net/http misses one after a 304 with a length
+	if !hasNoBody(x.in.Method, response.StatusCode) { // net/http would miss the body of a 304 with a length
 		if err := x.copyBody(response.Body); err != nil {
 			return err
 		}
 		if x.rec.sent.Load() < response.ContentLength {
-			return io.ErrUnexpectedEOF // HTTP/2 can end a response in its header, whatever its Content-Length
+			return io.ErrUnexpectedEOF // HTTP/2 can end a response early, whatever its Content-Length
 		}
 	}
 	x.endResponse(response.Trailer)
 	return nil
 }
 
-// inform sends a 1xx response with this header alone, unless the final one has begun. Any goroutine
-// may call it.
+// inform sends a 1xx response with only this header, unless the final response has begun. Any
+// goroutine may call it.
 func (x *exchange) inform(code int, header http.Header) {
 	x.header1x.Lock()
 	defer x.header1x.Unlock()
@@ -61,8 +61,8 @@ func (x *exchange) inform(code int, header http.Header) {
 	maps.Copy(h, final)
 }
 
-// beginResponse makes the header. It is sent with the first piece of the body, or soon without it:
-// see copyBody.
+// beginResponse writes the header. net/http sends it with the first piece of the body, or
+// sendHeaderSoon without one.
 func (x *exchange) beginResponse(response *http.Response) {
 	x.header1x.Lock()
 	x.responded = true
@@ -71,7 +71,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	copyResponseHeader(h, response)
 	spareFromHTTP1(h, response)
 	if x.body != nil && !x.body.whole() {
-		h["Connection"] = []string{"close"} // its rest may never be read
+		h["Connection"] = []string{"close"} // the rest of the body may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {
 		h[requestIDHeader] = []string{x.rec.RequestID}
@@ -87,8 +87,8 @@ func (x *exchange) beginResponse(response *http.Response) {
 	x.w.WriteHeader(response.StatusCode)
 }
 
-// copyBody flushes each piece as it comes. A response without a piece is flushed, too, or net/http
-// would give it a length.
+// copyBody writes and flushes each piece as it comes. A response without a body is flushed, too,
+// because net/http would add a Content-Length otherwise.
 func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
@@ -96,7 +96,7 @@ func (x *exchange) copyBody(body io.Reader) error {
 	n, err := x.readFirst(body, buffer)
 	for first := true; ; first = false {
 		if errors.Is(err, io.EOF) {
-			x.limited.End() // before the client sees the end, and sends its next request
+			x.limited.End() // before the client sees the end and sends its next request
 		}
 		if n > 0 || first {
 			if err := x.pass(buffer[:n]); err != nil {
@@ -115,7 +115,7 @@ func (x *exchange) copyBody(body io.Reader) error {
 	}
 }
 
-// readFirst reads the first piece, and sends the header without it if it is not there yet.
+// readFirst reads the first piece. If it has not come yet, the header is sent without it.
 func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
 	defer x.sendHeaderSoon()()
 	return body.Read(p)
@@ -125,7 +125,7 @@ func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
 // one that reads from the upstream has then passed on a first piece that came with the header, and
 // both go out in one write: 90 to 100 of 100 responses in a measurement over loopback. A header
 // without a piece is not held for longer: a timer of 1 ms delayed it by 1.1 ms, and by up to 3 with
-// the unit's TimerSlackNSec=. The returned function stops that, and must be called before anything
+// the unit's TimerSlackNSec=. The returned function ends this, and must be called before anything
 // is written.
 func (x *exchange) sendHeaderSoon() (end func()) {
 	var begun atomic.Bool
@@ -165,9 +165,9 @@ func (x *exchange) pass(p []byte) error {
 	return nil
 }
 
-// endResponse sends the trailers. Those that the upstream had not announced need net/http's prefix.
-// One that it announced and did not send has no values here; set all the same, it keeps net/http
-// from sending a header field of that name for it.
+// endResponse sends the trailers. Those that the upstream did not announce need net/http's prefix.
+// Those that it announced and did not send have no values, but must be set, or net/http would send
+// the header field of that name instead.
 func (x *exchange) endResponse(trailer http.Header) {
 	h := x.w.Header()
 	announced := make(map[string]bool)
@@ -187,8 +187,8 @@ func (x *exchange) endResponse(trailer http.Header) {
 	x.rec.ended(outcomeOK, nil)
 }
 
-// cut ends a response early, so that no client can take it for whole. Where a stream of events is
-// between two of them and its length was not announced, one more event says why.
+// cut ends a response early, so that it cannot look complete. In a stream of events of unknown
+// length, at an event boundary, an error event says why.
 func (x *exchange) cut(f *failure) {
 	x.rec.ended(string(f.code), f)
 	x.broken = true

@@ -7,22 +7,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A stream that sent nothing but pings for pingsCount is counted as one that only pings, and for
-// pingsWarn is warned of. The API pings a stream while it has nothing to send, for example while a
-// model thinks: neither cuts the stream.
+// After pingsCount with nothing but pings, a stream counts as one that only pings, and after
+// pingsWarn there is a warning. The stream is not cut: the API pings while it has nothing to send,
+// for example while a model thinks.
 const (
 	pingsCount = time.Minute
 	pingsWarn  = 4 * time.Minute
 )
 
-// onlyPings is how long nothing but pings has come, up to the latest of them. The silence after it
-// is told apart. The caller holds mu, or is the exchange.
+// onlyPings returns how long nothing but pings has come, up to the latest ping; the silence after
+// that is shown separately. The caller holds mu, or is the exchange.
 func (r *record) onlyPings() Millis {
 	began := int64(r.FirstByte.Duration())
 	return millis(time.Duration(max(0, r.events.pingAt.Load()-max(began, r.events.dataAt.Load()))))
 }
 
-// PingsOnly reports whether a stream is alive and has carried no data for a minute.
+// PingsOnly reports whether a stream has carried nothing but pings for a minute.
 func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
 
 // streams are the metrics of the streams in flight.
@@ -30,7 +30,7 @@ type streams struct{ flights *flights }
 
 func (s *streams) descs() (count, longest *prometheus.Desc) {
 	return prometheus.NewDesc("proxy_streams_in_flight",
-			"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown as they are compressed.",
+			"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown because they are compressed.",
 			[]string{"events"}, nil),
 		prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
 			"The longest time for which a stream in flight has carried nothing but pings; 0 below a minute.", nil, nil)
@@ -53,8 +53,8 @@ func (s *streams) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
 }
 
-// look counts the streams in flight: those that carry data, those that only ping, and those of
-// which it is unknown as they are compressed.
+// look counts the streams in flight by what they carry, and returns the longest time of one that
+// only pings.
 func (s *streams) look() (counts map[string]int, longest time.Duration) {
 	counts = make(map[string]int)
 	open, _ := s.flights.list()
@@ -73,7 +73,7 @@ func (s *streams) look() (counts map[string]int, longest time.Duration) {
 	return counts, longest
 }
 
-// warning is for a stream that has only pinged for long; empty: there is none.
+// warning warns about streams that have only pinged for long, or returns "".
 func (s *streams) warning() string {
 	counts, longest := s.look()
 	if longest < pingsWarn {

@@ -14,11 +14,11 @@ var (
 	errFinished   = errors.New("request finished")
 )
 
-// waitingFor says which side is to act next.
+// waitingFor says which side must act next.
 type waitingFor int32
 
 const (
-	forConnection     waitingFor = iota // none: making a connection has a limit of its own
+	forConnection     waitingFor = iota // none: connecting has its own limit
 	forClientBody                       // the client, to send more of the request
 	forUpstreamAccept                   // the upstream, to take more of the request
 	forHeader                           // the upstream, to begin its response
@@ -31,22 +31,22 @@ const (
 // and no timer.
 type watch struct {
 	timeouts  config.Proxy
-	giveUp    func(waitingFor)     // is called once, when a side is idle for too long
-	backlog   func(waitingFor) int // what the kernel holds for a side; nil or below 0: not known
+	giveUp    func(waitingFor)     // called once, when a side is idle for too long
+	backlog   func(waitingFor) int // how many bytes the kernel holds for a side; -1: unknown
 	start     time.Time            // of the request
 	waiting   atomic.Int32
-	moved     atomic.Int64 // nanoseconds since start
-	sent      atomic.Int64 // likewise: since when the upstream has the whole request; 0: it has not
-	responded atomic.Bool  // the response has begun: the request body no longer tells which side is to act
+	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
+	sent      atomic.Int64 // when the whole request was sent, likewise; 0: not yet
+	responded atomic.Bool  // the response has begun, so the request body no longer says which side must act
 
-	mu      sync.Mutex // held while the timer's look lasts
+	mu      sync.Mutex // held during look
 	timer   *time.Timer
 	stopped bool
 	left    int   // the backlog at the last look
-	leftAt  int64 // and what moved was after it
+	leftAt  int64 // moved after the last look
 }
 
-// begin starts the clock, with no side to wait for yet.
+// begin starts the timer, without a side that must act yet.
 func (w *watch) begin(timeouts config.Proxy) {
 	w.timeouts = timeouts
 	w.next(forConnection)
@@ -55,12 +55,12 @@ func (w *watch) begin(timeouts config.Proxy) {
 	w.timer = time.AfterFunc(w.pace(), w.look)
 }
 
-// silence is how long neither side has acted.
+// silence returns how long no side has acted.
 func (w *watch) silence() time.Duration {
 	return time.Since(w.start) - time.Duration(w.moved.Load())
 }
 
-// sending records progress in the sending of the request.
+// sending records progress of the request, and which side must act next.
 func (w *watch) sending(next waitingFor) {
 	if w.responded.Load() {
 		w.moved.Store(int64(time.Since(w.start)))
@@ -69,7 +69,7 @@ func (w *watch) sending(next waitingFor) {
 	w.next(next)
 }
 
-// next records progress and which side is to act next.
+// next records progress and which side must act next.
 func (w *watch) next(next waitingFor) {
 	now := int64(time.Since(w.start))
 	w.moved.Store(now)
@@ -88,8 +88,8 @@ func (w *watch) respond() {
 	w.next(forUpstreamBody)
 }
 
-// stop ends the clock. giveUp is not called after it, nor still under way: the client's connection
-// may be about to carry another request.
+// stop stops the timer. When it returns, giveUp does not run and will not be called, because the
+// client's connection may carry another request soon.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +99,7 @@ func (w *watch) stop() {
 	}
 }
 
-// look is the timer's: give up, or come back when it may be time.
+// look runs when the timer fires. It calls giveUp, or sets the timer again.
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,16 +123,16 @@ func (w *watch) look() {
 	w.timer.Reset(min(limit-quiet, w.pace()))
 }
 
-// pace is the time between two looks: the phase may change to one with a shorter limit, and a
-// backlog that shrinks must be seen to.
+// pace returns the longest time between two looks. It is less than a limit, because the limit may
+// change, and because countDrain must see a backlog shrink.
 func (w *watch) pace() time.Duration {
 	const looks = 4 // within a limit
 	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
 }
 
-// countDrain counts a shrinking send buffer as progress: the kernel may hold megabytes, and a
-// blocked write returns only after a good part of them was taken. What counts is the time since the
-// first look at them. The caller holds mu.
+// countDrain counts a shrinking send buffer as progress. The kernel may hold megabytes, and a
+// blocked write returns only after much of that was taken. The time counts from the first look at
+// the buffer. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
 	if w.backlog == nil {
 		return

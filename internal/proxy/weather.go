@@ -9,24 +9,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// weatherStep is the time that is counted together, and weatherSteps of them are remembered.
+// Requests are counted in steps of weatherStep, of which the last weatherSteps are remembered.
 const (
 	weatherStep  = 10 * time.Second
 	weatherSteps = int64(time.Hour / weatherStep)
 )
 
-// Status warns if at least weatherShare of the requests of 5 minutes failed, and there were
-// weatherLeast of them.
+// There is a warning if at least weatherShare of the last 5 minutes' requests failed, and there
+// were at least weatherLeast.
 const (
 	weatherShare = 0.1
 	weatherLeast = 10
 )
 
-// The classes of errors by whose they are: the upstream's, or our own responses with 5xx.
+// The classes of errors: three of the upstream, and our own responses with 5xx.
 const (
 	weatherLimited    = "429"
 	weatherOverloaded = "529"
-	weatherFailed     = "5xx" // another one
+	weatherFailed     = "5xx" // any other 5xx
 	weatherProxy      = "proxy"
 )
 
@@ -34,21 +34,21 @@ func weatherClasses() []string {
 	return []string{weatherLimited, weatherOverloaded, weatherFailed, weatherProxy}
 }
 
-// weatherWindows are the times over which shares are told, by their label.
+// weatherWindows returns the windows for which shares are reported, by label.
 func weatherWindows() map[string]time.Duration {
 	return map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "60m": time.Hour}
 }
 
 // weather counts the responses of the last hour, to tell the upstream's failures from ours. A
-// response counts when it begins: errors end soon and streams do not.
+// response counts when it begins, because a stream may last long.
 type weather struct {
 	mu    sync.Mutex
 	steps [weatherSteps]weatherCount
 }
 
-// weatherCount is what happened in one step.
+// weatherCount is the count of one step.
 type weatherCount struct {
-	step     int64 // since 1970
+	step     int64 // number of steps since 1970
 	requests int
 	errors   map[string]int // by class
 }
@@ -67,7 +67,7 @@ func (w *weather) respond(status int) {
 	}
 }
 
-// add counts a request with its class of error; empty: there was none.
+// add counts a request with its class of error, or "" without one.
 func (w *weather) add(class string) {
 	step := time.Now().Unix() / int64(weatherStep/time.Second)
 	w.mu.Lock()
@@ -82,15 +82,15 @@ func (w *weather) add(class string) {
 	}
 }
 
-// Weather is what became of the requests of a window that ends now.
+// Weather counts the requests of a window that ends now.
 type Weather struct {
 	Requests int `json:"requests"`
-	// Errors are how many of them failed, by class: 429, 529 and another 5xx of the upstream, and
-	// proxy, a 5xx of our own.
+	// Errors says how many failed, by class: 429, 529 and 5xx (any other) for the upstream's, and
+	// proxy for a 5xx of our own.
 	Errors map[string]int `json:"errors"`
 }
 
-// Share is that of the classes of errors among the requests; 0 if there were none.
+// Share returns the share of requests with an error of these classes; 0 without requests.
 func (w Weather) Share(classes ...string) float64 {
 	failed := 0
 	for _, class := range classes {
@@ -99,7 +99,7 @@ func (w Weather) Share(classes ...string) float64 {
 	return float64(failed) / float64(max(1, w.Requests))
 }
 
-// over adds up a window.
+// over adds up the steps of a window.
 func (w *weather) over(window time.Duration, now time.Time) Weather {
 	all := Weather{Errors: make(map[string]int)}
 	for _, class := range weatherClasses() {
@@ -120,7 +120,7 @@ func (w *weather) over(window time.Duration, now time.Time) Weather {
 	return all
 }
 
-// Weather is by window: 1m, 5m and 60m.
+// Weather returns the counts for the windows 1m, 5m and 60m.
 func (p *Proxy) Weather(now time.Time) map[string]Weather {
 	all := make(map[string]Weather)
 	for label, window := range weatherWindows() {
@@ -129,7 +129,7 @@ func (p *Proxy) Weather(now time.Time) map[string]Weather {
 	return all
 }
 
-// warning says whose fault it is that requests fail; empty: few do.
+// warning says whether the API or this side makes requests fail, or returns "" if few fail.
 func (w *weather) warning(now time.Time) string {
 	lately := w.over(5*time.Minute, now)
 	e, api := lately.Errors, lately.Share(weatherLimited, weatherOverloaded, weatherFailed)
@@ -138,20 +138,20 @@ func (w *weather) warning(now time.Time) string {
 	case lately.Requests < weatherLeast, max(api, ours) < weatherShare:
 		return ""
 	case ours > api:
-		return fmt.Sprintf("it is not the API: %d of %d requests of 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`",
+		return fmt.Sprintf("it is not the API: %d of %d requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`",
 			e[weatherProxy], lately.Requests)
 	default:
-		return fmt.Sprintf("it is the API: %d of %d requests of 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d);"+
-			" 429 is the limit of an account, for the rest see https://status.anthropic.com",
+		return fmt.Sprintf("it is the API: %d of %d requests of the last 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d);"+
+			" 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https://status.anthropic.com",
 			e[weatherLimited]+e[weatherOverloaded]+e[weatherFailed], lately.Requests, e[weatherLimited], e[weatherOverloaded], e[weatherFailed])
 	}
 }
 
 func (w *weather) descs() (requests, ratio *prometheus.Desc) {
 	return prometheus.NewDesc("proxy_recent_requests",
-			"Requests of the last 1, 5 and 60 minutes that the upstream responded to or that failed here with 5xx.", []string{"window"}, nil),
+			"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil),
 		prometheus.NewDesc("proxy_recent_error_ratio",
-			"The share of them that failed: with 429, 529 or another 5xx of the upstream, or with a 5xx of this proxy.", []string{"window", "class"}, nil)
+			"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the upstream, or proxy (a 5xx of this proxy).", []string{"window", "class"}, nil)
 }
 
 // Describe implements prometheus.Collector.

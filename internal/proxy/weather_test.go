@@ -56,9 +56,9 @@ func TestStatusSaysWhoseFaultItIs(t *testing.T) {
 		want     string
 	}{
 		"all is well":           {[]int{200, 200, 400, 401}, ""},
-		"the API is overloaded": {[]int{200, 529, 200, 500}, "it is the API: 6 of 12 requests of 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
-		"limits are reached":    {[]int{429, 200}, "it is the API: 6 of 12 requests of 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is the limit of an account"},
-		"we fail":               {[]int{200, 0, 0, 529}, "it is not the API: 6 of 12 requests of 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
+		"the API is overloaded": {[]int{200, 529, 200, 500}, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
+		"limits are reached":    {[]int{429, 200}, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
+		"we fail":               {[]int{200, 0, 0, 529}, "it is not the API: 6 of 12 requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
 		"one in twelve":         {[]int{200, 200, 200, 200, 200, 529, 200, 200, 200, 200, 200, 200}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Working says whether requests succeed. A success is a whole response of the upstream below 400; a
-// failure is any other response of the upstream, or none. What the client or our own limits ended
-// is neither.
+// Working says whether requests succeed. A success is a complete response of the upstream below
+// 400. A failure is another response of the upstream, or none. A request that the client ended, or
+// an error that is the client's fault, is neither.
 type Working struct {
-	LastResponse time.Time // the last whole one of the upstream; zero: none yet
-	LastStatus   int       // its status
+	LastResponse time.Time // the upstream's last complete response; zero: none yet
+	LastStatus   int       // status of the last response
 	LastFailure  time.Time // zero: none yet
 	Cause        string    // of the last failure
 	InARow       int       // failures since the last success
@@ -21,11 +21,11 @@ type Working struct {
 	responded    bool      // the last failure was a response below 500
 }
 
-// fewRefused is how many requests in a row the upstream may refuse with a status below 500 before
-// that is no longer taken for their own fault.
+// fewRefused is how many requests in a row the upstream must refuse with a 4xx before that counts
+// as trouble: a few may be the clients' own fault.
 const fewRefused = 3
 
-// Trouble is why it seems that no request succeeds; empty: it does not seem so.
+// Trouble says why requests do not succeed, or returns "" if they do.
 func (w Working) Trouble(now time.Time) string {
 	switch {
 	case w.InARow == 0, w.responded && w.InARow < fewRefused:
@@ -75,13 +75,13 @@ func (w *working) observe(r *record, now time.Time) {
 	w.LastFailure, w.Cause, w.responded = now, cause, responded && r.Status < http.StatusInternalServerError
 }
 
-// isFailing reports whether a request that ended so failed for no fault of its client.
+// isFailing reports whether the code is for a failure that is not the client's fault.
 func (c Code) isFailing() bool {
 	metric := c.meaning().metric
 	return metric != "" && metric != "invalid_request" || c == CodeOverloaded
 }
 
-// Working is whether requests succeed at this moment.
+// Working says whether requests succeed at present.
 func (p *Proxy) Working() Working {
 	p.metrics.working.mu.Lock()
 	defer p.metrics.working.mu.Unlock()

@@ -91,7 +91,7 @@ func TestNoNameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Want(t, 504, "no connection to "+apiName+" in time")
+	response.Want(t, 504, "could not connect to "+apiName+" within connect_timeout")
 	want(t, d.findings(), "upstream dns", "fail", apiName, "no response from the name servers: 127.0.0.2, 127.0.0.4", "resolvectl")
 }
 

@@ -132,7 +132,7 @@ func TestSquidThatForbidsConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Want(t, 502, "no connection to "+apiName)
+	response.Want(t, 502, "could not connect to "+apiName)
 	d.log.Next(t, "CONNECT refused with status 403")
 	want(t, d.findings(), "upstream proxy", "fail", "proxy.example:3128", "status 403", "allow this host CONNECT to "+apiName)
 }
@@ -149,7 +149,7 @@ func TestSquidWithInterception(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Want(t, 502, "no connection to "+apiName)
+	response.Want(t, 502, "could not connect to "+apiName)
 	d.log.Next(t, "certificate signed by unknown authority")
 	f := want(t, d.findings(), "upstream tls", "fail", `issued by "CN=Corporate Inspection,O=Example"`,
 		"not one of the system's roots", "upstream_ca_file = ", "IT department", "openssl s_client")
