@@ -21,11 +21,8 @@ type Conn struct {
 
 // Of returns the Conn of an accepted connection.
 func Of(c net.Conn) Conn {
-	local, ok := c.LocalAddr().(*net.TCPAddr)
-	remote, isTCP := c.RemoteAddr().(*net.TCPAddr)
-	if !ok || !isTCP {
-		return Conn{conn: c}
-	}
+	local, _ := c.LocalAddr().(*net.TCPAddr)
+	remote, _ := c.RemoteAddr().(*net.TCPAddr) // nil has the invalid AddrPort
 	return Conn{Local: Plain(local.AddrPort()), Remote: Plain(remote.AddrPort()), conn: c}
 }
 

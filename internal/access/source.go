@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -199,24 +200,27 @@ func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// peerProcess returns the process ID at the other end of a Unix socket (SO_PEERCRED, unix(7)), or 0
-// if that is unknown.
+// peerProcess returns the process ID at the other end of a Unix socket, or 0 if that is unknown.
 func peerProcess(conn net.Conn) int {
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		return 0
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	pid := 0
-	_ = raw.Control(func(fd uintptr) { // a closed one has no process
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			pid = int(cred.Pid)
+	if socket, ok := conn.(*net.UnixConn); ok {
+		if cred, err := PeerCredentials(socket); err == nil {
+			return int(cred.Pid)
 		}
-	})
-	return pid
+	}
+	return 0
+}
+
+// PeerCredentials returns the kernel's record of the process at the other end of a Unix socket
+// (SO_PEERCRED, unix(7)).
+func PeerCredentials(conn *net.UnixConn) (*unix.Ucred, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return cred, cmp.Or(err, credErr)
 }
 
 // IsOwnAddress reports whether addr is one of this host's.

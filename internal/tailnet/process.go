@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/access"
 )
 
 // ErrNoDaemon means that no tailscaled runs on this host, as far as this process can see.
@@ -56,16 +58,10 @@ func (c *Client) findProcess(ctx context.Context) (Process, error) {
 // runs reports whether the process exists. Any user may ask (kill(2)).
 func (p Process) runs() bool { return p.PID > 0 && !errors.Is(unix.Kill(p.PID, 0), unix.ESRCH) }
 
-// listenerOf returns the process that listens at the other end of conn (SO_PEERCRED, unix(7)).
+// listenerOf returns the process that listens at the other end of conn.
 func listenerOf(conn *net.UnixConn) (Process, error) {
-	raw, err := conn.SyscallConn()
+	cred, err := access.PeerCredentials(conn)
 	if err != nil {
-		return Process{}, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(err, credErr); err != nil {
 		return Process{}, err
 	}
 	pid := int(cred.Pid)
