@@ -2,7 +2,6 @@ package inbound
 
 import (
 	"container/list"
-	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -384,14 +383,6 @@ func (s *connections) signalEmpty() {
 	case <-s.empty:
 	default:
 		close(s.empty)
-	}
-}
-
-// waitEmpty returns when no connection is open after close, or when ctx ends.
-func (s *connections) waitEmpty(ctx context.Context) {
-	select {
-	case <-s.empty:
-	case <-ctx.Done():
 	}
 }
 

@@ -58,7 +58,11 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		ConnState: s.noteConn,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if c, ok := c.(*Conn); ok && state == http.StateIdle {
+				s.connections.setWorking(c, false)
+			}
+		},
 	}
 	return s
 }
@@ -130,16 +134,13 @@ func (s *Server) CloseListeners() {
 // after settle, because a client may just be sending a request on one.
 func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 	settled, cancel := context.WithTimeout(ctx, settle)
-	s.connections.waitEmpty(settled)
+	select {
+	case <-s.connections.empty:
+	case <-settled.Done():
+	}
 	cancel()
 	s.closeSilent()
 	return s.http.Shutdown(ctx)
-}
-
-func (s *Server) noteConn(c net.Conn, state http.ConnState) {
-	if c, ok := c.(*Conn); ok && state == http.StateIdle {
-		s.connections.setWorking(c, false)
-	}
 }
 
 // closeSilent closes connections that were opened ahead of need and never used. Shutdown would wait
