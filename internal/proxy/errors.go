@@ -155,35 +155,24 @@ func (f *failure) Error() string {
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
-// errorBody has the shape of the API's errors, so that an SDK shows the message and reports our
-// code as its errorCode.
-type errorBody struct {
-	Type      string      `json:"type"`
-	Error     errorDetail `json:"error"`
-	RequestID string      `json:"request_id"`
-}
-
-type errorDetail struct {
-	Type    string       `json:"type"`
-	Message string       `json:"message"`
-	Details errorDetails `json:"details"`
-}
-
-type errorDetails struct {
-	ErrorCode Code `json:"error_code"`
-}
-
-// body returns the failure as JSON without a final newline.
+// body returns the failure as JSON without a final newline, in the shape of the API's errors: an
+// SDK shows the message and reports our code as its errorCode.
 func (f *failure) body(host, requestID string) []byte {
-	text, err := json.Marshal(errorBody{
-		Type: "error",
-		Error: errorDetail{
-			Type:    f.code.meaning().apiType,
-			Message: "oauth-proxyd@" + host + ": " + f.message,
-			Details: errorDetails{f.code},
-		},
-		RequestID: requestID,
-	})
+	var b struct {
+		Type  string `json:"type"`
+		Error struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+			Details struct {
+				ErrorCode Code `json:"error_code"`
+			} `json:"details"`
+		} `json:"error"`
+		RequestID string `json:"request_id"`
+	}
+	b.Type, b.RequestID = "error", requestID
+	b.Error.Type, b.Error.Message = f.code.meaning().apiType, "oauth-proxyd@"+host+": "+f.message
+	b.Error.Details.ErrorCode = f.code
+	text, err := json.Marshal(b)
 	if err != nil {
 		panic("proxy: marshalling a few strings: " + err.Error())
 	}

@@ -126,19 +126,16 @@ func usualStatuses() []int {
 }
 
 func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
 	return register(r,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_in_flight", Help: "Requests that hold a slot.",
-		}, func() float64 { in, _ := q.counts(); return float64(in) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_queued", Help: "Requests that wait for a slot.",
-		}, func() float64 { _, waiting := q.counts(); return float64(waiting) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_in_flight_limit", Help: "How many requests may be in flight (proxy.max_connections).",
-		}, func() float64 { return float64(q.inForce().MaxConnections) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "proxy_requests_queued_limit", Help: "How many requests may wait (proxy.queue_limit).",
-		}, func() float64 { return float64(q.inForce().QueueLimit) }))
+		gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in }),
+		gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting }),
+		gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",
+			func() int { return q.inForce().MaxConnections }),
+		gauge("proxy_requests_queued_limit", "How many requests may wait (proxy.queue_limit).",
+			func() int { return q.inForce().QueueLimit }))
 }
 
 // countedRule is a header rule with the counters of its results.

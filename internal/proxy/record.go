@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -262,23 +263,27 @@ func (t Trace) who() string {
 	return cmp.Or(user+node, t.Address, string(t.Source))
 }
 
-// attrs returns the fields of a log line. Empty ones are left out.
+// attrs returns the fields of a log line. Empty texts are left out.
 func (t Trace) attrs() []slog.Attr {
-	const most = 25
-	attrs := append(make([]slog.Attr, 0, most), t.names()...)
-	attrs = append(attrs, slog.Int("status", t.Status), slog.Duration("duration", t.Duration.Duration()))
-	if t.FirstByte > 0 {
-		attrs = append(attrs, slog.Duration("first_byte", t.FirstByte.Duration()))
+	phase := t.Phase()
+	if t.Outcome == outcomeOK {
+		phase = ""
 	}
-	attrs = append(attrs, slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut))
-	attrs = append(attrs, t.sender()...)
-	attrs = appendText(attrs, "header_rules", rulesText(t.HeaderRules))
-	attrs = appendText(attrs, "upstream_request_id", t.UpstreamRequestID)
-	attrs = append(attrs, slog.Int("attempts", t.Attempts), slog.String("outcome", t.Outcome))
-	if t.Outcome != outcomeOK {
-		attrs = append(attrs, slog.String("phase", t.Phase()))
+	attrs := []slog.Attr{
+		slog.String("request_id", t.RequestID), slog.String("method", t.Method), slog.String("path", t.Path),
+		slog.Int("status", t.Status), slog.Duration("duration", t.Duration.Duration()),
+		slog.Duration("first_byte", t.FirstByte.Duration()),
+		slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut),
+		slog.String("source", string(t.Source)), slog.String("node", t.Node), slog.String("user", t.User),
+		slog.String("tags", strings.Join(t.Tags, ",")), slog.String("address", t.Address), slog.String("person", t.Person),
+		slog.String("session", t.Session), slog.String("client", t.Client), slog.String("trace_id", t.TraceID),
+		slog.String("credential", t.Credential), slog.String("header_rules", rulesText(t.HeaderRules)),
+		slog.String("upstream_request_id", t.UpstreamRequestID), slog.Int("attempts", t.Attempts),
+		slog.String("outcome", t.Outcome), slog.String("phase", phase), slog.String("error", t.Error),
 	}
-	return appendText(attrs, "error", t.Error)
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool {
+		return a.Key == "first_byte" && t.FirstByte == 0 || a.Value.Kind() == slog.KindString && a.Value.String() == ""
+	})
 }
 
 // limitUser returns who used a rate limit. Among the senders without a name, only this host counts
@@ -289,32 +294,6 @@ func (t Trace) limitUser() ratelimit.User {
 		person = string(config.Local)
 	}
 	return ratelimit.User{Person: kept(strings.ToLower(person), keptPerson), Session: t.Session}
-}
-
-// names returns the fields that identify the request.
-func (t Trace) names() []slog.Attr {
-	return []slog.Attr{slog.String("request_id", t.RequestID), slog.String("method", t.Method), slog.String("path", t.Path)}
-}
-
-// sender returns the fields about the sender.
-func (t Trace) sender() []slog.Attr {
-	attrs := []slog.Attr{slog.String("source", string(t.Source))}
-	attrs = appendText(attrs, "node", t.Node)
-	attrs = appendText(attrs, "user", t.User)
-	attrs = appendText(attrs, "tags", strings.Join(t.Tags, ","))
-	attrs = appendText(attrs, "address", t.Address)
-	attrs = appendText(attrs, "person", t.Person)
-	attrs = appendText(attrs, "session", t.Session)
-	attrs = appendText(attrs, "client", t.Client)
-	attrs = appendText(attrs, "trace_id", t.TraceID)
-	return append(attrs, slog.String("credential", t.Credential))
-}
-
-func appendText(attrs []slog.Attr, key, text string) []slog.Attr {
-	if text == "" {
-		return attrs
-	}
-	return append(attrs, slog.String(key, text))
 }
 
 // rulesText returns "name=result" for each rule.

@@ -31,16 +31,9 @@ func NameResponse(w http.ResponseWriter, r *http.Request) {
 
 // wellFormedRequestID reports whether id has the form of our own IDs, and so is safe to log.
 func wellFormedRequestID(id string) bool {
-	if len(id) != requestIDLength || !strings.HasPrefix(id, requestIDPrefix) {
-		return false
-	}
-	for _, c := range []byte(id[len(requestIDPrefix):]) {
-		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !alphanumeric {
-			return false
-		}
-	}
-	return true
+	const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	name, ok := strings.CutPrefix(id, requestIDPrefix)
+	return ok && len(id) == requestIDLength && strings.Trim(name, alphanumeric) == ""
 }
 
 // traceID returns the trace ID of the request's traceparent (W3C Trace Context, level 2, §3.2), or

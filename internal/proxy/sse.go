@@ -104,7 +104,7 @@ func (s *eventScanner) pastLineEnd(p []byte) []byte {
 		s.cr = true
 		return nil
 	}
-	return bytes.TrimPrefix(p[1:], []byte("\n")[:1])
+	return bytes.TrimPrefix(p[1:], []byte("\n"))
 }
 
 // atBoundary reports whether an event can begin here: at the start or after an empty line.

@@ -28,25 +28,17 @@ func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
 // streams are the metrics of the streams in flight.
 type streams struct{ flights *flights }
 
-func (s *streams) descs() (count, longest *prometheus.Desc) {
-	return prometheus.NewDesc("proxy_streams_in_flight",
-			"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown because they are compressed.",
-			[]string{"events"}, nil),
-		prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
-			"The longest time for which a stream in flight has carried nothing but pings; 0 below a minute.", nil, nil)
-}
-
 // Describe implements prometheus.Collector.
-func (s *streams) Describe(descs chan<- *prometheus.Desc) {
-	count, longest := s.descs()
-	descs <- count
-	descs <- longest
-}
+func (s *streams) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, descs) }
 
 // Collect implements prometheus.Collector.
 func (s *streams) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := s.look()
-	count, most := s.descs()
+	count := prometheus.NewDesc("proxy_streams_in_flight",
+		"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown because they are compressed.",
+		[]string{"events"}, nil)
+	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
+		"Longest time for which a stream in flight has carried nothing but pings; 0 below a minute.", nil, nil)
 	for _, kind := range [...]string{"data", "pings", "unknown"} {
 		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
 	}

@@ -147,23 +147,16 @@ func (w *weather) warning(now time.Time) string {
 	}
 }
 
-func (w *weather) descs() (requests, ratio *prometheus.Desc) {
-	return prometheus.NewDesc("proxy_recent_requests",
-			"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil),
-		prometheus.NewDesc("proxy_recent_error_ratio",
-			"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the upstream, or proxy (a 5xx of this proxy).", []string{"window", "class"}, nil)
-}
-
 // Describe implements prometheus.Collector.
-func (w *weather) Describe(descs chan<- *prometheus.Desc) {
-	requests, ratio := w.descs()
-	descs <- requests
-	descs <- ratio
-}
+func (w *weather) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(w, descs) }
 
 // Collect implements prometheus.Collector.
 func (w *weather) Collect(metrics chan<- prometheus.Metric) {
-	requests, ratio := w.descs()
+	requests := prometheus.NewDesc("proxy_recent_requests",
+		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil)
+	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
+		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the upstream, or proxy (a 5xx of this proxy).",
+		[]string{"window", "class"}, nil)
 	now := time.Now()
 	for label, window := range weatherWindows() {
 		lately := w.over(window, now)

@@ -21,32 +21,23 @@ func label(window string) string {
 	return otherWindow
 }
 
-func countDesc() *prometheus.Desc {
-	return prometheus.NewDesc("proxy_upstream_accounts",
-		"Number of organizations in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
-}
-
-func utilizationDesc() *prometheus.Desc {
-	return prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
-		"Highest utilization of a rate-limit window among organizations; 1: used up.", []string{"window"}, nil)
-}
-
 // Describe implements prometheus.Collector.
-func (a *Accounts) Describe(descs chan<- *prometheus.Desc) {
-	descs <- countDesc()
-	descs <- utilizationDesc()
-}
+func (a *Accounts) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(a, descs) }
 
 // Collect implements prometheus.Collector. The metrics name neither accounts nor people.
 func (a *Accounts) Collect(metrics chan<- prometheus.Metric) {
+	accounts := prometheus.NewDesc("proxy_upstream_accounts",
+		"Number of organizations in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
+	utilization := prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
+		"Highest utilization of a rate-limit window among organizations; 1: used up.", []string{"window"}, nil)
 	counts, most := a.aggregate(time.Now())
 	for _, window := range labels() {
 		for _, state := range states() {
-			metrics <- prometheus.MustNewConstMetric(countDesc(), prometheus.GaugeValue,
+			metrics <- prometheus.MustNewConstMetric(accounts, prometheus.GaugeValue,
 				float64(counts[series{window, state}]), window, string(state))
 		}
 		if window != Unified { // which has no utilization
-			metrics <- prometheus.MustNewConstMetric(utilizationDesc(), prometheus.GaugeValue, most[window], window)
+			metrics <- prometheus.MustNewConstMetric(utilization, prometheus.GaugeValue, most[window], window)
 		}
 	}
 }

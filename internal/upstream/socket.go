@@ -180,9 +180,6 @@ func (s *socket) acked() uint64 {
 
 // addrPort converts a TCP address; other addresses become the invalid AddrPort.
 func addrPort(a net.Addr) netip.AddrPort {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		ap := tcp.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return netip.AddrPort{}
+	tcp, _ := a.(*net.TCPAddr)
+	return tcp.AddrPort() // invalid for nil
 }
