@@ -89,8 +89,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Relay(true) leaves write deadlines to the handler, which relays a response; Relay(false) ends
-// that.
+// Relay says whether the handler relays a response now, and sets the write deadlines itself.
 func (c *Conn) Relay(on bool) {
 	if c.relaying.Swap(on) != on && on && c.Conn != nil {
 		_ = c.Conn.SetWriteDeadline(time.Time{}) // if it is closed, writes fail
@@ -148,8 +147,8 @@ func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(false)
 }
 
-// EndWithReset(true) makes Close reset the connection, so that a response that the connection's end
-// delimits cannot look complete; EndWithReset(false) takes it back.
+// EndWithReset says whether Close is to reset the connection, so that a response that the
+// connection's end delimits cannot look complete.
 func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
 
 // LeaveUnread makes the connection end after the response, because the rest of the request's body

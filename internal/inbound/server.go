@@ -94,8 +94,8 @@ func (s *Server) stopping() bool {
 // admitted sources.
 func (s *Server) Resize(requests int) { s.connections.resize(requests + spareConns) }
 
-// Spare(remote, true) exempts the connection from remote, which this process made, from the bounds;
-// Spare(remote, false) ends that.
+// Spare says whether the connection from remote, which this process made, is exempt from the
+// bounds.
 func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(remote, on) }
 
 // Connections counts the open connections.
