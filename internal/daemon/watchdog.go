@@ -102,8 +102,8 @@ func isLost(ctx context.Context, server *inbound.Server, network string, address
 	}
 	defer c.Close() //nolint:errcheck // nothing is lost with it
 	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
-		server.Spare(tcp.AddrPort(), true)
-		defer server.Spare(tcp.AddrPort(), false)
+		server.Exempt(tcp.AddrPort(), true)
+		defer server.Exempt(tcp.AddrPort(), false)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -32,9 +32,9 @@ type Conn struct {
 
 	// Its state among the connections, guarded by their lock.
 	source  netip.Addr // the client's address or network; the zero Addr for Unix sockets
-	place   place
-	element *list.Element // in the list of its place; nil while it is working
-	since   time.Time     // since when it has its place
+	class   class
+	element *list.Element // in the list of its class; nil while it is working
+	since   time.Time     // since when it has its class
 	working bool          // a handler has a request of it
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request.
@@ -47,19 +47,19 @@ type Conn struct {
 	// limit.
 	HeaderTooLarge bool
 
-	// spoilt: the last body was not read to its end, so nobody knows where the next request begins,
+	// restUnread: the rest of a request is unread, so nobody knows where the next request begins,
 	// and no further bytes must be taken for a request.
-	spoilt atomic.Bool
+	restUnread atomic.Bool
 	// lingered: the rest of the last body is being dropped, or was.
 	lingered atomic.Bool
-	// spoke: at least one byte was read.
-	spoke atomic.Bool
+	// received: at least one byte was read.
+	received atomic.Bool
 	// buffered: a read may only take what net/http has buffered; see ReadBuffered.
 	buffered atomic.Bool
 	// reset: close with a TCP reset, so that a response cannot look complete.
 	reset atomic.Bool
-	// parting: an event told the client why its response is cut; see part.
-	parting atomic.Bool
+	// pausing: an event told the client why its response is cut; see pause.
+	pausing atomic.Bool
 	// relaying: an upstream's response is being written, under the timeouts of its handler.
 	relaying atomic.Bool
 }
@@ -153,11 +153,11 @@ func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
 
 // LeaveUnread makes the connection end after the response, because the rest of the request's body
 // is not read.
-func (c *Conn) LeaveUnread() { c.spoilt.Store(true) }
+func (c *Conn) LeaveUnread() { c.restUnread.Store(true) }
 
-// Part makes Close wait for a moment, so that the client reads the event that says why its response
-// is cut.
-func (c *Conn) Part() { c.parting.Store(true) }
+// PauseBeforeClose makes Close wait for a moment, so that the client reads the event that says why
+// its response is cut.
+func (c *Conn) PauseBeforeClose() { c.pausing.Store(true) }
 
 // LeaveBody prepares a response that does not wait for the body of r, which may never come, and
 // ends the connection.
@@ -167,13 +167,13 @@ func LeaveBody(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // otherwise net/http reads the body first
 	w.Header().Set("Connection", "close")
-	ConnOf(r).spoilt.Store(true)
+	ConnOf(r).restUnread.Store(true)
 }
 
 // begin checks the next request of the connection before its handler runs. last is true if the
 // connection cannot serve another one.
 func (c *Conn) begin(r *http.Request) (last bool) {
-	if c.spoilt.Load() {
+	if c.restUnread.Load() {
 		panic(http.ErrAbortHandler) // these are bytes of the last body, not a request
 	}
 	h, known := c.scan.next()
@@ -181,15 +181,15 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 	return c.Misframed
 }
 
-// Read implements net.Conn. It ends a spoilt connection.
+// Read implements net.Conn. It ends a connection whose last body is unread.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
-	if !c.spoilt.Load() {
+	if !c.restUnread.Load() {
 		n, err := c.Conn.Read(p)
 		if n > 0 {
-			c.spoke.Store(true)
+			c.received.Store(true)
 		}
 		c.scan.scan(p[:n])
 		return n, err
@@ -198,8 +198,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// linger drops what a spoilt connection still receives, for a moment before the close. A close with
-// unread bytes would reset the connection, and the client might lose the response.
+// linger drops the rest of an unread body for a moment before the close. A close with unread bytes
+// would reset the connection, and the client might lose the response.
 func (c *Conn) linger() {
 	const (
 		most       = 4 << 20 // bytes that are dropped of a refused body
@@ -216,12 +216,12 @@ func (c *Conn) linger() {
 	}
 }
 
-// part waits between an event that says why a response is cut and the close. Some clients, proxies
+// pause waits between an event that says why a response is cut and the close. Some clients, proxies
 // above all, drop what they have not passed on yet when they see the connection end. A client that
 // reads the event closes the connection, which ends the wait. No slot is held meanwhile.
-func (c *Conn) part() {
-	const most, partTime = 64 << 10, 50 * time.Millisecond
-	_ = c.Conn.SetReadDeadline(time.Now().Add(partTime)) // if it is closed, the read fails
+func (c *Conn) pause() {
+	const most, pauseTime = 64 << 10, 50 * time.Millisecond
+	_ = c.Conn.SetReadDeadline(time.Now().Add(pauseTime)) // if it is closed, the read fails
 	_, _ = io.CopyN(io.Discard, c.Conn, most)
 }
 
@@ -240,10 +240,10 @@ func (c *Conn) CloseWrite() error {
 // Close implements net.Conn. net/http calls it without reading the rest if the client asked for the
 // close.
 func (c *Conn) Close() error {
-	if c.spoilt.Load() {
+	if c.restUnread.Load() {
 		c.linger()
-	} else if c.parting.Load() {
-		c.part()
+	} else if c.pausing.Load() {
+		c.pause()
 	}
 	if c.queue != nil {
 		c.queue.connections.leave(c)

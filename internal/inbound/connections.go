@@ -34,10 +34,10 @@ const (
 
 // connections bounds the open connections, so that no source can keep others out:
 //
-//	accepted ─┬──────────────────→ placeAdmitted   its source was admitted before
-//	          ├→ placeStranger ──→ placeAdmitted   its first admitted request
-//	          └→ placeWaiting ─┬→ placeStranger    the budget of strangers has room
-//	                           └→ placeAdmitted    its source was admitted meanwhile
+//	accepted ─┬──────────────────→ classAdmitted   its source was admitted before
+//	          ├→ classStranger ──→ classAdmitted   its first admitted request
+//	          └→ classWaiting ─┬→ classStranger    the budget of strangers has room
+//	                           └→ classAdmitted    its source was admitted meanwhile
 //
 // Strangers have a small budget, with a share for each source. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
@@ -48,7 +48,7 @@ type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
 
-	limit, admitted int                    // of placeAdmitted
+	limit, admitted int                    // of classAdmitted
 	idle            list.List              // of *Conn: admitted and without a request; the longest idle first
 	network, host   budget                 // of strangers
 	sources         map[netip.Addr]*source // sources with open connections
@@ -60,14 +60,14 @@ type connections struct {
 	empty  chan struct{} // closed when no connection is open after close
 }
 
-// place says which budget a connection counts in.
-type place int
+// class says which budget a connection counts in.
+type class int
 
 const (
-	placeNone     place = iota // closed, or not yet counted
-	placeWaiting               // accepted, waiting to be served
-	placeStranger              // served, without an admitted request so far
-	placeAdmitted
+	classNone     class = iota // closed, or not yet counted
+	classWaiting               // accepted, waiting to be served
+	classStranger              // served, without an admitted request so far
+	classAdmitted
 )
 
 // budget counts strangers and waiting connections. This host has a budget of its own, so that no
@@ -114,7 +114,7 @@ func (f *source) hasShare() bool {
 	return f.strangers.Len() < maxStrangersPerSource || shared(f.addr) && f.strangers.Len() < maxStrangers
 }
 
-// arrive finds a place for an accepted connection. It locks mu.
+// arrive classifies an accepted connection. It locks mu.
 func (s *connections) arrive(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,9 +123,9 @@ func (s *connections) arrive(c *Conn) {
 	case s.known[c.source]:
 		s.letIn(c)
 	case s.exempt[c.Access.Remote], s.closed, from.hasShare() && s.makeRoom(from), s.evictSilent(from, silentTime):
-		s.move(c, placeStranger)
+		s.move(c, classStranger)
 	case from.budget.waiting < maxWaiting:
-		s.move(c, placeWaiting)
+		s.move(c, classWaiting)
 		if s.janitor == nil {
 			s.janitor = time.AfterFunc(janitorPace, s.clean)
 		}
@@ -134,14 +134,14 @@ func (s *connections) arrive(c *Conn) {
 	}
 }
 
-// move changes the place of a connection. At its first place beyond placeWaiting it is handed over
+// move changes the class of a connection. At its first class beyond classWaiting it is handed over
 // to be served.
-func (s *connections) move(c *Conn, to place) {
-	from, served := s.from(c.source), c.place > placeWaiting
+func (s *connections) move(c *Conn, to class) {
+	from, served := s.from(c.source), c.class > classWaiting
 	s.count(from, c, -1)
-	c.place, c.since = to, time.Now()
+	c.class, c.since = to, time.Now()
 	s.count(from, c, 1)
-	if to > placeWaiting && !served {
+	if to > classWaiting && !served {
 		c.queue.ready = append(c.queue.ready, c)
 		s.arrived.Broadcast()
 	}
@@ -151,19 +151,19 @@ func (s *connections) move(c *Conn, to place) {
 	}
 }
 
-// count adds a connection to the counts and the list of its place (n = 1), or removes it (n = -1).
+// count adds a connection to the counts and the list of its class (n = 1), or removes it (n = -1).
 func (s *connections) count(from *source, c *Conn, n int) {
 	var in *list.List
-	switch c.place {
-	case placeNone:
+	switch c.class {
+	case classNone:
 		return
-	case placeWaiting:
+	case classWaiting:
 		from.budget.waiting += n
 		in = &from.waiting
-	case placeStranger:
+	case classStranger:
 		from.budget.strangers += n
 		in = &from.strangers
-	case placeAdmitted:
+	case classAdmitted:
 		s.admitted += n
 		from.admitted += n
 		in = &s.idle
@@ -172,7 +172,7 @@ func (s *connections) count(from *source, c *Conn, n int) {
 	case c.element != nil:
 		in.Remove(c.element)
 		c.element = nil
-	case n > 0 && !(c.place == placeAdmitted && c.working):
+	case n > 0 && !(c.class == classAdmitted && c.working):
 		c.element = in.PushBack(c)
 	}
 }
@@ -180,7 +180,7 @@ func (s *connections) count(from *source, c *Conn, n int) {
 // evict closes a connection to make room.
 func (s *connections) evict(c *Conn) {
 	_ = c.Conn.Close() // does not block
-	s.move(c, placeNone)
+	s.move(c, classNone)
 }
 
 // letIn serves a connection of a known source, or closes it if there is no room.
@@ -189,7 +189,7 @@ func (s *connections) letIn(c *Conn) {
 		s.evict(c)
 		return
 	}
-	s.move(c, placeAdmitted)
+	s.move(c, classAdmitted)
 }
 
 // evictIdle makes room for a connection from addr and reports whether there is room. It closes the
@@ -282,7 +282,7 @@ func (s *connections) serveWaiting() {
 			if s.known[from.addr] {
 				s.letIn(c)
 			} else if s.closed || from.budget.strangers < maxStrangers && from.hasShare() {
-				s.move(c, placeStranger)
+				s.move(c, classStranger)
 			} else {
 				break
 			}
@@ -295,7 +295,7 @@ func (s *connections) setWorking(c *Conn, working bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.working = working
-	if c.place != placeAdmitted || working == (c.element == nil) {
+	if c.class != classAdmitted || working == (c.element == nil) {
 		return
 	}
 	if working {
@@ -311,13 +311,13 @@ func (s *connections) setWorking(c *Conn, working bool) {
 func (s *connections) admit(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.place != placeStranger {
+	if c.class != classStranger {
 		return
 	}
 	if s.admitted >= s.limit {
 		s.evictIdle(c.source)
 	}
-	s.move(c, placeAdmitted)
+	s.move(c, classAdmitted)
 	if !shared(c.source) {
 		for one := range s.known {
 			if len(s.known) < maxKnown {
@@ -338,9 +338,9 @@ func (s *connections) refuse(c *Conn) {
 	delete(s.known, c.source)
 }
 
-// spare exempts the connection from remote, which is one of this process, from the bounds. It locks
-// mu.
-func (s *connections) spare(remote netip.AddrPort, on bool) {
+// setExempt says whether the connection from remote, which this process made, is exempt from the
+// bounds. It locks mu.
+func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !on {
@@ -350,7 +350,7 @@ func (s *connections) spare(remote netip.AddrPort, on bool) {
 	s.exempt[remote] = true
 	for e := s.from(remote.Addr()).waiting.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*Conn); c.Access.Remote == remote {
-			s.move(c, placeStranger)
+			s.move(c, classStranger)
 			return
 		}
 	}
@@ -360,7 +360,7 @@ func (s *connections) spare(remote netip.AddrPort, on bool) {
 func (s *connections) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.move(c, placeNone)
+	s.move(c, classNone)
 	s.serveWaiting()
 	s.signalEmpty()
 }
@@ -393,7 +393,7 @@ func (s *connections) silent() []*Conn {
 	var all []*Conn
 	add := func(l *list.List) {
 		for e := l.Front(); e != nil; e = e.Next() {
-			if c := e.Value.(*Conn); !c.spoke.Load() {
+			if c := e.Value.(*Conn); !c.received.Load() {
 				all = append(all, c)
 			}
 		}

@@ -18,7 +18,7 @@ const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent
 func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	c.HeaderTooLarge = true
 	refusal := c.queue.handler.refusal(c)
-	c.spoilt.Store(true) // the rest of the header is still on its way
+	c.restUnread.Store(true) // the rest of the header is still on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
 		return 0, err
 	}

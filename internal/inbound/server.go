@@ -94,9 +94,9 @@ func (s *Server) stopping() bool {
 // admitted sources.
 func (s *Server) Resize(requests int) { s.connections.resize(requests + spareConns) }
 
-// Spare says whether the connection from remote, which this process made, is exempt from the
+// Exempt says whether the connection from remote, which this process made, is exempt from the
 // bounds.
-func (s *Server) Spare(remote netip.AddrPort, on bool) { s.connections.spare(remote, on) }
+func (s *Server) Exempt(remote netip.AddrPort, on bool) { s.connections.setExempt(remote, on) }
 
 // Connections counts the open connections.
 func (s *Server) Connections() ConnectionStats { return s.connections.stats() }

@@ -196,7 +196,7 @@ func (x *exchange) cut(f *failure) {
 	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
-		x.conn.Part()
+		x.conn.PauseBeforeClose()
 	}
 	_ = x.rc.Flush() // likewise
 }
