@@ -37,13 +37,13 @@ func (x *exchange) admit() error {
 	if err := x.checkLoop(); err != nil {
 		return err
 	}
-	if err := x.calm(); err != nil {
+	if err := x.checkCancellations(); err != nil {
 		return err
 	}
 	if err := x.takeSlot(); err != nil {
 		return err
 	}
-	return x.calm() // others of this person may have been cancelled while it waited
+	return x.checkCancellations() // others of this person may have been cancelled while it waited
 }
 
 // takeSlot waits for a slot.

@@ -72,8 +72,8 @@ func (c *cancellations) tooFast(person string) bool {
 	return limiter != nil && limiter.Tokens() < 1
 }
 
-// calm refuses the request if its person cancels too fast.
-func (x *exchange) calm() error {
+// checkCancellations refuses the request if its person cancels too fast.
+func (x *exchange) checkCancellations() error {
 	if !x.proxy.cancellations.tooFast(x.ticket.person) {
 		return nil
 	}

@@ -223,7 +223,7 @@ func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string)
 		if name == "user-agent" {
 			name = "User-Agent" // see keepUserAgent
 		}
-		if isHopByHop(name) || access.NamesOrigin(name, personHeader) || changesOnTheWay(name) || slices.Contains(listed, name) {
+		if isHopByHop(name) || access.NamesOrigin(name, personHeader) || changesInTransit(name) || slices.Contains(listed, name) {
 			continue
 		}
 		sum += l.field(name, values)
@@ -253,9 +253,9 @@ func (l *loops) field(name string, values []string) uint64 {
 	return h.Sum64()
 }
 
-// changesOnTheWay reports whether even a faithful proxy adds or changes the field: framing,
+// changesInTransit reports whether even a faithful proxy adds or changes the field: framing,
 // accepted codings and traces. name is canonical.
-func changesOnTheWay(name string) bool {
+func changesInTransit(name string) bool {
 	switch name {
 	case "Content-Length", "Expect", "Accept-Encoding",
 		"X-Request-Id", "X-Correlation-Id", "Traceparent", "Tracestate", "Baggage", "B3", "X-Cloud-Trace-Context",

@@ -41,8 +41,8 @@ func copyResponseHeader(h http.Header, response *http.Response) {
 	}
 }
 
-// spareFromHTTP1 adapts the header so that net/http drops nothing over HTTP/1.1.
-func spareFromHTTP1(h http.Header, response *http.Response) {
+// adaptToHTTP1 adapts the header so that net/http drops nothing over HTTP/1.1.
+func adaptToHTTP1(h http.Header, response *http.Response) {
 	if len(response.Trailer) > 0 {
 		delete(h, "Content-Length") // trailers need chunks (RFC 9112 §7.1.2); HTTP/2 has both
 	}

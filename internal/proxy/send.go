@@ -119,16 +119,16 @@ func (x *exchange) backlog(w waitingFor) int {
 
 // giveUp ends the request because a side has been idle for too long.
 func (x *exchange) giveUp(w waitingFor) {
-	x.cancel(x.tooLong(w))
-	end := time.Now().Add(partingTime)
+	x.cancel(x.idleFailure(w))
+	end := time.Now().Add(lastWriteTimeout)
 	if w == forClientAccept {
 		end = time.Unix(1, 0)
 	}
 	_ = x.rc.SetWriteDeadline(end) // also ends a blocked write of a 1xx response
 }
 
-// tooLong returns the failure for a side that was idle for too long.
-func (x *exchange) tooLong(w waitingFor) error {
+// idleFailure returns the failure for a side that was idle for too long.
+func (x *exchange) idleFailure(w waitingFor) error {
 	idle := x.cfg.Proxy.IdleTimeout
 	switch w {
 	case forClientBody:

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// partingTime is how long a client may take to accept the event that says why its response is cut.
-const partingTime = time.Second
+// lastWriteTimeout is how long a client may take to accept an event that says why its response is
+// cut.
+const lastWriteTimeout = time.Second
 
 // stream passes the response on as it comes. After an error the response is cut.
 func (x *exchange) stream(response *http.Response) error {
@@ -69,7 +70,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	x.header1x.Unlock()
 	h := x.w.Header()
 	copyResponseHeader(h, response)
-	spareFromHTTP1(h, response)
+	adaptToHTTP1(h, response)
 	if x.body != nil && !x.body.whole() {
 		h["Connection"] = []string{"close"} // the rest of the body may never be read
 	}
@@ -192,7 +193,7 @@ func (x *exchange) endResponse(trailer http.Header) {
 func (x *exchange) cut(f *failure) {
 	x.rec.ended(string(f.code), f)
 	x.broken = true
-	_ = x.rc.SetWriteDeadline(time.Now().Add(partingTime)) // the client may not be reading
+	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))

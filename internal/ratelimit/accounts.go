@@ -22,8 +22,8 @@ const (
 	maxActive = 64
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
-	// dip is how much the utilization may differ between the upstream's servers.
-	dip = 0.02
+	// skew is how much the utilization may differ between the upstream's servers.
+	skew = 0.02
 )
 
 // Accounts remembers what the upstream reported about accounts. It is safe for concurrent use.
@@ -76,7 +76,7 @@ func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
 	defer a.mu.Unlock()
 	one := a.account(organization, now)
 	one.LastResponse = now.UTC()
-	one.readWords(h)
+	one.readAccount(h)
 	attribution := one.attribute(by, sent)
 	for _, said := range windows {
 		if w := one.window(said.Name); w != nil {
@@ -124,8 +124,8 @@ func (a *Accounts) forgetOld(now time.Time) {
 
 func (a *account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
 
-// readWords reads the headers about the account as a whole.
-func (a *account) readWords(h http.Header) {
+// readAccount reads the headers about the account as a whole.
+func (a *account) readAccount(h http.Header) {
 	if claim := word(h.Get(unifiedPrefix + "Representative-Claim")); claim != "" {
 		a.Claim = strings.Clone(claim)
 	}
@@ -226,7 +226,7 @@ func (w *Window) observe(said Window, by attribution, now time.Time) {
 	case w.Mixed:
 	case beganAgain:
 		*w = Window{Name: w.Name}
-	case moved < -resetSlack, rise < -dip && !by.overlapped:
+	case moved < -resetSlack, rise < -skew && !by.overlapped:
 		*w = Window{Name: w.Name, ResetsAt: w.ResetsAt, Mixed: true}
 	case rise < 0:
 		said.Utilization = nil // a later response has overtaken this one
