@@ -13,8 +13,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// admit judges the sender before it looks at anything else of the request, refuses what can be
-// refused by the header alone and by what the same person did before, then waits for a slot.
+// admit judges the sender before it looks at anything else in the request. Then it refuses what the
+// header, or the person's cancelled requests, allow to refuse, and waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow, x.cfg.Identity)
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
@@ -43,7 +43,7 @@ func (x *exchange) admit() error {
 	if err := x.takeSlot(); err != nil {
 		return err
 	}
-	return x.checkCancellations() // others of this person may have been cancelled while it waited
+	return x.checkCancellations() // the person may have cancelled others meanwhile
 }
 
 // takeSlot waits for a slot.
@@ -54,18 +54,17 @@ func (x *exchange) takeSlot() error {
 		x.admitted = true
 		return nil
 	case errors.Is(err, errQueueFull):
-		return fail(CodeOverloaded, nil, "the queue is full, with %d requests, and nobody has more of them waiting than you",
+		return fail(CodeOverloaded, nil, "the queue is full with %d requests, and no one has more requests waiting than you; send fewer at a time",
 			x.cfg.Proxy.QueueLimit)
 	case errors.Is(err, errQueueTimeout):
-		return fail(CodeOverloaded, nil, "your turn did not come within %v, as too many requests are in flight",
+		return fail(CodeOverloaded, nil, "no slot became free for this request within %v, because too many requests are in flight; send it again later",
 			x.cfg.Proxy.QueueTimeout)
 	default:
 		return err
 	}
 }
 
-// reportShare logs why something that the tailnet's policy says of a share is ignored, once a
-// minute.
+// reportShare logs why a share in the tailnet's policy is ignored, at most once a minute.
 func (x *exchange) reportShare(fault string) {
 	if fault == "" {
 		return
@@ -75,7 +74,7 @@ func (x *exchange) reportShare(fault string) {
 	}
 }
 
-// inspect looks at the request line and header.
+// inspect checks the request line and header.
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
@@ -84,7 +83,7 @@ func (x *exchange) inspect() error {
 	case isPreface(r):
 		return fail(CodeInvalidRequest, nil, "HTTP/2 without TLS is not served here; use HTTP/1.1")
 	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
-		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding; the end of the request is not known")
+		return fail(CodeInvalidRequest, nil, "HTTP/1.0 has no Transfer-Encoding, so the end of the request is unknown; use HTTP/1.1")
 	case r.Method == http.MethodConnect:
 		return fail(CodeInvalidRequest, nil, "CONNECT is not supported: this proxy has one upstream; set it as the base URL instead")
 	case rawPath(r) == "":
@@ -101,8 +100,8 @@ func tooLarge(limit int64) *failure {
 	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
 }
 
-// asksUpgrade: an offer of h2c may be ignored (RFC 9110 §7.8); what else asks for another protocol
-// would not understand a response in this one.
+// asksUpgrade reports whether the client wants another protocol. An offer of h2c may be ignored
+// (RFC 9110 §7.8). Clients that ask for other protocols would not understand an HTTP response.
 func asksUpgrade(h http.Header) bool {
 	for _, line := range h["Upgrade"] {
 		for offer := range strings.SplitSeq(line, ",") {
@@ -114,48 +113,48 @@ func asksUpgrade(h http.Header) bool {
 	return false
 }
 
-// isPreface reports whether r is what a client of HTTP/2 without TLS sends first (RFC 9113 §3.4).
-// net/http hands it to handlers as a request, PRI * HTTP/2.0, and refuses everything else of that
-// version.
+// isPreface reports whether r is the preface of HTTP/2 without TLS (RFC 9113 §3.4). net/http passes
+// it to handlers as a request, PRI * HTTP/2.0, and refuses every other request of that version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
 
-// takeBody prepares the reading of the body: a refusal too must not wait for it. Full duplex is
-// what lets an upstream response before it has read the request (golang/go#40747 without it).
+// takeBody prepares to read the body in parallel with the response, for which net/http needs full
+// duplex: a refusal, or an upstream's early response, must not wait for the body (golang/go#40747).
 func (x *exchange) takeBody() {
-	_ = x.rc.EnableFullDuplex() // every connection of net/http's can do it
-	// Frames follow a preface. They are left unread like a body that is not wanted, so that the
-	// close of the connection does not take the refusal with it.
+	_ = x.rc.EnableFullDuplex() // every connection of net/http can do it
+	// The frames after a preface are left unread like a body, so that the close does not reset the
+	// connection before the client has read the refusal.
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
 	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
 	if x.awaitsContinue() {
-		// net/http would send it on its own, but without regard to a 103.
+		// Otherwise net/http sends the 100 itself, without the lock that keeps it apart from a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
 	}
 }
 
-// awaitsContinue: the client sends its body only when asked for it (RFC 9110 §10.1.1). net/http has
-// refused other expectations.
+// awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
+// §10.1.1). net/http has refused other expectations.
 func (x *exchange) awaitsContinue() bool {
 	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
 }
 
-// waitQueued begins a wait in the queue.
+// waitQueued is called when the request must wait in the queue.
 func (x *exchange) waitQueued() {
 	x.rec.enter(phaseQueued, "")
 	x.readAhead()
 }
 
-// readAhead lets net/http notice a client that leaves while it waits; not one that awaits a 100, as
-// reading would ask for the body.
+// readAhead starts to read the body, so that net/http notices a client that leaves. It does nothing
+// if the client waits for a 100, because reading would ask for the body.
 func (x *exchange) readAhead() {
 	if x.body != nil && !x.awaitsContinue() {
 		x.body.readAhead()
 	}
 }
 
-// isDisconnect: the connection broke, in contrast to bytes that break the rules.
+// isDisconnect reports whether an error means that the connection broke, and not that bytes were
+// malformed.
 func isDisconnect(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||

@@ -12,33 +12,33 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// errQueueFull and errQueueTimeout are why a request was not admitted.
+// The errors for requests that got no slot.
 var (
 	errQueueFull    = errors.New("queue is full")
 	errQueueTimeout = errors.New("no slot became free in time")
 )
 
-// queue admits requests, as many at a time as its limits say. Those that wait get slots in turn, by
-// person and for each person by session (turns.go). A person with all the slots that they may have
-// is passed over, not waited for. So whenever a slot is free, only such persons wait.
+// queue gives slots to requests, as many as its limits allow. Waiting requests get slots in turn,
+// by person, and for each person by session (turns.go). A person who has all the slots they may
+// have is passed over: while a slot is free, only requests of such people wait.
 type queue struct {
 	mu       sync.Mutex
 	limits   config.Proxy
-	in       int            // requests admitted
+	in       int            // requests with a slot
 	held     map[string]int // the same, by person
-	all      line           // of the persons who wait
-	arrivals uint64         // requests that had to wait, so far
+	all      line           // people with waiting requests
+	arrivals uint64         // requests that had to wait so far
 }
 
-// ticket is a request in front of the queue, and at most once in it.
+// ticket is a request for a slot. It enters the queue at most once.
 type ticket struct {
 	person  string // see access.Identity.Key
-	session string // of the person; empty: they name none
+	session string // of the person; may be empty
 	share   access.Share
 
-	line    *line         // of its session while it waits, else nil
+	line    *line         // of its session while it waits; nil otherwise
 	element *list.Element // in that line
-	settled chan struct{} // closed once it is admitted or refused; nil: it need not wait
+	settled chan struct{} // closed when it has a slot or is refused; nil: it got a slot at once
 	err     error         // why it was refused; set before settled is closed
 }
 
@@ -46,7 +46,7 @@ func newQueue(limits config.Proxy) *queue {
 	return &queue{limits: limits, held: make(map[string]int)}
 }
 
-// resize puts new limits in force. Who is in stays in, and who waits keeps waiting.
+// resize sets new limits. Requests with a slot keep it, and waiting ones keep waiting.
 func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,8 +57,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a slot. Each nil must be followed by one leave. wait is called once if there is a
-// wait at all.
+// enter waits for a slot. After a nil error, the caller must call leave once. wait is called once
+// if there is a wait.
 func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	timeout, settled := q.join(t)
 	if settled {
@@ -77,8 +77,8 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	}
 }
 
-// join admits t, or has it wait; settled reports whether it need not. In a full queue, the newest
-// request of whoever has most waiting gives way.
+// join gives t a slot, or makes it wait; settled reports whether it got or was refused one at once.
+// If the queue is too long, the newest request of the person with most waiting ones is refused.
 func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -97,7 +97,8 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	return q.limits.QueueTimeout, t.line == nil
 }
 
-// quit ends the wait of t because of err, unless that has just ended.
+// quit ends the wait of t with err, unless it has just ended. A slot that came at the same time as
+// a timeout is kept.
 func (q *queue) quit(t *ticket, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -112,7 +113,7 @@ func (q *queue) quit(t *ticket, err error) error {
 	return err
 }
 
-// leave gives the slot of t to the request whose turn it is.
+// leave gives the slot of t to the next request.
 func (q *queue) leave(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,7 +142,8 @@ func (q *queue) mayHold(person string, share access.Share) bool {
 	return most == 0 || q.held[person] < most
 }
 
-// passOver gives a person turns if they may have one more slot, else none.
+// passOver takes a person out of the turns if they may have no further slot, and otherwise puts
+// them back.
 func (q *queue) passOver(person *line) { person.takeTurns(q.mayHold(person.name, person.share)) }
 
 func (q *queue) admitWaiting() {
@@ -163,14 +165,15 @@ func (q *queue) settle(t *ticket) {
 	close(t.settled)
 }
 
-// counts says how many requests are in and how many wait.
+// counts returns how many requests have a slot and how many wait.
 func (q *queue) counts() (in, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.in, q.all.waiting
 }
 
-// turns numbers the requests that wait for a slot, not for others of their person; 1 is next.
+// turns numbers the requests that wait for a slot; 1 is next. Requests of a person who is passed
+// over have no number.
 func (q *queue) turns() map[*ticket]int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,30 +7,31 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// line is the requests of a session that wait; or the sessions of a person, or the persons, of whom
-// some wait. The queue's lock guards it.
+// line is a node of a tree of waiting requests: the root holds people, a person holds sessions, and
+// a session holds requests. Only nodes with waiting requests are in it. The queue's lock guards it.
 //
-// Slots go round. Who begins to wait has the last turn; a turn is one slot, or as many as the
-// weight of a person. So one of n persons waits for the turns of n-1 others, whatever they send.
+// Slots go round the lines of a node. A new line has the last turn. A turn is one slot, or as many
+// as a person's weight. So one of n people waits for at most n-1 turns of others, however much
+// these send.
 type line struct {
 	name   string
-	parent *line        // of a session or a person
-	share  access.Share // of a person
+	parent *line        // nil for the root
+	share  access.Share // only of a person
 
-	waiting  int       // requests
-	newest   uint64    // of them, counted by arrivals
-	requests list.List // of *ticket: a session's, the oldest first
+	waiting  int       // requests below
+	newest   uint64    // arrival number of the newest one
+	requests list.List // of *ticket: only of a session, the oldest first
 
 	lines   map[string]*line
-	turns   list.List // of *line: those that may get a slot, the next first
-	largest bySize    // all of them
+	turns   list.List // of *line: the lines that may get a slot, the next first
+	largest bySize    // all lines
 
-	turn  *list.Element // in turns of the parent; nil: may get no slot
-	slots int           // that it got in its present turn
-	rank  int           // in largest of the parent
+	turn  *list.Element // in the parent's turns; nil: it may get no slot
+	slots int           // slots in its present turn so far
+	rank  int           // index in the parent's largest
 }
 
-// push adds a request, and gives the line of its person.
+// push adds a request and returns the line of its person.
 func (q *queue) push(t *ticket) *line {
 	person := q.all.line(t.person)
 	person.share = t.share
@@ -47,7 +48,7 @@ func (q *queue) push(t *ticket) *line {
 	return person
 }
 
-// remove takes a request out, and lines without one.
+// remove removes a request, and the lines that become empty.
 func (q *queue) remove(t *ticket) {
 	t.line.requests.Remove(t.element)
 	q.all.waiting--
@@ -63,7 +64,7 @@ func (q *queue) remove(t *ticket) {
 	t.line, t.element = nil, nil
 }
 
-// line is the one of that name, a new one if there is none.
+// line returns the child of that name, and adds it if necessary.
 func (l *line) line(name string) *line {
 	child := l.lines[name]
 	if child == nil {
@@ -77,7 +78,7 @@ func (l *line) line(name string) *line {
 	return child
 }
 
-// takeTurns lets l get slots, or not.
+// takeTurns says whether l may get slots.
 func (l *line) takeTurns(may bool) {
 	switch turns := &l.parent.turns; {
 	case may && l.turn == nil:
@@ -88,7 +89,7 @@ func (l *line) takeTurns(may bool) {
 	}
 }
 
-// served counts a slot that l got, with which its turn may end.
+// served counts a slot that l got, and ends its turn if that was the last one.
 func (l *line) served() {
 	if l.slots++; l.slots >= l.share.Turn() {
 		l.slots = 0
@@ -96,7 +97,7 @@ func (l *line) served() {
 	}
 }
 
-// next is the request whose turn it is; nil: none may get a slot.
+// next returns the request whose turn it is, or nil if none may get a slot.
 func (l *line) next() *ticket {
 	if l.requests.Len() > 0 {
 		return l.requests.Front().Value.(*ticket)
@@ -107,7 +108,7 @@ func (l *line) next() *ticket {
 	return nil
 }
 
-// last is the newest request of whoever has most waiting. Some must.
+// last returns the newest request of the line with most waiting ones. There must be one.
 func (l *line) last() *ticket {
 	if l.requests.Len() > 0 {
 		return l.requests.Back().Value.(*ticket)
@@ -115,8 +116,8 @@ func (l *line) last() *ticket {
 	return l.largest[0].last()
 }
 
-// order is the requests that may get slots in the order in which they do, if nobody comes and
-// nobody leaves.
+// order returns the requests that may get slots, in the order in which they will get them if no
+// other request comes or leaves.
 func (l *line) order() (all []*ticket) {
 	for e := l.requests.Front(); e != nil; e = e.Next() {
 		all = append(all, e.Value.(*ticket))
@@ -141,8 +142,8 @@ func (l *line) order() (all []*ticket) {
 	return all
 }
 
-// bySize is a heap of lines, that with most waiting first. Of several, the one that got a request
-// last is first.
+// bySize is a heap of lines. The line with most waiting requests is first; of several, the one with
+// the newest request.
 type bySize []*line
 
 func (s bySize) Len() int { return len(s) }
