@@ -16,8 +16,8 @@ import (
 const (
 	// keptFlights is how many requests are remembered after their end.
 	keptFlights = 1000
-	// keptRefused is the same for requests whose sender was not admitted. They have their own ring,
-	// so that strangers cannot push out other requests.
+	// keptRefused is the same for requests whose sender was not admitted. They are kept apart, so
+	// that strangers cannot push out other requests.
 	keptRefused = 64
 )
 
@@ -26,29 +26,20 @@ const (
 type flights struct {
 	mu      sync.Mutex
 	open    map[*exchange]struct{}
-	ended   ring
-	refused ring
+	ended   []*record // the latest last
+	refused []*record // likewise
 }
 
 func newFlights() *flights {
-	return &flights{open: make(map[*exchange]struct{}), ended: ring{size: keptFlights}, refused: ring{size: keptRefused}}
+	return &flights{open: make(map[*exchange]struct{})}
 }
 
-// ring holds the latest records, in no order.
-type ring struct {
-	size    int
-	records []*record
-	next    int // the index of the oldest record once it is full
-}
-
-// put adds a record; in a full ring it replaces the oldest.
-func (r *ring) put(one *record) {
-	if len(r.records) < r.size {
-		r.records = append(r.records, one)
-		return
+// keep appends a record, in place of the oldest one if there are most.
+func keep(records []*record, one *record, most int) []*record {
+	if len(records) >= most {
+		records = slices.Delete(records, 0, len(records)-most+1)
 	}
-	r.records[r.next] = one
-	r.next = (r.next + 1) % r.size
+	return append(records, one)
 }
 
 func (f *flights) begin(x *exchange) {
@@ -63,9 +54,9 @@ func (f *flights) end(x *exchange) {
 	defer f.mu.Unlock()
 	delete(f.open, x)
 	if x.rec.admitted {
-		f.ended.put(x.rec)
+		f.ended = keep(f.ended, x.rec, keptFlights)
 	} else {
-		f.refused.put(x.rec)
+		f.refused = keep(f.refused, x.rec, keptRefused)
 	}
 }
 
@@ -73,7 +64,7 @@ func (f *flights) end(x *exchange) {
 func (f *flights) list() (open []*exchange, ended []*record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.open)), slices.Concat(f.ended.records, f.refused.records)
+	return slices.Collect(maps.Keys(f.open)), slices.Concat(f.ended, f.refused)
 }
 
 // Trace is what is remembered about a request: names, sizes and times. Of header values it has only

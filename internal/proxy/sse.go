@@ -7,12 +7,6 @@ import (
 	"sync/atomic"
 )
 
-// isEventStream reports whether the body is server-sent events, compressed or not.
-func isEventStream(h http.Header) bool {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
-}
-
 // The values of [Trace.Stream]. Events of a compressed stream cannot be seen.
 const (
 	StreamEvents     = "events"
@@ -21,8 +15,9 @@ const (
 
 // streamKind returns the kind of a response, or "" if it is no stream of events.
 func streamKind(h http.Header) string {
+	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
-	case !isEventStream(h):
+	case !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream"):
 		return ""
 	case len(h["Content-Encoding"]) > 0:
 		return StreamCompressed
