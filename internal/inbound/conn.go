@@ -73,11 +73,12 @@ func ConnOf(r *http.Request) *Conn {
 	return &Conn{}
 }
 
-// ownWriteTimeout is how long a client may take to accept a write of ours: 1xx, errors, /health,
-// /metrics, and the end of a response. That is a few packets, or some hundred kB for /metrics.
+// ownWriteTimeout is how long a client may take to accept what we write ourselves: 1xx, errors,
+// /health, /metrics, and the end of a response. That is a few packets, or some hundred kB for
+// /metrics.
 const ownWriteTimeout = 5 * time.Second
 
-// Write implements net.Conn. Writes of ours have a deadline; for a relayed response the handler
+// Write implements net.Conn. Our own writes have a deadline; for a relayed response the handler
 // sets it. net/http's own 431 is replaced by ours.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.relaying.Load() {

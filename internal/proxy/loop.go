@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// How a request was recognized as one of ours that has come back; for the log.
+// How a request was recognized as our own one that has come back; for the log.
 var (
 	errOwnConnection = errors.New("it came over our own connection to the upstream")
 	errOurChanges    = errors.New("it equals a request that we have just sent, including the changes of the header rules")
@@ -71,7 +71,7 @@ type sentRequest struct {
 	host     string         // the Host that was sent
 }
 
-// checkLoop refuses the request if it is one of ours that has come back.
+// checkLoop refuses the request if it is our own one that has come back.
 func (x *exchange) checkLoop() error {
 	again := x.arrival()
 	for _, s := range x.proxy.loops.alike(x) {

@@ -159,7 +159,7 @@ func (x *exchange) events() upstream.Events {
 }
 
 // informational passes 1xx responses on, except for 100: that makes the transport read the body,
-// whose reader then sends a 100 of ours. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send
+// whose reader then sends our own 100. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send
 // it as the final response.
 func (x *exchange) informational(code int, header http.Header) error {
 	if code == http.StatusSwitchingProtocols {

@@ -20,13 +20,13 @@
 //   - A rise is shared if a request of somebody else on the account was in flight between the
 //     sending of the request and its response. If that was another session of the same person, the
 //     person is known, and the session is not.
-//   - What a window shows first, after a start or a reset, was used before by nobody known.
+//   - It is not known who used what a window shows first, after a start or a reset.
 //   - A response says what was used until then. Use that does not pass this host, and the rest of a
-//     stream whose sender sends nothing more, is seen in the next response, whoever gets that.
+//     stream whose sender sends nothing more, is seen in the next response, of any user.
 //   - A utilization that falls, or a reset that comes sooner, while the window runs shows that
 //     several limits share the organization, such as the seats of a team. Such a window is mixed:
-//     its numbers are those of the latest response, and nothing of it is attributed until it resets.
-//   - Windows of an API key refill all the time: nothing of them is attributed.
+//     its numbers are those of the latest response, and its use is not attributed until it resets.
+//   - Windows of an API key refill all the time: their use is not attributed.
 //
 // A value that no honest upstream sends is ignored. All that is kept is bounded: accounts, windows,
 // users, and the length of each name.
