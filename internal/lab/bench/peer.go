@@ -59,7 +59,7 @@ type Programs struct {
 // Build is a program with a name for the table.
 type Build struct{ Name, File string }
 
-// Peers are those that can be started here. missing names the others.
+// Peers returns the peers that can be started here. missing names the others.
 func Peers(p Programs) (found []Peer, missing []string) {
 	found = append(found, Peer{Ours, daemon(p.Ours)})
 	for _, b := range p.Others {

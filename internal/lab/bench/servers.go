@@ -38,7 +38,7 @@ func (v server) starter(program string) func(context.Context, site) (*rig.Proces
 
 func nginxArgs(file string) []string { return []string{"-c", file, "-e", "stderr"} }
 
-// nginx (1.22) has HTTP/1.1 to an upstream and no more.
+// nginx (1.22) speaks only HTTP/1.1 to an upstream.
 func nginx(s site) string {
 	scheme, trust := "http", ""
 	if s.secure {

@@ -19,7 +19,7 @@ func TestRefusedConfigurationIsShownWithItsFix(t *testing.T) {
 	l.wantAll(status.Stdout, "status=78/CONFIG", "oauth-proxyd check", configFile+":1:")
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
 
-	// Whoever comes now waits, and is served once the file is fixed.
+	// A client that comes now waits, and is served once the file is fixed.
 	served := make(chan error, 1)
 	go func() { served <- l.send(listModels()) }()
 	daemontest.Eventually(l.t, "it tries for the client who waits", func() bool {

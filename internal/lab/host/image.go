@@ -75,7 +75,7 @@ func (i Image) exists() bool {
 // mountPoint is where each host, in a mount namespace of its own, has its root.
 func (i Image) mountPoint() string { return filepath.Join(i.cache, "mnt") }
 
-// lock waits for whoever else makes the same image.
+// lock waits for other processes that make the same image.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -140,7 +140,7 @@ func debootstrap(ctx context.Context, root string, args []string, log io.Writer)
 const disabled = "etc/systemd/system/multi-user.target.wants/nginx.service"
 
 // tidy makes of one installed system something to boot many from: each host gets a machine id of
-// its own (machine-id(5)), and the packages are of no more use.
+// its own (machine-id(5)), and the packages are no longer needed.
 func tidy(root string) error {
 	for _, name := range []string{"var/cache/apt/archives", disabled} {
 		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {

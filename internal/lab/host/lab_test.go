@@ -26,7 +26,7 @@ type lab struct {
 	api *api
 }
 
-// boot starts a host of the usual release. Nothing of ours is installed.
+// boot starts a host of the usual release. The package is not installed.
 func boot(t *testing.T, options ...string) *lab {
 	t.Helper()
 	return bootRelease(t, host.Usual(), options...)
@@ -53,7 +53,7 @@ func bootRelease(t *testing.T, release host.Release, options ...string) *lab {
 	return l
 }
 
-// showJournal is for those who look why a test failed.
+// showJournal logs the journal of a failed test.
 func (l *lab) showJournal() {
 	if l.t.Failed() {
 		out := l.run("sh", "-c", "journalctl --no-pager --output=short-precise | grep -v ' request_id=\\|node-exporter' | tail -60")

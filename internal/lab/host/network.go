@@ -25,8 +25,8 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	return inNetwork(h, func() (net.Listener, error) { return net.Listen(network, address) })
 }
 
-// inNetwork opens a socket in the network namespace of the host; it stays in there, whoever uses it
-// (network_namespaces(7)). The thread that went in is not used again: it ends with the goroutine
+// inNetwork opens a socket in the network namespace of the host; it stays there for every user of
+// it (network_namespaces(7)). The thread that went in is not used again: it ends with the goroutine
 // that it is locked to.
 func inNetwork[S any](h *Host, open func() (S, error)) (S, error) {
 	type result struct {

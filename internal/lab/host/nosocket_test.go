@@ -117,7 +117,7 @@ func (l *lab) wantWarned(why string) {
 // flat is a text in one line.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// Whoever has it so on purpose says so.
+// An administrator who wants this says so.
 func TestAServiceWithoutASocketOnPurpose(t *testing.T) {
 	t.Parallel()
 	l := boot(t)

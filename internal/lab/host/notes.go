@@ -13,7 +13,7 @@ import (
 // notes is what the supervisor tells a service manager (sd_notify(3)): here, that is this process.
 type notes struct{ socket *net.UnixConn }
 
-// listenNotes has a socket without a file, which nobody has to remove.
+// listenNotes opens a socket without a file, so none must be removed.
 func listenNotes() (notes, error) {
 	// An empty name has the kernel choose one, see autobind in unix(7).
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})

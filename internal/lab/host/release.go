@@ -26,7 +26,7 @@ type vendor struct {
 	components string
 }
 
-// Releases are those that the package is proven on, in the order of their systemd.
+// Releases are the ones on which the package is proven, in the order of their systemd.
 func Releases() []Release {
 	return []Release{
 		small(debian("Debian 11", "bullseye")),

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/lab/host"
 )
 
-// systems are those that the package lived on.
+// systems are the ones on which the package ran.
 type systems struct {
 	mu   sync.Mutex
 	rows map[string]string // by the name of the release

@@ -44,7 +44,7 @@ func startDaemon(t *testing.T) *daemon {
 	cmd.Env = d.environment()
 	daemontest.Activate(cmd, socket)
 	said := run(t, cmd)
-	socket.Close() // the daemon alone has it then: if it dies, clients see it
+	socket.Close() // only the daemon has it then: if it dies, clients see it
 	said.Next(t, `"msg":"serving"`)
 	return d
 }

@@ -94,7 +94,7 @@ func startDaemon(t *testing.T, settings string) *daemon {
 	cmd.Stderr = d.log
 	daemontest.Activate(cmd, socket)
 	d.Process = daemontest.Start(t, cmd)
-	socket.Close() // the daemon alone has it then: if it dies, clients see it
+	socket.Close() // only the daemon has it then: if it dies, clients see it
 	t.Cleanup(func() { d.finish(t) })
 	return d
 }

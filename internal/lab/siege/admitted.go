@@ -23,7 +23,7 @@ const slots, waiting = 1_000, 1_000
 // buffer of the client's kernel is full, and each of them is progress.
 const windowLag = 15 * time.Second
 
-// admittedAttacks are those of a person who may send requests. It is another than the bystanders.
+// admittedAttacks are the attacks of an admitted person, who is not one of the bystanders.
 func admittedAttacks() []Attack {
 	return append(unreadAttacks(), []Attack{
 		{Name: "56 connections of HTTP/2, window 0", Quiet: true, Run: http2Windows},
@@ -50,14 +50,14 @@ func admittedAttacks() []Attack {
 	}...)
 }
 
-// slowBodies sends a byte of each body at a time, and then no more.
+// slowBodies sends each body byte by byte, and then stops.
 func slowBodies(a *Assault) error {
 	a.holdEach(a.number(800, 200), request("POST", pathMessage, "Content-Length: 1000000"))
 	a.trickle("x")
 	return nil
 }
 
-// slowReaders reads some bytes of an endless response, then a byte at a time, and then no more.
+// slowReaders reads some bytes of an endless response, then byte by byte, and then stops.
 func slowReaders(first int64) func(*Assault) error {
 	return func(a *Assault) error {
 		var open []*wire

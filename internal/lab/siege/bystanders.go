@@ -106,7 +106,7 @@ func NewWaits(times ...time.Duration) Waits { return Waits{times: times} }
 // Count is how many requests there were.
 func (w Waits) Count() int { return len(w.times) }
 
-// Median is that of all, the failed ones included.
+// Median is the median of all requests, including failed ones.
 func (w Waits) Median() time.Duration {
 	if len(w.times) == 0 {
 		return 0

@@ -56,7 +56,7 @@ func (d *daemon) start(c Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // the daemon alone keeps it: if it dies, connections are refused
+	defer listener.Close() // only the daemon keeps it: if it dies, connections are refused
 	socket, err := listener.File()
 	if err != nil {
 		return err

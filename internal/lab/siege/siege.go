@@ -22,14 +22,14 @@ type Config struct {
 // Timing says how long the steps of an attack take.
 type Timing struct {
 	Short    bool          // smaller numbers where they prove the same
-	Warm     time.Duration // bystanders alone, before the attack
+	Warm     time.Duration // only bystanders, before the attack
 	Most     time.Duration // for the attack itself
 	Hold     time.Duration // with what the attack holds open
 	Tick     time.Duration // between two bytes of a slow client
 	Timeouts Timeouts
 }
 
-// Timeouts are those of the daemon's configuration.
+// Timeouts are the timeouts in the daemon's configuration.
 type Timeouts struct{ Header, Idle, Queue time.Duration }
 
 // shortTimeout is long for a stream with 20 events a second, also on a busy machine.
@@ -113,7 +113,7 @@ type siege struct {
 
 func (s *siege) run(ctx context.Context) (Result, error) {
 	s.result = Result{Attack: s.attack, Timeouts: s.Timing.Timeouts}
-	if err := s.gather(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return s.result, err
 	}
 	defer s.stream.close()
@@ -137,8 +137,8 @@ func (s *siege) run(ctx context.Context) (Result, error) {
 	return s.result, err
 }
 
-// gather prepares the bystanders.
-func (s *siege) gather(ctx context.Context) (err error) {
+// prepare starts the bystanders.
+func (s *siege) prepare(ctx context.Context) (err error) {
 	timeout := s.result.slotLimit() + time.Second // longer than anybody may wait
 	s.client = &prober{address: s.daemon.address, method: "POST", target: pathMessage, timeout: timeout}
 	s.health = &prober{address: s.daemon.address, method: "GET", target: "/health", timeout: timeout}

@@ -21,8 +21,8 @@ type Grant struct {
 	Capabilities []string
 }
 
-// Grant replaces the rules in force by these, at once and for all nodes. Without any rule nobody
-// reaches anybody.
+// Grant replaces the present rules by these, at once and for all nodes. Without a rule no node
+// reaches another.
 func (l *Lab) Grant(rules ...Grant) {
 	l.t.Helper()
 	l.control.change(func() { l.control.grants = rules })

@@ -109,7 +109,7 @@ type finding struct {
 	Fix                 []string
 }
 
-// findings are those of doctor about the upstream.
+// findings returns doctor's findings about the upstream.
 func (d *daemon) findings() []finding {
 	d.host.t.Helper()
 	out, _ := d.command("doctor", "--config", d.config, "--json").Output() // 1: it misses a listener on this host

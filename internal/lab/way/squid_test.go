@@ -85,7 +85,7 @@ func newCA(t *testing.T, name string) string {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
-// fingerprint is that of the first certificate in PEM, as openssl writes it.
+// fingerprint returns the fingerprint of the first certificate in PEM, as openssl writes it.
 func fingerprint(t *testing.T, text string) string {
 	t.Helper()
 	block, _ := pem.Decode([]byte(text))

@@ -64,7 +64,7 @@ func (s *soak) follow(ctx context.Context) (stop func()) {
 	return func() { cancel(); following.Wait() }
 }
 
-// serves makes a process the main one, also in the eyes of whoever asks systemctl.
+// serves makes a process the main one, for systemctl, too.
 func (s *soak) serves(pid int) error {
 	s.pid.Store(int64(pid))
 	return s.unit.Show(pid, nil)

@@ -153,7 +153,7 @@ func (d *daemon) askStatus() (code int, text string) {
 // flat is a text without its line breaks and indentation.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// show is for those who look why a test failed.
+// show logs what explains a failed test.
 func (d *daemon) show() {
 	if d.t.Failed() {
 		d.t.Logf("the log:\n%s\nthe notifications:\n%s", d.log.Text(), d.notes.Text())
