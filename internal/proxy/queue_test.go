@@ -199,7 +199,9 @@ func TestQueueSlotOfOneThatLeft(t *testing.T) {
 		}
 		wantStates(t, []*ticket{fourth.ticket}, "waits")
 		fourth.cancel()
-		<-fourth.done
+		if err := <-fourth.done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the fourth left with %v", err)
+		}
 	})
 }
 
