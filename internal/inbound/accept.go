@@ -35,7 +35,9 @@ func (q *acceptQueue) run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.ended, q.err = true, err
+	s.accepting--
 	s.arrived.Broadcast()
+	s.signalEmpty()
 }
 
 func (q *acceptQueue) acceptAll() error {

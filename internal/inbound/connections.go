@@ -56,8 +56,9 @@ type connections struct {
 	exempt          map[netip.AddrPort]bool
 	janitor         *time.Timer // runs while connections wait
 
-	closed bool
-	empty  chan struct{} // closed when no connection is open after close
+	accepting int // queues that may still accept a connection
+	closed    bool
+	empty     chan struct{} // closed when no connection is open, or accepted, after close
 }
 
 // class says which budget a connection counts in.
@@ -89,6 +90,13 @@ func newConnections() *connections {
 	}
 	s.arrived.L = &s.mu
 	return s
+}
+
+// open records that one more queue accepts connections. It locks mu.
+func (s *connections) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepting++
 }
 
 // resize sets a new limit and closes nothing. It locks mu.
@@ -376,7 +384,7 @@ func (s *connections) close() {
 }
 
 func (s *connections) signalEmpty() {
-	if !s.closed || len(s.sources) > 0 {
+	if !s.closed || s.accepting > 0 || len(s.sources) > 0 {
 		return
 	}
 	select {
@@ -386,14 +394,14 @@ func (s *connections) signalEmpty() {
 	}
 }
 
-// silent returns the connections without a request on which no byte came. It locks mu.
+// silent returns the connections without a request on which no byte came, read or not. It locks mu.
 func (s *connections) silent() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*Conn
 	add := func(l *list.List) {
 		for e := l.Front(); e != nil; e = e.Next() {
-			if c := e.Value.(*Conn); !c.received.Load() {
+			if c := e.Value.(*Conn); !c.received.Load() && queued(c.Conn, unix.SIOCINQ) <= 0 {
 				all = append(all, c)
 			}
 		}

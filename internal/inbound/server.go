@@ -108,6 +108,7 @@ func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	queue := &acceptQueue{
 		Listener: l, name: name, connections: s.connections, handler: s.handler, stopped: s.stops, log: s.log,
 	}
+	s.connections.open()
 	s.work.Go(queue.run)
 	s.work.Go(func() {
 		if err := s.http.Serve(queue); !errors.Is(err, http.ErrServerClosed) {
