@@ -44,7 +44,7 @@ func (s *shared[T]) join() *attempt[T] {
 	defer s.mu.Unlock()
 	if s.next == nil {
 		s.next = &attempt[T]{done: make(chan struct{})}
-		s.next.ctx, s.next.cancel = context.WithCancel(context.Background())
+		s.next.ctx, s.next.cancel = context.WithCancel(context.Background()) //nolint:gosec // leave calls it
 	}
 	s.next.waiting++
 	if !s.busy {
