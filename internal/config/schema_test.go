@@ -49,15 +49,15 @@ func TestShippedFiles(t *testing.T) {
 }
 
 // shippedText is the shipped file as administrators have it since version 1.
-const shippedText = `# Configuration of oauth-proxyd. What is not set here has its default: see
-# oauth-proxyd.hcl(5), and /usr/share/doc/oauth-proxyd/oauth-proxyd.hcl.example
-# for every setting there is. Check and apply a change:
+const shippedText = `# Configuration of oauth-proxyd. Settings that are not here have their defaults:
+# see oauth-proxyd.hcl(5), or all settings with comments in
+# /usr/share/doc/oauth-proxyd/oauth-proxyd.hcl.example. To apply a change:
 #   oauth-proxyd check && systemctl reload oauth-proxyd
 
-# Anthropic refuses the OAuth token of a subscription without this.
+# Without this, Anthropic rejects the OAuth token of a subscription.
 header "anthropic-beta" {
   value = "oauth-2025-04-20"
-  mode  = "merge" # into the client's own list
+  mode  = "merge" # adds it to the client's own list
   when {
     bearer_prefix = "sk-ant-oat"
   }
