@@ -16,9 +16,9 @@ import (
 // runDoctor checks the request path, and says of each step how it is.
 func runDoctor(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
-	peer := flags.String("peer", "", "does the tailnet's policy let the node `NAME` reach us, and does access.allow?")
+	peer := flags.String("peer", "", "check whether the tailnet's policy and access.allow let the node `NAME` in")
 	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
-	paste := flags.Bool("paste", false, "print what to paste into Aperture and into Claude Code")
+	paste := flags.Bool("paste", false, "print the configuration for Aperture and Claude Code")
 	asJSON, client := flags.Bool("json", false, "print the report as JSON"), daemonFlag(flags)
 	return func(string) int {
 		if err := checkGateway(*through); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // explain tells what became of one request.
 func explain(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print what is remembered as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	return func(id string) int {
 		if id == "" {
 			e.failed(errors.New("explain needs the id of a request"),

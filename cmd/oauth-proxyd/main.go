@@ -55,19 +55,19 @@ type runner func(argument string) int
 func commands() []command {
 	return []command{
 		{"serve", "", "run the daemon (the default)", serve, nil},
-		{"check", "", "validate the configuration; show all that is wrong with it", check, nil},
-		{"reload", "", "have the running daemon reload its configuration, or show what would change", reload, nil},
-		{"status", "", "ask the running daemon whether it is well", status, nil},
-		{"doctor", "", "check the request path step by step; say how to fix what is broken", runDoctor, nil},
-		{"selftest", "", "try the configuration's rules and the real proxy on loopback; show what changes", runSelftest, nil},
+		{"check", "", "validate the configuration; show every error", check, nil},
+		{"reload", "", "reload the configuration of the running daemon, or show what would change", reload, nil},
+		{"status", "", "show the health of the running daemon, and how to fix problems", status, nil},
+		{"doctor", "", "check every hop of the request path, and show how to fix it", runDoctor, nil},
+		{"selftest", "", "test the header rules against a mock API; show what they change", runSelftest, nil},
 		{"upgrade", "", "hand over to the installed program without cutting a stream", upgrade, nil},
 		{"requests", "", "show the requests in flight", requests, nil},
-		{"explain", "ID", "show what became of a request: where its time went, and why it ended", explain, nil},
+		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain, nil},
 		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits, nil},
-		{"bundle", "[FILE]", "put what a report of a fault needs into one archive, without secrets", collect, nil},
-		{"demo", "", "the whole thing on loopback: a fake upstream, the daemon, one streamed message", demo, nil},
+		{"bundle", "[FILE]", "write an archive for a bug report, without secrets", collect, nil},
+		{"demo", "", "run a mock API, the daemon and a client on loopback", demo, nil},
 		{"version", "", "show the version", printVersion, nil},
-		{"completion", "bash|zsh|fish", "write a completion script for a shell", completion, shells},
+		{"completion", "bash|zsh|fish", "print a completion script for a shell", completion, shells},
 		{"help", "[COMMAND]", "show this list, or the options of a command", help, commandNames},
 	}
 }
@@ -166,9 +166,9 @@ func help(e env, _ *flag.FlagSet) runner {
 		if name != "" {
 			return run(e, []string{name, "--help"})
 		}
-		fmt.Fprint(e.stdout, `oauth-proxyd adds configured headers to API requests from a tailnet, first of all
-the anthropic-beta that a Claude subscription's OAuth token needs, and streams
-requests and responses through.
+		fmt.Fprint(e.stdout, `oauth-proxyd adds configured headers to API requests from a tailnet and streams the
+responses back. Its main job is to restore the anthropic-beta header that the OAuth
+token of a Claude subscription needs.
 
 usage: oauth-proxyd [COMMAND] [OPTIONS]
 

@@ -17,7 +17,7 @@ const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 // serve runs the daemon.
 func serve(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
-	flags.String("listen", "", "`ADDR` to listen on, host:port, when systemd passes no socket")
+	flags.String("listen", "", "`ADDR` to listen on, host:port, if systemd passes no socket")
 	flags.String("upstream", "", "`URL` of the upstream")
 	flags.String("log-level", "", "`LEVEL`: debug, info, warn or error")
 	flags.String("log-format", "", "`FORMAT`: auto, journal, text or json")
