@@ -102,7 +102,7 @@ func (e env) unavailable(ctx context.Context, err error) int {
 
 // daemonFlag declares the option that says which daemon is asked.
 func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
-	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon; default: the system's daemon if it runs, otherwise your own")
+	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own")
 	return func() admin.Client {
 		if *socket != "" {
 			return admin.At(*socket)
