@@ -40,7 +40,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 			member("config.hcl", "the configuration without comments", func() (string, error) { return config.Masked(path) }),
 			asJSON("status.json", "what \"status --json\" shows", status, statusErr),
 			traces(ctx, "requests.json", "the requests in flight", daemon.InFlight),
-			traces(ctx, "failures.json", "what became of the last requests that failed", daemon.Failures),
+			traces(ctx, "failures.json", "what happened to the last requests that failed", daemon.Failures),
 			asJSON("doctor.json", "what \"doctor --json\" shows", e.diagnose(ctx, daemon, path, withhold), nil),
 			member("journal.txt", "the journal of the units, the last hour", func() (string, error) { return journal(ctx) }),
 			member("units.txt", "the units with their drop-ins, without comments, and their state", func() (string, error) { return units(ctx) }),

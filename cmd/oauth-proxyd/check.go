@@ -30,7 +30,7 @@ func check(e env, flags *flag.FlagSet) runner {
 		if path == defaultConfig && os.Geteuid() == 0 {
 			refused, err := checkInService()
 			if err != nil {
-				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("judged as root only: %v", err)})
+				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
 			}
 			if len(refused) > 0 {
 				return e.refusedInService(path, refused, *asJSON)

@@ -139,7 +139,7 @@ func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Findin
 		}
 	}
 	if len(parts) > 0 {
-		return "nothing is wrong that could be seen; " + parts[0]
+		return "no problems found; " + parts[0]
 	}
 	return fmt.Sprintf("all %d checks: ok", counts[doctor.OK])
 }

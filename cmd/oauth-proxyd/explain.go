@@ -56,7 +56,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	row("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), t.Listener)
 	row("sender", "%s", senderText(t))
 	if t.PersonDoubt != "" {
-		row("person", "not known: the header of one was not believed, because %s", t.PersonDoubt)
+		row("person", "unknown: the header that names the person was not trusted, because %s", t.PersonDoubt)
 	}
 	row("bytes", "in %s, out %s", shortSize(t.BytesIn), shortSize(t.BytesOut))
 	if t.Stream != "" {

@@ -166,7 +166,7 @@ func TestWaitingRequestsAreShown(t *testing.T) {
 		})
 	}
 	_, out, _ := s.command("status")
-	shown := regexp.MustCompile(`waiting     bob@example.com 2 \(\S+, turn 1\), ann@example.com 1 \(\S+, until\s+requests of theirs end\)`)
+	shown := regexp.MustCompile(`waiting     bob@example.com 2 \(\S+, turn 1\), ann@example.com 1 \(\S+, until\s+one\s+of\s+their\s+requests\s+ends\)`)
 	if !shown.MatchString(out) {
 		t.Errorf("status: %s", out)
 	}

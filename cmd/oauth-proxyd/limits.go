@@ -25,7 +25,7 @@ func limits(e env, flags *flag.FlagSet) runner {
 // showLimits writes a table that fits into 80 columns.
 func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
 	if len(all) == 0 {
-		p.Line("no response of the last 8 hours has told rate limits")
+		p.Line("no response in the last 8 hours reported rate limits")
 	}
 	for i, a := range all {
 		if i > 0 {

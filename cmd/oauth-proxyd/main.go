@@ -111,7 +111,7 @@ func run(e env, args []string) int {
 	}
 	c, ok := findCommand(name)
 	if !ok {
-		e.failed(fmt.Errorf("there is no command %q", name), cmp.Or(config.DidYouMean(name, commandNames()), `"oauth-proxyd help" lists them`))
+		e.failed(fmt.Errorf("unknown command %q", name), cmp.Or(config.DidYouMean(name, commandNames()), `"oauth-proxyd help" lists them`))
 		return exitUsage
 	}
 	return c.run(e, args)

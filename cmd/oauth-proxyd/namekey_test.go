@@ -52,7 +52,7 @@ func TestHashSurvivesRestartAndUpgrade(t *testing.T) {
 	if got := again.hash(t); got != first {
 		t.Errorf("after a restart %s, before %s", got, first)
 	}
-	if key := read(t, filepath.Join(dir, "identity.key")); len(key) != 32 || strings.Contains(again.log.Text(), "for this process alone") {
+	if key := read(t, filepath.Join(dir, "identity.key")); len(key) != 32 || strings.Contains(again.log.Text(), "the hash key of log.identity is temporary") {
 		t.Errorf("a key of %d bytes; the log:\n%s", len(key), again.log.Text())
 	}
 }
@@ -92,9 +92,9 @@ func badKeys() []badKey {
 		{"empty", write("", 0o600), "has 0 bytes, not 32"},
 		{"short", write(whole[:31], 0o600), "has 31 bytes, not 32"},
 		{"long", write(whole+"k", 0o600), "has 33 bytes, not 32"},
-		{"readable by others", write(whole, 0o644), "can be read by others"},
+		{"readable by others", write(whole, 0o644), "is readable by others"},
 		{"a folder", func(file string) error { return os.Mkdir(file, 0o700) }, "not 32"},
-		{"a link", func(file string) error { return os.Symlink("/etc/machine-id", file) }, "can be read by others"},
+		{"a link", func(file string) error { return os.Symlink("/etc/machine-id", file) }, "is readable by others"},
 		{"not to be made", func(file string) error { return os.Remove(filepath.Dir(file)) }, "no such file or directory"},
 	}
 }
@@ -111,7 +111,7 @@ func TestBadKeyFileIsLeftAlone(t *testing.T) {
 			}
 			before, _ := os.Lstat(file)
 			s := start(t, hashing(t, dir, "hashed"))
-			s.log.Next(t, `"level":"WARN"`, "for this process alone", row.warned)
+			s.log.Next(t, `"level":"WARN"`, "the hash key of log.identity is temporary", row.warned)
 			s.hash(t)
 			if after, _ := os.Lstat(file); before != nil && (after == nil || !os.SameFile(before, after)) {
 				t.Error("the file was replaced")
@@ -123,6 +123,6 @@ func TestBadKeyFileIsLeftAlone(t *testing.T) {
 func TestKeyWithoutStateDirectory(t *testing.T) {
 	t.Parallel()
 	s := start(t, hashing(t, "", "hashed"))
-	s.log.Next(t, `"level":"WARN"`, "for this process alone", "no state directory", "StateDirectory=")
+	s.log.Next(t, `"level":"WARN"`, "the hash key of log.identity is temporary", "no state directory", "StateDirectory=")
 	s.hash(t)
 }

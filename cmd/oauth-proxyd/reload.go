@@ -34,7 +34,7 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 		e.failed(errors.New(o.Error), "")
 	}
 	if o.Refused() {
-		fmt.Fprintln(e.stderr, "the configuration in force stays as it was")
+		fmt.Fprintln(e.stderr, "the current configuration is unchanged")
 		return
 	}
 	switch {

@@ -70,7 +70,7 @@ func TestReloadRefusesABadFile(t *testing.T) {
 		if code != 78 || out != "" {
 			t.Errorf("%v: exit code %d, output %q", args, code, out)
 		}
-		if !daemontest.ContainsAll(errs, []string{s.file() + ":2:3", "idle_timeout", s.file() + ":4:", "x-api-key", "stays as it was"}) {
+		if !daemontest.ContainsAll(errs, []string{s.file() + ":2:3", "idle_timeout", s.file() + ":4:", "x-api-key", "configuration is unchanged"}) {
 			t.Errorf("%v does not say what is wrong: %s", args, errs)
 		}
 	}
@@ -128,7 +128,7 @@ func TestReloadRefusesWhatIsNoFile(t *testing.T) {
 	}{
 		{"an endless device", "is larger than", func(path string) error { return os.Symlink("/dev/zero", path) }},
 		{"a directory", "is a directory", func(path string) error { return os.Mkdir(path, 0o755) }},
-		{"a pipe without a writer", "nobody writes to", func(path string) error { return syscall.Mkfifo(path, 0o644) }},
+		{"a pipe without a writer", "it is a pipe without a writer", func(path string) error { return syscall.Mkfifo(path, 0o644) }},
 		{"a pipe whose writer is silent", "i/o timeout", func(path string) error {
 			if err := syscall.Mkfifo(path, 0o644); err != nil {
 				return err
@@ -232,7 +232,7 @@ func TestLogSaysWhoReloads(t *testing.T) {
 	s.log.Next(t, `"msg":"setting changed"`, `"setting":"proxy.idle_timeout","before":"\"6m\"","now":"\"2m\""`, asked)
 	s.configure("nonsense")
 	s.command("reload")
-	s.log.Next(t, `"msg":"reload refused, the configuration in force stays"`, asked)
+	s.log.Next(t, `"msg":"reload refused; the current configuration is unchanged"`, asked)
 	s.configure(forwarding("http://127.0.0.1:9", "", withoutTailnet))
 	s.signal(syscall.SIGHUP)
 	s.log.Next(t, `"msg":"setting changed"`, `"now":"\"6m\""`, `"asked_by":["signal hangup"]`)

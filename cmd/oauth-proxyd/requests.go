@@ -61,7 +61,7 @@ func streamText(t proxy.Trace) string {
 
 // senderText says who sent a request, as far as it is known and recorded.
 func senderText(t proxy.Trace) string {
-	text := "from somebody not named yet"
+	text := "from a sender not identified yet"
 	if t.Source != "" {
 		text = strings.Join(nonempty("from", string(t.Source), t.Node, parenthesized(nonempty(append([]string{t.User}, t.Tags...)...)), t.Address), " ")
 	}

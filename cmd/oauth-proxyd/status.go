@@ -27,7 +27,7 @@ func status(e env, flags *flag.FlagSet) runner {
 	return func(string) int {
 		switch {
 		case *watching && *asJSON:
-			e.failed(errors.New("--watch and --json exclude each other"), "run `oauth-proxyd status --help`")
+			e.failed(errors.New("--watch and --json cannot be combined"), "run `oauth-proxyd status --help`")
 			return exitUsage
 		case *watching:
 			return e.watch(request)
@@ -110,7 +110,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second), s.AdminSocket))
 	if s.Restarted != "" {
-		p.row("restarted", "the process before it ended: "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
+		p.row("restarted", "the previous process ended: "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
 	}
 }
 
@@ -143,7 +143,7 @@ func (t table) headline(s admin.Status) {
 func verdictOn(s admin.Status) string {
 	switch {
 	case s.Status == "draining":
-		return "no new requests; finishing what is in flight"
+		return "no new requests; finishing open requests"
 	case s.Status == "degraded" && s.Trouble != "":
 		return s.Trouble
 	case s.Tailnet.Trouble != "":
@@ -218,7 +218,7 @@ func firstOf(list []string) string {
 func waitingText(waiting []admin.WaitingStatus) string {
 	persons := make([]string, len(waiting))
 	for i, w := range waiting {
-		turn := "until requests of theirs end"
+		turn := "until one of their requests ends"
 		if w.Turn > 0 {
 			turn = fmt.Sprintf("turn %d", w.Turn)
 		}

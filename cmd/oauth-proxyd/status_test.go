@@ -157,7 +157,7 @@ func TestStatusWhileDraining(t *testing.T) {
 	u.await(t)
 	s.signal(syscall.SIGTERM)
 	s.notes.Next(t, "STOPPING=1")
-	s.wantStatus(1, "draining: no new requests; finishing what is in flight\n", "1 of 1000 in flight")
+	s.wantStatus(1, "draining: no new requests; finishing open requests\n", "1 of 1000 in flight")
 	u.open()
 	await()
 	s.exit()
@@ -240,7 +240,7 @@ func TestStatusSaysHowTheLastProcessEnded(t *testing.T) {
 	dir := daemontest.TempDir(t)
 	u := unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"STATE_DIRECTORY=" + dir}}
 	for left, want := range map[string]string{
-		"signal KILL": "restarted the process before it ended: killed (signal KILL); see `journalctl", "oom-kill KILL": "ended: killed, out of memory",
+		"signal KILL": "restarted the previous process ended: killed (signal KILL); see `journalctl", "oom-kill KILL": "ended: killed, out of memory",
 		"watchdog ABRT": "ended: killed by systemd's watchdog", "success 0": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "last-end"), []byte(left+"\n"), 0o600); err != nil {
@@ -385,7 +385,7 @@ func TestStatusWatchInAPipe(t *testing.T) {
 	if code := p.Exit(t); code != 0 || strings.Contains(out.Text(), "\x1b") {
 		t.Errorf("%d %q", code, out.Text())
 	}
-	if code, _, errs := s.command("status", "--watch", "--json"); code != 64 || !strings.Contains(errs, "exclude each other") {
+	if code, _, errs := s.command("status", "--watch", "--json"); code != 64 || !strings.Contains(errs, "cannot be combined") {
 		t.Errorf("%d %s", code, errs)
 	}
 }

@@ -19,7 +19,7 @@ func TestSuccessorTimesOut(t *testing.T) {
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
 	installText(t, program, "#!/bin/sh\nexec sleep 1000\n")
 	code, out, errs := s.command("upgrade")
-	if code != 1 || out != "" || !strings.Contains(errs, "it did not say within 30s that it serves") {
+	if code != 1 || out != "" || !strings.Contains(errs, "it was not ready within 30s") {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
 	get(t, s.url()+"/echo").Want(t, 200)
@@ -46,7 +46,7 @@ func TestUpgradeRefusedByUnit(t *testing.T) {
 		want       string
 	}{
 		"masked":            {map[string]string{"LoadState": "masked", "Type": "simple", "NotifyAccess": "none"}, 0, ".service is masked, and systemd would not follow the new process: run systemctl unmask "},
-		"no unit":           {map[string]string{"LoadState": "not-found"}, 0, "systemd has no unit file for "},
+		"no unit":           {map[string]string{"LoadState": "not-found"}, 0, "systemd no longer has a unit file for "},
 		"NotifyAccess=none": {map[string]string{"NotifyAccess": "none"}, 0, "has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main"},
 		"Type=exec":         {map[string]string{"Type": "exec"}, 0, "has Type=exec, and systemd may not follow the new process; set Type=notify"},
 		"other arguments": {
@@ -109,7 +109,7 @@ func TestSuccessorNotTakenOverIsEnded(t *testing.T) {
 	s.deaf.Store(true)
 	code, out, errs := s.command("upgrade")
 	pid := s.mainProcess()
-	want := fmt.Sprintf("error: not upgraded: systemd still takes process %d for the main one of ", s.process.PID)
+	want := fmt.Sprintf("error: not upgraded: systemd still reports process %d as the main process of ", s.process.PID)
 	if code != 1 || out != "" || !strings.Contains(errs, want) {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}

@@ -21,7 +21,7 @@ type Status struct {
 	StartedAt     time.Time `json:"started_at"`
 	UptimeSeconds int64     `json:"uptime_seconds"`
 	AdminSocket   string    `json:"admin_socket"`
-	// Restarted says how the process before this one ended; empty: as it should, or not known.
+	// Restarted says how the previous process ended; empty: as it should, or not known.
 	Restarted string `json:"restarted,omitempty"`
 
 	Tailnet  TailnetStatus  `json:"tailnet"`

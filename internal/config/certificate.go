@@ -99,7 +99,7 @@ func doubt(c *x509.Certificate, now time.Time) string {
 	case now.Before(c.NotBefore):
 		return "it is not valid before " + c.NotBefore.UTC().Format(time.DateOnly)
 	case !isCA || !signs:
-		return "it is not a CA: only a server with this very certificate is trusted"
+		return "it is not a CA: only a server with exactly this certificate is trusted"
 	}
 	return ""
 }

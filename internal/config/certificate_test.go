@@ -168,7 +168,7 @@ func TestSpecialCAFiles(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{pipe: "a pipe that nobody writes to", "/dev/zero": "is larger than 1MiB", t.TempDir(): "is a directory"} {
+	for path, want := range map[string]string{pipe: "a pipe without a writer", "/dev/zero": "is larger than 1MiB", t.TempDir(): "is a directory"} {
 		var err error
 		within(t, func() { _, err = parseLine("proxy", "upstream_ca_file = "+strconv.Quote(path)) })
 		if bad := asError(t, err); !strings.Contains(bad.Error(), want) {

@@ -166,7 +166,7 @@ func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok 
 	if _, word := e.(*hclsyntax.ScopeTraversalExpr); word && hclsyntax.ValidIdentifier(source) {
 		d.report(e.Range(), path+": text needs quotes", "write "+quote(source))
 	} else {
-		d.report(e.Range(), path+": values are not calculated in this file", "write the value itself, in quotes if it is text")
+		d.report(e.Range(), path+": expressions are not supported", "write the value itself, in quotes if it is text")
 	}
 	return cty.NilVal, false
 }

@@ -39,7 +39,7 @@ func parsePersonHeader(s string) (string, *fault) {
 func (d *decoder) checkIdentity() {
 	header, named := d.settings["identity.header"]
 	if _, believed := d.settings["identity.from"]; named && !believed {
-		d.report(header.at, "identity.header: nobody is believed, because identity.from is missing",
+		d.report(header.at, "identity.header has no effect: no sender is trusted without identity.from",
 			`add the gateway, by an entry as in access.allow: from = ["tag:aperture"]`)
 	}
 }

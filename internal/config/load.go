@@ -79,7 +79,7 @@ func (c *Config) Warnings() []string {
 
 // errNoWriter distinguishes a pipe that nobody writes to from an empty file, which means the
 // defaults.
-var errNoWriter = errors.New("it is a pipe that nobody writes to")
+var errNoWriter = errors.New("it is a pipe without a writer")
 
 // readFile reads one byte more than limit at most. It returns for every kind of file: a pipe, such
 // as <(…) of a shell, must be written within 900 ms, so that a reload that waits for it still ends

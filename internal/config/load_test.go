@@ -40,7 +40,7 @@ func TestLoadUnreadable(t *testing.T) {
 	}{
 		{"absent", absent, absent + ": cannot read the configuration: no such file or directory"},
 		{"directory", directory, directory + ": cannot read the configuration: is a directory"},
-		{"pipe", pipe, pipe + ": cannot read the configuration: it is a pipe that nobody writes to"},
+		{"pipe", pipe, pipe + ": cannot read the configuration: it is a pipe without a writer"},
 		{"endless", "/dev/zero", "/dev/zero: the file is larger than 128KiB"},
 		{"large", large, large + ": the file is larger than 128KiB"},
 		{"binary", binary, binary + ": the file is not text in UTF-8"},

@@ -29,7 +29,7 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 	}
 	tokens, _ := hclsyntax.LexConfig(d.src, d.filename, hcl.InitialPos)
 	if at, many := tooManySigns(tokens); many {
-		d.report(at, "the file has more than "+strconv.Itoa(maxSigns)+" brackets and operators", "is it the right file? Values are not calculated in it")
+		d.report(at, "the file has more than "+strconv.Itoa(maxSigns)+" brackets and operators", "is it the right file? It cannot contain expressions")
 		return nil, false
 	}
 	file, diags := hclsyntax.ParseConfig(d.withoutHugeNumbers(tokens), d.filename, hcl.InitialPos)

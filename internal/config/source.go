@@ -70,7 +70,7 @@ func parseSource(s string) (Source, *fault) {
 		return named(Capability, name, isCapability(name),
 			quote(s)+" is not a capability", `write "cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`)
 	case prefix == "group" || prefix == "autogroup":
-		return Source{}, invalid(quote(s)+" cannot be checked: tailscaled does not tell the groups of a node",
+		return Source{}, invalid(quote(s)+" cannot be checked: tailscaled does not report the groups of a node",
 			`name a user or a tag, or grant the group a capability in the tailnet's policy and allow that: "cap:example.com/cap/name"`)
 	case strings.Contains(s, "@"):
 		return named(User, s, regexp.MustCompile(`^[^@/:*]+@[^@/:]+$`).MatchString(s) && isVisible(s),

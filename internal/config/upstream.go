@@ -35,7 +35,7 @@ func proxies(name string, field *[]*url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
 		u, bad := parseBareURL(s, example)
 		if bad == nil && u.Port() == "" {
-			return nil, invalid("must have a port", "there is no usual one for proxies: "+strconv.Quote(example))
+			return nil, invalid("must have a port", "proxies have no default port: "+strconv.Quote(example))
 		}
 		return u, bad
 	}

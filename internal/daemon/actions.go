@@ -139,11 +139,11 @@ func (d *daemon) startListeners() {
 func listenFix(err error) string {
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		return "only root may listen below port 1024; take a higher one, or have a socket unit of systemd listen"
+		return "only root may listen below port 1024; choose a higher port, or use a systemd socket unit"
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program has the port; `ss -ltnp` shows which"
+		return "another program uses the port; `ss -ltnp` shows which"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no interface of this host has the address now; `ip address` shows those there are"
+		return "no interface of this host has this address; `ip address` lists the addresses"
 	}
 	return "see the error"
 }
@@ -211,7 +211,7 @@ func (d *daemon) forceClose() {
 	if stats.InFlight+stats.Queued+v.predecessorsInFlight() == 0 {
 		d.nothingCut = true // a second signal came at once, as timeout(1) sends two
 	} else {
-		d.log.Warn("cutting what is left", "in_flight", stats.InFlight, "queued", stats.Queued)
+		d.log.Warn("cutting the remaining requests", "in_flight", stats.InFlight, "queued", stats.Queued)
 	}
 	deadline := time.Now().Add(cutTime(v.config.Proxy.DrainTimeout))
 	if end := d.drainUntil; !end.IsZero() && deadline.After(end) { // zero: at the end of a hand-over

@@ -62,7 +62,7 @@ type daemon struct {
 	started   time.Time
 	sockets   sockets
 	names     names
-	restarted string               // how the process before this one ended; empty: as it should
+	restarted string               // how the previous process ended; empty: as it should
 	registry  *prometheus.Registry // without the metrics of Go and of the process
 	metrics   *exposition          // with them
 	probes    probes
@@ -143,7 +143,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	return d, nil
 }
 
-// lastEnding says how the process before this one ended, by what ExecStopPost= of the unit left in
+// lastEnding says how the previous process ended, by what ExecStopPost= of the unit left in
 // the state directory; empty: as it should, or not known.
 func (d *daemon) lastEnding() string {
 	file := filepath.Join(d.options.StateDir, "last-end")
@@ -155,7 +155,7 @@ func (d *daemon) lastEnding() string {
 	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 	ending := systemd.Ending(result, status)
 	if ending != "" {
-		d.log.Warn("restarted: the process before this one ended: " + ending)
+		d.log.Warn("restarted: the previous process ended: " + ending)
 	}
 	return ending
 }

@@ -92,7 +92,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 		return nil, err
 	}
 	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
-		fmt.Errorf("it did not say within %v that it serves", successorTimeout))
+		fmt.Errorf("it was not ready within %v", successorTimeout))
 	defer cancel()
 	if err = s.AwaitReady(ready); err == nil {
 		err = s.Try(ctx, successorProbes)
@@ -155,7 +155,7 @@ func awaitMainPID(ctx context.Context, pid int) error {
 			return nil
 		}
 		if err == nil {
-			err = fmt.Errorf("systemd still takes process %d for the main one of %s, not the new process", unit.MainPID, unit.Name)
+			err = fmt.Errorf("systemd still reports process %d as the main process of %s, not the new one", unit.MainPID, unit.Name)
 		}
 		if ctx.Err() == nil {
 			why = err
@@ -187,7 +187,7 @@ func (d *daemon) recordUpgradeError(err error) {
 func (d *daemon) handOver() {
 	pid := d.upgrade.successor.PID()
 	d.leaveCharge()
-	d.log.Info("handed over; finishing what is in flight", "pid", pid, "in_flight", d.view().proxy.Stats().InFlight)
+	d.log.Info("handed over; finishing open requests", "pid", pid, "in_flight", d.view().proxy.Stats().InFlight)
 	d.upgrade.respond(admin.UpgradeOutcome{PID: pid})
 }
 
@@ -322,7 +322,7 @@ func (d *daemon) endPredecessor() {
 	close(d.upgrade.alone)
 	d.publish(func(v *view) { v.predecessors = nil })
 	if !d.inCharge && d.view().state.Phase == lifecycle.Running {
-		d.log.Warn("the process before this one ended without handing over; exiting")
+		d.log.Warn("the previous process ended without handing over; exiting")
 		d.later(lifecycle.ShutdownSignal{})
 	}
 }

@@ -99,7 +99,7 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	_, err := p.Judge(r, d.view().config.Metrics.Allow)
 	if err == nil && !d.namesThisNode(r) {
-		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host of this request is no name of this node, as if a web page made it; ask by an address, as localhost, or by the node's own name")
+		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host header does not name this node, as in a request from a web page; use an address, localhost, or the node's own name")
 	}
 	if err == nil {
 		err = d.metrics.serve(w, r)

@@ -19,24 +19,24 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	}
 	gauge("proxy_config_last_reload_successful", "1 if the last load of the configuration succeeded.",
 		func(v *view) float64 { return truth(v.reload == nil || v.reload.OK) })
-	gauge("proxy_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded.",
+	gauge("proxy_config_last_reload_success_timestamp_seconds", "When the current configuration was loaded.",
 		func(v *view) float64 { return seconds(v.loadedAt) })
 	gauge("proxy_textfile_last_write_successful", "0 while metrics.textfile cannot be written.",
 		func(*view) float64 { return truth(d.textfile.failure.Load() == nil) })
 	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the
 	// textfile.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })
-	gauge("proxy_old_processes", "Processes that finish their requests after an upgrade.",
+	gauge("proxy_old_processes", "Old processes that still finish requests after an upgrade.",
 		func(v *view) float64 { return float64(len(v.predecessors)) })
-	gauge("proxy_old_processes_requests_in_flight", "Requests in flight in those processes.",
+	gauge("proxy_old_processes_requests_in_flight", "Requests in flight in old processes after an upgrade.",
 		func(v *view) float64 { return float64(v.predecessorsInFlight()) })
 	gauge("tailnet_connected", "1 while tailscaled is connected to the tailnet.",
 		func(v *view) float64 { return truth(v.state.Tailnet == lifecycle.TailnetUp) })
-	gauge("tailnet_required", "1 if the configuration wants a tailnet (tailscale.required).",
+	gauge("tailnet_required", "1 if the configuration requires a tailnet (tailscale.required).",
 		func(v *view) float64 { return truth(v.state.TailnetRequired()) })
 	gauge("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.",
 		func(v *view) float64 { return seconds(v.tailnetStatus().KeyExpiry) })
-	gauge("tailnet_health_warnings", "Warnings of tailscaled that lasted.",
+	gauge("tailnet_health_warnings", "Lasting health warnings of tailscaled.",
 		func(v *view) float64 { return float64(len(v.tailnetStatus().Warnings)) })
 	for p := range lifecycle.Stopped + 1 {
 		r.MustRegister(gaugeFunc("proxy_state", "1 for the current state.", prometheus.Labels{"state": p.String()},

@@ -104,7 +104,7 @@ func newNames(dir string, log *slog.Logger) names {
 	return names{sync.OnceValue(func() []byte {
 		key, err := keptKey(dir)
 		if err != nil {
-			log.Warn("the key of log.identity is for this process alone: after the next start, names get other hashes",
+			log.Warn("the hash key of log.identity is temporary: after the next start, names get different hashes",
 				"error", err)
 			return newKey()
 		}
@@ -173,7 +173,7 @@ func readKey(file string) ([]byte, error) {
 	}
 	switch {
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s can be read by others, mode %v; remove it, and a new key is made", file, info.Mode().Perm())
+		return nil, fmt.Errorf("%s is readable by others (mode %v); remove it, and a new key is made", file, info.Mode().Perm())
 	case info.Size() != keySize:
 		return nil, fmt.Errorf("%s has %d bytes, not %d; remove it, and a new key is made", file, info.Size(), keySize)
 	}

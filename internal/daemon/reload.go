@@ -153,7 +153,7 @@ func (d *daemon) useConfig(c *config.Config) {
 	d.view().server.Resize(c.Proxy.MaxConnections + c.Proxy.QueueLimit)
 	d.logs.SetLevel(c.Log.Level)
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
-		d.log.Error("log.format stays as it was", "error", err)
+		d.log.Error("log.format is unchanged", "error", err)
 	}
 	for _, w := range d.configWarnings(c) {
 		d.log.Warn("configuration: " + w)
@@ -167,7 +167,7 @@ func (d *daemon) useConfig(c *config.Config) {
 func (d *daemon) keepConfig() {
 	err := d.reload.err
 	d.reload.err = nil
-	d.log.Error("reload refused, the configuration in force stays", "asked_by", d.reload.askedBy)
+	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy)
 	d.reportConfig(err)
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })
 	d.reload.respond(refusal(err))

@@ -152,7 +152,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all = append(all, v.proxy.Warnings(now)...)
 	all = append(all, d.configWarnings(v.config)...)
 	if v.reload != nil && !v.reload.OK {
-		all = append(all, "the last reload was refused and the configuration before it is in force: "+
+		all = append(all, "the last reload was refused and the previous configuration is still active: "+
 			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
 	}
 	if v.upgrade != "" {

@@ -43,7 +43,7 @@ func (s sockets) trouble(listenAddr string) string {
 	case s.MissingUnit == "":
 		return ""
 	case s.hasOthers():
-		return fmt.Sprintf("systemd passed no socket named %q: %s is not there, or its FileDescriptorName= is another; see `systemctl status %s`",
+		return fmt.Sprintf("systemd passed no socket named %q: %s is missing, or its FileDescriptorName= differs; see `systemctl status %s`",
 			ownListener, s.MissingUnit, s.MissingUnit)
 	}
 	return fmt.Sprintf("systemd started this service without %s, so only %s (proxy.listen_addr) is served; "+
@@ -65,7 +65,7 @@ func (s sockets) listen(address string) ([]systemd.Listener, error) {
 func (s sockets) check(p config.Proxy) error {
 	for _, l := range s.Listeners {
 		if p.UpstreamIs(l.Addr().String()) {
-			return fmt.Errorf("proxy.upstream_url %s is this daemon's own socket %q: requests would go round for ever", p.UpstreamURL, l.Name)
+			return fmt.Errorf("proxy.upstream_url %s is this daemon's own socket %q: requests would loop forever", p.UpstreamURL, l.Name)
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func TestMissingSocketIsReported(t *testing.T) {
 		{"nothing is missing", inherited("", own), false, ""},
 		{"no unit", sockets{}, false, ""},
 		{"no socket", inherited("x.socket"), true, "so only 127.0.0.1:8080 (proxy.listen_addr) is served"},
-		{"another's socket", inherited("x.socket", other), false, `no socket named "proxy": x.socket is not there`},
+		{"another's socket", inherited("x.socket", other), false, `no socket named "proxy": x.socket is missing`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			trouble := row.sockets.trouble("127.0.0.1:8080")

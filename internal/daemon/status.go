@@ -25,12 +25,12 @@ func (d *daemon) statusLine() string {
 	case lifecycle.Running:
 		return d.servingLine(v)
 	case lifecycle.HandingOver:
-		return "Handed over: finishing what is in flight"
+		return "Handed over: finishing open requests"
 	case lifecycle.Draining:
 		if v.state.ExitCode != lifecycle.ExitOK {
-			return "A listener failed; finishing what is in flight, to be started again"
+			return "A listener failed; finishing open requests before the restart"
 		}
-		return "Draining: no new connections, finishing what is in flight"
+		return "Draining: no new connections, finishing open requests"
 	default:
 		return v.stoppedLine()
 	}
@@ -46,7 +46,7 @@ func (d *daemon) servingLine(v *view) string {
 		parts = append(parts, trouble)
 	}
 	if v.reload != nil && !v.reload.OK {
-		parts = append(parts, "the last reload was refused, the configuration before it is in force")
+		parts = append(parts, "the last reload was refused; the previous configuration is still active")
 	}
 	if v.upgrade != "" {
 		parts = append(parts, "the last upgrade failed: "+v.upgrade)
@@ -66,7 +66,7 @@ func (v *view) tailnetLine() string {
 	case lifecycle.TailnetUnknown:
 		return "asking for the state of the tailnet"
 	default:
-		return "only local, tailnet not connected: " + v.tailnetTrouble()
+		return "local clients only, tailnet not connected: " + v.tailnetTrouble()
 	}
 }
 
@@ -83,7 +83,7 @@ func (v *view) stoppedLine() string {
 	case lifecycle.ExitOK:
 		return "Stopped"
 	case lifecycle.ExitDrainCut:
-		return "Stopped; requests in flight were cut when the drain's time was over"
+		return "Stopped; requests in flight were cut when drain_timeout expired"
 	case lifecycle.ExitNoPerm, lifecycle.ExitUnavailable:
 		return "Gave up: " + v.tailnetTrouble()
 	case lifecycle.ExitConfig:

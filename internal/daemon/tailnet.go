@@ -104,7 +104,7 @@ func (d *daemon) recordKeyNotice(r tailnet.Report) {
 		return // nothing is known of the key now
 	}
 	if r.KeyNotice != 0 && (d.tailnet.keyNotice == 0 || r.KeyNotice < d.tailnet.keyNotice) {
-		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before, or disable its expiry in the admin console",
+		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before then, or disable its expiry in the admin console",
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
 	d.tailnet.keyNotice = r.KeyNotice

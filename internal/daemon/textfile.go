@@ -43,7 +43,7 @@ func (t *textfile) use(m config.Metrics) {
 	t.leave()
 	if written && before != m.Textfile {
 		if err := os.Remove(before); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.log.Warn("the former metrics.textfile was not removed; remove it, or node_exporter goes on to report it", "file", before, "error", err)
+			t.log.Warn("the old metrics.textfile could not be removed; remove it, or node_exporter keeps reporting it", "file", before, "error", err)
 		}
 	}
 	t.path, t.interval, t.written = m.Textfile, m.TextfileInterval, written && before == m.Textfile
@@ -138,7 +138,7 @@ func (t *textfile) fix(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user of the service write in " + dir
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on the file system of " + dir
+		return "free space on the file system of " + dir
 	}
 	return "see the directory " + dir
 }

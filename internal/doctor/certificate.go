@@ -27,7 +27,7 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 		leaf.Issuer, leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly))
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
 		return f.fix("timedatectl   # is the clock of this host right?",
-			"if it is, the certificate must be renewed: by whoever runs the upstream, or a proxy on the way that opens TLS")
+			"if it is, the certificate must be renewed: by whoever runs the upstream, or a proxy on the path that intercepts TLS")
 	}
 	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
 }
@@ -35,7 +35,7 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 // unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens TLS
 // shows it.
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
-	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the way opens TLS, or the upstream has a private CA",
+	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the path intercepts TLS, or the upstream has a private CA",
 		a.config.URL.Host, chain[0].Issuer, x.orConfigured())
 	if top := chain[len(chain)-1]; len(chain) > 1 {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain is that of %q", top.Subject)

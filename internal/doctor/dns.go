@@ -34,7 +34,7 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	case x.node.Userspace:
 		return []Finding{unknown("tailscaled has no network device, so this host cannot ask MagicDNS; peers can")}
 	case x.prefs != nil && !x.prefs.AcceptDNS:
-		return []Finding{warn("this host does not ask MagicDNS (peers may): it was told not to").fix("tailscale set --accept-dns=true")}
+		return []Finding{warn("this host does not ask MagicDNS (peers may): accept-dns is off").fix("tailscale set --accept-dns=true")}
 	}
 	return []Finding{warn("%s does not resolve: %v", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }

@@ -38,7 +38,7 @@ func (u units) keptOut(c *config.Config) []Finding {
 	var findings []Finding
 	for _, s := range u.filtered() {
 		if s.Filter.Lost {
-			findings = append(findings, warn("IPAddressDeny= of %s is not in force: this kernel or container has no BPF for control groups; "+
+			findings = append(findings, warn("IPAddressDeny= of %s is not active: this kernel or container has no BPF for control groups; "+
 				"only the allow lists refuse other hosts", s.Name).fix("on a host of your own: boot with systemd.unified_cgroup_hierarchy=1, or use a firewall"))
 		}
 	}

@@ -31,7 +31,7 @@ func TestWhomTheSocketUnitKeepsOut(t *testing.T) {
 		{"a unit without a filter", strings.Replace(shownSocket, shownFilter, "", 1), `access { allow = ["192.168.7.0/24"] }`, ""},
 		{"a second socket for them", shownSocket + secondSocket, `access { allow = ["192.168.7.0/24"] }`, ""},
 		{"a second socket with the same filter", shownSocket + secondSocket + shownFilter + "IPIngressBytes=0\n", `access { allow = ["192.168.7.0/24"] }`, "is kept out by"},
-		{"a kernel that cannot do it", strings.Replace(shownSocket, "IPIngressBytes=0", "IPIngressBytes=[no data]", 1), "", "IPAddressDeny= of oauth-proxyd.socket is not in force"},
+		{"a kernel that cannot do it", strings.Replace(shownSocket, "IPIngressBytes=0", "IPIngressBytes=[no data]", 1), "", "IPAddressDeny= of oauth-proxyd.socket is not active"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -189,7 +189,7 @@ func (x *facts) refusalFinding(r tailnet.Refusal) Finding {
 	f := warn("%s was refused %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
 	switch r.Reason {
 	case "acl":
-		return f.fix("if it is to get in, in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(src))
+		return f.fix("to admit it, add this to the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(src))
 	case "shields":
 		return f.fix("tailscale set --shields-up=false")
 	}

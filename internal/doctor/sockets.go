@@ -77,7 +77,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.err != nil:
 		return fail("%s cannot be reached: %v", where, k.err).fix(x.start())
 	case k.silent && (x.daemon != nil || x.units.mayServe()):
-		return fail("%s takes connections and does not respond", where).fix(x.restart()).fix(x.journal()...)
+		return fail("%s accepts connections but does not respond", where).fix(x.restart()).fix(x.journal()...)
 	default:
 		f := fail("%s is served by another program than oauth-proxyd", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
 		return f.fix(x.listenOn("9000")...)

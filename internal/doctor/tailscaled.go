@@ -143,7 +143,7 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	k := knock(ctx, "tcp", address)
 	switch {
 	case k.ours && x.node.Userspace:
-		return []Finding{ok("%s responds in %s; tailscaled delivers there what comes to %s", address, milliseconds(k.took), own)}
+		return []Finding{ok("%s responds in %s; tailscaled forwards connections to %s there", address, milliseconds(k.took), own)}
 	case k.ours:
 		return []Finding{ok("%s responds in %s", address, milliseconds(k.took))}
 	case x.isServed(port) != nil:

@@ -82,7 +82,7 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 	}
 	shown, err := ask(ctx)
 	if err != nil {
-		return []Finding{unknown("systemctl does not say how the units are: %v", err).fix("systemctl status " + serviceUnit)}
+		return []Finding{unknown("systemctl did not show the state of the units: %v", err).fix("systemctl status " + serviceUnit)}
 	}
 	x.units = shown
 	if !shown.installed() {
@@ -106,10 +106,10 @@ func (u units) judge() Finding {
 	case s.Active == "active":
 		return u.judgeRunning()
 	case s.Active == "activating" && s.ExitStatus != "0" && s.ExitStatus != "":
-		return fail("%s is started again and again; it ended with exit code %s", serviceUnit, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
+		return fail("%s keeps restarting; it last exited with code %s", serviceUnit, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
 	case s.Active == "activating":
 		return warn("%s is starting; clients wait until it serves", serviceUnit).
-			fix("systemctl status "+serviceUnit+"   # does it stay so?", "journalctl -u oauth-proxyd -n 30")
+			fix("systemctl status "+serviceUnit+"   # is it still starting?", "journalctl -u oauth-proxyd -n 30")
 	case isLost(u.socket):
 		return u.judgeLost(u.socket)
 	case u.waits():
@@ -131,7 +131,7 @@ func (u units) judgeRunning() Finding {
 	case u.socket.Active == "failed":
 		return u.judgeFailedSocket(serviceUnit+" runs without it: ", restart)
 	case u.socket.Load == "masked" && u.socket.Active != "active":
-		return warn("%s runs, and %s is masked: after a stop nobody listens", serviceUnit, socketUnit).
+		return warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit).
 			fix("systemctl unmask "+socketUnit, restart)
 	}
 	for _, o := range u.others {

@@ -40,7 +40,7 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 			"it starts", "ExecMainStatus=0\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Warn,
 			[]string{"oauth-proxyd.service is starting; clients wait", "journalctl -u oauth-proxyd"},
 		},
-		{"again and again", "ExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"again and again"}},
+		{"again and again", "ExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"keeps restarting"}},
 		{
 			"the socket failed", stopped + "\nResult=trigger-limit-hit\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"trigger-limit-hit", "systemctl reset-failed oauth-proxyd.socket"},
@@ -51,7 +51,7 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		},
 		{
 			"it runs, and the socket is masked", running + "\nLoadState=masked\nActiveState=inactive\n", doctor.Warn,
-			[]string{"after a stop nobody listens", "systemctl unmask oauth-proxyd.socket"},
+			[]string{"once it stops, nothing listens", "systemctl unmask oauth-proxyd.socket"},
 		},
 		{
 			"it runs, and the socket was masked since", running + "\nId=oauth-proxyd.socket\nLoadState=masked\nActiveState=active\n", doctor.Warn,

@@ -132,13 +132,13 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	var f Finding
 	switch code := a.response.StatusCode; {
 	case code == http.StatusUnauthorized, code == http.StatusNotFound, code < 300:
-		f = ok("%s, as it should be", text)
+		f = ok("%s, as expected", text)
 	case code < 400:
 		f = fail("%s, a redirect to %s: this is not the API", text, a.response.Header.Get("Location")).fix("proxy.upstream_url in " + x.File)
 	case code == http.StatusForbidden:
 		f = warn("%s: the upstream, or something before it, refuses this host", text).fix("is its address one that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
-		f = warn("%s: the upstream has a problem of its own", text).fix("https://status.anthropic.com")
+		f = warn("%s: the upstream itself has a problem", text).fix("https://status.anthropic.com")
 	default:
 		f = warn("%s", text).fix("curl -v " + x.settings.Proxy.UpstreamURL.String())
 	}

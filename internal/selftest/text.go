@@ -37,7 +37,7 @@ func (r *Report) summary() string {
 	case counts[Fail] > 0:
 		return fmt.Sprintf("%d of %d verdicts: FAIL", counts[Fail], len(r.Verdicts))
 	case counts[Warn] > 0:
-		return fmt.Sprintf("all is well but for %d of %d verdicts: warn", counts[Warn], len(r.Verdicts))
+		return fmt.Sprintf("%d of %d verdicts: warn", counts[Warn], len(r.Verdicts))
 	default:
 		return fmt.Sprintf("all %d verdicts: ok", len(r.Verdicts))
 	}

@@ -12,7 +12,7 @@ import (
 // verdicts draws the conclusions from all probes.
 func verdicts(c *config.Config, probes []probe) []Verdict {
 	return []Verdict{
-		verdict("every request comes to its end", probes, probe.endProblem),
+		verdict("every request completes", probes, probe.endProblem),
 		verdict("credentials reach the upstream untouched", probes, probe.credentialProblem),
 		verdict("headers change only as the rules say", probes, probe.headerProblem),
 		verdict("the client's own features in anthropic-beta are kept", probes, probe.featureProblem),

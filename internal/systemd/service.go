@@ -61,7 +61,7 @@ func (u Unit) CheckHandover(pid int, args []string) error {
 	case u.Load == "masked":
 		return fmt.Errorf("%s is masked, and systemd would not follow the new process: run systemctl unmask %s", u.Name, u.Name)
 	case u.Load != "loaded":
-		return fmt.Errorf("systemd has no unit file for %s anymore (LoadState=%s)", u.Name, u.Load)
+		return fmt.Errorf("systemd no longer has a unit file for %s (LoadState=%s)", u.Name, u.Load)
 	case u.NotifyAccess == "none":
 		return fmt.Errorf("%s has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main", u.Name)
 	case u.Type != "notify" && u.Type != "notify-reload":

@@ -95,7 +95,7 @@ func TestHandoversThatSystemdWouldNotFollow(t *testing.T) {
 		{"NotifyAccess", "none", "p.service has NotifyAccess=none, and systemd would not follow the new process; set NotifyAccess=main"},
 		{"NeedDaemonReload", "yes", ""},
 		{"LoadState", "masked", "p.service is masked, and systemd would not follow the new process: run systemctl unmask p.service"},
-		{"LoadState", "not-found", "systemd has no unit file for p.service anymore (LoadState=not-found)"},
+		{"LoadState", "not-found", "systemd no longer has a unit file for p.service (LoadState=not-found)"},
 		{"MainPID", "0", "systemd does not run this process: p.service has no main process"},
 		{"MainPID", "88", "systemd does not run this process: the main one of p.service is process 88"},
 		{"MainPID", "many", "systemd does not run this process: p.service has no main process"},

@@ -78,7 +78,7 @@ func TestAHostThatCannotFilterIsTold(t *testing.T) {
 	if !l.reach("192.0.2.7") {
 		t.Fatal("this host filters")
 	}
-	const said = "IPAddressDeny= of oauth-proxyd.socket is not in force"
+	const said = "IPAddressDeny= of oauth-proxyd.socket is not active"
 	l.wantAll(l.run("oauth-proxyd", "check").Stderr, "warning: "+said)
 	l.wantAll(strings.Join(strings.Fields(l.run("oauth-proxyd", "doctor").Stdout), " "), "warn ip filter "+said)
 }

@@ -243,7 +243,7 @@ func (l *lab) maskInTheMiddle(pid int) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		l.wantNoUpgrade(pid, fmt.Sprintf("systemd still takes process %d for the main one of %s", pid, service))
+		l.wantNoUpgrade(pid, fmt.Sprintf("systemd still reports process %d as the main process of %s", pid, service))
 	}()
 	daemontest.Eventually(l.t, "the new process is started", func() bool { return processes() == 3 }) // with the command
 	l.must("systemctl", "mask", service)

@@ -29,7 +29,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Error("systemctl reload did not fail with a bad file")
 	}
 	l.wantSent("one")
-	l.awaitLog("reload refused, the configuration in force stays")
+	l.awaitLog("reload refused; the current configuration is unchanged")
 	refused := l.awaitLog("configuration refused: "+configFile+":", "vlaue")
 	if refused.Priority() != 3 {
 		t.Errorf("the diagnostics have priority %d", refused.Priority())

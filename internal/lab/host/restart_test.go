@@ -60,7 +60,7 @@ func TestStopCutsALongStreamAndSaysSo(t *testing.T) {
 		t.Errorf("from the signal to the exit it took %v", d)
 	}
 	l.wantProperties(service, map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "75"})
-	l.awaitLog("cutting what is left")
+	l.awaitLog("cutting the remaining requests")
 	l.wantProperties(socketUnit, map[string]string{"ActiveState": "active"})
 	l.openStream() // the next request starts it again
 }

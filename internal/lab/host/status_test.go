@@ -34,7 +34,7 @@ func TestStatusAsksSystemd(t *testing.T) {
 			pid := l.property(service, "MainPID")
 			return pid != before && pid != "0" && l.property(service, "ActiveState") == "active"
 		})
-		status(0, "healthy: ", "restarted the process before it ended: "+kill.said)
+		status(0, "healthy: ", "restarted the previous process ended: "+kill.said)
 	}
 	l.must("systemctl", "restart", service)
 	if out := l.run("oauth-proxyd", "status"); out.Code != 0 || strings.Contains(out.Stdout, "restarted") {

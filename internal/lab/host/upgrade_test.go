@@ -234,7 +234,7 @@ func TestAStopAfterAnUpgradeDrains(t *testing.T) {
 	s := l.openStream()
 	l.must("systemctl", "stop", service)
 	s.wantCut()
-	l.awaitLog("cutting what is left")
+	l.awaitLog("cutting the remaining requests")
 	if found := l.run("journalctl", "--unit", service, "--grep", "timed out"); found.Code == 0 {
 		t.Errorf("it was not given the time: %s", found.Stdout)
 	}
