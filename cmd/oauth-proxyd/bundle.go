@@ -159,7 +159,7 @@ func traces(ctx context.Context, name, about string, request func(context.Contex
 	return asJSON(name, about, all, err)
 }
 
-// lookAt asks the running daemon.
+// lookAt asks the running daemon for one of its reports.
 func lookAt[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -211,7 +211,7 @@ func versions(ctx context.Context) string {
 	return all
 }
 
-// output is what a program of the host prints.
+// output returns what a program of the host prints.
 func output(ctx context.Context, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -52,7 +52,7 @@ type checked struct {
 	Diagnostics []config.Diagnostic `json:"diagnostics"`
 }
 
-// refusedFile shows everything that is wrong with the file.
+// refusedFile shows every error of the file.
 func (e env) refusedFile(path string, err error, asJSON bool) int {
 	diagnostics := []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 	if refused, ok := errors.AsType[*config.Error](err); ok {

@@ -80,7 +80,7 @@ func demo(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// freeAddress is the wanted one if that is free.
+// freeAddress returns the wanted address if it is free, or else one with a free port.
 func freeAddress(wanted string) string {
 	l, err := net.Listen("tcp", wanted)
 	if err != nil {
@@ -90,7 +90,7 @@ func freeAddress(wanted string) string {
 	return wanted
 }
 
-// demoShow is the client of the demo.
+// demoShow is the client that the demo runs.
 type demoShow struct {
 	out      io.Writer
 	received chan fakeupstream.Request // by the upstream

@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// runDoctor checks the request path, and says of each step how it is.
+// runDoctor checks the request path and prints a finding for each step.
 func runDoctor(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	peer := flags.String("peer", "", "check whether the tailnet's policy and access.allow let the node `NAME` in")
@@ -77,7 +77,7 @@ func showFinding(p term.Printer, f doctor.Finding) {
 	}
 }
 
-// shownStatus has the one that matters catch the eye also without colour.
+// shownStatus writes a failure in capitals, so that it stands out without colour.
 func shownStatus(s doctor.Status) string {
 	if s == doctor.Fail {
 		return "FAIL"

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// explain tells what became of one request.
+// explain shows what happened to one request.
 func explain(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	return func(id string) int {
@@ -43,7 +43,7 @@ func (e env) showTraces(traces []proxy.Trace) {
 	}
 }
 
-// showTrace writes all that is known of a request.
+// showTrace writes everything known about a request.
 func showTrace(p term.Printer, t proxy.Trace) {
 	p.Verbatim(0, fmt.Sprintf("%s  %s %s", t.RequestID, t.Method, t.Path))
 	row := func(name, format string, args ...any) {

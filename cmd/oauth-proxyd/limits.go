@@ -74,7 +74,7 @@ func (t limitTable) show(a ratelimit.Account) {
 	}
 }
 
-// window writes a line about the window, and one for each of those who used it.
+// window writes a line about the window, and one for each person who used it.
 func (t limitTable) window(w ratelimit.Window) {
 	bar, state := strings.Repeat(" ", barWidth), stateText(w.Status)
 	if w.Utilization != nil {
@@ -108,7 +108,7 @@ func (t limitTable) resetText(w ratelimit.Window) string {
 	}
 }
 
-// part is a part of a window and who used it.
+// part is the share of a window that one person used.
 type part struct {
 	name   string
 	share  float64
@@ -182,7 +182,7 @@ func limitColor(w ratelimit.Window) term.Style {
 	}
 }
 
-// percent is empty for what is not known.
+// percent formats a share; it returns "" if the share is unknown.
 func percent(utilization *float64) string {
 	switch {
 	case utilization == nil:

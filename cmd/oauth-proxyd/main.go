@@ -34,13 +34,13 @@ const (
 	exitConfig      = lifecycle.ExitConfig
 )
 
-// env is what a command touches of the world.
+// env holds the streams that a command writes to, and its environment.
 type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
 
-// command is one word behind the program's name.
+// command is one subcommand of the program.
 type command struct {
 	name     string
 	argument string // what it is called in the help; empty: there is none
@@ -49,7 +49,7 @@ type command struct {
 	words    func() []string // what the argument may be; nil: anything
 }
 
-// runner runs a command whose options are read, and returns its exit code.
+// runner runs a command after its options are parsed, and returns its exit code.
 type runner func(argument string) int
 
 func commands() []command {
@@ -95,7 +95,7 @@ func main() {
 	os.Exit(run(env{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:]))
 }
 
-// run finds the command; none means serve.
+// run finds and runs the command; without one it runs serve.
 func run(e env, args []string) int {
 	name := "serve"
 	switch {

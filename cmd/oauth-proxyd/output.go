@@ -36,10 +36,10 @@ func (e env) report(severity, text, hint string) {
 	}
 }
 
-// failed says what went wrong and what to do about it.
+// failed prints an error and its hint.
 func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
-// refused prints everything that is wrong with a configuration, each with its line of the file.
+// refused prints every error of a configuration, each with its line of the file.
 func (e env) refused(err error) {
 	refused, ok := errors.AsType[*config.Error](err)
 	if !ok {
@@ -66,7 +66,7 @@ func (e env) show(asJSON bool, v any, text func()) int {
 	return exitOK
 }
 
-// lookTimeout bounds a look at the running daemon, which responds from memory.
+// lookTimeout bounds a request to the running daemon, which responds from memory.
 const lookTimeout = 5 * time.Second
 
 // ask is the course of a command that asks the running daemon: text shows the response to a person,
@@ -84,7 +84,7 @@ func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.
 	return exit(response)
 }
 
-// unavailable says why the daemon did not respond, as far as systemd knows.
+// unavailable reports why the daemon did not respond, as far as systemd knows.
 func (e env) unavailable(ctx context.Context, err error) int {
 	if errors.Is(err, os.ErrPermission) {
 		e.failed(err, "run it as root or as a member of the group oauth-proxyd")

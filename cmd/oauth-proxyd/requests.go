@@ -59,7 +59,7 @@ func streamText(t proxy.Trace) string {
 	return text
 }
 
-// senderText says who sent a request, as far as it is known and recorded.
+// senderText names the sender of a request, as far as it is known and recorded.
 func senderText(t proxy.Trace) string {
 	text := "from a sender not identified yet"
 	if t.Source != "" {

@@ -67,7 +67,7 @@ func (e env) loadConfig(path string) (*config.Config, error) {
 	return config.Load(path, e.environment()...)
 }
 
-// environment is what the environment says over the file.
+// environment returns the settings from the environment, which override the file.
 func (e env) environment() []config.Override {
 	var overrides []config.Override
 	for _, o := range []config.Override{
@@ -94,7 +94,7 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 	return overrides
 }
 
-// firstLog is how the daemon logs until it has read its configuration, which reports a value that
+// firstLog configures the log until the configuration is read, which reports a value that
 // is not valid.
 func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
 	for _, o := range overrides {

@@ -18,7 +18,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// status asks the running daemon how it is.
+// status shows the state of the running daemon.
 func status(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
@@ -56,7 +56,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	return s, nil
 }
 
-// idleStatus is that of a daemon that systemd has not started yet.
+// idleStatus is the status of a daemon that systemd has not started yet.
 func idleStatus(seen string, addresses []string) admin.Status {
 	s := admin.Status{Status: "idle", State: seen, Warnings: []string{}, Predecessors: []admin.Predecessor{}}
 	for _, a := range addresses {
@@ -139,7 +139,7 @@ func (t table) headline(s admin.Status) {
 	}
 }
 
-// verdictOn says what the word of the status alone does not.
+// verdictOn explains the status in a few words.
 func verdictOn(s admin.Status) string {
 	switch {
 	case s.Status == "draining":
@@ -214,7 +214,7 @@ func firstOf(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// waitingText says who waits.
+// waitingText names the senders with queued requests.
 func waitingText(waiting []admin.WaitingStatus) string {
 	persons := make([]string, len(waiting))
 	for i, w := range waiting {
@@ -227,7 +227,7 @@ func waitingText(waiting []admin.WaitingStatus) string {
 	return firstOf(persons)
 }
 
-// upstreamText says where requests go, and by which path.
+// upstreamText names the upstream and the proxy on the path to it.
 func upstreamText(u admin.UpstreamStatus, now time.Time) string {
 	path := "direct"
 	if u.Proxy != "" {
@@ -258,7 +258,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// weatherText says which share of the requests failed lately, and by whose fault.
+// weatherText shows the share of recent requests that failed, by cause.
 func weatherText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
@@ -276,7 +276,7 @@ func weatherText(windows map[string]proxy.Weather) string {
 	return strings.Join(all, "; ")
 }
 
-// slowestText names the request to look at first.
+// slowestText names the request that has been silent longest.
 func slowestText(t proxy.Trace) string {
 	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), shortTime(t.Silence), shortTime(t.Duration))
 }

@@ -16,7 +16,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// watchInterval is the pause between two looks at the daemon.
+// watchInterval is the pause between two requests to the daemon.
 const watchInterval = 2 * time.Second
 
 // watch shows the status again and again until a signal: on a terminal in place, with a mark at
@@ -66,7 +66,7 @@ const (
 // mark is the margin of a line that changed.
 const mark = "* "
 
-// screen is what is shown of the looks.
+// screen shows the successive statuses.
 type screen struct {
 	env
 	terminal bool
@@ -83,7 +83,7 @@ func newScreen(e env) *screen {
 	return s
 }
 
-// leave gives the terminal back, with the latest look on it.
+// leave restores the terminal, and leaves the latest status on it.
 func (s *screen) leave() {
 	if s.terminal {
 		fmt.Fprint(s.stdout, leaveScreen)
@@ -91,7 +91,7 @@ func (s *screen) leave() {
 	}
 }
 
-// take shows another look.
+// take shows a new status.
 func (s *screen) take(show func(term.Printer)) {
 	rows := lines(term.Printer{}, show) // not wrapped: one line a row
 	s.changed = make([]bool, len(rows))
@@ -108,7 +108,7 @@ func (s *screen) take(show func(term.Printer)) {
 	fmt.Fprintln(s.stdout)
 }
 
-// draw writes the latest look in place, as large as the terminal is now.
+// draw writes the latest status in place, cut to the terminal's current size.
 func (s *screen) draw() {
 	p := term.NewPrinter(s.stdout)
 	text, row := lines(term.Printer{Width: p.Width - len(mark), Color: p.Color}, s.show), -1
@@ -128,7 +128,7 @@ func (s *screen) draw() {
 	fmt.Fprint(s.stdout, home+strings.Join(text, "\n")+endOfScreen)
 }
 
-// lines is what show writes.
+// lines returns what show writes, line by line.
 func lines(p term.Printer, show func(term.Printer)) []string {
 	var out bytes.Buffer
 	p.Out = &out
@@ -136,7 +136,7 @@ func lines(p term.Printer, show func(term.Printer)) []string {
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
-// withoutTimes leaves out of a row what changes on its own.
+// withoutTimes removes from a row the times that change on their own.
 func withoutTimes(row string) string {
 	return regexp.MustCompile(`\d+(\.\d+)?( d \d+ h| h \d+ min| min \d+ s| (h|min|s)|m\d+s|ms|s)\b`).ReplaceAllString(row, "")
 }

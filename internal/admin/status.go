@@ -38,7 +38,7 @@ type Status struct {
 	LastReload *ReloadStatus            `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
-	// Warnings are what somebody should look at, each with how to fix it.
+	// Warnings lists what an operator should look at, each with how to fix it.
 	Warnings []string `json:"warnings"`
 }
 
@@ -75,7 +75,7 @@ type SocketStatus struct {
 type RequestStatus struct {
 	InFlight int `json:"in_flight"`
 	Queued   int `json:"queued"`
-	// Waiting are those who have requests in the queue, whoever has most first.
+	// Waiting lists the senders with queued requests, the one with most first.
 	Waiting []WaitingStatus `json:"waiting"`
 	Served  uint64          `json:"served"`
 	Failed  uint64          `json:"failed"`
@@ -89,7 +89,7 @@ type WaitingStatus struct {
 	Turn     int          `json:"turn"` // of the first of them, 1 is next; 0: the person has all of their slots
 }
 
-// LimitStatus is the limits in force.
+// LimitStatus holds the current limits.
 type LimitStatus struct {
 	MaxConnections          int   `json:"max_connections"`
 	MaxConnectionsPerPerson int   `json:"max_connections_per_person"` // 0: none
@@ -138,9 +138,9 @@ type Predecessor struct {
 
 // ReloadOutcome is how a reload ended, or would end.
 type ReloadOutcome struct {
-	// Applied: the new configuration is in force, apart from NeedsRestart.
+	// Applied: the new configuration is active, apart from NeedsRestart.
 	Applied bool `json:"applied"`
-	// Changes between the configuration in force and the new one.
+	// Changes between the current configuration and the new one.
 	Changes []config.Change `json:"changes"`
 	// Warnings are of the new one, where it was not refused.
 	Warnings []string `json:"warnings,omitempty"`
@@ -150,7 +150,7 @@ type ReloadOutcome struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Refused reports whether the configuration in force stays for a fault of the new.
+// Refused reports whether the new configuration has errors and the current one stays.
 func (o ReloadOutcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error != "" }
 
 // UpgradeOutcome is how an upgrade ended.

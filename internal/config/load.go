@@ -77,7 +77,7 @@ func (c *Config) Warnings() []string {
 	return all
 }
 
-// errNoWriter distinguishes a pipe that nobody writes to from an empty file, which means the
+// errNoWriter distinguishes a pipe without a writer from an empty file, which means the
 // defaults.
 var errNoWriter = errors.New("it is a pipe without a writer")
 

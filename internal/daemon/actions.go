@@ -118,7 +118,7 @@ func (d *daemon) leaveCharge() {
 	}
 }
 
-// startListeners takes systemd's sockets, or opens the configured address.
+// startListeners takes over systemd's sockets, or opens the configured address.
 func (d *daemon) startListeners() {
 	address := d.view().config.Proxy.ListenAddr
 	if trouble := d.sockets.trouble(address); trouble != "" {

@@ -31,8 +31,8 @@ type naming struct {
 // withholds reports whether names are hidden.
 func (n naming) withholds() bool { return n.name != nil }
 
-// hide leaves the words of tailscaled out of an error about the tailnet where names are withheld:
-// they can name anybody in any form.
+// hide removes tailscaled's text from an error about the tailnet where names are withheld:
+// it can name anybody in any form.
 func (n naming) hide(err error) error {
 	if err != nil && n.withholds() {
 		return unnamed{err}
@@ -92,7 +92,7 @@ func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
 // Unwrap gives the error itself.
 func (e unnamed) Unwrap() error { return e.error }
 
-// names makes the naming of each mode of log.identity. It is safe for concurrent use.
+// names builds the naming for each mode of log.identity. It is safe for concurrent use.
 type names struct {
 	key func() []byte // of the hashes
 }
@@ -149,7 +149,7 @@ func newKey() []byte {
 	return key
 }
 
-// keptKey reads the key, and makes it at the first time.
+// keptKey reads the key, and makes it the first time.
 func keptKey(dir string) ([]byte, error) {
 	if dir == "" {
 		return nil, errNoStateDirectory
@@ -165,7 +165,7 @@ func keptKey(dir string) ([]byte, error) {
 	return readKey(file)
 }
 
-// readKey refuses a key that others can know.
+// readKey reads the key. It refuses one that other users can read, or of another size.
 func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -180,7 +180,7 @@ func readKey(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// makeKey makes the file whole or not at all.
+// makeKey writes a new key atomically.
 func makeKey(file string) error {
 	beside := file + ".new"
 	if err := os.WriteFile(beside, newKey(), 0o600); err != nil {

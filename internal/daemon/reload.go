@@ -25,7 +25,7 @@ type reloads struct {
 	askedBy []string                     // of the one under way
 }
 
-// loaded is a configuration with what was built from it. Putting it in force cannot fail.
+// loaded is a configuration with what was built from it. Applying it cannot fail.
 type loaded struct {
 	config *config.Config
 	apply  func() // to the proxy
@@ -100,7 +100,7 @@ func (d *daemon) beginReload() {
 	})
 }
 
-// applyReload puts what was loaded in force.
+// applyReload applies what was loaded.
 func (d *daemon) applyReload() {
 	l := d.reload.next
 	d.reload.next = nil
@@ -142,7 +142,7 @@ func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 	return &c
 }
 
-// useConfig puts a configuration in force for everything but the proxy.
+// useConfig applies a configuration to everything but the proxy.
 func (d *daemon) useConfig(c *config.Config) {
 	before := d.view().config
 	names := d.names.of(c.Log.Identity)
@@ -163,7 +163,7 @@ func (d *daemon) useConfig(c *config.Config) {
 	}
 }
 
-// keepConfig says why the configuration in force stays.
+// keepConfig keeps the current configuration, and reports why the new one was refused.
 func (d *daemon) keepConfig() {
 	err := d.reload.err
 	d.reload.err = nil

@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// report is the whole status.
+// report returns the full status.
 func (d *daemon) report(now time.Time) admin.Status {
 	v := d.view()
 	s := d.status(v, now)
@@ -60,7 +60,7 @@ func upstreamStatus(v *view, stats proxy.Stats, working proxy.Working) admin.Ups
 	return u
 }
 
-// known is a time in JSON; null: not known, or not yet.
+// known returns a time for JSON; nil if it is unknown or has not come yet.
 func known(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -117,7 +117,7 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	return &t
 }
 
-// waiting is who has requests in the queue, whoever has most first.
+// waiting lists the senders with queued requests, the one with most first.
 func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 	all, index := []admin.WaitingStatus{}, make(map[string]int)
 	for _, t := range inFlight {
@@ -136,7 +136,7 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 	return all
 }
 
-// warnings are what somebody should look at, each with how to fix it.
+// warnings lists what an operator should look at, each with how to fix it.
 func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all := []string{s.Trouble, s.Tailnet.Trouble, s.FailingWarning()}
 	if v.tailnet != nil && v.state.TailnetRequired() {

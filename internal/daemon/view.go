@@ -35,7 +35,7 @@ type views struct{ latest atomic.Pointer[view] }
 
 func (v *views) view() *view { return v.latest.Load() }
 
-// publish shows everybody the latest view with a change. It is for the loop alone.
+// publish changes the latest view and shows it to all readers. Only the loop calls it.
 func (v *views) publish(change func(*view)) {
 	next := *v.latest.Load()
 	change(&next)

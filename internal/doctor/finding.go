@@ -19,7 +19,7 @@ type Finding struct {
 	Status Status `json:"status"`
 	// Seen is what was seen, one line.
 	Seen string `json:"seen"`
-	// Fix are commands, lines of configuration, or what somebody has to do.
+	// Fix lists commands, lines of configuration, or steps to do by hand.
 	Fix []string `json:"fix,omitempty"`
 }
 

@@ -43,7 +43,7 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 	}
 }
 
-// reachable reads the packet filter, which tailscaled shows to root alone.
+// reachable reads the packet filter, which tailscaled shows only to root.
 func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 	var findings []Finding
 	switch {
@@ -70,7 +70,7 @@ func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(entryFor(peer))))
 }
 
-// admittedPair is the first pair of addresses that the filter lets through.
+// admittedPair returns the first pair of addresses that the packet filter lets through.
 func (x *facts) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (from netip.Addr, to netip.AddrPort) {
 	for _, own := range x.node.Addresses {
 		for _, theirs := range peer.Addresses {
@@ -83,7 +83,7 @@ func (x *facts) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (
 	return from, to
 }
 
-// who is what the tailnet's policy knows the node by.
+// who names the node as the tailnet's policy does: by its tags or its user.
 func who(n tailnet.Node) string {
 	if len(n.Tags) > 0 {
 		return strings.Join(n.Tags, ", ")

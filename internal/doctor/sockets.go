@@ -136,7 +136,7 @@ func dialAny(ctx context.Context, network string, addresses []string) (net.Conn,
 	return c, err
 }
 
-// isOurs knows our /health by what nobody else has together.
+// isOurs recognizes our /health by fields that no other program has together.
 func isOurs(response *http.Response) bool {
 	var health struct {
 		Status string `json:"status"`

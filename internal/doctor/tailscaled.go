@@ -155,7 +155,7 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	return []Finding{fail("%s does not respond: the sockets are on %s", address, x.listening()).fix(x.listenOn(strconv.Itoa(int(port)))...)}
 }
 
-// listening names the addresses of the sockets.
+// listening lists the addresses of the sockets.
 func (x *facts) listening() string {
 	var all []string
 	for _, s := range x.sockets() {

@@ -81,7 +81,7 @@ func stepFinding(a *attempt, s upstream.Step) Finding {
 	return at(stepTLS, ok("%s %s in %s, the certificate was issued by %q", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, took, s.TLS.PeerCertificates[0].Issuer))
 }
 
-// attemptFailed is about the step that failed.
+// attemptFailed is the finding about the step that failed.
 func (x *facts) attemptFailed(a *attempt) Finding {
 	f := fail("%s", strings.ReplaceAll(plain(a.err).Error(), "\n", "; ")) // an error may have several causes
 	curl := "curl -v " + a.config.URL.String()
