@@ -94,8 +94,8 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 	return overrides
 }
 
-// firstLog configures the log until the configuration is read, which reports a value that
-// is not valid.
+// firstLog configures the log until the configuration is read, which reports a value that is not
+// valid.
 func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
 	for _, o := range overrides {
 		switch o.Attribute {

@@ -77,8 +77,7 @@ const (
 
 // Identity is the identity block: gateways that say for whom they send a request.
 type Identity struct {
-	// From are the senders that are trusted, none of them [Local]; empty: none. Default
-	// empty.
+	// From are the senders that are trusted, none of them [Local]; empty: none. Default empty.
 	From []Source
 	// Header is where they name the person, in the spelling of [net/http.CanonicalHeaderKey].
 	// Nobody else's is believed, and the upstream never gets it. Default

@@ -77,8 +77,7 @@ func (c *Config) Warnings() []string {
 	return all
 }
 
-// errNoWriter distinguishes a pipe without a writer from an empty file, which means the
-// defaults.
+// errNoWriter distinguishes a pipe without a writer from an empty file, which means the defaults.
 var errNoWriter = errors.New("it is a pipe without a writer")
 
 // readFile reads one byte more than limit at most. It returns for every kind of file: a pipe, such

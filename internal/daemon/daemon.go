@@ -143,8 +143,8 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	return d, nil
 }
 
-// lastEnding says how the previous process ended, by what ExecStopPost= of the unit left in
-// the state directory; empty: as it should, or not known.
+// lastEnding says how the previous process ended, by what ExecStopPost= of the unit left in the
+// state directory; empty: as it should, or not known.
 func (d *daemon) lastEnding() string {
 	file := filepath.Join(d.options.StateDir, "last-end")
 	text, err := os.ReadFile(file)
@@ -192,8 +192,8 @@ func (d *daemon) finishWork() {
 	}
 }
 
-// delayRefusal keeps systemd from starting a daemon several times a second that exits each time
-// for the same reason. A signal ends the wait.
+// delayRefusal keeps systemd from starting a daemon several times a second that exits each time for
+// the same reason. A signal ends the wait.
 func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
 	probed := d.upgrade.predecessor != nil && !d.inCharge

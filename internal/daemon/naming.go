@@ -31,8 +31,8 @@ type naming struct {
 // withholds reports whether names are hidden.
 func (n naming) withholds() bool { return n.name != nil }
 
-// hide removes tailscaled's text from an error about the tailnet where names are withheld:
-// it can name anybody in any form.
+// hide removes tailscaled's text from an error about the tailnet where names are withheld: it can
+// name anybody in any form.
 func (n naming) hide(err error) error {
 	if err != nil && n.withholds() {
 		return unnamed{err}

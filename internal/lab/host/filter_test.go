@@ -15,8 +15,8 @@ import (
 const lanAccess = "\naccess {\n  allow = [\"local\", \"tailnet\", \"192.0.2.0/24\"]\n}\n"
 
 // reach connects from one of the host's addresses to the port, and says whether a response came. A
-// packet that the kernel drops is never acknowledged; a second is patience with a connection that would
-// take microseconds.
+// packet that the kernel drops is never acknowledged; a second is patience with a connection that
+// would take microseconds.
 func (l *lab) reach(from string) bool {
 	l.t.Helper()
 	out := l.run("curl", "--silent", "--max-time", "1", "--interface", from, "--write-out", "%{http_code}", "--output", "/dev/null",
