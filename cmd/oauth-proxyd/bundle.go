@@ -190,25 +190,26 @@ func units(ctx context.Context) (string, error) {
 // withoutComments keeps the names of the files, which systemctl writes as comments.
 func withoutComments(files string) string {
 	fileName := regexp.MustCompile(`^# /\S+\n$`)
-	kept := ""
+	var kept strings.Builder
 	for line := range strings.Lines(files) {
 		if first := strings.TrimLeft(line, " \t"); !strings.HasPrefix(first, ";") && !strings.HasPrefix(first, "#") || fileName.MatchString(line) {
-			kept += line
+			kept.WriteString(line)
 		}
 	}
-	return kept
+	return kept.String()
 }
 
 func versions(ctx context.Context) string {
-	all := fmt.Sprintf("oauth-proxyd %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	var all strings.Builder
+	fmt.Fprintf(&all, "oauth-proxyd %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, command := range [][]string{{"systemctl", "--version"}, {"tailscale", "version"}, {"uname", "-srm"}, {"cat", "/etc/os-release"}} {
 		text, err := output(ctx, command[0], command[1:]...)
 		if err != nil {
 			text = err.Error() + "\n"
 		}
-		all += "\n" + text
+		all.WriteString("\n" + text)
 	}
-	return all
+	return all.String()
 }
 
 // output returns what a program of the host prints.

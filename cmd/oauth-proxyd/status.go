@@ -263,15 +263,16 @@ func weatherText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
-		text := "in " + label + " " + count(lately.Requests, "request")
+		var text strings.Builder
+		text.WriteString("in " + label + " " + count(lately.Requests, "request"))
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
 			if share := 100 * lately.Share(class); share >= 1 {
-				text += fmt.Sprintf(", %s %.0f %%", class, share)
+				fmt.Fprintf(&text, ", %s %.0f %%", class, share)
 			} else if share > 0 {
-				text += fmt.Sprintf(", %s under 1 %%", class)
+				fmt.Fprintf(&text, ", %s under 1 %%", class)
 			}
 		}
-		all = append(all, text)
+		all = append(all, text.String())
 	}
 	return strings.Join(all, "; ")
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,9 +27,7 @@ func (a *agents) wantWeather(t *testing.T, when, window string, requests float64
 func TestWeatherByWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openAgents(t)
-		for agent, status := range map[string]int{"limited": 429, "overloaded": 529, "failed": 503, "refused": 400, "broken": 0} {
-			a.refused[agent] = status
-		}
+		maps.Copy(a.refused, map[string]int{"limited": 429, "overloaded": 529, "failed": 503, "refused": 400, "broken": 0})
 		a.wantWeather(t, "no request", "60m", 0, nil)
 		a.send(t, 5, "limited", "overloaded", "failed", "refused", "broken", "fine", "fine", "fine", "fine", "fine")
 		shares := map[string]float64{"429": 0.1, "529": 0.1, "5xx": 0.1, "proxy": 0.1}

@@ -95,7 +95,7 @@ func (a *Accounts) account(organization string, now time.Time) *account {
 	id := hex.EncodeToString(hash[:shown])
 	one := a.known[id]
 	if one == nil || one.isOld(now) {
-		one = &account{Account: Account{ID: id}}
+		one = &account{ID: id}
 		if a.known[id] == nil && len(a.known) >= maxAccounts {
 			a.forgetOldest()
 		}

@@ -27,7 +27,7 @@ func newRemote(t *testing.T) *remote {
 	lab := tailnet.Start(t)
 	host := lab.Node(tailnet.Spec{Name: "proxy"})
 	gateway := lab.Node(tailnet.Spec{Name: "ai", Tags: []string{"tag:gateway"}})
-	r := &remote{stack: stack{api: startAPI(t)}, peer: lab.Node(tailnet.Spec{Name: "laptop", User: "bob@example.com"})}
+	r := &remote{api: startAPI(t), peer: lab.Node(tailnet.Spec{Name: "laptop", User: "bob@example.com"})}
 	local, log := startDaemon(t, r.api.URL(), fmt.Sprintf(
 		"tailscale {\n  socket = %q\n}\naccess {\n  allow = [\"tailnet\"]\n}\nidentity {\n  from = [\"tag:gateway\"]\n}\n", host.Socket()))
 	base, err := url.Parse(local)
