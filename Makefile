@@ -51,7 +51,7 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench test-siege test-way size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench test-siege test-path size ## everything that must hold before a change is merged
 
 .PHONY: test-unit
 test-unit: ## the tests, quickly: no race detector
@@ -252,17 +252,17 @@ test-siege: ## each of those attacks, in seconds
 	cd internal/lab/siege && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 5m ./...
 
 # Not cached either: see test-sdk. Network namespaces need root.
-.PHONY: test-way
-test-way: deps ## the way to the upstream: nginx, HAProxy, squid, cut paths, silent name servers (root)
-	cd internal/lab/way && go vet ./...
+.PHONY: test-path
+test-path: deps ## the path to the upstream: nginx, HAProxy, squid, cut paths, silent name servers (root)
+	cd internal/lab/path && go vet ./...
 	@missing=; \
 	for needed in ip unshare nsenter nginx haproxy squid openssl; do \
 		PATH=$$PATH:/usr/sbin command -v $$needed >/dev/null || missing+=" $$needed"; \
 	done; \
 	test "$$(id -u)" = 0 || missing+=" root"; \
 	test -x /usr/lib/squid/security_file_certgen || missing+=" squid-openssl"; \
-	if [[ $$missing ]]; then echo "!!! MISSING:$$missing: the way to the upstream is NOT TESTED" >&2; exit; fi; \
-	set -x; cd internal/lab/way; go test -count=1 -tags $(TAGS) -timeout 3m ./...
+	if [[ $$missing ]]; then echo "!!! MISSING:$$missing: the path to the upstream is NOT TESTED" >&2; exit; fi; \
+	set -x; cd internal/lab/path; go test -count=1 -tags $(TAGS) -timeout 3m ./...
 
 .PHONY: bench-go
 bench-go: ## the benchmarks of the packages, with their allocations

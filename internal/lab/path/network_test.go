@@ -1,4 +1,4 @@
-package way_test
+package path_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package way_test
+package path_test
 
 import (
 	"encoding/json"
@@ -75,7 +75,7 @@ func (d *daemon) mustAsk() {
 	response.Want(d.host.t, http.StatusOK, "Hello from the loopback upstream!")
 }
 
-// route is what "status" says of the way to the upstream.
+// route is what "status" says of the path to the upstream.
 type route struct {
 	Proxy       string
 	Since       *time.Time

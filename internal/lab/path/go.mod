@@ -1,4 +1,4 @@
-module oauth-proxyd/internal/lab/way
+module oauth-proxyd/internal/lab/path
 
 go 1.27.3
 

@@ -1,6 +1,6 @@
-// Package way tests the binary's way to the upstream with the software that stands there on real
-// networks: nginx and HAProxy as upstreams, squid as an HTTP CONNECT proxy that may open TLS,
-// routers that lose packets, and name servers that are silent.
+// Package path tests the binary's path to the upstream with the software that real networks have
+// there: nginx and HAProxy as upstreams, squid as an HTTP CONNECT proxy that may open TLS, routers
+// that lose packets, and name servers that are silent.
 //
 // Each test has network namespaces of its own, so it listens at the usual ports there, has its own
 // /etc/hosts and /etc/resolv.conf, and meets no other test. The daemon runs in one of them. Its
@@ -15,4 +15,4 @@
 //	squid_test.go    squid: with and without interception, a list of proxies
 //	cut_test.go      a path that goes silent, over both protocols
 //	names_test.go    a name server that is silent, and a family of addresses that is dead
-package way
+package path
