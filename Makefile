@@ -35,7 +35,7 @@ PACKAGE_CACHE ?= $(CURDIR)/.cache/bin
 PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 RELEASER      := $(PACKAGE_TOOLS)/goreleaser
 
-# The modules with code of ours: the daemon's, and those of the tests that need others.
+# Our modules: the daemon, and the tests that need modules of others.
 MODULES := . $(dir $(wildcard internal/lab/*/go.mod))
 
 .PHONY: help
@@ -165,13 +165,14 @@ newest: ## move every module to the newest Go, libraries and tools; then make te
 	@.ci/newest
 
 .PHONY: lint
-lint: $(LINT) ## check style, vet, modernity and the module files
+lint: $(LINT) ## check style, words, vet, modernity and the module files
 	go vet -tags $(TAGS) ./...
 	for module in $(MODULES); do go -C $$module fix -diff ./...; done
 	go mod verify
 	go mod tidy -diff
 	$(LINT) fmt --diff
 	$(LINT) run
+	go test -run Words ./internal/policy
 
 .PHONY: fmt
 fmt: $(LINT) ## format and modernize the code
@@ -273,7 +274,7 @@ package: release ## build .deb, .rpm, .tar.gz, SHA256SUMS and SBOMs into dist
 	@ls -l dist/*.deb dist/*.rpm dist/*.tar.gz dist/*.json dist/SHA256SUMS
 
 # goreleaser asks git where the project is from, and makes up what git says
-# where there is no answer. SHA256SUMS is signed if there is a key (packaging/key).
+# where git does not know. SHA256SUMS is signed if there is a key (packaging/key).
 .PHONY: release
 release: $(RELEASER)
 	@signs=--skip=sign; [[ -z "$${SIGNING_KEY-}$${SIGNING_KEY_ID-}" ]] || signs=; \

@@ -167,7 +167,7 @@ func TestSourcesExist(t *testing.T) {
 	}
 }
 
-// Whoever reads the one or the other pastes the same line.
+// Both tell the reader to paste the same line.
 func TestReadmesAgreeAboutUnattendedUpgrades(t *testing.T) {
 	t.Parallel()
 	const line = `Unattended-Upgrade::Origins-Pattern { "origin=oauth-proxyd,suite=stable"; };`

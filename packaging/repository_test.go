@@ -32,7 +32,7 @@ func withKey(t *testing.T, home string) []string {
 	return []string{"SIGNING_KEY=" + must(t, ".", "gpg", "--homedir", home, "--batch", "--armor", "--export-secret-keys")}
 }
 
-// makePackages makes small packages with the names of ours.
+// makePackages makes small packages with the names of our own.
 func makePackages(t *testing.T, folder, version string) {
 	t.Helper()
 	work := t.TempDir()

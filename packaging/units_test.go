@@ -65,7 +65,7 @@ func TestUnitsKeepTheirPromises(t *testing.T) {
 		{"oauth-proxyd.service", "LimitCORE=0", "a core would hold credentials"},
 		{"oauth-proxyd.service", "MemorySwapMax=0", "swap would hold credentials"},
 		{"oauth-proxyd.service", "StateDirectory=oauth-proxyd", "hashes in the log would change at each start"},
-		{"oauth-proxyd.service", "StateDirectoryMode=0700", "whoever reads the key finds the names of the hashes"},
+		{"oauth-proxyd.service", "StateDirectoryMode=0700", "a reader of the key finds the names behind the hashes"},
 		{"oauth-proxyd.service", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK", "without netlink this host's own addresses are strangers"},
 	}
 	for _, tt := range tests {

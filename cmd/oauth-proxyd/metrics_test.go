@@ -254,7 +254,7 @@ func wantOnly(t *testing.T, dir, name string, mode os.FileMode) {
 	}
 }
 
-// Whoever has traces finds the one of a slow request in the metrics, in the log and with explain.
+// The metrics, the log and explain name the same trace, so a slow request can be followed.
 func TestTraceIsInLogAndExemplars(t *testing.T) {
 	t.Parallel()
 	const trace = "0af7651916cd43dd8448eb211c80319c"

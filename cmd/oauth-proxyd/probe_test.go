@@ -115,7 +115,7 @@ func TestProbeIsAcceptedOnce(t *testing.T) {
 	}
 	response.Body.Close()
 	if response.StatusCode != 400 || response.Header.Get("Proxy-Status") == "" {
-		t.Errorf("status %d, want an error of ours", response.StatusCode)
+		t.Errorf("status %d, want our own error", response.StatusCode)
 	}
 	if n := reached.Load(); n > 0 {
 		t.Errorf("%d requests of doctor reached the upstream", n)

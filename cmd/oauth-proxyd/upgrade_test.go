@@ -257,7 +257,7 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 }
 
 // A program that is ready and then does not respond has taken nothing over.
-func TestSuccessorFailsDuringTrial(t *testing.T) {
+func TestSuccessorFailsItsProbe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		signal syscall.Signal
@@ -315,7 +315,7 @@ func (s *service) beginUpgrade(program string) (errs <-chan string, pid int) {
 }
 
 // systemd sends SIGTERM to both processes, and a second one to those that outlive the main one.
-func TestStopDuringTrial(t *testing.T) {
+func TestStopDuringProbe(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s, program := installed(t, unit{config: forwarding(u.URL, "", withoutTailnet)})

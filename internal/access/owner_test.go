@@ -29,7 +29,7 @@ func TestSocketOwner(t *testing.T) {
 			if uid, found, err := SocketOwner(local, remote); err != nil || !found || uid != uint32(os.Getuid()) {
 				t.Errorf("owner %d, found %t, %v, want %d", uid, found, err, os.Getuid())
 			}
-			// Nobody is connected from the listener's port, whoever listens there.
+			// Nobody is connected from the listener's port.
 			if uid, found, err := SocketOwner(remote, netip.AddrPortFrom(remote.Addr(), local.Port()+1)); err != nil || found {
 				t.Errorf("an unknown port: owner %d, found %t, %v", uid, found, err)
 			}

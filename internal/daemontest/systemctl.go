@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// unitFile has what the fake systemctl prints, in the RUNTIME_DIRECTORY of who asks.
+// unitFile has what the fake systemctl prints, in the RUNTIME_DIRECTORY of its caller.
 const unitFile = "unit"
 
 // InstallSystemctl puts a fake systemctl into a folder that is to be in the PATH of the daemon. It

@@ -17,4 +17,5 @@
 //     touches the state.
 //   - documents: the files, folders, tests and make targets that they name exist, all modules
 //     and workflows name one version of Go, and workflows use actions by their commit.
+//   - words: no text has a private word or phrase, and the finding says what to write instead.
 package policy

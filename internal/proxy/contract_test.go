@@ -8,7 +8,7 @@ import (
 
 // contractTypes are the values of error.type that each status may have: the contract between Claude
 // Code and gateways has most, docs/compatibility.md the others. Clients act on a 401 (log in
-// again), a 429 and a 529 (the account's limits, the API's load), so no error of ours has these.
+// again), a 429 and a 529 (the account's limits, the API's load), so none of our errors has these.
 func contractTypes() map[int][]string {
 	return map[int][]string{
 		http.StatusBadRequest:                  {"invalid_request_error"},

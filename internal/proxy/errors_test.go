@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// errorCase is a way to a response of ours: its status, code and token of Proxy-Status, and as what
-// error_type it counts, if as any.
+// errorCase is one of our error responses: its status, its code, its token in Proxy-Status, and the
+// error_type that it counts as, or "".
 type errorCase struct {
 	status                 int
 	code, token, errorType string

@@ -28,7 +28,7 @@ type oneAtATime struct {
 }
 
 // openOneAtATime has tailscaled name each sender by address. All that comes from 100.70.9.x is one
-// person, and whoever comes from 100.70.8.x has a share.
+// person, and a sender from 100.70.8.x has a share.
 func openOneAtATime(t *testing.T, changes ...func(*setup)) *oneAtATime {
 	c := &oneAtATime{arrived: make(chan string), respond: make(chan struct{})}
 	one := func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 1, 1000 }

@@ -235,7 +235,7 @@ func post(t testing.TB, d *door, body string) *http.Request {
 	return r
 }
 
-// code is the code of an error body of ours, or "".
+// code is the code in one of our error bodies, or "" in another.
 func code(body string) string {
 	_, rest, _ := strings.Cut(body, `"error_code":"`)
 	c, _, _ := strings.Cut(rest, `"`)

@@ -60,7 +60,7 @@ func (d *door) begin(t *testing.T, open bool) *leaver {
 // wantGone waits until the proxy noticed, and looks at what it wrote down.
 func (d *door) wantGone(t *testing.T, phase string) {
 	t.Helper()
-	eventually(t, "the place is free", func() bool {
+	eventually(t, "the slot is free", func() bool {
 		s := d.Stats()
 		return s.InFlight == 0 && s.Queued == 0
 	})
@@ -104,7 +104,7 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		second := d.begin(t, open)
 		eventually(t, "the second waits", func() bool { return d.Stats().Queued == 1 })
 		second.leave()
-		eventually(t, "its place is free", func() bool { return d.Stats().Queued == 0 })
+		eventually(t, "it has left the queue", func() bool { return d.Stats().Queued == 0 })
 		close(release)
 		<-first.done
 		d.wantGone(t, "queued")
@@ -135,7 +135,7 @@ func TestClientLeavesBeforeHeader(t *testing.T) {
 	})
 }
 
-// Before it has a place, somebody may have to be asked who it is.
+// Before a request has a slot, tailscaled may have to name its sender.
 func TestClientLeavesDuringWhoIs(t *testing.T) {
 	asks := make(chan struct{})
 	d := openDoor(t, refusedUpstream(t), between(peerAddr, hostAddr), func(s *setup) {

@@ -106,8 +106,8 @@ func TestUpstreamIsThisProxyByIPv6(t *testing.T) {
 	})
 }
 
-// Two hosts of ours that lead to each other.
-func TestLoopThroughAnotherProxyOfOurs(t *testing.T) {
+// Two of our hosts, each with the other as its upstream.
+func TestLoopThroughOurOtherProxy(t *testing.T) {
 	t.Parallel()
 	for name, send := range kindsOfClient(t) {
 		t.Run(name, func(t *testing.T) {

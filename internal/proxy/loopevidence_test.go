@@ -68,7 +68,7 @@ func TestLoopEvidence(t *testing.T) {
 		{"a duplicate whose names are not known", false, []change{unknown}, nil},
 		{"a duplicate with fields of the connection and a trace", false, []change{traced}, nil},
 		{"another machine with the same program and key", false, []change{from("10.0.0.8")}, nil},
-		{"another machine that uses another name of ours", false, []change{from("10.0.0.8"), otherName}, nil},
+		{"another machine that uses our other name", false, []change{from("10.0.0.8"), otherName}, nil},
 		{"another machine through another proxy", false, []change{from("10.0.0.8"), older, sorted}, nil},
 		{"another machine whose program adds itself what our rules add", true, []change{from("10.0.0.8")}, nil},
 		{"another body", true, []change{from("10.0.0.2"), otherBody}, nil},

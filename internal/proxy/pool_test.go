@@ -352,7 +352,7 @@ func TestNameIsNotWaitedForLonger(t *testing.T) {
 		s.Upstream.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
 			if err == nil {
-				context.AfterFunc(t.Context(), func() { c.Close() }) // it goes on asking, whoever gave up
+				context.AfterFunc(t.Context(), func() { c.Close() }) // the resolver keeps asking
 			}
 			return c, err
 		}}

@@ -39,7 +39,7 @@ func TestAbsurdValuesAreIgnored(t *testing.T) {
 	}
 }
 
-// Whatever an upstream says, and whoever asks, what is kept is bounded.
+// Memory is bounded, whatever the upstream says and however many clients ask.
 func TestMemoryIsBounded(t *testing.T) {
 	a := ratelimit.New()
 	for i := range 2000 {

@@ -202,7 +202,7 @@ func TestSuccessorThatDoesNotServe(t *testing.T) {
 	}
 }
 
-func TestSuccessorFailsItsTrial(t *testing.T) {
+func TestSuccessorFailsItsProbe(t *testing.T) {
 	for how, want := range map[string]string{
 		"crashes":     "the new process ended as soon as it served",
 		"fails later": "the new process does not serve: it is stopping",
@@ -225,7 +225,7 @@ func TestSuccessorFailsItsTrial(t *testing.T) {
 	}
 }
 
-func TestTrialEndsWithItsContext(t *testing.T) {
+func TestProbeEndsWithItsContext(t *testing.T) {
 	s := ready(t, "serves", tcpListener(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

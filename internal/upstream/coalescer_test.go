@@ -82,7 +82,7 @@ func TestPiecesAreWrittenTogether(t *testing.T) {
 	})
 }
 
-// An upstream that takes nothing holds up who sends to it.
+// An upstream that reads nothing blocks the writers.
 func TestWritesWaitForAFullUpstream(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		large := string(make([]byte, coalescerLimit))

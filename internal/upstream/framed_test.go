@@ -17,7 +17,7 @@ type framed struct {
 	*http2.Framer
 	head    bytes.Buffer
 	encoder *hpack.Encoder
-	writing sync.Mutex // held by whoever writes beside the goroutine that reads
+	writing sync.Mutex // held to write, also by goroutines other than the reader
 }
 
 // write has frames written by one goroutine at a time.

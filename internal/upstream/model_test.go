@@ -187,7 +187,7 @@ type peer struct {
 	open    map[uint32]string
 	sent    []int  // limits that were sent and not acknowledged
 	limit   int    // the one that was acknowledged; 0: none was
-	mute    bool   // it no longer answers pings, nor anything
+	mute    bool   // it no longer responds, not even to pings
 	acted   uint32 // the highest stream that was acted upon
 	away    bool   // a GOAWAY was sent: no stream above acted will be
 }

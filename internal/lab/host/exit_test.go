@@ -32,7 +32,7 @@ func TestRefusedConfigurationIsShownWithItsFix(t *testing.T) {
 	l.wantProperties(service, map[string]string{"ActiveState": "active"})
 }
 
-func TestALoginThatIsNeededIsShownWithWhatMendsIt(t *testing.T) {
+func TestANeededLoginIsShownWithItsFix(t *testing.T) {
 	t.Parallel()
 	l := install(t)
 	l.startTailscaled("NeedsLogin", "1.98.1")

@@ -33,7 +33,7 @@ func (l *lab) wantNoComplaints() {
 }
 
 // After any number of upgrades the process that serves is to systemd what the first was.
-func TestSystemdSupervisesWhoeverTookOver(t *testing.T) {
+func TestSystemdSupervisesTheNewProcess(t *testing.T) {
 	t.Parallel()
 	for _, upgrades := range []int{1, 2, 10} {
 		t.Run(fmt.Sprintf("%d upgrades", upgrades), func(t *testing.T) {

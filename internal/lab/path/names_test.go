@@ -39,7 +39,7 @@ func (h *host) serveNames(address string, v4 [4]byte, v6 *[16]byte) {
 				return
 			}
 			if response, err := resolve(buffer[:n], v4, v6); err == nil {
-				_, _ = c.WriteTo(response, from) // who asked may be gone
+				_, _ = c.WriteTo(response, from) // the client may be gone
 			}
 		}
 	}()

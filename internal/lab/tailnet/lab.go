@@ -113,7 +113,7 @@ func (l *Lab) LoseControl() {
 	l.control.cut()
 }
 
-// RestoreControl ends LoseControl. Nodes that run come back by themselves within half a minute or
+// RestoreControl ends LoseControl. Nodes that run come back within half a minute or
 // so; one that is restarted comes back at once.
 func (l *Lab) RestoreControl() {
 	l.control.change(func() { l.control.lost = false })

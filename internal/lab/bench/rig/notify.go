@@ -26,7 +26,7 @@ func NewNotify(path string) (*Notify, error) {
 // Close ends it.
 func (n *Notify) Close() { _ = n.conn.Close() }
 
-// Await reads on until a message has a line that begins so, and gives its rest.
+// Await reads messages until one has a line with this prefix, and returns the rest of the line.
 func (n *Notify) Await(ctx context.Context, prefix string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -71,6 +71,6 @@ for (const base of bases) {
   reports.push(report.lines);
 }
 // A case that aborts must be seen to do so before the process ends, which would
-// close all connections: whoever started it says when.
+// close all connections: the test says when, on standard input.
 await text(process.stdin);
 process.stdout.write(JSON.stringify(reports), () => process.exit(0));

@@ -70,7 +70,7 @@ func give(release host.Release, packages []string) (exitCode int) {
 
 func install(ctx context.Context, h *host.Host, packages []string) error {
 	for _, file := range packages {
-		content, err := os.ReadFile(file) //nolint:gosec // whoever starts this names the file
+		content, err := os.ReadFile(file) //nolint:gosec // a developer names the file
 		if err != nil {
 			return err
 		}
