@@ -137,7 +137,7 @@ func hashName(key []byte, name string) string {
 const keySize = 32
 
 // keyFile holds the key of the hashes, in the StateDirectory= of the unit (systemd.exec(5)), which
-// only the service and root can read. Whoever knows the key finds the name of a hash by trying
+// only the service and root can read. Somebody who knows the key finds the name of a hash by trying
 // names.
 const keyFile = "identity.key"
 

@@ -27,7 +27,7 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 		leaf.Issuer, leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly))
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
 		return f.fix("timedatectl   # is the clock of this host right?",
-			"if it is, the certificate must be renewed: by whoever runs the upstream, or a proxy on the path that intercepts TLS")
+			"if it is, the certificate must be renewed by the operator of the upstream, or of a proxy on the path that intercepts TLS")
 	}
 	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
 }

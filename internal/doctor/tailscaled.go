@@ -46,7 +46,7 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-// notConnected says the reason and the remedy apart.
+// notConnected says the reason and the fix apart.
 func (x *facts) notConnected(err error) Finding {
 	e, is := errors.AsType[*tailnet.Error](err)
 	if !is {
