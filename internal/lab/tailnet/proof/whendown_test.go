@@ -81,7 +81,7 @@ func TestWhenDownWaitFollowsLaterTailnet(t *testing.T) {
 			lab, node := row.prepare(t)
 			d := newDaemon(t, setting{node: node, whenDown: "wait", upstream: newGated(t, node).url})
 			d.run()
-			d.notes.Next(t, "READY=1", "only local", row.fix)
+			d.notes.Next(t, "READY=1", "local clients only", row.fix)
 			if h := d.health(); h.Status != "degraded" || h.code != 503 {
 				t.Errorf("health %+v", h)
 			}
