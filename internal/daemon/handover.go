@@ -75,15 +75,15 @@ func (d *daemon) sendUpgradeError(err error) {
 	d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
 }
 
-// bringUp gives a successor that is ready and that systemd would follow, or none. It starts what a
-// restart of the unit would start.
+// bringUp returns a successor that is ready and that systemd would follow, or an error. It runs the
+// program that a restart of the unit would run.
 func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
 	unit, err := d.supervisingUnit(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.log.Info("starting the installed program to take over", "program", unit.Program)
-	// What systemd told this process, it would tell the other.
+	// The successor gets the environment that systemd would give it.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	s, err := systemd.StartSuccessor(systemd.Program{
 		Path: unit.Program, Args: os.Args, Env: append(env, d.notifier.Environment()...),
@@ -116,8 +116,8 @@ func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 }
 
 // notifyMainPID announces the successor. This process is silent from now on: systemd warns about
-// messages of a process that is not the main one. It accepts connections until the successor has
-// said that it does.
+// messages of a process that is not the main one. It accepts connections until the successor
+// reports that it accepts them.
 func (d *daemon) notifyMainPID() {
 	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those that
 	// are left get SIGTERM then, and drain.

@@ -1,5 +1,6 @@
-// Package upstream keeps the connections to one upstream and sends each request exactly once.
-// net/http's own transport may send a request again.
+// Package upstream keeps the connections to one upstream. Send makes one attempt; the caller may
+// repeat only one that the upstream provably did not process. net/http's own transport may send a
+// request again.
 //
 //	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
 //	conn, err := pool.Get(ctx, func() { /* there is a wait */ })
