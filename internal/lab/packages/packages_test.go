@@ -53,7 +53,8 @@ func TestChecksums(t *testing.T) {
 func TestLintian(t *testing.T) {
 	t.Parallel()
 	for _, arch := range []string{"amd64", "arm64"} {
-		out := must(t, "lintian", "--allow-root", "-I", "-E", "--pedantic", "--fail-on", "none", built(t, "*_"+arch+".deb"))
+		// Names of functions in the symbol table look misspelled, others in each build.
+		out := must(t, "lintian", "--allow-root", "--suppress-tags", "spelling-error-in-binary", "-I", "-E", "--pedantic", "--fail-on", "none", built(t, "*_"+arch+".deb"))
 		if out != "" {
 			t.Errorf("%s: lintian has tags:\n%s", arch, out)
 		}
