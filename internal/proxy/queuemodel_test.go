@@ -90,6 +90,11 @@ func (m *queueModel) resize(t *rapid.T) {
 func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 	was, admitted := m.waiting, []*ticket(nil)
 	m.waiting = nil
+	for _, one := range was { // a share that came with the request may let others of the person in first
+		if one.state() == "in" && crowd != nil {
+			crowd[one.ofPerson()]--
+		}
+	}
 	for _, one := range was {
 		switch one.state() {
 		case "waits":
@@ -102,10 +107,9 @@ func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 	}
 	m.in = append(m.in, admitted...)
 	m.forget()
-	for _, one := range admitted {
-		m.admitted(t, one)
-	}
-	if len(admitted) > 1 { // in which order is not known
+	if len(admitted) == 1 {
+		m.admitted(t, admitted[0])
+	} else if len(admitted) > 1 { // in which order is not known
 		clear(m.passed)
 	}
 }
