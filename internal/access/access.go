@@ -98,8 +98,8 @@ func (id Identity) As(shown func(string) string) Identity {
 }
 
 // Key returns a text that tells persons apart: the person that a gateway names, else the user, else
-// the node or its tags, else the address, for IPv6 its network. A user of the tailnet and a person
-// with the same name are one. Case does not matter, as in access lists.
+// the node or its tags, else this host, or the address, for IPv6 its network. A user of the tailnet
+// and a person with the same name are one. Case does not matter, as in access lists.
 func (id Identity) Key(addr netip.Addr) string {
 	switch {
 	case id.Person != "":
@@ -110,6 +110,8 @@ func (id Identity) Key(addr netip.Addr) string {
 		return "node " + id.Node
 	case len(id.Tags) > 0:
 		return "tags " + strings.Join(id.Tags, ",")
+	case addr.IsLoopback():
+		return "this host" // each of its programs can use all of 127.0.0.0/8
 	default:
 		return "address " + Network(addr).String()
 	}

@@ -20,8 +20,17 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// greedyAddress is where the storms of these tests come from.
-const greedyAddress = "127.0.0.2"
+// namingGateway makes this host a gateway that names people in the header that asPerson adds.
+func namingGateway(s *setup) {
+	gateways := []config.Source{{Kind: config.Proxied}}
+	s.Access.Allow = append(gateways, s.Access.Allow...)
+	s.Identity = config.Identity{From: gateways, Header: "X-Person"}
+}
+
+// asPerson is the request of somebody behind that gateway.
+func asPerson(path, name string) string {
+	return "GET " + path + " HTTP/1.1\r\nHost: h\r\nX-Person: " + name + "\r\n\r\n"
+}
 
 // stormUpstream streams at /stream until end is closed, and is slow to notice that a request to
 // /greedy was cancelled.
@@ -50,11 +59,11 @@ func stormUpstream(t *testing.T, end <-chan struct{}) (up *mockAPI, events chan<
 	return up, feed
 }
 
-// storm sends n requests from greedyAddress, many at a time, and leaves each of them.
+// storm sends n requests of one person, many at a time, and leaves each of them.
 func (d *door) storm(t *testing.T, n int) {
 	t.Helper()
 	const workers, kept = 20, 10
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(greedyAddress)}}
+	var dialer net.Dialer
 	var work sync.WaitGroup
 	for range workers {
 		work.Go(func() {
@@ -65,7 +74,7 @@ func (d *door) storm(t *testing.T, n int) {
 					t.Error(err)
 					return
 				}
-				_, _ = io.WriteString(c, "GET /greedy HTTP/1.1\r\nHost: h\r\n\r\n")
+				_, _ = io.WriteString(c, asPerson("/greedy", "greedy"))
 				if open = append(open, c); len(open) > kept {
 					_ = open[0].Close()
 					open = open[1:]
@@ -84,7 +93,7 @@ func (d *door) storm(t *testing.T, n int) {
 func TestCancellationStorm(t *testing.T) {
 	end := make(chan struct{})
 	up, events := stormUpstream(t, end)
-	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 150, 5000 })
+	d := openDoor(t, up, namingGateway, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 150, 5000 })
 	client := newClient(t)
 	stream, err := client.Do(request(t, http.MethodGet, d.url("/stream"), nil))
 	if err != nil {
@@ -117,10 +126,13 @@ func TestCancellationStorm(t *testing.T) {
 	}
 	t.Logf("the storm lasted %v; the upstream had %v requests cancelled, %v were refused", time.Since(start),
 		metric(t, d.reg, `proxy_client_gone_total{phase="waiting"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
-	greedy := d.dialFrom(t, greedyAddress)
-	greedy.send(t, smuggled)
+	greedy := d.dialFrom(t, "127.0.0.1")
+	greedy.send(t, asPerson("/", "greedy"))
 	response, body := greedy.response(t, http.MethodGet)
 	ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
+	if n := d.Proxy.Weather(time.Now())["5m"].Errors["proxy"]; n > 0 {
+		t.Errorf("%d of the refusals count as failures of this host", n)
+	}
 	close(end)
 	if rest, err := io.ReadAll(lines); err != nil {
 		t.Errorf("the stream ended with %q, %v", rest, err)
@@ -136,11 +148,11 @@ func TestConnectionSparedAfterCancellations(t *testing.T) {
 		<-r.Context().Done()
 		left <- r.RemoteAddr
 	})
-	d := openDoor(t, up)
+	d := openDoor(t, up, namingGateway)
 	resets := make(map[string]int)
 	for i := range persons * each {
-		c := d.dialFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%persons))
-		c.send(t, smuggled)
+		c := d.dialFrom(t, "127.0.0.1")
+		c.send(t, asPerson("/", fmt.Sprint("person-", i%persons)))
 		receive(t, arrived, "a request")
 		_ = c.Close()
 		resets[receive(t, left, "the end of a request")]++
