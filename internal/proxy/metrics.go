@@ -201,7 +201,8 @@ func (m *metrics) observeFailure(r *record) {
 		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}
 	if r.FirstByte <= 0 {
-		if r.admitted && r.Status >= http.StatusInternalServerError {
+		// A sender that is slowed down says nothing of this host.
+		if r.admitted && r.Status >= http.StatusInternalServerError && r.code != CodeCancelling {
 			m.weather.add(weatherProxy)
 		}
 		return
