@@ -253,14 +253,19 @@ func (t Trace) line() string {
 	return strings.Join(words, " ")
 }
 
-// who returns a short name of the sender, or else the address or the source.
+// who returns a short name of the sender, or else the address or the source. A name with blanks is
+// quoted: it must not look like fields of the line.
 func (t Trace) who() string {
 	user, _, _ := strings.Cut(cmp.Or(t.Person, t.User, strings.Join(t.Tags, ",")), "@")
 	node, _, _ := strings.Cut(t.Node, ".")
 	if user != "" && node != "" {
 		user += "@"
 	}
-	return cmp.Or(user+node, t.Address, string(t.Source))
+	name := cmp.Or(user+node, t.Address, string(t.Source))
+	if strings.ContainsAny(name, " =") {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // attrs returns the fields of a log line. Empty texts are left out.
