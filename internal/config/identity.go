@@ -10,13 +10,14 @@ import (
 // gatewayHeader is that in which the official gateway, "claude gateway", names the person.
 const gatewayHeader = "x-claude-gateway-user-email"
 
-// parseGateway refuses "local": a request of this host that has the header of a person comes from
-// another proxy.
+// parseGateway refuses "local" and loopback networks: a request of this host that has the header of
+// a person comes from another proxy.
 func parseGateway(s string) (Source, *fault) {
-	if s == string(Local) {
-		return Source{}, invalid(`"local" names no gateway`, `write "proxied": a request of this host that names a person comes from another proxy`)
+	source, f := parseSource(s)
+	if s == string(Local) || f == nil && source.Prefix.IsValid() && source.Prefix.Addr().IsLoopback() {
+		return Source{}, invalid(quote(s)+" names no gateway", `write "proxied": a request of this host that names a person comes from another proxy`)
 	}
-	return parseSource(s)
+	return source, f
 }
 
 // parsePersonHeader refuses a header that means something else already: nobody's is passed on, and
@@ -24,11 +25,14 @@ func parseGateway(s string) (Source, *fault) {
 func parsePersonHeader(s string) (string, *fault) {
 	lower := strings.ToLower(s)
 	begins := func(prefix string) bool { return strings.HasPrefix(lower, prefix) }
-	taken := []string{"accept", "cookie", "user-agent", "x-request-id", "traceparent"}
-	prefixes := []string{"anthropic-", "content-", "x-claude-code-", "x-stainless-"}
+	taken := []string{"cookie", "expect", "origin", "user-agent", "x-request-id", "traceparent"}
+	prefixes := []string{"accept", "anthropic-", "content-", "sec-", "x-claude-code-", "x-stainless-"}
+	has := func(word string) bool { return strings.Contains(lower, word) }
 	switch {
 	case !isFieldName(s):
 		return "", invalid(quote(s)+" is not a valid header name", "use letters, digits and !#$%&'*+-.^_`|~")
+	case slices.ContainsFunc([]string{"token", "secret", "password", "session", "-key"}, has):
+		return "", invalid(quote(s)+" carries a credential, and the value is logged", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	case checkName(s) != nil || slices.Contains(taken, lower) || slices.ContainsFunc(prefixes, begins):
 		return "", invalid(quote(s)+" has another meaning", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	}

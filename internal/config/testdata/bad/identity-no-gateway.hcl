@@ -1,0 +1,4 @@
+identity {
+  from   = ["127.0.0.2/32"]
+  header = "x-auth-token"
+}
