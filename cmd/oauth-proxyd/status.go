@@ -116,6 +116,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 
 // headline says whether the daemon is healthy, and whether it works; then what to do.
 func (t table) headline(s admin.Status) {
+	s.Status = term.Clean(s.Status)
 	style, shown := term.Yellow, ""
 	switch {
 	case s.Status == "degraded":
