@@ -17,8 +17,9 @@ type Grant struct {
 	// no port.
 	Port uint16
 
-	// Capabilities are names of application capabilities that From has towards To.
-	Capabilities []string
+	// Capabilities are application capabilities that From has towards To, by name, each with its
+	// parameters: JSON, or nothing.
+	Capabilities map[string]string
 }
 
 // Grant replaces the present rules by these, at once and for all nodes. Without a rule no node
@@ -66,8 +67,12 @@ func (g Grant) filterRule(self, routes []netip.Prefix, from []string) tailcfg.Fi
 	rule := tailcfg.FilterRule{SrcIPs: from}
 	if len(g.Capabilities) > 0 {
 		capabilities := tailcfg.PeerCapMap{}
-		for _, name := range g.Capabilities {
-			capabilities[tailcfg.PeerCapability(name)] = nil
+		for name, parameters := range g.Capabilities {
+			var values []tailcfg.RawMessage
+			if parameters != "" {
+				values = append(values, tailcfg.RawMessage(parameters))
+			}
+			capabilities[tailcfg.PeerCapability(name)] = values
 		}
 		rule.CapGrant = []tailcfg.CapGrant{{Dsts: self, CapMap: capabilities}}
 		return rule

@@ -146,7 +146,7 @@ func TestTheOpenInternetIsNotLocal(t *testing.T) {
 	inBothModes(t, func(t *testing.T, tun bool) {
 		lab, host := newHost(t, tun)
 		relay := lab.Node(tailnet.Spec{Name: "relay"})
-		lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{relay}, To: []*tailnet.Node{host}, Capabilities: []string{"https://tailscale.com/cap/ingress"}})
+		lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{relay}, To: []*tailnet.Node{host}, Capabilities: map[string]string{"https://tailscale.com/cap/ingress": ""}})
 		w := newRecorder(t, host)
 		d := start(t, setting{node: host, upstream: w.url, blocks: []string{list("local", "tailnet")}})
 		host.Tailscale("funnel", "--bg", "--tcp=443", "tcp://127.0.0.1:"+d.port())

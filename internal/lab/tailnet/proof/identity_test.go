@@ -12,7 +12,10 @@ import (
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
-const capability = "example.com/cap/claude"
+const (
+	capability      = "example.com/cap/claude"
+	shareCapability = "oauth-proxyd.internal/cap/share"
+)
 
 // cast are a host and the peers that ask it for something.
 type cast struct {
@@ -34,7 +37,7 @@ func newCast(t *testing.T, tun bool) cast {
 		spec.TUN = tun
 		c.peers[spec.Name] = lab.Node(spec)
 	}
-	lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{c.peers["bob-laptop"]}, To: []*tailnet.Node{c.host}, Capabilities: []string{capability}})
+	lab.Grant(tailnet.Grant{}, tailnet.Grant{From: []*tailnet.Node{c.peers["bob-laptop"]}, To: []*tailnet.Node{c.host}, Capabilities: map[string]string{capability: ""}})
 	return c
 }
 
@@ -74,6 +77,32 @@ func TestAccessByUserTagNodeAndCapability(t *testing.T) {
 				}
 				d.stop()
 			})
+		}
+	})
+}
+
+// TestPolicyBoundsAUser has a grant of the tailnet's policy say how many requests of a user run at
+// once. A later grant holds from the user's next connection on.
+func TestPolicyBoundsAUser(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, tun bool) {
+		c := newCast(t, tun)
+		bob, g := c.peers["bob-laptop"], newGated(t, c.host)
+		grant := func(share string) {
+			c.lab.Grant(tailnet.Grant{}, tailnet.Grant{
+				From: []*tailnet.Node{bob}, To: []*tailnet.Node{c.host}, Capabilities: map[string]string{shareCapability: share},
+			})
+		}
+		grant(`{"max_requests": 1}`)
+		d := start(t, setting{node: c.host, upstream: g.url, proxy: `queue_timeout = "1s"`})
+		streams := []*stream{open(t, bob, d.url(), g)}
+		get(t, bob, d.url()+"/second").Want(t, http.StatusServiceUnavailable, "overloaded")
+		get(t, c.peers["alice-laptop"], d.url()+"/other").Want(t, http.StatusOK)
+		grant(`{"max_requests": 2}`)
+		streams = append(streams, open(t, bob, d.url(), g))
+		close(g.gate)
+		for _, s := range streams {
+			s.wantWhole()
 		}
 	})
 }
