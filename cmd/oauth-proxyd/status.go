@@ -129,7 +129,7 @@ func (t table) headline(s admin.Status) {
 	first := t.Paint(style, s.Status)
 	if s.Status == "healthy" && s.Failing != "" {
 		t.Wrap(first+", ", 2, "but "+s.Failing)
-		t.row("fix", "run `oauth-proxyd doctor`")
+		t.row("fix", s.FailingFix)
 	} else {
 		t.Wrap(first+": ", len(s.Status)+2, verdictOn(s))
 	}

@@ -14,7 +14,8 @@ import (
 type Status struct {
 	Status        string    `json:"status"`            // healthy, degraded, draining; idle: systemd starts it with the first request
 	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
-	Failing       string    `json:"failing,omitempty"` // why it seems that no request succeeds
+	Failing       string    `json:"failing,omitempty"`     // why it seems that no request succeeds
+	FailingFix    string    `json:"failing_fix,omitempty"` // what to do about it
 	State         string    `json:"state"`             // of the state machine
 	Version       string    `json:"version"`
 	PID           int       `json:"pid"`
@@ -47,7 +48,7 @@ func (s Status) FailingWarning() string {
 	if s.Failing == "" {
 		return ""
 	}
-	return s.Failing + "; run `oauth-proxyd doctor`"
+	return s.Failing + "; " + s.FailingFix
 }
 
 // TailnetStatus is what the daemon knows of its tailnet.

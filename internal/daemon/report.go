@@ -29,8 +29,9 @@ func (d *daemon) report(now time.Time) admin.Status {
 // status is the status without what takes a look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
 	c, stats, working := v.config.Proxy, v.proxy.Stats(), v.proxy.Working()
+	failing, fix := working.Trouble(now)
 	return admin.Status{
-		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: working.Trouble(now), State: v.state.Phase.String(),
+		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: failing, FailingFix: fix, State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
 		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,

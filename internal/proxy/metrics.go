@@ -164,7 +164,7 @@ func (m *metrics) observe(r *record) {
 	observe(m.duration.WithLabelValues(status), r.Duration, r.TraceID)
 	m.bytes.Add(float64(r.sent.Load()))
 	m.served.Add(1)
-	m.working.observe(r, time.Now())
+	m.working.end(r, time.Now())
 	if r.admitted {
 		m.clients.observe(r.Client, r.Status)
 	}

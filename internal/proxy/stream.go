@@ -84,6 +84,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	x.limited = x.proxy.limits.Seen(response.Header, x.rec.trace().limitUser(), x.rec.stepped())
 	x.rec.began(response, kind)
 	x.proxy.metrics.weather.respond(response.StatusCode)
+	x.proxy.metrics.working.begin(time.Now())
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -10,9 +11,11 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	start := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	end := func(status int, code Code) *record {
 		r := &record{code: code}
-		r.Status, r.Error = status, string(code)
+		r.Status, r.Error, r.Steps = status, string(code), []StepTrace{{Phase: phaseStreaming}}
 		return r
 	}
+	left := end(statusClientGone, "")
+	left.Steps = []StepTrace{{Phase: phaseWaiting}}
 	var w working
 	for i, row := range []struct {
 		name string
@@ -31,17 +34,43 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"refused by the API", end(401, ""), ""},
 		{"and again", end(http.StatusBadRequest, ""), ""},
 		{"three times", end(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized (3 in a row)"},
+		{"a redirect", end(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found (4 in a row)"},
+		{"well at last", end(200, ""), ""},
+		{"left without a response", left, ""},
+		{"another", left, ""},
+		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (3 in a row)"},
 	} {
 		now := start.Add(time.Duration(i) * time.Minute)
-		w.observe(row.record, now)
-		if got := w.Trouble(now); got != row.want {
+		w.end(row.record, now)
+		if got, _ := w.Trouble(now); got != row.want {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
-	if w.LastStatus != 401 || w.InARow != 3 {
-		t.Errorf("%+v", w.Working)
+	w.begin(start.Add(time.Hour)) // of another request
+	w.end(left, start.Add(2*time.Hour))
+	if got, want := w.InARow, 3; got != want {
+		t.Errorf("%d in a row, want %d: the upstream was responding", got, want)
 	}
-	if got, want := w.Trouble(start.Add(5*time.Hour)), "no request has succeeded for 5 h: the upstream responded 401 Unauthorized (3 in a row)"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	if got, _ := w.Trouble(start.Add(5 * time.Hour)); !strings.HasPrefix(got, "no request has succeeded for 5 h: ") {
+		t.Error(got)
+	}
+}
+
+// The advice names what a response and its request-id prove.
+func TestFixOfAResponse(t *testing.T) {
+	for _, tt := range []struct {
+		status   int
+		id, want string
+	}{
+		{401, "req_1", "/login"},
+		{429, "req_1", "oauth-proxyd limits"},
+		{529, "req_1", "status.anthropic.com"},
+		{400, "req_1", "the error that the client shows"},
+		{403, "", "this one had none"},
+		{503, "", "oauth-proxyd doctor"},
+	} {
+		if got := fixResponse(tt.status, tt.id); !strings.Contains(got, tt.want) {
+			t.Errorf("%d %q: %q has no %q", tt.status, tt.id, got, tt.want)
+		}
 	}
 }
