@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +16,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/ratelimit"
@@ -24,6 +29,15 @@ var ErrNotRunning = errors.New("oauth-proxyd is not running, or its admin socket
 const (
 	socketName   = "admin.sock" // in the runtime directory
 	systemSocket = "/run/oauth-proxyd/" + socketName
+
+	// serverName is the header Server of each response, which tells the daemon from any other
+	// program.
+	serverName = "oauth-proxyd"
+	// firstByteTimeout bounds the wait for the header of a response, which the daemon sends at once
+	// even where the outcome takes longer.
+	firstByteTimeout = 5 * time.Second
+	maxResponse      = 16 << 20 // bytes; thousands of requests
+	maxErrorText     = 1 << 10  // bytes
 )
 
 // NotRunningError is the [ErrNotRunning] of one socket.
@@ -126,9 +140,12 @@ func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, err
 
 // do sends one request and decodes the response.
 func do[Response any](ctx context.Context, c Client, method, path string) (response Response, err error) {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
-	}}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
+		},
+		ResponseHeaderTimeout: firstByteTimeout,
+	}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
 	if err != nil {
@@ -136,22 +153,54 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	}
 	request.Header.Set("User-Agent", caller())
 	r, err := (&http.Client{Transport: transport}).Do(request)
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		return response, fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
-	case errors.Is(err, context.DeadlineExceeded):
-		return response, fmt.Errorf("the daemon on %s did not respond in time", c.socket)
-	case err != nil:
-		return response, &NotRunningError{Socket: c.socket, Systems: c.systems}
+	if err != nil {
+		return response, c.explain(err)
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
-	if r.StatusCode != http.StatusOK {
-		return response, fmt.Errorf("the daemon on %s does not know this command: %s", c.socket, r.Status)
+	body := http.MaxBytesReader(nil, r.Body, maxResponse)
+	switch {
+	case r.Header.Get("Server") != serverName:
+		return response, c.foreign(fmt.Errorf("its response has no header %q", "Server: "+serverName))
+	case r.StatusCode != http.StatusOK:
+		text, _ := io.ReadAll(io.LimitReader(body, maxErrorText)) // a part is better than nothing
+		return response, fmt.Errorf("the daemon on %s refused the command: %s: %s", c.socket, r.Status, bytes.TrimSpace(text))
 	}
-	if err := json.NewDecoder(r.Body).Decode(&response); err != nil {
-		return response, fmt.Errorf("reading the daemon's response: %w", err)
+	err = json.NewDecoder(body).Decode(&response)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return response, fmt.Errorf("the response on %s is larger than %d MiB", c.socket, maxResponse>>20)
+	}
+	if err != nil {
+		return response, c.explain(fmt.Errorf("reading the response: %w", err))
 	}
 	return response, nil
+}
+
+// explain says what is wrong with the socket, or with the program that has it.
+func (c Client) explain(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // without the URL, which names no host
+	}
+	timeout, _ := errors.AsType[net.Error](err)
+	info, _ := os.Stat(c.socket)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
+	case info != nil && info.Mode().Type() != fs.ModeSocket:
+		return c.foreign(errors.New("it is not a socket"))
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
+		return &NotRunningError{Socket: c.socket, Systems: c.systems}
+	case errors.Is(err, syscall.EAGAIN): // connect(2) on a Unix socket
+		return fmt.Errorf("the program on %s does not accept connections: its queue is full", c.socket)
+	case timeout != nil && timeout.Timeout():
+		return fmt.Errorf("the program on %s did not respond in time", c.socket)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("the program on %s closed the connection before it had responded", c.socket)
+	}
+	return c.foreign(err)
+}
+
+func (c Client) foreign(why error) error {
+	return fmt.Errorf("%s is not an admin socket of oauth-proxyd: %w", c.socket, why)
 }
 
 // caller says who runs this program and by which process, for the daemon's log.

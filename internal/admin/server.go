@@ -151,9 +151,15 @@ func (s *Server) Close() {
 func (c Commands) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Status()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { respondOutcome(w, c.Reload(r.Context(), asker(r))) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		sendHeader(w)
+		respondOutcome(w, c.Reload(r.Context(), asker(r)))
+	})
 	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respondOutcome(w, c.DryRun()) })
-	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Upgrade(r.Context(), asker(r))) })
+	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
+		sendHeader(w)
+		respond(w, c.Upgrade(r.Context(), asker(r)))
+	})
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
 	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -163,8 +169,15 @@ func (c Commands) handler() http.Handler {
 	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
 	mux.HandleFunc("POST /probes", c.expectProbe)
 	mux.HandleFunc("GET /probes/{nonce}", c.probeReport)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", serverName)
+		w.Header().Set("Content-Type", "application/json")
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// sendHeader shows a client at once that its command was taken, where the outcome takes longer.
+func sendHeader(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() } // it may have left
 
 func (c Commands) expectProbe(w http.ResponseWriter, _ *http.Request) {
 	nonce, err := c.ExpectProbe()
@@ -192,6 +205,5 @@ func respondOutcome(w http.ResponseWriter, o ReloadOutcome) {
 }
 
 func respond(w http.ResponseWriter, body any) {
-	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(body) // the client may have left
 }

@@ -161,7 +161,10 @@ func (w *world) examine() *doctor.Report {
 func (w *world) admin() http.Handler {
 	mux := http.NewServeMux()
 	respond := func(v any) http.HandlerFunc {
-		return func(response http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(response).Encode(v) }
+		return func(response http.ResponseWriter, _ *http.Request) {
+			response.Header().Set("Server", "oauth-proxyd")
+			_ = json.NewEncoder(response).Encode(v)
+		}
 	}
 	mux.HandleFunc("GET /status", respond(w.status))
 	mux.HandleFunc("POST /reload/dry-run", respond(w.dryRun))

@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestForeignSocketIsNamed: what has the socket of a daemon and is none is called what it is.
+func TestForeignSocketIsNamed(t *testing.T) {
+	ours := "HTTP/1.1 200 OK\r\nServer: oauth-proxyd\r\n\r\n"
+	for name, row := range map[string]struct {
+		serve func(t *testing.T, path string)
+		want  string
+	}{
+		"a file":            {writeFile, "is not an admin socket of oauth-proxyd: it is not a socket"},
+		"a full queue":      {fillBacklog, "does not accept connections: its queue is full"},
+		"no HTTP":           {responding("220 mail.example ESMTP\r\n"), "is not an admin socket of oauth-proxyd: net/http: "},
+		"HTTP of others":    {responding("HTTP/1.1 200 OK\r\n\r\n{}"), `is not an admin socket of oauth-proxyd: its response has no header "Server: oauth-proxyd"`},
+		"not JSON":          {responding(ours + "<html>"), "is not an admin socket of oauth-proxyd: reading the response: invalid character"},
+		"half a response":   {responding(ours + `{"applied":`), "closed the connection before it had responded"},
+		"no response":       {responding(""), "closed the connection before it had responded"},
+		"an unknown status": {responding("HTTP/1.1 404 No\r\nServer: oauth-proxyd\r\n\r\nno such command\n"), "refused the command: 404 No: no such command"},
+		"endless JSON":      {responding(ours + `{"error":"` + strings.Repeat("x", maxResponse)), "is larger than 16 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), socketName)
+			row.serve(t, path)
+			_, err := At(path).Reload(t.Context(), true)
+			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), path) || errors.Is(err, ErrNotRunning) {
+				t.Errorf("%v, want %q", err, row.want)
+			}
+		})
+	}
+}
+
+func writeFile(t *testing.T, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// responding sends text in response to each request, and closes the connection.
+func responding(text string) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		t.Cleanup(func() { l.Close(); <-done })
+		go func() {
+			defer close(done)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Read(make([]byte, 4<<10))
+				_, _ = io.WriteString(c, text)
+				_ = c.Close()
+			}
+		}()
+	}
+}
+
+// fillBacklog listens and accepts nothing, with one connection waiting.
+func fillBacklog(t *testing.T, path string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { first.Close() })
+}
+
+// TestSilentSocketIsNamedSoon: no command waits longer than five seconds for the first byte.
+func TestSilentSocketIsNamedSoon(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), socketName)
+	l, err := net.Listen("unix", path) // the kernel connects, and nothing is accepted
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := At(path).Upgrade(ctx); err == nil || !strings.Contains(err.Error(), "did not respond in time") || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
+// TestSlowOutcomeIsAnnounced: a client sees at once that a command whose outcome takes long was
+// taken.
+func TestSlowOutcomeIsAnnounced(t *testing.T) {
+	release := make(chan struct{})
+	c := serve(t, Commands{
+		Reload:  func(context.Context, string) ReloadOutcome { <-release; return ReloadOutcome{} },
+		Upgrade: func(context.Context, string) UpgradeOutcome { <-release; return UpgradeOutcome{} },
+	})
+	defer close(release)
+	for _, path := range []string{"/reload", "/upgrade"} {
+		conn, err := net.Dial("unix", c.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || r.Header.Get("Server") != serverName {
+			t.Fatalf("%s: %+v, %v", path, r, err)
+		}
+	}
+}
