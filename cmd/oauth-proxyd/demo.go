@@ -46,21 +46,20 @@ header "anthropic-beta" {
 func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "", "`ADDR` to listen on; default "+demoListen+", or a free port if that is taken")
 	return func(string) int {
-		show := demoShow{out: e.stdout, received: make(chan fakeupstream.Request, 16)}
-		upstream, err := fakeupstream.Start(fakeupstream.Handler(fakeupstream.Config{
-			EventInterval: demoEventInterval, RequireOAuthBeta: true, Observe: show.observe,
-		}))
+		show := demoShow{out: e.stdout, received: make(chan http.Header, 16)}
+		api := fakeupstream.Handler(fakeupstream.Config{EventInterval: demoEventInterval, RequireOAuthBeta: true})
+		upstream, stop, err := fakeupstream.Start(show.observe(api))
 		if err != nil {
 			e.failed(err, "")
 			return exitFailure
 		}
-		defer upstream.Close() //nolint:errcheck // the process ends
+		defer stop()
 		address := *listen
 		if address == "" {
 			address = freeAddress(demoListen)
 		}
 		overrides := append(e.environment(),
-			config.Override{Attribute: "proxy.upstream_url", Value: upstream.URL(), Origin: "demo"},
+			config.Override{Attribute: "proxy.upstream_url", Value: upstream, Origin: "demo"},
 			config.Override{Attribute: "proxy.listen_addr", Value: address, Origin: "--listen"})
 		level, format := firstLog(overrides)
 		var running sync.WaitGroup
@@ -71,7 +70,7 @@ func demo(e env, flags *flag.FlagSet) runner {
 			LogLevel: level, LogFormat: format,
 			Ready: func(addresses []net.Addr) {
 				running.Go(func() {
-					if err := show.run("http://"+addresses[0].String(), upstream.URL()); err != nil {
+					if err := show.run("http://"+addresses[0].String(), upstream); err != nil {
 						e.failed(err, "")
 					}
 				})
@@ -93,14 +92,17 @@ func freeAddress(wanted string) string {
 // demoShow is the client that the demo runs.
 type demoShow struct {
 	out      io.Writer
-	received chan fakeupstream.Request // by the upstream
+	received chan http.Header // by the upstream
 }
 
-func (s demoShow) observe(r fakeupstream.Request) {
-	select {
-	case s.received <- r:
-	default: // the show is over
-	}
+func (s demoShow) observe(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.received <- r.Header.Clone():
+		default: // the show is over
+		}
+		api.ServeHTTP(w, r)
+	})
 }
 
 // run sends a message directly to the upstream, then one through the proxy.
@@ -145,8 +147,8 @@ func (s demoShow) message(ctx context.Context, base string) error {
 	}
 	defer response.Body.Close() //nolint:errcheck // the demo has seen what it came for
 	select {
-	case r := <-s.received:
-		fmt.Fprintf(s.out, "  upstream received   anthropic-beta: %s\n", strings.Join(r.Header["Anthropic-Beta"], ", "))
+	case header := <-s.received:
+		fmt.Fprintf(s.out, "  upstream received   anthropic-beta: %s\n", strings.Join(header["Anthropic-Beta"], ", "))
 	default: // it came no further than the proxy
 	}
 	fmt.Fprintf(s.out, "  upstream responded  %s\n  as it arrives       ", response.Status)

@@ -75,24 +75,21 @@ func TooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 }
 
-// refusal checks version and credential. It is nil if they will do.
+// refusal checks the version and the credential. It is nil if both are accepted.
 func (a *api) refusal(h http.Header) *Error {
-	switch version := h.Get(versionHeader); version {
-	case "", currentVersion, originalVersion:
-	default:
+	version, authorization := h.Get(versionHeader), h.Get("Authorization")
+	scheme, token, _ := strings.Cut(authorization, " ")
+	switch {
+	case version != "" && version != currentVersion && version != originalVersion:
 		return Invalid("anthropic-version: " + strconv.Quote(version) + " is not a valid version")
-	}
-	switch credentialOf(h) {
-	case credentialNone:
+	case h.Get("X-Api-Key") != "":
+		return nil
+	case authorization == "":
 		return Unauthenticated("x-api-key header is required")
-	case credentialOAuth:
-		if a.RequireOAuthBeta && !hasBeta(h, "oauth-2025-04-20") {
-			return Unauthenticated("OAuth authentication is currently not supported.")
-		}
-	case credentialOther:
-		if !strings.HasPrefix(strings.ToLower(h.Get("Authorization")), "bearer ") {
-			return Unauthenticated("Invalid authorization header")
-		}
+	case !strings.EqualFold(scheme, "Bearer"):
+		return Unauthenticated("Invalid authorization header")
+	case a.RequireOAuthBeta && strings.HasPrefix(token, "sk-ant-oat") && !hasBeta(h, "oauth-2025-04-20"):
+		return Unauthenticated("OAuth authentication is currently not supported.")
 	}
 	return nil
 }

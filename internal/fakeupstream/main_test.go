@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -21,19 +20,15 @@ const (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start runs a server for the length of the test.
-func start(t *testing.T, cfg fakeupstream.Config) *fakeupstream.Server {
+// start serves the API for the length of the test, and returns its base URL.
+func start(t *testing.T, c fakeupstream.Config) (url string) {
 	t.Helper()
-	s, err := fakeupstream.Start(fakeupstream.Handler(cfg))
+	url, stop, err := fakeupstream.Start(fakeupstream.Handler(c))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the API: %v", err)
-		}
-	})
-	return s
+	t.Cleanup(stop)
+	return url
 }
 
 func client(t *testing.T) *http.Client {
@@ -55,9 +50,9 @@ func request(ctx context.Context, t *testing.T, method, url string, body io.Read
 }
 
 // message posts body to /v1/messages.
-func message(t *testing.T, s *fakeupstream.Server, body string) (*http.Response, string) {
+func message(t *testing.T, url, body string) (*http.Response, string) {
 	t.Helper()
-	return do(t, client(t), request(t.Context(), t, http.MethodPost, s.URL()+"/v1/messages", strings.NewReader(body)))
+	return do(t, client(t), request(t.Context(), t, http.MethodPost, url+"/v1/messages", strings.NewReader(body)))
 }
 
 // do sends a request and reads the response to its end.
@@ -73,29 +68,6 @@ func do(t *testing.T, c *http.Client, r *http.Request) (*http.Response, string) 
 		t.Fatalf("reading the response: %v", err)
 	}
 	return resp, string(body)
-}
-
-// observer keeps what the API saw.
-type observer struct {
-	mu   sync.Mutex
-	seen []fakeupstream.Request
-}
-
-func (o *observer) observe(r fakeupstream.Request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.seen = append(o.seen, r)
-}
-
-// only returns the one request that was seen.
-func (o *observer) only(t *testing.T) fakeupstream.Request {
-	t.Helper()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.seen) != 1 {
-		t.Fatalf("the API saw %d requests, want 1", len(o.seen))
-	}
-	return o.seen[0]
 }
 
 // failure is the part of an error body that tests look at.

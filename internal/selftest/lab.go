@@ -19,17 +19,14 @@ import (
 )
 
 const (
-	// shortestTimeout is the least that a probe is held to.
-	shortestTimeout = time.Second
-	// closeTime bounds the end of a lab.
-	closeTime = time.Second
-	// maxEvents is more than the events of a response.
-	maxEvents = 1000
+	shortestTimeout = time.Second // of those that a probe is held to
+	closeTime       = time.Second // for the end of a lab
+	maxEvents       = 1000        // more than a response has
 )
 
 // lab is the real proxy between one client and a mock of the API, all on loopback.
 type lab struct {
-	api       *fakeupstream.Server
+	stopAPI   func()
 	read      chan struct{} // an element for each event that the client has read
 	proxy     *proxy.Proxy
 	server    *inbound.Server
@@ -37,7 +34,7 @@ type lab struct {
 	transport *http.Transport // the client's
 
 	mu       sync.Mutex
-	received []fakeupstream.Request // by the API
+	received []http.Header // by the API, one element for each request
 }
 
 func openLab(c Config, listener string) (*lab, error) {
@@ -45,21 +42,22 @@ func openLab(c Config, listener string) (*lab, error) {
 		read:      make(chan struct{}, maxEvents),
 		transport: &http.Transport{DisableCompression: true}, // it sends no header of its own
 	}
-	var err error
-	l.api, err = fakeupstream.Start(l.pace(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: l.observe})))
+	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true})
+	address, stop, err := fakeupstream.Start(l.watch(api))
 	if err != nil {
 		return nil, fmt.Errorf("starting the mock API: %w", err)
 	}
-	if err := l.openProxy(c, listener); err != nil {
-		_ = l.api.Close() // it served nobody
+	l.stopAPI = stop
+	if err := l.openProxy(c, listener, address); err != nil {
+		stop()
 		return nil, err
 	}
 	return l, nil
 }
 
 // openProxy puts the proxy in front of the API, as serve does.
-func (l *lab) openProxy(c Config, name string) error {
-	target, err := url.Parse(l.api.URL())
+func (l *lab) openProxy(c Config, name, api string) error {
+	target, err := url.Parse(api)
 	if err != nil {
 		return fmt.Errorf("reading the address of the mock API: %w", err)
 	}
@@ -93,28 +91,25 @@ func onLoopback(c config.Config, target *url.URL) proxy.Settings {
 	return proxy.Settings{Config: c}
 }
 
-// close ends everything, what hangs included.
+// close ends everything, requests that hang included.
 func (l *lab) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	l.transport.CloseIdleConnections()
 	l.server.CloseListeners()
 	l.server.Cut(ctx)
-	_ = l.listener.Close() // nothing is asked of it any more
-	_ = l.api.Close()      // likewise
+	_ = l.listener.Close() // nothing connects any more
+	l.stopAPI()
 	l.proxy.Close()
 }
 
-func (l *lab) observe(r fakeupstream.Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.received = append(l.received, r)
-}
-
-// pace makes the API wait before each event until the client has read the one before. A proxy that
-// holds an event back waits forever.
-func (l *lab) pace(api http.Handler) http.Handler {
+// watch records what arrives, and makes the API wait before each event until the client has read
+// the one before. If a proxy holds an event back, both wait until the probe's time is over.
+func (l *lab) watch(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		l.received = append(l.received, r.Header.Clone())
+		l.mu.Unlock()
 		api.ServeHTTP(&pacedWriter{ResponseWriter: w, gone: r.Context(), read: l.read}, r)
 	})
 }

@@ -13,14 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"oauth-proxyd/internal/fakeupstream"
-)
-
-// Shown in place of values that are not to be shown.
-const (
-	hidden     = "(not shown)"
-	credential = "(credential)"
 )
 
 // probe is a typical client's request and what became of it.
@@ -28,18 +20,16 @@ type probe struct {
 	Client
 	client   typicalClient
 	received http.Header // nil: the API received no request
-	held     string      // which event was held back; empty: none
 }
 
 func newProbe(c typicalClient, listener string) probe {
 	return probe{
 		client: c,
-		Name:   c.name, Listener: listener, Method: c.method, Target: c.target,
-		Headers: []Header{}, Rules: []Rule{},
+		Client: Client{Name: c.name, Listener: listener, Method: c.method, Target: c.target, Headers: []Header{}, Rules: []Rule{}},
 	}
 }
 
-// run sends the request and reads the response. An error says why it did not come to its end.
+// run sends the request and reads the response. An error says why the response is not complete.
 func (p *probe) run(ctx context.Context, l *lab) error {
 	address := l.listener.Addr().String()
 	r, err := http.NewRequestWithContext(ctx, p.client.method, "http://"+address, p.client.reader())
@@ -72,8 +62,7 @@ func (p *probe) readEvents(ctx context.Context, l *lab, body io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && ctx.Err() != nil:
-			p.held = fmt.Sprintf("event %d did not arrive before the next one was sent", p.Events+1)
-			return err
+			return fmt.Errorf("event %d did not arrive before the next one was sent", p.Events+1)
 		case err != nil:
 			return err
 		}
@@ -89,7 +78,7 @@ func errorMessage(body []byte) string {
 	var refusal struct {
 		Error struct{ Message string }
 	}
-	_ = json.Unmarshal(body, &refusal) // it is in our own shape
+	_ = json.Unmarshal(body, &refusal) // it is the proxy's own
 	return refusal.Error.Message
 }
 
@@ -107,53 +96,45 @@ func (p *probe) record(l *lab, rules []ruleText) error {
 	if n := len(p.client.body); n > 0 {
 		sent["Content-Length"] = []string{strconv.Itoa(n)}
 	}
-	got := l.received[0]
-	p.received = got.Header
-	p.CredentialUntouched = fakeupstream.CredentialSHA256(sent) == got.CredentialSHA256
-	p.Headers = compare(sent, got.Header, p.CredentialUntouched)
-	p.hide(rules)
+	p.received = l.received[0]
+	p.Headers = compare(sent, p.received)
+	for i, h := range p.Headers {
+		if h.Received != nil && slices.ContainsFunc(rules, func(r ruleText) bool { return r.hidden && r.header == h.Name }) {
+			p.Headers[i].Received = []string{"(not shown)"}
+		}
+	}
 	return nil
 }
 
-// hide removes the values that the configuration says are not to be shown.
-func (p *probe) hide(rules []ruleText) {
-	for i, h := range p.Headers {
-		if h.Received != nil && slices.ContainsFunc(rules, func(r ruleText) bool { return r.hidden && r.header == h.Name }) {
-			p.Headers[i].Received = []string{hidden}
-		}
-	}
-}
-
-// compare lists all headers of both sides by name. The API's side comes with its credentials
-// masked.
-func compare(sent, received http.Header, untouched bool) []Header {
+// compare lists all headers of both sides by name, without the values of credentials.
+func compare(sent, received http.Header) []Header {
 	all := maps.Clone(sent)
 	maps.Copy(all, received)
 	headers := make([]Header, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		h := Header{Name: strings.ToLower(name), Sent: sent[name], Received: received[name]}
-		if isCredential(name) && h.Sent != nil {
-			h.Sent = []string{credential}
-			if untouched && h.Received != nil {
-				h.Received = h.Sent
-			}
+		h := Header{Name: strings.ToLower(name), Change: change(sent[name], received[name]), Sent: sent[name], Received: received[name]}
+		if name == "Authorization" || name == "X-Api-Key" {
+			h.Sent, h.Received = masked(h.Sent), masked(h.Received)
 		}
-		h.Change = change(h)
 		headers = append(headers, h)
 	}
 	return headers
 }
 
-// isCredential reports whether the clients authenticate with the header.
-func isCredential(name string) bool { return name == "Authorization" || name == "X-Api-Key" }
+func masked(values []string) []string {
+	if values == nil {
+		return nil
+	}
+	return []string{"(credential)"}
+}
 
-func change(h Header) Change {
+func change(sent, received []string) Change {
 	switch {
-	case h.Sent == nil:
+	case sent == nil:
 		return Added
-	case h.Received == nil:
+	case received == nil:
 		return Dropped
-	case slices.Equal(h.Sent, h.Received):
+	case slices.Equal(sent, received):
 		return Kept
 	default:
 		return Changed

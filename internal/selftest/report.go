@@ -42,9 +42,6 @@ type Client struct {
 	Headers []Header `json:"headers"`
 	// Rules in the order of the configuration.
 	Rules []Rule `json:"rules"`
-	// CredentialUntouched: Authorization and x-api-key arrived as they were sent (compared by
-	// hash).
-	CredentialUntouched bool `json:"credential_untouched"`
 	// Error is why the request did not come to its end.
 	Error string `json:"error,omitempty"`
 }

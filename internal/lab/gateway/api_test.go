@@ -3,53 +3,49 @@ package gateway_test
 import (
 	"bufio"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // api is the mock API, with a list of what it received.
 type api struct {
-	*fakeupstream.Server
+	*httptest.Server
 	gone chan string // the path of each request whose client left
 
 	mu   sync.Mutex
-	seen []fakeupstream.Request
+	seen []labapi.Request
 	held *held // nil: nothing is held back
 }
 
 func startAPI(t *testing.T) *api {
 	t.Helper()
 	a := &api{gone: make(chan string, 100)}
-	server, err := fakeupstream.Start(a.wrap(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.Server = server
-	t.Cleanup(func() { server.Close() })
+	a.Server = httptest.NewServer(a.wrap(labapi.Handler(labapi.Config{RequireOAuthBeta: true, Observe: a.observe})))
+	t.Cleanup(func() { a.CloseClientConnections(); a.Close() })
 	return a
 }
 
-func (a *api) observe(r fakeupstream.Request) {
+func (a *api) observe(r labapi.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = append(a.seen, r)
 }
 
 // all are the requests that the API received so far.
-func (a *api) all() []fakeupstream.Request {
+func (a *api) all() []labapi.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.seen)
 }
 
 // only returns the one request that the API received.
-func (a *api) only(t *testing.T) fakeupstream.Request {
+func (a *api) only(t *testing.T) labapi.Request {
 	t.Helper()
 	seen := a.all()
 	if len(seen) != 1 {

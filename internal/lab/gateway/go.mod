@@ -4,6 +4,7 @@ go 1.27.3
 
 require (
 	oauth-proxyd v0.0.0
+	oauth-proxyd/internal/lab/labapi v0.0.0
 	oauth-proxyd/internal/lab/tailnet v0.0.0
 )
 
@@ -42,6 +43,7 @@ require (
 
 replace (
 	oauth-proxyd => ../../..
+	oauth-proxyd/internal/lab/labapi => ../labapi
 	oauth-proxyd/internal/lab/tailnet => ../tailnet
 )
 

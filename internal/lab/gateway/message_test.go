@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 const oauthBeta = "oauth-2025-04-20"
@@ -38,7 +38,7 @@ func TestMessageThroughGateway(t *testing.T) {
 }
 
 // wantForwarded compares a request that the API received with what the client and the gateway sent.
-func wantForwarded(t *testing.T, r fakeupstream.Request) {
+func wantForwarded(t *testing.T, r labapi.Request) {
 	t.Helper()
 	if r.Target != "/v1/messages?beta=true" || !r.BodyComplete {
 		t.Errorf("the API received %s, complete: %t", r.Target, r.BodyComplete)
@@ -48,7 +48,7 @@ func wantForwarded(t *testing.T, r fakeupstream.Request) {
 		t.Errorf("anthropic-beta is %q, want %q", betas, want)
 	}
 	sent := http.Header{"Authorization": {"Bearer " + daemontest.OAuthToken}}
-	if r.CredentialSHA256 != fakeupstream.CredentialSHA256(sent) {
+	if r.CredentialSHA256 != labapi.CredentialSHA256(sent) {
 		t.Errorf("the API received another credential than the gateway's: %q", r.Header["Authorization"])
 	}
 	for name, want := range map[string]string{

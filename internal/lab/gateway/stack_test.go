@@ -18,7 +18,7 @@ type stack struct {
 func newStack(t *testing.T, settings string) *stack {
 	t.Helper()
 	s := &stack{api: startAPI(t)}
-	daemon, log := startDaemon(t, s.api.URL(), settings)
+	daemon, log := startDaemon(t, s.api.URL, settings)
 	s.daemon = log
 	s.client = signIn(t, startGateway(t, daemon))
 	return s

@@ -28,7 +28,7 @@ func newRemote(t *testing.T) *remote {
 	host := lab.Node(tailnet.Spec{Name: "proxy"})
 	gateway := lab.Node(tailnet.Spec{Name: "ai", Tags: []string{"tag:gateway"}})
 	r := &remote{api: startAPI(t), peer: lab.Node(tailnet.Spec{Name: "laptop", User: "bob@example.com"})}
-	local, log := startDaemon(t, r.api.URL(), fmt.Sprintf(
+	local, log := startDaemon(t, r.api.URL, fmt.Sprintf(
 		"tailscale {\n  socket = %q\n}\naccess {\n  allow = [\"tailnet\"]\n}\nidentity {\n  from = [\"tag:gateway\"]\n}\n", host.Socket()))
 	base, err := url.Parse(local)
 	if err != nil {

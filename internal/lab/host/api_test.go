@@ -7,8 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // apiName is the name that the shipped configuration sends to.
@@ -18,7 +17,7 @@ const apiName = "api.anthropic.com"
 // the host trusts: so the shipped configuration is tested as it is.
 type api struct {
 	mu   sync.Mutex
-	seen []fakeupstream.Request
+	seen []labapi.Request
 }
 
 func (l *lab) startAPI() *api {
@@ -28,7 +27,7 @@ func (l *lab) startAPI() *api {
 		l.t.Fatal(err)
 	}
 	a := &api{}
-	server := httptest.NewUnstartedServer(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: a.observe}))
+	server := httptest.NewUnstartedServer(labapi.Handler(labapi.Config{RequireOAuthBeta: true, Observe: a.observe}))
 	server.Listener.Close()
 	server.Listener = listener
 	server.EnableHTTP2 = true
@@ -44,14 +43,14 @@ func (l *lab) startAPI() *api {
 	return a
 }
 
-func (a *api) observe(r fakeupstream.Request) {
+func (a *api) observe(r labapi.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = append(a.seen, r)
 }
 
 // last is the latest request to that path.
-func (a *api) last(path string) (fakeupstream.Request, bool) {
+func (a *api) last(path string) (labapi.Request, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range slices.Backward(a.seen) {
@@ -59,7 +58,7 @@ func (a *api) last(path string) (fakeupstream.Request, bool) {
 			return r, true
 		}
 	}
-	return fakeupstream.Request{}, false
+	return labapi.Request{}, false
 }
 
 // received is a header field of the latest request to that path.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // labHeader is a rule whose effect the API shows.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // site serves a repository on the host, at the address that the README names and with a certificate

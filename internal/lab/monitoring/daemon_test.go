@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,7 @@ import (
 
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/faketailscaled"
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // daemon is the binary between an API and a tailscaled.
@@ -30,12 +30,9 @@ const keyLife = 10 * 24 * time.Hour
 func startDaemon(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{dir: daemontest.TempDir(t), held: &held{arrived: make(chan struct{}), release: make(chan struct{})}}
-	api, err := fakeupstream.Start(d.held.wrap(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { api.Close() })
-	d.upstream = api.URL()
+	api := httptest.NewServer(d.held.wrap(labapi.Handler(labapi.Config{RequireOAuthBeta: true})))
+	t.Cleanup(func() { api.CloseClientConnections(); api.Close() })
+	d.upstream = api.URL
 	d.configure(t, d.upstream, daemontest.Patience)
 	d.runTailscaled(t)
 	socket := daemontest.Listen(t, "proxy")

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // apiName is the name of the upstream in these tests.

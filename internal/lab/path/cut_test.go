@@ -8,8 +8,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 const (
@@ -47,7 +46,7 @@ func (l *ledger) count(address string) int {
 func startCuttable(t *testing.T, protocol string) (*network, *daemon, *ledger) {
 	t.Helper()
 	n, a, l := newNetwork(t, farAddress+" "+apiName, ""), newAPI(t), &ledger{from: map[string]int{}}
-	a.serveTLS(n.far, farAddress+":443", l.wrap(labapi.Handler(fakeupstream.Config{})), protocol)
+	a.serveTLS(n.far, farAddress+":443", l.wrap(labapi.Handler(labapi.Config{})), protocol)
 	return n, startDaemon(n.near, a.pem, `
 		upstream_url    = "https://`+apiName+`"
 		connect_timeout = "20s"

@@ -11,8 +11,7 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // streamLimit is how many streams of one connection the servers in front of the API take.
@@ -103,7 +102,7 @@ func TestABurstAboveTheLimitOfAConnection(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			const burst = 5 * streamLimit
-			d, _ := startFront(t, f, newBarrier(burst).wrap(labapi.Handler(fakeupstream.Config{})))
+			d, _ := startFront(t, f, newBarrier(burst).wrap(labapi.Handler(labapi.Config{})))
 			var clients sync.WaitGroup
 			for range burst {
 				clients.Go(func() { wantWhole(t, d, "long-20") })
@@ -132,7 +131,7 @@ func TestAReloadOfTheUpstreamLosesNothing(t *testing.T) {
 			t.Parallel()
 			const streams = 2 * streamLimit
 			all := newBarrier(streams)
-			d, server := startFront(t, f, all.wrap(labapi.Handler(fakeupstream.Config{})))
+			d, server := startFront(t, f, all.wrap(labapi.Handler(labapi.Config{})))
 			var clients sync.WaitGroup
 			for range streams {
 				clients.Go(func() { wantWhole(t, d, "slow-10") })

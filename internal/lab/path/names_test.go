@@ -7,8 +7,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // listenPacket listens on the host to the end of the test.
@@ -69,7 +68,7 @@ func TestASilentNameServer(t *testing.T) {
 	h, a := newHost(t, "", "nameserver 127.0.0.2\nnameserver 127.0.0.3\n"), newAPI(t)
 	h.listenPacket("127.0.0.2:53")
 	h.serveNames("127.0.0.3:53", [4]byte{127, 0, 0, 1}, nil)
-	a.serveTLS(h, "127.0.0.1:443", labapi.Handler(fakeupstream.Config{}), "h2")
+	a.serveTLS(h, "127.0.0.1:443", labapi.Handler(labapi.Config{}), "h2")
 	d := startDaemon(h, a.pem, `  upstream_url = "https://`+apiName+`"`)
 	began := time.Now()
 	d.mustAsk()
@@ -102,7 +101,7 @@ func TestADeadFamily(t *testing.T) {
 	n, a := newNetwork(t, "", "nameserver 127.0.0.3\n"), newAPI(t)
 	dead := [16]byte(net.ParseIP(deadAddress6))
 	n.near.serveNames("127.0.0.3:53", [4]byte(net.ParseIP(farAddress).To4()), &dead)
-	a.serveTLS(n.far, farAddress+":443", labapi.Handler(fakeupstream.Config{}), "h2")
+	a.serveTLS(n.far, farAddress+":443", labapi.Handler(labapi.Config{}), "h2")
 	d := startDaemon(n.near, a.pem, `  upstream_url = "https://`+apiName+`"`)
 	d.mustAsk()
 	all := d.findings()

@@ -18,8 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // squidSettings are what all squids here have; %[1]s is the folder, %[2]s more settings.
@@ -99,7 +98,7 @@ func fingerprint(t *testing.T, text string) string {
 func newSite(t *testing.T) (*host, *api) {
 	t.Helper()
 	h, a := newHost(t, "127.0.0.1 "+apiName+"\n127.0.0.1 proxy.example\n", ""), newAPI(t)
-	a.serveTLS(h, "127.0.0.1:443", labapi.Handler(fakeupstream.Config{}), "h2", "http/1.1")
+	a.serveTLS(h, "127.0.0.1:443", labapi.Handler(labapi.Config{}), "h2", "http/1.1")
 	return h, a
 }
 
@@ -189,7 +188,7 @@ func TestADeadProxyBeforeSquid(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			n, a := newNetwork(t, "127.0.0.1 "+apiName+"\n127.0.0.1 proxy.example\n", ""), newAPI(t)
-			a.serveTLS(n.near, "127.0.0.1:443", labapi.Handler(fakeupstream.Config{}), "http/1.1")
+			a.serveTLS(n.near, "127.0.0.1:443", labapi.Handler(labapi.Config{}), "http/1.1")
 			startSquid(n.near, "http_port 127.0.0.1:3128\nhttp_access allow all")
 			d := startDaemon(n.near, a.pem, throughSpare(row.dead))
 			d.mustAsk()

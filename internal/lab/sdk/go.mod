@@ -6,6 +6,7 @@ require (
 	github.com/anthropics/anthropic-sdk-go v1.84.0
 	github.com/anthropics/anthropic-sdk-go/v2 v2.15.0
 	oauth-proxyd v0.0.0
+	oauth-proxyd/internal/lab/labapi v0.0.0
 )
 
 require (
@@ -29,4 +30,7 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 )
 
-replace oauth-proxyd => ../../..
+replace (
+	oauth-proxyd => ../../..
+	oauth-proxyd/internal/lab/labapi => ../labapi
+)

@@ -15,8 +15,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // upstream is the API, with a list of what it received. It counts its ids from the first request
@@ -27,14 +26,14 @@ type upstream struct {
 	begun chan string // the path of each request that is about to get its response
 
 	mu   sync.Mutex
-	seen []fakeupstream.Request
+	seen []labapi.Request
 }
 
 // newUpstream serves HTTP/2 over TLS, or HTTP/1.1 in the clear.
 func newUpstream(t *testing.T, secure bool) *upstream {
 	t.Helper()
 	u := &upstream{gone: make(chan string, 100), begun: make(chan string, 100)}
-	api := labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: u.observe})
+	api := labapi.Handler(labapi.Config{RequireOAuthBeta: true, Observe: u.observe})
 	u.Server = httptest.NewUnstartedServer(u.watch(api))
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	if secure {
@@ -47,7 +46,7 @@ func newUpstream(t *testing.T, secure bool) *upstream {
 	return u
 }
 
-func (u *upstream) observe(r fakeupstream.Request) {
+func (u *upstream) observe(r labapi.Request) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.seen = append(u.seen, r)
@@ -138,7 +137,7 @@ func (u *upstream) count() int {
 }
 
 // describe says what an API saw of one request.
-func describe(r fakeupstream.Request) []string {
+func describe(r labapi.Request) []string {
 	sum := r.BodySHA256
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
 		sum = "of an upload"

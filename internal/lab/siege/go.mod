@@ -2,8 +2,14 @@ module oauth-proxyd/internal/lab/siege
 
 go 1.27.3
 
-require oauth-proxyd v0.0.0
+require (
+	oauth-proxyd v0.0.0
+	oauth-proxyd/internal/lab/labapi v0.0.0
+)
 
 require go.uber.org/goleak v1.3.0 // indirect
 
-replace oauth-proxyd => ../../..
+replace (
+	oauth-proxyd => ../../..
+	oauth-proxyd/internal/lab/labapi => ../labapi
+)

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // The responses that a request can ask the upstream for with the query "fate". Without one it gets

@@ -7,6 +7,7 @@ require (
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.50.0
 	oauth-proxyd v0.0.0
+	oauth-proxyd/internal/lab/labapi v0.0.0
 	tailscale.com v1.104.4
 )
 
@@ -123,7 +124,10 @@ require (
 	software.sslmate.com/src/go-pkcs12 v0.4.0 // indirect
 )
 
-replace oauth-proxyd => ../../..
+replace (
+	oauth-proxyd => ../../..
+	oauth-proxyd/internal/lab/labapi => ../labapi
+)
 
 tool (
 	tailscale.com/cmd/tailscale

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 // ServerName is what the upstream's certificate is for, beside 127.0.0.1: nginx and HAProxy check

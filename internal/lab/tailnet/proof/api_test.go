@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/lab/labapi"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -71,7 +71,7 @@ type messages struct {
 	gate   chan struct{}
 
 	mu   sync.Mutex
-	seen []fakeupstream.Request
+	seen []labapi.Request
 }
 
 // newMessages serves on a node's loopback.
@@ -82,7 +82,7 @@ func newMessages(t *testing.T, n *tailnet.Node) *messages {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Server = httptest.NewUnstartedServer(m.hold(fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: true, Observe: m.observe})))
+	m.Server = httptest.NewUnstartedServer(m.hold(labapi.Handler(labapi.Config{RequireOAuthBeta: true, Observe: m.observe})))
 	m.Listener.Close()
 	m.Listener, m.EnableHTTP2 = l, true
 	m.StartTLS()
@@ -95,16 +95,16 @@ func newMessages(t *testing.T, n *tailnet.Node) *messages {
 	return m
 }
 
-func (m *messages) observe(r fakeupstream.Request) {
+func (m *messages) observe(r labapi.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = append(m.seen, r)
 }
 
-func (m *messages) requests() []fakeupstream.Request {
+func (m *messages) requests() []labapi.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]fakeupstream.Request(nil), m.seen...)
+	return append([]labapi.Request(nil), m.seen...)
 }
 
 func (m *messages) hold(next http.Handler) http.Handler {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/daemontest"
-	"oauth-proxyd/internal/fakeupstream"
+	"oauth-proxyd/internal/lab/labapi"
 	"oauth-proxyd/internal/lab/tailnet"
 )
 
@@ -155,7 +155,7 @@ func (w way) wantRequest(t *testing.T) {
 		t.Errorf("anthropic-beta is %q", beta)
 	}
 	sent := http.Header{"Authorization": {"Bearer " + daemontest.OAuthToken}}
-	if r.CredentialSHA256 != fakeupstream.CredentialSHA256(sent) {
+	if r.CredentialSHA256 != labapi.CredentialSHA256(sent) {
 		t.Error("the credential did not arrive as it was sent")
 	}
 	for name := range r.Header {

@@ -44,14 +44,19 @@ data: {"type":"message_stop"}
 )
 
 // words makes each response so long.
-func words(n int) fakeupstream.Config {
-	return fakeupstream.Config{Script: func(_ http.ResponseWriter, _ *http.Request, _ []byte, s *fakeupstream.Script) {
-		s.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
+func words(n int, interval time.Duration) fakeupstream.Config {
+	return fakeupstream.Config{Extend: func(w http.ResponseWriter, r *http.Request, body []byte) any {
+		m, problem := fakeupstream.NewMessage(w, r, body)
+		if problem != nil {
+			return problem
+		}
+		m.Blocks, m.Interval = []fakeupstream.Block{fakeupstream.Text(n)}, interval
+		return m
 	}}
 }
 
 func TestMessageShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2)), `{"model":"long-2"}`)
+	resp, body := message(t, start(t, words(2, 0)), `{"model":"long-2"}`)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
@@ -61,7 +66,7 @@ func TestMessageShape(t *testing.T) {
 }
 
 func TestStreamShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2)), `{"model":"long-2","stream":true}`)
+	resp, body := message(t, start(t, words(2, 0)), `{"model":"long-2","stream":true}`)
 	if got, want := resp.Header.Get("Content-Type"), "text/event-stream; charset=utf-8"; got != want {
 		t.Errorf("content type %q, want %q", got, want)
 	}
@@ -83,10 +88,8 @@ func TestPace(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				began, c := time.Now(), words(3)
-				c.EventInterval = tt.interval
-				w := httptest.NewRecorder()
-				fakeupstream.Handler(c).ServeHTTP(w, request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(tt.body)))
+				began, w := time.Now(), httptest.NewRecorder()
+				fakeupstream.Handler(words(3, tt.interval)).ServeHTTP(w, request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(tt.body)))
 				if got := time.Since(began); w.Code != http.StatusOK || got != tt.want {
 					t.Errorf("status %d after %v, want 200 after %v", w.Code, got, tt.want)
 				}
@@ -113,10 +116,10 @@ func TestSmallEndpoints(t *testing.T) {
 		{"unknown below v1", "GET", "/v1/nothing", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
 		{"another method", "DELETE", "/v1/models", "", 404, `{"type":"error","error":{"type":"not_found_error"`},
 	}
-	s := start(t, fakeupstream.Config{})
+	url := start(t, fakeupstream.Config{})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := request(t.Context(), t, tt.method, s.URL()+tt.path, strings.NewReader(tt.body))
+			r := request(t.Context(), t, tt.method, url+tt.path, strings.NewReader(tt.body))
 			resp, body := do(t, client(t), r)
 			if resp.StatusCode != tt.status || !strings.HasPrefix(body, tt.want) || tt.want == "" && body != "" {
 				t.Errorf("%d %s, want %d %s", resp.StatusCode, body, tt.status, tt.want)

@@ -30,9 +30,11 @@ type fileInfo struct {
 	Downloadable bool   `json:"downloadable"`
 }
 
-// endpoint is for fakeupstream.Config.
-func (l *lab) endpoint(w http.ResponseWriter, r *http.Request, body []byte) any {
+// respond is for fakeupstream.Config.Extend.
+func (l *lab) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
 	switch r.Method + " " + r.URL.Path {
+	case "POST /v1/messages":
+		return message(w, r, body)
 	case "POST /v1/messages/count_tokens":
 		return countTokens(body)
 	case "POST /v1/files":
@@ -42,12 +44,12 @@ func (l *lab) endpoint(w http.ResponseWriter, r *http.Request, body []byte) any 
 	}
 	collection, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
 	switch {
-	case r.Method == http.MethodGet && collection == "models":
+	case r.Method == http.MethodGet && collection == "models" && id != "":
 		return model(id)
 	case r.Method == http.MethodGet && collection == "files":
 		return l.file(id)
 	}
-	return fakeupstream.NotFound("Not found")
+	return nil
 }
 
 func countTokens(body []byte) any {
@@ -55,7 +57,7 @@ func countTokens(body []byte) any {
 	if json.Unmarshal(body, &c) != nil {
 		return fakeupstream.Invalid("The request body is not valid JSON")
 	}
-	if e := directedError(c.Model); e != nil {
+	if e := directedError(c); e != nil {
 		return e
 	}
 	return map[string]int{"input_tokens": len(body)/4 + 1}

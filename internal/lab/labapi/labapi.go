@@ -1,7 +1,8 @@
-// Package labapi is the mock of the Messages API with what tests and labs want: faults that a
-// client chooses by the model, tools, files, compressed responses, and certificates for TLS.
+// Package labapi is the mock of the Messages API with what the labs need in addition: a record of
+// what arrived, faults that a client chooses by the model, rate limits, tools, files, compressed
+// requests and responses, and certificates for TLS.
 //
-//	api := httptest.NewServer(labapi.Handler(fakeupstream.Config{RequireOAuthBeta: true}))
+//	api := httptest.NewServer(labapi.Handler(labapi.Config{RequireOAuthBeta: true}))
 //
 // # Models
 //
@@ -30,7 +31,10 @@
 package labapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -44,12 +48,30 @@ const (
 	slowInterval = 200 * time.Millisecond
 )
 
-// Handler returns the extended API. Script and Endpoint of c are replaced.
-func Handler(c fakeupstream.Config) http.Handler {
+// Config says how the API behaves.
+type Config struct {
+	// RequireOAuthBeta is as in [fakeupstream.Config].
+	RequireOAuthBeta bool
+
+	// Observe, if not nil, is called for each request before its response begins. Calls may be
+	// concurrent.
+	Observe func(Request)
+}
+
+// Handler returns the API as a handler.
+func Handler(c Config) http.Handler {
 	l := &lab{}
-	c.Script, c.Endpoint = script, l.endpoint
-	api := fakeupstream.Handler(c)
+	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: c.RequireOAuthBeta, Extend: l.respond})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setLimits(w.Header(), r.Header)
+		body, err := io.ReadAll(r.Body)
+		if c.Observe != nil {
+			c.Observe(observed(r, body, err == nil))
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // the client left
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		faulty := &faultyWriter{ResponseWriter: w, request: r}
 		defer faulty.end()
 		api.ServeHTTP(faulty, r)
@@ -72,35 +94,58 @@ type call struct {
 	} `json:"tool_choice"`
 }
 
-// script changes a response as the model says. w is a faultyWriter.
-func script(w http.ResponseWriter, r *http.Request, body []byte, s *fakeupstream.Script) {
+// message responds as the model says. w is a faultyWriter.
+func message(w http.ResponseWriter, r *http.Request, body []byte) any {
+	body, problem := decoded(r.Header, body)
+	if problem != nil {
+		return problem
+	}
+	m, problem := fakeupstream.NewMessage(w, r, body)
+	if problem != nil {
+		return problem
+	}
 	var c call
 	if json.Unmarshal(body, &c) != nil {
-		s.Error = fakeupstream.Invalid("The request body has a field of the wrong type")
-		return
+		return fakeupstream.Invalid("The request body has a field of the wrong type")
 	}
-	s.Error = directedError(c.Model)
+	if e := directedError(c); e != nil {
+		return e
+	}
 	if n := c.deltas(); n > 0 {
-		s.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
+		m.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
 	}
 	if c.Model == "slow" || strings.HasPrefix(c.Model, "slow-") {
-		s.Interval = max(s.Interval, slowInterval)
+		m.Interval = slowInterval
 	}
 	if name := c.tool(); name != "" {
-		s.Blocks, s.StopReason = append(s.Blocks, toolUse(id(w, "toolu"), name)), "tool_use"
+		m.Blocks, m.StopReason = append(m.Blocks, toolUse(id(w, "toolu"), name)), "tool_use"
 	}
 	faulty := w.(*faultyWriter)
 	switch c.Model {
-	case "error-mid-stream":
-		if !c.Stream {
-			s.Error = overloaded()
-			return
-		}
-		faulty.fault = c.Model
-	case "cut-mid-stream", "stall":
+	case "error-mid-stream", "cut-mid-stream", "stall":
 		faulty.fault = c.Model
 	case "gzip":
 		faulty.compress = acceptsGzip(r.Header)
+	}
+	return m
+}
+
+// decoded undoes the Content-Encoding of a message (RFC 9110 §8.4). The API takes gzip only.
+func decoded(h http.Header, data []byte) ([]byte, *fakeupstream.Error) {
+	switch coding := h.Get("Content-Encoding"); coding {
+	case "", "identity":
+		return data, nil
+	case "gzip":
+		zip, err := gzip.NewReader(bytes.NewReader(data))
+		if err == nil {
+			data, err = io.ReadAll(zip)
+		}
+		if err != nil {
+			return nil, fakeupstream.Invalid("The request body is not in gzip format")
+		}
+		return data, nil
+	default:
+		return nil, fakeupstream.Invalid("Content-Encoding: " + strconv.Quote(coding) + " is not supported")
 	}
 }
 
@@ -170,9 +215,9 @@ func id(w http.ResponseWriter, prefix string) string {
 	return prefix + strings.TrimPrefix(w.Header().Get("Request-Id"), "req")
 }
 
-// directedError is the error that a model asks for, nil for none.
-func directedError(model string) *fakeupstream.Error {
-	switch model {
+// directedError is the error that the model asks for, nil for none.
+func directedError(c call) *fakeupstream.Error {
+	switch c.Model {
 	case "error-400":
 		return fakeupstream.Invalid("messages: at least one message is required")
 	case "error-401":
@@ -195,6 +240,10 @@ func directedError(model string) *fakeupstream.Error {
 		return &fakeupstream.Error{Status: http.StatusInternalServerError, Type: "api_error", Message: "Internal server error"}
 	case "error-529":
 		return overloaded()
+	case "error-mid-stream":
+		if !c.Stream {
+			return overloaded()
+		}
 	}
 	return nil
 }

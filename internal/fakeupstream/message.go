@@ -1,16 +1,16 @@
 package fakeupstream
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// Script is the response to a message.
-type Script struct {
-	// Error, if not nil, is sent in place of the message.
-	Error *Error
+// Message is the response to POST /v1/messages.
+type Message struct {
 	// Blocks are the content of the message.
 	Blocks []Block
 	// StopReason says why the message ends: "end_turn".
@@ -18,9 +18,16 @@ type Script struct {
 	// Interval is the pause before each event but the first, or before a whole message.
 	Interval time.Duration
 
-	id, model string
-	stream    bool
-	tokens    int // of the request
+	id          string
+	request     messageRequest
+	inputTokens int
+}
+
+// messageRequest is the part of a request that decides about the response.
+type messageRequest struct {
+	Model             string          `json:"model"`
+	Stream            bool            `json:"stream"`
+	ContextManagement json.RawMessage `json:"context_management"`
 }
 
 // Block is one content block of a message (https://docs.claude.com/en/api/messages).
@@ -33,13 +40,22 @@ type Block struct {
 	Deltas []any
 }
 
-// newScript is an ordinary message.
-func newScript(w http.ResponseWriter, c call, size int) *Script {
-	return &Script{
-		id: "msg_" + strings.TrimPrefix(w.Header().Get("Request-Id"), "req_"), model: c.Model, stream: c.Stream,
+// NewMessage returns the ordinary message in response to body, or why that is refused.
+func NewMessage(w http.ResponseWriter, r *http.Request, body []byte) (*Message, *Error) {
+	m := &Message{
 		Blocks: []Block{Text(len(sentence()))}, StopReason: "end_turn",
-		tokens: size/4 + 1, // a plausible count
+		id:          "msg_" + strings.TrimPrefix(w.Header().Get("Request-Id"), "req_"),
+		inputTokens: len(body)/4 + 1, // a plausible count
 	}
+	switch {
+	case !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) || !json.Valid(body):
+		return nil, Invalid("The request body is not valid JSON")
+	case json.Unmarshal(body, &m.request) != nil:
+		return nil, Invalid("The request body has a field of the wrong type")
+	case m.request.ContextManagement != nil && !hasBeta(r.Header, "context-management-2025-06-27"):
+		return nil, Invalid("context_management: Extra inputs are not permitted")
+	}
+	return m, nil
 }
 
 // sentence is what the API says, word by word.
@@ -67,7 +83,8 @@ func Text(words int) Block {
 	return b
 }
 
-type message struct {
+// messageBody is the JSON of a message.
+type messageBody struct {
 	ID           string  `json:"id"`
 	Type         string  `json:"type"`
 	Role         string  `json:"role"`
@@ -87,45 +104,45 @@ type usage struct {
 }
 
 // opening is the message before it has content.
-func (s *Script) opening() message {
-	return message{
-		ID: s.id, Type: "message", Role: "assistant", Model: s.model, Content: []any{},
-		Usage: usage{InputTokens: s.tokens, OutputTokens: 1, ServiceTier: "standard"},
+func (m *Message) opening() messageBody {
+	return messageBody{
+		ID: m.id, Type: "message", Role: "assistant", Model: m.request.Model, Content: []any{},
+		Usage: usage{InputTokens: m.inputTokens, OutputTokens: 1, ServiceTier: "standard"},
 	}
 }
 
 // outputTokens counts each delta as one.
-func (s *Script) outputTokens() (n int) {
-	for _, b := range s.Blocks {
+func (m *Message) outputTokens() (n int) {
+	for _, b := range m.Blocks {
 		n += len(b.Deltas)
 	}
 	return n
 }
 
-// play sends the message.
-func (s *Script) play(w http.ResponseWriter, r *http.Request) {
-	if s.stream {
-		s.playEvents(w, r)
+// write sends the message.
+func (m *Message) write(w http.ResponseWriter, r *http.Request) {
+	if m.request.Stream {
+		m.writeEvents(w, r)
 		return
 	}
-	m := s.opening()
-	for _, b := range s.Blocks {
-		m.Content = append(m.Content, b.Whole)
+	body := m.opening()
+	for _, b := range m.Blocks {
+		body.Content = append(body.Content, b.Whole)
 	}
-	m.StopReason, m.Usage.OutputTokens = &s.StopReason, s.outputTokens()
-	pause(r, s.Interval)
-	writeJSON(w, http.StatusOK, m)
+	body.StopReason, body.Usage.OutputTokens = &m.StopReason, m.outputTokens()
+	pause(r, m.Interval)
+	writeJSON(w, http.StatusOK, body)
 }
 
-// playEvents sends the message as server-sent events, each in a Write and a Flush of its own
+// writeEvents sends the message as server-sent events, each in a Write and a Flush of its own
 // (https://docs.claude.com/en/docs/build-with-claude/streaming).
-func (s *Script) playEvents(w http.ResponseWriter, r *http.Request) {
+func (m *Message) writeEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
-	for i, e := range s.events() {
+	for i, e := range m.events() {
 		if i > 0 {
-			pause(r, s.Interval)
+			pause(r, m.Interval)
 		}
 		send(w, fmt.Appendf(nil, "event: %s\ndata: %s\n\n", e.Type, mustMarshal(e)))
 	}
@@ -133,19 +150,19 @@ func (s *Script) playEvents(w http.ResponseWriter, r *http.Request) {
 
 // event is the data of one event.
 type event struct {
-	Type         string   `json:"type"`
-	Message      *message `json:"message,omitempty"`
-	Index        *int     `json:"index,omitempty"`
-	ContentBlock any      `json:"content_block,omitempty"`
-	Delta        any      `json:"delta,omitempty"`
-	Usage        any      `json:"usage,omitempty"`
+	Type         string       `json:"type"`
+	Message      *messageBody `json:"message,omitempty"`
+	Index        *int         `json:"index,omitempty"`
+	ContentBlock any          `json:"content_block,omitempty"`
+	Delta        any          `json:"delta,omitempty"`
+	Usage        any          `json:"usage,omitempty"`
 }
 
 // events are those of the whole stream, in order.
-func (s *Script) events() []event {
-	opening := s.opening()
+func (m *Message) events() []event {
+	opening := m.opening()
 	all := []event{{Type: "message_start", Message: &opening}}
-	for i, b := range s.Blocks {
+	for i, b := range m.Blocks {
 		all = append(all, event{Type: "content_block_start", Index: &i, ContentBlock: b.Start})
 		if i == 0 {
 			all = append(all, event{Type: "ping"})
@@ -157,8 +174,8 @@ func (s *Script) events() []event {
 	}
 	return append(all,
 		event{
-			Type: "message_delta", Delta: map[string]any{"stop_reason": s.StopReason, "stop_sequence": nil},
-			Usage: map[string]int{"output_tokens": s.outputTokens()},
+			Type: "message_delta", Delta: map[string]any{"stop_reason": m.StopReason, "stop_sequence": nil},
+			Usage: map[string]int{"output_tokens": m.outputTokens()},
 		},
 		event{Type: "message_stop"})
 }

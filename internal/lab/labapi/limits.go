@@ -1,4 +1,4 @@
-package fakeupstream
+package labapi
 
 import (
 	"crypto/sha256"

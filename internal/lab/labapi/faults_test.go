@@ -14,8 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 func TestErrorModels(t *testing.T) {
@@ -55,7 +54,7 @@ func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, w := time.Now(), httptest.NewRecorder()
 		r := request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(`{"model":"slow-3","stream":true}`))
-		labapi.Handler(fakeupstream.Config{}).ServeHTTP(w, r)
+		labapi.Handler(labapi.Config{}).ServeHTTP(w, r)
 		if got := time.Since(began); got != 8*200*time.Millisecond || len(eventNames(w.Body.String())) != 9 {
 			t.Errorf("%v for %s", got, w.Body)
 		}

@@ -13,18 +13,22 @@ import (
 
 	"go.uber.org/goleak"
 
-	"oauth-proxyd/internal/fakeupstream"
-	"oauth-proxyd/internal/fakeupstream/labapi"
+	"oauth-proxyd/internal/lab/labapi"
 )
 
 const apiKey = "sk-ant-api03-not-a-key"
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start serves the API in clear, over HTTP/1.1 and HTTP/2.
 func start(t *testing.T) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(labapi.Handler(fakeupstream.Config{}))
+	return startWith(t, labapi.Config{})
+}
+
+// startWith serves the API in clear, over HTTP/1.1 and HTTP/2.
+func startWith(t *testing.T, c labapi.Config) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(labapi.Handler(c))
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
