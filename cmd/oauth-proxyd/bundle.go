@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,9 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,43 +18,40 @@ import (
 	"oauth-proxyd/internal/bundle"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
-	"oauth-proxyd/internal/proxy"
 )
 
-// collect writes one archive with what a report of a fault needs. It reads what it can: what is
-// missing is named in the archive.
+// collect writes one archive with what a bug report needs. It reads what it can: what is missing is
+// named in the archive.
 func collect(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	client := daemonFlag(flags)
 	return func(file string) int {
-		daemon := client()
-		ctx := context.Background()
-		path := e.configPath(flags)
-		c, _ := e.loadConfig(path) // doctor says what is wrong with it
-		withhold := c == nil || c.Log.Identity != "full"
-		status, statusErr := lookAt(ctx, daemon.Status)
-		status.Tailnet.LoginURL = "" // who has it, claims this node
-		members := []bundle.Member{
-			{Name: "versions.txt", About: "of the program, systemd, tailscale, the kernel and the distribution", Content: versions(ctx)},
-			member("config.hcl", "the configuration without comments", func() (string, error) { return config.Masked(path) }),
-			asJSON("status.json", "what \"status --json\" shows", status, statusErr),
-			traces(ctx, "requests.json", "the requests in flight", daemon.InFlight),
-			traces(ctx, "failures.json", "what happened to the last requests that failed", daemon.Failures),
-			asJSON("doctor.json", "what \"doctor --json\" shows", e.diagnose(ctx, daemon, path, withhold), nil),
-			member("journal.txt", "the journal of the units, the last hour", func() (string, error) { return journal(ctx) }),
-			member("units.txt", "the units with their drop-ins, without comments, and their state", func() (string, error) { return units(ctx) }),
+		ctx, daemon, path := context.Background(), client(), e.configPath(flags)
+		c, configErr := e.loadConfig(path)
+		showNames := c != nil && c.Log.Identity == "full"
+		var names []string
+		if showNames {
+			names = namesIn(ctx, c)
 		}
-		archive := bundle.New(bundle.NewScrubber(withhold, e.names(ctx, c)), members)
-		if code := e.save(archive, file, withhold); code != exitOK {
+		archive := bundle.New(bundle.NewFilter(showNames, names))
+		status, err := lookAt(ctx, daemon.Status)
+		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
+		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
+		archive.Add("status.json", "the output of \"status --json\"", status, err)
+		inFlight, inFlightErr := lookAt(ctx, daemon.InFlight)
+		archive.Add("requests.json", "the requests in flight", inFlight, inFlightErr)
+		failures, failuresErr := lookAt(ctx, daemon.Failures)
+		archive.Add("failures.json", "what happened to the last requests that failed", failures, failuresErr)
+		archive.Add("doctor.json", "the output of \"doctor --json\"", e.diagnose(ctx, daemon, path), nil)
+		records, journalErr := journal(ctx)
+		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
+		shown, unitsErr := units(ctx)
+		archive.Add("units.json", "the state of the units, and their settings with all drop-ins", shown, unitsErr)
+		if code := e.save(archive, file, !showNames); code != exitOK {
 			return code
 		}
-		switch {
-		case errors.Is(statusErr, os.ErrPermission):
-			e.failed(statusErr, "run it as root or as a member of the group oauth-proxyd")
-			return exitNoPerm
-		case statusErr != nil:
-			e.failed(statusErr, "the archive has the rest")
-			return exitUnavailable
+		if err != nil {
+			return e.unavailable(ctx, err)
 		}
 		return exitOK
 	}
@@ -102,61 +98,39 @@ func defaultFile(withhold bool, now time.Time) string {
 	return "oauth-proxyd-bundle-" + host + "-" + now.UTC().Format("20060102T150405Z") + ".tar.gz"
 }
 
-// names are those that the sources may hold: of this host, its tailnet, and of the configuration.
-func (e env) names(ctx context.Context, c *config.Config) []string {
-	socket := e.getenv("TAILSCALE_SOCKET")
-	var names []string
-	if c != nil {
-		socket = c.Tailscale.Socket
-		for _, s := range slices.Concat(c.Access.Allow, c.Metrics.Allow, c.Identity.From) {
-			if s.Kind == config.User || s.Kind == config.Node {
-				names = append(names, s.Value)
-			}
-		}
+// namesIn returns the names that the sources may have: of this host, its tailnet and the
+// configuration.
+func namesIn(ctx context.Context, c *config.Config) []string {
+	names := []string{c.Proxy.UpstreamURL.Hostname()}
+	for _, u := range c.Proxy.UpstreamProxies {
+		names = append(names, u.Hostname())
+	}
+	for _, h := range c.Headers {
+		names = append(names, h.Name)
+	}
+	for _, s := range slices.Concat(c.Access.Allow, c.Metrics.Allow, c.Identity.From) {
+		names = append(names, s.String(), s.Value)
 	}
 	if host, err := os.Hostname(); err == nil {
 		names = append(names, host)
 	}
-	network, _ := doctor.Names(ctx, socket) // without tailscaled, no source had its names
+	network, _ := doctor.Names(ctx, c.Tailscale.Socket) // without tailscaled, no source has its names
 	return append(names, network...)
 }
 
-// diagnose runs doctor. The warnings of tailscaled have names in any form.
-func (e env) diagnose(ctx context.Context, daemon admin.Client, path string, withhold bool) *doctor.Report {
-	report := doctor.Run(ctx, doctor.Config{
+// settings returns what the configuration sets, or why it is refused.
+func settings(c *config.Config, err error) any {
+	if c != nil {
+		return config.Diff(config.Default(), c)
+	}
+	return diagnosticsOf(err)
+}
+
+func (e env) diagnose(ctx context.Context, daemon admin.Client, path string) *doctor.Report {
+	return doctor.Run(ctx, doctor.Config{
 		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
 		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version,
 	})
-	for i, f := range report.Findings {
-		if withhold && f.Check == "tailscaled health" {
-			report.Findings[i].Seen, report.Findings[i].Fix = "withheld by log.identity", nil
-		}
-	}
-	return report
-}
-
-func member(name, about string, read func() (string, error)) bundle.Member {
-	content, err := read()
-	return bundle.Member{Name: name, About: about, Content: content, Missing: err}
-}
-
-func asJSON(name, about string, v any, err error) bundle.Member {
-	return member(name, about, func() (string, error) {
-		if err != nil {
-			return "", err
-		}
-		var text bytes.Buffer
-		encoder := json.NewEncoder(&text)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		err := encoder.Encode(v)
-		return text.String(), err
-	})
-}
-
-func traces(ctx context.Context, name, about string, request func(context.Context) ([]proxy.Trace, error)) bundle.Member {
-	all, err := lookAt(ctx, request)
-	return asJSON(name, about, all, err)
 }
 
 // lookAt asks the running daemon for one of its reports.
@@ -166,50 +140,56 @@ func lookAt[T any](ctx context.Context, request func(context.Context) (T, error)
 	return request(ctx)
 }
 
-// journal is bounded in lines; the archive bounds it in bytes.
 func journal(ctx context.Context) (string, error) {
-	return output(ctx, "journalctl", "--no-pager", "--no-hostname", "--output=short-iso", "--since=-1h", "--lines=5000",
+	return output(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
 		"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
 }
 
-// units shows the service and the sockets that start it.
-func units(ctx context.Context) (string, error) {
+// shownProperties are those of the units in which hosts differ. They are what systemd made of the
+// files and drop-ins, which themselves may have anything in them.
+const shownProperties = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,NeedDaemonReload," +
+	"ExecMainStatus,NRestarts,MemoryCurrent,MemoryPeak,MemoryMax,MemorySwapMax,TasksMax,LimitNOFILE,Environment,User,Group," +
+	"SupplementaryGroups,IPAddressAllow,IPAddressDeny,NotifyAccess,Restart,TimeoutStartUSec,TimeoutStopUSec,WatchdogUSec," +
+	"ProtectSystem,ProtectHome,PrivateTmp,PrivateNetwork,TriggeredBy,Listen,BindIPv6Only"
+
+// units returns the properties of the service and of the sockets that start it.
+func units(ctx context.Context) ([]map[string]any, error) {
 	names := []string{"oauth-proxyd.service", "oauth-proxyd.socket"}
-	if triggers, err := output(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil {
+	if triggers, err := output(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil && triggers != "" {
 		names = append(names[:1], strings.Fields(triggers)...)
 	}
-	files, err := output(ctx, "systemctl", append([]string{"cat", "--no-pager"}, names...)...)
-	if err != nil {
-		return "", err
-	}
-	const properties = "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,MemoryCurrent,MemoryPeak"
-	state, err := output(ctx, "systemctl", append([]string{"show", "--no-pager", properties}, names...)...)
-	return withoutComments(files) + "\n" + state, err
-}
-
-// withoutComments keeps the names of the files, which systemctl writes as comments.
-func withoutComments(files string) string {
-	fileName := regexp.MustCompile(`^# /\S+\n$`)
-	var kept strings.Builder
-	for line := range strings.Lines(files) {
-		if first := strings.TrimLeft(line, " \t"); !strings.HasPrefix(first, ";") && !strings.HasPrefix(first, "#") || fileName.MatchString(line) {
-			kept.WriteString(line)
+	text, err := output(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + shownProperties}, names...)...)
+	var all []map[string]any
+	for unit := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+		properties := make(map[string]any)
+		for line := range strings.Lines(unit) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			if !strings.Contains(","+shownProperties+",", ","+name+",") {
+				continue
+			}
+			properties[name] = value
+			if _, err := strconv.ParseUint(value, 10, 64); err == nil {
+				properties[name] = json.Number(value)
+			}
 		}
+		all = append(all, properties)
 	}
-	return kept.String()
+	return all, err
 }
 
-func versions(ctx context.Context) string {
-	var all strings.Builder
-	fmt.Fprintf(&all, "oauth-proxyd %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, command := range [][]string{{"systemctl", "--version"}, {"tailscale", "version"}, {"uname", "-srm"}, {"cat", "/etc/os-release"}} {
+func versions(ctx context.Context) map[string]string {
+	all := map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+	for name, command := range map[string][]string{
+		"systemd": {"systemctl", "--version"}, "tailscale": {"tailscale", "version"}, "kernel": {"uname", "-srm"},
+		"distribution": {"sh", "-c", `. /etc/os-release && echo "$ID $VERSION_ID"`},
+	} {
 		text, err := output(ctx, command[0], command[1:]...)
 		if err != nil {
-			text = err.Error() + "\n"
+			text = err.Error()
 		}
-		all.WriteString("\n" + text)
+		all[name], _, _ = strings.Cut(text, "\n")
 	}
-	return all.String()
+	return all
 }
 
 // output returns what a program of the host prints.

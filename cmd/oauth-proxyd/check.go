@@ -54,14 +54,16 @@ type checked struct {
 
 // refusedFile shows every error of the file.
 func (e env) refusedFile(path string, err error, asJSON bool) int {
-	diagnostics := []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
+	result := checked{File: path, Diagnostics: diagnosticsOf(err)}
+	return cmp.Or(e.show(asJSON, result, func() { e.refused(err) }), exitConfig)
+}
+
+// diagnosticsOf returns why a configuration could not be loaded.
+func diagnosticsOf(err error) []config.Diagnostic {
 	if refused, ok := errors.AsType[*config.Error](err); ok {
-		diagnostics = refused.Diagnostics()
+		return refused.Diagnostics()
 	}
-	if code := e.show(asJSON, checked{File: path, Diagnostics: diagnostics}, func() { e.refused(err) }); code != exitOK {
-		return code
-	}
-	return exitConfig
+	return []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 }
 
 // checkInService returns why the service would refuse its file; nil: it would not, or there is no

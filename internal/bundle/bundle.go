@@ -1,96 +1,105 @@
-// Package bundle puts what a report of a fault needs into one archive, from which every credential
-// is removed, and every name where the configuration withholds names.
+// Package bundle puts what a bug report needs into one archive, without credentials, bodies and, if
+// the configuration withholds them, names.
 //
-//	scrub := bundle.NewScrubber(withhold, names)
-//	a := bundle.New(scrub, []bundle.Member{{Name: "status.json", About: "…", Content: text}, …})
+//	filter := bundle.NewFilter(showNames, names)
+//	a := bundle.New(filter)
+//	a.Add("status.json", "the output of status --json", status, err)
+//	a.AddJournal("journal.txt", "the last hour of the journal", lines, err)
 //	fmt.Print(a.Contents())              // what is in it, before anything is written
 //	err := a.Write(file, time.Now())     // a tar.gz
 //
-// All text goes through the one [Scrubber], whatever its source promises: the journal, for
-// instance, may have names from before log.identity was set. A source that could not be read is a
-// member without content that says why.
+// A list of what credentials look like is never complete, so the [Filter] works the other way
+// round: only words that this program itself prints, numbers, times and loopback addresses pass.
+// Everything else becomes a numbered placeholder, the same one throughout the archive.
+//
+// Reading order: bundle.go has the archive, journal.go the journal, filter.go what passes, and
+// words.go the words.
 package bundle
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 )
 
-// Member is one file of the archive.
-type Member struct {
-	Name    string
-	About   string // what it is, in a few words
-	Content string
-	Missing error // why there is no content; nil: there is
-}
-
-// Archive is what is written, all of it scrubbed.
+// Archive is what is written, all of it filtered.
 type Archive struct {
-	withholds bool
-	members   []Member
+	filter  *Filter
+	members []member
 }
 
-// maxMember is how much of a source is kept, in bytes: its end, which is the latest of a journal.
-const maxMember = 2 << 20
-
-// New scrubs the members.
-func New(s *Scrubber, members []Member) *Archive {
-	a := &Archive{withholds: s.withholds}
-	for _, m := range members {
-		s.Learn(tail(m.Content))
-	}
-	for _, m := range members {
-		if m.Missing != nil {
-			m.Content = "missing: " + strings.ReplaceAll(m.Missing.Error(), "\n", "; ") + "\n" + m.Content
-		}
-		m.Content = s.Scrub(tail(m.Content))
-		a.members = append(a.members, m)
-	}
-	return a
+// member is one file of the archive.
+type member struct {
+	name, about, content string
 }
 
-// tail is the end of a text, from the beginning of a line.
-func tail(text string) string {
-	if len(text) <= maxMember {
-		return text
+// New returns an empty archive.
+func New(f *Filter) *Archive { return &Archive{filter: f} }
+
+// Add adds v as JSON. If it could not be read, err says why.
+func (a *Archive) Add(name, about string, v any, err error) {
+	if err != nil {
+		a.addMissing(name, err)
+		return
 	}
-	_, text, _ = strings.Cut(text[len(text)-maxMember:], "\n")
-	return "(the beginning is left out)\n" + text
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(a.filter.value("", decoded(v))); err != nil {
+		a.addMissing(name, err)
+		return
+	}
+	a.members = append(a.members, member{name, about, text.String()})
 }
 
-// Contents lists the members with their sizes, and says what is not in them.
+// decoded returns v as maps, lists, texts and numbers.
+func decoded(v any) (plain any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	_ = decoder.Decode(&plain) // it is valid
+	return plain
+}
+
+// addMissing adds a file that says why there is no content.
+func (a *Archive) addMissing(name string, err error) {
+	why := "missing: " + a.filter.Text(strings.ReplaceAll(err.Error(), "\n", "; "))
+	a.members = append(a.members, member{name, why, why + "\n"})
+}
+
+// Contents lists the files with their sizes, and says what is not in them.
 func (a *Archive) Contents() string {
 	var list strings.Builder
 	for _, m := range a.members {
-		about := m.About
-		if m.Missing != nil {
-			about, _, _ = strings.Cut(m.Content, "\n")
-		}
-		fmt.Fprintf(&list, "%8d  %-14s %s\n", len(m.Content), m.Name, about)
+		fmt.Fprintf(&list, "%8d  %-14s %s\n", len(m.content), m.name, m.about)
 	}
-	list.WriteString("Credentials are removed.\n")
-	if a.withholds {
-		list.WriteString("Names and addresses are replaced, each by the same word throughout, as log.identity wants it.\n")
-	} else {
-		list.WriteString("Names and addresses of people and nodes are in it: log.identity is \"full\".\n")
+	names := "Names and addresses are replaced, too, because of log.identity.\n"
+	if a.filter.showNames {
+		names = "Names and addresses of people, nodes and hosts are in it: log.identity is \"full\".\n"
 	}
-	return list.String()
+	return list.String() + "Only words of oauth-proxyd, numbers and times are in it; everything else is replaced, each text\n" +
+		"by the same placeholder throughout, such as text-1.\n" + names
 }
 
 // Write writes a tar.gz that begins with the contents.
 func (a *Archive) Write(w io.Writer, now time.Time) error {
 	compressed := gzip.NewWriter(w)
 	archive := tar.NewWriter(compressed)
-	for _, m := range append([]Member{{Name: "CONTENTS", Content: a.Contents()}}, a.members...) {
-		header := &tar.Header{Name: "oauth-proxyd-bundle/" + m.Name, Mode: 0o600, Size: int64(len(m.Content)), ModTime: now}
+	for _, m := range append([]member{{name: "CONTENTS", content: a.Contents()}}, a.members...) {
+		header := &tar.Header{Name: "oauth-proxyd-bundle/" + m.name, Mode: 0o600, Size: int64(len(m.content)), ModTime: now}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}
-		if _, err := io.WriteString(archive, m.Content); err != nil {
+		if _, err := io.WriteString(archive, m.content); err != nil {
 			return err
 		}
 	}

@@ -1,34 +1,10 @@
 package config
 
 import (
-	"errors"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
-
-// Masked returns the file at path, also one that is refused, without its comments, which may hold
-// anything, and with what may be a credential masked.
-func Masked(path string) (string, error) {
-	src, err := readFile(path, maxFileSize)
-	switch {
-	case err != nil:
-		return "", reason(err)
-	case len(src) > maxFileSize:
-		return "", errors.New("the file is larger than " + spellSize(maxFileSize))
-	}
-	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
-	for _, token := range tokens {
-		if token.Type == hclsyntax.TokenComment {
-			text := src[token.Range.Start.Byte:token.Range.End.Byte]
-			copy(text, regexp.MustCompile(`[^\r\n]`).ReplaceAll(text, []byte(" ")))
-		}
-	}
-	return maskFile(regexp.MustCompile(`(?m)[ \t]+$`).ReplaceAllString(string(src), "")), nil
-}
 
 // Mask replaces what may be a credential by asterisks, byte for byte, so that positions stay right.
 // It goes by the text alone, because lines that cannot be parsed are shown, too, and masks too much

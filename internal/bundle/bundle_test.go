@@ -1,0 +1,147 @@
+package bundle_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"oauth-proxyd/internal/bundle"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTextKeepsOnlyOwnWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"could not connect to 10.1.2.3:443: connection refused":       "could not connect to address-1:443: connection refused",
+		"lookup ann.corp.net on 127.0.0.53:53: no such host":          "lookup text-1 on 127.0.0.53:53: no such host",
+		"http://ann:5ecr3t@127.0.0.1:3128 is refused":                 "http://text-1:3128 is refused",
+		"https://api.anthropic.com, direct":                           "https://api.anthropic.com, direct",
+		"https://hooks.example.com/T0/5ecr3t":                         "https://text-1",
+		"run `tailscale login` on this host":                          "run `tailscale login` on this host",
+		"Environment=GOGC=200 AWS=AKIA5ECR3T":                         "Environment=GOGC=200 text-1=text-2",
+		`allow = ["local", "ann%40example.com", "cap:a.com/x"]`:       `allow = ["local", "text-1", "text-2"]`,
+		"/home/ann/x.hcl: no such file or directory":                  "text-1: no such file or directory",
+		"POST /v1/messages 200 9960ms 3.2s 82% 2m13s":                 "POST /v1/messages 200 9960ms 3.2s 82% 2m13s",
+		"[::1]:80, ::/0, 100.64.0.0/10, 100.64.5.9/32, [fd7a::5]:443": "[::1]:80, ::/0, 100.64.0.0/10, address-1/32, [address-2]:443",
+		"2026-09-21T12:00:00+0000 1.104.2-tab12 ANN Ann":              "2026-09-21T12:00:00+0000 1.104.2-… text-1 text-1",
+		"4111111111111111 dGhlIHRva2Vu \\u0061nn":                     "text-1 text-2 text-3",
+	} {
+		if got := bundle.NewFilter(false, nil).Text(text); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestNamesAreShownWithFullIdentity(t *testing.T) {
+	f := bundle.NewFilter(true, []string{"build-1.tail1.ts.net.", "ann@example.com"})
+	const text = "ann on build-1 (BUILD-1.tail1.ts.net), 10.1.2.3:443 and bob@example.com"
+	if got, want := f.Text(text), strings.Replace(text, "bob@example.com", "text-1", 1); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// written returns all text of an archive, the placeholders and the list included.
+func written(t *testing.T, a *bundle.Archive) string {
+	t.Helper()
+	var archive bytes.Buffer
+	if err := a.Write(&archive, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := gzip.NewReader(&archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
+}
+
+// A person may be called like a field or like a word of the program.
+func TestNamesAreFieldsNotSearchedFor(t *testing.T) {
+	a := bundle.New(bundle.NewFilter(false, nil))
+	a.Add("a.json", "", []map[string]any{
+		{"person": "status", "status": 200, "outcome": "ok", "session": "s", "tags": []string{"tag:status"}},
+		{"user": "Status", "error": "status", "address": "127.0.0.1"},
+	}, nil)
+	want := `[
+  {
+    "outcome": "ok",
+    "person": "name-1",
+    "session": "id-2",
+    "status": 200,
+    "tags": [
+      "name-3"
+    ]
+  },
+  {
+    "address": "127.0.0.1",
+    "error": "status",
+    "user": "name-1"
+  }
+]
+`
+	if got := written(t, a); !strings.Contains(got, want) {
+		t.Error(got)
+	}
+}
+
+func TestIDsPassOnlyInTheirForms(t *testing.T) {
+	for names, want := range map[bool]string{true: "req_0123456789abcdefghijklmnop id-1", false: "id-1 id-2"} {
+		a := bundle.New(bundle.NewFilter(names, nil))
+		a.AddJournal("journal.txt", "", `{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"x","REQUEST_ID":"req_0123456789abcdefghijklmnop","SESSION":"my session"}`, nil)
+		words := strings.NewReplacer("request_id=", "", "session=", "").Replace(written(t, a))
+		if !strings.Contains(words, want) {
+			t.Errorf("%v: %s", names, words)
+		}
+	}
+}
+
+func TestJournalKeepsOwnRecordsAndStacks(t *testing.T) {
+	const records = `{"__REALTIME_TIMESTAMP":"1790000000123456","SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"POST /v1/messages 200 9960ms status oauth request_id=r method=POST","REQUEST_ID":"r","HTTP_METHOD":"POST","PERSON":"status","_HOSTNAME":"secret"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"draining in_flight=3 timeout=5000","IN_FLIGHT":"3","PRIORITY":"6"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"{\"msg\":\"serving\",\"node\":\"status\"}"}
+{"SYSLOG_IDENTIFIER":"systemd","MESSAGE":"oauth-proxyd.service: Main process exited, code=killed, status=9/KILL"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"goroutine 7 [running]:"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP(0xc000, {0xsecret})"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"\t/home/secret/proxy.go:206 +0x1d"}
+{"SYSLOG_IDENTIFIER":"curl","MESSAGE":"secret"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":[115,101]}
+not JSON: secret
+`
+	a := bundle.New(bundle.NewFilter(false, nil))
+	a.AddJournal("journal.txt", "", records, nil)
+	const want = `0 older records and 3 of other programs are left out
+2026-09-21T14:13:20.123Z request method=POST person=name-1 request_id=id-2
+1970-01-01T00:00:00.000Z draining in_flight=3 priority=6
+1970-01-01T00:00:00.000Z serving node=name-1 priority=<nil>
+1970-01-01T00:00:00.000Z systemd: oauth-proxyd.service: Main process exited, code=killed, status=9/KILL
+1970-01-01T00:00:00.000Z goroutine 7
+1970-01-01T00:00:00.000Z oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP
+1970-01-01T00:00:00.000Z proxy.go:206
+`
+	if got := written(t, a); !strings.Contains(got, strings.ReplaceAll(want, " priority=<nil>", "")) {
+		t.Error(got)
+	}
+}
+
+// The latest of a journal is what a report is about.
+func TestLongJournalsKeepTheirEnd(t *testing.T) {
+	var records strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&records, `{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"%s","N":"%d"}`+"\n", strings.Repeat("/etc/oauth-proxyd/oauth-proxyd.hcl ", 12), i)
+	}
+	a := bundle.New(bundle.NewFilter(false, nil))
+	a.AddJournal("journal.txt", "", records.String(), nil)
+	all := written(t, a)
+	if len(all) > 2<<20+8192 || !strings.Contains(all, " older records") || !strings.Contains(all, "n=5999\n") || strings.Contains(all, "n=0\n") {
+		t.Errorf("%d bytes", len(all))
+	}
+}

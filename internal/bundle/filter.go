@@ -1,0 +1,160 @@
+package bundle
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Filter replaces everything that it does not know to be harmless.
+type Filter struct {
+	showNames bool
+	names     map[string]bool   // in lower case, shown if showNames
+	words     map[string]bool   // of this program, in lower case
+	aliases   map[string]string // the placeholders, by text in lower case
+	token     *regexp.Regexp
+	number    *regexp.Regexp
+	port      *regexp.Regexp
+	version   *regexp.Regexp
+	id        *regexp.Regexp
+	release   *regexp.Regexp // of this program or tailscaled
+}
+
+// NewFilter returns a Filter that shows names and addresses, or replaces them. It shows these names
+// in a text, too, where only words pass otherwise.
+func NewFilter(showNames bool, names []string) *Filter {
+	const unit = `(?:ns|us|µs|ms|s|min|m|h|d|w|[kKMGT]?i?B|%)`
+	f := &Filter{
+		showNames: showNames, names: map[string]bool{}, words: ownWords(), aliases: map[string]string{},
+		token: regexp.MustCompile("[^\\s\"'`()\\[\\]{}<>,;=|]+"),
+		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `)+|` +
+			`\d{1,3}/[A-Z]{2,6}|(?:v|go)?\d{1,4}(?:\.\d{1,5}){1,3}|` +
+			`\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))?|\d\d:\d\d(?::\d\d)?)$`),
+		port:    regexp.MustCompile(`^(.+)(:\d{1,5})$`),
+		version: regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
+		id:      regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`),
+		release: regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+	}
+	for _, name := range names {
+		f.learn(name)
+	}
+	return f
+}
+
+// learn adds a name, the login before its @, and its first label.
+func (f *Filter) learn(name string) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	login, _, _ := strings.Cut(name, "@")
+	label, _, _ := strings.Cut(login, ".")
+	f.names[name], f.names[login], f.names[label] = true, true, true
+}
+
+// value filters what JSON decodes to. Names of fields are this program's.
+func (f *Filter) value(key string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) { // the order of the file, so that placeholders ascend
+			v[name] = f.value(name, v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = f.value(key, v[i])
+		}
+	case string:
+		return f.field(key, v)
+	}
+	return v
+}
+
+// field filters a text by what the field is: a name may be a word as well.
+func (f *Filter) field(key, s string) string {
+	switch key {
+	case "node", "user", "tags", "person", "address", "addresses", "name", "asked_by":
+		if shown, ok := f.address(s); ok || s == "" {
+			return shown
+		}
+		if f.showNames {
+			f.learn(s)
+			return s
+		}
+		return f.alias("name", s)
+	case "request_id", "upstream_request_id", "session", "trace_id":
+		if s == "" || f.showNames && f.id.MatchString(s) {
+			return s
+		}
+		return f.alias("id", s)
+	case "version":
+		if f.release.MatchString(s) {
+			return s
+		}
+	}
+	return f.Text(s)
+}
+
+// Text filters a text word by word.
+func (f *Filter) Text(s string) string { return f.token.ReplaceAllStringFunc(s, f.word) }
+
+// word filters a word, with the punctuation around it.
+func (f *Filter) word(w string) string {
+	if shown, ok := f.address(w); ok { // "::" is one
+		return shown
+	}
+	core := strings.Trim(w, ".:!?*+-→…—·&$")
+	head, tail, _ := strings.Cut(w, core)
+	shown, isAddress := f.address(strings.TrimSuffix(w, tail))
+	scheme, rest, isURL := strings.Cut(core, "://")
+	port, version := f.port.FindStringSubmatch(core), f.version.FindStringSubmatch(core)
+	switch {
+	case isAddress:
+		return shown + tail
+	case strings.Trim(core, "/") == "", f.passes(core):
+		return w
+	case isURL && slices.Contains([]string{"http", "https", "unix"}, scheme):
+		return head + scheme + "://" + f.word(rest) + tail
+	case port != nil:
+		return head + f.word(port[1]) + port[2] + tail
+	case version != nil:
+		return head + version[1] + "-…" + tail
+	}
+	return head + f.alias("text", core) + tail
+}
+
+func (f *Filter) passes(word string) bool {
+	lower := strings.ToLower(word)
+	return f.words[lower] || f.number.MatchString(word) || f.showNames && f.names[lower]
+}
+
+// address filters an address with or without a port, and a range; ok: s is one. Loopback, all
+// addresses and ranges name nobody.
+func (f *Filter) address(s string) (shown string, ok bool) {
+	host := s
+	if parts := f.port.FindStringSubmatch(s); parts != nil && strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") && parts != nil {
+		host = strings.Trim(parts[1], "[]")
+	}
+	if prefix, err := netip.ParsePrefix(s); err == nil {
+		host = prefix.Addr().String()
+		if !prefix.IsSingleIP() && prefix == prefix.Masked() {
+			return s, true
+		}
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err != nil || addr.Zone() != "":
+		return s, false
+	case f.showNames || addr.IsLoopback() || addr.IsUnspecified():
+		return s, true
+	}
+	return strings.Replace(s, host, f.alias("address", host), 1), true
+}
+
+// alias returns the placeholder of a text, always the same.
+func (f *Filter) alias(kind, text string) string {
+	text = strings.ToLower(text)
+	if f.aliases[text] == "" {
+		f.aliases[text] = fmt.Sprintf("%s-%d", kind, len(f.aliases)+1)
+	}
+	return f.aliases[text]
+}
