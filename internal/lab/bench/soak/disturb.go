@@ -12,15 +12,17 @@ import (
 
 const (
 	reloadEvery = 3 * time.Second
-	// upgrades is how many there are, in the first half of the time.
-	upgrades = 3
+	// There are this many upgrades in the first half of the time, or more: one in upgradeEvery.
+	upgrades     = 3
+	upgradeEvery = 3 * time.Minute
 )
 
 // startDisturbing gives a function that waits for the end of it.
 func (s *soak) startDisturbing(ctx context.Context, d time.Duration) (wait func()) {
 	var disturbing sync.WaitGroup
 	disturbing.Go(func() { s.every(ctx, min(reloadEvery, d/4), -1, syscall.SIGHUP) })
-	disturbing.Go(func() { s.every(ctx, d/2/(upgrades+1), upgrades, syscall.SIGUSR2) })
+	n := max(upgrades, int(d/2/upgradeEvery))
+	disturbing.Go(func() { s.every(ctx, d/2/time.Duration(n+1), n, syscall.SIGUSR2) })
 	return disturbing.Wait
 }
 
