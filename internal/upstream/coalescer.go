@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// coalescerLimit is how many bytes may wait to be written before a write waits for them.
+	// coalescerLimit is how many bytes may wait to be written before a write waits for them. A write
+	// of that many bytes is not merged: copying them costs more than the call.
 	coalescerLimit = 16 << 10
 	// drainTime is how long a connection on which a write failed may still be read from.
 	drainTime = 30 * time.Second
@@ -30,7 +31,8 @@ const (
 //
 // There is no timer. The first write starts flush, a goroutine that yields to the scheduler once:
 // every goroutine that is ready to run then has its turn, and may add to what is pending. Where
-// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending.
+// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending. A write
+// of coalescerLimit bytes or more waits until nothing is pending, and is not copied.
 //
 // A write does not report that the connection broke. A peer that responds early and closes makes
 // writes fail while its response waits to be read (RFC 9112 §9.6), and net/http would throw that
@@ -61,17 +63,22 @@ func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
 	return w
 }
 
-// write adds p to what is pending. After a failure it drops p.
+// write adds p to what is pending, or writes a large p itself. After a failure it drops p.
 func (w *coalescer) write(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.failed && w.pending != nil && len(*w.pending) >= coalescerLimit {
+	large := len(p) >= coalescerLimit
+	for !w.failed && (large && (w.pending != nil || w.writing) || w.pending != nil && len(*w.pending) >= coalescerLimit) {
 		w.change.Wait()
 	}
 	if w.failed {
 		return
 	}
 	w.taken.Add(int64(len(p)))
+	if large {
+		w.send(p)
+		return
+	}
 	if w.pending == nil {
 		w.pending = w.spares.Get().(*[]byte)
 	}
@@ -87,28 +94,38 @@ func (w *coalescer) flush() {
 	runtime.Gosched()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.pending != nil && !w.writing {
-		w.send()
+	for w.pending != nil {
+		if w.writing {
+			w.change.Wait()
+			continue
+		}
+		w.sendPending()
 	}
 	w.running = false
 }
 
-// send writes what is pending. The caller holds mu, which send unlocks during the write.
-func (w *coalescer) send() {
+// sendPending writes what is pending. The caller holds mu.
+func (w *coalescer) sendPending() {
 	out := w.pending
-	w.pending, w.writing = nil, true
-	w.written.Add(int64(len(*out)))
+	w.pending = nil
+	w.send(*out)
+	w.putBack(out)
+}
+
+// send writes p. The caller holds mu, which send unlocks during the write.
+func (w *coalescer) send(p []byte) {
+	w.writing = true
+	w.written.Add(int64(len(p)))
 	w.mu.Unlock()
-	n, err := w.conn.Write(*out)
+	n, err := w.conn.Write(p)
 	if err != nil {
 		w.broken()
 	}
 	w.mu.Lock()
 	w.writing = false
-	unsent := int64(len(*out) - n)
+	unsent := int64(len(p) - n)
 	w.written.Add(-unsent)
 	w.taken.Add(-unsent)
-	w.putBack(out)
 	if err != nil {
 		w.reset = errors.Is(err, syscall.ECONNRESET)
 		w.fail()
@@ -153,7 +170,7 @@ func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending != nil && !w.writing {
-		w.send()
+		w.sendPending()
 	}
 	w.fail()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,10 +86,10 @@ func TestPiecesAreWrittenTogether(t *testing.T) {
 // An upstream that reads nothing blocks the writers.
 func TestWritesWaitForAFullUpstream(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		large := string(make([]byte, coalescerLimit))
+		most := string(make([]byte, coalescerLimit-1))
 		mustWrite(t, c, "first")
 		synctest.Wait()
-		mustWrite(t, c, large)
+		mustWrite(t, c, most, "x")
 		done := false
 		go func() {
 			mustWrite(t, c, "last")
@@ -105,7 +106,28 @@ func TestWritesWaitForAFullUpstream(t *testing.T) {
 		}
 		under.let <- nil
 		under.let <- nil
-		under.want(t, "first", large, "last")
+		under.want(t, "first", most+"x", "last")
+	})
+}
+
+// A large piece keeps its position, is not copied, and blocks its writer.
+func TestLargePiecesAreWrittenAlone(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		large := string(make([]byte, coalescerLimit))
+		var done atomic.Bool
+		go func() {
+			mustWrite(t, c, "header", large)
+			done.Store(true)
+		}()
+		under.let <- nil
+		synctest.Wait()
+		mustWrite(t, c, "later")
+		if done.Load() {
+			t.Error("the large write did not wait for the upstream")
+		}
+		under.let <- nil
+		under.let <- nil
+		under.want(t, "header", large, "later")
 	})
 }
 
@@ -114,7 +136,7 @@ func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		mustWrite(t, c, "first")
 		synctest.Wait()
-		mustWrite(t, c, string(make([]byte, coalescerLimit)))
+		mustWrite(t, c, string(make([]byte, coalescerLimit-1)), "x")
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -233,7 +255,7 @@ func TestCloseReleasesAWriteThatWaits(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		mustWrite(t, c, "stuck")
 		synctest.Wait()
-		mustWrite(t, c, string(make([]byte, coalescerLimit)))
+		mustWrite(t, c, string(make([]byte, coalescerLimit-1)), "x")
 		var work sync.WaitGroup
 		work.Go(func() { mustWrite(t, c, "last") })
 		synctest.Wait()
