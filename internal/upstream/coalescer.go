@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// coalescerLimit is how many bytes may wait to be written before a write waits for them. A write
-	// of that many bytes is not merged: copying them costs more than the call.
+	// coalescerLimit is how many bytes may wait to be written before a write waits for them. A
+	// write of that many bytes is not merged: copying them costs more than the call.
 	coalescerLimit = 16 << 10
 	// drainTime is how long a connection on which a write failed may still be read from.
 	drainTime = 30 * time.Second
@@ -31,8 +31,8 @@ const (
 //
 // There is no timer. The first write starts flush, a goroutine that yields to the scheduler once:
 // every goroutine that is ready to run then has its turn, and may add to what is pending. Where
-// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending. A write
-// of coalescerLimit bytes or more waits until nothing is pending, and is not copied.
+// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending. A
+// write of coalescerLimit bytes or more waits until nothing is pending, and is not copied.
 //
 // A write does not report that the connection broke. A peer that responds early and closes makes
 // writes fail while its response waits to be read (RFC 9112 §9.6), and net/http would throw that
