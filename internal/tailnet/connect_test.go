@@ -122,8 +122,6 @@ func TestStatusBadSocket(t *testing.T) {
 		{"forbidden", respond(403, "status access\n denied"), "denied"},
 		{"server error", respond(500, strings.Repeat("boom ", 1000)), "500"},
 		{"redirect to nowhere", respond(302, ""), "302"},
-		{"endless", endless, "invalid character"},
-		{"endless refusal", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403); endless(w, r) }, "denied"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,8 +25,8 @@
 //
 //	tailnet.go  Client: one attempt (errors.go: its verdict)
 //	socket.go   the local API on the socket; cli.go: the command if that fails
-//	status.go   what they say about this node
-//	follow.go   each change of it (bus.go: the hints; warnings.go: which warnings are reported)
+//	status.go   what they say about this node, and which warnings are reported
+//	follow.go   each change of it
 //	whois.go    the peer of a connection; process.go: which process tailscaled is
 //	serve.go    what tailscaled itself serves, and forwards to this host
 //	network.go  for doctor: the peers, this node's settings, and who may connect

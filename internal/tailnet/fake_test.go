@@ -162,16 +162,6 @@ func stall(w http.ResponseWriter, r *http.Request) {
 	hang(w, r)
 }
 
-// endless responds without an end, in chunks without a newline.
-func endless(w http.ResponseWriter, _ *http.Request) {
-	chunk := strings.Repeat("x", 64<<10)
-	for {
-		if _, err := io.WriteString(w, chunk); err != nil {
-			return
-		}
-	}
-}
-
 // statusJSON is what tailscaled 1.102 says of a node in that state; more is put before the end,
 // beginning with a comma.
 func statusJSON(state, more string) string {

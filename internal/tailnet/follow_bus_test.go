@@ -46,7 +46,6 @@ func TestFollowPollsWithoutBus(t *testing.T) {
 		{"forbidden", respond(403, "denied")},
 		{"ends at once", respond(200, "")},
 		{"garbage", respond(200, "<html>")},
-		{"endless", endless},
 		{"hangs", hang},
 		{"never says a thing", func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); hang(w, r) }},
 	}

@@ -12,12 +12,12 @@ import (
 func TestSharedCallsAreNotOlderThanTheirQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, gate := 0, make(chan struct{})
-		s := shared[int]{call: func(context.Context) (int, error) {
+		s := newShared(func(context.Context) (int, error) {
 			calls++
 			n := calls
 			<-gate
 			return n, nil
-		}}
+		})
 		results := make(chan int, 100)
 		ask := func() {
 			n, err := s.get(t.Context())
@@ -43,32 +43,25 @@ func TestSharedCallsAreNotOlderThanTheirQuestions(t *testing.T) {
 	})
 }
 
-// A call ends when nobody waits for it, and the next question gets one of its own.
-func TestSharedCallEndsWithItsQuestions(t *testing.T) {
+// A caller that leaves does not wait for its call, and does not end it for others.
+func TestSharedCallOutlivesACaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := 0
-		s := shared[int]{call: func(ctx context.Context) (int, error) {
-			began++
-			if began == 1 {
-				<-ctx.Done()
-				return 0, ctx.Err()
-			}
-			return began, nil
-		}}
-		ctx, cancel := context.WithCancel(t.Context())
-		failed := make(chan error, 2)
-		for range 2 {
-			go func() { _, err := s.get(ctx); failed <- err }()
-			synctest.Wait() // the first runs, the second waits for the next call
+		gate := make(chan struct{})
+		s := newShared(func(ctx context.Context) (int, error) {
+			<-gate
+			return 1, ctx.Err()
+		})
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() { _, err := s.get(ctx); left <- err }()
+		synctest.Wait()
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller that left got %v", err)
 		}
-		cancel()
-		for range 2 {
-			if err := <-failed; !errors.Is(err, context.Canceled) {
-				t.Errorf("the question ended with %v", err)
-			}
-		}
-		if n, err := s.get(t.Context()); n != 2 || err != nil {
-			t.Errorf("the next question got %d, %v", n, err)
+		close(gate)
+		if n, err := s.get(t.Context()); n != 1 || err != nil {
+			t.Errorf("the next caller got %d, %v", n, err)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -15,10 +14,6 @@ import (
 	"tailscale.com/client/local"
 )
 
-// maxResponse is how many bytes of a response are read at most. A status has a few kB and one more
-// for each peer; a bus that reaches the limit is opened again.
-const maxResponse = 64 << 20
-
 // newLocal returns Tailscale's client, set to start no processes and keep no idle connections.
 // headerTimeout is for the bus, whose requests have no deadline.
 func newLocal(socket string, headerTimeout time.Duration) *local.Client {
@@ -26,29 +21,13 @@ func newLocal(socket string, headerTimeout time.Duration) *local.Client {
 		Socket:        socket,
 		UseSocketOnly: true,
 		OmitAuth:      true,
-		Transport: limitedTransport{&http.Transport{
+		Transport: &http.Transport{
 			DialContext:           dialer(socket),
 			DisableKeepAlives:     true,
 			DisableCompression:    true,
 			ResponseHeaderTimeout: headerTimeout,
-		}},
+		},
 	}
-}
-
-// limitedTransport cuts responses at maxResponse.
-type limitedTransport struct{ *http.Transport }
-
-// RoundTrip implements http.RoundTripper.
-func (t limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := t.Transport.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(res.Body, maxResponse), res.Body}
-	return res, nil
 }
 
 // dialError says that the socket could not be reached. It hides the *net.OpError from a type

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"tailscale.com/client/local"
 	"tailscale.com/paths"
 )
@@ -49,8 +50,8 @@ type Client struct {
 	commands chan struct{}           // holds one for each running whois command
 	process  atomic.Pointer[Process] // the last one that listened on socket
 
-	processes shared[Process]     // findProcess
-	published shared[[]Published] // askPublished
+	processes *shared[Process]
+	published *shared[[]Published]
 }
 
 // New returns a client for cfg, with defaults for zero fields. It does no I/O.
@@ -67,7 +68,7 @@ func New(cfg Config) *Client {
 		cfg: cfg, socket: socket, local: newLocal(socket, cfg.AttemptTimeout),
 		commands: make(chan struct{}, maxWhoIsCommands),
 	}
-	c.processes.call, c.published.call = c.findProcess, c.askPublished
+	c.processes, c.published = newShared(c.findProcess), newShared(c.askPublished)
 	return c
 }
 
@@ -120,4 +121,35 @@ func (c *Client) askSocket(ctx context.Context) (Status, error) {
 		status.PID = p.PID
 	}
 	return status, err
+}
+
+// shared lets callers that ask at the same time share one call: 500 connections that arrive at once
+// cost a few calls instead of 500. A caller gets the result of a call that began after it asked,
+// so the result is never older than the question.
+type shared[T any] struct {
+	call  func(context.Context) (T, error) // bounds its own time
+	group singleflight.Group
+	turn  chan struct{} // holds one while a call runs
+}
+
+func newShared[T any](call func(context.Context) (T, error)) *shared[T] {
+	return &shared[T]{call: call, turn: make(chan struct{}, 1)}
+}
+
+// get waits for the result, or for the end of ctx.
+func (s *shared[T]) get(ctx context.Context) (T, error) {
+	const key = "" // there is only one question
+	results := s.group.DoChan(key, func() (any, error) {
+		s.turn <- struct{}{}
+		defer func() { <-s.turn }()
+		s.group.Forget(key) // a caller that comes from now on waits for the next call
+		return s.call(context.WithoutCancel(ctx))
+	})
+	select {
+	case r := <-results:
+		return r.Val.(T), r.Err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }

@@ -86,7 +86,6 @@ func TestWhoIsFails(t *testing.T) {
 		{"no user profile", respond(200, `{"Node":{"Name":"a."}}`), false},
 		{"hangs", hang, false},
 		{"hangs in the middle", stall, false},
-		{"endless", endless, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
