@@ -19,8 +19,7 @@
 //   - A dead path gets no new request, and is closed within 30 seconds:
 //     over HTTP/2 by a ping before a quiet connection is used again, and pings while
 //     requests wait on it; over HTTP/1.1, and beneath both, by the kernel
-//     (TCP_USER_TIMEOUT and keep-alive probes). Ages are measured by the wall clock,
-//     which goes on while the machine sleeps.
+//     (TCP_USER_TIMEOUT and keep-alive probes).
 //   - A client that does not read its response stalls no other on its connection: the
 //     connection's receive window is larger than those of all its streams together.
 //   - The response of an upstream that responds before it has read the request, and

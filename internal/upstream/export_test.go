@@ -23,8 +23,7 @@ func InUse(p *Pool) int {
 // AskPeer pings the peer of c.
 func AskPeer(ctx context.Context, c *Conn) (alive bool) { return c.askPeer(ctx) }
 
-// Age makes it longer ago, by the wall clock, that the peer of c was heard, as the sleep of a
-// machine does.
+// Age makes it longer ago that the peer of c was heard.
 func Age(c *Conn, d time.Duration) { c.wire.heard.Add(-int64(d)) }
 
 // NewResolverOver is NewResolver with connections to name servers that dial makes.

@@ -78,9 +78,9 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	work.Wait()
 }
 
-// The machine may have slept: a connection that nothing came from for long, by the wall clock, is
-// asked first over HTTP/2 and not used again over HTTP/1.1.
-func TestConnectionsAfterASleep(t *testing.T) {
+// A connection on which nothing came for long is pinged first over HTTP/2, and not used again over
+// HTTP/1.1.
+func TestConnectionsAfterALongSilence(t *testing.T) {
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		t.Run(protocol, func(t *testing.T) {
 			pinged := make(chan struct{}, 10)

@@ -61,8 +61,8 @@ type slots struct {
 	pinged       chan struct{} // closed at the end of the ping under way; nil: no ping
 	check        *time.Timer   // from add to drop; see Pool.check
 	resets       *rate.Limiter
-	resetting    int       // slots whose requests were cancelled; see releaseReset
-	lastUsed     time.Time // by the wall clock
+	resetting    int // slots whose requests were cancelled; see releaseReset
+	lastUsed     time.Time
 }
 
 // waiter is a request that waits for a connection.
@@ -233,7 +233,7 @@ func (p *Pool) add(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.made++
-	c.number, c.lastUsed = p.made, wallClock()
+	c.number, c.lastUsed = p.made, time.Now()
 	c.pooled = true
 	p.conns[c] = struct{}{}
 	if !c.http2 {
@@ -326,7 +326,7 @@ func (p *Pool) remove(c *Conn) {
 func (p *Pool) release(c *Conn, usable bool) {
 	p.mu.Lock()
 	c.inUse--
-	c.lastUsed = wallClock()
+	c.lastUsed = time.Now()
 	if !usable {
 		c.leaving = true
 	}
@@ -350,7 +350,7 @@ func (p *Pool) check(c *Conn) {
 	p.mu.Lock()
 	next := checkInterval
 	switch idle := c.inUse == 0; {
-	case idle && wallClock().Sub(c.lastUsed) >= idleLimit:
+	case idle && time.Since(c.lastUsed) >= idleLimit:
 		p.drop(c)
 		p.mu.Unlock()
 		_ = c.client.Close() // nothing is on it
@@ -412,6 +412,3 @@ func (p *Pool) refuse(asked uint64, err error) {
 		n--
 	}
 }
-
-// wallClock returns the time without Go's monotonic reading, which stops while the machine sleeps.
-func wallClock() time.Time { return time.Now().Round(0) }

@@ -21,8 +21,7 @@ type wire struct {
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
 	made     time.Time
-	heard    atomic.Int64 // when the last bytes came, by the wall clock, in nanoseconds
-	heardAt  atomic.Int64 // the same by the monotonic clock, since made
+	heard    atomic.Int64 // when the last bytes came, in nanoseconds since made
 	cut      atomic.Bool  // the peer did not send the end that was read
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
@@ -74,20 +73,11 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence returns how long nothing came: the longer time of two clocks. The wall clock goes on
-// while the machine sleeps, and the monotonic one is never set back.
-func (w *wire) silence() time.Duration {
-	now := time.Now()
-	wall := now.UnixNano() - w.heard.Load()
-	return max(time.Duration(wall), now.Sub(w.made)-time.Duration(w.heardAt.Load()))
-}
+// silence returns how long nothing came.
+func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Duration(w.heard.Load()) }
 
 // hear records that bytes came.
-func (w *wire) hear() {
-	now := time.Now()
-	w.heard.Store(now.UnixNano())
-	w.heardAt.Store(int64(now.Sub(w.made)))
-}
+func (w *wire) hear() { w.heard.Store(int64(time.Since(w.made))) }
 
 // Close implements net.Conn. It writes what is pending and TLS's close_notify if the peer takes
 // them within closeTime.
