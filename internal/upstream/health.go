@@ -17,8 +17,6 @@ const (
 	// without a byte for pingAfter is pinged, and closed if no byte comes within pingTimeout.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 15 * time.Second
-	// avoidTime is how long a connection gets no request after it refused one.
-	avoidTime = time.Second
 	// resetBurst and resetRate, in resets a second, limit the cancelled requests of a connection:
 	// at most 124 in any 30 s, fewer than any server takes for an attack (CVE-2023-44487). A
 	// connection beyond that gets no further request.
@@ -82,24 +80,6 @@ func (c *Conn) askPeer(ctx context.Context) bool {
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
 	return err == nil || c.wire.heard.Load() != heard ||
 		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
-}
-
-// avoid keeps new requests from c for avoidTime, because its peer refused one while others were in
-// flight.
-func (p *Pool) avoid(c *Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.inUse <= 1 {
-		return
-	}
-	c.avoidUntil = time.Now().Add(avoidTime)
-	p.update(c)
-	time.AfterFunc(avoidTime, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.update(c)
-		p.handOut()
-	})
 }
 
 // countReset counts a cancelled request on c. If there are too many, c gets no more requests.

@@ -2,6 +2,8 @@ package upstream_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"oauth-proxyd/internal/upstream"
 )
@@ -126,4 +130,33 @@ func TestCancelledStreamsCountUntilReset(t *testing.T) {
 		second.Wait()
 		end()
 	}
+}
+
+// A connection that refused a stream gets no other request, or the next attempt would end there as
+// well. The requests on it go on.
+func TestConnectionThatRefusesIsLeft(t *testing.T) {
+	script := func(number int64, f *framed) {
+		_ = f.WriteSettings()
+		if number == 1 {
+			first := f.request()
+			f.begin(first, "200", false)
+			refused := f.request()
+			f.write(func() { _ = f.WriteRSTStream(refused, http2.ErrCodeRefusedStream) })
+			f.write(func() { _ = f.WriteData(first, true, []byte("ok")) })
+		}
+		f.respondsToAll()
+	}
+	inBubble(t, script, func(t *testing.T, b *bubble) {
+		first := begun(t, b.Pool, get(t))
+		if _, _, err := attempt(b.Pool, get(t)); !errors.Is(err, upstream.ErrNotProcessed) {
+			t.Errorf("error %v", err)
+		}
+		succeeds(t, b.Pool)
+		if body, err := io.ReadAll(first.Body); string(body) != "ok" || err != nil {
+			t.Errorf("the response on the connection is %q, %v", body, err)
+		}
+		if n := b.dials.Load(); n != 2 {
+			t.Errorf("%d connections, want 2", n)
+		}
+	})
 }

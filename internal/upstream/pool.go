@@ -46,17 +46,15 @@ type Pool struct {
 // slots is what the pool knows about a connection. Between add and drop, a connection with a free
 // slot gets new requests unless it is in one of these states:
 //
-//	state       because                               until
-//	leaving     GOAWAY, FIN, or too many resets       its last request ends, which closes it
-//	suspected   the response to a ping is overdue     the peer responds, or it is closed
-//	avoidUntil  the peer refused one of its requests  avoidTime has passed
+//	state      because                                          until
+//	leaving    GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
+//	suspected  the response to a ping is overdue                the peer responds, or it is closed
 type slots struct {
 	inUse, limit int           // limit: how many requests the peer takes
 	settled      chan struct{} // closed when limit is known
 	pooled       bool          // is in conns
 	leaving      bool
 	suspected    bool
-	avoidUntil   time.Time
 	isReady      bool          // is in ready
 	pinged       chan struct{} // closed at the end of the ping under way; nil: no ping
 	check        *time.Timer   // from add to drop; see Pool.check
@@ -172,7 +170,7 @@ func (p *Pool) reserve() *Conn {
 
 // update adds c to ready or removes it. The caller holds mu.
 func (p *Pool) update(c *Conn) {
-	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit && !time.Now().Before(c.avoidUntil)
+	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit
 	switch {
 	case free && !c.isReady:
 		p.ready = append(p.ready, c)
