@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -19,7 +20,7 @@ type attempt struct {
 	config upstream.Config
 	proxy  *url.URL // nil: directly
 
-	steps    []upstream.Step
+	steps    []upstream.Stage
 	silent   []string       // name servers that did not respond
 	response *http.Response // its body is read
 	took     time.Duration  // by the request, without the connection
@@ -43,10 +44,10 @@ func attempts(c upstream.Config) []*attempt {
 // send sends one plain request without a credential, on a connection as the daemon makes them.
 func (a *attempt) send(ctx context.Context, agent string) {
 	var mu sync.Mutex // an address that lost the race may be observed late
-	var steps []upstream.Step
+	var steps []upstream.Stage
 	var silent []string
 	config := a.config
-	config.Observe = func(s upstream.Step) {
+	config.Observe = func(s upstream.Stage) {
 		mu.Lock()
 		defer mu.Unlock()
 		steps = append(steps, s)
@@ -91,22 +92,25 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 }
 
 // done returns the first success of a part of the connection, if there was one.
-func (a *attempt) done(part string) (upstream.Step, bool) {
-	i := slices.IndexFunc(a.steps, func(s upstream.Step) bool { return s.Part == part && s.Err == nil })
+func (a *attempt) done(part string) (upstream.Stage, bool) {
+	i := slices.IndexFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
 	if i < 0 {
-		return upstream.Step{}, false
+		return upstream.Stage{}, false
 	}
 	return a.steps[i], true
 }
 
 // failedPart is the part of the connection that did not succeed; empty: it was made.
 func (a *attempt) failedPart() string {
-	parts := []string{upstream.StepName, upstream.StepAddress}
+	parts := []string{upstream.StageAddress}
+	if _, err := netip.ParseAddr(a.host()); err != nil {
+		parts = append([]string{upstream.StageName}, parts...)
+	}
 	if a.proxy != nil {
-		parts = append(parts, upstream.StepTunnel)
+		parts = append(parts, upstream.StageTunnel)
 	}
 	if a.config.URL.Scheme == "https" {
-		parts = append(parts, upstream.StepHandshake)
+		parts = append(parts, upstream.StageHandshake)
 	}
 	for _, part := range parts {
 		if _, ok := a.done(part); !ok {
@@ -116,16 +120,19 @@ func (a *attempt) failedPart() string {
 	return ""
 }
 
+// host is the name or the address that the attempt connects to.
+func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.URL).Hostname() }
+
 // connected reports whether the daemon would stay with this attempt: it passes over a proxy only if
 // that opens no tunnel.
 func (a *attempt) connected() bool {
 	part := a.failedPart()
-	return part == "" || part == upstream.StepHandshake
+	return part == "" || part == upstream.StageHandshake
 }
 
 // addresses are those of the name that was looked up.
 func (a *attempt) addresses() []netip.Addr {
-	s, _ := a.done(upstream.StepName)
+	s, _ := a.done(upstream.StageName)
 	all := slices.Clone(s.Addresses)
 	for i := range all {
 		all[i] = all[i].Unmap()

@@ -17,7 +17,7 @@ const raceDelay = 250 * time.Millisecond
 
 // serverFindings name the name servers that did not respond, where another one did.
 func serverFindings(a *attempt) []Finding {
-	if _, found := a.done(upstream.StepName); !found {
+	if _, found := a.done(upstream.StageName); !found {
 		return nil // attemptFailed says it
 	}
 	var findings []Finding
@@ -34,11 +34,7 @@ func noName(a *attempt, f Finding) Finding {
 		f.Seen += "; no response from the name servers: " + strings.Join(a.silent, ", ")
 		f = f.fix(fixServers()...)
 	}
-	host := a.config.URL.Hostname()
-	if a.proxy != nil {
-		host = a.proxy.Hostname()
-	}
-	return f.fix("getent hosts "+host, "see the nameserver lines of /etc/resolv.conf")
+	return f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf")
 }
 
 func fixServers() []string {
@@ -51,7 +47,7 @@ func fixServers() []string {
 // familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use:
 // one that swallows packets delays connections.
 func familyFindings(ctx context.Context, a *attempt) []Finding {
-	winner, _ := a.done(upstream.StepAddress)
+	winner, _ := a.done(upstream.StageAddress)
 	used, err := netip.ParseAddrPort(winner.To)
 	all := a.addresses()
 	i := slices.IndexFunc(all, func(other netip.Addr) bool { return other.Is4() != used.Addr().Is4() })

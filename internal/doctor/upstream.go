@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -58,7 +57,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
-		if _, err := netip.ParseAddr(s.To); s.Err == nil && (s.Part != upstream.StepName || err != nil) { // no server was asked for an address
+		if s.Err == nil {
 			findings = append(findings, stepFinding(a, s))
 		}
 	}
@@ -68,14 +67,14 @@ func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	return append(append(findings, familyFindings(ctx, a)...), x.responseFinding(a))
 }
 
-func stepFinding(a *attempt, s upstream.Step) Finding {
+func stepFinding(a *attempt, s upstream.Stage) Finding {
 	took := milliseconds(s.Took)
 	switch s.Part {
-	case upstream.StepName:
+	case upstream.StageName:
 		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(a.addresses()), took))
-	case upstream.StepAddress:
+	case upstream.StageAddress:
 		return at(stepTCP, ok("connected to %s in %s", s.To, took))
-	case upstream.StepTunnel:
+	case upstream.StageTunnel:
 		return at(stepProxy, ok("%s opened a tunnel to %s in %s", s.To, a.config.URL.Host, took))
 	}
 	return at(stepTLS, ok("%s %s in %s, the certificate was issued by %q", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, took, s.TLS.PeerCertificates[0].Issuer))
@@ -89,13 +88,13 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.URL.String()
 	}
 	switch a.failedPart() {
-	case upstream.StepName:
+	case upstream.StageName:
 		return at(stepDNS, noName(a, f))
-	case upstream.StepAddress:
+	case upstream.StageAddress:
 		return at(stepTCP, f.fix(x.unreachable(a), curl))
-	case upstream.StepTunnel:
+	case upstream.StageTunnel:
 		return at(stepProxy, f.fix(noTunnel(a), curl))
-	case upstream.StepHandshake:
+	case upstream.StageHandshake:
 		return at(stepTLS, x.certificateFinding(a, f))
 	}
 	return at(stepHTTP, f.fix(curl))

@@ -19,15 +19,15 @@ type Config struct {
 	// Proxies are HTTP CONNECT proxies for an https upstream, in the order in which they are tried.
 	// Without one, connections are direct.
 	Proxies []*url.URL
-	// ConnectTimeout bounds DNS, TCP and TLS together. Names get half of it at most.
+	// ConnectTimeout bounds DNS, TCP and TLS together.
 	ConnectTimeout time.Duration
 	// Dial replaces DNS and TCP. If nil, the host's own are used.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Resolver looks names up. If nil, [NewResolver] makes one.
 	Resolver *net.Resolver
-	// Observe is called with each step of making a connection, from several goroutines. It may be
+	// Observe is called with each stage of making a connection, from several goroutines. It may be
 	// nil.
-	Observe func(Step)
+	Observe func(Stage)
 }
 
 // From returns the Config for a configuration file's proxy block.

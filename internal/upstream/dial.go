@@ -130,7 +130,7 @@ func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// isTimeout reports whether a step, such as looking up a name, took longer than its share of the
+// isTimeout reports whether a stage, such as looking up a name, took longer than its share of the
 // time.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
@@ -163,7 +163,7 @@ func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, er
 	}
 	c, start := tls.Client(s, d.tls), time.Now()
 	err := c.HandshakeContext(ctx)
-	d.observe(start, Step{Part: StepHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
+	d.observe(start, Stage{Part: StageHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
 	if err != nil {
 		_ = s.Close() // err says why
 		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
@@ -222,7 +222,7 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 	if !stop() {
 		err = context.Cause(ctx)
 	}
-	d.observe(start, Step{Part: StepTunnel, To: proxy.Host, Err: err})
+	d.observe(start, Stage{Part: StageTunnel, To: proxy.Host, Err: err})
 	if err != nil {
 		_ = c.Close() // err says why
 		return nil, nil, err
@@ -251,4 +251,40 @@ func (d *dialer) tunnel(c net.Conn) error {
 		return errors.New("the proxy sent bytes through the tunnel before we sent any")
 	}
 	return nil
+}
+
+// Route says how connections reach the upstream at present.
+type Route struct {
+	// Proxy is the host and port of the HTTP CONNECT proxy; empty: connections are direct.
+	Proxy string
+	// Since is when the route came into use; zero: not yet.
+	Since time.Time
+	// Connections is how many are open, including idle ones.
+	Connections int
+}
+
+// Route returns the present route. Before the first connection, that is the first proxy.
+func (p *Pool) Route() Route {
+	p.mu.Lock()
+	r := Route{Connections: len(p.conns)}
+	p.mu.Unlock()
+	working := p.dialer.working.Load()
+	r.Since = working.since
+	if len(p.dialer.Proxies) > 0 {
+		r.Proxy = p.dialer.Proxies[working.index].Host
+	}
+	return r
+}
+
+// workingRoute is the route of the last connection.
+type workingRoute struct {
+	index int // of the proxy; 0 without proxies
+	since time.Time
+}
+
+// keep makes later connections try that proxy first.
+func (d *dialer) keep(index int) {
+	if last := d.working.Load(); last.index != index || last.since.IsZero() {
+		d.working.Store(&workingRoute{index: index, since: time.Now()})
+	}
 }

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"net"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,14 +32,6 @@ func NewResolverOver(
 ) *net.Resolver {
 	return newResolver(connectTimeout, silent, dial)
 }
-
-// Race connects to the first address that can be connected to.
-func Race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
-	return (&dialer{}).race(ctx, addrs)
-}
-
-// Alternate has the families of addresses take turns.
-func Alternate(addrs []netip.AddrPort) []netip.AddrPort { return alternate(addrs) }
 
 // SocketOption is that of the socket of c.
 func SocketOption(c *Conn, level, option int) (value int, err error) {

@@ -2,15 +2,11 @@ package upstream_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"io"
 	"net"
-	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +34,7 @@ func TestSilentNameServer(t *testing.T) {
 	}{
 		{"none", usual, usual, 0, 700 * time.Millisecond, true, false},
 		{"the first", silent, usual, 700 * time.Millisecond, 2 * time.Second, true, true},
-		{"all", silent, silent, 700 * time.Millisecond, 3 * time.Second, false, true},
+		{"all", silent, silent, 700 * time.Millisecond, 6 * time.Second, false, true},
 		{"none, over TCP", cut, cut, 0, 700 * time.Millisecond, true, false},
 		{"the first, then over TCP", silent, cut, 700 * time.Millisecond, 2 * time.Second, true, true},
 	}
@@ -89,95 +85,6 @@ func TestNameInClearIsJudgedByItsAddressEachTime(t *testing.T) {
 		}
 		if !c.works && (!strings.Contains(err.Error(), "in clear") || time.Since(start) > time.Second) {
 			t.Errorf("%v: %v after %v", c.addresses, err, time.Since(start))
-		}
-	}
-}
-
-// fullBacklog is an address that says nothing to who connects: the kernel's queue is full.
-func fullBacklog(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	raw, err := l.(*net.TCPListener).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		c, err := net.DialTimeout("tcp", l.Addr().String(), 100*time.Millisecond)
-		if err != nil {
-			return netip.MustParseAddrPort(l.Addr().String())
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-}
-
-// An address that is dead costs a quarter of a second, one that refuses nothing.
-func TestDeadAddresses(t *testing.T) {
-	dead := fullBacklog(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refuses := netip.MustParseAddrPort(closed.Addr().String())
-	closed.Close()
-	live := netip.MustParseAddrPort(listenOn(t, func(net.Conn) {}).url.Host)
-	for _, c := range []struct {
-		name  string
-		addrs []netip.AddrPort
-		most  time.Duration
-		works bool
-	}{
-		{"live", []netip.AddrPort{live, dead}, 200 * time.Millisecond, true},
-		{"refusing first", []netip.AddrPort{refuses, live}, 200 * time.Millisecond, true},
-		{"dead first", []netip.AddrPort{dead, live}, 450 * time.Millisecond, true},
-		{"two dead, one refusing", []netip.AddrPort{dead, refuses, dead, live}, 900 * time.Millisecond, true},
-		{"refusing only", []netip.AddrPort{refuses, refuses}, 200 * time.Millisecond, false},
-		{"dead only", []netip.AddrPort{dead, dead}, 1200 * time.Millisecond, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			start := time.Now()
-			conn, err := upstream.Race(ctx, c.addrs)
-			if took := time.Since(start); took > c.most {
-				t.Errorf("it took %v", took)
-			}
-			if (err == nil) != c.works {
-				t.Errorf("error %v", err)
-			}
-			if err == nil {
-				if got := conn.RemoteAddr().String(); got != live.String() {
-					t.Errorf("connected to %s", got)
-				}
-				conn.Close()
-			}
-		})
-	}
-}
-
-func TestFamiliesTakeTurns(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"", ""},
-		{"[::1]:1", "[::1]:1"},
-		{"[::1]:1 [::2]:1 1.0.0.1:1 1.0.0.2:1", "[::1]:1 1.0.0.1:1 [::2]:1 1.0.0.2:1"},
-		{"1.0.0.1:1 1.0.0.2:1 1.0.0.3:1 [::1]:1", "1.0.0.1:1 [::1]:1 1.0.0.2:1 1.0.0.3:1"},
-	} {
-		var in, want []netip.AddrPort
-		for a := range strings.FieldsSeq(c.in) {
-			in = append(in, netip.MustParseAddrPort(a))
-		}
-		for a := range strings.FieldsSeq(c.want) {
-			want = append(want, netip.MustParseAddrPort(a))
-		}
-		if got := upstream.Alternate(in); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", c.in, got, want)
 		}
 	}
 }
