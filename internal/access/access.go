@@ -98,8 +98,8 @@ func (id Identity) As(shown func(string) string) Identity {
 }
 
 // Key returns a text that tells persons apart: the person that a gateway names, else the user, else
-// the node or its tags, else this host, or the address, for IPv6 its network. A user of the tailnet
-// and a person with the same name are one. Case does not matter, as in access lists.
+// the node or its tags, else the [Network] of the address. A user of the tailnet and a person with
+// the same name are one. Case does not matter, as in access lists.
 func (id Identity) Key(addr netip.Addr) string {
 	switch {
 	case id.Person != "":
@@ -110,22 +110,24 @@ func (id Identity) Key(addr netip.Addr) string {
 		return "node " + id.Node
 	case len(id.Tags) > 0:
 		return "tags " + strings.Join(id.Tags, ",")
-	case addr.IsLoopback():
-		return "this host" // each of its programs can use all of 127.0.0.0/8
 	default:
 		return "address " + Network(addr).String()
 	}
 }
 
-// Network returns what stands for all addresses that one sender may have: addr, or the first 64
-// bits of an IPv6 address (RFC 4291 §2.5.4). On this host and in Tailscale's range each node has
-// one address.
+// Network returns what stands for all addresses that one sender may have: 127.0.0.1 for loopback,
+// of which each program on this host can use all addresses; the first 64 bits of an IPv6 address
+// (RFC 4291 §2.5.4); otherwise addr. In Tailscale's range each node has one address.
 func Network(addr netip.Addr) netip.Addr {
-	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
+	switch {
+	case addr.IsLoopback():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case addr.Is6() && !config.IsTailscale(addr):
 		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
 		return prefix.Addr()
+	default:
+		return addr
 	}
-	return addr
 }
 
 // Control classifies connections and judges requests.

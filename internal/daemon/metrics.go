@@ -53,16 +53,24 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 
 // registerConnections tells admitted connections from those without an admitted request so far.
 func (d *daemon) registerConnections(r *prometheus.Registry) {
-	for admitted, of := range map[string]func(inbound.ConnectionStats) (open, limit int){
-		"true":  func(s inbound.ConnectionStats) (int, int) { return s.Admitted, s.AdmittedLimit },
-		"false": func(s inbound.ConnectionStats) (int, int) { return s.Strangers, s.StrangersLimit },
+	for admitted, of := range map[string]func(inbound.ConnectionStats) (open, limit int, closed uint64){
+		"true": func(s inbound.ConnectionStats) (int, int, uint64) {
+			return s.Admitted, s.AdmittedLimit, s.AdmittedClosed
+		},
+		"false": func(s inbound.ConnectionStats) (int, int, uint64) {
+			return s.Strangers, s.StrangersLimit, s.StrangersClosed
+		},
 	} {
 		label := prometheus.Labels{"admitted": admitted}
 		r.MustRegister(
 			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
-				func() float64 { open, _ := of(d.view().server.Connections()); return float64(open) }),
+				func() float64 { open, _, _ := of(d.view().server.Connections()); return float64(open) }),
 			gaugeFunc("proxy_connections_open_limit", "How many may be open.", label,
-				func() float64 { _, limit := of(d.view().server.Connections()); return float64(limit) }))
+				func() float64 { _, limit, _ := of(d.view().server.Connections()); return float64(limit) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "proxy_connections_closed_total", ConstLabels: label,
+				Help: "Connections that were closed because there was no room for them, or to make room for others.",
+			}, func() float64 { _, _, closed := of(d.view().server.Connections()); return float64(closed) }))
 	}
 }
 

@@ -90,6 +90,4 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 // shared reports whether different senders use this address. All programs on this host use
 // loopback, and a tailscaled without a network device delivers all its peers from there. The zero
 // Addr stands for Unix sockets.
-func shared(addr netip.Addr) bool {
-	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
-}
+func shared(addr netip.Addr) bool { return !addr.IsValid() || addr.IsLoopback() }

@@ -2,11 +2,14 @@ package inbound
 
 import (
 	"container/list"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/access"
 )
 
 const (
@@ -20,11 +23,11 @@ const (
 	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
-	// silentTime is how long a stranger may send no whole request before a new connection of its
-	// source replaces it. A client sends its request at once.
+	// silentTime is how long a stranger may send no whole request before a new connection may
+	// replace it. A client sends its request at once.
 	silentTime = 250 * time.Millisecond
-	// strangerTime is the same if connections of its source wait, and waitTime is how long they
-	// wait.
+	// strangerTime is the same if connections already wait for its room, and waitTime is how long
+	// they wait.
 	strangerTime = time.Second
 	waitTime     = headerReadTimeout
 	janitorPace  = 250 * time.Millisecond
@@ -59,6 +62,10 @@ type connections struct {
 	accepting int // queues that may still accept a connection
 	closed    bool
 	empty     chan struct{} // closed when no connection is open, or accepted, after close
+
+	admittedClosed, strangersClosed uint64 // by evict
+	log                             *slog.Logger
+	logged                          time.Time // when evict logged a line last
 }
 
 // class says which budget a connection counts in.
@@ -83,9 +90,9 @@ type source struct {
 	admitted           int
 }
 
-func newConnections() *connections {
+func newConnections(log *slog.Logger) *connections {
 	s := &connections{
-		limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]bool),
+		log: log, limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]bool),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu
@@ -130,13 +137,15 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.source]:
 		s.letIn(c)
-	case s.exempt[c.Access.Remote], s.closed, from.hasShare() && s.makeRoom(from), s.evictSilent(from, silentTime):
+	case s.exempt[c.Access.Remote], s.closed, s.makeRoom(from, silentTime):
 		s.move(c, classStranger)
 	case from.budget.waiting < maxWaiting:
 		s.move(c, classWaiting)
 		if s.janitor == nil {
 			s.janitor = time.AfterFunc(janitorPace, s.clean)
 		}
+	case s.makeRoom(from, 0):
+		s.move(c, classStranger)
 	default:
 		s.evict(c)
 	}
@@ -185,8 +194,18 @@ func (s *connections) count(from *source, c *Conn, n int) {
 	}
 }
 
-// evict closes a connection to make room.
+// evict closes a connection for lack of room. It is counted, and logged once a minute at most.
 func (s *connections) evict(c *Conn) {
+	if c.class == classAdmitted || s.known[c.source] {
+		s.admittedClosed++
+	} else {
+		s.strangersClosed++
+	}
+	if now := time.Now(); now.Sub(s.logged) >= time.Minute {
+		s.logged = now
+		s.log.Warn("closed a connection for lack of room; further ones within a minute are counted, but not logged",
+			"admitted_closed", s.admittedClosed, "strangers_closed", s.strangersClosed)
+	}
 	_ = c.Conn.Close() // does not block
 	s.move(c, classNone)
 }
@@ -219,22 +238,29 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
 
-// makeRoom reports whether there is room for one more stranger of the source asks. At the bound it
-// closes the oldest stranger of the source that has the most, if that has more than asks would
-// have.
-func (s *connections) makeRoom(asks *source) bool {
+// makeRoom reports whether there is room for one more stranger of the source asks. If its share is
+// used up, a stranger of its own that is silent for that long is closed. If the budget is, one of
+// the source that has the most is, if that has more than asks would have, or as many and is silent
+// for that long.
+func (s *connections) makeRoom(asks *source, silent time.Duration) bool {
+	if !asks.hasShare() {
+		return s.evictSilent(asks, silent)
+	}
 	if asks.budget.strangers < maxStrangers {
 		return true
 	}
 	var oldest *Conn
 	most := asks.strangers.Len() + 1
 	for _, one := range s.sources {
-		if one.budget != asks.budget || one.strangers.Len() < most {
+		n, after := one.strangers.Len(), silent
+		if one.budget != asks.budget || n < most {
 			continue
 		}
-		c := one.strangers.Front().Value.(*Conn)
-		if oldest == nil || one.strangers.Len() > most || c.since.Before(oldest.since) {
-			oldest, most = c, one.strangers.Len()
+		if n > asks.strangers.Len()+1 {
+			after = 0
+		}
+		if c := one.silent(after); c != nil && (oldest == nil || n > most || c.since.Before(oldest.since)) {
+			oldest, most = c, n
 		}
 	}
 	if oldest == nil {
@@ -244,20 +270,28 @@ func (s *connections) makeRoom(asks *source) bool {
 	return true
 }
 
-// evictSilent closes a stranger of the source that is at least that old and has sent no whole
-// request, and reports whether there was one. Bytes that a busy machine has not read yet count.
-func (s *connections) evictSilent(from *source, after time.Duration) bool {
+// silent returns the oldest stranger of the source that is at least that old and has sent no whole
+// request, or nil. Bytes that a busy machine has not read yet count.
+func (f *source) silent(after time.Duration) *Conn {
 	now := time.Now()
-	for e := from.strangers.Front(); e != nil; e = e.Next() {
+	for e := f.strangers.Front(); e != nil; e = e.Next() {
 		switch c := e.Value.(*Conn); {
 		case now.Sub(c.since) < after:
-			return false
-		case !c.working && queued(c.Conn, unix.SIOCINQ) <= 0:
-			s.evict(c)
-			return true
+			return nil
+		case c.lingered.Load(), !c.working && queued(c.Conn, unix.SIOCINQ) <= 0:
+			return c
 		}
 	}
-	return false
+	return nil
+}
+
+// evictSilent closes the oldest silent stranger of the source, and reports whether there was one.
+func (s *connections) evictSilent(from *source, after time.Duration) bool {
+	c := from.silent(after)
+	if c != nil {
+		s.evict(c)
+	}
+	return c != nil
 }
 
 // clean closes silent strangers that others wait for, and connections that waited too long. It
@@ -270,13 +304,18 @@ func (s *connections) clean() {
 		for e := from.waiting.Front(); e != nil && time.Since(e.Value.(*Conn).since) >= waitTime; e = from.waiting.Front() {
 			s.evict(e.Value.(*Conn))
 		}
-		for from.waiting.Len() > 0 && s.evictSilent(from, strangerTime) {
+		for s.isWanted(from) && s.evictSilent(from, strangerTime) {
+			s.serveWaiting()
 		}
 	}
-	s.serveWaiting()
 	if s.network.waiting+s.host.waiting > 0 {
 		s.janitor = time.AfterFunc(janitorPace, s.clean)
 	}
+}
+
+// isWanted reports whether connections wait for the room of a stranger of the source.
+func (s *connections) isWanted(f *source) bool {
+	return f.waiting.Len() > 0 || f.budget.waiting > 0 && f.budget.strangers >= maxStrangers
 }
 
 // serveWaiting serves the waiting connections for which there is room now.
@@ -356,7 +395,7 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 		return
 	}
 	s.exempt[remote] = true
-	for e := s.from(remote.Addr()).waiting.Front(); e != nil; e = e.Next() {
+	for e := s.from(access.Network(remote.Addr())).waiting.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*Conn); c.Access.Remote == remote {
 			s.move(c, classStranger)
 			return
@@ -419,6 +458,9 @@ type ConnectionStats struct {
 	AdmittedLimit  int `json:"admitted_limit"`
 	Strangers      int `json:"strangers"` // without an admitted request so far, including those that wait to be served
 	StrangersLimit int `json:"strangers_limit"`
+	// How many were closed for lack of room since the start.
+	AdmittedClosed  uint64 `json:"admitted_closed"`
+	StrangersClosed uint64 `json:"strangers_closed"`
 }
 
 func (s *connections) stats() ConnectionStats {
@@ -428,5 +470,6 @@ func (s *connections) stats() ConnectionStats {
 		Admitted: s.admitted, AdmittedLimit: s.limit,
 		Strangers:      s.network.strangers + s.network.waiting + s.host.strangers + s.host.waiting,
 		StrangersLimit: 2 * (maxStrangers + maxWaiting),
+		AdmittedClosed: s.admittedClosed, StrangersClosed: s.strangersClosed,
 	}
 }

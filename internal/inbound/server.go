@@ -42,7 +42,7 @@ type Server struct {
 // peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{connections: newConnections(), cut: cut, log: log, stops: make(chan struct{})}
+	s := &Server{connections: newConnections(log), cut: cut, log: log, stops: make(chan struct{})}
 	s.handler = connHandler{s.guard(handler), ctx}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,8 +16,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// Loopback is where strangers to each other may come from, and has a share as large as all;
-// connections that claim another network do not.
+// All of loopback is one source with a share as large as all; connections that claim another
+// network have a share for each address.
 func claimingNetwork(s *setup) {
 	s.listen = func(t testing.TB) net.Listener { return renamed{listenTCP(t)} }
 	s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.100.1/32")}}
@@ -112,6 +113,62 @@ func TestFirstBurstIsServed(t *testing.T) {
 		})
 	}
 	work.Wait()
+}
+
+// Connections that come at once are not closed because each is from another address.
+func TestManyAddressesAtOnceAreServed(t *testing.T) {
+	for network, want := range map[string]int{
+		"127.0.%d.%d": http.StatusOK, "[2001:db8::%d:%d]": http.StatusForbidden, "198.18.%d.%d": http.StatusForbidden,
+	} {
+		t.Run(network, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Proxy.MaxConnections = 1000 })
+				var conns []*rawConn
+				for i := range 300 {
+					conns = append(conns, b.from(t, fmt.Sprintf(network, 1+i/200, 1+i%200)+":1000"))
+				}
+				synctest.Wait()
+				var work sync.WaitGroup
+				for i, c := range conns {
+					work.Go(func() {
+						_, _ = io.WriteString(c, smuggled)
+						if response, err := http.ReadResponse(c.in, nil); err != nil || response.StatusCode != want {
+							t.Errorf("connection %d: %v, %v", i, response, err)
+						}
+					})
+				}
+				work.Wait()
+			})
+		})
+	}
+}
+
+// Neither can programs of this host use up the room of the network, nor the network theirs. What is
+// closed is counted, and has one line in the log.
+func TestThisHostHasABudgetOfItsOwn(t *testing.T) {
+	const host, network = "127.0.%d.%d", "198.18.%d.%d"
+	for flood, other := range map[string]string{host: network, network: host} {
+		t.Run(flood, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := openBubble(t, "http", nil, sayAgain)
+				for i := range 1300 {
+					b.from(t, fmt.Sprintf(flood, 1+i/200, 1+i%200)+":1000")
+				}
+				synctest.Wait()
+				before := b.server.Connections().StrangersClosed
+				c, start := b.from(t, fmt.Sprintf(other, 0, 1)+":1000"), time.Now()
+				c.send(t, smuggled)
+				c.response(t, http.MethodGet)
+				after := b.server.Connections().StrangersClosed
+				if time.Since(start) > 0 || before != 1300-128-1024 || after != before {
+					t.Errorf("a response after %v, %d closed before and %d after", time.Since(start), before, after)
+				}
+				if strings.Count(b.log.String(), "closed a connection") != 1 {
+					t.Error(b.log)
+				}
+			})
+		})
+	}
 }
 
 // At the bound, the connection that has been idle longest gives way to a new client, and none that
