@@ -16,8 +16,10 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/daemon"
 	"oauth-proxyd/internal/lifecycle"
 )
 
@@ -92,7 +94,11 @@ func findCommand(name string) (command, bool) {
 }
 
 func main() {
-	os.Exit(run(env{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:]))
+	code := run(env{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	if code == exitUsage && os.Getenv("LISTEN_FDS") != "" {
+		time.Sleep(daemon.RefusalDelay)
+	}
+	os.Exit(code)
 }
 
 // run finds and runs the command; without one it runs serve.

@@ -44,9 +44,9 @@ type Options struct {
 }
 
 const (
-	// refusalDelay is waited before an exit that a new start would only repeat, if systemd holds
+	// RefusalDelay is waited before an exit that a new start would only repeat, if systemd holds
 	// the sockets: it starts the daemon again for a client that waits.
-	refusalDelay = 2 * time.Second
+	RefusalDelay = 2 * time.Second
 	// finishTimeout bounds the wait for reads and writes of files under way.
 	finishTimeout = time.Second
 	// flushTimeout bounds the writing of the last log records.
@@ -201,7 +201,7 @@ func (d *daemon) delayRefusal(code int) {
 		return
 	}
 	select {
-	case <-time.After(refusalDelay):
+	case <-time.After(RefusalDelay):
 	case <-d.signals:
 	}
 }
