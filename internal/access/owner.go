@@ -18,10 +18,6 @@ func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err erro
 		return 0, false, fmt.Errorf("opening a sock_diag socket: %w", err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
-	// The kernel responds before Sendto returns; the timeout is for a kernel that does not.
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
-		return 0, false, fmt.Errorf("preparing a sock_diag socket: %w", err)
-	}
 	request, err := diagRequest(remote, local)
 	if err != nil {
 		return 0, false, err
@@ -30,7 +26,7 @@ func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err erro
 		return 0, false, fmt.Errorf("asking sock_diag: %w", err)
 	}
 	response := make([]byte, 4<<10)
-	n, _, err := unix.Recvfrom(fd, response, 0)
+	n, _, err := unix.Recvfrom(fd, response, unix.MSG_DONTWAIT) // the kernel responds before Sendto returns
 	if err != nil {
 		return 0, false, fmt.Errorf("reading from sock_diag: %w", err)
 	}

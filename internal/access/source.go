@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -71,6 +72,10 @@ func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error)
 	return Identity{Source: config.Local}, nil
 }
 
+// errClosed is the cause of a refusal because the other end of a connection is closed: the kernel
+// does not show any more which program it was, which may be a tailscaled that has ended.
+var errClosed = errors.New("its socket is no longer open on this host")
+
 // fromLoopback repeats the proof while the client waits, because a tailscaled that is starting does
 // not respond for a moment.
 func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
@@ -80,7 +85,7 @@ func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort
 	}
 	for {
 		id, err := a.proveLoopback(ctx, local, remote)
-		if err == nil || a.isClosed(local, remote) {
+		if err == nil || errors.Is(err, errClosed) {
 			return id, err
 		}
 		select {
@@ -92,19 +97,27 @@ func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort
 }
 
 // proveLoopback tells programs on this host from what tailscaled delivers over loopback: peers'
-// connections if it has no network device, and what "tailscale serve" and Funnel forward.
+// connections if it has no network device, and what "tailscale serve" and Funnel forward. Without
+// sock_diag, it goes by what tailscaled reports.
 func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Identity{}, unproven(err, "could not find out whether this connection comes from the tailnet")
-	case a.isProgram(t, local, remote):
+	}
+	uid, open, diagErr := a.OwnerOf(local, remote)
+	switch {
+	case diagErr == nil && !open:
+		return Identity{}, unproven(errClosed, "the program at the other end of this connection has closed it")
+	case diagErr == nil && t.cannotBe(uid), t.Absent:
 		return Identity{Source: config.Local}, nil
-	case t.Absent:
-		return a.localWhileOpen(local, remote)
 	case !t.Known:
 		return Identity{}, unproven(nil, "tailscaled on this host has not reported yet how it delivers connections")
 	}
+	return a.fromTailscaledsUser(ctx, t, local, remote)
+}
+
+// fromTailscaledsUser asks tailscaled about a connection that may be its own.
+func (a *Control) fromTailscaledsUser(ctx context.Context, t Tailscaled, local, remote netip.AddrPort) (Identity, error) {
 	if t.Userspace {
 		if id, found, err := a.whoIs(ctx, remote); err != nil || found {
 			return id, err
@@ -116,24 +129,12 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 		return Identity{}, unproven(err, "could not find out whether tailscaled forwards this connection")
 	case forwarded:
 		return Identity{Source: config.Proxied, Funnel: funnel}, nil
-	default:
-		return a.localWhileOpen(local, remote)
 	}
-}
-
-// localWhileOpen returns local if a program on this host still has its end of the connection open.
-// After it was closed, the program may have been a tailscaled that has ended.
-func (a *Control) localWhileOpen(local, remote netip.AddrPort) (Identity, error) {
-	if a.isClosed(local, remote) {
-		return Identity{}, unproven(nil, "the program at the other end of this connection has closed it")
+	// A tailscaled that ended meanwhile may have forwarded it.
+	if _, open, err := a.OwnerOf(local, remote); err == nil && !open {
+		return Identity{}, unproven(errClosed, "the program at the other end of this connection has closed it")
 	}
 	return Identity{Source: config.Local}, nil
-}
-
-// isClosed reports whether the kernel shows that no process on this host has the other end open.
-func (a *Control) isClosed(local, remote netip.AddrPort) bool {
-	_, open, err := a.OwnerOf(local, remote)
-	return err == nil && !open
 }
 
 // fromOwnAddress classifies a connection from one of this host's addresses. tailscaled makes such
@@ -149,13 +150,6 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 	}
 	return Identity{}, unproven(err,
 		"cannot prove that this connection comes from a program on this host; a program here can connect to 127.0.0.1")
-}
-
-// isProgram reports whether the kernel shows that the other end of a connection belongs to a
-// process on this host other than tailscaled. If not, other proofs are tried.
-func (a *Control) isProgram(t Tailscaled, local, remote netip.AddrPort) bool {
-	uid, onThisHost, err := a.OwnerOf(local, remote)
-	return err == nil && onThisHost && t.cannotBe(uid)
 }
 
 // cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such as

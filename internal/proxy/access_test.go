@@ -326,6 +326,31 @@ func TestWhoIsIsCached(t *testing.T) {
 	}
 }
 
+// The kernel is asked once for a connection from this host, whatever the number of its requests.
+func TestTheKernelIsAskedOncePerConnection(t *testing.T) {
+	for name, how := range map[string]func(*setup){"another user": onTailnet(), "no tailscaled": onTailnet(absent)} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), how, func(s *setup) {
+				s.owner = func(_, _ netip.AddrPort) (uint32, bool, error) {
+					asked.Add(1)
+					return 1000, true, nil
+				}
+			})
+			conn := d.dial(t)
+			for range 3 {
+				conn.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+				if response, body := conn.response(t, "GET"); response.StatusCode != http.StatusOK {
+					t.Errorf("status %d; %s", response.StatusCode, body)
+				}
+			}
+			if got := asked.Load(); got != 1 {
+				t.Errorf("asked %d times", got)
+			}
+		})
+	}
+}
+
 // A bug costs one request, not the process, and is told.
 func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
