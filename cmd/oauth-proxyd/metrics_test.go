@@ -175,7 +175,6 @@ func TestTextfileIsWrittenAtomically(t *testing.T) {
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet,
 		"metrics {\n  textfile = \""+file+"\"\n  textfile_interval = \"1h\"\n}\n")})
 	daemontest.Eventually(t, "written", func() bool { _, err := os.Stat(file); return err == nil })
-	get(t, s.url()+"/echo").Want(t, 200)
 	for _, line := range []string{
 		`proxy_requests_total{method="GET",status="200"} 0`, "proxy_requests_in_flight 0", "proxy_config_last_reload_successful 1",
 	} {
@@ -183,6 +182,7 @@ func TestTextfileIsWrittenAtomically(t *testing.T) {
 			t.Errorf("at the start it lacks %q: %s", line, text)
 		}
 	}
+	get(t, s.url()+"/echo").Want(t, 200)
 	s.stop()
 	text := read(t, file)
 	if !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 1`) {

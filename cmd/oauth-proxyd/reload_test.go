@@ -240,19 +240,25 @@ func TestLogSaysWhoReloads(t *testing.T) {
 	s.log.Next(t, `"msg":"upgrade requested"`, fmt.Sprintf("uid %d, process ", os.Geteuid()))
 }
 
-// At the bound of in flight, queue and 256, the longest idle connection gives way.
+// At the bound of in flight, queue and 256, the longest idle connection gives way. A client has its
+// response a moment before the server counts the connection as idle, so that on a busy machine it
+// can be one of the first few.
 func TestReloadChangesConnectionLimit(t *testing.T) {
 	t.Parallel()
 	limits := "max_connections = 1\n  queue_limit = "
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", limits+"0", withoutTailnet)})
-	first := s.dial(t)
-	first.get(t, "/health")
-	for range 256 {
-		s.dial(t).get(t, "/health")
+	ended := make(chan int, 257)
+	for i := range cap(ended) {
+		c := s.dial(t)
+		c.get(t, "/health")
+		go func() {
+			_, _ = io.Copy(io.Discard, c.reader)
+			ended <- i
+		}()
 	}
 	get(t, s.url()+"/health").Want(t, 200)
-	if rest, err := io.ReadAll(first.reader); err != nil || len(rest) > 0 {
-		t.Errorf("the longest idle connection: %q, %v, want its end", rest, err)
+	if i := <-ended; i > 15 {
+		t.Errorf("the idle connection number %d was closed, want one of the first", i)
 	}
 	s.configure(forwarding("http://127.0.0.1:9", limits+"50", withoutTailnet))
 	if code, _, errs := s.command("reload"); code != 0 {
