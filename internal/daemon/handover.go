@@ -243,8 +243,8 @@ func (d *daemon) reportReady() {
 		p.Fail(err.Error())
 		d.later(lifecycle.ShutdownSignal{})
 	} else {
-		d.log.Info("ready to take over")
 		p.Done()
+		d.log.Info("ready to take over") // only now: a reader of the log may rely on it
 	}
 	d.begin(func(ctx context.Context) {
 		defer p.Close()
