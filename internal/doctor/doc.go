@@ -14,7 +14,7 @@
 //
 //	doctor.go      all checks, in their order; finding.go: what one reports
 //	config.go      the configuration, and its header rules
-//	units.go       systemd's units; filter.go: whom their sockets keep out
+//	units.go       systemd's units; filter.go: whose packets their sockets drop
 //	sockets.go     the sockets and the daemon
 //	tailscaled.go  tailscaled, and the listener as a peer finds it
 //	access.go      who may come in; what tailscaled serves on our port

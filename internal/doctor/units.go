@@ -14,6 +14,8 @@ import (
 const (
 	serviceUnit = "oauth-proxyd.service"
 	socketUnit  = "oauth-proxyd.socket"
+
+	journalCommand = "journalctl -u oauth-proxyd -n 30"
 )
 
 // units are the service and the sockets that start it.
@@ -22,15 +24,49 @@ type units struct {
 	others          []systemd.Unit // further sockets
 }
 
-// installed: systemd is there and knows the service.
+// askUnits asks systemd for the service, its socket, and the sockets that were added. Where systemd
+// does not run, nothing is installed.
+func askUnits(ctx context.Context) (units, error) {
+	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
+		return units{}, nil
+	}
+	shown, err := systemd.ShowUnits(ctx, serviceUnit, socketUnit)
+	if err != nil {
+		return units{}, err
+	}
+	u := sortUnits(shown)
+	added := slices.DeleteFunc(u.service.TriggeredBy, func(name string) bool { return name == socketUnit })
+	if len(added) > 0 {
+		u.others, err = systemd.ShowUnits(ctx, added...)
+	}
+	return u, err
+}
+
+// installedUnits are the units of this host; false: systemd does not run, or does not know them.
+func installedUnits(ctx context.Context) (units, bool) {
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
+	defer cancel()
+	u, err := askUnits(ctx)
+	return u, err == nil && u.installed()
+}
+
+func sortUnits(shown []systemd.Unit) units {
+	shown = append(shown, make([]systemd.Unit, 2)...)
+	return units{service: shown[0], socket: shown[1], others: shown[2 : len(shown)-2]}
+}
+
+// sockets are all socket units.
+func (u units) sockets() []systemd.Unit { return append([]systemd.Unit{u.socket}, u.others...) }
+
+// installed reports that systemd runs and knows the service.
 func (u units) installed() bool { return u.service.Load != "" && u.service.Load != "not-found" }
 
-// waits: systemd listens, and starts the service for a client or is about to.
+// waits reports that systemd listens, and starts the service for a client or is about to.
 func (u units) waits() bool {
 	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active"
 }
 
-// isStopped reports whether the service has no process.
+// isStopped reports that the service has no process.
 func (u units) isStopped() bool {
 	return u.service.Active == "inactive" || u.service.Active == "failed"
 }
@@ -38,6 +74,153 @@ func (u units) isStopped() bool {
 // mayServe reports whether what responds on our port can be the service.
 func (u units) mayServe() bool {
 	return !u.installed() || u.service.Active == "active" || u.service.Active == "deactivating"
+}
+
+func checkUnits(ctx context.Context, x *facts) []Finding {
+	ask := askUnits
+	if x.systemd != nil {
+		ask = x.systemd
+	}
+	shown, err := ask(ctx)
+	if err != nil {
+		return []Finding{unknown("systemctl did not show the state of the units: %v", err).fix("systemctl status " + serviceUnit)}
+	}
+	x.units = shown
+	if !shown.installed() {
+		return nil // something else runs the daemon
+	}
+	if x.daemon != nil && shown.isStopped() {
+		x.units = units{}
+		return []Finding{ok("%s is stopped; process %d is another daemon", serviceUnit, x.daemon.PID)}
+	}
+	return []Finding{shown.judge()}
+}
+
+func (u units) judge() Finding {
+	s, ending, lost := u.service, systemd.Ending(u.service.Result, u.service.ExitStatus), u.lostSockets()
+	failed := slices.IndexFunc(u.others, func(o systemd.Unit) bool { return o.Active == "failed" })
+	switch {
+	case s.Load == "masked":
+		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
+	case u.socket.Active == "failed": // nothing listens: that is first
+		return u.judgeFailedSocket()
+	case s.Active == "failed":
+		return fail("%s stopped: %s", serviceUnit, ending).fix(fixExit(s.ExitStatus)...)
+	case s.Active == "activating" && ending != "":
+		return fail("%s keeps restarting: %s", serviceUnit, ending).fix(fixExit(s.ExitStatus)...)
+	case s.Active == "activating":
+		return warn("%s is starting; clients wait until it serves", serviceUnit).
+			fix("systemctl status "+serviceUnit+"   # is it still starting?", journalCommand)
+	case failed >= 0:
+		o := u.others[failed]
+		return fail("%s failed (%s): nobody can connect there", o.Name, o.Result).
+			fix("systemctl status "+o.Name, "systemctl restart "+serviceUnit)
+	case len(lost) > 0:
+		return lost[0]
+	case u.socket.Load == "masked" && u.socket.Active != "active":
+		return u.judgeMaskedSocket()
+	case s.Active == "active":
+		return ok("%s is active", serviceUnit)
+	case u.waits():
+		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
+	case u.socket.Load == "loaded":
+		return fail("%s and %s are not active", socketUnit, serviceUnit).fix("systemctl enable --now " + socketUnit)
+	default:
+		return fail("%s is %s", serviceUnit, s.Active).fix("systemctl start " + serviceUnit)
+	}
+}
+
+// judgeFailedSocket is about a socket that systemd could not open, most often because another
+// program has the port.
+func (u units) judgeFailedSocket() Finding {
+	f := fail("%s failed (%s)", socketUnit, u.socket.Result)
+	then := "systemctl reset-failed " + socketUnit + " && systemctl start " + socketUnit
+	if u.service.Active == "active" {
+		f.Seen, then = f.Seen+", and "+serviceUnit+" runs without it", "systemctl restart "+serviceUnit
+	}
+	for _, address := range u.socket.Listen {
+		f = f.fix(whoHas(portOf(admin.SocketStatus{Network: "tcp", Address: address})))
+	}
+	return f.fix("systemctl status "+socketUnit, then)
+}
+
+func (u units) judgeMaskedSocket() Finding {
+	f, then := fail("%s is masked, and %s is not active", socketUnit, serviceUnit), "systemctl enable --now "+socketUnit
+	if u.service.Active == "active" {
+		f, then = warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit), "systemctl restart "+serviceUnit
+	}
+	return f.fix("systemctl unmask "+socketUnit, then)
+}
+
+// LostSockets finds the socket units of this host that are active and for which systemd does not
+// listen.
+func LostSockets(ctx context.Context) []Finding {
+	u, _ := installedUnits(ctx)
+	return u.lostSockets()
+}
+
+func (u units) lostSockets() []Finding {
+	var findings []Finding
+	for _, s := range u.sockets() {
+		if isLost(s) {
+			findings = append(findings, u.judgeLost(s))
+		}
+	}
+	return findings
+}
+
+// isLost reports that the socket unit is active, but systemd does not listen; a start of the unit
+// does nothing then.
+func isLost(socket systemd.Unit) bool {
+	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
+}
+
+// judgeLost is only a warning while the service runs: it has the sockets that it was passed when it
+// started.
+func (u units) judgeLost(socket systemd.Unit) Finding {
+	judge, where, then := fail, "", "no client can connect"
+	if u.service.Active == "active" {
+		judge, then = warn, "a restart of "+serviceUnit+" loses the port"
+	}
+	if len(socket.NotOpen) > 0 {
+		where = " on " + strings.Join(socket.NotOpen, ", ")
+	}
+	f := judge("%s is active, but systemd does not listen%s, because the unit was masked or changed while it was active: %s", socket.Name, where, then)
+	if socket.Load == "masked" {
+		f = f.fix("systemctl unmask " + socket.Name)
+	}
+	return f.fix(reopen(socket.Name))
+}
+
+// NotRunning says what systemd knows about a daemon that does not respond. The finding is nil if
+// systemd knows nothing, or says that the daemon runs. idle has the addresses on which systemd
+// listens if the first request starts the daemon, which is no fault.
+func NotRunning(ctx context.Context) (f *Finding, idle []string) {
+	u, _ := installedUnits(ctx)
+	return u.notRunning()
+}
+
+func (u units) notRunning() (f *Finding, idle []string) {
+	found := u.judge()
+	switch s := u.service; {
+	case !u.installed(), s.Active == "active", s.Active == "activating" && found.Status != Fail:
+		return nil, nil
+	case found.Status == OK:
+		idle = u.addresses()
+		found = ok("%s listens on %s; the first request starts it", socketUnit, strings.Join(idle, ", "))
+	}
+	found.Seen = strings.TrimPrefix(found.Seen, serviceUnit+" ")
+	return &found, idle
+}
+
+// addresses are those on which systemd listens for the daemon.
+func (u units) addresses() (all []string) {
+	for _, s := range u.sockets() {
+		if s.Active == "active" {
+			all = slices.Concat(all, s.Listen, s.Paths)
+		}
+	}
+	return all
 }
 
 // start is the command that starts the daemon on this host.
@@ -67,126 +250,12 @@ func (x *facts) restart() string {
 	return fmt.Sprintf("kill %d, then %s", x.daemon.PID, x.start())
 }
 
-// journal is where the daemon says why, if it is systemd's.
+// journal is where the daemon says why, if systemd runs it.
 func (x *facts) journal() []string {
 	if !x.units.installed() {
 		return nil
 	}
-	return []string{"journalctl -u oauth-proxyd -n 30"}
-}
-
-func checkUnits(ctx context.Context, x *facts) []Finding {
-	ask := askUnits
-	if x.systemd != nil {
-		ask = x.systemd
-	}
-	shown, err := ask(ctx)
-	if err != nil {
-		return []Finding{unknown("systemctl did not show the state of the units: %v", err).fix("systemctl status " + serviceUnit)}
-	}
-	x.units = shown
-	if !shown.installed() {
-		return nil // run by other means
-	}
-	if x.daemon != nil && shown.isStopped() {
-		x.units = units{}
-		return []Finding{ok("%s is stopped; process %d is another daemon", serviceUnit, x.daemon.PID)}
-	}
-	return []Finding{shown.judge()}
-}
-
-func (u units) judge() Finding {
-	switch s := u.service; {
-	case s.Load == "masked":
-		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
-	case u.socket.Active == "failed" && s.Active != "active": // nothing listens: that is first
-		return u.judgeFailedSocket("", "systemctl reset-failed "+socketUnit+" && systemctl start "+socketUnit)
-	case s.Active == "failed":
-		return fail("%s failed (%s, exit code %s)", serviceUnit, s.Result, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
-	case s.Active == "active":
-		return u.judgeRunning()
-	case s.Active == "activating" && s.ExitStatus != "0" && s.ExitStatus != "":
-		return fail("%s keeps restarting; it last exited with code %s", serviceUnit, s.ExitStatus).fix(fixExit(s.ExitStatus)...)
-	case s.Active == "activating":
-		return warn("%s is starting; clients wait until it serves", serviceUnit).
-			fix("systemctl status "+serviceUnit+"   # is it still starting?", "journalctl -u oauth-proxyd -n 30")
-	case isLost(u.socket):
-		return u.judgeLost(u.socket)
-	case u.waits():
-		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
-	case u.socket.Load == "masked":
-		return fail("%s is masked, and %s is not active", socketUnit, serviceUnit).
-			fix("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
-	case u.socket.Load == "loaded":
-		return fail("%s and %s are not active", socketUnit, serviceUnit).fix("systemctl enable --now " + socketUnit)
-	default:
-		return fail("%s is %s", serviceUnit, s.Active).fix("systemctl start " + serviceUnit)
-	}
-}
-
-// judgeRunning looks for sockets that a service that runs should have.
-func (u units) judgeRunning() Finding {
-	restart := "systemctl restart " + serviceUnit
-	switch {
-	case u.socket.Active == "failed":
-		return u.judgeFailedSocket(serviceUnit+" runs without it: ", restart)
-	case u.socket.Load == "masked" && u.socket.Active != "active":
-		return warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit).
-			fix("systemctl unmask "+socketUnit, restart)
-	}
-	for _, o := range u.others {
-		if o.Active == "failed" {
-			return fail("%s failed (%s), and %s runs without it", o.Name, o.Result, serviceUnit).fix("systemctl status "+o.Name, restart)
-		}
-	}
-	if lost := u.lostSockets(); len(lost) > 0 {
-		return lost[0]
-	}
-	return ok("%s is active", serviceUnit)
-}
-
-// LostSockets finds the socket units of this host that are active and for which systemd does not
-// listen. It finds none where systemd, or its unit of the daemon, is not there.
-func LostSockets(ctx context.Context) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, shortLimit)
-	defer cancel()
-	u, err := askUnits(ctx)
-	if err != nil || !u.installed() {
-		return nil
-	}
-	return u.lostSockets()
-}
-
-func (u units) lostSockets() []Finding {
-	var findings []Finding
-	for _, s := range append([]systemd.Unit{u.socket}, u.others...) {
-		if isLost(s) {
-			findings = append(findings, u.judgeLost(s))
-		}
-	}
-	return findings
-}
-
-// isLost reports whether a start of the socket unit does nothing, because it is active, and systemd
-// does not listen.
-func isLost(socket systemd.Unit) bool {
-	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
-}
-
-// judgeLost is a warning while the service has the sockets that it was passed when it started.
-func (u units) judgeLost(socket systemd.Unit) Finding {
-	judge, where, then := fail, "", "no client can connect"
-	if u.service.Active == "active" {
-		judge, then = warn, "a restart of "+serviceUnit+" loses the port"
-	}
-	if len(socket.NotOpen) > 0 {
-		where = " on " + strings.Join(socket.NotOpen, ", ")
-	}
-	f := judge("%s is active, but systemd does not listen%s, because the unit was masked or changed while it was active: %s", socket.Name, where, then)
-	if socket.Load == "masked" {
-		f = f.fix("systemctl unmask " + socket.Name)
-	}
-	return f.fix(reopen(socket.Name))
+	return []string{journalCommand}
 }
 
 // reopen is the command that makes systemd listen again: the start of an active unit does nothing,
@@ -195,63 +264,19 @@ func reopen(socket string) string {
 	return fmt.Sprintf("systemctl stop %s %s && systemctl start %s", serviceUnit, socket, socket)
 }
 
-// judgeFailedSocket is about a socket that systemd could not open, most often because another
-// program has the port.
-func (u units) judgeFailedSocket(so, then string) Finding {
-	f := fail("%s%s failed (%s)", so, socketUnit, u.socket.Result)
-	for _, address := range u.socket.Listen {
-		f = f.fix(whoHas(portOf(admin.SocketStatus{Network: "tcp", Address: address})))
-	}
-	return f.fix("systemctl status "+socketUnit, then)
-}
-
 // whoHas is the command that shows which program has a port.
 func whoHas(port uint16) string {
-	return fmt.Sprintf("ss -ltnp 'sport = :%d'   # which program has the port?", port)
+	return fmt.Sprintf("ss -ltnp 'sport = :%d'   # as root: which program has the port?", port)
 }
 
 // fixExit is for the exit codes of serve.
 func fixExit(code string) []string {
-	journal := "journalctl -u oauth-proxyd -n 30"
 	switch code {
 	case "78":
-		return []string{"oauth-proxyd check", journal, "systemctl restart " + serviceUnit + "   # when check finds nothing"}
+		return []string{"oauth-proxyd check", journalCommand, "systemctl restart " + serviceUnit + "   # when check finds nothing"}
 	case "77":
-		return []string{"tailscale login", journal}
+		return []string{"tailscale status   # does this node need a login or an approval?", journalCommand}
 	default:
-		return []string{journal}
+		return []string{journalCommand}
 	}
-}
-
-// askUnits asks for the service and its socket, and for the sockets that were added; nothing is
-// installed where systemd does not run.
-func askUnits(ctx context.Context) (units, error) {
-	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
-		return units{}, nil
-	}
-	shown, err := systemd.ShowUnits(ctx, serviceUnit, socketUnit)
-	if err != nil {
-		return units{}, err
-	}
-	u := sortUnits(shown)
-	added := slices.DeleteFunc(u.service.TriggeredBy, func(name string) bool { return name == socketUnit })
-	if len(added) > 0 {
-		u.others, err = systemd.ShowUnits(ctx, added...)
-	}
-	return u, err
-}
-
-func sortUnits(shown []systemd.Unit) units {
-	var u units
-	for i, s := range shown {
-		switch i {
-		case 0:
-			u.service = s
-		case 1:
-			u.socket = s
-		default:
-			u.others = append(u.others, s)
-		}
-	}
-	return u
 }

@@ -29,25 +29,25 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		{"it waits for a client", stopped + listens, doctor.OK, []string{"starts with the first request"}},
 		{"neither is active", stopped + silent, doctor.Fail, []string{"systemctl enable --now oauth-proxyd.socket"}},
 		{"without a socket unit", stopped + "\n" + absent, doctor.Fail, []string{"inactive", "systemctl start oauth-proxyd.service"}},
-		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"exit code 78", "oauth-proxyd check", "systemctl restart oauth-proxyd.service"}},
+		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"stopped: the configuration was refused, exit 78", "oauth-proxyd check", "systemctl restart oauth-proxyd.service"}},
 		{
 			"the configuration was bad, and the port is taken", failed("exit-code", "78") + "\nListen=[::]:8080 (Stream)\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"oauth-proxyd.socket failed", "ss -ltnp 'sport = :8080'", "systemctl reset-failed oauth-proxyd.socket && systemctl start oauth-proxyd.socket"},
 		},
-		{"tailscaled wants a login", failed("exit-code", "77") + listens, doctor.Fail, []string{"tailscale login"}},
+		{"tailscaled wants a login", failed("exit-code", "77") + listens, doctor.Fail, []string{"needs a login or an approval", "tailscale status"}},
 		{"it crashed", failed("signal", "11") + listens, doctor.Fail, []string{"signal", "journalctl -u oauth-proxyd"}},
 		{
 			"it starts", "ExecMainStatus=0\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Warn,
 			[]string{"oauth-proxyd.service is starting; clients wait", "journalctl -u oauth-proxyd"},
 		},
-		{"again and again", "ExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"keeps restarting"}},
+		{"again and again", "Result=exit-code\nExecMainStatus=1\nLoadState=loaded\nActiveState=activating\n" + listens, doctor.Fail, []string{"keeps restarting"}},
 		{
 			"the socket failed", stopped + "\nResult=trigger-limit-hit\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"trigger-limit-hit", "systemctl reset-failed oauth-proxyd.socket"},
 		},
 		{
 			"it runs, and the socket failed", running + "\nListen=[::]:8080 (Stream)\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
-			[]string{"oauth-proxyd.service runs without it", "oauth-proxyd.socket failed (resources)", "ss -ltnp 'sport = :8080'", "systemctl restart oauth-proxyd.service"},
+			[]string{"oauth-proxyd.socket failed (resources), and oauth-proxyd.service runs without it", "ss -ltnp 'sport = :8080'", "systemctl restart oauth-proxyd.service"},
 		},
 		{
 			"it runs, and the socket is masked", running + "\nLoadState=masked\nActiveState=inactive\n", doctor.Warn,
@@ -59,6 +59,10 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		},
 		{
 			"it runs, and a second socket failed", running + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
+			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
+		},
+		{
+			"it waits, and a second socket failed", stopped + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
 			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
 		},
 		{
