@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// checkServe looks for "tailscale serve" and Funnel in front of our port.
+// checkServe looks for "tailscale serve" and Funnel that lead to our port.
 func checkServe(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	if !x.onTailnet() || port == 0 {
@@ -21,7 +21,7 @@ func checkServe(ctx context.Context, x *facts) []Finding {
 	}
 	served, err := x.client.Published(ctx)
 	if err != nil {
-		return []Finding{unknown("%v", err)}
+		return []Finding{unknown("%v", err).fix("tailscale serve status")}
 	}
 	x.served = served
 	var findings []Finding
@@ -40,23 +40,18 @@ func (x *facts) publishedFinding(p tailnet.Published) Finding {
 	from := fmt.Sprintf("%s port %d", p.Scheme, p.Port)
 	switch {
 	case p.Funnel:
-		return fail("Funnel opens us to the whole internet: %s leads to %s", from, p.Target).
+		return fail("Funnel opens this daemon to the whole internet: %s leads to %s", from, p.Target).
 			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
 	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
-		return warn("tailscale serve leads %s to us, and access.allow has no \"proxied\": its requests are refused", from).
+		return warn("tailscale serve forwards %s to this daemon, which refuses the requests: access.allow has no \"proxied\"", from).
 			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
 	}
-	return ok("tailscale serve leads %s to us", from)
+	return ok("tailscale serve forwards %s to this daemon", from)
 }
 
-// isServed is what leads to port, nil for nothing.
-func (x *facts) isServed(port uint16) *tailnet.Published {
-	for i, p := range x.served {
-		if x.leadsToUs(p, port) {
-			return &x.served[i]
-		}
-	}
-	return nil
+// isServed reports whether tailscale serve or Funnel leads to port.
+func (x *facts) isServed(port uint16) bool {
+	return slices.ContainsFunc(x.served, func(p tailnet.Published) bool { return x.leadsToUs(p, port) })
 }
 
 func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
@@ -85,46 +80,41 @@ func withEntry(list []config.Source, more string) string {
 	return "[" + strings.Join(entries, ", ") + "]"
 }
 
-// checkAccess looks for entries of access.allow and identity.from that match nobody.
+// checkAccess looks for entries of access.allow and identity.from that match no node.
 func checkAccess(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
 	}
 	allow := x.settings.Access.Allow
-	var findings []Finding
-	remote := false
-	for _, s := range allow {
-		remote = remote || s.Kind != config.Local
-		if f, found := x.entryFinding("access.allow", s); found {
-			findings = append(findings, f)
-		}
-	}
-	for _, s := range x.settings.Identity.From {
-		if f, found := x.entryFinding("identity.from", s); found {
-			findings = append(findings, f)
-		}
-	}
-	switch {
-	case !remote && x.settings.Tailscale.Required:
+	isRemote := func(s config.Source) bool { return s.Kind != config.Local }
+	if x.settings.Tailscale.Required && !slices.ContainsFunc(allow, isRemote) {
 		return []Finding{warn("access.allow has only \"local\": every peer of the tailnet is refused").
 			fix(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
-	case len(findings) > 0:
-		return findings
 	}
-	return []Finding{ok("allowed: %v", allow)}
+	findings := append(x.entryFindings("access.allow", allow), x.entryFindings("identity.from", x.settings.Identity.From)...)
+	if len(findings) == 0 {
+		return []Finding{ok("access.allow admits %v", allow)}
+	}
+	return findings
 }
 
-// entryFinding reports that an entry names somebody whom this node does not see, or that this
-// cannot be known.
-func (x *facts) entryFinding(setting string, s config.Source) (f Finding, found bool) {
-	switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
-	case !named, x.network == nil && !x.settings.Tailscale.Required: // checkConfig warns of the latter
-		return f, false
-	case x.network == nil:
-		return unknown("whether %q is a node of the tailnet: tailscaled does not show its peers", s), true
-	case slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }):
-		return f, false
+// entryFindings report the entries that name a node, a user or a tag, and match no node that this
+// one sees.
+func (x *facts) entryFindings(setting string, entries []config.Source) []Finding {
+	if x.network == nil && !x.settings.Tailscale.Required { // checkConfig warns of them
+		return nil
 	}
-	return warn("%s has %q, and it is none of the %d nodes that this one sees", setting, s, len(x.network.Peers)).
-		fix("tailscale status --json   # names, users and tags as tailscaled knows them"), true
+	var findings []Finding
+	for _, s := range entries {
+		matches := func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }
+		switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
+		case !named:
+		case x.network == nil:
+			findings = append(findings, unknown("whether %q of %s matches a node: tailscaled does not show the peers", s, setting))
+		case !slices.ContainsFunc(x.network.Peers, matches):
+			findings = append(findings, warn("%s has %q, which matches no node that this one sees", setting, s).
+				fix("tailscale status --json   # names, users and tags as tailscaled knows them"))
+		}
+	}
+	return findings
 }

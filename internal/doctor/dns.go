@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// checkMagicDNS resolves this node's own name as a peer would have to. Peers ask their own
-// resolver: that this host's does not know the name is a warning only, a wrong address is not.
+// checkMagicDNS resolves this node's own name, as peers do. Peers ask their own resolvers: that the
+// one of this host does not know the name is only a warning. A wrong address is a failure.
 func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	name := x.node.Name
 	switch {
 	case !x.onTailnet() || name == "":
 		return nil
 	case x.network != nil && !x.network.MagicDNS:
-		return []Finding{warn("the tailnet has MagicDNS off: clients must use %s", x.node.Addresses[0]).
-			fix("switch MagicDNS on: https://login.tailscale.com/admin/dns")}
+		return []Finding{warn("MagicDNS is off in this tailnet: clients must use %s", x.node.Addresses[0]).
+			fix("turn MagicDNS on: https://login.tailscale.com/admin/dns")}
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name+".")
 	for i := range found {
@@ -27,19 +27,19 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	own := func(a netip.Addr) bool { return slices.Contains(x.node.Addresses, a) }
 	switch {
 	case len(found) > 0 && slices.ContainsFunc(found, func(a netip.Addr) bool { return !own(a) }):
-		return []Finding{fail("%s resolves to %s here, and this node is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).
+		return []Finding{fail("%s resolves to %s on this host, but the node's address is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).
 			fix("getent hosts "+name, "look for the name in /etc/hosts and in the search domains of /etc/resolv.conf")}
 	case len(found) > 0:
 		return []Finding{ok("%s is %s", name, joinAddresses(found))}
 	case x.node.Userspace:
-		return []Finding{unknown("tailscaled has no network device, so this host cannot ask MagicDNS; peers can")}
+		return []Finding{unknown("not tried: without a network device of tailscaled, this host cannot ask MagicDNS; peers can")}
 	case x.prefs != nil && !x.prefs.AcceptDNS:
-		return []Finding{warn("this host does not ask MagicDNS (peers may): accept-dns is off").fix("tailscale set --accept-dns=true")}
+		return []Finding{warn("accept-dns is off: this host does not ask MagicDNS, but peers may").fix("tailscale set --accept-dns=true")}
 	}
 	return []Finding{warn("%s does not resolve: %v", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }
 
-// checkEgress says what stands between this host and the upstream.
+// checkEgress says which resolver, proxy and exit node requests to the upstream use.
 func checkEgress(_ context.Context, x *facts) []Finding {
 	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
 	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
@@ -53,11 +53,11 @@ func checkEgress(_ context.Context, x *facts) []Finding {
 		return []Finding{ok("%s", strings.Join(parts, ", "))}
 	}
 	parts[2] = "exit node " + x.exitNode()
-	return []Finding{warn("%s: all that goes to the upstream leaves through that node", strings.Join(parts, ", ")).
-		fix("tailscale set --exit-node=   # if it is not meant")}
+	return []Finding{warn("%s: requests to the upstream leave through that node", strings.Join(parts, ", ")).
+		fix("tailscale set --exit-node=   # unless this is intended")}
 }
 
-// exitNode is its name, if it is known.
+// exitNode is the name of the exit node, or its ID if the name is not known.
 func (x *facts) exitNode() string {
 	if x.network != nil {
 		if found := x.network.Find(x.prefs.ExitNode); len(found) == 1 {

@@ -10,25 +10,25 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// Config is what is looked at.
+// Config says what to check.
 type Config struct {
-	// File is the name of the configuration, and Load reads it.
+	// File is the name of the configuration file, and Load reads it.
 	File string
 	Load func() (*config.Config, error)
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
-	// TailscaleSocket is where to look for tailscaled if the configuration cannot be read; empty:
-	// Tailscale's own default.
+	// TailscaleSocket is tailscaled's socket if the configuration cannot be read; empty: Tailscale's
+	// default.
 	TailscaleSocket string
 	// Version of this program.
 	Version string
-	// Peer names a node of the tailnet of which to say whether it gets in; empty: none.
+	// Peer names a node of the tailnet, and asks whether it gets in; empty: none.
 	Peer string
-	// Through is the URL of a gateway to send a request through; empty: none.
+	// Through is the URL of a gateway, and asks what it does to a request; empty: none.
 	Through string
-	// Paste asks for what to paste into a gateway and into Claude Code.
+	// Paste asks for the configuration of a gateway and of Claude Code.
 	Paste bool
-	// Report, if not nil, is told of each finding when it is made.
+	// Report, if not nil, gets each finding as soon as it is made.
 	Report func(Finding)
 
 	systemd func(context.Context) (units, error) // nil: askUnits
@@ -38,7 +38,7 @@ type Config struct {
 // everything hangs.
 func Run(ctx context.Context, c Config) *Report {
 	x := &facts{Config: c, report: &Report{OK: true}}
-	x.daemon, x.daemonErr = askDaemon(ctx, c.Daemon)
+	x.askDaemon(ctx)
 	for _, check := range checks() {
 		x.make(ctx, check)
 	}
@@ -48,14 +48,13 @@ func Run(ctx context.Context, c Config) *Report {
 	return x.report
 }
 
-func askDaemon(ctx context.Context, c admin.Client) (*admin.Status, error) {
+func (x *facts) askDaemon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
-	s, err := c.Status(ctx)
-	if err != nil {
-		return nil, err
+	s, err := x.Daemon.Status(ctx)
+	if x.daemonErr = err; err == nil {
+		x.daemon = &s
 	}
-	return &s, nil
 }
 
 func (x *facts) make(ctx context.Context, c check) {
@@ -80,7 +79,7 @@ type facts struct {
 	daemonErr error         // why
 
 	settings *config.Config // nil: refused or not readable
-	refused  bool           // the configuration has errors
+	refused  bool           // it has errors
 	units    units
 
 	client  *tailnet.Client
@@ -90,8 +89,20 @@ type facts struct {
 	served  []tailnet.Published
 }
 
-// onTailnet reports whether this node is there for its peers.
+// onTailnet reports whether this node is connected to its tailnet.
 func (x *facts) onTailnet() bool { return x.node.Backend == "Running" }
+
+// asRoot is the command that makes the same checks with the rights of root.
+func (x *facts) asRoot() string {
+	command := "sudo oauth-proxyd doctor --config " + x.File
+	if x.Peer != "" {
+		command += " --peer " + x.Peer
+	}
+	if x.Through != "" {
+		command += " --through " + x.Through
+	}
+	return command
+}
 
 // Limits of checks.
 const (

@@ -5,7 +5,7 @@ import "fmt"
 // Status is the outcome of a check.
 type Status string
 
-// The outcomes. Only Fail makes the whole fail; Unknown is for what could not be looked at.
+// The outcomes. Only Fail makes the report fail. Unknown is for what could not be checked.
 const (
 	OK      Status = "ok"
 	Warn    Status = "warn"
@@ -13,23 +13,23 @@ const (
 	Unknown Status = "unknown"
 )
 
-// Finding is what one check came to.
+// Finding is one result of a check.
 type Finding struct {
 	Check  string `json:"check"`
 	Status Status `json:"status"`
-	// Seen is what was seen, one line.
+	// Seen says in one line what was found.
 	Seen string `json:"seen"`
 	// Fix lists commands, lines of configuration, or steps to do by hand.
 	Fix []string `json:"fix,omitempty"`
 }
 
-// Report is what came of all checks.
+// Report has the results of all checks.
 type Report struct {
-	// OK: none failed.
+	// OK reports that no check failed.
 	OK       bool      `json:"ok"`
 	Findings []Finding `json:"findings"`
-	// Aperture and ClaudeCode are configuration to paste, with this node's name; empty when that is
-	// not known, or was not asked for.
+	// Aperture and ClaudeCode are configuration to paste, with this node's name. They are empty if
+	// the name is not known, or if nobody asked for them.
 	Aperture   string `json:"aperture,omitempty"`
 	ClaudeCode string `json:"claude_code,omitempty"`
 }
@@ -46,7 +46,7 @@ func finding(s Status, format string, args []any) Finding {
 	return Finding{Status: s, Seen: fmt.Sprintf(format, args...)}
 }
 
-// fix adds how to fix it.
+// fix adds lines that say how to fix it.
 func (f Finding) fix(lines ...string) Finding {
 	f.Fix = append(f.Fix, lines...)
 	return f

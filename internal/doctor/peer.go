@@ -15,25 +15,28 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// checkPeer says whether one peer gets in: through the tailnet's packet filter to our port, and
-// past access.allow.
+// inPolicy is followed by what to add.
+const inPolicy = "add this to the tailnet's policy, https://login.tailscale.com/admin/acls:"
+
+// checkPeer says whether a peer gets in: whether the tailnet's packet filter lets it connect to our
+// port, and whether access.allow admits it.
 func checkPeer(ctx context.Context, x *facts) []Finding {
 	switch {
 	case x.Peer == "":
 		return nil
 	case !x.onTailnet():
-		return []Finding{unknown("whether %q gets in: tailscaled is not connected", x.Peer)}
+		return []Finding{unknown("whether %q gets in: tailscaled is not connected to the tailnet", x.Peer)}
 	case x.network == nil:
 		return []Finding{unknown("whether %q gets in: tailscaled does not show its peers", x.Peer)}
 	}
 	switch found := x.network.Find(x.Peer); {
 	case len(found) == 0 && slices.Contains([]string{x.node.Name, x.node.HostName}, x.Peer):
-		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends, such as the gateway")}
+		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends requests, such as the gateway")}
 	case len(found) == 0:
-		return []Finding{fail("no node %q among the %d that this one sees: it is misspelt, or the tailnet's policy lets neither reach the other",
-			x.Peer, len(x.network.Peers)).fix("tailscale status   # the names")}
+		return []Finding{fail("this node sees no node named %q: the name is misspelt, or the tailnet's policy keeps the two apart", x.Peer).
+			fix("tailscale status   # shows the names")}
 	case len(found) > 1:
-		f := fail("%d nodes are called %q", len(found), x.Peer)
+		f := fail("%d nodes are named %q", len(found), x.Peer)
 		for _, n := range found {
 			f = f.fix("oauth-proxyd doctor --peer " + n.Name)
 		}
@@ -59,15 +62,15 @@ func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		return append(findings, unknown("whether the packet filter lets %s in: the port is not known", peer.Name))
 	case errors.Is(err, fs.ErrPermission):
 		return append(findings, unknown("whether the packet filter lets %s in: tailscaled shows it to root only", peer.Name).
-			fix("sudo oauth-proxyd doctor --peer "+x.Peer))
+			fix(x.asRoot()))
 	case err != nil:
 		return append(findings, unknown("whether the packet filter lets %s in: %v", peer.Name, err))
 	}
 	if from, to := x.admittedPair(filter, peer, port); to.IsValid() {
 		return append(findings, ok("the packet filter lets %s (%s) reach %s", peer.Name, from, to))
 	}
-	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Name, who(peer), port).
-		fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(entryFor(peer))))
+	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Name, owner(peer), port).
+		fix(inPolicy, x.grant(entryFor(peer))))
 }
 
 // admittedPair returns the first pair of addresses that the packet filter lets through.
@@ -83,15 +86,15 @@ func (x *facts) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (
 	return from, to
 }
 
-// who names the node as the tailnet's policy does: by its tags or its user.
-func who(n tailnet.Node) string {
+// owner names the node as the tailnet's policy does: by its tags or its user.
+func owner(n tailnet.Node) string {
 	if len(n.Tags) > 0 {
 		return strings.Join(n.Tags, ", ")
 	}
 	return "user " + n.User
 }
 
-// entryFor is the narrowest entry that is for the node, in access.allow and in a grant.
+// entryFor is the narrowest entry for the node, in access.allow and in a grant.
 func entryFor(n tailnet.Node) string {
 	switch {
 	case len(n.Tags) > 0:
@@ -117,7 +120,7 @@ func (x *facts) grant(src string) string {
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
 }
 
-// identity is who n is when it sends a request, without its capabilities.
+// identity is how the access rules see a request of n, without its capabilities.
 func (x *facts) identity(n tailnet.Node) access.Identity {
 	return access.Identity{
 		Source: config.Tailnet, Node: n.Name, ShortNode: x.node.ShortName(n.Name),
@@ -125,7 +128,7 @@ func (x *facts) identity(n tailnet.Node) access.Identity {
 	}
 }
 
-// admitted reports whether the proxy would admit the peer.
+// admitted says whether access.allow admits the peer.
 func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
 		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
@@ -135,25 +138,23 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	named, found, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
 	id.Capabilities = named.Capabilities
 	if x.node.Userspace {
-		from = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // where tailscaled delivers it from
+		from = netip.MustParseAddr("127.0.0.1") // tailscaled delivers the connections of peers from there
 	}
 	switch {
 	case access.Admits(x.settings.Access.Allow, id, from):
-		return []Finding{ok("access.allow admits %s (%s)", peer.Name, who(peer))}
+		return []Finding{ok("access.allow admits %s (%s)", peer.Name, owner(peer))}
 	case err != nil:
 		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Name, err)}
 	case !found:
 		return []Finding{unknown("whether access.allow admits %s by a capability: tailscaled does not know the peer", peer.Name)}
 	}
-	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, who(peer)).
+	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, owner(peer)).
 		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}
 }
 
-// recent is how far back a refused connection matters.
-const recent = time.Hour
-
-// checkRefusals names the peers whose connections to our port tailscaled refused. Without the node
-// attribute it has no record of them, which matters if somebody asks for a peer.
+// checkRefusals names the peers whose connections to our port tailscaled has refused within the last
+// hour. tailscaled records them only for a node with the attribute. That it does not is reported
+// only with --peer.
 func checkRefusals(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	if !x.onTailnet() || x.network == nil || port == 0 {
@@ -166,12 +167,12 @@ func checkRefusals(ctx context.Context, x *facts) []Finding {
 	case err != nil:
 		return []Finding{unknown("%v", err)}
 	case !recorded:
-		return []Finding{unknown("tailscaled does not record whom it refuses").fix("in the tailnet's policy, https://login.tailscale.com/admin/acls:",
+		return []Finding{unknown("tailscaled does not record refused connections").fix(inPolicy,
 			fmt.Sprintf("\"nodeAttrs\": [\n  {\"target\": [%q], \"attr\": [%q]}\n]", entryFor(x.network.Self), tailnet.RefusalAttribute))}
 	}
 	var findings []Finding
 	for _, r := range refusals {
-		if r.Dst.Port() == port && time.Since(r.Last) < recent {
+		if r.Dst.Port() == port && time.Since(r.Last) < time.Hour {
 			findings = append(findings, x.refusalFinding(r))
 		}
 	}
@@ -184,12 +185,12 @@ func checkRefusals(ctx context.Context, x *facts) []Finding {
 func (x *facts) refusalFinding(r tailnet.Refusal) Finding {
 	name, src := r.Src.Addr().String(), r.Src.Addr().String()
 	if found := x.network.Find(name); len(found) == 1 {
-		name, src = fmt.Sprintf("%s (%s)", found[0].Name, who(found[0])), entryFor(found[0])
+		name, src = fmt.Sprintf("%s (%s)", found[0].Name, owner(found[0])), entryFor(found[0])
 	}
-	f := warn("%s was refused %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
+	f := warn("tailscaled refused %s %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
 	switch r.Reason {
 	case "acl":
-		return f.fix("to admit it, add this to the tailnet's policy, https://login.tailscale.com/admin/acls:", x.grant(src))
+		return f.fix(inPolicy, x.grant(src))
 	case "shields":
 		return f.fix("tailscale set --shields-up=false")
 	}

@@ -18,8 +18,8 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// sockets are where requests should be taken: as the running daemon says, or as systemd or the
-// configuration wants it.
+// sockets are those of the running daemon, or else those that systemd or the configuration has for
+// it.
 func (x *facts) sockets() []admin.SocketStatus {
 	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
 		return x.daemon.Sockets
@@ -34,7 +34,7 @@ func (x *facts) sockets() []admin.SocketStatus {
 	return wanted
 }
 
-// port is that of the first TCP socket, 0 if there is none.
+// port is the port of the first TCP socket; 0: there is none.
 func (x *facts) port() uint16 {
 	for _, s := range x.sockets() {
 		if port := portOf(s); port != 0 {
@@ -44,7 +44,7 @@ func (x *facts) port() uint16 {
 	return 0
 }
 
-// portOf is the port of a TCP socket, 0 for another.
+// portOf is the port of a TCP socket; 0: it is another socket.
 func portOf(s admin.SocketStatus) uint16 {
 	_, text, err := net.SplitHostPort(s.Address)
 	port, errPort := net.LookupPort("tcp", text)
@@ -56,7 +56,7 @@ func portOf(s admin.SocketStatus) uint16 {
 
 func checkSockets(ctx context.Context, x *facts) []Finding {
 	if x.daemon == nil && x.units.waits() {
-		return []Finding{ok("systemd listens on %s", strings.Join(x.units.socket.Listen, ", "))} // a connection would start it
+		return []Finding{ok("systemd listens on %s", strings.Join(x.units.addresses(), ", "))} // a connection would start the daemon
 	}
 	var findings []Finding
 	for _, s := range x.sockets() {
@@ -66,48 +66,44 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 }
 
 func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
-	where := fmt.Sprintf("%q, %s", s.Name, s.Address)
+	where := fmt.Sprintf("%s (%s)", s.Address, s.Name)
 	switch {
 	case k.ours:
-		return ok("%s, responds in %s", where, milliseconds(k.took))
+		return ok("%s responds in %s", where, milliseconds(k.took))
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
-		return fail("nothing listens on %s%s", where, x.butRuns()).fix(x.start())
+		f := fail("nothing listens on %s", where).fix(x.start())
+		if errors.Is(x.daemonErr, admin.ErrNotRunning) {
+			f.Seen += ": the daemon is not running"
+		}
+		return f
 	case errors.Is(k.err, os.ErrPermission):
-		return unknown("this user may not connect to %s", where).fix("sudo oauth-proxyd doctor")
+		return unknown("this user may not connect to %s", where).fix(x.asRoot())
 	case k.err != nil:
-		return fail("%s cannot be reached: %v", where, k.err).fix(x.start())
+		return fail("could not connect to %s: %v", where, k.err).fix(x.start())
 	case k.silent && (x.daemon != nil || x.units.mayServe()):
 		return fail("%s accepts connections but does not respond", where).fix(x.restart()).fix(x.journal()...)
 	default:
-		f := fail("%s is served by another program than oauth-proxyd", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
+		f := fail("another program listens on %s", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
 		return f.fix(x.listenOn("9000")...)
 	}
 }
 
-// butRuns goes on where nothing listens.
-func (x *facts) butRuns() string {
-	if errors.Is(x.daemonErr, admin.ErrNotRunning) {
-		return ": the daemon is not running"
-	}
-	return ""
-}
-
-// knocked is what came of asking a socket for /health.
+// knocked is the result of a request for /health at a socket.
 type knocked struct {
-	ours   bool
-	silent bool // connected, and no response came
+	ours   bool  // oauth-proxyd responded
+	silent bool  // it accepted the connection, and did not respond
+	err    error // it could not be connected to
 	took   time.Duration
-	err    error
 }
 
 const knockLimit = 3 * time.Second
 
-// knock asks for /health, on loopback if the socket is on every address.
+// knock requests /health.
 func knock(ctx context.Context, network, address string) knocked {
 	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()
 	began := time.Now()
-	c, err := dialAny(ctx, network, onLoopback(address))
+	c, err := dial(ctx, network, address)
 	if err != nil {
 		return knocked{err: err}
 	}
@@ -119,17 +115,24 @@ func knock(ctx context.Context, network, address string) knocked {
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return knocked{silent: ctx.Err() != nil, took: time.Since(began)} // no HTTP: another program
+		return knocked{silent: ctx.Err() != nil} // else it spoke, and not HTTP
 	}
 	defer response.Body.Close()
 	return knocked{ours: isOurs(response), took: time.Since(began)}
 }
 
-// dialAny gives the first connection that succeeds, and else the first error.
-func dialAny(ctx context.Context, network string, addresses []string) (net.Conn, error) {
-	c, err := (&net.Dialer{}).DialContext(ctx, network, addresses[0])
-	if err != nil && len(addresses) > 1 {
-		if c, errNext := dialAny(ctx, network, addresses[1:]); errNext == nil {
+// dial connects on loopback if the socket is on every address: to 127.0.0.1, or else to ::1. The
+// name localhost would need /etc/hosts or a resolver.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	host, port, err := net.SplitHostPort(address)
+	addr, errAddr := netip.ParseAddr(host)
+	if err != nil || host != "" && (errAddr != nil || !addr.IsUnspecified()) {
+		return d.DialContext(ctx, network, address)
+	}
+	c, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		if c, err := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err == nil {
 			return c, nil
 		}
 	}
@@ -146,16 +149,6 @@ func isOurs(response *http.Response) bool {
 		(health.Status == "healthy" || health.Status == "degraded" || health.Status == "draining")
 }
 
-// onLoopback are the addresses at which a socket is reached on this host. A name would need
-// /etc/hosts.
-func onLoopback(address string) []string {
-	host, port, err := net.SplitHostPort(address)
-	if addr, errAddr := netip.ParseAddr(host); err == nil && (host == "" || errAddr == nil && addr.IsUnspecified()) {
-		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
-	}
-	return []string{address}
-}
-
 func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }
@@ -163,7 +156,7 @@ func milliseconds(d time.Duration) string {
 func checkDaemon(_ context.Context, x *facts) []Finding {
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
-		return []Finding{unknown("this user may not ask the daemon").fix("sudo oauth-proxyd doctor   # or as a member of the group oauth-proxyd")}
+		return []Finding{unknown("only root and the group oauth-proxyd may ask the daemon").fix(x.asRoot())}
 	case errors.Is(x.daemonErr, admin.ErrNotRunning) && x.units.waits():
 		return x.idle()
 	case errors.Is(x.daemonErr, admin.ErrNotRunning):
@@ -173,23 +166,23 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case s.Trouble != "":
 		return []Finding{fail("%s", s.Trouble).fix("systemctl status "+socketUnit, reopen(socketUnit))}
 	case s.Status == "draining":
-		return []Finding{warn("process %d is draining: it takes no new requests", s.PID).fix("oauth-proxyd status")}
+		return []Finding{warn("process %d is draining: it accepts no new requests", s.PID).fix("oauth-proxyd status")}
 	case s.State != "running":
-		return []Finding{warn("process %d is not serving yet: state %s", s.PID, s.State).fix("oauth-proxyd status")}
+		return []Finding{warn("process %d does not serve yet: state %s", s.PID, s.State).fix("oauth-proxyd status")}
 	case s.Requests.Queued > 0:
-		return []Finding{warn("%d of %d requests are in flight and %d wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
-			fix("proxy.max_connections in " + x.File)}
+		return []Finding{warn("%d of %d slots are in use, and %d requests wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
+			fix("oauth-proxyd requests   # who has them?", "proxy.max_connections in "+x.File+", or max_connections_per_person")}
 	}
 	return x.daemonRuns()
 }
 
-// idle is about a daemon that systemd starts for the first client.
+// idle is about a daemon that systemd starts with the first request.
 func (x *facts) idle() []Finding {
 	switch {
 	case x.units.service.Active != "inactive":
 		return nil // checkUnits has said how it is
 	case x.refused:
-		return []Finding{fail("not running, and the first request cannot start it: %s is refused", x.File).fix("oauth-proxyd check --config " + x.File)}
+		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
 	}
 	return []Finding{ok("not running; systemd starts it with the first request")}
 }
@@ -198,23 +191,24 @@ func (x *facts) daemonRuns() []Finding {
 	s := x.daemon
 	findings := []Finding{ok("process %d serves, version %s, since %s", s.PID, s.Version, s.StartedAt.Format("2006-01-02 15:04 MST"))}
 	if s.Version != x.Version {
-		findings = append(findings, warn("the daemon is version %s, this program %s", s.Version, x.Version).fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
+		findings = append(findings, warn("the daemon runs version %s, and version %s is installed", s.Version, x.Version).
+			fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
 	}
 	return findings
 }
 
-// checkWarnings repeats those warnings of the daemon that no other check makes.
+// checkWarnings repeats the daemon's own warnings, except those that other checks report.
 func checkWarnings(_ context.Context, x *facts) []Finding {
 	if x.daemon == nil {
 		return nil
 	}
-	said := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning(time.Now())}
+	reported := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning(time.Now())}
 	if x.settings != nil {
-		said = append(said, x.settings.Warnings()...)
+		reported = append(reported, x.settings.Warnings()...)
 	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
-		if slices.Contains(said, text) || strings.HasPrefix(text, "tailscaled warns: ") {
+		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
 			continue
 		}
 		f := warn("%s", text)

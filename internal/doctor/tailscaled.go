@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// checkTailscaled asks for the state of the backend, and for what the checks after it need.
+// checkTailscaled asks for the state of the backend, and for the facts that later checks need.
 func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	socket := x.TailscaleSocket
 	if x.settings != nil {
@@ -22,16 +22,16 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	x.client = tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit})
 	status, err := x.client.Connect(ctx)
 	x.node = status
-	required := x.settings == nil || x.settings.Tailscale.Required
 	switch {
-	case err != nil && !required:
-		return []Finding{ok("no tailnet is required: tailscale.required = false")}
-	case err != nil && x.settings == nil:
+	case err == nil:
+	case x.settings == nil:
 		f := x.notConnected(err)
-		f.Status, f.Seen = Unknown, f.Seen+"; the configuration would say whether a tailnet is required"
+		f.Status, f.Seen = Unknown, f.Seen+"; only the configuration says whether a tailnet is required"
 		return []Finding{f}
-	case err != nil:
+	case x.settings.Tailscale.Required:
 		return []Finding{x.notConnected(err)}
+	default:
+		return []Finding{ok("no tailnet is required: tailscale.required = false")}
 	}
 	x.learn(ctx)
 	version, _, _ := strings.Cut(status.Version, "-") // without the commit
@@ -46,7 +46,7 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-// notConnected says the reason and the fix apart.
+// notConnected takes the reason and the fix of a tailnet error apart.
 func (x *facts) notConnected(err error) Finding {
 	e, is := errors.AsType[*tailnet.Error](err)
 	if !is {
@@ -54,12 +54,13 @@ func (x *facts) notConnected(err error) Finding {
 	}
 	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(e.Fix)
 	if e.AuthURL != "" && x.daemon != nil {
-		f = f.fix("`oauth-proxyd status` shows the address to log in at")
+		f = f.fix("oauth-proxyd status   # shows the address to log in at")
 	}
 	return f
 }
 
-// learn gets the facts for later checks. What cannot be had stays nil, and is unknown to them.
+// learn asks for the facts that later checks need. Those that it cannot get stay nil, and these
+// checks are unknown.
 func (x *facts) learn(ctx context.Context) {
 	if x.node.ByCommand {
 		return
@@ -72,8 +73,8 @@ func (x *facts) learn(ctx context.Context) {
 	}
 }
 
-// Names asks tailscaled for the names of this node, of its peers, and of the people and the tailnet
-// that they belong to: all those that a [Report] may have. socket is as in [tailnet.Config].
+// Names asks tailscaled for all names that a [Report] may contain: those of this node, its peers,
+// their users and the tailnet. socket is as in [tailnet.Config].
 func Names(ctx context.Context, socket string) ([]string, error) {
 	network, err := tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit}).Network(ctx)
 	if err != nil {
@@ -99,17 +100,17 @@ func checkKey(_ context.Context, x *facts) []Finding {
 	if x.node.Backend == "" || x.node.Name == "" {
 		return nil
 	}
-	at := x.node.KeyExpiry
-	switch soon := x.node.ExpiryWarning(time.Now()); {
+	switch at, soon := x.node.KeyExpiry, x.node.ExpiryWarning(time.Now()); {
 	case x.node.KeyExpired:
 		return []Finding{fail("expired on %s", at.Format(time.DateOnly)).fix("tailscale up --force-reauth")}
 	case soon != "":
-		return []Finding{warn("expires at %s; then no peer reaches this host", at.Format("2006-01-02 15:04 MST")).
+		return []Finding{warn("expires at %s; then no peer can reach this host", at.Format("2006-01-02 15:04 MST")).
 			fix("tailscale up --force-reauth", "or disable its key expiry: https://login.tailscale.com/admin/machines")}
 	case at.IsZero():
 		return []Finding{ok("never expires")}
+	default:
+		return []Finding{ok("expires on %s", at.Format(time.DateOnly))}
 	}
-	return []Finding{ok("expires on %s", at.Format(time.DateOnly))}
 }
 
 func checkShields(_ context.Context, x *facts) []Finding {
@@ -117,11 +118,11 @@ func checkShields(_ context.Context, x *facts) []Finding {
 	case !x.onTailnet():
 		return nil
 	case x.prefs == nil:
-		return []Finding{unknown("tailscaled does not show its settings")}
+		return []Finding{unknown("tailscaled does not show its settings").fix("tailscale debug prefs")}
 	case x.prefs.ShieldsUp:
 		return []Finding{fail("tailscaled refuses every connection from the tailnet").fix("tailscale set --shields-up=false")}
 	}
-	return []Finding{ok("connections from the tailnet are let in")}
+	return []Finding{ok("off: tailscaled accepts connections from the tailnet")}
 }
 
 // checkListener connects as a peer's connection would arrive.
@@ -133,12 +134,12 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	case x.daemon == nil && x.units.waits():
 		return []Finding{unknown("not tried: a connection would start the daemon").fix(x.start())}
 	case errors.Is(x.daemonErr, admin.ErrNotRunning):
-		return nil // it has been said
+		return nil // checkSockets has said so
 	}
 	own := x.node.Addresses[0]
 	address := netip.AddrPortFrom(own, port).String()
 	if x.node.Userspace {
-		address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port).String() // tailscaled delivers there
+		address = fmt.Sprintf("127.0.0.1:%d", port) // tailscaled delivers the connections of peers there
 	}
 	k := knock(ctx, "tcp", address)
 	switch {
@@ -146,25 +147,19 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 		return []Finding{ok("%s responds in %s; tailscaled forwards connections to %s there", address, milliseconds(k.took), own)}
 	case k.ours:
 		return []Finding{ok("%s responds in %s", address, milliseconds(k.took))}
-	case x.isServed(port) != nil:
+	case x.isServed(port):
 		return []Finding{ok("%s does not respond; peers come through tailscale serve", address)}
 	case k.err == nil && !k.silent:
-		return []Finding{fail("%s is served by another program: peers do not reach oauth-proxyd", address).
-			fix(whoHas(port))}
+		return []Finding{fail("another program listens on %s: peers do not reach oauth-proxyd", address).fix(whoHas(port))}
 	}
-	return []Finding{fail("%s does not respond: the sockets are on %s", address, x.listening()).fix(x.listenOn(strconv.Itoa(int(port)))...)}
-}
-
-// listening lists the addresses of the sockets.
-func (x *facts) listening() string {
 	var all []string
 	for _, s := range x.sockets() {
 		all = append(all, s.Address)
 	}
-	return strings.Join(all, ", ")
+	return []Finding{fail("%s does not respond: the sockets listen on %s", address, strings.Join(all, ", ")).fix(x.listenOn(strconv.Itoa(int(port)))...)}
 }
 
-// listenOn is how to take requests on another port, of every address.
+// listenOn says how to listen on this port of every address.
 func (x *facts) listenOn(port string) []string {
 	if x.units.installed() && x.units.socket.Load == "loaded" {
 		return []string{

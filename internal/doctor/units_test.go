@@ -123,12 +123,12 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{
 			"a silent program has the port", stopped + taken, func(w *world) { w.health = hang },
 			"sockets", doctor.Fail,
-			[]string{"served by another program", "ss -ltnp 'sport = :", "systemctl edit oauth-proxyd.socket"},
+			[]string{"another program listens on", "ss -ltnp 'sport = :", "systemctl edit oauth-proxyd.socket"},
 		},
 		{
 			"an HTTP server has the port", stopped + taken, func(w *world) { w.health = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hi") } },
 			"sockets", doctor.Fail,
-			[]string{"served by another program", "ss -ltnp 'sport = :", "[Socket]\nListenStream=\nListenStream=9000"},
+			[]string{"another program listens on", "ss -ltnp 'sport = :", "[Socket]\nListenStream=\nListenStream=9000"},
 		},
 		{"it starts", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "sockets", doctor.OK, []string{"systemd listens on [::]:"}},
 		{"it starts, and is not judged twice", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "daemon", "", nil},
@@ -142,7 +142,7 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{
 			"the file cannot be read, and there is no tailnet", stopped + listens, func(w *world) { refuse(w); w.tailscaled = nil },
 			"tailscaled", doctor.Unknown,
-			[]string{"not running", "the configuration would say"},
+			[]string{"not running", "only the configuration says"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
