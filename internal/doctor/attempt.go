@@ -27,23 +27,22 @@ type attempt struct {
 	err      error
 }
 
-// attempts are those that the daemon may make, in its order.
+// attempts are one for each proxy, in the order in which the daemon tries them.
 func attempts(c upstream.Config) []*attempt {
 	if len(c.Proxies) == 0 {
 		return []*attempt{{config: c}}
 	}
-	all := make([]*attempt, 0, len(c.Proxies))
-	for _, proxy := range c.Proxies {
-		a := &attempt{config: c, proxy: proxy}
-		a.config.Proxies = []*url.URL{proxy}
-		all = append(all, a)
+	all := make([]*attempt, len(c.Proxies))
+	for i, proxy := range c.Proxies {
+		all[i] = &attempt{config: c, proxy: proxy}
+		all[i].config.Proxies = []*url.URL{proxy}
 	}
 	return all
 }
 
-// send sends one plain request without a credential, on a connection as the daemon makes them.
+// send sends one plain request without a credential, on a connection like those of the daemon.
 func (a *attempt) send(ctx context.Context, agent string) {
-	var mu sync.Mutex // an address that lost the race may be observed late
+	var mu sync.Mutex // an address that lost the race may report its step late
 	var steps []upstream.Stage
 	var silent []string
 	config := a.config
@@ -91,7 +90,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	return response.Body.Close()
 }
 
-// done returns the first success of a part of the connection, if there was one.
+// done returns the first successful step of that kind, if there was one.
 func (a *attempt) done(part string) (upstream.Stage, bool) {
 	i := slices.IndexFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
 	if i < 0 {
@@ -100,7 +99,7 @@ func (a *attempt) done(part string) (upstream.Stage, bool) {
 	return a.steps[i], true
 }
 
-// failedPart is the part of the connection that did not succeed; empty: it was made.
+// failedPart is the step of the connection that did not succeed; empty: it was made.
 func (a *attempt) failedPart() string {
 	parts := []string{upstream.StageAddress}
 	if _, err := netip.ParseAddr(a.host()); err != nil {
@@ -123,14 +122,14 @@ func (a *attempt) failedPart() string {
 // host is the name or the address that the attempt connects to.
 func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.URL).Hostname() }
 
-// connected reports whether the daemon would stay with this attempt: it passes over a proxy only if
-// that opens no tunnel.
+// connected reports whether the daemon would use this proxy: it tries the next one only if a proxy
+// opens no tunnel.
 func (a *attempt) connected() bool {
 	part := a.failedPart()
 	return part == "" || part == upstream.StageHandshake
 }
 
-// addresses are those of the name that was looked up.
+// addresses are what the name of the upstream, or of the proxy, resolved to.
 func (a *attempt) addresses() []netip.Addr {
 	s, _ := a.done(upstream.StageName)
 	all := slices.Clone(s.Addresses)

@@ -73,7 +73,7 @@ func TestUnusableProxy(t *testing.T) {
 		{"nothing listens there", "http://" + dead, "upstream tcp", []string{dead, "refused", "is the proxy running there", "curl -v --proxy http://" + dead}},
 		{"it forbids CONNECT", connectProxy(t, http.StatusForbidden), "upstream proxy", []string{"status 403", "allow this host CONNECT to 127.0.0.1:"}},
 		{"it wants a password", connectProxy(t, http.StatusProxyAuthRequired), "upstream proxy", []string{"status 407", "by its address"}},
-		{"it reaches nothing", connectProxy(t, http.StatusServiceUnavailable), "upstream proxy", []string{"status 503", "see its log"}},
+		{"it reaches nothing", connectProxy(t, http.StatusServiceUnavailable), "upstream proxy", []string{"status 503", "its log says why"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -100,7 +100,7 @@ func TestListOfProxies(t *testing.T) {
 	host := strings.TrimPrefix(good, "http://")
 	if len(judged) != 3 || judged[0].Status != doctor.Warn || lacks(judged[0], []string{dead, "refused", host + " is used", "is the proxy running there"}) ||
 		judged[1].Status != doctor.OK || lacks(judged[1], []string{host + " opened a tunnel"}) ||
-		judged[2].Status != doctor.OK || lacks(judged[2], []string{strings.TrimPrefix(spare, "http://") + " can be used too"}) {
+		judged[2].Status != doctor.OK || lacks(judged[2], []string{strings.TrimPrefix(spare, "http://") + " works too"}) {
 		t.Errorf("%+v", judged)
 	}
 	if !r.OK {

@@ -239,7 +239,7 @@ func brokenExits() []breakage {
 		{
 			"an upstream whose certificate has expired", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(expired(w.t))) },
 			"upstream tls", doctor.Fail,
-			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must be renewed"},
+			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must renew the certificate"},
 		},
 		{"something else than the API", func(w *world) {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// caFile is where the instructions put the certificate of a proxy that opens TLS.
+// caFile is where the instructions put the certificate of a proxy that intercepts TLS.
 const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
-// certificateFinding completes a finding about a handshake that failed: whose certificate it was,
-// and what to do.
+// certificateFinding adds to a finding about a failed handshake who issued the certificate, and what
+// to do.
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
@@ -27,39 +27,35 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 		leaf.Issuer, leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly))
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
 		return f.fix("timedatectl   # is the clock of this host right?",
-			"if it is, the certificate must be renewed by the operator of the upstream, or of a proxy on the path that intercepts TLS")
+			"if it is, the operator of the upstream, or of a proxy that intercepts TLS, must renew the certificate")
 	}
-	return f.fix("proxy.upstream_url in " + x.File + ": is it the name that the certificate is for?")
+	return f.fix("proxy.upstream_url in " + x.File + ": is that the name in the certificate?")
 }
 
-// unknownIssuer is about a certificate that no trusted CA vouches for, as a proxy that opens TLS
-// shows it.
+// unknownIssuer is about a certificate that no trusted CA has issued, such as that of a proxy that
+// intercepts TLS.
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
+	trusted := ""
+	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
+		trusted = " and not in upstream_ca_file " + file
+	}
 	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the path intercepts TLS, or the upstream has a private CA",
-		a.config.URL.Host, chain[0].Issuer, x.orConfigured())
+		a.config.URL.Host, chain[0].Issuer, trusted)
 	if top := chain[len(chain)-1]; len(chain) > 1 {
-		f.Seen += fmt.Sprintf("; the last certificate of the chain is that of %q", top.Subject)
+		f.Seen += fmt.Sprintf("; the last certificate of the chain belongs to %q", top.Subject)
 	}
 	if missingRoots() {
 		return f.fix("apt-get install ca-certificates   # this host has no roots at all")
 	}
 	f = f.fix(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
-		"get the certificate of that CA from your IT department, in PEM, and save it there")
+		"get the certificate of that CA, in PEM, from your IT department and save it there")
 	if len(chain) > 1 {
-		f = f.fix("or save the one that is served here, and use it only if they confirm its fingerprint:", saveTop(a))
+		f = f.fix("or save the one from the chain, and use it only if they confirm its fingerprint:", saveTop(a))
 	}
 	return f.fix("oauth-proxyd reload")
 }
 
-// orConfigured goes on with the certificates that are trusted beside the system's.
-func (x *facts) orConfigured() string {
-	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
-		return " and not in upstream_ca_file " + file
-	}
-	return ""
-}
-
-// saveTop are commands that save the last certificate of the chain that is served.
+// saveTop are commands that save the last certificate of the chain that the server sends.
 func saveTop(a *attempt) string {
 	address := a.config.URL.Host
 	if a.config.URL.Port() == "" {

@@ -11,24 +11,24 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// raceDelay is how long a new connection waits for an address before it tries one of the other
-// family as well. What fails sooner costs nothing.
+// raceDelay is how long a new connection waits for an address before it also tries one of the other
+// family. An address that fails sooner costs nothing.
 const raceDelay = 250 * time.Millisecond
 
-// serverFindings name the name servers that did not respond, where another one did.
+// serverFindings name the name servers that did not respond although another one did.
 func serverFindings(a *attempt) []Finding {
 	if _, found := a.done(upstream.StageName); !found {
-		return nil // attemptFailed says it
+		return nil // attemptFailed names them
 	}
 	var findings []Finding
 	for _, server := range a.silent {
 		findings = append(findings, at(stepDNS,
-			warn("the name server %s did not respond; each new connection waits for it before another one is asked", server).fix(fixServers()...)))
+			warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).fix(fixServers()...)))
 	}
 	return findings
 }
 
-// noName is about a name that was not found.
+// noName adds to a finding about a name that was not found what to do.
 func noName(a *attempt, f Finding) Finding {
 	if len(a.silent) > 0 {
 		f.Seen += "; no response from the name servers: " + strings.Join(a.silent, ", ")
@@ -39,13 +39,13 @@ func noName(a *attempt, f Finding) Finding {
 
 func fixServers() []string {
 	return []string{
-		"resolvectl status   # or cat /etc/resolv.conf: who lists that name server?",
-		"fix it, or remove it from the nameserver lines of /etc/resolv.conf (where systemd-resolved manages them: resolvectl dns LINK SERVER)",
+		"resolvectl status   # or cat /etc/resolv.conf: where is that name server configured?",
+		"repair the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)",
 	}
 }
 
-// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use:
-// one that swallows packets delays connections.
+// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use: if
+// its packets are lost, that delays new connections.
 func familyFindings(ctx context.Context, a *attempt) []Finding {
 	winner, _ := a.done(upstream.StageAddress)
 	used, err := netip.ParseAddrPort(winner.To)
@@ -60,10 +60,10 @@ func familyFindings(ctx context.Context, a *attempt) []Finding {
 	}
 	began := time.Now()
 	c, err := (&net.Dialer{Timeout: a.config.ConnectTimeout}).DialContext(ctx, "tcp", to.String())
-	f, took := warn("IPv%s is dead: %v; a new connection may lose a quarter of a second there", family, err), time.Since(began)
+	f, took := warn("IPv%s does not work: %v; a new connection may lose a quarter of a second with it", family, err), time.Since(began)
 	switch {
 	case err == nil:
-		_ = c.Close() // it was only to see
+		_ = c.Close() // it was only a test
 		f = ok("IPv%s works too: connected to %s in %s", family, to, milliseconds(took))
 	case took < raceDelay:
 		f = ok("IPv%s is not used: %v", family, err)

@@ -25,11 +25,11 @@ const (
 	stepHTTP  = "upstream http"
 )
 
-// checkUpstream sends one plain request without a credential to the upstream, over the same
-// connections as the daemon and through each of its proxies, and times the steps.
+// checkUpstream sends one plain request without a credential to the upstream, through each proxy of
+// the configuration, on connections like those of the daemon, and times the steps.
 func checkUpstream(ctx context.Context, x *facts) []Finding {
 	if x.settings == nil {
-		return []Finding{unknown("not tried: the configuration says where it is")}
+		return []Finding{unknown("not tried: only the configuration says where it is")}
 	}
 	all := attempts(upstream.From(x.settings.Proxy))
 	var running sync.WaitGroup
@@ -44,8 +44,8 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 		case used < 0 || i == used:
 			findings = append(findings, x.attemptFindings(ctx, a)...)
 		case a.connected():
-			findings = append(findings, at(stepProxy, ok("%s can be used too", a.proxy.Host)))
-		default: // the daemon passes over it
+			findings = append(findings, at(stepProxy, ok("%s works too", a.proxy.Host)))
+		default:
 			f := x.attemptFailed(a)
 			findings = append(findings, at(stepProxy, warn("%s; %s is used", f.Seen, all[used].proxy.Host).fix(f.Fix...)))
 		}
@@ -53,7 +53,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-// attemptFindings says how long each step took, and which one failed.
+// attemptFindings say how long each step took, and which one failed.
 func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
@@ -80,9 +80,9 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 	return at(stepTLS, ok("%s %s in %s, the certificate was issued by %q", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, took, s.TLS.PeerCertificates[0].Issuer))
 }
 
-// attemptFailed is the finding about the step that failed.
+// attemptFailed reports the step that failed.
 func (x *facts) attemptFailed(a *attempt) Finding {
-	f := fail("%s", strings.ReplaceAll(plain(a.err).Error(), "\n", "; ")) // an error may have several causes
+	f := fail("%s", strings.ReplaceAll(plain(a.err).Error(), "\n", "; ")) // errors.Join has a line for each
 	curl := "curl -v " + a.config.URL.String()
 	if a.proxy != nil {
 		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.URL.String()
@@ -93,14 +93,14 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	case upstream.StageAddress:
 		return at(stepTCP, f.fix(x.unreachable(a), curl))
 	case upstream.StageTunnel:
-		return at(stepProxy, f.fix(noTunnel(a), curl))
+		return at(stepProxy, f.fix(x.noTunnel(a), curl))
 	case upstream.StageHandshake:
 		return at(stepTLS, x.certificateFinding(a, f))
 	}
 	return at(stepHTTP, f.fix(curl))
 }
 
-// unreachable says what to do about an address that nothing connects to.
+// unreachable says what to do about an address that cannot be connected to.
 func (x *facts) unreachable(a *attempt) string {
 	switch refused := errors.Is(a.err, syscall.ECONNREFUSED); {
 	case a.proxy != nil && refused:
@@ -113,19 +113,19 @@ func (x *facts) unreachable(a *attempt) string {
 	return "look for a firewall between this host and the internet, or set proxy.upstream_proxy in " + x.File
 }
 
-// noTunnel says what to do about a proxy that is there and does not connect to the upstream.
-func noTunnel(a *attempt) string {
+// noTunnel says what to do about a proxy that does not connect to the upstream.
+func (x *facts) noTunnel(a *attempt) string {
 	refused, is := errors.AsType[*upstream.TunnelError](a.err)
 	switch {
 	case !is:
-		return "is " + a.proxy.Host + " an HTTP proxy, and is " + a.proxy.Scheme + ":// what it speaks?"
+		return "proxy.upstream_proxy in " + x.File + ": is " + a.proxy.Host + " an HTTP proxy, and is " + a.proxy.Scheme + ":// right?"
 	case refused.Status == http.StatusProxyAuthRequired:
-		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd has no password for it"
+		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd sends no password"
 	}
-	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.URL.Host + ", and see its log"
+	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.URL.Host + "; its log says why it did not"
 }
 
-// responseFinding is about the response to a request without a credential: the API refuses it.
+// responseFinding is about the response. The API refuses a request without a credential.
 func (x *facts) responseFinding(a *attempt) Finding {
 	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", a.response.Status, milliseconds(a.took))
 	var f Finding
@@ -135,7 +135,8 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	case code < 400:
 		f = fail("%s, a redirect to %s: this is not the API", text, a.response.Header.Get("Location")).fix("proxy.upstream_url in " + x.File)
 	case code == http.StatusForbidden:
-		f = warn("%s: the upstream, or something before it, refuses this host", text).fix("is its address one that Anthropic serves? https://www.anthropic.com/supported-countries")
+		f = warn("%s: the upstream, or something on the path, refuses this host", text).
+			fix("is this host, or its exit node, in a country that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
 		f = warn("%s: the upstream itself has a problem", text).fix("https://status.anthropic.com")
 	default:
@@ -144,7 +145,7 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	return at(stepHTTP, f)
 }
 
-// plain is an error without the layers that repeat the URL.
+// plain removes the parts of an error that repeat the URL.
 func plain(err error) error {
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		err = wrapped.Err

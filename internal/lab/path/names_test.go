@@ -106,5 +106,5 @@ func TestADeadFamily(t *testing.T) {
 	d.mustAsk()
 	all := d.findings()
 	want(t, all, "upstream tcp", "ok", "connected to "+farAddress+":443")
-	want(t, all, "upstream tcp", "warn", "IPv6 is dead", deadAddress6, "ip -6 route get "+deadAddress6)
+	want(t, all, "upstream tcp", "warn", "IPv6 does not work", deadAddress6, "ip -6 route get "+deadAddress6)
 }
