@@ -215,15 +215,15 @@ func TestDoctorReportsGatewayChanges(t *testing.T) {
 			[]string{"replaced", "context-management-2025-06-27", "400"},
 		},
 		{"drops the list", gateway{change: drop("Anthropic-Beta")}, "gateway beta list", "fail", []string{"dropped", "add oauth-2025-04-20"}},
-		{"drops Authorization", gateway{change: drop("Authorization")}, "gateway credential", "fail", []string{"takes Authorization out", "passthrough"}},
-		{"puts its own key", gateway{change: set("Authorization", "Bearer sk-ant-api03-theirs")}, "gateway credential", "fail", []string{"another", "passthrough"}},
+		{"drops Authorization", gateway{change: drop("Authorization")}, "gateway credential", "fail", []string{"drops Authorization", "passthrough"}},
+		{"puts its own key", gateway{change: set("Authorization", "Bearer sk-ant-api03-theirs")}, "gateway credential", "fail", []string{"replaces the client's Authorization", "passthrough"}},
 		{"adds a key", gateway{change: set("X-Api-Key", "sk-ant-api03-theirs")}, "gateway credential", "fail", []string{"x-api-key", "passthrough"}},
 		{"drops the version", gateway{change: drop("Anthropic-Version")}, "gateway headers", "fail", []string{"dropped: anthropic-version"}},
 		{"changes the client's name", gateway{change: set("User-Agent", "gateway/1")}, "gateway headers", "warn", []string{"changed: user-agent"}},
 		{"drops the query", gateway{change: func(r *http.Request) { r.URL.RawQuery = "" }}, "gateway path", "warn", []string{"query"}},
 		{"has a base URL with /v1", gateway{change: func(r *http.Request) { r.URL.Path = "/v1" + r.URL.Path }}, "gateway path", "fail", []string{"/v1/v1/messages", "without /v1"}},
 		{"buffers", gateway{response: bufferAll}, "gateway stream", "fail", []string{"buffered", "event-stream"}},
-		{"breaks the response off", gateway{response: cutShort}, "gateway stream", "fail", []string{"broke off"}},
+		{"breaks the response off", gateway{response: cutShort}, "gateway stream", "fail", []string{"was cut after"}},
 		{"sends it twice", gateway{times: 2}, "gateway", "", nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -274,9 +274,9 @@ func TestDoctorReportsWhomGatewayNames(t *testing.T) {
 		{"nobody, though it is believed", believe, names("X-Other", "1"), "warn", []string{email, "forward_user_identity"}},
 		{"whom a client claims to be", believe, nil, "fail", []string{"anybody", "replace " + email, "identity.from"}},
 		{"people, beside what a client claims", believe, adds, "fail", []string{"anybody"}},
-		{"the same of another", allow + "identity {\n  from = [\"tag:gateway\"]\n}\n", nil, "ok", []string{"is not believed"}},
+		{"the same of another", allow + "identity {\n  from = [\"tag:gateway\"]\n}\n", nil, "ok", []string{"not in identity.from"}},
 		{"people, believed", believe, names(email, "ann@example.com"), "ok", []string{email, "ann@example.com"}},
-		{"people, withheld", believe + "log {\n  identity = \"none\"\n}\n", names(email, "ann@example.com"), "ok", []string{"somebody whom log.identity hides"}},
+		{"people, withheld", believe + "log {\n  identity = \"none\"\n}\n", names(email, "ann@example.com"), "ok", []string{"a person whom log.identity hides"}},
 		{"people, not believed", allow, names(email, "ann@example.com"), "warn", []string{
 			email, "identity {\n  from   = [\"proxied\"]\n  header = \"x-claude-gateway-user-email\"\n}", "oauth-proxyd reload",
 		}},
@@ -342,6 +342,21 @@ func TestDoctorReportsUnreachableGateway(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 		})
+	}
+}
+
+// A gateway with a login of its own, such as claude gateway, gets no verdict, but what to do.
+func TestDoctorBeforeAGatewayWithLogin(t *testing.T) {
+	t.Parallel()
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		io.WriteString(w, `{"type":"error","error":{"type":"authentication_error","message":"invalid token"}}`)
+	}
+	s, _ := inFrontOfAPI(t, mergeBeta)
+	d, code := s.doctor("--through", gateway{instead: refuse}.run(t, s.url()).URL)
+	d.want(t, "gateway", "unknown", "401", "invalid token", "claude -p hi", "journalctl -u oauth-proxyd")
+	if code != 0 {
+		t.Errorf("exit code %d: %+v", code, d.Findings)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
 	s, reached := inFrontOfAPI(t, mergeBeta)
 	g := gateway{change: func(r *http.Request) { delete(r.Header, probeHeader) }}
 	d, code := s.doctor("--through", g.run(t, s.url()).URL)
-	d.want(t, "gateway", "fail", "responded with 401", "pass on the header x-oauth-proxyd-probe")
+	d.want(t, "gateway", "fail", "dropped the header of the probe", "401", "pass on the header x-oauth-proxyd-probe")
 	if code != 1 || reached.Load() == 0 {
 		t.Errorf("exit code %d, %d requests reached the upstream", code, reached.Load())
 	}

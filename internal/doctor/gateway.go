@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -32,14 +34,16 @@ type probe struct {
 	err      error
 }
 
-// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds on its
-// own, and reports what arrived.
+// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds itself,
+// and reports what arrived.
 func checkGateway(ctx context.Context, x *facts) []Finding {
-	if x.Through == "" {
+	switch {
+	case x.Through == "":
 		return nil
-	}
-	if x.daemon == nil {
-		return []Finding{unknown("%s was not tried: the daemon must run, to respond to what comes through it", x.Through).fix(x.start())}
+	case errors.Is(x.daemonErr, os.ErrPermission):
+		return []Finding{unknown("%s was not tried: only root and the group oauth-proxyd may have the daemon expect a probe", x.Through).fix(x.asRoot())}
+	case x.daemon == nil:
+		return []Finding{unknown("%s was not tried: the daemon must run to respond to the probe", x.Through).fix(x.start())}
 	}
 	p, err := x.newProbe(ctx)
 	if err != nil {
@@ -49,16 +53,16 @@ func checkGateway(ctx context.Context, x *facts) []Finding {
 	report, err := x.Daemon.ProbeReport(ctx, p.nonce)
 	switch {
 	case err != nil:
-		return []Finding{unknown("what came through %s: %v", x.Through, err)}
+		return []Finding{unknown("the daemon did not report what came through %s: %v", x.Through, err)}
 	case report.Arrivals == 0:
-		return []Finding{x.notArrived(p)}
+		return []Finding{x.notArrived(ctx, p)}
 	}
 	return x.arrived(p, report)
 }
 
-// newProbe makes a request as Claude Code sends it, under our own name, and makes the daemon expect
-// it. The token opens nothing, and the API refuses an empty message: whatever a gateway does with
-// the request, it costs nothing. The model is one of those in the block to paste.
+// newProbe makes a request like those of Claude Code, under our own name, and has the daemon expect
+// it. Wherever a gateway sends the request, it costs nothing: the token opens nothing, and the API
+// refuses an empty message. The model is one of those in the block to paste.
 func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 	const body = `{"model":"claude-sonnet-4-5","max_tokens":1,"stream":true,"messages":[{"role":"user","content":""}]}`
 	target := strings.TrimSuffix(x.Through, "/") + "/v1/messages?beta=true"
@@ -88,8 +92,8 @@ func (x *facts) newProbe(ctx context.Context) (*probe, error) {
 	return &probe{nonce: nonce, request: request}, nil
 }
 
-// send sends the request and reads the response to its end. It connects as Claude Code would: by a
-// proxy only where the environment has one.
+// send sends the request and reads the response to its end. Like Claude Code, it uses the proxy of
+// the environment, if there is one.
 func (p *probe) send() {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableCompression: true, DisableKeepAlives: true,

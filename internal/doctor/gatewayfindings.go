@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// arrived is about a probe that arrived: what the gateway did to it and to its response.
+// arrived says what the gateway did to a probe and to its response.
 func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 	if r.Refused != "" {
 		f := fail("the request came from %s, and was refused: %s", r.Sender, r.Refused)
@@ -25,7 +26,7 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 	}
 	findings := []Finding{ok("the request came through %s, from %s", x.Through, r.Sender)}
 	if r.Arrivals > 1 {
-		findings = append(findings, warn("the gateway sent the request %d times", r.Arrivals).fix("switch its retries off: Claude Code has its own"))
+		findings = append(findings, warn("the gateway sent the request %d times", r.Arrivals).fix("turn its retries off: Claude Code retries on its own"))
 	}
 	return append(findings,
 		at("gateway path", targetFinding(r)), at("gateway beta list", betaFinding(r)), at("gateway credential", credentialFinding(r)),
@@ -33,61 +34,79 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 		at("gateway people", x.peopleFinding(r)))
 }
 
-// notArrived is about a gateway that cannot be reached, does not reach this daemon, refuses the
-// request, leads elsewhere, or drops the header of the probe. What it responded says which.
-func (x *facts) notArrived(p *probe) Finding {
-	host, name := p.request.URL.Hostname(), "NAME   # the gateway's"
+// notArrived is about a probe that did not reach this daemon as one. Only the response of the gateway
+// shows why.
+func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
+	said := term.Cut(term.Clean(string(p.body)), 160)
+	provider := "the gateway's provider: baseurl " + x.baseURL()
+	known, err := x.Daemon.Explain(ctx, p.request.Header.Get("X-Request-Id"))
+	switch {
+	case err == nil && len(known) > 0:
+		return fail("the gateway dropped the header of the probe, so the daemon sent the request on to the upstream; the response is %d", p.status).
+			fix("have the gateway pass on the header " + strings.ToLower(admin.ProbeHeader))
+	case p.status == http.StatusUnauthorized:
+		return unknown("the gateway refused the made-up token of the probe with 401: %s", said).fix(
+			"if it has a login of its own, as claude gateway has, send a prompt from a logged-in client: claude -p hi",
+			"then see it arrive here: journalctl -u oauth-proxyd -n 5   # with its credential, anthropic-beta and person",
+			"if nothing arrives: "+provider)
+	case p.status != 0:
+		return fail("the gateway responded with %d, and the request did not reach this daemon: %s", p.status, said).
+			fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader)).
+			fix(provider, x.checkSender(p))
+	}
+	f := fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).fix("curl -v " + x.Through)
+	if x.node.Userspace {
+		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
+	}
+	return f.fix(provider, x.checkSender(p))
+}
+
+// checkSender is the command that checks whether the gateway gets in here.
+func (x *facts) checkSender(p *probe) string {
+	name := "NAME   # the gateway's"
 	if x.network != nil {
-		if found := x.network.Find(host); len(found) == 1 {
+		if found := x.network.Find(p.request.URL.Hostname()); len(found) == 1 {
 			name = found[0].Name
 		}
 	}
-	f := fail("the gateway responded with %d, and the request did not reach this daemon: %s", p.status, term.Cut(term.Clean(string(p.body)), 160)).
-		fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader))
-	if p.status == 0 {
-		f = fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).fix("curl -v " + x.Through)
-	}
-	if p.status == 0 && x.node.Userspace {
-		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
-	}
-	return f.fix("the gateway's provider: baseurl "+x.baseURL(), "sudo oauth-proxyd doctor --peer "+name)
+	return "sudo oauth-proxyd doctor --peer " + name
 }
 
 func targetFinding(r admin.ProbeReport) Finding {
 	path, query, _ := strings.Cut(r.Target, "?")
 	switch {
 	case strings.HasSuffix(path, "/v1/v1/messages"):
-		return fail("it came as %s", path).fix("the gateway's provider: baseurl without /v1")
+		return fail("/v1/messages arrived as %s", path).fix("the gateway's provider: baseurl without /v1")
 	case path != "/v1/messages":
-		return fail("it came as %s, and was sent as /v1/messages", path).fix("the gateway's provider: baseurl without a path")
+		return fail("/v1/messages arrived as %s", path).fix("the gateway's provider: baseurl without a path")
 	case !strings.Contains(query, "beta=true"):
-		return warn("the query was dropped: ?beta=true").fix("see what the gateway does to queries")
+		return warn("the gateway dropped the query ?beta=true").fix("have the gateway pass on the query")
 	}
 	return ok("%s", r.Target)
 }
 
-// betaFinding is about the client's list of features. Without them Claude Code's requests are
-// refused, whatever the rules here add.
+// betaFinding is about the client's list of features. Without it the API refuses requests of Claude
+// Code, whatever the rules here add.
 func betaFinding(r admin.ProbeReport) Finding {
 	sent, arrived := config.AppendElements(nil, sentBeta), config.AppendElements(nil, r.Header["Anthropic-Beta"]...)
 	lost, more := without(sent, arrived), without(arrived, sent)
 	var f Finding
 	switch {
 	case len(lost) == 0 && len(more) == 0:
-		f = ok("kept: the client's list came whole")
+		f = ok("kept: the client's whole list arrived")
 	case len(lost) == 0:
-		f = ok("merged: the client's list came whole, with %s", strings.Join(more, ", "))
+		f = ok("merged: the client's whole list arrived, with %s", strings.Join(more, ", "))
 	case len(arrived) == 0:
-		f = fail("dropped: of the client's features %s nothing came", strings.Join(sent, ", "))
+		f = fail("dropped: the client's features %s did not arrive", strings.Join(sent, ", "))
 	default:
-		f = fail("replaced: the client's features %s are lost, %s came", strings.Join(lost, ", "), strings.Join(arrived, ", "))
+		f = fail("replaced: the client's features %s did not arrive, but %s did", strings.Join(lost, ", "), strings.Join(arrived, ", "))
 	}
 	if f.Status == Fail {
-		f.Seen += "; Claude Code is refused with 400, or asks twice"
-		f = f.fix("have the gateway pass anthropic-beta on as it comes; the rules here add " + oauthBeta)
+		f.Seen += "; the API refuses requests of Claude Code with 400"
+		f = f.fix("have the gateway pass on anthropic-beta unchanged; the rules here add " + oauthBeta)
 	}
 	if !slices.Contains(config.AppendElements(nil, r.Upstream...), oauthBeta) {
-		f = fail("%s; and no rule here adds %s: a subscription's token is refused with 401", f.Seen, oauthBeta).fix(append(f.Fix, mergeRule)...)
+		f = fail("%s; and no rule here adds %s: the API refuses a subscription's token with 401", f.Seen, oauthBeta).fix(append(f.Fix, mergeRule)...)
 	}
 	return f
 }
@@ -103,20 +122,19 @@ func credentialFinding(r admin.ProbeReport) Finding {
 	case r.APIKey:
 		return fail("the gateway adds an x-api-key: the API bills that, not the client's subscription").fix(passthrough)
 	case r.Authorization == "absent":
-		return fail("the gateway takes Authorization out: no client's login gets through").fix(passthrough)
+		return fail("the gateway drops Authorization: no client's login reaches the API").fix(passthrough)
 	case r.Authorization != "same":
-		return fail("the gateway puts another Authorization in place of the client's").fix(passthrough)
+		return fail("the gateway replaces the client's Authorization").fix(passthrough)
 	}
-	return ok("the client's own came through unchanged")
+	return ok("the client's Authorization arrived unchanged")
 }
 
-// headersFinding is about the other headers.
 func headersFinding(p *probe, r admin.ProbeReport) Finding {
 	var changes []string
 	for _, name := range admin.ProbeHeaders() {
 		arrived, there := r.Header[name]
 		switch {
-		case name == "Anthropic-Beta": // see betaFinding
+		case name == "Anthropic-Beta": // betaFinding is about it
 		case !there:
 			changes = append(changes, "dropped: "+strings.ToLower(name))
 		case !slices.Equal(arrived, p.request.Header[name]):
@@ -124,25 +142,24 @@ func headersFinding(p *probe, r admin.ProbeReport) Finding {
 		}
 	}
 	if len(changes) == 0 {
-		return ok("all others came unchanged")
+		return ok("the other headers arrived unchanged")
 	}
 	f := warn("%s", strings.Join(changes, "; "))
 	if slices.Contains(changes, "dropped: anthropic-version") {
 		f.Status = Fail
 	}
-	return f.fix("see what the gateway does to headers; anthropic-version is needed, the others help to find a request again")
+	return f.fix("have the gateway pass on headers unchanged: the API needs anthropic-version, and the others help to find a request")
 }
 
-// streamFinding compares when events were sent with when they arrived. Both are of this host's
-// clock.
+// streamFinding compares when events were sent with when they arrived, both by this host's clock.
 func streamFinding(p *probe, r admin.ProbeReport) Finding {
-	const unbuffer = "switch off buffering and compression of text/event-stream in the gateway"
+	const unbuffer = "turn off buffering and compression of text/event-stream in the gateway"
 	n := len(r.Sent)
 	switch {
 	case !r.Complete || len(p.arrivals) < n:
-		return fail("the response broke off after %d events", len(p.arrivals)).fix("see the gateway's log, and its timeouts")
+		return fail("the response was cut after %d of %d events", len(p.arrivals), n).fix("see the gateway's log, and its timeouts")
 	case p.status != http.StatusOK:
-		return fail("this daemon responded with 200, the gateway made %d of it", p.status).fix("see the gateway's log")
+		return fail("this daemon responded with 200, and the gateway with %d", p.status).fix("see the gateway's log")
 	}
 	var latest time.Duration
 	late := 0 // events that arrived after the next one was sent
@@ -154,42 +171,42 @@ func streamFinding(p *probe, r admin.ProbeReport) Finding {
 	}
 	switch late {
 	case 0:
-		return ok("%d events came one by one, within %s", n, milliseconds(latest))
+		return ok("%d events arrived one by one, each within %s", n, milliseconds(latest))
 	case n - 1:
-		return fail("buffered: none of %d events came before the next was sent, they were up to %s late", n, milliseconds(latest)).fix(unbuffer)
+		return fail("buffered: none of %d events arrived before the next was sent; they were up to %s late", n, milliseconds(latest)).fix(unbuffer)
 	}
-	return warn("in bursts: %d of %d events came only after the next was sent, up to %s late", late, n, milliseconds(latest)).fix(unbuffer)
+	return warn("in bursts: %d of %d events arrived only after the next was sent, up to %s late", late, n, milliseconds(latest)).fix(unbuffer)
 }
 
-// peopleFinding is about whether the gateway says for whom it sends a request, and whether it is
-// believed.
+// peopleFinding says whether the gateway names the person behind a request, and whether the daemon
+// believes it.
 func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 	switch {
 	case r.Claimed && r.PersonDoubt == access.NotBelieved:
-		return ok("it passes on whom a client claims to be, and is not believed: its people count as one sender")
+		return ok("the gateway passes on a name that the client chose, but it is not in identity.from: its people count as one sender")
 	case r.Claimed:
-		return fail("it passes on whom a client claims to be: each can claim to be anybody").
-			fix("have the gateway replace "+strings.ToLower(r.NamedIn[0])+", or take it out of identity.from", "oauth-proxyd reload")
+		return fail("the gateway passes on a name that the client chose: any client can claim to be anybody").
+			fix("have the gateway replace "+strings.ToLower(r.NamedIn[0])+", or remove it from identity.from", "oauth-proxyd reload")
 	case r.Named:
-		return ok("it names people in %s: this request is for %s", strings.ToLower(r.NamedIn[0]), cmp.Or(r.Person, "somebody whom log.identity hides"))
+		return ok("the gateway names people in %s: this request is from %s", strings.ToLower(r.NamedIn[0]), cmp.Or(r.Person, "a person whom log.identity hides"))
 	case x.settings == nil:
-		return unknown("whether it is believed: the configuration was not read").fix("oauth-proxyd check")
+		return unknown("the configuration was not read: it says which gateways may name people").fix("oauth-proxyd check --config " + x.File)
 	}
 	header := strings.ToLower(x.settings.Identity.Header)
 	switch {
 	case r.PersonDoubt != "" && r.PersonDoubt != access.NotBelieved:
-		return warn("it sends %s, which is not believed: %s", header, r.PersonDoubt).fix("see what the gateway puts into " + header)
+		return warn("the gateway sends %s, but the daemon does not use it: %s", header, r.PersonDoubt).fix("see what the gateway puts into " + header)
 	case len(r.NamedIn) > 0:
-		return warn("it names people in %s, and identity does not have it believed: they count as one sender", strings.ToLower(r.NamedIn[0])).
+		return warn("the gateway names people in %s, but the block identity does not say so: they count as one sender", strings.ToLower(r.NamedIn[0])).
 			fix(x.identityBlock(r), "oauth-proxyd reload")
 	case len(x.settings.Identity.From) > 0:
-		return warn("it names nobody: %s did not come", header).
-			fix("claude gateway: forward_user_identity: true in its upstream", "another gateway: its own header, in identity")
+		return warn("the gateway names nobody: %s did not arrive", header).
+			fix("claude gateway: forward_user_identity: true in its upstream", "another gateway: identity.header is the header in which it names people")
 	}
-	return ok("it names nobody: its people count as one sender")
+	return ok("the gateway names nobody: its people count as one sender")
 }
 
-// identityBlock has the gateway believed, to paste.
+// identityBlock is the block to paste so that the gateway may name people.
 func (x *facts) identityBlock(r admin.ProbeReport) string {
 	from := withEntry(x.settings.Identity.From, cmp.Or(r.Gateway, "tag:NAME"))
 	return fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}", from, strings.ToLower(r.NamedIn[0]))

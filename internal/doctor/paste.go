@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// baseURL is where clients reach this daemon: by this node's MagicDNS name, or by its address where
-// the tailnet resolves no names. Empty if neither is known.
+// baseURL is the URL of this daemon for clients: with this node's MagicDNS name, or its address if
+// MagicDNS is off. It is empty if neither is known.
 func (x *facts) baseURL() string {
 	host, port := x.node.Name, x.port()
 	if host == "" && x.daemon != nil {
@@ -27,7 +27,7 @@ func (x *facts) baseURL() string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// paste gives the configuration of a gateway that sends its requests here
+// paste returns the configuration of a gateway that sends its requests here
 // (https://tailscale.com/docs/aperture/configuration), and that of Claude Code
 // (https://docs.claude.com/en/docs/claude-code/settings).
 func (x *facts) paste() (aperture, claude string) {
