@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,11 +64,10 @@ func (e env) save(a *bundle.Archive, file string, withhold bool) int {
 	now := time.Now().Truncate(time.Second)
 	if file == "-" {
 		fmt.Fprint(e.stderr, a.Contents())
-		return e.written(a.Write(e.stdout, now), "standard output")
+		_ = a.Write(e.stdout, now) // see output
+		return exitOK
 	}
-	if file == "" {
-		file = defaultFile(withhold, now)
-	}
+	file = cmp.Or(file, defaultFile(withhold, now))
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		e.failed(fmt.Errorf("making the archive: %w", err), "name another file, or - for standard output")
@@ -75,17 +75,10 @@ func (e env) save(a *bundle.Archive, file string, withhold bool) int {
 	}
 	fmt.Fprint(e.stdout, a.Contents())
 	if err := errors.Join(a.Write(out, now), out.Close()); err != nil {
-		return e.written(errors.Join(err, os.Remove(file)), file)
-	}
-	fmt.Fprintf(e.stdout, "%s is written; look through it before you send it\n", file)
-	return exitOK
-}
-
-func (e env) written(err error, where string) int {
-	if err != nil {
-		e.failed(fmt.Errorf("writing the archive to %s: %w", where, err), "")
+		e.failed(fmt.Errorf("writing the archive to %s: %w", file, errors.Join(err, os.Remove(file))), "")
 		return exitFailure
 	}
+	fmt.Fprintf(e.stdout, "%s is written; look through it before you send it\n", file)
 	return exitOK
 }
 
@@ -141,7 +134,7 @@ func lookAt[T any](ctx context.Context, request func(context.Context) (T, error)
 }
 
 func journal(ctx context.Context) (string, error) {
-	return output(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
+	return outputOf(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
 		"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
 }
 
@@ -155,10 +148,10 @@ const shownProperties = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,
 // units returns the properties of the service and of the sockets that start it.
 func units(ctx context.Context) ([]map[string]any, error) {
 	names := []string{"oauth-proxyd.service", "oauth-proxyd.socket"}
-	if triggers, err := output(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil && triggers != "" {
+	if triggers, err := outputOf(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil && triggers != "" {
 		names = append(names[:1], strings.Fields(triggers)...)
 	}
-	text, err := output(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + shownProperties}, names...)...)
+	text, err := outputOf(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + shownProperties}, names...)...)
 	var all []map[string]any
 	for unit := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		properties := make(map[string]any)
@@ -183,7 +176,7 @@ func versions(ctx context.Context) map[string]string {
 		"systemd": {"systemctl", "--version"}, "tailscale": {"tailscale", "version"}, "kernel": {"uname", "-srm"},
 		"distribution": {"sh", "-c", `. /etc/os-release && echo "$ID $VERSION_ID"`},
 	} {
-		text, err := output(ctx, command[0], command[1:]...)
+		text, err := outputOf(ctx, command[0], command[1:]...)
 		if err != nil {
 			text = err.Error()
 		}
@@ -192,8 +185,8 @@ func versions(ctx context.Context) map[string]string {
 	return all
 }
 
-// output returns what a program of the host prints.
-func output(ctx context.Context, program string, args ...string) (string, error) {
+// outputOf returns what a program of the host prints.
+func outputOf(ctx context.Context, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, args...)

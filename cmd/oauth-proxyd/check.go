@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,12 +35,13 @@ func check(e env, flags *flag.FlagSet) runner {
 				return e.refusedInService(path, refused, *asJSON)
 			}
 		}
-		return e.show(*asJSON, checked{File: path, Valid: true, Diagnostics: warnings}, func() {
+		e.show(*asJSON, checked{File: path, Valid: true, Diagnostics: warnings}, func() {
 			for _, w := range warnings {
 				e.report(w.Severity, w.Summary, w.Detail)
 			}
 			fmt.Fprintf(e.stdout, "%s is valid\n", path)
 		})
+		return exitOK
 	}
 }
 
@@ -54,8 +54,8 @@ type checked struct {
 
 // refusedFile shows every error of the file.
 func (e env) refusedFile(path string, err error, asJSON bool) int {
-	result := checked{File: path, Diagnostics: diagnosticsOf(err)}
-	return cmp.Or(e.show(asJSON, result, func() { e.refused(err) }), exitConfig)
+	e.show(asJSON, checked{File: path, Diagnostics: diagnosticsOf(err)}, func() { e.refused(err) })
+	return exitConfig
 }
 
 // diagnosticsOf returns why a configuration could not be loaded.
@@ -91,13 +91,13 @@ func checkInService() ([]config.Diagnostic, error) {
 }
 
 func (e env) refusedInService(path string, refused []config.Diagnostic, asJSON bool) int {
-	code := e.show(asJSON, checked{File: path, Diagnostics: refused}, func() {
+	e.show(asJSON, checked{File: path, Diagnostics: refused}, func() {
 		for _, d := range refused {
 			e.report("error", d.Where()+": "+d.Summary, d.Detail)
 		}
 		fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
 	})
-	return cmp.Or(code, exitConfig)
+	return exitConfig
 }
 
 // checkWarnings are what a valid configuration holds that cannot work, on any host or on this one.

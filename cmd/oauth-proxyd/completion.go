@@ -22,10 +22,7 @@ func completion(e env, _ *flag.FlagSet) runner {
 			e.failed(fmt.Errorf("completion is for bash, zsh or fish, not %q", shell), `eval "$(oauth-proxyd completion bash)"`)
 			return exitUsage
 		}
-		if _, err := e.stdout.Write(script); err != nil {
-			e.failed(fmt.Errorf("writing the script: %w", err), "")
-			return exitFailure
-		}
+		fmt.Fprintf(e.stdout, "%s", script)
 		return exitOK
 	}
 }

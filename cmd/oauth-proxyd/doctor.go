@@ -35,8 +35,8 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			c.Report = func(f doctor.Finding) { showFinding(p, f) }
 		}
 		report := doctor.Run(context.Background(), c)
-		code := e.show(*asJSON, report, func() { showSummary(p, report) })
-		return max(code, exitIf(!report.OK, exitFailure))
+		e.show(*asJSON, report, func() { showSummary(p, report) })
+		return exitIf(!report.OK, exitFailure)
 	}
 }
 

@@ -38,8 +38,9 @@ const (
 
 // env holds the streams that a command writes to, and its environment.
 type env struct {
-	stdout, stderr io.Writer
-	getenv         func(string) string
+	stdout *output
+	stderr io.Writer
+	getenv func(string) string
 }
 
 // command is one subcommand of the program.
@@ -94,7 +95,12 @@ func findCommand(name string) (command, bool) {
 }
 
 func main() {
-	code := run(env{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	e := env{stdout: &output{file: os.Stdout}, stderr: os.Stderr, getenv: os.Getenv}
+	code := run(e, os.Args[1:])
+	if err := e.stdout.err; err != nil {
+		e.failed(fmt.Errorf("writing to standard output: %w", err), "")
+		code = cmp.Or(code, exitFailure)
+	}
 	if code == exitUsage && os.Getenv("LISTEN_FDS") != "" {
 		time.Sleep(daemon.RefusalDelay)
 	}
@@ -198,8 +204,9 @@ func printVersion(e env, flags *flag.FlagSet) runner {
 			Go       string `json:"go"`
 			Platform string `json:"platform"`
 		}{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-		return e.show(*asJSON, v, func() {
+		e.show(*asJSON, v, func() {
 			fmt.Fprintf(e.stdout, "oauth-proxyd %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 		})
+		return exitOK
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -16,6 +18,23 @@ import (
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
+
+// output is standard output. It keeps the first error, so that commands need not look at each write:
+// main reports it.
+type output struct {
+	file *os.File
+	err  error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// SyscallConn lets package term see whether it is a terminal.
+func (o *output) SyscallConn() (syscall.RawConn, error) { return o.file.SyscallConn() }
 
 // report prints a message and what to do about it. A command to copy may be in the latter: it is
 // not wrapped.
@@ -49,21 +68,16 @@ func (e env) refused(err error) {
 	refused.Print(term.NewPrinter(e.stderr))
 }
 
-// show writes v as JSON, or has text write it for a person. It returns exitOK unless JSON could not
-// be written.
-func (e env) show(asJSON bool, v any, text func()) int {
+// show writes v as JSON, or has text write it for a person.
+func (e env) show(asJSON bool, v any, text func()) {
 	if !asJSON {
 		text()
-		return exitOK
+		return
 	}
 	encoder := json.NewEncoder(e.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		e.failed(fmt.Errorf("writing JSON: %w", err), "")
-		return exitFailure
-	}
-	return exitOK
+	_ = encoder.Encode(v) // see output
 }
 
 // lookTimeout bounds a request to the running daemon, which responds from memory.
@@ -78,9 +92,7 @@ func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.
 	if err != nil {
 		return e.unavailable(ctx, err)
 	}
-	if code := e.show(asJSON, response, func() { text(response) }); code != exitOK {
-		return code
-	}
+	e.show(asJSON, response, func() { text(response) })
 	return exit(response)
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -303,89 +302,4 @@ func TestStatusNamesTheIssuer(t *testing.T) {
 	const issuer = `certificate signed by unknown authority (issued by "O=Acme Co")`
 	s.wantStatus(0, "healthy, but the last request failed: ", issuer)
 	s.log.Next(t, `"outcome":"upstream_connect"`, `(issued by \"O=Acme Co\")`)
-}
-
-// watchOn runs status --watch on a terminal of that size, and has during happen after its first
-// screen. Its output is what it wrote until Ctrl-C.
-func (s *service) watchOn(columns, rows int, env string, during func()) string {
-	s.t.Helper()
-	shown := exec.Command("script", "--quiet", "--return", "--flush", "--log-out", "/dev/null", "--command",
-		fmt.Sprintf("stty columns %d rows %d; exec oauth-proxyd status --watch", columns, rows))
-	shown.Env = append(s.environment(), "TERM=xterm", env)
-	in, err := shown.StdinPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	out := daemontest.NewRecord()
-	shown.Stdout = out
-	p := daemontest.Start(s.t, shown)
-	out.Next(s.t, "process")
-	during()
-	out.Next(s.t, "* upstream")
-	if _, err := io.WriteString(in, "\x03"); err != nil {
-		s.t.Fatal(err)
-	}
-	if code := p.Exit(s.t); code != 0 {
-		s.t.Errorf("Ctrl-C: exit code %d", code)
-	}
-	return out.Text()
-}
-
-func TestStatusWatch(t *testing.T) {
-	t.Parallel()
-	u := newUpstream(t)
-	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	out := s.watchOn(80, 24, "NO_COLOR=1", func() { get(t, s.url()+"/echo").Want(t, 200) })
-	screens := strings.Split(out, "\x1b[H")
-	if !strings.HasPrefix(out, "\x1b[?1049h\x1b[?25l") || len(screens) < 3 {
-		t.Fatalf("%q", out)
-	}
-	if strings.Contains(screens[1], "* ") || !strings.Contains(screens[1], "  requests    0 of 1000 in flight") {
-		t.Errorf("the first screen: %q", screens[1])
-	}
-	var marked []string
-	for _, m := range regexp.MustCompile(`(?m)^\* (\w+)`).FindAllStringSubmatch(out, -1) {
-		marked = append(marked, m[1])
-	}
-	if got := strings.Join(marked, " "); !strings.Contains(got, "requests upstream") || strings.Contains(got, "process") {
-		t.Errorf("marked are %q in %q", got, out)
-	}
-	last := out[strings.LastIndex(out, "\x1b[?1049l\x1b[?25h"):]
-	if !strings.Contains(last, "healthy: serving") || strings.Count(out, "\x1b[3") > 0 {
-		t.Errorf("after Ctrl-C: %q", last)
-	}
-}
-
-func TestStatusWatchOnASmallTerminal(t *testing.T) {
-	t.Parallel()
-	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	shown := exec.Command("script", "--quiet", "--return", "--log-out", "/dev/null", "--command",
-		"stty columns 60 rows 6; timeout --signal INT --foreground 1 oauth-proxyd status --watch")
-	shown.Env = append(s.environment(), "TERM=xterm")
-	out, _ := shown.Output()
-	screen, _, _ := strings.Cut(string(out), "\x1b[?1049l")
-	if n := strings.Count(screen, "\r\n"); n != 5 || !strings.Contains(screen, "more lines; enlarge the window") {
-		t.Errorf("%d line breaks: %q", n, screen)
-	}
-}
-
-// In a pipe each look is whole, as status writes it, and a daemon that is gone is said.
-func TestStatusWatchInAPipe(t *testing.T) {
-	t.Parallel()
-	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	c := exec.Command("oauth-proxyd", "status", "--watch")
-	out := daemontest.NewRecord()
-	c.Env, c.Stdout = s.environment(), out
-	p := daemontest.Start(t, c)
-	out.Next(t, "healthy: serving")
-	out.Next(t, "process     ")
-	s.stop()
-	out.Next(t, "error: oauth-proxyd is not running")
-	p.Signal(t, syscall.SIGINT)
-	if code := p.Exit(t); code != 0 || strings.Contains(out.Text(), "\x1b") {
-		t.Errorf("%d %q", code, out.Text())
-	}
-	if code, _, errs := s.command("status", "--watch", "--json"); code != 64 || !strings.Contains(errs, "cannot be combined") {
-		t.Errorf("%d %s", code, errs)
-	}
 }

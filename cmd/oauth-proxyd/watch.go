@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -20,19 +21,22 @@ import (
 const watchInterval = 2 * time.Second
 
 // watch shows the status again and again until a signal: on a terminal in place, with a mark at
-// each line that changed, elsewhere one after the other.
+// each line that changed, elsewhere one after the other. A daemon that does not run may start; a
+// user without permission does not get it.
 func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGWINCH)
 	defer signal.Stop(signals)
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	screen := newScreen(e)
+	screen := screen{env: e, terminal: term.IsTerminal(e.stdout) && e.getenv("TERM") != "dumb"}
 	defer screen.leave()
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		s, err := request(ctx)
-		cancel()
+	for e.stdout.err == nil {
+		s, err := lookAt(context.Background(), request)
+		if errors.Is(err, os.ErrPermission) {
+			screen.leave()
+			return e.unavailable(context.Background(), err)
+		}
 		screen.take(func(p term.Printer) {
 			if err == nil {
 				showStatus(p, s, time.Now())
@@ -40,18 +44,11 @@ func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 			}
 			p.Wrap(p.Paint(term.Red, "error:")+" ", 2, err.Error())
 		})
-		for due := false; !due; {
-			select {
-			case <-ticker.C:
-				due = true
-			case got := <-signals:
-				if got != syscall.SIGWINCH {
-					return exitOK
-				}
-				screen.draw()
-			}
+		if !screen.wait(ticker.C, signals) {
+			return exitOK
 		}
 	}
+	return exitFailure
 }
 
 // The control sequences of a screen (ECMA-48; 1049 is xterm's alternate screen).
@@ -75,19 +72,30 @@ type screen struct {
 	changed  []bool             // for each row of the latest, whether it was not in before
 }
 
-func newScreen(e env) *screen {
-	s := &screen{env: e, terminal: term.IsTerminal(e.stdout)}
-	if s.terminal {
-		fmt.Fprint(e.stdout, enterScreen)
-	}
-	return s
-}
-
 // leave restores the terminal, and leaves the latest status on it.
 func (s *screen) leave() {
-	if s.terminal {
+	if s.terminal && s.show != nil {
 		fmt.Fprint(s.stdout, leaveScreen)
 		s.show(term.NewPrinter(s.stdout))
+		s.show = nil
+	}
+}
+
+// wait returns true when the next look is due, and false after a signal to end. A terminal of
+// another size is drawn again at once.
+func (s *screen) wait(due <-chan time.Time, signals <-chan os.Signal) bool {
+	for {
+		select {
+		case <-due:
+			return true
+		case got := <-signals:
+			if got != syscall.SIGWINCH {
+				return false
+			}
+			if s.terminal {
+				s.draw()
+			}
+		}
 	}
 }
 
@@ -98,6 +106,9 @@ func (s *screen) take(show func(term.Printer)) {
 	for i, row := range rows {
 		rows[i] = withoutTimes(row)
 		s.changed[i] = s.show != nil && !slices.Contains(s.before, rows[i])
+	}
+	if s.terminal && s.show == nil {
+		fmt.Fprint(s.stdout, enterScreen)
 	}
 	s.show, s.before = show, rows
 	if s.terminal {

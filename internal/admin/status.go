@@ -12,11 +12,11 @@ import (
 // Status is what a running daemon tells an administrator, on the admin socket alone: it may hold
 // the login URL, with which anybody can claim the node.
 type Status struct {
-	Status        string    `json:"status"`            // healthy, degraded, draining; idle: systemd starts it with the first request
-	Trouble       string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	Status        string    `json:"status"`                // healthy, degraded, draining; idle: systemd starts it with the first request
+	Trouble       string    `json:"trouble,omitempty"`     // what is wrong beside the tailnet
 	Failing       string    `json:"failing,omitempty"`     // why it seems that no request succeeds
 	FailingFix    string    `json:"failing_fix,omitempty"` // what to do about it
-	State         string    `json:"state"`             // of the state machine
+	State         string    `json:"state"`                 // of the state machine
 	Version       string    `json:"version"`
 	PID           int       `json:"pid"`
 	StartedAt     time.Time `json:"started_at"`

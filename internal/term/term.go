@@ -15,8 +15,8 @@ package term
 
 import (
 	"io"
-	"os"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,7 +32,7 @@ func IsTerminal(w io.Writer) bool {
 // sizeOf returns the size of the terminal that w is. Only terminals have a window size; that of a
 // serial console is 0. File.Fd is not used, as it would make the descriptor blocking.
 func sizeOf(w io.Writer) (columns, rows int, ok bool) {
-	f, isFile := w.(*os.File)
+	f, isFile := w.(syscall.Conn)
 	if !isFile {
 		return 0, 0, false
 	}
