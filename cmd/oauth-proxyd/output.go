@@ -19,8 +19,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// output is standard output. It keeps the first error, so that commands need not look at each write:
-// main reports it.
+// output is standard output. It keeps the first error, so that commands need not look at each
+// write: main reports it.
 type output struct {
 	file *os.File
 	err  error

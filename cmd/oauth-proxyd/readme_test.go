@@ -7,11 +7,8 @@ import (
 	"testing"
 )
 
-// The documents that show what the program prints.
-const (
-	readme    = "../../README.md"
-	operating = "../../docs/operating.md"
-)
+// readme shows what the program prints.
+const readme = "../../README.md"
 
 // fenced is what stands in a document between a line and the end of its block.
 func fenced(t *testing.T, document, first string) string {
@@ -66,24 +63,5 @@ func TestReadmeStatus(t *testing.T) {
 	}
 	if last < 0 {
 		t.Error("no row is seen")
-	}
-}
-
-func TestDocumentedCommandsAndOptions(t *testing.T) {
-	t.Parallel()
-	listed := map[string][]string{}
-	for line := range strings.Lines(fenced(t, operating, "oauth-proxyd [serve]")) {
-		words := strings.Fields(strings.ReplaceAll(line, "[serve]", "serve"))
-		listed[words[1]] = submatches(`(--[a-z-]+)`, line)
-	}
-	for _, c := range helpCommands(t) {
-		got, ok := listed[c]
-		if want := helpOptions(t, c); c != "help" && (!ok || !sameWords(got, want)) {
-			t.Errorf("%s: docs/operating.md says %q (listed: %t), the program %q", c, got, ok, want)
-		}
-		delete(listed, c)
-	}
-	for c := range listed {
-		t.Errorf("%s is listed and is no command", c)
 	}
 }

@@ -17,8 +17,8 @@ type Config struct {
 	Load func() (*config.Config, error)
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
-	// TailscaleSocket is tailscaled's socket if the configuration cannot be read; empty: Tailscale's
-	// default.
+	// TailscaleSocket is tailscaled's socket if the configuration cannot be read; empty:
+	// Tailscale's default.
 	TailscaleSocket string
 	// Version of this program.
 	Version string

@@ -34,8 +34,8 @@ type probe struct {
 	err      error
 }
 
-// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds itself,
-// and reports what arrived.
+// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds
+// itself, and reports what arrived.
 func checkGateway(ctx context.Context, x *facts) []Finding {
 	switch {
 	case x.Through == "":

@@ -11,8 +11,8 @@ import (
 func documents() []string {
 	return []string{
 		"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/comparison.md",
-		"docs/compatibility.md", "docs/configuration.md", "docs/operating.md", "docs/packages.md", "docs/runbook.md",
-		"docs/several-hosts.md", "docs/teams.md",
+		"docs/compatibility.md", "docs/configuration.md", "docs/operating.md", "docs/packages.md", "docs/privacy.md",
+		"docs/recipes.md", "docs/runbook.md", "docs/several-hosts.md", "docs/teams.md", "packaging/monitoring/README.md",
 	}
 }
 

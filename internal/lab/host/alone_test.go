@@ -6,7 +6,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// The examples of the manual in which the units of the package do not run the daemon.
+// The recipes in which the units of the package do not run the daemon.
 
 func (l *lab) stopForGood(e example) {
 	for i, again := range []string{"enable --now", "start"} { // the example's two ways

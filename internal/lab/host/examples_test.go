@@ -2,68 +2,53 @@ package host_test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// manual is the source of oauth-proxyd(8).
-const manual = "../../../man/oauth-proxyd.8"
+// recipesPage has what an operator copies and pastes.
+const recipesPage = "../../../docs/recipes.md"
 
-// example is a subsection of EXAMPLES.
+// example is a section of the page.
 type example struct {
 	name  string
 	steps []step
 }
 
-// step is one block of it. The text before the block says what to do with it.
+// step is one block of it. The line before the block says what to do with it.
 type step struct {
 	unit string // for "systemctl edit"
 	file string // to write, or of the configuration: to add to
 	text string // else commands, one a line
 }
 
-// examples reads those of the manual in their order.
+// examples reads those of the page in their order.
 func examples(t *testing.T) []example {
 	t.Helper()
-	source, err := os.ReadFile(manual)
+	page, err := os.ReadFile(recipesPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(source), "\n.Sh EXAMPLES\n")
-	section, _, _ = strings.Cut(section, "\n.Sh ")
 	var found []example
-	for i, subsection := range strings.Split("\n"+section, "\n.Ss ") {
-		name, text, _ := strings.Cut(subsection, "\n")
-		if i == 0 {
-			if strings.TrimSpace(subsection) != "" {
-				t.Errorf("EXAMPLES begins with something that is no example: %q", subsection)
-			}
-			continue
-		}
-		found = append(found, example{name, stepsOf(text + "\n")})
+	for _, section := range strings.Split(string(page), "\n## ")[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		found = append(found, example{name, stepsOf(text)})
 	}
 	return found
 }
 
 func stepsOf(text string) []step {
+	unit, file := regexp.MustCompile("`systemctl edit (\\S+)`"), regexp.MustCompile("`(/\\S+)`:$")
+	first := func(found []string) string { return append(found, "", "")[1] }
 	var steps []step
-	for {
-		before, rest, found := strings.Cut(text, ".Bd -literal -offset indent\n")
-		if !found {
-			return steps
-		}
-		block, after, _ := strings.Cut(rest, ".Ed\n")
-		s := step{text: block}
-		for line := range strings.Lines(before) {
-			if words := strings.Fields(line); strings.HasPrefix(line, ".Ic systemctl edit ") {
-				s.unit = words[3]
-			} else if strings.HasPrefix(line, ".Pa /") {
-				s.file = words[1]
-			}
-		}
-		steps = append(steps, s)
-		text = after
+	parts := strings.Split(text, "```\n")
+	for i := 1; i < len(parts); i += 2 {
+		said := strings.TrimSpace(parts[i-1])
+		said = said[strings.LastIndex(said, "\n\n")+1:] // the last paragraph
+		steps = append(steps, step{first(unit.FindStringSubmatch(said)), first(file.FindStringSubmatch(said)), parts[i]})
 	}
+	return steps
 }
 
 // follow does what the example says, and returns what its commands print.

@@ -47,7 +47,7 @@ func Usual() Release {
 		"systemd", "systemd-sysv", "dbus", "libpam-systemd", // boots, and serves systemctl
 		"acl", "ca-certificates", "curl", "iproute2", "procps", // what an administrator looks with
 		"man-db",      // package triggers as everywhere
-		"nginx-light", // what the manual puts in front; see disabled
+		"nginx-light", // what a recipe puts in front; see disabled
 		"prometheus-node-exporter",
 		"rpm",
 		"dnf", "unattended-upgrades", // what upgrades from a repository

@@ -101,6 +101,8 @@ func common() []string {
 		"/usr/share/doc/oauth-proxyd/oauth-proxyd.hcl.example",
 		"/usr/share/doc/oauth-proxyd/operating.md",
 		"/usr/share/doc/oauth-proxyd/packages.md",
+		"/usr/share/doc/oauth-proxyd/privacy.md",
+		"/usr/share/doc/oauth-proxyd/recipes.md",
 		"/usr/share/doc/oauth-proxyd/runbook.md",
 		"/usr/share/doc/oauth-proxyd/several-hosts.md",
 		"/usr/share/doc/oauth-proxyd/teams.md",

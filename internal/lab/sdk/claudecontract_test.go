@@ -9,7 +9,7 @@ import (
 )
 
 // TestClaudeCodeGivesUpAtOnce is why x-should-retry is there: without it Claude Code tries for
-// three minutes. What it does then with each code was measured, and is in the manual.
+// three minutes. What it does then with each code was measured, and is in docs/runbook.md.
 func TestClaudeCodeGivesUpAtOnce(t *testing.T) {
 	t.Parallel()
 	if !hasNode(t) {

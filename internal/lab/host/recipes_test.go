@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// Each example of the manual is followed on a host, and what it promises is looked at.
-func TestExamplesOfTheManual(t *testing.T) {
+// TestRecipes follows each recipe of docs/recipes.md on a host, and checks what it promises.
+func TestRecipes(t *testing.T) {
 	t.Parallel()
 	promises := map[string]func(*lab, example){
 		"Changing the configuration":                 (*lab).changeConfiguration,
@@ -33,7 +33,7 @@ func TestExamplesOfTheManual(t *testing.T) {
 	for _, e := range examples(t) {
 		promise, ok := promises[e.name]
 		if !ok {
-			t.Errorf("nothing tests the example %q", e.name)
+			t.Errorf("nothing tests the recipe %q", e.name)
 			continue
 		}
 		delete(promises, e.name)
@@ -43,7 +43,7 @@ func TestExamplesOfTheManual(t *testing.T) {
 		})
 	}
 	for name := range promises {
-		t.Errorf("the manual has no example %q", name)
+		t.Errorf("docs/recipes.md has no recipe %q", name)
 	}
 }
 
