@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,6 +31,31 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLinksLeadToHeadings: a link with an anchor leads to a heading of its document.
+func TestLinksLeadToHeadings(t *testing.T) {
+	for _, document := range documents() {
+		for _, found := range regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`).FindAllStringSubmatch(text(t, document), -1) {
+			target := document
+			if found[1] != "" {
+				target = filepath.Join(filepath.Dir(document), found[1])
+			}
+			if !slices.Contains(anchors(text(t, target)), found[2]) {
+				t.Errorf("%s: %s has no heading for #%s", document, target, found[2])
+			}
+		}
+	}
+}
+
+// anchors are the headings of a document as GitHub makes anchors of them.
+func anchors(text string) []string {
+	var all []string
+	for _, found := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(found[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
 }
 
 // TestDocumentsNameTargetsThatAreThere: each "make target" of a document or of a workflow is one of
