@@ -17,7 +17,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	gauge := func(name, help string, value func(*view) float64) {
 		r.MustRegister(gaugeFunc(name, help, nil, func() float64 { return value(d.view()) }))
 	}
-	gauge("proxy_config_last_reload_successful", "1 if the last load of the configuration succeeded.",
+	gauge("proxy_config_last_reload_successful", "0 after a reload that was refused.",
 		func(v *view) float64 { return truth(v.reload == nil || v.reload.OK) })
 	gauge("proxy_config_last_reload_success_timestamp_seconds", "When the current configuration was loaded.",
 		func(v *view) float64 { return seconds(v.loadedAt) })
@@ -36,7 +36,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		func(v *view) float64 { return truth(v.state.TailnetRequired()) })
 	gauge("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.",
 		func(v *view) float64 { return seconds(v.tailnetStatus().KeyExpiry) })
-	gauge("tailnet_health_warnings", "Lasting health warnings of tailscaled.",
+	gauge("tailnet_health_warnings", "Persistent warnings of tailscaled.",
 		func(v *view) float64 { return float64(len(v.tailnetStatus().Warnings)) })
 	for p := range lifecycle.Stopped + 1 {
 		r.MustRegister(gaugeFunc("proxy_state", "1 for the current state.", prometheus.Labels{"state": p.String()},
@@ -47,7 +47,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		gaugeFunc("proxy_build_info", "1, with the version of the program and of Go.",
 			prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "proxy_log_records_dropped_total", Help: "Log records that were dropped because they could not be written in time.",
+			Name: "proxy_log_records_dropped_total", Help: "Log records dropped because the log could not be written in time.",
 		}, func() float64 { return float64(d.logs.Dropped()) }))
 }
 
@@ -65,7 +65,7 @@ func (d *daemon) registerConnections(r *prometheus.Registry) {
 		r.MustRegister(
 			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
 				func() float64 { open, _, _ := of(d.view().server.Connections()); return float64(open) }),
-			gaugeFunc("proxy_connections_open_limit", "How many may be open.", label,
+			gaugeFunc("proxy_connections_open_limit", "How many such connections may be open.", label,
 				func() float64 { _, limit, _ := of(d.view().server.Connections()); return float64(limit) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "proxy_connections_closed_total", ConstLabels: label,

@@ -35,10 +35,10 @@ func (s *streams) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeB
 func (s *streams) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := s.look()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
-		"Streams of events in flight, by what they carry: data, only pings for a minute, or unknown because they are compressed.",
+		"Event streams in flight that carry data, that have sent only pings for a minute, or that are compressed (unknown).",
 		[]string{"events"}, nil)
 	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
-		"Longest time for which a stream in flight has carried nothing but pings; 0 below a minute.", nil, nil)
+		"Longest time for which a stream in flight has sent only pings; 0 if below a minute.", nil, nil)
 	for _, kind := range [...]string{"data", "pings", "unknown"} {
 		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
 	}
