@@ -86,19 +86,13 @@ func TestDialsStopWhenConnectionsClose(t *testing.T) {
 // What the upstream provably never processed is sent again, body and all.
 func TestRetryOfUnprocessed(t *testing.T) {
 	scripts := map[string]func(c *frameConn, conn int64){
-		"refused stream at once": func(c *frameConn, conn int64) {
-			if conn == 1 {
-				_ = c.WriteRSTStream(c.request(), http2.ErrCodeRefusedStream)
-				c.untilEnd()
-			}
+		"refused stream at once": func(c *frameConn, _ int64) {
+			_ = c.WriteRSTStream(c.request(), http2.ErrCodeRefusedStream)
 			c.ok(c.wholeRequest(), "done")
 			c.untilEnd()
 		},
-		"refused stream after the body": func(c *frameConn, conn int64) {
-			if conn == 1 {
-				_ = c.WriteRSTStream(c.wholeRequest(), http2.ErrCodeRefusedStream)
-				c.untilEnd()
-			}
+		"refused stream after the body": func(c *frameConn, _ int64) {
+			_ = c.WriteRSTStream(c.wholeRequest(), http2.ErrCodeRefusedStream)
 			c.ok(c.wholeRequest(), "done")
 			c.untilEnd()
 		},

@@ -80,7 +80,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	if err != nil {
 		err = c.explain(sendError(err, m.nothingSent()))
 		if refusedStream(err) {
-			c.pool.leave(c) // the next attempt must not end there as well
+			c.pool.refused(c)
 		}
 		m.finish(ctx.Err() != nil)
 		return nil, err

@@ -288,6 +288,20 @@ func (p *Pool) settled(c *Conn) {
 func (p *Pool) leave(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.left(c)
+}
+
+// refused is called when the peer of c refused a stream. If c carries other requests, it gets no
+// new one: the next attempt would be refused as well.
+func (p *Pool) refused(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.inUse > 1 {
+		p.left(c)
+	}
+}
+
+func (p *Pool) left(c *Conn) {
 	c.leaving = true
 	p.settled(c)
 	p.update(c)
