@@ -115,26 +115,35 @@ func (c *Conn) Refuse() {
 // acknowledged them; -1 if unknown.
 func (c *Conn) Unsent() int { return queued(c.Conn, unix.SIOCOUTQ) }
 
+// Left reports whether the client has closed the connection, or its sending side, as far as the
+// kernel knows. Unlike a read, it notices that while bytes that came before are unread.
+func (c *Conn) Left() (left bool) {
+	control(c.Conn, func(fd int) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(poll, 0)
+		left = err == nil && n > 0
+	})
+	return left
+}
+
 // queued returns how many bytes the kernel holds in a queue of nc; -1 if unknown.
 func queued(nc net.Conn, queue uint) int {
-	socket, ok := nc.(syscall.Conn)
-	if !ok {
-		return -1
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return -1
-	}
 	n := -1
-	err = raw.Control(func(fd uintptr) {
-		if left, err := unix.IoctlGetInt(int(fd), queue); err == nil {
+	control(nc, func(fd int) {
+		if left, err := unix.IoctlGetInt(fd, queue); err == nil {
 			n = left
 		}
 	})
-	if err != nil {
-		return -1
-	}
 	return n
+}
+
+// control calls ask with the file descriptor of nc, if it is an open socket.
+func control(nc net.Conn, ask func(fd int)) {
+	if socket, ok := nc.(syscall.Conn); ok {
+		if raw, err := socket.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { ask(int(fd)) }) // fails if nc is closed
+		}
+	}
 }
 
 // ReadBuffered calls read, which reads a body, and has it get what net/http has buffered along with

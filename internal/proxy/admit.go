@@ -28,6 +28,7 @@ func (x *exchange) admit() error {
 	}
 	x.conn.Admit()
 	x.rec.admitted = true
+	x.watch.begin(x.cfg.Proxy, x)
 	if err := x.inspect(); err != nil {
 		return err
 	}

@@ -260,8 +260,9 @@ func TestWatchLimits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				given := make(chan waitingFor, 1)
-				w := watch{start: time.Now(), giveUp: func(w waitingFor) { given <- w }}
-				w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Minute})
+				w := watch{start: time.Now()}
+				w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Minute},
+					watchedFuncs{giveUps: func(w waitingFor) { given <- w }})
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
 				w.next(c.waiting)
@@ -277,10 +278,28 @@ func TestWatchLimits(t *testing.T) {
 	}
 }
 
+// watchedFuncs is a request whose client stays.
+type watchedFuncs struct {
+	giveUps  func(waitingFor)
+	backlogs func(waitingFor) int // nil: unknown
+}
+
+func (f watchedFuncs) giveUp(w waitingFor) { f.giveUps(w) }
+
+func (f watchedFuncs) backlog(w waitingFor) int {
+	if f.backlogs == nil {
+		return -1
+	}
+	return f.backlogs(w)
+}
+
+func (f watchedFuncs) clientLeft() (left, unnoticed bool) { return false, false }
+
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch{start: time.Now(), giveUp: func(w waitingFor) { t.Errorf("given up: %v", w) }}
-		w.begin(config.Proxy{ResponseHeaderTimeout: time.Minute, IdleTimeout: time.Minute})
+		w := watch{start: time.Now()}
+		w.begin(config.Proxy{ResponseHeaderTimeout: time.Minute, IdleTimeout: time.Minute},
+			watchedFuncs{giveUps: func(w waitingFor) { t.Errorf("given up: %v", w) }})
 		w.next(forHeader)
 		for range 100 {
 			time.Sleep(59 * time.Second)
@@ -296,14 +315,17 @@ func TestWatchBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var ended time.Duration
-		w := watch{start: start, backlog: func(waitingFor) int { // for ten minutes it shrinks
-			return int((10*time.Minute - min(time.Since(start), 10*time.Minute)) / time.Second)
-		}, giveUp: func(w waitingFor) {
-			if ended = time.Since(start); w != forClientAccept {
-				t.Errorf("given up waiting for %v", w)
-			}
-		}}
-		w.begin(config.Proxy{IdleTimeout: time.Minute, ResponseHeaderTimeout: time.Hour})
+		w := watch{start: start}
+		w.begin(config.Proxy{IdleTimeout: time.Minute, ResponseHeaderTimeout: time.Hour}, watchedFuncs{
+			backlogs: func(waitingFor) int { // for ten minutes it shrinks
+				return int((10*time.Minute - min(time.Since(start), 10*time.Minute)) / time.Second)
+			},
+			giveUps: func(w waitingFor) {
+				if ended = time.Since(start); w != forClientAccept {
+					t.Errorf("given up waiting for %v", w)
+				}
+			},
+		})
 		w.next(forClientAccept)
 		time.Sleep(20 * time.Minute)
 		w.stop()

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -114,6 +115,59 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// A client whose body is not read to its end leaves, which no read of ours can notice. It must
+// neither keep its turn nor get a slot.
+func TestClientWithUnreadBodyLeavesTheQueue(t *testing.T) {
+	for name, text := range map[string]string{
+		"Expect":              "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+		"Expect with a body":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+		"more than is read":   "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1100000\r\n\r\n" + strings.Repeat("x", 1_100_000),
+		"chunks, more is due": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 1_100_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			arrived, release := make(chan string, 10), make(chan struct{})
+			up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { arrived <- r.Method; <-release })
+			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 1; s.Proxy.QueueTimeout = time.Minute })
+			first := d.dial(t)
+			first.send(t, smuggled)
+			receive(t, arrived, "the first request")
+			second := d.dial(t)
+			second.send(t, text)
+			eventually(t, "the second waits", func() bool { return d.Stats().Queued == 1 })
+			second.Close()
+			eventually(t, "it has left the queue", func() bool { return d.Stats().Queued == 0 })
+			counts(t, d, `proxy_client_gone_total{phase="queued"}`, 1)
+			close(release)
+			first.response(t, http.MethodGet)
+			if len(arrived) > 0 {
+				t.Error("the request of a client that left was sent")
+			}
+		})
+	}
+}
+
+// The slot of a client that leaves is free soon, even if the upstream takes nothing of its body.
+func TestLeavingFreesTheSlotOfBlockedUpload(t *testing.T) {
+	const size = 64 << 20 // more than the kernel takes for the upstream
+	arrived := make(chan struct{}, 10)
+	up := scriptedUpstream(t, func(_ net.Conn, in *bufio.Reader) {
+		_, _ = in.ReadString('\n')
+		arrived <- struct{}{}
+		<-t.Context().Done()
+	})
+	d := openDoor(t, up)
+	c := d.dial(t)
+	c.send(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", size))
+	receive(t, arrived, "the request")
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	if n, err := c.Write(make([]byte, size)); err == nil {
+		t.Fatalf("all %d bytes were taken", n)
+	}
+	_ = c.Conn.(*net.TCPConn).SetLinger(0)
+	c.Close()
+	d.wantGone(t, "sending")
 }
 
 func TestClientLeavesBeforeHeader(t *testing.T) {

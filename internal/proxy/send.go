@@ -25,8 +25,6 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
-	x.watch.giveUp, x.watch.backlog = x.giveUp, x.backlog
-	x.watch.begin(x.cfg.Proxy)
 	after := ""
 	for {
 		x.rec.attempt(after)
@@ -104,6 +102,15 @@ func connectionText(number, used uint64) string {
 		return "on the new connection " + strconv.FormatUint(number, 10)
 	}
 	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
+}
+
+// clientLeft reports whether the client left, and whether net/http would not notice that, because
+// the body was not read to its end.
+func (x *exchange) clientLeft() (left, unnoticed bool) {
+	if x.body == nil || x.body.whole() {
+		return false, false
+	}
+	return x.conn.Left(), true
 }
 
 // backlog returns how many bytes the kernel still holds for a side; -1 if unknown.

@@ -26,13 +26,12 @@ const (
 	forClientAccept                     // the client, to take more of the response
 )
 
-// watch cancels a request when the side it is waiting for is idle for too long. One timer serves
-// the whole request: it looks at the clock when it fires, so that a byte costs two atomic stores
-// and no timer.
+// watch cancels a request when the side it is waiting for is idle for too long, or when its client
+// left and net/http does not notice. One timer serves the whole request: it looks at the clock when
+// it fires, so that a byte costs two atomic stores and no timer.
 type watch struct {
 	timeouts  config.Proxy
-	giveUp    func(waitingFor)     // called once, when a side is idle for too long
-	backlog   func(waitingFor) int // how many bytes the kernel holds for a side; -1: unknown
+	request   watched
 	start     time.Time            // of the request
 	waiting   atomic.Int32
 	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
@@ -46,13 +45,24 @@ type watch struct {
 	leftAt  int64 // moved after the last look
 }
 
+// watched is a request that is watched.
+type watched interface {
+	// giveUp ends the request. It is called once.
+	giveUp(waitingFor)
+	// backlog returns how many bytes the kernel holds for a side; -1 if unknown.
+	backlog(waitingFor) int
+	// clientLeft reports whether the client left, if net/http does not notice that.
+	clientLeft() (left, unnoticed bool)
+}
+
 // begin starts the timer, without a side that must act yet.
-func (w *watch) begin(timeouts config.Proxy) {
-	w.timeouts = timeouts
+func (w *watch) begin(timeouts config.Proxy, request watched) {
+	w.timeouts, w.request = timeouts, request
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(w.pace(), w.look)
+	_, unnoticed := request.clientLeft()
+	w.timer = time.AfterFunc(w.pace(unnoticed), w.look)
 }
 
 // silence returns how long no side has acted.
@@ -106,6 +116,11 @@ func (w *watch) look() {
 	if w.stopped {
 		return
 	}
+	left, unnoticed := w.request.clientLeft()
+	if left {
+		w.request.giveUp(forClientAccept)
+		return
+	}
 	waiting := waitingFor(w.waiting.Load())
 	w.countDrain(waiting)
 	limit := w.timeouts.IdleTimeout
@@ -117,27 +132,29 @@ func (w *watch) look() {
 		quiet = 0
 	}
 	if quiet >= limit {
-		w.giveUp(waiting)
+		w.request.giveUp(waiting)
 		return
 	}
-	w.timer.Reset(min(limit-quiet, w.pace()))
+	w.timer.Reset(min(limit-quiet, w.pace(unnoticed)))
 }
 
 // pace returns the longest time between two looks. It is less than a limit, because the limit may
-// change, and because countDrain must see a backlog shrink.
-func (w *watch) pace() time.Duration {
+// change, and because countDrain must see a backlog shrink. It is short while only a look notices
+// that the client left.
+func (w *watch) pace(unnoticed bool) time.Duration {
 	const looks = 4 // within a limit
-	return min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
+	pace := min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
+	if unnoticed {
+		pace = min(pace, time.Second)
+	}
+	return pace
 }
 
 // countDrain counts a shrinking send buffer as progress. The kernel may hold megabytes, and a
 // blocked write returns only after much of that was taken. The time counts from the first look at
 // the buffer. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
-	if w.backlog == nil {
-		return
-	}
-	left := w.backlog(waiting)
+	left := w.request.backlog(waiting)
 	if left < 0 {
 		return
 	}
