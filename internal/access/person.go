@@ -59,17 +59,27 @@ func doubtful(name string) string {
 // NamesOrigin reports whether a header says for whom a proxy forwards a request. name is canonical,
 // and personHeader is the header of [config.Identity]. The list serves two rules: these headers are
 // not sent to the upstream, and a request from this host that has one was forwarded by another
-// proxy for somebody else (source proxied).
+// proxy for another client (source proxied). An underscore counts as a dash, as for servers that
+// turn headers into variables.
 //
 // Host is listed for trailers only: net/http removes it from a header.
 func NamesOrigin(name, personHeader string) bool {
+	name = dashed(name)
 	switch name {
 	case "Host", "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip",
 		"X-Litellm-End-User-Id": // sent by the official gateway, beside its own headers
 		return true
 	}
-	return name == personHeader || strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") ||
-		strings.HasPrefix(name, "X-Claude-Gateway-User-")
+	return name == dashed(personHeader) || strings.HasPrefix(name, "Tailscale-") || strings.HasPrefix(name, "X-Forwarded-") ||
+		strings.HasPrefix(name, "X-Claude-Gateway-")
+}
+
+// dashed returns a canonical name with dashes instead of underscores, also in canonical form.
+func dashed(name string) string {
+	if !strings.Contains(name, "_") {
+		return name
+	}
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
 // SpeaksForAnother reports whether the header comes from another proxy that forwards for a client

@@ -53,7 +53,10 @@ func TestRequestHeaders(t *testing.T) {
 			"Tailscale-User-Login: a", "tailscale-anything: b", "X-Forwarded-For: 1.2.3.4", "x-forwarded-host: c",
 			"X-Forwarded-Proto: https", "Forwarded: for=a", "X-Real-IP: 1.2.3.4", "Via: 1.1 a",
 			"CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4",
-			"X-Claude-Gateway-User-Email: a@example.com", "x-claude-gateway-user-id: 1",
+			"X-Claude-Gateway-User-Email: a@example.com", "x-claude-gateway-user-id: 1", "X-Claude-Gateway-User: a", "X-Claude-Gateway-Org: 1",
+		}, http.Header{}},
+		{"spoofed, with underscores", []string{
+			"X_Claude_Gateway_User_Email: a@example.com", "x-claude_gateway-user: a", "x_forwarded_for: 1.2.3.4", "Tailscale_User_Login: a", "x_person: a",
 		}, http.Header{}},
 		{"names that only look like those", []string{
 			"X-Forward: 1", "Tailscales: 2", "X-Via: 3", "X-Client-IP-Kind: 4", "X-Claude-Gateway: 5",
@@ -65,6 +68,7 @@ func TestRequestHeaders(t *testing.T) {
 	}
 	allowAll := func(s *setup) {
 		s.Access.Allow = append(s.Access.Allow, config.Source{Kind: config.Proxied})
+		s.Identity.Header = "X-Person"
 	}
 	forEachProtocol(t, tellHeaders, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up, allowAll)
