@@ -96,7 +96,7 @@ func (d *decoder) header(label string, block *hclsyntax.Block) {
 	if bad := checkName(block.Labels[0]); bad != nil {
 		d.report(at, name+" "+bad.summary, bad.hint)
 	}
-	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0]), Mode: Set}
+	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0]), Mode: ModeSet}
 	delete(d.settings, name+".value") // that of another rule for the same header
 	d.body(headerSection(&rule), name, block.Body)
 	value, hasValue := d.settings[name+".value"]

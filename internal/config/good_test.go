@@ -28,7 +28,7 @@ func TestGoodFiles(t *testing.T) {
 	local := config.Default()
 	local.Access.Allow = []config.Source{{Kind: config.Local, Value: "local"}}
 	rule := config.Default()
-	rule.Headers = []config.Header{{Name: "X-Foo", Value: "a", Mode: config.Set}}
+	rule.Headers = []config.Header{{Name: "X-Foo", Value: "a", Mode: config.ModeSet}}
 	for _, test := range []struct {
 		file string
 		want *config.Config
@@ -104,12 +104,12 @@ func everything() *config.Config {
 		},
 		Access: config.Access{Allow: everySource(), Browsers: []string{"https://chat.example.com", "http://localhost:3000", "http://[::1]", "*"}},
 		Headers: []config.Header{
-			{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{
+			{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.ModeMerge, When: config.When{
 				BearerPrefix: "sk-ant-oat", PathPrefix: "/v1/", UserAgentPrefix: "claude-cli/", Listener: "proxy",
 			}},
-			{Name: "Anthropic-Beta", Mode: config.Remove, When: config.When{Listener: "plain"}},
-			{Name: "X-Empty", Mode: config.Set},
-			{Name: "X_odd", Value: `a, "b"`, Mode: config.AddAbsent},
+			{Name: "Anthropic-Beta", Mode: config.ModeRemove, When: config.When{Listener: "plain"}},
+			{Name: "X-Empty", Mode: config.ModeSet},
+			{Name: "X_odd", Value: `a, "b"`, Mode: config.ModeDefault},
 		},
 		Metrics: config.Metrics{
 			Textfile:         "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom",

@@ -22,10 +22,10 @@ type Header struct {
 type Mode string
 
 const (
-	Set       Mode = "set"     // replaces what the client sent
-	Merge     Mode = "merge"   // appends to the client's comma-separated list what is missing in it
-	AddAbsent Mode = "default" // adds the header where the client sent none
-	Remove    Mode = "remove"  // deletes the header
+	ModeSet     Mode = "set"     // replaces what the client sent
+	ModeMerge   Mode = "merge"   // appends to the client's comma-separated list what is missing in it
+	ModeDefault Mode = "default" // adds the header where the client sent none
+	ModeRemove  Mode = "remove"  // deletes the header
 )
 
 // rule names a header rule as the file does, with the condition that tells it from others for the
@@ -42,7 +42,7 @@ func (h Header) rule() string {
 // shown.
 func (h Header) effect() string {
 	switch {
-	case h.Mode == Remove:
+	case h.Mode == ModeRemove:
 		return string(h.Mode)
 	case soundsSecret(h.Name):
 		return string(h.Mode) + " (value not shown)"
@@ -77,11 +77,11 @@ func checkName(name string) *fault {
 func (h Header) check(hasValue bool) *fault {
 	empty := func(entry string) bool { return strings.Trim(entry, " \t") == "" }
 	switch {
-	case h.Mode == Remove && hasValue:
+	case h.Mode == ModeRemove && hasValue:
 		return invalid(`mode "remove" takes no value`, "remove the line")
-	case h.Mode != Remove && !hasValue:
+	case h.Mode != ModeRemove && !hasValue:
 		return invalid("the value is missing", `add the line: value = "…"`)
-	case h.Mode == Merge && slices.ContainsFunc(strings.Split(h.Value, ","), empty):
+	case h.Mode == ModeMerge && slices.ContainsFunc(strings.Split(h.Value, ","), empty):
 		return invalid(`mode "merge" needs a list without empty entries`, `write entries with commas between them, such as "a" or "a,b"`)
 	}
 	return nil

@@ -41,7 +41,7 @@ func schema(c *Config) section {
 			sources("allow", &c.Access.Allow, true),
 			list("browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
 		}},
-		headerSection(&Header{Mode: Set}),
+		headerSection(&Header{Mode: ModeSet}),
 		{name: "metrics", attributes: []attribute{
 			sources("allow", &c.Metrics.Allow, false),
 			path("textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
@@ -97,7 +97,7 @@ func headerSection(h *Header) section {
 		label: "the name of the header",
 		attributes: []attribute{
 			headerValue("value", &h.Value),
-			choice("mode", &h.Mode, Set, Merge, AddAbsent, Remove),
+			choice("mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
 		},
 		sections: []section{whenSection(&h.When)},
 	}

@@ -31,7 +31,7 @@ const (
 func TestShippedFiles(t *testing.T) {
 	want := Default()
 	want.Headers = []Header{{
-		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: Merge,
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: ModeMerge,
 		When: When{BearerPrefix: "sk-ant-oat"},
 	}}
 	for _, path := range []string{shipped, example} {

@@ -85,9 +85,9 @@ func checkRules(_ context.Context, x *facts) []Finding {
 	}
 	adds, replaces := false, false
 	for _, h := range x.settings.Headers {
-		if h.Name == "Anthropic-Beta" && h.Mode != config.Remove {
+		if h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove {
 			adds = adds || strings.Contains(h.Value, oauthBeta)
-			replaces = replaces || h.Mode == config.Set
+			replaces = replaces || h.Mode == config.ModeSet
 		}
 	}
 	switch {

@@ -17,7 +17,7 @@ import (
 func benchDoors(b *testing.B, up *mockAPI) map[string]string {
 	d := openDoor(b, up, func(s *setup) {
 		s.Log = slog.New(slog.DiscardHandler)
-		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge}}
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.ModeMerge}}
 	})
 	bare := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(up.url) },

@@ -26,7 +26,7 @@ func benchExchange(b testing.TB, log *slog.Logger, w http.ResponseWriter) *excha
 			Retry: config.Retry{Attempts: 3, Memory: 1 << 20},
 		},
 		Headers: []config.Header{{
-			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{BearerPrefix: "sk-ant-oat"},
+			Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.ModeMerge, When: config.When{BearerPrefix: "sk-ant-oat"},
 		}},
 	})
 	if err != nil {

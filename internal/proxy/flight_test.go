@@ -49,7 +49,7 @@ func TestTraceSteps(t *testing.T) {
 		}
 	})
 	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
-		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.Merge}}
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.ModeMerge}}
 	})
 	r := post(t, d, "hello")
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-x")

@@ -14,7 +14,7 @@ func FuzzMerge(f *testing.F) {
 	f.Add(`a="x, v"`, ",,", "v")
 	f.Add(`"`, `\`, `"v`)
 	f.Fuzz(func(t *testing.T, first, second, ours string) {
-		rule := config.Header{Name: "X-A", Value: ours, Mode: config.Merge}
+		rule := config.Header{Name: "X-A", Value: ours, Mode: config.ModeMerge}
 		h := http.Header{"X-A": {first, second}}
 		apply(rule, h, ruleSubject{})
 		once := slices.Clone(h["X-A"])

@@ -110,10 +110,10 @@ func equalHeaders(a, b http.Header) bool {
 
 func TestRulesThroughTheDoor(t *testing.T) {
 	beta := config.Header{
-		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge,
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.ModeMerge,
 		When: config.When{BearerPrefix: "sk-ant-oat", PathPrefix: "/v1/", Listener: "proxy"},
 	}
-	later := config.Header{Name: "Authorization", Mode: config.Remove} // what one rule changes, no other one sees
+	later := config.Header{Name: "Authorization", Mode: config.ModeRemove} // what one rule changes, no other one sees
 	cases := []struct {
 		name  string
 		rules []config.Header

@@ -58,7 +58,7 @@ func TestLogLine(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})
 	d := openDoor(t, up, between(peerAddr, hostAddr), knows(knownPeer()), allow(config.Source{Kind: config.Tailnet}), func(s *setup) {
-		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.Merge}}
+		s.Headers = []config.Header{{Name: "Anthropic-Beta", Value: "a", Mode: config.ModeMerge}}
 	})
 	r := request(t, "POST", d.url("/v1/messages%20x?q=secret"), strings.NewReader("12345"))
 	r.Header.Set("Authorization", "Bearer sk-ant-oat01-secret")

@@ -19,7 +19,7 @@ import (
 // addBeta changes each request that lacks its header.
 func addBeta(s *setup) {
 	s.Headers = []config.Header{{
-		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.Merge, When: config.When{BearerPrefix: "sk-ant-oat"},
+		Name: "Anthropic-Beta", Value: "oauth-2025-04-20", Mode: config.ModeMerge, When: config.When{BearerPrefix: "sk-ant-oat"},
 	}}
 }
 

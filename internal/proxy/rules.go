@@ -44,15 +44,15 @@ func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
 	}
 	old, had := h[r.Name]
 	switch r.Mode {
-	case config.Remove:
+	case config.ModeRemove:
 		delete(h, r.Name)
 		if had {
 			return RuleRemoved
 		}
 		return RulePresent
-	case config.Merge:
+	case config.ModeMerge:
 		return merge(r, h)
-	case config.AddAbsent:
+	case config.ModeDefault:
 		if had {
 			return RulePresent
 		}
