@@ -282,7 +282,7 @@ func (d *daemon) hear(m systemd.Message) {
 // memory is what the new process goes on with.
 type memory struct {
 	Identity   string           `json:"log_identity"` // the names in it are as this says
-	RateLimits ratelimit.Memory `json:"rate_limits"`
+	RateLimits ratelimit.Saved `json:"rate_limits"`
 }
 
 func (d *daemon) memory() memory {

@@ -52,7 +52,7 @@ func (x *exchange) takeSlot() error {
 	err := x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
 	switch {
 	case err == nil:
-		x.admitted = true
+		x.hasSlot = true
 		return nil
 	case errors.Is(err, errQueueFull):
 		return fail(CodeOverloaded, nil, "the queue is full with %d requests, and no one has more requests waiting than you; send fewer at a time",

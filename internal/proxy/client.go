@@ -258,7 +258,7 @@ func whoFails(failing, working []string) string {
 	case len(failing) > 1:
 		return "every client (" + names + "); check the header rules with `oauth-proxyd selftest`"
 	default:
-		return names + "; no other client has sent a request since" + see
+		return names + "; no request of another client has succeeded since" + see
 	}
 }
 

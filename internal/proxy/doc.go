@@ -7,21 +7,26 @@
 //	admit.go    what is refused at once, and the wait for a slot
 //	rewrite.go  the request as the upstream will see it (rules.go: header rules)
 //	send.go     the attempts, and what may be sent again (package upstream: connections)
-//	stream.go   the response, flushed as it comes (sse.go: where its events end)
+//	stream.go   the response, flushed as it comes (responseheader.go: its header;
+//	            sse.go: its events)
 //	record.go   the log line and the metrics (flight.go: the flight recorder)
 //
 // The other files:
 //
-//	loop.go          requests that come back to this proxy
+//	requestid.go     the ID and the trace ID of a request
 //	browser.go       requests of web pages
-//	queue.go         slots, and the wait for one
+//	loop.go          requests that come back to this proxy
+//	queue.go         slots, and the wait for one (turns.go: whose turn is next)
 //	cancellation.go  people who cancel too many requests
 //	body.go          the request's body, read once and sent once or more
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
 //	watch.go         the timeouts, by the side that must act next
 //	errors.go        our own responses
-//	metrics.go       the metrics; client.go: by version of the client;
-//	                 weather.go: recent errors, of the API or ours; streams.go: streams that only ping
+//	metrics.go       the metrics
+//	client.go        requests by version of the client
+//	weather.go       recent errors, of the API or ours
+//	working.go       whether requests succeed
+//	pings.go         streams that only ping
 //
 // A Proxy is the http.Handler of an inbound.Server, which accepts the connections. Package access
 // identifies the sender of a request, and package upstream holds the connections to the upstream:

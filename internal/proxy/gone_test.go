@@ -117,8 +117,8 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// A client whose body is not read to its end leaves, which no read of ours can notice. It must
-// neither keep its turn nor get a slot.
+// A client leaves while its body is unread, so no read can notice that. It must neither keep its
+// turn nor get a slot.
 func TestClientWithUnreadBodyLeavesTheQueue(t *testing.T) {
 	for name, text := range map[string]string{
 		"Expect":              "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",

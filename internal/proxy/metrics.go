@@ -102,7 +102,7 @@ func (m *metrics) zero() {
 			m.cut.WithLabelValues(row.cutBy)
 		}
 	}
-	for _, r := range []string{retryConnect, retryUnsent} {
+	for _, r := range []string{retryConnect, retryNotProcessed} {
 		m.retries.WithLabelValues(r)
 	}
 	for _, p := range phases() {

@@ -176,7 +176,7 @@ type exchange struct {
 
 	client    netip.Addr
 	ticket    ticket             // for a slot; zero until the sender is known
-	admitted  bool               // it has a slot
+	hasSlot   bool               // which close gives back
 	header1x  sync.Mutex         // keeps informational responses before the final one
 	responded bool               // the final header was written; guarded by header1x
 	sse       *eventScanner      // nil unless the response is an uncompressed stream of events
@@ -305,7 +305,7 @@ func (x *exchange) close() {
 	}
 	x.cancel(errFinished)
 	x.countCancelled()
-	if x.admitted {
+	if x.hasSlot {
 		x.proxy.queue.leave(&x.ticket)
 	}
 	x.rec.close(received)

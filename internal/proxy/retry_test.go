@@ -130,7 +130,7 @@ func TestRetryOfUnprocessed(t *testing.T) {
 				if response.StatusCode != http.StatusOK || body != "done" {
 					t.Errorf("status %d, body %s", response.StatusCode, body)
 				}
-				if n := metric(t, d.reg, `proxy_retries_total{reason="unsent"}`); n != 1 {
+				if n := metric(t, d.reg, `proxy_retries_total{reason="not_processed"}`); n != 1 {
 					t.Errorf("%v retries counted, want 1", n)
 				}
 			})

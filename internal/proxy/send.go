@@ -52,15 +52,15 @@ func (x *exchange) mayRepeat(err error) bool {
 
 // Why a request is sent again, as a label of a metric.
 const (
-	retryConnect = "connect"
-	retryUnsent  = "unsent"
+	retryConnect      = "connect"
+	retryNotProcessed = "not_processed"
 )
 
 func retryReason(err error) string {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		return retryConnect
 	}
-	return retryUnsent
+	return retryNotProcessed
 }
 
 // pause waits between two attempts.

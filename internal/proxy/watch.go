@@ -32,7 +32,7 @@ const (
 type watch struct {
 	timeouts  config.Proxy
 	request   watched
-	start     time.Time            // of the request
+	start     time.Time // of the request
 	waiting   atomic.Int32
 	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
 	sent      atomic.Int64 // when the whole request was sent, likewise; 0: not yet

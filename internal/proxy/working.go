@@ -112,10 +112,11 @@ func fixResponse(status int, upstreamID string) string {
 	return "see the error that the client shows: it is the API's"
 }
 
-// isFailing reports whether the code is for a failure that is not the client's fault.
+// isFailing reports whether the code is for a failure that is neither the client's fault nor a
+// refusal.
 func (c Code) isFailing() bool {
 	metric := c.meaning().metric
-	return metric != "" && metric != "invalid_request" || c == CodeOverloaded
+	return metric != "" && metric != "invalid_request"
 }
 
 // Working says whether requests succeed at present.

@@ -27,7 +27,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect"},
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect"},
 		{"cut", end(200, CodeUpstreamInterrupted), "no request has succeeded for 4 min: upstream_interrupted (2 in a row)"},
-		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: overloaded (3 in a row)"},
+		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_interrupted (2 in a row)"},
 		{"well", end(200, ""), ""},
 		{"one of the API's", end(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
 		{"well again", end(304, ""), ""},

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -152,10 +153,10 @@ func stateOf(status string) State {
 	}
 }
 
-// utilizationOf returns nil for an invalid value.
+// utilizationOf returns nil for an invalid value: anything but a decimal number from 0 on.
 func utilizationOf(text string) *float64 {
 	u, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(u >= 0 && u <= maxUtilization) { // NaN is not
+	if err != nil || math.Signbit(u) || !(u <= maxUtilization) || strings.ContainsAny(text, "xX") { // NaN is not
 		return nil
 	}
 	return &u

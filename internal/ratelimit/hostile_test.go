@@ -18,6 +18,8 @@ func TestAbsurdValuesAreIgnored(t *testing.T) {
 	}{
 		"not a number":      {[]string{"5h-utilization NaN"}, sound},
 		"negative":          {[]string{"5h-utilization -1"}, sound},
+		"minus nothing":     {[]string{"5h-utilization -0"}, sound},
+		"not decimal":       {[]string{"5h-utilization 0x1p-3"}, sound},
 		"huge":              {[]string{"5h-utilization 1e308"}, sound},
 		"infinite":          {[]string{"5h-utilization Inf"}, sound},
 		"a word":            {[]string{"5h-utilization much", "5h-status allowed"}, sound},
@@ -107,7 +109,7 @@ func FuzzHeaders(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var saved ratelimit.Memory
+		var saved ratelimit.Saved
 		if err := json.Unmarshal(text, &saved); err != nil {
 			t.Fatal(err)
 		}

@@ -295,7 +295,7 @@ func TestSavedIsRestored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var memory ratelimit.Memory
+		var memory ratelimit.Saved
 		if err := json.Unmarshal(saved, &memory); err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestSavedIsRestored(t *testing.T) {
 		if got := after.play("bob/s2: 5h 0.35 reset 1h"); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		after.Restore(ratelimit.Memory{}) // of a process that has none
+		after.Restore(ratelimit.Saved{}) // of a process that has none
 		if table(after.Accounts) != want {
 			t.Error("it was forgotten")
 		}

@@ -56,8 +56,8 @@ type Account struct {
 	Windows         []Window `json:"windows"`
 }
 
-// Memory is all that Accounts remembers, for the successor of this process.
-type Memory struct {
+// Saved is all that Accounts remembers, for the successor of this process.
+type Saved struct {
 	Key      []byte    `json:"key"`
 	Accounts []Account `json:"accounts"`
 }
@@ -79,11 +79,11 @@ func (a *Accounts) Report() []Account {
 }
 
 // Save returns a copy of everything that is remembered.
-func (a *Accounts) Save() Memory {
+func (a *Accounts) Save() Saved {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forgetOld(time.Now())
-	m := Memory{slices.Clone(a.key), make([]Account, 0, len(a.known))}
+	m := Saved{slices.Clone(a.key), make([]Account, 0, len(a.known))}
 	for _, one := range a.known {
 		c := one.Account
 		c.Windows = slices.Clone(c.Windows)
@@ -96,7 +96,7 @@ func (a *Accounts) Save() Memory {
 }
 
 // Restore replaces everything by what another process remembered.
-func (a *Accounts) Restore(m Memory) {
+func (a *Accounts) Restore(m Saved) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(m.Key) == 0 {
