@@ -32,13 +32,20 @@ func isPort(s string, low uint64) bool {
 	return err == nil && n >= low
 }
 
-// IsTailscale reports whether addr is in the ranges that Tailscale assigns to the nodes of a
-// tailnet: https://tailscale.com/kb/1015/100.x-addresses and
-// https://tailscale.com/kb/1033/ip-and-dns-addresses.
+// IsTailscale reports whether addr is one that Tailscale assigns to the nodes of a tailnet.
 func IsTailscale(addr netip.Addr) bool {
-	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
-	return v4.Contains(addr) || v6.Contains(addr)
+	ranges := tailscaleRanges()
+	return ranges[0].Contains(addr) || ranges[1].Contains(addr)
+}
+
+// tailscaleRanges are what Tailscale assigns to the nodes of a tailnet:
+// https://tailscale.com/kb/1015/100.x-addresses and
+// https://tailscale.com/kb/1033/ip-and-dns-addresses.
+func tailscaleRanges() [2]netip.Prefix {
+	return [...]netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48),
+	}
 }
 
 // StaysPrivate reports whether what is sent to a in clear stays on this host or inside the

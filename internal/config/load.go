@@ -2,11 +2,9 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -52,29 +50,6 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 		return nil, d.failure()
 	}
 	return d.config, nil
-}
-
-// Warnings lists what is wrong but does not keep the configuration from being used: certificates
-// that cannot be used, or not for long, and entries of allow lists that match nobody. Each is one
-// line and begins with the setting.
-func (c *Config) Warnings() []string {
-	var all []string
-	for _, w := range c.Proxy.warnings {
-		all = append(all, "proxy.upstream_ca_file: "+w)
-	}
-	if c.Tailscale.Required {
-		return all
-	}
-	asked := []SourceKind{User, Tag, Node, Capability}
-	for i, list := range [][]Source{c.Identity.From, c.Access.Allow, c.Metrics.Allow} {
-		for _, s := range list {
-			if slices.Contains(asked, s.Kind) {
-				all = append(all, fmt.Sprintf("%s: %q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is",
-					[]string{"identity.from", "access.allow", "metrics.allow"}[i], s))
-			}
-		}
-	}
-	return all
 }
 
 // errNoWriter distinguishes a pipe without a writer from an empty file, which means the defaults.

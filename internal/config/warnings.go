@@ -1,0 +1,83 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Warnings lists what is wrong but does not keep the configuration from being used: certificates
+// that cannot be used, or not for long, and sources that match nobody. Each is one line and begins
+// with the setting.
+func (c *Config) Warnings() []string {
+	var all []string
+	warn := func(setting, text string) {
+		if text != "" {
+			all = append(all, setting+": "+text)
+		}
+	}
+	for _, text := range c.Proxy.warnings {
+		warn("proxy.upstream_ca_file", text)
+	}
+	for _, s := range c.Identity.From {
+		warn("identity.from", cmp.Or(c.notAsked(s), c.notAdmitted(s)))
+	}
+	for _, s := range c.Access.Allow {
+		warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
+	}
+	for _, s := range c.Metrics.Allow {
+		warn("metrics.allow", c.notAsked(s))
+	}
+	return all
+}
+
+// notAsked is about a source that only tailscaled can recognize.
+func (c *Config) notAsked(s Source) string {
+	if c.Tailscale.Required || !slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind) {
+		return ""
+	}
+	return fmt.Sprintf("%q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", s)
+}
+
+// notAdmitted is about a gateway whose requests are refused before its header is read.
+func (c *Config) notAdmitted(gateway Source) string {
+	if slices.ContainsFunc(c.Access.Allow, gateway.mayBe) {
+		return ""
+	}
+	return fmt.Sprintf("%q matches nobody: access.allow does not admit it; add %q there, too", gateway, gateway)
+}
+
+// notForwarded is about loopback addresses, which a request does not have if a header says that
+// another proxy forwarded it.
+func (c *Config) notForwarded(s Source) string {
+	proxied := slices.ContainsFunc(c.Access.Allow, func(s Source) bool { return s.Kind == Proxied })
+	if s.Kind != CIDR || !s.Prefix.Addr().IsLoopback() || proxied {
+		return ""
+	}
+	return fmt.Sprintf(`%q does not match requests that another proxy on this host forwards; `+
+		`write "local" if none is meant, or add "proxied"`, s)
+}
+
+// mayBe reports whether one sender may match both sources. Which nodes a user, a tag or a
+// capability stands for is not known here.
+func (s Source) mayBe(other Source) bool {
+	switch {
+	case s.Kind == Proxied || other.Kind == Proxied || s.Kind == Local || other.Kind == Local:
+		return s.Kind == other.Kind
+	case s.Kind == CIDR && other.Kind == CIDR && s.Prefix.Overlaps(other.Prefix):
+		return true
+	case s.Kind == User && other.Kind == User:
+		return strings.EqualFold(s.Value, other.Value)
+	case s.Kind == User && other.Kind == Tag || s.Kind == Tag && other.Kind == User:
+		return false // a tagged node belongs to no user
+	default:
+		return s.mayBePeer() && other.mayBePeer()
+	}
+}
+
+// mayBePeer reports whether a peer of the tailnet may match the source.
+func (s Source) mayBePeer() bool {
+	ranges := tailscaleRanges()
+	return s.Kind != CIDR || slices.ContainsFunc(ranges[:], s.Prefix.Overlaps)
+}
