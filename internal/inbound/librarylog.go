@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/netip"
+	"regexp"
 	"strings"
 )
 
@@ -23,52 +23,14 @@ func (l libraryLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutAddresses removes the addresses that are words of a text, as in "panic serving
-// 192.0.2.1:4000: …" or "read tcp 192.0.2.1:80->192.0.2.2:4000: …".
+// withoutAddresses removes the IP addresses of a text, with their ports.
 func withoutAddresses(text string) string {
-	words := strings.Split(text, " ")
-	for i, word := range words {
-		for end := range strings.SplitSeq(strings.TrimRight(word, ":,;."), "->") {
-			if isAddress(end) {
-				words[i] = strings.Replace(words[i], end, "…", 1)
-			}
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func isAddress(word string) bool {
-	if _, err := netip.ParseAddrPort(word); err == nil {
-		return true
-	}
-	_, err := netip.ParseAddr(word)
-	return err == nil
+	const v4, v6 = `\d+(?:\.\d+){3}`, `\[?[\da-f]*:[\da-f]*:[\da-f:]*(?:\.\d+)*(?:%[^\]\s]+)?\]?`
+	return regexp.MustCompile(`(?i)(?:`+v4+`|`+v6+`)(?::\d+)?`).ReplaceAllString(text, "…")
 }
 
 // Unquoted removes the quoted strings of a text, in which net/http shows bytes of a request or a
 // response.
 func Unquoted(text string) string {
-	var b strings.Builder
-	for {
-		before, rest, quoted := strings.Cut(text, `"`)
-		b.WriteString(before)
-		if !quoted {
-			return b.String()
-		}
-		b.WriteString(`"…"`)
-		text = rest[quotedLength(rest):]
-	}
-}
-
-// quotedLength returns the length of the rest of a quoted string, including its closing quote.
-func quotedLength(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(s)
+	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"?`).ReplaceAllString(text, `"…"`)
 }
