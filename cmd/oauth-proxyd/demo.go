@@ -24,11 +24,12 @@ const (
 	demoTimeout       = 30 * time.Second
 	demoToken         = "sk-ant-oat01-demo" // of the form of a subscription's token; it opens nothing
 	demoVersion       = "2026-10-21"
-	demoBeta          = "fine-grained-tool-streaming-2025-05-14"
+	demoBeta          = "context-1m-2025-08-07"
 	demoBody          = `{"model":"demo","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// demoConfig is all that differs from the defaults, as an operator would write it.
+// demoConfig is all that differs from the defaults, as an operator would write it. The log would
+// interrupt the story, so it has only what goes wrong.
 const demoConfig = `# the configuration of "oauth-proxyd demo"
 tailscale {
   required = false
@@ -39,6 +40,9 @@ access {
 header "anthropic-beta" {
   value = "oauth-2025-04-20"
   mode  = "merge"
+}
+log {
+  level = "warn"
 }
 `
 
@@ -109,21 +113,25 @@ func (s demoShow) observe(api http.Handler) http.Handler {
 func (s demoShow) run(proxy, upstream string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), demoTimeout)
 	defer cancel()
-	fmt.Fprintf(s.out, "\na client with a subscription's OAuth token sends a request directly to the (fake) Anthropic API:\n")
+	fmt.Fprintf(s.out, "\n1. A client sends a request straight to the API (a mock API on this host), with the\n"+
+		"   OAuth token of a subscription, and without the beta that such a token needs:\n\n")
 	if err := s.message(ctx, upstream); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "\nthe same request through oauth-proxyd on %s:\n", proxy)
+	fmt.Fprintf(s.out, "\n2. It sends the same request through oauth-proxyd, on %s:\n\n", proxy)
 	if err := s.message(ctx, proxy); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, `
-it keeps running; try in another terminal:
-  curl -N %[1]s/v1/messages -H 'authorization: Bearer %[2]s' -H 'anthropic-version: %[4]s' -d '%[3]s'
-  curl %[1]s/health
-  ANTHROPIC_BASE_URL=%[1]s ANTHROPIC_AUTH_TOKEN=%[2]s claude
-Ctrl-C drains and ends it
+The proxy and the mock API keep running until you press Ctrl-C. In another terminal, try
 
+   curl %[1]s/health
+   curl -N %[1]s/v1/messages \
+     -H 'authorization: Bearer %[2]s' -H 'anthropic-version: %[4]s' \
+     -d '%[3]s'
+   ANTHROPIC_BASE_URL=%[1]s ANTHROPIC_AUTH_TOKEN=%[2]s claude
+
+To see the log of each request, run OAUTH_PROXYD_LOG_LEVEL=info oauth-proxyd demo.
 `, proxy, demoToken, demoBody, demoVersion)
 	return nil
 }
@@ -138,7 +146,7 @@ func (s demoShow) message(ctx context.Context, base string) error {
 		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + demoToken},
 		"Anthropic-Version": {demoVersion}, "Anthropic-Beta": {demoBeta},
 	}
-	fmt.Fprintf(s.out, "  client sent         anthropic-beta: %s\n", demoBeta)
+	fmt.Fprintf(s.out, "   client sent     anthropic-beta: %s\n", demoBeta)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
@@ -148,10 +156,10 @@ func (s demoShow) message(ctx context.Context, base string) error {
 	defer response.Body.Close() //nolint:errcheck // the demo has seen what it came for
 	select {
 	case header := <-s.received:
-		fmt.Fprintf(s.out, "  upstream received   anthropic-beta: %s\n", strings.Join(header["Anthropic-Beta"], ", "))
+		fmt.Fprintf(s.out, "   API received    anthropic-beta: %s\n", strings.Join(header["Anthropic-Beta"], ", "))
 	default: // it came no further than the proxy
 	}
-	fmt.Fprintf(s.out, "  upstream responded  %s\n  as it arrives       ", response.Status)
+	fmt.Fprintf(s.out, "   API responded   %s\n   as it arrives   ", response.Status)
 	return s.text(response.Body)
 }
 

@@ -26,39 +26,45 @@ func runDemo(t *testing.T, args ...string) *service {
 func TestDemoShowsTheHeadersEffect(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	const beta = "anthropic-beta: fine-grained-tool-streaming-2025-05-14"
-	s.stdout.Next(t, "directly to the (fake) Anthropic API")
+	const beta = "anthropic-beta: context-1m-2025-08-07"
+	s.stdout.Next(t, "straight to the API")
 	s.stdout.Next(t, "client sent", beta)
-	s.stdout.Next(t, "upstream received", beta)
-	s.stdout.Next(t, "upstream responded  401")
-	s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
+	s.stdout.Next(t, "API received", beta)
+	s.stdout.Next(t, "API responded   401")
+	s.stdout.Next(t, "the same request through oauth-proxyd, on http://127.0.0.1:")
 	s.stdout.Next(t, "client sent", beta)
-	s.stdout.Next(t, "upstream received", beta, "oauth-2025-04-20")
-	s.stdout.Next(t, "upstream responded  200")
+	s.stdout.Next(t, "API received", beta, "oauth-2025-04-20")
+	s.stdout.Next(t, "API responded   200")
 	s.stdout.Next(t, "as it arrives", "Hello from the loopback upstream!", "word by word.")
-	s.stdout.Next(t, "Ctrl-C drains and ends it")
+	s.stdout.Next(t, "until you press Ctrl-C")
 }
 
+// The story is all that a terminal shows: no line of the log is between its lines.
 func TestDemoRunsUntilInterrupt(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	command := strings.Fields(s.stdout.Next(t, "curl -N http://"))
-	s.stdout.Next(t, "Ctrl-C")
-	shown := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(command, " "))
+	health := strings.Fields(s.stdout.Next(t, "curl http://"))
+	s.stdout.Next(t, "To see the log")
+	_, command, _ := strings.Cut(s.stdout.Text(), "curl -N ")
+	command, _, _ = strings.Cut(command, "ANTHROPIC_BASE_URL")
+	shown := exec.CommandContext(t.Context(), "sh", "-c", "curl -N "+command)
 	shown.Env = []string{"PATH=" + os.Getenv("PATH")}
-	out, err := shown.Output() // the line as it is shown, by a user's shell
+	out, err := shown.Output() // the lines as they are shown, by a user's shell
 	if err != nil || !strings.Contains(string(out), "event: message_stop") {
 		t.Errorf("curl: %v %s", err, out)
 	}
-	get(t, strings.TrimSuffix(command[2], "/v1/messages")+"/health").Want(t, 200, `"status": "healthy"`)
+	get(t, health[1]).Want(t, 200, `"status": "healthy"`)
 	s.signal(os.Interrupt)
 	s.wantExit(0)
+	if s.log.Text() != "" {
+		t.Errorf("its log: %s", s.log.Text())
+	}
 }
 
 func TestDemoInterruptedEarly(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	s.stdout.Next(t, "upstream responded  200")
+	s.stdout.Next(t, "API responded   200")
 	s.signal(syscall.SIGINT)
 	if code := s.exit(); code != 0 && code != 75 {
 		t.Errorf("exit code %d; stdout:\n%s", code, s.stdout.Text())
@@ -71,11 +77,11 @@ func TestDemoFindsAFreePort(t *testing.T) {
 		defer l.Close()
 	}
 	s := runDemo(t)
-	line := s.stdout.Next(t, "the same request through oauth-proxyd on http://127.0.0.1:")
+	line := s.stdout.Next(t, "the same request through oauth-proxyd, on http://127.0.0.1:")
 	if strings.Contains(line, ":8080") {
 		t.Errorf("it listens on a port that was taken: %s", line)
 	}
-	s.stdout.Next(t, "upstream responded  200")
+	s.stdout.Next(t, "API responded   200")
 }
 
 func TestDemoFailsOnTakenAddress(t *testing.T) {

@@ -24,7 +24,7 @@ func fenced(t *testing.T, document, first string) string {
 func TestReadmeDemo(t *testing.T) {
 	t.Parallel()
 	s := runDemo(t, "--listen", "127.0.0.1:0")
-	s.stdout.Next(t, "Ctrl-C drains and ends it")
+	s.stdout.Next(t, "To see the log")
 	address := regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.Text()), "127.0.0.1:8080")
 	if shown := fenced(t, readme, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
