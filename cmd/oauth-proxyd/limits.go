@@ -64,7 +64,7 @@ func (t limitTable) show(a ratelimit.Account) {
 	t.Wrap(heading+", ", 4, seen)
 	for _, w := range windows {
 		if w.Name == ratelimit.Overage && a.OverageDisabled != "" {
-			t.Line(fmt.Sprintf("  %-*soff: %s", windowWidth, w.Name, a.OverageDisabled))
+			t.Wrap(fmt.Sprintf("  %-*soff: ", windowWidth, w.Name), windowWidth+2, a.OverageDisabled)
 			continue
 		}
 		t.window(w)
@@ -93,7 +93,7 @@ func (t limitTable) window(w ratelimit.Window) {
 		return // that nobody is known is no news
 	}
 	for _, l := range partsOf(w) {
-		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(term.Clean(l.name), personWidth), percent(&l.share), l.detail))
+		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
 	}
 }
 
@@ -122,7 +122,7 @@ func partsOf(w ratelimit.Window) (parts []part) {
 		people[u.Person] = append(people[u.Person], u)
 	}
 	for name, uses := range people {
-		p := part{name: cmp.Or(name, "not named"), detail: sessionsText(uses)}
+		p := part{name: cmp.Or(quoted(name), "not named"), detail: sessionsText(uses)}
 		for _, u := range uses {
 			p.share += u.Utilization
 		}

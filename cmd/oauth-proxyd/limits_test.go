@@ -154,6 +154,30 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 	}
 }
 
+// A person may be called like a row of the table, and a reason be of any length.
+func TestLimitsWithOddNames(t *testing.T) {
+	t.Parallel()
+	s, _ := startLimited(t)
+	all := []string{"account a", "unified-5h-status allowed", "unified-overage-status rejected", "unified-overage-disabled-reason a_reason"}
+	for i, name := range []string{"x", "not known", "99%  session"} {
+		s.says(name+"/s-1", append(all, fmt.Sprintf("unified-5h-utilization 0.%d", i+1))...)
+	}
+	for _, want := range []string{"    \"not known\" ", "    \"99%  session\" ", "overage       off: a_reason\n"} {
+		if got := s.limitsText(); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	out := ""
+	s.saysAt("/open", "ann for eve/s 1")
+	daemontest.Eventually(t, "it is in flight", func() bool {
+		_, out, _ = s.command("requests")
+		return strings.Contains(out, "streaming")
+	})
+	if !strings.Contains(out, `, for "ann for eve", credential none, session "s 1"`) {
+		t.Error(out)
+	}
+}
+
 func TestLimitsAsJSON(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)

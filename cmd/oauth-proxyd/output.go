@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -129,6 +130,14 @@ func exitIf(failed bool, code int) int {
 		return code
 	}
 	return exitOK
+}
+
+// quoted returns a name as it is, or in quotes if it could be taken for the text around it.
+func quoted(name string) string {
+	if strings.ContainsAny(name, ` ,;:()="\`) || !term.Printable(name) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // shortTime has about three digits: 0.12ms, 45ms, 3.2s, 2m13s.

@@ -63,17 +63,21 @@ func streamText(t proxy.Trace) string {
 func senderText(t proxy.Trace) string {
 	text := "from a sender not identified yet"
 	if t.Source != "" {
-		text = strings.Join(nonempty("from", string(t.Source), t.Node, parenthesized(nonempty(append([]string{t.User}, t.Tags...)...)), t.Address), " ")
+		names := make([]string, 0, 1+len(t.Tags))
+		for _, name := range nonempty(append([]string{t.User}, t.Tags...)...) {
+			names = append(names, quoted(name))
+		}
+		text = strings.Join(nonempty("from", string(t.Source), quoted(t.Node), parenthesized(names), t.Address), " ")
 	}
 	if t.Person != "" {
-		text += ", for " + t.Person
+		text += ", for " + quoted(t.Person)
 	}
 	if t.Client != "" {
 		text += ", " + t.Client
 	}
 	text += ", credential " + t.Credential
 	if t.Session != "" {
-		text += ", session " + t.Session
+		text += ", session " + quoted(t.Session)
 	}
 	return text
 }

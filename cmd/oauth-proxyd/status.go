@@ -223,7 +223,7 @@ func waitingText(waiting []admin.WaitingStatus) string {
 		if w.Turn > 0 {
 			turn = fmt.Sprintf("turn %d", w.Turn)
 		}
-		persons[i] = fmt.Sprintf("%s %d (%s, %s)", w.Name, w.Requests, shortTime(w.Longest), turn)
+		persons[i] = fmt.Sprintf("%s %d (%s, %s)", quoted(w.Name), w.Requests, shortTime(w.Longest), turn)
 	}
 	return firstOf(persons)
 }
