@@ -104,7 +104,11 @@ func (e env) unavailable(ctx context.Context, err error) int {
 		return exitNoPerm
 	}
 	hint := "systemctl status oauth-proxyd"
-	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
+	down, ok := errors.AsType[*admin.NotRunningError](err)
+	switch {
+	case ok && !down.Systems:
+		hint = "start a daemon, or name the admin socket of a running one with --socket"
+	case ok:
 		if f, _ := doctor.NotRunning(ctx); f != nil {
 			err, hint = errors.New("oauth-proxyd is not running: "+f.Seen), strings.Join(f.Fix, "\n")
 		}

@@ -90,7 +90,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
-	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; since the start %d, of which %d failed",
+	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; %d since the start, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
 	if len(s.Requests.Waiting) > 0 {
 		p.row("waiting", waitingText(s.Requests.Waiting))
@@ -102,11 +102,11 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	if f := s.Upstream.LastFailure; f != nil {
 		p.row("failure", failureText(*f, now))
 	}
-	p.row("weather", weatherText(s.Weather))
+	p.row("errors", errorsText(s.Weather))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
-		p.row("before it", fmt.Sprintf("process %d, version %s, finishes %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
+		p.row("old process", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second), s.AdminSocket))
 	if s.Restarted != "" {
@@ -248,6 +248,9 @@ func failureText(f admin.FailureStatus, now time.Time) string {
 	if f.InARow == 0 {
 		return fmt.Sprintf("%s, since then requests have succeeded: %s", ago(&f.At, now), f.Cause)
 	}
+	if f.InARow == 1 {
+		return ago(&f.At, now) + ": " + f.Cause
+	}
 	return fmt.Sprintf("%s, %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
 }
 
@@ -259,21 +262,21 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// weatherText shows the share of recent requests that failed, by cause.
-func weatherText(windows map[string]proxy.Weather) string {
+// errorsText shows which share of recent requests failed, by the status of the API, or on this host.
+func errorsText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
-		var text strings.Builder
-		text.WriteString("in " + label + " " + count(lately.Requests, "request"))
+		text := fmt.Sprintf("in %s %s", label, count(lately.Requests, "request"))
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
+			cause := strings.Replace(class, "proxy", "this proxy", 1)
 			if share := 100 * lately.Share(class); share >= 1 {
-				fmt.Fprintf(&text, ", %s %.0f %%", class, share)
+				text += fmt.Sprintf(", %s %.0f %%", cause, share)
 			} else if share > 0 {
-				fmt.Fprintf(&text, ", %s under 1 %%", class)
+				text += ", " + cause + " under 1 %"
 			}
 		}
-		all = append(all, text.String())
+		all = append(all, text)
 	}
 	return strings.Join(all, "; ")
 }

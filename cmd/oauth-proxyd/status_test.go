@@ -45,7 +45,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 		"stty columns 60; oauth-proxyd status")
 	shown.Env = append(s.environment(), "TERM=xterm")
 	out, err := shown.Output()
-	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            start 0, of which") {
+	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start, 0 failed") {
 		t.Errorf("%v\n%q", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
@@ -63,8 +63,8 @@ func TestStatusHealthy(t *testing.T) {
 	s.awaitHealth(t, "in_flight", 0)
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
-		"0 of 1000 in flight, 0 of 1000 queued; since the start 1, of which 0 failed",
-		"weather in 1m 1 request; in 5m 1 request; in 60m 1 request",
+		"0 of 1000 in flight, 0 of 1000 queued; 1 since the start, 0 failed",
+		"errors in 1m 1 request; in 5m 1 request; in 60m 1 request",
 		u.URL+", direct, 1 connection, last response", "(200)", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
@@ -272,7 +272,7 @@ func TestSocketOptionNamesTheDaemon(t *testing.T) {
 		t.Errorf("of the other:\n%s", out)
 	}
 	code, _, errs := one.command("status", "--socket", socket+"x")
-	if code != 69 || !strings.Contains(errs, "("+socket+"x)") {
+	if code != 69 || !strings.Contains(errs, "("+socket+"x)") || !strings.Contains(errs, "name the admin socket of a running one with --socket") {
 		t.Errorf("no socket: %d %s", code, errs)
 	}
 }

@@ -143,7 +143,7 @@ func TestNewProcessOwnsSingletons(t *testing.T) {
 		t.Errorf("/health shows of the processes %v before it", before)
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
-		"before it process %d, version v0.0.0-test, finishes 1 request since the upgrade ", s.process.PID))
+		"old process %d, version v0.0.0-test, finishing 1 request since the upgrade ", s.process.PID))
 	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 1\n", "\nproxy_old_processes_requests_in_flight 1\n")
 	u.open()
 	stream.wantWhole(t)

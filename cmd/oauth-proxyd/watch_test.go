@@ -129,7 +129,7 @@ func TestStatusWatchFollowsTheWindow(t *testing.T) {
 	x.Next(t, "process ")
 	out := x.interrupt(t)
 	all := strings.Split(out, "\x1b[H")
-	if !strings.Contains(all[len(all)-1], "of which 0 failed\x1b[K\r\n") {
+	if !strings.Contains(all[len(all)-1], "0 since the start, 0 failed\x1b[K\r\n") {
 		t.Errorf("on 120 columns: %q", all[len(all)-1])
 	}
 	if !strings.Contains(out, "\x1b[32mhealthy\x1b[0m: ") {
