@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,7 +69,7 @@ func TestTailscaleServeIsNotLocal(t *testing.T) {
 	d := runTailscaled(t, "Running")
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", onTailnet(d, "wait"))})
 	get(t, s.url()+"/echo").Want(t, 200)
-	d.Forward(80, strings.TrimPrefix(s.url(), "http://"))
+	d.Forward(fmt.Sprintf(`{"TCP":{"80":{"TCPForward":%q}}}`, strings.TrimPrefix(s.url(), "http://")))
 	get(t, s.url()+"/echo").Want(t, 403, `"error_code":"access_denied"`)
 	getAs(t, anotherUser, s.url()+"/echo").Want(t, 200)
 }

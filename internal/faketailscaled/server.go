@@ -10,35 +10,44 @@ import (
 	"time"
 )
 
-// Version is the version that it reports, unless SetStatus sets another.
-const Version = "1.102.5"
+const (
+	// Version is the version that it reports, unless SetStatus sets another.
+	Version = "1.102.5"
+	// LoginURL is where NeedsLogin sends people.
+	LoginURL = "https://login.tailscale.com/a/5ecre7109in"
+)
 
 // Server is a tailscaled.
 type Server struct {
 	mu       sync.Mutex
-	status   string
-	peer     string // who all that is asked about is; empty: nobody
-	serves   string // what "tailscale serve" was told
-	hangs    bool
-	failure  string // its response to every question, with status 500; empty: it works
+	state    state
 	watchers map[chan struct{}]bool
 
 	http    *http.Server
 	serving sync.WaitGroup
 }
 
+// state is what tests change.
+type state struct {
+	status  string // the response to a request for the status
+	peer    string // the response to WhoIs, whatever the address; empty: not found
+	serves  string // the configuration of "tailscale serve"
+	hangs   bool
+	failure string // the response to every request, with status 500; empty: it works
+}
+
 // New is in the state Running, and does not serve yet.
 func New() *Server {
-	return &Server{status: Status("Running", Version), serves: "null", watchers: map[chan struct{}]bool{}}
+	return &Server{state: state{status: Status("Running", Version), serves: "null"}, watchers: map[chan struct{}]bool{}}
 }
 
 // Serve serves there until Close. After that it may serve again, as a new process.
 func (s *Server) Serve(l net.Listener) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /localapi/v0/status", s.serveStatus)
+	mux.HandleFunc("GET /localapi/v0/status", s.respond(func(now state) string { return now.status }))
+	mux.HandleFunc("GET /localapi/v0/serve-config", s.respond(func(now state) string { return now.serves }))
 	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", s.serveBus)
 	mux.HandleFunc("GET /localapi/v0/whois", s.serveWhoIs)
-	mux.HandleFunc("GET /localapi/v0/serve-config", s.serveServeConfig)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	s.serving.Go(func() { _ = s.http.Serve(l) })
 }
@@ -46,15 +55,12 @@ func (s *Server) Serve(l net.Listener) {
 // Close ends it, and the socket file goes with the listener, as after a stop.
 func (s *Server) Close() {
 	if s.http != nil {
-		_ = s.http.Close() // it serves nobody any more
+		_ = s.http.Close() // nothing is asked any more
 	}
 	s.serving.Wait()
 }
 
-// LoginURL is where NeedsLogin sends people.
-const LoginURL = "https://login.tailscale.com/a/5ecre7109in"
-
-// Status is what tailscaled says of a node called box.
+// Status is the status of a node named box.
 func Status(state, version string) string {
 	login := ""
 	if state == "NeedsLogin" {
@@ -65,24 +71,58 @@ func Status(state, version string) string {
 		"TailscaleIPs":["100.64.0.7"]},"Health":[]%s}`, version, state, login)
 }
 
-// Become changes the state and tells the watchers of the bus.
-func (s *Server) Become(state string) {
-	s.SetStatus(Status(state, Version))
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// Become changes the backend state and tells the watchers of the bus.
+func (s *Server) Become(backend string) {
+	s.SetStatus(Status(backend, Version))
 	s.notify()
 }
 
-// Fail has it respond to every question with an error of these words; "" ends that.
+// Fail responds to every request with an error of these words; "" ends that.
 func (s *Server) Fail(words string) {
+	s.change(func(now *state) { now.failure = words })
+	s.notify()
+}
+
+// SetStatus changes the whole status, without a message on the bus.
+func (s *Server) SetStatus(status string) { s.change(func(now *state) { now.status = status }) }
+
+// Hang accepts requests and does not respond.
+func (s *Server) Hang() { s.change(func(now *state) { now.hangs = true }) }
+
+// Expire sets when the node's key expires, in RFC 3339.
+func (s *Server) Expire(at string) {
+	s.replace(`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, at))
+}
+
+// Warn sets a health warning.
+func (s *Server) Warn(warning string) {
+	s.replace(`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning))
+}
+
+// Deliver makes it a tailscaled without a network device, so that a connection from loopback may be
+// a peer's: of this peer, which is the response to WhoIs.
+func (s *Server) Deliver(peer string) {
+	s.replace(`"TUN":true`, `"TUN":false`)
+	s.change(func(now *state) { now.peer = peer })
+}
+
+// Forward sets the configuration of "tailscale serve", an ipn.ServeConfig in JSON.
+func (s *Server) Forward(config string) { s.change(func(now *state) { now.serves = config }) }
+
+func (s *Server) change(change func(*state)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure = words
-	s.notify()
+	change(&s.state)
+}
+
+func (s *Server) replace(old, now string) {
+	s.change(func(st *state) { st.status = strings.Replace(st.status, old, now, 1) })
 }
 
 // notify has the watchers of the bus look again.
 func (s *Server) notify() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for w := range s.watchers {
 		select {
 		case w <- struct{}{}:
@@ -91,101 +131,31 @@ func (s *Server) notify() {
 	}
 }
 
-// SetStatus changes the whole status without a message on the bus.
-func (s *Server) SetStatus(status string) {
+func (s *Server) now() state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status = status
+	return s.state
 }
 
-// Hang has it accept requests and respond to none, and know nobody.
-func (s *Server) Hang() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hangs = true
-}
-
-// Expire has it report when the node's key does, in RFC 3339.
-func (s *Server) Expire(at string) {
-	s.replace(`"HostName":"box"`, fmt.Sprintf(`"HostName":"box","KeyExpiry":%q`, at))
-}
-
-// Warn has it report a health warning.
-func (s *Server) Warn(warning string) {
-	s.replace(`"Health":[]`, fmt.Sprintf(`"Health":[%q]`, warning))
-}
-
-// Deliver has it run without a network device, so that who connects from loopback may be a peer,
-// and is this one: the response to WhoIs.
-func (s *Server) Deliver(peer string) {
-	s.replace(`"TUN":true`, `"TUN":false`)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.peer = peer
-}
-
-// Forward has it forward TCP connections of a port of the tailnet to a target, as after "tailscale
-// serve --tcp".
-func (s *Server) Forward(port int, target string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.serves = fmt.Sprintf(`{"TCP":{"%d":{"TCPForward":%q}}}`, port, target)
-}
-
-// ForwardService is the same for a port of a Tailscale Service, as after "tailscale serve
-// --service=svc:NAME --tcp=PORT TARGET".
-func (s *Server) ForwardService(name, port, target string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.serves = fmt.Sprintf(`{"Services":{%q:{"TCP":{%q:{"TCPForward":%q}}}}}`, name, port, target)
-}
-
-func (s *Server) serveServeConfig(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	serves, hangs := s.serves, s.hangs
-	s.mu.Unlock()
-	if hangs {
-		<-r.Context().Done()
-		return
+func (s *Server) respond(response func(state) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch now := s.now(); {
+		case now.hangs:
+			<-r.Context().Done()
+		case now.failure != "":
+			http.Error(w, now.failure, http.StatusInternalServerError)
+		default:
+			_, _ = io.WriteString(w, response(now)) // the client may have left
+		}
 	}
-	_, _ = io.WriteString(w, serves) // a client that left needs nothing
-}
-
-func (s *Server) replace(old, now string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status = strings.Replace(s.status, old, now, 1)
-}
-
-func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	status, hangs, failure := s.status, s.hangs, s.failure
-	s.mu.Unlock()
-	switch {
-	case hangs:
-		<-r.Context().Done()
-		return
-	case failure != "":
-		http.Error(w, failure, http.StatusInternalServerError)
-		return
-	}
-	_, _ = io.WriteString(w, status) // a client that left needs nothing
 }
 
 func (s *Server) serveWhoIs(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	peer, hangs, failure := s.peer, s.hangs, s.failure
-	s.mu.Unlock()
-	switch {
-	case failure != "":
-		http.Error(w, failure, http.StatusInternalServerError)
-	case hangs:
-		http.Error(w, "busy", http.StatusInternalServerError)
-	case peer == "":
+	if now := s.now(); now.peer == "" && !now.hangs && now.failure == "" {
 		http.NotFound(w, r)
-	default:
-		_, _ = io.WriteString(w, peer) // likewise
+		return
 	}
+	s.respond(func(now state) string { return now.peer })(w, r)
 }
 
 func (s *Server) serveBus(w http.ResponseWriter, r *http.Request) {
@@ -195,7 +165,7 @@ func (s *Server) serveBus(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	defer func() { s.mu.Lock(); delete(s.watchers, changed); s.mu.Unlock() }()
 	for {
-		_, _ = io.WriteString(w, `{"Version":"`+Version+`","State":6}`+"\n") // likewise
+		_, _ = io.WriteString(w, `{"Version":"`+Version+`","State":6}`+"\n") // the client may have left
 		_ = http.NewResponseController(w).Flush()
 		select {
 		case <-changed:

@@ -199,7 +199,7 @@ func (l *lab) joinService(e example) {
 	if serve == nil {
 		l.t.Fatalf("the command is %q", e.steps[0].text)
 	}
-	d.ForwardService(serve[1], serve[2], serve[3])
+	d.Forward(fmt.Sprintf(`{"Services":{%q:{"TCP":{%q:{"TCPForward":%q}}}}}`, serve[1], serve[2], serve[3]))
 	if status, body := l.get("http://" + serve[3] + "/v1/nothing"); status != 403 || !strings.Contains(body, "access_denied") {
 		l.t.Errorf("by default what the Service forwards gets %d %s", status, body)
 	}
