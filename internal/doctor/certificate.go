@@ -11,7 +11,7 @@ import (
 // caFile is where the instructions put the certificate of a proxy that intercepts TLS.
 const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
-// certificateFinding adds to a finding about a failed handshake who issued the certificate, and
+// certificateFinding adds to a finding about a failed handshake the issuer of the certificate, and
 // what to do.
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)

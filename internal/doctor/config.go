@@ -65,7 +65,7 @@ func (x *facts) pending(ctx context.Context) []Finding {
 		f.Seen += fmt.Sprintf(", and %d more", more)
 	}
 	if slices.ContainsFunc(o.Changes, func(c config.Change) bool { return c.NeedsRestart }) {
-		return []Finding{f.fix(x.restart())}
+		return []Finding{f.fix(x.start())}
 	}
 	return []Finding{f.fix("oauth-proxyd reload")}
 }

@@ -1,31 +1,27 @@
-// Package doctor checks each hop of the request path and reports what it saw and how to fix what is
-// wrong. It changes nothing.
+// Package doctor checks each hop of the request path. It reports what it found and how to fix it,
+// and changes nothing.
 //
 //	report := doctor.Run(ctx, doctor.Config{File: name, Load: load, Through: "http://ai"})
 //	if !report.OK {
 //		fmt.Println(report.Findings)
 //	}
 //
-// [Run] makes the checks in the order in which a request travels: configuration, sockets, the
-// daemon, tailscaled, the listener as a peer finds it, who may come in, the header rules, the path
-// to the upstream, the upstream. Each check is a function in a file about its subject and has a
-// time limit. It leaves the facts that it found to the checks after it. A check that lacks a fact
-// or a right is "unknown", never "ok".
+// [Run] makes the checks in the order in which a request travels. Each check is a function in the
+// file of its subject and has a time limit. It may leave facts for the checks after it. A check
+// that lacks a fact or a right is "unknown", never "ok". The running daemon is asked over its admin
+// socket, tailscaled over its own; without either, the other checks are still made.
 //
-//	doctor.go      all checks, in their order; finding.go: what one reports
+//	doctor.go      all checks in their order; finding.go: their results
 //	config.go      the configuration, and its header rules
-//	units.go       systemd's units; filter.go: whose packets their sockets drop
+//	units.go       systemd's units; filter.go: the packets that their sockets drop
 //	sockets.go     the sockets and the daemon
-//	tailscaled.go  tailscaled, and the listener as a peer finds it
-//	access.go      who may come in; what tailscaled serves on our port
-//	dns.go         MagicDNS, and what is in use between this host and the upstream
-//	upstream.go    the upstream, step by step, on connections of the daemon's (attempt.go)
+//	tailscaled.go  tailscaled, the node's key, and the listener as a peer reaches it
+//	access.go      tailscale serve, access.allow and identity.from
+//	peer.go        --peer: the packet filter and access.allow for one node; refused connections
+//	dns.go         MagicDNS; the resolver, proxy and exit node of this host
+//	upstream.go    the upstream, step by step, on connections like the daemon's (attempt.go)
 //	certificate.go a certificate that is not trusted
-//	families.go    name servers that do not respond, and a dead IPv4 or IPv6
-//	peer.go        --peer: the tailnet's packet filter and the access rules, for one node
+//	families.go    name servers that do not respond; IPv4 or IPv6 that does not work
 //	gateway.go     --through: a probe through a gateway; gatewayfindings.go: what became of it
-//	paste.go       what to paste into a gateway and into Claude Code
-//
-// The running daemon is asked over its admin socket, tailscaled over its own. Without either the
-// other checks are made.
+//	paste.go       --paste: the configuration of a gateway and of Claude Code
 package doctor

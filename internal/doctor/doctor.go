@@ -17,7 +17,7 @@ type Config struct {
 	Load func() (*config.Config, error)
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
-	// TailscaleSocket is tailscaled's socket if the configuration cannot be read; empty:
+	// TailscaleSocket is tailscaled's socket if the configuration cannot be read. Empty means
 	// Tailscale's default.
 	TailscaleSocket string
 	// Version of this program.

@@ -44,8 +44,8 @@ func fixServers() []string {
 	}
 }
 
-// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use:
-// if its packets are lost, that delays new connections.
+// familyFindings connect to an address of the family, IPv4 or IPv6, that the attempt did not use.
+// If its packets are lost, that delays new connections.
 func familyFindings(ctx context.Context, a *attempt) []Finding {
 	winner, _ := a.done(upstream.StageAddress)
 	used, err := netip.ParseAddrPort(winner.To)

@@ -13,8 +13,7 @@ import (
 // KeptOut compares the allow lists with the IP filters of the socket units on this host. It names
 // the entries whose packets a filter drops, and filters that are not active.
 func KeptOut(ctx context.Context, c *config.Config) []Finding {
-	u, _ := installedUnits(ctx)
-	return u.keptOut(c)
+	return installedUnits(ctx).keptOut(c)
 }
 
 func checkFilter(_ context.Context, x *facts) []Finding {

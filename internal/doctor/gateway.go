@@ -1,11 +1,10 @@
 package doctor
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -34,8 +33,8 @@ type probe struct {
 	err      error
 }
 
-// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds
-// itself, and reports what arrived.
+// checkGateway sends a probe through the gateway. The running daemon recognizes it, responds to it,
+// and reports what arrived.
 func checkGateway(ctx context.Context, x *facts) []Finding {
 	switch {
 	case x.Through == "":
@@ -111,19 +110,16 @@ func (p *probe) send() {
 
 // read records when each event arrives. An event ends with an empty line.
 func (p *probe) read(body io.Reader) error {
-	buffer := make([]byte, 4<<10)
-	for len(p.body) < maxResponse {
-		n, err := body.Read(buffer)
-		p.body = append(p.body, buffer[:n]...)
-		for events := bytes.Count(p.body, []byte("\n\n")); len(p.arrivals) < events; {
-			p.arrivals = append(p.arrivals, time.Now())
-		}
+	for lines := bufio.NewReader(io.LimitReader(body, maxResponse)); ; {
+		line, err := lines.ReadBytes('\n')
+		p.body = append(p.body, line...)
 		switch {
-		case err == io.EOF: //nolint:errorlint // a Reader returns it as it is
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
+		case len(line) == 1:
+			p.arrivals = append(p.arrivals, time.Now())
 		}
 	}
-	return fmt.Errorf("the response is longer than %d bytes", maxResponse)
 }

@@ -34,8 +34,8 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 		at("gateway people", x.peopleFinding(r)))
 }
 
-// notArrived is about a probe that did not reach this daemon as one. Only the response of the
-// gateway shows why.
+// notArrived is about a probe that the daemon did not recognize. Only the response of the gateway
+// shows why.
 func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	said := term.Cut(term.Clean(string(p.body)), 160)
 	provider := "the gateway's provider: baseurl " + x.baseURL()

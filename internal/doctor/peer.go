@@ -152,9 +152,9 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}
 }
 
-// checkRefusals names the peers whose connections to our port tailscaled has refused within the
-// last hour. tailscaled records them only for a node with the attribute. That it does not is
-// reported only with --peer.
+// checkRefusals names the peers whose connections to our port tailscaled refused within the last
+// hour. tailscaled records refused connections only if the node has an attribute for that, which
+// matters only with --peer.
 func checkRefusals(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	if !x.onTailnet() || x.network == nil || port == 0 {

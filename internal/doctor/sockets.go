@@ -66,7 +66,8 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 }
 
 func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
-	where := fmt.Sprintf("%s (%s)", s.Address, s.Name)
+	where, service := fmt.Sprintf("%s (%s)", s.Address, s.Name), x.units.service.Active
+	mayBeOurs := x.daemon != nil || !x.units.installed() || service == "active" || service == "deactivating"
 	switch {
 	case k.ours:
 		return ok("%s responds in %s", where, milliseconds(k.took))
@@ -80,8 +81,8 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 		return unknown("this user may not connect to %s", where).fix(x.asRoot())
 	case k.err != nil:
 		return fail("could not connect to %s: %v", where, k.err).fix(x.start())
-	case k.silent && (x.daemon != nil || x.units.mayServe()):
-		return fail("%s accepts connections but does not respond", where).fix(x.restart()).fix(x.journal()...)
+	case k.silent && mayBeOurs:
+		return fail("%s accepts connections but does not respond", where).fix(x.start()).fix(x.journal()...)
 	default:
 		f := fail("another program listens on %s", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
 		return f.fix(x.listenOn("9000")...)
@@ -162,7 +163,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case errors.Is(x.daemonErr, admin.ErrNotRunning):
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
-		return []Finding{fail("%v", x.daemonErr).fix(x.restart())}
+		return []Finding{fail("%v", x.daemonErr).fix(x.start())}
 	case s.Trouble != "":
 		return []Finding{fail("%s", s.Trouble).fix("systemctl status "+socketUnit, reopen(socketUnit))}
 	case s.Status == "draining":

@@ -168,5 +168,5 @@ func (x *facts) listenOn(port string) []string {
 			"systemctl stop " + serviceUnit + " " + socketUnit, "systemctl start " + socketUnit + " " + serviceUnit,
 		}
 	}
-	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%s\"\n}", port), x.restart()}
+	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%s\"\n}", port), x.start()}
 }

@@ -42,12 +42,15 @@ func askUnits(ctx context.Context) (units, error) {
 	return u, err
 }
 
-// installedUnits are the units of this host; false: systemd does not run, or does not know them.
-func installedUnits(ctx context.Context) (units, bool) {
+// installedUnits are the units of this host; empty: systemd does not run, or does not know them.
+func installedUnits(ctx context.Context) units {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
 	u, err := askUnits(ctx)
-	return u, err == nil && u.installed()
+	if err != nil || !u.installed() {
+		return units{}
+	}
+	return u
 }
 
 func sortUnits(shown []systemd.Unit) units {
@@ -69,11 +72,6 @@ func (u units) waits() bool {
 // isStopped reports that the service has no process.
 func (u units) isStopped() bool {
 	return u.service.Active == "inactive" || u.service.Active == "failed"
-}
-
-// mayServe reports whether what responds on our port can be the service.
-func (u units) mayServe() bool {
-	return !u.installed() || u.service.Active == "active" || u.service.Active == "deactivating"
 }
 
 func checkUnits(ctx context.Context, x *facts) []Finding {
@@ -155,8 +153,7 @@ func (u units) judgeMaskedSocket() Finding {
 // LostSockets finds the socket units of this host that are active and for which systemd does not
 // listen.
 func LostSockets(ctx context.Context) []Finding {
-	u, _ := installedUnits(ctx)
-	return u.lostSockets()
+	return installedUnits(ctx).lostSockets()
 }
 
 func (u units) lostSockets() []Finding {
@@ -196,8 +193,7 @@ func (u units) judgeLost(socket systemd.Unit) Finding {
 // systemd knows nothing, or says that the daemon runs. idle has the addresses on which systemd
 // listens if the first request starts the daemon, which is no fault.
 func NotRunning(ctx context.Context) (f *Finding, idle []string) {
-	u, _ := installedUnits(ctx)
-	return u.notRunning()
+	return installedUnits(ctx).notRunning()
 }
 
 func (u units) notRunning() (f *Finding, idle []string) {
@@ -223,31 +219,20 @@ func (u units) addresses() (all []string) {
 	return all
 }
 
-// start is the command that starts the daemon on this host.
+// start is the command that starts the daemon on this host, or restarts it if it runs.
 func (x *facts) start() string {
+	serve := "oauth-proxyd serve --config " + x.File
 	switch {
-	case x.units.installed() && isLost(x.units.socket):
+	case isLost(x.units.socket):
 		return reopen(socketUnit)
-	case x.units.service.Active == "active": // it runs, and cannot be reached
+	case x.units.service.Active == "active":
 		return "systemctl restart oauth-proxyd"
-	case x.units.installed() && x.units.socket.Load == "loaded":
-		return "systemctl start oauth-proxyd.socket oauth-proxyd.service"
 	case x.units.installed():
 		return "systemctl start oauth-proxyd"
-	default:
-		return "oauth-proxyd serve --config " + x.File
+	case x.daemon != nil:
+		return fmt.Sprintf("kill %d, then %s", x.daemon.PID, serve)
 	}
-}
-
-// restart is the command that restarts it.
-func (x *facts) restart() string {
-	switch {
-	case x.units.installed():
-		return "systemctl restart oauth-proxyd"
-	case x.daemon == nil:
-		return x.start()
-	}
-	return fmt.Sprintf("kill %d, then %s", x.daemon.PID, x.start())
+	return serve
 }
 
 // journal is where the daemon says why, if systemd runs it.

@@ -15,6 +15,7 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		absent  = "LoadState=not-found\nActiveState=inactive\n"
 		listens = "\nId=oauth-proxyd.socket\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
 		reopen  = "systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket"
+		second  = "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n"
 		silent  = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=inactive\n"
 	)
 	failed := func(result, code string) string {
@@ -57,14 +58,8 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 			"it runs, and the socket was masked since", running + "\nId=oauth-proxyd.socket\nLoadState=masked\nActiveState=active\n", doctor.Warn,
 			[]string{"a restart of oauth-proxyd.service loses the port", "systemctl unmask oauth-proxyd.socket", reopen},
 		},
-		{
-			"it runs, and a second socket failed", running + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
-			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
-		},
-		{
-			"it waits, and a second socket failed", stopped + listens + "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n", doctor.Fail,
-			[]string{"batch.socket failed (resources)", "systemctl status batch.socket"},
-		},
+		{"it runs, and a second socket failed", running + listens + second, doctor.Fail, []string{"batch.socket failed (resources)", "systemctl status batch.socket"}},
+		{"it waits, and a second socket failed", stopped + listens + second, doctor.Fail, []string{"batch.socket failed (resources)"}},
 		{
 			"the socket is masked", stopped + "\nLoadState=masked\nActiveState=inactive\n", doctor.Fail,
 			[]string{"oauth-proxyd.socket is masked", "systemctl unmask oauth-proxyd.socket", "systemctl enable --now oauth-proxyd.socket"},

@@ -25,7 +25,7 @@ type probe struct {
 func newProbe(c typicalClient, listener string) probe {
 	return probe{
 		client: c,
-		Client: Client{Name: c.name, Listener: listener, Method: c.method, Target: c.target, Headers: []Header{}, Rules: []Rule{}},
+		Name:   c.name, Listener: listener, Method: c.method, Target: c.target, Headers: []Header{}, Rules: []Rule{},
 	}
 }
 
