@@ -1,7 +1,6 @@
 package fakeupstream
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -9,19 +8,11 @@ import (
 	"strings"
 )
 
-// The versions of the API. A request that names none gets what 2023-06-01 gives.
-const (
-	versionHeader   = "Anthropic-Version"
-	currentVersion  = "2026-10-21"
-	originalVersion = "2023-06-01"
-)
-
 // Error is a refusal in the API's shape.
 type Error struct {
 	Status  int
 	Type    string
 	Message string
-	Code    string // error.details.error_code; empty: Type
 }
 
 // errorBody is the JSON of an error.
@@ -30,7 +21,7 @@ type errorBody struct {
 	Error struct {
 		Type    string            `json:"type"`
 		Message string            `json:"message"`
-		Details map[string]string `json:"details,omitempty"` // not before currentVersion
+		Details map[string]string `json:"details,omitempty"`
 	} `json:"error"`
 	RequestID string `json:"request_id"`
 }
@@ -39,17 +30,14 @@ type errorBody struct {
 func (e *Error) JSON(w http.ResponseWriter, r *http.Request) json.RawMessage {
 	body := errorBody{Type: "error", RequestID: w.Header().Get("Request-Id")}
 	body.Error.Type, body.Error.Message = e.Type, e.Message
-	if r.Header.Get(versionHeader) == currentVersion {
-		body.Error.Details = map[string]string{"error_code": cmp.Or(e.Code, e.Type)}
+	if r.Header.Get("Anthropic-Version") == "2026-10-21" { // 2023-06-01 has none
+		body.Error.Details = map[string]string{"error_code": e.Type}
 	}
 	return mustMarshal(body)
 }
 
-// write responds with the error. A 429 says when to come back.
+// write responds with the error.
 func (e *Error) write(w http.ResponseWriter, r *http.Request) {
-	if e.Status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "7")
-	}
 	retry := e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
 	w.Header().Set("X-Should-Retry", strconv.FormatBool(retry))
 	writeJSON(w, e.Status, e.JSON(w, r))
@@ -75,13 +63,11 @@ func TooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 }
 
-// refusal checks the version and the credential. It is nil if both are accepted.
+// refusal checks the credential. It is nil if it is accepted.
 func (a *api) refusal(h http.Header) *Error {
-	version, authorization := h.Get(versionHeader), h.Get("Authorization")
+	authorization := h.Get("Authorization")
 	scheme, token, _ := strings.Cut(authorization, " ")
 	switch {
-	case version != "" && version != currentVersion && version != originalVersion:
-		return Invalid("anthropic-version: " + strconv.Quote(version) + " is not a valid version")
 	case h.Get("X-Api-Key") != "":
 		return nil
 	case authorization == "":
@@ -95,8 +81,7 @@ func (a *api) refusal(h http.Header) *Error {
 }
 
 // hasBeta looks for a feature in the client's list, which may have several lines (RFC 9110 §5.6.1).
-// No feature has a space in it.
 func hasBeta(h http.Header, feature string) bool {
-	list := strings.Join(h["Anthropic-Beta"], ",")
-	return slices.Contains(strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t", r) }), feature)
+	list := strings.Split(strings.Join(h["Anthropic-Beta"], ","), ",")
+	return slices.ContainsFunc(list, func(s string) bool { return strings.TrimSpace(s) == feature })
 }

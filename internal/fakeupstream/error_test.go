@@ -17,7 +17,6 @@ func TestErrorCodeNeedsTheNewVersion(t *testing.T) {
 		{"the newest", "2026-10-21", "invalid_request_error", "not valid JSON"},
 		{"the first", "2023-06-01", "", "not valid JSON"},
 		{"none", "", "", "not valid JSON"},
-		{"one that does not exist", "2025-01-01", "", "not a valid version"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

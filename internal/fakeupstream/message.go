@@ -63,7 +63,7 @@ func sentence() []string {
 	return strings.SplitAfter("Hello from the loopback upstream! Your request arrived whole, and this response comes to you word by word.", " ")
 }
 
-// Text returns a block of so many words, and a delta for each.
+// Text returns a block with that many words, and a delta for each.
 func Text(words int) Block {
 	type text struct {
 		Type string `json:"type"`
@@ -158,7 +158,7 @@ type event struct {
 	Usage        any          `json:"usage,omitempty"`
 }
 
-// events are those of the whole stream, in order.
+// events lists those of the whole stream, in order.
 func (m *Message) events() []event {
 	opening := m.opening()
 	all := []event{{Type: "message_start", Message: &opening}}
@@ -182,13 +182,8 @@ func (m *Message) events() []event {
 
 // pause waits between two events. It does not return if the client leaves.
 func pause(r *http.Request, interval time.Duration) {
-	if interval == 0 {
-		return
-	}
-	timer := time.NewTimer(interval)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(interval):
 	case <-r.Context().Done():
 		panic(http.ErrAbortHandler)
 	}

@@ -109,6 +109,9 @@ func message(w http.ResponseWriter, r *http.Request, body []byte) any {
 		return fakeupstream.Invalid("The request body has a field of the wrong type")
 	}
 	if e := directedError(c); e != nil {
+		if e.Status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "7")
+		}
 		return e
 	}
 	if n := c.deltas(); n > 0 {
@@ -224,7 +227,7 @@ func directedError(c call) *fakeupstream.Error {
 		return fakeupstream.Unauthenticated("invalid x-api-key")
 	case "error-403":
 		return &fakeupstream.Error{
-			Status: http.StatusForbidden, Type: "permission_error", Code: "model_access_denied",
+			Status: http.StatusForbidden, Type: "permission_error",
 			Message: "Your account does not have permission to use this model",
 		}
 	case "error-404":
