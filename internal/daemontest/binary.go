@@ -15,14 +15,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// parallel is how many tests run at once: they wait more than they compute.
+// parallel is how many tests run at once. They mostly wait.
 const parallel = "8"
 
 // Main runs the tests of a package with the binary in their PATH, and looks for goroutines that
 // they leave. It returns the exit code for TestMain.
 func Main(m *testing.M) (code int) {
 	dir, err := install()
-	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the folder for such things
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the temporary directory
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n", err)
 		return 1
@@ -41,7 +41,8 @@ func Main(m *testing.M) (code int) {
 	return 0
 }
 
-// install builds the binary into a folder that is the first of PATH, beside a fake systemctl.
+// install builds the binary, and puts it and a fake systemctl into a directory that is first in
+// PATH.
 func install() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "op"); err != nil {
 		return "", err
@@ -55,8 +56,8 @@ func install() (dir string, err error) {
 	return dir, errors.Join(InstallSystemctl(dir), os.Setenv("PATH", dir+":"+os.Getenv("PATH")))
 }
 
-// Build builds the program with the versions of its own module, which a lab may not share, and with
-// the tags of the test itself, unless TAGS names others.
+// Build builds the program in its own module, because a lab's module may have other versions of the
+// dependencies. The build tags are those of TAGS, or else those of the test.
 func Build(file, version string) error {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "oauth-proxyd").Output()
 	if err != nil {
@@ -64,7 +65,7 @@ func Build(file, version string) error {
 	}
 	build := exec.Command("go", "build", "-C", strings.TrimSpace(string(root)), "-tags", tags(),
 		"-ldflags", "-X main.version="+version, "-o", file, "./cmd/oauth-proxyd")
-	if os.Getenv("GOCOVERDIR") != "" { // make cover: the binary writes there what it went through
+	if os.Getenv("GOCOVERDIR") != "" { // make cover: the binary writes its coverage there
 		build.Args = slices.Insert(build.Args, 4, "-cover", "-coverpkg=./...")
 	}
 	if out, err := build.CombinedOutput(); err != nil {

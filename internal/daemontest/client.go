@@ -9,20 +9,20 @@ import (
 	"testing"
 )
 
-// Credentials of the right form that nobody has.
+// Made-up credentials of the right form.
 const (
 	APIKey     = "sk-ant-api03-made-up"
 	OAuthToken = "sk-ant-oat01-made-up"
 )
 
-// Response is one that was read to its end.
+// Response is a response that was read to its end.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Ask sends a request, with pairs of a header's name and value, and reads the response to its end.
+// Ask sends a request and reads the response to its end. header has names and values in turn.
 func Ask(c *http.Client, method, url, body string, header ...string) (Response, error) {
 	request, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
@@ -40,7 +40,7 @@ func Ask(c *http.Client, method, url, body string, header ...string) (Response, 
 	return Response{response.StatusCode, response.Header, string(text)}, err
 }
 
-// Want compares the status, and looks for all the words in the body.
+// Want fails the test unless the response has the status, and the body has all the words.
 func (r Response) Want(t *testing.T, status int, words ...string) {
 	t.Helper()
 	if r.Status != status {
@@ -53,7 +53,7 @@ func (r Response) Want(t *testing.T, status int, words ...string) {
 	}
 }
 
-// Object is the body as a JSON object.
+// Object decodes the body, a JSON object.
 func (r Response) Object(t *testing.T) map[string]any {
 	t.Helper()
 	var o map[string]any

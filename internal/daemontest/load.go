@@ -16,36 +16,36 @@ import (
 	"time"
 )
 
-// pace is the pause of one client between two requests: enough of them to meet every moment of a
-// restart, and not so many that they measure this machine.
+// pace is the pause of a client between two requests. It is short enough that requests meet every
+// moment of a restart, and long enough that the machine is not the limit.
 const pace = 4 * time.Millisecond
 
-// Load sends requests without end, on new and on kept connections, and repeats none: a request
-// without a response is lost.
+// Load keeps sending requests, on new and on kept connections. It retries none: a request without a
+// response is lost.
 type Load struct {
 	t      *testing.T
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	served chan struct{} // gets an element for each response, if somebody waits
+	served chan struct{} // an element for each response, while More waits
 
 	mu   sync.Mutex
 	done []sent
 }
 
-// sent is one request.
+// sent is a request that has ended.
 type sent struct {
 	how string
 	Span
 	err error
 }
 
-// Span is a time with a beginning and an end.
+// Span is a period of time.
 type Span struct{ Begin, End time.Time }
 
 func (s Span) overlaps(other Span) bool { return s.Begin.Before(other.End) && s.End.After(other.Begin) }
 
-// NewLoad begins. It ends with the test, or with WantNoneLost.
+// NewLoad starts a load, which ends with WantNoneLost or with the test.
 func NewLoad(t *testing.T, to Target, requests ...Request) *Load {
 	t.Helper()
 	l := &Load{t: t, served: make(chan struct{})}
@@ -122,20 +122,20 @@ func (l *Load) WantNoneLost(kills ...Span) {
 	l.t.Logf("%d of %d requests lost, %d were in flight while the process was killed", lost, len(l.done), excused)
 }
 
-// Request is one of a subscription's client, and how its response ends.
+// Request is a request of a client with a subscription. Ends is how its response must end.
 type Request struct{ Method, Path, Body, Ends string }
 
-// Target is where a program listens, and how to connect there.
+// Target says where a program listens, and how to connect to it.
 type Target struct {
 	Address string
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Send sends one request, on a connection of its own and in one attempt.
+// Send sends one request on its own connection, without a retry.
 func (to Target) Send(r Request) error { return (&loadClient{to: to, closing: true}).send(r) }
 
-// loadClient keeps its connection as long as the server does, and makes one attempt. net/http's
-// client makes a second one.
+// loadClient keeps its connection as long as the server does. Unlike net/http's client, it does not
+// retry.
 type loadClient struct {
 	to      Target
 	closing bool // asks for the end of the connection after each response
@@ -160,7 +160,7 @@ func (c *loadClient) send(r Request) error {
 
 func (c *loadClient) exchange(r Request) (*http.Response, error) {
 	if c.conn != nil && isClosed(c.conn) {
-		c.close() // every client looks before it writes
+		c.close() // like every client, it looks before it writes
 	}
 	if c.conn == nil {
 		conn, err := c.to.Dial(context.Background(), "tcp", c.to.Address)
@@ -175,7 +175,7 @@ func (c *loadClient) exchange(r Request) (*http.Response, error) {
 	}
 	request.Header.Set("Authorization", "Bearer "+OAuthToken)
 	request.Close = c.closing
-	_ = c.conn.SetDeadline(time.Now().Add(Patience)) // of a TCP connection that is open
+	_ = c.conn.SetDeadline(time.Now().Add(Patience)) // it fails only on a closed connection
 	if err := request.Write(c.conn); err != nil {
 		return nil, err
 	}

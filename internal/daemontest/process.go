@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Patience is how long anything may take that is to happen. A busy machine is slow.
+// Patience is how long a test waits for anything. A busy machine is slow.
 const Patience = time.Minute
 
-// Process is one that a test started. It does not outlive it.
+// Process is a process that a test started. It ends with the test.
 type Process struct {
 	PID    int
 	cmd    *exec.Cmd
@@ -26,7 +26,7 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	}
 	p := &Process{PID: cmd.Process.Pid, cmd: cmd, exited: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // the exit code tells
+		_ = cmd.Wait() // Exit returns the exit code
 		close(p.exited)
 	}()
 	t.Cleanup(p.end)
@@ -41,7 +41,7 @@ func (p *Process) Signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-// Exit waits for the end and returns the exit code, -1 after a signal.
+// Exit waits until the process ends, and returns its exit code: -1 after a signal.
 func (p *Process) Exit(t *testing.T) (code int) {
 	t.Helper()
 	select {
@@ -52,7 +52,7 @@ func (p *Process) Exit(t *testing.T) (code int) {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stop is what systemctl stop does.
+// Stop stops the process as systemctl does.
 func (p *Process) Stop(t *testing.T) (code int) {
 	t.Helper()
 	p.Signal(t, syscall.SIGTERM)
@@ -65,24 +65,20 @@ func (p *Process) end() {
 	<-p.exited
 }
 
-// endForCoverage has the process end on its own: a killed one writes nothing of what it went
-// through.
+// endForCoverage lets the process end on its own, because a killed one writes no coverage.
 func (p *Process) endForCoverage() {
 	if os.Getenv("GOCOVERDIR") == "" {
 		return
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // at once
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // the second one cuts the drain
 	select {
 	case <-p.exited:
-	case <-time.After(drainTime):
+	case <-time.After(10 * time.Second): // more than it takes
 	}
 }
 
-// drainTime is more than a process takes to end.
-const drainTime = 10 * time.Second
-
-// Eventually waits for what cannot be waited on otherwise.
+// Eventually polls until is returns true, and fails the test after [Patience].
 func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
@@ -97,15 +93,15 @@ func Eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// TempDir has a path that is short enough for sockets in it, and others may enter.
+// TempDir makes a directory that other users may enter, with a path short enough for sockets.
 func TempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "op")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })  // it lies in the folder for such things
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // said above
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })  // it is in the temporary directory
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users enter it
 		t.Fatal(err)
 	}
 	return dir

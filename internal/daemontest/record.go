@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Record is a list that grows while a process lives: lines of its output, or messages to the
-// service manager. Next reads it like a book.
+// Record is a growing list of what a process says: lines of its output, or messages to the service
+// manager. Next reads it from the beginning to the end.
 type Record struct {
 	mu      sync.Mutex
 	entries []string
@@ -21,10 +21,10 @@ type Record struct {
 	read    int           // by Next
 }
 
-// NewRecord is one without entries.
+// NewRecord returns an empty record.
 func NewRecord() *Record { return &Record{grown: make(chan struct{})} }
 
-// Write makes each line an entry. It suits exec.Cmd.
+// Write adds each line as an entry. A Record can be the output of an exec.Cmd.
 func (r *Record) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,7 +39,7 @@ func (r *Record) Write(p []byte) (int, error) {
 	}
 }
 
-// Add makes the text one entry, whatever lines it has.
+// Add adds the whole text as one entry.
 func (r *Record) Add(entry string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *Record) append(entry string) {
 	r.grown = make(chan struct{})
 }
 
-// All is everything so far, what is not a whole line yet included.
+// All returns all entries so far, and the beginning of a line if its end is missing.
 func (r *Record) All() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,10 +63,10 @@ func (r *Record) All() []string {
 	return all
 }
 
-// Text is All, a line each.
+// Text returns All, one entry on each line.
 func (r *Record) Text() string { return strings.Join(r.All(), "\n") }
 
-// Next waits for the next entry that contains all the words, and is read up to it.
+// Next waits for the next entry that contains all the words. A later call continues after it.
 func (r *Record) Next(t *testing.T, words ...string) string {
 	t.Helper()
 	late := time.After(Patience)
@@ -78,7 +78,7 @@ func (r *Record) Next(t *testing.T, words ...string) string {
 		select {
 		case <-grown:
 		case <-late:
-			t.Fatalf("nothing came with %q; there was:\n%s", words, r.Text())
+			t.Fatalf("no entry has %q; the record:\n%s", words, r.Text())
 		}
 	}
 }
@@ -96,14 +96,13 @@ func (r *Record) scan(words []string) (entry string, found bool, grown <-chan st
 	return "", false, r.grown
 }
 
-// ContainsAll reports whether all the words are in a text.
+// ContainsAll reports whether the text contains all the words.
 func ContainsAll(text string, words []string) bool {
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
 
-// Count is how many entries so far contain the word.
-func (r *Record) Count(word string) int {
-	n := 0
+// Count returns how many entries so far contain the word.
+func (r *Record) Count(word string) (n int) {
 	for _, e := range r.All() {
 		if strings.Contains(e, word) {
 			n++
@@ -112,8 +111,8 @@ func (r *Record) Count(word string) int {
 	return n
 }
 
-// ListenNotify records the messages that come to a NOTIFY_SOCKET, see sd_notify(3), each after the
-// given functions have seen it.
+// ListenNotify records the messages that arrive at a NOTIFY_SOCKET, see sd_notify(3). It calls each
+// before it records a message.
 func ListenNotify(t *testing.T, path string, each ...func(message string)) *Record {
 	t.Helper()
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -139,14 +138,11 @@ func ListenNotify(t *testing.T, path string, each ...func(message string)) *Reco
 			r.Add(message)
 		}
 	})
-	t.Cleanup(func() {
-		_ = c.Close() // it was only read
-		reading.Wait()
-	})
+	t.Cleanup(func() { _ = c.Close(); reading.Wait() })
 	return r
 }
 
-// Field is the value of one assignment of a message.
+// Field returns the value that the message assigns to name.
 func Field(message, name string) string {
 	for line := range strings.Lines(message) {
 		if value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), name+"="); ok {

@@ -16,7 +16,7 @@ type Socket struct {
 	file     *os.File
 }
 
-// Listen holds a socket on loopback.
+// Listen opens a socket on loopback.
 func Listen(t *testing.T, name string) *Socket {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,7 +26,7 @@ func Listen(t *testing.T, name string) *Socket {
 	return Hold(t, name, l)
 }
 
-// Hold holds a socket that listens elsewhere, to the end of the test.
+// Hold makes a listener a Socket, until the test ends.
 func Hold(t *testing.T, name string, l net.Listener) *Socket {
 	t.Helper()
 	f, err := l.(interface{ File() (*os.File, error) }).File()
@@ -38,20 +38,22 @@ func Hold(t *testing.T, name string, l net.Listener) *Socket {
 	return s
 }
 
-// Close leaves the socket to the processes that have it, or refuses who connects.
+// Close leaves the socket to the processes that have inherited it. Without one, it refuses
+// connections.
 func (s *Socket) Close() {
 	_ = s.file.Close() // it may be closed
 	_ = s.listener.Close()
 }
 
-// Addr is where it listens.
+// Addr returns the address of the socket.
 func (s *Socket) Addr() string { return s.listener.Addr().String() }
 
-// URL is the base URL there.
+// URL returns the base URL for requests to the socket.
 func (s *Socket) URL() string { return "http://" + s.Addr() }
 
-// Activate has a command inherit sockets as systemd passes them, see sd_listen_fds(3). Only a
-// process itself can say its id before it begins: a shell does, and becomes it.
+// Activate passes sockets to a command as systemd does, see sd_listen_fds(3). Only the process
+// itself knows its ID before the program starts, so a shell sets LISTEN_PID and then becomes the
+// program.
 func Activate(cmd *exec.Cmd, sockets ...*Socket) {
 	if len(sockets) == 0 {
 		return

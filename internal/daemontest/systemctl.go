@@ -11,25 +11,25 @@ import (
 	"strings"
 )
 
-// unitFile has what the fake systemctl prints, in the RUNTIME_DIRECTORY of its caller.
+// unitFile has the output of the fake systemctl. It is in the RUNTIME_DIRECTORY of the caller.
 const unitFile = "unit"
 
-// InstallSystemctl puts a fake systemctl into a folder that is to be in the PATH of the daemon. It
-// prints what [Unit.Show] has written last.
+// InstallSystemctl writes a fake systemctl to a directory in the daemon's PATH. It prints what
+// [Unit.Show] wrote last.
 func InstallSystemctl(dir string) error {
 	script := "#!/bin/sh\nexec cat \"$RUNTIME_DIRECTORY/" + unitFile + "\"\n"
 	return os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o755) //nolint:gosec // any user runs it
 }
 
-// Unit is a service as a fake service manager shows it to its daemon.
+// Unit is the service unit that the fake systemctl shows.
 type Unit struct {
 	Dir     string   // the RUNTIME_DIRECTORY
-	Program string   // what ExecStart= starts
-	Args    []string // with which command line
+	Program string   // the path of ExecStart=
+	Args    []string // the command line of ExecStart=
 }
 
-// Show has systemctl show the process as the main one. Other properties may differ from those of
-// the shipped unit.
+// Show makes systemctl show pid as the main process. other overrides properties of the shipped
+// unit.
 func (u Unit) Show(pid int, other map[string]string) error {
 	properties := map[string]string{
 		"LoadState": "loaded", "Type": "notify", "NotifyAccess": "main",
