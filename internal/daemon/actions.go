@@ -22,7 +22,7 @@ const (
 	stopAllowance = 5 * time.Second
 )
 
-// do performs one action of the state machine. None waits for a peer.
+// do performs one action of the state machine. No action waits for a peer.
 func (d *daemon) do(a lifecycle.Action) {
 	switch a := a.(type) {
 	case lifecycle.ConnectTailnet:
@@ -34,7 +34,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StartListeners:
 		d.startListeners()
 	case lifecycle.OpenGate:
-		if d.upgrade.predecessor == nil { // else by takeOver
+		if !d.isCandidate() { // else takeOver opens it
 			d.openGate()
 		}
 	case lifecycle.NotifyReady:
@@ -70,7 +70,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	}
 }
 
-// notify logs that systemd could not be notified.
+// notify logs the error of a notification of systemd.
 func (d *daemon) notify(err error) {
 	if err != nil {
 		d.log.Warn("could not notify systemd", "error", err)
@@ -83,13 +83,13 @@ func (d *daemon) scheduleRetry(after time.Duration) {
 	d.after(after, lifecycle.RetryTimer{})
 }
 
-// install takes over the first configuration and what was made with it.
+// install starts to use the first configuration and what was built from it.
 func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Client) {
 	d.tailnet.client = client
 	server := inbound.NewServer(d.handler(p), d.log)
 	d.publish(func(v *view) { v.proxy, v.server = p, server })
 	d.useConfig(c)
-	if d.upgrade.predecessor != nil {
+	if d.isCandidate() {
 		return
 	}
 	if err := d.startAdmin(); err != nil {
@@ -98,7 +98,7 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 	d.takeCharge()
 }
 
-// takeCharge takes what there can be only one of for a service: the admin socket and the textfile.
+// takeCharge takes what only one process of a service can have: the admin socket and the textfile.
 func (d *daemon) takeCharge() {
 	d.inCharge = true
 	if d.admin != nil {
@@ -109,7 +109,7 @@ func (d *daemon) takeCharge() {
 	d.textfile.use(d.view().config.Metrics)
 }
 
-// leaveCharge leaves that to the successor.
+// leaveCharge leaves both to the successor.
 func (d *daemon) leaveCharge() {
 	d.inCharge = false
 	if a := d.admin; a != nil {
@@ -118,7 +118,7 @@ func (d *daemon) leaveCharge() {
 	}
 }
 
-// startListeners takes over systemd's sockets, or opens the configured address.
+// startListeners uses the sockets that systemd passed, or opens the configured address.
 func (d *daemon) startListeners() {
 	address := d.view().config.Proxy.ListenAddr
 	if trouble := d.sockets.trouble(address); trouble != "" {
@@ -135,7 +135,7 @@ func (d *daemon) startListeners() {
 	d.later(lifecycle.ListenersReady{})
 }
 
-// listenFix says what to do about an address that cannot be listened on.
+// listenFix says how to fix an address on which this process cannot listen.
 func listenFix(err error) string {
 	switch {
 	case errors.Is(err, syscall.EACCES):
@@ -148,7 +148,7 @@ func listenFix(err error) string {
 	return "see the error"
 }
 
-// openGate lets the server accept.
+// openGate starts to accept connections.
 func (d *daemon) openGate() {
 	v := d.view()
 	addresses := make([]net.Addr, 0, len(v.serving))
@@ -166,8 +166,8 @@ func (d *daemon) openGate() {
 	}
 }
 
-// cutTime is the end of the drain's time in which what is left is cut, so that the process is gone
-// when drain_timeout has passed.
+// cutTime is the last part of drain_timeout. In it the remaining requests are cut, so that the
+// process has ended when drain_timeout has passed.
 func cutTime(drain time.Duration) time.Duration { return min(drain/5, 500*time.Millisecond) }
 
 func (d *daemon) beginDrain() {
@@ -188,10 +188,9 @@ func (d *daemon) beginDrain() {
 	})
 }
 
-// drain waits until nothing is in flight here, and then for the end of the process before this one,
-// which waits for the one before it: so the main process ends last. systemd does not give the
-// others more time when it has ended, and sends them a second SIGTERM, on which they cut their
-// streams.
+// drain waits until no request is in flight here, then for the end of the predecessor, which waits
+// for its own. So the main process ends last: when it has ended, systemd sends the others a second
+// SIGTERM, on which they cut their streams.
 func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
 	if err := server.Drain(ctx, settle); err != nil {
 		return err
@@ -200,11 +199,11 @@ func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.
 	case <-d.upgrade.alone:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the process before this one: %w", ctx.Err())
+		return fmt.Errorf("waiting for the old process: %w", ctx.Err())
 	}
 }
 
-// forceClose cuts what did not end in time, or what a second signal does not wait for.
+// forceClose cuts the requests that did not end in time, or before a second signal.
 func (d *daemon) forceClose() {
 	v := d.view()
 	stats := v.proxy.Stats()

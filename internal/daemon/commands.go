@@ -42,7 +42,7 @@ func lastFailures(ended []proxy.Trace) []proxy.Trace {
 func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOutcome {
 	outcome := make(chan admin.ReloadOutcome, 1)
 	d.send(lifecycle.ReloadRequested{}, func() {
-		d.reload.waiters, d.reload.askers = append(d.reload.waiters, outcome), append(d.reload.askers, asker)
+		d.reload.waiting = append(d.reload.waiting, reloadRequest{asker, outcome})
 	})
 	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
 }

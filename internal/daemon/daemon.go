@@ -23,53 +23,52 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options is what the command line decides. The rest is configuration.
+// Options are what the command line decides. The rest is configuration.
 type Options struct {
-	// Load reads the configuration, at the start and for each reload. An error about its content is
-	// a *config.Error.
+	// Load reads the configuration, at the start and for each reload. An error in its content is a
+	// *config.Error.
 	Load func() (*config.Config, error)
-	// Version of this program, for /health, metrics and the log.
+	// Version is the version of this program, for /health, metrics and the log.
 	Version string
-	// LogLevel and LogFormat hold until the configuration is read.
+	// LogLevel and LogFormat apply until the configuration is read.
 	LogLevel  slog.Level
 	LogFormat logging.Format
-	// AdminSocket is the path of the admin socket; empty: none.
+	// AdminSocket is the path of the admin socket; empty: there is none.
 	AdminSocket string
-	// StateDir is the directory of what outlives a process: how the last one ended, and the key of
-	// log.identity = "hashed". Empty: nothing does.
+	// StateDir is the directory for what outlives a process: how the previous one ended, and the
+	// key of log.identity = "hashed". Empty: nothing outlives it.
 	StateDir string
-	// Ready, if not nil, is called once when requests are served, with the addresses they are
-	// served on.
+	// Ready, if not nil, is called once, with the addresses on which requests are served.
 	Ready func([]net.Addr)
 }
 
 const (
-	// RefusalDelay is waited before an exit that a new start would only repeat, if systemd holds
-	// the sockets: it starts the daemon again for a client that waits.
+	// RefusalDelay delays an exit whose reason a restart does not change. Where systemd holds the
+	// sockets, a waiting client would make it start the daemon again at once.
 	RefusalDelay = 2 * time.Second
-	// finishTimeout bounds the wait for reads and writes of files under way.
+	// finishTimeout bounds the wait for file reads and writes under way.
 	finishTimeout = time.Second
 	// flushTimeout bounds the writing of the last log records.
 	flushTimeout = time.Second
 )
 
-// daemon is the process, put together from its parts.
+// daemon is the process: its parts, and what they share.
 type daemon struct {
-	// Safe for all:
+	// Safe for every goroutine:
 	options   Options
 	log       *slog.Logger
 	logs      *logging.Log
 	started   time.Time
 	sockets   sockets
 	names     names
-	restarted string               // how the previous process ended; empty: as it should
-	registry  *prometheus.Registry // without the metrics of Go and of the process
-	metrics   *exposition          // with them
+	restarted string               // how the previous process ended; empty: normally
+	registry  *prometheus.Registry // all metrics but those of Go and of the process
+	metrics   *exposition          // all metrics
 	probes    probes
 	*mailbox
 	views
 
-	// The loop's own:
+	// For the loop only:
 	signals    chan os.Signal
 	pending    []lifecycle.Event
 	notifier   *systemd.Notifier
@@ -79,13 +78,13 @@ type daemon struct {
 	watchdog   watchdog
 	textfile   *textfile
 	admin      *admin.Server
-	inCharge   bool // of what there is one of for a service: the admin socket and the textfile
-	drainUntil time.Time
-	nothingCut bool // when the drain was cut short
+	inCharge   bool      // this process has the admin socket and the textfile, and not another one
+	drainUntil time.Time // when drain_timeout ends
+	nothingCut bool      // nothing was in flight when the drain was cut short
 }
 
-// Run is the daemon from its start to its exit code. It takes over the sockets and the environment
-// that systemd passed, and the process's signals.
+// Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
+// variables that systemd passed, and the signals of the process.
 func Run(options Options) (exitCode int) {
 	logs, err := logging.New(logging.Config{Level: options.LogLevel, Format: options.LogFormat})
 	if err != nil {
@@ -125,13 +124,12 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		return nil, fmt.Errorf("taking over the sockets: %w", err)
 	}
 	d.upgrade.predecessor, d.upgrade.alone = d.sockets.Predecessor, make(chan struct{})
-	if d.upgrade.predecessor == nil {
+	if d.upgrade.predecessor != nil {
+		d.notifier.Mute(true)
+	} else {
 		close(d.upgrade.alone)
-	}
-	if d.upgrade.predecessor == nil {
 		d.restarted = d.lastEnding()
 	}
-	d.notifier.Mute(d.upgrade.predecessor != nil)
 	interval, err := systemd.WatchdogInterval()
 	if err != nil {
 		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
@@ -143,15 +141,15 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	return d, nil
 }
 
-// lastEnding says how the previous process ended, by what ExecStopPost= of the unit left in the
-// state directory; empty: as it should, or not known.
+// lastEnding says how the previous process ended, from what ExecStopPost= of the unit wrote to the
+// state directory. It is empty if the process ended normally, or if nothing is known.
 func (d *daemon) lastEnding() string {
-	file := filepath.Join(d.options.StateDir, "last-end")
-	text, err := os.ReadFile(file)
-	if err != nil || d.options.StateDir == "" {
+	if d.options.StateDir == "" {
 		return ""
 	}
-	_ = os.Remove(file) // it is about that process only
+	file := filepath.Join(d.options.StateDir, "last-end")
+	text, _ := os.ReadFile(file) // absent after a reboot, or without that line in the unit
+	_ = os.Remove(file)          // it is about that process only
 	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 	ending := systemd.Ending(result, status)
 	if ending != "" {
@@ -160,7 +158,7 @@ func (d *daemon) lastEnding() string {
 	return ending
 }
 
-// close ends in reverse order what was begun, once the loop has ended.
+// close ends the parts of the daemon in reverse order, after the loop.
 func (d *daemon) close() {
 	close(d.done)
 	d.reload.respondAll(admin.ReloadOutcome{Error: stoppingText})
@@ -176,8 +174,8 @@ func (d *daemon) close() {
 	}
 }
 
-// finishWork waits for what works for the loop, then writes the last metrics. Both wait for files;
-// a file system that hangs must not keep the process.
+// finishWork waits for the goroutines that work for the loop, then writes the last metrics. Both
+// use files, and a file system that hangs must not keep the process.
 func (d *daemon) finishWork() {
 	ended := make(chan struct{})
 	go func() {
@@ -192,12 +190,11 @@ func (d *daemon) finishWork() {
 	}
 }
 
-// delayRefusal keeps systemd from starting a daemon several times a second that exits each time for
-// the same reason. A signal ends the wait.
+// delayRefusal keeps systemd from starting the daemon several times a second if it exits each time
+// for the same reason. A signal ends the wait, and a successor that was refused does not wait.
 func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
-	probed := d.upgrade.predecessor != nil && !d.inCharge
-	if !refused || len(d.sockets.Listeners) == 0 || probed {
+	if !refused || len(d.sockets.Listeners) == 0 || d.isCandidate() {
 		return
 	}
 	select {

@@ -1,7 +1,7 @@
-// Package daemon puts the other packages together into one process. They know nothing of each
-// other: what one finds out reaches another through the event loop.
+// Package daemon is the running process: it puts the other packages together, and its event loop
+// carries between them what they find out. They know nothing of each other.
 //
-// The commands "serve" and "demo" are all of its use:
+// The commands "serve" and "demo" run it:
 //
 //	os.Exit(daemon.Run(daemon.Options{
 //		Load:        func() (*config.Config, error) { return config.Load(path) },
@@ -10,30 +10,53 @@
 //		StateDir:    stateDir,
 //	}))
 //
-// An event goes one way. A source sends it to the loop (loop.go) with a function that records what
-// is known of it; the loop calls that function, steps the state machine of package lifecycle with
-// the event, and does what that asks for (actions.go). Work that takes time is begun beside the
-// loop and ends in another event. Only the loop writes state, talks to systemd and pings the
-// watchdog, and nothing that it calls waits for a peer.
+// # Events
 //
-// What everybody else may know is the view (view.go): the loop publishes a new one with each
-// change, so that a reader sees one moment, without a lock.
+// A source sends an event to the loop (loop.go), with a function that records what is known of it.
+// The loop calls that function, moves the state machine of package lifecycle with the event, and
+// performs the actions that it returns (actions.go). An action that takes time starts a goroutine
+// and ends in another event. Only the loop writes state, notifies systemd and pings the watchdog,
+// and nothing that it calls waits for a peer.
 //
-// Each part is a type with fields of its own, which daemon.go puts together:
+// All other goroutines read the view (view.go). The loop publishes a new one with each change, so
+// that a reader sees one moment, without a lock.
 //
-//	sockets.go      the sockets that this process was started with, or opens
+// # Files
+//
+//	daemon.go       the parts, and their start and end
+//	sockets.go      the sockets that systemd passed, or the one that this process opens
 //	reload.go       the configuration, at the start and later
-//	tailnet.go      what tailscaled reports, and what the proxy asks it
-//	handover.go     the process before this one and the one after it
+//	tailnet.go      what tailscaled reports, and what the proxy asks about it
+//	handover.go     the old process in a hand-over; takeover.go: the new one
 //	watchdog.go     does our own listener respond?
-//	naming.go       how people and nodes are named in log and status (log.identity)
-//
-// What the daemon shows of itself:
-//
-//	health.go       which requests end here; GET /health
+//	naming.go       how people and nodes are named (log.identity)
+//	health.go       the requests that end here; GET /health
 //	metrics.go      the metrics that are not about requests; exposition.go serves them,
 //	                textfile.go writes them for node_exporter
 //	status.go       the line in systemctl status
 //	report.go       "oauth-proxyd status"; commands.go: the other commands of package admin
 //	probe.go        the requests of "oauth-proxyd doctor" through a gateway
+//
+// # A hand-over
+//
+// From SIGUSR2 to the end of the old process, with the events of the old one's state machine:
+//
+//  1. Old: [lifecycle.UpgradeRequested], from a signal (loop.go) or "oauth-proxyd upgrade"
+//     (commands.go). The state machine returns StartSuccessor as soon as no reload is under way.
+//  2. Old: startSuccessor (handover.go) asks systemd whether it would follow, and starts the
+//     program of the unit with our listeners. Package systemd has the process and the channel.
+//  3. New: newDaemon (daemon.go) inherits the listeners and the channel. The process goes through
+//     its own start, but sends systemd nothing and opens no gate. Once it is Running, reportReady
+//     (takeover.go) writes Done.
+//  4. Old: after two seconds of probes, [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=,
+//     waits until systemd reports the new main process, and writes TakeOver.
+//  5. New: takeOver (takeover.go) accepts connections, sends READY=1, takes the admin socket and
+//     the textfile, and writes Done.
+//  6. Old: [lifecycle.SuccessorFollowed]. It leaves the admin socket, stops accepting, and finishes
+//     its requests (beginHandover), reporting to the new process each second.
+//  7. Old: [lifecycle.Drained] or [lifecycle.HandoverTimeout], and it exits.
+//  8. New: the channel closes; predecessorEnded (takeover.go) forgets the old process.
+//
+// If anything fails before step 6, [lifecycle.SuccessorFailed] puts the old process in charge
+// again (recordUpgradeError), and the new one exits.
 package daemon

@@ -3,7 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,38 +14,40 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/systemd"
 )
 
 const (
-	// successorTimeout is how long a new process may take until it is ready.
+	// successorTimeout is how long a new process may take to get ready.
 	successorTimeout = 30 * time.Second
-	// successorProbes is how long it then responds to probes before anything is given up.
+	// successorProbes is how long a ready process has to respond to probes before it takes over.
 	successorProbes = 2 * time.Second
-	// askTimeout bounds a question to systemd, and the wait until it follows a successor.
+	// askTimeout bounds a question to systemd, and the wait until it follows the successor.
 	askTimeout = 5 * time.Second
 	// askInterval is the pause between two questions.
 	askInterval = 50 * time.Millisecond
-	// handoverSettle is how long kept connections are waited for, to be told with their next
-	// response that it is the last.
+	// handoverSettle is how long the old process keeps idle connections open. Their next response
+	// then says that it is the last one.
 	handoverSettle = 10 * time.Second
-	// reportInterval is how often a process that has handed over reports what it still does.
+	// reportInterval is how often the old process reports how many requests it still has.
 	reportInterval = time.Second
 )
 
-// errNotSupervised is why a process that no unit runs is not upgraded: nothing would follow the new
-// one, or restart it.
+// errNotSupervised refuses an upgrade of a process that no unit runs: nothing would follow the
+// successor, or restart it.
 var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
 
-// upgrade is what the loop keeps of the process before this one and of the one after it.
+// upgrade is what the loop knows of the processes before and after this one.
 type upgrade struct {
-	predecessor *systemd.Predecessor // that started this process to take over; nil: systemd did
-	alone       chan struct{}        // closed when that has ended; safe for all
-	reported    bool                 // to it, that this process is ready
-	successor   *systemd.Successor   // that is ready; nil: there is none
+	predecessor *systemd.Predecessor // the process that started this one; nil: systemd did
+	alone       chan struct{}        // closed when there is no predecessor any more; safe for all
+	reported    bool                 // the predecessor knows that this process is ready
+	successor   *systemd.Successor   // the process that is ready to take over; nil: none
 	waiters     []chan<- admin.UpgradeOutcome
 }
+
+// isCandidate reports whether another process started this one and has not handed over to it.
+func (d *daemon) isCandidate() bool { return d.upgrade.predecessor != nil && !d.inCharge }
 
 // respond responds to the clients that wait for the upgrade.
 func (u *upgrade) respond(o admin.UpgradeOutcome) {
@@ -56,8 +57,8 @@ func (u *upgrade) respond(o admin.UpgradeOutcome) {
 	u.waiters = nil
 }
 
-// startSuccessor begins to bring up a process of the installed program. Until systemd follows that,
-// nothing changes here. If this process ends first, the other one sees it and exits.
+// startSuccessor starts a process of the installed program. Until systemd follows that process,
+// nothing changes in this one. If this one ends first, the successor notices and exits.
 func (d *daemon) startSuccessor() {
 	d.publish(func(v *view) { v.upgrade = "" })
 	listeners := d.view().serving
@@ -75,8 +76,8 @@ func (d *daemon) sendUpgradeError(err error) {
 	d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
 }
 
-// bringUp returns a successor that is ready and that systemd would follow, or an error. It runs the
-// program that a restart of the unit would run.
+// bringUp returns a successor that is ready and that systemd would follow. It runs the program that
+// a restart of the unit would run.
 func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
 	unit, err := d.supervisingUnit(ctx)
 	if err != nil {
@@ -104,7 +105,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	return s, nil
 }
 
-// supervisingUnit is the unit of this process, if systemd would follow a hand-over.
+// supervisingUnit returns the unit of this process, or why systemd would not follow a hand-over.
 func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 	if !d.notifier.Enabled() {
 		return systemd.Unit{}, errNotSupervised
@@ -115,12 +116,12 @@ func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 	return unit, cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args))
 }
 
-// notifyMainPID announces the successor. This process is silent from now on: systemd warns about
-// messages of a process that is not the main one. It accepts connections until the successor
-// reports that it accepts them.
+// notifyMainPID makes the successor the main process of the service, and has it take over. From now
+// on this process sends systemd nothing, because systemd warns about messages of other processes.
+// It accepts connections until the successor accepts them.
 func (d *daemon) notifyMainPID() {
-	// For a successor that hangs, systemd's watchdog aborts every process of the unit; those that
-	// are left get SIGTERM then, and drain.
+	// If the successor hangs, systemd's watchdog aborts every process of the unit. This one ignores
+	// that, and drains on the SIGTERM that follows.
 	signal.Ignore(syscall.SIGABRT)
 	s := d.upgrade.successor
 	d.notify(d.notifier.MainPID(s.PID()))
@@ -142,9 +143,9 @@ func (d *daemon) notifyMainPID() {
 	})
 }
 
-// awaitMainPID returns nil when systemd says that the process is the main one of the service. It
-// asks because a message that systemd ignores brings no error: the unit may have been masked a
-// moment ago.
+// awaitMainPID returns nil when systemd reports the process as the main one of the service. It has
+// to ask, because a message that systemd ignores brings no error: the unit may have been masked
+// since.
 func awaitMainPID(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -168,7 +169,8 @@ func awaitMainPID(ctx context.Context, pid int) error {
 	}
 }
 
-// recordUpgradeError keeps and logs why there is no successor, unless a stop came first.
+// recordUpgradeError puts this process in charge again, and keeps and logs why. It does nothing if
+// a stop came first.
 func (d *daemon) recordUpgradeError(err error) {
 	if !d.view().state.IsUpgrading() {
 		return
@@ -183,7 +185,7 @@ func (d *daemon) recordUpgradeError(err error) {
 	d.upgrade.respond(admin.UpgradeOutcome{Error: text})
 }
 
-// handOver leaves the successor in charge.
+// handOver leaves the successor in charge, which accepts connections now.
 func (d *daemon) handOver() {
 	pid := d.upgrade.successor.PID()
 	d.leaveCharge()
@@ -191,7 +193,7 @@ func (d *daemon) handOver() {
 	d.upgrade.respond(admin.UpgradeOutcome{PID: pid})
 }
 
-// beginHandover lets what is in flight finish.
+// beginHandover lets the requests in flight finish, within handover_timeout.
 func (d *daemon) beginHandover() {
 	v, s, since := d.view(), d.upgrade.successor, time.Now()
 	d.begin(func(ctx context.Context) { d.reportTo(ctx, s, since) })
@@ -208,8 +210,8 @@ func (d *daemon) beginHandover() {
 	})
 }
 
-// reportTo reports to the successor what this process and those before it still do, to the end of
-// this process.
+// reportTo keeps reporting to the successor how many requests this process and those before it
+// still have.
 func (d *daemon) reportTo(ctx context.Context, s *systemd.Successor, since time.Time) {
 	defer context.AfterFunc(ctx, s.Close)()
 	ticker := time.NewTicker(reportInterval)
@@ -220,109 +222,12 @@ func (d *daemon) reportTo(ctx context.Context, s *systemd.Successor, since time.
 			PID: os.Getpid(), Version: d.options.Version, Since: since, InFlight: v.proxy.Stats().InFlight,
 		}
 		if s.Report(append(slices.Clone(v.predecessors), self)) != nil {
-			return // it has ended; systemd ends this process too
+			return // the successor has ended, and systemd ends this process too
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// reportReady tells the process that started this one that it can take over, and hears from it
-// until that ends.
-func (d *daemon) reportReady() {
-	p := d.upgrade.predecessor
-	if p == nil || d.upgrade.reported {
-		return
-	}
-	d.upgrade.reported = true
-	if err := d.startAdmin(); err != nil {
-		d.log.Error("not ready to take over", "error", err)
-		p.Fail(err.Error())
-		d.later(lifecycle.ShutdownSignal{})
-	} else {
-		p.Done()
-		d.log.Info("ready to take over") // only now: a reader of the log may rely on it
-	}
-	d.begin(func(ctx context.Context) {
-		defer p.Close()
-		defer context.AfterFunc(ctx, p.Close)()
-		for {
-			m, err := p.Next()
-			if err != nil {
-				break
-			}
-			d.send(nil, func() { d.hear(m) })
-		}
-		d.send(nil, d.endPredecessor)
-	})
-}
-
-// hear responds to the process before this one. A response is a few bytes, which never wait.
-func (d *daemon) hear(m systemd.Message) {
-	p, phase := d.upgrade.predecessor, d.view().state.Phase
-	switch {
-	case m.Report != nil:
-		var all []admin.Predecessor
-		_ = json.Unmarshal(m.Report, &all) // of another version, it may say less
-		d.publish(func(v *view) { v.predecessors = all })
-		return
-	case phase != lifecycle.Running:
-		p.Fail("it is " + phase.String())
-		return
-	case m.TakeOver != "":
-		d.remember(m.Memory)
-		d.takeOver(m.TakeOver)
-	}
-	p.Done()
-}
-
-// memory is what the new process goes on with.
-type memory struct {
-	Identity   string           `json:"log_identity"` // the names in it are as this says
-	RateLimits ratelimit.Saved `json:"rate_limits"`
-}
-
-func (d *daemon) memory() memory {
-	v := d.view()
-	return memory{v.config.Log.Identity, v.proxy.RateLimits().Save()}
-}
-
-// remember goes on with what the process before this one knew. Names are withheld if that one named
-// people in another way.
-func (d *daemon) remember(text json.RawMessage) {
-	var before memory
-	_ = json.Unmarshal(text, &before) // of another version, it may say less
-	limits := d.view().proxy.RateLimits()
-	limits.Restore(before.RateLimits)
-	if before.Identity != d.view().config.Log.Identity {
-		limits.ForgetNames()
-	}
-}
-
-// takeOver puts this process in charge, in the place of one of that version.
-func (d *daemon) takeOver(before string) {
-	d.log.Info(fmt.Sprintf("upgraded: %s → %s", before, d.options.Version))
-	d.openGate()
-	d.notifier.Mute(false)
-	d.notify(d.notifier.Ready(d.statusLine()))
-	if d.watchdog.ticker != nil {
-		// The last sign of life may be half an interval old, and the first of this process be due
-		// after as long.
-		d.notify(d.notifier.Watchdog())
-	}
-	d.takeCharge()
-}
-
-// endPredecessor ends what depends on the process before this one. If that has not handed over, it
-// was stopped or has crashed, and systemd stops or restarts the service.
-func (d *daemon) endPredecessor() {
-	close(d.upgrade.alone)
-	d.publish(func(v *view) { v.predecessors = nil })
-	if !d.inCharge && d.view().state.Phase == lifecycle.Running {
-		d.log.Warn("the previous process ended without handing over; exiting")
-		d.later(lifecycle.ShutdownSignal{})
 	}
 }

@@ -11,19 +11,20 @@ import (
 	"oauth-proxyd/internal/lifecycle"
 )
 
-// message is an event for the state machine, and what the loop does before it steps.
+// message is an event for the state machine, and a function that the loop calls before it steps.
+// Either may be nil.
 type message struct {
-	event lifecycle.Event // nil: none
-	first func()          // nil: nothing
+	event lifecycle.Event
+	first func()
 }
 
-// mailbox is the way to the loop, and the work that is done beside it.
+// mailbox carries messages to the loop, and owns the goroutines that work for it.
 type mailbox struct {
 	messages chan message
-	done     chan struct{}      // closed when the loop has ended
-	ctx      context.Context    // of all work
-	cancel   context.CancelFunc // of ctx
+	done     chan struct{} // closed when the loop has ended
 	work     sync.WaitGroup
+	ctx      context.Context // of the work; canceled when the process exits
+	cancel   context.CancelFunc
 }
 
 func newMailbox() *mailbox {
@@ -32,7 +33,7 @@ func newMailbox() *mailbox {
 	return m
 }
 
-// send brings an event to the loop, and reports whether that was there to take it.
+// send queues an event for the loop, and reports whether the loop still runs.
 func (m *mailbox) send(e lifecycle.Event, first func()) bool {
 	select {
 	case m.messages <- message{e, first}:
@@ -42,27 +43,24 @@ func (m *mailbox) send(e lifecycle.Event, first func()) bool {
 	}
 }
 
-// begin does work that the loop must not wait for. It has to heed the context.
+// begin runs work that the loop must not wait for. The work returns when its context ends.
 func (m *mailbox) begin(work func(context.Context)) {
 	m.work.Go(func() { work(m.ctx) })
 }
 
-// after sends e when the time has come.
+// after sends e once the time has passed.
 func (m *mailbox) after(wait time.Duration, e lifecycle.Event) {
 	m.begin(func(ctx context.Context) {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 			m.send(e, nil)
 		case <-ctx.Done():
 		}
 	})
 }
 
-// loop lives until an action is to exit.
+// loop handles messages, signals and the watchdog's ticks until the state machine exits.
 func (d *daemon) loop() (exitCode int) {
-	defer d.watchdog.stop()
 	d.begin(func(context.Context) { d.loadFirst() })
 	for {
 		select {
@@ -76,10 +74,10 @@ func (d *daemon) loop() (exitCode int) {
 		case s := <-d.signals:
 			d.log.Info("signal", "signal", s.String())
 			if s == syscall.SIGHUP {
-				d.reload.askers = append(d.reload.askers, "signal "+s.String())
+				d.reload.waiting = append(d.reload.waiting, reloadRequest{by: "signal " + s.String()})
 			}
 			d.later(eventOf(s))
-		case <-d.watchdog.ticks():
+		case <-d.watchdog.tick:
 			d.pingWatchdog()
 		}
 		for len(d.pending) > 0 {
@@ -104,7 +102,7 @@ func eventOf(s os.Signal) lifecycle.Event {
 	}
 }
 
-// step moves the state machine and does what it asks for.
+// step moves the state machine and performs the actions it returns.
 func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	before := d.view().state
 	next, actions := lifecycle.Step(before, e)
@@ -115,19 +113,20 @@ func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	for _, a := range actions {
 		if out, ok := a.(lifecycle.Exit); ok {
 			if out.Code == lifecycle.ExitDrainCut && d.nothingCut {
-				d.publish(func(v *view) { v.state.ExitCode = lifecycle.ExitOK })
+				return lifecycle.ExitOK, true
 			}
-			return d.view().state.ExitCode, true
+			return out.Code, true
 		}
 		d.do(a)
 	}
 	return 0, false
 }
 
-// later has the loop step with e after the actions under way.
+// later queues e for the loop's next step. An action that ends at once uses it, because send would
+// wait for the loop itself.
 func (d *daemon) later(e lifecycle.Event) { d.pending = append(d.pending, e) }
 
-// refuseCommands responds to clients that wait for what will not happen.
+// refuseCommands responds to clients that wait for a reload or an upgrade that will not happen.
 func (d *daemon) refuseCommands() {
 	s := d.view().state
 	if s.Phase > lifecycle.Running {

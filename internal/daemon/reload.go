@@ -15,14 +15,18 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// reloads are the loop's own record of reloads.
+// reloads is the loop's record of reloads.
 type reloads struct {
-	next    *loaded                      // to be applied or dropped
-	err     error                        // why there is none
-	waiters []chan<- admin.ReloadOutcome // for the next LoadConfig
-	current []chan<- admin.ReloadOutcome // for the one under way
-	askers  []string                     // of the next LoadConfig, for the log
-	askedBy []string                     // of the one under way
+	next    *loaded         // what to apply; nil: the load failed
+	err     error           // why it failed
+	current []reloadRequest // those that the reload under way is for
+	waiting []reloadRequest // those that came too late for it
+}
+
+// reloadRequest is a request for a reload, by a client of the admin socket or a signal.
+type reloadRequest struct {
+	by      string                     // for the log
+	outcome chan<- admin.ReloadOutcome // buffered; nil: nobody waits
 }
 
 // loaded is a configuration with what was built from it. Applying it cannot fail.
@@ -33,16 +37,26 @@ type loaded struct {
 
 // respond responds to the clients of the reload under way.
 func (r *reloads) respond(o admin.ReloadOutcome) {
-	for _, w := range r.current {
-		w <- o
+	for _, request := range r.current {
+		if request.outcome != nil {
+			request.outcome <- o
+		}
 	}
 	r.current = nil
 }
 
 // respondAll responds to the clients of any reload.
 func (r *reloads) respondAll(o admin.ReloadOutcome) {
-	r.current, r.waiters = append(r.current, r.waiters...), nil
+	r.current, r.waiting = append(r.current, r.waiting...), nil
 	r.respond(o)
+}
+
+// askedBy names the sources of the reload under way.
+func (r *reloads) askedBy() (all []string) {
+	for _, request := range r.current {
+		all = append(all, request.by)
+	}
+	return all
 }
 
 // loadFirst reads the configuration at the start and makes the parts that need one.
@@ -82,8 +96,7 @@ func (d *daemon) settings(c *config.Config) proxy.Settings {
 
 // beginReload reads the configuration again, beside the loop.
 func (d *daemon) beginReload() {
-	d.reload.current, d.reload.waiters = d.reload.waiters, nil
-	d.reload.askedBy, d.reload.askers = d.reload.askers, nil
+	d.reload.current, d.reload.waiting = d.reload.waiting, nil
 	p := d.view().proxy
 	d.work.Go(func() {
 		c, err := d.load()
@@ -107,14 +120,15 @@ func (d *daemon) applyReload() {
 	changes := config.Diff(d.view().config, l.config)
 	l.apply()
 	d.useConfig(d.keepUntilRestart(l.config))
-	d.log.Info("configuration reloaded", "changes", len(changes), "asked_by", d.reload.askedBy)
+	askedBy := d.reload.askedBy()
+	d.log.Info("configuration reloaded", "changes", len(changes), "asked_by", askedBy)
 	paths := make([]string, 0, len(changes))
 	for _, c := range changes {
 		paths = append(paths, c.Path)
 		if c.NeedsRestart {
-			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "in_force", c.Old, "in_file", c.New, "asked_by", d.reload.askedBy)
+			d.log.Warn("a changed setting needs a restart", "setting", c.Path, "active", c.Old, "in_file", c.New, "asked_by", askedBy)
 		} else {
-			d.log.Info("setting changed", "setting", c.Path, "before", c.Old, "now", c.New, "asked_by", d.reload.askedBy)
+			d.log.Info("setting changed", "setting", c.Path, "before", c.Old, "now", c.New, "asked_by", askedBy)
 		}
 	}
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
@@ -167,7 +181,7 @@ func (d *daemon) useConfig(c *config.Config) {
 func (d *daemon) keepConfig() {
 	err := d.reload.err
 	d.reload.err = nil
-	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy)
+	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy())
 	d.reportConfig(err)
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })
 	d.reload.respond(refusal(err))

@@ -32,7 +32,7 @@ func (d *daemon) statusLine() string {
 		}
 		return "Draining: no new connections, finishing open requests"
 	default:
-		return v.stoppedLine()
+		return v.stoppedLine(v.state.ExitCode)
 	}
 }
 
@@ -78,8 +78,8 @@ func (v *view) tailnetTrouble() string {
 	return v.naming.hide(v.tailnet.Err).Error()
 }
 
-func (v *view) stoppedLine() string {
-	switch v.state.ExitCode {
+func (v *view) stoppedLine(code int) string {
+	switch code {
 	case lifecycle.ExitOK:
 		return "Stopped"
 	case lifecycle.ExitDrainCut:
@@ -96,17 +96,17 @@ func (v *view) stoppedLine() string {
 // logEnd logs why the loop ended, and how to fix it.
 func (d *daemon) logEnd(code int) {
 	v := d.view()
-	if p := d.upgrade.predecessor; p != nil && !d.inCharge {
-		p.Fail(v.stoppedLine())
+	if d.isCandidate() {
+		d.upgrade.predecessor.Fail(v.stoppedLine(code))
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {
 	case lifecycle.ExitOK:
 		d.log.Info("stopped", "uptime", uptime)
 	case lifecycle.ExitDrainCut:
-		d.log.Warn(v.stoppedLine(), "uptime", uptime, "exit_code", code, "streams_cut", v.proxy.Stats().CutByDrain)
+		d.log.Warn(v.stoppedLine(code), "uptime", uptime, "exit_code", code, "streams_cut", v.proxy.Stats().CutByDrain)
 	default:
-		d.log.Error(v.stoppedLine(), "exit_code", code)
+		d.log.Error(v.stoppedLine(code), "exit_code", code)
 	}
 }
 

@@ -22,31 +22,18 @@ const (
 // watchdog decides whether systemd gets a sign of life (WATCHDOG=1, sd_notify(3)), by probing our
 // own listener. It is the loop's own.
 type watchdog struct {
-	ticker    *time.Ticker // nil: systemd did not ask
-	network   string       // where to probe
-	addresses []string     // the first that can be connected to
+	tick      <-chan time.Time // nil: the unit has no watchdog
+	network   string           // of the addresses
+	addresses []string         // where to probe: the first that accepts a connection
 	probing   bool
 	lost      int // probes in a row
 }
 
 func newWatchdog(interval time.Duration) (w watchdog) {
 	if interval > 0 {
-		w.ticker = time.NewTicker(interval / 2)
+		w.tick = time.Tick(interval / 2)
 	}
 	return w
-}
-
-func (w *watchdog) ticks() <-chan time.Time {
-	if w.ticker == nil {
-		return nil
-	}
-	return w.ticker.C
-}
-
-func (w *watchdog) stop() {
-	if w.ticker != nil {
-		w.ticker.Stop()
-	}
 }
 
 // watch names the listener to probe. The addresses of loopback need no resolver.
@@ -84,11 +71,9 @@ func (d *daemon) pingWatchdog() {
 	network, addresses := w.network, w.addresses
 	d.begin(func(ctx context.Context) {
 		lost := isLost(ctx, v.server, network, addresses)
-		d.send(nil, func() { d.recordProbe(lost) })
+		d.send(nil, func() { w.record(lost) })
 	})
 }
-
-func (d *daemon) recordProbe(lost bool) { d.watchdog.record(lost) }
 
 // isLost reports whether a connection was made and no HTTP response of any status came. Failing to
 // connect proves nothing of the kind. The bounds on connections are not for this one: strangers

@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/lifecycle"
+	"oauth-proxyd/internal/ratelimit"
+	"oauth-proxyd/internal/systemd"
+)
+
+// reportReady tells the predecessor, once, that this process can take over, and receives messages
+// from the predecessor until that ends.
+func (d *daemon) reportReady() {
+	p := d.upgrade.predecessor
+	if p == nil || d.upgrade.reported {
+		return
+	}
+	d.upgrade.reported = true
+	if err := d.startAdmin(); err != nil {
+		d.log.Error("not ready to take over", "error", err)
+		p.Fail(err.Error())
+		d.later(lifecycle.ShutdownSignal{})
+	} else {
+		p.Done()
+		d.log.Info("ready to take over") // only now: a reader of the log may rely on it
+	}
+	d.begin(func(ctx context.Context) {
+		defer p.Close()
+		defer context.AfterFunc(ctx, p.Close)()
+		for {
+			m, err := p.Next()
+			if err != nil {
+				break
+			}
+			d.send(nil, func() { d.respondTo(m) })
+		}
+		d.send(nil, d.predecessorEnded)
+	})
+}
+
+// respondTo handles a message of the predecessor. A response is a few bytes, so that writing it
+// never waits.
+func (d *daemon) respondTo(m systemd.Message) {
+	p, phase := d.upgrade.predecessor, d.view().state.Phase
+	switch {
+	case m.Report != nil:
+		var all []admin.Predecessor
+		_ = json.Unmarshal(m.Report, &all) // of another version, it may say less
+		d.publish(func(v *view) { v.predecessors = all })
+		return
+	case phase != lifecycle.Running:
+		p.Fail("it is " + phase.String())
+		return
+	case m.TakeOver != "":
+		d.remember(m.Memory)
+		d.takeOver(m.TakeOver)
+	}
+	p.Done()
+}
+
+// memory is what a process passes on to its successor.
+type memory struct {
+	Identity   string          `json:"log_identity"` // log.identity, by which the rest names people
+	RateLimits ratelimit.Saved `json:"rate_limits"`
+}
+
+func (d *daemon) memory() memory {
+	v := d.view()
+	return memory{v.config.Log.Identity, v.proxy.RateLimits().Save()}
+}
+
+// remember takes over the memory of the predecessor, without the names if the predecessor had
+// another log.identity.
+func (d *daemon) remember(text json.RawMessage) {
+	var before memory
+	_ = json.Unmarshal(text, &before) // of another version, it may say less
+	limits := d.view().proxy.RateLimits()
+	limits.Restore(before.RateLimits)
+	if before.Identity != d.view().config.Log.Identity {
+		limits.ForgetNames()
+	}
+}
+
+// takeOver puts this process in charge instead of the predecessor, which has that version.
+func (d *daemon) takeOver(before string) {
+	d.log.Info(fmt.Sprintf("upgraded: %s → %s", before, d.options.Version))
+	d.openGate()
+	d.notifier.Mute(false)
+	d.notify(d.notifier.Ready(d.statusLine()))
+	if d.watchdog.tick != nil {
+		// The predecessor's last ping may be half an interval old, and the first tick here half an
+		// interval away.
+		d.notify(d.notifier.Watchdog())
+	}
+	d.takeCharge()
+}
+
+// predecessorEnded forgets the predecessor. If that has not handed over, it was stopped or has
+// crashed, and systemd stops or restarts the service: this process exits.
+func (d *daemon) predecessorEnded() {
+	close(d.upgrade.alone)
+	d.publish(func(v *view) { v.predecessors = nil })
+	if d.isCandidate() && d.view().state.Phase == lifecycle.Running {
+		d.log.Warn("the previous process ended without handing over; exiting")
+		d.later(lifecycle.ShutdownSignal{})
+	}
+}
