@@ -39,7 +39,9 @@ func (d *daemon) do(a lifecycle.Action) {
 		}
 	case lifecycle.NotifyReady:
 		d.notify(d.notifier.Ready(d.statusLine()))
-		d.textfile.refresh()
+		if d.inCharge {
+			d.textfile.use(d.view().config.Metrics)
+		}
 		d.reportReady()
 	case lifecycle.NotifyReloading:
 		d.notify(d.notifier.Reloading("Reloading the configuration"))
@@ -98,7 +100,8 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 	d.takeCharge()
 }
 
-// takeCharge takes what only one process of a service can have: the admin socket and the textfile.
+// takeCharge makes this process the one that acts for the service: it has the admin socket, writes
+// the textfile and pings the watchdog.
 func (d *daemon) takeCharge() {
 	d.inCharge = true
 	if d.admin != nil {
@@ -106,10 +109,9 @@ func (d *daemon) takeCharge() {
 			d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
 		}
 	}
-	d.textfile.use(d.view().config.Metrics)
 }
 
-// leaveCharge leaves both to the successor.
+// leaveCharge leaves that to the successor.
 func (d *daemon) leaveCharge() {
 	d.inCharge = false
 	if a := d.admin; a != nil {
@@ -131,7 +133,7 @@ func (d *daemon) startListeners() {
 		return
 	}
 	d.publish(func(v *view) { v.serving = listeners })
-	d.watchdog.watch(listeners[0].Addr())
+	d.watchdog.address = listeners[0].Addr()
 	d.later(lifecycle.ListenersReady{})
 }
 

@@ -181,7 +181,10 @@ func (d *daemon) finishWork() {
 	go func() {
 		defer close(ended)
 		d.work.Wait()
-		d.textfile.finish()
+		if d.inCharge {
+			d.textfile.use(d.view().config.Metrics) // it may be that it never got ready
+			d.textfile.finish()
+		}
 	}()
 	select {
 	case <-ended:

@@ -133,15 +133,13 @@ func hashName(key []byte, name string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:shown])
 }
 
-// keySize is that of SHA-256's blocks of output, in bytes.
-const keySize = 32
-
 // keyFile holds the key of the hashes, in the StateDirectory= of the unit (systemd.exec(5)), which
-// only the service and root can read. Somebody who knows the key finds the name of a hash by trying
+// only the service and root can read. Anyone who knows the key finds the name of a hash by trying
 // names.
-const keyFile = "identity.key"
-
-var errNoStateDirectory = errors.New("there is no state directory: the unit of the service sets one (StateDirectory=), from its next restart on")
+const (
+	keyFile = "identity.key"
+	keySize = sha256.Size
+)
 
 func newKey() []byte {
 	key := make([]byte, keySize)
@@ -149,29 +147,19 @@ func newKey() []byte {
 	return key
 }
 
-// keptKey reads the key, and makes it the first time.
+// keptKey reads the key, and makes it the first time. It refuses a key that other users can read,
+// or of another size.
 func keptKey(dir string) ([]byte, error) {
 	if dir == "" {
-		return nil, errNoStateDirectory
+		return nil, errors.New("there is no state directory: the unit of the service sets one (StateDirectory=), from its next restart on")
 	}
 	file := filepath.Join(dir, keyFile)
-	key, err := readKey(file)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	if err := makeKey(file); err != nil {
-		return nil, fmt.Errorf("making %s: %w", file, err)
-	}
-	return readKey(file)
-}
-
-// readKey reads the key. It refuses one that other users can read, or of another size.
-func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return makeKey(file)
+	case err != nil:
+		return nil, err
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s is readable by others (mode %v); remove it, and a new key is made", file, info.Mode().Perm())
 	case info.Size() != keySize:
@@ -181,10 +169,13 @@ func readKey(file string) ([]byte, error) {
 }
 
 // makeKey writes a new key atomically.
-func makeKey(file string) error {
-	beside := file + ".new"
-	if err := os.WriteFile(beside, newKey(), 0o600); err != nil {
-		return err
+func makeKey(file string) (key []byte, err error) {
+	key, written := newKey(), file+".new"
+	if err = os.WriteFile(written, key, 0o600); err == nil {
+		err = os.Rename(written, file)
 	}
-	return os.Rename(beside, file)
+	if err != nil {
+		return nil, fmt.Errorf("making %s: %w", file, err)
+	}
+	return key, nil
 }

@@ -172,9 +172,6 @@ func (d *daemon) useConfig(c *config.Config) {
 	for _, w := range d.configWarnings(c) {
 		d.log.Warn("configuration: " + w)
 	}
-	if d.inCharge {
-		d.textfile.use(c.Metrics)
-	}
 }
 
 // keepConfig keeps the current configuration, and reports why the new one was refused.

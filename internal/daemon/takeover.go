@@ -96,6 +96,7 @@ func (d *daemon) takeOver(before string) {
 		d.notify(d.notifier.Watchdog())
 	}
 	d.takeCharge()
+	d.textfile.use(d.view().config.Metrics)
 }
 
 // predecessorEnded forgets the predecessor. If that has not handed over, it was stopped or has

@@ -28,13 +28,12 @@ type textfile struct {
 
 	path     string // empty: none is written
 	interval time.Duration
-	written  bool          // at least once
-	stop     func()        // ends the writer, and waits for it
-	due      chan struct{} // has the writer write at once
+	written  bool   // at least once
+	stop     func() // ends the writer, and waits for it
 }
 
-// use writes where the configuration says from now on. A file that it no longer names is removed:
-// node_exporter would report its numbers for ever.
+// use starts to write the file that the configuration names, every interval from now on. A file that
+// it no longer names is removed: node_exporter would report its numbers for ever.
 func (t *textfile) use(m config.Metrics) {
 	if t.path == m.Textfile && t.interval == m.TextfileInterval {
 		return
@@ -56,8 +55,6 @@ func (t *textfile) use(m config.Metrics) {
 func (t *textfile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
-	due := make(chan struct{}, 1)
-	t.due = due
 	t.stop = func() {
 		cancel()
 		<-stopped
@@ -70,20 +67,11 @@ func (t *textfile) start() {
 			t.write()
 			select {
 			case <-ticker.C:
-			case <-due:
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-}
-
-// refresh has the file written soon: an interval can be an hour, and what it says be out of date.
-func (t *textfile) refresh() {
-	select {
-	case t.due <- struct{}{}:
-	default: // about to be, or none is written
-	}
 }
 
 // leave writes no more, and leaves the file as it is for the process that takes over.

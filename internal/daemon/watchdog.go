@@ -14,19 +14,17 @@ import (
 
 const (
 	probeTimeout = 5 * time.Second
-	// probesLost in a row, each of a connection that was made and got no response, are proof that
-	// the process does not serve.
+	// probesLost is how many probes in a row prove that the process does not serve.
 	probesLost = 2
 )
 
-// watchdog decides whether systemd gets a sign of life (WATCHDOG=1, sd_notify(3)), by probing our
-// own listener. It is the loop's own.
+// watchdog decides whether systemd gets a ping (WATCHDOG=1, sd_notify(3)), by probing our own
+// listener. Only the loop uses it.
 type watchdog struct {
-	tick      <-chan time.Time // nil: the unit has no watchdog
-	network   string           // of the addresses
-	addresses []string         // where to probe: the first that accepts a connection
-	probing   bool
-	lost      int // probes in a row
+	tick    <-chan time.Time // nil: the unit has no watchdog
+	address net.Addr         // of the listener to probe
+	probing bool
+	lost    int // probes in a row
 }
 
 func newWatchdog(interval time.Duration) (w watchdog) {
@@ -36,15 +34,7 @@ func newWatchdog(interval time.Duration) (w watchdog) {
 	return w
 }
 
-// watch names the listener to probe. The addresses of loopback need no resolver.
-func (w *watchdog) watch(address net.Addr) {
-	w.network, w.addresses = address.Network(), []string{address.String()}
-	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		w.addresses = []string{fmt.Sprintf("127.0.0.1:%d", tcp.Port), fmt.Sprintf("[::1]:%d", tcp.Port)}
-	}
-}
-
-// record counts the probes that were lost.
+// record counts the probes that were lost in a row.
 func (w *watchdog) record(lost bool) {
 	w.probing = false
 	w.lost++
@@ -53,11 +43,11 @@ func (w *watchdog) record(lost bool) {
 	}
 }
 
-// pingWatchdog pings unless it is known that requests get no response, and begins the next probe.
+// pingWatchdog pings unless our listener is known not to respond, and begins the next probe.
 func (d *daemon) pingWatchdog() {
 	w, v := &d.watchdog, d.view()
 	if !d.inCharge {
-		return // the listener is another process's, and so are the signs of life
+		return // another process serves, and pings
 	}
 	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
 		d.notify(d.notifier.Watchdog())
@@ -68,21 +58,22 @@ func (d *daemon) pingWatchdog() {
 		return
 	}
 	w.probing = true
-	network, addresses := w.network, w.addresses
+	address := w.address
 	d.begin(func(ctx context.Context) {
-		lost := isLost(ctx, v.server, network, addresses)
+		lost := isLost(ctx, v.server, address)
 		d.send(nil, func() { w.record(lost) })
 	})
 }
 
 // isLost reports whether a connection was made and no HTTP response of any status came. Failing to
-// connect proves nothing of the kind. The bounds on connections are not for this one: strangers
-// must not make the process look dead.
-func isLost(ctx context.Context, server *inbound.Server, network string, addresses []string) bool {
+// connect proves nothing. The probe is exempt from the bounds on connections, so that strangers
+// cannot make the process look dead.
+func isLost(ctx context.Context, server *inbound.Server, address net.Addr) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	c := dialFirst(ctx, network, addresses)
-	if c == nil {
+	// An unspecified address is dialed on loopback.
+	c, err := new(net.Dialer).DialContext(ctx, address.Network(), address.String())
+	if err != nil {
 		return false
 	}
 	defer c.Close() //nolint:errcheck // nothing is lost with it
@@ -101,14 +92,4 @@ func isLost(ctx context.Context, server *inbound.Server, network string, address
 	}
 	_ = response.Body.Close()
 	return false
-}
-
-// dialFirst connects to the first address that accepts; nil: none does.
-func dialFirst(ctx context.Context, network string, addresses []string) net.Conn {
-	for _, a := range addresses {
-		if c, err := (&net.Dialer{}).DialContext(ctx, network, a); err == nil {
-			return c
-		}
-	}
-	return nil
 }
