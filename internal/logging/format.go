@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -27,65 +26,58 @@ const (
 	FormatJSON    Format = "json"
 )
 
-// sink writes entries in one format. Only one goroutine at a time uses it.
+// sink writes entries in one format. One goroutine at a time uses it.
 type sink interface {
 	write(e entry) error // may keep e until flush
 	flush() error
 	close()
 }
 
-// outputs is where a log can go.
-type outputs struct {
-	stderr *os.File
-	socket string
-}
-
-// open makes the sink of a format. It is cheap, and a sink that is never used need not be closed.
-func (o outputs) open(format Format) (sink, error) {
+// open makes the sink of a format. A sink that was never used need not be closed.
+func (l *Log) open(format Format) (sink, error) {
 	switch format {
 	case FormatAuto, "":
-		return o.openAuto(), nil
+		return l.openAuto(), nil
 	case FormatJournal:
-		if err := reachable(o.socket); err != nil {
+		if err := reachable(l.journal); err != nil {
 			return nil, fmt.Errorf("the journal cannot be reached, use the format auto, text or json: %w", err)
 		}
-		return &journal{socket: o.socket}, nil
+		return &journal{socket: l.journal}, nil
 	case FormatText:
-		return newText(o.stderr), nil
+		return newText(l.stderr), nil
 	case FormatJSON:
-		return newJSON(o.stderr), nil
+		return newJSON(l.stderr), nil
 	}
 	return nil, fmt.Errorf("unknown format %q, use auto, journal, text or json", format)
 }
 
-// openAuto upgrades standard error to the native protocol, as systemd.exec(5) describes at
-// $JOURNAL_STREAM.
-func (o outputs) openAuto() sink {
+// openAuto uses the native protocol if standard error is the journal; see $JOURNAL_STREAM in
+// systemd.exec(5).
+func (l *Log) openAuto() sink {
 	switch {
-	case isJournal(o.stderr, os.Getenv("JOURNAL_STREAM")) && reachable(o.socket) == nil:
-		return &journal{socket: o.socket}
-	case term.IsTerminal(o.stderr):
-		return newText(o.stderr)
+	case isJournal(l.stderr, os.Getenv("JOURNAL_STREAM")) && reachable(l.journal) == nil:
+		return &journal{socket: l.journal}
+	case term.IsTerminal(l.stderr):
+		return newText(l.stderr)
 	}
-	return newJSON(o.stderr)
+	return newJSON(l.stderr)
 }
 
-// isJournal compares f with the device and inode numbers of stream: the variable is inherited by
-// processes whose standard error was redirected since.
+// isJournal compares f with the device and inode numbers in stream, because a process whose standard
+// error was redirected inherits the variable too.
 func isJournal(f *os.File, stream string) bool {
-	device, inode, ok := strings.Cut(stream, ":")
 	info, err := f.Stat()
-	if !ok || err != nil {
+	if err != nil {
 		return false
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && device == strconv.FormatUint(stat.Dev, 10) && inode == strconv.FormatUint(stat.Ino, 10)
+	return ok && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// lines is the sink of the formats that slog handlers write.
+// lines is the sink of the formats that a slog.Handler writes.
 type lines struct {
 	out     io.Writer
-	pending *bytes.Buffer // what handler wrote and out has not got
+	pending *bytes.Buffer // written by handler, and not yet to out
 	handler slog.Handler
 }
 
@@ -104,8 +96,8 @@ func newText(w io.Writer) sink {
 	return &lines{out: w, pending: pending, handler: tint.NewTextHandler(pending, options)}
 }
 
-// forTint joins lists. Bytes tint quotes as they are; in a string with a blank that spells \x1b, it
-// makes that an escape character.
+// forTint joins lists. It also turns a string with a backslash into bytes, which tint quotes as they
+// are: in a string with a blank, tint would turn the text \x1b into an escape character.
 func forTint(_ []string, a slog.Attr) slog.Attr {
 	a.Key = strings.ReplaceAll(a.Key, `\`, "/")
 	if list, ok := a.Value.Any().([]string); ok {
@@ -123,9 +115,10 @@ func (l *lines) write(e entry) error {
 	return l.handler.Handle(context.Background(), r)
 }
 
-// flush writes all pending lines. Those of a failed write are dropped: some may be out.
+// flush writes all pending lines. Those of a failed write are dropped, because some may have been
+// written.
 func (l *lines) flush() error {
-	const keep = 64 << 10 // of the buffer, for the next lines
+	const keep = 64 << 10 // bytes of the buffer, for the next lines
 	if l.pending.Len() == 0 {
 		return nil
 	}

@@ -18,8 +18,8 @@ const (
 	maxList    = maxValue / maxElement
 )
 
-// handler is the slog.Handler of a Log. It knows no format, so that a change of the format reaches
-// the loggers that were derived before.
+// handler is the slog.Handler of a Log. It copies records into the queue and knows no format, so
+// that a change of the format reaches the loggers that were derived before.
 type handler struct {
 	log    *Log
 	prefix string      // of the keys, from WithGroup: "group."
@@ -62,9 +62,8 @@ func groupPrefix(prefix, name string) string {
 	return prefix + name + "."
 }
 
-// appendAttr appends a copy of a, which the caller may change afterwards: a string without anything
-// a terminal would obey, a number, a bool, nil or a list of strings. The members of a group become
-// attributes with longer keys.
+// appendAttr appends a copy of a, whose value is a harmless string, a number, a bool, nil or a list
+// of strings. The members of a group become attributes with longer keys.
 func appendAttr(attrs []slog.Attr, prefix string, a slog.Attr) []slog.Attr {
 	v := a.Value.Resolve()
 	key := harmless(prefix + a.Key)
@@ -90,7 +89,7 @@ func appendAttr(attrs []slog.Attr, prefix string, a slog.Attr) []slog.Attr {
 	return append(attrs, slog.Attr{Key: key, Value: v})
 }
 
-// plain copies a value of no basic kind. fmt survives an Error or String method that panics.
+// plain copies a value of another kind. fmt survives an Error or String method that panics.
 func plain(v any) any {
 	switch v := v.(type) {
 	case nil:
@@ -110,8 +109,8 @@ func plain(v any) any {
 	return harmless(fmt.Sprintf("%+v", v))
 }
 
-// harmless cuts s, and writes what does not print as strconv.Quote does, without its quotes: the
-// bytes of an attack stay readable.
+// harmless cuts s, and escapes what does not print as strconv.Quote does, without the quotes, so
+// that the bytes of an attack stay readable.
 func harmless(s string) string {
 	s = term.Cut(s, maxValue)
 	if term.Printable(s) {

@@ -21,15 +21,15 @@ const (
 	shortValue     = 512 // bytes of a value in a record that was too large for a datagram
 )
 
-// journal is the sink that speaks the native protocol. A connected socket is kept, as it alone lets
-// a writer wait for room with a deadline; journald's socket is held by systemd and outlives a
-// restart of journald.
+// journal is the sink that speaks the native protocol. It does not use go-systemd's package journal,
+// which waits without limit for a journald that does not read, and cannot send two fields of one
+// name. The socket is connected, because only then a writer can wait for room with a deadline.
 type journal struct {
 	socket string
 	conn   *net.UnixConn
 }
 
-// reachable tells whether somebody holds the socket.
+// reachable returns an error if nothing listens on the socket.
 func reachable(socket string) error {
 	conn, err := dial(socket)
 	if err != nil {
@@ -53,38 +53,35 @@ func (j *journal) write(e entry) error {
 // flush has nothing to do: a record is a datagram.
 func (j *journal) flush() error { return nil }
 
-// send tries once more when a socket from before is dead. After a deadline it does not: others wait
-// as well.
+// send tries again on a new socket if the kept one is dead, but not after a deadline: other records
+// wait too.
 func (j *journal) send(datagram []byte) error {
-	kept := j.conn != nil
-	err := j.try(datagram)
-	if err == nil || !kept || tooLarge(err) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	return j.try(datagram)
-}
-
-func (j *journal) try(datagram []byte) error {
-	if j.conn == nil {
-		conn, err := dial(j.socket)
-		if err != nil {
+	for {
+		kept := j.conn != nil
+		if !kept {
+			conn, err := dial(j.socket)
+			if err != nil {
+				return err
+			}
+			j.conn = conn
+		}
+		err := j.conn.SetWriteDeadline(time.Now().Add(journalTimeout))
+		if err == nil {
+			_, err = j.conn.Write(datagram)
+		}
+		if err == nil || tooLarge(err) {
 			return err
 		}
-		j.conn = conn
-	}
-	err := j.conn.SetWriteDeadline(time.Now().Add(journalTimeout))
-	if err == nil {
-		_, err = j.conn.Write(datagram)
-	}
-	if err != nil {
 		j.close()
+		if !kept || errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
 	}
-	return err
 }
 
 func (j *journal) close() {
 	if j.conn != nil {
-		_ = j.conn.Close() // a datagram socket has nothing left to say
+		_ = j.conn.Close() // every datagram was sent, or its error counted
 		j.conn = nil
 	}
 }
@@ -93,9 +90,8 @@ func tooLarge(err error) bool {
 	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ENOBUFS)
 }
 
-// encode makes a datagram: MESSAGE, which has the attributes in it as well, because that is what
-// journalctl shows; then the attributes as fields. No value has a line break, so that each is
-// NAME=value.
+// encode makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
+// that is what journalctl shows. No value has a line break, so that each field is NAME=value.
 func encode(e entry, limit int) []byte {
 	message, fields := e.msg, []byte(nil)
 	field := func(name, value string) {
@@ -138,9 +134,9 @@ func quote(s string) string {
 	return s
 }
 
-// fieldName is the name of the journal field of an attribute: its key in capitals, but for those of
-// a request that would say too little in a journal shared by all. journald takes letters, digits
-// and underscores, of which a letter is the first, see systemd.journal-fields(7).
+// fieldName returns the name of the journal field of an attribute: its key in capitals, with a
+// prefix where that would say too little in a journal that all services share. journald takes
+// letters, digits and underscores, and a letter first; see systemd.journal-fields(7).
 func fieldName(key string) string {
 	const longest = 64
 	switch key {
@@ -149,7 +145,7 @@ func fieldName(key string) string {
 	case "user", "tags":
 		return "TS_" + strings.ToUpper(key)
 	case "message", "message_id", "priority", "errno", "unit":
-		return "X_" + strings.ToUpper(key) // means something else to journald
+		return "X_" + strings.ToUpper(key) // the plain name means something else to journald
 	}
 	name := strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,8 +9,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -32,21 +34,21 @@ type Config struct {
 	JournalSocket string
 }
 
-// Log is a queue of records and the goroutine that writes them. Its methods may be called at the
-// same time.
+// Log is a queue of records and the goroutine that writes them. It is safe for concurrent use.
 type Log struct {
 	level   slog.LevelVar
-	outputs outputs
+	stderr  *os.File
+	journal string               // the socket of journald
 	sink    atomic.Pointer[sink] // what SetFormat chose last
 	dropped atomic.Uint64
 
-	mu     sync.RWMutex // held shared to put into the queue, exclusively to close it
+	mu     sync.RWMutex // read-locked to put into the queue, locked to close it
 	closed bool
 	queue  chan entry
 	done   chan struct{} // closed when the goroutine has ended
 }
 
-// entry is a record that needs nothing of its caller any more.
+// entry is a copy of a record, which its caller may change.
 type entry struct {
 	time  time.Time
 	level slog.Level
@@ -57,23 +59,18 @@ type entry struct {
 // New starts a log. It fails for an unknown format, and for FormatJournal on a host without a
 // journal.
 //
-// Standard error is written through a duplicate: Go ends a program whose write to descriptor 2
-// finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of its log.
+// Standard error is written through a duplicate of its descriptor: Go ends a program whose write to
+// descriptor 2 finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of its
+// log.
 func New(cfg Config) (*Log, error) {
 	stderr, err := duplicate(cfg.Stderr)
 	if err != nil {
 		return nil, fmt.Errorf("opening standard error for the log: %w", err)
 	}
-	if cfg.Queue <= 0 {
-		cfg.Queue = defaultQueue
-	}
-	if cfg.JournalSocket == "" {
-		cfg.JournalSocket = journalSocket
-	}
+	cfg.Queue, cfg.JournalSocket = cmp.Or(cfg.Queue, defaultQueue), cmp.Or(cfg.JournalSocket, journalSocket)
 	l := &Log{
-		outputs: outputs{stderr: stderr, socket: cfg.JournalSocket},
-		queue:   make(chan entry, cfg.Queue),
-		done:    make(chan struct{}),
+		stderr: stderr, journal: cfg.JournalSocket,
+		queue: make(chan entry, cfg.Queue), done: make(chan struct{}),
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
@@ -92,22 +89,17 @@ func duplicate(f *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fd uintptr
-	var errno syscall.Errno
-	err = raw.Control(func(old uintptr) {
-		fd, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 3)
-	})
-	if err != nil {
+	var fd int
+	var dupErr error
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) }) // not 1 either
+	if err = cmp.Or(err, dupErr); err != nil {
 		return nil, err
 	}
-	if errno != 0 {
-		return nil, errno
-	}
-	return os.NewFile(fd, f.Name()), nil
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// Logger returns a logger that writes to l. Loggers derived from it follow SetLevel and SetFormat
-// as well.
+// Logger returns a logger that writes to l. SetLevel and SetFormat apply to loggers derived from it
+// too.
 func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 
 // SetLevel changes the least level, from the next record on.
@@ -116,7 +108,7 @@ func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 // SetFormat changes the format of every record written from now on; FormatAuto looks at standard
 // error again. It fails as New does, and then the format stays what it was.
 func (l *Log) SetFormat(format Format) error {
-	s, err := l.outputs.open(format)
+	s, err := l.open(format)
 	if err != nil {
 		return fmt.Errorf("choosing the log format: %w", err)
 	}
@@ -127,8 +119,8 @@ func (l *Log) SetFormat(format Format) error {
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Close writes what is queued and ends the goroutine, which goes on as far as it can if ctx ends
-// first. A record logged after Close is dropped.
+// Close writes the queued records and ends the goroutine. If ctx ends first, it returns an error and
+// the goroutine continues. A record logged after Close is dropped.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
@@ -144,7 +136,7 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 }
 
-// put never waits.
+// put queues e, or drops it if the queue is full. It never waits.
 func (l *Log) put(e entry) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -158,13 +150,14 @@ func (l *Log) put(e entry) {
 	l.dropped.Add(1)
 }
 
-// run is the goroutine. It first lets those goroutines run that are about to log as well: one write
-// for all records costs little more than one for each.
+// run writes the records, in batches. Before each batch it lets those goroutines run that are about
+// to log as well: one write for all records costs little more than one for each.
 func (l *Log) run() {
 	defer close(l.done)
 	w := writer{log: l, sink: *l.sink.Load()}
 	for e := range l.queue {
 		runtime.Gosched()
+		w.warn()
 		w.write(e)
 		for range min(len(l.queue), maxBatch-1) {
 			w.write(<-l.queue) // this goroutine alone takes any
@@ -176,50 +169,50 @@ func (l *Log) run() {
 	w.sink.close()
 }
 
-// writer writes entries, and a warning when some were dropped.
+// writer writes batches to the sink that SetFormat chose last.
 type writer struct {
 	log      *Log
 	sink     sink
-	buffered uint64 // entries that sink has not flushed
-	reported uint64 // dropped records that warnings counted
-	flushed  uint64 // those of them whose warning is written
+	buffered uint64 // records that sink has not flushed
+	warned   uint64 // dropped records in a warning that it has not flushed
+	reported uint64 // dropped records in all warnings before
 }
 
-// write gives e to the sink, which writes it by the next flush. When the warning cannot be written,
-// e is not tried: a sink that is down would delay everything behind it twice.
+// write gives e to the sink, which writes it by the next flush.
 func (w *writer) write(e entry) {
-	if next := *w.log.sink.Load(); next != w.sink {
-		w.flush()
-		w.sink.close()
-		w.sink = next
-	}
-	if !w.warn() || w.sink.write(e) != nil {
+	w.follow()
+	if w.sink.write(e) != nil {
 		w.log.dropped.Add(1)
 		return
 	}
 	w.buffered++
 }
 
-// warn reports the dropped records that no warning has reported yet. It does not heed the level: a
-// log with holes says so.
-func (w *writer) warn() bool {
-	n := w.log.dropped.Load() - w.reported
-	if n == 0 {
-		return true
+// follow changes to another sink after SetFormat.
+func (w *writer) follow() {
+	if next := *w.log.sink.Load(); next != w.sink {
+		w.flush()
+		w.sink.close()
+		w.sink = next
 	}
-	warning := entry{time: time.Now(), level: slog.LevelWarn, msg: "log records dropped", attrs: []slog.Attr{slog.Uint64("n", n)}}
-	if w.sink.write(warning) != nil {
-		return false
-	}
-	w.reported += n
-	return true
 }
 
-// flush drops what cannot be written. Its warnings are then due again.
-func (w *writer) flush() {
-	if w.sink.flush() != nil {
-		w.log.dropped.Add(w.buffered)
-		w.reported = w.flushed
+// warn reports the dropped records that no warning has reported yet. It ignores the level: a log
+// with holes says so.
+func (w *writer) warn() {
+	w.follow()
+	n := w.log.dropped.Load() - w.reported
+	if n > 0 && w.sink.write(entry{time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)}}) == nil {
+		w.warned = n
 	}
-	w.buffered, w.flushed = 0, w.reported
+}
+
+// flush drops the records that it cannot write. Their warning is then due again.
+func (w *writer) flush() {
+	if w.sink.flush() == nil {
+		w.reported += w.warned
+	} else {
+		w.log.dropped.Add(w.buffered)
+	}
+	w.buffered, w.warned = 0, 0
 }

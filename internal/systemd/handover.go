@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -102,18 +104,13 @@ func duplicate(l Listener) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var copied uintptr
-	var errno syscall.Errno
-	err = raw.Control(func(fd uintptr) {
-		copied, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, firstSocket)
-	})
-	if err == nil && errno != 0 {
-		err = errno
-	}
-	if err != nil {
+	var copied int
+	var dupErr error
+	err = raw.Control(func(fd uintptr) { copied, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, firstSocket) })
+	if err = cmp.Or(err, dupErr); err != nil {
 		return nil, err
 	}
-	return os.NewFile(copied, l.Name), nil
+	return os.NewFile(uintptr(copied), l.Name), nil
 }
 
 // socketPair gives both ends, the second to be passed on.
