@@ -32,8 +32,8 @@ type textfile struct {
 	stop     func() // ends the writer, and waits for it
 }
 
-// use starts to write the file that the configuration names, every interval from now on. A file that
-// it no longer names is removed: node_exporter would report its numbers for ever.
+// use starts to write the file that the configuration names, every interval from now on. A file
+// that it no longer names is removed: node_exporter would report its numbers for ever.
 func (t *textfile) use(m config.Metrics) {
 	if t.path == m.Textfile && t.interval == m.TextfileInterval {
 		return

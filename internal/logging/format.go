@@ -63,8 +63,8 @@ func (l *Log) openAuto() sink {
 	return newJSON(l.stderr)
 }
 
-// isJournal compares f with the device and inode numbers in stream, because a process whose standard
-// error was redirected inherits the variable too.
+// isJournal compares f with the device and inode numbers in stream, because a process whose
+// standard error was redirected inherits the variable too.
 func isJournal(f *os.File, stream string) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -96,8 +96,8 @@ func newText(w io.Writer) sink {
 	return &lines{out: w, pending: pending, handler: tint.NewTextHandler(pending, options)}
 }
 
-// forTint joins lists. It also turns a string with a backslash into bytes, which tint quotes as they
-// are: in a string with a blank, tint would turn the text \x1b into an escape character.
+// forTint joins lists. It also turns a string with a backslash into bytes, which tint quotes as
+// they are: in a string with a blank, tint would turn the text \x1b into an escape character.
 func forTint(_ []string, a slog.Attr) slog.Attr {
 	a.Key = strings.ReplaceAll(a.Key, `\`, "/")
 	if list, ok := a.Value.Any().([]string); ok {

@@ -21,9 +21,10 @@ const (
 	shortValue     = 512 // bytes of a value in a record that was too large for a datagram
 )
 
-// journal is the sink that speaks the native protocol. It does not use go-systemd's package journal,
-// which waits without limit for a journald that does not read, and cannot send two fields of one
-// name. The socket is connected, because only then a writer can wait for room with a deadline.
+// journal is the sink that speaks the native protocol. It does not use go-systemd's package
+// journal, which waits without limit for a journald that does not read, and cannot send two fields
+// of one name. The socket is connected, because only then a writer can wait for room with a
+// deadline.
 type journal struct {
 	socket string
 	conn   *net.UnixConn

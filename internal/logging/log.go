@@ -60,8 +60,8 @@ type entry struct {
 // journal.
 //
 // Standard error is written through a duplicate of its descriptor: Go ends a program whose write to
-// descriptor 2 finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of its
-// log.
+// descriptor 2 finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of
+// its log.
 func New(cfg Config) (*Log, error) {
 	stderr, err := duplicate(cfg.Stderr)
 	if err != nil {
@@ -119,8 +119,8 @@ func (l *Log) SetFormat(format Format) error {
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Close writes the queued records and ends the goroutine. If ctx ends first, it returns an error and
-// the goroutine continues. A record logged after Close is dropped.
+// Close writes the queued records and ends the goroutine. If ctx ends first, it returns an error
+// and the goroutine continues. A record logged after Close is dropped.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {

@@ -1,25 +1,38 @@
-// Package systemd is the daemon's side of its talk with the service manager: the sockets passed in
-// and handed over, the states it reports, and the watchdog.
+// Package systemd talks to the service manager: it takes over sockets, sends notifications, reads
+// the watchdog's interval, asks about units, and starts the process of a hand-over.
 //
-// [Inherit] takes over the sockets of the socket units, sd_listen_fds(3), under the names that
-// FileDescriptorName= gave them, or those of the process that this one succeeds. [NewNotifier]
-// takes over NOTIFY_SOCKET, sd_notify(3). Both remove what they read from the environment, so that
-// a child process neither takes the sockets for its own nor speaks in the daemon's name. Call each
-// once, at the start, before other goroutines use the environment. Without systemd nothing fails:
-// there are no sockets, a [Notifier] that does nothing, and no watchdog.
+//	i, err := systemd.Inherit()         // LISTEN_FDS, or the listeners of the predecessor
+//	n := systemd.NewNotifier()          // NOTIFY_SOCKET
+//	every, err := systemd.WatchdogInterval()
+//	…
+//	err = n.Ready("Serving on " + address)
 //
-// [ShowUnits] and [ShowService] ask the manager in turn: what is wrong with a unit, and would it
-// follow if this process handed over to another one?
+// [Inherit] and [NewNotifier] remove their variables from the environment, so that no child process
+// uses the sockets or notifies in the daemon's name. Call each once, at the start, before other
+// goroutines use the environment. Without systemd nothing fails: there are no sockets, no watchdog,
+// and a [Notifier] that does nothing.
 //
-// [StartSuccessor] starts a process of a new program on the same listeners. The two talk over a
-// socket pair, of which each end sees when the other is gone. The new process is not a child of the
-// old one but its sibling: both have the same parent, the service manager. That is how systemd
-// supervises a successor like any other main process. It notices at once when the process ends, and
-// a stop waits for its drain. Listeners are passed under a variable of our own: LISTEN_PID names
-// the process that they are for, and nobody knows that before it exists.
+//	listeners.go    the sockets that were passed, under their names
+//	notify.go       sd_notify(3)
+//	units.go        what systemctl shows of units; filter.go, listening.go: of their sockets
+//	service.go      the unit of this process: would systemd follow a hand-over? how did it end?
+//	sandbox.go      a command that sees the files as the service does
+//	handover.go     the other process of a hand-over, and the channel to it
 //
-// Descriptors are taken over by code of our own rather than by go-systemd's activation package,
-// which wraps whatever LISTEN_FDS counts: a count too high by one then names the Go runtime's own
-// epoll descriptor, and closing that ends the process without a word. Messages are sent by code of
-// our own because the library's sender waits without limit when the manager does not read.
+// # A hand-over
+//
+// This package has the mechanics: [StartSuccessor] starts a process with the listeners, and the two
+// talk over a socket pair, on which each sees the other's end. Package daemon decides what happens
+// when, and its documentation tells the steps.
+//
+// The new process is not a child of the old one but its sibling: both have the same parent, the
+// service manager. So systemd supervises it like any main process, notices at once when it ends,
+// and waits for its drain in a stop. The listeners are named in a variable of our own, because
+// LISTEN_PID would have to be known before the process exists.
+//
+// # Why not go-systemd
+//
+// Its package activation wraps whatever LISTEN_FDS counts. A count too high by one names the Go
+// runtime's epoll descriptor, and closing that ends the process without a message. Its sender of
+// notifications waits without limit for a manager that does not read.
 package systemd

@@ -9,16 +9,14 @@ import (
 // IPFilter is a unit's IPAddressAllow= and IPAddressDeny=, see systemd.resource-control(5).
 type IPFilter struct {
 	Allow, Deny []netip.Prefix
-	// Lost: the manager could not put the filter in force, and went on without.
+	// Lost reports that systemd could not apply the filter, and started the unit without it.
 	Lost bool
 }
 
-// isCounted reports whether the manager counts the bytes of a unit. It counts them with the
-// programs that filter, so that it does neither where the kernel, or the container, has none: so
-// seen with versions 247 to 262. It says so nowhere else.
-func isCounted(bytes string) bool {
-	return bytes != "" && bytes != "[no data]"
-}
+// isCounted reports whether systemd counts the bytes of a unit. It counts with the same kernel
+// programs that filter, and where the kernel or the container has none it does neither (seen with
+// versions 247 to 262). Nothing else shows that.
+func isCounted(bytes string) bool { return bytes != "" && bytes != "[no data]" }
 
 func parsePrefixes(text string) []netip.Prefix {
 	var all []netip.Prefix
@@ -30,33 +28,18 @@ func parsePrefixes(text string) []netip.Prefix {
 	return all
 }
 
-// Admits reports whether packets of every address in p pass. Those that are allowed do, whatever is
-// denied; so do those that are not denied.
+// Admits reports whether packets of every address in p pass: one entry allows all of p, or none
+// denies any of it. Several entries that allow p together are not recognized.
 func (f IPFilter) Admits(p netip.Prefix) bool {
-	contains := func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
-	switch {
-	case slices.ContainsFunc(f.Allow, contains), !slices.ContainsFunc(f.Deny, p.Overlaps):
-		return true
-	case !f.AdmitsSome(p):
-		return false
-	}
-	low, high := halves(p)
-	return f.Admits(low) && f.Admits(high)
+	return slices.ContainsFunc(f.Allow, covers(p)) || !slices.ContainsFunc(f.Deny, p.Overlaps)
 }
 
-// AdmitsSome reports whether those of an address in p are named as allowed, or not all of them are
-// denied.
+// AdmitsSome reports whether packets of any address in p pass.
 func (f IPFilter) AdmitsSome(p netip.Prefix) bool {
-	contains := func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
-	return slices.ContainsFunc(f.Allow, p.Overlaps) || !slices.ContainsFunc(f.Deny, contains)
+	return slices.ContainsFunc(f.Allow, p.Overlaps) || !slices.ContainsFunc(f.Deny, covers(p))
 }
 
-// halves splits a prefix of more than one address.
-func halves(p netip.Prefix) (low, high netip.Prefix) {
-	bits := p.Bits() + 1
-	address := p.Masked().Addr().AsSlice()
-	low = netip.PrefixFrom(p.Masked().Addr(), bits)
-	address[(bits-1)/8] |= 1 << (7 - (bits-1)%8)
-	first, _ := netip.AddrFromSlice(address)
-	return low, netip.PrefixFrom(first, bits)
+// covers returns a function that reports whether a prefix contains all of p.
+func covers(p netip.Prefix) func(netip.Prefix) bool {
+	return func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
 }

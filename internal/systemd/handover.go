@@ -20,7 +20,7 @@ import (
 
 const (
 	// handoverVariable has the names of the listeners, separated by colons. Their descriptors begin
-	// at firstSocket; after the last one comes the channel to the old process.
+	// at firstSocket, and the channel to the predecessor follows them.
 	handoverVariable = "OAUTH_PROXYD_HANDOVER"
 
 	// probeInterval is the pause between two probes of a successor.
@@ -31,40 +31,41 @@ const (
 	killTimeout = time.Second
 )
 
-// Message is what one process writes to the other, as a line of JSON with one field. The successor
-// writes Done when it is ready to take over, and in response to Probe and TakeOver.
+// Message is a line of JSON that one process writes to the other. The predecessor writes Probe,
+// then TakeOver with Memory, then Report. The successor writes Done when it is ready to take over,
+// and in response to Probe and TakeOver; Failed instead of Done says why it ends.
 type Message struct {
 	Done     bool            `json:"done,omitempty"`
-	Failed   string          `json:"failed,omitempty"` // why the successor ends
+	Failed   string          `json:"failed,omitempty"`
 	Probe    bool            `json:"probe,omitempty"`
-	TakeOver string          `json:"take_over,omitempty"` // with the version of the old process
-	Memory   json.RawMessage `json:"memory,omitempty"`    // with TakeOver: what the new process is to know
-	Report   json.RawMessage `json:"report,omitempty"`    // after that: what the old process still does
+	TakeOver string          `json:"take_over,omitempty"` // the version of the predecessor
+	Memory   json.RawMessage `json:"memory,omitempty"`    // what the predecessor remembered
+	Report   json.RawMessage `json:"report,omitempty"`    // the requests that it still has
 }
 
-// Program is what a successor runs.
+// Program is the command line and the environment of a successor.
 type Program struct {
 	Path string
-	Args []string // the whole command line, the name of the program included
+	Args []string // with the name of the program first
 	Env  []string
 }
 
-// Successor is a process that was started to take over.
+// Successor is the new process, as the old one sees it.
 type Successor struct {
-	pid     int // Release takes it from process
+	pid     int // process loses it in Close
 	process *os.Process
 	channel net.Conn
 	reader  *bufio.Reader // of channel
 }
 
-// StartSuccessor begins a process that is to take over the listeners, which stay as they are. Its
-// output and its parent are those of this process.
+// StartSuccessor starts a process that can take over the listeners, which stay usable here. It has
+// the parent and the output of this process.
 func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 	var names []string
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
-			_ = f.Close() // the process has its own, or there is none
+			_ = f.Close() // the new process has its own
 		}
 	}()
 	for _, l := range listeners {
@@ -93,8 +94,8 @@ func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 	return &Successor{pid: p.Pid, process: p, channel: channel, reader: bufio.NewReader(channel)}, nil
 }
 
-// duplicate gives a descriptor of its own for the socket of l. That of its method File would turn
-// blocking, and the listener with it, as soon as a process is started with it.
+// duplicate returns a descriptor of the socket of l. The one of the listener's method File is not
+// used: package os makes it blocking when it starts a process with it, and so the listener too.
 func duplicate(l Listener) (*os.File, error) {
 	socket, ok := l.Listener.(syscall.Conn)
 	if !ok {
@@ -113,7 +114,7 @@ func duplicate(l Listener) (*os.File, error) {
 	return os.NewFile(uintptr(copied), l.Name), nil
 }
 
-// socketPair gives both ends, the second to be passed on.
+// socketPair returns both ends of a channel, the second to be passed to the new process.
 func socketPair() (ours net.Conn, theirs *os.File, err error) {
 	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -129,16 +130,16 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
-// PID is its process id.
+// PID returns the process id.
 func (s *Successor) PID() int { return s.pid }
 
-// AwaitReady returns nil when the process is ready to take over, and an error when it is sure that
-// it will not be, or ctx ends.
+// AwaitReady returns nil when the process is ready to take over. It returns an error when the
+// process failed or ended, or ctx ended.
 func (s *Successor) AwaitReady(ctx context.Context) error {
 	return s.await(ctx, "the new process ended before it served")
 }
 
-// Try returns nil if the process, which is ready, responds to probes for another d.
+// Try returns nil if the process, which is ready, keeps responding to probes for d.
 func (s *Successor) Try(ctx context.Context, d time.Duration) error {
 	end := time.After(d)
 	ticker := time.NewTicker(probeInterval)
@@ -160,9 +161,9 @@ func (s *Successor) Try(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// TakeOver returns nil when the process serves in the place of this one, whose version and memory
-// it gets. It waits as long as the process lives, as only systemd can end the main process of a
-// service.
+// TakeOver passes on the version and the memory of this process, and returns nil when the new one
+// serves. It waits as long as the new one lives: that is the main process of the service by now,
+// which only systemd may end.
 func (s *Successor) TakeOver(ctx context.Context, version string, memory any) error {
 	text, err := json.Marshal(memory)
 	if err != nil {
@@ -171,7 +172,7 @@ func (s *Successor) TakeOver(ctx context.Context, version string, memory any) er
 	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown"), Memory: text})
 }
 
-// Report tells the process what this one still does, after TakeOver.
+// Report tells the process what requests this one still has, after TakeOver.
 func (s *Successor) Report(report any) error {
 	text, err := json.Marshal(report)
 	if err != nil {
@@ -180,8 +181,7 @@ func (s *Successor) Report(report any) error {
 	return writeMessage(s.channel, Message{Report: text})
 }
 
-// Kill ends a process that has not taken over, and waits for its end. Nothing is lost with it: it
-// has no connections.
+// Kill ends a process that has not taken over, which has no connections, and waits for its end.
 func (s *Successor) Kill() {
 	defer s.Close()
 	_ = s.process.Kill() // it may have ended
@@ -189,22 +189,21 @@ func (s *Successor) Kill() {
 	_, _ = io.Copy(io.Discard, s.reader)
 }
 
-// Close ends the conversation, so that the process takes this one for ended.
+// Close closes the channel. The process then takes this one for ended.
 func (s *Successor) Close() {
 	_ = s.channel.Close()
-	_ = s.process.Release() // systemd waits for it, not this process
+	_ = s.process.Release() // systemd waits for it
 }
 
 // ask sends m and waits for the response.
 func (s *Successor) ask(ctx context.Context, m Message) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetWriteDeadline(time.Unix(1, 0)) })
-	_ = writeMessage(s.channel, m) // that the process has ended is seen next
+	_ = writeMessage(s.channel, m) // an error means that the process has ended: await sees it too
 	stop()
 	return s.await(ctx, "the new process ended as soon as it served")
 }
 
-// await waits for the next message of the process, which says that it has done its part. Ended is
-// the error if the process has ended.
+// await waits for Done. The text ended is the error if the process has ended.
 func (s *Successor) await(ctx context.Context, ended string) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -237,33 +236,33 @@ func writeMessage(c net.Conn, m Message) error {
 	return err
 }
 
-// Predecessor is the process that started this one to take over, as long as it runs.
+// Predecessor is the old process, as the new one sees it, until it ends.
 type Predecessor struct {
 	channel net.Conn
 	reader  *bufio.Reader // of channel
 }
 
-// predecessorAt takes over the channel to the old process.
+// predecessorAt takes over the channel to the predecessor.
 func predecessorAt(fd int) (*Predecessor, error) {
 	f := os.NewFile(uintptr(fd), handoverVariable)
 	defer f.Close() //nolint:errcheck // the connection has its own
 	channel, err := net.FileConn(f)
 	if err != nil {
-		return nil, fmt.Errorf("finding the process before this one: %w", err)
+		return nil, fmt.Errorf("taking over the channel to the old process: %w", err)
 	}
 	return &Predecessor{channel: channel, reader: bufio.NewReader(channel)}, nil
 }
 
-// Next waits for the next message. The error means that the old process has ended, or that Close
-// was called.
+// Next waits for the next message. An error means that the predecessor has ended, or that Close was
+// called.
 func (p *Predecessor) Next() (Message, error) { return readMessage(p.reader) }
 
-// Done tells the old process that this one is ready to take over, and that it has done what it was
-// asked for. The old process sees an end of this one in any case.
+// Done tells the predecessor that this process is ready, or has done what the last message asked.
+// An error is ignored, because the predecessor has ended then.
 func (p *Predecessor) Done() { _ = writeMessage(p.channel, Message{Done: true}) }
 
-// Fail tells the old process why this one does not take over.
+// Fail tells the predecessor why this process does not take over.
 func (p *Predecessor) Fail(why string) { _ = writeMessage(p.channel, Message{Failed: why}) }
 
-// Close ends the conversation.
+// Close closes the channel.
 func (p *Predecessor) Close() { _ = p.channel.Close() }

@@ -34,34 +34,32 @@ type socket struct {
 
 // Inheritance is what this process was started with.
 type Inheritance struct {
-	Listeners []Listener // in the order in which they were passed; may be none
-	// MissingUnit names the socket unit whose socket should have been passed under the name
-	// "proxy", and was not. It is empty if nobody said that there is one: the service unit says so
-	// with OAUTH_PROXYD_SOCKET_UNIT in its environment. A unit that lacks it may be meant to run
-	// without sockets.
+	Listeners []Listener // in the order in which they were passed; may be empty
+	// MissingUnit names the socket unit of the listener "proxy" if that was not passed. The service
+	// unit names it in its environment, OAUTH_PROXYD_SOCKET_UNIT. A unit that does not may be meant
+	// to run without sockets, and then MissingUnit is empty.
 	MissingUnit string
 	// Predecessor is the process that started this one to take over its listeners; nil: systemd
 	// started it.
 	Predecessor *Predecessor
 }
 
-// Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the process
-// that started this one to take over. It removes the variables that say so from the environment,
-// and can therefore be called only once. Having been passed nothing is no error.
+// Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the
+// predecessor. It removes their variables from the environment, and so can be called only once. No
+// socket at all is no error.
 //
-// A name is kept as it is. A socket without one is "proxy"; of several sockets without one it
-// cannot be told which is which, and that is an error. So is every descriptor that is not a
-// listening TCP or Unix stream socket; the error names each of them, and then no listener is
-// returned.
+// A socket without a name gets the name "proxy". Several of them are an error, because nothing
+// tells them apart. So is a descriptor that is not a listening TCP or Unix stream socket; the error
+// names each of them.
 func Inherit() (i Inheritance, err error) {
 	defer forgetSockets()
-	sockets, err := passedSockets()
+	var sockets []socket
 	names, handedOver := os.LookupEnv(handoverVariable)
 	if handedOver {
-		sockets, err = socketsOf(names), nil
-		if i.Predecessor, err = predecessorAt(firstSocket + len(sockets)); err != nil {
-			return i, err
-		}
+		sockets = socketsOf(names)
+		i.Predecessor, err = predecessorAt(firstSocket + len(sockets))
+	} else {
+		sockets, err = passedSockets()
 	}
 	if err == nil {
 		i.Listeners, err = takeOver(sockets)
@@ -88,7 +86,7 @@ func socketsOf(names string) (sockets []socket) {
 	return sockets
 }
 
-// takeOver makes listeners of sockets: all of them or none.
+// takeOver makes listeners of the sockets. An error names each one that cannot be a listener.
 func takeOver(sockets []socket) ([]Listener, error) {
 	if err := nameSockets(sockets); err != nil {
 		return nil, err
@@ -104,9 +102,6 @@ func takeOver(sockets []socket) ([]Listener, error) {
 	for _, s := range sockets {
 		l, err := s.listen()
 		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close() // the error that counts is the one above
-			}
 			return nil, err
 		}
 		listeners = append(listeners, l)
@@ -114,8 +109,8 @@ func takeOver(sockets []socket) ([]Listener, error) {
 	return listeners, nil
 }
 
-// passedSockets reads the environment. A LISTEN_PID of another process means that the variables
-// leaked through a parent that was handed the sockets: they are not ours.
+// passedSockets reads the variables of sd_listen_fds(3). If LISTEN_PID is another process, they are
+// not for this one: its parent got the sockets and left the variables in the environment.
 func passedSockets() ([]socket, error) {
 	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	if pid == "" || count == "" {
@@ -139,8 +134,8 @@ func passedSockets() ([]socket, error) {
 	return sockets[:n], nil
 }
 
-// nameSockets gives the one nameless socket its name. One whose unit gives it none has the name of
-// the unit, see systemd.socket(5).
+// nameSockets names the one socket without a name "proxy". systemd passes a socket whose unit has
+// no FileDescriptorName= under the name of the unit, see systemd.socket(5).
 func nameSockets(sockets []socket) error {
 	nameless := 0
 	for i, s := range sockets {
@@ -156,8 +151,8 @@ func nameSockets(sockets []socket) error {
 	return nil
 }
 
-// check asks the kernel what the descriptor is, without taking hold of it: a descriptor that is no
-// socket may be somebody else's.
+// check asks the kernel what the descriptor is. It does not wrap it in an os.File, because the
+// descriptor may belong to the Go runtime, and closing that would end the process.
 func (s socket) check() error {
 	kind, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
 	if err != nil {
@@ -185,8 +180,8 @@ func (s socket) refuse(why string) error {
 	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
 }
 
-// listen keeps a duplicate of the descriptor, marked close-on-exec, and closes the one that was
-// passed. Closing the listener later does not remove the file of a Unix socket: it belongs to the
+// listen returns a listener on a close-on-exec duplicate of the descriptor, and closes the one that
+// was passed. Closing the listener does not remove the file of a Unix socket, which belongs to the
 // socket unit.
 func (s socket) listen() (Listener, error) {
 	f := os.NewFile(uintptr(s.fd), s.name)

@@ -18,10 +18,9 @@ const (
 	maxStatus   = 512 // bytes
 )
 
-// Notifier tells the service manager how the service is, sd_notify(3). Each method sends one
-// datagram, so that what it says arrives whole or not at all, and waits one second at most for a
-// manager that does not read. All may be called at the same time. An error is no reason to stop
-// serving.
+// Notifier sends notifications to the service manager, sd_notify(3). Each method sends one
+// datagram, which arrives whole or not at all, and waits at most a second for a manager that does
+// not read. It is safe for concurrent use. An error is no reason to stop serving.
 type Notifier struct {
 	socket string
 	muted  atomic.Bool
@@ -38,10 +37,10 @@ func NewNotifier() *Notifier {
 // Enabled reports whether a service manager wants notifications.
 func (n *Notifier) Enabled() bool { return n.socket != "" }
 
-// Mute sends nothing, while another process is the service's main one.
+// Mute stops or resumes sending. A process that is not the service's main one is muted.
 func (n *Notifier) Mute(muted bool) { n.muted.Store(muted) }
 
-// Environment is what a process needs that is to be a Notifier in this one's place.
+// Environment returns the variables with which another process makes the same Notifier.
 func (n *Notifier) Environment() []string {
 	if !n.Enabled() {
 		return nil
@@ -49,13 +48,13 @@ func (n *Notifier) Environment() []string {
 	return []string{"NOTIFY_SOCKET=" + n.socket}
 }
 
-// MainPID sends MAINPID=: that process is the service's main one from now on.
+// MainPID sends MAINPID=, which makes that process the service's main one.
 func (n *Notifier) MainPID(pid int) error {
 	return n.send("another main process", fmt.Sprintf("MAINPID=%d", pid))
 }
 
-// Ready sends READY=1: the start, or the reload, is over. An empty status leaves the one shown as
-// it is.
+// Ready sends READY=1 at the end of the start or of a reload. An empty status changes nothing in
+// the one shown.
 func (n *Notifier) Ready(status string) error {
 	return n.send("ready", daemon.SdNotifyReady, statusLine(status))
 }
@@ -73,28 +72,26 @@ func (n *Notifier) Reloading(status string) error {
 	return n.send("reloading", daemon.SdNotifyReloading, clock, statusLine(status))
 }
 
-// Stopping sends STOPPING=1: the service goes down.
+// Stopping sends STOPPING=1.
 func (n *Notifier) Stopping(status string) error {
 	return n.send("stopping", daemon.SdNotifyStopping, statusLine(status))
 }
 
-// ExtendTimeout sends EXTEND_TIMEOUT_USEC=: the start, the reload or the stop under way may take d
-// from now on, whatever TimeoutStartSec= or TimeoutStopSec= of the unit says.
+// ExtendTimeout sends EXTEND_TIMEOUT_USEC=. The start, reload or stop under way may take d from now
+// on, even if TimeoutStartSec= or TimeoutStopSec= of the unit is shorter.
 func (n *Notifier) ExtendTimeout(d time.Duration) error {
 	return n.send("a longer timeout", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds()))
 }
 
-// Watchdog sends WATCHDOG=1, due once in every [WatchdogInterval].
+// Watchdog sends WATCHDOG=1, which is due once in every [WatchdogInterval].
 func (n *Notifier) Watchdog() error { return n.send("the watchdog", daemon.SdNotifyWatchdog) }
 
-// WatchdogInterval is the unit's WatchdogSec=, from WATCHDOG_USEC, see sd_watchdog_enabled(3),
-// which advises to notify at half of it. It is 0 when there is no watchdog, or when WATCHDOG_PID
-// says that it is for another process. Variables that cannot be read are an error: a daemon that
-// went on without would be killed.
+// WatchdogInterval returns WatchdogSec= of the unit, see sd_watchdog_enabled(3). It is 0 if there
+// is no watchdog, or WATCHDOG_PID is another process. A malformed variable is an error, because
+// systemd would kill a daemon that does not notify.
 func WatchdogInterval() (time.Duration, error) { return daemon.SdWatchdogEnabled(false) }
 
-// send dials for each message: connecting a datagram socket costs two system calls and never waits,
-// and a manager that was executed again in the meantime is found under the same name.
+// send dials for each message. That never waits, and finds a manager that was executed again.
 func (n *Notifier) send(what string, lines ...string) error {
 	if !n.Enabled() || n.muted.Load() {
 		return nil
@@ -118,7 +115,7 @@ func send(socket, message string) error {
 	return err
 }
 
-// statusLine is empty for an empty status.
+// statusLine returns the STATUS= of a status that is not empty.
 func statusLine(status string) string {
 	if status = oneLine(status); status == "" {
 		return ""
@@ -126,8 +123,8 @@ func statusLine(status string) string {
 	return "STATUS=" + status
 }
 
-// oneLine keeps a status from being read as a message of its own: a line break within it would
-// begin another assignment, and systemd ignores a status that is not UTF-8.
+// oneLine removes line breaks, which would begin another assignment, and whatever is not UTF-8, for
+// which systemd ignores a status.
 func oneLine(s string) string {
 	return term.Cut(strings.TrimSpace(term.Clean(s)), maxStatus)
 }

@@ -22,7 +22,7 @@ IPAccounting=yes
 IPIngressBytes=1695
 `
 
-func TestAUnitAsItIsShown(t *testing.T) {
+func TestUnitIsParsed(t *testing.T) {
 	t.Parallel()
 	units := systemd.ParseUnits("Id=a.service\nTriggeredBy=a.socket b.socket\nExecMainStatus=78\n\n" + shownSocket)
 	if len(units) != 2 || len(units[0].TriggeredBy) != 2 || units[0].ExitStatus != "78" {
@@ -37,7 +37,7 @@ func TestAUnitAsItIsShown(t *testing.T) {
 	}
 }
 
-func TestAFilterThatIsNotInForce(t *testing.T) {
+func TestFilterIsLost(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, old, shown string
@@ -56,15 +56,11 @@ func TestAFilterThatIsNotInForce(t *testing.T) {
 	}
 }
 
-func TestWhomAFilterAdmits(t *testing.T) {
+func TestFilterAdmits(t *testing.T) {
 	t.Parallel()
 	shipped := systemd.ParseUnits(shownSocket)[0].Filter
 	open := systemd.IPFilter{}
 	oneDenied := systemd.IPFilter{Deny: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
-	halfAndHalf := systemd.IPFilter{
-		Deny:  []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")},
-		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/9"), netip.MustParsePrefix("10.128.0.0/9")},
-	}
 	for _, row := range []struct {
 		filter    systemd.IPFilter
 		prefix    string
@@ -82,8 +78,6 @@ func TestWhomAFilterAdmits(t *testing.T) {
 		{oneDenied, "10.0.0.0/8", false, true},
 		{oneDenied, "10.1.2.0/24", false, false},
 		{oneDenied, "10.2.0.0/16", true, true},
-		{halfAndHalf, "10.0.0.0/8", true, true},
-		{halfAndHalf, "10.0.0.0/7", false, true},
 	} {
 		p := netip.MustParsePrefix(row.prefix)
 		if all, some := row.filter.Admits(p), row.filter.AdmitsSome(p); all != row.all || some != row.some {
