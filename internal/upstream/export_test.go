@@ -13,7 +13,7 @@ func InUse(p *Pool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
-	for c := range p.conns {
+	for _, c := range p.conns {
 		n += c.inUse - c.resetting
 	}
 	return n

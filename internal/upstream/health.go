@@ -64,7 +64,6 @@ func (c *Conn) responds(ctx context.Context) bool {
 		c.pool.mu.Lock()
 		defer c.pool.mu.Unlock()
 		c.suspected = c.pinged != nil
-		c.pool.update(c)
 	case <-ctx.Done():
 	}
 	return false
@@ -157,7 +156,5 @@ func (p *Pool) awaitPing(c *Conn) {
 	defer p.mu.Unlock()
 	close(c.pinged)
 	c.pinged, c.suspected = nil, false
-	p.update(c)
-	p.handOut()
-	p.startDials()
+	p.serveWaiters()
 }

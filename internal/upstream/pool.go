@@ -33,18 +33,17 @@ type Pool struct {
 	work   sync.WaitGroup // dials and pings
 
 	mu      sync.Mutex // held only to count
-	conns   map[*Conn]struct{}
-	ready   []*Conn   // those with a free slot, the latest used last
-	waiters []*waiter // the oldest first
-	arrived uint64    // number of the last waiter
-	dialing int       // connections that are being made, or whose limit is not known yet
-	made    uint64    // number of the last connection
-	streams int       // limit of the last connection that reported one; 0: none yet
+	conns   []*Conn    // the newest last
+	waiters []*waiter  // the oldest first
+	arrived uint64     // number of the last waiter
+	dialing int        // connections that are being made, or whose limit is not known yet
+	made    uint64     // number of the last connection
+	streams int        // limit of the last connection that reported one; 0: none yet
 	retired bool
 }
 
-// slots is what the pool knows about a connection. Between add and drop, a connection with a free
-// slot gets new requests unless it is in one of these states:
+// slots is what the pool knows about a connection. A connection with a free slot gets new requests
+// unless it is in one of these states:
 //
 //	state      because                                          until
 //	leaving    GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
@@ -52,10 +51,8 @@ type Pool struct {
 type slots struct {
 	inUse, limit int           // limit: how many requests the peer takes
 	settled      chan struct{} // closed when limit is known
-	pooled       bool          // is in conns
 	leaving      bool
 	suspected    bool
-	isReady      bool          // is in ready
 	pinged       chan struct{} // closed at the end of the ping under way; nil: no ping
 	check        *time.Timer   // from add to drop; see Pool.check
 	resets       *rate.Limiter
@@ -80,7 +77,7 @@ func New(c Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{dialer: d, conns: make(map[*Conn]struct{})}
+	p := &Pool{dialer: d}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if c.URL.Scheme == "http" {
 		p.streams = 1
@@ -95,17 +92,17 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
 		c, err := p.get(ctx, deadline, wait)
-		fit := err == nil && c.fit(ctx, wait)
-		switch {
-		case ctx.Err() == nil && err != nil:
-			return nil, &ConnectError{unsentError{err}}
-		case ctx.Err() == nil && fit:
+		if err == nil && c.fit(ctx, wait) && ctx.Err() == nil {
 			return c, nil
-		case c != nil:
+		}
+		if c != nil {
 			c.Release()
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, &ConnectError{unsentError{err}}
 		}
 	}
 }
@@ -124,7 +121,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	p.arrived++
 	w := &waiter{number: p.arrived, result: make(chan connResult, 1)}
 	p.waiters = append(p.waiters, w)
-	p.startDials()
+	p.serveWaiters()
 	p.mu.Unlock()
 	wait()
 	timer := time.NewTimer(time.Until(deadline))
@@ -133,16 +130,16 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	case r := <-w.result:
 		return r.conn, r.err
 	case <-timer.C:
-		p.forget(w) // a dial that began before this request, and one after it, may take longer
+		p.giveUp(w) // a dial that began before this request, and one after it, may take longer
 		return nil, ErrConnectTimeout
 	case <-ctx.Done():
-		p.forget(w)
+		p.giveUp(w)
 		return nil, context.Cause(ctx)
 	}
 }
 
-// forget removes a waiter, and frees the slot that it may have got meanwhile.
-func (p *Pool) forget(w *waiter) {
+// giveUp removes a waiter, and frees the slot that it may have got meanwhile.
+func (p *Pool) giveUp(w *waiter) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiters, w); i >= 0 {
 		p.waiters = slices.Delete(p.waiters, i, i+1)
@@ -157,45 +154,29 @@ func (p *Pool) forget(w *waiter) {
 	}
 }
 
-// reserve takes a free slot, or returns nil. The caller holds mu.
+// reserve takes a free slot, or returns nil. It prefers the newest connection, so that others become
+// idle and are closed. The caller holds mu.
 func (p *Pool) reserve() *Conn {
-	if len(p.ready) == 0 {
-		return nil
-	}
-	c := p.ready[len(p.ready)-1]
-	c.inUse++
-	p.update(c)
-	return c
-}
-
-// update adds c to ready or removes it. The caller holds mu.
-func (p *Pool) update(c *Conn) {
-	free := c.pooled && !c.leaving && !c.suspected && c.inUse < c.limit
-	switch {
-	case free && !c.isReady:
-		p.ready = append(p.ready, c)
-	case !free && c.isReady:
-		if i := slices.Index(p.ready, c); i >= 0 {
-			p.ready = slices.Delete(p.ready, i, i+1)
+	for _, c := range slices.Backward(p.conns) {
+		if !c.leaving && !c.suspected && c.inUse < c.limit {
+			c.inUse++
+			return c
 		}
 	}
-	c.isReady = free
+	return nil
 }
 
-// handOut gives free slots to waiters. The caller holds mu.
-func (p *Pool) handOut() {
+// serveWaiters gives free slots to waiters, and starts as many dials as the others need. It is
+// called whenever one of these may have changed. The caller holds mu.
+func (p *Pool) serveWaiters() {
 	for len(p.waiters) > 0 {
 		c := p.reserve()
 		if c == nil {
-			return
+			break
 		}
 		p.waiters[0].result <- connResult{conn: c}
 		p.waiters = p.waiters[1:]
 	}
-}
-
-// startDials starts as many dials as the waiters need. The caller holds mu.
-func (p *Pool) startDials() {
 	if p.ctx.Err() != nil {
 		return
 	}
@@ -223,7 +204,7 @@ func (p *Pool) connect(asked uint64) {
 	if err != nil {
 		p.refuse(asked, err) // otherwise dials would go on for ever
 	}
-	p.startDials()
+	p.serveWaiters()
 }
 
 // add adds a new connection.
@@ -232,15 +213,16 @@ func (p *Pool) add(c *Conn) {
 	defer p.mu.Unlock()
 	p.made++
 	c.number, c.lastUsed = p.made, time.Now()
-	c.pooled = true
-	p.conns[c] = struct{}{}
+	p.conns = append(p.conns, c)
+	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 	if !c.http2 {
 		p.streams = 1
 		p.settled(c)
 	}
-	p.update(c)
-	p.handOut()
-	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
+	if p.ctx.Err() != nil {
+		p.drop(c)
+	}
+	p.serveWaiters()
 }
 
 // settle waits until the limit of c is known, at most settingsPatience. It fails if c takes no
@@ -271,8 +253,7 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 		p.streams = c.limit
 		p.settled(c)
 	}
-	p.update(c)
-	p.handOut()
+	p.serveWaiters()
 }
 
 // settled ends the wait of settle. The caller holds mu.
@@ -304,55 +285,55 @@ func (p *Pool) refused(c *Conn) {
 func (p *Pool) left(c *Conn) {
 	c.leaving = true
 	p.settled(c)
-	p.update(c)
 }
 
-// lost is called when nothing more can be read from c.
+// lost is called when nothing more can be read from c. net/http closes it.
 func (p *Pool) lost(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop(c)
-	p.startDials()
+	p.forget(c)
+	p.serveWaiters()
 }
 
-// drop removes c from the pool. The caller holds mu, and closes c without it.
-func (p *Pool) drop(c *Conn) {
-	c.pooled, c.leaving = false, true
-	delete(p.conns, c)
+// forget removes c from the pool, and reports whether it was there. The caller holds mu.
+func (p *Pool) forget(c *Conn) bool {
+	c.leaving = true
 	p.settled(c)
-	p.update(c)
-	if c.check != nil {
-		c.check.Stop()
+	i := slices.Index(p.conns, c)
+	if i < 0 {
+		return false
+	}
+	p.conns = slices.Delete(p.conns, i, i+1)
+	c.check.Stop()
+	return true
+}
+
+// drop removes c from the pool and closes it, in a goroutine, because that may wait for the peer.
+// The caller holds mu.
+func (p *Pool) drop(c *Conn) {
+	if p.forget(c) {
+		p.work.Go(func() { _ = c.client.Close() }) // it is not used again
 	}
 }
 
-// remove closes c and removes it from the pool.
+// remove is drop for a caller that does not hold mu.
 func (p *Pool) remove(c *Conn) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.drop(c)
-	p.mu.Unlock()
-	_ = c.client.Close() // it is not used again
 }
 
 // release frees a slot. usable reports whether c can take another request.
 func (p *Pool) release(c *Conn, usable bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	c.inUse--
 	c.lastUsed = time.Now()
-	if !usable {
-		c.leaving = true
-	}
-	done := c.inUse == 0 && (c.leaving || p.retired && len(p.waiters) == 0)
-	if done {
+	c.leaving = c.leaving || !usable
+	if c.inUse == 0 && (c.leaving || p.retired && len(p.waiters) == 0) {
 		p.drop(c)
 	}
-	p.update(c)
-	p.handOut()
-	p.startDials()
-	p.mu.Unlock()
-	if done {
-		_ = c.client.Close() // nothing is on it
-	}
+	p.serveWaiters()
 }
 
 // check runs every checkInterval. It closes a connection that was idle for too long, and pings the
@@ -360,55 +341,44 @@ func (p *Pool) release(c *Conn, usable bool) {
 func (p *Pool) check(c *Conn) {
 	silence := c.wire.silence()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	next := checkInterval
 	switch idle := c.inUse == 0; {
 	case idle && time.Since(c.lastUsed) >= idleLimit:
 		p.drop(c)
-		p.mu.Unlock()
-		_ = c.client.Close() // nothing is on it
-		return
 	case idle || !c.http2:
 	case silence >= pingAfter:
 		p.ping(c)
 	default:
 		next -= silence
 	}
-	if c.pooled {
+	if slices.Contains(p.conns, c) {
 		c.check.Reset(next)
 	}
-	p.mu.Unlock()
 }
 
 // Retire closes each connection as soon as it carries no request. Requests that hold this pool may
 // still use it.
 func (p *Pool) Retire() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.retired = true
-	p.mu.Unlock()
-	p.closeAll(func(c *Conn) bool { return c.inUse == 0 })
+	for _, c := range slices.Clone(p.conns) {
+		if c.inUse == 0 {
+			p.drop(c)
+		}
+	}
 }
 
 // Close ends all dials and connections, and waits for their goroutines.
 func (p *Pool) Close() {
 	p.cancel()
-	p.closeAll(func(*Conn) bool { return true })
-	p.work.Wait()
-}
-
-// closeAll closes the connections for which which returns true. It calls which with the lock held.
-func (p *Pool) closeAll(which func(*Conn) bool) {
 	p.mu.Lock()
-	var chosen []*Conn
-	for c := range p.conns {
-		if which(c) {
-			p.drop(c)
-			chosen = append(chosen, c)
-		}
+	for _, c := range slices.Clone(p.conns) {
+		p.drop(c)
 	}
 	p.mu.Unlock()
-	for _, c := range chosen {
-		_ = c.client.Close() // it carries nothing, or the pool is closed
-	}
+	p.work.Wait()
 }
 
 // refuse fails the waiters that a failed dial was for: the oldest ones, as many as one connection
