@@ -174,7 +174,17 @@ func (b *responseBody) finish() {
 	b.once.Do(func() { b.mark.finish(!b.ended.Load()) })
 }
 
-// mark records the position in both directions of a connection just before a request is sent on it.
+// mark records the position in both directions of a connection just before a request is sent on it:
+//
+//	           earlier requests    this request
+//	sent       ────────────────────┼──────────────────>
+//	           earlier responses   its response
+//	received   ────────────────────┼──────────────────>
+//
+//	what happens                                     what it proves
+//	sending fails, and nothing was taken after it    the request was not sent: it may be sent again
+//	over HTTP/1.1, a response comes before a byte    the response is not to this request: it is not
+//	of the request was written, or was read before   passed on
 type mark struct {
 	conn    *Conn
 	taken   int64 // where the request begins among the written bytes
@@ -204,12 +214,11 @@ func (m *mark) finish(cancelled bool) {
 		c.active.Add(-1)
 		c.ended.Add(1) // after active: releaseResets reads them in the opposite order
 	}
-	usable := c.client.Err() == nil
-	if !c.http2 {
-		usable = usable && c.client.Available() > 0 // the response was read to its end
-	}
+	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
 	if cancelled && c.http2 {
-		c.pool.countReset(c)
+		if !c.resets.Allow() {
+			c.pool.leave(c)
+		}
 		if usable {
 			c.pool.releaseReset(c)
 			return

@@ -29,13 +29,19 @@
 //   - Credentials are sent in clear to loopback and Tailscale addresses only, whatever
 //     a name resolves to.
 //
-// [Pool] counts slots and knows nothing about HTTP. A [Conn] is one connection, in layers below
-// net/http:
+// The files, in reading order:
 //
-//	net/http.ClientConn   one request or many streams
-//	wire                  coalesces writes; reads HTTP/2 frames about the connection
-//	crypto/tls
-//	socket                counts received bytes, and asks the kernel
+//	config.go   where requests go
+//	pool.go     Pool: slots, waiters and dials. It knows nothing about HTTP.
+//	health.go   which connections get requests: pings, cancelled requests
+//	conn.go     Conn: one request on a connection, over net/http.ClientConn
+//	errors.go   what an error proves
+//	wire.go     the connection that net/http uses, with coalescer.go for its writes and
+//	            frames.go for HTTP/2 frames about the connection
+//	socket.go   the connection below TLS: counts received bytes, and asks the kernel
+//	dial.go     makes a connection: CONNECT proxies, TLS
+//	names.go    makes a TCP connection: name servers, IPv4 beside IPv6
+//	stage.go    reports the stages of this to doctor
 //
 // The pool's lock is held only to count. No code of net/http, and none that waits for a peer, runs
 // under it, so one faulty connection cannot hold up another.

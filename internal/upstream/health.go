@@ -81,13 +81,6 @@ func (c *Conn) askPeer(ctx context.Context) bool {
 		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
 }
 
-// countReset counts a cancelled request on c. If there are too many, c gets no more requests.
-func (p *Pool) countReset(c *Conn) {
-	if !c.resets.Allow() {
-		p.leave(c)
-	}
-}
-
 // releaseReset frees the slot of a cancelled request on c once net/http has written the reset of
 // its stream. Until then the peer counts the stream, and may refuse another one above its limit
 // with PROTOCOL_ERROR, which does not prove that one unprocessed.

@@ -34,8 +34,7 @@ type Pool struct {
 
 	mu      sync.Mutex // held only to count
 	conns   []*Conn    // the newest last
-	waiters []*waiter  // the oldest first
-	arrived uint64     // number of the last waiter
+	waiters []waiter   // the oldest first
 	dialing int        // connections that are being made, or whose limit is not known yet
 	made    uint64     // number of the last connection
 	streams int        // limit of the last connection that reported one; 0: none yet
@@ -60,11 +59,8 @@ type slots struct {
 	lastUsed     time.Time
 }
 
-// waiter is a request that waits for a connection.
-type waiter struct {
-	number uint64
-	result chan connResult // of size 1
-}
+// waiter is a request that waits for a connection. It gets one result.
+type waiter chan connResult // of size 1
 
 type connResult struct {
 	conn *Conn
@@ -118,8 +114,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 		p.mu.Unlock()
 		return nil, errClosed
 	}
-	p.arrived++
-	w := &waiter{number: p.arrived, result: make(chan connResult, 1)}
+	w := make(waiter, 1)
 	p.waiters = append(p.waiters, w)
 	p.serveWaiters()
 	p.mu.Unlock()
@@ -127,10 +122,10 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
-	case r := <-w.result:
+	case r := <-w:
 		return r.conn, r.err
 	case <-timer.C:
-		p.giveUp(w) // a dial that began before this request, and one after it, may take longer
+		p.giveUp(w) // the peer ends its connections before they took all waiters
 		return nil, ErrConnectTimeout
 	case <-ctx.Done():
 		p.giveUp(w)
@@ -139,14 +134,14 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 }
 
 // giveUp removes a waiter, and frees the slot that it may have got meanwhile.
-func (p *Pool) giveUp(w *waiter) {
+func (p *Pool) giveUp(w waiter) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiters, w); i >= 0 {
 		p.waiters = slices.Delete(p.waiters, i, i+1)
 	}
 	p.mu.Unlock()
 	select {
-	case r := <-w.result:
+	case r := <-w:
 		if r.err == nil {
 			r.conn.Release()
 		}
@@ -154,8 +149,8 @@ func (p *Pool) giveUp(w *waiter) {
 	}
 }
 
-// reserve takes a free slot, or returns nil. It prefers the newest connection, so that others become
-// idle and are closed. The caller holds mu.
+// reserve takes a free slot, or returns nil. It prefers the newest connection, so that others
+// become idle and are closed. The caller holds mu.
 func (p *Pool) reserve() *Conn {
 	for _, c := range slices.Backward(p.conns) {
 		if !c.leaving && !c.suspected && c.inUse < c.limit {
@@ -174,7 +169,7 @@ func (p *Pool) serveWaiters() {
 		if c == nil {
 			break
 		}
-		p.waiters[0].result <- connResult{conn: c}
+		p.waiters[0] <- connResult{conn: c}
 		p.waiters = p.waiters[1:]
 	}
 	if p.ctx.Err() != nil {
@@ -185,13 +180,12 @@ func (p *Pool) serveWaiters() {
 		wanted = (len(p.waiters) + p.streams - 1) / p.streams
 	}
 	for ; p.dialing < wanted; p.dialing++ {
-		asked := p.arrived
-		p.work.Go(func() { p.connect(asked) })
+		p.work.Go(p.connect)
 	}
 }
 
-// connect makes one connection, for the waiters up to number asked.
-func (p *Pool) connect(asked uint64) {
+// connect makes one connection.
+func (p *Pool) connect() {
 	c := newConn(p)
 	err := p.dialer.dial(p.ctx, c)
 	if err == nil {
@@ -202,7 +196,7 @@ func (p *Pool) connect(asked uint64) {
 	defer p.mu.Unlock()
 	p.dialing--
 	if err != nil {
-		p.refuse(asked, err) // otherwise dials would go on for ever
+		p.refuse(err) // otherwise dials would go on for ever
 	}
 	p.serveWaiters()
 }
@@ -381,16 +375,15 @@ func (p *Pool) Close() {
 	p.work.Wait()
 }
 
-// refuse fails the waiters that a failed dial was for: the oldest ones, as many as one connection
-// carries, up to number asked. The caller holds mu.
-func (p *Pool) refuse(asked uint64, err error) {
+// refuse fails the oldest waiters, as many as the connection that was not made would have carried.
+// The caller holds mu.
+func (p *Pool) refuse(err error) {
 	n := len(p.waiters)
 	if p.streams > 0 {
 		n = min(n, p.streams)
 	}
-	for n > 0 && p.waiters[0].number <= asked {
-		p.waiters[0].result <- connResult{err: err}
-		p.waiters = p.waiters[1:]
-		n--
+	for _, w := range p.waiters[:n] {
+		w <- connResult{err: err}
 	}
+	p.waiters = p.waiters[n:]
 }

@@ -61,9 +61,6 @@ func (s *socket) Read(p []byte) (int, error) {
 		s.note(n, errors.Is(err, io.EOF))
 		return n, err
 	}
-	if len(p) == 0 {
-		return 0, nil
-	}
 	s.into = p
 	if err := s.raw.Read(s.take); err != nil {
 		return 0, err
