@@ -21,7 +21,7 @@ type (
 		After time.Duration
 	}
 	// FollowTailnet starts to watch the tailnet and reports it as [TailnetLost] and
-	// [TailnetRestored]. If it is watched already, the present state is reported again. Nothing
+	// [TailnetRestored]. If it is watched already, the current state is reported again. Nothing
 	// stops the watch: Step ignores reports about a tailnet that is no longer required.
 	FollowTailnet struct{ action }
 	// StartListeners opens the listeners without accepting yet. It ends in [ListenersReady] or
@@ -52,7 +52,7 @@ type (
 	LoadConfig struct{ action }
 	// ApplyConfig applies the settings that LoadConfig built.
 	ApplyConfig struct{ action }
-	// KeepConfig reports that the present settings stay.
+	// KeepConfig reports that the current settings stay.
 	KeepConfig struct{ action }
 )
 

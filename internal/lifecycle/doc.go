@@ -23,7 +23,7 @@
 //	}
 //
 // Actions are started in order, and [Exit] is always the last one. An event without a rule in the
-// present phase changes nothing, so late results, stale timers and repeated reports are harmless.
+// current phase changes nothing, so late results, stale timers and repeated reports are harmless.
 //
 // # Reloads and upgrades
 //

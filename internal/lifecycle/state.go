@@ -64,7 +64,7 @@ type State struct {
 	Phase Phase
 
 	// Tailnet is Unknown until the first attempt to connect has ended, and from a reload that newly
-	// requires a tailnet to the first report about it. It is Disabled if and only if the present
+	// requires a tailnet to the first report about it. It is Disabled if and only if the current
 	// configuration does not require a tailnet. Otherwise it is the latest report.
 	Tailnet Tailnet
 
@@ -87,7 +87,7 @@ type State struct {
 	ExitCode int
 }
 
-// TailnetRequired reports whether the present configuration requires a tailnet.
+// TailnetRequired reports whether the current configuration requires a tailnet.
 func (s State) TailnetRequired() bool { return s.Tailnet != TailnetDisabled }
 
 // IsUpgrading reports whether a successor is being started and is not in charge yet.

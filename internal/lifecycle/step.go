@@ -6,7 +6,7 @@ import (
 )
 
 // Step returns the state after e and the actions to perform, in order. It is pure: the same
-// arguments give the same results. For an event without a rule in the present phase it returns s
+// arguments give the same results. For an event without a rule in the current phase it returns s
 // and no actions.
 func Step(s State, e Event) (State, []Action) {
 	switch in := s.Phase; e := e.(type) {

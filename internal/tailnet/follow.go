@@ -117,19 +117,16 @@ func (f *follower) wait(ctx context.Context) {
 // nothing it is soon, so that a tailscaled that starts is noticed at once.
 func (f *follower) due() time.Duration {
 	cfg := f.client.cfg
+	costly := f.failures > 0 && dialFailure(f.last.Err) == nil && !isTimeout(f.last.Err)
 	switch {
-	case f.failures > 0 && (dialFailure(f.last.Err) != nil || isTimeout(f.last.Err)):
-		return cfg.BackoffMin
-	case f.failures > 0:
+	case costly:
 		return f.client.pause(f.failures)
-	case f.bus.live():
+	case f.failures == 0 && f.bus.live():
 		return cfg.RereadInterval
+	case f.bus == nil && f.onSocket():
+		return min(cfg.BackoffMin, time.Until(f.busAfter))
 	}
-	d := min(cfg.PollInterval, cfg.RereadInterval)
-	if f.bus == nil && f.onSocket() {
-		d = min(d, time.Until(f.busAfter))
-	}
-	return d
+	return cfg.BackoffMin
 }
 
 // busEnded closes the bus and schedules the next one: soon if it had been granted, because

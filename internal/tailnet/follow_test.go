@@ -21,7 +21,6 @@ func quiet(socket string) tailnet.Config {
 		Socket:         socket,
 		BackoffMin:     time.Hour,
 		BackoffMax:     time.Hour,
-		PollInterval:   time.Hour,
 		RereadInterval: time.Hour,
 		SettleInterval: time.Millisecond,
 		WarningDelay:   time.Hour,

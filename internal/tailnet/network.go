@@ -39,13 +39,27 @@ type Node struct {
 
 // Network asks for this node and its peers, within AttemptTimeout.
 func (c *Client) Network(ctx context.Context) (Network, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
-	defer cancel()
-	facts, err := c.local.Status(ctx)
+	facts, err := ask(ctx, c, "for its peers", c.local.Status)
 	if err != nil {
-		return Network{}, fmt.Errorf("asking tailscaled for its peers: %w", c.explain(err))
+		return Network{}, err
 	}
 	return networkFrom(facts), nil
+}
+
+// ask calls call within AttemptTimeout. what completes the text of its error.
+func ask[T any](ctx context.Context, c *Client, what string, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	response, err := call(ctx)
+	if local.IsAccessDeniedError(err) {
+		err = fs.ErrPermission
+	} else if err != nil {
+		err = c.explain(err)
+	}
+	if err != nil {
+		return response, fmt.Errorf("asking tailscaled %s: %w", what, err)
+	}
+	return response, nil
 }
 
 func networkFrom(facts *ipnstate.Status) Network {
@@ -114,11 +128,9 @@ type Prefs struct {
 
 // Prefs asks for this node's settings, within AttemptTimeout.
 func (c *Client) Prefs(ctx context.Context) (Prefs, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
-	defer cancel()
-	p, err := c.local.GetPrefs(ctx)
+	p, err := ask(ctx, c, "for its settings", c.local.GetPrefs)
 	if err != nil {
-		return Prefs{}, fmt.Errorf("asking tailscaled for its settings: %w", c.explain(err))
+		return Prefs{}, err
 	}
 	prefs := Prefs{ShieldsUp: p.ShieldsUp, AcceptDNS: p.CorpDNS, ExitNode: string(p.ExitNodeID)}
 	if prefs.ExitNode == "" && p.ExitNodeIP.IsValid() {
@@ -134,16 +146,8 @@ type Filter struct{ rules []tailcfg.FilterRule }
 // Filter asks for the packet filter, within AttemptTimeout. tailscaled shows it only to root and
 // the operator whom root named: for others the error is fs.ErrPermission.
 func (c *Client) Filter(ctx context.Context) (Filter, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
-	defer cancel()
-	rules, err := c.local.DebugPacketFilterRules(ctx)
-	switch {
-	case local.IsAccessDeniedError(err):
-		return Filter{}, fmt.Errorf("asking tailscaled for its packet filter: %w", fs.ErrPermission)
-	case err != nil:
-		return Filter{}, fmt.Errorf("asking tailscaled for its packet filter: %w", c.explain(err))
-	}
-	return Filter{rules}, nil
+	rules, err := ask(ctx, c, "for its packet filter", c.local.DebugPacketFilterRules)
+	return Filter{rules}, err
 }
 
 // AdmitsTCP reports whether node may open a TCP connection from its address src to dst, an address
@@ -204,11 +208,9 @@ type Refusal struct {
 // Refusals lists the connections of peers to this node that tailscaled refused, within
 // AttemptTimeout. recorded is false if the node does not have the attribute.
 func (c *Client) Refusals(ctx context.Context) (all []Refusal, recorded bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
-	defer cancel()
-	body, err := c.local.DebugRejects(ctx)
+	body, err := ask(ctx, c, "which connections it refused (from 1.104 on)", c.local.DebugRejects)
 	if err != nil {
-		return nil, false, fmt.Errorf("asking tailscaled which connections it refused (from 1.104 on): %w", c.explain(err))
+		return nil, false, err
 	}
 	var response struct { // connreject.DebugRejectsResponse
 		Enabled  bool

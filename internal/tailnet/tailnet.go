@@ -23,11 +23,9 @@ type Config struct {
 	// BackoffMin and BackoffMax bound Follow's pause after a failed attempt that cost something: a
 	// command that ran, a bad response, a bus that ended. The pause doubles from one to the other,
 	// less a random part of up to a quarter. After a failed dial, which costs nothing, and after a
-	// timeout, it is BackoffMin. Defaults 1 s and 30 s.
+	// timeout, it is BackoffMin, which is also the time between two readings without a bus.
+	// Defaults 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
-
-	// PollInterval is the time between two readings of Follow without a bus. Default 1 s.
-	PollInterval time.Duration
 
 	// RereadInterval is the longest time between two readings while the bus is silent, as it is if
 	// tailscaled hangs. Default 10 s.
@@ -59,7 +57,6 @@ func New(cfg Config) *Client {
 	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 5*time.Second)
 	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, time.Second)
 	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
-	cfg.PollInterval = cmp.Or(cfg.PollInterval, time.Second)
 	cfg.RereadInterval = cmp.Or(cfg.RereadInterval, 10*time.Second)
 	cfg.SettleInterval = cmp.Or(cfg.SettleInterval, 100*time.Millisecond)
 	cfg.WarningDelay = cmp.Or(cfg.WarningDelay, 10*time.Second)

@@ -253,7 +253,7 @@ func (d *dialer) tunnel(c net.Conn) error {
 	return nil
 }
 
-// Route says how connections reach the upstream at present.
+// Route says how connections reach the upstream.
 type Route struct {
 	// Proxy is the host and port of the HTTP CONNECT proxy; empty: connections are direct.
 	Proxy string
@@ -263,7 +263,7 @@ type Route struct {
 	Connections int
 }
 
-// Route returns the present route. Before the first connection, that is the first proxy.
+// Route returns the current route. Before the first connection, that is the first proxy.
 func (p *Pool) Route() Route {
 	p.mu.Lock()
 	r := Route{Connections: len(p.conns)}
