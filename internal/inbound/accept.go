@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -19,7 +20,7 @@ type acceptQueue struct {
 	name        string
 	connections *connections
 	handler     connHandler
-	stopped     <-chan struct{} // closed by CloseListeners
+	stopping    context.Context // ends with CloseListeners
 	log         *slog.Logger
 
 	// Guarded by the lock of connections.
@@ -51,10 +52,8 @@ func (q *acceptQueue) acceptAll() error {
 			q.connections.arrive(&Conn{Conn: c, Listener: q.name, Access: from, source: access.Network(from.Addr()), queue: q})
 			continue
 		}
-		select {
-		case <-q.stopped:
+		if q.stopping.Err() != nil {
 			return http.ErrServerClosed
-		default:
 		}
 		if temporary, ok := err.(net.Error); !ok || !temporary.Temporary() { //nolint:staticcheck,errorlint // as net/http judges Accept
 			return err
@@ -62,7 +61,7 @@ func (q *acceptQueue) acceptAll() error {
 		q.log.Warn("could not accept a connection", "listener", q.name, "error", err)
 		select { // there may be no file descriptor left
 		case <-time.After(pause):
-		case <-q.stopped:
+		case <-q.stopping.Done():
 			return http.ErrServerClosed
 		}
 		pause = min(2*pause, longest)

@@ -26,11 +26,8 @@ const (
 	// silentTime is how long a stranger may send no whole request before a new connection may
 	// replace it. A client sends its request at once.
 	silentTime = 250 * time.Millisecond
-	// strangerTime is the same if connections already wait for its room, and waitTime is how long
-	// they wait.
-	strangerTime = time.Second
-	waitTime     = headerReadTimeout
-	janitorPace  = 250 * time.Millisecond
+	// waitTime is how long a connection waits to be served.
+	waitTime = headerReadTimeout
 	// maxKnown bounds the admitted sources that are remembered.
 	maxKnown = 4096
 )
@@ -142,7 +139,7 @@ func (s *connections) arrive(c *Conn) {
 	case from.budget.waiting < maxWaiting:
 		s.move(c, classWaiting)
 		if s.janitor == nil {
-			s.janitor = time.AfterFunc(janitorPace, s.clean)
+			s.janitor = time.AfterFunc(silentTime, s.clean)
 		}
 	case s.makeRoom(from, 0):
 		s.move(c, classStranger)
@@ -191,149 +188,6 @@ func (s *connections) count(from *source, c *Conn, n int) {
 		c.element = nil
 	case n > 0 && !(c.class == classAdmitted && c.working):
 		c.element = in.PushBack(c)
-	}
-}
-
-// evict closes a connection for lack of room. It is counted, and logged once a minute at most.
-func (s *connections) evict(c *Conn) {
-	if c.class == classAdmitted || s.known[c.source] {
-		s.admittedClosed++
-	} else {
-		s.strangersClosed++
-	}
-	if now := time.Now(); now.Sub(s.logged) >= time.Minute {
-		s.logged = now
-		s.log.Warn("closed a connection for lack of room; further ones within a minute are counted, but not logged",
-			"admitted_closed", s.admittedClosed, "strangers_closed", s.strangersClosed)
-	}
-	_ = c.Conn.Close() // does not block
-	s.move(c, classNone)
-}
-
-// letIn serves a connection of a known source, or closes it if there is no room.
-func (s *connections) letIn(c *Conn) {
-	if s.admitted >= s.limit && !s.evictIdle(c.source) {
-		s.evict(c)
-		return
-	}
-	s.move(c, classAdmitted)
-}
-
-// evictIdle makes room for a connection from addr and reports whether there is room. It closes the
-// longest idle connection of the source with the most connections. If that source has no idle one,
-// it gets no more, and other sources may exceed the bound a little.
-func (s *connections) evictIdle(addr netip.Addr) bool {
-	var greedy *source
-	for _, one := range s.sources {
-		if greedy == nil || one.admitted > greedy.admitted {
-			greedy = one
-		}
-	}
-	for e := s.idle.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*Conn); c.source == greedy.addr {
-			s.evict(c)
-			return true
-		}
-	}
-	return addr != greedy.addr && s.admitted < s.limit+spareConns
-}
-
-// makeRoom reports whether there is room for one more stranger of the source asks. If its share is
-// used up, a stranger of its own that is silent for that long is closed. If the budget is, one of
-// the source that has the most is, if that has more than asks would have, or as many and is silent
-// for that long.
-func (s *connections) makeRoom(asks *source, silent time.Duration) bool {
-	if !asks.hasShare() {
-		return s.evictSilent(asks, silent)
-	}
-	if asks.budget.strangers < maxStrangers {
-		return true
-	}
-	var oldest *Conn
-	most := asks.strangers.Len() + 1
-	for _, one := range s.sources {
-		n, after := one.strangers.Len(), silent
-		if one.budget != asks.budget || n < most {
-			continue
-		}
-		if n > asks.strangers.Len()+1 {
-			after = 0
-		}
-		if c := one.silent(after); c != nil && (oldest == nil || n > most || c.since.Before(oldest.since)) {
-			oldest, most = c, n
-		}
-	}
-	if oldest == nil {
-		return false
-	}
-	s.evict(oldest)
-	return true
-}
-
-// silent returns the oldest stranger of the source that is at least that old and has sent no whole
-// request, or nil. Bytes that a busy machine has not read yet count.
-func (f *source) silent(after time.Duration) *Conn {
-	now := time.Now()
-	for e := f.strangers.Front(); e != nil; e = e.Next() {
-		switch c := e.Value.(*Conn); {
-		case now.Sub(c.since) < after:
-			return nil
-		case c.lingered.Load(), !c.working && queued(c.Conn, unix.SIOCINQ) <= 0:
-			return c
-		}
-	}
-	return nil
-}
-
-// evictSilent closes the oldest silent stranger of the source, and reports whether there was one.
-func (s *connections) evictSilent(from *source, after time.Duration) bool {
-	c := from.silent(after)
-	if c != nil {
-		s.evict(c)
-	}
-	return c != nil
-}
-
-// clean closes silent strangers that others wait for, and connections that waited too long. It
-// locks mu.
-func (s *connections) clean() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.janitor = nil
-	for _, from := range s.sources {
-		for e := from.waiting.Front(); e != nil && time.Since(e.Value.(*Conn).since) >= waitTime; e = from.waiting.Front() {
-			s.evict(e.Value.(*Conn))
-		}
-		for s.isWanted(from) && s.evictSilent(from, strangerTime) {
-			s.serveWaiting()
-		}
-	}
-	if s.network.waiting+s.host.waiting > 0 {
-		s.janitor = time.AfterFunc(janitorPace, s.clean)
-	}
-}
-
-// isWanted reports whether connections wait for the room of a stranger of the source.
-func (s *connections) isWanted(f *source) bool {
-	return f.waiting.Len() > 0 || f.budget.waiting > 0 && f.budget.strangers >= maxStrangers
-}
-
-// serveWaiting serves the waiting connections for which there is room now.
-func (s *connections) serveWaiting() {
-	if s.network.waiting+s.host.waiting == 0 {
-		return
-	}
-	for _, from := range s.sources {
-		for e := from.waiting.Front(); e != nil; e = from.waiting.Front() {
-			c := e.Value.(*Conn)
-			if s.known[from.addr] {
-				s.letIn(c)
-			} else if s.closed || from.budget.strangers < maxStrangers && from.hasShare() {
-				s.move(c, classStranger)
-			} else {
-				break
-			}
-		}
 	}
 }
 
@@ -433,8 +287,9 @@ func (s *connections) signalEmpty() {
 	}
 }
 
-// silent returns the connections without a request on which no byte came, read or not. It locks mu.
-func (s *connections) silent() []*Conn {
+// unused returns the connections that were opened ahead of need: no byte came, read or not. It locks
+// mu.
+func (s *connections) unused() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*Conn

@@ -4,6 +4,7 @@
 //	server.go       the listeners, the limits of net/http, and the shutdown
 //	accept.go       accepting, which never waits
 //	connections.go  the budgets of open connections
+//	room.go         which connection is closed when a budget is used up
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report about a request
 //	headerlimit.go  our own 431 in place of net/http's

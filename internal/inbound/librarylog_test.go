@@ -16,7 +16,7 @@ func TestLibraryLogTellsNoAddresses(t *testing.T) {
 		"http: panic serving 100.64.0.9:4000: a bug":                              "http: panic serving …: a bug",
 		"error from client [fd7a:115c:a1e0::9%eth0]:4000":                         "error from client …",
 		"read tcp 192.0.2.8:8080->100.64.0.9:4000: i/o timeout":                   "read tcp …->…: i/o timeout",
-		"from [::ffff:100.64.0.9]:4000":                                          "from …",
+		"from [::ffff:100.64.0.9]:4000":                                           "from …",
 		"lookup of 100.64.0.9, and of fd7a:115c:a1e0::9.":                         "lookup of …, and of ….",
 		"http: Accept error: accept4: too many open files; retrying in 1.5.s 5ms": "http: Accept error: accept4: too many open files; retrying in 1.5.s 5ms",
 	} {

@@ -35,14 +35,16 @@ type Server struct {
 	log         *slog.Logger
 	work        sync.WaitGroup
 	listeners   []net.Listener
-	stops       chan struct{}
+	stopping    context.Context // ends with CloseListeners
+	stop        context.CancelFunc
 }
 
 // NewServer returns a server for handler. net/http's own messages go to log at debug level, because
 // peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{connections: newConnections(log), cut: cut, log: log, stops: make(chan struct{})}
+	s := &Server{connections: newConnections(log), cut: cut, log: log}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = connHandler{s.guard(handler), ctx}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -74,20 +76,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		c := ConnOf(r)
 		s.connections.setWorking(c, true)
 		defer c.Relay(false)
-		if c.begin(r) || s.stopping() {
+		if c.begin(r) || s.stopping.Err() != nil {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *Server) stopping() bool {
-	select {
-	case <-s.stops:
-		return true
-	default:
-		return false
-	}
 }
 
 // Resize sets how many requests may be in flight or wait, which bounds the open connections of
@@ -106,7 +99,7 @@ func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	s.listeners = append(s.listeners, l)
 	queue := &acceptQueue{
-		Listener: l, name: name, connections: s.connections, handler: s.handler, stopped: s.stops, log: s.log,
+		Listener: l, name: name, connections: s.connections, handler: s.handler, stopping: s.stopping, log: s.log,
 	}
 	s.connections.open()
 	s.work.Go(queue.run)
@@ -120,7 +113,7 @@ func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 // CloseListeners stops accepting. A socket that systemd holds queues new connections for the next
 // process.
 func (s *Server) CloseListeners() {
-	close(s.stops)
+	s.stop()
 	for _, l := range s.listeners {
 		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
 			_ = d.SetDeadline(time.Unix(1, 0)) // wakes a blocked Accept
@@ -140,16 +133,10 @@ func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
 	case <-settled.Done():
 	}
 	cancel()
-	s.closeSilent()
-	return s.http.Shutdown(ctx)
-}
-
-// closeSilent closes connections that were opened ahead of need and never used. Shutdown would wait
-// for them as for a request.
-func (s *Server) closeSilent() {
-	for _, c := range s.connections.silent() {
-		_ = c.Close() // no request was sent on it
+	for _, c := range s.connections.unused() {
+		_ = c.Close() // Shutdown would wait for it as for a request
 	}
+	return s.http.Shutdown(ctx)
 }
 
 // Cut ends every request that is still in flight, so that no response looks complete, and waits for
