@@ -262,7 +262,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// errorsText shows which share of recent requests failed, by the status of the API, or on this host.
+// errorsText shows which share of recent requests failed, by the status of the API, or on this
+// host.
 func errorsText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {

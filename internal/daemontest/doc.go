@@ -14,5 +14,6 @@
 //	p.Stop(t)
 //
 // binary.go builds the program, process.go starts and stops it, socket.go passes sockets to it, and
-// systemctl.go shows it as a unit. record.go keeps what it says. client.go and load.go send requests.
+// systemctl.go shows it as a unit. record.go keeps what it says. client.go and load.go send
+// requests.
 package daemontest

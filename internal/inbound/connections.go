@@ -287,8 +287,8 @@ func (s *connections) signalEmpty() {
 	}
 }
 
-// unused returns the connections that were opened ahead of need: no byte came, read or not. It locks
-// mu.
+// unused returns the connections that were opened ahead of need: no byte came, read or not. It
+// locks mu.
 func (s *connections) unused() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
