@@ -13,7 +13,7 @@ import (
 
 const stoppingText = "the daemon is stopping"
 
-// startAdmin opens the admin socket. Clients find it when the process takes charge.
+// startAdmin opens the admin socket, which takeCharge publishes.
 func (d *daemon) startAdmin() (err error) {
 	if d.options.AdminSocket == "" {
 		return nil
@@ -31,14 +31,14 @@ func (d *daemon) startAdmin() (err error) {
 	return err
 }
 
-// lastFailures are the latest of the requests that failed.
+// lastFailures returns the latest requests that failed.
 func lastFailures(ended []proxy.Trace) []proxy.Trace {
-	const most = 20 // for a report
+	const most = 20 // for a bundle
 	failed := slices.DeleteFunc(ended, func(t proxy.Trace) bool { return !t.Failed() })
 	return failed[max(0, len(failed)-most):]
 }
 
-// requestReload waits for the outcome: what systemctl reload reports is the truth.
+// requestReload waits for the outcome, so that systemctl reload fails if the reload does.
 func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOutcome {
 	outcome := make(chan admin.ReloadOutcome, 1)
 	d.send(lifecycle.ReloadRequested{}, func() {
@@ -47,7 +47,7 @@ func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOu
 	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
 }
 
-// requestUpgrade waits until the new process serves, or it is certain that it will not.
+// requestUpgrade waits until the new process serves, or it is certain that it will not serve.
 func (d *daemon) requestUpgrade(ctx context.Context, asker string) admin.UpgradeOutcome {
 	outcome := make(chan admin.UpgradeOutcome, 1)
 	d.send(lifecycle.UpgradeRequested{}, func() {
@@ -57,7 +57,7 @@ func (d *daemon) requestUpgrade(ctx context.Context, asker string) admin.Upgrade
 	return await(ctx, d.done, outcome, admin.UpgradeOutcome{Error: stoppingText})
 }
 
-// await waits for an outcome as long as the loop lives and the client is there.
+// await waits for an outcome until the loop ends or the client leaves.
 func await[Outcome any](ctx context.Context, done <-chan struct{}, outcome <-chan Outcome, stopping Outcome) Outcome {
 	select {
 	case o := <-outcome:

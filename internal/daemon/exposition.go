@@ -15,21 +15,20 @@ import (
 )
 
 const (
-	// maxRendering is how many clients the metrics are rendered for at the same time. Others wait:
-	// it takes milliseconds.
+	// maxRendering is how many renderings run at once. Other clients wait, for milliseconds.
 	maxRendering = 2
-	// maxReaders is how many clients may have rendered metrics before them that they have not read.
-	// Others are refused until one has read them, or was given up.
+	// maxReaders is how many clients may be served at once. Others are refused, because a client
+	// that does not read holds the rendered text until its write deadline.
 	maxReaders = 8
 )
 
-// exposition serves metrics. A client that does not read them holds their text, which nobody else
-// waits for, and not what it was rendered from.
+// exposition serves metrics. It renders them into a text first, so that a slow client holds up no
+// rendering.
 type exposition struct {
 	gather    prometheus.Gatherer
 	log       *slog.Logger
-	rendering chan struct{} // has an element for each rendering
-	readers   chan struct{} // and for each reader
+	rendering chan struct{} // an element for each rendering
+	readers   chan struct{} // an element for each client
 }
 
 func newExposition(gather prometheus.Gatherer, log *slog.Logger) *exposition {
@@ -39,8 +38,8 @@ func newExposition(gather prometheus.Gatherer, log *slog.Logger) *exposition {
 	}
 }
 
-// serve writes OpenMetrics for a client that accepts it, and Prometheus's text format for all
-// others. An error is for the client, which got nothing yet.
+// serve writes OpenMetrics for a client that accepts it, and Prometheus's text format for others.
+// An error is for the client, which has received nothing yet.
 func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case e.readers <- struct{}{}:
@@ -60,7 +59,7 @@ func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// render waits for its turn and gathers the metrics into one text.
+// render waits for its turn and renders the metrics.
 func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, error) {
 	select {
 	case e.rendering <- struct{}{}:
@@ -71,18 +70,18 @@ func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, 
 	var text bytes.Buffer
 	gathering, err := encode(&text, e.gather, format)
 	if gathering != nil {
-		e.log.Error("gathering metrics", "error", gathering) // the others are complete
+		e.log.Error("gathering metrics", "error", gathering) // the other metrics are complete
 	}
 	return text.Bytes(), err
 }
 
-// shadowed is a gauge of the Go collector that no format serves. OpenMetrics names the family of a
-// counter without _total, so this gauge and the counter go_memstats_alloc_bytes_total would be one
-// family, declared twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same value.
+// shadowed is a gauge of the Go collector that is not served. OpenMetrics names the family of a
+// counter without _total, so that this gauge and the counter go_memstats_alloc_bytes_total would
+// declare one family twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same value.
 const shadowed = "go_memstats_alloc_bytes"
 
-// encode writes the metrics of g as text. The encoders of expfmt bring those of protocol buffers
-// into the binary.
+// encode writes the metrics of g as text. It does not use expfmt.NewEncoder, which adds the code
+// for protocol buffers to the binary.
 func encode(w io.Writer, g prometheus.Gatherer, format expfmt.Format) (gathering, writing error) {
 	openMetrics := format.FormatType() == expfmt.TypeOpenMetrics
 	families, gathering := g.Gather()

@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// health is the body of GET /health for clients that may send requests and name this node in their
-// Host. Others see the status only: healthy, degraded or draining.
+// health is the body of GET /health, for clients that may send requests and whose Host names this
+// node. Others see only the status: healthy, degraded or draining.
 type health struct {
 	Status          string `json:"status"`
 	Tailnet         string `json:"tailnet"`          // connected, not_connected or disabled
@@ -39,7 +39,7 @@ type health struct {
 	Predecessors []admin.Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
 }
 
-// healthOf is the part of s that clients may see.
+// healthOf returns the part of s that clients may see.
 func healthOf(s admin.Status) health {
 	h := health{
 		Status: s.Status, State: s.State, Trouble: s.Trouble, Version: s.Version, UptimeSeconds: s.UptimeSeconds,
@@ -55,8 +55,8 @@ func healthOf(s admin.Status) health {
 	return h
 }
 
-// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", outside the limits
-// and the queue of the proxy, and leaves the rest to the proxy.
+// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", which no limit or
+// queue of the proxy delays. The proxy handles all other requests.
 func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -95,7 +95,8 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 	_ = encoder.Encode(body) // the client may have left
 }
 
-// serveMetrics responds to those whom metrics.allow admits, and to no web page under another name.
+// serveMetrics responds to clients that metrics.allow admits, and refuses a web page that comes
+// under another name.
 func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	_, err := p.Judge(r, d.view().config.Metrics.Allow)
 	if err == nil && !d.namesThisNode(r) {
@@ -110,9 +111,8 @@ func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Req
 }
 
 // namesThisNode reports whether the Host of a request is an address, localhost, or a name of this
-// node. A web page can have its own name lead to this host (DNS rebinding) and read the response,
-// but cannot make its browser send another Host. No browser comes by a Unix socket, or without a
-// Host.
+// node. A web page can point its own name at this host (DNS rebinding) and read the response, but
+// its browser then sends that name as the Host. No browser uses a Unix socket or sends no Host.
 func (d *daemon) namesThisNode(r *http.Request) bool {
 	if _, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || r.Host == "" {
 		return true

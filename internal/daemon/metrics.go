@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// registerMetrics adds the metrics that are not about requests. They are read from the view when
-// they are asked for, so that they cannot lag behind it.
+// registerMetrics adds the metrics that are not about requests. Each is read from the view when it
+// is gathered, so that it cannot lag behind.
 func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	gauge := func(name, help string, value func(*view) float64) {
 		r.MustRegister(gaugeFunc(name, help, nil, func() float64 { return value(d.view()) }))
@@ -23,8 +23,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		func(v *view) float64 { return seconds(v.loadedAt) })
 	gauge("proxy_textfile_last_write_successful", "0 while metrics.textfile cannot be written.",
 		func(*view) float64 { return truth(d.textfile.failure.Load() == nil) })
-	// node_exporter has a process_start_time_seconds of its own, so that ours is not in the
-	// textfile.
+	// The textfile has no process_start_time_seconds, because node_exporter has one of its own.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })
 	gauge("proxy_old_processes", "Old processes that still finish requests after an upgrade.",
 		func(v *view) float64 { return float64(len(v.predecessors)) })
@@ -51,7 +50,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		}, func() float64 { return float64(d.logs.Dropped()) }))
 }
 
-// registerConnections tells admitted connections from those without an admitted request so far.
+// registerConnections adds the metrics of open connections.
 func (d *daemon) registerConnections(r *prometheus.Registry) {
 	for admitted, of := range map[string]func(inbound.ConnectionStats) (open, limit int, closed uint64){
 		"true": func(s inbound.ConnectionStats) (int, int, uint64) {
@@ -93,8 +92,8 @@ func seconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-// processMetrics are those that node_exporter has of its own, and that the textfile must therefore
-// leave out.
+// processMetrics returns the metrics that the textfile leaves out, because node_exporter has them
+// of its own process.
 func processMetrics() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

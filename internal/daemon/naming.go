@@ -19,20 +19,19 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// naming is how people and nodes are named in all that this process writes down or shows
-// (log.identity): the log, STATUS=, /health and the admin socket. This node's own name and
-// addresses are no secret of a client, and stay.
+// naming is how the log, STATUS=, /health and the admin socket name people and nodes, as
+// log.identity says. The name and the addresses of this node are always shown.
 type naming struct {
-	// name turns a name or an address into what stands for it; an empty result is left out. nil:
-	// the name itself.
+	// name returns what is shown instead of a name or an address; empty: nothing is. nil: names are
+	// shown.
 	name func(string) string
 }
 
-// withholds reports whether names are hidden.
+// withholds reports whether names are hidden or hashed.
 func (n naming) withholds() bool { return n.name != nil }
 
-// hide removes tailscaled's text from an error about the tailnet where names are withheld: it can
-// name anybody in any form.
+// hide removes the words of tailscaled from an error if names are withheld, because they can name a
+// person in any form.
 func (n naming) hide(err error) error {
 	if err != nil && n.withholds() {
 		return unnamed{err}
@@ -40,7 +39,7 @@ func (n naming) hide(err error) error {
 	return err
 }
 
-// warnings are the health warnings of tailscaled, for which the same holds.
+// warnings returns the health warnings of tailscaled, or their number if names are withheld.
 func (n naming) warnings(all []string) []string {
 	if !n.withholds() || len(all) == 0 {
 		return all
@@ -48,8 +47,8 @@ func (n naming) warnings(all []string) []string {
 	return []string{fmt.Sprintf("%d health warnings, withheld by log.identity", len(all))}
 }
 
-// sender names the sender of a request, and the narrowest entry of access.allow that is for them;
-// empty: none is.
+// sender returns the name of the sender of a request, and the narrowest entry of access.allow that
+// admits the sender; empty: none does.
 func (n naming) sender(id access.Identity) (name, entry string) {
 	if id.Node == "" || n.withholds() {
 		name = "source " + string(id.Source)
@@ -68,7 +67,7 @@ func (n naming) sender(id access.Identity) (name, entry string) {
 	}
 }
 
-// gateway is the entry of identity.from for a sender, and for nobody else; empty: it is withheld.
+// gateway returns the entry of identity.from for this sender alone; empty: it is withheld.
 func (n naming) gateway(id access.Identity) string {
 	_, entry := n.sender(id)
 	switch {
@@ -83,7 +82,7 @@ func (n naming) gateway(id access.Identity) string {
 	}
 }
 
-// unnamed is an error whose text is without the words of tailscaled.
+// unnamed is an error without the words of tailscaled in its text.
 type unnamed struct{ error }
 
 // Error implements error.
@@ -92,14 +91,13 @@ func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
 // Unwrap gives the error itself.
 func (e unnamed) Unwrap() error { return e.error }
 
-// names builds the naming for each mode of log.identity. It is safe for concurrent use.
+// names makes the naming for each value of log.identity. It is safe for concurrent use.
 type names struct {
 	key func() []byte // of the hashes
 }
 
-// newNames reads the key of the hashes from the directory, or makes it there, when it is first
-// needed. Hashes with a key of this process alone, which mean something until the next start, are
-// better than names, or no service.
+// newNames reads or makes the key of the hashes in dir when it is first needed. If that fails, the
+// key is temporary: such hashes are better than names, or no service.
 func newNames(dir string, log *slog.Logger) names {
 	return names{sync.OnceValue(func() []byte {
 		key, err := keptKey(dir)
@@ -112,7 +110,7 @@ func newNames(dir string, log *slog.Logger) names {
 	})}
 }
 
-// of is the naming of a mode.
+// of returns the naming of a value of log.identity.
 func (n names) of(mode string) naming {
 	switch mode {
 	case "none":
@@ -125,7 +123,7 @@ func (n names) of(mode string) naming {
 	}
 }
 
-// hashName is the same for the same name and key.
+// hashName returns a keyed hash of the name.
 func hashName(key []byte, name string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(name))

@@ -17,19 +17,18 @@ import (
 )
 
 const (
-	// probeLife is how long the nonce of a probe is known. It is long, so that a gateway that
-	// repeats a probe late does not have it sent to the upstream.
-	probeLife = 10 * time.Minute
-	maxProbes = 64
-	// maxProbeBody is more than doctor sends.
-	maxProbeBody     = 1 << 20
+	// probeLife is how long a nonce is known. It is long, because a gateway may repeat a probe
+	// late, and the probe must not reach the upstream then.
+	probeLife        = 10 * time.Minute
+	maxProbes        = 64
+	maxProbeBody     = 1 << 20 // bytes; more than doctor sends
 	probeBodyTimeout = 10 * time.Second
-	// probePause is between two events of the response: long enough to see on a busy machine
+	// probePause separates two events of the response, so that even on a busy machine it shows
 	// whether they arrive one by one.
 	probePause = 300 * time.Millisecond
 )
 
-// probes are those that are expected, and those that arrived. The zero value is ready for use.
+// probes holds the expected probes and those that arrived. The zero value is ready for use.
 type probes struct {
 	mu      sync.Mutex
 	entries map[string]*probe // by nonce
@@ -43,7 +42,7 @@ type probe struct {
 
 var errTooManyProbes = errors.New("too many probes are under way; wait a minute")
 
-// expect makes the nonce of a probe that may arrive from now on.
+// expect returns the nonce of a probe that may arrive from now on.
 func (s *probes) expect(now time.Time) (nonce string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +62,7 @@ func (s *probes) expect(now time.Time) (nonce string, err error) {
 	return nonce, nil
 }
 
-// arrive finds the nonce of a request, "" if it is no probe. A probe is to be served once.
+// arrive returns the nonce of a request, empty if the request is no probe. A probe is served once.
 func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve bool) {
 	values := r.Header[admin.ProbeHeader]
 	if len(values) != 1 {
@@ -79,18 +78,18 @@ func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve boo
 	return values[0], p.report.Arrivals == 1
 }
 
-// withReport has change read or change the report on a probe, and reports whether there is one.
-func (s *probes) withReport(nonce string, change func(*admin.ProbeReport)) bool {
+// withReport calls use with the report on a probe, and returns whether there is one.
+func (s *probes) withReport(nonce string, use func(*admin.ProbeReport)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, known := s.entries[nonce]
 	if known {
-		change(&p.report)
+		use(&p.report)
 	}
 	return known
 }
 
-// serveProbe responds to r if it is a probe, and reports whether it is. The access rules hold for
+// serveProbe responds to r if it is a probe, and reports whether it is. The access rules apply to
 // probes too. A probe is never sent to the upstream.
 func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) bool {
 	nonce, serve := d.probes.arrive(r, time.Now())
@@ -124,7 +123,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 	return true
 }
 
-// compareProbe records what the gateway has left of the request.
+// compareProbe records what the gateway did to the request.
 func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *http.Request) {
 	report.Target = r.URL.RequestURI()
 	switch authorization := strings.Join(r.Header["Authorization"], "\n"); authorization {
@@ -145,7 +144,7 @@ func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *ht
 	report.Upstream = p.Rewritten(r)["Anthropic-Beta"]
 }
 
-// namedIn are the headers of h in which gateways name a person.
+// namedIn lists the headers of h in which gateways name a person, the header first before others.
 func namedIn(h http.Header, first string) (names []string) {
 	for _, name := range append([]string{first}, admin.PersonHeaders()...) {
 		if len(h[name]) > 0 && !slices.Contains(names, name) {
@@ -169,7 +168,7 @@ func (d *daemon) respondToProbe(nonce string, w http.ResponseWriter, r *http.Req
 			select {
 			case <-time.After(probePause):
 			case <-r.Context().Done():
-				return // the client left
+				return // the client has left
 			}
 		}
 		d.probes.withReport(nonce, func(report *admin.ProbeReport) { report.Sent = append(report.Sent, time.Now().UTC()) })
@@ -180,7 +179,7 @@ func (d *daemon) respondToProbe(nonce string, w http.ResponseWriter, r *http.Req
 	d.probes.withReport(nonce, func(report *admin.ProbeReport) { report.Complete = true })
 }
 
-// probeEvents are those of an empty message
+// probeEvents are the events of an empty message
 // (https://docs.claude.com/en/docs/build-with-claude/streaming).
 func probeEvents() []string {
 	event := func(name, rest string) string {
@@ -196,7 +195,7 @@ func probeEvents() []string {
 	}
 }
 
-// reportOn is the report on a probe; false: there is none.
+// reportOn returns the report on a probe, and whether there is one.
 func (s *probes) reportOn(nonce string) (report admin.ProbeReport, ok bool) {
 	ok = s.withReport(nonce, func(r *admin.ProbeReport) { report = *r })
 	return report, ok

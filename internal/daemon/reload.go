@@ -29,10 +29,10 @@ type reloadRequest struct {
 	outcome chan<- admin.ReloadOutcome // buffered; nil: nobody waits
 }
 
-// loaded is a configuration with what was built from it. Applying it cannot fail.
+// loaded is a configuration, and the function that applies it to the proxy, which cannot fail.
 type loaded struct {
 	config *config.Config
-	apply  func() // to the proxy
+	apply  func()
 }
 
 // respond responds to the clients of the reload under way.
@@ -59,7 +59,7 @@ func (r *reloads) askedBy() (all []string) {
 	return all
 }
 
-// loadFirst reads the configuration at the start and makes the parts that need one.
+// loadFirst reads the configuration at the start, and makes what needs one.
 func (d *daemon) loadFirst() {
 	c, err := d.load()
 	if err != nil {
@@ -89,12 +89,12 @@ func (d *daemon) load() (*config.Config, error) {
 	return c, d.sockets.check(c.Proxy)
 }
 
-// settings are what the proxy needs of a configuration, with the names for its log.
+// settings returns what the proxy needs of a configuration.
 func (d *daemon) settings(c *config.Config) proxy.Settings {
 	return proxy.Settings{Config: *c, LogIdentity: d.names.of(c.Log.Identity).name}
 }
 
-// beginReload reads the configuration again, beside the loop.
+// beginReload reads the configuration again, in a goroutine.
 func (d *daemon) beginReload() {
 	d.reload.current, d.reload.waiting = d.reload.waiting, nil
 	p := d.view().proxy
@@ -135,7 +135,7 @@ func (d *daemon) applyReload() {
 	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(l.config)})
 }
 
-// configWarnings are those of a configuration with these sockets.
+// configWarnings returns the warnings about a configuration with these sockets.
 func (d *daemon) configWarnings(c *config.Config) []string {
 	all, names := c.Warnings(), d.sockets.names()
 	for _, h := range c.Headers {
@@ -147,8 +147,8 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 	return all
 }
 
-// keepUntilRestart keeps what cannot change in a running process, so that nothing claims the new
-// value.
+// keepUntilRestart returns next with the active values of the settings that only a restart changes,
+// so that nothing shows a value that is not active.
 func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 	c, current := *next, d.view().config
 	c.Proxy.ListenAddr = current.Proxy.ListenAddr
@@ -156,7 +156,7 @@ func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 	return &c
 }
 
-// useConfig applies a configuration to everything but the proxy.
+// useConfig applies a configuration to all parts but the proxy.
 func (d *daemon) useConfig(c *config.Config) {
 	before := d.view().config
 	names := d.names.of(c.Log.Identity)
@@ -174,7 +174,7 @@ func (d *daemon) useConfig(c *config.Config) {
 	}
 }
 
-// keepConfig keeps the current configuration, and reports why the new one was refused.
+// keepConfig reports why the new configuration was refused.
 func (d *daemon) keepConfig() {
 	err := d.reload.err
 	d.reload.err = nil

@@ -26,7 +26,7 @@ func (d *daemon) report(now time.Time) admin.Status {
 	return s
 }
 
-// status is the status without what takes a look at each request.
+// status returns the part of the status that needs no look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
 	c, stats, working := v.config.Proxy, v.proxy.Stats(), v.proxy.Working()
 	failing, fix := working.Trouble(now)
@@ -61,7 +61,7 @@ func upstreamStatus(v *view, stats proxy.Stats, working proxy.Working) admin.Ups
 	return u
 }
 
-// known returns a time for JSON; nil if it is unknown or has not come yet.
+// known returns a time for JSON: null if it is zero.
 func known(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -69,7 +69,7 @@ func known(t time.Time) *time.Time {
 	return &t
 }
 
-// healthWord is what a load balancer asks for.
+// healthWord returns the status for load balancers.
 func (d *daemon) healthWord(v *view) string {
 	s := v.state
 	switch {
@@ -109,7 +109,7 @@ func tailnetWord(t lifecycle.Tailnet) string {
 	}
 }
 
-// slowest is the request in flight that has been silent longest.
+// slowest returns the request in flight that has been silent longest.
 func slowest(inFlight []proxy.Trace) *proxy.Trace {
 	if len(inFlight) == 0 {
 		return nil
@@ -163,7 +163,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	return slices.Compact(slices.DeleteFunc(all, func(text string) bool { return text == "" }))
 }
 
-// connectionWarnings are for bounds that are nearly reached.
+// connectionWarnings warns of bounds that are nearly reached.
 func connectionWarnings(c inbound.ConnectionStats) []string {
 	near := func(open, limit int) bool { return limit > 0 && float64(open) >= 0.9*float64(limit) }
 	var all []string

@@ -9,20 +9,20 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// ownListener is the name of the listener that this process opens itself, and of the socket of
-// oauth-proxyd.socket.
+// ownListener is the name of the socket of oauth-proxyd.socket, and of the listener that this
+// process opens without one.
 const ownListener = "proxy"
 
-// sockets are those that this process was started with. They do not change.
+// sockets are the sockets that this process was started with. They do not change.
 type sockets struct{ systemd.Inheritance }
 
-// hasOthers reports whether sockets were passed, but none of oauth-proxyd.socket.
+// hasOthers reports whether other sockets were passed, but not that of oauth-proxyd.socket.
 func (s sockets) hasOthers() bool {
 	own := func(l systemd.Listener) bool { return l.Name == ownListener }
 	return len(s.Listeners) > 0 && !slices.ContainsFunc(s.Listeners, own)
 }
 
-// names are those of the listeners.
+// names returns the names of the listeners.
 func (s sockets) names() (names []string) {
 	for _, l := range s.Listeners {
 		names = append(names, l.Name)
@@ -33,11 +33,11 @@ func (s sockets) names() (names []string) {
 	return slices.Compact(slices.Sorted(slices.Values(names)))
 }
 
-// onlyLocal reports whether the unit's socket is missing and only what this process opened itself
-// is served: a load balancer and the tailnet do not get in.
+// onlyLocal reports whether the unit's socket is missing and this process serves only its own
+// listener, which neither a load balancer nor the tailnet reaches.
 func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && !s.hasOthers() }
 
-// trouble says that the unit's socket is missing, and how to fix it; empty: it is not.
+// trouble says that the unit's socket is missing, and how to fix it. It is empty otherwise.
 func (s sockets) trouble(listenAddr string) string {
 	switch {
 	case s.MissingUnit == "":
@@ -51,7 +51,7 @@ func (s sockets) trouble(listenAddr string) string {
 		s.MissingUnit, listenAddr, s.MissingUnit, s.MissingUnit, s.MissingUnit, s.MissingUnit)
 }
 
-// listen gives the inherited sockets, or opens the configured address if there are none.
+// listen returns the sockets that were passed, or opens the configured address if there are none.
 func (s sockets) listen(address string) ([]systemd.Listener, error) {
 	if len(s.Listeners) > 0 {
 		return s.Listeners, nil
@@ -60,8 +60,8 @@ func (s sockets) listen(address string) ([]systemd.Listener, error) {
 	return []systemd.Listener{{Name: ownListener, Listener: l}}, err
 }
 
-// check finds an upstream that is one of the sockets. What leads to them by another name of this
-// host is found by the proxy, with the first request.
+// check refuses an upstream that is one of the sockets. If the upstream leads to them under another
+// name of this host, the proxy refuses the first request.
 func (s sockets) check(p config.Proxy) error {
 	for _, l := range s.Listeners {
 		if p.UpstreamIs(l.Addr().String()) {

@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// statusLine is the line that systemctl status shows.
+// statusLine returns the line that systemctl status shows.
 func (d *daemon) statusLine() string {
 	v := d.view()
 	switch v.state.Phase {
@@ -70,7 +70,7 @@ func (v *view) tailnetLine() string {
 	}
 }
 
-// tailnetTrouble says how to fix it.
+// tailnetTrouble says why the tailnet is not connected, and how to fix it.
 func (v *view) tailnetTrouble() string {
 	if v.tailnet == nil || v.tailnet.Err == nil {
 		return "not known yet"
@@ -93,7 +93,7 @@ func (v *view) stoppedLine(code int) string {
 	}
 }
 
-// logEnd logs why the loop ended, and how to fix it.
+// logEnd logs why the process exits, and tells a predecessor that waits for it.
 func (d *daemon) logEnd(code int) {
 	v := d.view()
 	if d.isCandidate() {
@@ -110,7 +110,7 @@ func (d *daemon) logEnd(code int) {
 	}
 }
 
-// loginURL is where a person can log this node in; empty: tailscaled did not say.
+// loginURL returns the URL at which a person can log this node in; empty: tailscaled gave none.
 func loginURL(err error) string {
 	if e, ok := errors.AsType[*tailnet.Error](err); ok {
 		return e.AuthURL

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -14,14 +15,14 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// follower is what the loop keeps of following tailscaled.
+// follower is what the loop knows about following tailscaled.
 type follower struct {
 	client    *tailnet.Client
 	following bool
-	keyNotice time.Duration // the last of tailnet.Report
+	keyNotice time.Duration // of the last report
 }
 
-// connectTailnet makes one attempt.
+// connectTailnet makes one attempt to reach tailscaled.
 func (d *daemon) connectTailnet() {
 	client := d.tailnet.client
 	d.begin(func(ctx context.Context) {
@@ -29,7 +30,7 @@ func (d *daemon) connectTailnet() {
 		if ctx.Err() != nil {
 			return
 		}
-		status.Warnings = nil // none has lasted yet, as a Report's must
+		status.Warnings = nil // a report has only warnings that last
 		record := func() { d.recordTailnet(tailnet.Report{Status: status, Err: err}) }
 		if err != nil {
 			d.send(connectFailure(err), record)
@@ -39,10 +40,13 @@ func (d *daemon) connectTailnet() {
 	})
 }
 
-// followTailnet reports every change from now on.
+// followTailnet reports every change from now on. If it does so already, it sends the last report
+// again.
 func (d *daemon) followTailnet() {
 	if d.tailnet.following {
-		d.repeatTailnet()
+		if r := d.view().tailnet; r != nil {
+			d.later(eventOfReport(*r))
+		}
 		return
 	}
 	d.tailnet.following = true
@@ -50,13 +54,6 @@ func (d *daemon) followTailnet() {
 	d.begin(func(ctx context.Context) {
 		client.Follow(ctx, func(r tailnet.Report) { d.send(eventOfReport(r), func() { d.recordTailnet(r) }) })
 	})
-}
-
-// repeatTailnet brings the last report to the state machine once more.
-func (d *daemon) repeatTailnet() {
-	if r := d.view().tailnet; r != nil {
-		d.later(eventOfReport(*r))
-	}
 }
 
 func eventOfReport(r tailnet.Report) lifecycle.Event {
@@ -68,11 +65,8 @@ func eventOfReport(r tailnet.Report) lifecycle.Event {
 
 // recordTailnet keeps a report and logs what is new in it.
 func (d *daemon) recordTailnet(r tailnet.Report) {
-	var before tailnet.Report
-	first := d.view().tailnet == nil
-	if !first {
-		before = *d.view().tailnet
-	}
+	last := d.view().tailnet
+	before := *cmp.Or(last, new(tailnet.Report))
 	d.publish(func(v *view) {
 		v.tailnet = &r
 		if r.Status.Backend != "" {
@@ -87,7 +81,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 			args = append(args, "login_url", url)
 		}
 		d.log.Warn("the tailnet is not connected", args...)
-	case r.Err == nil && (first || before.Err != nil):
+	case r.Err == nil && (last == nil || last.Err != nil):
 		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses),
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
@@ -98,7 +92,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 	d.recordKeyNotice(r)
 }
 
-// recordKeyNotice logs each of Report's notices once, and again if the key was renewed in between.
+// recordKeyNotice logs each notice of the key's expiry once, and again after the key was renewed.
 func (d *daemon) recordKeyNotice(r tailnet.Report) {
 	if r.Status.KeyExpiry.IsZero() && r.Err != nil {
 		return // nothing is known of the key now
@@ -118,7 +112,7 @@ func addressTexts(addresses []netip.Addr) []string {
 	return texts
 }
 
-// connectFailure is what the state machine needs to know of an attempt that failed.
+// connectFailure returns the event of an attempt that failed.
 func connectFailure(err error) lifecycle.TailnetError {
 	failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
 	if e, ok := errors.AsType[*tailnet.Error](err); ok {
@@ -130,7 +124,7 @@ func connectFailure(err error) lifecycle.TailnetError {
 	return failure
 }
 
-// proxyConfig is what the proxy cannot know on its own.
+// proxyConfig returns what the proxy needs beside its settings.
 func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	host, err := os.Hostname()
 	if err != nil {
@@ -142,7 +136,7 @@ func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
 	}
 }
 
-// tailnetView is the tailnet as the proxy asks about it.
+// tailnetView is what the proxy asks about the tailnet.
 type tailnetView struct {
 	client *tailnet.Client
 	*views
@@ -154,8 +148,9 @@ func (t tailnetView) Required() bool { return t.view().state.TailnetRequired() }
 // Running implements access.Tailnet.
 func (t tailnetView) Running() bool { return t.view().state.Tailnet == lifecycle.TailnetUp }
 
-// Look implements access.Tailnet. What tailscaled said holds as long as the same process runs, also
-// while it does not respond. One that only the command reaches is on a socket that we do not know.
+// Look implements access.Tailnet. What tailscaled said is valid as long as the same process runs,
+// even while it does not respond. A tailscaled that only the command reaches has a socket that we
+// do not know.
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	said := t.view().tailscaled
 	process, err := t.client.Process(ctx)

@@ -19,8 +19,8 @@ import (
 )
 
 // textfile writes the metrics for node_exporter's textfile collector
-// (https://github.com/prometheus/node_exporter#textfile-collector). One goroutine at a time uses
-// it: the loop's, or the writer that the loop has started and waits for.
+// (https://github.com/prometheus/node_exporter#textfile-collector). It is for the loop, but while
+// the writer runs, that goroutine uses it, and the loop waits for its end.
 type textfile struct {
 	gather  prometheus.Gatherer
 	log     *slog.Logger
@@ -74,7 +74,7 @@ func (t *textfile) start() {
 	}()
 }
 
-// leave writes no more, and leaves the file as it is for the process that takes over.
+// leave ends the writing, and leaves the file to the process that takes over.
 func (t *textfile) leave() {
 	if t.path != "" {
 		t.stop()
@@ -90,7 +90,7 @@ func (t *textfile) finish() {
 	}
 }
 
-// write makes the file. A failure is logged when it is new, and so is its end.
+// write writes the file, and logs the first of several failures, and their end.
 func (t *textfile) write() {
 	err := t.replace()
 	t.written = t.written || err == nil
@@ -107,7 +107,7 @@ func (t *textfile) write() {
 	}
 }
 
-// cause is err without the name of the temporary file.
+// cause returns err without the name of the temporary file.
 func cause(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
@@ -115,7 +115,7 @@ func cause(err error) error {
 	return err
 }
 
-// fix says what to do about a file that cannot be written.
+// fix says how to fix a file that cannot be written.
 func (t *textfile) fix(err error) string {
 	dir := filepath.Dir(t.path)
 	switch {
@@ -131,16 +131,16 @@ func (t *textfile) fix(err error) string {
 	return "see the directory " + dir
 }
 
-// replace writes beside the file and renames, so that no reader sees half of one. The collector
-// reads only what ends in .prom, and runs as another user.
+// replace writes a temporary file and renames it, so that no reader sees half a file. The collector
+// ignores the temporary one, whose name does not end in .prom. It runs as another user.
 func (t *textfile) replace() error {
 	f, err := os.CreateTemp(filepath.Dir(t.path), "."+filepath.Base(t.path)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
-	err = errors.Join(encode(f, t.gather, expfmt.FmtText))
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+	gathering, writing := encode(f, t.gather, expfmt.FmtText)
+	if err := errors.Join(gathering, writing, f.Chmod(0o644), f.Close()); err != nil {
 		return fmt.Errorf("gathering and writing metrics: %w", err)
 	}
 	return os.Rename(f.Name(), t.path)

@@ -15,34 +15,35 @@ import (
 
 // view is what the daemon knows at one moment. A view never changes: the loop publishes another.
 type view struct {
-	state      lifecycle.State
-	config     *config.Config      // in force; nil until it is read
-	loadedAt   time.Time           // when it was
-	naming     naming              // as log.identity wants it
-	proxy      *proxy.Proxy        // nil until the configuration is read
-	server     *inbound.Server     // likewise
-	serving    []systemd.Listener  // on which requests are accepted
-	tailnet    *tailnet.Report     // the last; nil: none yet
-	tailscaled *tailnet.Status     // the last that tailscaled gave itself; nil: none yet
-	reload     *admin.ReloadStatus // the last; nil: none yet
-	upgrade    string              // why the last one failed; empty: it did not
+	state    lifecycle.State
+	config   *config.Config // the active one; nil until it is read, as are naming, proxy and server
+	loadedAt time.Time      // when the configuration was read
+	naming   naming
+	proxy    *proxy.Proxy
+	server   *inbound.Server
+	serving  []systemd.Listener  // the listeners on which requests are accepted
+	reload   *admin.ReloadStatus // the last one; nil: none yet
+	upgrade  string              // why the last one failed; empty: it did not
 
-	predecessors []admin.Predecessor // what they still do, the oldest first
+	tailnet    *tailnet.Report // the last one; nil: none yet
+	tailscaled *tailnet.Status // the last one that tailscaled itself gave; nil: none yet
+
+	predecessors []admin.Predecessor // the oldest first
 }
 
-// views is the latest view. Everybody may look at it at any time.
+// views holds the latest view, for every goroutine.
 type views struct{ latest atomic.Pointer[view] }
 
 func (v *views) view() *view { return v.latest.Load() }
 
-// publish changes the latest view and shows it to all readers. Only the loop calls it.
+// publish replaces the latest view by a changed copy. Only the loop calls it.
 func (v *views) publish(change func(*view)) {
 	next := *v.latest.Load()
 	change(&next)
 	v.latest.Store(&next)
 }
 
-// tailnetStatus is that of the last report.
+// tailnetStatus returns the status in the last report.
 func (v *view) tailnetStatus() (s tailnet.Status) {
 	if v.tailnet != nil {
 		s = v.tailnet.Status
@@ -50,7 +51,7 @@ func (v *view) tailnetStatus() (s tailnet.Status) {
 	return s
 }
 
-// predecessorsInFlight counts the requests of the processes before this one.
+// predecessorsInFlight counts the requests that old processes still have.
 func (v *view) predecessorsInFlight() (n int) {
 	for _, p := range v.predecessors {
 		n += p.InFlight
