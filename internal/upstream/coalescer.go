@@ -68,7 +68,7 @@ func (w *coalescer) write(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	large := len(p) >= coalescerLimit
-	for !w.failed && (large && (w.pending != nil || w.writing) || w.pending != nil && len(*w.pending) >= coalescerLimit) {
+	for !w.failed && w.mustWait(large) {
 		w.change.Wait()
 	}
 	if w.failed {
@@ -87,6 +87,15 @@ func (w *coalescer) write(p []byte) {
 		w.running = true
 		go w.flush()
 	}
+}
+
+// mustWait reports whether a write has to wait: a large one for its turn, a small one for space. The
+// caller holds mu.
+func (w *coalescer) mustWait(large bool) bool {
+	if large {
+		return w.pending != nil || w.writing
+	}
+	return w.pending != nil && len(*w.pending) >= coalescerLimit
 }
 
 // flush lets all goroutines that are ready to write run once, then writes until nothing is pending.

@@ -201,11 +201,9 @@ func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 
 // through connects through proxy. It takes at most the time left divided by shares.
 func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
-		defer cancel()
-	}
+	deadline, _ := ctx.Deadline() // dial sets one
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+	defer cancel()
 	c, err := d.connect(ctx, hostPort(proxy))
 	if err != nil {
 		return nil, nil, err

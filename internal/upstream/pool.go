@@ -30,7 +30,7 @@ type Pool struct {
 	dialer *dialer
 	ctx    context.Context // ends all work
 	cancel context.CancelFunc
-	work   sync.WaitGroup // dials and pings
+	work   sync.WaitGroup // dials, pings and closes
 
 	mu      sync.Mutex // held only to count
 	conns   []*Conn    // the newest last
@@ -103,7 +103,8 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 	}
 }
 
-// get takes a free slot, or waits for one.
+// get takes a free slot, or waits for one until deadline: a peer that ends each connection after a
+// few requests keeps others waiting.
 func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn, error) {
 	p.mu.Lock()
 	if c := p.reserve(); c != nil {
@@ -119,14 +120,11 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	p.serveWaiters()
 	p.mu.Unlock()
 	wait()
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, ErrConnectTimeout)
+	defer cancel()
 	select {
 	case r := <-w:
 		return r.conn, r.err
-	case <-timer.C:
-		p.giveUp(w) // the peer ends its connections before they took all waiters
-		return nil, ErrConnectTimeout
 	case <-ctx.Done():
 		p.giveUp(w)
 		return nil, context.Cause(ctx)
@@ -136,9 +134,7 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 // giveUp removes a waiter, and frees the slot that it may have got meanwhile.
 func (p *Pool) giveUp(w waiter) {
 	p.mu.Lock()
-	if i := slices.Index(p.waiters, w); i >= 0 {
-		p.waiters = slices.Delete(p.waiters, i, i+1)
-	}
+	p.waiters = slices.DeleteFunc(p.waiters, func(other waiter) bool { return other == w })
 	p.mu.Unlock()
 	select {
 	case r := <-w:
