@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -116,5 +117,45 @@ func TestStagesAreObserved(t *testing.T) {
 	}
 	if !reflect.DeepEqual(stages, want) {
 		t.Errorf("%+v\nwant %+v", stages, want)
+	}
+}
+
+// An address that swallows packets costs a quarter of a second, not the request: the other family
+// is tried beside it. (Without IPv6, connecting there fails at once.)
+func TestDeadFamily(t *testing.T) {
+	server := serveNames(t, usual, "::1", "127.0.0.1")
+	o := listenOn(t, respondsOnce)
+	swallowPackets(t, net.JoinHostPort("::1", o.url.Port()))
+	pool := o.pool(t, named(o, inTurn(server, server), &atomic.Int64{}))
+	start := time.Now()
+	succeeds(t, pool)
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// swallowPackets fills the kernel's queue of connections to an address of this host, which then
+// does not respond to further ones.
+func swallowPackets(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		c, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { c.Close() })
 	}
 }
