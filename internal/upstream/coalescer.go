@@ -89,8 +89,8 @@ func (w *coalescer) write(p []byte) {
 	}
 }
 
-// mustWait reports whether a write has to wait: a large one for its turn, a small one for space. The
-// caller holds mu.
+// mustWait reports whether a write has to wait: a large one for its turn, a small one for space.
+// The caller holds mu.
 func (w *coalescer) mustWait(large bool) bool {
 	if large {
 		return w.pending != nil || w.writing

@@ -194,9 +194,9 @@ func TestWriteThatBreaksOff(t *testing.T) {
 			c.wire.socket.note(1, false)
 			begin := 0
 			for i, m := range marks {
-				m.hear()
-				if sent := short > begin; m.nothingSent() == sent || m.unasked.Load() == sent {
-					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !m.nothingSent(), !m.unasked.Load())
+				m.firstByte()
+				if sent := short > begin; m.nothingSent() == sent || m.unsolicited.Load() == sent {
+					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !m.nothingSent(), !m.unsolicited.Load())
 				}
 				begin += len(requests[i])
 			}
@@ -215,8 +215,8 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 		under.let <- nil
 		synctest.Wait()
 		c.wire.socket.note(1, false)
-		m.hear()
-		if !m.unasked.Load() {
+		m.firstByte()
+		if !m.unsolicited.Load() {
 			t.Error("bytes of the request before count as this one's")
 		}
 		under.let <- nil

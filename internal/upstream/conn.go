@@ -19,16 +19,16 @@ import (
 // Conn is a connection to the upstream. [Pool.Get] reserves a slot for one request on it, which
 // exactly one call of [Conn.Send] or [Conn.Release] must use.
 type Conn struct {
-	pool   *Pool
-	client *http.ClientConn
-	wire   *wire
-	http2  bool
-	number uint64        // see Number
-	uses   atomic.Uint64 // requests that were sent on it
-	dialed time.Duration // how long it took to connect
-	active atomic.Int64  // requests in phaseActive
-	ended  atomic.Int64  // requests that were in phaseActive
-	silent atomic.Bool   // closed because its peer did not respond to a ping
+	pool       *Pool
+	client     *http.ClientConn
+	wire       *wire
+	http2      bool
+	number     uint64        // see Number
+	uses       atomic.Uint64 // requests that were sent on it
+	dialed     time.Duration // how long it took to connect
+	active     atomic.Int64  // requests in phaseActive
+	ended      atomic.Int64  // requests that were in phaseActive
+	pingFailed atomic.Bool   // closed because its peer did not respond to a ping
 
 	slots // guarded by pool.mu
 }
@@ -85,10 +85,10 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		m.finish(ctx.Err() != nil)
 		return nil, err
 	}
-	if m.unasked.Load() {
+	if m.unsolicited.Load() {
 		_ = response.Body.Close() // it is not passed on
-		c.pool.remove(c)          // further responses would be off by one as well
-		return nil, errUnasked
+		c.pool.drop(c)            // further responses would be off by one as well
+		return nil, errUnsolicited
 	}
 	response.Body = m.body(ctx, r, response)
 	return response, nil
@@ -99,7 +99,7 @@ func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
 // explain adds why we closed a connection. net/http only reports that it is closed.
 func (c *Conn) explain(err error) error {
-	if c.silent.Load() && !errors.Is(err, io.EOF) {
+	if c.pingFailed.Load() && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", errPathDead, err)
 	}
 	return err
@@ -186,11 +186,11 @@ func (b *responseBody) finish() {
 //	over HTTP/1.1, a response comes before a byte    the response is not to this request: it is not
 //	of the request was written, or was read before   passed on
 type mark struct {
-	conn    *Conn
-	taken   int64 // where the request begins among the written bytes
-	read    int64
-	unasked atomic.Bool // the response came before the request
-	phase   atomic.Int32
+	conn        *Conn
+	taken       int64 // where the request begins among the written bytes
+	read        int64
+	unsolicited atomic.Bool // the response came before the request
+	phase       atomic.Int32
 }
 
 // The phases of a request. In phaseActive its stream exists.
@@ -217,7 +217,7 @@ func (m *mark) finish(cancelled bool) {
 	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
 	if cancelled && c.http2 {
 		if !c.resets.Allow() {
-			c.pool.leave(c)
+			c.pool.drain(c)
 		}
 		if usable {
 			c.pool.releaseReset(c)
@@ -235,12 +235,12 @@ func (c *Conn) mark() *mark {
 // Bytes of earlier requests that failed to be sent count down, hence <=.
 func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
 
-// hear is called at the first byte of the response. Over HTTP/1.1 it checks that the request was
-// sent before; over HTTP/2 the stream ID says which request the response is for.
-func (m *mark) hear() {
+// firstByte is called at the first byte of the response. Over HTTP/1.1 it checks that the request
+// was sent before; over HTTP/2 the stream ID says which request the response is for.
+func (m *mark) firstByte() {
 	w := m.conn.wire
 	if !m.conn.http2 && (w.out.written.Load() <= m.taken || w.socket.received() == m.read) {
-		m.unasked.Store(true)
+		m.unsolicited.Store(true)
 	}
 }
 
@@ -249,15 +249,15 @@ func (m *mark) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		WroteHeaders: m.begin,
 		GotFirstResponseByte: func() {
-			m.hear()
+			m.firstByte()
 			if on.FirstByte != nil {
 				on.FirstByte()
 			}
 		},
 		Got100Continue: on.Continue,
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			if m.unasked.Load() {
-				return errUnasked
+			if m.unsolicited.Load() {
+				return errUnsolicited
 			}
 			if on.Informational == nil {
 				return nil

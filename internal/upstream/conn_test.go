@@ -78,7 +78,7 @@ func TestConnectionForARequestThatLeft(t *testing.T) {
 }
 
 // A response must come after its request, over HTTP/1.1.
-func TestMarkHearsWhatWasNotAsked(t *testing.T) {
+func TestUnsolicitedResponsesAreSeen(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
 		http2, written, read bool
@@ -98,8 +98,8 @@ func TestMarkHearsWhatWasNotAsked(t *testing.T) {
 		if c.read {
 			conn.wire.socket.note(1, false)
 		}
-		if m.hear(); m.unasked.Load() != c.want {
-			t.Errorf("%s: unasked is %v", c.name, !c.want)
+		if m.firstByte(); m.unsolicited.Load() != c.want {
+			t.Errorf("%s: unsolicited is %v", c.name, !c.want)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestSpentConnections(t *testing.T) {
 			c := connOver(client)
 			c.uses.Add(1)
 			c.wire.made = time.Now()
-			c.wire.hear()
+			c.wire.touch()
 			if c.spent() {
 				t.Error("it counts as spent before")
 			}

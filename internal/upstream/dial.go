@@ -155,8 +155,8 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// secure performs the TLS handshake with an https upstream.
-func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, error) {
+// handshake performs the TLS handshake with an https upstream.
+func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, *socket, error) {
 	s := newSocket(nc)
 	if d.tls == nil {
 		return s, s, nil
@@ -175,20 +175,20 @@ func (d *dialer) secure(ctx context.Context, nc net.Conn) (net.Conn, *socket, er
 // that works. It tries the proxy that worked last first, and gives each an equal share of the time.
 func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	if len(d.Proxies) == 0 {
-		c, err := d.connect(ctx, d.address)
+		c, err := d.dialTCP(ctx, d.address)
 		if err != nil {
 			return nil, nil, err
 		}
-		d.keep(0)
-		return d.secure(ctx, c)
+		d.prefer(0)
+		return d.handshake(ctx, c)
 	}
 	var failures []error
 	first := d.working.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
-		c, s, err := d.through(ctx, d.Proxies[index], len(d.Proxies)-i)
+		c, s, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
 		if err == nil {
-			d.keep(index)
+			d.prefer(index)
 			return c, s, nil
 		}
 		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
@@ -199,12 +199,12 @@ func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	return nil, nil, errors.Join(failures...)
 }
 
-// through connects through proxy. It takes at most the time left divided by shares.
-func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
+// viaProxy connects through proxy. It takes at most the time left divided by shares.
+func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
 	deadline, _ := ctx.Deadline() // dial sets one
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 	defer cancel()
-	c, err := d.connect(ctx, hostPort(proxy))
+	c, err := d.dialTCP(ctx, hostPort(proxy))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -225,7 +225,7 @@ func (d *dialer) through(ctx context.Context, proxy *url.URL, shares int) (net.C
 		_ = c.Close() // err says why
 		return nil, nil, err
 	}
-	return d.secure(ctx, tunnel)
+	return d.handshake(ctx, tunnel)
 }
 
 // tunnel asks the proxy at the other end of c to connect to the upstream (RFC 9110 §9.3.6).
@@ -280,8 +280,8 @@ type workingRoute struct {
 	since time.Time
 }
 
-// keep makes later connections try that proxy first.
-func (d *dialer) keep(index int) {
+// prefer makes later connections try that proxy first.
+func (d *dialer) prefer(index int) {
 	if last := d.working.Load(); last.index != index || last.since.IsZero() {
 		d.working.Store(&workingRoute{index: index, since: time.Now()})
 	}

@@ -12,9 +12,9 @@ var (
 	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
 	// ConnectTimeout.
 	ErrConnectTimeout = errors.New("no connection within connect_timeout")
-	// errUnasked is the error for a response that came before its request was sent; it is not
+	// errUnsolicited is the error for a response that came before its request was sent; it is not
 	// passed on.
-	errUnasked = errors.New("the upstream responded before the request was sent")
+	errUnsolicited = errors.New("the upstream responded before the request was sent")
 	// errShortLived is the error if a connection was made but takes no request.
 	errShortLived = errors.New("the upstream takes no request on new connections")
 	// errClosed is the error of Get after Close.

@@ -19,11 +19,11 @@ func InUse(p *Pool) int {
 	return n
 }
 
-// AskPeer pings the peer of c.
-func AskPeer(ctx context.Context, c *Conn) (alive bool) { return c.askPeer(ctx) }
+// PingPeer pings the peer of c.
+func PingPeer(ctx context.Context, c *Conn) (alive bool) { return c.pingPeer(ctx) }
 
 // Age makes it longer ago that the peer of c was heard.
-func Age(c *Conn, d time.Duration) { c.wire.heard.Add(-int64(d)) }
+func Age(c *Conn, d time.Duration) { c.wire.lastRead.Add(-int64(d)) }
 
 // NewResolverOver is NewResolver with connections to name servers that dial makes.
 func NewResolverOver(

@@ -28,11 +28,11 @@ const (
 // ping. wait is called before that.
 func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	if c.client.Err() != nil || !c.http2 && c.spent() {
-		c.pool.remove(c)
+		c.pool.drop(c)
 		return false
 	}
 	if c.http2 && c.wire.socket.ending() {
-		c.pool.leave(c) // requests on it may still read their responses
+		c.pool.drain(c) // requests on it may still read their responses
 		return false
 	}
 	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
@@ -55,29 +55,29 @@ func (c *Conn) responds(ctx context.Context) bool {
 	timer := time.NewTimer(pingPatience + c.dialed)
 	defer timer.Stop()
 	c.pool.mu.Lock()
-	pinged := c.pool.ping(c)
+	pinging := c.pool.ping(c)
 	c.pool.mu.Unlock()
 	select {
-	case <-pinged:
+	case <-pinging:
 		return c.client.Err() == nil
 	case <-timer.C:
 		c.pool.mu.Lock()
 		defer c.pool.mu.Unlock()
-		c.suspected = c.pinged != nil
+		c.suspected = c.pinging != nil
 	case <-ctx.Done():
 	}
 	return false
 }
 
-// askPeer sends a ping and reports whether anything came within pingTimeout, or the peer's kernel
+// pingPeer sends a ping and reports whether anything came within pingTimeout, or the peer's kernel
 // still acknowledges earlier writes. net/http exports no ping; golang.org/x/net/http2 sends one
 // with this request.
-func (c *Conn) askPeer(ctx context.Context) bool {
+func (c *Conn) pingPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	heard, acked := c.wire.heard.Load(), c.wire.socket.acked()
+	last, acked := c.wire.lastRead.Load(), c.wire.socket.acked()
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
-	return err == nil || c.wire.heard.Load() != heard ||
+	return err == nil || c.wire.lastRead.Load() != last ||
 		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
 }
 
@@ -132,22 +132,22 @@ func (p *Pool) releaseResets(c *Conn) int {
 // ping pings the peer of c, unless a ping is under way. The returned channel is closed when the
 // peer has responded or c is closed. The caller holds mu.
 func (p *Pool) ping(c *Conn) <-chan struct{} {
-	if c.pinged == nil && p.ctx.Err() == nil {
-		c.pinged = make(chan struct{})
+	if c.pinging == nil && p.ctx.Err() == nil {
+		c.pinging = make(chan struct{})
 		p.work.Go(func() { p.awaitPing(c) })
 	}
-	return c.pinged
+	return c.pinging
 }
 
 func (p *Pool) awaitPing(c *Conn) {
-	alive := c.askPeer(p.ctx)
+	alive := c.pingPeer(p.ctx)
 	if !alive {
-		c.silent.Store(true)
-		p.remove(c)
+		c.pingFailed.Store(true)
+		p.drop(c)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(c.pinged)
-	c.pinged, c.suspected = nil, false
+	close(c.pinging)
+	c.pinging, c.suspected = nil, false
 	p.serveWaiters()
 }

@@ -58,7 +58,7 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	asks := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		return upstream.AskPeer(ctx, c)
+		return upstream.PingPeer(ctx, c)
 	}
 	<-begun
 	for range 5 {

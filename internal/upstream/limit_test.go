@@ -134,7 +134,7 @@ func TestCancelledStreamsCountUntilReset(t *testing.T) {
 
 // A connection that refused a stream gets no other request, or the next attempt would end there as
 // well. The requests on it go on.
-func TestConnectionThatRefusesIsLeft(t *testing.T) {
+func TestConnectionThatRefusesIsDrained(t *testing.T) {
 	script := func(number int64, f *framed) {
 		_ = f.WriteSettings()
 		if number == 1 {

@@ -81,13 +81,13 @@ func (c *impatientConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connect makes a TCP connection to host:port.
-func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) {
+// dialTCP makes a TCP connection to host:port.
+func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	if d.Dial != nil {
 		return d.Dial(ctx, address)
 	}
 	dialer := net.Dialer{
-		Resolver: d.Resolver, FallbackDelay: familyDelay, Control: d.allow,
+		Resolver: d.Resolver, FallbackDelay: familyDelay, Control: d.checkAddress,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
@@ -95,9 +95,9 @@ func (d *dialer) connect(ctx context.Context, address string) (net.Conn, error) 
 	return dialer.DialContext(d.observed(ctx), "tcp", address)
 }
 
-// allow refuses an address to which credentials may not be sent in clear. It is asked about each
-// address before a connection is made, because what a name resolves to may change.
-func (d *dialer) allow(_, address string, _ syscall.RawConn) error {
+// checkAddress refuses an address to which credentials may not be sent in clear. net.Dialer calls
+// it before each attempt, because what a name resolves to may change.
+func (d *dialer) checkAddress(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || d.tls == nil && !config.StaysPrivate(to.Addr()) {
 		return errors.New("http:// is only for loopback and Tailscale addresses, because it sends credentials in clear")

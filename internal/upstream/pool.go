@@ -45,15 +45,15 @@ type Pool struct {
 // unless it is in one of these states:
 //
 //	state      because                                          until
-//	leaving    GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
+//	draining    GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
 //	suspected  the response to a ping is overdue                the peer responds, or it is closed
 type slots struct {
 	inUse, limit int           // limit: how many requests the peer takes
 	settled      chan struct{} // closed when limit is known
-	leaving      bool
+	draining     bool
 	suspected    bool
-	pinged       chan struct{} // closed at the end of the ping under way; nil: no ping
-	check        *time.Timer   // from add to drop; see Pool.check
+	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
+	check        *time.Timer   // from add to dropLocked; see Pool.check
 	resets       *rate.Limiter
 	resetting    int // slots whose requests were cancelled; see releaseReset
 	lastUsed     time.Time
@@ -149,7 +149,7 @@ func (p *Pool) giveUp(w waiter) {
 // become idle and are closed. The caller holds mu.
 func (p *Pool) reserve() *Conn {
 	for _, c := range slices.Backward(p.conns) {
-		if !c.leaving && !c.suspected && c.inUse < c.limit {
+		if !c.draining && !c.suspected && c.inUse < c.limit {
 			c.inUse++
 			return c
 		}
@@ -210,7 +210,7 @@ func (p *Pool) add(c *Conn) {
 		p.settled(c)
 	}
 	if p.ctx.Err() != nil {
-		p.drop(c)
+		p.dropLocked(c)
 	}
 	p.serveWaiters()
 }
@@ -228,7 +228,7 @@ func (p *Pool) settle(c *Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.streams = max(p.streams, 1)
-	if c.limit == 0 || c.leaving && c.inUse == 0 && c.uses.Load() == 0 {
+	if c.limit == 0 || c.draining && c.inUse == 0 && c.uses.Load() == 0 {
 		return errShortLived
 	}
 	return nil
@@ -255,11 +255,12 @@ func (p *Pool) settled(c *Conn) {
 	}
 }
 
-// leave keeps new requests from c. Requests on it continue.
-func (p *Pool) leave(c *Conn) {
+// drain keeps new requests from c. Requests on it continue.
+func (p *Pool) drain(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.left(c)
+	c.draining = true
+	p.settled(c)
 }
 
 // refused is called when the peer of c refused a stream. If c carries other requests, it gets no
@@ -268,13 +269,8 @@ func (p *Pool) refused(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.inUse > 1 {
-		p.left(c)
+		c.draining = true
 	}
-}
-
-func (p *Pool) left(c *Conn) {
-	c.leaving = true
-	p.settled(c)
 }
 
 // lost is called when nothing more can be read from c. net/http closes it.
@@ -287,7 +283,7 @@ func (p *Pool) lost(c *Conn) {
 
 // forget removes c from the pool, and reports whether it was there. The caller holds mu.
 func (p *Pool) forget(c *Conn) bool {
-	c.leaving = true
+	c.draining = true
 	p.settled(c)
 	i := slices.Index(p.conns, c)
 	if i < 0 {
@@ -298,19 +294,19 @@ func (p *Pool) forget(c *Conn) bool {
 	return true
 }
 
-// drop removes c from the pool and closes it, in a goroutine, because that may wait for the peer.
-// The caller holds mu.
-func (p *Pool) drop(c *Conn) {
+// dropLocked removes c from the pool and closes it, in a goroutine, because that may wait for the
+// peer. The caller holds mu.
+func (p *Pool) dropLocked(c *Conn) {
 	if p.forget(c) {
 		p.work.Go(func() { _ = c.client.Close() }) // it is not used again
 	}
 }
 
-// remove is drop for a caller that does not hold mu.
-func (p *Pool) remove(c *Conn) {
+// drop is dropLocked for a caller that does not hold mu.
+func (p *Pool) drop(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop(c)
+	p.dropLocked(c)
 }
 
 // release frees a slot. usable reports whether c can take another request.
@@ -319,9 +315,9 @@ func (p *Pool) release(c *Conn, usable bool) {
 	defer p.mu.Unlock()
 	c.inUse--
 	c.lastUsed = time.Now()
-	c.leaving = c.leaving || !usable
-	if c.inUse == 0 && (c.leaving || p.retired && len(p.waiters) == 0) {
-		p.drop(c)
+	c.draining = c.draining || !usable
+	if c.inUse == 0 && (c.draining || p.retired && len(p.waiters) == 0) {
+		p.dropLocked(c)
 	}
 	p.serveWaiters()
 }
@@ -335,7 +331,7 @@ func (p *Pool) check(c *Conn) {
 	next := checkInterval
 	switch idle := c.inUse == 0; {
 	case idle && time.Since(c.lastUsed) >= idleLimit:
-		p.drop(c)
+		p.dropLocked(c)
 	case idle || !c.http2:
 	case silence >= pingAfter:
 		p.ping(c)
@@ -355,7 +351,7 @@ func (p *Pool) Retire() {
 	p.retired = true
 	for _, c := range slices.Clone(p.conns) {
 		if c.inUse == 0 {
-			p.drop(c)
+			p.dropLocked(c)
 		}
 	}
 }
@@ -365,7 +361,7 @@ func (p *Pool) Close() {
 	p.cancel()
 	p.mu.Lock()
 	for _, c := range slices.Clone(p.conns) {
-		p.drop(c)
+		p.dropLocked(c)
 	}
 	p.mu.Unlock()
 	p.work.Wait()

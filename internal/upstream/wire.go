@@ -21,7 +21,7 @@ type wire struct {
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
 	made     time.Time
-	heard    atomic.Int64 // when the last bytes came, in nanoseconds since made
+	lastRead atomic.Int64 // when the last bytes came, in nanoseconds since made
 	cut      atomic.Bool  // the peer did not send the end that was read
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
@@ -30,11 +30,11 @@ type wire struct {
 func newWire(c *Conn, nc net.Conn, s *socket, spares *sync.Pool) *wire {
 	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
 	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
-	w.hear()
+	w.touch()
 	if w.isHTTP2() {
 		w.frames = &frames{
 			streams: func(limit uint32) { c.pool.setLimit(c, limit) },
-			goAway:  func() { c.pool.leave(c) },
+			goAway:  func() { c.pool.drain(c) },
 		}
 	}
 	return w
@@ -61,7 +61,7 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.hear()
+		w.touch()
 		if w.frames != nil {
 			w.frames.scan(p[:n])
 		}
@@ -74,10 +74,10 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // silence returns how long nothing came.
-func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Duration(w.heard.Load()) }
+func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Duration(w.lastRead.Load()) }
 
-// hear records that bytes came.
-func (w *wire) hear() { w.heard.Store(int64(time.Since(w.made))) }
+// touch records that bytes came.
+func (w *wire) touch() { w.lastRead.Store(int64(time.Since(w.made))) }
 
 // Close implements net.Conn. It writes what is pending and TLS's close_notify if the peer takes
 // them within closeTime.
