@@ -24,7 +24,7 @@
 // # Files
 //
 //	tailnet.go  Client: one attempt (errors.go: its verdict)
-//	socket.go   the local API on the socket; cli.go: the command if that fails
+//	socket.go   the local API on the socket; command.go: the command if that fails
 //	status.go   what they say about this node, and which warnings are reported
 //	follow.go   each change of it
 //	whois.go    the peer of a connection; process.go: which process tailscaled is

@@ -110,9 +110,7 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the system's certificates: %w", err)
 	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("upstream_ca_file holds no certificate")
-	}
+	roots.AppendCertsFromPEM(pem)
 	return roots, nil
 }
 
