@@ -48,12 +48,22 @@ func doubtful(name string) string {
 		return "it is longer than 128 bytes"
 	case strings.ContainsAny(name, ",\"\\"):
 		return "it contains a comma, a quote or a backslash, so it may be several values"
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, isInvisible):
 		return "it is not printable text"
+	case !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }):
+		return "it has no letter and no digit"
 	case config.LooksSecret(name):
 		return "it looks like a credential"
 	}
 	return ""
+}
+
+// isInvisible reports whether nothing is seen of a character, so that two names could look alike.
+// Unicode counts a braille pattern without dots and some letters as printable.
+func isInvisible(r rune) bool {
+	const blankBraille = '\u2800'
+	return !unicode.IsPrint(r) || r == blankBraille ||
+		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // NamesOrigin reports whether a header says for whom a proxy forwards a request. name is canonical,
