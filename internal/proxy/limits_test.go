@@ -14,11 +14,15 @@ import (
 )
 
 // limitedUpstream responds with what the path says that the account has used of 5h: /0.3, or
-// /0.3/wait to keep the response open until the channel is closed.
+// /0.3/wait to keep the response open until the channel is closed, or /0.3/late to begin it then.
 func limitedUpstream(t *testing.T) (up *mockAPI, ends chan struct{}) {
 	ends = make(chan struct{})
 	return newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
 		used, wait := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/wait")
+		used, late := strings.CutSuffix(used, "/late")
+		if late {
+			<-ends
+		}
 		w.Header().Set("anthropic-organization-id", "3f2c1d9e-org")
 		w.Header().Set("anthropic-ratelimit-unified-status", "allowed")
 		w.Header().Set("anthropic-ratelimit-unified-5h-utilization", used)
@@ -119,6 +123,27 @@ func TestRisesAreNotSharedWithTheQueue(t *testing.T) {
 	alice.end()
 	bob.response(t, http.MethodGet)
 	if got, want := d.usedBy(t), "bob@example.com/ 0.1, shared 0, unknown 0.1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Nobody knows whose use the first of two responses shows, if both requests waited.
+func TestRisesAreSharedWithThoseWhoWait(t *testing.T) {
+	d, alice, _, bob, ends := openLimited(t, func(*setup) {})
+	bob.get("/0.1")
+	bob.send(t, "GET /0.3/late HTTP/1.1\r\nHost: h\r\n\r\n")
+	eventually(t, "the other waits for its response", func() bool {
+		open := d.InFlight()
+		return len(open) == 1 && open[0].Phase() == "waiting"
+	})
+	alice.get("/0.2")
+	if got, want := d.usedBy(t), "shared 0.1, unknown 0.1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	close(ends)
+	bob.response(t, http.MethodGet)
+	alice.get("/0.4")
+	if got, want := d.usedBy(t), "alice@example.com/s1 0.1, shared 0.2, unknown 0.1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

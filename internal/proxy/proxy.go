@@ -180,7 +180,7 @@ type exchange struct {
 	header1x  sync.Mutex         // keeps informational responses before the final one
 	responded bool               // the final header was written; guarded by header1x
 	sse       *eventScanner      // nil unless the response is an uncompressed stream of events
-	limited   *ratelimit.Request // nil until the response
+	limited   *ratelimit.Request // nil until it is sent
 	broken    bool               // the connection must be aborted
 }
 
@@ -304,6 +304,7 @@ func (x *exchange) close() {
 		}
 	}
 	x.cancel(errFinished)
+	x.limited.End()
 	x.countCancelled()
 	if x.hasSlot {
 		x.proxy.queue.leave(&x.ticket)

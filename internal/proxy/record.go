@@ -163,11 +163,6 @@ func (r *record) rule(header string, result RuleResult) {
 	r.change(func(t *Trace) { t.HeaderRules = append(t.HeaderRules, RuleTrace{header, result}) })
 }
 
-// stepped returns when the latest step started.
-func (r *record) stepped() time.Time {
-	return r.start.Add(r.Steps[len(r.Steps)-1].At.Duration())
-}
-
 // attempt records the start of an attempt; after says why the one before failed.
 func (r *record) attempt(after string) {
 	r.change(func(t *Trace) { t.Attempts++ })

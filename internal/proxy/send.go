@@ -25,6 +25,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
+	x.limited = x.proxy.limits.Sent(x.rec.trace().limitUser())
 	after := ""
 	for {
 		x.rec.attempt(after)

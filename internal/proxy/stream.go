@@ -17,7 +17,6 @@ const lastWriteTimeout = time.Second
 // stream passes the response on as it comes. After an error the response is cut.
 func (x *exchange) stream(response *http.Response) error {
 	defer response.Body.Close() //nolint:errcheck // read to its end, or no longer needed
-	defer func() { x.limited.End() }()
 	if err := checkStatus(response.StatusCode); err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	x.limited = x.proxy.limits.Seen(response.Header, x.rec.trace().limitUser(), x.rec.stepped())
+	x.limited.Responded(response.Header, x.rec.trace().limitUser())
 	x.rec.began(response, kind)
 	x.proxy.metrics.weather.respond(response.StatusCode)
 	x.proxy.metrics.working.begin(time.Now())

@@ -18,7 +18,8 @@ const (
 	accountLife = 8 * time.Hour
 	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
 	maxUses = 32
-	// maxActive bounds the users of an account whose requests in flight are remembered.
+	// maxActive bounds the users of an account whose requests in flight are remembered, and those
+	// who wait for a response. With so many, nearly every rise is shared anyway.
 	maxActive = 64
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
@@ -28,15 +29,16 @@ const (
 
 // Accounts remembers what the upstream reported about accounts. It is safe for concurrent use.
 type Accounts struct {
-	mu    sync.Mutex
-	key   []byte // of the hashes of organizations
-	known map[string]*account
+	mu      sync.Mutex
+	key     []byte // of the hashes of organizations
+	known   map[string]*account
+	waiting activities // requests whose response has not begun
 }
 
 // account is an [Account] with the users who had requests in flight lately.
 type account struct {
 	Account
-	active []activity
+	active activities
 }
 
 // activity counts the requests of one user.
@@ -53,38 +55,56 @@ func New() *Accounts {
 	return a
 }
 
-// Request is a request whose response has begun, for which [Request.End] must be called.
+// Request is a request in flight.
 type Request struct {
 	accounts *Accounts
-	account  *account
-	by       User
-	ended    bool
+	sent     time.Time
+	activity *activity // that counts it; nil: none
 }
 
-// Seen reads the header of a response to a request that by sent at the time sent. It returns nil if
-// the response says nothing about an account.
-func (a *Accounts) Seen(h http.Header, by User, sent time.Time) *Request {
-	organization, now := h.Get(organizationHeader), time.Now()
-	if organization == "" {
-		return nil
-	}
-	windows := windowsIn(h, now)
-	if len(windows) == 0 {
-		return nil
-	}
+// Sent records that a request by this user is being sent. [Request.End] must be called.
+func (a *Accounts) Sent(by User) *Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return &Request{accounts: a, sent: time.Now(), activity: a.waiting.begin(by)}
+}
+
+// Responded reads the header of the response. by may be named in another way than before, because a
+// reload can withhold names.
+func (r *Request) Responded(h http.Header, by User) {
+	a, now := r.accounts, time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r.activity.open--
+	r.activity = nil
+	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
+	if organization == "" || len(windows) == 0 {
+		return // it uses no account
+	}
 	one := a.account(organization, now)
 	one.LastResponse = now.UTC()
 	one.readAccount(h)
-	attribution := one.attribute(by, sent)
+	attribution := one.attribute(by, r.sent, a.waiting)
 	for _, said := range windows {
 		if w := one.window(said.Name); w != nil {
 			w.observe(said, attribution, now)
 		}
 	}
-	one.begin(by)
-	return &Request{accounts: a, account: one, by: by}
+	r.activity = one.active.begin(by)
+}
+
+// End ends the request, once. It may be nil.
+func (r *Request) End() {
+	if r == nil {
+		return
+	}
+	r.accounts.mu.Lock()
+	defer r.accounts.mu.Unlock()
+	if r.activity != nil {
+		r.activity.open--
+		r.activity.until = time.Now()
+		r.activity = nil
+	}
 }
 
 // account returns the account of an organization, and adds it if necessary. The caller holds mu, as
@@ -151,57 +171,55 @@ func (a *account) window(name string) *Window {
 // attribution says who caused the rise that a response shows.
 type attribution struct {
 	owner      User
-	shared     bool // it may have been somebody else
-	overlapped bool // another request was in flight, of any user
+	shared     bool // it may have been another person
+	overlapped bool // another response was in flight, of any user
 }
 
 // attribute decides by the requests that were in flight while by's request, sent at the time sent,
-// waited for its response.
-func (a *account) attribute(by User, sent time.Time) attribution {
+// waited for its response. The account of waiting requests is not known yet: they count if their
+// person has used this one before.
+func (a *account) attribute(by User, sent time.Time, waiting activities) attribution {
 	result := attribution{owner: by}
-	for _, other := range a.active {
-		if other.open == 0 && !other.until.After(sent) {
-			continue
-		}
-		result.overlapped = true
-		result.shared = result.shared || !other.by.isPerson(by)
-		if other.by.Session != by.Session {
+	consider := func(other User) {
+		result.shared = result.shared || !other.isPerson(by)
+		if other.Session != by.Session {
 			result.owner.Session = ""
+		}
+	}
+	for _, other := range a.active {
+		if other.since(sent) {
+			result.overlapped = true
+			consider(other.by)
+		}
+	}
+	for _, other := range waiting {
+		if other.since(sent) && slices.ContainsFunc(a.active, func(one *activity) bool { return one.by.isPerson(other.by) }) {
+			consider(other.by)
 		}
 	}
 	return result
 }
 
-func (a *account) begin(by User) {
-	i := a.activity(by)
+// since reports whether a request was in flight at the time t or later.
+func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(t) }
+
+// activities are those of the users who had requests in flight lately.
+type activities []*activity
+
+// begin counts a request of by. Of too many users it forgets one without a request in flight, or
+// the first.
+func (l *activities) begin(by User) *activity {
+	i := slices.IndexFunc(*l, func(one *activity) bool { return one.by == by })
 	if i < 0 {
-		if len(a.active) >= maxActive {
-			a.active = slices.Delete(a.active, 0, 1) // with so many, nearly every rise is shared anyway
+		if len(*l) >= maxActive {
+			idle := slices.IndexFunc(*l, func(one *activity) bool { return one.open == 0 })
+			*l = slices.Delete(*l, max(idle, 0), max(idle, 0)+1)
 		}
-		i = len(a.active)
-		a.active = append(a.active, activity{by: by})
+		i = len(*l)
+		*l = append(*l, &activity{by: by})
 	}
-	a.active[i].open++
-}
-
-func (a *account) activity(by User) int {
-	return slices.IndexFunc(a.active, func(one activity) bool { return one.by == by })
-}
-
-// End ends the request, once. It may be nil.
-func (r *Request) End() {
-	if r == nil || r.ended {
-		return
-	}
-	r.ended = true
-	r.accounts.mu.Lock()
-	defer r.accounts.mu.Unlock()
-	i := r.account.activity(r.by)
-	if i < 0 {
-		return // dropped by begin
-	}
-	one := &r.account.active[i]
-	one.open, one.until = max(one.open-1, 0), time.Now()
+	(*l)[i].open++
+	return (*l)[i]
 }
 
 // ended reports whether the window has reset since the last response.

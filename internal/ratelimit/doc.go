@@ -2,8 +2,10 @@
 // used them up. It reads no other header, and no body.
 //
 //	limits := ratelimit.New()          // also a prometheus.Collector
-//	request := limits.Seen(response.Header, ratelimit.User{Person: "alice@example.com"}, sent)
+//	alice := ratelimit.User{Person: "alice@example.com"}
+//	request := limits.Sent(alice)
 //	defer request.End()                // the response has ended
+//	request.Responded(response.Header, alice)
 //	limits.Report()                    // for "oauth-proxyd limits"
 //
 // An account is an organization, identified by a keyed hash of its anthropic-organization-id. It
@@ -17,9 +19,10 @@
 // person and the session of that response. This is all that headers allow, so some use stays
 // unknown:
 //
-//   - A rise is shared if a request of somebody else on the account was in flight between the
+//   - A rise is shared if a request of another person on the account was in flight between the
 //     sending of the request and its response. If that was another session of the same person, the
-//     person is known, and the session is not.
+//     person is known, and the session is not. A request that waits for its response is on the
+//     account if its person has used that before.
 //   - It is not known who used what a window shows first, after a start or a reset.
 //   - A response says what was used until then. Use that does not pass this host, and the rest of a
 //     stream whose sender sends nothing more, is seen in the next response, of any user.

@@ -1,9 +1,18 @@
 package ratelimit
 
+import "net/http"
+
+// Seen is a request whose response has come at once.
+func (a *Accounts) Seen(h http.Header, by User) *Request {
+	r := a.Sent(by)
+	r.Responded(h, by)
+	return r
+}
+
 // ActiveUsers counts the users of all accounts whose requests are remembered.
 func ActiveUsers(a *Accounts) (n int) {
 	for _, one := range a.known {
 		n += len(one.active)
 	}
-	return n
+	return n + len(a.waiting)
 }

@@ -66,15 +66,16 @@ func table(a *ratelimit.Accounts) string {
 
 // script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins:
 // HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION". After "USER
-// sends", the next response of the user has been waited for since then.
+// sends", the next response of the user has been waited for since then; "USER ends" without one is
+// a request without a response.
 type script struct {
 	*ratelimit.Accounts
 	open map[string]*ratelimit.Request
-	sent map[string]time.Time
+	sent map[string]*ratelimit.Request
 }
 
 func newScript() *script {
-	return &script{ratelimit.New(), make(map[string]*ratelimit.Request), make(map[string]time.Time)}
+	return &script{ratelimit.New(), make(map[string]*ratelimit.Request), make(map[string]*ratelimit.Request)}
 }
 
 func (s *script) play(lines ...string) string {
@@ -87,20 +88,22 @@ func (s *script) play(lines ...string) string {
 		}
 		if name, ok := strings.CutSuffix(line, " ends"); ok {
 			s.open[name].End()
+			s.sent[name].End()
 			continue
 		}
 		if name, ok := strings.CutSuffix(line, " sends"); ok {
-			s.sent[name] = time.Now()
+			s.sent[name] = s.Sent(user(name))
 			continue
 		}
 		name, said, _ := strings.Cut(line, ": ")
 		name, begins := strings.CutSuffix(name, " begins")
-		sent, ok := s.sent[name]
-		if delete(s.sent, name); !ok {
-			sent = time.Now()
+		r, sent := s.sent[name]
+		if !sent {
+			r = s.Sent(user(name))
 		}
+		delete(s.sent, name)
 		time.Sleep(time.Second)
-		r := s.Seen(headers("org", resolved(said)...), user(name), sent)
+		r.Responded(headers("org", resolved(said)...), user(name))
 		if begins {
 			s.open[name] = r
 		} else {
@@ -166,6 +169,20 @@ func TestRisesAreAttributed(t *testing.T) {
 		"while another request of the same session is": {
 			[]string{"alice/s1 begins: 5h 0.1", "alice/s1: 5h 0.3"}, "5h allowed 0.3, alice/s1 0.2, unknown 0.1\n",
 		},
+		"while somebody known waits for a response": {
+			[]string{"bob/s2: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+		"while somebody known gave up waiting": {
+			[]string{"bob/s2: 5h 0.1", "alice/s1 sends", "bob/s3 sends", "bob/s3 ends", "alice/s1: 5h 0.2", "alice/s1: 5h 0.3"},
+			"5h allowed 0.3, alice/s1 0.1, shared 0.1, unknown 0.1\n",
+		},
+		"while somebody unknown waits for a response": {
+			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n",
+		},
+		"while another session of theirs waits": {
+			[]string{"alice/s1: 5h 0.1", "alice/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/ 0.1, unknown 0.1\n",
+		},
 		"names withheld: sessions are told apart": {
 			[]string{"/s1 begins: 5h 0.1", "/s1: 5h 0.2", "/s2: 5h 0.4", "/s1 ends", "/: 5h 0.5", "/s2: 5h 0.6"},
 			"5h allowed 0.6, / 0.1, /s1 0.1, /s2 0.1, shared 0.2, unknown 0.1\n",
@@ -224,7 +241,7 @@ func TestReportOfAnAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := ratelimit.New()
 		seen := func(unified ...string) {
-			a.Seen(headers("org-1", unified...), user("alice/s1"), time.Now()).End()
+			a.Seen(headers("org-1", unified...), user("alice/s1")).End()
 		}
 		seen("status allowed_warning", "reset "+in(time.Hour), "representative-claim five_hour",
 			"5h-status allowed_warning", "5h-utilization 0.91", "5h-reset "+in(time.Hour),
@@ -276,7 +293,7 @@ func TestWindowsOfAnAPIKey(t *testing.T) {
 			h.Set("Anthropic-Ratelimit-Requests-Reset", "2000-01-01T00:01:00Z")
 			h.Set("Anthropic-Ratelimit-Input-Tokens-Limit", "40000")
 			h.Set("Anthropic-Ratelimit-Input-Tokens-Remaining", "50000")
-			a.Seen(h, user("alice/s1"), time.Now()).End()
+			a.Seen(h, user("alice/s1")).End()
 		}
 		if got, want := table(a), "requests unknown 0.2, unknown 0.2\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -359,12 +376,12 @@ func TestMetricsOfAllAccounts(t *testing.T) {
 			}
 		}
 		expect("")
-		a.Seen(http.Header{"Anthropic-Ratelimit-Unified-Status": {"allowed"}}, user("alice/s1"), time.Now()) // of nobody known
-		a.Seen(headers("a"), user("alice/s1"), time.Now())
+		a.Seen(http.Header{"Anthropic-Ratelimit-Unified-Status": {"allowed"}}, user("alice/s1")) // of nobody known
+		a.Seen(headers("a"), user("alice/s1"))
 		expect("")
-		a.Seen(headers("a", "status rejected", "5h-utilization 1.02", "5h-reset "+in(time.Hour)), user("alice/s1"), time.Now())
+		a.Seen(headers("a", "status rejected", "5h-utilization 1.02", "5h-reset "+in(time.Hour)), user("alice/s1"))
 		a.Seen(headers("b", "status allowed", "5h-utilization 0.5", "7d-utilization 0.8", "7d-status allowed_warning",
-			"7d_oi-status on fire", "7d_oi-utilization 0.9", "overage-status rejected"), user("bob/s2"), time.Now())
+			"7d_oi-status on fire", "7d_oi-utilization 0.9", "overage-status rejected"), user("bob/s2"))
 		expect("5h 1.02, 5h allowed 1, 5h unknown 1, 7d 0.8, 7d allowed_warning 1, other 0.9, other other 1, " +
 			"overage rejected 1, unified allowed 1, unified rejected 1")
 		time.Sleep(time.Hour)

@@ -113,6 +113,7 @@ func (a *Accounts) Restore(m Saved) {
 func (a *Accounts) ForgetNames() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.waiting = nil
 	for _, one := range a.known {
 		one.active = nil
 		for i := range one.Windows {
