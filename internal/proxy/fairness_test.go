@@ -28,7 +28,7 @@ type oneAtATime struct {
 }
 
 // openOneAtATime has tailscaled name each sender by address. All that comes from 100.70.9.x is one
-// person, and a sender from 100.70.8.x has a share.
+// person, a sender from 100.70.8.x has a share, and one from 100.70.7.x has two turns for one.
 func openOneAtATime(t *testing.T, changes ...func(*setup)) *oneAtATime {
 	c := &oneAtATime{arrived: make(chan string), respond: make(chan struct{})}
 	one := func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 1, 1000 }
@@ -43,6 +43,8 @@ func openOneAtATime(t *testing.T, changes ...func(*setup)) *oneAtATime {
 				id.User = "greedy@example.com"
 			case strings.HasPrefix(addr.String(), "100.70.8."):
 				id.Share, id.ShareFault = access.Share{MaxRequests: 2}, "one of two is no share"
+			case strings.HasPrefix(addr.String(), "100.70.7."):
+				id.Share.Weight = 2
 			}
 			return id, true, nil
 		}
@@ -236,5 +238,22 @@ func TestShareOfThePolicy(t *testing.T) {
 		if n := strings.Count(c.log.String(), "in the tailnet's policy is ignored"); n != 1 {
 			t.Errorf("%d lines about a bad share in a minute, want 1", n)
 		}
+	})
+}
+
+// Of two people who always wait, the one with twice the weight gets two slots for each of the other.
+func TestWeightsShareTheSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openOneAtATime(t)
+		c.ask(t, other(0), "/first", "s") // has the slot while the others come
+		for i := range 12 {
+			c.ask(t, "100.70.7.1:4000", "/2", fmt.Sprint(i%3))
+			c.ask(t, other(1), "/1", "s")
+		}
+		paths := strings.Join(c.complete(1 + 18)[1:], "")
+		if got, want := paths, strings.Repeat("/2/2/1", 6); got != want {
+			t.Errorf("served %s, want %s", got, want)
+		}
+		c.complete(6)
 	})
 }
