@@ -22,6 +22,7 @@ type decoder struct {
 	settings map[string]setting   // what was set, by its dotted path
 	rules    map[string]hcl.Range // the header rules so far, by their names
 	findings []finding
+	unparsed map[int]bool // lines with an error of the parser
 }
 
 // setting is where a value came from. In place of a position, an override has its origin as the
@@ -35,7 +36,7 @@ func newDecoder(filename string, src []byte) *decoder {
 	c := Default()
 	return &decoder{
 		filename: filename, src: src, config: c, schema: schema(c),
-		settings: map[string]setting{}, rules: map[string]hcl.Range{},
+		settings: map[string]setting{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
 	}
 }
 
@@ -123,15 +124,20 @@ func (d *decoder) attribute(a attribute, path string, e hclsyntax.Expression) {
 	case !a.accepts(v):
 		d.report(e.Range(), path+": must be "+a.want+", not "+describe(v), "")
 	default:
-		d.set(a, path, v, e.Range(), func(i int) hcl.Range { return elementRange(e, i) })
+		d.set(a, path, v, e.Range(), e)
 	}
 }
 
-// set puts a value that comes from at into the Config; where finds an element of a list.
-func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, where func(element int) hcl.Range) {
+// set puts a value into the Config. It comes from at, and from an expression of the file, if any.
+func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, e hclsyntax.Expression) {
 	faults := a.set(v)
+	list, _ := e.(*hclsyntax.TupleConsExpr)
 	for _, bad := range faults {
-		d.report(where(bad.element), path+": "+bad.summary, bad.hint)
+		where := at
+		if list != nil && bad.element > 0 {
+			where = list.Exprs[bad.element-1].Range()
+		}
+		d.report(where, path+": "+bad.summary, bad.hint)
 	}
 	d.settings[path] = setting{at: at, bad: len(faults) > 0}
 }
@@ -192,16 +198,6 @@ func describe(v cty.Value) string {
 	return "a { … } value"
 }
 
-// elementRange returns where an element of a list is, counted from 1; the whole expression for 0,
-// and for a string that stands for a list.
-func elementRange(e hclsyntax.Expression, element int) hcl.Range {
-	list, ok := e.(*hclsyntax.TupleConsExpr)
-	if !ok || element == 0 {
-		return e.Range()
-	}
-	return list.Exprs[element-1].Range()
-}
-
 // overrides applies what outranks the file.
 func (d *decoder) overrides(list []Override) {
 	all := d.schema.flatten("")
@@ -212,6 +208,6 @@ func (d *decoder) overrides(list []Override) {
 			d.report(at, "nothing can override "+quote(o.Attribute), "")
 			continue
 		}
-		d.set(all[i], o.Attribute, cty.StringVal(o.Value), at, func(int) hcl.Range { return at })
+		d.set(all[i], o.Attribute, cty.StringVal(o.Value), at, nil)
 	}
 }

@@ -98,18 +98,23 @@ func (e *Error) Print(p term.Printer) {
 type finding struct {
 	at            hcl.Range
 	summary, hint string
-	syntax        bool // found by the parser
 }
 
+// reportSyntax records an error of the parser.
+func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
+	delete(d.unparsed, at.Start.Line)
+	d.report(at, summary, hint)
+	d.unparsed[at.Start.Line] = true
+}
+
+// report records an error, unless it is in a line that could not be parsed: it would follow from
+// that.
 func (d *decoder) report(at hcl.Range, summary, hint string) {
-	d.add(finding{at, summary, hint, false})
-}
-
-func (d *decoder) add(f finding) {
+	f := finding{at, summary, hint}
 	if len(d.findings) == maxFindings {
 		f = finding{at: hcl.Range{Filename: d.filename}, summary: "too many errors: only the first " + strconv.Itoa(maxFindings) + " are shown"}
 	}
-	if !d.full() {
+	if !d.full() && !d.unparsed[at.Start.Line] {
 		d.findings = append(d.findings, f)
 	}
 }
@@ -118,7 +123,6 @@ func (d *decoder) full() bool { return len(d.findings) > maxFindings }
 
 // failure turns the findings into an Error.
 func (d *decoder) failure() *Error {
-	d.dropEchoes()
 	offset := func(f finding) int {
 		if f.at.Start.Line == 0 {
 			return math.MaxInt

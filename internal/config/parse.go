@@ -61,7 +61,7 @@ func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
 		huge := len(token.Bytes) > maxNumber || bytes.ContainsAny(token.Bytes, "eE")
 		if token.Type == hclsyntax.TokenNumberLit && huge {
 			copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
-			d.add(finding{token.Range, "the number is very long or has an exponent", "write it in digits: no setting takes more than " + strconv.Itoa(maxRequests), true})
+			d.reportSyntax(token.Range, "the number is very long or has an exponent", "write it in digits: no setting takes more than "+strconv.Itoa(maxRequests))
 		}
 	}
 	return src
@@ -89,7 +89,7 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
 			summary, hint = "text needs quotes", "write "+quote(value)
 		}
-		d.add(finding{*diag.Subject, summary, hint, true})
+		d.reportSyntax(*diag.Subject, summary, hint)
 	}
 }
 
@@ -122,15 +122,4 @@ func lineAt(src string, offset int) (line string, within int) {
 	line, _, _ = strings.Cut(src[start:], "\n")
 	line = strings.TrimSuffix(line, "\r")
 	return line, min(offset-start, len(line))
-}
-
-// dropEchoes drops what was found in the rest of a line that could not be parsed.
-func (d *decoder) dropEchoes() {
-	broken := map[int]bool{}
-	for _, f := range d.findings {
-		if f.syntax {
-			broken[f.at.Start.Line] = true
-		}
-	}
-	d.findings = slices.DeleteFunc(d.findings, func(f finding) bool { return !f.syntax && broken[f.at.Start.Line] })
 }
