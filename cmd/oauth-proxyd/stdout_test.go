@@ -17,9 +17,21 @@ func TestOutputThatIsLostFails(t *testing.T) {
 	}
 	defer full.Close()
 	for _, args := range [][]string{
-		{"status"}, {"status", "--json"}, {"status", "--watch"}, {"requests"}, {"limits"}, {"limits", "--json"},
-		{"reload"}, {"reload", "--dry-run"}, {"check", "--config", s.file()}, {"selftest", "--config", s.file()},
-		{"bundle", "--config", s.file(), "-"}, {"version"}, {"completion", "bash"}, {"help"}, {"status", "--help"},
+		{"status"},
+		{"status", "--json"},
+		{"status", "--watch"},
+		{"requests"},
+		{"limits"},
+		{"limits", "--json"},
+		{"reload"},
+		{"reload", "--dry-run"},
+		{"check", "--config", s.file()},
+		{"selftest", "--config", s.file()},
+		{"bundle", "--config", s.file(), "-"},
+		{"version"},
+		{"completion", "bash"},
+		{"help"},
+		{"status", "--help"},
 	} {
 		c := exec.CommandContext(t.Context(), "oauth-proxyd", args...)
 		var errs strings.Builder

@@ -13,7 +13,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// Other is the source of a connection that is none of [config.Local], [config.Tailnet] and
+// Other is the source of all connections except those of [config.Local], [config.Tailnet] and
 // [config.Proxied].
 const Other config.SourceKind = "other"
 
@@ -25,7 +25,7 @@ type Identity struct {
 	NodeID       string // stable id
 	User         string // login name; empty for a tagged node
 	Tags         []string
-	Person       string // who the request is for, if a trusted gateway named them
+	Person       string // the person that a trusted gateway names
 	Capabilities []string
 	Share        Share        // of the slots, from the tailnet's policy
 	ShareFault   string       // why a share in the policy is ignored
@@ -37,7 +37,7 @@ type Identity struct {
 // ShareCapability is the application capability whose values are shares.
 const ShareCapability = "oauth-proxyd.internal/cap/share"
 
-// Share is a person's part of the slots for requests. The zero value is everybody's usual part.
+// Share is a person's part of the slots for requests. The zero value is the usual part.
 type Share struct {
 	Weight      int // slots in one turn; 0: 1
 	MaxRequests int // in flight, instead of max_connections_per_person; 0: no difference
@@ -49,8 +49,8 @@ func (s Share) Turn() int { return max(s.Weight, 1) }
 // Tailnet is the host's tailscaled, as far as access depends on it. Its methods may be called from
 // several goroutines at once, and return soon after ctx ends.
 type Tailnet interface {
-	// Required reports whether the configuration requires a tailnet. If not, tailscaled is not
-	// asked about anything.
+	// Required reports whether the configuration requires a tailnet. If not, connections from
+	// loopback and Unix sockets are local without a proof.
 	Required() bool
 	// Running reports whether the backend was in state Running when it was last heard from.
 	Running() bool
@@ -156,7 +156,8 @@ func (r *Refusal) Error() string { return r.Message }
 // Unwrap returns Cause.
 func (r *Refusal) Unwrap() error { return r.Cause }
 
-// errNotAllowed is for the log, whose fields name the sender as far as log.identity allows.
+// errNotAllowed is the cause for the log. The fields of the line name the sender as far as
+// log.identity allows.
 var errNotAllowed = errors.New("no entry of the access list matches this sender")
 
 // Judge reports who sent a request with header h over c. Its error is a [*Refusal] if the sender

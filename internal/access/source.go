@@ -153,8 +153,8 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 }
 
 // cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such as
-// with PrivateUsers=, most users have the number 65534 (user_namespaces(7)), which tailscaled may
-// have there, too.
+// with PrivateUsers=, most users have the number 65534 (user_namespaces(7)), possibly including
+// tailscaled's.
 func (t Tailscaled) cannotBe(uid uint32) bool {
 	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }

@@ -48,8 +48,8 @@ func tailscaleRanges() [2]netip.Prefix {
 	}
 }
 
-// StaysPrivate reports whether what is sent to a in clear stays on this host or inside the
-// encryption of the tailnet.
+// StaysPrivate reports whether data that is sent to a without TLS stays on this host or is encrypted
+// by the tailnet.
 func StaysPrivate(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || IsTailscale(a)
@@ -65,7 +65,7 @@ func hostStaysPrivate(host string) bool {
 }
 
 // isLoopback reports whether connections to host arrive on this host's loopback: its addresses, the
-// names of RFC 6761, section 6.3, and "every address", written as such or as nothing.
+// names of RFC 6761, section 6.3, and the unspecified address, also as an empty string.
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
@@ -73,8 +73,8 @@ func isLoopback(host string) bool {
 		name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// leadsTo reports whether requests to u arrive at a listener on addr (host:port): the port is the
-// same, and so is the host, or both are on loopback. Port 0 is a free one, which no URL leads to.
+// leadsTo reports whether requests to u arrive at a listener on addr (host:port). Port 0 stands for
+// any free port, so no URL leads to it.
 func leadsTo(u *url.URL, addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
 	target := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])

@@ -107,7 +107,7 @@ func list[T any](name, example string, field *[]T, parse func(string) (T, *fault
 	}
 }
 
-// orString lets a list be written as a string, too: "x" is ["x"], and "" is [].
+// orString also accepts a string for a list: "x" is ["x"], and "" is [].
 func (a attribute) orString(example string) attribute {
 	setList, getList := a.set, a.get
 	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"

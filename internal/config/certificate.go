@@ -21,8 +21,8 @@ const (
 	certificateBlock = "CERTIFICATE"
 )
 
-// caFile binds the path of a file of certificates, or nothing. The file is read here, once, so that
-// the certificates in force are those that were checked.
+// caFile binds the path of a file of certificates, or nothing. The file is read only here, so that
+// the certificates that are used are those that were checked.
 func caFile(name string, p *Proxy) attribute {
 	a := path(name, &p.UpstreamCAFile, "/etc/oauth-proxyd/ca.pem", "")
 	setPath := a.set
@@ -37,8 +37,8 @@ func caFile(name string, p *Proxy) attribute {
 	return a
 }
 
-// loadCertificates returns the certificates of a file that can be used, in PEM, of which there must
-// be one, and names the others.
+// loadCertificates returns the usable certificates of a file in PEM, and remarks on the others. A
+// file without a usable one is an error.
 func loadCertificates(path string) (usable []byte, remarks []string, faults []fault) {
 	hint := "name a PEM file of certificates to trust that the daemon's user can read"
 	refuse := func(what string) []fault { return []fault{{summary: what, hint: hint}} }
@@ -88,8 +88,8 @@ func parseCertificates(content []byte, now time.Time) (usable []byte, remarks []
 	return usable, remarks
 }
 
-// doubt says why a certificate that can be used may not do what somebody expects, or returns "".
-// Which keys may sign others, is in RFC 5280, sections 4.2.1.3 and 4.2.1.9.
+// doubt says why a usable certificate may not do what is expected of it, or returns "". RFC 5280,
+// sections 4.2.1.3 and 4.2.1.9, says which keys may sign others.
 func doubt(c *x509.Certificate, now time.Time) string {
 	isCA := c.IsCA || c.Version < 3 && !c.BasicConstraintsValid
 	signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
@@ -146,8 +146,8 @@ func pemBlocks(content []byte) []pemBlock {
 	return blocks
 }
 
-// certificate returns the certificate in a block, as far as it can be read, and why it cannot be
-// used, if it cannot.
+// certificate returns the certificate in a block, or nil if it cannot be read, and why it cannot be
+// used, or "".
 func (b pemBlock) certificate() (c *x509.Certificate, why string) {
 	block, _ := pem.Decode(regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAll(b.text, nil))
 	switch {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// Config is one validated configuration. It is immutable: nobody changes a Config, its slices or
-// its URLs after Load, Parse or Default returned it, so that a request may keep the one it began
-// with through a reload.
+// Config is one validated configuration. Load, Parse and Default return it, and nothing changes it,
+// its slices or its URLs after that, so a request can keep its Config through a reload.
 type Config struct {
 	Proxy     Proxy
 	Tailscale Tailscale
@@ -19,8 +18,8 @@ type Config struct {
 	Log       Log
 }
 
-// Proxy is the proxy block: where requests come in, where they go, and the limits between. The
-// bounds of each field are in schema.go, its default is in [Default].
+// Proxy is the proxy block: the listener, the upstream, and the limits of requests. The bounds of
+// each field are in schema.go, its default is in [Default].
 type Proxy struct {
 	// ListenAddr is host:port, used only when systemd passed no socket. The host is an IP address,
 	// "localhost" or empty (every address); port 0 lets the kernel choose.
@@ -31,8 +30,8 @@ type Proxy struct {
 	// UpstreamCAFile is the absolute path of a PEM file whose certificates are trusted besides the
 	// system's; empty: the system's alone.
 	UpstreamCAFile string
-	// UpstreamCAs are the certificates in UpstreamCAFile that can be used, in PEM: one at least
-	// where there is a file. The others are in Warnings.
+	// UpstreamCAs are the usable certificates of UpstreamCAFile in PEM, at least one if there is a
+	// file. Warnings names the others.
 	UpstreamCAs []byte
 	// UpstreamProxies are the HTTP CONNECT proxies between us and the upstream (RFC 9110, section
 	// 9.3.6), http or https with host and port, in the order in which they are tried.
@@ -80,7 +79,7 @@ type Identity struct {
 	// From are the senders that are trusted, none of them [Local]; empty: none. Default empty.
 	From []Source
 	// Header is where they name the person, in the spelling of [net/http.CanonicalHeaderKey].
-	// Nobody else's is believed, and the upstream never gets it. Default
+	// The header of any other sender is ignored, and the upstream never gets it. Default
 	// X-Claude-Gateway-User-Email.
 	Header string
 }
@@ -93,7 +92,7 @@ type Access struct {
 
 // Metrics is the metrics block: who may read the metrics, and where else they are written.
 type Metrics struct {
-	Allow            []Source // may be empty: nobody
+	Allow            []Source // may be empty: no client
 	Textfile         string   // absolute path, ending in .prom, for node_exporter's textfile collector; empty: none
 	TextfileInterval time.Duration
 }

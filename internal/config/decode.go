@@ -12,8 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// decoder fills one Config from one file and its overrides, and collects all that is wrong on the
-// way.
+// decoder fills one Config from one file and its overrides, and collects all errors.
 type decoder struct {
 	filename string
 	src      []byte
@@ -40,8 +39,8 @@ func newDecoder(filename string, src []byte) *decoder {
 	}
 }
 
-// file decodes the file. What could be parsed of a broken one is decoded, too, so that its other
-// errors show.
+// file decodes the file. Of a broken file it decodes what the parser understood, to show the other
+// errors.
 func (d *decoder) file() {
 	if body, ok := d.parse(); ok {
 		d.body(d.schema, "", body)
@@ -87,7 +86,7 @@ func (d *decoder) block(s section, path string, block *hclsyntax.Block) {
 	d.body(s, path, block.Body)
 }
 
-// header decodes one rule. One that is wrong in itself is not compared with the others.
+// header decodes one rule. Only valid rules are compared with each other.
 func (d *decoder) header(label string, block *hclsyntax.Block) {
 	if len(block.Labels) != 1 {
 		d.report(block.TypeRange, "a header block needs one label: "+label, `write header "anthropic-beta" { … }`)
@@ -142,9 +141,8 @@ func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, e hcl
 	d.settings[path] = setting{at: at, bad: len(faults) > 0}
 }
 
-// literal returns the value that e writes out. HCL could also calculate one: no setting needs an
-// operator, a template, a condition or a loop, and evaluating them may take any time and memory.
-// Each part that is not written out is reported.
+// literal returns the value of a literal, and reports every other expression: no setting needs an
+// operator, a template, a condition or a loop, and evaluating one can take any time and memory.
 func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok bool) {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:

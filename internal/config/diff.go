@@ -14,10 +14,10 @@ type Change struct {
 	NeedsRestart bool   `json:"needs_restart"`
 }
 
-// Diff lists what differs from old to new in the order of the reference: the values in force, not
-// the spelling of the files. The path of a header rule includes its condition; a rule whose
-// condition changed is reported as removed and added. The values of headers whose names say that
-// they are secret are not shown.
+// Diff lists the differences from old to new in the order of oauth-proxyd.hcl(5). It compares
+// values, not the spelling of the files. The path of a header rule includes its condition, so a rule
+// with a new condition is reported as removed and added. Values of headers with a name that suggests
+// a secret are not shown.
 func Diff(old, new *Config) []Change {
 	var changes []Change
 	after := schema(new).flatten("")
@@ -55,7 +55,7 @@ func diffHeaders(old, new []Header) []Change {
 	return changes
 }
 
-// common names the rules of a list that another one has, too.
+// common returns the names of the rules of list that are also in other.
 func common(list, other []Header) []string {
 	var names []string
 	for _, h := range list {

@@ -8,14 +8,14 @@
 //	}
 //	for _, change := range config.Diff(before, c) { … } // what a reload would change
 //
-// A Config is plain data that the other packages read as it is. It says what is wanted, not what
-// is: Diff names the changes that need a restart, and the caller keeps what it runs with.
+// A Config is plain data that the other packages read directly. Diff says which changes need a
+// restart; until then, the caller keeps the old values.
 //
 // The file is HCL in its native syntax
 // (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md), of which only a small part is
-// accepted: values are written out, not calculated, and nothing is converted. A number in quotes is
-// an error, and so is a duration without a unit. Every block and attribute may be left out; an
-// empty file is the default configuration.
+// accepted: values are literals, not expressions, and nothing is converted. A number in quotes is an
+// error, and so is a duration without a unit. Every block and attribute is optional; an empty file
+// is the default configuration.
 //
 // To add a setting, add a field to config.go and one line to schema.go. That line binds the field
 // to its name, type and bounds, and serves decoding, comparing and suggestions alike; tests hold
@@ -28,7 +28,8 @@
 //	              value with rules of its own: units, address, upstream, certificate, source,
 //	              header, when
 //	errors.go     what is wrong, with its source line; mask.go hides credentials in both
-//	diff.go       what differs between two of them
+//	warnings.go   what is probably a mistake, but can be used
+//	diff.go       what differs between two Configs
 //
 // The daemon holds no credentials, so the configuration cannot either: URLs with a user name,
 // values that look like a token, and rules for headers that carry credentials are refused.

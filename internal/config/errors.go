@@ -38,11 +38,11 @@ type Diagnostic struct {
 type Snippet struct {
 	Code  string `json:"code"`
 	Start int    `json:"start"` // the first character of Code that is wrong, from 0;
-	End   int    `json:"end"`   // the one behind the last, or behind the place where something is missing
+	End   int    `json:"end"`   // the first one after them, at least Start+1
 }
 
-// Where returns the position in the form that editors and terminals know how to jump to, the file
-// alone where all of it is meant, or the origin.
+// Where returns the position in the form that editors and terminals can jump to, only the file if
+// the whole file is meant, or the origin.
 func (d Diagnostic) Where() string {
 	switch {
 	case d.Origin != "":
@@ -135,7 +135,7 @@ func (d *decoder) failure() *Error {
 	for _, f := range d.findings {
 		const longest = 500 // bytes; the parser quotes names of any length
 		x := Diagnostic{
-			Severity: "error", Summary: term.Cut(Mask(f.summary), longest), Detail: term.Cut(Mask(f.hint), longest),
+			Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest),
 			File: f.at.Filename, Line: f.at.Start.Line, Column: f.at.Start.Column,
 		}
 		if x.Line > 0 {

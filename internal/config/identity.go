@@ -10,8 +10,8 @@ import (
 // gatewayHeader is that in which the official gateway, "claude gateway", names the person.
 const gatewayHeader = "x-claude-gateway-user-email"
 
-// parseGateway refuses "local" and loopback networks: a request of this host that has the header of
-// a person comes from another proxy.
+// parseGateway refuses "local" and loopback networks, because a request from this host with the
+// header of identity has the source proxied.
 func parseGateway(s string) (Source, *fault) {
 	source, f := parseSource(s)
 	if s == string(Local) || f == nil && source.Prefix.IsValid() && source.Prefix.Addr().IsLoopback() {
@@ -20,8 +20,8 @@ func parseGateway(s string) (Source, *fault) {
 	return source, f
 }
 
-// parsePersonHeader refuses a header that means something else already: nobody's is passed on, and
-// its value is logged.
+// parsePersonHeader refuses a header that has another meaning already, because the header of
+// identity is removed from every request, and its value is logged.
 func parsePersonHeader(s string) (string, *fault) {
 	lower := strings.ToLower(s)
 	begins := func(prefix string) bool { return strings.HasPrefix(lower, prefix) }
@@ -39,7 +39,7 @@ func parsePersonHeader(s string) (string, *fault) {
 	return http.CanonicalHeaderKey(s), nil
 }
 
-// checkIdentity refuses a header without anybody to believe.
+// checkIdentity refuses a header without a sender to trust.
 func (d *decoder) checkIdentity() {
 	header, named := d.settings["identity.header"]
 	if _, believed := d.settings["identity.from"]; named && !believed {

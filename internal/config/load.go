@@ -11,7 +11,8 @@ import (
 )
 
 // Override is a value from the command line or the environment, which outranks the file's. It is
-// validated as if the file held it, also an empty one: only those that are set are passed.
+// validated like a value of the file. Only variables and options that are set make an Override, so
+// an empty Value is an empty string.
 type Override struct {
 	Attribute string // "proxy.listen_addr", "proxy.upstream_url", "tailscale.socket", "log.level", "log.format"
 	Value     string
@@ -52,12 +53,11 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	return d.config, nil
 }
 
-// errNoWriter distinguishes a pipe without a writer from an empty file, which means the defaults.
+// errNoWriter tells a pipe without a writer from an empty file, which means the defaults.
 var errNoWriter = errors.New("it is a pipe without a writer")
 
-// readFile reads one byte more than limit at most. It returns for every kind of file: a pipe, such
-// as <(…) of a shell, must be written within 900 ms, so that a reload that waits for it still ends
-// within a second.
+// readFile reads at most limit+1 bytes. It never blocks: a pipe, such as <(…) of a shell, must be
+// written within 900 ms, so that a reload ends within a second.
 func readFile(path string, limit int64) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // otherwise, opening a pipe waits for a writer
 	if err != nil {

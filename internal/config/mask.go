@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Mask replaces what may be a credential by asterisks, byte for byte, so that positions stay right.
-// It goes by the text alone, because lines that cannot be parsed are shown, too, and masks too much
-// rather than too little.
-func Mask(s string) string {
+// mask replaces possible credentials by asterisks, byte for byte, so that positions stay right. It
+// works on text, because lines that cannot be parsed are shown as well, and masks too much rather
+// than too little.
+func mask(s string) string {
 	for _, pattern := range []string{
 		`(?i)sk-ant-(?:[a-z]{2,5}[0-9]{0,2}\b-?)?([^\s"]*)`, // an Anthropic token, except its kind
 		`(?i)\b(?:bearer|basic)[ \t=:]+([^\s"]+)`,           // RFC 9110, section 11.4
@@ -27,23 +27,20 @@ func Mask(s string) string {
 // maskFile also masks all values in rules for headers that carry secrets, and user names and
 // queries in lists of proxies.
 func maskFile(src string) string {
-	block := regexp.MustCompile(`(?m)^[ \t]*(?:proxy|tailscale|identity|access|header|metrics|log)\b`)
-	starts := slices.DeleteFunc(block.FindAllStringIndex(src, -1), func(start []int) bool {
-		return strings.HasPrefix(strings.TrimLeft(src[start[1]:], " \t"), "=") // an attribute: identity has a header
-	})
-	starts = append(starts, []int{len(src), len(src)})
+	block := regexp.MustCompile(`^\s*(proxy|tailscale|identity|access|header|metrics|log)\b([^={]*)(=?)`)
 	var masked strings.Builder
-	masked.WriteString(src[:starts[0][0]])
-	for i, start := range starts[:len(starts)-1] {
-		part := src[start[0]:starts[i+1][0]]
-		label, _, _ := strings.Cut(src[start[1]:starts[i+1][0]], "{")
-		if strings.HasSuffix(src[:start[1]], "header") && soundsSecret(label) {
-			part = maskGroup(part, `=(.*)`)
+	secret := false
+	for line := range strings.Lines(src) {
+		if m := block.FindStringSubmatch(line); m != nil && m[3] == "" { // otherwise an attribute: identity has a header
+			secret = m[1] == "header" && soundsSecret(m[2])
 		}
-		masked.WriteString(part)
+		if secret {
+			line = maskGroup(line, `=(.*)`)
+		}
+		masked.WriteString(line)
 	}
 	proxies := regexp.MustCompile(`upstream_proxy\s*=\s*\[[^\]]*`)
-	return Mask(proxies.ReplaceAllStringFunc(masked.String(), func(list string) string {
+	return mask(proxies.ReplaceAllStringFunc(masked.String(), func(list string) string {
 		return maskGroup(maskGroup(list, `"([^"\n]*)@`), `\?([^"\n]*)`)
 	}))
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// The bounds on the shape of a file, far above what a configuration needs. With that on its size,
-// they keep the time and the memory that any file takes small: so many brackets would overflow the
-// parser's stack, which no program survives, and 1e99999999 takes minutes to print.
+// The bounds on the shape of a file, far above what a configuration needs. Together with the bound
+// on its size, they limit time and memory for any file: many brackets would overflow the parser's
+// stack, which ends the process, and 1e99999999 would take minutes to print.
 const (
-	maxSigns    = 2000 // brackets, operators, and lines of a heredoc, with which the parser's stack or time grows
+	maxSigns    = 2000 // brackets, operators and lines of heredocs, which take stack or time to parse
 	maxNumber   = 20   // characters
 	maxFindings = 100  // errors that are shown
 )
@@ -38,9 +38,8 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 	return body, ok && body != nil
 }
 
-// tooManySigns returns the first token that is one too many of those that make the parser call
-// itself, or take a time that grows with the square of their number: all but names, texts, numbers,
-// and what separates them.
+// tooManySigns returns the first token beyond maxSigns of those for which the parser recurses or
+// takes quadratic time: all except names, texts, numbers and separators.
 func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
 	plain := []hclsyntax.TokenType{
 		hclsyntax.TokenIdent, hclsyntax.TokenEqual, hclsyntax.TokenComma, hclsyntax.TokenNewline, hclsyntax.TokenComment,
@@ -67,8 +66,8 @@ func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
 	return src
 }
 
-// syntaxErrors reports what the parser found, some of it in other words. A quote that is not closed
-// makes an error of each line that follows: only the first is reported.
+// syntaxErrors reports the parser's errors, some in other words. After a quote that is not closed,
+// the parser reports each following line: only the first error is shown.
 func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 	unclosed := false
 	for _, diag := range diags {
@@ -104,8 +103,8 @@ func lower(sentence string) string {
 	return strings.ToLower(sentence[:1]) + sentence[1:]
 }
 
-// unquoted recognizes 5s, 512MiB and http://host without quotes, of which the parser only says that
-// a line break is missing.
+// unquoted recognizes 5s, 512MiB and http://host without quotes, for which the parser only reports a
+// missing line break.
 func (d *decoder) unquoted(offset int) (value string, ok bool) {
 	line, within := lineAt(string(d.src), offset)
 	found := regexp.MustCompile(`=\s*([^"\s()\[\]{}=]*[A-Za-z][^"\s()\[\]{}]*)\s*$`).FindStringSubmatchIndex(line)

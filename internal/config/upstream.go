@@ -48,8 +48,8 @@ func proxies(name string, field *[]*url.URL) attribute {
 	return list(name, example, field, parse, (*url.URL).String, check).orString(example)
 }
 
-// parseBareURL reads scheme and host, and refuses all else that a URL can hold (RFC 3986). Faults
-// do not repeat the URL: it may hold a credential, also where it cannot be parsed.
+// parseBareURL reads scheme and host, and refuses all other parts of a URL (RFC 3986). Faults do not
+// repeat the URL, which may hold a credential.
 func parseBareURL(s, example string) (*url.URL, *fault) {
 	hint := "write only the scheme and the host, such as " + strconv.Quote(example)
 	u, err := url.Parse(s)
@@ -86,8 +86,8 @@ func checkHost(u *url.URL) *fault {
 	return nil
 }
 
-// UpstreamIs reports whether the upstream is the listener on addr (host:port), so that a request
-// would be sent in a circle. Every address counts as loopback, as does localhost.
+// UpstreamIs reports whether the upstream is the listener on addr (host:port), so that requests
+// would loop. An unspecified address and localhost count as loopback.
 func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
 
 // crossCheck refuses values that are valid on their own but not together.

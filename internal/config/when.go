@@ -21,7 +21,8 @@ func (w When) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// condition binds one line of a when block. An empty one looks like a condition, and is none.
+// condition binds one line of a when block. An empty value is an error, because it would hold for
+// every request.
 func condition(name, example string, field *string, check func(string) *fault) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {

@@ -18,8 +18,8 @@ func enumerate(words []string) string {
 	return `"` + strings.Join(words[:last], `", "`) + `" or ` + strconv.Quote(words[last])
 }
 
-// DidYouMean is a hint at the candidate that somebody who typed word most likely meant, or "". A
-// common beginning makes up for mistakes behind it.
+// DidYouMean returns a hint at the candidate that is most similar to a mistyped word, or "" if none
+// is similar enough. A common prefix makes up for differences after it.
 func DidYouMean(word string, candidates []string) string {
 	const longest = 64 // the comparison takes quadratic time
 	if len(word) > longest {
@@ -35,7 +35,7 @@ func DidYouMean(word string, candidates []string) string {
 	return hint
 }
 
-// fold drops the differences that are always a slip.
+// fold removes differences in case and between - and _.
 func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 
 func isAlphanumeric(r rune) bool {

@@ -47,8 +47,8 @@ type Conn struct {
 	// limit.
 	HeaderTooLarge bool
 
-	// restUnread: the rest of a request is unread, so nobody knows where the next request begins,
-	// and no further bytes must be taken for a request.
+	// restUnread: the rest of a request is unread, so the start of the next request is unknown, and
+	// no further bytes may be parsed as a request.
 	restUnread atomic.Bool
 	// lingered: the rest of the last body is being dropped, or was.
 	lingered atomic.Bool
