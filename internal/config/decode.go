@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -20,8 +21,9 @@ type decoder struct {
 	schema   section
 	settings map[string]setting   // what was set, by its dotted path
 	rules    map[string]hcl.Range // the header rules so far, by their names
-	findings []finding
-	unparsed map[int]bool // lines with an error of the parser
+	errors   []Diagnostic
+	unparsed map[int]bool  // lines with an error of the parser
+	masked   func() string // src without credentials
 }
 
 // setting is where a value came from. In place of a position, an override has its origin as the
@@ -35,6 +37,7 @@ func newDecoder(filename string, src []byte) *decoder {
 	c := Default()
 	return &decoder{
 		filename: filename, src: src, config: c, schema: schema(c),
+		masked:   sync.OnceValue(func() string { return maskFile(string(src)) }),
 		settings: map[string]setting{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
 	}
 }
@@ -92,7 +95,7 @@ func (d *decoder) header(label string, block *hclsyntax.Block) {
 		d.report(block.TypeRange, "a header block needs one label: "+label, `write header "anthropic-beta" { … }`)
 		return
 	}
-	name, at, before := "header "+quote(block.Labels[0]), block.LabelRanges[0], len(d.findings)
+	name, at, before := "header "+quote(block.Labels[0]), block.LabelRanges[0], len(d.errors)
 	if bad := checkName(block.Labels[0]); bad != nil {
 		d.report(at, name+" "+bad.summary, bad.hint)
 	}
@@ -100,13 +103,13 @@ func (d *decoder) header(label string, block *hclsyntax.Block) {
 	delete(d.settings, name+".value") // that of another rule for the same header
 	d.body(headerSection(&rule), name, block.Body)
 	value, hasValue := d.settings[name+".value"]
-	if bad := rule.check(hasValue); bad != nil && len(d.findings) == before {
+	if bad := rule.check(hasValue); bad != nil && len(d.errors) == before {
 		if hasValue {
 			at = value.at
 		}
 		d.report(at, name+": "+bad.summary, bad.hint)
 	}
-	if earlier, second := d.rules[rule.rule()]; second && len(d.findings) == before {
+	if earlier, second := d.rules[rule.rule()]; second && len(d.errors) == before {
 		d.report(at, "second rule for "+rule.rule(),
 			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
 	}

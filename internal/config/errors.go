@@ -94,12 +94,6 @@ func (e *Error) Print(p term.Printer) {
 	}
 }
 
-// finding is one thing that is wrong with the file or an override; see setting for its range.
-type finding struct {
-	at            hcl.Range
-	summary, hint string
-}
-
 // reportSyntax records an error of the parser.
 func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
 	delete(d.unparsed, at.Start.Line)
@@ -108,44 +102,41 @@ func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
 }
 
 // report records an error, unless it is in a line that could not be parsed: it would follow from
-// that.
+// that. See setting for the range of an override.
 func (d *decoder) report(at hcl.Range, summary, hint string) {
-	f := finding{at, summary, hint}
-	if len(d.findings) == maxFindings {
-		f = finding{at: hcl.Range{Filename: d.filename}, summary: "too many errors: only the first " + strconv.Itoa(maxFindings) + " are shown"}
+	if d.full() || d.unparsed[at.Start.Line] {
+		return
 	}
-	if !d.full() && !d.unparsed[at.Start.Line] {
-		d.findings = append(d.findings, f)
+	if len(d.errors) == maxErrors {
+		at, summary, hint = hcl.Range{Filename: d.filename}, "too many errors: only the first "+strconv.Itoa(maxErrors)+" are shown", ""
 	}
+	const longest = 500 // bytes; the parser quotes names of any length
+	x := Diagnostic{
+		Severity: "error", Summary: term.Cut(mask(summary), longest), Detail: term.Cut(mask(hint), longest),
+		File: at.Filename, Line: at.Start.Line, Column: at.Start.Column,
+	}
+	if x.Line > 0 {
+		x.Snippet = snippet(d.masked(), at)
+	} else if x.File != d.filename {
+		x.Origin, x.File = x.File, ""
+	}
+	d.errors = append(d.errors, x)
 }
 
-func (d *decoder) full() bool { return len(d.findings) > maxFindings }
+func (d *decoder) full() bool { return len(d.errors) > maxErrors }
 
-// failure turns the findings into an Error.
+// failure returns all errors, those without a line last.
 func (d *decoder) failure() *Error {
-	offset := func(f finding) int {
-		if f.at.Start.Line == 0 {
+	line := func(x Diagnostic) int {
+		if x.Line == 0 {
 			return math.MaxInt
 		}
-		return f.at.Start.Byte
+		return x.Line
 	}
-	slices.SortStableFunc(d.findings, func(a, b finding) int { return cmp.Compare(offset(a), offset(b)) })
-	e := &Error{file: d.filename}
-	masked := maskFile(string(d.src))
-	for _, f := range d.findings {
-		const longest = 500 // bytes; the parser quotes names of any length
-		x := Diagnostic{
-			Severity: "error", Summary: term.Cut(mask(f.summary), longest), Detail: term.Cut(mask(f.hint), longest),
-			File: f.at.Filename, Line: f.at.Start.Line, Column: f.at.Start.Column,
-		}
-		if x.Line > 0 {
-			x.Snippet = snippet(masked, f.at)
-		} else if x.File != d.filename {
-			x.Origin, x.File = x.File, ""
-		}
-		e.diagnostics = append(e.diagnostics, x)
-	}
-	return e
+	slices.SortStableFunc(d.errors, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(line(a), line(b)), cmp.Compare(a.Column, b.Column))
+	})
+	return &Error{file: d.filename, diagnostics: d.errors}
 }
 
 // snippet shows the line on which something wrong begins, or the part of it that fits on a terminal

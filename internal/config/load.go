@@ -47,7 +47,7 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	d.overrides(overrides)
 	d.crossCheck()
 	d.checkIdentity()
-	if len(d.findings) > 0 {
+	if len(d.errors) > 0 {
 		return nil, d.failure()
 	}
 	return d.config, nil

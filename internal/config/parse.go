@@ -15,9 +15,9 @@ import (
 // on its size, they limit time and memory for any file: many brackets would overflow the parser's
 // stack, which ends the process, and 1e99999999 would take minutes to print.
 const (
-	maxSigns    = 2000 // brackets, operators and lines of heredocs, which take stack or time to parse
-	maxNumber   = 20   // characters
-	maxFindings = 100  // errors that are shown
+	maxSigns  = 2000 // brackets, operators and lines of heredocs, which take stack or time to parse
+	maxNumber = 20   // characters
+	maxErrors = 100  // errors that are shown
 )
 
 // parse turns the source into the syntax tree of HCL. ok is false where there is nothing to decode.
