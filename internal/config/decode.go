@@ -42,14 +42,6 @@ func newDecoder(filename string, src []byte) *decoder {
 	}
 }
 
-// file decodes the file. Of a broken file it decodes what the parser understood, to show the other
-// errors.
-func (d *decoder) file() {
-	if body, ok := d.parse(); ok {
-		d.body(d.schema, "", body)
-	}
-}
-
 // body decodes the body of a block; path is the block's.
 func (d *decoder) body(s section, path string, body *hclsyntax.Body) {
 	inOrder := func(a, b *hclsyntax.Attribute) int {

@@ -43,7 +43,9 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 		return nil, wholeFile(filename, "the file is not text in UTF-8", "is it the right file? If it is, convert it with iconv(1)", nil)
 	}
 	d := newDecoder(filename, src)
-	d.file()
+	if body, ok := d.parse(); ok { // of a broken file, what was parsed, to show its other errors
+		d.body(d.schema, "", body)
+	}
 	d.overrides(overrides)
 	d.crossCheck()
 	d.checkIdentity()

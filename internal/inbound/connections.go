@@ -195,16 +195,14 @@ func (s *connections) count(from *source, c *Conn, n int) {
 func (s *connections) setWorking(c *Conn, working bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.working = working
-	if c.class != classAdmitted || working == (c.element == nil) {
+	if c.class != classAdmitted {
+		c.working = working
 		return
 	}
-	if working {
-		s.idle.Remove(c.element)
-		c.element = nil
-	} else {
-		c.element = s.idle.PushBack(c)
-	}
+	from := s.from(c.source)
+	s.count(from, c, -1)
+	c.working = working
+	s.count(from, c, 1) // among the idle ones, or not
 }
 
 // admit records that the access rules admitted a request of c: neither c nor later connections of
