@@ -27,11 +27,12 @@ func limitedUpstream(t *testing.T) (up *mockAPI, ends chan struct{}) {
 		w.Header().Set("anthropic-ratelimit-unified-status", "allowed")
 		w.Header().Set("anthropic-ratelimit-unified-5h-utilization", used)
 		w.Header().Set("Content-Length", "2") // so that the client sees the end before the handler ends
+		io.WriteString(w, "o")
 		w.(http.Flusher).Flush()
 		if wait {
 			<-ends
 		}
-		io.WriteString(w, "ok")
+		io.WriteString(w, "k")
 	}), ends
 }
 
