@@ -34,10 +34,12 @@ func newFlights() *flights {
 	return &flights{open: make(map[*exchange]struct{})}
 }
 
-// keep appends a record, in place of the oldest one if there are most.
+// keep appends a record, in place of the oldest one if there are most. It does not move the others:
+// append copies them when the end of the array is reached.
 func keep(records []*record, one *record, most int) []*record {
 	if len(records) >= most {
-		records = slices.Delete(records, 0, len(records)-most+1)
+		records[0] = nil
+		records = records[1:]
 	}
 	return append(records, one)
 }

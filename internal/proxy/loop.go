@@ -73,8 +73,12 @@ type sentRequest struct {
 
 // checkLoop refuses the request if it is our own one that has come back.
 func (x *exchange) checkLoop() error {
+	alike := x.proxy.loops.alike(x)
+	if len(alike) == 0 {
+		return nil
+	}
 	again := x.arrival()
-	for _, s := range x.proxy.loops.alike(x) {
+	for _, s := range alike {
 		if reason := s.evidence(&again); reason != nil {
 			return fail(CodeLoopDetected, reason,
 				"this request has come back: upstream_url, %q, leads to this proxy again; set it to the API, such as \"https://api.anthropic.com\", and reload",
@@ -91,7 +95,15 @@ func (l *loops) alike(x *exchange) []*sentRequest {
 	if len(l.sent) == 0 {
 		return nil
 	}
-	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)])
+	return slices.Clone(l.sent[x.arrivedAs()])
+}
+
+// arrivedAs returns the fingerprint of the request as it came. It is computed once.
+func (x *exchange) arrivedAs() uint64 {
+	if x.fingerprint == 0 {
+		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
+	}
+	return x.fingerprint
 }
 
 // evidence returns why a must be s that has come back, and not another equal request, or nil. Equal
@@ -187,9 +199,9 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 	if !to.IsValid() || tunnelled || !isNear(from.Addr(), to.Addr()) {
 		return func() {}
 	}
-	l, person := x.proxy.loops, x.cfg.Identity.Header
-	print := l.fingerprint(x.in, out.Header, person)
-	s := &sentRequest{came: x.arrival(), changed: print != l.fingerprint(x.in, x.in.Header, person), from: from, to: to, host: out.Host}
+	l := x.proxy.loops
+	print := l.fingerprint(x.in, out.Header, x.cfg.Identity.Header)
+	s := &sentRequest{came: x.arrival(), changed: print != x.arrivedAs(), from: from, to: to, host: out.Host}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {

@@ -182,6 +182,8 @@ type exchange struct {
 	sse       *eventScanner      // nil unless the response is an uncompressed stream of events
 	limited   *ratelimit.Request // nil until it is sent
 	broken    bool               // the connection must be aborted
+
+	fingerprint uint64 // see arrivedAs; 0: not computed yet
 }
 
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
