@@ -51,6 +51,11 @@ func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 // Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks
 // and characters that turn the direction of writing.
 func Printable(s string) bool {
+	ascii := 0
+	for ascii < len(s) && ' ' <= s[ascii] && s[ascii] <= '~' {
+		ascii++
+	}
+	s = s[ascii:] // mostly empty
 	for i, r := range s {
 		if !unicode.IsPrint(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
 			return false
