@@ -48,7 +48,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)
 		archive.Add("units.json", "the state of the units, and their settings with all drop-ins", shown, unitsErr)
-		if code := e.save(archive, file, !showNames); code != exitOK {
+		if code := e.save(archive, file); code != exitOK {
 			return code
 		}
 		if err != nil {
@@ -60,14 +60,14 @@ func collect(e env, flags *flag.FlagSet) runner {
 
 // save lists what is in the archive, then writes it to a new file that only its owner can read, or
 // to stdout.
-func (e env) save(a *bundle.Archive, file string, withhold bool) int {
+func (e env) save(a *bundle.Archive, file string) int {
 	now := time.Now().Truncate(time.Second)
 	if file == "-" {
 		fmt.Fprint(e.stderr, a.Contents())
 		_ = a.Write(e.stdout, now) // see output
 		return exitOK
 	}
-	file = cmp.Or(file, defaultFile(withhold, now))
+	file = cmp.Or(file, "oauth-proxyd-bundle-"+now.UTC().Format("20060102T150405Z")+".tar.gz")
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		e.failed(fmt.Errorf("making the archive: %w", err), "name another file, or - for standard output")
@@ -80,15 +80,6 @@ func (e env) save(a *bundle.Archive, file string, withhold bool) int {
 	}
 	fmt.Fprintf(e.stdout, "%s is written; look through it before you send it\n", file)
 	return exitOK
-}
-
-// defaultFile is in the current directory. The host's name is in it unless names are withheld.
-func defaultFile(withhold bool, now time.Time) string {
-	host, err := os.Hostname()
-	if withhold || err != nil {
-		return "oauth-proxyd-bundle-" + now.UTC().Format("20060102T150405Z") + ".tar.gz"
-	}
-	return "oauth-proxyd-bundle-" + host + "-" + now.UTC().Format("20060102T150405Z") + ".tar.gz"
 }
 
 // namesIn returns the names that the sources may have: of this host, its tailnet and the

@@ -165,7 +165,7 @@ func TestBundleHasWhatAReportNeeds(t *testing.T) {
 		"requests.json": "[]",
 		"failures.json": `"user": "alice@5eed.example"`,
 		"doctor.json":   `"check": "tailscaled"`,
-		"journal.txt":   "request address=100.64.5.99 method=POST node=alice-5eed person=status request_id=id-",
+		"journal.txt":   `{"address":"100.64.5.99","method":"POST","node":"alice-5eed","person":"status","request_id":"id-`,
 		"units.json":    `"Environment": "GOGC=300 ANTHROPIC_API_KEY=text-`,
 	} {
 		if !strings.Contains(members[name], want) || !strings.Contains(list+"CONTENTS", name) {
@@ -196,7 +196,7 @@ func TestBundleWithholdsNames(t *testing.T) {
 				t.Errorf("%s has no %q:\n%s", name, want, members[name])
 			}
 		}
-		if !regexp.MustCompile(`request address=address-\d+ method=POST node=name-\d+ person=name-\d+`).MatchString(members["journal.txt"]) {
+		if !regexp.MustCompile(`"address":"address-\d+","method":"POST","node":"name-\d+","person":"name-\d+"`).MatchString(members["journal.txt"]) {
 			t.Error(members["journal.txt"])
 		}
 	}

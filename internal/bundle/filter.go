@@ -21,6 +21,8 @@ type Filter struct {
 	version   *regexp.Regexp
 	id        *regexp.Regexp
 	release   *regexp.Regexp // of this program or tailscaled
+	attribute *regexp.Regexp // in a message of the log
+	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
 }
 
 // NewFilter returns a Filter that shows names and addresses, or replaces them. It shows these names
@@ -33,10 +35,14 @@ func NewFilter(showNames bool, names []string) *Filter {
 		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `)+|` +
 			`\d{1,3}/[A-Z]{2,6}|(?:v|go)?\d{1,4}(?:\.\d{1,5}){1,3}|` +
 			`\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))?|\d\d:\d\d(?::\d\d)?)$`),
-		port:    regexp.MustCompile(`^(.+)(:\d{1,5})$`),
-		version: regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
-		id:      regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`),
-		release: regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+		port:      regexp.MustCompile(`^(.+)(:\d{1,5})$`),
+		version:   regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
+		id:        regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`),
+		release:   regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
+		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
+			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|oauth-proxyd/internal/[a-z]+)(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
+			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
 	}
 	for _, name := range names {
 		f.learn(name)
@@ -86,6 +92,8 @@ func (f *Filter) field(key, s string) string {
 			return s
 		}
 		return f.alias("id", s)
+	case "stack":
+		return s
 	case "version":
 		if f.release.MatchString(s) {
 			return s

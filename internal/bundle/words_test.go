@@ -51,7 +51,8 @@ func TestWordsAreTheProgramsOwn(t *testing.T) {
 // wordsOf returns the words of all sentences and names in string literals.
 func wordsOf(t *testing.T, dirs ...string) map[string]bool {
 	t.Helper()
-	words := make(map[string]bool)
+	words, split := make(map[string]bool), NewFilter(false, nil).token
+	plain := regexp.MustCompile(`^/?[a-z]+(?:[._/-][a-z]+)*$`)
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if d.IsDir() && slices.Contains([]string{"lab", "bundle", "testdata", "fakeupstream", "faketailscaled", "daemontest", "policy"}, d.Name()) {
@@ -66,7 +67,7 @@ func wordsOf(t *testing.T, dirs ...string) map[string]bool {
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING {
-					addWords(words, text.Value)
+					addWords(words, split, plain, text.Value)
 				}
 				return true
 			})
@@ -79,13 +80,12 @@ func wordsOf(t *testing.T, dirs ...string) map[string]bool {
 	return words
 }
 
-func addWords(words map[string]bool, literal string) {
+func addWords(words map[string]bool, token, plain *regexp.Regexp, literal string) {
 	text, err := strconv.Unquote(literal)
 	if err != nil {
 		return
 	}
-	plain := regexp.MustCompile(`^/?[a-z]+(?:[._/-][a-z]+)*$`)
-	for _, w := range NewFilter(false, nil).token.FindAllString(strings.ToLower(text), -1) {
+	for _, w := range token.FindAllString(strings.ToLower(text), -1) {
 		if w = strings.Trim(w, ".:!?*+-…"); plain.MatchString(w) && !strings.Contains(w, "example") && !strings.HasSuffix(w, ".com") {
 			words[w] = true
 		}
