@@ -83,7 +83,7 @@ func (s *service) limitsText() string {
 		s.t.Fatalf("limits: %d %q", code, errs)
 	}
 	out = regexp.MustCompile(`account [0-9a-f]{12}`).ReplaceAllString(out, "account ID")
-	return regexp.MustCompile(`\d+ s ago`).ReplaceAllString(out, "AGO")
+	return regexp.MustCompile(`[\d.]+(µs|ms|s) ago`).ReplaceAllString(out, "AGO")
 }
 
 // The people who use the scripted account.
@@ -117,12 +117,12 @@ func (s *service) scriptedAccount() {
 }
 
 const scriptedTable = `account ID, warning, decided by five_hour, last response AGO
-  5h            ################....   82%  warning    resets in 2 h 10 min
+  5h            ################....   82%  warning    resets in 2h10m
     alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
     bob@example.com                     8%  session 99ffee00
     several people at once              4%
     not known                          46%
-  7d            ######..............   30%  allowed    resets in 3 d 4 h
+  7d            ######..............   30%  allowed    resets in 3d4h
     alice@example.com                  <1%  session 77aa1122
     not known                          30%
   overage       off: org_level_disabled

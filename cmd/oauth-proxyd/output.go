@@ -16,7 +16,6 @@ import (
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
-	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/term"
 )
 
@@ -144,22 +143,6 @@ func quoted(name string) string {
 	return name
 }
 
-// shortTime has about three digits: 0.12ms, 45ms, 3.2s, 2m13s.
-func shortTime(m proxy.Millis) string {
-	d, digit := m.Duration(), time.Second
-	switch {
-	case d < time.Millisecond:
-		digit = 10 * time.Microsecond
-	case d < 10*time.Millisecond:
-		digit = 100 * time.Microsecond
-	case d < time.Second:
-		digit = time.Millisecond
-	case d < time.Minute:
-		digit = 100 * time.Millisecond
-	}
-	return d.Round(digit).String()
-}
-
 // shortSize is a number of bytes with a decimal unit.
 func shortSize(n int64) string {
 	const kilo = 1000
@@ -173,16 +156,21 @@ func shortSize(n int64) string {
 	return fmt.Sprintf("%.3g %cB", size, "kMGT"[unit])
 }
 
-// spell is a duration in its two largest units.
+// spell writes a duration with three digits, or in its two largest units: 312µs, 45.1ms, 3.21s,
+// 2m13s, 2h10m, 3d4h.
 func spell(d time.Duration) string {
-	days, hours, minutes := d/(24*time.Hour), d%(24*time.Hour)/time.Hour, d%time.Hour/time.Minute
+	d = max(d, 0)
 	switch {
-	case days > 0:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%d min %d s", minutes, d%time.Minute/time.Second)
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return d.Truncate(time.Second).String()
 	}
-	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
+	digit := time.Nanosecond
+	for d >= 1000*digit {
+		digit *= 10
+	}
+	return d.Truncate(digit).String()
 }

@@ -34,11 +34,11 @@ func requests(e env, flags *flag.FlagSet) runner {
 func showInFlight(p term.Printer, t proxy.Trace) {
 	phase := t.Phase()
 	if t.Turn > 0 {
-		phase = fmt.Sprintf("%s for %s, turn %d", phase, shortTime(t.Queued), t.Turn)
+		phase = fmt.Sprintf("%s for %s, turn %d", phase, spell(t.Queued.Duration()), t.Turn)
 	}
-	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, phase, shortTime(t.Duration), shortTime(t.Silence)))
+	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, phase, spell(t.Duration.Duration()), spell(t.Silence.Duration())))
 	if t.Queued > 0 && t.Turn == 0 {
-		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", shortTime(t.Queued)))
+		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", spell(t.Queued.Duration())))
 	}
 	if t.PingsOnly() || t.Stream == proxy.StreamCompressed {
 		p.Wrap("  ", 4, streamText(t))
@@ -54,7 +54,7 @@ func streamText(t proxy.Trace) string {
 	}
 	text := fmt.Sprintf("%d events, %d pings", t.Events, t.Pings)
 	if t.PingsOnly() {
-		text += ", alive, only pings for " + shortTime(t.OnlyPings)
+		text += ", alive, only pings for " + spell(t.OnlyPings.Duration())
 	}
 	return text
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -165,11 +164,9 @@ func tailnetText(t admin.TailnetStatus, now time.Time) string {
 	if t.Status == "disabled" {
 		return "not required"
 	}
-	parts := []string{strings.ReplaceAll(t.Status, "_", " ")}
-	for _, part := range append([]string{t.BackendState, t.Name}, texts(t.Addresses)...) {
-		if part != "" {
-			parts = append(parts, part)
-		}
+	parts := nonempty(strings.ReplaceAll(t.Status, "_", " "), t.BackendState, t.Name)
+	for _, a := range t.Addresses {
+		parts = append(parts, a.String())
 	}
 	if t.Userspace {
 		parts = append(parts, "no network device")
@@ -182,14 +179,6 @@ func tailnetText(t admin.TailnetStatus, now time.Time) string {
 		parts = append(parts, "key expires on "+t.KeyExpiresAt.Format(time.DateOnly))
 	}
 	return strings.Join(parts, ", ")
-}
-
-func texts(addresses []netip.Addr) []string {
-	all := make([]string, len(addresses))
-	for i, a := range addresses {
-		all[i] = a.String()
-	}
-	return all
 }
 
 func reloadText(s admin.Status, now time.Time) string {
@@ -223,7 +212,7 @@ func waitingText(waiting []admin.WaitingStatus) string {
 		if w.Turn > 0 {
 			turn = fmt.Sprintf("turn %d", w.Turn)
 		}
-		persons[i] = fmt.Sprintf("%s %d (%s, %s)", quoted(w.Name), w.Requests, shortTime(w.Longest), turn)
+		persons[i] = fmt.Sprintf("%s %d (%s, %s)", quoted(w.Name), w.Requests, spell(w.Longest.Duration()), turn)
 	}
 	return firstOf(persons)
 }
@@ -284,7 +273,7 @@ func errorsText(windows map[string]proxy.Weather) string {
 
 // slowestText names the request that has been silent longest.
 func slowestText(t proxy.Trace) string {
-	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), shortTime(t.Silence), shortTime(t.Duration))
+	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), spell(t.Silence.Duration()), spell(t.Duration.Duration()))
 }
 
 func versionsText(s admin.Status) string {

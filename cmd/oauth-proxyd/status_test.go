@@ -199,7 +199,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	for range 3 {
 		get(t, s.url()+"/nowhere").Want(t, 404)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (3 in a row)", "last response 0 s ago (404)")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (3 in a row)", "ago (404)")
 }
 
 func TestStatusShowsSlowest(t *testing.T) {
@@ -268,7 +268,7 @@ func TestSocketOptionNamesTheDaemon(t *testing.T) {
 		}
 	}
 	_, out, _ := one.command("status", "--socket", socket)
-	if !strings.Contains(out, fmt.Sprintf("process     %d, up 0 s, on %s", other.process.PID, socket)) {
+	if !strings.Contains(out, fmt.Sprintf("process     %d, up 0s, on %s", other.process.PID, socket)) {
 		t.Errorf("of the other:\n%s", out)
 	}
 	code, _, errs := one.command("status", "--socket", socket+"x")

@@ -21,6 +21,7 @@ type terminal struct {
 	*daemontest.Process
 	*daemontest.Record // what the program wrote
 	keyboard           *os.File
+	read               chan struct{} // closed when everything that it wrote is in the Record
 }
 
 // onTerminal runs a command on a terminal of that size.
@@ -41,14 +42,17 @@ func (s *service) onTerminal(columns, rows uint16, env string, args ...string) t
 	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	must(err)
 	defer tty.Close()
-	x := terminal{Record: daemontest.NewRecord(), keyboard: master}
+	x := terminal{Record: daemontest.NewRecord(), keyboard: master, read: make(chan struct{})}
 	x.resize(s.t, columns, rows)
 	c := exec.Command("oauth-proxyd", args...)
 	c.Env = append(s.environment(), "TERM=xterm", env)
 	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	x.Process = daemontest.Start(s.t, c)
-	s.reading.Go(func() { _, _ = io.Copy(x.Record, master) }) // until no program has the terminal
+	s.reading.Go(func() {
+		_, _ = io.Copy(x.Record, master) // until no program has the terminal
+		close(x.read)
+	})
 	return x
 }
 
@@ -84,6 +88,7 @@ func (x terminal) interrupt(t *testing.T) string {
 	if code := x.Exit(t); code != 0 {
 		t.Errorf("Ctrl-C: exit code %d", code)
 	}
+	<-x.read
 	return x.Text()
 }
 
