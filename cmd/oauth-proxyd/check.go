@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// check validates the configuration as serve would read it. For root, the file of the service is
-// also judged by the service's user, in its sandbox: that may not read what root can.
+// check validates the configuration as serve would read it. If root checks the file of the service,
+// it is checked again as the service's user in its sandbox, who may not read what root can.
 func check(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the findings as JSON")
@@ -45,14 +45,14 @@ func check(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// checked is the result in JSON.
+// checked is the result of check as JSON.
 type checked struct {
 	File        string              `json:"file"`
 	Valid       bool                `json:"valid"`
 	Diagnostics []config.Diagnostic `json:"diagnostics"`
 }
 
-// refusedFile shows every error of the file.
+// refusedFile shows every error of a file and returns the exit code.
 func (e env) refusedFile(path string, err error, asJSON bool) int {
 	e.show(asJSON, checked{File: path, Diagnostics: diagnosticsOf(err)}, func() { e.refused(err) })
 	return exitConfig
@@ -66,8 +66,8 @@ func diagnosticsOf(err error) []config.Diagnostic {
 	return []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 }
 
-// checkInService returns why the service would refuse its file; nil: it would not, or there is no
-// service.
+// checkInService returns the errors for which the service would refuse its file. There are none if
+// systemd does not know the service.
 func checkInService() ([]config.Diagnostic, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
@@ -100,7 +100,7 @@ func (e env) refusedInService(path string, refused []config.Diagnostic, asJSON b
 	return exitConfig
 }
 
-// checkWarnings are what a valid configuration holds that cannot work, on any host or on this one.
+// checkWarnings returns what cannot work in a valid configuration, on any host or on this one.
 func checkWarnings(c *config.Config) []config.Diagnostic {
 	warnings := []config.Diagnostic{}
 	for _, text := range c.Warnings() {

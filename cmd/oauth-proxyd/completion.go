@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// scripts have a shell ask for the candidates each time: they never differ from what the program
-// knows.
+// scripts are for bash, zsh and fish. A script runs "oauth-proxyd __complete" for each completion,
+// so it never differs from the installed program.
 //
 //go:embed completion
 var scripts embed.FS
 
-// completion writes a script that completes command lines in a shell.
+// completion prints the script of a shell.
 func completion(e env, _ *flag.FlagSet) runner {
 	return func(shell string) int {
 		script, err := scripts.ReadFile("completion/" + shell)
@@ -27,8 +27,8 @@ func completion(e env, _ *flag.FlagSet) runner {
 	}
 }
 
-// complete prints what the last of words, which may be empty, can become: a candidate and its
-// meaning a line. Nothing stands for any file.
+// complete prints the candidates for the last word of a command line, which may be empty: one a
+// line, with its meaning after a tab. Without a candidate, the shell completes file names.
 func complete(e env, words []string) int {
 	word, before := "", words
 	if len(words) > 0 {
@@ -78,7 +78,7 @@ func takesValue(f *flag.Flag) bool {
 	return value != ""
 }
 
-// choices are the words of a text such as "LEVEL: debug, info, warn or error".
+// choices returns the values of an option whose help is like "LEVEL: debug, info, warn or error".
 func choices(f *flag.Flag) []string {
 	_, summary := flag.UnquoteUsage(f)
 	_, list, found := strings.Cut(summary, ": ")

@@ -22,14 +22,13 @@ const (
 	demoListen        = "127.0.0.1:8080"
 	demoEventInterval = 120 * time.Millisecond
 	demoTimeout       = 30 * time.Second
-	demoToken         = "sk-ant-oat01-demo" // of the form of a subscription's token; it opens nothing
+	demoToken         = "sk-ant-oat01-demo" // looks like a subscription's token, and is none
 	demoVersion       = "2026-10-21"
 	demoBeta          = "context-1m-2025-08-07"
 	demoBody          = `{"model":"demo","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// demoConfig is all that differs from the defaults, as an operator would write it. The log would
-// interrupt the story, so it has only what goes wrong.
+// demoConfig is what an operator would write. Its log level keeps the log out of the story.
 const demoConfig = `# the configuration of "oauth-proxyd demo"
 tailscale {
   required = false
@@ -46,7 +45,8 @@ log {
 }
 `
 
-// demo shows one streamed message through the real daemon, which then keeps running.
+// demo runs a mock API and the real daemon in front of it, shows what the daemon does to a message,
+// and keeps running.
 func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "", "`ADDR` to listen on; default "+demoListen+", or a free port if that is taken")
 	return func(string) int {
@@ -89,11 +89,11 @@ func freeAddress(wanted string) string {
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	_ = l.Close() // it was only to see
+	_ = l.Close() // the daemon opens it again
 	return wanted
 }
 
-// demoShow is the client that the demo runs.
+// demoShow is the client of the demo.
 type demoShow struct {
 	out      io.Writer
 	received chan http.Header // by the upstream
@@ -103,13 +103,13 @@ func (s demoShow) observe(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case s.received <- r.Header.Clone():
-		default: // the show is over
+		default: // nobody shows it
 		}
 		api.ServeHTTP(w, r)
 	})
 }
 
-// run sends a message directly to the upstream, then one through the proxy.
+// run sends a message directly to the upstream, then the same one through the proxy.
 func (s demoShow) run(proxy, upstream string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), demoTimeout)
 	defer cancel()
@@ -136,7 +136,7 @@ To see the log of each request, run OAUTH_PROXYD_LOG_LEVEL=info oauth-proxyd dem
 	return nil
 }
 
-// message sends one and shows what each side saw.
+// message sends a message and shows the header that each side saw, and the response.
 func (s demoShow) message(ctx context.Context, base string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader(demoBody))
 	if err != nil {
@@ -153,18 +153,18 @@ func (s demoShow) message(ctx context.Context, base string) error {
 	if err != nil {
 		return fmt.Errorf("sending a message: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the demo has seen what it came for
+	defer response.Body.Close() //nolint:errcheck // the response was shown
 	select {
 	case header := <-s.received:
 		fmt.Fprintf(s.out, "   API received    anthropic-beta: %s\n", strings.Join(header["Anthropic-Beta"], ", "))
-	default: // it came no further than the proxy
+	default: // the proxy refused it
 	}
 	fmt.Fprintf(s.out, "   API responded   %s\n   as it arrives   ", response.Status)
 	return s.text(response.Body)
 }
 
-// text prints the text of a stream of events, each piece when it comes, or the message of an error.
-// Its line ends with the text, before the log's line about the whole.
+// text prints the text of a stream of events, each piece when it arrives, or the message of an
+// error.
 func (s demoShow) text(body io.Reader) error {
 	lines := bufio.NewScanner(body)
 	for lines.Scan() {

@@ -58,7 +58,7 @@ func checkGateway(through string) error {
 	return nil
 }
 
-// Columns of doctor's text.
+// The columns at which the name of a check and its finding begin.
 const (
 	statusColumn = 9
 	checkColumn  = 28
@@ -77,7 +77,7 @@ func showFinding(p term.Printer, f doctor.Finding) {
 	}
 }
 
-// shownStatus writes a failure in capitals, so that it stands out without colour.
+// shownStatus returns a failure in capitals, so that it stands out without colour.
 func shownStatus(s doctor.Status) string {
 	if s == doctor.Fail {
 		return "FAIL"
@@ -96,14 +96,14 @@ func statusColor(s doctor.Status) term.Style {
 	}
 }
 
-// offByDefault are settings of Claude Code for what it switches off behind a gateway, and what this
-// proxy passes on (seen in 2.1.332).
+// offByDefault lists the settings that bring back what Claude Code switches off behind any gateway,
+// as far as this proxy passes it on (seen in 2.1.332).
 const offByDefault = `"ENABLE_TOOL_SEARCH": "true"                             MCP tools are loaded when they are needed
 "CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"    a tool's input arrives while it is generated
 "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"        /model lists the models of GET /v1/models
 "CLAUDE_CODE_PROPAGATE_TRACEPARENT": "1"                 requests have the trace of its telemetry`
 
-// showSummary shows what there is to paste, and ends the text with the first thing to fix.
+// showSummary shows the configuration to paste, if it was asked for, then the first thing to fix.
 func showSummary(p term.Printer, r *doctor.Report) {
 	p.Line("")
 	if r.Aperture != "" {

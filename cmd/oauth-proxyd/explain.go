@@ -43,7 +43,7 @@ func (e env) showTraces(traces []proxy.Trace) {
 	}
 }
 
-// showTrace writes everything known about a request.
+// showTrace prints everything that is known about a request.
 func showTrace(p term.Printer, t proxy.Trace) {
 	p.Verbatim(0, fmt.Sprintf("%s  %s %s", t.RequestID, t.Method, t.Path))
 	row := func(name, format string, args ...any) {
@@ -76,7 +76,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	}
 }
 
-// resultText says how the request ended, or that it has not.
+// resultText says how a request ended, or that it is in flight.
 func resultText(t proxy.Trace) string {
 	switch {
 	case t.Outcome == "":
@@ -88,7 +88,7 @@ func resultText(t proxy.Trace) string {
 	}
 }
 
-// stepEnd is when the step after i began, or the request ended.
+// stepEnd returns when step i ended: when the next one began, or the request ended.
 func stepEnd(t proxy.Trace, i int) proxy.Millis {
 	if i+1 < len(t.Steps) {
 		return t.Steps[i+1].At

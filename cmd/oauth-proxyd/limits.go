@@ -22,7 +22,7 @@ func limits(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// showLimits writes a table that fits into 80 columns.
+// showLimits prints a table that fits into 80 columns.
 func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
 	if len(all) == 0 {
 		p.Line("no response in the last 8 hours reported rate limits")
@@ -41,13 +41,13 @@ type limitTable struct {
 	now time.Time
 }
 
-// The widths of the columns of the table: a window's name, its bar, a person's name in their place.
+// The widths of columns: the name of a window and its bar, or the name of a person instead of both.
 const (
 	windowWidth  = 14
 	barWidth     = 20
 	personWidth  = windowWidth + barWidth - 2
 	shownPeople  = 8
-	shownSession = 8 // characters of its id
+	shownSession = 8 // characters of a session's ID
 )
 
 func (t limitTable) show(a ratelimit.Account) {
@@ -74,7 +74,7 @@ func (t limitTable) show(a ratelimit.Account) {
 	}
 }
 
-// window writes a line about the window, and one for each person who used it.
+// window prints a line for a window, and one for each person who used it.
 func (t limitTable) window(w ratelimit.Window) {
 	bar, state := strings.Repeat(" ", barWidth), stateText(w.Status)
 	if w.Utilization != nil {
@@ -90,7 +90,7 @@ func (t limitTable) window(w ratelimit.Window) {
 		t.Line("    several limits share this organization; who used them is not known")
 	}
 	if len(w.UsedBy) == 0 && w.Shared == 0 {
-		return // that nobody is known is no news
+		return // a single row "not known" says nothing
 	}
 	for _, l := range partsOf(w) {
 		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
@@ -115,7 +115,7 @@ type part struct {
 	detail string
 }
 
-// partsOf are the people who used the window, the most first, and what is not theirs.
+// partsOf returns the shares of the people who used the window, the largest first, then the rest.
 func partsOf(w ratelimit.Window) (parts []part) {
 	people := make(map[string][]ratelimit.Use)
 	for _, u := range w.UsedBy {
@@ -169,7 +169,7 @@ func stateText(s ratelimit.State) string {
 }
 
 func limitColor(w ratelimit.Window) term.Style {
-	const high = 0.9 // where the alert begins
+	const high = 0.9 // as in the alert
 	switch {
 	case w.Status == ratelimit.Rejected:
 		return term.Red

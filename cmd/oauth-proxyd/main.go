@@ -2,9 +2,9 @@
 // streams them to the Anthropic API and its responses back. Run "oauth-proxyd help" for its
 // commands; oauth-proxyd(8) describes them.
 //
-// Each command is a function in a file of its name: it declares its options, and returns what runs
-// it with its argument. The others are what several need: this file finds the command and reads its
-// options, output.go prints errors with their hints, JSON, and what the running daemon says.
+// Each command is a function in the file of its name. It declares the options of the command and
+// returns the function that runs it. This file finds the command and reads its options; output.go
+// has what several commands print: errors with hints, JSON, responses of the running daemon.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 // version is set by the linker (-X main.version=…).
 var version = "devel"
 
-// Exit codes of the commands, with the numbers that serve has for the same (sysexits(3)).
+// Exit codes of commands, the same as those of serve; see sysexits(3).
 const (
 	exitOK          = lifecycle.ExitOK
 	exitFailure     = lifecycle.ExitInternal
@@ -36,7 +36,7 @@ const (
 	exitConfig      = lifecycle.ExitConfig
 )
 
-// env holds the streams that a command writes to, and its environment.
+// env is what a command writes to, and its environment.
 type env struct {
 	stdout *output
 	stderr io.Writer
@@ -46,13 +46,13 @@ type env struct {
 // command is one subcommand of the program.
 type command struct {
 	name     string
-	argument string // what it is called in the help; empty: there is none
+	argument string // its name in the help; empty: the command takes none
 	summary  string
 	declare  func(e env, flags *flag.FlagSet) runner
-	words    func() []string // what the argument may be; nil: anything
+	words    func() []string // values of the argument, for completion; nil: any
 }
 
-// runner runs a command after its options are parsed, and returns its exit code.
+// runner runs a command with its argument, after its options are parsed, and returns the exit code.
 type runner func(argument string) int
 
 func commands() []command {
@@ -107,7 +107,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run finds and runs the command; without one it runs serve.
+// run finds the command, or takes serve, and runs it.
 func run(e env, args []string) int {
 	name := "serve"
 	switch {
@@ -131,11 +131,11 @@ func run(e env, args []string) int {
 
 func (c command) flags(e env) (*flag.FlagSet, runner) {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the package's own messages name no way out
+	flags.SetOutput(io.Discard) // the messages of package flag have no hint
 	return flags, c.declare(e, flags)
 }
 
-// run reads the options, before and after the argument.
+// run parses the options, which may be before and after the argument, and runs the command.
 func (c command) run(e env, args []string) int {
 	flags, run := c.flags(e)
 	argument := ""
@@ -172,7 +172,7 @@ func (c command) usage(e env, flags *flag.FlagSet) {
 	fmt.Fprintf(e.stdout, "usage: oauth-proxyd %s\n%s", synopsis, options)
 }
 
-// help lists the commands, or has one of them show its options.
+// help lists the commands, or shows the options of one.
 func help(e env, _ *flag.FlagSet) runner {
 	return func(name string) int {
 		if name != "" {

@@ -36,8 +36,8 @@ func (o *output) Write(p []byte) (int, error) {
 // SyscallConn lets package term see whether it is a terminal.
 func (o *output) SyscallConn() (syscall.RawConn, error) { return o.file.SyscallConn() }
 
-// report prints a message and what to do about it. A command to copy may be in the latter: it is
-// not wrapped.
+// report prints a message and a hint. The hint is not wrapped, because it may have a command to
+// copy.
 func (e env) report(severity, text, hint string) {
 	p := term.NewPrinter(e.stderr)
 	style := term.Red
@@ -58,7 +58,7 @@ func (e env) report(severity, text, hint string) {
 // failed prints an error and its hint.
 func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
-// refused prints every error of a configuration, each with its line of the file.
+// refused prints every error of a configuration, with its line of the file.
 func (e env) refused(err error) {
 	refused, ok := errors.AsType[*config.Error](err)
 	if !ok {
@@ -68,7 +68,7 @@ func (e env) refused(err error) {
 	refused.Print(term.NewPrinter(e.stderr))
 }
 
-// show writes v as JSON, or has text write it for a person.
+// show prints v as JSON, or calls text, which prints it for a person.
 func (e env) show(asJSON bool, v any, text func()) {
 	if !asJSON {
 		text()
@@ -80,11 +80,11 @@ func (e env) show(asJSON bool, v any, text func()) {
 	_ = encoder.Encode(v) // see output
 }
 
-// lookTimeout bounds a request to the running daemon, which responds from memory.
+// lookTimeout bounds a command that only asks the running daemon, which responds from memory.
 const lookTimeout = 5 * time.Second
 
-// ask is the course of a command that asks the running daemon: text shows the response to a person,
-// exit judges it.
+// ask sends a request to the running daemon and shows the response: as JSON, or by text. It returns
+// the exit code, which is exit's unless the daemon does not respond.
 func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.Context) (T, error), text func(T), exit func(T) int) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -96,7 +96,8 @@ func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.
 	return exit(response)
 }
 
-// unavailable reports why the daemon did not respond, as far as systemd knows.
+// unavailable reports why the daemon did not respond, and returns the exit code. systemd may know
+// more than the socket.
 func (e env) unavailable(ctx context.Context, err error) int {
 	if errors.Is(err, os.ErrPermission) {
 		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
@@ -116,7 +117,7 @@ func (e env) unavailable(ctx context.Context, err error) int {
 	return exitUnavailable
 }
 
-// daemonFlag declares the option that says which daemon is asked.
+// daemonFlag declares the option --socket. client is for after the options are parsed.
 func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
 	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own")
 	return func() admin.Client {
@@ -127,7 +128,7 @@ func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
 	}
 }
 
-// exitIf is for a command that fails with one code.
+// exitIf returns the code if the command failed, or else exitOK.
 func exitIf(failed bool, code int) int {
 	if failed {
 		return code
@@ -143,7 +144,7 @@ func quoted(name string) string {
 	return name
 }
 
-// shortSize is a number of bytes with a decimal unit.
+// shortSize writes a number of bytes with a decimal unit.
 func shortSize(n int64) string {
 	const kilo = 1000
 	if n < kilo {

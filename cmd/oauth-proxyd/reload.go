@@ -11,10 +11,10 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// reloadTimeout bounds the wait for the outcome; systemd's own limit for a reload is longer.
+// reloadTimeout bounds the wait for the outcome. systemd's own limit for a reload is longer.
 const reloadTimeout = 30 * time.Second
 
-// reload has the running daemon do it, and reports how that ended.
+// reload makes the running daemon reload its configuration, and reports the outcome.
 func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
 	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
@@ -27,7 +27,7 @@ func reload(e env, flags *flag.FlagSet) runner {
 }
 
 func (e env) showOutcome(o admin.ReloadOutcome) {
-	for _, d := range o.Diagnostics { // the daemon read the file: its lines are not at hand
+	for _, d := range o.Diagnostics { // without the lines of the file, which the daemon read
 		e.report("error", d.Where()+": "+d.Summary, d.Detail)
 	}
 	if o.Error != "" {

@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// requests shows what is in flight.
+// requests shows the requests in flight.
 func requests(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	text := func(inFlight []proxy.Trace) {
@@ -30,7 +30,7 @@ func requests(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// showInFlight writes a few lines about a request.
+// showInFlight prints a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
 	phase := t.Phase()
 	if t.Turn > 0 {
@@ -47,7 +47,7 @@ func showInFlight(p term.Printer, t proxy.Trace) {
 	p.Wrap("  ", 4, senderText(t))
 }
 
-// streamText says what a stream of events carries.
+// streamText says what a stream of events has carried.
 func streamText(t proxy.Trace) string {
 	if t.Stream == proxy.StreamCompressed {
 		return "compressed: not known whether its events are data or pings"

@@ -9,11 +9,10 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// selftestTimeout bounds the whole. All well, it takes a second.
+// selftestTimeout bounds all tests, which take about a second.
 const selftestTimeout = time.Minute
 
-// runSelftest takes the configuration that serve would use through the real proxy, in front of a
-// loopback upstream.
+// runSelftest tests the configuration that serve would use with the real proxy and a mock API.
 func runSelftest(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the report as JSON")

@@ -30,7 +30,7 @@ func serve(e env, flags *flag.FlagSet) runner {
 			"log-format": "log.format",
 		})
 		if _, err := config.Parse("", nil, options...); err != nil {
-			e.refused(err) // whatever the file says
+			e.refused(err) // before the file is read: the command line is wrong
 			return exitUsage
 		}
 		overrides := append(e.environment(), options...)
@@ -50,8 +50,8 @@ func configFlag(flags *flag.FlagSet) {
 	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
 }
 
-// configPath is the file by command line, environment or default. An option that was given empty
-// names no file, rather than another one than was meant.
+// configPath returns the file named by the command line, the environment or the default. An empty
+// --config is kept, so that it is an error: it names no file, and surely not the default.
 func (e env) configPath(flags *flag.FlagSet) string {
 	path := cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig)
 	flags.Visit(func(f *flag.Flag) {
@@ -62,7 +62,7 @@ func (e env) configPath(flags *flag.FlagSet) string {
 	return path
 }
 
-// loadConfig reads the configuration that serve would read.
+// loadConfig reads the configuration as serve would.
 func (e env) loadConfig(path string) (*config.Config, error) {
 	return config.Load(path, e.environment()...)
 }
@@ -82,8 +82,8 @@ func (e env) environment() []config.Override {
 	return overrides
 }
 
-// given is what the command line says over both. An option that was given empty is an error of the
-// configuration, not absent.
+// given returns the settings from the command line, which override both. An empty option is kept,
+// so that it is an error.
 func given(flags *flag.FlagSet, attributes map[string]string) []config.Override {
 	var overrides []config.Override
 	flags.Visit(func(f *flag.Flag) {
@@ -94,8 +94,7 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 	return overrides
 }
 
-// firstLog configures the log until the configuration is read, which reports a value that is not
-// valid.
+// firstLog returns how to log until the configuration is read. Reading it reports invalid values.
 func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
 	for _, o := range overrides {
 		switch o.Attribute {

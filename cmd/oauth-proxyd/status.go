@@ -37,8 +37,8 @@ func status(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// requestStatus adds what the daemon cannot see: that it is idle, or that a socket unit does not
-// listen.
+// requestStatus asks the daemon for its status. It adds what only systemd knows: that the daemon is
+// idle, or that a socket unit does not listen.
 func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	s, err := c.Status(ctx)
 	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
@@ -46,7 +46,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 			return idleStatus(f.Seen, addresses), nil
 		}
 	}
-	if err != nil || s.Trouble != "" { // a socket that is lost has the same fix
+	if err != nil || s.Trouble != "" { // which has the same fix as a lost socket
 		return s, err
 	}
 	for _, f := range doctor.LostSockets(ctx) {
@@ -55,7 +55,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	return s, nil
 }
 
-// idleStatus is the status of a daemon that systemd has not started yet.
+// idleStatus returns the status of a daemon that the first request will start.
 func idleStatus(seen string, addresses []string) admin.Status {
 	s := admin.Status{Status: "idle", State: seen, Warnings: []string{}, Predecessors: []admin.Predecessor{}}
 	for _, a := range addresses {
@@ -64,10 +64,10 @@ func idleStatus(seen string, addresses []string) admin.Status {
 	return s
 }
 
-// labelColumn is the width of the labels of status.
+// labelColumn is the width of a label.
 const labelColumn = 12
 
-// table writes labelled rows.
+// table prints rows with labels.
 type table struct{ term.Printer }
 
 func (t table) row(label, text string) {
@@ -113,7 +113,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 }
 
-// headline says whether the daemon is healthy, and whether it works; then what to do.
+// headline prints whether the daemon is healthy and whether requests succeed, then what to do.
 func (t table) headline(s admin.Status) {
 	s.Status = term.Clean(s.Status)
 	style, shown := term.Yellow, ""
@@ -133,7 +133,7 @@ func (t table) headline(s admin.Status) {
 		t.Wrap(first+": ", len(s.Status)+2, verdictOn(s))
 	}
 	for _, w := range s.Warnings {
-		if w != shown { // that is the headline
+		if w != shown { // in the headline
 			t.row("warning", w)
 		}
 	}
@@ -194,7 +194,7 @@ func reloadText(s admin.Status, now time.Time) string {
 	return ago(&s.LastReload.At, now) + ", nothing changed"
 }
 
-// shownAtMost is how much of a list is shown; --json has the rest.
+// shownAtMost is how many items of a list are shown; --json has all.
 const shownAtMost = 3
 
 func firstOf(list []string) string {
@@ -243,7 +243,7 @@ func failureText(f admin.FailureStatus, now time.Time) string {
 	return fmt.Sprintf("%s, %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
 }
 
-// count is a number with its noun.
+// count returns a number with its noun.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -251,8 +251,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// errorsText shows which share of recent requests failed, by the status of the API, or on this
-// host.
+// errorsText says which share of recent requests failed, by status of the API or in this proxy.
 func errorsText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {

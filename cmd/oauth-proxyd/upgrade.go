@@ -9,11 +9,10 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// upgradeTimeout bounds the wait for the outcome. The new process has half of it to serve.
+// upgradeTimeout bounds the wait for the outcome. The daemon gives the new process half of it.
 const upgradeTimeout = time.Minute
 
-// upgrade has the running daemon start the installed program in its place, and reports how that
-// ended.
+// upgrade makes the running daemon hand over to the installed program, and reports the outcome.
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
 	text := func(o admin.UpgradeOutcome) {

@@ -66,8 +66,8 @@ func (f *Filter) record(line string) string {
 	return string(text) + "\n"
 }
 
-// ownFields returns the fields that package logging sets. It repeats them in the message, where they
-// are no longer told from other words, and the message of a request has nothing else.
+// ownFields returns the fields that package logging sets. It repeats them in the message, where
+// they are no longer told from other words, and the message of a request has nothing else.
 func (f *Filter) ownFields(r map[string]any, message string) map[string]any {
 	own := make(map[string]any)
 	for name, value := range r {

@@ -20,7 +20,7 @@ const (
 	Yellow Style = "33"
 )
 
-// Printer writes text for a person. It reports no errors: nobody is left to read about them.
+// Printer writes text for a person. It returns no errors; if they matter, Out has to keep them.
 type Printer struct {
 	Out    io.Writer
 	Width  int // columns; 0 does not wrap
@@ -28,8 +28,8 @@ type Printer struct {
 	Color  bool
 }
 
-// NewPrinter returns a Printer with the width and the colours of the terminal that out is, or with
-// neither (https://no-color.org).
+// NewPrinter returns a Printer with the size and the colours of out, if that is a terminal.
+// NO_COLOR (https://no-color.org) and TERM=dumb switch colours off.
 func NewPrinter(out io.Writer) Printer {
 	const narrowest, unknown, unknownRows = 40, 80, 24
 	columns, rows, ok := sizeOf(out)
@@ -40,7 +40,7 @@ func NewPrinter(out io.Writer) Printer {
 	return Printer{Out: out, Width: max(cmp.Or(columns, unknown), narrowest), Height: cmp.Or(rows, unknownRows), Color: color}
 }
 
-// Paint gives s a style where there is colour.
+// Paint returns s in a style, or as it is without colours.
 func (p Printer) Paint(style Style, s string) string {
 	if !p.Color || s == "" {
 		return s
@@ -48,13 +48,13 @@ func (p Printer) Paint(style Style, s string) string {
 	return "\x1b[" + string(style) + "m" + s + "\x1b[0m"
 }
 
-// Line writes s as it is, without blanks at its end. What is not the program's own must be clean.
+// Line writes s without blanks at its end. Text from elsewhere must be clean.
 func (p Printer) Line(s string) {
 	_, _ = io.WriteString(p.Out, strings.TrimRight(s, " ")+"\n") // see Printer
 }
 
-// Wrap writes text behind first, broken at blanks to lines of at most Width columns, of which the
-// second and later ones are indented. Text is cleaned; first is not, it may be painted.
+// Wrap writes first and then text, in lines of at most Width columns. All lines but the first are
+// indented. It cleans text, but not first, which may be painted.
 func (p Printer) Wrap(first string, indent int, text string) {
 	line, begun := first, false
 	for _, piece := range p.pieces(Clean(text), indent) {
@@ -67,7 +67,7 @@ func (p Printer) Wrap(first string, indent int, text string) {
 	p.Line(line)
 }
 
-// pieces are the words of text. One that is longer than a line is broken behind its commas.
+// pieces returns the words of text. A word that is longer than a line is split after its commas.
 func (p Printer) pieces(text string, indent int) (pieces []string) {
 	for word := range strings.FieldsSeq(text) {
 		if p.Width > 0 && columns(word) > p.Width-indent {
@@ -79,14 +79,14 @@ func (p Printer) pieces(text string, indent int) (pieces []string) {
 	return pieces
 }
 
-// Verbatim writes text to copy: every line of it cleaned and indented, but not wrapped.
+// Verbatim writes text that may be copied: it cleans and indents each line, but does not wrap it.
 func (p Printer) Verbatim(indent int, text string) {
 	for line := range strings.Lines(text) {
 		p.Line(strings.Repeat(" ", indent) + Clean(strings.TrimRight(line, "\n")))
 	}
 }
 
-// columns is the width of a text that may be painted.
+// columns returns the width of a text that may be painted.
 func columns(s string) (n int) {
 	for i, part := range strings.Split(s, "\x1b[") {
 		if i > 0 {

@@ -1,16 +1,15 @@
-// Package term writes text for a person: as wide as their terminal, in colour where they want it,
-// and with nothing in it that a terminal would obey.
+// Package term writes text for a person: as wide as the terminal, in colour unless that is switched
+// off, and without control characters from elsewhere.
 //
-// Text from elsewhere, a client's path or tailscaled's error, is made harmless by [Clean] and
-// shortened by [Cut]. A [Printer] does the former on its own for the text that it wraps:
+// [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, and
+// [Cut] shortens it. A [Printer] cleans the text that it wraps:
 //
 //	p := term.NewPrinter(os.Stdout)
 //	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)
 //	p.Verbatim(4, finding.Command)
 //
-// On a terminal, a Printer has its width, and colours unless NO_COLOR or TERM=dumb is set. Into a
-// pipe or a file, it wraps nothing and colours nothing: a program that reads the text finds each
-// item on one line.
+// In a pipe or a file, a Printer neither wraps nor colours, so that a program finds each item on
+// one line. term.go has texts and terminals, printer.go the Printer.
 package term
 
 import (
@@ -23,14 +22,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal reports whether w is a terminal. /dev/null is none.
+// IsTerminal reports whether w is a terminal. /dev/null is not.
 func IsTerminal(w io.Writer) bool {
 	_, _, ok := sizeOf(w)
 	return ok
 }
 
-// sizeOf returns the size of the terminal that w is. Only terminals have a window size; that of a
-// serial console is 0. File.Fd is not used, as it would make the descriptor blocking.
+// sizeOf returns the size of a terminal; ok is false if w is none. The size of a serial console is
+// 0. It does not use File.Fd, which makes the descriptor blocking.
 func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 	f, isFile := w.(syscall.Conn)
 	if !isFile {
@@ -40,7 +39,7 @@ func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 	if err != nil {
 		return 0, 0, false
 	}
-	_ = raw.Control(func(fd uintptr) { // fails for a closed file
+	_ = raw.Control(func(fd uintptr) { // a closed file is no terminal
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
 			columns, rows, ok = int(size.Col), int(size.Row), true
 		}
@@ -49,7 +48,7 @@ func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 }
 
 // Printable reports whether s is UTF-8 without control characters, escape sequences, line breaks
-// and characters that turn the direction of writing.
+// and characters that change the direction of writing.
 func Printable(s string) bool {
 	ascii := 0
 	for ascii < len(s) && ' ' <= s[ascii] && s[ascii] <= '~' {
@@ -64,8 +63,8 @@ func Printable(s string) bool {
 	return true
 }
 
-// Clean makes s Printable, in one line: each white space becomes a blank, each other character that
-// does not print, and each byte that is not UTF-8, U+FFFD. The number of characters stays the same.
+// Clean makes s Printable. White space becomes a blank; other characters that do not print, and
+// bytes that are not UTF-8, become U+FFFD. The number of characters stays the same.
 func Clean(s string) string {
 	if Printable(s) {
 		return s
