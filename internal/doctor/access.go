@@ -93,7 +93,7 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 	}
 	findings := append(x.entryFindings("access.allow", allow), x.entryFindings("identity.from", x.settings.Identity.From)...)
 	if len(findings) == 0 {
-		return []Finding{ok("access.allow admits %v", allow)}
+		return []Finding{ok("access.allow is %v", allow)}
 	}
 	return findings
 }

@@ -96,7 +96,7 @@ func brokenHere() []breakage {
 		{
 			"the admin socket is gone", func(w *world) { w.status = nil },
 			"daemon", doctor.Fail,
-			[]string{"not running", "admin socket"},
+			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE"},
 		},
 		{"the daemon drains", func(w *world) { w.status.Status = "draining" }, "daemon", doctor.Warn, []string{"4711 is draining"}},
 		{
@@ -104,7 +104,7 @@ func brokenHere() []breakage {
 				w.status.Warnings = []string{"the last reload was refused: test.hcl: bad; run `oauth-proxyd check`, then `oauth-proxyd reload`"}
 			},
 			"daemon", doctor.Warn,
-			[]string{"test.hcl: bad", "oauth-proxyd check"},
+			[]string{"test.hcl: bad", "\noauth-proxyd check\noauth-proxyd reload"},
 		},
 		{
 			"the textfile cannot be written", func(w *world) {
@@ -125,15 +125,15 @@ func brokenTailnets() []breakage {
 			"no Tailscale", func(w *world) { w.tailscaled = nil; w.t.Setenv("PATH", w.dir) }, "tailscaled", doctor.Fail,
 			[]string{"not running, and Tailscale is not installed", "https://tailscale.com/download", "required = false"},
 		},
-		{"no tailscaled", func(w *world) { w.tailscaled = nil; w.installTailscale() }, "tailscaled", doctor.Fail, []string{"not running", "systemctl start tailscaled"}},
+		{"no tailscaled", func(w *world) { w.tailscaled = nil; w.installTailscale() }, "tailscaled", doctor.Fail, []string{"not running", "\nsystemctl start tailscaled"}},
 		{
 			"tailscaled is down", func(w *world) { w.tailscaled["GET status"] = say(statusOf("Stopped", "")) },
 			"tailscaled", doctor.Fail,
-			[]string{"state Stopped", "tailscale up"},
+			[]string{"state Stopped", "\ntailscale up"},
 		},
 		{"logged out", func(w *world) {
 			w.tailscaled["GET status"] = say(statusOf("NeedsLogin", `,"AuthURL":"https://login.example/a/5ecret"`))
-		}, "tailscaled", doctor.Fail, []string{"NeedsLogin", "tailscale login", "oauth-proxyd status"}},
+		}, "tailscaled", doctor.Fail, []string{"NeedsLogin", "\ntailscale login", "oauth-proxyd status"}},
 		{
 			"not approved", func(w *world) { w.tailscaled["GET status"] = say(statusOf("NeedsMachineAuth", "")) },
 			"tailscaled", doctor.Fail,
@@ -266,6 +266,9 @@ func TestFirstFindingNamesTheFault(t *testing.T) {
 			}
 			if r.OK == (row.status == doctor.Fail) {
 				t.Errorf("OK is %v", r.OK)
+			}
+			if f := find(r, "tailnet listener"); row.check == "sockets" && f.Check != "" {
+				t.Errorf("one fault is reported twice: %+v", f)
 			}
 			for _, f := range r.Findings {
 				if !lacks(f, []string{"5ecret"}) {

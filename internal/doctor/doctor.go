@@ -81,6 +81,7 @@ type facts struct {
 	settings *config.Config // nil: refused or not readable
 	refused  bool           // it has errors
 	units    units
+	responds bool // the daemon, on one of its sockets
 
 	client  *tailnet.Client
 	node    tailnet.Status   // empty: tailscaled did not respond

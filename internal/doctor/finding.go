@@ -1,6 +1,9 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Status is the outcome of a check.
 type Status string
@@ -50,6 +53,16 @@ func finding(s Status, format string, args []any) Finding {
 func (f Finding) fix(lines ...string) Finding {
 	f.Fix = append(f.Fix, lines...)
 	return f
+}
+
+// commands takes the commands out of a fix like "run `a`, then `b`". Any other fix stays as it is.
+func commands(fix string) []string {
+	list, isList := strings.CutPrefix(strings.TrimSuffix(fix, " on this host"), "run `")
+	list, isWhole := strings.CutSuffix(list, "`")
+	if !isList || !isWhole {
+		return []string{fix}
+	}
+	return strings.Split(list, "`, then `")
 }
 
 // at sets the check of a finding.

@@ -60,7 +60,9 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 	}
 	var findings []Finding
 	for _, s := range x.sockets() {
-		findings = append(findings, x.judgeSocket(s, knock(ctx, s.Network, s.Address)))
+		k := knock(ctx, s.Network, s.Address)
+		x.responds = x.responds || k.ours
+		findings = append(findings, x.judgeSocket(s, k))
 	}
 	return findings
 }
@@ -155,12 +157,19 @@ func milliseconds(d time.Duration) string {
 }
 
 func checkDaemon(_ context.Context, x *facts) []Finding {
+	down, isDown := errors.AsType[*admin.NotRunningError](x.daemonErr)
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
 		return []Finding{unknown("only root and the group oauth-proxyd may ask the daemon").fix(x.asRoot())}
-	case errors.Is(x.daemonErr, admin.ErrNotRunning) && x.units.waits():
+	case isDown && x.units.waits():
 		return x.idle()
-	case errors.Is(x.daemonErr, admin.ErrNotRunning):
+	case isDown && x.responds:
+		f := fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
+		if x.units.service.Active == "active" {
+			return []Finding{f.fix(x.start())}
+		}
+		return []Finding{f.fix("oauth-proxyd doctor --socket FILE   # or restart the daemon")}
+	case isDown:
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
 		return []Finding{fail("%v", x.daemonErr).fix(x.start())}
@@ -214,7 +223,7 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 		}
 		f := warn("%s", text)
 		if i := strings.LastIndex(text, "; "); i > 0 {
-			f = warn("%s", text[:i]).fix(text[i+2:])
+			f = warn("%s", text[:i]).fix(commands(text[i+2:])...)
 		}
 		findings = append(findings, f)
 	}

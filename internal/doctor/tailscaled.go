@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -52,7 +51,7 @@ func (x *facts) notConnected(err error) Finding {
 	if !is {
 		return fail("%v", err)
 	}
-	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(e.Fix)
+	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(commands(e.Fix)...)
 	if e.AuthURL != "" && x.daemon != nil {
 		f = f.fix("oauth-proxyd status   # shows the address to log in at")
 	}
@@ -133,8 +132,8 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 		return nil
 	case x.daemon == nil && x.units.waits():
 		return []Finding{unknown("not tried: a connection would start the daemon").fix(x.start())}
-	case errors.Is(x.daemonErr, admin.ErrNotRunning):
-		return nil // checkSockets has said so
+	case !x.responds:
+		return nil // checkSockets has said why
 	}
 	own := x.node.Addresses[0]
 	address := netip.AddrPortFrom(own, port).String()

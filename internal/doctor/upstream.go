@@ -127,9 +127,11 @@ func (x *facts) noTunnel(a *attempt) string {
 
 // responseFinding is about the response. The API refuses a request without a credential.
 func (x *facts) responseFinding(a *attempt) Finding {
-	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", a.response.Status, milliseconds(a.took))
+	code := a.response.StatusCode
+	status := strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", status, milliseconds(a.took))
 	var f Finding
-	switch code := a.response.StatusCode; {
+	switch {
 	case code == http.StatusUnauthorized, code == http.StatusNotFound, code < 300:
 		f = ok("%s, as expected", text)
 	case code < 400:
