@@ -1,9 +1,9 @@
 // Package access identifies the sender of a request and decides whether to admit it.
 //
 // A connection has a source, which is proved rather than guessed: a program on this host
-// ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host with
-// clients of its own ([config.Proxied]), or anything else ([Other]). If the source cannot be proved,
-// the request is refused with a [Refusal] that says Unproven.
+// ([config.Local]), a peer that tailscaled names ([config.Tailnet]), another proxy on this host
+// with clients of its own ([config.Proxied]), or anything else ([Other]). If the source cannot be
+// proved, the request is refused with a [Refusal] that says Unproven.
 //
 //	conn.go        a connection: its ends, and for a minute its identity
 //	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)

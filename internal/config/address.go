@@ -48,8 +48,8 @@ func tailscaleRanges() [2]netip.Prefix {
 	}
 }
 
-// StaysPrivate reports whether data that is sent to a without TLS stays on this host or is encrypted
-// by the tailnet.
+// StaysPrivate reports whether data that is sent to a without TLS stays on this host or is
+// encrypted by the tailnet.
 func StaysPrivate(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || IsTailscale(a)

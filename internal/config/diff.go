@@ -15,9 +15,9 @@ type Change struct {
 }
 
 // Diff lists the differences from old to new in the order of oauth-proxyd.hcl(5). It compares
-// values, not the spelling of the files. The path of a header rule includes its condition, so a rule
-// with a new condition is reported as removed and added. Values of headers with a name that suggests
-// a secret are not shown.
+// values, not the spelling of the files. The path of a header rule includes its condition, so a
+// rule with a new condition is reported as removed and added. Values of headers with a name that
+// suggests a secret are not shown.
 func Diff(old, new *Config) []Change {
 	var changes []Change
 	after := schema(new).flatten("")

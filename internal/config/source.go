@@ -44,8 +44,8 @@ func (s Source) String() string {
 	}
 }
 
-// sources binds an allow list. If needed is true, an empty list is an error, because it would refuse
-// every request.
+// sources binds an allow list. If needed is true, an empty list is an error, because it would
+// refuse every request.
 func sources(name string, field *[]Source, needed bool) attribute {
 	check := func(all []Source) *fault {
 		if needed && len(all) == 0 {

@@ -48,8 +48,8 @@ func proxies(name string, field *[]*url.URL) attribute {
 	return list(name, example, field, parse, (*url.URL).String, check).orString(example)
 }
 
-// parseBareURL reads scheme and host, and refuses all other parts of a URL (RFC 3986). Faults do not
-// repeat the URL, which may hold a credential.
+// parseBareURL reads scheme and host, and refuses all other parts of a URL (RFC 3986). Faults do
+// not repeat the URL, which may hold a credential.
 func parseBareURL(s, example string) (*url.URL, *fault) {
 	hint := "write only the scheme and the host, such as " + strconv.Quote(example)
 	u, err := url.Parse(s)

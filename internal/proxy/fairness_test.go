@@ -241,7 +241,8 @@ func TestShareOfThePolicy(t *testing.T) {
 	})
 }
 
-// Of two people who always wait, the one with twice the weight gets two slots for each of the other.
+// Of two people who always wait, the one with twice the weight gets two slots for each of the
+// other.
 func TestWeightsShareTheSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openOneAtATime(t)
