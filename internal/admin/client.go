@@ -23,7 +23,7 @@ import (
 	"oauth-proxyd/internal/ratelimit"
 )
 
-// ErrNotRunning means that no daemon responds on the admin socket.
+// ErrNotRunning means that nothing listens on the admin socket.
 var ErrNotRunning = errors.New("oauth-proxyd is not running, or its admin socket is somewhere else")
 
 const (
@@ -43,7 +43,8 @@ const (
 // NotRunningError is the [ErrNotRunning] of one socket.
 type NotRunningError struct {
 	Socket string
-	// Systems: nobody named another daemon than the service that the package installs.
+	// Systems reports that this is the daemon of the package's unit, about which systemd may know
+	// more.
 	Systems bool
 }
 
@@ -53,9 +54,9 @@ func (e *NotRunningError) Error() string { return fmt.Sprintf("%v (%s)", ErrNotR
 // Unwrap gives ErrNotRunning.
 func (*NotRunningError) Unwrap() error { return ErrNotRunning }
 
-// Socket is the path at which a daemon makes its admin socket: in the RuntimeDirectory= of its unit
-// (systemd.exec(5)), which is also the default of a daemon that root starts by hand; for another
-// user in XDG_RUNTIME_DIR.
+// Socket returns the path of the admin socket of a daemon that this user starts: in the
+// RuntimeDirectory= of its unit (systemd.exec(5)), in the packaged unit's for root, and in
+// XDG_RUNTIME_DIR for another user.
 func Socket() string {
 	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" {
 		return filepath.Join(dir, socketName)
@@ -66,14 +67,14 @@ func Socket() string {
 	return systemSocket
 }
 
-// Client sends commands to a running daemon. Each method gives [ErrNotRunning] if there is none,
-// and os.ErrPermission if this user must not use the socket.
+// Client sends commands to a running daemon. Each method returns [ErrNotRunning] if there is none,
+// and os.ErrPermission if this user must not use the socket. Another error says what else is there.
 type Client struct {
 	socket  string
-	systems bool // if nobody responds there, systemd may know why
+	systems bool
 }
 
-// NewClient is a client of the system's daemon, or of the user's own where the system has none.
+// NewClient returns a client of the system's daemon, or of the user's own if the system has none.
 func NewClient() Client {
 	if os.Getenv("RUNTIME_DIRECTORY") != "" {
 		return Client{socket: Socket()}
@@ -84,10 +85,10 @@ func NewClient() Client {
 	return Client{Socket(), true}
 }
 
-// At is a client of the daemon with that admin socket.
+// At returns a client of the daemon with that admin socket.
 func At(socket string) Client { return Client{socket: socket} }
 
-// Status is the state of the daemon.
+// Status returns the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
 	return do[Status](ctx, c, http.MethodGet, "/status")
 }
@@ -127,13 +128,13 @@ func (c Client) Limits(ctx context.Context) ([]ratelimit.Account, error) {
 	return do[[]ratelimit.Account](ctx, c, http.MethodGet, "/limits")
 }
 
-// ExpectProbe has the daemon expect a probe with the nonce that it makes: nobody can choose one
-// that stands in somebody else's request.
+// ExpectProbe makes the daemon expect a probe with a nonce that the daemon chooses, so that no
+// client can choose one that is in another client's request.
 func (c Client) ExpectProbe(ctx context.Context) (nonce string, err error) {
 	return do[string](ctx, c, http.MethodPost, "/probes")
 }
 
-// ProbeReport is what became of the probe with that nonce.
+// ProbeReport returns what became of the probe with that nonce.
 func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, error) {
 	return do[ProbeReport](ctx, c, http.MethodGet, "/probes/"+url.PathEscape(nonce))
 }

@@ -1,27 +1,28 @@
-// Package admin is the admin socket of the daemon: a Unix socket on which an administrator asks for
-// the status, a reload or an upgrade. It has the types that go over the socket as JSON, the client
-// and the server, and knows nothing of how the daemon does what it is asked for.
+// Package admin is the admin socket: a Unix socket on which commands ask the running daemon for its
+// status, a reload or an upgrade. It has the client, the server, and the types that they exchange as
+// JSON. It does not know how the daemon does what it is asked.
 //
-// The daemon serves the commands, each as a function:
+// The daemon passes a function for each command:
 //
-//	l, err := admin.Listen(admin.Socket(), false)
+//	server, err := admin.Serve(admin.Socket(), false, admin.Commands{Status: d.report, …}, log)
+//	err = server.Publish()
 //	…
-//	server := admin.Serve(l, admin.Commands{Status: d.report, Reload: d.reload, …}, log)
-//	defer server.Close()
+//	server.Close()
+//	server.Remove()
 //
-// "oauth-proxyd status" and package doctor are its clients:
+// "oauth-proxyd status", the other commands and package doctor are clients:
 //
 //	s, err := admin.NewClient().Status(ctx)
 //	switch {
 //	case errors.Is(err, admin.ErrNotRunning): // no daemon
-//	case errors.Is(err, os.ErrPermission):    // not the owner or the group of the socket
+//	case errors.Is(err, os.ErrPermission):    // not root, nor in the group of the socket
+//	case err != nil:                          // a daemon that does not respond, or another program
 //	}
 //
-// The types (status.go, probe.go) are also what the --json option of those commands
-// prints: their JSON names are a contract, which the manual lists. A list is never null.
+// client.go and server.go are the two ends; status.go and probe.go have the types. The --json option
+// of the commands prints them, so that their JSON names are a contract. A list is never null.
 //
-// The socket is the only way to command the daemon and the only one on which it tells names,
-// addresses and the login URL of a node. Who may use it is decided by its mode, 0660, and by the
-// directory it is in: there is no other authorization. A hand-over moves the name to the new
-// process without a moment in which there is no socket.
+// No other way leads to the daemon's commands, and nothing else shows names, addresses and the login
+// URL of the node. The mode of the socket, 0660, and its directory decide who may use it. In a
+// hand-over the new process replaces the socket in one step, so that there is always one.
 package admin

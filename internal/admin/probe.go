@@ -6,24 +6,24 @@ import (
 )
 
 const (
-	// ProbeHeader is the header with the nonce of a probe, the request that "oauth-proxyd doctor"
-	// sends through a gateway. The nonce is looked for nowhere else. It is in a header because a
-	// gateway builds the URL of its own request, and passes headers on.
+	// ProbeHeader has the nonce of a probe, the request that "oauth-proxyd doctor" sends through a
+	// gateway. It is a header because a gateway passes headers on, but builds the URL itself.
 	ProbeHeader = "X-Oauth-Proxyd-Probe"
-	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It opens nothing.
+	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It is valid
+	// nowhere.
 	ProbeAuthorization = "Bearer sk-ant-oat01-doctor-"
-	// ProbePerson is whom a probe claims to be from, where gateways are believed about persons. One
-	// that names people itself replaces it.
+	// ProbePerson is the person whom a probe names in the header of identity. A gateway that names
+	// people itself replaces it.
 	ProbePerson = "doctor@oauth-proxyd.invalid"
 )
 
 // ProbeReport is what became of a probe. Most of it is about its first arrival.
 type ProbeReport struct {
 	Arrivals int `json:"arrivals"`
-	// Refused is why the access rules did not admit it; empty: they did.
+	// Refused says why the access rules refused it; empty: they did not.
 	Refused string `json:"refused,omitempty"`
-	// Sender is who sent it, as the access rules see it. Entry is the narrowest entry of
-	// access.allow for the sender; empty: there is none.
+	// Sender is the sender, as the access rules see it. Entry is the narrowest entry of
+	// access.allow that admits the sender; empty: there is none.
 	Sender string `json:"sender,omitempty"`
 	Entry  string `json:"entry,omitempty"`
 	Target string `json:"target,omitempty"` // path and query
@@ -32,11 +32,11 @@ type ProbeReport struct {
 	Authorization string      `json:"authorization,omitempty"`
 	APIKey        bool        `json:"api_key"`
 	Header        http.Header `json:"header,omitempty"`
-	// NamedIn are the headers that came in which gateways name a person: that of identity first.
-	// Named reports whether the daemon knows the person by it, Person is their name as log.identity
-	// allows, and PersonDoubt is why the header of identity was not believed. Claimed reports that
-	// ProbePerson came in it. Gateway is the entry of identity.from for the sender; empty: it must
-	// not be told.
+	// NamedIn lists the headers of the request in which gateways name a person, the header of
+	// identity first. Named reports whether the daemon believed that header, Person is the name in
+	// it as log.identity shows it, and PersonDoubt says why the daemon did not believe it. Claimed
+	// reports that ProbePerson was in it. Gateway is the entry of identity.from for the sender;
+	// empty: log.identity hides it.
 	NamedIn     []string `json:"named_in,omitempty"`
 	Named       bool     `json:"named"`
 	Person      string   `json:"person,omitempty"`
@@ -50,8 +50,8 @@ type ProbeReport struct {
 	Complete bool        `json:"complete"`
 }
 
-// ProbeHeaders are the headers of which a report has the values: a fixed list, so that it shows
-// nothing that belongs to somebody else.
+// ProbeHeaders lists the headers whose values a report has. The list is fixed, so that a report
+// shows nothing of another client's request.
 func ProbeHeaders() []string {
 	return []string{
 		"Accept", "Anthropic-Beta", "Anthropic-Version", "Content-Type", "User-Agent",
@@ -59,7 +59,8 @@ func ProbeHeaders() []string {
 	}
 }
 
-// PersonHeaders are those in which gateways usually name a person. No report has their values.
+// PersonHeaders lists the headers in which gateways usually name a person. No report has their
+// values.
 func PersonHeaders() []string {
 	return []string{
 		"X-Claude-Gateway-User-Email", "X-Claude-Gateway-User-Id", "X-Litellm-End-User-Id", "X-Forwarded-Email", "X-Forwarded-User",

@@ -24,11 +24,11 @@ const (
 	closeTimeout  = time.Second // for responses under way
 )
 
-// Commands are what the server calls for each command, from its own goroutines.
+// Commands has a function for each command. The server calls them from its own goroutines.
 type Commands struct {
 	Status func() Status
 	// Reload and Upgrade return when the outcome is known, or with any value when the client has
-	// left. They get who asks, for the log.
+	// left. The asker is for the log.
 	Reload  func(ctx context.Context, asker string) ReloadOutcome
 	DryRun  func() ReloadOutcome
 	Upgrade func(ctx context.Context, asker string) UpgradeOutcome
@@ -50,9 +50,8 @@ type Server struct {
 	done chan struct{}
 }
 
-// Serve makes the socket of path, under another name until Publish, and responds to its clients
-// until Close. A socket at path on which somebody responds belongs to another daemon: that is an
-// error, unless this process succeeds it.
+// Serve makes the socket, which gets its path in Publish, and responds to clients until Close. If
+// another daemon already has a socket at path, that is an error, unless this process succeeds it.
 func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
@@ -81,7 +80,7 @@ func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, e
 	return s, nil
 }
 
-// listen makes the socket, also in place of one that a killed process left.
+// listen makes the socket. It replaces one that a killed process left.
 func listen(name string) (net.Listener, error) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -90,7 +89,7 @@ func listen(name string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // by then the name may be another's
+	l.SetUnlinkOnClose(false) // another process may have the name by then
 	if err := os.Chmod(name, socketMode); err != nil {
 		return nil, errors.Join(err, l.Close(), os.Remove(name))
 	}
@@ -110,11 +109,11 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peer{}, ucred)
 }
 
-// asker says who sent a command, for the log: the uid and the process by unix(7), SO_PEERCRED, and
-// then what the client says of itself. In the sandbox of the unit (PrivateUsers=), the kernel shows
-// every uid but root's and the service's own as 65534.
+// asker says who sent a command, for the log: the uid and the process from SO_PEERCRED, unix(7),
+// and what the client says of itself. In the sandbox of the unit (PrivateUsers=), the kernel shows
+// every uid as 65534, except root's and the service's own.
 func asker(r *http.Request) string {
-	text := "somebody"
+	text := "an unknown process"
 	if ucred, _ := r.Context().Value(peer{}).(*syscall.Ucred); ucred != nil {
 		text = fmt.Sprintf("uid %d, process %d", ucred.Uid, ucred.Pid)
 	}
@@ -124,8 +123,7 @@ func asker(r *http.Request) string {
 	return text
 }
 
-// Publish gives the socket its path, in place of one that another process made, so that there is
-// one at any time.
+// Publish gives the socket its path. It replaces the socket of the process before in one step.
 func (s *Server) Publish() error {
 	if err := os.Rename(s.name, s.path); err != nil {
 		return fmt.Errorf("opening the admin socket: %w", err)
@@ -134,11 +132,11 @@ func (s *Server) Publish() error {
 	return nil
 }
 
-// Remove removes the name of the socket, on which nobody responds after Close.
+// Remove removes the file of the socket.
 func (s *Server) Remove() { _ = os.Remove(s.name) } // nothing depends on it
 
-// Close returns when the responses under way are written. The name of the socket stays: by now it
-// may be that of another process.
+// Close returns when the responses under way are written. The file of the socket stays, because it
+// may be another process's by now.
 func (s *Server) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// Status is what a running daemon tells an administrator, on the admin socket alone: it may hold
-// the login URL, with which anybody can claim the node.
+// Status is what a running daemon shows to administrators only, because it may have the login URL,
+// with which anyone can claim the node.
 type Status struct {
 	Status        string    `json:"status"`                // healthy, degraded, draining; idle: systemd starts it with the first request
 	Trouble       string    `json:"trouble,omitempty"`     // what is wrong beside the tailnet
@@ -43,7 +43,7 @@ type Status struct {
 	Warnings []string `json:"warnings"`
 }
 
-// FailingWarning is Failing as one of Warnings, with what to do; empty: Failing is.
+// FailingWarning returns Failing as a warning, with what to do; empty: there is nothing to warn of.
 func (s Status) FailingWarning() string {
 	if s.Failing == "" {
 		return ""
@@ -65,14 +65,14 @@ type TailnetStatus struct {
 	Version      string       `json:"version"`   // tailscaled's
 }
 
-// SocketStatus is a socket on which requests are taken.
+// SocketStatus is a socket on which the daemon takes requests.
 type SocketStatus struct {
 	Name    string `json:"name"`
 	Network string `json:"network"` // tcp or unix
 	Address string `json:"address"`
 }
 
-// RequestStatus counts requests: those of now, and those since the start.
+// RequestStatus counts requests: those in flight now, and those since the start.
 type RequestStatus struct {
 	InFlight int `json:"in_flight"`
 	Queued   int `json:"queued"`
@@ -82,7 +82,7 @@ type RequestStatus struct {
 	Failed  uint64          `json:"failed"`
 }
 
-// WaitingStatus is the requests that one person has in the queue.
+// WaitingStatus counts the requests that one person has in the queue.
 type WaitingStatus struct {
 	Name     string       `json:"name"` // as in the log; without one, the source
 	Requests int          `json:"requests"`
@@ -112,8 +112,7 @@ type UpstreamStatus struct {
 	LastFailure  *FailureStatus `json:"last_failure"` // null: none since the start
 }
 
-// FailureStatus is the last request that got no whole response below 400, for no fault of the
-// client's connection.
+// FailureStatus is the last request without a whole response below 400, unless its client left.
 type FailureStatus struct {
 	At     time.Time `json:"at"`
 	Cause  string    `json:"cause"`
@@ -129,7 +128,7 @@ type ReloadStatus struct {
 	Changed []string `json:"changed,omitempty"`
 }
 
-// Predecessor is a process that has handed over and finishes what it has.
+// Predecessor is a process that has handed over and finishes its requests.
 type Predecessor struct {
 	PID      int       `json:"pid"`
 	Version  string    `json:"version"`
@@ -139,7 +138,7 @@ type Predecessor struct {
 
 // ReloadOutcome is how a reload ended, or would end.
 type ReloadOutcome struct {
-	// Applied: the new configuration is active, apart from NeedsRestart.
+	// Applied reports that the new configuration is active, except for changes that need a restart.
 	Applied bool `json:"applied"`
 	// Changes between the current configuration and the new one.
 	Changes []config.Change `json:"changes"`
@@ -147,7 +146,7 @@ type ReloadOutcome struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Diagnostics say why the new one was refused.
 	Diagnostics []config.Diagnostic `json:"diagnostics,omitempty"`
-	// Error says the same where it is not about the content.
+	// Error says why, if it was not the content.
 	Error string `json:"error,omitempty"`
 }
 
@@ -156,8 +155,8 @@ func (o ReloadOutcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error
 
 // UpgradeOutcome is how an upgrade ended.
 type UpgradeOutcome struct {
-	// PID is of the process that serves now; 0: this one still does.
+	// PID is the process that serves now; 0: the old one does.
 	PID int `json:"pid,omitempty"`
-	// Error says why this process keeps running.
+	// Error says why the old process keeps serving.
 	Error string `json:"error,omitempty"`
 }

@@ -44,7 +44,7 @@ func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOu
 	d.send(lifecycle.ReloadRequested{}, func() {
 		d.reload.waiting = append(d.reload.waiting, reloadRequest{asker, outcome})
 	})
-	return await(ctx, d.done, outcome, admin.ReloadOutcome{Error: stoppingText})
+	return await(ctx, d.ctx, outcome, admin.ReloadOutcome{Error: stoppingText})
 }
 
 // requestUpgrade waits until the new process serves, or it is certain that it will not serve.
@@ -54,16 +54,16 @@ func (d *daemon) requestUpgrade(ctx context.Context, asker string) admin.Upgrade
 		d.log.Info("upgrade requested", "asked_by", asker)
 		d.upgrade.waiters = append(d.upgrade.waiters, outcome)
 	})
-	return await(ctx, d.done, outcome, admin.UpgradeOutcome{Error: stoppingText})
+	return await(ctx, d.ctx, outcome, admin.UpgradeOutcome{Error: stoppingText})
 }
 
 // await waits for an outcome until the loop ends or the client leaves.
-func await[Outcome any](ctx context.Context, done <-chan struct{}, outcome <-chan Outcome, stopping Outcome) Outcome {
+func await[Outcome any](client, loop context.Context, outcome <-chan Outcome, stopping Outcome) Outcome {
 	select {
 	case o := <-outcome:
 		return o
-	case <-done:
-	case <-ctx.Done():
+	case <-loop.Done():
+	case <-client.Done():
 	}
 	return stopping
 }

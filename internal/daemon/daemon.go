@@ -160,14 +160,13 @@ func (d *daemon) lastEnding() string {
 
 // close ends the parts of the daemon in reverse order, after the loop.
 func (d *daemon) close() {
-	close(d.done)
+	d.cancel()
 	d.reload.respondAll(admin.ReloadOutcome{Error: stoppingText})
 	d.upgrade.respond(admin.UpgradeOutcome{Error: stoppingText})
 	if d.admin != nil {
 		d.admin.Close()
 		d.admin.Remove()
 	}
-	d.cancel()
 	d.finishWork()
 	if p := d.view().proxy; p != nil {
 		p.Close()

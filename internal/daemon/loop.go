@@ -21,14 +21,13 @@ type message struct {
 // mailbox carries messages to the loop, and owns the goroutines that work for it.
 type mailbox struct {
 	messages chan message
-	done     chan struct{} // closed when the loop has ended
 	work     sync.WaitGroup
-	ctx      context.Context // of the work; canceled when the process exits
+	ctx      context.Context // of the work; canceled when the loop has ended
 	cancel   context.CancelFunc
 }
 
 func newMailbox() *mailbox {
-	m := &mailbox{messages: make(chan message, 64), done: make(chan struct{})}
+	m := &mailbox{messages: make(chan message, 64)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -38,7 +37,7 @@ func (m *mailbox) send(e lifecycle.Event, first func()) bool {
 	select {
 	case m.messages <- message{e, first}:
 		return true
-	case <-m.done:
+	case <-m.ctx.Done():
 		return false
 	}
 }

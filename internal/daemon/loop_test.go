@@ -26,7 +26,7 @@ func TestSendAfterTheLoopEnded(t *testing.T) {
 	if !m.send(lifecycle.ReloadRequested{}, nil) {
 		t.Error("the loop is there")
 	}
-	close(m.done)
+	m.cancel()
 	for range cap(m.messages) {
 		if !m.send(lifecycle.ReloadRequested{}, nil) {
 			return

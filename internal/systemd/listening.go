@@ -14,7 +14,7 @@ import (
 // listening holds the sockets of this host that listen.
 type listening struct {
 	inodes map[string][]string // by address: host and port, or the path of a Unix socket; nil: unknown
-	held   map[string]bool     // the inodes that process 1 holds; nil: this user may not know
+	held   map[string]bool     // the inodes that process 1 holds; nil: this user may not see them
 }
 
 // readListening reads /proc. Only root sees what process 1 holds.
@@ -74,8 +74,8 @@ func parseKernelAddress(text string) string {
 	return netip.AddrPortFrom(address, uint16(number)).String()
 }
 
-// has reports whether process 1 holds a socket that listens on an address of a socket unit. For a
-// user who may not know that, a socket of any process counts. What is unknown is no fault.
+// has reports whether process 1 holds a socket that listens on an address of a socket unit. If this
+// user may not see that, a socket of any process counts, and without /proc/net every address.
 func (l listening) has(address string) bool {
 	bare, _, _ := strings.Cut(address, "%") // "[fe80::1]:8080%eth0"
 	if parsed, err := netip.ParseAddrPort(bare); err == nil {

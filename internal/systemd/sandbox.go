@@ -2,20 +2,19 @@ package systemd
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 )
 
-// InService returns a command that runs a program with these arguments as a service of the system
-// would: as its user, with its environment, and with what its sandbox shows of the files. It is nil
-// where systemd does not run or does not know the service, and for a service of root. Only root may
-// start it, see systemd-run(1).
+// InService returns a command that runs a program as a service of the system does: as its user,
+// with its environment, and with the files that its sandbox shows. The command is nil if systemd
+// does not run or does not know the service, or if it is a service of root. Only root may start the
+// command, see systemd-run(1).
 func InService(ctx context.Context, service, program string, args ...string) (*exec.Cmd, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
-		return nil, nil //nolint:nilnil // there is nothing to run
+		return nil, nil //nolint:nilnil // no command
 	}
 	properties, err := viewOf(ctx, service)
 	if err != nil || properties == nil {
@@ -30,17 +29,12 @@ func InService(ctx context.Context, service, program string, args ...string) (*e
 	return c, nil
 }
 
-// viewOf gives the properties that decide which files a service can read, as systemd-run takes
+// viewOf returns the properties that decide which files a service can read, as systemd-run takes
 // them; nil: it can read all.
 func viewOf(ctx context.Context, service string) ([]string, error) {
 	const names = "User,Group,SupplementaryGroups,Environment,PrivateTmp,ProtectHome,InaccessiblePaths,BindPaths,BindReadOnlyPaths,TemporaryFileSystem"
-	c := exec.CommandContext(ctx, "systemctl", "show", "--no-pager", "--property="+names, service)
-	c.WaitDelay = time.Second
-	shown, err := c.Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking systemd about %s: %w", service, err)
-	}
-	return parseView(string(shown)), nil
+	shown, err := systemctlShow(ctx, names, service)
+	return parseView(shown), err
 }
 
 func parseView(shown string) (properties []string) {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// packagedUnit is asked about where the control group does not name the unit of this process: in a
-// control group namespace (ProtectControlGroups=private).
+// packagedUnit is the unit of this process if its control group does not name one, as in a control
+// group namespace (ProtectControlGroups=private).
 const packagedUnit = "oauth-proxyd.service"
 
 // ShowService asks systemd about the service that this process belongs to.
@@ -29,8 +29,8 @@ func ShowService(ctx context.Context) (Unit, error) {
 	return u, nil
 }
 
-// unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether it is
-// one of a user's own service manager.
+// unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether a
+// user's own service manager runs it.
 func unitOf(cgroup string) (name string, user bool) {
 	for line := range strings.Lines(cgroup) {
 		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
@@ -42,16 +42,16 @@ func unitOf(cgroup string) (name string, user bool) {
 	return packagedUnit, false
 }
 
-// words splits a command line. Newer systemd quotes a word where older systemd does not, so that
-// neither quotes nor blanks within a word count.
+// words splits a command line. It ignores quotes, and so splits at blanks within a word too,
+// because only newer versions of systemd show quotes.
 func words(commandLine string) []string {
 	return strings.Fields(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(commandLine))
 }
 
 // CheckHandover returns why systemd would not follow a hand-over of the process pid, which was
-// started with args, or would follow it to something else than a restart starts. Each error says
-// how to fix that. A unit file that systemd has not read again (NeedDaemonReload=) is no reason:
-// systemd goes by what it has read, and also shows it so after two systemctl set-property.
+// started with args, or why a restart would start something else. Each error says how to fix that.
+// A unit file that systemd has not read again (NeedDaemonReload=) is no reason: systemd uses what
+// it has read, and shows that property after two systemctl set-property too.
 func (u Unit) CheckHandover(pid int, args []string) error {
 	switch {
 	case u.MainPID != pid && u.MainPID != 0:
@@ -74,8 +74,8 @@ func (u Unit) CheckHandover(pid int, args []string) error {
 	return nil
 }
 
-// expandedArgs are Args with the variables of the environment that systemd puts in, see
-// systemd.service(5). Those of the unit are this process's own.
+// expandedArgs returns Args with variables expanded as systemd does, see systemd.service(5). The
+// variables of the unit are those of this process.
 func (u Unit) expandedArgs() []string {
 	return words(os.Expand(strings.Join(u.Args, " "), func(name string) string {
 		if name == "$" {
@@ -85,8 +85,9 @@ func (u Unit) expandedArgs() []string {
 	}))
 }
 
-// Ending says how a process of a service ended, by $SERVICE_RESULT and $EXIT_STATUS of
-// systemd.exec(5), which "systemctl show" calls Result and ExecMainStatus; empty: as it should.
+// Ending says how a process of a service ended, from $SERVICE_RESULT and $EXIT_STATUS of
+// systemd.exec(5), which "systemctl show" calls Result and ExecMainStatus. It is empty if the
+// process ended normally.
 func Ending(result, status string) string {
 	switch result {
 	case "", "success":

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Unit is what the service manager says of a unit, see systemctl(1), show.
+// Unit is what "systemctl show" shows of a unit.
 type Unit struct {
 	Name   string
 	Load   string // not-found, loaded, masked, …
@@ -31,14 +31,14 @@ type Unit struct {
 	Listen []string // TCP addresses
 	Paths  []string // Unix sockets
 	Filter IPFilter
-	// NotOpen are the addresses on which systemd should listen while the unit is active, and does
-	// not. A unit that is masked, or whose addresses change, loses its sockets when systemd reads
-	// it again (daemon-reload); it stays active, and a start does nothing.
+	// NotOpen lists the addresses of an active unit on which systemd does not listen. A unit that
+	// is masked, or has other addresses, loses its sockets in a daemon-reload. It stays active, so
+	// that a start does nothing.
 	NotOpen []string
 }
 
-// ShowUnits asks the manager of the system for these units, and finds out on which addresses
-// systemd does not listen. Anybody may.
+// ShowUnits asks the system's service manager for these units, and finds out on which addresses
+// systemd does not listen. Every user may.
 func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	units, err := show(ctx, names...)
 	open := readListening()
@@ -48,11 +48,19 @@ func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	return units, err
 }
 
-// show runs systemctl, because only D-Bus tells, and a client for it would cost more than the rest
-// of this package.
 func show(ctx context.Context, args ...string) ([]Unit, error) {
 	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
 		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart"
+	shown, err := systemctlShow(ctx, properties, args...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnits(shown), nil
+}
+
+// systemctlShow runs systemctl, because the alternative, a client for D-Bus, is larger than this
+// package.
+func systemctlShow(ctx context.Context, properties string, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + properties}, args...)...)
 	c.WaitDelay = time.Second
 	out, err := c.Output()
@@ -60,9 +68,9 @@ func show(ctx context.Context, args ...string) ([]Unit, error) {
 		err = fmt.Errorf("%w: %s", err, oneLine(string(exit.Stderr)))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking systemd about %s: %w", strings.Join(args, " "), err)
+		return "", fmt.Errorf("asking systemd about %s: %w", strings.Join(args, " "), err)
 	}
-	return ParseUnits(string(out)), nil
+	return string(out), nil
 }
 
 func (u Unit) notOpen(open listening) []string {
@@ -72,8 +80,7 @@ func (u Unit) notOpen(open listening) []string {
 	return slices.DeleteFunc(slices.Concat(u.Listen, u.Paths), open.has)
 }
 
-// ParseUnits reads what systemctl shows, one unit after the other, in the order in which it was
-// asked.
+// ParseUnits parses the output of "systemctl show": the units in the order of its arguments.
 func ParseUnits(shown string) []Unit {
 	var units []Unit
 	for text := range strings.SplitSeq(strings.TrimSpace(shown), "\n\n") {
@@ -96,7 +103,7 @@ func parseUnit(text string) Unit {
 	u.Name, u.Load, u.Active = properties["Id"], properties["LoadState"], properties["ActiveState"]
 	u.Result, u.ExitStatus = properties["Result"], properties["ExecMainStatus"]
 	u.Type, u.NotifyAccess = properties["Type"], properties["NotifyAccess"]
-	u.MainPID, _ = strconv.Atoi(properties["MainPID"]) // 0 is nobody's
+	u.MainPID, _ = strconv.Atoi(properties["MainPID"])
 	start := properties["ExecStart"]
 	u.Program = between(start, "path=", " ; argv[]=")
 	u.Args = words(between(start, " ; argv[]=", " ; ignore_errors="))
