@@ -25,7 +25,15 @@ const (
 )
 
 // fit reports whether the connection can take a request now. It may wait for the response to a
-// ping. wait is called before that.
+// ping. wait is called before that. With [Pool.check], this keeps requests off dead connections:
+//
+//	asked by  about     finds                            then the connection
+//	fit       HTTP/1.1  an end, bytes without a request  is closed
+//	fit       HTTP/1.1  silence for idleLimit            is closed
+//	fit       HTTP/2    an end                           finishes its requests
+//	fit       HTTP/2    silence for quietTime            is pinged; late: it is suspected
+//	check     HTTP/2    silence for pingAfter            is pinged; no byte: it is closed
+//	check     both      no request for idleLimit         is closed
 func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	if c.client.Err() != nil || !c.http2 && c.spent() {
 		c.pool.drop(c)
