@@ -51,7 +51,7 @@ func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limits = limits
-	for _, person := range q.all.largest {
+	for _, person := range q.all.lines {
 		q.passOver(person)
 	}
 	q.admitWaiting()

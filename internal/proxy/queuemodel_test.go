@@ -199,7 +199,7 @@ func TestQueueModel(t *testing.T) {
 			m.leave(t)
 			m.check(t)
 		}
-		if len(m.waiting)+len(m.q.held)+len(m.q.all.lines)+len(m.q.all.largest)+m.q.all.turns.Len() > 0 {
+		if len(m.waiting)+len(m.q.held)+len(m.q.all.lines)+m.q.all.turns.Len() > 0 {
 			t.Fatalf("%d wait at the end, for %v; %d lines", len(m.waiting), m.q.held, len(m.q.all.lines))
 		}
 	})

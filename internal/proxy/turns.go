@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"container/heap"
+	"cmp"
 	"container/list"
 
 	"oauth-proxyd/internal/access"
@@ -22,13 +22,11 @@ type line struct {
 	newest   uint64    // arrival number of the newest one
 	requests list.List // of *ticket: only of a session, the oldest first
 
-	lines   map[string]*line
-	turns   list.List // of *line: the lines that may get a slot, the next first
-	largest bySize    // all lines
+	lines map[string]*line
+	turns list.List // of *line: the lines that may get a slot, the next first
 
 	turn  *list.Element // in the parent's turns; nil: it may get no slot
 	slots int           // slots in its present turn so far
-	rank  int           // index in the parent's largest
 }
 
 // push adds a request and returns the line of its person.
@@ -39,11 +37,9 @@ func (q *queue) push(t *ticket) *line {
 	t.line.takeTurns(true)
 	t.element = t.line.requests.PushBack(t)
 	q.arrivals++
-	q.all.waiting++
-	for l := t.line; l.parent != nil; l = l.parent {
+	for l := t.line; l != nil; l = l.parent {
 		l.waiting++
 		l.newest = q.arrivals
-		heap.Fix(&l.parent.largest, l.rank)
 	}
 	return person
 }
@@ -53,11 +49,8 @@ func (q *queue) remove(t *ticket) {
 	t.line.requests.Remove(t.element)
 	q.all.waiting--
 	for l := t.line; l.parent != nil; l = l.parent {
-		l.waiting--
-		heap.Fix(&l.parent.largest, l.rank)
-		if l.waiting == 0 {
+		if l.waiting--; l.waiting == 0 {
 			l.takeTurns(false)
-			heap.Remove(&l.parent.largest, l.rank)
 			delete(l.parent.lines, l.name)
 		}
 	}
@@ -73,7 +66,6 @@ func (l *line) line(name string) *line {
 			l.lines = make(map[string]*line)
 		}
 		l.lines[name] = child
-		heap.Push(&l.largest, child)
 	}
 	return child
 }
@@ -108,12 +100,20 @@ func (l *line) next() *ticket {
 	return nil
 }
 
-// last returns the newest request of the line with most waiting ones. There must be one.
+// last returns the newest request of the line with most waiting ones, or of several such lines the
+// one with the newest request. There must be one. It looks at each line, but only when the queue is
+// full.
 func (l *line) last() *ticket {
 	if l.requests.Len() > 0 {
 		return l.requests.Back().Value.(*ticket)
 	}
-	return l.largest[0].last()
+	largest := &line{}
+	for _, one := range l.lines {
+		if cmp.Or(cmp.Compare(one.waiting, largest.waiting), cmp.Compare(one.newest, largest.newest)) > 0 {
+			largest = one
+		}
+	}
+	return largest.last()
 }
 
 // order returns the requests that may get slots, in the order in which they will get them if no
@@ -140,32 +140,4 @@ func (l *line) order() (all []*ticket) {
 		}
 	}
 	return all
-}
-
-// bySize is a heap of lines. The line with most waiting requests is first; of several, the one with
-// the newest request.
-type bySize []*line
-
-func (s bySize) Len() int { return len(s) }
-
-func (s bySize) Less(i, j int) bool {
-	return s[i].waiting > s[j].waiting || s[i].waiting == s[j].waiting && s[i].newest > s[j].newest
-}
-
-func (s bySize) Swap(i, j int) {
-	s[i], s[j] = s[j], s[i]
-	s[i].rank, s[j].rank = i, j
-}
-
-func (s *bySize) Push(l any) {
-	l.(*line).rank = len(*s)
-	*s = append(*s, l.(*line))
-}
-
-func (s *bySize) Pop() any {
-	last := len(*s) - 1
-	l := (*s)[last]
-	(*s)[last] = nil
-	*s = (*s)[:last]
-	return l
 }
