@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -35,7 +36,9 @@ func (l *DenialLog) Due(source string) (suppressed int, due bool) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if _, known := l.sources[source]; !known && len(l.sources) >= maxDenialSources {
-		l.forgetExpired(now)
+		maps.DeleteFunc(l.sources, func(name string, d denial) bool { // those that are due again
+			return name != otherSources && now.Sub(d.logged) >= denialInterval
+		})
 		if len(l.sources) >= maxDenialSources {
 			source = otherSources
 		}
@@ -48,17 +51,4 @@ func (l *DenialLog) Due(source string) (suppressed int, due bool) {
 	}
 	l.sources[source] = denial{logged: now}
 	return d.suppressed, true
-}
-
-// forgetExpired removes the sources that are due again. Their suppressed requests are added to
-// those of otherSources.
-func (l *DenialLog) forgetExpired(now time.Time) {
-	others := l.sources[otherSources]
-	for source, d := range l.sources {
-		if source != otherSources && now.Sub(d.logged) >= denialInterval {
-			others.suppressed += d.suppressed
-			delete(l.sources, source)
-		}
-	}
-	l.sources[otherSources] = others
 }
