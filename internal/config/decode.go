@@ -62,8 +62,8 @@ func (d *decoder) body(s section, path string, body *hclsyntax.Body) {
 		switch {
 		case i < 0:
 			d.unknown(s, path, "block", block.Type, block.TypeRange)
-		case s.sections[i].label != "":
-			d.header(s.sections[i].label, block)
+		case block.Type == "header":
+			d.header(block)
 		case second:
 			d.report(block.TypeRange, "second "+dotted(path, block.Type)+" block",
 				"put everything into the first, which is on line "+strconv.Itoa(earlier.Start.Line))
@@ -82,9 +82,9 @@ func (d *decoder) block(s section, path string, block *hclsyntax.Block) {
 }
 
 // header decodes one rule. Only valid rules are compared with each other.
-func (d *decoder) header(label string, block *hclsyntax.Block) {
+func (d *decoder) header(block *hclsyntax.Block) {
 	if len(block.Labels) != 1 {
-		d.report(block.TypeRange, "a header block needs one label: "+label, `write header "anthropic-beta" { … }`)
+		d.report(block.TypeRange, "a header block needs one label: the name of the header", `write header "anthropic-beta" { … }`)
 		return
 	}
 	name, at, before := "header "+quote(block.Labels[0]), block.LabelRanges[0], len(d.errors)

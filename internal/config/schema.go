@@ -14,7 +14,6 @@ import (
 // place that says which names exist, what they take, and within which bounds.
 type section struct {
 	name       string
-	label      string // what the label of the block says; empty: it has none
 	attributes []attribute
 	sections   []section
 }
@@ -93,8 +92,7 @@ func tailscaleSection(t *Tailscale) section {
 
 func headerSection(h *Header) section {
 	return section{
-		name:  "header",
-		label: "the name of the header",
+		name: "header",
 		attributes: []attribute{
 			headerValue("value", &h.Value),
 			choice("mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
@@ -114,7 +112,7 @@ func whenSection(w *When) section {
 
 // Default returns the configuration of an empty file. It has no header rules.
 func Default() *Config {
-	everybody := func() []Source {
+	usual := func() []Source {
 		return []Source{{Kind: Local, Value: "local"}, {Kind: Tailnet, Value: "tailnet"}}
 	}
 	return &Config{
@@ -134,8 +132,8 @@ func Default() *Config {
 		},
 		Tailscale: Tailscale{Required: true, WhenDown: Wait},
 		Identity:  Identity{Header: http.CanonicalHeaderKey(gatewayHeader)},
-		Access:    Access{Allow: everybody()},
-		Metrics:   Metrics{Allow: everybody(), TextfileInterval: 15 * time.Second},
+		Access:    Access{Allow: usual()},
+		Metrics:   Metrics{Allow: usual(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},
 	}
 }

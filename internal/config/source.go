@@ -113,14 +113,14 @@ func parseCIDR(s string) (Source, *fault) {
 		return Source{}, invalid(quote(s)+" has bits set beyond its length",
 			"write "+strconv.Quote(prefix.Masked().String())+" for the range, or "+strconv.Quote(prefix.Addr().String())+" for the address")
 	case prefix.IsSingleIP() && prefix.Addr().IsUnspecified():
-		return Source{}, invalid("no client has the address "+quote(s), everybody)
+		return Source{}, invalid("no client has the address "+quote(s), everyAddress)
 	case prefix.IsSingleIP():
 		value = prefix.Addr().String()
 	}
 	return Source{Kind: CIDR, Value: value, Prefix: prefix}, nil
 }
 
-const everybody = `"0.0.0.0/0" and "::/0" are everybody, "tailnet" is every peer of the tailnet`
+const everyAddress = `"0.0.0.0/0" and "::/0" are all addresses, "tailnet" is every peer of the tailnet`
 
 func notSource(s string) *fault {
 	hint := `write one of "local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address, a CIDR, "cap:example.com/cap/name"`
@@ -128,7 +128,7 @@ func notSource(s string) *fault {
 	case s == "loopback":
 		hint = `did you mean "local"?`
 	case s == "*" || s == "all" || s == "any" || s == "everyone":
-		hint = everybody
+		hint = everyAddress
 	}
 	return invalid(quote(s)+" is not a source", cmp.Or(DidYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
 }
