@@ -35,14 +35,11 @@ func collect(e env, flags *flag.FlagSet) runner {
 			names = namesIn(ctx, c)
 		}
 		archive := bundle.New(bundle.NewFilter(showNames, names))
-		status, err := lookAt(ctx, daemon.Status)
 		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
-		archive.Add("status.json", "the output of \"status --json\"", status, err)
-		inFlight, inFlightErr := lookAt(ctx, daemon.InFlight)
-		archive.Add("requests.json", "the requests in flight", inFlight, inFlightErr)
-		failures, failuresErr := lookAt(ctx, daemon.Failures)
-		archive.Add("failures.json", "what happened to the last requests that failed", failures, failuresErr)
+		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
+		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
+		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
 		archive.Add("doctor.json", "the output of \"doctor --json\"", e.diagnose(ctx, daemon, path), nil)
 		records, journalErr := journal(ctx)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
@@ -56,6 +53,13 @@ func collect(e env, flags *flag.FlagSet) runner {
 		}
 		return exitOK
 	}
+}
+
+// look adds a report of the running daemon.
+func look[T any](ctx context.Context, a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
+	v, err := lookAt(ctx, request)
+	a.Add(name, about, v, err)
+	return err
 }
 
 // save lists what is in the archive, then writes it to a new file that only its owner can read, or

@@ -32,13 +32,15 @@ func check(e env, flags *flag.FlagSet) runner {
 				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
 			}
 			if len(refused) > 0 {
-				return e.refusedInService(path, refused, *asJSON)
+				e.show(*asJSON, checked{File: path, Diagnostics: refused}, func() {
+					e.reportAll(refused)
+					fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
+				})
+				return exitConfig
 			}
 		}
 		e.show(*asJSON, checked{File: path, Valid: true, Diagnostics: warnings}, func() {
-			for _, w := range warnings {
-				e.report(w.Severity, w.Summary, w.Detail)
-			}
+			e.reportAll(warnings)
 			fmt.Fprintf(e.stdout, "%s is valid\n", path)
 		})
 		return exitOK
@@ -88,16 +90,6 @@ func checkInService() ([]config.Diagnostic, error) {
 		return nil, nil
 	}
 	return result.Diagnostics, nil
-}
-
-func (e env) refusedInService(path string, refused []config.Diagnostic, asJSON bool) int {
-	e.show(asJSON, checked{File: path, Diagnostics: refused}, func() {
-		for _, d := range refused {
-			e.report("error", d.Where()+": "+d.Summary, d.Detail)
-		}
-		fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
-	})
-	return exitConfig
 }
 
 // checkWarnings returns what cannot work in a valid configuration, on any host or on this one.

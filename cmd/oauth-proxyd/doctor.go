@@ -117,29 +117,32 @@ func showSummary(p term.Printer, r *doctor.Report) {
 		p.Verbatim(2, offByDefault)
 		p.Line("")
 	}
-	counts, first := map[doctor.Status]int{}, map[doctor.Status]doctor.Finding{}
-	for _, f := range r.Findings {
-		if counts[f.Status]++; counts[f.Status] == 1 {
-			first[f.Status] = f
-		}
-	}
-	p.Wrap("", 0, verdict(counts, first))
+	p.Wrap("", 0, verdict(r.Findings))
 }
 
-func verdict(counts map[doctor.Status]int, first map[doctor.Status]doctor.Finding) string {
+// verdict counts the findings and names the first one to fix.
+func verdict(findings []doctor.Finding) string {
 	var parts []string
+	first := ""
 	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn, doctor.Unknown} {
-		if counts[s] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", counts[s], shownStatus(s)))
+		n := 0
+		for _, f := range findings {
+			if f.Status != s {
+				continue
+			}
+			if n++; first == "" && s != doctor.Unknown {
+				first = "; fix first: " + f.Check
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, shownStatus(s)))
 		}
 	}
-	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn} {
-		if f, found := first[s]; found {
-			return fmt.Sprintf("%s; fix first: %s", strings.Join(parts, ", "), f.Check)
-		}
-	}
-	if len(parts) > 0 {
+	switch {
+	case first != "":
+		return strings.Join(parts, ", ") + first
+	case len(parts) > 0:
 		return "no problems found; " + parts[0]
 	}
-	return fmt.Sprintf("all %d checks: ok", counts[doctor.OK])
+	return fmt.Sprintf("all %d checks: ok", len(findings))
 }

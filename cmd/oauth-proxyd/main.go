@@ -2,9 +2,10 @@
 // streams them to the Anthropic API and its responses back. Run "oauth-proxyd help" for its
 // commands; oauth-proxyd(8) describes them.
 //
-// Each command is a function in the file of its name. It declares the options of the command and
-// returns the function that runs it. This file finds the command and reads its options; output.go
-// has what several commands print: errors with hints, JSON, responses of the running daemon.
+// Each command is a function in the file of its name; upgrade is in reload.go. It declares the
+// options of the command and returns the function that runs it. This file finds the command and
+// reads its options; output.go has what several commands print: errors with hints, JSON, responses
+// of the running daemon.
 package main
 
 import (

@@ -58,6 +58,13 @@ func (e env) report(severity, text, hint string) {
 // failed prints an error and its hint.
 func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
+// reportAll prints diagnostics of a file that another process has read, without its lines.
+func (e env) reportAll(all []config.Diagnostic) {
+	for _, d := range all {
+		e.report(d.Severity, strings.TrimPrefix(d.Where()+": "+d.Summary, ": "), d.Detail)
+	}
+}
+
 // refused prints every error of a configuration, with its line of the file.
 func (e env) refused(err error) {
 	refused, ok := errors.AsType[*config.Error](err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
-	"oauth-proxyd/internal/config"
 )
 
 // reloadTimeout bounds the wait for the outcome. systemd's own limit for a reload is longer.
@@ -27,9 +27,7 @@ func reload(e env, flags *flag.FlagSet) runner {
 }
 
 func (e env) showOutcome(o admin.ReloadOutcome) {
-	for _, d := range o.Diagnostics { // without the lines of the file, which the daemon read
-		e.report("error", d.Where()+": "+d.Summary, d.Detail)
-	}
+	e.reportAll(o.Diagnostics)
 	if o.Error != "" {
 		e.failed(errors.New(o.Error), "")
 	}
@@ -51,20 +49,30 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 		e.report("warning", text, "")
 	}
 	for _, c := range o.Changes {
-		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, orNone(c.Old), orNone(c.New), restartHint(c))
+		restart := ""
+		if c.NeedsRestart {
+			restart = " (needs a restart: systemctl restart oauth-proxyd)"
+		}
+		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, cmp.Or(c.Old, "(none)"), cmp.Or(c.New, "(none)"), restart)
 	}
 }
 
-func orNone(value string) string {
-	if value == "" {
-		return "(none)"
-	}
-	return value
-}
+// upgradeTimeout bounds the wait for the outcome. The daemon gives the new process half of it.
+const upgradeTimeout = time.Minute
 
-func restartHint(c config.Change) string {
-	if c.NeedsRestart {
-		return " (needs a restart: systemctl restart oauth-proxyd)"
+// upgrade makes the running daemon hand over to the installed program, and reports the outcome.
+func upgrade(e env, flags *flag.FlagSet) runner {
+	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
+	text := func(o admin.UpgradeOutcome) {
+		if o.Error != "" {
+			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
+			return
+		}
+		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
 	}
-	return ""
+	return func(string) int {
+		return ask(e, *asJSON, upgradeTimeout, client().Upgrade, text, func(o admin.UpgradeOutcome) int {
+			return exitIf(o.Error != "", exitFailure)
+		})
+	}
 }
