@@ -1,10 +1,8 @@
 package selftest
 
 import (
-	"io"
 	"maps"
 	"net/http"
-	"strings"
 )
 
 const (
@@ -22,23 +20,16 @@ const (
 	streamBody  = `{"model":"claude-sonnet-4-5-20250929","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// typicalClient is a client as it is seen in the wild, with one of its requests.
+// typicalClient is a kind of client, with one of its requests.
 type typicalClient struct {
 	name           string
-	oauth          bool // it sends an OAuth token, without the feature that the API wants with it
+	oauth          bool // it sends an OAuth token, without the feature that the API requires with it
 	method, target string
 	header         http.Header
 	body           string
 }
 
-func (c typicalClient) reader() io.Reader {
-	if c.body == "" {
-		return nil
-	}
-	return strings.NewReader(c.body)
-}
-
-// clients are those of which header rules can tell any two apart.
+// clients lists the kinds of clients between which header rules can distinguish.
 func clients() []typicalClient {
 	return []typicalClient{
 		{
@@ -55,7 +46,7 @@ func clients() []typicalClient {
 		},
 		{
 			"SDK of an older major with an API key", false,
-			http.MethodPost, "/v1/messages", olderSDK("X-Api-Key", apiKey), messageBody,
+			http.MethodPost, "/v1/messages", olderSDK(), messageBody,
 		},
 		{
 			"curl with an API key", false, http.MethodGet, "/v1/models",
@@ -91,9 +82,8 @@ func sdk(credential, value string) http.Header {
 	}
 }
 
-// olderSDK sends a key in a header of its own.
-func olderSDK(credential, value string) http.Header {
-	h := sdk(credential, value)
+func olderSDK() http.Header {
+	h := sdk("X-Api-Key", apiKey)
 	h.Set("Anthropic-Version", "2023-06-01")
 	h.Set("User-Agent", "Anthropic/JS 0.70.0")
 	return h

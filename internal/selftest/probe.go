@@ -15,24 +15,17 @@ import (
 	"strings"
 )
 
-// probe is a typical client's request and what became of it.
+// probe is the request of a typical client, and its result.
 type probe struct {
 	Client
 	client   typicalClient
 	received http.Header // nil: the API received no request
 }
 
-func newProbe(c typicalClient, listener string) probe {
-	return probe{
-		client: c,
-		Name:   c.name, Listener: listener, Method: c.method, Target: c.target, Headers: []Header{}, Rules: []Rule{},
-	}
-}
-
 // run sends the request and reads the response. An error says why the response is not complete.
 func (p *probe) run(ctx context.Context, l *lab) error {
 	address := l.listener.Addr().String()
-	r, err := http.NewRequestWithContext(ctx, p.client.method, "http://"+address, p.client.reader())
+	r, err := http.NewRequestWithContext(ctx, p.client.method, "http://"+address, strings.NewReader(p.client.body))
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)
 	}

@@ -16,7 +16,7 @@ type Status string
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
-	Fail Status = "FAIL"
+	Fail Status = "fail"
 )
 
 // Verdict says whether one thing holds that must.
@@ -28,7 +28,7 @@ type Verdict struct {
 	Details []string `json:"details,omitempty"`
 }
 
-// Client is one typical client with its request and what became of that.
+// Client is one typical client with its request and the result.
 type Client struct {
 	Name     string `json:"name"`
 	Listener string `json:"listener"`
@@ -38,11 +38,11 @@ type Client struct {
 	Status int `json:"status"`
 	// Events of the response, each read before the API sent the next.
 	Events int `json:"events,omitempty"`
-	// Headers by name, what was there on either side.
+	// Headers of both sides, by name.
 	Headers []Header `json:"headers"`
 	// Rules in the order of the configuration.
 	Rules []Rule `json:"rules"`
-	// Error is why the request did not come to its end.
+	// Error is why the request did not complete.
 	Error string `json:"error,omitempty"`
 }
 

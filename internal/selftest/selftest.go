@@ -1,6 +1,7 @@
 package selftest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -17,7 +18,7 @@ const (
 	defaultListener = "proxy"
 )
 
-// Config is what is tested.
+// Config says what to test.
 type Config struct {
 	// Settings is the configuration under test.
 	Settings *config.Config
@@ -26,8 +27,8 @@ type Config struct {
 	around   func(http.Handler) http.Handler // a fault in front of the proxy; nil: none
 }
 
-// Run sends all requests and reports what became of them. An error means that the test itself could
-// not be set up, for example for lack of a free port; what fails in the proxy is in the Report.
+// Run sends all requests and reports the results. An error means that the test itself could not be
+// set up, for example for lack of a free port. What fails in the proxy is in the Report.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	probes, err := c.probeAll(ctx)
 	if err != nil {
@@ -47,7 +48,9 @@ func (c Config) probeAll(ctx context.Context) ([]probe, error) {
 	var probes []probe
 	for _, listener := range listeners(c.Settings) {
 		for _, client := range clients() {
-			p := newProbe(client, listener)
+			p := probe{client: client,
+				Name: client.name, Listener: listener, Method: client.method, Target: client.target,
+				Headers: []Header{}, Rules: []Rule{}}
 			if err := c.send(ctx, &p, rules); err != nil {
 				return nil, err
 			}
@@ -63,14 +66,10 @@ func (c Config) send(ctx context.Context, p *probe, rules []ruleText) error {
 	if err != nil {
 		return err
 	}
-	patience := c.patience
-	if patience == 0 {
-		patience = defaultPatience
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.patience, defaultPatience))
 	defer cancel()
 	failed := p.run(ctx, l)
-	l.close() // then everything about the request is known
+	l.close() // now the proxy has recorded the request
 	if err := p.record(l, rules); failed == nil {
 		failed = err
 	}

@@ -19,7 +19,11 @@ func (r *Report) WriteText(p term.Printer, file string) {
 	p.Line("")
 	for _, v := range r.Verdicts {
 		const column = 10
-		p.Wrap(fmt.Sprintf("%-*s", column, v.Status), column, v.Name)
+		status := string(v.Status)
+		if v.Status == Fail { // it stands out without colour
+			status = "FAIL"
+		}
+		p.Wrap(fmt.Sprintf("%-*s", column, status), column, v.Name)
 		for _, d := range v.Details {
 			p.Wrap(strings.Repeat(" ", column)+"! ", column+2, d)
 		}
