@@ -106,7 +106,7 @@ func TestUnsolicitedResponsesAreSeen(t *testing.T) {
 
 // A kept connection of HTTP/1.1 is not used again when its peer closed or reset it, or sent what
 // nobody asked for, and net/http has yet to learn of it.
-func TestSpentConnections(t *testing.T) {
+func TestStaleConnections(t *testing.T) {
 	for name, spend := range map[string]func(net.Conn){
 		"closed": func(c net.Conn) { c.Close() },
 		"reset": func(c net.Conn) {
@@ -121,13 +121,13 @@ func TestSpentConnections(t *testing.T) {
 			c.uses.Add(1)
 			c.wire.made = time.Now()
 			c.wire.touch()
-			if c.spent() {
-				t.Error("it counts as spent before")
+			if c.stale() {
+				t.Error("it counts as stale before")
 			}
 			spend(server)
-			for late := time.Now().Add(5 * time.Second); !c.spent(); {
+			for late := time.Now().Add(5 * time.Second); !c.stale(); {
 				if time.Now().After(late) {
-					t.Fatal("it does not count as spent")
+					t.Fatal("it does not count as stale")
 				}
 			}
 			if ending := c.wire.socket.ending(); ending != (name != "more bytes") {

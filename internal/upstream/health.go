@@ -31,29 +31,28 @@ const (
 //	fit       HTTP/1.1  an end, bytes without a request  is closed
 //	fit       HTTP/1.1  silence for idleLimit            is closed
 //	fit       HTTP/2    an end                           finishes its requests
-//	fit       HTTP/2    silence for quietTime            is pinged; late: it is suspected
-//	check     HTTP/2    silence for pingAfter            is pinged; no byte: it is closed
+//	fit       HTTP/2    silence for quietTime            is pinged, and suspected if that takes long
+//	check     HTTP/2    silence for pingAfter            is pinged, and closed if no byte comes
 //	check     both      no request for idleLimit         is closed
 func (c *Conn) fit(ctx context.Context, wait func()) bool {
-	if c.client.Err() != nil || !c.http2 && c.spent() {
+	switch {
+	case c.client.Err() != nil, !c.http2 && c.stale():
 		c.pool.drop(c)
 		return false
-	}
-	if c.http2 && c.wire.socket.ending() {
+	case c.http2 && c.wire.socket.ending():
 		c.pool.drain(c) // requests on it may still read their responses
 		return false
+	case c.http2 && c.uses.Load() > 0 && c.wire.silence() >= quietTime:
+		wait()
+		return c.responds(ctx)
 	}
-	if !c.http2 || c.uses.Load() == 0 || c.wire.silence() < quietTime {
-		return true
-	}
-	wait()
-	return c.responds(ctx)
+	return true
 }
 
-// spent reports whether a kept connection of HTTP/1.1 has ended, is too old, or holds bytes that no
-// request asked for. net/http may see an end only after it has sent the next request, whose fate is
-// then unknown, or may take such bytes for its response.
-func (c *Conn) spent() bool {
+// stale reports whether a kept connection of HTTP/1.1 has ended, is too old, or holds bytes without
+// a request. net/http may see an end only after it has sent the next request: then nothing shows
+// whether that was processed. It may also take such bytes for the response.
+func (c *Conn) stale() bool {
 	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
 }
 

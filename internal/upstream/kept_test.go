@@ -50,7 +50,7 @@ func dialsDeaf(c *upstream.Config) {
 
 // net/http may send a request on a connection of whose end, or of whose further bytes, it has not
 // heard yet. The request must go elsewhere, as nobody could tell what became of it.
-func TestSpentConnectionIsNotUsed(t *testing.T) {
+func TestStaleConnectionIsNotUsed(t *testing.T) {
 	ends := map[string]func(*net.TCPConn){
 		"closed":     func(c *net.TCPConn) { _ = c.CloseWrite() },
 		"reset":      func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() },
