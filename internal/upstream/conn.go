@@ -108,10 +108,7 @@ func (c *Conn) explain(err error) error {
 // body returns the body of the response to r. It frees the slot of the request.
 func (m *mark) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
 	c := m.conn
-	b := &responseBody{
-		ReadCloser: response.Body, mark: m, conn: c, ctx: ctx, stop: func() bool { return true },
-		delimitedByClose: !c.http2 && response.ContentLength < 0 && len(response.TransferEncoding) == 0,
-	}
+	b := &responseBody{ReadCloser: response.Body, mark: m, conn: c, ctx: ctx, stop: func() bool { return true }}
 	b.ended.Store(response.Body == http.NoBody)
 	if c.http2 && r.Body != nil {
 		b.stop = context.AfterFunc(ctx, b.abandon)
@@ -122,14 +119,13 @@ func (m *mark) body(ctx context.Context, r *http.Request, response *http.Respons
 // responseBody frees the slot of a request when it is closed.
 type responseBody struct {
 	io.ReadCloser
-	mark             *mark
-	conn             *Conn
-	ctx              context.Context
-	delimitedByClose bool
-	stop             func() bool // stops watching ctx
-	ended            atomic.Bool // the upstream ended it, complete or not
-	closing          atomic.Bool
-	once             sync.Once
+	mark    *mark
+	conn    *Conn
+	ctx     context.Context
+	stop    func() bool // stops watching ctx
+	ended   atomic.Bool // the upstream ended it, complete or not
+	closing atomic.Bool
+	once    sync.Once
 }
 
 // abandon closes the body of a cancelled request. While net/http waits for an HTTP/2 peer to take
@@ -145,9 +141,6 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == nil {
 		return n, nil
-	}
-	if b.delimitedByClose && b.conn.wire.cutOff(err) {
-		return n, io.ErrUnexpectedEOF
 	}
 	err = b.conn.explain(err)
 	b.ended.Store(errors.Is(err, io.EOF) || b.ctx.Err() == nil)

@@ -22,7 +22,6 @@ type wire struct {
 	close    sync.Once
 	made     time.Time
 	lastRead atomic.Int64 // when the last bytes came, in nanoseconds since made
-	cut      atomic.Bool  // the peer did not send the end that was read
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
@@ -57,7 +56,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read implements net.Conn.
+// Read implements net.Conn. An end that the peer did not send is io.ErrUnexpectedEOF. Otherwise
+// net/http would take a cut response for complete if only the end of the connection delimits it.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
@@ -67,7 +67,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 	if err != nil {
-		w.note(err)
+		if errors.Is(err, io.EOF) && w.wasCut() {
+			err = io.ErrUnexpectedEOF
+		}
 		w.closed()
 	}
 	return n, err
@@ -95,19 +97,12 @@ func (w *wire) Close() error {
 // abort unblocks all reads and writes.
 func (w *wire) abort() { _ = w.socket.Close() }
 
-// note finds out who caused the end that was read, before net/http closes the connection.
-func (w *wire) note(err error) {
-	if !errors.Is(err, io.EOF) {
-		return
-	}
+// wasCut reports whether the network and not the peer ended the connection. Over TLS the peer ends
+// it with a close_notify, after which the end of the TCP connection is not read. Without TLS it
+// sends a FIN.
+func (w *wire) wasCut() bool {
 	if _, isTLS := w.Conn.(*tls.Conn); isTLS {
-		w.cut.Store(w.socket.finished())
-		return
+		return w.socket.finished()
 	}
-	w.cut.Store(w.socket.gone() && w.out.wasReset())
+	return w.socket.gone() && w.out.wasReset()
 }
-
-// cutOff reports whether the network and not the peer ended the connection. Over TLS a complete
-// response ends with a close_notify, after which the end of the TCP connection is not read. Without
-// TLS it ends with a FIN.
-func (w *wire) cutOff(err error) bool { return errors.Is(err, io.EOF) && w.cut.Load() }
