@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -19,16 +18,15 @@ import (
 // Conn is a connection to the upstream. [Pool.Get] reserves a slot for one request on it, which
 // exactly one call of [Conn.Send] or [Conn.Release] must use.
 type Conn struct {
-	pool       *Pool
-	client     *http.ClientConn
-	wire       *wire
-	http2      bool
-	number     uint64        // see Number
-	uses       atomic.Uint64 // requests that were sent on it
-	dialed     time.Duration // how long it took to connect
-	active     atomic.Int64  // requests in phaseActive
-	ended      atomic.Int64  // requests that were in phaseActive
-	pingFailed atomic.Bool   // closed because its peer did not respond to a ping
+	pool   *Pool
+	client *http.ClientConn
+	wire   *wire
+	http2  bool
+	number uint64        // see Number
+	uses   atomic.Uint64 // requests that were sent on it
+	dialed time.Duration // how long it took to connect
+	active atomic.Int64  // requests in phaseActive
+	ended  atomic.Int64  // requests that were in phaseActive
 
 	slots // guarded by pool.mu
 }
@@ -78,7 +76,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	m := c.mark()
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
 	if err != nil {
-		err = c.explain(sendError(err, m.nothingSent()))
+		err = sendError(err, m.nothingSent())
 		if refusedStream(err) {
 			c.pool.refused(c)
 		}
@@ -96,14 +94,6 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 
 // Uses returns how many requests were sent on it.
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
-
-// explain adds why we closed a connection. net/http only reports that it is closed.
-func (c *Conn) explain(err error) error {
-	if c.pingFailed.Load() && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", errPathDead, err)
-	}
-	return err
-}
 
 // body returns the body of the response to r. It frees the slot of the request.
 func (m *mark) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
@@ -142,7 +132,6 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	err = b.conn.explain(err)
 	b.ended.Store(errors.Is(err, io.EOF) || b.ctx.Err() == nil)
 	if errors.Is(err, io.EOF) {
 		b.finish() // the client may send its next request before the body is closed

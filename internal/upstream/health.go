@@ -66,7 +66,7 @@ func (c *Conn) responds(ctx context.Context) bool {
 	c.pool.mu.Unlock()
 	select {
 	case <-pinging:
-		return c.client.Err() == nil
+		return !c.wire.dead.Load() && c.client.Err() == nil
 	case <-timer.C:
 		c.pool.mu.Lock()
 		defer c.pool.mu.Unlock()
@@ -149,11 +149,11 @@ func (p *Pool) ping(c *Conn) <-chan struct{} {
 func (p *Pool) awaitPing(c *Conn) {
 	alive := c.pingPeer(p.ctx)
 	if !alive {
-		c.pingFailed.Store(true)
-		p.drop(c)
+		c.wire.giveUp()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c.draining = c.draining || !alive
 	close(c.pinging)
 	c.pinging, c.suspected = nil, false
 	p.serveWaiters()

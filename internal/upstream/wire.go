@@ -22,6 +22,7 @@ type wire struct {
 	close    sync.Once
 	made     time.Time
 	lastRead atomic.Int64 // when the last bytes came, in nanoseconds since made
+	dead     atomic.Bool  // the peer did not respond to a ping
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
@@ -67,7 +68,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 	if err != nil {
-		if errors.Is(err, io.EOF) && w.wasCut() {
+		if w.dead.Load() {
+			err = errPathDead
+		} else if errors.Is(err, io.EOF) && w.wasCut() {
 			err = io.ErrUnexpectedEOF
 		}
 		w.closed()
@@ -92,6 +95,12 @@ func (w *wire) Close() error {
 		w.closed()
 	})
 	return err
+}
+
+// giveUp ends the connection because the peer does not respond to pings.
+func (w *wire) giveUp() {
+	w.dead.Store(true)
+	w.abort()
 }
 
 // abort unblocks all reads and writes.
