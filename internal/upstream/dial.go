@@ -136,11 +136,11 @@ func isTimeout(err error) bool {
 }
 
 func (d *dialer) open(ctx context.Context, c *Conn) error {
-	nc, s, err := d.route(ctx)
+	nc, err := d.route(ctx)
 	if err != nil {
 		return err
 	}
-	c.wire = newWire(c, nc, s, d.spares)
+	c.wire = newWire(c, nc, d.spares)
 	c.http2 = c.wire.isHTTP2()
 	transport := d.http1
 	if c.http2 {
@@ -153,29 +153,29 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	return err
 }
 
-// handshake performs the TLS handshake with an https upstream.
-func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, *socket, error) {
+// handshake returns a socket over nc, or TLS over that with an https upstream.
+func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	s := newSocket(nc)
 	if d.tls == nil {
-		return s, s, nil
+		return s, nil
 	}
 	c, start := tls.Client(s, d.tls), time.Now()
 	err := c.HandshakeContext(ctx)
 	d.observe(start, Stage{Part: StageHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
 	if err != nil {
 		_ = s.Close() // err says why
-		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	return c, s, nil
+	return c, nil
 }
 
 // route connects to the upstream, including the TLS handshake: directly, or through the first proxy
 // that works. It tries the proxy that worked last first, and gives each an equal share of the time.
-func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
+func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 	if len(d.Proxies) == 0 {
 		c, err := d.dialTCP(ctx, d.address)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		d.prefer(0)
 		return d.handshake(ctx, c)
@@ -184,27 +184,27 @@ func (d *dialer) route(ctx context.Context) (net.Conn, *socket, error) {
 	first := d.working.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
-		c, s, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
+		c, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
 		if err == nil {
 			d.prefer(index)
-			return c, s, nil
+			return c, nil
 		}
 		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, nil, errors.Join(failures...)
+	return nil, errors.Join(failures...)
 }
 
 // viaProxy connects through proxy. It takes at most the time left divided by shares.
-func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.Conn, *socket, error) {
+func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.Conn, error) {
 	deadline, _ := ctx.Deadline() // dial sets one
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 	defer cancel()
 	c, err := d.dialTCP(ctx, hostPort(proxy))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	tunnel := c
 	if proxy.Scheme == "https" {
@@ -221,7 +221,7 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 	d.observe(start, Stage{Part: StageTunnel, To: proxy.Host, Err: err})
 	if err != nil {
 		_ = c.Close() // err says why
-		return nil, nil, err
+		return nil, err
 	}
 	return d.handshake(ctx, tunnel)
 }

@@ -26,8 +26,12 @@ type wire struct {
 	closed   func()       // called when nothing more can be read, perhaps more than once
 }
 
-// newWire returns the wire of c over nc, which is s or TLS over s.
-func newWire(c *Conn, nc net.Conn, s *socket, spares *sync.Pool) *wire {
+// newWire returns the wire of c over nc, which is a socket or TLS over one.
+func newWire(c *Conn, nc net.Conn, spares *sync.Pool) *wire {
+	s, plain := nc.(*socket)
+	if !plain {
+		s = nc.(*tls.Conn).NetConn().(*socket)
+	}
 	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
 	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
 	w.touch()
