@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -104,14 +106,9 @@ func tooLarge(limit int64) *failure {
 // asksUpgrade reports whether the client wants another protocol. An offer of h2c may be ignored
 // (RFC 9110 §7.8). Clients that ask for other protocols would not understand an HTTP response.
 func asksUpgrade(h http.Header) bool {
-	for _, line := range h["Upgrade"] {
-		for offer := range strings.SplitSeq(line, ",") {
-			if offer = strings.TrimSpace(offer); offer != "" && !strings.EqualFold(offer, "h2c") {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.AppendElements(nil, h["Upgrade"]...), func(offer string) bool {
+		return !strings.EqualFold(offer, "h2c")
+	})
 }
 
 // isPreface reports whether r is the preface of HTTP/2 without TLS (RFC 9113 §3.4). net/http passes

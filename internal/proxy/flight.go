@@ -109,7 +109,7 @@ type Trace struct {
 	Steps             []StepTrace       `json:"steps"`
 }
 
-// Phase returns the present phase of the request, or the one in which it ended.
+// Phase returns the current phase of the request, or the one in which it ended.
 func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
 
 // end returns when the request ended.

@@ -26,13 +26,12 @@ type metrics struct {
 	cut          *prometheus.CounterVec
 	bytes        prometheus.Counter
 	headerRules  *prometheus.CounterVec
-	lastSuccess  prometheus.Gauge
 	clients      *clients
 	weather      *weather
 
 	served, failed atomic.Uint64
 	cutByDrain     atomic.Uint64
-	succeeded      atomic.Int64 // Unix nanoseconds of the last success
+	succeeded      atomic.Int64 // when the upstream last sent a complete response below 500, in Unix milliseconds
 	working        working
 }
 
@@ -61,14 +60,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		headerRules: counters("proxy_header_rule_total",
 			"Results of header rules. A rule that is always \"present\" is not needed; the condition of one that is always \"skipped\" never holds.",
 			"header", "result"),
-		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
-		}),
 		clients: newClients(), weather: &weather{},
 	}
 	m.zero()
+	lastSuccess := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
+	}, func() float64 { return float64(m.succeeded.Load()) / 1000 })
 	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules, m.lastSuccess, m.clients.requests, m.weather)
+		m.clientGone, m.cut, m.bytes, m.headerRules, lastSuccess, m.clients.requests, m.weather)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -133,9 +132,9 @@ func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
 		gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in }),
 		gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting }),
 		gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",
-			func() int { return q.inForce().MaxConnections }),
+			func() int { return q.currentLimits().MaxConnections }),
 		gauge("proxy_requests_queued_limit", "How many requests may wait (proxy.queue_limit).",
-			func() int { return q.inForce().QueueLimit }))
+			func() int { return q.currentLimits().QueueLimit }))
 }
 
 // countedRule is a header rule with the counters of its results.
@@ -177,9 +176,7 @@ func (m *metrics) observe(r *record) {
 	case r.Status == statusClientGone:
 		m.clientGone.WithLabelValues(r.Phase()).Inc()
 	case r.Status < http.StatusInternalServerError:
-		now := time.Now()
-		m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
-		m.succeeded.Store(now.UnixNano())
+		m.succeeded.Store(time.Now().UnixMilli())
 	}
 }
 
@@ -239,7 +236,7 @@ type Stats struct {
 	LastSuccess      time.Time // zero: none yet
 }
 
-// Stats returns the present counts.
+// Stats returns the current counts.
 func (p *Proxy) Stats() Stats {
 	in, waiting := p.queue.counts()
 	s := Stats{
@@ -247,7 +244,7 @@ func (p *Proxy) Stats() Stats {
 		CutByDrain: p.metrics.cutByDrain.Load(),
 	}
 	if t := p.metrics.succeeded.Load(); t > 0 {
-		s.LastSuccess = time.Unix(0, t)
+		s.LastSuccess = time.UnixMilli(t)
 	}
 	return s
 }

@@ -92,11 +92,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 		limits: ratelimit.New(),
 	}
-	if err := register(c.Registerer, p.limits); err != nil {
-		return nil, err
-	}
 	p.streams = &streams{p.flights}
-	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.streams)); err != nil {
+	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.limits, p.streams)); err != nil {
 		return nil, err
 	}
 	apply, err := p.Prepare(s)
@@ -141,7 +138,7 @@ func (p *Proxy) Close() { p.current.Load().pool.Close() }
 // RateLimits returns what the upstream reported about accounts.
 func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
 
-// Route says how requests reach the upstream at present.
+// Route says how requests reach the upstream now.
 func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 
 // ServeHTTP carries one request to its end.

@@ -184,7 +184,7 @@ func (q *queue) turns() map[*ticket]int {
 	return turns
 }
 
-func (q *queue) inForce() config.Proxy {
+func (q *queue) currentLimits() config.Proxy {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.limits

@@ -289,9 +289,9 @@ func (t Trace) attrs() []slog.Attr {
 // limitUser returns who used a rate limit. Among the senders without a name, only this host counts
 // as one user.
 func (t Trace) limitUser() ratelimit.User {
-	person := cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address)
-	if person == "" && t.Source == config.Local {
-		person = string(config.Local)
+	person := t.Who()
+	if person == string(t.Source) && t.Source != config.Local {
+		person = ""
 	}
 	return ratelimit.User{Person: kept(strings.ToLower(person), keptPerson), Session: t.Session}
 }

@@ -2,11 +2,12 @@ package proxy
 
 import (
 	"net/http"
-	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -14,10 +15,9 @@ import (
 // connection to us, and with the header rules applied.
 func (x *exchange) rewrite() *http.Request {
 	header := x.in.Header.Clone()
-	subject := subjectOf(x.in, x.conn)
 	dropPrivate(header, x.cfg.Identity.Header)
 	for _, rule := range x.cfg.rules {
-		result := apply(rule.Header, header, subject)
+		result := apply(rule.Header, header, x.in, x.conn.Listener)
 		rule.results[result].Inc()
 		x.rec.rule(rule.name, result)
 	}
@@ -39,22 +39,13 @@ func (x *exchange) rewrite() *http.Request {
 	}
 }
 
-func subjectOf(in *http.Request, c *inbound.Conn) ruleSubject {
-	return ruleSubject{
-		bearer:    bearerToken(in.Header),
-		path:      rawPath(in),
-		userAgent: in.Header.Get("User-Agent"),
-		listener:  c.Listener,
-	}
-}
-
-// Rewritten returns the header that the upstream would get for r under the present rules. It sends
+// Rewritten returns the header that the upstream would get for r under the current rules. It sends
 // and counts nothing.
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
 	header, cfg := r.Header.Clone(), p.current.Load()
 	dropPrivate(header, cfg.Identity.Header)
 	for _, rule := range cfg.Headers {
-		apply(rule, header, subjectOf(r, inbound.ConnOf(r)))
+		apply(rule, header, r, inbound.ConnOf(r).Listener)
 	}
 	return header
 }
@@ -88,11 +79,10 @@ func dropPrivate(h http.Header, personHeader string) {
 }
 
 // listedIn returns the names in a Connection header, in canonical form.
-func listedIn(connection []string) (names []string) {
-	for _, line := range connection {
-		for name := range strings.SplitSeq(line, ",") {
-			names = append(names, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
-		}
+func listedIn(connection []string) []string {
+	names := config.AppendElements(nil, connection...)
+	for i, name := range names {
+		names[i] = http.CanonicalHeaderKey(name)
 	}
 	return names
 }
@@ -114,14 +104,9 @@ func publicTrailer(trailer http.Header, personHeader string) http.Header {
 func mayTrail(name string) bool { return !isHopByHop(name) && name != "Content-Length" }
 
 func acceptsTrailers(h http.Header) bool {
-	for _, line := range h["Te"] {
-		for coding := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(coding), "trailers") {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.AppendElements(nil, h["Te"]...), func(coding string) bool {
+		return strings.EqualFold(coding, "trailers")
+	})
 }
 
 // isHopByHop reports whether a field is for this hop only (RFC 9110 §7.6.1). name is canonical.

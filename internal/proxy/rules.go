@@ -24,22 +24,17 @@ func ruleResults() []RuleResult {
 	return []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped}
 }
 
-// ruleSubject is what conditions look at: parts of a request, before any rule changes it.
-type ruleSubject struct {
-	bearer, path, userAgent, listener string
+// holds reports whether the condition of a rule holds for a request that came through a listener.
+func holds(w config.When, in *http.Request, listener string) bool {
+	return strings.HasPrefix(bearerToken(in.Header), w.BearerPrefix) &&
+		strings.HasPrefix(rawPath(in), w.PathPrefix) &&
+		strings.HasPrefix(in.Header.Get("User-Agent"), w.UserAgentPrefix) &&
+		(w.Listener == "" || listener == w.Listener)
 }
 
-// holds reports whether the condition of a rule holds.
-func holds(w config.When, s ruleSubject) bool {
-	return (w.BearerPrefix == "" || strings.HasPrefix(s.bearer, w.BearerPrefix)) &&
-		strings.HasPrefix(s.path, w.PathPrefix) &&
-		strings.HasPrefix(s.userAgent, w.UserAgentPrefix) &&
-		(w.Listener == "" || s.listener == w.Listener)
-}
-
-// apply applies the rule to h and returns the result.
-func apply(r config.Header, h http.Header, s ruleSubject) RuleResult {
-	if !holds(r.When, s) {
+// apply applies the rule to h, the header to be sent for the request in, and returns the result.
+func apply(r config.Header, h http.Header, in *http.Request, listener string) RuleResult {
+	if !holds(r.When, in, listener) {
 		return RuleSkipped
 	}
 	old, had := h[r.Name]

@@ -48,7 +48,7 @@ func TestRules(t *testing.T) {
 			if c.old != nil {
 				h["X-A"] = c.old
 			}
-			result := apply(config.Header{Name: "X-A", Value: c.value, Mode: c.mode}, h, ruleSubject{})
+			result := apply(config.Header{Name: "X-A", Value: c.value, Mode: c.mode}, h, &http.Request{}, "")
 			if result != c.result || !slices.Equal(h["X-A"], c.want) || h.Get("Other") != "o" {
 				t.Errorf("%v: %q, want %v: %q", result, h["X-A"], c.result, c.want)
 			}
@@ -60,7 +60,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	subject := ruleSubject{bearer: "sk-ant-oat01-x", path: "/v1/messages", userAgent: "claude-cli/2", listener: "proxy"}
+	in := &http.Request{RequestURI: "/v1/messages", Header: http.Header{"Authorization": {"Bearer sk-ant-oat01-x"}, "User-Agent": {"claude-cli/2"}}}
 	cases := []struct {
 		name string
 		when config.When
@@ -81,7 +81,7 @@ func TestConditions(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := http.Header{}
-			result := apply(config.Header{Name: "X-A", Value: "v", When: c.when}, h, subject)
+			result := apply(config.Header{Name: "X-A", Value: "v", When: c.when}, h, in, "proxy")
 			if (result != RuleSkipped) != c.want || (len(h) > 0) != c.want {
 				t.Errorf("%v, %v; want it to hold: %v", result, h, c.want)
 			}

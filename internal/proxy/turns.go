@@ -26,7 +26,7 @@ type line struct {
 	turns list.List // of *line: the lines that may get a slot, the next first
 
 	turn  *list.Element // in the parent's turns; nil: it may get no slot
-	slots int           // slots in its present turn so far
+	slots int           // slots in its current turn so far
 }
 
 // push adds a request and returns the line of its person.

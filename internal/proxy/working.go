@@ -119,7 +119,7 @@ func (c Code) isFailing() bool {
 	return metric != "" && metric != "invalid_request"
 }
 
-// Working says whether requests succeed at present.
+// Working says whether requests succeed.
 func (p *Proxy) Working() Working {
 	p.metrics.working.mu.Lock()
 	defer p.metrics.working.mu.Unlock()

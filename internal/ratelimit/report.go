@@ -47,7 +47,7 @@ type Window struct {
 type Account struct {
 	ID           string    `json:"account"` // a hash of the organization
 	LastResponse time.Time `json:"last_response"`
-	// Claim is the window that limits requests at present, in the upstream's words.
+	// Claim is the window that limits requests now, in the upstream's words.
 	Claim string `json:"claim,omitempty"`
 	// OverageInUse says that requests are billed beyond the subscription. OverageDisabled is the
 	// reason why they cannot be.
