@@ -19,8 +19,9 @@ import (
 // header, or the person's cancelled requests, allow to refuse, and waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow, x.cfg.Identity)
-	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id))
-	x.ticket = ticket{person: id.Key(x.client), session: x.rec.Session, share: id.Share}
+	address := x.conn.Access.Addr()
+	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id, address))
+	x.ticket = ticket{person: id.Key(address), session: x.rec.Session, share: id.Share}
 	x.reportShare(id.ShareFault)
 	if err := refused(err); err != nil {
 		if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied {

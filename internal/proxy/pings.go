@@ -25,15 +25,12 @@ func (r *record) onlyPings() Millis {
 // PingsOnly reports whether a stream has carried nothing but pings for a minute.
 func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
 
-// streams are the metrics of the streams in flight.
-type streams struct{ flights *flights }
-
 // Describe implements prometheus.Collector.
-func (s *streams) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, descs) }
+func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, descs) }
 
-// Collect implements prometheus.Collector.
-func (s *streams) Collect(metrics chan<- prometheus.Metric) {
-	counts, longest := s.look()
+// Collect implements prometheus.Collector, for the streams in flight.
+func (f *flights) Collect(metrics chan<- prometheus.Metric) {
+	counts, longest := f.streams()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
 		"Event streams in flight that carry data, that have sent only pings for a minute, or that are compressed (unknown).",
 		[]string{"events"}, nil)
@@ -45,11 +42,11 @@ func (s *streams) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
 }
 
-// look counts the streams in flight by what they carry, and returns the longest time of one that
+// streams counts the streams in flight by what they carry, and returns the longest time of one that
 // only pings.
-func (s *streams) look() (counts map[string]int, longest time.Duration) {
+func (f *flights) streams() (counts map[string]int, longest time.Duration) {
 	counts = make(map[string]int)
-	open, _ := s.flights.list()
+	open, _ := f.list()
 	for _, x := range open {
 		switch t := x.rec.trace(); {
 		case t.Stream == StreamCompressed:
@@ -66,8 +63,8 @@ func (s *streams) look() (counts map[string]int, longest time.Duration) {
 }
 
 // warning warns about streams that have only pinged for long, or returns "".
-func (s *streams) warning() string {
-	counts, longest := s.look()
+func (f *flights) warning() string {
+	counts, longest := f.streams()
 	if longest < pingsWarn {
 		return ""
 	}

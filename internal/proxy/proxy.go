@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -58,7 +57,6 @@ type Proxy struct {
 	access  *access.Control
 	ownName func(*http.Request) bool
 	flights *flights
-	streams *streams
 	loops   *loops
 	limits  *ratelimit.Accounts
 
@@ -92,8 +90,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 		limits: ratelimit.New(),
 	}
-	p.streams = &streams{p.flights}
-	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.limits, p.streams)); err != nil {
+	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.limits, p.flights)); err != nil {
 		return nil, err
 	}
 	apply, err := p.Prepare(s)
@@ -171,7 +168,6 @@ type exchange struct {
 	body   *requestBody // nil without one
 	rec    *record
 
-	client    netip.Addr
 	ticket    ticket             // for a slot; zero until the sender is known
 	hasSlot   bool               // which close gives back
 	header1x  sync.Mutex         // keeps informational responses before the final one
@@ -190,7 +186,6 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.rec = newRecord(r, x.conn.Listener)
-	x.client = x.conn.Access.Addr()
 	x.takeBody()
 	x.watch.start = x.rec.start
 	p.flights.begin(x)

@@ -65,14 +65,12 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 		return t.err
 	}
 	wait()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
 	select {
 	case <-t.settled:
 		return t.err
 	case <-ctx.Done():
 		return q.quit(t, context.Cause(ctx))
-	case <-timer.C:
+	case <-time.After(timeout):
 		return q.quit(t, errQueueTimeout)
 	}
 }

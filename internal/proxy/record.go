@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,14 +150,14 @@ func (r *record) identify(id access.Identity, address string) {
 
 // shownAddress returns the address of a sender without any other name, as the log names it. An
 // address identifies a node as a name does.
-func (x *exchange) shownAddress(id access.Identity) string {
-	if id.Source != access.Other || !x.client.IsValid() {
+func (x *exchange) shownAddress(id access.Identity, address netip.Addr) string {
+	if id.Source != access.Other || !address.IsValid() {
 		return ""
 	}
 	if x.cfg.LogIdentity == nil {
-		return x.client.String()
+		return address.String()
 	}
-	return x.cfg.LogIdentity(x.client.String())
+	return x.cfg.LogIdentity(address.String())
 }
 
 func (r *record) rule(header string, result RuleResult) {

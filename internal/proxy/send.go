@@ -66,10 +66,8 @@ func retryReason(err error) string {
 
 // pause waits between two attempts.
 func (x *exchange) pause(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
