@@ -108,10 +108,18 @@ func namesIn(ctx context.Context, c *config.Config) []string {
 
 // settings returns what the configuration sets, or why it is refused.
 func settings(c *config.Config, err error) any {
-	if c != nil {
-		return config.Diff(config.Default(), c)
+	if c == nil {
+		return diagnosticsOf(err)
 	}
-	return diagnosticsOf(err)
+	type setting struct {
+		Setting string `json:"setting"`
+		Value   string `json:"value"`
+	}
+	set := []setting{}
+	for _, change := range config.Diff(config.Default(), c) {
+		set = append(set, setting{change.Path, change.New})
+	}
+	return set
 }
 
 func (e env) diagnose(ctx context.Context, daemon admin.Client, path string) *doctor.Report {

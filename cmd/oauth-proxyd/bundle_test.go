@@ -160,7 +160,7 @@ func TestBundleHasWhatAReportNeeds(t *testing.T) {
 	for name, want := range map[string]string{
 		"CONTENTS":      list,
 		"versions.json": `"tailscale": "1.104.2-…"`,
-		"config.json":   `"new": "merge \"oauth-2025-04-20\""`,
+		"config.json":   `"value": "merge \"oauth-2025-04-20\""`,
 		"status.json":   `"status": "healthy"`,
 		"requests.json": "[]",
 		"failures.json": `"user": "alice@5eed.example"`,
@@ -184,16 +184,20 @@ func TestBundleWithholdsNames(t *testing.T) {
 		s := leakyHost(t, identity)
 		_, members := s.bundle(0)
 		wantNone(t, members, append(named(), "5ecr3t")...)
-		for name, want := range map[string]string{
-			"journal.txt":   "could not connect to text-",
-			"units.json":    `"IPAddressAllow": "100.64.0.0/10 address-`,
-			"config.json":   `"new": "[\"local\", \"tailnet\", \"text-`,
-			"status.json":   `"status": "healthy"`,
-			"failures.json": `"outcome": "upstream_protocol"`,
-			"doctor.json":   `"status": "ok"`,
+		for _, want := range []struct{ name, text string }{
+			{"journal.txt", "could not connect to text-"},
+			{"units.json", `"IPAddressAllow": "100.64.0.0/10 address-`},
+			{"config.json", `"value": "[\"local\", \"tailnet\", \"text-`},
+			{"config.json", "\"setting\": \"metrics.textfile\",\n    \"value\": \"\\\"text-"},
+			{"status.json", `"status": "healthy"`},
+			{"failures.json", `"outcome": "upstream_protocol"`},
+			{"doctor.json", `"status": "ok"`},
+			{"versions.json", `"systemd": "systemd 252`},
+			{"requests.json", "[]"},
+			{"CONTENTS", "config.json"},
 		} {
-			if !strings.Contains(members[name], want) {
-				t.Errorf("%s has no %q:\n%s", name, want, members[name])
+			if !strings.Contains(members[want.name], want.text) {
+				t.Errorf("%s has no %q:\n%s", want.name, want.text, members[want.name])
 			}
 		}
 		if !regexp.MustCompile(`"address":"address-\d+","method":"POST","node":"name-\d+","person":"name-\d+"`).MatchString(members["journal.txt"]) {

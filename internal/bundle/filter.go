@@ -21,6 +21,7 @@ type Filter struct {
 	version   *regexp.Regexp
 	id        *regexp.Regexp
 	release   *regexp.Regexp // of this program or tailscaled
+	setting   *regexp.Regexp
 	attribute *regexp.Regexp // in a message of the log
 	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
 }
@@ -32,13 +33,14 @@ func NewFilter(showNames bool, names []string) *Filter {
 	f := &Filter{
 		showNames: showNames, names: map[string]bool{}, words: ownWords(), aliases: map[string]string{},
 		token: regexp.MustCompile("[^\\s\"'`()\\[\\]{}<>,;=|]+"),
-		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `)+|` +
+		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `){1,4}|` +
 			`\d{1,3}/[A-Z]{2,6}|(?:v|go)?\d{1,4}(?:\.\d{1,5}){1,3}|` +
 			`\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))?|\d\d:\d\d(?::\d\d)?)$`),
 		port:      regexp.MustCompile(`^(.+)(:\d{1,5})$`),
 		version:   regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
 		id:        regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`),
 		release:   regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+		setting:   regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)+$`),
 		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
 		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
 			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|oauth-proxyd/internal/[a-z]+)(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
@@ -58,13 +60,15 @@ func (f *Filter) learn(name string) {
 	f.names[name], f.names[login], f.names[label] = true, true, true
 }
 
-// value filters what JSON decodes to. Names of fields are this program's.
+// value filters what JSON decodes to.
 func (f *Filter) value(key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
+		filtered := make(map[string]any, len(v))
 		for _, name := range slices.Sorted(maps.Keys(v)) { // the order of the file, so that placeholders ascend
-			v[name] = f.value(name, v[name])
+			filtered[f.Text(name)] = f.value(name, v[name])
 		}
+		return filtered
 	case []any:
 		for i := range v {
 			v[i] = f.value(key, v[i])
@@ -94,6 +98,10 @@ func (f *Filter) field(key, s string) string {
 		return f.alias("id", s)
 	case "stack":
 		return s
+	case "setting", "changed": // proxy.idle_timeout, or header "…"
+		if f.setting.MatchString(s) {
+			return s
+		}
 	case "version":
 		if f.release.MatchString(s) {
 			return s

@@ -17,7 +17,7 @@ aarch64 abnormal almalinux alpine amd64 amzn arch arm64 assertion attempting aut
 centos child consumed core counter cpu deactivated dead deadline debian delete deny dependency dial
 dumped enabled eof exceeded exec exec-condition executing exited fatal fedora frame generic gogc
 gomemlimit head hit implicit incoming infinity ipv4 ipv6 kill-mode killing linux lookup malformed
-mb memory-peak min-time oauth-2025-04-20 oom opensuse operation patch peak permission quickly
+mb memory-peak min-time msg oauth-2025-04-20 oom opensuse operation patch peak permission quickly
 read-only reload-signal remain resource rhel rocky scheduled sigabrt sigkill signed sigterm
 spawning start-limit-hit step stop-post stop-sigterm strict successfully tcp4 tcp6 temporarily
 terminated termination ubuntu udp unable unauthorized unavailable unreachable utc verification
