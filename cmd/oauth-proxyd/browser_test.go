@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// asPage sends a message as a web page of that origin makes its browser do.
+// asPage sends a message as a browser does for a web page of that origin.
 func (s *service) asPage(t *testing.T, origin string) daemontest.Response {
 	t.Helper()
 	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/echo", "{}", "Origin", origin, "Sec-Fetch-Site", "cross-site")
@@ -47,7 +47,7 @@ func TestBrowsersSetting(t *testing.T) {
 	s.awaitMetrics(t, `proxy_errors_total{code="browser_refused"} 4`)
 }
 
-// A name that somebody else's page has made lead to this host is not this host's.
+// A foreign name may resolve to this host (DNS rebinding); it is still not a name of this host.
 func TestHealthAndMetricsCheckHost(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(runTailscaled(t, "Running"), "wait"))})

@@ -34,12 +34,11 @@ func get(t *testing.T, url string, header ...string) daemontest.Response {
 	return a
 }
 
-// anotherUser is one that no tailscaled of these tests runs as. (The kernel's "nobody" stands for
-// users without a number, too.)
+// anotherUser is a user as whom no tailscaled of these tests runs. (The kernel also uses "nobody"
+// for users without a number.)
 const anotherUser = 1
 
-// getAs is get by another user's program, which can be no tailscaled, where the test may become
-// one.
+// getAs is get by a program of another user, which cannot be tailscaled. It needs root.
 func getAs(t *testing.T, uid int, url string) daemontest.Response {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -53,13 +52,13 @@ func getAs(t *testing.T, uid int, url string) daemontest.Response {
 	return a
 }
 
-// result is what a request in the background came to.
+// result is the outcome of a request in the background.
 type result struct {
 	daemontest.Response
 	err error
 }
 
-// background sends a request whose response is awaited later.
+// background sends a request and returns a function that waits for the response.
 func background(t *testing.T, c *http.Client, method, url, body string, header ...string) func() result {
 	t.Helper()
 	done := make(chan result, 1)
@@ -79,7 +78,7 @@ func background(t *testing.T, c *http.Client, method, url, body string, header .
 	}
 }
 
-// newLoad is of requests for /echo.
+// newLoad returns a load of requests for /echo.
 func newLoad(t *testing.T, addr string) *daemontest.Load {
 	t.Helper()
 	const body = 1000
@@ -102,8 +101,7 @@ func (s *service) dial(t *testing.T) *rawClient {
 	return &rawClient{reader: bufio.NewReader(conn), conn: conn}
 }
 
-// clientAs is a client whose sockets belong to another user of this host, as the kernel shows it to
-// others. It takes root.
+// clientAs returns a client with sockets of another user of this host. It needs root.
 func clientAs(uid int) *http.Client {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		runtime.LockOSThread()

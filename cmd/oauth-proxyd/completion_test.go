@@ -16,7 +16,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// shells are how a real shell is asked what it would offer.
+// shells are commands that make a real shell print its completions.
 func shells() map[string][]string {
 	return map[string][]string{
 		"bash": {"bash", "testdata/complete/bash"},
@@ -59,7 +59,7 @@ func TestShellCompletion(t *testing.T) {
 	}
 }
 
-// The scripts know each command and each option that the program speaks of.
+// The scripts complete each command and each option that the help lists.
 func TestCompletionIsComplete(t *testing.T) {
 	t.Parallel()
 	commands := helpCommands(t)
@@ -83,7 +83,7 @@ func TestCompletionIsComplete(t *testing.T) {
 	}
 }
 
-// helpCommands are the commands that the program lists.
+// helpCommands returns the commands that the help lists.
 func helpCommands(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -96,7 +96,7 @@ func helpCommands(t *testing.T) []string {
 	return names
 }
 
-// helpOptions are the options of a command, as it says itself.
+// helpOptions returns the options that the help of a command lists.
 func helpOptions(t *testing.T, command string) []string {
 	t.Helper()
 	var options []string
@@ -115,7 +115,7 @@ func completionScript(t *testing.T, shell string) (file string) {
 	return file
 }
 
-// offered is what a shell offers for the last word, sorted; of files the last element.
+// offered returns the completions of the last word, sorted; of files the last element.
 func offered(t *testing.T, shell, script string, line ...string) []string {
 	t.Helper()
 	out := output(t, slices.Concat(shells()[shell], []string{script}, line)...)
@@ -128,7 +128,7 @@ func offered(t *testing.T, shell, script string, line ...string) []string {
 	return slices.Sorted(maps.Keys(words))
 }
 
-// output is what a command prints; one that hangs or fails ends the test.
+// output returns what a command prints. A command that hangs or fails ends the test.
 func output(t *testing.T, command ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

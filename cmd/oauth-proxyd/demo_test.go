@@ -73,7 +73,7 @@ func TestDemoInterruptedEarly(t *testing.T) {
 
 func TestDemoFindsAFreePort(t *testing.T) {
 	t.Parallel()
-	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil { // else somebody else took it
+	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil { // else another program has it
 		defer l.Close()
 	}
 	s := runDemo(t)

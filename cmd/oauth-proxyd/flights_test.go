@@ -44,7 +44,7 @@ func TestRequestsInFlight(t *testing.T) {
 	wait()
 }
 
-// Of a stream it is said whether it carries data. What takes minutes is told by a fake daemon.
+// requests and explain say whether a stream carries data. A fake daemon reports what takes minutes.
 func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 	t.Parallel()
 	s := &service{t: t, dir: daemontest.TempDir(t)}
@@ -109,8 +109,8 @@ const (
 	believePeers = "identity {\n  from = [\"tailnet\"]\n}\n"
 )
 
-// The person that a gateway names is in the log and in what requests and explain print, from the
-// reload on that names the gateway.
+// After a reload that trusts the gateway, the person that it names is in the log and in the output
+// of requests and explain.
 func TestPersonBehindGatewayIsShown(t *testing.T) {
 	t.Parallel()
 	u, d := newUpstream(t), runTailscaled(t, "Running")
@@ -145,7 +145,7 @@ func TestPersonBehindGatewayIsShown(t *testing.T) {
 	wait()
 }
 
-// Who waits for a slot, for how long, and whose turn is next.
+// status and requests show who waits for a slot, for how long, and in which turn.
 func TestWaitingRequestsAreShown(t *testing.T) {
 	t.Parallel()
 	u, d := newUpstream(t), runTailscaled(t, "Running")

@@ -14,8 +14,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// gateway stands in for one between clients and the daemon. It passes on what it gets, but for what
-// it was made to do.
+// gateway is a fake gateway between clients and the daemon. It passes requests and responses on,
+// except for the changes that a test wants.
 type gateway struct {
 	change   func(*http.Request)                                  // of what it sends on
 	response func(w http.ResponseWriter, response *http.Response) // in place of passing it on as it comes
@@ -23,7 +23,7 @@ type gateway struct {
 	times    int                                                  // how often it sends a request on; 0: once
 }
 
-// run starts it in front of url.
+// run starts the gateway in front of url.
 func (g gateway) run(t *testing.T, url string) *httptest.Server {
 	t.Helper()
 	if g.response == nil {
@@ -85,7 +85,7 @@ func beginResponse(w http.ResponseWriter, response *http.Response) {
 	w.WriteHeader(response.StatusCode)
 }
 
-// bufferAll holds the response back until it is whole.
+// bufferAll sends the response only when it is complete.
 func bufferAll(w http.ResponseWriter, response *http.Response) {
 	whole, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -103,13 +103,13 @@ func cutShort(w http.ResponseWriter, response *http.Response) {
 	w.Write(buffer[:n])
 }
 
-// finding is one of doctor's.
+// finding is a finding of doctor.
 type finding struct {
 	Check, Status, Seen string
 	Fix                 []string
 }
 
-// diagnosis is what doctor says in JSON.
+// diagnosis is the output of doctor --json.
 type diagnosis struct {
 	OK         bool
 	Findings   []finding
@@ -117,7 +117,7 @@ type diagnosis struct {
 	ClaudeCode string `json:"claude_code"`
 }
 
-// doctor runs it beside the service.
+// doctor runs doctor beside the service.
 func (s *service) doctor(args ...string) (diagnosis, int) {
 	s.t.Helper()
 	code, out, errs := s.command(append([]string{"doctor", "--json", "--config", s.file()}, args...)...)
@@ -128,7 +128,7 @@ func (s *service) doctor(args ...string) (diagnosis, int) {
 	return d, code
 }
 
-// of are the findings of a check.
+// of returns the findings of a check.
 func (d diagnosis) of(check string) []finding {
 	var found []finding
 	for _, f := range d.Findings {
@@ -139,7 +139,7 @@ func (d diagnosis) of(check string) []finding {
 	return found
 }
 
-// want is for a check with that one finding.
+// want wants a check to have exactly this finding.
 func (d diagnosis) want(t *testing.T, check, status string, words ...string) {
 	t.Helper()
 	found := d.of(check)
@@ -156,7 +156,7 @@ func (d diagnosis) want(t *testing.T, check, status string, words ...string) {
 	}
 }
 
-// inFrontOfAPI starts a service whose upstream counts what reaches it.
+// inFrontOfAPI starts a service in front of a mock API that counts requests.
 func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.Int64) {
 	t.Helper()
 	reached = &atomic.Int64{}
@@ -171,7 +171,7 @@ func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.I
 	return start(t, unit{config: forwarding(api.URL, "", blocks...)}), reached
 }
 
-// withoutDevice is a tailscaled in userspace mode: its addresses need not be this host's.
+// withoutDevice returns a tailscaled in userspace mode, which needs no address of this host.
 func withoutDevice(t *testing.T) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
@@ -300,7 +300,7 @@ func TestDoctorReportsWhomGatewayNames(t *testing.T) {
 func TestDoctorReportsUnreachableGateway(t *testing.T) {
 	t.Parallel()
 	hang := func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // before that nobody sees that the client left
+		_, _ = io.ReadAll(r.Body) // only then does the server notice that the client left
 		<-r.Context().Done()
 	}
 	refuse := func(w http.ResponseWriter, _ *http.Request) {
@@ -345,7 +345,8 @@ func TestDoctorReportsUnreachableGateway(t *testing.T) {
 	}
 }
 
-// A gateway with a login of its own, such as claude gateway, gets no verdict, but what to do.
+// For a gateway with its own login, such as claude gateway, doctor gives no verdict but says what
+// to do.
 func TestDoctorBeforeAGatewayWithLogin(t *testing.T) {
 	t.Parallel()
 	refuse := func(w http.ResponseWriter, _ *http.Request) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// hangFile makes the configuration a file whose reading takes longer than any test, as on a file
-// server that is gone: a pipe with a writer that writes no end.
+// hangFile replaces the configuration by a pipe that is never closed. Reading it hangs, as on a
+// file server that is gone.
 func (s *service) hangFile() (writer *os.File) {
 	s.t.Helper()
 	if err := os.Remove(s.file()); err != nil {
@@ -26,7 +26,7 @@ func (s *service) hangFile() (writer *os.File) {
 	return writer
 }
 
-// awaitReader waits for somebody to read the hanging file: it writes more than a pipe holds
+// awaitReader waits until a process reads the hanging file: it writes more than a pipe holds
 // (pipe(7)).
 func awaitReader(t *testing.T, writer *os.File) {
 	t.Helper()

@@ -138,7 +138,7 @@ func TestHealthAndMetricsUnderFullLoad(t *testing.T) {
 	s.awaitMetrics(t, "\nproxy_requests_in_flight 0\n", "\nproxy_requests_queued 0\n")
 }
 
-// A body that was announced and does not come is not waited for.
+// The responses do not wait for an announced body that does not arrive.
 func TestHealthAndMetricsIgnoreTheBody(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})

@@ -16,8 +16,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// limitedUpstream has responses with the headers that the query of a request wants. Those for /open
-// end with the upstream.
+// limitedUpstream responds with the headers that are in the query of a request. A response to /open
+// ends when the upstream is closed.
 type limitedUpstream struct {
 	*httptest.Server
 	ends chan struct{}
@@ -40,7 +40,7 @@ func newLimitedUpstream(t *testing.T) *limitedUpstream {
 	return u
 }
 
-// startLimited serves in front of it, behind a gateway that names people.
+// startLimited starts a service between a gateway that names people and such an upstream.
 func startLimited(t *testing.T, more ...string) (s *service, config string) {
 	t.Helper()
 	d := runTailscaled(t, "Running")
@@ -49,14 +49,14 @@ func startLimited(t *testing.T, more ...string) (s *service, config string) {
 	return start(t, unit{config: config}), config
 }
 
-// says has somebody, a person and a session, send a request whose response has these headers:
-// "account a", or the name of a rate limit, such as "unified-5h-utilization 0.3".
+// says sends a request for a user, a person and a session. Its response has these headers: "account
+// a", or a rate limit by its name, such as "unified-5h-utilization 0.3".
 func (s *service) says(user string, headers ...string) {
 	s.t.Helper()
 	s.saysAt("/", user, headers...)()
 }
 
-// saysAt gives what waits for the end of the response.
+// saysAt is says at a path. It returns a function that waits for the end of the response.
 func (s *service) saysAt(path, user string, headers ...string) (wait func() result) {
 	person, session, _ := strings.Cut(user, "/")
 	var query []string
@@ -72,10 +72,10 @@ func (s *service) saysAt(path, user string, headers ...string) (wait func() resu
 		"X-Claude-Code-Session-Id", session, personHeader, person)
 }
 
-// afterNow is the reset of a window.
+// afterNow returns the time of a reset, as the API writes it.
 func afterNow(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
-// limitsText is what limits prints, without what differs between two runs.
+// limitsText returns the output of limits, without what differs between two runs.
 func (s *service) limitsText() string {
 	s.t.Helper()
 	code, out, errs := s.command("limits")
@@ -205,7 +205,7 @@ func TestLimitsAsJSON(t *testing.T) {
 	}
 }
 
-// An upgrade loses nothing of it, and the new process goes on.
+// The new process knows everything that the old one did, and goes on from there.
 func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	t.Parallel()
 	s, config := startLimited(t)

@@ -11,7 +11,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// twoDaemons lead to each other.
+// twoDaemons starts two daemons that are each other's upstream.
 func twoDaemons(t *testing.T) (first, second *service) {
 	t.Helper()
 	one, two := daemontest.Listen(t, "proxy"), daemontest.Listen(t, "proxy")
@@ -20,7 +20,7 @@ func twoDaemons(t *testing.T) (first, second *service) {
 	return first, second
 }
 
-// TestLoopOfTwoDaemons: the client has one clear error, and the operator sees what it is about.
+// The client gets one clear error, and the operator sees the cause.
 func TestLoopOfTwoDaemons(t *testing.T) {
 	t.Parallel()
 	for name, credential := range map[string][]string{
@@ -54,7 +54,7 @@ func TestLoopOfTwoDaemons(t *testing.T) {
 	}
 }
 
-// together responds when all have come.
+// together responds to requests once all of them have arrived.
 type together struct {
 	came    chan struct{} // for each
 	missing sync.WaitGroup
@@ -73,8 +73,8 @@ func (u *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, strings.Join(r.Header["Via"], ","))
 }
 
-// TestEqualRequestsAreNoLoop has 500 in flight at once, on connections that are kept and that are
-// not. They come by the dozen: a crowd of new connections has bounds of its own.
+// 500 equal requests are in flight at once, on new and on kept connections. They arrive in dozens,
+// because new connections have a limit of their own.
 func TestEqualRequestsAreNoLoop(t *testing.T) {
 	t.Parallel()
 	const requests, dozen = 500, 20

@@ -7,7 +7,7 @@
 //	tailscaled_test.go what it asks about the tailnet
 //	client_test.go     who sends requests
 //
-// All others are promises.
+// Each other file tests one promise.
 package main_test
 
 import (
@@ -22,8 +22,8 @@ import (
 // TestMain puts the binary into the PATH of all tests.
 func TestMain(m *testing.M) { os.Exit(daemontest.Main(m)) }
 
-// go test repeats a result while the files that the tests themselves looked at are the same, and
-// what the build of the binary looks at is not among them.
+// go test caches a result as long as the files that the tests open are the same. The build of the
+// binary happens elsewhere, so the test opens its sources.
 func TestCacheFollowsTheSources(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir("../../internal", func(path string, d fs.DirEntry, err error) error {

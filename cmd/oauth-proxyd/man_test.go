@@ -14,7 +14,7 @@ import (
 
 const manual = "../../man/oauth-proxyd.8"
 
-// The manual has each command that the program lists and no other, with exactly its options.
+// The manual has exactly the commands and options that the help lists.
 func TestManualCommandsAndOptions(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
@@ -37,7 +37,7 @@ func TestManualCommandsAndOptions(t *testing.T) {
 	}
 }
 
-// Every exit code that the sources name is in the manual and in docs/runbook.md, and no other.
+// The manual and docs/runbook.md have exactly the exit codes of the sources.
 func TestManualExitCodes(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?m)^\s*[eE]xit[A-Z]\w*\s*= (\d+)`, ".", "../../internal/lifecycle")
@@ -58,8 +58,7 @@ func TestManualSignals(t *testing.T) {
 	}
 }
 
-// Every variable that the sources ask for is in the manual. The others in it are asked for by the
-// libraries, and named here.
+// The manual has exactly the variables that the sources read, and those of libraries named here.
 func TestManualEnvironment(t *testing.T) {
 	t.Parallel()
 	want := inSources(t, `(?:[gG]etenv|LookupEnv)\("([A-Z_]+)"\)|Origin: "([A-Z_]+)"`,
@@ -77,8 +76,8 @@ func TestManualEnvironment(t *testing.T) {
 	}
 }
 
-// Every metric of the daemon that a daemon at work shows is in the manual with its labels, and the
-// manual has no other than the sources name.
+// The manual has every metric of a working daemon with its labels, and no metric that the sources
+// do not name.
 func TestManualMetrics(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
@@ -123,7 +122,7 @@ func describedMetrics(t *testing.T) (all []describedMetric) {
 	return all
 }
 
-// The states that the manual names are those that a daemon can say that it is in.
+// The manual has exactly the states that a daemon can report.
 func TestManualStates(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
@@ -136,8 +135,8 @@ func TestManualStates(t *testing.T) {
 	}
 }
 
-// shownMetrics are the metrics of a daemon that has served a request, without those of Go and of
-// the process, with their labels.
+// shownMetrics returns the metrics of a daemon that has served a request, with their labels,
+// without those of Go and of the process.
 func shownMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	u := newUpstream(t)
@@ -166,8 +165,7 @@ func shownMetrics(t *testing.T) map[string][]string {
 	return shown
 }
 
-// Every field of a request that the log has is in the manual, and the manual has no other than the
-// sources name.
+// The manual has every field of a request's log line, and no field that the sources do not name.
 func TestManualLogFields(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")
@@ -196,7 +194,7 @@ func TestManualLogFields(t *testing.T) {
 	}
 }
 
-// section is the text of a section of the manual.
+// section returns the text of a section of the manual.
 func section(t *testing.T, name string) string {
 	t.Helper()
 	_, after, found := strings.Cut(read(t, manual), "\n.Sh "+name+"\n")
@@ -207,7 +205,7 @@ func section(t *testing.T, name string) string {
 	return text
 }
 
-// inSources finds what a pattern names in the sources of packages, tests apart.
+// inSources returns what a pattern finds in the sources of packages, without tests.
 func inSources(t *testing.T, pattern string, dirs ...string) []string {
 	t.Helper()
 	var found []string
@@ -225,7 +223,7 @@ func inSources(t *testing.T, pattern string, dirs ...string) []string {
 	return found
 }
 
-// submatches are what the groups of a pattern match, once each.
+// submatches returns what the groups of a pattern match, each text once.
 func submatches(pattern, text string) []string {
 	all := []string{}
 	for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {

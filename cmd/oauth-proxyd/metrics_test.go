@@ -47,8 +47,8 @@ func TestMetricsAfterRequests(t *testing.T) {
 	)
 }
 
-// awaitMetrics is for what is counted when a response has ended, which is after its client has the
-// last byte.
+// awaitMetrics waits for metrics that are counted at the end of a response, after the client has
+// the last byte.
 func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 	t.Helper()
 	var missing string
@@ -67,8 +67,8 @@ func (s *service) awaitMetrics(t *testing.T, lines ...string) {
 	})
 }
 
-// The manual is the contract: each of its metrics has a series for each value that it names, before
-// anything happened. "other" has one only once something unknown came.
+// The manual is the contract: from the start, each metric has a series for each value of its labels
+// in the manual, except "other".
 func TestMetricsExistFromTheStart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(daemontest.TempDir(t), "oauth-proxyd.prom")
@@ -108,8 +108,8 @@ func (m describedMetric) wantIn(t *testing.T, from, text string) {
 	}
 }
 
-// In OpenMetrics a counter's family is named without _total, and a name that is unique in the text
-// format can be there twice.
+// In OpenMetrics, the family of a counter has no _total, so two names that differ in the text
+// format can collide.
 func TestMetricsAreDeclaredOnce(t *testing.T) {
 	t.Parallel()
 	const openMetrics = "application/openmetrics-text; version=1.0.0"
@@ -134,7 +134,7 @@ func TestMetricsAreDeclaredOnce(t *testing.T) {
 	}
 }
 
-// wantEachOnce wants a type and a help text for each family once, and each series once.
+// wantEachOnce wants one type and one help text for each family, and each series once.
 func wantEachOnce(t *testing.T, what, exposition string) {
 	t.Helper()
 	seen := make(map[string]bool)
@@ -239,7 +239,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// wantOnly: the folder holds that file and nothing half-written.
+// wantOnly wants a folder to have only that file, and no part of one.
 func wantOnly(t *testing.T, dir, name string, mode os.FileMode) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -11,7 +11,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// hashing is a service that hashes names with a key in dir; empty: it has no such folder.
+// hashing starts a service that hashes names with a key in dir. Without dir, it has no folder for
+// it.
 func hashing(t *testing.T, dir, identity string) unit {
 	t.Helper()
 	d := runTailscaled(t, "Running")
@@ -23,7 +24,7 @@ func hashing(t *testing.T, dir, identity string) unit {
 	return u
 }
 
-// hash is what the log says for alice's node.
+// hash returns the name of alice's node in the log.
 func (s *service) hash(t *testing.T) string {
 	t.Helper()
 	get(t, s.url()+"/echo").Want(t, 200)
@@ -57,7 +58,7 @@ func TestHashSurvivesRestartAndUpgrade(t *testing.T) {
 	}
 }
 
-// What the host's users can read, such as its machine id, is the same for both.
+// Both services can read the same machine ID, which must not be the key.
 func TestHashNeedsTheSecretKey(t *testing.T) {
 	t.Parallel()
 	one := start(t, hashing(t, daemontest.TempDir(t), "hashed")).hash(t)
@@ -76,7 +77,7 @@ func TestKeyIsMadeOnlyForHashes(t *testing.T) {
 	}
 }
 
-// badKey is how a key file can be of no use, and what the log says then.
+// badKey is a key file that cannot be used, and what the log says about it.
 type badKey struct {
 	name   string
 	make   func(file string) error

@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// alice and bot are peers whose every name has a seed that the tests look for.
+	// alice and bot are peers. All of their names have a seed that the tests search for.
 	alice = `{"Node":{"StableID":"n5eedALICE","Name":"alice-5eed.tail.ts.net."},
 		"UserProfile":{"LoginName":"alice@5eed.example"}}`
 	bot = `{"Node":{"StableID":"n5eedBOT","Name":"bot-5eed.tail.ts.net.","Tags":["tag:5eed"]},
 		"UserProfile":{"LoginName":"tagged-devices"}}`
-	// carol is whom a gateway names.
+	// carol is the person that a gateway names.
 	carol = "carol-5eed@example.com"
-	// gossip is what tailscaled may say of others: in no form that could be recognized.
+	// gossip is a warning of tailscaled with names in no known form.
 	gossip = "no luck with 5eed, alice's machine, at 100.64.5.99"
 )
 
-// named are the seeds that must not be in anything where names are withheld.
+// named returns the seeds that nothing may show where names are withheld.
 func named() []string { return []string{"5eed", "alice", "100.64.5.99"} }
 
-// outputs is all that a service wrote and showed, by where.
+// outputs is everything that a service wrote and showed, by its source.
 type outputs struct {
 	t    *testing.T
 	s    *service
 	text map[string]string
 }
 
-// command keeps what a command prints.
+// command keeps the output of a command.
 func (k *outputs) command(args ...string) {
 	k.t.Helper()
 	_, out, errs := k.s.command(args...)
 	k.text[fmt.Sprintf("%q, time %d", args, len(k.text))] = out + errs
 }
 
-// response keeps our own response and, of a request with an id, its explanation.
+// response keeps our own response and the explanation of its request.
 func (k *outputs) response(a daemontest.Response) {
 	k.t.Helper()
 	k.text[fmt.Sprintf("response %d", len(k.text))] = fmt.Sprint(a.Header, a.Body)
@@ -57,7 +57,7 @@ func (k *outputs) look() {
 	k.text[fmt.Sprintf("/metrics, time %d", len(k.text))] = get(k.t, k.s.url()+"/metrics").Body
 }
 
-// throughGateway keeps what doctor's report says of the sender.
+// throughGateway keeps what doctor reports about the sender.
 func (k *outputs) throughGateway() {
 	k.t.Helper()
 	d, _ := k.s.doctor("--through", gateway{change: func(r *http.Request) { r.Header.Set(personHeader, carol) }}.run(k.t, k.s.url()).URL)
@@ -68,7 +68,7 @@ func (k *outputs) throughGateway() {
 	k.text[fmt.Sprintf("doctor, time %d", len(k.text))] = fmt.Sprint(found)
 }
 
-// everyKindOfRecord has the daemon write and show all that it can about a peer.
+// everyKindOfRecord makes the daemon write and show everything that it can about a peer.
 func everyKindOfRecord(t *testing.T, mode string) *outputs {
 	t.Helper()
 	u, d := newUpstream(t), runTailscaled(t, "Running")
@@ -127,8 +127,7 @@ func TestLogIdentityInEveryRecord(t *testing.T) {
 	}
 }
 
-// With "full" the operator finds the names in the log and on the admin socket; a client sees none
-// all the same.
+// With "full", the operator finds names in the log and on the admin socket, but a client sees none.
 func TestNamesAreForTheOperator(t *testing.T) {
 	t.Parallel()
 	k := everyKindOfRecord(t, "full")
@@ -150,7 +149,7 @@ func TestNamesAreForTheOperator(t *testing.T) {
 	}
 }
 
-// wantKinds: each kind of record was provoked, so that the search proves something.
+// wantKinds wants each kind of record to be there: otherwise the search proves nothing.
 func (k *outputs) wantKinds(t *testing.T) {
 	t.Helper()
 	log := k.text["the log"]
@@ -165,7 +164,7 @@ func (k *outputs) wantKinds(t *testing.T) {
 	}
 }
 
-// A reload that withholds names withholds those that are remembered, too.
+// After a reload that withholds names, those of earlier requests are withheld, too.
 func TestReloadWithholdsNames(t *testing.T) {
 	t.Parallel()
 	u, d := newUpstream(t), runTailscaled(t, "Running")

@@ -7,7 +7,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// withSocketUnit is what the shipped service unit says in the environment.
+// withSocketUnit is the variable that the shipped service unit sets.
 const withSocketUnit = "OAUTH_PROXYD_SOCKET_UNIT=oauth-proxyd.socket"
 
 func TestServiceWithoutItsSocket(t *testing.T) {

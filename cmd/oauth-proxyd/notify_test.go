@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// states is what the messages say beside STATUS=, in order.
+// states returns the messages without STATUS=, in order.
 func states(messages []string) []string {
 	var all []string
 	for _, m := range messages {
@@ -146,7 +146,7 @@ func TestWatchdogWithheldWithoutResponse(t *testing.T) {
 	daemontest.Eventually(t, "fed again", func() bool { return s.notes.Count("WATCHDOG=1") > fed })
 }
 
-// hangUp accepts connections there and responds to none.
+// hangUp accepts connections at path and does not respond.
 func hangUp(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)

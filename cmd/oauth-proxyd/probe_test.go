@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// A gateway that leaves little but the mark of the request is still judged.
+// doctor judges a gateway that removes everything but the mark of the probe.
 func TestProbeIsRecognizedByItsHeader(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
@@ -28,7 +28,7 @@ func TestProbeIsRecognizedByItsHeader(t *testing.T) {
 	}
 }
 
-// probeHeader marks doctor's request, and nothing else does.
+// probeHeader is the only mark of doctor's request.
 const probeHeader = "X-Oauth-Proxyd-Probe"
 
 func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
@@ -42,7 +42,7 @@ func TestDoctorReportsDroppedProbeHeader(t *testing.T) {
 	}
 }
 
-// admin asks on the admin socket, as a member of the group can.
+// admin sends a request to the admin socket, as a member of the group can.
 func (s *service) admin(method, path, body string) (status int, response string) {
 	s.t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -55,8 +55,8 @@ func (s *service) admin(method, path, body string) (status int, response string)
 	return a.Status, a.Body
 }
 
-// A member of the group may announce a probe, and learns nothing of others' requests by it: the
-// nonce is the daemon's, and a report has the values of a few headers only.
+// A member of the group may announce a probe, but learns nothing about the requests of others: the
+// daemon chooses the nonce, and a report has the values of few headers.
 func TestProbeShowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
@@ -87,7 +87,7 @@ func TestProbeShowsNoOtherRequest(t *testing.T) {
 	}
 }
 
-// What is not the announced request is no probe: it goes to the upstream.
+// Any other request than the announced one goes to the upstream.
 func TestOnlyAnnouncedProbesAreAccepted(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)
@@ -100,7 +100,7 @@ func TestOnlyAnnouncedProbesAreAccepted(t *testing.T) {
 	}
 }
 
-// A gateway that repeats a request much later does not have it sent to the upstream.
+// A probe that a gateway repeats much later does not reach the upstream.
 func TestProbeIsAcceptedOnce(t *testing.T) {
 	t.Parallel()
 	s, reached := inFrontOfAPI(t, mergeBeta)

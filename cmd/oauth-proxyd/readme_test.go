@@ -10,7 +10,7 @@ import (
 // readme shows what the program prints.
 const readme = "../../README.md"
 
-// fenced is what stands in a document between a line and the end of its block.
+// fenced returns the block of a document that begins with a line.
 func fenced(t *testing.T, document, first string) string {
 	t.Helper()
 	_, after, found := strings.Cut(read(t, document), "```\n"+first)

@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// adding is a rule that shows in what /echo received.
+// adding returns a rule for a header that /echo shows.
 func adding(value string) string {
 	return strings.ReplaceAll(mergeBeta, "oauth-2025-04-20", value)
 }
@@ -84,7 +84,7 @@ func TestReloadRefusesABadFile(t *testing.T) {
 	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_config_last_reload_successful 1\n")
 }
 
-// Whatever a file holds, reading it ends, and the next one is read.
+// Reading a file ends whatever is in it, and the next reload works.
 func TestReloadAfterAHangingFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -108,7 +108,7 @@ func TestReloadAfterAHangingFile(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 }
 
-// wantRefusal reloads, and wants a few words on why that is refused.
+// wantRefusal wants a reload to be refused with these words.
 func (s *service) wantRefusal(name, want string) {
 	s.t.Helper()
 	code, _, errs := s.command("reload")
@@ -117,7 +117,7 @@ func (s *service) wantRefusal(name, want string) {
 	}
 }
 
-// What is at the path need not be a file, or come to an end.
+// The path may lead to something else than a file, and reading it may not end.
 func TestReloadRefusesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -221,7 +221,7 @@ func TestReloadReportsNeededRestart(t *testing.T) {
 	s.log.Next(t, "needs a restart", "tailscale.socket")
 }
 
-// The journal says who changed what: by the kernel's word, and then by the client's own.
+// The journal says who changed what: the user by the kernel, and the command by the client.
 func TestLogSaysWhoReloads(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"SUDO_USER=alice"}})
@@ -240,9 +240,9 @@ func TestLogSaysWhoReloads(t *testing.T) {
 	s.log.Next(t, `"msg":"upgrade requested"`, fmt.Sprintf("uid %d, process ", os.Geteuid()))
 }
 
-// At the bound of in flight, queue and 256, the longest idle connection gives way. A client has its
-// response a moment before the server counts the connection as idle, so that on a busy machine it
-// can be one of the first few.
+// At the limit of slots, queue and 256, the longest idle connection is closed. A client has its
+// response a moment before the server counts the connection as idle, so on a busy machine any of
+// the first few can be closed.
 func TestReloadChangesConnectionLimit(t *testing.T) {
 	t.Parallel()
 	limits := "max_connections = 1\n  queue_limit = "
@@ -390,7 +390,7 @@ func TestReloadReachesOpenConnections(t *testing.T) {
 	}
 }
 
-// rawClient is one connection, kept.
+// rawClient is one kept connection.
 type rawClient struct {
 	reader *bufio.Reader
 	conn   io.ReadWriteCloser

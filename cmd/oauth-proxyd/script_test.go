@@ -11,7 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestCommandLine runs the scripts, each of which begins with what it proves.
+// TestCommandLine runs the scripts. Each begins with what it proves.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -41,7 +41,7 @@ func TestEveryCommandHasAScript(t *testing.T) {
 	}
 }
 
-// exits CODE PROGRAM ARGUMENT... runs a program that ends with exactly that code.
+// exits CODE PROGRAM ARGUMENT... runs a program that must exit with that code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	if err != nil || neg {

@@ -14,10 +14,10 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// secret is a value that may be in a request or a response and nowhere else.
+// secret returns a value that may be only in requests and responses.
 func secret(where string) string { return "5ecr3t-" + where }
 
-// leakyUpstream has secrets in its responses, and breaks some of them off.
+// leakyUpstream has secrets in its responses, and cuts some of them.
 func leakyUpstream(t *testing.T) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,7 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 	return s
 }
 
-// respondRaw writes what net/http would not.
+// respondRaw writes a response that net/http would not.
 func respondRaw(w http.ResponseWriter, text string) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -56,7 +56,7 @@ func respondRaw(w http.ResponseWriter, text string) {
 	c.Close()
 }
 
-// ways are the paths of requests that go well and wrong in every way.
+// ways returns paths for requests of every outcome.
 func ways() []string {
 	return []string{"/good", "/refuse", "/cut", "/break", "/long", "/health", "/metrics"}
 }
@@ -124,7 +124,7 @@ func sendSecrets(t *testing.T, s *service, shown *daemontest.Record) {
 	}
 }
 
-// sendBrokenSecrets is for the errors of HTTP itself.
+// sendBrokenSecrets sends requests that are not valid HTTP.
 func sendBrokenSecrets(t *testing.T, s *service) {
 	t.Helper()
 	for _, text := range []string{

@@ -17,7 +17,7 @@ import (
 
 const nobody = 65534
 
-// unit is what a test decides about a service.
+// unit is how a test configures a service.
 type unit struct {
 	config  string               // content of its file
 	args    []string             // more of them
@@ -46,7 +46,7 @@ type service struct {
 	properties map[string]string // of the unit, where they differ from the shipped one
 }
 
-// newService prepares one with a socket named proxy, unless it has others.
+// newService prepares a service with a socket named proxy, unless the unit has others.
 func newService(t *testing.T, u unit) *service {
 	t.Helper()
 	s := &service{t: t, unit: u, dir: daemontest.TempDir(t), stdout: daemontest.NewRecord(), log: daemontest.NewRecord()}
@@ -68,7 +68,7 @@ func start(t *testing.T, u unit) *service {
 	return s
 }
 
-// output is a pipe into r, for a process and those that take over from it.
+// output returns a pipe into r, for a process and its successors.
 func (s *service) output(r *daemontest.Record) *os.File {
 	s.t.Helper()
 	out, in, err := os.Pipe()
@@ -108,7 +108,7 @@ func (s *service) run() {
 	s.show(s.process.PID)
 }
 
-// show has systemctl show a process as the main one.
+// show makes systemctl show a process as the main one.
 func (s *service) show(pid int) {
 	s.t.Helper()
 	u := daemontest.Unit{Dir: s.dir, Program: s.program(), Args: append([]string{"oauth-proxyd"}, s.args()...)}
@@ -117,7 +117,7 @@ func (s *service) show(pid int) {
 	}
 }
 
-// follow is what systemd does with MAINPID=.
+// follow does what systemd does with MAINPID=.
 func (s *service) follow(message string) {
 	pid, err := strconv.Atoi(daemontest.Field(message, "MAINPID"))
 	if err != nil || s.deaf.Load() {
@@ -127,7 +127,7 @@ func (s *service) follow(message string) {
 	s.show(pid)
 }
 
-// program is the path of the program in the PATH of the service.
+// program returns the path of the program in the PATH of the service.
 func (s *service) program() string {
 	var path string
 	for _, v := range s.environment() {
@@ -182,7 +182,7 @@ func (s *service) exit() (code int) {
 	return code
 }
 
-// stop is what systemctl stop does.
+// stop does what systemctl stop does.
 func (s *service) stop() (code int) {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
@@ -196,7 +196,7 @@ func (s *service) wantExit(code int) {
 	}
 }
 
-// end leaves no process behind.
+// end kills what is left of the processes.
 func (s *service) end() {
 	for _, pid := range append(s.successors, int(s.mainPID.Load())) {
 		if pid > 0 {
@@ -209,7 +209,7 @@ func (s *service) end() {
 	}
 }
 
-// url is where the first socket serves.
+// url returns the URL of the first socket.
 func (s *service) url() string { return s.unit.sockets[0].URL() }
 
 // command runs another command of the program beside the service.
@@ -218,7 +218,7 @@ func (s *service) command(args ...string) (code int, stdout, stderr string) {
 	return s.commandAs(nil, args...)
 }
 
-// commandAsNobody does so without a right to the admin socket.
+// commandAsNobody is command without permission for the admin socket.
 func (s *service) commandAsNobody(args ...string) (code int, stdout, stderr string) {
 	s.t.Helper()
 	if os.Geteuid() == 0 {

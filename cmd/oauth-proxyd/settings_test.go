@@ -17,7 +17,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// What the parts do is tested beside them; here, that each setting reaches its part.
+// The packages test what the settings do; these tests prove that each setting reaches its package.
 
 func TestRuleModesAndConditions(t *testing.T) {
 	t.Parallel()
@@ -196,8 +196,8 @@ func TestUpstreamCAFile(t *testing.T) {
 	get(t, s.url()+"/").Want(t, 200, "HTTP/2.0")
 }
 
-// One certificate of a bundle that cannot be used is named wherever somebody may look, and the
-// others are used.
+// If one certificate of a file cannot be used, check, status and the log name it, and the others
+// are used.
 func TestUnusableCertificateIsNamed(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewTLSServer(http.HandlerFunc(echo))
@@ -231,7 +231,7 @@ func TestUnusableCertificateIsNamed(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, "GET /echo")
 }
 
-// certificateFile has the certificate of a server, for those who are to trust it.
+// certificateFile writes the certificate of a server to a file.
 func certificateFile(t *testing.T, u *httptest.Server) (path string) {
 	t.Helper()
 	path = filepath.Join(daemontest.TempDir(t), "ca.pem")

@@ -68,7 +68,7 @@ func TestListenAddressWithoutSockets(t *testing.T) {
 	get(t, "http://"+s.loggedAddress()+"/echo").Want(t, 200, "GET /echo")
 }
 
-// loggedAddress is where it says that it serves.
+// loggedAddress returns the address in the log.
 func (s *service) loggedAddress() string {
 	s.t.Helper()
 	_, rest, _ := strings.Cut(s.log.Next(s.t, `"msg":"serving"`), `"address":"`)
@@ -119,7 +119,7 @@ func TestUnixSocketIsServed(t *testing.T) {
 	}
 }
 
-// systemd-socket-activate listens, and starts the program for the first client.
+// systemd-socket-activate listens and starts the program for the first client.
 func TestRequestThatStartsTheService(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -20,7 +20,7 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// wantStatus looks at the text of status: its exit code, its first line, and other lines.
+// wantStatus wants status to exit with code, and to print a first line and other lines.
 func (s *service) wantStatus(code int, first string, lines ...string) {
 	s.t.Helper()
 	got, out, errs := s.command("status")
@@ -216,7 +216,7 @@ func TestStatusShowsSlowest(t *testing.T) {
 	wait()
 }
 
-// inFlight are the ids of the requests in flight.
+// inFlight returns the IDs of the requests in flight.
 func (s *service) inFlight() []string {
 	s.t.Helper()
 	_, out, _ := s.command("requests", "--json")
@@ -233,7 +233,7 @@ func (s *service) inFlight() []string {
 	return ids
 }
 
-// How the process before ended is what ExecStopPost= of the unit left.
+// ExecStopPost= of the unit writes how the previous process ended.
 func TestStatusSaysHowTheLastProcessEnded(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)
@@ -291,7 +291,7 @@ func TestStatusWarnsOfTextfileAndListener(t *testing.T) {
 	}
 }
 
-// The issuer of a certificate that is not trusted tells which proxy opens TLS.
+// The issuer of an untrusted certificate names the proxy that inspects TLS.
 func TestStatusNamesTheIssuer(t *testing.T) {
 	t.Parallel()
 	u := httptest.NewTLSServer(http.NotFoundHandler())

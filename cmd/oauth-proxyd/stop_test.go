@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// openStream has received the first event of a stream.
+// openStream is a client that has received the first event of a stream.
 type openStream struct{ body io.ReadCloser }
 
 func (u *upstream) openStream(t *testing.T, c *http.Client, url string) *openStream {
@@ -44,8 +44,7 @@ func (o *openStream) wantWhole(t *testing.T) {
 	}
 }
 
-// wantCut wants the end to be reported as an error with these words, and not to look like a clean
-// one.
+// wantCut wants the stream to end with an error event that has these words, and not cleanly.
 func (o *openStream) wantCut(t *testing.T, words ...string) {
 	t.Helper()
 	rest, err := o.rest()
@@ -261,7 +260,7 @@ func TestNothingListensAfterStop(t *testing.T) {
 	s.wantExit(0)
 }
 
-// awaitHealth waits until /health counts that much.
+// awaitHealth waits until a field of /health has a value.
 func (s *service) awaitHealth(t *testing.T, name string, count float64) {
 	t.Helper()
 	c := newClient(t)

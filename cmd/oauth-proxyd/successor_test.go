@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// The slowest test of all: it takes those 30 s.
+// This is the slowest test: it takes the 30 s of the limit.
 func TestSuccessorTimesOut(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -25,7 +25,7 @@ func TestSuccessorTimesOut(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200)
 }
 
-// systemd waits for its own children only.
+// systemd supervises only its own children.
 func TestSuccessorParentIsTheManager(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
@@ -73,7 +73,7 @@ func TestUpgradeRefusedByUnit(t *testing.T) {
 	}
 }
 
-// wantNoUpgrade wants an upgrade to be refused for that reason, and nothing to change.
+// wantNoUpgrade wants an upgrade to be refused for a reason, without any change.
 func (s *service) wantNoUpgrade(why string) {
 	s.t.Helper()
 	code, out, errs := s.command("upgrade")
@@ -99,7 +99,7 @@ func TestUpgradeWithVariablesInExecStart(t *testing.T) {
 	s.wantUpgrade()
 }
 
-// A message that systemd ignores brings no error: it must be asked.
+// systemd ignores messages without an error, so the daemon has to ask.
 func TestSuccessorNotTakenOverIsEnded(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -152,8 +152,7 @@ func TestUpgradeWithoutSystemctl(t *testing.T) {
 	s.wantNoUpgrade("exit status 1: Failed to connect to bus: Host is down")
 }
 
-// The old process has no way back: systemd starts the unit again, and ends what is left of it
-// first.
+// The old process cannot take over again: systemd ends it before it starts the unit again.
 func TestSuccessorCrashesLater(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// absent, refusing, hanging and garbled are tailscaleds that do not respond well.
+// absent, refusing, hanging and garbled are broken sockets of tailscaled.
 func absent(t *testing.T) *tailscaled { t.Helper(); return newTailscaled(t) }
 
 func refusing(t *testing.T) *tailscaled {
@@ -209,7 +209,7 @@ func TestWaitModeServesDegraded(t *testing.T) {
 	}
 }
 
-// soon is how fast a tailnet that came up must be noticed.
+// soon is how fast the daemon must notice that the tailnet is up.
 const soon = 2 * time.Second
 
 func TestTailnetComesUp(t *testing.T) {
@@ -219,7 +219,7 @@ func TestTailnetComesUp(t *testing.T) {
 		before func(*testing.T) *tailscaled
 		comes  func(*testing.T, *tailscaled)
 	}{
-		{"somebody logs in", in("NeedsLogin"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
+		{"a user logs in", in("NeedsLogin"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
 		{"tailscale up", in("Stopped"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
 		{"the boot goes on", in("NoState"), func(_ *testing.T, d *tailscaled) { d.Become("Running") }},
 		{"tailscaled starts", absent, func(t *testing.T, d *tailscaled) { d.Become("Running"); d.run(t) }},
@@ -260,7 +260,7 @@ func TestTailnetGoesDown(t *testing.T) {
 	h := get(t, s.url()+"/health")
 	h.Want(t, 503, `"status": "degraded"`, `"tailnet_backend_state": "NeedsLogin"`)
 	s.wantNoLoginURL(h.Body)
-	s.log.Next(t, faketailscaled.LoginURL) // here somebody finds it
+	s.log.Next(t, faketailscaled.LoginURL) // for the operator
 	get(t, s.url()+"/echo").Want(t, 200)
 	d.Close()
 	s.notes.Next(t, "STATUS=", "tailscaled is not running")
@@ -329,14 +329,14 @@ func TestReloadDuringStart(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200, `beta="new"`)
 }
 
-// pathWithoutTailscale finds the program under test and no tailscale command.
+// pathWithoutTailscale returns a PATH with the program under test and without tailscale.
 func pathWithoutTailscale(t *testing.T) string {
 	t.Helper()
 	dir, _, _ := strings.Cut(os.Getenv("PATH"), ":")
 	return dir
 }
 
-// wantNoLoginURL looks where it must not be.
+// wantNoLoginURL wants no text to have the login URL.
 func (s *service) wantNoLoginURL(others ...string) {
 	s.t.Helper()
 	for _, text := range append(others, s.notes.Text()) {

@@ -17,7 +17,7 @@ type tailscaled struct {
 	path string
 }
 
-// newTailscaled has a path and does not run yet.
+// newTailscaled returns a tailscaled that does not run yet.
 func newTailscaled(t *testing.T) *tailscaled {
 	t.Helper()
 	d := &tailscaled{faketailscaled.New(), filepath.Join(daemontest.TempDir(t), "ts.sock")} // of its real name, it would be found by other tests
@@ -25,7 +25,7 @@ func newTailscaled(t *testing.T) *tailscaled {
 	return d
 }
 
-// runTailscaled runs in that backend state.
+// runTailscaled runs a tailscaled in a backend state.
 func runTailscaled(t *testing.T, state string) *tailscaled {
 	t.Helper()
 	d := newTailscaled(t)
@@ -46,7 +46,7 @@ func (d *tailscaled) run(t *testing.T) {
 	d.Serve(l)
 }
 
-// onTailnet is a configuration block that asks this tailscaled.
+// onTailnet returns a tailscale block for this tailscaled.
 func onTailnet(d *tailscaled, whenDown string) string {
 	return fmt.Sprintf("tailscale {\n  socket = %q\n  when_down = %q\n}\n", d.path, whenDown)
 }

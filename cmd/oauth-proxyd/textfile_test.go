@@ -9,7 +9,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// A file that nobody writes any more would be reported as if it were new.
+// node_exporter would report an old file as if it were new.
 func TestReloadRemovesOldTextfile(t *testing.T) {
 	t.Parallel()
 	dir := daemontest.TempDir(t)

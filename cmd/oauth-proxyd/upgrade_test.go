@@ -14,7 +14,7 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// installed is a service whose program can be replaced, as a package does.
+// installed returns a service with a program that can be replaced, as a package does.
 func installed(t *testing.T, u unit) (s *service, program string) {
 	t.Helper()
 	original, err := exec.LookPath("oauth-proxyd")
@@ -48,7 +48,7 @@ func installText(t *testing.T, program, content string) {
 	}
 }
 
-// mainProcess is the one that systemd is notified of next.
+// mainProcess waits for the next MAINPID=.
 func (s *service) mainProcess() int {
 	s.t.Helper()
 	pid, err := strconv.Atoi(daemontest.Field(s.notes.Next(s.t, "MAINPID="), "MAINPID"))
@@ -59,7 +59,7 @@ func (s *service) mainProcess() int {
 	return pid
 }
 
-// wantNoSuccessor is for an upgrade that came to nothing.
+// wantNoSuccessor wants an upgrade to have changed nothing.
 func (s *service) wantNoSuccessor() {
 	s.t.Helper()
 	if n := s.notes.Count("MAINPID="); n != 0 {
@@ -67,7 +67,7 @@ func (s *service) wantNoSuccessor() {
 	}
 }
 
-// wantUpgrade hands over once and gives the new process.
+// wantUpgrade upgrades and returns the new process.
 func (s *service) wantUpgrade() int {
 	s.t.Helper()
 	code, out, errs := s.command("upgrade")
@@ -256,7 +256,7 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 	}
 }
 
-// A program that is ready and then does not respond has taken nothing over.
+// A new program that stops responding after READY=1 takes nothing over.
 func TestSuccessorFailsItsProbe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -291,7 +291,7 @@ func TestSuccessorFailsItsProbe(t *testing.T) {
 	}
 }
 
-// beginUpgrade returns when the new process is ready, which its probation follows.
+// beginUpgrade returns when the new process is ready; its probation follows.
 func (s *service) beginUpgrade(program string) (errs <-chan string, pid int) {
 	s.t.Helper()
 	original := program + ".real"
@@ -389,7 +389,7 @@ func TestStopEndsBothProcesses(t *testing.T) {
 	daemontest.Eventually(t, "the successor has ended", func() bool { return hasEnded(successor) })
 }
 
-// hasEnded is true for a process that nobody has waited for, too: the test is the parent.
+// hasEnded reports whether a process has ended, including a zombie: the test is its parent.
 func hasEnded(pid int) bool {
 	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(state), ") Z ")
@@ -419,7 +419,7 @@ func TestUpgradeWithoutDescriptors(t *testing.T) {
 	s.wantNoSuccessor()
 }
 
-// A new program that hangs is not waited for, nor left behind.
+// A new program that hangs is killed.
 func TestStopDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -482,7 +482,7 @@ func TestHandoverTimeoutCutsStreams(t *testing.T) {
 	get(t, s.url()+"/echo").Want(t, 200)
 }
 
-// occupy keeps anything else from being made in that place.
+// occupy makes a directory at path, so that no file can be made there.
 func occupy(t *testing.T, place string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(place, "full"), 0o755); err != nil {

@@ -44,7 +44,7 @@ func newUpstream(t *testing.T) *upstream {
 	return u
 }
 
-// open lets all end that wait.
+// open lets all waiting requests end.
 func (u *upstream) open() { u.once.Do(func() { close(u.gate) }) }
 
 // await waits for the next request for /stream or /wait.
@@ -88,7 +88,7 @@ func (u *upstream) hold(r *http.Request) {
 	}
 }
 
-// mergeBeta is the rule that the program exists for.
+// mergeBeta is the rule of the shipped configuration.
 const mergeBeta = `
 header "anthropic-beta" {
   value = "oauth-2025-04-20"
@@ -96,14 +96,15 @@ header "anthropic-beta" {
 }
 `
 
-// withoutTailnet serves without asking for one.
+// withoutTailnet is a tailscale block without a tailnet.
 const withoutTailnet = `
 tailscale {
   required = false
 }
 `
 
-// forwarding is a configuration with that upstream, more in its proxy block, and more blocks.
+// forwarding returns a configuration with an upstream, more settings of its proxy block, and more
+// blocks.
 func forwarding(url, inProxy string, blocks ...string) string {
 	return fmt.Sprintf("proxy {\n  upstream_url = %q\n  %s\n}\n%s", url, inProxy, strings.Join(blocks, "\n"))
 }

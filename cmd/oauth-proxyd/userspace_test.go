@@ -11,14 +11,14 @@ import (
 	"oauth-proxyd/internal/faketailscaled"
 )
 
-// userspaceStatus is of a tailscaled without a network device, which delivers its peers from
+// userspaceStatus is the status of a tailscaled without a network device: peers arrive from
 // loopback.
 const userspaceStatus = `{"Version":"1.102.5","TUN":false,"BackendState":"Running","HaveNodeKey":true,
 	"TailscaleIPs":["100.64.0.7"],"Self":{"DNSName":"box.tail.ts.net.","TailscaleIPs":["100.64.0.7"]},"Health":[]}`
 
-// Such a tailscaled that is gone delivers nobody, so that who comes from loopback is on this host.
-// One that only its command reaches, or that is on another socket than the configured one, may
-// deliver peers: only programs of other users are distinguished from them.
+// If such a tailscaled is gone, clients from loopback are on this host. If it responds only to its
+// command, or on another socket than the configured one, clients from loopback may be peers, except
+// programs of other users than tailscaled's.
 func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -63,7 +63,7 @@ func TestLoopbackUnderUserspaceTailscaled(t *testing.T) {
 	})
 }
 
-// Who comes through "tailscale serve --tcp" cannot be distinguished from tailscaled itself.
+// Clients of "tailscale serve --tcp" look like tailscaled itself.
 func TestTailscaleServeIsNotLocal(t *testing.T) {
 	t.Parallel()
 	d := runTailscaled(t, "Running")

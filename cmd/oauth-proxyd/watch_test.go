@@ -175,7 +175,7 @@ func TestStatusWatchInAPipe(t *testing.T) {
 	}
 }
 
-// Nobody gets a permission by waiting.
+// Waiting gives no permission.
 func TestStatusWatchNeedsPermission(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})

@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/daemontest"
 )
 
-// probed is a service whose watchdog asks the test: the test listens instead of the first socket.
-// Requests go to the second.
+// probed is a service with a watchdog that probes the test, which listens in place of the first
+// socket. Requests go to the second one.
 type probed struct {
 	*service
 	path, aside string        // of the first socket: where the watchdog looks, where it is
@@ -43,7 +43,7 @@ func newProbed(t *testing.T, config string) *probed {
 
 func (p *probed) url() string { return p.unit.sockets[1].URL() }
 
-// listen begins to take the probes, which one at a time waits for next.
+// listen accepts probes, one at a time, for next.
 func (p *probed) listen() {
 	p.t.Helper()
 	l, err := net.Listen("unix", p.path)
@@ -80,7 +80,7 @@ func (p *probed) next() net.Conn {
 	}
 }
 
-// fed waits for some signs of life.
+// fed waits for several WATCHDOG=1.
 func (p *probed) fed() {
 	p.t.Helper()
 	for range 4 {
@@ -159,7 +159,7 @@ func TestWatchdogProbeIsExempt(t *testing.T) {
 	}
 }
 
-// pass hands a probe on to the first socket, and gives the status of the response.
+// pass sends a probe to the first socket and returns the status of the response.
 func (p *probed) pass(probe net.Conn) (status int) {
 	p.t.Helper()
 	defer probe.Close()
