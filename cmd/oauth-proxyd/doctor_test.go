@@ -27,6 +27,26 @@ func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 	}
 }
 
+// Without the right to ask the daemon, its steps are unknown, and say how to make them.
+func TestDoctorWithoutRights(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding(newUpstream(t).URL, "", withoutTailnet)})
+	_, out, _ := s.commandAsNobody("doctor", "--config", s.file(), "--through", s.url())
+	out = strings.Join(strings.Fields(out), " ")
+	for _, words := range []string{
+		"unknown daemon only root and the group oauth-proxyd may ask the daemon",
+		"unknown gateway " + s.url() + " was not tried: only root and the group oauth-proxyd",
+		"-> sudo oauth-proxyd doctor --config " + s.file() + " --through " + s.url(),
+	} {
+		if !strings.Contains(out, words) {
+			t.Errorf("doctor does not say %q:\n%s", words, out)
+		}
+	}
+	if strings.Contains(out, "oauth-proxyd serve") {
+		t.Errorf("doctor suggests a second daemon:\n%s", out)
+	}
+}
+
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]

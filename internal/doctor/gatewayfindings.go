@@ -38,7 +38,7 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 // shows why.
 func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	said := term.Cut(term.Clean(string(p.body)), 160)
-	provider := "the gateway's provider: baseurl " + x.baseURL()
+	provider := "the gateway's provider: baseurl " + cmp.Or(x.baseURL(), "http://NODE:PORT of this daemon")
 	known, err := x.Daemon.Explain(ctx, p.request.Header.Get("X-Request-Id"))
 	switch {
 	case err == nil && len(known) > 0:

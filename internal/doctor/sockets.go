@@ -73,6 +73,8 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	switch {
 	case k.ours:
 		return ok("%s responds in %s", where, milliseconds(k.took))
+	case k.err != nil && errors.Is(x.daemonErr, os.ErrPermission): // it runs, and knows its sockets
+		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(x.asRoot())
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
 		f := fail("nothing listens on %s", where).fix(x.start())
 		if errors.Is(x.daemonErr, admin.ErrNotRunning) {
