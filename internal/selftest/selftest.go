@@ -48,9 +48,10 @@ func (c Config) probeAll(ctx context.Context) ([]probe, error) {
 	var probes []probe
 	for _, listener := range listeners(c.Settings) {
 		for _, client := range clients() {
-			p := probe{client: client,
-				Name: client.name, Listener: listener, Method: client.method, Target: client.target,
-				Headers: []Header{}, Rules: []Rule{}}
+			p := probe{
+				client: client, Name: client.name, Listener: listener, Method: client.method, Target: client.target,
+				Headers: []Header{}, Rules: []Rule{},
+			}
 			if err := c.send(ctx, &p, rules); err != nil {
 				return nil, err
 			}
