@@ -1,6 +1,6 @@
 // Package admin is the admin socket: a Unix socket on which commands ask the running daemon for its
-// status, a reload or an upgrade. It has the client, the server, and the types that they exchange as
-// JSON. It does not know how the daemon does what it is asked.
+// status, a reload or an upgrade. It has the client, the server, and the types that they exchange
+// as JSON. It does not know how the daemon does what it is asked.
 //
 // The daemon passes a function for each command:
 //
@@ -19,10 +19,11 @@
 //	case err != nil:                          // a daemon that does not respond, or another program
 //	}
 //
-// client.go and server.go are the two ends; status.go and probe.go have the types. The --json option
-// of the commands prints them, so that their JSON names are a contract. A list is never null.
+// client.go and server.go are the two ends; status.go and probe.go have the types. The --json
+// option of the commands prints them, so that their JSON names are a contract. A list is never
+// null.
 //
-// No other way leads to the daemon's commands, and nothing else shows names, addresses and the login
-// URL of the node. The mode of the socket, 0660, and its directory decide who may use it. In a
-// hand-over the new process replaces the socket in one step, so that there is always one.
+// No other way leads to the daemon's commands, and nothing else shows names, addresses and the
+// login URL of the node. The mode of the socket, 0660, and its directory decide who may use it. In
+// a hand-over the new process replaces the socket in one step, so that there is always one.
 package admin
