@@ -115,19 +115,15 @@ func (id Identity) Key(addr netip.Addr) string {
 	}
 }
 
-// Network returns what stands for all addresses that one sender may have: 127.0.0.1 for loopback,
-// of which each program on this host can use all addresses; the first 64 bits of an IPv6 address
-// (RFC 4291 §2.5.4); otherwise addr. In Tailscale's range each node has one address.
+// Network returns what stands for all addresses that one sender may have: addr, or the first 64
+// bits of an IPv6 address (RFC 4291 §2.5.4). On this host and in Tailscale's range each sender has
+// one address.
 func Network(addr netip.Addr) netip.Addr {
-	switch {
-	case addr.IsLoopback():
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	case addr.Is6() && !config.IsTailscale(addr):
+	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // valid for every IPv6 address
 		return prefix.Addr()
-	default:
-		return addr
 	}
+	return addr
 }
 
 // Control classifies connections and judges requests.

@@ -31,17 +31,3 @@ func FuzzPerson(f *testing.F) {
 		}
 	})
 }
-
-// A program of this host can use any address of loopback: none of them makes it another person.
-func TestLoopbackIsOnePerson(t *testing.T) {
-	var id Identity
-	here := id.Key(netip.MustParseAddr("127.0.0.1"))
-	for _, addr := range []string{"127.0.0.2", "127.200.1.9", "::1"} {
-		if got := id.Key(netip.MustParseAddr(addr)); got != here {
-			t.Errorf("%s is %q, and 127.0.0.1 %q", addr, got, here)
-		}
-	}
-	if other := id.Key(netip.MustParseAddr("10.0.0.1")); other == here {
-		t.Errorf("10.0.0.1 is %q, too", other)
-	}
-}

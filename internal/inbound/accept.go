@@ -86,7 +86,9 @@ func (q *acceptQueue) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// shared reports whether different senders use this address. All programs on this host use
-// loopback, and a tailscaled without a network device delivers all its peers from there. The zero
+// shared reports whether different senders use this address. Programs on this host use
+// these, and a tailscaled without a network device delivers all its peers from there. The zero
 // Addr stands for Unix sockets.
-func shared(addr netip.Addr) bool { return !addr.IsValid() || addr.IsLoopback() }
+func shared(addr netip.Addr) bool {
+	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
+}

@@ -2,7 +2,6 @@ package inbound
 
 import (
 	"container/list"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -61,8 +60,6 @@ type connections struct {
 	empty     chan struct{} // closed when no connection is open, or accepted, after close
 
 	admittedClosed, strangersClosed uint64 // by evict
-	log                             *slog.Logger
-	logged                          time.Time // when evict logged a line last
 }
 
 // class says which budget a connection counts in.
@@ -87,9 +84,9 @@ type source struct {
 	admitted           int
 }
 
-func newConnections(log *slog.Logger) *connections {
+func newConnections() *connections {
 	s := &connections{
-		log: log, limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]bool),
+		limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]bool),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu

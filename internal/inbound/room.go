@@ -7,17 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// evict closes a connection for lack of room. It is counted, and logged once a minute at most.
+// evict closes a connection for lack of room, and counts it.
 func (s *connections) evict(c *Conn) {
 	if c.class == classAdmitted || s.known[c.source] {
 		s.admittedClosed++
 	} else {
 		s.strangersClosed++
-	}
-	if now := time.Now(); now.Sub(s.logged) >= time.Minute {
-		s.logged = now
-		s.log.Warn("closed a connection for lack of room; further ones within a minute are counted, but not logged",
-			"admitted_closed", s.admittedClosed, "strangers_closed", s.strangersClosed)
 	}
 	_ = c.Conn.Close() // does not block
 	s.move(c, classNone)
@@ -52,9 +47,9 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // makeRoom makes room for one more stranger of a source, and reports whether there is room. A
-// source that has used up its share loses its oldest silent stranger. If the budget is used up, the
-// source with the most strangers loses one. A stranger is silent if it has sent no whole request
-// for the time after, or at all if its source has more strangers than the new one would have.
+// source that has used up its share loses a stranger that was silent for that long. If the budget
+// is used up, the source with the most strangers loses its oldest one, unless that has just sent
+// something.
 func (s *connections) makeRoom(from *source, after time.Duration) bool {
 	if !from.hasShare() {
 		return s.evictSilent(from, after)
@@ -63,49 +58,42 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 		return true
 	}
 	var oldest *Conn
-	mine := from.strangers.Len() + 1
-	most := mine
+	most := from.strangers.Len() + 1
 	for _, other := range s.sources {
-		n, silent := other.strangers.Len(), after
+		n := other.strangers.Len()
 		if other.budget != from.budget || n < most {
 			continue
 		}
-		if n > mine {
-			silent = 0
-		}
-		if c := other.silent(silent); c != nil && (oldest == nil || n > most || c.since.Before(oldest.since)) {
+		if c := other.strangers.Front().Value.(*Conn); oldest == nil || n > most || c.since.Before(oldest.since) {
 			oldest, most = c, n
 		}
 	}
-	if oldest == nil {
+	if oldest == nil || !oldest.silent() {
 		return false
 	}
 	s.evict(oldest)
 	return true
 }
 
-// silent returns the oldest stranger of the source that is at least that old and has sent no whole
-// request, or nil. Bytes that a busy machine has not read yet count.
-func (f *source) silent(after time.Duration) *Conn {
-	now := time.Now()
-	for e := f.strangers.Front(); e != nil; e = e.Next() {
-		switch c := e.Value.(*Conn); {
-		case now.Sub(c.since) < after:
-			return nil
-		case c.lingered.Load(), !c.working && queued(c.Conn, unix.SIOCINQ) <= 0:
-			return c
-		}
-	}
-	return nil
+// silent reports whether c, a stranger, has sent no whole request. Bytes that a busy machine has
+// not read yet count.
+func (c *Conn) silent() bool {
+	return c.lingered.Load() || !c.working && queued(c.Conn, unix.SIOCINQ) <= 0
 }
 
-// evictSilent closes the oldest silent stranger of the source, and reports whether there was one.
+// evictSilent closes the oldest silent stranger of the source that is at least that old, and
+// reports whether there was one.
 func (s *connections) evictSilent(from *source, after time.Duration) bool {
-	c := from.silent(after)
-	if c != nil {
-		s.evict(c)
+	for e := from.strangers.Front(); e != nil; e = e.Next() {
+		switch c := e.Value.(*Conn); {
+		case time.Since(c.since) < after:
+			return false
+		case c.silent():
+			s.evict(c)
+			return true
+		}
 	}
-	return c != nil
+	return false
 }
 
 // clean closes silent strangers that others wait for, and connections that waited too long. It

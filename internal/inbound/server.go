@@ -43,7 +43,7 @@ type Server struct {
 // peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{connections: newConnections(log), cut: cut, log: log}
+	s := &Server{connections: newConnections(), cut: cut, log: log}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = connHandler{s.guard(handler), ctx}
 	var protocols http.Protocols
