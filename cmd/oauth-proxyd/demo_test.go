@@ -35,7 +35,7 @@ func TestDemoShowsTheHeadersEffect(t *testing.T) {
 	s.stdout.Next(t, "client sent", beta)
 	s.stdout.Next(t, "API received", beta, "oauth-2025-04-20")
 	s.stdout.Next(t, "API responded   200")
-	s.stdout.Next(t, "as it arrives", "Hello from the loopback upstream!", "word by word.")
+	s.stdout.Next(t, "as it arrives", "Hello from the mock API!", "word by word.")
 	s.stdout.Next(t, "until you press Ctrl-C")
 }
 

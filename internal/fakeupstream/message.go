@@ -60,7 +60,7 @@ func NewMessage(w http.ResponseWriter, r *http.Request, body []byte) (*Message, 
 
 // sentence is what the API says, word by word.
 func sentence() []string {
-	return strings.SplitAfter("Hello from the loopback upstream! Your request arrived whole, and this response comes to you word by word.", " ")
+	return strings.SplitAfter("Hello from the mock API! Your request arrived whole, and this response comes to you word by word.", " ")
 }
 
 // Text returns a block with that many words, and a delta for each.

@@ -25,7 +25,7 @@ func TestClaudeCodeThroughGateway(t *testing.T) {
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
 	}
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Hello from the loopback upstream!") {
+	if err != nil || !strings.Contains(string(out), "Hello from the mock API!") {
 		t.Errorf("Claude Code: %v\n%s", err, out)
 	}
 	for _, r := range s.api.all() {

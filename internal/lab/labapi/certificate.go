@@ -27,7 +27,7 @@ func NewCertificate(names ...string) (tls.Certificate, []byte, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(now.UnixNano()),
-		Subject:               pkix.Name{CommonName: "loopback upstream"},
+		Subject:               pkix.Name{CommonName: "mock API"},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(certificateLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,

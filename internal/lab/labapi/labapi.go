@@ -195,7 +195,7 @@ func (c call) bringsResult() bool {
 
 // toolUse is a block whose input comes in pieces, the first of them empty.
 func toolUse(id, name string) fakeupstream.Block {
-	const input = `{"note":"from the loopback upstream"}`
+	const input = `{"note":"from the mock API"}`
 	type block struct {
 		Type  string          `json:"type"`
 		ID    string          `json:"id"`

@@ -113,7 +113,7 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"note\":\""}}
 
 event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"from the loopback upstream\"}"}}
+data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"from the mock API\"}"}}
 
 event: content_block_stop
 data: {"type":"content_block_stop","index":1}
@@ -144,7 +144,7 @@ func TestToolUse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, body := message(t, s, tt.body)
-			used := strings.Contains(body, `"name":"`+tt.tool+`","input":{"note":"from the loopback upstream"}`) &&
+			used := strings.Contains(body, `"name":"`+tt.tool+`","input":{"note":"from the mock API"}`) &&
 				strings.Contains(body, `"stop_reason":"tool_use"`)
 			ended := strings.Contains(body, `"stop_reason":"end_turn"`) && !strings.Contains(body, "tool_use")
 			if tt.tool != "" && !used || tt.tool == "" && !ended {

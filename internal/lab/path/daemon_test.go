@@ -72,7 +72,7 @@ func (d *daemon) mustAsk() {
 	if err != nil {
 		d.host.t.Fatal(err)
 	}
-	response.Want(d.host.t, http.StatusOK, "Hello from the loopback upstream!")
+	response.Want(d.host.t, http.StatusOK, "Hello from the mock API!")
 }
 
 // route is what "status" says of the path to the upstream.

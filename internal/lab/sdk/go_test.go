@@ -83,13 +83,13 @@ func TestGoSaysTheSameThroughTheDaemon(t *testing.T) {
 		play  goPlay
 		wants []string
 	}{
-		{"message", goPlay{play: message(anyModel)}, []string{"response 200", "Hello from the loopback upstream!", "Anthropic-Ratelimit-Requests-Remaining", "Request-Id"}},
-		{"compressed message", goPlay{play: message("gzip")}, []string{"unzipped: true", "Hello from the loopback upstream!"}},
-		{"compressed request", goPlay{play: message(anyModel), zipped: true}, []string{"response 200", "Hello from the loopback upstream!"}},
+		{"message", goPlay{play: message(anyModel)}, []string{"response 200", "Hello from the mock API!", "Anthropic-Ratelimit-Requests-Remaining", "Request-Id"}},
+		{"compressed message", goPlay{play: message("gzip")}, []string{"unzipped: true", "Hello from the mock API!"}},
+		{"compressed request", goPlay{play: message(anyModel), zipped: true}, []string{"response 200", "Hello from the mock API!"}},
 		{"stream", goPlay{play: stream(anyModel)}, []string{`event {"type":"message_start"`, `event {"type":"message_stop"`, "word by word.", `"end_turn"`}},
 		{"compressed stream", goPlay{play: stream("gzip")}, []string{"unzipped: true", "word by word."}},
 		{"long stream", goPlay{play: stream("long-3000")}, []string{"after 3000 tokens"}},
-		{"tool use", goPlay{play: useTool}, []string{`tool "take_note" input {"note":"from the loopback upstream"}`, "input_json_delta", `stopped by "tool_use"`, `stopped by "end_turn"`}},
+		{"tool use", goPlay{play: useTool}, []string{`tool "take_note" input {"note":"from the mock API"}`, "input_json_delta", `stopped by "tool_use"`, `stopped by "end_turn"`}},
 		{"error in a stream", goPlay{play: stream("error-mid-stream")}, []string{"response 200", "content_block_delta", "failed: ", "overloaded_error"}},
 		{"error instead of a stream", goPlay{play: stream("error-429")}, []string{"response 429", `Retry-After: ["7"]`, "rate_limit_error"}},
 		{"retry", goPlay{play: message("error-529"), retries: 1}, []string{"response 529", `Request-Id: ["req_011000000000000000000002"]`}},
@@ -168,7 +168,7 @@ func TestGoSubscriptionWorksThroughTheDaemonOnly(t *testing.T) {
 		wants string
 		betas []string
 	}{
-		{"message", goPlay{play: message(anyModel)}, "Hello from the loopback upstream!", []string{beta}},
+		{"message", goPlay{play: message(anyModel)}, "Hello from the mock API!", []string{beta}},
 		{"stream", goPlay{play: stream(anyModel)}, `stopped by "end_turn"`, []string{beta}},
 		{"its own beta", goPlay{play: message(anyModel), betas: "a-2025-01-01,b-2025-02-02"}, "response 200", []string{"a-2025-01-01,b-2025-02-02," + beta}},
 		{"count of tokens", goPlay{play: countTokens}, "count ", []string{beta}},

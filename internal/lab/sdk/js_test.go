@@ -32,11 +32,11 @@ func testJSSaysTheSame(t *testing.T) {
 		script, credential string
 		wants              []string
 	}{
-		{"message", jsKey, []string{"response 200", "Hello from the loopback upstream!", "content-encoding: gzip", "anthropic-ratelimit-requests-remaining: 49"}},
+		{"message", jsKey, []string{"response 200", "Hello from the mock API!", "content-encoding: gzip", "anthropic-ratelimit-requests-remaining: 49"}},
 		{"message", jsKeyAsBearer, []string{"response 200"}},
-		{"compressed", jsKey, []string{"response 200", "Hello from the loopback upstream!"}},
+		{"compressed", jsKey, []string{"response 200", "Hello from the mock API!"}},
 		{"stream", jsKey, []string{`event {"type":"message_start"`, `event {"type":"message_stop"`, "word by word.", `"stop_reason":"end_turn"`, `"output_tokens":2000`}},
-		{"tools", jsKey, []string{"input_json_delta", `"input":{"note":"from the loopback upstream"}`, `"stop_reason":"tool_use"`, `"stop_reason":"end_turn"`}},
+		{"tools", jsKey, []string{"input_json_delta", `"input":{"note":"from the mock API"}`, `"stop_reason":"tool_use"`, `"stop_reason":"end_turn"`}},
 		{"errors", jsKey, []string{
 			"status 400 type invalid_request_error", "status 401 type authentication_error", "status 403", "status 404",
 			"status 413 type request_too_large", "status 429 type rate_limit_error", "status 500", "status 529 type overloaded_error",
@@ -64,7 +64,7 @@ func testJSSubscription(t *testing.T) {
 		script, wants string
 		betas         []string
 	}{
-		{"message", "Hello from the loopback upstream!", []string{beta, beta}},
+		{"message", "Hello from the mock API!", []string{beta, beta}},
 		{"files", "uploaded ", []string{"files-api-2025-04-14," + beta, beta, beta}},
 	} {
 		t.Run(row.script, func(t *testing.T) {
