@@ -45,7 +45,7 @@ func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain belongs to %q", top.Subject)
 	}
 	if missingRoots() {
-		return f.fix("apt-get install ca-certificates   # this host has no roots at all")
+		return f.fix("install the package ca-certificates: this host has no roots at all")
 	}
 	f = f.fix(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
 		"get the certificate of that CA, in PEM, from your IT department and save it there")

@@ -43,7 +43,7 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 func checkEgress(_ context.Context, x *facts) []Finding {
 	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
 	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
-		hosts := make([]string, 0, len(x.settings.Proxy.UpstreamProxies))
+		var hosts []string
 		for _, p := range x.settings.Proxy.UpstreamProxies {
 			hosts = append(hosts, p.Host)
 		}
@@ -52,19 +52,13 @@ func checkEgress(_ context.Context, x *facts) []Finding {
 	if x.prefs == nil || x.prefs.ExitNode == "" {
 		return []Finding{ok("%s", strings.Join(parts, ", "))}
 	}
-	parts[2] = "exit node " + x.exitNode()
+	name := x.prefs.ExitNode
+	if n, found := x.find(name); found {
+		name = n.Name
+	}
+	parts[2] = "exit node " + name
 	return []Finding{warn("%s: requests to the upstream leave through that node", strings.Join(parts, ", ")).
 		fix("tailscale set --exit-node=   # unless this is intended")}
-}
-
-// exitNode is the name of the exit node, or its ID if the name is not known.
-func (x *facts) exitNode() string {
-	if x.network != nil {
-		if found := x.network.Find(x.prefs.ExitNode); len(found) == 1 {
-			return found[0].Name
-		}
-	}
-	return x.prefs.ExitNode
 }
 
 // resolvers are those of resolv.conf(5).

@@ -93,6 +93,18 @@ type facts struct {
 // onTailnet reports whether this node is connected to its tailnet.
 func (x *facts) onTailnet() bool { return x.node.Backend == "Running" }
 
+// find returns the peer that a name, an address or an ID means, if it is exactly one.
+func (x *facts) find(name string) (peer tailnet.Node, found bool) {
+	if x.network == nil {
+		return peer, false
+	}
+	peers := x.network.Find(name)
+	if len(peers) != 1 {
+		return peer, false
+	}
+	return peers[0], true
+}
+
 // asRoot is the command that makes the same checks with the rights of root.
 func (x *facts) asRoot() string {
 	command := "sudo oauth-proxyd doctor --config " + x.File

@@ -64,10 +64,8 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 // checkSender is the command that checks whether the gateway gets in here.
 func (x *facts) checkSender(p *probe) string {
 	name := "NAME   # the gateway's"
-	if x.network != nil {
-		if found := x.network.Find(p.request.URL.Hostname()); len(found) == 1 {
-			name = found[0].Name
-		}
+	if n, found := x.find(p.request.URL.Hostname()); found {
+		name = n.Name
 	}
 	return "sudo oauth-proxyd doctor --peer " + name
 }

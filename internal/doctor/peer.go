@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("whether %q gets in: tailscaled does not show its peers", x.Peer)}
 	}
 	switch found := x.network.Find(x.Peer); {
-	case len(found) == 0 && slices.Contains([]string{x.node.Name, x.node.HostName}, x.Peer):
+	case len(found) == 0 && (x.Peer == x.node.Name || x.Peer == x.node.HostName):
 		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends requests, such as the gateway")}
 	case len(found) == 0:
 		return []Finding{fail("this node sees no node named %q: the name is misspelt, or the tailnet's policy keeps the two apart", x.Peer).
@@ -184,8 +183,8 @@ func checkRefusals(ctx context.Context, x *facts) []Finding {
 
 func (x *facts) refusalFinding(r tailnet.Refusal) Finding {
 	name, src := r.Src.Addr().String(), r.Src.Addr().String()
-	if found := x.network.Find(name); len(found) == 1 {
-		name, src = fmt.Sprintf("%s (%s)", found[0].Name, owner(found[0])), entryFor(found[0])
+	if n, found := x.find(name); found {
+		name, src = fmt.Sprintf("%s (%s)", n.Name, owner(n)), entryFor(n)
 	}
 	f := warn("tailscaled refused %s %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
 	switch r.Reason {
