@@ -13,8 +13,8 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// connectProxy is an HTTP CONNECT proxy that gives its status to everybody, and a tunnel if that is
-// 200.
+// connectProxy is an HTTP CONNECT proxy that always responds with this status, and opens a tunnel
+// if it is 200.
 func connectProxy(t *testing.T, status int) string {
 	t.Helper()
 	var tunnels sync.WaitGroup
@@ -47,7 +47,7 @@ func relay(to, from net.Conn) {
 	to.Close()
 }
 
-// deadAddress is one on which nothing listens.
+// deadAddress is an address on which nothing listens.
 func deadAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -58,12 +58,12 @@ func deadAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// through has the configuration name that proxy.
+// through makes the configuration name a proxy.
 func (w *world) through(proxy string) {
 	w.replace("upstream_url = ", fmt.Sprintf("upstream_proxy = %q\n  upstream_url = ", proxy))
 }
 
-// A proxy that cannot be used is named, with the reason.
+// TestUnusableProxy: a proxy that cannot be used is named with the reason.
 func TestUnusableProxy(t *testing.T) {
 	dead := deadAddress(t)
 	for _, row := range []struct {
@@ -85,7 +85,7 @@ func TestUnusableProxy(t *testing.T) {
 	}
 }
 
-// The first proxy of a list that works is used, and the others are judged beside it.
+// TestListOfProxies: the first proxy that works is used, and the others are reported as well.
 func TestListOfProxies(t *testing.T) {
 	w := newWorld(t)
 	dead, good, spare := deadAddress(t), connectProxy(t, http.StatusOK), connectProxy(t, http.StatusOK)

@@ -50,7 +50,7 @@ func TestHealthyHost(t *testing.T) {
 	}
 }
 
-// breakage is one thing that is wrong, and what doctor must say of it.
+// breakage breaks one thing, and has the finding that doctor must report first.
 type breakage struct {
 	name   string
 	broken func(*world)
@@ -59,7 +59,7 @@ type breakage struct {
 	words  []string
 }
 
-// brokenHere are those of the configuration and the daemon.
+// brokenHere breaks the configuration or the daemon.
 func brokenHere() []breakage {
 	return []breakage{
 		{
@@ -118,7 +118,7 @@ func brokenHere() []breakage {
 	}
 }
 
-// brokenTailnets are those of tailscaled.
+// brokenTailnets breaks tailscaled.
 func brokenTailnets() []breakage {
 	return []breakage{
 		{
@@ -164,7 +164,7 @@ func brokenTailnets() []breakage {
 	}
 }
 
-// brokenEntrances are those that keep peers out.
+// brokenEntrances keeps peers out.
 func brokenEntrances() []breakage {
 	return []breakage{
 		{
@@ -177,7 +177,7 @@ func brokenEntrances() []breakage {
 			"peer", doctor.Fail,
 			[]string{"does not admit ai.tail.ts.net (tag:aperture)", `allow = ["local", "ann@example.com", "tag:aperture"]`, "oauth-proxyd reload"},
 		},
-		{"the peer is nobody", func(w *world) { w.peer = "aj" }, "peer", doctor.Fail, []string{`no node named "aj"`, "tailscale status"}},
+		{"an unknown peer", func(w *world) { w.peer = "aj" }, "peer", doctor.Fail, []string{`no node named "aj"`, "tailscale status"}},
 		{"a tag without a tailnet", func(w *world) {
 			w.allow(`"local", "tag:aperture"`)
 			w.replace("tailscale {", "tailscale {\n  required = false")
@@ -204,8 +204,8 @@ func brokenEntrances() []breakage {
 			"a firewall refused a connection", func(w *world) { w.refused("host-firewall", time.Now()) }, "refused peers", doctor.Warn,
 			[]string{"reason: host-firewall", "nft list ruleset"},
 		},
-		{"a tag that nobody has", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "matches no node"}},
-		{"a user that nobody is", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
+		{"a tag without a node", func(w *world) { w.allow(`"local", "tag:apertur"`) }, "access", doctor.Warn, []string{`"tag:apertur"`, "matches no node"}},
+		{"a user without a node", func(w *world) { w.allow(`"local", "an@example.com"`) }, "access", doctor.Warn, []string{`"an@example.com"`}},
 		{"a node that is not there", func(w *world) { w.allow(`"local", "node:ai.other.ts.net"`) }, "access", doctor.Warn, []string{`"node:ai.other.ts.net"`, "matches no node"}},
 		{
 			"a gateway that is not there", func(w *world) { w.config += "identity {\n  from = [\"tag:apertur\"]\n}\n" }, "access", doctor.Warn,
@@ -215,7 +215,7 @@ func brokenEntrances() []breakage {
 	}
 }
 
-// brokenExits are those on the way to the upstream.
+// brokenExits breaks the path to the upstream.
 func brokenExits() []breakage {
 	return []breakage{
 		{"no rule", func(w *world) { w.config, _, _ = strings.Cut(w.config, "header") }, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
@@ -250,7 +250,7 @@ func brokenExits() []breakage {
 	}
 }
 
-// Each thing that is broken is the first that is named, with how to fix it.
+// TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
 	for _, row := range slices.Concat(brokenHere(), brokenTailnets(), brokenEntrances(), brokenExits()) {
 		t.Run(row.name, func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestFirstFindingNamesTheFault(t *testing.T) {
 	}
 }
 
-// installTailscale puts a tailscale(1) that fails first in PATH.
+// installTailscale puts a tailscale command that fails at the beginning of PATH.
 func (w *world) installTailscale() {
 	if err := os.WriteFile(filepath.Join(w.dir, "tailscale"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
 		w.t.Fatal(err)
@@ -292,7 +292,7 @@ func (w *world) keyExpires(in time.Duration) {
 	w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"Self":{`, `"Self":{"KeyExpiry":"`+at+`",`, 1))
 }
 
-// expired is a certificate that was good once.
+// expired is a certificate that is no longer valid.
 func expired(t *testing.T) []tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -310,7 +310,7 @@ func expired(t *testing.T) []tls.Certificate {
 	return []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
 }
 
-// tlsUpstream has a certificate that is not trusted, that of httptest if there is no other.
+// tlsUpstream has a certificate that is not trusted: other, or else that of httptest.
 func (w *world) tlsUpstream(other []tls.Certificate) string {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{Certificates: other}
@@ -320,7 +320,7 @@ func (w *world) tlsUpstream(other []tls.Certificate) string {
 	return server.URL
 }
 
-// refused has tailscaled refuse the laptop's connections.
+// refused makes tailscaled report refused connections of the laptop.
 func (w *world) refused(reason string, last time.Time) {
 	w.tailscaled["GET debug-rejects"] = say(fmt.Sprintf(`{"Enabled":true,"Incoming":[
 		{"Count":9,"Direction":"incoming","Proto":6,"Src":"100.64.0.3:40001","Dst":"100.64.0.1:1","Reason":"acl","Last":%[3]q},
@@ -328,13 +328,13 @@ func (w *world) refused(reason string, last time.Time) {
 		w.port, reason, last.Format(time.RFC3339Nano)))
 }
 
-// publishes has tailscale serve lead to our port.
+// publishes makes tailscale serve forward to the daemon's port.
 func (w *world) publishes(more string) {
 	w.tailscaled["GET serve-config"] = say(`{"TCP":{"443":{"HTTPS":true}},` + more + `"Web":{"box.tail.ts.net:443":{"Handlers":{"/":{"Proxy":"http://127.0.0.1:` +
 		strconv.Itoa(int(w.port)) + `"}}}}}`)
 }
 
-// What is in use on the way, and how long each step takes.
+// TestUpstreamPathIsShown: resolver, proxy and exit node are shown, and how long each step takes.
 func TestUpstreamPathIsShown(t *testing.T) {
 	w := newWorld(t)
 	egress := find(w.examine(), "egress")
@@ -356,7 +356,7 @@ func TestUpstreamPathIsShown(t *testing.T) {
 	}
 }
 
-// nameservers is how those of this host may be told, see resolv.conf(5).
+// nameservers is the text about the name servers of this host, see resolv.conf(5).
 func nameservers(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile("/etc/resolv.conf")
@@ -370,7 +370,7 @@ func nameservers(t *testing.T) []string {
 	return []string{"resolver " + cmp.Or(strings.Join(all, ", "), "127.0.0.1 (none is configured)")}
 }
 
-// What cannot be looked at is unknown, never ok.
+// TestMissingFactsAreUnknown: what cannot be checked is unknown, never ok.
 func TestMissingFactsAreUnknown(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -391,7 +391,7 @@ func TestMissingFactsAreUnknown(t *testing.T) {
 		{"a tag, without tailscaled", func(w *world) { w.allow(`"tag:aperture"`); w.tailscaled = nil }, "access", []string{"tag:aperture"}},
 		{"a peer, without tailscaled", func(w *world) { w.peer = "ai"; w.tailscaled = nil }, "peer", []string{"not connected"}},
 		{"a configuration that this user may not read", func(w *world) { w.configErr = fs.ErrPermission }, "config", []string{"may not read test.hcl", "sudo oauth-proxyd doctor --config test.hcl"}},
-		{"an upstream that nobody names", func(w *world) { w.configErr = errors.New("no such file") }, "upstream", []string{"not tried"}},
+		{"an upstream that is not known", func(w *world) { w.configErr = errors.New("no such file") }, "upstream", []string{"not tried"}},
 		{
 			"refused connections, which are not recorded", func(w *world) { w.peer = "ai"; w.tailscaled["GET debug-rejects"] = say(`{}`) },
 			"refused peers",
@@ -451,7 +451,7 @@ func TestPeerAdmittedByUser(t *testing.T) {
 
 func TestBlocksToPaste(t *testing.T) {
 	if r := newWorld(t).examine(); r.Aperture != "" || r.ClaudeCode != "" {
-		t.Error("nobody asked for them")
+		t.Error("they are shown without --paste")
 	}
 	w := newWorld(t)
 	w.paste = true

@@ -7,26 +7,26 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// JudgeUnits is what checkUnits says of that output of systemctl show; false: nothing. systemd does
-// not listen on the addresses notOpen of the socket unit.
+// JudgeUnits judges the units of an output of systemctl show. systemd does not listen on the
+// addresses notOpen. It returns false if the service is not installed.
 func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
 	u := sortUnits(systemd.ParseUnits(shown))
 	u.socket.NotOpen = notOpen
 	return u.judge(), u.installed()
 }
 
-// OnHost has the checks find the units of a host whose systemctl shows that.
+// OnHost makes the checks use an output of systemctl show.
 func (c Config) OnHost(shown string) Config {
 	c.systemd = func(context.Context) (units, error) { return sortUnits(systemd.ParseUnits(shown)), nil }
 	return c
 }
 
-// JudgeFilter is what is said of the allow lists on a host whose systemctl shows that.
+// JudgeFilter compares the allow lists with an output of systemctl show.
 func JudgeFilter(shown string, c *config.Config) []Finding {
 	return sortUnits(systemd.ParseUnits(shown)).keptOut(c)
 }
 
-// NotRunningBy is NotRunning where systemctl shows that.
+// NotRunningBy is NotRunning for an output of systemctl show.
 func NotRunningBy(shown string) (*Finding, []string) {
 	return sortUnits(systemd.ParseUnits(shown)).notRunning()
 }

@@ -18,7 +18,7 @@ const (
 func TestWhomTheSocketUnitKeepsOut(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, shown, config, want string }{
-		{"nobody by default", shownSocket, "", ""},
+		{"the default", shownSocket, "", ""},
 		{"a part of the tailnet", shownSocket, `access { allow = ["local", "100.100.0.0/16", "fd7a:115c:a1e0:1::/64", "127.0.0.1"] }`, ""},
 		{
 			"the local network", shownSocket, `access { allow = ["local", "192.168.7.0/24"] }`,

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"oauth-proxyd/internal/doctor"
@@ -100,7 +101,7 @@ func TestSocketThatDoesNotListen(t *testing.T) {
 	}
 }
 
-// What is said of a port and of the daemon is true in every state of the units.
+// TestStatesOfTheUnits: the findings on ports and the daemon are true in every state of the units.
 func TestStatesOfTheUnits(t *testing.T) {
 	const (
 		listens = "\nId=oauth-proxyd.socket\nLoadState=loaded\nActiveState=active\nListen=[::]:8080 (Stream)\n"
@@ -157,7 +158,7 @@ func TestStatesOfTheUnits(t *testing.T) {
 	}
 }
 
-// A daemon that somebody started by hand is not judged by the units of the system's.
+// TestDaemonOutsideOfTheService: the units do not matter for a daemon that was started by hand.
 func TestDaemonOutsideOfTheService(t *testing.T) {
 	w := newWorld(t)
 	w.units = "LoadState=loaded\nActiveState=inactive\n\nLoadState=loaded\nActiveState=inactive\nListen=[::]:8080 (Stream)\n"
@@ -167,5 +168,40 @@ func TestDaemonOutsideOfTheService(t *testing.T) {
 	}
 	if f := find(r, "systemd"); f.Status != doctor.OK || lacks(f, []string{"is stopped; process 4711 is another daemon"}) {
 		t.Errorf("%+v", f)
+	}
+}
+
+func TestNotRunning(t *testing.T) {
+	service := func(active, result, status string) string {
+		return "Id=oauth-proxyd.service\nLoadState=loaded\nActiveState=" + active + "\nResult=" + result + "\nExecMainStatus=" + status + "\n\n"
+	}
+	const (
+		listens = "Id=oauth-proxyd.socket\nLoadState=loaded\nActiveState=active\nListen=[::]:8080 (Stream)\n"
+		closed  = "Id=oauth-proxyd.socket\nLoadState=loaded\nActiveState=inactive\nListen=[::]:8080 (Stream)\n"
+		second  = "\nId=batch.socket\nLoadState=loaded\nActiveState=active\nListen=/run/batch.sock (Stream)\n"
+	)
+	for name, row := range map[string]struct{ shown, idle, seen, fix string }{
+		"idle":            {service("inactive", "success", "0") + listens, "[::]:8080", "oauth-proxyd.socket listens on [::]:8080; the first request starts it", ""},
+		"idle on two":     {service("inactive", "success", "0") + listens + second, "[::]:8080 /run/batch.sock", "listens on [::]:8080, /run/batch.sock", ""},
+		"refused":         {service("failed", "exit-code", "78") + listens, "", "stopped: the configuration was refused, exit 78", "oauth-proxyd check"},
+		"no login":        {service("failed", "exit-code", "77") + listens, "", "stopped: tailscaled needs a login or an approval, exit 77", "tailscale status"},
+		"no tailnet":      {service("failed", "exit-code", "69") + listens, "", "the tailnet could not be reached, exit 69", "journalctl"},
+		"killed":          {service("failed", "signal", "9") + listens, "", "stopped: killed (signal 9)", "journalctl"},
+		"out of memory":   {service("activating", "oom-kill", "9") + listens, "", "keeps restarting: killed, out of memory", "journalctl"},
+		"watchdog":        {service("activating", "watchdog", "6") + listens, "", "keeps restarting: killed by systemd's watchdog", "journalctl"},
+		"stopped by hand": {service("inactive", "success", "0") + closed, "", "oauth-proxyd.socket and oauth-proxyd.service are not active", "systemctl enable --now oauth-proxyd.socket"},
+		"it runs":         {service("active", "success", "0") + listens, "", "", ""},
+		"it starts":       {service("activating", "success", "0") + listens, "", "", ""},
+	} {
+		f, idle := doctor.NotRunningBy(row.shown)
+		if strings.Join(idle, " ") != row.idle {
+			t.Errorf("%s: idle on %q", name, idle)
+		}
+		if f == nil {
+			f = &doctor.Finding{}
+		}
+		if !strings.Contains(f.Seen, row.seen) || (f.Seen == "") != (row.seen == "") || !strings.Contains(strings.Join(f.Fix, "\n"), row.fix) {
+			t.Errorf("%s: %+v", name, *f)
+		}
 	}
 }

@@ -19,9 +19,8 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// world is a host on which all is well until a test breaks something: a configuration, a daemon
-// that responds on its admin socket and on its port, a tailscaled in userspace mode, and an
-// upstream.
+// world is a healthy host, until a test breaks something: a configuration, a daemon that responds
+// on its admin socket and on its port, a tailscaled in userspace mode, and an upstream.
 type world struct {
 	t          *testing.T
 	dir        string
@@ -82,7 +81,7 @@ header "anthropic-beta" {
 	return w
 }
 
-// statusOf is a status with two peers, or without any if it is asked for so.
+// statusOf is a status with two peers.
 func statusOf(state, more string) string {
 	return fmt.Sprintf(`{"Version":"1.102.5-t1","TUN":false,"BackendState":%q,"TailscaleIPs":["100.64.0.1"],
 	"CurrentTailnet":{"MagicDNSEnabled":true,"MagicDNSSuffix":"tail.ts.net"},"Health":[],
@@ -110,7 +109,7 @@ func ourHealth(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, `{"status":"healthy"}`)
 }
 
-// replace changes what the configuration says.
+// replace changes the configuration.
 func (w *world) replace(old, new string) {
 	w.t.Helper()
 	if !strings.Contains(w.config, old) {
@@ -123,7 +122,7 @@ func (w *world) allow(entries string) {
 	w.config += "access {\n  allow = [" + entries + "]\n}\n"
 }
 
-// examine builds the world as it is now, and has it looked at.
+// examine starts the world as it is now, and runs doctor.
 func (w *world) examine() *doctor.Report {
 	w.t.Helper()
 	w.t.Setenv("RUNTIME_DIRECTORY", w.dir)
