@@ -24,9 +24,9 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	for i := range found {
 		found[i] = found[i].Unmap()
 	}
-	own := func(a netip.Addr) bool { return slices.Contains(x.node.Addresses, a) }
+	isForeign := func(a netip.Addr) bool { return !slices.Contains(x.node.Addresses, a) }
 	switch {
-	case len(found) > 0 && slices.ContainsFunc(found, func(a netip.Addr) bool { return !own(a) }):
+	case slices.ContainsFunc(found, isForeign):
 		return []Finding{fail("%s resolves to %s on this host, but the node's address is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).
 			fix("getent hosts "+name, "look for the name in /etc/hosts and in the search domains of /etc/resolv.conf")}
 	case len(found) > 0:

@@ -53,9 +53,15 @@ func installedUnits(ctx context.Context) units {
 	return u
 }
 
-func sortUnits(shown []systemd.Unit) units {
-	shown = append(shown, make([]systemd.Unit, 2)...)
-	return units{service: shown[0], socket: shown[1], others: shown[2 : len(shown)-2]}
+// sortUnits takes the units in the order of the request to systemctl.
+func sortUnits(shown []systemd.Unit) (u units) {
+	if len(shown) > 0 {
+		u.service = shown[0]
+	}
+	if len(shown) > 1 {
+		u.socket, u.others = shown[1], shown[2:]
+	}
+	return u
 }
 
 // sockets are all socket units.
