@@ -233,6 +233,8 @@ func (x *facts) start() string {
 		return reopen(socketUnit)
 	case x.units.service.Active == "active":
 		return "systemctl restart oauth-proxyd"
+	case x.units.socket.Load == "loaded" && x.units.socket.Active == "inactive":
+		return "systemctl enable --now " + socketUnit
 	case x.units.installed():
 		return "systemctl start oauth-proxyd"
 	case x.daemon != nil:

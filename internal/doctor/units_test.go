@@ -129,6 +129,11 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{"it starts", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "sockets", doctor.OK, []string{"systemd listens on [::]:"}},
 		{"it starts, and is not judged twice", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "daemon", "", nil},
 		{"it waits, and would be refused", stopped + listens, refuse, "daemon", doctor.Fail, []string{"the first request cannot start it", "check --config test.hcl"}},
+		{
+			"neither is active", stopped + strings.Replace(listens, "=active", "=inactive", 1), func(w *world) { w.health = nil },
+			"sockets", doctor.Fail,
+			[]string{"nothing listens", "systemctl enable --now oauth-proxyd.socket"},
+		},
 		{"it waits", stopped + listens, func(*world) {}, "daemon", doctor.OK, []string{"starts it with the first request"}},
 		{
 			"it runs, and its admin socket is gone", "LoadState=loaded\nActiveState=active\n" + listens, func(*world) {},
