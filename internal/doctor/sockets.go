@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,20 +38,17 @@ func (x *facts) sockets() []admin.SocketStatus {
 // port is the port of the first TCP socket; 0: there is none.
 func (x *facts) port() uint16 {
 	for _, s := range x.sockets() {
-		if port := portOf(s); port != 0 {
-			return port
+		if s.Network == "tcp" {
+			return portOf(s.Address)
 		}
 	}
 	return 0
 }
 
-// portOf is the port of a TCP socket; 0: it is another socket.
-func portOf(s admin.SocketStatus) uint16 {
-	_, text, err := net.SplitHostPort(s.Address)
-	port, errPort := net.LookupPort("tcp", text)
-	if s.Network != "tcp" || err != nil || errPort != nil {
-		return 0
-	}
+// portOf is the port of a TCP address such as [::]:8080.
+func portOf(address string) uint16 {
+	_, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.ParseUint(text, 10, 16)
 	return uint16(port)
 }
 
@@ -88,7 +86,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.silent && mayBeOurs:
 		return fail("%s accepts connections but does not respond", where).fix(x.start()).fix(x.journal()...)
 	default:
-		f := fail("another program listens on %s", where).fix(whoHas(portOf(s)), "stop that program, or choose another port:")
+		f := fail("another program listens on %s", where).fix(whoHas(portOf(s.Address)), "stop that program, or choose another port:")
 		return f.fix(x.listenOn("9000")...)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/systemd"
 )
 
@@ -143,7 +142,7 @@ func (u units) judgeFailedSocket() Finding {
 		f.Seen, then = f.Seen+", and "+serviceUnit+" runs without it", "systemctl restart "+serviceUnit
 	}
 	for _, address := range u.socket.Listen {
-		f = f.fix(whoHas(portOf(admin.SocketStatus{Network: "tcp", Address: address})))
+		f = f.fix(whoHas(portOf(address)))
 	}
 	return f.fix("systemctl status "+socketUnit, then)
 }
