@@ -63,8 +63,11 @@ func candidates(e env, before []string, option bool) (found []string) {
 			return choices(f)
 		}
 	}
-	if c.words != nil {
-		return c.words()
+	switch {
+	case c.argument == "[COMMAND]":
+		return commandNames()
+	case strings.Contains(c.argument, "|"):
+		return strings.Split(c.argument, "|")
 	}
 	flags.VisitAll(func(f *flag.Flag) {
 		_, summary := flag.UnquoteUsage(f)

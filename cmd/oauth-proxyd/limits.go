@@ -54,7 +54,7 @@ func (t limitTable) show(a ratelimit.Account) {
 	heading := "account " + a.ID
 	windows := a.Windows
 	if len(windows) > 0 && windows[0].Name == ratelimit.Unified {
-		heading += ", " + t.Paint(limitColor(windows[0]), stateText(windows[0].Status))
+		heading += ", " + t.Paint(limitColor(windows[0]), stateText(windows[0]))
 		windows = windows[1:]
 	}
 	seen := "last response " + ago(&a.LastResponse, t.now)
@@ -76,7 +76,7 @@ func (t limitTable) show(a ratelimit.Account) {
 
 // window prints a line for a window, and one for each person who used it.
 func (t limitTable) window(w ratelimit.Window) {
-	bar, state := strings.Repeat(" ", barWidth), stateText(w.Status)
+	bar, state := strings.Repeat(" ", barWidth), stateText(w)
 	if w.Utilization != nil {
 		full := min(int(math.Round(*w.Utilization*barWidth)), barWidth)
 		bar = strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
@@ -161,12 +161,8 @@ func sessionsText(uses []ratelimit.Use) string {
 	return text
 }
 
-func stateText(s ratelimit.State) string {
-	if s == ratelimit.Warning {
-		return "warning"
-	}
-	return string(s)
-}
+// stateText returns "warning" for "allowed_warning", and any other state as it is.
+func stateText(w ratelimit.Window) string { return strings.TrimPrefix(string(w.Status), "allowed_") }
 
 func limitColor(w ratelimit.Window) term.Style {
 	const high = 0.9 // as in the alert

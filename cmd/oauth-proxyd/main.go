@@ -50,7 +50,6 @@ type command struct {
 	argument string // its name in the help; empty: the command takes none
 	summary  string
 	declare  func(e env, flags *flag.FlagSet) runner
-	words    func() []string // values of the argument, for completion; nil: any
 }
 
 // runner runs a command with its argument, after its options are parsed, and returns the exit code.
@@ -58,25 +57,23 @@ type runner func(argument string) int
 
 func commands() []command {
 	return []command{
-		{"serve", "", "run the daemon (the default)", serve, nil},
-		{"check", "", "validate the configuration and show every error in it", check, nil},
-		{"reload", "", "reload the configuration of the running daemon, or show what would change", reload, nil},
-		{"status", "", "show whether the running daemon is healthy", status, nil},
-		{"doctor", "", "check every hop of the request path, and show how to fix it", runDoctor, nil},
-		{"selftest", "", "test your rules with the real proxy against a mock API; show what changes", runSelftest, nil},
-		{"upgrade", "", "hand over to the installed program without cutting a stream", upgrade, nil},
-		{"requests", "", "show the requests in flight", requests, nil},
-		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain, nil},
-		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits, nil},
-		{"bundle", "[FILE]", "collect what a bug report needs into one archive, without secrets", collect, nil},
-		{"demo", "", "run everything on loopback: a mock API, the daemon, one streamed message", demo, nil},
-		{"version", "", "show the version", printVersion, nil},
-		{"completion", "bash|zsh|fish", "print a completion script for a shell", completion, shells},
-		{"help", "[COMMAND]", "show this list, or the options of a command", help, commandNames},
+		{"serve", "", "run the daemon (the default)", serve},
+		{"check", "", "validate the configuration and show every error in it", check},
+		{"reload", "", "reload the configuration of the running daemon, or show what would change", reload},
+		{"status", "", "show whether the running daemon is healthy", status},
+		{"doctor", "", "check every hop of the request path, and show how to fix it", runDoctor},
+		{"selftest", "", "test your rules with the real proxy against a mock API; show what changes", runSelftest},
+		{"upgrade", "", "hand over to the installed program without cutting a stream", upgrade},
+		{"requests", "", "show the requests in flight", requests},
+		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain},
+		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits},
+		{"bundle", "[FILE]", "collect what a bug report needs into one archive, without secrets", collect},
+		{"demo", "", "run everything on loopback: a mock API, the daemon, one streamed message", demo},
+		{"version", "", "show the version", printVersion},
+		{"completion", "bash|zsh|fish", "print a completion script for a shell", completion},
+		{"help", "[COMMAND]", "show this list, or the options of a command", help},
 	}
 }
-
-func shells() []string { return []string{"bash", "zsh", "fish"} }
 
 func commandNames() []string {
 	var names []string

@@ -12,44 +12,59 @@ import (
 // Filter replaces everything that it does not know to be harmless.
 type Filter struct {
 	showNames bool
-	names     map[string]bool   // in lower case, shown if showNames
-	words     map[string]bool   // of this program, in lower case
-	aliases   map[string]string // the placeholders, by text in lower case
-	token     *regexp.Regexp
-	number    *regexp.Regexp
-	port      *regexp.Regexp
-	version   *regexp.Regexp
-	id        *regexp.Regexp
-	release   *regexp.Regexp // of this program or tailscaled
-	setting   *regexp.Regexp
+	names     map[string]bool           // in lower case, shown if showNames
+	words     map[string]bool           // of this program, in lower case
+	aliases   map[string]string         // the placeholders, by text in lower case
+	forms     map[string]*regexp.Regexp // by field: what is shown although it has no words
+
+	token     *regexp.Regexp // a word with the punctuation around it
+	number    *regexp.Regexp // with a unit, of a version, a date or a time
+	port      *regexp.Regexp // host and port
+	version   *regexp.Regexp // with a suffix
 	attribute *regexp.Regexp // in a message of the log
 	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
 }
 
-// NewFilter returns a Filter that shows names and addresses, or replaces them. It shows these names
-// in a text, too, where only words pass otherwise.
+// NewFilter returns a Filter that shows names and addresses, or replaces them. The names are shown
+// in the middle of a text, too.
 func NewFilter(showNames bool, names []string) *Filter {
 	const unit = `(?:ns|us|µs|ms|s|min|m|h|d|w|[kKMGT]?i?B|%)`
+	setting := regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)+$`)
 	f := &Filter{
 		showNames: showNames, names: map[string]bool{}, words: ownWords(), aliases: map[string]string{},
+		forms: map[string]*regexp.Regexp{
+			"version": regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+			"setting": setting, "changed": setting,
+			"stack": regexp.MustCompile(``), // see frame
+		},
 		token: regexp.MustCompile("[^\\s\"'`()\\[\\]{}<>,;=|]+"),
 		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `){1,4}|` +
 			`\d{1,3}/[A-Z]{2,6}|(?:v|go)?\d{1,4}(?:\.\d{1,5}){1,3}|` +
 			`\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))?|\d\d:\d\d(?::\d\d)?)$`),
 		port:      regexp.MustCompile(`^(.+)(:\d{1,5})$`),
 		version:   regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
-		id:        regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`),
-		release:   regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
-		setting:   regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)+$`),
 		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
 		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
 			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|oauth-proxyd/internal/[a-z]+)(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
 			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
 	}
+	if showNames {
+		for _, key := range ids() {
+			f.forms[key] = regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+		}
+	}
 	for _, name := range names {
 		f.learn(name)
 	}
 	return f
+}
+
+// ids returns the fields with IDs, which clients can choose.
+func ids() []string { return []string{"request_id", "upstream_request_id", "session", "trace_id"} }
+
+// nameFields returns the fields with names and addresses. A name may be one of the words.
+func nameFields() []string {
+	return []string{"node", "user", "tags", "person", "address", "addresses", "name", "asked_by"}
 }
 
 // learn adds a name, the login before its @, and its first label.
@@ -79,35 +94,23 @@ func (f *Filter) value(key string, v any) any {
 	return v
 }
 
-// field filters a text by what the field is: a name may be a word as well.
+// field filters a text by what the field is.
 func (f *Filter) field(key, s string) string {
-	switch key {
-	case "node", "user", "tags", "person", "address", "addresses", "name", "asked_by":
-		if shown, ok := f.address(s); ok || s == "" {
-			return shown
-		}
-		if f.showNames {
-			f.learn(s)
-			return s
-		}
-		return f.alias("name", s)
-	case "request_id", "upstream_request_id", "session", "trace_id":
-		if s == "" || f.showNames && f.id.MatchString(s) {
-			return s
-		}
-		return f.alias("id", s)
-	case "stack":
+	if form := f.forms[key]; s == "" || form != nil && form.MatchString(s) {
 		return s
-	case "setting", "changed": // proxy.idle_timeout, or header "…"
-		if f.setting.MatchString(s) {
-			return s
-		}
-	case "version":
-		if f.release.MatchString(s) {
-			return s
-		}
 	}
-	return f.Text(s)
+	switch shown, isAddress := f.address(s); {
+	case slices.Contains(ids(), key):
+		return f.alias("id", s)
+	case !slices.Contains(nameFields(), key):
+		return f.Text(s)
+	case isAddress:
+		return shown
+	case f.showNames:
+		f.learn(s)
+		return s
+	}
+	return f.alias("name", s)
 }
 
 // Text filters a text word by word.
