@@ -256,16 +256,16 @@ func errorsText(windows map[string]proxy.Weather) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
-		text := fmt.Sprintf("in %s %s", label, count(lately.Requests, "request"))
+		parts := []string{"in " + label + " " + count(lately.Requests, "request")}
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
 			cause := strings.Replace(class, "proxy", "this proxy", 1)
 			if share := 100 * lately.Share(class); share >= 1 {
-				text += fmt.Sprintf(", %s %.0f %%", cause, share)
+				parts = append(parts, fmt.Sprintf("%s %.0f %%", cause, share))
 			} else if share > 0 {
-				text += ", " + cause + " under 1 %"
+				parts = append(parts, cause+" under 1 %")
 			}
 		}
-		all = append(all, text)
+		all = append(all, strings.Join(parts, ", "))
 	}
 	return strings.Join(all, "; ")
 }

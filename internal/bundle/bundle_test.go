@@ -112,6 +112,8 @@ func TestJournalKeepsOwnRecordsAndStacks(t *testing.T) {
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"goroutine 7 [running]:"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP(0xc000, {0xsecret})"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"\t/home/secret/proxy.go:206 +0x1d"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"created by golang.org/x/net/http2.(*Server).Serve.func1 in goroutine 7"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"secret.Do(...)"}
 {"SYSLOG_IDENTIFIER":"curl","MESSAGE":"secret"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":[115,101]}
 not JSON: secret
@@ -126,6 +128,8 @@ not JSON: secret
 {"stack":"goroutine 7","time":"1970-01-01T00:00:00Z"}
 {"stack":"oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP","time":"1970-01-01T00:00:00Z"}
 {"stack":"proxy.go:206","time":"1970-01-01T00:00:00Z"}
+{"stack":"created by golang.org/x/net/http2.(*Server).Serve.func1","time":"1970-01-01T00:00:00Z"}
+{"message":"text-3(...)","time":"1970-01-01T00:00:00Z"}
 `
 	if got := written(t, a); !strings.Contains(got, want) {
 		t.Error(got)

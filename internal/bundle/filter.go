@@ -45,7 +45,9 @@ func NewFilter(showNames bool, names []string) *Filter {
 		version:   regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
 		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
 		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
-			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|oauth-proxyd/internal/[a-z]+)(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
+			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|` +
+			`(?:oauth-proxyd/internal|golang\.org/x|tailscale\.com|github\.com/(?:coreos|hashicorp|prometheus))(?:/[\w-]+)+)` +
+			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
 			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
 	}
 	if showNames {
