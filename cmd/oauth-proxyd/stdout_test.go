@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"oauth-proxyd/internal/daemontest"
 )
 
 // TestOutputThatIsLostFails: a full disk must not look like success, whatever the command prints.
@@ -33,7 +36,9 @@ func TestOutputThatIsLostFails(t *testing.T) {
 		{"help"},
 		{"status", "--help"},
 	} {
-		c := exec.CommandContext(t.Context(), "oauth-proxyd", args...)
+		ctx, cancel := context.WithTimeout(t.Context(), daemontest.Patience)
+		defer cancel()
+		c := exec.CommandContext(ctx, "oauth-proxyd", args...)
 		var errs strings.Builder
 		c.Env, c.Stdout, c.Stderr = s.environment(), full, &errs
 		err := c.Run()
