@@ -91,15 +91,13 @@ func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
 // Unwrap gives the error itself.
 func (e unnamed) Unwrap() error { return e.error }
 
-// names makes the naming for each value of log.identity. It is safe for concurrent use.
-type names struct {
-	key func() []byte // of the hashes
-}
+// names returns the naming of a value of log.identity. It is safe for concurrent use.
+type names func(mode string) naming
 
 // newNames reads or makes the key of the hashes in dir when it is first needed. If that fails, the
 // key is temporary: such hashes are better than names, or no service.
 func newNames(dir string, log *slog.Logger) names {
-	return names{sync.OnceValue(func() []byte {
+	key := sync.OnceValue(func() []byte {
 		key, err := keptKey(dir)
 		if err != nil {
 			log.Warn("the hash key of log.identity is temporary: after the next start, names get different hashes",
@@ -107,19 +105,17 @@ func newNames(dir string, log *slog.Logger) names {
 			return newKey()
 		}
 		return key
-	})}
-}
-
-// of returns the naming of a value of log.identity.
-func (n names) of(mode string) naming {
-	switch mode {
-	case "none":
-		return naming{func(string) string { return "" }}
-	case "hashed":
-		key := n.key()
-		return naming{func(name string) string { return hashName(key, name) }}
-	default:
-		return naming{}
+	})
+	return func(mode string) naming {
+		switch mode {
+		case "none":
+			return naming{func(string) string { return "" }}
+		case "hashed":
+			key := key()
+			return naming{func(name string) string { return hashName(key, name) }}
+		default:
+			return naming{}
+		}
 	}
 }
 

@@ -15,21 +15,21 @@ import (
 func TestNamingOfEachMode(t *testing.T) {
 	dir := t.TempDir()
 	n := newNames(dir, slog.New(slog.DiscardHandler))
-	if full := n.of("full"); full.withholds() || !slices.Equal(full.warnings([]string{"w"}), []string{"w"}) {
+	if full := n("full"); full.withholds() || !slices.Equal(full.warnings([]string{"w"}), []string{"w"}) {
 		t.Error("full withholds")
 	}
-	none := n.of("none")
+	none := n("none")
 	if got := none.name("alice"); got != "" || !none.withholds() {
 		t.Errorf("none: %q", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err == nil {
 		t.Error("a key was made that nothing needs")
 	}
-	hashed := n.of("hashed")
-	if a, b := hashed.name("alice"), hashed.name("bob"); a == b || a != n.of("hashed").name("alice") || len(a) != 16 {
+	hashed := n("hashed")
+	if a, b := hashed.name("alice"), hashed.name("bob"); a == b || a != n("hashed").name("alice") || len(a) != 16 {
 		t.Errorf("hashed: %q, %q", a, b)
 	}
-	if again := newNames(dir, slog.New(slog.DiscardHandler)).of("hashed"); again.name("alice") != hashed.name("alice") {
+	if again := newNames(dir, slog.New(slog.DiscardHandler))("hashed"); again.name("alice") != hashed.name("alice") {
 		t.Error("the next process hashes with another key")
 	}
 	if got := hashed.warnings([]string{"alice", "bob"}); !slices.Equal(got, []string{"2 health warnings, withheld by log.identity"}) {

@@ -91,7 +91,7 @@ func (d *daemon) load() (*config.Config, error) {
 
 // settings returns what the proxy needs of a configuration.
 func (d *daemon) settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Config: *c, LogIdentity: d.names.of(c.Log.Identity).name}
+	return proxy.Settings{Config: *c, LogIdentity: d.names(c.Log.Identity).name}
 }
 
 // beginReload reads the configuration again, in a goroutine.
@@ -159,7 +159,7 @@ func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
 // useConfig applies a configuration to all parts but the proxy.
 func (d *daemon) useConfig(c *config.Config) {
 	before := d.view().config
-	names := d.names.of(c.Log.Identity)
+	names := d.names(c.Log.Identity)
 	d.publish(func(v *view) { v.config, v.loadedAt, v.naming = c, time.Now(), names })
 	if before != nil && before.Log.Identity != c.Log.Identity && names.withholds() {
 		d.view().proxy.ForgetSenders()

@@ -50,12 +50,36 @@ type Program struct {
 	Env  []string
 }
 
+// channel is one end of the socket pair between two processes.
+type channel struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func newChannel(c net.Conn) channel { return channel{c, bufio.NewReader(c)} }
+
+func (c channel) read() (m Message, err error) {
+	line, err := c.reader.ReadBytes('\n')
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(line, &m)
+}
+
+func (c channel) write(m Message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(line, '\n'))
+	return err
+}
+
 // Successor is the new process, as the old one sees it.
 type Successor struct {
 	pid     int // process loses it in Close
 	process *os.Process
-	channel net.Conn
-	reader  *bufio.Reader // of channel
+	channel channel
 }
 
 // StartSuccessor starts a process that can take over the listeners, which stay usable here. It has
@@ -75,7 +99,7 @@ func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 		}
 		files, names = append(files, f), append(names, l.Name)
 	}
-	channel, theirs, err := socketPair()
+	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
 	}
@@ -87,11 +111,10 @@ func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
 	}
 	if err := command.Start(); err != nil {
-		_ = channel.Close()
+		_ = ours.Close()
 		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
 	}
-	p := command.Process
-	return &Successor{pid: p.Pid, process: p, channel: channel, reader: bufio.NewReader(channel)}, nil
+	return &Successor{command.Process.Pid, command.Process, newChannel(ours)}, nil
 }
 
 // duplicate returns a descriptor of the socket of l. The one of the listener's method File is not
@@ -178,7 +201,7 @@ func (s *Successor) Report(report any) error {
 	if err != nil {
 		return fmt.Errorf("reporting to the new process: %w", err)
 	}
-	return writeMessage(s.channel, Message{Report: text})
+	return s.channel.write(Message{Report: text})
 }
 
 // Kill ends a process that has not taken over, which has no connections, and waits for its end.
@@ -186,7 +209,7 @@ func (s *Successor) Kill() {
 	defer s.Close()
 	_ = s.process.Kill() // it may have ended
 	_ = s.channel.SetReadDeadline(time.Now().Add(killTimeout))
-	_, _ = io.Copy(io.Discard, s.reader)
+	_, _ = io.Copy(io.Discard, s.channel)
 }
 
 // Close closes the channel. The process then takes this one for ended.
@@ -198,7 +221,7 @@ func (s *Successor) Close() {
 // ask sends m and waits for the response.
 func (s *Successor) ask(ctx context.Context, m Message) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetWriteDeadline(time.Unix(1, 0)) })
-	_ = writeMessage(s.channel, m) // an error means that the process has ended: await sees it too
+	_ = s.channel.write(m) // an error means that the process has ended: await sees it too
 	stop()
 	return s.await(ctx, "the new process ended as soon as it served")
 }
@@ -207,7 +230,7 @@ func (s *Successor) ask(ctx context.Context, m Message) error {
 func (s *Successor) await(ctx context.Context, ended string) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	m, err := readMessage(s.reader)
+	m, err := s.channel.read()
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the new process does not serve: %w", context.Cause(ctx))
@@ -219,50 +242,30 @@ func (s *Successor) await(ctx context.Context, ended string) error {
 	return nil
 }
 
-func readMessage(r *bufio.Reader) (m Message, err error) {
-	line, err := r.ReadBytes('\n')
-	if err != nil {
-		return m, err
-	}
-	return m, json.Unmarshal(line, &m)
-}
-
-func writeMessage(c net.Conn, m Message) error {
-	line, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = c.Write(append(line, '\n'))
-	return err
-}
-
 // Predecessor is the old process, as the new one sees it, until it ends.
-type Predecessor struct {
-	channel net.Conn
-	reader  *bufio.Reader // of channel
-}
+type Predecessor struct{ channel channel }
 
 // predecessorAt takes over the channel to the predecessor.
 func predecessorAt(fd int) (*Predecessor, error) {
 	f := os.NewFile(uintptr(fd), handoverVariable)
 	defer f.Close() //nolint:errcheck // the connection has its own
-	channel, err := net.FileConn(f)
+	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, fmt.Errorf("taking over the channel to the old process: %w", err)
 	}
-	return &Predecessor{channel: channel, reader: bufio.NewReader(channel)}, nil
+	return &Predecessor{newChannel(c)}, nil
 }
 
 // Next waits for the next message. An error means that the predecessor has ended, or that Close was
 // called.
-func (p *Predecessor) Next() (Message, error) { return readMessage(p.reader) }
+func (p *Predecessor) Next() (Message, error) { return p.channel.read() }
 
 // Done tells the predecessor that this process is ready, or has done what the last message asked.
 // An error is ignored, because the predecessor has ended then.
-func (p *Predecessor) Done() { _ = writeMessage(p.channel, Message{Done: true}) }
+func (p *Predecessor) Done() { _ = p.channel.write(Message{Done: true}) }
 
 // Fail tells the predecessor why this process does not take over.
-func (p *Predecessor) Fail(why string) { _ = writeMessage(p.channel, Message{Failed: why}) }
+func (p *Predecessor) Fail(why string) { _ = p.channel.write(Message{Failed: why}) }
 
 // Close closes the channel.
 func (p *Predecessor) Close() { _ = p.channel.Close() }
