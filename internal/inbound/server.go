@@ -127,16 +127,30 @@ func (s *Server) CloseListeners() {
 // Drain waits until the requests in flight have ended, or ctx ends. It closes idle connections only
 // after settle, because a client may just be sending a request on one.
 func (s *Server) Drain(ctx context.Context, settle time.Duration) error {
-	settled, cancel := context.WithTimeout(ctx, settle)
-	select {
-	case <-s.connections.empty:
-	case <-settled.Done():
-	}
-	cancel()
+	s.settle(ctx, settle)
 	for _, c := range s.connections.unused() {
 		_ = c.Close() // Shutdown would wait for it as for a request
 	}
 	return s.http.Shutdown(ctx)
+}
+
+// settle waits until no connection is open, or for a time without a stall. On a machine that does
+// not let this process run, a request that came meanwhile is unread when the timer fires.
+func (s *Server) settle(ctx context.Context, wait time.Duration) {
+	const ticks = 10
+	for left := ticks; left > 0; left-- {
+		began := time.Now()
+		select {
+		case <-time.After(wait / ticks):
+		case <-s.connections.empty:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if time.Since(began) > 2*wait/ticks {
+			left = ticks
+		}
+	}
 }
 
 // Cut ends every request that is still in flight, so that no response looks complete, and waits for
