@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,24 +55,21 @@ func (t *textfile) use(m config.Metrics) {
 
 func (t *textfile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	stopped := make(chan struct{})
+	var writer sync.WaitGroup
 	t.stop = func() {
 		cancel()
-		<-stopped
+		writer.Wait()
 	}
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(t.interval)
-		defer ticker.Stop()
-		for {
+	writer.Go(func() {
+		due := time.Tick(t.interval)
+		for ctx.Err() == nil {
 			t.write()
 			select {
-			case <-ticker.C:
+			case <-due:
 			case <-ctx.Done():
-				return
 			}
 		}
-	}()
+	})
 }
 
 // leave ends the writing, and leaves the file to the process that takes over.

@@ -1,30 +1,32 @@
-// Package logging writes the daemon's log records, made with log/slog, to where the operator reads
-// them.
+// Package logging writes log records, made with log/slog, in the format of the configuration.
 //
 //	log, err := logging.New(logging.Config{Level: slog.LevelInfo, Format: logging.FormatAuto})
 //	…
 //	defer log.Close(ctx)
-//	log.Logger().Info("POST /v1/messages 200 9960ms alice@build-1", "request_id", id, "duration", elapsed)
+//	log.Logger().Info("POST /v1/messages 200 9960ms alice@build-1", "duration", elapsed)
+//
+// log.go has the queue and the goroutine that writes, handler.go what happens to a record before,
+// format.go and journal.go the formats.
 //
 // # Formats
 //
 // [FormatJournal] speaks the journal's native protocol
-// (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/): each attribute is a field, so that "journalctl
-// REQUEST_ID=…" and "journalctl -p warning" find what they should. [FormatText] is tint, in colour
-// on a terminal. [FormatJSON] is one object a line. [FormatAuto] takes the journal when standard
-// error is the journal, text on a terminal, and JSON otherwise. All have the same attributes:
-// groups are joined to one key, and a duration is a number of milliseconds whose key ends in _ms.
+// (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/). Each attribute is a field, so that "journalctl
+// REQUEST_ID=…" finds a request. [FormatText] is tint, in colour on a terminal. [FormatJSON] is one
+// object per line. [FormatAuto] uses the journal if standard error is the journal, text on a
+// terminal, and JSON otherwise. All formats have the same attributes: a group becomes a prefix of
+// its keys, and a duration is a number of milliseconds with a key that ends in _ms.
 //
-// # The caller never waits
+// # A caller never waits
 //
-// A record is copied into a bounded queue (handler.go), which one goroutine empties (log.go). When
-// the queue is full, the record is dropped and counted, and so is one that could not be written. A
-// warning "log records dropped" with their number n precedes the next record that gets through.
+// A record is copied into a bounded queue, which one goroutine empties in batches. A record is
+// dropped and counted if the queue is full or the write fails. The next batch begins with the
+// warning "log records dropped" and their number n.
 //
 // # A client cannot forge a record
 //
-// What a client sent, a path for instance, may stand in a record. Characters that do not print are
-// replaced by escapes before a record is queued, so that no value can begin a line or reach a
-// terminal as an escape sequence. A value is cut at 16 KiB. Credentials this package cannot
-// recognize: nobody may log one.
+// A record may contain what a client sent, for instance a path. Characters that do not print are
+// escaped before a record is queued, so that no value can begin a line or reach a terminal as an
+// escape sequence. A value is cut at 16 KiB. This package cannot recognize credentials: callers
+// must not log them.
 package logging
