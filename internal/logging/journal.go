@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/term"
@@ -18,7 +17,6 @@ const (
 	journalSocket  = "/run/systemd/journal/socket"
 	identifier     = "oauth-proxyd"
 	journalTimeout = time.Second
-	shortValue     = 512 // bytes of a value in a record that was too large for a datagram
 )
 
 // journal is the sink that speaks the native protocol. It does not use go-systemd's package
@@ -43,20 +41,10 @@ func dial(socket string) (*net.UnixConn, error) {
 	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 }
 
-func (j *journal) write(e entry) error {
-	err := j.send(encode(e, maxValue))
-	if tooLarge(err) {
-		err = j.send(encode(e, shortValue))
-	}
-	return err
-}
-
-// flush has nothing to do: a record is a datagram.
-func (j *journal) flush() error { return nil }
-
-// send tries again on a new socket if the kept one is dead, but not after a deadline: other records
+// write tries again on a new socket if the kept one is dead, but not after a deadline: other records
 // wait too.
-func (j *journal) send(datagram []byte) error {
+func (j *journal) write(e entry) error {
+	datagram := encode(e)
 	for {
 		kept := j.conn != nil
 		if !kept {
@@ -70,8 +58,8 @@ func (j *journal) send(datagram []byte) error {
 		if err == nil {
 			_, err = j.conn.Write(datagram)
 		}
-		if err == nil || tooLarge(err) {
-			return err
+		if err == nil {
+			return nil
 		}
 		j.close()
 		if !kept || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -80,6 +68,9 @@ func (j *journal) send(datagram []byte) error {
 	}
 }
 
+// flush has nothing to do: a record is a datagram.
+func (j *journal) flush() error { return nil }
+
 func (j *journal) close() {
 	if j.conn != nil {
 		_ = j.conn.Close() // every datagram was sent, or its error counted
@@ -87,16 +78,12 @@ func (j *journal) close() {
 	}
 }
 
-func tooLarge(err error) bool {
-	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ENOBUFS)
-}
-
 // encode makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
 // that is what journalctl shows. No value has a line break, so that each field is NAME=value.
-func encode(e entry, limit int) []byte {
+func encode(e entry) []byte {
 	message, fields := e.msg, []byte(nil)
 	field := func(name, value string) {
-		fields = fmt.Appendf(fields, "%s=%s\n", name, term.Cut(value, limit))
+		fields = fmt.Appendf(fields, "%s=%s\n", name, term.Cut(value, maxValue))
 	}
 	for _, a := range e.attrs {
 		values, ok := a.Value.Any().([]string)
