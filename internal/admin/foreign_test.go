@@ -124,6 +124,7 @@ func TestSlowOutcomeIsAnnounced(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || r.Header.Get("Server") != serverName {
