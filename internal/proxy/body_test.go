@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -292,6 +293,8 @@ func (f watchedFuncs) backlog(w waitingFor) int {
 	}
 	return f.backlogs(w)
 }
+
+func (f watchedFuncs) silence(waitingFor) time.Duration { return math.MaxInt64 }
 
 func (f watchedFuncs) clientLeft() (left, unnoticed bool) { return false, false }
 

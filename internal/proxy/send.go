@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -121,6 +122,15 @@ func (x *exchange) backlog(w waitingFor) int {
 		return up.Unsent()
 	}
 	return -1
+}
+
+// silence returns how long no byte of the response has come; endless if unknown. net/http holds back
+// a part of a chunk, so a slow chunk is no silence.
+func (x *exchange) silence(w waitingFor) time.Duration {
+	if up := x.upstream.Load(); w == forUpstreamBody && up != nil {
+		return up.Silence()
+	}
+	return math.MaxInt64
 }
 
 // giveUp ends the request because a side has been idle for too long.

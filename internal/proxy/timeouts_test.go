@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -111,6 +112,28 @@ func TestClientStopsReading(t *testing.T) {
 			}
 		})
 	}
+}
+
+// net/http passes a slow chunk on only when it is whole. The upstream is not silent meanwhile.
+func TestSlowChunkIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, func(c net.Conn) {
+			_, _ = readRequest(bufio.NewReader(c))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n")
+			for range 8 {
+				time.Sleep(45 * time.Second)
+				_, _ = io.WriteString(c, "x")
+			}
+			_, _ = io.WriteString(c, "\r\n0\r\n\r\n")
+		}, func(s *setup) { s.Proxy.IdleTimeout = time.Minute })
+		c := &rawConn{b.door.dial(), nil}
+		defer c.Close()
+		c.in = bufio.NewReader(c)
+		c.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		if _, body := c.response(t, http.MethodGet); body != "xxxxxxxx" {
+			t.Errorf("got %q", body)
+		}
+	})
 }
 
 // A stream that moves lasts as long as it likes, in both directions.

@@ -51,6 +51,8 @@ type watched interface {
 	giveUp(waitingFor)
 	// backlog returns how many bytes the kernel holds for a side; -1 if unknown.
 	backlog(waitingFor) int
+	// silence returns how long no byte has come from a side; endless if unknown.
+	silence(waitingFor) time.Duration
 	// clientLeft reports whether the client left, if net/http does not notice that.
 	clientLeft() (left, unnoticed bool)
 }
@@ -127,7 +129,7 @@ func (w *watch) look() {
 	if waiting == forHeader {
 		limit = w.timeouts.ResponseHeaderTimeout
 	}
-	quiet := w.silence()
+	quiet := min(w.silence(), w.request.silence(waiting))
 	if waiting == forConnection {
 		quiet = 0
 	}

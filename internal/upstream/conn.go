@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -53,6 +54,15 @@ func (c *Conn) Unsent() int {
 		return -1
 	}
 	return c.wire.socket.unsent()
+}
+
+// Silence returns how long no byte of the response has come. Over HTTP/2, where the bytes belong to
+// many requests, it is unknown and endless.
+func (c *Conn) Silence() time.Duration {
+	if c.http2 {
+		return math.MaxInt64
+	}
+	return c.wire.silence()
 }
 
 // Events are called before the header of a response comes. Any function may be nil.
