@@ -124,8 +124,8 @@ func (x *exchange) backlog(w waitingFor) int {
 	return -1
 }
 
-// silence returns how long no byte of the response has come; endless if unknown. net/http holds back
-// a part of a chunk, so a slow chunk is no silence.
+// silence returns how long no byte of the response has come; endless if unknown. net/http holds
+// back a part of a chunk, so a slow chunk is no silence.
 func (x *exchange) silence(w waitingFor) time.Duration {
 	if up := x.upstream.Load(); w == forUpstreamBody && up != nil {
 		return up.Silence()
