@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,15 +121,18 @@ func TestClientLeavesTheQueue(t *testing.T) {
 // A client leaves while its body is unread, so no read can notice that. It must neither keep its
 // turn nor get a slot.
 func TestClientWithUnreadBodyLeavesTheQueue(t *testing.T) {
+	const size = 1<<20 + 1000 // a little more than is read, which fits into the kernel's buffer
 	for name, text := range map[string]string{
 		"Expect":              "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
 		"Expect with a body":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
-		"more than is read":   "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1100000\r\n\r\n" + strings.Repeat("x", 1_100_000),
-		"chunks, more is due": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 1_100_000),
+		"more than is read":   fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", size) + strings.Repeat("x", size),
+		"chunks, more is due": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", size),
 	} {
 		t.Run(name, func(t *testing.T) {
-			arrived, release := make(chan string, 10), make(chan struct{})
-			up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { arrived <- r.Method; <-release })
+			arrived, ends := make(chan string, 10), make(chan struct{})
+			up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) { arrived <- r.Method; <-ends })
+			release := sync.OnceFunc(func() { close(ends) })
+			defer release()
 			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = 1; s.Proxy.QueueTimeout = time.Minute })
 			first := d.dial(t)
 			first.send(t, smuggled)
@@ -139,7 +143,7 @@ func TestClientWithUnreadBodyLeavesTheQueue(t *testing.T) {
 			second.Close()
 			eventually(t, "it has left the queue", func() bool { return d.Stats().Queued == 0 })
 			counts(t, d, `proxy_client_gone_total{phase="queued"}`, 1)
-			close(release)
+			release()
 			first.response(t, http.MethodGet)
 			if len(arrived) > 0 {
 				t.Error("the request of a client that left was sent")
