@@ -42,8 +42,11 @@ func (c *cancellations) add(person string) {
 	defer c.mu.Unlock()
 	limiter := c.persons[person]
 	if limiter == nil {
-		if len(c.persons) >= maxCancellers {
-			delete(c.persons, c.calmest())
+		for one := range c.persons {
+			if len(c.persons) < maxCancellers {
+				break
+			}
+			delete(c.persons, one) // any one: with so many, the connections bound what is cancelled
 		}
 		limiter = rate.NewLimiter(personRate, personBurst)
 		c.persons[person] = limiter
@@ -51,17 +54,6 @@ func (c *cancellations) add(person string) {
 	if limiter.Tokens() > -personBurst { // bounds a refusal to three seconds
 		limiter.Reserve() // counts it, and does not wait
 	}
-}
-
-// calmest returns the person who has cancelled least lately. The caller holds mu.
-func (c *cancellations) calmest() (calmest string) {
-	most := -1.0
-	for person, limiter := range c.persons {
-		if tokens := limiter.Tokens(); tokens > most {
-			calmest, most = person, tokens
-		}
-	}
-	return calmest
 }
 
 // tooFast reports whether person has cancelled too many requests to send another one now.

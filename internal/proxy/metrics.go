@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,7 +34,7 @@ type metrics struct {
 	working        working
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: counters("proxy_requests_total",
 			"Requests that ended, by status (499: the client disconnected) and method.", "status", "method"),
@@ -66,21 +65,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	lastSuccess := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
 	}, func() float64 { return float64(m.succeeded.Load()) / 1000 })
-	return m, register(r, m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
+	r.MustRegister(m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
 		m.clientGone, m.cut, m.bytes, m.headerRules, lastSuccess, m.clients.requests, m.weather)
+	return m
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
-
-func register(r prometheus.Registerer, collectors ...prometheus.Collector) error {
-	for _, c := range collectors {
-		if err := r.Register(c); err != nil {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
-	}
-	return nil
 }
 
 // zero makes all series with known labels, so that a rate shows their first event.
@@ -124,11 +115,12 @@ func usualStatuses() []int {
 	return statuses
 }
 
-func (m *metrics) watchQueue(r prometheus.Registerer, q *queue) error {
+// register registers the metrics of the queue.
+func (q *queue) register(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	return register(r,
+	r.MustRegister(
 		gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in }),
 		gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting }),
 		gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",

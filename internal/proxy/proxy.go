@@ -27,7 +27,7 @@ type Config struct {
 	// Log gets one record per request. The request path calls it directly, so its handler must not
 	// block.
 	Log *slog.Logger
-	// Registerer gets the package's metrics.
+	// Registerer gets the package's metrics, which it must not have yet.
 	Registerer prometheus.Registerer
 	// Tailnet is the host's tailscaled, or nil if no tailnet is required.
 	Tailnet access.Tailnet
@@ -76,23 +76,18 @@ type snapshot struct {
 
 // New returns a proxy with its first settings.
 func New(c Config, s Settings) (*Proxy, error) {
-	m, err := newMetrics(c.Registerer)
-	if err != nil {
-		return nil, err
-	}
 	ownName := c.OwnName
 	if ownName == nil {
 		ownName = func(*http.Request) bool { return true }
 	}
 	p := &Proxy{
-		host: c.Host, log: c.Log, network: c.Upstream, metrics: m,
+		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer),
 		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 		limits: ratelimit.New(),
 	}
-	if err := errors.Join(m.watchQueue(c.Registerer, p.queue), register(c.Registerer, p.limits, p.flights)); err != nil {
-		return nil, err
-	}
+	p.queue.register(c.Registerer)
+	c.Registerer.MustRegister(p.limits, p.flights)
 	apply, err := p.Prepare(s)
 	if err != nil {
 		return nil, err
