@@ -27,8 +27,8 @@ type Conn struct {
 	// Access says where it comes from.
 	Access access.Conn
 
-	queue *acceptQueue // that accepted it; nil without a Server
-	scan  scanner
+	server *Server // that accepted it; nil in a test without one
+	scan   scanner
 
 	// Its state among the connections, guarded by their lock.
 	source  netip.Addr // the client's address or network; the zero Addr for Unix sockets
@@ -99,15 +99,15 @@ func (c *Conn) Relay(on bool) {
 
 // Admit records that a request of the connection was admitted.
 func (c *Conn) Admit() {
-	if c.queue != nil {
-		c.queue.connections.admit(c)
+	if c.server != nil {
+		c.server.connections.admit(c)
 	}
 }
 
 // Refuse records that the access rules refused a request of the connection.
 func (c *Conn) Refuse() {
-	if c.queue != nil {
-		c.queue.connections.refuse(c)
+	if c.server != nil {
+		c.server.connections.refuse(c)
 	}
 }
 
@@ -236,7 +236,7 @@ func (c *Conn) pause() {
 }
 
 // isEnding reports whether the process is about to exit and must not wait.
-func (c *Conn) isEnding() bool { return c.queue != nil && c.queue.handler.base.Err() != nil }
+func (c *Conn) isEnding() bool { return c.server != nil && c.server.base.Err() != nil }
 
 // CloseWrite half-closes the connection. net/http calls it where a close could reset the connection
 // before the client has read its response.
@@ -255,8 +255,8 @@ func (c *Conn) Close() error {
 	} else if c.pausing.Load() {
 		c.pause()
 	}
-	if c.queue != nil {
-		c.queue.connections.leave(c)
+	if c.server != nil {
+		c.server.connections.leave(c)
 	}
 	if c.reset.Load() {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {

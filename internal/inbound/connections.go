@@ -55,7 +55,8 @@ type connections struct {
 	exempt          map[netip.AddrPort]bool
 	janitor         *time.Timer // runs while connections wait
 
-	accepting int // queues that may still accept a connection
+	ready     []*Conn // to be served
+	accepting int     // listeners that may still accept a connection
 	closed    bool
 	empty     chan struct{} // closed when no connection is open, or accepted, after close
 
@@ -93,11 +94,20 @@ func newConnections() *connections {
 	return s
 }
 
-// open records that one more queue accepts connections. It locks mu.
+// open records that one more listener accepts connections. It locks mu.
 func (s *connections) open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepting++
+}
+
+// ended records that a listener accepts no more. It locks mu.
+func (s *connections) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepting--
+	s.arrived.Broadcast()
+	s.signalEmpty()
 }
 
 // resize sets a new limit and closes nothing. It locks mu.
@@ -116,6 +126,13 @@ func (s *connections) from(addr netip.Addr) *source {
 		return &source{addr: addr, budget: &s.host}
 	}
 	return &source{addr: addr, budget: &s.network}
+}
+
+// shared reports whether different senders use this address. Programs on this host use these, and a
+// tailscaled without a network device delivers all its peers from there. The zero Addr stands for
+// Unix sockets.
+func shared(addr netip.Addr) bool {
+	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }
 
 // hasShare reports whether the source's share has room for one more stranger.
@@ -153,7 +170,7 @@ func (s *connections) move(c *Conn, to class) {
 	c.class, c.since = to, time.Now()
 	s.count(from, c, 1)
 	if to > classWaiting && !served {
-		c.queue.ready = append(c.queue.ready, c)
+		s.ready = append(s.ready, c)
 		s.arrived.Broadcast()
 	}
 	s.sources[c.source] = from

@@ -17,7 +17,7 @@ const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent
 // its request, and the log has a line about it.
 func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	c.HeaderTooLarge = true
-	refusal := c.queue.handler.refusal(c)
+	refusal := c.server.refusal(c)
 	c.restUnread.Store(true) // the rest of the header is still on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
 		return 0, err
@@ -25,23 +25,17 @@ func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// connHandler is the handler of requests, with what is needed to call it without net/http.
-type connHandler struct {
-	http.Handler
-	base context.Context
-}
-
-// refusal returns the handler's response to a request of c whose header was not read. The handler
-// refuses, counts and logs it like any request.
-func (h connHandler) refusal(c *Conn) []byte {
-	ctx := context.WithValue(h.base, connKey{}, c)
+// refusal returns the handler's response to a request of c, of which the header was not read. The
+// handler refuses, counts and logs it like any request.
+func (s *Server) refusal(c *Conn) []byte {
+	ctx := context.WithValue(s.base, connKey{}, c)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
 	r := (&http.Request{
 		URL: &url.URL{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, Body: http.NoBody, RemoteAddr: c.RemoteAddr().String(), Close: true,
 	}).WithContext(ctx)
 	w := &refusalWriter{header: http.Header{}}
-	h.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 	response := http.Response{
 		StatusCode: w.status, ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Close: true,
 		ContentLength: int64(w.body.Len()), Body: io.NopCloser(&w.body),

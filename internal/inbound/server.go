@@ -29,7 +29,8 @@ var ErrDrainEnded = errors.New("the drain ended before the request did")
 // that starts with HTTP/2 gets an error in HTTP/1.1.
 type Server struct {
 	http        *http.Server
-	handler     connHandler
+	handler     http.Handler
+	base        context.Context // of all requests; ends with Cut
 	connections *connections
 	cut         context.CancelCauseFunc
 	log         *slog.Logger
@@ -42,10 +43,10 @@ type Server struct {
 // NewServer returns a server for handler. net/http's own messages go to log at debug level, because
 // peers cause them at will.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
-	ctx, cut := context.WithCancelCause(context.Background())
-	s := &Server{connections: newConnections(), cut: cut, log: log}
+	s := &Server{connections: newConnections(), log: log}
+	s.base, s.cut = context.WithCancelCause(context.Background())
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.handler = connHandler{s.guard(handler), ctx}
+	s.handler = s.guard(handler)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
@@ -56,7 +57,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		MaxHeaderBytes:               MaxHeaderBytes,
 		IdleTimeout:                  keepAliveTimeout,
 		ErrorLog:                     stdlog.New(LibraryLog(log), "", 0),
-		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -98,16 +99,15 @@ func (s *Server) Connections() ConnectionStats { return s.connections.stats() }
 // CloseListeners, it calls failed. Open and CloseListeners must be called by one goroutine.
 func (s *Server) Open(name string, l net.Listener, failed func(error)) {
 	s.listeners = append(s.listeners, l)
-	queue := &acceptQueue{
-		Listener: l, name: name, connections: s.connections, handler: s.handler, stopping: s.stopping, log: s.log,
-	}
 	s.connections.open()
-	s.work.Go(queue.run)
 	s.work.Go(func() {
-		if err := s.http.Serve(queue); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.acceptAll(name, l); err != nil {
 			failed(err)
 		}
 	})
+	if len(s.listeners) == 1 {
+		s.work.Go(func() { _ = s.http.Serve(ready{s}) }) // ends with http.ErrServerClosed
+	}
 }
 
 // CloseListeners stops accepting. A socket that systemd holds queues new connections for the next
@@ -156,6 +156,7 @@ func (s *Server) settle(ctx context.Context, wait time.Duration) {
 // Cut ends every request that is still in flight, so that no response looks complete, and waits for
 // them until ctx ends.
 func (s *Server) Cut(ctx context.Context) {
+	s.CloseListeners()
 	s.cut(ErrDrainEnded)
 	_ = s.http.Shutdown(ctx) // what remains is closed next
 	_ = s.http.Close()
