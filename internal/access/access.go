@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"oauth-proxyd/internal/config"
 )
@@ -73,8 +72,6 @@ type Tailscaled struct {
 	Userspace bool     // it has no network device and delivers peers' connections from loopback
 	Addresses []netip.Addr
 }
-
-const whoIsTimeout = 2 * time.Second
 
 // As returns the identity for the log and the flight recorder, with each name replaced by the
 // result of shown. A nil shown keeps the names. Capabilities, shares and addresses are left out.

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"time"
@@ -30,23 +31,25 @@ func Of(c net.Conn) Conn {
 func (c *Conn) Addr() netip.Addr { return c.Remote.Addr() }
 
 const (
+	whoIsTimeout = 2 * time.Second
 	identityLife = time.Minute          // how long a proved identity is kept
 	proxiedLife  = 365 * 24 * time.Hour // longer than any connection lasts
 )
 
-// identity returns the identity that was proved last, or asks for it if that is too old. An error
-// is not kept.
-func (c *Conn) identity(ask func() (Identity, error)) (Identity, error) {
+// prove renews the identity of a connection if it is too old. An error is not kept.
+func (a *Control) prove(ctx context.Context, c *Conn) error {
 	if time.Now().Before(c.until) {
-		return c.id, nil
+		return nil
 	}
-	id, err := ask()
+	ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
+	defer cancel()
+	id, err := a.classify(ctx, c)
 	if err != nil {
-		return Identity{}, err
+		return err
 	}
 	c.id, c.until = id, time.Now().Add(identityLife)
 	if id.Source == config.Proxied { // it stays so after the forward was removed
 		c.until = time.Now().Add(proxiedLife)
 	}
-	return id, nil
+	return nil
 }

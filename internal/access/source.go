@@ -18,16 +18,11 @@ import (
 // identify finds the sender of a request. The source of its connection is proved once and kept for
 // a while. The state of the tailnet is checked for each request.
 func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHeader string) (Identity, error) {
-	id, err := c.identity(func() (Identity, error) {
-		ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
-		defer cancel()
-		return a.classify(ctx, c)
-	})
+	if err := a.prove(ctx, c); err != nil {
+		return Identity{Source: Other}, cmp.Or(context.Cause(ctx), err) // or the client is gone
+	}
+	id := c.id
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return Identity{Source: Other}, context.Cause(ctx) // the client is gone
-	case err != nil:
-		return Identity{Source: Other}, err
 	case id.Source == config.Tailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
 	case id.Source == config.Local && SpeaksForAnother(h, personHeader):
