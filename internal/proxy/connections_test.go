@@ -115,7 +115,7 @@ func TestFirstBurstIsServed(t *testing.T) {
 	work.Wait()
 }
 
-// Connections that come at once are not closed because each is from another address.
+// A burst of connections from many addresses is served: none is closed to make room for another.
 func TestManyAddressesAtOnceAreServed(t *testing.T) {
 	for network, want := range map[string]int{
 		"127.0.%d.%d": http.StatusOK, "[2001:db8::%d:%d]": http.StatusForbidden, "198.18.%d.%d": http.StatusForbidden,
@@ -143,8 +143,8 @@ func TestManyAddressesAtOnceAreServed(t *testing.T) {
 	}
 }
 
-// Neither can programs of this host use up the room of the network, nor the network theirs. What is
-// closed is counted, and has one line in the log.
+// Programs of this host cannot use up the room of the network, and the network cannot use up theirs.
+// Closed connections are counted, and have one line in the log.
 func TestThisHostHasABudgetOfItsOwn(t *testing.T) {
 	const host, network = "127.0.%d.%d", "198.18.%d.%d"
 	for flood, other := range map[string]string{host: network, network: host} {
