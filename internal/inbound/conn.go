@@ -2,7 +2,6 @@ package inbound
 
 import (
 	"bytes"
-	"container/list"
 	"io"
 	"net"
 	"net/http"
@@ -33,9 +32,8 @@ type Conn struct {
 	// Its state among the connections, guarded by their lock.
 	source  netip.Addr // the client's address or network; the zero Addr for Unix sockets
 	class   class
-	element *list.Element // in the list of its class; nil while it is working
-	since   time.Time     // since when it has its class
-	working bool          // a handler has a request of it
+	since   time.Time // since when it has its class
+	working bool      // a handler has a request of it
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request.
 	// Only the handler may read it.

@@ -1,8 +1,8 @@
 package inbound
 
 import (
-	"container/list"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +25,10 @@ const (
 	// silentTime is how long a stranger may send no whole request before a new connection may
 	// replace it. A client sends its request at once.
 	silentTime = 250 * time.Millisecond
-	// waitTime is how long a connection waits to be served.
-	waitTime = headerReadTimeout
+	// strangerTime is the same for a connection that waits already: a busy client opens many
+	// connections before it sends on the first. waitTime is how long it waits to be served.
+	strangerTime = time.Second
+	waitTime     = headerReadTimeout
 	// maxKnown bounds the admitted sources that are remembered.
 	maxKnown = 4096
 )
@@ -48,7 +50,7 @@ type connections struct {
 	arrived sync.Cond // a connection is ready, or closed
 
 	limit, admitted int                    // of classAdmitted
-	idle            list.List              // of *Conn: admitted and without a request; the longest idle first
+	idle            []*Conn                // admitted and without a request; the longest idle first
 	network, host   budget                 // of strangers
 	sources         map[netip.Addr]*source // sources with open connections
 	known           map[netip.Addr]bool    // sources that were admitted lately
@@ -81,7 +83,7 @@ type budget struct{ strangers, waiting int }
 type source struct {
 	addr               netip.Addr
 	budget             *budget
-	strangers, waiting list.List // of *Conn, the oldest first
+	strangers, waiting []*Conn // the oldest first
 	admitted           int
 }
 
@@ -137,7 +139,7 @@ func shared(addr netip.Addr) bool {
 
 // hasShare reports whether the source's share has room for one more stranger.
 func (f *source) hasShare() bool {
-	return f.strangers.Len() < maxStrangersPerSource || shared(f.addr) && f.strangers.Len() < maxStrangers
+	return len(f.strangers) < maxStrangersPerSource || shared(f.addr) && len(f.strangers) < maxStrangers
 }
 
 // arrive classifies an accepted connection. It locks mu.
@@ -174,14 +176,14 @@ func (s *connections) move(c *Conn, to class) {
 		s.arrived.Broadcast()
 	}
 	s.sources[c.source] = from
-	if from.strangers.Len()+from.waiting.Len()+from.admitted == 0 {
+	if len(from.strangers)+len(from.waiting)+from.admitted == 0 {
 		delete(s.sources, c.source)
 	}
 }
 
 // count adds a connection to the counts and the list of its class (n = 1), or removes it (n = -1).
 func (s *connections) count(from *source, c *Conn, n int) {
-	var in *list.List
+	var in *[]*Conn
 	switch c.class {
 	case classNone:
 		return
@@ -196,12 +198,13 @@ func (s *connections) count(from *source, c *Conn, n int) {
 		from.admitted += n
 		in = &s.idle
 	}
-	switch {
-	case c.element != nil:
-		in.Remove(c.element)
-		c.element = nil
-	case n > 0 && !(c.class == classAdmitted && c.working):
-		c.element = in.PushBack(c)
+	if c.class == classAdmitted && c.working {
+		return
+	}
+	if n > 0 {
+		*in = append(*in, c)
+	} else if i := slices.Index(*in, c); i >= 0 {
+		*in = slices.Delete(*in, i, i+1)
 	}
 }
 
@@ -261,11 +264,9 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 		return
 	}
 	s.exempt[remote] = true
-	for e := s.from(access.Network(remote.Addr())).waiting.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*Conn); c.Access.Remote == remote {
-			s.move(c, classStranger)
-			return
-		}
+	waiting := s.from(access.Network(remote.Addr())).waiting
+	if i := slices.IndexFunc(waiting, func(c *Conn) bool { return c.Access.Remote == remote }); i >= 0 {
+		s.move(waiting[i], classStranger)
 	}
 }
 
@@ -304,19 +305,11 @@ func (s *connections) signalEmpty() {
 func (s *connections) unused() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*Conn
-	add := func(l *list.List) {
-		for e := l.Front(); e != nil; e = e.Next() {
-			if c := e.Value.(*Conn); !c.received.Load() && queued(c.Conn, unix.SIOCINQ) <= 0 {
-				all = append(all, c)
-			}
-		}
-	}
-	add(&s.idle)
+	all := slices.Clone(s.idle)
 	for _, from := range s.sources {
-		add(&from.strangers)
+		all = append(all, from.strangers...)
 	}
-	return all
+	return slices.DeleteFunc(all, func(c *Conn) bool { return c.received.Load() || queued(c.Conn, unix.SIOCINQ) > 0 })
 }
 
 // ConnectionStats counts the open connections, with their present bounds.

@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,11 +38,9 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 			greedy = one
 		}
 	}
-	for e := s.idle.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*Conn); c.source == greedy.addr {
-			s.evict(c)
-			return true
-		}
+	if i := slices.IndexFunc(s.idle, func(c *Conn) bool { return c.source == greedy.addr }); i >= 0 {
+		s.evict(s.idle[i])
+		return true
 	}
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
@@ -58,13 +57,13 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 		return true
 	}
 	var oldest *Conn
-	most := from.strangers.Len() + 1
+	most := len(from.strangers) + 1
 	for _, other := range s.sources {
-		n := other.strangers.Len()
+		n := len(other.strangers)
 		if other.budget != from.budget || n < most {
 			continue
 		}
-		if c := other.strangers.Front().Value.(*Conn); oldest == nil || n > most || c.since.Before(oldest.since) {
+		if c := other.strangers[0]; oldest == nil || n > most || c.since.Before(oldest.since) {
 			oldest, most = c, n
 		}
 	}
@@ -84,8 +83,8 @@ func (c *Conn) silent() bool {
 // evictSilent closes the oldest silent stranger of the source that is at least that old, and
 // reports whether there was one.
 func (s *connections) evictSilent(from *source, after time.Duration) bool {
-	for e := from.strangers.Front(); e != nil; e = e.Next() {
-		switch c := e.Value.(*Conn); {
+	for _, c := range from.strangers {
+		switch {
 		case time.Since(c.since) < after:
 			return false
 		case c.silent():
@@ -103,10 +102,10 @@ func (s *connections) clean() {
 	defer s.mu.Unlock()
 	s.janitor = nil
 	for _, from := range s.sources {
-		for e := from.waiting.Front(); e != nil && time.Since(e.Value.(*Conn).since) >= waitTime; e = from.waiting.Front() {
-			s.evict(e.Value.(*Conn))
+		for len(from.waiting) > 0 && time.Since(from.waiting[0].since) >= waitTime {
+			s.evict(from.waiting[0])
 		}
-		for s.isWanted(from) && s.evictSilent(from, silentTime) {
+		for s.isWanted(from) && s.evictSilent(from, strangerTime) {
 			s.serveWaiting()
 		}
 	}
@@ -117,7 +116,7 @@ func (s *connections) clean() {
 
 // isWanted reports whether connections wait for the room of a stranger of the source.
 func (s *connections) isWanted(f *source) bool {
-	return f.waiting.Len() > 0 || f.budget.waiting > 0 && f.budget.strangers >= maxStrangers
+	return len(f.waiting) > 0 || f.budget.waiting > 0 && f.budget.strangers >= maxStrangers
 }
 
 // serveWaiting serves the waiting connections for which there is room now.
@@ -126,8 +125,8 @@ func (s *connections) serveWaiting() {
 		return
 	}
 	for _, from := range s.sources {
-		for e := from.waiting.Front(); e != nil; e = from.waiting.Front() {
-			c := e.Value.(*Conn)
+		for len(from.waiting) > 0 {
+			c := from.waiting[0]
 			if s.known[from.addr] {
 				s.letIn(c)
 			} else if s.closed || from.budget.strangers < maxStrangers && from.hasShare() {
