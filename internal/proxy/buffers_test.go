@@ -6,13 +6,14 @@ import "testing"
 func TestBufferFollowsTheReads(t *testing.T) {
 	var b buffers
 	p := b.get(smallBuffer)
+	full := len(room(p))
 	for _, tt := range []struct{ read, want int }{
 		{200, smallBuffer},
-		{smallBuffer - 1, smallBuffer},
-		{smallBuffer, largeBuffer},
+		{full - 1, smallBuffer},
+		{full, largeBuffer},
 		{largeBuffer, largeBuffer},
-		{smallBuffer, largeBuffer},
-		{smallBuffer - 1, smallBuffer},
+		{full, largeBuffer},
+		{full - 1, smallBuffer},
 	} {
 		p = b.next(p, tt.read)
 		if len(p) != tt.want {

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -97,13 +100,43 @@ func (n nowhere) FlushError() error           { return nil }
 func BenchmarkPass(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
 	x.sse = &eventScanner{}
-	event := []byte("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
+	buffer := make([]byte, smallBuffer)
+	n := copy(room(buffer), "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := x.pass(event); err != nil {
+		if err := x.pass(buffer, n, false); err != nil {
 			b.Fatal(err)
 		}
 		x.watch.next(forUpstreamBody)
+	}
+}
+
+// halfConn takes half of each write.
+type halfConn struct {
+	net.Conn
+	wrote []byte
+}
+
+func (c *halfConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *halfConn) Write(p []byte) (int, error) {
+	c.wrote = append(c.wrote, p[:len(p)/2]...)
+	return len(p) / 2, os.ErrDeadlineExceeded
+}
+
+// A client that has part of a chunk would take an error event for the rest of it.
+func TestNoEventFollowsHalfAChunk(t *testing.T) {
+	w := httptest.NewRecorder()
+	x := benchExchange(t, slog.New(slog.DiscardHandler), w)
+	client := &halfConn{}
+	x.conn.Conn, x.sse = client, &eventScanner{}
+	buffer := make([]byte, smallBuffer)
+	if err := x.pass(buffer, copy(room(buffer), "data: {}\n\n"), true); !errors.Is(err, errClientGone) {
+		t.Fatalf("got %v", err)
+	}
+	x.cut(fail(CodeDraining, nil, "it stops"))
+	if got := w.Body.String(); got != "" || string(client.wrote) != "a\r\ndata" {
+		t.Errorf("after half of a chunk, %q, came %q", client.wrote, got)
 	}
 }
 
@@ -115,8 +148,9 @@ func TestPassAllocatesNothing(t *testing.T) {
 		"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
 		"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n", ": a comment\n\n", "event: pi", "ng\ndata: {", "}\n\n",
 	} {
-		p := []byte(event)
-		if n := testing.AllocsPerRun(100, func() { _ = x.pass(p) }); n > 0 {
+		buffer := make([]byte, smallBuffer)
+		size := copy(room(buffer), event)
+		if n := testing.AllocsPerRun(100, func() { _ = x.pass(buffer, size, false) }); n > 0 {
 			t.Errorf("%q costs %v allocations", event, n)
 		}
 	}

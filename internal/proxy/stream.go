@@ -95,13 +95,14 @@ func (x *exchange) copyBody(response *http.Response) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
 	defer func() { buffers.put(buffer) }()
-	n, err := x.readFirst(response, buffer)
+	n, err := x.readFirst(response, room(buffer))
+	chunked := x.ownChunks()
 	for first := true; ; first = false {
 		if errors.Is(err, io.EOF) {
 			x.limited.End() // before the client sees the end and sends its next request
 		}
 		if n > 0 || first {
-			if err := x.pass(buffer[:n]); err != nil {
+			if err := x.pass(buffer, n, chunked && !first); err != nil {
 				return err
 			}
 		}
@@ -113,7 +114,7 @@ func (x *exchange) copyBody(response *http.Response) error {
 		}
 		x.watch.next(forUpstreamBody)
 		buffer = buffers.next(buffer, n)
-		n, err = body.Read(buffer)
+		n, err = body.Read(room(buffer))
 	}
 }
 
@@ -153,20 +154,31 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 	}
 }
 
-// pass writes one piece of the response to the client.
-func (x *exchange) pass(p []byte) error {
+// ownChunks reports whether the response is sent in chunks. net/http has nothing of such a response
+// in its buffers after a flush, so that chunks of our own may follow what it wrote, and it ends the
+// response as if they were its own. An event then passes through three buffers less.
+func (x *exchange) ownChunks() bool {
+	return x.conn.Conn != nil && x.in.ProtoAtLeast(1, 1) && len(x.w.Header()["Content-Length"]) == 0
+}
+
+// pass writes the n bytes in room(buffer) to the client, through net/http or as a chunk of our own.
+func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 	x.watch.next(forClientAccept)
-	n, err := x.w.Write(p)
-	x.rec.sent.Add(int64(n))
-	if x.sse != nil {
-		data, pings := x.sse.write(p[:n])
-		x.rec.events.add(data, pings, x.watch.moved.Load())
-	}
-	if err == nil {
+	p := room(buffer)[:n]
+	var err error
+	if chunk {
+		_, err = x.conn.Write(frame(buffer, n))
+	} else if n, err = x.w.Write(p); err == nil {
 		err = x.rc.Flush()
 	}
 	if err != nil {
+		x.sse = nil // the client may have part of a chunk, after which no event can follow
 		return errClientGone
+	}
+	x.rec.sent.Add(int64(n))
+	if x.sse != nil {
+		data, pings := x.sse.write(p)
+		x.rec.events.add(data, pings, x.watch.moved.Load())
 	}
 	return nil
 }

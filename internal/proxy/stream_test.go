@@ -59,6 +59,47 @@ func TestEventsArriveOneByOne(t *testing.T) {
 	})
 }
 
+// Chunks of our own follow those that net/http wrote. This fails if net/http keeps something back
+// after a flush, or counts what it wrote.
+func TestChunksFollowThoseOfNetHTTP(t *testing.T) {
+	sizes := []int{1, 15, 16, 2047, 2048, 2049, 4096, 40_000, 7, 100_000, 300}
+	next := make(chan struct{})
+	pieces := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		for _, size := range sizes {
+			_, _ = w.Write(bytes.Repeat([]byte{'a' + byte(size%26)}, size))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		w.Header().Set("X-Sum", "1")
+	}
+	forEachProtocol(t, pieces, func(t *testing.T, up *mockAPI) {
+		client := openDoor(t, up).dial(t)
+		defer client.Close()
+		for range 2 { // on one connection
+			client.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			response, err := http.ReadResponse(client.in, nil)
+			if err != nil || response.ContentLength >= 0 {
+				t.Fatalf("%v, %v", response, err)
+			}
+			for _, size := range sizes {
+				got := make([]byte, size)
+				if _, err := io.ReadFull(response.Body, got); err != nil || bytes.Count(got, []byte{'a' + byte(size%26)}) != size {
+					t.Fatalf("piece of %d bytes: %.20q, %v", size, got, err)
+				}
+				next <- struct{}{}
+			}
+			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 || response.Trailer.Get("X-Sum") != "1" {
+				t.Fatalf("at the end %q, %v, trailer %v", rest, err, response.Trailer)
+			}
+		}
+	})
+}
+
 // The header comes before anything of the body does.
 func TestResponseHeaderArrivesAlone(t *testing.T) {
 	leave := make(chan struct{})
