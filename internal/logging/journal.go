@@ -41,8 +41,8 @@ func dial(socket string) (*net.UnixConn, error) {
 	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 }
 
-// write tries again on a new socket if the kept one is dead, but not after a deadline: other records
-// wait too.
+// write tries again on a new socket if the kept one is dead, but not after a deadline: other
+// records wait too.
 func (j *journal) write(e entry) error {
 	datagram := encode(e)
 	for {

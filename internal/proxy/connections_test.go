@@ -143,8 +143,8 @@ func TestManyAddressesAtOnceAreServed(t *testing.T) {
 	}
 }
 
-// Programs of this host cannot use up the room of the network, and the network cannot use up theirs.
-// Closed connections are counted, and have one line in the log.
+// Programs of this host cannot use up the room of the network, and the network cannot use up
+// theirs. Closed connections are counted, and have one line in the log.
 func TestThisHostHasABudgetOfItsOwn(t *testing.T) {
 	const host, network = "127.0.%d.%d", "198.18.%d.%d"
 	for flood, other := range map[string]string{host: network, network: host} {
