@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,15 +15,24 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// All of loopback is one source with a share as large as all; connections that claim another
-// network have a share for each address.
+// 127.0.0.1 is one source with a share as large as all; connections that claim another network have a
+// share for each address.
 func claimingNetwork(s *setup) {
-	s.listen = func(t testing.TB) net.Listener { return renamed{listenTCP(t)} }
-	s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.100.1/32")}}
+	claiming(netip.MustParsePrefix("198.51.0.0/16"))(s)
+	s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.1/32")}}
 }
 
-// renamed has connections from 127.0.0.N come from 198.51.100.N.
-type renamed struct{ net.Listener }
+// claiming has connections from 127.0.A.B come from an address of the network that ends in A and B.
+func claiming(network netip.Prefix) func(*setup) {
+	return func(s *setup) {
+		s.listen = func(t testing.TB) net.Listener { return renamed{listenTCP(t), network} }
+	}
+}
+
+type renamed struct {
+	net.Listener
+	network netip.Prefix
+}
 
 func (l renamed) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
@@ -32,14 +40,15 @@ func (l renamed) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	remote := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	host := remote.Addr().As4()
-	claim := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, host[3]}), remote.Port())
-	return addressedConn{c.(*net.TCPConn), addressed{remote: claim.String(), local: "198.51.100.200:8080"}}, nil
+	claim, host := l.network.Addr().AsSlice(), remote.Addr().As4()
+	copy(claim[len(claim)-2:], host[2:])
+	addr, _ := netip.AddrFromSlice(claim)
+	return addressedConn{c.(*net.TCPConn), addressed{remote: netip.AddrPortFrom(addr, remote.Port()).String(), local: "198.51.100.200:8080"}}, nil
 }
 
 func (l renamed) SetDeadline(t time.Time) error { return l.Listener.(*net.TCPListener).SetDeadline(t) }
 
-const admittedSource = "127.0.0.1" // 198.51.100.1 to the door
+const admittedSource = "127.0.0.1" // 198.51.0.1 to the door
 
 // served reports whether a new connection from source has a response, and which.
 func (d *door) served(t testing.TB, source string) int {
@@ -115,56 +124,70 @@ func TestFirstBurstIsServed(t *testing.T) {
 	work.Wait()
 }
 
-// A burst of connections from many addresses is served: none is closed to make room for another.
+// A burst of connections from many addresses is served: no client that has sent its request is
+// closed to make room for another, however late the request is read.
 func TestManyAddressesAtOnceAreServed(t *testing.T) {
-	for network, want := range map[string]int{
-		"127.0.%d.%d": http.StatusOK, "[2001:db8::%d:%d]": http.StatusForbidden, "198.18.%d.%d": http.StatusForbidden,
+	for name, test := range map[string]struct {
+		from func(*setup)
+		want int
+	}{
+		"loopback":         {func(*setup) {}, http.StatusOK},
+		"one IPv6 network": {claiming(netip.MustParsePrefix("2001:db8::/64")), http.StatusForbidden},
+		"IPv4 addresses":   {claiming(netip.MustParsePrefix("198.18.0.0/16")), http.StatusForbidden},
 	} {
-		t.Run(network, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := openBubble(t, "http", nil, sayAgain, func(s *setup) { s.Proxy.MaxConnections = 1000 })
-				var conns []*rawConn
-				for i := range 300 {
-					conns = append(conns, b.from(t, fmt.Sprintf(network, 1+i/200, 1+i%200)+":1000"))
-				}
-				synctest.Wait()
-				var work sync.WaitGroup
-				for i, c := range conns {
-					work.Go(func() {
-						_, _ = io.WriteString(c, smuggled)
-						if response, err := http.ReadResponse(c.in, nil); err != nil || response.StatusCode != want {
-							t.Errorf("connection %d: %v, %v", i, response, err)
-						}
-					})
-				}
-				work.Wait()
+		t.Run(name, func(t *testing.T) {
+			sent := make(chan struct{})
+			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), test.from, func(s *setup) {
+				s.Proxy.MaxConnections = 1000
+				listen := s.listen
+				s.listen = func(t testing.TB) net.Listener { return lateAccept{listen(t), sent} }
 			})
+			var conns []*rawConn
+			for i := range 300 {
+				c := d.dialFrom(t, fmt.Sprintf("127.0.%d.%d", 1+i/200, 1+i%200))
+				c.send(t, smuggled)
+				conns = append(conns, c)
+			}
+			close(sent)
+			for i, c := range conns {
+				if response, err := http.ReadResponse(c.in, nil); err != nil || response.StatusCode != test.want {
+					t.Errorf("connection %d: %v, %v", i, response, err)
+				}
+			}
 		})
 	}
 }
 
+// lateAccept accepts nothing before start is closed, as on a busy machine.
+type lateAccept struct {
+	net.Listener
+	start <-chan struct{}
+}
+
+func (l lateAccept) Accept() (net.Conn, error) {
+	<-l.start
+	return l.Listener.Accept()
+}
+
 // Programs of this host cannot use up the room of the network, and the network cannot use up
-// theirs. Closed connections are counted, and have one line in the log.
+// theirs. Closed connections are counted.
 func TestThisHostHasABudgetOfItsOwn(t *testing.T) {
-	const host, network = "127.0.%d.%d", "198.18.%d.%d"
-	for flood, other := range map[string]string{host: network, network: host} {
-		t.Run(flood, func(t *testing.T) {
+	here := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", 1000+i) }
+	network := func(i int) string { return fmt.Sprintf("198.18.%d.%d:1000", i/200, i%200) }
+	for name, from := range map[string][2]func(int) string{"from this host": {here, network}, "from the network": {network, here}} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := openBubble(t, "http", nil, sayAgain)
 				for i := range 1300 {
-					b.from(t, fmt.Sprintf(flood, 1+i/200, 1+i%200)+":1000")
+					b.from(t, from[0](i))
 				}
 				synctest.Wait()
 				before := b.server.Connections().StrangersClosed
-				c, start := b.from(t, fmt.Sprintf(other, 0, 1)+":1000"), time.Now()
+				c, start := b.from(t, from[1](0)), time.Now()
 				c.send(t, smuggled)
 				c.response(t, http.MethodGet)
-				after := b.server.Connections().StrangersClosed
-				if time.Since(start) > 0 || before != 1300-128-1024 || after != before {
+				if after := b.server.Connections().StrangersClosed; time.Since(start) > 0 || before == 0 || after != before {
 					t.Errorf("a response after %v, %d closed before and %d after", time.Since(start), before, after)
-				}
-				if strings.Count(b.log.String(), "closed a connection") != 1 {
-					t.Error(b.log)
 				}
 			})
 		})
@@ -216,7 +239,7 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 // A drain serves those who wait to be served: nobody else will.
 func TestDrainServesWhoWasAccepted(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
-		s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
+		s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/24")}}
 	})
 	var conns []*rawConn
 	for range 100 { // more than a stranger's share
