@@ -29,6 +29,8 @@ const (
 	// connections before it sends on the first. waitTime is how long it waits to be served.
 	strangerTime = time.Second
 	waitTime     = headerReadTimeout
+	// burstTime is the same for the oldest of many connections that come from as many sources.
+	burstTime = 25 * time.Millisecond
 	// maxKnown bounds the admitted sources that are remembered.
 	maxKnown = 4096
 )
@@ -142,6 +144,9 @@ func (f *source) hasShare() bool {
 	return len(f.strangers) < maxStrangersPerSource || shared(f.addr) && len(f.strangers) < maxStrangers
 }
 
+// unadmitted returns how many connections the source has without an admitted request so far.
+func (f *source) unadmitted() int { return len(f.strangers) + len(f.waiting) }
+
 // arrive classifies an accepted connection. It locks mu.
 func (s *connections) arrive(c *Conn) {
 	s.mu.Lock()
@@ -155,7 +160,7 @@ func (s *connections) arrive(c *Conn) {
 	case from.budget.waiting < maxWaiting:
 		s.move(c, classWaiting)
 		if s.janitor == nil {
-			s.janitor = time.AfterFunc(silentTime, s.clean)
+			s.janitor = time.AfterFunc(burstTime, s.clean)
 		}
 	case s.makeRoom(from, 0):
 		s.move(c, classStranger)

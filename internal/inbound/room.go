@@ -47,8 +47,8 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 
 // makeRoom makes room for one more stranger of a source, and reports whether there is room. A
 // source that has used up its share loses a stranger that was silent for that long. If the budget
-// is used up, the source with the most strangers loses its oldest one, unless that has just sent
-// something.
+// is used up, the source with the most connections loses its oldest stranger, at once if the source
+// has more than this one would have, and otherwise only if that was silent for burstTime.
 func (s *connections) makeRoom(from *source, after time.Duration) bool {
 	if !from.hasShare() {
 		return s.evictSilent(from, after)
@@ -57,17 +57,21 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 		return true
 	}
 	var oldest *Conn
-	most := len(from.strangers) + 1
+	most := from.unadmitted() + 1
 	for _, other := range s.sources {
-		n := len(other.strangers)
-		if other.budget != from.budget || n < most {
+		n := other.unadmitted()
+		if other.budget != from.budget || len(other.strangers) == 0 || n < most {
 			continue
 		}
 		if c := other.strangers[0]; oldest == nil || n > most || c.since.Before(oldest.since) {
 			oldest, most = c, n
 		}
 	}
-	if oldest == nil || !oldest.silent() {
+	after = 0
+	if most == from.unadmitted()+1 {
+		after = burstTime
+	}
+	if oldest == nil || time.Since(oldest.since) < after || !oldest.silent() {
 		return false
 	}
 	s.evict(oldest)
@@ -110,7 +114,7 @@ func (s *connections) clean() {
 		}
 	}
 	if s.network.waiting+s.host.waiting > 0 {
-		s.janitor = time.AfterFunc(silentTime, s.clean)
+		s.janitor = time.AfterFunc(burstTime, s.clean)
 	}
 }
 
