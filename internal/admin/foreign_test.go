@@ -93,6 +93,15 @@ func fillBacklog(t *testing.T, path string) {
 	t.Cleanup(func() { first.Close() })
 }
 
+// TestHungDaemonKeepsItsSocket: a daemon that accepts no connection any more is still one.
+func TestHungDaemonKeepsItsSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), socketName)
+	fillBacklog(t, path)
+	if err := publish(t, path, false, Commands{}); err == nil || !strings.Contains(err.Error(), "is in use by another daemon") {
+		t.Errorf("another daemon takes the socket: %v", err)
+	}
+}
+
 // TestSilentSocketIsNamedSoon: no command waits longer than five seconds for the first byte.
 func TestSilentSocketIsNamedSoon(t *testing.T) {
 	t.Parallel()

@@ -56,9 +56,12 @@ func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, e
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of the admin socket: %w", err)
 	}
-	if other, err := net.Dial("unix", path); err == nil {
-		_ = other.Close()
-		if !succeeds {
+	if !succeeds {
+		other, err := net.Dial("unix", path)
+		if err == nil {
+			_ = other.Close()
+		}
+		if err == nil || errors.Is(err, syscall.EAGAIN) { // its queue is full
 			return nil, fmt.Errorf("%s is in use by another daemon", path)
 		}
 	}

@@ -175,7 +175,6 @@ func cutTime(drain time.Duration) time.Duration { return min(drain/5, 500*time.M
 func (d *daemon) beginDrain() {
 	v := d.view()
 	timeout := v.config.Proxy.DrainTimeout
-	d.drainUntil = time.Now().Add(timeout)
 	d.notify(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
 	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
@@ -214,11 +213,7 @@ func (d *daemon) forceClose() {
 	} else {
 		d.log.Warn("cutting the remaining requests", "in_flight", stats.InFlight, "queued", stats.Queued)
 	}
-	deadline := time.Now().Add(cutTime(v.config.Proxy.DrainTimeout))
-	if end := d.drainUntil; !end.IsZero() && deadline.After(end) { // zero: at the end of a hand-over
-		deadline = end
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), cutTime(v.config.Proxy.DrainTimeout))
 	defer cancel()
 	v.server.Cut(ctx)
 }

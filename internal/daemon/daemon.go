@@ -78,9 +78,8 @@ type daemon struct {
 	watchdog   watchdog
 	textfile   *textfile
 	admin      *admin.Server
-	inCharge   bool      // this process has the admin socket and the textfile, and not another one
-	drainUntil time.Time // when drain_timeout ends
-	nothingCut bool      // nothing was in flight when the drain was cut short
+	inCharge   bool // this process has the admin socket and the textfile, and not another one
+	nothingCut bool // nothing was in flight when the drain was cut short
 }
 
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
