@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// TestForeignSocketIsNamed: what has the socket of a daemon and is none is called what it is.
+// TestForeignSocketIsNamed: an error says what is at the path if it is not a daemon's socket.
 func TestForeignSocketIsNamed(t *testing.T) {
 	ours := "HTTP/1.1 200 OK\r\nServer: oauth-proxyd\r\n\r\n"
 	for name, row := range map[string]struct {
@@ -93,7 +93,7 @@ func fillBacklog(t *testing.T, path string) {
 	t.Cleanup(func() { first.Close() })
 }
 
-// TestHungDaemonKeepsItsSocket: a daemon that accepts no connection any more is still one.
+// TestHungDaemonKeepsItsSocket: a daemon that no longer accepts connections still has its socket.
 func TestHungDaemonKeepsItsSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), socketName)
 	fillBacklog(t, path)

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// manyMetrics are some megabytes of text.
+// manyMetrics returns metrics whose text has some megabytes.
 func manyMetrics(t *testing.T) *prometheus.Registry {
 	t.Helper()
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "many_total", Help: "Many."}, []string{"label"})
@@ -29,7 +29,8 @@ func manyMetrics(t *testing.T) *prometheus.Registry {
 	return r
 }
 
-// serveExposition is a server whose kernel holds little of what clients do not read.
+// serveExposition starts a server with small socket buffers, which hold little of an unread
+// response.
 func serveExposition(t *testing.T, e *exposition) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +48,7 @@ func serveExposition(t *testing.T, e *exposition) *httptest.Server {
 	return server
 }
 
-// slowReader asks for the metrics and reads no more than the status.
+// slowReader requests the metrics and reads only the status.
 func slowReader(t *testing.T, server *httptest.Server) (c net.Conn, status string) {
 	t.Helper()
 	c, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -73,7 +74,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Clients that do not read the metrics hold a few texts of them, whatever their number.
+// However many clients do not read the metrics, they hold only a few texts of them.
 func TestSlowReadersOfMetricsHoldLittle(t *testing.T) {
 	server := serveExposition(t, newExposition(manyMetrics(t), slog.New(slog.DiscardHandler)))
 	whole := func() int64 {
@@ -117,7 +118,7 @@ func TestSlowReadersOfMetricsHoldLittle(t *testing.T) {
 	}
 }
 
-// stopped is a collector that is not done until it is told to be.
+// stopped is a collector that waits until proceed is closed.
 type stopped struct {
 	prometheus.Gauge
 	mu      sync.Mutex
@@ -133,7 +134,7 @@ func (s *stopped) Collect(metrics chan<- prometheus.Metric) {
 	s.Gauge.Collect(metrics)
 }
 
-// The work of rendering is done for two at a time, and others wait.
+// Two renderings run at once, and other clients wait.
 func TestMetricsAreRenderedForTwoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := prometheus.NewRegistry()

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// carrying is a request with the nonce in its header.
+// carrying returns a request with the nonce in its header.
 func carrying(nonce string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/v1/messages?beta=true", http.NoBody)
 	r.Header.Set(admin.ProbeHeader, nonce)

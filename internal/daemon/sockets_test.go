@@ -10,7 +10,7 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// listening is a socket on loopback under that name.
+// listening opens a socket on loopback with that name.
 func listening(t *testing.T, name string) systemd.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -21,7 +21,7 @@ func listening(t *testing.T, name string) systemd.Listener {
 	return systemd.Listener{Name: name, Listener: l}
 }
 
-// inherited are sockets, and the name of the unit of one that is missing.
+// inherited returns passed sockets, and the unit of one that is missing.
 func inherited(missing string, listeners ...systemd.Listener) sockets {
 	return sockets{systemd.Inheritance{Listeners: listeners, MissingUnit: missing}}
 }

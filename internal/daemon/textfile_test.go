@@ -14,14 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// counting is a textfile of one counter.
+// counting returns a textfile of one counter.
 func counting() (*textfile, prometheus.Counter) {
 	r, c := prometheus.NewRegistry(), prometheus.NewCounter(prometheus.CounterOpts{Name: "c", Help: "A counter."})
 	r.MustRegister(c)
 	return &textfile{gather: r, log: slog.New(slog.DiscardHandler)}, c
 }
 
-// wantText wants the file to have that in it; empty: not to exist.
+// wantText fails unless the file contains the text, or, if that is empty, does not exist.
 func wantText(t *testing.T, file, want string) {
 	t.Helper()
 	synctest.Wait()

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	fmt.Println(logIntoNothing())
 }
 
-// start opens a log that is closed with the test.
+// start returns a log that the end of the test closes.
 func start(t testing.TB, cfg logging.Config) *logging.Log {
 	t.Helper()
 	l, err := logging.New(cfg)
@@ -50,7 +50,7 @@ func finish(t testing.TB, l *logging.Log) {
 	}
 }
 
-// capture is what use makes a log write to a file.
+// capture returns what a log writes to a file while use runs.
 func capture(t testing.TB, format logging.Format, use func(*logging.Log)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
@@ -79,7 +79,7 @@ func emit(t testing.TB, l *logging.Log, msg string, attrs ...slog.Attr) {
 	}
 }
 
-// terminal is a pseudo terminal: what is written to tty is read from the other end.
+// terminal opens a pseudo terminal. What is written to tty is read from the other end.
 func terminal(t testing.TB) (tty *os.File, other *bufio.Reader) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -129,7 +129,7 @@ func (j *journald) listen(t testing.TB) {
 	j.conn = conn
 }
 
-// stop takes the socket away, its file too.
+// stop closes the socket and removes its file.
 func (j *journald) stop(t testing.TB) {
 	t.Helper()
 	if err := errors.Join(j.conn.Close(), os.Remove(j.path)); err != nil {
@@ -137,12 +137,12 @@ func (j *journald) stop(t testing.TB) {
 	}
 }
 
-// config is that of a log for this journal.
+// config returns the configuration of a log to this journal.
 func (j *journald) config() logging.Config {
 	return logging.Config{Format: logging.FormatJournal, JournalSocket: j.path}
 }
 
-// receive is the next record: the values of each field.
+// receive returns the next record: the values of each field.
 func (j *journald) receive(t testing.TB) map[string][]string {
 	t.Helper()
 	if err := j.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {

@@ -75,7 +75,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// What slog asks of every handler.
+// The log meets the requirements of slog for handlers.
 func TestSlogRules(t *testing.T) {
 	var l *logging.Log
 	var path string
@@ -119,7 +119,7 @@ func nested(flat map[string]any) map[string]any {
 	return all
 }
 
-// A record keeps what it was given, whatever the caller does next.
+// A record does not change if its caller changes the values later.
 func TestRecordIsACopy(t *testing.T) {
 	got := capture(t, logging.FormatJSON, func(l *logging.Log) {
 		list := []string{"a", "b"}

@@ -178,7 +178,7 @@ func TestJournalComesBack(t *testing.T) {
 	}
 }
 
-// waitDropped polls a counter: it is all that a lost record leaves.
+// waitDropped polls the counter, because a lost record leaves nothing else.
 func waitDropped(t *testing.T, l *logging.Log, n uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -92,7 +92,7 @@ func TestSetFormat(t *testing.T) {
 	}
 }
 
-// Each format that is left behind gives its socket back.
+// A format that is no longer used closes its socket.
 func TestSetFormatLeavesNothingOpen(t *testing.T) {
 	j := startJournald(t)
 	_, w := pipe(t)
@@ -248,7 +248,7 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
-// Every record is either written or counted, whenever Close comes.
+// Every record is either written or counted, whenever Close is called.
 func TestCloseWhileLogging(t *testing.T) {
 	const records, loggers = 200, 4
 	var dropped uint64
@@ -270,7 +270,7 @@ func TestCloseWhileLogging(t *testing.T) {
 	}
 }
 
-// A reader of the log that goes away takes neither the log nor the process with it.
+// If the reader of the log ends, the log and the process continue.
 func TestBrokenPipe(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -302,7 +302,7 @@ func logIntoNothing() (uint64, error) {
 	return l.Dropped(), err
 }
 
-// A record waits for no other one.
+// A record does not wait for the next one.
 func TestEachRecordIsWrittenAtOnce(t *testing.T) {
 	for _, format := range []logging.Format{logging.FormatText, logging.FormatJSON} {
 		t.Run(string(format), func(t *testing.T) {
@@ -320,7 +320,7 @@ func TestEachRecordIsWrittenAtOnce(t *testing.T) {
 	}
 }
 
-// Drops are reported by a warning that itself got through.
+// A warning of dropped records is repeated until it is written.
 func TestWarningOfDropsIsRepeated(t *testing.T) {
 	j := startJournald(t)
 	r, w := pipe(t)
@@ -343,7 +343,7 @@ func TestWarningOfDropsIsRepeated(t *testing.T) {
 	}
 }
 
-// A change of the form takes effect between two records, and loses none.
+// A change of the format takes effect between two records, and loses none.
 func TestSetFormatWithinABatch(t *testing.T) {
 	const records = 2000
 	formats := []logging.Format{logging.FormatText, logging.FormatJSON}

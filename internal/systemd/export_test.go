@@ -10,7 +10,7 @@ func NotOpen(tables map[string]string, held map[string]bool, addresses ...string
 	return Unit{Active: "active", Listen: addresses}.notOpen(open)
 }
 
-// ParseView gives what systemd-run is to be told of a service that is shown so.
+// ParseView exports parseView.
 func ParseView(shown string) []string { return parseView(shown) }
 
 // NotOpenHere returns the addresses on which no process of this host listens.

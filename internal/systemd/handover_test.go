@@ -73,7 +73,7 @@ func greet(l net.Listener, text string) {
 	}
 }
 
-// successor starts one in front of the listeners, and has it ended with the test.
+// successor starts a successor with the listeners, and ends it with the test.
 func successor(t *testing.T, how string, listeners ...systemd.Listener) *systemd.Successor {
 	t.Helper()
 	exe, err := os.Executable()
@@ -90,7 +90,7 @@ func successor(t *testing.T, how string, listeners ...systemd.Listener) *systemd
 	return s
 }
 
-// ready is a successor that has come that far.
+// ready returns a successor that is ready to take over.
 func ready(t *testing.T, how string, listeners ...systemd.Listener) *systemd.Successor {
 	t.Helper()
 	s := successor(t, how, listeners...)
@@ -110,7 +110,7 @@ func tcpListener(t *testing.T) systemd.Listener {
 	return systemd.Listener{Name: "proxy", Listener: l}
 }
 
-// greeting is what a connection to l gets.
+// greeting returns what a connection to l receives.
 func greeting(t *testing.T, l net.Listener) string {
 	t.Helper()
 	c, err := net.Dial(l.Addr().Network(), l.Addr().String())
@@ -151,7 +151,7 @@ func TestSuccessorTakesOver(t *testing.T) {
 	wantEnd(t, s) // it sees the end of this one
 }
 
-// It is a sibling, whose parent sees its end: systemd.
+// The successor is a sibling, so that systemd, its parent, sees its end.
 func TestSuccessorHasOurParent(t *testing.T) {
 	s := ready(t, "serves", tcpListener(t))
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -160,7 +160,7 @@ func TestSuccessorHasOurParent(t *testing.T) {
 	}
 }
 
-// The passing must not turn our socket blocking: then a deadline would not wake us.
+// Passing on the socket must not make ours blocking, because a deadline would not wake it then.
 func TestListenerStaysUsableAfterPassing(t *testing.T) {
 	l := tcpListener(t)
 	successor(t, "leaves", l)
@@ -234,7 +234,7 @@ func TestProbeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// wantEnd waits for the end of a process, which nobody needs to have waited for.
+// wantEnd waits until a process has ended, or is a zombie.
 func wantEnd(t *testing.T, s *systemd.Successor) {
 	t.Helper()
 	late := time.After(20 * time.Second)

@@ -129,8 +129,7 @@ func TestNotifierErrors(t *testing.T) {
 	})
 }
 
-// MONOTONIC_USEC is compared by the manager with its own clock: it must not stand still, nor go
-// backwards.
+// The manager compares MONOTONIC_USEC with its own clock, so that it must increase.
 func TestReloadingClock(t *testing.T) {
 	conn := manager(t, "")
 	n := systemd.NewNotifier()

@@ -42,7 +42,7 @@ func TestShowServiceSaysWhySystemctlFailed(t *testing.T) {
 	}
 }
 
-// fakeSystemctl is one that the shell runs.
+// fakeSystemctl installs a shell script as systemctl.
 func fakeSystemctl(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()

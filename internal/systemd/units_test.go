@@ -9,7 +9,7 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// shownSocket is what systemd 252 shows of the socket that is shipped.
+// shownSocket is what systemd 252 shows of the packaged socket.
 const shownSocket = `Id=oauth-proxyd.socket
 LoadState=loaded
 ActiveState=active
@@ -86,7 +86,8 @@ func TestFilterAdmits(t *testing.T) {
 	}
 }
 
-// What decides which files a service can read is passed on, and nothing for a service of root.
+// The properties that decide which files a service can read are passed on, except for a service of
+// root.
 func TestViewOfAService(t *testing.T) {
 	t.Parallel()
 	const shown = "Environment=GOGC=200 A=b\nUser=oauth-proxyd\nGroup=oauth-proxyd\nSupplementaryGroups=\nPrivateTmp=yes\nProtectHome=yes\n"
