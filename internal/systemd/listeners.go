@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -154,18 +155,12 @@ func nameSockets(sockets []socket) error {
 // check asks the kernel what the descriptor is. It does not wrap it in an os.File, because the
 // descriptor may belong to the Go runtime, and closing that would end the process.
 func (s socket) check() error {
-	kind, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
-	if err != nil {
-		return s.refuse("it is not a socket: " + err.Error())
-	}
-	family, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_DOMAIN)
-	if err != nil {
-		return s.refuse(err.Error())
-	}
-	listening, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
-	switch {
+	kind, errKind := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
+	family, errFamily := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_DOMAIN)
+	listening, errListening := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	switch err := cmp.Or(errKind, errFamily, errListening); {
 	case err != nil:
-		return s.refuse(err.Error())
+		return s.refuse("it is not a socket: " + err.Error())
 	case kind != syscall.SOCK_STREAM:
 		return s.refuse("it is not a stream socket: use ListenStream= in its socket unit")
 	case family != syscall.AF_INET && family != syscall.AF_INET6 && family != syscall.AF_UNIX:
