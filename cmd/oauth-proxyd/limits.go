@@ -90,7 +90,7 @@ func (t limitTable) window(w ratelimit.Window) {
 		t.Line("    several limits share this organization; who used them is not known")
 	}
 	if len(w.UsedBy) == 0 && w.Shared == 0 {
-		return // a single row "not known" says nothing
+		return // a single row "not attributed" says nothing
 	}
 	for _, l := range partsOf(w) {
 		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
@@ -138,7 +138,7 @@ func partsOf(w ratelimit.Window) (parts []part) {
 		}
 		parts = append(parts[:shownPeople], rest)
 	}
-	return slices.DeleteFunc(append(parts, part{"several people at once", w.Shared, ""}, part{"not known", w.Unknown, ""}),
+	return slices.DeleteFunc(append(parts, part{"several people at once", w.Shared, ""}, part{"not attributed", w.Unknown, ""}),
 		func(p part) bool { return p.share == 0 })
 }
 

@@ -121,10 +121,10 @@ const scriptedTable = `account ID, warning, decided by five_hour, last response 
     alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
     bob@example.com                     8%  session 99ffee00
     several people at once              4%
-    not known                          46%
+    not attributed                     46%
   7d            ######..............   30%  allowed    resets in 3d4h
     alice@example.com                  <1%  session 77aa1122
-    not known                          30%
+    not attributed                     30%
   overage       off: org_level_disabled
 `
 
@@ -159,10 +159,10 @@ func TestLimitsWithOddNames(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)
 	all := []string{"account a", "unified-5h-status allowed", "unified-overage-status rejected", "unified-overage-disabled-reason a_reason"}
-	for i, name := range []string{"x", "not known", "99%  session"} {
+	for i, name := range []string{"x", "not attributed", "99%  session"} {
 		s.says(name+"/s-1", append(all, fmt.Sprintf("unified-5h-utilization 0.%d", i+1))...)
 	}
-	for _, want := range []string{"    \"not known\" ", "    \"99%  session\" ", "overage       off: a_reason\n"} {
+	for _, want := range []string{"    \"not attributed\" ", "    \"99%  session\" ", "overage       off: a_reason\n"} {
 		if got := s.limitsText(); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
