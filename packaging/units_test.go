@@ -54,7 +54,7 @@ func TestUnitsKeepTheirPromises(t *testing.T) {
 		{"oauth-proxyd.socket", "BindIPv6Only=both", "a sysctl would leave IPv4 out"},
 		{"oauth-proxyd.socket", "IPAddressDeny=any", "strangers would get packets in"},
 		{"oauth-proxyd.socket", "IPAddressAllow=localhost 100.64.0.0/10 fd7a:115c:a1e0::/48", "this host and the tailnet are served"},
-		{"oauth-proxyd.socket", "IPAccounting=yes", "doctor could not tell a filter that is not in force"},
+		{"oauth-proxyd.socket", "IPAccounting=yes", "doctor could not tell a filter that is not active"},
 		{"oauth-proxyd.service", "Environment=OAUTH_PROXYD_SOCKET_UNIT=oauth-proxyd.socket", "a missing socket would pass in silence"},
 		{"oauth-proxyd.service", "After=network.target nss-lookup.target tailscaled.service", "at a boot it would ask a tailscaled that is not there yet"},
 		{"oauth-proxyd.service", "StartLimitIntervalSec=0", "quick restarts would fail the socket"},

@@ -90,7 +90,7 @@ func everyKindOfRecord(t *testing.T, mode string) *outputs {
 	d.Deliver(bot)
 	k.response(get(t, s.url()+"/echo"))
 	s.log.Next(t, "tailscaled warns")
-	s.configure(config("node:somebody-else"))
+	s.configure(config("node:another-node"))
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Fatal(errs)
 	}

@@ -65,12 +65,12 @@ func TestProbeShowsNoOtherRequest(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &nonce); err != nil || status != http.StatusOK || len(nonce) < 26 || strings.Contains(text, "ABCDEFGHIJKL") {
 		t.Fatalf("status %d, %v: %s", status, err, text)
 	}
-	somebody := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + nonce, "X-Request-Id", "req_" + nonce}
-	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?x="+nonce, "{}", somebody...)
+	headers := []string{"Authorization", "Bearer " + daemontest.OAuthToken, "Cookie", "session=" + nonce, "X-Request-Id", "req_" + nonce}
+	a, err := daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages?x="+nonce, "{}", headers...)
 	if err != nil || a.Status != http.StatusUnauthorized || reached.Load() != 1 {
 		t.Errorf("%v, status %d, %d reached the upstream", err, a.Status, reached.Load())
 	}
-	marked := append(somebody, probeHeader, nonce, "X-Api-Key", secret("key"), "X-Odd", secret("odd"))
+	marked := append(headers, probeHeader, nonce, "X-Api-Key", secret("key"), "X-Odd", secret("odd"))
 	if a, err = daemontest.Ask(newClient(t), http.MethodPost, s.url()+"/v1/messages", secret("body"), marked...); err != nil || a.Status != http.StatusOK {
 		t.Errorf("%v, status %d", err, a.Status)
 	}

@@ -19,7 +19,7 @@ type described struct {
 }
 
 // The manual describes each block and each attribute of the schema, and no other, with its type,
-// default and bounds, and whether a reload puts it in force.
+// default and bounds, and whether a reload applies it.
 func TestManualMatchesSchema(t *testing.T) {
 	got := manualAttributes(t)
 	want := map[string]described{}

@@ -66,7 +66,7 @@ func TestPrintColor(t *testing.T) {
 	}
 }
 
-// No output shows a credential, wherever in the file somebody put it.
+// No output shows a credential, wherever in the file it is.
 func TestCredentialsAreMasked(t *testing.T) {
 	for name, src := range map[string]string{
 		"unquoted token":           "header \"x-a\" {\n value = sk-ant-oat01-hunter2hunter2\n}\n",

@@ -128,7 +128,7 @@ func tailnetRules() []rule {
 			do:   do(StartListeners{}, FollowTailnet{}, UpdateStatus{}),
 		},
 		{
-			name: "somebody must act on the node",
+			name: "an admin must act on the node",
 			in:   in(ConnectingTailnet), on: login,
 			when: func(s State) bool { return !s.WaitWhenDown },
 			then: leaves(77), do: do(UpdateStatus{}, Exit{Code: 77}),

@@ -27,7 +27,7 @@ func namingGateway(s *setup) {
 	s.Identity = config.Identity{From: gateways, Header: "X-Person"}
 }
 
-// asPerson is the request of somebody behind that gateway.
+// asPerson is the request of a person behind that gateway.
 func asPerson(path, name string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: h\r\nX-Person: " + name + "\r\n\r\n"
 }
@@ -112,10 +112,10 @@ func TestCancellationStorm(t *testing.T) {
 		event := fmt.Sprintf("data: %d\n", i)
 		events <- event
 		if got, err := lines.ReadString('\n'); got != event {
-			t.Fatalf("the stream broke off after %d events: %q, %v", i, got, err)
+			t.Fatalf("the stream was cut after %d events: %q, %v", i, got, err)
 		}
 		if response, body := do(t, client, request(t, http.MethodGet, d.url("/short"), nil)); response.StatusCode != 200 || body != "short" {
-			t.Fatalf("request %d of somebody else: status %d, %s", i, response.StatusCode, body)
+			t.Fatalf("request %d of another client: status %d, %s", i, response.StatusCode, body)
 		}
 		select {
 		case <-stormed:

@@ -15,8 +15,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// 127.0.0.1 is one source with a share as large as all; connections that claim another network have a
-// share for each address.
+// 127.0.0.1 is one source with a share as large as all; connections that claim another network have
+// a share for each address.
 func claimingNetwork(s *setup) {
 	claiming(netip.MustParsePrefix("198.51.0.0/16"))(s)
 	s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.1/32")}}
@@ -236,7 +236,7 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 	}
 }
 
-// A drain serves those who wait to be served: nobody else will.
+// A drain serves the connections that wait to be served: no later process can.
 func TestDrainServesWhoWasAccepted(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
 		s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/24")}}

@@ -87,7 +87,7 @@ func TestUnidentifiedSenderLogBound(t *testing.T) {
 	})
 }
 
-// Every request of somebody who is admitted is logged, malformed ones, too.
+// Every request of an admitted client is logged, malformed ones, too.
 func TestAdmittedSendersAreLoggedInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, sayAgain, allow(config.Source{Kind: config.CIDR, Prefix: netip.MustParsePrefix("192.0.2.0/24")}))

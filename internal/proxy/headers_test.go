@@ -174,11 +174,11 @@ func TestRequestKeepsItsSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before := sawHeaders(t, d); before.Get("X-New") != "" {
-		t.Error("a rule is in force that was only prepared")
+		t.Error("a rule that was only prepared is active")
 	}
 	apply()
 	if after := sawHeaders(t, d); after.Get("X-New") != "1" {
-		t.Error("a rule is not in force that was applied")
+		t.Error("a rule that was applied is not active")
 	}
 	close(leave)
 	if body := receive(t, slow, "the first response"); strings.Contains(body, "X-New") {

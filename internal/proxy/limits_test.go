@@ -58,7 +58,7 @@ func (d *door) usedBy(t *testing.T) string {
 	return fmt.Sprintf("%sshared %v, unknown %v", text.String(), w.Shared, w.Unknown)
 }
 
-// client is somebody with a connection of their own.
+// client is a person with a connection of their own.
 type limitedClient struct {
 	*rawConn
 	t       *testing.T
@@ -129,7 +129,7 @@ func TestRisesAreNotSharedWithTheQueue(t *testing.T) {
 }
 
 // Nobody knows whose use the first of two responses shows, if both requests waited.
-func TestRisesAreSharedWithThoseWhoWait(t *testing.T) {
+func TestRisesAreSharedWithWaitingPeople(t *testing.T) {
 	d, alice, _, bob, ends := openLimited(t, func(*setup) {})
 	bob.get("/0.1")
 	bob.send(t, "GET /0.3/late HTTP/1.1\r\nHost: h\r\n\r\n")

@@ -143,7 +143,7 @@ func TestPersonHeaderMakesProxied(t *testing.T) {
 	}
 }
 
-// Nobody but those who are admitted can have a name logged.
+// Only admitted clients can have a name logged.
 func TestRefusedGatewayNamesNobody(t *testing.T) {
 	d := gatewayDoor(t, allow(config.Source{Kind: config.Local}))
 	r := request(t, http.MethodGet, d.url("/"), nil)

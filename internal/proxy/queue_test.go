@@ -70,7 +70,7 @@ func served(q *queue, tickets []*ticket) (order []string) {
 	return order
 }
 
-// oneSlot is a queue of which somebody has the slot.
+// oneSlot is a queue whose only slot is taken.
 func oneSlot(limits config.Proxy) (q *queue, holder *ticket) {
 	limits.MaxConnections, limits.QueueLimit = 1, 1000
 	q = newQueue(limits)
@@ -107,7 +107,7 @@ func TestQueueOrder(t *testing.T) {
 	}
 }
 
-// In a full queue, those who have most waiting give way, and who came last of them.
+// In a full queue, the newest request of the person with most waiting ones gives way.
 func TestFullQueueTakesFromTheGreediest(t *testing.T) {
 	q := newQueue(config.Proxy{MaxConnections: 1, QueueLimit: 3})
 	all := join(q, ask("x"), ask("greedy"), ask("greedy"), ask("greedy"), ask("greedy"))

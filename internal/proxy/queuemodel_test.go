@@ -114,7 +114,7 @@ func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 	}
 }
 
-// forget does not count for those who no longer wait for a slot.
+// forget does not count for people who no longer wait for a slot.
 func (m *queueModel) forget() {
 	persons, sessions := m.count((*ticket).ofPerson), m.count((*ticket).ofSession)
 	for name := range m.passed {

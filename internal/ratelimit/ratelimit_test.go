@@ -155,11 +155,11 @@ func TestRisesAreAttributed(t *testing.T) {
 		"nothing used, nothing attributed": {
 			[]string{"alice/s1: 5h 0.1", "bob/s2: 5h 0.1", "bob/s2: 5h -"}, "5h allowed 0.1, unknown 0.1\n",
 		},
-		"while somebody else's request is in flight": {
+		"while another person's request is in flight": {
 			[]string{"alice/s1 begins: 5h 0.1", "bob/s2: 5h 0.3", "alice/s1 ends", "bob/s2: 5h 0.4"},
 			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
 		},
-		"while somebody else's request ended": {
+		"while another person's request ended": {
 			[]string{"alice/s1 begins: 5h 0.1", "bob/s2 sends", "alice/s1 ends", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
 			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
 		},
@@ -169,15 +169,15 @@ func TestRisesAreAttributed(t *testing.T) {
 		"while another request of the same session is": {
 			[]string{"alice/s1 begins: 5h 0.1", "alice/s1: 5h 0.3"}, "5h allowed 0.3, alice/s1 0.2, unknown 0.1\n",
 		},
-		"while somebody known waits for a response": {
+		"while a known person waits for a response": {
 			[]string{"bob/s2: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
 			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
 		},
-		"while somebody known gave up waiting": {
+		"while a known person gave up waiting": {
 			[]string{"bob/s2: 5h 0.1", "alice/s1 sends", "bob/s3 sends", "bob/s3 ends", "alice/s1: 5h 0.2", "alice/s1: 5h 0.3"},
 			"5h allowed 0.3, alice/s1 0.1, shared 0.1, unknown 0.1\n",
 		},
-		"while somebody unknown waits for a response": {
+		"while an unknown person waits for a response": {
 			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n",
 		},
 		"while another session of theirs waits": {

@@ -27,7 +27,7 @@ func TestEachVerdictCanFail(t *testing.T) {
 		fault         func(http.Handler) http.Handler
 		says          string
 	}{
-		{"the response breaks off", "every request", abortAfterwards, "unexpected EOF"},
+		{"the response cuts", "every request", abortAfterwards, "unexpected EOF"},
 		{"the request is sent twice", "every request", sendTwice, "received the request 2 times"},
 		{"features are dropped", "the client's own", onRequest(dropFeature), "context-management-2025-06-27"},
 		{"the body changes", "a request with an API key", onRequest(spoilBody), "the response is 400"},

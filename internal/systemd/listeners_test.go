@@ -140,7 +140,7 @@ func TestListenersRefuses(t *testing.T) {
 	}
 }
 
-func TestListenersOfSomebodyElse(t *testing.T) {
+func TestListenersOfAnotherProcess(t *testing.T) {
 	tests := []struct {
 		name, pid string
 		bad       bool

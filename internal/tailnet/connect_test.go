@@ -114,7 +114,7 @@ func TestStatusBadSocket(t *testing.T) {
 	}{
 		{"hangs", hang, "no response"},
 		{"hangs in the middle", stall, "no response"},
-		{"breaks off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+		{"cuts", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 		{"garbage", respond(200, "\x1b[2J<html>"), "invalid character"},
 		{"null", respond(200, "null"), "no backend state"},
 		{"nothing said", respond(200, "{}"), "no backend state"},

@@ -38,7 +38,7 @@ func TestSharedCallsAreNotOlderThanTheirQuestions(t *testing.T) {
 			counts[<-results]++
 		}
 		if counts[1] != 1 || counts[2] != 50 {
-			t.Errorf("calls and those who got their results: %v", counts)
+			t.Errorf("calls and callers that got their results: %v", counts)
 		}
 	})
 }

@@ -175,7 +175,7 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 
 // What one write takes of several requests tells how many were sent. A response to one that was not
 // is none.
-func TestWriteThatBreaksOff(t *testing.T) {
+func TestWriteThatIsCut(t *testing.T) {
 	requests := []string{"first", "second", "third"}
 	for short := range len("firstsecondthird") {
 		coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {

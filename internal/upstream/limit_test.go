@@ -28,7 +28,7 @@ func sendAll(t *testing.T, pool *upstream.Pool, size int) {
 	work.Wait()
 }
 
-// A limit of zero may stand for "not yet": those who wait are not refused while it may still be
+// A limit of zero may stand for "not yet": waiting requests are not refused while it may still be
 // raised.
 func TestLimitOfZeroForAMoment(t *testing.T) {
 	const after, burst = 500 * time.Millisecond, 50

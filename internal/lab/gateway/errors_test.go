@@ -58,7 +58,7 @@ func TestAPIErrorsThroughGateway(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamThroughGateway: a stream that the API breaks off never looks complete to the
+// TestBrokenStreamThroughGateway: a stream that the API cuts never looks complete to the
 // client of the gateway. Our error event need not arrive: when a connection ends, the gateway drops
 // what it has received and not yet sent on. The daemon leaves it a moment for that, which a busy
 // machine may need for something else.

@@ -34,7 +34,7 @@ func startPostgres(t *testing.T) string {
 	return "postgres://lab@localhost/postgres?host=" + dir
 }
 
-// postgresCommand runs a program of PostgreSQL as somebody without privileges.
+// postgresCommand runs a program of PostgreSQL as a user without privileges.
 func postgresCommand(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(postgresProgram(t, name), args...)

@@ -41,7 +41,7 @@ func newRemote(t *testing.T) *remote {
 }
 
 // forward is a base URL on this host from which a node of the tailnet connects to an address. The
-// gateway knows no SOCKS proxy, which is the way out of a node in userspace mode.
+// gateway knows no SOCKS proxy, through which a node in userspace mode sends.
 func forward(t *testing.T, from *tailnet.Node, address string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

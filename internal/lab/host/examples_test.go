@@ -74,7 +74,7 @@ func (l *lab) follow(e example) (printed string) {
 	return printed
 }
 
-// typist is an editor of "systemctl edit" with somebody who replaces what stands between the
+// typist is an editor of "systemctl edit" with a user who replaces what stands between the
 // comments of newer versions, which discard the rest. Older ones show none.
 const typist = `#!/bin/sh -eu
 for file; do :; done # the last argument: newer versions put the line before it

@@ -38,7 +38,7 @@ func TestStatusAsksSystemd(t *testing.T) {
 	}
 	l.must("systemctl", "restart", service)
 	if out := l.run("oauth-proxyd", "status"); out.Code != 0 || strings.Contains(out.Stdout, "restarted") {
-		t.Errorf("after a restart that somebody wanted: %s", out.Stdout)
+		t.Errorf("after a restart that was asked for: %s", out.Stdout)
 	}
 	l.write(configFile, "nonsense\n")
 	l.run("systemctl", "restart", service)

@@ -48,9 +48,9 @@ func (w *faultyWriter) Write(p []byte) (int, error) {
 		return w.zip.Write(p)
 	case w.fault != "" && !streamed:
 		w.send(p[:len(p)/2])
-		w.breakOff()
+		w.cut()
 	case w.fault != "" && w.deltas == faultAfter:
-		w.breakOff()
+		w.cut()
 		return len(p), nil
 	case bytes.HasPrefix(p, []byte("event: content_block_delta\n")):
 		w.deltas++
@@ -68,8 +68,8 @@ func (w *faultyWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// breakOff does what the model says. It returns only if a clean end is to follow.
-func (w *faultyWriter) breakOff() {
+// cut does what the model says. It returns only if a clean end is to follow.
+func (w *faultyWriter) cut() {
 	switch w.fault {
 	case "stall":
 		<-w.request.Context().Done()

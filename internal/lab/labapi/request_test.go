@@ -187,7 +187,7 @@ func TestCompressedRequests(t *testing.T) {
 	}{
 		{"gzip", "gzip", message, 200},
 		{"not in gzip format", "gzip", "{}", 400},
-		{"broken off", "gzip", message[:len(message)-10], 400},
+		{"cut", "gzip", message[:len(message)-10], 400},
 		{"not compressed", "identity", "{}", 200},
 		{"another coding", "br", "{}", 400},
 	}

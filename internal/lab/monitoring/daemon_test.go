@@ -108,7 +108,7 @@ func (d *daemon) textfiles(t *testing.T) string {
 	return dir
 }
 
-// use puts another configuration in force.
+// use applies another configuration.
 func (d *daemon) use(t *testing.T, upstream string, silence time.Duration) {
 	t.Helper()
 	d.configure(t, upstream, silence)

@@ -37,7 +37,7 @@ func provoke(t *testing.T, d *daemon, c client) {
 	d.use(t, "http://127.0.0.1:9", time.Second) // the port of discard, where nobody listens
 	for range 25 {
 		c.want(502, c.message("m"), "no upstream")
-		c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "somebody behind another proxy")
+		c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "a client behind another proxy")
 	}
 	write(t, d.file(), "proxy {")
 	if d.reload(t) {

@@ -107,7 +107,7 @@ func (c client) trouble() {
 	c.want(0, c.message("cut-mid-stream", key...), "cut by the API")
 	c.want(0, c.message("stall", key...), "an API that falls silent")
 	c.want(504, c.send(http.MethodGet, "/hold", ""), "an API that does not respond")
-	c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "somebody behind another proxy")
+	c.want(403, c.message("m", "X-Forwarded-For", "192.0.2.1"), "a client behind another proxy")
 	c.want(501, c.send(http.MethodGet, "/v1/models", "", "Connection", "upgrade", "Upgrade", "websocket"), "an upgrade")
 	c.leave()
 }

@@ -176,7 +176,7 @@ func (p *prober) result() Waits {
 	return p.waits
 }
 
-// stream is a long response that somebody else reads meanwhile.
+// stream is a long response that another client reads meanwhile.
 type stream struct {
 	body    io.ReadCloser
 	reading sync.WaitGroup

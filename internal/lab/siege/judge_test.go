@@ -44,7 +44,7 @@ func TestJudgement(t *testing.T) {
 		{"a queue", siege.Admitted, func(r *siege.Result) { r.Client, r.Attack.Fills = siege.NewWaits(3*time.Second), true }, ""},
 		{"slots", siege.Admitted, func(r *siege.Result) { r.CountersAfter.InFlight = 3 }, "3 slots were still taken"},
 		{"goroutines", siege.Admitted, func(r *siege.Result) { r.GoroutinesAfter = 1_000 }, "1000 goroutines"},
-		{"a stream", siege.Admitted, func(r *siege.Result) { r.StreamErr = errors.New("cut") }, "somebody else's stream was cut"},
+		{"a stream", siege.Admitted, func(r *siege.Result) { r.StreamErr = errors.New("cut") }, "another client's stream was cut"},
 		{"an end", siege.Admitted, func(r *siege.Result) { r.Died = "signal: killed" }, "the daemon ended: signal: killed"},
 		{"no attack", siege.Admitted, func(r *siege.Result) { r.Connected = 0 }, "the attacker got no connection"},
 	} {

@@ -82,7 +82,7 @@ func (r Result) Faults() []string {
 	f.slots(r)
 	f.log(r)
 	if r.StreamErr != nil {
-		f.add("somebody else's stream was %v", r.StreamErr)
+		f.add("another client's stream was %v", r.StreamErr)
 	}
 	if r.Connected == 0 && r.Note == "" {
 		f.add("the attacker got no connection")

@@ -24,7 +24,7 @@ type Rule int
 
 // The rules.
 const (
-	// LoginRequired: a node is let in when somebody has visited its login URL.
+	// LoginRequired: a node is let in when a user has visited its login URL.
 	LoginRequired Rule = iota
 	// ApprovalRequired: a node is let in when an admin has approved it.
 	ApprovalRequired

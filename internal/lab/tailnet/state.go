@@ -29,7 +29,7 @@ func (n *Node) Login() {
 	})
 }
 
-// BeginLogin does what `tailscale login` does until somebody has to visit a URL, or an admin to
+// BeginLogin does what `tailscale login` does until a user has to visit a URL, or an admin to
 // approve.
 func (n *Node) BeginLogin() {
 	n.t.Helper()

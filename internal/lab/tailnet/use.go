@@ -110,7 +110,7 @@ func (n *Node) dialAddress(ctx context.Context, network, address string) (conn n
 	return conn, err
 }
 
-// dialThroughSOCKS is the way out of a tailscaled in userspace mode, which resolves MagicDNS names
+// dialThroughSOCKS connects through a tailscaled in userspace mode, which resolves MagicDNS names
 // on it.
 func (n *Node) dialThroughSOCKS(ctx context.Context, network, address string) (net.Conn, error) {
 	socks, err := n.socksAddress()

@@ -239,7 +239,7 @@ func TestDoctorAndStatusOfANodeWithoutADevice(t *testing.T) {
 	})
 	t.Run("without the right to see the policy", func(t *testing.T) {
 		if os.Geteuid() != 0 {
-			t.Fatal("this needs root, to be somebody else")
+			t.Fatal("this needs root, to become another user")
 		}
 		got := p.lookAs(&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "--peer", "aperture")
 		if text := got.of("peer"); !strings.Contains(text, "unknown: whether the packet filter") {

@@ -69,7 +69,7 @@ func (d *daemon) wantLocal(path string, addresses ...string) {
 }
 
 // reach sends requests from a node until one gets a response. Routes and forwards take a moment to
-// be in force.
+// be active.
 func reach(t *testing.T, from *tailnet.Node, url string) (a daemontest.Response) {
 	t.Helper()
 	daemontest.Eventually(t, "a response from "+url, func() bool {

@@ -88,7 +88,7 @@ func activate(t *testing.T, s setting) *daemon {
 	return d
 }
 
-// prove is the list of what somebody would try who set it all up.
+// prove is the list of what a user would try who has set it all up.
 func (w way) prove(t *testing.T, d *daemon) {
 	t.Helper()
 	w.wantLiveStream(t, d)
@@ -180,7 +180,7 @@ func (w way) wantShortName(t *testing.T, d *daemon) {
 // wantSilence is what a packet filter does to the gateway: it is never refused.
 func (w way) wantSilence(t *testing.T, d *daemon) {
 	t.Helper()
-	daemontest.Eventually(t, "the rules in force", func() bool {
+	daemontest.Eventually(t, "the new rules", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		conn, err := w.aperture.Dial(ctx, "tcp", w.host.Addr().String()+":"+d.port())

@@ -26,7 +26,7 @@ func laters() []later {
 			code:  69, fix: "systemctl start tailscaled",
 		},
 		{
-			name: "somebody logs in", rules: []tailnet.Rule{tailnet.LoginRequired},
+			name: "a user logs in", rules: []tailnet.Rule{tailnet.LoginRequired},
 			spec: tailnet.Spec{LoggedOut: true}, down: func(_ *tailnet.Lab, n *tailnet.Node) { n.Await("NeedsLogin") },
 			comes: func(_ *tailnet.Lab, n *tailnet.Node) { n.Login() },
 			code:  77, fix: "tailscale login",
