@@ -79,9 +79,9 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 }
 
 // silent reports whether c, a stranger, has sent no whole request. Bytes that a busy machine has
-// not read yet count.
+// not read yet count as one, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.working && queued(c.Conn, unix.SIOCINQ) <= 0
+	return c.lingered.Load() || !c.working && queued(c.Conn, unix.SIOCINQ) <= 0 && !c.scan.pending()
 }
 
 // evictSilent closes the oldest silent stranger of the source that is at least that old, and

@@ -74,6 +74,13 @@ func (s *scanner) next() (h header, ok bool) {
 	return h, true
 }
 
+// pending reports whether a whole header was read that no handler has taken yet.
+func (s *scanner) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.heads) > 0
+}
+
 // misframed reports whether net/http silently dropped a framing field of r: a Content-Length beside
 // a Transfer-Encoding, or a Transfer-Encoding in HTTP/1.0. RFC 9112 §6.1 calls such framing faulty
 // and wants the connection closed.
