@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -69,6 +71,19 @@ func isLoopback(host string) bool {
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
 	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified()) ||
 		name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// leadsTo reports whether requests to u arrive at a listener on addr (host:port). Port 0 stands for
+// any free port, so no URL leads to it.
+func leadsTo(u *url.URL, addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	target := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	m, _ := strconv.ParseUint(port, 10, 16) // numbers are compared: 080 is 80
+	n, _ := strconv.ParseUint(target, 10, 16)
+	if err != nil || m != n || m == 0 {
+		return false
+	}
+	return isLoopback(host) && isLoopback(u.Hostname()) || sameHost(host, u.Hostname())
 }
 
 func sameHost(a, b string) bool {

@@ -1,11 +1,8 @@
 package config
 
 import (
-	"cmp"
-	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -90,35 +87,41 @@ func checkHost(u *url.URL) *fault {
 }
 
 // UpstreamIs reports whether the upstream is the listener on addr (host:port), so that requests
-// would loop. An unspecified address and localhost count as loopback. Port 0 stands for any free
-// port, so no URL leads to it.
-func (p Proxy) UpstreamIs(addr string) bool {
-	u := p.UpstreamURL
-	host, port, err := net.SplitHostPort(addr)
-	target := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	m, _ := strconv.ParseUint(port, 10, 16) // numbers are compared: 080 is 80
-	n, _ := strconv.ParseUint(target, 10, 16)
-	if err != nil || m != n || m == 0 {
-		return false
-	}
-	return isLoopback(host) && isLoopback(u.Hostname()) || sameHost(host, u.Hostname())
-}
+// would loop. An unspecified address and localhost count as loopback.
+func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
 
 // crossCheck refuses values that are valid on their own but not together.
 func (d *decoder) crossCheck() {
 	p := d.config.Proxy
 	listen, upstream, through := d.settings["proxy.listen_addr"], d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
+	ourselves := ", which listens on " + quote(p.ListenAddr)
 	if !listen.bad && !upstream.bad && p.UpstreamIs(p.ListenAddr) {
-		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself, which listens on "+quote(p.ListenAddr),
-			"change upstream_url, or the port of listen_addr")
+		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
 	}
-	public := func(proxy *url.URL) bool { return !hostStaysPrivate(proxy.Hostname()) }
-	i := slices.IndexFunc(p.UpstreamProxies, public)
-	if i >= 0 && !upstream.bad && p.UpstreamURL.Scheme == "http" {
-		d.report(givenBy(through, upstream),
-			"proxy.upstream_proxy: an http:// upstream through "+quote(p.UpstreamProxies[i].Host)+" would send credentials in clear",
+	for _, proxy := range p.UpstreamProxies { // none where they are bad
+		bad := checkProxied(p.UpstreamURL, proxy)
+		switch {
+		case !listen.bad && leadsTo(proxy, p.ListenAddr):
+			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
+			return
+		case !upstream.bad && bad != nil:
+			d.report(givenBy(through, upstream), "proxy.upstream_proxy: "+bad.summary, bad.hint)
+			return
+		}
+	}
+}
+
+// checkProxied refuses a proxy through which an upstream cannot be reached, or not safely.
+func checkProxied(upstream, proxy *url.URL) *fault {
+	switch {
+	case upstream.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
+		return invalid("an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
 			"remove upstream_proxy, or use an https:// upstream")
+	case isLoopback(upstream.Hostname()) && !isLoopback(proxy.Hostname()):
+		return invalid("the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
+			"remove upstream_proxy, or name the upstream by the address that the proxy knows")
 	}
+	return nil
 }
 
 // givenBy returns where the first of two values was set, or the second where the first is the
