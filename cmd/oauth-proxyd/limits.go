@@ -87,7 +87,7 @@ func (t limitTable) window(w ratelimit.Window) {
 	t.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
 		t.Paint(limitColor(w), bar), percent(w.Utilization), state, t.resetText(w)))
 	if w.Mixed {
-		t.Line("    several limits share this organization; who used them is not known")
+		t.Line("    several limits share this account; who used them is not known")
 	}
 	if len(w.UsedBy) == 0 && w.Shared == 0 {
 		return // a single row "not attributed" says nothing

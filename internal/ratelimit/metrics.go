@@ -27,9 +27,9 @@ func (a *Accounts) Describe(descs chan<- *prometheus.Desc) { prometheus.Describe
 // Collect implements prometheus.Collector. The metrics name neither accounts nor people.
 func (a *Accounts) Collect(metrics chan<- prometheus.Metric) {
 	accounts := prometheus.NewDesc("proxy_upstream_accounts",
-		"Number of organizations in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
+		"Number of accounts in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
 	utilization := prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
-		"Highest utilization of a rate-limit window among organizations; 1: used up.", []string{"window"}, nil)
+		"Highest utilization of a rate-limit window among accounts; 1: used up.", []string{"window"}, nil)
 	counts, most := a.aggregate(time.Now())
 	for _, window := range labels() {
 		for _, state := range states() {
