@@ -18,8 +18,8 @@ const (
 	accountLife = 8 * time.Hour
 	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
 	maxUses = 32
-	// maxActive bounds the users of an account whose requests in flight are remembered, and
-	// of those whose requests wait for a response. With so many, nearly every rise is shared anyway.
+	// maxActive bounds the users of an account whose requests in flight are remembered, and of
+	// those whose requests wait for a response. With so many, nearly every rise is shared anyway.
 	maxActive = 64
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
