@@ -65,7 +65,7 @@ func (l *lab) runForOneUser(e example) {
 		}
 	}
 	l.wantServedAt("127.0.0.1:8081")
-	l.wantAll(printed, "oauth-proxyd.service is stopped; process ", `"proxy", 127.0.0.1:8081, responds in`)
+	l.wantAll(printed, "oauth-proxyd.service is stopped; process ", "127.0.0.1:8081 (proxy) responds in")
 }
 
 func (l *lab) runInContainer(e example) {

@@ -55,7 +55,7 @@ func TestAServiceWhoseSocketFailedSaysSo(t *testing.T) {
 	l.must("systemctl", "start", service)
 	l.wantWithoutSocket()
 	l.wantAll(strings.Join(strings.Fields(l.run("oauth-proxyd", "doctor").Stdout), " "),
-		"FAIL systemd oauth-proxyd.service runs without it: oauth-proxyd.socket failed (resources)")
+		"FAIL systemd oauth-proxyd.socket failed (resources), and oauth-proxyd.service runs without it")
 	other.Close()
 	l.must("sh", "-c", reopen)
 	l.wantListening()
