@@ -207,10 +207,20 @@ bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: tw
 	@.ci/bench-deps
 	bin/bench -json bin/bench.json $(BENCH)
 
+.PHONY: bench-growth
+bench-growth: build bin/bench bin/bare ## the cost of 10 to 5,000 streams, and of the timer slack: fifteen minutes
+	@.ci/bench-deps
+	bin/bench -set growth -json bin/growth.json $(BENCH)
+	bin/bench -set slack -peers none -json bin/slack.json $(BENCH)
+
+.PHONY: bench-newest
+bench-newest: ## fetch nginx, HAProxy and Caddy as new as Debian has them, for "make bench" to compare, too
+	.ci/bench-newest bin/newest
+
 # Always asked: the go command knows what is to be done.
 .PHONY: bench-table
-bench-table: bin/bench ## put the result of the last "make bench" into docs/comparison.md
-	bin/bench -json bin/bench.json -table docs/comparison.md
+bench-table: bin/bench ## put the results of the last "make bench" and "make bench-growth" into docs/comparison.md
+	for result in bin/{bench,growth,slack}.json; do [[ ! -e $$result ]] || bin/bench -json $$result -table docs/comparison.md; done
 
 .PHONY: bin/bench bin/bare
 bin/bench bin/bare:

@@ -3,13 +3,15 @@ package bench
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// Between these lines of a document, Markdown's table stands.
+// Between these lines of a document, what a set of measurements gave stands.
 const (
-	tableBegin = "<!-- make bench-table -->\n"
+	tableBegin = "<!-- make bench-table: %s -->\n"
 	tableEnd   = "<!-- end -->\n"
 )
 
@@ -38,22 +40,107 @@ func pageRows() []row {
 	}
 }
 
-// Markdown writes the table of docs/comparison.md from the medians.
+// Markdown writes what docs/comparison.md shows of the set.
 func (r *Result) Markdown(w io.Writer) error {
-	lines := []string{"| over TLS to the upstream | " + strings.Join(r.Peers, " | ") + " |", "|" + strings.Repeat("---|", len(r.Peers)+1)}
-	for _, row := range pageRows() {
+	var text string
+	switch r.Set {
+	case Growth:
+		text = r.growthPage()
+	case Slack:
+		text = r.slackPage()
+	default:
+		text = r.table("over TLS to the upstream", r.Peers, pageRows())
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// table has a row for each that was measured, and a column for each peer.
+func (r *Result) table(title string, peers []string, rows []row) string {
+	lines := []string{"| " + title + " | " + strings.Join(peers, " | ") + " |", "|" + strings.Repeat("---|", len(peers)+1)}
+	for _, row := range rows {
 		i := slices.IndexFunc(r.Measurements, func(m Measurement) bool { return m.Name == row.measurement })
 		if i < 0 {
 			continue
 		}
 		cells := []string{row.title}
-		for _, peer := range r.Peers {
+		for _, peer := range peers {
 			cells = append(cells, short(r.Measurements[i].Median[peer], row.quantity))
 		}
 		lines = append(lines, "| "+strings.Join(cells, " | ")+" |")
 	}
-	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
-	return err
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// growthPage has a table and plots: processor time and memory by the number of streams, and
+// processor time by the streams on a connection.
+func (r *Result) growthPage() string {
+	byStreams, byLimit := r.named(" streams"), r.named(" a connection")
+	var rows []row
+	for _, m := range byStreams {
+		rows = append(rows, row{m, CPUPerEvent, m + ": processor time per event, µs"},
+			row{m, MemoryStream, "the same: memory per stream, kB"})
+	}
+	for _, m := range byLimit {
+		rows = append(rows, row{m, CPUPerEvent, "500 streams, the upstream takes " + m + ": processor time per event, µs"},
+			row{m, MemoryStream, "the same: memory per stream, kB"})
+	}
+	return r.table("streams over TLS", r.Peers, rows) +
+		r.plot("Processor time per event, µs, by the number of streams", byStreams, CPUPerEvent) +
+		r.plot("Memory per stream, kB, by the number of streams", byStreams, MemoryStream) +
+		r.plot("Processor time per event, µs, by the upstream's limit on streams of a connection", byLimit, CPUPerEvent)
+}
+
+// named returns the names of measurements that end so, in their order.
+func (r *Result) named(end string) (names []string) {
+	for _, m := range r.Measurements {
+		if strings.HasSuffix(m.Name, end) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// plot draws a line for oauth-proxyd, as a Mermaid diagram. The names of the measurements begin
+// with a number.
+func (r *Result) plot(title string, names []string, q Quantity) string {
+	var x, y []string
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, " ")
+		x = append(x, strconv.Quote(number))
+		y = append(y, short(r.measurement(name).Median[Ours], q))
+	}
+	return fmt.Sprintf("\n```mermaid\nxychart-beta\n  title %q\n  x-axis [%s]\n  y-axis 0 --> %.0f\n  line [%s]\n```\n",
+		title, strings.Join(x, ", "), r.most(names, q), strings.Join(y, ", "))
+}
+
+// most is a round number above all values of oauth-proxyd.
+func (r *Result) most(names []string, q Quantity) float64 {
+	const step = 10
+	most := 0.0
+	for _, name := range names {
+		most = max(most, r.measurement(name).Median[Ours][q])
+	}
+	return math.Ceil(most/step+0.5) * step
+}
+
+// slackPage has a row for each slack, of oauth-proxyd.
+func (r *Result) slackPage() string {
+	lines := []string{
+		"| `TimerSlackNSec=` | steady: processor time per event, µs | event p99, ms | first byte, ms | burst: processor time per event, µs | event p99, ms | first byte, ms |",
+		"|---|---|---|---|---|---|---|",
+	}
+	for _, m := range r.named(", streams") {
+		value := strings.TrimSuffix(strings.TrimPrefix(m, "slack "), ", streams")
+		cells := []string{value}
+		for _, name := range []string{m, "slack " + value + ", burst"} {
+			for _, q := range []Quantity{CPUPerEvent, EventP99, FirstByte} {
+				cells = append(cells, short(r.measurement(name).Median[Ours], q))
+			}
+		}
+		lines = append(lines, "| "+strings.Join(cells, " | ")+" |")
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // short is a number for a person, or a dash where the peer failed.
@@ -71,14 +158,15 @@ func short(medians map[Quantity]float64, q Quantity) string {
 
 // ReplaceTable puts the table of r into a document, between its two marks.
 func (r *Result) ReplaceTable(document string) (string, error) {
-	before, rest, found := strings.Cut(document, tableBegin)
+	begin := fmt.Sprintf(tableBegin, r.Set)
+	before, rest, found := strings.Cut(document, begin)
 	_, after, ended := strings.Cut(rest, tableEnd)
 	if !found || !ended {
-		return "", fmt.Errorf("the document has no lines %q and %q", tableBegin, tableEnd)
+		return "", fmt.Errorf("the document has no lines %q and %q", begin, tableEnd)
 	}
 	var table strings.Builder
 	if err := r.Markdown(&table); err != nil {
 		return "", err
 	}
-	return before + tableBegin + table.String() + tableEnd + after, nil
+	return before + begin + table.String() + tableEnd + after, nil
 }

@@ -15,7 +15,8 @@ const Ours = "oauth-proxyd"
 
 // Peer is a proxy to measure.
 type Peer struct {
-	Name string
+	Name    string
+	program string // a build of oauth-proxyd
 	// start has it listen at an address in front of a target. A stop must follow, unless it failed.
 	start func(ctx context.Context, site site) (*rig.Process, func(), error)
 }
@@ -50,8 +51,9 @@ func (s site) url() string {
 
 // Programs are where the two programs are that the harness does not find in PATH.
 type Programs struct {
-	Ours string // oauth-proxyd
-	Bare string // the bare httputil.ReverseProxy
+	Ours   string // oauth-proxyd
+	Bare   string // the bare httputil.ReverseProxy
+	Newest string // a folder with further servers; see newest
 	// Others are further builds of oauth-proxyd, to compare a change with what was before.
 	Others []Build
 }
@@ -61,9 +63,8 @@ type Build struct{ Name, File string }
 
 // Peers returns the peers that can be started here. missing names the others.
 func Peers(p Programs) (found []Peer, missing []string) {
-	found = append(found, Peer{Ours, daemon(p.Ours)})
-	for _, b := range p.Others {
-		found = append(found, Peer{b.Name, daemon(b.File)})
+	for _, b := range append([]Build{{Ours, p.Ours}}, p.Others...) {
+		found = append(found, Peer{Name: b.Name, program: b.File, start: daemon(b.File)})
 	}
 	for _, s := range servers() {
 		program, err := exec.LookPath(s.program)
@@ -74,9 +75,24 @@ func Peers(p Programs) (found []Peer, missing []string) {
 			missing = append(missing, s.name)
 			continue
 		}
-		found = append(found, Peer{s.name, s.starter(program)})
+		found = append(found, Peer{Name: s.name, start: s.starter(program)})
 	}
-	return append(found, Peer{"httputil", bare(p.Bare)}), missing
+	found = append(found, newest(p.Newest)...)
+	return append(found, Peer{Name: "httputil", start: bare(p.Bare)}), missing
+}
+
+// newest returns the servers that .ci/bench-newest has put into a folder, as nginx-1.30.6.
+func newest(dir string) (found []Peer) {
+	for _, s := range append(servers(), server{"nginx h2", "nginx", "nginx.conf", nginxArgs, nginxHTTP2}) {
+		files, _ := filepath.Glob(filepath.Join(dir, s.program+"-*")) // the pattern is well-formed
+		for _, file := range files {
+			if program, err := filepath.Abs(file); err == nil {
+				version := strings.TrimPrefix(filepath.Base(file), s.program+"-")
+				found = append(found, Peer{Name: s.name + " " + version, start: s.starter(program)})
+			}
+		}
+	}
+	return found
 }
 
 func daemon(program string) func(context.Context, site) (*rig.Process, func(), error) {
@@ -87,6 +103,7 @@ func daemon(program string) func(context.Context, site) (*rig.Process, func(), e
 		}
 		d, err := rig.StartDaemon(ctx, rig.DaemonConfig{
 			Program: program, Address: s.address, Upstream: s.url(), Authority: authority, Place: s.place, Dir: s.dir,
+			Settings: "max_connections = 6000", // of which the default would queue some
 		})
 		if err != nil {
 			return nil, nil, err

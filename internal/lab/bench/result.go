@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
 
 // Result is what a run gave.
 type Result struct {
+	Set          string        `json:"set"`
 	Peers        []string      `json:"peers"`
 	Rounds       int           `json:"rounds"`
 	Measurements []Measurement `json:"measurements"`
@@ -24,7 +26,7 @@ type Measurement struct {
 }
 
 func newResult(c Config) *Result {
-	r := &Result{Rounds: c.Pace.Rounds}
+	r := &Result{Set: cmp.Or(c.Set, Usual), Rounds: c.Pace.Rounds}
 	for _, p := range c.Peers {
 		r.Peers = append(r.Peers, p.Name)
 	}

@@ -43,8 +43,9 @@ func TestFinish(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, table.String())
 		}
 	}
-	renewed, err := r.ReplaceTable("# Title\n" + tableBegin + "| old |\n" + tableEnd + "more\n")
-	want := "# Title\n" + tableBegin + "| over TLS to the upstream | oauth-proxyd | nginx | caddy |\n|---|---|---|---|\n" +
+	begin := fmt.Sprintf(tableBegin, Usual)
+	renewed, err := r.ReplaceTable("# Title\n" + begin + "| old |\n" + tableEnd + "more\n")
+	want := "# Title\n" + begin + "| over TLS to the upstream | oauth-proxyd | nginx | caddy |\n|---|---|---|---|\n" +
 		"| 500 streams opened at once: first byte, median, ms | 40 | 100 | – |\n" +
 		"| the same: processor time per event, µs | 20 | 20 | – |\n" +
 		"| the same: delay of an event, 99th percentile, ms | – | – | – |\n" + tableEnd + "more\n"

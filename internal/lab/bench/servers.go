@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"oauth-proxyd/internal/lab/bench/rig"
 )
@@ -38,7 +39,15 @@ func (v server) starter(program string) func(context.Context, site) (*rig.Proces
 
 func nginxArgs(file string) []string { return []string{"-c", file, "-e", "stderr"} }
 
-// nginx (1.22) speaks only HTTP/1.1 to an upstream.
+// nginxHTTP2 speaks HTTP/2 to an upstream with TLS, since nginx 1.29.4.
+func nginxHTTP2(s site) string {
+	if !s.secure {
+		return nginx(s)
+	}
+	return strings.Replace(nginx(s), "proxy_http_version 1.1;", "proxy_http_version 2;", 1)
+}
+
+// nginx speaks HTTP/1.1 to an upstream unless it is told otherwise.
 func nginx(s site) string {
 	scheme, trust := "http", ""
 	if s.secure {
@@ -55,7 +64,7 @@ daemon off;
 worker_processes %[6]d;
 pid %[1]s/nginx.pid;
 error_log stderr warn;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
 	access_log off;
 	client_body_temp_path %[1]s/body;
@@ -99,7 +108,7 @@ func haproxy(s site, protocol string) string {
 	return fmt.Sprintf(`
 global
 	nbthread %d
-	maxconn 4096
+	maxconn 8192
 defaults
 	mode http
 	timeout connect 5s

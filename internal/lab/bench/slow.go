@@ -12,7 +12,7 @@ const (
 	slowShare   = 0.6 // of Pace.Streams: 300 of 500
 	fastShare   = 0.1
 	slowReceive = 4 << 10 // bytes that the kernel of a slow client takes
-	patience    = time.Minute
+	settling    = 4       // windows
 )
 
 // SlowClients has clients ask for large responses and read nothing of them, while others have
@@ -23,8 +23,6 @@ func (s stage) SlowClients(ctx context.Context) (Values, error) {
 		return nil, err
 	}
 	defer peer.close()
-	ctx, cancel := context.WithTimeout(ctx, patience) // a proxy may stall all of them
-	defer cancel()
 	load := newStreamLoad(ctx, peer.address)
 	defer load.stop()
 	for range s.share(fastShare) {
@@ -39,7 +37,7 @@ func (s stage) SlowClients(ctx context.Context) (Values, error) {
 		}
 		defer client.Close() //nolint:errcheck // it leaves in the middle
 	}
-	sleep(ctx, s.pace.Window) // until all buffers are full
+	sleep(ctx, settling*s.pace.Window) // until all buffers are full
 	load.forget()
 	before, err := peer.read()
 	if err != nil {

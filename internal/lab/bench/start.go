@@ -10,7 +10,7 @@ import (
 
 // Start starts oauth-proxyd with a tailscaled that is up, takes the time until it says READY=1,
 // then leaves it alone and counts how often it wakes up all the same.
-func (s stage) Start(ctx context.Context, program string) (Values, error) {
+func (s stage) Start(ctx context.Context) (Values, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return nil, err
@@ -21,7 +21,7 @@ func (s stage) Start(ctx context.Context, program string) (Values, error) {
 		return nil, err
 	}
 	d, err := rig.StartDaemon(ctx, rig.DaemonConfig{
-		Program: program, Address: address, Upstream: "http://" + s.upstream.Plain, Place: rig.Place{Cores: s.cores.Proxy}, Dir: dir,
+		Program: s.peer.program, Address: address, Upstream: "http://" + s.upstream.Plain, Place: rig.Place{Cores: s.cores.Proxy}, Dir: dir,
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ const (
 	ResponseSize = 2 << 10
 	// EventSize is of one event of a stream, with the empty line that ends it.
 	EventSize = 200
+	// StreamsPerConnection is how many streams of HTTP/2 large services allow.
+	StreamsPerConnection = 128
 )
 
 // Upstream is what the proxies forward to: HTTP/1.1 at one address; HTTP/2, or HTTP/1.1 for who
@@ -41,8 +43,9 @@ type Upstream struct {
 	serving  sync.WaitGroup
 }
 
-// StartUpstream serves until Close. The certificate goes into dir.
-func StartUpstream(dir string) (*Upstream, error) {
+// StartUpstream serves until Close, and takes so many streams on a connection. The certificate goes
+// into dir.
+func StartUpstream(dir string, streams int) (*Upstream, error) {
 	u := &Upstream{Authority: filepath.Join(dir, "authority.pem")}
 	u.interval.Store(int64(100 * time.Millisecond))
 	certificate, trusted, err := labapi.NewCertificate()
@@ -65,19 +68,18 @@ func StartUpstream(dir string) (*Upstream, error) {
 		return nil, err
 	}
 	u.Plain, u.TLS = plain.Addr().String(), secure.Addr().String()
-	u.serve(mux, nil, func(s *http.Server) error { return s.Serve(plain) })
-	u.serve(mux, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+	u.serve(mux, streams, nil, func(s *http.Server) error { return s.Serve(plain) })
+	u.serve(mux, streams, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		func(s *http.Server) error { return s.ServeTLS(secure, "", "") })
 	return u, nil
 }
 
 // serve needs a server for each listener: one that began without TLS has no HTTP/2 with it.
-func (u *Upstream) serve(h http.Handler, config *tls.Config, serve func(*http.Server) error) {
+func (u *Upstream) serve(h http.Handler, streams int, config *tls.Config, serve func(*http.Server) error) {
 	server := &http.Server{
 		Handler: h, TLSConfig: config, ReadHeaderTimeout: patience,
 		ErrorLog: log.New(io.Discard, "", 0), // a proxy that is stopped breaks connections
-		// As many streams on a connection as large services allow.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128},
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streams},
 	}
 	u.servers = append(u.servers, server)
 	u.serving.Go(func() { _ = serve(server) })

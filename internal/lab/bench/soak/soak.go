@@ -49,7 +49,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the folder for such things
 	s := &soak{Config: c, start: time.Now()}
-	if s.upstream, err = rig.StartUpstream(dir); err != nil {
+	if s.upstream, err = rig.StartUpstream(dir, rig.StreamsPerConnection); err != nil {
 		return nil, err
 	}
 	defer s.upstream.Close()
