@@ -23,11 +23,11 @@ func (x *exchange) admit() error {
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id, address))
 	x.ticket = ticket{person: id.Key(address), session: x.rec.Session, share: id.Share}
 	x.reportShare(id.ShareFault)
-	if err := refused(err); err != nil {
-		if f, ok := errors.AsType[*failure](err); ok && f.code == CodeAccessDenied {
+	if err != nil {
+		if r, ok := errors.AsType[*access.Refusal](err); ok && !r.Unproven {
 			x.conn.Refuse()
 		}
-		return err
+		return fromAccess(err)
 	}
 	x.conn.Admit()
 	x.rec.admitted = true

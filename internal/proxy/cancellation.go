@@ -80,12 +80,7 @@ func (x *exchange) countCancelled() {
 	if p := x.rec.Phase(); p != phaseSending && p != phaseWaiting && p != phaseStreaming {
 		return
 	}
-	switch x.rec.code {
-	case CodeInvalidRequest, CodeTooLarge, CodeClientIdle:
+	if x.rec.Outcome == outcomeClientGone || codeTable[x.rec.code].cutBy == cutByClient {
 		x.proxy.cancellations.add(x.ticket.person)
-	case "":
-		if x.rec.Outcome == outcomeClientGone {
-			x.proxy.cancellations.add(x.ticket.person)
-		}
 	}
 }

@@ -26,13 +26,13 @@ func contractTypes() map[int][]string {
 
 func TestErrorsFollowGatewayContract(t *testing.T) {
 	t.Parallel()
-	for _, row := range codeTable() {
+	for code, row := range codeTable {
 		if !slices.Contains(contractTypes()[row.status], row.apiType) {
-			t.Errorf("%s is a %d of type %q", row.code, row.status, row.apiType)
+			t.Errorf("%s is a %d of type %q", code, row.status, row.apiType)
 		}
 		again := row.status >= 500 && row.status != http.StatusNotImplemented || row.status == http.StatusRequestTimeout
 		if row.final == again {
-			t.Errorf("%s, a %d, says that a retry is pointless: %t", row.code, row.status, row.final)
+			t.Errorf("%s, a %d, says that a retry is pointless: %t", code, row.status, row.final)
 		}
 	}
 }

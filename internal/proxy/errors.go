@@ -39,57 +39,56 @@ const (
 	CodeInternal            Code = "internal"
 )
 
+// severity says what a failure with a code proves about this host and the path to the upstream.
+type severity int
+
+const (
+	clientsFault severity = iota // nothing
+	refusal                      // the host did not take the request: a recent error
+	breakdown                    // requests do not work: a recent error, and a failure in [Stats]
+)
+
+// The causes of a cut response, as a label of a metric. A cause is "" if the code cuts none.
+const (
+	cutByClient   = "client"
+	cutByUpstream = "upstream"
+	cutByTimeout  = "timeout"
+	cutByDrain    = "drain"
+	cutByInternal = "internal"
+)
+
 // codeMeaning says how a code appears in each place.
 type codeMeaning struct {
-	code    Code
-	status  int    // of the response
-	apiType string // error.type, one of the API's own
-	final   bool   // a retry is pointless: x-should-retry says so
-	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
-	cutBy   string // by of proxy_responses_cut_total; "": it never cuts a response
-	token   string // error= of Proxy-Status (RFC 9209 §2.3)
+	severity severity
+	status   int    // of the response
+	apiType  string // error.type, one of the API's own
+	final    bool   // a retry is pointless: x-should-retry says so
+	metric   string // error_type of proxy_upstream_errors_total; "": not counted there
+	cutBy    string // by of proxy_responses_cut_total
+	token    string // error= of Proxy-Status (RFC 9209 §2.3)
 }
 
 // codeTable has a row for each code. It is the only place that knows their meanings.
-func codeTable() []codeMeaning {
-	const (
-		invalid   = "invalid_request_error"
-		api       = "api_error"
-		timeout   = "timeout_error"
-		malformed = "http_request_error"
-		ourFault  = "proxy_internal_error"
-	)
-	return []codeMeaning{
-		{CodeInvalidRequest, http.StatusBadRequest, invalid, true, "invalid_request", "client", malformed},
-		{CodeLoopDetected, http.StatusBadRequest, invalid, true, "invalid_request", "", "proxy_loop_detected"},
-		{CodeAccessDenied, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
-		{CodeBrowserRefused, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
-		{CodeClientIdle, http.StatusRequestTimeout, timeout, false, "invalid_request", "client", malformed},
-		{CodeTooLarge, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", "client", malformed},
-		{CodeHeadersTooLarge, http.StatusRequestHeaderFieldsTooLarge, invalid, true, "invalid_request", "", malformed},
-		{CodeUpgradeRefused, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", malformed},
-		{CodeUpstreamConnect, http.StatusBadGateway, api, false, "connection", "", "destination_unavailable"},
-		{CodeUpstreamProtocol, http.StatusBadGateway, api, false, "connection", "upstream", "http_protocol_error"},
-		{CodeUpstreamInterrupted, http.StatusBadGateway, api, false, "response_read", "upstream", "http_response_incomplete"},
-		{CodeUpstreamIdle, http.StatusGatewayTimeout, api, false, "response_read", "timeout", "http_response_timeout"},
-		{CodeOverloaded, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached"},
-		{CodeDraining, http.StatusServiceUnavailable, api, false, "", "drain", ourFault},
-		{CodeTailnetUnavailable, http.StatusServiceUnavailable, api, false, "", "", ourFault},
-		{CodeCancelling, http.StatusServiceUnavailable, api, false, "", "", "http_request_denied"},
-		{CodeConnectTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "", "connection_timeout"},
-		{CodeHeaderTimeout, http.StatusGatewayTimeout, timeout, false, "timeout", "timeout", "http_response_timeout"},
-		{CodeInternal, http.StatusInternalServerError, api, false, "internal", "internal", ourFault},
-	}
-}
-
-// meaning returns the code's row of codeTable.
-func (c Code) meaning() codeMeaning {
-	for _, row := range codeTable() {
-		if row.code == c {
-			return row
-		}
-	}
-	panic("proxy: an error code without a meaning: " + string(c))
+var codeTable = map[Code]codeMeaning{
+	CodeInvalidRequest:      {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error"},
+	CodeLoopDetected:        {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected"},
+	CodeAccessDenied:        {clientsFault, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+	CodeBrowserRefused:      {clientsFault, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
+	CodeClientIdle:          {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error"},
+	CodeTooLarge:            {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error"},
+	CodeHeadersTooLarge:     {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error"},
+	CodeUpgradeRefused:      {refusal, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error"},
+	CodeUpstreamConnect:     {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable"},
+	CodeUpstreamProtocol:    {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error"},
+	CodeUpstreamInterrupted: {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete"},
+	CodeUpstreamIdle:        {breakdown, http.StatusGatewayTimeout, "api_error", false, "response_read", cutByTimeout, "http_response_timeout"},
+	CodeOverloaded:          {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached"},
+	CodeDraining:            {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error"},
+	CodeTailnetUnavailable:  {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error"},
+	CodeCancelling:          {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied"},
+	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout"},
+	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout"},
+	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error"},
 }
 
 // retryAfter is the Retry-After of our 503s.
@@ -107,8 +106,8 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// refused turns an error of package access into a failure.
-func refused(err error) error {
+// fromAccess turns an error of package access into a failure.
+func fromAccess(err error) error {
 	r, ok := errors.AsType[*access.Refusal](err)
 	switch {
 	case !ok:
@@ -141,7 +140,7 @@ func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, 
 	if err == nil {
 		c.Admit()
 	}
-	return id, refused(err)
+	return id, fromAccess(err)
 }
 
 // Error implements error.
@@ -170,7 +169,7 @@ func (f *failure) body(host, requestID string) []byte {
 		RequestID string `json:"request_id"`
 	}
 	b.Type, b.RequestID = "error", requestID
-	b.Error.Type, b.Error.Message = f.code.meaning().apiType, "oauth-proxyd@"+host+": "+f.message
+	b.Error.Type, b.Error.Message = codeTable[f.code].apiType, "oauth-proxyd@"+host+": "+f.message
 	b.Error.Details.ErrorCode = f.code
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -181,7 +180,7 @@ func (f *failure) body(host, requestID string) []byte {
 
 // respond writes the failure as the whole response.
 func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status, size int) {
-	text, meaning := f.body(host, requestID), f.code.meaning()
+	text, meaning := f.body(host, requestID), codeTable[f.code]
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -83,8 +82,8 @@ func (m *metrics) zero() {
 	}
 	// The other statuses would add many buckets that are rarely looked at.
 	m.duration.WithLabelValues(strconv.Itoa(http.StatusOK))
-	for _, row := range codeTable() {
-		m.errors.WithLabelValues(string(row.code))
+	for code, row := range codeTable {
+		m.errors.WithLabelValues(string(code))
 		if row.metric != "" {
 			m.upstreamErrs.WithLabelValues(row.metric)
 		}
@@ -109,7 +108,7 @@ func usualStatuses() []int {
 	statuses := []int{
 		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone,
 	}
-	for _, row := range codeTable() {
+	for _, row := range codeTable {
 		statuses = append(statuses, row.status)
 	}
 	return statuses
@@ -185,19 +184,18 @@ func observe(to prometheus.Observer, time Millis, traceID string) {
 func (m *metrics) observeFailure(r *record) {
 	m.failed.Add(1)
 	m.errors.WithLabelValues(string(r.code)).Inc()
-	meaning := r.code.meaning()
+	meaning := codeTable[r.code]
 	if meaning.metric != "" {
 		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}
 	if r.FirstByte <= 0 {
-		// A sender that is slowed down says nothing of this host.
-		if r.admitted && r.Status >= http.StatusInternalServerError && r.code != CodeCancelling {
+		if r.admitted && meaning.severity != clientsFault {
 			m.weather.add(weatherProxy)
 		}
 		return
 	}
-	m.cut.WithLabelValues(cmp.Or(meaning.cutBy, "internal")).Inc()
-	if r.code == CodeDraining {
+	m.cut.WithLabelValues(meaning.cutBy).Inc()
+	if meaning.cutBy == cutByDrain {
 		m.cutByDrain.Add(1)
 	}
 }

@@ -231,7 +231,7 @@ func (x *exchange) logLevel() slog.Level {
 	switch {
 	case !x.rec.admitted:
 		return slog.LevelWarn
-	case code != "" && code.meaning().status >= http.StatusInternalServerError:
+	case codeTable[code].status >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	case isPreface(x.in):
 		return slog.LevelDebug // a client that tried HTTP/2 has sent no request

@@ -67,7 +67,7 @@ func (w *working) end(r *record, now time.Time) {
 	defer w.mu.Unlock()
 	switch {
 	case r.code != "":
-		if r.code.isFailing() {
+		if codeTable[r.code].severity == breakdown {
 			w.fail(now, r.Error, runDoctor, false)
 		}
 	case r.Status == statusClientGone:
@@ -110,13 +110,6 @@ func fixResponse(status int, upstreamID string) string {
 		return "it is the API: see https://status.anthropic.com"
 	}
 	return "see the error that the client shows: it is the API's"
-}
-
-// isFailing reports whether the code is for a failure that is neither the client's fault nor a
-// refusal.
-func (c Code) isFailing() bool {
-	metric := c.meaning().metric
-	return metric != "" && metric != "invalid_request"
 }
 
 // Working says whether requests succeed.
