@@ -101,7 +101,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	if f := s.Upstream.LastFailure; f != nil {
 		p.row("failure", failureText(*f, now))
 	}
-	p.row("errors", errorsText(s.Weather))
+	p.row("errors", errorsText(s.RecentErrors))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
@@ -252,7 +252,7 @@ func count(n int, noun string) string {
 }
 
 // errorsText says which share of recent requests failed, by status of the API or in this proxy.
-func errorsText(windows map[string]proxy.Weather) string {
+func errorsText(windows map[string]proxy.RecentErrors) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]

@@ -33,10 +33,10 @@ type Status struct {
 	Connections inbound.ConnectionStats `json:"connections"`
 
 	Upstream UpstreamStatus `json:"upstream"`
-	// Weather tells the errors of the upstream from ours, over 1m, 5m and 60m.
-	Weather    map[string]proxy.Weather `json:"weather"`
-	Slowest    *proxy.Trace             `json:"slowest"`     // in flight, the longest silent; null: none is
-	LastReload *ReloadStatus            `json:"last_reload"` // null: none yet
+	// RecentErrors tells the errors of the upstream from ours, over 1m, 5m and 60m.
+	RecentErrors map[string]proxy.RecentErrors `json:"recent_errors"`
+	Slowest      *proxy.Trace                  `json:"slowest"`     // in flight, the longest silent; null: none is
+	LastReload   *ReloadStatus                 `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
 	// Warnings lists what an operator should look at, each with how to fix it.

@@ -21,15 +21,15 @@ func (d *daemon) report(now time.Time) admin.Status {
 	s := d.status(v, now)
 	inFlight := v.proxy.InFlight()
 	s.Slowest, s.Requests.Waiting = slowest(inFlight), waiting(inFlight)
-	s.Weather = v.proxy.Weather(now)
+	s.RecentErrors = v.proxy.RecentErrors(now)
 	s.Warnings = d.warnings(v, s, now)
 	return s
 }
 
 // status returns the part of the status that needs no look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
-	c, stats, working := v.config.Proxy, v.proxy.Stats(), v.proxy.Working()
-	failing, fix := working.Trouble(now)
+	c, stats := v.config.Proxy, v.proxy.Stats()
+	failing, fix := stats.Trouble(now)
 	return admin.Status{
 		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: failing, FailingFix: fix, State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
@@ -44,19 +44,19 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
 		},
 		Connections: v.server.Connections(),
-		Upstream:    upstreamStatus(v, stats, working),
+		Upstream:    upstreamStatus(v, stats),
 		LastReload:  v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
 }
 
-func upstreamStatus(v *view, stats proxy.Stats, working proxy.Working) admin.UpstreamStatus {
+func upstreamStatus(v *view, stats proxy.Stats) admin.UpstreamStatus {
 	route := v.proxy.Route()
 	u := admin.UpstreamStatus{
 		URL: v.config.Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections, Since: known(route.Since),
-		LastSuccess: known(stats.LastSuccess), LastResponse: known(working.LastResponse), LastStatus: working.LastStatus,
+		LastSuccess: known(stats.LastSuccess), LastResponse: known(stats.LastResponse), LastStatus: stats.LastStatus,
 	}
-	if working.Cause != "" {
-		u.LastFailure = &admin.FailureStatus{At: working.LastFailure, Cause: working.Cause, InARow: working.InARow}
+	if stats.Cause != "" {
+		u.LastFailure = &admin.FailureStatus{At: stats.LastFailure, Cause: stats.Cause, InARow: stats.InARow}
 	}
 	return u
 }

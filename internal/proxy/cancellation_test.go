@@ -130,7 +130,7 @@ func TestCancellationStorm(t *testing.T) {
 	greedy.send(t, asPerson("/", "greedy"))
 	response, body := greedy.response(t, http.MethodGet)
 	ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
-	if n := d.Proxy.Weather(time.Now())["5m"].Errors["proxy"]; n > 0 {
+	if n := d.Proxy.RecentErrors(time.Now())["5m"].Errors["proxy"]; n > 0 {
 		t.Errorf("%d of the refusals count as failures of this host", n)
 	}
 	close(end)

@@ -24,8 +24,8 @@
 //	errors.go        our own responses
 //	metrics.go       the metrics
 //	client.go        requests by version of the client
-//	weather.go       recent errors, of the API or ours
-//	working.go       whether requests succeed
+//	outcomes.go      whether requests succeed
+//	recent.go        recent errors, of the API or ours
 //	pings.go         streams that only ping
 //
 // A Proxy is the http.Handler of an inbound.Server, which accepts the connections. Package access

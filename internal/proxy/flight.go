@@ -179,7 +179,7 @@ func (p *Proxy) Ended() []Trace {
 
 // Warnings returns what an operator should look at, each with what to do.
 func (p *Proxy) Warnings(now time.Time) []string {
-	all := []string{p.metrics.weather.warning(now), p.metrics.clients.warning(now), p.flights.warning()}
+	all := []string{p.outcomes.recent.warning(now), p.outcomes.clients.warning(now), p.flights.warning()}
 	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 

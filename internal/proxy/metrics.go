@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,13 +22,6 @@ type metrics struct {
 	cut          *prometheus.CounterVec
 	bytes        prometheus.Counter
 	headerRules  *prometheus.CounterVec
-	clients      *clients
-	weather      *weather
-
-	served, failed atomic.Uint64
-	cutByDrain     atomic.Uint64
-	succeeded      atomic.Int64 // when the upstream last sent a complete response below 500, in Unix milliseconds
-	working        working
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -58,14 +49,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		headerRules: counters("proxy_header_rule_total",
 			"Results of header rules. A rule that is always \"present\" is not needed; the condition of one that is always \"skipped\" never holds.",
 			"header", "result"),
-		clients: newClients(), weather: &weather{},
 	}
 	m.zero()
-	lastSuccess := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
-	}, func() float64 { return float64(m.succeeded.Load()) / 1000 })
 	r.MustRegister(m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules, lastSuccess, m.clients.requests, m.weather)
+		m.clientGone, m.cut, m.bytes, m.headerRules)
 	return m
 }
 
@@ -153,11 +140,6 @@ func (m *metrics) observe(r *record) {
 	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()
 	observe(m.duration.WithLabelValues(status), r.Duration, r.TraceID)
 	m.bytes.Add(float64(r.sent.Load()))
-	m.served.Add(1)
-	m.working.end(r, time.Now())
-	if r.admitted {
-		m.clients.observe(r.Client, r.Status)
-	}
 	if r.FirstByte > 0 {
 		observe(m.firstByte, r.FirstByte, r.TraceID)
 	}
@@ -166,14 +148,12 @@ func (m *metrics) observe(r *record) {
 		m.observeFailure(r)
 	case r.Status == statusClientGone:
 		m.clientGone.WithLabelValues(r.Phase()).Inc()
-	case r.Status < http.StatusInternalServerError:
-		m.succeeded.Store(time.Now().UnixMilli())
 	}
 }
 
 // observe counts a time, with the trace ID as an exemplar for OpenMetrics.
-func observe(to prometheus.Observer, time Millis, traceID string) {
-	seconds := time.Duration().Seconds()
+func observe(to prometheus.Observer, took Millis, traceID string) {
+	seconds := took.Duration().Seconds()
 	if exemplars, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
 		exemplars.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": traceID})
 		return
@@ -182,21 +162,13 @@ func observe(to prometheus.Observer, time Millis, traceID string) {
 }
 
 func (m *metrics) observeFailure(r *record) {
-	m.failed.Add(1)
 	m.errors.WithLabelValues(string(r.code)).Inc()
 	meaning := codeTable[r.code]
 	if meaning.metric != "" {
 		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}
-	if r.FirstByte <= 0 {
-		if r.admitted && meaning.severity != clientsFault {
-			m.weather.add(weatherProxy)
-		}
-		return
-	}
-	m.cut.WithLabelValues(meaning.cutBy).Inc()
-	if meaning.cutBy == cutByDrain {
-		m.cutByDrain.Add(1)
+	if r.FirstByte > 0 {
+		m.cut.WithLabelValues(meaning.cutBy).Inc()
 	}
 }
 
@@ -216,25 +188,4 @@ func methodLabel(method string) string {
 		return method
 	}
 	return "other"
-}
-
-// Stats counts requests.
-type Stats struct {
-	InFlight, Queued int
-	Served, Failed   uint64    // since the start; Failed: without a complete response from the upstream
-	CutByDrain       uint64    // responses
-	LastSuccess      time.Time // zero: none yet
-}
-
-// Stats returns the current counts.
-func (p *Proxy) Stats() Stats {
-	in, waiting := p.queue.counts()
-	s := Stats{
-		InFlight: in, Queued: waiting, Served: p.metrics.served.Load(), Failed: p.metrics.failed.Load(),
-		CutByDrain: p.metrics.cutByDrain.Load(),
-	}
-	if t := p.metrics.succeeded.Load(); t > 0 {
-		s.LastSuccess = time.UnixMilli(t)
-	}
-	return s
 }

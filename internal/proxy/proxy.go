@@ -53,13 +53,14 @@ type Proxy struct {
 	network upstream.Config // Config.Upstream
 	metrics *metrics
 	queue   *queue
+	flights *flights
+	loops   *loops
 	memory  *memory
 	access  *access.Control
 	ownName func(*http.Request) bool
-	flights *flights
-	loops   *loops
 	limits  *ratelimit.Accounts
 
+	outcomes      *outcomes
 	cancellations *cancellations
 	denials       *access.DenialLog
 
@@ -81,7 +82,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 		ownName = func(*http.Request) bool { return true }
 	}
 	p := &Proxy{
-		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer),
+		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
 		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 		limits: ratelimit.New(),

@@ -206,6 +206,7 @@ func (r *record) close(received int64) {
 // record counts the request and logs it.
 func (p *Proxy) record(x *exchange) {
 	p.metrics.observe(x.rec)
+	p.outcomes.ended(x.rec, time.Now())
 	suppressed := 0
 	if !x.rec.admitted {
 		var due bool

@@ -82,8 +82,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	}
 	x.limited.Responded(response.Header, x.rec.trace().limitUser())
 	x.rec.began(response, kind)
-	x.proxy.metrics.weather.respond(response.StatusCode)
-	x.proxy.metrics.working.begin(time.Now())
+	x.proxy.outcomes.began(response.StatusCode, time.Now())
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// wantWeather looks at the metrics of a window: how many requests, and the share of each class.
-func (a *agents) wantWeather(t *testing.T, when, window string, requests float64, shares map[string]float64) {
+// wantRecent looks at the metrics of a window: how many requests, and the share of each class.
+func (a *agents) wantRecent(t *testing.T, when, window string, requests float64, shares map[string]float64) {
 	t.Helper()
 	if got := metric(t, a.reg, `proxy_recent_requests{window="`+window+`"}`); got != requests {
 		t.Errorf("%s: %v requests in %s, want %v", when, got, window, requests)
@@ -24,28 +24,28 @@ func (a *agents) wantWeather(t *testing.T, when, window string, requests float64
 }
 
 // The shares of errors are those of the window, whosever they are, and are forgotten with it.
-func TestWeatherByWindow(t *testing.T) {
+func TestRecentErrorsByWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openAgents(t)
 		maps.Copy(a.refused, map[string]int{"limited": 429, "overloaded": 529, "failed": 503, "refused": 400, "broken": 0})
-		a.wantWeather(t, "no request", "60m", 0, nil)
+		a.wantRecent(t, "no request", "60m", 0, nil)
 		a.send(t, 5, "limited", "overloaded", "failed", "refused", "broken", "fine", "fine", "fine", "fine", "fine")
 		shares := map[string]float64{"429": 0.1, "529": 0.1, "5xx": 0.1, "proxy": 0.1}
 		for _, window := range []string{"1m", "5m", "60m"} {
-			a.wantWeather(t, "at once", window, 50, shares)
+			a.wantRecent(t, "at once", window, 50, shares)
 		}
 		time.Sleep(time.Minute)
 		a.send(t, 1, "fine")
-		a.wantWeather(t, "a minute later", "1m", 1, nil)
-		a.wantWeather(t, "a minute later", "5m", 51, map[string]float64{
+		a.wantRecent(t, "a minute later", "1m", 1, nil)
+		a.wantRecent(t, "a minute later", "5m", 51, map[string]float64{
 			"429": 5. / 51, "529": 5. / 51, "5xx": 5. / 51, "proxy": 5. / 51,
 		})
 		for range 59 {
 			time.Sleep(time.Minute)
 			a.send(t, 1, "fine")
 		}
-		a.wantWeather(t, "an hour later", "5m", 5, nil)
-		a.wantWeather(t, "an hour later", "60m", 59, nil)
+		a.wantRecent(t, "an hour later", "5m", 5, nil)
+		a.wantRecent(t, "an hour later", "60m", 59, nil)
 	})
 }
 

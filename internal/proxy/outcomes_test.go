@@ -16,7 +16,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	}
 	left := end(statusClientGone, "")
 	left.Steps = []StepTrace{{Phase: phaseWaiting}}
-	var w working
+	o := &outcomes{clients: newClients()}
 	for i, row := range []struct {
 		name string
 		*record
@@ -41,17 +41,17 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (3 in a row)"},
 	} {
 		now := start.Add(time.Duration(i) * time.Minute)
-		w.end(row.record, now)
-		if got, _ := w.Trouble(now); got != row.want {
+		o.ended(row.record, now)
+		if got, _ := o.read().Trouble(now); got != row.want {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
-	w.begin(start.Add(time.Hour)) // of another request
-	w.end(left, start.Add(2*time.Hour))
-	if got, want := w.InARow, 3; got != want {
+	o.began(http.StatusOK, start.Add(time.Hour)) // of another request
+	o.ended(left, start.Add(2*time.Hour))
+	if got, want := o.read().InARow, 3; got != want {
 		t.Errorf("%d in a row, want %d: the upstream was responding", got, want)
 	}
-	if got, _ := w.Trouble(start.Add(5 * time.Hour)); !strings.HasPrefix(got, "no request has succeeded for 5 h: ") {
+	if got, _ := o.read().Trouble(start.Add(5 * time.Hour)); !strings.HasPrefix(got, "no request has succeeded for 5 h: ") {
 		t.Error(got)
 	}
 }

@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// outcomes judges whether requests work: now, lately, and with each client. It is shown each
+// response of the upstream when it begins, and each request when it ends.
+type outcomes struct {
+	clients *clients
+	recent  recentErrors
+
+	mu     sync.Mutex
+	stats  Stats
+	latest time.Time // when the upstream last began a response
+}
+
+func newOutcomes(r prometheus.Registerer) *outcomes {
+	o := &outcomes{clients: newClients()}
+	r.MustRegister(o.clients.requests, &o.recent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
+	}, func() float64 {
+		if t := o.read().LastSuccess; !t.IsZero() {
+			return float64(t.UnixMilli()) / 1000
+		}
+		return 0
+	}))
+	return o
+}
+
+// Stats counts requests, and says whether they succeed. A failure is a request without a complete
+// response below 300 (or a 304). An error that is the client's fault is neither, and neither is a
+// request that its client ended, unless the upstream began no response at all while it waited.
+type Stats struct {
+	InFlight, Queued int
+	Served, Failed   uint64    // since the start; Failed: without a complete response from the upstream
+	CutByDrain       uint64    // responses
+	LastSuccess      time.Time // the upstream's last complete response below 500; zero: none yet
+	LastResponse     time.Time // the same with any status
+	LastStatus       int       // of LastResponse
+	LastFailure      time.Time // zero: none yet
+	Cause            string    // of the last failure
+	Fix              string    // what to do about it
+	InARow           int       // failures since the last success
+	Since            time.Time // the first of them
+	doubtful         bool      // the last failure may be the client's own fault
+}
+
+// Stats returns the current counts.
+func (p *Proxy) Stats() Stats {
+	s := p.outcomes.read()
+	s.InFlight, s.Queued = p.queue.counts()
+	return s
+}
+
+func (o *outcomes) read() Stats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.stats
+}
+
+// began judges a response of the upstream that begins.
+func (o *outcomes) began(status int, now time.Time) {
+	o.recent.add(errorClass(status), now)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.latest = now
+}
+
+// ended judges a request that has ended.
+func (o *outcomes) ended(r *record, now time.Time) {
+	meaning := codeTable[r.code]
+	if r.admitted {
+		o.clients.observe(r.Client, r.Status)
+		if r.FirstByte <= 0 && meaning.severity != clientsFault {
+			o.recent.add(classProxy, now)
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := &o.stats
+	s.Served++
+	switch {
+	case r.code != "":
+		s.Failed++
+		if r.FirstByte > 0 && meaning.cutBy == cutByDrain {
+			s.CutByDrain++
+		}
+		if meaning.severity == breakdown {
+			s.fail(now, r.Error, runDoctor, false)
+		}
+	case r.Status == statusClientGone:
+		if r.Phase() == phaseWaiting && !o.latest.After(r.start) {
+			s.fail(now, "the upstream began no response before the client left", runDoctor, true)
+		}
+	default:
+		s.complete(r.Status, r.UpstreamRequestID, now)
+	}
+}
+
+// complete counts a complete response of the upstream.
+func (s *Stats) complete(status int, upstreamID string, now time.Time) {
+	s.LastResponse, s.LastStatus = now, status
+	if status < http.StatusInternalServerError {
+		s.LastSuccess = now
+	}
+	if status < http.StatusMultipleChoices || status == http.StatusNotModified {
+		s.InARow = 0
+		return
+	}
+	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", status, http.StatusText(status)))
+	s.fail(now, cause, fixResponse(status, upstreamID), status < http.StatusInternalServerError)
+}
+
+// fail counts a failure.
+func (s *Stats) fail(now time.Time, cause, fix string, doubtful bool) {
+	if s.InARow++; s.InARow == 1 {
+		s.Since = now
+	}
+	s.LastFailure, s.Cause, s.Fix, s.doubtful = now, cause, fix, doubtful
+}
+
+// fewDoubtful is how many failures in a row that may be the clients' own fault count as trouble.
+const fewDoubtful = 3
+
+// Trouble says why requests do not succeed and how to fix it, or returns "" if they do.
+func (s Stats) Trouble(now time.Time) (trouble, fix string) {
+	switch {
+	case s.InARow == 0, s.doubtful && s.InARow < fewDoubtful:
+		return "", ""
+	case s.InARow == 1:
+		return "the last request failed: " + s.Cause, s.Fix
+	}
+	return fmt.Sprintf("no request has succeeded for %s: %s (%d in a row)", roughly(now.Sub(s.Since)), s.Cause, s.InARow), s.Fix
+}
+
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", max(1, d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f h", d.Hours())
+}
+
+const runDoctor = "run `oauth-proxyd doctor`"
+
+// fixResponse says what to do about a response that is no success.
+func fixResponse(status int, upstreamID string) string {
+	switch {
+	case upstreamID == "":
+		return "the API sends a request-id header with each response, but this one had none: a proxy, firewall or portal on the path" +
+			" may have sent it; " + runDoctor
+	case status == http.StatusUnauthorized:
+		return "log in again on the client (/login in Claude Code), or check its API key, which this proxy passes unchanged;" +
+			" `oauth-proxyd selftest` shows whether OAuth tokens get their anthropic-beta"
+	case status == http.StatusTooManyRequests:
+		return "see `oauth-proxyd limits`: an account has reached its rate limit"
+	case status >= http.StatusInternalServerError:
+		return "it is the API: see https://status.anthropic.com"
+	}
+	return "see the error that the client shows: it is the API's"
+}
