@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"hash/maphash"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -229,16 +230,16 @@ func isNear(local, remote netip.Addr) bool {
 // header h, without fields that an intermediary drops, adds or changes. The order of fields does
 // not matter, nor whether a list is one field or several (RFC 9110 §5.3).
 func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
-	listed := listedIn(h["Connection"])
+	h = maps.Clone(h)
+	dropPrivate(h, personHeader)
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
 	for name, values := range h {
 		if name == "user-agent" {
 			name = "User-Agent" // see keepUserAgent
 		}
-		if isHopByHop(name) || access.NamesOrigin(name, personHeader) || changesInTransit(name) || slices.Contains(listed, name) {
-			continue
+		if !changesInTransit(name) {
+			sum += l.field(name, values)
 		}
-		sum += l.field(name, values)
 	}
 	return sum
 }
@@ -265,11 +266,11 @@ func (l *loops) field(name string, values []string) uint64 {
 	return h.Sum64()
 }
 
-// changesInTransit reports whether even a faithful proxy adds or changes the field: framing,
-// accepted codings and traces. name is canonical.
+// changesInTransit reports whether even a faithful proxy adds, drops or changes the field: one about
+// framing, accepted codings or traces. name is canonical.
 func changesInTransit(name string) bool {
 	switch name {
-	case "Content-Length", "Expect", "Accept-Encoding",
+	case "Content-Length", "Expect", "Te", "Accept-Encoding",
 		"X-Request-Id", "X-Correlation-Id", "Traceparent", "Tracestate", "Baggage", "B3", "X-Cloud-Trace-Context",
 		"Cdn-Loop", "X-Scheme":
 		return true

@@ -115,23 +115,13 @@ func (q *queue) register(r prometheus.Registerer) {
 			func() int { return q.currentLimits().QueueLimit }))
 }
 
-// countedRule is a header rule with the counters of its results.
-type countedRule struct {
-	config.Header
-	name    string // in lower case
-	results map[RuleResult]prometheus.Counter
-}
-
-func (m *metrics) rules(rules []config.Header) []countedRule {
-	all := make([]countedRule, 0, len(rules))
+// zeroRules makes all series of the header rules, so that a rate shows their first event.
+func (m *metrics) zeroRules(rules []config.Header) {
 	for _, rule := range rules {
-		counted := countedRule{rule, strings.ToLower(rule.Name), make(map[RuleResult]prometheus.Counter)}
-		for _, r := range ruleResults() {
-			counted.results[r] = m.headerRules.WithLabelValues(counted.name, string(r))
+		for _, result := range ruleResults() {
+			m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(result))
 		}
-		all = append(all, counted)
 	}
-	return all
 }
 
 // observe counts a request at its end.

@@ -71,8 +71,7 @@ type Proxy struct {
 // snapshot is the settings at one moment, with what is built from them.
 type snapshot struct {
 	Settings
-	pool  *upstream.Pool
-	rules []countedRule
+	pool *upstream.Pool
 }
 
 // New returns a proxy with its first settings.
@@ -100,7 +99,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 // Prepare builds everything that new settings need, and returns the function that applies them,
 // which cannot fail. Requests in flight keep their settings.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
-	next := &snapshot{Settings: s, rules: p.metrics.rules(s.Headers)}
+	p.metrics.zeroRules(s.Headers)
+	next := &snapshot{Settings: s}
 	to := upstream.From(s.Proxy)
 	to.Dial, to.Resolver = p.network.Dial, p.network.Resolver
 	old := p.current.Load()

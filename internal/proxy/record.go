@@ -160,10 +160,6 @@ func (x *exchange) shownAddress(id access.Identity, address netip.Addr) string {
 	return x.cfg.LogIdentity(address.String())
 }
 
-func (r *record) rule(header string, result RuleResult) {
-	r.change(func(t *Trace) { t.HeaderRules = append(t.HeaderRules, RuleTrace{header, result}) })
-}
-
 // attempt records the start of an attempt; after says why the one before failed.
 func (r *record) attempt(after string) {
 	r.change(func(t *Trace) { t.Attempts++ })

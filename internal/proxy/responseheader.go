@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -23,14 +24,9 @@ func hasNoBody(method string, status int) bool {
 // net/http adds a missing Date (RFC 9110 §6.6.1). An empty Content-Type keeps net/http from
 // guessing one.
 func copyResponseHeader(h http.Header, response *http.Response) {
-	for _, name := range listedIn(response.Header["Connection"]) {
-		delete(response.Header, name)
-	}
-	for name, values := range response.Header {
-		if !isHopByHop(name) && name != "Alt-Svc" {
-			h[name] = values
-		}
-	}
+	dropHopByHop(response.Header)
+	maps.Copy(h, response.Header)
+	delete(h, "Alt-Svc")
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,13 +15,11 @@ import (
 // rewrite returns the request for the upstream: the client's, without what concerns only its
 // connection to us, and with the header rules applied.
 func (x *exchange) rewrite() *http.Request {
-	header := x.in.Header.Clone()
-	dropPrivate(header, x.cfg.Identity.Header)
-	for _, rule := range x.cfg.rules {
-		result := apply(rule.Header, header, x.in, x.conn.Listener)
-		rule.results[result].Inc()
-		x.rec.rule(rule.name, result)
+	header, results := x.cfg.header(x.in, x.conn.Listener)
+	for _, rule := range results {
+		x.proxy.metrics.headerRules.WithLabelValues(rule.Header, string(rule.Result)).Inc()
 	}
+	x.rec.change(func(t *Trace) { t.HeaderRules = results })
 	keepUserAgent(header)
 	var coding []string
 	if x.in.ContentLength < 0 {
@@ -39,19 +38,27 @@ func (x *exchange) rewrite() *http.Request {
 	}
 }
 
+// header returns the header for the upstream, and what each header rule did to it.
+func (s *snapshot) header(in *http.Request, listener string) (http.Header, []RuleTrace) {
+	h := in.Header.Clone()
+	dropPrivate(h, s.Identity.Header)
+	results := make([]RuleTrace, 0, len(s.Headers))
+	for _, rule := range s.Headers {
+		results = append(results, RuleTrace{strings.ToLower(rule.Name), apply(rule, h, in, listener)})
+	}
+	return h, results
+}
+
 // Rewritten returns the header that the upstream would get for r under the current rules. It sends
 // and counts nothing.
 func (p *Proxy) Rewritten(r *http.Request) http.Header {
-	header, cfg := r.Header.Clone(), p.current.Load()
-	dropPrivate(header, cfg.Identity.Header)
-	for _, rule := range cfg.Headers {
-		apply(rule, header, r, inbound.ConnOf(r).Listener)
-	}
-	return header
+	h, _ := p.current.Load().header(r, inbound.ConnOf(r).Listener)
+	return h
 }
 
-// keepUserAgent keeps net/http from adding a User-Agent, and over HTTP/1.1 from dropping an empty
-// one or all but the first. net/http does not touch a name that is not canonical.
+// keepUserAgent makes net/http send the client's User-Agent as it came. net/http writes one
+// non-empty User-Agent, or else its own. An empty one disables that; the client's lines go under
+// the key user-agent, which net/http copies as is.
 func keepUserAgent(h http.Header) {
 	if agents := h["User-Agent"]; len(agents) != 1 || agents[0] == "" {
 		if len(agents) > 0 {
@@ -61,30 +68,24 @@ func keepUserAgent(h http.Header) {
 	}
 }
 
-// dropPrivate deletes the fields that are for this hop only (RFC 9110 §7.6.1), and those that say
-// who sent the request.
+// dropPrivate deletes the fields that are for this hop only, except that a client may accept
+// trailers, and those that say who sent the request.
 func dropPrivate(h http.Header, personHeader string) {
 	trailers := acceptsTrailers(h)
-	for _, name := range listedIn(h["Connection"]) {
-		delete(h, name)
-	}
-	for name := range h {
-		if isHopByHop(name) || access.NamesOrigin(name, personHeader) {
-			delete(h, name)
-		}
-	}
+	dropHopByHop(h)
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return access.NamesOrigin(name, personHeader) })
 	if trailers {
 		h["Te"] = []string{"trailers"}
 	}
 }
 
-// listedIn returns the names in a Connection header, in canonical form.
-func listedIn(connection []string) []string {
-	names := config.AppendElements(nil, connection...)
-	for i, name := range names {
-		names[i] = http.CanonicalHeaderKey(name)
+// dropHopByHop deletes the fields that are for this hop only, and those that a Connection header
+// lists (RFC 9110 §7.6.1).
+func dropHopByHop(h http.Header) {
+	for _, name := range config.AppendElements(nil, h["Connection"]...) {
+		delete(h, http.CanonicalHeaderKey(name))
 	}
-	return names
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return isHopByHop(name) })
 }
 
 // publicTrailer returns the client's trailer without the fields that dropPrivate would delete, and

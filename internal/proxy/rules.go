@@ -51,6 +51,7 @@ func apply(r config.Header, h http.Header, in *http.Request, listener string) Ru
 		if had {
 			return RulePresent
 		}
+	case config.ModeSet: // config admits no other mode
 	}
 	h[r.Name] = []string{r.Value}
 	switch {

@@ -51,11 +51,8 @@ func (x *exchange) inform(code int, header http.Header) {
 	h := x.w.Header()
 	final := maps.Clone(h)
 	clear(h)
-	for name, values := range header {
-		if !isHopByHop(name) {
-			h[name] = values
-		}
-	}
+	maps.Copy(h, header)
+	dropHopByHop(h)
 	x.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, final)
