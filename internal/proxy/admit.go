@@ -1,14 +1,10 @@
 package proxy
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
@@ -100,10 +96,6 @@ func (x *exchange) inspect() error {
 	return nil
 }
 
-func tooLarge(limit int64) *failure {
-	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
-}
-
 // asksUpgrade reports whether the client wants another protocol. An offer of h2c may be ignored
 // (RFC 9110 §7.8). Clients that ask for other protocols would not understand an HTTP response.
 func asksUpgrade(h http.Header) bool {
@@ -116,46 +108,8 @@ func asksUpgrade(h http.Header) bool {
 // it to handlers as a request, PRI * HTTP/2.0, and refuses every other request of that version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
 
-// takeBody prepares to read the body in parallel with the response, for which net/http needs full
-// duplex: a refusal, or an upstream's early response, must not wait for the body (golang/go#40747).
-func (x *exchange) takeBody() {
-	_ = x.rc.EnableFullDuplex() // every connection of net/http can do it
-	// The frames after a preface are left unread like a body, so that the close does not reset the
-	// connection before the client has read the refusal.
-	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
-		return
-	}
-	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
-	if x.awaitsContinue() {
-		// Otherwise net/http sends the 100 itself, without the lock that keeps it apart from a 103.
-		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
-	}
-}
-
-// awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
-// §10.1.1). net/http has refused other expectations.
-func (x *exchange) awaitsContinue() bool {
-	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
-}
-
 // waitQueued is called when the request must wait in the queue.
 func (x *exchange) waitQueued() {
 	x.rec.enter(phaseQueued, "")
 	x.readAhead()
-}
-
-// readAhead starts to read the body, so that net/http notices a client that leaves. It does nothing
-// if the client waits for a 100, because reading would ask for the body.
-func (x *exchange) readAhead() {
-	if x.body != nil && !x.awaitsContinue() {
-		x.body.readAhead()
-	}
-}
-
-// isDisconnect reports whether an error means that the connection broke, and not that bytes were
-// malformed.
-func isDisconnect(err error) bool {
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
 }

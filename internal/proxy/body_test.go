@@ -287,6 +287,8 @@ type watchedFuncs struct {
 
 func (f watchedFuncs) giveUp(w waitingFor) { f.giveUps(w) }
 
+func (f watchedFuncs) abandon() {}
+
 func (f watchedFuncs) backlog(w waitingFor) int {
 	if f.backlogs == nil {
 		return -1

@@ -12,28 +12,6 @@ const (
 	largeBuffer = 32 << 10
 )
 
-// How many bytes of a buffer are for the frame of a chunk: at most "7ff8\r\n" before the data, and
-// "\r\n" behind.
-const (
-	chunkHead = 6
-	chunkEnd  = 2
-)
-
-// room returns the part of a buffer that is for the data of a chunk.
-func room(p []byte) []byte { return p[chunkHead : len(p)-chunkEnd] }
-
-// frame makes a chunk (RFC 9112 §7.1) of the n bytes at the start of room(p).
-func frame(p []byte, n int) []byte {
-	begin, end := chunkHead-2, chunkHead+n
-	copy(p[begin:], "\r\n")
-	copy(p[end:], "\r\n")
-	for size := n; size > 0; size >>= 4 {
-		begin--
-		p[begin] = "0123456789abcdef"[size&15]
-	}
-	return p[begin : end+chunkEnd]
-}
-
 // buffers are pools of the buffers through which bodies pass.
 type buffers struct{ small, large sync.Pool }
 

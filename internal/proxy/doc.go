@@ -19,9 +19,13 @@
 //	queue.go         slots, and the wait for one (turns.go: whose turn is next)
 //	cancellation.go  people who cancel too many requests
 //	body.go          the request's body, read once and sent once or more
+//	clientbody.go    how a request uses its body
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
-//	watch.go         the timeouts, by the side that must act next
+//	watch.go         the timeouts, by the side that must act next (gone.go: what a
+//	                 timeout does)
+//	chunks.go        chunks that bypass net/http
 //	errors.go        our own responses
+//	local.go         for handlers of requests that are not sent on
 //	metrics.go       the metrics
 //	client.go        requests by version of the client
 //	outcomes.go      whether requests succeed

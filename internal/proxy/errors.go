@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/inbound"
 )
 
 // Code names a response of our own, in its body, in the log and in metrics.
@@ -117,30 +115,6 @@ func fromAccess(err error) error {
 	default:
 		return fail(CodeAccessDenied, r.Cause, "%s", r.Message)
 	}
-}
-
-// Refuse responds to r with an error of [Proxy.Judge].
-func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	f, ok := errors.AsType[*failure](err)
-	if !ok {
-		f = fail(CodeInternal, err, "internal error; the journal has the details")
-	}
-	w.Header().Set("Connection", "close")
-	f.respond(w, p.host, requestID(r.Header))
-}
-
-// Refusal returns an error for [Proxy.Refuse].
-func Refusal(code Code, message string) error { return fail(code, nil, "%s", message) }
-
-// Judge reports who sent r. Its error says why allow does not admit the sender. The request must
-// have come through an [inbound.Server].
-func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
-	c := inbound.ConnOf(r)
-	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow, p.current.Load().Identity)
-	if err == nil {
-		c.Admit()
-	}
-	return id, fromAccess(err)
 }
 
 // Error implements error.

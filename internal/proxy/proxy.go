@@ -232,10 +232,9 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// refuse sends a response of our own, without the header of an earlier 1xx response. net/http sends
-// it after the request was recorded, so a client that has the response already finds it in the
-// metrics. Only while the rest of a body may still come is it sent at once, because the client
-// should not wait for that.
+// refuse sends a response of our own, without the header of an earlier 1xx response. It is not
+// flushed: net/http writes it after close has counted the request. With an unread body it is
+// flushed now, or the client would wait until the rest was read.
 func (x *exchange) refuse(f *failure) {
 	h := x.w.Header()
 	for name := range h {
@@ -266,19 +265,6 @@ func (x *exchange) explain(err error) *failure {
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
 	default:
 		return x.explainUpstream(cause)
-	}
-}
-
-// bodyBroke ends a request whose body ends early, before other errors that follow from it are
-// noticed.
-func (x *exchange) bodyBroke(err error) {
-	switch {
-	case errors.Is(err, errTooLarge):
-		x.cancel(tooLarge(x.cfg.Proxy.MaxRequestBody))
-	case isDisconnect(err):
-		x.cancel(errClientGone)
-	default:
-		x.cancel(fail(CodeInvalidRequest, err, "the request body is not well-formed HTTP"))
 	}
 }
 

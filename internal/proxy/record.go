@@ -59,7 +59,8 @@ func phases() []string {
 }
 
 // record is the [Trace] of a request while it grows. Only the request's exchange writes it, and
-// reads it without the lock. Others get copies (flight.go).
+// reads it without the lock, except for the sender's names, which ForgetSenders removes. Others get
+// copies (flight.go).
 type record struct {
 	start    time.Time
 	admitted bool         // by access; only the exchange may read it before the end
@@ -286,12 +287,14 @@ func (t Trace) attrs() []slog.Attr {
 
 // limitUser returns who used a rate limit. Among the senders without a name, only this host counts
 // as one user.
-func (t Trace) limitUser() ratelimit.User {
-	person := t.Who()
-	if person == string(t.Source) && t.Source != config.Local {
-		person = ""
-	}
-	return ratelimit.User{Person: kept(strings.ToLower(person), keptPerson), Session: t.Session}
+func (r *record) limitUser() (user ratelimit.User) {
+	r.change(func(t *Trace) {
+		user.Session, user.Person = t.Session, kept(strings.ToLower(t.Who()), keptPerson)
+		if user.Person == string(t.Source) && t.Source != config.Local {
+			user.Person = ""
+		}
+	})
+	return user
 }
 
 // rulesText returns "name=result" for each rule.

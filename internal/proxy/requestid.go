@@ -24,11 +24,6 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
-// NameResponse sets the x-request-id of a response that no [Proxy] makes.
-func NameResponse(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set(requestIDHeader, requestID(r.Header))
-}
-
 // wellFormedRequestID reports whether id has the form of our own IDs, and so is safe to log.
 func wellFormedRequestID(id string) bool {
 	const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -26,7 +25,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
-	x.limited = x.proxy.limits.Sent(x.rec.trace().limitUser())
+	x.limited = x.proxy.limits.Sent(x.rec.limitUser())
 	after := ""
 	for {
 		x.rec.attempt(after)
@@ -102,76 +101,6 @@ func connectionText(number, used uint64) string {
 		return "on the new connection " + strconv.FormatUint(number, 10)
 	}
 	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
-}
-
-// clientLeft reports whether the client left, and whether net/http would not notice that, because
-// the body was not read to its end.
-func (x *exchange) clientLeft() (left, unnoticed bool) {
-	if x.body == nil || x.body.whole() {
-		return false, false
-	}
-	return x.conn.Left(), true
-}
-
-// backlog returns how many bytes the kernel still holds for a side; -1 if unknown.
-func (x *exchange) backlog(w waitingFor) int {
-	switch up := x.upstream.Load(); {
-	case w == forClientAccept:
-		return x.conn.Unsent()
-	case w == forUpstreamAccept && up != nil:
-		return up.Unsent()
-	}
-	return -1
-}
-
-// silence returns how long no byte of the response has come; endless if unknown. net/http holds
-// back a part of a chunk, so a slow chunk is no silence.
-func (x *exchange) silence(w waitingFor) time.Duration {
-	if up := x.upstream.Load(); w == forUpstreamBody && up != nil {
-		return up.Silence()
-	}
-	return math.MaxInt64
-}
-
-// giveUp ends the request because a side has been idle for too long.
-func (x *exchange) giveUp(w waitingFor) {
-	x.cancel(x.idleFailure(w))
-	end := time.Now().Add(lastWriteTimeout)
-	if w == forClientAccept {
-		end = time.Unix(1, 0)
-	}
-	_ = x.rc.SetWriteDeadline(end) // also ends a blocked write of a 1xx response
-}
-
-// idleFailure returns the failure for a side that was idle for too long.
-func (x *exchange) idleFailure(w waitingFor) error {
-	idle := x.cfg.Proxy.IdleTimeout
-	switch w {
-	case forClientBody:
-		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
-	case forUpstreamAccept:
-		return fail(CodeHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
-	case forHeader:
-		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
-	case forUpstreamBody:
-		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
-	default:
-		return errClientGone // the client does not read
-	}
-}
-
-// events returns what the connection calls before the header of the response.
-func (x *exchange) events() upstream.Events {
-	on := upstream.Events{Informational: x.informational}
-	if x.body != nil && x.awaitsContinue() {
-		on.FirstByte = func() { x.body.hold(true) }
-		on.Continue = func() { x.body.hold(false) }
-		on.Informational = func(code int, header http.Header) error {
-			x.body.hold(false) // there may be no 100
-			return x.informational(code, header)
-		}
-	}
-	return on
 }
 
 // informational passes 1xx responses on, except for 100: that makes the transport read the body,

@@ -77,7 +77,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	x.limited.Responded(response.Header, x.rec.trace().limitUser())
+	x.limited.Responded(response.Header, x.rec.limitUser())
 	x.rec.began(response, kind)
 	x.proxy.outcomes.began(response.StatusCode, time.Now())
 	x.conn.Relay(true)
@@ -148,13 +148,6 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 			<-done
 		}
 	}
-}
-
-// ownChunks reports whether the response is sent in chunks. net/http has nothing of such a response
-// in its buffers after a flush, so that chunks of our own may follow what it wrote, and it ends the
-// response as if they were its own. An event then passes through three buffers less.
-func (x *exchange) ownChunks() bool {
-	return x.conn.Conn != nil && x.in.ProtoAtLeast(1, 1) && len(x.w.Header()["Content-Length"]) == 0
 }
 
 // pass writes the n bytes in room(buffer) to the client, through net/http or as a chunk of our own.

@@ -47,8 +47,10 @@ type watch struct {
 
 // watched is a request that is watched.
 type watched interface {
-	// giveUp ends the request. It is called once.
+	// giveUp ends the request because a side is idle, and abandon ends it because its client left.
+	// One of them is called once.
 	giveUp(waitingFor)
+	abandon()
 	// backlog returns how many bytes the kernel holds for a side; -1 if unknown.
 	backlog(waitingFor) int
 	// silence returns how long no byte has come from a side; endless if unknown.
@@ -120,7 +122,7 @@ func (w *watch) look() {
 	}
 	left, unnoticed := w.request.clientLeft()
 	if left {
-		w.request.giveUp(forClientAccept)
+		w.request.abandon()
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+
+	"oauth-proxyd/internal/upstream"
+)
+
+// takeBody prepares to read the body in parallel with the response, for which net/http needs full
+// duplex: a refusal, or an upstream's early response, must not wait for the body (golang/go#40747).
+func (x *exchange) takeBody() {
+	_ = x.rc.EnableFullDuplex() // every connection of net/http can do it
+	// The frames after a preface are left unread like a body, so that the close does not reset the
+	// connection before the client has read the refusal.
+	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
+		return
+	}
+	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
+	if x.awaitsContinue() {
+		// Otherwise net/http sends the 100 itself, without the lock that keeps it apart from a 103.
+		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
+	}
+}
+
+// awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
+// §10.1.1). net/http has refused other expectations.
+func (x *exchange) awaitsContinue() bool {
+	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
+}
+
+// readAhead starts to read the body, so that net/http notices a client that leaves. It does nothing
+// if the client waits for a 100, because reading would ask for the body.
+func (x *exchange) readAhead() {
+	if x.body != nil && !x.awaitsContinue() {
+		x.body.readAhead()
+	}
+}
+
+// events returns what the connection calls before the header of the response.
+func (x *exchange) events() upstream.Events {
+	on := upstream.Events{Informational: x.informational}
+	if x.body != nil && x.awaitsContinue() {
+		on.FirstByte = func() { x.body.hold(true) }
+		on.Continue = func() { x.body.hold(false) }
+		on.Informational = func(code int, header http.Header) error {
+			x.body.hold(false) // there may be no 100
+			return x.informational(code, header)
+		}
+	}
+	return on
+}
+
+// bodyBroke cancels a request whose body ends early, with the body's fault as the cause, so that is
+// reported, not the upstream error that it provokes.
+func (x *exchange) bodyBroke(err error) {
+	switch {
+	case errors.Is(err, errTooLarge):
+		x.cancel(tooLarge(x.cfg.Proxy.MaxRequestBody))
+	case isDisconnect(err):
+		x.cancel(errClientGone)
+	default:
+		x.cancel(fail(CodeInvalidRequest, err, "the request body is not well-formed HTTP"))
+	}
+}
+
+func tooLarge(limit int64) *failure {
+	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
+}
+
+// isDisconnect reports whether an error means that the connection broke, and not that bytes were
+// malformed.
+func isDisconnect(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}
