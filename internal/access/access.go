@@ -112,9 +112,8 @@ func (id Identity) Key(addr netip.Addr) string {
 	}
 }
 
-// Network returns what stands for all addresses that one sender may have: addr, or the first 64
-// bits of an IPv6 address (RFC 4291 §2.5.4). On this host and in Tailscale's range each sender has
-// one address.
+// Network returns the key for limits per sender: the /64 of a public IPv6 address, all of which one
+// sender may have (RFC 4291 §2.5.4), and otherwise addr.
 func Network(addr netip.Addr) netip.Addr {
 	if addr.Is6() && !config.IsTailscale(addr) && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // valid for every IPv6 address

@@ -5,14 +5,15 @@
 // with clients of its own ([config.Proxied]), or anything else ([Other]). If the source cannot be
 // proved, the request is refused with a [Refusal] that says Unproven.
 //
-//	conn.go        a connection: its ends, and for a minute its identity
+//	conn.go        a connection: its ends, and its identity for as long as that is trusted
 //	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
 //	person.go      headers that name a person, and the gateways that may send them
 //	access.go      the identity, the access list, the decision
 //	denials.go     how often refused requests are logged
 //
 // The first request on a connection looks its source up, so accepting never waits. The source is
-// kept for a minute, an error is not. The state of the tailnet is checked for each request.
+// kept for a minute, or for the life of the connection if it is [config.Proxied]; an error is not
+// kept. The state of the tailnet is checked for each request.
 //
 // A server keeps a [Conn] with each of its connections, and calls Judge before it looks at anything
 // else in a request:

@@ -67,8 +67,8 @@ func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error)
 	return Identity{Source: config.Local}, nil
 }
 
-// errClosed is the cause of a refusal because the other end of a connection is closed: the kernel
-// does not show any more which program it was, which may be a tailscaled that has ended.
+// errClosed is the cause of a refusal because the peer's socket is gone, so its owner cannot be
+// asked for. It may have been a tailscaled that has exited. The proof is not retried.
 var errClosed = errors.New("its socket is no longer open on this host")
 
 // fromLoopback repeats the proof while the client waits, because a tailscaled that is starting does
@@ -103,7 +103,7 @@ func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPor
 	switch {
 	case diagErr == nil && !open:
 		return Identity{}, unproven(errClosed, "the program at the other end of this connection has closed it")
-	case diagErr == nil && t.cannotBe(uid), t.Absent:
+	case t.Absent || diagErr == nil && t.cannotBe(uid):
 		return Identity{Source: config.Local}, nil
 	case !t.Known:
 		return Identity{}, unproven(nil, "tailscaled on this host has not reported yet how it delivers connections")
@@ -147,9 +147,9 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 		"cannot prove that this connection comes from a program on this host; a program here can connect to 127.0.0.1")
 }
 
-// cannotBe reports whether tailscaled runs as another user than uid. In a user namespace, such as
-// with PrivateUsers=, most users have the number 65534 (user_namespaces(7)), possibly including
-// tailscaled's.
+// cannotBe reports whether tailscaled runs as another user than uid. Unknown UIDs count as
+// possible: false. In a user namespace, such as with PrivateUsers=, most users have the number
+// 65534 (user_namespaces(7)), possibly including tailscaled's.
 func (t Tailscaled) cannotBe(uid uint32) bool {
 	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }

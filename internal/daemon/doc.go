@@ -49,11 +49,12 @@
 //     its own start, but sends systemd nothing and opens no gate. Once it is Running, reportReady
 //     (takeover.go) writes Done.
 //  4. Old: after two seconds of probes, [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=,
-//     waits until systemd reports the new main process, and writes TakeOver.
+//     waits until systemd reports the new main process, and writes TakeOver with the memory that
+//     the new process continues with: the accounts' rate limits.
 //  5. New: takeOver (takeover.go) accepts connections, sends READY=1, takes the admin socket and
 //     the textfile, and writes Done.
-//  6. Old: [lifecycle.SuccessorFollowed]. It leaves the admin socket, stops accepting, and finishes
-//     its requests (beginHandover), reporting to the new process each second.
+//  6. Old: [lifecycle.SuccessorFollowed]. It leaves the admin socket (handOver), stops accepting,
+//     and finishes its requests (beginHandover), reporting to the new process each second.
 //  7. Old: [lifecycle.Drained] or [lifecycle.HandoverTimeout], and it exits.
 //  8. New: the channel closes; predecessorEnded (takeover.go) forgets the old process.
 //

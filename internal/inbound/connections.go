@@ -15,21 +15,22 @@ const (
 	// spareConns is how many connections may be open beyond one for each request in flight or
 	// waiting, so that /health and /metrics respond under full load.
 	spareConns = 256
-	// maxStrangers bounds the served connections without an admitted request so far, separately for
-	// the network and for this host. maxStrangersPerSource bounds those of one network address.
+	// maxStrangers bounds the strangers being served; the network and this host may each have that
+	// many. maxStrangersPerSource bounds those of one network address.
 	maxStrangers          = 128
 	maxStrangersPerSource = 16
 	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
-	// silentTime is how long a stranger may send no whole request before a new connection may
-	// replace it. A client sends its request at once.
+	// silentTime: silence after which a new arrival may evict a stranger. A client sends its
+	// request at once.
 	silentTime = 250 * time.Millisecond
-	// strangerTime is the same for a connection that waits already: a busy client opens many
-	// connections before it sends on the first. waitTime is how long it waits to be served.
+	// strangerTime: silence after which a waiting connection may. A busy client opens many
+	// connections before it sends on the first. waitTime is how long one waits to be served.
 	strangerTime = time.Second
 	waitTime     = headerReadTimeout
-	// burstTime is the same for the oldest of many connections that come from as many sources.
+	// burstTime: silence after which the oldest of many strangers, each of another source, may be
+	// evicted.
 	burstTime = 25 * time.Millisecond
 	// maxKnown bounds the admitted sources that are remembered.
 	maxKnown = 4096

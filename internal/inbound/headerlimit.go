@@ -9,8 +9,8 @@ import (
 )
 
 // libraryTooLarge is the start of the response that net/http itself sends to a request whose header
-// is larger than [http.Server.MaxHeaderBytes]. No response of a handler starts like it, because
-// each has a request ID.
+// is larger than [http.Server.MaxHeaderBytes]. The prefix ends with the header's blank line, so any
+// response with one more field, such as X-Request-Id, differs.
 const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
 // writeTooLarge sends our own 431 in place of p, net/http's, so that the client learns who refused
@@ -18,7 +18,7 @@ const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent
 func (c *Conn) writeTooLarge(p []byte) (int, error) {
 	c.HeaderTooLarge = true
 	refusal := c.server.refusal(c)
-	c.restUnread.Store(true) // the rest of the header is still on its way
+	c.LeaveUnread() // the rest of the header is still on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
 		return 0, err
 	}

@@ -29,8 +29,8 @@ func (s *connections) letIn(c *Conn) {
 }
 
 // evictIdle makes room for a connection from addr and reports whether there is room. It closes the
-// longest idle connection of the source with the most connections. If that source has no idle one,
-// it gets no more, and other sources may exceed the bound a little.
+// longest idle connection of the source with the most connections, the greediest. If the greediest
+// source is all busy, its new connections are closed; others may exceed the limit by spareConns.
 func (s *connections) evictIdle(addr netip.Addr) bool {
 	var greedy *source
 	for _, one := range s.sources {
@@ -46,9 +46,9 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // makeRoom makes room for one more stranger of a source, and reports whether there is room. A
-// source that has used up its share loses a stranger that was silent for that long. If the budget
-// is used up, the source with the most connections loses its oldest stranger, at once if the source
-// has more than this one would have, and otherwise only if that was silent for burstTime.
+// source that has used up its share loses a stranger that was silent for at least after. If the
+// budget is used up, the source with the most connections loses its oldest stranger, at once if the
+// source has more than this one would have, and otherwise only if that was silent for burstTime.
 func (s *connections) makeRoom(from *source, after time.Duration) bool {
 	if !from.hasShare() {
 		return s.evictSilent(from, after)
@@ -78,13 +78,13 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 	return true
 }
 
-// silent reports whether c, a stranger, has sent no whole request. Bytes that a busy machine has
-// not read yet count as one, and so does a header for which no handler has started yet.
+// silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
+// on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
 	return c.lingered.Load() || !c.working && queued(c.Conn, unix.SIOCINQ) <= 0 && !c.scan.pending()
 }
 
-// evictSilent closes the oldest silent stranger of the source that is at least that old, and
+// evictSilent closes the oldest stranger of the source that was silent for at least after, and
 // reports whether there was one.
 func (s *connections) evictSilent(from *source, after time.Duration) bool {
 	for _, c := range from.strangers {

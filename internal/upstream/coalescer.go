@@ -42,7 +42,7 @@ type coalescer struct {
 	spares *sync.Pool // see newSpares
 	broken func()     // a write failed; called once, without a lock
 
-	taken   atomic.Int64 // bytes accepted, less those that are known to be never sent
+	taken   atomic.Int64 // bytes accepted − bytes dropped
 	written atomic.Int64 // bytes handed to conn
 
 	mu      sync.Mutex

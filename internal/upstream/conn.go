@@ -174,9 +174,10 @@ func (b *responseBody) finish() {
 //	received   ────────────────────┼──────────────────>
 //
 //	what happens                                     what it proves
-//	sending fails, and nothing was taken after it    the request was not sent: it may be sent again
-//	over HTTP/1.1, a response comes before a byte    the response is not to this request: it is not
-//	of the request was written, or was read before   passed on
+//	RoundTrip fails and taken has not passed the     nothing was sent, so it may be sent again
+//	mark
+//	HTTP/1.1: a response whose bytes were read       it belongs to something else, and is not passed
+//	before the mark, or before ours were written     on
 type mark struct {
 	conn        *Conn
 	taken       int64 // where the request begins among the written bytes
@@ -224,7 +225,8 @@ func (c *Conn) mark() *mark {
 }
 
 // nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
-// Bytes of earlier requests that failed to be sent count down, hence <=.
+// Only the tail of the accepted bytes is ever dropped. So taken <= m.taken proves that no byte of
+// this request was written.
 func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
 
 // firstByte is called at the first byte of the response. Over HTTP/1.1 it checks that the request

@@ -53,8 +53,14 @@ func sendError(err error, nothingSent bool) error {
 	return err
 }
 
-// refusedStream recognizes REFUSED_STREAM, and a stream above the last one in a GOAWAY. For the
-// latter net/http exports no error, only these texts.
+// refusedStream reports whether an HTTP/2 peer provably did not process the request. net/http
+// exports no errors for the cases after the first, only texts (package net/http/internal/http2):
+//
+//	RST_STREAM with REFUSED_STREAM           the peer says so (RFC 9113 §8.7)
+//	"received … GOAWAY"                      the stream is above the last one in the GOAWAY (§6.8):
+//	                                         processGoAway aborts only such streams with these texts
+//	"not usable", "not be established"       awaitOpenSlotForStreamLocked returns these before the
+//	                                         request has a stream, so none of its frames was written
 func refusedStream(err error) bool {
 	const refused = 7 // RFC 9113 §7
 	if reset, ok := errors.AsType[streamReset](err); ok {

@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// quietTime is after how long without a byte a connection of HTTP/2 must respond to a ping
-	// before it gets another request.
+	// An HTTP/2 connection silent for quietTime must respond to a ping before its next request.
 	quietTime = 2 * time.Second
 	// pingPatience is how long a request waits for that response, in addition to the time that it
 	// took to connect, which tells how far the peer is.
@@ -120,7 +119,7 @@ func (p *Pool) awaitResets(c *Conn) {
 //	active requests        - 5
 //	cancelled, not ended   = 2, at most resetting
 //
-// A request that begins or ends during the count frees too few slots, never too many.
+// The count may lag, and then frees slots later, never early.
 func (p *Pool) releaseResets(c *Conn) int {
 	ended, active := c.ended.Load(), c.active.Load()
 	streams := int64(c.client.InFlight())

@@ -11,9 +11,8 @@ import (
 
 const (
 	// maxStreams is how many requests one connection carries at most, whatever its peer allows. It
-	// is below the limit of net/http's server, 250, which counts a stream for a moment after its
-	// end and resets a stream above the limit with PROTOCOL_ERROR. That does not prove it
-	// unprocessed.
+	// stays below 250, where net/http's server resets the excess with PROTOCOL_ERROR, after which a
+	// retry would not be safe. That server counts a stream for a moment after its end.
 	maxStreams = 240
 	// settingsPatience is how long a new HTTP/2 connection may take to say how many requests it
 	// takes, before more connections are made.

@@ -22,9 +22,8 @@ const (
 	keepAliveCount    = 3
 )
 
-// socket is the connection beneath TLS. It reads and counts under one lock. Without that, a
-// response that was read before a request, and counted after, would look like the response to the
-// request.
+// socket is the connection beneath TLS. Read and count are one step under mu. Otherwise mark could
+// miss bytes already read, and take an early response for ours.
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn // nil: not a kernel socket
