@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/kernel"
 )
 
 // Other is the source of all connections except those of [config.Local], [config.Tailnet] and
@@ -126,13 +127,13 @@ func Network(addr netip.Addr) netip.Addr {
 type Control struct {
 	tailnet Tailnet
 	// OwnerOf returns the user of the process on this host whose socket is the other end of a
-	// connection: [socketOwner], unless a test replaces it.
+	// connection: [kernel.SocketOwner], unless a test replaces it.
 	OwnerOf func(local, remote netip.AddrPort) (uid uint32, found bool, err error)
 }
 
 // New returns a Control. t is the host's tailscaled, or nil if no tailnet is required.
 func New(t Tailnet) *Control {
-	return &Control{tailnet: cmp.Or[Tailnet](t, noTailnet{}), OwnerOf: socketOwner}
+	return &Control{tailnet: cmp.Or[Tailnet](t, noTailnet{}), OwnerOf: kernel.SocketOwner}
 }
 
 // Refusal says why a request is not admitted.

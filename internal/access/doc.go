@@ -6,7 +6,7 @@
 // proved, the request is refused with a [Refusal] that says Unproven.
 //
 //	conn.go        a connection: its ends, and its identity for as long as that is trusted
-//	source.go      the proof, by tailscaled and the kernel (owner.go: sock_diag)
+//	source.go      the proof, by tailscaled and the kernel
 //	person.go      headers that name a person, and the gateways that may send them
 //	access.go      the identity, the access list, the decision
 //	denials.go     how often refused requests are logged

@@ -10,9 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/kernel"
 )
 
 // identify finds the sender of a request. The source of its connection is proved once and kept for
@@ -57,11 +56,11 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 // fromUnixSocket asks the kernel for the process at the other end of a Unix socket. It may be a
 // tailscaled that forwards to the socket.
 func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
-	pid := peerProcess(c.conn)
-	if !a.tailnet.Required() || pid == 0 {
+	peer, err := kernel.PeerCredentials(c.conn)
+	if !a.tailnet.Required() || err != nil || peer.Pid == 0 { // 0: in another PID namespace
 		return Identity{Source: config.Local}, nil
 	}
-	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == pid {
+	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == int(peer.Pid) {
 		return Identity{Source: config.Proxied}, nil
 	}
 	return Identity{Source: config.Local}, nil
@@ -187,29 +186,6 @@ func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity
 // Plain returns an address as access lists and tailscaled write it: unmapped and without a zone.
 func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
-}
-
-// peerProcess returns the process ID at the other end of a Unix socket, or 0 if that is unknown.
-func peerProcess(conn net.Conn) int {
-	if socket, ok := conn.(*net.UnixConn); ok {
-		if cred, err := PeerCredentials(socket); err == nil {
-			return int(cred.Pid)
-		}
-	}
-	return 0
-}
-
-// PeerCredentials returns the kernel's record of the process at the other end of a Unix socket
-// (SO_PEERCRED, unix(7)).
-func PeerCredentials(conn *net.UnixConn) (*unix.Ucred, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return cred, cmp.Or(err, credErr)
 }
 
 // IsOwnAddress reports whether addr is one of this host's.

@@ -13,7 +13,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/kernel"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/ratelimit"
 )
@@ -103,13 +106,8 @@ func listen(name string) (net.Listener, error) {
 type peer struct{}
 
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	raw, err := c.(*net.UnixConn).SyscallConn() // listen makes no others
-	if err != nil {
-		return ctx
-	}
-	var ucred *syscall.Ucred
-	_ = raw.Control(func(fd uintptr) { ucred, _ = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) })
-	return context.WithValue(ctx, peer{}, ucred)
+	process, _ := kernel.PeerCredentials(c) // nil: unknown
+	return context.WithValue(ctx, peer{}, process)
 }
 
 // asker says who sent a command, for the log: the uid and the process from SO_PEERCRED, unix(7),
@@ -117,8 +115,8 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 // every uid as 65534, except root's and the service's own.
 func asker(r *http.Request) string {
 	text := "an unknown process"
-	if ucred, _ := r.Context().Value(peer{}).(*syscall.Ucred); ucred != nil {
-		text = fmt.Sprintf("uid %d, process %d", ucred.Uid, ucred.Pid)
+	if p, _ := r.Context().Value(peer{}).(*unix.Ucred); p != nil {
+		text = fmt.Sprintf("uid %d, process %d", p.Uid, p.Pid)
 	}
 	if said := r.UserAgent(); said != "" {
 		text += ", which says: " + said

@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/kernel"
 )
 
 // connKey is the context key of a request's *Conn.
@@ -111,38 +109,11 @@ func (c *Conn) Refuse() {
 
 // Unsent returns how many written bytes the kernel still holds because the client has not
 // acknowledged them; -1 if unknown.
-func (c *Conn) Unsent() int { return queued(c.Conn, unix.SIOCOUTQ) }
+func (c *Conn) Unsent() int { return kernel.Unsent(c.Conn) }
 
 // Left reports whether the client has closed the connection, or its sending side, as far as the
 // kernel knows. Unlike a read, it notices that while bytes that came before are unread.
-func (c *Conn) Left() (left bool) {
-	control(c.Conn, func(fd int) {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		n, err := unix.Poll(poll, 0)
-		left = err == nil && n > 0
-	})
-	return left
-}
-
-// queued returns how many bytes the kernel holds in a queue of nc; -1 if unknown.
-func queued(nc net.Conn, queue uint) int {
-	n := -1
-	control(nc, func(fd int) {
-		if left, err := unix.IoctlGetInt(fd, queue); err == nil {
-			n = left
-		}
-	})
-	return n
-}
-
-// control calls ask with the file descriptor of nc, if it is an open socket.
-func control(nc net.Conn, ask func(fd int)) {
-	if socket, ok := nc.(syscall.Conn); ok {
-		if raw, err := socket.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { ask(int(fd)) }) // fails if nc is closed
-		}
-	}
-}
+func (c *Conn) Left() bool { return kernel.HungUp(c.Conn) }
 
 // ReadBuffered runs read with the socket switched off: Read returns (0, nil), so read sees only
 // what bufio already holds. It relies on net/http, whose bufio.Reader first returns its buffer, and

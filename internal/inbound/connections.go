@@ -6,9 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/kernel"
 )
 
 const (
@@ -315,7 +314,7 @@ func (s *connections) unused() []*Conn {
 	for _, from := range s.sources {
 		all = append(all, from.strangers...)
 	}
-	return slices.DeleteFunc(all, func(c *Conn) bool { return c.received.Load() || queued(c.Conn, unix.SIOCINQ) > 0 })
+	return slices.DeleteFunc(all, func(c *Conn) bool { return c.received.Load() || kernel.Unread(c.Conn) > 0 })
 }
 
 // ConnectionStats counts the open connections, with their present bounds.

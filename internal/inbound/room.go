@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"oauth-proxyd/internal/kernel"
 )
 
 // evict closes a connection for lack of room, and counts it.
@@ -81,7 +81,7 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 // silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
 // on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.working && queued(c.Conn, unix.SIOCINQ) <= 0 && !c.scan.pending()
+	return c.lingered.Load() || !c.working && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
 }
 
 // evictSilent closes the oldest stranger of the source that was silent for at least after, and

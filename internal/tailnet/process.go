@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/kernel"
 )
 
 // ErrNoDaemon means that no tailscaled runs on this host, as far as this process can see.
@@ -60,7 +60,7 @@ func (p Process) runs() bool { return p.PID > 0 && !errors.Is(unix.Kill(p.PID, 0
 
 // listenerOf returns the process that listens at the other end of conn.
 func listenerOf(conn *net.UnixConn) (Process, error) {
-	cred, err := access.PeerCredentials(conn)
+	cred, err := kernel.PeerCredentials(conn)
 	if err != nil {
 		return Process{}, err
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 // Conn is a connection to the upstream. [Pool.Get] reserves a slot for one request on it, which
@@ -53,7 +55,7 @@ func (c *Conn) Unsent() int {
 	if c.http2 {
 		return -1
 	}
-	return c.wire.socket.unsent()
+	return kernel.Unsent(c.wire.socket.Conn)
 }
 
 // Silence returns how long no byte of the response has come. Over HTTP/2, where the bytes belong to

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"testing"
 	"time"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 // net/http tells only in words that a request was not processed.
@@ -130,8 +132,8 @@ func TestStaleConnections(t *testing.T) {
 					t.Fatal("it does not count as stale")
 				}
 			}
-			if ending := c.wire.socket.ending(); ending != (name != "more bytes") {
-				t.Errorf("ending is %v", ending)
+			if hungUp := kernel.HungUp(c.wire.socket.Conn); hungUp != (name != "more bytes") {
+				t.Errorf("hung up is %v", hungUp)
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 const (
@@ -38,7 +40,7 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 	case c.client.Err() != nil, !c.http2 && c.stale():
 		c.pool.drop(c)
 		return false
-	case c.http2 && c.wire.socket.ending():
+	case c.http2 && kernel.HungUp(c.wire.socket.Conn):
 		c.pool.drain(c) // requests on it may still read their responses
 		return false
 	case c.http2 && c.uses.Load() > 0 && c.wire.silence() >= quietTime:
@@ -52,7 +54,7 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 // a request. net/http may see an end only after it has sent the next request: then nothing shows
 // whether that was processed. It may also take such bytes for the response.
 func (c *Conn) stale() bool {
-	return c.uses.Load() > 0 && (c.wire.socket.readable() || c.wire.silence() >= idleLimit)
+	return c.uses.Load() > 0 && (kernel.Readable(c.wire.socket.Conn) || c.wire.silence() >= idleLimit)
 }
 
 // responds pings the peer and reports whether it responds in time. If not, the connection gets no
@@ -84,7 +86,7 @@ func (c *Conn) pingPeer(ctx context.Context) bool {
 	last, acked := c.wire.lastRead.Load(), c.wire.socket.acked()
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
 	return err == nil || c.wire.lastRead.Load() != last ||
-		c.wire.socket.unsent() > 0 && c.wire.socket.acked() != acked
+		kernel.Unsent(c.wire.socket.Conn) > 0 && c.wire.socket.acked() != acked
 }
 
 // releaseReset frees the slot of a cancelled request on c once net/http has written the reset of

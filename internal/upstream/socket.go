@@ -113,27 +113,6 @@ func (s *socket) finished() bool {
 	return s.ended
 }
 
-// readable reports whether a read would return at once, with bytes or an end. It leaves the bytes
-// to net/http, which always has a read under way.
-func (s *socket) readable() bool { return s.poll(unix.POLLIN) }
-
-// ending reports whether the peer closed or reset the connection. Bytes that it sent before may
-// still have to be read.
-func (s *socket) ending() bool { return s.poll(unix.POLLRDHUP) }
-
-// poll reports whether the connection has one of the events, or an error; false if unknown. It
-// takes half the time of TCP_INFO, which matters because each HTTP/2 request calls it.
-func (s *socket) poll(events int16) bool {
-	if s.raw == nil {
-		return false
-	}
-	var n int
-	err := s.raw.Control(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0) //nolint:gosec // a descriptor
-	})
-	return err != nil || n > 0
-}
-
 // gone reports whether the connection was reset, before or after a FIN.
 func (s *socket) gone() bool {
 	const closed = 7 // include/net/tcp_states.h
@@ -150,20 +129,6 @@ func (s *socket) info() (info *unix.TCPInfo) {
 		info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	})
 	return info
-}
-
-// unsent returns how many written bytes the peer's kernel has not acknowledged yet; -1 if unknown.
-func (s *socket) unsent() int {
-	if s.raw == nil {
-		return -1
-	}
-	left := -1
-	_ = s.raw.Control(func(fd uintptr) { // -1 if it is closed
-		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
-			left = n
-		}
-	})
-	return left
 }
 
 // acked returns how many bytes the peer's kernel has acknowledged; 0 if unknown.

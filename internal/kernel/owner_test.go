@@ -1,4 +1,4 @@
-package access
+package kernel
 
 import (
 	"net"
@@ -26,18 +26,18 @@ func TestSocketOwner(t *testing.T) {
 			}
 			defer server.Close()
 			local, remote := addrPort(t, server.LocalAddr()), addrPort(t, server.RemoteAddr())
-			if uid, found, err := socketOwner(local, remote); err != nil || !found || uid != uint32(os.Getuid()) {
+			if uid, found, err := SocketOwner(local, remote); err != nil || !found || uid != uint32(os.Getuid()) {
 				t.Errorf("owner %d, found %t, %v, want %d", uid, found, err, os.Getuid())
 			}
 			// Nobody is connected from the listener's port.
-			if uid, found, err := socketOwner(remote, netip.AddrPortFrom(remote.Addr(), local.Port()+1)); err != nil || found {
+			if uid, found, err := SocketOwner(remote, netip.AddrPortFrom(remote.Addr(), local.Port()+1)); err != nil || found {
 				t.Errorf("an unknown port: owner %d, found %t, %v", uid, found, err)
 			}
-			if uid, found, err := socketOwner(netip.AddrPortFrom(local.Addr(), 1), local); err != nil || found {
+			if uid, found, err := SocketOwner(netip.AddrPortFrom(local.Addr(), 1), local); err != nil || found {
 				t.Errorf("a listener: owner %d, found %t, %v", uid, found, err)
 			}
 			client.Close()
-			if uid, found, err := socketOwner(local, remote); err != nil || found {
+			if uid, found, err := SocketOwner(local, remote); err != nil || found {
 				t.Errorf("after its close: owner %d, found %t, %v", uid, found, err)
 			}
 		})

@@ -1,4 +1,4 @@
-package access
+package kernel
 
 import (
 	"encoding/binary"
@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketOwner asks the kernel (sock_diag(7)) for the user ID of the process on this host whose TCP
+// SocketOwner asks the kernel (sock_diag(7)) for the user ID of the process on this host whose TCP
 // socket is the other end of a connection between local and remote. found is false if there is no
 // such socket on this host.
-func socketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
+func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return 0, false, fmt.Errorf("opening a sock_diag socket: %w", err)
