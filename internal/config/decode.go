@@ -91,7 +91,7 @@ func (d *decoder) header(block *hclsyntax.Block) {
 	if bad := checkName(block.Labels[0]); bad != nil {
 		d.report(at, name+" "+bad.summary, bad.hint)
 	}
-	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0]), Mode: ModeSet}
+	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0])}
 	delete(d.settings, name+".value") // that of another rule for the same header
 	d.body(headerSection(&rule), name, block.Body)
 	value, hasValue := d.settings[name+".value"]

@@ -40,7 +40,7 @@ func schema(c *Config) section {
 			sources("allow", &c.Access.Allow, true),
 			list("browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
 		}},
-		headerSection(&Header{Mode: ModeSet}),
+		headerSection(&Header{}),
 		{name: "metrics", attributes: []attribute{
 			sources("allow", &c.Metrics.Allow, false),
 			path("textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
@@ -91,6 +91,7 @@ func tailscaleSection(t *Tailscale) section {
 }
 
 func headerSection(h *Header) section {
+	h.Mode = ModeSet
 	return section{
 		name: "header",
 		attributes: []attribute{
