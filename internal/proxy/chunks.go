@@ -1,10 +1,10 @@
 package proxy
 
-// After the first piece of a chunked response, the proxy writes the chunks to the connection itself.
-// An event then passes through three buffers less: 17.7 instead of 25.5 µs of processor time. That
-// relies on net/http, whose Flush leaves nothing of such a response in its buffers, so our chunks
-// follow what it wrote. It ends the response, with its last chunk and trailers, as if they were its
-// own. A response to HTTP/1.0, or with a Content-Length, has no chunks.
+// After the first piece of a chunked response, the proxy writes the chunks to the connection
+// itself. An event then passes through three buffers less: 17.7 instead of 25.5 µs of processor
+// time. That relies on net/http, whose Flush leaves nothing of such a response in its buffers, so
+// our chunks follow what it wrote. It ends the response, with its last chunk and trailers, as if
+// they were its own. A response to HTTP/1.0, or with a Content-Length, has no chunks.
 
 // ownChunks reports whether the response is sent in chunks that the proxy may write.
 func (x *exchange) ownChunks() bool {

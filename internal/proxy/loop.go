@@ -266,8 +266,8 @@ func (l *loops) field(name string, values []string) uint64 {
 	return h.Sum64()
 }
 
-// changesInTransit reports whether even a faithful proxy adds, drops or changes the field: one about
-// framing, accepted codings or traces. name is canonical.
+// changesInTransit reports whether even a faithful proxy adds, drops or changes the field: one
+// about framing, accepted codings or traces. name is canonical.
 func changesInTransit(name string) bool {
 	switch name {
 	case "Content-Length", "Expect", "Te", "Accept-Encoding",
