@@ -31,12 +31,15 @@
 //	             beside 50 streams; memory, and the delays of the streams
 //	start.go     Start: how long oauth-proxyd takes until READY=1, and what it costs
 //	             when nobody asks for anything
+//	sets.go      which of these are measured: the usual ones, the growth from
+//	             10 to 5,000 streams, or values of the timer slack
 //
 // The peers are set up to stream (no buffering), to keep connections to the upstream where they
 // can, to check its certificate, and to add the one header. They log no requests. oauth-proxyd runs
 // as it is shipped: its rule, access check with a tailscaled, request ids, metrics, and its log at
 // info into a file. Over TLS each peer speaks HTTP/2 to the upstream if it does so on its own or
-// can be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways.
+// can be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways, and so is
+// an nginx that "make bench-newest" fetched.
 //
 //	peer.go      what is compared
 //	servers.go   the configurations of the servers of others
@@ -44,7 +47,7 @@
 //	cores.go     who runs where
 //	rounds.go    the order
 //	result.go    medians, ratios and aims
-//	table.go     for people; JSON is for programs; page.go: the table of docs/comparison.md
+//	table.go     for people; JSON is for programs; page.go: what docs/comparison.md shows
 //
 // What the package soak does is another matter, on the same rig.
 package bench
