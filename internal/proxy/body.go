@@ -12,7 +12,7 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// readAheadLimit is how many bytes of a body are read before the upstream takes them. net/http
+// readAheadLimit is how many bytes of a body are read before the upstream takes them: net/http
 // notices a client that leaves only after its body was read to the end.
 const readAheadLimit = 1 << 20
 
@@ -35,15 +35,15 @@ var (
 // while the upstream takes nothing. Chunks are kept for another attempt until forget, until the
 // upstream took replayLimit, or until retry.memory is used up.
 type requestBody struct {
-	in     *http.Request
-	unread func()      // interrupts a blocked read
-	asked  func()      // called before the first read; may be nil
-	broke  func(error) // called when the body ends early, before any attempt sees the error
-	limit  int64       // max_request_body
-	person string      // the header of identity, which is dropped from trailers
-	memory *memory
-	watch  *watch
-	reader sync.WaitGroup
+	in      *http.Request
+	unblock func()      // interrupts a blocked read
+	asked   func()      // called before the first read; may be nil
+	broke   func(error) // called when the body ends early, before any attempt sees the error
+	limit   int64       // max_request_body
+	person  string      // the header of identity, which is dropped from trailers
+	memory  *bufferBudget
+	watch   *watch
+	reader  sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
 	change   sync.Cond  // signals any change below
@@ -72,11 +72,11 @@ const (
 
 // newRequestBody returns the body of r. It keeps what it reads if there may be another attempt.
 // broke must not call the body.
-func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *memory, w *watch, broke func(error)) *requestBody {
+func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *bufferBudget, w *watch, broke func(error)) *requestBody {
 	b := &requestBody{
 		in: r, limit: c.Proxy.MaxRequestBody, person: c.Identity.Header, memory: m, watch: w,
 		kept: c.Proxy.Retry.Attempts > 1, broke: broke,
-		unread: func() {
+		unblock: func() {
 			_ = rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
 		},
 	}
@@ -160,8 +160,8 @@ func (b *requestBody) await(a *attemptBody) bool {
 	return false
 }
 
-// hold(true) delays reading a body that is unread; hold(false) releases it. net/http would also
-// read the body after a response that came instead of a 100, to keep the connection.
+// hold(true) forbids starting to read: a final response may have come in place of 100 Continue, and
+// net/http would otherwise ask the client for the body. hold(false) allows it again.
 func (b *requestBody) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -223,7 +223,7 @@ func (b *requestBody) readAll() {
 		b.asked()
 	}
 	for more := true; more; {
-		free := b.room()
+		free := b.awaitSpace()
 		if free == nil {
 			return
 		}
@@ -232,8 +232,8 @@ func (b *requestBody) readAll() {
 	}
 }
 
-// room blocks until there is buffer space and returns it, or nil when reading must stop.
-func (b *requestBody) room() []byte {
+// awaitSpace blocks until there is buffer space and returns it, or nil when reading must stop.
+func (b *requestBody) awaitSpace() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.state != bodyBroken {
@@ -310,7 +310,7 @@ func (b *requestBody) finish(err error) {
 }
 
 // drop gives back the chunks that were taken, unless they are kept. The last chunk stays while it
-// has room and more may come, because a read may be filling it. The caller holds mu.
+// has space and more may come, because a read may be filling it. The caller holds mu.
 func (b *requestBody) drop() {
 	for !b.kept && len(b.chunks) > 0 {
 		c := b.chunks[0]
@@ -330,7 +330,7 @@ func (b *requestBody) replayable() bool {
 	return b.base == 0
 }
 
-// forget stops keeping chunks, because the response has begun.
+// forget stops keeping chunks. It is called when the response begins, because no attempt follows.
 func (b *requestBody) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -361,7 +361,7 @@ func (b *requestBody) interrupt() {
 		return
 	}
 	if b.state == bodyReading {
-		b.unread()
+		b.unblock()
 	}
 	b.state = bodyBroken
 	b.change.Broadcast()

@@ -17,8 +17,8 @@ import (
 )
 
 // testBody is a requestBody over src, with its own memory.
-func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *memory) {
-	m := &memory{}
+func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *bufferBudget) {
+	m := &bufferBudget{}
 	m.limit.Store(budget)
 	r := httptest.NewRequest(http.MethodPost, "/", src)
 	r.ContentLength = -1

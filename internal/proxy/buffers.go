@@ -51,24 +51,24 @@ func (b *buffers) next(p []byte, n int) []byte {
 	return b.get(size)
 }
 
-// memory bounds the buffers that all request bodies together keep (retry.memory).
-type memory struct {
+// bufferBudget bounds the buffers that all request bodies together keep (retry.memory).
+type bufferBudget struct {
 	buffers
 	limit, used atomic.Int64
 }
 
 // take returns an empty buffer, or nil at the limit. force ignores the limit, for a buffer that
 // only passes bytes on: no request holds more than one of these.
-func (m *memory) take(size int, force bool) []byte {
-	if m.used.Add(int64(size)) > m.limit.Load() && !force {
-		m.used.Add(-int64(size))
+func (b *bufferBudget) take(size int, force bool) []byte {
+	if b.used.Add(int64(size)) > b.limit.Load() && !force {
+		b.used.Add(-int64(size))
 		return nil
 	}
-	return m.get(size)[:0]
+	return b.get(size)[:0]
 }
 
 // give takes a buffer back.
-func (m *memory) give(p []byte) {
-	m.used.Add(-int64(cap(p)))
-	m.put(p)
+func (b *bufferBudget) give(p []byte) {
+	b.used.Add(-int64(cap(p)))
+	b.put(p)
 }

@@ -6,7 +6,7 @@ import "testing"
 func TestBufferFollowsTheReads(t *testing.T) {
 	var b buffers
 	p := b.get(smallBuffer)
-	full := len(room(p))
+	full := len(payload(p))
 	for _, tt := range []struct{ read, want int }{
 		{200, smallBuffer},
 		{full - 1, smallBuffer},

@@ -18,10 +18,10 @@ const (
 	chunkEnd  = 2
 )
 
-// room returns the part of a buffer that is for the data of a chunk.
-func room(p []byte) []byte { return p[chunkHead : len(p)-chunkEnd] }
+// payload returns the part of a buffer that is for the data of a chunk.
+func payload(p []byte) []byte { return p[chunkHead : len(p)-chunkEnd] }
 
-// frame makes a chunk (RFC 9112 §7.1) of the n bytes at the start of room(p).
+// frame makes a chunk (RFC 9112 §7.1) of the n bytes at the start of payload(p).
 func frame(p []byte, n int) []byte {
 	begin, end := chunkHead-2, chunkHead+n
 	copy(p[begin:], "\r\n")

@@ -44,10 +44,10 @@ func clientName(h http.Header) string {
 	}
 	// A gateway may replace the User-Agent and leave the rest.
 	language, version := h.Get("X-Stainless-Lang"), h.Get("X-Stainless-Package-Version")
-	program, of, _ := strings.Cut(agent, "/")
+	program, rest, _ := strings.Cut(agent, "/")
 	switch {
 	case strings.HasSuffix(program, "Anthropic"): // or AsyncAnthropic
-		language, version, _ = strings.Cut(of, " ")
+		language, version, _ = strings.Cut(rest, " ")
 	case strings.HasSuffix(program, "OpenAI"): // OpenAI's SDKs come from the same generator
 		return ""
 	}
@@ -101,7 +101,7 @@ func numbers(version string) []int {
 // clients counts requests by client, and detects when the requests of one version fail.
 type clients struct {
 	requests *prometheus.CounterVec
-	taking   *rate.Limiter // limits replacements of series
+	replaced *rate.Limiter // limits replacements of series
 
 	mu    sync.Mutex
 	known map[string]*clientRecord // by name; otherClient and up to maxClients others
@@ -121,8 +121,8 @@ func newClients() *clients {
 		requests: counters("proxy_client_requests_total",
 			"Requests of admitted senders, by client (claude-cli or an SDK, with its version; the 8 newest, and other) and class of the status.",
 			"client", "class"),
-		taking: rate.NewLimiter(rate.Every(clientPace), maxClients),
-		known:  make(map[string]*clientRecord),
+		replaced: rate.NewLimiter(rate.Every(clientPace), maxClients),
+		known:    make(map[string]*clientRecord),
 	}
 	c.add(otherClient)
 	return c
@@ -146,35 +146,35 @@ func (c *clients) observe(name string, status int) {
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
 
-// find reports whether the client has its own series. A new client gets series while there are
-// fewer than maxClients. Then it takes those of a silent client, or else of the oldest version of
-// the same program if that is older. The caller holds mu.
+// find reports whether the client has its own series. A new client gets series while fewer than
+// maxClients have some. After that it replaces a silent client, or else the oldest version of the
+// same program, if that is older than its own. The caller holds mu.
 func (c *clients) find(name string, now time.Time) bool {
 	if c.known[name] != nil {
 		return true
 	}
 	if len(c.known) > maxClients {
-		gives := c.oldest(name, now)
-		if gives == "" || !c.taking.Allow() {
+		oldest := c.oldest(name, now)
+		if oldest == "" || !c.replaced.Allow() {
 			return false
 		}
-		delete(c.known, gives)
-		c.requests.DeletePartialMatch(prometheus.Labels{"client": gives})
+		delete(c.known, oldest)
+		c.requests.DeletePartialMatch(prometheus.Labels{"client": oldest})
 	}
 	c.add(name)
 	return true
 }
 
-// oldest returns the client whose series name may take, or "". The caller holds mu.
+// oldest returns the client that name may replace, or "". The caller holds mu.
 func (c *clients) oldest(name string, now time.Time) string {
 	oldest := name
-	for known, one := range c.known {
+	for other, record := range c.known {
 		switch {
-		case known == otherClient:
-		case now.Sub(one.seen) >= clientLife:
-			return known
-		case newer(oldest, known):
-			oldest = known
+		case other == otherClient:
+		case now.Sub(record.seen) >= clientLife:
+			return other
+		case newer(oldest, other):
+			oldest = other
 		}
 	}
 	if oldest == name {
@@ -225,29 +225,29 @@ func (c *clients) warning(now time.Time) string {
 	defer c.mu.Unlock()
 	var failing, working []string
 	var first *clientRecord // the client whose requests have been refused longest
-	for name, one := range c.known {
-		if one.fails() && now.Sub(one.seen) < failingFor {
+	for name, record := range c.known {
+		if record.fails() && now.Sub(record.seen) < failingFor {
 			failing = append(failing, name)
-			if first == nil || one.since.Before(first.since) {
-				first = one
+			if first == nil || record.since.Before(first.since) {
+				first = record
 			}
 		}
 	}
 	if first == nil {
 		return ""
 	}
-	for name, one := range c.known {
-		if !one.fails() && !one.worked.Before(first.since) {
+	for name, record := range c.known {
+		if !record.fails() && !record.worked.Before(first.since) {
 			working = append(working, name)
 		}
 	}
 	slices.Sort(failing)
 	slices.Sort(working)
-	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + whoFails(failing, working)
+	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + fixClients(failing, working)
 }
 
-// whoFails says with which clients requests fail, and what to do.
-func whoFails(failing, working []string) string {
+// fixClients says with which clients requests fail, and what to do.
+func fixClients(failing, working []string) string {
 	names, see := listed(failing), ""
 	if failing[0] != otherClient {
 		see = "; see `journalctl -u oauth-proxyd CLIENT=\"" + failing[0] + "\"`"

@@ -11,18 +11,18 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// takeBody prepares to read the body in parallel with the response, for which net/http needs full
-// duplex: a refusal, or an upstream's early response, must not wait for the body (golang/go#40747).
+// takeBody prepares to read the body while the response is written, because a refusal, or an early
+// response of the upstream, must not wait for the body (golang/go#40747).
 func (x *exchange) takeBody() {
-	_ = x.rc.EnableFullDuplex() // every connection of net/http can do it
-	// The frames after a preface are left unread like a body, so that the close does not reset the
-	// connection before the client has read the refusal.
+	_ = x.rc.EnableFullDuplex() // net/http supports it on every HTTP/1 connection
+	// After the preface of HTTP/2 come frames. They count as an unread body: closing a connection
+	// with unread bytes would reset it before the client has read the refusal.
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
 	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
 	if x.awaitsContinue() {
-		// Otherwise net/http sends the 100 itself, without the lock that keeps it apart from a 103.
+		// net/http would send the 100 itself, without headerMu: perhaps in the middle of a 103.
 		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
 	}
 }

@@ -101,7 +101,7 @@ func BenchmarkPass(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
 	x.sse = &eventScanner{}
 	buffer := make([]byte, smallBuffer)
-	n := copy(room(buffer), "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
+	n := copy(payload(buffer), "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := x.pass(buffer, n, false); err != nil {
@@ -131,7 +131,7 @@ func TestNoEventFollowsHalfAChunk(t *testing.T) {
 	client := &halfConn{}
 	x.conn.Conn, x.sse = client, &eventScanner{}
 	buffer := make([]byte, smallBuffer)
-	if err := x.pass(buffer, copy(room(buffer), "data: {}\n\n"), true); !errors.Is(err, errClientGone) {
+	if err := x.pass(buffer, copy(payload(buffer), "data: {}\n\n"), true); !errors.Is(err, errClientGone) {
 		t.Fatalf("got %v", err)
 	}
 	x.cut(fail(CodeDraining, nil, "it stops"))
@@ -149,7 +149,7 @@ func TestPassAllocatesNothing(t *testing.T) {
 		"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n", ": a comment\n\n", "event: pi", "ng\ndata: {", "}\n\n",
 	} {
 		buffer := make([]byte, smallBuffer)
-		size := copy(room(buffer), event)
+		size := copy(payload(buffer), event)
 		if n := testing.AllocsPerRun(100, func() { _ = x.pass(buffer, size, false) }); n > 0 {
 			t.Errorf("%q costs %v allocations", event, n)
 		}

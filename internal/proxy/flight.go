@@ -219,7 +219,8 @@ func (x *exchange) trace() Trace {
 	return t
 }
 
-// trace returns a copy. It shares steps and results, to which is only appended.
+// trace returns a copy. It shares Steps and HeaderRules, which is safe, because their elements
+// never change.
 func (r *record) trace() Trace {
 	r.mu.Lock()
 	defer r.mu.Unlock()

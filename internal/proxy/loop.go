@@ -15,7 +15,7 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// How a request was recognized as our own one that has come back; for the log.
+// How a request was recognized as one of the proxy's own that has come back, for the log.
 var (
 	errOwnConnection = errors.New("it came over our own connection to the upstream")
 	errOurChanges    = errors.New("it equals a request that we have just sent, including the changes of the header rules")
@@ -107,8 +107,8 @@ func (x *exchange) arrivedAs() uint64 {
 	return x.fingerprint
 }
 
-// evidence returns why a must be s that has come back, and not another equal request, or nil. Equal
-// requests of one program on one machine have no evidence.
+// evidence returns what proves that a is s come back, and not a second, equal request, or nil. For
+// equal requests of one program on one machine there is no proof.
 func (s *sentRequest) evidence(a *arrival) error {
 	if a.local == s.to && a.remote == s.from {
 		return errOwnConnection
@@ -141,8 +141,8 @@ func (s *sentRequest) staysHere() bool {
 	return s.to.Addr().IsLoopback() || s.to.Addr() == s.from.Addr()
 }
 
-// couldReturnFrom reports whether a comes from where s was sent: this host, or the upstream's. What
-// was sent to the tailnet may come back through this host's tailscaled.
+// couldReturnFrom reports whether a comes from the host to which s was sent: this one, or the
+// upstream's. What was sent to the tailnet may come back through this host's tailscaled.
 func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 	from := a.remote.Addr()
 	fromHere := !from.IsValid() || from.IsLoopback() || from == a.local.Addr()
@@ -152,8 +152,8 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 	return from == s.to.Addr() || config.IsTailscale(s.to.Addr()) && fromHere
 }
 
-// rewritten reports whether a different program wrote a than wrote s. HTTP gives no meaning to the
-// order and the spelling of field names, but each program has its own way. A proxy that keeps the
+// rewritten reports whether another program than the sender of s wrote a. HTTP gives no meaning to
+// the order and the spelling of field names, but each program has its own. A proxy that keeps the
 // Host returns the one that was sent.
 func (s *sentRequest) rewritten(a *arrival) bool {
 	return s.came.version != a.version || s.came.proxied != a.proxied ||
@@ -161,8 +161,8 @@ func (s *sentRequest) rewritten(a *arrival) bool {
 		s.came.names != a.names && common(s.came.names, a.names) != common(a.names, s.came.names)
 }
 
-// common returns the names that are in others, too, except for fields about the connection and the
-// body, whose place may change from one request of a program to the next.
+// common returns the names that are also in others, except for fields about the connection and the
+// body, because programs vary their position.
 func common(names, others string) string {
 	var kept strings.Builder
 	others = "\n" + strings.ToLower(others)
@@ -266,7 +266,7 @@ func (l *loops) field(name string, values []string) uint64 {
 	return h.Sum64()
 }
 
-// changesInTransit reports whether even a faithful proxy adds, drops or changes the field: one
+// changesInTransit reports whether even a faithful proxy adds, drops or changes the field, which is
 // about framing, accepted codings or traces. name is canonical.
 func changesInTransit(name string) bool {
 	switch name {

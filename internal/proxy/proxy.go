@@ -55,7 +55,7 @@ type Proxy struct {
 	queue   *queue
 	flights *flights
 	loops   *loops
-	memory  *memory
+	memory  *bufferBudget
 	access  *access.Control
 	ownName func(*http.Request) bool
 	limits  *ratelimit.Accounts
@@ -82,7 +82,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 	}
 	p := &Proxy{
 		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
-		queue: newQueue(s.Proxy), memory: &memory{}, access: access.New(c.Tailnet), ownName: ownName,
+		queue: newQueue(s.Proxy), memory: &bufferBudget{}, access: access.New(c.Tailnet), ownName: ownName,
 		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
 		limits: ratelimit.New(),
 	}
@@ -166,10 +166,10 @@ type exchange struct {
 
 	ticket    ticket             // for a slot; zero until the sender is known
 	hasSlot   bool               // which close gives back
-	header1x  sync.Mutex         // keeps informational responses before the final one
-	responded bool               // the final header was written; guarded by header1x
-	sse       *eventScanner      // nil unless the response is an uncompressed stream of events
-	limited   *ratelimit.Request // nil until it is sent
+	headerMu  sync.Mutex         // keeps informational responses before the final one
+	responded bool               // the final header was written; guarded by headerMu
+	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
+	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
 	broken    bool               // the connection must be aborted
 
 	fingerprint uint64 // see arrivedAs; 0: not computed yet
@@ -212,10 +212,10 @@ func (x *exchange) carry() (err error) {
 // end tells the client why it does not get the complete response, if that is still possible.
 func (x *exchange) end(err error) {
 	f := x.explain(err)
-	x.header1x.Lock()
+	x.headerMu.Lock()
 	responded := x.responded
 	x.responded = true
-	x.header1x.Unlock()
+	x.headerMu.Unlock()
 	switch {
 	case f == nil:
 		x.rec.responded(statusClientGone)
@@ -280,7 +280,7 @@ func (x *exchange) close() {
 		}
 	}
 	x.cancel(errFinished)
-	x.limited.End()
+	x.usage.End()
 	x.countCancelled()
 	if x.hasSlot {
 		x.proxy.queue.leave(&x.ticket)

@@ -26,7 +26,7 @@ type queue struct {
 	limits   config.Proxy
 	in       int            // requests with a slot
 	held     map[string]int // the same, by person
-	all      line           // people with waiting requests
+	root     node           // of the tree of waiting requests
 	arrivals uint64         // requests that had to wait so far
 }
 
@@ -36,8 +36,8 @@ type ticket struct {
 	session string // of the person; may be empty
 	share   access.Share
 
-	line    *line         // of its session while it waits; nil otherwise
-	element *list.Element // in that line
+	node    *node         // of its session while it waits; nil otherwise
+	element *list.Element // in that node
 	settled chan struct{} // closed when it has a slot or is refused; nil: it got a slot at once
 	err     error         // why it was refused; set before settled is closed
 }
@@ -51,7 +51,7 @@ func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limits = limits
-	for _, person := range q.all.lines {
+	for _, person := range q.root.children {
 		q.passOver(person)
 	}
 	q.admitWaiting()
@@ -80,28 +80,28 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.in < q.limits.MaxConnections && q.all.lines[t.person] == nil && q.mayHold(t.person, t.share) {
+	if q.in < q.limits.MaxConnections && q.root.children[t.person] == nil && q.mayHold(t.person, t.share) {
 		q.take(t.person)
 		return 0, true
 	}
 	t.settled = make(chan struct{})
 	q.passOver(q.push(t))
 	q.admitWaiting()
-	if q.all.waiting > q.limits.QueueLimit {
-		last := q.all.last()
+	if q.root.waiting > q.limits.QueueLimit {
+		last := q.root.last()
 		last.err = errQueueFull
 		q.settle(last)
 	}
-	return q.limits.QueueTimeout, t.line == nil
+	return q.limits.QueueTimeout, t.node == nil
 }
 
-// quit ends the wait of t with err, unless it has just ended. A slot that came at the same time as
-// a timeout is kept.
+// quit ends the wait of t with err, unless it has just ended. A slot that arrives with the timeout
+// is kept; one that arrives with a cancellation is given back.
 func (q *queue) quit(t *ticket, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case t.line != nil:
+	case t.node != nil:
 		q.remove(t)
 		return err
 	case t.err != nil || errors.Is(err, errQueueTimeout):
@@ -123,7 +123,7 @@ func (q *queue) release(person string) {
 	if q.held[person]--; q.held[person] == 0 {
 		delete(q.held, person)
 	}
-	if who := q.all.lines[person]; who != nil {
+	if who := q.root.children[person]; who != nil {
 		q.passOver(who)
 	}
 	q.admitWaiting()
@@ -142,18 +142,18 @@ func (q *queue) mayHold(person string, share access.Share) bool {
 
 // passOver takes a person out of the turns if they may have no further slot, and otherwise puts
 // them back.
-func (q *queue) passOver(person *line) { person.takeTurns(q.mayHold(person.name, person.share)) }
+func (q *queue) passOver(person *node) { person.takeTurns(q.mayHold(person.name, person.share)) }
 
 func (q *queue) admitWaiting() {
 	for q.in < q.limits.MaxConnections {
-		t := q.all.next()
+		t := q.root.next()
 		if t == nil {
 			return
 		}
 		q.take(t.person)
-		t.line.served()
-		t.line.parent.served()
-		q.passOver(t.line.parent)
+		t.node.served()
+		t.node.parent.served()
+		q.passOver(t.node.parent)
 		q.settle(t)
 	}
 }
@@ -167,7 +167,7 @@ func (q *queue) settle(t *ticket) {
 func (q *queue) counts() (in, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.in, q.all.waiting
+	return q.in, q.root.waiting
 }
 
 // turns numbers the requests that wait for a slot; 1 is next. Requests of a person who is passed
@@ -175,8 +175,8 @@ func (q *queue) counts() (in, waiting int) {
 func (q *queue) turns() map[*ticket]int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	turns := make(map[*ticket]int, q.all.waiting)
-	for i, t := range q.all.order() {
+	turns := make(map[*ticket]int, q.root.waiting)
+	for i, t := range q.root.order() {
 		turns[t] = i + 1
 	}
 	return turns

@@ -27,7 +27,7 @@ func join(q *queue, tickets ...*ticket) []*ticket {
 // state is "in", "waits" or why a ticket was refused.
 func (t *ticket) state() string {
 	switch {
-	case t.line != nil:
+	case t.node != nil:
 		return "waits"
 	case t.err != nil:
 		return t.err.Error()
@@ -97,7 +97,7 @@ func TestQueueOrder(t *testing.T) {
 			q, holder := oneSlot(config.Proxy{})
 			all := append([]*ticket{holder}, join(q, c.come...)...)
 			var predicted []string
-			for _, next := range q.all.order() {
+			for _, next := range q.root.order() {
 				predicted = append(predicted, next.person+next.session)
 			}
 			if got := served(q, all); !slices.Equal(got, c.want) || !slices.Equal(predicted, c.want) {
@@ -240,7 +240,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				join(q, ask(holder.person))
-				next := q.all.next()
+				next := q.root.next()
 				q.leave(holder)
 				holder = next
 			}

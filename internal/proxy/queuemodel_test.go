@@ -74,7 +74,7 @@ func (m *queueModel) quit(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.waiting)-1).Draw(t, "waiting")
 	one := m.waiting[i]
 	m.waiting = slices.Delete(m.waiting, i, i+1)
-	if err := m.q.quit(one, context.Canceled); err == nil || one.line != nil {
+	if err := m.q.quit(one, context.Canceled); err == nil || one.node != nil {
 		t.Fatalf("quitting: %v, state %q", err, one.state())
 	}
 	m.follow(t, nil)
@@ -118,7 +118,7 @@ func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 func (m *queueModel) forget() {
 	persons, sessions := m.count((*ticket).ofPerson), m.count((*ticket).ofSession)
 	for name := range m.passed {
-		who := m.q.all.lines[name]
+		who := m.q.root.children[name]
 		if persons[name]+sessions[name] == 0 || who != nil && !m.q.mayHold(name, who.share) {
 			delete(m.passed, name)
 		}
@@ -131,7 +131,7 @@ func (m *queueModel) admitted(t *rapid.T, one *ticket) {
 	delete(m.passed, one.ofSession())
 	persons, sessions := make(map[string]bool), make(map[string]bool)
 	for _, other := range m.waiting {
-		switch who := m.q.all.lines[other.person]; {
+		switch who := m.q.root.children[other.person]; {
 		case other.person == one.person && other.session != one.session:
 			sessions[other.ofSession()] = true
 		case other.person != one.person && m.q.mayHold(other.person, who.share):
@@ -179,11 +179,11 @@ func (m *queueModel) check(t *rapid.T) {
 	}
 	oldest := make(map[string]bool)
 	for _, one := range m.waiting {
-		if first := one.line.requests.Front().Value; !oldest[one.ofSession()] && first != one {
+		if first := one.node.requests.Front().Value; !oldest[one.ofSession()] && first != one {
 			t.Fatalf("the next of %q is not its oldest", one.ofSession())
 		}
 		oldest[one.ofSession()] = true
-		if m.q.in < m.q.limits.MaxConnections && m.q.mayHold(one.person, m.q.all.lines[one.person].share) {
+		if m.q.in < m.q.limits.MaxConnections && m.q.mayHold(one.person, m.q.root.children[one.person].share) {
 			t.Fatalf("a slot is free, and %q waits", one.person)
 		}
 	}
@@ -199,8 +199,8 @@ func TestQueueModel(t *testing.T) {
 			m.leave(t)
 			m.check(t)
 		}
-		if len(m.waiting)+len(m.q.held)+len(m.q.all.lines)+m.q.all.turns.Len() > 0 {
-			t.Fatalf("%d wait at the end, for %v; %d lines", len(m.waiting), m.q.held, len(m.q.all.lines))
+		if len(m.waiting)+len(m.q.held)+len(m.q.root.children)+m.q.root.ring.Len() > 0 {
+			t.Fatalf("%d wait at the end, for %v; %d people", len(m.waiting), m.q.held, len(m.q.root.children))
 		}
 	})
 }

@@ -28,13 +28,12 @@ const statusClientGone = 499
 
 // How many bytes of a text from a client or the upstream are kept.
 const (
-	keptMethod     = 32
-	keptPath       = 512
-	keptSession    = 64
-	keptPerson     = 128
-	keptUpstreamID = 128
-	keptError      = 2048
-	shownPath      = 64 // in the message of a log line
+	keptMethod  = 32
+	keptPath    = 512
+	keptSession = 64
+	keptName    = 128 // of a person, or the upstream's ID of a request
+	keptError   = 2048
+	shownPath   = 64 // in the message of a log line
 )
 
 // The outcomes of a request, besides the codes of failures.
@@ -175,7 +174,7 @@ func (r *record) began(response *http.Response, stream string) {
 	r.enter(phaseStreaming, "")
 	r.change(func(t *Trace) {
 		t.FirstByte, t.Stream = max(millis(time.Since(r.start)), 0.001), stream
-		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptUpstreamID)
+		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptName)
 	})
 }
 
@@ -240,16 +239,16 @@ func (x *exchange) logLevel() slog.Level {
 
 // line returns the message of a log line: "POST /v1/messages 200 9960ms alice@build-1 oauth".
 func (t Trace) line() string {
-	words := []string{t.Method, kept(t.Path, shownPath), strconv.Itoa(t.Status), fmt.Sprintf("%.0fms", float64(t.Duration)), t.who(), t.Credential}
+	words := []string{t.Method, kept(t.Path, shownPath), strconv.Itoa(t.Status), fmt.Sprintf("%.0fms", float64(t.Duration)), t.shortWho(), t.Credential}
 	if t.Outcome != outcomeOK {
 		words = append(words, t.Outcome)
 	}
 	return strings.Join(words, " ")
 }
 
-// who returns a short name of the sender, or else the address or the source. A name with blanks is
-// quoted: it must not look like fields of the line.
-func (t Trace) who() string {
+// shortWho returns a short name of the sender, or else the address or the source. A name with
+// blanks is quoted: it must not look like fields of the line.
+func (t Trace) shortWho() string {
 	user, _, _ := strings.Cut(cmp.Or(t.Person, t.User, strings.Join(t.Tags, ",")), "@")
 	node, _, _ := strings.Cut(t.Node, ".")
 	if user != "" && node != "" {
@@ -289,7 +288,7 @@ func (t Trace) attrs() []slog.Attr {
 // as one user.
 func (r *record) limitUser() (user ratelimit.User) {
 	r.change(func(t *Trace) {
-		user.Session, user.Person = t.Session, kept(strings.ToLower(t.Who()), keptPerson)
+		user.Session, user.Person = t.Session, kept(strings.ToLower(t.Who()), keptName)
 		if user.Person == string(t.Source) && t.Source != config.Local {
 			user.Person = ""
 		}

@@ -25,7 +25,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if x.body != nil && !x.body.whole() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
-	x.limited = x.proxy.limits.Sent(x.rec.limitUser())
+	x.usage = x.proxy.limits.Sent(x.rec.limitUser())
 	after := ""
 	for {
 		x.rec.attempt(after)

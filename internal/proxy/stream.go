@@ -43,8 +43,8 @@ func (x *exchange) stream(response *http.Response) error {
 // inform sends a 1xx response with only this header, unless the final response has begun. Any
 // goroutine may call it.
 func (x *exchange) inform(code int, header http.Header) {
-	x.header1x.Lock()
-	defer x.header1x.Unlock()
+	x.headerMu.Lock()
+	defer x.headerMu.Unlock()
 	if x.responded {
 		return
 	}
@@ -61,9 +61,9 @@ func (x *exchange) inform(code int, header http.Header) {
 // beginResponse writes the header. net/http sends it with the first piece of the body, or
 // sendHeaderSoon without one.
 func (x *exchange) beginResponse(response *http.Response) {
-	x.header1x.Lock()
+	x.headerMu.Lock()
 	x.responded = true
-	x.header1x.Unlock()
+	x.headerMu.Unlock()
 	h := x.w.Header()
 	copyResponseHeader(h, response)
 	adaptToHTTP1(h, response)
@@ -77,7 +77,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	x.limited.Responded(response.Header, x.rec.limitUser())
+	x.usage.Responded(response.Header, x.rec.limitUser())
 	x.rec.began(response, kind)
 	x.proxy.outcomes.began(response.StatusCode, time.Now())
 	x.conn.Relay(true)
@@ -91,11 +91,11 @@ func (x *exchange) copyBody(response *http.Response) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
 	defer func() { buffers.put(buffer) }()
-	n, err := x.readFirst(response, room(buffer))
+	n, err := x.readFirst(response, payload(buffer))
 	chunked := x.ownChunks()
 	for first := true; ; first = false {
 		if errors.Is(err, io.EOF) {
-			x.limited.End() // before the client sees the end and sends its next request
+			x.usage.End() // before the client sees the end and sends its next request
 		}
 		if n > 0 || first {
 			if err := x.pass(buffer, n, chunked && !first); err != nil {
@@ -110,7 +110,7 @@ func (x *exchange) copyBody(response *http.Response) error {
 		}
 		x.watch.next(forUpstreamBody)
 		buffer = buffers.next(buffer, n)
-		n, err = body.Read(room(buffer))
+		n, err = body.Read(payload(buffer))
 	}
 }
 
@@ -150,10 +150,11 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 	}
 }
 
-// pass writes the n bytes in room(buffer) to the client, through net/http or as a chunk of our own.
+// pass writes the n bytes in payload(buffer) to the client, through net/http or as a chunk of our
+// own.
 func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 	x.watch.next(forClientAccept)
-	p := room(buffer)[:n]
+	p := payload(buffer)[:n]
 	var err error
 	if chunk {
 		_, err = x.conn.Write(frame(buffer, n))
@@ -161,7 +162,7 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		err = x.rc.Flush()
 	}
 	if err != nil {
-		x.sse = nil // the client may have part of a chunk, after which no event can follow
+		x.sse = nil // the client may have part of a chunk
 		return errClientGone
 	}
 	x.rec.sent.Add(int64(n))
@@ -172,9 +173,9 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 	return nil
 }
 
-// endResponse sends the trailers. Those that the upstream did not announce need net/http's prefix.
-// Those that it announced and did not send have no values, but must be set, or net/http would send
-// the header field of that name instead.
+// endResponse sends the trailers. A trailer that the upstream did not announce needs net/http's
+// prefix. One that it announced and did not send is set without values, or net/http would send the
+// header field of that name instead.
 func (x *exchange) endResponse(trailer http.Header) {
 	h := x.w.Header()
 	announced := make(map[string]bool)
@@ -205,5 +206,5 @@ func (x *exchange) cut(f *failure) {
 		x.rec.sent.Add(int64(n))
 		x.conn.PauseBeforeClose()
 	}
-	_ = x.rc.Flush() // likewise
+	_ = x.rc.Flush() // best effort
 }

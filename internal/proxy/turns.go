@@ -7,108 +7,109 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// line is a node of a tree of waiting requests: the root holds people, a person holds sessions, and
-// a session holds requests. Only nodes with waiting requests are in it. The queue's lock guards it.
+// node is a node of a tree of waiting requests: the root's children are people, a person's children
+// are sessions, and a session has requests. Only nodes with waiting requests are in the tree. The
+// queue's lock guards it.
 //
-// Slots go round the lines of a node. A new line has the last turn. A turn is one slot, or as many
-// as a person's weight. So one of n people waits for at most n-1 turns of others, however much
-// these send.
-type line struct {
+// The children of a node take turns in a ring, which a new child joins last. A turn is one slot, or
+// as many as a person's weight. So one of n people waits for at most n-1 turns of others, however
+// many requests the others send.
+type node struct {
 	name   string
-	parent *line        // nil for the root
+	parent *node        // nil for the root
 	share  access.Share // only of a person
 
 	waiting  int       // requests below
 	newest   uint64    // arrival number of the newest one
 	requests list.List // of *ticket: only of a session, the oldest first
 
-	lines map[string]*line
-	turns list.List // of *line: the lines that may get a slot, the next first
+	children map[string]*node
+	ring     list.List // of *node: the children that may get a slot, the next first
 
-	turn  *list.Element // in the parent's turns; nil: it may get no slot
-	slots int           // slots in its current turn so far
+	inRing *list.Element // in the parent's ring; nil: it may get no slot
+	slots  int           // slots in its current turn so far
 }
 
-// push adds a request and returns the line of its person.
-func (q *queue) push(t *ticket) *line {
-	person := q.all.line(t.person)
+// push adds a request and returns the node of its person.
+func (q *queue) push(t *ticket) *node {
+	person := q.root.child(t.person)
 	person.share = t.share
-	t.line = person.line(t.session)
-	t.line.takeTurns(true)
-	t.element = t.line.requests.PushBack(t)
+	t.node = person.child(t.session)
+	t.node.takeTurns(true)
+	t.element = t.node.requests.PushBack(t)
 	q.arrivals++
-	for l := t.line; l != nil; l = l.parent {
-		l.waiting++
-		l.newest = q.arrivals
+	for n := t.node; n != nil; n = n.parent {
+		n.waiting++
+		n.newest = q.arrivals
 	}
 	return person
 }
 
-// remove removes a request, and the lines that become empty.
+// remove removes a request, and the nodes that become empty.
 func (q *queue) remove(t *ticket) {
-	t.line.requests.Remove(t.element)
-	q.all.waiting--
-	for l := t.line; l.parent != nil; l = l.parent {
-		if l.waiting--; l.waiting == 0 {
-			l.takeTurns(false)
-			delete(l.parent.lines, l.name)
+	t.node.requests.Remove(t.element)
+	q.root.waiting--
+	for n := t.node; n.parent != nil; n = n.parent {
+		if n.waiting--; n.waiting == 0 {
+			n.takeTurns(false)
+			delete(n.parent.children, n.name)
 		}
 	}
-	t.line, t.element = nil, nil
+	t.node, t.element = nil, nil
 }
 
-// line returns the child of that name, and adds it if necessary.
-func (l *line) line(name string) *line {
-	child := l.lines[name]
+// child returns the child of that name, and adds it if necessary.
+func (n *node) child(name string) *node {
+	child := n.children[name]
 	if child == nil {
-		child = &line{name: name, parent: l}
-		if l.lines == nil {
-			l.lines = make(map[string]*line)
+		child = &node{name: name, parent: n}
+		if n.children == nil {
+			n.children = make(map[string]*node)
 		}
-		l.lines[name] = child
+		n.children[name] = child
 	}
 	return child
 }
 
-// takeTurns says whether l may get slots.
-func (l *line) takeTurns(may bool) {
-	switch turns := &l.parent.turns; {
-	case may && l.turn == nil:
-		l.turn = turns.PushBack(l)
-	case !may && l.turn != nil:
-		turns.Remove(l.turn)
-		l.turn, l.slots = nil, 0
+// takeTurns says whether n may get slots.
+func (n *node) takeTurns(may bool) {
+	switch ring := &n.parent.ring; {
+	case may && n.inRing == nil:
+		n.inRing = ring.PushBack(n)
+	case !may && n.inRing != nil:
+		ring.Remove(n.inRing)
+		n.inRing, n.slots = nil, 0
 	}
 }
 
-// served counts a slot that l got, and ends its turn if that was the last one.
-func (l *line) served() {
-	if l.slots++; l.slots >= l.share.Turn() {
-		l.slots = 0
-		l.parent.turns.MoveToBack(l.turn)
+// served counts a slot that n got, and ends its turn if that was the last one.
+func (n *node) served() {
+	if n.slots++; n.slots >= n.share.Turn() {
+		n.slots = 0
+		n.parent.ring.MoveToBack(n.inRing)
 	}
 }
 
 // next returns the request whose turn it is, or nil if none may get a slot.
-func (l *line) next() *ticket {
-	if l.requests.Len() > 0 {
-		return l.requests.Front().Value.(*ticket)
+func (n *node) next() *ticket {
+	if n.requests.Len() > 0 {
+		return n.requests.Front().Value.(*ticket)
 	}
-	if l.turns.Len() > 0 {
-		return l.turns.Front().Value.(*line).next()
+	if n.ring.Len() > 0 {
+		return n.ring.Front().Value.(*node).next()
 	}
 	return nil
 }
 
-// last returns the newest request of the line with most waiting ones, or of several such lines the
-// one with the newest request. There must be one. It looks at each line, but only when the queue is
-// full.
-func (l *line) last() *ticket {
-	if l.requests.Len() > 0 {
-		return l.requests.Back().Value.(*ticket)
+// last returns the newest request of the child with most waiting ones, or of several such children
+// the one with the newest request. There must be one. It looks at all children, but only when the
+// queue is full.
+func (n *node) last() *ticket {
+	if n.requests.Len() > 0 {
+		return n.requests.Back().Value.(*ticket)
 	}
-	largest := &line{}
-	for _, one := range l.lines {
+	largest := &node{}
+	for _, one := range n.children {
 		if cmp.Or(cmp.Compare(one.waiting, largest.waiting), cmp.Compare(one.newest, largest.newest)) > 0 {
 			largest = one
 		}
@@ -118,8 +119,8 @@ func (l *line) last() *ticket {
 
 // order returns the requests that may get slots, in the order in which they will get them if no
 // other request comes or leaves.
-func (l *line) order() (all []*ticket) {
-	for e := l.requests.Front(); e != nil; e = e.Next() {
+func (n *node) order() (all []*ticket) {
+	for e := n.requests.Front(); e != nil; e = e.Next() {
 		all = append(all, e.Value.(*ticket))
 	}
 	type part struct {
@@ -127,8 +128,8 @@ func (l *line) order() (all []*ticket) {
 		first, turn int
 	}
 	var parts []part
-	for e := l.turns.Front(); e != nil; e = e.Next() {
-		child := e.Value.(*line)
+	for e := n.ring.Front(); e != nil; e = e.Next() {
+		child := e.Value.(*node)
 		parts = append(parts, part{child.order(), child.share.Turn() - child.slots, child.share.Turn()})
 	}
 	for len(parts) > 0 {

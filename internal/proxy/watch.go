@@ -38,11 +38,11 @@ type watch struct {
 	sent      atomic.Int64 // when the whole request was sent, likewise; 0: not yet
 	responded atomic.Bool  // the response has begun, so the request body no longer says which side must act
 
-	mu      sync.Mutex // held during look
-	timer   *time.Timer
-	stopped bool
-	left    int   // the backlog at the last look
-	leftAt  int64 // moved after the last look
+	mu        sync.Mutex // held during look
+	timer     *time.Timer
+	stopped   bool
+	backlog   int   // of the side that must act, at the last look
+	backlogAt int64 // moved after the last look
 }
 
 // watched is a request that is watched.
@@ -142,12 +142,11 @@ func (w *watch) look() {
 	w.timer.Reset(min(limit-quiet, w.pace(unnoticed)))
 }
 
-// pace returns the longest time between two looks. It is less than a limit, because the limit may
-// change, and because countDrain must see a backlog shrink. It is short while only a look notices
-// that the client left.
+// pace returns the longest time between two looks: a quarter of the shorter timeout, because which
+// timeout applies can change between looks, and countDrain must see a backlog shrink. It is at most
+// 1 s while only a look notices a client that left.
 func (w *watch) pace(unnoticed bool) time.Duration {
-	const looks = 4 // within a limit
-	pace := min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / looks
+	pace := min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / 4
 	if unnoticed {
 		pace = min(pace, time.Second)
 	}
@@ -158,13 +157,13 @@ func (w *watch) pace(unnoticed bool) time.Duration {
 // blocked write returns only after much of that was taken. The time counts from the first look at
 // the buffer. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
-	left := w.request.backlog(waiting)
-	if left < 0 {
+	backlog := w.request.backlog(waiting)
+	if backlog < 0 {
 		return
 	}
-	if moved := w.moved.Load(); moved != w.leftAt || left < w.left {
-		w.leftAt = int64(time.Since(w.start))
-		w.moved.CompareAndSwap(moved, w.leftAt)
+	if moved := w.moved.Load(); moved != w.backlogAt || backlog < w.backlog {
+		w.backlogAt = int64(time.Since(w.start))
+		w.moved.CompareAndSwap(moved, w.backlogAt)
 	}
-	w.left = left
+	w.backlog = backlog
 }
