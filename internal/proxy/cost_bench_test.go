@@ -76,7 +76,7 @@ func BenchmarkRecord(b *testing.B) {
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
 				x.rec.identify(access.Identity{Source: config.Local}, "")
-				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", RuleAdded}}
+				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", ruleAdded}}
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, connectionText(1, 1))
 				x.rec.began(response, "")

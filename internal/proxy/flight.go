@@ -129,8 +129,8 @@ func (t Trace) Failed() bool {
 
 // RuleTrace says what one header rule did.
 type RuleTrace struct {
-	Header string     `json:"header"`
-	Result RuleResult `json:"result"`
+	Header string `json:"header"`
+	Result string `json:"result"`
 }
 
 // StepTrace is the start of a phase.

@@ -78,7 +78,7 @@ func TestTraceSteps(t *testing.T) {
 		got.Session != "the-session" || got.Credential != "oauth" || got.Listener != "proxy" ||
 		got.Method != "POST" || got.Path != "/v1/messages" || got.BytesIn != 5 || got.BytesOut != 4 ||
 		got.Attempts != 2 || got.Status != 200 || got.Outcome != "ok" || got.Error != "" || got.FirstByte <= 0 ||
-		!slices.Equal(got.HeaderRules, []proxy.RuleTrace{{Header: "anthropic-beta", Result: proxy.RuleAdded}}) {
+		!slices.Equal(got.HeaderRules, []proxy.RuleTrace{{Header: "anthropic-beta", Result: "added"}}) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -22,7 +22,7 @@ func FuzzMerge(f *testing.F) {
 		if got := config.AppendElements(nil, once...); balanced(first, second, ours) && (len(got) < len(want) || !slices.Equal(got[:len(want)], want)) {
 			t.Errorf("%q and %q became %q", first, second, once)
 		}
-		if result := apply(rule, h, &http.Request{}, ""); balanced(first, second, ours) && (result != RulePresent || !slices.Equal(h["X-A"], once)) {
+		if result := apply(rule, h, &http.Request{}, ""); balanced(first, second, ours) && (result != rulePresent || !slices.Equal(h["X-A"], once)) {
 			t.Errorf("a second merge made %q of %q", h["X-A"], once)
 		}
 		if len(h["X-A"]) != 1 {

@@ -119,7 +119,7 @@ func (q *queue) register(r prometheus.Registerer) {
 func (m *metrics) zeroRules(rules []config.Header) {
 	for _, rule := range rules {
 		for _, result := range ruleResults() {
-			m.headerRules.WithLabelValues(strings.ToLower(rule.Name), string(result))
+			m.headerRules.WithLabelValues(strings.ToLower(rule.Name), result)
 		}
 	}
 }

@@ -48,11 +48,6 @@ func errorClass(status int) string {
 	}
 }
 
-// recentWindows returns the windows for which shares are reported, by label.
-func recentWindows() map[string]time.Duration {
-	return map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "60m": time.Hour}
-}
-
 // recentErrors counts the responses of the last hour, to tell the upstream's failures from ours. A
 // response counts when it begins, because a stream may last long.
 type recentErrors struct {
@@ -62,9 +57,8 @@ type recentErrors struct {
 
 // recentCount is the count of one step.
 type recentCount struct {
-	step     int64 // number of steps since 1970
-	requests int
-	errors   map[string]int // by class
+	step int64 // number of steps since 1970
+	RecentErrors
 }
 
 // add counts a response with its class of error, or "" without one.
@@ -74,11 +68,11 @@ func (e *recentErrors) add(class string, now time.Time) {
 	defer e.mu.Unlock()
 	c := &e.steps[step%recentSteps]
 	if c.step != step {
-		*c = recentCount{step: step, errors: make(map[string]int)}
+		*c = recentCount{step, RecentErrors{Errors: make(map[string]int)}}
 	}
-	c.requests++
+	c.Requests++
 	if class != "" {
-		c.errors[class]++
+		c.Errors[class]++
 	}
 }
 
@@ -114,8 +108,8 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 		if c.step < first {
 			continue
 		}
-		all.Requests += c.requests
-		for class, n := range c.errors {
+		all.Requests += c.Requests
+		for class, n := range c.Errors {
 			all.Errors[class] += n
 		}
 	}
@@ -124,9 +118,13 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 
 // RecentErrors returns the counts for the windows 1m, 5m and 60m.
 func (p *Proxy) RecentErrors(now time.Time) map[string]RecentErrors {
+	return p.outcomes.recent.windows(now)
+}
+
+func (e *recentErrors) windows(now time.Time) map[string]RecentErrors {
 	all := make(map[string]RecentErrors)
-	for label, window := range recentWindows() {
-		all[label] = p.outcomes.recent.over(window, now)
+	for label, window := range map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "60m": time.Hour} {
+		all[label] = e.over(window, now)
 	}
 	return all
 }
@@ -161,9 +159,7 @@ func (e *recentErrors) Collect(metrics chan<- prometheus.Metric) {
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
 		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the upstream, or proxy (a 5xx of this proxy).",
 		[]string{"window", "class"}, nil)
-	now := time.Now()
-	for label, window := range recentWindows() {
-		lately := e.over(window, now)
+	for label, lately := range e.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)
 		for _, class := range errorClasses() {
 			metrics <- prometheus.MustNewConstMetric(ratio, prometheus.GaugeValue, lately.Share(class), label, class)

@@ -300,7 +300,7 @@ func (r *record) limitUser() (user ratelimit.User) {
 func rulesText(rules []RuleTrace) string {
 	texts := make([]string, len(rules))
 	for i, rule := range rules {
-		texts[i] = rule.Header + "=" + string(rule.Result)
+		texts[i] = rule.Header + "=" + rule.Result
 	}
 	return strings.Join(texts, ",")
 }

@@ -17,7 +17,7 @@ import (
 func (x *exchange) rewrite() *http.Request {
 	header, results := x.cfg.header(x.in, x.conn.Listener)
 	for _, rule := range results {
-		x.proxy.metrics.headerRules.WithLabelValues(rule.Header, string(rule.Result)).Inc()
+		x.proxy.metrics.headerRules.WithLabelValues(rule.Header, rule.Result).Inc()
 	}
 	x.rec.change(func(t *Trace) { t.HeaderRules = results })
 	keepUserAgent(header)

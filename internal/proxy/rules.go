@@ -7,21 +7,18 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// RuleResult is what a rule did to a request, as a label of a metric and in the log.
-type RuleResult string
-
-// The results of a rule.
+// What a rule did to a request, as a label of a metric and in the log.
 const (
-	RuleAdded    RuleResult = "added"    // the header, or an element of it, was missing and was added
-	RulePresent  RuleResult = "present"  // the request already had what the rule asks for
-	RuleReplaced RuleResult = "replaced" // another value was replaced
-	RuleRemoved  RuleResult = "removed"  // the header was deleted
-	RuleSkipped  RuleResult = "skipped"  // the condition did not hold
+	ruleAdded    = "added"    // the header, or an element of it, was missing and was added
+	rulePresent  = "present"  // the request already had what the rule asks for
+	ruleReplaced = "replaced" // another value was replaced
+	ruleRemoved  = "removed"  // the header was deleted
+	ruleSkipped  = "skipped"  // the condition did not hold
 )
 
 // ruleResults returns all results.
-func ruleResults() []RuleResult {
-	return []RuleResult{RuleAdded, RulePresent, RuleReplaced, RuleRemoved, RuleSkipped}
+func ruleResults() []string {
+	return []string{ruleAdded, rulePresent, ruleReplaced, ruleRemoved, ruleSkipped}
 }
 
 // holds reports whether the condition of a rule holds for a request that came through a listener.
@@ -33,46 +30,46 @@ func holds(w config.When, in *http.Request, listener string) bool {
 }
 
 // apply applies the rule to h, the header to be sent for the request in, and returns the result.
-func apply(r config.Header, h http.Header, in *http.Request, listener string) RuleResult {
+func apply(r config.Header, h http.Header, in *http.Request, listener string) string {
 	if !holds(r.When, in, listener) {
-		return RuleSkipped
+		return ruleSkipped
 	}
 	old, had := h[r.Name]
 	switch r.Mode {
 	case config.ModeRemove:
 		delete(h, r.Name)
 		if had {
-			return RuleRemoved
+			return ruleRemoved
 		}
-		return RulePresent
+		return rulePresent
 	case config.ModeMerge:
 		return merge(r, h)
 	case config.ModeDefault:
 		if had {
-			return RulePresent
+			return rulePresent
 		}
 	case config.ModeSet: // config admits no other mode
 	}
 	h[r.Name] = []string{r.Value}
 	switch {
 	case !had:
-		return RuleAdded
+		return ruleAdded
 	case len(old) == 1 && old[0] == r.Value:
-		return RulePresent
+		return rulePresent
 	default:
-		return RuleReplaced
+		return ruleReplaced
 	}
 }
 
 // merge joins all lines of the header into one comma-separated list (RFC 9110 §5.3) and appends
 // missing elements of the rule. The client's order and spelling stay.
-func merge(r config.Header, h http.Header) RuleResult {
+func merge(r config.Header, h http.Header) string {
 	list := config.AppendElements(nil, h[r.Name]...)
 	had := len(list)
 	list = config.AppendElements(list, r.Value)
 	h[r.Name] = []string{strings.Join(list, ",")}
 	if len(list) == had {
-		return RulePresent
+		return rulePresent
 	}
-	return RuleAdded
+	return ruleAdded
 }

@@ -15,32 +15,32 @@ func TestRules(t *testing.T) {
 		value  string
 		old    []string // nil: the request has none
 		want   []string
-		result RuleResult
+		result string
 	}{
-		{"set a missing one", config.ModeSet, "v", nil, []string{"v"}, RuleAdded},
-		{"set the same", config.ModeSet, "v", []string{"v"}, []string{"v"}, RulePresent},
-		{"set over another", config.ModeSet, "v", []string{"w"}, []string{"v"}, RuleReplaced},
-		{"set over several", config.ModeSet, "v", []string{"v", "w"}, []string{"v"}, RuleReplaced},
-		{"default of a missing one", config.ModeDefault, "v", nil, []string{"v"}, RuleAdded},
-		{"default of one that is there", config.ModeDefault, "v", []string{"w", "x"}, []string{"w", "x"}, RulePresent},
-		{"default of an empty one", config.ModeDefault, "v", []string{""}, []string{""}, RulePresent},
-		{"remove", config.ModeRemove, "", []string{"w", "x"}, nil, RuleRemoved},
-		{"remove a missing one", config.ModeRemove, "", nil, nil, RulePresent},
-		{"merge into none", config.ModeMerge, "v", nil, []string{"v"}, RuleAdded},
-		{"merge into an empty one", config.ModeMerge, "v", []string{""}, []string{"v"}, RuleAdded},
-		{"merge into another", config.ModeMerge, "v", []string{"w"}, []string{"w,v"}, RuleAdded},
-		{"merge into itself", config.ModeMerge, "v", []string{"v"}, []string{"v"}, RulePresent},
-		{"merge keeps the order", config.ModeMerge, "v", []string{"c, a", "b"}, []string{"c,a,b,v"}, RuleAdded},
-		{"merge finds it in the middle", config.ModeMerge, "v", []string{"a, v ,b"}, []string{"a,v,b"}, RulePresent},
-		{"merge finds it in another line", config.ModeMerge, "v", []string{"a", "v"}, []string{"a,v"}, RulePresent},
-		{"merge drops duplicates", config.ModeMerge, "v", []string{"a,a", "b, a"}, []string{"a,b,v"}, RuleAdded},
-		{"merge drops empties", config.ModeMerge, "v", []string{",a,, ,\t,b,", ","}, []string{"a,b,v"}, RuleAdded},
-		{"merge minds the case", config.ModeMerge, "v", []string{"V"}, []string{"V,v"}, RuleAdded},
-		{"merge finds no part of a word", config.ModeMerge, "v", []string{"v1,1v"}, []string{"v1,1v,v"}, RuleAdded},
-		{"merge of several", config.ModeMerge, "a, v", []string{"b,a"}, []string{"b,a,v"}, RuleAdded},
-		{"merge leaves a quoted comma", config.ModeMerge, "v", []string{`a="x, v", b`}, []string{`a="x, v",b,v`}, RuleAdded},
-		{"merge leaves an escaped quote", config.ModeMerge, "v", []string{`"x\", v", b`}, []string{`"x\", v",b,v`}, RuleAdded},
-		{"merge keeps spaces inside", config.ModeMerge, "v", []string{"a b ; c"}, []string{"a b ; c,v"}, RuleAdded},
+		{"set a missing one", config.ModeSet, "v", nil, []string{"v"}, ruleAdded},
+		{"set the same", config.ModeSet, "v", []string{"v"}, []string{"v"}, rulePresent},
+		{"set over another", config.ModeSet, "v", []string{"w"}, []string{"v"}, ruleReplaced},
+		{"set over several", config.ModeSet, "v", []string{"v", "w"}, []string{"v"}, ruleReplaced},
+		{"default of a missing one", config.ModeDefault, "v", nil, []string{"v"}, ruleAdded},
+		{"default of one that is there", config.ModeDefault, "v", []string{"w", "x"}, []string{"w", "x"}, rulePresent},
+		{"default of an empty one", config.ModeDefault, "v", []string{""}, []string{""}, rulePresent},
+		{"remove", config.ModeRemove, "", []string{"w", "x"}, nil, ruleRemoved},
+		{"remove a missing one", config.ModeRemove, "", nil, nil, rulePresent},
+		{"merge into none", config.ModeMerge, "v", nil, []string{"v"}, ruleAdded},
+		{"merge into an empty one", config.ModeMerge, "v", []string{""}, []string{"v"}, ruleAdded},
+		{"merge into another", config.ModeMerge, "v", []string{"w"}, []string{"w,v"}, ruleAdded},
+		{"merge into itself", config.ModeMerge, "v", []string{"v"}, []string{"v"}, rulePresent},
+		{"merge keeps the order", config.ModeMerge, "v", []string{"c, a", "b"}, []string{"c,a,b,v"}, ruleAdded},
+		{"merge finds it in the middle", config.ModeMerge, "v", []string{"a, v ,b"}, []string{"a,v,b"}, rulePresent},
+		{"merge finds it in another line", config.ModeMerge, "v", []string{"a", "v"}, []string{"a,v"}, rulePresent},
+		{"merge drops duplicates", config.ModeMerge, "v", []string{"a,a", "b, a"}, []string{"a,b,v"}, ruleAdded},
+		{"merge drops empties", config.ModeMerge, "v", []string{",a,, ,\t,b,", ","}, []string{"a,b,v"}, ruleAdded},
+		{"merge minds the case", config.ModeMerge, "v", []string{"V"}, []string{"V,v"}, ruleAdded},
+		{"merge finds no part of a word", config.ModeMerge, "v", []string{"v1,1v"}, []string{"v1,1v,v"}, ruleAdded},
+		{"merge of several", config.ModeMerge, "a, v", []string{"b,a"}, []string{"b,a,v"}, ruleAdded},
+		{"merge leaves a quoted comma", config.ModeMerge, "v", []string{`a="x, v", b`}, []string{`a="x, v",b,v`}, ruleAdded},
+		{"merge leaves an escaped quote", config.ModeMerge, "v", []string{`"x\", v", b`}, []string{`"x\", v",b,v`}, ruleAdded},
+		{"merge keeps spaces inside", config.ModeMerge, "v", []string{"a b ; c"}, []string{"a b ; c,v"}, ruleAdded},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestConditions(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := http.Header{}
 			result := apply(config.Header{Name: "X-A", Value: "v", When: c.when}, h, in, "proxy")
-			if (result != RuleSkipped) != c.want || (len(h) > 0) != c.want {
+			if (result != ruleSkipped) != c.want || (len(h) > 0) != c.want {
 				t.Errorf("%v, %v; want it to hold: %v", result, h, c.want)
 			}
 		})
