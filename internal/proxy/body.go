@@ -31,19 +31,19 @@ var (
 //
 //	client → readAll → chunks → attemptBody.Read → upstream
 //
-// So an attempt that fails does not wait for a silent client, and a client that leaves is noticed
-// while the upstream takes nothing. Chunks are kept for another attempt until forget, until the
-// upstream took replayLimit, or until retry.memory is used up.
+// A failed attempt therefore does not wait for a silent client, and a client that leaves is noticed
+// while the upstream takes nothing. Chunks are kept for another attempt until the response begins,
+// until the upstream has taken replayLimit, or until retry.memory is used up.
 type requestBody struct {
-	in      *http.Request
-	unblock func()      // interrupts a blocked read
-	asked   func()      // called before the first read; may be nil
-	broke   func(error) // called when the body ends early, before any attempt sees the error
-	limit   int64       // max_request_body
-	person  string      // the header of identity, which is dropped from trailers
-	memory  *bufferBudget
-	watch   *watch
-	reader  sync.WaitGroup
+	in         *http.Request
+	unblock    func()      // interrupts a blocked read
+	beforeRead func()      // called before the first read; may be nil
+	onBroken   func(error) // called when the body ends early, before any attempt sees the error
+	limit      int64       // max_request_body
+	person     string      // the header of identity, which is dropped from trailers
+	memory     *bufferBudget
+	watch      *watch
+	reader     sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
 	change   sync.Cond  // signals any change below
@@ -70,12 +70,12 @@ const (
 	bodyBroken                   // interrupted; a read may have failed because of that
 )
 
-// newRequestBody returns the body of r. It keeps what it reads if there may be another attempt.
-// broke must not call the body.
-func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *bufferBudget, w *watch, broke func(error)) *requestBody {
+// newRequestBody returns the body of r. The body keeps what it reads if another attempt may follow.
+// onBroken must not call the body.
+func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *bufferBudget, w *watch, onBroken func(error)) *requestBody {
 	b := &requestBody{
 		in: r, limit: c.Proxy.MaxRequestBody, person: c.Identity.Header, memory: m, watch: w,
-		kept: c.Proxy.Retry.Attempts > 1, broke: broke,
+		kept: c.Proxy.Retry.Attempts > 1, onBroken: onBroken,
 		unblock: func() {
 			_ = rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
 		},
@@ -87,8 +87,8 @@ func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Conf
 	return b
 }
 
-// attempt gives out the body from its start, and a map for the trailers, which are known only after
-// the body. Only the latest attempt may read.
+// attempt gives out the body from its start, with a map for the trailers, which are known only
+// after the body. Only the latest attempt may read.
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,7 +111,7 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	b := a.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.await(a) {
+	if !b.awaitData(a) {
 		return 0, errBodyEnded
 	}
 	n := b.copyAt(p, a.offset)
@@ -130,7 +130,7 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// Close implements io.Closer. It ends the attempt and not the body, for another attempt.
+// Close implements io.Closer. It ends the attempt; another one can still read the body.
 func (a *attemptBody) Close() error {
 	a.body.mu.Lock()
 	defer a.body.mu.Unlock()
@@ -139,9 +139,9 @@ func (a *attemptBody) Close() error {
 	return nil
 }
 
-// await waits until there are bytes or an end at a's offset, and starts the reader if necessary. It
-// returns false if a must not read any more. The caller holds mu.
-func (b *requestBody) await(a *attemptBody) bool {
+// awaitData waits until there are bytes or an end at a's offset, and starts the reader if
+// necessary. It returns false if a must not read any more. The caller holds mu.
+func (b *requestBody) awaitData(a *attemptBody) bool {
 	for !a.closed && !b.closed && b.state != bodyBroken {
 		switch {
 		case a.offset < b.received || b.err != nil:
@@ -193,8 +193,8 @@ func (b *requestBody) readAhead() {
 	b.start()
 }
 
-// takeBuffered takes what net/http has read of a short body along with the header. Mostly that is
-// all of it, and no reader goroutine is needed.
+// takeBuffered takes what net/http has read of a short body along with the header. That is mostly
+// the whole body, which then needs no reader goroutine.
 func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	if n := b.in.ContentLength; n <= 0 || n >= smallBuffer {
 		return
@@ -202,7 +202,7 @@ func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	b.mu.Lock()
 	var free []byte
 	if b.state == bodyUnread {
-		free = b.free()
+		free = b.space()
 	}
 	b.mu.Unlock()
 	if free != nil {
@@ -219,8 +219,8 @@ func (b *requestBody) start() {
 }
 
 func (b *requestBody) readAll() {
-	if b.asked != nil {
-		b.asked()
+	if b.beforeRead != nil {
+		b.beforeRead()
 	}
 	for more := true; more; {
 		free := b.awaitSpace()
@@ -232,12 +232,12 @@ func (b *requestBody) readAll() {
 	}
 }
 
-// awaitSpace blocks until there is buffer space and returns it, or nil when reading must stop.
+// awaitSpace waits for buffer space and returns it, or nil when reading must stop.
 func (b *requestBody) awaitSpace() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.state != bodyBroken {
-		if free := b.free(); free != nil {
+		if free := b.space(); free != nil {
 			return free
 		}
 		b.change.Wait()
@@ -245,9 +245,9 @@ func (b *requestBody) awaitSpace() []byte {
 	return nil
 }
 
-// free returns the space for the next bytes, or nil if the upstream must take some first. The
-// caller holds mu.
-func (b *requestBody) free() []byte {
+// space returns the buffer space for the next bytes, or nil if the upstream must take some first.
+// The caller holds mu.
+func (b *requestBody) space() []byte {
 	if b.received-b.taken >= readAheadLimit {
 		return nil
 	}
@@ -276,7 +276,7 @@ func (b *requestBody) free() []byte {
 	return c[:size]
 }
 
-// add records n bytes that were read into the space from free, and reports whether to read on.
+// add records n bytes that were read into the buffer space, and reports whether to read on.
 func (b *requestBody) add(n int, err error) (more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -304,7 +304,7 @@ func (b *requestBody) finish(err error) {
 			b.trailer = publicTrailer(b.in.Trailer, b.person)
 		}
 	default:
-		b.broke(err)
+		b.onBroken(err)
 	}
 	b.state, b.err = bodyEnded, err
 }

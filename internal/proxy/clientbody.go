@@ -23,7 +23,7 @@ func (x *exchange) takeBody() {
 	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
 	if x.awaitsContinue() {
 		// net/http would send the 100 itself, without headerMu: perhaps in the middle of a 103.
-		x.body.asked = func() { x.inform(http.StatusContinue, nil) }
+		x.body.beforeRead = func() { x.inform(http.StatusContinue, nil) }
 	}
 }
 
