@@ -20,8 +20,8 @@ type Conn struct {
 	until time.Time // when id must be proved again
 }
 
-// Of returns the Conn of an accepted connection.
-func Of(c net.Conn) Conn {
+// NewConn returns the Conn of an accepted connection.
+func NewConn(c net.Conn) Conn {
 	local, _ := c.LocalAddr().(*net.TCPAddr)
 	remote, _ := c.RemoteAddr().(*net.TCPAddr) // nil has the invalid AddrPort
 	return Conn{Local: Plain(local.AddrPort()), Remote: Plain(remote.AddrPort()), conn: c}

@@ -19,7 +19,7 @@
 // else in a request:
 //
 //	control := access.New(tailscaled)
-//	conn := access.Of(accepted) // a net.Conn
+//	conn := access.NewConn(accepted) // a net.Conn
 //	…
 //	id, err := control.Judge(r.Context(), r.Header, &conn, c.Access.Allow, c.Identity)
 //	if refusal, ok := errors.AsType[*access.Refusal](err); ok {

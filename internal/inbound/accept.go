@@ -19,8 +19,8 @@ func (s *Server) acceptAll(name string, l net.Listener) error {
 		c, err := l.Accept()
 		if err == nil {
 			pause = shortest
-			from := access.Of(c)
-			s.connections.arrive(&Conn{Conn: c, Listener: name, Access: from, source: access.Network(from.Addr()), server: s})
+			from := access.NewConn(c)
+			s.connections.arrive(&Conn{Conn: c, Listener: name, Sender: from, origin: access.Network(from.Addr()), server: s})
 			continue
 		}
 		if s.stopping.Err() != nil {

@@ -21,17 +21,17 @@ type Conn struct {
 	net.Conn
 	// Listener is the name of the socket that accepted it.
 	Listener string
-	// Access says where it comes from.
-	Access access.Conn
+	// Sender says who is at the other end.
+	Sender access.Conn
 
 	server *Server // that accepted it; nil in a test without one
 	scan   scanner
 
 	// Its state among the connections, guarded by their lock.
-	source  netip.Addr // the client's address or network; the zero Addr for Unix sockets
-	class   class
-	since   time.Time // since when it has its class
-	working bool      // a handler has a request of it
+	origin netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
+	class  class
+	since  time.Time // since when it has its class
+	busy   bool      // a handler has a request of it
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.

@@ -15,9 +15,9 @@ const (
 	// waiting, so that /health and /metrics respond under full load.
 	spareConns = 256
 	// maxStrangers bounds the strangers being served; the network and this host may each have that
-	// many. maxStrangersPerSource bounds those of one network address.
+	// many. maxStrangersPerOrigin bounds those of one network address.
 	maxStrangers          = 128
-	maxStrangersPerSource = 16
+	maxStrangersPerOrigin = 16
 	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
@@ -28,21 +28,21 @@ const (
 	// connections before it sends on the first. waitTime is how long one waits to be served.
 	strangerTime = time.Second
 	waitTime     = headerReadTimeout
-	// burstTime: silence after which the oldest of many strangers, each of another source, may be
+	// burstTime: silence after which the oldest of many strangers, each of another origin, may be
 	// evicted.
 	burstTime = 25 * time.Millisecond
-	// maxKnown bounds the admitted sources that are remembered.
+	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
 )
 
-// connections bounds the open connections, so that no source can keep others out:
+// connections bounds the open connections, so that no origin can keep others out:
 //
-//	accepted ─┬──────────────────→ classAdmitted   its source was admitted before
+//	accepted ─┬──────────────────→ classAdmitted   its origin was admitted before
 //	          ├→ classStranger ──→ classAdmitted   its first admitted request
 //	          └→ classWaiting ─┬→ classStranger    the budget of strangers has room
-//	                           └→ classAdmitted    its source was admitted meanwhile
+//	                           └→ classAdmitted    its origin was admitted meanwhile
 //
-// Strangers have a small budget, with a share for each source. Connections beyond the share wait:
+// Strangers have a small budget, with a share for each origin. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
 // whole. Admitted connections are bounded by the requests that may be in flight or wait; at the
 // bound, the longest idle connection is closed. The caller holds mu, except for methods that say
@@ -54,8 +54,8 @@ type connections struct {
 	limit, admitted int                    // of classAdmitted
 	idle            []*Conn                // admitted and without a request; the longest idle first
 	network, host   budget                 // of strangers
-	sources         map[netip.Addr]*source // sources with open connections
-	known           map[netip.Addr]bool    // sources that were admitted lately
+	buckets         map[netip.Addr]*bucket // origins with open connections
+	known           map[netip.Addr]bool    // origins that were admitted lately
 	exempt          map[netip.AddrPort]bool
 	janitor         *time.Timer // runs while connections wait
 
@@ -81,8 +81,9 @@ const (
 // flood from the network keeps its programs out.
 type budget struct{ strangers, waiting int }
 
-// source is an address, or a network of addresses that one host may use.
-type source struct {
+// bucket has the connections of an origin: an address, or a network of addresses that one sender
+// may have.
+type bucket struct {
 	addr               netip.Addr
 	budget             *budget
 	strangers, waiting []*Conn // the oldest first
@@ -91,7 +92,7 @@ type source struct {
 
 func newConnections() *connections {
 	s := &connections{
-		limit: spareConns, sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]bool),
+		limit: spareConns, buckets: make(map[netip.Addr]*bucket), known: make(map[netip.Addr]bool),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu
@@ -121,15 +122,15 @@ func (s *connections) resize(limit int) {
 	s.limit = limit
 }
 
-// from returns the source of an address.
-func (s *connections) from(addr netip.Addr) *source {
-	if from := s.sources[addr]; from != nil {
-		return from
+// bucket returns the bucket of an origin.
+func (s *connections) bucket(addr netip.Addr) *bucket {
+	if b := s.buckets[addr]; b != nil {
+		return b
 	}
 	if shared(addr) {
-		return &source{addr: addr, budget: &s.host}
+		return &bucket{addr: addr, budget: &s.host}
 	}
-	return &source{addr: addr, budget: &s.network}
+	return &bucket{addr: addr, budget: &s.network}
 }
 
 // shared reports whether different senders use this address. Programs on this host use these, and a
@@ -139,30 +140,30 @@ func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }
 
-// hasShare reports whether the source's share has room for one more stranger.
-func (f *source) hasShare() bool {
-	return len(f.strangers) < maxStrangersPerSource || shared(f.addr) && len(f.strangers) < maxStrangers
+// hasShare reports whether the origin's share has room for one more stranger.
+func (b *bucket) hasShare() bool {
+	return len(b.strangers) < maxStrangersPerOrigin || shared(b.addr) && len(b.strangers) < maxStrangers
 }
 
-// unadmitted returns how many connections the source has without an admitted request so far.
-func (f *source) unadmitted() int { return len(f.strangers) + len(f.waiting) }
+// unadmitted returns how many connections the origin has without an admitted request so far.
+func (b *bucket) unadmitted() int { return len(b.strangers) + len(b.waiting) }
 
 // arrive classifies an accepted connection. It locks mu.
 func (s *connections) arrive(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from := s.from(c.source)
+	b := s.bucket(c.origin)
 	switch {
-	case s.known[c.source]:
+	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Access.Remote], s.closed, s.makeRoom(from, silentTime):
+	case s.exempt[c.Sender.Remote], s.closed, s.makeRoom(b, silentTime):
 		s.move(c, classStranger)
-	case from.budget.waiting < maxWaiting:
+	case b.budget.waiting < maxWaiting:
 		s.move(c, classWaiting)
 		if s.janitor == nil {
 			s.janitor = time.AfterFunc(burstTime, s.clean)
 		}
-	case s.makeRoom(from, 0):
+	case s.makeRoom(b, 0):
 		s.move(c, classStranger)
 	default:
 		s.evict(c)
@@ -172,38 +173,38 @@ func (s *connections) arrive(c *Conn) {
 // move changes the class of a connection. At its first class beyond classWaiting it is handed over
 // to be served.
 func (s *connections) move(c *Conn, to class) {
-	from, served := s.from(c.source), c.class > classWaiting
-	s.count(from, c, -1)
+	b, served := s.bucket(c.origin), c.class > classWaiting
+	s.count(b, c, -1)
 	c.class, c.since = to, time.Now()
-	s.count(from, c, 1)
+	s.count(b, c, 1)
 	if to > classWaiting && !served {
 		s.ready = append(s.ready, c)
 		s.arrived.Broadcast()
 	}
-	s.sources[c.source] = from
-	if len(from.strangers)+len(from.waiting)+from.admitted == 0 {
-		delete(s.sources, c.source)
+	s.buckets[c.origin] = b
+	if len(b.strangers)+len(b.waiting)+b.admitted == 0 {
+		delete(s.buckets, c.origin)
 	}
 }
 
 // count adds a connection to the counts and the list of its class (n = 1), or removes it (n = -1).
-func (s *connections) count(from *source, c *Conn, n int) {
+func (s *connections) count(b *bucket, c *Conn, n int) {
 	var in *[]*Conn
 	switch c.class {
 	case classNone:
 		return
 	case classWaiting:
-		from.budget.waiting += n
-		in = &from.waiting
+		b.budget.waiting += n
+		in = &b.waiting
 	case classStranger:
-		from.budget.strangers += n
-		in = &from.strangers
+		b.budget.strangers += n
+		in = &b.strangers
 	case classAdmitted:
 		s.admitted += n
-		from.admitted += n
+		b.admitted += n
 		in = &s.idle
 	}
-	if c.class == classAdmitted && c.working {
+	if c.class == classAdmitted && c.busy {
 		return
 	}
 	if n > 0 {
@@ -213,22 +214,22 @@ func (s *connections) count(from *source, c *Conn, n int) {
 	}
 }
 
-// setWorking records whether a handler has a request of c. It locks mu.
-func (s *connections) setWorking(c *Conn, working bool) {
+// setBusy records whether a handler has a request of c. It locks mu.
+func (s *connections) setBusy(c *Conn, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.class != classAdmitted {
-		c.working = working
+		c.busy = busy
 		return
 	}
-	from := s.from(c.source)
-	s.count(from, c, -1)
-	c.working = working
-	s.count(from, c, 1) // among the idle ones, or not
+	b := s.bucket(c.origin)
+	s.count(b, c, -1)
+	c.busy = busy
+	s.count(b, c, 1) // among the idle ones, or not
 }
 
 // admit records that the access rules admitted a request of c: neither c nor later connections of
-// its source are strangers any more. It locks mu.
+// its origin are strangers any more. It locks mu.
 func (s *connections) admit(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,27 +237,27 @@ func (s *connections) admit(c *Conn) {
 		return
 	}
 	if s.admitted >= s.limit {
-		s.evictIdle(c.source)
+		s.evictIdle(c.origin)
 	}
 	s.move(c, classAdmitted)
-	if !shared(c.source) {
+	if !shared(c.origin) {
 		for one := range s.known {
 			if len(s.known) < maxKnown {
 				break
 			}
 			delete(s.known, one)
 		}
-		s.known[c.source] = true
+		s.known[c.origin] = true
 	}
 	s.serveWaiting()
 }
 
-// refuse records that a request of c was refused: later connections of its source are strangers
+// refuse records that a request of c was refused: later connections of its origin are strangers
 // again. It locks mu.
 func (s *connections) refuse(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.known, c.source)
+	delete(s.known, c.origin)
 }
 
 // setExempt says whether the connection from remote, which this process made, is exempt from the
@@ -269,8 +270,8 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 		return
 	}
 	s.exempt[remote] = true
-	waiting := s.from(access.Network(remote.Addr())).waiting
-	if i := slices.IndexFunc(waiting, func(c *Conn) bool { return c.Access.Remote == remote }); i >= 0 {
+	waiting := s.bucket(access.Network(remote.Addr())).waiting
+	if i := slices.IndexFunc(waiting, func(c *Conn) bool { return c.Sender.Remote == remote }); i >= 0 {
 		s.move(waiting[i], classStranger)
 	}
 }
@@ -295,7 +296,7 @@ func (s *connections) close() {
 }
 
 func (s *connections) signalEmpty() {
-	if !s.closed || s.accepting > 0 || len(s.sources) > 0 {
+	if !s.closed || s.accepting > 0 || len(s.buckets) > 0 {
 		return
 	}
 	select {
@@ -311,8 +312,8 @@ func (s *connections) unused() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := slices.Clone(s.idle)
-	for _, from := range s.sources {
-		all = append(all, from.strangers...)
+	for _, b := range s.buckets {
+		all = append(all, b.strangers...)
 	}
 	return slices.DeleteFunc(all, func(c *Conn) bool { return c.received.Load() || kernel.Unread(c.Conn) > 0 })
 }

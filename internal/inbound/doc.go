@@ -1,5 +1,6 @@
-// Package inbound accepts connections and serves HTTP/1.1 on them. No source can keep others out by
-// opening connections, and a shutdown loses no request.
+// Package inbound accepts connections and serves HTTP/1.1 on them. No origin, which is the address
+// of a client or its network, can keep others out by opening connections, and a shutdown loses no
+// request.
 //
 //	server.go       the listeners, the limits of net/http, and the shutdown
 //	accept.go       accepting, which never waits
@@ -10,10 +11,10 @@
 //	headerlimit.go  our own 431 in place of net/http's
 //	librarylog.go   what net/http logs on its own
 //
-// A connection begins as a stranger, in a small budget with a share for each source. Its handler
+// A connection begins as a stranger, in a small budget with a share for each origin. Its handler
 // reports what became of a request. [Conn.Admit] moves the connection, and later ones of its
-// source, to the large budget, in which a new connection replaces the longest idle one.
-// [Conn.Refuse] makes later connections of the source strangers again.
+// origin, to the large budget, in which a new connection replaces the longest idle one.
+// [Conn.Refuse] makes later connections of the origin strangers again.
 //
 // Each write to a client has a deadline. A handler that relays an upstream's response has timeouts
 // of its own, and takes over with [Conn.Relay].

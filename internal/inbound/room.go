@@ -10,7 +10,7 @@ import (
 
 // evict closes a connection for lack of room, and counts it.
 func (s *connections) evict(c *Conn) {
-	if c.class == classAdmitted || s.known[c.source] {
+	if c.class == classAdmitted || s.known[c.origin] {
 		s.admittedClosed++
 	} else {
 		s.strangersClosed++
@@ -19,9 +19,9 @@ func (s *connections) evict(c *Conn) {
 	s.move(c, classNone)
 }
 
-// letIn serves a connection of a known source, or closes it if there is no room.
+// letIn serves a connection of a known origin, or closes it if there is no room.
 func (s *connections) letIn(c *Conn) {
-	if s.admitted >= s.limit && !s.evictIdle(c.source) {
+	if s.admitted >= s.limit && !s.evictIdle(c.origin) {
 		s.evict(c)
 		return
 	}
@@ -29,38 +29,38 @@ func (s *connections) letIn(c *Conn) {
 }
 
 // evictIdle makes room for a connection from addr and reports whether there is room. It closes the
-// longest idle connection of the source with the most connections, the greediest. If the greediest
-// source is all busy, its new connections are closed; others may exceed the limit by spareConns.
+// longest idle connection of the origin with the most connections, the greediest. If the greediest
+// origin is all busy, its new connections are closed; others may exceed the limit by spareConns.
 func (s *connections) evictIdle(addr netip.Addr) bool {
-	var greedy *source
-	for _, one := range s.sources {
+	var greedy *bucket
+	for _, one := range s.buckets {
 		if greedy == nil || one.admitted > greedy.admitted {
 			greedy = one
 		}
 	}
-	if i := slices.IndexFunc(s.idle, func(c *Conn) bool { return c.source == greedy.addr }); i >= 0 {
+	if i := slices.IndexFunc(s.idle, func(c *Conn) bool { return c.origin == greedy.addr }); i >= 0 {
 		s.evict(s.idle[i])
 		return true
 	}
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
 
-// makeRoom makes room for one more stranger of a source, and reports whether there is room. A
-// source that has used up its share loses a stranger that was silent for at least after. If the
-// budget is used up, the source with the most connections loses its oldest stranger, at once if the
-// source has more than this one would have, and otherwise only if that was silent for burstTime.
-func (s *connections) makeRoom(from *source, after time.Duration) bool {
-	if !from.hasShare() {
-		return s.evictSilent(from, after)
+// makeRoom makes room for one more stranger of an origin, and reports whether there is room. A
+// origin that has used up its share loses a stranger that was silent for at least after. If the
+// budget is used up, the origin with the most connections loses its oldest stranger, at once if the
+// origin has more than this one would have, and otherwise only if that was silent for burstTime.
+func (s *connections) makeRoom(b *bucket, after time.Duration) bool {
+	if !b.hasShare() {
+		return s.evictSilent(b, after)
 	}
-	if from.budget.strangers < maxStrangers {
+	if b.budget.strangers < maxStrangers {
 		return true
 	}
 	var oldest *Conn
-	most := from.unadmitted() + 1
-	for _, other := range s.sources {
+	most := b.unadmitted() + 1
+	for _, other := range s.buckets {
 		n := other.unadmitted()
-		if other.budget != from.budget || len(other.strangers) == 0 || n < most {
+		if other.budget != b.budget || len(other.strangers) == 0 || n < most {
 			continue
 		}
 		if c := other.strangers[0]; oldest == nil || n > most || c.since.Before(oldest.since) {
@@ -68,7 +68,7 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 		}
 	}
 	after = 0
-	if most == from.unadmitted()+1 {
+	if most == b.unadmitted()+1 {
 		after = burstTime
 	}
 	if oldest == nil || time.Since(oldest.since) < after || !oldest.silent() {
@@ -81,13 +81,13 @@ func (s *connections) makeRoom(from *source, after time.Duration) bool {
 // silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
 // on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.working && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
+	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
 }
 
-// evictSilent closes the oldest stranger of the source that was silent for at least after, and
+// evictSilent closes the oldest stranger of the origin that was silent for at least after, and
 // reports whether there was one.
-func (s *connections) evictSilent(from *source, after time.Duration) bool {
-	for _, c := range from.strangers {
+func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
+	for _, c := range b.strangers {
 		switch {
 		case time.Since(c.since) < after:
 			return false
@@ -105,11 +105,11 @@ func (s *connections) clean() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.janitor = nil
-	for _, from := range s.sources {
-		for len(from.waiting) > 0 && time.Since(from.waiting[0].since) >= waitTime {
-			s.evict(from.waiting[0])
+	for _, b := range s.buckets {
+		for len(b.waiting) > 0 && time.Since(b.waiting[0].since) >= waitTime {
+			s.evict(b.waiting[0])
 		}
-		for s.isWanted(from) && s.evictSilent(from, strangerTime) {
+		for s.isWanted(b) && s.evictSilent(b, strangerTime) {
 			s.serveWaiting()
 		}
 	}
@@ -118,9 +118,9 @@ func (s *connections) clean() {
 	}
 }
 
-// isWanted reports whether connections wait for the room of a stranger of the source.
-func (s *connections) isWanted(f *source) bool {
-	return len(f.waiting) > 0 || f.budget.waiting > 0 && f.budget.strangers >= maxStrangers
+// isWanted reports whether connections wait for the room of a stranger of the origin.
+func (s *connections) isWanted(b *bucket) bool {
+	return len(b.waiting) > 0 || b.budget.waiting > 0 && b.budget.strangers >= maxStrangers
 }
 
 // serveWaiting serves the waiting connections for which there is room now.
@@ -128,12 +128,12 @@ func (s *connections) serveWaiting() {
 	if s.network.waiting+s.host.waiting == 0 {
 		return
 	}
-	for _, from := range s.sources {
-		for len(from.waiting) > 0 {
-			c := from.waiting[0]
-			if s.known[from.addr] {
+	for _, b := range s.buckets {
+		for len(b.waiting) > 0 {
+			c := b.waiting[0]
+			if s.known[b.addr] {
 				s.letIn(c)
-			} else if s.closed || from.budget.strangers < maxStrangers && from.hasShare() {
+			} else if s.closed || b.budget.strangers < maxStrangers && b.hasShare() {
 				s.move(c, classStranger)
 			} else {
 				break

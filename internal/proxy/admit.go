@@ -14,8 +14,8 @@ import (
 // admit judges the sender before it looks at anything else in the request. Then it refuses what the
 // header, or the person's cancelled requests, allow to refuse, and waits for a slot.
 func (x *exchange) admit() error {
-	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Access, x.cfg.Access.Allow, x.cfg.Identity)
-	address := x.conn.Access.Addr()
+	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Sender, x.cfg.Access.Allow, x.cfg.Identity)
+	address := x.conn.Sender.Addr()
 	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id, address))
 	x.ticket = ticket{person: id.Key(address), session: x.rec.Session, share: id.Share}
 	x.reportShare(id.ShareFault)

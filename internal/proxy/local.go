@@ -17,7 +17,7 @@ import (
 // sender that metrics.allow refuses may well send requests.
 func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
 	c := inbound.ConnOf(r)
-	id, err := p.access.Judge(r.Context(), r.Header, &c.Access, allow, p.current.Load().Identity)
+	id, err := p.access.Judge(r.Context(), r.Header, &c.Sender, allow, p.current.Load().Identity)
 	if err == nil {
 		c.Admit()
 	}

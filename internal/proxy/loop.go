@@ -58,7 +58,7 @@ type arrival struct {
 
 func (x *exchange) arrival() arrival {
 	return arrival{
-		local: x.conn.Access.Local, remote: x.conn.Access.Remote, host: x.in.Host, version: x.in.ProtoMinor,
+		local: x.conn.Sender.Local, remote: x.conn.Sender.Remote, host: x.in.Host, version: x.in.ProtoMinor,
 		names: x.conn.Names, header: x.in.Header, length: x.in.ContentLength,
 		proxied: access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header),
 	}
