@@ -153,7 +153,7 @@ func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
 // as it still will be.
 func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		m := c.mark()
+		m := c.newAttempt()
 		mustWrite(t, c, "request")
 		synctest.Wait()
 		mustWrite(t, c, "its body")
@@ -181,9 +181,9 @@ func TestWriteThatIsCut(t *testing.T) {
 		coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 			mustWrite(t, c, "before")
 			synctest.Wait()
-			var marks []*mark
+			var marks []*attempt
 			for _, r := range requests {
-				marks = append(marks, c.mark())
+				marks = append(marks, c.newAttempt())
 				mustWrite(t, c, r)
 			}
 			under.let <- nil
@@ -211,7 +211,7 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 		mustWrite(t, c, "body")
 		synctest.Wait()
 		mustWrite(t, c, "its end")
-		m := c.mark()
+		m := c.newAttempt()
 		under.let <- nil
 		synctest.Wait()
 		c.wire.socket.note(1, false)

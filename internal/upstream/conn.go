@@ -28,15 +28,15 @@ type Conn struct {
 	number uint64        // see Number
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to connect
-	active atomic.Int64  // requests in phaseActive
-	ended  atomic.Int64  // requests that were in phaseActive
+	active atomic.Int64  // attempts whose stream is open
+	ended  atomic.Int64  // attempts whose stream was open
 
 	slots // guarded by pool.mu
 }
 
 // newConn returns a Conn that is yet to be connected.
 func newConn(p *Pool) *Conn {
-	return &Conn{pool: p, limit: 1, settled: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
+	return &Conn{pool: p, limit: 1, limitKnown: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
 }
 
 // Number identifies the connection among those to the upstream; the first is 1.
@@ -85,22 +85,22 @@ func (c *Conn) Release() { c.pool.release(c, true) }
 // request.
 func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
 	c.uses.Add(1)
-	m := c.mark()
-	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, m.trace(on))))
+	a := c.newAttempt()
+	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(on))))
 	if err != nil {
-		err = sendError(err, m.nothingSent())
+		err = sendError(err, a.nothingSent())
 		if refusedStream(err) {
-			c.pool.refused(c)
+			c.pool.streamRefused(c)
 		}
-		m.finish(ctx.Err() != nil)
+		a.finish(ctx.Err() != nil)
 		return nil, err
 	}
-	if m.unsolicited.Load() {
+	if a.unsolicited.Load() {
 		_ = response.Body.Close() // it is not passed on
 		c.pool.drop(c)            // further responses would be off by one as well
 		return nil, errUnsolicited
 	}
-	response.Body = m.body(ctx, r, response)
+	response.Body = a.body(ctx, r, response)
 	return response, nil
 }
 
@@ -108,9 +108,9 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
 // body returns the body of the response to r. It frees the slot of the request.
-func (m *mark) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
-	c := m.conn
-	b := &responseBody{ReadCloser: response.Body, mark: m, conn: c, ctx: ctx, stop: func() bool { return true }}
+func (a *attempt) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
+	c := a.conn
+	b := &responseBody{ReadCloser: response.Body, attempt: a, conn: c, ctx: ctx, stop: func() bool { return true }}
 	b.ended.Store(response.Body == http.NoBody)
 	if c.http2 && r.Body != nil {
 		b.stop = context.AfterFunc(ctx, b.abandon)
@@ -121,7 +121,7 @@ func (m *mark) body(ctx context.Context, r *http.Request, response *http.Respons
 // responseBody frees the slot of a request when it is closed.
 type responseBody struct {
 	io.ReadCloser
-	mark    *mark
+	attempt *attempt
 	conn    *Conn
 	ctx     context.Context
 	stop    func() bool // stops watching ctx
@@ -165,10 +165,11 @@ func (b *responseBody) Close() error {
 }
 
 func (b *responseBody) finish() {
-	b.once.Do(func() { b.mark.finish(!b.ended.Load()) })
+	b.once.Do(func() { b.attempt.finish(!b.ended.Load()) })
 }
 
-// mark records the position in both directions of a connection just before a request is sent on it:
+// attempt is one request on a connection. It has the position in both directions just before the
+// request is sent:
 //
 //	           earlier requests    this request
 //	sent       ────────────────────┼──────────────────>
@@ -176,36 +177,36 @@ func (b *responseBody) finish() {
 //	received   ────────────────────┼──────────────────>
 //
 //	what happens                                     what it proves
-//	RoundTrip fails and taken has not passed the     nothing was sent, so it may be sent again
-//	mark
+//	RoundTrip fails and taken has not passed         nothing was sent, so it may be sent again
+//	the position
 //	HTTP/1.1: a response whose bytes were read       it belongs to something else, and is not passed
-//	before the mark, or before ours were written     on
-type mark struct {
+//	before the position, or before ours were         on
+//	written
+type attempt struct {
 	conn        *Conn
-	taken       int64 // where the request begins among the written bytes
-	read        int64
+	taken, read int64       // the position; see coalescer and socket.received
 	unsolicited atomic.Bool // the response came before the request
-	phase       atomic.Int32
+	stream      atomic.Int32
 }
 
-// The phases of a request. In phaseActive its stream exists.
+// The states of an attempt's stream.
 const (
-	phaseNew = iota
-	phaseActive
-	phaseEnded
+	streamNone = iota // not yet
+	streamOpen
+	streamEnded
 )
 
 // begin is called when the stream of the request exists, possibly after finish.
-func (m *mark) begin() {
-	if m.phase.CompareAndSwap(phaseNew, phaseActive) {
-		m.conn.active.Add(1)
+func (a *attempt) begin() {
+	if a.stream.CompareAndSwap(streamNone, streamOpen) {
+		a.conn.active.Add(1)
 	}
 }
 
 // finish frees the slot of a request. cancelled means that its response was not read to the end.
-func (m *mark) finish(cancelled bool) {
-	c := m.conn
-	if m.phase.Swap(phaseEnded) == phaseActive {
+func (a *attempt) finish(cancelled bool) {
+	c := a.conn
+	if a.stream.Swap(streamEnded) == streamOpen {
 		c.active.Add(-1)
 		c.ended.Add(1) // after active: releaseResets reads them in the opposite order
 	}
@@ -222,37 +223,37 @@ func (m *mark) finish(cancelled bool) {
 	c.pool.release(c, usable)
 }
 
-func (c *Conn) mark() *mark {
-	return &mark{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
+func (c *Conn) newAttempt() *attempt {
+	return &attempt{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
 }
 
 // nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
-// Only the tail of the accepted bytes is ever dropped. So taken <= m.taken proves that no byte of
+// Only the tail of the accepted bytes is ever dropped. So taken <= a.taken proves that no byte of
 // this request was written.
-func (m *mark) nothingSent() bool { return m.conn.wire.out.taken.Load() <= m.taken }
+func (a *attempt) nothingSent() bool { return a.conn.wire.out.taken.Load() <= a.taken }
 
 // firstByte is called at the first byte of the response. Over HTTP/1.1 it checks that the request
 // was sent before; over HTTP/2 the stream ID says which request the response is for.
-func (m *mark) firstByte() {
-	w := m.conn.wire
-	if !m.conn.http2 && (w.out.written.Load() <= m.taken || w.socket.received() == m.read) {
-		m.unsolicited.Store(true)
+func (a *attempt) firstByte() {
+	w := a.conn.wire
+	if !a.conn.http2 && (w.out.written.Load() <= a.taken || w.socket.received() == a.read) {
+		a.unsolicited.Store(true)
 	}
 }
 
 // trace returns net/http's hooks, which call on.
-func (m *mark) trace(on Events) *httptrace.ClientTrace {
+func (a *attempt) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		WroteHeaders: m.begin,
+		WroteHeaders: a.begin,
 		GotFirstResponseByte: func() {
-			m.firstByte()
+			a.firstByte()
 			if on.FirstByte != nil {
 				on.FirstByte()
 			}
 		},
 		Got100Continue: on.Continue,
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			if m.unsolicited.Load() {
+			if a.unsolicited.Load() {
 				return errUnsolicited
 			}
 			if on.Informational == nil {

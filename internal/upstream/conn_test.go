@@ -93,7 +93,7 @@ func TestUnsolicitedResponsesAreSeen(t *testing.T) {
 	} {
 		conn := connOver(nil)
 		conn.http2 = c.http2
-		m := conn.mark()
+		m := conn.newAttempt()
 		if c.written {
 			conn.wire.out.written.Add(1)
 		}

@@ -47,13 +47,13 @@ const (
 // dialer connects to one upstream.
 type dialer struct {
 	Config
-	http1    *http.Transport // used only for NewClientConn: it neither pools nor dials
-	http2    *http.Transport // likewise
-	tls      *tls.Config     // nil: an http upstream
-	proxyTLS *tls.Config
-	address  string // host:port
-	spares   *sync.Pool
-	working  atomic.Pointer[workingRoute]
+	http1     *http.Transport // used only for NewClientConn: it neither pools nor dials
+	http2     *http.Transport // likewise
+	tls       *tls.Config     // nil: an http upstream
+	proxyTLS  *tls.Config
+	address   string // host:port
+	spares    *sync.Pool
+	lastRoute atomic.Pointer[usedRoute]
 }
 
 // wireKey is the context key of the connection that net/http is to use.
@@ -75,7 +75,7 @@ func newDialer(c Config) (*dialer, error) {
 	}
 	d.spares = newSpares()
 	d.http1.MaxResponseHeaderBytes = maxResponseHeader
-	d.working.Store(&workingRoute{})
+	d.lastRoute.Store(&usedRoute{})
 	if c.URL.Scheme == "https" {
 		d.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.URL.Hostname(),
@@ -181,7 +181,7 @@ func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 		return d.handshake(ctx, c)
 	}
 	var failures []error
-	first := d.working.Load().index
+	first := d.lastRoute.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
 		c, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
@@ -264,23 +264,23 @@ func (p *Pool) Route() Route {
 	p.mu.Lock()
 	r := Route{Connections: len(p.conns)}
 	p.mu.Unlock()
-	working := p.dialer.working.Load()
-	r.Since = working.since
+	last := p.dialer.lastRoute.Load()
+	r.Since = last.since
 	if len(p.dialer.Proxies) > 0 {
-		r.Proxy = p.dialer.Proxies[working.index].Host
+		r.Proxy = p.dialer.Proxies[last.index].Host
 	}
 	return r
 }
 
-// workingRoute is the route of the last connection.
-type workingRoute struct {
+// usedRoute is the route of the last connection.
+type usedRoute struct {
 	index int // of the proxy; 0 without proxies
 	since time.Time
 }
 
 // prefer makes later connections try that proxy first.
 func (d *dialer) prefer(index int) {
-	if last := d.working.Load(); last.index != index || last.since.IsZero() {
-		d.working.Store(&workingRoute{index: index, since: time.Now()})
+	if last := d.lastRoute.Load(); last.index != index || last.since.IsZero() {
+		d.lastRoute.Store(&usedRoute{index: index, since: time.Now()})
 	}
 }

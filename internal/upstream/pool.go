@@ -48,7 +48,7 @@ type Pool struct {
 //	suspected  the response to a ping is overdue                the peer responds, or it is closed
 type slots struct {
 	inUse, limit int           // limit: how many requests the peer takes
-	settled      chan struct{} // closed when limit is known
+	limitKnown   chan struct{} // closed when limit is known
 	draining     bool
 	suspected    bool
 	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
@@ -185,13 +185,13 @@ func (p *Pool) connect() {
 	err := p.dialer.dial(p.ctx, c)
 	if err == nil {
 		p.add(c)
-		err = p.settle(c)
+		err = p.awaitLimit(c)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
 	if err != nil {
-		p.refuse(err) // otherwise dials would go on for ever
+		p.failWaiters(err) // otherwise dials would go on for ever
 	}
 	p.serveWaiters()
 }
@@ -206,7 +206,7 @@ func (p *Pool) add(c *Conn) {
 	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 	if !c.http2 {
 		p.streams = 1
-		p.settled(c)
+		p.limitKnown(c)
 	}
 	if p.ctx.Err() != nil {
 		p.dropLocked(c)
@@ -214,13 +214,13 @@ func (p *Pool) add(c *Conn) {
 	p.serveWaiters()
 }
 
-// settle waits until the limit of c is known, at most settingsPatience. It fails if c takes no
+// awaitLimit waits until the limit of c is known, at most settingsPatience. It fails if c takes no
 // request.
-func (p *Pool) settle(c *Conn) error {
+func (p *Pool) awaitLimit(c *Conn) error {
 	timer := time.NewTimer(settingsPatience)
 	defer timer.Stop()
 	select {
-	case <-c.settled:
+	case <-c.limitKnown:
 	case <-timer.C:
 	case <-p.ctx.Done():
 	}
@@ -240,17 +240,17 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 	c.limit = int(min(limit, maxStreams))
 	if c.limit > 0 { // after 0, a larger limit may follow
 		p.streams = c.limit
-		p.settled(c)
+		p.limitKnown(c)
 	}
 	p.serveWaiters()
 }
 
-// settled ends the wait of settle. The caller holds mu.
-func (p *Pool) settled(c *Conn) {
+// limitKnown ends the wait of awaitLimit. The caller holds mu.
+func (p *Pool) limitKnown(c *Conn) {
 	select {
-	case <-c.settled:
+	case <-c.limitKnown:
 	default:
-		close(c.settled)
+		close(c.limitKnown)
 	}
 }
 
@@ -259,12 +259,12 @@ func (p *Pool) drain(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.draining = true
-	p.settled(c)
+	p.limitKnown(c)
 }
 
-// refused is called when the peer of c refused a stream. If c carries other requests, it gets no
-// new one: the next attempt would be refused as well.
-func (p *Pool) refused(c *Conn) {
+// streamRefused is called when the peer of c refused a stream. If c carries other requests, it gets
+// no new one: the next attempt would be refused as well.
+func (p *Pool) streamRefused(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.inUse > 1 {
@@ -283,7 +283,7 @@ func (p *Pool) lost(c *Conn) {
 // forget removes c from the pool, and reports whether it was there. The caller holds mu.
 func (p *Pool) forget(c *Conn) bool {
 	c.draining = true
-	p.settled(c)
+	p.limitKnown(c)
 	i := slices.Index(p.conns, c)
 	if i < 0 {
 		return false
@@ -366,9 +366,9 @@ func (p *Pool) Close() {
 	p.work.Wait()
 }
 
-// refuse fails the oldest waiters, as many as the connection that was not made would have carried.
-// The caller holds mu.
-func (p *Pool) refuse(err error) {
+// failWaiters fails the oldest waiters, as many as the connection that was not made would have
+// carried. The caller holds mu.
+func (p *Pool) failWaiters(err error) {
 	n := len(p.waiters)
 	if p.streams > 0 {
 		n = min(n, p.streams)

@@ -22,8 +22,8 @@ const (
 	keepAliveCount    = 3
 )
 
-// socket is the connection beneath TLS. Read and count are one step under mu. Otherwise mark could
-// miss bytes already read, and take an early response for ours.
+// socket is the connection beneath TLS. Read and count are one step under mu. Otherwise newAttempt
+// could miss bytes already read, and take an early response for ours.
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn // nil: not a kernel socket
