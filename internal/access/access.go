@@ -74,9 +74,9 @@ type Tailscaled struct {
 	Addresses []netip.Addr
 }
 
-// As returns the identity for the log and the flight recorder, with each name replaced by the
+// Redacted returns the identity for the log and the flight recorder, with each name replaced by the
 // result of shown. A nil shown keeps the names. Capabilities, shares and addresses are left out.
-func (id Identity) As(shown func(string) string) Identity {
+func (id Identity) Redacted(shown func(string) string) Identity {
 	named := Identity{Source: id.Source, Node: id.Node, User: id.User, Tags: id.Tags, Person: id.Person, Doubt: id.Doubt}
 	if shown == nil {
 		return named
@@ -156,7 +156,7 @@ var errNotAllowed = errors.New("no entry of the access list matches this sender"
 // Judge reports who sent a request with header h over c. Its error is a [*Refusal] if the sender
 // cannot be identified or allow does not admit them, and the cause of ctx after its end. gateways
 // says which admitted senders may name a person.
-func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source, gateways config.Identity) (Identity, error) {
+func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []config.Source, gateways config.Gateways) (Identity, error) {
 	peer, err := a.identify(ctx, h, c, gateways.Header)
 	if peer.Funnel || len(h["Tailscale-Funnel-Request"]) > 0 {
 		return peer, &Refusal{Message: "requests through Tailscale Funnel come from the open internet and are always refused"}

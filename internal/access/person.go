@@ -18,7 +18,7 @@ const NotBelieved = "identity.from does not name the sender"
 
 // person returns the name of the person for whom a trusted gateway sends a request. doubt says why
 // a header that is present is ignored, without quoting it.
-func person(h http.Header, sender Identity, addr netip.Addr, gateways config.Identity) (name, doubt string) {
+func person(h http.Header, sender Identity, addr netip.Addr, gateways config.Gateways) (name, doubt string) {
 	values := h[gateways.Header]
 	if len(values) == 0 {
 		return "", ""
@@ -67,7 +67,7 @@ func isInvisible(r rune) bool {
 }
 
 // NamesOrigin reports whether a header says for whom a proxy forwards a request. name is canonical,
-// and personHeader is the header of [config.Identity]. The list serves two rules: these headers are
+// and personHeader is the header of [config.Gateways]. The list serves two rules: these headers are
 // not sent to the upstream, and a request from this host that has one was forwarded by another
 // proxy for another client (source proxied). An underscore counts as a dash, as for servers that
 // turn headers into variables.

@@ -17,7 +17,7 @@ func FuzzPerson(f *testing.F) {
 		f.Add(seed, seed)
 		f.Add(seed, "bob")
 	}
-	gateways := config.Identity{From: []config.Source{{Kind: config.Tailnet}}, Header: "X-Person"}
+	gateways := config.Gateways{From: []config.Source{{Kind: config.Tailnet}}, Header: "X-Person"}
 	f.Fuzz(func(t *testing.T, one, other string) {
 		name, doubt := person(http.Header{"X-Person": {one, other}}, Identity{Source: config.Tailnet}, netip.Addr{}, gateways)
 		if (name == "") == (doubt == "") {

@@ -11,7 +11,7 @@ import (
 type Config struct {
 	Proxy     Proxy
 	Tailscale Tailscale
-	Identity  Identity
+	Identity  Gateways
 	Access    Access
 	Headers   []Header // in the order of the file, which is the order in which they apply
 	Metrics   Metrics
@@ -74,8 +74,8 @@ const (
 	Exit WhenDown = "exit" // try again five times, then leave
 )
 
-// Identity is the identity block: gateways that say for whom they send a request.
-type Identity struct {
+// Gateways is the identity block: the gateways that say for whom they send a request.
+type Gateways struct {
 	// From are the senders that are trusted, none of them [Local]; empty: none. Default empty.
 	From []Source
 	// Header is where they name the person, in the spelling of [net/http.CanonicalHeaderKey].

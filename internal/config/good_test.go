@@ -98,7 +98,7 @@ func everything() *config.Config {
 			Retry:                   config.Retry{Attempts: 1, Backoff: time.Second, Memory: 1 << 30},
 		},
 		Tailscale: config.Tailscale{WhenDown: config.Exit, Socket: "/run/tailscale/tailscaled.sock"},
-		Identity: config.Identity{
+		Identity: config.Gateways{
 			From:   []config.Source{{Kind: config.Tag, Value: "tag:aperture"}, {Kind: config.Proxied, Value: "proxied"}},
 			Header: "X-Forwarded-Email",
 		},

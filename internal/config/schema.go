@@ -132,7 +132,7 @@ func Default() *Config {
 			Retry:                 Retry{Attempts: 3, Backoff: 100 * time.Millisecond, Memory: 64 * mib},
 		},
 		Tailscale: Tailscale{Required: true, WhenDown: Wait},
-		Identity:  Identity{Header: http.CanonicalHeaderKey(gatewayHeader)},
+		Identity:  Gateways{Header: http.CanonicalHeaderKey(gatewayHeader)},
 		Access:    Access{Allow: usual()},
 		Metrics:   Metrics{Allow: usual(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},

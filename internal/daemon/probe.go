@@ -106,7 +106,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 			v := d.view()
 			report.Sender, report.Entry = v.naming.sender(id)
 			report.Gateway = v.naming.gateway(id)
-			report.Named, report.Person, report.PersonDoubt = id.Person != "", id.As(v.naming.name).Person, id.Doubt
+			report.Named, report.Person, report.PersonDoubt = id.Person != "", id.Redacted(v.naming.name).Person, id.Doubt
 			compareProbe(report, nonce, p, r)
 			report.Claimed = slices.Contains(r.Header[v.config.Identity.Header], admin.ProbePerson)
 			report.NamedIn = namedIn(r.Header, v.config.Identity.Header)

@@ -16,7 +16,7 @@ import (
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Sender, x.cfg.Access.Allow, x.cfg.Identity)
 	address := x.conn.Sender.Addr()
-	x.rec.identify(id.As(x.cfg.LogIdentity), x.shownAddress(id, address))
+	x.rec.identify(id.Redacted(x.cfg.LogIdentity), x.shownAddress(id, address))
 	x.ticket = ticket{person: id.Key(address), session: x.rec.Session, share: id.Share}
 	x.reportShare(id.ShareFault)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 func namingGateway(s *setup) {
 	gateways := []config.Source{{Kind: config.Proxied}}
 	s.Access.Allow = append(gateways, s.Access.Allow...)
-	s.Identity = config.Identity{From: gateways, Header: "X-Person"}
+	s.Identity = config.Gateways{From: gateways, Header: "X-Person"}
 }
 
 // asPerson is the request of a person behind that gateway.

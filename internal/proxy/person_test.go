@@ -18,7 +18,7 @@ const (
 
 // believes has a door take the word of these senders about persons.
 func believes(header string, from ...config.Source) func(*setup) {
-	return func(s *setup) { s.Identity = config.Identity{From: from, Header: header} }
+	return func(s *setup) { s.Identity = config.Gateways{From: from, Header: header} }
 }
 
 func gatewayTag() config.Source { return config.Source{Kind: config.Tag, Value: "tag:aperture"} }
