@@ -164,6 +164,8 @@ func inFrontOfAPI(t *testing.T, blocks ...string) (s *service, reached *atomic.I
 		if r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" {
 			reached.Add(1)
 		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Request-Id", "req_011")
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	t.Cleanup(api.Close)
@@ -317,15 +319,15 @@ func TestDoctorReportsUnreachableGateway(t *testing.T) {
 		url   func(t *testing.T, s *service) string
 		words []string
 	}{
-		{"it is not there", func(*testing.T, *service) string { return "http://127.0.0.1:9" }, []string{"127.0.0.1:9 did not respond", "refused"}},
-		{"its name is unknown", func(*testing.T, *service) string { return "http://gateway.invalid" }, []string{"gateway.invalid did not respond", "no such host"}},
+		{"it is not there", func(*testing.T, *service) string { return "http://127.0.0.1:9" }, []string{"127.0.0.1:9 cannot be connected to", "refused"}},
+		{"its name is unknown", func(*testing.T, *service) string { return "http://gateway.invalid" }, []string{"gateway.invalid cannot be connected to", "no such host"}},
 		{
 			"it does not reach us", func(t *testing.T, _ *service) string { return gateway{}.run(t, "http://127.0.0.1:9").URL },
 			[]string{"502", "did not reach this daemon", "doctor --peer", "http://box.tail.ts.net:"},
 		},
 		{
 			"it refuses on its own", func(t *testing.T, s *service) string { return gateway{instead: refuse}.run(t, s.url()).URL },
-			[]string{"403", "no grant for claude", "a grant in the gateway"},
+			[]string{"403", "a grant in the gateway"},
 		},
 		{
 			"it leads to another daemon", func(t *testing.T, s *service) string { return gateway{instead: other}.run(t, s.url()).URL },
@@ -355,7 +357,7 @@ func TestDoctorBeforeAGatewayWithLogin(t *testing.T) {
 	}
 	s, _ := inFrontOfAPI(t, mergeBeta)
 	d, code := s.doctor("--through", gateway{instead: refuse}.run(t, s.url()).URL)
-	d.want(t, "gateway", "unknown", "401", "invalid token", "claude -p hi", "journalctl -u oauth-proxyd")
+	d.want(t, "gateway", "unknown", "401: authentication_error", "claude -p hi", "journalctl -u oauth-proxyd")
 	if code != 0 {
 		t.Errorf("exit code %d: %+v", code, d.Findings)
 	}

@@ -73,7 +73,7 @@ func TestUnusableProxy(t *testing.T) {
 		{"nothing listens there", "http://" + dead, "upstream tcp", []string{dead, "refused", "is the proxy running there", "curl -v --proxy http://" + dead}},
 		{"it forbids CONNECT", connectProxy(t, http.StatusForbidden), "upstream proxy", []string{"status 403", "allow this host CONNECT to 127.0.0.1:"}},
 		{"it wants a password", connectProxy(t, http.StatusProxyAuthRequired), "upstream proxy", []string{"status 407", "by its address"}},
-		{"it reaches nothing", connectProxy(t, http.StatusServiceUnavailable), "upstream proxy", []string{"status 503", "its log says why"}},
+		{"it reaches nothing", connectProxy(t, http.StatusServiceUnavailable), "upstream proxy", []string{"status 503", "could not connect to 127.0.0.1:", "its log says why"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -245,7 +245,7 @@ func brokenExits() []breakage {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
 		}, "upstream http", doctor.Fail, []string{"302", "login.example", "not the API"}},
 		{"an upstream with a problem", func(w *world) {
-			w.upstream.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(529) })
+			w.upstream.Config.Handler = respondAs(529, "application/json", "req_011", "{}")
 		}, "upstream http", doctor.Warn, []string{"529", "status.anthropic.com"}},
 	}
 }

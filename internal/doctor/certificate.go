@@ -35,6 +35,10 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 // unknownIssuer is about a certificate that no trusted CA has issued, such as that of a proxy that
 // intercepts TLS.
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
+	if missingRoots() {
+		return fail("no root certificates were found on this host, so the certificate of %s, issued by %q, cannot be verified",
+			a.config.URL.Host, chain[0].Issuer).fix("install the package ca-certificates")
+	}
 	trusted := ""
 	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
 		trusted = " and not in upstream_ca_file " + file
@@ -43,9 +47,6 @@ func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 		a.config.URL.Host, chain[0].Issuer, trusted)
 	if top := chain[len(chain)-1]; len(chain) > 1 {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain belongs to %q", top.Subject)
-	}
-	if missingRoots() {
-		return f.fix("install the package ca-certificates: this host has no roots at all")
 	}
 	f = f.fix(fmt.Sprintf("upstream_ca_file = %q   # in the block proxy of %s", caFile, x.File),
 		"get the certificate of that CA, in PEM, from your IT department and save it there")

@@ -36,7 +36,7 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	case x.prefs != nil && !x.prefs.AcceptDNS:
 		return []Finding{warn("accept-dns is off: this host does not ask MagicDNS, but peers may").fix("tailscale set --accept-dns=true")}
 	}
-	return []Finding{warn("%s does not resolve: %v", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
+	return []Finding{warn("%s does not resolve: %s", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
 }
 
 // checkEgress says which resolver, proxy and exit node requests to the upstream use.

@@ -100,7 +100,7 @@ func (p *probe) send() {
 	}
 	response, err := transport.RoundTrip(p.request)
 	if err != nil {
-		p.err = plain(err)
+		p.err = err
 		return
 	}
 	defer response.Body.Close()

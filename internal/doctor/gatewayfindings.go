@@ -3,8 +3,13 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +17,6 @@ import (
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/term"
 )
 
 // arrived says what the gateway did to a probe and to its response.
@@ -37,7 +41,6 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 // notArrived is about a probe that the daemon did not recognize. Only the response of the gateway
 // shows why.
 func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
-	said := term.Cut(term.Clean(string(p.body)), 160)
 	provider := "the gateway's provider: baseurl " + cmp.Or(x.baseURL(), "http://NODE:PORT of this daemon")
 	known, err := x.Daemon.Explain(ctx, p.request.Header.Get("X-Request-Id"))
 	switch {
@@ -45,20 +48,53 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 		return fail("the gateway dropped the header of the probe, so the daemon sent the request on to the upstream; the response is %d", p.status).
 			fix("have the gateway pass on the header " + strings.ToLower(admin.ProbeHeader))
 	case p.status == http.StatusUnauthorized:
-		return unknown("the gateway refused the made-up token of the probe with 401: %s", said).fix(
+		return unknown("the gateway refused the made-up token of the probe with 401%s", p.errorType()).fix(
 			"if it has a login of its own, as claude gateway has, send a prompt from a logged-in client: claude -p hi",
 			"then see it arrive here: journalctl -u oauth-proxyd -n 5   # with its credential, anthropic-beta and person",
 			"if nothing arrives: "+provider)
 	case p.status != 0:
-		return fail("the gateway responded with %d, and the request did not reach this daemon: %s", p.status, said).
+		return fail("the gateway responded with %d, and the request did not reach this daemon%s", p.status, p.errorType()).
 			fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader)).
 			fix(provider, x.checkSender(p))
 	}
-	f := fail("%s did not respond, and the request did not reach this daemon: %v", p.request.URL.Host, p.err).fix("curl -v " + x.Through)
+	f := fail("%s %s, and the request did not reach this daemon: %s", p.request.URL.Host, failedHow(p.err), plain(p.err)).fix("curl -v " + x.Through)
 	if x.node.Userspace {
 		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
 	}
 	return f.fix(provider, x.checkSender(p))
+}
+
+// failedHow says what a gateway did instead of responding.
+func failedHow(err error) string {
+	timeout, _ := errors.AsType[net.Error](err)
+	op, _ := errors.AsType[*net.OpError](err)
+	_, isUntrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case isUntrusted:
+		return "has a certificate that this host does not accept"
+	case timeout != nil && timeout.Timeout():
+		return "did not respond"
+	case op != nil && op.Op == "dial":
+		return "cannot be connected to"
+	}
+	return "did not send a valid HTTP response"
+}
+
+// errorType names the type of an API error, and the oauth-proxyd that sent it. Other text of a
+// gateway may have tokens and names.
+func (p *probe) errorType() string {
+	var response struct {
+		Error struct{ Type, Message string }
+	}
+	_ = json.Unmarshal(p.body, &response) // else there is nothing to name
+	text := ""
+	if known := regexp.MustCompile(`^[a-z_]{1,40}$`).FindString(response.Error.Type); known != "" {
+		text = ": " + known
+	}
+	if sender := regexp.MustCompile(`^oauth-proxyd@[\w.-]{1,64}`).FindString(response.Error.Message); sender != "" {
+		text += ", from " + sender
+	}
+	return text
 }
 
 // checkSender is the command that checks whether the gateway gets in here.

@@ -1,10 +1,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 
+	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/term"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -82,7 +86,7 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 
 // attemptFailed reports the step that failed.
 func (x *facts) attemptFailed(a *attempt) Finding {
-	f := fail("%s", strings.ReplaceAll(plain(a.err).Error(), "\n", "; ")) // errors.Join has a line for each
+	f := fail("%s", plain(a.err))
 	curl := "curl -v " + a.config.URL.String()
 	if a.proxy != nil {
 		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.URL.String()
@@ -96,6 +100,10 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 		return at(stepProxy, f.fix(x.noTunnel(a), curl))
 	case upstream.StageHandshake:
 		return at(stepTLS, x.certificateFinding(a, f))
+	}
+	if errors.Is(a.err, context.DeadlineExceeded) {
+		f.Seen = a.config.URL.Host + " accepted the connection, but did not respond in time"
+		f = f.fix("proxy.upstream_url in " + x.File + ": is that the API, and does it work?")
 	}
 	return at(stepHTTP, f.fix(curl))
 }
@@ -121,39 +129,78 @@ func (x *facts) noTunnel(a *attempt) string {
 		return "proxy.upstream_proxy in " + x.File + ": is " + a.proxy.Host + " an HTTP proxy, and is " + a.proxy.Scheme + ":// right?"
 	case refused.Status == http.StatusProxyAuthRequired:
 		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd sends no password"
+	case refused.Status >= http.StatusInternalServerError:
+		return "the proxy " + a.proxy.Host + " could not connect to " + a.config.URL.Host + ", or has a problem of its own; its log says why"
 	}
 	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.URL.Host + "; its log says why it did not"
 }
 
-// responseFinding is about the response. The API refuses a request without a credential.
+// responseFinding is about the response. To a request without a credential, the API responds with
+// 401, JSON and a request-id. Anything else may come from a portal, a firewall or a proxy.
 func (x *facts) responseFinding(a *attempt) Finding {
-	code := a.response.StatusCode
-	status := strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
-	text := fmt.Sprintf("GET /v1/models without a credential: %s in %s", status, milliseconds(a.took))
+	code, hasID := a.response.StatusCode, a.response.Header.Get("Request-Id") != ""
+	kind, _, _ := mime.ParseMediaType(a.response.Header.Get("Content-Type"))
+	text := "GET /v1/models without a credential: " + strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+	took := milliseconds(a.took)
 	var f Finding
 	switch {
-	case code == http.StatusUnauthorized, code == http.StatusNotFound, code < 300:
-		f = ok("%s, as expected", text)
-	case code < 400:
-		f = fail("%s, a redirect to %s: this is not the API", text, a.response.Header.Get("Location")).fix("proxy.upstream_url in " + x.File)
+	case code == http.StatusUnauthorized && hasID && kind == "application/json":
+		f = ok("%s in %s, as expected", text, took)
+	case code >= 300 && code < 400:
+		f = fail("%s in %s, a redirect%s: this is not the API", text, took, redirectTarget(a.response)).fix("proxy.upstream_url in " + x.File)
+	case !hasID, code < 300, code == http.StatusUnauthorized:
+		f = x.notTheAPI(a, fmt.Sprintf("%s, %s in %s", text, responseTraits(kind, hasID), took))
 	case code == http.StatusForbidden:
-		f = warn("%s: the upstream, or something on the path, refuses this host", text).
+		f = warn("%s in %s: the API refuses this host", text, took).
 			fix("is this host, or its exit node, in a country that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
-		f = warn("%s: the upstream itself has a problem", text).fix("https://status.anthropic.com")
+		f = warn("%s in %s: the upstream itself has a problem", text, took).fix("https://status.anthropic.com")
 	default:
-		f = warn("%s", text).fix("curl -v " + x.settings.Proxy.UpstreamURL.String())
+		f = warn("%s in %s", text, took).fix("curl -v " + a.config.URL.String())
 	}
 	return at(stepHTTP, f)
 }
 
-// plain removes the parts of an error that repeat the URL.
-func plain(err error) error {
+// notTheAPI is about a response that does not look like the API's.
+func (x *facts) notTheAPI(a *attempt, text string) Finding {
+	curl := "curl -v " + a.config.URL.JoinPath("/v1/models").String() + "   # what responds there?"
+	if host := a.config.URL.Host; a.config.URL.Hostname() != "api.anthropic.com" {
+		return warn("%s: the API would respond with 401, JSON and a request-id; %s may be another program, or something on the path responds in its place", text, host).
+			fix(curl, "proxy.upstream_url in "+x.File+": is that the API, or a gateway to it?")
+	}
+	return warn("%s: a login page, firewall or proxy responds in place of the API", text).
+		fix(curl, "the operator of the network must let this host reach api.anthropic.com:443")
+}
+
+// responseTraits describes a response without any text of its sender, which may be secret.
+func responseTraits(kind string, hasID bool) string {
+	traits := cmp.Or(term.Cut(kind, 60), "no content type")
+	if !hasID {
+		traits += ", no request-id"
+	}
+	return traits
+}
+
+// redirectTarget names the scheme and host of a redirect. The rest may have a token.
+func redirectTarget(r *http.Response) string {
+	to, err := r.Location()
+	if err != nil || to.Host == "" {
+		return ""
+	}
+	return " to " + to.Scheme + "://" + to.Host
+}
+
+// plain is the text of an error, without its URL and without quoted bytes of a peer, which may be
+// secret.
+func plain(err error) string {
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		err = wrapped.Err
 	}
 	if dns, is := errors.AsType[*net.DNSError](err); is {
-		return errors.New(dns.Err + ": " + strings.TrimSuffix(dns.Name, "."))
+		return dns.Err + ": " + strings.TrimSuffix(dns.Name, ".")
 	}
-	return err
+	if _, is := errors.AsType[*tls.CertificateVerificationError](err); is {
+		return err.Error()
+	}
+	return inbound.Unquoted(err.Error())
 }

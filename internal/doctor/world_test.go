@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	w := &world{t: t, dir: dir, health: ourHealth}
-	w.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	w.upstream = httptest.NewServer(respondAs(http.StatusUnauthorized, "application/json", "req_011", `{"type":"error"}`))
 	t.Cleanup(w.upstream.Close)
 	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -79,6 +79,18 @@ header "anthropic-beta" {
 		"POST debug-packet-filter-rules": say(`[{"SrcIPs":["*"],"DstPorts":[{"IP":"*","Ports":{"First":0,"Last":65535}}]}]`),
 	}
 	return w
+}
+
+// respondAs is an upstream that always sends this response; id "" sends no request-id.
+func respondAs(status int, kind, id, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		if id != "" {
+			w.Header().Set("Request-Id", id)
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
 }
 
 // statusOf is a status with two peers.

@@ -180,7 +180,7 @@ func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 		d.prefer(0)
 		return d.handshake(ctx, c)
 	}
-	var failures []error
+	var failed error
 	first := d.lastRoute.Load().index
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
@@ -189,12 +189,17 @@ func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 			d.prefer(index)
 			return c, nil
 		}
-		failures = append(failures, fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err))
+		err = fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err)
+		if failed == nil {
+			failed = err
+		} else {
+			failed = fmt.Errorf("%w; %w", failed, err) // on one line, unlike that of errors.Join
+		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, errors.Join(failures...)
+	return nil, failed
 }
 
 // viaProxy connects through proxy. It takes at most the time left divided by shares.
