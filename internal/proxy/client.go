@@ -65,19 +65,19 @@ func sdkName(language string) string {
 }
 
 // withVersion returns the name with the version at the start of text, or "" without a name or a
-// version.
+// version. A long pre-release is left out, because it may be anything, such as a name.
 func withVersion(name, text string) string {
-	const most = 24
-	end := strings.IndexFunc(text, func(c rune) bool {
-		return !strings.ContainsRune("0123456789.+-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", c)
-	})
-	if end >= 0 {
-		text = text[:end]
-	}
-	if name == "" || text == "" || len(text) > most || text[0] < '0' || text[0] > '9' {
+	const most, mostPreRelease = 16, 10
+	rest := strings.TrimLeft(text, "0123456789.")
+	version := text[:len(text)-len(rest)]
+	if name == "" || version == "" || len(version) > most || version[0] == '.' {
 		return ""
 	}
-	return name + " " + text
+	after := strings.TrimLeft(rest, alphanumeric+".+-")
+	if preRelease := rest[:len(rest)-len(after)]; len(preRelease) <= mostPreRelease {
+		version += preRelease
+	}
+	return name + " " + version
 }
 
 // newer reports whether a is the same program as b in a later version.

@@ -32,6 +32,8 @@ func TestClientIsNamedInLog(t *testing.T) {
 		{"of-our-own/1.0", stainless, "Anthropic/Python 0.75.0"},
 		{"", stainless, "Anthropic/Python 0.75.0"},
 		{"AsyncOpenAI/Python 2.1.0", stainless, ""},
+		{"Anthropic/Python 0.76.0rc1", nil, "Anthropic/Python 0.76.0rc1"},
+		{"claude-cli/2.1.332-ann.of.example.com", nil, "claude-cli 2.1.332"},
 		{"claude-cli/" + strings.Repeat("1", 30), nil, ""},
 		{"claude-cli/PLANTED", nil, ""},
 		{"claude-cli/", nil, ""},

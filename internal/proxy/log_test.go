@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -49,6 +50,30 @@ func TestLogTextIsBounded(t *testing.T) {
 	do(t, newClient(t), r)
 	if line := d.log.requests(t, 1)[0]; len(line) > 1500 {
 		t.Errorf("%d bytes: %s", len(line), line)
+	}
+}
+
+// Tokens and names in the texts that are logged are not: a client may confuse its headers.
+func TestTokensInLoggedTextsAreMasked(t *testing.T) {
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Request-Id", "req_sk-ant-oat01-SECRET")
+	})
+	d := openDoor(t, up)
+	for i, session := range []string{"sk-ant-oat01-SECRET", "SECRET@example.com", "SECRET of ann", "6f1e9a2c-0000-4000-8000-000000000000"} {
+		r := request(t, "GET", d.url("/a/sk-ant-api03-SECRET/b/sk-ant-api03-SECRET"), nil)
+		r.Header.Set("X-Claude-Code-Session-Id", session)
+		r.Header.Set("User-Agent", "claude-cli/2.1.332-sk-ant-api03-SECRET")
+		response, _ := do(t, newClient(t), r)
+		line, trace := d.log.requests(t, i+1)[i], fmt.Sprint(d.found(t, response.Header.Get("X-Request-Id")))
+		if strings.Contains(line+trace, "SECRET") {
+			t.Errorf("%s: %s\n%s", session, line, trace)
+		}
+		if !strings.Contains(line, "/a/sk-ant-…/b/sk-ant-…") || !strings.Contains(line, `"req_sk-ant-…"`) {
+			t.Errorf("nothing shows that a token was there: %s", line)
+		}
+		if uuid := i == 3; uuid != strings.Contains(line, `"session":"`+session+`"`) {
+			t.Errorf("session %s: %s", session, line)
+		}
 	}
 }
 

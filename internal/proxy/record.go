@@ -28,12 +28,11 @@ const statusClientGone = 499
 
 // How many bytes of a text from a client or the upstream are kept.
 const (
-	keptMethod  = 32
-	keptPath    = 512
-	keptSession = 64
-	keptName    = 128 // of a person, or the upstream's ID of a request
-	keptError   = 2048
-	shownPath   = 64 // in the message of a log line
+	keptMethod = 32
+	keptPath   = 512
+	keptName   = 128 // of a person, or the upstream's ID of a request
+	keptError  = 2048
+	shownPath  = 64 // in the message of a log line
 )
 
 // The outcomes of a request, besides the codes of failures.
@@ -77,16 +76,17 @@ func newRecord(in *http.Request, listener string) *record {
 	r.Trace = Trace{
 		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: r.start,
 		Method: kept(in.Method, keptMethod), Path: kept(rawPath(in), keptPath),
-		TraceID: traceID(in.Header), Session: kept(in.Header.Get("X-Claude-Code-Session-Id"), keptSession), Credential: credentialKind(in.Header),
+		TraceID: traceID(in.Header), Session: sessionID(in.Header), Credential: credentialKind(in.Header),
 		Client: clientName(in.Header), Steps: r.usual[:0],
 	}
 	r.enter(phaseReading, "")
 	return r
 }
 
-// kept returns a copy of the first most bytes of text. A substring would keep the original in
-// memory, such as a request line of 64 KiB.
+// kept returns a copy of the first most bytes of text, without tokens. A substring would keep the
+// original in memory, such as a request line of 64 KiB.
 func kept(text string, most int) string {
+	text = masked(text)
 	if len(text) > most {
 		return text[:most] + "…"
 	}

@@ -24,11 +24,40 @@ func requestID(h http.Header) string {
 	return requestIDPrefix + rand.Text()
 }
 
+// alphanumeric has the characters of an ID that needs no escape anywhere.
+const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 // wellFormedRequestID reports whether id has the form of our own IDs, and so is safe to log.
 func wellFormedRequestID(id string) bool {
-	const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	name, ok := strings.CutPrefix(id, requestIDPrefix)
 	return ok && len(id) == requestIDLength && strings.Trim(name, alphanumeric) == ""
+}
+
+// tokenPrefix begins all of Anthropic's tokens and keys.
+const tokenPrefix = "sk-ant-"
+
+// sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value that
+// cannot be an ID, because the client may have put a name or a token there.
+func sessionID(h http.Header) string {
+	const most = 64
+	id := h.Get("X-Claude-Code-Session-Id")
+	if len(id) > most || strings.Trim(id, alphanumeric+"-_") != "" || strings.Contains(id, tokenPrefix) {
+		return ""
+	}
+	return strings.Clone(id)
+}
+
+// masked returns text with "sk-ant-…" in place of each token. A token ends at a slash or a blank.
+func masked(text string) string {
+	before, token, found := strings.Cut(text, tokenPrefix)
+	if !found {
+		return text
+	}
+	after := ""
+	if end := strings.IndexAny(token, "/ "); end >= 0 {
+		after = masked(token[end:])
+	}
+	return before + tokenPrefix + "…" + after
 }
 
 // traceID returns the trace ID of the request's traceparent (W3C Trace Context, level 2, §3.2), or
