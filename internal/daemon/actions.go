@@ -182,7 +182,7 @@ func (d *daemon) beginDrain() {
 		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
 		defer cancel()
 		if d.drain(ctx, v.server, inbound.SettleTime) != nil {
-			d.send(lifecycle.DrainTimeout{}, nil)
+			d.send(lifecycle.DrainTimeout{Idle: d.view().isIdle()}, nil)
 			return
 		}
 		d.send(lifecycle.Drained{}, nil)
@@ -207,10 +207,7 @@ func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.
 // forceClose cuts the requests that did not end in time, or before a second signal.
 func (d *daemon) forceClose() {
 	v := d.view()
-	stats := v.proxy.Stats()
-	if stats.InFlight+stats.Queued+v.predecessorsInFlight() == 0 {
-		d.nothingCut = true // a second signal came at once, as timeout(1) sends two
-	} else {
+	if stats := v.proxy.Stats(); !v.isIdle() {
 		d.log.Warn("cutting the remaining requests", "in_flight", stats.InFlight, "queued", stats.Queued)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cutTime(v.config.Proxy.DrainTimeout))

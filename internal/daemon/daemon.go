@@ -69,17 +69,16 @@ type daemon struct {
 	views
 
 	// For the loop only:
-	signals    chan os.Signal
-	pending    []lifecycle.Event
-	notifier   *systemd.Notifier
-	tailnet    follower
-	reload     reloads
-	upgrade    upgrade
-	watchdog   watchdog
-	textfile   *textfile
-	admin      *admin.Server
-	inCharge   bool // this process has the admin socket and the textfile, and not another one
-	nothingCut bool // nothing was in flight when the drain was cut short
+	signals  chan os.Signal
+	pending  []lifecycle.Event
+	notifier *systemd.Notifier
+	tailnet  follower
+	reload   reloads
+	upgrade  upgrade
+	watchdog watchdog
+	textfile *textfile
+	admin    *admin.Server
+	inCharge bool // this process has the admin socket and the textfile, and not another one
 }
 
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the

@@ -205,7 +205,7 @@ func (d *daemon) beginHandover() {
 		case err == nil:
 			d.send(lifecycle.Drained{}, nil)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			d.send(lifecycle.HandoverTimeout{}, nil)
+			d.send(lifecycle.HandoverTimeout{Idle: d.view().isIdle()}, nil)
 		}
 	})
 }

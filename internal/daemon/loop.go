@@ -75,7 +75,7 @@ func (d *daemon) loop() (exitCode int) {
 			if s == syscall.SIGHUP {
 				d.reload.waiting = append(d.reload.waiting, reloadRequest{by: "signal " + s.String()})
 			}
-			d.later(eventOf(s))
+			d.later(d.eventOf(s))
 		case <-d.watchdog.tick:
 			d.pingWatchdog()
 		}
@@ -90,14 +90,14 @@ func (d *daemon) loop() (exitCode int) {
 	}
 }
 
-func eventOf(s os.Signal) lifecycle.Event {
+func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
 	switch s {
 	case syscall.SIGHUP:
 		return lifecycle.ReloadRequested{}
 	case syscall.SIGUSR2:
 		return lifecycle.UpgradeRequested{}
 	default:
-		return lifecycle.ShutdownSignal{}
+		return lifecycle.ShutdownSignal{Idle: d.view().isIdle()}
 	}
 }
 
@@ -111,9 +111,6 @@ func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	}
 	for _, a := range actions {
 		if out, ok := a.(lifecycle.Exit); ok {
-			if out.Code == lifecycle.ExitDrainCut && d.nothingCut {
-				return lifecycle.ExitOK, true
-			}
 			return out.Code, true
 		}
 		d.do(a)

@@ -58,3 +58,12 @@ func (v *view) predecessorsInFlight() (n int) {
 	}
 	return n
 }
+
+// isIdle reports whether no request is in flight or queued, here or in old processes.
+func (v *view) isIdle() bool {
+	if v.proxy == nil {
+		return true
+	}
+	stats := v.proxy.Stats()
+	return stats.InFlight+stats.Queued+v.predecessorsInFlight() == 0
+}

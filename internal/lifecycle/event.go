@@ -64,15 +64,24 @@ type (
 	// ended because systemd does not supervise it.
 	SuccessorFailed struct{ event }
 	// HandoverTimeout reports that handover_timeout has passed since [BeginHandover].
-	HandoverTimeout struct{ event }
+	HandoverTimeout struct {
+		event
+		Idle bool // no request is in flight
+	}
 )
 
 // Shutdown.
 type (
 	// ShutdownSignal asks the daemon to stop; a second one asks it to stop at once.
-	ShutdownSignal struct{ event }
+	ShutdownSignal struct {
+		event
+		Idle bool // no request is in flight
+	}
 	// Drained reports that no request is in flight any more after [BeginDrain] or [BeginHandover].
 	Drained struct{ event }
 	// DrainTimeout reports that drain_timeout has passed since [BeginDrain].
-	DrainTimeout struct{ event }
+	DrainTimeout struct {
+		event
+		Idle bool // no request is in flight
+	}
 )

@@ -48,5 +48,8 @@ func allEvents() []Event {
 		SuccessorFailed{},
 		HandoverTimeout{},
 		SuccessorFollowed{},
+		ShutdownSignal{Idle: true},
+		DrainTimeout{Idle: true},
+		HandoverTimeout{Idle: true},
 	}
 }

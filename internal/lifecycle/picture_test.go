@@ -154,7 +154,9 @@ func labelsOf(transitions []transition) []string {
 		}
 		label := name(w.event)
 		if len(contents) < len(slices.DeleteFunc(allEvents(), func(e Event) bool { return name(e) != label })) {
-			label += " (" + strings.Join(slices.Compact(contents), ", ") + ")"
+			if text := strings.Join(slices.Compact(contents), ", "); text != "" {
+				label += " (" + text + ")"
+			}
 		}
 		if w.given != "" {
 			label += ", " + w.given

@@ -52,18 +52,18 @@ func Step(s State, e Event) (State, []Action) {
 		s.UpgradePending = in <= Running && !s.IsUpgrading()
 		return beginPending(s)
 	case ShutdownSignal:
-		return shutdown(s)
+		return shutdown(s, e.Idle)
 	case Drained:
 		if in == HandingOver || in == Draining {
 			return stop(s, s.ExitCode)
 		}
 	case HandoverTimeout:
 		if in == HandingOver {
-			return cut(s)
+			return cut(s, e.Idle)
 		}
 	case DrainTimeout:
 		if in == Draining {
-			return cut(s)
+			return cut(s, e.Idle)
 		}
 	default:
 		return change(s, e)
@@ -176,14 +176,14 @@ func apply(s State, e ReloadDone) (State, []Action) {
 	return beginPending(s, append(actions, NotifyReady{}, UpdateStatus{})...)
 }
 
-func shutdown(s State) (State, []Action) {
+func shutdown(s State, idle bool) (State, []Action) {
 	switch s.Phase {
 	case Running:
 		return drain(s, ExitOK)
 	case HandingOver:
 		return enter(s, Draining, BeginDrain{})
 	case Draining:
-		return cut(s)
+		return cut(s, idle)
 	case Stopped:
 		return s, nil
 	}
@@ -197,9 +197,13 @@ func drain(s State, code int) (State, []Action) {
 }
 
 // cut ends the requests in flight. If a failed listener caused the drain, its exit code stays:
-// systemd may count a cut as a clean stop, but not a failed listener.
-func cut(s State) (State, []Action) {
-	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
+// systemd may count a cut as a clean stop, but not a failed listener. Without a request in flight
+// nothing is cut, as when a second signal comes at once: timeout(1) sends two.
+func cut(s State, idle bool) (State, []Action) {
+	if !idle {
+		s.ExitCode = cmp.Or(s.ExitCode, ExitDrainCut)
+	}
+	return stop(s, s.ExitCode, ForceClose{})
 }
 
 // stop ends the daemon. It shows the status before the exit, which is the last action.

@@ -260,8 +260,13 @@ func upgradeRules() []rule {
 			then: stops(75), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 75}),
 		},
 		{
+			name: "nothing is left from before the hand-over when its time is over",
+			in:   in(HandingOver), on: on(HandoverTimeout{Idle: true}),
+			then: stops(0), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 0}),
+		},
+		{
 			name: "a signal drains what is left from before the hand-over",
-			in:   in(HandingOver), on: on(ShutdownSignal{}),
+			in:   in(HandingOver), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
 			then: func(s *State) { s.Phase = Draining },
 			do:   do(BeginDrain{}, UpdateStatus{}),
 		},
@@ -306,12 +311,12 @@ func shutdownRules() []rule {
 	return []rule{
 		{
 			name: "a signal before Running stops at once",
-			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ShutdownSignal{}),
+			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
 			then: stops(0), do: do(NotifyStopping{}, UpdateStatus{}, Exit{Code: 0}),
 		},
 		{
 			name: "a signal drains",
-			in:   in(Running), on: on(ShutdownSignal{}),
+			in:   in(Running), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
 			then: func(s *State) { forget(s); s.Phase = Draining },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
@@ -337,8 +342,13 @@ func shutdownRules() []rule {
 			then: stops(75), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 75}),
 		},
 		{
+			name: "the drain is cut short, but nothing was in flight",
+			in:   in(Draining), on: on(DrainTimeout{Idle: true}, ShutdownSignal{Idle: true}), when: clean,
+			then: stops(0), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 0}),
+		},
+		{
 			name: "the drain after a listener died is cut short",
-			in:   in(Draining), on: on(DrainTimeout{}, ShutdownSignal{}), when: failing,
+			in:   in(Draining), on: on(DrainTimeout{}, DrainTimeout{Idle: true}, ShutdownSignal{}, ShutdownSignal{Idle: true}), when: failing,
 			then: stops(1), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 1}),
 		},
 	}
