@@ -36,8 +36,8 @@ func wellFormedRequestID(id string) bool {
 // tokenPrefix begins all of Anthropic's tokens and keys.
 const tokenPrefix = "sk-ant-"
 
-// sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value that
-// cannot be an ID, because the client may have put a name or a token there.
+// sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value
+// that cannot be an ID, because the client may have put a name or a token there.
 func sessionID(h http.Header) string {
 	const most = 64
 	id := h.Get("X-Claude-Code-Session-Id")
