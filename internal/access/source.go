@@ -57,11 +57,10 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 // tailscaled that forwards to the socket.
 func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error) {
 	peer, err := kernel.PeerCredentials(c.conn)
-	if !a.tailnet.Required() || err != nil || peer.Pid == 0 { // 0: in another PID namespace
-		return Identity{Source: config.Local}, nil
-	}
-	if t, err := a.tailnet.Look(ctx); err == nil && t.PID == int(peer.Pid) {
-		return Identity{Source: config.Proxied}, nil
+	if a.tailnet.Required() && err == nil && peer.Pid != 0 { // 0: in another PID namespace
+		if t, err := a.tailnet.Look(ctx); err == nil && t.PID == int(peer.Pid) {
+			return Identity{Source: config.Proxied}, nil
+		}
 	}
 	return Identity{Source: config.Local}, nil
 }
@@ -158,10 +157,8 @@ func (t Tailscaled) cannotBe(uid uint32) bool {
 func (a *Control) fromTailnet(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	switch {
-	case err != nil || t.Absent || !t.Known:
+	case err != nil || t.Absent || !t.Known || !a.tailnet.Running():
 		return Identity{}, unproven(err, "the tailnet is not connected on this host")
-	case !a.tailnet.Running():
-		return Identity{}, unproven(nil, "the tailnet is not connected on this host")
 	case !slices.Contains(t.Addresses, local.Addr()):
 		return Identity{Source: Other}, nil
 	}
