@@ -71,7 +71,7 @@ func (e env) save(a *bundle.Archive, file string) int {
 		_ = a.Write(e.stdout, now) // see output
 		return exitOK
 	}
-	file = cmp.Or(file, "oauth-proxyd-bundle-"+now.UTC().Format("20060102T150405Z")+".tar.gz")
+	file = cmp.Or(file, "oauth-proxyd-bundle-"+time.Now().UTC().Format("20060102T150405.000Z")+".tar.gz")
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		e.failed(fmt.Errorf("making the archive: %w", err), "name another file, or - for standard output")

@@ -3,7 +3,9 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -71,6 +73,55 @@ func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 	_, out, errs = s.command("explain", "req_a")
 	if !daemontest.ContainsAll(out, []string{"  stream    " + alive, "  stream    12 events, 24 pings\n", "  stream    " + compressed}) {
 		t.Errorf("explain: %s %s", out, errs)
+	}
+}
+
+// TestStrangeTraceIsShown: a trace without steps is shown, and JSON has no character that a
+// terminal obeys.
+func TestStrangeTraceIsShown(t *testing.T) {
+	t.Parallel()
+	s := &service{t: t, dir: daemontest.TempDir(t)}
+	all := []proxy.Trace{{RequestID: "req_a", Session: "a\u009b31m\u202e\U000e0041é", Stream: proxy.StreamEvents, Events: 1}}
+	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+		InFlight: func() []proxy.Trace { return all }, Explain: func(string) []proxy.Trace { return all },
+	}, slog.New(slog.DiscardHandler))
+	if err != nil || fake.Publish() != nil {
+		t.Fatal("no admin socket:", err)
+	}
+	t.Cleanup(fake.Close)
+	if code, out, errs := s.command("requests"); code != 0 || !strings.HasPrefix(out, "req_a ") || errs != "" {
+		t.Errorf("requests: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := s.command("explain", "req_a"); code != 0 || !strings.Contains(out, "  1 event, 0 pings\n") || errs != "" {
+		t.Errorf("explain: %d %s %s", code, out, errs)
+	}
+	for _, args := range [][]string{{"requests", "--json"}, {"explain", "--json", "req_a"}} {
+		_, out, _ := s.command(args...)
+		var same []proxy.Trace
+		if err := json.Unmarshal([]byte(out), &same); err != nil || same[0].Session != all[0].Session || !strings.Contains(out, `"a\u009b31m\u202e\udb40\udc41é"`) {
+			t.Errorf("%q: %v %q", args, err, out)
+		}
+	}
+}
+
+// TestIncompleteOutcomeFails: a response without an outcome is no success.
+func TestIncompleteOutcomeFails(t *testing.T) {
+	t.Parallel()
+	s := &service{t: t, dir: daemontest.TempDir(t)}
+	l, err := net.Listen("unix", filepath.Join(s.dir, "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", "oauth-proxyd")
+		io.WriteString(w, "{}")
+	})}
+	t.Cleanup(func() { fake.Close() })
+	go fake.Serve(l)
+	for _, args := range [][]string{{"upgrade"}, {"reload"}, {"reload", "--dry-run"}, {"status"}} {
+		if code, out, errs := s.command(args...); code != 69 || out != "" || !strings.Contains(errs, "its response is incomplete") {
+			t.Errorf("%q: %d %q %q", args, code, out, errs)
+		}
 	}
 }
 

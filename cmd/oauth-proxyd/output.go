@@ -7,11 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
@@ -81,10 +84,30 @@ func (e env) show(asJSON bool, v any, text func()) {
 		text()
 		return
 	}
-	encoder := json.NewEncoder(e.stdout)
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(v) // see output
+	_ = encoder.Encode(v)                                // these types have nothing that JSON lacks
+	_, _ = io.WriteString(e.stdout, escaped(b.String())) // see output
+}
+
+// escaped escapes the characters of a JSON text that a terminal obeys or that change the direction
+// of writing, which package json does not.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r <= unicode.MaxASCII || unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // lookTimeout bounds a command that only asks the running daemon, which responds from memory.

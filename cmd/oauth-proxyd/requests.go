@@ -52,7 +52,7 @@ func streamText(t proxy.Trace) string {
 	if t.Stream == proxy.StreamCompressed {
 		return "compressed: not known whether its events are data or pings"
 	}
-	text := fmt.Sprintf("%d events, %d pings", t.Events, t.Pings)
+	text := count(t.Events, "event") + ", " + count(t.Pings, "ping")
 	if t.PingsOnly() {
 		text += ", alive, only pings for " + spell(t.OnlyPings.Duration())
 	}

@@ -244,7 +244,7 @@ func failureText(f admin.FailureStatus, now time.Time) string {
 }
 
 // count returns a number with its noun.
-func count(n int, noun string) string {
+func count[N int | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

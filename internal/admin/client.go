@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -34,7 +35,7 @@ const (
 	// program.
 	serverName = "oauth-proxyd"
 	// firstByteTimeout bounds the wait for the header of a response, which the daemon sends at once
-	// even where the outcome takes longer.
+	// even where the outcome takes longer. It bounds the rest of the body, too, once that begins.
 	firstByteTimeout = 5 * time.Second
 	maxResponse      = 16 << 20 // bytes; thousands of requests
 	maxErrorText     = 1 << 10  // bytes
@@ -90,7 +91,8 @@ func At(socket string) Client { return Client{socket: socket} }
 
 // Status returns the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
-	return do[Status](ctx, c, http.MethodGet, "/status")
+	s, err := do[Status](ctx, c, http.MethodGet, "/status")
+	return s, c.complete(err, s.State != "" || s.PID != 0)
 }
 
 // Reload has the daemon reload its configuration, or say what a reload would do, and waits for the
@@ -100,12 +102,14 @@ func (c Client) Reload(ctx context.Context, dryRun bool) (ReloadOutcome, error) 
 	if dryRun {
 		path += "/dry-run"
 	}
-	return do[ReloadOutcome](ctx, c, http.MethodPost, path)
+	o, err := do[ReloadOutcome](ctx, c, http.MethodPost, path)
+	return o, c.complete(err, o.Refused() || o.Changes != nil && (dryRun || o.Applied))
 }
 
 // Upgrade has the daemon start the installed program in its place, and waits until that serves.
 func (c Client) Upgrade(ctx context.Context) (UpgradeOutcome, error) {
-	return do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
+	o, err := do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
+	return o, c.complete(err, o.PID != 0 || o.Error != "")
 }
 
 // InFlight lists the requests in flight, the oldest first.
@@ -148,6 +152,8 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 		ResponseHeaderTimeout: firstByteTimeout,
 	}
 	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
 	if err != nil {
 		return response, fmt.Errorf("making the command: %w", err)
@@ -158,11 +164,13 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 		return response, c.explain(err)
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
-	body := http.MaxBytesReader(nil, r.Body, maxResponse)
-	switch {
-	case r.Header.Get("Server") != serverName:
+	if r.Header.Get("Server") != serverName {
 		return response, c.foreign(fmt.Errorf("its response has no header %q", "Server: "+serverName))
-	case r.StatusCode != http.StatusOK:
+	}
+	body := bufio.NewReader(http.MaxBytesReader(nil, r.Body, maxResponse))
+	_, _ = body.Peek(1) // the outcome may take long, but the rest comes at once; Decode gets the error
+	defer time.AfterFunc(firstByteTimeout, func() { cancel(os.ErrDeadlineExceeded) }).Stop()
+	if r.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(body, maxErrorText)) // a part is better than nothing
 		return response, fmt.Errorf("the daemon on %s refused the command: %s: %s", c.socket, r.Status, bytes.TrimSpace(text))
 	}
@@ -174,6 +182,14 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 		return response, c.explain(fmt.Errorf("reading the response: %w", err))
 	}
 	return response, nil
+}
+
+// complete returns an error for a response that lacks what each daemon sends.
+func (c Client) complete(err error, isComplete bool) error {
+	if err == nil && !isComplete {
+		return c.foreign(errors.New("its response is incomplete"))
+	}
+	return err
 }
 
 // explain says what is wrong with the socket, or with the program that has it.

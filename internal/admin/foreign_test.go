@@ -30,6 +30,7 @@ func TestForeignSocketIsNamed(t *testing.T) {
 		"half a response":   {responding(ours + `{"applied":`), "closed the connection before it had responded"},
 		"no response":       {responding(""), "closed the connection before it had responded"},
 		"an unknown status": {responding("HTTP/1.1 404 No\r\nServer: oauth-proxyd\r\n\r\nno such command\n"), "refused the command: 404 No: no such command"},
+		"no outcome":        {responding(ours + "{}"), "is not an admin socket of oauth-proxyd: its response is incomplete"},
 		"endless JSON":      {responding(ours + `{"error":"` + strings.Repeat("x", maxResponse)), "is larger than 16 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,6 +112,38 @@ func TestSilentSocketIsNamedSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := At(path).Upgrade(ctx); err == nil || !strings.Contains(err.Error(), "did not respond in time") || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
+// TestDrippingSocketIsNamedSoon: a body that begins must end within five seconds.
+func TestDrippingSocketIsNamedSoon(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), socketName)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-left })
+	go func() {
+		defer close(left)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nServer: oauth-proxyd\r\n\r\n")
+		drip := time.NewTicker(100 * time.Millisecond)
+		defer drip.Stop()
+		for err == nil {
+			<-drip.C
+			_, err = io.WriteString(c, " ")
+		}
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := At(path).Upgrade(ctx); err == nil || !strings.Contains(err.Error(), "did not respond in time") || ctx.Err() != nil {

@@ -65,6 +65,7 @@ header "anthropic-beta" {
   mode  = "merge"
 }
 `, w.port, w.upstream.URL, filepath.Join(dir, "ts.sock"))
+	w.dryRun.Changes = []config.Change{}
 	w.status = &admin.Status{
 		Status: "healthy", State: "running", Version: "v1", PID: 4711, StartedAt: time.Now(),
 		Sockets: []admin.SocketStatus{{Name: "proxy", Network: "tcp", Address: fmt.Sprintf("[::]:%d", w.port)}},

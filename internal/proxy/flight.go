@@ -109,8 +109,14 @@ type Trace struct {
 	Steps             []StepTrace       `json:"steps"`
 }
 
-// Phase returns the current phase of the request, or the one in which it ended.
-func (t Trace) Phase() string { return t.Steps[len(t.Steps)-1].Phase }
+// Phase returns the current phase of the request, or the one in which it ended; empty: a trace of
+// another version has none.
+func (t Trace) Phase() string {
+	if len(t.Steps) == 0 {
+		return ""
+	}
+	return t.Steps[len(t.Steps)-1].Phase
+}
 
 // end returns when the request ended.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
