@@ -73,7 +73,7 @@ func FuzzTarget(f *testing.F) {
 
 // FuzzEventScanner compares the scanner of pieces with a reading of the whole stream.
 func FuzzEventScanner(f *testing.F) {
-	for _, s := range []string{"", "\n", "a\n", "a\n\n", "a\r\r", "a\r\n", "a\r\n\r\n", "a\n\r\n", "a\r\n\r", "a\n\nb", "aaaaa\r\n\r\n", "a\r\n\n"} {
+	for _, s := range []string{"", "\n", "a\n", "a\n\n", "a\r\r", "a\r\n", "a\r\n\r\n", "a\n\r\n", "a\r\n\r", "a\n\nb", "aaaaa\r\n\r\n", "a\r\n\n", "\ufeff\n", "\ufeffdata\n\n"} {
 		f.Add(s, uint8(0))
 		f.Add(s, uint8(7))
 	}
@@ -98,24 +98,22 @@ func FuzzEventScanner(f *testing.F) {
 
 // countEvents reads a whole stream with lines that end with LF.
 func countEvents(stream string) (data, pings int) {
-	blocks := strings.Split(strings.TrimLeft(stream, "\n"), "\n\n")
-	for _, block := range blocks[:len(blocks)-1] {
-		name, hasData := "", false
-		for line := range strings.SplitSeq(strings.Trim(block, "\n"), "\n") {
-			field, value, _ := strings.Cut(line, ":")
-			switch field {
-			case "event":
-				name = strings.TrimPrefix(value, " ")
-			case "data":
-				hasData = true
-			}
-		}
+	name, hasData := "", false
+	lines := strings.Split(stream, "\n")
+	for _, line := range lines[:len(lines)-1] {
+		field, value, _ := strings.Cut(strings.TrimPrefix(line, byteOrderMark), ":")
 		switch {
-		case strings.Trim(block, "\n") == "":
+		case field == "event":
+			name = strings.TrimPrefix(value, " ")
+		case field == "data":
+			hasData = true
+		case line != "":
 		case hasData && name != "ping":
 			data++
+			name, hasData = "", false
 		default:
 			pings++
+			name, hasData = "", false
 		}
 	}
 	return data, pings

@@ -26,8 +26,11 @@ func streamKind(h http.Header) string {
 	}
 }
 
-// lineHead is how many bytes of a line are kept: one more than "event: ping" has.
-const lineHead = len("event: ping") + 1
+// byteOrderMark may be before the first line.
+const byteOrderMark = "\ufeff"
+
+// lineHead is how many bytes of a line are kept: one more than the longest event: ping has.
+const lineHead = len(byteOrderMark+"event: ping") + 1
 
 // eventScanner reads the framing of a stream of events: field names, whether an event is named
 // "ping", and empty lines. A line ends with LF, CR or both
@@ -41,7 +44,7 @@ type eventScanner struct {
 }
 
 // write reads the next piece and counts the events that end in it. pings are the events that are
-// named ping or have no data, such as comments.
+// named ping or have no data, such as comments and further empty lines.
 func (s *eventScanner) write(p []byte) (data, pings int) {
 	if s.cr && len(p) > 0 && p[0] == '\n' {
 		p, s.cr = p[1:], false
@@ -66,7 +69,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 		case s.open && s.data && !s.ping:
 			data++
 			s.open = false
-		case s.open:
+		default:
 			pings++
 			s.open = false
 		}
@@ -80,7 +83,8 @@ func (s *eventScanner) field() {
 	if !s.open {
 		s.open, s.data, s.ping = true, false, false
 	}
-	name, value, _ := bytes.Cut(s.head[:s.n], []byte(":"))
+	line := bytes.TrimPrefix(s.head[:s.n], []byte(byteOrderMark))
+	name, value, _ := bytes.Cut(line, []byte(":"))
 	switch string(name) {
 	case "data":
 		s.data = true
