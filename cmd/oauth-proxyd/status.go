@@ -258,7 +258,7 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 		lately := windows[label]
 		parts := []string{"in " + label + " " + count(lately.Requests, "request")}
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
-			cause := strings.Replace(class, "proxy", "this proxy", 1)
+			cause := strings.NewReplacer("proxy", "this proxy", "no_request_id", "errors without request-id").Replace(class)
 			if share := 100 * lately.Share(class); share >= 1 {
 				parts = append(parts, fmt.Sprintf("%s %.0f %%", cause, share))
 			} else if share > 0 {

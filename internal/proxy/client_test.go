@@ -59,11 +59,12 @@ type agents struct {
 	*bubble
 	conn    *rawConn
 	reg     *prometheus.Registry
-	refused map[string]int // status by client; 0: the connection breaks
+	refused map[string]int // status by client; 0: the connection breaks; -1: the response is cut
+	header  string         // of the responses
 }
 
 func openAgents(t *testing.T) *agents {
-	a := &agents{reg: prometheus.NewRegistry(), refused: map[string]int{}}
+	a := &agents{reg: prometheus.NewRegistry(), refused: map[string]int{}, header: "Request-Id: req_1\r\n"}
 	a.bubble = openBubble(t, "http", nil, func(c net.Conn) {
 		in := bufio.NewReader(c)
 		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
@@ -71,15 +72,17 @@ func openAgents(t *testing.T) *agents {
 			if s, ok := a.refused[r.UserAgent()]; ok {
 				status = s
 			}
-			if status == 0 {
+			switch status {
+			case 0:
+				return
+			case -1:
+				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Length: 2\r\n\r\n1")
 				return
 			}
-			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", status)
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\n%sContent-Length: 0\r\n\r\n", status, a.header)
 		}
 	}, func(s *setup) { s.Registerer = a.reg })
-	c := a.door.dial()
-	t.Cleanup(func() { c.Close() })
-	a.conn = &rawConn{c, bufio.NewReader(c)}
+	a.dial(t)
 	return a
 }
 
@@ -88,12 +91,29 @@ func (a *agents) send(t *testing.T, n int, clients ...string) {
 	t.Helper()
 	for range n {
 		for _, agent := range clients {
-			_, _ = io.WriteString(a.conn, "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: "+agent+"\r\n\r\n")
-			a.conn.response(t, http.MethodGet)
-			synctest.Wait()
+			a.sendOne(t, "POST /v1/messages", agent, "")
 		}
 		time.Sleep(time.Second)
 	}
+}
+
+func (a *agents) sendOne(t *testing.T, target, agent, session string) {
+	t.Helper()
+	_, _ = fmt.Fprintf(a.conn, "%s HTTP/1.1\r\nHost: h\r\nUser-Agent: %s\r\nX-Claude-Code-Session-Id: %s\r\n\r\n", target, agent, session)
+	response, err := http.ReadResponse(a.conn.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		a.dial(t)
+	}
+	synctest.Wait()
+}
+
+func (a *agents) dial(t *testing.T) {
+	c := a.door.dial()
+	t.Cleanup(func() { c.Close() })
+	a.conn = &rawConn{c, bufio.NewReader(c)}
 }
 
 func (a *agents) wantWarning(t *testing.T, when, want string) {

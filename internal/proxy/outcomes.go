@@ -66,8 +66,8 @@ func (o *outcomes) read() Stats {
 }
 
 // began judges a response of the upstream that begins.
-func (o *outcomes) began(status int, now time.Time) {
-	o.recent.add(errorClass(status), now)
+func (o *outcomes) began(r *record, now time.Time) {
+	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.latest = now
@@ -78,9 +78,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	meaning := codeTable[r.code]
 	if r.admitted {
 		o.clients.observe(r.Client, r.Status)
-		if r.FirstByte <= 0 && meaning.severity != clientsFault {
-			o.recent.add(classProxy, now)
-		}
+		o.endedLately(r, meaning, now)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,6 +99,16 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		}
 	default:
 		s.complete(r.Status, r.UpstreamRequestID, now)
+	}
+}
+
+// endedLately counts a request that failed here, or whose response was cut.
+func (o *outcomes) endedLately(r *record, meaning codeMeaning, now time.Time) {
+	switch {
+	case r.FirstByte <= 0 && meaning.severity != clientsFault:
+		o.recent.add(classProxy, now)
+	case r.FirstByte > 0 && (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && errorClass(r.Status, r.UpstreamRequestID) == "":
+		o.recent.cut(r.start.Add(r.FirstByte.Duration()), now)
 	}
 }
 

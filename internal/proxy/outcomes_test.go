@@ -46,7 +46,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
-	o.began(http.StatusOK, start.Add(time.Hour)) // of another request
+	o.began(end(http.StatusOK, ""), start.Add(time.Hour)) // of another request
 	o.ended(left, start.Add(2*time.Hour))
 	if got, want := o.read().InARow, 3; got != want {
 		t.Errorf("%d in a row, want %d: the upstream was responding", got, want)

@@ -22,34 +22,40 @@ const (
 	warnRequests = 10
 )
 
-// The classes of errors: three of the upstream, and our own responses with 5xx.
+// The classes of errors. The API sends a request-id with each response, so one without it may not
+// be the API's.
 const (
 	classLimited    = "429"
 	classOverloaded = "529"
 	classFailed     = "5xx" // any other 5xx
+	classUnknown    = "no_request_id"
+	classCut        = "cut" // by the upstream or on the path to it, after it had begun
 	classProxy      = "proxy"
 )
 
 func errorClasses() []string {
-	return []string{classLimited, classOverloaded, classFailed, classProxy}
+	return []string{classLimited, classOverloaded, classFailed, classUnknown, classCut, classProxy}
 }
 
 // errorClass returns the class of a response of the upstream, or "" if it is no error.
-func errorClass(status int) string {
+func errorClass(status int, upstreamID string) string {
 	switch {
+	case status != http.StatusTooManyRequests && status < http.StatusInternalServerError:
+		return ""
+	case upstreamID == "":
+		return classUnknown
 	case status == http.StatusTooManyRequests:
 		return classLimited
 	case status == statusOverloaded:
 		return classOverloaded
-	case status >= http.StatusInternalServerError:
-		return classFailed
 	default:
-		return ""
+		return classFailed
 	}
 }
 
 // recentErrors counts the responses of the last hour, to tell the upstream's failures from ours. A
-// response counts when it begins, because a stream may last long.
+// response counts when it begins, because a stream may last long. If it is cut, it counts at that
+// time instead.
 type recentErrors struct {
 	mu    sync.Mutex
 	steps [recentSteps]recentCount
@@ -76,13 +82,24 @@ func (e *recentErrors) add(class string, now time.Time) {
 	}
 }
 
+// cut counts a response without an error that began then and is cut now.
+func (e *recentErrors) cut(then, now time.Time) {
+	e.mu.Lock()
+	if c := &e.steps[stepOf(then)%recentSteps]; c.step == stepOf(then) {
+		c.requests--
+	}
+	e.mu.Unlock()
+	e.add(classCut, now)
+}
+
 func stepOf(t time.Time) int64 { return t.Unix() / int64(recentStep/time.Second) }
 
 // RecentErrors counts the requests of a window that ends now.
 type RecentErrors struct {
 	Requests int `json:"requests"`
-	// Errors says how many failed, by class: 429, 529 and 5xx (any other) for the upstream's, and
-	// proxy for a 5xx of our own.
+	// Errors says how many failed, by class: 429, 529 and 5xx (any other) for the API's,
+	// no_request_id for one of these without the API's request-id, cut for a response that did not
+	// end well, and proxy for a 5xx of our own.
 	Errors map[string]int `json:"errors"`
 }
 
@@ -132,18 +149,23 @@ func (e *recentErrors) windows(now time.Time) map[string]RecentErrors {
 // warning says whether the API or this side makes requests fail, or returns "" if few fail.
 func (e *recentErrors) warning(now time.Time) string {
 	lately := e.over(5*time.Minute, now)
-	failed, api := lately.Errors, lately.Share(classLimited, classOverloaded, classFailed)
-	ours := lately.Share(classProxy)
+	failed, total := lately.Errors, lately.Requests
+	api := failed[classLimited] + failed[classOverloaded] + failed[classFailed]
+	most := max(api, failed[classProxy], failed[classUnknown], failed[classCut])
 	switch {
-	case lately.Requests < warnRequests, max(api, ours) < warnShare:
+	case total < warnRequests, float64(most) < warnShare*float64(total):
 		return ""
-	case ours > api:
-		return fmt.Sprintf("it is not the API: %d of %d requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`",
-			failed[classProxy], lately.Requests)
-	default:
+	case most == api:
 		return fmt.Sprintf("it is the API: %d of %d requests of the last 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d);"+
 			" 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https://status.anthropic.com",
-			failed[classLimited]+failed[classOverloaded]+failed[classFailed], lately.Requests, failed[classLimited], failed[classOverloaded], failed[classFailed])
+			api, total, failed[classLimited], failed[classOverloaded], failed[classFailed])
+	case most == failed[classProxy]:
+		return fmt.Sprintf("it is not the API: %d of %d requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`", most, total)
+	case most == failed[classUnknown]:
+		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got a 429 or 5xx without the API's request-id,"+
+			" which a proxy, firewall or portal on the path may have sent; run `oauth-proxyd doctor`", most, total)
+	default:
+		return fmt.Sprintf("%d of %d responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`", most, total)
 	}
 }
 
@@ -157,7 +179,8 @@ func (e *recentErrors) Collect(metrics chan<- prometheus.Metric) {
 	requests := prometheus.NewDesc("proxy_recent_requests",
 		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
-		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the upstream, or proxy (a 5xx of this proxy).",
+		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the API, no_request_id (one of these without"+
+			" the API's request-id), cut (a response that had begun), or proxy (a 5xx of this proxy).",
 		[]string{"window", "class"}, nil)
 	for label, lately := range e.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)

@@ -15,7 +15,7 @@ func (a *agents) wantRecent(t *testing.T, when, window string, requests float64,
 	if got := metric(t, a.reg, `proxy_recent_requests{window="`+window+`"}`); got != requests {
 		t.Errorf("%s: %v requests in %s, want %v", when, got, window, requests)
 	}
-	for _, class := range []string{"429", "529", "5xx", "proxy"} {
+	for _, class := range []string{"429", "529", "5xx", "no_request_id", "cut", "proxy"} {
 		series := fmt.Sprintf(`proxy_recent_error_ratio{class="%s",window="%s"}`, class, window)
 		if got := metric(t, a.reg, series); got != shares[class] {
 			t.Errorf("%s: %s is %v, want %v", when, series, got, shares[class])
@@ -52,17 +52,25 @@ func TestRecentErrorsByWindow(t *testing.T) {
 func TestStatusSaysWhoseFaultItIs(t *testing.T) {
 	for name, row := range map[string]struct {
 		statuses []int // of the requests, in turn
+		unsigned bool  // the responses have no request-id
 		want     string
 	}{
-		"all is well":           {[]int{200, 200, 400, 401}, ""},
-		"the API is overloaded": {[]int{200, 529, 200, 500}, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
-		"limits are reached":    {[]int{429, 200}, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
-		"we fail":               {[]int{200, 0, 0, 529}, "it is not the API: 6 of 12 requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
-		"one in twelve":         {[]int{200, 200, 200, 200, 200, 529, 200, 200, 200, 200, 200, 200}, ""},
+		"all is well":           {[]int{200, 200, 400, 401}, false, ""},
+		"the API is overloaded": {[]int{200, 529, 200, 500}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
+		"limits are reached":    {[]int{429, 200}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
+		"we fail":               {[]int{200, 0, 0, 529}, false, "it is not the API: 6 of 12 requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
+		"a portal responds":     {[]int{529, 429, 500}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got a 429 or 5xx without the API's request-id, "},
+		"another server works":  {[]int{200}, true, ""},
+		"responses are cut":     {[]int{200, -1}, false, "6 of 12 responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`"},
+		"all are cut":           {[]int{-1}, false, "12 of 12 responses of the last 5 minutes were cut"},
+		"one in twelve":         {[]int{200, 200, 200, 200, 200, 529, 200, 200, 200, 200, 200, 200}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := openAgents(t)
+				if row.unsigned {
+					a.header = ""
+				}
 				for i := range 12 {
 					a.refused[curl] = row.statuses[i%len(row.statuses)]
 					a.send(t, 1, curl)

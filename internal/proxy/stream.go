@@ -79,7 +79,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	}
 	x.usage.Responded(response.Header, x.rec.limitUser())
 	x.rec.began(response, kind)
-	x.proxy.outcomes.began(response.StatusCode, time.Now())
+	x.proxy.outcomes.began(x.rec, time.Now())
 	x.conn.Relay(true)
 	x.w.WriteHeader(response.StatusCode)
 }
