@@ -86,7 +86,7 @@ func (e *recentErrors) add(class string, now time.Time) {
 func (e *recentErrors) cut(then, now time.Time) {
 	e.mu.Lock()
 	if c := &e.steps[stepOf(then)%recentSteps]; c.step == stepOf(then) {
-		c.requests--
+		c.Requests--
 	}
 	e.mu.Unlock()
 	e.add(classCut, now)
