@@ -18,12 +18,9 @@ const (
 	accountLife = 8 * time.Hour
 	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
 	maxUses = 32
-	// maxUsers bounds the users of an account who are remembered, and of the requests whose account
-	// is not known.
-	maxUsers = 64
-	// handover is how long requests in flight count as open after an upgrade, because this
-	// process does not see when the old one ends them: the default of handover_timeout.
-	handover = time.Hour
+	// maxActive bounds the users of an account whose requests in flight are remembered, and of
+	// those whose requests wait for a response. With so many, nearly every rise is shared anyway.
+	maxActive = 64
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
 	// skew is how much the utilization may differ between the upstream's servers.
@@ -35,13 +32,20 @@ type Accounts struct {
 	mu      sync.Mutex
 	key     []byte // of the hashes of organizations
 	known   map[string]*account
-	waiting activities // of requests whose account is not known: they had no response
+	waiting activities // requests whose response has not begun
 }
 
-// account is an [Account] with its users.
+// account is an [Account] with the users who had requests in flight lately.
 type account struct {
 	Account
-	users activities
+	active activities
+}
+
+// activity counts the requests of one user.
+type activity struct {
+	by    User
+	open  int       // in flight
+	until time.Time // when the last of them ended
 }
 
 // New returns an empty Accounts.
@@ -71,24 +75,22 @@ func (r *Request) Responded(h http.Header, by User) {
 	a, now := r.accounts, time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r.activity.Open--
+	r.activity.open--
 	r.activity = nil
 	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
-	id := a.hash(organization)
-	if organization == "" || len(windows) == 0 && a.known[id] == nil {
+	if organization == "" || len(windows) == 0 {
 		return // it uses no account
 	}
-	one := a.account(id, now)
+	one := a.account(organization, now)
 	one.LastResponse = now.UTC()
 	one.readAccount(h)
-	overtakable := slices.ContainsFunc(one.users, func(u *activity) bool { return u.since(r.sent) })
+	attribution := one.attribute(by, r.sent, a.waiting)
 	for _, said := range windows {
 		if w := one.window(said.Name); w != nil {
-			said.AsOf = r.sent.UTC() // the upstream may have read it as early as that
-			w.observe(said, a.attribute(one, by, w.AsOf), overtakable, now)
+			w.observe(said, attribution, now)
 		}
 	}
-	r.activity = one.users.begin(by)
+	r.activity = one.active.begin(by)
 }
 
 // End ends the request, once. It may be nil.
@@ -99,24 +101,21 @@ func (r *Request) End() {
 	r.accounts.mu.Lock()
 	defer r.accounts.mu.Unlock()
 	if r.activity != nil {
-		r.activity.Open--
-		r.activity.extend(time.Now())
+		r.activity.open--
+		r.activity.until = time.Now()
 		r.activity = nil
 	}
 }
 
-// hash returns the ID of an organization's account. The caller holds mu, as in all functions below.
-func (a *Accounts) hash(organization string) string {
+// account returns the account of an organization, and adds it if necessary. The caller holds mu, as
+// in all functions below.
+func (a *Accounts) account(organization string, now time.Time) *account {
 	const shown = 6 // bytes; enough to tell the accounts of one host apart
 	hash := sha256.Sum256(append(a.key[:len(a.key):len(a.key)], organization...))
-	return hex.EncodeToString(hash[:shown])
-}
-
-// account returns an account, and adds it if necessary.
-func (a *Accounts) account(id string, now time.Time) *account {
+	id := hex.EncodeToString(hash[:shown])
 	one := a.known[id]
 	if one == nil || one.isOld(now) {
-		one = &account{Account: Account{ID: id}}
+		one = &account{ID: id}
 		if a.known[id] == nil && len(a.known) >= maxAccounts {
 			a.forgetOldest()
 		}
@@ -169,12 +168,65 @@ func (a *account) window(name string) *Window {
 	return &a.Windows[i]
 }
 
+// attribution says who caused the rise that a response shows.
+type attribution struct {
+	owner      User
+	shared     bool // it may have been another person
+	overlapped bool // another response was in flight, of any user
+}
+
+// attribute decides by the requests that were in flight while by's request, sent at the time sent,
+// waited for its response. The account of waiting requests is not known yet: they count if their
+// person has used this one before.
+func (a *account) attribute(by User, sent time.Time, waiting activities) attribution {
+	result := attribution{owner: by}
+	consider := func(other User) {
+		result.shared = result.shared || !other.isPerson(by)
+		if other.Session != by.Session {
+			result.owner.Session = ""
+		}
+	}
+	for _, other := range a.active {
+		if other.since(sent) {
+			result.overlapped = true
+			consider(other.by)
+		}
+	}
+	for _, other := range waiting {
+		if other.since(sent) && slices.ContainsFunc(a.active, func(one *activity) bool { return one.by.isPerson(other.by) }) {
+			consider(other.by)
+		}
+	}
+	return result
+}
+
+// since reports whether a request was in flight at the time t or later.
+func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(t) }
+
+// activities are those of the users who had requests in flight lately.
+type activities []*activity
+
+// begin counts a request of by. Of too many users it forgets one without a request in flight, or
+// the first.
+func (l *activities) begin(by User) *activity {
+	i := slices.IndexFunc(*l, func(one *activity) bool { return one.by == by })
+	if i < 0 {
+		if len(*l) >= maxActive {
+			idle := slices.IndexFunc(*l, func(one *activity) bool { return one.open == 0 })
+			*l = slices.Delete(*l, max(idle, 0), max(idle, 0)+1)
+		}
+		i = len(*l)
+		*l = append(*l, &activity{by: by})
+	}
+	(*l)[i].open++
+	return (*l)[i]
+}
+
 // ended reports whether the window has reset since the last response.
 func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
 
-// observe takes over a response's values and attributes a rise. overtakable says that another
-// response was in flight, so that they may arrive in another order than they were sent.
-func (w *Window) observe(said Window, by attribution, overtakable bool, now time.Time) {
+// observe takes over a response's values and attributes a rise.
+func (w *Window) observe(said Window, by attribution, now time.Time) {
 	moved := said.ResetsAt.Sub(w.ResetsAt)
 	if said.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
 		moved = 0
@@ -183,7 +235,7 @@ func (w *Window) observe(said Window, by attribution, overtakable bool, now time
 	if said.Utilization != nil && w.Utilization != nil {
 		rise = *said.Utilization - *w.Utilization
 	}
-	beganAgain := rise < 0 && (moved > resetSlack || w.ResetsAt.IsZero() && !overtakable)
+	beganAgain := rise < 0 && (moved > resetSlack || w.ResetsAt.IsZero() && !by.overlapped)
 	switch {
 	case isKeyWindow(said.Name), w.ended(now):
 		*w = Window{Name: w.Name}
@@ -192,14 +244,14 @@ func (w *Window) observe(said Window, by attribution, overtakable bool, now time
 	case w.Mixed:
 	case beganAgain:
 		*w = Window{Name: w.Name}
-	case moved < -resetSlack, rise < -skew && !overtakable:
+	case moved < -resetSlack, rise < -skew && !by.overlapped:
 		*w = Window{Name: w.Name, ResetsAt: w.ResetsAt, Mixed: true}
 	case rise < 0:
 		said.Utilization = nil // a later response has overtaken this one
 	case rise > 0 && by.shared:
 		w.Shared += rise
 	case rise > 0:
-		w.use(by.User, rise)
+		w.use(by.owner, rise)
 	}
 	w.take(said)
 }
@@ -208,7 +260,7 @@ func (w *Window) observe(said Window, by attribution, overtakable bool, now time
 func (w *Window) take(said Window) {
 	w.Status, w.Limit, w.Remaining = said.Status, said.Limit, said.Remaining
 	if said.Utilization != nil {
-		w.Utilization, w.AsOf = said.Utilization, said.AsOf
+		w.Utilization = said.Utilization
 	}
 	if said.ResetsAt.After(w.ResetsAt) || !w.Mixed && !said.ResetsAt.IsZero() {
 		w.ResetsAt = said.ResetsAt

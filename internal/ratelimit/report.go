@@ -7,6 +7,18 @@ import (
 	"time"
 )
 
+// User says who a request is for, as the log names them.
+type User struct {
+	Person  string `json:"person,omitempty"`  // empty: log.identity withholds names
+	Session string `json:"session,omitempty"` // empty: none, or several at once
+}
+
+// isPerson reports whether o is certainly the same person. If names are withheld, only sessions
+// tell people apart.
+func (u User) isPerson(o User) bool {
+	return u.Person == o.Person && (u.Person != "" || u.Session != "" && u.Session == o.Session)
+}
+
 // Use is what one user used of a window.
 type Use struct {
 	User
@@ -19,13 +31,11 @@ type Window struct {
 	Status      State     `json:"status"`
 	Utilization *float64  `json:"utilization"` // 0 to 1 or more; null: not reported
 	ResetsAt    time.Time `json:"resets_at,omitzero"`
-	// AsOf is when the request was sent whose response reported Utilization.
-	AsOf time.Time `json:"as_of,omitzero"`
 	// Limit and Remaining are set for windows of an API key.
 	Limit     int64 `json:"limit,omitempty"`
 	Remaining int64 `json:"remaining,omitempty"`
 	// UsedBy lists who used it, the heaviest user first. Shared was used while several people had
-	// requests open. Unknown is the rest.
+	// requests in flight. Unknown is the rest.
 	UsedBy  []Use   `json:"used_by"`
 	Shared  float64 `json:"shared"`
 	Unknown float64 `json:"unknown"`
@@ -50,8 +60,6 @@ type Account struct {
 type Saved struct {
 	Key      []byte    `json:"key"`
 	Accounts []Account `json:"accounts"`
-	// Users are those of each account by its ID, and of requests without a known account by "".
-	Users map[string]activities `json:"users"`
 }
 
 // Report returns the accounts, the one with the latest response first.
@@ -74,9 +82,8 @@ func (a *Accounts) Report() []Account {
 func (a *Accounts) Save() Saved {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
-	a.forgetOld(now)
-	m := Saved{slices.Clone(a.key), make([]Account, 0, len(a.known)), map[string]activities{"": a.waiting.saved(now)}}
+	a.forgetOld(time.Now())
+	m := Saved{slices.Clone(a.key), make([]Account, 0, len(a.known))}
 	for _, one := range a.known {
 		c := one.Account
 		c.Windows = slices.Clone(c.Windows)
@@ -84,7 +91,6 @@ func (a *Accounts) Save() Saved {
 			c.Windows[i].UsedBy = append([]Use{}, w.UsedBy...) // a list in JSON too
 		}
 		m.Accounts = append(m.Accounts, c)
-		m.Users[c.ID] = one.users.saved(now)
 	}
 	return m
 }
@@ -97,10 +103,9 @@ func (a *Accounts) Restore(m Saved) {
 		return
 	}
 	a.key = m.Key
-	a.waiting = m.Users[""]
 	clear(a.known)
 	for _, one := range m.Accounts[:min(len(m.Accounts), maxAccounts)] {
-		a.known[one.ID] = &account{one, m.Users[one.ID]}
+		a.known[one.ID] = &account{Account: one}
 	}
 }
 
@@ -108,9 +113,9 @@ func (a *Accounts) Restore(m Saved) {
 func (a *Accounts) ForgetNames() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting.forgetNames()
+	a.waiting = nil
 	for _, one := range a.known {
-		one.users.forgetNames()
+		one.active = nil
 		for i := range one.Windows {
 			w := &one.Windows[i]
 			uses := w.UsedBy
