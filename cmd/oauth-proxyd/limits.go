@@ -183,7 +183,7 @@ func percent(utilization *float64) string {
 	switch {
 	case utilization == nil:
 		return ""
-	case *utilization > 0 && *utilization < 0.005:
+	case *utilization > 0 && *utilization < 0.01:
 		return "<1%"
 	default:
 		return fmt.Sprintf("%.0f%%", *utilization*100)

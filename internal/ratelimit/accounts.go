@@ -82,9 +82,9 @@ func (r *Request) Responded(h http.Header, by User) {
 		return // it uses no account
 	}
 	one := a.account(organization, now)
+	attribution := a.attribute(one, by, r.sent)
 	one.LastResponse = now.UTC()
 	one.readAccount(h)
-	attribution := one.attribute(by, r.sent, a.waiting)
 	for _, said := range windows {
 		if w := one.window(said.Name); w != nil {
 			w.observe(said, attribution, now)
@@ -175,10 +175,10 @@ type attribution struct {
 	overlapped bool // another response was in flight, of any user
 }
 
-// attribute decides by the requests that were in flight while by's request, sent at the time sent,
-// waited for its response. The account of waiting requests is not known yet: they count if their
-// person has used this one before.
-func (a *account) attribute(by User, sent time.Time, waiting activities) attribution {
+// attribute decides who caused a rise of one since its last response, which the response to a
+// request of by, sent at the time sent, shows. It considers the requests that were in flight while
+// that one waited, and all that have had no response since: they may have used the account as well.
+func (a *Accounts) attribute(one *account, by User, sent time.Time) attribution {
 	result := attribution{owner: by}
 	consider := func(other User) {
 		result.shared = result.shared || !other.isPerson(by)
@@ -186,18 +186,35 @@ func (a *account) attribute(by User, sent time.Time, waiting activities) attribu
 			result.owner.Session = ""
 		}
 	}
-	for _, other := range a.active {
+	for _, other := range one.active {
 		if other.since(sent) {
 			result.overlapped = true
 			consider(other.by)
 		}
 	}
-	for _, other := range waiting {
-		if other.since(sent) && slices.ContainsFunc(a.active, func(one *activity) bool { return one.by.isPerson(other.by) }) {
+	last := one.LastResponse
+	if last.After(sent) {
+		last = sent
+	}
+	for _, other := range a.waiting {
+		if other.since(last) && a.mayUse(one, other.by) {
 			consider(other.by)
 		}
 	}
 	return result
+}
+
+// mayUse reports whether a request of by may use the account one: by has used it, or no other.
+func (a *Accounts) mayUse(one *account, by User) bool {
+	if one.active.have(by) {
+		return true
+	}
+	for _, other := range a.known {
+		if other.active.have(by) {
+			return false
+		}
+	}
+	return true
 }
 
 // since reports whether a request was in flight at the time t or later.
@@ -205,6 +222,11 @@ func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(
 
 // activities are those of the users who had requests in flight lately.
 type activities []*activity
+
+// have reports whether there is one of this person.
+func (l activities) have(by User) bool {
+	return slices.ContainsFunc(l, func(one *activity) bool { return one.by.isPerson(by) })
+}
 
 // begin counts a request of by. Of too many users it forgets one without a request in flight, or
 // the first.

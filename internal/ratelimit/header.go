@@ -156,7 +156,7 @@ func stateOf(status string) State {
 // utilizationOf returns nil for an invalid value: anything but a decimal number from 0 on.
 func utilizationOf(text string) *float64 {
 	u, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.Signbit(u) || !(u <= maxUtilization) || strings.ContainsAny(text, "xX") { // NaN is not
+	if err != nil || math.Signbit(u) || !(u <= maxUtilization) || strings.ContainsAny(text, "xX_") { // NaN is not
 		return nil
 	}
 	return &u

@@ -20,6 +20,7 @@ func TestAbsurdValuesAreIgnored(t *testing.T) {
 		"negative":          {[]string{"5h-utilization -1"}, sound},
 		"minus nothing":     {[]string{"5h-utilization -0"}, sound},
 		"not decimal":       {[]string{"5h-utilization 0x1p-3"}, sound},
+		"an underscore":     {[]string{"5h-utilization 1_0"}, sound},
 		"huge":              {[]string{"5h-utilization 1e308"}, sound},
 		"infinite":          {[]string{"5h-utilization Inf"}, sound},
 		"a word":            {[]string{"5h-utilization much", "5h-status allowed"}, sound},

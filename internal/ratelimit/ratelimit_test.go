@@ -178,7 +178,11 @@ func TestRisesAreAttributed(t *testing.T) {
 			"5h allowed 0.3, alice/s1 0.1, shared 0.1, unknown 0.1\n",
 		},
 		"while an unknown person waits for a response": {
-			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n",
+			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, shared 0.1, unknown 0.1\n",
+		},
+		"after a person gave up waiting": {
+			[]string{"bob/s2: 5h 0.1", "alice/s1: 5h 0.1", "alice/s1 sends", "alice/s1 ends", "bob/s2: 5h 0.2", "bob/s2: 5h 0.3"},
+			"5h allowed 0.3, bob/s2 0.1, shared 0.1, unknown 0.1\n",
 		},
 		"while another session of theirs waits": {
 			[]string{"alice/s1: 5h 0.1", "alice/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/ 0.1, unknown 0.1\n",
