@@ -240,7 +240,7 @@ func failureText(f admin.FailureStatus, now time.Time) string {
 	if f.InARow == 1 {
 		return ago(&f.At, now) + ": " + f.Cause
 	}
-	return fmt.Sprintf("%s, %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
+	return fmt.Sprintf("%s, the last of %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
 }
 
 // count returns a number with its noun.

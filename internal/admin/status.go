@@ -104,15 +104,16 @@ type UpstreamStatus struct {
 	Proxy       string     `json:"proxy"`       // host and port of the HTTP CONNECT proxy in use; empty: none
 	Since       *time.Time `json:"since"`       // when that way was first used; null: not yet
 	Connections int        `json:"connections"` // open, idle ones included
-	// LastSuccess is of a whole response below 500, LastResponse of any, with LastStatus; null: not
-	// yet.
+	// LastSuccess is the end of a whole response below 500, LastResponse the beginning of any, with
+	// LastStatus; null: not yet.
 	LastSuccess  *time.Time     `json:"last_success"`
 	LastResponse *time.Time     `json:"last_response"`
 	LastStatus   int            `json:"last_status,omitempty"`
 	LastFailure  *FailureStatus `json:"last_failure"` // null: none since the start
 }
 
-// FailureStatus is the last request without a whole response below 400, unless its client left.
+// FailureStatus is the last request without a whole response below 300 (or a 304), unless its
+// client left.
 type FailureStatus struct {
 	At     time.Time `json:"at"`
 	Cause  string    `json:"cause"`

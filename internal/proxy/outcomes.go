@@ -16,9 +16,8 @@ type outcomes struct {
 	clients *clients
 	recent  recentErrors
 
-	mu     sync.Mutex
-	stats  Stats
-	latest time.Time // when the upstream last began a response
+	mu    sync.Mutex
+	stats Stats
 }
 
 func newOutcomes(r prometheus.Registerer) *outcomes {
@@ -34,15 +33,16 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 	return o
 }
 
-// Stats counts requests, and says whether they succeed. A failure is a request without a complete
-// response below 300 (or a 304). An error that is the client's fault is neither, and neither is a
-// request that its client ended, unless the upstream began no response at all while it waited.
+// Stats counts requests, and says whether they succeed. A success is a response below 300 (or a
+// 304) that has begun, and a failure any other response, a cut one, or none. An error that is the
+// client's fault is neither, and neither is a request that its client ended, unless the upstream
+// began no response at all while it waited.
 type Stats struct {
 	InFlight, Queued int
 	Served, Failed   uint64    // since the start; Failed: without a complete response from the upstream
 	CutByDrain       uint64    // responses
 	LastSuccess      time.Time // the upstream's last complete response below 500; zero: none yet
-	LastResponse     time.Time // the same with any status
+	LastResponse     time.Time // when the upstream last began a response
 	LastStatus       int       // of LastResponse
 	LastFailure      time.Time // zero: none yet
 	Cause            string    // of the last failure
@@ -70,7 +70,15 @@ func (o *outcomes) began(r *record, now time.Time) {
 	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.latest = now
+	s := &o.stats
+	s.LastResponse, s.LastStatus = now, r.Status
+	if succeeds(r.Status) {
+		s.InARow = 0
+	}
+}
+
+func succeeds(status int) bool {
+	return status < http.StatusMultipleChoices || status == http.StatusNotModified
 }
 
 // ended judges a request that has ended.
@@ -94,7 +102,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 			s.fail(now, r.Error, runDoctor, false)
 		}
 	case r.Status == statusClientGone:
-		if r.Phase() == phaseWaiting && !o.latest.After(r.start) {
+		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.start) {
 			s.fail(now, "the upstream began no response before the client left", runDoctor, true)
 		}
 	default:
@@ -114,12 +122,10 @@ func (o *outcomes) endedLately(r *record, meaning codeMeaning, now time.Time) {
 
 // complete counts a complete response of the upstream.
 func (s *Stats) complete(status int, upstreamID string, now time.Time) {
-	s.LastResponse, s.LastStatus = now, status
 	if status < http.StatusInternalServerError {
 		s.LastSuccess = now
 	}
-	if status < http.StatusMultipleChoices || status == http.StatusNotModified {
-		s.InARow = 0
+	if succeeds(status) {
 		return
 	}
 	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", status, http.StatusText(status)))
@@ -145,7 +151,7 @@ func (s Stats) Trouble(now time.Time) (trouble, fix string) {
 	case s.InARow == 1:
 		return "the last request failed: " + s.Cause, s.Fix
 	}
-	return fmt.Sprintf("no request has succeeded for %s: %s (%d in a row)", roughly(now.Sub(s.Since)), s.Cause, s.InARow), s.Fix
+	return fmt.Sprintf("no request has succeeded for %s: %s (the last of %d failures in a row)", roughly(now.Sub(s.Since)), s.Cause, s.InARow), s.Fix
 }
 
 func roughly(d time.Duration) string {

@@ -14,7 +14,13 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		r.Status, r.Error, r.Steps = status, string(code), []StepTrace{{Phase: phaseStreaming}}
 		return r
 	}
+	begun := func(status int, code Code) *record {
+		r := end(status, code)
+		r.FirstByte = 1
+		return r
+	}
 	left := end(statusClientGone, "")
+	left.start = start.Add(30 * time.Minute)
 	left.Steps = []StepTrace{{Phase: phaseWaiting}}
 	o := &outcomes{clients: newClients()}
 	for i, row := range []struct {
@@ -26,27 +32,31 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect"},
 		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect"},
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect"},
-		{"cut", end(200, CodeUpstreamInterrupted), "no request has succeeded for 4 min: upstream_interrupted (2 in a row)"},
-		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_interrupted (2 in a row)"},
-		{"well", end(200, ""), ""},
-		{"one of the API's", end(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
-		{"well again", end(304, ""), ""},
-		{"refused by the API", end(401, ""), ""},
-		{"and again", end(http.StatusBadRequest, ""), ""},
-		{"three times", end(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized (3 in a row)"},
-		{"a redirect", end(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found (4 in a row)"},
-		{"well at last", end(200, ""), ""},
+		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect (the last of 2 failures in a row)"},
+		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect (the last of 2 failures in a row)"},
+		{"cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted"},
+		{"well", begun(200, ""), ""},
+		{"one of the API's", begun(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
+		{"well again", begun(304, ""), ""},
+		{"refused by the API", begun(401, ""), ""},
+		{"and again", begun(http.StatusBadRequest, ""), ""},
+		{"three times", begun(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized (the last of 3 failures in a row)"},
+		{"a redirect", begun(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found (the last of 4 failures in a row)"},
+		{"well at last", begun(200, ""), ""},
 		{"left without a response", left, ""},
 		{"another", left, ""},
-		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (3 in a row)"},
+		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (the last of 3 failures in a row)"},
 	} {
 		now := start.Add(time.Duration(i) * time.Minute)
+		if row.FirstByte > 0 {
+			o.began(row.record, now)
+		}
 		o.ended(row.record, now)
 		if got, _ := o.read().Trouble(now); got != row.want {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
-	o.began(end(http.StatusOK, ""), start.Add(time.Hour)) // of another request
+	o.began(begun(http.StatusBadRequest, ""), start.Add(time.Hour)) // of another request
 	o.ended(left, start.Add(2*time.Hour))
 	if got, want := o.read().InARow, 3; got != want {
 		t.Errorf("%d in a row, want %d: the upstream was responding", got, want)

@@ -2,7 +2,9 @@ package proxy_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -86,4 +88,25 @@ func TestStatusSaysWhoseFaultItIs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A stream that flows is a success, although its end is far.
+func TestOpenStreamIsASuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := openAgents(t)
+		a.refused[curl] = 400
+		a.send(t, 3, curl)
+		if trouble, _ := a.Stats().Trouble(time.Now()); !strings.Contains(trouble, "(the last of 3 failures in a row)") {
+			t.Errorf("three were refused: %q", trouble)
+		}
+		a.refused[curl] = -2
+		_, _ = io.WriteString(a.conn, "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: "+curl+"\r\n\r\n")
+		if _, err := http.ReadResponse(a.conn.in, nil); err != nil {
+			t.Fatal(err)
+		}
+		stats := a.Stats()
+		if trouble, _ := stats.Trouble(time.Now()); trouble != "" || stats.LastStatus != http.StatusOK || !stats.LastSuccess.Before(stats.LastResponse) {
+			t.Errorf("a stream flows: %q %+v", trouble, stats)
+		}
+	})
 }
