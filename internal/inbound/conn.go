@@ -172,8 +172,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.scan.scan(p[:n])
 		return n, err
 	}
-	c.linger()
-	return 0, net.ErrClosed
+	// net/http does not respond to this error, and closes the connection.
+	return 0, &net.OpError{Op: "read", Err: net.ErrClosed}
 }
 
 // linger drops the rest of an unread body for a moment before the close. A close with unread bytes
