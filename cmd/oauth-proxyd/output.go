@@ -143,6 +143,10 @@ func (e env) unavailable(ctx context.Context, err error) int {
 			err, hint = errors.New("oauth-proxyd is not running: "+f.Seen), strings.Join(f.Fix, "\n")
 		}
 	}
+	if silent, ok := errors.AsType[*admin.SilentError](err); ok {
+		f := doctor.Silent(context.WithoutCancel(ctx), silent)
+		err, hint = errors.New(f.Seen), strings.Join(f.Fix, "\n")
+	}
 	e.failed(err, hint)
 	return exitUnavailable
 }

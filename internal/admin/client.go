@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"oauth-proxyd/internal/kernel"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/ratelimit"
 )
@@ -54,6 +55,17 @@ func (e *NotRunningError) Error() string { return fmt.Sprintf("%v (%s)", ErrNotR
 
 // Unwrap gives ErrNotRunning.
 func (*NotRunningError) Unwrap() error { return ErrNotRunning }
+
+// SilentError says that the program on a socket did not respond in time.
+type SilentError struct {
+	Socket string
+	PID    int // 0: not known
+}
+
+// Error implements error.
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("the program on %s did not respond in time", e.Socket)
+}
 
 // Socket returns the path of the admin socket of a daemon that this user starts: in the
 // RuntimeDirectory= of its unit (systemd.exec(5)), in the packaged unit's for root, and in
@@ -209,11 +221,25 @@ func (c Client) explain(err error) error {
 	case errors.Is(err, syscall.EAGAIN): // connect(2) on a Unix socket
 		return fmt.Errorf("the program on %s does not accept connections: its queue is full", c.socket)
 	case timeout != nil && timeout.Timeout():
-		return fmt.Errorf("the program on %s did not respond in time", c.socket)
+		return &SilentError{c.socket, c.process()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return fmt.Errorf("the program on %s closed the connection before it had responded", c.socket)
 	}
 	return c.foreign(err)
+}
+
+// process returns the process that listens on the socket, or 0 if it is not known. The kernel
+// connects to a process that is stopped, too.
+func (c Client) process() int {
+	conn, err := net.Dial("unix", c.socket)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written
+	if peer, err := kernel.PeerCredentials(conn); err == nil {
+		return int(peer.Pid)
+	}
+	return 0
 }
 
 func (c Client) foreign(why error) error {

@@ -74,8 +74,8 @@ func brokenHere() []breakage {
 			w.dryRun.Changes = []config.Change{{Path: "proxy.listen_addr", NeedsRestart: true}}
 		}, "config", doctor.Warn, []string{"proxy.listen_addr", "kill 4711, then oauth-proxyd serve"}},
 		{"the daemon's own file is bad", func(w *world) {
-			w.dryRun.Diagnostics = []config.Diagnostic{{File: "other.hcl", Line: 3, Summary: "no such block"}}
-		}, "config", doctor.Warn, []string{"other.hcl:3: no such block", "reload --dry-run"}},
+			w.dryRun.Diagnostics = []config.Diagnostic{{File: "other.hcl", Line: 3, Column: 1, Summary: "no such block"}}
+		}, "config", doctor.Warn, []string{"other.hcl:3:1: no such block", "reload --dry-run"}},
 		{
 			"no daemon", func(w *world) { w.status, w.health = nil, nil },
 			"sockets", doctor.Fail,
@@ -113,6 +113,17 @@ func brokenHere() []breakage {
 			"daemon", doctor.Warn,
 			[]string{"no space left", "free some"},
 		},
+		{"the daemon has no descriptor left", func(w *world) {
+			w.dryRun.Diagnostics = []config.Diagnostic{{File: "other.hcl", Summary: "open other.hcl: too many open files"}}
+		}, "config", doctor.Fail, []string{"no file descriptor left: other.hcl: open other.hcl: too many open files", "ulimit -n 65536", "LimitNOFILE="}},
+		{"requests fail for a reason that doctor finds", func(w *world) {
+			w.status.Failing, w.status.FailingFix = "the last request failed: no connection", "run `oauth-proxyd doctor`"
+			w.status.Warnings = []string{w.status.FailingWarning()}
+		}, "daemon", doctor.Warn, []string{"the last request failed: no connection", "see what the checks of the upstream find"}},
+		{"responses have no request-id", func(w *world) {
+			w.status.Failing, w.status.FailingFix = "the last request failed: 503", "the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`"
+			w.status.Warnings = []string{w.status.FailingWarning()}
+		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it"}},
 		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"runs version v0, and version v1 is installed"}},
 		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},
 	}
@@ -271,6 +282,9 @@ func TestFirstFindingNamesTheFault(t *testing.T) {
 				t.Errorf("one fault is reported twice: %+v", f)
 			}
 			for _, f := range r.Findings {
+				if f.Check == "daemon" && !lacks(f, []string{"oauth-proxyd doctor`"}) {
+					t.Errorf("doctor advises doctor: %+v", f)
+				}
 				if !lacks(f, []string{"5ecret"}) {
 					t.Errorf("the login URL is in %+v", f)
 				}

@@ -55,6 +55,8 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	switch {
 	case err != nil:
 		return []Finding{unknown("the running daemon did not say whether it has applied the file: %v", err)}
+	case o.Refused() && lacksDescriptors(whyRefused(o)):
+		return []Finding{fail("the running daemon has no file descriptor left: %s", whyRefused(o)).fix(x.moreDescriptors(0)...)}
 	case o.Refused():
 		return []Finding{warn("the running daemon would refuse its configuration: %s", whyRefused(o)).fix("oauth-proxyd reload --dry-run")}
 	case len(o.Changes) == 0:
@@ -75,7 +77,7 @@ func whyRefused(o admin.ReloadOutcome) string {
 		return o.Error
 	}
 	d := o.Diagnostics[0]
-	return fmt.Sprintf("%s:%d: %s", d.File, d.Line, d.Summary)
+	return strings.TrimPrefix(d.Where()+": "+d.Summary, ": ")
 }
 
 // checkRules looks for the header rule that this program is made for.

@@ -84,7 +84,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.err != nil:
 		return fail("could not connect to %s: %v", where, k.err).fix(x.start())
 	case k.silent && mayBeOurs:
-		return fail("%s accepts connections but does not respond", where).fix(x.start()).fix(x.journal()...)
+		return x.stuck(fail("%s accepts connections but does not respond", where))
 	default:
 		f := fail("another program listens on %s", where).fix(whoHas(portOf(s.Address)), "stop that program, or choose another port:")
 		return f.fix(x.listenOn("9000")...)
@@ -172,7 +172,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case isDown:
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
-		return []Finding{fail("%v", x.daemonErr).fix(x.start())}
+		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":
 		return []Finding{fail("%s", s.Trouble).fix("systemctl status "+socketUnit, reopen(socketUnit))}
 	case s.Status == "draining":
@@ -182,6 +182,9 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case s.Requests.Queued > 0:
 		return []Finding{warn("%d of %d slots are in use, and %d requests wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
 			fix("oauth-proxyd requests   # who has them?", "proxy.max_connections in "+x.File+", or max_connections_per_person")}
+	}
+	if used := x.descriptorsUsedUp(); used.Seen != "" {
+		return []Finding{used}
 	}
 	return x.daemonRuns()
 }
@@ -221,11 +224,17 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
 			continue
 		}
-		f := warn("%s", text)
-		if i := strings.LastIndex(text, "; "); i > 0 {
-			f = warn("%s", text[:i]).fix(commands(text[i+2:])...)
+		seen, fix := text, ""
+		if text == x.daemon.FailingWarning() {
+			seen, fix = x.daemon.Failing, x.daemon.FailingFix
+		} else if i := strings.LastIndex(text, "; "); i > 0 {
+			seen, fix = text[:i], text[i+2:]
 		}
-		findings = append(findings, f)
+		fix = strings.TrimSuffix(strings.TrimSuffix(fix, "run `oauth-proxyd doctor`"), "; ")
+		if fix == "" {
+			fix = "see what the checks of the upstream find"
+		}
+		findings = append(findings, warn("%s", seen).fix(commands(fix)...))
 	}
 	return findings
 }

@@ -226,7 +226,10 @@ func (u units) addresses() (all []string) {
 
 // start is the command that starts the daemon on this host, or restarts it if it runs.
 func (x *facts) start() string {
-	serve := "oauth-proxyd serve --config " + x.File
+	serve := "oauth-proxyd serve"
+	if x.File != "" {
+		serve += " --config " + x.File
+	}
 	switch {
 	case isLost(x.units.socket):
 		return reopen(socketUnit)
@@ -236,8 +239,8 @@ func (x *facts) start() string {
 		return "systemctl enable --now " + socketUnit
 	case x.units.installed():
 		return "systemctl start oauth-proxyd"
-	case x.daemon != nil:
-		return fmt.Sprintf("kill %d, then %s", x.daemon.PID, serve)
+	case x.pid() != 0:
+		return fmt.Sprintf("kill %d, then %s", x.pid(), serve)
 	}
 	return serve
 }

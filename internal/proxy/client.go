@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"net/http"
@@ -258,7 +259,7 @@ func fixClients(failing, working []string) string {
 	case len(failing) > 1:
 		return "every client (" + names + "); check the header rules with `oauth-proxyd selftest`"
 	default:
-		return names + "; no request of another client has succeeded since" + see
+		return names + ", and no request of another client has succeeded since" + cmp.Or(see, "; see `journalctl -u oauth-proxyd`")
 	}
 }
 

@@ -169,7 +169,7 @@ func TestWarningSaysWhatOthersDo(t *testing.T) {
 		send    []string
 		want    string
 	}{
-		"nobody else":         {map[string]int{oldCLI: 400}, []string{oldCLI}, "with claude-cli 2.1.275; no request of another client has succeeded since"},
+		"nobody else":         {map[string]int{oldCLI: 400}, []string{oldCLI}, "with claude-cli 2.1.275, and no request of another client has succeeded since"},
 		"every client":        {map[string]int{oldCLI: 400, newCLI: 400}, []string{oldCLI, newCLI}, "with every client (claude-cli 2.1.275 and claude-cli 2.1.332); "},
 		"two of three":        {map[string]int{oldCLI: 404, newCLI: 404}, []string{oldCLI, newCLI, curl}, "with claude-cli 2.1.275 and claude-cli 2.1.332 only, not with other clients; "},
 		"another program":     {map[string]int{curl: 400}, []string{newCLI, curl}, "with other clients only, not with claude-cli 2.1.332; use another version there"},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,7 +100,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 			s.CutByDrain++
 		}
 		if meaning.severity == breakdown {
-			s.fail(now, r.Error, runDoctor, false)
+			s.fail(now, r.Error, fixBreakdown(r.Error), false)
 		}
 	case r.Status == statusClientGone:
 		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.start) {
@@ -165,6 +166,14 @@ func roughly(d time.Duration) string {
 }
 
 const runDoctor = "run `oauth-proxyd doctor`"
+
+// fixBreakdown says what to do about a request that failed here or on the path to the upstream.
+func fixBreakdown(cause string) string {
+	if strings.Contains(cause, syscall.EMFILE.Error()) {
+		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
+	}
+	return runDoctor
+}
 
 // fixResponse says what to do about a response that is no success.
 func fixResponse(status int, upstreamID string) string {

@@ -1,0 +1,84 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"oauth-proxyd/internal/admin"
+)
+
+// Silent says why a daemon with an admin socket does not respond, and how to fix it.
+func Silent(ctx context.Context, err *admin.SilentError) Finding {
+	x := &facts{units: installedUnits(ctx), daemonErr: err}
+	return x.stuck(fail("%v", err))
+}
+
+// pid is the process of the daemon; 0: not known.
+func (x *facts) pid() int {
+	if x.daemon != nil {
+		return x.daemon.PID
+	}
+	if silent, is := errors.AsType[*admin.SilentError](x.daemonErr); is && procText(silent.PID, "comm") == "oauth-proxyd\n" {
+		return silent.PID
+	}
+	return 0
+}
+
+// stuck adds to a finding about a daemon that does not respond why that is, if /proc shows it, and
+// how to fix it.
+func (x *facts) stuck(f Finding) Finding {
+	pid := x.pid()
+	_, state, _ := strings.Cut(procText(pid, "stat"), ") ") // proc_pid_stat(5)
+	if strings.HasPrefix(state, "T") {
+		f.Seen += fmt.Sprintf(": process %d is stopped by a signal", pid)
+		return f.fix(fmt.Sprintf("kill -CONT %d", pid))
+	}
+	if used := x.descriptorsUsedUp(); used.Seen != "" {
+		f.Seen += ": " + used.Seen
+		return f.fix(used.Fix...)
+	}
+	return f.fix(x.start()).fix(x.journal()...)
+}
+
+// descriptorsUsedUp is about a daemon that has nearly all of its descriptors open; empty: it has
+// not, or this user may not see them.
+func (x *facts) descriptorsUsedUp() (f Finding) {
+	const spare = 4 // a connection frees its own when its client gives up
+	pid, limit := x.pid(), 0
+	for line := range strings.Lines(procText(pid, "limits")) {
+		if text, found := strings.CutPrefix(line, "Max open files"); found {
+			_, _ = fmt.Sscan(text, &limit) // else it is "unlimited"
+		}
+	}
+	open, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	if len(open) == 0 || limit == 0 || len(open)+spare < limit {
+		return f
+	}
+	return warn("process %d has %d file descriptors open, and its limit is %d", pid, len(open), limit).fix(x.moreDescriptors(limit)...)
+}
+
+// lacksDescriptors reports whether an error of the daemon says that it has none left.
+func lacksDescriptors(text string) bool { return strings.Contains(text, syscall.EMFILE.Error()) }
+
+// moreDescriptors raises the limit of descriptors; 0: it is not known.
+func (x *facts) moreDescriptors(limit int) []string {
+	const enough = 65536
+	if x.units.installed() {
+		return []string{
+			"systemctl edit " + serviceUnit + "   # add these lines:", fmt.Sprintf("[Service]\nLimitNOFILE=%d", max(enough, 2*limit)),
+			"systemctl restart " + serviceUnit,
+		}
+	}
+	return []string{fmt.Sprintf("ulimit -n %d   # where the daemon is started; for a service of systemd: LimitNOFILE=", max(enough, 2*limit)), x.start()}
+}
+
+// procText is a file of proc(5) about a process; empty: it has ended.
+func procText(pid int, name string) string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name)
+	return string(text)
+}
