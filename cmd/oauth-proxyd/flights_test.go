@@ -117,7 +117,7 @@ func TestIncompleteOutcomeFails(t *testing.T) {
 		io.WriteString(w, "{}")
 	})}
 	t.Cleanup(func() { fake.Close() })
-	go fake.Serve(l)
+	go func() { _ = fake.Serve(l) }() // until Close
 	for _, args := range [][]string{{"upgrade"}, {"reload"}, {"reload", "--dry-run"}, {"status"}} {
 		if code, out, errs := s.command(args...); code != 69 || out != "" || !strings.Contains(errs, "its response is incomplete") {
 			t.Errorf("%q: %d %q %q", args, code, out, errs)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func TestStuckDaemonIsExplained(t *testing.T) {
 			s.signal(syscall.SIGSTOP)
 			t.Cleanup(func() { s.signal(syscall.SIGCONT) })
 		}, []string{"is stopped by a signal", "kill -CONT "}},
-		{"out of descriptors", func(t *testing.T, s *service) { spareDescriptors(t, s, -3) }, []string{" file descriptors open, and its limit is ", "ulimit -n 65536", "LimitNOFILE="}},
+		{"out of descriptors", func(t *testing.T, s *service) { spareDescriptors(t, s, 0) }, []string{" file descriptors open, and its limit is ", "ulimit -n 65536", "LimitNOFILE="}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,6 +43,25 @@ func TestStuckDaemonIsExplained(t *testing.T) {
 	}
 }
 
+// TestStatusNamesLackOfDescriptors: the fix is a higher limit, and not doctor.
+func TestStatusNamesLackOfDescriptors(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	client := newClient(t)
+	ask := func(path string) daemontest.Response {
+		response, err := daemontest.Ask(client, http.MethodGet, s.url()+path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	ask("/health").Want(t, 200) // the connection is kept
+	restore := spareDescriptors(t, s, 0)
+	ask("/v1/models").Want(t, 502)
+	restore()
+	s.wantStatus(0, "healthy, but the last request failed: could not connect", "too many open files", "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n`")
+}
+
 // TestFewDescriptorsAreWarnedOf: doctor sees it before the daemon stops responding.
 func TestFewDescriptorsAreWarnedOf(t *testing.T) {
 	t.Parallel()
@@ -51,8 +71,8 @@ func TestFewDescriptorsAreWarnedOf(t *testing.T) {
 	d.want(t, "daemon", "warn", " file descriptors open, and its limit is ", "LimitNOFILE=")
 }
 
-// spareDescriptors leaves the daemon so many free descriptors.
-func spareDescriptors(t *testing.T, s *service, free int) {
+// spareDescriptors leaves the daemon so many free descriptors, until the end of the test or restore.
+func spareDescriptors(t *testing.T, s *service, free int) (restore func()) {
 	t.Helper()
 	pid := s.process.PID
 	open, err := os.ReadDir(filepath.Join("/proc", fmt.Sprint(pid), "fd"))
@@ -64,8 +84,13 @@ func spareDescriptors(t *testing.T, s *service, free int) {
 		t.Fatal(err)
 	}
 	limit := unix.Rlimit{Cur: uint64(len(open) + free), Max: before.Max}
+	if free == 0 {
+		limit.Cur = 3 // a number may be free below that of the last one, but stdin to stderr are open
+	}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) })
+	restore = func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) } // it may have ended
+	t.Cleanup(restore)
+	return restore
 }

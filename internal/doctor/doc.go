@@ -14,7 +14,7 @@
 //	doctor.go      all checks in their order; finding.go: their results
 //	config.go      the configuration, and its header rules
 //	units.go       systemd's units; filter.go: the packets that their sockets drop
-//	sockets.go     the sockets and the daemon
+//	sockets.go     the sockets and the daemon; process.go: why it does not respond
 //	tailscaled.go  tailscaled, the node's key, and the listener as a peer reaches it
 //	access.go      tailscale serve, access.allow and identity.from
 //	peer.go        --peer: the packet filter and access.allow for one node; refused connections
