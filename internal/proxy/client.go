@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,10 +26,9 @@ const (
 	otherClient = "other"
 )
 
-// A client fails if refusedAtLeast of its last judgedRequests were refused, and it has sent a
-// request within failingFor.
+// A client fails if its last refusedAtLeast messages were refused, the latest within failingFor,
+// and they are not all of one session, whose prompt may be at fault.
 const (
-	judgedRequests = 10
 	refusedAtLeast = 5
 	failingFor     = 10 * time.Minute
 )
@@ -110,11 +108,13 @@ type clients struct {
 
 // clientRecord is what is known about one client.
 type clientRecord struct {
-	seen   time.Time // the latest request
-	worked time.Time // the latest judged request that was not refused
-	lately uint16    // the last judgedRequests, the latest in the lowest bit; 1 means refused
-	status int       // of the latest refusal
-	since  time.Time // when the refusals in lately began; zero: there are none
+	seen    time.Time // the latest request
+	worked  time.Time // the latest message that was not refused
+	refused int       // messages since
+	since   time.Time // the first of these
+	latest  time.Time // the latest of these
+	status  int       // of latest
+	session string    // of the first; "": none, or there are several
 }
 
 func newClients() *clients {
@@ -125,45 +125,56 @@ func newClients() *clients {
 		replaced: rate.NewLimiter(rate.Every(clientPace), maxClients),
 		known:    make(map[string]*clientRecord),
 	}
-	c.add(otherClient)
+	c.add(otherClient, time.Time{})
 	return c
 }
 
-// observe counts a request at its end. A request that its client gave up is not counted, because
-// its status says nothing about the client.
-func (c *clients) observe(name string, status int) {
+// count counts a request at its end. A request that its client gave up is not counted, because its
+// status says nothing about the client.
+func (c *clients) count(name string, status int, now time.Time) {
 	if status == statusClientGone || status < 200 || status > 599 {
 		return
 	}
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if name == "" || !c.find(name, now) {
-		name = otherClient
-	}
+	name = c.series(name, now)
 	c.requests.WithLabelValues(name, className(status)).Inc()
-	c.known[name].observe(status, now)
+	c.known[name].seen = now
+}
+
+// judge judges a client by a response of the upstream that begins. Only messages count: the other
+// requests of a client may work when they do not.
+func (c *clients) judge(r *record, now time.Time) {
+	if r.Method != http.MethodPost || !strings.HasSuffix(r.Path, "/v1/messages") {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[c.series(r.Client, now)].judge(r.Status, r.Session, now)
 }
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
 
-// find reports whether the client has its own series. A new client gets series while fewer than
-// maxClients have some. After that it replaces a silent client, or else the oldest version of the
-// same program, if that is older than its own. The caller holds mu.
-func (c *clients) find(name string, now time.Time) bool {
-	if c.known[name] != nil {
-		return true
+// series returns the name under which a client is counted: its own, or otherClient. A new client
+// gets its own series while there are fewer than maxClients. Then it takes those of a silent
+// client, or else of the oldest version of the same program if that is older. The caller holds mu.
+func (c *clients) series(name string, now time.Time) string {
+	switch {
+	case name == "":
+		return otherClient
+	case c.known[name] != nil:
+		return name
 	}
 	if len(c.known) > maxClients {
-		oldest := c.oldest(name, now)
-		if oldest == "" || !c.replaced.Allow() {
-			return false
+		gives := c.oldest(name, now)
+		if gives == "" || !c.replaced.Allow() {
+			return otherClient
 		}
-		delete(c.known, oldest)
-		c.requests.DeletePartialMatch(prometheus.Labels{"client": oldest})
+		delete(c.known, gives)
+		c.requests.DeletePartialMatch(prometheus.Labels{"client": gives})
 	}
-	c.add(name)
-	return true
+	c.add(name, now)
+	return name
 }
 
 // oldest returns the client that name may replace, or "". The caller holds mu.
@@ -185,40 +196,38 @@ func (c *clients) oldest(name string, now time.Time) string {
 }
 
 // add makes all series of a client, so that a rate shows their first event.
-func (c *clients) add(name string) {
-	c.known[name] = &clientRecord{}
+func (c *clients) add(name string, now time.Time) {
+	c.known[name] = &clientRecord{seen: now}
 	for _, status := range [...]int{200, 300, 400, 500} {
 		c.requests.WithLabelValues(name, className(status))
 	}
 }
 
-// observe judges a request. Statuses that depend on the account, the person or the upstream say
-// nothing about the client's version.
-func (c *clientRecord) observe(status int, now time.Time) {
-	c.seen = now
+// judge judges a message. Statuses that depend on the account, the person, the size of the prompt
+// or the upstream say nothing about the client's version.
+func (c *clientRecord) judge(status int, session string, now time.Time) {
 	switch {
+	case status < http.StatusBadRequest:
+		c.worked, c.refused = now, 0
+		return
 	case status >= http.StatusInternalServerError:
 		return
-	case status == http.StatusUnauthorized, status == http.StatusForbidden,
-		status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
+	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden,
+		status == http.StatusRequestTimeout, status == http.StatusRequestEntityTooLarge, status == http.StatusTooManyRequests:
 		return
 	}
-	c.lately = c.lately << 1 & (1<<judgedRequests - 1)
-	if status < http.StatusBadRequest {
-		c.worked = now
-		if !c.fails() {
-			c.since = time.Time{}
-		}
-		return
+	if c.refused == 0 {
+		c.since, c.session = now, session
+	} else if c.session != session {
+		c.session = ""
 	}
-	c.lately |= 1
-	c.status = status
-	if c.since.IsZero() {
-		c.since = now
-	}
+	c.refused++
+	c.latest, c.status = now, status
 }
 
-func (c *clientRecord) fails() bool { return bits.OnesCount16(c.lately) >= refusedAtLeast }
+func (c *clientRecord) fails(now time.Time) bool {
+	return c.refused >= refusedAtLeast && c.session == "" && now.Sub(c.latest) < failingFor
+}
 
 // warning says since when requests are refused, and with which clients, or returns "".
 func (c *clients) warning(now time.Time) string {
@@ -227,7 +236,7 @@ func (c *clients) warning(now time.Time) string {
 	var failing, working []string
 	var first *clientRecord // the client whose requests have been refused longest
 	for name, record := range c.known {
-		if record.fails() && now.Sub(record.seen) < failingFor {
+		if record.fails(now) {
 			failing = append(failing, name)
 			if first == nil || record.since.Before(first.since) {
 				first = record
@@ -238,7 +247,7 @@ func (c *clients) warning(now time.Time) string {
 		return ""
 	}
 	for name, record := range c.known {
-		if !record.fails() && !record.worked.Before(first.since) {
+		if !record.fails(now) && !record.worked.Before(first.since) {
 			working = append(working, name)
 		}
 	}

@@ -107,7 +107,7 @@ func (a *agents) sendOne(t *testing.T, target, agent, session string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+	if _, err := io.Copy(io.Discard, response.Body); err != nil || response.Close {
 		a.dial(t)
 	}
 	synctest.Wait()
@@ -153,7 +153,7 @@ func TestBrokenClientVersionIsNamed(t *testing.T) {
 		a.send(t, 120, oldCLI, newCLI)
 		a.wantWarning(t, "two minutes later", "400s since "+since+" with claude-cli 2.1.275 only")
 		delete(a.refused, oldCLI)
-		a.send(t, 10, oldCLI, newCLI)
+		a.send(t, 1, oldCLI)
 		a.wantWarning(t, "it works again", "")
 		a.refused[oldCLI] = 400
 		a.send(t, 10, oldCLI)
@@ -183,6 +183,52 @@ func TestWarningSaysWhatOthersDo(t *testing.T) {
 				a := openAgents(t)
 				maps.Copy(a.refused, row.refused)
 				a.send(t, 12, row.send...)
+				a.wantWarning(t, name, row.want)
+			})
+		})
+	}
+}
+
+// A version is blamed for messages that its sessions cannot send, and for nothing else.
+func TestVersionIsBlamedForMessagesOnly(t *testing.T) {
+	type step struct {
+		target, agent, session string
+		status                 int
+	}
+	const message, blamed = "POST /v1/messages?beta=true", "with claude-cli 2.1.275 only, not with claude-cli 2.1.332; "
+	works := step{message, newCLI, "c", 200}
+	for name, row := range map[string]struct {
+		steps []step // in turn
+		want  string
+	}{
+		"its other requests work": {[]step{
+			{message, oldCLI, "a", 400},
+			{"HEAD /", oldCLI, "a", 200},
+			{message, oldCLI, "b", 400},
+			{"POST /v1/messages/count_tokens", oldCLI, "b", 200},
+			works,
+		}, blamed},
+		"another session works":    {[]step{{message, oldCLI, "a", 400}, {message, oldCLI, "b", 200}, works}, ""},
+		"one session fails":        {[]step{{message, oldCLI, "a", 400}, works}, ""},
+		"prompts are too large":    {[]step{{message, oldCLI, "a", 413}, {message, oldCLI, "b", 413}, works}, ""},
+		"no credit is left":        {[]step{{message, oldCLI, "a", 402}, {message, oldCLI, "b", 402}, works}, ""},
+		"other paths do not exist": {[]step{{"GET /v1/x", oldCLI, "a", 404}, {"GET /v1/x", oldCLI, "b", 404}, works}, ""},
+		"no other sent a message": {
+			[]step{{message, oldCLI, "a", 400}, {message, oldCLI, "b", 400}, {"GET /v1/models", newCLI, "c", 200}},
+			"with claude-cli 2.1.275; no request of another client has succeeded since",
+		},
+		"the daemon refuses": {[]step{{message + " HTTP/1.0\r\nTransfer-Encoding: chunked\r\nX:", oldCLI, "", 200}, works}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := openAgents(t)
+				for range 6 {
+					for _, s := range row.steps {
+						a.refused[s.agent] = s.status
+						a.sendOne(t, s.target, s.agent, s.session)
+					}
+					time.Sleep(time.Second)
+				}
 				a.wantWarning(t, name, row.want)
 			})
 		})

@@ -55,7 +55,7 @@ func TestLogTextIsBounded(t *testing.T) {
 
 // Tokens and names in the texts that are logged are not: a client may confuse its headers.
 func TestTokensInLoggedTextsAreMasked(t *testing.T) {
-	up := newUpstream(t, "http1", func(w http.ResponseWriter, r *http.Request) {
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Request-Id", "req_sk-ant-oat01-SECRET")
 	})
 	d := openDoor(t, up)

@@ -69,6 +69,7 @@ func (o *outcomes) read() Stats {
 // began judges a response of the upstream that begins.
 func (o *outcomes) began(r *record, now time.Time) {
 	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
+	o.clients.judge(r, now)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := &o.stats
@@ -86,7 +87,7 @@ func succeeds(status int) bool {
 func (o *outcomes) ended(r *record, now time.Time) {
 	meaning := codeTable[r.code]
 	if r.admitted {
-		o.clients.observe(r.Client, r.Status)
+		o.clients.count(r.Client, r.Status, now)
 		o.endedLately(r, meaning, now)
 	}
 	o.mu.Lock()
