@@ -79,7 +79,7 @@ func errorMessage(body []byte) string {
 func (p *probe) record(l *lab, rules []ruleText) error {
 	for _, t := range l.proxy.Ended() {
 		for i, done := range t.HeaderRules {
-			p.Rules = append(p.Rules, Rule{Name: rules[i].name, Does: rules[i].does, Result: string(done.Result)})
+			p.Rules = append(p.Rules, Rule{Name: rules[i].name, Does: rules[i].does, Result: done.Result})
 		}
 	}
 	if len(l.received) != 1 {
