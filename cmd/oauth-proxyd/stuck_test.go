@@ -71,8 +71,7 @@ func TestFewDescriptorsAreWarnedOf(t *testing.T) {
 	d.want(t, "daemon", "warn", " file descriptors open, and its limit is ", "LimitNOFILE=")
 }
 
-// spareDescriptors leaves the daemon so many free descriptors, until the end of the test or
-// restore.
+// spareDescriptors leaves the daemon so many free descriptors until the test ends or calls restore.
 func spareDescriptors(t *testing.T, s *service, free int) (restore func()) {
 	t.Helper()
 	pid := s.process.PID

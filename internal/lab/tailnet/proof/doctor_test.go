@@ -33,7 +33,11 @@ func admit(t *testing.T, node *tailnet.Node) *patient {
 	t.Helper()
 	p := &patient{t: t, node: node, dir: daemontest.TempDir(t)}
 	p.port = freePort(t, node)
-	api := serve(t, node, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	api := serve(t, node, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json") // as the API's
+		w.Header().Set("Request-Id", "req_011")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
 	p.configure(fmt.Sprintf(`proxy {
   listen_addr  = ":%s"
   upstream_url = %q
