@@ -186,7 +186,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	for range 4 {
 		get(t, s.url()+"/echo").Want(t, 502)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (the last of 5 failures in a row)", "the last of 5 in a row: could not connect to 127.0.0.1:9")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "the last of 5 in a row: could not connect to 127.0.0.1:9")
 	code, out, _ := s.command("status", "--json")
 	if code != 0 || !daemontest.ContainsAll(out, []string{`"failing": "no request has succeeded`, `"in_a_row": 5`, "run `oauth-proxyd doctor`"}) {
 		t.Errorf("--json: %d %s", code, out)
@@ -199,7 +199,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	for range 3 {
 		get(t, s.url()+"/nowhere").Want(t, 404)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (the last of 3 failures in a row)", "ago (404)")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (3 in a row)", "ago (404)")
 }
 
 func TestStatusShowsSlowest(t *testing.T) {

@@ -51,6 +51,9 @@ type Stats struct {
 	InARow           int       // failures since the last success
 	Since            time.Time // the first of them
 	doubtful         bool      // the last failure may be the client's own fault
+	mixed            bool      // the failures in a row have different causes
+	cuts             int       // responses that began well and were cut, since the last complete success
+	cutsSince        time.Time // the first of them
 }
 
 // Stats returns the current counts.
@@ -102,6 +105,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		}
 		if meaning.severity == breakdown {
 			s.fail(now, r.Error, fixBreakdown(r.Error), false)
+			s.cut(r.FirstByte > 0 && succeeds(r.Status), now)
 		}
 	case r.Status == statusClientGone:
 		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.start) {
@@ -128,16 +132,34 @@ func (s *Stats) complete(status int, upstreamID string, now time.Time) {
 		s.LastSuccess = now
 	}
 	if succeeds(status) {
+		s.cuts = 0
 		return
 	}
 	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", status, http.StatusText(status)))
 	s.fail(now, cause, fixResponse(status, upstreamID), status < http.StatusInternalServerError)
 }
 
+// cut counts a failure that had begun as a success. If all of them are cut, that is a row of
+// failures as well.
+func (s *Stats) cut(beganWell bool, now time.Time) {
+	if !beganWell {
+		return
+	}
+	if s.cuts++; s.cuts == 1 {
+		s.cutsSince = now
+	}
+	if s.cuts > s.InARow {
+		s.InARow, s.Since = s.cuts, s.cutsSince
+	}
+}
+
 // fail counts a failure.
 func (s *Stats) fail(now time.Time, cause, fix string, doubtful bool) {
-	if s.InARow++; s.InARow == 1 {
-		s.Since = now
+	s.InARow++
+	if s.InARow == 1 {
+		s.Since, s.mixed = now, false
+	} else if cause != s.Cause {
+		s.mixed = true
 	}
 	s.LastFailure, s.Cause, s.Fix, s.doubtful = now, cause, fix, doubtful
 }
@@ -153,7 +175,11 @@ func (s Stats) Trouble(now time.Time) (trouble, fix string) {
 	case s.InARow == 1:
 		return "the last request failed: " + s.Cause, s.Fix
 	}
-	return fmt.Sprintf("no request has succeeded for %s: %s (the last of %d failures in a row)", roughly(now.Sub(s.Since)), s.Cause, s.InARow), s.Fix
+	row := fmt.Sprintf("%d in a row", s.InARow)
+	if s.mixed {
+		row = fmt.Sprintf("the last of %d failures in a row", s.InARow)
+	}
+	return fmt.Sprintf("no request has succeeded for %s: %s (%s)", roughly(now.Sub(s.Since)), s.Cause, row), s.Fix
 }
 
 func roughly(d time.Duration) string {

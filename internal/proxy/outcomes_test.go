@@ -32,9 +32,10 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect"},
 		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect"},
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect"},
-		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect (the last of 2 failures in a row)"},
-		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect (the last of 2 failures in a row)"},
+		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect (2 in a row)"},
+		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect (2 in a row)"},
 		{"cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted"},
+		{"another cut", begun(200, CodeUpstreamInterrupted), "no request has succeeded for 1 min: upstream_interrupted (2 in a row)"},
 		{"well", begun(200, ""), ""},
 		{"one of the API's", begun(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
 		{"well again", begun(304, ""), ""},
@@ -45,7 +46,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"well at last", begun(200, ""), ""},
 		{"left without a response", left, ""},
 		{"another", left, ""},
-		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (the last of 3 failures in a row)"},
+		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (3 in a row)"},
 	} {
 		now := start.Add(time.Duration(i) * time.Minute)
 		if row.FirstByte > 0 {

@@ -96,7 +96,7 @@ func TestOpenStreamIsASuccess(t *testing.T) {
 		a := openAgents(t)
 		a.refused[curl] = 400
 		a.send(t, 3, curl)
-		if trouble, _ := a.Stats().Trouble(time.Now()); !strings.Contains(trouble, "(the last of 3 failures in a row)") {
+		if trouble, _ := a.Stats().Trouble(time.Now()); !strings.Contains(trouble, "(3 in a row)") {
 			t.Errorf("three were refused: %q", trouble)
 		}
 		a.refused[curl] = -2
