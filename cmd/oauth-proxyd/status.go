@@ -256,7 +256,7 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
-		parts := []string{"in " + label + " " + count(lately.Requests, "request")}
+		var parts []string
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
 			cause := strings.NewReplacer("proxy", "this proxy", "no_request_id", "errors without request-id").Replace(class)
 			if share := 100 * lately.Share(class); share >= 1 {
@@ -265,7 +265,8 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 				parts = append(parts, cause+" under 1 %")
 			}
 		}
-		all = append(all, strings.Join(parts, ", "))
+		shares := cmp.Or(strings.Join(parts, ", "), "none")
+		all = append(all, fmt.Sprintf("%s of %s in %s", shares, count(lately.Requests, "request"), label))
 	}
 	return strings.Join(all, "; ")
 }

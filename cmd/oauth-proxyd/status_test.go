@@ -64,7 +64,7 @@ func TestStatusHealthy(t *testing.T) {
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
 		"0 of 1000 in flight, 0 of 1000 queued; 1 since the start, 0 failed",
-		"errors in 1m 1 request; in 5m 1 request; in 60m 1 request",
+		"errors none of 1 request in 1m; none of 1 request in 5m; none of 1 request in 60m",
 		u.URL+", direct, 1 connection, last response", "(200)", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
 
