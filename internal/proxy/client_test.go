@@ -215,7 +215,7 @@ func TestVersionIsBlamedForMessagesOnly(t *testing.T) {
 		"other paths do not exist": {[]step{{"GET /v1/x", oldCLI, "a", 404}, {"GET /v1/x", oldCLI, "b", 404}, works}, ""},
 		"no other sent a message": {
 			[]step{{message, oldCLI, "a", 400}, {message, oldCLI, "b", 400}, {"GET /v1/models", newCLI, "c", 200}},
-			"with claude-cli 2.1.275; no request of another client has succeeded since",
+			"with claude-cli 2.1.275, and no request of another client has succeeded since",
 		},
 		"the daemon refuses": {[]step{{message + " HTTP/1.0\r\nTransfer-Encoding: chunked\r\nX:", oldCLI, "", 200}, works}, ""},
 	} {

@@ -29,7 +29,7 @@ func (x *exchange) stream(response *http.Response) error {
 	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
 	x.beginResponse(response)
 	if !hasNoBody(x.in.Method, response.StatusCode) { // net/http would miss the body of a 304 with a length
-		if err := x.copyBody(response); err != nil {
+		if err := x.copyBody(response.Body); err != nil {
 			return err
 		}
 		if x.rec.sent.Load() < response.ContentLength {
@@ -86,12 +86,11 @@ func (x *exchange) beginResponse(response *http.Response) {
 
 // copyBody writes and flushes each piece as it comes. A response without a body is flushed, too,
 // because net/http would add a Content-Length otherwise.
-func (x *exchange) copyBody(response *http.Response) error {
-	body := response.Body
+func (x *exchange) copyBody(body io.Reader) error {
 	buffers := &x.proxy.memory.buffers
 	buffer := buffers.get(smallBuffer)
 	defer func() { buffers.put(buffer) }()
-	n, err := x.readFirst(response, payload(buffer))
+	n, err := x.readFirst(body, payload(buffer))
 	chunked := x.ownChunks()
 	for first := true; ; first = false {
 		if errors.Is(err, io.EOF) {
@@ -114,14 +113,10 @@ func (x *exchange) copyBody(response *http.Response) error {
 	}
 }
 
-// readFirst reads the first piece. If it has not come yet, the header is sent without it, except
-// for a short response, whose body is on its way: a write and a goroutine less are 5 % of the
-// processor time of a short request.
-func (x *exchange) readFirst(response *http.Response, p []byte) (int, error) {
-	if n := response.ContentLength; n <= 0 || n > int64(len(p)) {
-		defer x.sendHeaderSoon()()
-	}
-	return response.Body.Read(p)
+// readFirst reads the first piece. If it has not come yet, the header is sent without it.
+func (x *exchange) readFirst(body io.Reader, p []byte) (int, error) {
+	defer x.sendHeaderSoon()()
+	return body.Read(p)
 }
 
 // sendHeaderSoon flushes the header after all goroutines that are ready to run have had a turn. The

@@ -103,17 +103,22 @@ func TestChunksFollowThoseOfNetHTTP(t *testing.T) {
 // The header comes before anything of the body does.
 func TestResponseHeaderArrivesAlone(t *testing.T) {
 	leave := make(chan struct{})
-	h := func(w http.ResponseWriter, _ *http.Request) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/short" {
+			w.Header().Set("Content-Length", "2")
+		}
 		_ = http.NewResponseController(w).Flush()
 		<-leave
 	}
 	forEachDoor(t, h, func(t *testing.T, d *door, c *http.Client) {
-		response, err := c.Do(request(t, "GET", d.url("/"), nil))
-		if err != nil {
-			t.Fatal(err)
+		for _, path := range []string{"/", "/short"} {
+			response, err := c.Do(request(t, "GET", d.url(path), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave <- struct{}{}
+			_ = response.Body.Close()
 		}
-		leave <- struct{}{}
-		_ = response.Body.Close()
 	})
 }
 
