@@ -187,9 +187,11 @@ func TestClientLeavesBeforeHeader(t *testing.T) {
 		d := openDoor(t, up)
 		l := d.begin(t, open)
 		receive(t, arrived, "the request")
+		phase := map[bool]string{true: "sending", false: "waiting"}[open]
+		eventually(t, "it is "+phase, func() bool { return d.InFlight()[0].Phase() == phase })
 		l.leave()
 		receive(t, cancelled, "the end of the request at the upstream")
-		d.wantGone(t, map[bool]string{true: "sending", false: "waiting"}[open])
+		d.wantGone(t, phase)
 	})
 }
 
