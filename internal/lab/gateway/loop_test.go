@@ -62,6 +62,7 @@ func TestUpstreamIsTheGateway(t *testing.T) {
 	r.run(strings.TrimPrefix(gateway, "http://"))
 	got := signIn(t, gateway).ask(t, message("claude-sonnet-4-5", false))
 	got.Want(t, http.StatusUnauthorized, `"type":"authentication_error"`, "invalid token")
+	log.Next(t, `"outcome":`)
 	if n := log.Count(`"outcome":`); n != 1 {
 		t.Errorf("%d requests went round, want one", n)
 	}
