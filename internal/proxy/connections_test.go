@@ -124,6 +124,28 @@ func TestFirstBurstIsServed(t *testing.T) {
 	work.Wait()
 }
 
+// Of as many connections as there is room for, from as many addresses, none is closed for the next
+// one before its client had time to send a request.
+func TestSilentBurstIsClosedAfterAMoment(t *testing.T) {
+	const room = 128
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain)
+		for i := range room + 1 {
+			b.from(t, fmt.Sprintf("198.18.0.%d:1000", 1+i))
+		}
+		synctest.Wait()
+		if n := b.server.Connections().StrangersClosed; n > 0 {
+			t.Errorf("%d connections were closed at once", n)
+		}
+		time.Sleep(30 * time.Millisecond)
+		b.from(t, "198.18.1.1:1000")
+		synctest.Wait()
+		if n := b.server.Connections().StrangersClosed; n != 1 {
+			t.Errorf("after 30 ms %d connections were closed for a new one, want 1", n)
+		}
+	})
+}
+
 // A burst of connections from many addresses is served: no client that has sent its request is
 // closed to make room for another, however late the request is read.
 func TestManyAddressesAtOnceAreServed(t *testing.T) {

@@ -395,3 +395,17 @@ func TestMetricsOfAllAccounts(t *testing.T) {
 		expect("")
 	})
 }
+
+// A person who uses another account does not make a rise shared.
+func TestPeopleOfOtherAccountsShareNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := s.Sent(user("carol/s9"))
+		r.Responded(headers("another", "5h-status allowed"), user("carol/s9"))
+		r.End()
+		const want = "5h allowed 0.2, bob/s2 0.1, unknown 0.1\n"
+		if got := s.play("bob/s2: 5h 0.1", "carol/s9 sends", "bob/s2: 5h 0.2"); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
