@@ -137,11 +137,18 @@ func TestSilentBurstIsClosedAfterAMoment(t *testing.T) {
 		if n := b.server.Connections().StrangersClosed; n > 0 {
 			t.Errorf("%d connections were closed at once", n)
 		}
-		time.Sleep(30 * time.Millisecond)
+		b.from(t, "198.18.0.1:1001") // it waits, and the address has more than a new one
+		synctest.Wait()
 		b.from(t, "198.18.1.1:1000")
 		synctest.Wait()
 		if n := b.server.Connections().StrangersClosed; n != 1 {
-			t.Errorf("after 30 ms %d connections were closed for a new one, want 1", n)
+			t.Errorf("%d connections of an address with several were closed for a new one, want 1", n)
+		}
+		time.Sleep(30 * time.Millisecond)
+		b.from(t, "198.18.1.2:1000")
+		synctest.Wait()
+		if n := b.server.Connections().StrangersClosed; n != 2 {
+			t.Errorf("after 30 ms %d connections were closed for two new ones, want 2", n)
 		}
 	})
 }
