@@ -21,16 +21,14 @@ const (
 	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
-	// silentTime: silence after which a new arrival may evict a stranger. A client sends its
-	// request at once.
-	silentTime = 250 * time.Millisecond
-	// strangerTime: silence after which a waiting connection may. A busy client opens many
-	// connections before it sends on the first. waitTime is how long one waits to be served.
-	strangerTime = time.Second
-	waitTime     = headerReadTimeout
-	// burstTime: silence after which the oldest of many strangers, each of another origin, may be
-	// evicted.
+	// waitTime is how long a connection waits to be served.
+	waitTime = headerReadTimeout
+	// burstTime: silence after which a stranger may be evicted for a connection that has sent its
+	// request, or for one of an origin with fewer connections.
 	burstTime = 25 * time.Millisecond
+	// silentTime: silence after which a stranger may be evicted for any connection. A busy client
+	// opens many connections before it sends on the first.
+	silentTime = time.Second
 	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
 )
@@ -57,7 +55,8 @@ type connections struct {
 	buckets         map[netip.Addr]*bucket // origins with open connections
 	known           map[netip.Addr]bool    // origins that were admitted lately
 	exempt          map[netip.AddrPort]bool
-	janitor         *time.Timer // runs while connections wait
+	janitor         *time.Timer   // runs while connections wait
+	peeked          [8 << 10]byte // unread bytes of a waiting connection
 
 	ready     []*Conn // to be served
 	accepting int     // listeners that may still accept a connection
@@ -156,17 +155,16 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Sender.Remote], s.closed, s.makeRoom(b, silentTime):
+	case s.exempt[c.Sender.Remote], s.closed, b.hasShare() && s.makeRoom(b):
 		s.move(c, classStranger)
-	case b.budget.waiting < maxWaiting:
+	default:
 		s.move(c, classWaiting)
+		if b.budget.waiting > maxWaiting {
+			s.evictWaiting(b.budget)
+		}
 		if s.janitor == nil {
 			s.janitor = time.AfterFunc(burstTime, s.clean)
 		}
-	case s.makeRoom(b, 0):
-		s.move(c, classStranger)
-	default:
-		s.evict(c)
 	}
 }
 

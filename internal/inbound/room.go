@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -45,13 +46,13 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 	return addr != greedy.addr && s.admitted < s.limit+spareConns
 }
 
-// makeRoom makes room for one more stranger of an origin, and reports whether there is room. A
-// origin that has used up its share loses a stranger that was silent for at least after. If the
-// budget is used up, the origin with the most connections loses its oldest stranger, at once if the
-// origin has more than this one would have, and otherwise only if that was silent for burstTime.
-func (s *connections) makeRoom(b *bucket, after time.Duration) bool {
+// makeRoom makes room for one more stranger of an origin, and reports whether there is room. An
+// origin that has used up its share loses a stranger that was silent for burstTime. If the budget
+// is used up, the origin with the most connections loses its oldest stranger, at once if the origin
+// has more than this one would have, and otherwise only if that was silent for burstTime.
+func (s *connections) makeRoom(b *bucket) bool {
 	if !b.hasShare() {
-		return s.evictSilent(b, after)
+		return s.evictSilent(b, burstTime)
 	}
 	if b.budget.strangers < maxStrangers {
 		return true
@@ -67,7 +68,7 @@ func (s *connections) makeRoom(b *bucket, after time.Duration) bool {
 			oldest, most = c, n
 		}
 	}
-	after = 0
+	after := time.Duration(0)
 	if most == b.unadmitted()+1 {
 		after = burstTime
 	}
@@ -99,8 +100,28 @@ func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
 	return false
 }
 
-// clean closes silent strangers that others wait for, and connections that waited too long. It
-// locks mu.
+// evictWaiting closes the oldest waiting connection without a request, of the origin that has the
+// most waiting.
+func (s *connections) evictWaiting(in *budget) {
+	var greedy *bucket
+	for _, one := range s.buckets {
+		if one.budget == in && (greedy == nil || len(one.waiting) > len(greedy.waiting)) {
+			greedy = one
+		}
+	}
+	i := slices.IndexFunc(greedy.waiting, func(c *Conn) bool { return !s.hasRequest(c) })
+	s.evict(greedy.waiting[max(i, 0)])
+}
+
+// hasRequest reports whether the client of a waiting connection has sent a whole header, of up to
+// the size of peeked.
+func (s *connections) hasRequest(c *Conn) bool {
+	n := kernel.Peek(c.Conn, s.peeked[:])
+	return bytes.Contains(s.peeked[:n], []byte("\n\r\n"))
+}
+
+// clean serves waiting connections in place of silent strangers, first those that have sent a
+// request, and closes connections that waited too long. It locks mu.
 func (s *connections) clean() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +130,12 @@ func (s *connections) clean() {
 		for len(b.waiting) > 0 && time.Since(b.waiting[0].since) >= waitTime {
 			s.evict(b.waiting[0])
 		}
-		for s.isWanted(b) && s.evictSilent(b, strangerTime) {
+		for _, c := range slices.Clone(b.waiting) {
+			if s.hasRequest(c) && s.makeRoom(b) {
+				s.move(c, classStranger)
+			}
+		}
+		for s.isWanted(b) && s.evictSilent(b, silentTime) {
 			s.serveWaiting()
 		}
 	}

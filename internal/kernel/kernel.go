@@ -26,6 +26,15 @@ func Unsent(c net.Conn) int { return queued(c, unix.SIOCOUTQ) }
 // Unread returns how many bytes have come and were not read yet; -1 if unknown.
 func Unread(c net.Conn) int { return queued(c, unix.SIOCINQ) }
 
+// Peek copies bytes that have come to p and leaves them unread. It returns their number, which is 0
+// if there are none or c is not a kernel socket.
+func Peek(c net.Conn, p []byte) (n int) {
+	_ = control(c, func(fd int) { // 0 if it fails
+		n, _, _ = unix.Recvfrom(fd, p, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return max(n, 0)
+}
+
 // HungUp reports whether the peer closed or reset the connection, or its sending side; false if
 // unknown. Bytes that it sent before may still have to be read. A connection that was closed here
 // has hung up, too.

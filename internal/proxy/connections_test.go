@@ -86,20 +86,46 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// Where all peers come from one address, silent connections of one keep no other waiting.
-func TestSilentStrangersGiveWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := openBubble(t, "http", nil, sayAgain)
-		for i := range 200 {
-			b.from(t, fmt.Sprintf("127.0.0.1:%d", 1000+i))
-		}
-		time.Sleep(300 * time.Millisecond)
-		c, start := b.from(t, "127.0.0.1:9000"), time.Now()
-		c.send(t, smuggled)
-		if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK || time.Since(start) > 0 {
-			t.Errorf("status %d after %v", response.StatusCode, time.Since(start))
-		}
+// Clients that are refused and keep half a request open, on the address of one that is admitted, do
+// not keep it waiting.
+func TestHalfSentRequestsGiveWay(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), func(s *setup) {
+		s.Access.Allow = []config.Source{{Kind: config.Proxied}}
 	})
+	const flood = 1000
+	d.keepHalfSent(t, flood)
+	eventually(t, "all are accepted", func() bool { return d.server.Connections().Strangers > flood*9/10 })
+	for range 20 {
+		c, start := d.dial(t), time.Now()
+		c.send(t, "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n")
+		response, _ := c.response(t, http.MethodGet)
+		if wait := time.Since(start); response.StatusCode != http.StatusOK || wait > 900*time.Millisecond {
+			t.Fatalf("status %d after %v", response.StatusCode, wait)
+		}
+	}
+}
+
+// keepHalfSent keeps n connections open on which half a request was sent.
+func (d *door) keepHalfSent(t *testing.T, n int) {
+	ctx, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	t.Cleanup(func() { stop(); work.Wait() })
+	var dialer net.Dialer
+	for range n {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				c, err := dialer.DialContext(ctx, "tcp", d.addr)
+				if err != nil {
+					continue
+				}
+				end := context.AfterFunc(ctx, func() { c.Close() })
+				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nX-A: ")
+				_, _ = io.Copy(io.Discard, c)
+				end()
+				c.Close()
+			}
+		})
+	}
 }
 
 // A gateway opens many connections at once, and none of them may fail because its source was not
