@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
 	stdlog "log"
 	"log/slog"
 	"net"
@@ -15,7 +16,6 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/systemd"
@@ -89,8 +89,7 @@ func Run(options Options) (exitCode int) {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		return lifecycle.ExitConfig
 	}
-	stdlog.SetFlags(0)
-	stdlog.SetOutput(inbound.LibraryLog(logs.Logger()))
+	stdlog.SetOutput(io.Discard) // net/http's client would log bytes of a response
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()

@@ -49,14 +49,13 @@ type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
 
-	limit, admitted int                    // of classAdmitted
-	idle            []*Conn                // admitted and without a request; the longest idle first
-	network, host   budget                 // of strangers
-	buckets         map[netip.Addr]*bucket // origins with open connections
-	known           map[netip.Addr]bool    // origins that were admitted lately
-	exempt          map[netip.AddrPort]bool
-	janitor         *time.Timer   // runs while connections wait
-	peeked          [8 << 10]byte // unread bytes of a waiting connection
+	limit         int                    // of admitted connections
+	network, host counts                 // this host has a budget of its own, which no flood from the network uses up
+	buckets       map[netip.Addr]*bucket // origins with open connections
+	known         map[netip.Addr]bool    // origins that were admitted lately
+	exempt        map[netip.AddrPort]bool
+	janitor       *time.Timer   // runs while connections wait
+	peeked        [8 << 10]byte // unread bytes of a waiting connection
 
 	ready     []*Conn // to be served
 	accepting int     // listeners that may still accept a connection
@@ -76,17 +75,16 @@ const (
 	classAdmitted
 )
 
-// budget counts strangers and waiting connections. This host has a budget of its own, so that no
-// flood from the network keeps its programs out.
-type budget struct{ strangers, waiting int }
+// counts has the number of open connections of each class. That of classNone means nothing.
+type counts [classAdmitted + 1]int
 
 // bucket has the connections of an origin: an address, or a network of addresses that one sender
 // may have.
 type bucket struct {
-	addr               netip.Addr
-	budget             *budget
-	strangers, waiting []*Conn // the oldest first
-	admitted           int
+	addr   netip.Addr
+	budget *counts
+	counts counts
+	open   []*Conn // the one that has its class longest is first; of the idle, the longest idle
 }
 
 func newConnections() *connections {
@@ -141,11 +139,27 @@ func shared(addr netip.Addr) bool {
 
 // hasShare reports whether the origin's share has room for one more stranger.
 func (b *bucket) hasShare() bool {
-	return len(b.strangers) < maxStrangersPerOrigin || shared(b.addr) && len(b.strangers) < maxStrangers
+	n := b.counts[classStranger]
+	return n < maxStrangersPerOrigin || shared(b.addr) && n < maxStrangers
 }
 
 // unadmitted returns how many connections the origin has without an admitted request so far.
-func (b *bucket) unadmitted() int { return len(b.strangers) + len(b.waiting) }
+func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
+
+// oldest returns the first open connection of the class for which match holds, or nil.
+func (b *bucket) oldest(of class, match func(*Conn) bool) *Conn {
+	i := slices.IndexFunc(b.open, func(c *Conn) bool { return c.class == of && match(c) })
+	if i < 0 {
+		return nil
+	}
+	return b.open[i]
+}
+
+// anyConn matches every connection.
+func anyConn(*Conn) bool { return true }
+
+// total returns how many connections have a class.
+func (s *connections) total(of class) int { return s.network[of] + s.host[of] }
 
 // arrive classifies an accepted connection. It locks mu.
 func (s *connections) arrive(c *Conn) {
@@ -159,7 +173,7 @@ func (s *connections) arrive(c *Conn) {
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
-		if b.budget.waiting > maxWaiting {
+		if b.budget[classWaiting] > maxWaiting {
 			s.evictWaiting(b.budget)
 		}
 		if s.janitor == nil {
@@ -168,47 +182,28 @@ func (s *connections) arrive(c *Conn) {
 	}
 }
 
-// move changes the class of a connection. At its first class beyond classWaiting it is handed over
-// to be served.
+// move changes the class of a connection, or makes it the latest of its class. At its first class
+// beyond classWaiting it is handed over to be served.
 func (s *connections) move(c *Conn, to class) {
-	b, served := s.bucket(c.origin), c.class > classWaiting
-	s.count(b, c, -1)
+	b, from := s.bucket(c.origin), c.class
+	if i := slices.Index(b.open, c); i >= 0 {
+		b.open = slices.Delete(b.open, i, i+1)
+	}
+	b.counts[from]--
+	b.budget[from]--
 	c.class, c.since = to, time.Now()
-	s.count(b, c, 1)
-	if to > classWaiting && !served {
-		s.ready = append(s.ready, c)
-		s.arrived.Broadcast()
+	b.counts[to]++
+	b.budget[to]++
+	if to != classNone {
+		b.open = append(b.open, c)
 	}
 	s.buckets[c.origin] = b
-	if len(b.strangers)+len(b.waiting)+b.admitted == 0 {
+	if len(b.open) == 0 {
 		delete(s.buckets, c.origin)
 	}
-}
-
-// count adds a connection to the counts and the list of its class (n = 1), or removes it (n = -1).
-func (s *connections) count(b *bucket, c *Conn, n int) {
-	var in *[]*Conn
-	switch c.class {
-	case classNone:
-		return
-	case classWaiting:
-		b.budget.waiting += n
-		in = &b.waiting
-	case classStranger:
-		b.budget.strangers += n
-		in = &b.strangers
-	case classAdmitted:
-		s.admitted += n
-		b.admitted += n
-		in = &s.idle
-	}
-	if c.class == classAdmitted && c.busy {
-		return
-	}
-	if n > 0 {
-		*in = append(*in, c)
-	} else if i := slices.Index(*in, c); i >= 0 {
-		*in = slices.Delete(*in, i, i+1)
+	if to > classWaiting && from <= classWaiting {
+		s.ready = append(s.ready, c)
+		s.arrived.Broadcast()
 	}
 }
 
@@ -216,14 +211,10 @@ func (s *connections) count(b *bucket, c *Conn, n int) {
 func (s *connections) setBusy(c *Conn, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.class != classAdmitted {
-		c.busy = busy
-		return
-	}
-	b := s.bucket(c.origin)
-	s.count(b, c, -1)
 	c.busy = busy
-	s.count(b, c, 1) // among the idle ones, or not
+	if !busy && c.class == classAdmitted {
+		s.move(c, classAdmitted) // it is idle from now on
+	}
 }
 
 // admit records that the access rules admitted a request of c: neither c nor later connections of
@@ -234,7 +225,7 @@ func (s *connections) admit(c *Conn) {
 	if c.class != classStranger {
 		return
 	}
-	if s.admitted >= s.limit {
+	if s.total(classAdmitted) >= s.limit {
 		s.evictIdle(c.origin)
 	}
 	s.move(c, classAdmitted)
@@ -268,9 +259,9 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 		return
 	}
 	s.exempt[remote] = true
-	waiting := s.bucket(access.Network(remote.Addr())).waiting
-	if i := slices.IndexFunc(waiting, func(c *Conn) bool { return c.Sender.Remote == remote }); i >= 0 {
-		s.move(waiting[i], classStranger)
+	b := s.bucket(access.Network(remote.Addr()))
+	if c := b.oldest(classWaiting, func(c *Conn) bool { return c.Sender.Remote == remote }); c != nil {
+		s.move(c, classStranger)
 	}
 }
 
@@ -309,9 +300,9 @@ func (s *connections) signalEmpty() {
 func (s *connections) unused() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := slices.Clone(s.idle)
+	var all []*Conn
 	for _, b := range s.buckets {
-		all = append(all, b.strangers...)
+		all = append(all, b.open...)
 	}
 	return slices.DeleteFunc(all, func(c *Conn) bool { return c.received.Load() || kernel.Unread(c.Conn) > 0 })
 }
@@ -331,8 +322,8 @@ func (s *connections) stats() ConnectionStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ConnectionStats{
-		Admitted: s.admitted, AdmittedLimit: s.limit,
-		Strangers:      s.network.strangers + s.network.waiting + s.host.strangers + s.host.waiting,
+		Admitted: s.total(classAdmitted), AdmittedLimit: s.limit,
+		Strangers:      s.total(classStranger) + s.total(classWaiting),
 		StrangersLimit: 2 * (maxStrangers + maxWaiting),
 		AdmittedClosed: s.admittedClosed, StrangersClosed: s.strangersClosed,
 	}

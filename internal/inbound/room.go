@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ func (s *connections) evict(c *Conn) {
 
 // letIn serves a connection of a known origin, or closes it if there is no room.
 func (s *connections) letIn(c *Conn) {
-	if s.admitted >= s.limit && !s.evictIdle(c.origin) {
+	if s.total(classAdmitted) >= s.limit && !s.evictIdle(c.origin) {
 		s.evict(c)
 		return
 	}
@@ -35,15 +36,15 @@ func (s *connections) letIn(c *Conn) {
 func (s *connections) evictIdle(addr netip.Addr) bool {
 	var greedy *bucket
 	for _, one := range s.buckets {
-		if greedy == nil || one.admitted > greedy.admitted {
+		if greedy == nil || one.counts[classAdmitted] > greedy.counts[classAdmitted] {
 			greedy = one
 		}
 	}
-	if i := slices.IndexFunc(s.idle, func(c *Conn) bool { return c.origin == greedy.addr }); i >= 0 {
-		s.evict(s.idle[i])
+	if c := greedy.oldest(classAdmitted, func(c *Conn) bool { return !c.busy }); c != nil {
+		s.evict(c)
 		return true
 	}
-	return addr != greedy.addr && s.admitted < s.limit+spareConns
+	return addr != greedy.addr && s.total(classAdmitted) < s.limit+spareConns
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. An
@@ -54,17 +55,17 @@ func (s *connections) makeRoom(b *bucket) bool {
 	if !b.hasShare() {
 		return s.evictSilent(b, burstTime)
 	}
-	if b.budget.strangers < maxStrangers {
+	if b.budget[classStranger] < maxStrangers {
 		return true
 	}
 	var oldest *Conn
 	most := b.unadmitted() + 1
 	for _, other := range s.buckets {
 		n := other.unadmitted()
-		if other.budget != b.budget || len(other.strangers) == 0 || n < most {
+		if other.budget != b.budget || n < most {
 			continue
 		}
-		if c := other.strangers[0]; oldest == nil || n > most || c.since.Before(oldest.since) {
+		if c := other.oldest(classStranger, anyConn); c != nil && (oldest == nil || n > most || c.since.Before(oldest.since)) {
 			oldest, most = c, n
 		}
 	}
@@ -88,29 +89,24 @@ func (c *Conn) silent() bool {
 // evictSilent closes the oldest stranger of the origin that was silent for at least after, and
 // reports whether there was one.
 func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
-	for _, c := range b.strangers {
-		switch {
-		case time.Since(c.since) < after:
-			return false
-		case c.silent():
-			s.evict(c)
-			return true
-		}
+	c := b.oldest(classStranger, func(c *Conn) bool { return time.Since(c.since) >= after && c.silent() })
+	if c != nil {
+		s.evict(c)
 	}
-	return false
+	return c != nil
 }
 
 // evictWaiting closes the oldest waiting connection without a request, of the origin that has the
 // most waiting.
-func (s *connections) evictWaiting(in *budget) {
+func (s *connections) evictWaiting(in *counts) {
 	var greedy *bucket
 	for _, one := range s.buckets {
-		if one.budget == in && (greedy == nil || len(one.waiting) > len(greedy.waiting)) {
+		if one.budget == in && (greedy == nil || one.counts[classWaiting] > greedy.counts[classWaiting]) {
 			greedy = one
 		}
 	}
-	i := slices.IndexFunc(greedy.waiting, func(c *Conn) bool { return !s.hasRequest(c) })
-	s.evict(greedy.waiting[max(i, 0)])
+	c := greedy.oldest(classWaiting, func(c *Conn) bool { return !s.hasRequest(c) })
+	s.evict(cmp.Or(c, greedy.oldest(classWaiting, anyConn)))
 }
 
 // hasRequest reports whether the client of a waiting connection has sent a whole header, of up to
@@ -127,11 +123,12 @@ func (s *connections) clean() {
 	defer s.mu.Unlock()
 	s.janitor = nil
 	for _, b := range s.buckets {
-		for len(b.waiting) > 0 && time.Since(b.waiting[0].since) >= waitTime {
-			s.evict(b.waiting[0])
-		}
-		for _, c := range slices.Clone(b.waiting) {
-			if s.hasRequest(c) && s.makeRoom(b) {
+		for _, c := range slices.Clone(b.open) {
+			switch {
+			case c.class != classWaiting:
+			case time.Since(c.since) >= waitTime:
+				s.evict(c)
+			case s.hasRequest(c) && s.makeRoom(b):
 				s.move(c, classStranger)
 			}
 		}
@@ -139,30 +136,26 @@ func (s *connections) clean() {
 			s.serveWaiting()
 		}
 	}
-	if s.network.waiting+s.host.waiting > 0 {
+	if s.total(classWaiting) > 0 {
 		s.janitor = time.AfterFunc(burstTime, s.clean)
 	}
 }
 
 // isWanted reports whether connections wait for the room of a stranger of the origin.
 func (s *connections) isWanted(b *bucket) bool {
-	return len(b.waiting) > 0 || b.budget.waiting > 0 && b.budget.strangers >= maxStrangers
+	return b.counts[classWaiting] > 0 || b.budget[classWaiting] > 0 && b.budget[classStranger] >= maxStrangers
 }
 
 // serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
-	if s.network.waiting+s.host.waiting == 0 {
-		return
-	}
 	for _, b := range s.buckets {
-		for len(b.waiting) > 0 {
-			c := b.waiting[0]
+		room := func() bool { return b.budget[classStranger] < maxStrangers && b.hasShare() }
+		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || room()) {
+			c := b.oldest(classWaiting, anyConn)
 			if s.known[b.addr] {
 				s.letIn(c)
-			} else if s.closed || b.budget.strangers < maxStrangers && b.hasShare() {
-				s.move(c, classStranger)
 			} else {
-				break
+				s.move(c, classStranger)
 			}
 		}
 	}

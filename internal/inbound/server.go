@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"errors"
+	"io"
 	stdlog "log"
 	"log/slog"
 	"net"
@@ -40,8 +41,8 @@ type Server struct {
 	stop        context.CancelFunc
 }
 
-// NewServer returns a server for handler. net/http's own messages go to log at debug level, because
-// peers cause them at will.
+// NewServer returns a server for handler. net/http's own messages are dropped, because clients
+// cause them at will, and they quote what a client sent.
 func NewServer(handler http.Handler, log *slog.Logger) *Server {
 	s := &Server{connections: newConnections(), log: log}
 	s.base, s.cut = context.WithCancelCause(context.Background())
@@ -56,7 +57,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		ReadHeaderTimeout:            headerReadTimeout,
 		MaxHeaderBytes:               MaxHeaderBytes,
 		IdleTimeout:                  keepAliveTimeout,
-		ErrorLog:                     stdlog.New(LibraryLog(log), "", 0),
+		ErrorLog:                     stdlog.New(io.Discard, "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)

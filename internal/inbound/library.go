@@ -6,7 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 )
+
+// Unquoted removes the quoted strings of an error text, in which net/http shows bytes of a request
+// or a response.
+func Unquoted(text string) string {
+	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`).ReplaceAllString(text, `"…"`)
+}
 
 // libraryTooLarge is the start of the response that net/http itself sends to a request whose header
 // is larger than [http.Server.MaxHeaderBytes]. The prefix ends with the header's blank line, so any
