@@ -28,8 +28,6 @@ type Conn struct {
 	number uint64        // see Number
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to connect
-	active atomic.Int64  // attempts whose stream is open
-	ended  atomic.Int64  // attempts whose stream was open
 
 	slots // guarded by pool.mu
 }
@@ -77,6 +75,21 @@ type Events struct {
 	Informational func(status int, header http.Header) error
 }
 
+// finish frees the slot of a request. cancelled means that its response was not read to the end.
+func (c *Conn) finish(cancelled bool) {
+	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
+	if cancelled && c.http2 {
+		if !c.resets.Allow() {
+			c.pool.drain(c)
+		}
+		if usable {
+			time.AfterFunc(resetTime, c.Release)
+			return
+		}
+	}
+	c.pool.release(c, usable)
+}
+
 // Release gives back an unused slot.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
@@ -88,11 +101,13 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	a := c.newAttempt()
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(on))))
 	if err != nil {
-		err = sendError(err, a.nothingSent())
-		if refusedStream(err) {
-			c.pool.streamRefused(c)
+		if refused := refusedStream(err); refused || a.nothingSent() {
+			err = unsentError{err}
+			if refused {
+				c.pool.streamRefused(c)
+			}
 		}
-		a.finish(ctx.Err() != nil)
+		c.finish(ctx.Err() != nil)
 		return nil, err
 	}
 	if a.unsolicited.Load() {
@@ -100,7 +115,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		c.pool.drop(c)            // further responses would be off by one as well
 		return nil, errUnsolicited
 	}
-	response.Body = a.body(ctx, r, response)
+	response.Body = c.body(ctx, r, response)
 	return response, nil
 }
 
@@ -108,9 +123,8 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
 // body returns the body of the response to r. It frees the slot of the request.
-func (a *attempt) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
-	c := a.conn
-	b := &responseBody{ReadCloser: response.Body, attempt: a, conn: c, ctx: ctx, stop: func() bool { return true }}
+func (c *Conn) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
+	b := &responseBody{ReadCloser: response.Body, conn: c, ctx: ctx, stop: func() bool { return true }}
 	b.ended.Store(response.Body == http.NoBody)
 	if c.http2 && r.Body != nil {
 		b.stop = context.AfterFunc(ctx, b.abandon)
@@ -121,7 +135,6 @@ func (a *attempt) body(ctx context.Context, r *http.Request, response *http.Resp
 // responseBody frees the slot of a request when it is closed.
 type responseBody struct {
 	io.ReadCloser
-	attempt *attempt
 	conn    *Conn
 	ctx     context.Context
 	stop    func() bool // stops watching ctx
@@ -165,7 +178,7 @@ func (b *responseBody) Close() error {
 }
 
 func (b *responseBody) finish() {
-	b.once.Do(func() { b.attempt.finish(!b.ended.Load()) })
+	b.once.Do(func() { b.conn.finish(!b.ended.Load()) })
 }
 
 // attempt is one request on a connection. It has the position in both directions just before the
@@ -186,41 +199,6 @@ type attempt struct {
 	conn        *Conn
 	taken, read int64       // the position; see coalescer and socket.received
 	unsolicited atomic.Bool // the response came before the request
-	stream      atomic.Int32
-}
-
-// The states of an attempt's stream.
-const (
-	streamNone = iota // not yet
-	streamOpen
-	streamEnded
-)
-
-// begin is called when the stream of the request exists, possibly after finish.
-func (a *attempt) begin() {
-	if a.stream.CompareAndSwap(streamNone, streamOpen) {
-		a.conn.active.Add(1)
-	}
-}
-
-// finish frees the slot of a request. cancelled means that its response was not read to the end.
-func (a *attempt) finish(cancelled bool) {
-	c := a.conn
-	if a.stream.Swap(streamEnded) == streamOpen {
-		c.active.Add(-1)
-		c.ended.Add(1) // after active: releaseResets reads them in the opposite order
-	}
-	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
-	if cancelled && c.http2 {
-		if !c.resets.Allow() {
-			c.pool.drain(c)
-		}
-		if usable {
-			c.pool.releaseReset(c)
-			return
-		}
-	}
-	c.pool.release(c, usable)
 }
 
 func (c *Conn) newAttempt() *attempt {
@@ -244,7 +222,6 @@ func (a *attempt) firstByte() {
 // trace returns net/http's hooks, which call on.
 func (a *attempt) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		WroteHeaders: a.begin,
 		GotFirstResponseByte: func() {
 			a.firstByte()
 			if on.FirstByte != nil {

@@ -44,15 +44,6 @@ func (e *TunnelError) Error() string {
 	return fmt.Sprintf("CONNECT refused with status %d", e.Status)
 }
 
-// sendError marks an error that proves a request unprocessed: no byte was handed to the kernel, or
-// HTTP/2 says so (RFC 9113 §8.7).
-func sendError(err error, nothingSent bool) error {
-	if nothingSent || refusedStream(err) {
-		return unsentError{err}
-	}
-	return err
-}
-
 // refusedStream reports whether an HTTP/2 peer provably did not process the request. net/http
 // exports no errors for the cases after the first, only texts (package net/http/internal/http2):
 //

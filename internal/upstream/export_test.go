@@ -8,16 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InUse is how many slots are taken, but for those that are free when a stream has been reset.
+// InUse is how many slots are taken.
 func InUse(p *Pool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
 	for _, c := range p.conns {
-		n += c.inUse - c.resetting
+		n += c.inUse
 	}
 	return n
 }
+
+// ResetTime is how long the slot of a cancelled request stays taken.
+const ResetTime = resetTime
 
 // PingPeer pings the peer of c.
 func PingPeer(ctx context.Context, c *Conn) (alive bool) { return c.pingPeer(ctx) }

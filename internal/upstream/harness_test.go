@@ -191,6 +191,21 @@ func succeeds(t testing.TB, p *upstream.Pool) {
 	}
 }
 
+// freesAllSlots waits until no slot is taken, as long as cancelled requests keep theirs at most.
+func freesAllSlots(t testing.TB, p *upstream.Pool) {
+	t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	late := time.After(upstream.ResetTime + 10*time.Second)
+	for upstream.InUse(p) > 0 {
+		select {
+		case <-ticker.C:
+		case <-late:
+			t.Fatalf("%d slots are taken after the last request", upstream.InUse(p))
+		}
+	}
+}
+
 // header reads the header of a request of HTTP/1.1, and nothing past it.
 func header(c net.Conn) *http.Request {
 	r, err := http.ReadRequest(bufio.NewReaderSize(oneByOne{c}, 16))

@@ -23,6 +23,12 @@ const (
 	// connection beyond that gets no further request.
 	resetBurst = 64
 	resetRate  = 2
+	// resetTime is how long a cancelled HTTP/2 request keeps its slot. Until the peer has the reset
+	// of the stream, it counts it, and may refuse another stream above its limit with
+	// PROTOCOL_ERROR, which does not prove that one unprocessed. net/http writes the reset some
+	// milliseconds after RoundTrip has returned, and does not report it. If it is blocked for
+	// longer, new streams are blocked as well.
+	resetTime = time.Second
 )
 
 // fit reports whether the connection can take a request now. It may wait for the response to a
@@ -87,54 +93,6 @@ func (c *Conn) pingPeer(ctx context.Context) bool {
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
 	return err == nil || c.wire.lastRead.Load() != last ||
 		kernel.Unsent(c.wire.socket.Conn) > 0 && c.wire.socket.acked() != acked
-}
-
-// releaseReset frees the slot of a cancelled request on c once net/http has written the reset of
-// its stream. Until then the peer counts the stream, and may refuse another one above its limit
-// with PROTOCOL_ERROR, which does not prove that one unprocessed.
-func (p *Pool) releaseReset(c *Conn) {
-	p.mu.Lock()
-	c.resetting++
-	alone := c.resetting == 1
-	p.mu.Unlock()
-	if alone {
-		p.work.Go(func() { p.awaitResets(c) })
-	}
-}
-
-// awaitResets frees the slots of cancelled requests on c as their streams end.
-func (p *Pool) awaitResets(c *Conn) {
-	const shortest, longest = time.Millisecond, 50 * time.Millisecond
-	for wait := shortest; p.ctx.Err() == nil && p.releaseResets(c) > 0; wait = min(2*wait, longest) {
-		select {
-		case <-time.After(wait):
-		case <-p.ctx.Done(): // c is closed
-		}
-	}
-}
-
-// releaseResets frees the slots of cancelled requests on c whose streams have ended, and returns
-// how many are left. net/http reports only the number of streams. An active request has at most
-// one, so all streams beyond the active requests belong to cancelled ones:
-//
-//	streams of net/http      7
-//	active requests        - 5
-//	cancelled, not ended   = 2, at most resetting
-//
-// The count may lag, and then frees slots later, never early.
-func (p *Pool) releaseResets(c *Conn) int {
-	ended, active := c.ended.Load(), c.active.Load()
-	streams := int64(c.client.InFlight())
-	p.mu.Lock()
-	active -= c.ended.Load() - ended
-	left := min(max(int(streams-active), 0), c.resetting)
-	free := c.resetting - left
-	c.resetting = left
-	p.mu.Unlock()
-	for range free {
-		p.release(c, true)
-	}
-	return left
 }
 
 // ping pings the peer of c, unless a ping is under way. The returned channel is closed when the

@@ -317,9 +317,7 @@ func TestHostileServerHasOneConnection(t *testing.T) {
 					t.Errorf("a later request failed: %v", err)
 				}
 			}
-			if n := upstream.InUse(pool); n != 0 {
-				t.Errorf("%d slots are taken after the last request", n)
-			}
+			freesAllSlots(t, pool)
 		})
 	}
 }

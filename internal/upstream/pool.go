@@ -54,7 +54,6 @@ type slots struct {
 	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
 	check        *time.Timer   // from add to dropLocked; see Pool.check
 	resets       *rate.Limiter
-	resetting    int // slots whose requests were cancelled; see releaseReset
 	lastUsed     time.Time
 }
 
@@ -267,9 +266,7 @@ func (p *Pool) drain(c *Conn) {
 func (p *Pool) streamRefused(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.inUse > 1 {
-		c.draining = true
-	}
+	c.draining = c.draining || c.inUse > 1
 }
 
 // lost is called when nothing more can be read from c. net/http closes it.
