@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,13 +31,14 @@ type Report struct {
 // report from its own goroutine: a slow report delays the next one, but not the reading of the bus.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
 	f := &follower{
-		client: c, report: report,
+		client: c, report: report, bus: bus{hints: make(chan struct{}, 1)},
 		health: debouncer{delay: c.cfg.WarningDelay}, command: patientCommand{client: c},
 	}
-	defer func() { f.bus.close() }()
+	var watch sync.WaitGroup
+	watch.Go(func() { f.bus.keepOpen(ctx, c) })
+	defer watch.Wait()
 	for ctx.Err() == nil {
 		f.read(ctx)
-		f.watch(ctx)
 		f.wait(ctx)
 	}
 }
@@ -51,10 +53,7 @@ type follower struct {
 	readAt   time.Time // when the last reading ended
 	failures int       // readings that failed in a row
 	command  patientCommand
-
-	bus         *bus      // nil when none is open
-	busFailures int       // refused buses in a row
-	busAfter    time.Time // when the next one may be opened
+	bus      bus
 }
 
 // read reads the status once and reports it if it has changed.
@@ -81,19 +80,6 @@ func sameNews(a, b Report) bool {
 	return same && a.KeyNotice == b.KeyNotice && reflect.DeepEqual(a.Status, b.Status)
 }
 
-// watch opens a bus if none is open and tailscaled responds on its socket. The first notification
-// causes a reading, so no change between a reading and the bus is missed.
-func (f *follower) watch(ctx context.Context) {
-	if f.bus == nil && f.onSocket() && !time.Now().Before(f.busAfter) {
-		f.bus = openBus(ctx, f.client.local)
-	}
-}
-
-// onSocket reports whether the last reading succeeded over tailscaled's socket.
-func (f *follower) onSocket() bool {
-	return f.failures == 0 && f.last != nil && !f.last.Status.ByCommand
-}
-
 // wait returns when the next reading is due.
 func (f *follower) wait(ctx context.Context) {
 	timer := time.NewTimer(f.due())
@@ -101,15 +87,8 @@ func (f *follower) wait(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case _, open := <-f.bus.hinted():
-		if !open {
-			f.busEnded()
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(f.client.cfg.SettleInterval - time.Since(f.readAt)):
-		}
+	case <-f.bus.hints:
+		sleep(ctx, f.client.cfg.SettleInterval-time.Since(f.readAt))
 	}
 }
 
@@ -117,28 +96,13 @@ func (f *follower) wait(ctx context.Context) {
 // nothing it is soon, so that a tailscaled that starts is noticed at once.
 func (f *follower) due() time.Duration {
 	cfg := f.client.cfg
-	costly := f.failures > 0 && dialFailure(f.last.Err) == nil && !isTimeout(f.last.Err)
 	switch {
-	case costly:
+	case f.failures > 0 && dialFailure(f.last.Err) == nil && !isTimeout(f.last.Err):
 		return f.client.pause(f.failures)
-	case f.failures == 0 && f.bus.live():
+	case f.failures == 0 && f.bus.live.Load():
 		return cfg.RereadInterval
-	case f.bus == nil && f.onSocket():
-		return min(cfg.BackoffMin, time.Until(f.busAfter))
 	}
 	return cfg.BackoffMin
-}
-
-// busEnded closes the bus and schedules the next one: soon if it had been granted, because
-// tailscaled ended or cut us off, and at growing intervals if it was refused.
-func (f *follower) busEnded() {
-	if f.bus.live() {
-		f.busFailures = 0
-	}
-	f.busFailures++
-	f.busAfter = f.bus.opened.Add(f.client.pause(f.busFailures))
-	f.bus.close()
-	f.bus = nil
 }
 
 // pause returns the back-off after that many failures in a row, at least one.
@@ -152,60 +116,55 @@ func (c *Client) pause(failures int) time.Duration {
 // and 1.54 to 1.90 let only root watch without NotifyNoPrivateKeys.
 const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
 
-// bus is one open watch of the IPN bus. Each notification is only a hint to read the status.
-// tailscaled cuts off slow watchers, so the goroutine never blocks on the reader of hints.
+// bus is the watch of the IPN bus. Each notification is only a hint to read the status. tailscaled
+// cuts off slow watchers, so the watch never blocks on the reader of hints.
 type bus struct {
-	opened time.Time
-	hints  chan struct{} // holds one, which stands for all that were not taken; closed at the end of the watch
-	cancel context.CancelFunc
-	spoke  atomic.Bool
+	hints chan struct{} // of size 1; one stands for all that were not taken
+	live  atomic.Bool   // tailscaled has granted the watch
 }
 
-func openBus(ctx context.Context, lc *local.Client) *bus {
-	ctx, cancel := context.WithCancel(ctx)
-	b := &bus{opened: time.Now(), hints: make(chan struct{}, 1), cancel: cancel}
-	go b.drain(ctx, lc)
-	return b
+// keepOpen opens the bus again whenever it ends: soon if it had been granted or nobody listens on
+// the socket, and at growing intervals if it was refused. The first notification of each watch
+// causes a reading, so no change in between is missed.
+func (b *bus) keepOpen(ctx context.Context, c *Client) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		opened := time.Now()
+		err := b.watch(ctx, c.local)
+		if b.live.Swap(false) || dialFailure(err) != nil {
+			failures = 1
+		}
+		b.hint() // tailscaled may have ended
+		sleep(ctx, c.pause(failures)-time.Since(opened))
+	}
 }
 
-// drain reads the bus to its end. The reason for the end does not matter: the next reading shows
-// the state of tailscaled.
-func (b *bus) drain(ctx context.Context, lc *local.Client) {
-	defer close(b.hints)
+// watch reads the bus to its end.
+func (b *bus) watch(ctx context.Context, lc *local.Client) error {
 	watcher, err := lc.WatchIPNBus(ctx, busMask)
 	if err != nil {
-		return
+		return err
 	}
 	defer watcher.Close()
 	for {
 		if _, err := watcher.Next(); err != nil {
-			return
+			return err
 		}
-		b.spoke.Store(true)
-		select {
-		case b.hints <- struct{}{}:
-		default:
-		}
+		b.live.Store(true)
+		b.hint()
 	}
 }
 
-// live reports whether tailscaled has granted the watch.
-func (b *bus) live() bool { return b != nil && b.spoke.Load() }
-
-// hinted returns the channel of hints, which is closed with the watch; without a watch, nil, which
-// blocks.
-func (b *bus) hinted() <-chan struct{} {
-	if b == nil {
-		return nil
+func (b *bus) hint() {
+	select {
+	case b.hints <- struct{}{}:
+	default:
 	}
-	return b.hints
 }
 
-// close ends the watch and waits for its goroutine.
-func (b *bus) close() {
-	if b != nil {
-		b.cancel()
-		for range b.hints { //nolint:revive // wait for the end
-		}
+// sleep waits for d, or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
