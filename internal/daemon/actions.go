@@ -34,7 +34,9 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StartListeners:
 		d.startListeners()
 	case lifecycle.OpenGate:
-		if !d.isCandidate() { // else takeOver opens it
+		if d.isCandidate() {
+			d.join() // takeOver opens it
+		} else {
 			d.openGate()
 		}
 	case lifecycle.NotifyReady:
@@ -42,7 +44,6 @@ func (d *daemon) do(a lifecycle.Action) {
 		if d.inCharge {
 			d.textfile.use(d.view().config.Metrics)
 		}
-		d.reportReady()
 	case lifecycle.NotifyReloading:
 		d.notify(d.notifier.Reloading("Reloading the configuration"))
 	case lifecycle.NotifyStopping:
@@ -82,7 +83,7 @@ func (d *daemon) notify(err error) {
 func (d *daemon) scheduleRetry(after time.Duration) {
 	d.log.Warn("trying the tailnet again", "in", after, "retry", d.view().state.Retries, "of", lifecycle.MaxRetries)
 	d.notify(d.notifier.ExtendTimeout(after + retryAllowance))
-	d.after(after, lifecycle.RetryTimer{})
+	d.after(after, lifecycle.RetryTimer{}, nil)
 }
 
 // install starts to use the first configuration and what was built from it.

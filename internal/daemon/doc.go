@@ -46,11 +46,11 @@
 //  2. Old: startSuccessor (handover.go) asks systemd whether it would follow, and starts the
 //     program of the unit with our listeners. Package systemd has the process and the channel.
 //  3. New: newDaemon (daemon.go) inherits the listeners and the channel. The process goes through
-//     its own start, but sends systemd nothing and opens no gate. Once it is Running, reportReady
-//     (takeover.go) writes Done.
-//  4. Old: after two seconds of probes, [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=,
-//     waits until systemd reports the new main process, and writes TakeOver with the memory that
-//     the new process continues with: the accounts' rate limits.
+//     its own start, but sends systemd nothing and opens no gate. Once it is Running, it joins the
+//     old one (takeover.go), and writes Done when it has kept running for two seconds.
+//  4. Old: [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=, waits until systemd reports
+//     the new main process, and writes TakeOver with the memory that the new process continues
+//     with: the accounts' rate limits.
 //  5. New: takeOver (takeover.go) accepts connections, sends READY=1, takes the admin socket and
 //     the textfile, and writes Done.
 //  6. Old: [lifecycle.SuccessorFollowed]. It leaves the admin socket (handOver), stops accepting,

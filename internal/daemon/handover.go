@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -20,8 +21,6 @@ import (
 const (
 	// successorTimeout is how long a new process may take to get ready.
 	successorTimeout = 30 * time.Second
-	// successorProbes is how long a ready process has to respond to probes before it takes over.
-	successorProbes = 2 * time.Second
 	// askTimeout bounds a question to systemd, and the wait until it follows the successor.
 	askTimeout = 5 * time.Second
 	// askInterval is the pause between two questions.
@@ -41,7 +40,6 @@ var errNotSupervised = errors.New("systemd does not run this process with Type=n
 type upgrade struct {
 	predecessor *systemd.Predecessor // the process that started this one; nil: systemd did
 	alone       chan struct{}        // closed when there is no predecessor any more; safe for all
-	reported    bool                 // the predecessor knows that this process is ready
 	successor   *systemd.Successor   // the process that is ready to take over; nil: none
 	waiters     []chan<- admin.UpgradeOutcome
 }
@@ -86,7 +84,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	d.log.Info("starting the installed program to take over", "program", unit.Program)
 	// The successor gets the environment that systemd would give it.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
-	s, err := systemd.StartSuccessor(systemd.Program{
+	s, err := systemd.StartSuccessor(&exec.Cmd{
 		Path: unit.Program, Args: os.Args, Env: append(env, d.notifier.Environment()...),
 	}, listeners)
 	if err != nil {
@@ -95,10 +93,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	ready, cancel := context.WithTimeoutCause(ctx, successorTimeout,
 		fmt.Errorf("it was not ready within %v", successorTimeout))
 	defer cancel()
-	if err = s.AwaitReady(ready); err == nil {
-		err = s.Try(ctx, successorProbes)
-	}
-	if err != nil {
+	if err := s.AwaitReady(ready); err != nil {
 		s.Kill()
 		return nil, err
 	}
@@ -124,14 +119,14 @@ func (d *daemon) notifyMainPID() {
 	// that, and drains on the SIGTERM that follows.
 	signal.Ignore(syscall.SIGABRT)
 	s := d.upgrade.successor
-	d.notify(d.notifier.MainPID(s.PID()))
+	d.notify(d.notifier.MainPID(s.PID))
 	d.notifier.Mute(true)
 	d.textfile.leave()
 	d.begin(func(ctx context.Context) {
-		err := awaitMainPID(ctx, s.PID())
+		err := awaitMainPID(ctx, s.PID)
 		switch {
 		case err == nil:
-			err = s.TakeOver(ctx, d.options.Version, d.memory())
+			err = s.TakeOver(ctx, d.memory())
 		case ctx.Err() == nil:
 			s.Kill()
 		}
@@ -187,7 +182,7 @@ func (d *daemon) recordUpgradeError(err error) {
 
 // handOver leaves the successor in charge, which accepts connections now.
 func (d *daemon) handOver() {
-	pid := d.upgrade.successor.PID()
+	pid := d.upgrade.successor.PID
 	d.leaveCharge()
 	d.log.Info("handed over; finishing open requests", "pid", pid, "in_flight", d.view().proxy.Stats().InFlight)
 	d.upgrade.respond(admin.UpgradeOutcome{PID: pid})

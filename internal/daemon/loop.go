@@ -47,12 +47,12 @@ func (m *mailbox) begin(work func(context.Context)) {
 	m.work.Go(func() { work(m.ctx) })
 }
 
-// after sends e once the time has passed.
-func (m *mailbox) after(wait time.Duration, e lifecycle.Event) {
+// after sends an event once the time has passed.
+func (m *mailbox) after(wait time.Duration, e lifecycle.Event, first func()) {
 	m.begin(func(ctx context.Context) {
 		select {
 		case <-time.After(wait):
-			m.send(e, nil)
+			m.send(e, first)
 		case <-ctx.Done():
 		}
 	})

@@ -38,8 +38,8 @@ func TestSendAfterTheLoopEnded(t *testing.T) {
 func TestTimerSendsItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMailbox()
-		m.after(time.Minute, lifecycle.RetryTimer{})
-		m.after(time.Hour, lifecycle.RetryTimer{})
+		m.after(time.Minute, lifecycle.RetryTimer{}, nil)
+		m.after(time.Hour, lifecycle.RetryTimer{}, nil)
 		began := time.Now()
 		if got := <-m.messages; got.event != (lifecycle.RetryTimer{}) || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", got.event, time.Since(began))

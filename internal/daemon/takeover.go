@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/lifecycle"
@@ -11,22 +12,14 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// reportReady tells the predecessor, once, that this process can take over, and receives messages
-// from the predecessor until that ends.
-func (d *daemon) reportReady() {
+// proofTime is how long a ready process must keep running before it takes over, so that one that
+// crashes or hangs early never does.
+const proofTime = 2 * time.Second
+
+// join receives messages from the predecessor until that ends. It tells the predecessor that this
+// process can take over once the process has kept running for proofTime.
+func (d *daemon) join() {
 	p := d.upgrade.predecessor
-	if p == nil || d.upgrade.reported {
-		return
-	}
-	d.upgrade.reported = true
-	if err := d.startAdmin(); err != nil {
-		d.log.Error("not ready to take over", "error", err)
-		p.Fail(err.Error())
-		d.later(lifecycle.ShutdownSignal{})
-	} else {
-		p.Done()
-		d.log.Info("ready to take over") // only now: a reader of the log may rely on it
-	}
 	d.begin(func(ctx context.Context) {
 		defer p.Close()
 		defer context.AfterFunc(ctx, p.Close)()
@@ -39,6 +32,14 @@ func (d *daemon) reportReady() {
 		}
 		d.send(nil, d.predecessorEnded)
 	})
+	if err := d.startAdmin(); err != nil {
+		d.log.Error("not ready to take over", "error", err)
+		p.Fail(err.Error())
+		d.later(lifecycle.ShutdownSignal{})
+		return
+	}
+	d.log.Info("ready to take over")
+	d.after(proofTime, nil, func() { d.respondTo(systemd.Message{}) })
 }
 
 // respondTo handles a message of the predecessor. A response is a few bytes, so that writing it
@@ -54,8 +55,7 @@ func (d *daemon) respondTo(m systemd.Message) {
 	case phase != lifecycle.Running:
 		p.Fail("it is " + phase.String())
 		return
-	case m.TakeOver != "":
-		d.remember(m.Memory)
+	case m.TakeOver != nil:
 		d.takeOver(m.TakeOver)
 	}
 	p.Done()
@@ -63,30 +63,27 @@ func (d *daemon) respondTo(m systemd.Message) {
 
 // memory is what a process passes on to its successor.
 type memory struct {
+	Version    string          `json:"version"`
 	Identity   string          `json:"log_identity"` // log.identity, by which the rest names people
 	RateLimits ratelimit.Saved `json:"rate_limits"`
 }
 
 func (d *daemon) memory() memory {
 	v := d.view()
-	return memory{v.config.Log.Identity, v.proxy.RateLimits().Save()}
+	return memory{d.options.Version, v.config.Log.Identity, v.proxy.RateLimits().Save()}
 }
 
-// remember takes over the memory of the predecessor, without the names if the predecessor had
-// another log.identity.
-func (d *daemon) remember(text json.RawMessage) {
+// takeOver puts this process in charge instead of the predecessor, with the memory of that. It
+// forgets the names in it if the predecessor had another log.identity.
+func (d *daemon) takeOver(text json.RawMessage) {
 	var before memory
 	_ = json.Unmarshal(text, &before) // of another version, it may say less
+	d.log.Info(fmt.Sprintf("upgraded: %s → %s", before.Version, d.options.Version))
 	limits := d.view().proxy.RateLimits()
 	limits.Restore(before.RateLimits)
 	if before.Identity != d.view().config.Log.Identity {
 		limits.ForgetNames()
 	}
-}
-
-// takeOver puts this process in charge instead of the predecessor, which has that version.
-func (d *daemon) takeOver(before string) {
-	d.log.Info(fmt.Sprintf("upgraded: %s → %s", before, d.options.Version))
 	d.openGate()
 	d.notifier.Mute(false)
 	d.notify(d.notifier.Ready(d.statusLine()))

@@ -1,7 +1,6 @@
 package systemd
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,73 +17,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// handoverVariable has the names of the listeners, separated by colons. Their descriptors begin
-	// at firstSocket, and the channel to the predecessor follows them.
-	handoverVariable = "OAUTH_PROXYD_HANDOVER"
+// handoverVariable has the names of the listeners, separated by colons. Their descriptors begin at
+// firstSocket, and the channel to the predecessor follows them.
+const handoverVariable = "OAUTH_PROXYD_HANDOVER"
 
-	// probeInterval is the pause between two probes of a successor.
-	probeInterval = 200 * time.Millisecond
-	// probeTimeout is how long it may take to respond to one.
-	probeTimeout = 5 * time.Second
-	// killTimeout is how long a killed process may take to be gone.
-	killTimeout = time.Second
-)
+// killTimeout is how long a killed process may take to be gone.
+const killTimeout = time.Second
 
-// Message is a line of JSON that one process writes to the other. The predecessor writes Probe,
-// then TakeOver with Memory, then Report. The successor writes Done when it is ready to take over,
-// and in response to Probe and TakeOver; Failed instead of Done says why it ends.
+// Message is what one process writes to the other, as JSON. The predecessor writes TakeOver, then
+// Report. The successor writes Done when it is ready to take over, and in response to TakeOver;
+// Failed instead of Done says why it ends.
 type Message struct {
 	Done     bool            `json:"done,omitempty"`
 	Failed   string          `json:"failed,omitempty"`
-	Probe    bool            `json:"probe,omitempty"`
-	TakeOver string          `json:"take_over,omitempty"` // the version of the predecessor
-	Memory   json.RawMessage `json:"memory,omitempty"`    // what the predecessor remembered
+	TakeOver json.RawMessage `json:"take_over,omitempty"` // what the predecessor remembered
 	Report   json.RawMessage `json:"report,omitempty"`    // the requests that it still has
-}
-
-// Program is the command line and the environment of a successor.
-type Program struct {
-	Path string
-	Args []string // with the name of the program first
-	Env  []string
 }
 
 // channel is one end of the socket pair between two processes.
 type channel struct {
 	net.Conn
-	reader *bufio.Reader
+	*json.Decoder
+	*json.Encoder
 }
 
-func newChannel(c net.Conn) channel { return channel{c, bufio.NewReader(c)} }
+func newChannel(c net.Conn) channel { return channel{c, json.NewDecoder(c), json.NewEncoder(c)} }
 
-func (c channel) read() (m Message, err error) {
-	line, err := c.reader.ReadBytes('\n')
-	if err != nil {
-		return m, err
-	}
-	return m, json.Unmarshal(line, &m)
-}
-
-func (c channel) write(m Message) error {
-	line, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = c.Write(append(line, '\n'))
-	return err
-}
+func (c channel) read() (m Message, err error) { return m, c.Decode(&m) }
 
 // Successor is the new process, as the old one sees it.
 type Successor struct {
-	pid     int // process loses it in Close
+	PID     int
 	process *os.Process
 	channel channel
 }
 
-// StartSuccessor starts a process that can take over the listeners, which stay usable here. It has
-// the parent and the output of this process.
-func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
+// StartSuccessor starts a process that can take over the listeners, which stay usable here. The
+// command has its path, arguments and environment. The process has the parent and the output of
+// this one.
+func StartSuccessor(command *exec.Cmd, listeners []Listener) (*Successor, error) {
 	var names []string
 	var files []*os.File
 	defer func() {
@@ -101,18 +72,15 @@ func StartSuccessor(program Program, listeners []Listener) (*Successor, error) {
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
+		return nil, fmt.Errorf("starting %s: %w", command.Path, err)
 	}
 	files = append(files, theirs)
-	command := &exec.Cmd{
-		Path: program.Path, Args: program.Args, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env:         append(program.Env, handoverVariable+"="+strings.Join(names, ":")),
-		ExtraFiles:  files,
-		SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT},
-	}
+	command.Stdout, command.Stderr, command.ExtraFiles = os.Stdout, os.Stderr, files
+	command.Env = append(command.Env, handoverVariable+"="+strings.Join(names, ":"))
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT}
 	if err := command.Start(); err != nil {
 		_ = ours.Close()
-		return nil, fmt.Errorf("starting %s: %w", program.Path, err)
+		return nil, fmt.Errorf("starting %s: %w", command.Path, err)
 	}
 	return &Successor{command.Process.Pid, command.Process, newChannel(ours)}, nil
 }
@@ -153,55 +121,28 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
-// PID returns the process id.
-func (s *Successor) PID() int { return s.pid }
-
 // AwaitReady returns nil when the process is ready to take over. It returns an error when the
 // process failed or ended, or ctx ended.
 func (s *Successor) AwaitReady(ctx context.Context) error {
 	return s.await(ctx, "the new process ended before it served")
 }
 
-// Try returns nil if the process, which is ready, keeps responding to probes for d.
-func (s *Successor) Try(ctx context.Context, d time.Duration) error {
-	end := time.After(d)
-	ticker := time.NewTicker(probeInterval)
-	defer ticker.Stop()
-	for {
-		probe, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("it did not respond within %v", probeTimeout))
-		err := s.ask(probe, Message{Probe: true})
-		cancel()
-		if err != nil {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-end:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// TakeOver passes on the version and the memory of this process, and returns nil when the new one
-// serves. It waits as long as the new one lives: that is the main process of the service by now,
-// which only systemd may end.
-func (s *Successor) TakeOver(ctx context.Context, version string, memory any) error {
-	text, err := json.Marshal(memory)
+// TakeOver passes on the memory of this process, and returns nil when the new one serves. It waits
+// as long as the new one lives: that is the main process of the service by now, which only systemd
+// may end.
+func (s *Successor) TakeOver(ctx context.Context, memory any) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetWriteDeadline(time.Unix(1, 0)) })
+	err := s.channel.Encode(map[string]any{"take_over": memory})
+	stop()
 	if err != nil {
-		return fmt.Errorf("handing over what is remembered: %w", err)
+		return fmt.Errorf("handing over to the new process: %w", err)
 	}
-	return s.ask(ctx, Message{TakeOver: cmp.Or(version, "unknown"), Memory: text})
+	return s.await(ctx, "the new process ended as soon as it served")
 }
 
 // Report tells the process what requests this one still has, after TakeOver.
 func (s *Successor) Report(report any) error {
-	text, err := json.Marshal(report)
-	if err != nil {
-		return fmt.Errorf("reporting to the new process: %w", err)
-	}
-	return s.channel.write(Message{Report: text})
+	return s.channel.Encode(map[string]any{"report": report})
 }
 
 // Kill ends a process that has not taken over, which has no connections, and waits for its end.
@@ -216,14 +157,6 @@ func (s *Successor) Kill() {
 func (s *Successor) Close() {
 	_ = s.channel.Close()
 	_ = s.process.Release() // systemd waits for it
-}
-
-// ask sends m and waits for the response.
-func (s *Successor) ask(ctx context.Context, m Message) error {
-	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetWriteDeadline(time.Unix(1, 0)) })
-	_ = s.channel.write(m) // an error means that the process has ended: await sees it too
-	stop()
-	return s.await(ctx, "the new process ended as soon as it served")
 }
 
 // await waits for Done. The text ended is the error if the process has ended.
@@ -262,10 +195,10 @@ func (p *Predecessor) Next() (Message, error) { return p.channel.read() }
 
 // Done tells the predecessor that this process is ready, or has done what the last message asked.
 // An error is ignored, because the predecessor has ended then.
-func (p *Predecessor) Done() { _ = p.channel.write(Message{Done: true}) }
+func (p *Predecessor) Done() { _ = p.channel.Encode(Message{Done: true}) }
 
 // Fail tells the predecessor why this process does not take over.
-func (p *Predecessor) Fail(why string) { _ = p.channel.write(Message{Failed: why}) }
+func (p *Predecessor) Fail(why string) { _ = p.channel.Encode(Message{Failed: why}) }
 
 // Close closes the channel.
 func (p *Predecessor) Close() { _ = p.channel.Close() }
