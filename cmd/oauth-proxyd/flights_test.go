@@ -3,9 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -100,27 +98,6 @@ func TestStrangeTraceIsShown(t *testing.T) {
 		var same []proxy.Trace
 		if err := json.Unmarshal([]byte(out), &same); err != nil || same[0].Session != all[0].Session || !strings.Contains(out, `"a\u009b31m\u202e\udb40\udc41é"`) {
 			t.Errorf("%q: %v %q", args, err, out)
-		}
-	}
-}
-
-// TestIncompleteOutcomeFails: a response without an outcome is no success.
-func TestIncompleteOutcomeFails(t *testing.T) {
-	t.Parallel()
-	s := &service{t: t, dir: daemontest.TempDir(t)}
-	l, err := net.Listen("unix", filepath.Join(s.dir, "admin.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fake := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Server", "oauth-proxyd")
-		io.WriteString(w, "{}")
-	})}
-	t.Cleanup(func() { fake.Close() })
-	go func() { _ = fake.Serve(l) }() // until Close
-	for _, args := range [][]string{{"upgrade"}, {"reload"}, {"reload", "--dry-run"}, {"status"}} {
-		if code, out, errs := s.command(args...); code != 69 || out != "" || !strings.Contains(errs, "its response is incomplete") {
-			t.Errorf("%q: %d %q %q", args, code, out, errs)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -35,11 +33,9 @@ const (
 	// serverName is the header Server of each response, which tells the daemon from any other
 	// program.
 	serverName = "oauth-proxyd"
-	// firstByteTimeout bounds the wait for the header of a response, which the daemon sends at once
-	// even where the outcome takes longer. It bounds the rest of the body, too, once that begins.
-	firstByteTimeout = 5 * time.Second
-	maxResponse      = 16 << 20 // bytes; thousands of requests
-	maxErrorText     = 1 << 10  // bytes
+	// silenceTimeout bounds the wait for the header of a response, which the daemon sends at once
+	// even where the outcome takes longer.
+	silenceTimeout = 5 * time.Second
 )
 
 // NotRunningError is the [ErrNotRunning] of one socket.
@@ -103,8 +99,7 @@ func At(socket string) Client { return Client{socket: socket} }
 
 // Status returns the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
-	s, err := do[Status](ctx, c, http.MethodGet, "/status")
-	return s, c.complete(err, s.State != "" || s.PID != 0)
+	return do[Status](ctx, c, http.MethodGet, "/status")
 }
 
 // Reload has the daemon reload its configuration, or say what a reload would do, and waits for the
@@ -114,14 +109,12 @@ func (c Client) Reload(ctx context.Context, dryRun bool) (ReloadOutcome, error) 
 	if dryRun {
 		path += "/dry-run"
 	}
-	o, err := do[ReloadOutcome](ctx, c, http.MethodPost, path)
-	return o, c.complete(err, o.Refused() || o.Changes != nil && (dryRun || o.Applied))
+	return do[ReloadOutcome](ctx, c, http.MethodPost, path)
 }
 
 // Upgrade has the daemon start the installed program in its place, and waits until that serves.
 func (c Client) Upgrade(ctx context.Context) (UpgradeOutcome, error) {
-	o, err := do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
-	return o, c.complete(err, o.PID != 0 || o.Error != "")
+	return do[UpgradeOutcome](ctx, c, http.MethodPost, "/upgrade")
 }
 
 // InFlight lists the requests in flight, the oldest first.
@@ -161,11 +154,9 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
 		},
-		ResponseHeaderTimeout: firstByteTimeout,
+		ResponseHeaderTimeout: silenceTimeout,
 	}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	request, err := http.NewRequestWithContext(ctx, method, "http://oauth-proxyd"+path, http.NoBody)
 	if err != nil {
 		return response, fmt.Errorf("making the command: %w", err)
@@ -177,31 +168,16 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
 	if r.Header.Get("Server") != serverName {
-		return response, c.foreign(fmt.Errorf("its response has no header %q", "Server: "+serverName))
+		return response, c.foreign(fmt.Errorf("no header %q", "Server: "+serverName))
 	}
-	body := bufio.NewReader(http.MaxBytesReader(nil, r.Body, maxResponse))
-	_, _ = body.Peek(1) // the outcome may take long, but the rest comes at once; Decode gets the error
-	defer time.AfterFunc(firstByteTimeout, func() { cancel(os.ErrDeadlineExceeded) }).Stop()
 	if r.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(body, maxErrorText)) // a part is better than nothing
+		text, _ := io.ReadAll(r.Body) // a part is better than nothing
 		return response, fmt.Errorf("the daemon on %s refused the command: %s: %s", c.socket, r.Status, bytes.TrimSpace(text))
 	}
-	err = json.NewDecoder(body).Decode(&response)
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return response, fmt.Errorf("the response on %s is larger than %d MiB", c.socket, maxResponse>>20)
-	}
-	if err != nil {
-		return response, c.explain(fmt.Errorf("reading the response: %w", err))
+	if err := json.NewDecoder(r.Body).Decode(&response); err != nil {
+		return response, c.explain(err)
 	}
 	return response, nil
-}
-
-// complete returns an error for a response that lacks what each daemon sends.
-func (c Client) complete(err error, isComplete bool) error {
-	if err == nil && !isComplete {
-		return c.foreign(errors.New("its response is incomplete"))
-	}
-	return err
 }
 
 // explain says what is wrong with the socket, or with the program that has it.
@@ -210,20 +186,13 @@ func (c Client) explain(err error) error {
 		err = wrapped.Err // without the URL, which names no host
 	}
 	timeout, _ := errors.AsType[net.Error](err)
-	info, _ := os.Stat(c.socket)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
-	case info != nil && info.Mode().Type() != fs.ModeSocket:
-		return c.foreign(errors.New("it is not a socket"))
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
 		return &NotRunningError{Socket: c.socket, Systems: c.systems}
-	case errors.Is(err, syscall.EAGAIN): // connect(2) on a Unix socket
-		return fmt.Errorf("the program on %s does not accept connections: its queue is full", c.socket)
 	case timeout != nil && timeout.Timeout():
 		return &SilentError{c.socket, c.process()}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("the program on %s closed the connection before it had responded", c.socket)
 	}
 	return c.foreign(err)
 }
@@ -243,7 +212,7 @@ func (c Client) process() int {
 }
 
 func (c Client) foreign(why error) error {
-	return fmt.Errorf("%s is not an admin socket of oauth-proxyd: %w", c.socket, why)
+	return fmt.Errorf("the program on %s did not respond as oauth-proxyd does: %w", c.socket, why)
 }
 
 // caller says who runs this program and by which process, for the daemon's log.

@@ -22,8 +22,8 @@ type ProbeReport struct {
 	Arrivals int `json:"arrivals"`
 	// Refused says why the access rules refused it; empty: they did not.
 	Refused string `json:"refused,omitempty"`
-	// Sender is the sender, as the access rules see it. Entry is the narrowest entry of
-	// access.allow that admits the sender; empty: there is none.
+	// Sender is the sender, as the access rules see it. Entry is the narrowest entry of an access
+	// list that admits the sender; empty: there is none, or log.identity hides it.
 	Sender string `json:"sender,omitempty"`
 	Entry  string `json:"entry,omitempty"`
 	Target string `json:"target,omitempty"` // path and query
@@ -35,14 +35,12 @@ type ProbeReport struct {
 	// NamedIn lists the headers of the request in which gateways name a person, the header of
 	// identity first. Named reports whether the daemon believed that header, Person is the name in
 	// it as log.identity shows it, and PersonDoubt says why the daemon did not believe it. Claimed
-	// reports that ProbePerson was in it. Gateway is the entry of identity.from for the sender;
-	// empty: log.identity hides it.
+	// reports that ProbePerson was in it.
 	NamedIn     []string `json:"named_in,omitempty"`
 	Named       bool     `json:"named"`
 	Person      string   `json:"person,omitempty"`
 	PersonDoubt string   `json:"person_doubt,omitempty"`
 	Claimed     bool     `json:"claimed"`
-	Gateway     string   `json:"gateway,omitempty"`
 	// Upstream is the anthropic-beta that the upstream would get.
 	Upstream []string `json:"upstream,omitempty"`
 	// Sent is when each event of the response was sent, and Complete reports whether all were.

@@ -41,8 +41,8 @@ type Commands struct {
 	Explain  func(id string) []proxy.Trace
 	Limits   func() []ratelimit.Account
 
-	ExpectProbe func() (nonce string, err error)
-	ProbeReport func(nonce string) (r ProbeReport, ok bool)
+	ExpectProbe func() (nonce string)
+	ProbeReport func(nonce string) ProbeReport // zero: no such probe has arrived
 }
 
 // Server responds to a [Client].
@@ -166,8 +166,10 @@ func (c Commands) handler() http.Handler {
 		respond(w, append([]proxy.Trace{}, found...)) // a list in JSON too
 	})
 	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
-	mux.HandleFunc("POST /probes", c.expectProbe)
-	mux.HandleFunc("GET /probes/{nonce}", c.probeReport)
+	mux.HandleFunc("POST /probes", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.ExpectProbe()) })
+	mux.HandleFunc("GET /probes/{nonce}", func(w http.ResponseWriter, r *http.Request) {
+		respond(w, c.ProbeReport(r.PathValue("nonce")))
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", serverName)
 		w.Header().Set("Content-Type", "application/json")
@@ -177,24 +179,6 @@ func (c Commands) handler() http.Handler {
 
 // sendHeader shows a client at once that its command was taken, where the outcome takes longer.
 func sendHeader(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() } // it may have left
-
-func (c Commands) expectProbe(w http.ResponseWriter, _ *http.Request) {
-	nonce, err := c.ExpectProbe()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusTooManyRequests)
-		return
-	}
-	respond(w, nonce)
-}
-
-func (c Commands) probeReport(w http.ResponseWriter, r *http.Request) {
-	report, ok := c.ProbeReport(r.PathValue("nonce"))
-	if !ok {
-		http.Error(w, "no such probe", http.StatusNotFound)
-		return
-	}
-	respond(w, report)
-}
 
 func respondOutcome(w http.ResponseWriter, o ReloadOutcome) {
 	if o.Changes == nil {

@@ -25,8 +25,7 @@ func (d *daemon) startAdmin() (err error) {
 		Failures:    func() []proxy.Trace { return lastFailures(d.view().proxy.Ended()) },
 		Explain:     func(id string) []proxy.Trace { return d.view().proxy.Find(id) },
 		Limits:      func() []ratelimit.Account { return d.view().proxy.RateLimits().Report() },
-		ExpectProbe: func() (string, error) { return d.probes.expect(time.Now()) },
-		ProbeReport: d.probes.reportOn,
+		ExpectProbe: d.probes.expect, ProbeReport: d.probes.reportOn,
 	}, d.log)
 	return err
 }

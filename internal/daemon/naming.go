@@ -34,7 +34,7 @@ func (n naming) withholds() bool { return n.name != nil }
 // person in any form.
 func (n naming) hide(err error) error {
 	if err != nil && n.withholds() {
-		return unnamed{err}
+		return errors.New(tailnet.OwnWords(err))
 	}
 	return err
 }
@@ -47,49 +47,19 @@ func (n naming) warnings(all []string) []string {
 	return []string{fmt.Sprintf("%d health warnings, withheld by log.identity", len(all))}
 }
 
-// sender returns the name of the sender of a request, and the narrowest entry of access.allow that
-// admits the sender; empty: none does.
+// sender returns the name of the sender of a request, and the narrowest entry of an access list
+// that admits the sender; empty: there is none, or it is withheld.
 func (n naming) sender(id access.Identity) (name, entry string) {
-	if id.Node == "" || n.withholds() {
-		name = "source " + string(id.Source)
-	}
 	switch {
-	case id.Source == access.Other:
-		return name, ""
-	case id.Source != config.Tailnet, n.withholds():
-		return name, string(id.Source)
+	case id.Source == access.Other, id.Source == config.Tailnet && n.withholds():
+		return "source " + string(id.Source), ""
+	case id.Source != config.Tailnet:
+		return "source " + string(id.Source), string(id.Source)
 	case len(id.Tags) > 0:
 		return id.Node + " (" + strings.Join(id.Tags, ", ") + ")", id.Tags[0]
-	case id.User != "":
-		return id.Node + " (" + id.User + ")", id.User
-	default:
-		return id.Node, "node:" + id.Node
 	}
+	return strings.TrimSuffix(id.Node+" ("+id.User+")", " ()"), "node:" + id.Node
 }
-
-// gateway returns the entry of identity.from for this sender alone; empty: it is withheld.
-func (n naming) gateway(id access.Identity) string {
-	_, entry := n.sender(id)
-	switch {
-	case id.Source != config.Tailnet:
-		return entry
-	case n.withholds():
-		return ""
-	case id.User != "":
-		return "node:" + id.Node // the user has other nodes
-	default:
-		return entry
-	}
-}
-
-// unnamed is an error without the words of tailscaled in its text.
-type unnamed struct{ error }
-
-// Error implements error.
-func (e unnamed) Error() string { return tailnet.OwnWords(e.error) }
-
-// Unwrap gives the error itself.
-func (e unnamed) Unwrap() error { return e.error }
 
 // names returns the naming of a value of log.identity. It is safe for concurrent use.
 type names func(mode string) naming

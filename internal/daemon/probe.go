@@ -20,7 +20,6 @@ const (
 	// probeLife is how long a nonce is known. It is long, because a gateway may repeat a probe
 	// late, and the probe must not reach the upstream then.
 	probeLife        = 10 * time.Minute
-	maxProbes        = 64
 	maxProbeBody     = 1 << 20 // bytes; more than doctor sends
 	probeBodyTimeout = 10 * time.Second
 	// probePause separates two events of the response, so that even on a busy machine it shows
@@ -28,63 +27,49 @@ const (
 	probePause = 300 * time.Millisecond
 )
 
-// probes holds the expected probes and those that arrived. The zero value is ready for use.
+// probes holds the reports on the expected probes and on those that arrived. The zero value is
+// ready for use.
 type probes struct {
 	mu      sync.Mutex
-	entries map[string]*probe // by nonce
+	reports map[string]*admin.ProbeReport // by nonce
 }
-
-// probe is guarded by the mutex of probes.
-type probe struct {
-	expected time.Time
-	report   admin.ProbeReport
-}
-
-var errTooManyProbes = errors.New("too many probes are under way; wait a minute")
 
 // expect returns the nonce of a probe that may arrive from now on.
-func (s *probes) expect(now time.Time) (nonce string, err error) {
+func (s *probes) expect() (nonce string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for nonce, p := range s.entries {
-		if now.Sub(p.expected) >= probeLife {
-			delete(s.entries, nonce)
-		}
-	}
-	if len(s.entries) >= maxProbes {
-		return "", errTooManyProbes
-	}
-	if s.entries == nil {
-		s.entries = make(map[string]*probe)
+	if s.reports == nil {
+		s.reports = make(map[string]*admin.ProbeReport)
 	}
 	nonce = rand.Text()
-	s.entries[nonce] = &probe{expected: now}
-	return nonce, nil
+	s.reports[nonce] = &admin.ProbeReport{}
+	time.AfterFunc(probeLife, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.reports, nonce)
+	})
+	return nonce
 }
 
 // arrive returns the nonce of a request, empty if the request is no probe. A probe is served once.
-func (s *probes) arrive(r *http.Request, now time.Time) (nonce string, serve bool) {
+func (s *probes) arrive(r *http.Request) (nonce string, serve bool) {
 	values := r.Header[admin.ProbeHeader]
-	if len(values) != 1 {
+	if len(values) != 1 || !s.withReport(values[0], func(report *admin.ProbeReport) {
+		report.Arrivals++
+		serve = report.Arrivals == 1
+	}) {
 		return "", false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, known := s.entries[values[0]]
-	if !known || now.Sub(p.expected) >= probeLife {
-		return "", false
-	}
-	p.report.Arrivals++
-	return values[0], p.report.Arrivals == 1
+	return values[0], serve
 }
 
 // withReport calls use with the report on a probe, and returns whether there is one.
 func (s *probes) withReport(nonce string, use func(*admin.ProbeReport)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, known := s.entries[nonce]
+	report, known := s.reports[nonce]
 	if known {
-		use(&p.report)
+		use(report)
 	}
 	return known
 }
@@ -92,7 +77,7 @@ func (s *probes) withReport(nonce string, use func(*admin.ProbeReport)) bool {
 // serveProbe responds to r if it is a probe, and reports whether it is. The access rules apply to
 // probes too. A probe is never sent to the upstream.
 func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) bool {
-	nonce, serve := d.probes.arrive(r, time.Now())
+	nonce, serve := d.probes.arrive(r)
 	if nonce == "" {
 		return false
 	}
@@ -105,7 +90,6 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 		d.probes.withReport(nonce, func(report *admin.ProbeReport) {
 			v := d.view()
 			report.Sender, report.Entry = v.naming.sender(id)
-			report.Gateway = v.naming.gateway(id)
 			report.Named, report.Person, report.PersonDoubt = id.Person != "", id.Redacted(v.naming.name).Person, id.Doubt
 			compareProbe(report, nonce, p, r)
 			report.Claimed = slices.Contains(r.Header[v.config.Identity.Header], admin.ProbePerson)
@@ -195,8 +179,8 @@ func probeEvents() []string {
 	}
 }
 
-// reportOn returns the report on a probe, and whether there is one.
-func (s *probes) reportOn(nonce string) (report admin.ProbeReport, ok bool) {
-	ok = s.withReport(nonce, func(r *admin.ProbeReport) { report = *r })
-	return report, ok
+// reportOn returns the report on a probe. It is zero if no such probe has arrived.
+func (s *probes) reportOn(nonce string) (report admin.ProbeReport) {
+	s.withReport(nonce, func(r *admin.ProbeReport) { report = *r })
+	return report
 }

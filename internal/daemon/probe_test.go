@@ -2,10 +2,10 @@ package daemon
 
 import (
 	"crypto/rand"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -22,18 +22,7 @@ func carrying(nonce string) *http.Request {
 	return r
 }
 
-// expect announces a probe.
-func expect(t *testing.T, s *probes, now time.Time) (nonce string) {
-	t.Helper()
-	nonce, err := s.expect(now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nonce
-}
-
 func TestProbeLifetime(t *testing.T) {
-	began := time.Now()
 	for _, row := range []struct {
 		name  string
 		after time.Duration
@@ -44,40 +33,40 @@ func TestProbeLifetime(t *testing.T) {
 		{"too late", probeLife, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			var s probes
-			nonce := expect(t, &s, began)
-			found, serve := s.arrive(carrying(nonce), began.Add(row.after))
-			if (found != "") != row.serve || serve != row.serve {
-				t.Errorf("known %v, to be served %v; want %v", found != "", serve, row.serve)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var s probes
+				nonce := s.expect()
+				<-time.After(row.after)
+				synctest.Wait()
+				found, serve := s.arrive(carrying(nonce))
+				if (found != "") != row.serve || serve != row.serve {
+					t.Errorf("known %v, to be served %v; want %v", found != "", serve, row.serve)
+				}
+			})
 		})
 	}
 }
 
 func TestProbeIsServedOnce(t *testing.T) {
 	var s probes
-	now := time.Now()
-	nonce := expect(t, &s, now)
+	nonce := s.expect()
 	for i := range 3 {
-		if _, serve := s.arrive(carrying(nonce), now); serve != (i == 0) {
+		if _, serve := s.arrive(carrying(nonce)); serve != (i == 0) {
 			t.Errorf("arrival %d: to be served: %v", i+1, serve)
 		}
 	}
-	if _, serve := s.arrive(carrying(rand.Text()), now); serve {
+	if _, serve := s.arrive(carrying(rand.Text())); serve {
 		t.Error("another nonce is served")
 	}
-	s.withReport(nonce, func(r *admin.ProbeReport) {
-		if r.Arrivals != 3 {
-			t.Errorf("the report counts %d arrivals", r.Arrivals)
-		}
-	})
+	if n := s.reportOn(nonce).Arrivals; n != 3 {
+		t.Errorf("the report counts %d arrivals", n)
+	}
 }
 
 // A nonce elsewhere in a request does not make it a probe.
 func TestNonceCountsInItsHeaderOnly(t *testing.T) {
 	var s probes
-	now := time.Now()
-	nonce := expect(t, &s, now)
+	nonce := s.expect()
 	for name, change := range map[string]func(*http.Request){
 		"the query":          func(r *http.Request) { r.URL.RawQuery = "doctor=" + nonce },
 		"Authorization":      func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+nonce) },
@@ -92,7 +81,7 @@ func TestNonceCountsInItsHeaderOnly(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/messages", http.NoBody)
 		change(r)
-		if found, _ := s.arrive(r, now); found != "" {
+		if found, _ := s.arrive(r); found != "" {
 			t.Errorf("it is found in %s", name)
 		}
 	}
@@ -100,18 +89,12 @@ func TestNonceCountsInItsHeaderOnly(t *testing.T) {
 
 func TestNoncesAreLong(t *testing.T) {
 	var s probes
-	now, seen := time.Now(), map[string]bool{}
-	for range maxProbes {
-		nonce := expect(t, &s, now)
+	seen := map[string]bool{}
+	for range 64 {
+		nonce := s.expect()
 		if len(nonce) < 26 || seen[nonce] { // base32: 5 bits each
 			t.Errorf("nonce %q", nonce)
 		}
 		seen[nonce] = true
-	}
-	if _, err := s.expect(now); !errors.Is(err, errTooManyProbes) {
-		t.Errorf("one too many: %v", err)
-	}
-	if _, err := s.expect(now.Add(probeLife)); err != nil {
-		t.Errorf("when the others are forgotten: %v", err)
 	}
 }

@@ -242,6 +242,6 @@ func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 
 // identityBlock is the block to paste so that the gateway may name people.
 func (x *facts) identityBlock(r admin.ProbeReport) string {
-	from := withEntry(x.settings.Identity.From, cmp.Or(r.Gateway, "tag:NAME"))
+	from := withEntry(x.settings.Identity.From, cmp.Or(r.Entry, "tag:NAME"))
 	return fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}", from, strings.ToLower(r.NamedIn[0]))
 }
