@@ -107,7 +107,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	for _, old := range s.Predecessors {
 		p.row("old process", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
 	}
-	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(time.Duration(s.UptimeSeconds)*time.Second), s.AdminSocket))
+	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
 	if s.Restarted != "" {
 		p.row("restarted", "the previous process ended: "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
 	}

@@ -12,16 +12,15 @@ import (
 // Status is what a running daemon shows to administrators only, because it may have the login URL,
 // with which anyone can claim the node.
 type Status struct {
-	Status        string    `json:"status"`                // healthy, degraded, draining; idle: systemd starts it with the first request
-	Trouble       string    `json:"trouble,omitempty"`     // what is wrong beside the tailnet
-	Failing       string    `json:"failing,omitempty"`     // why it seems that no request succeeds
-	FailingFix    string    `json:"failing_fix,omitempty"` // what to do about it
-	State         string    `json:"state"`                 // of the state machine
-	Version       string    `json:"version"`
-	PID           int       `json:"pid"`
-	StartedAt     time.Time `json:"started_at"`
-	UptimeSeconds int64     `json:"uptime_seconds"`
-	AdminSocket   string    `json:"admin_socket"`
+	Status      string    `json:"status"`                // healthy, degraded, draining; idle: systemd starts it with the first request
+	Trouble     string    `json:"trouble,omitempty"`     // what is wrong beside the tailnet
+	Failing     string    `json:"failing,omitempty"`     // why it seems that no request succeeds
+	FailingFix  string    `json:"failing_fix,omitempty"` // what to do about it
+	State       string    `json:"state"`                 // of the state machine
+	Version     string    `json:"version"`
+	PID         int       `json:"pid"`
+	StartedAt   time.Time `json:"started_at"`
+	AdminSocket string    `json:"admin_socket"`
 	// Restarted says how the previous process ended; empty: as it should, or not known.
 	Restarted string `json:"restarted,omitempty"`
 
@@ -92,10 +91,8 @@ type WaitingStatus struct {
 
 // LimitStatus holds the current limits.
 type LimitStatus struct {
-	MaxConnections          int   `json:"max_connections"`
-	MaxConnectionsPerPerson int   `json:"max_connections_per_person"` // 0: none
-	QueueLimit              int   `json:"queue_limit"`
-	MaxRequestBody          int64 `json:"max_request_body"` // bytes
+	MaxConnections int `json:"max_connections"`
+	QueueLimit     int `json:"queue_limit"`
 }
 
 // UpstreamStatus is where requests go.

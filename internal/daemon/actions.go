@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -41,19 +40,14 @@ func (d *daemon) do(a lifecycle.Action) {
 		}
 	case lifecycle.NotifyReady:
 		d.notify(d.notifier.Ready(d.statusLine()))
-		if d.inCharge {
-			d.textfile.use(d.view().config.Metrics)
-		}
 	case lifecycle.NotifyReloading:
 		d.notify(d.notifier.Reloading("Reloading the configuration"))
 	case lifecycle.NotifyStopping:
 		d.notify(d.notifier.Stopping(d.statusLine()))
 	case lifecycle.LoadConfig:
 		d.beginReload()
-	case lifecycle.ApplyConfig:
-		d.applyReload()
-	case lifecycle.KeepConfig:
-		d.keepConfig()
+	case lifecycle.ApplyConfig, lifecycle.KeepConfig:
+		d.reload.finish()
 	case lifecycle.UpdateStatus:
 		d.notify(d.notifier.Status(d.statusLine()))
 	case lifecycle.StartSuccessor:
@@ -105,6 +99,7 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 // the textfile and pings the watchdog.
 func (d *daemon) takeCharge() {
 	d.inCharge = true
+	d.textfile.use(d.view().config.Metrics)
 	if d.admin != nil {
 		if err := d.admin.Publish(); err != nil {
 			d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
@@ -179,30 +174,27 @@ func (d *daemon) beginDrain() {
 	d.notify(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
 	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
-	d.begin(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, timeout-cutTime(timeout))
-		defer cancel()
-		if d.drain(ctx, v.server, inbound.SettleTime) != nil {
-			d.send(lifecycle.DrainTimeout{Idle: d.view().isIdle()}, nil)
-			return
-		}
-		d.send(lifecycle.Drained{}, nil)
-	})
+	d.drain(timeout-cutTime(timeout), inbound.SettleTime, func(idle bool) lifecycle.Event { return lifecycle.DrainTimeout{Idle: idle} })
 }
 
 // drain waits until no request is in flight here, then for the end of the predecessor, which waits
 // for its own. So the main process ends last: when it has ended, systemd sends the others a second
 // SIGTERM, on which they cut their streams.
-func (d *daemon) drain(ctx context.Context, server *inbound.Server, settle time.Duration) error {
-	if err := server.Drain(ctx, settle); err != nil {
-		return err
-	}
-	select {
-	case <-d.upgrade.alone:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the old process: %w", ctx.Err())
-	}
+func (d *daemon) drain(timeout, settle time.Duration, late func(idle bool) lifecycle.Event) {
+	server := d.view().server
+	d.begin(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if server.Drain(ctx, settle) == nil {
+			select {
+			case <-d.upgrade.alone:
+				d.send(lifecycle.Drained{}, nil)
+				return
+			case <-ctx.Done():
+			}
+		}
+		d.send(late(d.view().isIdle()), nil)
+	})
 }
 
 // forceClose cuts the requests that did not end in time, or before a second signal.

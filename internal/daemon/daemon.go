@@ -158,8 +158,6 @@ func (d *daemon) lastEnding() string {
 // close ends the parts of the daemon in reverse order, after the loop.
 func (d *daemon) close() {
 	d.cancel()
-	d.reload.respondAll(admin.ReloadOutcome{Error: stoppingText})
-	d.upgrade.respond(admin.UpgradeOutcome{Error: stoppingText})
 	if d.admin != nil {
 		d.admin.Close()
 		d.admin.Remove()
@@ -178,7 +176,6 @@ func (d *daemon) finishWork() {
 		defer close(ended)
 		d.work.Wait()
 		if d.inCharge {
-			d.textfile.use(d.view().config.Metrics) // it may be that it never got ready
 			d.textfile.finish()
 		}
 	}()

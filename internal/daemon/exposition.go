@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -48,7 +46,7 @@ func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 		return proxy.Refusal(proxy.CodeOverloaded, "several clients are reading the metrics already")
 	}
 	format := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
-	text, err := e.render(r.Context(), format)
+	text, err := e.render(format)
 	if err != nil {
 		return err
 	}
@@ -59,46 +57,36 @@ func (e *exposition) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// render waits for its turn and renders the metrics.
-func (e *exposition) render(ctx context.Context, format expfmt.Format) ([]byte, error) {
-	select {
-	case e.rendering <- struct{}{}:
-		defer func() { <-e.rendering }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	var text bytes.Buffer
-	gathering, err := encode(&text, e.gather, format)
-	if gathering != nil {
-		e.log.Error("gathering metrics", "error", gathering) // the other metrics are complete
-	}
-	return text.Bytes(), err
-}
-
 // shadowed is a gauge of the Go collector that is not served. OpenMetrics names the family of a
 // counter without _total, so that this gauge and the counter go_memstats_alloc_bytes_total would
 // declare one family twice, which parsers refuse. go_memstats_heap_alloc_bytes has the same value.
 const shadowed = "go_memstats_alloc_bytes"
 
-// encode writes the metrics of g as text. It does not use expfmt.NewEncoder, which adds the code
-// for protocol buffers to the binary.
-func encode(w io.Writer, g prometheus.Gatherer, format expfmt.Format) (gathering, writing error) {
-	openMetrics := format.FormatType() == expfmt.TypeOpenMetrics
-	families, gathering := g.Gather()
+// render waits for its turn and renders the metrics. It does not use expfmt.NewEncoder, which adds
+// the code for protocol buffers to the binary.
+func (e *exposition) render(format expfmt.Format) (_ []byte, err error) {
+	e.rendering <- struct{}{}
+	defer func() { <-e.rendering }()
+	families, gathering := e.gather.Gather()
+	if gathering != nil {
+		e.log.Error("gathering metrics", "error", gathering) // the other metrics are complete
+	}
+	var text bytes.Buffer
+	isOpen := format.FormatType() == expfmt.TypeOpenMetrics
 	for _, f := range families {
 		switch {
 		case f.GetName() == shadowed:
-		case openMetrics:
-			_, writing = expfmt.MetricFamilyToOpenMetrics(w, f)
+		case isOpen:
+			_, err = expfmt.MetricFamilyToOpenMetrics(&text, f)
 		default:
-			_, writing = expfmt.MetricFamilyToText(w, f)
+			_, err = expfmt.MetricFamilyToText(&text, f)
 		}
-		if writing != nil {
-			return gathering, writing
+		if err != nil {
+			return nil, err
 		}
 	}
-	if openMetrics {
-		_, writing = expfmt.FinalizeOpenMetrics(w)
+	if isOpen {
+		_, err = expfmt.FinalizeOpenMetrics(&text)
 	}
-	return gathering, writing
+	return text.Bytes(), err
 }

@@ -190,19 +190,10 @@ func (d *daemon) handOver() {
 
 // beginHandover lets the requests in flight finish, within handover_timeout.
 func (d *daemon) beginHandover() {
-	v, s, since := d.view(), d.upgrade.successor, time.Now()
+	s, since := d.upgrade.successor, time.Now()
 	d.begin(func(ctx context.Context) { d.reportTo(ctx, s, since) })
-	d.begin(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, v.config.Proxy.HandoverTimeout)
-		defer cancel()
-		err := d.drain(ctx, v.server, handoverSettle)
-		switch {
-		case err == nil:
-			d.send(lifecycle.Drained{}, nil)
-		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			d.send(lifecycle.HandoverTimeout{Idle: d.view().isIdle()}, nil)
-		}
-	})
+	d.drain(d.view().config.Proxy.HandoverTimeout, handoverSettle,
+		func(idle bool) lifecycle.Event { return lifecycle.HandoverTimeout{Idle: idle} })
 }
 
 // reportTo keeps reporting to the successor how many requests this process and those before it

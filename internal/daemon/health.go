@@ -14,45 +14,31 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
-// health is the body of GET /health, for clients that may send requests and whose Host names this
-// node. Others see only the status: healthy, degraded or draining.
-type health struct {
-	Status          string `json:"status"`
-	Tailnet         string `json:"tailnet"`          // connected, not_connected or disabled
-	TailnetHostname string `json:"tailnet_hostname"` // MagicDNS name, empty if not known
-	TailnetIP       string `json:"tailnet_ip"`       // likewise
-	UptimeSeconds   int64  `json:"uptime_seconds"`
-	RequestsServed  uint64 `json:"requests_served"`
-	ErrorsTotal     uint64 `json:"errors_total"`
-
-	State               string              `json:"state"`
-	TailnetBackendState string              `json:"tailnet_backend_state"`
-	TailnetWarnings     []string            `json:"tailnet_warnings"`
-	TailnetKeyExpiresAt *time.Time          `json:"tailnet_key_expires_at"` // null: never, or not known
-	UpstreamLastSuccess *time.Time          `json:"upstream_last_success"`  // null: not yet
-	InFlight            int                 `json:"in_flight"`
-	Queued              int                 `json:"queued"`
-	LastReload          *admin.ReloadStatus `json:"last_reload"` // null: none yet
-	Version             string              `json:"version"`
-	Trouble             string              `json:"trouble"` // what is wrong beside the tailnet, and how to fix it; empty: nothing
-
-	Predecessors []admin.Predecessor `json:"predecessors"` // processes that finish what they had before an upgrade
-}
-
-// healthOf returns the part of s that clients may see.
-func healthOf(s admin.Status) health {
-	h := health{
-		Status: s.Status, State: s.State, Trouble: s.Trouble, Version: s.Version, UptimeSeconds: s.UptimeSeconds,
-		Tailnet: s.Tailnet.Status, TailnetHostname: s.Tailnet.Name, TailnetBackendState: s.Tailnet.BackendState,
-		TailnetWarnings: s.Tailnet.Warnings, TailnetKeyExpiresAt: s.Tailnet.KeyExpiresAt,
-		UpstreamLastSuccess: s.Upstream.LastSuccess, LastReload: s.LastReload, Predecessors: s.Predecessors,
-		RequestsServed: s.Requests.Served, ErrorsTotal: s.Requests.Failed,
-		InFlight: s.Requests.InFlight, Queued: s.Requests.Queued,
-	}
+// healthOf returns the body of GET /health for clients that may send requests and whose Host names
+// this node. Others see only the status: healthy, degraded or draining.
+func healthOf(s admin.Status, now time.Time) map[string]any {
+	ip := "" // not known
 	if len(s.Tailnet.Addresses) > 0 {
-		h.TailnetIP = s.Tailnet.Addresses[0].String()
+		ip = s.Tailnet.Addresses[0].String()
 	}
-	return h
+	return map[string]any{
+		"status": s.Status, "state": s.State, "version": s.Version,
+		"uptime_seconds":         int64(now.Sub(s.StartedAt).Seconds()),
+		"trouble":                s.Trouble,
+		"last_reload":            s.LastReload,   // null: none yet
+		"predecessors":           s.Predecessors, // which finish what they had before an upgrade
+		"in_flight":              s.Requests.InFlight,
+		"queued":                 s.Requests.Queued,
+		"requests_served":        s.Requests.Served,
+		"errors_total":           s.Requests.Failed,
+		"upstream_last_success":  s.Upstream.LastSuccess, // null: not yet
+		"tailnet":                s.Tailnet.Status,
+		"tailnet_hostname":       s.Tailnet.Name,
+		"tailnet_ip":             ip,
+		"tailnet_backend_state":  s.Tailnet.BackendState,
+		"tailnet_warnings":       s.Tailnet.Warnings,
+		"tailnet_key_expires_at": s.Tailnet.KeyExpiresAt, // null: never, or not known
+	}
 }
 
 // handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", which no limit or
@@ -76,13 +62,14 @@ func (d *daemon) handler(p *proxy.Proxy) http.Handler {
 }
 
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	status := d.healthWord(d.view())
-	var body any = map[string]string{"status": status}
-	switch _, err := p.Judge(r, d.view().config.Access.Allow); {
+	v, now := d.view(), time.Now()
+	status := d.healthWord(v)
+	body := map[string]any{"status": status}
+	switch _, err := p.Judge(r, v.config.Access.Allow); {
 	case err != nil:
 		w.Header().Set("Connection", "close") // a stranger keeps none
 	case d.namesThisNode(r):
-		body = healthOf(d.status(d.view(), time.Now()))
+		body = healthOf(d.status(v, now), now)
 	}
 	proxy.NameResponse(w, r)
 	w.Header().Set("Content-Type", "application/json")

@@ -72,9 +72,6 @@ func (d *daemon) loop() (exitCode int) {
 			}
 		case s := <-d.signals:
 			d.log.Info("signal", "signal", s.String())
-			if s == syscall.SIGHUP {
-				d.reload.waiting = append(d.reload.waiting, reloadRequest{by: "signal " + s.String()})
-			}
 			d.later(d.eventOf(s))
 		case <-d.watchdog.tick:
 			d.pingWatchdog()
@@ -90,9 +87,11 @@ func (d *daemon) loop() (exitCode int) {
 	}
 }
 
+// eventOf returns the event of a signal.
 func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
 	switch s {
 	case syscall.SIGHUP:
+		d.reload.waiting = append(d.reload.waiting, reloadRequest{"signal " + s.String(), make(chan admin.ReloadOutcome, 1)})
 		return lifecycle.ReloadRequested{}
 	case syscall.SIGUSR2:
 		return lifecycle.UpgradeRequested{}
@@ -126,7 +125,8 @@ func (d *daemon) later(e lifecycle.Event) { d.pending = append(d.pending, e) }
 func (d *daemon) refuseCommands() {
 	s := d.view().state
 	if s.Phase > lifecycle.Running {
-		d.reload.respondAll(admin.ReloadOutcome{Error: "this process is " + s.Phase.String() + " and takes no reload"})
+		d.reload.current, d.reload.waiting = append(d.reload.current, d.reload.waiting...), nil
+		d.reload.respond(admin.ReloadOutcome{Error: "this process is " + s.Phase.String() + " and takes no reload"})
 	}
 	if !s.IsUpgrading() && !s.UpgradePending {
 		d.upgrade.respond(admin.UpgradeOutcome{Error: "this process is " + s.Phase.String() + " and cannot be upgraded"})

@@ -17,8 +17,7 @@ import (
 
 // reloads is the loop's record of reloads.
 type reloads struct {
-	next    *loaded         // what to apply; nil: the load failed
-	err     error           // why it failed
+	finish  func()          // applies what was loaded last, or says why it is refused
 	current []reloadRequest // those that the reload under way is for
 	waiting []reloadRequest // those that came too late for it
 }
@@ -26,29 +25,15 @@ type reloads struct {
 // reloadRequest is a request for a reload, by a client of the admin socket or a signal.
 type reloadRequest struct {
 	by      string                     // for the log
-	outcome chan<- admin.ReloadOutcome // buffered; nil: nobody waits
-}
-
-// loaded is a configuration, and the function that applies it to the proxy, which cannot fail.
-type loaded struct {
-	config *config.Config
-	apply  func()
+	outcome chan<- admin.ReloadOutcome // buffered
 }
 
 // respond responds to the clients of the reload under way.
 func (r *reloads) respond(o admin.ReloadOutcome) {
 	for _, request := range r.current {
-		if request.outcome != nil {
-			request.outcome <- o
-		}
+		request.outcome <- o
 	}
 	r.current = nil
-}
-
-// respondAll responds to the clients of any reload.
-func (r *reloads) respondAll(o admin.ReloadOutcome) {
-	r.current, r.waiting = append(r.current, r.waiting...), nil
-	r.respond(o)
 }
 
 // askedBy names the sources of the reload under way.
@@ -105,21 +90,19 @@ func (d *daemon) beginReload() {
 			apply, err = p.Prepare(d.settings(c))
 		}
 		if err != nil {
-			d.send(lifecycle.ReloadFailed{}, func() { d.reload.err = err })
+			d.send(lifecycle.ReloadFailed{}, func() { d.reload.finish = func() { d.refuse(err) } })
 			return
 		}
 		d.send(lifecycle.ReloadDone{TailnetRequired: c.Tailscale.Required},
-			func() { d.reload.next = &loaded{c, apply} })
+			func() { d.reload.finish = func() { d.apply(c, apply) } })
 	})
 }
 
-// applyReload applies what was loaded.
-func (d *daemon) applyReload() {
-	l := d.reload.next
-	d.reload.next = nil
-	changes := config.Diff(d.view().config, l.config)
-	l.apply()
-	d.useConfig(d.keepUntilRestart(l.config))
+// apply applies a new configuration, to the proxy with toProxy.
+func (d *daemon) apply(next *config.Config, toProxy func()) {
+	changes := config.Diff(d.view().config, next)
+	toProxy()
+	d.useConfig(d.keepUntilRestart(next))
 	askedBy := d.reload.askedBy()
 	d.log.Info("configuration reloaded", "changes", len(changes), "asked_by", askedBy)
 	paths := make([]string, 0, len(changes))
@@ -132,7 +115,7 @@ func (d *daemon) applyReload() {
 		}
 	}
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
-	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(l.config)})
+	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(next)})
 }
 
 // configWarnings returns the warnings about a configuration with these sockets.
@@ -165,6 +148,9 @@ func (d *daemon) useConfig(c *config.Config) {
 		d.view().proxy.ForgetSenders()
 	}
 	d.view().server.Resize(c.Proxy.MaxConnections + c.Proxy.QueueLimit)
+	if d.inCharge {
+		d.textfile.use(c.Metrics)
+	}
 	d.logs.SetLevel(c.Log.Level)
 	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
 		d.log.Error("log.format is unchanged", "error", err)
@@ -174,10 +160,8 @@ func (d *daemon) useConfig(c *config.Config) {
 	}
 }
 
-// keepConfig reports why the new configuration was refused.
-func (d *daemon) keepConfig() {
-	err := d.reload.err
-	d.reload.err = nil
+// refuse reports why the new configuration was refused.
+func (d *daemon) refuse(err error) {
 	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy())
 	d.reportConfig(err)
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })

@@ -33,16 +33,13 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 	return admin.Status{
 		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: failing, FailingFix: fix, State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
-		StartedAt: d.started.UTC(), UptimeSeconds: int64(now.Sub(d.started).Seconds()),
+		StartedAt:   d.started.UTC(),
 		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
 		Requests: admin.RequestStatus{
 			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
 		},
-		Limits: admin.LimitStatus{
-			MaxConnections: c.MaxConnections, MaxConnectionsPerPerson: c.MaxConnectionsPerPerson,
-			QueueLimit: c.QueueLimit, MaxRequestBody: c.MaxRequestBody,
-		},
+		Limits:      admin.LimitStatus{MaxConnections: c.MaxConnections, QueueLimit: c.QueueLimit},
 		Connections: v.server.Connections(),
 		Upstream:    upstreamStatus(v, stats),
 		LastReload:  v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too

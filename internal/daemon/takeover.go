@@ -93,7 +93,6 @@ func (d *daemon) takeOver(text json.RawMessage) {
 		d.notify(d.notifier.Watchdog())
 	}
 	d.takeCharge()
-	d.textfile.use(d.view().config.Metrics)
 }
 
 // predecessorEnded forgets the predecessor. If that has not handed over, it was stopped or has

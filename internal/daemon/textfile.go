@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
 
 	"oauth-proxyd/internal/config"
 )
@@ -90,7 +89,7 @@ func (t *textfile) finish() {
 
 // write writes the file, and logs the first of several failures, and their end.
 func (t *textfile) write() {
-	err := t.replace()
+	err := prometheus.WriteToTextfile(t.path, t.gather) // in one step: no reader sees half a file
 	t.written = t.written || err == nil
 	var failure *string
 	if err != nil {
@@ -123,23 +122,6 @@ func (t *textfile) fix(err error) string {
 		return "make the directory " + dir + ", and run `systemctl restart oauth-proxyd`"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user of the service write in " + dir
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "free space on the file system of " + dir
 	}
 	return "see the directory " + dir
-}
-
-// replace writes a temporary file and renames it, so that no reader sees half a file. The collector
-// ignores the temporary one, whose name does not end in .prom. It runs as another user.
-func (t *textfile) replace() error {
-	f, err := os.CreateTemp(filepath.Dir(t.path), "."+filepath.Base(t.path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
-	gathering, writing := encode(f, t.gather, expfmt.FmtText)
-	if err := errors.Join(gathering, writing, f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("gathering and writing metrics: %w", err)
-	}
-	return os.Rename(f.Name(), t.path)
 }
