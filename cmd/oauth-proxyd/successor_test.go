@@ -57,8 +57,8 @@ func TestUpgradeRefusedByUnit(t *testing.T) {
 			map[string]string{"ExecStart": "{ path=/usr/bin/nice ; argv[]=/usr/bin/nice oauth-proxyd serve ; ignore_errors=no ; start_time=[n/a] }"},
 			0, `starts "/usr/bin/nice oauth-proxyd serve" now, but `,
 		},
-		"another process": {nil, 1, "systemd does not run this process: the main one of "},
-		"no process":      {map[string]string{"MainPID": "0"}, 0, " has no main process"},
+		"another process": {nil, 1, "systemd does not run this process: MainPID= of "},
+		"no process":      {map[string]string{"MainPID": "0"}, 0, ".service is 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

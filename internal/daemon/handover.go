@@ -85,7 +85,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	// The successor gets the environment that systemd would give it.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	s, err := systemd.StartSuccessor(&exec.Cmd{
-		Path: unit.Program, Args: os.Args, Env: append(env, d.notifier.Environment()...),
+		Path: unit.Program, Args: os.Args, Env: append(env, "NOTIFY_SOCKET="+d.notifier.Socket()),
 	}, listeners)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 
 // supervisingUnit returns the unit of this process, or why systemd would not follow a hand-over.
 func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
-	if !d.notifier.Enabled() {
+	if d.notifier.Socket() == "" {
 		return systemd.Unit{}, errNotSupervised
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)

@@ -10,13 +10,11 @@ import (
 type IPFilter struct {
 	Allow, Deny []netip.Prefix
 	// Lost reports that systemd could not apply the filter, and started the unit without it.
+	// systemd counts a unit's bytes with the same kernel programs that filter, and where the kernel
+	// or the container has none it does neither (seen with versions 247 to 262). Nothing else shows
+	// that.
 	Lost bool
 }
-
-// isCounted reports whether systemd counts the bytes of a unit. It counts with the same kernel
-// programs that filter, and where the kernel or the container has none it does neither (seen with
-// versions 247 to 262). Nothing else shows that.
-func isCounted(bytes string) bool { return bytes != "" && bytes != "[no data]" }
 
 func parsePrefixes(text string) []netip.Prefix {
 	var all []netip.Prefix

@@ -16,7 +16,8 @@ func InService(ctx context.Context, service, program string, args ...string) (*e
 	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
 		return nil, nil //nolint:nilnil // no command
 	}
-	properties, err := viewOf(ctx, service)
+	shown, err := systemctlShow(ctx, viewProperties, service)
+	properties := parseView(shown)
 	if err != nil || properties == nil {
 		return nil, err
 	}
@@ -29,14 +30,10 @@ func InService(ctx context.Context, service, program string, args ...string) (*e
 	return c, nil
 }
 
-// viewOf returns the properties that decide which files a service can read, as systemd-run takes
-// them; nil: it can read all.
-func viewOf(ctx context.Context, service string) ([]string, error) {
-	const names = "User,Group,SupplementaryGroups,Environment,PrivateTmp,ProtectHome,InaccessiblePaths,BindPaths,BindReadOnlyPaths,TemporaryFileSystem"
-	shown, err := systemctlShow(ctx, names, service)
-	return parseView(shown), err
-}
+// viewProperties decide which files a service can read.
+const viewProperties = "User,Group,SupplementaryGroups,Environment,PrivateTmp,ProtectHome,InaccessiblePaths,BindPaths,BindReadOnlyPaths,TemporaryFileSystem"
 
+// parseView returns the properties of a service as systemd-run takes them; nil: it can read all.
 func parseView(shown string) (properties []string) {
 	hasUser := false
 	for line := range strings.Lines(shown) {

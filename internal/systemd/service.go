@@ -54,10 +54,8 @@ func words(commandLine string) []string {
 // it has read, and shows that property after two systemctl set-property too.
 func (u Unit) CheckHandover(pid int, args []string) error {
 	switch {
-	case u.MainPID != pid && u.MainPID != 0:
-		return fmt.Errorf("systemd does not run this process: the main one of %s is process %d", u.Name, u.MainPID)
 	case u.MainPID != pid:
-		return fmt.Errorf("systemd does not run this process: %s has no main process", u.Name)
+		return fmt.Errorf("systemd does not run this process: MainPID= of %s is %d", u.Name, u.MainPID)
 	case u.Load == "masked":
 		return fmt.Errorf("%s is masked, and systemd would not follow the new process: run systemctl unmask %s", u.Name, u.Name)
 	case u.Load != "loaded":

@@ -96,9 +96,9 @@ func TestHandoversThatSystemdWouldNotFollow(t *testing.T) {
 		{"NeedDaemonReload", "yes", ""},
 		{"LoadState", "masked", "p.service is masked, and systemd would not follow the new process: run systemctl unmask p.service"},
 		{"LoadState", "not-found", "systemd no longer has a unit file for p.service (LoadState=not-found)"},
-		{"MainPID", "0", "systemd does not run this process: p.service has no main process"},
-		{"MainPID", "88", "systemd does not run this process: the main one of p.service is process 88"},
-		{"MainPID", "many", "systemd does not run this process: p.service has no main process"},
+		{"MainPID", "0", "systemd does not run this process: MainPID= of p.service is 0"},
+		{"MainPID", "88", "systemd does not run this process: MainPID= of p.service is 88"},
+		{"MainPID", "many", "systemd does not run this process: MainPID= of p.service is 0"},
 	} {
 		u := parseUnit(shown + "ExecStart=" + start(strings.Join(args, " ")) + "\n" + c.property + "=" + c.value + "\n")
 		u.Name = "p.service"

@@ -110,7 +110,7 @@ func parseUnit(text string) Unit {
 	u.TriggeredBy = strings.Fields(properties["TriggeredBy"])
 	u.Filter = IPFilter{
 		Allow: parsePrefixes(properties["IPAddressAllow"]), Deny: parsePrefixes(properties["IPAddressDeny"]),
-		Lost: u.Active == "active" && properties["IPAccounting"] == "yes" && !isCounted(properties["IPIngressBytes"]),
+		Lost: u.Active == "active" && properties["IPAccounting"] == "yes" && slices.Contains([]string{"", "[no data]"}, properties["IPIngressBytes"]),
 	}
 	return u
 }
