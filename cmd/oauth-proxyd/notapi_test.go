@@ -58,7 +58,7 @@ func TestDoctorTellsTheAPIFromOthers(t *testing.T) {
 			[]string{"200 OK, text/html, no request-id in", "the API would respond with 401, JSON and a request-id", "proxy.upstream_url in "},
 		},
 		{"a 401 of a portal", serving(t, page(401, "application/json", `{"error":"5ecr3t"}`)), "warn", []string{"401 Unauthorized, application/json, no request-id in"}},
-		{"a 503 of a proxy", serving(t, page(503, "text/html", "5ecr3t")), "warn", []string{"503 Service Unavailable, text/html, no request-id in", "something on the path responds in its place"}},
+		{"a 503 of a proxy", serving(t, page(503, "text/html", "5ecr3t")), "warn", []string{"503 Service Unavailable, text/html, no request-id in", "another program responds in its place"}},
 		{
 			"a redirect to a login", serving(t, http.RedirectHandler("https://login.example/sso?token=5ecr3t", http.StatusFound).ServeHTTP), "fail",
 			[]string{"302 Found in", "a redirect to https://login.example: this is not the API"},

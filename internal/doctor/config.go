@@ -3,12 +3,9 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 )
 
@@ -23,7 +20,7 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 	settings, err := x.Load()
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return []Finding{unknown("this user may not read %s", x.File).fix(x.asRoot())}
+		return []Finding{unknown("this user may not read %s", x.File).fix(asRoot)}
 	case err != nil:
 		x.refused = true
 		return []Finding{refused(x.File, err)}
@@ -55,29 +52,23 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	switch {
 	case err != nil:
 		return []Finding{unknown("the running daemon did not say whether it has applied the file: %v", err)}
-	case o.Refused() && lacksDescriptors(whyRefused(o)):
-		return []Finding{fail("the running daemon has no file descriptor left: %s", whyRefused(o)).fix(x.moreDescriptors(0)...)}
 	case o.Refused():
-		return []Finding{warn("the running daemon would refuse its configuration: %s", whyRefused(o)).fix("oauth-proxyd reload --dry-run")}
+		why := o.Error
+		if len(o.Diagnostics) > 0 {
+			why = strings.TrimPrefix(o.Diagnostics[0].Where()+": "+o.Diagnostics[0].Summary, ": ")
+		}
+		return []Finding{warn("the running daemon would refuse its configuration: %s", why).fix("oauth-proxyd reload --dry-run")}
 	case len(o.Changes) == 0:
 		return nil
 	}
-	f := warn("the running daemon has not applied a change of its configuration: %s", o.Changes[0].Path)
-	if more := len(o.Changes) - 1; more > 0 {
-		f.Seen += fmt.Sprintf(", and %d more", more)
+	apply, paths := "oauth-proxyd reload", make([]string, len(o.Changes))
+	for i, change := range o.Changes {
+		paths[i] = change.Path
+		if change.NeedsRestart {
+			apply = x.start()
+		}
 	}
-	if slices.ContainsFunc(o.Changes, func(c config.Change) bool { return c.NeedsRestart }) {
-		return []Finding{f.fix(x.start())}
-	}
-	return []Finding{f.fix("oauth-proxyd reload")}
-}
-
-func whyRefused(o admin.ReloadOutcome) string {
-	if len(o.Diagnostics) == 0 {
-		return o.Error
-	}
-	d := o.Diagnostics[0]
-	return strings.TrimPrefix(d.Where()+": "+d.Summary, ": ")
+	return []Finding{warn("the running daemon has not applied a change of its configuration: %s", strings.Join(paths, ", ")).fix(apply)}
 }
 
 // checkRules looks for the header rule that this program is made for.

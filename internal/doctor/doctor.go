@@ -105,18 +105,6 @@ func (x *facts) find(name string) (peer tailnet.Node, found bool) {
 	return peers[0], true
 }
 
-// asRoot is the command that makes the same checks with the rights of root.
-func (x *facts) asRoot() string {
-	command := "sudo oauth-proxyd doctor --config " + x.File
-	if x.Peer != "" {
-		command += " --peer " + x.Peer
-	}
-	if x.Through != "" {
-		command += " --through " + x.Through
-	}
-	return command
-}
-
 // Limits of checks.
 const (
 	shortLimit    = 5 * time.Second  // something on this host

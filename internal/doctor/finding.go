@@ -1,9 +1,6 @@
 package doctor
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Status is the outcome of a check.
 type Status string
@@ -55,15 +52,8 @@ func (f Finding) fix(lines ...string) Finding {
 	return f
 }
 
-// commands takes the commands out of a fix like "run `a`, then `b`". Any other fix stays as it is.
-func commands(fix string) []string {
-	list, isList := strings.CutPrefix(strings.TrimSuffix(fix, " on this host"), "run `")
-	list, isWhole := strings.CutSuffix(list, "`")
-	if !isList || !isWhole {
-		return []string{fix}
-	}
-	return strings.Split(list, "`, then `")
-}
+// asRoot is the fix for a check that lacks a right.
+const asRoot = "sudo oauth-proxyd doctor   # with the same options"
 
 // at sets the check of a finding.
 func at(check string, f Finding) Finding {

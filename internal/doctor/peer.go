@@ -61,7 +61,7 @@ func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 		return append(findings, unknown("whether the packet filter lets %s in: the port is not known", peer.Name))
 	case errors.Is(err, fs.ErrPermission):
 		return append(findings, unknown("whether the packet filter lets %s in: tailscaled shows it to root only", peer.Name).
-			fix(x.asRoot()))
+			fix(asRoot))
 	case err != nil:
 		return append(findings, unknown("whether the packet filter lets %s in: %v", peer.Name, err))
 	}

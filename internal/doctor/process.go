@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"oauth-proxyd/internal/admin"
 )
@@ -32,13 +31,13 @@ func (x *facts) pid() int {
 // stuck adds to a finding about a daemon that does not respond why that is, if /proc shows it, and
 // how to fix it.
 func (x *facts) stuck(f Finding) Finding {
-	pid := x.pid()
+	pid, used := x.pid(), x.descriptorsUsedUp()
 	_, state, _ := strings.Cut(procText(pid, "stat"), ") ") // proc_pid_stat(5)
-	if strings.HasPrefix(state, "T") {
+	switch {
+	case strings.HasPrefix(state, "T"):
 		f.Seen += fmt.Sprintf(": process %d is stopped by a signal", pid)
 		return f.fix(fmt.Sprintf("kill -CONT %d", pid))
-	}
-	if used := x.descriptorsUsedUp(); used.Seen != "" {
+	case used.Seen != "":
 		f.Seen += ": " + used.Seen
 		return f.fix(used.Fix...)
 	}
@@ -59,22 +58,11 @@ func (x *facts) descriptorsUsedUp() (f Finding) {
 	if len(open) == 0 || limit == 0 || len(open)+spare < limit {
 		return f
 	}
-	return warn("process %d has %d file descriptors open, and its limit is %d", pid, len(open), limit).fix(x.moreDescriptors(limit)...)
-}
-
-// lacksDescriptors reports whether an error of the daemon says that it has none left.
-func lacksDescriptors(text string) bool { return strings.Contains(text, syscall.EMFILE.Error()) }
-
-// moreDescriptors raises the limit of descriptors; 0: it is not known.
-func (x *facts) moreDescriptors(limit int) []string {
-	const enough = 65536
+	f = warn("process %d has %d file descriptors open, and its limit is %d", pid, len(open), limit)
 	if x.units.installed() {
-		return []string{
-			"systemctl edit " + serviceUnit + "   # add these lines:", fmt.Sprintf("[Service]\nLimitNOFILE=%d", max(enough, 2*limit)),
-			"systemctl restart " + serviceUnit,
-		}
+		return f.fix("systemctl edit "+serviceUnit+"   # add these lines:", fmt.Sprintf("[Service]\nLimitNOFILE=%d", 2*limit), x.start())
 	}
-	return []string{fmt.Sprintf("ulimit -n %d   # where the daemon is started; for a service of systemd: LimitNOFILE=", max(enough, 2*limit)), x.start()}
+	return f.fix("ulimit -n 65536   # where the daemon is started; for a service of systemd: LimitNOFILE=", x.start())
 }
 
 // procText is a file of proc(5) about a process; empty: it has ended.

@@ -1,14 +1,14 @@
 package doctor
 
 import (
+	"bufio"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -72,7 +72,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.ours:
 		return ok("%s responds in %s", where, milliseconds(k.took))
 	case k.err != nil && errors.Is(x.daemonErr, os.ErrPermission): // it runs, and knows its sockets
-		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(x.asRoot())
+		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(asRoot)
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
 		f := fail("nothing listens on %s", where).fix(x.start())
 		if errors.Is(x.daemonErr, admin.ErrNotRunning) {
@@ -80,7 +80,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 		}
 		return f
 	case errors.Is(k.err, os.ErrPermission):
-		return unknown("this user may not connect to %s", where).fix(x.asRoot())
+		return unknown("this user may not connect to %s", where).fix(asRoot)
 	case k.err != nil:
 		return fail("could not connect to %s: %v", where, k.err).fix(x.start())
 	case k.silent && mayBeOurs:
@@ -111,45 +111,28 @@ func knock(ctx context.Context, network, address string) knocked {
 		return knocked{err: err}
 	}
 	defer c.Close()
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }, DisableKeepAlives: true}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://oauth-proxyd/health", http.NoBody)
+	_ = c.SetDeadline(began.Add(knockLimit))                                       // the connection is open
+	_, _ = io.WriteString(c, "GET /health HTTP/1.1\r\nHost: oauth-proxyd\r\n\r\n") // reading has the error, too
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
-		return knocked{err: err}
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return knocked{silent: ctx.Err() != nil} // else it spoke, and not HTTP
+		return knocked{silent: errors.Is(err, os.ErrDeadlineExceeded)} // else it spoke, and not HTTP
 	}
 	defer response.Body.Close()
-	return knocked{ours: isOurs(response), took: time.Since(began)}
+	return knocked{ours: strings.HasPrefix(response.Header.Get("X-Request-Id"), "req_"), took: time.Since(began)}
 }
 
-// dial connects on loopback if the socket is on every address: to 127.0.0.1, or else to ::1. The
-// name localhost would need /etc/hosts or a resolver.
+// dial connects on loopback if the socket is on every address: to ::1, or else, where a host has no
+// IPv6, to 127.0.0.1. The name localhost would need /etc/hosts or a resolver.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
-	host, port, err := net.SplitHostPort(address)
-	addr, errAddr := netip.ParseAddr(host)
-	if err != nil || host != "" && (errAddr != nil || !addr.IsUnspecified()) {
-		return d.DialContext(ctx, network, address)
-	}
-	c, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		if c, err := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err == nil {
+	host, port, _ := net.SplitHostPort(address) // empty for a Unix socket
+	if port != "" && (host == "" || host == "::") {
+		if c, err := d.DialContext(ctx, network, "[::1]:"+port); err == nil {
 			return c, nil
 		}
+		address = "127.0.0.1:" + port
 	}
-	return c, err
-}
-
-// isOurs recognizes our /health by fields that no other program has together.
-func isOurs(response *http.Response) bool {
-	var health struct {
-		Status string `json:"status"`
-	}
-	err := json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&health)
-	return err == nil && strings.HasPrefix(response.Header.Get("X-Request-Id"), "req_") &&
-		(health.Status == "healthy" || health.Status == "degraded" || health.Status == "draining")
+	return d.DialContext(ctx, network, address)
 }
 
 func milliseconds(d time.Duration) string {
@@ -160,7 +143,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	down, isDown := errors.AsType[*admin.NotRunningError](x.daemonErr)
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
-		return []Finding{unknown("only root and the group oauth-proxyd may ask the daemon").fix(x.asRoot())}
+		return []Finding{unknown("only root and the group oauth-proxyd may ask the daemon").fix(asRoot)}
 	case isDown && x.units.waits():
 		return x.idle()
 	case isDown && x.responds:
@@ -224,17 +207,9 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
 			continue
 		}
-		seen, fix := text, ""
-		if text == x.daemon.FailingWarning() {
-			seen, fix = x.daemon.Failing, x.daemon.FailingFix
-		} else if i := strings.LastIndex(text, "; "); i > 0 {
-			seen, fix = text[:i], text[i+2:]
-		}
-		fix = strings.TrimSuffix(strings.TrimSuffix(fix, "run `oauth-proxyd doctor`"), "; ")
-		if fix == "" {
-			fix = "see what the checks of the upstream find"
-		}
-		findings = append(findings, warn("%s", seen).fix(commands(fix)...))
+		seen, fix, _ := strings.Cut(text, "; ")
+		fix = strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", "see what the checks of the upstream find")
+		findings = append(findings, warn("%s", seen).fix(cmp.Or(fix, "oauth-proxyd status")))
 	}
 	return findings
 }

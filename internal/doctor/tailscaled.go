@@ -51,7 +51,7 @@ func (x *facts) notConnected(err error) Finding {
 	if !is {
 		return fail("%v", err)
 	}
-	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(commands(e.Fix)...)
+	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(e.Fix)
 	if e.AuthURL != "" && x.daemon != nil {
 		f = f.fix("oauth-proxyd status   # shows the address to log in at")
 	}

@@ -233,12 +233,10 @@ func (x *facts) start() string {
 	switch {
 	case isLost(x.units.socket):
 		return reopen(socketUnit)
-	case x.units.service.Active == "active":
-		return "systemctl restart oauth-proxyd"
-	case x.units.socket.Load == "loaded" && x.units.socket.Active == "inactive":
+	case x.units.socket.Load == "loaded" && x.units.socket.Active == "inactive" && x.units.isStopped():
 		return "systemctl enable --now " + socketUnit
 	case x.units.installed():
-		return "systemctl start oauth-proxyd"
+		return "systemctl restart oauth-proxyd"
 	case x.pid() != 0:
 		return fmt.Sprintf("kill %d, then %s", x.pid(), serve)
 	}

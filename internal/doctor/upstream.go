@@ -110,15 +110,13 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 
 // unreachable says what to do about an address that cannot be connected to.
 func (x *facts) unreachable(a *attempt) string {
-	switch refused := errors.Is(a.err, syscall.ECONNREFUSED); {
-	case a.proxy != nil && refused:
-		return "proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port?"
-	case a.proxy != nil:
-		return "look for a firewall between this host and the proxy " + a.proxy.Host + ", or set proxy.upstream_proxy in " + x.File
-	case refused:
-		return "proxy.upstream_url in " + x.File + ": is the upstream running there?"
+	if !errors.Is(a.err, syscall.ECONNREFUSED) {
+		return "look for a firewall between this host and " + a.host() + ", or set proxy.upstream_proxy in " + x.File
 	}
-	return "look for a firewall between this host and the internet, or set proxy.upstream_proxy in " + x.File
+	if a.proxy != nil {
+		return "proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port?"
+	}
+	return "proxy.upstream_url in " + x.File + ": is the upstream running there?"
 }
 
 // noTunnel says what to do about a proxy that does not connect to the upstream.
@@ -147,9 +145,21 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	case code == http.StatusUnauthorized && hasID && kind == "application/json":
 		f = ok("%s in %s, as expected", text, took)
 	case code >= 300 && code < 400:
-		f = fail("%s in %s, a redirect%s: this is not the API", text, took, redirectTarget(a.response)).fix("proxy.upstream_url in " + x.File)
+		to, err := a.config.URL.Parse(a.response.Header.Get("Location"))
+		if err != nil {
+			to = a.config.URL
+		}
+		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host). // the rest may have a token
+															fix("proxy.upstream_url in " + x.File)
 	case !hasID, code < 300, code == http.StatusUnauthorized:
-		f = x.notTheAPI(a, fmt.Sprintf("%s, %s in %s", text, responseTraits(kind, hasID), took))
+		traits := cmp.Or(term.Cut(kind, 60), "no content type") // no text of the sender, which may be secret
+		if !hasID {
+			traits += ", no request-id"
+		}
+		f = warn("%s, %s in %s: the API would respond with 401, JSON and a request-id; a login page, a proxy or another program responds in its place", text, traits, took).
+			fix("curl -v "+a.config.URL.JoinPath("/v1/models").String()+"   # what responds there?",
+				"proxy.upstream_url in "+x.File+": is that the API, or a gateway to it?",
+				"if it is, the operator of the network must let this host reach "+a.config.URL.Host)
 	case code == http.StatusForbidden:
 		f = warn("%s in %s: the API refuses this host", text, took).
 			fix("is this host, or its exit node, in a country that Anthropic serves? https://www.anthropic.com/supported-countries")
@@ -159,35 +169,6 @@ func (x *facts) responseFinding(a *attempt) Finding {
 		f = warn("%s in %s", text, took).fix("curl -v " + a.config.URL.String())
 	}
 	return at(stepHTTP, f)
-}
-
-// notTheAPI is about a response that does not look like the API's.
-func (x *facts) notTheAPI(a *attempt, text string) Finding {
-	curl := "curl -v " + a.config.URL.JoinPath("/v1/models").String() + "   # what responds there?"
-	if host := a.config.URL.Host; a.config.URL.Hostname() != "api.anthropic.com" {
-		return warn("%s: the API would respond with 401, JSON and a request-id; %s may be another program, or something on the path responds in its place", text, host).
-			fix(curl, "proxy.upstream_url in "+x.File+": is that the API, or a gateway to it?")
-	}
-	return warn("%s: a login page, firewall or proxy responds in place of the API", text).
-		fix(curl, "the operator of the network must let this host reach api.anthropic.com:443")
-}
-
-// responseTraits describes a response without any text of its sender, which may be secret.
-func responseTraits(kind string, hasID bool) string {
-	traits := cmp.Or(term.Cut(kind, 60), "no content type")
-	if !hasID {
-		traits += ", no request-id"
-	}
-	return traits
-}
-
-// redirectTarget names the scheme and host of a redirect. The rest may have a token.
-func redirectTarget(r *http.Response) string {
-	to, err := r.Location()
-	if err != nil || to.Host == "" {
-		return ""
-	}
-	return " to " + to.Scheme + "://" + to.Host
 }
 
 // plain is the text of an error, without its URL and without quoted bytes of a peer, which may be
