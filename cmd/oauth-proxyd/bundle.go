@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,12 +28,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 	return func(file string) int {
 		ctx, daemon, path := context.Background(), client(), e.configPath(flags)
 		c, configErr := e.loadConfig(path)
-		showNames := c != nil && c.Log.Identity == "full"
-		var names []string
-		if showNames {
-			names = namesIn(ctx, c)
-		}
-		archive := bundle.New(bundle.NewFilter(showNames, names))
+		archive := bundle.New()
 		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
 		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
@@ -84,26 +78,6 @@ func (e env) save(a *bundle.Archive, file string) int {
 	}
 	fmt.Fprintf(e.stdout, "%s is written; look through it before you send it\n", file)
 	return exitOK
-}
-
-// namesIn returns the names that the sources may have: of this host, its tailnet and the
-// configuration.
-func namesIn(ctx context.Context, c *config.Config) []string {
-	names := []string{c.Proxy.UpstreamURL.Hostname()}
-	for _, u := range c.Proxy.UpstreamProxies {
-		names = append(names, u.Hostname())
-	}
-	for _, h := range c.Headers {
-		names = append(names, h.Name)
-	}
-	for _, s := range slices.Concat(c.Access.Allow, c.Metrics.Allow, c.Identity.From) {
-		names = append(names, s.String(), s.Value)
-	}
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, host)
-	}
-	network, _ := doctor.Names(ctx, c.Tailscale.Socket) // without tailscaled, no source has its names
-	return append(names, network...)
 }
 
 // settings returns what the configuration sets, or why it is refused.

@@ -1,8 +1,7 @@
-// Package bundle puts what a bug report needs into one archive, without credentials, bodies and, if
-// the configuration withholds them, names.
+// Package bundle puts what a bug report needs into one archive, without credentials, bodies and
+// names.
 //
-//	filter := bundle.NewFilter(showNames, names)
-//	a := bundle.New(filter)
+//	a := bundle.New()
 //	a.Add("status.json", "the output of status --json", status, err)
 //	a.AddJournal("journal.txt", "the last hour of the journal", lines, err)
 //	fmt.Print(a.Contents())              // what is in it, before anything is written
@@ -39,7 +38,7 @@ type member struct {
 }
 
 // New returns an empty archive.
-func New(f *Filter) *Archive { return &Archive{filter: f} }
+func New() *Archive { return &Archive{filter: NewFilter()} }
 
 // Add adds v as JSON. If it could not be read, err says why.
 func (a *Archive) Add(name, about string, v any, err error) {
@@ -82,12 +81,8 @@ func (a *Archive) Contents() string {
 	for _, m := range a.members {
 		fmt.Fprintf(&list, "%8d  %-14s %s\n", len(m.content), m.name, m.about)
 	}
-	names := "Names and addresses are replaced, too, because of log.identity.\n"
-	if a.filter.showNames {
-		names = "Names and addresses of people, nodes and hosts are in it: log.identity is \"full\".\n"
-	}
 	return list.String() + "Only words of oauth-proxyd, numbers and times are in it; everything else is replaced, each text\n" +
-		"by the same placeholder throughout, such as text-1.\n" + names
+		"by the same placeholder throughout, such as text-1. That includes names, addresses and IDs.\n"
 }
 
 // Write writes a tar.gz that begins with the contents.

@@ -11,11 +11,9 @@ import (
 
 // Filter replaces everything that it does not know to be harmless.
 type Filter struct {
-	showNames bool
-	names     map[string]bool           // in lower case, shown if showNames
-	words     map[string]bool           // of this program, in lower case
-	aliases   map[string]string         // the placeholders, by text in lower case
-	forms     map[string]*regexp.Regexp // by field: what is shown although it has no words
+	words   map[string]bool           // of this program, in lower case
+	aliases map[string]string         // the placeholders, by text in lower case
+	forms   map[string]*regexp.Regexp // by field: what is shown although it has no words
 
 	token     *regexp.Regexp // a word with the punctuation around it
 	number    *regexp.Regexp // with a unit, of a version, a date or a time
@@ -25,13 +23,12 @@ type Filter struct {
 	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
 }
 
-// NewFilter returns a Filter that shows names and addresses, or replaces them. The names are shown
-// in the middle of a text, too.
-func NewFilter(showNames bool, names []string) *Filter {
+// NewFilter returns a Filter without placeholders.
+func NewFilter() *Filter {
 	const unit = `(?:ns|us|µs|ms|s|min|m|h|d|w|[kKMGT]?i?B|%)`
 	setting := regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)+$`)
-	f := &Filter{
-		showNames: showNames, names: map[string]bool{}, words: ownWords(), aliases: map[string]string{},
+	return &Filter{
+		words: ownWords(), aliases: map[string]string{},
 		forms: map[string]*regexp.Regexp{
 			"version": regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
 			"setting": setting, "changed": setting,
@@ -50,31 +47,15 @@ func NewFilter(showNames bool, names []string) *Filter {
 			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
 			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
 	}
-	if showNames {
-		for _, key := range ids() {
-			f.forms[key] = regexp.MustCompile(`^(?:req_[0-9A-Za-z]{20,32}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
-		}
-	}
-	for _, name := range names {
-		f.learn(name)
-	}
-	return f
 }
 
-// ids returns the fields with IDs, which clients can choose.
-func ids() []string { return []string{"request_id", "upstream_request_id", "session", "trace_id"} }
-
-// nameFields returns the fields with names and addresses. A name may be one of the words.
+// nameFields returns the fields with names, addresses, and IDs that clients can choose. A name may be
+// one of the words.
 func nameFields() []string {
-	return []string{"node", "user", "tags", "person", "address", "addresses", "name", "asked_by"}
-}
-
-// learn adds a name, the login before its @, and its first label.
-func (f *Filter) learn(name string) {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	login, _, _ := strings.Cut(name, "@")
-	label, _, _ := strings.Cut(login, ".")
-	f.names[name], f.names[login], f.names[label] = true, true, true
+	return []string{
+		"node", "user", "tags", "person", "address", "addresses", "name", "asked_by",
+		"request_id", "upstream_request_id", "session", "trace_id",
+	}
 }
 
 // value filters what JSON decodes to.
@@ -101,16 +82,11 @@ func (f *Filter) field(key, s string) string {
 	if form := f.forms[key]; s == "" || form != nil && form.MatchString(s) {
 		return s
 	}
-	switch shown, isAddress := f.address(s); {
-	case slices.Contains(ids(), key):
-		return f.alias("id", s)
-	case !slices.Contains(nameFields(), key):
+	if !slices.Contains(nameFields(), key) {
 		return f.Text(s)
-	case isAddress:
+	}
+	if shown, isAddress := f.address(s); isAddress {
 		return shown
-	case f.showNames:
-		f.learn(s)
-		return s
 	}
 	return f.alias("name", s)
 }
@@ -131,7 +107,7 @@ func (f *Filter) word(w string) string {
 	switch {
 	case isAddress:
 		return shown + tail
-	case strings.Trim(core, "/") == "", f.passes(core):
+	case strings.Trim(core, "/") == "", f.words[strings.ToLower(core)], f.number.MatchString(core):
 		return w
 	case isURL && slices.Contains([]string{"http", "https", "unix"}, scheme):
 		return head + scheme + "://" + f.word(rest) + tail
@@ -141,11 +117,6 @@ func (f *Filter) word(w string) string {
 		return head + version[1] + "-…" + tail
 	}
 	return head + f.alias("text", core) + tail
-}
-
-func (f *Filter) passes(word string) bool {
-	lower := strings.ToLower(word)
-	return f.words[lower] || f.number.MatchString(word) || f.showNames && f.names[lower]
 }
 
 // address filters an address with or without a port, and a range; ok: s is one. Loopback, all
@@ -165,7 +136,7 @@ func (f *Filter) address(s string) (shown string, ok bool) {
 	switch {
 	case err != nil || addr.Zone() != "":
 		return s, false
-	case f.showNames || addr.IsLoopback() || addr.IsUnspecified():
+	case addr.IsLoopback() || addr.IsUnspecified():
 		return s, true
 	}
 	return strings.Replace(s, host, f.alias("address", host), 1), true

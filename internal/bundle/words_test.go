@@ -51,7 +51,7 @@ func TestWordsAreTheProgramsOwn(t *testing.T) {
 // wordsOf returns the words of all sentences and names in string literals.
 func wordsOf(t *testing.T, dirs ...string) map[string]bool {
 	t.Helper()
-	words, split := make(map[string]bool), NewFilter(false, nil).token
+	words, split := make(map[string]bool), NewFilter().token
 	plain := regexp.MustCompile(`^/?[a-z]+(?:[._/-][a-z]+)*$`)
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -72,21 +72,6 @@ func (x *facts) learn(ctx context.Context) {
 	}
 }
 
-// Names asks tailscaled for all names that a [Report] may contain: those of this node, its peers,
-// their users and the tailnet. socket is as in [tailnet.Config].
-func Names(ctx context.Context, socket string) ([]string, error) {
-	network, err := tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit}).Network(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, n := range append(network.Peers, network.Self) {
-		_, suffix, _ := strings.Cut(n.Name, ".")
-		names = append(names, n.Name, n.HostName, n.ID, n.User, suffix)
-	}
-	return names, nil
-}
-
 func joinAddresses(addresses []netip.Addr) string {
 	texts := make([]string, len(addresses))
 	for i, a := range addresses {
