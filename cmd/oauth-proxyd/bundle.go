@@ -105,7 +105,7 @@ func (e env) diagnose(ctx context.Context, daemon admin.Client, path string) *do
 
 // lookAt asks the running daemon for one of its reports.
 func lookAt[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return request(ctx)
 }

@@ -71,7 +71,7 @@ func diagnosticsOf(err error) []config.Diagnostic {
 // checkInService returns the errors for which the service would refuse its file. There are none if
 // systemd does not know the service.
 func checkInService() ([]config.Diagnostic, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	program, err := os.Executable()
 	if err != nil {

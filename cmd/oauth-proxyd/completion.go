@@ -4,7 +4,6 @@ import (
 	"embed"
 	"flag"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -58,35 +57,23 @@ func candidates(e env, before []string, option bool) (found []string) {
 		return nil
 	}
 	flags, _ := c.flags(e)
+	value := c.argument
 	if len(before) > 0 {
-		if f := flags.Lookup(strings.TrimLeft(before[len(before)-1], "-")); f != nil && takesValue(f) {
-			return choices(f)
+		if f := flags.Lookup(strings.TrimLeft(before[len(before)-1], "-")); f != nil {
+			value, _ = flag.UnquoteUsage(f)
 		}
 	}
 	switch {
-	case c.argument == "[COMMAND]":
+	case value == "[COMMAND]":
 		return commandNames()
-	case strings.Contains(c.argument, "|"):
-		return strings.Split(c.argument, "|")
+	case strings.Contains(value, "|"):
+		return strings.Split(value, "|")
+	case value != "" && value != c.argument:
+		return nil
 	}
 	flags.VisitAll(func(f *flag.Flag) {
 		_, summary := flag.UnquoteUsage(f)
 		found = append(found, "--"+f.Name+"\t"+summary)
 	})
 	return append(found, "--help\tshow the options of this command")
-}
-
-func takesValue(f *flag.Flag) bool {
-	value, _ := flag.UnquoteUsage(f)
-	return value != ""
-}
-
-// choices returns the values of an option whose help is like "LEVEL: debug, info, warn or error".
-func choices(f *flag.Flag) []string {
-	_, summary := flag.UnquoteUsage(f)
-	_, list, found := strings.Cut(summary, ": ")
-	if !found || !regexp.MustCompile(`^\w+(, \w+)* or \w+$`).MatchString(list) {
-		return nil
-	}
-	return strings.Split(strings.ReplaceAll(list, " or ", ", "), ", ")
 }

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	demoListen        = "127.0.0.1:8080"
 	demoEventInterval = 120 * time.Millisecond
 	demoTimeout       = 30 * time.Second
 	demoToken         = "sk-ant-oat01-demo" // looks like a subscription's token, and is none
@@ -48,7 +47,7 @@ log {
 // demo runs a mock API and the real daemon in front of it, shows what the daemon does to a message,
 // and keeps running.
 func demo(e env, flags *flag.FlagSet) runner {
-	listen := flags.String("listen", "", "`ADDR` to listen on; default "+demoListen+", or a free port if that is taken")
+	listen := flags.String("listen", "127.0.0.1:0", "`ADDR` to listen on; default 127.0.0.1 and a free port")
 	return func(string) int {
 		show := demoShow{out: e.stdout, received: make(chan http.Header, 16)}
 		api := fakeupstream.Handler(fakeupstream.Config{EventInterval: demoEventInterval, RequireOAuthBeta: true})
@@ -58,13 +57,9 @@ func demo(e env, flags *flag.FlagSet) runner {
 			return exitFailure
 		}
 		defer stop()
-		address := *listen
-		if address == "" {
-			address = freeAddress(demoListen)
-		}
 		overrides := append(e.environment(),
 			config.Override{Attribute: "proxy.upstream_url", Value: upstream, Origin: "demo"},
-			config.Override{Attribute: "proxy.listen_addr", Value: address, Origin: "--listen"})
+			config.Override{Attribute: "proxy.listen_addr", Value: *listen, Origin: "--listen"})
 		level, format := firstLog(overrides)
 		var running sync.WaitGroup
 		defer running.Wait()
@@ -81,16 +76,6 @@ func demo(e env, flags *flag.FlagSet) runner {
 			},
 		})
 	}
-}
-
-// freeAddress returns the wanted address if it is free, or else one with a free port.
-func freeAddress(wanted string) string {
-	l, err := net.Listen("tcp", wanted)
-	if err != nil {
-		return "127.0.0.1:0"
-	}
-	_ = l.Close() // the daemon opens it again
-	return wanted
 }
 
 // demoShow is the client of the demo.

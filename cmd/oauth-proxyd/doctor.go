@@ -45,15 +45,9 @@ func checkGateway(through string) error {
 		return nil
 	}
 	u, err := url.Parse(through)
-	switch {
-	case err != nil:
-		return errors.New("--through: not a URL")
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("--through: %q has no http:// or https:// and host", through)
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("--through: the URL has more than scheme, host, port and path")
-	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
-		return fmt.Errorf("--through: %q ends in /v1, which clients add on their own", through)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") {
+		return errors.New("--through: not an http or https URL of host, port and path without /v1, which clients add on their own")
 	}
 	return nil
 }

@@ -22,33 +22,33 @@ func explain(e env, flags *flag.FlagSet) runner {
 			return exitUsage
 		}
 		request := func(ctx context.Context) ([]proxy.Trace, error) { return client().Explain(ctx, id) }
-		return ask(e, *asJSON, lookTimeout, request, e.showTraces, func(traces []proxy.Trace) int {
-			if len(traces) > 0 {
-				return exitOK
-			}
+		traces, code := ask(e, *asJSON, request, e.list(showTrace))
+		if code == exitOK && len(traces) == 0 {
 			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
 				"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+id)
 			return exitFailure
-		})
+		}
+		return code
 	}
 }
 
-func (e env) showTraces(traces []proxy.Trace) {
-	p := term.NewPrinter(e.stdout)
-	for i, t := range traces {
-		if i > 0 {
-			p.Line("")
+// list returns a function that shows requests with an empty line between them.
+func (e env) list(show func(term.Printer, proxy.Trace)) func([]proxy.Trace) {
+	return func(traces []proxy.Trace) {
+		p := term.NewPrinter(e.stdout)
+		for i, t := range traces {
+			if i > 0 {
+				p.Line("")
+			}
+			show(p, t)
 		}
-		showTrace(p, t)
 	}
 }
 
 // showTrace prints everything that is known about a request.
 func showTrace(p term.Printer, t proxy.Trace) {
 	p.Verbatim(0, fmt.Sprintf("%s  %s %s", t.RequestID, t.Method, t.Path))
-	row := func(name, format string, args ...any) {
-		p.Wrap(fmt.Sprintf("  %-9s ", name), 12, fmt.Sprintf(format, args...))
-	}
+	row := func(name, format string, args ...any) { table{p}.row("  "+name, fmt.Sprintf(format, args...)) }
 	row("result", "%s", resultText(t))
 	if t.Error != "" {
 		row("because", "%s", t.Error)

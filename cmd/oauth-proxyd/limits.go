@@ -18,7 +18,8 @@ func limits(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	text := func(all []ratelimit.Account) { showLimits(term.NewPrinter(e.stdout), all, time.Now()) }
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, client().Limits, text, func([]ratelimit.Account) int { return exitOK })
+		_, code := ask(e, *asJSON, client().Limits, text)
+		return code
 	}
 }
 
@@ -31,14 +32,8 @@ func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
 		if i > 0 {
 			p.Line("")
 		}
-		limitTable{p, now}.show(a)
+		showAccount(p, a, now)
 	}
-}
-
-// limitTable is the table of one account.
-type limitTable struct {
-	term.Printer
-	now time.Time
 }
 
 // The widths of columns: the name of a window and its bar, or the name of a person instead of both.
@@ -48,34 +43,35 @@ const (
 	personWidth  = windowWidth + barWidth - 2
 	shownPeople  = 8
 	shownSession = 8 // characters of a session's ID
+	detailWidth  = 36
 )
 
-func (t limitTable) show(a ratelimit.Account) {
+func showAccount(p term.Printer, a ratelimit.Account, now time.Time) {
 	heading := "account " + a.ID
 	windows := a.Windows
 	if len(windows) > 0 && windows[0].Name == ratelimit.Unified {
-		heading += ", " + t.Paint(limitColor(windows[0]), stateText(windows[0]))
+		heading += ", " + p.Paint(limitColor(windows[0]), stateText(windows[0]))
 		windows = windows[1:]
 	}
-	seen := "last response " + ago(&a.LastResponse, t.now)
+	seen := "last response " + ago(&a.LastResponse, now)
 	if a.Claim != "" {
 		seen = "decided by " + a.Claim + ", " + seen
 	}
-	t.Wrap(heading+", ", 4, seen)
+	p.Wrap(heading+", ", 4, seen)
 	for _, w := range windows {
 		if w.Name == ratelimit.Overage && a.OverageDisabled != "" {
-			t.Wrap(fmt.Sprintf("  %-*soff: ", windowWidth, w.Name), windowWidth+2, a.OverageDisabled)
+			p.Wrap(fmt.Sprintf("  %-*soff: ", windowWidth, w.Name), windowWidth+2, a.OverageDisabled)
 			continue
 		}
-		t.window(w)
+		showWindow(p, w, now)
 		if w.Name == ratelimit.Overage && a.OverageInUse {
-			t.Line("    in use: requests are billed beyond the plan")
+			p.Line("    in use: requests are billed beyond the plan")
 		}
 	}
 }
 
-// window prints a line for a window, and one for each person who used it.
-func (t limitTable) window(w ratelimit.Window) {
+// showWindow prints a line for a window, and one for each person who used it.
+func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 	bar, state := strings.Repeat(" ", barWidth), stateText(w)
 	if w.Utilization != nil {
 		full := min(int(math.Round(*w.Utilization*barWidth)), barWidth)
@@ -84,25 +80,25 @@ func (t limitTable) window(w ratelimit.Window) {
 	if w.Limit > 0 {
 		state = fmt.Sprintf("%d left", w.Remaining)
 	}
-	t.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
-		t.Paint(limitColor(w), bar), percent(w.Utilization), state, t.resetText(w)))
+	p.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
+		p.Paint(limitColor(w), bar), percent(w.Utilization), state, resetText(w, now)))
 	if w.Mixed {
-		t.Line("    several limits share this account; who used them is not known")
+		p.Line("    several limits share this account; who used them is not known")
 	}
 	if len(w.UsedBy) == 0 && w.Shared == 0 {
 		return // a single row "not attributed" says nothing
 	}
 	for _, l := range partsOf(w) {
-		t.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
+		p.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
 	}
 }
 
-func (t limitTable) resetText(w ratelimit.Window) string {
-	switch left := w.ResetsAt.Sub(t.now); {
+func resetText(w ratelimit.Window, now time.Time) string {
+	switch left := w.ResetsAt.Sub(now); {
 	case w.ResetsAt.IsZero():
 		return ""
 	case left <= 0:
-		return "reset " + ago(&w.ResetsAt, t.now)
+		return "reset " + ago(&w.ResetsAt, now)
 	default:
 		return "resets in " + spell(left)
 	}
@@ -142,23 +138,14 @@ func partsOf(w ratelimit.Window) (parts []part) {
 		func(p part) bool { return p.share == 0 })
 }
 
-// sessionsText names the sessions of one person in a few words, the most used first.
+// sessionsText names the sessions of one person, the most used first.
 func sessionsText(uses []ratelimit.Use) string {
-	short := func(u ratelimit.Use) string {
-		id := []rune(term.Clean(u.Session))
-		return cmp.Or(string(id[:min(len(id), shownSession)]), "others")
+	var all []string
+	for _, u := range uses {
+		id := []rune(cmp.Or(term.Clean(u.Session), "others"))
+		all = append(all, string(id[:min(len(id), shownSession)])+" "+percent(&u.Utilization))
 	}
-	if len(uses) == 1 {
-		if uses[0].Session == "" {
-			return ""
-		}
-		return "session " + short(uses[0])
-	}
-	text := fmt.Sprintf("%s %s, %s %s", short(uses[0]), percent(&uses[0].Utilization), short(uses[1]), percent(&uses[1].Utilization))
-	if more := len(uses) - 2; more > 0 {
-		text += fmt.Sprintf(", %d more", more)
-	}
-	return text
+	return term.Cut(strings.Join(all, ", "), detailWidth)
 }
 
 // stateText returns "warning" for "allowed_warning", and any other state as it is.

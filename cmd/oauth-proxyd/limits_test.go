@@ -119,11 +119,11 @@ func (s *service) scriptedAccount() {
 const scriptedTable = `account ID, warning, decided by five_hour, last response AGO
   5h            ################....   82%  warning    resets in 2h10m
     alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
-    bob@example.com                     8%  session 99ffee00
+    bob@example.com                     8%  99ffee00 8%
     several people at once              4%
     not attributed                     46%
   7d            ######..............   30%  allowed    resets in 3d4h
-    alice@example.com                  <1%  session 77aa1122
+    alice@example.com                  <1%  77aa1122 <1%
     not attributed                     30%
   overage       off: org_level_disabled
 `
@@ -221,7 +221,7 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	}
 	s.configure(config + "log {\n  identity = \"none\"\n}\n")
 	s.wantUpgrade()
-	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  77aa1122 18%, 0b1c2d3e 16%, 1 more\n") {
+	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  77aa1122 18%, 0b1c2d3e 16%, 99ffe…\n") {
 		t.Errorf("names that log.identity withholds: %s", got)
 	}
 }

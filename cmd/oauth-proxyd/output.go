@@ -97,33 +97,33 @@ func (e env) show(asJSON bool, v any, text func()) {
 func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range text {
-		switch {
-		case r <= unicode.MaxASCII || unicode.IsPrint(r):
+		if r <= unicode.MaxASCII || unicode.IsPrint(r) {
 			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
 		}
 	}
 	return b.String()
 }
 
-// lookTimeout bounds a command that only asks the running daemon, which responds from memory.
-const lookTimeout = 5 * time.Second
+// askTimeout bounds the wait for an outcome of the running daemon: of a reload, for which systemd
+// waits longer, and of an upgrade, for which the daemon gives the new process half of it. What it
+// responds from memory, package admin expects sooner.
+const askTimeout = time.Minute
 
-// ask sends a request to the running daemon and shows the response: as JSON, or by text. It returns
-// the exit code, which is exit's unless the daemon does not respond.
-func ask[T any](e env, asJSON bool, timeout time.Duration, request func(context.Context) (T, error), text func(T), exit func(T) int) int {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+// ask sends a request to the running daemon and shows the response: as JSON, or by text. The exit
+// code is exitOK if there is a response.
+func ask[T any](e env, asJSON bool, request func(context.Context) (T, error), text func(T)) (response T, code int) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	response, err := request(ctx)
 	if err != nil {
-		return e.unavailable(ctx, err)
+		return response, e.unavailable(ctx, err)
 	}
 	e.show(asJSON, response, func() { text(response) })
-	return exit(response)
+	return response, exitOK
 }
 
 // unavailable reports why the daemon did not respond, and returns the exit code. systemd may know

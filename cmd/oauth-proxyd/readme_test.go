@@ -26,7 +26,7 @@ func TestReadmeDemo(t *testing.T) {
 	s := runDemo(t, "--listen", "127.0.0.1:0")
 	s.stdout.Next(t, "To see the log")
 	address := regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.Text()), "127.0.0.1:8080")
+	printed := address.ReplaceAllString(strings.TrimSpace(s.stdout.Text()), "127.0.0.1:43210")
 	if shown := fenced(t, readme, "$ oauth-proxyd demo\n"); shown != "$ oauth-proxyd demo\n"+printed+"\n" {
 		t.Errorf("the README shows\n%s\nand the demo prints\n%s", shown, printed)
 	}

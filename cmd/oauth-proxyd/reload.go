@@ -6,13 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"time"
 
 	"oauth-proxyd/internal/admin"
 )
-
-// reloadTimeout bounds the wait for the outcome. systemd's own limit for a reload is longer.
-const reloadTimeout = 30 * time.Second
 
 // reload makes the running daemon reload its configuration, and reports the outcome.
 func reload(e env, flags *flag.FlagSet) runner {
@@ -20,9 +16,8 @@ func reload(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
 	return func(string) int {
 		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client().Reload(ctx, *dryRun) }
-		return ask(e, *asJSON, reloadTimeout, request, e.showOutcome, func(o admin.ReloadOutcome) int {
-			return exitIf(o.Refused(), exitConfig)
-		})
+		o, code := ask(e, *asJSON, request, e.showOutcome)
+		return cmp.Or(code, exitIf(o.Refused(), exitConfig))
 	}
 }
 
@@ -57,9 +52,6 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 	}
 }
 
-// upgradeTimeout bounds the wait for the outcome. The daemon gives the new process half of it.
-const upgradeTimeout = time.Minute
-
 // upgrade makes the running daemon hand over to the installed program, and reports the outcome.
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
@@ -71,8 +63,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
 	}
 	return func(string) int {
-		return ask(e, *asJSON, upgradeTimeout, client().Upgrade, text, func(o admin.UpgradeOutcome) int {
-			return exitIf(o.Error != "", exitFailure)
-		})
+		o, code := ask(e, *asJSON, client().Upgrade, text)
+		return cmp.Or(code, exitIf(o.Error != "", exitFailure))
 	}
 }

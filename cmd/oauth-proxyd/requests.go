@@ -13,20 +13,12 @@ import (
 // requests shows the requests in flight.
 func requests(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
-	text := func(inFlight []proxy.Trace) {
-		p := term.NewPrinter(e.stdout)
-		if len(inFlight) == 0 {
-			p.Line("no request is in flight")
-		}
-		for i, t := range inFlight {
-			if i > 0 {
-				p.Line("")
-			}
-			showInFlight(p, t)
-		}
-	}
 	return func(string) int {
-		return ask(e, *asJSON, lookTimeout, client().InFlight, text, func([]proxy.Trace) int { return exitOK })
+		all, code := ask(e, *asJSON, client().InFlight, e.list(showInFlight))
+		if code == exitOK && len(all) == 0 && !*asJSON {
+			fmt.Fprintln(e.stdout, "no request is in flight")
+		}
+		return code
 	}
 }
 

@@ -19,8 +19,8 @@ func serve(e env, flags *flag.FlagSet) runner {
 	configFlag(flags)
 	flags.String("listen", "", "`ADDR` to listen on, host:port, if systemd passes no socket")
 	flags.String("upstream", "", "`URL` of the upstream")
-	flags.String("log-level", "", "`LEVEL`: debug, info, warn or error")
-	flags.String("log-format", "", "`FORMAT`: auto, journal, text or json")
+	flags.String("log-level", "", "`debug|info|warn|error`")
+	flags.String("log-format", "", "`auto|journal|text|json`")
 	return func(string) int {
 		path := e.configPath(flags)
 		options := given(flags, map[string]string{

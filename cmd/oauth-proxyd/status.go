@@ -31,9 +31,8 @@ func status(e env, flags *flag.FlagSet) runner {
 		case *watching:
 			return e.watch(request)
 		}
-		return ask(e, *asJSON, lookTimeout, request, text, func(s admin.Status) int {
-			return exitIf(s.Status != "healthy" && s.Status != "idle", exitFailure)
-		})
+		s, code := ask(e, *asJSON, request, text)
+		return cmp.Or(code, exitIf(s.Status != "healthy" && s.Status != "idle", exitFailure))
 	}
 }
 
@@ -259,10 +258,8 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 		var parts []string
 		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
 			cause := strings.NewReplacer("proxy", "this proxy", "no_request_id", "errors without request-id").Replace(class)
-			if share := 100 * lately.Share(class); share >= 1 {
-				parts = append(parts, fmt.Sprintf("%s %.0f %%", cause, share))
-			} else if share > 0 {
-				parts = append(parts, cause+" under 1 %")
+			if share := lately.Share(class); share > 0 {
+				parts = append(parts, cause+" "+percent(&share))
 			}
 		}
 		shares := cmp.Or(strings.Join(parts, ", "), "none")
