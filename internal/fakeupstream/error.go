@@ -2,6 +2,7 @@ package fakeupstream
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,25 +16,14 @@ type Error struct {
 	Message string
 }
 
-// errorBody is the JSON of an error.
-type errorBody struct {
-	Type  string `json:"type"`
-	Error struct {
-		Type    string            `json:"type"`
-		Message string            `json:"message"`
-		Details map[string]string `json:"details,omitempty"`
-	} `json:"error"`
-	RequestID string `json:"request_id"`
-}
-
 // JSON is the body of the error in the response to r, or in an event of its stream.
 func (e *Error) JSON(w http.ResponseWriter, r *http.Request) json.RawMessage {
-	body := errorBody{Type: "error", RequestID: w.Header().Get("Request-Id")}
-	body.Error.Type, body.Error.Message = e.Type, e.Message
+	details := ""
 	if r.Header.Get("Anthropic-Version") == "2026-10-21" { // 2023-06-01 has none
-		body.Error.Details = map[string]string{"error_code": e.Type}
+		details = fmt.Sprintf(`,"details":{"error_code":%q}`, e.Type)
 	}
-	return mustMarshal(body)
+	return fmt.Appendf(nil, `{"type":"error","error":{"type":%q,"message":%s%s},"request_id":%q}`,
+		e.Type, mustMarshal(e.Message), details, w.Header().Get("Request-Id"))
 }
 
 // write responds with the error.

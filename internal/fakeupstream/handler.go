@@ -105,18 +105,14 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
 		m.Interval = a.EventInterval
 		return m
 	case "GET /v1/models":
-		return models()
+		return json.RawMessage(models)
 	}
 	return NotFound("Not found")
 }
 
-func models() any {
-	const id = "claude-sonnet-4-5-20250929"
-	model := map[string]string{
-		"type": "model", "id": id, "display_name": "Claude Sonnet 4.5", "created_at": "2025-09-29T00:00:00Z",
-	}
-	return map[string]any{"data": []any{model}, "first_id": id, "has_more": false, "last_id": id}
-}
+// models is the list of one model.
+const models = `{"data":[{"created_at":"2025-09-29T00:00:00Z","display_name":"Claude Sonnet 4.5","id":"claude-sonnet-4-5-20250929","type":"model"}],` +
+	`"first_id":"claude-sonnet-4-5-20250929","has_more":false,"last_id":"claude-sonnet-4-5-20250929"}`
 
 // writeJSON sends value with its length.
 func writeJSON(w http.ResponseWriter, status int, value any) {

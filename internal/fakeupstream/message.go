@@ -83,32 +83,11 @@ func Text(words int) Block {
 	return b
 }
 
-// messageBody is the JSON of a message.
-type messageBody struct {
-	ID           string  `json:"id"`
-	Type         string  `json:"type"`
-	Role         string  `json:"role"`
-	Model        string  `json:"model"`
-	Content      []any   `json:"content"`
-	StopReason   *string `json:"stop_reason"`
-	StopSequence *string `json:"stop_sequence"`
-	Usage        usage   `json:"usage"`
-}
-
-type usage struct {
-	InputTokens              int    `json:"input_tokens"`
-	CacheCreationInputTokens int    `json:"cache_creation_input_tokens"`
-	CacheReadInputTokens     int    `json:"cache_read_input_tokens"`
-	OutputTokens             int    `json:"output_tokens"`
-	ServiceTier              string `json:"service_tier"`
-}
-
-// opening is the message before it has content.
-func (m *Message) opening() messageBody {
-	return messageBody{
-		ID: m.id, Type: "message", Role: "assistant", Model: m.request.Model, Content: []any{},
-		Usage: usage{InputTokens: m.inputTokens, OutputTokens: 1, ServiceTier: "standard"},
-	}
+// body is the message in JSON. A stream begins with one that has no content and no reason to stop.
+func (m *Message) body(blocks, stopReason any, outputTokens int) json.RawMessage {
+	return fmt.Appendf(nil, `{"id":%q,"type":"message","role":"assistant","model":%s,"content":%s,"stop_reason":%s,"stop_sequence":null,`+
+		`"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d,"service_tier":"standard"}}`,
+		m.id, mustMarshal(m.request.Model), mustMarshal(blocks), mustMarshal(stopReason), m.inputTokens, outputTokens)
 }
 
 // outputTokens counts each delta as one.
@@ -125,13 +104,12 @@ func (m *Message) write(w http.ResponseWriter, r *http.Request) {
 		m.writeEvents(w, r)
 		return
 	}
-	body := m.opening()
+	var content []any
 	for _, b := range m.Blocks {
-		body.Content = append(body.Content, b.Whole)
+		content = append(content, b.Whole)
 	}
-	body.StopReason, body.Usage.OutputTokens = &m.StopReason, m.outputTokens()
 	pause(r, m.Interval)
-	writeJSON(w, http.StatusOK, body)
+	writeJSON(w, http.StatusOK, m.body(content, m.StopReason, m.outputTokens()))
 }
 
 // writeEvents sends the message as server-sent events, each in a Write and a Flush of its own
@@ -144,40 +122,29 @@ func (m *Message) writeEvents(w http.ResponseWriter, r *http.Request) {
 		if i > 0 {
 			pause(r, m.Interval)
 		}
-		send(w, fmt.Appendf(nil, "event: %s\ndata: %s\n\n", e.Type, mustMarshal(e)))
+		send(w, []byte(e))
 	}
-}
-
-// event is the data of one event.
-type event struct {
-	Type         string       `json:"type"`
-	Message      *messageBody `json:"message,omitempty"`
-	Index        *int         `json:"index,omitempty"`
-	ContentBlock any          `json:"content_block,omitempty"`
-	Delta        any          `json:"delta,omitempty"`
-	Usage        any          `json:"usage,omitempty"`
 }
 
 // events lists those of the whole stream, in order.
-func (m *Message) events() []event {
-	opening := m.opening()
-	all := []event{{Type: "message_start", Message: &opening}}
+func (m *Message) events() (all []string) {
+	add := func(name, format string, fields ...any) {
+		all = append(all, fmt.Sprintf("event: %[1]s\ndata: {\"type\":%[1]q", name)+fmt.Sprintf(format, fields...)+"}\n\n")
+	}
+	add("message_start", `,"message":%s`, m.body([]any{}, nil, 1))
 	for i, b := range m.Blocks {
-		all = append(all, event{Type: "content_block_start", Index: &i, ContentBlock: b.Start})
+		add("content_block_start", `,"index":%d,"content_block":%s`, i, mustMarshal(b.Start))
 		if i == 0 {
-			all = append(all, event{Type: "ping"})
+			add("ping", "")
 		}
 		for _, d := range b.Deltas {
-			all = append(all, event{Type: "content_block_delta", Index: &i, Delta: d})
+			add("content_block_delta", `,"index":%d,"delta":%s`, i, mustMarshal(d))
 		}
-		all = append(all, event{Type: "content_block_stop", Index: &i})
+		add("content_block_stop", `,"index":%d`, i)
 	}
-	return append(all,
-		event{
-			Type: "message_delta", Delta: map[string]any{"stop_reason": m.StopReason, "stop_sequence": nil},
-			Usage: map[string]int{"output_tokens": m.outputTokens()},
-		},
-		event{Type: "message_stop"})
+	add("message_delta", `,"delta":{"stop_reason":%q,"stop_sequence":null},"usage":{"output_tokens":%d}`, m.StopReason, m.outputTokens())
+	add("message_stop", "")
+	return all
 }
 
 // pause waits between two events. It does not return if the client leaves.
