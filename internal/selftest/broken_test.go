@@ -36,11 +36,11 @@ func TestEachVerdictCanFail(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := Config{Settings: shipped, patience: hasty, around: tt.fault}
-			probes, err := c.probeAll(t.Context())
+			probed, err := c.probeAll(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, v := range verdicts(shipped, probes) {
+			for _, v := range verdicts(shipped, probed) {
 				if !strings.HasPrefix(v.Name, tt.verdict) {
 					continue
 				}

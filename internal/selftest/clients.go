@@ -20,47 +20,34 @@ const (
 	streamBody  = `{"model":"claude-sonnet-4-5-20250929","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// typicalClient is a kind of client, with one of its requests.
-type typicalClient struct {
-	name           string
-	oauth          bool // it sends an OAuth token, without the feature that the API requires with it
-	method, target string
-	header         http.Header
-	body           string
-}
-
-// clients lists the kinds of clients between which header rules can distinguish.
-func clients() []typicalClient {
-	return []typicalClient{
+// clients lists the kinds of clients between which header rules can distinguish, with a request of
+// each. An OAuth token comes without the feature that the API requires with it.
+func clients() []Client {
+	return []Client{
 		{
-			"Claude Code with an OAuth token and its own beta list", true,
-			http.MethodPost, "/v1/messages?beta=true", claudeCode(), claudeBody,
+			Name: "Claude Code with an OAuth token and its own beta list", oauth: true,
+			Method: http.MethodPost, Target: "/v1/messages?beta=true", header: claudeCode(), body: claudeBody,
 		},
 		{
-			"SDK with an OAuth token as authToken", true,
-			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+oauthToken), streamBody,
+			Name: "SDK with an OAuth token as authToken", oauth: true,
+			Method: http.MethodPost, Target: "/v1/messages", header: sdk(oauthToken), body: streamBody,
 		},
 		{
-			"SDK with an API key as a bearer", false,
-			http.MethodPost, "/v1/messages", sdk("Authorization", "Bearer "+apiKey), messageBody,
+			Name:   "SDK with an API key as a bearer",
+			Method: http.MethodPost, Target: "/v1/messages", header: sdk(apiKey), body: messageBody,
 		},
 		{
-			"SDK of an older major with an API key", false,
-			http.MethodPost, "/v1/messages", olderSDK(), messageBody,
-		},
-		{
-			"curl with an API key", false, http.MethodGet, "/v1/models",
-			http.Header{
+			Name: "curl with an API key", Method: http.MethodGet, Target: "/v1/models",
+			header: http.Header{
 				"Accept": {"*/*"}, "User-Agent": {"curl/8.14.1"},
 				"Anthropic-Version": {"2023-06-01"}, "X-Api-Key": {apiKey},
 			},
-			"",
 		},
 	}
 }
 
 func claudeCode() http.Header {
-	h := sdk("Authorization", "Bearer "+oauthToken)
+	h := sdk(oauthToken)
 	maps.Copy(h, http.Header{
 		"Anthropic-Beta": {claudeBeta},
 		"User-Agent":     {"claude-cli/2.1.332 (external, cli)"},
@@ -69,9 +56,9 @@ func claudeCode() http.Header {
 	return h
 }
 
-func sdk(credential, value string) http.Header {
+func sdk(token string) http.Header {
 	return http.Header{
-		credential:          {value},
+		"Authorization":     {"Bearer " + token},
 		"Accept":            {"application/json"},
 		"Accept-Encoding":   {"gzip, deflate, br, zstd"},
 		"Anthropic-Version": {"2026-10-21"},
@@ -80,11 +67,4 @@ func sdk(credential, value string) http.Header {
 		"User-Agent":        {"Anthropic/JS 1.14.0"},
 		"X-Stainless-Lang":  {"js"},
 	}
-}
-
-func olderSDK() http.Header {
-	h := sdk("X-Api-Key", apiKey)
-	h.Set("Anthropic-Version", "2023-06-01")
-	h.Set("User-Agent", "Anthropic/JS 0.70.0")
-	return h
 }

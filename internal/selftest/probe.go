@@ -15,52 +15,45 @@ import (
 	"strings"
 )
 
-// probe is the request of a typical client, and its result.
-type probe struct {
-	Client
-	client   typicalClient
-	received http.Header // nil: the API received no request
-}
-
-// run sends the request and reads the response. An error says why the response is not complete.
-func (p *probe) run(ctx context.Context, l *lab) error {
+// send sends the request and reads the response. An error says why the response is not complete.
+func (c *Client) send(ctx context.Context, l *lab) error {
 	address := l.listener.Addr().String()
-	r, err := http.NewRequestWithContext(ctx, p.client.method, "http://"+address, strings.NewReader(p.client.body))
+	r, err := http.NewRequestWithContext(ctx, c.Method, "http://"+address, strings.NewReader(c.body))
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)
 	}
-	r.URL = &url.URL{Scheme: "http", Host: address, Opaque: p.client.target}
-	r.Header = p.client.header.Clone()
+	r.URL = &url.URL{Scheme: "http", Host: address, Opaque: c.Target}
+	r.Header = c.header.Clone()
 	response, err := l.transport.RoundTrip(r)
 	if err != nil {
 		return fmt.Errorf("no response: %w", err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was only read
-	p.Status = response.StatusCode
+	c.Status = response.StatusCode
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		return p.readEvents(ctx, l, response.Body)
+		return c.readEvents(ctx, l, response.Body)
 	}
 	body, err := io.ReadAll(response.Body)
 	if response.Header.Get("Proxy-Status") != "" {
-		return fmt.Errorf("the proxy refused it with %d: %s", p.Status, errorMessage(body))
+		return fmt.Errorf("the proxy refused it with %d: %s", c.Status, errorMessage(body))
 	}
 	return err
 }
 
 // readEvents lets the API send the next event only when the one before has been read.
-func (p *probe) readEvents(ctx context.Context, l *lab, body io.Reader) error {
+func (c *Client) readEvents(ctx context.Context, l *lab, body io.Reader) error {
 	for lines := bufio.NewReader(body); ; {
 		line, err := lines.ReadString('\n')
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && ctx.Err() != nil:
-			return fmt.Errorf("event %d did not arrive before the next one was sent", p.Events+1)
+			return fmt.Errorf("event %d did not arrive before the next one was sent", c.Events+1)
 		case err != nil:
 			return err
 		}
 		if line == "\n" { // the end of an event
-			p.Events++
+			c.Events++
 			l.read <- struct{}{}
 		}
 	}
@@ -76,24 +69,26 @@ func errorMessage(body []byte) string {
 }
 
 // record adds what the API received and what the rules did. The lab must be closed.
-func (p *probe) record(l *lab, rules []ruleText) error {
+func (c *Client) record(l *lab, rules []Rule) error {
 	for _, t := range l.proxy.Ended() {
 		for i, done := range t.HeaderRules {
-			p.Rules = append(p.Rules, Rule{Name: rules[i].name, Does: rules[i].does, Result: done.Result})
+			rule := rules[i]
+			rule.Result = done.Result
+			c.Rules = append(c.Rules, rule)
 		}
 	}
 	if len(l.received) != 1 {
 		return fmt.Errorf("the API received the request %d times", len(l.received))
 	}
-	sent := p.client.header.Clone()
-	if n := len(p.client.body); n > 0 {
+	sent := c.header.Clone()
+	if n := len(c.body); n > 0 {
 		sent["Content-Length"] = []string{strconv.Itoa(n)}
 	}
-	p.received = l.received[0]
-	p.Headers = compare(sent, p.received)
-	for i, h := range p.Headers {
-		if h.Received != nil && slices.ContainsFunc(rules, func(r ruleText) bool { return r.hidden && r.header == h.Name }) {
-			p.Headers[i].Received = []string{"(not shown)"}
+	c.received = l.received[0]
+	c.Headers = compare(sent, c.received)
+	for i, h := range c.Headers {
+		if h.Received != nil && slices.ContainsFunc(rules, func(r Rule) bool { return r.hidden && r.header == h.Name }) {
+			c.Headers[i].Received = []string{"(not shown)"}
 		}
 	}
 	return nil

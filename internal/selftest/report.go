@@ -1,5 +1,7 @@
 package selftest
 
+import "net/http"
+
 // Report is the outcome of a run.
 type Report struct {
 	// OK: no verdict is Fail.
@@ -44,6 +46,11 @@ type Client struct {
 	Rules []Rule `json:"rules"`
 	// Error is why the request did not complete.
 	Error string `json:"error,omitempty"`
+
+	oauth    bool // it sends an OAuth token
+	header   http.Header
+	body     string
+	received http.Header // nil: the API received no request
 }
 
 // Change is what happened to a header.
@@ -71,4 +78,7 @@ type Rule struct {
 	Name   string `json:"rule"` // with its condition, as in the file
 	Does   string `json:"does"`
 	Result string `json:"result"` // added, present, replaced, removed or skipped
+
+	header string // lower case
+	hidden bool   // its value is not to be shown
 }

@@ -30,52 +30,46 @@ type Config struct {
 // Run sends all requests and reports the results. An error means that the test itself could not be
 // set up, for example for lack of a free port. What fails in the proxy is in the Report.
 func Run(ctx context.Context, c Config) (*Report, error) {
-	probes, err := c.probeAll(ctx)
+	probed, err := c.probeAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Verdicts: verdicts(c.Settings, probes)}
-	for _, p := range probes {
-		r.Clients = append(r.Clients, p.Client)
-	}
+	r := &Report{Clients: probed, Verdicts: verdicts(c.Settings, probed)}
 	r.OK = !slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == Fail })
 	return r, nil
 }
 
 // probeAll sends the request of each client through each listener.
-func (c Config) probeAll(ctx context.Context) ([]probe, error) {
-	rules := ruleTexts(c.Settings)
-	var probes []probe
+func (c Config) probeAll(ctx context.Context) ([]Client, error) {
+	rules := rulesOf(c.Settings)
+	var probed []Client
 	for _, listener := range listeners(c.Settings) {
 		for _, client := range clients() {
-			p := probe{
-				client: client, Name: client.name, Listener: listener, Method: client.method, Target: client.target,
-				Headers: []Header{}, Rules: []Rule{},
-			}
-			if err := c.send(ctx, &p, rules); err != nil {
+			client.Listener, client.Headers, client.Rules = listener, []Header{}, []Rule{}
+			if err := c.probe(ctx, &client, rules); err != nil {
 				return nil, err
 			}
-			probes = append(probes, p)
+			probed = append(probed, client)
 		}
 	}
-	return probes, nil
+	return probed, nil
 }
 
-// send runs one probe in a lab of its own.
-func (c Config) send(ctx context.Context, p *probe, rules []ruleText) error {
-	l, err := openLab(c, p.Listener)
+// probe sends the request of a client in a lab of its own.
+func (c Config) probe(ctx context.Context, client *Client, rules []Rule) error {
+	l, err := openLab(c, client.Listener)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.patience, defaultPatience))
 	defer cancel()
-	failed := p.run(ctx, l)
+	failed := client.send(ctx, l)
 	l.close() // now the proxy has recorded the request
-	if err := p.record(l, rules); failed == nil {
+	if err := client.record(l, rules); failed == nil {
 		failed = err
 	}
 	if failed != nil {
-		p.Error = failed.Error()
+		client.Error = failed.Error()
 	}
 	return nil
 }
@@ -91,24 +85,16 @@ func listeners(c *config.Config) []string {
 	return names
 }
 
-// ruleText is a header rule as every command words it.
-type ruleText struct {
-	name, does string
-	header     string // lower case
-	hidden     bool   // its value is not to be shown
-}
-
-// ruleTexts has the rules in the order of the configuration: each is a change from a configuration
-// without rules.
-func ruleTexts(c *config.Config) []ruleText {
+// rulesOf returns the rules in the order of the configuration, as every command words them: each is
+// a change from a configuration without rules.
+func rulesOf(c *config.Config) (rules []Rule) {
 	bare := *c
 	bare.Headers = nil
-	var texts []ruleText
 	for i, change := range config.Diff(&bare, c) {
-		texts = append(texts, ruleText{
-			name: change.Path, does: change.New, header: strings.ToLower(c.Headers[i].Name),
+		rules = append(rules, Rule{
+			Name: change.Path, Does: change.New, header: strings.ToLower(c.Headers[i].Name),
 			hidden: strings.HasSuffix(change.New, "(value not shown)"),
 		})
 	}
-	return texts
+	return rules
 }

@@ -9,74 +9,74 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// verdicts draws the conclusions from all probes.
-func verdicts(c *config.Config, probes []probe) []Verdict {
+// verdicts draws the conclusions from all clients.
+func verdicts(settings *config.Config, all []Client) []Verdict {
 	return []Verdict{
-		verdict("every request completes, and streams arrive event by event", probes, func(p probe) string { return p.Error }),
-		verdict("the client's own features in anthropic-beta are kept", probes, probe.featureProblem),
-		verdict("a request with an API key is accepted (200)", probes, probe.keyProblem),
-		oauthVerdict(c, probes),
+		verdict("every request completes, and streams arrive event by event", all, func(c Client) string { return c.Error }),
+		verdict("the client's own features in anthropic-beta are kept", all, Client.featureProblem),
+		verdict("a request with an API key is accepted (200)", all, Client.keyProblem),
+		oauthVerdict(settings, all),
 	}
 }
 
-// verdict fails if any probe has that problem; "" is none.
-func verdict(name string, probes []probe, problem func(probe) string) Verdict {
+// verdict fails if any client has that problem; "" is none.
+func verdict(name string, all []Client, problem func(Client) string) Verdict {
 	v := Verdict{Name: name, Status: OK}
-	for _, p := range probes {
-		if text := problem(p); text != "" {
+	for _, c := range all {
+		if text := problem(c); text != "" {
 			v.Status = Fail
-			v.Details = append(v.Details, p.where()+": "+text)
+			v.Details = append(v.Details, c.where()+": "+text)
 		}
 	}
 	return v
 }
 
-func (p probe) where() string {
-	if p.Listener == defaultListener {
-		return p.Name
+func (c Client) where() string {
+	if c.Listener == defaultListener {
+		return c.Name
 	}
-	return fmt.Sprintf("%s, listener %q", p.Name, p.Listener)
+	return fmt.Sprintf("%s, listener %q", c.Name, c.Listener)
 }
 
-func (p probe) featureProblem() string {
-	if p.received == nil {
+func (c Client) featureProblem() string {
+	if c.received == nil {
 		return ""
 	}
-	got := config.AppendElements(nil, p.received["Anthropic-Beta"]...)
-	lost := slices.DeleteFunc(config.AppendElements(nil, p.client.header["Anthropic-Beta"]...), func(f string) bool { return slices.Contains(got, f) })
+	got := config.AppendElements(nil, c.received["Anthropic-Beta"]...)
+	lost := slices.DeleteFunc(config.AppendElements(nil, c.header["Anthropic-Beta"]...), func(f string) bool { return slices.Contains(got, f) })
 	if len(lost) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("the client's own features are lost: %s; the API responds with %d; mode \"merge\" keeps them",
-		strings.Join(lost, ", "), p.Status)
+		strings.Join(lost, ", "), c.Status)
 }
 
-func (p probe) keyProblem() string {
-	if p.client.oauth || p.received == nil || p.Status == http.StatusOK {
+func (c Client) keyProblem() string {
+	if c.oauth || c.received == nil || c.Status == http.StatusOK {
 		return ""
 	}
-	return fmt.Sprintf("the response is %d", p.Status)
+	return fmt.Sprintf("the response is %d", c.Status)
 }
 
 // oauthVerdict is about what the program is for. A client that the conditions leave out is only
 // worth a warning if they let another in.
-func oauthVerdict(c *config.Config, probes []probe) Verdict {
+func oauthVerdict(settings *config.Config, all []Client) Verdict {
 	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: Fail}
-	if slices.ContainsFunc(probes, func(p probe) bool { return p.client.oauth && p.Status == http.StatusOK }) {
+	if slices.ContainsFunc(all, func(c Client) bool { return c.oauth && c.Status == http.StatusOK }) {
 		v.Status = OK
 	}
-	for _, p := range probes {
-		if !p.client.oauth || p.received == nil || p.Status != http.StatusUnauthorized {
+	for _, c := range all {
+		if !c.oauth || c.received == nil || c.Status != http.StatusUnauthorized {
 			continue
 		}
-		reason, intended := refusalReason(c, p)
+		reason, intended := refusalReason(settings, c)
 		switch {
 		case !intended:
 			v.Status = Fail
 		case v.Status == OK:
 			v.Status = Warn
 		}
-		v.Details = append(v.Details, p.where()+": an OAuth token would be refused with 401: "+reason)
+		v.Details = append(v.Details, c.where()+": an OAuth token would be refused with 401: "+reason)
 	}
 	if v.Status == Fail && len(v.Details) == 0 {
 		v.Details = []string{"no request with an OAuth token was accepted"}
@@ -85,24 +85,20 @@ func oauthVerdict(c *config.Config, probes []probe) Verdict {
 }
 
 // refusalReason says why no rule helped, and whether the conditions of the rules intend that.
-func refusalReason(c *config.Config, p probe) (reason string, intended bool) {
-	var adding []Rule
-	for i, h := range c.Headers {
-		if i < len(p.Rules) && h.Name == "Anthropic-Beta" && slices.Contains(config.AppendElements(nil, h.Value), oauthBeta) {
-			adding = append(adding, p.Rules[i])
+func refusalReason(settings *config.Config, c Client) (reason string, intended bool) {
+	reason = "no rule adds " + oauthBeta
+	for i, h := range settings.Headers {
+		if i >= len(c.Rules) || h.Name != "Anthropic-Beta" || !slices.Contains(config.AppendElements(nil, h.Value), oauthBeta) {
+			continue
 		}
-	}
-	if len(adding) == 0 {
-		return "no rule adds " + oauthBeta, false
-	}
-	for _, r := range adding {
-		switch r.Result {
+		switch r := c.Rules[i]; r.Result {
 		case "skipped":
+			reason, intended = "the condition of "+r.Name+" leaves it out", true
 		case "present": // as mode default says of a list that lacks it
 			return fmt.Sprintf("%s: %s leaves the client's own list as it is; mode \"merge\" adds to it", r.Name, r.Does), false
 		default:
 			return fmt.Sprintf("although %s: %s was %s", r.Name, r.Does, r.Result), false
 		}
 	}
-	return "the condition of " + adding[0].Name + " leaves it out", true
+	return reason, intended
 }
