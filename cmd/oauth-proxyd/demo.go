@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"oauth-proxyd/internal/config"
@@ -49,7 +50,7 @@ log {
 func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "127.0.0.1:0", "`ADDR` to listen on; default 127.0.0.1 and a free port")
 	return func(string) int {
-		show := demoShow{out: e.stdout, received: make(chan http.Header, 16)}
+		show := demoShow{e.stdout, &atomic.Pointer[http.Header]{}}
 		api := fakeupstream.Handler(fakeupstream.Config{EventInterval: demoEventInterval, RequireOAuthBeta: true})
 		upstream, stop, err := fakeupstream.Start(show.observe(api))
 		if err != nil {
@@ -81,15 +82,13 @@ func demo(e env, flags *flag.FlagSet) runner {
 // demoShow is the client of the demo.
 type demoShow struct {
 	out      io.Writer
-	received chan http.Header // by the upstream
+	received *atomic.Pointer[http.Header] // by the upstream, last
 }
 
 func (s demoShow) observe(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.received <- r.Header.Clone():
-		default: // nobody shows it
-		}
+		header := r.Header.Clone()
+		s.received.Store(&header)
 		api.ServeHTTP(w, r)
 	})
 }
@@ -139,10 +138,8 @@ func (s demoShow) message(ctx context.Context, base string) error {
 		return fmt.Errorf("sending a message: %w", err)
 	}
 	defer response.Body.Close() //nolint:errcheck // the response was shown
-	select {
-	case header := <-s.received:
-		fmt.Fprintf(s.out, "   API received    anthropic-beta: %s\n", strings.Join(header["Anthropic-Beta"], ", "))
-	default: // the proxy refused it
+	if header := s.received.Swap(nil); header != nil { // else the proxy refused it
+		fmt.Fprintf(s.out, "   API received    anthropic-beta: %s\n", strings.Join((*header)["Anthropic-Beta"], ", "))
 	}
 	fmt.Fprintf(s.out, "   API responded   %s\n   as it arrives   ", response.Status)
 	return s.text(response.Body)

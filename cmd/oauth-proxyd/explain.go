@@ -50,9 +50,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	p.Verbatim(0, fmt.Sprintf("%s  %s %s", t.RequestID, t.Method, t.Path))
 	row := func(name, format string, args ...any) { table{p}.row("  "+name, fmt.Sprintf(format, args...)) }
 	row("result", "%s", resultText(t))
-	if t.Error != "" {
-		row("because", "%s", t.Error)
-	}
+	row("because", "%s", t.Error)
 	row("began", "%s, through the listener %s", t.Started.Local().Format(time.DateTime), t.Listener)
 	row("sender", "%s", senderText(t))
 	if t.PersonDoubt != "" {
@@ -62,12 +60,8 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	if t.Stream != "" {
 		row("stream", "%s", streamText(t))
 	}
-	if t.TraceID != "" {
-		row("trace", "%s", t.TraceID)
-	}
-	if t.UpstreamRequestID != "" {
-		row("upstream", "its id is %s", t.UpstreamRequestID)
-	}
+	row("trace", "%s", t.TraceID)
+	row("upstream", "%s", t.UpstreamRequestID)
 	for _, r := range t.HeaderRules {
 		row("rule", "%s: %s", r.Header, r.Result)
 	}

@@ -69,8 +69,11 @@ const labelColumn = 12
 // table prints rows with labels.
 type table struct{ term.Printer }
 
+// row prints a row, unless there is nothing to say.
 func (t table) row(label, text string) {
-	t.Wrap(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
+	if text != "" {
+		t.Wrap(fmt.Sprintf("%-*s", labelColumn, label), labelColumn, text)
+	}
 }
 
 func showStatus(printer term.Printer, s admin.Status, now time.Time) {
@@ -80,9 +83,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 		return
 	}
 	p.headline(s)
-	if s.Tailnet.LoginURL != "" {
-		p.row("log in at", s.Tailnet.LoginURL)
-	}
+	p.row("log in at", s.Tailnet.LoginURL)
 	for _, l := range s.Sockets {
 		p.row("socket", l.Name+", "+l.Address)
 	}
@@ -90,9 +91,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; %d since the start, %d failed",
 		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
-	if len(s.Requests.Waiting) > 0 {
-		p.row("waiting", waitingText(s.Requests.Waiting))
-	}
+	p.row("waiting", waitingText(s.Requests.Waiting))
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
@@ -115,24 +114,18 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 // headline prints whether the daemon is healthy and whether requests succeed, then what to do.
 func (t table) headline(s admin.Status) {
 	s.Status = term.Clean(s.Status)
-	style, shown := term.Yellow, ""
+	style, mark, verdict := term.Yellow, ": ", verdictOn(s)
 	switch {
 	case s.Status == "degraded":
-		style, shown = term.Red, cmp.Or(s.Trouble, s.Tailnet.Trouble)
+		style = term.Red
 	case s.Status == "healthy" && s.Failing != "":
-		style, shown = term.Red, s.FailingWarning()
+		style, mark, verdict = term.Red, ", ", "but "+s.FailingWarning()
 	case s.Status == "healthy" && len(s.Warnings) == 0:
 		style = term.Green
 	}
-	first := t.Paint(style, s.Status)
-	if s.Status == "healthy" && s.Failing != "" {
-		t.Wrap(first+", ", 2, "but "+s.Failing)
-		t.row("fix", s.FailingFix)
-	} else {
-		t.Wrap(first+": ", len(s.Status)+2, verdictOn(s))
-	}
+	t.Wrap(t.Paint(style, s.Status)+mark, len(s.Status)+2, verdict)
 	for _, w := range s.Warnings {
-		if w != shown { // in the headline
+		if !strings.HasSuffix(verdict, w) {
 			t.row("warning", w)
 		}
 	}

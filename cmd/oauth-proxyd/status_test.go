@@ -182,7 +182,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "retry {\n    attempts = 1\n  }", withoutTailnet)})
 	s.wantStatus(0, "healthy: serving, tailnet not required\n", "no response yet")
 	get(t, s.url()+"/echo").Want(t, 502)
-	s.wantStatus(0, "healthy, but the last request failed: could not connect to 127.0.0.1:9: ", "connection refused fix run `oauth-proxyd doctor`")
+	s.wantStatus(0, "healthy, but the last request failed: could not connect to 127.0.0.1:9: ", "connection refused; run `oauth-proxyd doctor`")
 	for range 4 {
 		get(t, s.url()+"/echo").Want(t, 502)
 	}
