@@ -3,18 +3,17 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/bundle"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
@@ -34,7 +33,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
 		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
 		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
-		archive.Add("doctor.json", "the output of \"doctor --json\"", e.diagnose(ctx, daemon, path), nil)
+		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(path, daemon)), nil)
 		records, journalErr := journal(ctx)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)
@@ -85,22 +84,7 @@ func settings(c *config.Config, err error) any {
 	if c == nil {
 		return diagnosticsOf(err)
 	}
-	type setting struct {
-		Setting string `json:"setting"`
-		Value   string `json:"value"`
-	}
-	set := []setting{}
-	for _, change := range config.Diff(config.Default(), c) {
-		set = append(set, setting{change.Path, change.New})
-	}
-	return set
-}
-
-func (e env) diagnose(ctx context.Context, daemon admin.Client, path string) *doctor.Report {
-	return doctor.Run(ctx, doctor.Config{
-		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
-		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version,
-	})
+	return config.Diff(config.Default(), c)
 }
 
 // lookAt asks the running daemon for one of its reports.
@@ -122,29 +106,22 @@ const shownProperties = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,
 	"SupplementaryGroups,IPAddressAllow,IPAddressDeny,NotifyAccess,Restart,TimeoutStartUSec,TimeoutStopUSec,WatchdogUSec," +
 	"ProtectSystem,ProtectHome,PrivateTmp,PrivateNetwork,TriggeredBy,Listen,BindIPv6Only"
 
-// units returns the properties of the service and of the sockets that start it.
-func units(ctx context.Context) ([]map[string]any, error) {
+// units returns the properties of the service and of the sockets that start it, line by line.
+func units(ctx context.Context) ([]string, error) {
 	names := []string{"oauth-proxyd.service", "oauth-proxyd.socket"}
 	if triggers, err := outputOf(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil && triggers != "" {
 		names = append(names[:1], strings.Fields(triggers)...)
 	}
 	text, err := outputOf(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + shownProperties}, names...)...)
-	var all []map[string]any
-	for unit := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
-		properties := make(map[string]any)
-		for line := range strings.Lines(unit) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			if !strings.Contains(","+shownProperties+",", ","+name+",") {
-				continue
-			}
-			properties[name] = value
-			if _, err := strconv.ParseUint(value, 10, 64); err == nil {
-				properties[name] = json.Number(value)
-			}
-		}
-		all = append(all, properties)
+	bytes := regexp.MustCompile(`\d{7,}$`) // longer numbers do not pass the filter
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, bytes.ReplaceAllStringFunc(strings.TrimSpace(line), func(number string) string {
+			n, _ := strconv.ParseInt(number, 10, 64) // infinity is larger, and a word
+			return shortSize(n)
+		}))
 	}
-	return all, err
+	return lines, err
 }
 
 func versions(ctx context.Context) map[string]string {

@@ -160,13 +160,13 @@ func TestBundleHasWhatAReportNeeds(t *testing.T) {
 	for name, want := range map[string]string{
 		"CONTENTS":      list,
 		"versions.json": `"tailscale": "1.104.2-…"`,
-		"config.json":   `"value": "merge \"oauth-2025-04-20\""`,
+		"config.json":   `"new": "merge \"oauth-2025-04-20\""`,
 		"status.json":   `"status": "healthy"`,
 		"requests.json": "[]",
 		"failures.json": `"outcome": "upstream_protocol"`,
 		"doctor.json":   `"check": "tailscaled"`,
 		"journal.txt":   `"method":"POST","node":"name-`,
-		"units.json":    `"Environment": "GOGC=300 ANTHROPIC_API_KEY=text-`,
+		"units.json":    `"Environment=GOGC=300 ANTHROPIC_API_KEY=text-`,
 	} {
 		if !strings.Contains(members[name], want) || !strings.Contains(list+"CONTENTS", name) {
 			t.Errorf("%s has no %q:\n%s", name, want, members[name])
@@ -186,9 +186,9 @@ func TestBundleWithholdsNames(t *testing.T) {
 		wantNone(t, members, append(named(), "5ecr3t")...)
 		for _, want := range []struct{ name, text string }{
 			{"journal.txt", "could not connect to text-"},
-			{"units.json", `"IPAddressAllow": "100.64.0.0/10 address-`},
-			{"config.json", `"value": "[\"local\", \"tailnet\", \"text-`},
-			{"config.json", "\"setting\": \"metrics.textfile\",\n    \"value\": \"\\\"text-"},
+			{"units.json", `"IPAddressAllow=100.64.0.0/10 address-`},
+			{"config.json", `"new": "[\"local\", \"tailnet\", \"text-`},
+			{"config.json", "\"new\": \"\\\"text-"},
 			{"status.json", `"status": "healthy"`},
 			{"failures.json", `"outcome": "upstream_protocol"`},
 			{"doctor.json", `"status": "ok"`},

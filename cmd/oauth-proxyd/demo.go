@@ -137,7 +137,7 @@ func (s demoShow) message(ctx context.Context, base string) error {
 	if err != nil {
 		return fmt.Errorf("sending a message: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the response was shown
+	defer response.Body.Close()                        //nolint:errcheck // the response was shown
 	if header := s.received.Swap(nil); header != nil { // else the proxy refused it
 		fmt.Fprintf(s.out, "   API received    anthropic-beta: %s\n", strings.Join((*header)["Anthropic-Beta"], ", "))
 	}

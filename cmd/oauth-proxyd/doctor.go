@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/term"
@@ -25,11 +26,8 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
 			return exitUsage
 		}
-		path := e.configPath(flags)
-		c := doctor.Config{
-			File: path, Daemon: client(), Load: func() (*config.Config, error) { return e.loadConfig(path) },
-			TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version, Peer: *peer, Through: *through, Paste: *paste,
-		}
+		c := e.doctorConfig(e.configPath(flags), client())
+		c.Peer, c.Through, c.Paste = *peer, *through, *paste
 		p := term.NewPrinter(e.stdout)
 		if !*asJSON {
 			c.Report = func(f doctor.Finding) { showFinding(p, f) }
@@ -37,6 +35,14 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 		report := doctor.Run(context.Background(), c)
 		e.show(*asJSON, report, func() { showSummary(p, report) })
 		return exitIf(!report.OK, exitFailure)
+	}
+}
+
+// doctorConfig returns what doctor checks in any case.
+func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
+	return doctor.Config{
+		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
+		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version,
 	}
 }
 
@@ -118,13 +124,13 @@ func showSummary(p term.Printer, r *doctor.Report) {
 func verdict(findings []doctor.Finding) string {
 	var parts []string
 	first := ""
-	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn, doctor.Unknown} {
+	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn, doctor.Unknown, doctor.OK} {
 		n := 0
 		for _, f := range findings {
 			if f.Status != s {
 				continue
 			}
-			if n++; first == "" && s != doctor.Unknown {
+			if n++; first == "" && (s == doctor.Fail || s == doctor.Warn) {
 				first = "; fix first: " + f.Check
 			}
 		}
@@ -132,11 +138,5 @@ func verdict(findings []doctor.Finding) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, shownStatus(s)))
 		}
 	}
-	switch {
-	case first != "":
-		return strings.Join(parts, ", ") + first
-	case len(parts) > 0:
-		return "no problems found; " + parts[0]
-	}
-	return fmt.Sprintf("all %d checks: ok", len(findings))
+	return strings.Join(parts, ", ") + first
 }

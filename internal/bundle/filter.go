@@ -26,12 +26,12 @@ type Filter struct {
 // NewFilter returns a Filter without placeholders.
 func NewFilter() *Filter {
 	const unit = `(?:ns|us|µs|ms|s|min|m|h|d|w|[kKMGT]?i?B|%)`
-	setting := regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)+$`)
+	setting := regexp.MustCompile(`^(?:proxy|tailscale|identity|access|metrics|log)(?:\.[a-z_]+)+$`)
 	return &Filter{
 		words: ownWords(), aliases: map[string]string{},
 		forms: map[string]*regexp.Regexp{
 			"version": regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
-			"setting": setting, "changed": setting,
+			"path":    setting, "changed": setting,
 			"stack": regexp.MustCompile(``), // see frame
 		},
 		token: regexp.MustCompile("[^\\s\"'`()\\[\\]{}<>,;=|]+"),

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -23,7 +24,11 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("this user may not read %s", x.File).fix(asRoot)}
 	case err != nil:
 		x.refused = true
-		return []Finding{refused(x.File, err)}
+		f := fail("%v", err)
+		if e, is := errors.AsType[*config.Error](err); is {
+			f = f.fix(cmp.Or(e.Diagnostics()[0].Detail, "see the manual: man 5 oauth-proxyd.hcl"))
+		}
+		return []Finding{f.fix("oauth-proxyd check --config " + x.File)}
 	}
 	x.settings = settings
 	found := []Finding{ok("%s is valid", x.File)}
@@ -31,16 +36,6 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 		found = append(found, warn("%s", text).fix("oauth-proxyd check --config "+x.File))
 	}
 	return append(found, x.pending(ctx)...)
-}
-
-func refused(file string, err error) Finding {
-	f := fail("%v", err)
-	if e, is := errors.AsType[*config.Error](err); is {
-		if first := e.Diagnostics()[0]; first.Detail != "" {
-			f = f.fix(first.Detail)
-		}
-	}
-	return f.fix("oauth-proxyd check --config " + file)
 }
 
 // pending reports changes of the file that the running daemon has not applied.

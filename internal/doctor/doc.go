@@ -18,10 +18,9 @@
 //	tailscaled.go  tailscaled, the node's key, and the listener as a peer reaches it
 //	access.go      tailscale serve, access.allow and identity.from
 //	peer.go        --peer: the packet filter and access.allow for one node; refused connections
-//	dns.go         MagicDNS; the resolver, proxy and exit node of this host
+//	dns.go         MagicDNS; the resolver, proxy and exit node of this host; silent name servers
 //	upstream.go    the upstream, step by step, on connections like the daemon's (attempt.go)
 //	certificate.go a certificate that is not trusted
-//	families.go    name servers that do not respond; IPv4 or IPv6 that does not work
 //	gateway.go     --through: a probe through a gateway; gatewayfindings.go: what became of it
 //	paste.go       --paste: the configuration of a gateway and of Claude Code
 package doctor

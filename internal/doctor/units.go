@@ -53,14 +53,11 @@ func installedUnits(ctx context.Context) units {
 }
 
 // sortUnits takes the units in the order of the request to systemctl.
-func sortUnits(shown []systemd.Unit) (u units) {
-	if len(shown) > 0 {
-		u.service = shown[0]
+func sortUnits(shown []systemd.Unit) units {
+	if len(shown) < 2 {
+		shown = append(shown, systemd.Unit{}, systemd.Unit{})
 	}
-	if len(shown) > 1 {
-		u.socket, u.others = shown[1], shown[2:]
-	}
-	return u
+	return units{shown[0], shown[1], shown[2:]}
 }
 
 // sockets are all socket units.

@@ -46,7 +46,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	for i, a := range all {
 		switch {
 		case used < 0 || i == used:
-			findings = append(findings, x.attemptFindings(ctx, a)...)
+			findings = append(findings, x.attemptFindings(a)...)
 		case a.connected():
 			findings = append(findings, at(stepProxy, ok("%s works too", a.proxy.Host)))
 		default:
@@ -58,7 +58,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 }
 
 // attemptFindings say how long each step took, and which one failed.
-func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
+func (x *facts) attemptFindings(a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
 		if s.Err == nil {
@@ -68,7 +68,7 @@ func (x *facts) attemptFindings(ctx context.Context, a *attempt) []Finding {
 	if a.err != nil {
 		return append(findings, x.attemptFailed(a))
 	}
-	return append(append(findings, familyFindings(ctx, a)...), x.responseFinding(a))
+	return append(findings, x.responseFinding(a))
 }
 
 func stepFinding(a *attempt, s upstream.Stage) Finding {
