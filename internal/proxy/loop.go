@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"hash/maphash"
-	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -15,12 +14,10 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// How a request was recognized as one of the proxy's own that has come back, for the log.
+// How a request was recognized as one that has come back, for the log.
 var (
 	errOwnConnection = errors.New("it came over our own connection to the upstream")
-	errOurChanges    = errors.New("it equals a request that we have just sent, including the changes of the header rules")
-	errSentAgain     = errors.New("it equals a request that we have just sent, rewritten by another proxy")
-	errFromUpstream  = errors.New("it equals a request that we have just sent to the host that it comes from")
+	errSentAgain     = errors.New("it equals a request that we have just sent, and another proxy sent it")
 )
 
 // loops recognizes requests that come back because upstream_url leads to this proxy. Without it,
@@ -51,15 +48,14 @@ type arrival struct {
 	host          string
 	version       int    // minor version of HTTP/1
 	names         string // its field names as they were written; empty: not known
-	header        http.Header
-	proxied       bool  // the header says that a proxy forwarded it
-	length        int64 // of the body; -1 if not known
+	proxied       bool   // the header says that a proxy forwarded it
+	length        int64  // of the body; -1 if not known
 }
 
 func (x *exchange) arrival() arrival {
 	return arrival{
 		local: x.conn.Sender.Local, remote: x.conn.Sender.Remote, host: x.in.Host, version: x.in.ProtoMinor,
-		names: x.conn.Names, header: x.in.Header, length: x.in.ContentLength,
+		names: x.conn.Names, length: x.in.ContentLength,
 		proxied: access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header),
 	}
 }
@@ -96,15 +92,7 @@ func (l *loops) alike(x *exchange) []*sentRequest {
 	if len(l.sent) == 0 {
 		return nil
 	}
-	return slices.Clone(l.sent[x.arrivedAs()])
-}
-
-// arrivedAs returns the fingerprint of the request as it came. It is computed once.
-func (x *exchange) arrivedAs() uint64 {
-	if x.fingerprint == 0 {
-		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
-	}
-	return x.fingerprint
+	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header, x.cfg.Headers)])
 }
 
 // evidence returns what proves that a is s come back, and not a second, equal request, or nil. For
@@ -113,24 +101,12 @@ func (s *sentRequest) evidence(a *arrival) error {
 	if a.local == s.to && a.remote == s.from {
 		return errOwnConnection
 	}
-	clients, own := forwardedFor(a.header), s.from.Addr()
-	isOurs := func(addr netip.Addr) bool {
-		return addr == own || addr.IsLoopback() || access.IsOwnAddress(addr)
-	}
-	switch {
-	case s.came.length >= 0 && a.length >= 0 && s.came.length != a.length:
+	if s.came.length >= 0 && a.length >= 0 && s.came.length != a.length {
 		return nil
-	case len(clients) > 0 && !slices.ContainsFunc(clients, isOurs):
-		return nil // proxies forwarded it for other clients
 	}
-	back, rewritten := s.couldReturnFrom(a), s.rewritten(a)
-	switch {
-	case s.changed && (back || rewritten):
-		return errOurChanges
-	case rewritten && (back || !own.IsLoopback() && slices.Contains(clients, own)):
+	returned, rewritten := s.couldReturnFrom(a), s.rewritten(a)
+	if returned && (s.changed || rewritten || s.moved(a)) || s.changed && rewritten {
 		return errSentAgain
-	case !s.staysHere() && a.remote.Addr() == s.to.Addr() && s.came.remote.Addr() != s.to.Addr():
-		return errFromUpstream
 	}
 	return nil
 }
@@ -150,6 +126,11 @@ func (s *sentRequest) couldReturnFrom(a *arrival) bool {
 		return fromHere
 	}
 	return from == s.to.Addr() || config.IsTailscale(s.to.Addr()) && fromHere
+}
+
+// moved reports whether a comes from the upstream's host, and s came from another one.
+func (s *sentRequest) moved(a *arrival) bool {
+	return !s.staysHere() && a.remote.Addr() == s.to.Addr() && s.came.remote.Addr() != s.to.Addr()
 }
 
 // rewritten reports whether another program than the sender of s wrote a. HTTP gives no meaning to
@@ -175,23 +156,6 @@ func common(names, others string) string {
 	return kept.String()
 }
 
-// forwardedFor returns the addresses for which proxies say they forwarded the request. Each may
-// have a port, or the form of RFC 7239 §4.
-func forwardedFor(h http.Header) (all []netip.Addr) {
-	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
-		for _, line := range h[name] {
-			for word := range strings.FieldsFuncSeq(line, func(c rune) bool { return strings.ContainsRune(` ,;="[]`, c) }) {
-				if end, err := netip.ParseAddrPort(word); err == nil {
-					all = append(all, access.Plain(end).Addr())
-				} else if addr, err := netip.ParseAddr(word); err == nil {
-					all = append(all, addr.Unmap().WithZone(""))
-				}
-			}
-		}
-	}
-	return all
-}
-
 // remember remembers out, which is about to be sent between these addresses. The caller calls
 // forget when the response has begun or the request has failed.
 func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget func()) {
@@ -201,8 +165,9 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 		return func() {}
 	}
 	l := x.proxy.loops
-	print := l.fingerprint(x.in, out.Header, x.cfg.Identity.Header)
-	s := &sentRequest{came: x.arrival(), changed: print != x.arrivedAs(), from: from, to: to, host: out.Host}
+	print := l.fingerprint(x.in, out.Header, x.cfg.Headers)
+	changed := print != l.fingerprint(x.in, x.in.Header, x.cfg.Headers)
+	s := &sentRequest{came: x.arrival(), changed: changed, from: from, to: to, host: out.Host}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {
@@ -226,55 +191,24 @@ func isNear(local, remote netip.Addr) bool {
 	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
-// fingerprint returns the same number for equal requests. It covers the method, the target and the
-// header h, without fields that an intermediary drops, adds or changes. The order of fields does
-// not matter, nor whether a list is one field or several (RFC 9110 §5.3).
-func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
-	h = maps.Clone(h)
-	dropPrivate(h, personHeader)
-	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
-	for name, values := range h {
-		if name == "user-agent" {
-			name = "User-Agent" // see keepUserAgent
-		}
-		if !changesInTransit(name) {
-			sum += l.field(name, values)
-		}
+// fingerprint returns the same number for equal requests: with the same method and target, and in
+// the header h the same values of the fields that tell requests apart and of those that have a
+// rule. Proxies leave these fields alone, except that a list may become several fields, or one (RFC
+// 9110 §5.3).
+func (l *loops) fingerprint(r *http.Request, h http.Header, rules []config.Header) uint64 {
+	var sum maphash.Hash
+	sum.SetSeed(l.key)
+	write := func(text string) { _, _ = sum.WriteString(text + "\n") } // never an error
+	field := func(name string) { write(strings.Join(config.AppendElements(nil, h[name]...), ",")) }
+	write(r.Method)
+	write(originForm(r.Method, r.RequestURI))
+	for _, name := range [...]string{
+		"Authorization", "X-Api-Key", "User-Agent", "Content-Type", "X-Claude-Code-Session-Id", "X-Stainless-Retry-Count",
+	} {
+		field(name)
 	}
-	return sum
-}
-
-// field returns a field's part of the fingerprint: 0 for an empty one, which some intermediaries
-// drop.
-func (l *loops) field(name string, values []string) uint64 {
-	var h maphash.Hash
-	h.SetSeed(l.key)
-	_, _ = h.WriteString(name) // never an error
-	empty := true
-	for _, value := range values {
-		for element := range strings.SplitSeq(value, ",") {
-			if element = strings.TrimSpace(element); element != "" {
-				empty = false
-				_ = h.WriteByte(',')
-				_, _ = h.WriteString(element)
-			}
-		}
+	for _, rule := range rules {
+		field(rule.Name)
 	}
-	if empty {
-		return 0
-	}
-	return h.Sum64()
-}
-
-// changesInTransit reports whether even a faithful proxy adds, drops or changes the field, which is
-// about framing, accepted codings or traces. name is canonical.
-func changesInTransit(name string) bool {
-	switch name {
-	case "Content-Length", "Expect", "Te", "Accept-Encoding",
-		"X-Request-Id", "X-Correlation-Id", "Traceparent", "Tracestate", "Baggage", "B3", "X-Cloud-Trace-Context",
-		"Cdn-Loop", "X-Scheme":
-		return true
-	}
-	return strings.HasPrefix(name, "X-Envoy-") || strings.HasPrefix(name, "X-B3-") ||
-		strings.HasPrefix(name, "X-Amzn-") || strings.HasPrefix(name, "X-Original-") || strings.HasPrefix(name, "Cf-")
+	return sum.Sum64()
 }
