@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"container/list"
 	"context"
 	"errors"
 	"sync"
@@ -37,7 +36,6 @@ type ticket struct {
 	share   access.Share
 
 	node    *node         // of its session while it waits; nil otherwise
-	element *list.Element // in that node
 	settled chan struct{} // closed when it has a slot or is refused; nil: it got a slot at once
 	err     error         // why it was refused; set before settled is closed
 }
@@ -51,9 +49,6 @@ func (q *queue) resize(limits config.Proxy) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limits = limits
-	for _, person := range q.root.children {
-		q.passOver(person)
-	}
 	q.admitWaiting()
 }
 
@@ -80,12 +75,12 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.in < q.limits.MaxConnections && q.root.children[t.person] == nil && q.mayHold(t.person, t.share) {
+	if q.in < q.limits.MaxConnections && q.root.child(t.person) == nil && q.mayHold(t.person, t.share) {
 		q.take(t.person)
 		return 0, true
 	}
 	t.settled = make(chan struct{})
-	q.passOver(q.push(t))
+	q.push(t)
 	q.admitWaiting()
 	if q.root.waiting > q.limits.QueueLimit {
 		last := q.root.last()
@@ -123,9 +118,6 @@ func (q *queue) release(person string) {
 	if q.held[person]--; q.held[person] == 0 {
 		delete(q.held, person)
 	}
-	if who := q.root.children[person]; who != nil {
-		q.passOver(who)
-	}
 	q.admitWaiting()
 }
 
@@ -140,20 +132,20 @@ func (q *queue) mayHold(person string, share access.Share) bool {
 	return most == 0 || q.held[person] < most
 }
 
-// passOver takes a person out of the turns if they may have no further slot, and otherwise puts
-// them back.
-func (q *queue) passOver(person *node) { person.takeTurns(q.mayHold(person.name, person.share)) }
+// mayServe reports whether a node may get a slot. Only people have a limit.
+func (q *queue) mayServe(n *node) bool {
+	return n.parent != &q.root || q.mayHold(n.name, n.share)
+}
 
 func (q *queue) admitWaiting() {
 	for q.in < q.limits.MaxConnections {
-		t := q.root.next()
+		t := q.root.next(q.mayServe)
 		if t == nil {
 			return
 		}
 		q.take(t.person)
 		t.node.served()
 		t.node.parent.served()
-		q.passOver(t.node.parent)
 		q.settle(t)
 	}
 }
@@ -176,7 +168,7 @@ func (q *queue) turns() map[*ticket]int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	turns := make(map[*ticket]int, q.root.waiting)
-	for i, t := range q.root.order() {
+	for i, t := range q.root.order(q.mayServe) {
 		turns[t] = i + 1
 	}
 	return turns

@@ -97,7 +97,7 @@ func TestQueueOrder(t *testing.T) {
 			q, holder := oneSlot(config.Proxy{})
 			all := append([]*ticket{holder}, join(q, c.come...)...)
 			var predicted []string
-			for _, next := range q.root.order() {
+			for _, next := range q.root.order(q.mayServe) {
 				predicted = append(predicted, next.person+next.session)
 			}
 			if got := served(q, all); !slices.Equal(got, c.want) || !slices.Equal(predicted, c.want) {
@@ -240,7 +240,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				join(q, ask(holder.person))
-				next := q.root.next()
+				next := q.root.next(q.mayServe)
 				q.leave(holder)
 				holder = next
 			}

@@ -118,7 +118,7 @@ func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 func (m *queueModel) forget() {
 	persons, sessions := m.count((*ticket).ofPerson), m.count((*ticket).ofSession)
 	for name := range m.passed {
-		who := m.q.root.children[name]
+		who := m.q.root.child(name)
 		if persons[name]+sessions[name] == 0 || who != nil && !m.q.mayHold(name, who.share) {
 			delete(m.passed, name)
 		}
@@ -131,7 +131,7 @@ func (m *queueModel) admitted(t *rapid.T, one *ticket) {
 	delete(m.passed, one.ofSession())
 	persons, sessions := make(map[string]bool), make(map[string]bool)
 	for _, other := range m.waiting {
-		switch who := m.q.root.children[other.person]; {
+		switch who := m.q.root.child(other.person); {
 		case other.person == one.person && other.session != one.session:
 			sessions[other.ofSession()] = true
 		case other.person != one.person && m.q.mayHold(other.person, who.share):
@@ -179,11 +179,11 @@ func (m *queueModel) check(t *rapid.T) {
 	}
 	oldest := make(map[string]bool)
 	for _, one := range m.waiting {
-		if first := one.node.requests.Front().Value; !oldest[one.ofSession()] && first != one {
+		if first := one.node.requests[0]; !oldest[one.ofSession()] && first != one {
 			t.Fatalf("the next of %q is not its oldest", one.ofSession())
 		}
 		oldest[one.ofSession()] = true
-		if m.q.in < m.q.limits.MaxConnections && m.q.mayHold(one.person, m.q.root.children[one.person].share) {
+		if m.q.in < m.q.limits.MaxConnections && m.q.mayHold(one.person, m.q.root.child(one.person).share) {
 			t.Fatalf("a slot is free, and %q waits", one.person)
 		}
 	}
@@ -199,7 +199,7 @@ func TestQueueModel(t *testing.T) {
 			m.leave(t)
 			m.check(t)
 		}
-		if len(m.waiting)+len(m.q.held)+len(m.q.root.children)+m.q.root.ring.Len() > 0 {
+		if len(m.waiting)+len(m.q.held)+len(m.q.root.children) > 0 {
 			t.Fatalf("%d wait at the end, for %v; %d people", len(m.waiting), m.q.held, len(m.q.root.children))
 		}
 	})
