@@ -18,9 +18,9 @@ const (
 	accountLife = 8 * time.Hour
 	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
 	maxUses = 32
-	// maxActive bounds the users of an account whose requests in flight are remembered, and of
-	// those whose requests wait for a response. With so many, nearly every rise is shared anyway.
-	maxActive = 64
+	// maxActive bounds the remembered users who had requests in flight lately. With so many, nearly
+	// every rise is shared anyway.
+	maxActive = 256
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
 	// skew is how much the utilization may differ between the upstream's servers.
@@ -29,28 +29,23 @@ const (
 
 // Accounts remembers what the upstream reported about accounts. It is safe for concurrent use.
 type Accounts struct {
-	mu      sync.Mutex
-	key     []byte // of the hashes of organizations
-	known   map[string]*account
-	waiting activities // requests whose response has not begun
+	mu     sync.Mutex
+	key    []byte // of the hashes of organizations
+	known  map[string]*Account
+	active []*activity
 }
 
-// account is an [Account] with the users who had requests in flight lately.
-type account struct {
-	Account
-	active activities
-}
-
-// activity counts the requests of one user.
+// activity counts the requests of one user on one account.
 type activity struct {
-	by    User
-	open  int       // in flight
-	until time.Time // when the last of them ended
+	by      User
+	account *Account  // nil: not known yet, because the response has not begun
+	open    int       // in flight
+	until   time.Time // when the last of them ended
 }
 
 // New returns an empty Accounts.
 func New() *Accounts {
-	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*account)}
+	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*Account)}
 	_, _ = rand.Read(a.key) // never fails (crypto/rand)
 	return a
 }
@@ -66,7 +61,7 @@ type Request struct {
 func (a *Accounts) Sent(by User) *Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &Request{accounts: a, sent: time.Now(), activity: a.waiting.begin(by)}
+	return &Request{accounts: a, sent: time.Now(), activity: a.begin(by, nil)}
 }
 
 // Responded reads the header of the response. by may be named in another way than before, because a
@@ -90,7 +85,7 @@ func (r *Request) Responded(h http.Header, by User) {
 			w.observe(said, attribution, now)
 		}
 	}
-	r.activity = one.active.begin(by)
+	r.activity = a.begin(by, one)
 }
 
 // End ends the request, once. It may be nil.
@@ -109,13 +104,13 @@ func (r *Request) End() {
 
 // account returns the account of an organization, and adds it if necessary. The caller holds mu, as
 // in all functions below.
-func (a *Accounts) account(organization string, now time.Time) *account {
+func (a *Accounts) account(organization string, now time.Time) *Account {
 	const shown = 6 // bytes; enough to tell the accounts of one host apart
 	hash := sha256.Sum256(append(a.key[:len(a.key):len(a.key)], organization...))
 	id := hex.EncodeToString(hash[:shown])
 	one := a.known[id]
 	if one == nil || one.isOld(now) {
-		one = &account{ID: id}
+		one = &Account{ID: id}
 		if a.known[id] == nil && len(a.known) >= maxAccounts {
 			a.forgetOldest()
 		}
@@ -125,7 +120,7 @@ func (a *Accounts) account(organization string, now time.Time) *account {
 }
 
 func (a *Accounts) forgetOldest() {
-	var oldest *account
+	var oldest *Account
 	for _, one := range a.known {
 		if oldest == nil || one.LastResponse.Before(oldest.LastResponse) {
 			oldest = one
@@ -142,10 +137,10 @@ func (a *Accounts) forgetOld(now time.Time) {
 	}
 }
 
-func (a *account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
+func (a *Account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
 
 // readAccount reads the headers about the account as a whole.
-func (a *account) readAccount(h http.Header) {
+func (a *Account) readAccount(h http.Header) {
 	if claim := word(h.Get(unifiedPrefix + "Representative-Claim")); claim != "" {
 		a.Claim = strings.Clone(claim)
 	}
@@ -156,7 +151,7 @@ func (a *account) readAccount(h http.Header) {
 }
 
 // window returns a window, and adds it if necessary; nil if there are too many.
-func (a *account) window(name string) *Window {
+func (a *Account) window(name string) *Window {
 	i := slices.IndexFunc(a.Windows, func(w Window) bool { return w.Name == name })
 	if i < 0 {
 		if len(a.Windows) >= maxWindows {
@@ -178,7 +173,7 @@ type attribution struct {
 // attribute decides who caused a rise of one since its last response, which the response to a
 // request of by, sent at the time sent, shows. It considers the requests that were in flight while
 // that one waited, and all that have had no response since: they may have used the account as well.
-func (a *Accounts) attribute(one *account, by User, sent time.Time) attribution {
+func (a *Accounts) attribute(one *Account, by User, sent time.Time) attribution {
 	result := attribution{owner: by}
 	consider := func(other User) {
 		result.shared = result.shared || !other.isPerson(by)
@@ -186,18 +181,16 @@ func (a *Accounts) attribute(one *account, by User, sent time.Time) attribution 
 			result.owner.Session = ""
 		}
 	}
-	for _, other := range one.active {
-		if other.since(sent) {
-			result.overlapped = true
-			consider(other.by)
-		}
-	}
 	last := one.LastResponse
 	if last.After(sent) {
 		last = sent
 	}
-	for _, other := range a.waiting {
-		if other.since(last) && a.mayUse(one, other.by) {
+	for _, other := range a.active {
+		switch {
+		case other.account == one && other.since(sent):
+			result.overlapped = true
+			consider(other.by)
+		case other.account == nil && other.since(last) && a.mayUse(one, other.by):
 			consider(other.by)
 		}
 	}
@@ -205,43 +198,37 @@ func (a *Accounts) attribute(one *account, by User, sent time.Time) attribution 
 }
 
 // mayUse reports whether a request of by may use the account one: by has used it, or no other.
-func (a *Accounts) mayUse(one *account, by User) bool {
-	if one.active.have(by) {
-		return true
-	}
-	for _, other := range a.known {
-		if other.active.have(by) {
-			return false
+func (a *Accounts) mayUse(one *Account, by User) bool {
+	elsewhere := false
+	for _, other := range a.active {
+		switch {
+		case other.account == nil || !other.by.isPerson(by):
+		case other.account == one:
+			return true
+		default:
+			elsewhere = true
 		}
 	}
-	return true
+	return !elsewhere
 }
 
 // since reports whether a request was in flight at the time t or later.
 func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(t) }
 
-// activities are those of the users who had requests in flight lately.
-type activities []*activity
-
-// have reports whether there is one of this person.
-func (l activities) have(by User) bool {
-	return slices.ContainsFunc(l, func(one *activity) bool { return one.by.isPerson(by) })
-}
-
-// begin counts a request of by. Of too many users it forgets one without a request in flight, or
-// the first.
-func (l *activities) begin(by User) *activity {
-	i := slices.IndexFunc(*l, func(one *activity) bool { return one.by == by })
+// begin counts a request of by on an account. Of too many users it forgets one without a request in
+// flight, or the first.
+func (a *Accounts) begin(by User, on *Account) *activity {
+	i := slices.IndexFunc(a.active, func(one *activity) bool { return one.account == on && one.by == by })
 	if i < 0 {
-		if len(*l) >= maxActive {
-			idle := slices.IndexFunc(*l, func(one *activity) bool { return one.open == 0 })
-			*l = slices.Delete(*l, max(idle, 0), max(idle, 0)+1)
+		if len(a.active) >= maxActive {
+			idle := slices.IndexFunc(a.active, func(one *activity) bool { return one.open == 0 })
+			a.active = slices.Delete(a.active, max(idle, 0), max(idle, 0)+1)
 		}
-		i = len(*l)
-		*l = append(*l, &activity{by: by})
+		i = len(a.active)
+		a.active = append(a.active, &activity{by: by, account: on})
 	}
-	(*l)[i].open++
-	return (*l)[i]
+	a.active[i].open++
+	return a.active[i]
 }
 
 // ended reports whether the window has reset since the last response.

@@ -85,7 +85,7 @@ func (a *Accounts) Save() Saved {
 	a.forgetOld(time.Now())
 	m := Saved{slices.Clone(a.key), make([]Account, 0, len(a.known))}
 	for _, one := range a.known {
-		c := one.Account
+		c := *one
 		c.Windows = slices.Clone(c.Windows)
 		for i, w := range c.Windows {
 			c.Windows[i].UsedBy = append([]Use{}, w.UsedBy...) // a list in JSON too
@@ -105,7 +105,7 @@ func (a *Accounts) Restore(m Saved) {
 	a.key = m.Key
 	clear(a.known)
 	for _, one := range m.Accounts[:min(len(m.Accounts), maxAccounts)] {
-		a.known[one.ID] = &account{Account: one}
+		a.known[one.ID] = &one
 	}
 }
 
@@ -113,9 +113,8 @@ func (a *Accounts) Restore(m Saved) {
 func (a *Accounts) ForgetNames() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting = nil
+	a.active = nil
 	for _, one := range a.known {
-		one.active = nil
 		for i := range one.Windows {
 			w := &one.Windows[i]
 			uses := w.UsedBy
