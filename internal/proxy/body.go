@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -35,15 +34,8 @@ var (
 // while the upstream takes nothing. Chunks are kept for another attempt until the response begins,
 // until the upstream has taken replayLimit, or until retry.memory is used up.
 type requestBody struct {
-	in         *http.Request
-	unblock    func()      // interrupts a blocked read
-	beforeRead func()      // called before the first read; may be nil
-	onBroken   func(error) // called when the body ends early, before any attempt sees the error
-	limit      int64       // max_request_body
-	person     string      // the header of identity, which is dropped from trailers
-	memory     *bufferBudget
-	watch      *watch
-	reader     sync.WaitGroup
+	x      *exchange
+	reader sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
 	change   sync.Cond  // signals any change below
@@ -57,7 +49,6 @@ type requestBody struct {
 	kept     bool  // chunks stay after they were taken
 	held     bool  // reading must not start: the response may have begun
 	wanted   bool  // an attempt waits for more
-	closed   bool  // no attempt will read again
 }
 
 // bodyState says how far the client's body was read. States change only downwards in this list.
@@ -67,21 +58,14 @@ const (
 	bodyUnread  bodyState = iota // the reader has not started
 	bodyReading                  // the reader runs
 	bodyEnded                    // nothing more comes; err says why
-	bodyBroken                   // interrupted; a read may have failed because of that
+	bodyBroken                   // nothing is read or given out any more
 )
 
-// newRequestBody returns the body of r. The body keeps what it reads if another attempt may follow.
-// onBroken must not call the body.
-func newRequestBody(r *http.Request, rc *http.ResponseController, c *config.Config, m *bufferBudget, w *watch, onBroken func(error)) *requestBody {
-	b := &requestBody{
-		in: r, limit: c.Proxy.MaxRequestBody, person: c.Identity.Header, memory: m, watch: w,
-		kept: c.Proxy.Retry.Attempts > 1, onBroken: onBroken,
-		unblock: func() {
-			_ = rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
-		},
-	}
-	if len(r.Trailer) > 0 || r.ContentLength < 0 {
-		b.trailer = publicTrailer(r.Trailer, b.person) // names only, so far
+// newRequestBody returns the body of the request of x.
+func newRequestBody(x *exchange) *requestBody {
+	b := &requestBody{x: x, kept: x.cfg.Proxy.Retry.Attempts > 1}
+	if len(x.in.Trailer) > 0 || x.in.ContentLength < 0 {
+		b.trailer = publicTrailer(x.in.Trailer, x.cfg.Identity.Header) // names only, so far
 	}
 	b.change.L = &b.mu
 	return b
@@ -120,12 +104,12 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	b.drop()
 	b.change.Broadcast()
 	if a.offset < b.received || b.err == nil {
-		b.watch.sending(forUpstreamAccept)
+		b.x.watch.sending(forUpstreamAccept)
 		return n, nil
 	}
 	if errors.Is(b.err, io.EOF) {
 		maps.Copy(a.trailer, b.trailer)
-		b.watch.sending(forHeader)
+		b.x.watch.sending(forHeader)
 	}
 	return n, b.err
 }
@@ -142,16 +126,16 @@ func (a *attemptBody) Close() error {
 // awaitData waits until there are bytes or an end at a's offset, and starts the reader if
 // necessary. It returns false if a must not read any more. The caller holds mu.
 func (b *requestBody) awaitData(a *attemptBody) bool {
-	for !a.closed && !b.closed && b.state != bodyBroken {
+	for !a.closed && b.state != bodyBroken {
 		switch {
 		case a.offset < b.received || b.err != nil:
 			return true
 		case b.held && b.state == bodyUnread:
-			b.watch.sending(forHeader)
+			b.x.watch.sending(forHeader)
 		default:
 			b.start()
 			b.wanted = true
-			b.watch.sending(forClientBody)
+			b.x.watch.sending(forClientBody)
 		}
 		b.change.Broadcast()
 		b.change.Wait()
@@ -196,7 +180,7 @@ func (b *requestBody) readAhead() {
 // takeBuffered takes what net/http has read of a short body along with the header. That is mostly
 // the whole body, which then needs no reader goroutine.
 func (b *requestBody) takeBuffered(c *inbound.Conn) {
-	if n := b.in.ContentLength; n <= 0 || n >= smallBuffer {
+	if n := b.x.in.ContentLength; n <= 0 || n >= smallBuffer {
 		return
 	}
 	b.mu.Lock()
@@ -206,7 +190,7 @@ func (b *requestBody) takeBuffered(c *inbound.Conn) {
 	}
 	b.mu.Unlock()
 	if free != nil {
-		c.ReadBuffered(func() { b.add(b.in.Body.Read(free)) })
+		c.ReadBuffered(func() { b.add(b.x.in.Body.Read(free)) })
 	}
 }
 
@@ -219,15 +203,16 @@ func (b *requestBody) start() {
 }
 
 func (b *requestBody) readAll() {
-	if b.beforeRead != nil {
-		b.beforeRead()
+	if b.x.awaitsContinue() {
+		// net/http would send the 100 itself, without headerMu: perhaps in the middle of a 103.
+		b.x.inform(http.StatusContinue, nil)
 	}
 	for more := true; more; {
 		free := b.awaitSpace()
 		if free == nil {
 			return
 		}
-		n, err := b.in.Body.Read(free)
+		n, err := b.x.in.Body.Read(free)
 		more = b.add(n, err)
 	}
 }
@@ -260,14 +245,14 @@ func (b *requestBody) space() []byte {
 		b.drop()
 	}
 	size := largeBuffer
-	if n := b.in.ContentLength; n >= 0 && n < smallBuffer { // the spare byte lets the read see the end
+	if n := b.x.in.ContentLength; n >= 0 && n < smallBuffer { // the spare byte lets the read see the end
 		size = smallBuffer
 	}
-	c := b.memory.take(size, false)
+	c := b.x.proxy.memory.take(size, false)
 	if c == nil && b.wanted {
 		b.kept = false // there is no memory to keep what was taken
 		b.drop()
-		c = b.memory.take(size, true)
+		c = b.x.proxy.memory.take(size, true)
 	}
 	if c == nil {
 		return nil
@@ -280,7 +265,7 @@ func (b *requestBody) space() []byte {
 func (b *requestBody) add(n int, err error) (more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.received+int64(n) > b.limit {
+	if b.received+int64(n) > b.x.cfg.Proxy.MaxRequestBody {
 		n, err = 0, errTooLarge
 	}
 	b.received += int64(n)
@@ -293,18 +278,19 @@ func (b *requestBody) add(n int, err error) (more bool) {
 	return err == nil
 }
 
-// finish records the end of the body. The caller holds mu.
+// finish records the end of the body. An early end cancels the request before an attempt sees it.
+// The caller holds mu.
 func (b *requestBody) finish(err error) {
 	switch {
 	case b.state == bodyBroken:
 		b.err = errBodyEnded // we interrupted the read
 		return
 	case errors.Is(err, io.EOF):
-		if len(b.in.Trailer) > 0 {
-			b.trailer = publicTrailer(b.in.Trailer, b.person)
+		if len(b.x.in.Trailer) > 0 {
+			b.trailer = publicTrailer(b.x.in.Trailer, b.x.cfg.Identity.Header)
 		}
 	default:
-		b.onBroken(err)
+		b.x.bodyBroke(err)
 	}
 	b.state, b.err = bodyEnded, err
 }
@@ -318,7 +304,7 @@ func (b *requestBody) drop() {
 			return
 		}
 		b.base += int64(len(c))
-		b.memory.give(c)
+		b.x.proxy.memory.give(c)
 		b.chunks = b.chunks[1:]
 	}
 }
@@ -349,19 +335,16 @@ func (b *requestBody) progress() int64 {
 func (b *requestBody) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state == bodyEnded && errors.Is(b.err, io.EOF)
+	return errors.Is(b.err, io.EOF)
 }
 
 // interrupt ends all reading, including a blocked read. The connection cannot carry another request
-// after that.
+// after that, unless the body was whole.
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state >= bodyEnded {
-		return
-	}
 	if b.state == bodyReading {
-		b.unblock()
+		_ = b.x.rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
 	}
 	b.state = bodyBroken
 	b.change.Broadcast()
@@ -370,17 +353,13 @@ func (b *requestBody) interrupt() {
 // close ends all reading and gives back the memory. It returns how many bytes were read, and
 // whether that was the whole body, so that the connection can carry another request.
 func (b *requestBody) close() (received int64, whole bool) {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
 	b.interrupt()
 	b.reader.Wait()
-	whole = b.whole()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.chunks {
-		b.memory.give(c)
+		b.x.proxy.memory.give(c)
 	}
 	b.chunks = nil
-	return b.received, whole
+	return b.received, errors.Is(b.err, io.EOF)
 }

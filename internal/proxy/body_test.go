@@ -22,13 +22,14 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 	m.limit.Store(budget)
 	r := httptest.NewRequest(http.MethodPost, "/", src)
 	r.ContentLength = -1
-	w := &watch{}
-	c := &config.Config{Proxy: config.Proxy{MaxRequestBody: limit, Retry: config.Retry{Attempts: 1}}}
+	c := config.Config{Proxy: config.Proxy{MaxRequestBody: limit, Retry: config.Retry{Attempts: 1}}}
 	if keep {
 		c.Proxy.Retry.Attempts++
 	}
-	b := newRequestBody(r, http.NewResponseController(httptest.NewRecorder()), c, m, w, func(error) {})
-	return b, m
+	return newRequestBody(&exchange{
+		proxy: &Proxy{memory: m}, cfg: &snapshot{Settings: Settings{Config: c}}, in: r,
+		rc: http.NewResponseController(httptest.NewRecorder()), cancel: func(error) {},
+	}), m
 }
 
 // attemptOn gives the body of a new attempt.
@@ -84,7 +85,7 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	for _, size := range []int{0, 1, smallBuffer - 1, smallBuffer} {
 		want := noise(size)
 		b, m := testBody(bytes.NewReader(want), 1<<30, 64<<20, true)
-		b.in.ContentLength = int64(size)
+		b.x.in.ContentLength = int64(size)
 		for range 2 {
 			if got, err := io.ReadAll(attemptOn(b)); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("size %d: read %d bytes, error %v", size, len(got), err)
@@ -107,7 +108,7 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 	for budget, taken := range map[int64]bool{0: false, smallBuffer: true} {
 		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's
-		b.in.ContentLength = 100
+		b.x.in.ContentLength = 100
 		b.takeBuffered(&inbound.Conn{})
 		if b.whole() != taken {
 			t.Errorf("budget %d: whole %t", budget, b.whole())
@@ -229,7 +230,7 @@ func TestBodyOfTooManyBytes(t *testing.T) {
 
 func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 	b, _ := testBody(bytes.NewReader(noise(10)), 100, 64<<20, true)
-	b.in.Trailer = http.Header{"X-Sum": {"1"}, "X-Unannounced": {"2"}}
+	b.x.in.Trailer = http.Header{"X-Sum": {"1"}, "X-Unannounced": {"2"}}
 	b.readAhead()
 	for range 2 {
 		var out http.Request

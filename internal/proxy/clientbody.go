@@ -20,11 +20,7 @@ func (x *exchange) takeBody() {
 	if !isPreface(x.in) && (x.in.Body == nil || x.in.Body == http.NoBody) {
 		return
 	}
-	x.body = newRequestBody(x.in, x.rc, &x.cfg.Config, x.proxy.memory, &x.watch, x.bodyBroke)
-	if x.awaitsContinue() {
-		// net/http would send the 100 itself, without headerMu: perhaps in the middle of a 103.
-		x.body.beforeRead = func() { x.inform(http.StatusContinue, nil) }
-	}
+	x.body = newRequestBody(x)
 }
 
 // awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
@@ -55,8 +51,8 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// bodyBroke cancels a request whose body ends early, with the body's fault as the cause, so that is
-// reported, not the upstream error that it provokes.
+// bodyBroke cancels a request whose body ends early, with the body's fault as the cause, so that it is
+// reported instead of the upstream error that it provokes. It must not call the body.
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
