@@ -27,7 +27,7 @@ func (x *exchange) admit() error {
 	}
 	x.conn.Admit()
 	x.rec.admitted = true
-	x.watch.begin(x.cfg.Proxy, x)
+	x.watch.begin(x)
 	if err := x.inspect(); err != nil {
 		return err
 	}

@@ -338,11 +338,18 @@ func (b *requestBody) whole() bool {
 	return errors.Is(b.err, io.EOF)
 }
 
-// interrupt ends all reading, including a blocked read. The connection cannot carry another request
-// after that, unless the body was whole.
+// interrupt ends all reading of a body that has not ended, including a blocked read. The connection
+// cannot carry another request after that.
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.state != bodyEnded {
+		b.stop()
+	}
+}
+
+// stop ends all reading. The caller holds mu.
+func (b *requestBody) stop() {
 	if b.state == bodyReading {
 		_ = b.x.rc.SetReadDeadline(time.Unix(1, 0)) // every connection of net/http has deadlines
 	}
@@ -353,10 +360,12 @@ func (b *requestBody) interrupt() {
 // close ends all reading and gives back the memory. It returns how many bytes were read, and
 // whether that was the whole body, so that the connection can carry another request.
 func (b *requestBody) close() (received int64, whole bool) {
-	b.interrupt()
-	b.reader.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stop()
+	b.mu.Unlock()
+	b.reader.Wait()
+	b.mu.Lock()
 	for _, c := range b.chunks {
 		b.x.proxy.memory.give(c)
 	}

@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -246,97 +246,70 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 	b.close()
 }
 
+// watched returns an exchange whose watch has begun.
+func watched(header, idle time.Duration) *exchange {
+	x := &exchange{
+		cfg: &snapshot{Settings: Settings{Config: config.Config{
+			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle},
+		}}},
+		conn: &inbound.Conn{}, rc: http.NewResponseController(httptest.NewRecorder()),
+	}
+	x.ctx, x.cancel = context.WithCancelCause(context.Background())
+	x.watch.start = time.Now()
+	x.watch.begin(x)
+	return x
+}
+
 func TestWatchLimits(t *testing.T) {
 	cases := []struct {
 		name    string
 		waiting waitingFor
 		after   time.Duration
+		want    Code // "": the client is gone
 	}{
-		{"client sends", forClientBody, time.Minute},
-		{"upstream takes", forUpstreamAccept, time.Minute},
-		{"header", forHeader, time.Hour},
-		{"upstream sends", forUpstreamBody, time.Minute},
-		{"client takes", forClientAccept, time.Minute},
+		{"client sends", forClientBody, time.Minute, CodeClientIdle},
+		{"upstream takes", forUpstreamAccept, time.Minute, CodeHeaderTimeout},
+		{"header", forHeader, time.Hour, CodeHeaderTimeout},
+		{"upstream sends", forUpstreamBody, time.Minute, CodeUpstreamIdle},
+		{"client takes", forClientAccept, time.Minute, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				given := make(chan waitingFor, 1)
-				w := watch{start: time.Now()}
-				w.begin(config.Proxy{ResponseHeaderTimeout: time.Hour, IdleTimeout: time.Minute},
-					watchedFuncs{giveUps: func(w waitingFor) { given <- w }})
+				x := watched(time.Hour, time.Minute)
 				time.Sleep(3 * time.Hour) // no move of anybody's while a connection is made
 				start := time.Now()
-				w.next(c.waiting)
-				if side := <-given; side != c.waiting {
-					t.Errorf("given up waiting for %v", side)
+				x.watch.next(c.waiting)
+				<-x.ctx.Done()
+				var code Code
+				if f, ok := errors.AsType[*failure](context.Cause(x.ctx)); ok {
+					code = f.code
+				}
+				if code != c.want {
+					t.Errorf("given up with %q, want %q", code, c.want)
 				}
 				if took := time.Since(start); took < c.after || took > c.after+time.Minute {
 					t.Errorf("given up after %v, want %v", took, c.after)
 				}
-				w.stop()
+				x.watch.stop()
 			})
 		})
 	}
 }
 
-// watchedFuncs is a request whose client stays.
-type watchedFuncs struct {
-	giveUps  func(waitingFor)
-	backlogs func(waitingFor) int // nil: unknown
-}
-
-func (f watchedFuncs) giveUp(w waitingFor) { f.giveUps(w) }
-
-func (f watchedFuncs) abandon() {}
-
-func (f watchedFuncs) backlog(w waitingFor) int {
-	if f.backlogs == nil {
-		return -1
-	}
-	return f.backlogs(w)
-}
-
-func (f watchedFuncs) silence(waitingFor) time.Duration { return math.MaxInt64 }
-
-func (f watchedFuncs) clientLeft() (left, unnoticed bool) { return false, false }
-
 func TestWatchIsQuietAfterItsStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch{start: time.Now()}
-		w.begin(config.Proxy{ResponseHeaderTimeout: time.Minute, IdleTimeout: time.Minute},
-			watchedFuncs{giveUps: func(w waitingFor) { t.Errorf("given up: %v", w) }})
-		w.next(forHeader)
+		x := watched(time.Minute, time.Minute)
+		x.watch.next(forHeader)
 		for range 100 {
 			time.Sleep(59 * time.Second)
-			w.next(forUpstreamBody)
+			x.watch.next(forUpstreamBody)
 		}
-		w.stop()
+		x.watch.stop()
 		time.Sleep(time.Hour)
-	})
-}
-
-// What the kernel passes on of its backlog is a move, too.
-func TestWatchBacklog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var ended time.Duration
-		w := watch{start: start}
-		w.begin(config.Proxy{IdleTimeout: time.Minute, ResponseHeaderTimeout: time.Hour}, watchedFuncs{
-			backlogs: func(waitingFor) int { // for ten minutes it shrinks
-				return int((10*time.Minute - min(time.Since(start), 10*time.Minute)) / time.Second)
-			},
-			giveUps: func(w waitingFor) {
-				if ended = time.Since(start); w != forClientAccept {
-					t.Errorf("given up waiting for %v", w)
-				}
-			},
-		})
-		w.next(forClientAccept)
-		time.Sleep(20 * time.Minute)
-		w.stop()
-		if ended < 11*time.Minute || ended > 11*time.Minute+20*time.Second {
-			t.Errorf("given up after %v", ended)
+		if x.ctx.Err() != nil {
+			t.Error("given up")
 		}
+		x.cancel(nil)
 	})
 }

@@ -21,8 +21,7 @@
 //	body.go          the request's body, read once and sent once or more
 //	clientbody.go    how a request uses its body
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
-//	watch.go         the timeouts, by the side that must act next (gone.go: what a
-//	                 timeout does)
+//	watch.go         the timeouts, by the side that must act next
 //	chunks.go        chunks that bypass net/http
 //	errors.go        our own responses
 //	local.go         for handlers of requests that are not sent on

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"oauth-proxyd/internal/config"
 )
 
 var (
@@ -30,8 +28,7 @@ const (
 // left and net/http does not notice. One timer serves the whole request: it looks at the clock when
 // it fires, so that a byte costs two atomic stores and no timer.
 type watch struct {
-	timeouts  config.Proxy
-	request   watched
+	x         *exchange // set by begin
 	start     time.Time // of the request
 	waiting   atomic.Int32
 	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
@@ -45,28 +42,13 @@ type watch struct {
 	backlogAt int64 // moved after the last look
 }
 
-// watched is a request that is watched.
-type watched interface {
-	// giveUp ends the request because a side is idle, and abandon ends it because its client left.
-	// One of them is called once.
-	giveUp(waitingFor)
-	abandon()
-	// backlog returns how many bytes the kernel holds for a side; -1 if unknown.
-	backlog(waitingFor) int
-	// silence returns how long no byte has come from a side; endless if unknown.
-	silence(waitingFor) time.Duration
-	// clientLeft reports whether the client left, if net/http does not notice that.
-	clientLeft() (left, unnoticed bool)
-}
-
 // begin starts the timer, without a side that must act yet.
-func (w *watch) begin(timeouts config.Proxy, request watched) {
-	w.timeouts, w.request = timeouts, request
+func (w *watch) begin(x *exchange) {
+	w.x = x
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, unnoticed := request.clientLeft()
-	w.timer = time.AfterFunc(w.pace(unnoticed), w.look)
+	w.timer = time.AfterFunc(w.pace(), w.look)
 }
 
 // silence returns how long no side has acted.
@@ -102,7 +84,7 @@ func (w *watch) respond() {
 	w.next(forUpstreamBody)
 }
 
-// stop stops the timer. When it returns, giveUp does not run and will not be called, because the
+// stop stops the timer. When it returns, look does not run and will not be called, because the
 // client's connection may carry another request soon.
 func (w *watch) stop() {
 	w.mu.Lock()
@@ -113,41 +95,47 @@ func (w *watch) stop() {
 	}
 }
 
-// look runs when the timer fires. It calls giveUp, or sets the timer again.
+// look runs when the timer fires. It ends the request, or sets the timer again.
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
 		return
 	}
-	left, unnoticed := w.request.clientLeft()
-	if left {
-		w.request.abandon()
+	if w.unnoticed() && w.x.conn.Left() {
+		w.x.abandon()
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
 	w.countDrain(waiting)
-	limit := w.timeouts.IdleTimeout
+	limit := w.x.cfg.Proxy.IdleTimeout
 	if waiting == forHeader {
-		limit = w.timeouts.ResponseHeaderTimeout
+		limit = w.x.cfg.Proxy.ResponseHeaderTimeout
 	}
-	quiet := min(w.silence(), w.request.silence(waiting))
-	if waiting == forConnection {
+	quiet := w.silence()
+	switch up := w.x.upstream.Load(); {
+	case waiting == forConnection:
 		quiet = 0
+	case waiting == forUpstreamBody && up != nil:
+		quiet = min(quiet, up.Silence()) // net/http holds back a part of a chunk, so a slow chunk is no silence
 	}
 	if quiet >= limit {
-		w.request.giveUp(waiting)
+		w.x.giveUp(waiting)
 		return
 	}
-	w.timer.Reset(min(limit-quiet, w.pace(unnoticed)))
+	w.timer.Reset(min(limit-quiet, w.pace()))
 }
+
+// unnoticed reports whether net/http would not notice a client that leaves, because the body was
+// not read to its end.
+func (w *watch) unnoticed() bool { return w.x.body != nil && !w.x.body.whole() }
 
 // pace returns the longest time between two looks: a quarter of the shorter timeout, because which
 // timeout applies can change between looks, and countDrain must see a backlog shrink. It is at most
 // 1 s while only a look notices a client that left.
-func (w *watch) pace(unnoticed bool) time.Duration {
-	pace := min(w.timeouts.IdleTimeout, w.timeouts.ResponseHeaderTimeout) / 4
-	if unnoticed {
+func (w *watch) pace() time.Duration {
+	pace := min(w.x.cfg.Proxy.IdleTimeout, w.x.cfg.Proxy.ResponseHeaderTimeout) / 4
+	if w.unnoticed() {
 		pace = min(pace, time.Second)
 	}
 	return pace
@@ -157,7 +145,13 @@ func (w *watch) pace(unnoticed bool) time.Duration {
 // blocked write returns only after much of that was taken. The time counts from the first look at
 // the buffer. The caller holds mu.
 func (w *watch) countDrain(waiting waitingFor) {
-	backlog := w.request.backlog(waiting)
+	backlog := -1 // not known
+	switch up := w.x.upstream.Load(); {
+	case waiting == forClientAccept:
+		backlog = w.x.conn.Unsent()
+	case waiting == forUpstreamAccept && up != nil:
+		backlog = up.Unsent()
+	}
 	if backlog < 0 {
 		return
 	}
@@ -166,4 +160,35 @@ func (w *watch) countDrain(waiting waitingFor) {
 		w.moved.CompareAndSwap(moved, w.backlogAt)
 	}
 	w.backlog = backlog
+}
+
+// abandon ends the request because its client left, or does not read.
+func (x *exchange) abandon() {
+	x.cancel(errClientGone)
+	_ = x.rc.SetWriteDeadline(time.Unix(1, 0)) // also ends a blocked write
+}
+
+// giveUp ends the request because a side has been idle for too long.
+func (x *exchange) giveUp(w waitingFor) {
+	if w == forClientAccept {
+		x.abandon()
+		return
+	}
+	x.cancel(x.idleFailure(w))
+	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // also of a 1xx response
+}
+
+// idleFailure returns the failure for a side that was idle for too long.
+func (x *exchange) idleFailure(w waitingFor) *failure {
+	idle := x.cfg.Proxy.IdleTimeout
+	switch w {
+	case forClientBody:
+		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
+	case forUpstreamAccept:
+		return fail(CodeHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
+	case forHeader:
+		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
+	default: // forUpstreamBody
+		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
+	}
 }
