@@ -52,8 +52,6 @@ type Stats struct {
 	Since            time.Time // the first of them
 	doubtful         bool      // the last failure may be the client's own fault
 	mixed            bool      // the failures in a row have different causes
-	cuts             int       // responses that began well and were cut, since the last complete success
-	cutsSince        time.Time // the first of them
 }
 
 // Stats returns the current counts.
@@ -105,7 +103,6 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		}
 		if meaning.severity == breakdown {
 			s.fail(now, r.Error, fixBreakdown(r.Error), false)
-			s.cut(r.FirstByte > 0 && succeeds(r.Status), now)
 		}
 	case r.Status == statusClientGone:
 		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.start) {
@@ -132,25 +129,10 @@ func (s *Stats) complete(status int, upstreamID string, now time.Time) {
 		s.LastSuccess = now
 	}
 	if succeeds(status) {
-		s.cuts = 0
 		return
 	}
 	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", status, http.StatusText(status)))
 	s.fail(now, cause, fixResponse(status, upstreamID), status < http.StatusInternalServerError)
-}
-
-// cut counts a failure that had begun as a success. If all of them are cut, that is a row of
-// failures as well.
-func (s *Stats) cut(beganWell bool, now time.Time) {
-	if !beganWell {
-		return
-	}
-	if s.cuts++; s.cuts == 1 {
-		s.cutsSince = now
-	}
-	if s.cuts > s.InARow {
-		s.InARow, s.Since = s.cuts, s.cutsSince
-	}
 }
 
 // fail counts a failure.
