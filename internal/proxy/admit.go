@@ -28,22 +28,15 @@ func (x *exchange) admit() error {
 	x.conn.Admit()
 	x.rec.admitted = true
 	x.watch.begin(x)
-	if err := x.inspect(); err != nil {
-		return err
+	for _, step := range [...]func() error{
+		x.inspect, x.judgeBrowser, x.checkLoop, x.checkCancellations, x.takeSlot,
+		x.checkCancellations, // the person may have cancelled others meanwhile
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	if err := judgeBrowser(x.cfg.Access, x.in, x.proxy.ownName); err != nil {
-		return err
-	}
-	if err := x.checkLoop(); err != nil {
-		return err
-	}
-	if err := x.checkCancellations(); err != nil {
-		return err
-	}
-	if err := x.takeSlot(); err != nil {
-		return err
-	}
-	return x.checkCancellations() // the person may have cancelled others meanwhile
+	return nil
 }
 
 // takeSlot waits for a slot.

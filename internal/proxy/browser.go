@@ -5,23 +5,22 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"oauth-proxyd/internal/config"
 )
 
 // judgeBrowser refuses a cross-origin request of a web page, unless access.browsers lists the
 // page's origin. Otherwise any page that a person opens could use the rights of their host or node.
 // Desktop programs built on a browser are not web pages: their origins have other schemes.
-func judgeBrowser(a config.Access, r *http.Request, ownName func(*http.Request) bool) error {
+func (x *exchange) judgeBrowser() error {
+	r, allowed := x.in, x.cfg.Access.Browsers
 	origin := r.Header.Get("Origin")
 	if origin == "" && r.Header.Get("Sec-Fetch-Site") == "" {
 		return nil // not a browser, or plain navigation to a page
 	}
 	err := new(http.CrossOriginProtection).Check(r)
-	if err == nil && !isSafe(r.Method) && !ownName(r) {
+	if err == nil && !isSafe(r.Method) && !x.proxy.ownName(r) {
 		err = errForeignName
 	}
-	if err == nil || isProgram(origin) || slices.Contains(a.Browsers, "*") || slices.Contains(a.Browsers, origin) {
+	if err == nil || isProgram(origin) || slices.Contains(allowed, "*") || slices.Contains(allowed, origin) {
 		return nil
 	}
 	return fail(CodeBrowserRefused, err,

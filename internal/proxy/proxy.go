@@ -64,8 +64,7 @@ type Proxy struct {
 	cancellations *cancellations
 	denials       *access.DenialLog
 
-	applying sync.Mutex // held by swap
-	current  atomic.Pointer[snapshot]
+	current atomic.Pointer[snapshot]
 }
 
 // snapshot is the settings at one moment, with what is built from them.
@@ -115,8 +114,6 @@ func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 }
 
 func (p *Proxy) swap(next *snapshot) {
-	p.applying.Lock()
-	defer p.applying.Unlock()
 	p.queue.resize(next.Proxy)
 	p.memory.limit.Store(next.Proxy.Retry.Memory)
 	old := p.current.Swap(next)
