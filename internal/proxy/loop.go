@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"hash/maphash"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -92,7 +93,15 @@ func (l *loops) alike(x *exchange) []*sentRequest {
 	if len(l.sent) == 0 {
 		return nil
 	}
-	return slices.Clone(l.sent[l.fingerprint(x.in, x.in.Header, x.cfg.Headers)])
+	return slices.Clone(l.sent[x.arrivedAs()])
+}
+
+// arrivedAs returns the fingerprint of the request as it came. It is computed once.
+func (x *exchange) arrivedAs() uint64 {
+	if x.fingerprint == 0 {
+		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
+	}
+	return x.fingerprint
 }
 
 // evidence returns what proves that a is s come back, and not a second, equal request, or nil. For
@@ -165,9 +174,8 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 		return func() {}
 	}
 	l := x.proxy.loops
-	print := l.fingerprint(x.in, out.Header, x.cfg.Headers)
-	changed := print != l.fingerprint(x.in, x.in.Header, x.cfg.Headers)
-	s := &sentRequest{came: x.arrival(), changed: changed, from: from, to: to, host: out.Host}
+	print := l.fingerprint(x.in, out.Header, x.cfg.Identity.Header)
+	s := &sentRequest{came: x.arrival(), changed: print != x.arrivedAs(), from: from, to: to, host: out.Host}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {
@@ -191,24 +199,43 @@ func isNear(local, remote netip.Addr) bool {
 	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
-// fingerprint returns the same number for equal requests: with the same method and target, and in
-// the header h the same values of the fields that tell requests apart and of those that have a
-// rule. Proxies leave these fields alone, except that a list may become several fields, or one (RFC
-// 9110 §5.3).
-func (l *loops) fingerprint(r *http.Request, h http.Header, rules []config.Header) uint64 {
-	var sum maphash.Hash
-	sum.SetSeed(l.key)
-	write := func(text string) { _, _ = sum.WriteString(text + "\n") } // never an error
-	field := func(name string) { write(strings.Join(config.AppendElements(nil, h[name]...), ",")) }
-	write(r.Method)
-	write(originForm(r.Method, r.RequestURI))
-	for _, name := range [...]string{
-		"Authorization", "X-Api-Key", "User-Agent", "Content-Type", "X-Claude-Code-Session-Id", "X-Stainless-Retry-Count",
-	} {
-		field(name)
+// fingerprint returns the same number for equal requests. It covers the method, the target and the
+// header h, without fields that an intermediary drops, adds or changes. The order of fields does
+// not matter, nor whether a list is one field or several (RFC 9110 §5.3).
+func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
+	h = maps.Clone(h)
+	dropPrivate(h, personHeader)
+	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
+	for name, values := range h {
+		if name == "user-agent" {
+			name = "User-Agent" // see keepUserAgent
+		}
+		if !changesInTransit(name) {
+			sum += l.field(name, values)
+		}
 	}
-	for _, rule := range rules {
-		field(rule.Name)
+	return sum
+}
+
+// field returns a field's part of the fingerprint: 0 for an empty one, which some intermediaries
+// drop.
+func (l *loops) field(name string, values []string) uint64 {
+	elements := config.AppendElements(nil, values...)
+	if len(elements) == 0 {
+		return 0
 	}
-	return sum.Sum64()
+	return maphash.String(l.key, name+":"+strings.Join(elements, ","))
+}
+
+// changesInTransit reports whether even a faithful proxy adds, drops or changes the field, which is
+// about framing, accepted codings or traces. name is canonical.
+func changesInTransit(name string) bool {
+	switch name {
+	case "Content-Length", "Expect", "Te", "Accept-Encoding",
+		"X-Request-Id", "X-Correlation-Id", "Traceparent", "Tracestate", "Baggage", "B3", "X-Cloud-Trace-Context",
+		"Cdn-Loop", "X-Scheme":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Envoy-") || strings.HasPrefix(name, "X-B3-") ||
+		strings.HasPrefix(name, "X-Amzn-") || strings.HasPrefix(name, "X-Original-") || strings.HasPrefix(name, "Cf-")
 }

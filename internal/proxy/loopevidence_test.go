@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
-
-	"oauth-proxyd/internal/config"
 )
 
 // sentFrom is a request that a peer sent to us, and we to another host of a private network.
@@ -93,36 +91,37 @@ func TestLoopEvidence(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	l := newLoops()
-	rules := []config.Header{{Name: "Anthropic-Beta"}}
 	request := func(method, target string) *http.Request { return &http.Request{Method: method, RequestURI: target} }
 	message := request("POST", "/v1/messages")
 	header := func(fields ...string) http.Header {
-		h := http.Header{"Authorization": {"Bearer x"}, "Anthropic-Beta": {"a", "b"}}
+		h := http.Header{"Authorization": {"Bearer x"}, "Accept": {"a", "b"}}
 		for i := 0; i < len(fields); i += 2 {
 			h[fields[i]] = append(h[fields[i]], fields[i+1])
 		}
 		return h
 	}
-	sent := l.fingerprint(message, header(), rules)
+	sent := l.fingerprint(message, header(), "X-Person")
 	for name, h := range map[string]http.Header{
 		"framing":                 header("Content-Length", "2", "Transfer-Encoding", "chunked"),
 		"the connection's fields": header("Connection", "close, X-Hop", "X-Hop", "1"),
-		"what we drop":            header("Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x"),
+		"what we drop":            header("Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x", "X-Person", "a"),
 		"traces":                  header("Traceparent", "1", "X-Envoy-Attempt-Count", "1"),
+		"an empty field":          header("X-Empty", ""),
 		"no User-Agent":           header("User-Agent", ""),
-		"a list in one field":     {"Authorization": {"Bearer x"}, "Anthropic-Beta": {"a,b"}},
 	} {
-		if l.fingerprint(message, h, rules) != sent {
+		if l.fingerprint(message, h, "X-Person") != sent {
 			t.Errorf("%s: a hop that changes it cannot be recognized", name)
 		}
 	}
+	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); l.fingerprint(message, list, "X-Person") != sent {
+		t.Error("a list in one field")
+	}
 	for name, other := range map[string]uint64{
-		"method":     l.fingerprint(request("GET", "/v1/messages"), header(), rules),
-		"query":      l.fingerprint(request("POST", "/v1/messages?x"), header(), rules),
-		"session":    l.fingerprint(message, header("X-Claude-Code-Session-Id", "1"), rules),
-		"credential": l.fingerprint(message, header("X-Api-Key", "x"), rules),
-		"changed":    l.fingerprint(message, header("Anthropic-Beta", "c"), rules),
-		"key":        newLoops().fingerprint(message, header(), rules),
+		"method": l.fingerprint(request("GET", "/v1/messages"), header(), "X-Person"),
+		"query":  l.fingerprint(request("POST", "/v1/messages?x"), header(), "X-Person"),
+		"field":  l.fingerprint(message, header("X-Session", "1"), "X-Person"),
+		"value":  l.fingerprint(message, header("Accept", "c"), "X-Person"),
+		"key":    newLoops().fingerprint(message, header(), "X-Person"),
 	} {
 		if other == sent {
 			t.Errorf("another %s has the same fingerprint", name)

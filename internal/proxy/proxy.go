@@ -168,6 +168,8 @@ type exchange struct {
 	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
 	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
 	broken    bool               // the connection must be aborted
+
+	fingerprint uint64 // see arrivedAs; 0: not computed yet
 }
 
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
