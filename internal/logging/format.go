@@ -28,8 +28,7 @@ const (
 
 // sink writes entries in one format. One goroutine at a time uses it.
 type sink interface {
-	write(e entry) error // may keep e until flush
-	flush() error
+	write(batch []entry) (lost int)
 	close()
 }
 
@@ -77,7 +76,7 @@ func isJournal(f *os.File, stream string) bool {
 // lines is the sink of the formats that a slog.Handler writes.
 type lines struct {
 	out     io.Writer
-	pending *bytes.Buffer // written by handler, and not yet to out
+	pending *bytes.Buffer // what handler wrote
 	handler slog.Handler
 }
 
@@ -109,25 +108,23 @@ func forTint(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-func (l *lines) write(e entry) error {
-	r := slog.NewRecord(e.time, e.level, e.msg, 0)
-	r.AddAttrs(slog.Attr{Value: slog.GroupValue(e.attrs...)}) // a group without a name is inlined, and spares a copy
-	return l.handler.Handle(context.Background(), r)
-}
-
-// flush writes all pending lines. Those of a failed write are dropped, because some may have been
-// written.
-func (l *lines) flush() error {
-	const keep = 64 << 10 // bytes of the buffer, for the next lines
-	if l.pending.Len() == 0 {
-		return nil
+// write makes one write of the whole batch. If it fails, all entries are lost, even though some may
+// have been written.
+func (l *lines) write(batch []entry) (lost int) {
+	const keep = 64 << 10 // bytes of the buffer, for the next batch
+	for _, e := range batch {
+		r := slog.NewRecord(e.time, e.level, e.msg, 0)
+		r.AddAttrs(slog.Attr{Value: slog.GroupValue(e.attrs...)}) // a group without a name is inlined, and spares a copy
+		_ = l.handler.Handle(context.Background(), r)             // a buffer takes all of it
 	}
-	_, err := l.out.Write(l.pending.Bytes())
+	if _, err := l.out.Write(l.pending.Bytes()); err != nil {
+		lost = len(batch)
+	}
 	if l.pending.Cap() > keep {
 		*l.pending = bytes.Buffer{}
 	}
 	l.pending.Reset()
-	return err
+	return lost
 }
 
 func (l *lines) close() {}

@@ -41,35 +41,41 @@ func dial(socket string) (*net.UnixConn, error) {
 	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 }
 
-// write tries again on a new socket if the kept one is dead, but not after a deadline: other
-// records wait too.
-func (j *journal) write(e entry) error {
-	datagram := encode(e)
-	for {
-		kept := j.conn != nil
-		if !kept {
-			conn, err := dial(j.socket)
-			if err != nil {
-				return err
-			}
-			j.conn = conn
+// write sends each entry as a datagram. If that fails, it sends it again on a new socket, because
+// journald may have been restarted. If journald does not read, it drops the rest of the batch.
+func (j *journal) write(batch []entry) (lost int) {
+	for i, e := range batch {
+		datagram := encode(e)
+		err := j.send(datagram)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			err = j.send(datagram)
 		}
-		err := j.conn.SetWriteDeadline(time.Now().Add(journalTimeout))
-		if err == nil {
-			_, err = j.conn.Write(datagram)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return lost + len(batch) - i
 		}
-		if err == nil {
-			return nil
-		}
-		j.close()
-		if !kept || errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
+		if err != nil {
+			lost++
 		}
 	}
+	return lost
 }
 
-// flush has nothing to do: a record is a datagram.
-func (j *journal) flush() error { return nil }
+// send closes the socket if it fails.
+func (j *journal) send(datagram []byte) error {
+	if j.conn == nil {
+		conn, err := dial(j.socket)
+		if err != nil {
+			return err
+		}
+		j.conn = conn
+	}
+	_ = j.conn.SetWriteDeadline(time.Now().Add(journalTimeout)) // if it fails, so does the write
+	_, err := j.conn.Write(datagram)
+	if err != nil {
+		j.close()
+	}
+	return err
+}
 
 func (j *journal) close() {
 	if j.conn != nil {

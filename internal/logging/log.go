@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	defaultQueue = 4096 // records
-	maxBatch     = 64   // records in one write
+	maxQueue = 4096 // records that wait to be written
+	maxBatch = 64   // records in one write
 )
 
 // Config says what is logged, how, and to where.
@@ -28,8 +28,6 @@ type Config struct {
 	// Stderr is where text and JSON go, and what FormatAuto looks at; nil is os.Stderr. It is
 	// duplicated, see New.
 	Stderr *os.File
-	// Queue is how many records may wait to be written; 0 is 4096.
-	Queue int
 	// JournalSocket is journald's socket; empty is /run/systemd/journal/socket.
 	JournalSocket string
 }
@@ -67,10 +65,9 @@ func New(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening standard error for the log: %w", err)
 	}
-	cfg.Queue, cfg.JournalSocket = cmp.Or(cfg.Queue, defaultQueue), cmp.Or(cfg.JournalSocket, journalSocket)
 	l := &Log{
-		stderr: stderr, journal: cfg.JournalSocket,
-		queue: make(chan entry, cfg.Queue), done: make(chan struct{}),
+		stderr: stderr, journal: cmp.Or(cfg.JournalSocket, journalSocket),
+		queue: make(chan entry, maxQueue), done: make(chan struct{}),
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
@@ -105,7 +102,7 @@ func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 // SetLevel changes the least level, from the next record on.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 
-// SetFormat changes the format of every record written from now on; FormatAuto looks at standard
+// SetFormat changes the format, from the next batch of records on; FormatAuto looks at standard
 // error again. It fails as New does, and then the format stays what it was.
 func (l *Log) SetFormat(format Format) error {
 	s, err := l.open(format)
@@ -154,65 +151,27 @@ func (l *Log) put(e entry) {
 // to log as well: one write for all records costs little more than one for each.
 func (l *Log) run() {
 	defer close(l.done)
-	w := writer{log: l, sink: *l.sink.Load()}
+	out, reported := *l.sink.Load(), uint64(0)
+	warn := func() { // ignores the level: a log with holes says so
+		n := l.dropped.Load() - reported
+		if n > 0 && out.write([]entry{{time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)}}}) == 0 {
+			reported += n
+		}
+	}
+	batch := make([]entry, 0, maxBatch)
 	for e := range l.queue {
 		runtime.Gosched()
-		w.warn()
-		w.write(e)
+		batch = append(batch[:0], e)
 		for range min(len(l.queue), maxBatch-1) {
-			w.write(<-l.queue) // this goroutine alone takes any
+			batch = append(batch, <-l.queue) // this goroutine alone takes any
 		}
-		w.flush()
+		if next := *l.sink.Load(); next != out {
+			out.close()
+			out = next
+		}
+		warn()
+		l.dropped.Add(uint64(out.write(batch)))
 	}
-	w.warn()
-	w.flush()
-	w.sink.close()
-}
-
-// writer writes batches to the sink that SetFormat chose last.
-type writer struct {
-	log      *Log
-	sink     sink
-	buffered uint64 // records that sink has not flushed
-	warned   uint64 // dropped records in a warning that it has not flushed
-	reported uint64 // dropped records in all warnings before
-}
-
-// write gives e to the sink, which writes it by the next flush.
-func (w *writer) write(e entry) {
-	w.follow()
-	if w.sink.write(e) != nil {
-		w.log.dropped.Add(1)
-		return
-	}
-	w.buffered++
-}
-
-// follow changes to another sink after SetFormat.
-func (w *writer) follow() {
-	if next := *w.log.sink.Load(); next != w.sink {
-		w.flush()
-		w.sink.close()
-		w.sink = next
-	}
-}
-
-// warn reports the dropped records that no warning has reported yet. It ignores the level: a log
-// with holes says so.
-func (w *writer) warn() {
-	w.follow()
-	n := w.log.dropped.Load() - w.reported
-	if n > 0 && w.sink.write(entry{time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)}}) == nil {
-		w.warned = n
-	}
-}
-
-// flush drops the records that it cannot write. Their warning is then due again.
-func (w *writer) flush() {
-	if w.sink.flush() == nil {
-		w.reported += w.warned
-	} else {
-		w.log.dropped.Add(w.buffered)
-	}
-	w.buffered, w.warned = 0, 0
+	warn()
+	out.close()
 }

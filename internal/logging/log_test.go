@@ -152,10 +152,10 @@ func TestNewRefuses(t *testing.T) {
 // Every record is either read or reported as dropped, and no caller waits for a reader that has
 // stopped.
 func TestFullQueue(t *testing.T) {
-	const records, loggers = 500, 4
+	const records, loggers = 2500, 4 // more than the queue holds
 	r, w := pipe(t)
-	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w, Queue: 8})
-	ballast := strings.Repeat("x", 4000)
+	l := start(t, logging.Config{Format: logging.FormatJSON, Stderr: w})
+	ballast := strings.Repeat("x", 400)
 	var wg sync.WaitGroup
 	for range loggers {
 		wg.Go(func() {
