@@ -32,20 +32,13 @@ func isPort(s string, low uint64) bool {
 	return err == nil && n >= low
 }
 
-// IsTailscale reports whether addr is one that Tailscale assigns to the nodes of a tailnet.
-func IsTailscale(addr netip.Addr) bool {
-	ranges := tailscaleRanges()
-	return ranges[0].Contains(addr) || ranges[1].Contains(addr)
-}
-
-// tailscaleRanges are what Tailscale assigns to the nodes of a tailnet:
+// IsTailscale reports whether addr is one that Tailscale assigns to the nodes of a tailnet:
 // https://tailscale.com/kb/1015/100.x-addresses and
 // https://tailscale.com/kb/1033/ip-and-dns-addresses.
-func tailscaleRanges() [2]netip.Prefix {
-	return [...]netip.Prefix{
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10),
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48),
-	}
+func IsTailscale(addr netip.Addr) bool {
+	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
+	v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0}), 48)
+	return v4.Contains(addr) || v6.Contains(addr)
 }
 
 // StaysPrivate reports whether data that is sent to a without TLS stays on this host or is

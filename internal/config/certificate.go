@@ -153,12 +153,8 @@ func (b pemBlock) certificate() (c *x509.Certificate, why string) {
 	switch {
 	case block != nil && block.Type != certificateBlock:
 		return nil, "a block of the type " + quote(block.Type) + ", not " + quote(certificateBlock)
-	case block == nil && !bytes.Contains(b.text, []byte("BEGIN ")):
-		return nil, "the block has no BEGIN line"
-	case block == nil && !bytes.Contains(b.text, []byte("-END ")):
-		return nil, "the block has no END line"
 	case block == nil:
-		return nil, "not a PEM block: what is between BEGIN and END is not base64, or the two lines differ"
+		return nil, "not a PEM block: its BEGIN or END line is missing or damaged, or what is between them is not base64"
 	}
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {

@@ -35,39 +35,33 @@ func Diff(old, new *Config) []Change {
 
 func diffHeaders(old, new []Header) []Change {
 	var changes []Change
-	for _, was := range old {
-		i := slices.IndexFunc(new, was.sameRule)
-		switch {
-		case i < 0:
-			changes = append(changes, Change{Path: was.rule(), Old: was.effect()})
-		case new[i] != was:
-			changes = append(changes, Change{Path: was.rule(), Old: was.effect(), New: new[i].effect()})
+	was, is := rules(old), rules(new)
+	for i, rule := range was {
+		switch at := slices.Index(is, rule); {
+		case at < 0:
+			changes = append(changes, Change{Path: rule, Old: old[i].effect()})
+		case new[at] != old[i]:
+			changes = append(changes, Change{Path: rule, Old: old[i].effect(), New: new[at].effect()})
 		}
 	}
-	for _, is := range new {
-		if !slices.ContainsFunc(old, is.sameRule) {
-			changes = append(changes, Change{Path: is.rule(), New: is.effect()})
+	for i, rule := range is {
+		if !slices.Contains(was, rule) {
+			changes = append(changes, Change{Path: rule, New: new[i].effect()})
 		}
 	}
-	if was, is := common(old, new), common(new, old); !slices.Equal(was, is) { // rules apply one after the other
+	was = slices.DeleteFunc(was, func(rule string) bool { return !slices.Contains(is, rule) })
+	is = slices.DeleteFunc(is, func(rule string) bool { return !slices.Contains(was, rule) })
+	if !slices.Equal(was, is) { // rules apply one after the other
 		changes = append(changes, Change{Path: "header order", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")})
 	}
 	return changes
 }
 
-// common returns the names of the rules of list that are also in other.
-func common(list, other []Header) []string {
+// rules names the rules of a list. A Config has no two of one name.
+func rules(list []Header) []string {
 	var names []string
 	for _, h := range list {
-		if slices.ContainsFunc(other, h.sameRule) {
-			names = append(names, h.rule())
-		}
+		names = append(names, h.rule())
 	}
 	return names
-}
-
-// sameRule reports whether two rules are for the same header and condition. A Config has no two of
-// them.
-func (h Header) sameRule(other Header) bool {
-	return h.Name == other.Name && h.When == other.When
 }

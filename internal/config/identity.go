@@ -39,15 +39,6 @@ func parsePersonHeader(s string) (string, *fault) {
 	return http.CanonicalHeaderKey(s), nil
 }
 
-// checkIdentity refuses a header without a sender to trust.
-func (d *decoder) checkIdentity() {
-	header, named := d.settings["identity.header"]
-	if _, believed := d.settings["identity.from"]; named && !believed {
-		d.report(header.at, "identity.header has no effect: no sender is trusted without identity.from",
-			`add the gateway, by an entry as in access.allow: from = ["tag:aperture"]`)
-	}
-}
-
 // LooksSecret reports whether the value of a header looks like a credential.
 func LooksSecret(value string) bool {
 	lower := strings.ToLower(strings.TrimSpace(value))

@@ -48,7 +48,6 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	}
 	d.overrides(overrides)
 	d.crossCheck()
-	d.checkIdentity()
 	if len(d.errors) > 0 {
 		return nil, d.failure()
 	}

@@ -73,12 +73,9 @@ func parseBareURL(s, example string) (*url.URL, *fault) {
 // checkHost refuses a host or a port that nothing can be sent to.
 func checkHost(u *url.URL) *fault {
 	host := u.Hostname()
-	addr, err := netip.ParseAddr(host)
-	lastLabel := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := netip.ParseAddr(host)
 	switch {
-	case err == nil && (addr.IsUnspecified() || addr.IsMulticast()):
-		return invalid("nothing can be sent to "+quote(host), "")
-	case err != nil && (!isHostname(strings.TrimSuffix(host, ".")) || lastLabel != "" && strings.Trim(lastLabel, "0123456789") == ""):
+	case err != nil && (!isHostname(strings.TrimSuffix(host, ".")) || strings.Trim(host, "0123456789.") == ""):
 		return invalid(quote(host)+" is neither a host name nor an IP address", "")
 	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port(), 1):
 		return invalid(quote(u.Port())+" is not a port", "1 to 65535")
@@ -99,29 +96,16 @@ func (d *decoder) crossCheck() {
 		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
 	}
 	for _, proxy := range p.UpstreamProxies { // none where they are bad
-		bad := checkProxied(p.UpstreamURL, proxy)
 		switch {
 		case !listen.bad && leadsTo(proxy, p.ListenAddr):
 			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
 			return
-		case !upstream.bad && bad != nil:
-			d.report(givenBy(through, upstream), "proxy.upstream_proxy: "+bad.summary, bad.hint)
+		case !upstream.bad && p.UpstreamURL.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
+			d.report(givenBy(through, upstream), "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
+				"remove upstream_proxy, or use an https:// upstream")
 			return
 		}
 	}
-}
-
-// checkProxied refuses a proxy through which an upstream cannot be reached, or not safely.
-func checkProxied(upstream, proxy *url.URL) *fault {
-	switch {
-	case upstream.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
-		return invalid("an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
-			"remove upstream_proxy, or use an https:// upstream")
-	case isLoopback(upstream.Hostname()) && !isLoopback(proxy.Hostname()):
-		return invalid("the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
-			"remove upstream_proxy, or name the upstream by the address that the proxy knows")
-	}
-	return nil
 }
 
 // givenBy returns where the first of two values was set, or the second where the first is the

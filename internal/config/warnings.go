@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
@@ -21,7 +20,7 @@ func (c *Config) Warnings() []string {
 		warn("proxy.upstream_ca_file", text)
 	}
 	for _, s := range c.Identity.From {
-		warn("identity.from", cmp.Or(c.notAsked(s), c.notAdmitted(s)))
+		warn("identity.from", c.notAsked(s))
 	}
 	for _, s := range c.Access.Allow {
 		warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
@@ -40,14 +39,6 @@ func (c *Config) notAsked(s Source) string {
 	return fmt.Sprintf("%q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", s)
 }
 
-// notAdmitted is about a gateway whose requests are refused before its header is read.
-func (c *Config) notAdmitted(gateway Source) string {
-	if slices.ContainsFunc(c.Access.Allow, gateway.mayBe) {
-		return ""
-	}
-	return fmt.Sprintf("%q matches nobody: access.allow does not admit it; add %q there, too", gateway, gateway)
-}
-
 // notForwarded is about loopback addresses, which a request does not have if a header says that
 // another proxy forwarded it.
 func (c *Config) notForwarded(s Source) string {
@@ -57,27 +48,4 @@ func (c *Config) notForwarded(s Source) string {
 	}
 	return fmt.Sprintf(`%q does not match requests that another proxy on this host forwards; `+
 		`write "local" if none is meant, or add "proxied"`, s)
-}
-
-// mayBe reports whether one sender may match both sources. Which nodes a user, a tag or a
-// capability stands for is not known here.
-func (s Source) mayBe(other Source) bool {
-	switch {
-	case s.Kind == Proxied || other.Kind == Proxied || s.Kind == Local || other.Kind == Local:
-		return s.Kind == other.Kind
-	case s.Kind == CIDR && other.Kind == CIDR && s.Prefix.Overlaps(other.Prefix):
-		return true
-	case s.Kind == User && other.Kind == User:
-		return strings.EqualFold(s.Value, other.Value)
-	case s.Kind == User && other.Kind == Tag || s.Kind == Tag && other.Kind == User:
-		return false // a tagged node belongs to no user
-	default:
-		return s.mayBePeer() && other.mayBePeer()
-	}
-}
-
-// mayBePeer reports whether a peer of the tailnet may match the source.
-func (s Source) mayBePeer() bool {
-	ranges := tailscaleRanges()
-	return s.Kind != CIDR || slices.ContainsFunc(ranges[:], s.Prefix.Overlaps)
 }

@@ -1,6 +1,0 @@
-header "x-token" {
-  value = "hunter2"
-}
-identity {
-  header = "x-auth-request-email"
-}

@@ -1,3 +1,0 @@
-proxy {
-  upstream_url = "http://0.0.0.0:9000"
-}
