@@ -15,13 +15,12 @@ import (
 // attribute binds one name of the file to one field of a Config: schema.go lists them all. set and
 // get are closures over the field, so that attributes of every type have one type:
 //
-//	duration("idle_timeout", &p.IdleTimeout, shortest, day)
+//	duration("proxy.idle_timeout", &p.IdleTimeout, shortest, day)
 //	a.set(cty.StringVal("90s"))   p.IdleTimeout is 90 * time.Second
 //	a.set(cty.StringVal("0s"))    a fault, and p.IdleTimeout is as it was
 //	a.get()                       "1m30s", in quotes, as in the file
 type attribute struct {
-	name    string
-	path    string // the name behind those of its blocks; set by section.flatten
+	path    string // the names of its blocks, and its own: "proxy.idle_timeout"
 	want    string // what the value must be; follows "must be"
 	kind    cty.Type
 	single  bool // a list that may also be written as one string
@@ -61,9 +60,9 @@ func (a attribute) accepts(v cty.Value) bool {
 func listKind() cty.Type { return cty.List(cty.String) }
 
 // text binds a string. parse makes the field's value of it, and spell is its inverse.
-func text[T any](name, example string, field *T, parse func(string) (T, *fault), spell func(T) string) attribute {
+func text[T any](path, example string, field *T, parse func(string) (T, *fault), spell func(T) string) attribute {
 	return attribute{
-		name: name,
+		path: path,
 		want: "a string such as " + strconv.Quote(example),
 		kind: cty.String,
 		set: func(v cty.Value) []fault {
@@ -80,9 +79,9 @@ func text[T any](name, example string, field *T, parse func(string) (T, *fault),
 
 // list binds a list of strings: parse and spell are for one element, and check, which may be nil,
 // is for all of them.
-func list[T any](name, example string, field *[]T, parse func(string) (T, *fault), spell func(T) string, check func([]T) *fault) attribute {
+func list[T any](path, example string, field *[]T, parse func(string) (T, *fault), spell func(T) string, check func([]T) *fault) attribute {
 	return attribute{
-		name: name,
+		path: path,
 		want: "a list of strings such as [" + strconv.Quote(example) + "]",
 		kind: listKind(),
 		set: func(v cty.Value) []fault {
@@ -151,27 +150,27 @@ func parseElements[T any](v cty.Value, example string, parse func(string) (T, *f
 // asIs spells a string.
 func asIs(s string) string { return s }
 
-func duration(name string, field *time.Duration, low, high time.Duration) attribute {
+func duration(path string, field *time.Duration, low, high time.Duration) attribute {
 	parse := func(s string) (time.Duration, *fault) { return parseDuration(s, low, high) }
-	return text(name, spellDuration(*field), field, parse, spellDuration)
+	return text(path, spellDuration(*field), field, parse, spellDuration)
 }
 
-func size(name string, field *int64, low, high int64) attribute {
+func size(path string, field *int64, low, high int64) attribute {
 	parse := func(s string) (int64, *fault) { return parseSize(s, low, high) }
-	return text(name, spellSize(*field), field, parse, spellSize)
+	return text(path, spellSize(*field), field, parse, spellSize)
 }
 
-func level(name string, field *slog.Level) attribute {
+func level(path string, field *slog.Level) attribute {
 	spell := func(l slog.Level) string { return strings.ToLower(l.String()) }
-	return oneOf(name, field, spell, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)
+	return oneOf(path, field, spell, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)
 }
 
-func choice[T ~string](name string, field *T, values ...T) attribute {
-	return oneOf(name, field, func(v T) string { return string(v) }, values...)
+func choice[T ~string](path string, field *T, values ...T) attribute {
+	return oneOf(path, field, func(v T) string { return string(v) }, values...)
 }
 
 // oneOf binds a string that is one of a few words.
-func oneOf[T any](name string, field *T, spell func(T) string, values ...T) attribute {
+func oneOf[T any](path string, field *T, spell func(T) string, values ...T) attribute {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = spell(v)
@@ -182,11 +181,11 @@ func oneOf[T any](name string, field *T, spell func(T) string, values ...T) attr
 		}
 		return none, invalid("must be "+enumerate(words)+", not "+quote(s), DidYouMean(s, words))
 	}
-	return text(name, spell(*field), field, parse, spell)
+	return text(path, spell(*field), field, parse, spell)
 }
 
-// path binds the absolute path of a file, which need not exist, or nothing.
-func path(name string, field *string, example, suffix string) attribute {
+// filePath binds the absolute path of a file, which need not exist, or nothing.
+func filePath(path string, field *string, example, suffix string) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {
 		case s == "":
@@ -198,12 +197,12 @@ func path(name string, field *string, example, suffix string) attribute {
 		}
 		return filepath.Clean(s), nil
 	}
-	return text(name, example, field, parse, asIs)
+	return text(path, example, field, parse, asIs)
 }
 
-func boolean(name string, field *bool) attribute {
+func boolean(path string, field *bool) attribute {
 	return attribute{
-		name: name,
+		path: path,
 		want: "true or false without quotes",
 		kind: cty.Bool,
 		set: func(v cty.Value) []fault {
@@ -214,9 +213,9 @@ func boolean(name string, field *bool) attribute {
 	}
 }
 
-func count(name string, field *int, low, high int64) attribute {
+func count(path string, field *int, low, high int64) attribute {
 	return attribute{
-		name: name,
+		path: path,
 		want: "a whole number without quotes such as " + strconv.Itoa(cmp.Or(*field, 100)),
 		kind: cty.Number,
 		set: func(v cty.Value) []fault {

@@ -23,8 +23,8 @@ const (
 
 // caFile binds the path of a file of certificates, or nothing. The file is read only here, so that
 // the certificates that are used are those that were checked.
-func caFile(name string, p *Proxy) attribute {
-	a := path(name, &p.UpstreamCAFile, "/etc/oauth-proxyd/ca.pem", "")
+func caFile(path string, p *Proxy) attribute {
+	a := filePath(path, &p.UpstreamCAFile, "/etc/oauth-proxyd/ca.pem", "")
 	setPath := a.set
 	a.set = func(v cty.Value) (faults []fault) {
 		p.UpstreamCAs, p.warnings = nil, nil

@@ -18,7 +18,7 @@ type decoder struct {
 	filename string
 	src      []byte
 	config   *Config
-	schema   section
+	schema   []attribute
 	settings map[string]setting   // what was set, by its dotted path
 	rules    map[string]hcl.Range // the header rules so far, by their names
 	errors   []Diagnostic
@@ -42,43 +42,39 @@ func newDecoder(filename string, src []byte) *decoder {
 	}
 }
 
-// body decodes the body of a block; path is the block's.
-func (d *decoder) body(s section, path string, body *hclsyntax.Body) {
+// body decodes the body of a block into the attributes of all that are below it. path is that of
+// the block in messages, where a header rule has its name.
+func (d *decoder) body(all []attribute, block, path string, body *hclsyntax.Body) {
 	inOrder := func(a, b *hclsyntax.Attribute) int {
 		return cmp.Compare(a.NameRange.Start.Byte, b.NameRange.Start.Byte)
 	}
 	for _, item := range slices.SortedFunc(maps.Values(body.Attributes), inOrder) {
-		i := slices.IndexFunc(s.attributes, func(a attribute) bool { return a.name == item.Name })
+		i := slices.IndexFunc(all, func(a attribute) bool { return a.path == dotted(block, item.Name) })
 		if i < 0 {
-			d.unknown(s, path, "attribute", item.Name, item.NameRange)
+			d.unknown(block, path, "attribute", item.Name, item.NameRange)
 			continue
 		}
-		d.attribute(s.attributes[i], dotted(path, item.Name), item.Expr)
+		d.attribute(all[i], dotted(path, item.Name), item.Expr)
 	}
 	first := map[string]hcl.Range{}
-	for _, block := range body.Blocks {
-		i := slices.IndexFunc(s.sections, func(sub section) bool { return sub.name == block.Type })
-		earlier, second := first[block.Type]
+	for _, sub := range body.Blocks {
+		earlier, second := first[sub.Type]
 		switch {
-		case i < 0:
-			d.unknown(s, path, "block", block.Type, block.TypeRange)
-		case block.Type == "header":
-			d.header(block)
+		case !d.isBlock(dotted(block, sub.Type)):
+			d.unknown(block, path, "block", sub.Type, sub.TypeRange)
+		case block == "" && sub.Type == "header":
+			d.header(sub)
 		case second:
-			d.report(block.TypeRange, "second "+dotted(path, block.Type)+" block",
+			d.report(sub.TypeRange, "second "+dotted(path, sub.Type)+" block",
 				"put everything into the first, which is on line "+strconv.Itoa(earlier.Start.Line))
 		default:
-			first[block.Type] = block.TypeRange
-			d.block(s.sections[i], dotted(path, block.Type), block)
+			first[sub.Type] = sub.TypeRange
+			if len(sub.Labels) > 0 {
+				d.report(sub.LabelRanges[0], sub.Type+" takes no label", "write "+sub.Type+" { … }")
+			}
+			d.body(all, dotted(block, sub.Type), dotted(path, sub.Type), sub.Body)
 		}
 	}
-}
-
-func (d *decoder) block(s section, path string, block *hclsyntax.Block) {
-	if len(block.Labels) > 0 {
-		d.report(block.LabelRanges[0], s.name+" takes no label", "write "+s.name+" { … }")
-	}
-	d.body(s, path, block.Body)
 }
 
 // header decodes one rule. Only valid rules are compared with each other.
@@ -93,7 +89,7 @@ func (d *decoder) header(block *hclsyntax.Block) {
 	}
 	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0])}
 	delete(d.settings, name+".value") // that of another rule for the same header
-	d.body(headerSection(&rule), name, block.Body)
+	d.body(headerSchema(&rule), "header", name, block.Body)
 	value, hasValue := d.settings[name+".value"]
 	if bad := rule.check(hasValue); bad != nil && len(d.errors) == before {
 		if hasValue {
@@ -193,14 +189,13 @@ func describe(v cty.Value) string {
 
 // overrides applies what outranks the file.
 func (d *decoder) overrides(list []Override) {
-	all := d.schema.flatten("")
 	for _, o := range list {
 		at := hcl.Range{Filename: o.Origin}
-		i := slices.IndexFunc(all, func(a attribute) bool { return a.path == o.Attribute && a.kind == cty.String })
+		i := slices.IndexFunc(d.schema, func(a attribute) bool { return a.path == o.Attribute && a.kind == cty.String })
 		if i < 0 {
 			d.report(at, "nothing can override "+quote(o.Attribute), "")
 			continue
 		}
-		d.set(all[i], o.Attribute, cty.StringVal(o.Value), at, nil)
+		d.set(d.schema[i], o.Attribute, cty.StringVal(o.Value), at, nil)
 	}
 }

@@ -20,8 +20,8 @@ type Change struct {
 // suggests a secret are not shown.
 func Diff(old, new *Config) []Change {
 	var changes []Change
-	after := schema(new).flatten("")
-	for i, a := range schema(old).flatten("") {
+	after := schema(new)
+	for i, a := range schema(old) {
 		was, is := a.get(), after[i].get()
 		if a.path == "proxy.upstream_ca_file" && was == is && !bytes.Equal(old.Proxy.UpstreamCAs, new.Proxy.UpstreamCAs) {
 			is += " (with other certificates)"

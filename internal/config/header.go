@@ -90,7 +90,7 @@ func (h Header) check(hasValue bool) *fault {
 const maxFieldValue = 8 << 10
 
 // headerValue binds the value of a header. No fault repeats it.
-func headerValue(name string, field *string) attribute {
+func headerValue(path string, field *string) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {
 		case LooksSecret(s):
@@ -102,7 +102,7 @@ func headerValue(name string, field *string) attribute {
 		}
 		return s, nil
 	}
-	return text(name, "oauth-2025-04-20", field, parse, asIs)
+	return text(path, "oauth-2025-04-20", field, parse, asIs)
 }
 
 // AppendElements appends the elements of comma-separated lists that list does not have yet; empty

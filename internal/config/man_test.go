@@ -23,7 +23,7 @@ type described struct {
 func TestManualMatchesSchema(t *testing.T) {
 	got := manualAttributes(t)
 	want := map[string]described{}
-	for _, a := range schema(Default()).flatten("") {
+	for _, a := range schema(Default()) {
 		want[a.path] = manualOf(a)
 	}
 	for _, path := range slices.Sorted(maps.Keys(got)) {
@@ -82,10 +82,10 @@ func typeName(a attribute) string {
 func TestDocumentsNameEachChoice(t *testing.T) {
 	page := strings.ReplaceAll(rootFile(t, manual), `\(dq`, `"`)
 	checked := 0
-	for _, a := range schema(Default()).flatten("") {
-		_, item, _ := strings.Cut(page, "\n.It Va "+a.name+" ")
+	for _, a := range schema(Default()) {
+		_, item, _ := strings.Cut(page, "\n.It Va "+ownName(a)+" ")
 		item, _, _ = strings.Cut(item, "\n.It Va ")
-		comment := commentAbove(rootFile(t, example), a.name)
+		comment := commentAbove(rootFile(t, example), ownName(a))
 		for _, word := range choices(a) {
 			checked++
 			if !strings.Contains(item, word) || !strings.Contains(comment, word) {

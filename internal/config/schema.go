@@ -10,14 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// section is one type of block, bound to the fields of one Config. The sections below are the only
-// place that says which names exist, what they take, and within which bounds.
-type section struct {
-	name       string
-	attributes []attribute
-	sections   []section
-}
-
 const (
 	day         = 24 * time.Hour
 	kib         = int64(1) << 10
@@ -26,89 +18,62 @@ const (
 	maxRequests = 1_000_000
 )
 
-// schema binds every block to c, except the header rules. The header section in it is there for its
-// names: each rule has a section of its own.
-func schema(c *Config) section {
-	return section{sections: []section{
-		proxySection(&c.Proxy),
-		tailscaleSection(&c.Tailscale),
-		{name: "identity", attributes: []attribute{
-			list("from", "tag:aperture", &c.Identity.From, parseGateway, Source.String, nil),
-			text("header", gatewayHeader, &c.Identity.Header, parsePersonHeader, strings.ToLower),
-		}},
-		{name: "access", attributes: []attribute{
-			sources("allow", &c.Access.Allow, true),
-			list("browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
-		}},
-		headerSection(&Header{}),
-		{name: "metrics", attributes: []attribute{
-			sources("allow", &c.Metrics.Allow, false),
-			path("textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
-			duration("textfile_interval", &c.Metrics.TextfileInterval, 100*time.Millisecond, time.Hour),
-		}},
-		{name: "log", attributes: []attribute{
-			level("level", &c.Log.Level),
-			choice("format", &c.Log.Format, "auto", "journal", "text", "json"),
-			choice("identity", &c.Log.Identity, "full", "hashed", "none"),
-		}},
-	}}
-}
-
-func proxySection(p *Proxy) section {
+// schema binds every attribute to a field of c, in the order of oauth-proxyd.hcl(5). With those of a
+// header rule, which are bound to a rule of their own, this is the only place that says which names
+// exist, what they take, and within which bounds.
+func schema(c *Config) []attribute {
+	p, t := &c.Proxy, &c.Tailscale
 	const shortest = 10 * time.Millisecond
-	return section{
-		name: "proxy",
-		attributes: []attribute{
-			text("listen_addr", p.ListenAddr, &p.ListenAddr, parseListenAddr, asIs).needsRestart(),
-			upstreamURL("upstream_url", &p.UpstreamURL),
-			caFile("upstream_ca_file", p),
-			proxies("upstream_proxy", &p.UpstreamProxies),
-			duration("connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
-			duration("response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
-			duration("idle_timeout", &p.IdleTimeout, shortest, day),
-			count("max_connections", &p.MaxConnections, 1, maxRequests),
-			count("max_connections_per_person", &p.MaxConnectionsPerPerson, 0, maxRequests),
-			count("queue_limit", &p.QueueLimit, 0, maxRequests),
-			duration("queue_timeout", &p.QueueTimeout, shortest, time.Hour),
-			size("max_request_body", &p.MaxRequestBody, 1, 1024*gib),
-			duration("drain_timeout", &p.DrainTimeout, shortest, time.Hour),
-			duration("handover_timeout", &p.HandoverTimeout, shortest, day),
-		},
-		sections: []section{{name: "retry", attributes: []attribute{
-			count("attempts", &p.Retry.Attempts, 1, 10),
-			duration("backoff", &p.Retry.Backoff, time.Millisecond, time.Minute),
-			size("memory", &p.Retry.Memory, kib, 64*gib),
-		}}},
-	}
+	return slices.Concat([]attribute{
+		text("proxy.listen_addr", p.ListenAddr, &p.ListenAddr, parseListenAddr, asIs).needsRestart(),
+		upstreamURL("proxy.upstream_url", &p.UpstreamURL),
+		caFile("proxy.upstream_ca_file", p),
+		proxies("proxy.upstream_proxy", &p.UpstreamProxies),
+		duration("proxy.connect_timeout", &p.ConnectTimeout, shortest, 5*time.Minute),
+		duration("proxy.response_header_timeout", &p.ResponseHeaderTimeout, shortest, day),
+		duration("proxy.idle_timeout", &p.IdleTimeout, shortest, day),
+		count("proxy.max_connections", &p.MaxConnections, 1, maxRequests),
+		count("proxy.max_connections_per_person", &p.MaxConnectionsPerPerson, 0, maxRequests),
+		count("proxy.queue_limit", &p.QueueLimit, 0, maxRequests),
+		duration("proxy.queue_timeout", &p.QueueTimeout, shortest, time.Hour),
+		size("proxy.max_request_body", &p.MaxRequestBody, 1, 1024*gib),
+		duration("proxy.drain_timeout", &p.DrainTimeout, shortest, time.Hour),
+		duration("proxy.handover_timeout", &p.HandoverTimeout, shortest, day),
+		count("proxy.retry.attempts", &p.Retry.Attempts, 1, 10),
+		duration("proxy.retry.backoff", &p.Retry.Backoff, time.Millisecond, time.Minute),
+		size("proxy.retry.memory", &p.Retry.Memory, kib, 64*gib),
+
+		boolean("tailscale.required", &t.Required),
+		choice("tailscale.when_down", &t.WhenDown, Wait, Exit),
+		filePath("tailscale.socket", &t.Socket, "/run/tailscale/tailscaled.sock", "").needsRestart(),
+
+		list("identity.from", "tag:aperture", &c.Identity.From, parseGateway, Source.String, nil),
+		text("identity.header", gatewayHeader, &c.Identity.Header, parsePersonHeader, strings.ToLower),
+
+		sources("access.allow", &c.Access.Allow, true),
+		list("access.browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
+	}, headerSchema(&Header{}), []attribute{
+		sources("metrics.allow", &c.Metrics.Allow, false),
+		filePath("metrics.textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
+		duration("metrics.textfile_interval", &c.Metrics.TextfileInterval, 100*time.Millisecond, time.Hour),
+
+		level("log.level", &c.Log.Level),
+		choice("log.format", &c.Log.Format, "auto", "journal", "text", "json"),
+		choice("log.identity", &c.Log.Identity, "full", "hashed", "none"),
+	})
 }
 
-func tailscaleSection(t *Tailscale) section {
-	return section{name: "tailscale", attributes: []attribute{
-		boolean("required", &t.Required),
-		choice("when_down", &t.WhenDown, Wait, Exit),
-		path("socket", &t.Socket, "/run/tailscale/tailscaled.sock", "").needsRestart(),
-	}}
-}
-
-func headerSection(h *Header) section {
+// headerSchema binds the attributes of one header rule.
+func headerSchema(h *Header) []attribute {
 	h.Mode = ModeSet
-	return section{
-		name: "header",
-		attributes: []attribute{
-			headerValue("value", &h.Value),
-			choice("mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
-		},
-		sections: []section{whenSection(&h.When)},
+	return []attribute{
+		headerValue("header.value", &h.Value),
+		choice("header.mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
+		condition("header.when.bearer_prefix", "sk-ant-oat", &h.When.BearerPrefix, bearerPrefix),
+		condition("header.when.path_prefix", "/v1/", &h.When.PathPrefix, pathPrefix),
+		condition("header.when.user_agent_prefix", "claude-cli/", &h.When.UserAgentPrefix, agentPrefix),
+		condition("header.when.listener", "proxy", &h.When.Listener, listenerName),
 	}
-}
-
-func whenSection(w *When) section {
-	return section{name: "when", attributes: []attribute{
-		condition("bearer_prefix", "sk-ant-oat", &w.BearerPrefix, bearerPrefix),
-		condition("path_prefix", "/v1/", &w.PathPrefix, pathPrefix),
-		condition("user_agent_prefix", "claude-cli/", &w.UserAgentPrefix, agentPrefix),
-		condition("listener", "proxy", &w.Listener, listenerName),
-	}}
 }
 
 // Default returns the configuration of an empty file. It has no header rules.
@@ -139,57 +104,49 @@ func Default() *Config {
 	}
 }
 
-// names lists what the block takes.
-func (s section) names() []string {
-	var names []string
-	for _, a := range s.attributes {
-		names = append(names, a.name)
-	}
-	for _, sub := range s.sections {
-		names = append(names, sub.name)
+// names lists what a block takes: attributes and blocks. That of the file is "".
+func (d *decoder) names(block string) (names []string) {
+	for _, a := range d.schema {
+		below, ok := strings.CutPrefix(a.path, dotted(block, ""))
+		name, _, _ := strings.Cut(below, ".")
+		if ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	return names
 }
 
-// flatten lists the attributes of s and below, in order, each with its path.
-func (s section) flatten(parent string) []attribute {
-	var all []attribute
-	for _, a := range s.attributes {
-		a.path = dotted(parent, a.name)
-		all = append(all, a)
-	}
-	for _, sub := range s.sections {
-		all = append(all, sub.flatten(dotted(parent, sub.name))...)
-	}
-	return all
+// isBlock reports whether a path is that of a block.
+func (d *decoder) isBlock(path string) bool {
+	return slices.ContainsFunc(d.schema, func(a attribute) bool { return strings.HasPrefix(a.path, path+".") })
 }
 
 func dotted(parent, name string) string { return strings.TrimPrefix(parent+"."+name, ".") }
 
-// unknown reports a name that the block at path does not take.
-func (d *decoder) unknown(s section, path, kind, name string, at hcl.Range) {
+// unknown reports a name that the block does not take; path is for the message.
+func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
 	if d.full() {
 		return // suggesting names for thousands takes seconds
 	}
-	block := slices.ContainsFunc(s.sections, func(sub section) bool { return sub.name == name })
 	switch {
-	case block:
+	case d.isBlock(dotted(block, name)):
 		d.report(at, quote(name)+" is a block, not an attribute", "write "+name+" { … }, without the equals sign")
-	case slices.Contains(s.names(), name):
+	case slices.Contains(d.names(block), name):
 		d.report(at, quote(name)+" is an attribute, not a block", "write "+name+" = …")
 	default:
-		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(s, path, name))
+		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(block, path, name))
 	}
 }
 
 // suggest guesses what an unknown name means: a similar name in the same block, the same one or the
 // beginning of one in another, or else whatever the block takes.
-func (d *decoder) suggest(s section, path, name string) string {
-	if hint := DidYouMean(name, s.names()); hint != "" {
+func (d *decoder) suggest(block, path, name string) string {
+	takes := d.names(block)
+	if hint := DidYouMean(name, takes); hint != "" {
 		return hint
 	}
 	meant := func(other string) bool { return other == fold(name) || strings.HasPrefix(other, fold(name)+"_") }
-	for _, a := range d.schema.flatten("") {
+	for _, a := range d.schema {
 		names := strings.Split(a.path, ".")
 		switch i := slices.IndexFunc(names, meant); {
 		case i == 0:
@@ -198,5 +155,5 @@ func (d *decoder) suggest(s section, path, name string) string {
 			return names[i] + " belongs in the " + strings.Join(names[:i], ".") + " block"
 		}
 	}
-	return cmp.Or(path, "the file") + " takes " + strings.Join(s.names(), ", ")
+	return cmp.Or(path, "the file") + " takes " + strings.Join(takes, ", ")
 }

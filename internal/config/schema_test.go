@@ -82,8 +82,8 @@ func TestExampleIsComplete(t *testing.T) {
 	if want := inOrder(schema(Default())); !slices.Equal(got, want) {
 		t.Errorf("the example has\n%v\nthe schema\n%v", got, want)
 	}
-	for _, a := range schema(Default()).flatten("") {
-		comment := commentAbove(text, a.name)
+	for _, a := range schema(Default()) {
+		comment := commentAbove(text, ownName(a))
 		if strings.HasPrefix(a.path, "header.") {
 			continue // its comment stands above the block
 		}
@@ -97,8 +97,8 @@ func TestExampleIsComplete(t *testing.T) {
 func TestExampleBounds(t *testing.T) {
 	text := rootFile(t, example)
 	checked := 0
-	for _, a := range schema(Default()).flatten("") {
-		found := regexp.MustCompile(`(?:Duration|Size|Number), (\w+ to \w+)`).FindStringSubmatch(commentAbove(text, a.name))
+	for _, a := range schema(Default()) {
+		found := regexp.MustCompile(`(?:Duration|Size|Number), (\w+ to \w+)`).FindStringSubmatch(commentAbove(text, ownName(a)))
 		if found == nil {
 			continue
 		}
@@ -131,7 +131,7 @@ func boundsOf(a attribute) string {
 // Every field of a Config has exactly one attribute.
 func TestEveryFieldIsBound(t *testing.T) {
 	fields := countFields(reflect.TypeFor[Config]()) + countFields(reflect.TypeFor[Header]()) - 1 // Name is the label
-	if bound := len(schema(Default()).flatten("")); bound != fields {
+	if bound := len(schema(Default())); bound != fields {
 		t.Errorf("%d attributes for %d fields", bound, fields)
 	}
 }
@@ -150,17 +150,23 @@ func countFields(t reflect.Type) int {
 	return n
 }
 
-// inOrder lists the names of s as the example writes them.
-func inOrder(s section) []string {
+// inOrder lists the names of blocks and attributes as the example writes them.
+func inOrder(all []attribute) []string {
 	var names []string
-	for _, a := range s.attributes {
-		names = append(names, a.name)
-	}
-	for _, sub := range s.sections {
-		names = append(append(names, sub.name), inOrder(sub)...)
+	seen := map[string]bool{}
+	for _, a := range all {
+		for i, c := range a.path + "." {
+			if path := a.path[:i]; c == '.' && !seen[path] {
+				seen[path] = true
+				names = append(names, path[strings.LastIndexByte(path, '.')+1:])
+			}
+		}
 	}
 	return names
 }
+
+// ownName is the name of an attribute without those of its blocks.
+func ownName(a attribute) string { return a.path[strings.LastIndexByte(a.path, '.')+1:] }
 
 // commentAbove is the comment before the line that sets name, on one line.
 func commentAbove(text, name string) string {

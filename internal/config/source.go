@@ -46,14 +46,14 @@ func (s Source) String() string {
 
 // sources binds an allow list. If needed is true, an empty list is an error, because it would
 // refuse every request.
-func sources(name string, field *[]Source, needed bool) attribute {
+func sources(path string, field *[]Source, needed bool) attribute {
 	check := func(all []Source) *fault {
 		if needed && len(all) == 0 {
 			return invalid("an empty list refuses every request", `remove the line for the default, ["local", "tailnet"], or name who may send requests`)
 		}
 		return nil
 	}
-	return list(name, "tailnet", field, parseSource, Source.String, check)
+	return list(path, "tailnet", field, parseSource, Source.String, check)
 }
 
 func parseSource(s string) (Source, *fault) {

@@ -13,7 +13,7 @@ import (
 func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropic.com"} }
 
 // upstreamURL binds the URL that requests are sent to.
-func upstreamURL(name string, field **url.URL) attribute {
+func upstreamURL(path string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
 		u, bad := parseBareURL(s, anthropic().String())
 		if bad != nil || u.Scheme != "http" || hostStaysPrivate(u.Hostname()) {
@@ -25,11 +25,11 @@ func upstreamURL(name string, field **url.URL) attribute {
 		}
 		return nil, invalid("http:// to "+quote(u.Hostname())+" would send credentials in clear", hint)
 	}
-	return text(name, anthropic().String(), field, parse, (*url.URL).String)
+	return text(path, anthropic().String(), field, parse, (*url.URL).String)
 }
 
 // proxies binds the URL of an HTTP CONNECT proxy, a list of them, or nothing.
-func proxies(name string, field *[]*url.URL) attribute {
+func proxies(path string, field *[]*url.URL) attribute {
 	const most = 8 // a request may have to wait for each that is dead
 	const example = "http://proxy.example.com:3128"
 	parse := func(s string) (*url.URL, *fault) {
@@ -45,7 +45,7 @@ func proxies(name string, field *[]*url.URL) attribute {
 		}
 		return nil
 	}
-	return list(name, example, field, parse, (*url.URL).String, check).orString(example)
+	return list(path, example, field, parse, (*url.URL).String, check).orString(example)
 }
 
 // parseBareURL reads scheme and host, and refuses all other parts of a URL (RFC 3986). Faults do

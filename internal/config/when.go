@@ -13,9 +13,10 @@ type When struct {
 // String returns the condition in the spelling of the file, "" for none.
 func (w When) String() string {
 	var parts []string
-	for _, a := range whenSection(&w).attributes {
-		if value := a.get(); value != `""` {
-			parts = append(parts, a.name+" = "+value)
+	for _, a := range headerSchema(&Header{When: w}) {
+		name, ok := strings.CutPrefix(a.path, "header.when.")
+		if value := a.get(); ok && value != `""` {
+			parts = append(parts, name+" = "+value)
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -23,7 +24,7 @@ func (w When) String() string {
 
 // condition binds one line of a when block. An empty value is an error, because it would hold for
 // every request.
-func condition(name, example string, field *string, check func(string) *fault) attribute {
+func condition(path, example string, field *string, check func(string) *fault) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {
 		case s == "":
@@ -33,7 +34,7 @@ func condition(name, example string, field *string, check func(string) *fault) a
 		}
 		return s, check(s)
 	}
-	return text(name, example, field, parse, asIs)
+	return text(path, example, field, parse, asIs)
 }
 
 func bearerPrefix(s string) *fault {
