@@ -18,9 +18,9 @@ const (
 	maxRequests = 1_000_000
 )
 
-// schema binds every attribute to a field of c, in the order of oauth-proxyd.hcl(5). With those of a
-// header rule, which are bound to a rule of their own, this is the only place that says which names
-// exist, what they take, and within which bounds.
+// schema binds every attribute to a field of c, in the order of oauth-proxyd.hcl(5). It and
+// headerSchema are the only places that say which names exist, what they take, and within which
+// bounds.
 func schema(c *Config) []attribute {
 	p, t := &c.Proxy, &c.Tailscale
 	const shortest = 10 * time.Millisecond
