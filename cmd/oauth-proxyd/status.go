@@ -214,9 +214,6 @@ func upstreamText(u admin.UpstreamStatus, now time.Time) string {
 	path := "direct"
 	if u.Proxy != "" {
 		path = "through the proxy " + u.Proxy
-		if u.Since != nil {
-			path += " since " + spell(now.Sub(*u.Since))
-		}
 	}
 	text := fmt.Sprintf("%s, %s, %s", u.URL, path, count(u.Connections, "connection"))
 	if u.LastResponse == nil {

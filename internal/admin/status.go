@@ -97,10 +97,9 @@ type LimitStatus struct {
 
 // UpstreamStatus is where requests go.
 type UpstreamStatus struct {
-	URL         string     `json:"url"`
-	Proxy       string     `json:"proxy"`       // host and port of the HTTP CONNECT proxy in use; empty: none
-	Since       *time.Time `json:"since"`       // when that way was first used; null: not yet
-	Connections int        `json:"connections"` // open, idle ones included
+	URL         string `json:"url"`
+	Proxy       string `json:"proxy"`       // host and port of the HTTP CONNECT proxy in use; empty: none
+	Connections int    `json:"connections"` // open, idle ones included
 	// LastSuccess is the end of a whole response below 500, LastResponse the beginning of any, with
 	// LastStatus; null: not yet.
 	LastSuccess  *time.Time     `json:"last_success"`

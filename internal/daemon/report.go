@@ -47,9 +47,9 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 }
 
 func upstreamStatus(v *view, stats proxy.Stats) admin.UpstreamStatus {
-	route := v.proxy.Route()
+	via, connections := v.proxy.Route()
 	u := admin.UpstreamStatus{
-		URL: v.config.Proxy.UpstreamURL.String(), Proxy: route.Proxy, Connections: route.Connections, Since: known(route.Since),
+		URL: v.config.Proxy.UpstreamURL.String(), Proxy: via, Connections: connections,
 		LastSuccess: known(stats.LastSuccess), LastResponse: known(stats.LastResponse), LastStatus: stats.LastStatus,
 	}
 	if stats.Cause != "" {

@@ -128,8 +128,8 @@ func (p *Proxy) Close() { p.current.Load().pool.Close() }
 // RateLimits returns what the upstream reported about accounts.
 func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
 
-// Route says how requests reach the upstream now.
-func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
+// Route says how requests reach the upstream; see [upstream.Pool.Route].
+func (p *Proxy) Route() (via string, connections int) { return p.current.Load().pool.Route() }
 
 // ServeHTTP carries one request to its end.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -47,17 +47,12 @@ const (
 // dialer connects to one upstream.
 type dialer struct {
 	Config
-	http1     *http.Transport // used only for NewClientConn: it neither pools nor dials
-	http2     *http.Transport // likewise
-	tls       *tls.Config     // nil: an http upstream
+	tls       *tls.Config // nil: an http upstream
 	proxyTLS  *tls.Config
 	address   string // host:port
 	spares    *sync.Pool
-	lastRoute atomic.Pointer[usedRoute]
+	preferred atomic.Int64 // index of the proxy that worked last
 }
-
-// wireKey is the context key of the connection that net/http is to use.
-type wireKey struct{}
 
 // newDialer checks the certificates; it does not connect.
 func newDialer(c Config) (*dialer, error) {
@@ -71,11 +66,8 @@ func newDialer(c Config) (*dialer, error) {
 	d := &dialer{
 		Config: c, address: hostPort(c.URL),
 		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		http1:    newTransport(), http2: newTransport(),
+		spares:   newSpares(),
 	}
-	d.spares = newSpares()
-	d.http1.MaxResponseHeaderBytes = maxResponseHeader
-	d.lastRoute.Store(&usedRoute{})
 	if c.URL.Scheme == "https" {
 		d.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.URL.Hostname(),
@@ -85,12 +77,12 @@ func newDialer(c Config) (*dialer, error) {
 	return d, nil
 }
 
-// newTransport returns a transport that takes its connection from the context.
-func newTransport() *http.Transport {
+// newTransport returns a transport for w alone. It neither dials nor pools.
+func newTransport(w *wire) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	made := func(ctx context.Context, _, _ string) (net.Conn, error) { return ctx.Value(wireKey{}).(*wire), nil }
+	made := func(context.Context, string, string) (net.Conn, error) { return w, nil }
 	return &http.Transport{
 		DialContext:           made,
 		DialTLSContext:        made,
@@ -142,11 +134,11 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	}
 	c.wire = newWire(c, nc, d.spares)
 	c.http2 = c.wire.isHTTP2()
-	transport := d.http1
-	if c.http2 {
-		transport = d.http2
+	transport := newTransport(c.wire)
+	if !c.http2 {
+		transport.MaxResponseHeaderBytes = maxResponseHeader
 	}
-	c.client, err = transport.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), d.URL.Scheme, d.address)
+	c.client, err = transport.NewClientConn(ctx, d.URL.Scheme, d.address)
 	if err != nil {
 		_ = c.wire.Close() // err says why
 	}
@@ -177,16 +169,15 @@ func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.prefer(0)
 		return d.handshake(ctx, c)
 	}
 	var failed error
-	first := d.lastRoute.Load().index
+	first := int(d.preferred.Load())
 	for i := range d.Proxies {
 		index := (first + i) % len(d.Proxies)
 		c, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
 		if err == nil {
-			d.prefer(index)
+			d.preferred.Store(int64(index))
 			return c, nil
 		}
 		err = fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err)
@@ -254,38 +245,14 @@ func (d *dialer) tunnel(c net.Conn) error {
 	return nil
 }
 
-// Route says how connections reach the upstream.
-type Route struct {
-	// Proxy is the host and port of the HTTP CONNECT proxy; empty: connections are direct.
-	Proxy string
-	// Since is when the route came into use; zero: not yet.
-	Since time.Time
-	// Connections is how many are open, including idle ones.
-	Connections int
-}
-
-// Route returns the current route. Before the first connection, that is the first proxy.
-func (p *Pool) Route() Route {
+// Route returns the host and port of the HTTP CONNECT proxy by which connections reach the upstream,
+// empty if they are direct, and how many are open, idle ones included. Before the first connection,
+// that is the first proxy.
+func (p *Pool) Route() (proxy string, connections int) {
+	if proxies := p.dialer.Proxies; len(proxies) > 0 {
+		proxy = proxies[p.dialer.preferred.Load()].Host
+	}
 	p.mu.Lock()
-	r := Route{Connections: len(p.conns)}
-	p.mu.Unlock()
-	last := p.dialer.lastRoute.Load()
-	r.Since = last.since
-	if len(p.dialer.Proxies) > 0 {
-		r.Proxy = p.dialer.Proxies[last.index].Host
-	}
-	return r
-}
-
-// usedRoute is the route of the last connection.
-type usedRoute struct {
-	index int // of the proxy; 0 without proxies
-	since time.Time
-}
-
-// prefer makes later connections try that proxy first.
-func (d *dialer) prefer(index int) {
-	if last := d.lastRoute.Load(); last.index != index || last.since.IsZero() {
-		d.lastRoute.Store(&usedRoute{index: index, since: time.Now()})
-	}
+	defer p.mu.Unlock()
+	return proxy, len(p.conns)
 }
