@@ -29,13 +29,13 @@ type attempt struct {
 
 // attempts are one for each proxy, in the order in which the daemon tries them.
 func attempts(c upstream.Config) []*attempt {
-	if len(c.Proxies) == 0 {
+	if len(c.UpstreamProxies) == 0 {
 		return []*attempt{{config: c}}
 	}
-	all := make([]*attempt, len(c.Proxies))
-	for i, proxy := range c.Proxies {
+	all := make([]*attempt, len(c.UpstreamProxies))
+	for i, proxy := range c.UpstreamProxies {
 		all[i] = &attempt{config: c, proxy: proxy}
-		all[i].config.Proxies = []*url.URL{proxy}
+		all[i].config.UpstreamProxies = []*url.URL{proxy}
 	}
 	return all
 }
@@ -70,7 +70,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 		return err
 	}
 	defer pool.Close()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.URL.JoinPath("/v1/models").String(), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.UpstreamURL.JoinPath("/v1/models").String(), http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (a *attempt) failedPart() string {
 	if a.proxy != nil {
 		parts = append(parts, upstream.StageTunnel)
 	}
-	if a.config.URL.Scheme == "https" {
+	if a.config.UpstreamURL.Scheme == "https" {
 		parts = append(parts, upstream.StageHandshake)
 	}
 	for _, part := range parts {
@@ -120,7 +120,7 @@ func (a *attempt) failedPart() string {
 }
 
 // host is the name or the address that the attempt connects to.
-func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.URL).Hostname() }
+func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.UpstreamURL).Hostname() }
 
 // connected reports whether the daemon would use this proxy: it tries the next one only if a proxy
 // opens no tunnel.

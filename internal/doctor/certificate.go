@@ -16,7 +16,7 @@ const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
-		return f.fix("curl -v "+a.config.URL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
+		return f.fix("curl -v "+a.config.UpstreamURL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
 	}
 	chain := invalid.UnverifiedCertificates
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
@@ -37,14 +37,14 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	if missingRoots() {
 		return fail("no root certificates were found on this host, so the certificate of %s, issued by %q, cannot be verified",
-			a.config.URL.Host, chain[0].Issuer).fix("install the package ca-certificates")
+			a.config.UpstreamURL.Host, chain[0].Issuer).fix("install the package ca-certificates")
 	}
 	trusted := ""
 	if file := x.settings.Proxy.UpstreamCAFile; file != "" {
 		trusted = " and not in upstream_ca_file " + file
 	}
 	f := fail("the certificate of %s was issued by %q, which is not one of the system's roots%s: a proxy on the path intercepts TLS, or the upstream has a private CA",
-		a.config.URL.Host, chain[0].Issuer, trusted)
+		a.config.UpstreamURL.Host, chain[0].Issuer, trusted)
 	if top := chain[len(chain)-1]; len(chain) > 1 {
 		f.Seen += fmt.Sprintf("; the last certificate of the chain belongs to %q", top.Subject)
 	}
@@ -58,8 +58,8 @@ func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 
 // saveTop are commands that save the last certificate of the chain that the server sends.
 func saveTop(a *attempt) string {
-	address := a.config.URL.Host
-	if a.config.URL.Port() == "" {
+	address := a.config.UpstreamURL.Host
+	if a.config.UpstreamURL.Port() == "" {
 		address += ":443"
 	}
 	proxy := ""
@@ -72,7 +72,7 @@ func saveTop(a *attempt) string {
     /END CERT/ {t=c} END {printf "%%s", t}' \
   >%s
 openssl x509 -noout -fingerprint -sha256 \
-  -in %[4]s`, address, a.config.URL.Hostname(), proxy, caFile)
+  -in %[4]s`, address, a.config.UpstreamURL.Hostname(), proxy, caFile)
 }
 
 // missingRoots reports whether the system trusts no certificate at all.

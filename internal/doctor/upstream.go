@@ -35,7 +35,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: only the configuration says where it is")}
 	}
-	all := attempts(upstream.From(x.settings.Proxy))
+	all := attempts(upstream.Config{Proxy: x.settings.Proxy})
 	var running sync.WaitGroup
 	for _, a := range all {
 		running.Go(func() { a.send(ctx, "oauth-proxyd-doctor/"+x.Version) })
@@ -79,7 +79,7 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 	case upstream.StageAddress:
 		return at(stepTCP, ok("connected to %s in %s", s.To, took))
 	case upstream.StageTunnel:
-		return at(stepProxy, ok("%s opened a tunnel to %s in %s", s.To, a.config.URL.Host, took))
+		return at(stepProxy, ok("%s opened a tunnel to %s in %s", s.To, a.config.UpstreamURL.Host, took))
 	}
 	return at(stepTLS, ok("%s %s in %s, the certificate was issued by %q", tls.VersionName(s.TLS.Version), s.TLS.NegotiatedProtocol, took, s.TLS.PeerCertificates[0].Issuer))
 }
@@ -87,9 +87,9 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 // attemptFailed reports the step that failed.
 func (x *facts) attemptFailed(a *attempt) Finding {
 	f := fail("%s", plain(a.err))
-	curl := "curl -v " + a.config.URL.String()
+	curl := "curl -v " + a.config.UpstreamURL.String()
 	if a.proxy != nil {
-		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.URL.String()
+		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.UpstreamURL.String()
 	}
 	switch a.failedPart() {
 	case upstream.StageName:
@@ -102,7 +102,7 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 		return at(stepTLS, x.certificateFinding(a, f))
 	}
 	if errors.Is(a.err, context.DeadlineExceeded) {
-		f.Seen = a.config.URL.Host + " accepted the connection, but did not respond in time"
+		f.Seen = a.config.UpstreamURL.Host + " accepted the connection, but did not respond in time"
 		f = f.fix("proxy.upstream_url in " + x.File + ": is that the API, and does it work?")
 	}
 	return at(stepHTTP, f.fix(curl))
@@ -128,9 +128,9 @@ func (x *facts) noTunnel(a *attempt) string {
 	case refused.Status == http.StatusProxyAuthRequired:
 		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd sends no password"
 	case refused.Status >= http.StatusInternalServerError:
-		return "the proxy " + a.proxy.Host + " could not connect to " + a.config.URL.Host + ", or has a problem of its own; its log says why"
+		return "the proxy " + a.proxy.Host + " could not connect to " + a.config.UpstreamURL.Host + ", or has a problem of its own; its log says why"
 	}
-	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.URL.Host + "; its log says why it did not"
+	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.UpstreamURL.Host + "; its log says why it did not"
 }
 
 // responseFinding is about the response. To a request without a credential, the API responds with
@@ -145,9 +145,9 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	case code == http.StatusUnauthorized && hasID && kind == "application/json":
 		f = ok("%s in %s, as expected", text, took)
 	case code >= 300 && code < 400:
-		to, err := a.config.URL.Parse(a.response.Header.Get("Location"))
+		to, err := a.config.UpstreamURL.Parse(a.response.Header.Get("Location"))
 		if err != nil {
-			to = a.config.URL
+			to = a.config.UpstreamURL
 		}
 		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host). // the rest may have a token
 															fix("proxy.upstream_url in " + x.File)
@@ -157,16 +157,16 @@ func (x *facts) responseFinding(a *attempt) Finding {
 			traits += ", no request-id"
 		}
 		f = warn("%s, %s in %s: the API would respond with 401, JSON and a request-id; a login page, a proxy or another program responds in its place", text, traits, took).
-			fix("curl -v "+a.config.URL.JoinPath("/v1/models").String()+"   # what responds there?",
+			fix("curl -v "+a.config.UpstreamURL.JoinPath("/v1/models").String()+"   # what responds there?",
 				"proxy.upstream_url in "+x.File+": is that the API, or a gateway to it?",
-				"if it is, the operator of the network must let this host reach "+a.config.URL.Host)
+				"if it is, the operator of the network must let this host reach "+a.config.UpstreamURL.Host)
 	case code == http.StatusForbidden:
 		f = warn("%s in %s: the API refuses this host", text, took).
 			fix("is this host, or its exit node, in a country that Anthropic serves? https://www.anthropic.com/supported-countries")
 	case code >= 500:
 		f = warn("%s in %s: the upstream itself has a problem", text, took).fix("https://status.anthropic.com")
 	default:
-		f = warn("%s in %s", text, took).fix("curl -v " + a.config.URL.String())
+		f = warn("%s in %s", text, took).fix("curl -v " + a.config.UpstreamURL.String())
 	}
 	return at(stepHTTP, f)
 }

@@ -100,14 +100,14 @@ func New(c Config, s Settings) (*Proxy, error) {
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	p.metrics.zeroRules(s.Headers)
 	next := &snapshot{Settings: s}
-	to := upstream.From(s.Proxy)
-	to.Dial, to.Resolver = p.network.Dial, p.network.Resolver
+	to := p.network
+	to.Proxy = s.Proxy
 	old := p.current.Load()
-	if old != nil && upstream.From(old.Proxy).SameTarget(to) {
+	if old != nil && upstream.SameTarget(old.Proxy, to.Proxy) {
 		next.pool = old.pool
 	} else {
 		if next.pool, err = upstream.New(to); err != nil {
-			return nil, fmt.Errorf("preparing connections to %s: %w", to.URL.Host, err)
+			return nil, fmt.Errorf("preparing connections to %s: %w", to.UpstreamURL.Host, err)
 		}
 	}
 	return func() { p.swap(next) }, nil

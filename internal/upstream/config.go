@@ -5,22 +5,14 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"time"
 
 	"oauth-proxyd/internal/config"
 )
 
 // Config says where requests go, and by which path.
 type Config struct {
-	// URL has a scheme (http or https) and a host, nothing else.
-	URL *url.URL
-	// RootCAs holds PEM certificates that are trusted beside the system's.
-	RootCAs []byte
-	// Proxies are HTTP CONNECT proxies for an https upstream, in the order in which they are tried.
-	// Without one, connections are direct.
-	Proxies []*url.URL
-	// ConnectTimeout bounds DNS, TCP and TLS together.
-	ConnectTimeout time.Duration
+	// Proxy has the upstream's URL, certificates, CONNECT proxies and ConnectTimeout.
+	config.Proxy
 	// Dial replaces DNS and TCP. If nil, the host's own are used.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Resolver looks names up. If nil, [NewResolver] makes one.
@@ -30,16 +22,11 @@ type Config struct {
 	Observe func(Stage)
 }
 
-// From returns the Config for a configuration file's proxy block.
-func From(c config.Proxy) Config {
-	return Config{URL: c.UpstreamURL, RootCAs: c.UpstreamCAs, Proxies: c.UpstreamProxies, ConnectTimeout: c.ConnectTimeout}
-}
-
-// SameTarget reports whether connections made for c can be used for other, too.
-func (c Config) SameTarget(other Config) bool {
-	return c.URL.String() == other.URL.String() && string(c.RootCAs) == string(other.RootCAs) &&
-		slices.EqualFunc(c.Proxies, other.Proxies, func(a, b *url.URL) bool { return a.String() == b.String() }) &&
-		c.ConnectTimeout == other.ConnectTimeout
+// SameTarget reports whether connections made for a can be used for b, too.
+func SameTarget(a, b config.Proxy) bool {
+	return a.UpstreamURL.String() == b.UpstreamURL.String() && string(a.UpstreamCAs) == string(b.UpstreamCAs) &&
+		slices.EqualFunc(a.UpstreamProxies, b.UpstreamProxies, func(a, b *url.URL) bool { return a.String() == b.String() }) &&
+		a.ConnectTimeout == b.ConnectTimeout
 }
 
 // hostPort returns host:port of u, with the default port of its scheme if it has none.

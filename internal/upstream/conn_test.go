@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/kernel"
 )
 
@@ -49,7 +50,9 @@ func poolTo(t *testing.T, script func(net.Conn)) *Pool {
 			script(c)
 		}
 	}()
-	p, err := New(Config{URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, ConnectTimeout: 10 * time.Second})
+	p, err := New(Config{Proxy: config.Proxy{
+		UpstreamURL: &url.URL{Scheme: "http", Host: l.Addr().String()}, ConnectTimeout: 10 * time.Second,
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

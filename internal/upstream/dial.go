@@ -56,7 +56,7 @@ type dialer struct {
 
 // newDialer checks the certificates; it does not connect.
 func newDialer(c Config) (*dialer, error) {
-	roots, err := rootCAs(c.RootCAs)
+	roots, err := rootCAs(c.UpstreamCAs)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +64,13 @@ func newDialer(c Config) (*dialer, error) {
 		c.Resolver = NewResolver(c.ConnectTimeout, nil)
 	}
 	d := &dialer{
-		Config: c, address: hostPort(c.URL),
+		Config: c, address: hostPort(c.UpstreamURL),
 		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		spares:   newSpares(),
 	}
-	if c.URL.Scheme == "https" {
+	if c.UpstreamURL.Scheme == "https" {
 		d.tls = &tls.Config{
-			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.URL.Hostname(),
+			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.UpstreamURL.Hostname(),
 			NextProtos: []string{"h2", "http/1.1"},
 		}
 	}
@@ -138,7 +138,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	if !c.http2 {
 		transport.MaxResponseHeaderBytes = maxResponseHeader
 	}
-	c.client, err = transport.NewClientConn(ctx, d.URL.Scheme, d.address)
+	c.client, err = transport.NewClientConn(ctx, d.UpstreamURL.Scheme, d.address)
 	if err != nil {
 		_ = c.wire.Close() // err says why
 	}
@@ -164,7 +164,7 @@ func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 // route connects to the upstream, including the TLS handshake: directly, or through the first proxy
 // that works. It tries the proxy that worked last first, and gives each an equal share of the time.
 func (d *dialer) route(ctx context.Context) (net.Conn, error) {
-	if len(d.Proxies) == 0 {
+	if len(d.UpstreamProxies) == 0 {
 		c, err := d.dialTCP(ctx, d.address)
 		if err != nil {
 			return nil, err
@@ -173,14 +173,14 @@ func (d *dialer) route(ctx context.Context) (net.Conn, error) {
 	}
 	var failed error
 	first := int(d.preferred.Load())
-	for i := range d.Proxies {
-		index := (first + i) % len(d.Proxies)
-		c, err := d.viaProxy(ctx, d.Proxies[index], len(d.Proxies)-i)
+	for i := range d.UpstreamProxies {
+		index := (first + i) % len(d.UpstreamProxies)
+		c, err := d.viaProxy(ctx, d.UpstreamProxies[index], len(d.UpstreamProxies)-i)
 		if err == nil {
 			d.preferred.Store(int64(index))
 			return c, nil
 		}
-		err = fmt.Errorf("proxy %s: %w", d.Proxies[index].Host, err)
+		err = fmt.Errorf("proxy %s: %w", d.UpstreamProxies[index].Host, err)
 		if failed == nil {
 			failed = err
 		} else {
@@ -245,11 +245,11 @@ func (d *dialer) tunnel(c net.Conn) error {
 	return nil
 }
 
-// Route returns the host and port of the HTTP CONNECT proxy by which connections reach the upstream,
-// empty if they are direct, and how many are open, idle ones included. Before the first connection,
-// that is the first proxy.
+// Route returns the host and port of the HTTP CONNECT proxy that worked last, at the start the
+// first one, or "" if connections are direct. It also returns how many connections are open,
+// including idle ones.
 func (p *Pool) Route() (proxy string, connections int) {
-	if proxies := p.dialer.Proxies; len(proxies) > 0 {
+	if proxies := p.dialer.UpstreamProxies; len(proxies) > 0 {
 		proxy = proxies[p.dialer.preferred.Load()].Host
 	}
 	p.mu.Lock()

@@ -2,7 +2,7 @@
 // repeat only one that the upstream provably did not process. net/http's own transport may send a
 // request again.
 //
-//	pool, err := upstream.New(upstream.Config{URL: u, ConnectTimeout: 15 * time.Second})
+//	pool, err := upstream.New(upstream.Config{Proxy: settings.Proxy})
 //	conn, err := pool.Get(ctx, func() { /* there is a wait */ })
 //	response, err := conn.Send(ctx, request, upstream.Events{})
 //	defer response.Body.Close() // frees the slot

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -27,14 +28,16 @@ type bubble struct {
 // number of the connection, from 1 on.
 func inBubble(t *testing.T, script func(number int64, f *framed), test func(*testing.T, *bubble)) {
 	t.Helper()
-	config, roots := certified(t)
-	config.NextProtos = []string{"h2"}
+	server, roots := certified(t)
+	server.NextProtos = []string{"h2"}
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{}
 		var err error
 		b.Pool, err = upstream.New(upstream.Config{
-			URL: &url.URL{Scheme: "https", Host: "upstream.test"}, RootCAs: roots, ConnectTimeout: 15 * time.Second,
-			Dial: func(context.Context, string) (net.Conn, error) { return b.dial(config, script), nil },
+			Proxy: config.Proxy{
+				UpstreamURL: &url.URL{Scheme: "https", Host: "upstream.test"}, UpstreamCAs: roots, ConnectTimeout: 15 * time.Second,
+			},
+			Dial: func(context.Context, string) (net.Conn, error) { return b.dial(server, script), nil },
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -92,7 +93,10 @@ func serverTLS() (config *tls.Config, roots []byte) {
 
 func (w *world) run(roots []byte) {
 	pool, err := upstream.New(upstream.Config{
-		URL: &url.URL{Scheme: "https", Host: "example.com"}, RootCAs: roots, ConnectTimeout: modelConnect, Dial: w.dial,
+		Proxy: config.Proxy{
+			UpstreamURL: &url.URL{Scheme: "https", Host: "example.com"}, UpstreamCAs: roots, ConnectTimeout: modelConnect,
+		},
+		Dial: w.dial,
 	})
 	if err != nil {
 		w.t.Fatal(err)

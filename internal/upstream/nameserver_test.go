@@ -144,7 +144,7 @@ func named(o *origin, dial func(ctx context.Context, network, server string) (ne
 		u := *o.url
 		_, port, _ := net.SplitHostPort(u.Host)
 		u.Host = net.JoinHostPort("upstream.test", port)
-		c.URL, c.ConnectTimeout = &u, 5*time.Second
+		c.UpstreamURL, c.ConnectTimeout = &u, 5*time.Second
 		c.Resolver = upstream.NewResolverOver(c.ConnectTimeout, func(string) { silent.Add(1) }, dial)
 	}
 }

@@ -73,7 +73,7 @@ func New(c Config) (*Pool, error) {
 	}
 	p := &Pool{dialer: d}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	if c.URL.Scheme == "http" {
+	if c.UpstreamURL.Scheme == "http" {
 		p.streams = 1
 	}
 	return p, nil
