@@ -39,26 +39,22 @@ const (
 // away. Reading tells how the connection ended.
 type coalescer struct {
 	conn   io.Writer
-	spares *sync.Pool // see newSpares
-	broken func()     // a write failed; called once, without a lock
+	broken func() // a write failed; called once, without a lock
 
 	taken   atomic.Int64 // bytes accepted − bytes dropped
 	written atomic.Int64 // bytes handed to conn
 
 	mu      sync.Mutex
 	change  sync.Cond // signals that pending became shorter, or that failed was set
-	pending *[]byte   // nil: nothing
-	running bool      // flush is to take what is pending
-	writing bool      // a write is under way
-	failed  bool      // nothing can be written any more
-	reset   bool      // a write failed because the peer reset the connection without a FIN
+	pending []byte
+	running bool // flush is to take what is pending
+	writing bool // a write is under way
+	failed  bool // nothing can be written any more
+	reset   bool // a write failed because the peer reset the connection without a FIN
 }
 
-// newSpares returns a pool for the buffers of pending, shared by all connections to the upstream.
-func newSpares() *sync.Pool { return &sync.Pool{New: func() any { return new([]byte) }} }
-
-func newCoalescer(conn io.Writer, spares *sync.Pool, broken func()) *coalescer {
-	w := &coalescer{conn: conn, spares: spares, broken: broken}
+func newCoalescer(conn io.Writer, broken func()) *coalescer {
+	w := &coalescer{conn: conn, broken: broken}
 	w.change.L = &w.mu
 	return w
 }
@@ -79,10 +75,7 @@ func (w *coalescer) write(p []byte) {
 		w.send(p)
 		return
 	}
-	if w.pending == nil {
-		w.pending = w.spares.Get().(*[]byte)
-	}
-	*w.pending = append(*w.pending, p...)
+	w.pending = append(w.pending, p...)
 	if !w.running {
 		w.running = true
 		go w.flush()
@@ -93,9 +86,9 @@ func (w *coalescer) write(p []byte) {
 // The caller holds mu.
 func (w *coalescer) mustWait(large bool) bool {
 	if large {
-		return w.pending != nil || w.writing
+		return len(w.pending) > 0 || w.writing
 	}
-	return w.pending != nil && len(*w.pending) >= coalescerLimit
+	return len(w.pending) >= coalescerLimit
 }
 
 // flush lets all goroutines that are ready to write run once, then writes until nothing is pending.
@@ -103,7 +96,7 @@ func (w *coalescer) flush() {
 	runtime.Gosched()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.pending != nil {
+	for len(w.pending) > 0 {
 		if w.writing {
 			w.change.Wait()
 			continue
@@ -113,12 +106,15 @@ func (w *coalescer) flush() {
 	w.running = false
 }
 
-// sendPending writes what is pending. The caller holds mu.
+// sendPending writes what is pending, and keeps the buffer if nothing came meanwhile. The caller
+// holds mu.
 func (w *coalescer) sendPending() {
 	out := w.pending
 	w.pending = nil
-	w.send(*out)
-	w.putBack(out)
+	w.send(out)
+	if w.pending == nil && cap(out) <= 2*coalescerLimit {
+		w.pending = out[:0]
+	}
 }
 
 // send writes p. The caller holds mu, which send unlocks during the write.
@@ -157,20 +153,9 @@ func (w *coalescer) wasReset() bool {
 // fail drops what is pending. The caller holds mu.
 func (w *coalescer) fail() {
 	w.failed = true
-	if w.pending != nil {
-		w.taken.Add(-int64(len(*w.pending)))
-		w.putBack(w.pending)
-		w.pending = nil
-	}
+	w.taken.Add(-int64(len(w.pending)))
+	w.pending = nil
 	w.change.Broadcast()
-}
-
-// putBack keeps a buffer for the next write.
-func (w *coalescer) putBack(p *[]byte) {
-	if cap(*p) <= 2*coalescerLimit {
-		*p = (*p)[:0]
-		w.spares.Put(p)
-	}
 }
 
 // close writes what is pending, unless an earlier write is still blocked. The caller bounds how
@@ -178,7 +163,7 @@ func (w *coalescer) putBack(p *[]byte) {
 func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pending != nil && !w.writing {
+	if len(w.pending) > 0 && !w.writing {
 		w.sendPending()
 	}
 	w.fail()

@@ -56,7 +56,7 @@ func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
 func connOver(c net.Conn) *Conn {
 	s := newSocket(c)
 	conn := &Conn{}
-	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: newCoalescer(c, newSpares(), func() {})}
+	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: newCoalescer(c, func() {})}
 	return conn
 }
 

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -49,8 +48,7 @@ type dialer struct {
 	Config
 	tls       *tls.Config // nil: an http upstream
 	proxyTLS  *tls.Config
-	address   string // host:port
-	spares    *sync.Pool
+	address   string       // host:port
 	preferred atomic.Int64 // index of the proxy that worked last
 }
 
@@ -61,12 +59,11 @@ func newDialer(c Config) (*dialer, error) {
 		return nil, err
 	}
 	if c.Resolver == nil {
-		c.Resolver = NewResolver(c.ConnectTimeout, nil)
+		c.Resolver = NewResolver(c.ConnectTimeout, func(string) {})
 	}
 	d := &dialer{
 		Config: c, address: hostPort(c.UpstreamURL),
 		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		spares:   newSpares(),
 	}
 	if c.UpstreamURL.Scheme == "https" {
 		d.tls = &tls.Config{
@@ -132,7 +129,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	c.wire = newWire(c, nc, d.spares)
+	c.wire = newWire(c, nc)
 	c.http2 = c.wire.isHTTP2()
 	transport := newTransport(c.wire)
 	if !c.http2 {

@@ -30,9 +30,7 @@ type frames struct {
 	setting [settingSize]byte
 	part    int  // bytes of setting
 	seen    bool // the peer's first SETTINGS came
-
-	streams func(limit uint32) // the peer's limit; 0 to 2^32-1
-	goAway  func()
+	conn    *Conn
 }
 
 // scan reads the next bytes from the peer.
@@ -66,7 +64,7 @@ func (f *frames) begin() {
 	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
 	f.part = 0
 	if f.header[3] == frameGoAway {
-		f.goAway()
+		f.conn.pool.drain(f.conn)
 	}
 	if f.left == 0 {
 		f.end()
@@ -77,9 +75,14 @@ func (f *frames) begin() {
 func (f *frames) end() {
 	f.have = 0
 	if f.isSettings() && !f.seen {
-		f.seen = true
-		f.streams(unlimited)
+		f.limit(unlimited)
 	}
+}
+
+// limit tells the pool how many streams the peer takes.
+func (f *frames) limit(streams uint32) {
+	f.seen = true
+	f.conn.pool.setLimit(f.conn, streams)
 }
 
 // settings reads a piece of the payload of SETTINGS.
@@ -93,8 +96,7 @@ func (f *frames) settings(p []byte) {
 		}
 		f.part = (f.part + 1) % settingSize
 		if limits && f.part == 0 {
-			f.seen = true
-			f.streams(binary.BigEndian.Uint32(f.setting[idSize:]))
+			f.limit(binary.BigEndian.Uint32(f.setting[idSize:]))
 		}
 	}
 }

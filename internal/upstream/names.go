@@ -26,7 +26,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // NewResolver returns a resolver that asks the next name server when one is silent for a second, or
 // for a sixth of connectTimeout if that is less. silent is called with the address of a silent
-// server, once for each question; it may be nil.
+// server, once for each question.
 func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
 	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
 }
@@ -34,9 +34,6 @@ func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.
 func newResolver(connectTimeout time.Duration, silent func(string), dial dialFunc) *net.Resolver {
 	const shares = 6
 	limit := min(serverTimeout, connectTimeout/shares)
-	if silent == nil {
-		silent = func(string) {}
-	}
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()

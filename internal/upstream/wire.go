@@ -27,19 +27,16 @@ type wire struct {
 }
 
 // newWire returns the wire of c over nc, which is a socket or TLS over one.
-func newWire(c *Conn, nc net.Conn, spares *sync.Pool) *wire {
+func newWire(c *Conn, nc net.Conn) *wire {
 	s, plain := nc.(*socket)
 	if !plain {
 		s = nc.(*tls.Conn).NetConn().(*socket)
 	}
 	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
-	w.out = newCoalescer(nc, spares, func() { time.AfterFunc(drainTime, w.abort) })
+	w.out = newCoalescer(nc, func() { time.AfterFunc(drainTime, w.abort) })
 	w.touch()
 	if w.isHTTP2() {
-		w.frames = &frames{
-			streams: func(limit uint32) { c.pool.setLimit(c, limit) },
-			goAway:  func() { c.pool.drain(c) },
-		}
+		w.frames = &frames{conn: c}
 	}
 	return w
 }
