@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,8 +67,11 @@ type daemon struct {
 	registry  *prometheus.Registry // all metrics but those of Go and of the process
 	metrics   *exposition          // all metrics
 	probes    probes
-	*mailbox
-	views
+	latest    atomic.Pointer[view]
+	messages  chan message // for the loop
+	work      sync.WaitGroup
+	ctx       context.Context // of the work for the loop; canceled when that has ended
+	cancel    context.CancelFunc
 
 	// For the loop only:
 	signals  chan os.Signal
@@ -113,8 +118,9 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
 		names: newNames(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
-		mailbox: newMailbox(), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
+		messages: make(chan message, 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.latest.Store(&view{})
 	var err error
 	if d.sockets.Inheritance, err = systemd.Inherit(); err != nil {

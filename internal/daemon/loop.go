@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -18,41 +17,27 @@ type message struct {
 	first func()
 }
 
-// mailbox carries messages to the loop, and owns the goroutines that work for it.
-type mailbox struct {
-	messages chan message
-	work     sync.WaitGroup
-	ctx      context.Context // of the work; canceled when the loop has ended
-	cancel   context.CancelFunc
-}
-
-func newMailbox() *mailbox {
-	m := &mailbox{messages: make(chan message, 64)}
-	m.ctx, m.cancel = context.WithCancel(context.Background())
-	return m
-}
-
 // send queues an event for the loop, and reports whether the loop still runs.
-func (m *mailbox) send(e lifecycle.Event, first func()) bool {
+func (d *daemon) send(e lifecycle.Event, first func()) bool {
 	select {
-	case m.messages <- message{e, first}:
+	case d.messages <- message{e, first}:
 		return true
-	case <-m.ctx.Done():
+	case <-d.ctx.Done():
 		return false
 	}
 }
 
 // begin runs work that the loop must not wait for. The work returns when its context ends.
-func (m *mailbox) begin(work func(context.Context)) {
-	m.work.Go(func() { work(m.ctx) })
+func (d *daemon) begin(work func(context.Context)) {
+	d.work.Go(func() { work(d.ctx) })
 }
 
 // after sends an event once the time has passed.
-func (m *mailbox) after(wait time.Duration, e lifecycle.Event, first func()) {
-	m.begin(func(ctx context.Context) {
+func (d *daemon) after(wait time.Duration, e lifecycle.Event, first func()) {
+	d.begin(func(ctx context.Context) {
 		select {
 		case <-time.After(wait):
-			m.send(e, first)
+			d.send(e, first)
 		case <-ctx.Done():
 		}
 	})

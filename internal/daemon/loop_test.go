@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -11,24 +12,31 @@ import (
 )
 
 func TestViewsDoNotChange(t *testing.T) {
-	var v views
-	v.latest.Store(&view{})
-	before := v.view()
-	v.publish(func(v *view) { v.upgrade = "failed" })
-	v.publish(func(v *view) { v.tailscaled = &tailnet.Status{Name: "box"} })
-	if before.upgrade != "" || v.view().upgrade != "failed" || v.view().tailscaled.Name != "box" {
-		t.Errorf("before %+v, after %+v", before, v.view())
+	d := newTestDaemon()
+	before := d.view()
+	d.publish(func(v *view) { v.upgrade = "failed" })
+	d.publish(func(v *view) { v.tailscaled = &tailnet.Status{Name: "box"} })
+	if before.upgrade != "" || d.view().upgrade != "failed" || d.view().tailscaled.Name != "box" {
+		t.Errorf("before %+v, after %+v", before, d.view())
 	}
 }
 
+// newTestDaemon returns a daemon with what its loop needs.
+func newTestDaemon() *daemon {
+	d := &daemon{messages: make(chan message, 64)}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.latest.Store(&view{})
+	return d
+}
+
 func TestSendAfterTheLoopEnded(t *testing.T) {
-	m := newMailbox()
-	if !m.send(lifecycle.ReloadRequested{}, nil) {
+	d := newTestDaemon()
+	if !d.send(lifecycle.ReloadRequested{}, nil) {
 		t.Error("the loop is there")
 	}
-	m.cancel()
-	for range cap(m.messages) {
-		if !m.send(lifecycle.ReloadRequested{}, nil) {
+	d.cancel()
+	for range cap(d.messages) {
+		if !d.send(lifecycle.ReloadRequested{}, nil) {
 			return
 		}
 	}
@@ -37,16 +45,16 @@ func TestSendAfterTheLoopEnded(t *testing.T) {
 
 func TestTimerSendsItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMailbox()
-		m.after(time.Minute, lifecycle.RetryTimer{}, nil)
-		m.after(time.Hour, lifecycle.RetryTimer{}, nil)
+		d := newTestDaemon()
+		d.after(time.Minute, lifecycle.RetryTimer{}, nil)
+		d.after(time.Hour, lifecycle.RetryTimer{}, nil)
 		began := time.Now()
-		if got := <-m.messages; got.event != (lifecycle.RetryTimer{}) || time.Since(began) != time.Minute {
+		if got := <-d.messages; got.event != (lifecycle.RetryTimer{}) || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", got.event, time.Since(began))
 		}
-		m.cancel()
-		m.work.Wait()
-		if len(m.messages) > 0 {
+		d.cancel()
+		d.work.Wait()
+		if len(d.messages) > 0 {
 			t.Error("a timer outlives its context")
 		}
 	})

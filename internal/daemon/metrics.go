@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"runtime"
+	"strconv"
 	"time"
 
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,24 +52,24 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 
 // registerConnections adds the metrics of open connections.
 func (d *daemon) registerConnections(r *prometheus.Registry) {
-	for admitted, of := range map[string]func(inbound.ConnectionStats) (open, limit int, closed uint64){
-		"true": func(s inbound.ConnectionStats) (int, int, uint64) {
-			return s.Admitted, s.AdmittedLimit, s.AdmittedClosed
-		},
-		"false": func(s inbound.ConnectionStats) (int, int, uint64) {
+	for _, admitted := range []bool{true, false} {
+		label := prometheus.Labels{"admitted": strconv.FormatBool(admitted)}
+		stats := func() (open, limit int, closed uint64) {
+			s := d.view().server.Connections()
+			if admitted {
+				return s.Admitted, s.AdmittedLimit, s.AdmittedClosed
+			}
 			return s.Strangers, s.StrangersLimit, s.StrangersClosed
-		},
-	} {
-		label := prometheus.Labels{"admitted": admitted}
+		}
 		r.MustRegister(
 			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
-				func() float64 { open, _, _ := of(d.view().server.Connections()); return float64(open) }),
+				func() float64 { open, _, _ := stats(); return float64(open) }),
 			gaugeFunc("proxy_connections_open_limit", "How many such connections may be open.", label,
-				func() float64 { _, limit, _ := of(d.view().server.Connections()); return float64(limit) }),
+				func() float64 { _, limit, _ := stats(); return float64(limit) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "proxy_connections_closed_total", ConstLabels: label,
 				Help: "Connections that were closed because there was no room for them, or to make room for others.",
-			}, func() float64 { _, _, closed := of(d.view().server.Connections()); return float64(closed) }))
+			}, func() float64 { _, _, closed := stats(); return float64(closed) }))
 	}
 }
 

@@ -47,13 +47,12 @@ func (r *reloads) askedBy() (all []string) {
 // loadFirst reads the configuration at the start, and makes what needs one.
 func (d *daemon) loadFirst() {
 	c, err := d.load()
-	if err != nil {
-		d.reportConfig(err)
-		d.send(lifecycle.ConfigFailed{}, nil)
-		return
+	var client *tailnet.Client
+	var p *proxy.Proxy
+	if err == nil {
+		client = tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
+		p, err = proxy.New(d.proxyConfig(client), d.settings(c))
 	}
-	client := tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
-	p, err := proxy.New(d.proxyConfig(client), d.settings(c))
 	if err != nil {
 		d.reportConfig(err)
 		d.send(lifecycle.ConfigFailed{}, nil)

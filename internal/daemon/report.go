@@ -136,7 +136,7 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 
 // warnings lists what an operator should look at, each with how to fix it.
 func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
-	all := []string{s.Trouble, s.Tailnet.Trouble, s.FailingWarning()}
+	all := append(d.faults(v), s.Tailnet.Trouble, s.FailingWarning())
 	if v.tailnet != nil && v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}
@@ -149,14 +149,6 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all = append(all, connectionWarnings(s.Connections)...)
 	all = append(all, v.proxy.Warnings(now)...)
 	all = append(all, d.configWarnings(v.config)...)
-	if v.reload != nil && !v.reload.OK {
-		all = append(all, "the last reload was refused and the previous configuration is still active: "+
-			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
-	}
-	if v.upgrade != "" {
-		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade+
-			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
-	}
 	return slices.Compact(slices.DeleteFunc(all, func(text string) bool { return text == "" }))
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,42 +42,40 @@ func (d *daemon) servingLine(v *view) string {
 	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	parts := []string{"Serving on " + strings.Join(addresses, ", ")}
-	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
-		parts = append(parts, trouble)
-	}
-	if v.reload != nil && !v.reload.OK {
-		parts = append(parts, "the last reload was refused; the previous configuration is still active")
-	}
-	if v.upgrade != "" {
-		parts = append(parts, "the last upgrade failed: "+v.upgrade)
-	}
-	return strings.Join(append(parts, v.tailnetLine()), "; ")
+	parts := []string{"Serving on " + strings.Join(addresses, ", "), tailnetLine(v)}
+	return strings.Join(append(parts, d.faults(v)...), "; ")
 }
 
-func (v *view) tailnetLine() string {
-	switch v.state.Tailnet {
-	case lifecycle.TailnetUp:
-		if v.tailnet == nil || v.tailnet.Status.Name == "" {
-			return "tailnet connected"
-		}
-		return "tailnet connected as " + v.tailnet.Status.Name
-	case lifecycle.TailnetDisabled:
+// faults lists what is wrong beside the tailnet and the requests, each with how to fix it.
+func (d *daemon) faults(v *view) (all []string) {
+	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
+		all = append(all, trouble)
+	}
+	if v.reload != nil && !v.reload.OK {
+		all = append(all, "the last reload was refused and the previous configuration is still active: "+
+			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+	}
+	if v.upgrade != "" {
+		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade+
+			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
+	}
+	return all
+}
+
+func tailnetLine(v *view) string {
+	t := tailnetStatus(v)
+	switch t.Status {
+	case "connected":
+		return "tailnet connected as " + t.Name
+	case "disabled":
 		return "tailnet not required"
-	case lifecycle.TailnetUnknown:
-		return "asking for the state of the tailnet"
 	default:
 		return "local clients only, tailnet not connected: " + v.tailnetTrouble()
 	}
 }
 
 // tailnetTrouble says why the tailnet is not connected, and how to fix it.
-func (v *view) tailnetTrouble() string {
-	if v.tailnet == nil || v.tailnet.Err == nil {
-		return "not known yet"
-	}
-	return v.naming.hide(v.tailnet.Err).Error()
-}
+func (v *view) tailnetTrouble() string { return cmp.Or(tailnetStatus(v).Trouble, "not known yet") }
 
 func (v *view) stoppedLine(code int) string {
 	switch code {

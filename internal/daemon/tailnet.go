@@ -19,7 +19,7 @@ import (
 type follower struct {
 	client    *tailnet.Client
 	following bool
-	keyNotice time.Duration // of the last report
+	keyNotice time.Duration // of the last report on the key
 }
 
 // connectTailnet makes one attempt to reach tailscaled.
@@ -82,7 +82,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 		}
 		d.log.Warn("the tailnet is not connected", args...)
 	case r.Err == nil && (last == nil || last.Err != nil):
-		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addressTexts(r.Status.Addresses),
+		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", r.Status.Addresses,
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
 	isKnown := func(warning string) bool { return slices.Contains(before.Status.Warnings, warning) }
@@ -104,14 +104,6 @@ func (d *daemon) recordKeyNotice(r tailnet.Report) {
 	d.tailnet.keyNotice = r.KeyNotice
 }
 
-func addressTexts(addresses []netip.Addr) []string {
-	texts := make([]string, 0, len(addresses))
-	for _, a := range addresses {
-		texts = append(texts, a.String())
-	}
-	return texts
-}
-
 // connectFailure returns the event of an attempt that failed.
 func connectFailure(err error) lifecycle.TailnetError {
 	failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
@@ -126,33 +118,30 @@ func connectFailure(err error) lifecycle.TailnetError {
 
 // proxyConfig returns what the proxy needs beside its settings.
 func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
+	host, _ := os.Hostname()
 	return proxy.Config{
-		Host: host, Log: d.log, Registerer: d.registry,
-		Tailnet: tailnetView{client, &d.views}, OwnName: d.namesThisNode,
+		Host: cmp.Or(host, "unknown"), Log: d.log, Registerer: d.registry,
+		Tailnet: tailnetView{client, d}, OwnName: d.namesThisNode,
 	}
 }
 
 // tailnetView is what the proxy asks about the tailnet.
 type tailnetView struct {
 	client *tailnet.Client
-	*views
+	daemon *daemon
 }
 
 // Required implements access.Tailnet.
-func (t tailnetView) Required() bool { return t.view().state.TailnetRequired() }
+func (t tailnetView) Required() bool { return t.daemon.view().state.TailnetRequired() }
 
 // Running implements access.Tailnet.
-func (t tailnetView) Running() bool { return t.view().state.Tailnet == lifecycle.TailnetUp }
+func (t tailnetView) Running() bool { return t.daemon.view().state.Tailnet == lifecycle.TailnetUp }
 
 // Look implements access.Tailnet. What tailscaled said is valid as long as the same process runs,
 // even while it does not respond. A tailscaled that only the command reaches has a socket that we
 // do not know.
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
-	said := t.view().tailscaled
+	said := t.daemon.view().tailscaled
 	process, err := t.client.Process(ctx)
 	byCommand := said != nil && said.ByCommand
 	switch {
@@ -175,13 +164,13 @@ func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 // ForwardsTo implements access.Tailnet.
 func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	forwards, funnel, err = t.client.ForwardsTo(ctx, port)
-	return forwards, funnel, t.view().naming.hide(err)
+	return forwards, funnel, t.daemon.view().naming.hide(err)
 }
 
 // WhoIs implements access.Tailnet.
 func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	id, found, err := t.client.WhoIs(ctx, addr)
-	view := t.view()
+	view := t.daemon.view()
 	if view.tailscaled != nil {
 		id.ShortNode = view.tailscaled.ShortName(id.Node)
 	}

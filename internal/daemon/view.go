@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"sync/atomic"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -31,16 +30,14 @@ type view struct {
 	predecessors []admin.Predecessor // the oldest first
 }
 
-// views holds the latest view, for every goroutine.
-type views struct{ latest atomic.Pointer[view] }
-
-func (v *views) view() *view { return v.latest.Load() }
+// view returns the latest view.
+func (d *daemon) view() *view { return d.latest.Load() }
 
 // publish replaces the latest view by a changed copy. Only the loop calls it.
-func (v *views) publish(change func(*view)) {
-	next := *v.latest.Load()
+func (d *daemon) publish(change func(*view)) {
+	next := *d.view()
 	change(&next)
-	v.latest.Store(&next)
+	d.latest.Store(&next)
 }
 
 // tailnetStatus returns the status in the last report.
