@@ -53,7 +53,7 @@ func showAccount(p term.Printer, a ratelimit.Account, now time.Time) {
 		heading += ", " + p.Paint(limitColor(windows[0]), stateText(windows[0]))
 		windows = windows[1:]
 	}
-	seen := "last response " + ago(&a.LastResponse, now)
+	seen := "last response " + ago(a.LastResponse, now)
 	if a.Claim != "" {
 		seen = "decided by " + a.Claim + ", " + seen
 	}
@@ -98,7 +98,7 @@ func resetText(w ratelimit.Window, now time.Time) string {
 	case w.ResetsAt.IsZero():
 		return ""
 	case left <= 0:
-		return "reset " + ago(&w.ResetsAt, now)
+		return "reset " + ago(w.ResetsAt, now)
 	default:
 		return "resets in " + spell(left)
 	}

@@ -90,20 +90,18 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
 	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; %d since the start, %d failed",
-		s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued, s.Limits.QueueLimit, s.Requests.Served, s.Requests.Failed))
+		s.Requests.InFlight, s.Requests.InFlightLimit, s.Requests.Queued, s.Requests.QueuedLimit, s.Requests.Served, s.Requests.Failed))
 	p.row("waiting", waitingText(s.Requests.Waiting))
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
 	}
-	p.row("upstream", upstreamText(s.Upstream, now))
-	if f := s.Upstream.LastFailure; f != nil {
-		p.row("failure", failureText(*f, now))
-	}
+	p.row("upstream", upstreamText(s.Upstream, s.Requests, now))
+	p.row("failure", failureText(s.Requests, now))
 	p.row("errors", errorsText(s.RecentErrors))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
 	for _, old := range s.Predecessors {
-		p.row("old process", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(&old.Since, now)))
+		p.row("old process", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(old.Since, now)))
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
 	if s.Restarted != "" {
@@ -119,7 +117,7 @@ func (t table) headline(s admin.Status) {
 	case s.Status == "degraded":
 		style = term.Red
 	case s.Status == "healthy" && s.Failing != "":
-		style, mark, verdict = term.Red, ", ", "but "+s.FailingWarning()
+		style, mark, verdict = term.Red, ", ", "but "+s.Failing
 	case s.Status == "healthy" && len(s.Warnings) == 0:
 		style = term.Green
 	}
@@ -178,12 +176,12 @@ func reloadText(s admin.Status, now time.Time) string {
 	case s.LastReload == nil:
 		return "none since the start"
 	case !s.LastReload.OK:
-		return ago(&s.LastReload.At, now) + ", refused"
+		return ago(s.LastReload.At, now) + ", refused"
 	}
 	if n := len(s.LastReload.Changed); n > 0 {
-		return ago(&s.LastReload.At, now) + ", changed " + firstOf(s.LastReload.Changed)
+		return ago(s.LastReload.At, now) + ", changed " + firstOf(s.LastReload.Changed)
 	}
-	return ago(&s.LastReload.At, now) + ", nothing changed"
+	return ago(s.LastReload.At, now) + ", nothing changed"
 }
 
 // shownAtMost is how many items of a list are shown; --json has all.
@@ -210,26 +208,29 @@ func waitingText(waiting []admin.WaitingStatus) string {
 }
 
 // upstreamText names the upstream and the proxy on the path to it.
-func upstreamText(u admin.UpstreamStatus, now time.Time) string {
+func upstreamText(u admin.UpstreamStatus, r admin.RequestStatus, now time.Time) string {
 	path := "direct"
 	if u.Proxy != "" {
 		path = "through the proxy " + u.Proxy
 	}
 	text := fmt.Sprintf("%s, %s, %s", u.URL, path, count(u.Connections, "connection"))
-	if u.LastResponse == nil {
+	if r.LastResponse.IsZero() {
 		return text + ", no response yet"
 	}
-	return text + fmt.Sprintf(", last response %s (%d)", ago(u.LastResponse, now), u.LastStatus)
+	return text + fmt.Sprintf(", last response %s (%d)", ago(r.LastResponse, now), r.LastStatus)
 }
 
-func failureText(f admin.FailureStatus, now time.Time) string {
-	if f.InARow == 0 {
-		return fmt.Sprintf("%s, since then requests have succeeded: %s", ago(&f.At, now), f.Cause)
+// failureText says how the last failed request failed; empty: none has failed.
+func failureText(r admin.RequestStatus, now time.Time) string {
+	switch {
+	case r.LastFailure.IsZero():
+		return ""
+	case r.InARow == 0:
+		return fmt.Sprintf("%s, since then requests have succeeded: %s", ago(r.LastFailure, now), r.Cause)
+	case r.InARow == 1:
+		return ago(r.LastFailure, now) + ": " + r.Cause
 	}
-	if f.InARow == 1 {
-		return ago(&f.At, now) + ": " + f.Cause
-	}
-	return fmt.Sprintf("%s, the last of %d in a row: %s", ago(&f.At, now), f.InARow, f.Cause)
+	return fmt.Sprintf("%s, the last of %d in a row: %s", ago(r.LastFailure, now), r.InARow, r.Cause)
 }
 
 // count returns a number with its noun.
@@ -272,9 +273,4 @@ func versionsText(s admin.Status) string {
 	return text
 }
 
-func ago(at *time.Time, now time.Time) string {
-	if at == nil {
-		return "not yet"
-	}
-	return spell(now.Sub(*at)) + " ago"
-}
+func ago(at, now time.Time) string { return spell(now.Sub(at)) + " ago" }

@@ -82,9 +82,9 @@ func TestStatusJSON(t *testing.T) {
 			KeyExpiresAt *string `json:"key_expires_at"`
 			Version      string
 		}
-		Sockets []struct{ Name, Network, Address string }
-		Limits  struct {
-			MaxConnections int `json:"max_connections"`
+		Sockets  []struct{ Name, Network, Address string }
+		Requests struct {
+			InFlightLimit int `json:"in_flight_limit"`
 		}
 		Upstream   struct{ URL string }
 		LastReload *struct{ OK bool } `json:"last_reload"`
@@ -102,7 +102,7 @@ func TestStatusJSON(t *testing.T) {
 	if len(got.Sockets) != 1 || got.Sockets[0].Name != "proxy" || got.Sockets[0].Address != s.unit.sockets[0].Addr() {
 		t.Errorf("sockets: %s", out)
 	}
-	if got.Limits.MaxConnections != 7 || got.Upstream.URL != "http://127.0.0.1:9" || got.LastReload != nil || got.Warnings == nil {
+	if got.Requests.InFlightLimit != 7 || got.Upstream.URL != "http://127.0.0.1:9" || got.LastReload != nil || got.Warnings == nil {
 		t.Errorf("the rest: %s", out)
 	}
 }

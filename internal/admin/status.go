@@ -7,16 +7,16 @@ import (
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/upstream"
 )
 
 // Status is what a running daemon shows to administrators only, because it may have the login URL,
 // with which anyone can claim the node.
 type Status struct {
-	Status      string    `json:"status"`                // healthy, degraded, draining; idle: systemd starts it with the first request
-	Trouble     string    `json:"trouble,omitempty"`     // what is wrong beside the tailnet
-	Failing     string    `json:"failing,omitempty"`     // why it seems that no request succeeds
-	FailingFix  string    `json:"failing_fix,omitempty"` // what to do about it
-	State       string    `json:"state"`                 // of the state machine
+	Status      string    `json:"status"`            // healthy, degraded, draining; idle: systemd starts it with the first request
+	Trouble     string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	Failing     string    `json:"failing,omitempty"` // why it seems that no request succeeds, and what to do about it
+	State       string    `json:"state"`             // of the state machine
 	Version     string    `json:"version"`
 	PID         int       `json:"pid"`
 	StartedAt   time.Time `json:"started_at"`
@@ -27,7 +27,6 @@ type Status struct {
 	Tailnet  TailnetStatus  `json:"tailnet"`
 	Sockets  []SocketStatus `json:"sockets"` // empty until it serves
 	Requests RequestStatus  `json:"requests"`
-	Limits   LimitStatus    `json:"limits"`
 
 	Connections inbound.ConnectionStats `json:"connections"`
 
@@ -40,14 +39,6 @@ type Status struct {
 	Predecessors []Predecessor `json:"predecessors"`
 	// Warnings lists what an operator should look at, each with how to fix it.
 	Warnings []string `json:"warnings"`
-}
-
-// FailingWarning returns Failing as a warning, with what to do; empty: there is nothing to warn of.
-func (s Status) FailingWarning() string {
-	if s.Failing == "" {
-		return ""
-	}
-	return s.Failing + "; " + s.FailingFix
 }
 
 // TailnetStatus is what the daemon knows of its tailnet.
@@ -71,14 +62,13 @@ type SocketStatus struct {
 	Address string `json:"address"`
 }
 
-// RequestStatus counts requests: those in flight now, and those since the start.
+// RequestStatus counts requests and says how they end.
 type RequestStatus struct {
-	InFlight int `json:"in_flight"`
-	Queued   int `json:"queued"`
+	proxy.Stats
+	InFlightLimit int `json:"in_flight_limit"` // max_connections
+	QueuedLimit   int `json:"queued_limit"`
 	// Waiting lists the senders with queued requests, the one with most first.
 	Waiting []WaitingStatus `json:"waiting"`
-	Served  uint64          `json:"served"`
-	Failed  uint64          `json:"failed"`
 }
 
 // WaitingStatus counts the requests that one person has in the queue.
@@ -89,31 +79,10 @@ type WaitingStatus struct {
 	Turn     int          `json:"turn"` // of the first of them, 1 is next; 0: the person has all of their slots
 }
 
-// LimitStatus holds the current limits.
-type LimitStatus struct {
-	MaxConnections int `json:"max_connections"`
-	QueueLimit     int `json:"queue_limit"`
-}
-
 // UpstreamStatus is where requests go.
 type UpstreamStatus struct {
-	URL         string `json:"url"`
-	Proxy       string `json:"proxy"`       // host and port of the HTTP CONNECT proxy in use; empty: none
-	Connections int    `json:"connections"` // open, idle ones included
-	// LastSuccess is the end of a whole response below 500, LastResponse the beginning of any, with
-	// LastStatus; null: not yet.
-	LastSuccess  *time.Time     `json:"last_success"`
-	LastResponse *time.Time     `json:"last_response"`
-	LastStatus   int            `json:"last_status,omitempty"`
-	LastFailure  *FailureStatus `json:"last_failure"` // null: none since the start
-}
-
-// FailureStatus is the last request without a whole response below 300 (or a 304), unless its
-// client left.
-type FailureStatus struct {
-	At     time.Time `json:"at"`
-	Cause  string    `json:"cause"`
-	InARow int       `json:"in_a_row"` // 0: a request has succeeded since
+	URL string `json:"url"`
+	upstream.Route
 }
 
 // ReloadStatus is how the latest reload ended.

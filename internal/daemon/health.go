@@ -31,7 +31,7 @@ func healthOf(s admin.Status, now time.Time) map[string]any {
 		"queued":                 s.Requests.Queued,
 		"requests_served":        s.Requests.Served,
 		"errors_total":           s.Requests.Failed,
-		"upstream_last_success":  s.Upstream.LastSuccess, // null: not yet
+		"upstream_last_success":  known(s.Requests.LastSuccess), // null: not yet
 		"tailnet":                s.Tailnet.Status,
 		"tailnet_hostname":       s.Tailnet.Name,
 		"tailnet_ip":             ip,

@@ -29,33 +29,17 @@ func (d *daemon) report(now time.Time) admin.Status {
 // status returns the part of the status that needs no look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
 	c, stats := v.config.Proxy, v.proxy.Stats()
-	failing, fix := stats.Trouble(now)
 	return admin.Status{
-		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: failing, FailingFix: fix, State: v.state.Phase.String(),
+		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: stats.Trouble(now), State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt:   d.started.UTC(),
 		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
-		Requests: admin.RequestStatus{
-			InFlight: stats.InFlight, Queued: stats.Queued, Served: stats.Served, Failed: stats.Failed,
-		},
-		Limits:      admin.LimitStatus{MaxConnections: c.MaxConnections, QueueLimit: c.QueueLimit},
+		Requests:    admin.RequestStatus{Stats: stats, InFlightLimit: c.MaxConnections, QueuedLimit: c.QueueLimit},
+		Upstream:    admin.UpstreamStatus{URL: c.UpstreamURL.String(), Route: v.proxy.Route()},
 		Connections: v.server.Connections(),
-		Upstream:    upstreamStatus(v, stats),
 		LastReload:  v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
-}
-
-func upstreamStatus(v *view, stats proxy.Stats) admin.UpstreamStatus {
-	via, connections := v.proxy.Route()
-	u := admin.UpstreamStatus{
-		URL: v.config.Proxy.UpstreamURL.String(), Proxy: via, Connections: connections,
-		LastSuccess: known(stats.LastSuccess), LastResponse: known(stats.LastResponse), LastStatus: stats.LastStatus,
-	}
-	if stats.Cause != "" {
-		u.LastFailure = &admin.FailureStatus{At: stats.LastFailure, Cause: stats.Cause, InARow: stats.InARow}
-	}
-	return u
 }
 
 // known returns a time for JSON: null if it is zero.
@@ -136,7 +120,7 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 
 // warnings lists what an operator should look at, each with how to fix it.
 func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
-	all := append(d.faults(v), s.Tailnet.Trouble, s.FailingWarning())
+	all := append(d.faults(v), s.Tailnet.Trouble, s.Failing)
 	if v.tailnet != nil && v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}

@@ -114,12 +114,12 @@ func brokenHere() []breakage {
 			[]string{"no space left", "free some"},
 		},
 		{"requests fail for a reason that doctor finds", func(w *world) {
-			w.status.Failing, w.status.FailingFix = "the last request failed: no connection", "run `oauth-proxyd doctor`"
-			w.status.Warnings = []string{w.status.FailingWarning()}
+			w.status.Failing = "the last request failed: no connection; run `oauth-proxyd doctor`"
+			w.status.Warnings = []string{w.status.Failing}
 		}, "daemon", doctor.Warn, []string{"the last request failed: no connection", "see what the checks of the upstream find"}},
 		{"responses have no request-id", func(w *world) {
-			w.status.Failing, w.status.FailingFix = "the last request failed: 503", "the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`"
-			w.status.Warnings = []string{w.status.FailingWarning()}
+			w.status.Failing = "the last request failed: 503; the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`"
+			w.status.Warnings = []string{w.status.Failing}
 		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it"}},
 		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"runs version v0, and version v1 is installed"}},
 		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},

@@ -163,7 +163,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case s.State != "running":
 		return []Finding{warn("process %d does not serve yet: state %s", s.PID, s.State).fix("oauth-proxyd status")}
 	case s.Requests.Queued > 0:
-		return []Finding{warn("%d of %d slots are in use, and %d requests wait", s.Requests.InFlight, s.Limits.MaxConnections, s.Requests.Queued).
+		return []Finding{warn("%d of %d slots are in use, and %d requests wait", s.Requests.InFlight, s.Requests.InFlightLimit, s.Requests.Queued).
 			fix("oauth-proxyd requests   # who has them?", "proxy.max_connections in "+x.File+", or max_connections_per_person")}
 	}
 	if used := x.descriptorsUsedUp(); used.Seen != "" {

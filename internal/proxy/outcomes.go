@@ -39,19 +39,21 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 // client's fault is neither, and neither is a request that its client ended, unless the upstream
 // began no response at all while it waited.
 type Stats struct {
-	InFlight, Queued int
-	Served, Failed   uint64    // since the start; Failed: without a complete response from the upstream
-	CutByDrain       uint64    // responses
-	LastSuccess      time.Time // the upstream's last complete response below 500; zero: none yet
-	LastResponse     time.Time // when the upstream last began a response
-	LastStatus       int       // of LastResponse
-	LastFailure      time.Time // zero: none yet
-	Cause            string    // of the last failure
-	Fix              string    // what to do about it
-	InARow           int       // failures since the last success
-	Since            time.Time // the first of them
-	doubtful         bool      // the last failure may be the client's own fault
-	mixed            bool      // the failures in a row have different causes
+	InFlight     int       `json:"in_flight"`
+	Queued       int       `json:"queued"`
+	Served       uint64    `json:"served"` // since the start
+	Failed       uint64    `json:"failed"` // of these, without a complete response from the upstream
+	CutByDrain   uint64    `json:"cut_by_drain"`
+	LastSuccess  time.Time `json:"last_success,omitzero"`  // the upstream's last complete response below 500; zero: none yet
+	LastResponse time.Time `json:"last_response,omitzero"` // when the upstream last began a response
+	LastStatus   int       `json:"last_status,omitzero"`   // of LastResponse
+	LastFailure  time.Time `json:"last_failure,omitzero"`  // zero: none yet
+	Cause        string    `json:"cause,omitzero"`         // of the last failure
+	Fix          string    `json:"fix,omitzero"`           // what to do about it
+	InARow       int       `json:"in_a_row"`               // failures since the last success
+	Since        time.Time `json:"since,omitzero"`         // the first of them
+	doubtful     bool      // the last failure may be the client's own fault
+	mixed        bool      // the failures in a row have different causes
 }
 
 // Stats returns the current counts.
@@ -150,18 +152,18 @@ func (s *Stats) fail(now time.Time, cause, fix string, doubtful bool) {
 const fewDoubtful = 3
 
 // Trouble says why requests do not succeed and how to fix it, or returns "" if they do.
-func (s Stats) Trouble(now time.Time) (trouble, fix string) {
+func (s Stats) Trouble(now time.Time) string {
 	switch {
 	case s.InARow == 0, s.doubtful && s.InARow < fewDoubtful:
-		return "", ""
+		return ""
 	case s.InARow == 1:
-		return "the last request failed: " + s.Cause, s.Fix
+		return "the last request failed: " + s.Cause + "; " + s.Fix
 	}
 	row := fmt.Sprintf("%d in a row", s.InARow)
 	if s.mixed {
 		row = fmt.Sprintf("the last of %d failures in a row", s.InARow)
 	}
-	return fmt.Sprintf("no request has succeeded for %s: %s (%s)", roughly(now.Sub(s.Since)), s.Cause, row), s.Fix
+	return fmt.Sprintf("no request has succeeded for %s: %s (%s); %s", roughly(now.Sub(s.Since)), s.Cause, row, s.Fix)
 }
 
 func roughly(d time.Duration) string {

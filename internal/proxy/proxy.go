@@ -129,7 +129,7 @@ func (p *Proxy) Close() { p.current.Load().pool.Close() }
 func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
 
 // Route says how requests reach the upstream; see [upstream.Pool.Route].
-func (p *Proxy) Route() (via string, connections int) { return p.current.Load().pool.Route() }
+func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 
 // ServeHTTP carries one request to its end.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

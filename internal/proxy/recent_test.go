@@ -96,7 +96,7 @@ func TestOpenStreamIsASuccess(t *testing.T) {
 		a := openAgents(t)
 		a.refused[curl] = 400
 		a.send(t, 3, curl)
-		if trouble, _ := a.Stats().Trouble(time.Now()); !strings.Contains(trouble, "(3 in a row)") {
+		if trouble := a.Stats().Trouble(time.Now()); !strings.Contains(trouble, "(3 in a row)") {
 			t.Errorf("three were refused: %q", trouble)
 		}
 		a.refused[curl] = -2
@@ -105,7 +105,7 @@ func TestOpenStreamIsASuccess(t *testing.T) {
 			t.Fatal(err)
 		}
 		stats := a.Stats()
-		if trouble, _ := stats.Trouble(time.Now()); trouble != "" || stats.LastStatus != http.StatusOK || !stats.LastSuccess.Before(stats.LastResponse) {
+		if trouble := stats.Trouble(time.Now()); trouble != "" || stats.LastStatus != http.StatusOK || !stats.LastSuccess.Before(stats.LastResponse) {
 			t.Errorf("a stream flows: %q %+v", trouble, stats)
 		}
 	})

@@ -74,7 +74,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 			want  int
 		}{{89 * time.Second, 1}, {12 * time.Second, 0}} {
 			time.Sleep(step.after)
-			if _, n := b.Route(); n != step.want {
+			if n := b.Route().Connections; n != step.want {
 				t.Errorf("%d connections, want %d", n, step.want)
 			}
 		}

@@ -242,14 +242,22 @@ func (d *dialer) tunnel(c net.Conn) error {
 	return nil
 }
 
-// Route returns the host and port of the HTTP CONNECT proxy that worked last, at the start the
-// first one, or "" if connections are direct. It also returns how many connections are open,
-// including idle ones.
-func (p *Pool) Route() (proxy string, connections int) {
+// Route says how connections reach the upstream.
+type Route struct {
+	// Proxy is the host and port of the HTTP CONNECT proxy that worked last, at the start the first
+	// one; empty: connections are direct.
+	Proxy string `json:"proxy"`
+	// Connections is how many are open, including idle ones.
+	Connections int `json:"connections"`
+}
+
+// Route returns the current route.
+func (p *Pool) Route() (r Route) {
 	if proxies := p.dialer.UpstreamProxies; len(proxies) > 0 {
-		proxy = proxies[p.dialer.preferred.Load()].Host
+		r.Proxy = proxies[p.dialer.preferred.Load()].Host
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return proxy, len(p.conns)
+	r.Connections = len(p.conns)
+	return r
 }

@@ -136,8 +136,8 @@ func TestAConnectionThatDiedUnseen(t *testing.T) {
 	n.far.run("ss --kill state established sport = :443")
 	n.restore()
 	daemontest.Eventually(t, "the connection is silent", func() bool {
-		last := d.status().Upstream.LastSuccess
-		return last != nil && time.Since(*last) > silence+time.Second
+		last := d.status().Requests.LastSuccess
+		return !last.IsZero() && time.Since(last) > silence+time.Second
 	})
 	d.mustAsk()
 	if sent := l.count(nearAddress); sent != 2 {

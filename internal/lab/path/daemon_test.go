@@ -80,12 +80,14 @@ type route struct {
 	Proxy       string
 	Since       *time.Time
 	Connections int
-	LastSuccess *time.Time `json:"last_success"`
 }
 
 type status struct {
 	Upstream route
-	Slowest  *struct {
+	Requests struct {
+		LastSuccess time.Time `json:"last_success"`
+	}
+	Slowest *struct {
 		Silence float64 `json:"silence_ms"`
 	}
 }
