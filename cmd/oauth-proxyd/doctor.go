@@ -42,7 +42,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 	return doctor.Config{
 		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
-		TailscaleSocket: e.getenv("TAILSCALE_SOCKET"), Version: version,
+		Version: version,
 	}
 }
 

@@ -111,9 +111,9 @@ func TestDoctorNamesTheGatewaysFault(t *testing.T) {
 		name, url string
 		words     []string
 	}{
-		{"a certificate", secure.URL, []string{"has a certificate that this host does not accept"}},
-		{"no HTTP", speaks(t, "HTTP/1.1 5ecr3t x\r\n\r\n"), []string{`did not send a valid HTTP response`, `malformed HTTP status code "…"`}},
-		{"nothing listens", "http://127.0.0.1:1", []string{"cannot be connected to", "connection refused"}},
+		{"a certificate", secure.URL, []string{"certificate signed by unknown authority"}},
+		{"no HTTP", speaks(t, "HTTP/1.1 5ecr3t x\r\n\r\n"), []string{`malformed HTTP status code "…"`}},
+		{"nothing listens", "http://127.0.0.1:1", []string{"connection refused"}},
 		{
 			"an error with a token", serving(t, page(403, "application/json", `{"error":{"type":"permission_error","message":"bob@5ecr3t.example, sk-ant-5ecr3t"}}`)),
 			[]string{"responded with 403, and the request did not reach this daemon: permission_error"},

@@ -94,19 +94,12 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 	return overrides
 }
 
-// firstLog returns how to log until the configuration is read. Reading it reports invalid values.
-func firstLog(overrides []config.Override) (level slog.Level, format logging.Format) {
-	for _, o := range overrides {
-		switch o.Attribute {
-		case "log.level":
-			if level.UnmarshalText([]byte(o.Value)) != nil {
-				level = slog.LevelInfo
-			}
-		case "log.format":
-			if f := logging.Format(o.Value); f == logging.FormatText || f == logging.FormatJSON {
-				format = f
-			}
-		}
+// firstLog returns how to log until the configuration is read. Reading it reports invalid values,
+// and whether there is a journal.
+func firstLog(overrides []config.Override) (slog.Level, logging.Format) {
+	c, err := config.Parse("", nil, overrides...)
+	if err != nil || c.Log.Format == "journal" {
+		c = config.Default()
 	}
-	return level, format
+	return c.Log.Level, logging.Format(c.Log.Format)
 }

@@ -128,13 +128,3 @@ func (a *attempt) connected() bool {
 	part := a.failedPart()
 	return part == "" || part == upstream.StageHandshake
 }
-
-// addresses are what the name of the upstream, or of the proxy, resolved to.
-func (a *attempt) addresses() []netip.Addr {
-	s, _ := a.done(upstream.StageName)
-	all := slices.Clone(s.Addresses)
-	for i := range all {
-		all[i] = all[i].Unmap()
-	}
-	return all
-}

@@ -23,10 +23,7 @@ func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 			fix("turn MagicDNS on: https://login.tailscale.com/admin/dns")}
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name+".")
-	for i := range found {
-		found[i] = found[i].Unmap()
-	}
-	isForeign := func(a netip.Addr) bool { return !slices.Contains(x.node.Addresses, a) }
+	isForeign := func(a netip.Addr) bool { return !slices.Contains(x.node.Addresses, a.Unmap()) }
 	switch {
 	case slices.ContainsFunc(found, isForeign):
 		return []Finding{fail("%s resolves to %s on this host, but the node's address is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).

@@ -17,9 +17,6 @@ type Config struct {
 	Load func() (*config.Config, error)
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
-	// TailscaleSocket is tailscaled's socket if the configuration cannot be read. Empty means
-	// Tailscale's default.
-	TailscaleSocket string
 	// Version of this program.
 	Version string
 	// Peer names a node of the tailnet, and asks whether it gets in; empty: none.

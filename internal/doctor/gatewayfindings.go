@@ -3,11 +3,8 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -57,27 +54,11 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 			fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader)).
 			fix(provider, x.checkSender(p))
 	}
-	f := fail("%s %s, and the request did not reach this daemon: %s", p.request.URL.Host, failedHow(p.err), plain(p.err)).fix("curl -v " + x.Through)
+	f := fail("%s: %s; the request did not reach this daemon", p.request.URL.Host, plain(p.err)).fix("curl -v " + x.Through)
 	if x.node.Userspace {
 		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
 	}
 	return f.fix(provider, x.checkSender(p))
-}
-
-// failedHow says what a gateway did instead of responding.
-func failedHow(err error) string {
-	timeout, _ := errors.AsType[net.Error](err)
-	op, _ := errors.AsType[*net.OpError](err)
-	_, isUntrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	switch {
-	case isUntrusted:
-		return "has a certificate that this host does not accept"
-	case timeout != nil && timeout.Timeout():
-		return "did not respond"
-	case op != nil && op.Op == "dial":
-		return "cannot be connected to"
-	}
-	return "did not send a valid HTTP response"
 }
 
 // errorType names the type of an API error, and the oauth-proxyd that sent it. Other text of a

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
 // checkTailscaled asks for the state of the backend, and for the facts that later checks need.
 func checkTailscaled(ctx context.Context, x *facts) []Finding {
-	socket := x.TailscaleSocket
-	if x.settings != nil {
-		socket = x.settings.Tailscale.Socket
-	}
-	x.client = tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: shortLimit})
+	settings := cmp.Or(x.settings, config.Default())
+	x.client = tailnet.New(tailnet.Config{Socket: settings.Tailscale.Socket, AttemptTimeout: shortLimit})
 	status, err := x.client.Connect(ctx)
 	x.node = status
 	switch {
@@ -75,7 +74,7 @@ func (x *facts) learn(ctx context.Context) {
 func joinAddresses(addresses []netip.Addr) string {
 	texts := make([]string, len(addresses))
 	for i, a := range addresses {
-		texts[i] = a.String()
+		texts[i] = a.Unmap().String()
 	}
 	return strings.Join(texts, ", ")
 }

@@ -75,7 +75,7 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 	took := milliseconds(s.Took)
 	switch s.Part {
 	case upstream.StageName:
-		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(a.addresses()), took))
+		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(s.Addresses), took))
 	case upstream.StageAddress:
 		return at(stepTCP, ok("connected to %s in %s", s.To, took))
 	case upstream.StageTunnel:
