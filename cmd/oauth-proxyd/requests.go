@@ -55,11 +55,15 @@ func streamText(t proxy.Trace) string {
 func senderText(t proxy.Trace) string {
 	text := "from a sender not identified yet"
 	if t.Source != "" {
-		names := make([]string, 0, 1+len(t.Tags))
+		var names []string
 		for _, name := range nonempty(append([]string{t.User}, t.Tags...)...) {
 			names = append(names, quoted(name))
 		}
-		text = strings.Join(nonempty("from", string(t.Source), quoted(t.Node), parenthesized(names), t.Address), " ")
+		node := quoted(t.Node)
+		if len(names) > 0 {
+			node += " (" + strings.Join(names, ", ") + ")"
+		}
+		text = strings.Join(nonempty("from", string(t.Source), strings.TrimSpace(node), t.Address), " ")
 	}
 	if t.Person != "" {
 		text += ", for " + quoted(t.Person)
@@ -76,11 +80,4 @@ func senderText(t proxy.Trace) string {
 
 func nonempty(words ...string) []string {
 	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
-}
-
-func parenthesized(names []string) string {
-	if len(names) == 0 {
-		return ""
-	}
-	return "(" + strings.Join(names, ", ") + ")"
 }

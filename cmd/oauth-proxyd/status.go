@@ -172,16 +172,16 @@ func tailnetText(t admin.TailnetStatus, now time.Time) string {
 }
 
 func reloadText(s admin.Status, now time.Time) string {
+	last, outcome := s.LastReload, "nothing changed"
 	switch {
-	case s.LastReload == nil:
+	case last == nil:
 		return "none since the start"
-	case !s.LastReload.OK:
-		return ago(s.LastReload.At, now) + ", refused"
+	case !last.OK:
+		outcome = "refused"
+	case len(last.Changed) > 0:
+		outcome = "changed " + firstOf(last.Changed)
 	}
-	if n := len(s.LastReload.Changed); n > 0 {
-		return ago(s.LastReload.At, now) + ", changed " + firstOf(s.LastReload.Changed)
-	}
-	return ago(s.LastReload.At, now) + ", nothing changed"
+	return ago(last.At, now) + ", " + outcome
 }
 
 // shownAtMost is how many items of a list are shown; --json has all.

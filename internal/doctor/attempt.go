@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -90,30 +90,24 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	return response.Body.Close()
 }
 
-// done returns the first successful step of that kind, if there was one.
-func (a *attempt) done(part string) (upstream.Stage, bool) {
-	i := slices.IndexFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
-	if i < 0 {
-		return upstream.Stage{}, false
-	}
-	return a.steps[i], true
+// done reports whether a step of that kind succeeded.
+func (a *attempt) done(part string) bool {
+	return slices.ContainsFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
 }
 
 // failedPart is the step of the connection that did not succeed; empty: it was made.
 func (a *attempt) failedPart() string {
-	parts := []string{upstream.StageAddress}
-	if _, err := netip.ParseAddr(a.host()); err != nil {
-		parts = append([]string{upstream.StageName}, parts...)
-	}
-	if a.proxy != nil {
-		parts = append(parts, upstream.StageTunnel)
-	}
-	if a.config.UpstreamURL.Scheme == "https" {
-		parts = append(parts, upstream.StageHandshake)
-	}
-	for _, part := range parts {
-		if _, ok := a.done(part); !ok {
-			return part
+	for _, step := range []struct {
+		part   string
+		needed bool
+	}{
+		{upstream.StageName, net.ParseIP(a.host()) == nil},
+		{upstream.StageAddress, true},
+		{upstream.StageTunnel, a.proxy != nil},
+		{upstream.StageHandshake, a.config.UpstreamURL.Scheme == "https"},
+	} {
+		if step.needed && !a.done(step.part) {
+			return step.part
 		}
 	}
 	return ""

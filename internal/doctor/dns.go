@@ -7,8 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"oauth-proxyd/internal/upstream"
 )
 
 // checkMagicDNS resolves this node's own name, as peers do. Peers ask their own resolvers: that the
@@ -75,31 +73,12 @@ func resolvers() string {
 	return strings.Join(all, ", ")
 }
 
-// serverFindings name the name servers that did not respond although another one did.
-func serverFindings(a *attempt) []Finding {
-	if _, found := a.done(upstream.StageName); !found {
-		return nil // attemptFailed names them
-	}
-	var findings []Finding
+// serverFindings name the name servers that did not respond.
+func serverFindings(a *attempt) (findings []Finding) {
 	for _, server := range a.silent {
-		findings = append(findings, at(stepDNS,
-			warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).fix(fixServers()...)))
+		findings = append(findings, at(stepDNS, warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).
+			fix("resolvectl status   # or cat /etc/resolv.conf: where is that name server configured?",
+				"repair the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)")))
 	}
 	return findings
-}
-
-// noName adds to a finding about a name that was not found what to do.
-func noName(a *attempt, f Finding) Finding {
-	if len(a.silent) > 0 {
-		f.Seen += "; no response from the name servers: " + strings.Join(a.silent, ", ")
-		f = f.fix(fixServers()...)
-	}
-	return f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf")
-}
-
-func fixServers() []string {
-	return []string{
-		"resolvectl status   # or cat /etc/resolv.conf: where is that name server configured?",
-		"repair the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)",
-	}
 }

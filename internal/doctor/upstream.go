@@ -93,7 +93,7 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	}
 	switch a.failedPart() {
 	case upstream.StageName:
-		return at(stepDNS, noName(a, f))
+		return at(stepDNS, f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf"))
 	case upstream.StageAddress:
 		return at(stepTCP, f.fix(x.unreachable(a), curl))
 	case upstream.StageTunnel:

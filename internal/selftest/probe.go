@@ -100,7 +100,7 @@ func compare(sent, received http.Header) []Header {
 	maps.Copy(all, received)
 	headers := make([]Header, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		h := Header{Name: strings.ToLower(name), Change: change(sent[name], received[name]), Sent: sent[name], Received: received[name]}
+		h := Header{Name: strings.ToLower(name), Sent: sent[name], Received: received[name]}
 		if name == "Authorization" || name == "X-Api-Key" {
 			h.Sent, h.Received = masked(h.Sent), masked(h.Received)
 		}
@@ -114,17 +114,4 @@ func masked(values []string) []string {
 		return nil
 	}
 	return []string{"(credential)"}
-}
-
-func change(sent, received []string) Change {
-	switch {
-	case sent == nil:
-		return Added
-	case received == nil:
-		return Dropped
-	case slices.Equal(sent, received):
-		return Kept
-	default:
-		return Changed
-	}
 }

@@ -53,22 +53,10 @@ type Client struct {
 	received http.Header // nil: the API received no request
 }
 
-// Change is what happened to a header.
-type Change string
-
-// The changes.
-const (
-	Kept    Change = "kept"
-	Added   Change = "added"
-	Changed Change = "changed"
-	Dropped Change = "dropped"
-)
-
-// Header is one header field on both sides. The values of credentials, and of headers whose names
-// speak of secrets, are not in it.
+// Header is one header field on both sides; without values, that side did not have it. The values
+// of credentials, and of headers whose names speak of secrets, are not in it.
 type Header struct {
 	Name     string   `json:"name"` // lower case
-	Change   Change   `json:"change"`
 	Sent     []string `json:"sent,omitempty"`
 	Received []string `json:"received,omitempty"`
 }

@@ -68,12 +68,12 @@ func (c Client) write(p term.Printer) {
 
 func (h Header) write(p term.Printer) {
 	sent, received := strings.Join(h.Sent, " | "), strings.Join(h.Received, " | ")
-	switch h.Change {
-	case Added:
+	switch {
+	case h.Sent == nil:
 		p.Wrap("    + ", 10, h.Name+": "+received)
-	case Dropped:
+	case h.Received == nil:
 		p.Wrap("    - ", 10, h.Name+": "+sent)
-	case Changed:
+	case sent != received:
 		p.Wrap("    ~ ", 10, h.Name+": "+sent)
 		p.Wrap("        -> ", 11, received)
 	default:
