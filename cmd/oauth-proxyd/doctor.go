@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,7 +34,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			c.Report = func(f doctor.Finding) { showFinding(p, f) }
 		}
 		report := doctor.Run(context.Background(), c)
-		e.show(*asJSON, report, func() { showSummary(p, report) })
+		e.show(*asJSON, report, func() { p.Wrap("\n", 0, verdict(report.Findings)) })
 		return exitIf(!report.OK, exitFailure)
 	}
 }
@@ -67,7 +68,8 @@ const (
 func showFinding(p term.Printer, f doctor.Finding) {
 	word := fmt.Sprintf("%-*s", statusColumn, shownStatus(f.Status))
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
-	p.Wrap(p.Paint(statusColor(f.Status), word)+name, checkColumn, f.Seen)
+	style := map[doctor.Status]term.Style{doctor.OK: term.Green, doctor.Fail: term.Red}[f.Status]
+	p.Wrap(p.Paint(cmp.Or(style, term.Yellow), word)+name, checkColumn, f.Seen)
 	for _, line := range f.Fix {
 		if strings.Contains(line, "\n") {
 			p.Verbatim(statusColumn+3, line)
@@ -83,41 +85,6 @@ func shownStatus(s doctor.Status) string {
 		return "FAIL"
 	}
 	return string(s)
-}
-
-func statusColor(s doctor.Status) term.Style {
-	switch s {
-	case doctor.OK:
-		return term.Green
-	case doctor.Fail:
-		return term.Red
-	default:
-		return term.Yellow
-	}
-}
-
-// offByDefault lists the settings that bring back what Claude Code switches off behind any gateway,
-// as far as this proxy passes it on (seen in 2.1.332).
-const offByDefault = `"ENABLE_TOOL_SEARCH": "true"                             MCP tools are loaded when they are needed
-"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"    a tool's input arrives while it is generated
-"CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"        /model lists the models of GET /v1/models
-"CLAUDE_CODE_PROPAGATE_TRACEPARENT": "1"                 requests have the trace of its telemetry`
-
-// showSummary shows the configuration to paste, if it was asked for, then the first thing to fix.
-func showSummary(p term.Printer, r *doctor.Report) {
-	p.Line("")
-	if r.Aperture != "" {
-		p.Wrap("", 0, "To paste into Aperture: the base URL without /v1, the clients' own credentials, no \"apikey\"; \"models\" are those that you use.")
-		p.Verbatim(2, r.Aperture)
-		p.Line("")
-		p.Wrap("", 0, "Claude Code, ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.")
-		p.Verbatim(2, r.ClaudeCode)
-		p.Line("")
-		p.Wrap("", 0, "With any base URL but Anthropic's, Claude Code has no Remote Control, no /schedule and no connectors, and it switches these off; what you use is switched on in the same \"env\":")
-		p.Verbatim(2, offByDefault)
-		p.Line("")
-	}
-	p.Wrap("", 0, verdict(r.Findings))
 }
 
 // verdict counts the findings and names the first one to fix.

@@ -16,11 +16,11 @@ func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 		t.Errorf("nobody asked what to paste\n%s", out)
 	}
 	_, out, _ := s.command("doctor", "--paste", "--config", s.file()) // the fake tailscaled leaves it something to find
-	_, paste, found := strings.Cut(strings.Join(strings.Fields(out), " "), "To paste into Aperture: ")
+	_, paste, found := strings.Cut(strings.Join(strings.Fields(out), " "), "for Aperture: ")
 	if !found || !strings.Contains(lastLine(out), "fix first") || !daemontest.ContainsAll(paste, []string{
 		`"baseurl": "http://100.64.0.7:`, `"auth_mode": "passthrough"`,
-		`{"env": {"ANTHROPIC_BASE_URL": "http://100.64.0.7:`,
-		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off.",
+		`{ "env": {"ANTHROPIC_BASE_URL": "http://100.64.0.7:`,
+		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off",
 		"no Remote Control", `"ENABLE_TOOL_SEARCH": "true"`, `"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"`,
 	}) {
 		t.Errorf("doctor ends\n%s", out)

@@ -111,10 +111,8 @@ type finding struct {
 
 // diagnosis is the output of doctor --json.
 type diagnosis struct {
-	OK         bool
-	Findings   []finding
-	Aperture   string
-	ClaudeCode string `json:"claude_code"`
+	OK       bool
+	Findings []finding
 }
 
 // doctor runs doctor beside the service.

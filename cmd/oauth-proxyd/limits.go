@@ -153,16 +153,11 @@ func stateText(w ratelimit.Window) string { return strings.TrimPrefix(string(w.S
 
 func limitColor(w ratelimit.Window) term.Style {
 	const high = 0.9 // as in the alert
-	switch {
-	case w.Status == ratelimit.Rejected:
-		return term.Red
-	case w.Status == ratelimit.Warning, w.Utilization != nil && *w.Utilization > high:
+	if w.Status != ratelimit.Rejected && w.Utilization != nil && *w.Utilization > high {
 		return term.Yellow
-	case w.Status == ratelimit.Allowed:
-		return term.Green
-	default:
-		return term.Dim
 	}
+	styles := map[ratelimit.State]term.Style{ratelimit.Rejected: term.Red, ratelimit.Warning: term.Yellow, ratelimit.Allowed: term.Green}
+	return cmp.Or(styles[w.Status], term.Dim)
 }
 
 // percent formats a share; it returns "" if the share is unknown.

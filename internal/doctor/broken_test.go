@@ -461,18 +461,22 @@ func TestPeerAdmittedByUser(t *testing.T) {
 }
 
 func TestBlocksToPaste(t *testing.T) {
-	if r := newWorld(t).examine(); r.Aperture != "" || r.ClaudeCode != "" {
-		t.Error("they are shown without --paste")
+	if f := find(newWorld(t).examine(), "paste"); f.Check != "" {
+		t.Errorf("without --paste: %+v", f)
 	}
 	w := newWorld(t)
 	w.paste = true
-	r := w.examine()
-	here := "http://box.tail.ts.net:" + strconv.Itoa(int(w.port))
-	if !strings.Contains(r.Aperture, `"baseurl": "`+here+`"`) || !strings.Contains(r.Aperture, `"auth_mode": "passthrough"`) ||
-		strings.Contains(r.Aperture, "apikey") || strings.Contains(r.Aperture, "/v1") {
-		t.Errorf("for Aperture: %s", r.Aperture)
+	blocks := map[string]string{}
+	for _, f := range w.examine().Findings {
+		who, _, _ := strings.Cut(f.Seen, ",")
+		blocks[who] = strings.Join(f.Fix, "\n")
 	}
-	if r.ClaudeCode != `{"env": {"ANTHROPIC_BASE_URL": "`+here+`"}}` {
-		t.Errorf("for Claude Code: %s", r.ClaudeCode)
+	here := "http://box.tail.ts.net:" + strconv.Itoa(int(w.port))
+	if aperture := blocks["for Aperture: the base URL without /v1"]; !strings.Contains(aperture, `"baseurl": "`+here+`"`) ||
+		!strings.Contains(aperture, `"auth_mode": "passthrough"`) || strings.Contains(aperture, "apikey") || strings.Contains(aperture, "/v1") {
+		t.Errorf("for Aperture: %s", aperture)
+	}
+	if claude := blocks["for Claude Code"]; !strings.Contains(claude, `"env": {"ANTHROPIC_BASE_URL": "`+here+`"}`) {
+		t.Errorf("for Claude Code: %s", claude)
 	}
 }

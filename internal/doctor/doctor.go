@@ -39,9 +39,6 @@ func Run(ctx context.Context, c Config) *Report {
 	for _, check := range checks() {
 		x.make(ctx, check)
 	}
-	if c.Paste {
-		x.report.Aperture, x.report.ClaudeCode = x.paste()
-	}
 	return x.report
 }
 
@@ -140,5 +137,6 @@ func checks() []check {
 		{"egress", shortLimit, checkEgress},
 		{"upstream", upstreamLimit, checkUpstream},
 		{"gateway", throughLimit, checkGateway},
+		{"paste", shortLimit, checkPaste},
 	}
 }

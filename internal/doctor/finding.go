@@ -28,10 +28,6 @@ type Report struct {
 	// OK reports that no check failed.
 	OK       bool      `json:"ok"`
 	Findings []Finding `json:"findings"`
-	// Aperture and ClaudeCode are configuration to paste, with this node's name. They are empty if
-	// the name is not known, or if nobody asked for them.
-	Aperture   string `json:"aperture,omitempty"`
-	ClaudeCode string `json:"claude_code,omitempty"`
 }
 
 func ok(format string, args ...any) Finding { return finding(OK, format, args) }
