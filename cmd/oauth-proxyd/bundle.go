@@ -117,8 +117,8 @@ func units(ctx context.Context) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(text) {
 		lines = append(lines, bytes.ReplaceAllStringFunc(strings.TrimSpace(line), func(number string) string {
-			n, _ := strconv.ParseInt(number, 10, 64) // infinity is larger, and a word
-			return shortSize(n)
+			n, _ := strconv.ParseInt(number, 10, 64)         // infinity is larger, and a word
+			return strings.ReplaceAll(shortSize(n), " ", "") // one word
 		}))
 	}
 	return lines, err

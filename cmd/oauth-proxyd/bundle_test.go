@@ -40,6 +40,7 @@ ActiveState=active
 Environment=GOGC=300 ANTHROPIC_API_KEY=5ecr3t-key "HTTPS_PROXY=http://u:5ecr3t-password@5eed.example:1" ALICE_5EED=1 EVEN=NWVjcjN0
 DropInPaths=/etc/systemd/system/oauth-proxyd.service.d/override.conf /etc/systemd/system/oauth-proxyd.service.d/5eed.conf
 User=alice-5eed
+MemoryCurrent=26800128
 IPAddressAllow=100.64.0.0/10 100.64.5.99 127.0.0.1
 ExecStartPre={ path=/usr/bin/curl ; argv[]=curl -u alice:5ecr3t-curl http://127.0.0.1 }
 SetCredential=name:5ecr3t-credential
@@ -186,6 +187,7 @@ func TestBundleWithholdsNames(t *testing.T) {
 		wantNone(t, members, append(named(), "5ecr3t")...)
 		for _, want := range []struct{ name, text string }{
 			{"journal.txt", "could not connect to text-"},
+			{"units.json", `"MemoryCurrent=26.8MB"`},
 			{"units.json", `"IPAddressAllow=100.64.0.0/10 address-`},
 			{"config.json", `"new": "[\"local\", \"tailnet\", \"text-`},
 			{"config.json", "\"new\": \"\\\"text-"},

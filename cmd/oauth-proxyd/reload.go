@@ -30,16 +30,14 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 		fmt.Fprintln(e.stderr, "the current configuration is unchanged")
 		return
 	}
-	switch {
-	case o.Applied && len(o.Changes) == 0:
-		fmt.Fprintln(e.stdout, "reloaded; nothing changed")
-	case o.Applied:
-		fmt.Fprintln(e.stdout, "reloaded; changed:")
-	case len(o.Changes) == 0:
-		fmt.Fprintln(e.stdout, "a reload would change nothing")
-	default:
-		fmt.Fprintln(e.stdout, "a reload would change:")
+	did, what := "a reload would change", ":"
+	if o.Applied {
+		did = "reloaded; changed"
 	}
+	if len(o.Changes) == 0 {
+		what = " nothing"
+	}
+	fmt.Fprintln(e.stdout, did+what)
 	for _, text := range o.Warnings {
 		e.report("warning", text, "")
 	}

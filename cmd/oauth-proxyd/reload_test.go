@@ -41,7 +41,7 @@ func TestReloadReportsChanges(t *testing.T) {
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet, adding("old"))})
 	code, out, errs := s.command("reload")
-	if code != 0 || out != "reloaded; nothing changed\n" || errs != "" {
+	if code != 0 || out != "reloaded; changed nothing\n" || errs != "" {
 		t.Errorf("without a change: %d %q %q", code, out, errs)
 	}
 	s.configure(forwarding(u.URL, `idle_timeout = "2m"`, withoutTailnet, adding("new")))

@@ -161,12 +161,12 @@ func tailnetText(t admin.TailnetStatus, now time.Time) string {
 	if t.Userspace {
 		parts = append(parts, "no network device")
 	}
-	switch {
-	case t.KeyExpiresAt == nil:
-	case t.KeyExpiresAt.Before(now):
-		parts = append(parts, "key expired on "+t.KeyExpiresAt.Format(time.DateOnly))
-	default:
-		parts = append(parts, "key expires on "+t.KeyExpiresAt.Format(time.DateOnly))
+	if at := t.KeyExpiresAt; at != nil {
+		verb := "expires"
+		if at.Before(now) {
+			verb = "expired"
+		}
+		parts = append(parts, "key "+verb+" on "+at.Format(time.DateOnly))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -23,14 +23,13 @@ func checkServe(ctx context.Context, x *facts) []Finding {
 	if err != nil {
 		return []Finding{unknown("%v", err).fix("tailscale serve status")}
 	}
-	x.served = served
 	var findings []Finding
 	for _, p := range served {
 		if x.leadsToUs(p, port) {
 			findings = append(findings, x.publishedFinding(p))
 		}
 	}
-	if len(findings) == 0 {
+	if x.served = len(findings) > 0; !x.served {
 		return []Finding{ok("neither tailscale serve nor Funnel leads to port %d", port)}
 	}
 	return findings
@@ -47,11 +46,6 @@ func (x *facts) publishedFinding(p tailnet.Published) Finding {
 			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
 	}
 	return ok("tailscale serve forwards %s to this daemon", from)
-}
-
-// isServed reports whether tailscale serve or Funnel leads to port.
-func (x *facts) isServed(port uint16) bool {
-	return slices.ContainsFunc(x.served, func(p tailnet.Published) bool { return x.leadsToUs(p, port) })
 }
 
 func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {

@@ -81,7 +81,7 @@ type facts struct {
 	node    tailnet.Status   // empty: tailscaled did not respond
 	network *tailnet.Network // nil: likewise
 	prefs   *tailnet.Prefs   // nil: likewise
-	served  []tailnet.Published
+	served  bool             // tailscale serve or Funnel leads to the daemon
 }
 
 // onTailnet reports whether this node is connected to its tailnet.

@@ -130,7 +130,7 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 		return []Finding{ok("%s responds in %s; tailscaled forwards connections to %s there", address, milliseconds(k.took), own)}
 	case k.ours:
 		return []Finding{ok("%s responds in %s", address, milliseconds(k.took))}
-	case x.isServed(port):
+	case x.served:
 		return []Finding{ok("%s does not respond; peers come through tailscale serve", address)}
 	case k.err == nil && !k.silent:
 		return []Finding{fail("another program listens on %s: peers do not reach oauth-proxyd", address).fix(whoHas(port))}

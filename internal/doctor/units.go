@@ -122,7 +122,7 @@ func (u units) judge() Finding {
 	case s.Active == "active":
 		return ok("%s is active", serviceUnit)
 	case u.waits():
-		return ok("%s is active, %s starts with the first request", socketUnit, serviceUnit)
+		return ok("%s listens on %s; the first request starts it", socketUnit, strings.Join(u.addresses(), ", "))
 	case u.socket.Load == "loaded":
 		return fail("%s and %s are not active", socketUnit, serviceUnit).fix("systemctl enable --now " + socketUnit)
 	default:
@@ -205,7 +205,6 @@ func (u units) notRunning() (f *Finding, idle []string) {
 		return nil, nil
 	case found.Status == OK:
 		idle = u.addresses()
-		found = ok("%s listens on %s; the first request starts it", socketUnit, strings.Join(idle, ", "))
 	}
 	found.Seen = strings.TrimPrefix(found.Seen, serviceUnit+" ")
 	return &found, idle

@@ -28,7 +28,7 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		words       []string
 	}{
 		{"both are active", running + listens, doctor.OK, []string{"oauth-proxyd.service is active"}},
-		{"it waits for a client", stopped + listens, doctor.OK, []string{"starts with the first request"}},
+		{"it waits for a client", stopped + listens, doctor.OK, []string{"listens on [::]:8080; the first request starts it"}},
 		{"neither is active", stopped + silent, doctor.Fail, []string{"systemctl enable --now oauth-proxyd.socket"}},
 		{"without a socket unit", stopped + "\n" + absent, doctor.Fail, []string{"inactive", "systemctl start oauth-proxyd.service"}},
 		{"the configuration is bad", failed("exit-code", "78") + listens, doctor.Fail, []string{"stopped: the configuration was refused, exit 78", "oauth-proxyd check", "systemctl restart oauth-proxyd.service"}},
