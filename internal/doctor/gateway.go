@@ -110,16 +110,12 @@ func (p *probe) send() {
 
 // read records when each event arrives. An event ends with an empty line.
 func (p *probe) read(body io.Reader) error {
-	for lines := bufio.NewReader(io.LimitReader(body, maxResponse)); ; {
-		line, err := lines.ReadBytes('\n')
-		p.body = append(p.body, line...)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case len(line) == 1:
+	lines := bufio.NewScanner(io.LimitReader(body, maxResponse))
+	for lines.Scan() {
+		p.body = append(p.body, lines.Bytes()...)
+		if len(lines.Bytes()) == 0 {
 			p.arrivals = append(p.arrivals, time.Now())
 		}
 	}
+	return lines.Err()
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,21 +41,17 @@ func (c *Client) send(ctx context.Context, l *lab) error {
 
 // readEvents lets the API send the next event only when the one before has been read.
 func (c *Client) readEvents(ctx context.Context, l *lab, body io.Reader) error {
-	for lines := bufio.NewReader(body); ; {
-		line, err := lines.ReadString('\n')
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil && ctx.Err() != nil:
-			return fmt.Errorf("event %d did not arrive before the next one was sent", c.Events+1)
-		case err != nil:
-			return err
-		}
-		if line == "\n" { // the end of an event
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		if lines.Text() == "" { // the end of an event
 			c.Events++
 			l.read <- struct{}{}
 		}
 	}
+	if lines.Err() != nil && ctx.Err() != nil {
+		return fmt.Errorf("event %d did not arrive before the next one was sent", c.Events+1)
+	}
+	return lines.Err()
 }
 
 // errorMessage is the message of an error body.
