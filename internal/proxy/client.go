@@ -117,9 +117,9 @@ type clientRecord struct {
 	session string    // of the first; "": none, or there are several
 }
 
-func newClients() *clients {
+func newClients(r prometheus.Registerer) *clients {
 	c := &clients{
-		requests: counters("proxy_client_requests_total",
+		requests: counters(r, "proxy_client_requests_total",
 			"Requests of admitted senders, by client (claude-cli or an SDK, with its version; the 8 newest, and other) and class of the status.",
 			"client", "class"),
 		replaced: rate.NewLimiter(rate.Every(clientPace), maxClients),

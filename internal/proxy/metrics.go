@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"oauth-proxyd/internal/config"
 )
@@ -26,38 +27,36 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
-		requests: counters("proxy_requests_total",
+		requests: counters(r, "proxy_requests_total",
 			"Requests that ended, by status (499: the client disconnected) and method.", "status", "method"),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		duration: promauto.With(r).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "proxy_request_duration_seconds", Help: "Time from the header of a request to the last byte of its response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800},
 		}, []string{"status"}),
-		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
+		firstByte: promauto.With(r).NewHistogram(prometheus.HistogramOpts{
 			Name: "proxy_time_to_first_byte_seconds", Help: "Time from the header of a request to the header of the upstream's response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}),
-		upstreamErrs: counters("proxy_upstream_errors_total",
+		upstreamErrs: counters(r, "proxy_upstream_errors_total",
 			"Requests without a complete response from the upstream, by kind of error.", "error_type"),
-		errors:     counters("proxy_errors_total", "Error responses of this proxy, and responses that it cut, by error code.", "code"),
-		retries:    counters("proxy_retries_total", "Requests sent again, by the reason why the upstream cannot have processed the attempt before.", "reason"),
-		clientGone: counters("proxy_client_gone_total", "Clients that disconnected before the end of their response, by phase.", "phase"),
-		cut: counters("proxy_responses_cut_total",
+		errors:     counters(r, "proxy_errors_total", "Error responses of this proxy, and responses that it cut, by error code.", "code"),
+		retries:    counters(r, "proxy_retries_total", "Requests sent again, by the reason why the upstream cannot have processed the attempt before.", "reason"),
+		clientGone: counters(r, "proxy_client_gone_total", "Clients that disconnected before the end of their response, by phase.", "phase"),
+		cut: counters(r, "proxy_responses_cut_total",
 			"Responses that were cut after they had begun, by cause: upstream, timeout (it went silent), drain, client (a bad request body), or internal.", "by"),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+		bytes: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "proxy_response_bytes_total", Help: "Bytes of response bodies sent to clients.",
 		}),
-		headerRules: counters("proxy_header_rule_total",
+		headerRules: counters(r, "proxy_header_rule_total",
 			"Results of header rules. A rule that is always \"present\" is not needed; the condition of one that is always \"skipped\" never holds.",
 			"header", "result"),
 	}
 	m.zero()
-	r.MustRegister(m.requests, m.duration, m.firstByte, m.upstreamErrs, m.errors, m.retries,
-		m.clientGone, m.cut, m.bytes, m.headerRules)
 	return m
 }
 
-func counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+func counters(r prometheus.Registerer, name, help string, labels ...string) *prometheus.CounterVec {
+	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
 // zero makes all series with known labels, so that a rate shows their first event.
@@ -103,16 +102,15 @@ func usualStatuses() []int {
 
 // register registers the metrics of the queue.
 func (q *queue) register(r prometheus.Registerer) {
-	gauge := func(name, help string, value func() int) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	gauge := func(name, help string, value func() int) {
+		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	r.MustRegister(
-		gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in }),
-		gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting }),
-		gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",
-			func() int { return q.currentLimits().MaxConnections }),
-		gauge("proxy_requests_queued_limit", "How many requests may wait (proxy.queue_limit).",
-			func() int { return q.currentLimits().QueueLimit }))
+	gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in })
+	gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting })
+	gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",
+		func() int { return q.currentLimits().MaxConnections })
+	gauge("proxy_requests_queued_limit", "How many requests may wait (proxy.queue_limit).",
+		func() int { return q.currentLimits().QueueLimit })
 }
 
 // zeroRules makes all series of the header rules, so that a rate shows their first event.

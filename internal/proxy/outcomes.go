@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // outcomes judges whether requests work: now, lately, and with each client. It is shown each
@@ -22,15 +23,16 @@ type outcomes struct {
 }
 
 func newOutcomes(r prometheus.Registerer) *outcomes {
-	o := &outcomes{clients: newClients()}
-	r.MustRegister(o.clients.requests, &o.recent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	o := &outcomes{clients: newClients(r)}
+	r.MustRegister(&o.recent)
+	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
 	}, func() float64 {
 		if t := o.read().LastSuccess; !t.IsZero() {
 			return float64(t.UnixMilli()) / 1000
 		}
 		return 0
-	}))
+	})
 	return o
 }
 

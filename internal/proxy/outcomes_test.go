@@ -22,7 +22,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	left := end(statusClientGone, "")
 	left.start = start.Add(30 * time.Minute)
 	left.Steps = []StepTrace{{Phase: phaseWaiting}}
-	o := &outcomes{clients: newClients()}
+	o := &outcomes{clients: newClients(nil)}
 	for i, row := range []struct {
 		name string
 		*record

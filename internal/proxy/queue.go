@@ -21,12 +21,11 @@ var (
 // by person, and for each person by session (turns.go). A person who has all the slots they may
 // have is passed over: while a slot is free, only requests of such people wait.
 type queue struct {
-	mu       sync.Mutex
-	limits   config.Proxy
-	in       int            // requests with a slot
-	held     map[string]int // the same, by person
-	root     node           // of the tree of waiting requests
-	arrivals uint64         // requests that had to wait so far
+	mu     sync.Mutex
+	limits config.Proxy
+	in     int            // requests with a slot
+	held   map[string]int // the same, by person
+	root   node           // of the tree of waiting requests
 }
 
 // ticket is a request for a slot. It enters the queue at most once.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"slices"
 
 	"oauth-proxyd/internal/access"
@@ -20,7 +19,6 @@ type node struct {
 	share  access.Share // only of a person
 
 	waiting  int       // requests below
-	newest   uint64    // arrival number of the newest one
 	requests []*ticket // only of a session, the oldest first
 	children []*node   // in the order of their turns
 	slots    int       // slots in its current turn so far
@@ -32,10 +30,8 @@ func (q *queue) push(t *ticket) {
 	person.share = t.share
 	t.node = person.join(t.session)
 	t.node.requests = append(t.node.requests, t)
-	q.arrivals++
 	for n := t.node; n != nil; n = n.parent {
 		n.waiting++
-		n.newest = q.arrivals
 	}
 }
 
@@ -96,15 +92,15 @@ func (n *node) next(may func(*node) bool) *ticket {
 }
 
 // last returns the newest request of the child with most waiting ones, or of several such children
-// the one with the newest request. There must be one. It looks at all children, but only when the
-// queue is full.
+// the one whose turn is last. There must be one. It looks at all children, but only when the queue
+// is full.
 func (n *node) last() *ticket {
 	if most := len(n.requests); most > 0 {
 		return n.requests[most-1]
 	}
-	largest := &node{}
+	largest := n.children[0]
 	for _, one := range n.children {
-		if cmp.Or(cmp.Compare(one.waiting, largest.waiting), cmp.Compare(one.newest, largest.newest)) > 0 {
+		if one.waiting >= largest.waiting {
 			largest = one
 		}
 	}
