@@ -32,10 +32,6 @@ type cancellations struct {
 	persons map[string]*rate.Limiter
 }
 
-func newCancellations() *cancellations {
-	return &cancellations{persons: make(map[string]*rate.Limiter)}
-}
-
 // add counts a request that person cancelled.
 func (c *cancellations) add(person string) {
 	c.mu.Lock()

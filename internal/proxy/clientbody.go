@@ -51,7 +51,7 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// bodyBroke cancels a request whose body ends early, with the body's fault as the cause, so that it is
+// bodyBroke cancels a request whose body ends early. The cause is the body's fault, so that it is
 // reported instead of the upstream error that it provokes. It must not call the body.
 func (x *exchange) bodyBroke(err error) {
 	switch {

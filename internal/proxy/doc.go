@@ -22,7 +22,6 @@
 //	clientbody.go    how a request uses its body
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
 //	watch.go         the timeouts, by the side that must act next
-//	chunks.go        chunks that bypass net/http
 //	errors.go        our own responses
 //	local.go         for handlers of requests that are not sent on
 //	metrics.go       the metrics

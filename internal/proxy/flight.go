@@ -30,10 +30,6 @@ type flights struct {
 	refused []*record // likewise
 }
 
-func newFlights() *flights {
-	return &flights{open: make(map[*exchange]struct{})}
-}
-
 // keep appends a record, in place of the oldest one if there are most. It does not move the others:
 // append copies them when the end of the array is reached.
 func keep(records []*record, one *record, most int) []*record {

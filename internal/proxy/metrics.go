@@ -100,17 +100,17 @@ func usualStatuses() []int {
 	return statuses
 }
 
-// register registers the metrics of the queue.
-func (q *queue) register(r prometheus.Registerer) {
+// registerQueue registers the metrics of the queue.
+func (p *Proxy) registerQueue(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() int) {
 		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := q.counts(); return in })
-	gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := q.counts(); return waiting })
+	gauge("proxy_requests_in_flight", "Requests that hold a slot.", func() int { in, _ := p.queue.counts(); return in })
+	gauge("proxy_requests_queued", "Requests that wait for a slot.", func() int { _, waiting := p.queue.counts(); return waiting })
 	gauge("proxy_requests_in_flight_limit", "How many requests may be in flight (proxy.max_connections).",
-		func() int { return q.currentLimits().MaxConnections })
+		func() int { return p.current.Load().Proxy.MaxConnections })
 	gauge("proxy_requests_queued_limit", "How many requests may wait (proxy.queue_limit).",
-		func() int { return q.currentLimits().QueueLimit })
+		func() int { return p.current.Load().Proxy.QueueLimit })
 }
 
 // zeroRules makes all series of the header rules, so that a rate shows their first event.
@@ -131,11 +131,19 @@ func (m *metrics) observe(r *record) {
 	if r.FirstByte > 0 {
 		observe(m.firstByte, r.FirstByte, r.TraceID)
 	}
-	switch {
-	case r.code != "":
-		m.observeFailure(r)
-	case r.Status == statusClientGone:
-		m.clientGone.WithLabelValues(r.Phase()).Inc()
+	if r.code == "" {
+		if r.Status == statusClientGone {
+			m.clientGone.WithLabelValues(r.Phase()).Inc()
+		}
+		return
+	}
+	m.errors.WithLabelValues(string(r.code)).Inc()
+	meaning := codeTable[r.code]
+	if meaning.metric != "" {
+		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
+	}
+	if r.FirstByte > 0 {
+		m.cut.WithLabelValues(meaning.cutBy).Inc()
 	}
 }
 
@@ -147,17 +155,6 @@ func observe(to prometheus.Observer, took Millis, traceID string) {
 		return
 	}
 	to.Observe(seconds)
-}
-
-func (m *metrics) observeFailure(r *record) {
-	m.errors.WithLabelValues(string(r.code)).Inc()
-	meaning := codeTable[r.code]
-	if meaning.metric != "" {
-		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
-	}
-	if r.FirstByte > 0 {
-		m.cut.WithLabelValues(meaning.cutBy).Inc()
-	}
 }
 
 // statusLabel bounds the label, because an upstream can make up statuses.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
@@ -75,17 +76,13 @@ type snapshot struct {
 
 // New returns a proxy with its first settings.
 func New(c Config, s Settings) (*Proxy, error) {
-	ownName := c.OwnName
-	if ownName == nil {
-		ownName = func(*http.Request) bool { return true }
-	}
 	p := &Proxy{
 		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
-		queue: newQueue(s.Proxy), memory: &bufferBudget{}, access: access.New(c.Tailnet), ownName: ownName,
-		flights: newFlights(), loops: newLoops(), cancellations: newCancellations(), denials: access.NewDenialLog(),
+		queue: newQueue(s.Proxy), memory: &bufferBudget{}, access: access.New(c.Tailnet), ownName: c.OwnName,
+		flights: &flights{open: make(map[*exchange]struct{})}, loops: newLoops(), cancellations: &cancellations{persons: make(map[string]*rate.Limiter)}, denials: access.NewDenialLog(),
 		limits: ratelimit.New(),
 	}
-	p.queue.register(c.Registerer)
+	p.registerQueue(c.Registerer)
 	c.Registerer.MustRegister(p.limits, p.flights)
 	apply, err := p.Prepare(s)
 	if err != nil {
@@ -96,7 +93,8 @@ func New(c Config, s Settings) (*Proxy, error) {
 }
 
 // Prepare builds everything that new settings need, and returns the function that applies them,
-// which cannot fail. Requests in flight keep their settings.
+// which cannot fail and must be called before the next Prepare, or not at all. Requests in flight
+// keep their settings.
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	p.metrics.zeroRules(s.Headers)
 	next := &snapshot{Settings: s}
@@ -110,16 +108,14 @@ func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 			return nil, fmt.Errorf("preparing connections to %s: %w", to.UpstreamURL.Host, err)
 		}
 	}
-	return func() { p.swap(next) }, nil
-}
-
-func (p *Proxy) swap(next *snapshot) {
-	p.queue.resize(next.Proxy)
-	p.memory.limit.Store(next.Proxy.Retry.Memory)
-	old := p.current.Swap(next)
-	if old != nil && old.pool != next.pool {
-		old.pool.Retire()
-	}
+	return func() {
+		p.queue.resize(next.Proxy)
+		p.memory.limit.Store(next.Proxy.Retry.Memory)
+		p.current.Store(next)
+		if old != nil && old.pool != next.pool {
+			old.pool.Retire()
+		}
+	}, nil
 }
 
 // Close closes the connections to the upstream. Requests must have ended before.

@@ -172,9 +172,3 @@ func (q *queue) turns() map[*ticket]int {
 	}
 	return turns
 }
-
-func (q *queue) currentLimits() config.Proxy {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.limits
-}

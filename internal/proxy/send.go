@@ -38,7 +38,11 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		}
 		x.watch.next(forConnection)
 		after = keptText(err)
-		x.proxy.metrics.retries.WithLabelValues(retryReason(err)).Inc()
+		reason := retryNotProcessed
+		if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
+			reason = retryConnect
+		}
+		x.proxy.metrics.retries.WithLabelValues(reason).Inc()
 		if err := x.pause(x.cfg.Proxy.Retry.Backoff); err != nil {
 			return nil, err
 		}
@@ -56,13 +60,6 @@ const (
 	retryConnect      = "connect"
 	retryNotProcessed = "not_processed"
 )
-
-func retryReason(err error) string {
-	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		return retryConnect
-	}
-	return retryNotProcessed
-}
 
 // pause waits between two attempts.
 func (x *exchange) pause(d time.Duration) error {

@@ -10,8 +10,8 @@ import (
 // are sessions, and a session has requests. Only nodes with waiting requests are in the tree. The
 // queue's lock guards it.
 //
-// The children of a node take turns, and a new child joins last. A turn is one slot, or as many as a
-// person's weight. So one of n people waits for at most n-1 turns of others, however many requests
+// The children of a node take turns, and a new child joins last. A turn is one slot, or as many as
+// a person's weight. So one of n people waits for at most n-1 turns of others, however many requests
 // the others send.
 type node struct {
 	name   string
