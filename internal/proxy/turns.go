@@ -11,8 +11,8 @@ import (
 // queue's lock guards it.
 //
 // The children of a node take turns, and a new child joins last. A turn is one slot, or as many as
-// a person's weight. So one of n people waits for at most n-1 turns of others, however many requests
-// the others send.
+// a person's weight. So one of n people waits for at most n-1 turns of others, however many
+// requests the others send.
 type node struct {
 	name   string
 	parent *node        // nil for the root
