@@ -44,7 +44,7 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 		return a.fromUnixSocket(ctx, c)
 	case remote.Addr().IsLoopback():
 		return a.fromLoopback(ctx, local, remote)
-	case remote.Addr() == local.Addr() || IsOwnAddress(remote.Addr()):
+	case remote.Addr() == local.Addr() || isOwnAddress(remote.Addr()):
 		return a.fromOwnAddress(ctx, local, remote)
 	case config.IsTailscale(remote.Addr()) && config.IsTailscale(local.Addr()) && a.tailnet.Required():
 		return a.fromTailnet(ctx, local, remote)
@@ -185,8 +185,8 @@ func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// IsOwnAddress reports whether addr is one of this host's.
-func IsOwnAddress(addr netip.Addr) bool {
+// isOwnAddress reports whether addr is one of this host's.
+func isOwnAddress(addr netip.Addr) bool {
 	own, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())

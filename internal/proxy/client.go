@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -150,7 +151,29 @@ func (c *clients) judge(r *record, now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known[c.series(r.Client, now)].judge(r.Status, r.Session, now)
+	switch one := c.known[c.series(r.Client, now)]; {
+	case r.Status < http.StatusBadRequest:
+		one.worked, one.refused = now, 0
+	case blamesClient(r.Status):
+		if one.refused == 0 {
+			one.since, one.session = now, r.Session
+		} else if one.session != r.Session {
+			one.session = ""
+		}
+		one.refused++
+		one.latest, one.status = now, r.Status
+	}
+}
+
+// blamesClient reports whether an error may be due to the client's version. Statuses that depend on
+// the account, the person, the size of the prompt or the upstream are not.
+func blamesClient(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden,
+		http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return false
+	}
+	return status < http.StatusInternalServerError
 }
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
@@ -167,7 +190,7 @@ func (c *clients) series(name string, now time.Time) string {
 	}
 	if len(c.known) > maxClients {
 		gives := c.oldest(name, now)
-		if gives == "" || !c.replaced.Allow() {
+		if gives == name || !c.replaced.Allow() {
 			return otherClient
 		}
 		delete(c.known, gives)
@@ -177,7 +200,7 @@ func (c *clients) series(name string, now time.Time) string {
 	return name
 }
 
-// oldest returns the client that name may replace, or "". The caller holds mu.
+// oldest returns the client that name may replace, or name. The caller holds mu.
 func (c *clients) oldest(name string, now time.Time) string {
 	oldest := name
 	for other, record := range c.known {
@@ -188,9 +211,6 @@ func (c *clients) oldest(name string, now time.Time) string {
 		case newer(oldest, other):
 			oldest = other
 		}
-	}
-	if oldest == name {
-		return ""
 	}
 	return oldest
 }
@@ -203,28 +223,6 @@ func (c *clients) add(name string, now time.Time) {
 	}
 }
 
-// judge judges a message. Statuses that depend on the account, the person, the size of the prompt
-// or the upstream say nothing about the client's version.
-func (c *clientRecord) judge(status int, session string, now time.Time) {
-	switch {
-	case status < http.StatusBadRequest:
-		c.worked, c.refused = now, 0
-		return
-	case status >= http.StatusInternalServerError:
-		return
-	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden,
-		status == http.StatusRequestTimeout, status == http.StatusRequestEntityTooLarge, status == http.StatusTooManyRequests:
-		return
-	}
-	if c.refused == 0 {
-		c.since, c.session = now, session
-	} else if c.session != session {
-		c.session = ""
-	}
-	c.refused++
-	c.latest, c.status = now, status
-}
-
 func (c *clientRecord) fails(now time.Time) bool {
 	return c.refused >= refusedAtLeast && c.session == "" && now.Sub(c.latest) < failingFor
 }
@@ -233,26 +231,25 @@ func (c *clientRecord) fails(now time.Time) bool {
 func (c *clients) warning(now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	names := slices.Sorted(maps.Keys(c.known))
 	var failing, working []string
-	var first *clientRecord // the client whose requests have been refused longest
-	for name, record := range c.known {
-		if record.fails(now) {
+	first := &clientRecord{since: now} // the client whose requests have been refused longest
+	for _, name := range names {
+		if one := c.known[name]; one.fails(now) {
 			failing = append(failing, name)
-			if first == nil || record.since.Before(first.since) {
-				first = record
+			if !one.since.After(first.since) {
+				first = one
 			}
 		}
 	}
-	if first == nil {
+	if len(failing) == 0 {
 		return ""
 	}
-	for name, record := range c.known {
-		if !record.fails(now) && !record.worked.Before(first.since) {
+	for _, name := range names {
+		if one := c.known[name]; !one.fails(now) && !one.worked.Before(first.since) {
 			working = append(working, name)
 		}
 	}
-	slices.Sort(failing)
-	slices.Sort(working)
 	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + fixClients(failing, working)
 }
 
