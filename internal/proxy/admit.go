@@ -42,19 +42,8 @@ func (x *exchange) admit() error {
 // takeSlot waits for a slot.
 func (x *exchange) takeSlot() error {
 	err := x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
-	switch {
-	case err == nil:
-		x.hasSlot = true
-		return nil
-	case errors.Is(err, errQueueFull):
-		return fail(CodeOverloaded, nil, "the queue is full with %d requests, and no one has more requests waiting than you; send fewer at a time",
-			x.cfg.Proxy.QueueLimit)
-	case errors.Is(err, errQueueTimeout):
-		return fail(CodeOverloaded, nil, "no slot became free for this request within %v, because too many requests are in flight; send it again later",
-			x.cfg.Proxy.QueueTimeout)
-	default:
-		return err
-	}
+	x.hasSlot = err == nil
+	return err
 }
 
 // reportShare logs why a share in the tailnet's policy is ignored, at most once a minute.

@@ -3,18 +3,11 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
-)
-
-// The errors for requests that got no slot.
-var (
-	errQueueFull    = errors.New("queue is full")
-	errQueueTimeout = errors.New("no slot became free in time")
 )
 
 // queue gives slots to requests, as many as its limits allow. Waiting requests get slots in turn,
@@ -51,8 +44,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a slot. After a nil error, the caller must call leave once. wait is called once
-// if there is a wait.
+// enter waits for a slot. Its error is a failure or the cause of ctx. After a nil error, the caller
+// must call leave once. wait is called once if there is a wait.
 func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	timeout, settled := q.join(t)
 	if settled {
@@ -65,7 +58,8 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	case <-ctx.Done():
 		return q.quit(t, context.Cause(ctx))
 	case <-time.After(timeout):
-		return q.quit(t, errQueueTimeout)
+		return q.quit(t, fail(CodeOverloaded, nil,
+			"no slot became free for this request within %v, because too many requests are in flight; send it again later", timeout))
 	}
 }
 
@@ -83,25 +77,26 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.admitWaiting()
 	if q.root.waiting > q.limits.QueueLimit {
 		last := q.root.last()
-		last.err = errQueueFull
+		last.err = fail(CodeOverloaded, nil,
+			"the queue is full with %d requests, and no one has more requests waiting than you; send fewer at a time", q.limits.QueueLimit)
 		q.settle(last)
 	}
 	return q.limits.QueueTimeout, t.node == nil
 }
 
-// quit ends the wait of t with err, unless it has just ended. A slot that arrives with the timeout
-// is kept; one that arrives with a cancellation is given back.
+// quit ends the wait of t with err, unless it was refused just now. A slot that it has just got is
+// given back.
 func (q *queue) quit(t *ticket, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case t.node != nil:
 		q.remove(t)
-		return err
-	case t.err != nil || errors.Is(err, errQueueTimeout):
+	case t.err != nil:
 		return t.err
+	default:
+		q.release(t.person)
 	}
-	q.release(t.person)
 	return err
 }
 
