@@ -26,7 +26,7 @@ func limits(e env, flags *flag.FlagSet) runner {
 // showLimits prints a table that fits into 80 columns.
 func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
 	if len(all) == 0 {
-		p.Line("no response in the last 8 hours reported rate limits")
+		p.Line("no response in the last 8 hours reported an organization's rate limits")
 	}
 	for i, a := range all {
 		if i > 0 {
@@ -77,12 +77,12 @@ func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 		full := min(int(math.Round(*w.Utilization*barWidth)), barWidth)
 		bar = strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
 	}
-	if w.Limit > 0 {
-		state = fmt.Sprintf("%d left", w.Remaining)
+	if w.Remaining != nil {
+		state = fmt.Sprintf("%d left", *w.Remaining)
 	}
 	p.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
 		p.Paint(limitColor(w), bar), percent(w.Utilization), state, resetText(w, now)))
-	if w.Mixed {
+	if !w.MixedUntil.IsZero() {
 		p.Line("    several limits share this account; who used them is not known")
 	}
 	if len(w.UsedBy) == 0 && w.Shared == 0 {

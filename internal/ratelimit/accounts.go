@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,8 +17,8 @@ const (
 	maxAccounts = 200
 	// accountLife is how long an account is remembered after its last response.
 	accountLife = 8 * time.Hour
-	// maxUses bounds the users of a window. What a dropped user used becomes unknown.
-	maxUses = 32
+	// maxUses bounds the people and sessions that are remembered for a window.
+	maxUses = 128
 	// maxActive bounds the remembered users who had requests in flight lately. With so many, nearly
 	// every rise is shared anyway.
 	maxActive = 256
@@ -244,17 +245,20 @@ func (w *Window) observe(said Window, by attribution, now time.Time) {
 	if said.Utilization != nil && w.Utilization != nil {
 		rise = *said.Utilization - *w.Utilization
 	}
+	if !now.Before(w.MixedUntil) {
+		w.MixedUntil = time.Time{}
+	}
 	beganAgain := rise < 0 && (moved > resetSlack || w.ResetsAt.IsZero() && !by.overlapped)
 	switch {
 	case isKeyWindow(said.Name), w.ended(now):
-		*w = Window{Name: w.Name}
+		*w = Window{Name: w.Name, MixedUntil: w.MixedUntil}
 	case said.ended(now) && moved < 0:
 		return // the response is older than the window
-	case w.Mixed:
+	case w.isMixed():
 	case beganAgain:
 		*w = Window{Name: w.Name}
 	case moved < -resetSlack, rise < -skew && !by.overlapped:
-		*w = Window{Name: w.Name, ResetsAt: w.ResetsAt, Mixed: true}
+		*w = Window{Name: w.Name, MixedUntil: cmp.Or(w.ResetsAt, now.Add(accountLife))}
 	case rise < 0:
 		said.Utilization = nil // a later response has overtaken this one
 	case rise > 0 && by.shared:
@@ -263,6 +267,9 @@ func (w *Window) observe(said Window, by attribution, now time.Time) {
 		w.use(by.owner, rise)
 	}
 	w.take(said)
+	if w.isMixed() && said.ResetsAt.After(w.MixedUntil) {
+		w.MixedUntil = said.ResetsAt
+	}
 }
 
 // take takes over the values of the latest response.
@@ -271,16 +278,14 @@ func (w *Window) take(said Window) {
 	if said.Utilization != nil {
 		w.Utilization = said.Utilization
 	}
-	if said.ResetsAt.After(w.ResetsAt) || !w.Mixed && !said.ResetsAt.IsZero() {
-		w.ResetsAt = said.ResetsAt
-	}
+	w.ResetsAt = cmp.Or(said.ResetsAt, w.ResetsAt)
 }
 
 // use adds to what a user used.
 func (w *Window) use(by User, utilization float64) {
 	i := slices.IndexFunc(w.UsedBy, func(u Use) bool { return u.User == by })
 	if i < 0 {
-		if len(w.UsedBy) >= maxUses {
+		for len(w.UsedBy) >= maxUses {
 			w.dropSmallest()
 		}
 		i = len(w.UsedBy)
@@ -289,12 +294,19 @@ func (w *Window) use(by User, utilization float64) {
 	w.UsedBy[i].Utilization += utilization
 }
 
+// dropSmallest adds what the session that used least used to its person's other sessions. Without
+// sessions, it drops the person who used least, and what that person used becomes unknown.
 func (w *Window) dropSmallest() {
 	smallest := 0
 	for i, u := range w.UsedBy {
-		if u.Utilization < w.UsedBy[smallest].Utilization {
+		least := w.UsedBy[smallest]
+		if u.Session != "" && least.Session == "" || (u.Session == "") == (least.Session == "") && u.Utilization < least.Utilization {
 			smallest = i
 		}
 	}
+	dropped := w.UsedBy[smallest]
 	w.UsedBy = slices.Delete(w.UsedBy, smallest, smallest+1)
+	if dropped.Session != "" {
+		w.use(User{Person: dropped.Person}, dropped.Utilization)
+	}
 }

@@ -84,14 +84,27 @@ func windowsIn(h http.Header, now time.Time) []Window {
 		}
 	}
 	sortWindows(windows)
-	allowed := len(windows) > 0 && windows[0].Name == Unified && windows[0].Status == Allowed
-	kept := windows[:0]
-	for _, w := range windows {
+	allowed, kept := false, windows[:0]
+	for i, w := range windows {
+		if i == 0 && w.Name == Unified {
+			allowed = w.Status == Allowed
+			w.ResetsAt = cmp.Or(w.ResetsAt, lastReset(windows[1:], w.Status))
+		}
 		if w = w.derived(allowed); w.Status != Unknown || w.Utilization != nil {
 			kept = append(kept, w)
 		}
 	}
 	return kept[:min(len(kept), maxWindows)]
+}
+
+// lastReset returns the last reset of the windows with this status.
+func lastReset(windows []Window, status State) (last time.Time) {
+	for _, w := range windows {
+		if w.Status == status && w.ResetsAt.After(last) {
+			last = w.ResetsAt
+		}
+	}
+	return last
 }
 
 // windowName returns the name of a window in lower case, or "" if it is invalid.
@@ -110,7 +123,7 @@ func collect(windows []Window, name, field, value string, now time.Time) []Windo
 	i := slices.IndexFunc(windows, func(w Window) bool { return w.Name == name })
 	if i < 0 {
 		i = len(windows)
-		windows = append(windows, Window{Name: name, Status: Unknown, Remaining: -1})
+		windows = append(windows, Window{Name: name, Status: Unknown})
 	}
 	w := &windows[i]
 	switch field {
@@ -121,7 +134,7 @@ func collect(windows []Window, name, field, value string, now time.Time) []Windo
 	case "Reset":
 		w.ResetsAt = resetOf(value, now)
 	case "Limit":
-		w.Limit = max(countOf(value), 0)
+		w.Limit = countOf(value)
 	case "Remaining":
 		w.Remaining = countOf(value)
 	}
@@ -132,13 +145,13 @@ func collect(windows []Window, name, field, value string, now time.Time) []Windo
 // status of a subscription's window without one, which is allowed if all together are.
 func (w Window) derived(allowed bool) Window {
 	switch {
-	case w.Remaining >= 0 && w.Remaining <= w.Limit && w.Limit > 0:
-		w.Utilization = new(1 - float64(w.Remaining)/float64(w.Limit))
+	case w.Remaining != nil && w.Limit != nil && *w.Remaining <= *w.Limit && *w.Limit > 0:
+		w.Utilization = new(1 - float64(*w.Remaining)/float64(*w.Limit))
 		return w
 	case allowed && w.Status == Unknown && w.Utilization != nil:
 		w.Status = Allowed
 	}
-	w.Limit, w.Remaining = 0, 0
+	w.Limit, w.Remaining = nil, nil
 	return w
 }
 
@@ -162,13 +175,13 @@ func utilizationOf(text string) *float64 {
 	return &u
 }
 
-// countOf returns -1 for an invalid value.
-func countOf(text string) int64 {
+// countOf returns nil for an invalid value.
+func countOf(text string) *int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > maxCount {
-		return -1
+		return nil
 	}
-	return n
+	return &n
 }
 
 // resetOf returns when a window resets: in Unix seconds, or in RFC 3339 for an API key. It returns

@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -66,20 +67,45 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("%d windows", len(account.Windows))
 		}
 		for _, w := range account.Windows {
-			if len(w.UsedBy) > 32 {
+			if len(w.UsedBy) > 128 {
 				t.Errorf("%d users", len(w.UsedBy))
 			}
 		}
 	}
 }
 
-func TestUsersDroppedAreUnknown(t *testing.T) {
+// A person's total stays exact, however many sessions the person or others have.
+func TestSessionsAreJoined(t *testing.T) {
 	a := ratelimit.New()
-	for i := range 41 {
+	used := 0.0
+	use := func(by string) {
+		used += 0.001
+		a.Seen(headers("org", fmt.Sprintf("5h-utilization %.3f", used)), user(by)).End()
+	}
+	use("first/s")
+	for i := range 300 {
+		use(fmt.Sprintf("alice/%d", i))
+	}
+	for i := range 120 {
+		use(fmt.Sprintf("%d/%d", i%40, i))
+	}
+	w := a.Report()[0].Windows[0]
+	people := make(map[string]float64)
+	for _, u := range w.UsedBy {
+		people[u.Person] += u.Utilization
+	}
+	if len(people) != 41 || math.Abs(people["alice"]-0.3) > 1e-9 || math.Abs(people["7"]-0.003) > 1e-9 || w.Unknown != 0.001 {
+		t.Errorf("%d people, alice %v, 7 %v, %v unknown", len(people), people["alice"], people["7"], w.Unknown)
+	}
+}
+
+func TestPeopleDroppedAreUnknown(t *testing.T) {
+	a := ratelimit.New()
+	for i := range 138 {
 		a.Seen(headers("org", fmt.Sprintf("5h-utilization %v", float64(i*i)/10000)), user(fmt.Sprintf("%d/s", i))).End()
 	}
 	w := a.Report()[0].Windows[0]
-	if len(w.UsedBy) != 32 || w.UsedBy[0].Person != "40" || w.Unknown != 0.0064 { // those of 1 to 8
+	if len(w.UsedBy) != 128 || w.UsedBy[0].Person != "137" || w.Unknown != 0.0081 { // those of 1 to 9
 		t.Errorf("%d users, the first %+v, %v unknown", len(w.UsedBy), w.UsedBy[0], w.Unknown)
 	}
 }

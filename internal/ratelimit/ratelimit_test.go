@@ -55,7 +55,7 @@ func table(a *ratelimit.Accounts) string {
 			if w.Unknown != 0 {
 				fmt.Fprintf(&text, ", unknown %v", w.Unknown)
 			}
-			if w.Mixed {
+			if !w.MixedUntil.IsZero() {
 				text.WriteString(", mixed")
 			}
 			text.WriteString("\n")
@@ -290,7 +290,7 @@ func compact(t *testing.T, text string) string {
 func TestWindowsOfAnAPIKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := ratelimit.New()
-		for _, remaining := range []string{"49", "40"} {
+		for _, remaining := range []string{"49", "0"} {
 			h := headers("org")
 			h.Set("Anthropic-Ratelimit-Requests-Limit", "50")
 			h.Set("Anthropic-Ratelimit-Requests-Remaining", remaining)
@@ -299,11 +299,52 @@ func TestWindowsOfAnAPIKey(t *testing.T) {
 			h.Set("Anthropic-Ratelimit-Input-Tokens-Remaining", "50000")
 			a.Seen(h, user("alice/s1")).End()
 		}
-		if got, want := table(a), "requests unknown 0.2, unknown 0.2\n"; got != want {
+		if got, want := table(a), "requests unknown 1, unknown 1\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if w := a.Report()[0].Windows[0]; w.Limit != 50 || w.Remaining != 40 || w.ResetsAt.Minute() != 1 {
+		if w := a.Report()[0].Windows[0]; *w.Limit != 50 || w.Remaining == nil || w.ResetsAt.Minute() != 1 {
 			t.Errorf("got %+v", w)
+		}
+	})
+}
+
+// Several limits share the account: the figures are those of the latest response, in whichever
+// order they reset.
+func TestResetOfTheLatestResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		reset := func() string { return time.Until(s.Report()[0].Windows[0].ResetsAt).Round(time.Minute).String() }
+		for _, step := range [][2]string{
+			{"alice/s1: 5h 0.1 reset 2h", "2h0m0s"}, {"bob/s2: 5h 1 reset 37m", "37m0s"}, {"alice/s1: 5h 0.2 reset 2h", "2h0m0s"},
+		} {
+			s.play(step[0])
+			if got := reset(); got != step[1] {
+				t.Errorf("after %s: %s", step[0], got)
+			}
+		}
+		want := "5h unknown, mixed\n"
+		if got := s.play("bob/s2: 5h 1 reset 37m", "wait 40m"); got != want {
+			t.Errorf("after one of the resets: got %q, want %q", got, want)
+		}
+		want = "5h allowed 0.5, unknown 0.5, mixed\n"
+		if got := s.play("alice/s1: 5h 0.3 reset 1h", "bob/s2: 5h 0.5 reset 5h"); got != want {
+			t.Errorf("before the last reset: got %q, want %q", got, want)
+		}
+	})
+}
+
+// The verdict over all windows lasts until those reset that decided it.
+func TestVerdictEndsWithItsWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		a.Seen(headers("org", "status rejected", "5h-status rejected", "5h-reset "+in(time.Hour), "7d-status allowed", "7d-reset "+in(50*time.Hour)),
+			user("alice/s1")).End()
+		if got, want := table(a), "unified rejected\n5h rejected\n7d allowed\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		time.Sleep(time.Hour)
+		if got, want := table(a), "unified unknown\n5h unknown\n7d allowed\n"; got != want {
+			t.Errorf("after the reset: got %q, want %q", got, want)
 		}
 	})
 }

@@ -32,16 +32,19 @@ type Window struct {
 	Utilization *float64  `json:"utilization"` // 0 to 1 or more; null: not reported
 	ResetsAt    time.Time `json:"resets_at,omitzero"`
 	// Limit and Remaining are set for windows of an API key.
-	Limit     int64 `json:"limit,omitempty"`
-	Remaining int64 `json:"remaining,omitempty"`
+	Limit     *int64 `json:"limit,omitempty"`
+	Remaining *int64 `json:"remaining,omitempty"`
 	// UsedBy lists who used it, the heaviest user first. Shared was used while several people had
 	// requests in flight. Unknown is the rest.
 	UsedBy  []Use   `json:"used_by"`
 	Shared  float64 `json:"shared"`
 	Unknown float64 `json:"unknown"`
-	// Mixed says that several limits share the organization: the values are the latest response's.
-	Mixed bool `json:"mixed,omitempty"`
+	// MixedUntil is set if several limits share the organization: the values are the latest
+	// response's, until the last known reset of them.
+	MixedUntil time.Time `json:"mixed_until,omitzero"`
 }
+
+func (w *Window) isMixed() bool { return !w.MixedUntil.IsZero() }
 
 // Account is what responses reported about one organization.
 type Account struct {
@@ -129,7 +132,7 @@ func (a *Accounts) ForgetNames() {
 // finish prepares the window for a report. After its reset, its values are unknown.
 func (w *Window) finish(now time.Time) {
 	if w.ended(now) {
-		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}}
+		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}, MixedUntil: w.MixedUntil}
 		return
 	}
 	rest := -w.Shared
