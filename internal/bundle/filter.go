@@ -49,8 +49,8 @@ func NewFilter() *Filter {
 	}
 }
 
-// nameFields returns the fields with names, addresses, and IDs that clients can choose. A name may be
-// one of the words.
+// nameFields returns the fields with names, addresses, and IDs that clients can choose. A name may
+// be one of the words.
 func nameFields() []string {
 	return []string{
 		"node", "user", "tags", "person", "address", "addresses", "name", "asked_by",

@@ -23,12 +23,13 @@ const (
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
 	waitTime = headerReadTimeout
-	// burstTime: silence after which a stranger may be evicted for a connection that has sent its
-	// request, or for one of an origin with fewer connections.
+	// burstTime: silence after which a stranger may be evicted for one of another origin.
 	burstTime = 25 * time.Millisecond
-	// silentTime: silence after which a stranger may be evicted for any connection. A busy client
-	// opens many connections before it sends on the first.
-	silentTime = time.Second
+	// requestTime: silence after which it may be evicted for one of its origin that has sent its
+	// request, and silentTime for any. A busy client opens many connections before it sends on the
+	// first.
+	requestTime = 75 * time.Millisecond
+	silentTime  = time.Second
 	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
 )

@@ -48,12 +48,12 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. An
-// origin that has used up its share loses a stranger that was silent for burstTime. If the budget
+// origin that has used up its share loses a stranger that was silent for requestTime. If the budget
 // is used up, the origin with the most connections loses its oldest stranger, at once if the origin
 // has more than this one would have, and otherwise only if that was silent for burstTime.
 func (s *connections) makeRoom(b *bucket) bool {
 	if !b.hasShare() {
-		return s.evictSilent(b, burstTime)
+		return s.evictSilent(b, requestTime)
 	}
 	if b.budget[classStranger] < maxStrangers {
 		return true
