@@ -76,7 +76,7 @@ func (x *exchange) countCancelled() {
 	if p := x.rec.Phase(); p != phaseSending && p != phaseWaiting && p != phaseStreaming {
 		return
 	}
-	if x.rec.Outcome == outcomeClientGone || codeTable[x.rec.code].cutBy == cutByClient {
+	if meaning, _ := x.rec.failure(); x.rec.Outcome == outcomeClientGone || meaning.cutBy == cutByClient {
 		x.proxy.cancellations.add(x.ticket.person)
 	}
 }

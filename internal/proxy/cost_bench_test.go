@@ -80,7 +80,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, connectionText(1, 1))
 				x.rec.began(response, "")
-				x.rec.ended(outcomeOK, nil)
+				x.rec.ended(outcomeOK, "")
 				x.rec.close(2)
 				x.proxy.record(x)
 			}

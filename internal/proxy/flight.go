@@ -209,7 +209,7 @@ func (p *Proxy) ForgetSenders() {
 // trace returns the trace of a request in flight.
 func (x *exchange) trace() Trace {
 	t := x.rec.trace()
-	t.Duration, t.Silence = millis(time.Since(x.rec.start)), millis(x.watch.silence())
+	t.Duration, t.Silence = millis(time.Since(x.rec.Started)), millis(x.watch.silence())
 	if t.Phase() == phaseQueued {
 		t.Queued = max(t.Duration-t.Steps[len(t.Steps)-1].At, 0.001)
 	}

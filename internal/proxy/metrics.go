@@ -131,14 +131,14 @@ func (m *metrics) observe(r *record) {
 	if r.FirstByte > 0 {
 		observe(m.firstByte, r.FirstByte, r.TraceID)
 	}
-	if r.code == "" {
+	meaning, failed := r.failure()
+	if !failed {
 		if r.Status == statusClientGone {
 			m.clientGone.WithLabelValues(r.Phase()).Inc()
 		}
 		return
 	}
-	m.errors.WithLabelValues(string(r.code)).Inc()
-	meaning := codeTable[r.code]
+	m.errors.WithLabelValues(r.Outcome).Inc()
 	if meaning.metric != "" {
 		m.upstreamErrs.WithLabelValues(meaning.metric).Inc()
 	}

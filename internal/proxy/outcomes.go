@@ -90,7 +90,7 @@ func succeeds(status int) bool {
 
 // ended judges a request that has ended.
 func (o *outcomes) ended(r *record, now time.Time) {
-	meaning := codeTable[r.code]
+	meaning, failed := r.failure()
 	if r.admitted {
 		o.clients.count(r.Client, r.Status, now)
 		o.endedLately(r, meaning, now)
@@ -100,7 +100,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	s := &o.stats
 	s.Served++
 	switch {
-	case r.code != "":
+	case failed:
 		s.Failed++
 		if r.FirstByte > 0 && meaning.cutBy == cutByDrain {
 			s.CutByDrain++
@@ -109,7 +109,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 			s.fail(now, r.Error, fixBreakdown(r.Error), false)
 		}
 	case r.Status == statusClientGone:
-		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.start) {
+		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.Started) {
 			s.fail(now, "the upstream began no response before the client left", runDoctor, true)
 		}
 	default:
@@ -123,7 +123,7 @@ func (o *outcomes) endedLately(r *record, meaning codeMeaning, now time.Time) {
 	case r.FirstByte <= 0 && meaning.severity != clientsFault:
 		o.recent.add(classProxy, now)
 	case r.FirstByte > 0 && (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && errorClass(r.Status, r.UpstreamRequestID) == "":
-		o.recent.cut(r.start.Add(r.FirstByte.Duration()), now)
+		o.recent.cut(r.Started.Add(r.FirstByte.Duration()), now)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 func TestWorkingCountsFailuresInARow(t *testing.T) {
 	start := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	end := func(status int, code Code) *record {
-		r := &record{code: code}
-		r.Status, r.Error, r.Steps = status, string(code), []StepTrace{{Phase: phaseStreaming}}
+		r := &record{}
+		r.Status, r.Outcome, r.Error, r.Steps = status, string(code), string(code), []StepTrace{{Phase: phaseStreaming}}
 		return r
 	}
 	begun := func(status int, code Code) *record {
@@ -20,7 +20,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		return r
 	}
 	left := end(statusClientGone, "")
-	left.start = start.Add(30 * time.Minute)
+	left.Started = start.Add(30 * time.Minute)
 	left.Steps = []StepTrace{{Phase: phaseWaiting}}
 	o := &outcomes{clients: newClients(nil)}
 	for i, row := range []struct {

@@ -176,7 +176,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.rec = newRecord(r, x.conn.Listener)
 	x.takeBody()
-	x.watch.start = x.rec.start
+	x.watch.start = x.rec.Started
 	p.flights.begin(x)
 	return x
 }
@@ -212,12 +212,12 @@ func (x *exchange) end(err error) {
 	switch {
 	case f == nil:
 		x.rec.responded(statusClientGone)
-		x.rec.ended(outcomeClientGone, nil)
+		x.rec.ended(outcomeClientGone, "")
 		x.broken = true
 	case responded:
 		x.cut(f)
 	default:
-		x.rec.ended(string(f.code), f)
+		x.rec.failed(f)
 		if !x.rec.admitted || x.body != nil && !x.body.whole() {
 			x.w.Header().Set("Connection", "close")
 		}
@@ -272,7 +272,7 @@ func (x *exchange) close() {
 			x.conn.LeaveUnread()
 		}
 	}
-	x.cancel(errFinished)
+	x.cancel(nil)
 	x.usage.End()
 	x.countCancelled()
 	if x.hasSlot {

@@ -60,9 +60,7 @@ func phases() []string {
 // reads it without the lock, except for the sender's names, which ForgetSenders removes. Others get
 // copies (flight.go).
 type record struct {
-	start    time.Time
 	admitted bool         // by access; only the exchange may read it before the end
-	code     Code         // of the failure, if any; likewise
 	sent     atomic.Int64 // bytes of the response body
 	events   eventCounts  // of a stream
 	usual    [5]StepTrace // space for the steps of a normal request
@@ -72,9 +70,9 @@ type record struct {
 }
 
 func newRecord(in *http.Request, listener string) *record {
-	r := &record{start: time.Now()}
+	r := &record{}
 	r.Trace = Trace{
-		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: r.start,
+		RequestID: strings.Clone(requestID(in.Header)), Listener: listener, Started: time.Now(),
 		Method: kept(in.Method, keptMethod), Path: kept(rawPath(in), keptPath),
 		TraceID: traceID(in.Header), Session: sessionID(in.Header), Credential: credentialKind(in.Header),
 		Client: clientName(in.Header), Steps: r.usual[:0],
@@ -127,7 +125,7 @@ func (r *record) change(f func(t *Trace)) {
 // enter starts a phase. detail explains it, or is "".
 func (r *record) enter(phase, detail string) {
 	r.change(func(t *Trace) {
-		t.Steps = append(t.Steps, StepTrace{At: millis(time.Since(r.start)), Phase: phase, Detail: detail})
+		t.Steps = append(t.Steps, StepTrace{At: millis(time.Since(r.Started)), Phase: phase, Detail: detail})
 	})
 }
 
@@ -173,22 +171,23 @@ func (r *record) attempt(after string) {
 func (r *record) began(response *http.Response, stream string) {
 	r.enter(phaseStreaming, "")
 	r.change(func(t *Trace) {
-		t.FirstByte, t.Stream = max(millis(time.Since(r.start)), 0.001), stream
+		t.FirstByte, t.Stream = max(millis(time.Since(r.Started)), 0.001), stream
 		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptName)
 	})
 }
 
-// ended records the outcome of the request, and the failure, if any.
-func (r *record) ended(outcome string, f *failure) {
-	if f != nil {
-		r.code = f.code
-	}
-	r.change(func(t *Trace) {
-		t.Outcome = outcome
-		if f != nil {
-			t.Error = keptText(f)
-		}
-	})
+// ended records the outcome of the request, and the text of the error, if any.
+func (r *record) ended(outcome, text string) {
+	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })
+}
+
+// failed records a failure as the outcome.
+func (r *record) failed(f *failure) { r.ended(string(f.code), keptText(f)) }
+
+// failure returns what the failure of the request means, if it failed.
+func (r *record) failure() (meaning codeMeaning, failed bool) {
+	meaning, failed = codeTable[Code(r.Outcome)]
+	return meaning, failed
 }
 
 // responded records the status of our own response.
@@ -196,7 +195,7 @@ func (r *record) responded(status int) { r.change(func(t *Trace) { t.Status = st
 
 // close records what is known only at the end.
 func (r *record) close(received int64) {
-	r.change(func(t *Trace) { t.BytesIn, t.Duration = received, millis(time.Since(r.start)) })
+	r.change(func(t *Trace) { t.BytesIn, t.Duration = received, millis(time.Since(r.Started)) })
 }
 
 // record counts the request and logs it.
@@ -224,11 +223,9 @@ func (p *Proxy) record(x *exchange) {
 
 // logLevel returns the level of the request's log line.
 func (x *exchange) logLevel() slog.Level {
-	code := x.rec.code
+	meaning, _ := x.rec.failure()
 	switch {
-	case !x.rec.admitted:
-		return slog.LevelWarn
-	case codeTable[code].status >= http.StatusInternalServerError:
+	case !x.rec.admitted, meaning.status >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	case isPreface(x.in):
 		return slog.LevelDebug // a client that tried HTTP/2 has sent no request

@@ -11,9 +11,6 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
-// errSwitched is the error for a 101 over HTTP/2.
-var errSwitched = errors.New("the upstream switched protocols unasked")
-
 // send sends the request and returns the upstream's response when its header has come. It sends
 // again only if the upstream provably processed nothing, and the body can be read again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
@@ -105,7 +102,7 @@ func connectionText(number, used uint64) string {
 // it as the final response.
 func (x *exchange) informational(code int, header http.Header) error {
 	if code == http.StatusSwitchingProtocols {
-		return errSwitched
+		return fail(CodeUpstreamProtocol, nil, "the upstream switched protocols unasked")
 	}
 	if code != http.StatusContinue && x.in.ProtoAtLeast(1, 1) {
 		x.inform(code, header)

@@ -214,13 +214,13 @@ func (x *exchange) endResponse(trailer http.Header) {
 		h[name] = values
 	}
 	x.conn.EndWithReset(false)
-	x.rec.ended(outcomeOK, nil)
+	x.rec.ended(outcomeOK, "")
 }
 
 // cut ends a response early, so that it cannot look complete. In a stream of events of unknown
 // length, at an event boundary, an error event says why.
 func (x *exchange) cut(f *failure) {
-	x.rec.ended(string(f.code), f)
+	x.rec.failed(f)
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {

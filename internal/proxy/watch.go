@@ -7,10 +7,7 @@ import (
 	"time"
 )
 
-var (
-	errClientGone = errors.New("client went away")
-	errFinished   = errors.New("request finished")
-)
+var errClientGone = errors.New("client went away")
 
 // waitingFor says which side must act next.
 type waitingFor int32
