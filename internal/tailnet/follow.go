@@ -43,7 +43,7 @@ func (c *Client) Follow(ctx context.Context, report func(Report)) {
 	}
 }
 
-// follower is the state of one Follow. Only Follow's goroutine uses it.
+// follower is the state of one Follow. Only its goroutine uses it, and that of the bus uses bus.
 type follower struct {
 	client *Client
 	report func(Report)

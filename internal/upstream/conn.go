@@ -34,11 +34,17 @@ type Conn struct {
 
 // newConn returns a Conn that is yet to be connected.
 func newConn(p *Pool) *Conn {
-	return &Conn{pool: p, limit: 1, limitKnown: make(chan struct{}), resets: rate.NewLimiter(resetRate, resetBurst)}
+	c := &Conn{pool: p}
+	c.limit, c.resets, c.settled = 1, rate.NewLimiter(resetRate, resetBurst), make(chan struct{})
+	c.settle = sync.OnceFunc(func() { close(c.settled) })
+	return c
 }
 
 // Number identifies the connection among those to the upstream; the first is 1.
 func (c *Conn) Number() uint64 { return c.number }
+
+// Uses returns how many requests were sent on it.
+func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
 // LocalAddr returns our address; invalid without a TCP socket.
 func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
@@ -75,21 +81,6 @@ type Events struct {
 	Informational func(status int, header http.Header) error
 }
 
-// finish frees the slot of a request. cancelled means that its response was not read to the end.
-func (c *Conn) finish(cancelled bool) {
-	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
-	if cancelled && c.http2 {
-		if !c.resets.Allow() {
-			c.pool.drain(c)
-		}
-		if usable {
-			time.AfterFunc(resetTime, c.Release)
-			return
-		}
-	}
-	c.pool.release(c, usable)
-}
-
 // Release gives back an unused slot.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
@@ -115,20 +106,30 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		c.pool.drop(c)            // further responses would be off by one as well
 		return nil, errUnsolicited
 	}
-	response.Body = c.body(ctx, r, response)
+	response.Body = c.body(ctx, response)
 	return response, nil
 }
 
-// Uses returns how many requests were sent on it.
-func (c *Conn) Uses() uint64 { return c.uses.Load() }
-
-// body returns the body of the response to r. It frees the slot of the request.
-func (c *Conn) body(ctx context.Context, r *http.Request, response *http.Response) *responseBody {
-	b := &responseBody{ReadCloser: response.Body, conn: c, ctx: ctx, stop: func() bool { return true }}
-	b.ended.Store(response.Body == http.NoBody)
-	if c.http2 && r.Body != nil {
-		b.stop = context.AfterFunc(ctx, b.abandon)
+// finish frees the slot of a request. cancelled means that its response was not read to the end.
+func (c *Conn) finish(cancelled bool) {
+	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
+	if cancelled && c.http2 {
+		if !c.resets.Allow() {
+			c.pool.drain(c)
+		}
+		if usable {
+			time.AfterFunc(resetTime, c.Release)
+			return
+		}
 	}
+	c.pool.release(c, usable)
+}
+
+// body returns the body of response. It frees the slot of the request.
+func (c *Conn) body(ctx context.Context, response *http.Response) *responseBody {
+	b := &responseBody{ReadCloser: response.Body, conn: c, ctx: ctx}
+	b.ended.Store(response.Body == http.NoBody)
+	b.stop = context.AfterFunc(ctx, b.abandon)
 	return b
 }
 

@@ -108,7 +108,8 @@ func (p *Pool) ping(c *Conn) <-chan struct{} {
 func (p *Pool) awaitPing(c *Conn) {
 	alive := c.pingPeer(p.ctx)
 	if !alive {
-		c.wire.giveUp()
+		c.wire.dead.Store(true)
+		c.wire.abort()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

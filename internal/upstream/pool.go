@@ -48,7 +48,8 @@ type Pool struct {
 //	suspected  the response to a ping is overdue                the peer responds, or it is closed
 type slots struct {
 	inUse, limit int           // limit: how many requests the peer takes
-	limitKnown   chan struct{} // closed when limit is known
+	settled      chan struct{} // closed by settle
+	settle       func()        // call it when limit is known, or no longer matters
 	draining     bool
 	suspected    bool
 	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
@@ -205,7 +206,7 @@ func (p *Pool) add(c *Conn) {
 	c.check = time.AfterFunc(checkInterval, func() { p.check(c) })
 	if !c.http2 {
 		p.streams = 1
-		p.limitKnown(c)
+		c.settle()
 	}
 	if p.ctx.Err() != nil {
 		p.dropLocked(c)
@@ -219,7 +220,7 @@ func (p *Pool) awaitLimit(c *Conn) error {
 	timer := time.NewTimer(settingsPatience)
 	defer timer.Stop()
 	select {
-	case <-c.limitKnown:
+	case <-c.settled:
 	case <-timer.C:
 	case <-p.ctx.Done():
 	}
@@ -239,18 +240,9 @@ func (p *Pool) setLimit(c *Conn, limit uint32) {
 	c.limit = int(min(limit, maxStreams))
 	if c.limit > 0 { // after 0, a larger limit may follow
 		p.streams = c.limit
-		p.limitKnown(c)
+		c.settle()
 	}
 	p.serveWaiters()
-}
-
-// limitKnown ends the wait of awaitLimit. The caller holds mu.
-func (p *Pool) limitKnown(c *Conn) {
-	select {
-	case <-c.limitKnown:
-	default:
-		close(c.limitKnown)
-	}
 }
 
 // drain keeps new requests from c. Requests on it continue.
@@ -258,7 +250,7 @@ func (p *Pool) drain(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.draining = true
-	p.limitKnown(c)
+	c.settle()
 }
 
 // streamRefused is called when the peer of c refused a stream. If c carries other requests, it gets
@@ -280,7 +272,7 @@ func (p *Pool) lost(c *Conn) {
 // forget removes c from the pool, and reports whether it was there. The caller holds mu.
 func (p *Pool) forget(c *Conn) bool {
 	c.draining = true
-	p.limitKnown(c)
+	c.settle()
 	i := slices.Index(p.conns, c)
 	if i < 0 {
 		return false

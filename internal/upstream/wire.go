@@ -98,12 +98,6 @@ func (w *wire) Close() error {
 	return err
 }
 
-// giveUp ends the connection because the peer does not respond to pings.
-func (w *wire) giveUp() {
-	w.dead.Store(true)
-	w.abort()
-}
-
 // abort unblocks all reads and writes.
 func (w *wire) abort() { _ = w.socket.Close() }
 
