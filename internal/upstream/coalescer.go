@@ -158,13 +158,9 @@ func (w *coalescer) fail() {
 	w.change.Broadcast()
 }
 
-// close writes what is pending, unless an earlier write is still blocked. The caller bounds how
-// long that may take.
+// close drops what is pending and what is written from now on.
 func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.pending) > 0 && !w.writing {
-		w.sendPending()
-	}
 	w.fail()
 }

@@ -1,8 +1,11 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,20 +226,6 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 	})
 }
 
-// HTTP/2 and TLS say goodbye in their last write.
-func TestCloseWritesWhatIsPending(t *testing.T) {
-	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		closed := make(chan error)
-		mustWrite(t, c, "goodbye")
-		go func() { closed <- c.wire.Close() }()
-		under.let <- nil
-		if err := <-closed; err != nil {
-			t.Error(err)
-		}
-		under.want(t, "goodbye")
-	})
-}
-
 func TestCloseDoesNotWaitForAStuckWrite(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		mustWrite(t, c, "stuck")
@@ -268,17 +257,23 @@ func TestCloseReleasesAWriteThatWaits(t *testing.T) {
 	})
 }
 
+// TLS says goodbye in a last write.
 func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	server.Close()
 	synctest.Test(t, func(t *testing.T) {
-		under, peer := net.Pipe()
-		defer peer.Close()
-		c := connOver(under)
-		mustWrite(t, c, "goodbye")
-		start := time.Now()
-		if err := c.wire.Close(); err != nil {
-			t.Error(err)
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() { _ = tls.Server(far, server.TLS).Handshake() }()
+		under := tls.Client(newSocket(near), &tls.Config{InsecureSkipVerify: true})
+		if err := under.Handshake(); err != nil {
+			t.Fatal(err)
 		}
-		if took := time.Since(start); took > closeTime {
+		w := newWire(newConn(&Pool{}), under)
+		w.closed = func() {}
+		start := time.Now()
+		_ = w.Close()
+		if took := time.Since(start); took != closeTime {
 			t.Errorf("it took %v", took)
 		}
 	})

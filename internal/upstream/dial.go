@@ -225,16 +225,12 @@ func (d *dialer) tunnel(c net.Conn) error {
 		return err
 	}
 	in := bufio.NewReader(io.LimitReader(c, maxConnectHeader))
-	status := http.StatusContinue
-	for status/100 == 1 {
-		response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // it is the tunnel
-		if err != nil {
-			return fmt.Errorf("reading the response to CONNECT: %w", err)
-		}
-		status = response.StatusCode
+	response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // it is the tunnel
+	if err != nil {
+		return fmt.Errorf("reading the response to CONNECT: %w", err)
 	}
-	if status/100 != 2 {
-		return &TunnelError{Status: status}
+	if response.StatusCode/100 != 2 {
+		return &TunnelError{Status: response.StatusCode}
 	}
 	if in.Buffered() > 0 {
 		return errors.New("the proxy sent bytes through the tunnel before we sent any")

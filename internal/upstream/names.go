@@ -12,14 +12,9 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-const (
-	// serverTimeout is how long one name server may take to respond. Go's resolver and the C
-	// library's wait 5 seconds.
-	serverTimeout = time.Second
-	// familyDelay is how long an address is tried before one of the other family, IPv4 or IPv6, is
-	// tried in parallel (RFC 8305 §5).
-	familyDelay = 250 * time.Millisecond
-)
+// serverTimeout is how long one name server may take to respond. Go's resolver and the C library's
+// wait 5 seconds.
+const serverTimeout = time.Second
 
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -84,7 +79,7 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 		return d.Dial(ctx, address)
 	}
 	dialer := net.Dialer{
-		Resolver: d.Resolver, FallbackDelay: familyDelay, Control: d.checkAddress,
+		Resolver: d.Resolver, Control: d.checkAddress,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},

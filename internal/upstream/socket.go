@@ -77,12 +77,7 @@ func (s *socket) Read(p []byte) (int, error) {
 func (s *socket) receive(fd uintptr) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
-		s.n, s.err = unix.Read(int(fd), s.into)
-		if !errors.Is(s.err, unix.EINTR) {
-			break
-		}
-	}
+	s.n, s.err = unix.Read(int(fd), s.into)
 	if errors.Is(s.err, unix.EAGAIN) {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// closeTime is how long the last bytes of a connection may take, including its close_notify.
+// closeTime is how long TLS's close_notify may take.
 const closeTime = 250 * time.Millisecond
 
 // wire is the connection that net/http uses.
@@ -85,8 +85,7 @@ func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Durati
 // touch records that bytes came.
 func (w *wire) touch() { w.lastRead.Store(int64(time.Since(w.made))) }
 
-// Close implements net.Conn. It writes what is pending and TLS's close_notify if the peer takes
-// them within closeTime.
+// Close implements net.Conn. It writes TLS's close_notify if the peer takes it within closeTime.
 func (w *wire) Close() error {
 	var err error
 	w.close.Do(func() {
