@@ -23,9 +23,6 @@ import (
 	"oauth-proxyd/internal/ratelimit"
 )
 
-// ErrNotRunning means that nothing listens on the admin socket.
-var ErrNotRunning = errors.New("oauth-proxyd is not running, or its admin socket is somewhere else")
-
 const (
 	socketName   = "admin.sock" // in the runtime directory
 	systemSocket = "/run/oauth-proxyd/" + socketName
@@ -38,7 +35,7 @@ const (
 	silenceTimeout = 5 * time.Second
 )
 
-// NotRunningError is the [ErrNotRunning] of one socket.
+// NotRunningError means that nothing listens on the admin socket.
 type NotRunningError struct {
 	Socket string
 	// Systems reports that this is the daemon of the package's unit, about which systemd may know
@@ -47,10 +44,9 @@ type NotRunningError struct {
 }
 
 // Error implements error.
-func (e *NotRunningError) Error() string { return fmt.Sprintf("%v (%s)", ErrNotRunning, e.Socket) }
-
-// Unwrap gives ErrNotRunning.
-func (*NotRunningError) Unwrap() error { return ErrNotRunning }
+func (e *NotRunningError) Error() string {
+	return fmt.Sprintf("oauth-proxyd is not running, or its admin socket is somewhere else (%s)", e.Socket)
+}
 
 // SilentError says that the program on a socket did not respond in time.
 type SilentError struct {
@@ -76,8 +72,9 @@ func Socket() string {
 	return systemSocket
 }
 
-// Client sends commands to a running daemon. Each method returns [ErrNotRunning] if there is none,
-// and os.ErrPermission if this user must not use the socket. Another error says what else is there.
+// Client sends commands to a running daemon. Each method returns a [NotRunningError] if there is
+// none, and os.ErrPermission if this user must not use the socket. Another error says what else is
+// there.
 type Client struct {
 	socket  string
 	systems bool

@@ -13,11 +13,11 @@
 // "oauth-proxyd status", the other commands and package doctor are clients:
 //
 //	s, err := admin.NewClient().Status(ctx)
-//	switch {
-//	case errors.Is(err, admin.ErrNotRunning): // no daemon
-//	case errors.Is(err, os.ErrPermission):    // not root, nor in the group of the socket
-//	case err != nil:                          // a daemon that does not respond, or another program
+//	if down, ok := errors.AsType[*admin.NotRunningError](err); ok {
+//		return systemdKnowsWhy(down)
 //	}
+//
+// os.ErrPermission means that this user is neither root nor in the group of the socket.
 //
 // client.go and server.go are the two ends; status.go and probe.go have the types. The --json
 // option of the commands prints them, so that their JSON names are a contract. A list is never

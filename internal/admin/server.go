@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/kernel"
 	"oauth-proxyd/internal/proxy"
@@ -105,23 +103,19 @@ func listen(name string) (net.Listener, error) {
 // peer is the key of the process at the other end of a connection, in its context.
 type peer struct{}
 
+// withPeer adds the uid and the process, from SO_PEERCRED, unix(7). In the sandbox of the unit
+// (PrivateUsers=), the kernel shows every uid as 65534, except root's and the service's own.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	process, _ := kernel.PeerCredentials(c) // nil: unknown
-	return context.WithValue(ctx, peer{}, process)
-}
-
-// asker says who sent a command, for the log: the uid and the process from SO_PEERCRED, unix(7),
-// and what the client says of itself. In the sandbox of the unit (PrivateUsers=), the kernel shows
-// every uid as 65534, except root's and the service's own.
-func asker(r *http.Request) string {
 	text := "an unknown process"
-	if p, _ := r.Context().Value(peer{}).(*unix.Ucred); p != nil {
+	if p, err := kernel.PeerCredentials(c); err == nil {
 		text = fmt.Sprintf("uid %d, process %d", p.Uid, p.Pid)
 	}
-	if said := r.UserAgent(); said != "" {
-		text += ", which says: " + said
-	}
-	return text
+	return context.WithValue(ctx, peer{}, text)
+}
+
+// asker says who sent a command, for the log: the process, and what the client says of itself.
+func asker(r *http.Request) string {
+	return fmt.Sprintf("%v, which says: %s", r.Context().Value(peer{}), r.UserAgent())
 }
 
 // Publish gives the socket its path. It replaces the socket of the process before in one step.

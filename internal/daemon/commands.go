@@ -38,30 +38,29 @@ func lastFailures(ended []proxy.Trace) []proxy.Trace {
 }
 
 // requestReload waits for the outcome, so that systemctl reload fails if the reload does.
-func (d *daemon) requestReload(ctx context.Context, asker string) admin.ReloadOutcome {
-	outcome := make(chan admin.ReloadOutcome, 1)
-	d.send(lifecycle.ReloadRequested{}, func() {
+func (d *daemon) requestReload(client context.Context, asker string) admin.ReloadOutcome {
+	return request(client, d, lifecycle.ReloadRequested{}, admin.ReloadOutcome{Error: stoppingText}, func(outcome chan<- admin.ReloadOutcome) {
 		d.reload.waiting = append(d.reload.waiting, reloadRequest{asker, outcome})
 	})
-	return await(ctx, d.ctx, outcome, admin.ReloadOutcome{Error: stoppingText})
 }
 
 // requestUpgrade waits until the new process serves, or it is certain that it will not serve.
-func (d *daemon) requestUpgrade(ctx context.Context, asker string) admin.UpgradeOutcome {
-	outcome := make(chan admin.UpgradeOutcome, 1)
-	d.send(lifecycle.UpgradeRequested{}, func() {
+func (d *daemon) requestUpgrade(client context.Context, asker string) admin.UpgradeOutcome {
+	return request(client, d, lifecycle.UpgradeRequested{}, admin.UpgradeOutcome{Error: stoppingText}, func(outcome chan<- admin.UpgradeOutcome) {
 		d.log.Info("upgrade requested", "asked_by", asker)
 		d.upgrade.waiters = append(d.upgrade.waiters, outcome)
 	})
-	return await(ctx, d.ctx, outcome, admin.UpgradeOutcome{Error: stoppingText})
 }
 
-// await waits for an outcome until the loop ends or the client leaves.
-func await[Outcome any](client, loop context.Context, outcome <-chan Outcome, stopping Outcome) Outcome {
+// request sends an event to the loop, which keeps the channel for the outcome, and waits for that
+// until the loop ends or the client leaves.
+func request[Outcome any](client context.Context, d *daemon, e lifecycle.Event, stopping Outcome, keep func(chan<- Outcome)) Outcome {
+	outcome := make(chan Outcome, 1)
+	d.send(e, func() { keep(outcome) })
 	select {
 	case o := <-outcome:
 		return o
-	case <-loop.Done():
+	case <-d.ctx.Done():
 	case <-client.Done():
 	}
 	return stopping

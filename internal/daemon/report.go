@@ -64,7 +64,8 @@ func (d *daemon) healthWord(v *view) string {
 }
 
 func tailnetStatus(v *view) admin.TailnetStatus {
-	t := admin.TailnetStatus{Status: tailnetWord(v.state.Tailnet), Addresses: []netip.Addr{}, Warnings: []string{}}
+	words := map[lifecycle.Tailnet]string{lifecycle.TailnetUp: "connected", lifecycle.TailnetDisabled: "disabled"}
+	t := admin.TailnetStatus{Status: cmp.Or(words[v.state.Tailnet], "not_connected"), Addresses: []netip.Addr{}, Warnings: []string{}}
 	if v.tailnet == nil || !v.state.TailnetRequired() {
 		return t
 	}
@@ -77,17 +78,6 @@ func tailnetStatus(v *view) admin.TailnetStatus {
 		t.Trouble, t.LoginURL = v.naming.hide(err).Error(), loginURL(err)
 	}
 	return t
-}
-
-func tailnetWord(t lifecycle.Tailnet) string {
-	switch t {
-	case lifecycle.TailnetUp:
-		return "connected"
-	case lifecycle.TailnetDisabled:
-		return "disabled"
-	default:
-		return "not_connected"
-	}
 }
 
 // slowest returns the request in flight that has been silent longest.

@@ -16,12 +16,6 @@ const ownListener = "proxy"
 // sockets are the sockets that this process was started with. They do not change.
 type sockets struct{ systemd.Inheritance }
 
-// hasOthers reports whether other sockets were passed, but not that of oauth-proxyd.socket.
-func (s sockets) hasOthers() bool {
-	own := func(l systemd.Listener) bool { return l.Name == ownListener }
-	return len(s.Listeners) > 0 && !slices.ContainsFunc(s.Listeners, own)
-}
-
 // names returns the names of the listeners.
 func (s sockets) names() (names []string) {
 	for _, l := range s.Listeners {
@@ -35,14 +29,14 @@ func (s sockets) names() (names []string) {
 
 // onlyLocal reports whether the unit's socket is missing and this process serves only its own
 // listener, which neither a load balancer nor the tailnet reaches.
-func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && !s.hasOthers() }
+func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && len(s.Listeners) == 0 }
 
 // trouble says that the unit's socket is missing, and how to fix it. It is empty otherwise.
 func (s sockets) trouble(listenAddr string) string {
 	switch {
 	case s.MissingUnit == "":
 		return ""
-	case s.hasOthers():
+	case len(s.Listeners) > 0: // others
 		return fmt.Sprintf("systemd passed no socket named %q: %s is missing, or its FileDescriptorName= differs; see `systemctl status %s`",
 			ownListener, s.MissingUnit, s.MissingUnit)
 	}

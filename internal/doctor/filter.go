@@ -69,11 +69,7 @@ func (u units) prefixFindings(list string, p netip.Prefix) []Finding {
 	if len(sockets) == 0 || slices.ContainsFunc(sockets, func(s systemd.Unit) bool { return s.Filter.Admits(p) }) {
 		return nil
 	}
-	drops := "drops all packets from"
-	if slices.ContainsFunc(sockets, func(s systemd.Unit) bool { return s.Filter.AdmitsSome(p) }) {
-		drops = "drops some packets from"
-	}
-	return []Finding{warn("%s: IPAddressDeny= of %s %s %q", list, sockets[0].Name, drops, p.String()).
+	return []Finding{warn("%s: IPAddressDeny= of %s drops packets from %q", list, sockets[0].Name, p.String()).
 		fix(fmt.Sprintf("systemctl edit %s   # add these lines, which apply at once:", sockets[0].Name),
 			fmt.Sprintf("[Socket]\nIPAddressAllow=%s", p))}
 }

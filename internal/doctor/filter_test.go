@@ -22,15 +22,15 @@ func TestWhomTheSocketUnitKeepsOut(t *testing.T) {
 		{"a part of the tailnet", shownSocket, `access { allow = ["local", "100.100.0.0/16", "fd7a:115c:a1e0:1::/64", "127.0.0.1"] }`, ""},
 		{
 			"the local network", shownSocket, `access { allow = ["local", "192.168.7.0/24"] }`,
-			`access.allow: IPAddressDeny= of oauth-proxyd.socket drops all packets from "192.168.7.0/24"; systemctl edit oauth-proxyd.socket` +
+			`access.allow: IPAddressDeny= of oauth-proxyd.socket drops packets from "192.168.7.0/24"; systemctl edit oauth-proxyd.socket` +
 				"   # add these lines, which apply at once:; [Socket]\nIPAddressAllow=192.168.7.0/24",
 		},
-		{"everybody", shownSocket, `access { allow = ["0.0.0.0/0"] }`, `access.allow: IPAddressDeny= of oauth-proxyd.socket drops some packets from "0.0.0.0/0"`},
-		{"a host that scrapes", shownSocket, `metrics { allow = ["192.168.7.9"] }`, `metrics.allow: IPAddressDeny= of oauth-proxyd.socket drops all packets from "192.168.7.9/32"`},
+		{"everybody", shownSocket, `access { allow = ["0.0.0.0/0"] }`, `access.allow: IPAddressDeny= of oauth-proxyd.socket drops packets from "0.0.0.0/0"`},
+		{"a host that scrapes", shownSocket, `metrics { allow = ["192.168.7.9"] }`, `metrics.allow: IPAddressDeny= of oauth-proxyd.socket drops packets from "192.168.7.9/32"`},
 		{"a drop-in for them", strings.Replace(shownSocket, "::1/128", "::1/128 192.168.7.0/24", 1), `access { allow = ["192.168.7.0/24"] }`, ""},
 		{"a unit without a filter", strings.Replace(shownSocket, shownFilter, "", 1), `access { allow = ["192.168.7.0/24"] }`, ""},
 		{"a second socket for them", shownSocket + secondSocket, `access { allow = ["192.168.7.0/24"] }`, ""},
-		{"a second socket with the same filter", shownSocket + secondSocket + shownFilter + "IPIngressBytes=0\n", `access { allow = ["192.168.7.0/24"] }`, "drops all packets from"},
+		{"a second socket with the same filter", shownSocket + secondSocket + shownFilter + "IPIngressBytes=0\n", `access { allow = ["192.168.7.0/24"] }`, "drops packets from"},
 		{"a kernel that cannot do it", strings.Replace(shownSocket, "IPIngressBytes=0", "IPIngressBytes=[no data]", 1), "", "IPAddressDeny= of oauth-proxyd.socket is not active"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

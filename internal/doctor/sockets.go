@@ -75,7 +75,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(asRoot)
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
 		f := fail("nothing listens on %s", where).fix(x.start())
-		if errors.Is(x.daemonErr, admin.ErrNotRunning) {
+		if _, isDown := errors.AsType[*admin.NotRunningError](x.daemonErr); isDown {
 			f.Seen += ": the daemon is not running"
 		}
 		return f

@@ -29,15 +29,6 @@ func parsePrefixes(text string) []netip.Prefix {
 // Admits reports whether packets of every address in p pass: one entry allows all of p, or none
 // denies any of it. Several entries that allow p together are not recognized.
 func (f IPFilter) Admits(p netip.Prefix) bool {
-	return slices.ContainsFunc(f.Allow, covers(p)) || !slices.ContainsFunc(f.Deny, p.Overlaps)
-}
-
-// AdmitsSome reports whether packets of any address in p pass.
-func (f IPFilter) AdmitsSome(p netip.Prefix) bool {
-	return slices.ContainsFunc(f.Allow, p.Overlaps) || !slices.ContainsFunc(f.Deny, covers(p))
-}
-
-// covers returns a function that reports whether a prefix contains all of p.
-func covers(p netip.Prefix) func(netip.Prefix) bool {
-	return func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Overlaps(p) }
+	contains := func(allowed netip.Prefix) bool { return allowed.Bits() <= p.Bits() && allowed.Overlaps(p) }
+	return slices.ContainsFunc(f.Allow, contains) || !slices.ContainsFunc(f.Deny, p.Overlaps)
 }

@@ -88,11 +88,7 @@ func StartSuccessor(command *exec.Cmd, listeners []Listener) (*Successor, error)
 // duplicate returns a descriptor of the socket of l. The one of the listener's method File is not
 // used: package os makes it blocking when it starts a process with it, and so the listener too.
 func duplicate(l Listener) (*os.File, error) {
-	socket, ok := l.Listener.(syscall.Conn)
-	if !ok {
-		return nil, fmt.Errorf("a %T has no descriptor", l.Listener)
-	}
-	raw, err := socket.SyscallConn()
+	raw, err := l.Listener.(syscall.Conn).SyscallConn() // every listener of package net is one
 	if err != nil {
 		return nil, err
 	}

@@ -11,37 +11,35 @@ import (
 	"strings"
 )
 
-// listening holds the sockets of this host that listen.
+// listening holds the addresses on which sockets of this host listen.
 type listening struct {
-	inodes map[string][]string // by address: host and port, or the path of a Unix socket; nil: unknown
-	held   map[string]bool     // the inodes that process 1 holds; nil: this user may not see them
+	held map[string]bool // the inodes of the sockets that count; nil: all do
+	open map[string]bool // by host and port, or the path of a Unix socket; nil: unknown
 }
 
-// readListening reads /proc. Only root sees what process 1 holds.
-func readListening() listening {
+// readListening reads /proc.
+func readListening(held map[string]bool) listening {
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
 		return listening{} // a sandbox with processes only (ProcSubset=pid)
 	}
-	l := listening{inodes: map[string][]string{}, held: heldBy("/proc/1/fd")}
+	l := listening{held, map[string]bool{}}
 	for _, name := range []string{"tcp", "tcp6", "unix"} {
-		text, _ := os.ReadFile(filepath.Join("/proc/net", name)) // a kernel without IPv6 has no tcp6
+		text, _ := os.ReadFile("/proc/net/" + name) // a kernel without IPv6 has no tcp6
 		l.parse(name, string(text))
 	}
 	return l
 }
 
-// heldBy returns the inodes of the sockets among the descriptors of a process.
-func heldBy(dir string) map[string]bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
+// heldBySystemd returns the inodes of the sockets of process 1; nil: this user is not root, and may
+// not see them.
+func heldBySystemd() (held map[string]bool) {
+	links, _ := filepath.Glob("/proc/1/fd/*") // the pattern is valid
+	if len(links) > 0 {
+		held = map[string]bool{}
 	}
-	held := map[string]bool{}
-	for _, e := range entries {
-		target, _ := os.Readlink(filepath.Join(dir, e.Name())) // may be closed by now
-		if inode, found := strings.CutPrefix(target, "socket:["); found {
-			held[strings.TrimSuffix(inode, "]")] = true
-		}
+	for _, link := range links {
+		target, _ := os.Readlink(link) // may be closed by now
+		held[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
 	}
 	return held
 }
@@ -52,11 +50,16 @@ func (l listening) parse(table, text string) {
 		f := strings.Fields(line)
 		switch {
 		case table != "unix" && len(f) > 9 && f[3] == "0A": // TCP_LISTEN
-			address := parseKernelAddress(f[1])
-			l.inodes[address] = append(l.inodes[address], f[9])
+			l.add(f[9], parseKernelAddress(f[1]))
 		case table == "unix" && len(f) > 7 && f[3] == "00010000": // __SO_ACCEPTCON
-			l.inodes[f[7]] = append(l.inodes[f[7]], f[6])
+			l.add(f[6], f[7])
 		}
+	}
+}
+
+func (l listening) add(inode, address string) {
+	if l.held == nil || l.held[inode] {
+		l.open[address] = true
 	}
 }
 
@@ -74,12 +77,12 @@ func parseKernelAddress(text string) string {
 	return netip.AddrPortFrom(address, uint16(number)).String()
 }
 
-// has reports whether process 1 holds a socket that listens on an address of a socket unit. If this
-// user may not see that, a socket of any process counts, and without /proc/net every address.
+// has reports whether a socket listens on an address of a socket unit. Without /proc/net, every
+// address counts.
 func (l listening) has(address string) bool {
 	bare, _, _ := strings.Cut(address, "%") // "[fe80::1]:8080%eth0"
 	if parsed, err := netip.ParseAddrPort(bare); err == nil {
 		address = parsed.String()
 	}
-	return l.inodes == nil || slices.ContainsFunc(l.inodes[address], func(inode string) bool { return l.held == nil || l.held[inode] })
+	return l.open == nil || l.open[address]
 }

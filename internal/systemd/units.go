@@ -41,7 +41,7 @@ type Unit struct {
 // systemd does not listen. Every user may.
 func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 	units, err := show(ctx, names...)
-	open := readListening()
+	open := readListening(heldBySystemd())
 	for i, u := range units {
 		units[i].NotOpen = u.notOpen(open)
 	}

@@ -51,7 +51,7 @@ func TestTheKernelKeepsStrangersOut(t *testing.T) {
 	served("the shipped unit", strangers)
 	l.wantSent("") // what the daemon sends is not filtered
 	checked := l.run("oauth-proxyd", "check")
-	const said = `access.allow: IPAddressDeny= of oauth-proxyd.socket drops all packets from "192.0.2.0/24"`
+	const said = `access.allow: IPAddressDeny= of oauth-proxyd.socket drops packets from "192.0.2.0/24"`
 	l.wantAll(checked.Stderr, "warning: "+said, "systemctl edit oauth-proxyd.socket", "IPAddressAllow=192.0.2.0/24")
 	l.wantAll(strings.Join(strings.Fields(l.run("oauth-proxyd", "doctor").Stdout), " "), "warn ip filter "+said)
 	if checked.Code != 0 {
