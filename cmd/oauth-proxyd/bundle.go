@@ -30,9 +30,9 @@ func collect(e env, flags *flag.FlagSet) runner {
 		archive := bundle.New()
 		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
-		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
-		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
-		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
+		err := look(archive, "status.json", "the output of \"status --json\"", daemon.Status)
+		_ = look(archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
+		_ = look(archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
 		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(path, daemon)), nil)
 		records, journalErr := journal(ctx)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
@@ -42,15 +42,15 @@ func collect(e env, flags *flag.FlagSet) runner {
 			return code
 		}
 		if err != nil {
-			return e.unavailable(ctx, err)
+			return e.unavailable(err)
 		}
 		return exitOK
 	}
 }
 
 // look adds a report of the running daemon.
-func look[T any](ctx context.Context, a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
-	v, err := lookAt(ctx, request)
+func look[T any](a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
+	v, err := lookAt(request)
 	a.Add(name, about, v, err)
 	return err
 }
@@ -85,13 +85,6 @@ func settings(c *config.Config, err error) any {
 		return diagnosticsOf(err)
 	}
 	return config.Diff(config.Default(), c)
-}
-
-// lookAt asks the running daemon for one of its reports.
-func lookAt[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return request(ctx)
 }
 
 func journal(ctx context.Context) (string, error) {

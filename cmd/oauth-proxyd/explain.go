@@ -22,26 +22,13 @@ func explain(e env, flags *flag.FlagSet) runner {
 			return exitUsage
 		}
 		request := func(ctx context.Context) ([]proxy.Trace, error) { return client().Explain(ctx, id) }
-		traces, code := ask(e, *asJSON, request, e.list(showTrace))
+		traces, code := ask(e, *asJSON, request, list(e, "", showTrace))
 		if code == exitOK && len(traces) == 0 {
 			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
 				"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+id)
 			return exitFailure
 		}
 		return code
-	}
-}
-
-// list returns a function that shows requests with an empty line between them.
-func (e env) list(show func(term.Printer, proxy.Trace)) func([]proxy.Trace) {
-	return func(traces []proxy.Trace) {
-		p := term.NewPrinter(e.stdout)
-		for i, t := range traces {
-			if i > 0 {
-				p.Line("")
-			}
-			show(p, t)
-		}
 	}
 }
 

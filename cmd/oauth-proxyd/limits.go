@@ -16,27 +16,14 @@ import (
 // limits shows the rate limits of the accounts behind the requests.
 func limits(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
-	text := func(all []ratelimit.Account) { showLimits(term.NewPrinter(e.stdout), all, time.Now()) }
 	return func(string) int {
-		_, code := ask(e, *asJSON, client().Limits, text)
+		_, code := ask(e, *asJSON, client().Limits, list(e, "no response in the last 8 hours reported an organization's rate limits", showAccount))
 		return code
 	}
 }
 
-// showLimits prints a table that fits into 80 columns.
-func showLimits(p term.Printer, all []ratelimit.Account, now time.Time) {
-	if len(all) == 0 {
-		p.Line("no response in the last 8 hours reported an organization's rate limits")
-	}
-	for i, a := range all {
-		if i > 0 {
-			p.Line("")
-		}
-		showAccount(p, a, now)
-	}
-}
-
-// The widths of columns: the name of a window and its bar, or the name of a person instead of both.
+// The widths of columns, 80 in all: the name of a window and its bar, or the name of a person
+// instead of both.
 const (
 	windowWidth  = 14
 	barWidth     = 20
@@ -46,7 +33,8 @@ const (
 	detailWidth  = 36
 )
 
-func showAccount(p term.Printer, a ratelimit.Account, now time.Time) {
+func showAccount(p term.Printer, a ratelimit.Account) {
+	now := time.Now()
 	heading := "account " + a.ID
 	windows := a.Windows
 	if len(windows) > 0 && windows[0].Name == ratelimit.Unified {

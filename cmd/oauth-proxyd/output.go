@@ -48,13 +48,8 @@ func (e env) report(severity, text, hint string) {
 		style = term.Yellow
 	}
 	p.Wrap(p.Paint(style, severity+":")+" ", len(severity)+2, text)
-	for i, line := range strings.Split(hint, "\n") {
-		switch {
-		case i > 0:
-			p.Verbatim(2, line)
-		case line != "":
-			p.Verbatim(0, "hint: "+line)
-		}
+	if hint != "" {
+		p.Verbatim(0, "hint: "+strings.ReplaceAll(hint, "\n", "\n  "))
 	}
 }
 
@@ -116,19 +111,41 @@ const askTimeout = time.Minute
 // ask sends a request to the running daemon and shows the response: as JSON, or by text. The exit
 // code is exitOK if there is a response.
 func ask[T any](e env, asJSON bool, request func(context.Context) (T, error), text func(T)) (response T, code int) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	response, err := request(ctx)
+	response, err := lookAt(request)
 	if err != nil {
-		return response, e.unavailable(ctx, err)
+		return response, e.unavailable(err)
 	}
 	e.show(asJSON, response, func() { text(response) })
 	return response, exitOK
 }
 
+// lookAt asks the running daemon.
+func lookAt[T any](request func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	return request(ctx)
+}
+
+// list returns a function that shows several things with an empty line between them, or says that
+// there are none.
+func list[T any](e env, none string, show func(term.Printer, T)) func([]T) {
+	return func(all []T) {
+		p := term.NewPrinter(e.stdout)
+		if len(all) == 0 && none != "" {
+			p.Line(none)
+		}
+		for i, one := range all {
+			if i > 0 {
+				p.Line("")
+			}
+			show(p, one)
+		}
+	}
+}
+
 // unavailable reports why the daemon did not respond, and returns the exit code. systemd may know
 // more than the socket.
-func (e env) unavailable(ctx context.Context, err error) int {
+func (e env) unavailable(err error) int {
 	if errors.Is(err, os.ErrPermission) {
 		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
 		return exitNoPerm
@@ -139,12 +156,12 @@ func (e env) unavailable(ctx context.Context, err error) int {
 	case ok && !down.Systems:
 		hint = "start a daemon, or name the admin socket of a running one with --socket"
 	case ok:
-		if f, _ := doctor.NotRunning(ctx); f != nil {
+		if f := doctor.NotRunning(context.Background()); f != nil {
 			err, hint = errors.New("oauth-proxyd is not running: "+f.Seen), strings.Join(f.Fix, "\n")
 		}
 	}
 	if silent, ok := errors.AsType[*admin.SilentError](err); ok {
-		f := doctor.Silent(context.WithoutCancel(ctx), silent)
+		f := doctor.Silent(context.Background(), silent)
 		err, hint = errors.New(f.Seen), strings.Join(f.Fix, "\n")
 	}
 	e.failed(err, hint)

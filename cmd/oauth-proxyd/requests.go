@@ -14,10 +14,7 @@ import (
 func requests(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	return func(string) int {
-		all, code := ask(e, *asJSON, client().InFlight, e.list(showInFlight))
-		if code == exitOK && len(all) == 0 && !*asJSON {
-			fmt.Fprintln(e.stdout, "no request is in flight")
-		}
+		_, code := ask(e, *asJSON, client().InFlight, list(e, "no request is in flight", showInFlight))
 		return code
 	}
 }

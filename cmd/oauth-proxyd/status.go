@@ -41,8 +41,8 @@ func status(e env, flags *flag.FlagSet) runner {
 func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	s, err := c.Status(ctx)
 	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
-		if f, addresses := doctor.NotRunning(ctx); len(addresses) > 0 {
-			return idleStatus(f.Seen, addresses), nil
+		if f := doctor.NotRunning(ctx); f != nil && f.Status == doctor.OK { // the first request starts it
+			return admin.Status{Status: "idle", State: f.Seen, Sockets: []admin.SocketStatus{}, Warnings: []string{}, Predecessors: []admin.Predecessor{}}, nil
 		}
 	}
 	if err != nil || s.Trouble != "" { // which has the same fix as a lost socket
@@ -52,15 +52,6 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
 	}
 	return s, nil
-}
-
-// idleStatus returns the status of a daemon that the first request will start.
-func idleStatus(seen string, addresses []string) admin.Status {
-	s := admin.Status{Status: "idle", State: seen, Warnings: []string{}, Predecessors: []admin.Predecessor{}}
-	for _, a := range addresses {
-		s.Sockets = append(s.Sockets, admin.SocketStatus{Network: "tcp", Address: a})
-	}
-	return s
 }
 
 // labelColumn is the width of a label.

@@ -32,10 +32,10 @@ func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 	screen := screen{env: e, terminal: term.IsTerminal(e.stdout) && e.getenv("TERM") != "dumb"}
 	defer screen.leave()
 	for e.stdout.err == nil {
-		s, err := lookAt(context.Background(), request)
+		s, err := lookAt(request)
 		if errors.Is(err, os.ErrPermission) {
 			screen.leave()
-			return e.unavailable(context.Background(), err)
+			return e.unavailable(err)
 		}
 		screen.take(func(p term.Printer) {
 			if err == nil {

@@ -27,6 +27,6 @@ func JudgeFilter(shown string, c *config.Config) []Finding {
 }
 
 // NotRunningBy is NotRunning for an output of systemctl show.
-func NotRunningBy(shown string) (*Finding, []string) {
+func NotRunningBy(shown string) *Finding {
 	return sortUnits(systemd.ParseUnits(shown)).notRunning()
 }

@@ -191,23 +191,17 @@ func (u units) judgeLost(socket systemd.Unit) Finding {
 	return f.fix(reopen(socket.Name))
 }
 
-// NotRunning says what systemd knows about a daemon that does not respond. The finding is nil if
-// systemd knows nothing, or says that the daemon runs. idle has the addresses on which systemd
-// listens if the first request starts the daemon, which is no fault.
-func NotRunning(ctx context.Context) (f *Finding, idle []string) {
-	return installedUnits(ctx).notRunning()
-}
+// NotRunning says what systemd knows about a daemon that does not respond. The finding is OK if the
+// first request starts the daemon, and nil if systemd knows nothing, or says that the daemon runs.
+func NotRunning(ctx context.Context) *Finding { return installedUnits(ctx).notRunning() }
 
-func (u units) notRunning() (f *Finding, idle []string) {
+func (u units) notRunning() *Finding {
 	found := u.judge()
-	switch s := u.service; {
-	case !u.installed(), s.Active == "active", s.Active == "activating" && found.Status != Fail:
-		return nil, nil
-	case found.Status == OK:
-		idle = u.addresses()
+	if s := u.service; !u.installed() || s.Active == "active" || s.Active == "activating" && found.Status != Fail {
+		return nil
 	}
 	found.Seen = strings.TrimPrefix(found.Seen, serviceUnit+" ")
-	return &found, idle
+	return &found
 }
 
 // addresses are those on which systemd listens for the daemon.

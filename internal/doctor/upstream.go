@@ -145,12 +145,11 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	case code == http.StatusUnauthorized && hasID && kind == "application/json":
 		f = ok("%s in %s, as expected", text, took)
 	case code >= 300 && code < 400:
-		to, err := a.config.UpstreamURL.Parse(a.response.Header.Get("Location"))
+		to, err := a.config.UpstreamURL.Parse(a.response.Header.Get("Location")) // its path may have a token
 		if err != nil {
 			to = a.config.UpstreamURL
 		}
-		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host). // the rest may have a token
-															fix("proxy.upstream_url in " + x.File)
+		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host).fix("proxy.upstream_url in " + x.File)
 	case !hasID, code < 300, code == http.StatusUnauthorized:
 		traits := cmp.Or(term.Cut(kind, 60), "no content type") // no text of the sender, which may be secret
 		if !hasID {
