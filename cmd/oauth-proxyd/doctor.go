@@ -34,7 +34,10 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			c.Report = func(f doctor.Finding) { showFinding(p, f) }
 		}
 		report := doctor.Run(context.Background(), c)
-		e.show(*asJSON, report, func() { p.Wrap("\n", 0, verdict(report.Findings)) })
+		e.show(*asJSON, report, func() {
+			p.Line("")
+			p.Wrap("", 0, verdict(report.Findings))
+		})
 		return exitIf(!report.OK, exitFailure)
 	}
 }

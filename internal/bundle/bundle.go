@@ -50,10 +50,7 @@ func (a *Archive) Add(name, about string, v any, err error) {
 	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(a.filter.value("", decoded(v))); err != nil {
-		a.addMissing(name, err)
-		return
-	}
+	_ = encoder.Encode(a.filter.value("", decoded(v))) // what was decoded can be encoded
 	a.members = append(a.members, member{name, about, text.String()})
 }
 

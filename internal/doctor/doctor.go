@@ -89,14 +89,12 @@ func (x *facts) onTailnet() bool { return x.node.Backend == "Running" }
 
 // find returns the peer that a name, an address or an ID means, if it is exactly one.
 func (x *facts) find(name string) (peer tailnet.Node, found bool) {
-	if x.network == nil {
-		return peer, false
+	if x.network != nil {
+		if peers := x.network.Find(name); len(peers) == 1 {
+			return peers[0], true
+		}
 	}
-	peers := x.network.Find(name)
-	if len(peers) != 1 {
-		return peer, false
-	}
-	return peers[0], true
+	return peer, false
 }
 
 // Limits of checks.

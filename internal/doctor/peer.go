@@ -1,11 +1,13 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,27 +97,16 @@ func owner(n tailnet.Node) string {
 
 // entryFor is the narrowest entry for the node, in access.allow and in a grant.
 func entryFor(n tailnet.Node) string {
-	switch {
-	case len(n.Tags) > 0:
-		return n.Tags[0]
-	case n.User != "":
-		return n.User
-	case len(n.Addresses) > 0:
-		return n.Addresses[0].String()
-	default:
-		return "*"
+	entries := append(slices.Clone(n.Tags), n.User)
+	for _, a := range n.Addresses {
+		entries = append(entries, a.String())
 	}
+	return cmp.Or(append(entries, "*")...)
 }
 
 // grant is an entry of "grants" (https://tailscale.com/kb/1324/grants) from src to our port.
 func (x *facts) grant(src string) string {
-	dst := "*"
-	switch {
-	case x.network != nil && len(x.network.Self.Tags) > 0:
-		dst = x.network.Self.Tags[0]
-	case len(x.node.Addresses) > 0:
-		dst = x.node.Addresses[0].String()
-	}
+	dst := entryFor(tailnet.Node{Tags: x.network.Self.Tags, Addresses: x.node.Addresses})
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
 }
 

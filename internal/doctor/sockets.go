@@ -144,8 +144,12 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	switch s := x.daemon; {
 	case errors.Is(x.daemonErr, os.ErrPermission):
 		return []Finding{unknown("only root and the group oauth-proxyd may ask the daemon").fix(asRoot)}
+	case isDown && x.units.waits() && x.units.service.Active != "inactive":
+		return nil // checkUnits has said how it is
+	case isDown && x.units.waits() && x.refused:
+		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
 	case isDown && x.units.waits():
-		return x.idle()
+		return []Finding{ok("not running; systemd starts it with the first request")}
 	case isDown && x.responds:
 		f := fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
 		if x.units.service.Active == "active" {
@@ -169,25 +173,9 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	if used := x.descriptorsUsedUp(); used.Seen != "" {
 		return []Finding{used}
 	}
-	return x.daemonRuns()
-}
-
-// idle is about a daemon that systemd starts with the first request.
-func (x *facts) idle() []Finding {
-	switch {
-	case x.units.service.Active != "inactive":
-		return nil // checkUnits has said how it is
-	case x.refused:
-		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
-	}
-	return []Finding{ok("not running; systemd starts it with the first request")}
-}
-
-func (x *facts) daemonRuns() []Finding {
-	s := x.daemon
-	findings := []Finding{ok("process %d serves, version %s, since %s", s.PID, s.Version, s.StartedAt.Format("2006-01-02 15:04 MST"))}
-	if s.Version != x.Version {
-		findings = append(findings, warn("the daemon runs version %s, and version %s is installed", s.Version, x.Version).
+	findings := []Finding{ok("process %d serves, version %s, since %s", x.daemon.PID, x.daemon.Version, x.daemon.StartedAt.Format("2006-01-02 15:04 MST"))}
+	if x.daemon.Version != x.Version {
+		findings = append(findings, warn("the daemon runs version %s, and version %s is installed", x.daemon.Version, x.Version).
 			fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
 	}
 	return findings

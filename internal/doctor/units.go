@@ -117,8 +117,12 @@ func (u units) judge() Finding {
 			fix("systemctl status "+o.Name, "systemctl restart "+serviceUnit)
 	case len(lost) > 0:
 		return lost[0]
+	case u.socket.Load == "masked" && u.socket.Active != "active" && s.Active == "active":
+		return warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit).
+			fix("systemctl unmask "+socketUnit, "systemctl restart "+serviceUnit)
 	case u.socket.Load == "masked" && u.socket.Active != "active":
-		return u.judgeMaskedSocket()
+		return fail("%s is masked, and %s is not active", socketUnit, serviceUnit).
+			fix("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
 	case s.Active == "active":
 		return ok("%s is active", serviceUnit)
 	case u.waits():
@@ -142,14 +146,6 @@ func (u units) judgeFailedSocket() Finding {
 		f = f.fix(whoHas(portOf(address)))
 	}
 	return f.fix("systemctl status "+socketUnit, then)
-}
-
-func (u units) judgeMaskedSocket() Finding {
-	f, then := fail("%s is masked, and %s is not active", socketUnit, serviceUnit), "systemctl enable --now "+socketUnit
-	if u.service.Active == "active" {
-		f, then = warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit), "systemctl restart "+serviceUnit
-	}
-	return f.fix("systemctl unmask "+socketUnit, then)
 }
 
 // LostSockets finds the socket units of this host that are active and for which systemd does not

@@ -37,14 +37,7 @@ func (r *Report) summary() string {
 	for _, v := range r.Verdicts {
 		counts[v.Status]++
 	}
-	switch {
-	case counts[Fail] > 0:
-		return fmt.Sprintf("%d of %d verdicts: FAIL", counts[Fail], len(r.Verdicts))
-	case counts[Warn] > 0:
-		return fmt.Sprintf("%d of %d verdicts: warn", counts[Warn], len(r.Verdicts))
-	default:
-		return fmt.Sprintf("all %d verdicts: ok", len(r.Verdicts))
-	}
+	return fmt.Sprintf("%d verdicts: %d ok, %d warn, %d fail", len(r.Verdicts), counts[OK], counts[Warn], counts[Fail])
 }
 
 func (c Client) write(p term.Printer) {
