@@ -82,7 +82,7 @@ func (d *daemon) scheduleRetry(after time.Duration) {
 
 // install starts to use the first configuration and what was built from it.
 func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Client) {
-	d.tailnet.client = client
+	d.tailnet = client
 	server := inbound.NewServer(d.handler(p), d.log)
 	d.publish(func(v *view) { v.proxy, v.server = p, server })
 	d.useConfig(c)

@@ -21,6 +21,7 @@ import (
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/systemd"
+	"oauth-proxyd/internal/tailnet"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -48,10 +49,8 @@ const (
 	// RefusalDelay delays an exit whose reason a restart does not change. Where systemd holds the
 	// sockets, a waiting client would make it start the daemon again at once.
 	RefusalDelay = 2 * time.Second
-	// finishTimeout bounds the wait for file reads and writes under way.
+	// finishTimeout bounds each wait for files at the end, of the daemon and of the log.
 	finishTimeout = time.Second
-	// flushTimeout bounds the writing of the last log records.
-	flushTimeout = time.Second
 )
 
 // daemon is the process: its parts, and what they share.
@@ -74,16 +73,17 @@ type daemon struct {
 	cancel    context.CancelFunc
 
 	// For the loop only:
-	signals  chan os.Signal
-	pending  []lifecycle.Event
-	notifier *systemd.Notifier
-	tailnet  follower
-	reload   reloads
-	upgrade  upgrade
-	watchdog watchdog
-	textfile *textfile
-	admin    *admin.Server
-	inCharge bool // this process has the admin socket and the textfile, and not another one
+	signals   chan os.Signal
+	pending   []lifecycle.Event
+	notifier  *systemd.Notifier
+	tailnet   *tailnet.Client
+	following bool // tailnet reports every change
+	reload    reloads
+	upgrade   upgrade
+	watchdog  watchdog
+	textfile  *textfile
+	admin     *admin.Server
+	inCharge  bool // this process has the admin socket and the textfile, and not another one
 }
 
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
@@ -96,7 +96,7 @@ func Run(options Options) (exitCode int) {
 	}
 	stdlog.SetOutput(io.Discard) // net/http's client would log bytes of a response
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 		defer cancel()
 		_ = logs.Close(ctx) // there is nowhere left to say so
 	}()

@@ -32,10 +32,6 @@ const (
 	reportInterval = time.Second
 )
 
-// errNotSupervised refuses an upgrade of a process that no unit runs: nothing would follow the
-// successor, or restart it.
-var errNotSupervised = errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
-
 // upgrade is what the loop knows of the processes before and after this one.
 type upgrade struct {
 	predecessor *systemd.Predecessor // the process that started this one; nil: systemd did
@@ -103,7 +99,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 // supervisingUnit returns the unit of this process, or why systemd would not follow a hand-over.
 func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
 	if d.notifier.Socket() == "" {
-		return systemd.Unit{}, errNotSupervised
+		return systemd.Unit{}, errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

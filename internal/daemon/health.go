@@ -113,11 +113,7 @@ func (d *daemon) namesThisNode(r *http.Request) bool {
 		return true
 	}
 	hostname, _ := os.Hostname()
-	names := []string{"localhost", hostname}
-	if s := d.view().tailscaled; s != nil {
-		names = append(names, s.Name)
-	}
-	for _, name := range names {
+	for _, name := range []string{"localhost", hostname, d.view().tailscaled.Name} {
 		short, _, _ := strings.Cut(name, ".")
 		if name != "" && (strings.EqualFold(host, name) || strings.EqualFold(host, short)) {
 			return true

@@ -15,7 +15,7 @@ func TestViewsDoNotChange(t *testing.T) {
 	d := newTestDaemon()
 	before := d.view()
 	d.publish(func(v *view) { v.upgrade = "failed" })
-	d.publish(func(v *view) { v.tailscaled = &tailnet.Status{Name: "box"} })
+	d.publish(func(v *view) { v.tailscaled = tailnet.Status{Name: "box"} })
 	if before.upgrade != "" || d.view().upgrade != "failed" || d.view().tailscaled.Name != "box" {
 		t.Errorf("before %+v, after %+v", before, d.view())
 	}
@@ -72,7 +72,7 @@ func TestWatchdogCountsLostProbes(t *testing.T) {
 
 func TestHostNamesThisNode(t *testing.T) {
 	d := &daemon{}
-	d.latest.Store(&view{tailscaled: &tailnet.Status{Name: "box.tail.ts.net"}})
+	d.latest.Store(&view{tailscaled: tailnet.Status{Name: "box.tail.ts.net"}})
 	for _, row := range []struct {
 		host, from string
 		want       bool

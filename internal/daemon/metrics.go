@@ -34,9 +34,9 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 	gauge("tailnet_required", "1 if the configuration requires a tailnet (tailscale.required).",
 		func(v *view) float64 { return truth(v.state.TailnetRequired()) })
 	gauge("tailnet_key_expiry_timestamp_seconds", "When this node's key expires; 0: never, or not known.",
-		func(v *view) float64 { return seconds(v.tailnetStatus().KeyExpiry) })
+		func(v *view) float64 { return seconds(v.tailnet.Status.KeyExpiry) })
 	gauge("tailnet_health_warnings", "Persistent warnings of tailscaled.",
-		func(v *view) float64 { return float64(len(v.tailnetStatus().Warnings)) })
+		func(v *view) float64 { return float64(len(v.tailnet.Status.Warnings)) })
 	for p := range lifecycle.Stopped + 1 {
 		r.MustRegister(gaugeFunc("proxy_state", "1 for the current state.", prometheus.Labels{"state": p.String()},
 			func() float64 { return truth(d.view().state.Phase == p) }))

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +53,11 @@ func (d *daemon) loadFirst() {
 	var p *proxy.Proxy
 	if err == nil {
 		client = tailnet.New(tailnet.Config{Socket: c.Tailscale.Socket})
-		p, err = proxy.New(d.proxyConfig(client), d.settings(c))
+		host, _ := os.Hostname()
+		p, err = proxy.New(proxy.Config{
+			Host: cmp.Or(host, "unknown"), Log: d.log, Registerer: d.registry,
+			Tailnet: tailnetView{client, d}, OwnName: d.namesThisNode,
+		}, d.settings(c))
 	}
 	if err != nil {
 		d.reportConfig(err)

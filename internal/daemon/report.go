@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/systemd"
@@ -66,7 +65,7 @@ func (d *daemon) healthWord(v *view) string {
 func tailnetStatus(v *view) admin.TailnetStatus {
 	words := map[lifecycle.Tailnet]string{lifecycle.TailnetUp: "connected", lifecycle.TailnetDisabled: "disabled"}
 	t := admin.TailnetStatus{Status: cmp.Or(words[v.state.Tailnet], "not_connected"), Addresses: []netip.Addr{}, Warnings: []string{}}
-	if v.tailnet == nil || !v.state.TailnetRequired() {
+	if !v.state.TailnetRequired() {
 		return t
 	}
 	s, err := v.tailnet.Status, v.tailnet.Err
@@ -111,7 +110,7 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 // warnings lists what an operator should look at, each with how to fix it.
 func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all := append(d.faults(v), s.Tailnet.Trouble, s.Failing)
-	if v.tailnet != nil && v.state.TailnetRequired() {
+	if v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}
 	for _, text := range s.Tailnet.Warnings {
@@ -120,27 +119,20 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	if failure := d.textfile.failure.Load(); failure != nil {
 		all = append(all, *failure)
 	}
-	all = append(all, connectionWarnings(s.Connections)...)
+	for _, bound := range []struct {
+		open, limit int
+		text        string
+	}{
+		{s.Connections.Admitted, s.Connections.AdmittedLimit, "connections of admitted clients are open, and the longest idle are closed for new ones; see `oauth-proxyd requests`"},
+		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections are open on which nothing was admitted; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`"},
+	} {
+		if bound.limit > 0 && bound.open*10 >= bound.limit*9 {
+			all = append(all, fmt.Sprintf("%d of %d %s", bound.open, bound.limit, bound.text))
+		}
+	}
 	all = append(all, v.proxy.Warnings(now)...)
 	all = append(all, d.configWarnings(v.config)...)
 	return slices.Compact(slices.DeleteFunc(all, func(text string) bool { return text == "" }))
-}
-
-// connectionWarnings warns of bounds that are nearly reached.
-func connectionWarnings(c inbound.ConnectionStats) []string {
-	near := func(open, limit int) bool { return limit > 0 && float64(open) >= 0.9*float64(limit) }
-	var all []string
-	if near(c.Admitted, c.AdmittedLimit) {
-		all = append(all, fmt.Sprintf(
-			"%d of %d connections of admitted clients are open, and the longest idle are closed for new ones; see `oauth-proxyd requests`",
-			c.Admitted, c.AdmittedLimit))
-	}
-	if near(c.Strangers, c.StrangersLimit) {
-		all = append(all, fmt.Sprintf(
-			"%d of %d connections are open on which nothing was admitted; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`",
-			c.Strangers, c.StrangersLimit))
-	}
-	return all
 }
 
 func socketStatuses(listeners []systemd.Listener) []admin.SocketStatus {

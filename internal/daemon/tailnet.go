@@ -1,30 +1,19 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"slices"
-	"time"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
 )
 
-// follower is what the loop knows about following tailscaled.
-type follower struct {
-	client    *tailnet.Client
-	following bool
-	keyNotice time.Duration // of the last report on the key
-}
-
 // connectTailnet makes one attempt to reach tailscaled.
 func (d *daemon) connectTailnet() {
-	client := d.tailnet.client
+	client := d.tailnet
 	d.begin(func(ctx context.Context) {
 		status, err := client.Connect(ctx)
 		if ctx.Err() != nil {
@@ -43,14 +32,14 @@ func (d *daemon) connectTailnet() {
 // followTailnet reports every change from now on. If it does so already, it sends the last report
 // again.
 func (d *daemon) followTailnet() {
-	if d.tailnet.following {
-		if r := d.view().tailnet; r != nil {
-			d.later(eventOfReport(*r))
+	if d.following {
+		if r := d.view().tailnet; r.Err != nil || r.Status.Backend != "" {
+			d.later(eventOfReport(r))
 		}
 		return
 	}
-	d.tailnet.following = true
-	client := d.tailnet.client
+	d.following = true
+	client := d.tailnet
 	d.begin(func(ctx context.Context) {
 		client.Follow(ctx, func(r tailnet.Report) { d.send(eventOfReport(r), func() { d.recordTailnet(r) }) })
 	})
@@ -65,12 +54,11 @@ func eventOfReport(r tailnet.Report) lifecycle.Event {
 
 // recordTailnet keeps a report and logs what is new in it.
 func (d *daemon) recordTailnet(r tailnet.Report) {
-	last := d.view().tailnet
-	before := *cmp.Or(last, new(tailnet.Report))
+	before := d.view().tailnet
 	d.publish(func(v *view) {
-		v.tailnet = &r
+		v.tailnet = r
 		if r.Status.Backend != "" {
-			v.tailscaled = &r.Status
+			v.tailscaled = r.Status
 		}
 	})
 	names := d.view().naming
@@ -81,7 +69,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 			args = append(args, "login_url", url)
 		}
 		d.log.Warn("the tailnet is not connected", args...)
-	case r.Err == nil && (last == nil || last.Err != nil):
+	case r.Err == nil && (before.Err != nil || before.Status.Backend == ""):
 		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", r.Status.Addresses,
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
@@ -89,19 +77,10 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 	for _, w := range names.warnings(slices.DeleteFunc(slices.Clone(r.Status.Warnings), isKnown)) {
 		d.log.Warn("tailscaled warns", "warning", w)
 	}
-	d.recordKeyNotice(r)
-}
-
-// recordKeyNotice logs each notice of the key's expiry once, and again after the key was renewed.
-func (d *daemon) recordKeyNotice(r tailnet.Report) {
-	if r.Status.KeyExpiry.IsZero() && r.Err != nil {
-		return // nothing is known of the key now
-	}
-	if r.KeyNotice != 0 && (d.tailnet.keyNotice == 0 || r.KeyNotice < d.tailnet.keyNotice) {
+	if r.KeyNotice != 0 && r.KeyNotice != before.KeyNotice {
 		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before then, or disable its expiry in the admin console",
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
-	d.tailnet.keyNotice = r.KeyNotice
 }
 
 // connectFailure returns the event of an attempt that failed.
@@ -114,15 +93,6 @@ func connectFailure(err error) lifecycle.TailnetError {
 		}
 	}
 	return failure
-}
-
-// proxyConfig returns what the proxy needs beside its settings.
-func (d *daemon) proxyConfig(client *tailnet.Client) proxy.Config {
-	host, _ := os.Hostname()
-	return proxy.Config{
-		Host: cmp.Or(host, "unknown"), Log: d.log, Registerer: d.registry,
-		Tailnet: tailnetView{client, d}, OwnName: d.namesThisNode,
-	}
 }
 
 // tailnetView is what the proxy asks about the tailnet.
@@ -143,19 +113,17 @@ func (t tailnetView) Running() bool { return t.daemon.view().state.Tailnet == li
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	said := t.daemon.view().tailscaled
 	process, err := t.client.Process(ctx)
-	byCommand := said != nil && said.ByCommand
 	switch {
-	case errors.Is(err, tailnet.ErrNoDaemon) && !byCommand:
+	case errors.Is(err, tailnet.ErrNoDaemon) && !said.ByCommand:
 		return access.Tailscaled{Absent: true}, nil
 	case err != nil && !errors.Is(err, tailnet.ErrNoDaemon):
 		return access.Tailscaled{}, err
 	}
 	found := access.Tailscaled{PID: process.PID, UIDs: process.UIDs}
-	if process.PID != 0 && (said == nil || said.PID != process.PID) { // it started just now
-		status, _ := t.client.Connect(ctx) // an error says whether it is up, which is another question
-		said = &status
+	if process.PID != 0 && said.PID != process.PID { // it started just now
+		said, _ = t.client.Connect(ctx) // an error says whether it is up, which is another question
 	}
-	if said != nil && said.PID == process.PID && (process.PID != 0 || byCommand) {
+	if said.PID == process.PID && (process.PID != 0 || said.ByCommand) {
 		found.Known, found.Userspace, found.Addresses = true, said.Userspace, said.Addresses
 	}
 	return found, nil
@@ -171,8 +139,6 @@ func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, fun
 func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	id, found, err := t.client.WhoIs(ctx, addr)
 	view := t.daemon.view()
-	if view.tailscaled != nil {
-		id.ShortNode = view.tailscaled.ShortName(id.Node)
-	}
+	id.ShortNode = view.tailscaled.ShortName(id.Node)
 	return id, found, view.naming.hide(err)
 }

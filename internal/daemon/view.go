@@ -24,8 +24,8 @@ type view struct {
 	reload   *admin.ReloadStatus // the last one; nil: none yet
 	upgrade  string              // why the last one failed; empty: it did not
 
-	tailnet    *tailnet.Report // the last one; nil: none yet
-	tailscaled *tailnet.Status // the last one that tailscaled itself gave; nil: none yet
+	tailnet    tailnet.Report // the last one; zero: none yet
+	tailscaled tailnet.Status // the last one that tailscaled itself gave; zero: none yet
 
 	predecessors []admin.Predecessor // the oldest first
 }
@@ -38,14 +38,6 @@ func (d *daemon) publish(change func(*view)) {
 	next := *d.view()
 	change(&next)
 	d.latest.Store(&next)
-}
-
-// tailnetStatus returns the status in the last report.
-func (v *view) tailnetStatus() (s tailnet.Status) {
-	if v.tailnet != nil {
-		s = v.tailnet.Status
-	}
-	return s
 }
 
 // predecessorsInFlight counts the requests that old processes still have.

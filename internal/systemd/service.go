@@ -101,16 +101,12 @@ func Ending(result, status string) string {
 	case "core-dump":
 		return "crashed (signal " + status + ")"
 	case "exit-code":
-		return exitText(status)
+		known := map[string]string{
+			"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
+			"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
+			"78": "the configuration was refused, ",
+		}
+		return known[status] + "exit " + status
 	}
 	return "failed (" + result + ")"
-}
-
-func exitText(status string) string {
-	text := map[string]string{
-		"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
-		"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
-		"78": "the configuration was refused, ",
-	}[status]
-	return text + "exit " + status
 }

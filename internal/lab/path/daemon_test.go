@@ -78,7 +78,6 @@ func (d *daemon) mustAsk() {
 // route is what "status" says of the path to the upstream.
 type route struct {
 	Proxy       string
-	Since       *time.Time
 	Connections int
 }
 
