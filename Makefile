@@ -35,6 +35,9 @@ PACKAGE_CACHE ?= $(CURDIR)/.cache/bin
 PACKAGE_TOOLS := $(PACKAGE_CACHE)/$(shell { cat tools/package/go.sum; echo $(GO); } | sha256sum | cut -c1-16)
 RELEASER      := $(PACKAGE_TOOLS)/goreleaser
 
+# make -n runs each recipe line that names MAKE itself; this one it only prints.
+AGAIN = $(MAKE) --no-print-directory
+
 # Our modules: the daemon, and the tests that need modules of others.
 MODULES := . $(dir $(wildcard internal/lab/*/go.mod))
 
@@ -124,7 +127,7 @@ test-host: deps ## the packages on throw-away hosts of Debian and Ubuntu (root)
 	@if ! why=$$(cd internal/lab/host && go run ./cmd/host-shell -check 2>&1); then \
 		echo "!!! NOT TESTED: the packages on a booted host: $$why" | head -n 1 >&2; exit; \
 	fi; \
-	set -x; $(MAKE) --no-print-directory host-packages; \
+	set -x; $(AGAIN) host-packages; \
 	cd internal/lab/host; go run ./cmd/host-images; \
 	OAUTH_PROXYD_PACKAGES="$(CURDIR)/bin/host" go test -count=1 -timeout 15m ./...
 
@@ -143,7 +146,7 @@ host-packages: $(RELEASER)
 		mkdir -p "bin/host/$$version"; \
 		{ sed -e "s/goarch: .*/goarch: [$$(go env GOARCH)]/" -e 's/compression: .*/compression: gzip/' goreleaser.yaml; \
 		  echo "dist: bin/host/$$version/dist"; } >"bin/host/$$version/goreleaser.yaml"; \
-		$(MAKE) --no-print-directory release VERSION="$$version" \
+		$(AGAIN) release VERSION="$$version" \
 			RELEASE_FLAGS="--skip=archive,sbom --config bin/host/$$version/goreleaser.yaml"; \
 		cp bin/host/"$$version"/dist/*.{deb,rpm} bin/host; \
 	done

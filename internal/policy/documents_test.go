@@ -78,6 +78,17 @@ func TestDocumentsNameTargetsThatAreThere(t *testing.T) {
 	}
 }
 
+// TestDryRunRunsNothing: make -n runs each recipe line that names MAKE, with the rest of the line.
+func TestDryRunRunsNothing(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(moduleRoot, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range regexp.MustCompile(`(?m)^\t.*\$[({]MAKE[)}].*`).FindAllString(string(makefile), -1) {
+		t.Errorf("use $(AGAIN): %s", line)
+	}
+}
+
 // TestActionsArePinned: what a workflow uses of others is named by its commit, and no workflow may
 // write unless a job says so.
 func TestActionsArePinned(t *testing.T) {
