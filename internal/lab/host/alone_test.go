@@ -9,14 +9,17 @@ import (
 // The recipes in which the units of the package do not run the daemon.
 
 func (l *lab) stopForGood(e example) {
-	for i, again := range []string{"enable --now", "start"} { // the example's two ways
-		l.openStream().body.Close()
-		l.follow(example{e.name, e.steps[i : i+1]})
-		l.wantClosed(proxyAddr)
-		l.wantProperties(service, map[string]string{"ActiveState": "inactive"})
-		l.must("sh", "-c", "systemctl "+again+" "+socketUnit)
-		l.wantServedAt(proxyAddr)
-	}
+	const second = "127.0.0.1:8081"
+	l.write("/etc/systemd/system/batch.socket", "[Socket]\nListenStream="+second+"\nService="+service+"\n[Install]\nWantedBy=sockets.target\n")
+	l.must("systemctl", "stop", service)
+	l.must("systemctl", "enable", "--now", "batch.socket")
+	l.openStream().body.Close()
+	l.follow(e)
+	l.wantClosed(proxyAddr)
+	l.wantClosed(second)
+	l.wantProperties(service, map[string]string{"ActiveState": "inactive"})
+	l.must("systemctl", "enable", "--now", socketUnit)
+	l.wantServedAt(proxyAddr)
 }
 
 // background runs a command line until the host ends.
