@@ -21,9 +21,10 @@ func parseGateway(s string) (Source, *fault) {
 }
 
 // parsePersonHeader refuses a header that has another meaning already, because the header of
-// identity is removed from every request, and its value is logged.
+// identity is removed from every request, in all spellings with underscores, and its value is
+// logged.
 func parsePersonHeader(s string) (string, *fault) {
-	lower := strings.ToLower(s)
+	lower := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 	begins := func(prefix string) bool { return strings.HasPrefix(lower, prefix) }
 	taken := []string{"cookie", "expect", "origin", "user-agent", "x-request-id", "traceparent"}
 	prefixes := []string{"accept", "anthropic-", "content-", "sec-", "x-claude-code-", "x-stainless-"}
@@ -31,10 +32,10 @@ func parsePersonHeader(s string) (string, *fault) {
 	switch {
 	case !isFieldName(s):
 		return "", invalid(quote(s)+" is not a valid header name", "use letters, digits and !#$%&'*+-.^_`|~")
+	case checkName(lower) != nil || slices.Contains(taken, lower) || slices.ContainsFunc(prefixes, begins):
+		return "", invalid(quote(s)+" has another meaning", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	case slices.ContainsFunc([]string{"token", "secret", "password", "session", "-key"}, has):
 		return "", invalid(quote(s)+" carries a credential, and the value is logged", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
-	case checkName(s) != nil || slices.Contains(taken, lower) || slices.ContainsFunc(prefixes, begins):
-		return "", invalid(quote(s)+" has another meaning", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	}
 	return http.CanonicalHeaderKey(s), nil
 }

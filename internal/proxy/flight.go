@@ -153,7 +153,7 @@ func (m Millis) Duration() time.Duration {
 }
 
 // InFlight returns the requests in flight: first those with a slot, the oldest first, then those
-// that wait, in the order of their turns.
+// that wait, in the order of their turns, and last those whose person has all of their slots.
 func (p *Proxy) InFlight() []Trace {
 	open, _ := p.flights.list()
 	traces, turns := make([]Trace, 0, len(open)), p.queue.turns()
@@ -162,8 +162,14 @@ func (p *Proxy) InFlight() []Trace {
 		t.Turn = turns[&x.ticket]
 		traces = append(traces, t)
 	}
+	place := func(t Trace) int {
+		if t.Queued > 0 && t.Turn == 0 {
+			return len(traces)
+		}
+		return t.Turn
+	}
 	slices.SortFunc(traces, func(a, b Trace) int {
-		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
+		return cmp.Or(cmp.Compare(place(a), place(b)), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
 	})
 	return traces
 }

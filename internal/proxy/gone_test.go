@@ -264,6 +264,29 @@ func TestClientLeavesTheStream(t *testing.T) {
 	})
 }
 
+// A client may leave as soon as it has the whole body, before the upstream has ended the response.
+func TestClientLeavesWithTheWholeResponse(t *testing.T) {
+	cancelled := make(chan struct{}, 1)
+	d := openDoor(t, newUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "2")
+		_, _ = io.WriteString(w, "ok")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		cancelled <- struct{}{}
+	}))
+	c := d.dial(t)
+	c.send(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if response, body := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK || body != "ok" {
+		t.Fatalf("status %d, body %q", response.StatusCode, body)
+	}
+	_ = c.Close()
+	receive(t, cancelled, "the end of the request at the upstream")
+	eventually(t, "it is in the log", func() bool { return strings.Contains(d.log.String(), `"outcome":"ok"`) })
+	if n := metric(t, d.reg, `proxy_requests_total{method="GET",status="200"}`); n != 1 {
+		t.Errorf("%v requests with 200 counted: %s", n, d.log.String())
+	}
+}
+
 func forEachProtocolQuiet(t *testing.T, test func(*testing.T, string)) {
 	for _, protocol := range protocols() {
 		t.Run("upstream "+protocol, func(t *testing.T) { test(t, protocol) })

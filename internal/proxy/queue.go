@@ -59,8 +59,18 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 		return q.quit(t, context.Cause(ctx))
 	case <-time.After(timeout):
 		return q.quit(t, fail(CodeOverloaded, nil,
-			"no slot became free for this request within %v, because too many requests are in flight; send it again later", timeout))
+			"no slot became free for this request within %v, because %s; send it again later", timeout, q.obstacle(t)))
 	}
+}
+
+// obstacle says why t has no slot yet.
+func (q *queue) obstacle(t *ticket) string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.mayHold(t.person, t.share) {
+		return "you have as many requests in flight as you may have"
+	}
+	return "too many requests are in flight"
 }
 
 // join gives t a slot, or makes it wait; settled reports whether it got or was refused one at once.

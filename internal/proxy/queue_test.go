@@ -184,6 +184,10 @@ func TestQueueTimeout(t *testing.T) {
 		if in, waiting := q.counts(); in != 1 || waiting != 0 {
 			t.Errorf("%d in, %d waiting after the timeout", in, waiting)
 		}
+		q.resize(config.Proxy{MaxConnections: 2, MaxConnectionsPerPerson: 1, QueueLimit: 1, QueueTimeout: time.Minute})
+		if err := <-enterQueue(t, q, "a").done; !strings.Contains(err.Error(), "as many requests in flight as you may have") {
+			t.Errorf("the limit of a person: %v", err)
+		}
 	})
 }
 

@@ -29,7 +29,9 @@ func (x *exchange) stream(response *http.Response) error {
 	x.conn.EndWithReset(!x.in.ProtoAtLeast(1, 1))
 	x.beginResponse(response)
 	if !hasNoBody(x.in.Method, response.StatusCode) { // net/http would miss the body of a 304 with a length
-		if err := x.copyBody(response.Body); err != nil {
+		err := x.copyBody(response.Body)
+		whole := x.rec.sent.Load() == response.ContentLength
+		if err != nil && !(whole && x.explain(err) == nil) { // a client that has it all may leave before the upstream ends it
 			return err
 		}
 		if x.rec.sent.Load() < response.ContentLength {

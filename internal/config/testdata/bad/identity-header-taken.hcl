@@ -1,0 +1,4 @@
+identity {
+  from   = ["tag:aperture"]
+  header = "x-api_key"
+}
