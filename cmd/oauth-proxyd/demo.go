@@ -68,9 +68,9 @@ func demo(e env, flags *flag.FlagSet) runner {
 			Load:     func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
 			Version:  version,
 			LogLevel: level, LogFormat: format,
-			Ready: func(addresses []net.Addr) {
+			Ready: func(address net.Addr) {
 				running.Go(func() {
-					if err := show.run("http://"+addresses[0].String(), upstream); err != nil {
+					if err := show.run("http://"+address.String(), upstream); err != nil {
 						e.failed(err, "")
 					}
 				})

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net"
 	"syscall"
 	"time"
 
@@ -86,13 +85,9 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 	server := inbound.NewServer(d.handler(p), d.log)
 	d.publish(func(v *view) { v.proxy, v.server = p, server })
 	d.useConfig(c)
-	if d.isCandidate() {
-		return
+	if !d.isCandidate() {
+		d.takeCharge()
 	}
-	if err := d.startAdmin(); err != nil {
-		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
-	}
-	d.takeCharge()
 }
 
 // takeCharge makes this process the one that acts for the service: it has the admin socket, writes
@@ -100,10 +95,12 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 func (d *daemon) takeCharge() {
 	d.inCharge = true
 	d.textfile.use(d.view().config.Metrics)
+	err := d.startAdmin()
 	if d.admin != nil {
-		if err := d.admin.Publish(); err != nil {
-			d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
-		}
+		err = d.admin.Publish()
+	}
+	if err != nil {
+		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
 	}
 }
 
@@ -129,7 +126,6 @@ func (d *daemon) startListeners() {
 		return
 	}
 	d.publish(func(v *view) { v.serving = listeners })
-	d.watchdog.address = listeners[0].Addr()
 	d.later(lifecycle.ListenersReady{})
 }
 
@@ -149,18 +145,16 @@ func listenFix(err error) string {
 // openGate starts to accept connections.
 func (d *daemon) openGate() {
 	v := d.view()
-	addresses := make([]net.Addr, 0, len(v.serving))
 	for _, l := range v.serving {
 		v.server.Open(l.Name, l.Listener, func(err error) {
 			d.log.Error("a listener failed; exiting, so that systemd restarts the service", "listener", l.Name, "address", l.Addr().String(), "error", err)
 			d.send(lifecycle.ListenerFailed{}, nil)
 		})
-		addresses = append(addresses, l.Addr())
 		d.log.Info("serving", "listener", l.Name, "address", l.Addr().String(),
 			"upstream", v.config.Proxy.UpstreamURL.String(), "version", d.options.Version)
 	}
 	if d.options.Ready != nil {
-		d.options.Ready(addresses)
+		d.options.Ready(v.serving[0].Addr())
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 
 const stoppingText = "the daemon is stopping"
 
-// startAdmin opens the admin socket, which takeCharge publishes.
+// startAdmin opens the admin socket, which takeCharge publishes, unless it is open.
 func (d *daemon) startAdmin() (err error) {
-	if d.options.AdminSocket == "" {
+	if d.admin != nil || d.options.AdminSocket == "" {
 		return nil
 	}
-	d.admin, err = admin.Serve(d.options.AdminSocket, d.upgrade.predecessor != nil, admin.Commands{
+	d.admin, err = admin.Serve(d.options.AdminSocket, d.sockets.Predecessor != nil, admin.Commands{
 		Status: func() admin.Status { return d.report(time.Now()) },
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },

@@ -41,8 +41,8 @@ type Options struct {
 	// StateDir is the directory for what outlives a process: how the previous one ended, and the
 	// key of log.identity = "hashed". Empty: nothing outlives it.
 	StateDir string
-	// Ready, if not nil, is called once, with the addresses on which requests are served.
-	Ready func([]net.Addr)
+	// Ready, if not nil, is called once, with the first address on which requests are served.
+	Ready func(net.Addr)
 }
 
 const (
@@ -126,8 +126,8 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	if d.sockets.Inheritance, err = systemd.Inherit(); err != nil {
 		return nil, fmt.Errorf("taking over the sockets: %w", err)
 	}
-	d.upgrade.predecessor, d.upgrade.alone = d.sockets.Predecessor, make(chan struct{})
-	if d.upgrade.predecessor != nil {
+	d.upgrade.alone = make(chan struct{})
+	if d.sockets.Predecessor != nil {
 		d.notifier.Mute(true)
 	} else {
 		close(d.upgrade.alone)
@@ -137,7 +137,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the watchdog interval: %w", err)
 	}
-	d.watchdog = newWatchdog(interval)
+	d.watchdog.tick = time.Tick(interval / 2) // nil if that is 0
 	d.textfile = &textfile{gather: d.registry, log: d.log}
 	d.registerMetrics(d.registry)
 	d.metrics = newExposition(prometheus.Gatherers{d.registry, processMetrics()}, d.log)

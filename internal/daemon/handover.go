@@ -34,14 +34,13 @@ const (
 
 // upgrade is what the loop knows of the processes before and after this one.
 type upgrade struct {
-	predecessor *systemd.Predecessor // the process that started this one; nil: systemd did
-	alone       chan struct{}        // closed when there is no predecessor any more; safe for all
-	successor   *systemd.Successor   // the process that is ready to take over; nil: none
-	waiters     []chan<- admin.UpgradeOutcome
+	alone     chan struct{}      // closed when there is no predecessor any more; safe for all
+	successor *systemd.Successor // the process that is ready to take over; nil: none
+	waiters   []chan<- admin.UpgradeOutcome
 }
 
 // isCandidate reports whether another process started this one and has not handed over to it.
-func (d *daemon) isCandidate() bool { return d.upgrade.predecessor != nil && !d.inCharge }
+func (d *daemon) isCandidate() bool { return d.sockets.Predecessor != nil && !d.inCharge }
 
 // respond responds to the clients that wait for the upgrade.
 func (u *upgrade) respond(o admin.UpgradeOutcome) {

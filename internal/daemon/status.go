@@ -96,7 +96,7 @@ func (v *view) stoppedLine(code int) string {
 func (d *daemon) logEnd(code int) {
 	v := d.view()
 	if d.isCandidate() {
-		d.upgrade.predecessor.Fail(v.stoppedLine(code))
+		d.sockets.Predecessor.Fail(v.stoppedLine(code))
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {

@@ -19,7 +19,7 @@ const proofTime = 2 * time.Second
 // join receives messages from the predecessor until that ends. It tells the predecessor that this
 // process can take over once the process has kept running for proofTime.
 func (d *daemon) join() {
-	p := d.upgrade.predecessor
+	p := d.sockets.Predecessor
 	d.begin(func(ctx context.Context) {
 		defer p.Close()
 		defer context.AfterFunc(ctx, p.Close)()
@@ -45,7 +45,7 @@ func (d *daemon) join() {
 // respondTo handles a message of the predecessor. A response is a few bytes, so that writing it
 // never waits.
 func (d *daemon) respondTo(m systemd.Message) {
-	p, phase := d.upgrade.predecessor, d.view().state.Phase
+	p, phase := d.sockets.Predecessor, d.view().state.Phase
 	switch {
 	case m.Report != nil:
 		var all []admin.Predecessor

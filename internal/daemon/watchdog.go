@@ -22,16 +22,8 @@ const (
 // listener. Only the loop uses it.
 type watchdog struct {
 	tick    <-chan time.Time // nil: the unit has no watchdog
-	address net.Addr         // of the listener to probe
 	probing bool
 	lost    int // probes in a row
-}
-
-func newWatchdog(interval time.Duration) (w watchdog) {
-	if interval > 0 {
-		w.tick = time.Tick(interval / 2)
-	}
-	return w
 }
 
 // record counts the probes that were lost in a row.
@@ -58,9 +50,8 @@ func (d *daemon) pingWatchdog() {
 		return
 	}
 	w.probing = true
-	address := w.address
 	d.begin(func(ctx context.Context) {
-		lost := isLost(ctx, v.server, address)
+		lost := isLost(ctx, v.server, v.serving[0].Addr())
 		d.send(nil, func() { w.record(lost) })
 	})
 }
