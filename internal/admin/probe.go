@@ -62,5 +62,6 @@ func ProbeHeaders() []string {
 func PersonHeaders() []string {
 	return []string{
 		"X-Claude-Gateway-User-Email", "X-Claude-Gateway-User-Id", "X-Litellm-End-User-Id", "X-Forwarded-Email", "X-Forwarded-User",
+		"X-Auth-Request-Email", "X-Auth-Request-User",
 	}
 }

@@ -218,7 +218,7 @@ func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 		return warn("the gateway names nobody: %s did not arrive", header).
 			fix("claude gateway: forward_user_identity: true in its upstream", "another gateway: identity.header is the header in which it names people")
 	}
-	return ok("the gateway names nobody: its people count as one sender")
+	return ok("the gateway names nobody in a usual header: its people count as one sender")
 }
 
 // identityBlock is the block to paste so that the gateway may name people.
