@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,6 +52,44 @@ func TestLoopOfTwoDaemons(t *testing.T) {
 				t.Errorf("%d requests went round, want one", n)
 			}
 		})
+	}
+}
+
+// forwarder relays connections to a socket, byte for byte, and returns its URL.
+func forwarder(t *testing.T, to *daemontest.Socket) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relays sync.WaitGroup
+	t.Cleanup(func() { l.Close(); relays.Wait() })
+	relays.Go(func() {
+		for here, err := l.Accept(); err == nil; here, err = l.Accept() {
+			there, err := net.Dial("tcp", strings.TrimPrefix(to.URL(), "http://"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			relays.Go(func() { _, _ = io.Copy(there, here); there.Close() })
+			relays.Go(func() { _, _ = io.Copy(here, there); here.Close() })
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// The daemon recognizes doctor's request in the first round, although nothing changes it.
+func TestDoctorTakesNoSlotsInALoop(t *testing.T) {
+	t.Parallel()
+	socket := daemontest.Listen(t, "proxy")
+	s := start(t, unit{sockets: []*daemontest.Socket{socket}, config: forwarding(forwarder(t, socket), "", withoutTailnet)})
+	_, out, _ := s.command("doctor", "--config", s.file())
+	if out = strings.Join(strings.Fields(out), " "); !strings.Contains(out, "the request came back to oauth-proxyd -> proxy.upstream_url") {
+		t.Errorf("doctor says\n%s", out)
+	}
+	s.awaitMetrics(t, `proxy_errors_total{code="loop_detected"} 1`)
+	if n := s.log.Count(`"outcome":`); n != 2 {
+		t.Errorf("%d requests, want the first and the one that came back", n)
 	}
 }
 
