@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
@@ -21,6 +22,9 @@ func (c *Config) Warnings() []string {
 	}
 	for _, s := range c.Identity.From {
 		warn("identity.from", c.notAsked(s))
+	}
+	if len(c.Identity.From) == 0 && !strings.EqualFold(c.Identity.Header, gatewayHeader) {
+		warn("identity.header", "it has no effect, because identity.from names no gateway")
 	}
 	for _, s := range c.Access.Allow {
 		warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
