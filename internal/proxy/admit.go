@@ -27,7 +27,7 @@ func (x *exchange) admit() error {
 	}
 	x.conn.Admit()
 	x.rec.admitted = true
-	x.watch.begin(x)
+	x.watch.begin()
 	for _, step := range [...]func() error{
 		x.inspect, x.judgeBrowser, x.checkLoop, x.checkCancellations, x.takeSlot,
 		x.checkCancellations, // the person may have cancelled others meanwhile

@@ -26,10 +26,12 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 	if keep {
 		c.Proxy.Retry.Attempts++
 	}
-	return newRequestBody(&exchange{
-		proxy: &Proxy{memory: m}, cfg: &snapshot{Settings: Settings{Config: c}}, in: r,
+	x := &exchange{
+		proxy: &Proxy{memory: m}, cfg: &snapshot{Settings: Settings{Config: c}}, in: r, rec: &record{},
 		rc: http.NewResponseController(httptest.NewRecorder()), cancel: func(error) {},
-	}), m
+	}
+	x.watch.x = x
+	return newRequestBody(x), m
 }
 
 // attemptOn gives the body of a new attempt.
@@ -252,11 +254,11 @@ func watched(header, idle time.Duration) *exchange {
 		cfg: &snapshot{Settings: Settings{Config: config.Config{
 			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle},
 		}}},
-		conn: &inbound.Conn{}, rc: http.NewResponseController(httptest.NewRecorder()),
+		conn: &inbound.Conn{}, rec: &record{Trace: Trace{Started: time.Now()}}, rc: http.NewResponseController(httptest.NewRecorder()),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(context.Background())
-	x.watch.start = time.Now()
-	x.watch.begin(x)
+	x.watch.x = x
+	x.watch.begin()
 	return x
 }
 

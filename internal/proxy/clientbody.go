@@ -42,9 +42,8 @@ func (x *exchange) events() upstream.Events {
 	on := upstream.Events{Informational: x.informational}
 	if x.body != nil && x.awaitsContinue() {
 		on.FirstByte = func() { x.body.hold(true) }
-		on.Continue = func() { x.body.hold(false) }
 		on.Informational = func(code int, header http.Header) error {
-			x.body.hold(false) // there may be no 100
+			x.body.hold(false) // it is not the final response
 			return x.informational(code, header)
 		}
 	}

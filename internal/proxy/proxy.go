@@ -176,7 +176,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.rec = newRecord(r, x.conn.Listener)
 	x.takeBody()
-	x.watch.start = x.rec.Started
+	x.watch.x = x
 	p.flights.begin(x)
 	return x
 }

@@ -25,8 +25,7 @@ const (
 // left and net/http does not notice. One timer serves the whole request: it looks at the clock when
 // it fires, so that a byte costs two atomic stores and no timer.
 type watch struct {
-	x         *exchange // set by begin
-	start     time.Time // of the request
+	x         *exchange
 	waiting   atomic.Int32
 	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
 	sent      atomic.Int64 // when the whole request was sent, likewise; 0: not yet
@@ -40,23 +39,25 @@ type watch struct {
 }
 
 // begin starts the timer, without a side that must act yet.
-func (w *watch) begin(x *exchange) {
-	w.x = x
+func (w *watch) begin() {
 	w.next(forConnection)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(w.pace(), w.look)
 }
 
+// elapsed returns the nanoseconds since the start of the request.
+func (w *watch) elapsed() int64 { return int64(time.Since(w.x.rec.Started)) }
+
 // silence returns how long no side has acted.
 func (w *watch) silence() time.Duration {
-	return time.Since(w.start) - time.Duration(w.moved.Load())
+	return time.Duration(w.elapsed() - w.moved.Load())
 }
 
 // sending records progress of the request, and which side must act next.
 func (w *watch) sending(next waitingFor) {
 	if w.responded.Load() {
-		w.moved.Store(int64(time.Since(w.start)))
+		w.moved.Store(w.elapsed())
 		return
 	}
 	w.next(next)
@@ -64,7 +65,7 @@ func (w *watch) sending(next waitingFor) {
 
 // next records progress and which side must act next.
 func (w *watch) next(next waitingFor) {
-	now := int64(time.Since(w.start))
+	now := w.elapsed()
 	w.moved.Store(now)
 	w.waiting.Store(int32(next))
 	switch {
@@ -153,7 +154,7 @@ func (w *watch) countDrain(waiting waitingFor) {
 		return
 	}
 	if moved := w.moved.Load(); moved != w.backlogAt || backlog < w.backlog {
-		w.backlogAt = int64(time.Since(w.start))
+		w.backlogAt = w.elapsed()
 		w.moved.CompareAndSwap(moved, w.backlogAt)
 	}
 	w.backlog = backlog

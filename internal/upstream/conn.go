@@ -75,8 +75,6 @@ func (c *Conn) Silence() time.Duration {
 type Events struct {
 	// FirstByte is called with the first byte of the response, 1xx responses included.
 	FirstByte func()
-	// Continue is called with a 100 response.
-	Continue func()
 	// Informational is called with each 1xx response but 101. Its error ends the request.
 	Informational func(status int, header http.Header) error
 }
@@ -229,7 +227,6 @@ func (a *attempt) trace(on Events) *httptrace.ClientTrace {
 				on.FirstByte()
 			}
 		},
-		Got100Continue: on.Continue,
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 			if a.unsolicited.Load() {
 				return errUnsolicited
