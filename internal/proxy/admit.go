@@ -41,9 +41,7 @@ func (x *exchange) admit() error {
 
 // takeSlot waits for a slot.
 func (x *exchange) takeSlot() error {
-	err := x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
-	x.hasSlot = err == nil
-	return err
+	return x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
 }
 
 // reportShare logs why a share in the tailnet's policy is ignored, at most once a minute.

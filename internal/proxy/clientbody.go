@@ -23,6 +23,10 @@ func (x *exchange) takeBody() {
 	x.body = newRequestBody(x)
 }
 
+// unread reports whether there is a body that was not read to its end. Until then, net/http does not
+// notice a client that leaves, and the connection cannot carry another request.
+func (x *exchange) unread() bool { return x.body != nil && !x.body.whole() }
+
 // awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
 // §10.1.1). net/http has refused other expectations.
 func (x *exchange) awaitsContinue() bool {

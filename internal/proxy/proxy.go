@@ -158,7 +158,6 @@ type exchange struct {
 	rec    *record
 
 	ticket    ticket             // for a slot; zero until the sender is known
-	hasSlot   bool               // which close gives back
 	headerMu  sync.Mutex         // keeps informational responses before the final one
 	responded bool               // the final header was written; guarded by headerMu
 	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
@@ -218,7 +217,7 @@ func (x *exchange) end(err error) {
 		x.cut(f)
 	default:
 		x.rec.failed(f)
-		if !x.rec.admitted || x.body != nil && !x.body.whole() {
+		if !x.rec.admitted || x.unread() {
 			x.w.Header().Set("Connection", "close")
 		}
 		x.refuse(f)
@@ -238,7 +237,7 @@ func (x *exchange) refuse(f *failure) {
 	status, n := f.respond(x.w, x.proxy.host, x.rec.RequestID)
 	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
-	if x.body != nil && !x.body.whole() {
+	if x.unread() {
 		_ = x.rc.Flush() // the client may have left
 	}
 }
@@ -275,9 +274,7 @@ func (x *exchange) close() {
 	x.cancel(nil)
 	x.usage.End()
 	x.countCancelled()
-	if x.hasSlot {
-		x.proxy.queue.leave(&x.ticket)
-	}
+	x.proxy.queue.leave(&x.ticket)
 	x.rec.close(received)
 	x.proxy.flights.end(x)
 	x.proxy.record(x)

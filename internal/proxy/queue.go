@@ -28,6 +28,7 @@ type ticket struct {
 	share   access.Share
 
 	node    *node         // of its session while it waits; nil otherwise
+	in      bool          // it has a slot
 	settled chan struct{} // closed when it has a slot or is refused; nil: it got a slot at once
 	err     error         // why it was refused; set before settled is closed
 }
@@ -44,8 +45,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a slot. Its error is a failure or the cause of ctx. After a nil error, the caller
-// must call leave once. wait is called once if there is a wait.
+// enter waits for a slot. Its error is a failure or the cause of ctx. The caller must
+// call leave later. wait is called once if there is a wait.
 func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	timeout, settled := q.join(t)
 	if settled {
@@ -79,7 +80,7 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.in < q.limits.MaxConnections && q.root.child(t.person) == nil && q.mayHold(t.person, t.share) {
-		q.take(t.person)
+		q.take(t)
 		return 0, true
 	}
 	t.settled = make(chan struct{})
@@ -105,29 +106,33 @@ func (q *queue) quit(t *ticket, err error) error {
 	case t.err != nil:
 		return t.err
 	default:
-		q.release(t.person)
+		q.release(t)
 	}
 	return err
 }
 
-// leave gives the slot of t to the next request.
+// leave gives the slot of t, if it has one, to the next request.
 func (q *queue) leave(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.release(t.person)
+	if t.in {
+		q.release(t)
+	}
 }
 
-func (q *queue) release(person string) {
+func (q *queue) release(t *ticket) {
+	t.in = false
 	q.in--
-	if q.held[person]--; q.held[person] == 0 {
-		delete(q.held, person)
+	if q.held[t.person]--; q.held[t.person] == 0 {
+		delete(q.held, t.person)
 	}
 	q.admitWaiting()
 }
 
-func (q *queue) take(person string) {
+func (q *queue) take(t *ticket) {
+	t.in = true
 	q.in++
-	q.held[person]++
+	q.held[t.person]++
 }
 
 // mayHold reports whether person may have one more slot.
@@ -147,7 +152,7 @@ func (q *queue) admitWaiting() {
 		if t == nil {
 			return
 		}
-		q.take(t.person)
+		q.take(t)
 		t.node.served()
 		t.node.parent.served()
 		q.settle(t)

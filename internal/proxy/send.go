@@ -19,7 +19,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	} else if !x.awaitsContinue() {
 		x.body.takeBuffered(x.conn)
 	}
-	if x.body != nil && !x.body.whole() {
+	if x.unread() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
 	x.usage = x.proxy.limits.Sent(x.rec.limitUser())

@@ -69,7 +69,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	h := x.w.Header()
 	copyResponseHeader(h, response)
 	adaptToHTTP1(h, response)
-	if x.body != nil && !x.body.whole() {
+	if x.unread() {
 		h["Connection"] = []string{"close"} // the rest of the body may never be read
 	}
 	if _, ok := h[requestIDHeader]; !ok {

@@ -100,7 +100,7 @@ func (w *watch) look() {
 	if w.stopped {
 		return
 	}
-	if w.unnoticed() && w.x.conn.Left() {
+	if w.x.unread() && w.x.conn.Left() {
 		w.x.abandon()
 		return
 	}
@@ -124,16 +124,12 @@ func (w *watch) look() {
 	w.timer.Reset(min(limit-quiet, w.pace()))
 }
 
-// unnoticed reports whether net/http would not notice a client that leaves, because the body was
-// not read to its end.
-func (w *watch) unnoticed() bool { return w.x.body != nil && !w.x.body.whole() }
-
 // pace returns the longest time between two looks: a quarter of the shorter timeout, because which
 // timeout applies can change between looks, and countDrain must see a backlog shrink. It is at most
 // 1 s while only a look notices a client that left.
 func (w *watch) pace() time.Duration {
 	pace := min(w.x.cfg.Proxy.IdleTimeout, w.x.cfg.Proxy.ResponseHeaderTimeout) / 4
-	if w.unnoticed() {
+	if w.x.unread() {
 		pace = min(pace, time.Second)
 	}
 	return pace
