@@ -189,12 +189,12 @@ func (c *clients) series(name string, now time.Time) string {
 		return name
 	}
 	if len(c.known) > maxClients {
-		gives := c.oldest(name, now)
-		if gives == name || !c.replaced.Allow() {
+		old := c.oldest(name, now)
+		if old == name || !c.replaced.Allow() {
 			return otherClient
 		}
-		delete(c.known, gives)
-		c.requests.DeletePartialMatch(prometheus.Labels{"client": gives})
+		delete(c.known, old)
+		c.requests.DeletePartialMatch(prometheus.Labels{"client": old})
 	}
 	c.add(name, now)
 	return name

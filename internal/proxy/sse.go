@@ -46,23 +46,23 @@ type eventScanner struct {
 // write reads the next piece and counts the events that end in it. pings are the events that are
 // named ping or have no data, such as comments and further empty lines.
 func (s *eventScanner) write(p []byte) (data, pings int) {
-	if s.cr && len(p) > 0 && p[0] == '\n' {
-		p, s.cr = p[1:], false
-	}
 	ends := "\n"
 	if bytes.IndexByte(p, '\r') >= 0 {
 		ends = "\r\n"
 	}
 	for len(p) > 0 {
+		if s.cr && p[0] == '\n' {
+			p, s.cr = p[1:], false
+			continue
+		}
+		s.cr = false
 		end := bytes.IndexAny(p, ends)
 		if end < 0 {
-			end = len(p)
-		}
-		s.n += copy(s.head[s.n:], p[:end])
-		s.cr = false
-		if end == len(p) {
+			s.n += copy(s.head[s.n:], p)
 			break
 		}
+		s.n += copy(s.head[s.n:], p[:end])
+		p, s.cr = p[end+1:], p[end] == '\r'
 		switch {
 		case s.n > 0:
 			s.field()
@@ -73,7 +73,6 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 			pings++
 			s.open = false
 		}
-		p = s.pastLineEnd(p[end:])
 	}
 	return data, pings
 }
@@ -92,18 +91,6 @@ func (s *eventScanner) field() {
 		s.ping = string(bytes.TrimPrefix(value, []byte(" "))) == "ping"
 	}
 	s.n = 0
-}
-
-// pastLineEnd returns what follows the line end at the start of p.
-func (s *eventScanner) pastLineEnd(p []byte) []byte {
-	if p[0] == '\n' {
-		return p[1:]
-	}
-	if len(p) == 1 {
-		s.cr = true
-		return nil
-	}
-	return bytes.TrimPrefix(p[1:], []byte("\n"))
 }
 
 // atBoundary reports whether an event can begin here: at the start or after an empty line.
