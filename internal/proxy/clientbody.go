@@ -23,8 +23,8 @@ func (x *exchange) takeBody() {
 	x.body = newRequestBody(x)
 }
 
-// unread reports whether there is a body that was not read to its end. Until then, net/http does not
-// notice a client that leaves, and the connection cannot carry another request.
+// unread reports whether there is a body that was not read to its end. Until then, net/http does
+// not notice a client that leaves, and the connection cannot carry another request.
 func (x *exchange) unread() bool { return x.body != nil && !x.body.whole() }
 
 // awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
