@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,13 +97,12 @@ func numbers(version string) []int {
 	return all
 }
 
-// clients counts requests by client, and detects when the requests of one version fail.
+// clients counts requests by client, and detects when the requests of one version fail. The lock of
+// outcomes guards it.
 type clients struct {
 	requests *prometheus.CounterVec
-	replaced *rate.Limiter // limits replacements of series
-
-	mu    sync.Mutex
-	known map[string]*clientRecord // by name; otherClient and up to maxClients others
+	replaced *rate.Limiter            // limits replacements of series
+	known    map[string]*clientRecord // by name; otherClient and up to maxClients others
 }
 
 // clientRecord is what is known about one client.
@@ -136,8 +134,6 @@ func (c *clients) count(name string, status int, now time.Time) {
 	if status == statusClientGone || status < 200 || status > 599 {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	name = c.series(name, now)
 	c.requests.WithLabelValues(name, className(status)).Inc()
 	c.known[name].seen = now
@@ -149,8 +145,6 @@ func (c *clients) judge(r *record, now time.Time) {
 	if r.Method != http.MethodPost || !strings.HasSuffix(r.Path, "/v1/messages") {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch one := c.known[c.series(r.Client, now)]; {
 	case r.Status < http.StatusBadRequest:
 		one.worked, one.refused = now, 0
@@ -180,7 +174,7 @@ func className(status int) string { return strconv.Itoa(status/100) + "xx" }
 
 // series returns the name under which a client is counted: its own, or otherClient. A new client
 // gets its own series while there are fewer than maxClients. Then it takes those of a silent
-// client, or else of the oldest version of the same program if that is older. The caller holds mu.
+// client, or else of the oldest version of the same program if that is older.
 func (c *clients) series(name string, now time.Time) string {
 	switch {
 	case name == "":
@@ -200,7 +194,7 @@ func (c *clients) series(name string, now time.Time) string {
 	return name
 }
 
-// oldest returns the client that name may replace, or name. The caller holds mu.
+// oldest returns the client that name may replace, or name.
 func (c *clients) oldest(name string, now time.Time) string {
 	oldest := name
 	for other, record := range c.known {
@@ -229,8 +223,6 @@ func (c *clientRecord) fails(now time.Time) bool {
 
 // warning says since when requests are refused, and with which clients, or returns "".
 func (c *clients) warning(now time.Time) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	names := slices.Sorted(maps.Keys(c.known))
 	var failing, working []string
 	first := &clientRecord{since: now} // the client whose requests have been refused longest

@@ -187,7 +187,7 @@ func (p *Proxy) Ended() []Trace {
 
 // Warnings returns what an operator should look at, each with what to do.
 func (p *Proxy) Warnings(now time.Time) []string {
-	all := []string{p.outcomes.recent.warning(now), p.outcomes.clients.warning(now), p.flights.warning()}
+	all := append(p.outcomes.warnings(now), p.flights.warning())
 	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 

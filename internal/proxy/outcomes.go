@@ -15,16 +15,15 @@ import (
 // outcomes judges whether requests work: now, lately, and with each client. It is shown each
 // response of the upstream when it begins, and each request when it ends.
 type outcomes struct {
+	mu      sync.Mutex // guards the rest
 	clients *clients
 	recent  recentErrors
-
-	mu    sync.Mutex
-	stats Stats
+	stats   Stats
 }
 
 func newOutcomes(r prometheus.Registerer) *outcomes {
 	o := &outcomes{clients: newClients(r)}
-	r.MustRegister(&o.recent)
+	r.MustRegister(o)
 	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
 	}, func() float64 {
@@ -71,12 +70,18 @@ func (o *outcomes) read() Stats {
 	return o.stats
 }
 
-// began judges a response of the upstream that begins.
-func (o *outcomes) began(r *record, now time.Time) {
-	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
-	o.clients.judge(r, now)
+func (o *outcomes) warnings(now time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return []string{o.recent.warning(now), o.clients.warning(now)}
+}
+
+// began judges a response of the upstream that begins.
+func (o *outcomes) began(r *record, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
+	o.clients.judge(r, now)
 	s := &o.stats
 	s.LastResponse, s.LastStatus = now, r.Status
 	if succeeds(r.Status) {
@@ -90,13 +95,13 @@ func succeeds(status int) bool {
 
 // ended judges a request that has ended.
 func (o *outcomes) ended(r *record, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	meaning, failed := r.failure()
 	if r.admitted {
 		o.clients.count(r.Client, r.Status, now)
 		o.endedLately(r, meaning, now)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	s := &o.stats
 	s.Served++
 	switch {

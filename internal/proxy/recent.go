@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,11 +54,8 @@ func errorClass(status int, upstreamID string) string {
 
 // recentErrors counts the responses of the last hour, to tell the upstream's failures from ours. A
 // response counts when it begins, because a stream may last long. If it is cut, it counts at that
-// time instead.
-type recentErrors struct {
-	mu    sync.Mutex
-	steps [recentSteps]recentCount
-}
+// time instead. Like clients, it is guarded by the lock of outcomes.
+type recentErrors [recentSteps]recentCount
 
 // recentCount is the count of one step.
 type recentCount struct {
@@ -70,9 +66,7 @@ type recentCount struct {
 // add counts a response with its class of error, or "" without one.
 func (e *recentErrors) add(class string, now time.Time) {
 	step := stepOf(now)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c := &e.steps[step%recentSteps]
+	c := &e[step%recentSteps]
 	if c.step != step {
 		*c = recentCount{step, RecentErrors{Errors: make(map[string]int)}}
 	}
@@ -84,11 +78,9 @@ func (e *recentErrors) add(class string, now time.Time) {
 
 // cut counts a response without an error that began then and is cut now.
 func (e *recentErrors) cut(then, now time.Time) {
-	e.mu.Lock()
-	if c := &e.steps[stepOf(then)%recentSteps]; c.step == stepOf(then) {
+	if c := &e[stepOf(then)%recentSteps]; c.step == stepOf(then) {
 		c.Requests--
 	}
-	e.mu.Unlock()
 	e.add(classCut, now)
 }
 
@@ -119,9 +111,7 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 		all.Errors[class] = 0
 	}
 	first := stepOf(now.Add(-window)) + 1
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, c := range e.steps {
+	for _, c := range e {
 		if c.step < first {
 			continue
 		}
@@ -135,13 +125,15 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 
 // RecentErrors returns the counts for the windows 1m, 5m and 60m.
 func (p *Proxy) RecentErrors(now time.Time) map[string]RecentErrors {
-	return p.outcomes.recent.windows(now)
+	return p.outcomes.windows(now)
 }
 
-func (e *recentErrors) windows(now time.Time) map[string]RecentErrors {
+func (o *outcomes) windows(now time.Time) map[string]RecentErrors {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	all := make(map[string]RecentErrors)
 	for label, window := range map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "60m": time.Hour} {
-		all[label] = e.over(window, now)
+		all[label] = o.recent.over(window, now)
 	}
 	return all
 }
@@ -170,19 +162,19 @@ func (e *recentErrors) warning(now time.Time) string {
 }
 
 // Describe implements prometheus.Collector.
-func (e *recentErrors) Describe(descs chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(e, descs)
+func (o *outcomes) Describe(descs chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(o, descs)
 }
 
 // Collect implements prometheus.Collector.
-func (e *recentErrors) Collect(metrics chan<- prometheus.Metric) {
+func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 	requests := prometheus.NewDesc("proxy_recent_requests",
 		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
 		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the API, no_request_id (one of these without"+
 			" the API's request-id), cut (a response that had begun), or proxy (a 5xx of this proxy).",
 		[]string{"window", "class"}, nil)
-	for label, lately := range e.windows(time.Now()) {
+	for label, lately := range o.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)
 		for _, class := range errorClasses() {
 			metrics <- prometheus.MustNewConstMetric(ratio, prometheus.GaugeValue, lately.Share(class), label, class)
