@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"oauth-proxyd/internal/access"
 )
@@ -89,8 +88,8 @@ var codeTable = map[Code]codeMeaning{
 	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error"},
 }
 
-// retryAfter is the Retry-After of our 503s.
-const retryAfter = 5 * time.Second
+// retryAfter is the Retry-After of our 503s, in seconds.
+const retryAfter = "5"
 
 // failure is an error that ends a request: with a response of our own if none has begun, and
 // otherwise by cutting the response.
@@ -164,7 +163,7 @@ func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status
 		h.Set("X-Should-Retry", "false")
 	}
 	if meaning.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+		h.Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(meaning.status)
 	size, _ = w.Write(text) // the context tells of a client that left

@@ -14,9 +14,7 @@ import (
 // send sends the request and returns the upstream's response when its header has come. It sends
 // again only if the upstream provably processed nothing, and the body can be read again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
-	if x.body == nil {
-		out.Body = nil
-	} else if !x.awaitsContinue() {
+	if x.body != nil && !x.awaitsContinue() {
 		x.body.takeBuffered(x.conn)
 	}
 	if x.unread() {
