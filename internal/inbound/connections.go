@@ -23,13 +23,12 @@ const (
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
 	waitTime = headerReadTimeout
-	// burstTime: silence after which a stranger may be evicted for one of another origin.
+	// burstTime: silence after which a stranger may be evicted for one of an origin with fewer
+	// connections. Waiting connections are looked at as often.
 	burstTime = 25 * time.Millisecond
-	// requestTime: silence after which it may be evicted for one of its origin that has sent its
-	// request, and silentTime for any. A busy client opens many connections before it sends on the
-	// first.
-	requestTime = 75 * time.Millisecond
-	silentTime  = time.Second
+	// silentTime: silence after which a stranger may be evicted for a waiting connection of the
+	// same origin that has sent its request. A busy client opens many before it sends on the first.
+	silentTime = 250 * time.Millisecond
 	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
 )
@@ -43,9 +42,10 @@ const (
 //
 // Strangers have a small budget, with a share for each origin. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
-// whole. Admitted connections are bounded by the requests that may be in flight or wait; at the
-// bound, the longest idle connection is closed. The caller holds mu, except for methods that say
-// that they lock it.
+// whole. Where many senders share an address, those that have sent a request are served first.
+// Admitted connections are bounded by the requests that may be in flight or wait; at the bound, the
+// longest idle connection is closed. The caller holds mu, except for methods that say that they
+// lock it.
 type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
@@ -170,7 +170,7 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Sender.Remote], s.closed, b.hasShare() && s.makeRoom(b):
+	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && b.hasShare() && s.makeRoom(b):
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
@@ -271,7 +271,6 @@ func (s *connections) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.move(c, classNone)
-	s.serveWaiting()
 	s.signalEmpty()
 }
 

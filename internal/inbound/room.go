@@ -48,12 +48,16 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. An
-// origin that has used up its share loses a stranger that was silent for requestTime. If the budget
+// origin that has used up its share loses a stranger that was silent for silentTime. If the budget
 // is used up, the origin with the most connections loses its oldest stranger, at once if the origin
 // has more than this one would have, and otherwise only if that was silent for burstTime.
 func (s *connections) makeRoom(b *bucket) bool {
 	if !b.hasShare() {
-		return s.evictSilent(b, requestTime)
+		c := b.oldest(classStranger, func(c *Conn) bool { return time.Since(c.since) >= silentTime && c.silent() })
+		if c != nil {
+			s.evict(c)
+		}
+		return c != nil
 	}
 	if b.budget[classStranger] < maxStrangers {
 		return true
@@ -83,17 +87,7 @@ func (s *connections) makeRoom(b *bucket) bool {
 // silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
 // on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
-}
-
-// evictSilent closes the oldest stranger of the origin that was silent for at least after, and
-// reports whether there was one.
-func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
-	c := b.oldest(classStranger, func(c *Conn) bool { return time.Since(c.since) >= after && c.silent() })
-	if c != nil {
-		s.evict(c)
-	}
-	return c != nil
+	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.head.pending()
 }
 
 // evictWaiting closes the oldest waiting connection without a request, of the origin that has the
@@ -116,8 +110,9 @@ func (s *connections) hasRequest(c *Conn) bool {
 	return bytes.Contains(s.peeked[:n], []byte("\n\r\n"))
 }
 
-// clean serves waiting connections in place of silent strangers, first those that have sent a
-// request, and closes connections that waited too long. It locks mu.
+// clean serves the waiting connections that have sent a request, in place of silent strangers if
+// need be, and then others for which there is room. It closes those that waited too long. It locks
+// mu.
 func (s *connections) clean() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,18 +127,11 @@ func (s *connections) clean() {
 				s.move(c, classStranger)
 			}
 		}
-		for s.isWanted(b) && s.evictSilent(b, silentTime) {
-			s.serveWaiting()
-		}
 	}
+	s.serveWaiting()
 	if s.total(classWaiting) > 0 {
 		s.janitor = time.AfterFunc(burstTime, s.clean)
 	}
-}
-
-// isWanted reports whether connections wait for the room of a stranger of the origin.
-func (s *connections) isWanted(b *bucket) bool {
-	return b.counts[classWaiting] > 0 || b.budget[classWaiting] > 0 && b.budget[classStranger] >= maxStrangers
 }
 
 // serveWaiting serves the waiting connections for which there is room now.
