@@ -71,8 +71,8 @@ func headerSchema(h *Header) []attribute {
 		choice("header.mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
 		condition("header.when.bearer_prefix", "sk-ant-oat", &h.When.BearerPrefix, bearerPrefix),
 		condition("header.when.path_prefix", "/v1/", &h.When.PathPrefix, pathPrefix),
-		condition("header.when.user_agent_prefix", "claude-cli/", &h.When.UserAgentPrefix, agentPrefix),
-		condition("header.when.listener", "proxy", &h.When.Listener, listenerName),
+		condition("header.when.user_agent_prefix", "claude-cli/", &h.When.UserAgentPrefix, noSecret),
+		condition("header.when.listener", "proxy", &h.When.Listener, noSecret),
 	}
 }
 

@@ -23,7 +23,7 @@ func (w When) String() string {
 }
 
 // condition binds one line of a when block. An empty value is an error, because it would hold for
-// every request.
+// every request, and so is one that no request can have.
 func condition(path, example string, field *string, check func(string) *fault) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {
@@ -31,6 +31,8 @@ func condition(path, example string, field *string, check func(string) *fault) a
 			return "", invalid("the condition is empty", "remove the line")
 		case len(s) > maxFieldValue:
 			return "", invalid("the condition is longer than "+spellSize(maxFieldValue), "")
+		case !isFieldValue(s + "x"):
+			return "", invalid("contains a control character, or begins with a space", "")
 		}
 		return s, check(s)
 	}
@@ -44,8 +46,8 @@ func bearerPrefix(s string) *fault {
 		return invalid(`must be a prefix of the token, without "Bearer"`, `such as "sk-ant-oat"`)
 	case len(s) > longest:
 		return invalid("is long enough to be a credential", `write at most 20 characters, such as "sk-ant-oat"`)
-	case !isVisible(s):
-		return invalid("is not a valid token prefix: it contains a space or a control character", "")
+	case strings.Contains(s, " "):
+		return invalid("is not a valid token prefix: it contains a space", "")
 	}
 	return nil
 }
@@ -60,20 +62,10 @@ func pathPrefix(s string) *fault {
 	return nil
 }
 
-func agentPrefix(s string) *fault {
-	switch {
-	case LooksSecret(s):
+// noSecret is the check of conditions that may be any text but a credential.
+func noSecret(s string) *fault {
+	if LooksSecret(s) {
 		return invalid("looks like a credential", "remove it: the daemon holds no credentials")
-	case !isFieldValue(s + "x"):
-		return invalid(quote(s)+" is not a valid prefix of a header value", "")
-	}
-	return nil
-}
-
-// listenerName follows FileDescriptorName= of systemd.socket(5).
-func listenerName(s string) *fault {
-	if len(s) > 255 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == ':' }) {
-		return invalid(quote(s)+" is not a valid socket name", `write the FileDescriptorName= of its socket unit; that of the shipped one is "proxy"`)
 	}
 	return nil
 }

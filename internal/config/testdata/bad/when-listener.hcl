@@ -1,6 +1,0 @@
-header "x-foo" {
-  value = "a"
-  when {
-    listener = "a:b"
-  }
-}
