@@ -13,12 +13,10 @@ import (
 // queue behind connections that are held back. It returns nil after CloseListeners.
 func (s *Server) acceptAll(name string, l net.Listener) error {
 	defer s.connections.ended()
-	const shortest, longest = 5 * time.Millisecond, time.Second
-	pause := shortest
+	const pause = 200 * time.Millisecond // after an error: there may be no file descriptor left
 	for {
 		c, err := l.Accept()
 		if err == nil {
-			pause = shortest
 			from := access.NewConn(c)
 			s.connections.arrive(&Conn{Conn: c, Listener: name, Sender: from, origin: access.Network(from.Addr()), server: s})
 			continue
@@ -30,12 +28,11 @@ func (s *Server) acceptAll(name string, l net.Listener) error {
 			return err
 		}
 		s.log.Warn("could not accept a connection", "listener", name, "error", err)
-		select { // there may be no file descriptor left
+		select {
 		case <-time.After(pause):
 		case <-s.stopping.Done():
 			return nil
 		}
-		pause = min(2*pause, longest)
 	}
 }
 
