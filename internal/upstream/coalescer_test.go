@@ -194,7 +194,7 @@ func TestWriteThatIsCut(t *testing.T) {
 			under.short = short
 			under.let <- errors.New("broken")
 			synctest.Wait()
-			c.wire.socket.note(1, false)
+			c.wire.socket.count.Add(1)
 			begin := 0
 			for i, m := range marks {
 				m.firstByte()
@@ -217,7 +217,7 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 		m := c.newAttempt()
 		under.let <- nil
 		synctest.Wait()
-		c.wire.socket.note(1, false)
+		c.wire.socket.count.Add(1)
 		m.firstByte()
 		if !m.unsolicited.Load() {
 			t.Error("bytes of the request before count as this one's")

@@ -196,12 +196,12 @@ func (b *responseBody) finish() {
 //	written
 type attempt struct {
 	conn        *Conn
-	taken, read int64       // the position; see coalescer and socket.received
+	taken, read int64       // the position; see coalescer and socket.count
 	unsolicited atomic.Bool // the response came before the request
 }
 
 func (c *Conn) newAttempt() *attempt {
-	return &attempt{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.received()}
+	return &attempt{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.count.Load()}
 }
 
 // nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
@@ -213,7 +213,7 @@ func (a *attempt) nothingSent() bool { return a.conn.wire.out.taken.Load() <= a.
 // was sent before; over HTTP/2 the stream ID says which request the response is for.
 func (a *attempt) firstByte() {
 	w := a.conn.wire
-	if !a.conn.http2 && (w.out.written.Load() <= a.taken || w.socket.received() == a.read) {
+	if !a.conn.http2 && (w.out.written.Load() <= a.taken || w.socket.count.Load() == a.read) {
 		a.unsolicited.Store(true)
 	}
 }

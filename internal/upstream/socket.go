@@ -5,8 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,26 +21,17 @@ const (
 	keepAliveCount    = 3
 )
 
-// socket is the connection beneath TLS. Read and count are one step under mu. Otherwise newAttempt
-// could miss bytes already read, and take an early response for ours.
+// socket is the connection beneath TLS.
 type socket struct {
 	net.Conn
-	raw  syscall.RawConn // nil: not a kernel socket
-	take func(fd uintptr) (done bool)
-
-	into []byte // what take reads to; one goroutine reads at a time
-	n    int
-	err  error
-
-	mu    sync.Mutex
-	count int64
-	ended bool // the peer's FIN was read
+	raw   syscall.RawConn // nil: not a kernel socket
+	count atomic.Int64    // bytes that were read
+	ended atomic.Bool     // the peer's FIN was read
 }
 
 // newSocket also tells the kernel to close a dead path.
 func newSocket(c net.Conn) *socket {
 	s := &socket{Conn: c}
-	s.take = s.receive
 	if sc, ok := c.(syscall.Conn); ok {
 		s.raw, _ = sc.SyscallConn()
 	}
@@ -55,57 +45,12 @@ func newSocket(c net.Conn) *socket {
 
 // Read implements net.Conn.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.raw == nil {
-		n, err := s.Conn.Read(p)
-		s.note(n, errors.Is(err, io.EOF))
-		return n, err
+	n, err := s.Conn.Read(p)
+	s.count.Add(int64(n))
+	if errors.Is(err, io.EOF) {
+		s.ended.Store(true)
 	}
-	s.into = p
-	if err := s.raw.Read(s.take); err != nil {
-		return 0, err
-	}
-	switch {
-	case s.err != nil:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
-	case s.n == 0:
-		return 0, io.EOF
-	}
-	return s.n, nil
-}
-
-// receive reads what the kernel has. It returns false if there is nothing yet.
-func (s *socket) receive(fd uintptr) (done bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.n, s.err = unix.Read(int(fd), s.into)
-	if errors.Is(s.err, unix.EAGAIN) {
-		return false
-	}
-	s.n = max(s.n, 0)
-	s.count += int64(s.n)
-	s.ended = s.ended || s.n == 0 && s.err == nil
-	return true
-}
-
-func (s *socket) note(n int, ended bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count += int64(n)
-	s.ended = s.ended || ended
-}
-
-// received returns how many bytes were read so far.
-func (s *socket) received() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
-}
-
-// finished reports whether the peer's FIN was read.
-func (s *socket) finished() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
+	return n, err
 }
 
 // gone reports whether the connection was reset, before or after a FIN.

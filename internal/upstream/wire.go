@@ -105,7 +105,7 @@ func (w *wire) abort() { _ = w.socket.Close() }
 // sends a FIN.
 func (w *wire) wasCut() bool {
 	if _, isTLS := w.Conn.(*tls.Conn); isTLS {
-		return w.socket.finished()
+		return w.socket.ended.Load()
 	}
 	return w.socket.gone() && w.out.wasReset()
 }
