@@ -43,6 +43,15 @@ func HungUp(c net.Conn) bool { return poll(c, unix.POLLRDHUP) }
 // Readable reports whether a read would return at once, with bytes or an end; false if unknown.
 func Readable(c net.Conn) bool { return poll(c, unix.POLLIN) }
 
+// TCPInfo returns the state and counters of a TCP connection (tcp(7)); zero if unknown.
+func TCPInfo(c net.Conn) unix.TCPInfo {
+	info := new(unix.TCPInfo)
+	_ = control(c, func(fd int) { // zero if it fails
+		info, _ = unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	return *info
+}
+
 // PeerCredentials returns the process at the other end of a Unix socket (SO_PEERCRED, unix(7)).
 func PeerCredentials(c net.Conn) (credentials *unix.Ucred, err error) {
 	failed := control(c, func(fd int) {

@@ -57,7 +57,7 @@ func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
 
 // connOver writes to c by way of a coalescer.
 func connOver(c net.Conn) *Conn {
-	s := newSocket(c)
+	s := &socket{Conn: c}
 	conn := &Conn{}
 	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: newCoalescer(c, func() {})}
 	return conn
@@ -265,7 +265,7 @@ func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
 		go func() { _ = tls.Server(far, server.TLS).Handshake() }()
-		under := tls.Client(newSocket(near), &tls.Config{InsecureSkipVerify: true})
+		under := tls.Client(&socket{Conn: near}, &tls.Config{InsecureSkipVerify: true})
 		if err := under.Handshake(); err != nil {
 			t.Fatal(err)
 		}

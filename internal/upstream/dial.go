@@ -144,7 +144,7 @@ func (d *dialer) open(ctx context.Context, c *Conn) error {
 
 // handshake returns a socket over nc, or TLS over that with an https upstream.
 func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
-	s := newSocket(nc)
+	s := &socket{Conn: nc}
 	if d.tls == nil {
 		return s, nil
 	}

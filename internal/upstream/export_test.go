@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,11 @@ func NewResolverOver(
 
 // SocketOption is that of the socket of c.
 func SocketOption(c *Conn, level, option int) (value int, err error) {
-	if e := c.wire.socket.raw.Control(func(fd uintptr) {
+	raw, err := c.wire.socket.Conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if e := raw.Control(func(fd uintptr) {
 		value, err = unix.GetsockoptInt(int(fd), level, option)
 	}); e != nil {
 		return 0, e

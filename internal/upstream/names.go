@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"oauth-proxyd/internal/config"
 )
 
@@ -79,7 +81,7 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 		return d.Dial(ctx, address)
 	}
 	dialer := net.Dialer{
-		Resolver: d.Resolver, Control: d.checkAddress,
+		Resolver: d.Resolver, Control: d.prepare,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
@@ -87,12 +89,15 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 	return dialer.DialContext(d.observed(ctx), "tcp", address)
 }
 
-// checkAddress refuses an address to which credentials may not be sent in clear. net.Dialer calls
-// it before each attempt, because what a name resolves to may change.
-func (d *dialer) checkAddress(_, address string, _ syscall.RawConn) error {
+// prepare refuses an address to which credentials may not be sent in clear, and has the kernel
+// close a dead path. net.Dialer calls it before each attempt, because what a name resolves to may
+// change.
+func (d *dialer) prepare(_, address string, raw syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || d.tls == nil && !config.StaysPrivate(to.Addr()) {
 		return errors.New("http:// is only for loopback and Tailscale addresses, because it sends credentials in clear")
 	}
-	return nil
+	return raw.Control(func(fd uintptr) { // without the option a dead path is noticed later
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
 }
