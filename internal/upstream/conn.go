@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -52,6 +53,12 @@ func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalA
 // RemoteAddr returns the address of the upstream or of the HTTP CONNECT proxy; invalid without a
 // TCP socket.
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
+
+// addrPort converts a TCP address; other addresses become the invalid AddrPort.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, _ := a.(*net.TCPAddr)
+	return tcp.AddrPort() // invalid for nil
+}
 
 // Unsent returns how many bytes of the request the upstream's kernel has not acknowledged yet; -1
 // if unknown, as over HTTP/2, where the bytes belong to many requests.

@@ -36,9 +36,8 @@
 //	health.go   which connections get requests: pings, cancelled requests
 //	conn.go     Conn: one request on a connection, over net/http.ClientConn
 //	errors.go   what an error proves
-//	wire.go     the connection that net/http uses, with coalescer.go for its writes and
-//	            frames.go for HTTP/2 frames about the connection
-//	socket.go   the connection below TLS: counts received bytes, and asks the kernel
+//	wire.go     the connection that net/http uses, and the one below TLS; with coalescer.go
+//	            for its writes and frames.go for HTTP/2 frames about the connection
 //	dial.go     makes a connection: CONNECT proxies, TLS
 //	names.go    makes a TCP connection: name servers, IPv4 beside IPv6
 //	stage.go    reports the stages of this to doctor

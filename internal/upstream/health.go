@@ -89,10 +89,11 @@ func (c *Conn) responds(ctx context.Context) bool {
 func (c *Conn) pingPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	last, acked := c.wire.lastRead.Load(), c.wire.socket.acked()
+	socket := c.wire.socket.Conn
+	last, acked := c.wire.lastRead.Load(), kernel.TCPInfo(socket).Bytes_acked
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
 	return err == nil || c.wire.lastRead.Load() != last ||
-		kernel.Unsent(c.wire.socket.Conn) > 0 && c.wire.socket.acked() != acked
+		kernel.Unsent(socket) > 0 && kernel.TCPInfo(socket).Bytes_acked != acked
 }
 
 // ping pings the peer of c, unless a ping is under way. The returned channel is closed when the

@@ -14,9 +14,17 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// serverTimeout is how long one name server may take to respond. Go's resolver and the C library's
-// wait 5 seconds.
-const serverTimeout = time.Second
+const (
+	// serverTimeout is how long one name server may take to respond. Go's resolver and the C
+	// library's wait 5 seconds.
+	serverTimeout = time.Second
+	// A path is dead when the peer's kernel acknowledges nothing for userTimeout, or responds to no
+	// keep-alive probe; these start after keepAliveIdle without a byte.
+	userTimeout       = 25 * time.Second
+	keepAliveIdle     = 10 * time.Second
+	keepAliveInterval = 5 * time.Second
+	keepAliveCount    = 3
+)
 
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 // closeTime is how long TLS's close_notify may take.
@@ -107,5 +109,23 @@ func (w *wire) wasCut() bool {
 	if _, isTLS := w.Conn.(*tls.Conn); isTLS {
 		return w.socket.ended.Load()
 	}
-	return w.socket.gone() && w.out.wasReset()
+	const closed = 7 // include/net/tcp_states.h
+	return kernel.TCPInfo(w.socket.Conn).State == closed && w.out.wasReset()
+}
+
+// socket is the connection beneath TLS.
+type socket struct {
+	net.Conn
+	count atomic.Int64 // bytes that were read
+	ended atomic.Bool  // the peer's FIN was read
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	s.count.Add(int64(n))
+	if errors.Is(err, io.EOF) {
+		s.ended.Store(true)
+	}
+	return n, err
 }
