@@ -26,12 +26,6 @@ type Listener struct {
 	net.Listener
 }
 
-// socket is a descriptor as it was passed.
-type socket struct {
-	fd   int
-	name string
-}
-
 // Inheritance is what this process was started with.
 type Inheritance struct {
 	Listeners []Listener // in the order in which they were passed; may be empty
@@ -53,16 +47,16 @@ type Inheritance struct {
 // names each of them.
 func Inherit() (i Inheritance, err error) {
 	defer forgetSockets()
-	var sockets []socket
-	names, handedOver := os.LookupEnv(handoverVariable)
+	var names []string
+	text, handedOver := os.LookupEnv(handoverVariable)
 	if handedOver {
-		sockets = socketsOf(names)
-		i.Predecessor, err = predecessorAt(firstSocket + len(sockets))
+		names = strings.Split(text, ":")
+		i.Predecessor, err = predecessorAt(firstSocket + len(names))
 	} else {
-		sockets, err = passedSockets()
+		names, err = passedNames()
 	}
 	if err == nil {
-		i.Listeners, err = takeOver(sockets)
+		i.Listeners, err = takeOver(names)
 	}
 	// The variable stays only while the socket is missing, so that a successor knows it too.
 	if !handedOver && slices.ContainsFunc(i.Listeners, func(l Listener) bool { return l.Name == defaultName }) {
@@ -78,40 +72,34 @@ func forgetSockets() {
 	}
 }
 
-// socketsOf are those that are passed under these names, separated by colons.
-func socketsOf(names string) (sockets []socket) {
-	for i, name := range strings.Split(names, ":") {
-		sockets = append(sockets, socket{firstSocket + i, name})
-	}
-	return sockets
-}
-
-// takeOver makes listeners of the sockets. An error names each one that cannot be a listener.
-func takeOver(sockets []socket) ([]Listener, error) {
-	if err := nameSockets(sockets); err != nil {
+// takeOver makes listeners of the descriptors from firstSocket on, which have these names. An error
+// names each one that cannot be a listener.
+func takeOver(names []string) ([]Listener, error) {
+	if err := nameSockets(names); err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, s := range sockets {
-		errs = append(errs, s.check())
+	for i, name := range names {
+		errs = append(errs, check(firstSocket+i, name))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	listeners := make([]Listener, 0, len(sockets))
-	for _, s := range sockets {
-		l, err := s.listen()
+	listeners := make([]Listener, 0, len(names))
+	for i, name := range names {
+		l, err := listen(firstSocket+i, name)
 		if err != nil {
 			return nil, err
 		}
-		listeners = append(listeners, l)
+		listeners = append(listeners, Listener{name, l})
 	}
 	return listeners, nil
 }
 
-// passedSockets reads the variables of sd_listen_fds(3). If LISTEN_PID is another process, they are
-// not for this one: its parent got the sockets and left the variables in the environment.
-func passedSockets() ([]socket, error) {
+// passedNames returns the names of the sockets in the variables of sd_listen_fds(3), "" for one
+// without a name. If LISTEN_PID is another process, they are not for this one: its parent got the
+// sockets and left the variables in the environment.
+func passedNames() ([]string, error) {
 	count := os.Getenv("LISTEN_FDS")
 	if count == "" || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil
@@ -120,56 +108,54 @@ func passedSockets() ([]socket, error) {
 	if err != nil || n < 0 || n > maxSockets {
 		return nil, fmt.Errorf("reading the sockets of systemd: LISTEN_FDS is %q, not a number of sockets", count)
 	}
-	sockets := socketsOf(os.Getenv("LISTEN_FDNAMES"))
-	for len(sockets) < n {
-		sockets = append(sockets, socket{fd: firstSocket + len(sockets)})
-	}
-	return sockets[:n], nil
+	names := make([]string, n)
+	copy(names, strings.Split(os.Getenv("LISTEN_FDNAMES"), ":"))
+	return names, nil
 }
 
 // nameSockets names the one socket without a name "proxy". systemd passes a socket whose unit has
 // no FileDescriptorName= under the name of the unit, see systemd.socket(5).
-func nameSockets(sockets []socket) error {
+func nameSockets(names []string) error {
 	nameless := 0
-	for i, s := range sockets {
-		if s.name == "" || s.name == "unknown" || len(sockets) == 1 && strings.HasSuffix(s.name, ".socket") {
-			sockets[i].name = defaultName
+	for i, name := range names {
+		if name == "" || name == "unknown" || len(names) == 1 && strings.HasSuffix(name, ".socket") {
+			names[i] = defaultName
 			nameless++
 		}
 	}
 	if nameless > 1 {
 		return fmt.Errorf("naming the sockets of systemd: %d of %d have no name, at most one may: "+
-			"set FileDescriptorName= in their socket units", nameless, len(sockets))
+			"set FileDescriptorName= in their socket units", nameless, len(names))
 	}
 	return nil
 }
 
 // check asks the kernel what the descriptor is. It does not wrap it in an os.File, because the
 // descriptor may belong to the Go runtime, and closing that would end the process.
-func (s socket) check() error {
-	listens, err := syscall.GetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+func check(fd int, name string) error {
+	listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
 	switch {
 	case err != nil:
-		return s.refuse("it is not a socket: " + err.Error())
+		return refuse(fd, name, "it is not a socket: "+err.Error())
 	case listens == 0:
-		return s.refuse("it does not listen: use ListenStream= and Accept=no in its socket unit")
+		return refuse(fd, name, "it does not listen: use ListenStream= and Accept=no in its socket unit")
 	}
 	return nil
 }
 
-func (s socket) refuse(why string) error {
-	return fmt.Errorf("taking over socket %q (descriptor %d): %s", s.name, s.fd, why)
+func refuse(fd int, name, why string) error {
+	return fmt.Errorf("taking over socket %q (descriptor %d): %s", name, fd, why)
 }
 
 // listen returns a listener on a close-on-exec duplicate of the descriptor, and closes the one that
 // was passed. Closing the listener does not remove the file of a Unix socket, which belongs to the
 // socket unit.
-func (s socket) listen() (Listener, error) {
-	f := os.NewFile(uintptr(s.fd), s.name)
+func listen(fd int, name string) (net.Listener, error) {
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	l, err := net.FileListener(f)
 	if err != nil {
-		return Listener{}, s.refuse(err.Error())
+		return nil, refuse(fd, name, err.Error())
 	}
-	return Listener{Name: s.name, Listener: l}, nil
+	return l, nil
 }
