@@ -72,8 +72,13 @@ func (d *daemon) sendUpgradeError(err error) {
 // bringUp returns a successor that is ready and that systemd would follow. It runs the program that
 // a restart of the unit would run.
 func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
-	unit, err := d.supervisingUnit(ctx)
-	if err != nil {
+	if d.notifier.Socket() == "" {
+		return nil, errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
+	}
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	unit, err := systemd.ShowService(asking)
+	if err := cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args)); err != nil {
 		return nil, err
 	}
 	d.log.Info("starting the installed program to take over", "program", unit.Program)
@@ -93,17 +98,6 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 		return nil, err
 	}
 	return s, nil
-}
-
-// supervisingUnit returns the unit of this process, or why systemd would not follow a hand-over.
-func (d *daemon) supervisingUnit(ctx context.Context) (systemd.Unit, error) {
-	if d.notifier.Socket() == "" {
-		return systemd.Unit{}, errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	unit, err := systemd.ShowService(ctx)
-	return unit, cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args))
 }
 
 // notifyMainPID makes the successor the main process of the service, and has it take over. From now

@@ -105,9 +105,12 @@ func (d *daemon) beginReload() {
 
 // apply applies a new configuration, to the proxy with toProxy.
 func (d *daemon) apply(next *config.Config, toProxy func()) {
-	changes := config.Diff(d.view().config, next)
+	current := d.view().config
+	changes := config.Diff(current, next)
 	toProxy()
-	d.useConfig(d.keepUntilRestart(next))
+	active := *next // what only a restart changes is shown as it is
+	active.Proxy.ListenAddr, active.Tailscale.Socket = current.Proxy.ListenAddr, current.Tailscale.Socket
+	d.useConfig(&active)
 	askedBy := d.reload.askedBy()
 	d.log.Info("configuration reloaded", "changes", len(changes), "asked_by", askedBy)
 	paths := make([]string, 0, len(changes))
@@ -133,15 +136,6 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 		}
 	}
 	return all
-}
-
-// keepUntilRestart returns next with the active values of the settings that only a restart changes,
-// so that nothing shows a value that is not active.
-func (d *daemon) keepUntilRestart(next *config.Config) *config.Config {
-	c, current := *next, d.view().config
-	c.Proxy.ListenAddr = current.Proxy.ListenAddr
-	c.Tailscale.Socket = current.Tailscale.Socket
-	return &c
 }
 
 // useConfig applies a configuration to all parts but the proxy.

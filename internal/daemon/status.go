@@ -28,9 +28,6 @@ func (d *daemon) statusLine() string {
 	case lifecycle.HandingOver:
 		return "Handed over: finishing open requests"
 	case lifecycle.Draining:
-		if v.state.ExitCode != lifecycle.ExitOK {
-			return "A listener failed; finishing open requests before the restart"
-		}
 		return "Draining: no new connections, finishing open requests"
 	default:
 		return v.stoppedLine(v.state.ExitCode)

@@ -21,11 +21,18 @@ func (d *daemon) connectTailnet() {
 		}
 		status.Warnings = nil // a report has only warnings that last
 		record := func() { d.recordTailnet(tailnet.Report{Status: status, Err: err}) }
-		if err != nil {
-			d.send(connectFailure(err), record)
+		if err == nil {
+			d.send(lifecycle.TailnetConnected{}, record)
 			return
 		}
-		d.send(lifecycle.TailnetConnected{}, record)
+		failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
+		if e, ok := errors.AsType[*tailnet.Error](err); ok {
+			failure.Retry = e.Retry
+			if e.NeedsPerson {
+				failure.ExitCode = lifecycle.ExitNoPerm
+			}
+		}
+		d.send(failure, record)
 	})
 }
 
@@ -81,18 +88,6 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before then, or disable its expiry in the admin console",
 			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
 	}
-}
-
-// connectFailure returns the event of an attempt that failed.
-func connectFailure(err error) lifecycle.TailnetError {
-	failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
-	if e, ok := errors.AsType[*tailnet.Error](err); ok {
-		failure.Retry = e.Retry
-		if e.NeedsPerson {
-			failure.ExitCode = lifecycle.ExitNoPerm
-		}
-	}
-	return failure
 }
 
 // tailnetView is what the proxy asks about the tailnet.

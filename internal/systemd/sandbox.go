@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,15 +36,12 @@ const viewProperties = "User,Group,SupplementaryGroups,Environment,PrivateTmp,Pr
 
 // parseView returns the properties of a service as systemd-run takes them; nil: it can read all.
 func parseView(shown string) (properties []string) {
-	hasUser := false
 	for line := range strings.Lines(shown) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		if value != "" {
-			properties = append(properties, name+"="+value)
+		if p := strings.TrimSpace(line); !strings.HasSuffix(p, "=") {
+			properties = append(properties, p)
 		}
-		hasUser = hasUser || name == "User" && value != "" && value != "root"
 	}
-	if !hasUser {
+	if !slices.ContainsFunc(properties, func(p string) bool { return strings.HasPrefix(p, "User=") && p != "User=root" }) {
 		return nil
 	}
 	return properties

@@ -94,11 +94,14 @@ func parseUnit(text string) Unit {
 	properties := map[string]string{}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		if name == "Listen" { // a line for each address
-			u.addAddress(strings.CutSuffix(value, " (Stream)"))
-			continue
-		}
 		properties[name] = value
+		switch address, isStream := strings.CutSuffix(value, " (Stream)"); { // a line for each address
+		case name != "Listen" || !isStream:
+		case strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):
+			u.Paths = append(u.Paths, address)
+		default:
+			u.Listen = append(u.Listen, address)
+		}
 	}
 	u.Name, u.Load, u.Active = properties["Id"], properties["LoadState"], properties["ActiveState"]
 	u.Result, u.ExitStatus = properties["Result"], properties["ExecMainStatus"]
@@ -119,14 +122,4 @@ func between(text, before, after string) string {
 	_, text, _ = strings.Cut(text, before)
 	text, _, _ = strings.Cut(text, after)
 	return text
-}
-
-func (u *Unit) addAddress(address string, isStream bool) {
-	switch {
-	case !isStream:
-	case strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):
-		u.Paths = append(u.Paths, address)
-	default:
-		u.Listen = append(u.Listen, address)
-	}
 }
