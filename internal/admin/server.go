@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,7 +49,7 @@ type Server struct {
 	http *http.Server
 	path string // of the socket, once it is published
 	name string // of the socket now
-	done chan struct{}
+	work sync.WaitGroup
 }
 
 // Serve makes the socket, which gets its path in Publish, and responds to clients until Close. If
@@ -73,14 +74,13 @@ func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, e
 	}
 	s := &Server{
 		http: &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTimeout, ConnContext: withPeer},
-		path: path, name: name, done: make(chan struct{}),
+		path: path, name: name,
 	}
-	go func() {
-		defer close(s.done)
+	s.work.Go(func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the admin socket failed", "error", err)
 		}
-	}()
+	})
 	return s, nil
 }
 
@@ -138,7 +138,7 @@ func (s *Server) Close() {
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}
-	<-s.done
+	s.work.Wait()
 }
 
 func (c Commands) handler() http.Handler {

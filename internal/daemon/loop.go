@@ -17,13 +17,11 @@ type message struct {
 	first func()
 }
 
-// send queues an event for the loop, and reports whether the loop still runs.
-func (d *daemon) send(e lifecycle.Event, first func()) bool {
+// send queues an event for the loop. It returns when the loop has ended, too.
+func (d *daemon) send(e lifecycle.Event, first func()) {
 	select {
 	case d.messages <- message{e, first}:
-		return true
 	case <-d.ctx.Done():
-		return false
 	}
 }
 

@@ -30,17 +30,21 @@ func newTestDaemon() *daemon {
 }
 
 func TestSendAfterTheLoopEnded(t *testing.T) {
-	d := newTestDaemon()
-	if !d.send(lifecycle.ReloadRequested{}, nil) {
-		t.Error("the loop is there")
-	}
-	d.cancel()
-	for range cap(d.messages) {
-		if !d.send(lifecycle.ReloadRequested{}, nil) {
-			return
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDaemon()
+		d.cancel()
+		sent := false
+		go func() {
+			for range cap(d.messages) + 1 {
+				d.send(lifecycle.ReloadRequested{}, nil)
+			}
+			sent = true
+		}()
+		synctest.Wait()
+		if !sent {
+			t.Error("send waits for nobody")
 		}
-	}
-	t.Error("messages wait for nobody")
+	})
 }
 
 func TestTimerSendsItsEvent(t *testing.T) {
