@@ -110,14 +110,8 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 // compareProbe records what the gateway did to the request.
 func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *http.Request) {
 	report.Target = r.URL.RequestURI()
-	switch authorization := strings.Join(r.Header["Authorization"], "\n"); authorization {
-	case admin.ProbeAuthorization + nonce:
-		report.Authorization = "same"
-	case "":
-		report.Authorization = "absent"
-	default:
-		report.Authorization = "changed"
-	}
+	known := map[string]string{admin.ProbeAuthorization + nonce: "same", "": "absent"}
+	report.Authorization = cmp.Or(known[strings.Join(r.Header["Authorization"], "\n")], "changed")
 	report.APIKey = len(r.Header["X-Api-Key"]) > 0
 	report.Header = http.Header{}
 	for _, name := range admin.ProbeHeaders() {

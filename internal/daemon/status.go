@@ -15,23 +15,20 @@ import (
 func (d *daemon) statusLine() string {
 	v := d.view()
 	switch v.state.Phase {
-	case lifecycle.Initializing:
-		return "Reading the configuration"
-	case lifecycle.ConnectingTailnet:
-		return "Connecting to the tailnet"
 	case lifecycle.Error:
 		return fmt.Sprintf("Retry %d of %d of the tailnet is due: %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
-	case lifecycle.Starting:
-		return "Opening the listeners"
 	case lifecycle.Running:
 		return d.servingLine(v)
-	case lifecycle.HandingOver:
-		return "Handed over: finishing open requests"
-	case lifecycle.Draining:
-		return "Draining: no new connections, finishing open requests"
-	default:
+	case lifecycle.Stopped:
 		return v.stoppedLine(v.state.ExitCode)
 	}
+	return map[lifecycle.Phase]string{
+		lifecycle.Initializing:      "Reading the configuration",
+		lifecycle.ConnectingTailnet: "Connecting to the tailnet",
+		lifecycle.Starting:          "Opening the listeners",
+		lifecycle.HandingOver:       "Handed over: finishing open requests",
+		lifecycle.Draining:          "Draining: no new connections, finishing open requests",
+	}[v.state.Phase]
 }
 
 func (d *daemon) servingLine(v *view) string {

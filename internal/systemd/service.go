@@ -87,26 +87,22 @@ func (u Unit) expandedArgs() []string {
 // systemd.exec(5), which "systemctl show" calls Result and ExecMainStatus. It is empty if the
 // process ended normally.
 func Ending(result, status string) string {
-	switch result {
-	case "", "success":
-		return ""
-	case "oom-kill":
-		return "killed, out of memory"
-	case "watchdog":
-		return "killed by systemd's watchdog, because it did not respond"
-	case "timeout":
-		return "killed, because it did not start or stop in time"
-	case "signal":
-		return "killed (signal " + status + ")"
-	case "core-dump":
-		return "crashed (signal " + status + ")"
-	case "exit-code":
-		known := map[string]string{
-			"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
-			"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
-			"78": "the configuration was refused, ",
-		}
-		return known[status] + "exit " + status
+	exits := map[string]string{
+		"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
+		"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
+		"78": "the configuration was refused, ",
+	}
+	endings := map[string]string{
+		"": "", "success": "",
+		"oom-kill":  "killed, out of memory",
+		"watchdog":  "killed by systemd's watchdog, because it did not respond",
+		"timeout":   "killed, because it did not start or stop in time",
+		"signal":    "killed (signal " + status + ")",
+		"core-dump": "crashed (signal " + status + ")",
+		"exit-code": exits[status] + "exit " + status,
+	}
+	if ending, known := endings[result]; known {
+		return ending
 	}
 	return "failed (" + result + ")"
 }
