@@ -22,18 +22,18 @@ import (
 // collect writes one archive with what a bug report needs. It reads what it can: what is missing is
 // named in the archive.
 func collect(e env, flags *flag.FlagSet) runner {
-	configFlag(flags)
+	path := e.configFlag(flags)
 	client := daemonFlag(flags)
 	return func(file string) int {
-		ctx, daemon, path := context.Background(), client(), e.configPath(flags)
-		c, configErr := e.loadConfig(path)
+		ctx, daemon := context.Background(), client()
+		c, configErr := e.loadConfig(*path)
 		archive := bundle.New()
 		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
 		err := look(archive, "status.json", "the output of \"status --json\"", daemon.Status)
 		_ = look(archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
 		_ = look(archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
-		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(path, daemon)), nil)
+		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, daemon)), nil)
 		records, journalErr := journal(ctx)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)

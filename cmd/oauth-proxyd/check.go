@@ -17,31 +17,30 @@ import (
 // check validates the configuration as serve would read it. If root checks the file of the service,
 // it is checked again as the service's user in its sandbox, who may not read what root can.
 func check(e env, flags *flag.FlagSet) runner {
-	configFlag(flags)
+	path := e.configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the findings as JSON")
 	return func(string) int {
-		path := e.configPath(flags)
-		c, err := e.loadConfig(path)
+		c, err := e.loadConfig(*path)
 		if err != nil {
-			return e.refusedFile(path, err, *asJSON)
+			return e.refusedFile(*path, err, *asJSON)
 		}
 		warnings := checkWarnings(c)
-		if path == defaultConfig && os.Geteuid() == 0 {
+		if *path == defaultConfig && os.Geteuid() == 0 {
 			refused, err := checkInService()
 			if err != nil {
 				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
 			}
 			if len(refused) > 0 {
-				e.show(*asJSON, checked{File: path, Diagnostics: refused}, func() {
+				e.show(*asJSON, checked{File: *path, Diagnostics: refused}, func() {
 					e.reportAll(refused)
 					fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
 				})
 				return exitConfig
 			}
 		}
-		e.show(*asJSON, checked{File: path, Valid: true, Diagnostics: warnings}, func() {
+		e.show(*asJSON, checked{File: *path, Valid: true, Diagnostics: warnings}, func() {
 			e.reportAll(warnings)
-			fmt.Fprintf(e.stdout, "%s is valid\n", path)
+			fmt.Fprintf(e.stdout, "%s is valid\n", *path)
 		})
 		return exitOK
 	}

@@ -17,7 +17,7 @@ import (
 
 // runDoctor checks the request path and prints a finding for each step.
 func runDoctor(e env, flags *flag.FlagSet) runner {
-	configFlag(flags)
+	path := e.configFlag(flags)
 	peer := flags.String("peer", "", "check whether the tailnet's policy and access.allow let the node `NAME` in")
 	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
 	paste := flags.Bool("paste", false, "print the configuration for Aperture and Claude Code")
@@ -27,7 +27,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
 			return exitUsage
 		}
-		c := e.doctorConfig(e.configPath(flags), client())
+		c := e.doctorConfig(*path, client())
 		c.Peer, c.Through, c.Paste = *peer, *through, *paste
 		p := term.NewPrinter(e.stdout)
 		if !*asJSON {

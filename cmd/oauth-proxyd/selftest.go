@@ -14,13 +14,12 @@ const selftestTimeout = time.Minute
 
 // runSelftest tests the configuration that serve would use with the real proxy and a mock API.
 func runSelftest(e env, flags *flag.FlagSet) runner {
-	configFlag(flags)
+	path := e.configFlag(flags)
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	return func(string) int {
-		path := e.configPath(flags)
-		c, err := e.loadConfig(path)
+		c, err := e.loadConfig(*path)
 		if err != nil {
-			return e.refusedFile(path, err, *asJSON)
+			return e.refusedFile(*path, err, *asJSON)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), selftestTimeout)
 		defer cancel()
@@ -32,8 +31,8 @@ func runSelftest(e env, flags *flag.FlagSet) runner {
 		shown := struct {
 			File string `json:"file"`
 			*selftest.Report
-		}{path, report}
-		e.show(*asJSON, shown, func() { report.WriteText(term.NewPrinter(e.stdout), path) })
+		}{*path, report}
+		e.show(*asJSON, shown, func() { report.WriteText(term.NewPrinter(e.stdout), *path) })
 		return exitIf(!report.OK, exitFailure)
 	}
 }

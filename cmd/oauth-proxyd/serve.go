@@ -16,13 +16,12 @@ const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 
 // serve runs the daemon.
 func serve(e env, flags *flag.FlagSet) runner {
-	configFlag(flags)
+	path := e.configFlag(flags)
 	flags.String("listen", "", "`ADDR` to listen on, host:port, if systemd passes no socket")
 	flags.String("upstream", "", "`URL` of the upstream")
 	flags.String("log-level", "", "`debug|info|warn|error`")
 	flags.String("log-format", "", "`auto|journal|text|json`")
 	return func(string) int {
-		path := e.configPath(flags)
 		options := given(flags, map[string]string{
 			"listen":     "proxy.listen_addr",
 			"upstream":   "proxy.upstream_url",
@@ -37,7 +36,7 @@ func serve(e env, flags *flag.FlagSet) runner {
 		level, format := firstLog(overrides)
 		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{
-			Load:     func() (*config.Config, error) { return config.Load(path, overrides...) },
+			Load:     func() (*config.Config, error) { return config.Load(*path, overrides...) },
 			Version:  version,
 			LogLevel: level, LogFormat: format,
 			AdminSocket: admin.Socket(),
@@ -46,20 +45,11 @@ func serve(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-func configFlag(flags *flag.FlagSet) {
-	flags.String("config", "", "the configuration `FILE`; default "+defaultConfig)
-}
-
-// configPath returns the file named by the command line, the environment or the default. An empty
-// --config is kept, so that it is an error: it names no file, and surely not the default.
-func (e env) configPath(flags *flag.FlagSet) string {
-	path := cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig)
-	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "config" {
-			path = f.Value.String()
-		}
-	})
-	return path
+// configFlag declares the option --config. Its default is the file named by the environment, or the
+// package's. An empty --config is kept, so that it is an error: it names no file, and surely not the
+// default.
+func (e env) configFlag(flags *flag.FlagSet) *string {
+	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "the configuration `FILE`; default "+defaultConfig)
 }
 
 // loadConfig reads the configuration as serve would.

@@ -42,24 +42,22 @@ func attempts(c upstream.Config) []*attempt {
 
 // send sends one plain request without a credential, on a connection like those of the daemon.
 func (a *attempt) send(ctx context.Context, agent string) {
-	var mu sync.Mutex // an address that lost the race may report its step late
-	var steps []upstream.Stage
-	var silent []string
-	config := a.config
-	config.Observe = func(s upstream.Stage) {
+	var mu sync.Mutex
+	ended := false // an address that lost the race may report its step late
+	record := func(add func()) {
 		mu.Lock()
 		defer mu.Unlock()
-		steps = append(steps, s)
+		if !ended {
+			add()
+		}
 	}
+	config := a.config
+	config.Observe = func(s upstream.Stage) { record(func() { a.steps = append(a.steps, s) }) }
 	config.Resolver = upstream.NewResolver(config.ConnectTimeout, func(server string) {
-		mu.Lock()
-		defer mu.Unlock()
-		silent = append(silent, strings.TrimSuffix(server, ":53"))
+		record(func() { a.silent = append(a.silent, strings.TrimSuffix(server, ":53")) })
 	})
 	a.err = a.exchange(ctx, config, agent)
-	mu.Lock()
-	defer mu.Unlock()
-	a.steps, a.silent = slices.Clone(steps), slices.Clone(silent)
+	record(func() { ended = true })
 	slices.Sort(a.silent)
 	a.silent = slices.Compact(a.silent)
 }

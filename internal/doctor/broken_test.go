@@ -79,7 +79,7 @@ func brokenHere() []breakage {
 		{
 			"no daemon", func(w *world) { w.status, w.health = nil, nil },
 			"sockets", doctor.Fail,
-			[]string{"nothing listens", "the daemon is not running", "oauth-proxyd serve --config test.hcl"},
+			[]string{"nothing listens", "oauth-proxyd serve --config test.hcl"},
 		},
 		{
 			"another program has the port", func(w *world) {

@@ -74,11 +74,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.err != nil && errors.Is(x.daemonErr, os.ErrPermission): // it runs, and knows its sockets
 		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(asRoot)
 	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
-		f := fail("nothing listens on %s", where).fix(x.start())
-		if _, isDown := errors.AsType[*admin.NotRunningError](x.daemonErr); isDown {
-			f.Seen += ": the daemon is not running"
-		}
-		return f
+		return fail("nothing listens on %s", where).fix(x.start())
 	case errors.Is(k.err, os.ErrPermission):
 		return unknown("this user may not connect to %s", where).fix(asRoot)
 	case k.err != nil:
@@ -151,11 +147,8 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
 	case isDown && x.responds:
-		f := fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
-		if x.units.service.Active == "active" {
-			return []Finding{f.fix(x.start())}
-		}
-		return []Finding{f.fix("oauth-proxyd doctor --socket FILE   # or restart the daemon")}
+		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
+			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, restart it:", x.start())}
 	case isDown:
 		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:

@@ -212,10 +212,7 @@ func (u units) addresses() (all []string) {
 
 // start is the command that starts the daemon on this host, or restarts it if it runs.
 func (x *facts) start() string {
-	serve := "oauth-proxyd serve"
-	if x.File != "" {
-		serve += " --config " + x.File
-	}
+	serve := strings.TrimSuffix("oauth-proxyd serve --config "+x.File, " --config ")
 	switch {
 	case isLost(x.units.socket):
 		return reopen(socketUnit)
