@@ -126,10 +126,8 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	}
 	k := knock(ctx, "tcp", address)
 	switch {
-	case k.ours && x.node.Userspace:
-		return []Finding{ok("%s responds in %s; tailscaled forwards connections to %s there", address, milliseconds(k.took), own)}
 	case k.ours:
-		return []Finding{ok("%s responds in %s", address, milliseconds(k.took))}
+		return []Finding{ok("%s responds in %s to connections for %s", address, milliseconds(k.took), own)}
 	case x.served:
 		return []Finding{ok("%s does not respond; peers come through tailscale serve", address)}
 	case k.err == nil && !k.silent:

@@ -247,12 +247,9 @@ func whoHas(port uint16) string {
 
 // fixExit is for the exit codes of serve.
 func fixExit(code string) []string {
-	switch code {
-	case "78":
-		return []string{"oauth-proxyd check", journalCommand, "systemctl restart " + serviceUnit + "   # when check finds nothing"}
-	case "77":
-		return []string{"tailscale status   # does this node need a login or an approval?", journalCommand}
-	default:
-		return []string{journalCommand}
+	fixes := map[string][]string{
+		"78": {"oauth-proxyd check", "systemctl restart " + serviceUnit + "   # when check finds nothing"},
+		"77": {"tailscale status   # does this node need a login or an approval?"},
 	}
+	return append(fixes[code], journalCommand)
 }
