@@ -92,8 +92,8 @@ func journal(ctx context.Context) (string, error) {
 		"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
 }
 
-// shownProperties are those of the units in which hosts differ. They are what systemd made of the
-// files and drop-ins, which themselves may have anything in them.
+// shownProperties lists the properties of units that differ between hosts, as systemd read them.
+// The files and drop-ins themselves may have anything in them.
 const shownProperties = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,NeedDaemonReload," +
 	"ExecMainStatus,NRestarts,MemoryCurrent,MemoryPeak,MemoryMax,MemorySwapMax,TasksMax,LimitNOFILE,Environment,User,Group," +
 	"SupplementaryGroups,IPAddressAllow,IPAddressDeny,NotifyAccess,Restart,TimeoutStartUSec,TimeoutStopUSec,WatchdogUSec," +

@@ -59,7 +59,7 @@ func (e env) refusedFile(path string, err error, asJSON bool) int {
 	return exitConfig
 }
 
-// diagnosticsOf returns why a configuration could not be loaded.
+// diagnosticsOf returns the reasons why a configuration could not be loaded.
 func diagnosticsOf(err error) []config.Diagnostic {
 	if refused, ok := errors.AsType[*config.Error](err); ok {
 		return refused.Diagnostics()

@@ -42,7 +42,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// doctorConfig returns what doctor checks in any case.
+// doctorConfig returns the checks that need no option.
 func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 	return doctor.Config{
 		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },

@@ -88,7 +88,7 @@ func (e env) show(asJSON bool, v any, text func()) {
 }
 
 // escaped escapes the characters of a JSON text that a terminal obeys or that change the direction
-// of writing, which package json does not.
+// of writing. Package json leaves them as they are.
 func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -168,7 +168,7 @@ func (e env) unavailable(err error) int {
 	return exitUnavailable
 }
 
-// daemonFlag declares the option --socket. client is for after the options are parsed.
+// daemonFlag declares the option --socket. Call client after the options are parsed.
 func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
 	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own")
 	return func() admin.Client {

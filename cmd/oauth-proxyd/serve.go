@@ -46,8 +46,8 @@ func serve(e env, flags *flag.FlagSet) runner {
 }
 
 // configFlag declares the option --config. Its default is the file named by the environment, or the
-// package's. An empty --config is kept, so that it is an error: it names no file, and surely not the
-// default.
+// package's. An empty --config is kept, so that it is an error: it names no file, and surely not
+// the default.
 func (e env) configFlag(flags *flag.FlagSet) *string {
 	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "the configuration `FILE`; default "+defaultConfig)
 }

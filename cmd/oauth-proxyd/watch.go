@@ -20,9 +20,9 @@ import (
 // watchInterval is the pause between two requests to the daemon.
 const watchInterval = 2 * time.Second
 
-// watch shows the status again and again until a signal: on a terminal in place, with a mark at
-// each line that changed, elsewhere one after the other. A daemon that does not run may start; a
-// user without permission does not get it.
+// watch shows the status again and again until a signal: in place on a terminal, with a mark at
+// each line that changed, and one below the other elsewhere. It waits for a daemon that does not
+// run, but ends without permission.
 func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGWINCH)

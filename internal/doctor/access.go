@@ -57,12 +57,12 @@ func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
 	return host == "localhost" || err == nil && (addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(x.node.Addresses, addr))
 }
 
-// allowLine is the setting with one more entry, to paste.
+// allowLine returns access.allow with one more entry, to paste.
 func allowLine(c *config.Config, more string) string {
 	return "access {\n  allow = " + withEntry(c.Access.Allow, more) + "\n}"
 }
 
-// withEntry is a list of sources with one more entry, unless it is there.
+// withEntry writes a list of sources with one more entry, unless it has that entry.
 func withEntry(list []config.Source, more string) string {
 	entries, added := make([]string, 0, len(list)+1), strconv.Quote(more)
 	for _, s := range list {
@@ -92,8 +92,8 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 	return findings
 }
 
-// entryFindings report the entries that name a node, a user or a tag, and match no node that this
-// one sees.
+// entryFindings reports the entries that name a node, a user or a tag, but match no node that this
+// node sees.
 func (x *facts) entryFindings(setting string, entries []config.Source) []Finding {
 	if x.network == nil && !x.settings.Tailscale.Required { // checkConfig warns of them
 		return nil

@@ -27,7 +27,7 @@ type attempt struct {
 	err      error
 }
 
-// attempts are one for each proxy, in the order in which the daemon tries them.
+// attempts returns an attempt for each proxy, in the order in which the daemon tries them.
 func attempts(c upstream.Config) []*attempt {
 	if len(c.UpstreamProxies) == 0 {
 		return []*attempt{{config: c}}
@@ -95,7 +95,7 @@ func (a *attempt) done(part string) bool {
 	return slices.ContainsFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
 }
 
-// failedPart is the step of the connection that did not succeed; empty: it was made.
+// failedPart returns the step at which the connection failed, or "" if it was made.
 func (a *attempt) failedPart() string {
 	for _, step := range []struct {
 		part   string
@@ -113,7 +113,7 @@ func (a *attempt) failedPart() string {
 	return ""
 }
 
-// host is the name or the address that the attempt connects to.
+// host returns the name or the address that the attempt connects to.
 func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.UpstreamURL).Hostname() }
 
 // connected reports whether the daemon would use this proxy: it tries the next one only if a proxy

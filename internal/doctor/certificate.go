@@ -11,8 +11,8 @@ import (
 // caFile is where the instructions put the certificate of a proxy that intercepts TLS.
 const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 
-// certificateFinding adds to a finding about a failed handshake the issuer of the certificate, and
-// what to do.
+// certificateFinding adds the issuer of the certificate, and what to do, to a finding about a
+// failed handshake.
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
@@ -32,7 +32,7 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	return f.fix("proxy.upstream_url in " + x.File + ": is that the name in the certificate?")
 }
 
-// unknownIssuer is about a certificate that no trusted CA has issued, such as that of a proxy that
+// unknownIssuer reports a certificate that no trusted CA has issued, such as that of a proxy that
 // intercepts TLS.
 func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	if missingRoots() {
@@ -56,7 +56,7 @@ func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 	return f.fix("oauth-proxyd reload")
 }
 
-// saveTop are commands that save the last certificate of the chain that the server sends.
+// saveTop returns commands that save the last certificate of the chain that the server sends.
 func saveTop(a *attempt) string {
 	address := a.config.UpstreamURL.Host
 	if a.config.UpstreamURL.Port() == "" {

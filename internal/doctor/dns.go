@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// checkMagicDNS resolves this node's own name, as peers do. Peers ask their own resolvers: that the
-// one of this host does not know the name is only a warning. A wrong address is a failure.
+// checkMagicDNS resolves this node's own name, as peers do. A wrong address is a failure. A name
+// that does not resolve is only a warning, because peers ask their own resolvers.
 func checkMagicDNS(ctx context.Context, x *facts) []Finding {
 	name := x.node.Name
 	switch {
@@ -58,7 +58,7 @@ func checkEgress(_ context.Context, x *facts) []Finding {
 		fix("tailscale set --exit-node=   # unless this is intended")}
 }
 
-// resolvers are those of resolv.conf(5).
+// resolvers returns the name servers of resolv.conf(5).
 func resolvers() string {
 	content, _ := os.ReadFile("/etc/resolv.conf") // without it, 127.0.0.1 is asked
 	var all []string
@@ -73,7 +73,7 @@ func resolvers() string {
 	return strings.Join(all, ", ")
 }
 
-// serverFindings name the name servers that did not respond.
+// serverFindings reports the name servers that did not respond.
 func serverFindings(a *attempt) (findings []Finding) {
 	for _, server := range a.silent {
 		findings = append(findings, at(stepDNS, warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).

@@ -31,8 +31,7 @@ type Config struct {
 	systemd func(context.Context) (units, error) // nil: askUnits
 }
 
-// Run makes all checks. It takes as long as their limits together at most, about two minutes if
-// everything hangs.
+// Run makes all checks. If everything hangs, it takes about two minutes, the sum of their limits.
 func Run(ctx context.Context, c Config) *Report {
 	x := &facts{Config: c, report: &Report{OK: true}}
 	x.askDaemon(ctx)
@@ -64,7 +63,7 @@ func (x *facts) make(ctx context.Context, c check) {
 	}
 }
 
-// facts are what the checks know so far.
+// facts holds what the checks know so far.
 type facts struct {
 	Config
 	report *Report
@@ -112,8 +111,8 @@ type check struct {
 	run   func(context.Context, *facts) []Finding
 }
 
-// checks are all of them in the order in which a request travels. A check that does not apply finds
-// nothing.
+// checks returns all checks in the order in which a request travels. A check that does not apply
+// returns no finding.
 func checks() []check {
 	return []check{
 		{"config", shortLimit, checkConfig},

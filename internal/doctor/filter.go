@@ -48,8 +48,8 @@ func (u units) keptOut(c *config.Config) []Finding {
 	return findings
 }
 
-// filtered are the TCP sockets, if all have a filter. Otherwise it has none: every packet gets in
-// at the socket without a filter.
+// filtered returns the TCP sockets if all have a filter, and none otherwise, because every packet
+// gets in at a socket without a filter.
 func (u units) filtered() []systemd.Unit {
 	var all []systemd.Unit
 	for _, s := range u.sockets() {

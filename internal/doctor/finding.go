@@ -13,7 +13,7 @@ const (
 	Unknown Status = "unknown"
 )
 
-// Finding is one result of a check.
+// Finding is a result of a check.
 type Finding struct {
 	Check  string `json:"check"`
 	Status Status `json:"status"`

@@ -35,8 +35,8 @@ func (x *facts) arrived(p *probe, r admin.ProbeReport) []Finding {
 		at("gateway people", x.peopleFinding(r)))
 }
 
-// notArrived is about a probe that the daemon did not recognize. Only the response of the gateway
-// shows why.
+// notArrived says why the daemon did not recognize the probe, as far as the gateway's response
+// shows it.
 func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	provider := "the gateway's provider: baseurl " + cmp.Or(x.baseURL(), "http://NODE:PORT of this daemon")
 	known, err := x.Daemon.Explain(ctx, p.request.Header.Get("X-Request-Id"))
@@ -61,8 +61,8 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	return f.fix(provider, x.checkSender(p))
 }
 
-// errorType names the type of an API error, and the oauth-proxyd that sent it. Other text of a
-// gateway may have tokens and names.
+// errorType names the type of an API error, and the oauth-proxyd that sent it. It shows no other
+// text of a gateway, which may have tokens and names.
 func (p *probe) errorType() string {
 	var response struct {
 		Error struct{ Type, Message string }
@@ -78,7 +78,7 @@ func (p *probe) errorType() string {
 	return text
 }
 
-// checkSender is the command that checks whether the gateway gets in here.
+// checkSender returns the command that checks whether the gateway may connect to this daemon.
 func (x *facts) checkSender(p *probe) string {
 	name := "NAME   # the gateway's"
 	if n, found := x.find(p.request.URL.Hostname()); found {
@@ -100,8 +100,8 @@ func targetFinding(r admin.ProbeReport) Finding {
 	return ok("%s", r.Target)
 }
 
-// betaFinding is about the client's list of features. Without it the API refuses requests of Claude
-// Code, whatever the rules here add.
+// betaFinding says whether the client's list of features arrived. Without it, the API refuses
+// requests of Claude Code, whatever the rules here add.
 func betaFinding(r admin.ProbeReport) Finding {
 	sent, arrived := config.AppendElements(nil, sentBeta), config.AppendElements(nil, r.Header["Anthropic-Beta"]...)
 	lost, more := without(sent, arrived), without(arrived, sent)
@@ -126,7 +126,7 @@ func betaFinding(r admin.ProbeReport) Finding {
 	return f
 }
 
-// without are the elements of all that are not in some.
+// without returns the elements of all that are not in some.
 func without(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
@@ -166,7 +166,8 @@ func headersFinding(p *probe, r admin.ProbeReport) Finding {
 	return f.fix("have the gateway pass on headers unchanged: the API needs anthropic-version, and the others help to find a request")
 }
 
-// streamFinding compares when events were sent with when they arrived, both by this host's clock.
+// streamFinding compares the times at which events were sent and arrived, both by this host's
+// clock.
 func streamFinding(p *probe, r admin.ProbeReport) Finding {
 	const unbuffer = "turn off buffering and compression of text/event-stream in the gateway"
 	n := len(r.Sent)
@@ -221,7 +222,7 @@ func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 	return ok("the gateway names nobody in a usual header: its people count as one sender")
 }
 
-// identityBlock is the block to paste so that the gateway may name people.
+// identityBlock returns the block to paste so that the gateway may name people.
 func (x *facts) identityBlock(r admin.ProbeReport) string {
 	from := withEntry(x.settings.Identity.From, cmp.Or(r.Entry, "tag:NAME"))
 	return fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}", from, strings.ToLower(r.NamedIn[0]))

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// baseURL is the URL of this daemon for clients: with this node's MagicDNS name, or its address if
-// MagicDNS is off. It is empty if neither is known.
+// baseURL returns the URL of this daemon for clients: with this node's MagicDNS name, or its
+// address if MagicDNS is off. It is empty if neither is known.
 func (x *facts) baseURL() string {
 	host, port := x.node.Name, x.port()
 	if host == "" && x.daemon != nil {
@@ -28,10 +28,10 @@ func (x *facts) baseURL() string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// checkPaste has the configuration of a gateway that sends its requests here
-// (https://tailscale.com/docs/aperture/configuration), and that of Claude Code
-// (https://docs.claude.com/en/docs/claude-code/settings), with what Claude Code switches off behind
-// any gateway, as far as this proxy passes it on (seen in 2.1.332).
+// checkPaste prints the configuration of a gateway that sends its requests here
+// (https://tailscale.com/docs/aperture/configuration) and of Claude Code
+// (https://docs.claude.com/en/docs/claude-code/settings), with the settings for what Claude Code
+// switches off behind any gateway, as far as this proxy passes it on (seen in 2.1.332).
 func checkPaste(_ context.Context, x *facts) []Finding {
 	here := x.baseURL()
 	switch {

@@ -16,7 +16,7 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// inPolicy is followed by what to add.
+// inPolicy comes before a text to add to the policy.
 const inPolicy = "add this to the tailnet's policy, https://login.tailscale.com/admin/acls:"
 
 // checkPeer says whether a peer gets in: whether the tailnet's packet filter lets it connect to our
@@ -87,7 +87,7 @@ func (x *facts) admittedPair(f tailnet.Filter, peer tailnet.Node, port uint16) (
 	return from, to
 }
 
-// owner names the node as the tailnet's policy does: by its tags or its user.
+// owner returns what the tailnet's policy knows the node by: its tags or its user.
 func owner(n tailnet.Node) string {
 	if len(n.Tags) > 0 {
 		return strings.Join(n.Tags, ", ")
@@ -95,7 +95,7 @@ func owner(n tailnet.Node) string {
 	return "user " + n.User
 }
 
-// entryFor is the narrowest entry for the node, in access.allow and in a grant.
+// entryFor returns the narrowest entry for the node, in access.allow and in a grant.
 func entryFor(n tailnet.Node) string {
 	entries := append(slices.Clone(n.Tags), n.User)
 	for _, a := range n.Addresses {
@@ -104,13 +104,13 @@ func entryFor(n tailnet.Node) string {
 	return cmp.Or(append(entries, "*")...)
 }
 
-// grant is an entry of "grants" (https://tailscale.com/kb/1324/grants) from src to our port.
+// grant returns an entry of "grants" (https://tailscale.com/kb/1324/grants) from src to our port.
 func (x *facts) grant(src string) string {
 	dst := entryFor(tailnet.Node{Tags: x.network.Self.Tags, Addresses: x.node.Addresses})
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
 }
 
-// identity is how the access rules see a request of n, without its capabilities.
+// identity returns n as the access rules see it, without its capabilities.
 func (x *facts) identity(n tailnet.Node) access.Identity {
 	return access.Identity{
 		Source: config.Tailnet, Node: n.Name, ShortNode: x.node.ShortName(n.Name),

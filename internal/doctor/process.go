@@ -17,7 +17,7 @@ func Silent(ctx context.Context, err *admin.SilentError) Finding {
 	return x.stuck(fail("%v", err))
 }
 
-// pid is the process of the daemon; 0: not known.
+// pid returns the process of the daemon, or 0 if it is not known.
 func (x *facts) pid() int {
 	if x.daemon != nil {
 		return x.daemon.PID
@@ -28,8 +28,8 @@ func (x *facts) pid() int {
 	return 0
 }
 
-// stuck adds to a finding about a daemon that does not respond why that is, if /proc shows it, and
-// how to fix it.
+// stuck adds the cause, if /proc shows it, and the fix to a finding about a daemon that does not
+// respond.
 func (x *facts) stuck(f Finding) Finding {
 	pid, used := x.pid(), x.descriptorsUsedUp()
 	_, state, _ := strings.Cut(procText(pid, "stat"), ") ") // proc_pid_stat(5)
@@ -44,8 +44,8 @@ func (x *facts) stuck(f Finding) Finding {
 	return f.fix(x.start()).fix(x.journal()...)
 }
 
-// descriptorsUsedUp is about a daemon that has nearly all of its descriptors open; empty: it has
-// not, or this user may not see them.
+// descriptorsUsedUp reports that the daemon has nearly all of its descriptors open. The finding is
+// empty if it has not, or if this user may not see them.
 func (x *facts) descriptorsUsedUp() (f Finding) {
 	const spare = 4 // a connection frees its own when its client gives up
 	pid, limit := x.pid(), 0
@@ -65,7 +65,7 @@ func (x *facts) descriptorsUsedUp() (f Finding) {
 	return f.fix("ulimit -n 65536   # where the daemon is started; for a service of systemd: LimitNOFILE=", x.start())
 }
 
-// procText is a file of proc(5) about a process; empty: it has ended.
+// procText returns a file of proc(5) about a process, or "" if that has ended.
 func procText(pid int, name string) string {
 	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name)
 	return string(text)

@@ -19,8 +19,8 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// sockets are those of the running daemon, or else those that systemd or the configuration has for
-// it.
+// sockets returns those of the running daemon, or else those that systemd or the configuration has
+// for it.
 func (x *facts) sockets() []admin.SocketStatus {
 	if x.daemon != nil && len(x.daemon.Sockets) > 0 {
 		return x.daemon.Sockets
@@ -35,7 +35,7 @@ func (x *facts) sockets() []admin.SocketStatus {
 	return wanted
 }
 
-// port is the port of the first TCP socket; 0: there is none.
+// port returns the port of the first TCP socket, or 0 if there is none.
 func (x *facts) port() uint16 {
 	for _, s := range x.sockets() {
 		if s.Network == "tcp" {
@@ -45,7 +45,7 @@ func (x *facts) port() uint16 {
 	return 0
 }
 
-// portOf is the port of a TCP address such as [::]:8080.
+// portOf returns the port of a TCP address such as [::]:8080.
 func portOf(address string) uint16 {
 	_, text, _ := net.SplitHostPort(address)
 	port, _ := strconv.ParseUint(text, 10, 16)

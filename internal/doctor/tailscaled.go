@@ -57,8 +57,8 @@ func (x *facts) notConnected(err error) Finding {
 	return f
 }
 
-// learn asks for the facts that later checks need. Those that it cannot get stay nil, and these
-// checks are unknown.
+// learn asks for the facts that later checks need. A fact that it cannot get stays nil, and the
+// checks that need it are unknown.
 func (x *facts) learn(ctx context.Context) {
 	if x.node.ByCommand {
 		return
@@ -108,7 +108,7 @@ func checkShields(_ context.Context, x *facts) []Finding {
 	return []Finding{ok("off: tailscaled accepts connections from the tailnet")}
 }
 
-// checkListener connects as a peer's connection would arrive.
+// checkListener connects to the address at which a peer's connection would arrive.
 func checkListener(ctx context.Context, x *facts) []Finding {
 	port := x.port()
 	switch {
@@ -140,7 +140,7 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	return []Finding{fail("%s does not respond: the sockets listen on %s", address, strings.Join(all, ", ")).fix(x.listenOn(strconv.Itoa(int(port)))...)}
 }
 
-// listenOn says how to listen on this port of every address.
+// listenOn returns the steps to listen on this port of every address.
 func (x *facts) listenOn(port string) []string {
 	if x.units.installed() && x.units.socket.Load == "loaded" {
 		return []string{

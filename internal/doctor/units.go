@@ -17,7 +17,7 @@ const (
 	journalCommand = "journalctl -u oauth-proxyd -n 30"
 )
 
-// units are the service and the sockets that start it.
+// units holds the service and the sockets that start it.
 type units struct {
 	service, socket systemd.Unit
 	others          []systemd.Unit // further sockets
@@ -41,7 +41,8 @@ func askUnits(ctx context.Context) (units, error) {
 	return u, err
 }
 
-// installedUnits are the units of this host; empty: systemd does not run, or does not know them.
+// installedUnits returns the units of this host. They are empty if systemd does not run, or does
+// not know them.
 func installedUnits(ctx context.Context) units {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
@@ -60,18 +61,18 @@ func sortUnits(shown []systemd.Unit) units {
 	return units{shown[0], shown[1], shown[2:]}
 }
 
-// sockets are all socket units.
+// sockets returns all socket units.
 func (u units) sockets() []systemd.Unit { return append([]systemd.Unit{u.socket}, u.others...) }
 
-// installed reports that systemd runs and knows the service.
+// installed reports whether systemd runs and knows the service.
 func (u units) installed() bool { return u.service.Load != "" && u.service.Load != "not-found" }
 
-// waits reports that systemd listens, and starts the service for a client or is about to.
+// waits reports whether systemd listens and will start the service for a client.
 func (u units) waits() bool {
 	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active"
 }
 
-// isStopped reports that the service has no process.
+// isStopped reports whether the service has no process.
 func (u units) isStopped() bool {
 	return u.service.Active == "inactive" || u.service.Active == "failed"
 }
@@ -134,7 +135,7 @@ func (u units) judge() Finding {
 	}
 }
 
-// judgeFailedSocket is about a socket that systemd could not open, most often because another
+// judgeFailedSocket reports a socket that systemd could not open, most often because another
 // program has the port.
 func (u units) judgeFailedSocket() Finding {
 	f := fail("%s failed (%s)", socketUnit, u.socket.Result)
@@ -164,14 +165,14 @@ func (u units) lostSockets() []Finding {
 	return findings
 }
 
-// isLost reports that the socket unit is active, but systemd does not listen; a start of the unit
-// does nothing then.
+// isLost reports whether the socket unit is active although systemd does not listen. Starting the
+// unit does nothing then.
 func isLost(socket systemd.Unit) bool {
 	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
 }
 
-// judgeLost is only a warning while the service runs: it has the sockets that it was passed when it
-// started.
+// judgeLost returns only a warning while the service runs, which still has the sockets that it was
+// passed when it started.
 func (u units) judgeLost(socket systemd.Unit) Finding {
 	judge, where, then := fail, "", "no client can connect"
 	if u.service.Active == "active" {
@@ -200,7 +201,7 @@ func (u units) notRunning() *Finding {
 	return &found
 }
 
-// addresses are those on which systemd listens for the daemon.
+// addresses returns those on which systemd listens for the daemon.
 func (u units) addresses() (all []string) {
 	for _, s := range u.sockets() {
 		if s.Active == "active" {
@@ -210,7 +211,7 @@ func (u units) addresses() (all []string) {
 	return all
 }
 
-// start is the command that starts the daemon on this host, or restarts it if it runs.
+// start returns the command that starts the daemon on this host, or restarts it if it runs.
 func (x *facts) start() string {
 	serve := strings.TrimSuffix("oauth-proxyd serve --config "+x.File, " --config ")
 	switch {
@@ -226,7 +227,7 @@ func (x *facts) start() string {
 	return serve
 }
 
-// journal is where the daemon says why, if systemd runs it.
+// journal returns the command that shows the daemon's log, if systemd runs the daemon.
 func (x *facts) journal() []string {
 	if !x.units.installed() {
 		return nil
@@ -234,18 +235,18 @@ func (x *facts) journal() []string {
 	return []string{journalCommand}
 }
 
-// reopen is the command that makes systemd listen again: the start of an active unit does nothing,
+// reopen returns the command that makes systemd listen again. Starting an active unit does nothing,
 // and a socket unit cannot be started while its service runs.
 func reopen(socket string) string {
 	return fmt.Sprintf("systemctl stop %s %s && systemctl start %s", serviceUnit, socket, socket)
 }
 
-// whoHas is the command that shows which program has a port.
+// whoHas returns the command that shows which program has a port.
 func whoHas(port uint16) string {
 	return fmt.Sprintf("ss -ltnp 'sport = :%d'   # as root: which program has the port?", port)
 }
 
-// fixExit is for the exit codes of serve.
+// fixExit returns what to do about an exit code of serve.
 func fixExit(code string) []string {
 	fixes := map[string][]string{
 		"78": {"oauth-proxyd check", "systemctl restart " + serviceUnit + "   # when check finds nothing"},

@@ -57,7 +57,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-// attemptFindings say how long each step took, and which one failed.
+// attemptFindings reports how long each step took, and which one failed.
 func (x *facts) attemptFindings(a *attempt) []Finding {
 	findings := serverFindings(a)
 	for _, s := range a.steps {
@@ -133,8 +133,8 @@ func (x *facts) noTunnel(a *attempt) string {
 	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.config.UpstreamURL.Host + "; its log says why it did not"
 }
 
-// responseFinding is about the response. To a request without a credential, the API responds with
-// 401, JSON and a request-id. Anything else may come from a portal, a firewall or a proxy.
+// responseFinding judges the response. To a request without a credential, the API responds with
+// 401, JSON and a request-id. Any other response may come from a portal, a firewall or a proxy.
 func (x *facts) responseFinding(a *attempt) Finding {
 	code, hasID := a.response.StatusCode, a.response.Header.Get("Request-Id") != ""
 	kind, _, _ := mime.ParseMediaType(a.response.Header.Get("Content-Type"))
@@ -173,8 +173,8 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	return at(stepHTTP, f)
 }
 
-// plain is the text of an error, without its URL and without quoted bytes of a peer, which may be
-// secret.
+// plain returns the text of an error without its URL and without quoted bytes of a peer, which may
+// be secret.
 func plain(err error) string {
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		err = wrapped.Err

@@ -16,7 +16,7 @@ type Error struct {
 	Message string
 }
 
-// JSON is the body of the error in the response to r, or in an event of its stream.
+// JSON returns the body of the error in the response to r, or in an event of its stream.
 func (e *Error) JSON(w http.ResponseWriter, r *http.Request) json.RawMessage {
 	details := ""
 	if r.Header.Get("Anthropic-Version") == "2026-10-21" { // 2023-06-01 has none

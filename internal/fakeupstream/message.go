@@ -58,7 +58,7 @@ func NewMessage(w http.ResponseWriter, r *http.Request, body []byte) (*Message, 
 	return m, nil
 }
 
-// sentence is what the API says, word by word.
+// sentence returns what the API says, word by word.
 func sentence() []string {
 	return strings.SplitAfter("Hello from the mock API! Your request arrived whole, and this response comes to you word by word.", " ")
 }
@@ -83,7 +83,8 @@ func Text(words int) Block {
 	return b
 }
 
-// body is the message in JSON. A stream begins with one that has no content and no reason to stop.
+// body returns the message in JSON. A stream begins with one that has no content and no reason to
+// stop.
 func (m *Message) body(blocks, stopReason any, outputTokens int) json.RawMessage {
 	return fmt.Appendf(nil, `{"id":%q,"type":"message","role":"assistant","model":%s,"content":%s,"stop_reason":%s,"stop_sequence":null,`+
 		`"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d,"service_tier":"standard"}}`,

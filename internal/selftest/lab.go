@@ -80,7 +80,7 @@ func (l *lab) openProxy(c Config, name, api string) error {
 	return nil
 }
 
-// onLoopback is c with the mock API as upstream, and open to this host.
+// onLoopback returns c with the mock API as upstream, and open to this host.
 func onLoopback(c config.Config, target *url.URL) proxy.Settings {
 	p := &c.Proxy
 	p.UpstreamURL, p.UpstreamCAs, p.UpstreamProxies = target, nil, nil

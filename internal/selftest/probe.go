@@ -54,7 +54,7 @@ func (c *Client) readEvents(ctx context.Context, l *lab, body io.Reader) error {
 	return lines.Err()
 }
 
-// errorMessage is the message of an error body.
+// errorMessage returns the message of an error body.
 func errorMessage(body []byte) string {
 	var refusal struct {
 		Error struct{ Message string }

@@ -74,7 +74,7 @@ func (c Config) probe(ctx context.Context, client *Client, rules []Rule) error {
 	return nil
 }
 
-// listeners are "proxy" and those that rules name, in the order of the file.
+// listeners returns "proxy" and those that rules name, in the order of the file.
 func listeners(c *config.Config) []string {
 	names := []string{defaultListener}
 	for _, h := range c.Headers {

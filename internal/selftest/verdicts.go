@@ -58,8 +58,8 @@ func (c Client) keyProblem() string {
 	return fmt.Sprintf("the response is %d", c.Status)
 }
 
-// oauthVerdict is about what the program is for. A client that the conditions leave out is only
-// worth a warning if they let another in.
+// oauthVerdict judges whether the rules do what the program is for. A client that the conditions
+// leave out is only worth a warning if they let another client in.
 func oauthVerdict(settings *config.Config, all []Client) Verdict {
 	v := Verdict{Name: "an OAuth token without " + oauthBeta + " is accepted (200)", Status: Fail}
 	if slices.ContainsFunc(all, func(c Client) bool { return c.oauth && c.Status == http.StatusOK }) {
