@@ -199,7 +199,7 @@ func TestWaitingRequestsAreShown(t *testing.T) {
 		t.Errorf("status: %s", out)
 	}
 	_, out, _ = s.command("requests")
-	want := regexp.MustCompile(`(?s)streaming .*for ann@.*queued .*\n  queued for \S+, until a request of the same person ends\n.*for ann@.*queued for \S+, turn 1 .*for bob@.*queued for \S+, turn 2 .*for bob@`)
+	want := regexp.MustCompile(`(?s)streaming .*for ann@.*queued for \S+, turn 1 .*for bob@.*queued for \S+, turn 2 .*for bob@.*queued .*\n  queued for \S+, until a request of the same person ends\n.*for ann@`)
 	if !want.MatchString(out) {
 		t.Errorf("requests: %s", out)
 	}
