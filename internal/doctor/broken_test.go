@@ -113,14 +113,17 @@ func brokenHere() []breakage {
 			"daemon", doctor.Warn,
 			[]string{"no space left", "free some"},
 		},
-		{"requests fail for a reason that doctor finds", func(w *world) {
-			w.status.Failing = "the last request failed: no connection; run `oauth-proxyd doctor`"
-			w.status.Warnings = []string{w.status.Failing}
-		}, "daemon", doctor.Warn, []string{"the last request failed: no connection", "see what the checks of the upstream find"}},
+		{"requests fail, and the upstream works", func(w *world) {
+			w.failing("the last request failed: no response; it may have run: reset by peer", "run `oauth-proxyd doctor`")
+		}, "daemon", doctor.Warn, []string{
+			"the last request failed: no response; it may have run: reset by peer\nthe upstream responds to doctor's GET: run `oauth-proxyd explain ID`",
+		}},
+		{"a setting makes requests fail", func(w *world) {
+			w.failing("the last request failed: the queue is full", "raise proxy.queue_limit")
+		}, "daemon", doctor.Warn, []string{"the queue is full\nraise proxy.queue_limit"}},
 		{"responses have no request-id", func(w *world) {
-			w.status.Failing = "the last request failed: 503; the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`"
-			w.status.Warnings = []string{w.status.Failing}
-		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it"}},
+			w.failing("the last request failed: 503", "the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`")
+		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it; the upstream responds to doctor's GET"}},
 		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"runs version v0, and version v1 is installed"}},
 		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},
 	}
@@ -234,6 +237,10 @@ func brokenExits() []breakage {
 			[]string{"exit node laptop.tail.ts.net", "tailscale set --exit-node="},
 		},
 		{"no upstream", func(w *world) { w.upstream.Close() }, "upstream tcp", doctor.Fail, []string{"refused", "curl -v"}},
+		{"no upstream, and requests fail", func(w *world) {
+			w.failing("the last request failed: no connection", "run `oauth-proxyd doctor`")
+			w.upstream.Close()
+		}, "upstream tcp", doctor.Fail, []string{"refused", "curl -v"}},
 		{
 			"an upstream that does not resolve", func(w *world) { w.replace(w.upstream.URL, "https://api.invalid") },
 			"upstream dns", doctor.Fail,
@@ -288,6 +295,24 @@ func TestFirstFindingNamesTheFault(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failing makes the daemon warn that requests fail.
+func (w *world) failing(seen, fix string) {
+	w.status.Failing, w.status.Requests.Fix = seen+"; "+fix, fix
+	w.status.Warnings = []string{w.status.Failing}
+}
+
+func TestDaemonPointsToTheChecksOfTheUpstream(t *testing.T) {
+	w := newWorld(t)
+	w.failing("the last request failed: no connection", "run `oauth-proxyd doctor`")
+	w.upstream.Close()
+	for _, f := range w.examine().Findings {
+		if f.Check == "daemon" && f.Status == doctor.Warn && !lacks(f, []string{"no connection\nsee what the checks of the upstream find"}) {
+			return
+		}
+	}
+	t.Error("it does not")
 }
 
 // installTailscale puts a tailscale command that fails at the beginning of PATH.

@@ -121,7 +121,6 @@ func checks() []check {
 		{"daemon", shortLimit, checkDaemon},
 		{"tailscaled", networkLimit, checkTailscaled},
 		{"node key", shortLimit, checkKey},
-		{"daemon", shortLimit, checkWarnings},
 		{"shields up", networkLimit, checkShields},
 		{"magicdns", networkLimit, checkMagicDNS},
 		{"serve", networkLimit, checkServe},
@@ -133,6 +132,7 @@ func checks() []check {
 		{"header rules", shortLimit, checkRules},
 		{"egress", shortLimit, checkEgress},
 		{"upstream", upstreamLimit, checkUpstream},
+		{"daemon", shortLimit, checkWarnings},
 		{"gateway", throughLimit, checkGateway},
 		{"paste", shortLimit, checkPaste},
 	}

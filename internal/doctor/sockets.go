@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,7 +173,8 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	return findings
 }
 
-// checkWarnings repeats the daemon's own warnings, except those that other checks report.
+// checkWarnings repeats the daemon's own warnings, except those that other checks report. It comes
+// after the checks of the upstream, which may find why requests fail.
 func checkWarnings(_ context.Context, x *facts) []Finding {
 	if x.daemon == nil {
 		return nil
@@ -183,14 +183,29 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 	if x.settings != nil {
 		reported = append(reported, x.settings.Warnings()...)
 	}
+	why := "the upstream responds to doctor's GET: run `oauth-proxyd explain ID` with the request_id of a failure, from the log or the client's error"
+	if slices.ContainsFunc(x.report.Findings, func(f Finding) bool { return strings.HasPrefix(f.Check, "upstream") && f.Status != OK }) {
+		why = "see what the checks of the upstream find"
+	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
 		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
 			continue
 		}
-		seen, fix, _ := strings.Cut(text, "; ")
-		fix = strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", "see what the checks of the upstream find")
-		findings = append(findings, warn("%s", seen).fix(cmp.Or(fix, "oauth-proxyd status")))
+		seen, fix := splitWarning(text, x.daemon.Requests.Fix)
+		findings = append(findings, warn("%s", seen).fix(strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", why)))
 	}
 	return findings
+}
+
+// splitWarning parts a warning of the daemon from the fix at its end. That of failed requests, fix,
+// may have several parts.
+func splitWarning(text, fix string) (seen, known string) {
+	if seen, found := strings.CutSuffix(text, "; "+fix); found && fix != "" {
+		return seen, fix
+	}
+	if i := strings.LastIndex(text, "; "); i >= 0 {
+		return text[:i], text[i+2:]
+	}
+	return text, "oauth-proxyd status"
 }
