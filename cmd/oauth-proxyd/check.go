@@ -98,7 +98,7 @@ func checkWarnings(c *config.Config) []config.Diagnostic {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}
 	findings := doctor.KeptOut(context.Background(), c)
-	for _, f := range append(findings, doctor.LostSockets(context.Background())...) {
+	for _, f := range append(findings, doctor.Threats(context.Background())...) {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Fix, "\n")})
 	}
 	return warnings

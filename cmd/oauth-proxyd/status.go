@@ -37,7 +37,7 @@ func status(e env, flags *flag.FlagSet) runner {
 }
 
 // requestStatus asks the daemon for its status. It adds what only systemd knows: that the daemon is
-// idle, or that a socket unit does not listen.
+// idle, or that the state of a unit will end it.
 func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	s, err := c.Status(ctx)
 	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
@@ -48,7 +48,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	if err != nil || s.Trouble != "" { // which has the same fix as a lost socket
 		return s, err
 	}
-	for _, f := range doctor.LostSockets(ctx) {
+	for _, f := range doctor.Threats(ctx) {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
 	}
 	return s, nil

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -40,6 +41,20 @@ func TestStuckDaemonIsExplained(t *testing.T) {
 				t.Errorf("status: %d %s", code, errs)
 			}
 		})
+	}
+}
+
+func TestProgramThatHangsOnTheAdminSocket(t *testing.T) {
+	t.Parallel()
+	s := newService(t, unit{})
+	l, err := net.Listen("unix", filepath.Join(s.dir, "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	_, _, errs := s.command("status")
+	if words := []string{"it is process " + fmt.Sprint(os.Getpid()), "hint: kill " + fmt.Sprint(os.Getpid())}; !daemontest.ContainsAll(errs, words) {
+		t.Errorf("status says\n%s", errs)
 	}
 }
 

@@ -141,6 +141,7 @@ func TestUpgradeOutsideSystemd(t *testing.T) {
 		t.Errorf("upgrade: %d %q %q", code, out, errs)
 	}
 	get(t, s.url()+"/health").Want(t, 200)
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "start the installed program instead socket") // no other advice
 }
 
 // There is no systemd in a container, and sometimes no D-Bus on a host.

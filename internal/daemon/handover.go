@@ -165,8 +165,11 @@ func (d *daemon) recordUpgradeError(err error) {
 	d.upgrade.successor = nil
 	d.log.Error("the upgrade failed; this process keeps running", "error", err)
 	text := err.Error()
-	d.publish(func(v *view) { v.upgrade = text })
 	d.upgrade.respond(admin.UpgradeOutcome{Error: text})
+	if d.notifier.Socket() != "" { // else no upgrade can succeed
+		text += "; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`"
+	}
+	d.publish(func(v *view) { v.upgrade = text })
 }
 
 // handOver leaves the successor in charge, which accepts connections now.

@@ -50,8 +50,7 @@ func (d *daemon) faults(v *view) (all []string) {
 			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
 	}
 	if v.upgrade != "" {
-		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade+
-			"; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`")
+		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade)
 	}
 	return all
 }

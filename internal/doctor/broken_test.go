@@ -89,6 +89,14 @@ func brokenHere() []breakage {
 			[]string{"another program", "ss -ltnp", "listen_addr = "},
 		},
 		{
+			"another program has a port of loopback", func(w *world) {
+				w.status, w.health = nil, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
+				w.replace(`= ":`, `= "127.0.0.1:`)
+			},
+			"sockets", doctor.Fail,
+			[]string{`listen_addr = "127.0.0.1:PORT"`},
+		},
+		{
 			"the daemon hangs", func(w *world) { w.health = hang },
 			"sockets", doctor.Fail,
 			[]string{"does not respond", "kill 4711"},
@@ -97,6 +105,11 @@ func brokenHere() []breakage {
 			"the admin socket is gone", func(w *world) { w.status = nil },
 			"daemon", doctor.Fail,
 			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE"},
+		},
+		{
+			"the daemon waits for tailscaled", func(w *world) { w.status.State, w.status.Sockets, w.health = "connecting_tailnet", nil, nil },
+			"daemon", doctor.Warn,
+			[]string{"4711 does not serve yet"},
 		},
 		{"the daemon drains", func(w *world) { w.status.Status = "draining" }, "daemon", doctor.Warn, []string{"4711 is draining"}},
 		{
@@ -124,7 +137,10 @@ func brokenHere() []breakage {
 		{"responses have no request-id", func(w *world) {
 			w.failing("the last request failed: 503", "the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`")
 		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it; the upstream responds to doctor's GET"}},
-		{"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn, []string{"runs version v0, and version v1 is installed"}},
+		{
+			"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn,
+			[]string{"runs version v0, and version v1 is installed\nkill 4711, then oauth-proxyd serve"},
+		},
 		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},
 	}
 }
@@ -229,6 +245,9 @@ func brokenEntrances() []breakage {
 // brokenExits breaks the path to the upstream.
 func brokenExits() []breakage {
 	return []breakage{
+		{"a rule that never applies", func(w *world) {
+			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oauth\"\n  }")
+		}, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
 		{"no rule", func(w *world) { w.config, _, _ = strings.Cut(w.config, "header") }, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
 		{"a rule that replaces", func(w *world) { w.replace(`"merge"`, `"set"`) }, "header rules", doctor.Warn, []string{"400", `mode = "merge"`}},
 		{

@@ -72,15 +72,17 @@ func checkRules(_ context.Context, x *facts) []Finding {
 		return nil
 	}
 	adds, replaces := false, false
+	overlap := func(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 	for _, h := range x.settings.Headers {
-		if h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove {
+		applies := overlap(h.When.BearerPrefix, "sk-ant-oat01-") && overlap(h.When.PathPrefix, "/v1/messages") && overlap(h.When.UserAgentPrefix, "claude-cli/")
+		if applies && h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove {
 			adds = adds || strings.Contains(h.Value, oauthBeta)
 			replaces = replaces || h.Mode == config.ModeSet
 		}
 	}
 	switch {
 	case !adds:
-		return []Finding{warn("no header rule adds %s to anthropic-beta: without it the API refuses a subscription's token with 401", oauthBeta).fix(mergeRule)}
+		return []Finding{warn("no header rule adds %s to anthropic-beta for Claude Code: without it the API refuses a subscription's token with 401", oauthBeta).fix(mergeRule)}
 	case replaces:
 		return []Finding{warn("a header rule replaces anthropic-beta: Claude Code loses its own features, and its requests fail with 400").
 			fix(`mode = "merge" in the rule for anthropic-beta`, "oauth-proxyd selftest --config "+x.File)}

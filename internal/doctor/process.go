@@ -22,7 +22,15 @@ func (x *facts) pid() int {
 	if x.daemon != nil {
 		return x.daemon.PID
 	}
-	if silent, is := errors.AsType[*admin.SilentError](x.daemonErr); is && procText(silent.PID, "comm") == "oauth-proxyd\n" {
+	if pid := x.admin(); procText(pid, "comm") == "oauth-proxyd\n" {
+		return pid
+	}
+	return 0
+}
+
+// admin is the process that has the admin socket, but does not respond; 0: not known.
+func (x *facts) admin() int {
+	if silent, is := errors.AsType[*admin.SilentError](x.daemonErr); is {
 		return silent.PID
 	}
 	return 0
@@ -40,6 +48,9 @@ func (x *facts) stuck(f Finding) Finding {
 	case used.Seen != "":
 		f.Seen += ": " + used.Seen
 		return f.fix(used.Fix...)
+	case pid == 0 && x.admin() != 0:
+		f.Seen += fmt.Sprintf(": it is process %d, %q", x.admin(), strings.TrimSpace(procText(x.admin(), "comm")))
+		return f.fix(fmt.Sprintf("kill %d   # unless it is oauth-proxyd; then start that again", x.admin()))
 	}
 	return f.fix(x.start()).fix(x.journal()...)
 }

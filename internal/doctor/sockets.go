@@ -53,7 +53,10 @@ func portOf(address string) uint16 {
 
 func checkSockets(ctx context.Context, x *facts) []Finding {
 	if x.daemon == nil && x.units.waits() {
-		return []Finding{ok("systemd listens on %s", strings.Join(x.units.addresses(), ", "))} // a connection would start the daemon
+		return []Finding{ok("%s", strings.Join(x.units.listening(), ", "))} // a connection would start the daemon
+	}
+	if x.daemon != nil && x.daemon.State != "running" {
+		return nil // it has none; checkDaemon says so
 	}
 	var findings []Finding
 	for _, s := range x.sockets() {
@@ -81,8 +84,10 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 	case k.silent && mayBeOurs:
 		return x.stuck(fail("%s accepts connections but does not respond", where))
 	default:
-		f := fail("another program listens on %s", where).fix(whoHas(portOf(s.Address)), "stop that program, or choose another port:")
-		return f.fix(x.listenOn("9000")...)
+		host, _, _ := net.SplitHostPort(s.Address)
+		return fail("another program listens on %s", where).
+			fix(whoHas(portOf(s.Address)), "stop that program, or choose another port:").
+			fix(x.listenOn(net.JoinHostPort(host, "PORT"))...)
 	}
 }
 
@@ -167,8 +172,13 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	}
 	findings := []Finding{ok("process %d serves, version %s, since %s", x.daemon.PID, x.daemon.Version, x.daemon.StartedAt.Format("2006-01-02 15:04 MST"))}
 	if x.daemon.Version != x.Version {
-		findings = append(findings, warn("the daemon runs version %s, and version %s is installed", x.daemon.Version, x.Version).
-			fix("oauth-proxyd upgrade   # hands over without cutting a stream"))
+		f := warn("the daemon runs version %s, and version %s is installed", x.daemon.Version, x.Version)
+		if x.units.installed() {
+			f = f.fix("oauth-proxyd upgrade   # hands over without cutting a stream")
+		} else {
+			f = f.fix(x.start())
+		}
+		findings = append(findings, f)
 	}
 	return findings
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -137,17 +136,17 @@ func checkListener(ctx context.Context, x *facts) []Finding {
 	for _, s := range x.sockets() {
 		all = append(all, s.Address)
 	}
-	return []Finding{fail("%s does not respond: the sockets listen on %s", address, strings.Join(all, ", ")).fix(x.listenOn(strconv.Itoa(int(port)))...)}
+	return []Finding{fail("%s does not respond: the sockets listen on %s", address, strings.Join(all, ", ")).fix(x.listenOn(fmt.Sprintf(":%d", port))...)}
 }
 
-// listenOn returns the steps to listen on this port of every address.
-func (x *facts) listenOn(port string) []string {
+// listenOn returns the steps to listen on an address; one without a host means every one.
+func (x *facts) listenOn(address string) []string {
 	if x.units.installed() && x.units.socket.Load == "loaded" {
 		return []string{
 			"systemctl edit " + socketUnit,
-			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%s", port),
+			fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%s", strings.TrimPrefix(address, ":")),
 			"systemctl stop " + serviceUnit + " " + socketUnit, "systemctl start " + socketUnit + " " + serviceUnit,
 		}
 	}
-	return []string{fmt.Sprintf("proxy {\n  listen_addr = \":%s\"\n}", port), x.start()}
+	return []string{fmt.Sprintf("proxy {\n  listen_addr = %q\n}", address), x.start()}
 }

@@ -69,7 +69,7 @@ func (u units) installed() bool { return u.service.Load != "" && u.service.Load 
 
 // waits reports whether systemd listens and will start the service for a client.
 func (u units) waits() bool {
-	return u.socket.Active == "active" && !isLost(u.socket) && u.service.Active != "active"
+	return len(u.listening()) > 0 && u.service.Active != "active"
 }
 
 // isStopped reports whether the service has no process.
@@ -102,7 +102,7 @@ func (u units) judge() Finding {
 	failed := slices.IndexFunc(u.others, func(o systemd.Unit) bool { return o.Active == "failed" })
 	switch {
 	case s.Load == "masked":
-		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
+		return u.judgeMasked()
 	case u.socket.Active == "failed": // nothing listens: that is first
 		return u.judgeFailedSocket()
 	case s.Active == "failed":
@@ -127,7 +127,7 @@ func (u units) judge() Finding {
 	case s.Active == "active":
 		return ok("%s is active", serviceUnit)
 	case u.waits():
-		return ok("%s listens on %s; the first request starts it", socketUnit, strings.Join(u.addresses(), ", "))
+		return ok("%s; the first request starts it", strings.Join(u.listening(), ", "))
 	case u.socket.Load == "loaded":
 		return fail("%s and %s are not active", socketUnit, serviceUnit).fix("systemctl enable --now " + socketUnit)
 	default:
@@ -149,10 +149,23 @@ func (u units) judgeFailedSocket() Finding {
 	return f.fix("systemctl status "+socketUnit, then)
 }
 
-// LostSockets finds the socket units of this host that are active and for which systemd does not
-// listen.
-func LostSockets(ctx context.Context) []Finding {
-	return installedUnits(ctx).lostSockets()
+// judgeMasked is about a masked service. systemd drops the NotifyAccess= of a masked unit, but not
+// its WatchdogSec=.
+func (u units) judgeMasked() Finding {
+	f := fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
+	if u.service.Active == "active" {
+		f.Seen += ": systemd ignores its watchdog pings, and kills it within 30 s"
+	}
+	return f
+}
+
+// Threats finds the units of this host that will end the running daemon or lose its sockets.
+func Threats(ctx context.Context) []Finding {
+	u := installedUnits(ctx)
+	if u.service.Load == "masked" && u.service.Active == "active" {
+		return []Finding{u.judgeMasked()}
+	}
+	return u.lostSockets()
 }
 
 func (u units) lostSockets() []Finding {
@@ -201,11 +214,11 @@ func (u units) notRunning() *Finding {
 	return &found
 }
 
-// addresses returns those on which systemd listens for the daemon.
-func (u units) addresses() (all []string) {
+// listening returns a text for each socket: on which addresses systemd listens for the daemon.
+func (u units) listening() (all []string) {
 	for _, s := range u.sockets() {
-		if s.Active == "active" {
-			all = slices.Concat(all, s.Listen, s.Paths)
+		if s.Active == "active" && !isLost(s) {
+			all = append(all, s.Name+" listens on "+strings.Join(slices.Concat(s.Listen, s.Paths), ", "))
 		}
 	}
 	return all

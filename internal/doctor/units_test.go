@@ -65,7 +65,15 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 			"the socket is masked", stopped + "\nLoadState=masked\nActiveState=inactive\n", doctor.Fail,
 			[]string{"oauth-proxyd.socket is masked", "systemctl unmask oauth-proxyd.socket", "systemctl enable --now oauth-proxyd.socket"},
 		},
-		{"masked", "LoadState=masked\nActiveState=inactive\n" + listens, doctor.Fail, []string{"systemctl unmask"}},
+		{"masked", "LoadState=masked\nActiveState=inactive\n" + listens, doctor.Fail, []string{"oauth-proxyd.service is masked\nsystemctl unmask"}},
+		{
+			"masked, and it runs", "LoadState=masked\nActiveState=active\n" + listens, doctor.Fail,
+			[]string{"is masked: systemd ignores its watchdog pings, and kills it within 30 s\nsystemctl unmask oauth-proxyd.service"},
+		},
+		{
+			"only a second socket listens", stopped + silent + "\nId=batch.socket\nLoadState=loaded\nActiveState=active\nListen=[::]:8081 (Stream)\n",
+			doctor.OK, []string{"batch.socket listens on [::]:8081; the first request starts it"},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			f, installed := doctor.JudgeUnits(row.shown)
@@ -124,9 +132,9 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{
 			"an HTTP server has the port", stopped + taken, func(w *world) { w.health = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hi") } },
 			"sockets", doctor.Fail,
-			[]string{"another program listens on", "ss -ltnp 'sport = :", "[Socket]\nListenStream=\nListenStream=9000"},
+			[]string{"another program listens on", "ss -ltnp 'sport = :", "[Socket]\nListenStream=\nListenStream=[::]:PORT"},
 		},
-		{"it starts", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "sockets", doctor.OK, []string{"systemd listens on [::]:"}},
+		{"it starts", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "sockets", doctor.OK, []string{"oauth-proxyd.socket listens on [::]:"}},
 		{"it starts, and is not judged twice", "LoadState=loaded\nActiveState=activating\n" + listens, refuse, "daemon", "", nil},
 		{"it waits, and would be refused", stopped + listens, refuse, "daemon", doctor.Fail, []string{"the first request cannot start it", "check --config test.hcl"}},
 		{
@@ -187,7 +195,7 @@ func TestNotRunning(t *testing.T) {
 	)
 	for name, row := range map[string]struct{ shown, seen, fix string }{
 		"idle":            {service("inactive", "success", "0") + listens, "oauth-proxyd.socket listens on [::]:8080; the first request starts it", ""},
-		"idle on two":     {service("inactive", "success", "0") + listens + second, "listens on [::]:8080, /run/batch.sock", ""},
+		"idle on two":     {service("inactive", "success", "0") + listens + second, "oauth-proxyd.socket listens on [::]:8080, batch.socket listens on /run/batch.sock", ""},
 		"refused":         {service("failed", "exit-code", "78") + listens, "stopped: the configuration was refused, exit 78", "oauth-proxyd check"},
 		"no login":        {service("failed", "exit-code", "77") + listens, "stopped: tailscaled needs a login or an approval, exit 77", "tailscale status"},
 		"no tailnet":      {service("failed", "exit-code", "69") + listens, "the tailnet could not be reached, exit 69", "journalctl"},

@@ -146,7 +146,7 @@ func (x *facts) responseFinding(a *attempt) Finding {
 		f = ok("%s in %s, as expected", text, took)
 	case strings.HasPrefix(a.response.Header.Get("Proxy-Status"), "oauth-proxyd; error=proxy_loop_detected"):
 		f = fail("%s in %s: the request came back to oauth-proxyd", text, took).
-			fix("proxy.upstream_url in " + x.File + ": it leads to this daemon again; set it to the API", "oauth-proxyd reload")
+			fix("proxy.upstream_url in "+x.File+": it leads to this daemon again; set it to the API", "oauth-proxyd reload")
 	case code >= 300 && code < 400:
 		to, err := a.config.UpstreamURL.Parse(a.response.Header.Get("Location")) // its path may have a token
 		if err != nil {
