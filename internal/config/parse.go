@@ -86,7 +86,10 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 			summary, hint = "the value is missing", "write text in quotes, a number, true, false, or a list in [ ]"
 		}
 		if value, ok := d.unquoted(diag.Subject.Start.Byte); ok {
-			summary, hint = "text needs quotes", "write "+quote(value)
+			if d.unparsed[diag.Subject.Start.Line] { // each curly quote is an error of its own
+				continue
+			}
+			summary, hint = "text needs quotes", "write "+quote(strings.Trim(value, "“”„‘’«»"))
 		}
 		d.reportSyntax(*diag.Subject, summary, hint)
 	}

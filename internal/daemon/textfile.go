@@ -116,10 +116,8 @@ func cause(err error) error {
 func (t *textfile) fix(err error) string {
 	dir := filepath.Dir(t.path)
 	switch {
-	case errors.Is(err, syscall.EROFS):
-		return "name " + dir + " in ReadWritePaths= of the unit, and run `systemctl restart oauth-proxyd`, which is needed too if the directory is newer than the process"
-	case errors.Is(err, fs.ErrNotExist):
-		return "make the directory " + dir + ", and run `systemctl restart oauth-proxyd`"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist): // in the sandbox, a new directory is read-only
+		return "make the directory " + dir + ", which the service's user may write, name it in ReadWritePaths= of the unit, and run `systemctl restart oauth-proxyd`"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user of the service write in " + dir
 	}

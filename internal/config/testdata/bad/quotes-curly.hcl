@@ -1,0 +1,6 @@
+proxy {
+  upstream_url = “https://api.example.com”
+}
+access {
+  allow = [“local”]
+}
