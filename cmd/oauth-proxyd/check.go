@@ -24,25 +24,25 @@ func check(e env, flags *flag.FlagSet) runner {
 		if err != nil {
 			return e.refusedFile(*path, err, *asJSON)
 		}
-		warnings := checkWarnings(c)
+		result := checked{File: *path, Valid: true, Diagnostics: checkWarnings(c)}
 		if *path == defaultConfig && os.Geteuid() == 0 {
-			refused, err := checkInService()
+			inService, err := checkInService()
 			if err != nil {
-				warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
+				result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
 			}
-			if len(refused) > 0 {
-				e.show(*asJSON, checked{File: *path, Diagnostics: refused}, func() {
-					e.reportAll(refused)
-					fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
-				})
-				return exitConfig
+			if inService != nil && !inService.Valid {
+				result = *inService
 			}
 		}
-		e.show(*asJSON, checked{File: *path, Valid: true, Diagnostics: warnings}, func() {
-			e.reportAll(warnings)
+		e.show(*asJSON, result, func() {
+			e.reportAll(result.Diagnostics)
+			if !result.Valid {
+				fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
+				return
+			}
 			fmt.Fprintf(e.stdout, "%s is valid\n", *path)
 		})
-		return exitOK
+		return exitIf(!result.Valid, exitConfig)
 	}
 }
 
@@ -67,9 +67,9 @@ func diagnosticsOf(err error) []config.Diagnostic {
 	return []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 }
 
-// checkInService returns the errors for which the service would refuse its file. There are none if
-// systemd does not know the service.
-func checkInService() ([]config.Diagnostic, error) {
+// checkInService checks the service's file as the service would. It returns nil if systemd does not
+// know the service.
+func checkInService() (*checked, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	program, err := os.Executable()
@@ -85,10 +85,7 @@ func checkInService() ([]config.Diagnostic, error) {
 	if json.Unmarshal(out, &result) != nil {
 		return nil, fmt.Errorf("running systemd-run: %w", err)
 	}
-	if result.Valid {
-		return nil, nil
-	}
-	return result.Diagnostics, nil
+	return &result, nil
 }
 
 // checkWarnings returns what cannot work in a valid configuration, on any host or on this one.

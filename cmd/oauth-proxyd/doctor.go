@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"oauth-proxyd/internal/admin"
@@ -69,7 +70,11 @@ const (
 )
 
 func showFinding(p term.Printer, f doctor.Finding) {
-	word := fmt.Sprintf("%-*s", statusColumn, shownStatus(f.Status))
+	word := string(f.Status)
+	if f.Status == doctor.Fail { // it stands out without colour
+		word = "FAIL"
+	}
+	word = fmt.Sprintf("%-*s", statusColumn, word)
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
 	style := map[doctor.Status]term.Style{doctor.OK: term.Green, doctor.Fail: term.Red}[f.Status]
 	p.Wrap(p.Paint(cmp.Or(style, term.Yellow), word)+name, checkColumn, f.Seen)
@@ -82,31 +87,18 @@ func showFinding(p term.Printer, f doctor.Finding) {
 	}
 }
 
-// shownStatus returns a failure in capitals, so that it stands out without colour.
-func shownStatus(s doctor.Status) string {
-	if s == doctor.Fail {
-		return "FAIL"
-	}
-	return string(s)
-}
-
 // verdict counts the findings and names the first one to fix.
 func verdict(findings []doctor.Finding) string {
-	var parts []string
-	first := ""
-	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn, doctor.Unknown, doctor.OK} {
-		n := 0
-		for _, f := range findings {
-			if f.Status != s {
-				continue
-			}
-			if n++; first == "" && (s == doctor.Fail || s == doctor.Warn) {
-				first = "; fix first: " + f.Check
-			}
-		}
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, shownStatus(s)))
+	counts := make(map[doctor.Status]int)
+	for _, f := range findings {
+		counts[f.Status]++
+	}
+	text := fmt.Sprintf("%d checks: %d ok, %d warn, %d fail, %d unknown",
+		len(findings), counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Unknown])
+	for _, s := range []doctor.Status{doctor.Fail, doctor.Warn} {
+		if i := slices.IndexFunc(findings, func(f doctor.Finding) bool { return f.Status == s }); i >= 0 {
+			return text + "; fix first: " + findings[i].Check
 		}
 	}
-	return strings.Join(parts, ", ") + first
+	return text
 }

@@ -214,16 +214,11 @@ func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 		return warn("the gateway sends %s, but the daemon does not use it: %s", header, r.PersonDoubt).fix("see what the gateway puts into " + header)
 	case len(r.NamedIn) > 0:
 		return warn("the gateway names people in %s, but the block identity does not say so: they count as one sender", strings.ToLower(r.NamedIn[0])).
-			fix(x.identityBlock(r), "oauth-proxyd reload")
+			fix(fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}",
+				withEntry(x.settings.Identity.From, cmp.Or(r.Entry, "tag:NAME")), strings.ToLower(r.NamedIn[0])), "oauth-proxyd reload")
 	case len(x.settings.Identity.From) > 0:
 		return warn("the gateway names nobody: %s did not arrive", header).
 			fix("claude gateway: forward_user_identity: true in its upstream", "another gateway: identity.header is the header in which it names people")
 	}
 	return ok("the gateway names nobody in a usual header: its people count as one sender")
-}
-
-// identityBlock returns the block to paste so that the gateway may name people.
-func (x *facts) identityBlock(r admin.ProbeReport) string {
-	from := withEntry(x.settings.Identity.From, cmp.Or(r.Entry, "tag:NAME"))
-	return fmt.Sprintf("identity {\n  from   = %s\n  header = %q\n}", from, strings.ToLower(r.NamedIn[0]))
 }

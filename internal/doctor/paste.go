@@ -19,11 +19,8 @@ func (x *facts) baseURL() string {
 	if x.network != nil && !x.network.MagicDNS && len(x.node.Addresses) > 0 {
 		host = x.node.Addresses[0].String()
 	}
-	switch {
-	case host == "" || port == 0:
+	if host == "" || port == 0 {
 		return ""
-	case port == 80:
-		return "http://" + host
 	}
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
