@@ -44,11 +44,12 @@ type requestBody struct {
 	trailer  http.Header
 	chunks   [][]byte // the bytes from offset base on
 	base     int64
-	received int64 // offset up to which the client's body was read
-	taken    int64 // offset up to which the latest attempt has read
-	kept     bool  // chunks stay after they were taken
-	held     bool  // reading must not start: the response may have begun
-	wanted   bool  // an attempt waits for more
+	received int64        // offset up to which the client's body was read
+	latest   *attemptBody // the only one that may read; nil: none
+	taken    int64        // offset up to which it has read
+	kept     bool         // chunks stay after they were taken
+	held     bool         // reading must not start: the response may have begun
+	wanted   bool         // latest waits for more
 }
 
 // bodyState says how far the client's body was read. States change only downwards in this list.
@@ -76,18 +77,18 @@ func newRequestBody(x *exchange) *requestBody {
 func (b *requestBody) attempt(out *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.taken, b.held = 0, false
 	// net/http writes to its own map while the body is read ahead.
 	out.Trailer = maps.Clone(b.trailer)
-	out.Body = &attemptBody{body: b, trailer: out.Trailer}
+	b.latest = &attemptBody{body: b, trailer: out.Trailer}
+	b.taken, b.held, b.wanted = 0, false, false
+	b.change.Broadcast()
+	out.Body = b.latest
 }
 
 // attemptBody is the body of one attempt. The transport owns it.
 type attemptBody struct {
 	body    *requestBody
 	trailer http.Header
-	offset  int64
-	closed  bool // guarded by body.mu
 }
 
 // Read implements io.Reader.
@@ -98,12 +99,12 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	if !b.awaitData(a) {
 		return 0, errBodyEnded
 	}
-	n := b.copyAt(p, a.offset)
-	a.offset += int64(n)
-	b.taken = a.offset
+	b.wanted = false
+	n := b.copyNext(p)
+	b.taken += int64(n)
 	b.drop()
 	b.change.Broadcast()
-	if a.offset < b.received || b.err == nil {
+	if b.taken < b.received || b.err == nil {
 		b.x.watch.sending(forUpstreamAccept)
 		return n, nil
 	}
@@ -116,19 +117,22 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer. It ends the attempt; another one can still read the body.
 func (a *attemptBody) Close() error {
-	a.body.mu.Lock()
-	defer a.body.mu.Unlock()
-	a.closed = true
-	a.body.change.Broadcast()
+	b := a.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest == a {
+		b.latest, b.wanted = nil, false
+	}
+	b.change.Broadcast()
 	return nil
 }
 
-// awaitData waits until there are bytes or an end at a's offset, and starts the reader if
-// necessary. It returns false if a must not read any more. The caller holds mu.
+// awaitData waits until there are more bytes or an end for a, and starts the reader if necessary.
+// It returns false if a must not read any more. The caller holds mu.
 func (b *requestBody) awaitData(a *attemptBody) bool {
-	for !a.closed && b.state != bodyBroken {
+	for b.latest == a && b.state != bodyBroken {
 		switch {
-		case a.offset < b.received || b.err != nil:
+		case b.taken < b.received || b.err != nil:
 			return true
 		case b.held && b.state == bodyUnread:
 			b.x.watch.sending(forHeader)
@@ -139,7 +143,6 @@ func (b *requestBody) awaitData(a *attemptBody) bool {
 		}
 		b.change.Broadcast()
 		b.change.Wait()
-		b.wanted = false
 	}
 	return false
 }
@@ -153,9 +156,9 @@ func (b *requestBody) hold(on bool) {
 	b.change.Broadcast()
 }
 
-// copyAt copies bytes from offset on out of chunks. The caller holds mu.
-func (b *requestBody) copyAt(p []byte, offset int64) (n int) {
-	skip := offset - b.base
+// copyNext copies the next bytes for the latest attempt out of chunks. The caller holds mu.
+func (b *requestBody) copyNext(p []byte) (n int) {
+	skip := b.taken - b.base
 	for _, c := range b.chunks {
 		if size := int64(len(c)); skip >= size {
 			skip -= size
