@@ -86,14 +86,11 @@ func newer(a, b string) bool {
 	return programA == programB && slices.Compare(numbers(versionA), numbers(versionB)) > 0
 }
 
-// numbers returns the numbers of a version, without suffixes such as "-beta".
+// numbers returns the three numbers of a version, without suffixes such as "-beta"; 0 for a missing
+// one.
 func numbers(version string) []int {
-	var all []int
-	for part := range strings.SplitSeq(version, ".") {
-		digits := len(part) - len(strings.TrimLeft(part, "0123456789"))
-		n, _ := strconv.Atoi(part[:digits])
-		all = append(all, n)
-	}
+	all := make([]int, 3)
+	_, _ = fmt.Sscanf(version, "%d.%d.%d", &all[0], &all[1], &all[2])
 	return all
 }
 
