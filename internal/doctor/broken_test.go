@@ -211,9 +211,9 @@ func brokenEntrances() []breakage {
 			w.tailscaled = nil
 		}, "config", doctor.Warn, []string{`"tag:aperture"`, "matches nobody", "required = false"}},
 		{"two nodes have the peer's name", func(w *world) {
-			w.peer = "gateway"
-			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"HostName":"laptop"`, `"HostName":"gateway"`, 1))
-		}, "peer", doctor.Fail, []string{"2 nodes", "doctor --peer laptop.tail.ts.net", "doctor --peer ai.tail.ts.net"}},
+			w.peer = "ai"
+			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"DNSName":"laptop.tail`, `"DNSName":"ai.shared`, 1))
+		}, "peer", doctor.Fail, []string{"2 nodes", "doctor --peer ai.shared.ts.net", "doctor --peer ai.tail.ts.net"}},
 		{"the peer is this node", func(w *world) { w.peer = "box" }, "peer", doctor.Fail, []string{"this node itself"}},
 		{"the peer is offline", func(w *world) {
 			w.peer = "ai"

@@ -31,7 +31,7 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("whether %q gets in: tailscaled does not show its peers", x.Peer)}
 	}
 	switch found := x.network.Find(x.Peer); {
-	case len(found) == 0 && (x.Peer == x.node.Name || x.Peer == x.node.HostName):
+	case len(found) == 0 && (x.Peer == x.node.Name || x.Peer == x.node.ShortName(x.node.Name)):
 		return []Finding{fail("%q is this node itself", x.Peer).fix("name the node that sends requests, such as the gateway")}
 	case len(found) == 0:
 		return []Finding{fail("this node sees no node named %q: the name is misspelt, or the tailnet's policy keeps the two apart", x.Peer).

@@ -50,17 +50,17 @@ func TestNetwork(t *testing.T) {
 	want := tailnet.Network{
 		MagicDNS: true,
 		Self: tailnet.Node{
-			Name: "box.tail.ts.net", HostName: "box", ID: "n1", User: "bob@example.com",
+			Name: "box.tail.ts.net", ID: "n1", User: "bob@example.com",
 			Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.1")}, Online: true,
 		},
 		Peers: []tailnet.Node{
 			{
-				Name: "ai.tail.ts.net", HostName: "gateway", ID: "n3", Tags: []string{"tag:aperture"},
+				Name: "ai.tail.ts.net", ID: "n3", Tags: []string{"tag:aperture"},
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.3")},
 				Online:    true, KeyExpired: true, Attributes: []string{"extra", "funnel"},
 			},
 			{
-				Name: "laptop.tail.ts.net", HostName: "Anns-Laptop", ID: "n2", User: "ann@example.com",
+				Name: "laptop.tail.ts.net", ID: "n2", User: "ann@example.com",
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.2"), netip.MustParseAddr("fd7a:115c:a1e0::2")},
 			},
 		},
@@ -78,7 +78,7 @@ func TestNetworkFind(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"ai": "n3", "ai.tail.ts.net": "n3", "AI.tail.ts.net.": "n3", "n3": "n3", "100.64.0.3": "n3", "::ffff:100.64.0.3": "n3",
-		"gateway": "n3", "anns-laptop": "n2", "fd7a:115c:a1e0::2": "n2", "box": "", "nobody": "", "tail": "",
+		"LAPTOP": "n2", "fd7a:115c:a1e0::2": "n2", "box": "", "nobody": "", "tail": "",
 	} {
 		var got strings.Builder
 		for _, n := range network.Find(name) {

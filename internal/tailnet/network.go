@@ -27,7 +27,6 @@ type Network struct {
 // Node is one node of the tailnet.
 type Node struct {
 	Name       string   // MagicDNS name without the final dot
-	HostName   string   // the host's own name
 	ID         string   // stable node ID
 	User       string   // login name of its owner; empty for a tagged node
 	Tags       []string // with "tag:"
@@ -79,7 +78,7 @@ func networkFrom(facts *ipnstate.Status) Network {
 
 func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfile) Node {
 	n := Node{
-		Name: strings.TrimSuffix(p.DNSName, "."), HostName: p.HostName, ID: string(p.ID),
+		Name: strings.TrimSuffix(p.DNSName, "."), ID: string(p.ID),
 		Addresses: slices.Clone(p.TailscaleIPs), Online: p.Online, KeyExpired: p.Expired,
 	}
 	if p.Tags != nil {
@@ -94,22 +93,11 @@ func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfi
 	return n
 }
 
-// Find returns the peers that name may mean: a MagicDNS name, its first label, a stable node ID, an
-// address, or, if none of these matches, a host name.
+// Find returns the peers that name may mean: a MagicDNS name, its first label, a stable node ID or
+// an address.
 func (n Network) Find(name string) []Node {
 	name = strings.TrimSuffix(name, ".")
-	var found, byHostName []Node
-	for _, p := range n.Peers {
-		if p.isCalled(name) {
-			found = append(found, p)
-		} else if strings.EqualFold(p.HostName, name) {
-			byHostName = append(byHostName, p)
-		}
-	}
-	if len(found) == 0 {
-		return byHostName
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(n.Peers), func(p Node) bool { return !p.isCalled(name) })
 }
 
 func (n Node) isCalled(name string) bool {

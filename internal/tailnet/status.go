@@ -23,9 +23,6 @@ type Status struct {
 	// Name is the MagicDNS name without the final dot, empty before the first login.
 	Name string
 
-	// HostName is the host's own name, which need not be unique.
-	HostName string
-
 	// Addresses are the node's own on the tailnet, even while it is stopped or its key has expired.
 	Addresses []netip.Addr
 
@@ -95,7 +92,6 @@ func statusFrom(facts *ipnstate.Status) (Status, error) {
 // may set neither Expired nor a warning: only NeedsLogin and an expiry in the past show it.
 func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	s.Name = strings.TrimSuffix(self.DNSName, ".")
-	s.HostName = self.HostName
 	if len(s.Addresses) == 0 {
 		s.Addresses = self.TailscaleIPs
 	}

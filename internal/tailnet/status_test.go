@@ -23,7 +23,6 @@ func TestStatus(t *testing.T) {
 	want := tailnet.Status{
 		Backend:   "Running",
 		Name:      "box.tail.ts.net",
-		HostName:  "box",
 		Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.7"), netip.MustParseAddr("fd7a:115c:a1e0::7")},
 		KeyExpiry: expiry,
 		Version:   "1.102.5-t1",
