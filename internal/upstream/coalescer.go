@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -45,12 +47,11 @@ type coalescer struct {
 	written atomic.Int64 // bytes handed to conn
 
 	mu      sync.Mutex
-	change  sync.Cond // signals that pending became shorter, or that failed was set
+	change  sync.Cond // signals that pending became shorter, or that err was set
 	pending []byte
-	running bool // flush is to take what is pending
-	writing bool // a write is under way
-	failed  bool // nothing can be written any more
-	reset   bool // a write failed because the peer reset the connection without a FIN
+	running bool  // flush is to take what is pending
+	writing bool  // a write is under way
+	err     error // why nothing can be written any more; nil: it can
 }
 
 func newCoalescer(conn io.Writer, broken func()) *coalescer {
@@ -64,10 +65,10 @@ func (w *coalescer) write(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	large := len(p) >= coalescerLimit
-	for !w.failed && w.mustWait(large) {
+	for w.err == nil && w.mustWait(large) {
 		w.change.Wait()
 	}
-	if w.failed {
+	if w.err != nil {
 		return
 	}
 	w.taken.Add(int64(len(p)))
@@ -132,8 +133,7 @@ func (w *coalescer) send(p []byte) {
 	w.written.Add(-unsent)
 	w.taken.Add(-unsent)
 	if err != nil {
-		w.reset = errors.Is(err, syscall.ECONNRESET)
-		w.fail()
+		w.fail(err)
 	}
 	w.change.Broadcast()
 }
@@ -147,12 +147,12 @@ func (w *coalescer) wasReset() bool {
 	for w.writing {
 		w.change.Wait()
 	}
-	return w.reset
+	return errors.Is(w.err, syscall.ECONNRESET)
 }
 
 // fail drops what is pending. The caller holds mu.
-func (w *coalescer) fail() {
-	w.failed = true
+func (w *coalescer) fail(err error) {
+	w.err = cmp.Or(w.err, err)
 	w.taken.Add(-int64(len(w.pending)))
 	w.pending = nil
 	w.change.Broadcast()
@@ -162,5 +162,5 @@ func (w *coalescer) fail() {
 func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fail()
+	w.fail(net.ErrClosed)
 }

@@ -97,11 +97,12 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	a := c.newAttempt()
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(on))))
 	if err != nil {
-		if refused := refusedStream(err); refused || a.nothingSent() {
+		switch {
+		case refusedStream(err):
+			c.pool.streamRefused(c)
 			err = unsentError{err}
-			if refused {
-				c.pool.streamRefused(c)
-			}
+		case a.nothingSent():
+			err = unsentError{err}
 		}
 		c.finish(ctx.Err() != nil)
 		return nil, err
