@@ -36,8 +36,8 @@ func (d *daemon) servingLine(v *view) string {
 	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	parts := []string{"Serving on " + strings.Join(addresses, ", "), tailnetLine(v)}
-	return strings.Join(append(parts, d.faults(v)...), "; ")
+	parts := append([]string{"Serving on " + strings.Join(addresses, ", ")}, d.faults(v)...)
+	return strings.Join(append(parts, tailnetLine(v)), "; ")
 }
 
 // faults lists what is wrong beside the tailnet and the requests, each with how to fix it.
