@@ -230,7 +230,7 @@ func TestDoctorAndStatusOfANodeWithoutADevice(t *testing.T) {
 	})
 	t.Run("a gateway that access.allow refuses", func(t *testing.T) {
 		private := runGateway(t, laptop, "http://"+net.JoinHostPort(host.DNSName(), p.port))
-		p.look("--through", private).want(t, "gateway", "fail", laptop.DNSName()+" (alice@example.com)", "was refused", `"tag:aperture", "alice@example.com"`)
+		p.look("--through", private).want(t, "gateway", "fail", laptop.DNSName()+" (alice@example.com)", "was refused", `"tag:aperture", "node:`+laptop.DNSName()+`"`)
 	})
 	t.Run("a peer that access.allow refuses", func(t *testing.T) {
 		p.look("--peer", laptop.Name()).want(t, "peer", "fail", "alice@example.com", `"tag:aperture", "alice@example.com"`)
