@@ -52,7 +52,10 @@ func (x *facts) stuck(f Finding) Finding {
 		f.Seen += fmt.Sprintf(": it is process %d, %q", x.admin(), strings.TrimSpace(procText(x.admin(), "comm")))
 		return f.fix(fmt.Sprintf("kill %d   # unless it is oauth-proxyd; then start that again", x.admin()))
 	}
-	return f.fix(x.start()).fix(x.journal()...)
+	if f = f.fix(x.start()); x.units.installed() {
+		return f.fix(journalCommand)
+	}
+	return f
 }
 
 // descriptorsUsedUp reports that the daemon has nearly all of its descriptors open. The finding is

@@ -153,8 +153,6 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case isDown && x.responds:
 		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
 			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, restart it:", x.start())}
-	case isDown:
-		return []Finding{fail("%v", x.daemonErr).fix(x.start()).fix(x.journal()...)}
 	case s == nil:
 		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":

@@ -43,12 +43,9 @@ func checkTailscaled(ctx context.Context, x *facts) []Finding {
 	return findings
 }
 
-// notConnected takes the reason and the fix of a tailnet error apart.
+// notConnected takes the reason and the fix of an error of Connect apart.
 func (x *facts) notConnected(err error) Finding {
-	e, is := errors.AsType[*tailnet.Error](err)
-	if !is {
-		return fail("%v", err)
-	}
+	e, _ := errors.AsType[*tailnet.Error](err) // it always is one
 	f := fail("%s", strings.TrimSuffix(e.Error(), "; "+e.Fix)).fix(e.Fix)
 	if e.AuthURL != "" && x.daemon != nil {
 		f = f.fix("oauth-proxyd status   # shows the address to log in at")

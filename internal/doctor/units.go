@@ -240,14 +240,6 @@ func (x *facts) start() string {
 	return serve
 }
 
-// journal returns the command that shows the daemon's log, if systemd runs the daemon.
-func (x *facts) journal() []string {
-	if !x.units.installed() {
-		return nil
-	}
-	return []string{journalCommand}
-}
-
 // reopen returns the command that makes systemd listen again. Starting an active unit does nothing,
 // and a socket unit cannot be started while its service runs.
 func reopen(socket string) string {
