@@ -59,8 +59,8 @@ type breakage struct {
 	words  []string
 }
 
-// brokenHere breaks the configuration or the daemon.
-func brokenHere() []breakage {
+// brokenConfigs breaks the configuration, or what is active of it.
+func brokenConfigs() []breakage {
 	return []breakage{
 		{
 			"a mistake in the configuration", func(w *world) { w.replace("upstream_url", "upstrem_url") },
@@ -76,6 +76,12 @@ func brokenHere() []breakage {
 		{"the daemon's own file is bad", func(w *world) {
 			w.dryRun.Diagnostics = []config.Diagnostic{{File: "other.hcl", Line: 3, Column: 1, Summary: "no such block"}}
 		}, "config", doctor.Warn, []string{"other.hcl:3:1: no such block", "reload --dry-run"}},
+	}
+}
+
+// brokenDaemons breaks the daemon.
+func brokenDaemons() []breakage {
+	return []breakage{
 		{
 			"no daemon", func(w *world) { w.status, w.health = nil, nil },
 			"sockets", doctor.Fail,
@@ -286,7 +292,7 @@ func brokenExits() []breakage {
 
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
-	for _, row := range slices.Concat(brokenHere(), brokenTailnets(), brokenEntrances(), brokenExits()) {
+	for _, row := range slices.Concat(brokenConfigs(), brokenDaemons(), brokenTailnets(), brokenEntrances(), brokenExits()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			row.broken(w)

@@ -9,19 +9,23 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
+// Outputs of systemctl show, and a fix.
+const (
+	running = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=active\n"
+	stopped = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=inactive\n"
+	absent  = "LoadState=not-found\nActiveState=inactive\n"
+	listens = "\nId=oauth-proxyd.socket\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
+	reopen  = "systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket"
+	second  = "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n"
+	silent  = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=inactive\n"
+)
+
+// failed is a service that stopped with this result and exit code.
+func failed(result, code string) string {
+	return "Result=" + result + "\nExecMainStatus=" + code + "\nLoadState=loaded\nActiveState=failed\n"
+}
+
 func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
-	const (
-		running = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=active\n"
-		stopped = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=inactive\n"
-		absent  = "LoadState=not-found\nActiveState=inactive\n"
-		listens = "\nId=oauth-proxyd.socket\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=active\n"
-		reopen  = "systemctl stop oauth-proxyd.service oauth-proxyd.socket && systemctl start oauth-proxyd.socket"
-		second  = "\nId=batch.socket\nResult=resources\nLoadState=loaded\nActiveState=failed\n"
-		silent  = "\nResult=success\nListen=[::]:8080 (Stream)\nLoadState=loaded\nActiveState=inactive\n"
-	)
-	failed := func(result, code string) string {
-		return "Result=" + result + "\nExecMainStatus=" + code + "\nLoadState=loaded\nActiveState=failed\n"
-	}
 	for _, row := range []struct {
 		name, shown string
 		status      doctor.Status
@@ -72,7 +76,8 @@ func TestWhatSystemdSaysOfTheUnits(t *testing.T) {
 		},
 		{
 			"only a second socket listens", stopped + silent + "\nId=batch.socket\nLoadState=loaded\nActiveState=active\nListen=[::]:8081 (Stream)\n",
-			doctor.OK, []string{"batch.socket listens on [::]:8081; the first request starts it"},
+			doctor.OK,
+			[]string{"batch.socket listens on [::]:8081; the first request starts it"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
