@@ -79,17 +79,9 @@ func New(cfg Config) (*Log, error) {
 }
 
 func duplicate(f *os.File) (*os.File, error) {
-	if f == nil {
-		f = os.Stderr
-	}
-	raw, err := f.SyscallConn()
+	f = cmp.Or(f, os.Stderr)
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // not 1 either
 	if err != nil {
-		return nil, err
-	}
-	var fd int
-	var dupErr error
-	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) }) // not 1 either
-	if err = cmp.Or(err, dupErr); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), f.Name()), nil
