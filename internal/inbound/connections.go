@@ -144,6 +144,9 @@ func (b *bucket) hasShare() bool {
 	return n < maxStrangersPerOrigin || shared(b.addr) && n < maxStrangers
 }
 
+// hasRoom reports whether the origin may have one more stranger.
+func (b *bucket) hasRoom() bool { return b.budget[classStranger] < maxStrangers && b.hasShare() }
+
 // unadmitted returns how many connections the origin has without an admitted request so far.
 func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
 
@@ -271,6 +274,10 @@ func (s *connections) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.move(c, classNone)
+	b := s.bucket(c.origin)
+	if next := b.oldest(classWaiting, anyConn); next != nil && b.hasRoom() && s.hasRequest(next) {
+		s.move(next, classStranger) // the others wait for clean
+	}
 	s.signalEmpty()
 }
 

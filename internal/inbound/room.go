@@ -137,8 +137,7 @@ func (s *connections) clean() {
 // serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
 	for _, b := range s.buckets {
-		room := func() bool { return b.budget[classStranger] < maxStrangers && b.hasShare() }
-		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || room()) {
+		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || b.hasRoom()) {
 			c := b.oldest(classWaiting, anyConn)
 			if s.known[b.addr] {
 				s.letIn(c)
