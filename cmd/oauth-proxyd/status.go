@@ -80,8 +80,9 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("tailnet", tailnetText(s.Tailnet, now))
 	p.row("connections", fmt.Sprintf("%d of %d admitted, %d others", s.Connections.Admitted, s.Connections.AdmittedLimit, s.Connections.Strangers))
-	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; %d since the start, %d failed",
-		s.Requests.InFlight, s.Requests.InFlightLimit, s.Requests.Queued, s.Requests.QueuedLimit, s.Requests.Served, s.Requests.Failed))
+	p.row("requests", fmt.Sprintf("%d of %d in flight, %d of %d queued; %d since the start, %d failed, %d refused",
+		s.Requests.InFlight, s.Requests.InFlightLimit, s.Requests.Queued, s.Requests.QueuedLimit,
+		s.Requests.Served, s.Requests.Failed, s.Requests.Refused))
 	p.row("waiting", waitingText(s.Requests.Waiting))
 	if s.Slowest != nil {
 		p.row("slowest", slowestText(*s.Slowest))
@@ -232,16 +233,16 @@ func count[N int | uint64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// errorsText says which share of recent requests failed, by status of the API or in this proxy.
+// errorsText says which share of recent requests failed, by class of error or our own code.
 func errorsText(windows map[string]proxy.RecentErrors) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
 		var parts []string
-		for _, class := range slices.Sorted(maps.Keys(lately.Errors)) {
-			cause := strings.NewReplacer("proxy", "this proxy", "no_request_id", "errors without request-id").Replace(class)
-			if share := lately.Share(class); share > 0 {
-				parts = append(parts, cause+" "+percent(&share))
+		names := slices.Concat(slices.Sorted(maps.Keys(lately.Errors)), slices.Sorted(maps.Keys(lately.Codes)))
+		for _, name := range names {
+			if share := lately.Share(name); share > 0 && name != "proxy" { // which its codes explain
+				parts = append(parts, strings.Replace(name, "no_request_id", "errors without request-id", 1)+" "+percent(&share))
 			}
 		}
 		shares := cmp.Or(strings.Join(parts, ", "), "none")

@@ -45,7 +45,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 		"stty columns 60; oauth-proxyd status")
 	shown.Env = append(s.environment(), "TERM=xterm")
 	out, err := shown.Output()
-	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start, 0 failed") {
+	if err != nil || !strings.HasPrefix(string(out), "\x1b[32mhealthy\x1b[0m: ") || !strings.Contains(string(out), "\r\n            the start, 0 failed, 0 refused") {
 		t.Errorf("%v\n%q", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
@@ -63,7 +63,7 @@ func TestStatusHealthy(t *testing.T) {
 	s.awaitHealth(t, "in_flight", 0)
 	s.wantStatus(0, "healthy: serving, tailnet connected as box.tail.ts.net\n",
 		"socket proxy, "+s.unit.sockets[0].Addr(), "connected, Running, box.tail.ts.net, 100.64.0.7",
-		"0 of 1000 in flight, 0 of 1000 queued; 1 since the start, 0 failed",
+		"0 of 1000 in flight, 0 of 1000 queued; 1 since the start, 0 failed, 0 refused",
 		"errors none of 1 request in 1m; none of 1 request in 5m; none of 1 request in 60m",
 		u.URL+", direct, 1 connection, last response", "(200)", "none since the start", "oauth-proxyd v0.0.0-test, tailscaled 1.102.5")
 }
@@ -182,11 +182,11 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "retry {\n    attempts = 1\n  }", withoutTailnet)})
 	s.wantStatus(0, "healthy: serving, tailnet not required\n", "no response yet")
 	get(t, s.url()+"/echo").Want(t, 502)
-	s.wantStatus(0, "healthy, but the last request failed: could not connect to 127.0.0.1:9: ", "connection refused; run `oauth-proxyd doctor`")
+	s.wantStatus(0, "healthy, but the last request failed: upstream_connect: could not connect to 127.0.0.1:9: ", "connection refused; run `oauth-proxyd doctor`")
 	for range 4 {
 		get(t, s.url()+"/echo").Want(t, 502)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "the last of 5 in a row: could not connect to 127.0.0.1:9")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "connection refused (5 in a row)", "the last of 5 in a row: upstream_connect: could not connect to 127.0.0.1:9")
 	code, out, _ := s.command("status", "--json")
 	if code != 0 || !daemontest.ContainsAll(out, []string{`"failing": "no request has succeeded`, `"in_a_row": 5`, "run `oauth-proxyd doctor`"}) {
 		t.Errorf("--json: %d %s", code, out)
@@ -195,7 +195,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	s.configure(forwarding(u.URL, "", withoutTailnet))
 	s.command("reload")
 	get(t, s.url()+"/echo").Want(t, 200)
-	s.wantStatus(0, "healthy: serving, tailnet not required\n", "since then requests have succeeded: could not connect to")
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "since then requests have succeeded: upstream_connect: could not connect to")
 	for range 3 {
 		get(t, s.url()+"/nowhere").Want(t, 404)
 	}
@@ -289,6 +289,26 @@ func TestStatusWarnsOfTextfileAndListener(t *testing.T) {
 	if _, _, errs := s.command("reload"); !strings.Contains(errs, listener) {
 		t.Errorf("reload: %s", errs)
 	}
+}
+
+func TestStatusCountsRefusals(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s := start(t, unit{config: forwarding(u.URL, `max_request_body = "1KiB"`, withoutTailnet, "access {\n  allow = [\"192.0.2.1\"]\n}\n")})
+	for range 3 {
+		get(t, s.url()+"/echo").Want(t, 403)
+	}
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning all 3 requests of the last 5 minutes were refused, because access.allow does not list the sender",
+		"0 since the start, 0 failed, 3 refused", "none of 0 requests in 1m")
+	s.configure(forwarding(u.URL, `max_request_body = "1KiB"`, withoutTailnet))
+	s.command("reload")
+	for range 3 {
+		background(t, newClient(t), http.MethodPost, s.url()+"/echo", strings.Repeat("x", 2000))().Want(t, 413)
+	}
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "request_too_large: ", "(3 in a row); raise proxy.max_request_body",
+		"3 since the start, 3 failed, 3 refused", "errors request_too_large 100% of 3 requests in 1m")
+	get(t, s.url()+"/echo").Want(t, 200)
+	s.wantStatus(0, "healthy: serving, tailnet not required\n", "request_too_large 75% of 4 requests in 1m")
 }
 
 // The issuer of an untrusted certificate names the proxy that inspects TLS.

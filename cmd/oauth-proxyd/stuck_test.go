@@ -74,7 +74,7 @@ func TestStatusNamesLackOfDescriptors(t *testing.T) {
 	restore := spareDescriptors(t, s, 0)
 	ask("/v1/models").Want(t, 502)
 	restore()
-	s.wantStatus(0, "healthy, but the last request failed: could not connect", "too many open files", "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n`")
+	s.wantStatus(0, "healthy, but the last request failed: upstream_connect: could not connect", "too many open files", "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n`")
 }
 
 // TestFewDescriptorsAreWarnedOf: doctor sees it before the daemon stops responding.

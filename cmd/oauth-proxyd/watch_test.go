@@ -146,7 +146,9 @@ func TestStatusWatchFollowsTheWindow(t *testing.T) {
 	if !strings.Contains(all[1], "0 since\x1b[K\r\n") || !strings.Contains(all[1], "\x1b[32mhealthy\x1b[0m: ") {
 		t.Errorf("on 60 columns: %q", all[1])
 	}
-	if !slices.ContainsFunc(all, func(screen string) bool { return strings.Contains(screen, "0 since the start, 0 failed\x1b[K\r\n") }) {
+	if !slices.ContainsFunc(all, func(screen string) bool {
+		return strings.Contains(screen, "0 since the start, 0 failed, 0 refused\x1b[K\r\n")
+	}) {
 		t.Errorf("on 120 columns: %q", all)
 	}
 	last, _, _ := strings.Cut(all[len(all)-1], "\x1b[J")

@@ -139,13 +139,13 @@ func (c *clients) count(name string, status int, now time.Time) {
 // judge judges a client by a response of the upstream that begins. Only messages count: the other
 // requests of a client may work when they do not.
 func (c *clients) judge(r *record, now time.Time) {
-	if r.Method != http.MethodPost || !strings.HasSuffix(r.Path, "/v1/messages") {
+	if !r.isMessage() {
 		return
 	}
-	switch one := c.known[c.series(r.Client, now)]; {
-	case r.Status < http.StatusBadRequest:
+	switch one, class := c.known[c.series(r.Client, now)], r.class(); {
+	case class == "":
 		one.worked, one.refused = now, 0
-	case blamesClient(r.Status):
+	case class == classRefused && blamesClient(r.Status):
 		if one.refused == 0 {
 			one.since, one.session = now, r.Session
 		} else if one.session != r.Session {

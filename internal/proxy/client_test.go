@@ -59,9 +59,14 @@ type agents struct {
 	*bubble
 	conn    *rawConn
 	reg     *prometheus.Registry
-	refused map[string]int // status by client; 0: the connection breaks; -1: the response is cut; -2: it is a stream without an end
+	refused map[string]int // status by client; 0: the connection breaks; -1: the response is cut; -2: it is a stream without an end; or:
 	header  string         // of the responses
 }
+
+const (
+	errorStream = -3
+	webPage     = -4
+)
 
 func openAgents(t *testing.T) *agents {
 	a := &agents{reg: prometheus.NewRegistry(), refused: map[string]int{}, header: "Request-Id: req_1\r\n"}
@@ -80,6 +85,13 @@ func openAgents(t *testing.T) *agents {
 				return
 			case -2:
 				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n")
+				continue
+			case errorStream:
+				event := "event: error\ndata: {}\n\n"
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 X\r\n%sContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", a.header, len(event), event)
+				continue
+			case webPage:
+				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Type: Text/HTML; charset=utf-8\r\nContent-Length: 0\r\n\r\n")
 				continue
 			}
 			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\n%sContent-Length: 0\r\n\r\n", status, a.header)

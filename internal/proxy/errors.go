@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"oauth-proxyd/internal/access"
 )
@@ -40,9 +43,10 @@ const (
 type severity int
 
 const (
-	clientsFault severity = iota // nothing
-	refusal                      // the host did not take the request: a recent error
-	breakdown                    // requests do not work: a recent error, and a failure in [Stats]
+	stranger     severity = iota // nothing: the sender has no access
+	clientsFault                 // nothing, unless every request fails
+	refusal                      // the same, but many are worth a warning
+	breakdown                    // requests do not work
 )
 
 // The causes of a cut response, as a label of a metric. A cause is "" if the code cuts none.
@@ -63,29 +67,38 @@ type codeMeaning struct {
 	metric   string // error_type of proxy_upstream_errors_total; "": not counted there
 	cutBy    string // by of proxy_responses_cut_total
 	token    string // error= of Proxy-Status (RFC 9209 §2.3)
+	fix      string // for an operator; "": the log says more
 }
 
 // codeTable has a row for each code. It is the only place that knows their meanings.
 var codeTable = map[Code]codeMeaning{
-	CodeInvalidRequest:      {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error"},
-	CodeLoopDetected:        {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected"},
-	CodeAccessDenied:        {clientsFault, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
-	CodeBrowserRefused:      {clientsFault, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied"},
-	CodeClientIdle:          {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error"},
-	CodeTooLarge:            {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error"},
-	CodeHeadersTooLarge:     {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error"},
-	CodeUpgradeRefused:      {refusal, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error"},
-	CodeUpstreamConnect:     {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable"},
-	CodeUpstreamProtocol:    {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error"},
-	CodeUpstreamInterrupted: {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete"},
-	CodeUpstreamIdle:        {breakdown, http.StatusGatewayTimeout, "api_error", false, "response_read", cutByTimeout, "http_response_timeout"},
-	CodeOverloaded:          {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached"},
-	CodeDraining:            {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error"},
-	CodeTailnetUnavailable:  {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error"},
-	CodeCancelling:          {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied"},
-	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout"},
-	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout"},
-	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error"},
+	CodeInvalidRequest:      {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error", ""},
+	CodeLoopDetected:        {breakdown, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected", "set proxy.upstream_url to the API"},
+	CodeAccessDenied:        {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
+	CodeBrowserRefused:      {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
+	CodeClientIdle:          {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error", "raise proxy.idle_timeout if uploads may pause for longer"},
+	CodeTooLarge:            {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error", "raise proxy.max_request_body if requests may be larger"},
+	CodeHeadersTooLarge:     {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error", ""},
+	CodeUpgradeRefused:      {clientsFault, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error", ""},
+	CodeUpstreamConnect:     {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable", runDoctor},
+	CodeUpstreamProtocol:    {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error", runDoctor},
+	CodeUpstreamInterrupted: {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete", runDoctor},
+	CodeUpstreamIdle:        {breakdown, http.StatusGatewayTimeout, "api_error", false, "response_read", cutByTimeout, "http_response_timeout", "raise proxy.idle_timeout if the upstream may be silent for longer"},
+	CodeOverloaded:          {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached", "see who has the slots with `oauth-proxyd requests`, and raise proxy.max_connections or proxy.queue_limit"},
+	CodeDraining:            {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error", ""},
+	CodeTailnetUnavailable:  {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error", "see `tailscale status` and `journalctl -u tailscaled`"},
+	CodeCancelling:          {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
+	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
+	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later"},
+	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},
+}
+
+// fix says what an operator can do about a failure with the code.
+func (c Code) fix(cause string) string {
+	if strings.Contains(cause, syscall.EMFILE.Error()) {
+		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
+	}
+	return cmp.Or(codeTable[c].fix, "see `journalctl -u oauth-proxyd OUTCOME="+string(c)+"`")
 }
 
 // retryAfter is the Retry-After of our 503s, in seconds.

@@ -77,6 +77,7 @@ func FuzzEventScanner(f *testing.F) {
 		f.Add(s, uint8(0))
 		f.Add(s, uint8(7))
 	}
+	f.Add("event: error\ndata: {}\n\nevent: x\ndata\n\nevent:error\rdata:\r\revent: errors\ndata\n\n", uint8(3))
 	f.Add("event: ping\ndata: {}\n\n:\n\nevent:ping\r\ndata\r\n\r\nevent: pings\rdata: a\r\r", uint8(3))
 	f.Fuzz(func(t *testing.T, sent string, size uint8) {
 		var scanner eventScanner
@@ -90,14 +91,14 @@ func FuzzEventScanner(f *testing.F) {
 		if scanner.atBoundary() != want {
 			t.Errorf("after %q: %v, want %v", sent, scanner.atBoundary(), want)
 		}
-		if wantData, wantPings := countEvents(lines); data != wantData || pings != wantPings {
-			t.Errorf("%q has %d events and %d pings, want %d and %d", sent, data, pings, wantData, wantPings)
+		if wantData, wantPings, failing := countEvents(lines); data != wantData || pings != wantPings || scanner.failing != failing {
+			t.Errorf("%q has %d events and %d pings, the last an error: %v; want %d and %d, %v", sent, data, pings, scanner.failing, wantData, wantPings, failing)
 		}
 	})
 }
 
 // countEvents reads a whole stream with lines that end with LF.
-func countEvents(stream string) (data, pings int) {
+func countEvents(stream string) (data, pings int, failing bool) {
 	name, hasData := "", false
 	lines := strings.Split(stream, "\n")
 	for _, line := range lines[:len(lines)-1] {
@@ -110,11 +111,12 @@ func countEvents(stream string) (data, pings int) {
 		case line != "":
 		case hasData && name != "ping":
 			data++
+			failing = name == "error"
 			name, hasData = "", false
 		default:
 			pings++
 			name, hasData = "", false
 		}
 	}
-	return data, pings
+	return data, pings, failing
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"oauth-proxyd/internal/config"
 )
@@ -46,6 +47,9 @@ func wantLoop(t *testing.T, d *door, why string, send func() (*http.Response, st
 	refused := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, `"outcome":"loop_detected"`) })
 	if refused < 0 || !strings.Contains(lines[refused], why) {
 		t.Errorf("refused as %q, want because %s", lines, why)
+	}
+	if got := d.Stats().Trouble(time.Now()); !strings.Contains(got, ": loop_detected: ") || !strings.HasSuffix(got, "; set proxy.upstream_url to the API") {
+		t.Errorf("status says %q", got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +24,7 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 	o := &outcomes{clients: newClients(r)}
 	r.MustRegister(o)
 	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the upstream last sent a complete response below 500; 0: not yet.",
+		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the API last sent a complete response below 500; 0: not yet.",
 	}, func() float64 {
 		if t := o.read().LastSuccess; !t.IsZero() {
 			return float64(t.UnixMilli()) / 1000
@@ -35,17 +34,18 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 	return o
 }
 
-// Stats counts requests, and says whether they succeed. A success is a response below 300 (or a
-// 304) that has begun, and a failure any other response, a cut one, or none. An error that is the
-// client's fault is neither, and neither is a request that its client ended, unless the upstream
-// began no response at all while it waited.
+// Stats counts requests, and says whether they succeed. A success is a response of the API below
+// 300 (or a 304) that has begun, and a failure any other response, one that did not end well, or
+// none. A request that its client ended is neither, unless the upstream began no response at all
+// while it waited.
 type Stats struct {
 	InFlight     int       `json:"in_flight"`
 	Queued       int       `json:"queued"`
-	Served       uint64    `json:"served"` // since the start
-	Failed       uint64    `json:"failed"` // of these, without a complete response from the upstream
+	Served       uint64    `json:"served"`  // since the start, without those refused
+	Failed       uint64    `json:"failed"`  // of these
+	Refused      uint64    `json:"refused"` // since the start, because the sender has no access
 	CutByDrain   uint64    `json:"cut_by_drain"`
-	LastSuccess  time.Time `json:"last_success,omitzero"`  // the upstream's last complete response below 500; zero: none yet
+	LastSuccess  time.Time `json:"last_success,omitzero"`  // the API's last complete response below 500; zero: none yet
 	LastResponse time.Time `json:"last_response,omitzero"` // when the upstream last began a response
 	LastStatus   int       `json:"last_status,omitzero"`   // of LastResponse
 	LastFailure  time.Time `json:"last_failure,omitzero"`  // zero: none yet
@@ -55,6 +55,7 @@ type Stats struct {
 	Since        time.Time `json:"since,omitzero"`         // the first of them
 	doubtful     bool      // the last failure may be the client's own fault
 	mixed        bool      // the failures in a row have different causes
+	messages     bool      // one of them is of a message, so only a message can succeed after it
 }
 
 // Stats returns the current counts.
@@ -80,29 +81,30 @@ func (o *outcomes) warnings(now time.Time) []string {
 func (o *outcomes) began(r *record, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.recent.add(errorClass(r.Status, r.UpstreamRequestID), now)
+	class := r.class()
+	o.recent.change(now, func(c *RecentErrors) { c.add(class) })
 	o.clients.judge(r, now)
 	s := &o.stats
 	s.LastResponse, s.LastStatus = now, r.Status
-	if succeeds(r.Status) {
-		s.InARow = 0
+	if class == "" && (r.isMessage() || !s.messages) {
+		s.InARow, s.messages = 0, false
 	}
-}
-
-func succeeds(status int) bool {
-	return status < http.StatusMultipleChoices || status == http.StatusNotModified
 }
 
 // ended judges a request that has ended.
 func (o *outcomes) ended(r *record, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	meaning, failed := r.failure()
 	if r.admitted {
 		o.clients.count(r.Client, r.Status, now)
-		o.endedLately(r, meaning, now)
 	}
+	o.recent.ended(r, now)
 	s := &o.stats
+	meaning, failed := r.failure()
+	if failed && meaning.severity == stranger {
+		s.Refused++
+		return
+	}
 	s.Served++
 	switch {
 	case failed:
@@ -110,48 +112,48 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		if r.FirstByte > 0 && meaning.cutBy == cutByDrain {
 			s.CutByDrain++
 		}
-		if meaning.severity == breakdown {
-			s.fail(now, r.Error, fixBreakdown(r.Error), false)
-		}
+		s.fail(r, meaning.severity < breakdown, r.Outcome+": "+r.Error, Code(r.Outcome).fix(r.Error), now)
+	case r.Outcome == outcomeErrorEvent:
+		s.Failed++
+		s.fail(r, false, r.Error, fixAPI, now)
 	case r.Status == statusClientGone:
 		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.Started) {
-			s.fail(now, "the upstream began no response before the client left", runDoctor, true)
+			s.fail(r, true, "the upstream began no response before the client left", runDoctor, now)
 		}
 	default:
-		s.complete(r.Status, r.UpstreamRequestID, now)
-	}
-}
-
-// endedLately counts a request that failed here, or whose response was cut.
-func (o *outcomes) endedLately(r *record, meaning codeMeaning, now time.Time) {
-	switch {
-	case r.FirstByte <= 0 && meaning.severity != clientsFault:
-		o.recent.add(classProxy, now)
-	case r.FirstByte > 0 && (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && errorClass(r.Status, r.UpstreamRequestID) == "":
-		o.recent.cut(r.Started.Add(r.FirstByte.Duration()), now)
+		s.complete(r, now)
 	}
 }
 
 // complete counts a complete response of the upstream.
-func (s *Stats) complete(status int, upstreamID string, now time.Time) {
-	if status < http.StatusInternalServerError {
+func (s *Stats) complete(r *record, now time.Time) {
+	if r.Status < http.StatusInternalServerError && !r.webPage {
 		s.LastSuccess = now
 	}
-	if succeeds(status) {
+	if r.class() == "" {
 		return
 	}
-	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", status, http.StatusText(status)))
-	s.fail(now, cause, fixResponse(status, upstreamID), status < http.StatusInternalServerError)
+	s.Failed++
+	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", r.Status, http.StatusText(r.Status)))
+	if r.webPage {
+		cause += " with a web page"
+	}
+	s.fail(r, r.Status < http.StatusInternalServerError, cause, fixResponse(r.Status, r.UpstreamRequestID), now)
 }
 
-// fail counts a failure.
-func (s *Stats) fail(now time.Time, cause, fix string, doubtful bool) {
+// fail counts a failure. A doubtful one without a response of the API proves nothing, so the cause
+// of a breakdown before it stays.
+func (s *Stats) fail(r *record, doubtful bool, cause, fix string, now time.Time) {
+	if doubtful && r.UpstreamRequestID == "" && s.InARow > 0 && !s.doubtful {
+		return
+	}
 	s.InARow++
 	if s.InARow == 1 {
 		s.Since, s.mixed = now, false
 	} else if cause != s.Cause {
 		s.mixed = true
 	}
+	s.messages = s.messages || r.isMessage()
 	s.LastFailure, s.Cause, s.Fix, s.doubtful = now, cause, fix, doubtful
 }
 
@@ -160,17 +162,21 @@ const fewDoubtful = 3
 
 // Trouble says why requests do not succeed and how to fix it, or returns "" if they do.
 func (s Stats) Trouble(now time.Time) string {
+	noun := "request"
+	if s.messages {
+		noun = "message"
+	}
 	switch {
 	case s.InARow == 0, s.doubtful && s.InARow < fewDoubtful:
 		return ""
 	case s.InARow == 1:
-		return "the last request failed: " + s.Cause + "; " + s.Fix
+		return "the last " + noun + " failed: " + s.Cause + "; " + s.Fix
 	}
 	row := fmt.Sprintf("%d in a row", s.InARow)
 	if s.mixed {
 		row = fmt.Sprintf("the last of %d failures in a row", s.InARow)
 	}
-	return fmt.Sprintf("no request has succeeded for %s: %s (%s); %s", roughly(now.Sub(s.Since)), s.Cause, row, s.Fix)
+	return fmt.Sprintf("no %s has succeeded for %s: %s (%s); %s", noun, roughly(now.Sub(s.Since)), s.Cause, row, s.Fix)
 }
 
 func roughly(d time.Duration) string {
@@ -183,15 +189,10 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%.0f h", d.Hours())
 }
 
-const runDoctor = "run `oauth-proxyd doctor`"
-
-// fixBreakdown says what to do about a request that failed here or on the path to the upstream.
-func fixBreakdown(cause string) string {
-	if strings.Contains(cause, syscall.EMFILE.Error()) {
-		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
-	}
-	return runDoctor
-}
+const (
+	runDoctor = "run `oauth-proxyd doctor`"
+	fixAPI    = "it is the API: see https://status.anthropic.com"
+)
 
 // fixResponse says what to do about a response that is no success.
 func fixResponse(status int, upstreamID string) string {
@@ -205,7 +206,7 @@ func fixResponse(status int, upstreamID string) string {
 	case status == http.StatusTooManyRequests:
 		return "see `oauth-proxyd limits`: an account has reached its rate limit"
 	case status >= http.StatusInternalServerError:
-		return "it is the API: see https://status.anthropic.com"
+		return fixAPI
 	}
 	return "see the error that the client shows: it is the API's"
 }

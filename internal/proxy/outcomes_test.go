@@ -11,7 +11,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	start := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	end := func(status int, code Code) *record {
 		r := &record{}
-		r.Status, r.Outcome, r.Error, r.Steps = status, string(code), string(code), []StepTrace{{Phase: phaseStreaming}}
+		r.Status, r.Outcome, r.Error, r.Steps = status, string(code), "why", []StepTrace{{Phase: phaseStreaming}}
 		return r
 	}
 	begun := func(status int, code Code) *record {
@@ -20,7 +20,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		return r
 	}
 	left := end(statusClientGone, "")
-	left.Started = start.Add(30 * time.Minute)
+	left.Started = start.Add(60 * time.Minute)
 	left.Steps = []StepTrace{{Phase: phaseWaiting}}
 	o := &outcomes{clients: newClients(nil)}
 	for i, row := range []struct {
@@ -28,14 +28,14 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		*record
 		want string
 	}{
-		{"one without a response", end(502, CodeUpstreamConnect), "the last request failed: upstream_connect"},
-		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect"},
-		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect"},
-		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect"},
-		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect (2 in a row)"},
-		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect (2 in a row)"},
-		{"cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted"},
-		{"another cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted"},
+		{"one without a response", end(502, CodeUpstreamConnect), "the last request failed: upstream_connect: why"},
+		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect: why"},
+		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect: why"},
+		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect: why"},
+		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect: why (2 in a row)"},
+		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect: why (2 in a row)"},
+		{"cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted: why"},
+		{"another cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted: why"},
 		{"well", begun(200, ""), ""},
 		{"one of the API's", begun(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
 		{"well again", begun(304, ""), ""},
@@ -44,6 +44,12 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"three times", begun(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized (the last of 3 failures in a row)"},
 		{"a redirect", begun(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found (the last of 4 failures in a row)"},
 		{"well at last", begun(200, ""), ""},
+		{"strangers", end(403, CodeAccessDenied), ""},
+		{"a full queue", end(503, CodeOverloaded), ""},
+		{"still full", end(503, CodeOverloaded), ""},
+		{"full for the third", end(503, CodeOverloaded), "no request has succeeded for 2 min: overloaded: why (3 in a row)"},
+		{"another stranger", end(403, CodeAccessDenied), "no request has succeeded for 3 min: overloaded: why (3 in a row)"},
+		{"the queue is short", begun(200, ""), ""},
 		{"left without a response", left, ""},
 		{"another", left, ""},
 		{"a third", left, "no request has succeeded for 2 min: the upstream began no response before the client left (3 in a row)"},
@@ -57,8 +63,8 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
-	o.began(begun(http.StatusBadRequest, ""), start.Add(time.Hour)) // of another request
-	o.ended(left, start.Add(2*time.Hour))
+	o.began(begun(http.StatusBadRequest, ""), start.Add(2*time.Hour)) // of another request
+	o.ended(left, start.Add(3*time.Hour))
 	if got, want := o.read().InARow, 3; got != want {
 		t.Errorf("%d in a row, want %d: the upstream was responding", got, want)
 	}

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,40 +23,43 @@ const (
 	warnRequests = 10
 )
 
-// The classes of errors. The API sends a request-id with each response, so one without it may not
-// be the API's.
+// The classes of errors. The API sends a request-id with each response, so an error without one may
+// not be the API's.
 const (
 	classLimited    = "429"
 	classOverloaded = "529"
-	classFailed     = "5xx" // any other 5xx
+	classFailed     = "5xx"             // any other 5xx
+	classRefused    = "4xx"             // any other 4xx, or a redirect
+	classErrorEvent = outcomeErrorEvent // the API ended a stream with one
 	classUnknown    = "no_request_id"
-	classCut        = "cut" // by the upstream or on the path to it, after it had begun
-	classProxy      = "proxy"
+	classCut        = "cut"   // by the upstream or on the path to it, after it had begun
+	classProxy      = "proxy" // an error response of this proxy
 )
 
 func errorClasses() []string {
-	return []string{classLimited, classOverloaded, classFailed, classUnknown, classCut, classProxy}
+	return []string{classLimited, classOverloaded, classFailed, classRefused, classErrorEvent, classUnknown, classCut, classProxy}
 }
 
-// errorClass returns the class of a response of the upstream, or "" if it is no error.
-func errorClass(status int, upstreamID string) string {
+// class returns the class of a response of the upstream, or "" if it is a success.
+func (r *record) class() string {
 	switch {
-	case status != http.StatusTooManyRequests && status < http.StatusInternalServerError:
+	case (r.Status < http.StatusMultipleChoices || r.Status == http.StatusNotModified) && !r.webPage:
 		return ""
-	case upstreamID == "":
+	case r.UpstreamRequestID == "":
 		return classUnknown
-	case status == http.StatusTooManyRequests:
+	case r.Status == http.StatusTooManyRequests:
 		return classLimited
-	case status == statusOverloaded:
+	case r.Status == statusOverloaded:
 		return classOverloaded
-	default:
+	case r.Status >= http.StatusInternalServerError:
 		return classFailed
 	}
+	return classRefused
 }
 
-// recentErrors counts the responses of the last hour, to tell the upstream's failures from ours. A
-// response counts when it begins, because a stream may last long. If it is cut, it counts at that
-// time instead. Like clients, it is guarded by the lock of outcomes.
+// recentErrors counts the requests of the last hour, to tell the upstream's failures from ours. A
+// response counts when it begins, because a stream may last long. If it does not end well, it
+// counts at that time instead. Like clients, it is guarded by the lock of outcomes.
 type recentErrors [recentSteps]recentCount
 
 // recentCount is the count of one step.
@@ -63,25 +68,41 @@ type recentCount struct {
 	RecentErrors
 }
 
-// add counts a response with its class of error, or "" without one.
-func (e *recentErrors) add(class string, now time.Time) {
+// change changes the count of the current step.
+func (e *recentErrors) change(now time.Time, f func(*RecentErrors)) {
 	step := stepOf(now)
 	c := &e[step%recentSteps]
 	if c.step != step {
-		*c = recentCount{step, RecentErrors{Errors: make(map[string]int)}}
+		*c = recentCount{step, newRecentErrors()}
 	}
-	c.Requests++
-	if class != "" {
-		c.Errors[class]++
+	f(&c.RecentErrors)
+}
+
+// ended counts a request that got no response of the upstream, or one that did not end well.
+func (e *recentErrors) ended(r *record, now time.Time) {
+	meaning, failed := r.failure()
+	switch {
+	case failed && meaning.severity == stranger:
+		e.change(now, func(c *RecentErrors) { c.Refused++ })
+	case failed && r.FirstByte <= 0:
+		e.change(now, func(c *RecentErrors) {
+			c.add(classProxy)
+			c.Codes[r.Outcome]++
+		})
+	case r.Outcome == outcomeErrorEvent:
+		e.move(classErrorEvent, r, now)
+	case (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && r.class() == "":
+		e.move(classCut, r, now)
 	}
 }
 
-// cut counts a response without an error that began then and is cut now.
-func (e *recentErrors) cut(then, now time.Time) {
-	if c := &e[stepOf(then)%recentSteps]; c.step == stepOf(then) {
+// move counts a response that began without an error with this class, now.
+func (e *recentErrors) move(class string, r *record, now time.Time) {
+	then := stepOf(r.Started.Add(r.FirstByte.Duration()))
+	if c := &e[then%recentSteps]; c.step == then {
 		c.Requests--
 	}
-	e.add(classCut, now)
+	e.change(now, func(c *RecentErrors) { c.add(class) })
 }
 
 func stepOf(t time.Time) int64 { return t.Unix() / int64(recentStep/time.Second) }
@@ -89,24 +110,36 @@ func stepOf(t time.Time) int64 { return t.Unix() / int64(recentStep/time.Second)
 // RecentErrors counts the requests of a window that ends now.
 type RecentErrors struct {
 	Requests int `json:"requests"`
-	// Errors says how many failed, by class: 429, 529 and 5xx (any other) for the API's,
-	// no_request_id for one of these without the API's request-id, cut for a response that did not
-	// end well, and proxy for a 5xx of our own.
+	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
+	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
+	// for a response that did not end, and proxy for an error response of our own.
 	Errors map[string]int `json:"errors"`
+	// Codes has the last of these by code.
+	Codes map[string]int `json:"codes"`
+	// Refused is how many other requests were refused because the sender has no access.
+	Refused int `json:"refused"`
 }
 
-// Share returns the share of requests with an error of these classes; 0 without requests.
-func (e RecentErrors) Share(classes ...string) float64 {
-	failed := 0
-	for _, class := range classes {
-		failed += e.Errors[class]
+func newRecentErrors() RecentErrors {
+	return RecentErrors{Errors: make(map[string]int), Codes: make(map[string]int)}
+}
+
+// add counts a request with its class of error, or "" without one.
+func (e *RecentErrors) add(class string) {
+	e.Requests++
+	if class != "" {
+		e.Errors[class]++
 	}
-	return float64(failed) / float64(max(1, e.Requests))
+}
+
+// Share returns the share of requests that failed with a class or a code; 0 without requests.
+func (e RecentErrors) Share(name string) float64 {
+	return float64(e.Errors[name]+e.Codes[name]) / float64(max(1, e.Requests))
 }
 
 // over adds up the steps of a window.
 func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
-	all := RecentErrors{Errors: make(map[string]int)}
+	all := newRecentErrors()
 	for _, class := range errorClasses() {
 		all.Errors[class] = 0
 	}
@@ -116,8 +149,12 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 			continue
 		}
 		all.Requests += c.Requests
+		all.Refused += c.Refused
 		for class, n := range c.Errors {
 			all.Errors[class] += n
+		}
+		for code, n := range c.Codes {
+			all.Codes[code] += n
 		}
 	}
 	return all
@@ -138,23 +175,46 @@ func (o *outcomes) windows(now time.Time) map[string]RecentErrors {
 	return all
 }
 
+// ours returns how many requests this proxy did not carry, except for its clients' own errors, and
+// the most frequent code of these.
+func (e *RecentErrors) ours() (n int, worst Code) {
+	for _, name := range slices.Sorted(maps.Keys(e.Codes)) {
+		if code := Code(name); codeTable[code].severity >= refusal {
+			n += e.Codes[name]
+			if e.Codes[name] > e.Codes[string(worst)] {
+				worst = code
+			}
+		}
+	}
+	return n, worst
+}
+
 // warning says whether the API or this side makes requests fail, or returns "" if few fail.
 func (e *recentErrors) warning(now time.Time) string {
 	lately := e.over(5*time.Minute, now)
 	failed, total := lately.Errors, lately.Requests
-	api := failed[classLimited] + failed[classOverloaded] + failed[classFailed]
-	most := max(api, failed[classProxy], failed[classUnknown], failed[classCut])
+	api := failed[classLimited] + failed[classOverloaded] + failed[classFailed] + failed[classErrorEvent]
+	ours, code := lately.ours()
+	most := max(api, ours, failed[classUnknown], failed[classCut])
 	switch {
+	case total == 0 && lately.Refused >= fewDoubtful:
+		return fmt.Sprintf("all %d requests of the last 5 minutes were refused, because access.allow does not list the sender, or access.browsers"+
+			" the web page; `journalctl -u oauth-proxyd HTTP_STATUS=403` names them", lately.Refused)
 	case total < warnRequests, float64(most) < warnShare*float64(total):
 		return ""
 	case most == api:
-		return fmt.Sprintf("it is the API: %d of %d requests of the last 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d);"+
+		return fmt.Sprintf("it is the API: %d of %d requests of the last 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d, error events: %d);"+
 			" 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https://status.anthropic.com",
-			api, total, failed[classLimited], failed[classOverloaded], failed[classFailed])
-	case most == failed[classProxy]:
-		return fmt.Sprintf("it is not the API: %d of %d requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`", most, total)
+			api, total, failed[classLimited], failed[classOverloaded], failed[classFailed], failed[classErrorEvent])
+	case most == ours:
+		verdict := "it is not the API"
+		if codeTable[code].severity == breakdown {
+			verdict = "it may not be the API"
+		}
+		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s; %s",
+			verdict, ours, total, code, code.fix(""))
 	case most == failed[classUnknown]:
-		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got a 429 or 5xx without the API's request-id,"+
+		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
 			" which a proxy, firewall or portal on the path may have sent; run `oauth-proxyd doctor`", most, total)
 	default:
 		return fmt.Sprintf("%d of %d responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`", most, total)
@@ -169,10 +229,10 @@ func (o *outcomes) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 	requests := prometheus.NewDesc("proxy_recent_requests",
-		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or a 5xx of this proxy.", []string{"window"}, nil)
+		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or an error of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
-		"Share of proxy_recent_requests that failed, by class: 429, 529 or 5xx (any other) from the API, no_request_id (one of these without"+
-			" the API's request-id), cut (a response that had begun), or proxy (a 5xx of this proxy).",
+		"Share of proxy_recent_requests that failed, by class: 429, 529, 5xx or 4xx (any other) or error_event (the end of a stream) from the API,"+
+			" no_request_id (an error without the API's request-id), cut (a response that had begun), or proxy (an error of this proxy).",
 		[]string{"window", "class"}, nil)
 	for label, lately := range o.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)

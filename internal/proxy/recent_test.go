@@ -17,7 +17,7 @@ func (a *agents) wantRecent(t *testing.T, when, window string, requests float64,
 	if got := metric(t, a.reg, `proxy_recent_requests{window="`+window+`"}`); got != requests {
 		t.Errorf("%s: %v requests in %s, want %v", when, got, window, requests)
 	}
-	for _, class := range []string{"429", "529", "5xx", "no_request_id", "cut", "proxy"} {
+	for _, class := range []string{"429", "529", "5xx", "4xx", "error_event", "no_request_id", "cut", "proxy"} {
 		series := fmt.Sprintf(`proxy_recent_error_ratio{class="%s",window="%s"}`, class, window)
 		if got := metric(t, a.reg, series); got != shares[class] {
 			t.Errorf("%s: %s is %v, want %v", when, series, got, shares[class])
@@ -32,7 +32,7 @@ func TestRecentErrorsByWindow(t *testing.T) {
 		maps.Copy(a.refused, map[string]int{"limited": 429, "overloaded": 529, "failed": 503, "refused": 400, "broken": 0})
 		a.wantRecent(t, "no request", "60m", 0, nil)
 		a.send(t, 5, "limited", "overloaded", "failed", "refused", "broken", "fine", "fine", "fine", "fine", "fine")
-		shares := map[string]float64{"429": 0.1, "529": 0.1, "5xx": 0.1, "proxy": 0.1}
+		shares := map[string]float64{"429": 0.1, "529": 0.1, "5xx": 0.1, "4xx": 0.1, "proxy": 0.1}
 		for _, window := range []string{"1m", "5m", "60m"} {
 			a.wantRecent(t, "at once", window, 50, shares)
 		}
@@ -40,7 +40,7 @@ func TestRecentErrorsByWindow(t *testing.T) {
 		a.send(t, 1, "fine")
 		a.wantRecent(t, "a minute later", "1m", 1, nil)
 		a.wantRecent(t, "a minute later", "5m", 51, map[string]float64{
-			"429": 5. / 51, "529": 5. / 51, "5xx": 5. / 51, "proxy": 5. / 51,
+			"429": 5. / 51, "529": 5. / 51, "5xx": 5. / 51, "4xx": 5. / 51, "proxy": 5. / 51,
 		})
 		for range 59 {
 			time.Sleep(time.Minute)
@@ -58,10 +58,12 @@ func TestStatusSaysWhoseFaultItIs(t *testing.T) {
 		want     string
 	}{
 		"all is well":           {[]int{200, 200, 400, 401}, false, ""},
-		"the API is overloaded": {[]int{200, 529, 200, 500}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3); "},
-		"limits are reached":    {[]int{429, 200}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
-		"we fail":               {[]int{200, 0, 0, 529}, false, "it is not the API: 6 of 12 requests of the last 5 minutes failed here or on the path to it; run `oauth-proxyd doctor`"},
-		"a portal responds":     {[]int{529, 429, 500}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got a 429 or 5xx without the API's request-id, "},
+		"the API is overloaded": {[]int{200, 529, 200, 500}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3, error events: 0); "},
+		"limits are reached":    {[]int{429, 200}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0, error events: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
+		"we fail":               {[]int{200, 0, 0, 529}, false, "it may not be the API: 6 of 12 requests of the last 5 minutes got no response from it, most with the code upstream_protocol; run `oauth-proxyd doctor`"},
+		"a portal responds":     {[]int{529, 429, 500}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got an error without the API's request-id, "},
+		"a portal logs in":      {[]int{webPage}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got an error without the API's request-id, "},
+		"streams only fail":     {[]int{errorStream}, false, "it is the API: 12 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 0, other 5xx: 0, error events: 12); "},
 		"another server works":  {[]int{200}, true, ""},
 		"responses are cut":     {[]int{200, -1}, false, "6 of 12 responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`"},
 		"all are cut":           {[]int{-1}, false, "12 of 12 responses of the last 5 minutes were cut"},
@@ -100,7 +102,7 @@ func TestOpenStreamIsASuccess(t *testing.T) {
 			t.Errorf("three were refused: %q", trouble)
 		}
 		a.refused[curl] = -2
-		_, _ = io.WriteString(a.conn, "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: "+curl+"\r\n\r\n")
+		_, _ = io.WriteString(a.conn, "POST /v1/messages HTTP/1.1\r\nHost: h\r\nUser-Agent: "+curl+"\r\n\r\n")
 		if _, err := http.ReadResponse(a.conn.in, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -109,4 +111,50 @@ func TestOpenStreamIsASuccess(t *testing.T) {
 			t.Errorf("a stream flows: %q %+v", trouble, stats)
 		}
 	})
+}
+
+// The first line of status names each kind of failure, its code and its fix.
+func TestTroubleNamesTheFailure(t *testing.T) {
+	const message, upgrade = "POST /v1/messages", "GET /v1/x HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nX:"
+	for name, row := range map[string]struct {
+		status  int
+		header  string   // of the responses
+		targets []string // in turn, three times
+		want    string
+	}{
+		"messages are refused, all else works": {403, "Request-Id: req_1\r\n", []string{message, "GET /v1/models"}, "no message has succeeded for 1 s: the upstream responded 403 Forbidden (3 in a row); "},
+		"others are refused, messages work":    {403, "Request-Id: req_1\r\n", []string{"GET /v1/x", "POST /v1/messages/count_tokens", message + " HTTP/1.1\r\nUser-Agent: curl/8.0\r\nX:"}, ""},
+		"streams are just an error":            {errorStream, "Request-Id: req_1\r\n", []string{message}, "the last message failed: the upstream ended the stream with an error event; it is the API: "},
+		"a portal responds":                    {webPage, "", []string{message}, "no message has succeeded for 1 s: the upstream responded 200 OK with a web page (3 in a row); the API sends a request-id"},
+		"a web page of an API's other path":    {webPage, "", []string{"HEAD /"}, ""},
+		"we refuse":                            {200, "", []string{upgrade}, "no request has succeeded for 1 s: upgrade_refused: protocol upgrades are not supported (3 in a row); see `journalctl -u oauth-proxyd OUTCOME=upgrade_refused`"},
+		"we refuse some":                       {200, "", []string{upgrade, "GET /"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := openAgents(t)
+				a.header, a.refused[newCLI] = row.header, row.status
+				for range 3 {
+					for _, target := range row.targets {
+						if target != "GET /v1/models" && target != "GET /" {
+							a.sendOne(t, target, newCLI, "")
+						} else {
+							a.sendOne(t, target, curl, "")
+						}
+					}
+				}
+				stats, lately := a.Stats(), a.RecentErrors(time.Now())["1m"]
+				if got := stats.Trouble(time.Now()); !strings.HasPrefix(got, row.want) || row.want == "" && got != "" {
+					t.Errorf("got %q, want %q", got, row.want)
+				}
+				failed := 0
+				for _, n := range lately.Errors {
+					failed += n
+				}
+				if int(stats.Failed) != failed || int(stats.Served) != lately.Requests {
+					t.Errorf("%d of %d failed since the start, and %d of %d lately", stats.Failed, stats.Served, failed, lately.Requests)
+				}
+			})
+		})
+	}
 }

@@ -39,6 +39,7 @@ const (
 const (
 	outcomeOK         = "ok"
 	outcomeClientGone = "client_gone"
+	outcomeErrorEvent = "error_event" // of the upstream, at the end of a stream
 )
 
 // The phases of a request, for the log and for metrics.
@@ -63,6 +64,8 @@ type record struct {
 	admitted bool         // by access; only the exchange may read it before the end
 	sent     atomic.Int64 // bytes of the response body
 	events   eventCounts  // of a stream
+	failing  bool         // the last of them is an error; only the exchange may read it
+	webPage  bool         // the response to a message is one, and not the API's; likewise
 	usual    [5]StepTrace // space for the steps of a normal request
 
 	mu sync.Mutex // held to write the rest, and by others to read it
@@ -174,10 +177,19 @@ func (r *record) began(response *http.Response, stream string) {
 		t.FirstByte, t.Stream = max(millis(time.Since(r.Started)), 0.001), stream
 		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptName)
 	})
+	r.webPage = r.isMessage() && r.UpstreamRequestID == "" && mediaType(response.Header) == "text/html"
+}
+
+// isMessage reports whether the request asks for a message of a model.
+func (r *record) isMessage() bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/v1/messages")
 }
 
 // ended records the outcome of the request, and the text of the error, if any.
 func (r *record) ended(outcome, text string) {
+	if r.failing && text == "" {
+		outcome, text = outcomeErrorEvent, "the upstream ended the stream with an error event"
+	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })
 }
 

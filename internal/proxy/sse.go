@@ -15,9 +15,8 @@ const (
 
 // streamKind returns the kind of a response, or "" if it is no stream of events.
 func streamKind(h http.Header) string {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
-	case !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream"):
+	case mediaType(h) != "text/event-stream":
 		return ""
 	case len(h["Content-Encoding"]) > 0:
 		return StreamCompressed
@@ -26,21 +25,28 @@ func streamKind(h http.Header) string {
 	}
 }
 
+// mediaType returns the Content-Type without parameters, in lower case.
+func mediaType(h http.Header) string {
+	text, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(text))
+}
+
 // byteOrderMark may be before the first line.
 const byteOrderMark = "\ufeff"
 
-// lineHead is how many bytes of a line are kept: one more than the longest event: ping has.
-const lineHead = len(byteOrderMark+"event: ping") + 1
+// lineHead is how many bytes of a line are kept: one more than the longest event: error has.
+const lineHead = len(byteOrderMark+"event: error") + 1
 
 // eventScanner reads the framing of a stream of events: field names, whether an event is named
-// "ping", and empty lines. A line ends with LF, CR or both
+// "ping" or "error", and empty lines. A line ends with LF, CR or both
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
 type eventScanner struct {
 	head [lineHead]byte // of the current line
 	n    int            // bytes in head
 	cr   bool           // the last byte was a CR; its LF may follow
 
-	open, data, ping bool // the current event has a line, has data, is named ping
+	open, data, ping, failure bool // the current event has a line, has data, is named ping, is named error
+	failing                   bool // the last event with data was named error
 }
 
 // write reads the next piece and counts the events that end in it. pings are the events that are
@@ -68,7 +74,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 			s.field()
 		case s.open && s.data && !s.ping:
 			data++
-			s.open = false
+			s.open, s.failing = false, s.failure
 		default:
 			pings++
 			s.open = false
@@ -80,7 +86,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 // field reads the line in head.
 func (s *eventScanner) field() {
 	if !s.open {
-		s.open, s.data, s.ping = true, false, false
+		s.open, s.data, s.ping, s.failure = true, false, false, false
 	}
 	line := bytes.TrimPrefix(s.head[:s.n], []byte(byteOrderMark))
 	name, value, _ := bytes.Cut(line, []byte(":"))
@@ -88,7 +94,8 @@ func (s *eventScanner) field() {
 	case "data":
 		s.data = true
 	case "event":
-		s.ping = string(bytes.TrimPrefix(value, []byte(" "))) == "ping"
+		value = bytes.TrimPrefix(value, []byte(" "))
+		s.ping, s.failure = string(value) == "ping", string(value) == "error"
 	}
 	s.n = 0
 }

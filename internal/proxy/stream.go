@@ -162,6 +162,7 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 	if x.sse != nil {
 		data, pings := x.sse.write(p)
 		x.rec.events.add(data, pings, x.watch.moved.Load())
+		x.rec.failing = x.sse.failing
 	}
 	return nil
 }
