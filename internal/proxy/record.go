@@ -20,6 +20,7 @@ import (
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/ratelimit"
+	"oauth-proxyd/internal/term"
 )
 
 // statusClientGone means in the log and in metrics that the client went away before the end, as in
@@ -87,7 +88,7 @@ func newRecord(in *http.Request, listener string) *record {
 // kept returns a copy of the first most bytes of text, without tokens. A substring would keep the
 // original in memory, such as a request line of 64 KiB.
 func kept(text string, most int) string {
-	text = masked(text)
+	text = term.Mask(text)
 	if len(text) > most {
 		return text[:most] + "…"
 	}

@@ -47,19 +47,6 @@ func sessionID(h http.Header) string {
 	return strings.Clone(id)
 }
 
-// masked returns text with "sk-ant-…" in place of each token. A token ends at a slash or a blank.
-func masked(text string) string {
-	before, token, found := strings.Cut(text, tokenPrefix)
-	if !found {
-		return text
-	}
-	after := ""
-	if end := strings.IndexAny(token, "/ "); end >= 0 {
-		after = masked(token[end:])
-	}
-	return before + tokenPrefix + "…" + after
-}
-
 // traceID returns the trace ID of the request's traceparent (W3C Trace Context, level 2, §3.2), or
 // "" without a valid one. It is random and identifies nobody.
 func traceID(h http.Header) string {

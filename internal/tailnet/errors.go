@@ -94,11 +94,11 @@ func unknown(err error) *Error {
 }
 
 // foreignError is an error whose text comes from tailscaled or the tailscale command, and may name
-// people, nodes and addresses. The text is made printable and cut to one short line.
+// people, nodes and addresses. The text becomes one short, printable line without tokens.
 type foreignError struct{ err error }
 
 // Error implements error.
-func (e *foreignError) Error() string { return term.Cut(term.Clean(e.err.Error()), 200) }
+func (e *foreignError) Error() string { return term.Cut(term.Mask(term.Clean(e.err.Error())), 200) }
 
 // Unwrap returns the error.
 func (e *foreignError) Unwrap() error { return e.err }

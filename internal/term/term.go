@@ -14,6 +14,7 @@ package term
 
 import (
 	"io"
+	"net/url"
 	"strings"
 	"syscall"
 	"unicode"
@@ -91,4 +92,22 @@ func Cut(s string, limit int) string {
 		end--
 	}
 	return s[:end] + mark
+}
+
+// Mask returns s with "sk-ant-…" in place of each token of Anthropic, which ends at a slash or a
+// blank. If s is part of a URL and hides one by percent-encoding, it is decoded first.
+func Mask(s string) string {
+	const prefix = "sk-ant-"
+	if plain, err := url.PathUnescape(s); err == nil && strings.Contains(plain, prefix) {
+		s = plain
+	}
+	before, token, found := strings.Cut(s, prefix)
+	if !found {
+		return s
+	}
+	after := ""
+	if end := strings.IndexAny(token, "/ "); end >= 0 {
+		after = Mask(token[end:])
+	}
+	return before + prefix + "…" + after
 }
