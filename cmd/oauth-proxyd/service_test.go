@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"os/exec"
@@ -26,6 +27,7 @@ type unit struct {
 	nobody  bool                 // not root
 	debug   bool                 // log level
 	asFile  bool                 // log format by the configuration, not JSON
+	stderr  *os.File             // instead of the log that the test reads
 }
 
 // service is a unit as a service manager would run it: the same sockets, files and notifications
@@ -100,7 +102,7 @@ func (s *service) run() {
 	stdout, stderr := s.output(s.stdout), s.output(s.log)
 	defer stdout.Close()
 	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, cmp.Or(s.unit.stderr, stderr)
 	if s.unit.nobody && os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}

@@ -311,6 +311,17 @@ func TestStatusCountsRefusals(t *testing.T) {
 	s.wantStatus(0, "healthy: serving, tailnet not required\n", "request_too_large 75% of 4 requests in 1m")
 }
 
+func TestStatusWarnsOfALostLog(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { full.Close() })
+	s := start(t, unit{stderr: full, config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning the log cannot be written, and ", "records are lost; see `systemctl status systemd-journald`")
+}
+
 // The issuer of an untrusted certificate names the proxy that inspects TLS.
 func TestStatusNamesTheIssuer(t *testing.T) {
 	t.Parallel()

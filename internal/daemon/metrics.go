@@ -46,7 +46,7 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		gaugeFunc("proxy_build_info", "1, with the version of the program and of Go.",
 			prometheus.Labels{"version": d.options.Version, "goversion": runtime.Version()}, func() float64 { return 1 }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "proxy_log_records_dropped_total", Help: "Log records dropped because the log could not be written in time.",
+			Name: "proxy_log_records_dropped_total", Help: "Log records dropped because the log could not be written, or not in time.",
 		}, func() float64 { return float64(d.logs.Dropped()) }))
 }
 

@@ -119,6 +119,9 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	if failure := d.textfile.failure.Load(); failure != nil {
 		all = append(all, *failure)
 	}
+	if n := d.logs.Missing(); n > 0 {
+		all = append(all, fmt.Sprintf("the log cannot be written, and %d records are lost; see `systemctl status systemd-journald` and `df -h`", n))
+	}
 	for _, bound := range []struct {
 		open, limit int
 		text        string

@@ -39,6 +39,7 @@ type Log struct {
 	journal string               // the socket of journald
 	sink    atomic.Pointer[sink] // what SetFormat chose last
 	dropped atomic.Uint64
+	noted   atomic.Uint64 // of these, by a record in the log
 
 	mu     sync.RWMutex // read-locked to put into the queue, locked to close it
 	closed bool
@@ -108,6 +109,13 @@ func (l *Log) SetFormat(format Format) error {
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
+// Missing is how many of the dropped records the log itself does not tell of yet: it cannot be
+// written now.
+func (l *Log) Missing() uint64 {
+	noted := l.noted.Load() // first: it never exceeds what was dropped then
+	return l.dropped.Load() - noted
+}
+
 // Close writes the queued records and ends the goroutine. If ctx ends first, it returns an error
 // and the goroutine continues. A record logged after Close is dropped.
 func (l *Log) Close(ctx context.Context) error {
@@ -143,11 +151,11 @@ func (l *Log) put(e entry) {
 // to log as well: one write for all records costs little more than one for each.
 func (l *Log) run() {
 	defer close(l.done)
-	out, reported := *l.sink.Load(), uint64(0)
+	out := *l.sink.Load()
 	warn := func() { // ignores the level: a log with holes says so
-		n := l.dropped.Load() - reported
+		n := l.Missing()
 		if n > 0 && out.write([]entry{{time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)}}}) == 0 {
-			reported += n
+			l.noted.Add(n)
 		}
 	}
 	batch := make([]entry, 0, maxBatch)

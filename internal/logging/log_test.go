@@ -332,6 +332,9 @@ func TestWarningOfDropsIsRepeated(t *testing.T) {
 		l.Logger().Info("lost")
 		waitDropped(t, l, n+1)
 	}
+	if l.Missing() != 3 {
+		t.Errorf("%d missing, want 3", l.Missing())
+	}
 	if err := l.SetFormat(logging.FormatJournal); err != nil {
 		t.Fatal(err)
 	}
@@ -340,6 +343,9 @@ func TestWarningOfDropsIsRepeated(t *testing.T) {
 		if got := j.receive(t)["MESSAGE"][0]; got != want {
 			t.Errorf("MESSAGE = %q, want %q", got, want)
 		}
+	}
+	if l.Missing() != 0 {
+		t.Errorf("%d missing after the warning", l.Missing())
 	}
 }
 
