@@ -25,14 +25,12 @@ func check(e env, flags *flag.FlagSet) runner {
 			return e.refusedFile(*path, err, *asJSON)
 		}
 		result := checked{File: *path, Valid: true, Diagnostics: checkWarnings(c)}
-		if *path == defaultConfig && os.Geteuid() == 0 {
-			inService, err := checkInService()
-			if err != nil {
-				result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
-			}
-			if inService != nil && !inService.Valid {
-				result = *inService
-			}
+		inService, err := checkInService(*path)
+		if err != nil {
+			result.Diagnostics = append(result.Diagnostics, config.Diagnostic{Severity: "warning", Summary: fmt.Sprintf("checked only as root: %v", err)})
+		}
+		if inService != nil && !inService.Valid {
+			result = *inService
 		}
 		e.show(*asJSON, result, func() {
 			e.reportAll(result.Diagnostics)
@@ -67,9 +65,12 @@ func diagnosticsOf(err error) []config.Diagnostic {
 	return []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 }
 
-// checkInService checks the service's file as the service would. It returns nil if systemd does not
-// know the service.
-func checkInService() (*checked, error) {
+// checkInService checks the service's file as the service would. It returns nil for another file, for
+// another user than root, and if systemd does not know the service.
+func checkInService(path string) (*checked, error) {
+	if path != defaultConfig || os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // not checked
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	program, err := os.Executable()

@@ -45,10 +45,17 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 
 // doctorConfig returns the checks that need no option.
 func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
-	return doctor.Config{
-		File: path, Daemon: daemon, Load: func() (*config.Config, error) { return e.loadConfig(path) },
-		Version: version,
+	load := func() (*config.Config, error) {
+		c, err := e.loadConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		if inService, _ := checkInService(path); inService != nil && !inService.Valid {
+			return nil, fmt.Errorf("only the service refuses the file: %s: %s", inService.Diagnostics[0].Where(), inService.Diagnostics[0].Summary)
+		}
+		return c, nil
 	}
+	return doctor.Config{File: path, Daemon: daemon, Load: load, Version: version}
 }
 
 func checkGateway(through string) error {

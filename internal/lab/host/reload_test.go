@@ -98,6 +98,7 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", row.name, out.Code, out.Stdout)
 		}
 		l.wantAll(out.Stderr, configFile+":", row.file, row.says, "only the service refuses it")
+		l.wantAll(l.run("oauth-proxyd", "doctor").Stdout, "FAIL     config             only the service refuses the file")
 	}
 	l.write(configFile, shipped)
 	l.must("oauth-proxyd", "check")
