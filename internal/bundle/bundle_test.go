@@ -90,6 +90,7 @@ func TestJournalKeepsOwnRecordsAndStacks(t *testing.T) {
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"draining in_flight=3 timeout=5000","IN_FLIGHT":"3","PRIORITY":"6"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"{\"msg\":\"serving\",\"node\":\"status\"}"}
 {"SYSLOG_IDENTIFIER":"systemd","MESSAGE":"oauth-proxyd.service: Main process exited, code=killed, status=9/KILL"}
+{"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"panic: runtime error: invalid memory address or nil pointer dereference"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"goroutine 7 [running]:"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP(0xc000, {0xsecret})"}
 {"SYSLOG_IDENTIFIER":"oauth-proxyd","MESSAGE":"\t/home/secret/proxy.go:206 +0x1d"}
@@ -106,6 +107,7 @@ not JSON: secret
 {"in_flight":"3","message":"draining","priority":"6","time":"1970-01-01T00:00:00Z"}
 {"msg":"serving","node":"name-1","time":"1970-01-01T00:00:00Z"}
 {"systemd":"oauth-proxyd.service: Main process exited, code=killed, status=9/KILL","time":"1970-01-01T00:00:00Z"}
+{"message":"panic: runtime error: invalid memory address or nil pointer dereference","time":"1970-01-01T00:00:00Z"}
 {"stack":"goroutine 7","time":"1970-01-01T00:00:00Z"}
 {"stack":"oauth-proxyd/internal/proxy.(*Proxy).ServeHTTP","time":"1970-01-01T00:00:00Z"}
 {"stack":"proxy.go:206","time":"1970-01-01T00:00:00Z"}

@@ -13,15 +13,18 @@ var programWords string
 
 // hostWords are those of systemd, the kernel, the Go libraries and the names of distributions.
 const hostWords = `
-aarch64 abnormal almalinux alpine amd64 amzn arch arm64 assertion attempting auto-restart been
-booted broken bus centos child consumed core counter cpu deactivated dead deadline debian delete
-deny dependency dial down dumped enabled eof exceeded exec exec-condition executable executing
-exited fatal fedora frame generic gogc gomemlimit head hit implicit incoming infinity init ipv4
-ipv6 kill-mode killing linux lookup malformed mb memory-peak min-time msg oauth-2025-04-20 oom
-opensuse operate operation patch peak permission quickly read-only reload-signal remain resource
-rhel rocky scheduled sigabrt sigkill signed sigterm spawning start-limit-hit step stop-post
-stop-sigterm strict successfully tcp4 tcp6 temporarily terminated termination ubuntu udp unable
-unauthorized unavailable unreachable utc verification verify x509
+aarch64 abnormal almalinux alpine amd64 amzn arch arm64 asleep assertion assignment attempting
+auto-restart been booted bounds broken bus capacity centos child concurrent consumed conversion core
+counter cpu deactivated dead deadline deadlock debian delete deny dependency dereference dial divide
+down dumped enabled eof exceeded exec exec-condition executable executing exited fatal fedora frame
+generic gogc gomemlimit goroutines head hit implicit incoming index infinity init integer ipv4 ipv6
+iteration kill-mode killing len linux lookup makeslice malformed mb memory-peak min-time msg mutex
+negative nil oauth-2025-04-20 oom opensuse operate operation overflow patch pc peak permission
+pointer quickly read-only recovered reload-signal remain resource rhel rocky runtime scheduled
+segmentation sigabrt sigkill signed sigsegv sigterm slice spawning start-limit-hit step stop-post
+stop-sigterm strict successfully sync tcp4 tcp6 temporarily terminated termination ubuntu udp unable
+unauthorized unavailable unlock unlocked unreachable utc verification verify violation waitgroup
+writes x509 zero
 /etc/systemd/system/oauth-proxyd.service.d/override.conf
 /etc/systemd/system/oauth-proxyd.socket.d/override.conf /lib/systemd/system/oauth-proxyd.service
 /lib/systemd/system/oauth-proxyd.socket /run/oauth-proxyd/admin.sock
