@@ -65,8 +65,8 @@ func diagnosticsOf(err error) []config.Diagnostic {
 	return []config.Diagnostic{{Severity: "error", Summary: err.Error()}}
 }
 
-// checkInService checks the service's file as the service would. It returns nil for another file, for
-// another user than root, and if systemd does not know the service.
+// checkInService checks the service's file as the service would. It returns nil for another file,
+// for another user than root, and if systemd does not know the service.
 func checkInService(path string) (*checked, error) {
 	if path != defaultConfig || os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // not checked
