@@ -132,6 +132,17 @@ func brokenDaemons() []breakage {
 			"daemon", doctor.Warn,
 			[]string{"no space left", "free some"},
 		},
+		{
+			"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn,
+			[]string{"runs version v0, and version v1 is installed\nkill 4711, then oauth-proxyd serve"},
+		},
+	}
+}
+
+// brokenRequests has a daemon whose requests wait or fail.
+func brokenRequests() []breakage {
+	return []breakage{
+		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},
 		{"requests fail, and the upstream works", func(w *world) {
 			w.failing("the last request failed: no response; it may have run: reset by peer", "run `oauth-proxyd doctor`")
 		}, "daemon", doctor.Warn, []string{
@@ -143,11 +154,6 @@ func brokenDaemons() []breakage {
 		{"responses have no request-id", func(w *world) {
 			w.failing("the last request failed: 503", "the API sends an id; a portal may have sent it; run `oauth-proxyd doctor`")
 		}, "daemon", doctor.Warn, []string{"the last request failed: 503\nthe API sends an id; a portal may have sent it; the upstream responds to doctor's GET"}},
-		{
-			"an old daemon", func(w *world) { w.status.Version = "v0" }, "daemon", doctor.Warn,
-			[]string{"runs version v0, and version v1 is installed\nkill 4711, then oauth-proxyd serve"},
-		},
-		{"requests wait", func(w *world) { w.status.Requests.Queued = 3 }, "daemon", doctor.Warn, []string{"3 requests wait", "proxy.max_connections"}},
 	}
 }
 
@@ -292,7 +298,7 @@ func brokenExits() []breakage {
 
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
-	for _, row := range slices.Concat(brokenConfigs(), brokenDaemons(), brokenTailnets(), brokenEntrances(), brokenExits()) {
+	for _, row := range slices.Concat(brokenConfigs(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			row.broken(w)

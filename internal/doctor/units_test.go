@@ -201,6 +201,7 @@ func TestNotRunning(t *testing.T) {
 	for name, row := range map[string]struct{ shown, seen, fix string }{
 		"idle":            {service("inactive", "success", "0") + listens, "oauth-proxyd.socket listens on [::]:8080; the first request starts it", ""},
 		"idle on two":     {service("inactive", "success", "0") + listens + second, "oauth-proxyd.socket listens on [::]:8080, batch.socket listens on /run/batch.sock", ""},
+		"idle on another": {service("inactive", "success", "0") + closed + second, "batch.socket listens on /run/batch.sock; the first request starts it", ""},
 		"refused":         {service("failed", "exit-code", "78") + listens, "stopped: the configuration was refused, exit 78", "oauth-proxyd check"},
 		"no login":        {service("failed", "exit-code", "77") + listens, "stopped: tailscaled needs a login or an approval, exit 77", "tailscale status"},
 		"no tailnet":      {service("failed", "exit-code", "69") + listens, "the tailnet could not be reached, exit 69", "journalctl"},
