@@ -25,7 +25,7 @@ type Conn struct {
 	Sender access.Conn
 
 	server *Server // that accepted it; nil in a test without one
-	head   headerReader
+	scan   scanner
 
 	// Its state among the connections, guarded by their lock.
 	origin netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
@@ -33,8 +33,8 @@ type Conn struct {
 	since  time.Time // since when it has its class
 	busy   bool      // a handler has a request of it
 
-	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request.
-	// Only the handler may read it.
+	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
+	// or that the scanner lost track and cannot rule that out. Only the handler may read it.
 	Misframed bool
 	// Names has the request's field names as the client wrote them, each with a line end; empty if
 	// they are not known. Only the handler may read it.
@@ -154,14 +154,14 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 	if c.restUnread.Load() {
 		panic(http.ErrAbortHandler) // these are bytes of the last body, not a request
 	}
-	h := c.head.next()
-	c.Misframed, c.Names = h.misframed(r), string(h.names)
-	return c.Misframed || !h.whole
+	h, known := c.scan.next()
+	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
+	return c.Misframed
 }
 
 // Read implements net.Conn. It ends a connection whose last body is unread.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.buffered.Load() && len(p) > 1 { // a single byte: see headerReader
+	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
 	if !c.restUnread.Load() {
@@ -169,7 +169,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if n > 0 {
 			c.received.Store(true)
 		}
-		c.head.add(p[:n], len(p) == 1)
+		c.scan.scan(p[:n])
 		return n, err
 	}
 	// net/http does not respond to this error, and closes the connection.

@@ -7,7 +7,7 @@
 //	connections.go  the budgets of open connections
 //	room.go         which connection is closed when a budget is used up
 //	conn.go         one connection: its deadlines, and how it ends
-//	header.go       what net/http does not report about a request
+//	scan.go         what net/http does not report about a request
 //	library.go      our own 431 in place of net/http's, and its error texts without quoted bytes
 //
 // A connection begins as a stranger, in a small budget with a share for each origin. Its handler

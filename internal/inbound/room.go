@@ -87,7 +87,7 @@ func (s *connections) makeRoom(b *bucket) bool {
 // silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
 // on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.head.pending()
+	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
 }
 
 // evictWaiting closes the oldest waiting connection without a request, of the origin that has the

@@ -64,7 +64,6 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		},
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if c, ok := c.(*Conn); ok && state == http.StateIdle {
-				c.head.idle()
 				s.connections.setBusy(c, false)
 			}
 		},

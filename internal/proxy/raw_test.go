@@ -123,6 +123,14 @@ func chunkCases() []rawCase {
 	const post = "POST /a HTTP/1.1\r\nHost: h\r\n"
 	return []rawCase{
 		{"pipelined", smuggled + smuggled, "200", []string{"GET /smuggled ", "GET /smuggled "}, false},
+		{"many pipelined", strings.Repeat(smuggled, 5), "200", slices.Repeat([]string{"GET /smuggled "}, 5), false},
+		{
+			"many pipelined with bodies",
+			post + "Content-Length: 2\r\n\r\nab" + post + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" + smuggled + smuggled,
+			"200",
+			[]string{"POST /a ab", "POST /a ab", "GET /smuggled ", "GET /smuggled "},
+			false,
+		},
 		{"pipelined after a body", post + "Content-Length: 2\r\n\r\nab" + smuggled, "200", []string{"POST /a ab", "GET /smuggled "}, false},
 		{"pipelined after chunks", post + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" + smuggled, "200", []string{"POST /a ab", "GET /smuggled "}, false},
 		{"chunk extension", post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nab\r\n0\r\n\r\n", "200", []string{"POST /a ab"}, false},
