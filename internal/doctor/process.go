@@ -17,19 +17,11 @@ func Silent(ctx context.Context, err *admin.SilentError) Finding {
 	return x.stuck(fail("%v", err))
 }
 
-// pid returns the process of the daemon, or 0 if it is not known.
+// pid returns the process that has the admin socket, or 0 if it is not known.
 func (x *facts) pid() int {
 	if x.daemon != nil {
 		return x.daemon.PID
 	}
-	if pid := x.admin(); procText(pid, "comm") == "oauth-proxyd\n" {
-		return pid
-	}
-	return 0
-}
-
-// admin is the process that has the admin socket, but does not respond; 0: not known.
-func (x *facts) admin() int {
 	if silent, is := errors.AsType[*admin.SilentError](x.daemonErr); is {
 		return silent.PID
 	}
@@ -48,9 +40,8 @@ func (x *facts) stuck(f Finding) Finding {
 	case used.Seen != "":
 		f.Seen += ": " + used.Seen
 		return f.fix(used.Fix...)
-	case pid == 0 && x.admin() != 0:
-		f.Seen += fmt.Sprintf(": it is process %d, %q", x.admin(), strings.TrimSpace(procText(x.admin(), "comm")))
-		return f.fix(fmt.Sprintf("kill %d   # unless it is oauth-proxyd; then start that again", x.admin()))
+	case x.daemon == nil && pid != 0:
+		f.Seen += fmt.Sprintf(": it is process %d, %q", pid, strings.TrimSpace(procText(pid, "comm")))
 	}
 	if f = f.fix(x.start()); x.units.installed() {
 		return f.fix(journalCommand)

@@ -170,13 +170,11 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	}
 	findings := []Finding{ok("process %d serves, version %s, since %s", x.daemon.PID, x.daemon.Version, x.daemon.StartedAt.Format("2006-01-02 15:04 MST"))}
 	if x.daemon.Version != x.Version {
-		f := warn("the daemon runs version %s, and version %s is installed", x.daemon.Version, x.Version)
+		replace := x.start()
 		if x.units.installed() {
-			f = f.fix("oauth-proxyd upgrade   # hands over without cutting a stream")
-		} else {
-			f = f.fix(x.start())
+			replace = "oauth-proxyd upgrade   # hands over without cutting a stream"
 		}
-		findings = append(findings, f)
+		findings = append(findings, warn("the daemon runs version %s, and version %s is installed", x.daemon.Version, x.Version).fix(replace))
 	}
 	return findings
 }
