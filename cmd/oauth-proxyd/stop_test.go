@@ -109,7 +109,7 @@ func TestSecondSignalCutsTheDrain(t *testing.T) {
 			s.signal(second)
 			stream.wantCut(t)
 			s.wantExit(75)
-			s.notes.Next(t, "STATUS=Stopped", "a second signal came")
+			s.notes.Next(t, "STATUS=Stopped", "by a second signal")
 		})
 	}
 }

@@ -75,7 +75,7 @@ func (v *view) stoppedLine(code int) string {
 	case lifecycle.ExitOK:
 		return "Stopped"
 	case lifecycle.ExitDrainCut:
-		return "Stopped; requests in flight were cut, because drain_timeout expired or a second signal came"
+		return "Stopped; requests in flight were cut, at the end of drain_timeout or by a second signal"
 	case lifecycle.ExitNoPerm, lifecycle.ExitUnavailable:
 		return "Gave up: " + v.tailnetTrouble()
 	case lifecycle.ExitConfig:
