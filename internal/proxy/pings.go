@@ -22,6 +22,9 @@ func (r *record) onlyPings() Millis {
 	return millis(time.Duration(max(0, r.events.pingAt.Load()-max(began, r.events.dataAt.Load()))))
 }
 
+// withoutData returns how long a stream in flight has carried nothing but pings, or nothing at all.
+func (t Trace) withoutData() time.Duration { return (t.OnlyPings + t.Silence).Duration() }
+
 // PingsOnly reports whether a stream has carried nothing but pings for a minute.
 func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
 
@@ -32,29 +35,29 @@ func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeB
 func (f *flights) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := f.streams()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
-		"Event streams in flight that carry data, that have sent only pings for a minute, or that are compressed (unknown).",
+		"Event streams in flight that carry data, that have sent nothing but pings for a minute, or that are compressed (unknown).",
 		[]string{"events"}, nil)
 	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
-		"Longest time for which a stream in flight has sent only pings; 0 if below a minute.", nil, nil)
+		"Longest time for which a stream in flight has sent nothing but pings; 0 if below a minute.", nil, nil)
 	for _, kind := range [...]string{"data", "pings", "unknown"} {
 		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
 	}
 	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
 }
 
-// streams counts the streams in flight by what they carry, and returns the longest time of one that
-// only pings.
+// streams counts the streams in flight by what they carry, and returns the longest time of one
+// without data.
 func (f *flights) streams() (counts map[string]int, longest time.Duration) {
 	counts = make(map[string]int)
 	open, _ := f.list()
 	for _, x := range open {
-		switch t := x.rec.trace(); {
+		switch t := x.trace(); {
 		case t.Stream == StreamCompressed:
 			counts["unknown"]++
 		case t.Stream != StreamEvents:
-		case t.PingsOnly():
+		case t.withoutData() >= pingsCount:
 			counts["pings"]++
-			longest = max(longest, t.OnlyPings.Duration())
+			longest = max(longest, t.withoutData())
 		default:
 			counts["data"]++
 		}
@@ -62,12 +65,12 @@ func (f *flights) streams() (counts map[string]int, longest time.Duration) {
 	return counts, longest
 }
 
-// warning warns about streams that have only pinged for long, or returns "".
+// warning warns about streams without data for long, or returns "".
 func (f *flights) warning() string {
 	counts, longest := f.streams()
 	if longest < pingsWarn {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d streams carry only pings, one for %v: the API keeps them alive and sends no data; see `oauth-proxyd requests`",
+	return fmt.Sprintf("%d of %d streams carry nothing but pings, one for %v: the API sends no data; see `oauth-proxyd requests`",
 		counts["pings"], counts["pings"]+counts["data"], longest.Round(time.Second))
 }

@@ -124,7 +124,7 @@ func TestStreamThatOnlyPings(t *testing.T) {
 		ping(7)
 		want("2 min of pings", "pings", 2*time.Minute, "")
 		ping(12)
-		want("4 min of pings", "pings", 4*time.Minute, "1 of 1 streams carry only pings, one for 4m0s: ")
+		want("4 min of pings", "pings", 4*time.Minute, "1 of 1 streams carry nothing but pings, one for 4m0s: ")
 		time.Sleep(time.Minute)
 		if trace := b.InFlight()[0]; trace.OnlyPings != 240_000 || trace.Silence != 60_000 || trace.Events != 1 || trace.Pings != 24 {
 			t.Errorf("a minute of silence: %+v", trace)
@@ -136,6 +136,20 @@ func TestStreamThatOnlyPings(t *testing.T) {
 			send("\n")
 		}
 		want("2 min of blank lines", "pings", 2*time.Minute, "")
+	})
+}
+
+// A stream that ends its header and then is silent carries no data either.
+func TestSilentStreamIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, reg, _ := openStream(t, "")
+		time.Sleep(270 * time.Second)
+		if got := metric(t, reg, "proxy_streams_only_pings_max_seconds"); got != 270 {
+			t.Errorf("no data for %v s, want 270", got)
+		}
+		if got := strings.Join(b.Warnings(time.Now()), ""); !strings.HasPrefix(got, "1 of 1 streams carry nothing but pings, one for 4m30s: ") {
+			t.Errorf("it warns %q", got)
+		}
 	})
 }
 
