@@ -145,7 +145,7 @@ func (c *clients) judge(r *record, now time.Time) {
 	switch one, class := c.known[c.series(r.Client, now)], r.class(); {
 	case class == "":
 		one.worked, one.refused = now, 0
-	case class == classRefused && blamesClient(r.Status):
+	case class != classUnknown && blamesClient(r.Status):
 		if one.refused == 0 {
 			one.since, one.session = now, r.Session
 		} else if one.session != r.Session {
@@ -157,14 +157,14 @@ func (c *clients) judge(r *record, now time.Time) {
 }
 
 // blamesClient reports whether an error may be due to the client's version. Statuses that depend on
-// the account, the person, the size of the prompt or the upstream are not.
+// the account, the person, the size of the prompt or the load of the API are not.
 func blamesClient(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden,
 		http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
 		return false
 	}
-	return status < http.StatusInternalServerError
+	return status <= http.StatusInternalServerError
 }
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
@@ -231,13 +231,13 @@ func (c *clients) warning(now time.Time) string {
 			}
 		}
 	}
-	if len(failing) == 0 {
-		return ""
-	}
 	for _, name := range names {
 		if one := c.known[name]; !one.fails(now) && !one.worked.Before(first.since) {
 			working = append(working, name)
 		}
+	}
+	if len(failing) == 0 || first.status >= http.StatusInternalServerError && len(working) == 0 { // or the API fails
+		return ""
 	}
 	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + fixClients(failing, working)
 }

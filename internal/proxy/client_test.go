@@ -188,6 +188,8 @@ func TestWarningSaysWhatOthersDo(t *testing.T) {
 		"a login expired":     {map[string]int{oldCLI: 401}, []string{oldCLI, newCLI}, ""},
 		"a limit is reached":  {map[string]int{oldCLI: 429}, []string{oldCLI, newCLI}, ""},
 		"the API fails":       {map[string]int{oldCLI: 529, newCLI: 500}, []string{oldCLI, newCLI}, ""},
+		"a version breaks it": {map[string]int{oldCLI: 500}, []string{oldCLI, newCLI}, "500s since 00:00 with claude-cli 2.1.275 only, not with claude-cli 2.1.332; "},
+		"it fails one client": {map[string]int{oldCLI: 500}, []string{oldCLI}, ""},
 		"few requests failed": {map[string]int{oldCLI: 400}, []string{newCLI, newCLI, newCLI}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
