@@ -33,7 +33,7 @@ const (
 	classErrorEvent = outcomeErrorEvent // the API ended a stream with one
 	classUnknown    = "no_request_id"
 	classCut        = "cut"   // by the upstream or on the path to it, after it had begun
-	classProxy      = "proxy" // an error response of this proxy
+	classProxy      = "proxy" // an error response of this proxy, not due to the client
 )
 
 func errorClasses() []string {
@@ -85,8 +85,12 @@ func (e *recentErrors) ended(r *record, now time.Time) {
 	case failed && meaning.severity == stranger:
 		e.change(now, func(c *RecentErrors) { c.Refused++ })
 	case failed && r.FirstByte <= 0:
+		class := ""
+		if meaning.severity >= refusal {
+			class = classProxy
+		}
 		e.change(now, func(c *RecentErrors) {
-			c.add(classProxy)
+			c.add(class)
 			c.Codes[r.Outcome]++
 		})
 	case r.Outcome == outcomeErrorEvent:
@@ -112,9 +116,10 @@ type RecentErrors struct {
 	Requests int `json:"requests"`
 	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
 	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
-	// for a response that did not end, and proxy for an error response of our own.
+	// for a response that did not end, and proxy for an error response of our own that is not the
+	// client's fault.
 	Errors map[string]int `json:"errors"`
-	// Codes has the last of these by code.
+	// Codes has all error responses of our own by code.
 	Codes map[string]int `json:"codes"`
 	// Refused is how many other requests were refused because the sender has no access.
 	Refused int `json:"refused"`
@@ -232,7 +237,7 @@ func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or an error of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
 		"Share of proxy_recent_requests that failed, by class: 429, 529, 5xx or 4xx (any other) or error_event (the end of a stream) from the API,"+
-			" no_request_id (an error without the API's request-id), cut (a response that had begun), or proxy (an error of this proxy).",
+			" no_request_id (an error without the API's request-id), cut (a response that had begun), or proxy (an error of this proxy that is not the client's fault).",
 		[]string{"window", "class"}, nil)
 	for label, lately := range o.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)
