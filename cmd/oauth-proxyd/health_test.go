@@ -24,7 +24,7 @@ func TestHealthFields(t *testing.T) {
 	h := a.Object(t)
 	for name, want := range map[string]any{
 		"status": "healthy", "tailnet": "connected", "tailnet_hostname": "box.tail.ts.net", "tailnet_ip": "100.64.0.7",
-		"requests_served": 2.0, "errors_total": 0.0, "state": "running", "tailnet_backend_state": "Running",
+		"requests_served": 2.0, "errors_total": 1.0, "state": "running", "tailnet_backend_state": "Running",
 		"tailnet_key_expires_at": nil, "in_flight": 0.0, "queued": 0.0, "last_reload": nil, "version": "v0.0.0-test",
 	} {
 		if got, there := h[name]; !there || got != want {
