@@ -144,6 +144,9 @@ func TestTroubleNamesTheFailure(t *testing.T) {
 						}
 					}
 				}
+				if last := a.Ended()[len(a.Ended())-1]; row.status == errorStream && (last.Outcome != "error_event" || !last.Failed()) {
+					t.Errorf("explain says %q", last.Outcome)
+				}
 				stats, lately := a.Stats(), a.RecentErrors(time.Now())["1m"]
 				if got := stats.Trouble(time.Now()); !strings.HasPrefix(got, row.want) || row.want == "" && got != "" {
 					t.Errorf("got %q, want %q", got, row.want)
