@@ -150,7 +150,7 @@ func (e env) unavailable(err error) int {
 		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
 		return exitNoPerm
 	}
-	hint := "systemctl status oauth-proxyd\nsystemctl restart oauth-proxyd   # if it is active: makes its admin socket again"
+	hint := "sudo oauth-proxyd doctor"
 	down, ok := errors.AsType[*admin.NotRunningError](err)
 	switch {
 	case ok && !down.Systems:
