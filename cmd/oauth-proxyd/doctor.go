@@ -55,7 +55,8 @@ func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 		}
 		return c, nil
 	}
-	return doctor.Config{File: path, Daemon: daemon, Load: load, Version: version}
+	withoutFile, _ := config.Parse("", nil, e.environment()...) // nil: the environment is wrong, as load says
+	return doctor.Config{File: path, Daemon: daemon, Load: load, Default: withoutFile, Version: version}
 }
 
 func checkGateway(through string) error {

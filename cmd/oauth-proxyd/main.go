@@ -165,6 +165,9 @@ func (c command) usage(e env, flags *flag.FlagSet) {
 		value, text := flag.UnquoteUsage(f)
 		option := strings.TrimSpace("--" + f.Name + " " + value)
 		synopsis += " [" + option + "]"
+		if text == value { // the values say it all
+			option = "--" + f.Name
+		}
 		options += fmt.Sprintf("  %-20s %s\n", option, text)
 	})
 	fmt.Fprintf(e.stdout, "usage: oauth-proxyd %s\n%s", synopsis, options)

@@ -73,9 +73,12 @@ func parseBareURL(s, example string) (*url.URL, *fault) {
 // checkHost refuses a host or a port that nothing can be sent to.
 func checkHost(u *url.URL) *fault {
 	host := u.Hostname()
-	_, err := netip.ParseAddr(host)
+	addr, err := netip.ParseAddr(host)
+	lastLabel := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
-	case err != nil && (!isHostname(strings.TrimSuffix(host, ".")) || strings.Trim(host, "0123456789.") == ""):
+	case addr.IsMulticast():
+		return invalid("nothing can be sent to "+quote(host), "")
+	case err != nil && (!isHostname(strings.TrimSuffix(host, ".")) || lastLabel != "" && strings.Trim(lastLabel, "0123456789") == ""):
 		return invalid(quote(host)+" is neither a host name nor an IP address", "")
 	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port(), 1):
 		return invalid(quote(u.Port())+" is not a port", "1 to 65535")

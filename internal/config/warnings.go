@@ -21,7 +21,7 @@ func (c *Config) Warnings() []string {
 		warn("proxy.upstream_ca_file", text)
 	}
 	for _, s := range c.Identity.From {
-		warn("identity.from", c.notAsked(s))
+		warn("identity.from", cmp.Or(c.notAsked(s), c.notAdmitted(s)))
 	}
 	if len(c.Identity.From) == 0 && !strings.EqualFold(c.Identity.Header, gatewayHeader) {
 		warn("identity.header", "it has no effect, because identity.from names no gateway")
@@ -41,6 +41,16 @@ func (c *Config) notAsked(s Source) string {
 		return ""
 	}
 	return fmt.Sprintf("%q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", s)
+}
+
+// notAdmitted is about a gateway whose requests are refused before its header is read.
+func (c *Config) notAdmitted(gateway Source) string {
+	if slices.ContainsFunc(c.Access.Allow, func(s Source) bool {
+		return s == gateway || gateway.Kind != Proxied && s.Kind != Proxied && s.Kind != Local
+	}) {
+		return ""
+	}
+	return fmt.Sprintf("%q matches nobody: access.allow does not admit it; add %q there, too", gateway, gateway)
 }
 
 // notForwarded is about loopback addresses, which a request does not have if a header says that

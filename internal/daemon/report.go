@@ -109,7 +109,11 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 
 // warnings lists what an operator should look at, each with how to fix it.
 func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
-	all := append(d.faults(v), s.Tailnet.Trouble, s.Failing)
+	reloadError := ""
+	if v.reload != nil {
+		reloadError = ": " + v.reload.Error
+	}
+	all := append(d.faults(v, reloadError), s.Tailnet.Trouble, s.Failing)
 	if v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))
 	}

@@ -36,18 +36,20 @@ func (d *daemon) servingLine(v *view) string {
 	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	parts := append([]string{"Serving on " + strings.Join(addresses, ", ")}, d.faults(v)...)
-	return strings.Join(append(parts, tailnetLine(v)), "; ")
+	parts := []string{"Serving on " + strings.Join(addresses, ", "), tailnetLine(v)}
+	return strings.Join(append(parts, d.faults(v, "")...), "; ")
 }
 
 // faults lists what is wrong beside the tailnet and the requests, each with how to fix it.
-func (d *daemon) faults(v *view) (all []string) {
+// reloadError is why a reload was refused. Every local user can read the line of systemctl status,
+// so it has nothing of the configuration.
+func (d *daemon) faults(v *view, reloadError string) (all []string) {
 	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
 		all = append(all, trouble)
 	}
 	if v.reload != nil && !v.reload.OK {
-		all = append(all, "the last reload was refused and the previous configuration is still active: "+
-			v.reload.Error+"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+		all = append(all, "the last reload was refused and the previous configuration is still active"+reloadError+
+			"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
 	}
 	if v.upgrade != "" {
 		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade)

@@ -15,6 +15,8 @@ type Config struct {
 	// File is the name of the configuration file, and Load reads it.
 	File string
 	Load func() (*config.Config, error)
+	// Default is the configuration without the file, for what is asked although it is refused.
+	Default *config.Config
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
 	// Version of this program.

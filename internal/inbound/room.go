@@ -103,11 +103,12 @@ func (s *connections) evictWaiting(in *counts) {
 	s.evict(cmp.Or(c, greedy.oldest(classWaiting, anyConn)))
 }
 
-// hasRequest reports whether the client of a waiting connection has sent a whole header, of up to
-// the size of peeked.
+// hasRequest reports whether the client of a waiting connection has sent a whole header, or as much
+// as peeked holds.
 func (s *connections) hasRequest(c *Conn) bool {
 	n := kernel.Peek(c.Conn, s.peeked[:])
-	return bytes.Contains(s.peeked[:n], []byte("\n\r\n"))
+	sent := s.peeked[:n]
+	return n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n"))
 }
 
 // clean serves the waiting connections that have sent a request, in place of silent strangers if

@@ -27,7 +27,7 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 		c.Proxy.Retry.Attempts++
 	}
 	x := &exchange{
-		proxy: &Proxy{memory: m}, cfg: &snapshot{Settings: Settings{Config: c}}, in: r, rec: &record{},
+		proxy: &Proxy{memory: m}, cfg: &snapshot{Config: c}, in: r, rec: &record{},
 		rc: http.NewResponseController(httptest.NewRecorder()), cancel: func(error) {},
 	}
 	x.watch.x = x
@@ -251,10 +251,9 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 // watched returns an exchange whose watch has begun.
 func watched(header, idle time.Duration) *exchange {
 	x := &exchange{
-		cfg: &snapshot{Settings: Settings{Config: config.Config{
-			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle},
-		}}},
-		conn: &inbound.Conn{}, rec: &record{Trace: Trace{Started: time.Now()}}, rc: http.NewResponseController(httptest.NewRecorder()),
+		cfg: &snapshot{
+			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle}},
+		conn: &inbound.Conn{}, rec: &record{Started: time.Now()}, rc: http.NewResponseController(httptest.NewRecorder()),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(context.Background())
 	x.watch.x = x

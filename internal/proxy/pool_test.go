@@ -268,7 +268,7 @@ func TestConnectsThroughAProxy(t *testing.T) {
 		if err != nil {
 			return
 		}
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
 		var work sync.WaitGroup
 		work.Go(func() { _, _ = io.Copy(back, in); back.Close() })
 		_, _ = io.Copy(c, back)

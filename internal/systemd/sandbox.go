@@ -37,7 +37,8 @@ const viewProperties = "User,Group,SupplementaryGroups,Environment,PrivateTmp,Pr
 // parseView returns the properties of a service as systemd-run takes them; nil: it can read all.
 func parseView(shown string) (properties []string) {
 	for line := range strings.Lines(shown) {
-		if p := strings.TrimSpace(line); !strings.HasSuffix(p, "=") {
+		p := strings.TrimSpace(line)
+		if _, value, _ := strings.Cut(p, "="); value != "" {
 			properties = append(properties, p)
 		}
 	}

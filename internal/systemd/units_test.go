@@ -90,8 +90,8 @@ func TestFilterAdmits(t *testing.T) {
 // root.
 func TestViewOfAService(t *testing.T) {
 	t.Parallel()
-	const shown = "Environment=GOGC=200 A=b\nUser=oauth-proxyd\nGroup=oauth-proxyd\nSupplementaryGroups=\nPrivateTmp=yes\nProtectHome=yes\n"
-	want := []string{"Environment=GOGC=200 A=b", "User=oauth-proxyd", "Group=oauth-proxyd", "PrivateTmp=yes", "ProtectHome=yes"}
+	const shown = "Environment=GOGC=200 A=b==\nUser=oauth-proxyd\nGroup=oauth-proxyd\nSupplementaryGroups=\nPrivateTmp=yes\nProtectHome=yes\n"
+	want := []string{"Environment=GOGC=200 A=b==", "User=oauth-proxyd", "Group=oauth-proxyd", "PrivateTmp=yes", "ProtectHome=yes"}
 	if got := systemd.ParseView(shown); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

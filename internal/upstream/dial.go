@@ -225,12 +225,16 @@ func (d *dialer) tunnel(c net.Conn) error {
 		return err
 	}
 	in := bufio.NewReader(io.LimitReader(c, maxConnectHeader))
-	response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // it is the tunnel
-	if err != nil {
-		return fmt.Errorf("reading the response to CONNECT: %w", err)
+	status := http.StatusContinue
+	for status/100 == 1 {
+		response, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // it is the tunnel
+		if err != nil {
+			return fmt.Errorf("reading the response to CONNECT: %w", err)
+		}
+		status = response.StatusCode
 	}
-	if response.StatusCode/100 != 2 {
-		return &TunnelError{Status: response.StatusCode}
+	if status/100 != 2 {
+		return &TunnelError{Status: status}
 	}
 	if in.Buffered() > 0 {
 		return errors.New("the proxy sent bytes through the tunnel before we sent any")
