@@ -252,7 +252,8 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 func watched(header, idle time.Duration) *exchange {
 	x := &exchange{
 		cfg: &snapshot{
-			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle}},
+			Proxy: config.Proxy{ResponseHeaderTimeout: header, IdleTimeout: idle},
+		},
 		conn: &inbound.Conn{}, rec: &record{Started: time.Now()}, rc: http.NewResponseController(httptest.NewRecorder()),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(context.Background())

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/kernel"
 )
 
@@ -50,9 +49,9 @@ func poolTo(t *testing.T, script func(net.Conn)) *Pool {
 			script(c)
 		}
 	}()
-	p, err := New(Config{Proxy: config.Proxy{
+	p, err := New(Config{
 		UpstreamURL: &url.URL{Scheme: "http", Host: l.Addr().String()}, ConnectTimeout: 10 * time.Second,
-	}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

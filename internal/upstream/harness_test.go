@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -109,7 +108,7 @@ func certified(t testing.TB) (config *tls.Config, roots []byte) {
 // pool leads to o until the test ends.
 func (o *origin) pool(t testing.TB, change ...func(*upstream.Config)) *upstream.Pool {
 	t.Helper()
-	c := upstream.Config{Proxy: config.Proxy{UpstreamURL: o.url, UpstreamCAs: o.roots, ConnectTimeout: 5 * time.Second}}
+	c := upstream.Config{UpstreamURL: o.url, UpstreamCAs: o.roots, ConnectTimeout: 5 * time.Second}
 	for _, f := range change {
 		f(&c)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -34,9 +33,7 @@ func inBubble(t *testing.T, script func(number int64, f *framed), test func(*tes
 		b := &bubble{}
 		var err error
 		b.Pool, err = upstream.New(upstream.Config{
-			Proxy: config.Proxy{
-				UpstreamURL: &url.URL{Scheme: "https", Host: "upstream.test"}, UpstreamCAs: roots, ConnectTimeout: 15 * time.Second,
-			},
+			UpstreamURL: &url.URL{Scheme: "https", Host: "upstream.test"}, UpstreamCAs: roots, ConnectTimeout: 15 * time.Second,
 			Dial: func(context.Context, string) (net.Conn, error) { return b.dial(server, script), nil },
 		})
 		if err != nil {

@@ -23,7 +23,6 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -93,9 +92,7 @@ func serverTLS() (config *tls.Config, roots []byte) {
 
 func (w *world) run(roots []byte) {
 	pool, err := upstream.New(upstream.Config{
-		Proxy: config.Proxy{
-			UpstreamURL: &url.URL{Scheme: "https", Host: "example.com"}, UpstreamCAs: roots, ConnectTimeout: modelConnect,
-		},
+		UpstreamURL: &url.URL{Scheme: "https", Host: "example.com"}, UpstreamCAs: roots, ConnectTimeout: modelConnect,
 		Dial: w.dial,
 	})
 	if err != nil {
