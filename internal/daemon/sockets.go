@@ -29,14 +29,21 @@ func (s sockets) names() (names []string) {
 
 // onlyLocal reports whether the unit's socket is missing and this process serves only its own
 // listener, which neither a load balancer nor the tailnet reaches.
-func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && len(s.Listeners) == 0 }
+func (s sockets) onlyLocal() bool { return s.MissingUnit != "" && !s.hasOthers() }
+
+// hasOthers reports whether other sockets were passed, but not that of oauth-proxyd.socket. After
+// an upgrade, the listener of this process itself is passed under its name.
+func (s sockets) hasOthers() bool {
+	own := func(l systemd.Listener) bool { return l.Name == ownListener }
+	return len(s.Listeners) > 0 && !slices.ContainsFunc(s.Listeners, own)
+}
 
 // trouble says that the unit's socket is missing, and how to fix it. It is empty otherwise.
 func (s sockets) trouble(listenAddr string) string {
 	switch {
 	case s.MissingUnit == "":
 		return ""
-	case len(s.Listeners) > 0: // others
+	case s.hasOthers():
 		return fmt.Sprintf("systemd passed no socket named %q: %s is missing, or its FileDescriptorName= differs; see `systemctl status %s`",
 			ownListener, s.MissingUnit, s.MissingUnit)
 	}

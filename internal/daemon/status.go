@@ -36,17 +36,17 @@ func (d *daemon) servingLine(v *view) string {
 	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	parts := []string{"Serving on " + strings.Join(addresses, ", "), tailnetLine(v)}
-	return strings.Join(append(parts, d.faults(v, "")...), "; ")
+	parts := []string{"Serving on " + strings.Join(addresses, ", ")} // what comes last may be cut
+	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
+		parts = append(parts, trouble)
+	}
+	return strings.Join(append(append(parts, tailnetLine(v)), v.faults("")...), "; ")
 }
 
-// faults lists what is wrong beside the tailnet and the requests, each with how to fix it.
-// reloadError is why a reload was refused. Every local user can read the line of systemctl status,
-// so it has nothing of the configuration.
-func (d *daemon) faults(v *view, reloadError string) (all []string) {
-	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
-		all = append(all, trouble)
-	}
+// faults lists which commands have failed, each with how to fix it. reloadError is why a reload was
+// refused. Every local user can read the line of systemctl status, so it has nothing of the
+// configuration.
+func (v *view) faults(reloadError string) (all []string) {
 	if v.reload != nil && !v.reload.OK {
 		all = append(all, "the last reload was refused and the previous configuration is still active"+reloadError+
 			"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
