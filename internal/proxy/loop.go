@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"hash/maphash"
-	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -203,16 +202,18 @@ func isNear(local, remote netip.Addr) bool {
 // header h, without fields that an intermediary drops, adds or changes. The order of fields does
 // not matter, nor whether a list is one field or several (RFC 9110 §5.3).
 func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
-	h = maps.Clone(h)
-	dropPrivate(h, personHeader)
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
+	dropped := config.AppendElements(nil, h["Connection"]...)
 	for name, values := range h {
+		listed := func(option string) bool { return strings.EqualFold(option, name) }
+		if isHopByHop(name) || changesInTransit(name) || access.NamesOrigin(name, personHeader) ||
+			slices.ContainsFunc(dropped, listed) {
+			continue
+		}
 		if name == "user-agent" {
 			name = "User-Agent" // see keepUserAgent
 		}
-		if !changesInTransit(name) {
-			sum += l.field(name, values)
-		}
+		sum += l.field(name, values)
 	}
 	return sum
 }
@@ -220,11 +221,19 @@ func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string)
 // field returns a field's part of the fingerprint: 0 for an empty one, which some intermediaries
 // drop.
 func (l *loops) field(name string, values []string) uint64 {
-	elements := config.AppendElements(nil, values...)
+	var room [4]string // enough for most fields, and not on the heap
+	elements := config.AppendElements(room[:0], values...)
 	if len(elements) == 0 {
 		return 0
 	}
-	return maphash.String(l.key, name+":"+strings.Join(elements, ","))
+	var hash maphash.Hash
+	hash.SetSeed(l.key)
+	_, _ = hash.WriteString(name)
+	for _, element := range elements {
+		_ = hash.WriteByte(',')
+		_, _ = hash.WriteString(element)
+	}
+	return hash.Sum64()
 }
 
 // changesInTransit reports whether even a faithful proxy adds, drops or changes the field, which is
