@@ -345,3 +345,21 @@ func (s *service) wantNoLoginURL(others ...string) {
 		}
 	}
 }
+
+// TestKeyNoticeIsLoggedOnce restarts tailscaled while its key is about to expire.
+func TestKeyNoticeIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	d.Expire(time.Now().Add(10 * 24 * time.Hour).Format(time.RFC3339))
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
+	s.log.Next(t, "expires soon")
+	d.Close()
+	s.log.Next(t, "the tailnet is not connected")
+	d.run(t)
+	s.log.Next(t, "the tailnet is connected")
+	d.Close()
+	s.log.Next(t, "the tailnet is not connected")
+	if n := s.log.Count("expires soon"); n != 1 {
+		t.Errorf("it is logged %d times", n)
+	}
+}

@@ -23,7 +23,7 @@ type Report struct {
 	Err error
 
 	// KeyNotice is 14 or 3 days if the node key expires within that time; 0 if it expires later, or
-	// has expired.
+	// has expired. It stays as it was while nothing is known of the key.
 	KeyNotice time.Duration
 }
 
@@ -69,6 +69,9 @@ func (f *follower) read(ctx context.Context) {
 	}
 	status.Warnings = f.health.lasting(status.Warnings, f.readAt)
 	news := Report{Status: status, Err: err, KeyNotice: status.keyNotice(f.readAt)}
+	if err != nil && status.KeyExpiry.IsZero() && f.last != nil {
+		news.KeyNotice = f.last.KeyNotice
+	}
 	if f.last == nil || !sameNews(*f.last, news) {
 		f.last = &news
 		f.report(news)
