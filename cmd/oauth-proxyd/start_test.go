@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +50,23 @@ func TestStaleAdminSocketIsReplaced(t *testing.T) {
 	s.notes.Next(t, "READY=1")
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("after a new start: %d %s", code, errs)
+	}
+}
+
+func TestReloadRestoresAdminSocket(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	if err := os.Remove(filepath.Join(s.dir, "admin.sock")); err != nil {
+		t.Fatal(err)
+	}
+	s.configure("nonsense") // even a reload that is refused
+	s.signal(syscall.SIGHUP)
+	s.notes.Next(t, "READY=1")
+	if code, out, errs := s.command("status"); code != 0 || !strings.Contains(out, "the last reload was refused") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code := s.stop(); code != 0 || exists(filepath.Join(s.dir, "admin.sock")) {
+		t.Errorf("exit code %d, or the socket is left", code)
 	}
 }
 

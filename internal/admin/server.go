@@ -127,6 +127,12 @@ func (s *Server) Publish() error {
 	return nil
 }
 
+// IsGone reports whether the file of the socket was removed, so that no client can connect.
+func (s *Server) IsGone() bool {
+	_, err := os.Lstat(s.name)
+	return errors.Is(err, os.ErrNotExist)
+}
+
 // Remove removes the file of the socket.
 func (s *Server) Remove() { _ = os.Remove(s.name) } // nothing depends on it
 

@@ -95,22 +95,13 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 func (d *daemon) takeCharge() {
 	d.inCharge = true
 	d.textfile.use(d.view().config.Metrics)
-	err := d.startAdmin()
-	if d.admin != nil {
-		err = d.admin.Publish()
-	}
-	if err != nil {
-		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
-	}
+	d.publishAdmin()
 }
 
 // leaveCharge leaves that to the successor.
 func (d *daemon) leaveCharge() {
 	d.inCharge = false
-	if a := d.admin; a != nil {
-		d.admin = nil
-		d.work.Go(a.Close)
-	}
+	d.closeAdmin()
 }
 
 // startListeners uses the sockets that systemd passed, or opens the configured address.

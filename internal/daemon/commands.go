@@ -13,7 +13,7 @@ import (
 
 const stoppingText = "the daemon is stopping"
 
-// startAdmin opens the admin socket, which takeCharge publishes, unless it is open.
+// startAdmin opens the admin socket, which publishAdmin gives its path, unless it is open.
 func (d *daemon) startAdmin() (err error) {
 	if d.admin != nil || d.options.AdminSocket == "" {
 		return nil
@@ -28,6 +28,32 @@ func (d *daemon) startAdmin() (err error) {
 		ExpectProbe: d.probes.expect, ProbeReport: d.probes.reportOn,
 	}, d.log)
 	return err
+}
+
+// publishAdmin makes the admin socket the one of the service.
+func (d *daemon) publishAdmin() {
+	err := d.startAdmin()
+	if d.admin != nil {
+		err = d.admin.Publish()
+	}
+	if err != nil {
+		d.log.Warn("no admin socket: reload with SIGHUP", "error", err)
+	}
+}
+
+// restoreAdmin makes the admin socket again if it could not be opened before, or was removed.
+func (d *daemon) restoreAdmin() {
+	if d.inCharge && (d.admin == nil || d.admin.IsGone()) {
+		d.closeAdmin()
+		d.publishAdmin()
+	}
+}
+
+func (d *daemon) closeAdmin() {
+	if a := d.admin; a != nil {
+		d.admin = nil
+		d.work.Go(a.Close)
+	}
 }
 
 // lastFailures returns the latest requests that failed.

@@ -86,6 +86,7 @@ func (d *daemon) settings(c *config.Config) proxy.Settings {
 
 // beginReload reads the configuration again, in a goroutine.
 func (d *daemon) beginReload() {
+	d.restoreAdmin()
 	d.reload.current, d.reload.waiting = d.reload.waiting, nil
 	p := d.view().proxy
 	d.work.Go(func() {
