@@ -94,20 +94,34 @@ func Cut(s string, limit int) string {
 	return s[:end] + mark
 }
 
-// Mask returns s with "sk-ant-…" in place of each token of Anthropic, which ends at a slash or a
-// blank. If s is part of a URL and hides one by percent-encoding, it is decoded first.
+// Mask returns s with "sk-ant-…" in place of each token of Anthropic, in any case, which ends at a
+// slash or a blank. If s is part of a URL and hides one by percent-encoding, it is decoded first:
+// gateways may encode a path again.
 func Mask(s string) string {
-	const prefix = "sk-ant-"
-	if plain, err := url.PathUnescape(s); err == nil && strings.Contains(plain, prefix) {
-		s = plain
+	const prefix, encodings = "sk-ant-", 3
+	plain := s
+	for range encodings {
+		if decoded, err := url.PathUnescape(plain); err == nil {
+			plain = decoded
+		}
 	}
-	before, token, found := strings.Cut(s, prefix)
-	if !found {
+	at := indexFold(plain, prefix)
+	if at < 0 {
 		return s
 	}
-	after := ""
+	token, after := plain[at:], ""
 	if end := strings.IndexAny(token, "/ "); end >= 0 {
 		after = Mask(token[end:])
 	}
-	return before + prefix + "…" + after
+	return plain[:at] + prefix + "…" + after
+}
+
+// indexFold is strings.Index for ASCII letters in any case.
+func indexFold(s, word string) int {
+	for i := range len(s) - len(word) + 1 {
+		if strings.EqualFold(s[i:i+len(word)], word) {
+			return i
+		}
+	}
+	return -1
 }

@@ -142,6 +142,18 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestMask(t *testing.T) {
+	for s, want := range map[string]string{
+		"/v1/100%25%20sk":                 "/v1/100%25%20sk",
+		"Bearer SK-Ant-oat01-x, sk-ant-y": "Bearer sk-ant-… sk-ant-…",
+		"/%2573%256B%252Dant%252dx/%20":   "/sk-ant-…/ ",
+	} {
+		if got := term.Mask(s); got != want {
+			t.Errorf("Mask(%q) = %q, want %q", s, got, want)
+		}
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"plain", "a\nb", "\x1b]0;title\x07", "\u009b31m", "\u202egnp", "\xff\xc0", "\u2028x", "ä"} {
 		f.Add(s)
