@@ -183,9 +183,12 @@ func (c Client) explain(err error) error {
 		err = wrapped.Err // without the URL, which names no host
 	}
 	timeout, _ := errors.AsType[net.Error](err)
+	file, _ := os.Stat(c.socket) // nil: it cannot be read
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
+	case file != nil && file.Mode()&os.ModeSocket == 0:
+		return fmt.Errorf("%s is not a socket; name the admin socket of the daemon", c.socket)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
 		return &NotRunningError{Socket: c.socket, Systems: c.systems}
 	case timeout != nil && timeout.Timeout():
