@@ -107,6 +107,10 @@ func (d *decoder) crossCheck() {
 			d.report(givenBy(through, upstream), "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
 				"remove upstream_proxy, or use an https:// upstream")
 			return
+		case !upstream.bad && isLoopback(p.UpstreamURL.Hostname()) && !isLoopback(proxy.Hostname()):
+			d.report(givenBy(through, upstream), "proxy.upstream_proxy: the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
+				"remove upstream_proxy, or name the upstream by the address that the proxy knows")
+			return
 		}
 	}
 }
