@@ -134,11 +134,12 @@ func nameSockets(names []string) error {
 // descriptor may belong to the Go runtime, and closing that would end the process.
 func check(fd int, name string) error {
 	listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	kind, _ := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_TYPE) // every socket has one
 	switch {
 	case err != nil:
 		return refuse(fd, name, "it is not a socket: "+err.Error())
-	case listens == 0:
-		return refuse(fd, name, "it does not listen: use ListenStream= and Accept=no in its socket unit")
+	case listens == 0 || kind != syscall.SOCK_STREAM:
+		return refuse(fd, name, "it is not a listening stream socket: use ListenStream= and Accept=no in its socket unit")
 	}
 	return nil
 }

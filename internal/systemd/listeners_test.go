@@ -28,7 +28,7 @@ func open(t *testing.T, kind string) *os.File {
 	var f *os.File
 	var err error
 	switch kind {
-	case "tcp", "unix":
+	case "tcp", "unix", "unixpacket":
 		f, err = listening(t, kind)
 	case "udp":
 		f, err = raw(syscall.AF_INET, syscall.SOCK_DGRAM)
@@ -50,7 +50,7 @@ func open(t *testing.T, kind string) *os.File {
 func listening(t *testing.T, network string) (*os.File, error) {
 	t.Helper()
 	addr := "127.0.0.1:0"
-	if network == "unix" {
+	if network != "tcp" {
 		addr = filepath.Join(t.TempDir(), "s")
 	}
 	l, err := net.Listen(network, addr)
@@ -113,8 +113,9 @@ func TestListenersRefuses(t *testing.T) {
 	}{
 		{"two without a name", []string{"tcp", "tcp", "tcp"}, "3", "unknown:web", []string{"2 of 3", "FileDescriptorName="}},
 		{"a UDP socket", []string{"udp"}, "1", "dns", []string{`"dns"`, "descriptor 3", "ListenStream="}},
-		{"a Unix datagram socket", []string{"unixgram"}, "1", "log", []string{`"log"`, "does not listen"}},
-		{"a socket that does not listen", []string{"idle"}, "1", "idle", []string{`"idle"`, "does not listen"}},
+		{"a Unix datagram socket", []string{"unixgram"}, "1", "log", []string{`"log"`, "not a listening stream socket"}},
+		{"a sequential packet socket", []string{"unixpacket"}, "1", "seq", []string{`"seq"`, "not a listening stream socket"}},
+		{"a socket that does not listen", []string{"idle"}, "1", "idle", []string{`"idle"`, "not a listening stream socket"}},
 		{"a file", []string{"file"}, "1", "null", []string{`"null"`, "not a socket"}},
 		{"a count that is too high", []string{"tcp"}, "2", "web:more", []string{`"more"`, "descriptor 4", "not a socket"}},
 		{"all bad ones are named", []string{"udp", "tcp", "file"}, "3", "a:b:c", []string{`"a"`, `"c"`}},
