@@ -41,6 +41,10 @@ func succeed(how string) (code int) {
 		return 78
 	}
 	p.Done()
+	if how == "stops" {
+		p.Fail("it is stopping")
+		return 0
+	}
 	for {
 		m, err := p.Next()
 		switch {
@@ -212,6 +216,15 @@ func TestSuccessorFailsToTakeOver(t *testing.T) {
 			s.Kill()
 			wantEnd(t, s)
 		})
+	}
+}
+
+func TestSuccessorEndsBeforeItTakesOver(t *testing.T) {
+	s := ready(t, "stops", tcpListener(t))
+	wantEnd(t, s)
+	const want = "the new process does not serve: it is stopping"
+	if err := s.TakeOver(t.Context(), 1); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
