@@ -50,10 +50,9 @@ type follower struct {
 	last   *Report // nil before the first
 	health debouncer
 
-	readAt   time.Time // when the last reading ended
-	failures int       // readings that failed in a row
-	command  patientCommand
-	bus      bus
+	readAt  time.Time // when the last reading ended
+	command patientCommand
+	bus     bus
 }
 
 // read reads the status once and reports it if it has changed.
@@ -62,10 +61,6 @@ func (f *follower) read(ctx context.Context) {
 	f.readAt = time.Now()
 	if ctx.Err() != nil {
 		return // Follow ends, and tailscaled may be well
-	}
-	f.failures++
-	if status.Backend != "" {
-		f.failures = 0
 	}
 	status.Warnings = f.health.lasting(status.Warnings, f.readAt)
 	news := Report{Status: status, Err: err, KeyNotice: status.keyNotice(f.readAt)}
@@ -95,17 +90,13 @@ func (f *follower) wait(ctx context.Context) {
 	}
 }
 
-// due returns when the next reading is due without a notification. After a failure that costs
-// nothing it is soon, so that a tailscaled that starts is noticed at once.
+// due returns when the next reading is due without a notification: soon, unless tailscaled responds
+// and the bus is open.
 func (f *follower) due() time.Duration {
-	cfg := f.client.cfg
-	switch {
-	case f.failures > 0 && dialFailure(f.last.Err) == nil && !isTimeout(f.last.Err):
-		return f.client.pause(f.failures)
-	case f.failures == 0 && f.bus.live.Load():
-		return cfg.RereadInterval
+	if f.bus.live.Load() && f.last != nil && f.last.Status.Backend != "" {
+		return f.client.cfg.RereadInterval
 	}
-	return cfg.BackoffMin
+	return f.client.cfg.BackoffMin
 }
 
 // pause returns the back-off after that many failures in a row, at least one.

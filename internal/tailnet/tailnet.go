@@ -20,11 +20,10 @@ type Config struct {
 	// AttemptTimeout bounds each call but Follow, and each attempt of Follow. Default 5 s.
 	AttemptTimeout time.Duration
 
-	// BackoffMin and BackoffMax bound Follow's pause after a failed attempt that cost something: a
-	// command that ran, a bad response, a bus that was refused. The pause doubles from one to the
-	// other, less a random part of up to a quarter. After a failed dial, which costs nothing, and
-	// after a timeout, it is BackoffMin, which is also the time between two readings without a bus.
-	// Defaults 1 s and 30 s.
+	// BackoffMin and BackoffMax bound Follow's pause after a command that failed, and after a bus
+	// that was refused. The pause doubles from one to the other, less a random part of up to a
+	// quarter. BackoffMin is also the time between two readings without a bus. Defaults 1 s and
+	// 30 s.
 	BackoffMin, BackoffMax time.Duration
 
 	// RereadInterval is the longest time between two readings while the bus is silent, as it is if
