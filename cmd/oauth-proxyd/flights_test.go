@@ -74,12 +74,12 @@ func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 	}
 }
 
-// TestStrangeTraceIsShown: a trace without steps is shown, and JSON has no character that a
-// terminal obeys.
+// TestStrangeTraceIsShown: a trace without steps is shown, a size has three digits, and JSON has no
+// character that a terminal obeys.
 func TestStrangeTraceIsShown(t *testing.T) {
 	t.Parallel()
 	s := &service{t: t, dir: daemontest.TempDir(t)}
-	all := []proxy.Trace{{RequestID: "req_a", Session: "a\u009b31m\u202e\U000e0041é", Stream: proxy.StreamEvents, Events: 1}}
+	all := []proxy.Trace{{RequestID: "req_a", Session: "a\u007f\u009b31m\u202e\U000e0041é", Stream: proxy.StreamEvents, Events: 1, BytesIn: 999_700, BytesOut: 999_400}}
 	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
 		InFlight: func() []proxy.Trace { return all }, Explain: func(string) []proxy.Trace { return all },
 	}, slog.New(slog.DiscardHandler))
@@ -90,13 +90,13 @@ func TestStrangeTraceIsShown(t *testing.T) {
 	if code, out, errs := s.command("requests"); code != 0 || !strings.HasPrefix(out, "req_a ") || errs != "" {
 		t.Errorf("requests: %d %s %s", code, out, errs)
 	}
-	if code, out, errs := s.command("explain", "req_a"); code != 0 || !strings.Contains(out, "  1 event, 0 pings\n") || errs != "" {
+	if code, out, errs := s.command("explain", "req_a"); code != 0 || !daemontest.ContainsAll(out, []string{"in 1 MB, out 999 kB\n", "  1 event, 0 pings\n"}) || errs != "" {
 		t.Errorf("explain: %d %s %s", code, out, errs)
 	}
 	for _, args := range [][]string{{"requests", "--json"}, {"explain", "--json", "req_a"}} {
 		_, out, _ := s.command(args...)
 		var same []proxy.Trace
-		if err := json.Unmarshal([]byte(out), &same); err != nil || same[0].Session != all[0].Session || !strings.Contains(out, `"a\u009b31m\u202e\udb40\udc41é"`) {
+		if err := json.Unmarshal([]byte(out), &same); err != nil || same[0].Session != all[0].Session || !strings.Contains(out, `"a\u007f\u009b31m\u202e\udb40\udc41é"`) {
 			t.Errorf("%q: %v %q", args, err, out)
 		}
 	}

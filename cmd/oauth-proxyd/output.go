@@ -92,7 +92,7 @@ func (e env) show(asJSON bool, v any, text func()) {
 func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range text {
-		if r <= unicode.MaxASCII || unicode.IsPrint(r) {
+		if r == '\n' || unicode.IsPrint(r) {
 			b.WriteRune(r)
 			continue
 		}
@@ -202,7 +202,7 @@ func shortSize(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	size, unit := float64(n)/kilo, 0
-	for ; size >= kilo && unit < 3; unit++ {
+	for ; size >= kilo-0.5 && unit < 3; unit++ { // three digits would round it to 1000
 		size /= kilo
 	}
 	return fmt.Sprintf("%.3g %cB", size, "kMGT"[unit])
