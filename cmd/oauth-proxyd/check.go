@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/systemd"
 )
+
+// serviceTimeout bounds the start and the check of the configuration in a service.
+const serviceTimeout = time.Minute
 
 // check validates the configuration as serve would read it. If root checks the file of the service,
 // it is checked again as the service's user in its sandbox, who may not read what root can.
@@ -34,11 +38,9 @@ func check(e env, flags *flag.FlagSet) runner {
 		}
 		e.show(*asJSON, result, func() {
 			e.reportAll(result.Diagnostics)
-			if !result.Valid {
-				fmt.Fprintln(e.stderr, "only the service refuses it: see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`")
-				return
+			if result.Valid {
+				fmt.Fprintf(e.stdout, "%s is valid\n", *path)
 			}
-			fmt.Fprintf(e.stdout, "%s is valid\n", *path)
 		})
 		return exitIf(!result.Valid, exitConfig)
 	}
@@ -71,7 +73,7 @@ func checkInService(path string) (*checked, error) {
 	if path != defaultConfig || os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // not checked
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 	defer cancel()
 	program, err := os.Executable()
 	if err != nil {
@@ -85,6 +87,12 @@ func checkInService(path string) (*checked, error) {
 	var result checked
 	if json.Unmarshal(out, &result) != nil {
 		return nil, fmt.Errorf("running systemd-run: %w", err)
+	}
+	if !result.Valid {
+		result.Diagnostics = append(result.Diagnostics, config.Diagnostic{
+			Severity: "error", Summary: "only the service refuses its file",
+			Detail: "see Environment=, User=, PrivateTmp= and ProtectHome= in `systemctl cat oauth-proxyd.service`",
+		})
 	}
 	return &result, nil
 }
