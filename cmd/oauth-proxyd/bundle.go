@@ -23,17 +23,17 @@ import (
 // named in the archive.
 func collect(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
-	client := daemonFlag(flags)
+	daemon := daemonFlag(flags)
 	return func(file string) int {
-		ctx, daemon := context.Background(), client()
+		ctx := context.Background()
 		c, configErr := e.loadConfig(*path)
 		archive := bundle.New()
 		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
-		err := look(archive, "status.json", "the output of \"status --json\"", daemon.Status)
-		_ = look(archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
-		_ = look(archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
-		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, daemon)), nil)
+		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
+		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
+		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
+		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, *daemon)), nil)
 		records, journalErr := journal(ctx)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)
@@ -49,8 +49,8 @@ func collect(e env, flags *flag.FlagSet) runner {
 }
 
 // look adds a report of the running daemon.
-func look[T any](a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
-	v, err := lookAt(request)
+func look[T any](ctx context.Context, a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
+	v, err := request(ctx)
 	a.Add(name, about, v, err)
 	return err
 }

@@ -28,7 +28,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
 			return exitUsage
 		}
-		c := e.doctorConfig(*path, client())
+		c := e.doctorConfig(*path, *client)
 		c.Peer, c.Through, c.Paste = *peer, *through, *paste
 		p := term.NewPrinter(e.stdout)
 		if !*asJSON {

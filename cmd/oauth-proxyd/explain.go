@@ -21,7 +21,7 @@ func explain(e env, flags *flag.FlagSet) runner {
 				"it is in x-request-id of the response, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
 			return exitUsage
 		}
-		request := func(ctx context.Context) ([]proxy.Trace, error) { return client().Explain(ctx, id) }
+		request := func(ctx context.Context) ([]proxy.Trace, error) { return client.Explain(ctx, id) }
 		traces, code := ask(e, *asJSON, request, list(e, "", showTrace))
 		if code == exitOK && len(traces) == 0 {
 			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),

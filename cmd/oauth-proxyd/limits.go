@@ -17,7 +17,7 @@ import (
 func limits(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	return func(string) int {
-		_, code := ask(e, *asJSON, client().Limits, list(e, "no response in the last 8 hours reported an organization's rate limits", showAccount))
+		_, code := ask(e, *asJSON, client.Limits, list(e, "no response in the last 8 hours reported an organization's rate limits", showAccount))
 		return code
 	}
 }

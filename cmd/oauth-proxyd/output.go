@@ -103,27 +103,15 @@ func escaped(text string) string {
 	return b.String()
 }
 
-// askTimeout bounds the wait for an outcome of the running daemon: of a reload, for which systemd
-// waits longer, and of an upgrade, for which the daemon gives the new process half of it. What it
-// responds from memory, package admin expects sooner.
-const askTimeout = time.Minute
-
 // ask sends a request to the running daemon and shows the response: as JSON, or by text. The exit
 // code is exitOK if there is a response.
 func ask[T any](e env, asJSON bool, request func(context.Context) (T, error), text func(T)) (response T, code int) {
-	response, err := lookAt(request)
+	response, err := request(context.Background())
 	if err != nil {
 		return response, e.unavailable(err)
 	}
 	e.show(asJSON, response, func() { text(response) })
 	return response, exitOK
-}
-
-// lookAt asks the running daemon.
-func lookAt[T any](request func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	return request(ctx)
 }
 
 // list returns a function that shows several things with an empty line between them, or says that
@@ -168,15 +156,18 @@ func (e env) unavailable(err error) int {
 	return exitUnavailable
 }
 
-// daemonFlag declares the option --socket. Call client after the options are parsed.
-func daemonFlag(flags *flag.FlagSet) (client func() admin.Client) {
-	socket := flags.String("socket", "", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own")
-	return func() admin.Client {
-		if *socket != "" {
-			return admin.At(*socket)
+// daemonFlag declares the option --socket and returns a client of the daemon that it names. An
+// empty --socket is an error: it names no file, and surely not the default.
+func daemonFlag(flags *flag.FlagSet) *admin.Client {
+	client := admin.NewClient()
+	flags.Func("socket", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own", func(file string) error {
+		if file == "" {
+			return errors.New("it names no file")
 		}
-		return admin.NewClient()
-	}
+		client = admin.At(file)
+		return nil
+	})
+	return &client
 }
 
 // exitIf returns the code if the command failed, or else exitOK.

@@ -15,7 +15,7 @@ func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
 	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
 	return func(string) int {
-		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client().Reload(ctx, *dryRun) }
+		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client.Reload(ctx, *dryRun) }
 		o, code := ask(e, *asJSON, request, e.showOutcome)
 		return cmp.Or(code, exitIf(o.Refused(), exitConfig))
 	}
@@ -61,7 +61,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
 	}
 	return func(string) int {
-		o, code := ask(e, *asJSON, client().Upgrade, text)
+		o, code := ask(e, *asJSON, client.Upgrade, text)
 		return cmp.Or(code, exitIf(o.Error != "", exitFailure))
 	}
 }

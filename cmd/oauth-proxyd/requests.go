@@ -14,7 +14,7 @@ import (
 func requests(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
 	return func(string) int {
-		_, code := ask(e, *asJSON, client().InFlight, list(e, "no request is in flight", showInFlight))
+		_, code := ask(e, *asJSON, client.InFlight, list(e, "no request is in flight", showInFlight))
 		return code
 	}
 }

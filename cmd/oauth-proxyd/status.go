@@ -21,7 +21,7 @@ import (
 func status(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
-	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, client()) }
+	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, *client) }
 	watching := flags.Bool("watch", false, "refresh it until Ctrl-C, marking the lines that changed")
 	return func(string) int {
 		switch {

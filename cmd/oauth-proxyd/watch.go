@@ -32,7 +32,7 @@ func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 	screen := screen{env: e, terminal: term.IsTerminal(e.stdout) && e.getenv("TERM") != "dumb"}
 	defer screen.leave()
 	for e.stdout.err == nil {
-		s, err := lookAt(request)
+		s, err := request(context.Background())
 		if errors.Is(err, os.ErrPermission) {
 			screen.leave()
 			return e.unavailable(err)

@@ -33,6 +33,9 @@ const (
 	// silenceTimeout bounds the wait for the header of a response, which the daemon sends at once
 	// even where the outcome takes longer.
 	silenceTimeout = 5 * time.Second
+	// outcomeTimeout bounds the wait for the whole response, which has the outcome of a reload or
+	// an upgrade. systemd waits longer, and the daemon gives a new process half of it.
+	outcomeTimeout = time.Minute
 )
 
 // NotRunningError means that nothing listens on the admin socket.
@@ -45,7 +48,7 @@ type NotRunningError struct {
 
 // Error implements error.
 func (e *NotRunningError) Error() string {
-	return fmt.Sprintf("oauth-proxyd is not running, or its admin socket is somewhere else (%s)", e.Socket)
+	return "oauth-proxyd is not running, or its admin socket is not " + e.Socket
 }
 
 // SilentError says that the program on a socket did not respond in time.
@@ -147,6 +150,8 @@ func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, err
 
 // do sends one request and decodes the response.
 func do[Response any](ctx context.Context, c Client, method, path string) (response Response, err error) {
+	ctx, cancel := context.WithTimeout(ctx, outcomeTimeout)
+	defer cancel()
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", c.socket)

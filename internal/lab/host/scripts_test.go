@@ -66,7 +66,7 @@ Then run "systemctl start oauth-proxyd.socket".
 	nobodyConnects    = socketIsLost + "no client can connect. To start it: " + reopen + "\n"
 	reopenIsForbidden = "oauth-proxyd: policy-rc.d forbids starting oauth-proxyd.socket, so nothing listens before the next boot. " +
 		"To start it: " + reopen + "\n"
-	adminIsGone = "error: oauth-proxyd is not running, or its admin socket is somewhere else (/run/oauth-proxyd/admin.sock)\n" +
+	adminIsGone = "error: oauth-proxyd is not running, or its admin socket is not /run/oauth-proxyd/admin.sock\n" +
 		"hint: sudo oauth-proxyd doctor\n"
 	restartInstead = "/etc/oauth-proxyd/oauth-proxyd.hcl is valid\noauth-proxyd: restarting instead; streams that take longer than proxy.drain_timeout are cut\n"
 	stillActive    = "oauth-proxyd: still active, because policy-rc.d or systemd did not let it stop. To stop it: " +
