@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -78,14 +77,8 @@ const (
 )
 
 func showFinding(p term.Printer, f doctor.Finding) {
-	word := string(f.Status)
-	if f.Status == doctor.Fail { // it stands out without colour
-		word = "FAIL"
-	}
-	word = fmt.Sprintf("%-*s", statusColumn, word)
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
-	style := map[doctor.Status]term.Style{doctor.OK: term.Green, doctor.Fail: term.Red}[f.Status]
-	p.Wrap(p.Paint(cmp.Or(style, term.Yellow), word)+name, checkColumn, f.Seen)
+	p.Wrap(p.Outcome(string(f.Status), statusColumn)+name, checkColumn, f.Seen)
 	for _, line := range f.Fix {
 		if strings.Contains(line, "\n") {
 			p.Verbatim(statusColumn+3, line)

@@ -55,6 +55,22 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestOutcomesHaveColours(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	for command, want := range map[string][]string{
+		"doctor":   {"\x1b[32mok       \x1b[0mconfig ", "\x1b[33mwarn     \x1b[0mheader rules ", "\x1b[31;1mFAIL     \x1b[0mupstream tcp "},
+		"selftest": {"\x1b[32mok        \x1b[0mevery request", "\x1b[31;1mFAIL      \x1b[0man OAuth token"},
+	} {
+		x := s.onTerminal(80, 24, "", command, "--config", s.file())
+		code := x.Exit(t)
+		<-x.read
+		if code != 1 || !daemontest.ContainsAll(x.Text(), want) {
+			t.Errorf("%s: %d\n%q", command, code, x.Text())
+		}
+	}
+}
+
 func TestStatusHealthy(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

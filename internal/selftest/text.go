@@ -19,11 +19,7 @@ func (r *Report) WriteText(p term.Printer, file string) {
 	p.Line("")
 	for _, v := range r.Verdicts {
 		const column = 10
-		status := string(v.Status)
-		if v.Status == Fail { // it stands out without colour
-			status = "FAIL"
-		}
-		p.Wrap(fmt.Sprintf("%-*s", column, status), column, v.Name)
+		p.Wrap(p.Outcome(string(v.Status), column), column, v.Name)
 		for _, d := range v.Details {
 			p.Wrap(strings.Repeat(" ", column)+"! ", column+2, d)
 		}

@@ -2,6 +2,7 @@ package term
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -46,6 +47,19 @@ func (p Printer) Paint(style Style, s string) string {
 		return s
 	}
 	return "\x1b[" + string(style) + "m" + s + "\x1b[0m"
+}
+
+// Outcome returns the outcome of a check in a column: "ok", "fail" or another word. A failure is in
+// capitals, so that it stands out without colour.
+func (p Printer) Outcome(word string, column int) string {
+	style := Yellow
+	switch word {
+	case "ok":
+		style = Green
+	case "fail":
+		style, word = Red, "FAIL"
+	}
+	return p.Paint(style, fmt.Sprintf("%-*s", column, word))
 }
 
 // Line writes s without blanks at its end. Text from elsewhere must be clean.
