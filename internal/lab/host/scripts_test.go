@@ -48,9 +48,9 @@ const (
 	startIsForbidden = "oauth-proxyd: policy-rc.d forbids starting oauth-proxyd.socket, so nothing listens before the next boot. " +
 		"To start it: systemctl start oauth-proxyd.socket\n"
 	socketFailed = `oauth-proxyd: oauth-proxyd.socket could not be started, so nothing listens;
-"systemctl status oauth-proxyd.socket" says why. If another program has the port,
-8080 or what you chose ("ss -ltnp" shows it), stop that one, or take another port
-with "systemctl edit oauth-proxyd.socket" and these lines:
+"systemctl status oauth-proxyd.socket" says why. If another program has the port
+(8080 unless you changed it; "ss -ltnp" lists ports), stop that program, or choose another
+port with "systemctl edit oauth-proxyd.socket" and these lines:
     [Socket]
     ListenStream=
     ListenStream=9000
