@@ -33,6 +33,25 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestDocumentsNameWhatAFileHas: a name that a document gives with its file is in that file.
+func TestDocumentsNameWhatAFileHas(t *testing.T) {
+	file := "`((?:internal|cmd)/[\\w/.-]+)`"
+	named := []*regexp.Regexp{
+		regexp.MustCompile("`(\\w+)`,? (?:(?:of|in) |\\()" + file), regexp.MustCompile(file + ", `(\\w+)`"),
+	}
+	for _, document := range []string{"docs/ARCHITECTURE.md", "CONTRIBUTING.md"} {
+		said := strings.Join(strings.Fields(text(t, document)), " ")
+		for i, pattern := range named {
+			for _, found := range pattern.FindAllStringSubmatch(said, -1) {
+				name, path := found[1+i], found[2-i]
+				if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text(t, path)) {
+					t.Errorf("%s names %s in %s, which does not have it", document, name, path)
+				}
+			}
+		}
+	}
+}
+
 // TestLinksLeadToHeadings: a link with an anchor leads to a heading of its document.
 func TestLinksLeadToHeadings(t *testing.T) {
 	for _, document := range documents() {
