@@ -28,7 +28,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 		ctx := context.Background()
 		c, configErr := e.loadConfig(*path)
 		archive := bundle.New()
-		archive.Add("versions.json", "of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
+		archive.Add("versions.json", "versions of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
 		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
 		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
@@ -75,7 +75,7 @@ func (e env) save(a *bundle.Archive, file string) int {
 		e.failed(fmt.Errorf("writing the archive to %s: %w", file, errors.Join(err, os.Remove(file))), "")
 		return exitFailure
 	}
-	fmt.Fprintf(e.stdout, "%s is written; look through it before you send it\n", file)
+	fmt.Fprintf(e.stdout, "wrote %s; look through it before you send it\n", file)
 	return exitOK
 }
 

@@ -22,7 +22,7 @@ const serviceTimeout = time.Minute
 // it is checked again as the service's user in its sandbox, who may not read what root can.
 func check(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
-	asJSON := flags.Bool("json", false, "print the findings as JSON")
+	asJSON := flags.Bool("json", false, "print JSON")
 	return func(string) int {
 		c, err := e.loadConfig(*path)
 		if err != nil {

@@ -48,7 +48,7 @@ log {
 // demo runs a mock API and the real daemon in front of it, shows what the daemon does to a message,
 // and keeps running.
 func demo(e env, flags *flag.FlagSet) runner {
-	listen := flags.String("listen", "127.0.0.1:0", "`ADDR` to listen on; default 127.0.0.1 and a free port")
+	listen := flags.String("listen", "127.0.0.1:0", "listen on `ADDR`; default a free port of 127.0.0.1")
 	return func(string) int {
 		show := demoShow{e.stdout, &atomic.Pointer[http.Header]{}}
 		api := fakeupstream.Handler(fakeupstream.Config{EventInterval: demoEventInterval, RequireOAuthBeta: true})

@@ -19,9 +19,9 @@ import (
 func runDoctor(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	peer := flags.String("peer", "", "check whether the tailnet's policy and access.allow let the node `NAME` in")
-	through := flags.String("through", "", "send a request through the gateway at `URL`, such as http://ai; the daemon responds to it itself")
+	through := flags.String("through", "", "send a probe through the gateway at `URL`, such as http://ai, to the running daemon")
 	paste := flags.Bool("paste", false, "print the configuration for Aperture and Claude Code")
-	asJSON, client := flags.Bool("json", false, "print the report as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
 		if err := checkGateway(*through); err != nil {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")

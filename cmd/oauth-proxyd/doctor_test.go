@@ -20,7 +20,7 @@ func TestDoctorPrintsConfigurationToPaste(t *testing.T) {
 	if !found || !strings.Contains(lastLine(out), "fix first") || !daemontest.ContainsAll(paste, []string{
 		`"baseurl": "http://100.64.0.7:`, `"auth_mode": "passthrough"`,
 		`{ "env": {"ANTHROPIC_BASE_URL": "http://100.64.0.7:`,
-		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off",
+		"only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN disables the login of the subscription",
 		"no Remote Control", `"ENABLE_TOOL_SEARCH": "true"`, `"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"`,
 	}) {
 		t.Errorf("doctor ends\n%s", out)

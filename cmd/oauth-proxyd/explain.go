@@ -14,10 +14,10 @@ import (
 
 // explain shows what happened to one request.
 func explain(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(id string) int {
 		if id == "" {
-			e.failed(errors.New("explain needs the id of a request"),
+			e.failed(errors.New("explain needs the ID of a request"),
 				"it is in x-request-id of the response, in request_id of an error, and in the log; oauth-proxyd requests lists those in flight")
 			return exitUsage
 		}

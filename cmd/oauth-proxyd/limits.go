@@ -15,9 +15,9 @@ import (
 
 // limits shows the rate limits of the accounts behind the requests.
 func limits(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
-		_, code := ask(e, *asJSON, client.Limits, list(e, "no response in the last 8 hours reported an organization's rate limits", showAccount))
+		_, code := ask(e, *asJSON, client.Limits, list(e, "no response in the last 8 hours reported the rate limits of an account", showAccount))
 		return code
 	}
 }

@@ -131,7 +131,7 @@ const scriptedTable = `account ID, warning, decided by five_hour, last response 
 func TestLimitsOfScriptedAccounts(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)
-	if got, want := s.limitsText(), "no response in the last 8 hours reported an organization's rate limits\n"; got != want {
+	if got, want := s.limitsText(), "no response in the last 8 hours reported the rate limits of an account\n"; got != want {
 		t.Errorf("at rest: %q", got)
 	}
 	s.scriptedAccount()

@@ -63,7 +63,7 @@ func commands() []command {
 		{"status", "", "show whether the running daemon is healthy", status},
 		{"doctor", "", "check every hop of the request path, and show how to fix it", runDoctor},
 		{"selftest", "", "test your rules with the real proxy against a mock API; show what changes", runSelftest},
-		{"upgrade", "", "hand over to the installed program without cutting a stream", upgrade},
+		{"upgrade", "", "hand over to the installed program, while open streams finish", upgrade},
 		{"requests", "", "show the requests in flight", requests},
 		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain},
 		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits},
@@ -170,7 +170,7 @@ func (c command) usage(e env, flags *flag.FlagSet) {
 		}
 		options += fmt.Sprintf("  %-20s %s\n", option, text)
 	})
-	fmt.Fprintf(e.stdout, "usage: oauth-proxyd %s\n%s", synopsis, options)
+	fmt.Fprintf(e.stdout, "%s\n\nusage: oauth-proxyd %s\n%s", c.summary, synopsis, options)
 }
 
 // help lists the commands, or shows the options of one.
@@ -198,7 +198,7 @@ is /etc/oauth-proxyd/oauth-proxyd.hcl. To see it work at once: oauth-proxyd demo
 }
 
 func printVersion(e env, flags *flag.FlagSet) runner {
-	asJSON := flags.Bool("json", false, "print it as JSON")
+	asJSON := flags.Bool("json", false, "print JSON")
 	return func(string) int {
 		v := struct {
 			Version  string `json:"version"`

@@ -3,9 +3,9 @@
 //
 //	main_test.go       builds the binary
 //	service_test.go    one service: starting, signalling, waiting for its end
-//	upstream_test.go   what it forwards to
-//	tailscaled_test.go what it asks about the tailnet
-//	client_test.go     who sends requests
+//	upstream_test.go   the upstream that it forwards to
+//	tailscaled_test.go the fake tailscaled
+//	client_test.go     the clients that send requests
 //
 // Each other file tests one promise.
 package main_test

@@ -160,7 +160,7 @@ func (e env) unavailable(err error) int {
 // empty --socket is an error: it names no file, and surely not the default.
 func daemonFlag(flags *flag.FlagSet) *admin.Client {
 	client := admin.NewClient()
-	flags.Func("socket", "the admin socket `FILE` of the daemon to ask; default: the system daemon's, otherwise your own", func(file string) error {
+	flags.Func("socket", "ask the daemon with the admin socket `FILE`; default: the system's daemon if it runs, otherwise your own", func(file string) error {
 		if file == "" {
 			return errors.New("it names no file")
 		}

@@ -13,7 +13,7 @@ import (
 // reload makes the running daemon reload its configuration, and reports the outcome.
 func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
-	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
 		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client.Reload(ctx, *dryRun) }
 		o, code := ask(e, *asJSON, request, e.showOutcome)
@@ -52,10 +52,10 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 
 // upgrade makes the running daemon hand over to the installed program, and reports the outcome.
 func upgrade(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print the outcome as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	text := func(o admin.UpgradeOutcome) {
 		if o.Error != "" {
-			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; the log of both: journalctl -u oauth-proxyd")
+			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; see the log of both: journalctl -u oauth-proxyd")
 			return
 		}
 		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)

@@ -12,7 +12,7 @@ import (
 
 // requests shows the requests in flight.
 func requests(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print them as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
 		_, code := ask(e, *asJSON, client.InFlight, list(e, "no request is in flight", showInFlight))
 		return code

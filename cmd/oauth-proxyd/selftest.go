@@ -15,7 +15,7 @@ const selftestTimeout = time.Minute
 // runSelftest tests the configuration that serve would use with the real proxy and a mock API.
 func runSelftest(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
-	asJSON := flags.Bool("json", false, "print the report as JSON")
+	asJSON := flags.Bool("json", false, "print JSON")
 	return func(string) int {
 		c, err := e.loadConfig(*path)
 		if err != nil {

@@ -17,8 +17,8 @@ const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 // serve runs the daemon.
 func serve(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
-	flags.String("listen", "", "`ADDR` to listen on, host:port, if systemd passes no socket")
-	flags.String("upstream", "", "`URL` of the upstream")
+	flags.String("listen", "", "listen on `ADDR` (host:port) if systemd passes no socket")
+	flags.String("upstream", "", "send requests to `URL`")
 	flags.String("log-level", "", "`debug|info|warn|error`")
 	flags.String("log-format", "", "`auto|journal|text|json`")
 	return func(string) int {
@@ -49,7 +49,7 @@ func serve(e env, flags *flag.FlagSet) runner {
 // package's. An empty --config is kept, so that it is an error: it names no file, and surely not
 // the default.
 func (e env) configFlag(flags *flag.FlagSet) *string {
-	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "the configuration `FILE`; default "+defaultConfig)
+	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "read the configuration from `FILE`; default "+defaultConfig)
 }
 
 // loadConfig reads the configuration as serve would.

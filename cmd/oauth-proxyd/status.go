@@ -19,7 +19,7 @@ import (
 
 // status shows the state of the running daemon.
 func status(e env, flags *flag.FlagSet) runner {
-	asJSON, client := flags.Bool("json", false, "print it as JSON"), daemonFlag(flags)
+	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
 	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, *client) }
 	watching := flags.Bool("watch", false, "refresh it until Ctrl-C, marking the lines that changed")

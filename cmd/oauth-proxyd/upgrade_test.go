@@ -177,7 +177,7 @@ func TestUpgradeBeforeRunning(t *testing.T) {
 	d := runTailscaled(t, "Starting")
 	s := newService(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "exit"))})
 	s.run()
-	s.notes.Next(t, "STATUS=Retry 1 of 5")
+	s.notes.Next(t, "STATUS=Waiting to retry the tailnet (1 of 5)")
 	s.signal(syscall.SIGUSR2)
 	d.Become("Running")
 	s.notes.Next(t, "READY=1", "tailnet connected")

@@ -169,7 +169,7 @@ func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []con
 		return peer, nil
 	}
 	return peer, &Refusal{
-		Message: "this host does not admit you; logging in again does not help; its administrator can admit you and finds the reason in the log",
+		Message: "this host does not admit you, and logging in again does not help; its administrator finds the reason in the log and can admit you",
 		Cause:   errNotAllowed,
 	}
 }

@@ -23,7 +23,7 @@
 // option of the commands prints them, so that their JSON names are a contract. A list is never
 // null.
 //
-// No other way leads to the daemon's commands, and nothing else shows names, addresses and the
-// login URL of the node. The mode of the socket, 0660, and its directory decide who may use it. In
+// Only this socket takes commands, and only it shows names, addresses and the login URL of the
+// node. The mode of the socket, 0660, and its directory decide who may use it. In
 // a hand-over the new process replaces the socket in one step, so that there is always one.
 package admin

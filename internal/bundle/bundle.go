@@ -78,8 +78,8 @@ func (a *Archive) Contents() string {
 	for _, m := range a.members {
 		fmt.Fprintf(&list, "%8d  %-14s %s\n", len(m.content), m.name, m.about)
 	}
-	return list.String() + "Only words of oauth-proxyd, numbers and times are in it; everything else is replaced, each text\n" +
-		"by the same placeholder throughout, such as text-1. That includes names, addresses and IDs.\n"
+	return list.String() + "The archive has only words of oauth-proxyd, numbers and times. A placeholder, such as text-1,\n" +
+		"replaces any other text, wherever it occurs: names, addresses and IDs too.\n"
 }
 
 // Write writes a tar.gz that begins with the contents.

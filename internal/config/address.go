@@ -19,7 +19,7 @@ func parseListenAddr(s string) (string, *fault) {
 	case err != nil:
 		return "", invalid("must be host:port, not "+quote(s), `write an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"; ":8080" is every address`)
 	case !isPort(port, 0):
-		return "", invalid(quote(port)+" is not a port", "0 to 65535; 0 is any free one")
+		return "", invalid(quote(port)+" is not a port", "write 0 to 65535; 0 picks a free port")
 	case hostErr != nil && host != "" && host != "localhost":
 		return "", invalid(quote(host)+" is not an IP address",
 			`the addresses of a name may change: write the address, "localhost", or nothing before the colon`)

@@ -40,7 +40,7 @@ func caFile(path string, p *Proxy) attribute {
 // loadCertificates returns the usable certificates of a file in PEM, and remarks on the others. A
 // file without a usable one is an error.
 func loadCertificates(path string) (usable []byte, remarks []string, faults []fault) {
-	hint := "name a PEM file of certificates to trust that the daemon's user can read"
+	hint := "name a PEM file of trusted certificates that the daemon's user can read"
 	refuse := func(what string) []fault { return []fault{{summary: what, hint: hint}} }
 	content, err := readFile(path, maxCAFile)
 	if err != nil {

@@ -40,7 +40,7 @@ type Proxy struct {
 	ResponseHeaderTimeout   time.Duration // until the upstream's response begins; longer than the clients wait
 	IdleTimeout             time.Duration // without a byte in either direction; longer than the clients wait
 	MaxConnections          int           // requests in flight; more wait in the queue
-	MaxConnectionsPerPerson int           // the same for one client; 0: no limit of its own
+	MaxConnectionsPerPerson int           // the same for one person; 0: no limit
 	QueueLimit              int           // requests that wait; 0: none
 	QueueTimeout            time.Duration
 	MaxRequestBody          int64         // bytes, streamed, not buffered

@@ -42,8 +42,8 @@ func newDecoder(filename string, src []byte) *decoder {
 	}
 }
 
-// body decodes the body of a block into the attributes of all that are below it. path is that of
-// the block in messages, where a header rule has its name.
+// body decodes the body of a block into those of all attributes that belong to it. path names the
+// block in messages: for a header rule, the rule.
 func (d *decoder) body(all []attribute, block, path string, body *hclsyntax.Body) {
 	inOrder := func(a, b *hclsyntax.Attribute) int {
 		return cmp.Compare(a.NameRange.Start.Byte, b.NameRange.Start.Byte)

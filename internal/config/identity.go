@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// gatewayHeader is that in which the official gateway, "claude gateway", names the person.
+// gatewayHeader is the header in which the official gateway, "claude gateway", names the person.
 const gatewayHeader = "x-claude-gateway-user-email"
 
 // parseGateway refuses "local" and loopback networks, because a request from this host with the

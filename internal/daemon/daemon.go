@@ -83,7 +83,7 @@ type daemon struct {
 	watchdog  watchdog
 	textfile  *textfile
 	admin     *admin.Server
-	inCharge  bool // this process has the admin socket and the textfile, and not another one
+	inCharge  bool // this process, and no other, has the admin socket and the textfile
 }
 
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the

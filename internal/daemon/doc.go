@@ -1,5 +1,5 @@
-// Package daemon is the running process: it puts the other packages together, and its event loop
-// carries between them what they find out. They know nothing of each other.
+// Package daemon is the running process. It starts the other packages, and its event loop decides
+// what follows from what they report.
 //
 // The commands "serve" and "demo" run it:
 //
@@ -12,14 +12,14 @@
 //
 // # Events
 //
-// A source sends an event to the loop (loop.go), with a function that records what is known of it.
-// The loop calls that function, moves the state machine of package lifecycle with the event, and
-// performs the actions that it returns (actions.go). An action that takes time starts a goroutine
+// A source sends an event to the loop (loop.go), with a function that records its details. The loop
+// calls that function, passes the event to the state machine of package lifecycle, and performs the
+// actions that it returns (actions.go). An action that takes time starts a goroutine
 // and ends in another event. Only the loop writes state, notifies systemd and pings the watchdog,
 // and nothing that it calls waits for a peer.
 //
 // All other goroutines read the view (view.go). The loop publishes a new one with each change, so
-// that a reader sees one moment, without a lock.
+// that a reader sees a consistent state without a lock.
 //
 // # Files
 //
@@ -46,8 +46,8 @@
 //  2. Old: startSuccessor (handover.go) asks systemd whether it would follow, and starts the
 //     program of the unit with our listeners. Package systemd has the process and the channel.
 //  3. New: newDaemon (daemon.go) inherits the listeners and the channel. The process goes through
-//     its own start, but sends systemd nothing and opens no gate. Once it is Running, it joins the
-//     old one (takeover.go), and writes Done when it has kept running for two seconds.
+//     its own start, but sends systemd nothing and accepts no connection. Once it is Running, it
+//     joins the old one (takeover.go), and writes Done when it has run for two more seconds.
 //  4. Old: [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=, waits until systemd reports
 //     the new main process, and writes TakeOver with the memory that the new process continues
 //     with: the accounts' rate limits.

@@ -34,7 +34,7 @@ const (
 
 // upgrade is what the loop knows of the processes before and after this one.
 type upgrade struct {
-	alone     chan struct{}      // closed when there is no predecessor any more; safe for all
+	alone     chan struct{}      // closed when no predecessor is left; any goroutine may wait for it
 	successor *systemd.Successor // the process that is ready to take over; nil: none
 	waiters   []chan<- admin.UpgradeOutcome
 }
@@ -69,8 +69,8 @@ func (d *daemon) sendUpgradeError(err error) {
 	d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
 }
 
-// bringUp returns a successor that is ready and that systemd would follow. It runs the program that
-// a restart of the unit would run.
+// bringUp returns a successor that is ready and that systemd would supervise. It runs the program
+// that a restart of the unit would run.
 func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*systemd.Successor, error) {
 	if d.notifier.Socket() == "" {
 		return nil, errors.New("systemd does not run this process with Type=notify; stop it and start the installed program instead")

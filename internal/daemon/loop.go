@@ -109,7 +109,7 @@ func (d *daemon) refuseCommands() {
 	s := d.view().state
 	if s.Phase > lifecycle.Running {
 		d.reload.current, d.reload.waiting = append(d.reload.current, d.reload.waiting...), nil
-		d.reload.respond(admin.ReloadOutcome{Error: "this process is " + s.Phase.String() + " and takes no reload"})
+		d.reload.respond(admin.ReloadOutcome{Error: "this process is " + s.Phase.String() + " and cannot reload"})
 	}
 	if !s.IsUpgrading() && !s.UpgradePending {
 		d.upgrade.respond(admin.UpgradeOutcome{Error: "this process is " + s.Phase.String() + " and cannot be upgraded"})

@@ -125,9 +125,9 @@ func keptKey(dir string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s is readable by others (mode %v); remove it, and a new key is made", file, info.Mode().Perm())
+		return nil, fmt.Errorf("%s is readable by others (mode %v); remove it, and the daemon makes a new key", file, info.Mode().Perm())
 	case info.Size() != keySize:
-		return nil, fmt.Errorf("%s has %d bytes, not %d; remove it, and a new key is made", file, info.Size(), keySize)
+		return nil, fmt.Errorf("%s has %d bytes, not %d; remove it, and the daemon makes a new key", file, info.Size(), keySize)
 	}
 	return os.ReadFile(file)
 }

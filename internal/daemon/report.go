@@ -131,8 +131,8 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 		open, limit int
 		text        string
 	}{
-		{s.Connections.Admitted, s.Connections.AdmittedLimit, "connections of admitted clients are open, and the longest idle are closed for new ones; see `oauth-proxyd requests`"},
-		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections are open on which nothing was admitted; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`"},
+		{s.Connections.Admitted, s.Connections.AdmittedLimit, "connections of admitted clients are open, and the longest idle ones are closed for new ones; see `oauth-proxyd requests`"},
+		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections without an admitted request are open; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`"},
 	} {
 		if bound.limit > 0 && bound.open*10 >= bound.limit*9 {
 			all = append(all, fmt.Sprintf("%d of %d %s", bound.open, bound.limit, bound.text))

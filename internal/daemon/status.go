@@ -16,7 +16,7 @@ func (d *daemon) statusLine() string {
 	v := d.view()
 	switch v.state.Phase {
 	case lifecycle.Error:
-		return fmt.Sprintf("Retry %d of %d of the tailnet is due: %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
+		return fmt.Sprintf("Waiting to retry the tailnet (%d of %d): %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
 	case lifecycle.Running:
 		return d.servingLine(v)
 	case lifecycle.Stopped:

@@ -42,8 +42,8 @@ func (d *daemon) join() {
 	d.after(proofTime, nil, func() { d.respondTo(systemd.Message{}) })
 }
 
-// respondTo handles a message of the predecessor. A response is a few bytes, so that writing it
-// never waits.
+// respondTo handles a message of the predecessor. A response is a few bytes, so writing it does not
+// block the loop.
 func (d *daemon) respondTo(m systemd.Message) {
 	p, phase := d.sockets.Predecessor, d.view().state.Phase
 	switch {
@@ -73,8 +73,8 @@ func (d *daemon) memory() memory {
 	return memory{d.options.Version, v.config.Log.Identity, v.proxy.RateLimits().Save()}
 }
 
-// takeOver puts this process in charge instead of the predecessor, with the memory of that. It
-// forgets the names in it if the predecessor had another log.identity.
+// takeOver puts this process in charge, with the memory of the predecessor. It forgets the names in
+// that memory if the predecessor had another log.identity.
 func (d *daemon) takeOver(text json.RawMessage) {
 	var before memory
 	_ = json.Unmarshal(text, &before) // of another version, it may say less
@@ -95,7 +95,7 @@ func (d *daemon) takeOver(text json.RawMessage) {
 	d.takeCharge()
 }
 
-// predecessorEnded forgets the predecessor. If that has not handed over, it was stopped or has
+// predecessorEnded forgets the predecessor. If it ended without handing over, it was stopped or has
 // crashed, and systemd stops or restarts the service: this process exits.
 func (d *daemon) predecessorEnded() {
 	close(d.upgrade.alone)

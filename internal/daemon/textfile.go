@@ -117,7 +117,7 @@ func (t *textfile) fix(err error) string {
 	dir := filepath.Dir(t.path)
 	switch {
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist): // in the sandbox, a new directory is read-only
-		return "make the directory " + dir + ", which the service's user may write, name it in ReadWritePaths= of the unit, and run `systemctl restart oauth-proxyd`"
+		return "create the directory " + dir + ", let the service's user write there, name it in ReadWritePaths= of the unit, and run `systemctl restart oauth-proxyd`"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user of the service write in " + dir
 	}

@@ -76,7 +76,7 @@ func TestTextfileOfOthersStays(t *testing.T) {
 		f, _ := counting()
 		f.use(config.Metrics{Textfile: file, TextfileInterval: time.Minute})
 		synctest.Wait()
-		if text := f.failure.Load(); text == nil || !strings.Contains(*text, "no such file or directory; make the directory "+filepath.Dir(file)) {
+		if text := f.failure.Load(); text == nil || !strings.Contains(*text, "no such file or directory; create the directory "+filepath.Dir(file)) {
 			t.Error("it was written")
 		}
 		if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {

@@ -15,15 +15,15 @@ type Config struct {
 	// File is the name of the configuration file, and Load reads it.
 	File string
 	Load func() (*config.Config, error)
-	// Default is the configuration without the file, for what is asked although it is refused.
+	// Default is the configuration without the file, for checks that run although it is refused.
 	Default *config.Config
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
 	// Version of this program.
 	Version string
-	// Peer names a node of the tailnet, and asks whether it gets in; empty: none.
+	// Peer is the node of the tailnet whose access is to be checked; empty: none.
 	Peer string
-	// Through is the URL of a gateway, and asks what it does to a request; empty: none.
+	// Through is the URL of the gateway through which a probe is to be sent; empty: none.
 	Through string
 	// Paste asks for the configuration of a gateway and of Claude Code.
 	Paste bool

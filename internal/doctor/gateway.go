@@ -40,9 +40,9 @@ func checkGateway(ctx context.Context, x *facts) []Finding {
 	case x.Through == "":
 		return nil
 	case errors.Is(x.daemonErr, os.ErrPermission):
-		return []Finding{unknown("%s was not tried: only root and the group oauth-proxyd may have the daemon expect a probe", x.Through).fix(asRoot)}
+		return []Finding{unknown("%s was not tried: only root and the group oauth-proxyd may announce a probe to the daemon", x.Through).fix(asRoot)}
 	case x.daemon == nil:
-		return []Finding{unknown("%s was not tried: the daemon must run to respond to the probe", x.Through).fix(x.start())}
+		return []Finding{unknown("%s was not tried: the daemon is not running, so nothing can respond to the probe", x.Through).fix(x.start())}
 	}
 	p, err := x.newProbe(ctx)
 	if err != nil {

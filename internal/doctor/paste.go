@@ -48,9 +48,9 @@ func checkPaste(_ context.Context, x *facts) []Finding {
     "compatibility": {"anthropic_messages": true}
   }
 }`, here)),
-		ok("for Claude Code, in ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN switches the login of the subscription off").
+		ok("for Claude Code, in ~/.claude/settings.json: only this. An apiKeyHelper, ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN disables the login of the subscription").
 			fix(fmt.Sprintf("{\n  \"env\": {\"ANTHROPIC_BASE_URL\": %q}\n}", entry)),
-		ok("with any base URL but Anthropic's, Claude Code has no Remote Control, no /schedule and no connectors, and it switches these off; what you use is switched on in the same \"env\"").
+		ok("with any base URL but Anthropic's, Claude Code has no Remote Control, no /schedule and no connectors. To switch on other features that it switches off, add their lines to the same \"env\"").
 			fix(`"ENABLE_TOOL_SEARCH": "true"   # MCP tools are loaded when they are needed`,
 				`"CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1"   # a tool's input arrives while it is generated`,
 				`"CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"   # /model lists the models of GET /v1/models`,

@@ -77,8 +77,8 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 	switch s.Part {
 	case upstream.StageName:
 		if slices.ContainsFunc(s.Addresses, netip.Addr.IsUnspecified) {
-			return at(stepDNS, fail("%s is %s: a filter of names blocks it", s.To, joinAddresses(s.Addresses)).
-				fix("getent hosts "+s.To, "allow the name in the filter of the name server, or remove it from /etc/hosts"))
+			return at(stepDNS, fail("%s is %s: a DNS filter blocks it", s.To, joinAddresses(s.Addresses)).
+				fix("getent hosts "+s.To, "allow the name in the DNS filter, or remove it from /etc/hosts"))
 		}
 		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(s.Addresses), took))
 	case upstream.StageAddress:

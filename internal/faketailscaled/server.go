@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Version is the version that it reports, unless SetStatus sets another.
+	// Version is the reported version, unless SetStatus sets another one.
 	Version = "1.102.5"
 	// LoginURL is where NeedsLogin sends people.
 	LoginURL = "https://login.tailscale.com/a/5ecre7109in"
@@ -44,12 +44,12 @@ type state struct {
 	failure string // the response to every request, with status 500; empty: it works
 }
 
-// New is in the state Running, and does not serve yet.
+// New returns a tailscaled in the state Running, which does not serve yet.
 func New() *Server {
 	return &Server{state: state{status: Status("Running", Version), serves: "null"}, watchers: map[chan struct{}]bool{}}
 }
 
-// Serve serves there until Close. After that it may serve again, as a new process.
+// Serve serves on l until Close. After that it may serve again, as a new process.
 func (s *Server) Serve(l net.Listener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /localapi/v0/status", s.respond(func(now state) string { return now.status }))
@@ -60,7 +60,7 @@ func (s *Server) Serve(l net.Listener) {
 	s.serving.Go(func() { _ = s.http.Serve(l) })
 }
 
-// Close ends it, and the socket file goes with the listener, as after a stop.
+// Close stops serving. The listener removes its socket file, as when tailscaled stops.
 func (s *Server) Close() {
 	if s.http != nil {
 		_ = s.http.Close() // nothing is asked any more
@@ -68,7 +68,7 @@ func (s *Server) Close() {
 	s.serving.Wait()
 }
 
-// Status is the status of a node named box.
+// Status returns the status of a node named box.
 func Status(state, version string) string {
 	login := ""
 	if state == "NeedsLogin" {
@@ -127,7 +127,7 @@ func (s *Server) replace(old, now string) {
 	s.change(func(st *state) { st.status = strings.Replace(st.status, old, now, 1) })
 }
 
-// notify has the watchers of the bus look again.
+// notify makes the watchers of the bus look again.
 func (s *Server) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,7 +53,7 @@ func TooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 }
 
-// refusal checks the credential. It is nil if it is accepted.
+// refusal returns why the credential is refused, or nil if it is accepted.
 func (a *api) refusal(h http.Header) *Error {
 	authorization := h.Get("Authorization")
 	scheme, token, _ := strings.Cut(authorization, " ")

@@ -109,7 +109,7 @@ func (l *Log) SetFormat(format Format) error {
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Missing is how many of the dropped records the log itself does not tell of yet: it cannot be
+// Missing is how many dropped records the log itself does not mention yet, because it cannot be
 // written now.
 func (l *Log) Missing() uint64 {
 	noted := l.noted.Load() // first: it never exceeds what was dropped then

@@ -49,7 +49,7 @@ const (
 	breakdown                    // requests do not work
 )
 
-// The causes of a cut response, as a label of a metric. A cause is "" if the code cuts none.
+// The causes of a cut response, as a label of a metric. "": the code never cuts a response.
 const (
 	cutByClient   = "client"
 	cutByUpstream = "upstream"

@@ -17,7 +17,7 @@ import (
 // How a request was recognized as one that has come back, for the log.
 var (
 	errOwnConnection = errors.New("it came over our own connection to the upstream")
-	errSentAgain     = errors.New("it equals a request that we have just sent, and another proxy sent it")
+	errSentAgain     = errors.New("it equals a request that we have just sent, and another program sent it")
 )
 
 // loops recognizes requests that come back because upstream_url leads to this proxy. Without it,
@@ -103,8 +103,8 @@ func (x *exchange) arrivedAs() uint64 {
 	return x.fingerprint
 }
 
-// evidence returns what proves that a is s come back, and not a second, equal request, or nil. For
-// equal requests of one program on one machine there is no proof.
+// evidence returns the proof that a is s coming back, and not a second, equal request; nil: there
+// is none. For equal requests of one program on one machine there is never one.
 func (s *sentRequest) evidence(a *arrival) error {
 	if a.local == s.to && a.remote == s.from {
 		return errOwnConnection

@@ -119,7 +119,7 @@ func TestLoopThroughOurOtherProxy(t *testing.T) {
 			first, second := listenTCP(t), listenTCP(t)
 			openAt(t, second, "http://"+first.Addr().String())
 			d := openAt(t, first, "http://"+second.Addr().String())
-			wantLoop(t, d, "another proxy sent it", send(d))
+			wantLoop(t, d, "another program sent it", send(d))
 		})
 	}
 }

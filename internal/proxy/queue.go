@@ -69,7 +69,7 @@ func (q *queue) obstacle(t *ticket) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.mayHold(t.person, t.share) {
-		return "you have as many requests in flight as you may have"
+		return "you have reached your limit of requests in flight"
 	}
 	return "too many requests are in flight"
 }

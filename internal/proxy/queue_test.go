@@ -185,7 +185,7 @@ func TestQueueTimeout(t *testing.T) {
 			t.Errorf("%d in, %d waiting after the timeout", in, waiting)
 		}
 		q.resize(config.Proxy{MaxConnections: 2, MaxConnectionsPerPerson: 1, QueueLimit: 1, QueueTimeout: time.Minute})
-		if err := <-enterQueue(t, q, "a").done; !strings.Contains(err.Error(), "as many requests in flight as you may have") {
+		if err := <-enterQueue(t, q, "a").done; !strings.Contains(err.Error(), "you have reached your limit of requests in flight") {
 			t.Errorf("the limit of a person: %v", err)
 		}
 	})

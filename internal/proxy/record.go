@@ -66,7 +66,7 @@ type record struct {
 	sent     atomic.Int64 // bytes of the response body
 	events   eventCounts  // of a stream
 	failing  bool         // the last of them is an error; only the exchange may read it
-	webPage  bool         // the response to a message is one, and not the API's; likewise
+	webPage  bool         // the response to a message is a web page, not the API's; likewise
 	usual    [5]StepTrace // space for the steps of a normal request
 
 	mu sync.Mutex // held to write the rest, and by others to read it

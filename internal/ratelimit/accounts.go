@@ -171,9 +171,9 @@ type attribution struct {
 	overlapped bool // another response was in flight, of any user
 }
 
-// attribute decides who caused a rise of one since its last response, which the response to a
-// request of by, sent at the time sent, shows. It considers the requests that were in flight while
-// that one waited, and all that have had no response since: they may have used the account as well.
+// attribute decides who caused the rise since the last response about the account one. The
+// response that shows it is to a request that by sent at the time sent. Others may have caused it,
+// too: those with a request in flight while that one waited, or with one without a response since.
 func (a *Accounts) attribute(one *Account, by User, sent time.Time) attribution {
 	result := attribution{owner: by}
 	consider := func(other User) {

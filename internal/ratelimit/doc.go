@@ -11,7 +11,7 @@
 // An account is an organization, identified by a keyed hash of its anthropic-organization-id. It
 // has rate-limit windows. Those of a subscription are 5h, 7d, overage and some for single models,
 // each with a utilization from 0 to 1 or more. Those of an API key count requests and tokens, each
-// with a limit and a rest.
+// with a limit and what remains of it.
 //
 // # Who used a window
 //
@@ -23,7 +23,7 @@
 //     sending of the request and its response. If that was another session of the same person, the
 //     person is known, and the session is not. A request that waits for its response is on the
 //     account if its person has used that before.
-//   - It is not known who used what a window shows first, after a start or a reset.
+//   - Nobody knows who used what a window shows at its first response after a start or a reset.
 //   - A response says what was used until then. Use that does not pass this host, and the rest of a
 //     stream whose sender sends nothing more, is seen in the next response, of any user.
 //   - A utilization that falls, or a reset that comes sooner, while the window runs shows that

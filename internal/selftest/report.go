@@ -21,7 +21,7 @@ const (
 	Fail Status = "fail"
 )
 
-// Verdict says whether one thing holds that must.
+// Verdict says whether one requirement holds.
 type Verdict struct {
 	// Name says what must hold.
 	Name   string `json:"name"`

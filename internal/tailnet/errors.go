@@ -84,7 +84,7 @@ func unknown(err error) *Error {
 	case errors.Is(cause, syscall.ECONNREFUSED):
 		e.Fix = "run `systemctl start tailscaled`"
 	case errors.Is(cause, fs.ErrPermission):
-		e.Fix = "let this user open the socket, which tailscaled makes with mode 0666, and look for a sandbox that hides it"
+		e.Fix = "let this user open the socket, which tailscaled creates with mode 0666, or look for a sandbox that hides it"
 	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, syscall.EAGAIN): // EAGAIN: its backlog is full
 		e.Fix = "if this lasts, run `systemctl restart tailscaled`"
 	default:

@@ -104,7 +104,7 @@ func TestNameThatIsBlocked(t *testing.T) {
 	h := newHost(t, "", "nameserver 127.0.0.3\n")
 	h.serveNames("127.0.0.3:53", [4]byte{}, nil)
 	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
-	want(t, d.findings(), "upstream dns", "fail", apiName+" is 0.0.0.0: a filter of names blocks it", "/etc/hosts")
+	want(t, d.findings(), "upstream dns", "fail", apiName+" is 0.0.0.0: a DNS filter blocks it", "/etc/hosts")
 }
 
 // Addresses of a family whose packets are lost delay a connection by a quarter of a second.
