@@ -292,7 +292,7 @@ func TestSocketOptionNamesTheDaemon(t *testing.T) {
 		t.Errorf("of the other:\n%s", out)
 	}
 	code, _, errs := one.command("status", "--socket", socket+"x")
-	if code != 69 || !strings.Contains(errs, "("+socket+"x)") || !strings.Contains(errs, "name the admin socket of a running one with --socket") {
+	if code != 69 || !strings.Contains(errs, "is not "+socket+"x\n") || !strings.Contains(errs, "name the admin socket of a running one with --socket") {
 		t.Errorf("no socket: %d %s", code, errs)
 	}
 }
