@@ -32,6 +32,8 @@ type Conn struct {
 	class  class
 	since  time.Time // since when it has its class
 	busy   bool      // a handler has a request of it
+	// requested: while it waited, the kernel was seen to have a whole header of its first request.
+	requested bool
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.

@@ -90,8 +90,9 @@ func (c *Conn) silent() bool {
 	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
 }
 
-// evictWaiting closes the oldest waiting connection without a request, of the origin that has the
-// most waiting.
+// evictWaiting closes the oldest waiting connection of the origin that has the most waiting, if
+// possible one without a request. It asks the kernel nothing, because a flood calls it for each
+// connection.
 func (s *connections) evictWaiting(in *counts) {
 	var greedy *bucket
 	for _, one := range s.buckets {
@@ -99,16 +100,19 @@ func (s *connections) evictWaiting(in *counts) {
 			greedy = one
 		}
 	}
-	c := greedy.oldest(classWaiting, func(c *Conn) bool { return !s.hasRequest(c) })
+	c := greedy.oldest(classWaiting, func(c *Conn) bool { return !c.requested })
 	s.evict(cmp.Or(c, greedy.oldest(classWaiting, anyConn)))
 }
 
 // hasRequest reports whether the client of a waiting connection has sent a whole header, or as much
 // as peeked holds.
 func (s *connections) hasRequest(c *Conn) bool {
-	n := kernel.Peek(c.Conn, s.peeked[:])
-	sent := s.peeked[:n]
-	return n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n"))
+	if !c.requested {
+		n := kernel.Peek(c.Conn, s.peeked[:])
+		sent := s.peeked[:n]
+		c.requested = n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n"))
+	}
+	return c.requested
 }
 
 // clean serves the waiting connections that have sent a request, in place of silent strangers if
@@ -119,13 +123,16 @@ func (s *connections) clean() {
 	defer s.mu.Unlock()
 	s.janitor = nil
 	for _, b := range s.buckets {
+		full := false
 		for _, c := range slices.Clone(b.open) {
 			switch {
 			case c.class != classWaiting:
 			case time.Since(c.since) >= waitTime:
 				s.evict(c)
-			case s.hasRequest(c) && s.makeRoom(b):
-				s.move(c, classStranger)
+			case s.hasRequest(c) && !full:
+				if full = !s.makeRoom(b); !full {
+					s.move(c, classStranger)
+				}
 			}
 		}
 	}

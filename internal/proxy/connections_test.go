@@ -128,6 +128,48 @@ func (d *door) keepHalfSent(t *testing.T, n int) {
 	}
 }
 
+// A source that is refused and opens connections as fast as it can, each with a whole request, does
+// not delay a client that is admitted.
+func TestRefusedFloodDelaysNobody(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork)
+	d.flood(t, "127.0.0.2")
+	eventually(t, "the source has as many connections as it may", func() bool { return d.server.Connections().StrangersClosed > 1000 })
+	for range 5 {
+		start := time.Now()
+		if status := d.served(t, admittedSource); status != http.StatusOK || time.Since(start) > 3*time.Second {
+			t.Fatalf("status %d after %v", status, time.Since(start))
+		}
+	}
+}
+
+// flood opens connections from source until the test ends, and sends a request on each.
+func (d *door) flood(t *testing.T, source string) {
+	ctx, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	t.Cleanup(func() { stop(); work.Wait() })
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	for range 4 {
+		work.Go(func() {
+			var open [100]net.Conn
+			for i := 0; ctx.Err() == nil; i = (i + 1) % len(open) {
+				if open[i] != nil {
+					_ = open[i].(*net.TCPConn).SetLinger(0) // no port stays in use
+					open[i].Close()
+				}
+				if c, err := dialer.DialContext(ctx, "tcp", d.addr); err == nil {
+					_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+					open[i] = c
+				}
+			}
+			for _, c := range open {
+				if c != nil {
+					c.Close()
+				}
+			}
+		})
+	}
+}
+
 // A gateway opens many connections at once, and none of them may fail because its source was not
 // known yet.
 func TestFirstBurstIsServed(t *testing.T) {
