@@ -85,7 +85,7 @@ func everything() *config.Config {
 		Proxy: config.Proxy{
 			ListenAddr:              "[::1]:0",
 			UpstreamURL:             &url.URL{Scheme: "http", Host: "gateway.example.ts.net:8000"},
-			UpstreamProxies:         []*url.URL{{Scheme: "http", Host: "127.0.0.1:3128"}, {Scheme: "https", Host: "proxy.example.ts.net:443"}},
+			UpstreamProxies:         []*url.URL{{Scheme: "http", Host: "127.0.0.1:3128"}, {Scheme: "http", Host: "proxy.example.ts.net:443"}},
 			ConnectTimeout:          10 * time.Millisecond,
 			ResponseHeaderTimeout:   24 * time.Hour,
 			IdleTimeout:             90 * time.Minute,

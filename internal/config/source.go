@@ -145,7 +145,7 @@ func parseOrigin(s string) (string, *fault) {
 	case isURL && scheme != "http" && scheme != "https" && isFieldName(scheme):
 		return "", invalid(quote(s)+" is not the origin of a web page", "remove it: programs with a scheme of their own need no entry")
 	}
-	u, bad := parseBareURL(s, originExample)
+	u, bad := parseBareURL(s, originExample, "https", "http")
 	if bad != nil {
 		return "", bad
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +16,7 @@ func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropi
 // upstreamURL binds the URL that requests are sent to.
 func upstreamURL(path string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
-		u, bad := parseBareURL(s, anthropic().String())
+		u, bad := parseBareURL(s, anthropic().String(), "https", "http")
 		if bad != nil || u.Scheme != "http" || hostStaysPrivate(u.Hostname()) {
 			return u, bad
 		}
@@ -33,7 +34,7 @@ func proxies(path string, field *[]*url.URL) attribute {
 	const most = 8 // a request may have to wait for each that is dead
 	const example = "http://proxy.example.com:3128"
 	parse := func(s string) (*url.URL, *fault) {
-		u, bad := parseBareURL(s, example)
+		u, bad := parseBareURL(s, example, "http")
 		if bad == nil && u.Port() == "" {
 			return nil, invalid("must have a port", "proxies have no default port: "+strconv.Quote(example))
 		}
@@ -48,9 +49,9 @@ func proxies(path string, field *[]*url.URL) attribute {
 	return list(path, example, field, parse, (*url.URL).String, check).orString(example)
 }
 
-// parseBareURL reads scheme and host, and refuses all other parts of a URL (RFC 3986). Faults do
-// not repeat the URL, which may hold a credential.
-func parseBareURL(s, example string) (*url.URL, *fault) {
+// parseBareURL reads the scheme, which must be one of schemes, and the host, and refuses all other
+// parts of a URL (RFC 3986). Faults do not repeat the URL, which may hold a credential.
+func parseBareURL(s, example string, schemes ...string) (*url.URL, *fault) {
 	hint := "write only the scheme and the host, such as " + strconv.Quote(example)
 	u, err := url.Parse(s)
 	switch {
@@ -58,8 +59,8 @@ func parseBareURL(s, example string) (*url.URL, *fault) {
 		return nil, invalid("must not hold a user name or a password", "remove it: the daemon holds no credentials")
 	case err != nil:
 		return nil, invalid("must be a URL", hint)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, invalid("must begin with https:// or http://", hint)
+	case !slices.Contains(schemes, u.Scheme):
+		return nil, invalid("must begin with "+strings.Join(schemes, ":// or ")+"://", hint)
 	case u.Host == "" || u.Opaque != "":
 		return nil, invalid("must have a host", hint)
 	case strings.ContainsAny(s, "?#"):

@@ -63,7 +63,7 @@ func saveTop(a *attempt) string {
 		address += ":443"
 	}
 	proxy := ""
-	if a.proxy != nil && a.proxy.Scheme == "http" {
+	if a.proxy != nil {
 		proxy = " \\\n  -proxy " + a.proxy.Host
 	}
 	return fmt.Sprintf(`openssl s_client -showcerts -connect %s \

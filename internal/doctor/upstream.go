@@ -129,7 +129,7 @@ func (x *facts) noTunnel(a *attempt) string {
 	refused, is := errors.AsType[*upstream.TunnelError](a.err)
 	switch {
 	case !is:
-		return "proxy.upstream_proxy in " + x.File + ": is " + a.proxy.Host + " an HTTP proxy, and is " + a.proxy.Scheme + ":// right?"
+		return "proxy.upstream_proxy in " + x.File + ": is " + a.proxy.Host + " an HTTP proxy that listens without TLS?"
 	case refused.Status == http.StatusProxyAuthRequired:
 		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd sends no password"
 	case refused.Status >= http.StatusInternalServerError:

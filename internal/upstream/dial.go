@@ -46,8 +46,7 @@ const (
 // dialer connects to one upstream.
 type dialer struct {
 	Config
-	tls       *tls.Config // nil: an http upstream
-	proxyTLS  *tls.Config
+	tls       *tls.Config  // nil: an http upstream
 	address   string       // host:port
 	preferred atomic.Int64 // index of the proxy that worked last
 }
@@ -61,10 +60,7 @@ func newDialer(c Config) (*dialer, error) {
 	if c.Resolver == nil {
 		c.Resolver = NewResolver(c.ConnectTimeout, func(string) {})
 	}
-	d := &dialer{
-		Config: c, address: hostPort(c.UpstreamURL),
-		proxyTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-	}
+	d := &dialer{Config: c, address: hostPort(c.UpstreamURL)}
 	if c.UpstreamURL.Scheme == "https" {
 		d.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.UpstreamURL.Hostname(),
@@ -195,19 +191,13 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 	deadline, _ := ctx.Deadline() // dial sets one
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 	defer cancel()
-	c, err := d.dialTCP(ctx, hostPort(proxy))
+	c, err := d.dialTCP(ctx, proxy.Host)
 	if err != nil {
 		return nil, err
 	}
-	tunnel := c
-	if proxy.Scheme == "https" {
-		config := d.proxyTLS.Clone()
-		config.ServerName = proxy.Hostname()
-		tunnel = tls.Client(c, config)
-	}
 	start := time.Now()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	err = d.tunnel(tunnel)
+	err = d.tunnel(c)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -216,7 +206,7 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 		_ = c.Close() // err says why
 		return nil, err
 	}
-	return d.handshake(ctx, tunnel)
+	return d.handshake(ctx, c)
 }
 
 // tunnel asks the proxy at the other end of c to connect to the upstream (RFC 9110 §9.3.6).

@@ -6,5 +6,6 @@ proxy {
     "hunter2@b.example.com:3128",
     3128,
     "socks5://c.example.com:1080",
+    "https://d.example.com:443",
   ]
 }

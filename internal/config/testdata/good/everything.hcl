@@ -1,7 +1,7 @@
 proxy {
   listen_addr                = "[::1]:0"
   upstream_url               = "HTTP://Gateway.Example.TS.net:8000/"
-  upstream_proxy             = ["http://127.0.0.1:3128", "https://Proxy.example.ts.net:443"]
+  upstream_proxy             = ["http://127.0.0.1:3128", "http://Proxy.example.ts.net:443"]
   connect_timeout            = "10ms"
   response_header_timeout    = "24h"
   idle_timeout               = "1h30m"
