@@ -76,12 +76,13 @@ func ConnOf(r *http.Request) *Conn {
 // /metrics.
 const ownWriteTimeout = 5 * time.Second
 
-// Write implements net.Conn. Our own writes have a deadline; for a relayed response the handler
-// sets it. net/http's own 431 is replaced by ours.
+// Write implements net.Conn. A relayed response is written as it is, with the deadline of its
+// handler. Our own writes have a deadline, and net/http's own 431 is replaced by ours.
 func (c *Conn) Write(p []byte) (int, error) {
-	if !c.relaying.Load() {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
+	if c.relaying.Load() {
+		return c.Conn.Write(p)
 	}
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
 	if bytes.HasPrefix(p, []byte(libraryTooLarge)) {
 		return c.writeTooLarge(p)
 	}

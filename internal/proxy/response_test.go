@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,27 @@ func TestStatusesThatAreNone(t *testing.T) {
 				t.Errorf("one request was sent %d times", n)
 			}
 		})
+	}
+}
+
+// A body that begins like net/http's own 431, and comes after its header, passes as it is.
+func TestBodyLikeOurOwnRefusalPasses(t *testing.T) {
+	text := "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+	headerCame := make(chan struct{})
+	up := newUpstream(t, "http1", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		_ = http.NewResponseController(w).Flush()
+		<-headerCame
+		_, _ = io.WriteString(w, text)
+	})
+	response, err := newClient(t).Do(request(t, http.MethodGet, openDoor(t, up).url("/"), nil))
+	close(headerCame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != text {
+		t.Errorf("%q, %v", body, err)
 	}
 }
 
