@@ -32,7 +32,7 @@ type Conn struct {
 	class  class
 	since  time.Time // since when it has its class
 	busy   bool      // a handler has a request of it
-	// requested: while it waited, the kernel was seen to have a whole header of its first request.
+	// requested: it has sent a whole header while it waited; see hasRequest.
 	requested bool
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,

@@ -91,8 +91,8 @@ func (c *Conn) silent() bool {
 }
 
 // evictWaiting closes the oldest waiting connection of the origin that has the most waiting, if
-// possible one without a request. It asks the kernel nothing, because a flood calls it for each
-// connection.
+// possible one without a request after burstTime. It asks the kernel nothing, because a flood calls
+// it for each connection.
 func (s *connections) evictWaiting(in *counts) {
 	var greedy *bucket
 	for _, one := range s.buckets {
@@ -100,7 +100,7 @@ func (s *connections) evictWaiting(in *counts) {
 			greedy = one
 		}
 	}
-	c := greedy.oldest(classWaiting, func(c *Conn) bool { return !c.requested })
+	c := greedy.oldest(classWaiting, func(c *Conn) bool { return !c.requested && time.Since(c.since) >= burstTime })
 	s.evict(cmp.Or(c, greedy.oldest(classWaiting, anyConn)))
 }
 
