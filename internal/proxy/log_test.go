@@ -59,7 +59,7 @@ func TestTokensInLoggedTextsAreMasked(t *testing.T) {
 		w.Header().Set("Request-Id", "req_sk-ant-oat01-SECRET")
 	})
 	d := openDoor(t, up)
-	for i, session := range []string{"sk-ant-oat01-SECRET", "SECRET@example.com", "SECRET of ann", "6f1e9a2c-0000-4000-8000-000000000000"} {
+	for i, session := range []string{"SK-ant-oat01-SECRET", "SECRET@example.com", "SECRET of ann", "6f1e9a2c-0000-4000-8000-000000000000"} {
 		r := request(t, "GET", d.url("/a/SK-ant-api03-SECRET/b/%2573k%2Dant%2Dapi03-SECRET"), nil)
 		r.Header.Set("X-Claude-Code-Session-Id", session)
 		r.Header.Set("User-Agent", "claude-cli/2.1.332-sk-ant-api03-SECRET")

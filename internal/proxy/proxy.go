@@ -77,10 +77,12 @@ type snapshot struct {
 // New returns a proxy with its first settings.
 func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
-		host: c.Host, log: c.Log, network: c.Upstream, metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
-		queue: newQueue(s.Proxy), memory: &bufferBudget{}, access: access.New(c.Tailnet), ownName: c.OwnName,
-		flights: &flights{open: make(map[*exchange]struct{})}, loops: newLoops(), cancellations: &cancellations{persons: make(map[string]*rate.Limiter)}, denials: access.NewDenialLog(),
-		limits: ratelimit.New(),
+		host: c.Host, log: c.Log, network: c.Upstream, ownName: c.OwnName,
+		metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
+		access: access.New(c.Tailnet), denials: access.NewDenialLog(),
+		queue: newQueue(s.Proxy), memory: &bufferBudget{}, loops: newLoops(), limits: ratelimit.New(),
+		flights:       &flights{open: make(map[*exchange]struct{})},
+		cancellations: &cancellations{persons: make(map[string]*rate.Limiter)},
 	}
 	p.registerQueue(c.Registerer)
 	c.Registerer.MustRegister(p.limits, p.flights)

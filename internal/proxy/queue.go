@@ -45,8 +45,8 @@ func (q *queue) resize(limits config.Proxy) {
 	q.admitWaiting()
 }
 
-// enter waits for a slot. Its error is a failure or the cause of ctx. The caller must
-// call leave later. wait is called once if there is a wait.
+// enter waits for a slot. Its error is a failure or the cause of ctx. The caller must call leave
+// later. wait is called once if there is a wait.
 func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	timeout, settled := q.join(t)
 	if settled {

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
+
+	"oauth-proxyd/internal/config"
 )
 
 // requestIDHeader is x-request-id in canonical form, which carries a request's ID to every log on
@@ -33,15 +35,12 @@ func wellFormedRequestID(id string) bool {
 	return ok && len(id) == requestIDLength && strings.Trim(name, alphanumeric) == ""
 }
 
-// tokenPrefix begins all of Anthropic's tokens and keys.
-const tokenPrefix = "sk-ant-"
-
 // sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value
 // that cannot be an ID, because the client may have put a name or a token there.
 func sessionID(h http.Header) string {
 	const most = 64
 	id := h.Get("X-Claude-Code-Session-Id")
-	if len(id) > most || strings.Trim(id, alphanumeric+"-_") != "" || strings.Contains(id, tokenPrefix) {
+	if len(id) > most || strings.Trim(id, alphanumeric+"-_") != "" || config.LooksSecret(id) {
 		return ""
 	}
 	return strings.Clone(id)

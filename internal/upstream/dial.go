@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,8 +12,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/config"
 )
 
 const (
@@ -43,6 +47,26 @@ const (
 	maxConnectHeader = 64 << 10
 )
 
+// Config says where requests go, and by which path.
+type Config struct {
+	// Proxy has the upstream's URL, certificates, CONNECT proxies and ConnectTimeout.
+	config.Proxy
+	// Dial replaces DNS and TCP. If nil, the host's own are used.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Resolver looks names up. If nil, [NewResolver] makes one.
+	Resolver *net.Resolver
+	// Observe is called with each stage of making a connection, from several goroutines. It may be
+	// nil.
+	Observe func(Stage)
+}
+
+// SameTarget reports whether connections made for a can be used for b, too.
+func SameTarget(a, b config.Proxy) bool {
+	return a.UpstreamURL.String() == b.UpstreamURL.String() && string(a.UpstreamCAs) == string(b.UpstreamCAs) &&
+		slices.EqualFunc(a.UpstreamProxies, b.UpstreamProxies, func(a, b *url.URL) bool { return a.String() == b.String() }) &&
+		a.ConnectTimeout == b.ConnectTimeout
+}
+
 // dialer connects to one upstream.
 type dialer struct {
 	Config
@@ -60,13 +84,16 @@ func newDialer(c Config) (*dialer, error) {
 	if c.Resolver == nil {
 		c.Resolver = NewResolver(c.ConnectTimeout, func(string) {})
 	}
-	d := &dialer{Config: c, address: hostPort(c.UpstreamURL)}
+	d := &dialer{Config: c}
+	port := "80"
 	if c.UpstreamURL.Scheme == "https" {
+		port = "443"
 		d.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.UpstreamURL.Hostname(),
 			NextProtos: []string{"h2", "http/1.1"},
 		}
 	}
+	d.address = net.JoinHostPort(c.UpstreamURL.Hostname(), cmp.Or(c.UpstreamURL.Port(), port))
 	return d, nil
 }
 

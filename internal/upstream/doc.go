@@ -31,14 +31,13 @@
 //
 // The files, in reading order:
 //
-//	config.go   where requests go
 //	pool.go     Pool: slots, waiters and dials. It knows nothing about HTTP.
 //	health.go   which connections get requests: pings, cancelled requests
 //	conn.go     Conn: one request on a connection, over net/http.ClientConn
 //	errors.go   what an error proves
 //	wire.go     the connection that net/http uses, and the one below TLS; with coalescer.go
 //	            for its writes and frames.go for HTTP/2 frames about the connection
-//	dial.go     makes a connection: CONNECT proxies, TLS
+//	dial.go     Config, and how a connection is made: CONNECT proxies, TLS
 //	names.go    makes a TCP connection: name servers, IPv4 beside IPv6
 //	stage.go    reports the stages of this to doctor
 //
