@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 	"testing"
 
 	"oauth-proxyd/internal/upstream"
@@ -13,28 +12,27 @@ import (
 
 // deafConn lets net/http read once. After that it hears of neither bytes nor the end, as if its
 // reader had no turn yet. The kernel knows all the same.
-type deafConn struct{ *net.TCPConn }
-
-// SyscallConn implements syscall.Conn.
-func (c deafConn) SyscallConn() (syscall.RawConn, error) {
-	raw, err := c.TCPConn.SyscallConn()
-	return &deafRaw{RawConn: raw}, err
+type deafConn struct {
+	*net.TCPConn
+	deaf   bool
+	closed chan struct{}
+	close  func()
 }
 
-type deafRaw struct {
-	syscall.RawConn
-	deaf bool
+// Read implements net.Conn.
+func (c *deafConn) Read(p []byte) (int, error) {
+	if c.deaf {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	c.deaf = true
+	return c.TCPConn.Read(p)
 }
 
-// Read implements syscall.RawConn.
-func (r *deafRaw) Read(take func(uintptr) bool) error {
-	return r.RawConn.Read(func(fd uintptr) bool {
-		if r.deaf {
-			return false
-		}
-		r.deaf = take(fd)
-		return r.deaf
-	})
+// Close implements net.Conn.
+func (c *deafConn) Close() error {
+	c.close()
+	return c.TCPConn.Close()
 }
 
 // dialsDeaf has all connections of a pool be deaf.
@@ -44,7 +42,8 @@ func dialsDeaf(c *upstream.Config) {
 		if err != nil {
 			return nil, err
 		}
-		return deafConn{nc.(*net.TCPConn)}, nil
+		closed := make(chan struct{})
+		return &deafConn{TCPConn: nc.(*net.TCPConn), closed: closed, close: sync.OnceFunc(func() { close(closed) })}, nil
 	}
 }
 
