@@ -104,7 +104,7 @@ func Default() *Config {
 	}
 }
 
-// names lists what a block takes: attributes and blocks. That of the file is "".
+// names lists the attributes and blocks that a block takes; "" is the file.
 func (d *decoder) names(block string) (names []string) {
 	for _, a := range d.schema {
 		below, ok := strings.CutPrefix(a.path, dotted(block, ""))

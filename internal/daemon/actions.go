@@ -98,7 +98,7 @@ func (d *daemon) takeCharge() {
 	d.publishAdmin()
 }
 
-// leaveCharge leaves that to the successor.
+// leaveCharge lets the successor act for the service.
 func (d *daemon) leaveCharge() {
 	d.inCharge = false
 	d.closeAdmin()

@@ -113,7 +113,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	if v.reload != nil {
 		reloadError = ": " + v.reload.Error
 	}
-	all := append([]string{d.sockets.trouble(v.config.Proxy.ListenAddr)}, v.faults(reloadError)...)
+	all := append([]string{s.Trouble}, v.faults(reloadError)...)
 	all = append(all, s.Tailnet.Trouble, s.Failing)
 	if v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))

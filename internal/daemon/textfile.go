@@ -19,8 +19,8 @@ import (
 )
 
 // textfile writes the metrics for node_exporter's textfile collector
-// (https://github.com/prometheus/node_exporter#textfile-collector). It is for the loop, but while
-// the writer runs, that goroutine uses it, and the loop waits for its end.
+// (https://github.com/prometheus/node_exporter#textfile-collector). Only the loop calls use, leave
+// and finish, which end the writer's goroutine before they change anything.
 type textfile struct {
 	gather  prometheus.Gatherer
 	log     *slog.Logger

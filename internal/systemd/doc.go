@@ -22,8 +22,8 @@
 // # A hand-over
 //
 // This package has the mechanics: [StartSuccessor] starts a process with the listeners, and the two
-// talk over a socket pair, on which each sees the other's end. Package daemon decides what happens
-// when, and its documentation tells the steps.
+// talk over a socket pair, on which each notices when the other ends. Package daemon decides what
+// happens when, and its documentation tells the steps.
 //
 // The new process is not a child of the old one but its sibling: both have the same parent, the
 // service manager. So systemd supervises it like any main process, notices at once when it ends,
