@@ -38,14 +38,14 @@ func (t *textfile) use(m config.Metrics) {
 	if t.path == m.Textfile && t.interval == m.TextfileInterval {
 		return
 	}
-	before, written := t.path, t.written
-	t.leave()
-	if written && before != m.Textfile {
-		if err := os.Remove(before); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.log.Warn("the old metrics.textfile could not be removed; remove it, or node_exporter keeps reporting it", "file", before, "error", err)
+	t.end()
+	if t.written && t.path != m.Textfile {
+		if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.log.Warn("the old metrics.textfile could not be removed; remove it, or node_exporter keeps reporting it", "file", t.path, "error", err)
 		}
+		t.written = false
 	}
-	t.path, t.interval, t.written = m.Textfile, m.TextfileInterval, written && before == m.Textfile
+	t.path, t.interval = m.Textfile, m.TextfileInterval
 	t.failure.Store(nil)
 	if t.path != "" {
 		t.start()
@@ -71,18 +71,23 @@ func (t *textfile) start() {
 	})
 }
 
-// leave ends the writing, and leaves the file to the process that takes over.
-func (t *textfile) leave() {
+// end ends the writer, if it runs.
+func (t *textfile) end() {
 	if t.path != "" {
 		t.stop()
-		t.path, t.written = "", false
 	}
+}
+
+// leave ends the writing, and leaves the file to the process that takes over.
+func (t *textfile) leave() {
+	t.end()
+	t.path, t.written = "", false
 }
 
 // finish writes the file for the last time.
 func (t *textfile) finish() {
+	t.end()
 	if t.path != "" {
-		t.stop()
 		t.write()
 	}
 }

@@ -55,6 +55,20 @@ func TestTextfileFollowsTheConfiguration(t *testing.T) {
 	})
 }
 
+// TestTextfileChangesDuringAWrite finds out with -race whether the change waits for the write.
+func TestTextfileChangesDuringAWrite(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first.prom"), filepath.Join(dir, "second.prom")
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := counting()
+		f.use(config.Metrics{Textfile: first, TextfileInterval: time.Minute})
+		f.use(config.Metrics{Textfile: second, TextfileInterval: time.Minute})
+		wantText(t, first, "")
+		wantText(t, second, "\nc 0\n")
+		f.finish()
+	})
+}
+
 func TestTextfileIsLeftToTheSuccessor(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.prom")
 	synctest.Test(t, func(t *testing.T) {
