@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -19,8 +18,8 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// collect writes one archive with what a bug report needs. It reads what it can: what is missing is
-// named in the archive.
+// collect writes one archive with what a bug report needs. It adds what it can read; the archive
+// says what is missing, and why.
 func collect(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	daemon := daemonFlag(flags)
@@ -106,13 +105,14 @@ func units(ctx context.Context) ([]string, error) {
 		names = append(names[:1], strings.Fields(triggers)...)
 	}
 	text, err := outputOf(ctx, "systemctl", append([]string{"show", "--no-pager", "--property=" + shownProperties}, names...)...)
-	bytes := regexp.MustCompile(`\d{7,}$`) // longer numbers do not pass the filter
 	var lines []string
 	for line := range strings.Lines(text) {
-		lines = append(lines, bytes.ReplaceAllStringFunc(strings.TrimSpace(line), func(number string) string {
-			n, _ := strconv.ParseInt(number, 10, 64)         // infinity is larger, and a word
-			return strings.ReplaceAll(shortSize(n), " ", "") // one word
-		}))
+		line = strings.TrimSpace(line)
+		name, value, _ := strings.Cut(line, "=")
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && strings.HasPrefix(name, "Memory") {
+			line = name + "=" + strings.ReplaceAll(shortSize(n), " ", "") // the filter replaces long numbers
+		}
+		lines = append(lines, line)
 	}
 	return lines, err
 }

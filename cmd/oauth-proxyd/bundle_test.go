@@ -41,6 +41,7 @@ Environment=GOGC=300 ANTHROPIC_API_KEY=5ecr3t-key "HTTPS_PROXY=http://u:5ecr3t-p
 DropInPaths=/etc/systemd/system/oauth-proxyd.service.d/override.conf /etc/systemd/system/oauth-proxyd.service.d/5eed.conf
 User=alice-5eed
 MemoryCurrent=26800128
+LimitNOFILE=1048576
 IPAddressAllow=100.64.0.0/10 100.64.5.99 127.0.0.1
 ExecStartPre={ path=/usr/bin/curl ; argv[]=curl -u alice:5ecr3t-curl http://127.0.0.1 }
 SetCredential=name:5ecr3t-credential
@@ -188,6 +189,7 @@ func TestBundleWithholdsNames(t *testing.T) {
 		for _, want := range []struct{ name, text string }{
 			{"journal.txt", "could not connect to text-"},
 			{"units.json", `"MemoryCurrent=26.8MB"`},
+			{"units.json", `"LimitNOFILE=1048576"`},
 			{"units.json", `"IPAddressAllow=100.64.0.0/10 address-`},
 			{"config.json", `"new": "[\"local\", \"tailnet\", \"text-`},
 			{"config.json", "\"new\": \"\\\"text-"},
