@@ -22,7 +22,7 @@ import (
 const (
 	demoEventInterval = 120 * time.Millisecond
 	demoTimeout       = 30 * time.Second
-	demoToken         = "sk-ant-oat01-demo" // looks like a subscription's token, and is none
+	demoToken         = "sk-ant-oat01-demo" // looks like a subscription's token, but opens nothing
 	demoVersion       = "2026-10-21"
 	demoBeta          = "context-1m-2025-08-07"
 	demoBody          = `{"model":"demo","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}`

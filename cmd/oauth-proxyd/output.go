@@ -56,7 +56,7 @@ func (e env) report(severity, text, hint string) {
 // failed prints an error and its hint.
 func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
-// reportAll prints diagnostics of a file that another process has read, without its lines.
+// reportAll prints diagnostics without the lines of the file, which another process may have read.
 func (e env) reportAll(all []config.Diagnostic) {
 	for _, d := range all {
 		e.report(d.Severity, strings.TrimPrefix(d.Where()+": "+d.Summary, ": "), d.Detail)

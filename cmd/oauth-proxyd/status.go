@@ -45,7 +45,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 			return admin.Status{Status: "idle", State: f.Seen, Sockets: []admin.SocketStatus{}, Warnings: []string{}, Predecessors: []admin.Predecessor{}}, nil
 		}
 	}
-	if err != nil || s.Trouble != "" { // which has the same fix as a lost socket
+	if err != nil || s.Trouble != "" { // which says how to get the socket back
 		return s, err
 	}
 	for _, f := range doctor.Threats(ctx) {

@@ -67,9 +67,9 @@ const mark = "* "
 type screen struct {
 	env
 	terminal bool
-	show     func(term.Printer) // the latest look
-	before   []string           // the rows of the look before, without times
-	changed  []bool             // for each row of the latest, whether it was not in before
+	show     func(term.Printer) // prints the latest status
+	before   []string           // the rows of the latest status, without times
+	changed  []bool             // for each of them: the status before did not have it
 }
 
 // leave restores the terminal, and leaves the latest status on it.
@@ -81,7 +81,7 @@ func (s *screen) leave() {
 	}
 }
 
-// wait returns true when the next look is due, and false after a signal to end. A terminal of
+// wait returns true when the next status is due, and false after a signal to end. A terminal of
 // another size is drawn again at once.
 func (s *screen) wait(due <-chan time.Time, signals <-chan os.Signal) bool {
 	for {
@@ -128,7 +128,7 @@ func (s *screen) draw() {
 	}
 	for i, line := range text {
 		margin := strings.Repeat(" ", len(mark))
-		if !strings.HasPrefix(line, " ") { // else a row goes on
+		if !strings.HasPrefix(line, " ") { // a row begins
 			row++
 			if row < len(s.changed) && s.changed[row] {
 				margin = p.Paint(term.Yellow, mark)

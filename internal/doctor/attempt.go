@@ -74,7 +74,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	}
 	request.Header.Set("User-Agent", agent)
 	request.Header.Set("Anthropic-Version", "2023-06-01")
-	// A daemon that forwards this spells it "Accept", and so recognizes it when it comes back.
+	// A daemon forwards this name as "Accept". By that it recognizes the request if it comes back.
 	request.Header["accept"] = []string{"*/*"}
 	conn, err := pool.Get(ctx, func() {})
 	if err != nil {

@@ -19,7 +19,7 @@ func verdicts(settings *config.Config, all []Client) []Verdict {
 	}
 }
 
-// verdict fails if any client has that problem; "" is none.
+// verdict fails if problem returns a text for any client.
 func verdict(name string, all []Client, problem func(Client) string) Verdict {
 	v := Verdict{Name: name, Status: OK}
 	for _, c := range all {

@@ -21,11 +21,11 @@ const (
 	Yellow Style = "33"
 )
 
-// Printer writes text for a person. It returns no errors; if they matter, Out has to keep them.
+// Printer writes text for a person. It returns no errors: if they matter, Out must keep them.
 type Printer struct {
 	Out    io.Writer
 	Width  int // columns; 0 does not wrap
-	Height int // rows; 0: Out is no terminal
+	Height int // rows; 0: Out is not a terminal
 	Color  bool
 }
 

@@ -29,8 +29,8 @@ func IsTerminal(w io.Writer) bool {
 	return ok
 }
 
-// sizeOf returns the size of a terminal; ok is false if w is none. The size of a serial console is
-// 0. It does not use File.Fd, which makes the descriptor blocking.
+// sizeOf returns the size of a terminal; ok is false if w is not one. The size of a serial console
+// is 0. It does not use File.Fd, which makes the descriptor blocking.
 func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 	f, isFile := w.(syscall.Conn)
 	if !isFile {
@@ -40,7 +40,7 @@ func sizeOf(w io.Writer) (columns, rows int, ok bool) {
 	if err != nil {
 		return 0, 0, false
 	}
-	_ = raw.Control(func(fd uintptr) { // a closed file is no terminal
+	_ = raw.Control(func(fd uintptr) { // a closed file is not a terminal
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
 			columns, rows, ok = int(size.Col), int(size.Row), true
 		}
