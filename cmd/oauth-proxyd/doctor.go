@@ -50,7 +50,7 @@ func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 			return nil, err
 		}
 		if inService, _ := checkInService(path); inService != nil && !inService.Valid {
-			return nil, fmt.Errorf("only the service refuses the file: %s: %s", inService.Diagnostics[0].Where(), inService.Diagnostics[0].Summary)
+			return c, fmt.Errorf("only the service refuses the file: %s: %s", inService.Diagnostics[0].Where(), inService.Diagnostics[0].Summary)
 		}
 		return c, nil
 	}

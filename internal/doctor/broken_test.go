@@ -484,6 +484,20 @@ func TestMissingFactsAreUnknown(t *testing.T) {
 	}
 }
 
+func TestConfigurationThatOnlyTheServiceRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.configErr, w.serviceOnly = errors.New("only the service refuses the file"), true
+	r := w.examine()
+	if f := find(r, "config"); f.Status != doctor.Fail || lacks(f, []string{"only the service", "oauth-proxyd check --config test.hcl"}) {
+		t.Errorf("%+v", f)
+	}
+	for _, check := range []string{"access", "header rules", "upstream http"} {
+		if f := find(r, check); f.Status != doctor.OK {
+			t.Errorf("%s is %q: %q", check, f.Status, f.Seen)
+		}
+	}
+}
+
 func TestOldRefusalsAreNoFault(t *testing.T) {
 	w := newWorld(t)
 	w.refused("acl", time.Now().Add(-2*time.Hour))

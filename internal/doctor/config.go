@@ -19,6 +19,7 @@ const (
 
 func checkConfig(ctx context.Context, x *facts) []Finding {
 	settings, err := x.Load()
+	x.settings = settings
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{unknown("this user may not read %s", x.File).fix(asRoot)}
@@ -30,7 +31,6 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 		}
 		return []Finding{f.fix("oauth-proxyd check --config " + x.File)}
 	}
-	x.settings = settings
 	found := []Finding{ok("%s is valid", x.File)}
 	for _, text := range settings.Warnings() {
 		found = append(found, warn("%s", text).fix("oauth-proxyd check --config "+x.File))

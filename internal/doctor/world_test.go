@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,20 +23,21 @@ import (
 // world is a healthy host, until a test breaks something: a configuration, a daemon that responds
 // on its admin socket and on its port, a tailscaled in userspace mode, and an upstream.
 type world struct {
-	t          *testing.T
-	dir        string
-	config     string
-	configErr  error
-	peer       string
-	paste      bool
-	units      string // what systemctl shows; empty: no systemd
-	port       uint16
-	upstream   *httptest.Server
-	status     *admin.Status // nil: no daemon runs
-	dryRun     admin.ReloadOutcome
-	health     http.HandlerFunc
-	listener   net.Listener
-	tailscaled map[string]http.HandlerFunc // by call; nil: none runs
+	t           *testing.T
+	dir         string
+	config      string
+	configErr   error
+	serviceOnly bool // only the service refuses the configuration
+	peer        string
+	paste       bool
+	units       string // what systemctl shows; empty: no systemd
+	port        uint16
+	upstream    *httptest.Server
+	status      *admin.Status // nil: no daemon runs
+	dryRun      admin.ReloadOutcome
+	health      http.HandlerFunc
+	listener    net.Listener
+	tailscaled  map[string]http.HandlerFunc // by call; nil: none runs
 }
 
 func newWorld(t *testing.T) *world {
@@ -158,10 +160,11 @@ func (w *world) examine() *doctor.Report {
 	c := doctor.Config{
 		File: "test.hcl", Daemon: admin.NewClient(), Version: "v1", Peer: w.peer, Paste: w.paste,
 		Load: func() (*config.Config, error) {
-			if w.configErr != nil {
+			c, err := config.Parse("test.hcl", []byte(w.config))
+			if w.configErr != nil && !w.serviceOnly {
 				return nil, w.configErr
 			}
-			return config.Parse("test.hcl", []byte(w.config))
+			return c, cmp.Or(err, w.configErr)
 		},
 	}
 	if w.units != "" {
