@@ -64,7 +64,7 @@ func (d *daemon) registerConnections(r *prometheus.Registry) {
 		r.MustRegister(
 			gaugeFunc("proxy_connections_open", "Open connections of clients, by whether a request on them was admitted.", label,
 				func() float64 { open, _, _ := stats(); return float64(open) }),
-			gaugeFunc("proxy_connections_open_limit", "How many such connections may be open.", label,
+			gaugeFunc("proxy_connections_open_limit", "How many connections may be open, by whether a request on them was admitted.", label,
 				func() float64 { _, limit, _ := stats(); return float64(limit) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "proxy_connections_closed_total", ConstLabels: label,

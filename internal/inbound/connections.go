@@ -318,11 +318,11 @@ func (s *connections) unused() []*Conn {
 type ConnectionStats struct {
 	Admitted       int `json:"admitted"`
 	AdmittedLimit  int `json:"admitted_limit"`
-	Strangers      int `json:"strangers"` // without an admitted request so far, including those that wait to be served
-	StrangersLimit int `json:"strangers_limit"`
+	Strangers      int `json:"others"` // without an admitted request so far, including those that wait to be served
+	StrangersLimit int `json:"others_limit"`
 	// How many were closed for lack of room since the start.
 	AdmittedClosed  uint64 `json:"admitted_closed"`
-	StrangersClosed uint64 `json:"strangers_closed"`
+	StrangersClosed uint64 `json:"others_closed"`
 }
 
 func (s *connections) stats() ConnectionStats {
