@@ -162,14 +162,14 @@ func (p *Proxy) InFlight() []Trace {
 		t.Turn = turns[&x.ticket]
 		traces = append(traces, t)
 	}
-	place := func(t Trace) int {
+	rank := func(t Trace) int {
 		if t.Queued > 0 && t.Turn == 0 {
 			return len(traces)
 		}
 		return t.Turn
 	}
 	slices.SortFunc(traces, func(a, b Trace) int {
-		return cmp.Or(cmp.Compare(place(a), place(b)), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))
 	})
 	return traces
 }

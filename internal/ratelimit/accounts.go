@@ -81,9 +81,9 @@ func (r *Request) Responded(h http.Header, by User) {
 	attribution := a.attribute(one, by, r.sent)
 	one.LastResponse = now.UTC()
 	one.readAccount(h)
-	for _, said := range windows {
-		if w := one.window(said.Name); w != nil {
-			w.observe(said, attribution, now)
+	for _, reported := range windows {
+		if w := one.window(reported.Name); w != nil {
+			w.observe(reported, attribution, now)
 		}
 	}
 	r.activity = a.begin(by, one)
@@ -236,23 +236,23 @@ func (a *Accounts) begin(by User, on *Account) *activity {
 func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
 
 // observe takes over a response's values and attributes a rise.
-func (w *Window) observe(said Window, by attribution, now time.Time) {
-	moved := said.ResetsAt.Sub(w.ResetsAt)
-	if said.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
+func (w *Window) observe(reported Window, by attribution, now time.Time) {
+	moved := reported.ResetsAt.Sub(w.ResetsAt)
+	if reported.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
 		moved = 0
 	}
 	rise := 0.0
-	if said.Utilization != nil && w.Utilization != nil {
-		rise = *said.Utilization - *w.Utilization
+	if reported.Utilization != nil && w.Utilization != nil {
+		rise = *reported.Utilization - *w.Utilization
 	}
 	if !now.Before(w.MixedUntil) {
 		w.MixedUntil = time.Time{}
 	}
 	beganAgain := rise < 0 && (moved > resetSlack || w.ResetsAt.IsZero() && !by.overlapped)
 	switch {
-	case isKeyWindow(said.Name), w.ended(now):
+	case isKeyWindow(reported.Name), w.ended(now):
 		*w = Window{Name: w.Name, MixedUntil: w.MixedUntil}
-	case said.ended(now) && moved < 0:
+	case reported.ended(now) && moved < 0:
 		return // the response is older than the window
 	case w.isMixed():
 	case beganAgain:
@@ -260,25 +260,25 @@ func (w *Window) observe(said Window, by attribution, now time.Time) {
 	case moved < -resetSlack, rise < -skew && !by.overlapped:
 		*w = Window{Name: w.Name, MixedUntil: cmp.Or(w.ResetsAt, now.Add(accountLife))}
 	case rise < 0:
-		said.Utilization = nil // a later response has overtaken this one
+		reported.Utilization = nil // a later response has overtaken this one
 	case rise > 0 && by.shared:
 		w.Shared += rise
 	case rise > 0:
 		w.use(by.owner, rise)
 	}
-	w.take(said)
-	if w.isMixed() && said.ResetsAt.After(w.MixedUntil) {
-		w.MixedUntil = said.ResetsAt
+	w.take(reported)
+	if w.isMixed() && reported.ResetsAt.After(w.MixedUntil) {
+		w.MixedUntil = reported.ResetsAt
 	}
 }
 
 // take takes over the values of the latest response.
-func (w *Window) take(said Window) {
-	w.Status, w.Limit, w.Remaining = said.Status, said.Limit, said.Remaining
-	if said.Utilization != nil {
-		w.Utilization = said.Utilization
+func (w *Window) take(reported Window) {
+	w.Status, w.Limit, w.Remaining = reported.Status, reported.Limit, reported.Remaining
+	if reported.Utilization != nil {
+		w.Utilization = reported.Utilization
 	}
-	w.ResetsAt = cmp.Or(said.ResetsAt, w.ResetsAt)
+	w.ResetsAt = cmp.Or(reported.ResetsAt, w.ResetsAt)
 }
 
 // use adds to what a user used.
