@@ -18,6 +18,7 @@ func refusedAttacks() []Attack {
 	return []Attack{
 		{Name: "churn of 10,000 connections", Run: churn},
 		{Name: "10,000 connections held, from 200 addresses", Sources: crowd, Quiet: true, Run: holdAll(10_000, 4_000, "")},
+		{Name: "10,000 requests held, whose bodies do not come", Run: holdAll(10_000, 4_000, request("POST", "/", "Content-Length: 1000"))},
 		{Name: "half-open: 2,500 connections that send nothing", Quiet: true, Run: holdAll(2_500, 2_500, "")},
 		{Name: "403, then idle, ×2,300", Run: askThenIdle(request("GET", "/"))},
 		{Name: "403, then idle, ×2,300, from 200 addresses", Sources: crowd, Run: askThenIdle(request("GET", "/"))},
