@@ -39,10 +39,14 @@ func (o *output) Write(p []byte) (int, error) {
 // SyscallConn lets package term see whether it is a terminal.
 func (o *output) SyscallConn() (syscall.RawConn, error) { return o.file.SyscallConn() }
 
+// report prints a message and a hint to standard error.
+func (e env) report(severity, text, hint string) {
+	report(term.NewPrinter(e.stderr), severity, text, hint)
+}
+
 // report prints a message and a hint. The hint is not wrapped, because it may have a command to
 // copy.
-func (e env) report(severity, text, hint string) {
-	p := term.NewPrinter(e.stderr)
+func report(p term.Printer, severity, text, hint string) {
 	style := term.Red
 	if severity == "warning" {
 		style = term.Yellow
@@ -131,29 +135,35 @@ func list[T any](e env, none string, show func(term.Printer, T)) func([]T) {
 	}
 }
 
-// unavailable reports why the daemon did not respond, and returns the exit code. systemd may know
-// more than the socket.
+// unavailable reports why the daemon did not respond, and returns the exit code.
 func (e env) unavailable(err error) int {
+	why, hint := whyUnavailable(err)
+	e.report("error", why, hint)
 	if errors.Is(err, os.ErrPermission) {
-		e.failed(err, "run it as root or as a member of the group oauth-proxyd")
 		return exitNoPerm
 	}
-	hint := "sudo oauth-proxyd doctor"
-	down, ok := errors.AsType[*admin.NotRunningError](err)
-	switch {
-	case ok && !down.Systems:
-		hint = "start a daemon, or name the admin socket of a running one with --socket"
-	case ok:
-		if f := doctor.NotRunning(context.Background()); f != nil {
-			err, hint = errors.New("oauth-proxyd is not running: "+f.Seen), strings.Join(f.Fix, "\n")
-		}
-	}
-	if silent, ok := errors.AsType[*admin.SilentError](err); ok {
-		f := doctor.Silent(context.Background(), silent)
-		err, hint = errors.New(f.Seen), strings.Join(f.Fix, "\n")
-	}
-	e.failed(err, hint)
 	return exitUnavailable
+}
+
+// whyUnavailable says why the daemon did not respond, and what to do. systemd may know more than
+// the socket.
+func whyUnavailable(err error) (why, hint string) {
+	down, isDown := errors.AsType[*admin.NotRunningError](err)
+	silent, isSilent := errors.AsType[*admin.SilentError](err)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return err.Error(), "run it as root or as a member of the group oauth-proxyd"
+	case isDown && !down.Systems:
+		return err.Error(), "start a daemon, or name the admin socket of a running one with --socket"
+	case isDown:
+		if f := doctor.NotRunning(context.Background()); f != nil {
+			return "oauth-proxyd is not running: " + f.Seen, strings.Join(f.Fix, "\n")
+		}
+	case isSilent:
+		f := doctor.Silent(context.Background(), silent)
+		return f.Seen, strings.Join(f.Fix, "\n")
+	}
+	return err.Error(), "sudo oauth-proxyd doctor"
 }
 
 // daemonFlag declares the option --socket and returns a client of the daemon that it names. An

@@ -24,27 +24,30 @@ const watchInterval = 2 * time.Second
 // each line that changed, and one below the other elsewhere. It waits for a daemon that does not
 // run, but ends without permission.
 func (e env) watch(request func(context.Context) (admin.Status, error)) int {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGWINCH)
-	defer signal.Stop(signals)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	defer signal.Stop(resized)
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	screen := screen{env: e, terminal: term.IsTerminal(e.stdout) && e.getenv("TERM") != "dumb"}
 	defer screen.leave()
 	for e.stdout.err == nil {
-		s, err := request(context.Background())
-		if errors.Is(err, os.ErrPermission) {
+		s, err := request(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return exitOK
+		case errors.Is(err, os.ErrPermission):
 			screen.leave()
 			return e.unavailable(err)
+		case err != nil:
+			why, hint := whyUnavailable(err)
+			screen.take(func(p term.Printer) { report(p, "error", why, hint) })
+		default:
+			screen.take(func(p term.Printer) { showStatus(p, s, time.Now()) })
 		}
-		screen.take(func(p term.Printer) {
-			if err == nil {
-				showStatus(p, s, time.Now())
-				return
-			}
-			p.Wrap(p.Paint(term.Red, "error:")+" ", 2, err.Error())
-		})
-		if !screen.wait(ticker.C, signals) {
+		if !screen.wait(ctx, ticker.C, resized) {
 			return exitOK
 		}
 	}
@@ -83,15 +86,14 @@ func (s *screen) leave() {
 
 // wait returns true when the next status is due, and false after a signal to end. A terminal of
 // another size is drawn again at once.
-func (s *screen) wait(due <-chan time.Time, signals <-chan os.Signal) bool {
+func (s *screen) wait(ctx context.Context, due <-chan time.Time, resized <-chan os.Signal) bool {
 	for {
 		select {
 		case <-due:
 			return true
-		case got := <-signals:
-			if got != syscall.SIGWINCH {
-				return false
-			}
+		case <-ctx.Done():
+			return false
+		case <-resized:
 			if s.terminal {
 				s.draw()
 			}

@@ -3,8 +3,10 @@ package main_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -181,12 +183,33 @@ func TestStatusWatchInAPipe(t *testing.T) {
 	out.Next(t, "process     ")
 	s.stop()
 	out.Next(t, "error: oauth-proxyd is not running")
+	out.Next(t, "hint: start a daemon")
 	p.Signal(t, syscall.SIGINT)
 	if code := p.Exit(t); code != 0 || strings.Contains(out.Text(), "\x1b") {
 		t.Errorf("%d %q", code, out.Text())
 	}
 	if code, _, errs := s.command("status", "--watch", "--json"); code != 64 || !strings.Contains(errs, "cannot be combined") {
 		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// Ctrl-C does not wait for a daemon that hangs.
+func TestStatusWatchEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t, unit{})
+	l, err := net.Listen("unix", filepath.Join(s.dir, "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	x := s.onTerminal(80, 24, "", "status", "--watch")
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if out := x.interrupt(t); strings.Contains(out, "error") {
+		t.Errorf("%q", out)
 	}
 }
 
