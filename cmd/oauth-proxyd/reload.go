@@ -30,6 +30,9 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 		fmt.Fprintln(e.stderr, "the current configuration is unchanged")
 		return
 	}
+	for _, text := range o.Warnings {
+		e.report("warning", text, "")
+	}
 	did, what := "a reload would change", ":"
 	if o.Applied {
 		did = "reloaded; changed"
@@ -38,9 +41,6 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 		what = " nothing"
 	}
 	fmt.Fprintln(e.stdout, did+what)
-	for _, text := range o.Warnings {
-		e.report("warning", text, "")
-	}
 	for _, c := range o.Changes {
 		restart := ""
 		if c.NeedsRestart {

@@ -60,6 +60,19 @@ func TestReloadReportsChanges(t *testing.T) {
 	}
 }
 
+// The changes follow their heading where warnings and changes are on one terminal.
+func TestReloadWarnsBeforeTheChanges(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.configure(forwarding("http://127.0.0.1:9", "", withoutTailnet, "access {\n  allow = [\"local\", \"tag:a\"]\n}\n"))
+	x := s.onTerminal(200, 24, "NO_COLOR=1", "reload")
+	code := x.Exit(t)
+	<-x.read
+	if out := x.Text(); code != 0 || !strings.HasPrefix(out, "warning: access.allow: ") || !strings.Contains(out, "\nreloaded; changed:\r\n  access.allow: ") {
+		t.Errorf("%d %q", code, out)
+	}
+}
+
 func TestReloadRefusesABadFile(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
