@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -313,6 +314,16 @@ func TestAdminSocketPermissions(t *testing.T) {
 	if _, err := os.Stat(s.dir + "/admin.sock"); err == nil {
 		t.Error("the admin socket outlives the process")
 	}
+}
+
+// A drop-in may add directories to RuntimeDirectory=.
+func TestAdminSocketInTheFirstDirectory(t *testing.T) {
+	t.Parallel()
+	s := newService(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.unit.env = []string{"RUNTIME_DIRECTORY=" + s.dir + ":" + daemontest.TempDir(t)}
+	s.run()
+	s.notes.Next(t, "READY=1")
+	s.wantStatus(0, "healthy: serving", "on "+filepath.Join(s.dir, "admin.sock"))
 }
 
 func TestStreamKeepsRulesOverReload(t *testing.T) {

@@ -62,11 +62,11 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the program on %s did not respond in time", e.Socket)
 }
 
-// Socket returns the path of the admin socket of a daemon that this user starts: in the
+// Socket returns the path of the admin socket of a daemon that this user starts: in the first
 // RuntimeDirectory= of its unit (systemd.exec(5)), in the packaged unit's for root, and in
 // XDG_RUNTIME_DIR for another user.
 func Socket() string {
-	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" {
+	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
 		return filepath.Join(dir, socketName)
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {

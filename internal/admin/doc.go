@@ -24,6 +24,6 @@
 // null.
 //
 // Only this socket takes commands, and only it shows names, addresses and the login URL of the
-// node. The mode of the socket, 0660, and its directory decide who may use it. In
-// a hand-over the new process replaces the socket in one step, so that there is always one.
+// node. The mode of the socket, 0660, and its directory decide who may use it. In a hand-over the
+// new process replaces the socket in one step, so that there is always one.
 package admin
