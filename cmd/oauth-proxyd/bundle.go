@@ -30,7 +30,7 @@ func collect(e env, flags *flag.FlagSet) runner {
 		archive.Add("versions.json", "versions of the program, systemd, tailscale, the kernel and the distribution", versions(ctx), nil)
 		archive.Add("config.json", "the settings that differ from the defaults", settings(c, configErr), nil)
 		err := look(ctx, archive, "status.json", "the output of \"status --json\"", daemon.Status)
-		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // as err
+		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // it fails as the first one does
 		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
 		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, *daemon)), nil)
 		records, journalErr := journal(ctx)
@@ -60,7 +60,7 @@ func (e env) save(a *bundle.Archive, file string) int {
 	now := time.Now().Truncate(time.Second)
 	if file == "-" {
 		fmt.Fprint(e.stderr, a.Contents())
-		_ = a.Write(e.stdout, now) // see output
+		_ = a.Write(e.stdout, now) // output keeps the error
 		return exitOK
 	}
 	file = cmp.Or(file, "oauth-proxyd-bundle-"+time.Now().UTC().Format("20060102T150405.000Z")+".tar.gz")

@@ -88,7 +88,7 @@ func (e env) show(asJSON bool, v any, text func()) {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(v)                                // these types have nothing that JSON lacks
-	_, _ = io.WriteString(e.stdout, escaped(b.String())) // see output
+	_, _ = io.WriteString(e.stdout, escaped(b.String())) // output keeps the error
 }
 
 // escaped escapes the characters of a JSON text that a terminal obeys or that change the direction

@@ -222,7 +222,7 @@ func (c Client) foreign(why error) error {
 
 // caller says who runs this program and by which process, for the daemon's log.
 func caller() string {
-	parent, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())) // of no importance
+	parent, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())) // "" is "an unknown process"
 	user := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"), strconv.Itoa(os.Getuid()))
 	said := user + " by " + cmp.Or(strings.TrimSpace(string(parent)), "an unknown process")
 	return strings.Trim(strconv.QuoteToASCII(said), `"`)
