@@ -151,8 +151,12 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
 	case isDown && x.responds:
+		again := x.start()
+		if x.units.installed() {
+			again = "systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream"
+		}
 		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
-			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, restart it:", x.start())}
+			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", again)}
 	case s == nil:
 		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":

@@ -151,7 +151,7 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{
 			"it runs, and its admin socket is gone", "LoadState=loaded\nActiveState=active\n" + listens, func(*world) {},
 			"daemon", doctor.Fail,
-			[]string{"admin socket", "systemctl restart oauth-proxyd"},
+			[]string{"admin socket", "systemctl kill --signal=HUP --kill-who=main oauth-proxyd"},
 		},
 		{
 			"the file cannot be read, and there is no tailnet", stopped + listens, func(w *world) { refuse(w); w.tailscaled = nil },
