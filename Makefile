@@ -46,7 +46,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: build ## build, and show a streamed message through the proxy on loopback
+run: build ## build the program, and show a streamed message through the proxy on loopback
 	./bin/oauth-proxyd demo
 
 .PHONY: build
@@ -54,10 +54,10 @@ build: ## build ./bin/oauth-proxyd
 	$(BUILD) -o bin/oauth-proxyd ./cmd/oauth-proxyd
 
 .PHONY: test
-test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench test-siege test-path size ## everything that must hold before a change is merged
+test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-package test-host test-bench test-siege test-path size ## all checks that a change must pass before it is merged
 
 .PHONY: test-unit
-test-unit: ## the tests, quickly: no race detector
+test-unit: ## the tests without the race detector
 	go test -tags $(TAGS) -timeout 2m ./...
 
 .PHONY: test-all
@@ -116,7 +116,7 @@ tailscaled: $(TAILSCALE)
 
 # Not cached either: see test-sdk.
 .PHONY: test-package
-test-package: deps $(RELEASER) ## the packages: built twice, and looked at with lintian, dpkg and rpm
+test-package: deps $(RELEASER) ## build the packages twice, and check them with lintian, dpkg and rpm
 	cd internal/lab/packages && go vet ./...
 	cd internal/lab/packages && go test -count=1 -timeout 30m ./...
 
@@ -132,7 +132,7 @@ test-host: deps ## the packages on throw-away hosts of Debian and Ubuntu (root)
 	OAUTH_PROXYD_PACKAGES="$(CURDIR)/bin/host" go test -count=1 -timeout 15m ./...
 
 .PHONY: test-hosts
-test-hosts: deps host-packages ## a long life of the package on each of them, and the README's table of systems (root)
+test-hosts: deps host-packages ## the same for longer on each of those hosts, and the README's table of systems (root)
 	cd internal/lab/host && go run ./cmd/host-images -must
 	cd internal/lab/host && OAUTH_PROXYD_PACKAGES="$(CURDIR)/bin/host" OAUTH_PROXYD_README="$(CURDIR)/README.md" \
 		go test -count=1 -timeout 30m -run '^TestLife$$' .
@@ -186,7 +186,7 @@ fmt: $(LINT) ## format and modernize the code
 COVER := $(CURDIR)/bin/cover
 
 .PHONY: cover
-cover: ## what the tests cover, the binary that they run included, into bin/cover
+cover: ## the coverage of the tests and of the binary that they run, into bin/cover
 	rm -rf $(COVER) && mkdir -p $(COVER)/binary $(COVER)/packages && chmod 777 $(COVER)/binary
 	GOCOVERDIR=$(COVER)/binary go test -count=1 -tags $(TAGS) ./cmd/...
 	go test -count=1 -cover -coverpkg=./... -tags $(TAGS) ./internal/... -args -test.gocoverdir=$(COVER)/packages >/dev/null
@@ -206,23 +206,23 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build bin/bench bin/bare ## beside nginx, HAProxy, Caddy and httputil: twenty minutes (BENCH=-short: five)
+bench: build bin/bench bin/bare ## measure beside nginx, HAProxy, Caddy and httputil: twenty minutes (BENCH=-short: five)
 	@.ci/bench-deps
 	bin/bench -json bin/bench.json $(BENCH)
 
 .PHONY: bench-growth
-bench-growth: build bin/bench bin/bare ## the cost of 10 to 5,000 streams, and of the timer slack: fifteen minutes
+bench-growth: build bin/bench bin/bare ## measure the cost of 10 to 5,000 streams, and of the timer slack: fifteen minutes
 	@.ci/bench-deps
 	bin/bench -set growth -json bin/growth.json $(BENCH)
 	bin/bench -set slack -peers none -json bin/slack.json $(BENCH)
 
 .PHONY: bench-newest
-bench-newest: ## fetch nginx, HAProxy and Caddy as new as Debian has them, for "make bench" to compare, too
+bench-newest: ## fetch the newest nginx, HAProxy and Caddy of Debian, which "make bench" then measures, too
 	.ci/bench-newest bin/newest
 
 # Always asked: the go command knows what is to be done.
 .PHONY: bench-table
-bench-table: bin/bench ## put the results of the last "make bench" and "make bench-growth" into docs/comparison.md
+bench-table: bin/bench ## write the results of the last "make bench" and "make bench-growth" into docs/comparison.md
 	for result in bin/{bench,growth,slack}.json; do [[ ! -e $$result ]] || bin/bench -json $$result -table docs/comparison.md; done
 
 .PHONY: bin/bench bin/bare
@@ -230,12 +230,12 @@ bin/bench bin/bare:
 	cd internal/lab/bench && go build -trimpath -o ../../../$@ ./cmd/$(@F)
 
 .PHONY: test-bench
-test-bench: ## the code of the two below, in seconds
+test-bench: ## the tests of the benchmark code, in seconds
 	cd internal/lab/bench && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 100s ./...
 
 # The profiling is compiled in for this build only; the daemon's source knows nothing of it.
 .PHONY: profile
-profile: bin/bench bin/bare ## where the processor time goes under that load: bin/profiles/*.prof, for go tool pprof
+profile: bin/bench bin/bare ## profile the program under the load of "make bench": bin/profiles/*.prof, for go tool pprof
 	@rm -rf bin/profiles; mkdir -p bin/profiles
 	@printf '{"Replace":{"%s":"%s"}}' $(CURDIR)/cmd/oauth-proxyd/profile.go $(CURDIR)/internal/lab/bench/profile/profile.go.txt >bin/overlay.json
 	CGO_ENABLED=0 go build -trimpath -overlay bin/overlay.json -tags $(TAGS) -o bin/profiled ./cmd/oauth-proxyd
@@ -244,7 +244,7 @@ profile: bin/bench bin/bare ## where the processor time goes under that load: bi
 SOAK ?= 2m
 
 .PHONY: soak
-soak: build bin/soak.bin ## streams cut, stalled and abandoned under reloads and upgrades, with plots in bin/soak (SOAK=2m)
+soak: build bin/soak.bin ## look for leaks: streams that are cut, stall or are abandoned, reloads, upgrades; plots in bin/soak (SOAK=2m)
 	bin/soak.bin -duration $(SOAK) -report bin/soak
 
 .PHONY: bin/soak.bin
@@ -262,13 +262,13 @@ bin/siege:
 
 # Not cached either: see test-sdk.
 .PHONY: test-siege
-test-siege: ## each of those attacks, in seconds
+test-siege: ## the attacks of "make siege", each in seconds
 	@cd internal/lab/siege && go run ./cmd/siege -unit ../../../packaging/systemd/oauth-proxyd.service -check
 	cd internal/lab/siege && go vet ./... && TAGS=$(TAGS) go test -count=1 -timeout 5m ./...
 
 # Not cached either: see test-sdk. Network namespaces need root.
 .PHONY: test-path
-test-path: deps ## the path to the upstream: nginx, HAProxy, squid, cut paths, silent name servers (root)
+test-path: deps ## the path to the upstream: nginx, HAProxy, squid, broken paths, silent name servers (root)
 	cd internal/lab/path && go vet ./...
 	@missing=; \
 	for needed in ip unshare nsenter nginx haproxy squid openssl; do \
@@ -310,7 +310,7 @@ deps: ## install what the tests need besides Go (Debian, as root)
 	@.ci/deps
 
 .PHONY: clean
-clean: ## remove what was built; the linter in .cache stays
+clean: ## remove what was built, except the tools in .cache
 	rm -rf bin dist
 
 $(LINT):

@@ -1,20 +1,21 @@
-// Package bench measures oauth-proxyd beside what could stand in its place, in one run: nginx,
-// HAProxy, Caddy and a bare httputil.ReverseProxy. "make bench" runs it.
+// Package bench measures oauth-proxyd and its alternatives in one run: nginx, HAProxy, Caddy and a
+// bare httputil.ReverseProxy. "make bench" runs it.
 //
 // # Method
 //
-// Two cores. The proxy has one to itself, and the harness, which is the upstream and the clients in
-// one process, has the other; so an event that the upstream dates can be timed by the client with
-// the same clock. What is counted is the proxy's alone: its processor time by the kernel's
-// accounting, its memory as proportional set size.
+// The proxy has one core to itself. The harness, which is the upstream and the clients in one
+// process, has another one. So the client can time an event by the clock with which the upstream
+// stamped it. Only the proxy is measured: its processor time by the kernel's accounting, its memory
+// as proportional set size.
 //
 // In rows with "timer slack" each peer has the TimerSlackNSec= of our unit, and in those with "all
 // cores" it shares both cores with the harness.
 //
-// A round is each measurement with each peer once, and the peers take turns within a measurement,
-// so that what else the machine does meets all of them. The order turns with the rounds. Each time
-// the peer is started again. What is reported is the median over the rounds, and the ratio of
-// medians to those of each peer; a machine's mood is in the numbers and, mostly, not in the ratios.
+// A round makes each measurement once with each peer. The peers take turns within a measurement, so
+// that other load on the machine affects all of them alike, and the order rotates with the rounds.
+// Each measurement starts the peer again. The report has the median over the rounds, and the ratio
+// of medians to those of each peer. The state of the machine affects the figures, but hardly the
+// ratios.
 //
 //	requests.go  Requests: 1 KB POSTs with responses of 2 KB over 32 connections
 //	             that are kept; processor time per request. Connections: the
@@ -41,13 +42,13 @@
 // can be told to, and HTTP/1.1 if not; the table says which. HAProxy is there both ways, and so is
 // an nginx that "make bench-newest" fetched.
 //
-//	peer.go      what is compared
-//	servers.go   the configurations of the servers of others
+//	peer.go      the programs that are compared
+//	servers.go   the configurations of nginx, HAProxy and Caddy
 //	meter.go     a peer that runs, and its counters
-//	cores.go     who runs where
-//	rounds.go    the order
+//	cores.go     which process runs on which core
+//	rounds.go    the order of the measurements
 //	result.go    medians, ratios and aims
 //	table.go     for people; JSON is for programs; page.go: what docs/comparison.md shows
 //
-// What the package soak does is another matter, on the same rig.
+// Package soak uses the same harness to look for leaks.
 package bench

@@ -12,7 +12,7 @@
 // document to the text that the gateway serves.
 //
 //	main_test.go      builds the binary
-//	stack_test.go     the four of the picture, and a person who is signed in
+//	stack_test.go     the four programs above, and a person who is signed in
 //	api_test.go       the mock API, which can hold back each event of a stream
 //	daemon_test.go    the binary
 //	official_test.go  the gateway; install_test.go fetches it
@@ -20,7 +20,7 @@
 //	identity_test.go  the identity provider that it needs
 //	signin_test.go    a person's sign-in: the device flow, with a browser
 //	client_test.go    requests of that person
-//	message_test.go, errors_test.go, claude_test.go  what goes through all of them
+//	message_test.go, errors_test.go, claude_test.go  messages and errors through all of them
 //	loop_test.go      an upstream that leads back to the gateway
 //	protocol_test.go  the contract, and our document about it
 //	tailnet_test.go   the gateway on a node of a real tailnet, and whom it names

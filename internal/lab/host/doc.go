@@ -14,18 +14,18 @@
 //
 //	release.go  which distributions there are
 //	image.go    the file system, made once
-//	mirror.go   where from
+//	mirror.go   the mirror it comes from
 //	host.go     boots and ends a host
 //	child.go    a process that cannot outlive ours
-//	notes.go    the supervisor's word that it is up; leader.go whom it means
-//	cgroups.go  where its units live
+//	notes.go    the supervisor's notification that it is up; leader.go: its first process
+//	cgroups.go  the control groups of its units
 //	run.go      commands and files in it
 //	network.go  sockets in it
-//	journal.go  what its journal says
+//	journal.go  its journal
 //
-// The tests here put the packages of the program through the life of a package. "make test-host"
-// builds those and runs them; "make host-shell" boots a host with the package installed, for
-// people. Both need root, debootstrap, systemd-nspawn and nsenter; see Supported.
+// The tests here install, upgrade, downgrade and remove the packages of the program. "make
+// test-host" builds the packages and runs the tests; "make host-shell" boots a host with the
+// package installed and opens a shell. Both need root, debootstrap, systemd-nspawn and nsenter; see Supported.
 //
 // It is a module of its own, so that the daemon's does not depend on what it needs.
 package host

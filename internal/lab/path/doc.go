@@ -7,12 +7,12 @@
 // listening socket is passed in from outside, as systemd does, so the test's clients are on this
 // machine's loopback. All of it needs root.
 //
-//	host_test.go     a namespace, and what runs there
-//	network_test.go  two of them with a router in between, which can lose packets
+//	host_test.go     a namespace, and the programs in it
+//	network_test.go  two namespaces with a router in between, which can lose packets
 //	daemon_test.go   the program: serve, status and doctor
 //	api_test.go      the fake Messages API, in a namespace
 //	front_test.go    nginx and HAProxy in front of it: bursts above their limits, reloads
 //	squid_test.go    squid: with and without interception, a list of proxies
 //	cut_test.go      a path that goes silent, over both protocols
-//	names_test.go    a name server that is silent, and a family of addresses that is dead
+//	names_test.go    a silent name server, and an address family that is dead
 package path

@@ -1,9 +1,9 @@
 // Package sdk runs Anthropic's official clients through the program, and compares what they report
 // with what they report without it.
 //
-// Every case is played twice against a loopback API: directly, and through the real binary with the
-// header rule that it is shipped with. The client must say the same both times, to the last header
-// and event, and the API must see the same requests. Little may differ: the response has an
+// Every case runs twice against an API on loopback: directly, and through the real binary with the
+// header rule that it is shipped with. The client must report the same both times, to the last
+// header and event, and the API must see the same requests. Little may differ: the response has an
 // x-request-id, and a subscription's token has the beta that it needs. The API is once cleartext
 // HTTP/1.1 and once HTTP/2 over TLS. Each client is there in today's major version and in the one
 // before it.

@@ -31,11 +31,11 @@
 //	upstream.go    the API, which closes a connection that resets streams too quickly
 //	bystanders.go  the clients that must not notice the attack
 //	attack.go      the parts of an attack
-//	refused.go     the attacks of strangers
+//	refused.go     the attacks of refused senders
 //	admitted.go    those of an admitted person; unread.go: responses that nobody reads
 //	second.go      those of slowhttptest
 //	siege.go       one attack from beginning to end
-//	result.go      what it did, and the judgement; table.go: for people
+//	result.go      its effects, and the verdict; table.go: the table of results
 //
 // "make siege" runs all and writes the table; "make test-siege" runs all in less time.
 package siege
