@@ -12,8 +12,8 @@ import (
 
 // Config says what to check.
 type Config struct {
-	// File is the name of the configuration file, and Load reads it. If only the service refuses the
-	// file, Load returns both a configuration and an error.
+	// File is the name of the configuration file, and Load reads it. If only the service refuses
+	// the file, Load returns both a configuration and an error.
 	File string
 	Load func() (*config.Config, error)
 	// Default is the configuration without the file, for checks that run although it is refused.
