@@ -76,8 +76,8 @@ func TestManualEnvironment(t *testing.T) {
 	}
 }
 
-// The manual has every metric of a working daemon with its labels, and no metric that the sources
-// do not name.
+// The manual has every metric of the sources, those of a working daemon with their labels, and no
+// other.
 func TestManualMetrics(t *testing.T) {
 	t.Parallel()
 	described := map[string][]string{}
@@ -93,7 +93,13 @@ func TestManualMetrics(t *testing.T) {
 			t.Errorf("%s: the manual has the labels %q (described: %t), the daemon %q", name, got, ok, labels)
 		}
 	}
-	named := inSources(t, `"((?:proxy|tailnet)_\w+)"`, "../../internal/proxy", "../../internal/ratelimit", "../../internal/daemon")
+	packages := []string{"../../internal/proxy", "../../internal/ratelimit", "../../internal/daemon"}
+	for _, name := range inSources(t, `"((?:proxy|tailnet)_\w+)",\s+(?:Help: )?"[A-Z0-9]`, packages...) {
+		if _, ok := described[name]; !ok {
+			t.Errorf("%s is not described", name)
+		}
+	}
+	named := inSources(t, `"((?:proxy|tailnet)_\w+)"`, packages...)
 	for name := range described {
 		if !slices.Contains(named, name) {
 			t.Errorf("%s is described and does not exist", name)
