@@ -32,7 +32,7 @@ func TestReadmeDemo(t *testing.T) {
 	}
 }
 
-// Who needs no such program is to learn it before any other thing, and nobody is to take it for a
+// Readers who do not need the program must learn that first, and nobody may take the program for a
 // way around a login.
 func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	t.Parallel()
@@ -48,8 +48,8 @@ func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	}
 }
 
-// What the daemon of the recording was doing nobody can make happen again; that it has the rows of
-// status, in their order, can be seen.
+// The output in the README is a recording that cannot be repeated, but its rows must be those of
+// status, in their order.
 func TestReadmeStatus(t *testing.T) {
 	t.Parallel()
 	rows := inSources(t, `p\.row\("([a-z ]+)"`, ".")

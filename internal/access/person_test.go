@@ -10,8 +10,8 @@ import (
 	"oauth-proxyd/internal/config"
 )
 
-// Whatever a believed gateway sends, a person's name is short, printable and cannot leave its
-// quotes in a log, and a header that names nobody has a reason.
+// For any header of a trusted gateway, a person's name is short, printable and cannot end its
+// quotes in a log, and there is a reason if the header names nobody.
 func FuzzPerson(f *testing.F) {
 	for _, seed := range []string{"ann@example.com", "Ann Example", "", "ann,bob", "a\u202eb", "\xff", `"a"`, "Bearer x", strings.Repeat("a", 200)} {
 		f.Add(seed, seed)

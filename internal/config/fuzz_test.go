@@ -13,8 +13,7 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Whatever the file holds, Parse neither panics nor accepts what it may not, and its errors point
-// into the file.
+// Parse neither panics nor accepts an invalid file, and its errors point into the file.
 func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := config.Parse("fuzz.hcl", src)
@@ -36,8 +35,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Whatever is repeated as often as a file can hold it, where a number, a list, a template or a text
-// belongs, the file is refused or read within a second.
+// A text is repeated as often as fits into a file, in place of a number, a list, a template or a
+// string. The file is refused or read within a second.
 func FuzzRepeated(f *testing.F) {
 	contexts := []string{
 		"%s", "proxy {\n queue_limit = %s\n}\n", "access {\n allow = [%s]\n}\n", "log {\n level = \"%s\"\n}\n", "log {\n%s}\n",

@@ -74,7 +74,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// However many clients do not read the metrics, they hold only a few texts of them.
+// Clients that do not read the metrics hold only a few rendered texts, however many clients there
+// are.
 func TestSlowReadersOfMetricsHoldLittle(t *testing.T) {
 	server := serveExposition(t, newExposition(manyMetrics(t), slog.New(slog.DiscardHandler)))
 	whole := func() int64 {

@@ -372,7 +372,7 @@ func TestSetFormatWithinABatch(t *testing.T) {
 	}
 }
 
-// What a record costs the request that logs it.
+// BenchmarkLogger measures the cost of a record for the request that logs it.
 func BenchmarkLogger(b *testing.B) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

@@ -351,7 +351,7 @@ func TestTheKernelIsAskedOncePerConnection(t *testing.T) {
 	}
 }
 
-// A bug costs one request, not the process, and is told.
+// A bug costs one request, not the process, and is reported.
 func TestPanicIsAnInternalError(t *testing.T) {
 	var again atomic.Bool
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), between(peerAddr, hostAddr),

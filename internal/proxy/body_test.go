@@ -106,7 +106,7 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	}
 }
 
-// What net/http has read along with the header needs nobody who waits for the rest.
+// A body that net/http has read along with the header needs no goroutine to read the rest.
 func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 	for budget, taken := range map[int64]bool{0: false, smallBuffer: true} {
 		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's

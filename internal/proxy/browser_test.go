@@ -88,7 +88,7 @@ func TestWebPageOrigins(t *testing.T) {
 	}
 }
 
-// Who may send nothing at all is told nothing else.
+// A sender without access learns only that, also with the header of a web page.
 func TestAccessIsJudgedBeforeThePage(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), allow(config.Source{Kind: config.Tailnet}))
 	conn := d.dial(t)

@@ -230,7 +230,7 @@ func TestIdleUpstreamConnectionsClose(t *testing.T) {
 	})
 }
 
-// What tailscaled said of a connection holds for a minute.
+// The identity of a connection is kept for a minute.
 func TestIdentityCacheLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64

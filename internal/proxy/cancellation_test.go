@@ -214,7 +214,7 @@ func (b *bubble) get(t *testing.T, address string) int {
 	return response.StatusCode
 }
 
-// A person is slowed down on all nodes, for a while, and nobody else is.
+// A person is refused on all their nodes, for a while, and nobody else is.
 func TestCancellingTooFast(t *testing.T) {
 	const laptop, phone, node, sibling = "100.70.1.1:4000", "100.70.1.3:4000", "100.70.1.4:4000", "100.70.1.5:4000"
 	for name, response := range map[string]string{
@@ -247,7 +247,7 @@ func TestCancellingTooFast(t *testing.T) {
 	}
 }
 
-// However many requests are cancelled at once, 3 s are enough.
+// After 3 s a person is served again, no matter how many requests were cancelled at once.
 func TestThousandCancellationsForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections = 1000 })
@@ -272,7 +272,7 @@ func TestThousandCancellationsForgiven(t *testing.T) {
 	})
 }
 
-// What the upstream never got, it was not asked to cancel.
+// Cancelled requests do not count if the upstream never got them.
 func TestCancelledInQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := cancellingBubble(t, "", func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueTimeout = 1, time.Hour })

@@ -37,8 +37,8 @@ func churnUpstream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Whatever clients do, in the end nothing of it is left: no goroutine (TestMain), no file, no place
-// taken.
+// After any behaviour of clients, nothing is left: no goroutine (TestMain), no file and no used
+// slot.
 func TestNothingIsLeftAfterManyAborts(t *testing.T) {
 	const requests, clients = 5_000, 40
 	forEachProtocol(t, churnUpstream, func(t *testing.T, up *mockAPI) {

@@ -174,7 +174,7 @@ func TestBrokenClientVersionIsNamed(t *testing.T) {
 	})
 }
 
-// What a warning says of other clients is what was seen of them.
+// A warning says about other clients only what was seen.
 func TestWarningSaysWhatOthersDo(t *testing.T) {
 	for name, row := range map[string]struct {
 		refused map[string]int

@@ -85,8 +85,8 @@ func TestUnknownInputPasses(t *testing.T) {
 	})
 }
 
-// What the API says of an error, of retries and of usage arrives as it was sent, for each status of
-// the contract.
+// The API's error, and its headers about retries and usage, arrive as they were sent, for each
+// status of the contract.
 func TestErrorsOfTheUpstreamPass(t *testing.T) {
 	header := http.Header{
 		"Content-Type":                       {"application/json"},

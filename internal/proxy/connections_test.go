@@ -60,8 +60,8 @@ func (d *door) served(t testing.TB, source string) int {
 	return response.StatusCode
 }
 
-// Whatever strangers do with connections, a client that is allowed gets in, before and after it was
-// first seen.
+// Strangers can do anything with connections: an admitted client gets in, before and after its
+// first request.
 func TestStrangersKeepNobodyOut(t *testing.T) {
 	for _, name := range []string{"silent", "refused"} {
 		for _, sources := range []int{1, 40} {

@@ -38,7 +38,7 @@ func (b *bubble) lines() []string {
 	return lines
 }
 
-// Whatever a sender that is not admitted sends, a minute has one line of it.
+// A sender that is not admitted causes one line a minute, whatever it sends.
 func TestRefusedSenderLogBound(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: h\r\n"
 	floods := []string{

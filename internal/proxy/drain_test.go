@@ -136,7 +136,7 @@ func (l *load) end() {
 	l.work.Wait()
 }
 
-// What outlasts the drain is told so and cut, in every phase.
+// Requests that outlast the drain get an error and are cut, in every phase.
 func TestCutEndsStreamsAndWaiters(t *testing.T) {
 	streaming := make(chan struct{}, 10)
 	up := newUpstream(t, "http2", func(w http.ResponseWriter, r *http.Request) {

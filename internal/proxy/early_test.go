@@ -52,8 +52,8 @@ func TestEarlyResponseEndsDuringPause(t *testing.T) {
 	}
 }
 
-// What then comes of the request is dropped: the client is told to use another connection, and
-// nothing on this one is taken for the next request.
+// The rest of the request is dropped: the client is told to use another connection, and no byte on
+// this one is taken for the next request.
 func TestEarlyResponseClosesConnection(t *testing.T) {
 	for _, rest := range []int{1, 1 << 20} {
 		t.Run(fmt.Sprintf("%d bytes", rest), func(t *testing.T) {

@@ -61,8 +61,8 @@ func asked(response func() error) func(*setup) {
 	}
 }
 
-// What an alert and a client learn of each error: those that the operator decided on count as no
-// fault of anybody.
+// Each error has its type for clients and its kind for alerts. Refusals that the operator decided
+// on have no kind.
 func TestEachErrorHasItsKind(t *testing.T) {
 	for name, c := range errorCases() {
 		t.Run(name, func(t *testing.T) {

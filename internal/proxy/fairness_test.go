@@ -89,8 +89,7 @@ func (c *oneAtATime) complete(n int) (paths []string) {
 
 func other(i int) string { return fmt.Sprintf("100.70.1.%d:4000", i+10) }
 
-// Whatever number of connections, addresses or sessions a person opens, others are served in their
-// turn.
+// A person may open any number of connections, addresses or sessions: others are served in turn.
 func TestGreedyPersonWaitsInTurn(t *testing.T) {
 	const greed, others = 500, 40
 	cases := map[string]struct {

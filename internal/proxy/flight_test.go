@@ -170,7 +170,7 @@ func TestRecorderKeepsThousand(t *testing.T) {
 	}
 }
 
-// Who is not admitted cannot have others forgotten.
+// Refused senders cannot push the requests of others out of the recorder.
 func TestRecorderKeepsRefusedApart(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
 	c := newClient(t)

@@ -28,7 +28,8 @@ func TestQuietConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What an upstream sends after a response must not become the response to another client's request.
+// Bytes that an upstream sends after a response must not become the response to another client's
+// request.
 func TestStrayResponsesReachNobody(t *testing.T) {
 	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
 		for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {

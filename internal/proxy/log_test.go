@@ -138,7 +138,7 @@ func TestCredentialKinds(t *testing.T) {
 	}
 }
 
-// Whatever happens, and however odd: nothing that was planted is in the log.
+// The log has no planted secret, whatever happens to the requests.
 func TestNothingSecretIsLogged(t *testing.T) {
 	const secret = "PLANTED"
 	responses := map[string]string{

@@ -19,7 +19,7 @@ const (
 	pingEvent = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
 )
 
-// Events are told from pings by the framing alone. FuzzEventScanner has them come in pieces.
+// Only the framing distinguishes events from pings. FuzzEventScanner has them come in pieces.
 func TestEventsAreCounted(t *testing.T) {
 	crlf := strings.NewReplacer("\n", "\r\n")
 	cr := strings.NewReplacer("\n", "\r")
@@ -94,7 +94,7 @@ func openStream(t *testing.T, header string) (b *bubble, reg *prometheus.Registr
 	}
 }
 
-// A stream that only pings is told from one that carries data, and is never cut for it.
+// A stream that only pings is distinguished from one that carries data, and is never cut for that.
 func TestStreamThatOnlyPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, reg, send := openStream(t, "")

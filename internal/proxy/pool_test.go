@@ -122,7 +122,7 @@ func TestUpstreamConnectionBound(t *testing.T) {
 	}
 }
 
-// A dial that fails is told to all who waited for it.
+// A failed dial is reported to all requests that waited for it.
 func TestFailedDialEndsAllWaits(t *testing.T) {
 	var dials atomic.Int64
 	gate := make(chan struct{})

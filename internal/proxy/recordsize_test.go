@@ -24,8 +24,8 @@ func heapAfter(f func()) int64 {
 	return int64(m.HeapAlloc)
 }
 
-// What is remembered of requests and responses is small, whatever came with them: neither the
-// values themselves nor what they were cut from is kept.
+// The record of a request and its response is small, whatever they contain: it keeps neither whole
+// values nor the strings that values were cut from.
 func TestRecordSize(t *testing.T) {
 	const size = 60_000
 	large := strings.Repeat("a", size)

@@ -114,8 +114,8 @@ func TestResponseShorterThanItsLength(t *testing.T) {
 	}
 }
 
-// What is about the connection or the framing has no place in a trailer, and one that was announced
-// need not come.
+// Fields about the connection or the framing are not passed on as trailers, and an announced
+// trailer may be missing.
 func TestResponseTrailers(t *testing.T) {
 	cases := []struct{ name, announced, sent, want string }{
 		{"framing and hop by hop", "", "X-T: 1\r\nConnection: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n", "X-T: 1\r\n"},

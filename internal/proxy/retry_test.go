@@ -83,7 +83,7 @@ func TestDialsStopWhenConnectionsClose(t *testing.T) {
 	}
 }
 
-// What the upstream provably never processed is sent again, body and all.
+// A request that the upstream provably never processed is sent again, with its body.
 func TestRetryOfUnprocessed(t *testing.T) {
 	scripts := map[string]func(c *frameConn, conn int64){
 		"refused stream at once": func(c *frameConn, _ int64) {
@@ -242,7 +242,7 @@ func testSentOnce(t *testing.T, up *mockAPI, processed *atomic.Int64) {
 				if response.StatusCode != http.StatusBadGateway || code(text) != "upstream_protocol" {
 					t.Errorf("%s %q: status %d, body %s", method, body, response.StatusCode, text)
 				}
-				// What met a connection at its end may be tried again: nobody got it.
+				// A request on a connection that was ending may be retried: nobody got it.
 				if n := processed.Load() - before; n > 1 {
 					t.Errorf("%s %q, key %q: the upstream got it %d times", method, body, key, n)
 				}
@@ -331,7 +331,7 @@ func TestConnectionClosedWhileIdle(t *testing.T) {
 	}
 }
 
-// What was kept for another attempt is given up once a response has begun.
+// A body that was kept for another attempt is freed when the response begins.
 func TestBodyForgottenWithResponse(t *testing.T) {
 	forEachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

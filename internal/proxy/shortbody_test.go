@@ -85,7 +85,7 @@ func TestShortBodySplitAtEveryByte(t *testing.T) {
 	})
 }
 
-// What is missing of a short body is waited for as for a long one.
+// The wait for the rest of a short body is the same as for a long one.
 func TestShortBodyThatDoesNotCome(t *testing.T) {
 	forEachProtocol(t, echo, func(t *testing.T, up *mockAPI) {
 		for _, came := range []string{"", "hell"} {

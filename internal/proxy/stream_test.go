@@ -256,7 +256,7 @@ func TestTrailersBothWays(t *testing.T) {
 	})
 }
 
-// What concerns one connection is no trailer for the next, announced or not.
+// Fields about one connection are not passed on as trailers, announced or not.
 func TestTrailersOfAConnectionStayThere(t *testing.T) {
 	const kept = "Keep-Alive: timeout=1\r\nProxy-Authenticate: Basic\r\nX-Sum: 1\r\n"
 	saw := make(chan http.Header, 1)

@@ -109,7 +109,7 @@ func TestRequestGoesOutInOneWrite(t *testing.T) {
 	})
 }
 
-// A response of no bytes and of no length that was told gets none.
+// An empty response without a Content-Length gets none.
 func TestEmptyResponseGetsNoLength(t *testing.T) {
 	forEachDoor(t, func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
 		func(t *testing.T, d *door, c *http.Client) {

@@ -209,7 +209,7 @@ func TestStatusCallerLeft(t *testing.T) {
 	})
 }
 
-// What hangs is waited for as long as the unit's TimeoutStartSec= counts on.
+// The wait for a tailscaled that hangs is as long as the unit's TimeoutStartSec= assumes.
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)

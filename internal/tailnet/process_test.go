@@ -50,8 +50,8 @@ func TestProcessOutlivesSocket(t *testing.T) {
 	}
 }
 
-// Where the path is wrong, the one that runs is on another socket of Tailscale's name. (A
-// tailscaled of this machine would be one, too.)
+// If the configured path is wrong, a tailscaled is found on another socket with Tailscale's name.
+// (A tailscaled of this machine would be found, too.)
 func TestProcessOnOtherSocket(t *testing.T) {
 	other := filepath.Join(filepath.Dir(socketPath(t)), "tailscaled.sock")
 	l, err := net.Listen("unix", other)

@@ -176,8 +176,8 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	})
 }
 
-// What one write takes of several requests tells how many were sent. A response to one that was not
-// is none.
+// How many bytes of several requests one write takes tells how many requests were sent. A response
+// to an unsent request is no response.
 func TestWriteThatIsCut(t *testing.T) {
 	requests := []string{"first", "second", "third"}
 	for short := range len("firstsecondthird") {

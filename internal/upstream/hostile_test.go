@@ -99,8 +99,8 @@ func holds(t *testing.T, f *framed, limit int) {
 	}
 }
 
-// What was placed on a connection whose limit is lowered meanwhile is sent, and waits for nothing.
-// What comes then goes elsewhere.
+// Requests that got a slot on a connection before its limit was lowered are sent without a wait.
+// Later ones go to another connection.
 func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
 	const placed = 10
 	lower := make(chan struct{})
@@ -287,7 +287,7 @@ func blows() map[string]hostility {
 	}
 }
 
-// Whatever a server does to one connection, the next requests are served, in time, and no slot is
+// A server can do anything to one connection: the next requests are served in time, and no slot is
 // lost.
 func TestHostileServerHasOneConnection(t *testing.T) {
 	hostilities := floods()

@@ -61,7 +61,7 @@ func TestEndOfTheConnectionAsEndOfTheResponse(t *testing.T) {
 	}
 }
 
-// A reset that a failed write is told of is not told to the read that follows, which gets the FIN
+// If a failed write has reported a reset, the next read does not report it: it gets the FIN
 // that nobody sent.
 func TestResetThatAWriteWasToldOf(t *testing.T) {
 	const half = "half of it"
