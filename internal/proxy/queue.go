@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,9 +88,12 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	q.push(t)
 	q.admitWaiting()
 	if q.root.waiting > q.limits.QueueLimit {
-		last := q.root.last()
-		last.err = fail(CodeOverloaded, nil,
-			"the queue is full with %d requests, and no one has more requests waiting than you; send fewer at a time", q.limits.QueueLimit)
+		last, advice := q.root.last(), "send it again later"
+		if last.node.parent.waiting > 1 {
+			advice = "no one has more requests waiting than you; send fewer at a time"
+		}
+		last.err = fail(CodeOverloaded, nil, "all %d slots are taken, and the queue is full with %d requests; %s",
+			q.limits.MaxConnections, q.limits.QueueLimit, advice)
 		q.settle(last)
 	}
 	return q.limits.QueueTimeout, t.node == nil
@@ -103,6 +107,7 @@ func (q *queue) quit(t *ticket, err error) error {
 	switch {
 	case t.node != nil:
 		q.remove(t)
+		q.admitWaiting() // the next of its session may have a higher limit
 	case t.err != nil:
 		return t.err
 	default:
@@ -141,9 +146,14 @@ func (q *queue) mayHold(person string, share access.Share) bool {
 	return most == 0 || q.held[person] < most
 }
 
-// mayServe reports whether a node may get a slot. Only people have a limit.
+// mayServe reports whether a session may get a slot for its oldest request, or a person for one of
+// their sessions. Each request has the limit of the peer that sent it, because a person may come
+// through a gateway as well.
 func (q *queue) mayServe(n *node) bool {
-	return n.parent != &q.root || q.mayHold(n.name, n.share)
+	if n.parent == &q.root {
+		return slices.ContainsFunc(n.children, q.mayServe)
+	}
+	return q.mayHold(n.parent.name, n.requests[0].share)
 }
 
 func (q *queue) admitWaiting() {

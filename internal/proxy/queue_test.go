@@ -25,7 +25,7 @@ func join(q *queue, tickets ...*ticket) []*ticket {
 	return tickets
 }
 
-const full = "no one has more requests waiting than you"
+const full = "the queue is full"
 
 // state is "in", "waits" or why a ticket was refused.
 func (t *ticket) state() string {
@@ -138,6 +138,19 @@ func TestQueueCapsEachPerson(t *testing.T) {
 	q.leave(all[0])
 	q.leave(all[3])
 	wantStates(t, all, "in", "in", "in", "in", "in", "in")
+}
+
+// The limit of a request is that of the peer that sent it, whatever the person's other peers have.
+func TestQueueCapsByPeer(t *testing.T) {
+	q := newQueue(config.Proxy{MaxConnections: 9, QueueLimit: 9})
+	capped := func() *ticket { return &ticket{person: "a", session: "direct", share: access.Share{MaxRequests: 2}} }
+	through := func() *ticket { return &ticket{person: "a", session: "gateway"} }
+	all := join(q, capped(), capped(), capped(), through(), capped())
+	wantStates(t, all, "in", "in", "waits", "in", "waits")
+	q.leave(all[0])
+	wantStates(t, all, "in", "in", "waits", "in", "waits")
+	q.leave(all[1])
+	wantStates(t, all, "in", "in", "in", "in", "waits")
 }
 
 func TestQueueIsResizedInPlace(t *testing.T) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"testing"
 
@@ -90,7 +91,7 @@ func (m *queueModel) resize(t *rapid.T) {
 func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 	was, admitted := m.waiting, []*ticket(nil)
 	m.waiting = nil
-	for _, one := range was { // a share that came with the request may let others of the person in first
+	for _, one := range was { // a new request with a higher limit may have got a slot at once
 		if one.state() == "in" && crowd != nil {
 			crowd[one.ofPerson()]--
 		}
@@ -114,15 +115,14 @@ func (m *queueModel) follow(t *rapid.T, crowd map[string]int) {
 	}
 }
 
-// forget does not count for people who no longer wait for a slot.
+// forget does not count for people and sessions that no longer wait for a slot.
 func (m *queueModel) forget() {
-	persons, sessions := m.count((*ticket).ofPerson), m.count((*ticket).ofSession)
-	for name := range m.passed {
-		who := m.q.root.child(name)
-		if persons[name]+sessions[name] == 0 || who != nil && !m.q.mayHold(name, who.share) {
-			delete(m.passed, name)
-		}
+	served := make(map[string]bool)
+	for _, one := range m.waiting {
+		served[one.ofPerson()] = m.q.mayServe(one.node.parent)
+		served[one.ofSession()] = m.q.mayServe(one.node)
 	}
+	maps.DeleteFunc(m.passed, func(name string, _ map[string]int) bool { return !served[name] })
 }
 
 // admitted wants sessions to be first come, first served, and nobody to be passed too often.
@@ -131,10 +131,10 @@ func (m *queueModel) admitted(t *rapid.T, one *ticket) {
 	delete(m.passed, one.ofSession())
 	persons, sessions := make(map[string]bool), make(map[string]bool)
 	for _, other := range m.waiting {
-		switch who := m.q.root.child(other.person); {
-		case other.person == one.person && other.session != one.session:
+		switch session := other.node; {
+		case other.person == one.person && other.session != one.session && m.q.mayServe(session):
 			sessions[other.ofSession()] = true
-		case other.person != one.person && m.q.mayHold(other.person, who.share):
+		case other.person != one.person && m.q.mayServe(session.parent):
 			persons[other.person] = true
 		}
 	}
@@ -183,7 +183,7 @@ func (m *queueModel) check(t *rapid.T) {
 			t.Fatalf("the next of %q is not its oldest", one.ofSession())
 		}
 		oldest[one.ofSession()] = true
-		if m.q.in < m.q.limits.MaxConnections && m.q.mayHold(one.person, m.q.root.child(one.person).share) {
+		if m.q.in < m.q.limits.MaxConnections && m.q.mayServe(one.node) {
 			t.Fatalf("a slot is free, and %q waits", one.person)
 		}
 	}

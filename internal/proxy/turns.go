@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"slices"
-
-	"oauth-proxyd/internal/access"
-)
+import "slices"
 
 // node is a node of a tree of waiting requests: the root's children are people, a person's children
 // are sessions, and a session has requests. Only nodes with waiting requests are in the tree. The
@@ -15,8 +11,8 @@ import (
 // requests the others send.
 type node struct {
 	name   string
-	parent *node        // nil for the root
-	share  access.Share // only of a person
+	parent *node // nil for the root
+	turn   int   // slots in one turn: of a person, the weight that came with the latest request
 
 	waiting  int       // requests below
 	requests []*ticket // only of a session, the oldest first
@@ -27,7 +23,7 @@ type node struct {
 // push adds a request.
 func (q *queue) push(t *ticket) {
 	person := q.root.join(t.person)
-	person.share = t.share
+	person.turn = t.share.Turn()
 	t.node = person.join(t.session)
 	t.node.requests = append(t.node.requests, t)
 	for n := t.node; n != nil; n = n.parent {
@@ -66,7 +62,7 @@ func (n *node) child(name string) *node {
 func (n *node) join(name string) *node {
 	child := n.child(name)
 	if child == nil {
-		child = &node{name: name, parent: n}
+		child = &node{name: name, parent: n, turn: 1}
 		n.children = append(n.children, child)
 	}
 	return child
@@ -74,7 +70,7 @@ func (n *node) join(name string) *node {
 
 // served counts a slot that n got, and ends its turn if that was the last one.
 func (n *node) served() {
-	if n.slots++; n.slots >= n.share.Turn() {
+	if n.slots++; n.slots >= n.turn {
 		n.slots = 0
 		n.parent.children = append(without(n.parent.children, n), n)
 	}
@@ -118,7 +114,7 @@ func (n *node) order(may func(*node) bool) []*ticket {
 	var parts []part
 	for _, child := range n.children {
 		if may(child) {
-			parts = append(parts, part{child.order(may), child.share.Turn() - child.slots, child.share.Turn()})
+			parts = append(parts, part{child.order(may), child.turn - child.slots, child.turn})
 		}
 	}
 	for len(parts) > 0 {
