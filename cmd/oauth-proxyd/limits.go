@@ -155,6 +155,8 @@ func percent(utilization *float64) string {
 		return ""
 	case *utilization > 0 && *utilization < 0.01:
 		return "<1%"
+	case *utilization > 0.99 && *utilization < 1:
+		return ">99%"
 	default:
 		return fmt.Sprintf("%.0f%%", *utilization*100)
 	}

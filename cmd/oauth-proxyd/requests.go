@@ -21,11 +21,11 @@ func requests(e env, flags *flag.FlagSet) runner {
 
 // showInFlight prints a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
-	phase := t.Phase()
+	progress := fmt.Sprintf("%s  age %s  silent %s", t.Phase(), spell(t.Duration.Duration()), spell(t.Silence.Duration()))
 	if t.Turn > 0 {
-		phase = fmt.Sprintf("%s for %s, turn %d", phase, spell(t.Queued.Duration()), t.Turn)
+		progress = fmt.Sprintf("%s for %s, turn %d  age %s", t.Phase(), spell(t.Queued.Duration()), t.Turn, spell(t.Duration.Duration()))
 	}
-	p.Verbatim(0, fmt.Sprintf("%s  %s  age %s  silent %s", t.RequestID, phase, spell(t.Duration.Duration()), spell(t.Silence.Duration())))
+	p.Verbatim(0, t.RequestID+"  "+progress)
 	if t.Queued > 0 && t.Turn == 0 {
 		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", spell(t.Queued.Duration())))
 	}

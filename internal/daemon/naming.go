@@ -89,10 +89,10 @@ func newNames(dir string, log *slog.Logger) names {
 	}
 }
 
-// hashName returns a keyed hash of the name.
+// hashName returns a keyed hash of the name. Case does not matter, as in the queue.
 func hashName(key []byte, name string) string {
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(name))
+	mac.Write([]byte(strings.ToLower(name)))
 	const shown = 8 // bytes; enough to tell the nodes of a tailnet apart
 	return hex.EncodeToString(mac.Sum(nil)[:shown])
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -95,10 +96,11 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 		if t.Queued == 0 {
 			continue
 		}
-		i, known := index[t.Who()]
+		person := strings.ToLower(t.Who()) // case does not matter, as in the queue
+		i, known := index[person]
 		if !known {
 			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who(), Turn: t.Turn})
-			index[t.Who()] = i
+			index[person] = i
 		}
 		all[i].Requests++
 		all[i].Longest = max(all[i].Longest, t.Queued)

@@ -217,7 +217,7 @@ func (x *exchange) trace() Trace {
 	t := x.rec.trace()
 	t.Duration, t.Silence = millis(time.Since(x.rec.Started)), millis(x.watch.silence())
 	if t.Phase() == phaseQueued {
-		t.Queued = max(t.Duration-t.Steps[len(t.Steps)-1].At, 0.001)
+		t.Queued = max(millis((t.Duration - t.Steps[len(t.Steps)-1].At).Duration()), 0.001)
 	}
 	if x.body != nil {
 		t.BytesIn = x.body.progress()

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 )
 
 // Style is a colour or a weight: the parameters of SGR (ECMA-48, section 8.3.117).
@@ -100,13 +99,21 @@ func (p Printer) Verbatim(indent int, text string) {
 	}
 }
 
+// firstWide is the first character that may take two columns (UAX #11). Later ones count as wide:
+// it is better to wrap too early.
+const firstWide = '\u1100'
+
 // columns returns the width of a text that may be painted.
 func columns(s string) (n int) {
 	for i, part := range strings.Split(s, "\x1b[") {
 		if i > 0 {
 			_, part, _ = strings.Cut(part, "m")
 		}
-		n += utf8.RuneCountInString(part)
+		for _, r := range part {
+			if n++; r >= firstWide {
+				n++
+			}
+		}
 	}
 	return n
 }
