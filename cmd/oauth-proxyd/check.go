@@ -98,8 +98,7 @@ func checkInService(path string) (*checked, error) {
 }
 
 // checkWarnings returns what cannot work in a valid configuration, on any host or on this one.
-func checkWarnings(c *config.Config) []config.Diagnostic {
-	warnings := []config.Diagnostic{}
+func checkWarnings(c *config.Config) (warnings []config.Diagnostic) {
 	for _, text := range c.Warnings() {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}

@@ -13,6 +13,7 @@ import (
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/daemontest"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/ratelimit"
 )
 
 func TestRequestsInFlight(t *testing.T) {
@@ -98,6 +99,35 @@ func TestStrangeTraceIsShown(t *testing.T) {
 		var same []proxy.Trace
 		if err := json.Unmarshal([]byte(out), &same); err != nil || same[0].Session != all[0].Session || !strings.Contains(out, `"a\u007f\u009b31m\u202e\udb40\udc41é"`) {
 			t.Errorf("%q: %v %q", args, err, out)
+		}
+	}
+}
+
+// Scripts go through lists, also through those of a daemon that has nothing to report.
+func TestNoListIsNull(t *testing.T) {
+	t.Parallel()
+	s := &service{t: t, dir: daemontest.TempDir(t)}
+	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+		Status: func() admin.Status { return admin.Status{} }, DryRun: func() admin.ReloadOutcome { return admin.ReloadOutcome{} },
+		InFlight: func() []proxy.Trace { return nil }, Explain: func(string) []proxy.Trace { return nil },
+		Limits: func() []ratelimit.Account { return nil },
+	}, slog.New(slog.DiscardHandler))
+	if err != nil || fake.Publish() != nil {
+		t.Fatal("no admin socket:", err)
+	}
+	t.Cleanup(fake.Close)
+	for _, args := range [][]string{{"requests"}, {"explain", "req_a"}, {"limits"}} {
+		if _, out, errs := s.command(append(args, "--json")...); out != "[]\n" {
+			t.Errorf("%q: %s %s", args, out, errs)
+		}
+	}
+	if _, out, errs := s.command("reload", "--dry-run", "--json"); !strings.Contains(out, `"changes": []`) {
+		t.Errorf("reload: %s %s", out, errs)
+	}
+	_, out, errs := s.command("status", "--json")
+	for _, list := range []string{"addresses", "warnings", "sockets", "waiting", "predecessors"} {
+		if !strings.Contains(out, `"`+list+`": []`) {
+			t.Errorf("status: no %s in %s %s", list, out, errs)
 		}
 	}
 }

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"encoding/json/jsontext"
+	jsonv2 "encoding/json/v2"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -77,18 +78,15 @@ func (e env) refused(err error) {
 	refused.Print(term.NewPrinter(e.stderr))
 }
 
-// show prints v as JSON, or calls text, which prints it for a person.
+// show prints v as JSON, in which no list is null, or calls text, which prints it for a person.
 func (e env) show(asJSON bool, v any, text func()) {
 	if !asJSON {
 		text()
 		return
 	}
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(v)                                // these types have nothing that JSON lacks
-	_, _ = io.WriteString(e.stdout, escaped(b.String())) // output keeps the error
+	b, _ := jsonv2.Marshal(v, json.DefaultOptionsV1(), jsonv2.FormatNilSliceAsNull(false), jsonv2.FormatNilMapAsNull(false),
+		jsontext.EscapeForHTML(false), jsontext.WithIndent("  ")) // these types have nothing that JSON lacks
+	fmt.Fprintln(e.stdout, escaped(string(b)))
 }
 
 // escaped escapes the characters of a JSON text that a terminal obeys or that change the direction

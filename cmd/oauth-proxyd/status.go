@@ -42,7 +42,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	s, err := c.Status(ctx)
 	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
 		if f := doctor.NotRunning(ctx); f != nil && f.Status == doctor.OK { // the first request starts it
-			return admin.Status{Status: "idle", State: f.Seen, Sockets: []admin.SocketStatus{}, Warnings: []string{}, Predecessors: []admin.Predecessor{}}, nil
+			return admin.Status{Status: "idle", State: f.Seen}, nil
 		}
 	}
 	if err != nil || s.Trouble != "" { // which says how to get the socket back

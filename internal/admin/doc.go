@@ -20,8 +20,8 @@
 // os.ErrPermission means that this user is neither root nor in the group of the socket.
 //
 // client.go and server.go are the two ends; status.go and probe.go have the types. The --json
-// option of the commands prints them, so that their JSON names are a contract. A list is never
-// null.
+// option of the commands prints them, with an empty list for a nil one, so that their JSON names
+// are a contract.
 //
 // Only this socket takes commands, and only it shows names, addresses and the login URL of the
 // node. The mode of the socket, 0660, and its directory decide who may use it. In a hand-over the

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/kernel"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/ratelimit"
@@ -152,9 +151,9 @@ func (c Commands) handler() http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Status()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		sendHeader(w)
-		respondOutcome(w, c.Reload(r.Context(), asker(r)))
+		respond(w, c.Reload(r.Context(), asker(r)))
 	})
-	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respondOutcome(w, c.DryRun()) })
+	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.DryRun()) })
 	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
 		sendHeader(w)
 		respond(w, c.Upgrade(r.Context(), asker(r)))
@@ -162,8 +161,7 @@ func (c Commands) handler() http.Handler {
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
 	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {
-		found := c.Explain(r.PathValue("id"))
-		respond(w, append([]proxy.Trace{}, found...)) // a list in JSON too
+		respond(w, c.Explain(r.PathValue("id")))
 	})
 	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
 	mux.HandleFunc("POST /probes", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.ExpectProbe()) })
@@ -179,13 +177,6 @@ func (c Commands) handler() http.Handler {
 
 // sendHeader shows a client at once that its command was taken, where the outcome takes longer.
 func sendHeader(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() } // it may have left
-
-func respondOutcome(w http.ResponseWriter, o ReloadOutcome) {
-	if o.Changes == nil {
-		o.Changes = []config.Change{} // a list in JSON too
-	}
-	respond(w, o)
-}
 
 func respond(w http.ResponseWriter, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the client may have left

@@ -45,7 +45,7 @@ func (c Config) probeAll(ctx context.Context) ([]Client, error) {
 	var probed []Client
 	for _, listener := range listeners(c.Settings) {
 		for _, client := range clients() {
-			client.Listener, client.Headers, client.Rules = listener, []Header{}, []Rule{}
+			client.Listener = listener
 			if err := c.probe(ctx, &client, rules); err != nil {
 				return nil, err
 			}
