@@ -156,9 +156,11 @@ func TestExplainAFailedRequest(t *testing.T) {
 func TestExplainUnknownID(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	code, out, errs := s.command("explain", "req_nobody")
-	if code != 1 || out != "" || !strings.Contains(errs, "journalctl -t oauth-proxyd REQUEST_ID=req_nobody") {
-		t.Errorf("%d %q %q", code, out, errs)
+	for _, id := range []string{"req_nobody", "..", "a/b?c&d=e"} {
+		code, out, errs := s.command("explain", id)
+		if code != 1 || out != "" || !strings.Contains(errs, "journalctl -t oauth-proxyd REQUEST_ID="+id) {
+			t.Errorf("%d %q %q", code, out, errs)
+		}
 	}
 }
 

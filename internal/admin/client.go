@@ -129,7 +129,7 @@ func (c Client) Failures(ctx context.Context) ([]proxy.Trace, error) {
 
 // Explain lists what the daemon remembers of the requests with that id, the latest last.
 func (c Client) Explain(ctx context.Context, id string) ([]proxy.Trace, error) {
-	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/requests/"+url.PathEscape(id))
+	return do[[]proxy.Trace](ctx, c, http.MethodGet, "/explain?id="+url.QueryEscape(id)) // in a path, ".." would lead elsewhere
 }
 
 // Limits lists the accounts behind the requests, the one with the latest response first.

@@ -160,9 +160,7 @@ func (c Commands) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
-	mux.HandleFunc("GET /requests/{id}", func(w http.ResponseWriter, r *http.Request) {
-		respond(w, c.Explain(r.PathValue("id")))
-	})
+	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Explain(r.FormValue("id"))) })
 	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
 	mux.HandleFunc("POST /probes", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.ExpectProbe()) })
 	mux.HandleFunc("GET /probes/{nonce}", func(w http.ResponseWriter, r *http.Request) {
