@@ -45,10 +45,21 @@ func TestRequestsInFlight(t *testing.T) {
 	wait()
 }
 
+// fakeDaemon returns a service whose daemon is only an admin socket.
+func fakeDaemon(t *testing.T, c admin.Commands) *service {
+	t.Helper()
+	s := &service{t: t, dir: daemontest.TempDir(t)}
+	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, c, slog.New(slog.DiscardHandler))
+	if err != nil || fake.Publish() != nil {
+		t.Fatal("no admin socket:", err)
+	}
+	t.Cleanup(fake.Close)
+	return s
+}
+
 // requests and explain say whether a stream carries data. A fake daemon reports what takes minutes.
 func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 	t.Parallel()
-	s := &service{t: t, dir: daemontest.TempDir(t)}
 	trace := func(kind string, onlyPings proxy.Millis) proxy.Trace {
 		return proxy.Trace{
 			RequestID: "req_a", Steps: []proxy.StepTrace{{Phase: "streaming"}}, Duration: 300_000, Silence: 3_000,
@@ -56,13 +67,9 @@ func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 		}
 	}
 	all := []proxy.Trace{trace(proxy.StreamEvents, 242_000), trace(proxy.StreamEvents, 20_000), trace(proxy.StreamCompressed, 0)}
-	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+	s := fakeDaemon(t, admin.Commands{
 		InFlight: func() []proxy.Trace { return all }, Explain: func(string) []proxy.Trace { return all },
-	}, slog.New(slog.DiscardHandler))
-	if err != nil || fake.Publish() != nil {
-		t.Fatal("no admin socket:", err)
-	}
-	t.Cleanup(fake.Close)
+	})
 	const alive = "12 events, 24 pings, alive, only pings for 4m2s\n"
 	const compressed = "compressed: not known whether its events are data or pings\n"
 	_, out, errs := s.command("requests")
@@ -79,15 +86,10 @@ func TestStreamsThatOnlyPingAreShown(t *testing.T) {
 // character that a terminal obeys.
 func TestStrangeTraceIsShown(t *testing.T) {
 	t.Parallel()
-	s := &service{t: t, dir: daemontest.TempDir(t)}
 	all := []proxy.Trace{{RequestID: "req_a", Session: "a\u007f\u009b31m\u202e\U000e0041é", Stream: proxy.StreamEvents, Events: 1, BytesIn: 999_700, BytesOut: 999_400}}
-	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+	s := fakeDaemon(t, admin.Commands{
 		InFlight: func() []proxy.Trace { return all }, Explain: func(string) []proxy.Trace { return all },
-	}, slog.New(slog.DiscardHandler))
-	if err != nil || fake.Publish() != nil {
-		t.Fatal("no admin socket:", err)
-	}
-	t.Cleanup(fake.Close)
+	})
 	if code, out, errs := s.command("requests"); code != 0 || !strings.HasPrefix(out, "req_a ") || errs != "" {
 		t.Errorf("requests: %d %s %s", code, out, errs)
 	}
@@ -106,16 +108,11 @@ func TestStrangeTraceIsShown(t *testing.T) {
 // Scripts go through lists, also through those of a daemon that has nothing to report.
 func TestNoListIsNull(t *testing.T) {
 	t.Parallel()
-	s := &service{t: t, dir: daemontest.TempDir(t)}
-	fake, err := admin.Serve(filepath.Join(s.dir, "admin.sock"), false, admin.Commands{
+	s := fakeDaemon(t, admin.Commands{
 		Status: func() admin.Status { return admin.Status{} }, DryRun: func() admin.ReloadOutcome { return admin.ReloadOutcome{} },
 		InFlight: func() []proxy.Trace { return nil }, Explain: func(string) []proxy.Trace { return nil },
 		Limits: func() []ratelimit.Account { return nil },
-	}, slog.New(slog.DiscardHandler))
-	if err != nil || fake.Publish() != nil {
-		t.Fatal("no admin socket:", err)
-	}
-	t.Cleanup(fake.Close)
+	})
 	for _, args := range [][]string{{"requests"}, {"explain", "req_a"}, {"limits"}} {
 		if _, out, errs := s.command(append(args, "--json")...); out != "[]\n" {
 			t.Errorf("%q: %s %s", args, out, errs)
