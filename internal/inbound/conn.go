@@ -48,6 +48,9 @@ type Conn struct {
 	// restUnread: the rest of a request is unread, so the start of the next request is unknown, and
 	// no further bytes may be parsed as a request.
 	restUnread atomic.Bool
+	// parting: the last response is written, and the connection is open only for the client to read
+	// it.
+	parting atomic.Bool
 	// lingered: the rest of the last body is being dropped, or was.
 	lingered atomic.Bool
 	// received: at least one byte was read.
@@ -210,8 +213,9 @@ func (c *Conn) pause() {
 func (c *Conn) isEnding() bool { return c.server != nil && c.server.base.Err() != nil }
 
 // CloseWrite half-closes the connection. net/http calls it where a close could reset the connection
-// before the client has read its response.
+// before the client has read its response, and closes it half a second later.
 func (c *Conn) CloseWrite() error {
+	c.parting.Store(true)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

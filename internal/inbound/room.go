@@ -84,10 +84,10 @@ func (s *connections) makeRoom(b *bucket) bool {
 	return true
 }
 
-// silent reports whether c, a stranger, has sent no whole request. Unread bytes count as a request
-// on its way, and so does a header for which no handler has started yet.
+// silent reports whether c, a stranger, has sent no whole request, or has its last response. Unread
+// bytes count as a request on its way, and so does a header for which no handler has started yet.
 func (c *Conn) silent() bool {
-	return c.lingered.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
+	return c.parting.Load() || !c.busy && kernel.Unread(c.Conn) <= 0 && !c.scan.pending()
 }
 
 // evictWaiting closes the oldest waiting connection of the origin that has the most waiting, if

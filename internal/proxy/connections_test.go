@@ -128,34 +128,40 @@ func (d *door) keepHalfSent(t *testing.T, n int) {
 	}
 }
 
-// A source that is refused and opens connections as fast as it can, each with a whole request, does
-// not delay a client that is admitted.
+// Sources that are refused and open connections as fast as they can, each with a request whose body
+// does not come, do not delay clients that are admitted and were not seen before.
 func TestRefusedFloodDelaysNobody(t *testing.T) {
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork)
-	d.flood(t, "127.0.0.2")
-	eventually(t, "the source has as many connections as it may", func() bool { return d.server.Connections().StrangersClosed > 1000 })
-	for range 5 {
-		start := time.Now()
-		if status := d.served(t, admittedSource); status != http.StatusOK || time.Since(start) > 3*time.Second {
-			t.Fatalf("status %d after %v", status, time.Since(start))
-		}
+	for _, sources := range []int{1, 10} {
+		t.Run(fmt.Sprintf("from %d sources", sources), func(t *testing.T) {
+			d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
+				s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/24")}}
+			})
+			d.flood(t, sources)
+			eventually(t, "the sources have as many connections as they may", func() bool { return d.server.Connections().StrangersClosed > 1000 })
+			for i := range 5 {
+				start := time.Now()
+				if status := d.served(t, fmt.Sprintf("127.0.0.%d", 1+i)); status != http.StatusOK || time.Since(start) > 3*time.Second {
+					t.Fatalf("status %d after %v", status, time.Since(start))
+				}
+			}
+		})
 	}
 }
 
-// flood opens connections from source until the test ends, and sends a request on each.
-func (d *door) flood(t *testing.T, source string) {
+// flood opens connections from so many sources until the test ends, and sends a request on each.
+func (d *door) flood(t *testing.T, sources int) {
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	t.Cleanup(func() { stop(); work.Wait() })
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	for range 4 {
 		work.Go(func() {
-			var open [100]net.Conn
+			var open [200]net.Conn
 			for i := 0; ctx.Err() == nil; i = (i + 1) % len(open) {
 				if open[i] != nil {
 					_ = open[i].(*net.TCPConn).SetLinger(0) // no port stays in use
 					open[i].Close()
 				}
+				dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%sources))}}
 				if c, err := dialer.DialContext(ctx, "tcp", d.addr); err == nil {
 					_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
 					open[i] = c
