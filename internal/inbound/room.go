@@ -49,20 +49,17 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. An
 // origin that has used up its share loses a stranger that was silent for silentTime. If the budget
-// is used up, the origin with the most connections loses its oldest stranger, at once if the origin
+// is used up, the origin with the most connections loses a silent stranger, at once if the origin
 // has more than this one would have, and otherwise only if that was silent for burstTime.
 func (s *connections) makeRoom(b *bucket) bool {
 	if !b.hasShare() {
-		c := b.oldest(classStranger, func(c *Conn) bool { return time.Since(c.since) >= silentTime && c.silent() })
-		if c != nil {
-			s.evict(c)
-		}
-		return c != nil
+		return s.evictSilent(b, silentTime)
 	}
 	if b.budget[classStranger] < maxStrangers {
 		return true
 	}
-	var oldest *Conn
+	var greedy *bucket
+	var oldest *Conn // its oldest stranger
 	most := b.unadmitted() + 1
 	for _, other := range s.buckets {
 		n := other.unadmitted()
@@ -70,18 +67,24 @@ func (s *connections) makeRoom(b *bucket) bool {
 			continue
 		}
 		if c := other.oldest(classStranger, anyConn); c != nil && (oldest == nil || n > most || c.since.Before(oldest.since)) {
-			oldest, most = c, n
+			greedy, oldest, most = other, c, n
 		}
 	}
 	after := time.Duration(0)
 	if most == b.unadmitted()+1 {
 		after = burstTime
 	}
-	if oldest == nil || time.Since(oldest.since) < after || !oldest.silent() {
-		return false
+	return greedy != nil && s.evictSilent(greedy, after)
+}
+
+// evictSilent closes the oldest stranger of an origin that was silent for at least after, and
+// reports whether there was one.
+func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
+	c := b.oldest(classStranger, func(c *Conn) bool { return time.Since(c.since) >= after && c.silent() })
+	if c != nil {
+		s.evict(c)
 	}
-	s.evict(oldest)
-	return true
+	return c != nil
 }
 
 // silent reports whether c, a stranger, has sent no whole request, or has its last response. Unread
