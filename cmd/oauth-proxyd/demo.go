@@ -61,13 +61,12 @@ func demo(e env, flags *flag.FlagSet) runner {
 		overrides := append(e.environment(),
 			config.Override{Attribute: "proxy.upstream_url", Value: upstream, Origin: "demo"},
 			config.Override{Attribute: "proxy.listen_addr", Value: *listen, Origin: "--listen"})
-		level, format := firstLog(overrides)
 		var running sync.WaitGroup
 		defer running.Wait()
 		return daemon.Run(daemon.Options{
-			Load:     func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
-			Version:  version,
-			LogLevel: level, LogFormat: format,
+			Load:    func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
+			Version: version,
+			Log:     firstLog(overrides),
 			Ready: func(address net.Addr) {
 				running.Go(func() {
 					if err := show.run("http://"+address.String(), upstream); err != nil {

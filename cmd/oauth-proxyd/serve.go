@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"flag"
-	"log/slog"
 	"strings"
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/daemon"
-	"oauth-proxyd/internal/logging"
 )
 
 const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
@@ -33,12 +31,11 @@ func serve(e env, flags *flag.FlagSet) runner {
 			return exitUsage
 		}
 		overrides := append(e.environment(), options...)
-		level, format := firstLog(overrides)
 		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{
-			Load:     func() (*config.Config, error) { return config.Load(*path, overrides...) },
-			Version:  version,
-			LogLevel: level, LogFormat: format,
+			Load:        func() (*config.Config, error) { return config.Load(*path, overrides...) },
+			Version:     version,
+			Log:         firstLog(overrides),
 			AdminSocket: admin.Socket(),
 			StateDir:    stateDir,
 		})
@@ -86,10 +83,10 @@ func given(flags *flag.FlagSet, attributes map[string]string) []config.Override 
 
 // firstLog returns how to log until the configuration is read. Reading it reports invalid values,
 // and whether there is a journal.
-func firstLog(overrides []config.Override) (slog.Level, logging.Format) {
+func firstLog(overrides []config.Override) config.Log {
 	c, err := config.Parse("", nil, overrides...)
 	if err != nil || c.Log.Format == "journal" {
 		c = config.Default()
 	}
-	return c.Log.Level, logging.Format(c.Log.Format)
+	return c.Log
 }

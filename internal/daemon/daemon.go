@@ -33,9 +33,8 @@ type Options struct {
 	Load func() (*config.Config, error)
 	// Version is the version of this program, for /health, metrics and the log.
 	Version string
-	// LogLevel and LogFormat apply until the configuration is read.
-	LogLevel  slog.Level
-	LogFormat logging.Format
+	// Log applies until the configuration is read.
+	Log config.Log
 	// AdminSocket is the path of the admin socket; empty: there is none.
 	AdminSocket string
 	// StateDir is the directory for what outlives a process: how the previous one ended, and the
@@ -89,7 +88,7 @@ type daemon struct {
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
 // variables that systemd passed, and the signals of the process.
 func Run(options Options) (exitCode int) {
-	logs, err := logging.New(logging.Config{Level: options.LogLevel, Format: options.LogFormat})
+	logs, err := logging.New(logging.Config{Level: options.Log.Level, Format: options.Log.Format})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		return lifecycle.ExitConfig

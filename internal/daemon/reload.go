@@ -12,7 +12,6 @@ import (
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/lifecycle"
-	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
 )
@@ -152,7 +151,7 @@ func (d *daemon) useConfig(c *config.Config) {
 		d.textfile.use(c.Metrics)
 	}
 	d.logs.SetLevel(c.Log.Level)
-	if err := d.logs.SetFormat(logging.Format(c.Log.Format)); err != nil {
+	if err := d.logs.SetFormat(c.Log.Format); err != nil {
 		d.log.Error("log.format is unchanged", "error", err)
 	}
 	for _, w := range d.configWarnings(c) {

@@ -51,7 +51,7 @@ func finish(t testing.TB, l *logging.Log) {
 }
 
 // capture returns what a log writes to a file while use runs.
-func capture(t testing.TB, format logging.Format, use func(*logging.Log)) string {
+func capture(t testing.TB, format string, use func(*logging.Log)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	f, err := os.Create(path)
@@ -139,7 +139,7 @@ func (j *journald) stop(t testing.TB) {
 
 // config returns the configuration of a log to this journal.
 func (j *journald) config() logging.Config {
-	return logging.Config{Format: logging.FormatJournal, JournalSocket: j.path}
+	return logging.Config{Format: "journal", JournalSocket: j.path}
 }
 
 // receive returns the next record: the values of each field.

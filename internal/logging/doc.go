@@ -1,6 +1,6 @@
 // Package logging writes log records, made with log/slog, in the format of the configuration.
 //
-//	log, err := logging.New(logging.Config{Level: slog.LevelInfo, Format: logging.FormatAuto})
+//	log, err := logging.New(logging.Config{Level: slog.LevelInfo, Format: "auto"})
 //	…
 //	defer log.Close(ctx)
 //	log.Logger().Info("POST /v1/messages 200 9960ms alice@build-1", "duration", elapsed)
@@ -10,12 +10,12 @@
 //
 // # Formats
 //
-// [FormatJournal] speaks the journal's native protocol
+// The format journal speaks the journal's native protocol
 // (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/). Each attribute is a field, so that "journalctl
-// REQUEST_ID=…" finds a request. [FormatText] is tint, in colour on a terminal. [FormatJSON] is one
-// object per line. [FormatAuto] uses the journal if standard error is the journal, text on a
-// terminal, and JSON otherwise. All formats have the same attributes: a group becomes a prefix of
-// its keys, and a duration is a number of milliseconds with a key that ends in _ms.
+// REQUEST_ID=…" finds a request. The format text is tint, in colour on a terminal. json is one
+// object per line. auto uses the journal if standard error is the journal, text on a terminal, and
+// json otherwise. All formats have the same attributes: a group becomes a prefix of its keys, and a
+// duration is a number of milliseconds with a key that ends in _ms.
 //
 // # A caller never waits
 //

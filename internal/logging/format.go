@@ -15,17 +15,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// Format names a format of the log; see the package's documentation.
-type Format string
-
-// The formats of the log.
-const (
-	FormatAuto    Format = "auto"
-	FormatJournal Format = "journal"
-	FormatText    Format = "text"
-	FormatJSON    Format = "json"
-)
-
 // sink writes entries in one format. One goroutine at a time uses it.
 type sink interface {
 	write(batch []entry) (lost int)
@@ -33,21 +22,19 @@ type sink interface {
 }
 
 // open makes the sink of a format. A sink that was never used need not be closed.
-func (l *Log) open(format Format) (sink, error) {
+func (l *Log) open(format string) (sink, error) {
 	switch format {
-	case FormatAuto, "":
-		return l.openAuto(), nil
-	case FormatJournal:
+	case "journal":
 		if err := reachable(l.journal); err != nil {
 			return nil, fmt.Errorf("the journal cannot be reached, use the format auto, text or json: %w", err)
 		}
 		return &journal{socket: l.journal}, nil
-	case FormatText:
+	case "text":
 		return newText(l.stderr), nil
-	case FormatJSON:
+	case "json":
 		return newJSON(l.stderr), nil
 	}
-	return nil, fmt.Errorf("unknown format %q, use auto, journal, text or json", format)
+	return l.openAuto(), nil
 }
 
 // openAuto uses the native protocol if standard error is the journal; see $JOURNAL_STREAM in

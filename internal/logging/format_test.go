@@ -63,12 +63,12 @@ func TestValues(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			use := func(l *logging.Log) { emit(t, l, "done", tt.attr) }
 			text := strings.TrimSpace("2026-03-04T05:06:07.891Z INF done "+tt.text) + "\n"
-			if got := capture(t, logging.FormatText, use); got != text {
+			if got := capture(t, "text", use); got != text {
 				t.Errorf("text %q, want %q", got, text)
 			}
 			object := `{"time":"2026-03-04T05:06:07.891Z","level":"INFO","msg":"done",` + tt.json
 			object = strings.TrimSuffix(object, ",") + "}\n"
-			if got := capture(t, logging.FormatJSON, use); got != object {
+			if got := capture(t, "json", use); got != object {
 				t.Errorf("JSON %q, want %q", got, object)
 			}
 		})
@@ -86,7 +86,7 @@ func TestSlogRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		l = start(t, logging.Config{Format: logging.FormatJSON, Stderr: f})
+		l = start(t, logging.Config{Format: "json", Stderr: f})
 		return l.Logger().Handler()
 	}
 	slogtest.Run(t, open, func(t *testing.T) map[string]any {
@@ -121,7 +121,7 @@ func nested(flat map[string]any) map[string]any {
 
 // A record does not change if its caller changes the values later.
 func TestRecordIsACopy(t *testing.T) {
-	got := capture(t, logging.FormatJSON, func(l *logging.Log) {
+	got := capture(t, "json", func(l *logging.Log) {
 		list := []string{"a", "b"}
 		raw := []byte("raw")
 		log := l.Logger().With("with", list)
@@ -136,14 +136,14 @@ func TestRecordIsACopy(t *testing.T) {
 func TestColour(t *testing.T) {
 	tests := []struct {
 		name, noColour, term string
-		format               logging.Format
+		format               string
 		want                 bool
 	}{
-		{"a terminal", "", "xterm", logging.FormatAuto, true},
-		{"text asked for", "", "xterm", logging.FormatText, true},
-		{"colour not wanted", "1", "xterm", logging.FormatAuto, false},
-		{"colour not known", "", "dumb", logging.FormatAuto, false},
-		{"JSON asked for", "", "xterm", logging.FormatJSON, false},
+		{"a terminal", "", "xterm", "auto", true},
+		{"text asked for", "", "xterm", "text", true},
+		{"colour not wanted", "1", "xterm", "auto", false},
+		{"colour not known", "", "dumb", "auto", false},
+		{"JSON asked for", "", "xterm", "json", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -200,8 +200,8 @@ func TestNoForgery(t *testing.T) {
 	for _, s := range hostile() {
 		t.Run(fmt.Sprintf("%q", s), func(t *testing.T) {
 			use := func(l *logging.Log) { emit(t, l, "m"+s, slog.String("path", s), slog.String("k"+s, "v")) }
-			checkLine(t, "text", capture(t, logging.FormatText, use))
-			object := capture(t, logging.FormatJSON, use)
+			checkLine(t, "text", capture(t, "text", use))
+			object := capture(t, "json", use)
 			checkLine(t, "JSON", object)
 			var fields map[string]any
 			if err := json.Unmarshal([]byte(object), &fields); err != nil {
@@ -211,7 +211,7 @@ func TestNoForgery(t *testing.T) {
 				t.Errorf("JSON: path %q, want %q", fields["path"], want)
 			}
 			tty, other := terminal(t)
-			use(start(t, logging.Config{Format: logging.FormatText, Stderr: tty}))
+			use(start(t, logging.Config{Format: "text", Stderr: tty}))
 			line, err := other.ReadString('\n')
 			if err != nil {
 				t.Fatal(err)
@@ -230,7 +230,7 @@ func TestLongValuesAreCut(t *testing.T) {
 	const limit = 16 << 10
 	long := strings.Repeat("é", limit)
 	list := append(make([]string, 1000), strings.Repeat("a", 1000))
-	out := capture(t, logging.FormatJSON, func(l *logging.Log) {
+	out := capture(t, "json", func(l *logging.Log) {
 		l.Logger().Info(long, "s", long, "b", []byte(long), "e", errors.New(long), "keep", long[:limit], "list", list[990:], "many", list)
 	})
 	var got struct {
@@ -254,7 +254,7 @@ func TestLongValuesAreCut(t *testing.T) {
 	if last := got.Many[len(got.Many)-1]; len(got.Many) != 64 || last != "…" {
 		t.Errorf("a list of 1,001 elements has %d, the last of them %q", len(got.Many), last)
 	}
-	many := capture(t, logging.FormatText, func(l *logging.Log) {
+	many := capture(t, "text", func(l *logging.Log) {
 		emit(t, l, strings.Repeat("\x80", 20_000), slog.Any("list", make([]string, 1_000_000)))
 	})
 	if len(many) > 6*limit { // four bytes for each that is not UTF-8
@@ -268,7 +268,7 @@ func FuzzForgery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg, key, value string) {
 		use := func(l *logging.Log) { emit(t, l, msg, slog.String(key, value)) }
-		checkLine(t, "text", capture(t, logging.FormatText, use))
-		checkLine(t, "JSON", capture(t, logging.FormatJSON, use))
+		checkLine(t, "text", capture(t, "text", use))
+		checkLine(t, "JSON", capture(t, "json", use))
 	})
 }

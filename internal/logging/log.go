@@ -23,9 +23,9 @@ const (
 type Config struct {
 	// Level is the least level that is logged; the zero value is info.
 	Level slog.Level
-	// Format is the format of the log; empty is FormatAuto.
-	Format Format
-	// Stderr is where text and JSON go, and what FormatAuto looks at; nil is os.Stderr. It is
+	// Format is auto, journal, text or json; empty is auto. See the package's documentation.
+	Format string
+	// Stderr is where text and JSON go, and what the format auto looks at; nil is os.Stderr. It is
 	// duplicated, see New.
 	Stderr *os.File
 	// JournalSocket is journald's socket; empty is /run/systemd/journal/socket.
@@ -55,8 +55,7 @@ type entry struct {
 	attrs []slog.Attr
 }
 
-// New starts a log. It fails for an unknown format, and for FormatJournal on a host without a
-// journal.
+// New starts a log. It fails for the format journal on a host without a journal.
 //
 // Standard error is written through a duplicate of its descriptor: Go ends a program whose write to
 // descriptor 2 finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of
@@ -95,9 +94,9 @@ func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 // SetLevel changes the least level, from the next record on.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 
-// SetFormat changes the format, from the next batch of records on; FormatAuto looks at standard
+// SetFormat changes the format, from the next batch of records on; auto looks at standard
 // error again. It fails as New does, and then the format stays what it was.
-func (l *Log) SetFormat(format Format) error {
+func (l *Log) SetFormat(format string) error {
 	s, err := l.open(format)
 	if err != nil {
 		return fmt.Errorf("choosing the log format: %w", err)
