@@ -3,7 +3,6 @@ package tailnet
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -28,14 +27,14 @@ type Published struct {
 func (c *Client) Published(ctx context.Context) ([]Published, error) { return c.published.get(ctx) }
 
 func (c *Client) askPublished(ctx context.Context) ([]Published, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
-	defer cancel()
-	sc, err := c.local.GetServeConfig(ctx)
-	if dialFailure(err) != nil {
-		err = c.runCommand(ctx, &sc, "serve", "status", "--json")
-	}
+	sc, err := ask(ctx, c, "what it serves", func(ctx context.Context) (sc *ipn.ServeConfig, err error) {
+		if sc, err = c.local.GetServeConfig(ctx); dialFailure(err) != nil {
+			err = c.runCommand(ctx, &sc, "serve", "status", "--json")
+		}
+		return sc, err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("asking tailscaled what it serves: %w", c.explain(err))
+		return nil, err
 	}
 	all := publishedIn(sc)
 	slices.SortFunc(all, func(a, b Published) int {

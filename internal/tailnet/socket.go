@@ -22,7 +22,13 @@ func newLocal(socket string, headerTimeout time.Duration) *local.Client {
 		UseSocketOnly: true,
 		OmitAuth:      true,
 		Transport: &http.Transport{
-			DialContext:           dialer(socket),
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+				if err != nil {
+					return nil, &dialError{err}
+				}
+				return conn, nil
+			},
 			DisableKeepAlives:     true,
 			DisableCompression:    true,
 			ResponseHeaderTimeout: headerTimeout,
@@ -40,17 +46,6 @@ func (e *dialError) Error() string { return e.err.Error() }
 
 // Unwrap returns the error.
 func (e *dialError) Unwrap() error { return e.err }
-
-func dialer(socket string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, &dialError{err}
-		}
-		return conn, nil
-	}
-}
 
 // dialFailure returns the failed dial in err, or nil if the socket was reached.
 func dialFailure(err error) error {
