@@ -60,10 +60,10 @@ type daemon struct {
 	logs      *logging.Log
 	started   time.Time
 	sockets   sockets
-	names     names
-	restarted string               // how the previous process ended; empty: normally
-	registry  *prometheus.Registry // all metrics but those of Go and of the process
-	metrics   *exposition          // all metrics
+	naming    func(identity string) naming // of log.identity
+	restarted string                       // how the previous process ended; empty: normally
+	registry  *prometheus.Registry         // all metrics but those of Go and of the process
+	metrics   *exposition                  // all metrics
 	probes    probes
 	latest    atomic.Pointer[view]
 	messages  chan message // for the loop
@@ -116,7 +116,7 @@ func Run(options Options) (exitCode int) {
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
-		names: newNames(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
+		naming: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		messages: make(chan message, 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())

@@ -61,12 +61,10 @@ func (n naming) sender(id access.Identity) (name, entry string) {
 	return strings.TrimSuffix(id.Node+" ("+id.User+")", " ()"), "node:" + id.Node
 }
 
-// names returns the naming of a value of log.identity. It is safe for concurrent use.
-type names func(mode string) naming
-
-// newNames reads or makes the key of the hashes in dir when it is first needed. If that fails, the
-// key is temporary: such hashes are better than names, or no service.
-func newNames(dir string, log *slog.Logger) names {
+// newNaming returns the naming of each value of log.identity, safe for concurrent use. It reads or
+// makes the key of the hashes in dir when it is first needed. If that fails, the key is temporary:
+// such hashes are better than names, or no service.
+func newNaming(dir string, log *slog.Logger) func(identity string) naming {
 	key := sync.OnceValue(func() []byte {
 		key, err := keptKey(dir)
 		if err != nil {
@@ -76,8 +74,8 @@ func newNames(dir string, log *slog.Logger) names {
 		}
 		return key
 	})
-	return func(mode string) naming {
-		switch mode {
+	return func(identity string) naming {
+		switch identity {
 		case "none":
 			return naming{func(string) string { return "" }}
 		case "hashed":

@@ -14,7 +14,7 @@ import (
 
 func TestNamingOfEachMode(t *testing.T) {
 	dir := t.TempDir()
-	n := newNames(dir, slog.New(slog.DiscardHandler))
+	n := newNaming(dir, slog.New(slog.DiscardHandler))
 	if full := n("full"); full.withholds() || !slices.Equal(full.warnings([]string{"w"}), []string{"w"}) {
 		t.Error("full withholds")
 	}
@@ -29,7 +29,7 @@ func TestNamingOfEachMode(t *testing.T) {
 	if a, b := hashed.name("alice"), hashed.name("bob"); a == b || a != n("hashed").name("alice") || len(a) != 16 {
 		t.Errorf("hashed: %q, %q", a, b)
 	}
-	if again := newNames(dir, slog.New(slog.DiscardHandler))("hashed"); again.name("alice") != hashed.name("alice") {
+	if again := newNaming(dir, slog.New(slog.DiscardHandler))("hashed"); again.name("alice") != hashed.name("alice") {
 		t.Error("the next process hashes with another key")
 	}
 	if got := hashed.warnings([]string{"alice", "bob"}); !slices.Equal(got, []string{"2 health warnings, withheld by log.identity"}) {

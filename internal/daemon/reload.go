@@ -80,7 +80,7 @@ func (d *daemon) load() (*config.Config, error) {
 
 // settings returns what the proxy needs of a configuration.
 func (d *daemon) settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Config: *c, LogIdentity: d.names(c.Log.Identity).name}
+	return proxy.Settings{Config: *c, LogIdentity: d.naming(c.Log.Identity).name}
 }
 
 // beginReload reads the configuration again, in a goroutine.
@@ -141,9 +141,9 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 // useConfig applies a configuration to all parts but the proxy.
 func (d *daemon) useConfig(c *config.Config) {
 	before := d.view().config
-	names := d.names(c.Log.Identity)
-	d.publish(func(v *view) { v.config, v.loadedAt, v.naming = c, time.Now(), names })
-	if before != nil && before.Log.Identity != c.Log.Identity && names.withholds() {
+	naming := d.naming(c.Log.Identity)
+	d.publish(func(v *view) { v.config, v.loadedAt, v.naming = c, time.Now(), naming })
+	if before != nil && before.Log.Identity != c.Log.Identity && naming.withholds() {
 		d.view().proxy.ForgetSenders()
 	}
 	d.view().server.Resize(c.Proxy.MaxConnections + c.Proxy.QueueLimit)

@@ -68,10 +68,10 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 			v.tailscaled = r.Status
 		}
 	})
-	names := d.view().naming
+	naming := d.view().naming
 	switch {
 	case r.Err != nil && (before.Err == nil || before.Err.Error() != r.Err.Error()):
-		args := []any{"error", names.hide(r.Err), "backend_state", r.Status.Backend}
+		args := []any{"error", naming.hide(r.Err), "backend_state", r.Status.Backend}
 		if url := loginURL(r.Err); url != "" {
 			args = append(args, "login_url", url)
 		}
@@ -81,7 +81,7 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
 	isKnown := func(warning string) bool { return slices.Contains(before.Status.Warnings, warning) }
-	for _, w := range names.warnings(slices.DeleteFunc(slices.Clone(r.Status.Warnings), isKnown)) {
+	for _, w := range naming.warnings(slices.DeleteFunc(slices.Clone(r.Status.Warnings), isKnown)) {
 		d.log.Warn("tailscaled warns", "warning", w)
 	}
 	if r.KeyNotice != 0 && r.KeyNotice != before.KeyNotice {

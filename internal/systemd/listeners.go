@@ -56,7 +56,7 @@ func Inherit() (i Inheritance, err error) {
 		names, err = passedNames()
 	}
 	if err == nil {
-		i.Listeners, err = takeOver(names)
+		i.Listeners, err = listenersOf(names)
 	}
 	// The variable stays only while the socket is missing, so that a successor knows it too.
 	if !handedOver && slices.ContainsFunc(i.Listeners, func(l Listener) bool { return l.Name == defaultName }) {
@@ -72,9 +72,9 @@ func forgetSockets() {
 	}
 }
 
-// takeOver makes listeners of the descriptors from firstSocket on, which have these names. An error
-// names each one that cannot be a listener.
-func takeOver(names []string) ([]Listener, error) {
+// listenersOf makes listeners of the descriptors from firstSocket on, which have these names. An
+// error names each one that cannot be a listener.
+func listenersOf(names []string) ([]Listener, error) {
 	if err := nameSockets(names); err != nil {
 		return nil, err
 	}
