@@ -134,26 +134,39 @@ func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
 	case slices.Contains(d.names(block), name):
 		d.report(at, quote(name)+" is an attribute, not a block", "write "+name+" = …")
 	default:
-		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(block, path, name))
+		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(block, path, kind, name))
 	}
 }
 
-// suggest guesses what an unknown name means: a similar name in the same block, the same one or the
-// beginning of one in another, or else whatever the block takes.
-func (d *decoder) suggest(block, path, name string) string {
+// suggest guesses what an unknown name means: a similar name in the same block, the same one of its
+// kind in another, the beginning of any in another, or else whatever the block takes.
+func (d *decoder) suggest(block, path, kind, name string) string {
 	takes := d.names(block)
 	if hint := DidYouMean(name, takes); hint != "" {
 		return hint
 	}
-	meant := func(other string) bool { return other == fold(name) || strings.HasPrefix(other, fold(name)+"_") }
+	same := func(other, otherKind string) bool { return other == fold(name) && otherKind == kind }
+	begins := func(other, _ string) bool { return strings.HasPrefix(other+"_", fold(name)+"_") }
+	return cmp.Or(d.elsewhere(same), d.elsewhere(begins), cmp.Or(path, "the file")+" takes "+strings.Join(takes, ", "))
+}
+
+// elsewhere returns a hint at the block of the first name that is meant.
+func (d *decoder) elsewhere(isMeant func(name, kind string) bool) string {
 	for _, a := range d.schema {
 		names := strings.Split(a.path, ".")
-		switch i := slices.IndexFunc(names, meant); {
-		case i == 0:
-			return "the " + names[0] + " block belongs outside of all blocks"
-		case i > 0:
-			return names[i] + " belongs in the " + strings.Join(names[:i], ".") + " block"
+		for i, name := range names {
+			kind := "block"
+			if i == len(names)-1 {
+				kind = "attribute"
+			}
+			switch {
+			case !isMeant(name, kind):
+			case i == 0:
+				return "the " + name + " block belongs outside of all blocks"
+			default:
+				return name + " belongs in the " + strings.Join(names[:i], ".") + " block"
+			}
 		}
 	}
-	return cmp.Or(path, "the file") + " takes " + strings.Join(takes, ", ")
+	return ""
 }

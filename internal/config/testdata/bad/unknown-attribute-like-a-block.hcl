@@ -1,0 +1,3 @@
+access {
+  identity = "full"
+}

@@ -1,0 +1,5 @@
+proxy {
+  header "x-foo" {
+    value = "a"
+  }
+}
