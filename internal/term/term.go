@@ -100,7 +100,7 @@ func Cut(s string, limit int) string {
 func Mask(s string) string {
 	const prefix, encodings = "sk-ant-", 3
 	plain := s
-	for range encodings {
+	for n := 0; n < encodings && strings.Contains(plain, "%"); n++ {
 		if decoded, err := url.PathUnescape(plain); err == nil {
 			plain = decoded
 		}
@@ -116,10 +116,10 @@ func Mask(s string) string {
 	return plain[:at] + prefix + "…" + after
 }
 
-// indexFold is strings.Index for ASCII letters in any case.
+// indexFold is strings.Index for a word that begins with a small ASCII letter, in any case.
 func indexFold(s, word string) int {
 	for i := range len(s) - len(word) + 1 {
-		if strings.EqualFold(s[i:i+len(word)], word) {
+		if s[i]|0x20 == word[0] && strings.EqualFold(s[i:i+len(word)], word) {
 			return i
 		}
 	}
