@@ -238,6 +238,7 @@ func TestExpiryWarning(t *testing.T) {
 		{"in three weeks", tailnet.Status{KeyExpiry: now.Add(21 * 24 * time.Hour)}, ""},
 		{"in two weeks", tailnet.Status{KeyExpiry: now.Add(14 * 24 * time.Hour)}, "14 days"},
 		{"tomorrow", tailnet.Status{KeyExpiry: now.Add(30 * time.Hour)}, "30 hours"},
+		{"in half an hour", tailnet.Status{KeyExpiry: now.Add(30 * time.Minute)}, "in 30 minutes"},
 		{"expired", tailnet.Status{KeyExpiry: now.Add(-time.Hour), KeyExpired: true}, ""},
 	}
 	for _, tt := range tests {

@@ -189,9 +189,12 @@ func (s Status) ExpiryWarning(now time.Time) string {
 		return ""
 	}
 	left := s.KeyExpiry.Sub(now)
-	in := fmt.Sprintf("%d hours", left/time.Hour)
-	if left >= 2*day {
+	in := fmt.Sprintf("%d minutes", left/time.Minute)
+	switch {
+	case left >= 2*day:
 		in = fmt.Sprintf("%d days", left/day)
+	case left >= 2*time.Hour:
+		in = fmt.Sprintf("%d hours", left/time.Hour)
 	}
 	return fmt.Sprintf("the node key expires in %s, at %s; run `tailscale up --force-reauth` on this host, or disable its key expiry in the admin console",
 		in, s.KeyExpiry.Format("2006-01-02 15:04 MST"))
