@@ -77,7 +77,11 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 		}
 		d.log.Warn("the tailnet is not connected", args...)
 	case r.Err == nil && (before.Err != nil || before.Status.Backend == ""):
-		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", r.Status.Addresses,
+		var addresses []string
+		for _, a := range r.Status.Addresses {
+			addresses = append(addresses, a.String())
+		}
+		d.log.Info("the tailnet is connected", "name", r.Status.Name, "addresses", addresses,
 			"userspace", r.Status.Userspace, "tailscaled", r.Status.Version)
 	}
 	isKnown := func(warning string) bool { return slices.Contains(before.Status.Warnings, warning) }
