@@ -94,18 +94,31 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
 	}
-	return dialer.DialContext(d.observed(ctx), "tcp", address)
+	c, err := dialer.DialContext(d.observed(ctx), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return c, closeDeadPath(c.(*net.TCPConn))
 }
 
-// prepare refuses an address to which credentials may not be sent in clear, and has the kernel
-// close a dead path. net.Dialer calls it before each attempt, because what a name resolves to may
-// change.
-func (d *dialer) prepare(_, address string, raw syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil || d.tls == nil && !config.StaysPrivate(to.Addr()) {
-		return errors.New("http:// is only for loopback and Tailscale addresses, because it sends credentials in clear")
+// closeDeadPath has the kernel close c if its path is dead. The kernel would also end an attempt to
+// connect after that time, so it is set after the attempt.
+func closeDeadPath(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err // it was closed
 	}
 	return raw.Control(func(fd uintptr) { // without the option a dead path is noticed later
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 	})
+}
+
+// prepare refuses an address to which credentials may not be sent in clear. net.Dialer calls it
+// before each attempt, because what a name resolves to may change.
+func (d *dialer) prepare(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || d.tls == nil && !config.StaysPrivate(to.Addr()) {
+		return errors.New("http:// is only for loopback and Tailscale addresses, because it sends credentials in clear")
+	}
+	return nil
 }
