@@ -76,6 +76,8 @@ const (
 	checkColumn  = 28
 )
 
+// showFinding prints a finding, and how to fix it. The fix is not wrapped, because it may be a
+// command to copy.
 func showFinding(p term.Printer, f doctor.Finding) {
 	name := fmt.Sprintf("%-*s", checkColumn-statusColumn, f.Check)
 	p.Wrap(p.Outcome(string(f.Status), statusColumn)+name, checkColumn, f.Seen)
@@ -84,7 +86,7 @@ func showFinding(p term.Printer, f doctor.Finding) {
 			p.Verbatim(statusColumn+3, line)
 			continue
 		}
-		p.Wrap(strings.Repeat(" ", statusColumn)+p.Paint(term.Dim, "-> "), statusColumn+3, line)
+		p.Line(strings.Repeat(" ", statusColumn) + p.Paint(term.Dim, "-> ") + term.Clean(line))
 	}
 }
 
