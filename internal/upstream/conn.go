@@ -164,6 +164,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
+	if b.ctx.Err() != nil && errors.Is(err, io.EOF) {
+		err = context.Cause(b.ctx) // a peer may end its response because of our close_notify
+	}
 	b.ended.Store(errors.Is(err, io.EOF) || b.ctx.Err() == nil)
 	if errors.Is(err, io.EOF) {
 		b.finish() // the client may send its next request before the body is closed
