@@ -2,10 +2,12 @@ package inbound
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -131,6 +133,17 @@ func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(false)
 }
 
+// InterruptRead ends a blocked read, which returns (0, nil), because an error would have net/http
+// cancel the request. wait must return when that reader has ended; later reads fail.
+func (c *Conn) InterruptRead(wait func()) {
+	c.buffered.Store(true)
+	if c.Conn != nil {
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // if it is closed, reads fail
+	}
+	wait()
+	c.buffered.Store(false)
+}
+
 // EndWithReset says whether Close is to reset the connection, so that a response that the
 // connection's end delimits cannot look complete.
 func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
@@ -167,19 +180,21 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 
 // Read implements net.Conn. It ends a connection whose last body is unread.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.restUnread.Load() { // net/http does not respond to this error, and closes the connection
+		return 0, &net.OpError{Op: "read", Err: net.ErrClosed}
+	}
 	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
-	if !c.restUnread.Load() {
-		n, err := c.Conn.Read(p)
-		if n > 0 {
-			c.received.Store(true)
-		}
-		c.scan.scan(p[:n])
-		return n, err
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.received.Store(true)
 	}
-	// net/http does not respond to this error, and closes the connection.
-	return 0, &net.OpError{Op: "read", Err: net.ErrClosed}
+	c.scan.scan(p[:n])
+	if c.buffered.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil // see InterruptRead
+	}
+	return n, err
 }
 
 // linger drops the rest of an unread body for a moment before the close. A close with unread bytes

@@ -58,6 +58,7 @@ type bodyState int
 const (
 	bodyUnread  bodyState = iota // the reader has not started
 	bodyReading                  // the reader runs
+	bodyLeft                     // the rest stays unread, because the client gets its response
 	bodyEnded                    // nothing more comes; err says why
 	bodyBroken                   // nothing is read or given out any more
 )
@@ -156,6 +157,22 @@ func (b *requestBody) hold(on bool) {
 	b.change.Broadcast()
 }
 
+// leaveRest stops reading, so that the header of a response can be written: after an Expect,
+// net/http asks then whether the body was read to its end, and waits for a read under way. The
+// client may be waiting for the response, and send nothing before it.
+func (b *requestBody) leaveRest() {
+	b.mu.Lock()
+	reading := b.state == bodyReading
+	if reading {
+		b.state = bodyLeft
+		b.change.Broadcast()
+	}
+	b.mu.Unlock()
+	if reading {
+		b.x.conn.InterruptRead(b.reader.Wait)
+	}
+}
+
 // copyNext copies the next bytes for the latest attempt out of chunks. The caller holds mu.
 func (b *requestBody) copyNext(p []byte) (n int) {
 	skip := b.taken - b.base
@@ -224,7 +241,7 @@ func (b *requestBody) readAll() {
 func (b *requestBody) awaitSpace() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.state != bodyBroken {
+	for b.state == bodyReading {
 		if free := b.space(); free != nil {
 			return free
 		}
@@ -292,6 +309,8 @@ func (b *requestBody) finish(err error) {
 		if len(b.x.in.Trailer) > 0 {
 			b.trailer = publicTrailer(b.x.in.Trailer, b.x.cfg.Identity.Header)
 		}
+	case b.state == bodyLeft:
+		return // we interrupted the read here, too
 	default:
 		b.x.bodyBroke(err)
 	}

@@ -41,6 +41,13 @@ func (x *exchange) readAhead() {
 	}
 }
 
+// leaveBody is called before the header of a final response is written.
+func (x *exchange) leaveBody() {
+	if x.body != nil && x.awaitsContinue() {
+		x.body.leaveRest()
+	}
+}
+
 // events returns what the connection calls before the header of the response.
 func (x *exchange) events() upstream.Events {
 	on := upstream.Events{Informational: x.informational}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The client sends the body only after the upstream has asked for it.
@@ -126,5 +127,41 @@ func TestContinueAmongHints(t *testing.T) {
 	}
 	if count[100] != 1 || count[103] != 51 || count[200] != 1 {
 		t.Errorf("got %v", count)
+	}
+}
+
+// A client that got its 100 and waits for the final response before it sends more of its body.
+func TestResponseToClientThatPausesAfterContinue(t *testing.T) {
+	refuse := func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // or it would wait for the body
+		w.WriteHeader(http.StatusContinue)
+		if r.Header.Get("X-Silent") != "" {
+			_, _ = io.ReadAll(r.Body)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, "enough")
+	}
+	for _, framing := range []string{
+		"Content-Length: 10\r\n\r\n", "Content-Length: 10\r\n\r\nhalf",
+		"Transfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5\r\nha", "Transfer-Encoding: chunked\r\n\r\n5",
+	} {
+		for silent, want := range map[string]int{"": http.StatusUnauthorized, "X-Silent: 1\r\n": http.StatusRequestTimeout} {
+			if silent != "" && strings.HasSuffix(framing, "\n") {
+				continue // the others prove it
+			}
+			forEachProtocol(t, refuse, func(t *testing.T, up *mockAPI) {
+				d := openDoor(t, up, func(s *setup) { s.Proxy.IdleTimeout = time.Second })
+				conn := d.dial(t)
+				conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\n"+silent+"Expect: 100-continue\r\n"+framing)
+				response, _ := conn.response(t, "POST")
+				if response.StatusCode == http.StatusContinue {
+					response, _ = conn.response(t, "POST")
+				}
+				if response.StatusCode != want || !response.Close {
+					t.Errorf("after %q: %d, close %v, want %d and a close", framing, response.StatusCode, response.Close, want)
+				}
+				eventually(t, "the slot is free", func() bool { return d.Stats().InFlight == 0 })
+			})
+		}
 	}
 }

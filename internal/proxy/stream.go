@@ -83,6 +83,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	x.rec.began(response, kind)
 	x.proxy.outcomes.began(x.rec, time.Now())
 	x.conn.Relay(true)
+	x.leaveBody()
 	x.w.WriteHeader(response.StatusCode)
 }
 
