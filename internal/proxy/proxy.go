@@ -136,8 +136,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.end(err)
 	}
 	x.close()
-	if x.broken {
-		// This is how net/http is told to abort a response.
+	if x.broken || x.refused {
+		// This is how net/http is told to abort a response, or to close the connection at once.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -165,6 +165,7 @@ type exchange struct {
 	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
 	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
 	broken    bool               // the connection must be aborted
+	refused   bool               // our response is written, and the body unread: nothing is left for net/http to do
 
 	fingerprint uint64 // see arrivedAs; 0: not computed yet
 }
@@ -236,11 +237,13 @@ func (x *exchange) refuse(f *failure) {
 			delete(h, name)
 		}
 	}
+	x.leaveBody()
 	status, n := f.respond(x.w, x.proxy.host, x.rec.RequestID)
 	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.unread() {
 		_ = x.rc.Flush() // the client may have left
+		x.refused = true // or net/http would hold the connection for half a second, and could not be stopped
 	}
 }
 
