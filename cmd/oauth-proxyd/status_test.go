@@ -220,7 +220,7 @@ func TestStatusSaysThatRequestsFail(t *testing.T) {
 	for range 3 {
 		get(t, s.url()+"/nowhere").Want(t, 404)
 	}
-	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found (3 in a row)", "ago (404)")
+	s.wantStatus(0, "healthy, but no request has succeeded for ", "the upstream responded 404 Not Found for GET /nowhere (3 in a row)", "ago (404)")
 }
 
 func TestStatusShowsSlowest(t *testing.T) {

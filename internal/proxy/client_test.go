@@ -59,7 +59,7 @@ type agents struct {
 	*bubble
 	conn    *rawConn
 	reg     *prometheus.Registry
-	refused map[string]int // status by client; 0: the connection breaks; -1: the response is cut; -2: it is a stream without an end; or:
+	refused map[string]int // status by client; 0: the connection breaks; -1: the response is cut; or:
 	header  string         // of the responses
 }
 
@@ -83,9 +83,6 @@ func openAgents(t *testing.T) *agents {
 			case -1:
 				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Length: 2\r\n\r\n1")
 				return
-			case -2:
-				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n")
-				continue
 			case errorStream:
 				event := "event: error\ndata: {}\n\n"
 				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 X\r\n%sContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", a.header, len(event), event)
@@ -94,7 +91,7 @@ func openAgents(t *testing.T) *agents {
 				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Type: Text/HTML; charset=utf-8\r\nContent-Length: 0\r\n\r\n")
 				continue
 			}
-			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\n%sContent-Length: 0\r\n\r\n", status, a.header)
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}", status, a.header)
 		}
 	}, func(s *setup) { s.Registerer = a.reg })
 	a.dial(t)

@@ -24,7 +24,7 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 	o := &outcomes{clients: newClients(r)}
 	r.MustRegister(o)
 	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the API last sent a complete response below 500; 0: not yet.",
+		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the API last sent a complete response below 500, or a response had carried data for 10 s; 0: not yet.",
 	}, func() float64 {
 		if t := o.read().LastSuccess; !t.IsZero() {
 			return float64(t.UnixMilli()) / 1000
@@ -35,9 +35,10 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 }
 
 // Stats counts requests, and says whether they succeed. A success is a response of the API below
-// 300 (or a 304) that has begun, and a failure any other response, one that did not end well, or
-// none. A request that its client ended is neither, unless the upstream began no response at all
-// while it waited.
+// 300 (or a 304) that is complete, or has carried data for steadyAfter: a stream may last minutes,
+// and one that has only begun may still fail. A failure is any other response, one that did not end
+// well, or none. A request that its client ended is neither, unless the upstream began no response
+// at all while it waited, or sent a header and no data for silentAfter.
 type Stats struct {
 	InFlight     int       `json:"in_flight"`
 	Queued       int       `json:"queued"`
@@ -45,7 +46,7 @@ type Stats struct {
 	Failed       uint64    `json:"failed"`  // of these
 	Refused      uint64    `json:"refused"` // since the start, because the sender has no access
 	CutByDrain   uint64    `json:"cut_by_drain"`
-	LastSuccess  time.Time `json:"last_success,omitzero"`  // the API's last complete response below 500; zero: none yet
+	LastSuccess  time.Time `json:"last_success,omitzero"`  // the last success or complete 4xx of the API; zero: none yet
 	LastResponse time.Time `json:"last_response,omitzero"` // when the upstream last began a response
 	LastStatus   int       `json:"last_status,omitzero"`   // of LastResponse
 	LastFailure  time.Time `json:"last_failure,omitzero"`  // zero: none yet
@@ -84,9 +85,22 @@ func (o *outcomes) began(r *record, now time.Time) {
 	class := r.class()
 	o.recent.change(now, func(c *RecentErrors) { c.add(class) })
 	o.clients.judge(r, now)
-	s := &o.stats
-	s.LastResponse, s.LastStatus = now, r.Status
-	if class == "" && (r.isMessage() || !s.messages) {
+	o.stats.LastResponse, o.stats.LastStatus = now, r.Status
+}
+
+// flowed counts a response that has carried data for steadyAfter.
+func (o *outcomes) flowed(r *record, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.class() == "" {
+		o.stats.succeed(r, now)
+	}
+}
+
+// succeed counts a success. After a failed message only a message proves that messages work.
+func (s *Stats) succeed(r *record, now time.Time) {
+	s.LastSuccess = now
+	if r.isMessage() || !s.messages {
 		s.InARow, s.messages = 0, false
 	}
 }
@@ -116,22 +130,49 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	case r.Outcome == outcomeErrorEvent:
 		s.Failed++
 		s.fail(r, false, r.Error, fixAPI, now)
+	case r.Outcome == outcomeIncomplete:
+		s.Failed++
+		s.fail(r, false, r.Error, runDoctor, now)
 	case r.Status == statusClientGone:
-		if r.Phase() == phaseWaiting && !s.LastResponse.After(r.Started) {
-			s.fail(r, true, "the upstream began no response before the client left", runDoctor, now)
+		if cause := s.silence(r); cause != "" {
+			s.fail(r, true, cause, runDoctor, now)
 		}
 	default:
 		s.complete(r, now)
 	}
 }
 
+const (
+	// steadyAfter is how long a response must have carried data to be a success before its end.
+	steadyAfter = 10 * time.Second
+	// silentAfter is how long a response may be without data before a client that leaves is a sign
+	// of trouble. The API sends the first event of a message with the header.
+	silentAfter = time.Second
+)
+
+// silence says what the upstream owed a client that left, or returns "".
+func (s *Stats) silence(r *record) string {
+	switch {
+	case r.Phase() == phaseWaiting && !s.LastResponse.After(r.Started):
+		return "the upstream began no response before the client left"
+	case r.Phase() != phaseStreaming, (r.Duration - r.FirstByte).Duration() < silentAfter:
+		return ""
+	case r.sent.Load() == 0:
+		return "the upstream sent its header and then nothing before the client left"
+	case r.Stream == StreamEvents && r.events.data.Load() == 0:
+		return "the upstream sent its header and no event with data before the client left"
+	}
+	return ""
+}
+
 // complete counts a complete response of the upstream.
 func (s *Stats) complete(r *record, now time.Time) {
-	if r.Status < http.StatusInternalServerError && !r.webPage {
-		s.LastSuccess = now
-	}
 	if r.class() == "" {
+		s.succeed(r, now)
 		return
+	}
+	if r.Status < http.StatusInternalServerError && !r.webPage {
+		s.LastSuccess = now // the path to the API works
 	}
 	s.Failed++
 	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", r.Status, http.StatusText(r.Status)))
@@ -141,11 +182,14 @@ func (s *Stats) complete(r *record, now time.Time) {
 	s.fail(r, r.Status < http.StatusInternalServerError, cause, fixResponse(r.Status, r.UpstreamRequestID), now)
 }
 
-// fail counts a failure. A doubtful one without a response of the API proves nothing, so the cause
-// of a breakdown before it stays.
+// fail counts a failure. A doubtful one without a complete response of the API proves nothing, so
+// the cause of a breakdown before it stays.
 func (s *Stats) fail(r *record, doubtful bool, cause, fix string, now time.Time) {
-	if doubtful && r.UpstreamRequestID == "" && s.InARow > 0 && !s.doubtful {
+	if doubtful && (r.UpstreamRequestID == "" || r.Status == statusClientGone) && s.InARow > 0 && !s.doubtful {
 		return
+	}
+	if r.FirstByte > 0 && !r.isMessage() {
+		cause += fmt.Sprintf(" for %s %s", r.Method, kept(r.Path, shownPath)) // perhaps nothing else fails
 	}
 	s.InARow++
 	if s.InARow == 1 {

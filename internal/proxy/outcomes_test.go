@@ -11,7 +11,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	start := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	end := func(status int, code Code) *record {
 		r := &record{}
-		r.Status, r.Outcome, r.Error, r.Steps = status, string(code), "why", []StepTrace{{Phase: phaseStreaming}}
+		r.Status, r.Outcome, r.Error, r.Steps, r.Method, r.Path = status, string(code), "why", []StepTrace{{Phase: phaseStreaming}}, "GET", "/x"
 		return r
 	}
 	begun := func(status int, code Code) *record {
@@ -34,15 +34,15 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect: why"},
 		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect: why (2 in a row)"},
 		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect: why (2 in a row)"},
-		{"cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted: why"},
-		{"another cut", begun(200, CodeUpstreamInterrupted), "the last request failed: upstream_interrupted: why"},
+		{"cut", begun(200, CodeUpstreamInterrupted), "no request has succeeded for 6 min: upstream_interrupted: why for GET /x (the last of 3 failures in a row)"},
+		{"another cut", begun(200, CodeUpstreamInterrupted), "no request has succeeded for 7 min: upstream_interrupted: why for GET /x (the last of 4 failures in a row)"},
 		{"well", begun(200, ""), ""},
-		{"one of the API's", begun(statusOverloaded, ""), "the last request failed: the upstream responded 529"},
+		{"one of the API's", begun(statusOverloaded, ""), "the last request failed: the upstream responded 529 for GET /x"},
 		{"well again", begun(304, ""), ""},
 		{"refused by the API", begun(401, ""), ""},
 		{"and again", begun(http.StatusBadRequest, ""), ""},
-		{"three times", begun(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized (the last of 3 failures in a row)"},
-		{"a redirect", begun(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found (the last of 4 failures in a row)"},
+		{"three times", begun(401, ""), "no request has succeeded for 2 min: the upstream responded 401 Unauthorized for GET /x (the last of 3 failures in a row)"},
+		{"a redirect", begun(302, ""), "no request has succeeded for 3 min: the upstream responded 302 Found for GET /x (the last of 4 failures in a row)"},
 		{"well at last", begun(200, ""), ""},
 		{"strangers", end(403, CodeAccessDenied), ""},
 		{"a full queue", end(503, CodeOverloaded), ""},

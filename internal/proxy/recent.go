@@ -32,7 +32,7 @@ const (
 	classRefused    = "4xx"             // any other 4xx, or a redirect
 	classErrorEvent = outcomeErrorEvent // the API ended a stream with one
 	classUnknown    = "no_request_id"
-	classCut        = "cut"   // by the upstream or on the path to it, after it had begun
+	classCut        = "cut"   // by the upstream or on the path to it, after it had begun; or incomplete
 	classProxy      = "proxy" // an error response of this proxy, not due to the client
 )
 
@@ -95,6 +95,8 @@ func (e *recentErrors) ended(r *record, now time.Time) {
 		})
 	case r.Outcome == outcomeErrorEvent:
 		e.move(classErrorEvent, r, now)
+	case r.Outcome == outcomeIncomplete:
+		e.move(classCut, r, now)
 	case (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && r.class() == "":
 		e.move(classCut, r, now)
 	}
@@ -116,8 +118,8 @@ type RecentErrors struct {
 	Requests int `json:"requests"`
 	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
 	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
-	// for a response that did not end, and proxy for an error response of our own that is not the
-	// client's fault.
+	// for a response that did not end or a message that ended early, and proxy for an error
+	// response of our own that is not the client's fault.
 	Errors map[string]int `json:"errors"`
 	// Codes has all error responses of our own by code.
 	Codes map[string]int `json:"codes"`
@@ -237,7 +239,7 @@ func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or an error of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
 		"Share of proxy_recent_requests that failed, by class: 429, 529, 5xx or 4xx (any other) or error_event (the end of a stream) from the API,"+
-			" no_request_id (an error without the API's request-id), cut (a response that had begun), or proxy (an error of this proxy that is not the client's fault).",
+			" no_request_id (an error without the API's request-id), cut (a response that had begun, or a message that was incomplete), or proxy (an error of this proxy that is not the client's fault).",
 		[]string{"window", "class"}, nil)
 	for label, lately := range o.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)

@@ -41,6 +41,7 @@ const (
 	outcomeOK         = "ok"
 	outcomeClientGone = "client_gone"
 	outcomeErrorEvent = "error_event" // of the upstream, at the end of a stream
+	outcomeIncomplete = "incomplete"  // the upstream ended a message properly, but early
 )
 
 // The phases of a request, for the log and for metrics.
@@ -66,6 +67,8 @@ type record struct {
 	sent     atomic.Int64 // bytes of the response body
 	events   eventCounts  // of a stream
 	failing  bool         // the last of them is an error; only the exchange may read it
+	stopped  bool         // the last of them is message_stop; likewise
+	steady   bool         // the response has carried data for steadyAfter; likewise
 	webPage  bool         // the response to a message is a web page, not the API's; likewise
 	usual    [5]StepTrace // space for the steps of a normal request
 
@@ -188,8 +191,14 @@ func (r *record) isMessage() bool {
 
 // ended records the outcome of the request, and the text of the error, if any.
 func (r *record) ended(outcome, text string) {
-	if r.failing && text == "" {
+	switch message := outcome == outcomeOK && r.Status == http.StatusOK && r.isMessage() && !r.webPage; {
+	case text != "":
+	case r.failing:
 		outcome, text = outcomeErrorEvent, "the upstream ended the stream with an error event"
+	case message && r.sent.Load() == 0:
+		outcome, text = outcomeIncomplete, "the upstream sent an empty response to a message"
+	case message && r.Stream == StreamEvents && !r.stopped:
+		outcome, text = outcomeIncomplete, "the upstream ended the stream before message_stop"
 	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })
 }

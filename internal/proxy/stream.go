@@ -160,10 +160,16 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		return errClientGone
 	}
 	x.rec.sent.Add(int64(n))
+	data, at := n, x.watch.moved.Load()
 	if x.sse != nil {
-		data, pings := x.sse.write(p)
-		x.rec.events.add(data, pings, x.watch.moved.Load())
-		x.rec.failing = x.sse.failing
+		var pings int
+		data, pings = x.sse.write(p)
+		x.rec.events.add(data, pings, at)
+		x.rec.failing, x.rec.stopped = x.sse.failing, x.sse.stopped && x.sse.atBoundary()
+	}
+	if data > 0 && !x.rec.steady && !x.rec.failing && time.Duration(at)-x.rec.FirstByte.Duration() >= steadyAfter {
+		x.rec.steady = true
+		x.proxy.outcomes.flowed(x.rec, time.Now())
 	}
 	return nil
 }
