@@ -60,7 +60,8 @@ func (s *connections) makeRoom(b *bucket) bool {
 	}
 	var greedy *bucket
 	var oldest *Conn // its oldest stranger
-	most := b.unadmitted() + 1
+	own := b.counts[classStranger] + 1
+	most := own
 	for _, other := range s.buckets {
 		n := other.unadmitted()
 		if other.budget != b.budget || n < most {
@@ -71,7 +72,7 @@ func (s *connections) makeRoom(b *bucket) bool {
 		}
 	}
 	after := time.Duration(0)
-	if most == b.unadmitted()+1 {
+	if most == own {
 		after = burstTime
 	}
 	return greedy != nil && s.evictSilent(greedy, after)
