@@ -63,14 +63,14 @@ func phases() []string {
 // reads it without the lock, except for the sender's names, which ForgetSenders removes. Others get
 // copies (flight.go).
 type record struct {
-	admitted bool         // by access; only the exchange may read it before the end
-	sent     atomic.Int64 // bytes of the response body
-	events   eventCounts  // of a stream
-	failing  bool         // the last of them is an error; only the exchange may read it
-	stopped  bool         // the last of them is message_stop; likewise
-	steady   bool         // the response has carried data for steadyAfter; likewise
-	webPage  bool         // the response to a message is a web page, not the API's; likewise
-	usual    [5]StepTrace // space for the steps of a normal request
+	admitted   bool         // by access; only the exchange may read it before the end
+	sent       atomic.Int64 // bytes of the response body
+	events     eventCounts  // of a stream
+	failing    bool         // the last of them is an error; only the exchange may read it
+	unfinished bool         // a message has begun in them, and not ended; likewise
+	steady     bool         // the response has carried data for steadyAfter; likewise
+	webPage    bool         // the response to a message is a web page, not the API's; likewise
+	usual      [5]StepTrace // space for the steps of a normal request
 
 	mu sync.Mutex // held to write the rest, and by others to read it
 	Trace
@@ -197,7 +197,7 @@ func (r *record) ended(outcome, text string) {
 		outcome, text = outcomeErrorEvent, "the upstream ended the stream with an error event"
 	case message && r.sent.Load() == 0:
 		outcome, text = outcomeIncomplete, "the upstream sent an empty response to a message"
-	case message && r.Stream == StreamEvents && !r.stopped:
+	case message && r.unfinished:
 		outcome, text = outcomeIncomplete, "the upstream ended the stream before message_stop"
 	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })

@@ -35,19 +35,21 @@ func mediaType(h http.Header) string {
 const byteOrderMark = "\ufeff"
 
 // lineHead is how many bytes of a line are kept: one more than the longest name of interest needs.
-const lineHead = len(byteOrderMark+"event: message_stop") + 1
+const lineHead = len(byteOrderMark+"event: message_start") + 1
 
 // eventScanner reads the framing of a stream of events: field names, whether an event is named
-// "ping", "error" or "message_stop", and empty lines. A line ends with LF, CR or both
-// (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
+// "ping", "error", "message_start" or "message_stop", and empty lines. A line ends with LF, CR or
+// both (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
 type eventScanner struct {
 	head [lineHead]byte // of the current line
 	n    int            // bytes in head
 	cr   bool           // the last byte was a CR; its LF may follow
 
-	open, data          bool // the current event has a line, has data
-	ping, failure, stop bool // it is named ping, error, message_stop
-	failing, stopped    bool // the last event with data was named error, message_stop
+	open, data    bool // the current event has a line, has data
+	ping, failure bool // it is named ping, error
+	start, stop   bool // it is named message_start, message_stop
+	failing       bool // the last event with data was named error
+	unfinished    bool // a message_start came, and no message_stop
 }
 
 // write reads the next piece and counts the events that end in it. pings are the events that are
@@ -75,7 +77,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 			s.field()
 		case s.open && s.data && !s.ping:
 			data++
-			s.open, s.failing, s.stopped = false, s.failure, s.stop
+			s.open, s.failing, s.unfinished = false, s.failure, (s.unfinished || s.start) && !s.stop
 		default:
 			pings++
 			s.open = false
@@ -87,7 +89,7 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 // field reads the line in head.
 func (s *eventScanner) field() {
 	if !s.open {
-		s.open, s.data, s.ping, s.failure, s.stop = true, false, false, false, false
+		s.open, s.data, s.ping, s.failure, s.start, s.stop = true, false, false, false, false, false
 	}
 	line := bytes.TrimPrefix(s.head[:s.n], []byte(byteOrderMark))
 	name, value, _ := bytes.Cut(line, []byte(":"))
@@ -96,7 +98,8 @@ func (s *eventScanner) field() {
 		s.data = true
 	case "event":
 		value = bytes.TrimPrefix(value, []byte(" "))
-		s.ping, s.failure, s.stop = string(value) == "ping", string(value) == "error", string(value) == "message_stop"
+		s.ping, s.failure = string(value) == "ping", string(value) == "error"
+		s.start, s.stop = string(value) == "message_start", string(value) == "message_stop"
 	}
 	s.n = 0
 }

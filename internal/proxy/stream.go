@@ -165,7 +165,7 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		var pings int
 		data, pings = x.sse.write(p)
 		x.rec.events.add(data, pings, at)
-		x.rec.failing, x.rec.stopped = x.sse.failing, x.sse.stopped && x.sse.atBoundary()
+		x.rec.failing, x.rec.unfinished = x.sse.failing, x.sse.unfinished
 	}
 	if data > 0 && !x.rec.steady && !x.rec.failing && time.Duration(at)-x.rec.FirstByte.Duration() >= steadyAfter {
 		x.rec.steady = true
