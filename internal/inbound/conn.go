@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -43,9 +42,8 @@ type Conn struct {
 	// Names has the request's field names as the client wrote them, each with a line end; empty if
 	// they are not known. Only the handler may read it.
 	Names string
-	// HeaderTooLarge says that the request's header was not read because it is larger than the
-	// limit.
-	HeaderTooLarge bool
+	// Library is why net/http refused the request; nil if it did not. Only the handler may read it.
+	Library *LibraryRefusal
 
 	// restUnread: the rest of a request is unread, so the start of the next request is unknown, and
 	// no further bytes may be parsed as a request.
@@ -57,6 +55,11 @@ type Conn struct {
 	lingered atomic.Bool
 	// received: at least one byte was read.
 	received atomic.Bool
+	// first is the first byte that was read. Only the goroutine of net/http that reads the first
+	// request may use it.
+	first byte
+	// ended: the client has ended its sending side, and everything before was read.
+	ended atomic.Bool
 	// buffered: a read may only take what net/http has buffered; see ReadBuffered.
 	buffered atomic.Bool
 	// reset: close with a TCP reset, so that a response cannot look complete.
@@ -82,14 +85,15 @@ func ConnOf(r *http.Request) *Conn {
 const ownWriteTimeout = 5 * time.Second
 
 // Write implements net.Conn. A relayed response is written as it is, with the deadline of its
-// handler. Our own writes have a deadline, and net/http's own 431 is replaced by ours.
+// handler. Our own writes have a deadline. What net/http writes without a handler is a refusal, and
+// is replaced by ours.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.relaying.Load() {
 		return c.Conn.Write(p)
 	}
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
-	if bytes.HasPrefix(p, []byte(libraryTooLarge)) {
-		return c.writeTooLarge(p)
+	if c.server != nil && !c.server.connections.isBusy(c) {
+		return c.writeRefusal(p)
 	}
 	return c.Conn.Write(p)
 }
@@ -187,8 +191,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil // see ReadBuffered
 	}
 	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.received.Store(true)
+	if n > 0 && !c.received.Swap(true) {
+		c.first = p[0]
+	}
+	if errors.Is(err, io.EOF) {
+		c.ended.Store(true)
 	}
 	c.scan.scan(p[:n])
 	if c.buffered.Load() && errors.Is(err, os.ErrDeadlineExceeded) {

@@ -211,6 +211,13 @@ func (s *connections) move(c *Conn, to class) {
 	}
 }
 
+// isBusy reports whether a handler has a request of c.
+func (s *connections) isBusy(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.busy
+}
+
 // setBusy records whether a handler has a request of c. It locks mu.
 func (s *connections) setBusy(c *Conn, busy bool) {
 	s.mu.Lock()

@@ -8,7 +8,7 @@
 //	room.go         which connection is closed when a budget is used up
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report about a request
-//	library.go      our own 431 in place of net/http's, and its error texts without quoted bytes
+//	library.go      our own refusals in place of net/http's, and its error texts without quoted bytes
 //
 // A connection begins as a stranger, in a small budget with a share for each origin. Its handler
 // reports what became of a request. [Conn.Admit] moves the connection, and later ones of its

@@ -2,11 +2,14 @@ package inbound
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 )
 
 // Unquoted removes the quoted strings of an error text, in which net/http shows bytes of a request
@@ -15,25 +18,54 @@ func Unquoted(text string) string {
 	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`).ReplaceAllString(text, `"…"`)
 }
 
-// libraryTooLarge is the start of the response that net/http itself sends to a request whose header
-// is larger than [http.Server.MaxHeaderBytes]. The prefix ends with the header's blank line, so any
-// response with one more field, such as X-Request-Id, differs.
-const libraryTooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+// LibraryRefusal is what net/http says where it refuses a request before a handler has it.
+type LibraryRefusal struct {
+	Status int
+	Reason string // a constant of net/http, or what the status means; never bytes of the request
+	TLS    bool   // the connection began like TLS
+}
 
-// writeTooLarge sends our own 431 in place of p, net/http's, so that the client learns who refused
-// its request, and the log has a line about it.
-func (c *Conn) writeTooLarge(p []byte) (int, error) {
-	c.HeaderTooLarge = true
+// libraryRefusal reads p, net/http's own response; nil if it is none. Its body is the reason, which
+// may follow the status and a colon. A 417 has no body.
+func (c *Conn) libraryRefusal(p []byte) *LibraryRefusal {
+	header, reason, _ := strings.Cut(string(p), "\r\n\r\n")
+	words := strings.Fields(header)
+	if len(words) < 2 {
+		return nil
+	}
+	status, err := strconv.Atoi(words[1])
+	if err != nil {
+		return nil
+	}
+	if _, after, ok := strings.Cut(reason, ": "); ok {
+		reason = after
+	}
+	return &LibraryRefusal{
+		Status: status, Reason: cmp.Or(reason, http.StatusText(status)), TLS: c.first == tlsHandshake,
+	}
+}
+
+// tlsHandshake is the first byte of a TLS connection (RFC 8446 §5.1).
+const tlsHandshake = 0x16
+
+// writeRefusal sends our own refusal in place of p, net/http's, so that the client learns who
+// refused its request, and the log has a line about it. A client that has ended its header half-way
+// gets p: it has sent no request.
+func (c *Conn) writeRefusal(p []byte) (int, error) {
+	c.Library = c.libraryRefusal(p)
+	if c.Library == nil || c.ended.Load() && c.Library.Status == http.StatusBadRequest {
+		return c.Conn.Write(p)
+	}
 	refusal := c.server.refusal(c)
-	c.LeaveUnread() // the rest of the header is still on its way
+	c.LeaveUnread() // the rest of the request may still be on its way
 	if _, err := c.Conn.Write(refusal); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// refusal returns the handler's response to a request of c, of which the header was not read. The
-// handler refuses, counts and logs it like any request.
+// refusal returns the handler's response to a request of c, which net/http refuses. The handler
+// refuses, counts and logs it like any request.
 func (s *Server) refusal(c *Conn) []byte {
 	ctx := context.WithValue(s.base, connKey{}, c)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())

@@ -58,8 +58,8 @@ func (x *exchange) reportShare(fault string) {
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
-	case x.conn.HeaderTooLarge:
-		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", inbound.MaxHeaderBytes>>10)
+	case x.conn.Library != nil:
+		return fromLibrary(x.conn.Library)
 	case isPreface(r):
 		return fail(CodeInvalidRequest, nil, "HTTP/2 without TLS is not served here; use HTTP/1.1")
 	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
@@ -74,6 +74,19 @@ func (x *exchange) inspect() error {
 		return tooLarge(x.cfg.Proxy.MaxRequestBody)
 	}
 	return nil
+}
+
+// fromLibrary turns net/http's refusal of a request into a failure with the same status.
+func fromLibrary(r *inbound.LibraryRefusal) error {
+	if r.Status == http.StatusRequestHeaderFieldsTooLarge {
+		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", inbound.MaxHeaderBytes>>10)
+	}
+	f := fail(CodeInvalidRequest, nil, "the request is not valid HTTP/1.1: %s", r.Reason)
+	if r.TLS {
+		f.message = "this looks like TLS, which this port does not speak; the base URL must begin with http://"
+	}
+	f.status = r.Status
+	return f
 }
 
 // asksUpgrade reports whether the client wants another protocol. An offer of h2c may be ignored

@@ -110,6 +110,7 @@ type failure struct {
 	code    Code
 	message string // for the client; contains no secret
 	cause   error  // for the log; may be nil
+	status  int    // of the response; 0: that of the code
 }
 
 func fail(code Code, cause error, format string, args ...any) *failure {
@@ -178,7 +179,8 @@ func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status
 	if meaning.status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", retryAfter)
 	}
-	w.WriteHeader(meaning.status)
+	status = cmp.Or(f.status, meaning.status)
+	w.WriteHeader(status)
 	size, _ = w.Write(text) // the context tells of a client that left
-	return meaning.status, size
+	return status, size
 }

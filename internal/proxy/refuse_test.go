@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -112,6 +113,16 @@ func TestRefusals(t *testing.T) {
 		{"header above the limit", headerOf(80 << 10), 431, "headers_too_large", "http_request_error"},
 		{"many headers", "POST /a" + head + strings.Repeat("X-A: b\r\n", 12<<10) + "\r\n", 431, "headers_too_large", "http_request_error"},
 		{"header that does not end", "POST /a" + head + "X-A: " + strings.Repeat("a", 90<<10), 431, "headers_too_large", "http_request_error"},
+		{"no host", "GET /a HTTP/1.1\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"bad header name", "POST /a" + head + "secret(: b\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"NUL in a header", "POST /a" + head + "A: secret\x00\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"bad length", "POST /a" + head + "Content-Length: secret\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"two lengths", "POST /a" + head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, "invalid_request", "http_request_error"},
+		{"garbage", "secret\r\n\r\n", 400, "invalid_request", "http_request_error"},
+		{"TLS", "\x16\x03\x01\x00\x05secret\n" + strings.Repeat("a", 200), 400, "invalid_request", "http_request_error"},
+		{"unknown coding", "POST /a" + head + "Transfer-Encoding: secret\r\n\r\n", 501, "invalid_request", "http_request_error"},
+		{"unknown version", "POST /a HTTP/3.0\r\nHost: h\r\n\r\n", 505, "invalid_request", "http_request_error"},
+		{"unknown expectation", "POST /a" + head + "Expect: secret\r\n\r\n", 417, "invalid_request", "http_request_error"},
 		{"chunks above the limit", "POST /a" + head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("a", 1001), 413, "request_too_large", "http_request_error"},
 	}
 	up := newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {
@@ -126,13 +137,54 @@ func TestRefusals(t *testing.T) {
 			conn.send(t, c.sent)
 			response, body := conn.response(t, "POST")
 			ours(t, response, body, c.status, c.code, c.text)
-			if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"`+c.code+`"`) {
+			if looksTLS := strings.Contains(body, "begin with http://"); looksTLS != (c.name == "TLS") || strings.Contains(body, "secret") {
+				t.Errorf("the body is %s", body)
+			}
+			if line := d.log.requests(t, 1)[0]; strings.Contains(line, "secret") || !strings.Contains(line, `"outcome":"`+c.code+`"`) {
 				t.Errorf("logged as %s", line)
 			}
 			if counter(t, d, "proxy_errors_total", c.code) != 1 || counter(t, d, "proxy_upstream_errors_total", "invalid_request") != 1 {
 				t.Error("not counted")
 			}
 		})
+	}
+}
+
+// A client that ends its sending side within its header has sent no request: nothing counts it.
+func TestHalfHeaderIsNoRequest(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("it came through") }))
+	conn := d.dial(t)
+	conn.send(t, "GET /a HTTP/1.1\r\nHost: h")
+	_ = conn.Conn.(*net.TCPConn).CloseWrite()
+	if rest := conn.rest(); strings.Contains(rest, "oauth-proxyd") {
+		t.Errorf("it got %q", rest)
+	}
+	if n := counter(t, d, "proxy_errors_total", "invalid_request"); n != 0 {
+		t.Errorf("%v requests are counted", n)
+	}
+}
+
+// A sender without access learns nothing else from a request that net/http refuses.
+func TestMalformedRequestOfStranger(t *testing.T) {
+	up := newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("it came through") })
+	conn := openDoor(t, up, allow(config.Source{Kind: config.Tailnet})).dial(t)
+	conn.send(t, "secret\r\n\r\n")
+	response, body := conn.response(t, "POST")
+	ours(t, response, body, 403, "access_denied", "http_request_denied")
+}
+
+func TestMalformedSecondRequest(t *testing.T) {
+	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
+	conn := d.dial(t)
+	conn.send(t, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+	if response, _ := conn.response(t, "GET"); response.StatusCode != 200 {
+		t.Errorf("first came a %d", response.StatusCode)
+	}
+	conn.send(t, "secret\r\n\r\n"+smuggled)
+	response, body := conn.response(t, "POST")
+	ours(t, response, body, 400, "invalid_request", "http_request_error")
+	if rest := conn.rest(); rest != "" {
+		t.Errorf("then came %q", rest)
 	}
 }
 
