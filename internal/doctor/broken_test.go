@@ -259,7 +259,12 @@ func brokenExits() []breakage {
 	return []breakage{
 		{"a rule that never applies", func(w *world) {
 			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oauth\"\n  }")
-		}, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
+		}, "header rules", doctor.Warn, []string{"401", `when.bearer_prefix = "sk-ant-oauth"`, `bearer_prefix = "sk-ant-oat"`}},
+		{
+			"a rule that removes anthropic-version", func(w *world) { w.config += "header \"anthropic-version\" {\n  mode = \"remove\"\n}\n" },
+			"header rules", doctor.Fail,
+			[]string{"400", `delete the rule header "anthropic-version"`},
+		},
 		{"no rule", func(w *world) { w.config, _, _ = strings.Cut(w.config, "header") }, "header rules", doctor.Warn, []string{"401", `mode  = "merge"`}},
 		{"a rule that replaces", func(w *world) { w.replace(`"merge"`, `"set"`) }, "header rules", doctor.Warn, []string{"400", `mode = "merge"`}},
 		{

@@ -71,16 +71,25 @@ func checkRules(_ context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return nil
 	}
-	adds, replaces := false, false
+	adds, replaces, named := false, false, ""
 	overlap := func(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 	for _, h := range x.settings.Headers {
 		applies := overlap(h.When.BearerPrefix, "sk-ant-oat01-") && overlap(h.When.PathPrefix, "/v1/messages") && overlap(h.When.UserAgentPrefix, "claude-cli/")
-		if applies && h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove {
+		switch {
+		case applies && h.Name == "Anthropic-Version" && h.Mode == config.ModeRemove:
+			return []Finding{fail("a header rule removes anthropic-version: the API refuses each such request with 400").
+				fix(`delete the rule header "anthropic-version" in `+x.File, "oauth-proxyd reload")}
+		case applies && h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove:
 			adds = adds || strings.Contains(h.Value, oauthBeta)
 			replaces = replaces || h.Mode == config.ModeSet
+		case !applies && strings.Contains(h.Value, oauthBeta) && h.When.BearerPrefix != "":
+			named = h.When.BearerPrefix
 		}
 	}
 	switch {
+	case !adds && named != "":
+		return []Finding{warn("the header rule that adds %s has when.bearer_prefix = %q, which no subscription's token has: the API refuses those with 401", oauthBeta, named).
+			fix("in that rule of "+x.File+":", "when {\n  bearer_prefix = \"sk-ant-oat\"\n}", "oauth-proxyd reload")}
 	case !adds:
 		return []Finding{warn("no header rule adds %s to anthropic-beta for Claude Code: without it the API refuses a subscription's token with 401", oauthBeta).fix(mergeRule)}
 	case replaces:

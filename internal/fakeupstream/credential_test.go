@@ -40,6 +40,7 @@ func TestCredentials(t *testing.T) {
 				}
 				r := request(t.Context(), t, method, url+path, strings.NewReader(`{}`))
 				r.Header = tt.header.Clone()
+				r.Header.Set("Anthropic-Version", "2023-06-01")
 				resp, body := do(t, client(t), r)
 				if resp.StatusCode != want {
 					t.Errorf("%s, strict: %t, %s: %d, want %d", tt.name, strict, path, resp.StatusCode, want)

@@ -53,19 +53,21 @@ func TooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 }
 
-// refusal returns why the credential is refused, or nil if it is accepted.
+// refusal returns why the header is refused, or nil if it is accepted.
 func (a *api) refusal(h http.Header) *Error {
 	authorization := h.Get("Authorization")
 	scheme, token, _ := strings.Cut(authorization, " ")
 	switch {
-	case h.Get("X-Api-Key") != "":
-		return nil
+	case h.Get("X-Api-Key") != "": // enough
 	case authorization == "":
 		return Unauthenticated("x-api-key header is required")
 	case !strings.EqualFold(scheme, "Bearer"):
 		return Unauthenticated("Invalid authorization header")
 	case a.RequireOAuthBeta && strings.HasPrefix(token, "sk-ant-oat") && !hasBeta(h, "oauth-2025-04-20"):
 		return Unauthenticated("OAuth authentication is currently not supported.")
+	}
+	if a.Extend == nil && h.Get("Anthropic-Version") == "" { // clients of labs may leave it out
+		return Invalid("anthropic-version: header is required")
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ func request(ctx context.Context, t *testing.T, method, url string, body io.Read
 		t.Fatal(err)
 	}
 	r.Header.Set("X-Api-Key", apiKey)
+	r.Header.Set("Anthropic-Version", "2023-06-01")
 	return r
 }
 

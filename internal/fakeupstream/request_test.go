@@ -29,6 +29,17 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
+func TestVersionIsRequired(t *testing.T) {
+	url := start(t, fakeupstream.Config{})
+	r := request(t.Context(), t, http.MethodGet, url+"/v1/models", http.NoBody)
+	r.Header.Del("Anthropic-Version")
+	resp, body := do(t, client(t), r)
+	f := parseFailure(t, resp, body)
+	if resp.StatusCode != 400 || f.Error.Type != "invalid_request_error" || f.Error.Message != "anthropic-version: header is required" {
+		t.Errorf("%d %s, want 400 for the header", resp.StatusCode, body)
+	}
+}
+
 // TestBodyLimit sends the largest message and one that is a byte longer.
 func TestBodyLimit(t *testing.T) {
 	const limit = 32 << 20

@@ -33,8 +33,9 @@ func (c *Client) send(ctx context.Context, l *lab) error {
 		return c.readEvents(ctx, l, response.Body)
 	}
 	body, err := io.ReadAll(response.Body)
+	c.refusal = errorMessage(body)
 	if response.Header.Get("Proxy-Status") != "" {
-		return fmt.Errorf("the proxy refused it with %d: %s", c.Status, errorMessage(body))
+		return fmt.Errorf("the proxy refused it with %d: %s", c.Status, c.refusal)
 	}
 	return err
 }
@@ -59,7 +60,7 @@ func errorMessage(body []byte) string {
 	var refusal struct {
 		Error struct{ Message string }
 	}
-	_ = json.Unmarshal(body, &refusal) // it is the proxy's own
+	_ = json.Unmarshal(body, &refusal) // it is the proxy's own, or the mock API's
 	return refusal.Error.Message
 }
 

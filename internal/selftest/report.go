@@ -51,6 +51,7 @@ type Client struct {
 	header   http.Header
 	body     string
 	received http.Header // nil: the API received no request
+	refusal  string      // the message of an error body
 }
 
 // Header is one header field on both sides; without values, that side did not have it. The values

@@ -76,6 +76,8 @@ func TestVerdicts(t *testing.T) {
 		{"the shipped file serves OAuth", "../../etc/oauth-proxyd.hcl", "an OAuth token", selftest.OK, ""},
 		{"no rule", "testdata/no-rule.hcl", "an OAuth token", selftest.Fail, "an OAuth token would be refused with 401: no rule adds oauth-2025-04-20"},
 		{"the list is replaced", "testdata/set.hcl", "the client's own features", selftest.Fail, "the client's own features are lost: claude-code-20250219"},
+		{"a header that the API requires is removed", "testdata/version.hcl", "an OAuth token", selftest.Fail, `anthropic-version: header is required; because of header "anthropic-version"`},
+		{"the same, with an API key", "testdata/version.hcl", "a request with an API key", selftest.Fail, `because of header "anthropic-version"`},
 		{"the list is not added to", "testdata/default.hcl", "an OAuth token", selftest.Fail, `mode "merge" adds to it`},
 		{"a condition that never holds", "testdata/never.hcl", "an OAuth token", selftest.Fail, "leaves it out"},
 		{"a condition that holds for some", "testdata/conditions.hcl", "an OAuth token", selftest.Warn, "leaves it out"},

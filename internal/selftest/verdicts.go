@@ -55,7 +55,18 @@ func (c Client) keyProblem() string {
 	if c.oauth || c.received == nil || c.Status == http.StatusOK {
 		return ""
 	}
-	return fmt.Sprintf("the response is %d", c.Status)
+	return c.refused()
+}
+
+// refused says how the API refused the request, and which rules changed a header that it names.
+func (c Client) refused() string {
+	text := fmt.Sprintf("the response is %d: %s", c.Status, c.refusal)
+	for _, r := range c.Rules {
+		if r.Result != "skipped" && strings.Contains(c.refusal, r.header) {
+			text += fmt.Sprintf("; because of %s: %s: %s", r.Name, r.Does, r.Result)
+		}
+	}
+	return strings.TrimSuffix(text, ": ")
 }
 
 // oauthVerdict judges whether the rules do what the program is for. A client that the conditions
@@ -66,7 +77,12 @@ func oauthVerdict(settings *config.Config, all []Client) Verdict {
 		v.Status = OK
 	}
 	for _, c := range all {
-		if !c.oauth || c.received == nil || c.Status != http.StatusUnauthorized {
+		switch {
+		case !c.oauth, c.received == nil, c.Status == http.StatusOK, c.featureProblem() != "":
+			continue
+		case c.Status != http.StatusUnauthorized:
+			v.Status = Fail
+			v.Details = append(v.Details, c.where()+": "+c.refused())
 			continue
 		}
 		reason, intended := refusalReason(settings, c)
