@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net/url"
 	"slices"
 	"strings"
@@ -23,6 +25,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 	paste := flags.Bool("paste", false, "print the configuration for Aperture and Claude Code")
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
+		log.SetOutput(io.Discard) // net/http's client would log bytes of a response
 		if err := checkGateway(*through); err != nil {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
 			return exitUsage

@@ -1,6 +1,9 @@
 package main_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -44,6 +47,25 @@ func TestDoctorWithoutRights(t *testing.T) {
 	}
 	if strings.Contains(out, "oauth-proxyd serve") {
 		t.Errorf("doctor suggests a second daemon:\n%s", out)
+	}
+}
+
+// An upstream that sends more than its response must not have its bytes printed.
+func TestDoctorHidesBytesOfTheUpstream(t *testing.T) {
+	t.Parallel()
+	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n5ecret")
+	}))
+	t.Cleanup(u.Close)
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	if _, out, errors := s.command("doctor", "--config", s.file()); errors != "" || strings.Contains(out, "5ecret") {
+		t.Errorf("doctor prints\n%s\nand to stderr\n%s", out, errors)
 	}
 }
 
