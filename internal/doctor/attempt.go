@@ -116,6 +116,22 @@ func (a *attempt) failedPart() string {
 // host returns the name or the address that the attempt connects to.
 func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.UpstreamURL).Hostname() }
 
+// curl returns the command that sends such a request to a path of the upstream.
+func (a *attempt) curl(path string) string {
+	command := "curl -v "
+	if file := a.config.UpstreamCAFile; file != "" {
+		command += "--cacert " + file + " "
+	}
+	if a.proxy != nil {
+		command += "--proxy " + a.proxy.String() + " "
+	}
+	u := *a.config.UpstreamURL
+	if path != "" {
+		u = *u.JoinPath(path)
+	}
+	return command + u.String()
+}
+
 // connected reports whether the daemon would use this proxy: it tries the next one only if a proxy
 // opens no tunnel.
 func (a *attempt) connected() bool {

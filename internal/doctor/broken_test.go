@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,14 @@ func brokenDaemons() []breakage {
 			"the daemon hangs", func(w *world) { w.health = hang },
 			"sockets", doctor.Fail,
 			[]string{"does not respond", "kill 4711"},
+		},
+		{
+			"the daemon cannot be asked, and has another port", func(w *world) {
+				w.status, w.health = nil, nil
+				w.serve("unix", filepath.Join(w.dir, "admin.sock"), http.HandlerFunc(hang))
+			},
+			"daemon", doctor.Fail,
+			[]string{"did not respond in time", fmt.Sprintf("kill %d", os.Getpid())},
 		},
 		{
 			"the admin socket is gone", func(w *world) { w.status = nil },
@@ -288,6 +297,11 @@ func brokenExits() []breakage {
 			[]string{`issued by "O=Acme Co"`, "not one of the system's roots", `upstream_ca_file = "/etc/oauth-proxyd/upstream-ca.pem"`, "IT department"},
 		},
 		{
+			"a private upstream that is not the API", func(w *world) { w.trusts(w.tlsUpstream(nil)) },
+			"upstream http", doctor.Warn,
+			[]string{"404", "curl -v --cacert /"},
+		},
+		{
 			"an upstream whose certificate has expired", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(expired(w.t))) },
 			"upstream tls", doctor.Fail,
 			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must renew the certificate"},
@@ -390,6 +404,18 @@ func (w *world) tlsUpstream(other []tls.Certificate) string {
 	server.StartTLS()
 	w.t.Cleanup(server.Close)
 	return server.URL
+}
+
+// trusts makes the test server's certificate known to the configuration.
+func (w *world) trusts(url string) {
+	server := httptest.NewTLSServer(nil) // all test servers have one certificate
+	defer server.Close()
+	file := filepath.Join(w.dir, "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, block, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.replace(strconv.Quote(w.upstream.URL), strconv.Quote(url)+"\n  upstream_ca_file = "+strconv.Quote(file))
 }
 
 // refused makes tailscaled report refused connections of the laptop.

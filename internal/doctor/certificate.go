@@ -16,7 +16,7 @@ const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
-		return f.fix("curl -v "+a.config.UpstreamURL.String(), "proxy.upstream_url in "+x.File+": is this an https server?")
+		return f.fix(a.curl(""), "proxy.upstream_url in "+x.File+": is this an https server?")
 	}
 	chain := invalid.UnverifiedCertificates
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {

@@ -58,6 +58,9 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 	if x.daemon != nil && x.daemon.State != "running" {
 		return nil // it has none; checkDaemon says so
 	}
+	if _, silent := errors.AsType[*admin.SilentError](x.daemonErr); silent {
+		return nil // its sockets are not known, and checkDaemon says what to do
+	}
 	var findings []Finding
 	for _, s := range x.sockets() {
 		k := knock(ctx, s.Network, s.Address)

@@ -92,10 +92,7 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 // attemptFailed reports the step that failed.
 func (x *facts) attemptFailed(a *attempt) Finding {
 	f := fail("%s", plain(a.err))
-	curl := "curl -v " + a.config.UpstreamURL.String()
-	if a.proxy != nil {
-		curl = "curl -v --proxy " + a.proxy.String() + " " + a.config.UpstreamURL.String()
-	}
+	curl := a.curl("")
 	switch a.failedPart() {
 	case upstream.StageName:
 		return at(stepDNS, f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf"))
@@ -164,7 +161,7 @@ func (x *facts) responseFinding(a *attempt) Finding {
 			traits += ", no request-id"
 		}
 		f = warn("%s, %s in %s: the API would respond with 401, JSON and a request-id; a login page, a proxy or another program responds in its place", text, traits, took).
-			fix("curl -v "+a.config.UpstreamURL.JoinPath("/v1/models").String()+"   # what responds there?",
+			fix(a.curl("/v1/models")+"   # what responds there?",
 				"proxy.upstream_url in "+x.File+": is that the API, or a gateway to it?",
 				"if it is, the operator of the network must let this host reach "+a.config.UpstreamURL.Host)
 	case code == http.StatusForbidden:
@@ -173,7 +170,7 @@ func (x *facts) responseFinding(a *attempt) Finding {
 	case code >= 500:
 		f = warn("%s in %s: the upstream itself has a problem", text, took).fix("https://status.anthropic.com")
 	default:
-		f = warn("%s in %s", text, took).fix("curl -v " + a.config.UpstreamURL.String())
+		f = warn("%s in %s", text, took).fix(a.curl(""))
 	}
 	return at(stepHTTP, f)
 }
