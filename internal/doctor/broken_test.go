@@ -119,7 +119,7 @@ func brokenDaemons() []breakage {
 		{
 			"the admin socket is gone", func(w *world) { w.status = nil },
 			"daemon", doctor.Fail,
-			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE"},
+			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE", "kill -HUP PID"},
 		},
 		{
 			"the daemon waits for tailscaled", func(w *world) { w.status.State, w.status.Sockets, w.health = "connecting_tailnet", nil, nil },
@@ -308,7 +308,7 @@ func brokenExits() []breakage {
 		},
 		{"something else than the API", func(w *world) {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
-		}, "upstream http", doctor.Fail, []string{"302", "login.example", "not the API"}},
+		}, "upstream http", doctor.Fail, []string{"302", "login.example", "not the API", "portal"}},
 		{"an upstream with a problem", func(w *world) {
 			w.upstream.Config.Handler = respondAs(529, "application/json", "req_011", "{}")
 		}, "upstream http", doctor.Warn, []string{"529", "status.anthropic.com"}},

@@ -154,12 +154,15 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
 	case isDown && x.responds:
-		again := x.start()
+		again := fmt.Sprintf("kill -HUP PID   # a reload, which cuts no stream; as root, ss -ltnp 'sport = :%d' shows the PID", x.port())
 		if x.units.installed() {
 			again = "systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream"
 		}
-		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
-			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", again)}
+		f := fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
+		if info, err := os.Stat(down.Socket); err == nil && info.IsDir() {
+			f = f.fix("rmdir " + down.Socket + "   # a directory is in its place")
+		}
+		return []Finding{f.fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", again)}
 	case s == nil:
 		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":

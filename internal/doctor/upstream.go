@@ -154,7 +154,8 @@ func (x *facts) responseFinding(a *attempt) Finding {
 		if err != nil {
 			to = a.config.UpstreamURL
 		}
-		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host).fix("proxy.upstream_url in " + x.File)
+		f = fail("%s in %s, a redirect to %s://%s: this is not the API", text, took, to.Scheme, to.Host).
+			fix("proxy.upstream_url in "+x.File+": is that the API?", "if it is, a portal of the network redirects this host: log in there, or have its operator admit this host")
 	case !hasID, code < 300, code == http.StatusUnauthorized:
 		traits := cmp.Or(term.Cut(kind, 60), "no content type") // no text of the sender, which may be secret
 		if !hasID {
