@@ -122,6 +122,16 @@ func brokenDaemons() []breakage {
 			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE", "kill -HUP PID"},
 		},
 		{
+			"a directory has the name of the admin socket", func(w *world) {
+				w.status = nil
+				if err := os.Mkdir(filepath.Join(w.dir, "admin.sock"), 0o700); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			"daemon", doctor.Fail,
+			[]string{"is not a socket", "\nremove what has the name", "kill -HUP PID"},
+		},
+		{
 			"the daemon waits for tailscaled", func(w *world) { w.status.State, w.status.Sockets, w.health = "connecting_tailnet", nil, nil },
 			"daemon", doctor.Warn,
 			[]string{"4711 does not serve yet"},

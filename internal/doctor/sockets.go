@@ -153,14 +153,14 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
-	case isDown && x.responds:
+	case s == nil && x.responds:
 		again := fmt.Sprintf("kill -HUP PID   # a reload, which cuts no stream; as root, ss -ltnp 'sport = :%d' shows the PID", x.port())
 		if x.units.installed() {
 			again = "systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream"
 		}
-		f := fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
-		if info, err := os.Stat(down.Socket); err == nil && info.IsDir() {
-			f = f.fix("rmdir " + down.Socket + "   # a directory is in its place")
+		f := fail("the daemon responds on its port, but %v", x.daemonErr).fix("remove what has the name of the admin socket")
+		if isDown {
+			f = fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
 		}
 		return []Finding{f.fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", again)}
 	case s == nil:
