@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -137,17 +136,6 @@ func (c *Conn) ReadBuffered(read func()) {
 	c.buffered.Store(false)
 }
 
-// InterruptRead ends a blocked read, which returns (0, nil), because an error would have net/http
-// cancel the request. wait must return when that reader has ended; later reads fail.
-func (c *Conn) InterruptRead(wait func()) {
-	c.buffered.Store(true)
-	if c.Conn != nil {
-		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // if it is closed, reads fail
-	}
-	wait()
-	c.buffered.Store(false)
-}
-
 // EndWithReset says whether Close is to reset the connection, so that a response that the
 // connection's end delimits cannot look complete.
 func (c *Conn) EndWithReset(on bool) { c.reset.Store(on) }
@@ -198,9 +186,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.ended.Store(true)
 	}
 	c.scan.scan(p[:n])
-	if c.buffered.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = nil // see InterruptRead
-	}
 	return n, err
 }
 

@@ -162,14 +162,11 @@ func (b *requestBody) hold(on bool) {
 // client may be waiting for the response, and send nothing before it.
 func (b *requestBody) leaveRest() {
 	b.mu.Lock()
-	reading := b.state == bodyReading
-	if reading {
+	defer b.mu.Unlock()
+	if b.state == bodyReading {
+		b.x.unfollow() // net/http cancels the request because of the interrupted read
+		b.stop()
 		b.state = bodyLeft
-		b.change.Broadcast()
-	}
-	b.mu.Unlock()
-	if reading {
-		b.x.conn.InterruptRead(b.reader.Wait)
 	}
 }
 

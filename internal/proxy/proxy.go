@@ -153,11 +153,12 @@ type exchange struct {
 
 	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before the first
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	watch  watch
-	body   *requestBody // nil without one
-	rec    *record
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	unfollow func() bool // from now on, ctx outlives net/http's
+	watch    watch
+	body     *requestBody // nil without one
+	rec      *record
 
 	ticket    ticket             // for a slot; zero until the sender is known
 	headerMu  sync.Mutex         // keeps informational responses before the final one
@@ -175,7 +176,8 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 		proxy: p, cfg: p.current.Load(), w: w, rc: http.NewResponseController(w), in: r,
 		conn: inbound.ConnOf(r),
 	}
-	x.ctx, x.cancel = context.WithCancelCause(r.Context())
+	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	x.unfollow = context.AfterFunc(r.Context(), func() { x.cancel(context.Cause(r.Context())) })
 	x.rec = newRecord(r, x.conn.Listener)
 	x.takeBody()
 	x.watch.x = x
@@ -276,6 +278,7 @@ func (x *exchange) close() {
 			x.conn.LeaveUnread()
 		}
 	}
+	x.unfollow()
 	x.cancel(nil)
 	x.usage.End()
 	x.countCancelled()
