@@ -60,13 +60,14 @@ func (c Client) keyProblem() string {
 
 // refused says how the API refused the request, and which rules changed a header that it names.
 func (c Client) refused() string {
-	text := fmt.Sprintf("the response is %d: %s", c.Status, c.refusal)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("the response is %d: %s", c.Status, c.refusal))
 	for _, r := range c.Rules {
 		if r.Result != "skipped" && strings.Contains(c.refusal, r.header) {
-			text += fmt.Sprintf("; because of %s: %s: %s", r.Name, r.Does, r.Result)
+			text.WriteString(fmt.Sprintf("; because of %s: %s: %s", r.Name, r.Does, r.Result))
 		}
 	}
-	return strings.TrimSuffix(text, ": ")
+	return strings.TrimSuffix(text.String(), ": ")
 }
 
 // oauthVerdict judges whether the rules do what the program is for. A client that the conditions
