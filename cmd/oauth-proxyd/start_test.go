@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,15 @@ func TestStaleAdminSocketIsReplaced(t *testing.T) {
 func TestReloadRestoresAdminSocket(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	if err := os.Remove(filepath.Join(s.dir, "admin.sock")); err != nil {
+	socket := filepath.Join(s.dir, "admin.sock")
+	if err := errors.Join(os.Remove(socket), os.Mkdir(socket, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGHUP)
+	s.log.Next(t, "no admin socket", "admin.sock")
+	s.notes.Next(t, "STATUS=Reloading the configuration")
+	s.notes.Next(t, "READY=1")
+	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}
 	s.configure("nonsense") // even a reload that is refused
@@ -65,7 +74,7 @@ func TestReloadRestoresAdminSocket(t *testing.T) {
 	if code, out, errs := s.command("status"); code != 0 || !strings.Contains(out, "the last reload was refused") {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
-	if code := s.stop(); code != 0 || exists(filepath.Join(s.dir, "admin.sock")) {
+	if code := s.stop(); code != 0 || exists(socket) {
 		t.Errorf("exit code %d, or the socket is left", code)
 	}
 }

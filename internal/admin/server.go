@@ -126,10 +126,11 @@ func (s *Server) Publish() error {
 	return nil
 }
 
-// IsGone reports whether the file of the socket was removed, so that no client can connect.
+// IsGone reports whether the file of the socket was removed or replaced, so that no client can
+// connect.
 func (s *Server) IsGone() bool {
-	_, err := os.Lstat(s.name)
-	return errors.Is(err, os.ErrNotExist)
+	info, err := os.Lstat(s.path)
+	return errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Type() != os.ModeSocket
 }
 
 // Remove removes the file of the socket.

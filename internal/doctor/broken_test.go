@@ -80,8 +80,8 @@ func brokenConfigs() []breakage {
 	}
 }
 
-// brokenDaemons breaks the daemon.
-func brokenDaemons() []breakage {
+// brokenSockets has something else on the daemon's port, or nothing.
+func brokenSockets() []breakage {
 	return []breakage{
 		{
 			"no daemon", func(w *world) { w.status, w.health = nil, nil },
@@ -103,6 +103,12 @@ func brokenDaemons() []breakage {
 			"sockets", doctor.Fail,
 			[]string{`listen_addr = "127.0.0.1:PORT"`},
 		},
+	}
+}
+
+// brokenDaemons breaks the daemon.
+func brokenDaemons() []breakage {
+	return []breakage{
 		{
 			"the daemon hangs", func(w *world) { w.health = hang },
 			"sockets", doctor.Fail,
@@ -279,6 +285,9 @@ func brokenExits() []breakage {
 		{"a rule that never applies", func(w *world) {
 			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oauth\"\n  }")
 		}, "header rules", doctor.Warn, []string{"401", `when.bearer_prefix = "sk-ant-oauth"`, `bearer_prefix = "sk-ant-oat"`}},
+		{"a rule for another path", func(w *world) {
+			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n    path_prefix = \"/v1/complete\"\n  }")
+		}, "header rules", doctor.Warn, []string{"no header rule adds", "401"}},
 		{
 			"a rule that removes anthropic-version", func(w *world) { w.config += "header \"anthropic-version\" {\n  mode = \"remove\"\n}\n" },
 			"header rules", doctor.Fail,
@@ -327,7 +336,7 @@ func brokenExits() []breakage {
 
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
-	for _, row := range slices.Concat(brokenConfigs(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits()) {
+	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			row.broken(w)

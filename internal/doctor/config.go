@@ -82,7 +82,7 @@ func checkRules(_ context.Context, x *facts) []Finding {
 		case applies && h.Name == "Anthropic-Beta" && h.Mode != config.ModeRemove:
 			adds = adds || strings.Contains(h.Value, oauthBeta)
 			replaces = replaces || h.Mode == config.ModeSet
-		case !applies && strings.Contains(h.Value, oauthBeta) && h.When.BearerPrefix != "":
+		case strings.Contains(h.Value, oauthBeta) && !overlap(h.When.BearerPrefix, "sk-ant-oat01-"):
 			named = h.When.BearerPrefix
 		}
 	}
