@@ -39,6 +39,8 @@ func (c *Conn) libraryRefusal(p []byte) *LibraryRefusal {
 	}
 	if _, after, ok := strings.Cut(reason, ": "); ok {
 		reason = after
+	} else if status == http.StatusBadRequest {
+		reason = "malformed request line or header" // net/http only repeats the status
 	}
 	return &LibraryRefusal{
 		Status: status, Reason: cmp.Or(reason, http.StatusText(status)), TLS: c.first == tlsHandshake,

@@ -262,7 +262,7 @@ func (t Trace) line() string {
 	if t.Outcome != outcomeOK {
 		words = append(words, t.Outcome)
 	}
-	return strings.Join(words, " ")
+	return strings.TrimLeft(strings.Join(words, " "), " ") // a request that net/http refused has no method and no path
 }
 
 // shortWho returns a short name of the sender, or else the address or the source. A name with
