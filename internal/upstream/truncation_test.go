@@ -3,7 +3,9 @@ package upstream_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -121,6 +123,31 @@ func TestCompressedRequestsPassUntouched(t *testing.T) {
 					t.Errorf("the request came with %v", got.Header)
 				}
 			})
+		}
+	}
+}
+
+// A server sees our close_notify when its response is cancelled, and may end the response then as
+// if it were complete.
+func TestEndAfterOurCloseIsNoEnd(t *testing.T) {
+	o := listenOn(t, func(nc net.Conn) {
+		if header(nc) == nil {
+			return
+		}
+		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+		_, _ = io.Copy(io.Discard, nc) // until the close_notify
+		_, _ = io.WriteString(nc, "0\r\n\r\n")
+	}, "http/1.1")
+	p, gaveUp := o.pool(t), errors.New("gave up")
+	for range 200 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		response := begun(t, p, get(t).WithContext(ctx))
+		if _, err := io.ReadFull(response.Body, make([]byte, len("half"))); err != nil {
+			t.Fatal(err)
+		}
+		go cancel(gaveUp)
+		if rest, err := io.ReadAll(response.Body); err == nil || len(rest) > 0 {
+			t.Fatalf("the end is %v, after %q", err, rest)
 		}
 	}
 }
