@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -57,8 +56,8 @@ type Conn struct {
 	// first is the first byte that was read. Only the goroutine of net/http that reads the first
 	// request may use it.
 	first byte
-	// ended: the client has ended its sending side, and everything before was read.
-	ended atomic.Bool
+	// starved: net/http's last read failed, so it lacks the rest of what it was reading.
+	starved atomic.Bool
 	// buffered: a read may only take what net/http has buffered; see ReadBuffered.
 	buffered atomic.Bool
 	// reset: close with a TCP reset, so that a response cannot look complete.
@@ -182,8 +181,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if n > 0 && !c.received.Swap(true) {
 		c.first = p[0]
 	}
-	if errors.Is(err, io.EOF) {
-		c.ended.Store(true)
+	if len(p) > 1 { // the read of a single byte is interrupted when its request ends
+		c.starved.Store(err != nil)
 	}
 	c.scan.scan(p[:n])
 	return n, err

@@ -51,11 +51,11 @@ func (c *Conn) libraryRefusal(p []byte) *LibraryRefusal {
 const tlsHandshake = 0x16
 
 // writeRefusal sends our own refusal in place of p, net/http's, so that the client learns who
-// refused its request, and the log has a line about it. A client that has ended its header half-way
-// gets p: it has sent no request.
+// refused its request, and the log has a line about it. A client whose header ends or stalls
+// half-way gets p: it has sent no request.
 func (c *Conn) writeRefusal(p []byte) (int, error) {
 	c.Library = c.libraryRefusal(p)
-	if c.Library == nil || c.ended.Load() && c.Library.Status == http.StatusBadRequest {
+	if c.Library == nil || c.starved.Load() {
 		return c.Conn.Write(p)
 	}
 	refusal := c.server.refusal(c)

@@ -156,18 +156,23 @@ func sayAgain(c net.Conn) {
 	}
 }
 
+// What ends within a header is no request: nothing logs it.
 func TestClientsThatFallSilentAreLeft(t *testing.T) {
 	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	cases := []struct {
 		name, text string
 		want       time.Duration
+		requests   int
 	}{
-		{"no byte", "", 10 * time.Second},
-		{"half a request line", "GET / HT", 10 * time.Second},
-		{"half a header", "GET / HTTP/1.1\r\nHost: h\r\nX-A: b", 10 * time.Second},
-		{"half a preface", "PRI * HTTP/2", 10 * time.Second},
-		{"kept after a request", smuggled, 2 * time.Minute},
-		{"HTTP/2 without TLS", http2.ClientPreface + settings, 500 * time.Millisecond},
+		{"no byte", "", 10 * time.Second, 0},
+		{"half a request line", "GET / HT", 10 * time.Second, 0},
+		{"half a name", "GET / HTTP/1.1\r\nHost: h\r\nX-", 10 * time.Second, 0},
+		{"half a header", "GET / HTTP/1.1\r\nHost: h\r\nX-A: b", 10 * time.Second, 0},
+		{"half a preface", "PRI * HTTP/2", 10 * time.Second, 0},
+		{"half a TLS record", "\x16\x03\x01", 10 * time.Second, 0},
+		{"kept after a request", smuggled, 2 * time.Minute, 1},
+		{"half a second request line", smuggled + "GET / HT", 10 * time.Second, 1},
+		{"HTTP/2 without TLS", http2.ClientPreface + settings, 500 * time.Millisecond, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -175,6 +180,9 @@ func TestClientsThatFallSilentAreLeft(t *testing.T) {
 				b := openBubble(t, "http", nil, sayAgain)
 				if got := b.lasts(t, c.text); got < c.want || got > c.want+time.Second {
 					t.Errorf("left after %v, want %v", got, c.want)
+				}
+				if lines := b.lines(); len(lines) != c.requests {
+					t.Errorf("logged %q, want %d requests", lines, c.requests)
 				}
 			})
 		})

@@ -48,6 +48,7 @@ func TestRefusedSenderLogBound(t *testing.T) {
 		"POST /a" + head + "Content-Length: 9223372036854775807\r\n\r\n",
 		"OPTIONS /a" + head + "\r\n",
 		headerOf(80 << 10),
+		"secret\r\n\r\n",
 		http2.ClientPreface,
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -174,17 +174,21 @@ func TestMalformedRequestOfStranger(t *testing.T) {
 }
 
 func TestMalformedSecondRequest(t *testing.T) {
-	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}))
-	conn := d.dial(t)
-	conn.send(t, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
-	if response, _ := conn.response(t, "GET"); response.StatusCode != 200 {
-		t.Errorf("first came a %d", response.StatusCode)
-	}
-	conn.send(t, "secret\r\n\r\n"+smuggled)
-	response, body := conn.response(t, "POST")
-	ours(t, response, body, 400, "invalid_request", "http_request_error")
-	if rest := conn.rest(); rest != "" {
-		t.Errorf("then came %q", rest)
+	const first, second = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "secret\r\n\r\n" + smuggled
+	for name, parts := range map[string][]string{"later": {first, second}, "at once": {first + second, ""}} {
+		t.Run(name, func(t *testing.T) {
+			conn := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {})).dial(t)
+			conn.send(t, parts[0])
+			if response, _ := conn.response(t, "GET"); response.StatusCode != 200 {
+				t.Errorf("first came a %d", response.StatusCode)
+			}
+			conn.send(t, parts[1])
+			response, body := conn.response(t, "POST")
+			ours(t, response, body, 400, "invalid_request", "http_request_error")
+			if rest := conn.rest(); rest != "" {
+				t.Errorf("then came %q", rest)
+			}
+		})
 	}
 }
 
