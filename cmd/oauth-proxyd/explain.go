@@ -47,6 +47,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 	if t.Stream != "" {
 		row("stream", "%s", streamText(t))
 	}
+	row("account", "%s", t.Account)
 	row("trace", "%s", t.TraceID)
 	row("upstream", "%s", t.UpstreamRequestID)
 	for _, r := range t.HeaderRules {

@@ -226,6 +226,25 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	}
 }
 
+// The log says who used an account in the past, so its lines name the account as limits does.
+func TestAccountIsLogged(t *testing.T) {
+	t.Parallel()
+	s, _ := startLimited(t)
+	s.says(alice1, "account a", "unified-5h-utilization 0.3")
+	s.wantUpgrade()
+	s.says(bob, "account a", "unified-5h-utilization 0.4")
+	_, out, _ := s.command("limits")
+	account := strings.TrimSuffix(strings.Fields(out)[1], ",")
+	s.log.Next(t, `"person":"bob@example.com"`)
+	lines := regexp.MustCompile(`"request_id":"(\w+)".*"account":"([0-9a-f]+)"`).FindAllStringSubmatch(s.log.Text(), -1)
+	if len(lines) != 2 || lines[0][2] != account || lines[1][2] != account {
+		t.Fatalf("logged: %q, want two lines with %s", lines, account)
+	}
+	if _, out, _ := s.command("explain", lines[1][1]); !regexp.MustCompile(`(?m)^  account +` + account + `$`).MatchString(out) {
+		t.Error(out)
+	}
+}
+
 func TestLimitsFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)

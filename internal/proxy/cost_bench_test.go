@@ -79,7 +79,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", ruleAdded}}
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, connectionText(1, 1))
-				x.rec.began(response, "")
+				x.rec.began(response, "", "")
 				x.rec.ended(outcomeOK, "")
 				x.rec.close(2)
 				x.proxy.record(x)

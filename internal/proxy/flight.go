@@ -82,6 +82,7 @@ type Trace struct {
 	Person            string            `json:"person,omitempty"`       // for whom a gateway sent it
 	PersonDoubt       string            `json:"person_doubt,omitempty"` // why Person is empty although the header of identity is present
 	Session           string            `json:"session,omitempty"`
+	Account           string            `json:"account,omitempty"` // a hash, as in [ratelimit.Account]
 	TraceID           string            `json:"trace_id,omitempty"`
 	Client            string            `json:"client,omitempty"` // program and version, if known
 	Credential        string            `json:"credential"`       // oauth, api_key, other or none

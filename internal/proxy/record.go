@@ -174,11 +174,11 @@ func (r *record) attempt(after string) {
 	r.enter(phaseConnecting, after)
 }
 
-// began records the header of the upstream's response.
-func (r *record) began(response *http.Response, stream string) {
+// began records the header of the upstream's response, and the account whose limits it names.
+func (r *record) began(response *http.Response, stream, account string) {
 	r.enter(phaseStreaming, "")
 	r.change(func(t *Trace) {
-		t.FirstByte, t.Stream = max(millis(time.Since(r.Started)), 0.001), stream
+		t.FirstByte, t.Stream, t.Account = max(millis(time.Since(r.Started)), 0.001), stream, account
 		t.Status, t.UpstreamRequestID = response.StatusCode, kept(response.Header.Get("Request-Id"), keptName)
 	})
 	r.webPage = r.isMessage() && r.UpstreamRequestID == "" && mediaType(response.Header) == "text/html"
@@ -293,7 +293,7 @@ func (t Trace) attrs() []slog.Attr {
 		slog.Int64("bytes_in", t.BytesIn), slog.Int64("bytes_out", t.BytesOut),
 		slog.String("source", string(t.Source)), slog.String("node", t.Node), slog.String("user", t.User),
 		slog.String("tags", strings.Join(t.Tags, ",")), slog.String("address", t.Address), slog.String("person", t.Person),
-		slog.String("session", t.Session), slog.String("client", t.Client), slog.String("trace_id", t.TraceID),
+		slog.String("session", t.Session), slog.String("account", t.Account), slog.String("client", t.Client), slog.String("trace_id", t.TraceID),
 		slog.String("credential", t.Credential), slog.String("header_rules", rulesText(t.HeaderRules)),
 		slog.String("upstream_request_id", t.UpstreamRequestID), slog.Int("attempts", t.Attempts),
 		slog.String("outcome", t.Outcome), slog.String("phase", phase), slog.String("error", t.Error),

@@ -79,8 +79,8 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	x.usage.Responded(response.Header, x.rec.limitUser())
-	x.rec.began(response, kind)
+	account := x.usage.Responded(response.Header, x.rec.limitUser())
+	x.rec.began(response, kind, account)
 	x.proxy.outcomes.began(x.rec, time.Now())
 	x.conn.Relay(true)
 	x.leaveBody()

@@ -65,9 +65,10 @@ func (a *Accounts) Sent(by User) *Request {
 	return &Request{accounts: a, sent: time.Now(), activity: a.begin(by, nil)}
 }
 
-// Responded reads the header of the response. by may be named in another way than before, because a
-// reload can withhold names.
-func (r *Request) Responded(h http.Header, by User) {
+// Responded reads the header of the response, and returns the ID of the account that the request
+// uses, or "" if it uses none. by may be named in another way than before, because a reload can
+// withhold names.
+func (r *Request) Responded(h http.Header, by User) (account string) {
 	a, now := r.accounts, time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -75,7 +76,7 @@ func (r *Request) Responded(h http.Header, by User) {
 	r.activity = nil
 	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
 	if organization == "" || len(windows) == 0 {
-		return // it uses no account
+		return ""
 	}
 	one := a.account(organization, now)
 	attribution := a.attribute(one, by, r.sent)
@@ -87,6 +88,7 @@ func (r *Request) Responded(h http.Header, by User) {
 		}
 	}
 	r.activity = a.begin(by, one)
+	return one.ID
 }
 
 // End ends the request, once. It may be nil.
