@@ -22,11 +22,31 @@ func (r *record) onlyPings() Millis {
 	return millis(time.Duration(max(0, r.events.pingAt.Load()-max(began, r.events.dataAt.Load()))))
 }
 
-// withoutData returns how long a stream in flight has carried nothing but pings, or nothing at all.
-func (t Trace) withoutData() time.Duration { return (t.OnlyPings + t.Silence).Duration() }
-
 // PingsOnly reports whether a stream has carried nothing but pings for a minute.
 func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
+
+// What a stream in flight carries.
+const (
+	carriesData    = "data"
+	carriesPings   = "pings"   // nothing else for pingsCount
+	carriesNothing = "silent"  // not even a ping for pingsCount: the path may be dead
+	carriesUnknown = "unknown" // it is compressed
+)
+
+// carries returns which of these it is, and for how long.
+func (t Trace) carries() (kind string, long time.Duration) {
+	silence, withoutData := t.Silence.Duration(), (t.OnlyPings + t.Silence).Duration()
+	switch {
+	case t.Stream == StreamCompressed:
+		return carriesUnknown, 0
+	case silence >= pingsCount:
+		return carriesNothing, silence
+	case withoutData >= pingsCount:
+		return carriesPings, withoutData
+	default:
+		return carriesData, 0
+	}
+}
 
 // Describe implements prometheus.Collector.
 func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, descs) }
@@ -35,42 +55,42 @@ func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeB
 func (f *flights) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := f.streams()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
-		"Event streams in flight that carry data, that have sent nothing but pings for a minute, or that are compressed (unknown).",
+		"Event streams in flight that carry data, that have sent nothing but pings or nothing at all (silent) for a minute, or that are compressed (unknown).",
 		[]string{"events"}, nil)
 	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
 		"Longest time for which a stream in flight has sent nothing but pings; 0 if below a minute.", nil, nil)
-	for _, kind := range [...]string{"data", "pings", "unknown"} {
+	for _, kind := range [...]string{carriesData, carriesPings, carriesNothing, carriesUnknown} {
 		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
 	}
-	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
+	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest[carriesPings].Seconds())
 }
 
-// streams counts the streams in flight by what they carry, and returns the longest time of one
-// without data.
-func (f *flights) streams() (counts map[string]int, longest time.Duration) {
-	counts = make(map[string]int)
+// streams counts the streams in flight by what they carry, and returns the longest time of
+// those without data.
+func (f *flights) streams() (counts map[string]int, longest map[string]time.Duration) {
+	counts, longest = make(map[string]int), make(map[string]time.Duration)
 	open, _ := f.list()
 	for _, x := range open {
-		switch t := x.trace(); {
-		case t.Stream == StreamCompressed:
-			counts["unknown"]++
-		case t.Stream != StreamEvents:
-		case t.withoutData() >= pingsCount:
-			counts["pings"]++
-			longest = max(longest, t.withoutData())
-		default:
-			counts["data"]++
+		if t := x.trace(); t.Stream != "" {
+			kind, long := t.carries()
+			counts[kind]++
+			longest[kind] = max(longest[kind], long)
 		}
 	}
 	return counts, longest
 }
 
-// warning warns about streams without data for long, or returns "".
-func (f *flights) warning() string {
+// warnings returns warnings about streams without data for long.
+func (f *flights) warnings() (all []string) {
 	counts, longest := f.streams()
-	if longest < pingsWarn {
-		return ""
+	streams := counts[carriesData] + counts[carriesPings] + counts[carriesNothing]
+	if long := longest[carriesPings]; long >= pingsWarn {
+		all = append(all, fmt.Sprintf("%d of %d streams carry nothing but pings, one for %v: the API sends no data; see `oauth-proxyd requests`",
+			counts[carriesPings], streams, long.Round(time.Second)))
 	}
-	return fmt.Sprintf("%d of %d streams carry nothing but pings, one for %v: the API sends no data; see `oauth-proxyd requests`",
-		counts["pings"], counts["pings"]+counts["data"], longest.Round(time.Second))
+	if long := longest[carriesNothing]; long >= pingsWarn {
+		all = append(all, fmt.Sprintf("%d of %d streams are silent, without even a ping, one for %v: the API or the path to it may be down; %s",
+			counts[carriesNothing], streams, long.Round(time.Second), runDoctor))
+	}
+	return all
 }
