@@ -25,7 +25,7 @@ func explain(e env, flags *flag.FlagSet) runner {
 		traces, code := ask(e, *asJSON, request, list(e, "", showTrace))
 		if code == exitOK && len(traces) == 0 {
 			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
-				"the journal has older ones: journalctl -t oauth-proxyd REQUEST_ID="+id)
+				"the journal has older ones: journalctl -u oauth-proxyd REQUEST_ID="+id)
 			return exitFailure
 		}
 		return code

@@ -62,8 +62,8 @@ func commands() []command {
 		{"reload", "", "reload the configuration of the running daemon, or show what would change", reload},
 		{"status", "", "show whether the running daemon is healthy", status},
 		{"doctor", "", "check every hop of the request path, and show how to fix it", runDoctor},
-		{"selftest", "", "test your rules with the real proxy against a mock API; show what changes", runSelftest},
-		{"upgrade", "", "hand over to the installed program, while open streams finish", upgrade},
+		{"selftest", "", "send typical requests through your rules to a mock API, and show what they change", runSelftest},
+		{"upgrade", "", "hand over to the installed program without cutting open streams", upgrade},
 		{"requests", "", "show the requests in flight", requests},
 		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain},
 		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits},
@@ -149,11 +149,22 @@ func (c command) run(e env, args []string) int {
 			err = fmt.Errorf("%s takes no argument %q", c.name, flags.Arg(0))
 		}
 		if err != nil {
-			e.failed(err, fmt.Sprintf("run `oauth-proxyd %s --help`", c.name))
+			e.failed(optionError(err), fmt.Sprintf("run `oauth-proxyd %s --help`", c.name))
 			return exitUsage
 		}
 		argument, args = flags.Arg(0), flags.Args()[1:]
 	}
+}
+
+// optionError gives the errors of package flag our words.
+func optionError(err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+		return fmt.Errorf("unknown option --%s", name)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Errorf("option --%s needs a value", name)
+	}
+	return err
 }
 
 func (c command) usage(e env, flags *flag.FlagSet) {

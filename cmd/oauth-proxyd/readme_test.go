@@ -39,7 +39,7 @@ func TestReadmeSaysWhatToTryFirst(t *testing.T) {
 	before, _, found := strings.Cut(read(t, readme), "\n## ")
 	text := strings.Join(strings.Fields(before), " ")
 	for _, said := range []string{
-		"Try your gateway's own means first: with Aperture, `passthrough` and `add_headers`.",
+		"Try your gateway's own settings first; in Aperture, these are [`passthrough`](https://tailscale.com/docs/aperture/how-to/use-passthrough-mode) and `add_headers`.",
 		"the supported use is each developer's own login in unmodified Claude Code; SDKs and scripts use API keys",
 	} {
 		if !found || !strings.Contains(text, said) {

@@ -169,7 +169,7 @@ func (a *Control) Judge(ctx context.Context, h http.Header, c *Conn, allow []con
 		return peer, nil
 	}
 	return peer, &Refusal{
-		Message: "this host does not admit you, and logging in again does not help; its administrator finds the reason in the log and can admit you",
+		Message: "you may not use this proxy, and logging in again does not help; ask its administrator: the log has the reason",
 		Cause:   errNotAllowed,
 	}
 }

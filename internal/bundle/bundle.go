@@ -78,8 +78,8 @@ func (a *Archive) Contents() string {
 	for _, m := range a.members {
 		fmt.Fprintf(&list, "%8d  %-14s %s\n", len(m.content), m.name, m.about)
 	}
-	return list.String() + "The archive has only words of oauth-proxyd, numbers and times. A placeholder, such as text-1,\n" +
-		"replaces any other text, wherever it occurs: names, addresses and IDs too.\n"
+	return list.String() + "The archive has only words of oauth-proxyd, numbers, times, loopback addresses and networks.\n" +
+		"A placeholder, such as text-1, replaces any other text: names, addresses and IDs too.\n"
 }
 
 // Write writes a tar.gz that begins with the contents.

@@ -33,7 +33,7 @@ func parsePersonHeader(s string) (string, *fault) {
 	case !isFieldName(s):
 		return "", invalid(quote(s)+" is not a valid header name", "use letters, digits and !#$%&'*+-.^_`|~")
 	case checkName(lower) != nil || slices.Contains(taken, lower) || slices.ContainsFunc(prefixes, begins):
-		return "", invalid(quote(s)+" has another meaning", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
+		return "", invalid(quote(s)+" is a header that already has a meaning", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	case slices.ContainsFunc([]string{"token", "secret", "password", "session", "-key"}, has):
 		return "", invalid(quote(s)+" carries a credential, and the value is logged", "have the gateway send the name in a header of its own, such as "+strconv.Quote(gatewayHeader))
 	}

@@ -77,7 +77,7 @@ func unreadable(path string, err error) *Error {
 	hint := "name a regular file, or a pipe that is written at once"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		hint = "name another file with --config, or create an empty one for the defaults"
+		hint = "name another file with --config, or copy the one of the package, which has the rule for anthropic-beta"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "let the user that the program runs as read the file and enter its directories"
 	}

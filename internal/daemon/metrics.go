@@ -68,7 +68,7 @@ func (d *daemon) registerConnections(r *prometheus.Registry) {
 				func() float64 { _, limit, _ := stats(); return float64(limit) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "proxy_connections_closed_total", ConstLabels: label,
-				Help: "Connections that were closed because there was no room for them, or to make room for others.",
+				Help: "Connections closed because of the connection limits.",
 			}, func() float64 { _, _, closed := stats(); return float64(closed) }))
 	}
 }

@@ -83,7 +83,7 @@ func (v *view) stoppedLine(code int) string {
 	case lifecycle.ExitConfig:
 		return "The configuration is refused; run: oauth-proxyd check"
 	default:
-		return "Failed; the log has the reason"
+		return "Failed; the log has the error"
 	}
 }
 

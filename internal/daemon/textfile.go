@@ -24,7 +24,7 @@ import (
 type textfile struct {
 	gather  prometheus.Gatherer
 	log     *slog.Logger
-	failure atomic.Pointer[string] // why the last write failed, and how to fix it; nil: it did not. For all
+	failure atomic.Pointer[string] // why the last write failed, and how to fix it; nil: it succeeded. Any goroutine may read it
 
 	path     string // empty: none is written
 	interval time.Duration

@@ -135,7 +135,7 @@ func brokenDaemons() []breakage {
 				}
 			},
 			"daemon", doctor.Fail,
-			[]string{"is not a socket", "\nremove what has the name", "kill -HUP PID"},
+			[]string{"is not a socket", "\nremove the file at the path", "kill -HUP PID"},
 		},
 		{
 			"the daemon waits for tailscaled", func(w *world) { w.status.State, w.status.Sockets, w.health = "connecting_tailnet", nil, nil },

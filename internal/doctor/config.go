@@ -14,7 +14,7 @@ const (
 	// oauthBeta is the feature without which the API refuses a subscription's token.
 	oauthBeta = "oauth-2025-04-20"
 	// mergeRule is a header rule that adds it.
-	mergeRule = "header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n}"
+	mergeRule = "header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n  }\n}"
 )
 
 func checkConfig(ctx context.Context, x *facts) []Finding {

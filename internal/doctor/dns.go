@@ -78,7 +78,7 @@ func serverFindings(a *attempt) (findings []Finding) {
 	for _, server := range a.silent {
 		findings = append(findings, at(stepDNS, warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).
 			fix("resolvectl status   # or cat /etc/resolv.conf: where is that name server configured?",
-				"repair the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)")))
+				"fix the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)")))
 	}
 	return findings
 }

@@ -199,7 +199,7 @@ func streamFinding(p *probe, r admin.ProbeReport) Finding {
 func (x *facts) peopleFinding(r admin.ProbeReport) Finding {
 	switch {
 	case r.Claimed && r.PersonDoubt == access.NotBelieved:
-		return ok("the gateway passes on a name that the client chose, but it is not in identity.from: its people count as one sender")
+		return ok("the gateway passes on a name that the client chose; it is not in identity.from, so the daemon ignores the name and its people count as one sender")
 	case r.Claimed:
 		return fail("the gateway passes on a name that the client chose: any client can claim to be anybody").
 			fix("have the gateway replace "+strings.ToLower(r.NamedIn[0])+", or remove it from identity.from", "oauth-proxyd reload")

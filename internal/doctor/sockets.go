@@ -158,7 +158,7 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 		if x.units.installed() {
 			again = "systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream"
 		}
-		f := fail("the daemon responds on its port, but %v", x.daemonErr).fix("remove what has the name of the admin socket")
+		f := fail("the daemon responds on its port, but %v", x.daemonErr).fix("remove the file at the path of the admin socket")
 		if isDown {
 			f = fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
 		}

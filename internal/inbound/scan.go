@@ -17,8 +17,8 @@ import (
 //	{}                       atBody, or for a chunked body atChunk and atBody in turn, then a
 //	                         trailer, read as a header that is not kept
 //
-// It accepts whatever net/http accepts; net/http ends the connection at anything else. Disagreement
-// shows as next's ok=false; the request is treated as misframed.
+// It accepts whatever net/http accepts; net/http ends the connection at anything else. If the
+// two disagree, next returns false, and the request is treated as misframed.
 type scanner struct {
 	mu    sync.Mutex // net/http may read a byte in the background while a handler begins
 	heads []header   // of requests that no handler has taken yet

@@ -11,8 +11,8 @@ import (
 	"oauth-proxyd/internal/inbound"
 )
 
-// admit judges the sender before it looks at anything else in the request. Then it refuses what the
-// header, or the person's cancelled requests, allow to refuse, and waits for a slot.
+// admit judges the sender before it looks at anything else in the request. Then it refuses the
+// request by its header, or because its person cancels too fast, or waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Sender, x.cfg.Access.Allow, x.cfg.Identity)
 	address := x.conn.Sender.Addr()

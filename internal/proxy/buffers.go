@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// The two sizes of buffers, for bodies in both directions. What mostly waits holds a small one,
-// such as a stream between two events, or a short request.
+// The two sizes of buffers, for bodies in both directions. Streams and short requests,
+// which mostly wait, hold a small one.
 const (
 	smallBuffer = 2<<10 + chunkHead + chunkEnd
 	largeBuffer = 32 << 10

@@ -61,8 +61,8 @@ func (x *exchange) events() upstream.Events {
 	return on
 }
 
-// bodyBroke cancels a request whose body ends early. The cause is the body's fault, so that it is
-// reported instead of the upstream error that it provokes. It must not call the body.
+// bodyBroke cancels a request whose body ends early. The cause names the body's error, so that this
+// is reported instead of the upstream error that follows. It must not call methods of the body.
 func (x *exchange) bodyBroke(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):

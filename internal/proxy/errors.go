@@ -89,7 +89,7 @@ var codeTable = map[Code]codeMeaning{
 	CodeTailnetUnavailable:  {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error", "see `tailscale status` and `journalctl -u tailscaled`"},
 	CodeCancelling:          {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
 	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
-	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later"},
+	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later, or proxy.idle_timeout if the upstream may pause while it accepts a body"},
 	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},
 }
 

@@ -30,8 +30,8 @@ type flights struct {
 	refused []*record // likewise
 }
 
-// keep appends a record, in place of the oldest one if there are most. It does not move the others:
-// append copies them when the end of the array is reached.
+// keep appends a record, and drops the oldest one if there are most already. It does not move the
+// others: append copies them when the end of the array is reached.
 func keep(records []*record, one *record, most int) []*record {
 	if len(records) >= most {
 		records[0] = nil

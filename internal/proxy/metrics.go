@@ -28,7 +28,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: counters(r, "proxy_requests_total",
-			"Requests that ended, by status (499: the client disconnected) and method.", "status", "method"),
+			"Requests that ended, by status (499: the client disconnected, or accepted nothing for idle_timeout) and method.", "status", "method"),
 		duration: promauto.With(r).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "proxy_request_duration_seconds", Help: "Time from the header of a request to the last byte of its response.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800},
@@ -40,8 +40,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		upstreamErrs: counters(r, "proxy_upstream_errors_total",
 			"Requests without a complete response from the upstream, by kind of error.", "error_type"),
 		errors:     counters(r, "proxy_errors_total", "Error responses of this proxy, and responses that it cut, by error code.", "code"),
-		retries:    counters(r, "proxy_retries_total", "Requests sent again, by the reason why the upstream cannot have processed the attempt before.", "reason"),
-		clientGone: counters(r, "proxy_client_gone_total", "Clients that disconnected before the end of their response, by phase.", "phase"),
+		retries:    counters(r, "proxy_retries_total", "Retries, by why the upstream cannot have processed the previous attempt.", "reason"),
+		clientGone: counters(r, "proxy_client_gone_total", "Clients that disconnected, or accepted nothing for idle_timeout, before the end of their response, by phase.", "phase"),
 		cut: counters(r, "proxy_responses_cut_total",
 			"Responses that were cut after they had begun, by cause: upstream, timeout (it went silent), drain, client (a bad request body), or internal.", "by"),
 		bytes: promauto.With(r).NewCounter(prometheus.CounterOpts{

@@ -182,8 +182,8 @@ func (s *Stats) complete(r *record, now time.Time) {
 	s.fail(r, r.Status < http.StatusInternalServerError, cause, fixResponse(r.Status, r.UpstreamRequestID), now)
 }
 
-// fail counts a failure. A doubtful one without a complete response of the API proves nothing, so
-// the cause of a breakdown before it stays.
+// fail counts a failure. A doubtful failure without a complete response of the API does not replace
+// the cause of an earlier breakdown.
 func (s *Stats) fail(r *record, doubtful bool, cause, fix string, now time.Time) {
 	if doubtful && (r.UpstreamRequestID == "" || r.Status == statusClientGone) && s.InARow > 0 && !s.doubtful {
 		return
@@ -245,8 +245,8 @@ func fixResponse(status int, upstreamID string) string {
 		return "the API sends a request-id header with each response, but this one had none: a proxy, firewall or portal on the path" +
 			" may have sent it; " + runDoctor
 	case status == http.StatusUnauthorized:
-		return "log in again on the client (/login in Claude Code), or check its API key, which this proxy passes unchanged;" +
-			" `oauth-proxyd selftest` shows whether OAuth tokens get their anthropic-beta"
+		return "if it is one person, they log in again (/login in Claude Code) or check their API key; if it is everyone, nobody should:" +
+			" see the header rule with `oauth-proxyd selftest`, then https://status.anthropic.com"
 	case status == http.StatusTooManyRequests:
 		return "see `oauth-proxyd limits`: an account has reached its rate limit"
 	case status >= http.StatusInternalServerError:

@@ -139,7 +139,7 @@ func TestStreamThatOnlyPings(t *testing.T) {
 	})
 }
 
-// A stream that is silent after its header is distinguished from one that pings: the path may be dead.
+// A stream that is silent after its header is told from one that pings: the path may be dead.
 func TestSilentStreamIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, reg, _ := openStream(t, "")

@@ -216,7 +216,11 @@ func (x *exchange) end(err error) {
 	switch {
 	case f == nil:
 		x.rec.responded(statusClientGone)
-		x.rec.ended(outcomeClientGone, "")
+		text := ""
+		if errors.Is(context.Cause(x.ctx), errClientStalled) {
+			text = errClientStalled.Error()
+		}
+		x.rec.ended(outcomeClientGone, text)
 		x.broken = true
 	case responded:
 		x.cut(f)
@@ -249,7 +253,7 @@ func (x *exchange) refuse(f *failure) {
 	}
 }
 
-// explain returns what the client is told about an error, or nil if the client went away.
+// explain returns what the client is told about an error, or nil if the client disconnected.
 func (x *exchange) explain(err error) *failure {
 	ended := context.Cause(x.ctx) // nil while the request was not cancelled
 	for _, e := range [...]error{err, ended} {
@@ -258,7 +262,7 @@ func (x *exchange) explain(err error) *failure {
 		}
 	}
 	switch cause := cmp.Or(ended, err); {
-	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone):
+	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStalled):
 		return nil
 	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")

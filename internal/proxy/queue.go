@@ -90,7 +90,7 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 	if q.root.waiting > q.limits.QueueLimit {
 		last, advice := q.root.last(), "send it again later"
 		if last.node.parent.waiting > 1 {
-			advice = "no one has more requests waiting than you; send fewer at a time"
+			advice = "you have the most requests waiting; send fewer at a time"
 		}
 		last.err = fail(CodeOverloaded, nil, "all %d slots are taken, and the queue is full with %d requests; %s",
 			q.limits.MaxConnections, q.limits.QueueLimit, advice)

@@ -23,8 +23,8 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// statusClientGone means in the log and in metrics that the client went away before the end, as in
-// nginx. It is never sent.
+// statusClientGone means in the log and in metrics that the client disconnected or stopped reading
+// before the end, as in nginx. It is never sent.
 const statusClientGone = 499
 
 // How many bytes of a text from a client or the upstream are kept.

@@ -104,6 +104,9 @@ func TestClientStopsReading(t *testing.T) {
 				c.send(t, "GET / HTTP/"+version+"\r\nHost: a\r\n\r\n")
 				receive(t, cancelled, "the end at the upstream")
 				counts(t, d, `proxy_client_gone_total{phase="streaming"}`, float64(i+1)) // though nobody reads
+				eventually(t, "the log says why", func() bool {
+					return strings.Count(d.log.String(), `"error":"the client stopped reading: `) == i+1
+				})
 				_, err := io.Copy(io.Discard, c)
 				if version == "1.0" && err == nil {
 					t.Error("the client of HTTP/1.0 sees an end as if the response were whole")

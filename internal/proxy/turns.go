@@ -12,7 +12,7 @@ import "slices"
 type node struct {
 	name   string
 	parent *node // nil for the root
-	turn   int   // slots in one turn: of a person, the weight that came with the latest request
+	turn   int   // slots per turn: for a person, the weight of the latest request
 
 	waiting  int       // requests below
 	requests []*ticket // only of a session, the oldest first

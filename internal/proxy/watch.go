@@ -7,7 +7,11 @@ import (
 	"time"
 )
 
-var errClientGone = errors.New("client went away")
+var (
+	errClientGone = errors.New("the client disconnected")
+	// errClientStalled is recorded like errClientGone, with its text.
+	errClientStalled = errors.New("the client stopped reading: it accepted nothing for proxy.idle_timeout")
+)
 
 // waitingFor says which side must act next.
 type waitingFor int32
@@ -101,7 +105,7 @@ func (w *watch) look() {
 		return
 	}
 	if w.x.unread() && w.x.conn.Left() {
-		w.x.abandon()
+		w.x.abandon(errClientGone)
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
@@ -157,15 +161,15 @@ func (w *watch) countDrain(waiting waitingFor) {
 }
 
 // abandon ends the request because its client left, or does not read.
-func (x *exchange) abandon() {
-	x.cancel(errClientGone)
+func (x *exchange) abandon(cause error) {
+	x.cancel(cause)
 	_ = x.rc.SetWriteDeadline(time.Unix(1, 0)) // also ends a blocked write
 }
 
 // giveUp ends the request because a side has been idle for too long.
 func (x *exchange) giveUp(w waitingFor) {
 	if w == forClientAccept {
-		x.abandon()
+		x.abandon(errClientStalled)
 		return
 	}
 	x.cancel(x.idleFailure(w))

@@ -173,9 +173,9 @@ type attribution struct {
 	overlapped bool // another response was in flight, of any user
 }
 
-// attribute decides who caused the rise since the last response about the account one. The
-// response that shows it is to a request that by sent at the time sent. Others may have caused it,
-// too: those with a request in flight while that one waited, or with one without a response since.
+// attribute decides who caused the rise that a response about the account one shows. by sent its
+// request at the time sent. Users with a request in flight since then, or with one that has ended
+// without a response since the last response, may have caused it, too.
 func (a *Accounts) attribute(one *Account, by User, sent time.Time) attribution {
 	result := attribution{owner: by}
 	consider := func(other User) {
@@ -200,7 +200,8 @@ func (a *Accounts) attribute(one *Account, by User, sent time.Time) attribution 
 	return result
 }
 
-// mayUse reports whether a request of by may use the account one: by has used it, or no other.
+// mayUse reports whether by may be using the account one: by has used it before, or has used no
+// other.
 func (a *Accounts) mayUse(one *Account, by User) bool {
 	elsewhere := false
 	for _, other := range a.active {
@@ -218,8 +219,8 @@ func (a *Accounts) mayUse(one *Account, by User) bool {
 // since reports whether a request was in flight at the time t or later.
 func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(t) }
 
-// begin counts a request of by on an account. Of too many users it forgets one without a request in
-// flight, or the first.
+// begin counts a request of by on an account. Beyond maxActive, it drops a user without a request
+// in flight, otherwise the oldest.
 func (a *Accounts) begin(by User, on *Account) *activity {
 	i := slices.IndexFunc(a.active, func(one *activity) bool { return one.account == on && one.by == by })
 	if i < 0 {
