@@ -58,7 +58,7 @@ func TestUnitsKeepTheirPromises(t *testing.T) {
 		{"oauth-proxyd.service", "Environment=OAUTH_PROXYD_SOCKET_UNIT=oauth-proxyd.socket", "a missing socket would pass in silence"},
 		{"oauth-proxyd.service", "After=network.target nss-lookup.target tailscaled.service", "at a boot it would ask a tailscaled that is not there yet"},
 		{"oauth-proxyd.service", "StartLimitIntervalSec=0", "quick restarts would fail the socket"},
-		{"oauth-proxyd.service", "SuccessExitStatus=75", "a drain that was cut short is no failure"},
+		{"oauth-proxyd.service", "SuccessExitStatus=75", "a drain that was cut short is not a failure"},
 		{"oauth-proxyd.service", "RestartPreventExitStatus=64 77 78", "a restart would fail again"},
 		{"oauth-proxyd.service", "NotifyAccess=main", "no other process may speak for the daemon"},
 		{"oauth-proxyd.service", "ExecReload=/usr/sbin/oauth-proxyd reload", "a reload that is refused must fail"},

@@ -51,7 +51,8 @@ func (s *probes) expect() (nonce string) {
 	return nonce
 }
 
-// arrive returns the nonce of a request, empty if the request is no probe. A probe is served once.
+// arrive returns the nonce of a request, or "" if the request is not a probe. A probe is served
+// once.
 func (s *probes) arrive(r *http.Request) (nonce string, serve bool) {
 	values := r.Header[admin.ProbeHeader]
 	if len(values) != 1 || !s.withReport(values[0], func(report *admin.ProbeReport) {

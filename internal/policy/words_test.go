@@ -42,6 +42,7 @@ func words() []word {
 		{`of ours`, "our", ""},
 		{`(after|because|by|for|from|if|of|once|than|to|until|up|when) who (ask|sen[dt])s?`, "name the sender", ""},
 		{`who asked (is|was|may|went|gave|has|had|left)`, "name the sender", ""},
+		{`(is|are) no (answer|end|error|failure|gateway|probe|proof|reason|request|response|secret|silence|stream|success)s?`, "is not a …", `[Tt]here (is|are) no`},
 		{`(was|were) not told`, "could not notify", ""},
 		{`begins? so`, "not a valid … prefix", ""},
 		{`there is no upgrade here`, "protocol upgrades are not supported", ""},

@@ -156,7 +156,7 @@ func sayAgain(c net.Conn) {
 	}
 }
 
-// What ends within a header is no request: nothing logs it.
+// What ends within a header does not count as a request: nothing logs it.
 func TestClientsThatFallSilentAreLeft(t *testing.T) {
 	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	cases := []struct {

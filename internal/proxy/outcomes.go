@@ -238,7 +238,7 @@ const (
 	fixAPI    = "it is the API: see https://status.anthropic.com"
 )
 
-// fixResponse says what to do about a response that is no success.
+// fixResponse says what to do about a response that failed.
 func fixResponse(status int, upstreamID string) string {
 	switch {
 	case upstreamID == "":

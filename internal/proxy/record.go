@@ -99,7 +99,7 @@ func kept(text string, most int) string {
 }
 
 // keptText returns the text of an error without quoted bytes of a peer. The issuer of a certificate
-// is added: it is no secret, and reveals a proxy that inspects TLS.
+// is added: it is public, and reveals a proxy that inspects TLS.
 func keptText(err error) string {
 	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(bad.UnverifiedCertificates) > 0 {
 		return kept(fmt.Sprintf("%v (issued by %q)", err, bad.UnverifiedCertificates[0].Issuer), keptError)

@@ -151,7 +151,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // A client that ends its sending side within its header has sent no request: nothing counts it.
-func TestHalfHeaderIsNoRequest(t *testing.T) {
+func TestHalfHeaderIsNotARequest(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) { t.Error("it came through") }))
 	conn := d.dial(t)
 	conn.send(t, "GET /a HTTP/1.1\r\nHost: h")

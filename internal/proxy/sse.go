@@ -13,7 +13,7 @@ const (
 	StreamCompressed = "compressed"
 )
 
-// streamKind returns the kind of a response, or "" if it is no stream of events.
+// streamKind returns the kind of a response, or "" if it is not a stream of events.
 func streamKind(h http.Header) string {
 	switch {
 	case mediaType(h) != "text/event-stream":

@@ -36,9 +36,9 @@ func play(c net.Conn, steps []any) {
 	}
 }
 
-// The first line of status is true of responses that begin and are of no use: a header is no
-// success, and neither is a message without its end.
-func TestBegunResponseIsNoSuccess(t *testing.T) {
+// A request does not succeed with the header of its response alone, nor does a message without its
+// end.
+func TestBegunResponseIsNotASuccess(t *testing.T) {
 	const message = "POST /v1/messages"
 	second, forever := time.Second, 10*time.Minute
 	for name, row := range map[string]struct {

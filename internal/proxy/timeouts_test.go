@@ -118,7 +118,7 @@ func TestClientStopsReading(t *testing.T) {
 }
 
 // net/http passes a slow chunk on only when it is whole. The upstream is not silent meanwhile.
-func TestSlowChunkIsNoSilence(t *testing.T) {
+func TestSlowChunkIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openBubble(t, "http", nil, func(c net.Conn) {
 			_, _ = readRequest(bufio.NewReader(c))

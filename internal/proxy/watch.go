@@ -119,7 +119,7 @@ func (w *watch) look() {
 	case waiting == forConnection:
 		quiet = 0
 	case waiting == forUpstreamBody && up != nil:
-		quiet = min(quiet, up.Silence()) // net/http holds back a part of a chunk, so a slow chunk is no silence
+		quiet = min(quiet, up.Silence()) // net/http holds back a part of a chunk, so a slow chunk looks silent
 	}
 	if quiet >= limit {
 		w.x.giveUp(waiting)

@@ -40,7 +40,7 @@ type Inheritance struct {
 
 // Inherit takes over the sockets that systemd passed, see sd_listen_fds(3), or those of the
 // predecessor. It removes their variables from the environment, and so can be called only once. No
-// socket at all is no error.
+// socket at all is allowed.
 //
 // A socket without a name gets the name "proxy". Several of them are an error, because nothing
 // tells them apart. So is a descriptor that is not a listening TCP or Unix stream socket; the error

@@ -20,7 +20,7 @@ const (
 
 // Notifier sends notifications to the service manager, sd_notify(3). Each method sends one
 // datagram, which arrives whole or not at all, and waits at most a second for a manager that does
-// not read. It is safe for concurrent use. An error is no reason to stop serving.
+// not read. It is safe for concurrent use. The daemon keeps running after an error.
 type Notifier struct {
 	socket string
 	muted  atomic.Bool

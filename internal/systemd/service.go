@@ -50,7 +50,7 @@ func words(commandLine string) []string {
 
 // CheckHandover returns why systemd would not follow a hand-over of the process pid, which was
 // started with args, or why a restart would start something else. Each error says how to fix that.
-// A unit file that systemd has not read again (NeedDaemonReload=) is no reason: systemd uses what
+// A unit file that systemd has not read again (NeedDaemonReload=) does not count: systemd uses what
 // it has read, and shows that property after two systemctl set-property too.
 func (u Unit) CheckHandover(pid int, args []string) error {
 	switch {

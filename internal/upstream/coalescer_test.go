@@ -177,7 +177,7 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 }
 
 // How many bytes of several requests one write takes tells how many requests were sent. A response
-// to an unsent request is no response.
+// to an unsent request is not a response.
 func TestWriteThatIsCut(t *testing.T) {
 	requests := []string{"first", "second", "third"}
 	for short := range len("firstsecondthird") {

@@ -129,7 +129,7 @@ func TestCompressedRequestsPassUntouched(t *testing.T) {
 
 // A server sees our close_notify when its response is cancelled, and may end the response then as
 // if it were complete.
-func TestEndAfterOurCloseIsNoEnd(t *testing.T) {
+func TestEndAfterOurCloseIsNotAnEnd(t *testing.T) {
 	o := listenOn(t, func(nc net.Conn) {
 		if header(nc) == nil {
 			return

@@ -36,7 +36,7 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 	return cmd
 }
 
-// Run runs a command inside the host to its end. A command that fails is no error: see Output.Code.
+// Run runs a command inside the host to its end. If the command fails, see Output.Code.
 func (h *Host) Run(ctx context.Context, name string, args ...string) (Output, error) {
 	return run(h.Command(ctx, name, args...))
 }

@@ -133,7 +133,7 @@ func (a *Assault) release() {
 	a.held = nil
 }
 
-// each calls do n times, some at once, until the assault ends. A connection that fails is no error:
+// each calls do n times, some at once, until the assault ends. A connection may fail:
 // the daemon may defend itself.
 func (a *Assault) each(n int, do func(i int)) {
 	const workers = 64
