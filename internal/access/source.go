@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -44,7 +43,13 @@ func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 		return a.fromUnixSocket(ctx, c)
 	case remote.Addr().IsLoopback():
 		return a.fromLoopback(ctx, local, remote)
-	case remote.Addr() == local.Addr() || isOwnAddress(remote.Addr()):
+	case remote.Addr() == local.Addr():
+		return a.fromOwnAddress(ctx, local, remote)
+	}
+	switch own, err := kernel.IsOwn(remote.Addr()); {
+	case err != nil:
+		return Identity{}, unproven(err, "could not find out whether this connection comes from this host")
+	case own:
 		return a.fromOwnAddress(ctx, local, remote)
 	case config.IsTailscale(remote.Addr()) && config.IsTailscale(local.Addr()) && a.tailnet.Required():
 		return a.fromTailnet(ctx, local, remote)
@@ -183,15 +188,6 @@ func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity
 // Plain returns an address as access lists and tailscaled write it: unmapped and without a zone.
 func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
-}
-
-// isOwnAddress reports whether addr is one of this host's.
-func isOwnAddress(addr netip.Addr) bool {
-	own, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr().Unmap() == addr
-	})
 }
 
 // noTailnet is the Tailnet of a host that requires none.

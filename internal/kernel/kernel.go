@@ -1,8 +1,9 @@
 // Package kernel asks the kernel about sockets: what a connection holds, whether its peer has hung
-// up, and which process or user is at the other end.
+// up, which process or user is at the other end, and which addresses are this host's.
 //
-//	kernel.go  questions about a connection of this process
-//	owner.go   the user of another socket on this host (sock_diag)
+//	kernel.go   questions about a connection of this process
+//	owner.go    the user of another socket on this host (sock_diag)
+//	netlink.go  whether an address is one of this host's (rtnetlink)
 //
 // No function here reads from a connection or waits for its peer:
 //

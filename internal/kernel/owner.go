@@ -13,24 +13,15 @@ import (
 // socket is the other end of a connection between local and remote. found is false if there is no
 // such socket on this host.
 func SocketOwner(local, remote netip.AddrPort) (uid uint32, found bool, err error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
-	if err != nil {
-		return 0, false, fmt.Errorf("opening a sock_diag socket: %w", err)
-	}
-	defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
 	request, err := diagRequest(remote, local)
 	if err != nil {
 		return 0, false, err
 	}
-	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	response, err := ask(unix.NETLINK_INET_DIAG, request)
+	if err != nil {
 		return 0, false, fmt.Errorf("asking sock_diag: %w", err)
 	}
-	response := make([]byte, 4<<10)
-	n, _, err := unix.Recvfrom(fd, response, unix.MSG_DONTWAIT) // the kernel responds before Sendto returns
-	if err != nil {
-		return 0, false, fmt.Errorf("reading from sock_diag: %w", err)
-	}
-	return diagOwner(response[:n], local.Port())
+	return diagOwner(response, local.Port())
 }
 
 // diagSockID is struct inet_diag_sockid of linux/inet_diag.h.
