@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/systemd"
@@ -103,7 +104,7 @@ func checkWarnings(c *config.Config) (warnings []config.Diagnostic) {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}
 	findings := doctor.KeptOut(context.Background(), c)
-	for _, f := range append(findings, doctor.Threats(context.Background())...) {
+	for _, f := range append(findings, doctor.Threats(context.Background(), admin.Status{})...) {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Fix, "\n")})
 	}
 	return warnings

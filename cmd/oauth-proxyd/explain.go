@@ -24,8 +24,11 @@ func explain(e env, flags *flag.FlagSet) runner {
 		request := func(ctx context.Context) ([]proxy.Trace, error) { return client.Explain(ctx, id) }
 		traces, code := ask(e, *asJSON, request, list(e, "", showTrace))
 		if code == exitOK && len(traces) == 0 {
-			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id),
-				"the journal has older ones: journalctl -u oauth-proxyd REQUEST_ID="+id)
+			older := "older ones are in the log"
+			if s, _ := client.Status(context.Background()); s.Log != "" {
+				older += ": " + s.Log + " -g " + id
+			}
+			e.failed(fmt.Errorf("no request %q is in flight or among the last 1,000", id), older)
 			return exitFailure
 		}
 		return code

@@ -155,7 +155,7 @@ func TestExplainUnknownID(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for _, id := range []string{"req_nobody", "..", "a/b?c&d=e"} {
 		code, out, errs := s.command("explain", id)
-		if code != 1 || out != "" || !strings.Contains(errs, "journalctl -u oauth-proxyd REQUEST_ID="+id) {
+		if code != 1 || out != "" || !strings.Contains(errs, "hint: older ones are in the log: journalctl -u oauth-proxyd -g "+id) {
 			t.Errorf("%d %q %q", code, out, errs)
 		}
 	}

@@ -147,7 +147,6 @@ func (e env) unavailable(err error) int {
 // the socket.
 func whyUnavailable(err error) (why, hint string) {
 	down, isDown := errors.AsType[*admin.NotRunningError](err)
-	silent, isSilent := errors.AsType[*admin.SilentError](err)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return err.Error(), "run it as root or as a member of the group oauth-proxyd"
@@ -157,9 +156,10 @@ func whyUnavailable(err error) (why, hint string) {
 		if f := doctor.NotRunning(context.Background()); f != nil {
 			return "oauth-proxyd is not running: " + f.Seen, strings.Join(f.Fix, "\n")
 		}
-	case isSilent:
-		f := doctor.Silent(context.Background(), silent)
-		return f.Seen, strings.Join(f.Fix, "\n")
+	default:
+		if f := doctor.Unavailable(context.Background(), err); f != nil {
+			return f.Seen, strings.Join(f.Fix, "\n")
+		}
 	}
 	return err.Error(), "sudo oauth-proxyd doctor"
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 
 	"oauth-proxyd/internal/admin"
 )
@@ -16,12 +17,12 @@ func reload(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
 		request := func(ctx context.Context) (admin.ReloadOutcome, error) { return client.Reload(ctx, *dryRun) }
-		o, code := ask(e, *asJSON, request, e.showOutcome)
+		o, code := ask(e, *asJSON, request, func(o admin.ReloadOutcome) { e.showOutcome(o, *client) })
 		return cmp.Or(code, exitIf(o.Refused(), exitConfig))
 	}
 }
 
-func (e env) showOutcome(o admin.ReloadOutcome) {
+func (e env) showOutcome(o admin.ReloadOutcome, client admin.Client) {
 	e.reportAll(o.Diagnostics)
 	if o.Error != "" {
 		e.failed(errors.New(o.Error), "")
@@ -44,7 +45,8 @@ func (e env) showOutcome(o admin.ReloadOutcome) {
 	for _, c := range o.Changes {
 		restart := ""
 		if c.NeedsRestart {
-			restart = " (needs a restart: systemctl restart oauth-proxyd)"
+			s, _ := client.Status(context.Background()) // without it, the rest is true
+			restart = strings.TrimSuffix(" (needs a restart: "+s.RestartWith, ": ") + ")"
 		}
 		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, cmp.Or(c.Old, "(none)"), cmp.Or(c.New, "(none)"), restart)
 	}
@@ -55,7 +57,8 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	text := func(o admin.UpgradeOutcome) {
 		if o.Error != "" {
-			e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge; see the log of both: journalctl -u oauth-proxyd")
+			s, _ := client.Status(context.Background()) // without it, the rest is true
+			e.failed(errors.New("not upgraded: "+o.Error), strings.TrimSuffix("the running process is still in charge; see the log of both: "+s.Log, "; see the log of both: "))
 			return
 		}
 		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)

@@ -48,7 +48,7 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	if err != nil || s.Trouble != "" { // which says how to get the socket back
 		return s, err
 	}
-	for _, f := range doctor.Threats(ctx) {
+	for _, f := range doctor.Threats(ctx, s) {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
 	}
 	return s, nil
@@ -97,7 +97,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
 	if s.Restarted != "" {
-		p.row("restarted", "the previous process ended: "+s.Restarted+"; see `journalctl -u oauth-proxyd`")
+		p.row("restarted", "the previous process ended: "+s.Restarted+strings.TrimSuffix("; see `"+s.Log+"`", "; see ``"))
 	}
 }
 

@@ -62,6 +62,31 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the program on %s did not respond in time", e.Socket)
 }
 
+// LostError says that the daemon runs, but clients no longer find its socket.
+type LostError struct {
+	Socket string
+	PID    int // 0: this user may not see it
+}
+
+// Error implements error.
+func (e *LostError) Error() string {
+	who := ""
+	if e.PID != 0 {
+		who = fmt.Sprintf(" as process %d", e.PID)
+	}
+	return fmt.Sprintf("oauth-proxyd runs%s, but its admin socket %s was removed or replaced", who, e.Socket)
+}
+
+// ForeignError says that something else than the daemon has the name of the socket.
+type ForeignError struct {
+	// Named reports that the user gave the name, with --socket.
+	Named bool
+	why   error
+}
+
+// Error implements error.
+func (e *ForeignError) Error() string { return e.why.Error() }
+
 // Socket returns the path of the admin socket of a daemon that this user starts: in the first
 // RuntimeDirectory= of its unit (systemd.exec(5)), in the packaged unit's for root, and in
 // XDG_RUNTIME_DIR for another user.
@@ -81,6 +106,7 @@ func Socket() string {
 type Client struct {
 	socket  string
 	systems bool
+	named   bool // by the user
 }
 
 // NewClient returns a client of the system's daemon, or of the user's own if the system has none.
@@ -89,13 +115,13 @@ func NewClient() Client {
 		return Client{socket: Socket()}
 	}
 	if _, err := os.Stat(systemSocket); err == nil || errors.Is(err, os.ErrPermission) {
-		return Client{systemSocket, true}
+		return Client{socket: systemSocket, systems: true}
 	}
-	return Client{Socket(), true}
+	return Client{socket: Socket(), systems: true}
 }
 
 // At returns a client of the daemon with that admin socket.
-func At(socket string) Client { return Client{socket: socket} }
+func At(socket string) Client { return Client{socket: socket, named: true} }
 
 // Status returns the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
@@ -189,17 +215,47 @@ func (c Client) explain(err error) error {
 	}
 	timeout, _ := errors.AsType[net.Error](err)
 	file, _ := os.Stat(c.socket) // nil: it cannot be read
+	isFile := file != nil && file.Mode()&os.ModeSocket == 0
+	if inode := listening(c.socket); inode != "" && (file == nil || isFile) {
+		return &LostError{c.socket, holder(inode)}
+	}
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
-	case file != nil && file.Mode()&os.ModeSocket == 0:
-		return fmt.Errorf("%s is not a socket; name the admin socket of the daemon", c.socket)
+	case isFile:
+		return &ForeignError{c.named, fmt.Errorf("%s is not a socket", c.socket)}
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
 		return &NotRunningError{Socket: c.socket, Systems: c.systems}
 	case timeout != nil && timeout.Timeout():
 		return &SilentError{c.socket, c.process()}
 	}
 	return c.foreign(err)
+}
+
+// listening returns the inode of a socket that was opened for this path and still accepts
+// connections, see proc_net_unix(5), or "". Its file may be gone.
+func listening(path string) (inode string) {
+	const accepts = "00010000" // __SO_ACCEPTCON
+	table, _ := os.ReadFile("/proc/net/unix")
+	for line := range strings.Lines(string(table)) {
+		column := strings.SplitN(strings.TrimSpace(line), " ", 8)
+		if len(column) == 8 && column[3] == accepts && strings.TrimSuffix(column[7], newSuffix) == path {
+			return strings.TrimSpace(column[6])
+		}
+	}
+	return ""
+}
+
+// holder returns the process that has a socket, or 0 if this user may not see it.
+func holder(inode string) (pid int) {
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
+			_, _ = fmt.Sscanf(link, "/proc/%d/", &pid) // as in the pattern
+			return pid
+		}
+	}
+	return 0
 }
 
 // process returns the process that listens on the socket, or 0 if it is not known. The kernel
@@ -217,7 +273,12 @@ func (c Client) process() int {
 }
 
 func (c Client) foreign(why error) error {
-	return fmt.Errorf("the program on %s did not respond as oauth-proxyd does: %w", c.socket, why)
+	who := ""
+	if pid := c.process(); pid != 0 {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // empty if it has ended
+		who = fmt.Sprintf(", process %d (%s),", pid, strings.TrimSpace(string(name)))
+	}
+	return &ForeignError{c.named, fmt.Errorf("the program on %s%s did not respond as oauth-proxyd does: %w", c.socket, who, why)}
 }
 
 // caller says who runs this program and by which process, for the daemon's log.

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	socketMode    = 0o660 // the owner and the group of the socket may send commands
+	newSuffix     = ".new" // of a socket that is not published yet
+	socketMode    = 0o660  // the owner and the group of the socket may send commands
 	headerTimeout = 10 * time.Second
 	closeTimeout  = time.Second // for responses under way
 )
@@ -66,7 +67,7 @@ func Serve(path string, succeeds bool, c Commands, log *slog.Logger) (*Server, e
 			return nil, fmt.Errorf("%s is in use by another daemon", path)
 		}
 	}
-	name := path + ".new"
+	name := path + newSuffix
 	l, err := listen(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the admin socket: %w", err)

@@ -21,6 +21,9 @@ type Status struct {
 	PID         int       `json:"pid"`
 	StartedAt   time.Time `json:"started_at"`
 	AdminSocket string    `json:"admin_socket"`
+	Service     string    `json:"service"`      // the unit of the system's systemd that runs it; empty: none does
+	RestartWith string    `json:"restart_with"` // the command that restarts it
+	Log         string    `json:"log"`          // the command that shows its log; empty: no journal has it
 	// Restarted says how the previous process ended; empty: as it should, or not known.
 	Restarted string `json:"restarted,omitempty"`
 

@@ -61,6 +61,7 @@ type daemon struct {
 	started   time.Time
 	sockets   sockets
 	naming    func(identity string) naming // of log.identity
+	service   systemd.Service              // that runs this process
 	restarted string                       // how the previous process ended; empty: normally
 	registry  *prometheus.Registry         // all metrics but those of Go and of the process
 	metrics   *exposition                  // all metrics
@@ -119,6 +120,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 		naming: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		messages: make(chan message, 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
+	d.service = d.notifier.OwnService()
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.latest.Store(&view{})
 	var err error

@@ -167,7 +167,7 @@ func (d *daemon) recordUpgradeError(err error) {
 	text := err.Error()
 	d.upgrade.respond(admin.UpgradeOutcome{Error: text})
 	if d.notifier.Socket() != "" { // else no upgrade can succeed
-		text += "; see `journalctl -u oauth-proxyd`, then run `oauth-proxyd upgrade`"
+		text += "; see " + d.logLines("", "") + ", then run `oauth-proxyd upgrade`"
 	}
 	d.publish(func(v *view) { v.upgrade = text })
 }

@@ -55,7 +55,7 @@ func (d *daemon) loadFirst() {
 		host, _ := os.Hostname()
 		p, err = proxy.New(proxy.Config{
 			Host: cmp.Or(host, "unknown"), Log: d.log, Registerer: d.registry,
-			Tailnet: tailnetView{client, d}, OwnName: d.namesThisNode,
+			Tailnet: tailnetView{client, d}, OwnName: d.namesThisNode, LogLines: d.logLines,
 		}, d.settings(c))
 	}
 	if err != nil {

@@ -34,12 +34,30 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt:   d.started.UTC(),
 		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,
+		Service: d.service.OfSystem(), RestartWith: d.restartWith(), Log: strings.Trim(strings.TrimPrefix(d.logLines("", ""), "the log"), "`"),
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
 		Requests:    admin.RequestStatus{Stats: stats, InFlightLimit: c.MaxConnections, QueuedLimit: c.QueueLimit},
 		Upstream:    admin.UpstreamStatus{URL: c.UpstreamURL.String(), Route: v.proxy.Route()},
 		Connections: v.server.Connections(),
 		LastReload:  v.reload, Predecessors: append([]admin.Predecessor{}, v.predecessors...), // a list in JSON too
 	}
+}
+
+// restartWith returns the command that restarts this process.
+func (d *daemon) restartWith() string {
+	if d.service.Name == "" {
+		return fmt.Sprintf("kill %d, then %s", os.Getpid(), strings.Join(os.Args, " "))
+	}
+	return d.service.Restart()
+}
+
+// logLines says where the lines of the log with an attribute are, or all if the key is empty.
+func (d *daemon) logLines(key, value string) string {
+	command := ""
+	if d.service.Name != "" {
+		command = d.service.Journal()
+	}
+	return d.logs.Lines(command, key, value)
 }
 
 // known returns a time for JSON: null if it is zero.
@@ -134,7 +152,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 		text        string
 	}{
 		{s.Connections.Admitted, s.Connections.AdmittedLimit, "connections of admitted clients are open, and the longest idle ones are closed for new ones; see `oauth-proxyd requests`"},
-		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections without an admitted request are open; see who is refused: `journalctl -u oauth-proxyd OUTCOME=access_denied`"},
+		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections without an admitted request are open; see who is refused: " + d.logLines("outcome", "access_denied")},
 	} {
 		if bound.limit > 0 && bound.open*10 >= bound.limit*9 {
 			all = append(all, fmt.Sprintf("%d of %d %s", bound.open, bound.limit, bound.text))

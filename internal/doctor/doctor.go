@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -64,6 +65,11 @@ func (x *facts) make(ctx context.Context, c check) {
 			x.Report(f)
 		}
 	}
+}
+
+// failed reports whether a check has found a fault.
+func (x *facts) failed(check string) bool {
+	return slices.ContainsFunc(x.report.Findings, func(f Finding) bool { return f.Check == check && f.Status == Fail })
 }
 
 // facts holds what the checks know so far.

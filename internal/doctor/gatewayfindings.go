@@ -47,7 +47,7 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	case p.status == http.StatusUnauthorized:
 		return unknown("the gateway refused the made-up token of the probe with 401%s", p.errorType()).fix(
 			"if it has a login of its own, as claude gateway has, send a prompt from a logged-in client: claude -p hi",
-			"then see it arrive here: journalctl -u oauth-proxyd -n 5   # with its credential, anthropic-beta and person",
+			"then see its line in the log, with its credential, anthropic-beta and person: "+cmp.Or(x.daemon.Log, "where the daemon was started"),
 			"if nothing arrives: "+provider)
 	case p.status != 0:
 		return fail("the gateway responded with %d, and the request did not reach this daemon%s", p.status, p.errorType()).

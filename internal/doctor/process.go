@@ -11,10 +11,47 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// Silent says why a daemon with an admin socket does not respond, and how to fix it.
-func Silent(ctx context.Context, err *admin.SilentError) Finding {
+// Unavailable says why the daemon could not be asked, and how to fix it. It returns nil if only the
+// other checks can say that.
+func Unavailable(ctx context.Context, err error) *Finding {
 	x := &facts{units: installedUnits(ctx), daemonErr: err}
-	return x.stuck(fail("%v", err))
+	return x.unavailable()
+}
+
+func (x *facts) unavailable() *Finding {
+	foreign, isForeign := errors.AsType[*admin.ForeignError](x.daemonErr)
+	_, isSilent := errors.AsType[*admin.SilentError](x.daemonErr)
+	_, isLost := errors.AsType[*admin.LostError](x.daemonErr)
+	f := fail("%v", x.daemonErr)
+	switch {
+	case isSilent:
+		f = x.stuck(f)
+	case isLost:
+		f = f.fix(x.openAgain())
+	case isForeign && foreign.Named:
+		f = f.fix("name the admin socket of a running daemon with --socket")
+	case isForeign:
+		f = f.fix("remove the file at the path of the admin socket, and have the daemon open it again:", x.openAgain())
+	default:
+		return nil
+	}
+	return &f
+}
+
+// openAgain returns the command that has the daemon open its admin socket again.
+func (x *facts) openAgain() string {
+	const why = "   # a reload, which cuts no stream"
+	switch pid := x.pid(); {
+	case x.units.installed() && (pid == 0 || pid == x.units.service.MainPID):
+		return "systemctl kill --signal=HUP --kill-who=main oauth-proxyd" + why
+	case pid != 0:
+		return fmt.Sprintf("kill -HUP %d%s", pid, why)
+	}
+	show := "ss -xlp"
+	if port := x.port(); port != 0 {
+		show = fmt.Sprintf("ss -ltnp 'sport = :%d'", port)
+	}
+	return "kill -HUP PID" + why + "; as root, " + show + " shows the PID"
 }
 
 // pid returns the process that has the admin socket, or 0 if it is not known.
@@ -24,6 +61,9 @@ func (x *facts) pid() int {
 	}
 	if silent, is := errors.AsType[*admin.SilentError](x.daemonErr); is {
 		return silent.PID
+	}
+	if lost, is := errors.AsType[*admin.LostError](x.daemonErr); is {
+		return lost.PID
 	}
 	return 0
 }

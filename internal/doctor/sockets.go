@@ -65,6 +65,9 @@ func checkSockets(ctx context.Context, x *facts) []Finding {
 	for _, s := range x.sockets() {
 		k := knock(ctx, s.Network, s.Address)
 		x.responds = x.responds || k.ours
+		if x.failed("systemd") && isClosed(k.err) {
+			continue // that is why
+		}
 		findings = append(findings, x.judgeSocket(s, k))
 	}
 	return findings
@@ -78,7 +81,7 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 		return ok("%s responds in %s", where, milliseconds(k.took))
 	case k.err != nil && errors.Is(x.daemonErr, os.ErrPermission): // it runs, and knows its sockets
 		return unknown("could not connect to %s, but the daemon may have another socket", where).fix(asRoot)
-	case errors.Is(k.err, syscall.ECONNREFUSED), errors.Is(k.err, os.ErrNotExist):
+	case isClosed(k.err):
 		return fail("nothing listens on %s", where).fix(x.start())
 	case errors.Is(k.err, os.ErrPermission):
 		return unknown("this user may not connect to %s", where).fix(asRoot)
@@ -92,6 +95,11 @@ func (x *facts) judgeSocket(s admin.SocketStatus, k knocked) Finding {
 			fix(whoHas(portOf(s.Address)), "stop that program, or choose another port:").
 			fix(x.listenOn(net.JoinHostPort(host, "PORT"))...)
 	}
+}
+
+// isClosed reports whether nothing listens on an address.
+func isClosed(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }
 
 // knocked is the result of a request for /health at a socket.
@@ -153,16 +161,13 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
+	case x.unavailable() != nil:
+		return []Finding{*x.unavailable()}
 	case s == nil && x.responds:
-		again := fmt.Sprintf("kill -HUP PID   # a reload, which cuts no stream; as root, ss -ltnp 'sport = :%d' shows the PID", x.port())
-		if x.units.installed() {
-			again = "systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream"
-		}
-		f := fail("the daemon responds on its port, but %v", x.daemonErr).fix("remove the file at the path of the admin socket")
-		if isDown {
-			f = fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket)
-		}
-		return []Finding{f.fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", again)}
+		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
+			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", x.openAgain())}
+	case isDown && (x.failed("systemd") || x.failed("sockets")):
+		return nil // that is why
 	case s == nil:
 		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/systemd"
 )
 
@@ -90,9 +91,9 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 	if !shown.installed() {
 		return nil // something else runs the daemon
 	}
-	if x.daemon != nil && shown.isStopped() {
+	if x.daemon != nil && (shown.isStopped() || !isOurs(*x.daemon)) {
 		x.units = units{}
-		return []Finding{ok("%s is stopped; process %d is another daemon", serviceUnit, x.daemon.PID)}
+		return []Finding{ok("%s is %s; process %d is another daemon", serviceUnit, shown.service.Active, x.daemon.PID)}
 	}
 	return []Finding{shown.judge()}
 }
@@ -159,8 +160,15 @@ func (u units) judgeMasked() Finding {
 	return f
 }
 
-// Threats finds the units of this host that will end the running daemon or lose its sockets.
-func Threats(ctx context.Context) []Finding {
+// isOurs reports whether the packaged unit may run the daemon, which an empty status leaves open.
+func isOurs(s admin.Status) bool { return s.Service == serviceUnit || s.RestartWith == "" }
+
+// Threats finds the units of this host that will end the running daemon or lose its sockets. It
+// finds none for a daemon that another unit runs, or nobody.
+func Threats(ctx context.Context, daemon admin.Status) []Finding {
+	if !isOurs(daemon) {
+		return nil
+	}
 	u := installedUnits(ctx)
 	if u.service.Load == "masked" && u.service.Active == "active" {
 		return []Finding{u.judgeMasked()}
@@ -232,6 +240,8 @@ func (x *facts) start() string {
 		return reopen(socketUnit)
 	case x.units.socket.Load == "loaded" && x.units.socket.Active == "inactive" && x.units.isStopped():
 		return "systemctl enable --now " + socketUnit
+	case x.daemon != nil && x.daemon.RestartWith != "":
+		return x.daemon.RestartWith
 	case x.units.installed():
 		return "systemctl restart oauth-proxyd"
 	case x.pid() != 0:

@@ -144,8 +144,12 @@ func TestStatesOfTheUnits(t *testing.T) {
 		{"it waits, and would be refused", stopped + listens, refuse, "daemon", doctor.Fail, []string{"the first request cannot start it", "check --config test.hcl"}},
 		{
 			"neither is active", stopped + strings.Replace(listens, "=active", "=inactive", 1), func(w *world) { w.health = nil },
-			"sockets", doctor.Fail,
-			[]string{"nothing listens", "systemctl enable --now oauth-proxyd.socket"},
+			"systemd", doctor.Fail,
+			[]string{"are not active", "systemctl enable --now oauth-proxyd.socket"},
+		},
+		{
+			"neither is active, which is said once", stopped + strings.Replace(listens, "=active", "=inactive", 1), func(w *world) { w.health = nil },
+			"sockets", "", nil,
 		},
 		{"it waits", stopped + listens, func(*world) {}, "daemon", doctor.OK, []string{"starts it with the first request"}},
 		{
@@ -178,14 +182,17 @@ func TestStatesOfTheUnits(t *testing.T) {
 
 // TestDaemonOutsideOfTheService: the units do not matter for a daemon that was started by hand.
 func TestDaemonOutsideOfTheService(t *testing.T) {
-	w := newWorld(t)
-	w.units = "LoadState=loaded\nActiveState=inactive\n\nLoadState=loaded\nActiveState=inactive\nListen=[::]:8080 (Stream)\n"
-	r := w.examine()
-	if f, found := firstFault(r); found {
-		t.Errorf("a fault without a cause: %+v", f)
-	}
-	if f := find(r, "systemd"); f.Status != doctor.OK || lacks(f, []string{"is stopped; process 4711 is another daemon"}) {
-		t.Errorf("%+v", f)
+	for _, active := range []string{"inactive", "active"} {
+		w := newWorld(t)
+		w.units = "LoadState=loaded\nActiveState=" + active + "\n\nLoadState=masked\nActiveState=" + active + "\nListen=[::]:8080 (Stream)\n"
+		w.status.RestartWith, w.status.Version = "kill 4711, then oauth-proxyd serve", "v0"
+		r := w.examine()
+		if f, _ := firstFault(r); f.Check != "daemon" || lacks(f, []string{"runs version v0", "\nkill 4711, then oauth-proxyd serve"}) {
+			t.Errorf("%s: %+v", active, f)
+		}
+		if f := find(r, "systemd"); f.Status != doctor.OK || lacks(f, []string{"is " + active + "; process 4711 is another daemon"}) {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

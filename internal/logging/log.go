@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,6 +105,31 @@ func (l *Log) SetFormat(format string) error {
 	}
 	l.sink.Store(&s)
 	return nil
+}
+
+// Lines says where an operator finds the records with an attribute, or all of them if the key is
+// empty. The command shows the log; it is empty if no journal may have it.
+func (l *Log) Lines(command, key, value string) string {
+	_, fields := (*l.sink.Load()).(*journal)
+	if fields {
+		command = cmp.Or(command, "journalctl -t "+identifier)
+	}
+	match := " -g "
+	if fields {
+		match = " " + fieldName(key) + "="
+	}
+	if strings.Contains(value, " ") {
+		value = strconv.Quote(value)
+	}
+	switch {
+	case command != "" && key != "":
+		return "`" + command + match + value + "`"
+	case command != "":
+		return "`" + command + "`"
+	case key != "":
+		return "the lines of the log with " + key + " " + value
+	}
+	return "the log"
 }
 
 // Dropped is how many records were lost since New: the queue was full or closed, or writing failed.

@@ -219,7 +219,7 @@ func (c *clientRecord) fails(now time.Time) bool {
 }
 
 // warning says since when requests are refused, and with which clients, or returns "".
-func (c *clients) warning(now time.Time) string {
+func (c *clients) warning(now time.Time, o *outcomes) string {
 	names := slices.Sorted(maps.Keys(c.known))
 	var failing, working []string
 	first := &clientRecord{since: now} // the client whose requests have been refused longest
@@ -239,14 +239,14 @@ func (c *clients) warning(now time.Time) string {
 	if len(failing) == 0 || first.status >= http.StatusInternalServerError && len(working) == 0 { // or the API fails
 		return ""
 	}
-	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + fixClients(failing, working)
+	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + o.fixClients(failing, working)
 }
 
 // fixClients says with which clients requests fail, and what to do.
-func fixClients(failing, working []string) string {
+func (o *outcomes) fixClients(failing, working []string) string {
 	names, see := listed(failing), ""
 	if failing[0] != otherClient {
-		see = "; see `journalctl -u oauth-proxyd CLIENT=\"" + failing[0] + "\"`"
+		see = "; " + o.see("client", failing[0])
 	}
 	switch {
 	case len(working) > 0:
@@ -254,7 +254,7 @@ func fixClients(failing, working []string) string {
 	case len(failing) > 1:
 		return "every client (" + names + "); check the header rules with `oauth-proxyd selftest`"
 	default:
-		return names + ", and no request of another client has succeeded since" + cmp.Or(see, "; see `journalctl -u oauth-proxyd`")
+		return names + ", and no request of another client has succeeded since" + cmp.Or(see, "; "+o.see("", ""))
 	}
 }
 

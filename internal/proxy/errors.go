@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
-	"syscall"
 
 	"oauth-proxyd/internal/access"
 )
@@ -91,14 +89,6 @@ var codeTable = map[Code]codeMeaning{
 	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
 	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later, or proxy.idle_timeout if the upstream may pause while it accepts a body"},
 	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},
-}
-
-// fix says what an operator can do about a failure with the code.
-func (c Code) fix(cause string) string {
-	if strings.Contains(cause, syscall.EMFILE.Error()) {
-		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
-	}
-	return cmp.Or(codeTable[c].fix, "see `journalctl -u oauth-proxyd OUTCOME="+string(c)+"`")
 }
 
 // retryAfter is the Retry-After of our 503s, in seconds.

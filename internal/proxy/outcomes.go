@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,14 +16,16 @@ import (
 // outcomes judges whether requests work: now, lately, and with each client. It is shown each
 // response of the upstream when it begins, and each request when it ends.
 type outcomes struct {
+	logLines func(key, value string) string
+
 	mu      sync.Mutex // guards the rest
 	clients *clients
 	recent  recentErrors
 	stats   Stats
 }
 
-func newOutcomes(r prometheus.Registerer) *outcomes {
-	o := &outcomes{clients: newClients(r)}
+func newOutcomes(r prometheus.Registerer, logLines func(key, value string) string) *outcomes {
+	o := &outcomes{logLines: logLines, clients: newClients(r)}
 	r.MustRegister(o)
 	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "proxy_upstream_last_success_timestamp_seconds", Help: "When the API last sent a complete response below 500, or a response had carried data for 10 s; 0: not yet.",
@@ -75,7 +79,23 @@ func (o *outcomes) read() Stats {
 func (o *outcomes) warnings(now time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return []string{o.recent.warning(now), o.clients.warning(now)}
+	return []string{o.recent.warning(now, o), o.clients.warning(now, o)}
+}
+
+// see says where the lines of the log with an attribute are.
+func (o *outcomes) see(key, value string) string {
+	if o.logLines == nil {
+		return "see the log"
+	}
+	return "see " + o.logLines(key, value)
+}
+
+// fix says what an operator can do about a failure with the code.
+func (o *outcomes) fix(c Code, cause string) string {
+	if strings.Contains(cause, syscall.EMFILE.Error()) {
+		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
+	}
+	return cmp.Or(codeTable[c].fix, o.see("outcome", string(c)))
 }
 
 // began judges a response of the upstream that begins.
@@ -126,7 +146,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		if r.FirstByte > 0 && meaning.cutBy == cutByDrain {
 			s.CutByDrain++
 		}
-		s.fail(r, meaning.severity < breakdown, r.Outcome+": "+r.Error, Code(r.Outcome).fix(r.Error), now)
+		s.fail(r, meaning.severity < breakdown, r.Outcome+": "+r.Error, o.fix(Code(r.Outcome), r.Error), now)
 	case r.Outcome == outcomeErrorEvent:
 		s.Failed++
 		s.fail(r, false, r.Error, fixAPI, now)

@@ -34,6 +34,9 @@ type Config struct {
 	Tailnet access.Tailnet
 	// Upstream has the replacements for DNS and TCP, if any, as in a test; [Settings] has the rest.
 	Upstream upstream.Config
+	// LogLines says where an operator finds the lines of the log with an attribute, or all of them
+	// if the key is empty. If nil, there is only "the log".
+	LogLines func(key, value string) string
 	// OwnName reports whether a request is for an address or a name of this host. If nil, all are.
 	OwnName func(*http.Request) bool
 }
@@ -78,7 +81,7 @@ type snapshot struct {
 func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
 		host: c.Host, log: c.Log, network: c.Upstream, ownName: c.OwnName,
-		metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer),
+		metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer, c.LogLines),
 		access: access.New(c.Tailnet), denials: access.NewDenialLog(),
 		queue: newQueue(s.Proxy), memory: &bufferBudget{}, loops: newLoops(), limits: ratelimit.New(),
 		flights:       &flights{open: make(map[*exchange]struct{})},

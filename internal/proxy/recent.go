@@ -197,7 +197,7 @@ func (e *RecentErrors) ours() (n int, worst Code) {
 }
 
 // warning says whether the API or this side makes requests fail, or returns "" if few fail.
-func (e *recentErrors) warning(now time.Time) string {
+func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 	lately := e.over(5*time.Minute, now)
 	failed, total := lately.Errors, lately.Requests
 	api := failed[classLimited] + failed[classOverloaded] + failed[classFailed] + failed[classErrorEvent]
@@ -206,7 +206,7 @@ func (e *recentErrors) warning(now time.Time) string {
 	switch {
 	case total == 0 && lately.Refused >= fewDoubtful:
 		return fmt.Sprintf("all %d requests of the last 5 minutes were refused, because access.allow does not list the sender, or access.browsers"+
-			" the web page; `journalctl -u oauth-proxyd HTTP_STATUS=403` names them", lately.Refused)
+			" the web page; to know them, %s", lately.Refused, o.see("status", "403"))
 	case total < warnRequests, float64(most) < warnShare*float64(total):
 		return ""
 	case most == api:
@@ -219,7 +219,7 @@ func (e *recentErrors) warning(now time.Time) string {
 			verdict = "it may not be the API"
 		}
 		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s; %s",
-			verdict, ours, total, code, code.fix(""))
+			verdict, ours, total, code, o.fix(code, ""))
 	case most == failed[classUnknown]:
 		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
 			" which a proxy, firewall or portal on the path may have sent; run `oauth-proxyd doctor`", most, total)

@@ -105,7 +105,7 @@ func TestTroubleNamesTheFailure(t *testing.T) {
 		"streams are just an error":            {errorStream, "Request-Id: req_1\r\n", []string{message}, "no message has succeeded for 1 s: the upstream ended the stream with an error event (3 in a row); it is the API: "},
 		"a portal responds":                    {webPage, "", []string{message}, "no message has succeeded for 1 s: the upstream responded 200 OK with a web page (3 in a row); the API sends a request-id"},
 		"a web page of an API's other path":    {webPage, "", []string{"HEAD /"}, ""},
-		"we refuse":                            {200, "", []string{upgrade}, "no request has succeeded for 1 s: upgrade_refused: protocol upgrades are not supported (3 in a row); see `journalctl -u oauth-proxyd OUTCOME=upgrade_refused`"},
+		"we refuse":                            {200, "", []string{upgrade}, "no request has succeeded for 1 s: upgrade_refused: protocol upgrades are not supported (3 in a row); see the log"},
 		"we refuse some":                       {200, "", []string{upgrade, "GET /"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,6 +29,40 @@ func ShowService(ctx context.Context) (Unit, error) {
 	u.Name = name
 	return u, nil
 }
+
+// Service is a service of systemd, and Manager the options of its manager. The zero value is for a
+// process that something else has started.
+type Service struct{ Name, Manager string }
+
+// OwnService returns the service that this process is the main process of. A process that a service
+// has only started, such as one of cron, is none.
+func (n *Notifier) OwnService() Service {
+	if n.Socket() == "" && os.Getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
+		return Service{}
+	}
+	cgroup, _ := os.ReadFile("/proc/self/cgroup") // without it: the packaged unit
+	name, user := unitOf(string(cgroup))
+	if user {
+		return Service{name, " --user"}
+	}
+	return Service{Name: name}
+}
+
+// OfSystem returns the name, unless a user's own service manager runs the service.
+func (s Service) OfSystem() string {
+	if s.Manager != "" {
+		return ""
+	}
+	return s.Name
+}
+
+// Restart returns the command that restarts the service.
+func (s Service) Restart() string { return "systemctl" + s.Manager + " restart " + s.short() }
+
+// Journal returns the command that shows the log of the service.
+func (s Service) Journal() string { return "journalctl" + s.Manager + " -u " + s.short() }
+
+func (s Service) short() string { return strings.TrimSuffix(s.Name, ".service") }
 
 // unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether a
 // user's own service manager runs it.

@@ -45,7 +45,7 @@ func (l *lab) runByHand(e example) {
 	l.background("--uid=nobody --setenv=XDG_RUNTIME_DIR=/run/nobody --working-directory=/etc/oauth-proxyd", e.steps[0].text)
 	l.wantServedSoon("127.0.0.1:8081")
 	l.wantAll(l.run("oauth-proxyd", "status", "--socket", "/run/nobody/oauth-proxyd/admin.sock").Stdout, "127.0.0.1:8081")
-	l.wantAll(l.run("oauth-proxyd", "doctor", "--socket", "/run/nobody/oauth-proxyd/admin.sock").Stdout, "oauth-proxyd.service is stopped; process ")
+	l.wantAll(l.run("oauth-proxyd", "doctor", "--socket", "/run/nobody/oauth-proxyd/admin.sock").Stdout, "oauth-proxyd.service is inactive; process ")
 }
 
 func (l *lab) runForOneUser(e example) {
@@ -68,7 +68,7 @@ func (l *lab) runForOneUser(e example) {
 		}
 	}
 	l.wantServedAt("127.0.0.1:8081")
-	l.wantAll(printed, "oauth-proxyd.service is stopped; process ", "127.0.0.1:8081 (proxy) responds in")
+	l.wantAll(printed, "oauth-proxyd.service is inactive; process ", "127.0.0.1:8081 (proxy) responds in")
 }
 
 func (l *lab) runInContainer(e example) {

@@ -1,0 +1,119 @@
+package main_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"oauth-proxyd/internal/daemontest"
+)
+
+// byHand starts a daemon as a person does at a terminal, without systemd.
+func byHand(t *testing.T, more ...string) *service {
+	t.Helper()
+	s := newService(t, unit{
+		config: forwarding("http://127.0.0.1:9", "", append(more, withoutTailnet)...), env: []string{"NOTIFY_SOCKET=", "SYSTEMD_EXEC_PID="},
+	})
+	s.run()
+	s.log.Next(t, `"msg":"serving"`)
+	return s
+}
+
+// A daemon that systemd does not run has neither a unit to restart nor a journal.
+func TestAdviceForADaemonStartedByHand(t *testing.T) {
+	t.Parallel()
+	s := byHand(t, "access {\n  allow = [\"192.0.2.1\"]\n}\n")
+	for range 3 {
+		get(t, s.url()+"/v1/models").Want(t, http.StatusForbidden)
+	}
+	restart := fmt.Sprintf("kill %d, then oauth-proxyd serve --config %s --log-format json", s.process.PID, s.file())
+	s.configure(forwarding("http://127.0.0.1:9", `listen_addr = ":8181"`, withoutTailnet))
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"reload", "--dry-run"}, "(needs a restart: " + restart + ")"},
+		{[]string{"upgrade"}, "hint: the running process is still in charge\n"},
+		{[]string{"explain", "req_nobody"}, "hint: older ones are in the log\n"},
+		{[]string{"status"}, "to know them, see the lines of the log with status 403\n"},
+		{[]string{"status", "--json"}, `"restart_with": "` + restart + `"`},
+		{[]string{"doctor", "--config", s.file()}, "-> " + restart},
+	} {
+		_, out, errs := s.command(c.args...)
+		if !strings.Contains(out+errs, c.want) || strings.Contains(out+errs, "journalctl -u oauth-proxyd") || strings.Contains(out+errs, "systemctl") {
+			t.Errorf("%v: want %q in\n%s%s", c.args, c.want, out, errs)
+		}
+	}
+}
+
+func TestAdviceForAService(t *testing.T) {
+	t.Parallel()
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet, "access {\n  allow = [\"192.0.2.1\"]\n}\n")})
+	for range 3 {
+		get(t, s.url()+"/v1/models").Want(t, http.StatusForbidden)
+	}
+	s.configure(forwarding("http://127.0.0.1:9", `listen_addr = ":8181"`, withoutTailnet))
+	if _, out, errs := s.command("reload", "--dry-run"); !strings.Contains(out, "(needs a restart: systemctl restart oauth-proxyd)") {
+		t.Errorf("%s%s", out, errs)
+	}
+	s.wantStatus(0, "healthy", "to know them, see `journalctl -u oauth-proxyd -g 403`") // its log has JSON, and no fields
+}
+
+// The daemon runs, and only the file of its socket is gone.
+func TestStatusOfALostSocket(t *testing.T) {
+	t.Parallel()
+	s := byHand(t)
+	socket := filepath.Join(s.dir, "admin.sock")
+	seen := fmt.Sprintf("oauth-proxyd runs as process %d, but its admin socket %s was removed or replaced", s.process.PID, socket)
+	for name, lose := range map[string]func() error{
+		"removed":  func() error { return os.Remove(socket) },
+		"replaced": func() error { return os.Rename(s.file()+".copy", socket) },
+	} {
+		if err := os.WriteFile(s.file()+".copy", []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := lose(); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"status", "reload", "doctor"} {
+			_, out, errs := s.command(command)
+			if !daemontest.ContainsAll(strings.Join(strings.Fields(out+errs), " "), []string{seen, fmt.Sprintf("kill -HUP %d # a reload, which cuts no stream", s.process.PID)}) {
+				t.Errorf("%s: %s: %s%s", name, command, out, errs)
+			}
+		}
+		_ = os.Remove(socket)
+		s.signal(syscall.SIGHUP)
+		s.log.Next(t, "configuration reloaded")
+		s.wantStatus(0, "healthy")
+	}
+}
+
+func TestSocketOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	s := byHand(t)
+	other := filepath.Join(s.dir, "other.sock")
+	l, err := net.Listen("unix", other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	t.Cleanup(server.Close)
+	for path, want := range map[string]string{
+		s.file(): " is not a socket\n",
+		other:    fmt.Sprintf(", process %d (oauth-proxyd.te), did not respond as oauth-proxyd does: no header", os.Getpid()),
+	} {
+		code, out, errs := s.command("status", "--socket", path)
+		if code != 69 || out != "" || !daemontest.ContainsAll(errs, []string{path, want, "hint: name the admin socket of a running daemon with --socket\n"}) {
+			t.Errorf("%s: %d %s%s", path, code, out, errs)
+		}
+	}
+}
