@@ -62,18 +62,7 @@ func TestProgramThatHangsOnTheAdminSocket(t *testing.T) {
 func TestStatusNamesLackOfDescriptors(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
-	client := newClient(t)
-	ask := func(path string) daemontest.Response {
-		response, err := daemontest.Ask(client, http.MethodGet, s.url()+path, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response
-	}
-	ask("/health").Want(t, 200) // the connection is kept
-	restore := spareDescriptors(t, s, 0)
-	ask("/v1/models").Want(t, 502)
-	restore()
+	s.failForDescriptors(t)
 	s.wantStatus(0, "healthy, but the last request failed: upstream_connect: could not connect", "too many open files", "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n`")
 }
 
@@ -81,9 +70,27 @@ func TestStatusNamesLackOfDescriptors(t *testing.T) {
 func TestFewDescriptorsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
+	s.failForDescriptors(t)
 	spareDescriptors(t, s, 3)
 	d, _ := s.doctor()
 	d.want(t, "daemon", "warn", " file descriptors open, and its limit is ", "LimitNOFILE=")
+}
+
+// failForDescriptors has a request fail because the daemon has no descriptor for its connection.
+func (s *service) failForDescriptors(t *testing.T) {
+	t.Helper()
+	client := newClient(t)
+	ask := func(path string, status int) {
+		response, err := daemontest.Ask(client, http.MethodGet, s.url()+path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Want(t, status)
+	}
+	ask("/health", 200) // the connection is kept
+	restore := spareDescriptors(t, s, 0)
+	ask("/v1/models", 502)
+	restore()
 }
 
 // spareDescriptors leaves the daemon so many free descriptors until the test ends or calls restore.

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,6 +26,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
@@ -531,6 +534,33 @@ func TestMissingFactsAreUnknown(t *testing.T) {
 				t.Errorf("%+v, want unknown with %q", f, row.words)
 			}
 		})
+	}
+}
+
+// TestDescriptorsAreReportedOnce: what follows from used up descriptors has no finding of its own.
+func TestDescriptorsAreReportedOnce(t *testing.T) {
+	const lack = "too many open files"
+	c := exec.Command("sleep", "1m") // in place of the daemon
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	for limit, findings := range map[uint64]int{5: 1, 500: 2} { // it has three
+		if err := unix.Prlimit(c.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: 500}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t)
+		w.status.PID, w.dryRun.Error = c.Process.Pid, "cannot read the configuration: "+lack
+		w.failing("the last request failed: socket: "+lack, "raise LimitNOFILE=")
+		n := 0
+		for _, f := range w.examine().Findings {
+			if f.Status == doctor.Warn {
+				n++
+			}
+		}
+		if n != findings {
+			t.Errorf("with a limit of %d: %d warnings, want %d", limit, n, findings)
+		}
 	}
 }
 

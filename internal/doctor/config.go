@@ -47,6 +47,8 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	switch {
 	case err != nil:
 		return []Finding{unknown("the running daemon did not say whether it has applied the file: %v", err)}
+	case x.isForDescriptors(o.Error):
+		return nil
 	case o.Refused():
 		why := o.Error
 		if len(o.Diagnostics) > 0 {

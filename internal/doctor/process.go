@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"oauth-proxyd/internal/admin"
 )
@@ -108,6 +109,12 @@ func (x *facts) descriptorsUsedUp() (f Finding) {
 		return f.fix("systemctl edit "+serviceUnit+"   # add these lines:", fmt.Sprintf("[Service]\nLimitNOFILE=%d", 2*limit), x.start())
 	}
 	return f.fix("ulimit -n 65536   # where the daemon is started; for a service of systemd: LimitNOFILE=", x.start())
+}
+
+// isForDescriptors reports whether a text is about descriptors that are still used up. checkDaemon
+// reports that once, with the limit.
+func (x *facts) isForDescriptors(text string) bool {
+	return strings.Contains(text, syscall.EMFILE.Error()) && x.descriptorsUsedUp().Seen != ""
 }
 
 // procText returns a file of proc(5) about a process, or "" if that has ended.

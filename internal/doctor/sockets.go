@@ -210,7 +210,7 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
-		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
+		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) {
 			continue
 		}
 		seen, fix := splitWarning(text, x.daemon.Requests.Fix)

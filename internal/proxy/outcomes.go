@@ -79,7 +79,11 @@ func (o *outcomes) read() Stats {
 func (o *outcomes) warnings(now time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return []string{o.recent.warning(now, o), o.clients.warning(now, o)}
+	all := []string{o.recent.warning(now, o), o.clients.warning(now, o)}
+	if o.stats.Trouble(now) != "" && o.recent.allFail(now) && strings.HasSuffix(all[0], "; "+o.stats.Fix) {
+		return all[1:] // Trouble says so, and why
+	}
+	return all
 }
 
 // see says where the lines of the log with an attribute are.

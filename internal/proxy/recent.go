@@ -196,6 +196,15 @@ func (e *RecentErrors) ours() (n int, worst Code) {
 	return n, worst
 }
 
+// allFail reports whether no request of the last 5 minutes succeeded.
+func (e *recentErrors) allFail(now time.Time) bool {
+	lately, failed := e.over(5*time.Minute, now), 0
+	for _, n := range lately.Errors {
+		failed += n
+	}
+	return failed == lately.Requests
+}
+
 // warning says whether the API or this side makes requests fail, or returns "" if few fail.
 func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 	lately := e.over(5*time.Minute, now)
