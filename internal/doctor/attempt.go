@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -115,6 +116,20 @@ func (a *attempt) failedPart() string {
 
 // host returns the name or the address that the attempt connects to.
 func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.UpstreamURL).Hostname() }
+
+// addresses returns those of the host that the attempt connects to.
+func (a *attempt) addresses() []netip.Addr {
+	if addr, err := netip.ParseAddr(a.host()); err == nil {
+		return []netip.Addr{addr.Unmap()}
+	}
+	var all []netip.Addr
+	for _, s := range a.steps {
+		for _, addr := range s.Addresses {
+			all = append(all, addr.Unmap())
+		}
+	}
+	return all
+}
 
 // curl returns the command that sends such a request to a path of the upstream.
 func (a *attempt) curl(path string) string {

@@ -2,21 +2,11 @@ package doctor_test
 
 import (
 	"cmp"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
-	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -313,21 +303,6 @@ func brokenExits() []breakage {
 			"upstream dns", doctor.Fail,
 			[]string{"api.invalid", "getent hosts api.invalid"},
 		},
-		{
-			"an upstream that is not to be trusted", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(nil)) },
-			"upstream tls", doctor.Fail,
-			[]string{`issued by "O=Acme Co"`, "not one of the system's roots", `upstream_ca_file = "/etc/oauth-proxyd/upstream-ca.pem"`, "IT department"},
-		},
-		{
-			"a private upstream that is not the API", func(w *world) { w.trusts(w.tlsUpstream(nil)) },
-			"upstream http", doctor.Warn,
-			[]string{"404", "curl -v --cacert /"},
-		},
-		{
-			"an upstream whose certificate has expired", func(w *world) { w.replace(w.upstream.URL, w.tlsUpstream(expired(w.t))) },
-			"upstream tls", doctor.Fail,
-			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must renew the certificate"},
-		},
 		{"something else than the API", func(w *world) {
 			w.upstream.Config.Handler = http.RedirectHandler("http://login.example/", http.StatusFound)
 		}, "upstream http", doctor.Fail, []string{"302", "login.example", "not the API", "portal"}},
@@ -339,7 +314,7 @@ func brokenExits() []breakage {
 
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
-	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits()) {
+	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits(), brokenHandshakes()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			row.broken(w)
@@ -398,46 +373,6 @@ func (w *world) installTailscale() {
 func (w *world) keyExpires(in time.Duration) {
 	at := time.Now().Add(in).UTC().Format(time.RFC3339)
 	w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"Self":{`, `"Self":{"KeyExpiry":"`+at+`",`, 1))
-}
-
-// expired is a certificate that is no longer valid.
-func expired(t *testing.T) []tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Inspector"},
-		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
-}
-
-// tlsUpstream has a certificate that is not trusted: other, or else that of httptest.
-func (w *world) tlsUpstream(other []tls.Certificate) string {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{Certificates: other}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the handshake
-	server.StartTLS()
-	w.t.Cleanup(server.Close)
-	return server.URL
-}
-
-// trusts makes the test server's certificate known to the configuration.
-func (w *world) trusts(url string) {
-	server := httptest.NewTLSServer(nil) // all test servers have one certificate
-	defer server.Close()
-	file := filepath.Join(w.dir, "ca.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(file, block, 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	w.replace(strconv.Quote(w.upstream.URL), strconv.Quote(url)+"\n  upstream_ca_file = "+strconv.Quote(file))
 }
 
 // refused makes tailscaled report refused connections of the laptop.

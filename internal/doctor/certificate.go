@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const caFile = "/etc/oauth-proxyd/upstream-ca.pem"
 func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 	invalid, is := errors.AsType[*tls.CertificateVerificationError](a.err)
 	if !is || len(invalid.UnverifiedCertificates) == 0 {
-		return f.fix(a.curl(""), "proxy.upstream_url in "+x.File+": is this an https server?")
+		return x.handshakeFinding(a, f)
 	}
 	chain := invalid.UnverifiedCertificates
 	if _, is := errors.AsType[x509.UnknownAuthorityError](invalid.Err); is {
@@ -27,9 +28,29 @@ func (x *facts) certificateFinding(a *attempt, f Finding) Finding {
 		leaf.Issuer, leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly))
 	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.Expired {
 		return f.fix("timedatectl   # is the clock of this host right?",
-			"if it is, the operator of the upstream, or of a proxy that intercepts TLS, must renew the certificate")
+			"if it is, "+whoseServer+" must renew the certificate")
 	}
-	return f.fix("proxy.upstream_url in " + x.File + ": is that the name in the certificate?")
+	if _, is := errors.AsType[x509.HostnameError](invalid.Err); is {
+		return f.fix("proxy.upstream_url in " + x.File + ": is that the name in the certificate?")
+	}
+	if reason, is := errors.AsType[x509.CertificateInvalidError](invalid.Err); is && reason.Reason == x509.IncompatibleUsage {
+		return f.fix(whoseServer + " must issue one for servers: with the extended key usage serverAuth, or with none")
+	}
+	return f.fix(whoseServer+" must issue a valid one", a.curl(""))
+}
+
+// whoseServer is who can change what the server does.
+const whoseServer = "the operator of the upstream, or of a proxy that intercepts TLS,"
+
+// handshakeFinding is about a handshake that failed before there was a certificate to verify.
+func (x *facts) handshakeFinding(a *attempt, f Finding) Finding {
+	text := a.err.Error() // package tls has no types for these
+	if strings.Contains(text, "tls: protocol version not supported") || strings.Contains(text, "tls: server selected unsupported protocol version") {
+		f.Seen += "; the server offers only TLS 1.0 or 1.1, and oauth-proxyd needs 1.2 or later"
+		return f.fix(whoseServer+" must turn on TLS 1.2 or 1.3",
+			"openssl s_client -connect "+a.tlsAddress()+"   # what does it offer?")
+	}
+	return f.fix(a.curl(""), "proxy.upstream_url in "+x.File+": is this an https server?")
 }
 
 // unknownIssuer reports a certificate that no trusted CA has issued, such as that of a proxy that
@@ -58,10 +79,6 @@ func (x *facts) unknownIssuer(a *attempt, chain []*x509.Certificate) Finding {
 
 // saveTop returns commands that save the last certificate of the chain that the server sends.
 func saveTop(a *attempt) string {
-	address := a.config.UpstreamURL.Host
-	if a.config.UpstreamURL.Port() == "" {
-		address += ":443"
-	}
 	proxy := ""
 	if a.proxy != nil {
 		proxy = " \\\n  -proxy " + a.proxy.Host
@@ -72,7 +89,15 @@ func saveTop(a *attempt) string {
     /END CERT/ {t=c} END {printf "%%s", t}' \
   >%s
 openssl x509 -noout -fingerprint -sha256 \
-  -in %[4]s`, address, a.config.UpstreamURL.Hostname(), proxy, caFile)
+  -in %[4]s`, a.tlsAddress(), a.config.UpstreamURL.Hostname(), proxy, caFile)
+}
+
+// tlsAddress returns the host and the port that the handshake is with.
+func (a *attempt) tlsAddress() string {
+	if a.config.UpstreamURL.Port() == "" {
+		return a.config.UpstreamURL.Host + ":443"
+	}
+	return a.config.UpstreamURL.Host
 }
 
 // missingRoots reports whether the system trusts no certificate at all.

@@ -95,7 +95,7 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	curl := a.curl("")
 	switch a.failedPart() {
 	case upstream.StageName:
-		return at(stepDNS, f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf"))
+		return at(stepDNS, noName(a, f))
 	case upstream.StageAddress:
 		return at(stepTCP, f.fix(x.unreachable(a), curl))
 	case upstream.StageTunnel:
@@ -110,8 +110,26 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	return at(stepHTTP, f.fix(curl))
 }
 
+// noName says what to do about a name that does not resolve. A response that is too long for UDP is
+// asked for again over TCP (RFC 7766), which name servers and firewalls may refuse.
+func noName(a *attempt, f Finding) Finding {
+	dns, is := errors.AsType[*net.DNSError](a.err)
+	if !is || !strings.HasPrefix(dns.Err, "dial tcp ") {
+		return f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf")
+	}
+	server, _, _ := net.SplitHostPort(dns.Server)
+	f.Seen += "; the response of the name server is too long for UDP, and it does not accept TCP"
+	return f.fix(fmt.Sprintf("have the name server %s, or the firewall in front of it, accept TCP port 53", server), "dig +tcp @"+server+" "+a.host())
+}
+
 // unreachable says what to do about an address that cannot be connected to.
 func (x *facts) unreachable(a *attempt) string {
+	if errors.Is(a.err, syscall.ENETUNREACH) || errors.Is(a.err, syscall.EADDRNOTAVAIL) {
+		if addresses := a.addresses(); !slices.ContainsFunc(addresses, netip.Addr.Is4) {
+			return a.host() + " has only IPv6 addresses, and this host has no route to them (ip -6 route): give it one, or set proxy.upstream_proxy in " + x.File
+		}
+		return "ip route   # this host has no route to " + a.host()
+	}
 	if !errors.Is(a.err, syscall.ECONNREFUSED) {
 		return "look for a firewall between this host and " + a.host() + ", or set proxy.upstream_proxy in " + x.File
 	}

@@ -1,6 +1,6 @@
 // Package path tests the binary's path to the upstream with the software that real networks have
 // there: nginx and HAProxy as upstreams, squid as an HTTP CONNECT proxy that may open TLS, routers
-// that lose packets, and name servers that are silent.
+// that lose packets, and name servers that are silent or refuse TCP.
 //
 // Each test has network namespaces of its own, so it listens at the usual ports there, has its own
 // /etc/hosts and /etc/resolv.conf, and meets no other test. The daemon runs in one of them. Its

@@ -1,6 +1,7 @@
 package path_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -27,6 +28,12 @@ func (h *host) listenPacket(address string) (c net.PacketConn) {
 // serveNames responds to every question with these addresses, to the end of the test.
 func (h *host) serveNames(address string, v4 [4]byte, v6 *[16]byte) {
 	h.t.Helper()
+	h.serve(address, func(question []byte) ([]byte, error) { return resolve(question, v4, v6) })
+}
+
+// serve is a name server that responds to a question with what respond returns.
+func (h *host) serve(address string, respond func(question []byte) ([]byte, error)) {
+	h.t.Helper()
 	c := h.listenPacket(address)
 	done := make(chan struct{})
 	go func() {
@@ -37,7 +44,7 @@ func (h *host) serveNames(address string, v4 [4]byte, v6 *[16]byte) {
 			if err != nil {
 				return
 			}
-			if response, err := resolve(buffer[:n], v4, v6); err == nil {
+			if response, err := respond(buffer[:n]); err == nil {
 				_, _ = c.WriteTo(response, from) // the client may be gone
 			}
 		}
@@ -117,4 +124,33 @@ func TestADeadFamily(t *testing.T) {
 	d := startDaemon(n.near, a.pem, `  upstream_url = "https://`+apiName+`"`)
 	d.mustAsk()
 	want(t, d.findings(), "upstream tcp", "ok", "connected to "+farAddress+":443")
+}
+
+// A host without IPv6 cannot use a name that has only an IPv6 address, and no firewall is to blame.
+func TestOnlyIPv6(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, deadAddress6+" "+apiName+"\n", "")
+	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
+	want(t, d.findings(), "upstream tcp", "fail", "unreachable", apiName+" has only IPv6 addresses, and this host has no route to them", "ip -6 route")
+}
+
+// serveTruncated responds to every question with what does not fit into a packet.
+func (h *host) serveTruncated(address string) {
+	h.t.Helper()
+	h.serve(address, func(question []byte) ([]byte, error) {
+		var m dnsmessage.Message
+		err := m.Unpack(question)
+		m.Response, m.Truncated, m.Additionals = true, true, nil
+		response, packErr := m.Pack()
+		return response, errors.Join(err, packErr)
+	})
+}
+
+// A long response of a name server needs TCP, which a firewall may refuse.
+func TestNoNamesOverTCP(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "", "nameserver 127.0.0.3\n")
+	h.serveTruncated("127.0.0.3:53")
+	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
+	want(t, d.findings(), "upstream dns", "fail", "dial tcp 127.0.0.3:53: connect: connection refused", "TCP port 53", "dig +tcp @127.0.0.3 "+apiName)
 }
