@@ -255,6 +255,7 @@ func TestSourcesThatMatchNobody(t *testing.T) {
 		{"the default without a tailnet", none, ""},
 		{"loopback by address", `access { allow = ["127.0.0.0/8"] }`, `access.allow: "127.0.0.0/8" does not match requests that another proxy on this host forwards; write "local"`},
 		{"loopback by address, and proxied", `access { allow = ["::1", "proxied"] }`, ""},
+		{"only tags without a tailnet", none + `access { allow = ["tag:a", "b@example.com"] }`, `access.allow: it admits nobody, so every request is refused: with tailscale.required = false`},
 		{"a gateway that is not admitted", `access { allow = ["local"] }` + "\n" + `identity { from = ["tag:gw"] }`, `identity.from: "tag:gw" matches nobody: access.allow does not admit it`},
 		{"a gateway that may be admitted", `access { allow = ["local", "10.0.0.0/8"] }` + "\n" + `identity { from = ["tag:gw"] }`, ""},
 		{"a header of identity without a gateway", `identity { header = "x-forwarded-email" }`, "identity.header: it has no effect, because identity.from names no gateway"},

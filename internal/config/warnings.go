@@ -8,8 +8,8 @@ import (
 )
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
-// that cannot be used, or not for long, and sources that match nobody. Each is one line and begins
-// with the setting.
+// that cannot be used, or not for long, and sources that match nobody. Each is one line, begins
+// with the setting, and ends with what to do about it, if it can say so, after a semicolon.
 func (c *Config) Warnings() []string {
 	var all []string
 	warn := func(setting, text string) {
@@ -24,10 +24,14 @@ func (c *Config) Warnings() []string {
 		warn("identity.from", cmp.Or(c.notAsked(s), c.notAdmitted(s)))
 	}
 	if len(c.Identity.From) == 0 && !strings.EqualFold(c.Identity.Header, gatewayHeader) {
-		warn("identity.header", "it has no effect, because identity.from names no gateway")
+		warn("identity.header", "it has no effect, because identity.from names no gateway; name one there, or remove the header")
 	}
-	for _, s := range c.Access.Allow {
-		warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
+	if !slices.ContainsFunc(c.Access.Allow, func(s Source) bool { return c.notAsked(s) == "" }) {
+		warn("access.allow", `it admits nobody, so every request is refused: `+notAskedWhy+`; add "local", or set tailscale.required = true`)
+	} else {
+		for _, s := range c.Access.Allow {
+			warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
+		}
 	}
 	for _, s := range c.Metrics.Allow {
 		warn("metrics.allow", c.notAsked(s))
@@ -40,8 +44,10 @@ func (c *Config) notAsked(s Source) string {
 	if c.Tailscale.Required || !slices.Contains([]SourceKind{User, Tag, Node, Capability}, s.Kind) {
 		return ""
 	}
-	return fmt.Sprintf("%q matches nobody: with tailscale.required = false, tailscaled is not asked who a client is", s)
+	return fmt.Sprintf("%q matches nobody: %s; remove it, or set tailscale.required = true", s, notAskedWhy)
 }
+
+const notAskedWhy = "with tailscale.required = false, tailscaled is not asked who a client is"
 
 // notAdmitted is about a gateway whose requests are refused before its header is read.
 func (c *Config) notAdmitted(gateway Source) string {

@@ -85,6 +85,10 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 		return []Finding{warn("access.allow has only \"local\": every peer of the tailnet is refused").
 			fix(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
 	}
+	if x.network != nil && !slices.ContainsFunc(allow, x.mayMatch) {
+		return []Finding{fail("every request is refused: no node that this one sees matches an entry of access.allow, %v", allow).
+			fix("tailscale status --json   # names, users and tags as tailscaled knows them", allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
+	}
 	findings := append(x.entryFindings("access.allow", allow), x.entryFindings("identity.from", x.settings.Identity.From)...)
 	if len(findings) == 0 {
 		return []Finding{ok("access.allow is %v", allow)}
@@ -100,15 +104,26 @@ func (x *facts) entryFindings(setting string, entries []config.Source) []Finding
 	}
 	var findings []Finding
 	for _, s := range entries {
-		matches := func(n tailnet.Node) bool { return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{}) }
-		switch named := s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node; {
-		case !named:
-		case x.network == nil:
+		switch {
+		case x.network == nil && namesNodes(s):
 			findings = append(findings, unknown("whether %q of %s matches a node: tailscaled does not show the peers", s, setting))
-		case !slices.ContainsFunc(x.network.Peers, matches):
+		case x.network != nil && !x.mayMatch(s):
 			findings = append(findings, warn("%s has %q, which matches no node that this one sees", setting, s).
 				fix("tailscale status --json   # names, users and tags as tailscaled knows them"))
 		}
 	}
 	return findings
+}
+
+// namesNodes reports whether tailscaled's list of nodes says whom an entry matches.
+func namesNodes(s config.Source) bool {
+	return s.Kind == config.User || s.Kind == config.Tag || s.Kind == config.Node
+}
+
+// mayMatch reports whether an entry matches a node that this node sees, or a sender about whom
+// nothing is known here.
+func (x *facts) mayMatch(s config.Source) bool {
+	return !namesNodes(s) || slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool {
+		return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{})
+	})
 }

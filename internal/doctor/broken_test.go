@@ -239,7 +239,7 @@ func brokenEntrances() []breakage {
 			w.allow(`"local", "tag:aperture"`)
 			w.replace("tailscale {", "tailscale {\n  required = false")
 			w.tailscaled = nil
-		}, "config", doctor.Warn, []string{`"tag:aperture"`, "matches nobody", "required = false"}},
+		}, "config", doctor.Warn, []string{`"tag:aperture"`, "matches nobody", "required = false", "\nremove it, or set tailscale.required = true\noauth-proxyd reload"}},
 		{"two nodes have the peer's name", func(w *world) {
 			w.peer = "ai"
 			w.tailscaled["GET status"] = say(strings.Replace(statusOf("Running", ""), `"DNSName":"laptop.tail`, `"DNSName":"ai.shared`, 1))
@@ -267,6 +267,10 @@ func brokenEntrances() []breakage {
 		{
 			"a gateway that is not there", func(w *world) { w.config += "identity {\n  from = [\"tag:apertur\"]\n}\n" }, "access", doctor.Warn,
 			[]string{`identity.from has "tag:apertur"`, "matches no node"},
+		},
+		{
+			"a list that admits nobody", func(w *world) { w.allow(`"tag:apertur", "an@example.com"`) }, "access", doctor.Fail,
+			[]string{"every request is refused", "[tag:apertur an@example.com]", `allow = ["tag:apertur", "an@example.com", "tailnet"]`, "oauth-proxyd reload"},
 		},
 		{"only this host", func(w *world) { w.allow(`"local"`) }, "access", doctor.Warn, []string{`only "local"`, `allow = ["local", "tailnet"]`}},
 	}

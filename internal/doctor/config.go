@@ -33,7 +33,9 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 	}
 	found := []Finding{ok("%s is valid", x.File)}
 	for _, text := range settings.Warnings() {
-		found = append(found, warn("%s", text).fix("oauth-proxyd check --config "+x.File))
+		setting, _, _ := strings.Cut(text, ": ")
+		seen, fix := splitWarning(text, "", "change "+setting+" in "+x.File)
+		found = append(found, warn("%s", seen).fix(fix, "oauth-proxyd reload"))
 	}
 	return append(found, x.pending(ctx)...)
 }

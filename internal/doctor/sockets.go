@@ -213,20 +213,20 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) {
 			continue
 		}
-		seen, fix := splitWarning(text, x.daemon.Requests.Fix)
+		seen, fix := splitWarning(text, x.daemon.Requests.Fix, "oauth-proxyd status")
 		findings = append(findings, warn("%s", seen).fix(strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", why)))
 	}
 	return findings
 }
 
-// splitWarning parts a warning of the daemon from the fix at its end. That of failed requests, fix,
-// may have several parts.
-func splitWarning(text, fix string) (seen, known string) {
+// splitWarning parts a warning from the fix at its end, or returns another if it has none. That of
+// failed requests, fix, may have several parts.
+func splitWarning(text, fix, other string) (seen, known string) {
 	if seen, found := strings.CutSuffix(text, "; "+fix); found && fix != "" {
 		return seen, fix
 	}
 	if i := strings.LastIndex(text, "; "); i >= 0 {
 		return text[:i], text[i+2:]
 	}
-	return text, "oauth-proxyd status"
+	return text, other
 }
