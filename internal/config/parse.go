@@ -22,9 +22,7 @@ const (
 
 // parse turns the source into the syntax tree of HCL. ok is false where there is nothing to decode.
 func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
-	start := hcl.Range{Filename: d.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
-	if bytes.HasPrefix(bytes.TrimSpace(d.src), []byte("{")) {
-		d.report(start, "this looks like JSON", "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
+	if d.isForeign() {
 		return nil, false
 	}
 	tokens, _ := hclsyntax.LexConfig(d.src, d.filename, hcl.InitialPos)
@@ -36,6 +34,37 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 	d.syntaxErrors(diags)
 	body, ok = file.Body.(*hclsyntax.Body)
 	return body, ok && body != nil
+}
+
+// isForeign reports a file that is no HCL at all. Without that, each line would be an error of its
+// own.
+func (d *decoder) isForeign() bool {
+	const (
+		begins = `\A(?:[ \t\r\n]|#.*\n|//.*\n)*`
+		asHCL  = "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)"
+	)
+	for _, foreign := range []struct{ pattern, summary, hint string }{
+		{`\A[^\n]*\r[^\n]+\z`, "the lines end with carriage returns only", `convert them to line feeds: tr '\r' '\n' <FILE`},
+		{`(?m)^(?:<{7}|>{7})(?:[ \r].*)?$`, "this is a mark of a merge that git could not finish", "keep one of the versions between the marks, and remove the marks"},
+		{begins + `(?:\{|\[\s*[{"\]])`, "this looks like JSON", asHCL},
+		{begins + `(?:---|%YAML|[A-Za-z_-]+:[ \t]*(?:#.*)?\r?\n)`, "this looks like YAML", asHCL},
+		{begins + `\[{1,2}[A-Za-z][A-Za-z0-9_.-]*\]`, "this looks like TOML or INI", asHCL},
+		{begins + `<[?!A-Za-z]`, "this looks like XML or HTML", asHCL},
+	} {
+		if at := regexp.MustCompile(foreign.pattern).FindIndex(d.src); at != nil {
+			begin := at[0] + len(regexp.MustCompile(begins).Find(d.src[at[0]:at[1]]))
+			d.report(d.rangeOf(begin), foreign.summary, foreign.hint)
+			return true
+		}
+	}
+	return false
+}
+
+// rangeOf returns the position of the byte at offset.
+func (d *decoder) rangeOf(offset int) hcl.Range {
+	_, within := lineAt(string(d.src), offset)
+	at := hcl.Pos{Line: bytes.Count(d.src[:offset], []byte("\n")) + 1, Column: within + 1, Byte: offset}
+	return hcl.Range{Filename: d.filename, Start: at, End: at}
 }
 
 // tooManySigns returns the first token beyond maxSigns of those for which the parser recurses or

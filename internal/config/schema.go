@@ -142,6 +142,11 @@ func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
 // kind in another, the beginning of any in another, or else whatever the block takes.
 func (d *decoder) suggest(block, path, kind, name string) string {
 	takes := d.names(block)
+	isListener := strings.TrimSuffix(name, "s") == "listener"
+	if block != "header" && (isListener || kind == "block" && (name == "listen" || name == "socket")) {
+		return "proxy.listen_addr is the only address in this file; a listener with a name is another .socket unit, with FileDescriptorName= and " +
+			"Service=oauth-proxyd.service: see docs/recipes.md"
+	}
 	if hint := DidYouMean(name, takes); hint != "" {
 		return hint
 	}

@@ -1,0 +1,1 @@
+proxy {  listen_addr = ":8080"}tailscale {  required = false}

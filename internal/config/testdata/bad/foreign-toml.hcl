@@ -1,0 +1,2 @@
+[proxy]
+listen_addr = ":8080"

@@ -1,0 +1,4 @@
+# ours
+---
+proxy:
+  listen_addr: ":8080"

@@ -1,0 +1,5 @@
+proxy:
+  listen_addr: ":8080"
+access:
+  allow:
+    - local
