@@ -29,6 +29,7 @@
 //	              header, when
 //	errors.go     what is wrong, with its source line; mask.go hides credentials in both
 //	warnings.go   what is probably a mistake, but can be used
+//	words.go      quoting, and suggestions for mistyped words
 //	diff.go       what differs between two Configs
 //
 // The daemon holds no credentials, so the configuration cannot either: URLs with a user name,
