@@ -30,7 +30,6 @@ type Conn struct {
 	origin netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
 	class  class
 	since  time.Time // since when it has its class
-	busy   bool      // a handler has a request of it
 	// requested: it has sent a whole header while it waited; see hasRequest.
 	requested bool
 
@@ -49,8 +48,8 @@ type Conn struct {
 	// parting: the last response is written, and the connection is open only for the client to read
 	// it.
 	parting atomic.Bool
-	// lingered: the rest of the last body is being dropped, or was.
-	lingered atomic.Bool
+	// yielding: it ends as soon as no request is left that has come; see giveWay.
+	yielding atomic.Bool
 	// received: at least one byte was read.
 	received atomic.Bool
 	// first is the first byte that was read. Only the goroutine of net/http that reads the first
@@ -90,7 +89,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
-	if c.server != nil && !c.server.connections.isBusy(c) {
+	if c.server != nil && !c.scan.isServing() {
 		return c.writeRefusal(p)
 	}
 	return c.Conn.Write(p)
@@ -166,7 +165,20 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 	}
 	h, known := c.scan.next()
 	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
-	return c.Misframed
+	return c.Misframed || c.yielding.Load()
+}
+
+// giveWay ends the connection unless its client has begun a request, and reports whether it does. A
+// request that comes meanwhile is served as the last one (RFC 9112 §9.6).
+func (c *Conn) giveWay() bool {
+	c.scan.mu.Lock()
+	defer c.scan.mu.Unlock()
+	if !c.scan.isIdle() {
+		return false
+	}
+	c.yielding.Store(true)
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // ends a read; if it is closed, the read fails
+	return true
 }
 
 // Read implements net.Conn. It ends a connection whose last body is unread.
@@ -177,15 +189,34 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.read(p)
 	if n > 0 && !c.received.Swap(true) {
 		c.first = p[0]
 	}
 	if len(p) > 1 { // the read of a single byte is interrupted when its request ends
 		c.starved.Store(err != nil)
 	}
-	c.scan.scan(p[:n])
+	if n > 0 && c.scan.scan(p[:n]) && c.yielding.Load() {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(headerReadTimeout)) // giveWay set another
+	}
 	return n, err
+}
+
+// read reads from the socket. If the connection gives way, it takes only a request that has come.
+func (c *Conn) read(p []byte) (int, error) {
+	if !c.yielding.Load() {
+		n, err := c.Conn.Read(p)
+		if n > 0 || !c.yielding.Load() {
+			return n, err
+		}
+	}
+	if _, idle := c.scan.idleSince(); idle {
+		if kernel.Unread(c.Conn) <= 0 {
+			return 0, &net.OpError{Op: "read", Err: net.ErrClosed}
+		}
+		_ = c.Conn.SetReadDeadline(time.Time{}) // giveWay set one; if it is closed, the read fails
+	}
+	return c.Conn.Read(p)
 }
 
 // linger drops the rest of an unread body for a moment before the close. A close with unread bytes
@@ -195,10 +226,15 @@ func (c *Conn) linger() {
 		most       = 4 << 20 // bytes that are dropped of a refused body
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.lingered.Swap(true) || c.isEnding() {
+	if c.parting.Swap(true) || c.isEnding() {
 		return
 	}
-	_ = c.CloseWrite() // the client may be gone already
+	if c.server != nil {
+		c.server.connections.part(c)
+	}
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // the client may be gone already
+	}
 	end := time.Now().Add(lingerTime)
 	_ = c.Conn.SetReadDeadline(end)
 	if n, err := io.CopyN(io.Discard, c.Conn, most); n == most && err == nil {
@@ -218,14 +254,11 @@ func (c *Conn) pause() {
 // isEnding reports whether the process is about to exit and must not wait.
 func (c *Conn) isEnding() bool { return c.server != nil && c.server.base.Err() != nil }
 
-// CloseWrite half-closes the connection. net/http calls it where a close could reset the connection
-// before the client has read its response, and closes it half a second later.
+// CloseWrite ends the connection. net/http calls it where a close could reset the connection before
+// the client has read its response, and would then sleep for half a second.
 func (c *Conn) CloseWrite() error {
-	c.parting.Store(true)
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
+	c.linger()
+	panic(http.ErrAbortHandler)
 }
 
 // Close implements net.Conn. net/http calls it without reading the rest if the client asked for the

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,13 +19,19 @@ const (
 	// many. maxStrangersPerOrigin bounds those of one network address.
 	maxStrangers          = 128
 	maxStrangersPerOrigin = 16
+	// sentStrangers is how many more strangers of this host are served if they have sent a request.
+	sentStrangers = 32
+	// maxParting bounds the connections, for each of the two, that are open only for the client to
+	// read the last response.
+	maxParting = 128
 	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
 	waitTime = headerReadTimeout
 	// burstTime: silence after which a stranger may be evicted for one of an origin with fewer
-	// connections. Waiting connections are looked at as often.
+	// connections. Waiting connections are looked at as often, and the room of strangers that have
+	// left becomes free as often.
 	burstTime = 25 * time.Millisecond
 	// silentTime: silence after which a stranger may be evicted for a waiting connection of the
 	// same origin that has sent its request. A busy client opens many before it sends on the first.
@@ -39,6 +46,7 @@ const (
 //	          ├→ classStranger ──→ classAdmitted   its first admitted request
 //	          └→ classWaiting ─┬→ classStranger    the budget of strangers has room
 //	                           └→ classAdmitted    its origin was admitted meanwhile
+//	a stranger or admitted ────→ classParting      its last response is written
 //
 // Strangers have a small budget, with a share for each origin. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
@@ -55,7 +63,7 @@ type connections struct {
 	buckets       map[netip.Addr]*bucket // origins with open connections
 	known         map[netip.Addr]bool    // origins that were admitted lately
 	exempt        map[netip.AddrPort]bool
-	janitor       *time.Timer   // runs while connections wait
+	janitor       *time.Timer   // runs while connections wait, or room is spent
 	peeked        [8 << 10]byte // unread bytes of a waiting connection
 
 	ready     []*Conn // to be served
@@ -74,10 +82,12 @@ const (
 	classWaiting               // accepted, waiting to be served
 	classStranger              // served, without an admitted request so far
 	classAdmitted
+	classParting // of either, with its last response
+	classSpent   // not a connection: the room of a stranger that has left, until the next clean
 )
 
-// counts has the number of open connections of each class. That of classNone means nothing.
-type counts [classAdmitted + 1]int
+// counts has the number of connections of each class. That of classNone means nothing.
+type counts [classSpent + 1]int
 
 // bucket has the connections of an origin: an address, or a network of addresses that one sender
 // may have.
@@ -85,7 +95,7 @@ type bucket struct {
 	addr   netip.Addr
 	budget *counts
 	counts counts
-	open   []*Conn // the one that has its class longest is first; of the idle, the longest idle
+	open   []*Conn // the one that has its class longest is first
 }
 
 func newConnections() *connections {
@@ -138,14 +148,26 @@ func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }
 
-// hasShare reports whether the origin's share has room for one more stranger.
-func (b *bucket) hasShare() bool {
-	n := b.counts[classStranger]
-	return n < maxStrangersPerOrigin || shared(b.addr) && n < maxStrangers
+// strangers returns how many strangers there are, with those whose room is not free yet.
+func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
+
+// hasShare reports whether the origin's share has room for one more stranger. A shared origin has
+// more for those that have sent a request, which will soon be served.
+func (b *bucket) hasShare(sent bool) bool {
+	if !shared(b.addr) {
+		return b.counts.strangers() < maxStrangersPerOrigin
+	}
+	return b.counts.strangers() < maxStrangers || sent
 }
 
 // hasRoom reports whether the origin may have one more stranger.
-func (b *bucket) hasRoom() bool { return b.budget[classStranger] < maxStrangers && b.hasShare() }
+func (b *bucket) hasRoom(sent bool) bool {
+	most := maxStrangers
+	if sent && shared(b.addr) {
+		most += sentStrangers
+	}
+	return b.budget.strangers() < most && b.hasShare(sent)
+}
 
 // unadmitted returns how many connections the origin has without an admitted request so far.
 func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
@@ -173,16 +195,20 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && b.hasShare() && s.makeRoom(b):
+	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && b.hasShare(false) && s.makeRoom(b, false):
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
 		if b.budget[classWaiting] > maxWaiting {
-			s.evictWaiting(b.budget)
+			s.evictOldest(b.budget, classWaiting)
 		}
-		if s.janitor == nil {
-			s.janitor = time.AfterFunc(burstTime, s.clean)
-		}
+		s.cleanLater()
+	}
+}
+
+func (s *connections) cleanLater() {
+	if s.janitor == nil {
+		s.janitor = time.AfterFunc(burstTime, s.clean)
 	}
 }
 
@@ -202,29 +228,12 @@ func (s *connections) move(c *Conn, to class) {
 		b.open = append(b.open, c)
 	}
 	s.buckets[c.origin] = b
-	if len(b.open) == 0 {
+	if len(b.open) == 0 && b.counts[classSpent] == 0 {
 		delete(s.buckets, c.origin)
 	}
 	if to > classWaiting && from <= classWaiting {
 		s.ready = append(s.ready, c)
 		s.arrived.Broadcast()
-	}
-}
-
-// isBusy reports whether a handler has a request of c.
-func (s *connections) isBusy(c *Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return c.busy
-}
-
-// setBusy records whether a handler has a request of c. It locks mu.
-func (s *connections) setBusy(c *Conn, busy bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.busy = busy
-	if !busy && c.class == classAdmitted {
-		s.move(c, classAdmitted) // it is idle from now on
 	}
 }
 
@@ -276,16 +285,42 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 	}
 }
 
+// part records that the last response of c is written. It locks mu.
+func (s *connections) part(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.class == classNone {
+		return // it was closed for lack of room
+	}
+	s.finish(c, classParting)
+	if in := s.bucket(c.origin).budget; in[classParting] > maxParting {
+		s.evictOldest(in, classParting)
+	}
+}
+
 // leave records that c is closed. It locks mu.
 func (s *connections) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.move(c, classNone)
+	s.finish(c, classNone)
+	s.signalEmpty()
+}
+
+// finish takes c from those being served. On this host, its room is for a waiting connection at
+// once. In the network, the room of a stranger is not free until the next clean, so that a flood of
+// refused requests leaves the processors to others.
+func (s *connections) finish(c *Conn, to class) {
 	b := s.bucket(c.origin)
-	if next := b.oldest(classWaiting, anyConn); next != nil && b.hasRoom() && s.hasRequest(next) {
+	if c.class == classStranger && b.budget == &s.network {
+		b.counts[classSpent]++
+		b.budget[classSpent]++
+		s.cleanLater()
+	}
+	s.move(c, to)
+	next := cmp.Or(b.oldest(classWaiting, func(c *Conn) bool { return c.requested }), b.oldest(classWaiting, anyConn))
+	if next != nil && b.hasRoom(true) && s.hasRequest(next) {
 		s.move(next, classStranger) // the others wait for clean
 	}
-	s.signalEmpty()
 }
 
 // close serves all waiting connections, because no later process can. It locks mu.
@@ -299,7 +334,8 @@ func (s *connections) close() {
 }
 
 func (s *connections) signalEmpty() {
-	if !s.closed || s.accepting > 0 || len(s.buckets) > 0 {
+	open := s.total(classWaiting) + s.total(classStranger) + s.total(classAdmitted) + s.total(classParting)
+	if !s.closed || s.accepting > 0 || open > 0 {
 		return
 	}
 	select {

@@ -15,6 +15,9 @@ import (
 // Unquoted removes the quoted strings of an error text, in which net/http shows bytes of a request
 // or a response.
 func Unquoted(text string) string {
+	if !strings.Contains(text, `"`) { // a flood of refused requests calls it for each
+		return text
+	}
 	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`).ReplaceAllString(text, `"…"`)
 }
 

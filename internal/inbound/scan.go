@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // scanner follows the bytes of a connection from request to request, and keeps what net/http does
@@ -20,10 +21,12 @@ import (
 // It accepts whatever net/http accepts; net/http ends the connection at anything else. If the
 // two disagree, next returns false, and the request is treated as misframed.
 type scanner struct {
-	mu    sync.Mutex // net/http may read a byte in the background while a handler begins
-	heads []header   // of requests that no handler has taken yet
-	at    scanState
-	then  scanState // follows atRest and atBody
+	mu      sync.Mutex // net/http may read a byte in the background while a handler begins
+	heads   []header   // of requests that no handler has taken yet
+	serving bool       // a handler has a request
+	ended   time.Time  // when the handler of the last request ended
+	at      scanState
+	then    scanState // follows atRest and atBody
 
 	head    header // being read
 	name    []byte // of the field being read, up to maxName bytes
@@ -65,6 +68,7 @@ type header struct {
 func (s *scanner) next() (h header, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.serving = true
 	if len(s.heads) == 0 {
 		s.at = atLost
 		return header{}, false
@@ -74,12 +78,37 @@ func (s *scanner) next() (h header, ok bool) {
 	return h, true
 }
 
-// pending reports whether a whole header was read that no handler has taken yet.
-func (s *scanner) pending() bool {
+// end records that the handler of a request has ended, and the response is written.
+func (s *scanner) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.heads) > 0
+	s.serving, s.ended = false, time.Now()
 }
+
+// isServing reports whether a handler has a request.
+func (s *scanner) isServing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.serving
+}
+
+// hasRequest reports whether a whole header was read whose request is not over.
+func (s *scanner) hasRequest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.serving || len(s.heads) > 0
+}
+
+// idleSince returns when the last request ended, which is zero before the first one. idle is false
+// if a byte of another request has come.
+func (s *scanner) idleSince() (ended time.Time, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended, s.isIdle()
+}
+
+// isIdle reports whether no byte has come since the last request. The caller holds mu.
+func (s *scanner) isIdle() bool { return !s.serving && len(s.heads) == 0 && s.at == atRequest }
 
 // misframed reports whether net/http silently dropped a framing field of r: a Content-Length beside
 // a Transfer-Encoding, or a Transfer-Encoding in HTTP/1.0. RFC 9112 §6.1 calls such framing faulty
@@ -91,16 +120,18 @@ func (h *header) misframed(r *http.Request) bool {
 	return h.codings > 0
 }
 
-// scan reads the next bytes from the client.
-func (s *scanner) scan(p []byte) {
+// scan reads the next bytes from the client. It reports whether they are the first since the last
+// request.
+func (s *scanner) scan(p []byte) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	first = s.isIdle()
 	for len(p) > 0 && s.at != atLost {
 		switch s.at {
 		case atRest:
 			end := bytes.IndexByte(p, '\n')
 			if end < 0 {
-				return
+				return first
 			}
 			p, s.at = p[end+1:], s.then
 		case atBody:
@@ -114,6 +145,7 @@ func (s *scanner) scan(p []byte) {
 			p = p[1:]
 		}
 	}
+	return first
 }
 
 // step reads one byte.

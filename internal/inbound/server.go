@@ -64,7 +64,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 		},
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if c, ok := c.(*Conn); ok && state == http.StateIdle {
-				s.connections.setBusy(c, false)
+				c.scan.end()
 			}
 		},
 	}
@@ -76,7 +76,6 @@ func NewServer(handler http.Handler, log *slog.Logger) *Server {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := ConnOf(r)
-		s.connections.setBusy(c, true)
 		defer c.Relay(false)
 		if c.begin(r) || s.stopping.Err() != nil {
 			w.Header().Set("Connection", "close")

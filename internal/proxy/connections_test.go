@@ -343,6 +343,75 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 	}
 }
 
+// At the bound, a client that has begun its next request keeps its connection, and a client that
+// comes again gets in as long as one connection is idle, however many addresses there are.
+func TestOnlyIdleConnectionsGiveWay(t *testing.T) {
+	const beyond = 256 // of other addresses than the greediest
+	half := len(smuggled) / 2
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain, func(s *setup) {
+			s.Proxy.MaxConnections, s.Proxy.QueueLimit = 2, 5
+			s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/16")}}
+		})
+		ask := func(address, text string) *rawConn {
+			c := b.from(t, address+":1000")
+			c.send(t, text)
+			if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+				t.Errorf("%s: status %d", address, response.StatusCode)
+			}
+			return c
+		}
+		ask("198.51.100.1", smuggled).Close()
+		var begun []*rawConn
+		for i := range b.server.Connections().AdmittedLimit + beyond - 1 {
+			begun = append(begun, ask(fmt.Sprintf("198.51.%d.%d", i/200, i%200), smuggled+smuggled[:half]))
+		}
+		idle := ask("198.51.99.1", smuggled)
+		synctest.Wait()
+		ask("198.51.100.1", smuggled)
+		if rest := idle.rest(); rest != "" { // until its end
+			t.Errorf("the idle one got %q", rest)
+		}
+		for i, c := range begun {
+			c.send(t, smuggled[half:])
+			if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+				t.Errorf("connection %d: status %d", i, response.StatusCode)
+			}
+		}
+	})
+}
+
+// Refused requests from the network are served at a pace that leaves the processors to others. On
+// this host, where many senders share an address, they make room at once, even if their bodies are
+// still to come.
+func TestRefusedRequestsMakeRoom(t *testing.T) {
+	const share, room = 16, 128
+	waits := func(t *testing.T, b *bubble, from string, n int) (longest time.Duration) {
+		for i := range n {
+			c, start := b.from(t, fmt.Sprintf("%s:%d", from, 1000+i)), time.Now()
+			c.send(t, "POST / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 9\r\n\r\n")
+			if response, _ := c.response(t, http.MethodPost); response.StatusCode != http.StatusForbidden {
+				t.Errorf("status %d", response.StatusCode)
+			}
+			longest = max(longest, time.Since(start))
+			synctest.Wait() // the daemon has dealt with it
+		}
+		return longest
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := openBubble(t, "http", nil, sayAgain)
+		if wait := waits(t, b, "198.18.0.1", share); wait > 0 {
+			t.Errorf("the share of an address: %v", wait)
+		}
+		if wait := waits(t, b, "198.18.0.1", 1); wait == 0 || wait > 30*time.Millisecond {
+			t.Errorf("beyond the share: %v", wait)
+		}
+		if wait := waits(t, b, "127.0.0.1", 3*room); wait > 0 {
+			t.Errorf("on this host: %v", wait)
+		}
+	})
+}
+
 // A drain serves the connections that wait to be served: no later process can.
 func TestDrainServesWhoWasAccepted(t *testing.T) {
 	d := openDoor(t, newUpstream(t, "http1", func(http.ResponseWriter, *http.Request) {}), claimingNetwork, func(s *setup) {
