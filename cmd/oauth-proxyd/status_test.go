@@ -197,6 +197,30 @@ func TestStatusNeedsDaemonAndPermission(t *testing.T) {
 	}
 }
 
+// What a proxy on the path sends is a failure, and is described as it is. JSON of a 200 is not:
+// the upstream may be another gateway, which sends no request-id.
+func TestStatusOfOthersResponses(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, want, errors string
+		respond            http.HandlerFunc
+	}{
+		{"a refusal without a page", "healthy, but no message has succeeded for ", "the upstream responded 407 Proxy Authentication Required (3 in a row)", page(407, "text/html", "")},
+		{"a refusal with a page", "healthy, but no message has succeeded for ", "407 Proxy Authentication Required with a web page (3 in a row)", page(407, "text/html", "<html>")},
+		{"JSON", "healthy: serving, tailnet not required\n", "none of 3 requests in 1m", page(200, "application/json", `{"id":"msg_1"}`)},
+	} {
+		s := start(t, unit{config: forwarding(serving(t, row.respond), "", withoutTailnet)})
+		for range 3 {
+			background(t, newClient(t), http.MethodPost, s.url()+"/v1/messages", "{}")()
+		}
+		s.wantStatus(0, row.want, row.errors)
+		_, out, _ := s.command("status", "--json")
+		if succeeded := strings.Contains(out, `"last_success"`); succeeded != (row.name == "JSON") {
+			t.Errorf("%s: succeeded is %v", row.name, succeeded)
+		}
+	}
+}
+
 // The first line says whether requests succeed, which /health does not.
 func TestStatusSaysThatRequestsFail(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,11 @@ func openAgents(t *testing.T) *agents {
 				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 X\r\n%sContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", a.header, len(event), event)
 				continue
 			case webPage:
-				_, _ = io.WriteString(c, "HTTP/1.1 200 X\r\n"+a.header+"Content-Type: Text/HTML; charset=utf-8\r\nContent-Length: 0\r\n\r\n")
+				body := "<html>"
+				if r.Method == http.MethodHead {
+					body = ""
+				}
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 X\r\n%sContent-Type: Text/HTML; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", a.header, len(body), body)
 				continue
 			}
 			_, _ = fmt.Fprintf(c, "HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}", status, a.header)

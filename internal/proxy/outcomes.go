@@ -21,6 +21,7 @@ type outcomes struct {
 	mu      sync.Mutex // guards the rest
 	clients *clients
 	recent  recentErrors
+	last    map[string]string // the target of the last request by class of error or code
 	stats   Stats
 }
 
@@ -86,6 +87,17 @@ func (o *outcomes) warnings(now time.Time) []string {
 	return all
 }
 
+// note keeps the target of a request that was counted with a class of error or a code, if any.
+func (o *outcomes) note(name string, r *record) {
+	if name == "" {
+		return
+	}
+	if o.last == nil {
+		o.last = make(map[string]string)
+	}
+	o.last[name] = r.Method + " " + kept(r.Path, shownPath)
+}
+
 // see says where the lines of the log with an attribute are.
 func (o *outcomes) see(key, value string) string {
 	if o.logLines == nil {
@@ -108,6 +120,7 @@ func (o *outcomes) began(r *record, now time.Time) {
 	defer o.mu.Unlock()
 	class := r.class()
 	o.recent.change(now, func(c *RecentErrors) { c.add(class) })
+	o.note(class, r)
 	o.clients.judge(r, now)
 	o.stats.LastResponse, o.stats.LastStatus = now, r.Status
 }
@@ -136,7 +149,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	if r.admitted {
 		o.clients.count(r.Client, r.Status, now)
 	}
-	o.recent.ended(r, now)
+	o.note(o.recent.ended(r, now), r)
 	s := &o.stats
 	meaning, failed := r.failure()
 	if failed && meaning.severity == stranger {
@@ -159,7 +172,11 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		s.fail(r, false, r.Error, runDoctor, now)
 	case r.Status == statusClientGone:
 		if cause := s.silence(r); cause != "" {
+			s.Failed++
 			s.fail(r, true, cause, runDoctor, now)
+			if r.FirstByte > 0 && r.class() == "" {
+				o.note(o.recent.move(classCut, r, now), r)
+			}
 		}
 	default:
 		s.complete(r, now)
@@ -195,12 +212,12 @@ func (s *Stats) complete(r *record, now time.Time) {
 		s.succeed(r, now)
 		return
 	}
-	if r.Status < http.StatusInternalServerError && !r.webPage {
+	if r.Status < http.StatusInternalServerError && r.UpstreamRequestID != "" {
 		s.LastSuccess = now // the path to the API works
 	}
 	s.Failed++
 	cause := strings.TrimSpace(fmt.Sprintf("the upstream responded %d %s", r.Status, http.StatusText(r.Status)))
-	if r.webPage {
+	if r.webPage && r.sent.Load() > 0 {
 		cause += " with a web page"
 	}
 	s.fail(r, r.Status < http.StatusInternalServerError, cause, fixResponse(r.Status, r.UpstreamRequestID), now)

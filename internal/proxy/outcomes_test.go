@@ -58,7 +58,11 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		if row.FirstByte > 0 {
 			o.began(row.record, now)
 		}
+		before := o.read()
 		o.ended(row.record, now)
+		if after := o.read(); after.InARow > before.InARow && after.Failed != before.Failed+1 {
+			t.Errorf("%s: %d in a row, and %d failed", row.name, after.InARow, after.Failed)
+		}
 		if got, _, _ := strings.Cut(o.read().Trouble(now), "; "); got != row.want {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}

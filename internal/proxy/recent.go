@@ -78,8 +78,9 @@ func (e *recentErrors) change(now time.Time, f func(*RecentErrors)) {
 	f(&c.RecentErrors)
 }
 
-// ended counts a request that got no response of the upstream, or one that did not end well.
-func (e *recentErrors) ended(r *record, now time.Time) {
+// ended counts a request that got no response of the upstream, or one that did not end well. It
+// returns the class of error or the code that it counted, or "".
+func (e *recentErrors) ended(r *record, now time.Time) (counted string) {
 	meaning, failed := r.failure()
 	switch {
 	case failed && meaning.severity == stranger:
@@ -93,22 +94,25 @@ func (e *recentErrors) ended(r *record, now time.Time) {
 			c.add(class)
 			c.Codes[r.Outcome]++
 		})
+		return r.Outcome
 	case r.Outcome == outcomeErrorEvent:
-		e.move(classErrorEvent, r, now)
+		return e.move(classErrorEvent, r, now)
 	case r.Outcome == outcomeIncomplete:
-		e.move(classCut, r, now)
+		return e.move(classCut, r, now)
 	case (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && r.class() == "":
-		e.move(classCut, r, now)
+		return e.move(classCut, r, now)
 	}
+	return ""
 }
 
 // move counts a response that began without an error with this class, now.
-func (e *recentErrors) move(class string, r *record, now time.Time) {
+func (e *recentErrors) move(class string, r *record, now time.Time) string {
 	then := stepOf(r.Started.Add(r.FirstByte.Duration()))
 	if c := &e[then%recentSteps]; c.step == then {
 		c.Requests--
 	}
 	e.change(now, func(c *RecentErrors) { c.add(class) })
+	return class
 }
 
 func stepOf(t time.Time) int64 { return t.Unix() / int64(recentStep/time.Second) }
@@ -118,8 +122,8 @@ type RecentErrors struct {
 	Requests int `json:"requests"`
 	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
 	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
-	// for a response that did not end or a message that ended early, and proxy for an error
-	// response of our own that is not the client's fault.
+	// for a response that did not end, or had no data until its client left, or a message that
+	// ended early, and proxy for an error response of our own that is not the client's fault.
 	Errors map[string]int `json:"errors"`
 	// Codes has all error responses of our own by code.
 	Codes map[string]int `json:"codes"`
@@ -227,13 +231,13 @@ func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 		if codeTable[code].severity == breakdown {
 			verdict = "it may not be the API"
 		}
-		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s; %s",
-			verdict, ours, total, code, o.fix(code, ""))
+		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s, the last for %s; %s",
+			verdict, ours, total, code, o.last[string(code)], o.fix(code, ""))
 	case most == failed[classUnknown]:
 		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
-			" which a proxy, firewall or portal on the path may have sent; run `oauth-proxyd doctor`", most, total)
+			" which a proxy, firewall or portal on the path may have sent, the last for %s; run `oauth-proxyd doctor`", most, total, o.last[classUnknown])
 	default:
-		return fmt.Sprintf("%d of %d responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`", most, total)
+		return fmt.Sprintf("%d of %d responses of the last 5 minutes were cut by the API or on the path to it, the last for %s; run `oauth-proxyd doctor`", most, total, o.last[classCut])
 	}
 }
 

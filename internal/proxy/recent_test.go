@@ -59,12 +59,12 @@ func TestStatusSaysWhoseFaultItIs(t *testing.T) {
 		"all is well":           {[]int{200, 200, 400, 401}, false, ""},
 		"the API is overloaded": {[]int{200, 529, 200, 500}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 3, other 5xx: 3, error events: 0); "},
 		"limits are reached":    {[]int{429, 200}, false, "it is the API: 6 of 12 requests of the last 5 minutes got an error from it (429: 6, 529: 0, other 5xx: 0, error events: 0); 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https:"},
-		"we fail":               {[]int{200, 0, 0, 529}, false, "it may not be the API: 6 of 12 requests of the last 5 minutes got no response from it, most with the code upstream_protocol; run `oauth-proxyd doctor`"},
+		"we fail":               {[]int{200, 0, 0, 529}, false, "it may not be the API: 6 of 12 requests of the last 5 minutes got no response from it, most with the code upstream_protocol, the last for POST /v1/messages; run `oauth-proxyd doctor`"},
 		"a portal responds":     {[]int{529, 429, 500}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got an error without the API's request-id, "},
 		"a portal logs in":      {[]int{webPage}, true, "it may not be the API: 12 of 12 requests of the last 5 minutes got an error without the API's request-id, "},
 		"streams only fail":     {[]int{errorStream}, false, "it is the API: 12 of 12 requests of the last 5 minutes got an error from it (429: 0, 529: 0, other 5xx: 0, error events: 12); "},
 		"another server works":  {[]int{200}, true, ""},
-		"responses are cut":     {[]int{200, -1}, false, "6 of 12 responses of the last 5 minutes were cut by the API or on the path to it; run `oauth-proxyd doctor`"},
+		"responses are cut":     {[]int{200, -1}, false, "6 of 12 responses of the last 5 minutes were cut by the API or on the path to it, the last for POST /v1/messages; run `oauth-proxyd doctor`"},
 		"all are cut":           {[]int{-1}, false, ""}, // Trouble says so
 		"one in twelve":         {[]int{200, 200, 200, 200, 200, 529, 200, 200, 200, 200, 200, 200}, false, ""},
 	} {
