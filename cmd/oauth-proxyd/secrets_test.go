@@ -24,6 +24,13 @@ func leakyUpstream(t *testing.T) *httptest.Server {
 		_, _ = io.ReadAll(r.Body)
 		w.Header().Set("Set-Cookie", "session="+secret("set-cookie"))
 		w.Header().Set("X-Response", secret("response-header"))
+		w.Header().Set("Anthropic-Organization-Id", "org")
+		for field, value := range map[string]string{
+			"Status": "allowed", "5h-Status": "allowed", "5h-Utilization": "0.5", "Representative-Claim": "sk-ant-" + secret("claim"),
+			"Overage-Status": "rejected", "Overage-Disabled-Reason": "sk-ant-" + secret("reason"), "Sk-Ant-" + secret("window") + "-Status": "allowed",
+		} {
+			w.Header().Set("Anthropic-Ratelimit-Unified-"+field, value)
+		}
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/cut"):
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -58,7 +65,11 @@ func respondRaw(w http.ResponseWriter, text string) {
 
 // ways returns paths for requests of every outcome.
 func ways() []string {
-	return []string{"/good", "/refuse", "/cut", "/break", "/long", "/health", "/metrics"}
+	return []string{
+		"/good", "/refuse", "/cut", "/break", "/long", "/health", "/metrics",
+		"/refuse/https:%2f%2fu:" + secret("path-password") + "@a.com/x", "/good/u%253A" + secret("encoded-password") + "%2540a.com",
+		"/break/eyJhbGciOi." + secret("jwt") + ".c2ln", "/good/sk%2dant-" + secret("path-token"),
+	}
 }
 
 func secretHeader() []string {
@@ -76,6 +87,13 @@ func TestNoSecretIsShown(t *testing.T) {
 	shown := daemontest.NewRecord()
 	sendSecrets(t, s, shown)
 	sendBrokenSecrets(t, s)
+	for _, command := range []string{"limits", "status", "requests"} {
+		code, out, errs := s.command(command, "--json")
+		shown.Add(out + errs)
+		if code != 0 || command == "limits" && !strings.Contains(out, `"overage"`) {
+			t.Errorf("%s: %d %s%s", command, code, out, errs)
+		}
+	}
 	for _, config := range []string{
 		forwarding("http://user:"+secret("url-password")+"@127.0.0.1:1", "", withoutTailnet),
 		forwarding(u.URL, "", withoutTailnet, "header \"authorization\" {\n  value = \"Bearer "+secret("rule")+"\"\n}\n"),

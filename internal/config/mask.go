@@ -1,9 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // mask replaces possible credentials by asterisks, byte for byte, so that positions stay right. It
@@ -11,17 +13,27 @@ import (
 // than too little.
 func mask(s string) string {
 	for _, pattern := range []string{
-		`(?i)sk-ant-(?:[a-z]{2,5}[0-9]{0,2}\b-?)?([^\s"]*)`, // an Anthropic token, except its kind
-		`(?i)\b(?:bearer|basic)[ \t=:]+([^\s"]+)`,           // RFC 9110, section 11.4
-		`(?i)(?:authorization|x-api-key)[ \t]*=(.*)`,        // a header written as an attribute
-		`://([^"\n]*)@`,                                      // userinfo of a URL (RFC 3986, section 3.2.1),
-		`[^\s":/@]+:([^\s"@]*)@`,                             // of one without a scheme,
-		`upstream_(?:url|proxy)\b.*?[=:][ \t]*"?(.*)@`,       // and of whatever else is not a URL
-		`upstream_(?:url|proxy)[ \t]*[=:][^?\n]*\?([^"\n]*)`, // a query
+		`(?i)` + encoded("sk-ant-") + `(?:[a-z]{2,5}[0-9]{0,2}\b-?)?([^\s"]*)`, // an Anthropic token, except its kind
+		`\beyJ([\w-]*\.[\w-]*\.[\w-]*)`,                                        // a JWT (RFC 7519), except how it begins
+		`(?i)\b(?:bearer|basic)[ \t=:]+([^\s"]+)`,                              // RFC 9110, section 11.4
+		`(?i)(?:authorization|x-api-key)[ \t]*=(.*)`,                           // a header written as an attribute
+		`://([^"\n]*)` + encoded("@"),                                          // userinfo of a URL (RFC 3986, section 3.2.1),
+		`[^\s":/@]+` + encoded(":") + `([^\s"@]*)` + encoded("@"),              // of one without a scheme,
+		`upstream_(?:url|proxy)\b.*?[=:][ \t]*"?(.*)` + encoded("@"),           // and of whatever else is not a URL
+		`upstream_(?:url|proxy)[ \t]*[=:][^?\n]*\?([^"\n]*)`,                   // a query
 	} {
 		s = maskGroup(s, pattern)
 	}
 	return s
+}
+
+// encoded returns a pattern for a text of which any character may be percent-encoded, even again.
+func encoded(text string) string {
+	var pattern strings.Builder
+	for _, c := range text {
+		fmt.Fprintf(&pattern, `(?:%c|%%(?:25)*(?i:%x|%x))`, c, c, unicode.ToUpper(c))
+	}
+	return pattern.String()
 }
 
 // maskFile also masks all values in rules for headers that carry secrets, and user names and

@@ -71,6 +71,10 @@ func TestCredentialsAreMasked(t *testing.T) {
 	for name, src := range map[string]string{
 		"unquoted token":           "header \"x-a\" {\n value = sk-ant-oat01-hunter2hunter2\n}\n",
 		"token beside an error":    "header \"x-a\" { vlue = \"sk-ant-hunter2\" }\n",
+		"an encoded token":         "upstream = \"https://a.com/%73%256B%2Da%4Et-oat01%2dhunter2\"\n",
+		"another one":              "x = \"sk%2dAnt%2Dapi03-hunter2\"\n",
+		"an encoded password":      "proxy {\n upstream = \"u%3ahunter2%2540a.com\"\n}\n",
+		"a JWT":                    "x = \"eyJhbGciOi.hunter2.c2ln\"\n",
 		"token as a name":          "sk-ant-api03-hunter2hunter2 = 1\n",
 		"token as a block":         "sk-ant-api03-hunter2hunter2 {\n}\n",
 		"token as a header":        "header \"sk-ant-api03-hunter2 x\" {\n value = \"x\"\n}\n",

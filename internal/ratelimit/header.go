@@ -201,12 +201,12 @@ func resetOf(text string, now time.Time) time.Time {
 }
 
 // word returns text if it is a short word in lower case, such as the name of a window or a reason,
-// and "" otherwise.
+// and "" otherwise, or if it may be a token of Anthropic.
 func word(text string) string {
 	bad := func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 	}
-	if len(text) > longestWord || strings.ContainsFunc(text, bad) {
+	if len(text) > longestWord || strings.Contains(text, "sk-ant-") || strings.ContainsFunc(text, bad) {
 		return ""
 	}
 	return text

@@ -94,26 +94,53 @@ func Cut(s string, limit int) string {
 	return s[:end] + mark
 }
 
-// Mask returns s with "sk-ant-…" in place of each token of Anthropic, in any case, which ends at a
-// slash or a blank. If s is part of a URL and hides one by percent-encoding, it is decoded first:
-// gateways may encode a path again.
+// Mask returns s without what may be a credential: "sk-ant-…" is in place of a token of Anthropic,
+// in any case, "eyJ…" of a JWT (RFC 7519), and "…" of the password before an @. Each is masked to
+// the next slash or blank. If s is part of a URL and hides one by percent-encoding, it is decoded
+// first: gateways may encode a path again.
 func Mask(s string) string {
-	const prefix, encodings = "sk-ant-", 3
+	const encodings = 3
 	plain := s
 	for n := 0; n < encodings && strings.Contains(plain, "%"); n++ {
 		if decoded, err := url.PathUnescape(plain); err == nil {
 			plain = decoded
 		}
 	}
-	at := indexFold(plain, prefix)
-	if at < 0 {
+	if indexFold(plain, token) < 0 && !strings.Contains(plain, jwt) && !strings.Contains(plain, "@") {
 		return s
 	}
-	token, after := plain[at:], ""
-	if end := strings.IndexAny(token, "/ "); end >= 0 {
-		after = Mask(token[end:])
+	var masked strings.Builder
+	for rest := plain; rest != ""; {
+		word, after := rest, ""
+		if end := strings.IndexAny(rest, "/ "); end >= 0 {
+			word, after = rest[:end], rest[end:end+1]
+		}
+		masked.WriteString(maskWord(word) + after)
+		rest = rest[len(word)+len(after):]
 	}
-	return plain[:at] + prefix + "…" + after
+	if masked.String() == plain {
+		return s
+	}
+	return masked.String()
+}
+
+// token and jwt are how a token of Anthropic begins, and a JSON object in base64.
+const token, jwt = "sk-ant-", "eyJ"
+
+// maskWord masks the credential in a text without slashes and blanks.
+func maskWord(s string) string {
+	if at := indexFold(s, token); at >= 0 {
+		return s[:at] + token + "…"
+	}
+	if at := strings.Index(s, jwt); at >= 0 && strings.Count(s[at:], ".") > 1 {
+		return s[:at] + jwt + "…"
+	}
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		if colon := strings.IndexByte(s[:at], ':'); colon >= 0 {
+			return s[:colon+1] + "…" + s[at:]
+		}
+	}
+	return s
 }
 
 // indexFold is strings.Index for a word that begins with a small ASCII letter, in any case.

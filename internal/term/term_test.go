@@ -147,6 +147,12 @@ func TestMask(t *testing.T) {
 		"/v1/100%25%20sk":                 "/v1/100%25%20sk",
 		"Bearer SK-Ant-oat01-x, sk-ant-y": "Bearer sk-ant-… sk-ant-…",
 		"/%2573%256B%252Dant%252dx/%20":   "/sk-ant-…/ ",
+		"/https://u:p:w@a.com/x@y:z":      "/https://u:…@a.com/x@y:z",
+		"/u%3Apw%40a.com/":                "/u:…@a.com/",
+		"/v1/eyJhbGciOi.eyJzdWIi.c2ln/x":  "/v1/eyJ…/x",
+		"/v1/eyJ.x/models/claude@2:go":    "/v1/eyJ.x/models/claude@2:go",
+		"dial tcp [::1]:443: ann@example": "dial tcp [::1]:443: ann@example",
+		"/%2f/ ":                          "/%2f/ ",
 	} {
 		if got := term.Mask(s); got != want {
 			t.Errorf("Mask(%q) = %q, want %q", s, got, want)
