@@ -15,12 +15,14 @@ func contractTypes() map[int][]string {
 		http.StatusForbidden:                   {"permission_error"},
 		http.StatusRequestTimeout:              {"timeout_error"},
 		http.StatusRequestEntityTooLarge:       {"request_too_large"},
+		http.StatusExpectationFailed:           {"invalid_request_error"},
 		http.StatusRequestHeaderFieldsTooLarge: {"invalid_request_error"},
 		http.StatusInternalServerError:         {"api_error"},
 		http.StatusNotImplemented:              {"not_supported"},
 		http.StatusBadGateway:                  {"api_error"},
 		http.StatusServiceUnavailable:          {"api_error", "overloaded_error"},
 		http.StatusGatewayTimeout:              {"api_error", "timeout_error"},
+		http.StatusHTTPVersionNotSupported:     {"invalid_request_error"},
 	}
 }
 
@@ -33,6 +35,17 @@ func TestErrorsFollowGatewayContract(t *testing.T) {
 		again := row.status >= 500 && row.status != http.StatusNotImplemented || row.status == http.StatusRequestTimeout
 		if row.final == again {
 			t.Errorf("%s, a %d, says that a retry is pointless: %t", code, row.status, row.final)
+		}
+	}
+	notOurs := []int{http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone}
+	for status := range contractTypes() {
+		if !slices.Contains(usualStatuses(), status) {
+			t.Errorf("no series shows the first %d", status)
+		}
+	}
+	for _, status := range usualStatuses() { // net/http gives some requests another status than their code has
+		if contractTypes()[status] == nil && !slices.Contains(notOurs, status) {
+			t.Errorf("the contract has no %d", status)
 		}
 	}
 }

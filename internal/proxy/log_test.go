@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 
 	"oauth-proxyd/internal/config"
 )
@@ -20,26 +22,30 @@ import (
 // counter is the value of a metric, the sum over labels that contain the given values.
 func counter(t testing.TB, d *door, name string, values ...string) (sum float64) {
 	t.Helper()
+	for _, m := range series(t, d, name, values...) {
+		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+	}
+	return sum
+}
+
+// series returns those of a metric that have all these values of labels.
+func series(t testing.TB, d *door, name string, values ...string) (matched []*dto.Metric) {
+	t.Helper()
 	families, err := d.reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			matched := f.GetName() == name
-			for _, v := range values {
-				found := false
-				for _, l := range m.GetLabel() {
-					found = found || l.GetValue() == v
-				}
-				matched = matched && found
+			lacks := func(v string) bool {
+				return !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == v })
 			}
-			if matched {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			if f.GetName() == name && !slices.ContainsFunc(values, lacks) {
+				matched = append(matched, m)
 			}
 		}
 	}
-	return sum
+	return matched
 }
 
 // A client writes only so much into the log.

@@ -88,11 +88,12 @@ func (m *metrics) zero() {
 // statusOverloaded is Anthropic's own status for an overload.
 const statusOverloaded = 529
 
-// usualStatuses returns the statuses of success, of our own errors, and of the upstream's usual
-// errors: no login, a rate limit, an overload.
+// usualStatuses returns the statuses of success, of our own errors, those that only net/http gives
+// to a request included, and of the upstream's usual errors: no login, a rate limit, an overload.
 func usualStatuses() []int {
 	statuses := []int{
 		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, statusOverloaded, statusClientGone,
+		http.StatusExpectationFailed, http.StatusHTTPVersionNotSupported,
 	}
 	for _, row := range codeTable {
 		statuses = append(statuses, row.status)

@@ -134,6 +134,9 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 			conn := d.dial(t)
+			if len(series(t, d, "proxy_requests_total", strconv.Itoa(c.status))) == 0 {
+				t.Errorf("no series shows the first %d", c.status)
+			}
 			conn.send(t, c.sent)
 			response, body := conn.response(t, "POST")
 			ours(t, response, body, c.status, c.code, c.text)
