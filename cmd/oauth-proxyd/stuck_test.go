@@ -2,9 +2,11 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -91,6 +93,40 @@ func (s *service) failForDescriptors(t *testing.T) {
 	restore := spareDescriptors(t, s, 0)
 	ask("/v1/models", 502)
 	restore()
+}
+
+// TestFewDescriptorsBoundConnections: more clients than the process has file descriptors for keep
+// no other client out, whether they are admitted or not.
+func TestFewDescriptorsBoundConnections(t *testing.T) {
+	t.Parallel()
+	const limit, flood = "300", 500
+	real, err := exec.LookPath("oauth-proxyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := daemontest.TempDir(t)
+	installText(t, filepath.Join(dir, "oauth-proxyd"), "#!/bin/bash\nulimit -n "+limit+"\nexec -a oauth-proxyd "+real+" \"$@\"\n")
+	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
+	s.log.Next(t, "the process may have only "+limit+" file descriptors", "raise LimitNOFILE=")
+	for _, text := range []string{"", "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"} {
+		for range flood {
+			c, err := net.Dial("tcp", s.unit.sockets[0].Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			_, _ = io.WriteString(c, text) // the daemon may have closed it
+		}
+		response, err := daemontest.Ask(newClient(t), http.MethodGet, s.url()+"/health", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Want(t, http.StatusOK)
+	}
+	s.wantStatus(0, "healthy", "the process may have only "+limit+" file descriptors, so ", " requests may be in flight instead of 1000")
+	if n := s.log.Count("could not accept a connection"); n > 0 {
+		t.Errorf("%d times there was no descriptor left", n)
+	}
 }
 
 // spareDescriptors leaves the daemon so many free descriptors until the test ends or calls restore.

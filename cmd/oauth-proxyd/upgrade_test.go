@@ -398,23 +398,11 @@ func hasEnded(pid int) bool {
 func TestUpgradeWithoutDescriptors(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	real, err := exec.LookPath("oauth-proxyd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := daemontest.TempDir(t)
-	installText(t, filepath.Join(dir, "oauth-proxyd"), "#!/bin/bash\nulimit -n 40\nexec -a oauth-proxyd "+real+" \"$@\"\n")
-	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet), env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
-	var idle []*rawClient
-	for range 60 {
-		idle = append(idle, s.dial(t))
-	}
-	s.log.Next(t, "too many open files")
+	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
+	restore := spareDescriptors(t, s, 0)
 	s.signal(syscall.SIGUSR2)
 	s.log.Next(t, "the upgrade failed; this process keeps running", "too many open files")
-	for _, c := range idle {
-		c.conn.Close()
-	}
+	restore()
 	get(t, s.url()+"/echo").Want(t, 200)
 	s.wantNoSuccessor()
 }

@@ -18,6 +18,7 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/kernel"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/logging"
 	"oauth-proxyd/internal/systemd"
@@ -59,6 +60,7 @@ type daemon struct {
 	log       *slog.Logger
 	logs      *logging.Log
 	started   time.Time
+	files     int // how many file descriptors the process may have
 	sockets   sockets
 	naming    func(identity string) naming // of log.identity
 	service   systemd.Service              // that runs this process
@@ -116,7 +118,7 @@ func Run(options Options) (exitCode int) {
 
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
-		options: options, logs: logs, log: logs.Logger(), started: time.Now(),
+		options: options, logs: logs, log: logs.Logger(), started: time.Now(), files: kernel.OpenFiles(),
 		naming: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		messages: make(chan message, 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}

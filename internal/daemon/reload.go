@@ -11,6 +11,7 @@ import (
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
+	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 	"oauth-proxyd/internal/tailnet"
@@ -80,7 +81,22 @@ func (d *daemon) load() (*config.Config, error) {
 
 // settings returns what the proxy needs of a configuration.
 func (d *daemon) settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Config: *c, LogIdentity: d.naming(c.Log.Identity).name}
+	fitted := *c
+	fitted.Proxy, _ = d.fit(c.Proxy)
+	return proxy.Settings{Config: fitted, LogIdentity: d.naming(c.Log.Identity).name}
+}
+
+// fit returns c with as many slots and waiting requests as this process has file descriptors for. A
+// request needs one for its client, and with a slot one for the upstream. part says how many of the
+// other connections there may be: 1, or less if they would take more than half.
+func (d *daemon) fit(c config.Proxy) (fitted config.Proxy, part float64) {
+	const other = 64 // the log, name servers, tailscaled, the admin socket
+	files := float64(max(d.files-other, 1))
+	part = min(1, files/2/inbound.Descriptors)
+	requests := min(1, (files-part*inbound.Descriptors)/float64(2*c.MaxConnections+c.QueueLimit))
+	c.MaxConnections = max(1, int(requests*float64(c.MaxConnections)))
+	c.QueueLimit = int(requests * float64(c.QueueLimit))
+	return c, part
 }
 
 // beginReload reads the configuration again, in a goroutine.
@@ -135,6 +151,10 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 				strings.ToLower(h.Name), name, strings.Join(names, ", ")))
 		}
 	}
+	if fitted, part := d.fit(c.Proxy); part < 1 || fitted.MaxConnections < c.Proxy.MaxConnections {
+		all = append(all, fmt.Sprintf("the process may have only %d file descriptors, so %d requests may be in flight instead of %d, and %d may wait; raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon",
+			d.files, fitted.MaxConnections, c.Proxy.MaxConnections, fitted.QueueLimit))
+	}
 	return all
 }
 
@@ -146,7 +166,8 @@ func (d *daemon) useConfig(c *config.Config) {
 	if before != nil && before.Log.Identity != c.Log.Identity && naming.withholds() {
 		d.view().proxy.ForgetSenders()
 	}
-	d.view().server.Resize(c.Proxy.MaxConnections + c.Proxy.QueueLimit)
+	fitted, part := d.fit(c.Proxy)
+	d.view().server.Resize(fitted.MaxConnections+fitted.QueueLimit, part)
 	if d.inCharge {
 		d.textfile.use(c.Metrics)
 	}

@@ -28,7 +28,8 @@ func (d *daemon) report(now time.Time) admin.Status {
 
 // status returns the part of the status that needs no look at each request.
 func (d *daemon) status(v *view, now time.Time) admin.Status {
-	c, stats := v.config.Proxy, v.proxy.Stats()
+	stats := v.proxy.Stats()
+	c, _ := d.fit(v.config.Proxy)
 	return admin.Status{
 		Status: d.healthWord(v), Trouble: d.sockets.trouble(c.ListenAddr), Failing: stats.Trouble(now), State: v.state.Phase.String(),
 		Version: d.options.Version, PID: os.Getpid(),

@@ -230,7 +230,7 @@ func (c *Conn) linger() {
 		return
 	}
 	if c.server != nil {
-		c.server.connections.part(c)
+		c.server.connections.parted(c)
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // the client may be gone already

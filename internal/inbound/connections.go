@@ -38,6 +38,10 @@ const (
 	silentTime = 250 * time.Millisecond
 	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
+
+	// Descriptors is how many file descriptors the connections need that have no request in flight
+	// or waiting.
+	Descriptors = 2*(maxStrangers+sentStrangers+maxParting+maxWaiting) + 3*spareConns
 )
 
 // connections bounds the open connections, so that no origin can keep others out:
@@ -58,6 +62,7 @@ type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
 
+	part          float64                // of the bounds above that is active
 	limit         int                    // of admitted connections
 	network, host counts                 // this host has a budget of its own, which no flood from the network uses up
 	buckets       map[netip.Addr]*bucket // origins with open connections
@@ -100,7 +105,7 @@ type bucket struct {
 
 func newConnections() *connections {
 	s := &connections{
-		limit: spareConns, buckets: make(map[netip.Addr]*bucket), known: make(map[netip.Addr]bool),
+		part: 1, limit: spareConns, buckets: make(map[netip.Addr]*bucket), known: make(map[netip.Addr]bool),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu
@@ -123,12 +128,16 @@ func (s *connections) ended() {
 	s.signalEmpty()
 }
 
-// resize sets a new limit and closes nothing. It locks mu.
-func (s *connections) resize(limit int) {
+// resize sets new limits and closes nothing. It locks mu.
+func (s *connections) resize(requests int, part float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limit = limit
+	s.part = part
+	s.limit = requests + s.most(spareConns)
 }
+
+// most returns the active part of a bound.
+func (s *connections) most(bound int) int { return max(1, int(float64(bound)*s.part)) }
 
 // bucket returns the bucket of an origin.
 func (s *connections) bucket(addr netip.Addr) *bucket {
@@ -153,20 +162,20 @@ func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
 
 // hasShare reports whether the origin's share has room for one more stranger. A shared origin has
 // more for those that have sent a request, which will soon be served.
-func (b *bucket) hasShare(sent bool) bool {
+func (s *connections) hasShare(b *bucket, sent bool) bool {
 	if !shared(b.addr) {
-		return b.counts.strangers() < maxStrangersPerOrigin
+		return b.counts.strangers() < s.most(maxStrangersPerOrigin)
 	}
-	return b.counts.strangers() < maxStrangers || sent
+	return b.counts.strangers() < s.most(maxStrangers) || sent
 }
 
 // hasRoom reports whether the origin may have one more stranger.
-func (b *bucket) hasRoom(sent bool) bool {
-	most := maxStrangers
+func (s *connections) hasRoom(b *bucket, sent bool) bool {
+	most := s.most(maxStrangers)
 	if sent && shared(b.addr) {
-		most += sentStrangers
+		most += s.most(sentStrangers)
 	}
-	return b.budget.strangers() < most && b.hasShare(sent)
+	return b.budget.strangers() < most && s.hasShare(b, sent)
 }
 
 // unadmitted returns how many connections the origin has without an admitted request so far.
@@ -195,11 +204,11 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && b.hasShare(false) && s.makeRoom(b, false):
+	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && s.hasShare(b, false) && s.makeRoom(b, false):
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
-		if b.budget[classWaiting] > maxWaiting {
+		if b.budget[classWaiting] > s.most(maxWaiting) {
 			s.evictOldest(b.budget, classWaiting)
 		}
 		s.cleanLater()
@@ -285,15 +294,15 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 	}
 }
 
-// part records that the last response of c is written. It locks mu.
-func (s *connections) part(c *Conn) {
+// parted records that the last response of c is written. It locks mu.
+func (s *connections) parted(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.class == classNone {
 		return // it was closed for lack of room
 	}
 	s.finish(c, classParting)
-	if in := s.bucket(c.origin).budget; in[classParting] > maxParting {
+	if in := s.bucket(c.origin).budget; in[classParting] > s.most(maxParting) {
 		s.evictOldest(in, classParting)
 	}
 }
@@ -318,7 +327,7 @@ func (s *connections) finish(c *Conn, to class) {
 	}
 	s.move(c, to)
 	next := cmp.Or(b.oldest(classWaiting, func(c *Conn) bool { return c.requested }), b.oldest(classWaiting, anyConn))
-	if next != nil && b.hasRoom(true) && s.hasRequest(next) {
+	if next != nil && s.hasRoom(b, true) && s.hasRequest(next) {
 		s.move(next, classStranger) // the others wait for clean
 	}
 }
@@ -374,7 +383,7 @@ func (s *connections) stats() ConnectionStats {
 	return ConnectionStats{
 		Admitted: s.total(classAdmitted), AdmittedLimit: s.limit,
 		Strangers:      s.total(classStranger) + s.total(classWaiting),
-		StrangersLimit: 2 * (maxStrangers + maxWaiting),
+		StrangersLimit: 2 * (s.most(maxStrangers) + s.most(maxWaiting)),
 		AdmittedClosed: s.admittedClosed, StrangersClosed: s.strangersClosed,
 	}
 }

@@ -19,7 +19,7 @@
 // of its own, and takes over with [Conn.Relay].
 //
 //	server := inbound.NewServer(handler, log)
-//	server.Resize(maxRequests)
+//	server.Resize(maxRequests, 1)
 //	server.Open("proxy", l, func(err error) { … })
 //	…
 //	server.CloseListeners() // what systemd holds stays in its queue for the next process

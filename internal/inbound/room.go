@@ -30,10 +30,10 @@ func (s *connections) letIn(c *Conn) {
 	s.move(c, classAdmitted)
 }
 
-// evictIdle makes room for a connection from addr and reports whether there is room. It closes the
-// longest idle connection of the origin with the most connections, if those are as many as those of
-// addr. If addr has more than any other and they are all busy, its new connections are closed.
-// Others may exceed the limit by spareConns.
+// evictIdle makes room for a connection from addr and reports whether there is room. It asks the
+// longest idle connection of the origin with the most connections to give way, if those are as many
+// as those of addr. If addr has more than any other and they are all busy, its new connections are
+// closed. Others may exceed the limit by spareConns, and once more by those that have yet to close.
 func (s *connections) evictIdle(addr netip.Addr) bool {
 	own := s.bucket(addr).counts[classAdmitted]
 	most, greediest := own, 0
@@ -48,19 +48,19 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 			longest, since, most = c, idle, n
 		}
 	}
+	beyond := s.total(classAdmitted) - s.limit
 	if longest != nil && longest.giveWay() {
 		s.admittedClosed++
-		s.move(longest, classNone)
-		return true
+		return beyond < 2*s.most(spareConns)
 	}
-	return own < greediest && s.total(classAdmitted) < s.limit+spareConns
+	return own < greediest && beyond < s.most(spareConns)
 }
 
 // longestIdle returns the admitted connection that has been idle longest, and since when; nil if
-// all have a request.
+// all have a request or give way already.
 func (b *bucket) longestIdle() (longest *Conn, since time.Time) {
 	for _, c := range b.open {
-		if c.class != classAdmitted {
+		if c.class != classAdmitted || c.yielding.Load() {
 			continue
 		}
 		ended, idle := c.scan.idleSince()
@@ -79,11 +79,11 @@ func (b *bucket) longestIdle() (longest *Conn, since time.Time) {
 // has more than this one would have, and otherwise only if that was silent for burstTime. An origin
 // that has used up its share, or has the most itself, loses one that was silent for silentTime.
 func (s *connections) makeRoom(b *bucket, sent bool) bool {
-	if b.hasRoom(sent) {
+	if s.hasRoom(b, sent) {
 		return true
 	}
 	greedy, after := b, silentTime
-	if own := b.counts[classStranger] + 1; b.hasShare(sent) {
+	if own := b.counts[classStranger] + 1; s.hasShare(b, sent) {
 		if other := s.greedier(b, own); other != nil {
 			greedy, after = other, burstTime
 			if other.unadmitted() > own {
@@ -193,7 +193,7 @@ func (s *connections) serveRequests(waiting []*bucket) {
 				return true
 			}
 			if !s.makeRoom(b, true) {
-				full[b.budget] = b.hasShare(true)
+				full[b.budget] = s.hasShare(b, true)
 				return true
 			}
 			s.move(c, classStranger)
@@ -205,7 +205,7 @@ func (s *connections) serveRequests(waiting []*bucket) {
 // serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
 	for _, b := range s.buckets {
-		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || b.hasRoom(false)) {
+		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || s.hasRoom(b, false)) {
 			c := b.oldest(classWaiting, anyConn)
 			if s.known[b.addr] {
 				s.letIn(c)

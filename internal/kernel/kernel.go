@@ -1,5 +1,6 @@
 // Package kernel asks the kernel about sockets: what a connection holds, whether its peer has hung
-// up, which process or user is at the other end, and which addresses are this host's.
+// up, which process or user is at the other end, and which addresses are this host's; and how many
+// this process may have.
 //
 //	kernel.go   questions about a connection of this process
 //	owner.go    the user of another socket on this host (sock_diag)
@@ -15,11 +16,21 @@ package kernel
 import (
 	"cmp"
 	"errors"
+	"math"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// OpenFiles returns how many file descriptors this process may have (RLIMIT_NOFILE, getrlimit(2)).
+func OpenFiles() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(limit.Cur) //nolint:gosec // it fits
+}
 
 // Unsent returns how many written bytes the peer's kernel has not acknowledged yet; -1 if unknown.
 func Unsent(c net.Conn) int { return queued(c, unix.SIOCOUTQ) }

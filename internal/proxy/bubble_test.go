@@ -125,7 +125,7 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	b.Proxy = s.proxy(t)
 	server := inbound.NewServer(b.Proxy, s.Log)
 	b.server = server
-	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
+	server.Resize(s.Proxy.MaxConnections+s.Proxy.QueueLimit, 1)
 	server.Open("proxy", b.door, func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
 		server.CloseListeners()

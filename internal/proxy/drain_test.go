@@ -43,7 +43,7 @@ func startProcess(t *testing.T, l net.Listener, up *mockAPI) *process {
 		t.Fatal(err)
 	}
 	r := &process{Proxy: p, server: inbound.NewServer(p, log)}
-	r.server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
+	r.server.Resize(s.Proxy.MaxConnections+s.Proxy.QueueLimit, 1)
 	r.server.Open("proxy", own, func(err error) { t.Errorf("listener failed: %v", err) })
 	return r
 }

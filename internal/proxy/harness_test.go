@@ -82,7 +82,7 @@ func (d *door) serve(t testing.TB, s setup) {
 	d.addr = l.Addr().String()
 	server := inbound.NewServer(d.Proxy, s.Log)
 	d.server = server
-	server.Resize(s.Proxy.MaxConnections + s.Proxy.QueueLimit)
+	server.Resize(s.Proxy.MaxConnections+s.Proxy.QueueLimit, 1)
 	var once sync.Once
 	d.stop = func() { once.Do(server.CloseListeners) }
 	server.Open("proxy", l, func(err error) { t.Errorf("listener failed: %v", err) })

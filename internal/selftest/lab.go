@@ -75,7 +75,7 @@ func (l *lab) openProxy(c Config, name, api string) error {
 		handler = c.around(handler)
 	}
 	l.server = inbound.NewServer(handler, log)
-	l.server.Resize(settings.Proxy.MaxConnections + settings.Proxy.QueueLimit)
+	l.server.Resize(settings.Proxy.MaxConnections+settings.Proxy.QueueLimit, 1)
 	l.server.Open(name, l.listener, func(error) {}) // the client's connection fails too, and is reported
 	return nil
 }
