@@ -25,6 +25,9 @@ func showInFlight(p term.Printer, t proxy.Trace) {
 	if t.Turn > 0 {
 		progress = fmt.Sprintf("%s for %s, turn %d  age %s", t.Phase(), spell(t.Queued.Duration()), t.Turn, spell(t.Duration.Duration()))
 	}
+	if t.WaitsFor == proxy.WaitsForClient && t.Silence >= 1000 {
+		progress += ", because of the client"
+	}
 	p.Verbatim(0, t.RequestID+"  "+progress)
 	if t.Queued > 0 && t.Turn == 0 {
 		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", spell(t.Queued.Duration())))

@@ -90,6 +90,7 @@ type Trace struct {
 	Duration          Millis            `json:"duration_ms"` // in flight: so far
 	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
 	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
+	WaitsFor          string            `json:"waits_for,omitempty"`  // in flight: the side that must act next, client or upstream
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`
 	Queued            Millis            `json:"queued_ms,omitempty"` // in flight: so far, while it waits for a slot
@@ -125,9 +126,9 @@ func (t Trace) Who() string {
 }
 
 // Failed reports whether the request failed: the client stayed and did not get a complete response
-// below 500 from the upstream.
+// below 400 from the API.
 func (t Trace) Failed() bool {
-	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Status >= http.StatusInternalServerError
+	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Outcome == outcomeOK && t.Status >= http.StatusBadRequest
 }
 
 // RuleTrace says what one header rule did.
@@ -217,6 +218,7 @@ func (p *Proxy) ForgetSenders() {
 func (x *exchange) trace() Trace {
 	t := x.rec.trace()
 	t.Duration, t.Silence = millis(time.Since(x.rec.Started)), millis(x.watch.silence())
+	t.WaitsFor = waitingFor(x.watch.waiting.Load()).side()
 	if t.Phase() == phaseQueued {
 		t.Queued = max(millis((t.Duration - t.Steps[len(t.Steps)-1].At).Duration()), 0.001)
 	}

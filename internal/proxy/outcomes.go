@@ -189,6 +189,8 @@ const (
 	// silentAfter is how long a response may be without data before a client that leaves is a sign
 	// of trouble. The API sends the first event of a message with the header.
 	silentAfter = time.Second
+	// stalledAfter is the same for a stream that has carried data. The API pings while it has none.
+	stalledAfter = 30 * time.Second
 )
 
 // silence says what the upstream owed a client that left, or returns "".
@@ -202,6 +204,8 @@ func (s *Stats) silence(r *record) string {
 		return "the upstream sent its header and then nothing before the client left"
 	case r.Stream == StreamEvents && r.events.data.Load() == 0:
 		return "the upstream sent its header and no event with data before the client left"
+	case r.Stream == StreamEvents && r.Duration.Duration()-r.events.latest() >= stalledAfter:
+		return "the upstream sent neither data nor pings before the client left"
 	}
 	return ""
 }

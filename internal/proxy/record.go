@@ -42,6 +42,7 @@ const (
 	outcomeClientGone = "client_gone"
 	outcomeErrorEvent = "error_event" // of the upstream, at the end of a stream
 	outcomeIncomplete = "incomplete"  // the upstream ended a message properly, but early
+	outcomeForeign    = classUnknown  // a complete error, redirect or web page that may not be the API's
 )
 
 // The phases of a request, for the log and for metrics.
@@ -191,7 +192,8 @@ func (r *record) isMessage() bool {
 
 // ended records the outcome of the request, and the text of the error, if any.
 func (r *record) ended(outcome, text string) {
-	switch message := outcome == outcomeOK && r.Status == http.StatusOK && r.isMessage() && !r.webPage; {
+	complete := outcome == outcomeOK
+	switch message := complete && r.Status < http.StatusMultipleChoices && r.isMessage() && !r.webPage; {
 	case text != "":
 	case r.failing:
 		outcome, text = outcomeErrorEvent, "the upstream ended the stream with an error event"
@@ -199,6 +201,8 @@ func (r *record) ended(outcome, text string) {
 		outcome, text = outcomeIncomplete, "the upstream sent an empty response to a message"
 	case message && r.unfinished:
 		outcome, text = outcomeIncomplete, "the upstream ended the stream before message_stop"
+	case complete && r.class() == classUnknown:
+		outcome, text = outcomeForeign, "the response has no request-id, which the API always sends: a proxy, firewall or portal on the path may have sent it"
 	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })
 }

@@ -59,6 +59,9 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 		"another stream":               {[]any{streamHead, startChunk, lastChunk}, forever, "POST /v1/x", ""},
 		"an empty response":            {[]any{anOK + "Content-Length: 0\r\n\r\n"}, forever, message, "the upstream sent an empty response to a message (3 in a row)"},
 		"an empty response to another": {[]any{anOK + "Content-Length: 0\r\n\r\n"}, forever, "POST /v1/x", ""},
+		"a response without content":   {[]any{"HTTP/1.1 204 No Content\r\nRequest-Id: req_1\r\n\r\n"}, forever, message, "the upstream sent an empty response to a message (3 in a row)"},
+		"a stream that stalls":         {[]any{streamHead, startChunk, forever}, 40 * second, message, "the upstream sent neither data nor pings before the client left (3 in a row); run"},
+		"an error of a firewall":       {[]any{"HTTP/1.1 403 F\r\nContent-Length: 2\r\n\r\n{}"}, forever, message, "the upstream responded 403 Forbidden (3 in a row); the API sends a request-id"},
 		"only other requests fail": {
 			[]any{"HTTP/1.1 500 X\r\nRequest-Id: req_1\r\nContent-Length: 2\r\n\r\n{}"},
 			forever, message + "/count_tokens",
@@ -89,6 +92,9 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 					t.Errorf("explain says %q", last.Outcome)
 				} else if n := b.RecentErrors(time.Now())["5m"].Errors["cut"]; early != (n > 0) {
 					t.Errorf("%d responses were cut", n)
+				}
+				if foreign := strings.Contains(row.want, "request-id"); foreign != (last.Outcome == "no_request_id" && last.Failed() && last.Error != "") {
+					t.Errorf("explain says %q, %q", last.Outcome, last.Error)
 				}
 				time.Sleep(forever) // until the upstream has played
 			})

@@ -102,6 +102,10 @@ func TestClientStopsReading(t *testing.T) {
 			for i, version := range []string{"1.1", "1.0"} {
 				c := d.dial(t)
 				c.send(t, "GET / HTTP/"+version+"\r\nHost: a\r\n\r\n")
+				eventually(t, "it waits for the client", func() bool {
+					all := d.InFlight()
+					return len(all) == 1 && all[0].WaitsFor == "client"
+				})
 				receive(t, cancelled, "the end at the upstream")
 				counts(t, d, `proxy_client_gone_total{phase="streaming"}`, float64(i+1)) // though nobody reads
 				eventually(t, "the log says why", func() bool {

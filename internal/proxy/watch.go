@@ -25,6 +25,24 @@ const (
 	forClientAccept                     // the client, to take more of the response
 )
 
+// side returns who must act next: WaitsForClient, WaitsForUpstream, or "" if none must.
+func (w waitingFor) side() string {
+	switch w {
+	case forClientBody, forClientAccept:
+		return WaitsForClient
+	case forUpstreamAccept, forHeader, forUpstreamBody:
+		return WaitsForUpstream
+	default:
+		return ""
+	}
+}
+
+// The values of [Trace.WaitsFor].
+const (
+	WaitsForClient   = "client"
+	WaitsForUpstream = "upstream"
+)
+
 // watch cancels a request when the side it is waiting for is idle for too long, or when its client
 // left and net/http does not notice. One timer serves the whole request: it looks at the clock when
 // it fires, so that a byte costs two atomic stores and no timer.
