@@ -76,8 +76,12 @@ func (w *watch) silence() time.Duration {
 	return time.Duration(w.elapsed() - w.moved.Load())
 }
 
-// sending records progress of the request, and which side must act next.
+// sending records progress of the request, and which side must act next. After a cancellation, what
+// the library still reads is no progress.
 func (w *watch) sending(next waitingFor) {
+	if w.x.ctx.Err() != nil {
+		return
+	}
 	if w.responded.Load() {
 		w.moved.Store(w.elapsed())
 		return
