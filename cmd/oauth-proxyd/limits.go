@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/term"
 )
@@ -101,12 +102,13 @@ type part struct {
 
 // partsOf returns the shares of the people who used the window, the largest first, then the rest.
 func partsOf(w ratelimit.Window) (parts []part) {
-	people := make(map[string][]ratelimit.Use)
+	people := make(map[ratelimit.User][]ratelimit.Use)
 	for _, u := range w.UsedBy {
-		people[u.Person] = append(people[u.Person], u)
+		person := ratelimit.User{Person: u.Person, Kind: u.Kind}
+		people[person] = append(people[person], u)
 	}
-	for name, uses := range people {
-		p := part{name: cmp.Or(quoted(name), "not named"), detail: sessionsText(uses)}
+	for person, uses := range people {
+		p := part{name: personText(person), detail: sessionsText(uses)}
 		for _, u := range uses {
 			p.share += u.Utilization
 		}
@@ -122,8 +124,21 @@ func partsOf(w ratelimit.Window) (parts []part) {
 		}
 		parts = append(parts[:shownPeople], rest)
 	}
-	return slices.DeleteFunc(append(parts, part{"several people at once", w.Shared, ""}, part{"not attributed", w.Unknown, ""}),
+	return slices.DeleteFunc(append(parts, part{"several people", w.Shared, ""}, part{"not attributed", w.Unknown, ""}),
 		func(p part) bool { return p.share == 0 })
+}
+
+// personText names a person, or a sender that is not one.
+func personText(u ratelimit.User) string {
+	name := cmp.Or(quoted(u.Person), "not named")
+	switch u.Kind {
+	case "":
+		return name
+	case string(config.Local):
+		return name + " (this host)"
+	default:
+		return name + " (" + u.Kind + ")"
+	}
 }
 
 // sessionsText names the sessions of one person, the most used first.

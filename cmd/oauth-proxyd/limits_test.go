@@ -50,7 +50,7 @@ func startLimited(t *testing.T, more ...string) (s *service, config string) {
 }
 
 // says sends a request for a user, a person and a session. Its response has these headers: "account
-// a", or a rate limit by its name, such as "unified-5h-utilization 0.3".
+// a", "kind text/event-stream", or a rate limit by its name, such as "unified-5h-utilization 0.3".
 func (s *service) says(user string, headers ...string) {
 	s.t.Helper()
 	s.saysAt("/", user, headers...)()
@@ -62,11 +62,15 @@ func (s *service) saysAt(path, user string, headers ...string) (wait func() resu
 	var query []string
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, " ")
-		if name == "account" {
-			query = append(query, "anthropic-organization-id="+value)
-			continue
+		switch name {
+		case "account":
+			name = "anthropic-organization-id"
+		case "kind":
+			name = "content-type"
+		default:
+			name = "anthropic-ratelimit-" + name
 		}
-		query = append(query, "anthropic-ratelimit-"+name+"="+value)
+		query = append(query, name+"="+value)
 	}
 	return background(s.t, newClient(s.t), http.MethodGet, s.url()+path+"?"+strings.Join(query, "&"), "",
 		"X-Claude-Code-Session-Id", session, personHeader, person)
@@ -120,7 +124,7 @@ const scriptedTable = `account ID, warning, decided by five_hour, last response 
   5h            ################....   82%  warning    resets in 2h10m
     alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
     bob@example.com                     8%  99ffee00 8%
-    several people at once              4%
+    several people                      4%
     not attributed                     46%
   7d            ######..............   30%  allowed    resets in 3d4h
     alice@example.com                  <1%  77aa1122 <1%
@@ -151,6 +155,22 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 	want := regexp.MustCompile(` +\n`).ReplaceAllString(other, "\n") + "\n" + scriptedTable
 	if got := s.limitsText(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// What a stream uses after its header is seen in the next person's response.
+func TestLimitsOfAStreamThatEnded(t *testing.T) {
+	t.Parallel()
+	s, _ := startLimited(t)
+	for i, c := range [][2]string{{alice1, "text/event-stream"}, {bob, "application/json"}, {bob, "application/json"}} {
+		s.says(c[0], "account a", fmt.Sprintf("unified-5h-utilization 0.%d", i+1), "kind "+c[1])
+	}
+	if got, want := s.limitsText(), `
+    bob@example.com                    10%  99ffee00 10%
+    several people                     10%
+    not attributed                     10%
+`; !strings.Contains(got, want) {
+		t.Errorf("got\n%s", got)
 	}
 }
 
@@ -205,7 +225,8 @@ func TestLimitsAsJSON(t *testing.T) {
 	}
 }
 
-// The new process knows everything that the old one did, and goes on from there.
+// The new process knows everything that the old one did, and goes on from there. A stream of alice
+// goes on in the old one.
 func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	t.Parallel()
 	s, config := startLimited(t)
@@ -216,12 +237,18 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 		t.Errorf("before %s after %s", before, after)
 	}
 	s.says(alice2, "account a", "unified-5h-utilization 0.92", "unified-5h-reset "+afterNow(130*time.Minute))
-	if got, want := s.limitsText(), "    alice@example.com                  34%  77aa1122 18%, 0b1c2d3e 16%\n"; !strings.Contains(got, want) {
-		t.Errorf("it lacks %q:\n%s", want, got)
+	s.says(bob, "account a", "unified-5h-utilization 0.95", "unified-5h-reset "+afterNow(130*time.Minute))
+	for _, want := range []string{
+		"    alice@example.com                  34%  0b1c2d3e 16%, others 10%, 77aa112…\n",
+		"    several people                      7%\n",
+	} {
+		if got := s.limitsText(); !strings.Contains(got, want) {
+			t.Errorf("it lacks %q:\n%s", want, got)
+		}
 	}
 	s.configure(config + "log {\n  identity = \"none\"\n}\n")
 	s.wantUpgrade()
-	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  77aa1122 18%, 0b1c2d3e 16%, 99ffe…\n") {
+	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  0b1c2d3e 16%, others 10%, 77aa112…\n") {
 		t.Errorf("names that log.identity withholds: %s", got)
 	}
 }

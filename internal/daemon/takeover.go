@@ -99,6 +99,9 @@ func (d *daemon) takeOver(text json.RawMessage) {
 // crashed, and systemd stops or restarts the service: this process exits.
 func (d *daemon) predecessorEnded() {
 	close(d.upgrade.alone)
+	if p := d.view().proxy; p != nil {
+		p.RateLimits().PredecessorEnded()
+	}
 	d.publish(func(v *view) { v.predecessors = nil })
 	if d.isCandidate() && d.view().state.Phase == lifecycle.Running {
 		d.log.Warn("the previous process ended without handing over; exiting")

@@ -125,6 +125,20 @@ func (t Trace) Who() string {
 	return cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address, string(t.Source))
 }
 
+// Kind says what Who names: "" for a person, "node" also for its tags, "address", or the source.
+func (t Trace) Kind() string {
+	switch {
+	case t.Person != "", t.User != "":
+		return ""
+	case t.Node != "", len(t.Tags) > 0:
+		return "node"
+	case t.Address != "":
+		return "address"
+	default:
+		return string(t.Source)
+	}
+}
+
 // Failed reports whether the request failed: the client stayed and did not get a complete response
 // below 400 from the API.
 func (t Trace) Failed() bool {

@@ -311,9 +311,9 @@ func (t Trace) attrs() []slog.Attr {
 // as one user.
 func (r *record) limitUser() (user ratelimit.User) {
 	r.change(func(t *Trace) {
-		user.Session, user.Person = t.Session, kept(strings.ToLower(t.Who()), keptName)
-		if user.Person == string(t.Source) && t.Source != config.Local {
-			user.Person = ""
+		user.Session = t.Session
+		if kind := t.Kind(); kind != string(t.Source) || t.Source == config.Local {
+			user.Person, user.Kind = kept(strings.ToLower(t.Who()), keptName), kind
 		}
 	})
 	return user

@@ -79,8 +79,8 @@ func windowsIn(h http.Header, now time.Time) []Window {
 	windows := make([]Window, 0, usual)
 	for header, values := range h {
 		name, ok := strings.CutPrefix(header, prefix)
-		if i := strings.LastIndexByte(name, '-'); ok && i > 0 && len(values) > 0 {
-			windows = collect(windows, windowName(name[:i]), name[i+1:], values[0], now)
+		if i := strings.LastIndexByte(name, '-'); ok && i > 0 {
+			windows = collect(windows, windowName(name[:i]), name[i+1:], single(values), now)
 		}
 	}
 	sortWindows(windows)
@@ -95,6 +95,20 @@ func windowsIn(h http.Header, now time.Time) []Window {
 		}
 	}
 	return kept[:min(len(kept), maxWindows)]
+}
+
+// single returns the value of a header, or "" if it has several different ones.
+func single(values []string) string {
+	if len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
+		return ""
+	}
+	return values[0]
+}
+
+// isStream reports whether a response is a stream of events. Its header comes before what it uses.
+func isStream(h http.Header) bool {
+	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
 // lastReset returns the last reset of the windows with this status.

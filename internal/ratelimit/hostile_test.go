@@ -55,7 +55,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		a.Seen(headers(fmt.Sprint("other", i), "status allowed"), user("alice/s1"))
 		a.Seen(headers("org", "status allowed"), user(fmt.Sprintf("%d/open", i))) // never ends
 	}
-	if n := ratelimit.ActiveUsers(a); n > 256 {
+	if n := ratelimit.ActiveUsers(a); n > 512 {
 		t.Errorf("%d users with requests", n)
 	}
 	report := a.Report()

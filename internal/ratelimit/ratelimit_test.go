@@ -29,6 +29,10 @@ func headers(account string, unified ...string) http.Header {
 	return h
 }
 
+func response(h http.Header) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: h}
+}
+
 // in is the reset of a window after d.
 func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
@@ -65,9 +69,11 @@ func table(a *ratelimit.Accounts) string {
 }
 
 // script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins:
-// HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION". After "USER
-// sends", the next response of the user has been waited for since then; "USER ends" without one is
-// a request without a response.
+// HEADERS" and later "USER ends" for a response that takes long, or "USER streams: HEADERS" for a
+// stream of events that lasts a second, or "wait DURATION". After "USER sends", the next response
+// of the user has been waited for since then; "USER ends" without one is a request without a
+// response. "USER: -" is a response without these headers, and "USER: account b 5h 0.1" one of
+// another account.
 type script struct {
 	*ratelimit.Accounts
 	open map[string]*ratelimit.Request
@@ -97,13 +103,21 @@ func (s *script) play(lines ...string) string {
 		}
 		name, said, _ := strings.Cut(line, ": ")
 		name, begins := strings.CutSuffix(name, " begins")
+		name, streams := strings.CutSuffix(name, " streams")
 		r, sent := s.sent[name]
 		if !sent {
 			r = s.Sent(user(name))
 		}
 		delete(s.sent, name)
 		time.Sleep(time.Second)
-		r.Responded(headers("org", resolved(said)...), user(name))
+		one := response(resolved(said))
+		if streams {
+			one.Header.Set("Content-Type", "text/event-stream; charset=utf-8")
+		}
+		r.Responded(one, user(name))
+		if streams {
+			time.Sleep(time.Second)
+		}
 		if begins {
 			s.open[name] = r
 		} else {
@@ -113,11 +127,18 @@ func (s *script) play(lines ...string) string {
 	return table(s.Accounts)
 }
 
-// resolved has the resets of "5h 0.1 reset 3h" in the form of headers.
-func resolved(said string) (all []string) {
+// resolved has the headers of "5h 0.1 reset 3h".
+func resolved(said string) http.Header {
+	account := "org"
+	if other, ok := strings.CutPrefix(said, "account "); ok {
+		account, said, _ = strings.Cut(other, " ")
+	}
 	words := strings.Fields(said)
 	window := words[0]
-	all = append(all, window+"-status allowed")
+	if window == "-" {
+		return http.Header{}
+	}
+	all := []string{window + "-status allowed"}
 	if words[1] != "-" {
 		all = append(all, window+"-utilization "+words[1])
 	}
@@ -125,7 +146,7 @@ func resolved(said string) (all []string) {
 		d, _ := time.ParseDuration(words[3])
 		all = append(all, window+"-reset "+in(d))
 	}
-	return all
+	return headers(account, all...)
 }
 
 // scriptCase is a script and the table that comes of it.
@@ -174,8 +195,8 @@ func TestRisesAreAttributed(t *testing.T) {
 			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
 		},
 		"while a known person gave up waiting": {
-			[]string{"bob/s2: 5h 0.1", "alice/s1 sends", "bob/s3 sends", "bob/s3 ends", "alice/s1: 5h 0.2", "alice/s1: 5h 0.3"},
-			"5h allowed 0.3, alice/s1 0.1, shared 0.1, unknown 0.1\n",
+			[]string{"bob/s2: 5h 0.1", "alice/s1 sends", "bob/s3 sends", "bob/s3 ends", "alice/s1: 5h 0.2", "alice/s1: 5h 0.3", "alice/s1: 5h 0.4"},
+			"5h allowed 0.4, alice/s1 0.1, shared 0.2, unknown 0.1\n",
 		},
 		"while an unknown person waits for a response": {
 			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, shared 0.1, unknown 0.1\n",
@@ -194,6 +215,61 @@ func TestRisesAreAttributed(t *testing.T) {
 	})
 }
 
+// What a stream uses after its header is seen in a later response.
+func TestUseOfStreams(t *testing.T) {
+	playAll(t, map[string]scriptCase{
+		"of one person": {
+			[]string{"alice/s1 streams: 5h 0.1", "alice/s1 streams: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n",
+		},
+		"of two sessions": {
+			[]string{"alice/s1 streams: 5h 0.1", "alice/s2: 5h 0.2", "alice/s2: 5h 0.3"}, "5h allowed 0.3, alice/ 0.1, alice/s2 0.1, unknown 0.1\n",
+		},
+		"before another person's response": {
+			[]string{"alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+		"that ends after another person's request was sent": {
+			[]string{"alice/s1 sends", "bob/s2 sends", "alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+		"of a window that others do not use": {
+			[]string{"alice/s1 streams: 7d_opus 0.1", "carol/s3: 5h 0.5", "bob/s2: 7d_opus 0.3"},
+			"5h allowed 0.5, unknown 0.5\n7d_opus allowed 0.3, shared 0.2, unknown 0.1\n",
+		},
+		"a response without the window": {
+			[]string{"alice/s1: 5h 0.1", "alice/s1: 7d 0.5", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n7d allowed 0.5, unknown 0.5\n",
+		},
+		"a response without an account": {
+			[]string{"alice/s1: 5h 0.1", "alice/s1 streams: -", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+		},
+	})
+}
+
+// A person is taken for a user of the accounts of their earlier responses, until a response of
+// another account shows that they used that one.
+func TestPersonMovesToTheAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		got := s.play("alice/s1: account b 7d 0.1", "bob/s2: 5h 0.5", "alice/s1 sends", "bob/s2: 5h 0.6")
+		if !strings.Contains(got, "5h allowed 0.6, bob/s2 0.1, unknown 0.5\n") {
+			t.Errorf("before the response: got %s", got)
+		}
+		if got = s.play("alice/s1: 5h 0.7"); !strings.Contains(got, "5h allowed 0.7, shared 0.2, unknown 0.5\n") {
+			t.Errorf("after the response: got %s", got)
+		}
+	})
+}
+
+func TestSessionMovesToTheAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		got := s.play("bob/s1: account b 7d 0.1", "eve/s9: 5h 0.5", "bob/s1 sends", "bob/s2: 5h 0.6", "bob/s1: 5h 0.6", "bob/s1: 5h 0.7")
+		if !strings.Contains(got, "5h allowed 0.7, bob/ 0.1, bob/s1 0.1, unknown 0.5\n") {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 func TestWindowsBeginAgain(t *testing.T) {
 	playAll(t, map[string]scriptCase{
 		"the window began again in time": {
@@ -207,8 +283,8 @@ func TestWindowsBeginAgain(t *testing.T) {
 		"the window is over": {
 			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 1h", "wait 1h"}, "5h unknown\n",
 		},
-		"a reset that moves on with the use": {
-			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 2h"}, "5h allowed 0.9, alice/s1 0.1, unknown 0.8\n",
+		"the window began again, and more is used already": {
+			[]string{"alice/s1: 5h 0.1 reset 1h", "bob/s2: 5h 0.2 reset 5h", "bob/s2: 5h 0.3 reset 5h"}, "5h allowed 0.3, bob/s2 0.1, unknown 0.2\n",
 		},
 		"a response that another has overtaken": {
 			[]string{"alice/s1 begins: 5h 0.5 reset 1h", "alice/s1: 5h 0.3 reset 1h", "alice/s1: 5h 0.6 reset 1h"},
@@ -333,6 +409,22 @@ func TestResetOfTheLatestResponse(t *testing.T) {
 	})
 }
 
+// Several different values of a header name nothing.
+func TestContradictionsAreIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		a.Seen(headers("org", "5h-utilization 0.1", "5h-status allowed"), user("alice/s1")).End()
+		for _, header := range []string{"anthropic-ratelimit-unified-5h-utilization", "anthropic-organization-id"} {
+			h := headers("org", "5h-utilization 0.2", "5h-status allowed")
+			h.Add(header, "0.3")
+			a.Seen(h, user("bob/s2")).End()
+		}
+		if got, want := table(a), "5h allowed 0.1, unknown 0.1\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // The verdict over all windows lasts until those reset that decided it.
 func TestVerdictEndsWithItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -370,6 +462,40 @@ func TestSavedIsRestored(t *testing.T) {
 		after.Restore(ratelimit.Saved{}) // of a process that has none
 		if table(after.Accounts) != want {
 			t.Error("it was forgotten")
+		}
+	})
+}
+
+// The requests of the predecessor go on: what they use is seen in responses to this process.
+func TestRequestsOfThePredecessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newScript()
+		before.play("carol/s3: 5h 0.1", "alice/s1 begins: 5h 0.1", "dave/s4 streams: 5h 0.1")
+		after := newScript()
+		after.Restore(before.Save())
+		got := after.play("bob/s2: 5h 0.2", "bob/s2: 5h 0.3")
+		if want := "5h allowed 0.3, shared 0.2, unknown 0.1\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		after.PredecessorEnded()
+		got = after.play("bob/s2: 5h 0.4", "bob/s2: 5h 0.5")
+		if want := "5h allowed 0.5, bob/s2 0.1, shared 0.3, unknown 0.1\n"; got != want {
+			t.Errorf("after its end: got %q, want %q", got, want)
+		}
+	})
+}
+
+// A local program and a person may have the same name.
+func TestKindsOfUsersAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.New()
+		host := ratelimit.User{Person: "local", Kind: "local"}
+		for i, by := range []ratelimit.User{host, host, user("local/"), user("local/")} {
+			a.Seen(headers("org", fmt.Sprintf("5h-utilization 0.%d", i+1)), by).End()
+			time.Sleep(time.Second)
+		}
+		if uses := a.Report()[0].Windows[0].UsedBy; len(uses) != 2 || uses[0].Kind == uses[1].Kind {
+			t.Errorf("got %+v", uses)
 		}
 	})
 }
@@ -442,7 +568,7 @@ func TestPeopleOfOtherAccountsShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		r := s.Sent(user("carol/s9"))
-		r.Responded(headers("another", "5h-status allowed"), user("carol/s9"))
+		r.Responded(response(headers("another", "5h-status allowed")), user("carol/s9"))
 		r.End()
 		const want = "5h allowed 0.2, bob/s2 0.1, unknown 0.1\n"
 		if got := s.play("bob/s2: 5h 0.1", "carol/s9 sends", "bob/s2: 5h 0.2"); !strings.Contains(got, want) {

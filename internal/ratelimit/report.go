@@ -10,13 +10,14 @@ import (
 // User says who a request is for, as the log names them.
 type User struct {
 	Person  string `json:"person,omitempty"`  // empty: log.identity withholds names
+	Kind    string `json:"kind,omitempty"`    // of a sender that is not a person: "node", "address", "local"
 	Session string `json:"session,omitempty"` // empty: none, or several at once
 }
 
 // isPerson reports whether o is certainly the same person. If names are withheld, only sessions
 // tell people apart.
 func (u User) isPerson(o User) bool {
-	return u.Person == o.Person && (u.Person != "" || u.Session != "" && u.Session == o.Session)
+	return u.Person == o.Person && u.Kind == o.Kind && (u.Person != "" || u.Session != "" && u.Session == o.Session)
 }
 
 // Use is what one user used of a window.
@@ -34,14 +35,17 @@ type Window struct {
 	// Limit and Remaining are set for windows of an API key.
 	Limit     *int64 `json:"limit,omitempty"`
 	Remaining *int64 `json:"remaining,omitempty"`
-	// UsedBy lists who used it, the heaviest user first. Shared was used while several people had
-	// requests in flight. Unknown is the rest.
+	// UsedBy lists who used it, the heaviest user first. Shared was used by one or more of several
+	// people. Unknown is the rest.
 	UsedBy  []Use   `json:"used_by"`
 	Shared  float64 `json:"shared"`
 	Unknown float64 `json:"unknown"`
 	// MixedUntil is set if several limits share the organization: the values are the latest
 	// response's, until the last known reset of them.
 	MixedUntil time.Time `json:"mixed_until,omitzero"`
+
+	seen  time.Time // the utilization contains all that ended before
+	rises []rise    // the latest ones
 }
 
 func (w *Window) isMixed() bool { return !w.MixedUntil.IsZero() }
@@ -57,12 +61,22 @@ type Account struct {
 	OverageInUse    bool     `json:"overage_in_use,omitempty"`
 	OverageDisabled string   `json:"overage_disabled_reason,omitempty"`
 	Windows         []Window `json:"windows"`
+
+	crowded time.Time // until then, more users than are remembered had requests in flight
 }
 
 // Saved is all that Accounts remembers, for the successor of this process.
 type Saved struct {
 	Key      []byte    `json:"key"`
 	Accounts []Account `json:"accounts"`
+	Active   []Active  `json:"active"`
+}
+
+// Active is a user of an account whose use a later response may show.
+type Active struct {
+	User
+	Account string `json:"account,omitempty"` // empty: not known
+	Open    bool   `json:"open,omitempty"`    // requests are in flight
 }
 
 // Report returns the accounts, the one with the latest response first.
@@ -86,7 +100,7 @@ func (a *Accounts) Save() Saved {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forgetOld(time.Now())
-	m := Saved{slices.Clone(a.key), make([]Account, 0, len(a.known))}
+	m := Saved{Key: slices.Clone(a.key), Accounts: make([]Account, 0, len(a.known))}
 	for _, one := range a.known {
 		c := *one
 		c.Windows = slices.Clone(c.Windows)
@@ -95,10 +109,16 @@ func (a *Accounts) Save() Saved {
 		}
 		m.Accounts = append(m.Accounts, c)
 	}
+	for _, one := range a.active {
+		if a.isUnseen(one) {
+			m.Active = append(m.Active, Active{one.by, one.account, one.open > 0})
+		}
+	}
 	return m
 }
 
-// Restore replaces everything by what another process remembered.
+// Restore replaces everything by what another process remembered, whose requests in flight last
+// until [Accounts.PredecessorEnded].
 func (a *Accounts) Restore(m Saved) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -110,18 +130,38 @@ func (a *Accounts) Restore(m Saved) {
 	for _, one := range m.Accounts[:min(len(m.Accounts), maxAccounts)] {
 		a.known[one.ID] = &one
 	}
+	for _, one := range m.Active[:min(len(m.Active), maxActive)] {
+		began := a.begin(one.User, one.Account)
+		if one.Open {
+			a.inherited = append(a.inherited, began)
+		} else {
+			a.end(began, true)
+		}
+	}
+}
+
+// PredecessorEnded ends the requests that the process before this one had in flight.
+func (a *Accounts) PredecessorEnded() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, one := range a.inherited {
+		a.end(one, true)
+	}
+	a.inherited = nil
 }
 
 // ForgetNames removes people's names from everything that is remembered.
 func (a *Accounts) ForgetNames() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.active = nil
+	for _, one := range a.active {
+		one.by = User{Session: one.by.Session}
+	}
 	for _, one := range a.known {
 		for i := range one.Windows {
 			w := &one.Windows[i]
 			uses := w.UsedBy
-			w.UsedBy = nil
+			w.UsedBy, w.rises = nil, nil
 			for _, u := range uses {
 				w.use(User{Session: u.Session}, u.Utilization)
 			}

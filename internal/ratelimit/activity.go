@@ -1,0 +1,138 @@
+package ratelimit
+
+import (
+	"slices"
+	"time"
+)
+
+// maxActive bounds the remembered users who have requests in flight or had some lately.
+const maxActive = 512
+
+// activity counts the requests of one user on one account.
+type activity struct {
+	by      User
+	account string    // its ID; empty: not known, because no response has named it
+	open    int       // in flight
+	until   time.Time // when the last of them ended
+	late    time.Time // when the last of them ended of which a part was not in its own header
+	evicted bool      // it is not in the list any more
+}
+
+// since reports whether a request was in flight at the time t or later.
+func (a *activity) since(t time.Time) bool { return a.open > 0 || a.until.After(t) }
+
+// begin counts a request of by on an account.
+func (a *Accounts) begin(by User, account string) *activity {
+	i := slices.IndexFunc(a.active, func(one *activity) bool { return one.account == account && one.by == by })
+	if i < 0 {
+		if len(a.active) >= maxActive {
+			a.evict()
+		}
+		i = len(a.active)
+		a.active = append(a.active, &activity{by: by, account: account})
+	}
+	a.active[i].open++
+	return a.active[i]
+}
+
+// end ends a request. A late one may have used more than its header reported.
+func (a *Accounts) end(one *activity, late bool) {
+	now := time.Now()
+	one.open--
+	one.until = now
+	if late {
+		one.late = now
+	}
+	if account := a.known[one.account]; account != nil && one.evicted {
+		account.crowded = now
+	}
+}
+
+// evict forgets the user whose last request ended first, or the first of all if each has one in
+// flight. What that one used is then shared.
+func (a *Accounts) evict() {
+	first := 0
+	for i, one := range a.active {
+		if other := a.active[first]; one.open == 0 && (other.open > 0 || one.until.Before(other.until)) {
+			first = i
+		}
+	}
+	one := a.active[first]
+	a.active = slices.Delete(a.active, first, first+1)
+	one.evicted = true
+	if account := a.known[one.account]; account != nil && a.isUnseen(one) {
+		account.crowded = time.Now()
+		if one.open > 0 {
+			account.crowded = account.crowded.Add(accountLife) // until it ends
+		}
+	}
+}
+
+// isUnseen reports whether a later response may show what a user has used.
+func (a *Accounts) isUnseen(one *activity) bool {
+	if one.open > 0 {
+		return true
+	}
+	for id, account := range a.known {
+		for _, w := range account.Windows {
+			if one.account == id && w.seen.Before(one.late) || one.account == "" && w.seen.Before(one.until) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// suspects are the users who may have caused a rise.
+type suspects struct {
+	owner      User // the sender of the response; no session: or another session of the same person
+	shared     bool // or another person
+	overlapped bool // another request was in flight
+	sent       time.Time
+}
+
+// suspectsOf returns who may have used the window since what its last response showed: the sender
+// of this one, and everybody else with a request in flight while this one waited, or with one since
+// then that its own header does not report. A request without a response may have used any account.
+func (a *Accounts) suspectsOf(one *Account, w *Window, by User, sent time.Time) suspects {
+	result := suspects{owner: by, sent: sent}
+	last := sent
+	if w.seen.Before(sent) {
+		last = w.seen
+	}
+	result.shared = one.crowded.After(last)
+	for _, other := range a.active {
+		overlaps := other.account == one.ID && other.since(sent)
+		result.overlapped = result.overlapped || overlaps
+		if overlaps || other.account == one.ID && other.late.After(last) ||
+			other.account == "" && other.since(last) && a.mayUse(one, other.by) {
+			result.shared = result.shared || !other.by.isPerson(by)
+			result.owner = result.owner.with(other.by)
+		}
+	}
+	return result
+}
+
+// with returns what is common to two users, of whom u is known to be involved.
+func (u User) with(o User) User {
+	if o.Session != u.Session {
+		u.Session = ""
+	}
+	return u
+}
+
+// mayUse reports whether a request of by may use the account one: by has used it, or no other. If
+// by begins to use it with this request, [Window.share] corrects what was attributed meanwhile.
+func (a *Accounts) mayUse(one *Account, by User) bool {
+	elsewhere := false
+	for _, other := range a.active {
+		switch {
+		case other.account == "" || !other.by.isPerson(by):
+		case other.account == one.ID:
+			return true
+		default:
+			elsewhere = true
+		}
+	}
+	return !elsewhere
+}
