@@ -69,7 +69,7 @@ func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 	if w.Remaining != nil {
 		state = fmt.Sprintf("%d left", *w.Remaining)
 	}
-	p.Line(fmt.Sprintf("  %-*s%s %5s  %-9s  %s", windowWidth, term.Cut(w.Name, windowWidth-1),
+	p.Line(fmt.Sprintf("  %s %s %5s  %-9s  %s", term.Fit(w.Name, windowWidth-1),
 		p.Paint(limitColor(w), bar), percent(w.Utilization), state, resetText(w, now)))
 	if !w.MixedUntil.IsZero() {
 		p.Line("    several limits share this account; who used them is not known")
@@ -78,7 +78,7 @@ func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 		return // a single row "not attributed" says nothing
 	}
 	for _, l := range partsOf(w) {
-		p.Line(fmt.Sprintf("    %-*s %5s  %s", personWidth, term.Cut(l.name, personWidth), percent(&l.share), l.detail))
+		p.Line(fmt.Sprintf("    %s %5s  %s", term.Fit(l.name, personWidth), percent(&l.share), l.detail))
 	}
 }
 
@@ -148,7 +148,7 @@ func sessionsText(uses []ratelimit.Use) string {
 		id := []rune(cmp.Or(term.Clean(u.Session), "others"))
 		all = append(all, string(id[:min(len(id), shownSession)])+" "+percent(&u.Utilization))
 	}
-	return term.Cut(strings.Join(all, ", "), detailWidth)
+	return term.Fit(strings.Join(all, ", "), detailWidth)
 }
 
 // stateText returns "warning" for "allowed_warning", and any other state as it is.

@@ -148,7 +148,7 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 	const other = `account ID, last response AGO
   overage       ###.................   13%  allowed    ` + `
     in use: requests are billed beyond the plan
-  7d_a_model…   ####################  110%  rejected   ` + `
+  7d_a_model_w… ####################  110%  rejected   ` + `
   requests      ....................    2%  49 left
   input-tokens  ###############.....   75%  10000 left
 `
@@ -179,10 +179,13 @@ func TestLimitsWithOddNames(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)
 	all := []string{"account a", "unified-5h-status allowed", "unified-overage-status rejected", "unified-overage-disabled-reason a_reason"}
-	for i, name := range []string{"x", "not attributed", "99%  session"} {
+	for i, name := range []string{"x", "not attributed", "99%  session", strings.Repeat("漢字", 10)} {
 		s.says(name+"/s-1", append(all, fmt.Sprintf("unified-5h-utilization 0.%d", i+1))...)
 	}
-	for _, want := range []string{"    \"not attributed\" ", "    \"99%  session\" ", "overage       off: a_reason\n"} {
+	for _, want := range []string{
+		"    \"not attributed\" ", "    \"99%  session\" ", "overage       off: a_reason\n",
+		"\n    漢字漢字漢字漢字漢字漢字漢字漢…    10%  s-1 10%\n",
+	} {
 		if got := s.limitsText(); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
@@ -239,7 +242,7 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	s.says(alice2, "account a", "unified-5h-utilization 0.92", "unified-5h-reset "+afterNow(130*time.Minute))
 	s.says(bob, "account a", "unified-5h-utilization 0.95", "unified-5h-reset "+afterNow(130*time.Minute))
 	for _, want := range []string{
-		"    alice@example.com                  34%  0b1c2d3e 16%, others 10%, 77aa112…\n",
+		"    alice@example.com                  34%  0b1c2d3e 16%, others 10%, 77aa1122 …\n",
 		"    several people                      7%\n",
 	} {
 		if got := s.limitsText(); !strings.Contains(got, want) {
@@ -248,7 +251,7 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	}
 	s.configure(config + "log {\n  identity = \"none\"\n}\n")
 	s.wantUpgrade()
-	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  0b1c2d3e 16%, others 10%, 77aa112…\n") {
+	if got := s.limitsText(); strings.Contains(got, "alice") || !strings.Contains(got, "    not named                          42%  0b1c2d3e 16%, others 10%, 77aa1122 …\n") {
 		t.Errorf("names that log.identity withholds: %s", got)
 	}
 }

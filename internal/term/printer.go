@@ -99,21 +99,13 @@ func (p Printer) Verbatim(indent int, text string) {
 	}
 }
 
-// firstWide is the first character that may take two columns (UAX #11). Later ones count as wide:
-// it is better to wrap too early.
-const firstWide = '\u1100'
-
 // columns returns the width of a text that may be painted.
 func columns(s string) (n int) {
 	for i, part := range strings.Split(s, "\x1b[") {
 		if i > 0 {
 			_, part, _ = strings.Cut(part, "m")
 		}
-		for _, r := range part {
-			if n++; r >= firstWide {
-				n++
-			}
-		}
+		n += Columns(part)
 	}
 	return n
 }

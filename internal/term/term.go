@@ -1,15 +1,15 @@
 // Package term writes text for a person: as wide as the terminal, in colour unless that is switched
 // off, and without control characters from elsewhere.
 //
-// [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, and
-// [Cut] shortens it. A [Printer] cleans the text that it wraps:
+// [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, [Cut]
+// shortens it, and [Fit] puts it into a column. A [Printer] cleans the text that it wraps:
 //
 //	p := term.NewPrinter(os.Stdout)
 //	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)
 //	p.Verbatim(4, finding.Command)
 //
 // In a pipe or a file, a Printer neither wraps nor colours, so that a program finds each item on
-// one line. term.go has texts and terminals, printer.go the Printer.
+// one line. term.go has texts and terminals, width.go their columns, printer.go the Printer.
 package term
 
 import (

@@ -142,6 +142,26 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestFit(t *testing.T) {
+	for s, want := range map[string]string{
+		"":              "      ",
+		"alice":         "alice ",
+		"alice@":        "alice@",
+		"alice@x":       "alice…",
+		"漢字漢":           "漢字漢",
+		"漢字漢字":          "漢字… ",
+		"a漢字漢":          "a漢字…",
+		"ﾊﾝｶｸ":          "ﾊﾝｶｸ  ",
+		"e\u0301\u00e9": "e\u0301\u00e9    ",
+		"😀⭐":            "😀⭐  ",
+		"한국어한국":         "한국… ",
+	} {
+		if got := term.Fit(s, 6); got != want {
+			t.Errorf("%q: got %q, want %q", s, got, want)
+		}
+	}
+}
+
 func TestMask(t *testing.T) {
 	for s, want := range map[string]string{
 		"/v1/100%25%20sk":                 "/v1/100%25%20sk",
