@@ -124,7 +124,7 @@ func partsOf(w ratelimit.Window) (parts []part) {
 		}
 		parts = append(parts[:shownPeople], rest)
 	}
-	return slices.DeleteFunc(append(parts, part{"several people", w.Shared, ""}, part{"not attributed", w.Unknown, ""}),
+	return slices.DeleteFunc(append(parts, part{"several people", w.Shared, sharersText(w.SharedBy)}, part{"not attributed", w.Unknown, ""}),
 		func(p part) bool { return p.share == 0 })
 }
 
@@ -147,6 +147,15 @@ func sessionsText(uses []ratelimit.Use) string {
 	for _, u := range uses {
 		id := []rune(cmp.Or(term.Clean(u.Session), "others"))
 		all = append(all, string(id[:min(len(id), shownSession)])+" "+percent(&u.Utilization))
+	}
+	return term.Fit(strings.Join(all, ", "), detailWidth)
+}
+
+// sharersText names the people of whom some used a share.
+func sharersText(people []ratelimit.User) string {
+	var all []string
+	for _, u := range people {
+		all = append(all, personText(u))
 	}
 	return term.Fit(strings.Join(all, ", "), detailWidth)
 }

@@ -124,7 +124,7 @@ const scriptedTable = `account ID, warning, decided by five_hour, last response 
   5h            ################....   82%  warning    resets in 2h10m
     alice@example.com                  24%  0b1c2d3e 16%, 77aa1122 8%
     bob@example.com                     8%  99ffee00 8%
-    several people                      4%
+    several people                      4%  alice@example.com, bob@example.com
     not attributed                     46%
   7d            ######..............   30%  allowed    resets in 3d4h
     alice@example.com                  <1%  77aa1122 <1%
@@ -167,7 +167,7 @@ func TestLimitsOfAStreamThatEnded(t *testing.T) {
 	}
 	if got, want := s.limitsText(), `
     bob@example.com                    10%  99ffee00 10%
-    several people                     10%
+    several people                     10%  alice@example.com, bob@example.com
     not attributed                     10%
 `; !strings.Contains(got, want) {
 		t.Errorf("got\n%s", got)
@@ -243,7 +243,7 @@ func TestLimitsSurviveAnUpgrade(t *testing.T) {
 	s.says(bob, "account a", "unified-5h-utilization 0.95", "unified-5h-reset "+afterNow(130*time.Minute))
 	for _, want := range []string{
 		"    alice@example.com                  34%  0b1c2d3e 16%, others 10%, 77aa1122 …\n",
-		"    several people                      7%\n",
+		"    several people                      7%  alice@example.com, bob@example.com\n",
 	} {
 		if got := s.limitsText(); !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)

@@ -85,9 +85,10 @@ func (a *Accounts) isUnseen(one *activity) bool {
 
 // suspects are the users who may have caused a rise.
 type suspects struct {
-	owner      User // the sender of the response; no session: or another session of the same person
-	shared     bool // or another person
-	overlapped bool // another request was in flight
+	owner      User   // the sender of the response; no session: or another session of the same person
+	others     []User // users who are not the same person for certain
+	crowded    bool   // or people who are not remembered
+	overlapped bool   // another request was in flight
 	sent       time.Time
 }
 
@@ -100,14 +101,16 @@ func (a *Accounts) suspectsOf(one *Account, w *Window, by User, sent time.Time) 
 	if w.seen.Before(sent) {
 		last = w.seen
 	}
-	result.shared = one.crowded.After(last)
+	result.crowded = one.crowded.After(last)
 	for _, other := range a.active {
 		overlaps := other.account == one.ID && other.since(sent)
 		result.overlapped = result.overlapped || overlaps
 		if overlaps || other.account == one.ID && other.late.After(last) ||
 			other.account == "" && other.since(last) && a.mayUse(one, other.by) {
-			result.shared = result.shared || !other.by.isPerson(by)
 			result.owner = result.owner.with(other.by)
+			if !other.by.isPerson(by) {
+				result.others = append(result.others, other.by)
+			}
 		}
 	}
 	return result

@@ -55,6 +55,9 @@ func table(a *ratelimit.Accounts) string {
 			}
 			if w.Shared != 0 {
 				fmt.Fprintf(&text, ", shared %v", w.Shared)
+				for i, u := range w.SharedBy {
+					text.WriteString([...]string{" ", "+"}[min(i, 1)] + u.Person)
+				}
 			}
 			if w.Unknown != 0 {
 				fmt.Fprintf(&text, ", unknown %v", w.Unknown)
@@ -178,11 +181,11 @@ func TestRisesAreAttributed(t *testing.T) {
 		},
 		"while another person's request is in flight": {
 			[]string{"alice/s1 begins: 5h 0.1", "bob/s2: 5h 0.3", "alice/s1 ends", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"while another person's request ended": {
 			[]string{"alice/s1 begins: 5h 0.1", "bob/s2 sends", "alice/s1 ends", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"while another session of the same person is": {
 			[]string{"alice/s1 begins: 5h 0.1", "alice/s2: 5h 0.3", "alice/s1 ends"}, "5h allowed 0.3, alice/ 0.2, unknown 0.1\n",
@@ -192,18 +195,18 @@ func TestRisesAreAttributed(t *testing.T) {
 		},
 		"while a known person waits for a response": {
 			[]string{"bob/s2: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"while a known person gave up waiting": {
 			[]string{"bob/s2: 5h 0.1", "alice/s1 sends", "bob/s3 sends", "bob/s3 ends", "alice/s1: 5h 0.2", "alice/s1: 5h 0.3", "alice/s1: 5h 0.4"},
-			"5h allowed 0.4, alice/s1 0.1, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.4, alice/s1 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"while an unknown person waits for a response": {
-			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, shared 0.1, unknown 0.1\n",
+			[]string{"alice/s1: 5h 0.1", "bob/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, shared 0.1 alice+bob, unknown 0.1\n",
 		},
 		"after a person gave up waiting": {
 			[]string{"bob/s2: 5h 0.1", "alice/s1: 5h 0.1", "alice/s1 sends", "alice/s1 ends", "bob/s2: 5h 0.2", "bob/s2: 5h 0.3"},
-			"5h allowed 0.3, bob/s2 0.1, shared 0.1, unknown 0.1\n",
+			"5h allowed 0.3, bob/s2 0.1, shared 0.1 alice+bob, unknown 0.1\n",
 		},
 		"while another session of theirs waits": {
 			[]string{"alice/s1: 5h 0.1", "alice/s2 sends", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/ 0.1, unknown 0.1\n",
@@ -225,22 +228,22 @@ func TestUseOfStreams(t *testing.T) {
 			[]string{"alice/s1 streams: 5h 0.1", "alice/s2: 5h 0.2", "alice/s2: 5h 0.3"}, "5h allowed 0.3, alice/ 0.1, alice/s2 0.1, unknown 0.1\n",
 		},
 		"before another person's response": {
-			[]string{"alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			[]string{"alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"that ends after another person's request was sent": {
 			[]string{"alice/s1 sends", "bob/s2 sends", "alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 		"of a window that others do not use": {
 			[]string{"alice/s1 streams: 7d_opus 0.1", "carol/s3: 5h 0.5", "bob/s2: 7d_opus 0.3"},
-			"5h allowed 0.5, unknown 0.5\n7d_opus allowed 0.3, shared 0.2, unknown 0.1\n",
+			"5h allowed 0.5, unknown 0.5\n7d_opus allowed 0.3, shared 0.2 alice+bob+carol, unknown 0.1\n",
 		},
 		"a response without the window": {
 			[]string{"alice/s1: 5h 0.1", "alice/s1: 7d 0.5", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n7d allowed 0.5, unknown 0.5\n",
+			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n7d allowed 0.5, unknown 0.5\n",
 		},
 		"a response without an account": {
-			[]string{"alice/s1: 5h 0.1", "alice/s1 streams: -", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2, unknown 0.1\n",
+			[]string{"alice/s1: 5h 0.1", "alice/s1 streams: -", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
 		},
 	})
 }
@@ -254,7 +257,7 @@ func TestPersonMovesToTheAccount(t *testing.T) {
 		if !strings.Contains(got, "5h allowed 0.6, bob/s2 0.1, unknown 0.5\n") {
 			t.Errorf("before the response: got %s", got)
 		}
-		if got = s.play("alice/s1: 5h 0.7"); !strings.Contains(got, "5h allowed 0.7, shared 0.2, unknown 0.5\n") {
+		if got = s.play("alice/s1: 5h 0.7"); !strings.Contains(got, "5h allowed 0.7, shared 0.2 alice+bob, unknown 0.5\n") {
 			t.Errorf("after the response: got %s", got)
 		}
 	})
@@ -339,12 +342,12 @@ func TestReportOfAnAccount(t *testing.T) {
 		const want = `[{
  "account": "ID", "last_response": "2000-01-01T00:00:00Z", "claim": "five_hour", "overage_in_use": true,
  "windows": [
-  {"window": "unified", "status": "allowed", "utilization": null, "resets_at": "2000-01-01T01:00:00Z", "used_by": [], "shared": 0, "unknown": 0},
+  {"window": "unified", "status": "allowed", "utilization": null, "resets_at": "2000-01-01T01:00:00Z", "used_by": [], "shared": 0, "shared_by": [], "unknown": 0},
   {"window": "5h", "status": "allowed", "utilization": 0.92, "resets_at": "2000-01-01T01:00:00Z",
-   "used_by": [{"person": "alice", "session": "s1", "utilization": 0.01}], "shared": 0, "unknown": 0.91},
-  {"window": "7d", "status": "unknown", "utilization": 0.4, "resets_at": "2000-01-04T00:00:00Z", "used_by": [], "shared": 0, "unknown": 0.4},
-  {"window": "overage", "status": "allowed", "utilization": 0.125, "used_by": [], "shared": 0, "unknown": 0.125},
-  {"window": "7d_oi", "status": "rejected", "utilization": 1.01, "used_by": [], "shared": 0, "unknown": 1.01}
+   "used_by": [{"person": "alice", "session": "s1", "utilization": 0.01}], "shared": 0, "shared_by": [], "unknown": 0.91},
+  {"window": "7d", "status": "unknown", "utilization": 0.4, "resets_at": "2000-01-04T00:00:00Z", "used_by": [], "shared": 0, "shared_by": [], "unknown": 0.4},
+  {"window": "overage", "status": "allowed", "utilization": 0.125, "used_by": [], "shared": 0, "shared_by": [], "unknown": 0.125},
+  {"window": "7d_oi", "status": "rejected", "utilization": 1.01, "used_by": [], "shared": 0, "shared_by": [], "unknown": 1.01}
  ]
 }]`
 		if got, want := compact(t, string(text)), compact(t, strings.ReplaceAll(want, "ID", id)); got != want {
@@ -474,12 +477,12 @@ func TestRequestsOfThePredecessor(t *testing.T) {
 		after := newScript()
 		after.Restore(before.Save())
 		got := after.play("bob/s2: 5h 0.2", "bob/s2: 5h 0.3")
-		if want := "5h allowed 0.3, shared 0.2, unknown 0.1\n"; got != want {
+		if want := "5h allowed 0.3, shared 0.2 alice+bob+dave, unknown 0.1\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		after.PredecessorEnded()
 		got = after.play("bob/s2: 5h 0.4", "bob/s2: 5h 0.5")
-		if want := "5h allowed 0.5, bob/s2 0.1, shared 0.3, unknown 0.1\n"; got != want {
+		if want := "5h allowed 0.5, bob/s2 0.1, shared 0.3 alice+bob+dave, unknown 0.1\n"; got != want {
 			t.Errorf("after its end: got %q, want %q", got, want)
 		}
 	})

@@ -35,11 +35,12 @@ type Window struct {
 	// Limit and Remaining are set for windows of an API key.
 	Limit     *int64 `json:"limit,omitempty"`
 	Remaining *int64 `json:"remaining,omitempty"`
-	// UsedBy lists who used it, the heaviest user first. Shared was used by one or more of several
-	// people. Unknown is the rest.
-	UsedBy  []Use   `json:"used_by"`
-	Shared  float64 `json:"shared"`
-	Unknown float64 `json:"unknown"`
+	// UsedBy lists who used it, the heaviest user first. Shared was used by some of the people in
+	// SharedBy, without sessions. Unknown is the rest.
+	UsedBy   []Use   `json:"used_by"`
+	Shared   float64 `json:"shared"`
+	SharedBy []User  `json:"shared_by"`
+	Unknown  float64 `json:"unknown"`
 	// MixedUntil is set if several limits share the organization: the values are the latest
 	// response's, until the last known reset of them.
 	MixedUntil time.Time `json:"mixed_until,omitzero"`
@@ -106,6 +107,7 @@ func (a *Accounts) Save() Saved {
 		c.Windows = slices.Clone(c.Windows)
 		for i, w := range c.Windows {
 			c.Windows[i].UsedBy = append([]Use{}, w.UsedBy...) // a list in JSON too
+			c.Windows[i].SharedBy = append([]User{}, w.SharedBy...)
 		}
 		m.Accounts = append(m.Accounts, c)
 	}
@@ -161,7 +163,7 @@ func (a *Accounts) ForgetNames() {
 		for i := range one.Windows {
 			w := &one.Windows[i]
 			uses := w.UsedBy
-			w.UsedBy, w.rises = nil, nil
+			w.UsedBy, w.SharedBy, w.rises = nil, nil, nil
 			for _, u := range uses {
 				w.use(User{Session: u.Session}, u.Utilization)
 			}
@@ -172,7 +174,7 @@ func (a *Accounts) ForgetNames() {
 // finish prepares the window for a report. After its reset, its values are unknown.
 func (w *Window) finish(now time.Time) {
 	if w.ended(now) {
-		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}, MixedUntil: w.MixedUntil}
+		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}, SharedBy: []User{}, MixedUntil: w.MixedUntil}
 		return
 	}
 	rest := -w.Shared
@@ -186,9 +188,11 @@ func (w *Window) finish(now time.Time) {
 		*u = rounded(*u)
 	}
 	w.Shared, w.Unknown = rounded(w.Shared), rounded(max(rest, 0))
-	slices.SortFunc(w.UsedBy, func(a, b Use) int {
-		return cmp.Or(cmp.Compare(b.Utilization, a.Utilization), cmp.Compare(a.Person, b.Person), cmp.Compare(a.Session, b.Session))
-	})
+	byName := func(a, b User) int {
+		return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Session, b.Session))
+	}
+	slices.SortFunc(w.UsedBy, func(a, b Use) int { return cmp.Or(cmp.Compare(b.Utilization, a.Utilization), byName(a.User, b.User)) })
+	slices.SortFunc(w.SharedBy, byName)
 }
 
 // rounded rounds to four digits. The upstream sends two, and sums of floats have more.

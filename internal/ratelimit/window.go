@@ -76,8 +76,9 @@ func (w *Window) take(reported Window) {
 
 // attribute attributes a rise to the user who caused it, or to several.
 func (w *Window) attribute(utilization float64, by suspects, now time.Time) {
-	if by.shared {
+	if len(by.others) > 0 || by.crowded {
 		w.Shared += utilization
+		w.name(append(by.others, by.owner)...)
 		return
 	}
 	w.use(by.owner, utilization)
@@ -102,10 +103,21 @@ func (w *Window) share(user User, t time.Time) {
 		}
 		if shared {
 			w.Shared += r.utilization
+			w.name(r.by, user)
 			r.utilization = 0
 		} else {
 			r.by = both
 			w.use(both, r.utilization)
+		}
+	}
+}
+
+// name adds to the people of whom some caused a shared rise.
+func (w *Window) name(users ...User) {
+	for _, u := range users {
+		u.Session = ""
+		if u.Person != "" && len(w.SharedBy) < maxUses && !slices.Contains(w.SharedBy, u) {
+			w.SharedBy = append(w.SharedBy, u)
 		}
 	}
 }
