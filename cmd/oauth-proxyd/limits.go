@@ -130,15 +130,15 @@ func partsOf(w ratelimit.Window) (parts []part) {
 
 // personText names a person, or a sender that is not one.
 func personText(u ratelimit.User) string {
-	name := cmp.Or(quoted(u.Person), "not named")
+	name, kind := cmp.Or(quoted(u.Person), "not named"), ""
 	switch u.Kind {
 	case "":
-		return name
 	case string(config.Local):
-		return name + " (this host)"
+		kind = " (this host)"
 	default:
-		return name + " (" + u.Kind + ")"
+		kind = " (" + u.Kind + ")"
 	}
+	return strings.TrimRight(term.Fit(name, personWidth-len(kind)), " ") + kind
 }
 
 // sessionsText names the sessions of one person, the most used first.

@@ -201,6 +201,24 @@ func TestLimitsWithOddNames(t *testing.T) {
 	}
 }
 
+// A person may be called like a node.
+func TestLimitsOfANode(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	d.Deliver(strings.Replace(taggedPeer, "ai.tail", "a-node-with-a-long-name.tail", 1))
+	s := start(t, unit{config: forwarding(newLimitedUpstream(t).URL, "", onTailnet(d, "wait"), believePeers)})
+	for i, person := range []string{"", "", "a-node-with-a-long-name.tail.ts.net"} {
+		s.says(person+"/s-1", "account a", fmt.Sprintf("unified-5h-utilization 0.%d", i+1))
+	}
+	if got, want := s.limitsText(), `
+    a-node-with-a-long-name.tail.ts…   10%  s-1 10%
+    a-node-with-a-long-name.… (node)   10%  s-1 10%
+    not attributed                     10%
+`; !strings.Contains(got, want) {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 func TestLimitsAsJSON(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)
