@@ -74,7 +74,7 @@ func (r *Request) Responded(response *http.Response, by User) (account string) {
 	r.late = response.StatusCode < http.StatusBadRequest && (isStream(h) || one.lacks(windows))
 	for _, reported := range windows {
 		if w := one.window(reported.Name); w != nil {
-			w.observe(reported, a.suspectsOf(one, w, by, r.sent), now)
+			w.observe(reported, sighting{a, one, by, r.sent}, now)
 		}
 	}
 	r.activity = a.begin(by, id)

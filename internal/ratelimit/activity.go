@@ -83,32 +83,43 @@ func (a *Accounts) isUnseen(one *activity) bool {
 	return false
 }
 
-// suspects are the users who may have caused a rise.
-type suspects struct {
-	owner      User   // the sender of the response; no session: or another session of the same person
-	others     []User // users who are not the same person for certain
-	crowded    bool   // or people who are not remembered
-	overlapped bool   // another request was in flight
-	sent       time.Time
+// sighting is a response about an account.
+type sighting struct {
+	accounts *Accounts
+	account  *Account
+	by       User
+	sent     time.Time // the request
 }
 
-// suspectsOf returns who may have used the window since what its last response showed: the sender
-// of this one, and everybody else with a request in flight while this one waited, or with one since
+// overlapped reports whether another request was in flight on the account while this one waited.
+func (s sighting) overlapped() bool {
+	return slices.ContainsFunc(s.accounts.active, func(one *activity) bool {
+		return one.account == s.account.ID && one.since(s.sent)
+	})
+}
+
+// suspects are the users who may have caused a rise.
+type suspects struct {
+	owner   User   // the sender of the response; no session: or another session of the same person
+	others  []User // users who are not the same person for certain
+	crowded bool   // or people who are not remembered
+}
+
+// suspects returns who may have used the window since what its last response showed: the sender of
+// this one, and everybody else with a request in flight while this one waited, or with one since
 // then that its own header does not report. A request without a response may have used any account.
-func (a *Accounts) suspectsOf(one *Account, w *Window, by User, sent time.Time) suspects {
-	result := suspects{owner: by, sent: sent}
-	last := sent
-	if w.seen.Before(sent) {
+func (s sighting) suspects(w *Window) suspects {
+	result, last := suspects{owner: s.by}, s.sent
+	if w.seen.Before(last) {
 		last = w.seen
 	}
-	result.crowded = one.crowded.After(last)
-	for _, other := range a.active {
-		overlaps := other.account == one.ID && other.since(sent)
-		result.overlapped = result.overlapped || overlaps
-		if overlaps || other.account == one.ID && other.late.After(last) ||
-			other.account == "" && other.since(last) && a.mayUse(one, other.by) {
+	result.crowded = s.account.crowded.After(last)
+	for _, other := range s.accounts.active {
+		on := other.account == s.account.ID
+		if on && (other.since(s.sent) || other.late.After(last)) ||
+			other.account == "" && other.since(last) && s.accounts.mayUse(s.account, other.by) {
 			result.owner = result.owner.with(other.by)
-			if !other.by.isPerson(by) {
+			if !other.by.isPerson(s.by) {
 				result.others = append(result.others, other.by)
 			}
 		}

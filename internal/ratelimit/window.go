@@ -29,7 +29,7 @@ type rise struct {
 func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
 
 // observe takes over a response's values and attributes a rise.
-func (w *Window) observe(reported Window, by suspects, now time.Time) {
+func (w *Window) observe(reported Window, s sighting, now time.Time) {
 	moved := reported.ResetsAt.Sub(w.ResetsAt)
 	if reported.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
 		moved = 0
@@ -47,18 +47,18 @@ func (w *Window) observe(reported Window, by suspects, now time.Time) {
 	case reported.ended(now) && moved < 0:
 		return // the response is older than the window
 	case w.isMixed():
-	case moved > resetSlack, rise < 0 && w.ResetsAt.IsZero() && !by.overlapped:
+	case moved > resetSlack, rise < 0 && w.ResetsAt.IsZero() && !s.overlapped():
 		*w = Window{Name: w.Name} // it began again
-	case moved < -resetSlack, rise < -skew && !by.overlapped:
+	case moved < -resetSlack, rise < -skew && !s.overlapped():
 		*w = Window{Name: w.Name, MixedUntil: cmp.Or(w.ResetsAt, now.Add(accountLife))}
 	case rise < 0:
 		reported.Utilization = nil // a later response has overtaken this one
 	case rise > 0:
-		w.attribute(rise, by, now)
+		w.attribute(rise, s.suspects(w), now)
 	}
 	w.take(reported)
-	if by.sent.After(w.seen) && w.Utilization != nil {
-		w.seen = by.sent
+	if s.sent.After(w.seen) && w.Utilization != nil {
+		w.seen = s.sent
 	}
 	if w.isMixed() && reported.ResetsAt.After(w.MixedUntil) {
 		w.MixedUntil = reported.ResetsAt
