@@ -293,6 +293,27 @@ func TestAccountIsLogged(t *testing.T) {
 	}
 }
 
+// A request that waits in the old process will use the account later.
+func TestLimitsOfARequestThatWaitsDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	d := runTailscaled(t, "Running")
+	d.Deliver(userPeer)
+	s := start(t, unit{config: forwarding(newLimitedUpstream(t).URL, "max_connections = 1", onTailnet(d, "wait"), believePeers)})
+	s.says(bob, "account a", "unified-5h-utilization 0.1")
+	for i, user := range []string{alice1, bob} {
+		s.saysAt("/open", user, "account a", "unified-5h-utilization 0.1")
+		daemontest.Eventually(t, "the request is in flight or waits", func() bool {
+			_, out, _ := s.command("requests")
+			return strings.Contains(out, []string{"streaming", "queued"}[i])
+		})
+	}
+	s.wantUpgrade()
+	s.says("carol/s-1", "account a", "unified-5h-utilization 0.2")
+	if got, want := s.limitsText(), "several people                     10%  alice@example.com, bob@example.com,…\n"; !strings.Contains(got, want) {
+		t.Errorf("it lacks %q:\n%s", want, got)
+	}
+}
+
 func TestLimitsFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	s, _ := startLimited(t)

@@ -70,7 +70,7 @@ type memory struct {
 
 func (d *daemon) memory() memory {
 	v := d.view()
-	return memory{d.options.Version, v.config.Log.Identity, v.proxy.RateLimits().Save()}
+	return memory{d.options.Version, v.config.Log.Identity, v.proxy.SaveRateLimits()}
 }
 
 // takeOver puts this process in charge, with the memory of the predecessor. It forgets the names in
