@@ -216,8 +216,8 @@ func (c Client) explain(err error) error {
 	timeout, _ := errors.AsType[net.Error](err)
 	file, _ := os.Stat(c.socket) // nil: it cannot be read
 	isFile := file != nil && file.Mode()&os.ModeSocket == 0
-	if inode := listening(c.socket); inode != "" && (file == nil || isFile) {
-		return &LostError{c.socket, holder(inode)}
+	if pid, lost := lostBy(c.socket); lost && (file == nil || isFile) {
+		return &LostError{c.socket, pid}
 	}
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -230,6 +230,18 @@ func (c Client) explain(err error) error {
 		return &SilentError{c.socket, c.process()}
 	}
 	return c.foreign(err)
+}
+
+// lostBy finds the process that listens on a socket whose file is gone, and returns 0 for one that
+// this user may not see. In a container, the file may still be there.
+func lostBy(path string) (pid int, lost bool) {
+	inode := listening(path)
+	if inode == "" {
+		return 0, false
+	}
+	pid = holder(inode)
+	there, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", pid, path))
+	return pid, err != nil || there.Mode()&os.ModeSocket == 0
 }
 
 // listening returns the inode of a socket that was opened for this path and still accepts
