@@ -503,6 +503,27 @@ func TestDescriptorsAreReportedOnce(t *testing.T) {
 	}
 }
 
+// TestConsequencesAreNotReported: where a check has found the cause, the daemon's warning of its
+// consequence is not repeated.
+func TestConsequencesAreNotReported(t *testing.T) {
+	for warning, broken := range map[string]func(*world){
+		"the last reload was refused and the previous configuration is still active: why; run `oauth-proxyd check`": func(w *world) { w.replace("upstream_url", "upstrem_url") },
+		"all 3 requests of the last 5 minutes were refused, because access.allow does not list the sender; see it":  func(w *world) { w.allow(`"tag:apertur"`) },
+	} {
+		for _, explained := range []bool{false, true} {
+			w := newWorld(t)
+			w.status.Warnings = []string{warning}
+			if explained {
+				broken(w)
+			}
+			seen, _, _ := strings.Cut(warning, ";")
+			if repeated := slices.ContainsFunc(w.examine().Findings, func(f doctor.Finding) bool { return f.Seen == seen }); repeated == explained {
+				t.Errorf("%q: reported: %t, with its cause: %t", seen, repeated, explained)
+			}
+		}
+	}
+}
+
 func TestConfigurationThatOnlyTheServiceRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.configErr, w.serviceOnly = errors.New("only the service refuses the file"), true

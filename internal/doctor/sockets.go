@@ -210,13 +210,20 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
-		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) {
+		if slices.Contains(reported, text) || x.isExplained(text) {
 			continue
 		}
 		seen, fix := splitWarning(text, x.daemon.Requests.Fix, "oauth-proxyd status")
 		findings = append(findings, warn("%s", seen).fix(strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", why)))
 	}
 	return findings
+}
+
+// isExplained reports whether another check has found why the daemon warns.
+func (x *facts) isExplained(text string) bool {
+	return strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) ||
+		x.refused && strings.HasPrefix(text, "the last reload was refused") ||
+		x.failed("access") && strings.Contains(text, "were refused, because access.allow does not list the sender")
 }
 
 // splitWarning parts a warning from the fix at its end, or returns another if it has none. That of
