@@ -63,6 +63,10 @@ func TestAdviceForAService(t *testing.T) {
 		t.Errorf("%s%s", out, errs)
 	}
 	s.wantStatus(0, "healthy", "to know them, see `journalctl -u oauth-proxyd -g 403`") // its log has JSON, and no fields
+	s.wantUpgrade()
+	if _, out, _ := s.command("status", "--json"); !daemontest.ContainsAll(out, []string{`"service": "oauth-proxyd.service"`, `"log": "journalctl -u oauth-proxyd"`}) {
+		t.Errorf("after an upgrade: %s", out)
+	}
 }
 
 // The daemon runs, and only the file of its socket is gone.
