@@ -174,9 +174,6 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		if cause := s.silence(r); cause != "" {
 			s.Failed++
 			s.fail(r, true, cause, runDoctor, now)
-			if r.FirstByte > 0 && r.class() == "" {
-				o.note(o.recent.move(classCut, r, now), r)
-			}
 		}
 	default:
 		s.complete(r, now)

@@ -122,8 +122,8 @@ type RecentErrors struct {
 	Requests int `json:"requests"`
 	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
 	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
-	// for a response that did not end, or had no data until its client left, or a message that
-	// ended early, and proxy for an error response of our own that is not the client's fault.
+	// for a response that did not end or a message that ended early, and proxy for an error
+	// response of our own that is not the client's fault.
 	Errors map[string]int `json:"errors"`
 	// Codes has all error responses of our own by code.
 	Codes map[string]int `json:"codes"`

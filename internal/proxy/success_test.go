@@ -84,6 +84,9 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 				if !strings.HasPrefix(got, row.want) || row.want == "" && got != "" {
 					t.Errorf("got %q, want %q", got, row.want)
 				}
+				if row.want != "" && stats.Failed != 3 {
+					t.Errorf("3 failed in a row, and %d since the start", stats.Failed)
+				}
 				if row.want != "" && !stats.LastSuccess.IsZero() {
 					t.Errorf("it failed, and last succeeded %v", stats.LastSuccess)
 				}
