@@ -50,7 +50,7 @@ func startLimited(t *testing.T, more ...string) (s *service, config string) {
 }
 
 // says sends a request for a user, a person and a session. Its response has these headers: "account
-// a", "kind text/event-stream", or a rate limit by its name, such as "unified-5h-utilization 0.3".
+// a", or a rate limit by its name, such as "unified-5h-utilization 0.3".
 func (s *service) says(user string, headers ...string) {
 	s.t.Helper()
 	s.saysAt("/", user, headers...)()
@@ -65,8 +65,6 @@ func (s *service) saysAt(path, user string, headers ...string) (wait func() resu
 		switch name {
 		case "account":
 			name = "anthropic-organization-id"
-		case "kind":
-			name = "content-type"
 		default:
 			name = "anthropic-ratelimit-" + name
 		}
@@ -155,22 +153,6 @@ func TestLimitsOfScriptedAccounts(t *testing.T) {
 	want := regexp.MustCompile(` +\n`).ReplaceAllString(other, "\n") + "\n" + scriptedTable
 	if got := s.limitsText(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
-	}
-}
-
-// What a stream uses after its header is seen in the next person's response.
-func TestLimitsOfAStreamThatEnded(t *testing.T) {
-	t.Parallel()
-	s, _ := startLimited(t)
-	for i, c := range [][2]string{{alice1, "text/event-stream"}, {bob, "application/json"}, {bob, "application/json"}} {
-		s.says(c[0], "account a", fmt.Sprintf("unified-5h-utilization 0.%d", i+1), "kind "+c[1])
-	}
-	if got, want := s.limitsText(), `
-    bob@example.com                    10%  99ffee00 10%
-    several people                     10%  alice@example.com, bob@example.com
-    not attributed                     10%
-`; !strings.Contains(got, want) {
-		t.Errorf("got\n%s", got)
 	}
 }
 

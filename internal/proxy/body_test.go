@@ -28,7 +28,7 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 	}
 	x := &exchange{
 		proxy: &Proxy{memory: m}, cfg: &snapshot{Config: c}, in: r, rec: &record{},
-		rc: http.NewResponseController(httptest.NewRecorder()), cancel: func(error) {},
+		rc: http.NewResponseController(httptest.NewRecorder()), ctx: r.Context(), cancel: func(error) {},
 	}
 	x.watch.x = x
 	return newRequestBody(x), m

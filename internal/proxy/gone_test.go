@@ -227,6 +227,7 @@ func TestClientLeavesDuringBlockedUpload(t *testing.T) {
 	c := d.dial(t)
 	c.send(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 1_000_000))
 	receive(t, arrived, "the request")
+	eventually(t, "the kernel has the body", func() bool { return d.InFlight()[0].Phase() == "waiting" })
 	c.Close()
 	d.wantGone(t, "waiting")
 	close(ended)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	dto "github.com/prometheus/client_model/go"
 
 	"oauth-proxyd/internal/config"
 )
@@ -22,14 +21,13 @@ import (
 // counter is the value of a metric, the sum over labels that contain the given values.
 func counter(t testing.TB, d *door, name string, values ...string) (sum float64) {
 	t.Helper()
-	for _, m := range series(t, d, name, values...) {
-		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-	}
+	sum, _ = series(t, d, name, values...)
 	return sum
 }
 
-// series returns those of a metric that have all these values of labels.
-func series(t testing.TB, d *door, name string, values ...string) (matched []*dto.Metric) {
+// series returns the sum and the number of the series of a metric that have all these values of
+// labels.
+func series(t testing.TB, d *door, name string, values ...string) (sum float64, n int) {
 	t.Helper()
 	families, err := d.reg.Gather()
 	if err != nil {
@@ -37,15 +35,18 @@ func series(t testing.TB, d *door, name string, values ...string) (matched []*dt
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			lacks := func(v string) bool {
-				return !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == v })
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
 			}
+			lacks := func(v string) bool { return !slices.Contains(labels, v) }
 			if f.GetName() == name && !slices.ContainsFunc(values, lacks) {
-				matched = append(matched, m)
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+				n++
 			}
 		}
 	}
-	return matched
+	return sum, n
 }
 
 // A client writes only so much into the log.

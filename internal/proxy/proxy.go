@@ -135,7 +135,7 @@ func (p *Proxy) SaveRateLimits() ratelimit.Saved {
 	saved := p.limits.Save()
 	for _, t := range p.InFlight() {
 		if t.Queued > 0 && t.Attempts == 0 {
-			saved.Active = append(saved.Active, ratelimit.Active{User: t.limitUser(), Open: true})
+			saved.Active = append(saved.Active, ratelimit.Active{User: t.limitUser()})
 		}
 	}
 	return saved

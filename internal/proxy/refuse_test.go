@@ -134,7 +134,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := openDoor(t, up, func(s *setup) { s.Proxy.MaxRequestBody = 1000 })
 			conn := d.dial(t)
-			if len(series(t, d, "proxy_requests_total", strconv.Itoa(c.status))) == 0 {
+			if _, n := series(t, d, "proxy_requests_total", strconv.Itoa(c.status)); n == 0 {
 				t.Errorf("no series shows the first %d", c.status)
 			}
 			conn.send(t, c.sent)

@@ -79,7 +79,7 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if kind == StreamEvents {
 		x.sse = &eventScanner{}
 	}
-	account := x.usage.Responded(response, x.rec.limitUser())
+	account := x.usage.Responded(response.Header, x.rec.limitUser())
 	x.rec.began(response, kind, account)
 	x.proxy.outcomes.began(x.rec, time.Now())
 	x.conn.Relay(true)

@@ -39,7 +39,6 @@ type Request struct {
 	accounts *Accounts
 	sent     time.Time
 	activity *activity // that counts it; nil: none
-	late     bool      // the response's header does not report all that the request uses
 }
 
 // Sent records that a request by this user is being sent. [Request.End] must be called.
@@ -50,28 +49,24 @@ func (a *Accounts) Sent(by User) *Request {
 }
 
 // Responded reads the header of the response, and returns the ID of the account that the request
-// uses, or "" if it uses none or that is not known. by may be named in another way than before,
+// uses, or "" if it uses none. by may be named in another way than before,
 // because a reload can withhold names.
-func (r *Request) Responded(response *http.Response, by User) (account string) {
-	a, h, now := r.accounts, response.Header, time.Now()
+func (r *Request) Responded(h http.Header, by User) (account string) {
+	a, now := r.accounts, time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	organization, windows := single(h[organizationHeader]), windowsIn(h, now)
-	if organization == "" && response.StatusCode < http.StatusBadRequest {
-		return "" // it may have used any account
-	}
 	r.activity.open--
 	r.activity = nil
-	id := a.hash(organization)
-	if organization == "" || len(windows) == 0 && (a.known[id] == nil || response.StatusCode >= http.StatusBadRequest) {
+	if organization == "" || len(windows) == 0 {
 		return "" // it used no account
 	}
+	id := a.hash(organization)
 	one := a.account(id, now)
 	one.read(h, now)
 	for i := range one.Windows {
 		one.Windows[i].share(by, r.sent)
 	}
-	r.late = response.StatusCode < http.StatusBadRequest && (isStream(h) || one.lacks(windows))
 	for _, reported := range windows {
 		if w := one.window(reported.Name); w != nil {
 			w.observe(reported, sighting{a, one, by, r.sent}, now)
@@ -89,7 +84,7 @@ func (r *Request) End() {
 	r.accounts.mu.Lock()
 	defer r.accounts.mu.Unlock()
 	if r.activity != nil {
-		r.accounts.end(r.activity, r.late)
+		r.activity.end()
 		r.activity = nil
 	}
 }
@@ -157,14 +152,6 @@ func (a *Account) window(name string) *Window {
 		a.Windows = append(a.Windows, Window{Name: strings.Clone(name)}) // a substring would keep the whole header
 	}
 	return &a.Windows[i]
-}
-
-// lacks reports whether a response does not report the utilization of a window of the account.
-func (a *Account) lacks(reported []Window) bool {
-	return slices.ContainsFunc(a.Windows, func(w Window) bool {
-		i := windowIn(reported, w.Name)
-		return w.Utilization != nil && !isKeyWindow(w.Name) && (i < 0 || reported[i].Utilization == nil)
-	})
 }
 
 func windowIn(windows []Window, name string) int {

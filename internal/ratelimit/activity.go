@@ -14,8 +14,6 @@ type activity struct {
 	account string    // its ID; empty: not known, because no response has named it
 	open    int       // in flight
 	until   time.Time // when the last of them ended
-	late    time.Time // when the last of them ended of which a part was not in its own header
-	evicted bool      // it is not in the list any more
 }
 
 // since reports whether a request was in flight at the time t or later.
@@ -35,21 +33,14 @@ func (a *Accounts) begin(by User, account string) *activity {
 	return a.active[i]
 }
 
-// end ends a request. A late one may have used more than its header reported.
-func (a *Accounts) end(one *activity, late bool) {
-	now := time.Now()
-	one.open--
-	one.until = now
-	if late {
-		one.late = now
-	}
-	if account := a.known[one.account]; account != nil && one.evicted {
-		account.crowded = now
-	}
+// end ends a request.
+func (a *activity) end() {
+	a.open--
+	a.until = time.Now()
 }
 
 // evict forgets the user whose last request ended first, or the first of all if each has one in
-// flight. What that one used is then shared.
+// flight.
 func (a *Accounts) evict() {
 	first := 0
 	for i, one := range a.active {
@@ -57,30 +48,7 @@ func (a *Accounts) evict() {
 			first = i
 		}
 	}
-	one := a.active[first]
 	a.active = slices.Delete(a.active, first, first+1)
-	one.evicted = true
-	if account := a.known[one.account]; account != nil && a.isUnseen(one) {
-		account.crowded = time.Now()
-		if one.open > 0 {
-			account.crowded = account.crowded.Add(accountLife) // until it ends
-		}
-	}
-}
-
-// isUnseen reports whether a later response may show what a user has used.
-func (a *Accounts) isUnseen(one *activity) bool {
-	if one.open > 0 {
-		return true
-	}
-	for id, account := range a.known {
-		for _, w := range account.Windows {
-			if one.account == id && w.seen.Before(one.late) || one.account == "" && w.seen.Before(one.until) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // sighting is a response about an account.
@@ -100,23 +68,20 @@ func (s sighting) overlapped() bool {
 
 // suspects are the users who may have caused a rise.
 type suspects struct {
-	owner   User   // the sender of the response; no session: or another session of the same person
-	others  []User // users who are not the same person for certain
-	crowded bool   // or people who are not remembered
+	owner  User   // the sender of the response; no session: or another session of the same person
+	others []User // users who are not the same person for certain
 }
 
 // suspects returns who may have used the window since what its last response showed: the sender of
-// this one, and everybody else with a request in flight while this one waited, or with one since
-// then that its own header does not report. A request without a response may have used any account.
+// this one, and everybody else with a request in flight while this one waited. A request without a
+// response may have used any account since then.
 func (s sighting) suspects(w *Window) suspects {
 	result, last := suspects{owner: s.by}, s.sent
 	if w.seen.Before(last) {
 		last = w.seen
 	}
-	result.crowded = s.account.crowded.After(last)
 	for _, other := range s.accounts.active {
-		on := other.account == s.account.ID
-		if on && (other.since(s.sent) || other.late.After(last)) ||
+		if other.account == s.account.ID && other.since(s.sent) ||
 			other.account == "" && other.since(last) && s.accounts.mayUse(s.account, other.by) {
 			result.owner = result.owner.with(other.by)
 			if !other.by.isPerson(s.by) {

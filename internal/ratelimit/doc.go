@@ -1,11 +1,11 @@
 // Package ratelimit remembers what the rate-limit headers of responses say about accounts, and who
-// used them up. Of other headers it reads only Content-Type, and it reads no body.
+// used them up. It reads no other header, and no body.
 //
 //	limits := ratelimit.New()          // also a prometheus.Collector
 //	alice := ratelimit.User{Person: "alice@example.com"}
 //	request := limits.Sent(alice)
 //	defer request.End()                // the response has ended
-//	request.Responded(response, alice)
+//	request.Responded(response.Header, alice)
 //	limits.Report()                    // for "oauth-proxyd limits"
 //
 // An account is an organization, identified by a keyed hash of its anthropic-organization-id. It
@@ -20,14 +20,14 @@
 // unknown:
 //
 //   - A rise is shared if another person may have caused it: with a request that was in flight on
-//     the account while this one waited for its response, or that ended after the request of the
-//     response before it was sent and used more than its own header reported. That is a stream, a
-//     request whose response lacks the window, and one without a response or an account. If that
-//     was another session of the same person, the person is known, and the session is not.
+//     the account while this one waited for its response, or with one that ended without a response
+//     since the last response. If that was another session of the same person, the person is known,
+//     and the session is not.
 //   - A request whose account is not known may be on any that its person has used. If its response
 //     shows that it was on another, what was attributed meanwhile is corrected.
 //   - Nobody knows who used what a window shows at its first response after a start or a reset.
-//   - Use that does not pass this host is seen in the next response, of any user.
+//   - Use that does not pass this host, and what a stream uses after its header, is seen in the
+//     next response, of any user.
 //   - A utilization that falls, or a reset that comes sooner, while the window runs shows that
 //     several limits share the organization, such as the seats of a team. Such a window is mixed:
 //     its numbers are those of the latest response, and its use is not attributed until it resets.

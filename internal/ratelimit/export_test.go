@@ -5,7 +5,7 @@ import "net/http"
 // Seen is a request whose response has come at once.
 func (a *Accounts) Seen(h http.Header, by User) *Request {
 	r := a.Sent(by)
-	r.Responded(&http.Response{StatusCode: http.StatusOK, Header: h}, by)
+	r.Responded(h, by)
 	return r
 }
 

@@ -105,12 +105,6 @@ func single(values []string) string {
 	return values[0]
 }
 
-// isStream reports whether a response is a stream of events. Its header comes before what it uses.
-func isStream(h http.Header) bool {
-	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
-}
-
 // lastReset returns the last reset of the windows with this status.
 func lastReset(windows []Window, status State) (last time.Time) {
 	for _, w := range windows {

@@ -74,27 +74,6 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A stream of a user who is not remembered, because too many others are, is not hidden.
-func TestCrowdHidesNoStream(t *testing.T) {
-	a := ratelimit.New()
-	used := 0
-	use := func(by string) *ratelimit.Request {
-		used++
-		return a.Seen(headers("org", fmt.Sprintf("5h-utilization 0.%d", used)), user(by))
-	}
-	stream := use("alice/s")
-	for i := range 600 {
-		a.Seen(headers(fmt.Sprint("other", i%100), "5h-utilization 0.5"), user(fmt.Sprint(i, "/s")))
-	}
-	use("bob/s").End()
-	stream.End()
-	use("bob/s").End() // may show what alice used at last
-	use("bob/s").End()
-	if w := a.Report()[0].Windows[0]; w.Shared != 0.2 || len(w.UsedBy) != 1 || w.UsedBy[0].Utilization != 0.1 {
-		t.Errorf("got %+v", w)
-	}
-}
-
 // A person's total stays exact, however many sessions the person or others have.
 func TestSessionsAreJoined(t *testing.T) {
 	a := ratelimit.New()

@@ -29,10 +29,6 @@ func headers(account string, unified ...string) http.Header {
 	return h
 }
 
-func response(h http.Header) *http.Response {
-	return &http.Response{StatusCode: http.StatusOK, Header: h}
-}
-
 // in is the reset of a window after d.
 func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
@@ -72,11 +68,10 @@ func table(a *ratelimit.Accounts) string {
 }
 
 // script is responses of one account, in order. A line is "USER: HEADERS", or "USER begins:
-// HEADERS" and later "USER ends" for a response that takes long, or "USER streams: HEADERS" for a
-// stream of events that lasts a second, or "wait DURATION". After "USER sends", the next response
-// of the user has been waited for since then; "USER ends" without one is a request without a
-// response. "USER: -" is a response without these headers, and "USER: account b 5h 0.1" one of
-// another account.
+// HEADERS" and later "USER ends" for a response that takes long, or "wait DURATION". After "USER
+// sends", the next response of the user has been waited for since then; "USER ends" without one is
+// a request without a response. "USER: -" is a response without these headers, and "USER: account b
+// 5h 0.1" one of another account.
 type script struct {
 	*ratelimit.Accounts
 	open map[string]*ratelimit.Request
@@ -106,21 +101,13 @@ func (s *script) play(lines ...string) string {
 		}
 		name, said, _ := strings.Cut(line, ": ")
 		name, begins := strings.CutSuffix(name, " begins")
-		name, streams := strings.CutSuffix(name, " streams")
 		r, sent := s.sent[name]
 		if !sent {
 			r = s.Sent(user(name))
 		}
 		delete(s.sent, name)
 		time.Sleep(time.Second)
-		one := response(resolved(said))
-		if streams {
-			one.Header.Set("Content-Type", "text/event-stream; charset=utf-8")
-		}
-		r.Responded(one, user(name))
-		if streams {
-			time.Sleep(time.Second)
-		}
+		r.Responded(resolved(said), user(name))
 		if begins {
 			s.open[name] = r
 		} else {
@@ -218,33 +205,12 @@ func TestRisesAreAttributed(t *testing.T) {
 	})
 }
 
-// What a stream uses after its header is seen in a later response.
+// What a stream uses after its header is seen in the next response, and attributed to its sender.
 func TestUseOfStreams(t *testing.T) {
 	playAll(t, map[string]scriptCase{
-		"of one person": {
-			[]string{"alice/s1 streams: 5h 0.1", "alice/s1 streams: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n",
-		},
-		"of two sessions": {
-			[]string{"alice/s1 streams: 5h 0.1", "alice/s2: 5h 0.2", "alice/s2: 5h 0.3"}, "5h allowed 0.3, alice/ 0.1, alice/s2 0.1, unknown 0.1\n",
-		},
-		"before another person's response": {
-			[]string{"alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
-		},
-		"that ends after another person's request was sent": {
-			[]string{"alice/s1 sends", "bob/s2 sends", "alice/s1 streams: 5h 0.1", "bob/s2: 5h 0.1", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
-		},
-		"of a window that others do not use": {
-			[]string{"alice/s1 streams: 7d_opus 0.1", "carol/s3: 5h 0.5", "bob/s2: 7d_opus 0.3"},
-			"5h allowed 0.5, unknown 0.5\n7d_opus allowed 0.3, shared 0.2 alice+bob+carol, unknown 0.1\n",
-		},
-		"a response without the window": {
-			[]string{"alice/s1: 5h 0.1", "alice/s1: 7d 0.5", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"},
-			"5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n7d allowed 0.5, unknown 0.5\n",
-		},
-		"a response without an account": {
-			[]string{"alice/s1: 5h 0.1", "alice/s1 streams: -", "bob/s2: 5h 0.3", "bob/s2: 5h 0.4"}, "5h allowed 0.4, bob/s2 0.1, shared 0.2 alice+bob, unknown 0.1\n",
-		},
+		"of one person":                    {[]string{"alice/s1: 5h 0.1", "alice/s1: 5h 0.2"}, "5h allowed 0.2, alice/s1 0.1, unknown 0.1\n"},
+		"before another person's response": {[]string{"alice/s1: 5h 0.1", "bob/s2: 5h 0.3"}, "5h allowed 0.3, bob/s2 0.2, unknown 0.1\n"},
+		"a response without an account":    {[]string{"alice/s1: 5h 0.1", "alice/s1: -", "bob/s2: 5h 0.3"}, "5h allowed 0.3, bob/s2 0.2, unknown 0.1\n"},
 	})
 }
 
@@ -473,16 +439,16 @@ func TestSavedIsRestored(t *testing.T) {
 func TestRequestsOfThePredecessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := newScript()
-		before.play("carol/s3: 5h 0.1", "alice/s1 begins: 5h 0.1", "dave/s4 streams: 5h 0.1")
+		before.play("carol/s3: 5h 0.1", "alice/s1 begins: 5h 0.1")
 		after := newScript()
 		after.Restore(before.Save())
 		got := after.play("bob/s2: 5h 0.2", "bob/s2: 5h 0.3")
-		if want := "5h allowed 0.3, shared 0.2 alice+bob+dave, unknown 0.1\n"; got != want {
+		if want := "5h allowed 0.3, shared 0.2 alice+bob, unknown 0.1\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		after.PredecessorEnded()
 		got = after.play("bob/s2: 5h 0.4", "bob/s2: 5h 0.5")
-		if want := "5h allowed 0.5, bob/s2 0.1, shared 0.3 alice+bob+dave, unknown 0.1\n"; got != want {
+		if want := "5h allowed 0.5, bob/s2 0.2, shared 0.2 alice+bob, unknown 0.1\n"; got != want {
 			t.Errorf("after its end: got %q, want %q", got, want)
 		}
 	})
@@ -571,7 +537,7 @@ func TestPeopleOfOtherAccountsShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		r := s.Sent(user("carol/s9"))
-		r.Responded(response(headers("another", "5h-status allowed")), user("carol/s9"))
+		r.Responded(headers("another", "5h-status allowed"), user("carol/s9"))
 		r.End()
 		const want = "5h allowed 0.2, bob/s2 0.1, unknown 0.1\n"
 		if got := s.play("bob/s2: 5h 0.1", "carol/s9 sends", "bob/s2: 5h 0.2"); !strings.Contains(got, want) {

@@ -62,8 +62,6 @@ type Account struct {
 	OverageInUse    bool     `json:"overage_in_use,omitempty"`
 	OverageDisabled string   `json:"overage_disabled_reason,omitempty"`
 	Windows         []Window `json:"windows"`
-
-	crowded time.Time // until then, more users than are remembered had requests in flight
 }
 
 // Saved is all that Accounts remembers, for the successor of this process.
@@ -73,11 +71,10 @@ type Saved struct {
 	Active   []Active  `json:"active"`
 }
 
-// Active is a user of an account whose use a later response may show.
+// Active is a user with requests in flight.
 type Active struct {
 	User
 	Account string `json:"account,omitempty"` // empty: not known
-	Open    bool   `json:"open,omitempty"`    // requests are in flight
 }
 
 // Report returns the accounts, the one with the latest response first.
@@ -112,8 +109,8 @@ func (a *Accounts) Save() Saved {
 		m.Accounts = append(m.Accounts, c)
 	}
 	for _, one := range a.active {
-		if a.isUnseen(one) {
-			m.Active = append(m.Active, Active{one.by, one.account, one.open > 0})
+		if one.open > 0 {
+			m.Active = append(m.Active, Active{one.by, one.account})
 		}
 	}
 	return m
@@ -133,12 +130,7 @@ func (a *Accounts) Restore(m Saved) {
 		a.known[one.ID] = &one
 	}
 	for _, one := range m.Active[:min(len(m.Active), maxActive)] {
-		began := a.begin(one.User, one.Account)
-		if one.Open {
-			a.inherited = append(a.inherited, began)
-		} else {
-			a.end(began, true)
-		}
+		a.inherited = append(a.inherited, a.begin(one.User, one.Account))
 	}
 }
 
@@ -147,7 +139,7 @@ func (a *Accounts) PredecessorEnded() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, one := range a.inherited {
-		a.end(one, true)
+		one.end()
 	}
 	a.inherited = nil
 }

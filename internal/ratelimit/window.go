@@ -76,7 +76,7 @@ func (w *Window) take(reported Window) {
 
 // attribute attributes a rise to the user who caused it, or to several.
 func (w *Window) attribute(utilization float64, by suspects, now time.Time) {
-	if len(by.others) > 0 || by.crowded {
+	if len(by.others) > 0 {
 		w.Shared += utilization
 		w.name(append(by.others, by.owner)...)
 		return
