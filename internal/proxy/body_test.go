@@ -269,10 +269,10 @@ func TestWatchLimits(t *testing.T) {
 		after   time.Duration
 		want    Code // "": the client is gone
 	}{
-		{"client sends", forClientBody, time.Minute, CodeClientIdle},
-		{"upstream takes", forUpstreamAccept, time.Minute, CodeHeaderTimeout},
-		{"header", forHeader, time.Hour, CodeHeaderTimeout},
-		{"upstream sends", forUpstreamBody, time.Minute, CodeUpstreamIdle},
+		{"client sends", forClientBody, time.Minute, CodeClientIdleTimeout},
+		{"upstream takes", forUpstreamAccept, time.Minute, CodeUpstreamHeaderTimeout},
+		{"header", forHeader, time.Hour, CodeUpstreamHeaderTimeout},
+		{"upstream sends", forUpstreamBody, time.Minute, CodeUpstreamIdleTimeout},
 		{"client takes", forClientAccept, time.Minute, ""},
 	}
 	for _, c := range cases {

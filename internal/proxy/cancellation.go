@@ -65,7 +65,7 @@ func (x *exchange) checkCancellations() error {
 	if !x.proxy.cancellations.tooFast(x.ticket.person) {
 		return nil
 	}
-	return fail(CodeCancelling, nil, "you cancelled %d requests or more within a few seconds, for which the upstream"+
+	return fail(CodeCancellingTooFast, nil, "you cancelled %d requests or more within a few seconds, for which the upstream"+
 		" would close connections that others use; wait a few seconds, then send fewer requests at a time", personBurst)
 }
 

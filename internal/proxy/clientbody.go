@@ -75,7 +75,7 @@ func (x *exchange) bodyBroke(err error) {
 }
 
 func tooLarge(limit int64) *failure {
-	return fail(CodeTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
+	return fail(CodeRequestTooLarge, nil, "the request body is larger than max_request_body, %d bytes", limit)
 }
 
 // isDisconnect reports whether an error means that the connection broke, and not that bytes were

@@ -16,25 +16,25 @@ type Code string
 
 // The codes; codeTable has what each means, and the manual what to do about it.
 const (
-	CodeInvalidRequest      Code = "invalid_request"
-	CodeLoopDetected        Code = "loop_detected"
-	CodeAccessDenied        Code = "access_denied"
-	CodeBrowserRefused      Code = "browser_refused"
-	CodeClientIdle          Code = "client_idle_timeout"
-	CodeTooLarge            Code = "request_too_large"
-	CodeHeadersTooLarge     Code = "headers_too_large"
-	CodeUpgradeRefused      Code = "upgrade_refused"
-	CodeUpstreamConnect     Code = "upstream_connect"
-	CodeUpstreamProtocol    Code = "upstream_protocol"
-	CodeUpstreamInterrupted Code = "upstream_interrupted"
-	CodeUpstreamIdle        Code = "upstream_idle_timeout"
-	CodeOverloaded          Code = "overloaded"
-	CodeDraining            Code = "draining"
-	CodeTailnetUnavailable  Code = "tailnet_unavailable"
-	CodeCancelling          Code = "cancelling_too_fast"
-	CodeConnectTimeout      Code = "upstream_connect_timeout"
-	CodeHeaderTimeout       Code = "upstream_header_timeout"
-	CodeInternal            Code = "internal"
+	CodeInvalidRequest         Code = "invalid_request"
+	CodeLoopDetected           Code = "loop_detected"
+	CodeAccessDenied           Code = "access_denied"
+	CodeBrowserRefused         Code = "browser_refused"
+	CodeClientIdleTimeout      Code = "client_idle_timeout"
+	CodeRequestTooLarge        Code = "request_too_large"
+	CodeHeadersTooLarge        Code = "headers_too_large"
+	CodeUpgradeRefused         Code = "upgrade_refused"
+	CodeUpstreamConnect        Code = "upstream_connect"
+	CodeUpstreamProtocol       Code = "upstream_protocol"
+	CodeUpstreamInterrupted    Code = "upstream_interrupted"
+	CodeUpstreamIdleTimeout    Code = "upstream_idle_timeout"
+	CodeOverloaded             Code = "overloaded"
+	CodeDraining               Code = "draining"
+	CodeTailnetUnavailable     Code = "tailnet_unavailable"
+	CodeCancellingTooFast      Code = "cancelling_too_fast"
+	CodeUpstreamConnectTimeout Code = "upstream_connect_timeout"
+	CodeUpstreamHeaderTimeout  Code = "upstream_header_timeout"
+	CodeInternal               Code = "internal"
 )
 
 // severity says what a failure with a code proves about this host and the path to the upstream.
@@ -70,25 +70,25 @@ type codeMeaning struct {
 
 // codeTable has a row for each code. It is the only place that knows their meanings.
 var codeTable = map[Code]codeMeaning{
-	CodeInvalidRequest:      {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error", ""},
-	CodeLoopDetected:        {breakdown, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected", "set proxy.upstream_url to the API"},
-	CodeAccessDenied:        {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
-	CodeBrowserRefused:      {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
-	CodeClientIdle:          {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error", "raise proxy.idle_timeout if uploads may pause for longer"},
-	CodeTooLarge:            {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error", "raise proxy.max_request_body if requests may be larger"},
-	CodeHeadersTooLarge:     {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error", ""},
-	CodeUpgradeRefused:      {clientsFault, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error", ""},
-	CodeUpstreamConnect:     {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable", runDoctor},
-	CodeUpstreamProtocol:    {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error", runDoctor},
-	CodeUpstreamInterrupted: {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete", runDoctor},
-	CodeUpstreamIdle:        {breakdown, http.StatusGatewayTimeout, "api_error", false, "response_read", cutByTimeout, "http_response_timeout", "raise proxy.idle_timeout if the upstream may be silent for longer"},
-	CodeOverloaded:          {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached", "see who has the slots with `oauth-proxyd requests`, and raise proxy.max_connections or proxy.queue_limit"},
-	CodeDraining:            {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error", ""},
-	CodeTailnetUnavailable:  {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error", "see `tailscale status` and `journalctl -u tailscaled`"},
-	CodeCancelling:          {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
-	CodeConnectTimeout:      {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
-	CodeHeaderTimeout:       {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later, or proxy.idle_timeout if the upstream may pause while it accepts a body"},
-	CodeInternal:            {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},
+	CodeInvalidRequest:         {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error", ""},
+	CodeLoopDetected:           {breakdown, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected", "set proxy.upstream_url to the API"},
+	CodeAccessDenied:           {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
+	CodeBrowserRefused:         {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
+	CodeClientIdleTimeout:      {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error", "raise proxy.idle_timeout if uploads may pause for longer"},
+	CodeRequestTooLarge:        {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error", "raise proxy.max_request_body if requests may be larger"},
+	CodeHeadersTooLarge:        {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error", ""},
+	CodeUpgradeRefused:         {clientsFault, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error", ""},
+	CodeUpstreamConnect:        {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable", runDoctor},
+	CodeUpstreamProtocol:       {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error", runDoctor},
+	CodeUpstreamInterrupted:    {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete", runDoctor},
+	CodeUpstreamIdleTimeout:    {breakdown, http.StatusGatewayTimeout, "api_error", false, "response_read", cutByTimeout, "http_response_timeout", "raise proxy.idle_timeout if the upstream may be silent for longer"},
+	CodeOverloaded:             {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached", "see who has the slots with `oauth-proxyd requests`, and raise proxy.max_connections or proxy.queue_limit"},
+	CodeDraining:               {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error", ""},
+	CodeTailnetUnavailable:     {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error", "see `tailscale status` and `journalctl -u tailscaled`"},
+	CodeCancellingTooFast:      {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
+	CodeUpstreamConnectTimeout: {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
+	CodeUpstreamHeaderTimeout:  {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later, or proxy.idle_timeout if the upstream may pause while it accepts a body"},
+	CodeInternal:               {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},
 }
 
 // retryAfter is the Retry-After of our 503s, in seconds.

@@ -30,7 +30,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	}{
 		{"one without a response", end(502, CodeUpstreamConnect), "the last request failed: upstream_connect: why"},
 		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect: why"},
-		{"the client's fault", end(413, CodeTooLarge), "the last request failed: upstream_connect: why"},
+		{"the client's fault", end(413, CodeRequestTooLarge), "the last request failed: upstream_connect: why"},
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect: why"},
 		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect: why (2 in a row)"},
 		{"all slots taken", end(503, CodeOverloaded), "no request has succeeded for 5 min: upstream_connect: why (2 in a row)"},

@@ -112,7 +112,7 @@ func (x *exchange) informational(code int, header http.Header) error {
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
 		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeConnectTimeout, err, "could not connect to %s within connect_timeout, %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
+			return fail(CodeUpstreamConnectTimeout, err, "could not connect to %s within connect_timeout, %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
 		}
 		return fail(CodeUpstreamConnect, err, "could not connect to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}

@@ -203,12 +203,12 @@ func (x *exchange) idleFailure(w waitingFor) *failure {
 	idle := x.cfg.Proxy.IdleTimeout
 	switch w {
 	case forClientBody:
-		return fail(CodeClientIdle, nil, "no byte of the request body came for %v", idle)
+		return fail(CodeClientIdleTimeout, nil, "no byte of the request body came for %v", idle)
 	case forUpstreamAccept:
-		return fail(CodeHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
+		return fail(CodeUpstreamHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
 	case forHeader:
-		return fail(CodeHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
+		return fail(CodeUpstreamHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
 	default: // forUpstreamBody
-		return fail(CodeUpstreamIdle, nil, "the upstream sent nothing for %v in the middle of its response", idle)
+		return fail(CodeUpstreamIdleTimeout, nil, "the upstream sent nothing for %v in the middle of its response", idle)
 	}
 }
