@@ -184,7 +184,9 @@ func (s *connections) clean() {
 // serveRequests serves waiting connections that have sent a request, one of each origin after the
 // other. The origins with the fewest connections come first.
 func (s *connections) serveRequests(waiting []*bucket) {
-	slices.SortFunc(waiting, func(a, b *bucket) int { return cmp.Compare(a.unadmitted(), b.unadmitted()) })
+	slices.SortFunc(waiting, func(a, b *bucket) int {
+		return cmp.Or(cmp.Compare(a.unadmitted(), b.unadmitted()), a.open[0].since.Compare(b.open[0].since))
+	})
 	full := make(map[*counts]bool) // budgets
 	for len(waiting) > 0 {
 		waiting = slices.DeleteFunc(waiting, func(b *bucket) bool {
