@@ -326,8 +326,11 @@ func (s *connections) finish(c *Conn, to class) {
 		s.cleanLater()
 	}
 	s.move(c, to)
+	if b.counts[classWaiting] == 0 || !s.hasRoom(b, true) {
+		return
+	}
 	next := cmp.Or(b.oldest(classWaiting, func(c *Conn) bool { return c.requested }), b.oldest(classWaiting, anyConn))
-	if next != nil && s.hasRoom(b, true) && s.hasRequest(next) {
+	if s.hasRequest(next) {
 		s.move(next, classStranger) // the others wait for clean
 	}
 }
