@@ -14,6 +14,7 @@ import (
 func (s *Server) acceptAll(name string, l net.Listener) error {
 	defer s.connections.ended()
 	const pause = 200 * time.Millisecond // after an error: there may be no file descriptor left
+	var logged time.Time
 	for {
 		c, err := l.Accept()
 		if err == nil {
@@ -27,7 +28,10 @@ func (s *Server) acceptAll(name string, l net.Listener) error {
 		if temporary, ok := err.(net.Error); !ok || !temporary.Temporary() { //nolint:staticcheck,errorlint // as net/http judges Accept
 			return err
 		}
-		s.log.Warn("could not accept a connection", "listener", name, "error", err)
+		if time.Since(logged) >= time.Minute {
+			s.log.Warn("could not accept a connection", "listener", name, "error", err)
+			logged = time.Now()
+		}
 		select {
 		case <-time.After(pause):
 		case <-s.stopping.Done():

@@ -43,7 +43,7 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 			told++
 		}
 	}
-	if told != 2 {
-		t.Errorf("told %d times of 2: %s", told, d.log)
+	if told != 1 { // in a minute
+		t.Errorf("told %d times instead of once: %s", told, d.log)
 	}
 }
