@@ -97,11 +97,11 @@ func (d *decoder) header(block *hclsyntax.Block) {
 		}
 		d.report(at, name+": "+bad.summary, bad.hint)
 	}
-	if earlier, second := d.rules[rule.rule()]; second && len(d.errors) == before {
-		d.report(at, "second rule for "+rule.rule(),
+	if earlier, second := d.rules[rule.Rule()]; second && len(d.errors) == before {
+		d.report(at, "second rule for "+rule.Rule(),
 			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
 	}
-	d.rules[rule.rule()] = block.TypeRange
+	d.rules[rule.Rule()] = block.TypeRange
 	d.config.Headers = append(d.config.Headers, rule)
 }
 

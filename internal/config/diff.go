@@ -61,7 +61,7 @@ func diffHeaders(old, new []Header) []Change {
 func rules(list []Header) []string {
 	var names []string
 	for _, h := range list {
-		names = append(names, h.rule())
+		names = append(names, h.Rule())
 	}
 	return names
 }

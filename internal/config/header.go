@@ -28,9 +28,9 @@ const (
 	ModeRemove  Mode = "remove"  // deletes the header
 )
 
-// rule names a header rule as the file does, with the condition that tells it from others for the
+// Rule names a header rule as the file does, with the condition that tells it from others for the
 // same header.
-func (h Header) rule() string {
+func (h Header) Rule() string {
 	name := "header " + strconv.Quote(strings.ToLower(h.Name))
 	if condition := h.When.String(); condition != "" {
 		name += " when " + condition

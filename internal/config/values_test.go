@@ -245,6 +245,30 @@ func TestHeaderValueLength(t *testing.T) {
 	}
 }
 
+// Rules that a later rule for the same header takes the effect from.
+func TestRulesThatUndoOthers(t *testing.T) {
+	const merge = "header \"anthropic-beta\" {\n  value = \"a\"\n  mode = \"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n  }\n}\n"
+	set, remove := strings.NewReplacer("merge", "set", "sk-ant-oat", "sk-ant"), "header \"anthropic-beta\" {\n  mode = \"remove\"\n}\n"
+	narrow := strings.NewReplacer("merge", "set", "sk-ant-oat", "sk-ant-oat02").Replace(merge)
+	for name, row := range map[string]struct{ text, want string }{
+		"set over merge": {merge + set.Replace(merge), `header "anthropic-beta" when bearer_prefix = "sk-ant-oat": it has no effect, because the later header "anthropic-beta" when bearer_prefix = "sk-ant", mode "set", undoes it`},
+		"remove":         {merge + remove, `because the later header "anthropic-beta", mode "remove", undoes it; delete one of them`},
+		"narrow set":     {merge + narrow, `where the later header "anthropic-beta" when bearer_prefix = "sk-ant-oat02" applies too, its mode "set" replaces what this rule adds`},
+		"merge over set": {set.Replace(merge) + merge, ""},
+		"another header": {merge + strings.ReplaceAll(remove, "beta", "other"), ""},
+		"an exception":   {strings.Replace(remove, "remove\"", "set\"\n  value = \"b\"", 1) + narrow, ""},
+		"others' tokens": {merge + strings.NewReplacer("merge", "set", "sk-ant-oat", "sk-ant-api").Replace(merge), ""},
+	} {
+		c, err := config.Parse("test.hcl", []byte(row.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Warnings(), "\n"); !strings.Contains(got, row.want) || (got == "") != (row.want == "") {
+			t.Errorf("%s: warnings are %q, want %q", name, got, row.want)
+		}
+	}
+}
+
 // Entries that only tailscaled can judge match nobody if it is not asked.
 func TestSourcesThatMatchNobody(t *testing.T) {
 	const none = "tailscale {\n  required = false\n}\n"

@@ -8,7 +8,8 @@ import (
 )
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
-// that cannot be used, or not for long, and sources that match nobody. Each is one line, begins
+// that cannot be used, or not for long, sources that match nobody, and header rules that others
+// undo. Each is one line, begins
 // with the setting, and ends with what to do about it, if it can say so, after a semicolon.
 func (c *Config) Warnings() []string {
 	var all []string
@@ -36,7 +37,25 @@ func (c *Config) Warnings() []string {
 	for _, s := range c.Metrics.Allow {
 		warn("metrics.allow", c.notAsked(s))
 	}
+	for i, h := range c.Headers {
+		warn(h.Rule(), h.undoneBy(c.Headers[i+1:]))
+	}
 	return all
+}
+
+// undoneBy is about a rule whose effect a later rule for the same header takes away: always, or
+// where both apply and the rule only wants to add to the client's list.
+func (h Header) undoneBy(later []Header) string {
+	for _, l := range later {
+		undoes := l.Name == h.Name && h.Mode != ModeRemove && (l.Mode == ModeSet || l.Mode == ModeRemove)
+		switch {
+		case undoes && l.When.covers(h.When):
+			return fmt.Sprintf("it has no effect, because the later %s, mode %q, undoes it; delete one of them", l.Rule(), l.Mode)
+		case undoes && h.Mode == ModeMerge && l.Mode == ModeSet && l.When.overlaps(h.When):
+			return fmt.Sprintf(`where the later %s applies too, its mode "set" replaces what this rule adds; give that rule mode = "merge"`, l.Rule())
+		}
+	}
+	return ""
 }
 
 // notAsked is about a source that only tailscaled can recognize.

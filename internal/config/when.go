@@ -22,6 +22,21 @@ func (w When) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// covers reports whether w holds for every request for which other does.
+func (w When) covers(other When) bool {
+	return strings.HasPrefix(other.BearerPrefix, w.BearerPrefix) && strings.HasPrefix(other.PathPrefix, w.PathPrefix) &&
+		strings.HasPrefix(other.UserAgentPrefix, w.UserAgentPrefix) && (w.Listener == "" || w.Listener == other.Listener)
+}
+
+// overlaps reports whether both can hold for one request.
+func (w When) overlaps(other When) bool {
+	return Overlap(w.BearerPrefix, other.BearerPrefix) && Overlap(w.PathPrefix, other.PathPrefix) &&
+		Overlap(w.UserAgentPrefix, other.UserAgentPrefix) && (w.Listener == "" || other.Listener == "" || w.Listener == other.Listener)
+}
+
+// Overlap reports whether a text can begin with both prefixes.
+func Overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
 // condition binds one line of a when block. An empty value is an error, because it would hold for
 // every request, and so is one that no request can have.
 func condition(path, example string, field *string, check func(string) *fault) attribute {

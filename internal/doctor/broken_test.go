@@ -316,6 +316,32 @@ func brokenExits() []breakage {
 	}
 }
 
+// TestRulesAreJudgedTogether: a rule that undoes the one that adds the feature is named.
+func TestRulesAreJudgedTogether(t *testing.T) {
+	for _, row := range []struct {
+		rule   string
+		status doctor.Status
+		words  []string
+	}{
+		{"mode = \"remove\"", doctor.Fail, []string{`the rule header "anthropic-beta" when path_prefix = "/v1/messages", mode "remove", undoes`, "oauth-2025-04-20", "401", "delete that rule"}},
+		{"value = \"other-1\"", doctor.Fail, []string{`mode "set", undoes`, "401"}},
+		{"value = \"oauth-2025-04-20\"", doctor.Warn, []string{`mode "set", replaces`, "400", `mode = "merge" in that rule`}},
+		{"value = \"other-1\"\n mode = \"merge\"", doctor.OK, []string{"add oauth-2025-04-20"}},
+		{"value = \"other-1\"\n mode = \"default\"", doctor.OK, []string{"add oauth-2025-04-20"}},
+	} {
+		w := newWorld(t)
+		w.config += "header \"anthropic-beta\" {\n " + row.rule + "\n when {\n  path_prefix = \"/v1/messages\"\n }\n}\n"
+		if f := find(w.examine(), "header rules"); f.Status != row.status || lacks(f, row.words) {
+			t.Errorf("%s: %+v, want %s with %q", row.rule, f, row.status, row.words)
+		}
+	}
+	w := newWorld(t)
+	w.replace(`"merge"`, `"default"`)
+	if f := find(w.examine(), "header rules"); f.Status != doctor.Warn || lacks(f, []string{"no header rule adds"}) {
+		t.Errorf("Claude Code sends the header: %+v", f)
+	}
+}
+
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
 	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits(), brokenHandshakes()) {
