@@ -15,6 +15,13 @@ func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
 	return u.judge(), u.installed()
 }
 
+// JudgeStarting judges units of which the service has ended so in the last minute.
+func JudgeStarting(shown string, exits systemd.Exits) Finding {
+	u := sortUnits(systemd.ParseUnits(shown))
+	u.exits = exits
+	return u.judge()
+}
+
 // OnHost makes the checks use an output of systemctl show.
 func (c Config) OnHost(shown string) Config {
 	c.systemd = func(context.Context) (units, error) { return sortUnits(systemd.ParseUnits(shown)), nil }

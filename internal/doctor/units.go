@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ const (
 type units struct {
 	service, socket systemd.Unit
 	others          []systemd.Unit // further sockets
+	exits           systemd.Exits  // of the service, if it is starting
 }
 
 // askUnits asks systemd for the service, its socket, and the sockets that were added. Where systemd
@@ -36,6 +38,9 @@ func askUnits(ctx context.Context) (units, error) {
 	}
 	u := sortUnits(shown)
 	added := slices.DeleteFunc(u.service.TriggeredBy, func(name string) bool { return name == socketUnit })
+	if u.service.Active == "activating" && u.service.Ending() == "" {
+		u.exits = systemd.RecentExits(ctx, serviceUnit)
+	}
 	if len(added) > 0 {
 		u.others, err = systemd.ShowUnits(ctx, added...)
 	}
@@ -59,7 +64,7 @@ func sortUnits(shown []systemd.Unit) units {
 	if len(shown) < 2 {
 		shown = append(shown, systemd.Unit{}, systemd.Unit{})
 	}
-	return units{shown[0], shown[1], shown[2:]}
+	return units{service: shown[0], socket: shown[1], others: shown[2:]}
 }
 
 // sockets returns all socket units.
@@ -99,7 +104,7 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 }
 
 func (u units) judge() Finding {
-	s, ending, lost := u.service, systemd.Ending(u.service.Result, u.service.ExitStatus), u.lostSockets()
+	s, ending, lost := u.service, cmp.Or(u.service.Ending(), u.exits.Ending()), u.lostSockets()
 	failed := slices.IndexFunc(u.others, func(o systemd.Unit) bool { return o.Active == "failed" })
 	switch {
 	case s.Load == "masked":
@@ -107,9 +112,9 @@ func (u units) judge() Finding {
 	case u.socket.Active == "failed": // nothing listens: that is first
 		return u.judgeFailedSocket()
 	case s.Active == "failed":
-		return fail("%s stopped: %s", serviceUnit, ending).fix(fixExit(s.ExitStatus)...)
-	case s.Active == "activating" && ending != "":
-		return fail("%s keeps restarting: %s", serviceUnit, ending).fix(fixExit(s.ExitStatus)...)
+		return fail("%s stopped: %s", serviceUnit, ending).fix(u.fixEnding()...)
+	case u.isRestarting() && ending != "":
+		return fail("%s keeps restarting: %s", serviceUnit, ending).fix(u.fixEnding()...)
 	case s.Active == "activating":
 		return warn("%s is starting; clients wait until it serves", serviceUnit).
 			fix("systemctl status "+serviceUnit+"   # is it still starting?", journalCommand)
@@ -134,6 +139,11 @@ func (u units) judge() Finding {
 	default:
 		return fail("%s is %s", serviceUnit, s.Active).fix("systemctl start " + serviceUnit)
 	}
+}
+
+// isRestarting reports whether the service starts, or ends for a reason that its ending says.
+func (u units) isRestarting() bool {
+	return u.service.Active == "activating" || u.service.Active == "deactivating" && u.service.MainPID == 0
 }
 
 // judgeFailedSocket reports a socket that systemd could not open, most often because another
@@ -261,9 +271,21 @@ func whoHas(port uint16) string {
 	return fmt.Sprintf("ss -ltnp 'sport = :%d'   # as root: which program has the port?", port)
 }
 
-// fixExit returns what to do about an exit code of serve.
-func fixExit(code string) []string {
+// fixEnding returns what to do about how the service ended.
+func (u units) fixEnding() []string {
+	const show = "systemctl cat " + serviceUnit
+	code := u.service.ExitStatus
+	if u.exits.Times > 0 {
+		code = u.exits.Status
+	}
+	if setting := systemd.Setting(code); setting != "" {
+		return []string{show + "   # see " + setting, journalCommand}
+	}
+	if failed, _, _ := strings.Cut(u.service.Failed, "/"); failed != "" {
+		return []string{show + "   # see " + failed, journalCommand}
+	}
 	fixes := map[string][]string{
+		"64": {show + "   # see ExecStart=: a flag or a command that does not exist?"},
 		"78": {"oauth-proxyd check", "systemctl restart " + serviceUnit + "   # when check finds nothing"},
 		"77": {"tailscale status   # does this node need a login or an approval?"},
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/doctor"
+	"oauth-proxyd/internal/systemd"
 )
 
 // Outputs of systemctl show, and a fix.
@@ -23,6 +24,58 @@ const (
 // failed is a service that stopped with this result and exit code.
 func failed(result, code string) string {
 	return "Result=" + result + "\nExecMainStatus=" + code + "\nLoadState=loaded\nActiveState=failed\n"
+}
+
+// restarting is a service that systemd starts again after it exited.
+func restarting(code string) string {
+	return "Result=exit-code\nExecMainStatus=" + code + "\nLoadState=loaded\nActiveState=activating\n"
+}
+
+// TestEndingsOfTheService: what ended a service that systemd starts again is named, with the setting
+// of the unit to look at.
+func TestEndingsOfTheService(t *testing.T) {
+	for _, row := range []struct {
+		name, shown string
+		words       []string
+	}{
+		{
+			"again and again, with a wrong flag", "Result=exit-code\nExecMainStatus=64\nLoadState=loaded\nActiveState=deactivating\n" + listens,
+			[]string{"keeps restarting: the command line is wrong, exit 64", "systemctl cat oauth-proxyd.service   # see ExecStart="},
+		},
+		{
+			"a command before it fails", strings.Replace(restarting("0"), "\n", "\nExecStartPre={ path=/bin/true ; argv[]=/bin/true ; ignore_errors=no ; pid=8 ; code=exited ; status=0 }\n"+
+				"ExecStartPre={ path=/bin/false ; argv[]=/bin/false 5ecret ; ignore_errors=no ; pid=9 ; code=exited ; status=1 }\n", 1) + listens,
+			[]string{"keeps restarting: ExecStartPre=/bin/false failed, exit 1\nsystemctl cat oauth-proxyd.service   # see ExecStartPre="},
+		},
+		{
+			"a command before it may fail", "ExecStartPre={ path=/bin/false ; argv[]=/bin/false ; ignore_errors=yes ; pid=9 ; code=exited ; status=1 }\n" + restarting("3") + listens,
+			[]string{"keeps restarting: exit 3"},
+		},
+		{"its program is missing", restarting("203") + listens, []string{"could not run the program of ExecStart=, exit 203/EXEC", "# see ExecStart="}},
+		{"its user is missing", restarting("217") + listens, []string{"could not apply User=, exit 217/USER\nsystemctl cat oauth-proxyd.service   # see User="}},
+		{"its sandbox", restarting("226") + listens, []string{"ReadWritePaths=, PrivateTmp= or another setting of its sandbox, exit 226/NAMESPACE"}},
+	} {
+		if f, _ := doctor.JudgeUnits(row.shown); f.Status != doctor.Fail || lacks(f, row.words) {
+			t.Errorf("%s: %+v, want %q", row.name, f, row.words)
+		} else if !lacks(f, []string{"5ecret"}) {
+			t.Errorf("an argument is in %+v", f)
+		}
+	}
+}
+
+// TestServiceThatClientsStartAgain: the journal knows how a service ended, even if systemd has
+// forgotten that because a client had it start the service again.
+func TestServiceThatClientsStartAgain(t *testing.T) {
+	const starting = "Result=success\nExecMainStatus=0\nLoadState=loaded\nActiveState=activating\n" + listens
+	for code, words := range map[string][]string{
+		"64": {"keeps restarting: the command line is wrong, exit 64 (12 times in the last minute)", "# see ExecStart="},
+		"78": {"keeps restarting: the configuration was refused, exit 78 (12 times in the last minute)", "oauth-proxyd check"},
+	} {
+		f := doctor.JudgeStarting(starting, systemd.Exits{Result: "exit-code", Status: code, Times: 12})
+		if f.Status != doctor.Fail || lacks(f, words) {
+			t.Errorf("%+v, want %q", f, words)
+		}
+	}
 }
 
 func TestWhatSystemdSaysOfTheUnits(t *testing.T) {

@@ -122,11 +122,6 @@ func (u Unit) expandedArgs() []string {
 // systemd.exec(5), which "systemctl show" calls Result and ExecMainStatus. It is empty if the
 // process ended normally.
 func Ending(result, status string) string {
-	exits := map[string]string{
-		"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
-		"69": "the tailnet could not be reached, ", "77": "tailscaled needs a login or an approval, ",
-		"78": "the configuration was refused, ",
-	}
 	endings := map[string]string{
 		"": "", "success": "",
 		"oom-kill":  "killed, out of memory",
@@ -134,7 +129,7 @@ func Ending(result, status string) string {
 		"timeout":   "killed, because it did not start or stop in time",
 		"signal":    "killed (signal " + status + ")",
 		"core-dump": "crashed (signal " + status + ")",
-		"exit-code": exits[status] + "exit " + status,
+		"exit-code": exitText(status),
 	}
 	if ending, known := endings[result]; known {
 		return ending

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ type Unit struct {
 	Type         string
 	NotifyAccess string
 	MainPID      int      // 0: none
-	ExitStatus   string   // of the last main process
+	ExitStatus   string   // of the last main process; 0: likewise, or it was not started
+	Failed       string   // another command, such as ExecStartPre=, and how it ended; empty: none failed
 	Program      string   // the path of ExecStart=
 	Args         []string // the words of ExecStart=, that of the program included
 	TriggeredBy  []string // socket units that start it
@@ -50,7 +52,7 @@ func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 
 func show(ctx context.Context, args ...string) ([]Unit, error) {
 	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
-		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart"
+		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart,ExecStartPre,ExecStartPost"
 	shown, err := systemctlShow(ctx, properties, args...)
 	if err != nil {
 		return nil, err
@@ -71,6 +73,14 @@ func systemctlShow(ctx context.Context, properties string, args ...string) (stri
 		return "", fmt.Errorf("asking systemd about %s: %w", strings.Join(args, " "), err)
 	}
 	return string(out), nil
+}
+
+// Ending says how the last run of a service ended; empty: normally.
+func (u Unit) Ending() string {
+	if u.Failed != "" && u.Result != "success" {
+		return u.Failed
+	}
+	return Ending(u.Result, u.ExitStatus)
 }
 
 func (u Unit) notOpen(open listening) []string {
@@ -95,6 +105,9 @@ func parseUnit(text string) Unit {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		properties[name] = value
+		if name == "ExecStartPre" || name == "ExecStartPost" {
+			u.Failed = cmp.Or(u.Failed, failedCommand(name, value))
+		}
 		switch address, isStream := strings.CutSuffix(value, " (Stream)"); { // a line for each address
 		case name != "Listen" || !isStream:
 		case strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):
