@@ -166,6 +166,10 @@ func brokenRequests() []breakage {
 		}, "daemon", doctor.Warn, []string{
 			"the last request failed: no response; it may have run: reset by peer\nthe upstream responds to doctor's GET: run `oauth-proxyd explain ID`",
 		}},
+		{"requests fail to connect, and doctor's does not", func(w *world) {
+			w.failing("the last request failed: upstream_connect: connection refused", "run `oauth-proxyd doctor`")
+			w.status.Requests.Cause = "upstream_connect: connection refused"
+		}, "daemon", doctor.Warn, []string{"connection refused\nthis command can connect and the daemon could not", "where the daemon runs"}},
 		{"a setting makes requests fail", func(w *world) {
 			w.failing("the last request failed: the queue is full", "raise proxy.queue_limit")
 		}, "daemon", doctor.Warn, []string{"the queue is full\nraise proxy.queue_limit"}},

@@ -207,6 +207,8 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 	why := "the upstream responds to doctor's GET: run `oauth-proxyd explain ID` with the request_id of a failure, from the log or the client's error"
 	if slices.ContainsFunc(x.report.Findings, func(f Finding) bool { return strings.HasPrefix(f.Check, "upstream") && f.Status != OK }) {
 		why = "see what the checks of the upstream find"
+	} else if strings.HasPrefix(x.daemon.Requests.Cause, "upstream_connect") {
+		why = x.onlyHere()
 	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
@@ -224,6 +226,18 @@ func (x *facts) isExplained(text string) bool {
 	return strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) ||
 		x.refused && strings.HasPrefix(text, "the last reload was refused") ||
 		x.failed("access") && strings.Contains(text, "were refused, because access.allow does not list the sender")
+}
+
+// onlyHere says what to do if this command can connect to the upstream, and the daemon could not.
+func (x *facts) onlyHere() string {
+	const unlike = "this command can connect and the daemon could not: if its next request fails too, "
+	switch {
+	case x.failed("service network"):
+		return "see what the check of the service's network finds"
+	case x.units.installed():
+		return unlike + "see PrivateNetwork=, IPAddressDeny= and RestrictAddressFamilies= in `systemctl cat oauth-proxyd`"
+	}
+	return unlike + "make these checks where the daemon runs: in its container, or as its user"
 }
 
 // splitWarning parts a warning from the fix at its end, or returns another if it has none. That of
