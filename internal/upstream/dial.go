@@ -133,15 +133,14 @@ func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := d.open(ctx, c)
-	if err != nil && (!time.Now().Before(deadline) || isTimeout(err)) {
+	if err != nil && !errors.Is(err, ErrConnectTimeout) && (!time.Now().Before(deadline) || isTimeout(err)) {
 		return fmt.Errorf("%w: %w", ErrConnectTimeout, err)
 	}
 	c.dialed = time.Since(start)
 	return err
 }
 
-// isTimeout reports whether a stage, such as looking up a name, took longer than its share of the
-// time.
+// isTimeout reports whether a stage took longer than its share of the time.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()

@@ -58,6 +58,9 @@ func TestSilentNameServer(t *testing.T) {
 			if (err == nil) != c.works || !c.works && !errors.Is(err, upstream.ErrConnectTimeout) {
 				t.Errorf("error %v", err)
 			}
+			if e, is := errors.AsType[*upstream.NameServerError](err); !c.works && (!is || e.Server == "" || e.Took < c.min || !strings.Contains(err.Error(), "no valid response within "+e.Took.String())) {
+				t.Errorf("error %v", err)
+			}
 			if (told.Load() > 0) != c.told {
 				t.Errorf("%d silences were told of", told.Load())
 			}
