@@ -301,7 +301,11 @@ func brokenExits() []breakage {
 			"egress", doctor.Warn,
 			[]string{"exit node laptop.tail.ts.net", "tailscale set --exit-node="},
 		},
-		{"no upstream", func(w *world) { w.upstream.Close() }, "upstream tcp", doctor.Fail, []string{"refused", "curl -v"}},
+		{"no upstream", func(w *world) { w.upstream.Close() }, "upstream tcp", doctor.Fail, []string{"refused", "is the upstream running there? Or does a firewall", "nft list ruleset", "curl -v"}},
+		{"a proxy that only the environment names", func(w *world) {
+			w.t.Setenv("HTTPS_PROXY", "http://u:5ecret@10.0.0.1:3128")
+			w.upstream.Close()
+		}, "upstream tcp", doctor.Fail, []string{"refused\nHTTPS_PROXY is set in the environment, and oauth-proxyd ignores it: set proxy.upstream_proxy in test.hcl"}},
 		{"no upstream, and requests fail", func(w *world) {
 			w.failing("the last request failed: no connection", "run `oauth-proxyd doctor`")
 			w.upstream.Close()
@@ -348,7 +352,7 @@ func TestRulesAreJudgedTogether(t *testing.T) {
 
 // TestFirstFindingNamesTheFault: the first finding names the fault, and how to fix it.
 func TestFirstFindingNamesTheFault(t *testing.T) {
-	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits(), brokenHandshakes()) {
+	for _, row := range slices.Concat(brokenConfigs(), brokenSockets(), brokenDaemons(), brokenRequests(), brokenTailnets(), brokenEntrances(), brokenExits(), brokenHandshakes(), silentHandshakes(), brokenChains()) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			row.broken(w)

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,7 +46,7 @@ func brokenHandshakes() []breakage {
 				})
 			},
 			"upstream tls", doctor.Fail,
-			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must renew the certificate"},
+			[]string{`issued by "CN=Inspector"`, "valid from 2020-01-01 to 2021-01-01", "timedatectl", "must renew that certificate"},
 		},
 		{
 			"an upstream whose certificate is for clients", func(w *world) {
@@ -71,6 +73,98 @@ func brokenHandshakes() []breakage {
 			[]string{"is this an https server?"},
 		},
 	}
+}
+
+// silentHandshakes has paths on which nothing comes back in the handshake.
+func silentHandshakes() []breakage {
+	dropped := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	closed := func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<12)) }
+	return []breakage{
+		{
+			"a firewall drops what names the upstream", func(w *world) {
+				w.replace(w.upstream.URL, "https://"+w.accept(dropped)+`"`+"\n  connect_timeout = \"1s")
+			},
+			"upstream tls", doctor.Fail,
+			[]string{"connected, and received nothing", "one that filters by name drops the connection", "tracepath 127.0.0.1", "ip link set dev DEVICE mtu 1280"},
+		},
+		{
+			"a firewall closes what names the upstream", func(w *world) { w.replace(w.upstream.URL, "https://"+w.accept(closed)) },
+			"upstream tls", doctor.Fail,
+			[]string{"connected, and received nothing", "one that filters by name closes the connection"},
+		},
+		{
+			"a proxy's tunnel leads to nothing", func(w *world) {
+				w.replace(w.upstream.URL, "https://"+w.accept(closed))
+				w.through(connectProxy(w.t, http.StatusOK))
+			},
+			"upstream tls", doctor.Fail,
+			[]string{"received nothing", "\nthe proxy 127.0.0.1:", "opened a tunnel to 127.0.0.1:", "its log says why"},
+		},
+	}
+}
+
+// accept runs do with each connection to the address that it returns, and then closes it.
+func (w *world) accept(do func(net.Conn)) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			running.Go(func() { defer c.Close(); do(c) })
+		}
+	})
+	w.t.Cleanup(func() { l.Close(); running.Wait() })
+	return l.Addr().String()
+}
+
+// brokenChains has certificates with a CA between the upstream's and the one that is trusted.
+func brokenChains() []breakage {
+	return []breakage{
+		{
+			"a CA between them has expired", func(w *world) { w.serveChain(time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), true) },
+			"upstream tls", doctor.Fail,
+			[]string{`that is the certificate of "CN=Between" in its chain, which was issued by "CN=Root" and is valid from 1970-01-01 to 2021-01-01`, "must renew that certificate"},
+		},
+		{
+			"a CA between them is not sent", func(w *world) { w.serveChain(time.Now().Add(time.Hour), false) },
+			"upstream tls", doctor.Fail,
+			[]string{`issued by "CN=Between"`, "or the server does not send its intermediate certificate", "-showcerts   # if the issuer", "must add that CA's certificate"},
+		},
+	}
+}
+
+// serveChain serves with a certificate of the CA Between, which expires then and may be sent. The
+// configuration trusts its issuer.
+func (w *world) serveChain(expires time.Time, sent bool) {
+	w.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	serial := int64(0)
+	sign := func(name string, isCA bool, until time.Time, issuer *x509.Certificate) *x509.Certificate {
+		serial++
+		c := &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Unix(0, 0), NotAfter: until,
+			IsCA: isCA, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, cmp.Or(issuer, c), key.Public(), key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c, _ = x509.ParseCertificate(der) // we made it
+		return c
+	}
+	hour := time.Now().Add(time.Hour)
+	root := sign("Root", true, hour, nil)
+	between := sign("Between", true, expires, root)
+	chain := tls.Certificate{Certificate: [][]byte{sign("leaf", false, hour, between).Raw}, PrivateKey: key}
+	if sent {
+		chain.Certificate = append(chain.Certificate, between.Raw)
+	}
+	w.trustsAll(w.tlsUpstream([]tls.Certificate{chain}), root.Raw)
 }
 
 // certificate returns one that a CA signs, and the certificate of the CA.

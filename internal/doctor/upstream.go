@@ -96,8 +96,9 @@ func stepFinding(a *attempt, s upstream.Stage) Finding {
 	took := milliseconds(s.Took)
 	switch s.Part {
 	case upstream.StageName:
-		if slices.ContainsFunc(s.Addresses, netip.Addr.IsUnspecified) {
-			return at(stepDNS, fail("%s is %s: a DNS filter blocks it", s.To, joinAddresses(s.Addresses)).
+		here := a.err != nil && s.To != "localhost" && slices.ContainsFunc(s.Addresses, netip.Addr.IsLoopback)
+		if here || slices.ContainsFunc(s.Addresses, netip.Addr.IsUnspecified) {
+			return at(stepDNS, fail("%s is %s, which is this host: a DNS filter or /etc/hosts blocks it", s.To, joinAddresses(s.Addresses)).
 				fix("getent hosts "+s.To, "allow the name in the DNS filter, or remove it from /etc/hosts"))
 		}
 		return at(stepDNS, ok("%s is %s in %s", s.To, joinAddresses(s.Addresses), took))
@@ -115,13 +116,13 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	curl := a.curl("")
 	switch a.failedPart() {
 	case upstream.StageName:
-		return at(stepDNS, noName(a, f))
+		return at(stepDNS, noName(a, f.fix(x.ignoredProxy(a)...)))
 	case upstream.StageAddress:
-		return at(stepTCP, f.fix(x.unreachable(a), curl))
+		return at(stepTCP, f.fix(x.ignoredProxy(a)...).fix(x.unreachable(a), curl))
 	case upstream.StageTunnel:
 		return at(stepProxy, f.fix(x.noTunnel(a), curl))
 	case upstream.StageHandshake:
-		return at(stepTLS, x.certificateFinding(a, f))
+		return at(stepTLS, x.certificateFinding(a, f.fix(x.ignoredProxy(a)...)))
 	}
 	if errors.Is(a.err, context.DeadlineExceeded) {
 		f.Seen = a.config.UpstreamURL.Host + " accepted the connection, but did not respond in time"
@@ -138,12 +139,15 @@ func noName(a *attempt, f Finding) Finding {
 			"have the name server respond faster, or use another one: /etc/resolv.conf or resolvectl says which")
 	}
 	dns, is := errors.AsType[*net.DNSError](a.err)
-	if !is || !strings.HasPrefix(dns.Err, "dial tcp ") {
-		return f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf")
+	if is && strings.HasPrefix(dns.Err, "dial tcp ") {
+		server, _, _ := net.SplitHostPort(dns.Server)
+		f.Seen += "; the response of the name server is too long for UDP, and it does not accept TCP"
+		return f.fix(fmt.Sprintf("have the name server %s, or the firewall in front of it, accept TCP port 53", server), "dig +tcp @"+server+" "+a.host())
 	}
-	server, _, _ := net.SplitHostPort(dns.Server)
-	f.Seen += "; the response of the name server is too long for UDP, and it does not accept TCP"
-	return f.fix(fmt.Sprintf("have the name server %s, or the firewall in front of it, accept TCP port 53", server), "dig +tcp @"+server+" "+a.host())
+	if is && strings.Contains(dns.Err, syscall.ENETUNREACH.Error()) {
+		return f.fix("ip route   # this host has no route to its name server; is its link up? (ip link)")
+	}
+	return f.fix("getent hosts "+a.host(), "see the nameserver lines of /etc/resolv.conf")
 }
 
 // unreachable says what to do about an address that cannot be connected to.
@@ -154,13 +158,14 @@ func (x *facts) unreachable(a *attempt) string {
 		}
 		return "ip route   # this host has no route to " + a.host()
 	}
+	const refuses = "? Or does a firewall here or on the path refuse it? (nft list ruleset)"
 	if !errors.Is(a.err, syscall.ECONNREFUSED) {
 		return "look for a firewall between this host and " + a.host() + ", or set proxy.upstream_proxy in " + x.File
 	}
 	if a.proxy != nil {
-		return "proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port?"
+		return "proxy.upstream_proxy in " + x.File + ": is the proxy running there, and is this its port" + refuses
 	}
-	return "proxy.upstream_url in " + x.File + ": is the upstream running there?"
+	return "proxy.upstream_url in " + x.File + ": is the upstream running there" + refuses
 }
 
 // noTunnel says what to do about a proxy that does not connect to the upstream.

@@ -172,9 +172,13 @@ func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	}
 	c, start := tls.Client(s, d.tls), time.Now()
 	err := c.HandshakeContext(ctx)
-	d.observe(start, Stage{Part: StageHandshake, To: d.address, Err: err, TLS: c.ConnectionState()})
+	silent := s.count.Load() == 0
+	d.observe(start, Stage{Part: StageHandshake, To: d.address, Err: err, TLS: c.ConnectionState(), Silent: silent})
 	if err != nil {
 		_ = s.Close() // err says why
+		if silent {
+			return nil, fmt.Errorf("TLS handshake: connected, and received nothing: %w", err)
+		}
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return c, nil

@@ -28,6 +28,8 @@ type Stage struct {
 	Addresses []netip.Addr
 	// TLS is the result of the handshake.
 	TLS tls.ConnectionState
+	// Silent reports that the server sent nothing in the handshake.
+	Silent bool
 }
 
 // observe reports a stage that began at start to Config.Observe.

@@ -105,13 +105,15 @@ func TestNoNameServer(t *testing.T) {
 	}
 }
 
-// A filter of names often says 0.0.0.0, which is this host.
+// A filter of names often says 0.0.0.0 or 127.0.0.1, which is this host.
 func TestNameThatIsBlocked(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, "", "nameserver 127.0.0.3\n")
-	h.serveNames("127.0.0.3:53", [4]byte{}, nil)
-	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
-	want(t, d.findings(), "upstream dns", "fail", apiName+" is 0.0.0.0: a DNS filter blocks it", "/etc/hosts")
+	for text, address := range map[string][4]byte{"0.0.0.0": {}, "127.0.0.1": {127, 0, 0, 1}} {
+		h := newHost(t, "", "nameserver 127.0.0.3\n")
+		h.serveNames("127.0.0.3:53", address, nil)
+		d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
+		want(t, d.findings(), "upstream dns", "fail", apiName+" is "+text+", which is this host: a DNS filter or /etc/hosts blocks it")
+	}
 }
 
 // Addresses of a family whose packets are lost delay a connection by a quarter of a second.
