@@ -65,6 +65,7 @@ func demo(e env, flags *flag.FlagSet) runner {
 		defer running.Wait()
 		return daemon.Run(daemon.Options{
 			Load:    func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
+			Check:   "oauth-proxyd check",
 			Version: version,
 			Log:     firstLog(overrides),
 			Ready: func(address net.Addr) {

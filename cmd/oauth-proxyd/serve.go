@@ -34,6 +34,7 @@ func serve(e env, flags *flag.FlagSet) runner {
 		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{
 			Load:        func() (*config.Config, error) { return config.Load(*path, overrides...) },
+			Check:       checkCommand(*path),
 			Version:     version,
 			Log:         firstLog(overrides),
 			AdminSocket: admin.Socket(),
@@ -47,6 +48,14 @@ func serve(e env, flags *flag.FlagSet) runner {
 // the default.
 func (e env) configFlag(flags *flag.FlagSet) *string {
 	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "read the configuration from `FILE`; default "+defaultConfig)
+}
+
+// checkCommand returns the command that checks a file.
+func checkCommand(path string) string {
+	if path == defaultConfig {
+		return "oauth-proxyd check"
+	}
+	return "oauth-proxyd check --config " + path
 }
 
 // loadConfig reads the configuration as serve would.

@@ -162,7 +162,7 @@ func TestStatusAfterReload(t *testing.T) {
 	s.wantStatus(0, "healthy: ", "ago, changed proxy.idle_timeout")
 	s.configure("nonsense")
 	s.command("reload")
-	s.wantStatus(0, "healthy: serving, with 1 warning\n", "the last reload was refused", "oauth-proxyd check", "ago, refused")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "the last reload was refused", "oauth-proxyd check --config "+s.file(), "ago, refused")
 	line := s.notes.Next(t, "STATUS=Serving", "the last reload was refused") // for every local user
 	if strings.Contains(line, "nonsense") || !daemontest.ContainsAll(line, []string{"tailnet not required; the last reload"}) {
 		t.Errorf("got %q", line)

@@ -219,7 +219,7 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 		},
 		"a bad configuration": {
 			func(_ *testing.T, s *service, _ string) { s.configure("prxy {}\n") },
-			"the new process does not serve: The configuration is refused; run: oauth-proxyd check",
+			"the new process does not serve: The configuration is refused; run: oauth-proxyd check --config /",
 		},
 		"no admin socket": {
 			func(t *testing.T, s *service, _ string) { occupy(t, filepath.Join(s.dir, "admin.sock.new")) },

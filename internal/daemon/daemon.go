@@ -32,6 +32,8 @@ type Options struct {
 	// Load reads the configuration, at the start and for each reload. An error in its content is a
 	// *config.Error.
 	Load func() (*config.Config, error)
+	// Check is the command that checks what Load reads.
+	Check string
 	// Version is the version of this program, for /health, metrics and the log.
 	Version string
 	// Log applies until the configuration is read.

@@ -5,6 +5,7 @@
 //
 //	os.Exit(daemon.Run(daemon.Options{
 //		Load:        func() (*config.Config, error) { return config.Load(path) },
+//		Check:       "oauth-proxyd check --config " + path,
 //		Version:     version,
 //		AdminSocket: admin.Socket(),
 //		StateDir:    stateDir,

@@ -134,7 +134,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	if v.reload != nil {
 		reloadError = ": " + v.reload.Error
 	}
-	all := append([]string{s.Trouble}, v.faults(reloadError)...)
+	all := append([]string{s.Trouble}, d.faults(v, reloadError)...)
 	all = append(all, s.Tailnet.Trouble, s.Failing)
 	if v.state.TailnetRequired() {
 		all = append(all, v.tailnet.Status.ExpiryWarning(now))

@@ -20,7 +20,7 @@ func (d *daemon) statusLine() string {
 	case lifecycle.Running:
 		return d.servingLine(v)
 	case lifecycle.Stopped:
-		return v.stoppedLine(v.state.ExitCode)
+		return d.stoppedLine(v, v.state.ExitCode)
 	}
 	return map[lifecycle.Phase]string{
 		lifecycle.Initializing:      "Reading the configuration",
@@ -40,16 +40,16 @@ func (d *daemon) servingLine(v *view) string {
 	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
 		parts = append(parts, trouble)
 	}
-	return strings.Join(append(append(parts, tailnetLine(v)), v.faults("")...), "; ")
+	return strings.Join(append(append(parts, tailnetLine(v)), d.faults(v, "")...), "; ")
 }
 
 // faults lists which commands have failed, each with how to fix it. reloadError is why a reload was
 // refused. Every local user can read the line of systemctl status, so it has nothing of the
 // configuration.
-func (v *view) faults(reloadError string) (all []string) {
+func (d *daemon) faults(v *view, reloadError string) (all []string) {
 	if v.reload != nil && !v.reload.OK {
 		all = append(all, "the last reload was refused and the previous configuration is still active"+reloadError+
-			"; run `oauth-proxyd check`, then `oauth-proxyd reload`")
+			"; run `"+d.options.Check+"`, then `oauth-proxyd reload`")
 	}
 	if v.upgrade != "" {
 		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade)
@@ -72,7 +72,7 @@ func tailnetLine(v *view) string {
 // tailnetTrouble says why the tailnet is not connected, and how to fix it.
 func (v *view) tailnetTrouble() string { return cmp.Or(tailnetStatus(v).Trouble, "not known yet") }
 
-func (v *view) stoppedLine(code int) string {
+func (d *daemon) stoppedLine(v *view, code int) string {
 	switch code {
 	case lifecycle.ExitOK:
 		return "Stopped"
@@ -81,7 +81,7 @@ func (v *view) stoppedLine(code int) string {
 	case lifecycle.ExitNoPerm, lifecycle.ExitUnavailable:
 		return "Gave up: " + v.tailnetTrouble()
 	case lifecycle.ExitConfig:
-		return "The configuration is refused; run: oauth-proxyd check"
+		return "The configuration is refused; run: " + d.options.Check
 	default:
 		return "Failed; the log has the error"
 	}
@@ -91,16 +91,16 @@ func (v *view) stoppedLine(code int) string {
 func (d *daemon) logEnd(code int) {
 	v := d.view()
 	if d.isCandidate() {
-		d.sockets.Predecessor.Fail(v.stoppedLine(code))
+		d.sockets.Predecessor.Fail(d.stoppedLine(v, code))
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)
 	switch code {
 	case lifecycle.ExitOK:
 		d.log.Info("stopped", "uptime", uptime)
 	case lifecycle.ExitDrainCut:
-		d.log.Warn(v.stoppedLine(code), "uptime", uptime, "exit_code", code, "streams_cut", v.proxy.Stats().CutByDrain)
+		d.log.Warn(d.stoppedLine(v, code), "uptime", uptime, "exit_code", code, "streams_cut", v.proxy.Stats().CutByDrain)
 	default:
-		d.log.Error(v.stoppedLine(code), "exit_code", code)
+		d.log.Error(d.stoppedLine(v, code), "exit_code", code)
 	}
 }
 

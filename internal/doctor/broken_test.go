@@ -121,6 +121,11 @@ func brokenDaemons() []breakage {
 			[]string{"responds on its port, but nothing listens on the admin socket", "--socket FILE", "kill -HUP PID"},
 		},
 		{
+			"the directory of the admin socket is gone", func(w *world) { w.status, w.tailscaled, w.dir = nil, nil, filepath.Join(w.dir, "gone") },
+			"daemon", doctor.Fail,
+			[]string{"nothing listens on the admin socket", "/gone does not exist", "\nmkdir /", "/gone\nkill -HUP PID"},
+		},
+		{
 			"a directory has the name of the admin socket", func(w *world) {
 				w.status = nil
 				if err := os.Mkdir(filepath.Join(w.dir, "admin.sock"), 0o700); err != nil {

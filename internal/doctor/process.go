@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,13 +24,13 @@ func Unavailable(ctx context.Context, err error) *Finding {
 func (x *facts) unavailable() *Finding {
 	foreign, isForeign := errors.AsType[*admin.ForeignError](x.daemonErr)
 	_, isSilent := errors.AsType[*admin.SilentError](x.daemonErr)
-	_, isLost := errors.AsType[*admin.LostError](x.daemonErr)
+	lost, isLost := errors.AsType[*admin.LostError](x.daemonErr)
 	f := fail("%v", x.daemonErr)
 	switch {
 	case isSilent:
 		f = x.stuck(f)
 	case isLost:
-		f = f.fix(x.openAgain())
+		f = x.openIn(f, lost.Socket)
 	case isForeign && foreign.Named:
 		f = f.fix("name the admin socket of a running daemon with --socket")
 	case isForeign:
@@ -37,6 +39,26 @@ func (x *facts) unavailable() *Finding {
 		return nil
 	}
 	return &f
+}
+
+// openIn adds to a finding how to get the admin socket back. A reload opens it only where its
+// directory is there and can be written to.
+func (x *facts) openIn(f Finding, socket string) Finding {
+	directory := filepath.Dir(socket)
+	var system syscall.Statfs_t
+	err := syscall.Statfs(directory, &system)
+	switch {
+	case err == nil && system.Flags&syscall.MS_RDONLY != 0:
+		f.Seen += "; " + directory + " is on a read-only file system"
+		return f.fix("make "+directory+" writable, or start the daemon with another RUNTIME_DIRECTORY, then:", x.start())
+	case errors.Is(err, fs.ErrNotExist):
+		f.Seen += "; " + directory + " does not exist"
+		if x.units.installed() {
+			return f.fix(x.start() + "   # systemd makes the directory again")
+		}
+		f = f.fix("mkdir " + directory)
+	}
+	return f.fix(x.openAgain())
 }
 
 // openAgain returns the command that has the daemon open its admin socket again.

@@ -164,8 +164,8 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 	case x.unavailable() != nil:
 		return []Finding{*x.unavailable()}
 	case s == nil && x.responds:
-		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
-			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:", x.openAgain())}
+		return []Finding{x.openIn(fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
+			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:"), down.Socket)}
 	case isDown && (x.failed("systemd") || x.failed("sockets")):
 		return nil // that is why
 	case s == nil:

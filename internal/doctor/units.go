@@ -286,8 +286,22 @@ func (u units) fixEnding() []string {
 	}
 	fixes := map[string][]string{
 		"64": {show + "   # see ExecStart=: a flag or a command that does not exist?"},
-		"78": {"oauth-proxyd check", "systemctl restart " + serviceUnit + "   # when check finds nothing"},
+		"78": {u.check(), "systemctl restart " + serviceUnit + "   # when check finds nothing"},
 		"77": {"tailscale status   # does this node need a login or an approval?"},
 	}
 	return append(fixes[code], journalCommand)
+}
+
+// check returns the command that checks the file that the service reads.
+func (u units) check() string {
+	args := u.service.Args
+	for i, arg := range args {
+		if file, found := strings.CutPrefix(strings.TrimPrefix(arg, "-"), "-config="); found {
+			return "oauth-proxyd check --config " + file
+		}
+		if (arg == "--config" || arg == "-config") && i+1 < len(args) {
+			return "oauth-proxyd check --config " + args[i+1]
+		}
+	}
+	return "oauth-proxyd check"
 }

@@ -52,6 +52,10 @@ func TestEndingsOfTheService(t *testing.T) {
 			"a command before it may fail", "ExecStartPre={ path=/bin/false ; argv[]=/bin/false ; ignore_errors=yes ; pid=9 ; code=exited ; status=1 }\n" + restarting("3") + listens,
 			[]string{"keeps restarting: exit 3"},
 		},
+		{
+			"a file of its own is refused", "ExecStart={ path=/bin/oauth-proxyd ; argv[]=/bin/oauth-proxyd serve --config /etc/other.hcl ; ignore_errors=no ; code=(null) ; status=0/0 }\n" + restarting("78") + listens,
+			[]string{"the configuration was refused, exit 78\noauth-proxyd check --config /etc/other.hcl\n"},
+		},
 		{"its program is missing", restarting("203") + listens, []string{"could not run the program of ExecStart=, exit 203/EXEC", "# see ExecStart="}},
 		{"its user is missing", restarting("217") + listens, []string{"could not apply User=, exit 217/USER\nsystemctl cat oauth-proxyd.service   # see User="}},
 		{"its sandbox", restarting("226") + listens, []string{"ReadWritePaths=, PrivateTmp= or another setting of its sandbox, exit 226/NAMESPACE"}},
