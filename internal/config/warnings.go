@@ -9,8 +9,8 @@ import (
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
 // that cannot be used, or not for long, sources that match nobody, and header rules that others
-// undo. Each is one line, begins
-// with the setting, and ends with what to do about it, if it can say so, after a semicolon.
+// undo. Each is one line, begins with the setting, and ends with what to do about it, if it can say
+// so, after a semicolon.
 func (c *Config) Warnings() []string {
 	var all []string
 	warn := func(setting, text string) {
