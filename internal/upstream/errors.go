@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -20,6 +21,9 @@ var (
 	errShortLived = errors.New("the upstream takes no request on new connections")
 	// errClosed is the error of Get after Close.
 	errClosed = errors.New("the pool is closed")
+	// errNoCloseNotify is the error for a connection whose end may be an attacker's (RFC 9112
+	// §9.8).
+	errNoCloseNotify = fmt.Errorf("the connection ended without TLS's close_notify: %w", io.ErrUnexpectedEOF)
 	// errPathDead is the error for requests on a connection that was closed because its peer did
 	// not respond to a ping.
 	errPathDead = errors.New("the upstream does not respond to pings")

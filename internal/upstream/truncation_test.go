@@ -59,6 +59,10 @@ func TestEndOfTheConnectionAsEndOfTheResponse(t *testing.T) {
 			if (err == nil) != c.whole || len(rest) > 0 {
 				t.Errorf("the end is %v, after %q", err, rest)
 			}
+			lacksNotify := strings.HasPrefix(c.name, "TLS") && strings.HasSuffix(c.name, ", FIN")
+			if named := err != nil && strings.Contains(err.Error(), "without TLS's close_notify: unexpected EOF"); named != lacksNotify {
+				t.Errorf("the end is %v", err)
+			}
 		})
 	}
 }

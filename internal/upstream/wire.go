@@ -60,8 +60,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read implements net.Conn. An end that the peer did not send is io.ErrUnexpectedEOF. Otherwise
-// net/http would take a cut response for complete if only the end of the connection delimits it.
+// Read implements net.Conn. An end that the peer did not send matches io.ErrUnexpectedEOF.
+// Otherwise net/http would take a cut response for complete if only the end of the connection
+// delimits it.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
@@ -75,6 +76,9 @@ func (w *wire) Read(p []byte) (int, error) {
 			err = errPathDead
 		} else if errors.Is(err, io.EOF) && w.wasCut() {
 			err = io.ErrUnexpectedEOF
+			if w.socket != w.Conn && w.frames == nil { // net/http does not expect it over HTTP/2
+				err = errNoCloseNotify
+			}
 		}
 		w.closed()
 	}
