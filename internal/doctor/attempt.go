@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"oauth-proxyd/internal/upstream"
@@ -26,6 +27,8 @@ type attempt struct {
 	response *http.Response // its body is read
 	took     time.Duration  // by the request, without the connection
 	err      error
+
+	informational atomic.Int64 // 1xx responses that came before the final one
 }
 
 // attempts returns an attempt for each proxy, in the order in which the daemon tries them.
@@ -82,7 +85,10 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 		return err
 	}
 	began := time.Now()
-	response, err := conn.Send(ctx, request, upstream.Events{})
+	response, err := conn.Send(ctx, request, upstream.Events{Informational: func(int, http.Header) error {
+		a.informational.Add(1)
+		return nil
+	}})
 	if err != nil {
 		return err
 	}

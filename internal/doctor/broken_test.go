@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -326,6 +327,19 @@ func brokenExits() []breakage {
 		{"an upstream with a problem", func(w *world) {
 			w.upstream.Config.Handler = respondAs(529, "application/json", "req_011", "{}")
 		}, "upstream http", doctor.Warn, []string{"529", "status.anthropic.com"}},
+	}
+}
+
+// TestOnlyInformationalResponses: doctor says how many came in place of the final response.
+func TestOnlyInformationalResponses(t *testing.T) {
+	w := newWorld(t)
+	w.replace(w.upstream.URL, "http://"+w.accept(func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1<<12))
+		_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 3))
+	}))
+	f := find(w.examine(), "upstream http")
+	if f.Status != doctor.Fail || lacks(f, []string{"sent 3 informational responses (1xx), but not the final one"}) {
+		t.Errorf("%+v", f)
 	}
 }
 

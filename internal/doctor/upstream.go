@@ -128,6 +128,9 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 		f.Seen = a.config.UpstreamURL.Host + " accepted the connection, but did not respond in time"
 		f = f.fix("proxy.upstream_url in " + x.File + ": is that the API, and does it work?")
 	}
+	if n := a.informational.Load(); n > 0 {
+		f.Seen = fmt.Sprintf("%s sent %d informational responses (1xx), but not the final one: %s", a.config.UpstreamURL.Host, n, plain(a.err))
+	}
 	return at(stepHTTP, f.fix(curl))
 }
 
