@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -246,6 +247,26 @@ func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 		}
 	}
 	b.close()
+}
+
+// After a cancellation, the library may still read the rest of the body. The phase stays sending.
+func TestBodyReadAfterCancellationIsNotSent(t *testing.T) {
+	for _, cancelled := range []bool{false, true} {
+		b, _ := testBody(strings.NewReader("body"), 1<<20, 1<<20, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.x.ctx = ctx
+		if cancelled {
+			cancel()
+		}
+		if text, err := io.ReadAll(attemptOn(b)); string(text) != "body" || err != nil {
+			t.Errorf("read %q, %v", text, err)
+		}
+		if sent := b.x.watch.sent.Load() > 0; sent == cancelled {
+			t.Errorf("cancelled %t: sent %t", cancelled, sent)
+		}
+		b.close()
+		cancel()
+	}
 }
 
 // watched returns an exchange whose watch has begun.
