@@ -241,7 +241,7 @@ func TestLogSaysWhoReloads(t *testing.T) {
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet), env: []string{"SUDO_USER=alice"}})
 	s.configure(forwarding("http://127.0.0.1:9", `idle_timeout = "2m"`, withoutTailnet))
 	s.command("reload")
-	asked := fmt.Sprintf(`"asked_by":["uid %d, process `, os.Geteuid())
+	asked := fmt.Sprintf(`"asked_by":"uid %d, process `, os.Geteuid())
 	s.log.Next(t, `"msg":"configuration reloaded"`, asked, ", which says: alice by ")
 	s.log.Next(t, `"msg":"setting changed"`, `"setting":"proxy.idle_timeout","before":"\"6m\"","now":"\"2m\""`, asked)
 	s.configure("nonsense")
@@ -249,7 +249,7 @@ func TestLogSaysWhoReloads(t *testing.T) {
 	s.log.Next(t, `"msg":"reload refused; the current configuration is unchanged"`, asked)
 	s.configure(forwarding("http://127.0.0.1:9", "", withoutTailnet))
 	s.signal(syscall.SIGHUP)
-	s.log.Next(t, `"msg":"setting changed"`, `"now":"\"6m\""`, `"asked_by":["signal hangup"]`)
+	s.log.Next(t, `"msg":"setting changed"`, `"now":"\"6m\""`, `"asked_by":"signal hangup"`)
 	s.command("upgrade")
 	s.log.Next(t, `"msg":"upgrade requested"`, fmt.Sprintf("uid %d, process ", os.Geteuid()))
 }

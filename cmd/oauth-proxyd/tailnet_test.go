@@ -356,7 +356,7 @@ func TestKeyNoticeIsLoggedOnce(t *testing.T) {
 	d.Close()
 	s.log.Next(t, "the tailnet is not connected")
 	d.run(t)
-	s.log.Next(t, "the tailnet is connected", `"addresses":["100.64.0.7"]`)
+	s.log.Next(t, "the tailnet is connected", `"addresses":"100.64.0.7"`)
 	d.Close()
 	s.log.Next(t, "the tailnet is not connected")
 	if n := s.log.Count("expires soon"); n != 1 {

@@ -14,8 +14,9 @@
 // (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/). Each attribute is a field, so that "journalctl
 // REQUEST_ID=…" finds a request. The format text is tint, in colour on a terminal. json is one
 // object per line. auto uses the journal if standard error is the journal, text on a terminal, and
-// json otherwise. All formats have the same attributes: a group becomes a prefix of its keys, and a
-// duration is a number of milliseconds with a key that ends in _ms.
+// json otherwise. All formats have the same attributes. A duration is a number of milliseconds with
+// a key that ends in _ms, a list of strings is joined with commas, and there are no groups. Keys are
+// constants of small letters and underscores.
 //
 // # A caller never waits
 //

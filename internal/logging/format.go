@@ -82,13 +82,9 @@ func newText(w io.Writer) sink {
 	return &lines{out: w, pending: pending, handler: tint.NewTextHandler(pending, options)}
 }
 
-// forTint joins lists. It also turns a string with a backslash into bytes, which tint quotes as
-// they are: in a string with a blank, tint would turn the text \x1b into an escape character.
+// forTint turns a string with a backslash into bytes, which tint quotes as they are: in a string
+// with a blank, tint would turn the text \x1b into an escape character.
 func forTint(_ []string, a slog.Attr) slog.Attr {
-	a.Key = strings.ReplaceAll(a.Key, `\`, "/")
-	if list, ok := a.Value.Any().([]string); ok {
-		a.Value = slog.StringValue(strings.Join(list, ","))
-	}
 	if a.Key != slog.MessageKey && a.Value.Kind() == slog.KindString && strings.Contains(a.Value.String(), `\`) {
 		a.Value = slog.AnyValue([]byte(a.Value.String()))
 	}

@@ -2,7 +2,6 @@ package logging
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -12,18 +11,13 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-const (
-	maxValue   = 16 << 10 // bytes of a value or a message
-	maxElement = 256      // bytes of an element of a list
-	maxList    = maxValue / maxElement
-)
+const maxValue = 16 << 10 // bytes of a value or a message
 
 // handler is the slog.Handler of a Log. It copies records into the queue and knows no format, so
 // that a change of the format reaches the loggers that were derived before.
 type handler struct {
-	log    *Log
-	prefix string      // of the keys, from WithGroup: "group."
-	attrs  []slog.Attr // from WithAttrs; shared, never changed
+	log   *Log
+	attrs []slog.Attr // from WithAttrs; shared, never changed
 }
 
 var _ slog.Handler = handler{}
@@ -35,7 +29,7 @@ func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 func (h handler) Handle(_ context.Context, r slog.Record) error {
 	attrs := append(make([]slog.Attr, 0, len(h.attrs)+r.NumAttrs()), h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
-		attrs = appendAttr(attrs, h.prefix, a)
+		attrs = append(attrs, plain(a))
 		return true
 	})
 	h.log.put(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: attrs})
@@ -45,68 +39,31 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.attrs = slices.Clip(h.attrs)
 	for _, a := range attrs {
-		h.attrs = appendAttr(h.attrs, h.prefix, a)
+		h.attrs = append(h.attrs, plain(a))
 	}
 	return h
 }
 
-func (h handler) WithGroup(name string) slog.Handler {
-	h.prefix = groupPrefix(h.prefix, name)
-	return h
-}
+// WithGroup returns h: this log has no groups.
+func (h handler) WithGroup(string) slog.Handler { return h }
 
-func groupPrefix(prefix, name string) string {
-	if name == "" { // slog.Handler: such a group is inlined
-		return prefix
-	}
-	return prefix + name + "."
-}
-
-// appendAttr appends a copy of a, whose value is a harmless string, a number, a bool, nil or a list
-// of strings. The members of a group become attributes with longer keys.
-func appendAttr(attrs []slog.Attr, prefix string, a slog.Attr) []slog.Attr {
+// plain copies an attribute. Its value becomes a bool, a number or a harmless string; a list of
+// strings is joined with commas.
+func plain(a slog.Attr) slog.Attr {
 	v := a.Value.Resolve()
-	key := harmless(prefix + a.Key)
 	switch v.Kind() {
-	case slog.KindGroup:
-		for _, member := range v.Group() {
-			attrs = appendAttr(attrs, groupPrefix(prefix, a.Key), member)
-		}
-		return attrs
-	case slog.KindString:
-		return append(attrs, slog.String(key, harmless(v.String())))
+	case slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindFloat64:
+		return slog.Attr{Key: a.Key, Value: v}
 	case slog.KindDuration:
 		const microsecond = 1000 // of a millisecond: more digits are noise
-		return append(attrs, slog.Float64(strings.TrimSuffix(key, "_ms")+"_ms", float64(v.Duration().Microseconds())/microsecond))
+		return slog.Float64(strings.TrimSuffix(a.Key, "_ms")+"_ms", float64(v.Duration().Microseconds())/microsecond)
 	case slog.KindTime:
-		return append(attrs, slog.String(key, v.Time().Format(time.RFC3339Nano)))
-	case slog.KindAny:
-		if a.Key == "" && v.Any() == nil { // slog.Handler: the zero Attr is ignored
-			return attrs
-		}
-		return append(attrs, slog.Any(key, plain(v.Any())))
+		return slog.String(a.Key, v.Time().Format(time.RFC3339Nano))
 	}
-	return append(attrs, slog.Attr{Key: key, Value: v})
-}
-
-// plain copies a value of another kind. fmt survives an Error or String method that panics.
-func plain(v any) any {
-	switch v := v.(type) {
-	case nil:
-		return nil
-	case []byte:
-		return harmless(string(v))
-	case []string:
-		list := make([]string, 0, min(len(v), maxList))
-		for _, s := range v[:min(len(v), maxList)] {
-			list = append(list, harmless(term.Cut(s, maxElement)))
-		}
-		if len(v) > maxList {
-			list[maxList-1] = "…"
-		}
-		return list
+	if list, ok := v.Any().([]string); ok {
+		return slog.String(a.Key, harmless(strings.Join(list, ",")))
 	}
-	return harmless(fmt.Sprintf("%+v", v))
+	return slog.String(a.Key, harmless(v.String())) // survives an Error or String method that panics
 }
 
 // harmless cuts s, and escapes what does not print as strconv.Quote does, without the quotes, so

@@ -20,9 +20,8 @@ const (
 )
 
 // journal is the sink that speaks the native protocol. It does not use go-systemd's package
-// journal, which waits without limit for a journald that does not read, and cannot send two fields
-// of one name. The socket is connected, because only then a writer can wait for room with a
-// deadline.
+// journal, which waits without limit for a journald that does not read. The socket is connected,
+// because only then a writer can wait for room with a deadline.
 type journal struct {
 	socket string
 	conn   *net.UnixConn
@@ -92,14 +91,9 @@ func encode(e entry) []byte {
 		fields = fmt.Appendf(fields, "%s=%s\n", name, term.Cut(value, maxValue))
 	}
 	for _, a := range e.attrs {
-		values, ok := a.Value.Any().([]string)
-		if !ok {
-			values = []string{a.Value.String()}
-		}
-		message += " " + quote(a.Key) + "=" + quote(strings.Join(values, ","))
-		for _, v := range values { // several fields of one name: journalctl finds each on its own
-			field(fieldName(a.Key), v)
-		}
+		value := a.Value.String()
+		message += " " + a.Key + "=" + quote(value)
+		field(fieldName(a.Key), value)
 	}
 	field("MESSAGE", message)
 	field("PRIORITY", strconv.Itoa(priority(e.level)))
@@ -120,7 +114,7 @@ func priority(level slog.Level) int {
 	return 3
 }
 
-// quote makes s unambiguous as a key or a value in MESSAGE, as slog's text format does.
+// quote makes s unambiguous as a value in MESSAGE, as slog's text format does.
 func quote(s string) string {
 	if s == "" || strings.ContainsAny(s, ` ="\`) {
 		return strconv.Quote(s)
@@ -129,26 +123,15 @@ func quote(s string) string {
 }
 
 // fieldName returns the name of the journal field of an attribute: its key in capitals, with a
-// prefix where that would say too little in a journal that all services share. journald takes
-// letters, digits and underscores, and a letter first; see systemd.journal-fields(7).
+// prefix where that would say too little in a journal that all services share. Keys are constants of
+// letters and underscores that mean nothing else to journald (systemd.journal-fields(7)).
 func fieldName(key string) string {
-	const longest = 64
+	name := strings.ToUpper(key)
 	switch key {
 	case "method", "path", "status":
-		return "HTTP_" + strings.ToUpper(key)
+		return "HTTP_" + name
 	case "user", "tags":
-		return "TS_" + strings.ToUpper(key)
-	case "message", "message_id", "priority", "errno", "unit":
-		return "X_" + strings.ToUpper(key) // the plain name means something else to journald
+		return "TS_" + name
 	}
-	name := strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, strings.ToUpper(key))
-	if name == "" || name[0] < 'A' || name[0] == '_' {
-		name = "X" + name
-	}
-	return name[:min(len(name), longest)]
+	return name
 }

@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,28 +61,28 @@ func TestSetFormat(t *testing.T) {
 	r, w := pipe(t)
 	j := startJournald(t)
 	l := start(t, logging.Config{Format: "json", Stderr: w, JournalSocket: j.path})
-	log := l.Logger().WithGroup("g").With("k", 1)
+	log := l.Logger().With("k", 1)
 	lines := bufio.NewScanner(r)
 	next := func() string {
 		lines.Scan()
 		return lines.Text()
 	}
 	log.Info("one")
-	if got := next(); !strings.HasSuffix(got, `"msg":"one","g.k":1}`) {
+	if got := next(); !strings.HasSuffix(got, `"msg":"one","k":1}`) {
 		t.Errorf("JSON: %q", got)
 	}
 	if err := l.SetFormat("journal"); err != nil {
 		t.Fatal(err)
 	}
 	log.Info("two")
-	if got := j.receive(t)["MESSAGE"]; got[0] != "two g.k=1" {
+	if got := j.receive(t)["MESSAGE"]; got[0] != "two k=1" {
 		t.Errorf("journal: %q", got)
 	}
 	if err := l.SetFormat("text"); err != nil {
 		t.Fatal(err)
 	}
 	log.Info("three")
-	if got := next(); !strings.HasSuffix(got, "INF three g.k=1") {
+	if got := next(); !strings.HasSuffix(got, "INF three k=1") {
 		t.Errorf("text: %q", got)
 	}
 	if err := os.Remove(j.path); err != nil {
@@ -90,7 +92,7 @@ func TestSetFormat(t *testing.T) {
 		t.Error("the format is a journal that is gone")
 	}
 	log.Info("four")
-	if got := next(); !strings.HasSuffix(got, "INF four g.k=1") {
+	if got := next(); !strings.HasSuffix(got, "INF four k=1") {
 		t.Errorf("the format did not stay: %q", got)
 	}
 }
@@ -277,6 +279,7 @@ func TestBrokenPipe(t *testing.T) {
 }
 
 func logIntoNothing() (uint64, error) {
+	signal.Ignore(syscall.SIGPIPE) // as the daemon does
 	l, err := logging.New(logging.Config{Format: "json"})
 	if err != nil {
 		return 0, err
