@@ -93,6 +93,7 @@ type daemon struct {
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
 // variables that systemd passed, and the signals of the process.
 func Run(options Options) (exitCode int) {
+	signal.Ignore(syscall.SIGPIPE) // it would end the process after the reader of its log
 	logs, err := logging.New(logging.Config{Level: options.Log.Level, Format: options.Log.Format})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)

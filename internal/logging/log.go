@@ -12,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -27,8 +25,7 @@ type Config struct {
 	Level slog.Level
 	// Format is auto, journal, text or json; empty is auto. See the package's documentation.
 	Format string
-	// Stderr is where text and JSON go, and what the format auto looks at; nil is os.Stderr. It is
-	// duplicated, see New.
+	// Stderr is where text and JSON go, and what the format auto looks at; nil is os.Stderr.
 	Stderr *os.File
 	// JournalSocket is journald's socket; empty is /run/systemd/journal/socket.
 	JournalSocket string
@@ -59,34 +56,19 @@ type entry struct {
 
 // New starts a log. It fails for the format journal on a host without a journal.
 //
-// Standard error is written through a duplicate of its descriptor: Go ends a program whose write to
-// descriptor 2 finds a closed pipe (see os/signal, SIGPIPE), and a daemon outlives the reader of
-// its log.
+// A daemon outlives the reader of its log, but Go ends a program whose write to descriptor 2 finds a
+// closed pipe: the caller ignores SIGPIPE (see os/signal).
 func New(cfg Config) (*Log, error) {
-	stderr, err := duplicate(cfg.Stderr)
-	if err != nil {
-		return nil, fmt.Errorf("opening standard error for the log: %w", err)
-	}
 	l := &Log{
-		stderr: stderr, journal: cmp.Or(cfg.JournalSocket, journalSocket),
+		stderr: cmp.Or(cfg.Stderr, os.Stderr), journal: cmp.Or(cfg.JournalSocket, journalSocket),
 		queue: make(chan entry, maxQueue), done: make(chan struct{}),
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
-		_ = stderr.Close() // nothing was written to it
 		return nil, err
 	}
 	go l.run()
 	return l, nil
-}
-
-func duplicate(f *os.File) (*os.File, error) {
-	f = cmp.Or(f, os.Stderr)
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // not 1 either
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // Logger returns a logger that writes to l. SetLevel and SetFormat apply to loggers derived from it
