@@ -196,9 +196,10 @@ func covers(entry config.Source, id Identity, addr netip.Addr) bool {
 	case config.Tag:
 		return slices.Contains(id.Tags, entry.Value)
 	case config.Capability:
-		return slices.Contains(id.Capabilities, entry.Value)
+		return slices.Contains(id.Capabilities, strings.TrimPrefix(entry.Value, "cap:"))
 	default: // a node
-		return entry.Value == id.NodeID || strings.EqualFold(entry.Value, id.Node) || strings.EqualFold(entry.Value, id.ShortNode)
+		name := strings.TrimPrefix(entry.Value, "node:")
+		return name == id.NodeID || strings.EqualFold(name, id.Node) || strings.EqualFold(name, id.ShortNode)
 	}
 }
 

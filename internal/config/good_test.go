@@ -129,10 +129,10 @@ func everySource() []config.Source {
 		{Kind: config.Proxied, Value: "proxied"},
 		{Kind: config.User, Value: "user@example.com"},
 		{Kind: config.Tag, Value: "tag:aperture"},
-		{Kind: config.Node, Value: "build-1.example.ts.net"},
+		{Kind: config.Node, Value: "node:build-1.example.ts.net"},
 		cidr("10.0.0.0/8", "10.0.0.0/8"),
 		cidr("192.0.2.0/24", "192.0.2.0/24"),
 		cidr("2001:db8::1", "2001:db8::1/128"),
-		{Kind: config.Capability, Value: "example.com/cap/x"},
+		{Kind: config.Capability, Value: "cap:example.com/cap/x"},
 	}
 }

@@ -24,7 +24,7 @@ func TestPrintWidth(t *testing.T) {
 			t.Errorf("a line of %d: %s", n, line)
 		}
 	}
-	if out := render(t, src, 0, false); !strings.Contains(out, "tailnet\" is every peer of the tailnet\n") {
+	if out := render(t, src, 0, false); !strings.Contains(out, "an address, a CIDR, \"cap:example.com/cap/name\"\n") {
 		t.Errorf("width 0 wraps a hint:\n%s", out)
 	}
 }

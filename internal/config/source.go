@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,9 +10,8 @@ import (
 
 // Source is one entry of an allow list.
 type Source struct {
-	Kind SourceKind
-	// Value is the entry without its "node:" or "cap:"; tags keep "tag:".
-	Value string
+	Kind  SourceKind
+	Value string // the entry in the spelling of the file, but for the dot after a MagicDNS name
 	// Prefix is set for CIDR alone; masked, and never v4-mapped.
 	Prefix netip.Prefix
 }
@@ -27,22 +25,13 @@ const (
 	Proxied    SourceKind = "proxied"    // another proxy on this host
 	User       SourceKind = "user"       // Value is a login name
 	Tag        SourceKind = "tag"        // Value is "tag:name"
-	Node       SourceKind = "node"       // Value is a stable node ID, or a MagicDNS name, in full or short
+	Node       SourceKind = "node"       // Value is "node:" and a stable node ID, or a MagicDNS name, in full or short
 	CIDR       SourceKind = "cidr"       // Prefix is the range
-	Capability SourceKind = "capability" // Value is the capability's name
+	Capability SourceKind = "capability" // Value is "cap:" and the capability's name
 )
 
 // String returns the spelling of the configuration file.
-func (s Source) String() string {
-	switch s.Kind {
-	case Node:
-		return "node:" + s.Value
-	case Capability:
-		return "cap:" + s.Value
-	default:
-		return s.Value
-	}
-}
+func (s Source) String() string { return s.Value }
 
 // sources binds an allow list. If needed is true, an empty list is an error, because it would
 // refuse every request.
@@ -56,42 +45,26 @@ func sources(path string, field *[]Source, needed bool) attribute {
 	return list(path, "tailnet", field, parseSource, Source.String, check)
 }
 
+// parseSource does not judge the form of a name: one that does not exist matches nobody, and doctor
+// says so.
 func parseSource(s string) (Source, *fault) {
+	if strings.HasPrefix(s, "node:") {
+		s = strings.TrimSuffix(s, ".")
+	}
 	prefix, name, _ := strings.Cut(s, ":")
+	kind := map[string]SourceKind{"tag": Tag, "node": Node, "cap": Capability}[prefix]
 	switch {
 	case slices.Contains([]SourceKind{Local, Tailnet, Proxied}, SourceKind(s)):
 		return Source{Kind: SourceKind(s), Value: s}, nil
-	case prefix == "tag": // https://tailscale.com/kb/1068/tags
-		return named(Tag, s, regexp.MustCompile(`^tag:[A-Za-z][A-Za-z0-9-]*$`).MatchString(s),
-			quote(s)+" is not a tag", `write "tag:" and a name of letters, digits and dashes that begins with a letter`)
-	case prefix == "node":
-		return named(Node, strings.TrimSuffix(name, "."), isHostname(strings.TrimSuffix(name, ".")),
-			quote(s)+" is not a node", `write "node:" and a node ID, such as nRSTuvwXyz1CNTRL, or a MagicDNS name; tailscale status --json shows both`)
-	case prefix == "cap":
-		return named(Capability, name, isCapability(name),
-			quote(s)+" is not a capability", `write "cap:" and the name in the tailnet's policy, such as "cap:example.com/cap/name"`)
 	case prefix == "group" || prefix == "autogroup":
 		return Source{}, invalid(quote(s)+" cannot be checked: tailscaled does not report the groups of a node",
 			`name a user or a tag, or grant the group a capability in the tailnet's policy and allow that: "cap:example.com/cap/name"`)
-	case strings.Contains(s, "@"):
-		return named(User, s, regexp.MustCompile(`^[^@/:*]+@[^@/:]+$`).MatchString(s) && isVisible(s),
-			quote(s)+" is not a user", `write the login name that the tailnet knows, such as "user@example.com"`)
+	case kind != "" && name != "" && isVisible(name):
+		return Source{Kind: kind, Value: s}, nil
+	case strings.Contains(s, "@") && !strings.ContainsAny(s, ":/") && isVisible(s): // a URL may hold a password
+		return Source{Kind: User, Value: s}, nil
 	}
 	return parseCIDR(s)
-}
-
-func named(kind SourceKind, value string, valid bool, summary, hint string) (Source, *fault) {
-	if !valid {
-		return Source{}, invalid(summary, hint)
-	}
-	return Source{Kind: kind, Value: value}, nil
-}
-
-// isCapability follows Tailscale's form domain/path
-// (https://tailscale.com/kb/1537/grants-app-capabilities).
-func isCapability(name string) bool {
-	domain, path, _ := strings.Cut(strings.TrimPrefix(name, "https://"), "/")
-	return isHostname(domain) && strings.Contains(domain, ".") && path != "" && isVisible(path)
 }
 
 // parseCIDR reads a range or a single address. A v4-mapped one becomes the IPv4 range that it means
@@ -102,7 +75,8 @@ func parseCIDR(s string) (Source, *fault) {
 		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return Source{}, notSource(s)
+		return Source{}, invalid(quote(s)+" is not a source", cmp.Or(DidYouMean(s, []string{"local", "tailnet", "proxied"}),
+			`write one of "local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address, a CIDR, "cap:example.com/cap/name"`))
 	}
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
@@ -112,45 +86,23 @@ func parseCIDR(s string) (Source, *fault) {
 	case prefix != prefix.Masked():
 		return Source{}, invalid(quote(s)+" has bits set beyond its length",
 			"write "+strconv.Quote(prefix.Masked().String())+" for the range, or "+strconv.Quote(prefix.Addr().String())+" for the address")
-	case prefix.IsSingleIP() && prefix.Addr().IsUnspecified():
-		return Source{}, invalid("no client has the address "+quote(s), everyAddress)
 	case prefix.IsSingleIP():
 		value = prefix.Addr().String()
 	}
 	return Source{Kind: CIDR, Value: value, Prefix: prefix}, nil
 }
 
-const everyAddress = `"0.0.0.0/0" and "::/0" are all addresses, "tailnet" is every peer of the tailnet`
-
-func notSource(s string) *fault {
-	hint := `write one of "local", "tailnet", "proxied", "user@example.com", "tag:name", "node:name", an address, a CIDR, "cap:example.com/cap/name"`
-	switch {
-	case s == "loopback":
-		hint = `did you mean "local"?`
-	case s == "*" || s == "all" || s == "any" || s == "everyone":
-		hint = everyAddress
-	}
-	return invalid(quote(s)+" is not a source", cmp.Or(DidYouMean(s, []string{"local", "tailnet", "proxied"}), hint))
-}
-
-// parseOrigin reads the origin of a web page (RFC 6454, section 6.2) and returns it in the spelling
-// of browsers, so that it can be compared with an Origin header as it is. "*" is any.
+// parseOrigin reads the origin of a web page (RFC 6454, section 6.2), which is compared with an
+// Origin header as it is. "*" is any.
 func parseOrigin(s string) (string, *fault) {
-	scheme, _, isURL := strings.Cut(strings.ToLower(s), "://")
-	switch {
-	case s == "*":
+	if s == "*" {
 		return s, nil
-	case s == "null":
-		return "", invalid(`"null" is an origin that any web page can have`, `allow all of them with "*", or serve the page from an origin of its own`)
-	case isURL && scheme != "http" && scheme != "https" && isFieldName(scheme):
-		return "", invalid(quote(s)+" is not the origin of a web page", "remove it: programs with a scheme of their own need no entry")
 	}
 	u, bad := parseBareURL(s, originExample, "https", "http")
 	if bad != nil {
 		return "", bad
 	}
-	usual := map[string]string{"http": ":80", "https": ":443"}[u.Scheme] // browsers leave it out
-	return u.Scheme + "://" + strings.TrimSuffix(u.Host, usual), nil
+	return u.String(), nil
 }
 
 const originExample = "https://chat.example.com"

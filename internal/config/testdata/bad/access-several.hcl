@@ -1,10 +1,8 @@
 access {
   allow = [
     "tag:",
-    "tag:1st",
     "node:",
-    "cap:x",
-    "@example.com",
+    "cap:",
     "group:dev",
     "autogroup:member",
     "",

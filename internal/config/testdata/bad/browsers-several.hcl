@@ -4,7 +4,6 @@ access {
     "https://chat.example.com/",
     "https://chat.example.com/path",
     "https://*.example.com",
-    "app://obsidian.md",
     "null",
     "https://user:hunter2@chat.example.com",
     "https://chat.example.com:0",

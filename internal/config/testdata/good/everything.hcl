@@ -29,7 +29,7 @@ identity {
 }
 access {
   allow    = ["local", "tailnet", "proxied", "user@example.com", "tag:aperture", "node:build-1.example.ts.net.", "10.0.0.0/8", "::ffff:192.0.2.0/120", "2001:db8::1", "cap:example.com/cap/x"]
-  browsers = ["HTTPS://Chat.Example.com:443", "http://localhost:3000", "http://[::1]:80", "*"]
+  browsers = ["HTTPS://Chat.Example.com", "http://localhost:3000", "http://[::1]", "*"]
 }
 header "anthropic-beta" {
   value = "oauth-2025-04-20"
