@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// coalescerLimit is how many bytes may wait to be written before a write waits for them. A
-	// write of that many bytes is not merged: copying them costs more than the call.
+	// coalescerLimit is how many bytes may wait to be written. A write of that many bytes is not
+	// merged: copying them costs more than the call.
 	coalescerLimit = 16 << 10
 	// drainTime is how long a connection on which a write failed may still be read from.
 	drainTime = 30 * time.Second
@@ -33,109 +33,68 @@ const (
 //
 // There is no timer. The first write starts flush, a goroutine that yields to the scheduler once:
 // every goroutine that is ready to run then has its turn, and may add to what is pending. Where
-// none is ready, flush writes at once. A write waits while coalescerLimit bytes are pending. A
-// write of coalescerLimit bytes or more waits until nothing is pending, and is not copied.
+// none is ready, flush writes at once. A write that would make coalescerLimit bytes pending writes
+// them itself, and is not copied.
 //
 // A write does not report that the connection broke. A peer that responds early and closes makes
 // writes fail while its response waits to be read (RFC 9112 §9.6), and net/http would throw that
 // away. Reading tells how the connection ended.
 type coalescer struct {
 	conn   io.Writer
-	broken func() // a write failed; called once, without a lock
+	broken func() // a write failed; called once
 
 	taken   atomic.Int64 // bytes accepted − bytes dropped
 	written atomic.Int64 // bytes handed to conn
 
-	mu      sync.Mutex
-	change  sync.Cond // signals that pending became shorter, or that err was set
+	mu      sync.Mutex // also held during a write to conn: net/http writes one at a time anyway
 	pending []byte
-	running bool  // flush is to take what is pending
-	writing bool  // a write is under way
 	err     error // why nothing can be written any more; nil: it can
 }
 
-func newCoalescer(conn io.Writer, broken func()) *coalescer {
-	w := &coalescer{conn: conn, broken: broken}
-	w.change.L = &w.mu
-	return w
-}
-
-// write adds p to what is pending, or writes a large p itself. After a failure it drops p.
+// write adds p to what is pending, or writes both. After a failure it drops p.
 func (w *coalescer) write(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	large := len(p) >= coalescerLimit
-	for w.err == nil && w.mustWait(large) {
-		w.change.Wait()
-	}
 	if w.err != nil {
 		return
 	}
 	w.taken.Add(int64(len(p)))
-	if large {
+	if len(w.pending)+len(p) >= coalescerLimit {
+		w.sendPending()
 		w.send(p)
 		return
 	}
-	w.pending = append(w.pending, p...)
-	if !w.running {
-		w.running = true
+	if len(w.pending) == 0 {
 		go w.flush()
 	}
+	w.pending = append(w.pending, p...)
 }
 
-// mustWait reports whether a write has to wait: a large one for its turn, a small one for space.
-// The caller holds mu.
-func (w *coalescer) mustWait(large bool) bool {
-	if large {
-		return len(w.pending) > 0 || w.writing
-	}
-	return len(w.pending) >= coalescerLimit
-}
-
-// flush lets all goroutines that are ready to write run once, then writes until nothing is pending.
+// flush lets all goroutines that are ready to write run once, then writes what is pending.
 func (w *coalescer) flush() {
 	runtime.Gosched()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.pending) > 0 {
-		if w.writing {
-			w.change.Wait()
-			continue
-		}
-		w.sendPending()
-	}
-	w.running = false
+	w.sendPending()
 }
 
-// sendPending writes what is pending, and keeps the buffer if nothing came meanwhile. The caller
-// holds mu.
+// sendPending writes what is pending. The caller holds mu.
 func (w *coalescer) sendPending() {
-	out := w.pending
-	w.pending = nil
-	w.send(out)
-	if w.pending == nil && cap(out) <= 2*coalescerLimit {
-		w.pending = out[:0]
-	}
+	w.send(w.pending)
+	w.pending = w.pending[:0]
 }
 
-// send writes p. The caller holds mu, which send unlocks during the write.
+// send writes p, or drops it after a failure. The caller holds mu.
 func (w *coalescer) send(p []byte) {
-	w.writing = true
-	w.written.Add(int64(len(p)))
-	w.mu.Unlock()
-	n, err := w.conn.Write(p)
-	if err != nil {
-		w.broken()
+	n := 0
+	if w.err == nil && len(p) > 0 {
+		w.written.Add(int64(len(p))) // before a response can come
+		if n, w.err = w.conn.Write(p); w.err != nil {
+			w.written.Add(int64(n - len(p)))
+			w.broken()
+		}
 	}
-	w.mu.Lock()
-	w.writing = false
-	unsent := int64(len(p) - n)
-	w.written.Add(-unsent)
-	w.taken.Add(-unsent)
-	if err != nil {
-		w.fail(err)
-	}
-	w.change.Broadcast()
+	w.taken.Add(int64(n - len(p)))
 }
 
 // wasReset reports whether a write failed because of a reset. The kernel reports a reset once: a
@@ -144,23 +103,14 @@ func (w *coalescer) send(p []byte) {
 func (w *coalescer) wasReset() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.writing {
-		w.change.Wait()
-	}
 	return errors.Is(w.err, syscall.ECONNRESET)
 }
 
-// fail drops what is pending. The caller holds mu.
-func (w *coalescer) fail(err error) {
-	w.err = cmp.Or(w.err, err)
-	w.taken.Add(-int64(len(w.pending)))
-	w.pending = nil
-	w.change.Broadcast()
-}
-
-// close drops what is pending and what is written from now on.
+// close drops what is pending and what is written from now on. It waits for the write that is under
+// way.
 func (w *coalescer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fail(net.ErrClosed)
+	w.err = cmp.Or(w.err, net.ErrClosed)
+	w.sendPending()
 }

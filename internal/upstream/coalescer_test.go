@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,9 +46,11 @@ func (c *gatedConn) want(t *testing.T, writes ...string) {
 	}
 }
 
-// coalescing tests in a bubble, where all that can go on has gone on after synctest.Wait.
+// coalescing tests in a bubble, where all that can go on has gone on after synctest.Wait. There is
+// one processor, so that what a test writes in a row is pending together.
 func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
 	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
 		under := &gatedConn{let: make(chan error)}
 		test(t, connOver(under), under)
@@ -59,7 +61,7 @@ func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
 func connOver(c net.Conn) *Conn {
 	s := &socket{Conn: c}
 	conn := &Conn{}
-	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: newCoalescer(c, func() {})}
+	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: &coalescer{conn: c, broken: func() {}}}
 	return conn
 }
 
@@ -74,43 +76,43 @@ func mustWrite(t *testing.T, c *Conn, pieces ...string) {
 
 func TestPiecesAreWrittenTogether(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		mustWrite(t, c, "first")
-		synctest.Wait() // its write is under way
 		mustWrite(t, c, "header ", "body ", "and more")
 		under.let <- nil
-		under.let <- nil
-		under.want(t, "first", "header body and more")
+		under.want(t, "header body and more")
 		mustWrite(t, c, "later")
 		under.let <- nil
-		under.want(t, "first", "header body and more", "later")
+		under.want(t, "header body and more", "later")
 	})
 }
 
-// An upstream that reads nothing blocks the writers.
+// An upstream that reads nothing blocks the writers until it reads or the connection breaks.
 func TestWritesWaitForAFullUpstream(t *testing.T) {
-	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		most := string(make([]byte, coalescerLimit-1))
-		mustWrite(t, c, "first")
-		synctest.Wait()
-		mustWrite(t, c, most, "x")
-		done := false
-		go func() {
-			mustWrite(t, c, "last")
-			done = true
-		}()
-		synctest.Wait()
-		if done {
-			t.Error("more than the limit is pending")
-		}
-		under.let <- nil
-		synctest.Wait()
-		if !done {
-			t.Error("there is room, and the write still waits")
-		}
-		under.let <- nil
-		under.let <- nil
-		under.want(t, "first", most+"x", "last")
-	})
+	for name, broken := range map[string]error{"it reads": nil, "it breaks": errors.New("broken")} {
+		t.Run(name, func(t *testing.T) {
+			coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+				mustWrite(t, c, "first")
+				synctest.Wait() // its write is under way
+				var done atomic.Bool
+				go func() {
+					mustWrite(t, c, "last")
+					done.Store(true)
+				}()
+				if runtime.Gosched(); done.Load() {
+					t.Error("a write did not wait for the one under way")
+				}
+				under.let <- broken
+				if broken != nil {
+					under.want(t)
+				} else {
+					under.let <- nil
+					under.want(t, "first", "last")
+				}
+				if !done.Load() {
+					t.Error("the write still waits")
+				}
+			})
+		})
+	}
 }
 
 // A large piece keeps its position, is not copied, and blocks its writer.
@@ -123,32 +125,14 @@ func TestLargePiecesAreWrittenAlone(t *testing.T) {
 			done.Store(true)
 		}()
 		under.let <- nil
-		synctest.Wait()
-		mustWrite(t, c, "later")
 		if done.Load() {
 			t.Error("the large write did not wait for the upstream")
 		}
 		under.let <- nil
+		synctest.Wait()
+		mustWrite(t, c, "later")
 		under.let <- nil
 		under.want(t, "header", large, "later")
-	})
-}
-
-// A write that waits for room ends when the connection breaks.
-func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
-	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		mustWrite(t, c, "first")
-		synctest.Wait()
-		mustWrite(t, c, string(make([]byte, coalescerLimit-1)), "x")
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			mustWrite(t, c, "last")
-		}()
-		synctest.Wait()
-		under.let <- errors.New("broken")
-		<-done
-		under.want(t)
 	})
 }
 
@@ -157,9 +141,7 @@ func TestWaitingWriteEndsWithTheConnection(t *testing.T) {
 func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		m := c.newAttempt()
-		mustWrite(t, c, "request")
-		synctest.Wait()
-		mustWrite(t, c, "its body")
+		mustWrite(t, c, "request", "its body")
 		if m.nothingSent() {
 			t.Error("what waits to be written counts as never sent")
 		}
@@ -183,14 +165,13 @@ func TestWriteThatIsCut(t *testing.T) {
 	for short := range len("firstsecondthird") {
 		coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 			mustWrite(t, c, "before")
+			under.let <- nil
 			synctest.Wait()
 			var marks []*attempt
 			for _, r := range requests {
 				marks = append(marks, c.newAttempt())
 				mustWrite(t, c, r)
 			}
-			under.let <- nil
-			synctest.Wait()
 			under.short = short
 			under.let <- errors.New("broken")
 			synctest.Wait()
@@ -212,11 +193,11 @@ func TestWriteThatIsCut(t *testing.T) {
 func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		mustWrite(t, c, "body")
+		under.let <- nil
 		synctest.Wait()
 		mustWrite(t, c, "its end")
 		m := c.newAttempt()
-		under.let <- nil
-		synctest.Wait()
+		synctest.Wait() // its write is under way
 		c.wire.socket.count.Add(1)
 		m.firstByte()
 		if !m.unsolicited.Load() {
@@ -226,35 +207,20 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 	})
 }
 
-func TestCloseDoesNotWaitForAStuckWrite(t *testing.T) {
-	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		mustWrite(t, c, "stuck")
-		synctest.Wait()
-		mustWrite(t, c, "goodbye")
-		if err := c.wire.Close(); err != nil {
-			t.Error(err)
-		}
-		under.let <- net.ErrClosed
-		under.want(t)
-	})
-}
-
-// A write that waits for room does not outlive the connection, even behind one that is stuck.
-func TestCloseReleasesAWriteThatWaits(t *testing.T) {
-	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		mustWrite(t, c, "stuck")
-		synctest.Wait()
-		mustWrite(t, c, string(make([]byte, coalescerLimit-1)), "x")
-		var work sync.WaitGroup
-		work.Go(func() { mustWrite(t, c, "last") })
-		synctest.Wait()
-		if err := c.wire.Close(); err != nil {
-			t.Error(err)
-		}
-		work.Wait()
-		under.let <- net.ErrClosed
-		under.want(t)
-	})
+// Close waits a moment for a write that is stuck, then ends it.
+func TestCloseEndsAStuckWrite(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := connOver(near)
+	mustWrite(t, c, "stuck")
+	for c.wire.out.written.Load() == 0 {
+		runtime.Gosched()
+	}
+	start := time.Now()
+	_ = c.wire.Close()
+	if took := time.Since(start); took < closeTime || took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }
 
 // TLS says goodbye in a last write.

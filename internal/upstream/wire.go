@@ -35,7 +35,7 @@ func newWire(c *Conn, nc net.Conn) *wire {
 		s = nc.(*tls.Conn).NetConn().(*socket)
 	}
 	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
-	w.out = newCoalescer(nc, func() { time.AfterFunc(drainTime, w.abort) })
+	w.out = &coalescer{conn: nc, broken: func() { time.AfterFunc(drainTime, w.abort) }}
 	w.touch()
 	if w.isHTTP2() {
 		w.frames = &frames{conn: c}
