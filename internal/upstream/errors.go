@@ -65,34 +65,18 @@ func (e *NameServerError) Error() string {
 func (e *NameServerError) Is(target error) bool { return target == ErrConnectTimeout }
 
 // refusedStream reports whether an HTTP/2 peer provably did not process the request. net/http
-// exports no errors for the cases after the first, only texts (package net/http/internal/http2):
+// exports no errors for this, only texts (package net/http/internal/http2):
 //
-//	RST_STREAM with REFUSED_STREAM           the peer says so (RFC 9113 §8.7)
+//	"REFUSED_STREAM; received from peer"     the peer says so (RFC 9113 §8.7)
 //	"received … GOAWAY"                      the stream is above the last one in the GOAWAY (§6.8):
 //	                                         processGoAway aborts only such streams with these texts
 //	"not usable", "not be established"       awaitOpenSlotForStreamLocked returns these before the
 //	                                         request has a stream, so none of its frames was written
 func refusedStream(err error) bool {
-	const refused = 7 // RFC 9113 §7
-	if reset, ok := errors.AsType[streamReset](err); ok {
-		return reset.Code == refused
-	}
 	text := err.Error()
-	return strings.HasPrefix(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
+	return strings.HasPrefix(text, "stream error: stream ID ") && strings.HasSuffix(text, "; REFUSED_STREAM; received from peer") ||
+		strings.HasPrefix(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
 		strings.HasPrefix(text, "http2: Transport received GOAWAY from server") ||
 		strings.HasPrefix(text, "http2: client conn not usable") ||
 		strings.HasPrefix(text, "http2: client conn could not be established")
-}
-
-// streamReset has the fields of golang.org/x/net/http2.StreamError. net/http's unexported error of
-// that name converts itself to any type with these fields.
-type streamReset struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error implements error.
-func (r streamReset) Error() string {
-	return fmt.Sprintf("stream %d reset with code %d", r.StreamID, r.Code)
 }
