@@ -137,11 +137,13 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 // noName says what to do about a name that does not resolve. A response that is too long for UDP is
 // asked for again over TCP (RFC 7766), which name servers and firewalls may refuse.
 func noName(a *attempt, f Finding) Finding {
-	if silent, is := errors.AsType[*upstream.NameServerError](a.err); is {
-		return f.fix("dig +tries=1 +time=1 @"+silent.Server+" "+silent.Name+"   # oauth-proxyd waits for a name server for a second, most programs wait for five",
+	dns, is := errors.AsType[*net.DNSError](a.err)
+	if is && dns.IsTimeout && dns.Server != "" {
+		server := strings.TrimSuffix(dns.Server, ":53")
+		f.Seen = "the name server " + server + " sent no valid response in time"
+		return f.fix("dig +tries=1 +time=1 @"+server+" "+a.host()+"   # oauth-proxyd waits for a name server for a second, most programs wait for five",
 			"have the name server respond faster, or use another one: /etc/resolv.conf or resolvectl says which")
 	}
-	dns, is := errors.AsType[*net.DNSError](a.err)
 	if is && strings.HasPrefix(dns.Err, "dial tcp ") {
 		server, _, _ := net.SplitHostPort(dns.Server)
 		f.Seen += "; the response of the name server is too long for UDP, and it does not accept TCP"

@@ -111,11 +111,8 @@ func (x *exchange) informational(code int, header http.Header) error {
 // explainUpstream returns the failure for an error on the path to the upstream.
 func (x *exchange) explainUpstream(err error) *failure {
 	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		if dns, ok := errors.AsType[*upstream.NameServerError](err); ok {
-			return fail(CodeUpstreamConnectTimeout, err, "could not look up %s within %v", dns.Name, dns.Took)
-		}
 		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeUpstreamConnectTimeout, err, "could not connect to %s within connect_timeout, %v", x.cfg.Proxy.UpstreamURL.Host, x.cfg.Proxy.ConnectTimeout)
+			return fail(CodeUpstreamConnectTimeout, err, "could not connect to %s in time", x.cfg.Proxy.UpstreamURL.Host)
 		}
 		return fail(CodeUpstreamConnect, err, "could not connect to %s", x.cfg.Proxy.UpstreamURL.Host)
 	}

@@ -5,15 +5,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 )
 
 var (
 	// ErrNotProcessed matches errors that prove that the upstream processed nothing of a request.
 	ErrNotProcessed = errors.New("not processed by the upstream")
 	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
-	// ConnectTimeout, or whose name took longer than its share of that.
-	ErrConnectTimeout = errors.New("no connection within connect_timeout")
+	// ConnectTimeout, or a stage of which took longer than its share of that.
+	ErrConnectTimeout = errors.New("connect timeout")
 	// errUnsolicited is the error for a response that came before its request was sent; it is not
 	// passed on.
 	errUnsolicited = errors.New("the upstream responded before the request was sent")
@@ -48,21 +47,6 @@ type TunnelError struct{ Status int }
 func (e *TunnelError) Error() string {
 	return fmt.Sprintf("CONNECT refused with status %d", e.Status)
 }
-
-// NameServerError says that no name server sent a valid response. It matches [ErrConnectTimeout],
-// although less time than ConnectTimeout may have passed, see [NewResolver].
-type NameServerError struct {
-	Name, Server string // Server is the last one that was asked
-	Took         time.Duration
-}
-
-// Error implements error.
-func (e *NameServerError) Error() string {
-	return fmt.Sprintf("the name server %s sent no valid response within %v", e.Server, e.Took)
-}
-
-// Is reports whether target is ErrConnectTimeout.
-func (e *NameServerError) Is(target error) bool { return target == ErrConnectTimeout }
 
 // refusedStream reports whether an HTTP/2 peer provably did not process the request. net/http
 // exports no errors for this, only texts (package net/http/internal/http2):

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -95,12 +94,7 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
 	}
-	start := time.Now()
 	c, err := dialer.DialContext(d.observed(ctx), "tcp", address)
-	if dns, is := errors.AsType[*net.DNSError](err); is && dns.IsTimeout && dns.Server != "" {
-		const shown = 100 * time.Millisecond
-		return nil, &NameServerError{strings.TrimSuffix(dns.Name, "."), strings.TrimSuffix(dns.Server, ":53"), time.Since(start).Round(shown)}
-	}
 	if err != nil {
 		return nil, err
 	}

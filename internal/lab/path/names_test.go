@@ -97,9 +97,9 @@ func TestNoNameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Want(t, 504, "could not look up "+apiName+" within ")
+	response.Want(t, 504, "could not connect to "+apiName+" in time")
 	all := d.findings()
-	want(t, all, "upstream dns", "fail", "the name server 127.0.0.", "sent no valid response within", "dig +tries=1 +time=1 @127.0.0.", apiName)
+	want(t, all, "upstream dns", "fail", "the name server 127.0.0.", "sent no valid response in time", "dig +tries=1 +time=1 @127.0.0.", apiName)
 	for _, server := range []string{"127.0.0.2", "127.0.0.4"} {
 		want(t, all, "upstream dns", "warn", "the name server "+server+" did not respond", "resolvectl")
 	}
