@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +22,6 @@ type attempt struct {
 	proxy  *url.URL // nil: directly
 
 	steps    []upstream.Stage
-	silent   []string       // name servers that did not respond
 	response *http.Response // its body is read
 	took     time.Duration  // by the request, without the connection
 	err      error
@@ -48,22 +46,18 @@ func attempts(c upstream.Config) []*attempt {
 func (a *attempt) send(ctx context.Context, agent string) {
 	var mu sync.Mutex
 	ended := false // an address that lost the race may report its step late
-	record := func(add func()) {
+	config := a.config
+	config.Observe = func(s upstream.Stage) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !ended {
-			add()
+			a.steps = append(a.steps, s)
 		}
 	}
-	config := a.config
-	config.Observe = func(s upstream.Stage) { record(func() { a.steps = append(a.steps, s) }) }
-	config.Resolver = upstream.NewResolver(config.ConnectTimeout, func(server string) {
-		record(func() { a.silent = append(a.silent, strings.TrimSuffix(server, ":53")) })
-	})
 	a.err = a.exchange(ctx, config, agent)
-	record(func() { ended = true })
-	slices.Sort(a.silent)
-	a.silent = slices.Compact(a.silent)
+	mu.Lock()
+	defer mu.Unlock()
+	ended = true
 }
 
 func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent string) error {

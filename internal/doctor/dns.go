@@ -98,13 +98,3 @@ func resolvers() string {
 	}
 	return strings.Join(all, ", ")
 }
-
-// serverFindings reports the name servers that did not respond.
-func serverFindings(a *attempt) (findings []Finding) {
-	for _, server := range a.silent {
-		findings = append(findings, at(stepDNS, warn("the name server %s did not respond; each new connection waits for it before it asks another one", server).
-			fix("resolvectl status   # or cat /etc/resolv.conf: where is that name server configured?",
-				"fix the server, or remove it there (with systemd-resolved: resolvectl dns LINK SERVER)")))
-	}
-	return findings
-}

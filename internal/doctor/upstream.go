@@ -80,7 +80,7 @@ func (x *facts) cutOff(a *attempt) []Finding {
 
 // attemptFindings reports how long each step took, and which one failed.
 func (x *facts) attemptFindings(a *attempt) []Finding {
-	findings := serverFindings(a)
+	var findings []Finding
 	for _, s := range a.steps {
 		if s.Err == nil {
 			findings = append(findings, stepFinding(a, s))

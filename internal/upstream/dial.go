@@ -53,7 +53,7 @@ type Config struct {
 	config.Proxy
 	// Dial replaces DNS and TCP. If nil, the host's own are used.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Resolver looks names up. If nil, [NewResolver] makes one.
+	// Resolver looks names up. If nil, one is made that passes over silent name servers.
 	Resolver *net.Resolver
 	// Observe is called with each stage of making a connection, from several goroutines. It may be
 	// nil.
@@ -82,7 +82,7 @@ func newDialer(c Config) (*dialer, error) {
 		return nil, err
 	}
 	if c.Resolver == nil {
-		c.Resolver = NewResolver(c.ConnectTimeout, func(string) {})
+		c.Resolver = newResolver(c.ConnectTimeout, (&net.Dialer{}).DialContext)
 	}
 	d := &dialer{Config: c}
 	port := "80"

@@ -29,12 +29,11 @@ func PingPeer(ctx context.Context, c *Conn) (alive bool) { return c.pingPeer(ctx
 // Age makes it longer ago that the peer of c was heard.
 func Age(c *Conn, d time.Duration) { c.wire.lastRead.Add(-int64(d)) }
 
-// NewResolverOver is NewResolver with connections to name servers that dial makes.
-func NewResolverOver(
-	connectTimeout time.Duration, silent func(server string),
-	dial func(ctx context.Context, network, server string) (net.Conn, error),
+// NewResolver makes the resolver of a dialer, with connections to name servers that dial makes.
+func NewResolver(
+	connectTimeout time.Duration, dial func(ctx context.Context, network, server string) (net.Conn, error),
 ) *net.Resolver {
-	return newResolver(connectTimeout, silent, dial)
+	return newResolver(connectTimeout, dial)
 }
 
 // SocketOption is that of the socket of c.

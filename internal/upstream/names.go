@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"time"
 
@@ -29,14 +28,9 @@ const (
 // dialFunc is [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// NewResolver returns a resolver that asks the next name server when one is silent for a second, or
-// for a sixth of connectTimeout if that is less. silent is called with the address of a silent
-// server, once for each question.
-func NewResolver(connectTimeout time.Duration, silent func(server string)) *net.Resolver {
-	return newResolver(connectTimeout, silent, (&net.Dialer{}).DialContext)
-}
-
-func newResolver(connectTimeout time.Duration, silent func(string), dial dialFunc) *net.Resolver {
+// newResolver returns a resolver that asks the next name server when one is silent for a second, or
+// for a sixth of connectTimeout if that is less. dial connects to name servers.
+func newResolver(connectTimeout time.Duration, dial dialFunc) *net.Resolver {
 	const shares = 6
 	limit := min(serverTimeout, connectTimeout/shares)
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
@@ -44,26 +38,21 @@ func newResolver(connectTimeout time.Duration, silent func(string), dial dialFun
 		defer cancel()
 		c, err := dial(ctx, network, server)
 		if udp, ok := c.(*net.UDPConn); ok {
-			return &impatientConn{UDPConn: udp, limit: limit, silent: func() { silent(server) }}, nil
+			return &impatientConn{udp, limit}, nil
 		}
 		return c, err
 	}}
 }
 
 // impatientConn is a connection to a name server that must respond within limit. It does for Go's
-// resolver what "options timeout:1" in /etc/resolv.conf does for the whole host:
-//
-//	resolver                      impatientConn
-//	SetDeadline(in 5 s)           the kernel gets limit, which is shorter
-//	Write(question), Read         no response: an error, and silent is called
-//	asks the next server
+// resolver what "options timeout:1" in /etc/resolv.conf does for the whole host: the resolver sets
+// a deadline 5 seconds from now, and the kernel gets a shorter one.
 //
 // TCP, which takes over where a response is too long for UDP, needs none: a server that accepts a
 // connection is not silent.
 type impatientConn struct {
 	*net.UDPConn
-	limit  time.Duration
-	silent func()
+	limit time.Duration
 }
 
 // SetDeadline implements net.Conn.
@@ -72,15 +61,6 @@ func (c *impatientConn) SetDeadline(t time.Time) error {
 		t = most
 	}
 	return c.UDPConn.SetDeadline(t)
-}
-
-// Read implements net.Conn.
-func (c *impatientConn) Read(p []byte) (int, error) {
-	n, err := c.UDPConn.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.silent()
-	}
-	return n, err
 }
 
 // dialTCP makes a TCP connection to host:port.

@@ -137,14 +137,13 @@ func inTurn(first, second *nameServer) func(ctx context.Context, network, server
 	}
 }
 
-// named has the pool reach o by a name that these servers know, and counts those that were found to
-// be silent.
-func named(o *origin, dial func(ctx context.Context, network, server string) (net.Conn, error), silent *atomic.Int64) func(*upstream.Config) {
+// named has the pool reach o by a name that these servers know.
+func named(o *origin, dial func(ctx context.Context, network, server string) (net.Conn, error)) func(*upstream.Config) {
 	return func(c *upstream.Config) {
 		u := *o.url
 		_, port, _ := net.SplitHostPort(u.Host)
 		u.Host = net.JoinHostPort("upstream.test", port)
 		c.UpstreamURL, c.ConnectTimeout = &u, 5*time.Second
-		c.Resolver = upstream.NewResolverOver(c.ConnectTimeout, func(string) { silent.Add(1) }, dial)
+		c.Resolver = upstream.NewResolver(c.ConnectTimeout, dial)
 	}
 }

@@ -69,7 +69,7 @@ func resolve(question []byte, v4 [4]byte, v6 *[16]byte) ([]byte, error) {
 	return m.Pack()
 }
 
-// A name server that is silent costs the first request a second or so, and doctor names it.
+// A name server that is silent costs the first request a second or so, and does not fail it.
 func TestASilentNameServer(t *testing.T) {
 	t.Parallel()
 	h, a := newHost(t, "", "nameserver 127.0.0.2\nnameserver 127.0.0.3\n"), newAPI(t)
@@ -80,13 +80,10 @@ func TestASilentNameServer(t *testing.T) {
 	began := time.Now()
 	d.mustAsk()
 	t.Logf("the first request took %v", time.Since(began))
-	all := d.findings()
-	want(t, all, "upstream dns", "warn", "the name server 127.0.0.2 did not respond", "resolvectl", "/etc/resolv.conf")
-	want(t, all, "upstream http", "ok", "401")
+	want(t, d.findings(), "upstream http", "ok", "401")
 }
 
-// Where all name servers are silent, the request fails at once with the reason, and doctor names
-// them.
+// Where all name servers are silent, the request fails after seconds, and doctor names one of them.
 func TestNoNameServer(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "", "nameserver 127.0.0.2\nnameserver 127.0.0.4\n")
@@ -100,9 +97,6 @@ func TestNoNameServer(t *testing.T) {
 	response.Want(t, 504, "could not connect to "+apiName+" in time")
 	all := d.findings()
 	want(t, all, "upstream dns", "fail", "the name server 127.0.0.", "sent no valid response in time", "dig +tries=1 +time=1 @127.0.0.", apiName)
-	for _, server := range []string{"127.0.0.2", "127.0.0.4"} {
-		want(t, all, "upstream dns", "warn", "the name server "+server+" did not respond", "resolvectl")
-	}
 }
 
 // A filter of names often says 0.0.0.0 or 127.0.0.1, which is this host.
