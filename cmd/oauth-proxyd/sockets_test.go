@@ -86,7 +86,7 @@ func TestStartFailsOnTakenAddress(t *testing.T) {
 	})
 	s.run()
 	s.wantExit(1)
-	s.log.Next(t, taken.Addr(), "another program uses the port; `ss -ltnp` shows which")
+	s.log.Next(t, "proxy.listen_addr cannot be used", taken.Addr(), "address already in use")
 	if n := s.notes.Count("READY=1"); n > 0 {
 		t.Error("READY=1 without a listener")
 	}

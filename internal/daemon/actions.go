@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"syscall"
 	"time"
 
 	"oauth-proxyd/internal/config"
@@ -112,25 +110,12 @@ func (d *daemon) startListeners() {
 	}
 	listeners, err := d.sockets.listen(address)
 	if err != nil {
-		d.log.Error("proxy.listen_addr cannot be used: "+listenFix(err), "address", address, "error", err)
+		d.log.Error("proxy.listen_addr cannot be used", "address", address, "error", err)
 		d.later(lifecycle.ListenerFailed{})
 		return
 	}
 	d.publish(func(v *view) { v.serving = listeners })
 	d.later(lifecycle.ListenersReady{})
-}
-
-// listenFix says how to fix an address on which this process cannot listen.
-func listenFix(err error) string {
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		return "only root may listen below port 1024; choose a higher port, or use a systemd socket unit"
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program uses the port; `ss -ltnp` shows which"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no interface of this host has this address; `ip address` lists the addresses"
-	}
-	return "see the error"
 }
 
 // openGate starts to accept connections.
