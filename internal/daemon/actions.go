@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
+	"oauth-proxyd/internal/systemd"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -36,17 +38,17 @@ func (d *daemon) do(a lifecycle.Action) {
 			d.openGate()
 		}
 	case lifecycle.NotifyReady:
-		d.notify(d.notifier.Ready(d.statusLine()))
+		d.notify("READY=1")
 	case lifecycle.NotifyReloading:
-		d.notify(d.notifier.Reloading("Reloading the configuration"))
+		d.notify(systemd.Reloading())
 	case lifecycle.NotifyStopping:
-		d.notify(d.notifier.Stopping(d.statusLine()))
+		d.notify("STOPPING=1")
 	case lifecycle.LoadConfig:
 		d.beginReload()
 	case lifecycle.ApplyConfig, lifecycle.KeepConfig:
 		d.reload.finish()
 	case lifecycle.UpdateStatus:
-		d.notify(d.notifier.Status(d.statusLine()))
+		d.notify()
 	case lifecycle.StartSuccessor:
 		d.startSuccessor()
 	case lifecycle.NotifyMainPID:
@@ -64,16 +66,22 @@ func (d *daemon) do(a lifecycle.Action) {
 	}
 }
 
-// notify logs the error of a notification of systemd.
-func (d *daemon) notify(err error) {
-	if err != nil {
+// notify sends systemd assignments of sd_notify(3), and the status.
+func (d *daemon) notify(assignments ...string) {
+	if err := d.notifier.Send(d.statusLine(), assignments...); err != nil {
 		d.log.Warn("could not notify systemd", "error", err)
 	}
 }
 
+// extendTimeout lets the start or the stop under way take a time from now on, even if
+// TimeoutStartSec= or TimeoutStopSec= of the unit is shorter.
+func (d *daemon) extendTimeout(by time.Duration) {
+	d.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()))
+}
+
 func (d *daemon) scheduleRetry(after time.Duration) {
 	d.log.Warn("trying the tailnet again", "in", after, "retry", d.view().state.Retries, "of", lifecycle.MaxRetries)
-	d.notify(d.notifier.ExtendTimeout(after + retryAllowance))
+	d.extendTimeout(after + retryAllowance)
 	d.after(after, lifecycle.RetryTimer{}, nil)
 }
 
@@ -141,7 +149,7 @@ func cutTime(drain time.Duration) time.Duration { return min(drain/5, 500*time.M
 func (d *daemon) beginDrain() {
 	v := d.view()
 	timeout := v.config.Proxy.DrainTimeout
-	d.notify(d.notifier.ExtendTimeout(timeout + stopAllowance)) // whatever TimeoutStopSec= says
+	d.extendTimeout(timeout + stopAllowance)
 	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
 	d.drain(timeout-cutTime(timeout), inbound.SettleTime, func(idle bool) lifecycle.Event { return lifecycle.DrainTimeout{Idle: idle} })

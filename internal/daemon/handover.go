@@ -108,7 +108,7 @@ func (d *daemon) notifyMainPID() {
 	// that, and drains on the SIGTERM that follows.
 	signal.Ignore(syscall.SIGABRT)
 	s := d.upgrade.successor
-	d.notify(d.notifier.MainPID(s.PID))
+	d.notify(fmt.Sprintf("MAINPID=%d", s.PID))
 	d.notifier.Mute(true)
 	d.textfile.leave()
 	d.begin(func(ctx context.Context) {

@@ -18,6 +18,9 @@ func (d *daemon) statusLine() string {
 	case lifecycle.Error:
 		return fmt.Sprintf("Waiting to retry the tailnet (%d of %d): %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
 	case lifecycle.Running:
+		if v.state.Change == lifecycle.Reloading {
+			return "Reloading the configuration"
+		}
 		return d.servingLine(v)
 	case lifecycle.Stopped:
 		return d.stoppedLine(v, v.state.ExitCode)

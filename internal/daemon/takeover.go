@@ -86,11 +86,11 @@ func (d *daemon) takeOver(text json.RawMessage) {
 	}
 	d.openGate()
 	d.notifier.Mute(false)
-	d.notify(d.notifier.Ready(d.statusLine()))
+	d.notify("READY=1")
 	if d.watchdog.tick != nil {
 		// The predecessor's last ping may be half an interval old, and the first tick here half an
 		// interval away.
-		d.notify(d.notifier.Watchdog())
+		d.notify("WATCHDOG=1")
 	}
 	d.takeCharge()
 }

@@ -42,7 +42,7 @@ func (d *daemon) pingWatchdog() {
 		return // another process serves, and pings
 	}
 	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
-		d.notify(d.notifier.Watchdog())
+		d.notify("WATCHDOG=1")
 	} else {
 		d.log.Error("our own listener does not respond; systemd's watchdog restarts the service", "probes", w.lost)
 	}

@@ -47,21 +47,18 @@ func TestNotifier(t *testing.T) {
 		send func(*systemd.Notifier) error
 		want string // a regular expression for the whole datagram
 	}{
-		{"ready", func(n *systemd.Notifier) error { return n.Ready("serving") }, `READY=1\nSTATUS=serving`},
-		{"status", func(n *systemd.Notifier) error { return n.Status("3 in flight") }, `STATUS=3 in flight`},
-		{"cleared status", func(n *systemd.Notifier) error { return n.Status("") }, `STATUS=`},
-		{"reloading", func(n *systemd.Notifier) error { return n.Reloading("reading") }, `RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\nSTATUS=reading`},
-		{"stopping", func(n *systemd.Notifier) error { return n.Stopping("draining") }, `STOPPING=1\nSTATUS=draining`},
-		{"timeout", func(n *systemd.Notifier) error { return n.ExtendTimeout(1500 * time.Millisecond) }, `EXTEND_TIMEOUT_USEC=1500000`},
-		{"main process", func(n *systemd.Notifier) error { return n.MainPID(4711) }, `MAINPID=4711`},
-		{"unmuted", func(n *systemd.Notifier) error { n.Mute(true); n.Mute(false); return n.Watchdog() }, `WATCHDOG=1`},
+		{"ready", func(n *systemd.Notifier) error { return n.Send("serving", "READY=1") }, `READY=1\nSTATUS=serving`},
+		{"status", func(n *systemd.Notifier) error { return n.Send("3 in flight") }, `STATUS=3 in flight`},
+		{"cleared status", func(n *systemd.Notifier) error { return n.Send("") }, `STATUS=`},
+		{"reloading", func(n *systemd.Notifier) error { return n.Send("reading", systemd.Reloading()) }, `RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\nSTATUS=reading`},
+		{"two", func(n *systemd.Notifier) error { return n.Send("a", "MAINPID=4711", "WATCHDOG=1") }, `MAINPID=4711\nWATCHDOG=1\nSTATUS=a`},
+		{"unmuted", func(n *systemd.Notifier) error { n.Mute(true); n.Mute(false); return n.Send("a") }, `STATUS=a`},
 		{"muted before", func(n *systemd.Notifier) error {
 			n.Mute(true)
-			err := n.Stopping("")
+			err := n.Send("a")
 			n.Mute(false)
-			return errors.Join(err, n.Watchdog())
-		}, `WATCHDOG=1`},
-		{"watchdog", func(n *systemd.Notifier) error { return n.Watchdog() }, `WATCHDOG=1`},
+			return errors.Join(err, n.Send("b"))
+		}, `STATUS=b`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,10 +84,10 @@ func TestNotifierTakesOverTheSocket(t *testing.T) {
 	if v, ok := os.LookupEnv("NOTIFY_SOCKET"); ok {
 		t.Errorf("NOTIFY_SOCKET=%q is left for children", v)
 	}
-	if err := errors.Join(n.Watchdog(), n.Status("still")); err != nil {
+	if err := errors.Join(n.Send("first"), n.Send("still")); err != nil {
 		t.Fatal(err)
 	}
-	if first, second := receive(t, conn), receive(t, conn); first != "WATCHDOG=1" || second != "STATUS=still" {
+	if first, second := receive(t, conn), receive(t, conn); first != "STATUS=first" || second != "STATUS=still" {
 		t.Errorf("sent %q, %q", first, second)
 	}
 }
@@ -101,8 +98,7 @@ func TestNotifierWithoutManager(t *testing.T) {
 	if n.Socket() != "" {
 		t.Error("a socket")
 	}
-	if err := errors.Join(n.Ready("a"), n.Status("b"), n.Reloading("c"), n.Stopping("d"),
-		n.ExtendTimeout(time.Second), n.Watchdog()); err != nil {
+	if err := n.Send("a", "READY=1"); err != nil {
 		t.Error(err)
 	}
 }
@@ -110,7 +106,7 @@ func TestNotifierWithoutManager(t *testing.T) {
 func TestNotifierErrors(t *testing.T) {
 	t.Run("the manager is gone", func(t *testing.T) {
 		t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "none"))
-		err := systemd.NewNotifier().Ready("serving")
+		err := systemd.NewNotifier().Send("serving")
 		if !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
@@ -120,7 +116,7 @@ func TestNotifierErrors(t *testing.T) {
 		n := systemd.NewNotifier()
 		var err error
 		for start := time.Now(); err == nil && time.Since(start) < 30*time.Second; {
-			err = n.Watchdog()
+			err = n.Send("")
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v, want a deadline", err)
@@ -134,7 +130,7 @@ func TestReloadingClock(t *testing.T) {
 	n := systemd.NewNotifier()
 	last := ""
 	for range 5 {
-		if err := n.Reloading(""); err != nil {
+		if err := n.Send("", systemd.Reloading()); err != nil {
 			t.Fatal(err)
 		}
 		_, rest, _ := strings.Cut(receive(t, conn), "MONOTONIC_USEC=")
@@ -160,7 +156,7 @@ func TestStatusIsOneLine(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			conn := manager(t, "")
-			if err := systemd.NewNotifier().Status(tt.status); err != nil {
+			if err := systemd.NewNotifier().Send(tt.status); err != nil {
 				t.Fatal(err)
 			}
 			if got := receive(t, conn); got != "STATUS="+tt.want {
@@ -176,7 +172,7 @@ func FuzzStatus(f *testing.F) {
 	f.Add(strings.Repeat("\u00e9", 400))
 	f.Fuzz(func(t *testing.T, status string) {
 		conn := manager(t, "")
-		if err := systemd.NewNotifier().Status(status); err != nil {
+		if err := systemd.NewNotifier().Send(status); err != nil {
 			t.Fatal(err)
 		}
 		got := receive(t, conn)
@@ -192,7 +188,7 @@ func TestNotifierConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := n.Stopping("bye"); err != nil {
+			if err := n.Send("bye", "STOPPING=1"); err != nil {
 				t.Error(err)
 			}
 		})
