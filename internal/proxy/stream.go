@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lastWriteTimeout is how long a client may take to accept an event that says why its response is
-// cut.
+// lastWriteTimeout is how long a client may take to accept what is still written after its request
+// was given up, such as an event that says why its response is cut.
 const lastWriteTimeout = time.Second
 
 // stream passes the response on as it comes. After an error the response is cut.
@@ -20,7 +20,7 @@ func (x *exchange) stream(response *http.Response) error {
 	if err := checkStatus(response.StatusCode); err != nil {
 		return err
 	}
-	x.watch.respond()
+	x.watch.next(forUpstreamBody)
 	if x.body != nil {
 		x.body.forget()
 	}

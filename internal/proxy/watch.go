@@ -47,11 +47,10 @@ const (
 // left and net/http does not notice. One timer serves the whole request: it looks at the clock when
 // it fires, so that a byte costs two atomic stores and no timer.
 type watch struct {
-	x         *exchange
-	waiting   atomic.Int32
-	moved     atomic.Int64 // when a side last acted, in nanoseconds since start
-	sent      atomic.Int64 // when the whole request was sent, likewise; 0: not yet
-	responded atomic.Bool  // the response has begun, so the request body no longer says which side must act
+	x       *exchange
+	waiting atomic.Int32
+	moved   atomic.Int64 // when a side last acted, in nanoseconds since start
+	sent    atomic.Int64 // when the whole request was sent, likewise; 0: not yet
 
 	mu        sync.Mutex // held during look
 	timer     *time.Timer
@@ -76,13 +75,13 @@ func (w *watch) silence() time.Duration {
 	return time.Duration(w.elapsed() - w.moved.Load())
 }
 
-// sending records progress of the request, and which side must act next. After a cancellation, what
-// the library still reads is no progress.
+// sending records progress of the request, and which side must act next, unless the response has
+// begun and says that. After a cancellation, what the library still reads is no progress.
 func (w *watch) sending(next waitingFor) {
 	if w.x.ctx.Err() != nil {
 		return
 	}
-	if w.responded.Load() {
+	if waitingFor(w.waiting.Load()) >= forUpstreamBody {
 		w.moved.Store(w.elapsed())
 		return
 	}
@@ -100,12 +99,6 @@ func (w *watch) next(next waitingFor) {
 	case next < forHeader:
 		w.sent.Store(0)
 	}
-}
-
-// respond records that the response has begun.
-func (w *watch) respond() {
-	w.responded.Store(true)
-	w.next(forUpstreamBody)
 }
 
 // stop stops the timer. When it returns, look does not run and will not be called, because the
@@ -127,7 +120,7 @@ func (w *watch) look() {
 		return
 	}
 	if w.x.unread() && w.x.conn.Left() {
-		w.x.abandon(errClientGone)
+		w.x.giveUp(errClientGone)
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
@@ -144,7 +137,7 @@ func (w *watch) look() {
 		quiet = min(quiet, up.Silence()) // net/http holds back a part of a chunk, so a slow chunk looks silent
 	}
 	if quiet >= limit {
-		w.x.giveUp(waiting)
+		w.x.giveUp(w.x.idleFailure(waiting))
 		return
 	}
 	w.timer.Reset(min(limit-quiet, w.pace()))
@@ -182,24 +175,14 @@ func (w *watch) countDrain(waiting waitingFor) {
 	w.backlog = backlog
 }
 
-// abandon ends the request because its client left, or does not read.
-func (x *exchange) abandon(cause error) {
+// giveUp ends the request.
+func (x *exchange) giveUp(cause error) {
 	x.cancel(cause)
-	_ = x.rc.SetWriteDeadline(time.Unix(1, 0)) // also ends a blocked write
+	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // also ends a blocked write
 }
 
-// giveUp ends the request because a side has been idle for too long.
-func (x *exchange) giveUp(w waitingFor) {
-	if w == forClientAccept {
-		x.abandon(errClientStalled)
-		return
-	}
-	x.cancel(x.idleFailure(w))
-	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // also of a 1xx response
-}
-
-// idleFailure returns the failure for a side that was idle for too long.
-func (x *exchange) idleFailure(w waitingFor) *failure {
+// idleFailure returns the error for a side that was idle for too long.
+func (x *exchange) idleFailure(w waitingFor) error {
 	idle := x.cfg.Proxy.IdleTimeout
 	switch w {
 	case forClientBody:
@@ -208,6 +191,8 @@ func (x *exchange) idleFailure(w waitingFor) *failure {
 		return fail(CodeUpstreamHeaderTimeout, nil, "the upstream accepted no byte of the request for %v; it may have processed part of it", idle)
 	case forHeader:
 		return fail(CodeUpstreamHeaderTimeout, nil, "the upstream did not begin its response within %v; it may have processed the request", x.cfg.Proxy.ResponseHeaderTimeout)
+	case forClientAccept:
+		return errClientStalled
 	default: // forUpstreamBody
 		return fail(CodeUpstreamIdleTimeout, nil, "the upstream sent nothing for %v in the middle of its response", idle)
 	}
