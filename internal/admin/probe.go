@@ -3,12 +3,14 @@ package admin
 import (
 	"net/http"
 	"time"
+
+	"oauth-proxyd/internal/proxy"
 )
 
 const (
 	// ProbeHeader has the nonce of a probe, the request that "oauth-proxyd doctor" sends through a
 	// gateway. It is a header because a gateway passes headers on, but builds the URL itself.
-	ProbeHeader = "X-Oauth-Proxyd-Probe"
+	ProbeHeader = proxy.ProbeHeader
 	// ProbeAuthorization, followed by the nonce, is the Authorization of a probe. It is valid
 	// nowhere.
 	ProbeAuthorization = "Bearer sk-ant-oat01-doctor-"

@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/upstream"
 )
 
@@ -72,8 +74,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	}
 	request.Header.Set("User-Agent", agent)
 	request.Header.Set("Anthropic-Version", "2023-06-01")
-	// A daemon forwards this name as "Accept". By that it recognizes the request if it comes back.
-	request.Header["accept"] = []string{"*/*"}
+	request.Header.Set(admin.ProbeHeader, rand.Text()) // a daemon recognizes the request by it if it comes back
 	conn, err := pool.Get(ctx, func() {})
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"net/http"
 	"net/netip"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -42,41 +41,21 @@ func newLoops() *loops {
 	return &loops{key: maphash.MakeSeed(), sent: make(map[uint64][]*sentRequest)}
 }
 
-// arrival is an incoming request.
-type arrival struct {
-	local, remote netip.AddrPort // of its connection; invalid for a Unix socket
-	host          string
-	version       int    // minor version of HTTP/1
-	names         string // its field names as they were written; empty: not known
-	proxied       bool   // the header says that a proxy forwarded it
-	length        int64  // of the body; -1 if not known
-}
-
-func (x *exchange) arrival() arrival {
-	return arrival{
-		local: x.conn.Sender.Local, remote: x.conn.Sender.Remote, host: x.in.Host, version: x.in.ProtoMinor,
-		names: x.conn.Names, length: x.in.ContentLength,
-		proxied: access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header),
-	}
-}
+// ProbeHeader has a random value in the requests of "oauth-proxyd doctor", so that two equal ones
+// are one.
+const ProbeHeader = "X-Oauth-Proxyd-Probe"
 
 // sentRequest is what is remembered about a request while it waits for its response.
 type sentRequest struct {
-	came     arrival
+	x        *exchange
 	changed  bool           // by the header rules
 	from, to netip.AddrPort // of the upstream connection
-	host     string         // the Host that was sent
 }
 
 // checkLoop refuses the request if it is our own one that has come back.
 func (x *exchange) checkLoop() error {
-	alike := x.proxy.loops.alike(x)
-	if len(alike) == 0 {
-		return nil
-	}
-	again := x.arrival()
-	for _, s := range alike {
-		if reason := s.evidence(&again); reason != nil {
+	for _, s := range x.proxy.loops.alike(x) {
+		if reason := s.evidence(x); reason != nil {
 			return fail(CodeLoopDetected, reason,
 				"this request has come back: upstream_url, %q, leads to this proxy again; set it to the API, such as \"https://api.anthropic.com\", and reload",
 				x.cfg.Proxy.UpstreamURL)
@@ -103,17 +82,18 @@ func (x *exchange) arrivedAs() uint64 {
 	return x.fingerprint
 }
 
-// evidence returns the proof that a is s coming back, and not a second, equal request; nil: there
-// is none. For equal requests of one program on one machine there is never one.
-func (s *sentRequest) evidence(a *arrival) error {
-	if a.local == s.to && a.remote == s.from {
+// evidence returns the proof that again is s coming back, and not a second, equal request; nil:
+// there is none. For equal requests of one program on one machine there is never one.
+func (s *sentRequest) evidence(again *exchange) error {
+	first, second, from := s.x.in, again.in, &again.conn.Sender
+	switch {
+	case from.Local == s.to && from.Remote == s.from:
 		return errOwnConnection
-	}
-	if s.came.length >= 0 && a.length >= 0 && s.came.length != a.length {
+	case first.ContentLength >= 0 && second.ContentLength >= 0 && first.ContentLength != second.ContentLength,
+		!s.couldReturnFrom(from):
 		return nil
-	}
-	returned, rewritten := s.couldReturnFrom(a), s.rewritten(a)
-	if returned && (s.changed || rewritten || s.moved(a)) || s.changed && rewritten {
+	case s.changed, s.moved(from), second.Header[ProbeHeader] != nil,
+		first.ProtoMinor != second.ProtoMinor, s.x.forwarded() != again.forwarded():
 		return errSentAgain
 	}
 	return nil
@@ -125,43 +105,26 @@ func (s *sentRequest) staysHere() bool {
 	return s.to.Addr().IsLoopback() || s.to.Addr() == s.from.Addr()
 }
 
-// couldReturnFrom reports whether a comes from the host to which s was sent: this one, or the
+// couldReturnFrom reports whether a sender is on the host to which s was sent: this one, or the
 // upstream's. What was sent to the tailnet may come back through this host's tailscaled.
-func (s *sentRequest) couldReturnFrom(a *arrival) bool {
-	from := a.remote.Addr()
-	fromHere := !from.IsValid() || from.IsLoopback() || from == a.local.Addr()
+func (s *sentRequest) couldReturnFrom(sender *access.Conn) bool {
+	from := sender.Remote.Addr()
+	fromHere := !from.IsValid() || from.IsLoopback() || from == sender.Local.Addr()
 	if s.staysHere() {
 		return fromHere
 	}
 	return from == s.to.Addr() || config.IsTailscale(s.to.Addr()) && fromHere
 }
 
-// moved reports whether a comes from the upstream's host, and s came from another one.
-func (s *sentRequest) moved(a *arrival) bool {
-	return !s.staysHere() && a.remote.Addr() == s.to.Addr() && s.came.remote.Addr() != s.to.Addr()
+// moved reports whether a sender is on the upstream's host, and s came from another one.
+func (s *sentRequest) moved(sender *access.Conn) bool {
+	to := s.to.Addr()
+	return !s.staysHere() && sender.Remote.Addr() == to && s.x.conn.Sender.Remote.Addr() != to
 }
 
-// rewritten reports whether another program than the sender of s wrote a. HTTP gives no meaning to
-// the order and the spelling of field names, but each program has its own. A proxy that keeps the
-// Host returns the one that was sent.
-func (s *sentRequest) rewritten(a *arrival) bool {
-	return s.came.version != a.version || s.came.proxied != a.proxied ||
-		s.came.host != s.host && a.host == s.host ||
-		s.came.names != a.names && common(s.came.names, a.names) != common(a.names, s.came.names)
-}
-
-// common returns the names that are also in others, except for fields about the connection and the
-// body, because programs vary their position.
-func common(names, others string) string {
-	var kept strings.Builder
-	others = "\n" + strings.ToLower(others)
-	for name := range strings.Lines(names) {
-		canonical := textproto.CanonicalMIMEHeaderKey(strings.TrimSuffix(name, "\n"))
-		if strings.Contains(others, "\n"+strings.ToLower(name)) && mayTrail(canonical) && canonical != "Expect" {
-			kept.WriteString(name)
-		}
-	}
-	return kept.String()
+// forwarded reports whether the header says that a proxy forwarded the request.
+func (x *exchange) forwarded() bool {
+	return access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header)
 }
 
 // remember remembers out, which is about to be sent between these addresses. The caller calls
@@ -174,7 +137,7 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 	}
 	l := x.proxy.loops
 	print := l.fingerprint(x.in, out.Header, x.cfg.Identity.Header)
-	s := &sentRequest{came: x.arrival(), changed: print != x.arrivedAs(), from: from, to: to, host: out.Host}
+	s := &sentRequest{x: x, changed: print != x.arrivedAs(), from: from, to: to}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {

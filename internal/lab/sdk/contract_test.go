@@ -147,10 +147,14 @@ func onlyTailnet(t *testing.T) *ground {
 func looping(t *testing.T) *ground {
 	target := make(chan *url.URL, 1)
 	to := sync.OnceValue(func() *url.URL { return <-target })
-	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to()) }})
+	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to())
+		r.SetXForwarded()
+	}})
 	t.Cleanup(gateway.Close)
 	u := newUpstream(t, false)
-	d := startDaemon(t, strings.Replace(forwarding(t, u), u.URL, gateway.URL, 1))
+	settings := strings.Replace(forwarding(t, u), u.URL, gateway.URL, 1)
+	d := startDaemon(t, settings+"access {\n  allow = [\"local\", \"proxied\"]\n}\n")
 	base, err := url.Parse(d.base)
 	if err != nil {
 		t.Fatal(err)
