@@ -36,9 +36,6 @@ type Conn struct {
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.
 	Misframed bool
-	// Names has the request's field names as the client wrote them, each with a line end; empty if
-	// they are not known. Only the handler may read it.
-	Names string
 	// Library is why net/http refused the request; nil if it did not. Only the handler may read it.
 	Library *LibraryRefusal
 
@@ -164,7 +161,7 @@ func (c *Conn) begin(r *http.Request) (last bool) {
 		panic(http.ErrAbortHandler) // these are bytes of the last body, not a request
 	}
 	h, known := c.scan.next()
-	c.Misframed, c.Names = !known || h.misframed(r), string(h.names)
+	c.Misframed = !known || h.misframed(r)
 	return c.Misframed || c.yielding.Load()
 }
 
