@@ -132,27 +132,14 @@ func (f *failure) Error() string {
 func (f *failure) Unwrap() error { return f.cause }
 
 // body returns the failure as JSON without a final newline, in the shape of the API's errors: an
-// SDK shows the message and reports our code as its errorCode.
+// SDK shows the message and reports our code as its errorCode. Only the message may need escapes.
 func (f *failure) body(host, requestID string) []byte {
-	var b struct {
-		Type  string `json:"type"`
-		Error struct {
-			Type    string `json:"type"`
-			Message string `json:"message"`
-			Details struct {
-				ErrorCode Code `json:"error_code"`
-			} `json:"details"`
-		} `json:"error"`
-		RequestID string `json:"request_id"`
-	}
-	b.Type, b.RequestID = "error", requestID
-	b.Error.Type, b.Error.Message = codeTable[f.code].apiType, "oauth-proxyd@"+host+": "+f.message
-	b.Error.Details.ErrorCode = f.code
-	text, err := json.Marshal(b)
+	message, err := json.Marshal("oauth-proxyd@" + host + ": " + f.message)
 	if err != nil {
-		panic("proxy: marshalling a few strings: " + err.Error())
+		panic("proxy: marshalling a string: " + err.Error())
 	}
-	return text
+	return fmt.Appendf(nil, `{"type":"error","error":{"type":"%s","message":%s,"details":{"error_code":"%s"}},"request_id":"%s"}`,
+		codeTable[f.code].apiType, message, f.code, requestID)
 }
 
 // respond writes the failure as the whole response.
