@@ -2,8 +2,7 @@ package proxy
 
 import (
 	"sync"
-
-	"golang.org/x/time/rate"
+	"time"
 )
 
 // Over HTTP/2, a cancelled request resets a stream on a connection that carries other people's
@@ -17,56 +16,41 @@ import (
 // connection on which too many streams were reset gets no further stream (package upstream), which
 // keeps all people together below those limits.
 const (
-	// personBurst is how many requests a person can cancel at once, and personRate is how many of
-	// these are forgotten each second. A gateway that names no person counts as one person, and
-	// cancels all of its streams at once when it stops.
-	personBurst = 300
-	personRate  = 100
-	// maxCancellers is how many people are remembered.
-	maxCancellers = 1024
+	// mostCancelled is how many requests a person can cancel in a window of cancelWindow. A gateway
+	// that names no person counts as one person, and cancels all of its streams at once when it
+	// stops.
+	mostCancelled = 300
+	cancelWindow  = 3 * time.Second
 )
 
-// cancellations counts the requests that each person cancelled lately.
+// cancellations counts the requests that each person cancelled in this window. The zero value is
+// ready for use.
 type cancellations struct {
 	mu      sync.Mutex
-	persons map[string]*rate.Limiter
+	began   time.Time // the window
+	persons map[string]int
 }
 
-// add counts a request that person cancelled.
-func (c *cancellations) add(person string) {
+// add counts n requests that person cancelled, and returns all in this window.
+func (c *cancellations) add(person string, n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	limiter := c.persons[person]
-	if limiter == nil {
-		for one := range c.persons {
-			if len(c.persons) < maxCancellers {
-				break
-			}
-			delete(c.persons, one) // any one: with so many, the connections bound what is cancelled
-		}
-		limiter = rate.NewLimiter(personRate, personBurst)
-		c.persons[person] = limiter
+	if time.Since(c.began) >= cancelWindow {
+		c.began, c.persons = time.Now(), make(map[string]int)
 	}
-	if limiter.Tokens() > -personBurst { // bounds a refusal to three seconds
-		limiter.Reserve() // counts it, and does not wait
+	if n > 0 {
+		c.persons[person] += n
 	}
-}
-
-// tooFast reports whether person has cancelled too many requests to send another one now.
-func (c *cancellations) tooFast(person string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	limiter := c.persons[person]
-	return limiter != nil && limiter.Tokens() < 1
+	return c.persons[person]
 }
 
 // checkCancellations refuses the request if its person cancels too fast.
 func (x *exchange) checkCancellations() error {
-	if !x.proxy.cancellations.tooFast(x.ticket.person) {
+	if x.proxy.cancellations.add(x.ticket.person, 0) < mostCancelled {
 		return nil
 	}
 	return fail(CodeCancellingTooFast, nil, "you cancelled %d requests or more within a few seconds, for which the upstream"+
-		" would close connections that others use; wait a few seconds, then send fewer requests at a time", personBurst)
+		" would close connections that others use; wait a few seconds, then send fewer requests at a time", mostCancelled)
 }
 
 // countCancelled counts the request if its client ended it between its sending and the end of the
@@ -77,6 +61,6 @@ func (x *exchange) countCancelled() {
 		return
 	}
 	if meaning, _ := x.rec.failure(); x.rec.Outcome == outcomeClientGone || meaning.cutBy == cutByClient {
-		x.proxy.cancellations.add(x.ticket.person)
+		x.proxy.cancellations.add(x.ticket.person, 1)
 	}
 }

@@ -124,12 +124,12 @@ func TestCancellationStorm(t *testing.T) {
 		}
 		break
 	}
-	t.Logf("the storm lasted %v; the upstream had %v requests cancelled, %v were refused", time.Since(start),
-		metric(t, d.reg, `proxy_client_gone_total{phase="waiting"}`), counter(t, d, "proxy_errors_total", "cancelling_too_fast"))
-	greedy := d.dialFrom(t, "127.0.0.1")
-	greedy.send(t, asPerson("/", "greedy"))
-	response, body := greedy.response(t, http.MethodGet)
-	ours(t, response, body, 503, "cancelling_too_fast", "http_request_denied")
+	lasted, cancelled := time.Since(start), metric(t, d.reg, `proxy_client_gone_total{phase="waiting"}`)
+	refused := counter(t, d, "proxy_errors_total", "cancelling_too_fast")
+	t.Logf("the storm lasted %v; the upstream had %v requests cancelled, %v were refused", lasted, cancelled, refused)
+	if windows := 2 + lasted.Seconds()/3; cancelled > windows*450 || refused == 0 {
+		t.Error("more were cancelled than 300 in 3 s and those that had the 150 slots then")
+	}
 	if n := d.Proxy.RecentErrors(time.Now())["5m"].Errors["proxy"]; n > 0 {
 		t.Errorf("%d of the refusals count as failures of this host", n)
 	}
@@ -239,9 +239,9 @@ func TestCancellingTooFast(t *testing.T) {
 				b.cancel(t, node, 400) // those beyond 300 never reach the upstream
 				want(node, 503, "after 400")
 				want(sibling, 200, "meanwhile")
-				time.Sleep(time.Second)
-				want(laptop, 200, "a second later")
-				want(node, 200, "a second later")
+				time.Sleep(3 * time.Second)
+				want(laptop, 200, "3 s later")
+				want(node, 200, "3 s later")
 			})
 		})
 	}

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
@@ -65,7 +64,7 @@ type Proxy struct {
 	limits  *ratelimit.Accounts
 
 	outcomes      *outcomes
-	cancellations *cancellations
+	cancellations cancellations
 	denials       *access.DenialLog
 
 	current atomic.Pointer[snapshot]
@@ -84,8 +83,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 		metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer, c.LogLines),
 		access: access.New(c.Tailnet), denials: access.NewDenialLog(),
 		queue: newQueue(s.Proxy), memory: &bufferBudget{}, loops: newLoops(), limits: ratelimit.New(),
-		flights:       &flights{open: make(map[*exchange]struct{})},
-		cancellations: &cancellations{persons: make(map[string]*rate.Limiter)},
+		flights: &flights{open: make(map[*exchange]struct{})},
 	}
 	p.registerQueue(c.Registerer)
 	c.Registerer.MustRegister(p.limits, p.flights)
