@@ -50,7 +50,7 @@ func (x *exchange) reportShare(fault string) {
 		return
 	}
 	if _, due := x.proxy.denials.Due("policy"); due {
-		x.proxy.log.Warn("a share of the slots in the tailnet's policy is ignored", "capability", access.ShareCapability, "error", fault)
+		x.proxy.Log.Warn("a share of the slots in the tailnet's policy is ignored", "capability", access.ShareCapability, "error", fault)
 	}
 }
 

@@ -17,7 +17,7 @@ func (x *exchange) judgeBrowser() error {
 		return nil // not a browser, or plain navigation to a page
 	}
 	err := new(http.CrossOriginProtection).Check(r)
-	if err == nil && !isSafe(r.Method) && x.proxy.ownName != nil && !x.proxy.ownName(r) {
+	if err == nil && !isSafe(r.Method) && x.proxy.OwnName != nil && !x.proxy.OwnName(r) {
 		err = errForeignName
 	}
 	if err == nil || isProgram(origin) || slices.Contains(allowed, "*") || slices.Contains(allowed, origin) {

@@ -31,7 +31,7 @@ func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		f = fail(CodeInternal, err, "internal error; the journal has the details")
 	}
 	w.Header().Set("Connection", "close")
-	f.respond(w, p.host, requestID(r.Header))
+	f.respond(w, p.Host, requestID(r.Header))
 }
 
 // Refusal returns an error for [Proxy.Refuse].

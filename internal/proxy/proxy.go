@@ -51,16 +51,13 @@ type Settings struct {
 
 // Proxy is the http.Handler between clients and the upstream. It is safe for concurrent use.
 type Proxy struct {
-	host    string
-	log     *slog.Logger
-	network upstream.Config // Config.Upstream
+	Config
 	metrics *metrics
 	queue   *queue
 	flights *flights
 	loops   *loops
 	memory  *bufferBudget
 	access  *access.Control
-	ownName func(*http.Request) bool
 	limits  *ratelimit.Accounts
 
 	outcomes      *outcomes
@@ -79,8 +76,7 @@ type snapshot struct {
 // New returns a proxy with its first settings.
 func New(c Config, s Settings) (*Proxy, error) {
 	p := &Proxy{
-		host: c.Host, log: c.Log, network: c.Upstream, ownName: c.OwnName,
-		metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer, c.LogLines),
+		Config: c, metrics: newMetrics(c.Registerer), outcomes: newOutcomes(c.Registerer, c.LogLines),
 		access: access.New(c.Tailnet), denials: access.NewDenialLog(),
 		queue: newQueue(s.Proxy), memory: &bufferBudget{}, loops: newLoops(), limits: ratelimit.New(),
 		flights: &flights{open: make(map[*exchange]struct{})},
@@ -101,7 +97,7 @@ func New(c Config, s Settings) (*Proxy, error) {
 func (p *Proxy) Prepare(s Settings) (apply func(), err error) {
 	p.metrics.zeroRules(s.Headers)
 	next := &snapshot{Settings: s}
-	to := p.network
+	to := p.Upstream
 	to.Proxy = s.Proxy
 	old := p.current.Load()
 	if old != nil && upstream.SameTarget(old.Proxy, to.Proxy) {
@@ -203,7 +199,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 func (x *exchange) carry() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			x.proxy.log.Error("panic in a request; please report it as a bug",
+			x.proxy.Log.Error("panic in a request; please report it as a bug",
 				"request_id", x.rec.RequestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			err = fail(CodeInternal, nil, "internal error; the journal has the details")
 		}
@@ -257,7 +253,7 @@ func (x *exchange) refuse(f *failure) {
 		}
 	}
 	x.leaveBody()
-	status, n := f.respond(x.w, x.proxy.host, x.rec.RequestID)
+	status, n := f.respond(x.w, x.proxy.Host, x.rec.RequestID)
 	x.rec.responded(status)
 	x.rec.sent.Store(int64(n))
 	if x.unread() {

@@ -236,7 +236,7 @@ func (p *Proxy) record(x *exchange) {
 		}
 	}
 	level := x.logLevel()
-	if !p.log.Enabled(context.Background(), level) {
+	if !p.Log.Enabled(context.Background(), level) {
 		return
 	}
 	t := x.rec.trace()
@@ -244,7 +244,7 @@ func (p *Proxy) record(x *exchange) {
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	p.log.LogAttrs(context.Background(), level, t.line(), attrs...)
+	p.Log.LogAttrs(context.Background(), level, t.line(), attrs...)
 }
 
 // logLevel returns the level of the request's log line.

@@ -234,7 +234,7 @@ func (x *exchange) cut(f *failure) {
 	x.broken = true
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
 	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
-		n, _ := x.w.Write(errorEvent(f.body(x.proxy.host, x.rec.RequestID))) // best effort
+		n, _ := x.w.Write(errorEvent(f.body(x.proxy.Host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
 		x.conn.PauseBeforeClose()
 	}
