@@ -242,16 +242,10 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// refuse sends a response of our own, without the header of an earlier 1xx response. It is not
-// flushed: net/http writes it after close has counted the request. With an unread body it is
-// flushed now, or the client would wait until the rest was read.
+// refuse sends a response of our own. It is not flushed: net/http writes it after close has counted
+// the request. With an unread body it is flushed now, or the client would wait until the rest was
+// read.
 func (x *exchange) refuse(f *failure) {
-	h := x.w.Header()
-	for name := range h {
-		if name != "Connection" {
-			delete(h, name)
-		}
-	}
 	x.leaveBody()
 	status, n := f.respond(x.w, x.proxy.Host, x.rec.RequestID)
 	x.rec.responded(status)
