@@ -73,7 +73,7 @@ func FuzzTarget(f *testing.F) {
 
 // FuzzEventScanner compares the scanner of pieces with a reading of the whole stream.
 func FuzzEventScanner(f *testing.F) {
-	for _, s := range []string{"", "\n", "a\n", "a\n\n", "a\r\r", "a\r\n", "a\r\n\r\n", "a\n\r\n", "a\r\n\r", "a\n\nb", "aaaaa\r\n\r\n", "a\r\n\n", "\ufeff\n", "\ufeffdata\n\n"} {
+	for _, s := range []string{"", "\n", "a\n", "a\n\n", "a\r\r", "a\r\n", "a\r\n\r\n", "a\n\r\n", "a\r\n\r", "a\n\nb", "aaaaa\r\n\r\n", "a\r\n\n"} {
 		f.Add(s, uint8(0))
 		f.Add(s, uint8(7))
 	}
@@ -102,7 +102,7 @@ func countEvents(stream string) (data, pings int, failing bool) {
 	name, hasData := "", false
 	lines := strings.Split(stream, "\n")
 	for _, line := range lines[:len(lines)-1] {
-		field, value, _ := strings.Cut(strings.TrimPrefix(line, byteOrderMark), ":")
+		field, value, _ := strings.Cut(line, ":")
 		switch {
 		case field == "event":
 			name = strings.TrimPrefix(value, " ")

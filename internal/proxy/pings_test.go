@@ -41,7 +41,6 @@ func TestEventsAreCounted(t *testing.T) {
 		"no data":                 {"", "event: x\n\nid: 1\n\n", "events 0 2"},
 		"a long line":             {"", "data: " + strings.Repeat("x", 100_000) + "\n\n" + pingEvent, "events 1 1"},
 		"empty lines":             {"", "\n\n\n" + dataEvent + "\n\n", "events 1 5"},
-		"a byte order mark":       {"", "\ufeff" + pingEvent + dataEvent, "events 1 1"},
 		"the last has no end":     {"", dataEvent + "event: ping\ndata: {}\n", "events 1 0"},
 		"compressed":              {"Content-Encoding: gzip\r\n", both, "compressed 0 0"},
 		"with a charset":          {"Content-Type: text/event-stream; charset=utf-8\r\n", both, "events 2 1"},

@@ -32,25 +32,21 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(text))
 }
 
-// byteOrderMark may be before the first line.
-const byteOrderMark = "\ufeff"
-
 // lineHead is how many bytes of a line are kept: one more than the longest name of interest needs.
-const lineHead = len(byteOrderMark+"event: message_start") + 1
+const lineHead = len("event: message_start") + 1
 
-// eventScanner reads the framing of a stream of events: field names, whether an event is named
-// "ping", "error", "message_start" or "message_stop", and empty lines. A line ends with LF, CR or
-// both (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
+// eventScanner reads the framing of a stream of events: field names, names of events, and empty
+// lines. A line ends with LF, CR or both. A byte order mark is taken for a part of the first line
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html, parsing).
 type eventScanner struct {
 	head [lineHead]byte // of the current line
 	n    int            // bytes in head
 	cr   bool           // the last byte was a CR; its LF may follow
 
-	open, data    bool // the current event has a line, has data
-	ping, failure bool // it is named ping, error
-	start, stop   bool // it is named message_start, message_stop
-	failing       bool // the last event with data was named error
-	unfinished    bool // a message_start came, and no message_stop
+	open, data bool   // the current event has a line, has data
+	name       []byte // of the current event; a long one is cut
+	failing    bool   // the last event with data was named error
+	unfinished bool   // a message_start came, and no message_stop
 }
 
 // write reads the next piece and counts the events that end in it. pings are the events that are
@@ -76,9 +72,10 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 		switch {
 		case s.n > 0:
 			s.field()
-		case s.open && s.data && !s.ping:
+		case s.open && s.data && string(s.name) != "ping":
 			data++
-			s.open, s.failing, s.unfinished = false, s.failure, (s.unfinished || s.start) && !s.stop
+			s.open, s.failing = false, string(s.name) == "error"
+			s.unfinished = (s.unfinished || string(s.name) == "message_start") && string(s.name) != "message_stop"
 		default:
 			pings++
 			s.open = false
@@ -90,17 +87,14 @@ func (s *eventScanner) write(p []byte) (data, pings int) {
 // field reads the line in head.
 func (s *eventScanner) field() {
 	if !s.open {
-		s.open, s.data, s.ping, s.failure, s.start, s.stop = true, false, false, false, false, false
+		s.open, s.data, s.name = true, false, s.name[:0]
 	}
-	line := bytes.TrimPrefix(s.head[:s.n], []byte(byteOrderMark))
-	name, value, _ := bytes.Cut(line, []byte(":"))
+	name, value, _ := bytes.Cut(s.head[:s.n], []byte(":"))
 	switch string(name) {
 	case "data":
 		s.data = true
 	case "event":
-		value = bytes.TrimPrefix(value, []byte(" "))
-		s.ping, s.failure = string(value) == "ping", string(value) == "error"
-		s.start, s.stop = string(value) == "message_start", string(value) == "message_stop"
+		s.name = append(s.name[:0], bytes.TrimPrefix(value, []byte(" "))...)
 	}
 	s.n = 0
 }
