@@ -78,7 +78,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.identify(access.Identity{Source: config.Local}, "")
 				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", ruleAdded}}
 				x.rec.attempt("")
-				x.rec.enter(phaseSending, connectionText(1, 1))
+				x.rec.enter(phaseSending, "on connection 1, its request 2")
 				x.rec.began(response, "", "")
 				x.rec.ended(outcomeOK, "")
 				x.rec.close(2)

@@ -61,8 +61,8 @@ func TestTraceSteps(t *testing.T) {
 		t.Fatalf("steps %v, want %v", phases(got), want)
 	}
 	details := map[int]string{
-		1: `^$`, 2: `^on the new connection 1$`,
-		4: `^attempt 2, after: .*REFUSED_STREAM`, 5: `^on the kept connection 1, its request 2$`,
+		1: `^$`, 2: `^on connection 1, its request 1$`,
+		4: `^attempt 2, after: .*REFUSED_STREAM`, 5: `^on connection 1, its request 2$`,
 	}
 	for i, pattern := range details {
 		if !regexp.MustCompile(pattern).MatchString(got.Steps[i].Detail) {

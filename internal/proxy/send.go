@@ -3,8 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"oauth-proxyd/internal/access"
@@ -74,7 +74,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.upstream.Store(conn)
-	x.rec.enter(phaseSending, connectionText(conn.Number(), conn.Uses()))
+	x.rec.enter(phaseSending, fmt.Sprintf("on connection %d, its request %d", conn.Number(), conn.Uses()+1))
 	x.watch.next(forHeader)
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
@@ -84,15 +84,6 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	response, err := conn.Send(x.ctx, out, x.events())
 	x.rec.change(x.addWaiting)
 	return response, err
-}
-
-// connectionText says on which connection a request is sent; used is how many were sent on it
-// before.
-func connectionText(number, used uint64) string {
-	if used == 0 {
-		return "on the new connection " + strconv.FormatUint(number, 10)
-	}
-	return "on the kept connection " + strconv.FormatUint(number, 10) + ", its request " + strconv.FormatUint(used+1, 10)
 }
 
 // informational passes 1xx responses on, except for 100: that makes the transport read the body,
