@@ -51,8 +51,14 @@ func demo(e env, flags *flag.FlagSet) runner {
 	listen := flags.String("listen", "127.0.0.1:0", "listen on `ADDR`; default a free port of 127.0.0.1")
 	return func(string) int {
 		show := demoShow{e.stdout, &atomic.Pointer[http.Header]{}}
-		api := fakeupstream.Handler(fakeupstream.Config{EventInterval: demoEventInterval, RequireOAuthBeta: true})
-		upstream, stop, err := fakeupstream.Start(show.observe(api))
+		upstream, stop, err := fakeupstream.Start(fakeupstream.Handler(fakeupstream.Config{
+			RequireOAuthBeta: true,
+			Observe: func(r *http.Request) {
+				header := r.Header.Clone()
+				show.received.Store(&header)
+			},
+			Pause: func(*http.Request) { time.Sleep(demoEventInterval) },
+		}))
 		if err != nil {
 			e.failed(err, "")
 			return exitFailure
@@ -83,14 +89,6 @@ func demo(e env, flags *flag.FlagSet) runner {
 type demoShow struct {
 	out      io.Writer
 	received *atomic.Pointer[http.Header] // by the upstream, last
-}
-
-func (s demoShow) observe(api http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := r.Header.Clone()
-		s.received.Store(&header)
-		api.ServeHTTP(w, r)
-	})
 }
 
 // run sends a message directly to the upstream, then the same one through the proxy.

@@ -15,24 +15,19 @@ const selftestTimeout = time.Minute
 // runSelftest tests the configuration that serve would use with the real proxy and a mock API.
 func runSelftest(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
-	asJSON := flags.Bool("json", false, "print JSON")
 	return func(string) int {
 		c, err := e.loadConfig(*path)
 		if err != nil {
-			return e.refusedFile(*path, err, *asJSON)
+			return e.refusedFile(*path, err, false)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), selftestTimeout)
 		defer cancel()
-		report, err := selftest.Run(ctx, selftest.Config{Settings: c})
+		report, err := selftest.Run(ctx, c)
 		if err != nil {
 			e.failed(err, "")
 			return exitFailure
 		}
-		shown := struct {
-			File string `json:"file"`
-			*selftest.Report
-		}{*path, report}
-		e.show(*asJSON, shown, func() { report.WriteText(term.NewPrinter(e.stdout), *path) })
+		report.WriteText(term.NewPrinter(e.stdout), *path)
 		return exitIf(!report.OK, exitFailure)
 	}
 }

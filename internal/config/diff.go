@@ -39,14 +39,14 @@ func diffHeaders(old, new []Header) []Change {
 	for i, rule := range was {
 		switch at := slices.Index(is, rule); {
 		case at < 0:
-			changes = append(changes, Change{Path: rule, Old: old[i].effect()})
+			changes = append(changes, Change{Path: rule, Old: old[i].Effect()})
 		case new[at] != old[i]:
-			changes = append(changes, Change{Path: rule, Old: old[i].effect(), New: new[at].effect()})
+			changes = append(changes, Change{Path: rule, Old: old[i].Effect(), New: new[at].Effect()})
 		}
 	}
 	for i, rule := range is {
 		if !slices.Contains(was, rule) {
-			changes = append(changes, Change{Path: rule, New: new[i].effect()})
+			changes = append(changes, Change{Path: rule, New: new[i].Effect()})
 		}
 	}
 	was = slices.DeleteFunc(was, func(rule string) bool { return !slices.Contains(is, rule) })

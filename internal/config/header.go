@@ -38,13 +38,13 @@ func (h Header) Rule() string {
 	return name
 }
 
-// effect says what the rule does. Where the name says that the value is a secret, the value is not
+// Effect says what the rule does. Where the name says that the value is a secret, the value is not
 // shown.
-func (h Header) effect() string {
+func (h Header) Effect() string {
 	switch {
 	case h.Mode == ModeRemove:
 		return string(h.Mode)
-	case soundsSecret(h.Name):
+	case SoundsSecret(h.Name):
 		return string(h.Mode) + " (value not shown)"
 	default:
 		return string(h.Mode) + " " + strconv.Quote(h.Value)

@@ -44,7 +44,7 @@ func maskFile(src string) string {
 	secret := false
 	for line := range strings.Lines(src) {
 		if m := block.FindStringSubmatch(line); m != nil && m[3] == "" { // otherwise an attribute: identity has a header
-			secret = m[1] == "header" && soundsSecret(m[2])
+			secret = m[1] == "header" && SoundsSecret(m[2])
 		}
 		if secret {
 			line = maskGroup(line, `=(.*)`)
@@ -68,8 +68,8 @@ func maskGroup(s, pattern string) string {
 	return string(masked)
 }
 
-// soundsSecret reports whether the name of a header says that it carries secrets.
-func soundsSecret(name string) bool {
+// SoundsSecret reports whether the name of a header says that it carries secrets.
+func SoundsSecret(name string) bool {
 	words := []string{"token", "secret", "key", "auth", "cookie", "password", "session"}
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToLower(name), word) })
 }

@@ -22,8 +22,11 @@ const (
 
 // Config says how the API behaves. Its zero value responds as fast as it can.
 type Config struct {
-	// EventInterval is the pause before each event of a stream but the first.
-	EventInterval time.Duration
+	// Observe, if not nil, is called for each request before its response begins.
+	Observe func(*http.Request)
+
+	// Pause, if not nil, is called before each event of a stream but the first.
+	Pause func(*http.Request)
 
 	// RequireOAuthBeta refuses a subscription's bearer token (sk-ant-oat…) with 401 unless
 	// anthropic-beta lists oauth-2025-04-20, as api.anthropic.com does.
@@ -60,6 +63,9 @@ func Handler(c Config) http.Handler { return &api{Config: c} }
 
 // ServeHTTP reads the whole request before it responds.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.Observe != nil {
+		a.Observe(r)
+	}
 	// Ids differ within a server, and are the same on each run.
 	w.Header().Set("Request-Id", fmt.Sprintf("req_011%021d", a.serial.Add(1)))
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
@@ -102,7 +108,7 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
 		if problem != nil {
 			return problem
 		}
-		m.Interval = a.EventInterval
+		m.pause = a.Pause
 		return m
 	case "GET /v1/models":
 		return json.RawMessage(models)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // Message is the response to POST /v1/messages.
@@ -15,9 +14,8 @@ type Message struct {
 	Blocks []Block
 	// StopReason says why the message ends: "end_turn".
 	StopReason string
-	// Interval is the pause before each event but the first, or before a whole message.
-	Interval time.Duration
 
+	pause       func(*http.Request) // nil: none
 	id          string
 	request     messageRequest
 	inputTokens int
@@ -109,7 +107,6 @@ func (m *Message) write(w http.ResponseWriter, r *http.Request) {
 	for _, b := range m.Blocks {
 		content = append(content, b.Whole)
 	}
-	pause(r, m.Interval)
 	writeJSON(w, http.StatusOK, m.body(content, m.StopReason, m.outputTokens()))
 }
 
@@ -120,8 +117,8 @@ func (m *Message) writeEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
 	for i, e := range m.events() {
-		if i > 0 {
-			pause(r, m.Interval)
+		if i > 0 && m.pause != nil {
+			m.pause(r)
 		}
 		send(w, []byte(e))
 	}
@@ -146,13 +143,4 @@ func (m *Message) events() (all []string) {
 	add("message_delta", `,"delta":{"stop_reason":%q,"stop_sequence":null},"usage":{"output_tokens":%d}`, m.StopReason, m.outputTokens())
 	add("message_stop", "")
 	return all
-}
-
-// pause waits between two events. It does not return if the client leaves.
-func pause(r *http.Request, interval time.Duration) {
-	select {
-	case <-time.After(interval):
-	case <-r.Context().Done():
-		panic(http.ErrAbortHandler)
-	}
 }

@@ -5,8 +5,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
 )
@@ -44,19 +42,19 @@ data: {"type":"message_stop"}
 )
 
 // words makes each response so long.
-func words(n int, interval time.Duration) fakeupstream.Config {
+func words(n int) fakeupstream.Config {
 	return fakeupstream.Config{Extend: func(w http.ResponseWriter, r *http.Request, body []byte) any {
 		m, problem := fakeupstream.NewMessage(w, r, body)
 		if problem != nil {
 			return problem
 		}
-		m.Blocks, m.Interval = []fakeupstream.Block{fakeupstream.Text(n)}, interval
+		m.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
 		return m
 	}}
 }
 
 func TestMessageShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2, 0)), `{"model":"long-2"}`)
+	resp, body := message(t, start(t, words(2)), `{"model":"long-2"}`)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
@@ -66,7 +64,7 @@ func TestMessageShape(t *testing.T) {
 }
 
 func TestStreamShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2, 0)), `{"model":"long-2","stream":true}`)
+	resp, body := message(t, start(t, words(2)), `{"model":"long-2","stream":true}`)
 	if got, want := resp.Header.Get("Content-Type"), "text/event-stream; charset=utf-8"; got != want {
 		t.Errorf("content type %q, want %q", got, want)
 	}
@@ -75,26 +73,16 @@ func TestStreamShape(t *testing.T) {
 	}
 }
 
-// TestPace measures in fake time how long a response takes: a stream of three deltas has nine
-// events.
-func TestPace(t *testing.T) {
-	for _, tt := range []struct {
-		name, body     string
-		interval, want time.Duration
-	}{
-		{"at once", `{"stream":true}`, 0, 0},
-		{"before each event but the first", `{"stream":true}`, time.Second, 8 * time.Second},
-		{"before a whole message", `{}`, time.Second, time.Second},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				began, w := time.Now(), httptest.NewRecorder()
-				fakeupstream.Handler(words(3, tt.interval)).ServeHTTP(w, request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(tt.body)))
-				if got := time.Since(began); w.Code != http.StatusOK || got != tt.want {
-					t.Errorf("status %d after %v, want 200 after %v", w.Code, got, tt.want)
-				}
-			})
-		})
+// TestPause: there is a pause before each event of a stream but the first, and none before a whole
+// message.
+func TestPause(t *testing.T) {
+	for _, body := range []string{`{"stream":true}`, `{}`} {
+		paused, w := 0, httptest.NewRecorder()
+		api := fakeupstream.Handler(fakeupstream.Config{Pause: func(*http.Request) { paused++ }})
+		api.ServeHTTP(w, request(t.Context(), t, http.MethodPost, "/v1/messages", strings.NewReader(body)))
+		if want := max(0, strings.Count(w.Body.String(), "event: ")-1); w.Code != http.StatusOK || paused != want {
+			t.Errorf("%s: status %d after %d pauses, want 200 after %d", body, w.Code, paused, want)
+		}
 	}
 }
 

@@ -6,14 +6,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"oauth-proxyd/internal/fakeupstream"
 )
 
 // TestStopCutsAStream proves with TestMain that it leaves no goroutine.
 func TestStopCutsAStream(t *testing.T) {
-	url, stop, err := fakeupstream.Start(fakeupstream.Handler(fakeupstream.Config{EventInterval: time.Hour}))
+	url, stop, err := fakeupstream.Start(fakeupstream.Handler(fakeupstream.Config{
+		Pause: func(r *http.Request) { <-r.Context().Done() },
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,11 @@ const (
 func clients() []Client {
 	return []Client{
 		{
-			Name: "Claude Code with an OAuth token and its own beta list", oauth: true,
+			Name: "Claude Code with an OAuth token and its own beta list", OAuth: true,
 			Method: http.MethodPost, Target: "/v1/messages?beta=true", header: claudeCode(), body: claudeBody,
 		},
 		{
-			Name: "SDK with an OAuth token as authToken", oauth: true,
+			Name: "SDK with an OAuth token as authToken", OAuth: true,
 			Method: http.MethodPost, Target: "/v1/messages", header: sdk(oauthToken), body: streamBody,
 		},
 		{

@@ -23,7 +23,7 @@ func run(t *testing.T, file string) (*selftest.Report, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := selftest.Run(t.Context(), selftest.Config{Settings: c})
+	r, err := selftest.Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,34 +67,32 @@ func TestReports(t *testing.T) {
 
 // TestVerdicts has the sentences that an operator is to find.
 func TestVerdicts(t *testing.T) {
+	const claude, sdk, curl = "Claude Code", "SDK with an OAuth", "curl"
 	for _, tt := range []struct {
 		name, file string
-		verdict    string // how it begins
-		status     selftest.Status
-		says       string // in its details
+		client     string // how its name begins
+		verdict    selftest.Status
+		says       string
 	}{
-		{"the shipped file serves OAuth", "../../etc/oauth-proxyd.hcl", "an OAuth token", selftest.OK, ""},
-		{"no rule", "testdata/no-rule.hcl", "an OAuth token", selftest.Fail, "an OAuth token would be refused with 401: no rule adds oauth-2025-04-20"},
-		{"the list is replaced", "testdata/set.hcl", "the client's own features", selftest.Fail, "the client's own features are lost: claude-code-20250219"},
-		{"a header that the API requires is removed", "testdata/version.hcl", "an OAuth token", selftest.Fail, `anthropic-version: header is required; because of header "anthropic-version"`},
-		{"the same, with an API key", "testdata/version.hcl", "a request with an API key", selftest.Fail, `because of header "anthropic-version"`},
-		{"the list is not added to", "testdata/default.hcl", "an OAuth token", selftest.Fail, `mode "merge" adds to it`},
-		{"a condition that never holds", "testdata/never.hcl", "an OAuth token", selftest.Fail, "leaves it out"},
-		{"a condition that holds for some", "testdata/conditions.hcl", "an OAuth token", selftest.Warn, "leaves it out"},
-		{"limits that are small", "testdata/unusual.hcl", "every request", selftest.OK, ""},
+		{"the shipped file serves OAuth", "../../etc/oauth-proxyd.hcl", sdk, selftest.OK, ""},
+		{"no rule", "testdata/no-rule.hcl", sdk, selftest.Fail, "the API refuses its OAuth token with 401, because anthropic-beta lacks oauth-2025-04-20"},
+		{"the list is replaced", "testdata/set.hcl", claude, selftest.Fail, "its own features are lost: claude-code-20250219"},
+		{"a header that the API requires is removed", "testdata/version.hcl", sdk, selftest.Fail, "400: anthropic-version: header is required"},
+		{"the same, with an API key", "testdata/version.hcl", curl, selftest.Fail, "400: anthropic-version: header is required"},
+		{"the list is not added to", "testdata/default.hcl", claude, selftest.Fail, "anthropic-beta lacks oauth-2025-04-20"},
+		{"a condition that never holds", "testdata/never.hcl", sdk, selftest.Fail, "leave it out"},
+		{"a condition that holds for some", "testdata/conditions.hcl", sdk, selftest.Warn, "leave it out"},
+		{"limits that are small", "testdata/unusual.hcl", curl, selftest.OK, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, _ := run(t, tt.file)
-			i := slices.IndexFunc(r.Verdicts, func(v selftest.Verdict) bool { return strings.HasPrefix(v.Name, tt.verdict) })
-			if i < 0 {
-				t.Fatalf("there is no verdict on %q", tt.verdict)
-			}
-			v := r.Verdicts[i]
-			if r.OK == (v.Status == selftest.Fail) {
+			i := slices.IndexFunc(r.Clients, func(c selftest.Client) bool { return strings.HasPrefix(c.Name, tt.client) })
+			c := r.Clients[i]
+			if r.OK == (c.Verdict == selftest.Fail) {
 				t.Errorf("OK is %t", r.OK)
 			}
-			if said := strings.Join(v.Details, "\n"); v.Status != tt.status || !strings.Contains(said, tt.says) || tt.says == "" && said != "" {
-				t.Errorf("%s: %q, want %s with %q", v.Status, said, tt.status, tt.says)
+			if c.Verdict != tt.verdict || !strings.Contains(c.Why, tt.says) || tt.says == "" && c.Why != "" {
+				t.Errorf("%s: %q, want %s with %q", c.Verdict, c.Why, tt.verdict, tt.says)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // faultAfter is the number of deltas that a stream sends before its fault.
@@ -19,7 +20,9 @@ type faultyWriter struct {
 	request  *http.Request
 	fault    string // the model; empty: none
 	compress bool
+	slow     bool // a pause before each event but the first
 
+	begun  bool
 	deltas int
 	ended  bool // the rest is dropped
 	zip    *gzip.Writer
@@ -41,6 +44,10 @@ func (w *faultyWriter) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *faultyWriter) Write(p []byte) (int, error) {
 	streamed := bytes.HasPrefix(p, []byte("event: "))
+	if w.slow && w.begun {
+		time.Sleep(slowInterval)
+	}
+	w.begun = true
 	switch {
 	case w.ended:
 		return len(p), nil

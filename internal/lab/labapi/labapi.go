@@ -117,13 +117,11 @@ func message(w http.ResponseWriter, r *http.Request, body []byte) any {
 	if n := c.deltas(); n > 0 {
 		m.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
 	}
-	if c.Model == "slow" || strings.HasPrefix(c.Model, "slow-") {
-		m.Interval = slowInterval
-	}
 	if name := c.tool(); name != "" {
 		m.Blocks, m.StopReason = append(m.Blocks, toolUse(id(w, "toolu"), name)), "tool_use"
 	}
 	faulty := w.(*faultyWriter)
+	faulty.slow = c.Stream && (c.Model == "slow" || strings.HasPrefix(c.Model, "slow-"))
 	switch c.Model {
 	case "error-mid-stream", "cut-mid-stream", "stall":
 		faulty.fault = c.Model
