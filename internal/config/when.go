@@ -30,12 +30,12 @@ func (w When) covers(other When) bool {
 
 // overlaps reports whether both can hold for one request.
 func (w When) overlaps(other When) bool {
-	return Overlap(w.BearerPrefix, other.BearerPrefix) && Overlap(w.PathPrefix, other.PathPrefix) &&
-		Overlap(w.UserAgentPrefix, other.UserAgentPrefix) && (w.Listener == "" || other.Listener == "" || w.Listener == other.Listener)
+	return overlap(w.BearerPrefix, other.BearerPrefix) && overlap(w.PathPrefix, other.PathPrefix) &&
+		overlap(w.UserAgentPrefix, other.UserAgentPrefix) && (w.Listener == "" || other.Listener == "" || w.Listener == other.Listener)
 }
 
-// Overlap reports whether a text can begin with both prefixes.
-func Overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+// overlap reports whether a text can begin with both prefixes.
+func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
 // condition binds one line of a when block. An empty value is an error, because it would hold for
 // every request, and so is one that no request can have.

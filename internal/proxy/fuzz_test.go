@@ -16,13 +16,13 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second, ours string) {
 		rule := config.Header{Name: "X-A", Value: ours, Mode: config.ModeMerge}
 		h := http.Header{"X-A": {first, second}}
-		Apply(rule, h, &http.Request{}, "")
+		apply(rule, h, &http.Request{}, "")
 		once := slices.Clone(h["X-A"])
 		want := config.AppendElements(nil, first, second)
 		if got := config.AppendElements(nil, once...); balanced(first, second, ours) && (len(got) < len(want) || !slices.Equal(got[:len(want)], want)) {
 			t.Errorf("%q and %q became %q", first, second, once)
 		}
-		if result := Apply(rule, h, &http.Request{}, ""); balanced(first, second, ours) && (result != rulePresent || !slices.Equal(h["X-A"], once)) {
+		if result := apply(rule, h, &http.Request{}, ""); balanced(first, second, ours) && (result != rulePresent || !slices.Equal(h["X-A"], once)) {
 			t.Errorf("a second merge made %q of %q", h["X-A"], once)
 		}
 		if len(h["X-A"]) != 1 {

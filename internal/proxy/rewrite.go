@@ -44,7 +44,7 @@ func (s *snapshot) header(in *http.Request, listener string) (http.Header, []Rul
 	dropPrivate(h, s.Identity.Header)
 	results := make([]RuleTrace, 0, len(s.Headers))
 	for _, rule := range s.Headers {
-		results = append(results, RuleTrace{strings.ToLower(rule.Name), Apply(rule, h, in, listener)})
+		results = append(results, RuleTrace{strings.ToLower(rule.Name), apply(rule, h, in, listener)})
 	}
 	return h, results
 }

@@ -29,9 +29,9 @@ func holds(w config.When, in *http.Request, listener string) bool {
 		(w.Listener == "" || listener == w.Listener)
 }
 
-// Apply applies the rule to h, the header to be sent for the request in, which came through a
+// apply applies the rule to h, the header to be sent for the request in, which came through a
 // listener. It returns the result, as a label of a metric and in the log.
-func Apply(r config.Header, h http.Header, in *http.Request, listener string) string {
+func apply(r config.Header, h http.Header, in *http.Request, listener string) string {
 	if !holds(r.When, in, listener) {
 		return ruleSkipped
 	}

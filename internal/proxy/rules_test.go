@@ -48,7 +48,7 @@ func TestRules(t *testing.T) {
 			if c.old != nil {
 				h["X-A"] = c.old
 			}
-			result := Apply(config.Header{Name: "X-A", Value: c.value, Mode: c.mode}, h, &http.Request{}, "")
+			result := apply(config.Header{Name: "X-A", Value: c.value, Mode: c.mode}, h, &http.Request{}, "")
 			if result != c.result || !slices.Equal(h["X-A"], c.want) || h.Get("Other") != "o" {
 				t.Errorf("%v: %q, want %v: %q", result, h["X-A"], c.result, c.want)
 			}
@@ -81,7 +81,7 @@ func TestConditions(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := http.Header{}
-			result := Apply(config.Header{Name: "X-A", Value: "v", When: c.when}, h, in, "proxy")
+			result := apply(config.Header{Name: "X-A", Value: "v", When: c.when}, h, in, "proxy")
 			if (result != ruleSkipped) != c.want || (len(h) > 0) != c.want {
 				t.Errorf("%v, %v; want it to hold: %v", result, h, c.want)
 			}
