@@ -146,7 +146,7 @@ func TestStatusWarnsOfKeyExpiry(t *testing.T) {
 		"Self":{"DNSName":"box.tail.ts.net.","KeyExpiry":"` + time.Now().Add(50*time.Hour).UTC().Format(time.RFC3339) + `"},"Health":[]}`)
 	d.run(t)
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", onTailnet(d, "wait"))})
-	s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning the node key expires in 2 days", "tailscale up --force-reauth")
+	s.wantStatus(0, "healthy: serving, with 1 warning\n", "warning the node key expires at ", "tailscale up --force-reauth")
 }
 
 func TestStatusAfterReload(t *testing.T) {

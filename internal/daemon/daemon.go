@@ -81,7 +81,8 @@ type daemon struct {
 	pending   []lifecycle.Event
 	notifier  *systemd.Notifier
 	tailnet   *tailnet.Client
-	following bool // tailnet reports every change
+	following bool          // tailnet reports every change
+	keyNotice time.Duration // of tailnet, when it was last connected
 	reload    reloads
 	upgrade   upgrade
 	watchdog  watchdog

@@ -137,7 +137,7 @@ func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
 	all := append([]string{s.Trouble}, d.faults(v, reloadError)...)
 	all = append(all, s.Tailnet.Trouble, s.Failing)
 	if v.state.TailnetRequired() {
-		all = append(all, v.tailnet.Status.ExpiryWarning(now))
+		all = append(all, v.tailnet.Status.ExpiryWarning())
 	}
 	for _, text := range s.Tailnet.Warnings {
 		all = append(all, "tailscaled warns: "+text+"; see `tailscale status`")

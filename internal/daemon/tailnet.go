@@ -88,9 +88,12 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 	for _, w := range naming.warnings(slices.DeleteFunc(slices.Clone(r.Status.Warnings), isKnown)) {
 		d.log.Warn("tailscaled warns", "warning", w)
 	}
-	if r.KeyNotice != 0 && r.KeyNotice != before.KeyNotice {
+	if r.Err == nil && r.Status.KeyNotice != 0 && r.Status.KeyNotice != d.keyNotice {
 		d.log.Warn("the key of this node expires soon; run `tailscale up --force-reauth` on this host before then, or disable its expiry in the admin console",
-			"expires", r.Status.KeyExpiry, "within", r.KeyNotice)
+			"expires", r.Status.KeyExpiry, "within", r.Status.KeyNotice)
+	}
+	if r.Err == nil { // otherwise nothing may be known of the key
+		d.keyNotice = r.Status.KeyNotice
 	}
 }
 

@@ -200,7 +200,7 @@ func checkWarnings(_ context.Context, x *facts) []Finding {
 	if x.daemon == nil {
 		return nil
 	}
-	reported := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning(time.Now())}
+	reported := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning()}
 	if x.settings != nil {
 		reported = append(reported, x.settings.Warnings()...)
 	}

@@ -79,7 +79,7 @@ func checkKey(_ context.Context, x *facts) []Finding {
 	if x.node.Backend == "" || x.node.Name == "" {
 		return nil
 	}
-	switch at, soon := x.node.KeyExpiry, x.node.ExpiryWarning(time.Now()); {
+	switch at, soon := x.node.KeyExpiry, x.node.ExpiryWarning(); {
 	case x.node.KeyExpired:
 		return []Finding{fail("expired on %s", at.Format(time.DateOnly)).fix("tailscale up --force-reauth")}
 	case soon != "":

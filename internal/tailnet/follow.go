@@ -21,10 +21,6 @@ type Report struct {
 	// Err is the error that Connect would return: nil if and only if the backend is in state
 	// Running, else an *Error.
 	Err error
-
-	// KeyNotice is 14 or 3 days if the node key expires within that time; 0 if it expires later, or
-	// has expired. It stays as it was while nothing is known of the key.
-	KeyNotice time.Duration
 }
 
 // Follow reports the status at once and then each change of it, and returns when ctx ends. It calls
@@ -63,10 +59,7 @@ func (f *follower) read(ctx context.Context) {
 		return // Follow ends, and tailscaled may be well
 	}
 	status.Warnings = f.health.lasting(status.Warnings, f.readAt)
-	news := Report{Status: status, Err: err, KeyNotice: status.keyNotice(f.readAt)}
-	if err != nil && status.KeyExpiry.IsZero() && f.last != nil {
-		news.KeyNotice = f.last.KeyNotice
-	}
+	news := Report{Status: status, Err: err}
 	if f.last == nil || !sameNews(*f.last, news) {
 		f.last = &news
 		f.report(news)
@@ -75,7 +68,7 @@ func (f *follower) read(ctx context.Context) {
 
 func sameNews(a, b Report) bool {
 	same := (a.Err == nil) == (b.Err == nil) && (a.Err == nil || a.Err.Error() == b.Err.Error())
-	return same && a.KeyNotice == b.KeyNotice && reflect.DeepEqual(a.Status, b.Status)
+	return same && reflect.DeepEqual(a.Status, b.Status)
 }
 
 // wait returns when the next reading is due.

@@ -274,8 +274,8 @@ func TestFollowKeyNotice(t *testing.T) {
 		{"expired", -time.Minute, 0},
 	} {
 		d.become(withKeyExpiry("Running", time.Now().Add(step.left)))
-		if r := next(t, reports); r.KeyNotice != step.notice {
-			t.Errorf("%s: notice %v, want %v", step.name, r.KeyNotice, step.notice)
+		if r := next(t, reports); r.Status.KeyNotice != step.notice {
+			t.Errorf("%s: notice %v, want %v", step.name, r.Status.KeyNotice, step.notice)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package tailnet
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -34,6 +33,10 @@ type Status struct {
 
 	// KeyExpired reports whether the node is off the tailnet because its key expired.
 	KeyExpired bool
+
+	// KeyNotice is 14 or 3 days if the node key expires within that time; 0 if it expires later, or
+	// has expired.
+	KeyNotice time.Duration
 
 	// AuthURL is the login URL while tailscaled waits for a login. Anybody who has it can claim the
 	// node, so it goes only to the operator's log and status.
@@ -100,6 +103,13 @@ func (s *Status) addSelf(self *ipnstate.PeerStatus, now time.Time) {
 	}
 	past := !s.KeyExpiry.IsZero() && s.KeyExpiry.Before(now)
 	s.KeyExpired = self.Expired || past && s.Backend == ipn.NeedsLogin.String()
+	switch left := s.KeyExpiry.Sub(now); {
+	case s.KeyExpiry.IsZero(), s.KeyExpired, past, left > 14*day:
+	case left > 3*day:
+		s.KeyNotice = 14 * day
+	default:
+		s.KeyNotice = 3 * day
+	}
 }
 
 // warningsFrom returns the health warnings in a fixed order, and with no login URL in them.
@@ -170,32 +180,12 @@ func warningKey(text string) string {
 
 const day = 24 * time.Hour
 
-// keyNotice returns the shorter of 14 and 3 days within which the key expires; 0: neither.
-func (s Status) keyNotice(now time.Time) time.Duration {
-	switch left := s.KeyExpiry.Sub(now); {
-	case s.KeyExpiry.IsZero(), s.KeyExpired, left <= 0, left > 14*day:
-		return 0
-	case left > 3*day:
-		return 14 * day
-	default:
-		return 3 * day
-	}
-}
-
 // ExpiryWarning says that the node key expires within two weeks, and how to renew it. It is empty
 // if the key expires later, or has expired already, which is an error.
-func (s Status) ExpiryWarning(now time.Time) string {
-	if s.keyNotice(now) == 0 {
+func (s Status) ExpiryWarning() string {
+	if s.KeyNotice == 0 {
 		return ""
 	}
-	left := s.KeyExpiry.Sub(now)
-	in := fmt.Sprintf("%d minutes", left/time.Minute)
-	switch {
-	case left >= 2*day:
-		in = fmt.Sprintf("%d days", left/day)
-	case left >= 2*time.Hour:
-		in = fmt.Sprintf("%d hours", left/time.Hour)
-	}
-	return fmt.Sprintf("the node key expires in %s, at %s; run `tailscale up --force-reauth` on this host, or disable its key expiry in the admin console",
-		in, s.KeyExpiry.Format("2006-01-02 15:04 MST"))
+	return "the node key expires at " + s.KeyExpiry.Format("2006-01-02 15:04 MST") +
+		"; run `tailscale up --force-reauth` on this host, or disable its key expiry in the admin console"
 }
