@@ -95,31 +95,3 @@ func isInstalled() bool {
 func isMissing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 }
-
-// patientCommand is askCommand for Follow, which asks every second. It repeats a result for
-// commandInterval, and an error for a growing pause, without running the command.
-type patientCommand struct {
-	client   *Client
-	failures int // in a row
-	until    time.Time
-	status   Status
-	err      error
-}
-
-const commandInterval = 5 * time.Second
-
-func (p *patientCommand) ask(ctx context.Context) (Status, error) {
-	if time.Now().Before(p.until) {
-		return p.status, p.err
-	}
-	wait := commandInterval
-	p.status, p.err = p.client.askCommand(ctx)
-	if p.err == nil {
-		p.failures = 0
-	} else {
-		p.failures++
-		wait = p.client.pause(p.failures)
-	}
-	p.until = time.Now().Add(wait)
-	return p.status, p.err
-}

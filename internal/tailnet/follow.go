@@ -3,12 +3,10 @@ package tailnet
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"reflect"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"tailscale.com/client/local"
 	"tailscale.com/ipn"
 )
 
@@ -23,45 +21,65 @@ type Report struct {
 	Err error
 }
 
-// Follow reports the status at once and then each change of it, and returns when ctx ends. It calls
-// report from its own goroutine: a slow report delays the next one, but not the reading of the bus.
+// follower is the state of one Follow.
+type follower struct {
+	*Client
+	report func(Report)
+	last   Report // zero before the first, which always has an error or a state
+	health debouncer
+}
+
+// Follow reports the status at once and then each change of it, and returns when ctx ends. A watch
+// of the IPN bus lasts RereadInterval at most and begins with a notification; each notification is
+// a hint to read the status. Where the bus is refused, Follow polls, at growing intervals.
 func (c *Client) Follow(ctx context.Context, report func(Report)) {
-	f := &follower{
-		client: c, report: report, bus: bus{hints: make(chan struct{}, 1)},
-		health: debouncer{delay: c.cfg.WarningDelay}, command: patientCommand{client: c},
-	}
-	var watch sync.WaitGroup
-	watch.Go(func() { f.bus.keepOpen(ctx, c) })
-	defer watch.Wait()
-	for ctx.Err() == nil {
+	f := &follower{Client: c, report: report, health: debouncer{delay: c.cfg.WarningDelay}}
+	for failures := 1; ctx.Err() == nil; failures++ {
+		opened := time.Now()
+		granted, err := f.watch(ctx)
+		if granted {
+			failures = 0
+			sleep(ctx, c.cfg.BackoffMin-time.Since(opened)) // a bus that ends at once
+			continue
+		}
 		f.read(ctx)
-		f.wait(ctx)
+		f.pause(ctx, c.backoff(failures), dialFailure(err) != nil)
 	}
 }
 
-// follower is the state of one Follow. Only its goroutine uses it, and that of the bus uses bus.
-type follower struct {
-	client *Client
-	report func(Report)
-	last   *Report // nil before the first
-	health debouncer
+// busMask asks for what we need and every version grants. Newer ones refuse NotifyInitialNetMap,
+// and 1.54 to 1.90 let only root watch without NotifyNoPrivateKeys.
+const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
 
-	readAt  time.Time // when the last reading ended
-	command patientCommand
-	bus     bus
+// watch reads the status at each notification, and reports whether the bus was granted.
+func (f *follower) watch(ctx context.Context) (granted bool, err error) {
+	bus, cancel := context.WithTimeout(ctx, f.cfg.RereadInterval)
+	defer cancel()
+	watcher, err := f.local.WatchIPNBus(bus, busMask)
+	if err != nil {
+		return false, err
+	}
+	defer watcher.Close()
+	for {
+		if _, err := watcher.Next(); err != nil {
+			return granted, err
+		}
+		granted = true
+		f.read(ctx)
+		sleep(bus, f.cfg.SettleInterval)
+	}
 }
 
 // read reads the status once and reports it if it has changed.
 func (f *follower) read(ctx context.Context) {
-	status, err := f.client.connect(ctx, f.command.ask)
-	f.readAt = time.Now()
+	status, err := f.Connect(ctx)
 	if ctx.Err() != nil {
 		return // Follow ends, and tailscaled may be well
 	}
-	status.Warnings = f.health.lasting(status.Warnings, f.readAt)
+	status.Warnings = f.health.lasting(status.Warnings, time.Now())
 	news := Report{Status: status, Err: err}
-	if f.last == nil || !sameNews(*f.last, news) {
-		f.last = &news
+	if !sameNews(f.last, news) {
+		f.last = news
 		f.report(news)
 	}
 }
@@ -71,81 +89,34 @@ func sameNews(a, b Report) bool {
 	return same && reflect.DeepEqual(a.Status, b.Status)
 }
 
-// wait returns when the next reading is due.
-func (f *follower) wait(ctx context.Context) {
-	timer := time.NewTimer(f.due())
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-f.bus.hints:
-		sleep(ctx, f.client.cfg.SettleInterval-time.Since(f.readAt))
+// pause waits before the next attempt: up to RereadInterval if there is a tailscaled, which refuses
+// the bus, hangs, or is reached by the command only. While nobody listens on the socket, pause tries
+// that every BackoffMin, which starts no process.
+func (f *follower) pause(ctx context.Context, d time.Duration, dialFailed bool) {
+	if !dialFailed || f.last.Status.Backend != "" {
+		d = min(d, f.cfg.RereadInterval)
+	}
+	for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); {
+		sleep(ctx, min(time.Until(end), f.cfg.BackoffMin))
+		if dialFailed && f.listens() {
+			return
+		}
 	}
 }
 
-// due returns when the next reading is due without a notification: soon, unless tailscaled responds
-// and the bus is open.
-func (f *follower) due() time.Duration {
-	if f.bus.live.Load() && f.last != nil && f.last.Status.Backend != "" {
-		return f.client.cfg.RereadInterval
+func (c *Client) listens() bool {
+	conn, err := net.Dial("unix", c.socket)
+	if err == nil {
+		_ = conn.Close() // nothing was written to it
 	}
-	return f.client.cfg.BackoffMin
+	return err == nil
 }
 
-// pause returns the back-off after that many failures in a row, at least one.
-func (c *Client) pause(failures int) time.Duration {
+// backoff returns the pause after that many failures in a row, at least one.
+func (c *Client) backoff(failures int) time.Duration {
 	const doublings = 10 // no pause grows further, and none overflows
 	d := min(c.cfg.BackoffMin<<min(failures-1, doublings), c.cfg.BackoffMax)
 	return max(c.cfg.BackoffMin, d-rand.N(d/4+1))
-}
-
-// busMask asks for what we need and every version grants. Newer ones refuse NotifyInitialNetMap,
-// and 1.54 to 1.90 let only root watch without NotifyNoPrivateKeys.
-const busMask = ipn.NotifyInitialState | ipn.NotifyInitialPrefs | ipn.NotifyInitialHealthState | ipn.NotifyNoPrivateKeys
-
-// bus is the watch of the IPN bus. Each notification is only a hint to read the status. tailscaled
-// cuts off slow watchers, so the watch never blocks on the reader of hints.
-type bus struct {
-	hints chan struct{} // of size 1; one stands for all that were not taken
-	live  atomic.Bool   // tailscaled has granted the watch
-}
-
-// keepOpen opens the bus again whenever it ends: soon if it had been granted or nobody listens on
-// the socket, and at growing intervals if it was refused. The first notification of each watch
-// causes a reading, so no change in between is missed.
-func (b *bus) keepOpen(ctx context.Context, c *Client) {
-	for failures := 1; ctx.Err() == nil; failures++ {
-		opened := time.Now()
-		err := b.watch(ctx, c.local)
-		if b.live.Swap(false) || dialFailure(err) != nil {
-			failures = 1
-		}
-		b.hint() // tailscaled may have ended
-		sleep(ctx, c.pause(failures)-time.Since(opened))
-	}
-}
-
-// watch reads the bus to its end.
-func (b *bus) watch(ctx context.Context, lc *local.Client) error {
-	watcher, err := lc.WatchIPNBus(ctx, busMask)
-	if err != nil {
-		return err
-	}
-	defer watcher.Close()
-	for {
-		if _, err := watcher.Next(); err != nil {
-			return err
-		}
-		b.live.Store(true)
-		b.hint()
-	}
-}
-
-func (b *bus) hint() {
-	select {
-	case b.hints <- struct{}{}:
-	default:
-	}
 }
 
 // sleep waits for d, or for the end of ctx.

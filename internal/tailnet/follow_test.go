@@ -200,7 +200,8 @@ func TestFollowDebouncesWarnings(t *testing.T) {
 	d := startDaemon(t)
 	d.setStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
 	cfg := quiet(d.socket)
-	cfg.WarningDelay, cfg.RereadInterval = 50*time.Millisecond, 10*time.Millisecond
+	cfg.WarningDelay = 50 * time.Millisecond
+	cfg.BackoffMin, cfg.RereadInterval = time.Millisecond, 10*time.Millisecond
 	reports := follow(t, cfg)
 	if r := next(t, reports); len(r.Status.Warnings) > 0 {
 		t.Errorf("first report has the warnings %q, want none yet", r.Status.Warnings)

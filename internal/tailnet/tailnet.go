@@ -20,14 +20,13 @@ type Config struct {
 	// AttemptTimeout bounds each call but Follow, and each attempt of Follow. Default 5 s.
 	AttemptTimeout time.Duration
 
-	// BackoffMin and BackoffMax bound Follow's pause after a command that failed, and after a bus
-	// that was refused. The pause doubles from one to the other, less a random part of up to a
-	// quarter. BackoffMin is also the time between two readings without a bus. Defaults 1 s and
-	// 30 s.
+	// BackoffMin and BackoffMax bound Follow's pause after it could not watch the bus. The pause
+	// doubles from one to the other, less a random part of up to a quarter. BackoffMin is also the
+	// time between two dials while nobody listens on the socket. Defaults 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
-	// RereadInterval is the longest time between two readings while the bus is silent, as it is if
-	// tailscaled hangs. Default 10 s.
+	// RereadInterval is how long Follow watches one bus, and the longest pause while there is a
+	// tailscaled. Default 10 s.
 	RereadInterval time.Duration
 
 	// SettleInterval is the shortest time between two readings, so that a burst of notifications
@@ -72,16 +71,11 @@ func New(cfg Config) *Client {
 // is in state Running, and an *Error otherwise. The status is returned with an error, too, if it
 // could be read.
 func (c *Client) Connect(ctx context.Context) (Status, error) {
-	return c.connect(ctx, c.askCommand)
-}
-
-// connect reads the status once, by command if the socket cannot be reached.
-func (c *Client) connect(ctx context.Context, command func(context.Context) (Status, error)) (Status, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	status, err := c.askSocket(attempt)
 	if dialErr := dialFailure(err); dialErr != nil {
-		status, err = command(attempt)
+		status, err = c.askCommand(attempt)
 		err = commandReason(dialErr, err)
 	} else if err != nil {
 		err = c.explain(err)

@@ -7,7 +7,7 @@ import (
 )
 
 // Pause is how long Follow waits by default after that many failures in a row.
-func Pause(failures int) time.Duration { return New(Config{}).pause(failures) }
+func Pause(failures int) time.Duration { return New(Config{}).backoff(failures) }
 
 func TestDebouncer(t *testing.T) {
 	type reading struct {
