@@ -117,7 +117,8 @@ func knock(ctx context.Context, network, address string) knocked {
 	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()
 	began := time.Now()
-	c, err := dial(ctx, network, address)
+	var d net.Dialer // it takes an unspecified address for this host
+	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return knocked{err: err}
 	}
@@ -130,20 +131,6 @@ func knock(ctx context.Context, network, address string) knocked {
 	}
 	defer response.Body.Close()
 	return knocked{ours: strings.HasPrefix(response.Header.Get("X-Request-Id"), "req_"), took: time.Since(began)}
-}
-
-// dial connects on loopback if the socket is on every address: to ::1, or else, where a host has no
-// IPv6, to 127.0.0.1. The name localhost would need /etc/hosts or a resolver.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var d net.Dialer
-	host, port, _ := net.SplitHostPort(address) // empty for a Unix socket
-	if port != "" && (host == "" || host == "::") {
-		if c, err := d.DialContext(ctx, network, "[::1]:"+port); err == nil {
-			return c, nil
-		}
-		address = "127.0.0.1:" + port
-	}
-	return d.DialContext(ctx, network, address)
 }
 
 func milliseconds(d time.Duration) string {
