@@ -399,7 +399,7 @@ func TestUpgradeWithoutDescriptors(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	s := start(t, unit{config: forwarding(u.URL, "", withoutTailnet)})
-	restore := spareDescriptors(t, s, 0)
+	restore := takeDescriptors(t, s)
 	s.signal(syscall.SIGUSR2)
 	s.log.Next(t, "the upgrade failed; this process keeps running", "too many open files")
 	restore()

@@ -26,9 +26,7 @@ func checkConfig(ctx context.Context, x *facts) []Finding {
 	}
 	found := []Finding{ok("%s is valid", x.File)}
 	for _, text := range settings.Warnings() {
-		setting, _, _ := strings.Cut(text, ": ")
-		seen, fix := splitWarning(text, "", "change "+setting+" in "+x.File)
-		found = append(found, warn("%s", seen).fix(fix, "oauth-proxyd reload"))
+		found = append(found, warn("%s", text).fix("oauth-proxyd reload   # once "+x.File+" is changed"))
 	}
 	return append(found, x.pending(ctx)...)
 }
@@ -42,8 +40,6 @@ func (x *facts) pending(ctx context.Context) []Finding {
 	switch {
 	case err != nil:
 		return []Finding{unknown("the running daemon did not say whether it has applied the file: %v", err)}
-	case x.isForDescriptors(o.Error):
-		return nil
 	case o.Refused():
 		why := o.Error
 		if len(o.Diagnostics) > 0 {

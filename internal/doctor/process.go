@@ -94,15 +94,12 @@ func (x *facts) pid() int {
 // stuck adds the cause, if /proc shows it, and the fix to a finding about a daemon that does not
 // respond.
 func (x *facts) stuck(f Finding) Finding {
-	pid, used := x.pid(), x.descriptorsUsedUp()
+	pid := x.pid()
 	_, state, _ := strings.Cut(procText(pid, "stat"), ") ") // proc_pid_stat(5)
 	switch {
 	case strings.HasPrefix(state, "T"):
 		f.Seen += fmt.Sprintf(": process %d is stopped by a signal", pid)
 		return f.fix(fmt.Sprintf("kill -CONT %d", pid))
-	case used.Seen != "":
-		f.Seen += ": " + used.Seen
-		return f.fix(used.Fix...)
 	case x.daemon == nil && pid != 0:
 		f.Seen += fmt.Sprintf(": it is process %d, %q", pid, strings.TrimSpace(procText(pid, "comm")))
 	}
@@ -110,33 +107,6 @@ func (x *facts) stuck(f Finding) Finding {
 		return f.fix(journalCommand)
 	}
 	return f
-}
-
-// descriptorsUsedUp reports that the daemon has nearly all of its descriptors open. The finding is
-// empty if it has not, or if this user may not see them.
-func (x *facts) descriptorsUsedUp() (f Finding) {
-	const spare = 4 // a connection frees its own when its client gives up
-	pid, limit := x.pid(), 0
-	for line := range strings.Lines(procText(pid, "limits")) {
-		if text, found := strings.CutPrefix(line, "Max open files"); found {
-			_, _ = fmt.Sscan(text, &limit) // else it is "unlimited"
-		}
-	}
-	open, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
-	if len(open) == 0 || limit == 0 || len(open)+spare < limit {
-		return f
-	}
-	f = warn("process %d has %d file descriptors open, and its limit is %d", pid, len(open), limit)
-	if x.units.installed() {
-		return f.fix("systemctl edit "+serviceUnit+"   # add these lines:", fmt.Sprintf("[Service]\nLimitNOFILE=%d", 2*limit), x.start())
-	}
-	return f.fix("ulimit -n 65536   # where the daemon is started; for a service of systemd: LimitNOFILE=", x.start())
-}
-
-// isForDescriptors reports whether a text is about descriptors that are still used up. checkDaemon
-// reports that once, with the limit.
-func (x *facts) isForDescriptors(text string) bool {
-	return strings.Contains(text, syscall.EMFILE.Error()) && x.descriptorsUsedUp().Seen != ""
 }
 
 // procText returns a file of proc(5) about a process, or "" if that has ended.

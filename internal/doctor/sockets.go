@@ -167,9 +167,6 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 		return []Finding{warn("%d of %d slots are in use, and %d requests wait", s.Requests.InFlight, s.Requests.InFlightLimit, s.Requests.Queued).
 			fix("oauth-proxyd requests   # who has them?", "proxy.max_connections in "+x.File+", or max_connections_per_person")}
 	}
-	if used := x.descriptorsUsedUp(); used.Seen != "" {
-		return []Finding{used}
-	}
 	findings := []Finding{ok("process %d serves, version %s, since %s", x.daemon.PID, x.daemon.Version, x.daemon.StartedAt.Format("2006-01-02 15:04 MST"))}
 	if x.daemon.Version != x.Version {
 		replace := x.start()
@@ -182,59 +179,39 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 }
 
 // checkWarnings repeats the daemon's own warnings, except those that other checks report. It comes
-// after the checks of the upstream, which may find why requests fail.
+// after the checks of the upstream. If any check has failed, the warnings are most likely its
+// consequences.
 func checkWarnings(_ context.Context, x *facts) []Finding {
-	if x.daemon == nil {
+	if x.daemon == nil || !x.report.OK {
 		return nil
 	}
 	reported := []string{x.daemon.Trouble, x.daemon.Tailnet.Trouble, x.node.ExpiryWarning()}
 	if x.settings != nil {
 		reported = append(reported, x.settings.Warnings()...)
 	}
-	why := "the upstream responds to doctor's GET: run `oauth-proxyd explain ID` with the request_id of a failure, from the log or the client's error"
-	if slices.ContainsFunc(x.report.Findings, func(f Finding) bool { return strings.HasPrefix(f.Check, "upstream") && f.Status != OK }) {
-		why = "see what the checks of the upstream find"
-	} else if strings.HasPrefix(x.daemon.Requests.Cause, "upstream_connect") {
-		why = x.onlyHere()
-	}
 	var findings []Finding
 	for _, text := range x.daemon.Warnings {
-		if slices.Contains(reported, text) || x.isExplained(text) {
+		if slices.Contains(reported, text) || strings.HasPrefix(text, "tailscaled warns: ") {
 			continue
 		}
-		seen, fix := splitWarning(text, x.daemon.Requests.Fix, "oauth-proxyd status")
-		findings = append(findings, warn("%s", seen).fix(strings.ReplaceAll(fix, "run `oauth-proxyd doctor`", why)))
+		fix := "oauth-proxyd status"
+		seen, found := strings.CutSuffix(text, "; run `oauth-proxyd doctor`")
+		if found {
+			fix = x.whyFailing()
+		}
+		findings = append(findings, warn("%s", seen).fix(fix))
 	}
 	return findings
 }
 
-// isExplained reports whether another check has found why the daemon warns.
-func (x *facts) isExplained(text string) bool {
-	return strings.HasPrefix(text, "tailscaled warns: ") || x.isForDescriptors(text) ||
-		x.refused && strings.HasPrefix(text, "the last reload was refused") ||
-		x.failed("access") && strings.Contains(text, "were refused, because access.allow does not list the sender")
-}
-
-// onlyHere says what to do if this command can connect to the upstream, and the daemon could not.
-func (x *facts) onlyHere() string {
+// whyFailing says what to do about requests that fail although no check does.
+func (x *facts) whyFailing() string {
 	const unlike = "this command can connect and the daemon could not: if its next request fails too, "
 	switch {
-	case x.failed("service network"):
-		return "see what the check of the service's network finds"
+	case !strings.HasPrefix(x.daemon.Requests.Cause, "upstream_connect"):
+		return "the upstream responds to doctor's GET: run `oauth-proxyd explain ID` with the request_id of a failure, from the log or the client's error"
 	case x.units.installed():
-		return unlike + "see PrivateNetwork=, IPAddressDeny= and RestrictAddressFamilies= in `systemctl cat oauth-proxyd`"
+		return unlike + "see PrivateNetwork=, IPAddressDeny=, RestrictAddressFamilies= and LimitNOFILE= in `systemctl cat oauth-proxyd`"
 	}
 	return unlike + "make these checks where the daemon runs: in its container, or as its user"
-}
-
-// splitWarning parts a warning from the fix at its end, or returns another if it has none. That of
-// failed requests, fix, may have several parts.
-func splitWarning(text, fix, other string) (seen, known string) {
-	if seen, found := strings.CutSuffix(text, "; "+fix); found && fix != "" {
-		return seen, fix
-	}
-	if i := strings.LastIndex(text, "; "); i >= 0 {
-		return text[:i], text[i+2:]
-	}
-	return text, other
 }

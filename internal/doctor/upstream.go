@@ -47,7 +47,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	for i, a := range all {
 		switch {
 		case used < 0 || i == used:
-			findings = append(append(findings, x.attemptFindings(a)...), x.cutOff(a)...)
+			findings = append(findings, x.attemptFindings(a)...)
 		case a.connected():
 			findings = append(findings, at(stepProxy, ok("%s works too", a.proxy.Host)))
 		default:
@@ -56,26 +56,6 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 		}
 	}
 	return findings
-}
-
-// cutOff reports that the sandbox of the service keeps the daemon from an address to which this
-// command, which is outside of it, can connect.
-func (x *facts) cutOff(a *attempt) []Finding {
-	works := x.daemon != nil && x.daemon.Requests.InARow == 0 && !x.daemon.Requests.LastResponse.IsZero()
-	if !x.units.installed() || works {
-		return nil
-	}
-	for _, s := range a.steps {
-		to, err := netip.ParseAddrPort(s.To)
-		if err != nil || s.Part != upstream.StageAddress || s.Err != nil {
-			continue
-		}
-		if setting := x.units.service.CutsOff(to.Addr().Unmap()); setting != "" {
-			return []Finding{at("service network", fail("this command can connect to %s and the service cannot: %s of %s keeps it from that", s.To, setting, serviceUnit).
-				fix("systemctl cat "+serviceUnit+"   # remove that setting from the file that has it, then:", "systemctl daemon-reload && systemctl restart "+serviceUnit))}
-		}
-	}
-	return nil
 }
 
 // attemptFindings reports how long each step took, and which one failed.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,10 +106,7 @@ func (o *outcomes) see(key, value string) string {
 }
 
 // fix says what an operator can do about a failure with the code.
-func (o *outcomes) fix(c Code, cause string) string {
-	if strings.Contains(cause, syscall.EMFILE.Error()) {
-		return "the daemon has no file descriptor left: raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon"
-	}
+func (o *outcomes) fix(c Code) string {
 	return cmp.Or(codeTable[c].fix, o.see("outcome", string(c)))
 }
 
@@ -163,7 +159,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		if r.FirstByte > 0 && meaning.cutBy == cutByDrain {
 			s.CutByDrain++
 		}
-		s.fail(r, meaning.severity < breakdown, r.Outcome+": "+r.Error, o.fix(Code(r.Outcome), r.Error), now)
+		s.fail(r, meaning.severity < breakdown, r.Outcome+": "+r.Error, o.fix(Code(r.Outcome)), now)
 	case r.Outcome == outcomeErrorEvent:
 		s.Failed++
 		s.fail(r, false, r.Error, fixAPI, now)

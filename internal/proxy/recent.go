@@ -232,7 +232,7 @@ func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 			verdict = "it may not be the API"
 		}
 		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s, the last for %s; %s",
-			verdict, ours, total, code, o.last[string(code)], o.fix(code, ""))
+			verdict, ours, total, code, o.last[string(code)], o.fix(code))
 	case most == failed[classUnknown]:
 		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
 			" which a proxy, firewall or portal on the path may have sent, the last for %s; run `oauth-proxyd doctor`", most, total, o.last[classUnknown])

@@ -2,7 +2,6 @@ package systemd
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -47,24 +46,4 @@ func parseView(shown string) (properties []string) {
 		return nil
 	}
 	return properties
-}
-
-// CutsOff returns the setting of a service because of which its processes cannot connect to an
-// address; empty: none is known.
-func (u Unit) CutsOff(to netip.Addr) string {
-	family := "AF_INET"
-	if to.Is6() {
-		family = "AF_INET6"
-	}
-	// Those that are allowed, or, after a tilde, those that are not.
-	all, isDenied := strings.CutPrefix(strings.Join(u.Families, " "), "~")
-	switch named := slices.Contains(strings.Fields(all), family); {
-	case u.PrivateNet:
-		return "PrivateNetwork=yes"
-	case all != "" && named == isDenied:
-		return "RestrictAddressFamilies=" + strings.Join(u.Families, " ")
-	case !u.Filter.Lost && !u.Filter.Admits(netip.PrefixFrom(to, to.BitLen())):
-		return "IPAddressDeny="
-	}
-	return ""
 }

@@ -28,8 +28,6 @@ type Unit struct {
 	Program      string   // the path of ExecStart=
 	Args         []string // the words of ExecStart=, that of the program included
 	TriggeredBy  []string // socket units that start it
-	PrivateNet   bool     // PrivateNetwork=
-	Families     []string // RestrictAddressFamilies=; empty: all
 
 	// Of a socket unit:
 	Listen []string // TCP addresses
@@ -54,8 +52,7 @@ func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
 
 func show(ctx context.Context, args ...string) ([]Unit, error) {
 	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
-		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart,ExecStartPre,ExecStartPost," +
-		"PrivateNetwork,RestrictAddressFamilies"
+		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart,ExecStartPre,ExecStartPost"
 	shown, err := systemctlShow(ctx, properties, args...)
 	if err != nil {
 		return nil, err
@@ -127,7 +124,6 @@ func parseUnit(text string) Unit {
 	u.Program = between(start, "path=", " ; argv[]=")
 	u.Args = words(between(start, " ; argv[]=", " ; ignore_errors="))
 	u.TriggeredBy = strings.Fields(properties["TriggeredBy"])
-	u.PrivateNet, u.Families = properties["PrivateNetwork"] == "yes", strings.Fields(properties["RestrictAddressFamilies"])
 	u.Filter = IPFilter{
 		Allow: parsePrefixes(properties["IPAddressAllow"]), Deny: parsePrefixes(properties["IPAddressDeny"]),
 		Lost: u.Active == "active" && properties["IPAccounting"] == "yes" && slices.Contains([]string{"", "[no data]"}, properties["IPIngressBytes"]),
