@@ -5,11 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/term"
 )
@@ -23,15 +21,13 @@ func limits(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// The widths of columns, 80 in all: the name of a window and its bar, or the name of a person
-// instead of both.
+// The widths of columns: the name of a window and its bar, or the name of a person instead of both.
 const (
 	windowWidth  = 14
 	barWidth     = 20
 	personWidth  = windowWidth + barWidth - 2
-	shownPeople  = 8
+	shownUsers   = 8
 	shownSession = 8 // characters of a session's ID
-	detailWidth  = 36
 )
 
 func showAccount(p term.Printer, a ratelimit.Account) {
@@ -59,7 +55,7 @@ func showAccount(p term.Printer, a ratelimit.Account) {
 	}
 }
 
-// showWindow prints a line for a window, and one for each person who used it.
+// showWindow prints a line for a window, and one for each user of it.
 func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 	bar, state := strings.Repeat(" ", barWidth), stateText(w)
 	if w.Utilization != nil {
@@ -71,14 +67,32 @@ func showWindow(p term.Printer, w ratelimit.Window, now time.Time) {
 	}
 	p.Line(fmt.Sprintf("  %s %s %5s  %-9s  %s", term.Fit(w.Name, windowWidth-1),
 		p.Paint(limitColor(w), bar), percent(w.Utilization), state, resetText(w, now)))
-	if !w.MixedUntil.IsZero() {
+	if w.Mixed {
 		p.Line("    several limits share this account; who used them is not known")
 	}
-	if len(w.UsedBy) == 0 && w.Shared == 0 {
-		return // a single row "not attributed" says nothing
+	if len(w.UsedBy) > 0 { // else a single row "not attributed" says nothing
+		showUsers(p, w)
 	}
-	for _, l := range partsOf(w) {
-		p.Line(fmt.Sprintf("    %s %5s  %s", term.Fit(l.name, personWidth), percent(&l.share), l.detail))
+}
+
+// showUsers prints who used a window, the heaviest users first.
+func showUsers(p term.Printer, w ratelimit.Window) {
+	row := func(name string, share float64, session string) {
+		p.Line(fmt.Sprintf("    %s %5s  %s", term.Fit(name, personWidth), percent(&share), session))
+	}
+	shown, rest := w.UsedBy[:min(len(w.UsedBy), shownUsers)], 0.0
+	for _, u := range shown {
+		session := []rune(term.Clean(u.Session))
+		row(cmp.Or(quoted(u.Person), "not named"), u.Utilization, string(session[:min(len(session), shownSession)]))
+	}
+	for _, u := range w.UsedBy[len(shown):] {
+		rest += u.Utilization
+	}
+	if more := len(w.UsedBy) - len(shown); more > 0 {
+		row(fmt.Sprintf("%d more", more), rest, "")
+	}
+	if w.Unknown > 0 {
+		row("not attributed", w.Unknown, "")
 	}
 }
 
@@ -91,73 +105,6 @@ func resetText(w ratelimit.Window, now time.Time) string {
 	default:
 		return "resets in " + spell(left)
 	}
-}
-
-// part is the share of a window that one person used.
-type part struct {
-	name   string
-	share  float64
-	detail string
-}
-
-// partsOf returns the shares of the people who used the window, the largest first, then the rest.
-func partsOf(w ratelimit.Window) (parts []part) {
-	people := make(map[ratelimit.User][]ratelimit.Use)
-	for _, u := range w.UsedBy {
-		person := ratelimit.User{Person: u.Person, Kind: u.Kind}
-		people[person] = append(people[person], u)
-	}
-	for person, uses := range people {
-		p := part{name: personText(person), detail: sessionsText(uses)}
-		for _, u := range uses {
-			p.share += u.Utilization
-		}
-		parts = append(parts, p)
-	}
-	slices.SortFunc(parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(b.share, a.share), cmp.Compare(a.name, b.name))
-	})
-	if more := len(parts) - shownPeople; more > 0 {
-		rest := part{name: fmt.Sprintf("%d more", more)}
-		for _, p := range parts[shownPeople:] {
-			rest.share += p.share
-		}
-		parts = append(parts[:shownPeople], rest)
-	}
-	return slices.DeleteFunc(append(parts, part{"several people", w.Shared, sharersText(w.SharedBy)}, part{"not attributed", w.Unknown, ""}),
-		func(p part) bool { return p.share == 0 })
-}
-
-// personText names a person, or a sender that is not one.
-func personText(u ratelimit.User) string {
-	name, kind := cmp.Or(quoted(u.Person), "not named"), ""
-	switch u.Kind {
-	case "":
-	case string(config.Local):
-		kind = " (this host)"
-	default:
-		kind = " (" + u.Kind + ")"
-	}
-	return strings.TrimRight(term.Fit(name, personWidth-len(kind)), " ") + kind
-}
-
-// sessionsText names the sessions of one person, the most used first.
-func sessionsText(uses []ratelimit.Use) string {
-	var all []string
-	for _, u := range uses {
-		id := []rune(cmp.Or(term.Clean(u.Session), "others"))
-		all = append(all, string(id[:min(len(id), shownSession)])+" "+percent(&u.Utilization))
-	}
-	return term.Fit(strings.Join(all, ", "), detailWidth)
-}
-
-// sharersText names the people of whom some used a share.
-func sharersText(people []ratelimit.User) string {
-	var all []string
-	for _, u := range people {
-		all = append(all, personText(u))
-	}
-	return term.Fit(strings.Join(all, ", "), detailWidth)
 }
 
 // stateText returns "warning" for "allowed_warning", and any other state as it is.
@@ -179,9 +126,6 @@ func percent(utilization *float64) string {
 		return ""
 	case *utilization > 0 && *utilization < 0.01:
 		return "<1%"
-	case *utilization > 0.99 && *utilization < 1:
-		return ">99%"
-	default:
-		return fmt.Sprintf("%.0f%%", *utilization*100)
 	}
+	return fmt.Sprintf("%.0f%%", *utilization*100)
 }

@@ -115,7 +115,7 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 		if t.Queued == 0 {
 			continue
 		}
-		person := t.Kind() + " " + strings.ToLower(t.Who()) // case does not matter, as in the queue
+		person := strings.ToLower(t.Who()) // case does not matter, as in the queue
 		i, known := index[person]
 		if !known {
 			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who(), Turn: t.Turn})

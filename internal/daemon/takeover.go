@@ -70,11 +70,11 @@ type memory struct {
 
 func (d *daemon) memory() memory {
 	v := d.view()
-	return memory{d.options.Version, v.config.Log.Identity, v.proxy.SaveRateLimits()}
+	return memory{d.options.Version, v.config.Log.Identity, v.proxy.RateLimits().Save()}
 }
 
-// takeOver puts this process in charge, with the memory of the predecessor. It forgets the names in
-// that memory if the predecessor had another log.identity.
+// takeOver puts this process in charge, with the memory of the predecessor. It forgets that memory
+// if the predecessor named people in another way.
 func (d *daemon) takeOver(text json.RawMessage) {
 	var before memory
 	_ = json.Unmarshal(text, &before) // of another version, it may say less
@@ -82,7 +82,7 @@ func (d *daemon) takeOver(text json.RawMessage) {
 	limits := d.view().proxy.RateLimits()
 	limits.Restore(before.RateLimits)
 	if before.Identity != d.view().config.Log.Identity {
-		limits.ForgetNames()
+		limits.Forget()
 	}
 	d.openGate()
 	d.notifier.Mute(false)
@@ -99,9 +99,6 @@ func (d *daemon) takeOver(text json.RawMessage) {
 // crashed, and systemd stops or restarts the service: this process exits.
 func (d *daemon) predecessorEnded() {
 	close(d.upgrade.alone)
-	if p := d.view().proxy; p != nil {
-		p.RateLimits().PredecessorEnded()
-	}
 	d.publish(func(v *view) { v.predecessors = nil })
 	if d.isCandidate() && d.view().state.Phase == lifecycle.Running {
 		d.log.Warn("the previous process ended without handing over; exiting")

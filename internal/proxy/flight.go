@@ -125,20 +125,6 @@ func (t Trace) Who() string {
 	return cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address, string(t.Source))
 }
 
-// Kind says what Who names: "" for a person, "node" also for its tags, "address", or the source.
-func (t Trace) Kind() string {
-	switch {
-	case t.Person != "", t.User != "":
-		return ""
-	case t.Node != "", len(t.Tags) > 0:
-		return "node"
-	case t.Address != "":
-		return "address"
-	default:
-		return string(t.Source)
-	}
-}
-
 // Failed reports whether the request failed: the client stayed and did not get a complete response
 // below 400 from the API.
 func (t Trace) Failed() bool {
@@ -215,8 +201,8 @@ func (p *Proxy) Find(id string) []Trace {
 	})
 }
 
-// ForgetSenders removes the names of senders from everything that is remembered. It is called when
-// a reload starts to withhold names.
+// ForgetSenders removes the names of senders from all that is remembered of requests, and forgets
+// who used rate limits. It is called when a reload starts to withhold names.
 func (p *Proxy) ForgetSenders() {
 	open, records := p.flights.list()
 	for _, x := range open {
@@ -225,7 +211,7 @@ func (p *Proxy) ForgetSenders() {
 	for _, r := range records {
 		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address, t.Person = "", "", nil, "", "" })
 	}
-	p.limits.ForgetNames()
+	p.limits.Forget()
 }
 
 // trace returns the trace of a request in flight.

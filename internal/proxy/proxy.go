@@ -123,18 +123,6 @@ func (p *Proxy) Close() { p.current.Load().pool.Close() }
 // RateLimits returns what the upstream reported about accounts.
 func (p *Proxy) RateLimits() *ratelimit.Accounts { return p.limits }
 
-// SaveRateLimits returns what the successor needs to know about them, including who waits for a
-// slot here and will use them later.
-func (p *Proxy) SaveRateLimits() ratelimit.Saved {
-	saved := p.limits.Save()
-	for _, t := range p.InFlight() {
-		if t.Queued > 0 && t.Attempts == 0 {
-			saved.Active = append(saved.Active, ratelimit.Active{User: t.limitUser()})
-		}
-	}
-	return saved
-}
-
 // Route says how requests reach the upstream; see [upstream.Pool.Route].
 func (p *Proxy) Route() upstream.Route { return p.current.Load().pool.Route() }
 

@@ -307,19 +307,15 @@ func (t Trace) attrs() []slog.Attr {
 	})
 }
 
-// limitUser returns who used a rate limit.
-func (r *record) limitUser() (user ratelimit.User) {
-	r.change(func(t *Trace) { user = t.limitUser() })
-	return user
-}
-
 // limitUser returns who uses a rate limit. Among the senders without a name, only this host counts
 // as one user.
-func (t Trace) limitUser() ratelimit.User {
-	user := ratelimit.User{Session: t.Session}
-	if kind := t.Kind(); kind != string(t.Source) || t.Source == config.Local {
-		user.Person, user.Kind = kept(strings.ToLower(t.Who()), keptName), kind
-	}
+func (r *record) limitUser() (user ratelimit.User) {
+	r.change(func(t *Trace) {
+		user.Session = t.Session
+		if who := t.Who(); who != string(t.Source) || t.Source == config.Local {
+			user.Person = kept(strings.ToLower(who), keptName)
+		}
+	})
 	return user
 }
 

@@ -20,16 +20,15 @@ const (
 
 // Accounts remembers what the upstream reported about accounts. It is safe for concurrent use.
 type Accounts struct {
-	mu        sync.Mutex
-	key       []byte // of the hashes of organizations
-	known     map[string]*Account
-	active    []*activity
-	inherited []*activity // requests that the predecessor has in flight
+	mu     sync.Mutex
+	key    []byte // of the hashes of organizations
+	known  map[string]*Account
+	active map[User]*activity
 }
 
 // New returns an empty Accounts.
 func New() *Accounts {
-	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*Account)}
+	a := &Accounts{key: make([]byte, sha256.Size), known: make(map[string]*Account), active: make(map[User]*activity)}
 	_, _ = rand.Read(a.key) // never fails (crypto/rand)
 	return a
 }
@@ -38,14 +37,14 @@ func New() *Accounts {
 type Request struct {
 	accounts *Accounts
 	sent     time.Time
-	activity *activity // that counts it; nil: none
+	activity *activity // that counts it; nil: it uses no account
 }
 
 // Sent records that a request by this user is being sent. [Request.End] must be called.
 func (a *Accounts) Sent(by User) *Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &Request{accounts: a, sent: time.Now(), activity: a.begin(by, "")}
+	return &Request{accounts: a, sent: time.Now(), activity: a.begin(by)}
 }
 
 // Responded reads the header of the response, and returns the ID of the account that the request
@@ -55,7 +54,7 @@ func (r *Request) Responded(h http.Header, by User) (account string) {
 	a, now := r.accounts, time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	organization, windows := single(h[organizationHeader]), windowsIn(h, now)
+	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
 	r.activity.open--
 	r.activity = nil
 	if organization == "" || len(windows) == 0 {
@@ -64,15 +63,13 @@ func (r *Request) Responded(h http.Header, by User) (account string) {
 	id := a.hash(organization)
 	one := a.account(id, now)
 	one.read(h, now)
-	for i := range one.Windows {
-		one.Windows[i].share(by, r.sent)
-	}
 	for _, reported := range windows {
 		if w := one.window(reported.Name); w != nil {
-			w.observe(reported, sighting{a, one, by, r.sent}, now)
+			w.observe(reported, now, func() (User, bool) { return a.owner(id, by, r.sent) })
 		}
 	}
-	r.activity = a.begin(by, id)
+	r.activity = a.begin(by)
+	r.activity.account = id
 	return id
 }
 
@@ -84,7 +81,8 @@ func (r *Request) End() {
 	r.accounts.mu.Lock()
 	defer r.accounts.mu.Unlock()
 	if r.activity != nil {
-		r.activity.end()
+		r.activity.open--
+		r.activity.until = time.Now()
 		r.activity = nil
 	}
 }
@@ -102,21 +100,14 @@ func (a *Accounts) account(id string, now time.Time) *Account {
 	if one == nil || one.isOld(now) {
 		one = &Account{ID: id}
 		if a.known[id] == nil && len(a.known) >= maxAccounts {
-			a.forgetOldest()
+			for other := range a.known {
+				delete(a.known, other)
+				break
+			}
 		}
 		a.known[id] = one
 	}
 	return one
-}
-
-func (a *Accounts) forgetOldest() {
-	var oldest *Account
-	for _, one := range a.known {
-		if oldest == nil || one.LastResponse.Before(oldest.LastResponse) {
-			oldest = one
-		}
-	}
-	delete(a.known, oldest.ID)
 }
 
 func (a *Accounts) forgetOld(now time.Time) {

@@ -13,24 +13,30 @@
 // each with a utilization from 0 to 1 or more. Those of an API key count requests and tokens, each
 // with a limit and what remains of it.
 //
-// # Who used a window
+// # One rise
 //
-// When a response shows a higher utilization than the one before it, the rise is attributed to the
-// person and the session of that response. This is all that headers allow, so some use stays
-// unknown:
+// A response to alice says that 5h is used to 0.30; the one before it said 0.25:
 //
-//   - A rise is shared if another person may have caused it: with a request that was in flight on
-//     the account while this one waited for its response, or with one that ended without a response
-//     since the last response. If that was another session of the same person, the person is known,
-//     and the session is not.
-//   - A request whose account is not known may be on any that its person has used. If its response
-//     shows that it was on another, what was attributed meanwhile is corrected.
+//  1. [Accounts.Sent] counts alice's request, before it is sent. So the package knows who has
+//     requests in flight, and on which account: that of each user's latest response, or any if
+//     there is none yet.
+//  2. [Request.Responded] finds the account and the windows in the header.
+//  3. Window.observe compares 5h with what it was. The utilization rose by 0.05, and the window
+//     still resets at the same time.
+//  4. Accounts.owner says whose rise that is. It is alice's, if nobody else had a request in flight
+//     on the account while she waited for this response. If another of her sessions had one, it is
+//     hers without a session. If another person had one, it is nobody's.
+//  5. Window.use adds it to what alice has used. What is nobody's is not added to anything.
+//  6. [Accounts.Report] returns the users, and the rest of the utilization as unknown.
+//
+// This is an estimate, because headers say no more:
+//
 //   - Nobody knows who used what a window shows at its first response after a start or a reset.
 //   - Use that does not pass this host, and what a stream uses after its header, is seen in the
 //     next response, of any user.
 //   - A utilization that falls, or a reset that comes sooner, while the window runs shows that
 //     several limits share the organization, such as the seats of a team. Such a window is mixed:
-//     its numbers are those of the latest response, and its use is not attributed until it resets.
+//     its numbers are those of the latest response, and its use is attributed to nobody.
 //   - Windows of an API key refill all the time: their use is not attributed.
 //
 // A value that no honest upstream sends is ignored. All that is kept is bounded: accounts, windows,

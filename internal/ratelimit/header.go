@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"cmp"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -73,46 +72,18 @@ func sortWindows(windows []Window) {
 	})
 }
 
-// windowsIn returns the windows in h, without users.
-func windowsIn(h http.Header, now time.Time) []Window {
-	const usual = 4
-	windows := make([]Window, 0, usual)
+// windowsIn returns the windows in h, without users, in no order.
+func windowsIn(h http.Header, now time.Time) (windows []Window) {
 	for header, values := range h {
 		name, ok := strings.CutPrefix(header, prefix)
-		if i := strings.LastIndexByte(name, '-'); ok && i > 0 {
-			windows = collect(windows, windowName(name[:i]), name[i+1:], single(values), now)
+		if i := strings.LastIndexByte(name, '-'); ok && i > 0 && len(values) > 0 {
+			windows = collect(windows, windowName(name[:i]), name[i+1:], values[0], now)
 		}
 	}
-	sortWindows(windows)
-	allowed, kept := false, windows[:0]
-	for i, w := range windows {
-		if i == 0 && w.Name == Unified {
-			allowed = w.Status == Allowed
-			w.ResetsAt = cmp.Or(w.ResetsAt, lastReset(windows[1:], w.Status))
-		}
-		if w = w.derived(allowed); w.Status != Unknown || w.Utilization != nil {
-			kept = append(kept, w)
-		}
+	for i := range windows {
+		windows[i].derive()
 	}
-	return kept[:min(len(kept), maxWindows)]
-}
-
-// single returns the value of a header, or "" if it has several different ones.
-func single(values []string) string {
-	if len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
-		return ""
-	}
-	return values[0]
-}
-
-// lastReset returns the last reset of the windows with this status.
-func lastReset(windows []Window, status State) (last time.Time) {
-	for _, w := range windows {
-		if w.Status == status && w.ResetsAt.After(last) {
-			last = w.ResetsAt
-		}
-	}
-	return last
+	return slices.DeleteFunc(windows, func(w Window) bool { return w.Status == Unknown && w.Utilization == nil })
 }
 
 // windowName returns the name of a window in lower case, or "" if it is invalid.
@@ -149,18 +120,13 @@ func collect(windows []Window, name, field, value string, now time.Time) []Windo
 	return windows
 }
 
-// derived fills in values that follow from others: the utilization of an API key's window, and the
-// status of a subscription's window without one, which is allowed if all together are.
-func (w Window) derived(allowed bool) Window {
-	switch {
-	case w.Remaining != nil && w.Limit != nil && *w.Remaining <= *w.Limit && *w.Limit > 0:
-		w.Utilization = new(1 - float64(*w.Remaining)/float64(*w.Limit))
-		return w
-	case allowed && w.Status == Unknown && w.Utilization != nil:
-		w.Status = Allowed
+// derive fills in the utilization of an API key's window, which follows from its other values.
+func (w *Window) derive() {
+	if w.Remaining == nil || w.Limit == nil || *w.Remaining > *w.Limit || *w.Limit == 0 {
+		w.Limit, w.Remaining = nil, nil
+		return
 	}
-	w.Limit, w.Remaining = nil, nil
-	return w
+	w.Utilization = new(1 - float64(*w.Remaining)/float64(*w.Limit))
 }
 
 func stateOf(status string) State {
@@ -174,10 +140,10 @@ func stateOf(status string) State {
 	}
 }
 
-// utilizationOf returns nil for an invalid value: anything but a decimal number from 0 on.
+// utilizationOf returns nil for an invalid value.
 func utilizationOf(text string) *float64 {
 	u, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.Signbit(u) || !(u <= maxUtilization) || strings.ContainsAny(text, "xX_") { // NaN is not
+	if err != nil || !(0 <= u && u <= maxUtilization) { // NaN is neither
 		return nil
 	}
 	return &u

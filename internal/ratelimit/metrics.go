@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -26,46 +25,32 @@ func (a *Accounts) Describe(descs chan<- *prometheus.Desc) { prometheus.Describe
 
 // Collect implements prometheus.Collector. The metrics name neither accounts nor people.
 func (a *Accounts) Collect(metrics chan<- prometheus.Metric) {
-	accounts := prometheus.NewDesc("proxy_upstream_accounts",
-		"Number of accounts in each rate-limit state, by window, from the upstream's latest response headers.", []string{"window", "state"}, nil)
-	utilization := prometheus.NewDesc("proxy_upstream_utilization_max_ratio",
-		"Highest utilization of a rate-limit window among accounts; 1: used up.", []string{"window"}, nil)
-	counts, most := a.aggregate(time.Now())
-	for _, window := range labels() {
-		for _, state := range states() {
-			metrics <- prometheus.MustNewConstMetric(accounts, prometheus.GaugeValue,
-				float64(counts[series{window, state}]), window, string(state))
-		}
-		if window != Unified { // which has no utilization
-			metrics <- prometheus.MustNewConstMetric(utilization, prometheus.GaugeValue, most[window], window)
-		}
-	}
-}
-
-// series is a window and one of its states.
-type series struct {
-	window string
-	state  State
-}
-
-func (a *Accounts) aggregate(now time.Time) (counts map[series]int, most map[string]float64) {
-	counts, most = make(map[series]int), make(map[string]float64)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.forgetOld(now)
-	for _, one := range a.known {
-		for _, w := range one.Windows {
-			switch {
-			case isKeyWindow(w.Name):
-			case w.ended(now):
-				counts[series{label(w.Name), Unknown}]++
-			default:
-				counts[series{label(w.Name), w.Status}]++
-				if w.Utilization != nil {
-					most[label(w.Name)] = max(most[label(w.Name)], *w.Utilization)
-				}
+	accounts := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "proxy_upstream_accounts", Help: "Number of accounts in each rate-limit state, by window, from the upstream's latest response headers.",
+	}, []string{"window", "state"})
+	utilization := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "proxy_upstream_utilization_max_ratio", Help: "Highest utilization of a rate-limit window among accounts; 1: used up.",
+	}, []string{"window"})
+	most := make(map[string]float64)
+	for _, account := range a.Report() {
+		for _, w := range account.Windows {
+			if isKeyWindow(w.Name) {
+				continue
+			}
+			accounts.WithLabelValues(label(w.Name), string(w.Status)).Inc()
+			if w.Utilization != nil {
+				most[label(w.Name)] = max(most[label(w.Name)], *w.Utilization)
 			}
 		}
 	}
-	return counts, most
+	for _, window := range labels() {
+		for _, state := range states() {
+			accounts.WithLabelValues(window, string(state))
+		}
+		if window != Unified { // which has no utilization
+			utilization.WithLabelValues(window).Set(most[window])
+		}
+	}
+	accounts.Collect(metrics)
+	utilization.Collect(metrics)
 }

@@ -9,15 +9,14 @@ import (
 
 // User says who a request is for, as the log names them.
 type User struct {
-	Person  string `json:"person,omitempty"`  // empty: log.identity withholds names
-	Kind    string `json:"kind,omitempty"`    // of a sender that is not a person: "node", "address", "local"
-	Session string `json:"session,omitempty"` // empty: none, or several at once
+	Person  string `json:"person,omitempty"`  // or the sender's node or address; empty: log.identity withholds names
+	Session string `json:"session,omitempty"` // empty: none, or several
 }
 
 // isPerson reports whether o is certainly the same person. If names are withheld, only sessions
 // tell people apart.
 func (u User) isPerson(o User) bool {
-	return u.Person == o.Person && u.Kind == o.Kind && (u.Person != "" || u.Session != "" && u.Session == o.Session)
+	return u.Person == o.Person && (u.Person != "" || u.Session != "" && u.Session == o.Session)
 }
 
 // Use is what one user used of a window.
@@ -35,21 +34,12 @@ type Window struct {
 	// Limit and Remaining are set for windows of an API key.
 	Limit     *int64 `json:"limit,omitempty"`
 	Remaining *int64 `json:"remaining,omitempty"`
-	// UsedBy lists who used it, the heaviest user first. Shared was used by some of the people in
-	// SharedBy, without sessions. Unknown is the rest.
-	UsedBy   []Use   `json:"used_by"`
-	Shared   float64 `json:"shared"`
-	SharedBy []User  `json:"shared_by"`
-	Unknown  float64 `json:"unknown"`
-	// MixedUntil is set if several limits share the organization: the values are the latest
-	// response's, until the last known reset of them.
-	MixedUntil time.Time `json:"mixed_until,omitzero"`
-
-	seen  time.Time // the utilization contains all that ended before
-	rises []rise    // the latest ones
+	// UsedBy lists who used it, the heaviest user first. Unknown is the rest.
+	UsedBy  []Use   `json:"used_by"`
+	Unknown float64 `json:"unknown"`
+	// Mixed says that several limits share the organization: the values are the latest response's.
+	Mixed bool `json:"mixed,omitempty"`
 }
-
-func (w *Window) isMixed() bool { return !w.MixedUntil.IsZero() }
 
 // Account is what responses reported about one organization.
 type Account struct {
@@ -68,13 +58,6 @@ type Account struct {
 type Saved struct {
 	Key      []byte    `json:"key"`
 	Accounts []Account `json:"accounts"`
-	Active   []Active  `json:"active"`
-}
-
-// Active is a user with requests in flight.
-type Active struct {
-	User
-	Account string `json:"account,omitempty"` // empty: not known
 }
 
 // Report returns the accounts, the one with the latest response first.
@@ -104,20 +87,13 @@ func (a *Accounts) Save() Saved {
 		c.Windows = slices.Clone(c.Windows)
 		for i, w := range c.Windows {
 			c.Windows[i].UsedBy = append([]Use{}, w.UsedBy...) // a list in JSON too
-			c.Windows[i].SharedBy = append([]User{}, w.SharedBy...)
 		}
 		m.Accounts = append(m.Accounts, c)
-	}
-	for _, one := range a.active {
-		if one.open > 0 {
-			m.Active = append(m.Active, Active{one.by, one.account})
-		}
 	}
 	return m
 }
 
-// Restore replaces everything by what another process remembered, whose requests in flight last
-// until [Accounts.PredecessorEnded].
+// Restore replaces everything by what another process remembered.
 func (a *Accounts) Restore(m Saved) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,62 +105,36 @@ func (a *Accounts) Restore(m Saved) {
 	for _, one := range m.Accounts[:min(len(m.Accounts), maxAccounts)] {
 		a.known[one.ID] = &one
 	}
-	for _, one := range m.Active[:min(len(m.Active), maxActive)] {
-		a.inherited = append(a.inherited, a.begin(one.User, one.Account))
-	}
 }
 
-// PredecessorEnded ends the requests that the process before this one had in flight.
-func (a *Accounts) PredecessorEnded() {
+// Forget forgets all accounts and users, because the names of people are withheld from now on.
+func (a *Accounts) Forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, one := range a.inherited {
-		one.end()
-	}
-	a.inherited = nil
-}
-
-// ForgetNames removes people's names from everything that is remembered.
-func (a *Accounts) ForgetNames() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, one := range a.active {
-		one.by = User{Session: one.by.Session}
-	}
-	for _, one := range a.known {
-		for i := range one.Windows {
-			w := &one.Windows[i]
-			uses := w.UsedBy
-			w.UsedBy, w.SharedBy, w.rises = nil, nil, nil
-			for _, u := range uses {
-				w.use(User{Session: u.Session}, u.Utilization)
-			}
-		}
-	}
+	clear(a.known)
+	clear(a.active)
 }
 
 // finish prepares the window for a report. After its reset, its values are unknown.
 func (w *Window) finish(now time.Time) {
 	if w.ended(now) {
-		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}, SharedBy: []User{}, MixedUntil: w.MixedUntil}
+		*w = Window{Name: w.Name, Status: Unknown, ResetsAt: w.ResetsAt, UsedBy: []Use{}, Mixed: w.Mixed}
 		return
 	}
-	rest := -w.Shared
+	rest := 0.0
 	if w.Utilization != nil {
-		rest += *w.Utilization
-		w.Utilization = new(rounded(*w.Utilization))
+		rest = *w.Utilization
+		w.Utilization = new(rounded(rest))
 	}
 	for i := range w.UsedBy {
 		u := &w.UsedBy[i].Utilization
 		rest -= *u
 		*u = rounded(*u)
 	}
-	w.Shared, w.Unknown = rounded(w.Shared), rounded(max(rest, 0))
-	byName := func(a, b User) int {
-		return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Session, b.Session))
-	}
-	slices.SortFunc(w.UsedBy, func(a, b Use) int { return cmp.Or(cmp.Compare(b.Utilization, a.Utilization), byName(a.User, b.User)) })
-	slices.SortFunc(w.SharedBy, byName)
+	w.Unknown = rounded(max(rest, 0))
+	slices.SortFunc(w.UsedBy, func(a, b Use) int {
+		return cmp.Or(cmp.Compare(b.Utilization, a.Utilization), cmp.Compare(a.Person, b.Person), cmp.Compare(a.Session, b.Session))
+	})
 }
 
 // rounded rounds to four digits. The upstream sends two, and sums of floats have more.

@@ -9,27 +9,18 @@ import (
 const (
 	// maxUses bounds the people and sessions that are remembered for a window.
 	maxUses = 128
-	// maxRises bounds the remembered rises of a window. Only those while a request waits for its
-	// response are needed.
-	maxRises = 16
 	// resetSlack is how much the reset of one window may differ between responses.
 	resetSlack = time.Minute
-	// skew is how much the utilization may differ between the upstream's servers.
-	skew = 0.02
+	// skew is how much lower the utilization may be than before, because the upstream's servers
+	// differ, or because a later response has overtaken this one.
+	skew = 0.05
 )
-
-// rise is a rise of the utilization that was attributed.
-type rise struct {
-	at          time.Time
-	by          User
-	utilization float64
-}
 
 // ended reports whether the window has reset since the last response.
 func (w *Window) ended(now time.Time) bool { return !w.ResetsAt.IsZero() && !now.Before(w.ResetsAt) }
 
-// observe takes over a response's values and attributes a rise.
-func (w *Window) observe(reported Window, s sighting, now time.Time) {
+// observe takes over a response's values, and attributes a rise to its owner.
+func (w *Window) observe(reported Window, now time.Time, owner func() (by User, known bool)) {
 	moved := reported.ResetsAt.Sub(w.ResetsAt)
 	if reported.ResetsAt.IsZero() || w.ResetsAt.IsZero() {
 		moved = 0
@@ -38,31 +29,24 @@ func (w *Window) observe(reported Window, s sighting, now time.Time) {
 	if reported.Utilization != nil && w.Utilization != nil {
 		rise = *reported.Utilization - *w.Utilization
 	}
-	if !now.Before(w.MixedUntil) {
-		w.MixedUntil = time.Time{}
-	}
 	switch {
 	case isKeyWindow(reported.Name), w.ended(now):
-		*w = Window{Name: w.Name, MixedUntil: w.MixedUntil}
+		*w = Window{Name: w.Name, Mixed: w.Mixed}
 	case reported.ended(now) && moved < 0:
 		return // the response is older than the window
-	case w.isMixed():
-	case moved > resetSlack, rise < 0 && w.ResetsAt.IsZero() && !s.overlapped():
+	case w.Mixed:
+	case moved > resetSlack, rise < -skew && w.ResetsAt.IsZero():
 		*w = Window{Name: w.Name} // it began again
-	case moved < -resetSlack, rise < -skew && !s.overlapped():
-		*w = Window{Name: w.Name, MixedUntil: cmp.Or(w.ResetsAt, now.Add(accountLife))}
+	case moved < -resetSlack, rise < -skew:
+		*w = Window{Name: w.Name, Mixed: true}
 	case rise < 0:
-		reported.Utilization = nil // a later response has overtaken this one
+		reported.Utilization = nil
 	case rise > 0:
-		w.attribute(rise, s.suspects(w), now)
+		if by, known := owner(); known {
+			w.use(by, rise)
+		}
 	}
 	w.take(reported)
-	if s.sent.After(w.seen) && w.Utilization != nil {
-		w.seen = s.sent
-	}
-	if w.isMixed() && reported.ResetsAt.After(w.MixedUntil) {
-		w.MixedUntil = reported.ResetsAt
-	}
 }
 
 // take takes over the values of the latest response.
@@ -74,81 +58,29 @@ func (w *Window) take(reported Window) {
 	w.ResetsAt = cmp.Or(reported.ResetsAt, w.ResetsAt)
 }
 
-// attribute attributes a rise to the user who caused it, or to several.
-func (w *Window) attribute(utilization float64, by suspects, now time.Time) {
-	if len(by.others) > 0 {
-		w.Shared += utilization
-		w.name(append(by.others, by.owner)...)
+// use adds to what a user used. At the bound, the sessions of each person are joined. If that is
+// not enough, a new user's part stays unknown.
+func (w *Window) use(by User, utilization float64) {
+	if w.add(by, utilization) {
 		return
 	}
-	w.use(by.owner, utilization)
-	if len(w.rises) >= maxRises {
-		w.rises = slices.Delete(w.rises, 0, 1)
-	}
-	w.rises = append(w.rises, rise{now, by.owner, utilization})
-}
-
-// share corrects the rises since the time t: a request that has been in flight since then turned
-// out to be on the account, so its user may have caused them.
-func (w *Window) share(user User, t time.Time) {
-	for i := range w.rises {
-		r := &w.rises[i]
-		shared, both := !r.by.isPerson(user), r.by.with(user)
-		at := slices.IndexFunc(w.UsedBy, func(u Use) bool { return u.User == r.by })
-		if !r.at.After(t) || !shared && both == r.by || at < 0 { // or it was dropped
-			continue
-		}
-		if w.UsedBy[at].Utilization -= r.utilization; w.UsedBy[at].Utilization < 1e-9 {
-			w.UsedBy = slices.Delete(w.UsedBy, at, at+1)
-		}
-		if shared {
-			w.Shared += r.utilization
-			w.name(r.by, user)
-			r.utilization = 0
-		} else {
-			r.by = both
-			w.use(both, r.utilization)
-		}
+	all := append(w.UsedBy, Use{by, utilization})
+	w.UsedBy = nil
+	for _, u := range all {
+		w.add(User{Person: u.Person}, u.Utilization)
 	}
 }
 
-// name adds to the people of whom some caused a shared rise.
-func (w *Window) name(users ...User) {
-	for _, u := range users {
-		u.Session = ""
-		if u.Person != "" && len(w.SharedBy) < maxUses && !slices.Contains(w.SharedBy, u) {
-			w.SharedBy = append(w.SharedBy, u)
-		}
-	}
-}
-
-// use adds to what a user used.
-func (w *Window) use(by User, utilization float64) {
+// add adds to what a user used, and reports whether there is room for that user.
+func (w *Window) add(by User, utilization float64) bool {
 	i := slices.IndexFunc(w.UsedBy, func(u Use) bool { return u.User == by })
 	if i < 0 {
-		for len(w.UsedBy) >= maxUses {
-			w.dropSmallest()
+		if len(w.UsedBy) >= maxUses {
+			return false
 		}
 		i = len(w.UsedBy)
 		w.UsedBy = append(w.UsedBy, Use{User: by})
 	}
 	w.UsedBy[i].Utilization += utilization
-}
-
-// dropSmallest adds what the session that used least used to its person's other sessions. Without
-// sessions, it drops the person who used least, and what that person used becomes unknown.
-func (w *Window) dropSmallest() {
-	smallest := 0
-	for i, u := range w.UsedBy {
-		least := w.UsedBy[smallest]
-		if u.Session != "" && least.Session == "" || (u.Session == "") == (least.Session == "") && u.Utilization < least.Utilization {
-			smallest = i
-		}
-	}
-	dropped := w.UsedBy[smallest]
-	w.UsedBy = slices.Delete(w.UsedBy, smallest, smallest+1)
-	if dropped.Session != "" {
-		dropped.Session = ""
-		w.use(dropped.User, dropped.Utilization)
-	}
+	return true
 }
