@@ -4,63 +4,52 @@ import (
 	"bytes"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
 
 // scanner follows the bytes of a connection from request to request, and keeps what net/http does
-// not report about a header: the field names as they were written, and how many Content-Length and
-// Transfer-Encoding fields there were, some of which net/http drops. Headers and bodies alternate:
+// not report about a header: whether it had a Content-Length and a Transfer-Encoding, which
+// net/http may drop. Everything but a body or a chunk is a line:
 //
-//	POST / HTTP/1.1          atRequest, then atRest to the end of the line
-//	Content-Length: 2        atField, atName, atLength; other values atRest
-//	                         an empty line ends the header, which is kept; its fields say
-//	{}                       atBody, or for a chunked body atChunk and atBody in turn, then a
-//	                         trailer, read as a header that is not kept
+//	POST / HTTP/1.1          atRequest
+//	Content-Length: 2        atFields; the empty line ends the header, which is kept
 //
-// It accepts whatever net/http accepts; net/http ends the connection at anything else. If the
-// two disagree, next returns false, and the request is treated as misframed.
+//	{}                       as many bytes as it says, or for a chunked body in turn a line
+//	                         atChunk and its bytes, then fields atTrailer
+//
+// It accepts whatever net/http accepts, but gives up at lengths that are folded, padded or huge;
+// net/http ends the connection at anything else. If the two disagree, next returns false, and the
+// request is treated as misframed.
 type scanner struct {
 	mu      sync.Mutex // net/http may read a byte in the background while a handler begins
 	heads   []header   // of requests that no handler has taken yet
 	serving bool       // a handler has a request
 	ended   time.Time  // when the handler of the last request ended
 	at      scanState
-	then    scanState // follows atRest and atBody
-
 	head    header // being read
-	name    []byte // of the field being read, up to maxName bytes
 	left    int64  // bytes of the body or the chunk still to come
-	digits  bool   // the digits of a chunk's size have ended
-	trailer bool   // the fields are those of a trailer
+	line    []byte // that has begun, up to maxLine bytes; may be part of a credential
 }
 
-// scanState says what the next byte belongs to.
+// scanState says what the next line is.
 type scanState int
 
 const (
-	atRequest scanState = iota // the start of a request
-	atRest                     // a line whose rest does not matter
-	atField                    // the start of a header line
-	atName                     // the name of a field
-	atLength                   // the value of Content-Length
-	atBody                     // counted bytes
-	atChunk                    // the line with the size of a chunk
+	atRequest scanState = iota // a request line
+	atFields                   // a field of a header, or its end
+	atChunk                    // the size of a chunk
+	atTrailer                  // a field of a trailer, or its end
 	atLost                     // nothing is known any more
 )
 
-const (
-	maxName  = 64      // longer names are cut
-	maxNames = 1 << 10 // all names of one header together
-	// usualNames has room for the field names of Claude Code's requests.
-	usualNames = 320
-	maxSize    = 1 << 50 // a larger body is not followed
-)
+const maxLine = 64 // longer lines are cut
 
 // header is what scanner keeps of a header.
 type header struct {
-	names            []byte // each with a line end
-	lengths, codings int    // how many Content-Length and Transfer-Encoding fields
+	length int64 // -1: there is no Content-Length
+	coded  bool  // there is a Transfer-Encoding
 }
 
 // next returns the header of the request that a handler is about to serve; ok is false if it is not
@@ -108,16 +97,18 @@ func (s *scanner) idleSince() (ended time.Time, idle bool) {
 }
 
 // isIdle reports whether no byte has come since the last request. The caller holds mu.
-func (s *scanner) isIdle() bool { return !s.serving && len(s.heads) == 0 && s.at == atRequest }
+func (s *scanner) isIdle() bool {
+	return !s.serving && len(s.heads) == 0 && s.at == atRequest && s.left == 0 && len(s.line) == 0
+}
 
 // misframed reports whether net/http silently dropped a framing field of r: a Content-Length beside
 // a Transfer-Encoding, or a Transfer-Encoding in HTTP/1.0. RFC 9112 §6.1 calls such framing faulty
 // and wants the connection closed.
 func (h *header) misframed(r *http.Request) bool {
 	if r.ProtoAtLeast(1, 1) {
-		return len(r.TransferEncoding) > 0 && h.lengths > 0
+		return len(r.TransferEncoding) > 0 && h.length >= 0
 	}
-	return h.codings > 0
+	return h.coded
 }
 
 // scan reads the next bytes from the client. It reports whether they are the first since the last
@@ -127,127 +118,75 @@ func (s *scanner) scan(p []byte) (first bool) {
 	defer s.mu.Unlock()
 	first = s.isIdle()
 	for len(p) > 0 && s.at != atLost {
-		switch s.at {
-		case atRest:
-			end := bytes.IndexByte(p, '\n')
-			if end < 0 {
-				return first
-			}
-			p, s.at = p[end+1:], s.then
-		case atBody:
+		if s.left > 0 {
 			n := min(s.left, int64(len(p)))
-			if s.left -= n; s.left == 0 {
-				s.at = s.then
-			}
-			p = p[n:]
-		default:
-			s.step(p[0])
-			p = p[1:]
+			s.left, p = s.left-n, p[n:]
+			continue
+		}
+		part, rest, whole := bytes.Cut(p, []byte("\n"))
+		s.line = append(s.line, part[:min(len(part), maxLine-len(s.line))]...)
+		if p = rest; whole {
+			s.endLine(bytes.TrimRight(s.line, "\r"), len(s.line) == maxLine)
+			clear(s.line)
+			s.line = s.line[:0]
 		}
 	}
 	return first
 }
 
-// step reads one byte.
-func (s *scanner) step(c byte) {
-	switch s.at {
-	case atRequest:
-		if c != '\r' && c != '\n' { // net/http skips empty lines after a POST
-			s.head, s.left = header{names: make([]byte, 0, usualNames)}, 0
-			s.at, s.then = atRest, atField
+// endLine reads a line, which was cut if it was too long.
+func (s *scanner) endLine(line []byte, cut bool) {
+	switch {
+	case s.at == atRequest:
+		if len(line) > 0 { // net/http skips empty lines after a POST
+			s.head, s.at = header{length: -1}, atFields
 		}
-	case atField:
-		s.beginLine(c)
-	case atName:
-		s.readName(c)
-	case atLength:
-		s.readLength(c)
-	case atChunk:
-		s.readChunk(c)
-	}
-}
-
-func (s *scanner) beginLine(c byte) {
-	switch c {
-	case '\r':
-	case '\n':
-		s.endHeader()
-	case ' ', '\t':
-		s.at, s.then = atRest, atField // it continues the line before
-	default:
-		s.name, s.at = append(s.name[:0], c), atName
-	}
-}
-
-func (s *scanner) readName(c byte) {
-	switch {
-	case c == '\n':
-		s.at = atLost // net/http refuses it
-	case c == ':':
-		s.endName()
-	case len(s.name) < maxName:
-		s.name = append(s.name, c)
-	}
-}
-
-func (s *scanner) endName() {
-	s.at, s.then = atRest, atField
-	if s.trailer {
-		return
-	}
-	switch {
-	case bytes.EqualFold(s.name, []byte("content-length")):
-		s.head.lengths++
-		s.at, s.left = atLength, 0
-	case bytes.EqualFold(s.name, []byte("transfer-encoding")):
-		s.head.codings++
-	}
-	if len(s.head.names)+len(s.name) < maxNames {
-		s.head.names = append(append(s.head.names, s.name...), '\n')
-	}
-}
-
-func (s *scanner) readLength(c byte) {
-	switch {
-	case c == '\n':
-		s.at = atField
-	case '0' <= c && c <= '9' && s.left < maxSize:
-		s.left = 10*s.left + int64(c-'0')
-	case c != ' ' && c != '\t' && c != '\r':
-		s.at = atLost
-	}
-}
-
-func (s *scanner) endHeader() {
-	switch {
-	case s.trailer:
-		s.trailer, s.at = false, atRequest
-		return
-	case s.head.codings > 0:
-		s.left, s.digits, s.at = 0, false, atChunk
-	case s.left > 0:
-		s.at, s.then = atBody, atRequest
-	default:
+	case s.at == atChunk:
+		s.beginChunk(line)
+	case len(line) > 0:
+		s.readField(line, cut)
+	case s.at == atTrailer:
 		s.at = atRequest
+	case s.head.coded:
+		s.heads, s.at = append(s.heads, s.head), atChunk
+	default:
+		s.heads, s.at = append(s.heads, s.head), atRequest
+		s.left = max(0, s.head.length)
 	}
-	s.heads = append(s.heads, s.head)
 }
 
-// readChunk reads the size of a chunk and skips the extension after it (RFC 9112 §7.1). Each chunk
-// ends with a line end.
-func (s *scanner) readChunk(c byte) {
-	digit := bytes.IndexByte([]byte("0123456789abcdef"), c|0x20)
+func (s *scanner) readField(line []byte, cut bool) {
+	name, value, found := bytes.Cut(line, []byte(":"))
 	switch {
-	case c == '\n' && s.left == 0:
-		s.trailer, s.at = true, atField
-	case c == '\n':
-		s.left += int64(len("\r\n"))
-		s.digits, s.at, s.then = false, atBody, atChunk
-	case s.left >= maxSize:
-		s.at = atLost
-	case digit >= 0 && !s.digits:
-		s.left = 16*s.left + int64(digit)
-	default:
-		s.digits = true
+	case line[0] == ' ' || line[0] == '\t': // it continues the line before
+	case bytes.EqualFold(name, []byte("content-length")):
+		length, ok := readSize(value, 10)
+		if s.head.length = length; !ok || cut {
+			s.at = atLost
+		}
+	case bytes.EqualFold(name, []byte("transfer-encoding")):
+		s.head.coded = true
+	case !found && !cut:
+		s.at = atLost // net/http refuses it
 	}
+}
+
+// beginChunk reads the size of a chunk and skips the extension after it (RFC 9112 §7.1). Each chunk
+// ends with a line end.
+func (s *scanner) beginChunk(line []byte) {
+	digits, _, _ := bytes.Cut(line, []byte(";"))
+	switch size, ok := readSize(digits, 16); {
+	case !ok:
+		s.at = atLost
+	case size == 0:
+		s.at = atTrailer
+	default:
+		s.left = size + int64(len("\r\n"))
+	}
+}
+
+// readSize parses the size of a body or a chunk that is not too large to follow.
+func readSize(digits []byte, base int) (size int64, ok bool) {
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(digits)), base, 50)
+	return int64(n), err == nil //nolint:gosec // 50 bits fit
 }

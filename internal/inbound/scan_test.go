@@ -9,20 +9,18 @@ import (
 	"testing"
 )
 
-// headersOf are those of the requests in text, which comes in pieces of that size.
-func headersOf(text string, size int) []header {
+// headersOf are those of the requests in text, which comes in pieces of that size. lost: the scanner
+// gave up after them.
+func headersOf(text string, size int) (heads []header, lost bool) {
 	var s scanner
 	for piece := range slices.Chunk([]byte(text), max(1, size)) {
 		s.scan(piece)
 	}
-	return s.heads
+	return s.heads, s.at == atLost
 }
 
-// String is for the messages of tests.
-func (h header) String() string { return strings.ReplaceAll(string(h.names), "\n", ", ") }
-
 func TestScannerFindsEachHeader(t *testing.T) {
-	const first, second = "POST / HTTP/1.1\r\nHost: h\r\nX-Api-Key: k\r\n", "GET /a HTTP/1.1\r\naccept: a:b\r\nHOST: h\r\n\r\n"
+	const first, second = "POST / HTTP/1.1\r\nHost: h\r\nX-Api-Key: k\r\n", "GET /a HTTP/1.1\r\naccept: a:b\r\nHOST: h\r\ncontent-LENGTH:7\r\n\r\n"
 	for name, rest := range map[string]string{
 		"no body":                   "\r\n",
 		"lines that end in LF":      "\n",
@@ -34,12 +32,12 @@ func TestScannerFindsEachHeader(t *testing.T) {
 		"chunks and a trailer":      "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nContent-Length: 9\r\nX: y\r\n\r\n",
 		"chunks beside a length":    "Content-Length: 900\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
 		"an empty line behind":      "Content-Length: 1\r\n\r\nx\r\n",
-		"names longer than is kept": strings.Repeat("X-"+strings.Repeat("a", 100)+": 1\r\n", 50) + "\r\n",
+		"lines longer than is kept": strings.Repeat("X-"+strings.Repeat("a", 100)+": 1\r\n", 50) + "\r\n",
 	} {
 		for _, size := range []int{1, 7, 1 << 20} {
-			heads := headersOf(first+rest+second, size)
-			if len(heads) != 2 || string(heads[1].names) != "accept\nHOST\n" || !strings.HasPrefix(string(heads[0].names), "Host\nX-Api-Key\n") {
-				t.Errorf("%s, pieces of %d: %q", name, size, heads)
+			heads, lost := headersOf(first+rest+second, size)
+			if lost || len(heads) != 2 || heads[1] != (header{length: 7}) {
+				t.Errorf("%s, pieces of %d: %v, %t", name, size, heads, lost)
 			}
 		}
 	}
@@ -50,12 +48,14 @@ func TestScannerGivesUp(t *testing.T) {
 	for name, text := range map[string]string{
 		"no length":          "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
 		"a huge length":      "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		"a padded length":    "POST / HTTP/1.1\r\nContent-Length:" + strings.Repeat(" ", 48) + "27\r\n\r\n",
+		"a folded length":    "POST / HTTP/1.1\r\nContent-Length:\r\n 27\r\n\r\n",
 		"no field":           "GET / HTTP/1.1\r\nHost\r\n\r\n",
 		"a huge chunk":       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
 		"nothing of a chunk": "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
 	} {
-		if heads := headersOf(text+get, 5); len(heads) > 1 {
-			t.Errorf("%s: %q", name, heads)
+		if heads, lost := headersOf(text+get, 5); len(heads) > 1 || !lost {
+			t.Errorf("%s: %v, %t", name, heads, lost)
 		}
 	}
 	var s scanner
@@ -80,22 +80,23 @@ func TestMisframed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if heads := headersOf(text, 1); len(heads) != 1 || heads[0].misframed(r) != want {
+		if heads, _ := headersOf(text, 1); len(heads) != 1 || heads[0].misframed(r) != want {
 			t.Errorf("%q: %v, want %t", text, heads, want)
 		}
 	}
 }
 
 // FuzzScanner: how the bytes are cut never matters, and where net/http finds a request, its header
-// is there, too.
+// is there, too, unless the scanner gave up.
 func FuzzScanner(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 3)
 	f.Add("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}GET /a HTTP/1.1\r\nHost: h\r\nB: 1\r\n\r\n", 1)
+	f.Add("POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n 27\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 9)
 	f.Add("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0\r\nT: 1\r\n\r\nGET / HTTP/1.1\nHost: h\n\n", 5)
 	f.Fuzz(func(t *testing.T, text string, size int) {
-		heads, pieces := headersOf(text, 1), headersOf(text, size%100)
-		if !slices.EqualFunc(heads, pieces, func(a, b header) bool { return string(a.names) == string(b.names) }) {
-			t.Fatalf("%q, in pieces %q", heads, pieces)
+		heads, lost := headersOf(text, 1)
+		if pieces, _ := headersOf(text, size%100); !slices.Equal(heads, pieces) {
+			t.Fatalf("%v, in pieces %v", heads, pieces)
 		}
 		wire := bufio.NewReader(strings.NewReader(text))
 		for i := 0; ; i++ {
@@ -104,14 +105,13 @@ func FuzzScanner(f *testing.F) {
 				return // the connection ends
 			}
 			if i >= len(heads) {
-				t.Fatalf("request %d is not known", i)
+				if !lost {
+					t.Fatalf("request %d is not known", i)
+				}
+				return // as the connection does
 			}
-			fields := 2 // Host and a framing field are not in the header
-			for _, values := range r.Header {
-				fields += len(values)
-			}
-			if n := strings.Count(string(heads[i].names), "\n"); n < len(r.Header) && n < 20 || n > fields+2 {
-				t.Fatalf("request %d has %d names in %q, net/http has %d", i, n, heads[i].names, len(r.Header))
+			if coded := len(r.TransferEncoding) > 0; heads[i].coded != coded || !coded && max(0, heads[i].length) != r.ContentLength {
+				t.Fatalf("request %d: %v, net/http has %v and %d", i, heads[i], r.TransferEncoding, r.ContentLength)
 			}
 			if _, err := io.Copy(io.Discard, r.Body); err != nil {
 				return
