@@ -113,14 +113,6 @@ func (c *Conn) Refuse() {
 	}
 }
 
-// Unsent returns how many written bytes the kernel still holds because the client has not
-// acknowledged them; -1 if unknown.
-func (c *Conn) Unsent() int { return kernel.Unsent(c.Conn) }
-
-// Left reports whether the client has closed the connection, or its sending side, as far as the
-// kernel knows. Unlike a read, it notices that while bytes that came before are unread.
-func (c *Conn) Left() bool { return kernel.HungUp(c.Conn) }
-
 // ReadBuffered runs read with the socket switched off: Read returns (0, nil), so read sees only
 // what bufio already holds. It relies on net/http, whose bufio.Reader first returns its buffer, and
 // whose body passes (0, nil) on. A short body then needs no goroutine that waits for the client,

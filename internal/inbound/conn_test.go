@@ -1,13 +1,11 @@
 package inbound
 
 import (
-	"crypto/rand"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
 	"testing"
-	"time"
 
 	"oauth-proxyd/internal/kernel"
 )
@@ -67,26 +65,5 @@ func TestGiveWay(t *testing.T) {
 		if sent != "" && (c.giveWay() || !c.begin(&http.Request{ProtoMajor: 1, ProtoMinor: 1})) {
 			t.Error("the request is not the last one of the connection")
 		}
-	}
-}
-
-func TestUnsent(t *testing.T) {
-	c, peer := tcpPair(t)
-	_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-	n, _ := io.Copy(c, io.LimitReader(rand.Reader, 64<<20)) // as much as there is room for
-	if (&Conn{Conn: c}).Unsent() <= 0 {
-		t.Errorf("%d bytes unsent of %d", (&Conn{Conn: c}).Unsent(), n)
-	}
-	if _, err := io.CopyN(io.Discard, peer, n); err != nil {
-		t.Fatal(err)
-	}
-	for late := time.Now().Add(10 * time.Second); (&Conn{Conn: c}).Unsent() > 0; {
-		if time.Now().After(late) {
-			t.Fatalf("%d bytes are still unsent", (&Conn{Conn: c}).Unsent())
-		}
-	}
-	c.Close()
-	if left := (&Conn{Conn: c}).Unsent(); left >= 0 {
-		t.Errorf("%d bytes of a closed connection", left)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 var (
@@ -119,7 +121,7 @@ func (w *watch) look() {
 	if w.stopped {
 		return
 	}
-	if w.x.unread() && w.x.conn.Left() {
+	if w.x.unread() && kernel.HungUp(w.x.conn.Conn) {
 		w.x.giveUp(errClientGone)
 		return
 	}
@@ -161,7 +163,7 @@ func (w *watch) countDrain(waiting waitingFor) {
 	backlog := -1 // not known
 	switch up := w.x.upstream.Load(); {
 	case waiting == forClientAccept:
-		backlog = w.x.conn.Unsent()
+		backlog = kernel.Unsent(w.x.conn.Conn)
 	case waiting == forUpstreamAccept && up != nil:
 		backlog = up.Unsent()
 	}
