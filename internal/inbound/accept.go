@@ -19,7 +19,10 @@ func (s *Server) acceptAll(name string, l net.Listener) error {
 		c, err := l.Accept()
 		if err == nil {
 			from := access.NewConn(c)
-			s.connections.arrive(&Conn{Conn: c, Listener: name, Sender: from, origin: access.Network(from.Addr()), server: s})
+			s.connections.arrive(&Conn{
+				Conn: c, Listener: name, Sender: from, origin: access.Network(from.Addr()), server: s,
+				scan: scanner{ended: time.Now()},
+			})
 			continue
 		}
 		if s.stopping.Err() != nil {

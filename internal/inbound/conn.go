@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/kernel"
 )
 
 // connKey is the context key of a request's *Conn.
@@ -45,8 +44,6 @@ type Conn struct {
 	// parting: the last response is written, and the connection is open only for the client to read
 	// it.
 	parting atomic.Bool
-	// yielding: it ends as soon as no request is left that has come; see giveWay.
-	yielding atomic.Bool
 	// received: at least one byte was read.
 	received atomic.Bool
 	// first is the first byte that was read. Only the goroutine of net/http that reads the first
@@ -146,28 +143,13 @@ func LeaveBody(w http.ResponseWriter, r *http.Request) {
 	ConnOf(r).LeaveUnread()
 }
 
-// begin checks the next request of the connection before its handler runs. last is true if the
-// connection cannot serve another one.
-func (c *Conn) begin(r *http.Request) (last bool) {
+// begin checks the next request of the connection before its handler runs.
+func (c *Conn) begin(r *http.Request) {
 	if c.restUnread.Load() {
 		panic(http.ErrAbortHandler) // these are bytes of the last body, not a request
 	}
 	h, known := c.scan.next()
 	c.Misframed = !known || h.misframed(r)
-	return c.Misframed || c.yielding.Load()
-}
-
-// giveWay ends the connection unless its client has begun a request, and reports whether it does. A
-// request that comes meanwhile is served as the last one (RFC 9112 §9.6).
-func (c *Conn) giveWay() bool {
-	c.scan.mu.Lock()
-	defer c.scan.mu.Unlock()
-	if !c.scan.isIdle() {
-		return false
-	}
-	c.yielding.Store(true)
-	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // ends a read; if it is closed, the read fails
-	return true
 }
 
 // Read implements net.Conn. It ends a connection whose last body is unread.
@@ -178,34 +160,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.buffered.Load() && len(p) > 1 { // net/http reads a single byte to notice a client that leaves
 		return 0, nil // see ReadBuffered
 	}
-	n, err := c.read(p)
+	n, err := c.Conn.Read(p)
 	if n > 0 && !c.received.Swap(true) {
 		c.first = p[0]
 	}
 	if len(p) > 1 { // the read of a single byte is interrupted when its request ends
 		c.starved.Store(err != nil)
 	}
-	if n > 0 && c.scan.scan(p[:n]) && c.yielding.Load() {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(headerReadTimeout)) // giveWay set another
-	}
+	c.scan.scan(p[:n])
 	return n, err
-}
-
-// read reads from the socket. If the connection gives way, it takes only a request that has come.
-func (c *Conn) read(p []byte) (int, error) {
-	if !c.yielding.Load() {
-		n, err := c.Conn.Read(p)
-		if n > 0 || !c.yielding.Load() {
-			return n, err
-		}
-	}
-	if _, idle := c.scan.idleSince(); idle {
-		if kernel.Unread(c.Conn) <= 0 {
-			return 0, &net.OpError{Op: "read", Err: net.ErrClosed}
-		}
-		_ = c.Conn.SetReadDeadline(time.Time{}) // giveWay set one; if it is closed, the read fails
-	}
-	return c.Conn.Read(p)
 }
 
 // linger drops the rest of an unread body for a moment before the close. A close with unread bytes

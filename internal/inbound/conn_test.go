@@ -3,9 +3,10 @@ package inbound
 import (
 	"io"
 	"net"
-	"net/http"
+	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"oauth-proxyd/internal/kernel"
 )
@@ -26,44 +27,38 @@ func TestReadBuffered(t *testing.T) {
 	}
 }
 
-// tcpPair returns both ends of a connection.
-func tcpPair(t *testing.T) (client, server net.Conn) {
-	t.Helper()
+// A connection whose next request has come and is not read yet does not count as idle.
+func TestUnreadRequestIsNotClosedAsIdle(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	if server, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	return client, server
-}
-
-// A connection that gives way ends at once, but a request that has come is read.
-func TestGiveWay(t *testing.T) {
-	const text = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-	for _, sent := range []string{"", text} {
-		client, server := tcpPair(t)
+	s := newConnections()
+	open := func(ended time.Time, sent string) *Conn {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		served, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { served.Close() })
 		_, _ = io.WriteString(client, sent)
-		for kernel.Unread(server) < len(sent) {
+		for kernel.Unread(served) < len(sent) {
 			runtime.Gosched()
 		}
-		c := &Conn{Conn: server}
-		if !c.giveWay() {
-			t.Error("it is busy")
-		}
-		p := make([]byte, 4096)
-		if n, err := c.Read(p); string(p[:n]) != sent || (err == nil) != (sent != "") {
-			t.Errorf("%q, %v; want %q", p[:n], err, sent)
-		}
-		if sent != "" && (c.giveWay() || !c.begin(&http.Request{ProtoMajor: 1, ProtoMinor: 1})) {
-			t.Error("the request is not the last one of the connection")
-		}
+		c := &Conn{Conn: served, scan: scanner{ended: ended}}
+		s.move(c, classAdmitted)
+		return c
+	}
+	asking, idle := open(time.Now().Add(-time.Minute), "GET / HTTP/1.1\r\n"), open(time.Now(), "")
+	if !s.evictIdle(netip.Addr{}) || idle.class != classNone {
+		t.Error("the idle connection is open")
+	}
+	if s.evictIdle(netip.Addr{}) || asking.class != classAdmitted {
+		t.Error("the connection with a request is closed")
 	}
 }

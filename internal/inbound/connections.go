@@ -41,7 +41,7 @@ const (
 
 	// Descriptors is how many file descriptors the connections need that have no request in flight
 	// or waiting.
-	Descriptors = 2*(maxStrangers+sentStrangers+maxParting+maxWaiting) + 3*spareConns
+	Descriptors = 2*(maxStrangers+sentStrangers+maxParting+maxWaiting) + 2*spareConns
 )
 
 // connections bounds the open connections, so that no origin can keep others out:

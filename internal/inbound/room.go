@@ -30,48 +30,32 @@ func (s *connections) letIn(c *Conn) {
 	s.move(c, classAdmitted)
 }
 
-// evictIdle makes room for a connection from addr and reports whether there is room. It asks the
-// longest idle connection of the origin with the most connections to give way, if those are as many
-// as those of addr. If addr has more than any other and they are all busy, its new connections are
-// closed. Others may exceed the limit by spareConns, and once more by those that have yet to close.
+// evictIdle makes room for a connection from addr and reports whether there is room. It closes the
+// longest idle connection. If all are busy, new connections of the origin with the most are closed,
+// and others may exceed the limit by spareConns.
 func (s *connections) evictIdle(addr netip.Addr) bool {
-	own := s.bucket(addr).counts[classAdmitted]
-	most, greediest := own, 0
+	greediest := 0
 	var longest *Conn
 	var since time.Time
 	for _, b := range s.buckets {
-		n := b.counts[classAdmitted]
 		if b.addr != addr {
-			greediest = max(greediest, n)
+			greediest = max(greediest, b.counts[classAdmitted])
 		}
-		if c, idle := b.longestIdle(); c != nil && (n > most || n == most && (longest == nil || idle.Before(since))) {
-			longest, since, most = c, idle, n
-		}
-	}
-	beyond := s.total(classAdmitted) - s.limit
-	if longest != nil && longest.giveWay() {
-		s.admittedClosed++
-		return beyond < 2*s.most(spareConns)
-	}
-	return own < greediest && beyond < s.most(spareConns)
-}
-
-// longestIdle returns the admitted connection that has been idle longest, and since when; nil if
-// all have a request or give way already.
-func (b *bucket) longestIdle() (longest *Conn, since time.Time) {
-	for _, c := range b.open {
-		if c.class != classAdmitted || c.yielding.Load() {
-			continue
-		}
-		ended, idle := c.scan.idleSince()
-		if ended.IsZero() {
-			ended = c.since
-		}
-		if idle && (longest == nil || ended.Before(since)) {
-			longest, since = c, ended
+		for _, c := range b.open {
+			if c.class != classAdmitted {
+				continue
+			}
+			ended, idle := c.scan.idleSince()
+			if idle && (longest == nil || ended.Before(since)) && kernel.Unread(c.Conn) <= 0 {
+				longest, since = c, ended
+			}
 		}
 	}
-	return longest, since
+	if longest != nil {
+		s.evict(longest)
+		return true
+	}
+	return s.bucket(addr).counts[classAdmitted] < greediest && s.total(classAdmitted) < s.limit+s.most(spareConns)
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. If the

@@ -26,7 +26,7 @@ type scanner struct {
 	mu      sync.Mutex // net/http may read a byte in the background while a handler begins
 	heads   []header   // of requests that no handler has taken yet
 	serving bool       // a handler has a request
-	ended   time.Time  // when the handler of the last request ended
+	ended   time.Time  // when the last request ended; before that, when the client connected
 	at      scanState
 	head    header // being read
 	left    int64  // bytes of the body or the chunk still to come
@@ -88,17 +88,11 @@ func (s *scanner) hasRequest() bool {
 	return s.serving || len(s.heads) > 0
 }
 
-// idleSince returns when the last request ended, which is zero before the first one. idle is false
-// if a byte of another request has come.
+// idleSince returns when the last request ended; idle is false if a byte of another one has come.
 func (s *scanner) idleSince() (ended time.Time, idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended, s.isIdle()
-}
-
-// isIdle reports whether no byte has come since the last request. The caller holds mu.
-func (s *scanner) isIdle() bool {
-	return !s.serving && len(s.heads) == 0 && s.at == atRequest && s.left == 0 && len(s.line) == 0
+	return s.ended, !s.serving && len(s.heads) == 0 && s.at == atRequest && s.left == 0 && len(s.line) == 0
 }
 
 // misframed reports whether net/http silently dropped a framing field of r: a Content-Length beside
@@ -111,12 +105,10 @@ func (h *header) misframed(r *http.Request) bool {
 	return h.coded
 }
 
-// scan reads the next bytes from the client. It reports whether they are the first since the last
-// request.
-func (s *scanner) scan(p []byte) (first bool) {
+// scan reads the next bytes from the client.
+func (s *scanner) scan(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first = s.isIdle()
 	for len(p) > 0 && s.at != atLost {
 		if s.left > 0 {
 			n := min(s.left, int64(len(p)))
@@ -131,7 +123,6 @@ func (s *scanner) scan(p []byte) (first bool) {
 			s.line = s.line[:0]
 		}
 	}
-	return first
 }
 
 // endLine reads a line, which was cut if it was too long.

@@ -77,7 +77,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := ConnOf(r)
 		defer c.Relay(false)
-		if c.begin(r) || s.stopping.Err() != nil {
+		c.begin(r)
+		if c.Misframed || s.stopping.Err() != nil {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
