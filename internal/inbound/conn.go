@@ -11,7 +11,6 @@ import (
 	"oauth-proxyd/internal/access"
 )
 
-// connKey is the context key of a request's *Conn.
 type connKey struct{}
 
 // Conn is a connection from a client.

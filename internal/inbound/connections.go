@@ -139,7 +139,6 @@ func (s *connections) resize(requests int, part float64) {
 // most returns the active part of a bound.
 func (s *connections) most(bound int) int { return max(1, int(float64(bound)*s.part)) }
 
-// bucket returns the bucket of an origin.
 func (s *connections) bucket(addr netip.Addr) *bucket {
 	if b := s.buckets[addr]; b != nil {
 		return b
@@ -190,10 +189,8 @@ func (b *bucket) oldest(of class, match func(*Conn) bool) *Conn {
 	return b.open[i]
 }
 
-// anyConn matches every connection.
 func anyConn(*Conn) bool { return true }
 
-// total returns how many connections have a class.
 func (s *connections) total(of class) int { return s.network[of] + s.host[of] }
 
 // arrive classifies an accepted connection. It locks mu.

@@ -46,7 +46,6 @@ const (
 
 const maxLine = 64 // longer lines are cut
 
-// header is what scanner keeps of a header.
 type header struct {
 	length int64 // -1: there is no Content-Length
 	coded  bool  // there is a Transfer-Encoding
@@ -74,7 +73,6 @@ func (s *scanner) end() {
 	s.serving, s.ended = false, time.Now()
 }
 
-// isServing reports whether a handler has a request.
 func (s *scanner) isServing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +103,6 @@ func (h *header) misframed(r *http.Request) bool {
 	return h.coded
 }
 
-// scan reads the next bytes from the client.
 func (s *scanner) scan(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
