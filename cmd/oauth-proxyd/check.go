@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
 	"oauth-proxyd/internal/systemd"
@@ -103,8 +102,7 @@ func checkWarnings(c *config.Config) (warnings []config.Diagnostic) {
 	for _, text := range c.Warnings() {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: text})
 	}
-	findings := doctor.KeptOut(context.Background(), c)
-	for _, f := range append(findings, doctor.Threats(context.Background(), admin.Status{})...) {
+	for _, f := range doctor.KeptOut(context.Background(), c) {
 		warnings = append(warnings, config.Diagnostic{Severity: "warning", Summary: f.Seen, Detail: strings.Join(f.Fix, "\n")})
 	}
 	return warnings

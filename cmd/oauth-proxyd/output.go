@@ -152,16 +152,15 @@ func whyUnavailable(err error) (why, hint string) {
 		return err.Error(), "run it as root or as a member of the group oauth-proxyd"
 	case isDown && !down.Systems:
 		return err.Error(), "start a daemon, or name the admin socket of a running one with --socket"
-	case isDown:
-		if f := doctor.NotRunning(context.Background()); f != nil {
-			return "oauth-proxyd is not running: " + f.Seen, strings.Join(f.Fix, "\n")
-		}
-	default:
-		if f := doctor.Unavailable(context.Background(), err); f != nil {
-			return f.Seen, strings.Join(f.Fix, "\n")
-		}
 	}
-	return err.Error(), "sudo oauth-proxyd doctor"
+	f := doctor.Unavailable(context.Background(), err)
+	switch {
+	case f == nil:
+		return err.Error(), "sudo oauth-proxyd doctor"
+	case isDown:
+		f.Seen = "oauth-proxyd is not running: " + f.Seen
+	}
+	return f.Seen, strings.Join(f.Fix, "\n")
 }
 
 // daemonFlag declares the option --socket and returns a client of the daemon that it names. An

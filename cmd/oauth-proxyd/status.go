@@ -36,22 +36,15 @@ func status(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// requestStatus asks the daemon for its status. It adds what only systemd knows: that the daemon is
-// idle, or that the state of a unit will end it.
+// requestStatus asks the daemon for its status. Only systemd knows that it is idle.
 func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 	s, err := c.Status(ctx)
-	if down, ok := errors.AsType[*admin.NotRunningError](err); ok && down.Systems {
-		if f := doctor.NotRunning(ctx); f != nil && f.Status == doctor.OK { // the first request starts it
+	if err != nil {
+		if f := doctor.Unavailable(ctx, err); f != nil && f.Status == doctor.OK { // the first request starts it
 			return admin.Status{Status: "idle", State: f.Seen}, nil
 		}
 	}
-	if err != nil || s.Trouble != "" { // which says how to get the socket back
-		return s, err
-	}
-	for _, f := range doctor.Threats(ctx, s) {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; run `%s`", f.Seen, strings.Join(f.Fix, "`, then `")))
-	}
-	return s, nil
+	return s, err
 }
 
 // labelColumn is the width of a label.

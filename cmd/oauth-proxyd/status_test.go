@@ -295,10 +295,10 @@ func TestStatusSaysHowTheLastProcessEnded(t *testing.T) {
 		if _, out, _ := s.command("status"); want == "" && strings.Contains(out, "restarted") {
 			t.Errorf("after %s: %s", left, out)
 		}
-		s.stop()
 		if _, err := os.Stat(filepath.Join(dir, "last-end")); err == nil {
 			t.Error("it would be said of the next process too")
 		}
+		s.stop()
 	}
 }
 

@@ -62,31 +62,6 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the program on %s did not respond in time", e.Socket)
 }
 
-// LostError says that the daemon runs, but clients no longer find its socket.
-type LostError struct {
-	Socket string
-	PID    int // 0: this user may not see it
-}
-
-// Error implements error.
-func (e *LostError) Error() string {
-	who := ""
-	if e.PID != 0 {
-		who = fmt.Sprintf(" as process %d", e.PID)
-	}
-	return fmt.Sprintf("oauth-proxyd runs%s, but its admin socket %s was removed or replaced", who, e.Socket)
-}
-
-// ForeignError says that something else than the daemon has the name of the socket.
-type ForeignError struct {
-	// Named reports that the user gave the name, with --socket.
-	Named bool
-	why   error
-}
-
-// Error implements error.
-func (e *ForeignError) Error() string { return e.why.Error() }
-
 // Socket returns the path of the admin socket of a daemon that this user starts: in the first
 // RuntimeDirectory= of its unit (systemd.exec(5)), in the packaged unit's for root, and in
 // XDG_RUNTIME_DIR for another user.
@@ -106,7 +81,6 @@ func Socket() string {
 type Client struct {
 	socket  string
 	systems bool
-	named   bool // by the user
 }
 
 // NewClient returns a client of the system's daemon, or of the user's own if the system has none.
@@ -121,7 +95,7 @@ func NewClient() Client {
 }
 
 // At returns a client of the daemon with that admin socket.
-func At(socket string) Client { return Client{socket: socket, named: true} }
+func At(socket string) Client { return Client{socket: socket} }
 
 // Status returns the state of the daemon.
 func (c Client) Status(ctx context.Context) (Status, error) {
@@ -196,7 +170,7 @@ func do[Response any](ctx context.Context, c Client, method, path string) (respo
 	}
 	defer r.Body.Close() //nolint:errcheck // read to its end, or of no use
 	if r.Header.Get("Server") != serverName {
-		return response, c.foreign(fmt.Errorf("no header %q", "Server: "+serverName))
+		return response, c.explain(fmt.Errorf("no header %q", "Server: "+serverName))
 	}
 	if r.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(r.Body) // a part is better than nothing
@@ -214,60 +188,15 @@ func (c Client) explain(err error) error {
 		err = wrapped.Err // without the URL, which names no host
 	}
 	timeout, _ := errors.AsType[net.Error](err)
-	file, _ := os.Stat(c.socket) // nil: it cannot be read
-	isFile := file != nil && file.Mode()&os.ModeSocket == 0
-	if pid, lost := lostBy(c.socket); lost && (file == nil || isFile) {
-		return &LostError{c.socket, pid}
-	}
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
-	case isFile:
-		return &ForeignError{c.named, fmt.Errorf("%s is not a socket", c.socket)}
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
 		return &NotRunningError{Socket: c.socket, Systems: c.systems}
 	case timeout != nil && timeout.Timeout():
 		return &SilentError{c.socket, c.process()}
 	}
-	return c.foreign(err)
-}
-
-// lostBy finds the process that listens on a socket whose file is gone, and returns 0 for one that
-// this user may not see. In a container, the file may still be there.
-func lostBy(path string) (pid int, lost bool) {
-	inode := listening(path)
-	if inode == "" {
-		return 0, false
-	}
-	pid = holder(inode)
-	there, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", pid, path))
-	return pid, err != nil || there.Mode()&os.ModeSocket == 0
-}
-
-// listening returns the inode of a socket that was opened for this path and still accepts
-// connections, see proc_net_unix(5), or "". Its file may be gone.
-func listening(path string) (inode string) {
-	const accepts = "00010000" // __SO_ACCEPTCON
-	table, _ := os.ReadFile("/proc/net/unix")
-	for line := range strings.Lines(string(table)) {
-		column := strings.SplitN(strings.TrimSpace(line), " ", 8)
-		if len(column) == 8 && column[3] == accepts && strings.TrimSuffix(column[7], newSuffix) == path {
-			return strings.TrimSpace(column[6])
-		}
-	}
-	return ""
-}
-
-// holder returns the process that has a socket, or 0 if this user may not see it.
-func holder(inode string) (pid int) {
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
-	for _, link := range links {
-		if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
-			_, _ = fmt.Sscanf(link, "/proc/%d/", &pid) // as in the pattern
-			return pid
-		}
-	}
-	return 0
+	return fmt.Errorf("the program on %s did not respond as oauth-proxyd does: %w", c.socket, err)
 }
 
 // process returns the process that listens on the socket, or 0 if it is not known. The kernel
@@ -282,15 +211,6 @@ func (c Client) process() int {
 		return int(peer.Pid)
 	}
 	return 0
-}
-
-func (c Client) foreign(why error) error {
-	who := ""
-	if pid := c.process(); pid != 0 {
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // empty if it has ended
-		who = fmt.Sprintf(", process %d (%s),", pid, strings.TrimSpace(string(name)))
-	}
-	return &ForeignError{c.named, fmt.Errorf("the program on %s%s did not respond as oauth-proxyd does: %w", c.socket, who, why)}
 }
 
 // caller says who runs this program and by which process, for the daemon's log.

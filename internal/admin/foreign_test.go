@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,8 +21,6 @@ func TestForeignSocketIsNamed(t *testing.T) {
 		serve func(t *testing.T, path string)
 		want  string
 	}{
-		"a file":            {func(t *testing.T, path string) { t.Helper(); _ = os.WriteFile(path, nil, 0o600) }, "is not a socket"},
-		"a directory":       {func(t *testing.T, path string) { t.Helper(); _ = os.Mkdir(path, 0o700) }, "is not a socket"},
 		"a full queue":      {fillBacklog, "did not respond in time"},
 		"no HTTP":           {responding("220 mail.example ESMTP\r\n"), "did not respond as oauth-proxyd does: net/http: "},
 		"HTTP of others":    {responding("HTTP/1.1 200 OK\r\n\r\n{}"), `did not respond as oauth-proxyd does: no header "Server: oauth-proxyd"`},

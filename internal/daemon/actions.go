@@ -38,6 +38,7 @@ func (d *daemon) do(a lifecycle.Action) {
 			d.openGate()
 		}
 	case lifecycle.NotifyReady:
+		d.forgetEnding()
 		d.notify("READY=1")
 	case lifecycle.NotifyReloading:
 		d.notify(systemd.Reloading())

@@ -157,15 +157,21 @@ func (d *daemon) lastEnding() string {
 	if d.options.StateDir == "" {
 		return ""
 	}
-	file := filepath.Join(d.options.StateDir, "last-end")
-	text, _ := os.ReadFile(file) // absent after a reboot, or without that line in the unit
-	_ = os.Remove(file)          // it is about that process only
+	text, _ := os.ReadFile(filepath.Join(d.options.StateDir, "last-end")) // absent without that line in the unit
 	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 	ending := systemd.Ending(result, status)
 	if ending != "" {
 		d.log.Warn("restarted: the previous process ended: " + ending)
 	}
 	return ending
+}
+
+// forgetEnding removes what is about the previous process only. Until a start succeeds, doctor
+// reads it.
+func (d *daemon) forgetEnding() {
+	if d.options.StateDir != "" {
+		_ = os.Remove(filepath.Join(d.options.StateDir, "last-end"))
+	}
 }
 
 // close ends the parts of the daemon in reverse order, after the loop.

@@ -121,17 +121,17 @@ func brokenDaemons() []breakage {
 		{
 			"the directory of the admin socket is gone", func(w *world) { w.status, w.tailscaled, w.dir = nil, nil, filepath.Join(w.dir, "gone") },
 			"daemon", doctor.Fail,
-			[]string{"nothing listens on the admin socket", "/gone does not exist", "\nmkdir /", "/gone\nkill -HUP PID"},
+			[]string{"nothing listens on the admin socket", "\nmkdir -p /", "/gone\nkill -HUP PID"},
 		},
 		{
-			"a directory has the name of the admin socket", func(w *world) {
+			"a file has the name of the admin socket", func(w *world) {
 				w.status = nil
-				if err := os.Mkdir(filepath.Join(w.dir, "admin.sock"), 0o700); err != nil {
+				if err := os.WriteFile(filepath.Join(w.dir, "admin.sock"), nil, 0o600); err != nil {
 					w.t.Fatal(err)
 				}
 			},
 			"daemon", doctor.Fail,
-			[]string{"is not a socket", "\nremove the file at the path", "kill -HUP PID"},
+			[]string{"nothing listens on the admin socket", "kill -HUP PID"},
 		},
 		{
 			"the daemon waits for tailscaled", func(w *world) { w.status.State, w.status.Sockets, w.health = "connecting_tailnet", nil, nil },

@@ -7,20 +7,21 @@ import (
 	"oauth-proxyd/internal/systemd"
 )
 
-// JudgeUnits judges the units of an output of systemctl show. systemd does not listen on the
-// addresses notOpen. It returns false if the service is not installed.
-func JudgeUnits(shown string, notOpen ...string) (Finding, bool) {
+// JudgeUnits judges the units of an output of systemctl show. Nothing listens on the addresses
+// free. It returns false if the service is not installed.
+func JudgeUnits(shown string, free ...string) (Finding, bool) {
 	u := sortUnits(systemd.ParseUnits(shown))
-	u.socket.NotOpen = notOpen
+	u.free = free
 	return u.judge(), u.installed()
 }
 
-// JudgeStarting judges units of which the service has ended so in the last minute.
-func JudgeStarting(shown string, exits systemd.Exits) Finding {
-	u := sortUnits(systemd.ParseUnits(shown))
-	u.exits = exits
-	return u.judge()
+// JudgeStarting judges units of which the service ended as the file last-end says.
+func JudgeStarting(shown, lastEnd string) Finding {
+	return sortUnits(systemd.ParseUnits(shown)).withLastEnd(lastEnd).judge()
 }
+
+// IsFree exports isFree.
+func IsFree(address string) bool { return isFree(address) }
 
 // OnHost makes the checks use an output of systemctl show.
 func (c Config) OnHost(shown string) Config {
@@ -33,7 +34,7 @@ func JudgeFilter(shown string, c *config.Config) []Finding {
 	return sortUnits(systemd.ParseUnits(shown)).keptOut(c)
 }
 
-// NotRunningBy is NotRunning for an output of systemctl show.
+// NotRunningBy is what Unavailable says of an output of systemctl show.
 func NotRunningBy(shown string) *Finding {
 	return sortUnits(systemd.ParseUnits(shown)).notRunning()
 }

@@ -148,13 +148,14 @@ func checkDaemon(_ context.Context, x *facts) []Finding {
 		return []Finding{fail("not running, and the first request cannot start it: %s has an error", x.File).fix("oauth-proxyd check --config " + x.File)}
 	case isDown && x.units.waits():
 		return []Finding{ok("not running; systemd starts it with the first request")}
-	case x.unavailable() != nil:
-		return []Finding{*x.unavailable()}
-	case s == nil && x.responds:
-		return []Finding{x.openIn(fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
-			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:"), down.Socket)}
+	case isDown && x.responds:
+		return []Finding{fail("the daemon responds on its port, but nothing listens on the admin socket %s", down.Socket).
+			fix("oauth-proxyd doctor --socket FILE   # if it has another one; otherwise, have it open the socket again:").
+			fix(x.openAgain(down.Socket)...)}
 	case isDown && (x.failed("systemd") || x.failed("sockets")):
 		return nil // that is why
+	case s == nil && !isDown && x.pid() == 0:
+		return []Finding{fail("%v", x.daemonErr).fix("oauth-proxyd doctor --socket FILE   # if the daemon has another admin socket", x.start())}
 	case s == nil:
 		return []Finding{x.stuck(fail("%v", x.daemonErr))}
 	case s.Trouble != "":

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
-	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/systemd"
 )
 
@@ -17,13 +18,15 @@ const (
 	socketUnit  = "oauth-proxyd.socket"
 
 	journalCommand = "journalctl -u oauth-proxyd -n 30"
+
+	lastEnd = "/var/lib/oauth-proxyd/last-end"
 )
 
 // units holds the service and the sockets that start it.
 type units struct {
 	service, socket systemd.Unit
 	others          []systemd.Unit // further sockets
-	exits           systemd.Exits  // of the service, if it is starting
+	free            []string       // TCP addresses of active sockets on which nothing listens
 }
 
 // askUnits asks systemd for the service, its socket, and the sockets that were added. Where systemd
@@ -38,13 +41,40 @@ func askUnits(ctx context.Context) (units, error) {
 	}
 	u := sortUnits(shown)
 	added := slices.DeleteFunc(u.service.TriggeredBy, func(name string) bool { return name == socketUnit })
-	if u.service.Active == "activating" && u.service.Ending() == "" {
-		u.exits = systemd.RecentExits(ctx, serviceUnit)
-	}
 	if len(added) > 0 {
 		u.others, err = systemd.ShowUnits(ctx, added...)
 	}
-	return u, err
+	for _, s := range u.sockets() {
+		if s.Active == "active" {
+			u.free = append(u.free, slices.DeleteFunc(slices.Clone(s.Listen), func(address string) bool { return !isFree(address) })...)
+		}
+	}
+	return u.withLastEnd(lastEnd), err
+}
+
+// isFree reports whether nothing listens on a TCP address. A connection would start the service.
+func isFree(address string) bool {
+	l, err := net.Listen("tcp", address)
+	if err != nil { // in use, or this user may not have the port
+		return false
+	}
+	_ = l.Close()
+	return true
+}
+
+// withLastEnd adds how the service ended if a client has had systemd start it again, which forgets
+// that. ExecStopPost= of the unit has written it to the file, which only root may read, and a start
+// that succeeds removes it.
+func (u units) withLastEnd(file string) units {
+	const startsAgain = 10 * time.Second // a process that has run for longer is not one of a loop
+	info, err := os.Stat(file)
+	if err != nil || u.service.Active != "activating" || u.service.Ending() != "" || time.Since(info.ModTime()) > startsAgain {
+		return u
+	}
+	text, _ := os.ReadFile(file)
+	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	u.service.Result, u.service.ExitStatus = result, cmp.Or(status, "0")
+	return u
 }
 
 // installedUnits returns the units of this host. They are empty if systemd does not run, or does
@@ -96,40 +126,35 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 	if !shown.installed() {
 		return nil // something else runs the daemon
 	}
-	if x.daemon != nil && (shown.isStopped() || !isOurs(*x.daemon)) {
+	if x.daemon != nil && (shown.isStopped() || x.daemon.Service != serviceUnit && x.daemon.RestartWith != "") {
 		x.units = units{}
 		return []Finding{ok("%s is %s; process %d is another daemon", serviceUnit, shown.service.Active, x.daemon.PID)}
 	}
 	return []Finding{shown.judge()}
 }
 
+// judge says what is wrong with the sockets, without which no client connects, or else how the
+// service is.
 func (u units) judge() Finding {
-	s, ending, lost := u.service, cmp.Or(u.service.Ending(), u.exits.Ending()), u.lostSockets()
-	failed := slices.IndexFunc(u.others, func(o systemd.Unit) bool { return o.Active == "failed" })
+	for _, s := range u.sockets() {
+		if f := u.judgeSocket(s); f.Seen != "" {
+			return f
+		}
+	}
+	s, ending := u.service, u.service.Ending()
+	restarts := s.Active == "activating" || s.Active == "deactivating" && s.MainPID == 0
 	switch {
+	case s.Load == "masked" && s.Active == "active": // systemd drops its NotifyAccess=, but not its WatchdogSec=
+		return fail("%s is masked: systemd ignores its watchdog pings, and kills it within 30 s", serviceUnit).fix("systemctl unmask " + serviceUnit)
 	case s.Load == "masked":
-		return u.judgeMasked()
-	case u.socket.Active == "failed": // nothing listens: that is first
-		return u.judgeFailedSocket()
+		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
 	case s.Active == "failed":
 		return fail("%s stopped: %s", serviceUnit, ending).fix(u.fixEnding()...)
-	case u.isRestarting() && ending != "":
+	case restarts && ending != "":
 		return fail("%s keeps restarting: %s", serviceUnit, ending).fix(u.fixEnding()...)
 	case s.Active == "activating":
 		return warn("%s is starting; clients wait until it serves", serviceUnit).
 			fix("systemctl status "+serviceUnit+"   # is it still starting?", journalCommand)
-	case failed >= 0:
-		o := u.others[failed]
-		return fail("%s failed (%s): nobody can connect there", o.Name, o.Result).
-			fix("systemctl status "+o.Name, "systemctl restart "+serviceUnit)
-	case len(lost) > 0:
-		return lost[0]
-	case u.socket.Load == "masked" && u.socket.Active != "active" && s.Active == "active":
-		return warn("%s runs, and %s is masked: once it stops, nothing listens", serviceUnit, socketUnit).
-			fix("systemctl unmask "+socketUnit, "systemctl restart "+serviceUnit)
-	case u.socket.Load == "masked" && u.socket.Active != "active":
-		return fail("%s is masked, and %s is not active", socketUnit, serviceUnit).
-			fix("systemctl unmask "+socketUnit, "systemctl enable --now "+socketUnit)
 	case s.Active == "active":
 		return ok("%s is active", serviceUnit)
 	case u.waits():
@@ -141,88 +166,50 @@ func (u units) judge() Finding {
 	}
 }
 
-// isRestarting reports whether the service starts, or ends for a reason that its ending says.
-func (u units) isRestarting() bool {
-	return u.service.Active == "activating" || u.service.Active == "deactivating" && u.service.MainPID == 0
-}
-
-// judgeFailedSocket reports a socket that systemd could not open, most often because another
-// program has the port.
-func (u units) judgeFailedSocket() Finding {
-	f := fail("%s failed (%s)", socketUnit, u.socket.Result)
-	then := "systemctl reset-failed " + socketUnit + " && systemctl start " + socketUnit
-	if u.service.Active == "active" {
+// judgeSocket reports a socket unit that does not listen, or that will not once the service stops.
+// The finding is empty if there is none.
+func (u units) judgeSocket(s systemd.Unit) (f Finding) {
+	runs := u.service.Active == "active"
+	open := "systemctl enable --now " + s.Name
+	if runs || s.Active == "active" {
+		open = reopen(s.Name)
+	}
+	switch {
+	case s.Load == "masked" && runs:
+		return warn("%s is masked: once %s stops, nothing listens", s.Name, serviceUnit).fix("systemctl unmask "+s.Name, open)
+	case s.Load == "masked":
+		return fail("%s is masked, and %s is not active", s.Name, serviceUnit).fix("systemctl unmask "+s.Name, open)
+	case u.isLost(s):
+		return fail("%s is active, but systemd does not listen on %s, because the unit was masked or changed while it was active: no client can connect there",
+			s.Name, strings.Join(u.lost(s), ", ")).fix(open)
+	case s.Active != "failed":
+		return f
+	}
+	f = fail("%s failed (%s)", s.Name, s.Result)
+	then := "systemctl reset-failed " + s.Name + " && systemctl start " + s.Name
+	if runs {
 		f.Seen, then = f.Seen+", and "+serviceUnit+" runs without it", "systemctl restart "+serviceUnit
 	}
-	for _, address := range u.socket.Listen {
+	for _, address := range s.Listen {
 		f = f.fix(whoHas(portOf(address)))
 	}
-	return f.fix("systemctl status "+socketUnit, then)
+	return f.fix("systemctl status "+s.Name, then)
 }
 
-// judgeMasked is about a masked service. systemd drops the NotifyAccess= of a masked unit, but not
-// its WatchdogSec=.
-func (u units) judgeMasked() Finding {
-	f := fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
-	if u.service.Active == "active" {
-		f.Seen += ": systemd ignores its watchdog pings, and kills it within 30 s"
-	}
-	return f
+// isLost reports whether a socket unit is active although systemd does not listen on one of its
+// addresses: a unit that is masked, or has other addresses, loses its sockets in a daemon-reload.
+// Starting the unit does nothing then.
+func (u units) isLost(s systemd.Unit) bool {
+	return s.Active == "active" && s.Load == "masked" || len(u.lost(s)) > 0
 }
 
-// isOurs reports whether the packaged unit may run the daemon, which an empty status leaves open.
-func isOurs(s admin.Status) bool { return s.Service == serviceUnit || s.RestartWith == "" }
-
-// Threats finds the units of this host that will end the running daemon or lose its sockets. It
-// finds none for a daemon that another unit runs, or nobody.
-func Threats(ctx context.Context, daemon admin.Status) []Finding {
-	if !isOurs(daemon) {
-		return nil
-	}
-	u := installedUnits(ctx)
-	if u.service.Load == "masked" && u.service.Active == "active" {
-		return []Finding{u.judgeMasked()}
-	}
-	return u.lostSockets()
+// lost returns the addresses of a socket unit on which nothing listens although it is active.
+func (u units) lost(s systemd.Unit) []string {
+	return slices.DeleteFunc(slices.Clone(s.Listen), func(address string) bool { return !slices.Contains(u.free, address) })
 }
 
-func (u units) lostSockets() []Finding {
-	var findings []Finding
-	for _, s := range u.sockets() {
-		if isLost(s) {
-			findings = append(findings, u.judgeLost(s))
-		}
-	}
-	return findings
-}
-
-// isLost reports whether the socket unit is active although systemd does not listen. Starting the
-// unit does nothing then.
-func isLost(socket systemd.Unit) bool {
-	return socket.Active == "active" && (socket.Load == "masked" || len(socket.NotOpen) > 0)
-}
-
-// judgeLost returns only a warning while the service runs, which still has the sockets that it was
-// passed when it started.
-func (u units) judgeLost(socket systemd.Unit) Finding {
-	judge, where, then := fail, "", "no client can connect"
-	if u.service.Active == "active" {
-		judge, then = warn, "a restart of "+serviceUnit+" loses the port"
-	}
-	if len(socket.NotOpen) > 0 {
-		where = " on " + strings.Join(socket.NotOpen, ", ")
-	}
-	f := judge("%s is active, but systemd does not listen%s, because the unit was masked or changed while it was active: %s", socket.Name, where, then)
-	if socket.Load == "masked" {
-		f = f.fix("systemctl unmask " + socket.Name)
-	}
-	return f.fix(reopen(socket.Name))
-}
-
-// NotRunning says what systemd knows about a daemon that does not respond. The finding is OK if the
+// notRunning says what systemd knows about a daemon that does not respond. The finding is OK if the
 // first request starts the daemon, and nil if systemd knows nothing, or says that the daemon runs.
-func NotRunning(ctx context.Context) *Finding { return installedUnits(ctx).notRunning() }
-
 func (u units) notRunning() *Finding {
 	found := u.judge()
 	if s := u.service; !u.installed() || s.Active == "active" || s.Active == "activating" && found.Status != Fail {
@@ -235,7 +222,7 @@ func (u units) notRunning() *Finding {
 // listening returns a text for each socket: on which addresses systemd listens for the daemon.
 func (u units) listening() (all []string) {
 	for _, s := range u.sockets() {
-		if s.Active == "active" && !isLost(s) {
+		if s.Active == "active" && !u.isLost(s) {
 			all = append(all, s.Name+" listens on "+strings.Join(slices.Concat(s.Listen, s.Paths), ", "))
 		}
 	}
@@ -246,7 +233,7 @@ func (u units) listening() (all []string) {
 func (x *facts) start() string {
 	serve := strings.TrimSuffix("oauth-proxyd serve --config "+x.File, " --config ")
 	switch {
-	case isLost(x.units.socket):
+	case x.units.isLost(x.units.socket):
 		return reopen(socketUnit)
 	case x.units.socket.Load == "loaded" && x.units.socket.Active == "inactive" && x.units.isStopped():
 		return "systemctl enable --now " + socketUnit
@@ -274,34 +261,15 @@ func whoHas(port uint16) string {
 // fixEnding returns what to do about how the service ended.
 func (u units) fixEnding() []string {
 	const show = "systemctl cat " + serviceUnit
-	code := u.service.ExitStatus
-	if u.exits.Times > 0 {
-		code = u.exits.Status
-	}
-	if setting := systemd.Setting(code); setting != "" {
-		return []string{show + "   # see " + setting, journalCommand}
-	}
-	if failed, _, _ := strings.Cut(u.service.Failed, "/"); failed != "" {
-		return []string{show + "   # see " + failed, journalCommand}
-	}
 	fixes := map[string][]string{
-		"64": {show + "   # see ExecStart=: a flag or a command that does not exist?"},
-		"78": {u.check(), "systemctl restart " + serviceUnit + "   # when check finds nothing"},
-		"77": {"tailscale status   # does this node need a login or an approval?"},
+		"exit-code 0":   {show + "   # see ExecStartPre= and ExecStartPost="},
+		"exit-code 64":  {show + "   # see ExecStart=: a flag or a command that does not exist?"},
+		"exit-code 203": {show + "   # see ExecStart="},
+		"exit-code 78": {
+			"oauth-proxyd check   # with the --config of ExecStart=, if it has one",
+			"systemctl restart " + serviceUnit + "   # when check finds nothing",
+		},
+		"exit-code 77": {"tailscale status   # does this node need a login or an approval?"},
 	}
-	return append(fixes[code], journalCommand)
-}
-
-// check returns the command that checks the file that the service reads.
-func (u units) check() string {
-	args := u.service.Args
-	for i, arg := range args {
-		if file, found := strings.CutPrefix(strings.TrimPrefix(arg, "-"), "-config="); found {
-			return "oauth-proxyd check --config " + file
-		}
-		if (arg == "--config" || arg == "-config") && i+1 < len(args) {
-			return "oauth-proxyd check --config " + args[i+1]
-		}
-	}
-	return "oauth-proxyd check"
+	return append(fixes[u.service.Result+" "+u.service.ExitStatus], journalCommand)
 }

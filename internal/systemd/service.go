@@ -21,7 +21,7 @@ func ShowService(ctx context.Context) (Unit, error) {
 	if user {
 		args = []string{"--user", "--", name}
 	}
-	units, err := show(ctx, args...)
+	units, err := ShowUnits(ctx, args...)
 	if err != nil {
 		return Unit{}, err
 	}
@@ -135,4 +135,23 @@ func Ending(result, status string) string {
 		return ending
 	}
 	return "failed (" + result + ")"
+}
+
+// exitText returns the words for an exit status. Those from 200 on are of systemd, in place of a
+// process that it could not start (systemd.exec(5)).
+func exitText(status string) string {
+	exits := map[string]string{
+		"2":  "it crashed and wrote its goroutine stacks to the log, ", // Go's runtime, on SIGABRT too
+		"64": "the command line is wrong, ", "69": "the tailnet could not be reached, ",
+		"77": "tailscaled needs a login or an approval, ", "78": "the configuration was refused, ",
+		"203": "systemd could not run the program of ExecStart=, ",
+	}
+	text, known := exits[status]
+	switch {
+	case status == "" || status == "0": // that of the process, which is not the cause
+		return "another command of the unit failed, such as ExecStartPre="
+	case !known && len(status) == 3 && status >= "200":
+		text = "systemd could not start the program, "
+	}
+	return text + "exit " + status
 }

@@ -1,7 +1,6 @@
 package systemd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +23,6 @@ type Unit struct {
 	NotifyAccess string
 	MainPID      int      // 0: none
 	ExitStatus   string   // of the last main process; 0: likewise, or it was not started
-	Failed       string   // another command, such as ExecStartPre=, and how it ended; empty: none failed
 	Program      string   // the path of ExecStart=
 	Args         []string // the words of ExecStart=, that of the program included
 	TriggeredBy  []string // socket units that start it
@@ -33,26 +31,13 @@ type Unit struct {
 	Listen []string // TCP addresses
 	Paths  []string // Unix sockets
 	Filter IPFilter
-	// NotOpen lists the addresses of an active unit on which systemd does not listen. A unit that
-	// is masked, or has other addresses, loses its sockets in a daemon-reload. It stays active, so
-	// that a start does nothing.
-	NotOpen []string
 }
 
-// ShowUnits asks the system's service manager for these units, and finds out on which addresses
-// systemd does not listen. Every user may.
-func ShowUnits(ctx context.Context, names ...string) ([]Unit, error) {
-	units, err := show(ctx, names...)
-	open := readListening(heldBySystemd())
-	for i, u := range units {
-		units[i].NotOpen = u.notOpen(open)
-	}
-	return units, err
-}
-
-func show(ctx context.Context, args ...string) ([]Unit, error) {
+// ShowUnits asks systemd for these units: the system's service manager, unless args begin with
+// other options. Every user may.
+func ShowUnits(ctx context.Context, args ...string) ([]Unit, error) {
 	const properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,Listen,TriggeredBy,IPAddressAllow,IPAddressDeny," +
-		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart,ExecStartPre,ExecStartPost"
+		"IPAccounting,IPIngressBytes,Type,NotifyAccess,MainPID,ExecStart"
 	shown, err := systemctlShow(ctx, properties, args...)
 	if err != nil {
 		return nil, err
@@ -77,17 +62,7 @@ func systemctlShow(ctx context.Context, properties string, args ...string) (stri
 
 // Ending says how the last run of a service ended; empty: normally.
 func (u Unit) Ending() string {
-	if u.Failed != "" && u.Result != "success" {
-		return u.Failed
-	}
 	return Ending(u.Result, u.ExitStatus)
-}
-
-func (u Unit) notOpen(open listening) []string {
-	if u.Active != "active" {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Concat(u.Listen, u.Paths), open.has)
 }
 
 // ParseUnits parses the output of "systemctl show": the units in the order of its arguments.
@@ -105,9 +80,6 @@ func parseUnit(text string) Unit {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		properties[name] = value
-		if name == "ExecStartPre" || name == "ExecStartPost" {
-			u.Failed = cmp.Or(u.Failed, failedCommand(name, value))
-		}
 		switch address, isStream := strings.CutSuffix(value, " (Stream)"); { // a line for each address
 		case name != "Listen" || !isStream:
 		case strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):

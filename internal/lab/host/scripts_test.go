@@ -66,8 +66,8 @@ Then run "systemctl start oauth-proxyd.socket".
 	nobodyConnects    = socketIsLost + "no client can connect. To start it: " + reopen + "\n"
 	reopenIsForbidden = "oauth-proxyd: policy-rc.d forbids starting oauth-proxyd.socket, so nothing listens before the next boot. " +
 		"To start it: " + reopen + "\n"
-	adminIsGone = "error: oauth-proxyd runs as process PID, but its admin socket /run/oauth-proxyd/admin.sock was removed or replaced\n" +
-		"hint: systemctl kill --signal=HUP --kill-who=main oauth-proxyd   # a reload, which cuts no stream\n"
+	adminIsGone = "error: oauth-proxyd is not running, or its admin socket is not /run/oauth-proxyd/admin.sock\n" +
+		"hint: sudo oauth-proxyd doctor\n"
 	restartInstead = "/etc/oauth-proxyd/oauth-proxyd.hcl is valid\noauth-proxyd: restarting instead; streams that take longer than proxy.drain_timeout are cut\n"
 	stillActive    = "oauth-proxyd: still active, because policy-rc.d or systemd did not let it stop. To stop it: " +
 		"systemctl stop oauth-proxyd.socket oauth-proxyd.service\n"
@@ -192,7 +192,7 @@ func (l *lab) wantListening() {
 	l.wantAll(health, `"trouble": ""`)
 }
 
-// scriptsSay leaves out what systemd says when all is well, and the number of a process.
+// scriptsSay leaves out what systemd says when all is well.
 func scriptsSay(stderr string) string {
 	var said strings.Builder
 	for line := range strings.Lines(stderr) {
@@ -200,7 +200,7 @@ func scriptsSay(stderr string) string {
 			said.WriteString(line)
 		}
 	}
-	return regexp.MustCompile(`as process \d+`).ReplaceAllString(said.String(), "as process PID")
+	return said.String()
 }
 
 // followAdvice runs the command that the scripts end a line with; it must succeed.
