@@ -226,17 +226,15 @@ func count[N int | uint64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// errorsText says which share of recent requests failed, by class of error or our own code.
+// errorsText says which share of recent requests failed, and how.
 func errorsText(windows map[string]proxy.RecentErrors) string {
 	var all []string
 	for _, label := range []string{"1m", "5m", "60m"} {
 		lately := windows[label]
 		var parts []string
-		names := slices.Concat(slices.Sorted(maps.Keys(lately.Errors)), slices.Sorted(maps.Keys(lately.Codes)))
-		for _, name := range names {
-			if share := lately.Share(name); share > 0 && name != "proxy" { // which its codes explain
-				parts = append(parts, strings.Replace(name, "no_request_id", "errors without request-id", 1)+" "+percent(&share))
-			}
+		for _, name := range slices.Sorted(maps.Keys(lately.Errors)) {
+			share := lately.Share(name)
+			parts = append(parts, strings.Replace(name, "no_request_id", "errors without request-id", 1)+" "+percent(&share))
 		}
 		shares := cmp.Or(strings.Join(parts, ", "), "none")
 		all = append(all, fmt.Sprintf("%s of %s in %s", shares, count(lately.Requests, "request"), label))

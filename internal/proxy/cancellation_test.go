@@ -130,8 +130,8 @@ func TestCancellationStorm(t *testing.T) {
 	if windows := 2 + lasted.Seconds()/3; cancelled > windows*450 || refused == 0 {
 		t.Error("more were cancelled than 300 in 3 s and those that had the 150 slots then")
 	}
-	if n := d.Proxy.RecentErrors(time.Now())["5m"].Errors["proxy"]; n > 0 {
-		t.Errorf("%d of the refusals count as failures of this host", n)
+	if share := metric(t, d.reg, `proxy_recent_error_ratio{class="proxy",window="5m"}`); share > 0 {
+		t.Errorf("the refusals count as failures of this host: %v", share)
 	}
 	close(end)
 	if rest, err := io.ReadAll(lines); err != nil {

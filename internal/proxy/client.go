@@ -142,10 +142,10 @@ func (c *clients) judge(r *record, now time.Time) {
 	if !r.isMessage() {
 		return
 	}
-	switch one, class := c.known[c.series(r.Client, now)], r.class(); {
-	case class == "":
+	switch one := c.known[c.series(r.Client, now)]; {
+	case r.isSuccess():
 		one.worked, one.refused = now, 0
-	case class != classUnknown && blamesClient(r.Status):
+	case r.UpstreamRequestID != "" && blamesClient(r.Status):
 		if one.refused == 0 {
 			one.since, one.session = now, r.Session
 		} else if one.session != r.Session {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -126,10 +125,8 @@ func (t Trace) Who() string {
 }
 
 // Failed reports whether the request failed: the client stayed and did not get a complete response
-// below 400 from the API.
-func (t Trace) Failed() bool {
-	return t.Outcome != outcomeOK && t.Outcome != outcomeClientGone || t.Outcome == outcomeOK && t.Status >= http.StatusBadRequest
-}
+// below 300 from the API, or a 304.
+func (t Trace) Failed() bool { return t.failedAs() != "" }
 
 // RuleTrace says what one header rule did.
 type RuleTrace struct {

@@ -20,7 +20,6 @@ type outcomes struct {
 	mu      sync.Mutex // guards the rest
 	clients *clients
 	recent  recentErrors
-	last    map[string]string // the target of the last request by class of error or code
 	stats   Stats
 }
 
@@ -79,22 +78,7 @@ func (o *outcomes) read() Stats {
 func (o *outcomes) warnings(now time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := []string{o.recent.warning(now, o), o.clients.warning(now, o)}
-	if o.stats.Trouble(now) != "" && o.recent.allFail(now) && strings.HasSuffix(all[0], "; "+o.stats.Fix) {
-		return all[1:] // Trouble says so, and why
-	}
-	return all
-}
-
-// note keeps the target of a request that was counted with a class of error or a code, if any.
-func (o *outcomes) note(name string, r *record) {
-	if name == "" {
-		return
-	}
-	if o.last == nil {
-		o.last = make(map[string]string)
-	}
-	o.last[name] = r.Method + " " + kept(r.Path, shownPath)
+	return []string{o.recent.warning(now, o), o.clients.warning(now, o)}
 }
 
 // see says where the lines of the log with an attribute are.
@@ -114,9 +98,6 @@ func (o *outcomes) fix(c Code) string {
 func (o *outcomes) began(r *record, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	class := r.class()
-	o.recent.change(now, func(c *RecentErrors) { c.add(class) })
-	o.note(class, r)
 	o.clients.judge(r, now)
 	o.stats.LastResponse, o.stats.LastStatus = now, r.Status
 }
@@ -125,7 +106,7 @@ func (o *outcomes) began(r *record, now time.Time) {
 func (o *outcomes) flowed(r *record, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if r.class() == "" {
+	if r.isSuccess() {
 		o.stats.succeed(r, now)
 	}
 }
@@ -145,7 +126,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	if r.admitted {
 		o.clients.count(r.Client, r.Status, now)
 	}
-	o.note(o.recent.ended(r, now), r)
+	o.recent.add(r, now)
 	s := &o.stats
 	meaning, failed := r.failure()
 	if failed && meaning.severity == stranger {
@@ -205,7 +186,7 @@ func (s *Stats) silence(r *record) string {
 
 // complete counts a complete response of the upstream.
 func (s *Stats) complete(r *record, now time.Time) {
-	if r.class() == "" {
+	if r.isSuccess() {
 		s.succeed(r, now)
 		return
 	}

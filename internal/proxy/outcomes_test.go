@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 	start := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	end := func(status int, code Code) *record {
 		r := &record{}
-		r.Status, r.Outcome, r.Error, r.Steps, r.Method, r.Path = status, string(code), "why", []StepTrace{{Phase: phaseStreaming}}, "GET", "/x"
+		r.Status, r.Outcome, r.Error, r.Steps, r.Method, r.Path = status, cmp.Or(string(code), outcomeOK), "why", []StepTrace{{Phase: phaseStreaming}}, "GET", "/x"
 		return r
 	}
 	begun := func(status int, code Code) *record {

@@ -23,43 +23,45 @@ const (
 	warnRequests = 10
 )
 
-// The classes of errors. The API sends a request-id with each response, so an error without one may
-// not be the API's.
+// How requests fail, besides the codes of failures and the other outcomes: with these statuses of
+// the API.
 const (
-	classLimited    = "429"
-	classOverloaded = "529"
-	classFailed     = "5xx"             // any other 5xx
-	classRefused    = "4xx"             // any other 4xx, or a redirect
-	classErrorEvent = outcomeErrorEvent // the API ended a stream with one
-	classUnknown    = "no_request_id"
-	classCut        = "cut"   // by the upstream or on the path to it, after it had begun; or incomplete
-	classProxy      = "proxy" // an error response of this proxy, not due to the client
+	failedLimited    = "429"
+	failedOverloaded = "529"
+	failedOther5xx   = "5xx"
+	failedOther4xx   = "4xx" // or with a redirect
 )
 
+// errorClasses returns the classes of the metric. The last stands for all codes of ours that are
+// not the client's fault.
 func errorClasses() []string {
-	return []string{classLimited, classOverloaded, classFailed, classRefused, classErrorEvent, classUnknown, classCut, classProxy}
+	return []string{failedLimited, failedOverloaded, failedOther5xx, failedOther4xx, outcomeErrorEvent, outcomeForeign, outcomeIncomplete, classProxy}
 }
 
-// class returns the class of a response of the upstream, or "" if it is a success.
-func (r *record) class() string {
+const classProxy = "proxy"
+
+// failedAs says how a request that has ended failed, or returns "" if it did not, or if its client
+// left: the code of our failure, another outcome, or the status of the API's response.
+func (t Trace) failedAs() string {
 	switch {
-	case (r.Status < http.StatusMultipleChoices || r.Status == http.StatusNotModified) && !r.webPage:
+	case t.Outcome == outcomeClientGone:
 		return ""
-	case r.UpstreamRequestID == "":
-		return classUnknown
-	case r.Status == http.StatusTooManyRequests:
-		return classLimited
-	case r.Status == statusOverloaded:
-		return classOverloaded
-	case r.Status >= http.StatusInternalServerError:
-		return classFailed
+	case t.Outcome != outcomeOK:
+		return t.Outcome
+	case t.Status < http.StatusMultipleChoices, t.Status == http.StatusNotModified:
+		return ""
+	case t.Status == http.StatusTooManyRequests:
+		return failedLimited
+	case t.Status == statusOverloaded:
+		return failedOverloaded
+	case t.Status >= http.StatusInternalServerError:
+		return failedOther5xx
 	}
-	return classRefused
+	return failedOther4xx
 }
 
-// recentErrors counts the requests of the last hour, to tell the upstream's failures from ours. A
-// response counts when it begins, because a stream may last long. If it does not end well, it
-// counts at that time instead. Like clients, it is guarded by the lock of outcomes.
+// recentErrors counts the requests of the last hour when they end, to tell the upstream's failures
+// from ours. Like clients, it is guarded by the lock of outcomes.
 type recentErrors [recentSteps]recentCount
 
 // recentCount is the count of one step.
@@ -68,92 +70,46 @@ type recentCount struct {
 	RecentErrors
 }
 
-// change changes the count of the current step.
-func (e *recentErrors) change(now time.Time, f func(*RecentErrors)) {
+// add counts a request that has ended. If its client left before a response, nothing is known.
+func (e *recentErrors) add(r *record, now time.Time) {
 	step := stepOf(now)
 	c := &e[step%recentSteps]
 	if c.step != step {
-		*c = recentCount{step, newRecentErrors()}
+		*c = recentCount{step, RecentErrors{Errors: make(map[string]int)}}
 	}
-	f(&c.RecentErrors)
-}
-
-// ended counts a request that got no response of the upstream, or one that did not end well. It
-// returns the class of error or the code that it counted, or "".
-func (e *recentErrors) ended(r *record, now time.Time) (counted string) {
-	meaning, failed := r.failure()
-	switch {
-	case failed && meaning.severity == stranger:
-		e.change(now, func(c *RecentErrors) { c.Refused++ })
-	case failed && r.FirstByte <= 0:
-		class := ""
-		if meaning.severity >= refusal {
-			class = classProxy
-		}
-		e.change(now, func(c *RecentErrors) {
-			c.add(class)
-			c.Codes[r.Outcome]++
-		})
-		return r.Outcome
-	case r.Outcome == outcomeErrorEvent:
-		return e.move(classErrorEvent, r, now)
-	case r.Outcome == outcomeIncomplete:
-		return e.move(classCut, r, now)
-	case (meaning.cutBy == cutByUpstream || meaning.cutBy == cutByTimeout) && r.class() == "":
-		return e.move(classCut, r, now)
+	meaning, ours := r.failure()
+	switch name := r.failedAs(); {
+	case ours && meaning.severity == stranger:
+		c.Refused++
+	case name != "":
+		c.Requests++
+		c.Errors[name]++
+	case r.FirstByte > 0:
+		c.Requests++
 	}
-	return ""
-}
-
-// move counts a response that began without an error with this class, now.
-func (e *recentErrors) move(class string, r *record, now time.Time) string {
-	then := stepOf(r.Started.Add(r.FirstByte.Duration()))
-	if c := &e[then%recentSteps]; c.step == then {
-		c.Requests--
-	}
-	e.change(now, func(c *RecentErrors) { c.add(class) })
-	return class
 }
 
 func stepOf(t time.Time) int64 { return t.Unix() / int64(recentStep/time.Second) }
 
-// RecentErrors counts the requests of a window that ends now.
+// RecentErrors counts the requests that ended in a window that ends now.
 type RecentErrors struct {
 	Requests int `json:"requests"`
-	// Errors says how many failed, by class: 429, 529, 5xx and 4xx (any other) and error_event (the
-	// end of a stream) for the API's, no_request_id for an error without the API's request-id, cut
-	// for a response that did not end or a message that ended early, and proxy for an error
-	// response of our own that is not the client's fault.
+	// Errors says how many failed: 429, 529, 5xx and 4xx (any other) and error_event (the end of a
+	// stream) are the API's, no_request_id is an error without the API's request-id, incomplete a
+	// message that ended early, and all others are codes of ours.
 	Errors map[string]int `json:"errors"`
-	// Codes has all error responses of our own by code.
-	Codes map[string]int `json:"codes"`
 	// Refused is how many other requests were refused because the sender has no access.
 	Refused int `json:"refused"`
 }
 
-func newRecentErrors() RecentErrors {
-	return RecentErrors{Errors: make(map[string]int), Codes: make(map[string]int)}
-}
-
-// add counts a request with its class of error, or "" without one.
-func (e *RecentErrors) add(class string) {
-	e.Requests++
-	if class != "" {
-		e.Errors[class]++
-	}
-}
-
-// Share returns the share of requests that failed with a class or a code; 0 without requests.
+// Share returns the share of requests that failed in this way; 0 without requests.
 func (e RecentErrors) Share(name string) float64 {
-	return float64(e.Errors[name]+e.Codes[name]) / float64(max(1, e.Requests))
+	return float64(e.Errors[name]) / float64(max(1, e.Requests))
 }
 
 // over adds up the steps of a window.
 func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
-	all := newRecentErrors()
-	for _, class := range errorClasses() {
-		all.Errors[class] = 0
-	}
+	all := RecentErrors{Errors: make(map[string]int)}
 	first := stepOf(now.Add(-window)) + 1
 	for _, c := range e {
 		if c.step < first {
@@ -161,11 +117,8 @@ func (e *recentErrors) over(window time.Duration, now time.Time) RecentErrors {
 		}
 		all.Requests += c.Requests
 		all.Refused += c.Refused
-		for class, n := range c.Errors {
-			all.Errors[class] += n
-		}
-		for code, n := range c.Codes {
-			all.Codes[code] += n
+		for name, n := range c.Errors {
+			all.Errors[name] += n
 		}
 	}
 	return all
@@ -186,13 +139,13 @@ func (o *outcomes) windows(now time.Time) map[string]RecentErrors {
 	return all
 }
 
-// ours returns how many requests this proxy did not carry, except for its clients' own errors, and
-// the most frequent code of these.
+// ours returns how many requests failed with a code of ours, except for the clients' own errors,
+// and the most frequent of these codes.
 func (e *RecentErrors) ours() (n int, worst Code) {
-	for _, name := range slices.Sorted(maps.Keys(e.Codes)) {
+	for _, name := range slices.Sorted(maps.Keys(e.Errors)) {
 		if code := Code(name); codeTable[code].severity >= refusal {
-			n += e.Codes[name]
-			if e.Codes[name] > e.Codes[string(worst)] {
+			n += e.Errors[name]
+			if e.Errors[name] > e.Errors[string(worst)] {
 				worst = code
 			}
 		}
@@ -200,44 +153,33 @@ func (e *RecentErrors) ours() (n int, worst Code) {
 	return n, worst
 }
 
-// allFail reports whether no request of the last 5 minutes succeeded.
-func (e *recentErrors) allFail(now time.Time) bool {
-	lately, failed := e.over(5*time.Minute, now), 0
-	for _, n := range lately.Errors {
-		failed += n
-	}
-	return failed == lately.Requests
-}
-
-// warning says whether the API or this side makes requests fail, or returns "" if few fail.
+// warning says whether the API or this side makes requests fail. It returns "" if few fail, or all:
+// then Trouble says why.
 func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 	lately := e.over(5*time.Minute, now)
 	failed, total := lately.Errors, lately.Requests
-	api := failed[classLimited] + failed[classOverloaded] + failed[classFailed] + failed[classErrorEvent]
+	api := failed[failedLimited] + failed[failedOverloaded] + failed[failedOther5xx] + failed[outcomeErrorEvent]
 	ours, code := lately.ours()
-	most := max(api, ours, failed[classUnknown], failed[classCut])
+	most := max(api, ours, failed[outcomeForeign])
 	switch {
 	case total == 0 && lately.Refused >= fewDoubtful:
 		return fmt.Sprintf("all %d requests of the last 5 minutes were refused, because access.allow does not list the sender, or access.browsers"+
 			" the web page; to know them, %s", lately.Refused, o.see("status", "403"))
-	case total < warnRequests, float64(most) < warnShare*float64(total):
+	case total < warnRequests, float64(most) < warnShare*float64(total), o.stats.InARow >= total:
 		return ""
 	case most == api:
 		return fmt.Sprintf("it is the API: %d of %d requests of the last 5 minutes got an error from it (429: %d, 529: %d, other 5xx: %d, error events: %d);"+
 			" 429 is a rate limit, which `oauth-proxyd limits` shows; for the others see https://status.anthropic.com",
-			api, total, failed[classLimited], failed[classOverloaded], failed[classFailed], failed[classErrorEvent])
+			api, total, failed[failedLimited], failed[failedOverloaded], failed[failedOther5xx], failed[outcomeErrorEvent])
 	case most == ours:
 		verdict := "it is not the API"
 		if codeTable[code].severity == breakdown {
 			verdict = "it may not be the API"
 		}
-		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes got no response from it, most with the code %s, the last for %s; %s",
-			verdict, ours, total, code, o.last[string(code)], o.fix(code))
-	case most == failed[classUnknown]:
-		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
-			" which a proxy, firewall or portal on the path may have sent, the last for %s; run `oauth-proxyd doctor`", most, total, o.last[classUnknown])
+		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes failed, most with the code %s; %s", verdict, ours, total, code, o.fix(code))
 	default:
-		return fmt.Sprintf("%d of %d responses of the last 5 minutes were cut by the API or on the path to it, the last for %s; run `oauth-proxyd doctor`", most, total, o.last[classCut])
+		return fmt.Sprintf("it may not be the API: %d of %d requests of the last 5 minutes got an error without the API's request-id,"+
+			" which a proxy, firewall or portal on the path may have sent; run `oauth-proxyd doctor`", most, total)
 	}
 }
 
@@ -249,13 +191,14 @@ func (o *outcomes) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 	requests := prometheus.NewDesc("proxy_recent_requests",
-		"Requests of the last 1, 5 and 60 minutes that got a response of the upstream, or an error of this proxy.", []string{"window"}, nil)
+		"Requests that ended in the last 1, 5 and 60 minutes with a response of the upstream, or an error of this proxy.", []string{"window"}, nil)
 	ratio := prometheus.NewDesc("proxy_recent_error_ratio",
 		"Share of proxy_recent_requests that failed, by class: 429, 529, 5xx or 4xx (any other) or error_event (the end of a stream) from the API,"+
-			" no_request_id (an error without the API's request-id), cut (a response that had begun, or a message that was incomplete), or proxy (an error of this proxy that is not the client's fault).",
+			" no_request_id (an error without the API's request-id), incomplete (a message that ended early), or proxy (an error of this proxy, or a response that it cut, that is not the client's fault).",
 		[]string{"window", "class"}, nil)
 	for label, lately := range o.windows(time.Now()) {
 		metrics <- prometheus.MustNewConstMetric(requests, prometheus.GaugeValue, float64(lately.Requests), label)
+		lately.Errors[classProxy], _ = lately.ours()
 		for _, class := range errorClasses() {
 			metrics <- prometheus.MustNewConstMetric(ratio, prometheus.GaugeValue, lately.Share(class), label, class)
 		}

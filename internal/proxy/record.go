@@ -40,9 +40,9 @@ const (
 const (
 	outcomeOK         = "ok"
 	outcomeClientGone = "client_gone"
-	outcomeErrorEvent = "error_event" // of the upstream, at the end of a stream
-	outcomeIncomplete = "incomplete"  // the upstream ended a message properly, but early
-	outcomeForeign    = classUnknown  // a complete error, redirect or web page that may not be the API's
+	outcomeErrorEvent = "error_event"   // of the upstream, at the end of a stream
+	outcomeIncomplete = "incomplete"    // the upstream ended a message properly, but early
+	outcomeForeign    = "no_request_id" // a complete error, redirect or web page that may not be the API's
 )
 
 // The phases of a request, for the log and for metrics.
@@ -185,6 +185,11 @@ func (r *record) began(response *http.Response, stream, account string) {
 	r.webPage = r.isMessage() && r.UpstreamRequestID == "" && mediaType(response.Header) == "text/html"
 }
 
+// isSuccess reports whether the response of the upstream is one of the API below 300, or a 304.
+func (r *record) isSuccess() bool {
+	return (r.Status < http.StatusMultipleChoices || r.Status == http.StatusNotModified) && !r.webPage
+}
+
 // isMessage reports whether the request asks for a message of a model.
 func (r *record) isMessage() bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/v1/messages")
@@ -201,7 +206,7 @@ func (r *record) ended(outcome, text string) {
 		outcome, text = outcomeIncomplete, "the upstream sent an empty response to a message"
 	case message && r.unfinished:
 		outcome, text = outcomeIncomplete, "the upstream ended the stream before message_stop"
-	case complete && r.class() == classUnknown:
+	case complete && !r.isSuccess() && r.UpstreamRequestID == "":
 		outcome, text = outcomeForeign, "the response has no request-id, which the API always sends: a proxy, firewall or portal on the path may have sent it"
 	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })

@@ -93,8 +93,8 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 				last := b.Ended()[0]
 				if early := strings.Contains(row.want, "message_stop") || strings.Contains(row.want, "empty"); early != (last.Outcome == "incomplete") || early && !last.Failed() {
 					t.Errorf("explain says %q", last.Outcome)
-				} else if n := b.RecentErrors(time.Now())["5m"].Errors["cut"]; early != (n > 0) {
-					t.Errorf("%d responses were cut", n)
+				} else if n := b.RecentErrors(time.Now())["5m"].Errors["incomplete"]; early != (n > 0) {
+					t.Errorf("%d responses were incomplete", n)
 				}
 				if foreign := strings.Contains(row.want, "request-id"); foreign != (last.Outcome == "no_request_id" && last.Failed() && last.Error != "") {
 					t.Errorf("explain says %q, %q", last.Outcome, last.Error)
