@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,49 +33,26 @@ const (
 )
 
 // clientName returns the program that sent a request, with its version: "claude-cli 2.1.332", or
-// "Anthropic/Python 0.75.0" for an SDK. It returns "" for all other programs, whose names are not
-// kept.
+// "Anthropic/Python 0.75.0" for an SDK. It returns "" for all other programs. All that follows the
+// numbers of a version is left out, because it may be anything, such as a name.
 func clientName(h http.Header) string {
-	agent := h.Get("User-Agent")
-	if version, ok := strings.CutPrefix(agent, "claude-cli/"); ok {
-		return withVersion("claude-cli", version)
-	}
-	// A gateway may replace the User-Agent and leave the rest.
-	language, version := h.Get("X-Stainless-Lang"), h.Get("X-Stainless-Package-Version")
-	program, rest, _ := strings.Cut(agent, "/")
+	const mostVersion = 16
+	program, version, _ := strings.Cut(h.Get("User-Agent"), "/")
 	switch {
-	case strings.HasSuffix(program, "Anthropic"): // or AsyncAnthropic
-		language, version, _ = strings.Cut(rest, " ")
-	case strings.HasSuffix(program, "OpenAI"): // OpenAI's SDKs come from the same generator
-		return ""
-	}
-	return withVersion(sdkName(language), version)
-}
-
-// sdkName returns the name of Anthropic's SDK for a language, or "" if there is none.
-func sdkName(language string) string {
-	for _, known := range [...]string{"JS", "Python", "Go", "Java", "Kotlin", "Ruby", "PHP", "CSharp"} {
-		if strings.EqualFold(language, known) {
-			return "Anthropic/" + known
+	case strings.Contains(program, "Anthropic"): // or AsyncAnthropic, or AnthropicClientImpl
+		language, rest, _ := strings.Cut(version, " ")
+		if !slices.Contains([]string{"JS", "Python", "Go", "Java", "Kotlin", "Ruby", "PHP", "C#"}, language) {
+			return ""
 		}
-	}
-	return ""
-}
-
-// withVersion returns the name with the version at the start of text, or "" without a name or a
-// version. A long pre-release is left out, because it may be anything, such as a name.
-func withVersion(name, text string) string {
-	const most, mostPreRelease = 16, 10
-	rest := strings.TrimLeft(text, "0123456789.")
-	version := text[:len(text)-len(rest)]
-	if name == "" || version == "" || len(version) > most || version[0] == '.' {
+		program, version = "Anthropic/"+language, rest
+	case program != "claude-cli":
 		return ""
 	}
-	after := strings.TrimLeft(rest, alphanumeric+".+-")
-	if preRelease := rest[:len(rest)-len(after)]; len(preRelease) <= mostPreRelease {
-		version += preRelease
+	version = version[:len(version)-len(strings.TrimLeft(version, "0123456789."))]
+	if version == "" || len(version) > mostVersion || version[0] == '.' {
+		return ""
 	}
-	return name + " " + version
+	return program + " " + version
 }
 
 // newer reports whether a is the same program as b in a later version.
@@ -137,15 +113,21 @@ func (c *clients) count(name string, status int, now time.Time) {
 }
 
 // judge judges a client by a response of the upstream that begins. Only messages count: the other
-// requests of a client may work when they do not.
+// requests of a client may work when they do not. Only statuses count that do not depend on the
+// account, the person, the size of the prompt or the load of the API.
 func (c *clients) judge(r *record, now time.Time) {
 	if !r.isMessage() {
 		return
 	}
-	switch one := c.known[c.series(r.Client, now)]; {
-	case r.isSuccess():
+	one := c.known[c.series(r.Client, now)]
+	if r.isSuccess() {
 		one.worked, one.refused = now, 0
-	case r.UpstreamRequestID != "" && blamesClient(r.Status):
+	}
+	if r.UpstreamRequestID == "" {
+		return
+	}
+	switch r.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
 		if one.refused == 0 {
 			one.since, one.session = now, r.Session
 		} else if one.session != r.Session {
@@ -154,17 +136,6 @@ func (c *clients) judge(r *record, now time.Time) {
 		one.refused++
 		one.latest, one.status = now, r.Status
 	}
-}
-
-// blamesClient reports whether an error may be due to the client's version. Statuses that depend on
-// the account, the person, the size of the prompt or the load of the API are not.
-func blamesClient(status int) bool {
-	switch status {
-	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden,
-		http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
-		return false
-	}
-	return status <= http.StatusInternalServerError
 }
 
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
@@ -218,11 +189,11 @@ func (c *clientRecord) fails(now time.Time) bool {
 	return c.refused >= refusedAtLeast && c.session == "" && now.Sub(c.latest) < failingFor
 }
 
-// warning says since when requests are refused, and with which clients, or returns "".
+// warning says since when messages are refused, and with which clients, or returns "".
 func (c *clients) warning(now time.Time, o *outcomes) string {
 	names := slices.Sorted(maps.Keys(c.known))
 	var failing, working []string
-	first := &clientRecord{since: now} // the client whose requests have been refused longest
+	first := &clientRecord{since: now} // the client whose messages have been refused longest
 	for _, name := range names {
 		if one := c.known[name]; one.fails(now) {
 			failing = append(failing, name)
@@ -231,42 +202,25 @@ func (c *clients) warning(now time.Time, o *outcomes) string {
 			}
 		}
 	}
+	if len(failing) == 0 {
+		return ""
+	}
 	for _, name := range names {
 		if one := c.known[name]; !one.fails(now) && !one.worked.Before(first.since) {
 			working = append(working, name)
 		}
 	}
-	if len(failing) == 0 || first.status >= http.StatusInternalServerError && len(working) == 0 { // or the API fails
-		return ""
+	text := fmt.Sprintf("%ds since %s with %s", first.status, first.since.Format("15:04"), listed(failing))
+	if len(working) > 0 {
+		text += " only, not with " + listed(working) + "; use another version there"
 	}
-	return fmt.Sprintf("%ds since %s with ", first.status, clockTime(first.since, now)) + o.fixClients(failing, working)
-}
-
-// fixClients says with which clients requests fail, and what to do.
-func (o *outcomes) fixClients(failing, working []string) string {
-	names, see := listed(failing), ""
 	if failing[0] != otherClient {
-		see = "; " + o.see("client", failing[0])
+		text += "; " + o.see("client", failing[0])
 	}
-	switch {
-	case len(working) > 0:
-		return names + " only, not with " + listed(working) + "; use another version there" + see
-	case len(failing) > 1:
-		return "every client (" + names + "); check the header rules with `oauth-proxyd selftest`"
-	default:
-		return names + ", and no request of another client has succeeded since" + cmp.Or(see, "; "+o.see("", ""))
-	}
+	return text
 }
 
 // listed joins names for a sentence.
 func listed(names []string) string {
 	return strings.Replace(strings.Join(names, " and "), otherClient, "other clients", 1)
-}
-
-// clockTime returns the time of day, with the date if that is not today.
-func clockTime(t, now time.Time) string {
-	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
-		return t.Format("15:04")
-	}
-	return t.Format("2006-01-02 15:04")
 }
