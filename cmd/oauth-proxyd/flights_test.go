@@ -202,7 +202,7 @@ func TestPersonBehindGatewayIsShown(t *testing.T) {
 	wait()
 }
 
-// status and requests show who waits for a slot, for how long, and in which turn.
+// status and requests show who waits for a slot, for how long, and who is next.
 func TestWaitingRequestsAreShown(t *testing.T) {
 	t.Parallel()
 	u, d := newUpstream(t), runTailscaled(t, "Running")
@@ -223,12 +223,12 @@ func TestWaitingRequestsAreShown(t *testing.T) {
 		})
 	}
 	_, out, _ := s.command("status")
-	shown := regexp.MustCompile(`waiting     bob@example.com 2 \(\S+, turn 1\), ann@example.com 1 \(\S+, until\s+one\s+of\s+their\s+requests\s+ends\)`)
+	shown := regexp.MustCompile(`waiting     bob@example.com 2 \(\S+, next\), ann@example.com 1 \(\S+\)\n`)
 	if !shown.MatchString(out) {
 		t.Errorf("status: %s", out)
 	}
 	_, out, _ = s.command("requests")
-	want := regexp.MustCompile(`(?s)streaming .*for ann@.*queued for \S+, turn 1 .*for bob@.*queued for \S+, turn 2 .*for bob@.*queued .*\n  queued for \S+, until a request of the same person ends\n.*for ann@`)
+	want := regexp.MustCompile(`(?s)streaming .*for ann@.*queued for \S+, next  age .*for bob@.*queued for \S+  age .*for ann@.*queued for \S+  age .*for bob@`)
 	if !want.MatchString(out) {
 		t.Errorf("requests: %s", out)
 	}

@@ -22,21 +22,26 @@ func requests(e env, flags *flag.FlagSet) runner {
 // showInFlight prints a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
 	progress := fmt.Sprintf("%s  age %s  silent %s", t.Phase(), spell(t.Duration.Duration()), spell(t.Silence.Duration()))
-	if t.Turn > 0 {
-		progress = fmt.Sprintf("%s for %s, turn %d  age %s", t.Phase(), spell(t.Queued.Duration()), t.Turn, spell(t.Duration.Duration()))
+	if t.Queued > 0 {
+		progress = fmt.Sprintf("%s for %s%s  age %s", t.Phase(), spell(t.Queued.Duration()), nextText(t.Next), spell(t.Duration.Duration()))
 	}
 	if t.WaitsFor == proxy.WaitsForClient && t.Silence >= 1000 {
 		progress += ", because of the client"
 	}
 	p.Verbatim(0, t.RequestID+"  "+progress)
-	if t.Queued > 0 && t.Turn == 0 {
-		p.Wrap("  ", 4, fmt.Sprintf("queued for %s, until a request of the same person ends", spell(t.Queued.Duration())))
-	}
 	if t.PingsOnly() || t.Stream == proxy.StreamCompressed {
 		p.Wrap("  ", 4, streamText(t))
 	}
 	p.Verbatim(2, fmt.Sprintf("%s %s  in %s  out %s", t.Method, t.Path, shortSize(t.BytesIn), shortSize(t.BytesOut)))
 	p.Wrap("  ", 4, senderText(t))
+}
+
+// nextText marks a waiting request that gets the next slot.
+func nextText(next bool) string {
+	if next {
+		return ", next"
+	}
+	return ""
 }
 
 // streamText says what a stream of events has carried.

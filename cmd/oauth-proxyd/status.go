@@ -183,11 +183,7 @@ func firstOf(list []string) string {
 func waitingText(waiting []admin.WaitingStatus) string {
 	persons := make([]string, len(waiting))
 	for i, w := range waiting {
-		turn := "until one of their requests ends"
-		if w.Turn > 0 {
-			turn = fmt.Sprintf("turn %d", w.Turn)
-		}
-		persons[i] = fmt.Sprintf("%s %d (%s, %s)", quoted(w.Name), w.Requests, spell(w.Longest.Duration()), turn)
+		persons[i] = fmt.Sprintf("%s %d (%s%s)", quoted(w.Name), w.Requests, spell(w.Longest.Duration()), nextText(w.Next))
 	}
 	return firstOf(persons)
 }

@@ -79,7 +79,7 @@ type WaitingStatus struct {
 	Name     string       `json:"name"` // as in the log; without one, the source
 	Requests int          `json:"requests"`
 	Longest  proxy.Millis `json:"longest_ms"`
-	Turn     int          `json:"turn"` // of the first of them, 1 is next; 0: the person has all of their slots
+	Next     bool         `json:"next"` // one of them gets the next slot
 }
 
 // UpstreamStatus is where requests go.

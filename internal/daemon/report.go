@@ -118,10 +118,11 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 		person := strings.ToLower(t.Who()) // case does not matter, as in the queue
 		i, known := index[person]
 		if !known {
-			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who(), Turn: t.Turn})
+			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who()})
 			index[person] = i
 		}
 		all[i].Requests++
+		all[i].Next = all[i].Next || t.Next
 		all[i].Longest = max(all[i].Longest, t.Queued)
 	}
 	slices.SortStableFunc(all, func(a, b admin.WaitingStatus) int { return cmp.Compare(b.Requests, a.Requests) })

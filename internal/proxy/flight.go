@@ -93,7 +93,7 @@ type Trace struct {
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`
 	Queued            Millis            `json:"queued_ms,omitempty"` // in flight: so far, while it waits for a slot
-	Turn              int               `json:"turn,omitempty"`      // among the waiting requests, 1 is next; 0: its person has all of their slots
+	Next              bool              `json:"next,omitempty"`      // of the waiting requests, it gets the next slot
 	Attempts          int               `json:"attempts"`
 	Status            int               `json:"status,omitempty"`
 	Outcome           string            `json:"outcome,omitempty"`       // empty in flight
@@ -151,21 +151,24 @@ func (m Millis) Duration() time.Duration {
 	return time.Duration(math.Round(float64(m)*1000)) * time.Microsecond
 }
 
-// InFlight returns the requests in flight: first those with a slot, the oldest first, then those
-// that wait, in the order of their turns, and last those whose person has all of their slots.
+// InFlight returns the requests in flight: first those with a slot, the oldest first, then the one
+// that gets the next slot, and last the others that wait, the oldest first.
 func (p *Proxy) InFlight() []Trace {
 	open, _ := p.flights.list()
-	traces, turns := make([]Trace, 0, len(open)), p.queue.turns()
+	traces, next := make([]Trace, 0, len(open)), p.queue.next()
 	for _, x := range open {
 		t := x.trace()
-		t.Turn = turns[&x.ticket]
+		t.Next = t.Queued > 0 && next == &x.ticket
 		traces = append(traces, t)
 	}
 	rank := func(t Trace) int {
-		if t.Queued > 0 && t.Turn == 0 {
-			return len(traces)
+		switch {
+		case t.Queued == 0:
+			return 0
+		case t.Next:
+			return 1
 		}
-		return t.Turn
+		return 2
 	}
 	slices.SortFunc(traces, func(a, b Trace) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Started.Compare(b.Started), cmp.Compare(a.RequestID, b.RequestID))

@@ -181,14 +181,9 @@ func (q *queue) counts() (in, waiting int) {
 	return q.in, q.root.waiting
 }
 
-// turns numbers the requests that wait for a slot; 1 is next. Requests of a person who is passed
-// over have no number.
-func (q *queue) turns() map[*ticket]int {
+// next returns the waiting request that gets the next slot, or nil if none may get one.
+func (q *queue) next() *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	turns := make(map[*ticket]int, q.root.waiting)
-	for i, t := range q.root.order(q.mayServe) {
-		turns[t] = i + 1
-	}
-	return turns
+	return q.root.next(q.mayServe)
 }

@@ -102,28 +102,3 @@ func (n *node) last() *ticket {
 	}
 	return largest.last()
 }
-
-// order returns the requests that may get slots, in the order in which they will get them if no
-// other request comes or leaves.
-func (n *node) order(may func(*node) bool) []*ticket {
-	all := slices.Clone(n.requests)
-	type part struct {
-		waiting     []*ticket
-		first, turn int
-	}
-	var parts []part
-	for _, child := range n.children {
-		if may(child) {
-			parts = append(parts, part{child.order(may), child.turn - child.slots, child.turn})
-		}
-	}
-	for len(parts) > 0 {
-		p := parts[0]
-		n := min(max(p.first, 1), len(p.waiting))
-		all = append(all, p.waiting[:n]...)
-		if parts = parts[1:]; n < len(p.waiting) {
-			parts = append(parts, part{p.waiting[n:], p.turn, p.turn})
-		}
-	}
-	return all
-}
