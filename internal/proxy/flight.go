@@ -189,7 +189,7 @@ func (p *Proxy) Ended() []Trace {
 
 // Warnings returns what an operator should look at, each with what to do.
 func (p *Proxy) Warnings(now time.Time) []string {
-	all := append(p.outcomes.warnings(now), p.flights.warnings()...)
+	all := append(p.outcomes.warnings(now), p.flights.warning())
 	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 

@@ -27,26 +27,10 @@ func (t Trace) PingsOnly() bool { return t.OnlyPings.Duration() >= pingsCount }
 
 // What a stream in flight carries.
 const (
-	carriesData    = "data"
 	carriesPings   = "pings"   // nothing else for pingsCount
-	carriesNothing = "silent"  // not even a ping for pingsCount: the path may be dead
 	carriesUnknown = "unknown" // it is compressed
+	carriesOther   = "other"
 )
-
-// carries returns which of these it is, and for how long.
-func (t Trace) carries() (kind string, long time.Duration) {
-	silence, withoutData := t.Silence.Duration(), (t.OnlyPings + t.Silence).Duration()
-	switch {
-	case t.Stream == StreamCompressed:
-		return carriesUnknown, 0
-	case silence >= pingsCount:
-		return carriesNothing, silence
-	case withoutData >= pingsCount:
-		return carriesPings, withoutData
-	default:
-		return carriesData, 0
-	}
-}
 
 // Describe implements prometheus.Collector.
 func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, descs) }
@@ -55,42 +39,41 @@ func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeB
 func (f *flights) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := f.streams()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
-		"Event streams in flight that carry data, that have sent nothing but pings or nothing at all (silent) for a minute, or that are compressed (unknown).",
-		[]string{"events"}, nil)
+		"Event streams in flight that have sent nothing but pings for a minute, that are compressed (unknown), and all other.", []string{"events"}, nil)
 	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
 		"Longest time for which a stream in flight has sent nothing but pings; 0 if below a minute.", nil, nil)
-	for _, kind := range [...]string{carriesData, carriesPings, carriesNothing, carriesUnknown} {
+	for _, kind := range [...]string{carriesPings, carriesUnknown, carriesOther} {
 		metrics <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(counts[kind]), kind)
 	}
-	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest[carriesPings].Seconds())
+	metrics <- prometheus.MustNewConstMetric(most, prometheus.GaugeValue, longest.Seconds())
 }
 
-// streams counts the streams in flight by what they carry, and returns the longest time of
-// those without data.
-func (f *flights) streams() (counts map[string]int, longest map[string]time.Duration) {
-	counts, longest = make(map[string]int), make(map[string]time.Duration)
+// streams counts the streams in flight by what they carry, and returns the longest time for which
+// one has only pinged.
+func (f *flights) streams() (counts map[string]int, longest time.Duration) {
+	counts = make(map[string]int)
 	open, _ := f.list()
 	for _, x := range open {
-		if t := x.trace(); t.Stream != "" {
-			kind, long := t.carries()
-			counts[kind]++
-			longest[kind] = max(longest[kind], long)
+		switch t := x.trace(); {
+		case t.Stream == "":
+		case t.Stream == StreamCompressed:
+			counts[carriesUnknown]++
+		case t.PingsOnly():
+			counts[carriesPings]++
+			longest = max(longest, t.OnlyPings.Duration())
+		default:
+			counts[carriesOther]++
 		}
 	}
 	return counts, longest
 }
 
-// warnings returns warnings about streams without data for long.
-func (f *flights) warnings() (all []string) {
+// warning returns a warning about streams that have only pinged for long, or "".
+func (f *flights) warning() string {
 	counts, longest := f.streams()
-	streams := counts[carriesData] + counts[carriesPings] + counts[carriesNothing]
-	if long := longest[carriesPings]; long >= pingsWarn {
-		all = append(all, fmt.Sprintf("%d of %d streams carry nothing but pings, one for %v: the API sends no data; see `oauth-proxyd requests`",
-			counts[carriesPings], streams, long.Round(time.Second)))
+	if longest < pingsWarn {
+		return ""
 	}
-	if long := longest[carriesNothing]; long >= pingsWarn {
-		all = append(all, fmt.Sprintf("%d of %d streams are silent, without even a ping, one for %v: the API or the path to it may be down; %s",
-			counts[carriesNothing], streams, long.Round(time.Second), runDoctor))
-	}
-	return all
+	return fmt.Sprintf("%d of %d streams carry nothing but pings, one for %v: the API sends no data; see `oauth-proxyd requests`",
+		counts[carriesPings], counts[carriesPings]+counts[carriesOther], longest.Round(time.Second))
 }
