@@ -153,13 +153,13 @@ func (d *daemon) beginDrain() {
 	d.extendTimeout(timeout + stopAllowance)
 	stats := v.proxy.Stats()
 	d.log.Info("draining", "in_flight", stats.InFlight, "queued", stats.Queued, "timeout", timeout)
-	d.drain(timeout-cutTime(timeout), inbound.SettleTime, func(idle bool) lifecycle.Event { return lifecycle.DrainTimeout{Idle: idle} })
+	d.drain(timeout-cutTime(timeout), inbound.SettleTime, lifecycle.DrainTimeout{})
 }
 
 // drain waits until no request is in flight here, then for the end of the predecessor, which waits
 // for its own. So the main process ends last: when it has ended, systemd sends the others a second
 // SIGTERM, on which they cut their streams.
-func (d *daemon) drain(timeout, settle time.Duration, late func(idle bool) lifecycle.Event) {
+func (d *daemon) drain(timeout, settle time.Duration, late lifecycle.Event) {
 	server := d.view().server
 	d.begin(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -172,8 +172,18 @@ func (d *daemon) drain(timeout, settle time.Duration, late func(idle bool) lifec
 			case <-ctx.Done():
 			}
 		}
-		d.send(late(d.view().isIdle()), nil)
+		d.send(d.unlessIdle(late), nil)
 	})
+}
+
+// unlessIdle returns late, which leads to a cut. Without a request in flight, it closes the idle
+// connections and returns Drained.
+func (d *daemon) unlessIdle(late lifecycle.Event) lifecycle.Event {
+	if !d.view().isIdle() {
+		return late
+	}
+	d.forceClose()
+	return lifecycle.Drained{}
 }
 
 // forceClose cuts the requests that did not end in time, or before a second signal.

@@ -184,8 +184,7 @@ func (d *daemon) handOver() {
 func (d *daemon) beginHandover() {
 	s, since := d.upgrade.successor, time.Now()
 	d.begin(func(ctx context.Context) { d.reportTo(ctx, s, since) })
-	d.drain(d.view().config.Proxy.HandoverTimeout, handoverSettle,
-		func(idle bool) lifecycle.Event { return lifecycle.HandoverTimeout{Idle: idle} })
+	d.drain(d.view().config.Proxy.HandoverTimeout, handoverSettle, lifecycle.HandoverTimeout{})
 }
 
 // reportTo keeps reporting to the successor how many requests this process and those before it

@@ -78,9 +78,11 @@ func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
 		return lifecycle.ReloadRequested{}
 	case syscall.SIGUSR2:
 		return lifecycle.UpgradeRequested{}
-	default:
-		return lifecycle.ShutdownSignal{Idle: d.view().isIdle()}
 	}
+	if d.view().state.Phase == lifecycle.Draining {
+		return d.unlessIdle(lifecycle.ShutdownSignal{}) // timeout(1) sends two signals
+	}
+	return lifecycle.ShutdownSignal{}
 }
 
 // step moves the state machine and performs the actions it returns.

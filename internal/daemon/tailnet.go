@@ -20,20 +20,27 @@ func (d *daemon) connectTailnet() {
 			return
 		}
 		status.Warnings = nil // a report has only warnings that last
-		record := func() { d.recordTailnet(tailnet.Report{Status: status, Err: err}) }
-		if err == nil {
-			d.send(lifecycle.TailnetConnected{}, record)
-			return
-		}
-		failure := lifecycle.TailnetError{Retry: true, ExitCode: lifecycle.ExitUnavailable}
-		if e, ok := errors.AsType[*tailnet.Error](err); ok {
-			failure.Retry = e.Retry
-			if e.NeedsPerson {
-				failure.ExitCode = lifecycle.ExitNoPerm
-			}
-		}
-		d.send(failure, record)
+		d.reportTailnet(tailnet.Report{Status: status, Err: err})
 	})
+}
+
+func (d *daemon) reportTailnet(r tailnet.Report) {
+	d.send(tailnetEvent(r.Err), func() { d.recordTailnet(r) })
+}
+
+// tailnetEvent returns the event of a report with err.
+func tailnetEvent(err error) lifecycle.Event {
+	if err == nil {
+		return lifecycle.TailnetConnected{}
+	}
+	lost := lifecycle.TailnetLost{Retry: true, ExitCode: lifecycle.ExitUnavailable}
+	if e, ok := errors.AsType[*tailnet.Error](err); ok {
+		lost.Retry = e.Retry
+		if e.NeedsPerson {
+			lost.ExitCode = lifecycle.ExitNoPerm
+		}
+	}
+	return lost
 }
 
 // followTailnet reports every change from now on. If it does so already, it sends the last report
@@ -41,22 +48,13 @@ func (d *daemon) connectTailnet() {
 func (d *daemon) followTailnet() {
 	if d.following {
 		if r := d.view().tailnet; r.Err != nil || r.Status.Backend != "" {
-			d.later(eventOfReport(r))
+			d.later(tailnetEvent(r.Err))
 		}
 		return
 	}
 	d.following = true
 	client := d.tailnet
-	d.begin(func(ctx context.Context) {
-		client.Follow(ctx, func(r tailnet.Report) { d.send(eventOfReport(r), func() { d.recordTailnet(r) }) })
-	})
-}
-
-func eventOfReport(r tailnet.Report) lifecycle.Event {
-	if r.Err != nil {
-		return lifecycle.TailnetLost{}
-	}
-	return lifecycle.TailnetRestored{}
+	d.begin(func(ctx context.Context) { client.Follow(ctx, d.reportTailnet) })
 }
 
 // recordTailnet keeps a report and logs what is new in it.

@@ -13,7 +13,7 @@ func (action) isAction() {}
 // The tailnet and the listeners.
 type (
 	// ConnectTailnet starts one attempt to reach the tailnet, which ends in [TailnetConnected] or
-	// [TailnetError].
+	// [TailnetLost].
 	ConnectTailnet struct{ action }
 	// ScheduleRetry starts a timer, which ends in [RetryTimer].
 	ScheduleRetry struct {
@@ -21,7 +21,7 @@ type (
 		After time.Duration
 	}
 	// FollowTailnet starts to watch the tailnet and reports it as [TailnetLost] and
-	// [TailnetRestored]. If it is watched already, the current state is reported again. Nothing
+	// [TailnetConnected]. If it is watched already, the current state is reported again. Nothing
 	// stops the watch: Step ignores reports about a tailnet that is no longer required.
 	FollowTailnet struct{ action }
 	// StartListeners opens the listeners without accepting yet. It ends in [ListenersReady] or

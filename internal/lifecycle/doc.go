@@ -33,6 +33,6 @@
 // successor serves and systemd supervises it. Then it finishes its requests ([HandingOver]) and
 // cannot return to Running. A shutdown drops both changes.
 //
-// [TailnetLost] and [TailnetRestored] are recorded in every phase from [Starting] on, if the
+// [TailnetLost] and [TailnetConnected] are recorded in every phase from [Starting] on, if the
 // configuration requires a tailnet.
 package lifecycle

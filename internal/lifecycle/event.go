@@ -31,20 +31,17 @@ type (
 
 // The tailnet and the listeners.
 type (
-	// TailnetConnected reports that the attempt of [ConnectTailnet] succeeded.
+	// TailnetConnected reports that the tailnet is connected.
 	TailnetConnected struct{ event }
-	// TailnetError reports that the attempt of [ConnectTailnet] failed.
-	TailnetError struct {
+	// TailnetLost reports that the tailnet is not connected, as after a failed attempt of
+	// [ConnectTailnet].
+	TailnetLost struct {
 		event
 		Retry    bool // another attempt may succeed without a fix
 		ExitCode int  // to exit with if there is no further attempt
 	}
 	// RetryTimer reports that the time of [ScheduleRetry] has passed.
 	RetryTimer struct{ event }
-	// TailnetLost reports that the tailnet is not connected.
-	TailnetLost struct{ event }
-	// TailnetRestored reports that the tailnet is connected.
-	TailnetRestored struct{ event }
 	// ListenersReady reports that every listener is open.
 	ListenersReady struct{ event }
 	// ListenerFailed reports that a listener could not be opened, or that it died while serving.
@@ -63,25 +60,18 @@ type (
 	// SuccessorFailed reports that there is no successor: it did not start, it exited, or it was
 	// ended because systemd does not supervise it.
 	SuccessorFailed struct{ event }
-	// HandoverTimeout reports that handover_timeout has passed since [BeginHandover].
-	HandoverTimeout struct {
-		event
-		Idle bool // no request is in flight
-	}
+	// HandoverTimeout reports that handover_timeout has passed since [BeginHandover], and that
+	// requests are in flight.
+	HandoverTimeout struct{ event }
 )
 
 // Shutdown.
 type (
-	// ShutdownSignal asks the daemon to stop; a second one asks it to stop at once.
-	ShutdownSignal struct {
-		event
-		Idle bool // no request is in flight
-	}
+	// ShutdownSignal asks the daemon to stop; a second one asks it to cut the requests in flight.
+	ShutdownSignal struct{ event }
 	// Drained reports that no request is in flight any more after [BeginDrain] or [BeginHandover].
 	Drained struct{ event }
-	// DrainTimeout reports that drain_timeout has passed since [BeginDrain].
-	DrainTimeout struct {
-		event
-		Idle bool // no request is in flight
-	}
+	// DrainTimeout reports that drain_timeout has passed since [BeginDrain], and that requests are
+	// in flight.
+	DrainTimeout struct{ event }
 )

@@ -114,29 +114,15 @@ func words(v any) string {
 		return name + ": " + settings(v)
 	case ReloadDone:
 		return name + ": " + requirement(v.TailnetRequired)
-	case TailnetError:
+	case TailnetLost:
 		if v.Retry {
 			return fmt.Sprintf("%s: retry, else exit %d", name, v.ExitCode)
 		}
 		return fmt.Sprintf("%s: exit %d", name, v.ExitCode)
-	case ShutdownSignal:
-		return idleIf(name, v.Idle)
-	case DrainTimeout:
-		return idleIf(name, v.Idle)
-	case HandoverTimeout:
-		return idleIf(name, v.Idle)
 	case ScheduleRetry:
 		return fmt.Sprintf("%s: after %v", name, v.After)
 	case Exit:
 		return fmt.Sprintf("%s: %d", name, v.Code)
-	}
-	return name
-}
-
-// idleIf is an event's name with whether nothing is in flight.
-func idleIf(name string, idle bool) string {
-	if idle {
-		return name + ": idle"
 	}
 	return name
 }

@@ -22,18 +22,16 @@ func Step(s State, e Event) (State, []Action) {
 		if in == ConnectingTailnet {
 			return start(s, TailnetUp)
 		}
-	case TailnetError:
+		return observe(s, TailnetUp)
+	case TailnetLost:
 		if in == ConnectingTailnet || in == Error && s.WaitWhenDown {
 			return unreachable(s, e)
 		}
+		return observe(s, TailnetDown)
 	case RetryTimer:
 		if in == Error {
 			return enter(s, ConnectingTailnet, ConnectTailnet{})
 		}
-	case TailnetLost:
-		return observe(s, TailnetDown)
-	case TailnetRestored:
-		return observe(s, TailnetUp)
 	case ListenersReady:
 		if in == Starting {
 			s, actions := enter(s, Running, OpenGate{}, NotifyReady{})
@@ -52,18 +50,18 @@ func Step(s State, e Event) (State, []Action) {
 		s.UpgradePending = in <= Running && !s.IsUpgrading()
 		return beginPending(s)
 	case ShutdownSignal:
-		return shutdown(s, e.Idle)
+		return shutdown(s)
 	case Drained:
 		if in == HandingOver || in == Draining {
 			return stop(s, s.ExitCode)
 		}
 	case HandoverTimeout:
 		if in == HandingOver {
-			return cut(s, e.Idle)
+			return cut(s)
 		}
 	case DrainTimeout:
 		if in == Draining {
-			return cut(s, e.Idle)
+			return cut(s)
 		}
 	default:
 		return change(s, e)
@@ -91,7 +89,7 @@ func start(s State, t Tailnet) (State, []Action) {
 
 // unreachable starts without the tailnet, schedules the next attempt with a doubled delay, or
 // exits.
-func unreachable(s State, e TailnetError) (State, []Action) {
+func unreachable(s State, e TailnetLost) (State, []Action) {
 	if s.WaitWhenDown {
 		return start(s, TailnetDown)
 	}
@@ -176,14 +174,14 @@ func apply(s State, e ReloadDone) (State, []Action) {
 	return beginPending(s, append(actions, NotifyReady{}, UpdateStatus{})...)
 }
 
-func shutdown(s State, idle bool) (State, []Action) {
+func shutdown(s State) (State, []Action) {
 	switch s.Phase {
 	case Running:
 		return drain(s, ExitOK)
 	case HandingOver:
 		return enter(s, Draining, BeginDrain{})
 	case Draining:
-		return cut(s, idle)
+		return cut(s)
 	case Stopped:
 		return s, nil
 	}
@@ -197,13 +195,9 @@ func drain(s State, code int) (State, []Action) {
 }
 
 // cut ends the requests in flight. If a failed listener caused the drain, its exit code stays:
-// systemd may count a cut as a clean stop, but not a failed listener. Without a request in flight
-// nothing is cut, as when a second signal comes at once: timeout(1) sends two.
-func cut(s State, idle bool) (State, []Action) {
-	if !idle {
-		s.ExitCode = cmp.Or(s.ExitCode, ExitDrainCut)
-	}
-	return stop(s, s.ExitCode, ForceClose{})
+// systemd may count a cut as a clean stop, but not a failed listener.
+func cut(s State) (State, []Action) {
+	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
 }
 
 // stop ends the daemon. It shows the status before the exit, which is the last action.

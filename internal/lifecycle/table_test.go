@@ -109,8 +109,8 @@ func bootRules() []rule {
 }
 
 func tailnetRules() []rule {
-	retryable := on(TailnetError{Retry: true, ExitCode: 69})
-	login, away := on(TailnetError{ExitCode: 77}), on(TailnetError{ExitCode: 69})
+	retryable := on(TailnetLost{Retry: true, ExitCode: 69})
+	login, away := on(TailnetLost{ExitCode: 77}), on(TailnetLost{ExitCode: 69})
 	leaves := func(code int) func(*State) {
 		return func(s *State) { stops(code)(s); s.Tailnet = TailnetDown }
 	}
@@ -163,11 +163,11 @@ func tailnetRules() []rule {
 	}
 	return append(rules, rule{
 		name: "a followed tailnet is lost",
-		in:   in(Starting, Running, HandingOver, Draining), on: on(TailnetLost{}), when: required,
+		in:   in(Starting, Running, HandingOver, Draining), on: slices.Concat(retryable, login, away), when: required,
 		then: func(s *State) { s.Tailnet = TailnetDown }, do: do(UpdateStatus{}),
 	}, rule{
 		name: "a followed tailnet is restored",
-		in:   in(Starting, Running, HandingOver, Draining), on: on(TailnetRestored{}), when: required,
+		in:   in(Starting, Running, HandingOver, Draining), on: on(TailnetConnected{}), when: required,
 		then: func(s *State) { s.Tailnet = TailnetUp }, do: do(UpdateStatus{}),
 	})
 }
@@ -260,13 +260,8 @@ func upgradeRules() []rule {
 			then: stops(75), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 75}),
 		},
 		{
-			name: "nothing is left from before the hand-over when its time is over",
-			in:   in(HandingOver), on: on(HandoverTimeout{Idle: true}),
-			then: stops(0), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 0}),
-		},
-		{
 			name: "a signal drains what is left from before the hand-over",
-			in:   in(HandingOver), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
+			in:   in(HandingOver), on: on(ShutdownSignal{}),
 			then: func(s *State) { s.Phase = Draining },
 			do:   do(BeginDrain{}, UpdateStatus{}),
 		},
@@ -311,12 +306,12 @@ func shutdownRules() []rule {
 	return []rule{
 		{
 			name: "a signal before Running stops at once",
-			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
+			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ShutdownSignal{}),
 			then: stops(0), do: do(NotifyStopping{}, UpdateStatus{}, Exit{Code: 0}),
 		},
 		{
 			name: "a signal drains",
-			in:   in(Running), on: on(ShutdownSignal{}, ShutdownSignal{Idle: true}),
+			in:   in(Running), on: on(ShutdownSignal{}),
 			then: func(s *State) { forget(s); s.Phase = Draining },
 			do:   do(NotifyStopping{}, CloseListeners{}, BeginDrain{}, UpdateStatus{}),
 		},
@@ -342,13 +337,8 @@ func shutdownRules() []rule {
 			then: stops(75), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 75}),
 		},
 		{
-			name: "the drain is cut short, but nothing was in flight",
-			in:   in(Draining), on: on(DrainTimeout{Idle: true}, ShutdownSignal{Idle: true}), when: clean,
-			then: stops(0), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 0}),
-		},
-		{
 			name: "the drain after a listener died is cut short",
-			in:   in(Draining), on: on(DrainTimeout{}, DrainTimeout{Idle: true}, ShutdownSignal{}, ShutdownSignal{Idle: true}), when: failing,
+			in:   in(Draining), on: on(DrainTimeout{}, ShutdownSignal{}), when: failing,
 			then: stops(1), do: do(ForceClose{}, UpdateStatus{}, Exit{Code: 1}),
 		},
 	}

@@ -49,9 +49,9 @@ func Reloading() string {
 // systemd would kill a daemon that does not notify.
 func WatchdogInterval() (time.Duration, error) { return daemon.SdWatchdogEnabled(false) }
 
-// Send sends assignments of sd_notify(3), and STATUS=, the line that systemctl status shows, which is
-// cut at 512 bytes. They are one datagram, which arrives whole or not at all. Send waits at most a
-// second for a manager that does not read.
+// Send sends assignments of sd_notify(3), and STATUS=, the line that systemctl status shows, cut at
+// 512 bytes. They are one datagram, which arrives whole or not at all. Send waits at most a second
+// for a manager that does not read.
 func (n *Notifier) Send(status string, assignments ...string) error {
 	if n.socket == "" || n.muted.Load() {
 		return nil
