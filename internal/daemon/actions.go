@@ -127,7 +127,6 @@ func (d *daemon) startListeners() {
 	d.later(lifecycle.ListenersReady{})
 }
 
-// openGate starts to accept connections.
 func (d *daemon) openGate() {
 	v := d.view()
 	for _, l := range v.serving {

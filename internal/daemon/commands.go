@@ -56,7 +56,6 @@ func (d *daemon) closeAdmin() {
 	}
 }
 
-// lastFailures returns the latest requests that failed.
 func lastFailures(ended []proxy.Trace) []proxy.Trace {
 	const most = 20 // for a bundle
 	failed := slices.DeleteFunc(ended, func(t proxy.Trace) bool { return !t.Failed() })

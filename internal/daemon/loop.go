@@ -70,7 +70,6 @@ func (d *daemon) loop() (exitCode int) {
 	}
 }
 
-// eventOf returns the event of a signal.
 func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
 	switch s {
 	case syscall.SIGHUP:
@@ -85,7 +84,6 @@ func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
 	return lifecycle.ShutdownSignal{}
 }
 
-// step moves the state machine and performs the actions it returns.
 func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	before := d.view().state
 	next, actions := lifecycle.Step(before, e)

@@ -50,7 +50,6 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		}, func() float64 { return float64(d.logs.Dropped()) }))
 }
 
-// registerConnections adds the metrics of open connections.
 func (d *daemon) registerConnections(r *prometheus.Registry) {
 	for _, admitted := range []bool{true, false} {
 		label := prometheus.Labels{"admitted": strconv.FormatBool(admitted)}

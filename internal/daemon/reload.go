@@ -17,7 +17,6 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// reloads is the loop's record of reloads.
 type reloads struct {
 	finish  func()          // applies what was loaded last, or says why it is refused
 	current []reloadRequest // those that the reload under way is for
@@ -38,7 +37,6 @@ func (r *reloads) respond(o admin.ReloadOutcome) {
 	r.current = nil
 }
 
-// askedBy names the sources of the reload under way.
 func (r *reloads) askedBy() (all []string) {
 	for _, request := range r.current {
 		all = append(all, request.by)
@@ -99,7 +97,6 @@ func (d *daemon) fit(c config.Proxy) (fitted config.Proxy, part float64) {
 	return c, part
 }
 
-// beginReload reads the configuration again, in a goroutine.
 func (d *daemon) beginReload() {
 	d.restoreAdmin()
 	d.reload.current, d.reload.waiting = d.reload.waiting, nil
@@ -142,7 +139,6 @@ func (d *daemon) apply(next *config.Config, toProxy func()) {
 	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(next)})
 }
 
-// configWarnings returns the warnings about a configuration with these sockets.
 func (d *daemon) configWarnings(c *config.Config) []string {
 	all, names := c.Warnings(), d.sockets.names()
 	for _, h := range c.Headers {
@@ -180,7 +176,6 @@ func (d *daemon) useConfig(c *config.Config) {
 	}
 }
 
-// refuse reports why the new configuration was refused.
 func (d *daemon) refuse(err error) {
 	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy())
 	d.reportConfig(err)
@@ -206,7 +201,6 @@ func refusal(err error) admin.ReloadOutcome {
 	return admin.ReloadOutcome{Error: err.Error()}
 }
 
-// dryRun says what a reload would change.
 func (d *daemon) dryRun() admin.ReloadOutcome {
 	c, err := d.load()
 	if err != nil {

@@ -44,7 +44,6 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 	}
 }
 
-// restartWith returns the command that restarts this process.
 func (d *daemon) restartWith() string {
 	if d.service.Name == "" {
 		return fmt.Sprintf("kill %d, then %s", os.Getpid(), strings.Join(os.Args, " "))

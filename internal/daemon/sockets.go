@@ -16,7 +16,6 @@ const ownListener = "proxy"
 // sockets are the sockets that this process was started with. They do not change.
 type sockets struct{ systemd.Inheritance }
 
-// names returns the names of the listeners.
 func (s sockets) names() (names []string) {
 	for _, l := range s.Listeners {
 		names = append(names, l.Name)

@@ -11,7 +11,6 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
-// connectTailnet makes one attempt to reach tailscaled.
 func (d *daemon) connectTailnet() {
 	client := d.tailnet
 	d.begin(func(ctx context.Context) {
@@ -28,7 +27,6 @@ func (d *daemon) reportTailnet(r tailnet.Report) {
 	d.send(tailnetEvent(r.Err), func() { d.recordTailnet(r) })
 }
 
-// tailnetEvent returns the event of a report with err.
 func tailnetEvent(err error) lifecycle.Event {
 	if err == nil {
 		return lifecycle.TailnetConnected{}

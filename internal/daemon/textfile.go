@@ -59,7 +59,6 @@ func (t *textfile) start(interval time.Duration) {
 	})
 }
 
-// end ends the writer, if it runs.
 func (t *textfile) end() {
 	if t.path != "" {
 		t.stop()

@@ -30,7 +30,6 @@ type view struct {
 	predecessors []admin.Predecessor // the oldest first
 }
 
-// view returns the latest view.
 func (d *daemon) view() *view { return d.latest.Load() }
 
 // publish replaces the latest view by a changed copy. Only the loop calls it.

@@ -33,7 +33,6 @@ type Conn struct {
 	slots // guarded by pool.mu
 }
 
-// newConn returns a Conn that is yet to be connected.
 func newConn(p *Pool) *Conn {
 	c := &Conn{pool: p}
 	c.limit, c.resets, c.settled = 1, rate.NewLimiter(resetRate, resetBurst), make(chan struct{})

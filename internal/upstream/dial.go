@@ -67,7 +67,6 @@ func SameTarget(a, b config.Proxy) bool {
 		a.ConnectTimeout == b.ConnectTimeout
 }
 
-// dialer connects to one upstream.
 type dialer struct {
 	Config
 	tls       *tls.Config  // nil: an http upstream

@@ -33,7 +33,6 @@ type frames struct {
 	conn    *Conn
 }
 
-// scan reads the next bytes from the peer.
 func (f *frames) scan(p []byte) {
 	for len(p) > 0 {
 		if f.have < frameHeaderSize {
@@ -79,7 +78,6 @@ func (f *frames) end() {
 	}
 }
 
-// limit tells the pool how many streams the peer takes.
 func (f *frames) limit(streams uint32) {
 	f.seen = true
 	f.conn.pool.setLimit(f.conn, streams)

@@ -63,7 +63,6 @@ func (c *impatientConn) SetDeadline(t time.Time) error {
 	return c.UDPConn.SetDeadline(t)
 }
 
-// dialTCP makes a TCP connection to host:port.
 func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	if d.Dial != nil {
 		return d.Dial(ctx, address)

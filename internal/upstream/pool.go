@@ -179,7 +179,6 @@ func (p *Pool) serveWaiters() {
 	}
 }
 
-// connect makes one connection.
 func (p *Pool) connect() {
 	c := newConn(p)
 	err := p.dialer.dial(p.ctx, c)
@@ -196,7 +195,6 @@ func (p *Pool) connect() {
 	p.serveWaiters()
 }
 
-// add adds a new connection.
 func (p *Pool) add(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

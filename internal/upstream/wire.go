@@ -51,7 +51,6 @@ func (w *wire) ConnectionState() tls.ConnectionState {
 	return tls.ConnectionState{}
 }
 
-// isHTTP2 reports whether HTTP/2 was negotiated.
 func (w *wire) isHTTP2() bool { return w.ConnectionState().NegotiatedProtocol == "h2" }
 
 // Write implements net.Conn. It does not fail: see [coalescer].
@@ -88,7 +87,6 @@ func (w *wire) Read(p []byte) (int, error) {
 // silence returns how long nothing came.
 func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Duration(w.lastRead.Load()) }
 
-// touch records that bytes came.
 func (w *wire) touch() { w.lastRead.Store(int64(time.Since(w.made))) }
 
 // Close implements net.Conn. It writes TLS's close_notify if the peer takes it within closeTime.
