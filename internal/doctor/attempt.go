@@ -80,9 +80,8 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 		return err
 	}
 	began := time.Now()
-	response, err := conn.Send(ctx, request, upstream.Events{Informational: func(int, http.Header) error {
+	response, err := conn.Send(ctx, request, upstream.Events{Informational: func(int, http.Header) {
 		a.informational.Add(1)
-		return nil
 	}})
 	if err != nil {
 		return err

@@ -53,9 +53,9 @@ func (x *exchange) events() upstream.Events {
 	on := upstream.Events{Informational: x.informational}
 	if x.body != nil && x.awaitsContinue() {
 		on.FirstByte = func() { x.body.hold(true) }
-		on.Informational = func(code int, header http.Header) error {
+		on.Informational = func(code int, header http.Header) {
 			x.body.hold(false) // it is not the final response
-			return x.informational(code, header)
+			x.informational(code, header)
 		}
 	}
 	return on

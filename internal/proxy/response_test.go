@@ -12,10 +12,6 @@ import (
 // A response over HTTP/2 whose status no other protocol can pass on as what it is.
 func TestStatusesThatAreNone(t *testing.T) {
 	cases := map[string]func(c *frameConn, stream uint32){
-		"switching protocols": func(c *frameConn, stream uint32) {
-			c.response(stream, false, "101", "upgrade", "x")
-			c.ok(stream, "body")
-		},
 		"status of two digits":  func(c *frameConn, stream uint32) { c.response(stream, true, "99") },
 		"status of four digits": func(c *frameConn, stream uint32) { c.response(stream, true, "1000") },
 	}
@@ -35,6 +31,19 @@ func TestStatusesThatAreNone(t *testing.T) {
 				t.Errorf("one request was sent %d times", n)
 			}
 		})
+	}
+}
+
+// HTTP/2 has no 101. One that comes all the same is not passed on, and the response is.
+func TestNoSwitchOfProtocolsPasses(t *testing.T) {
+	up := framedUpstream(t, func(c *frameConn) {
+		stream := c.wholeRequest()
+		c.response(stream, false, "101", "upgrade", "x")
+		c.ok(stream, "body")
+	})
+	response, body := do(t, newClient(t), post(t, openDoor(t, up), "hello"))
+	if response.StatusCode != http.StatusOK || body != "body" {
+		t.Errorf("status %d, %q", response.StatusCode, body)
 	}
 }
 

@@ -86,17 +86,13 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// informational passes 1xx responses on, except for 100: that makes the transport read the body,
-// whose reader then sends our own 100. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send
-// it as the final response.
-func (x *exchange) informational(code int, header http.Header) error {
-	if code == http.StatusSwitchingProtocols {
-		return fail(CodeUpstreamProtocol, nil, "the upstream switched protocols unasked")
-	}
-	if code != http.StatusContinue && x.in.ProtoAtLeast(1, 1) {
+// informational passes 1xx responses on, except for two: 100 makes the transport read the body,
+// whose reader then sends our own. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send it as
+// the final response.
+func (x *exchange) informational(code int, header http.Header) {
+	if code != http.StatusContinue && code != http.StatusSwitchingProtocols && x.in.ProtoAtLeast(1, 1) {
 		x.inform(code, header)
 	}
-	return nil
 }
 
 // explainUpstream returns the failure for an error on the path to the upstream.

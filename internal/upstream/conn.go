@@ -81,8 +81,8 @@ func (c *Conn) Silence() time.Duration {
 type Events struct {
 	// FirstByte is called with the first byte of the response, 1xx responses included.
 	FirstByte func()
-	// Informational is called with each 1xx response but 101. Its error ends the request.
-	Informational func(status int, header http.Header) error
+	// Informational is called with each 1xx response, but over HTTP/1.1 not with 101.
+	Informational func(status int, header http.Header)
 }
 
 // Release gives back an unused slot.
@@ -241,10 +241,10 @@ func (a *attempt) trace(on Events) *httptrace.ClientTrace {
 			if a.unsolicited.Load() {
 				return errUnsolicited
 			}
-			if on.Informational == nil {
-				return nil
+			if on.Informational != nil {
+				on.Informational(status, http.Header(header))
 			}
-			return on.Informational(status, http.Header(header))
+			return nil
 		},
 	}
 }
