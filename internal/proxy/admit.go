@@ -39,7 +39,6 @@ func (x *exchange) admit() error {
 	return nil
 }
 
-// takeSlot waits for a slot.
 func (x *exchange) takeSlot() error {
 	return x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
 }
@@ -54,7 +53,6 @@ func (x *exchange) reportShare(fault string) {
 	}
 }
 
-// inspect checks the request line and header.
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
@@ -101,7 +99,6 @@ func asksUpgrade(h http.Header) bool {
 // it to handlers as a request, PRI * HTTP/2.0, and refuses every other request of that version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
 
-// waitQueued is called when the request must wait in the queue.
 func (x *exchange) waitQueued() {
 	x.rec.enter(phaseQueued, "")
 	x.readAhead()

@@ -44,7 +44,6 @@ func (c *cancellations) add(person string, n int) int {
 	return c.persons[person]
 }
 
-// checkCancellations refuses the request if its person cancels too fast.
 func (x *exchange) checkCancellations() error {
 	if x.proxy.cancellations.add(x.ticket.person, 0) < mostCancelled {
 		return nil

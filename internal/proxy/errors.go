@@ -56,7 +56,6 @@ const (
 	cutByInternal = "internal"
 )
 
-// codeMeaning says how a code appears in each place.
 type codeMeaning struct {
 	severity severity
 	status   int    // of the response
@@ -107,7 +106,6 @@ func fail(code Code, cause error, format string, args ...any) *failure {
 	return &failure{code: code, cause: cause, message: fmt.Sprintf(format, args...)}
 }
 
-// fromAccess turns an error of package access into a failure.
 func fromAccess(err error) error {
 	r, ok := errors.AsType[*access.Refusal](err)
 	switch {

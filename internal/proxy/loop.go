@@ -52,7 +52,6 @@ type sentRequest struct {
 	from, to netip.AddrPort // of the upstream connection
 }
 
-// checkLoop refuses the request if it is our own one that has come back.
 func (x *exchange) checkLoop() error {
 	for _, s := range x.proxy.loops.alike(x) {
 		if reason := s.evidence(x); reason != nil {
@@ -64,7 +63,6 @@ func (x *exchange) checkLoop() error {
 	return nil
 }
 
-// alike returns the remembered requests with the fingerprint of x.
 func (l *loops) alike(x *exchange) []*sentRequest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +120,6 @@ func (s *sentRequest) moved(sender *access.Conn) bool {
 	return !s.staysHere() && sender.Remote.Addr() == to && s.x.conn.Sender.Remote.Addr() != to
 }
 
-// forwarded reports whether the header says that a proxy forwarded the request.
 func (x *exchange) forwarded() bool {
 	return access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header)
 }

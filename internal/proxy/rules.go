@@ -16,12 +16,10 @@ const (
 	ruleSkipped  = "skipped"  // the condition did not hold
 )
 
-// ruleResults returns all results.
 func ruleResults() []string {
 	return []string{ruleAdded, rulePresent, ruleReplaced, ruleRemoved, ruleSkipped}
 }
 
-// holds reports whether the condition of a rule holds for a request that came through a listener.
 func holds(w config.When, in *http.Request, listener string) bool {
 	return strings.HasPrefix(bearerToken(in.Header), w.BearerPrefix) &&
 		strings.HasPrefix(rawPath(in), w.PathPrefix) &&

@@ -72,7 +72,6 @@ func (w *watch) begin() {
 // elapsed returns the nanoseconds since the start of the request.
 func (w *watch) elapsed() int64 { return int64(time.Since(w.x.rec.Started)) }
 
-// silence returns how long no side has acted.
 func (w *watch) silence() time.Duration {
 	return time.Duration(w.elapsed() - w.moved.Load())
 }
@@ -177,13 +176,11 @@ func (w *watch) countDrain(waiting waitingFor) {
 	w.backlog = backlog
 }
 
-// giveUp ends the request.
 func (x *exchange) giveUp(cause error) {
 	x.cancel(cause)
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // also ends a blocked write
 }
 
-// idleFailure returns the error for a side that was idle for too long.
 func (x *exchange) idleFailure(w waitingFor) error {
 	idle := x.cfg.Proxy.IdleTimeout
 	switch w {
