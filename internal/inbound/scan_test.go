@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// headersOf are those of the requests in text, which comes in pieces of that size. lost: the scanner
-// gave up after them.
+// headersOf are those of the requests in text, which comes in pieces of that size. It says whether
+// the scanner gave up after them.
 func headersOf(text string, size int) (heads []header, lost bool) {
 	var s scanner
 	for piece := range slices.Chunk([]byte(text), max(1, size)) {
