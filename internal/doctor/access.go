@@ -124,6 +124,6 @@ func namesNodes(s config.Source) bool {
 // nothing is known here.
 func (x *facts) mayMatch(s config.Source) bool {
 	return !namesNodes(s) || slices.ContainsFunc(x.network.Peers, func(n tailnet.Node) bool {
-		return access.Admits([]config.Source{s}, x.identity(n), netip.Addr{})
+		return access.Admits([]config.Source{s}, n.Identity, netip.Addr{})
 	})
 }

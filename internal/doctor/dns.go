@@ -54,7 +54,7 @@ func checkEgress(_ context.Context, x *facts) []Finding {
 	}
 	name := x.prefs.ExitNode
 	if n, found := x.find(name); found {
-		name = n.Name
+		name = n.Node
 	}
 	parts[2] = "exit node " + name
 	return []Finding{warn("%s: requests to the upstream leave through that node", strings.Join(parts, ", ")).

@@ -82,7 +82,7 @@ func (p *probe) errorType() string {
 func (x *facts) checkSender(p *probe) string {
 	name := "NAME   # the gateway's"
 	if n, found := x.find(p.request.URL.Hostname()); found {
-		name = n.Name
+		name = n.Node
 	}
 	return "sudo oauth-proxyd doctor --peer " + name
 }

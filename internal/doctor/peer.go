@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -39,7 +38,7 @@ func checkPeer(ctx context.Context, x *facts) []Finding {
 	case len(found) > 1:
 		f := fail("%d nodes are named %q", len(found), x.Peer)
 		for _, n := range found {
-			f = f.fix("oauth-proxyd doctor --peer " + n.Name)
+			f = f.fix("oauth-proxyd doctor --peer " + n.Node)
 		}
 		return []Finding{f}
 	default:
@@ -52,26 +51,26 @@ func (x *facts) reachable(ctx context.Context, peer tailnet.Node) []Finding {
 	var findings []Finding
 	switch {
 	case peer.KeyExpired:
-		findings = append(findings, fail("the node key of %s has expired", peer.Name).fix("on that node: tailscale up --force-reauth"))
+		findings = append(findings, fail("the node key of %s has expired", peer.Node).fix("on that node: tailscale up --force-reauth"))
 	case !peer.Online:
-		findings = append(findings, warn("%s is offline", peer.Name).fix("on that node: tailscale status"))
+		findings = append(findings, warn("%s is offline", peer.Node).fix("on that node: tailscale status"))
 	}
 	port := x.port()
 	filter, err := x.client.Filter(ctx)
 	switch {
 	case port == 0:
-		return append(findings, unknown("whether the packet filter lets %s in: the port is not known", peer.Name))
+		return append(findings, unknown("whether the packet filter lets %s in: the port is not known", peer.Node))
 	case errors.Is(err, fs.ErrPermission):
-		return append(findings, unknown("whether the packet filter lets %s in: tailscaled shows it to root only", peer.Name).
+		return append(findings, unknown("whether the packet filter lets %s in: tailscaled shows it to root only", peer.Node).
 			fix(asRoot))
 	case err != nil:
-		return append(findings, unknown("whether the packet filter lets %s in: %v", peer.Name, err))
+		return append(findings, unknown("whether the packet filter lets %s in: %v", peer.Node, err))
 	}
 	if from, to := x.admittedPair(filter, peer, port); to.IsValid() {
-		return append(findings, ok("the packet filter lets %s (%s) reach %s", peer.Name, from, to))
+		return append(findings, ok("the packet filter lets %s (%s) reach %s", peer.Node, from, to))
 	}
-	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Name, owner(peer), port).
-		fix(inPolicy, x.grant(entryFor(peer))))
+	return append(findings, fail("the tailnet's policy does not let %s (%s) reach port %d: its connections time out", peer.Node, owner(peer), port).
+		fix(inPolicy, x.grant(entryFor(peer.Identity))))
 }
 
 // admittedPair returns the first pair of addresses that the packet filter lets through.
@@ -96,7 +95,7 @@ func owner(n tailnet.Node) string {
 }
 
 // entryFor returns the narrowest entry for the node, in access.allow and in a grant.
-func entryFor(n tailnet.Node) string {
+func entryFor(n access.Identity) string {
 	entries := append(slices.Clone(n.Tags), n.User)
 	for _, a := range n.Addresses {
 		entries = append(entries, a.String())
@@ -106,24 +105,16 @@ func entryFor(n tailnet.Node) string {
 
 // grant returns an entry of "grants" (https://tailscale.com/kb/1324/grants) from src to our port.
 func (x *facts) grant(src string) string {
-	dst := entryFor(tailnet.Node{Tags: x.network.Self.Tags, Addresses: x.node.Addresses})
+	dst := entryFor(access.Identity{Tags: x.network.Self.Tags, Addresses: x.node.Addresses})
 	return fmt.Sprintf("\"grants\": [\n  {\"src\": [%q], \"dst\": [%q], \"ip\": [\"tcp:%d\"]}\n]", src, dst, x.port())
-}
-
-// identity returns n as the access rules see it, without its capabilities.
-func (x *facts) identity(n tailnet.Node) access.Identity {
-	return access.Identity{
-		Source: config.Tailnet, Node: n.Name, ShortNode: x.node.ShortName(n.Name),
-		NodeID: n.ID, User: n.User, Tags: n.Tags, Addresses: n.Addresses,
-	}
 }
 
 // admitted says whether access.allow admits the peer.
 func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	if x.settings == nil || len(peer.Addresses) == 0 {
-		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Name)}
+		return []Finding{unknown("whether access.allow admits %s: the configuration is not known", peer.Node)}
 	}
-	id := x.identity(peer)
+	id := peer.Identity
 	from := peer.Addresses[0]
 	named, found, err := x.client.WhoIs(ctx, netip.AddrPortFrom(from, 0))
 	id.Capabilities = named.Capabilities
@@ -132,14 +123,14 @@ func (x *facts) admitted(ctx context.Context, peer tailnet.Node) []Finding {
 	}
 	switch {
 	case access.Admits(x.settings.Access.Allow, id, from):
-		return []Finding{ok("access.allow admits %s (%s)", peer.Name, owner(peer))}
+		return []Finding{ok("access.allow admits %s (%s)", peer.Node, owner(peer))}
 	case err != nil:
-		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Name, err)}
+		return []Finding{unknown("whether access.allow admits %s by a capability: %v", peer.Node, err)}
 	case !found:
-		return []Finding{unknown("whether access.allow admits %s by a capability: tailscaled does not know the peer", peer.Name)}
+		return []Finding{unknown("whether access.allow admits %s by a capability: tailscaled does not know the peer", peer.Node)}
 	}
-	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Name, owner(peer)).
-		fix(allowLine(x.settings, entryFor(peer)), "oauth-proxyd reload")}
+	return []Finding{fail("access.allow does not admit %s (%s): it is refused with 403", peer.Node, owner(peer)).
+		fix(allowLine(x.settings, entryFor(peer.Identity)), "oauth-proxyd reload")}
 }
 
 // checkRefusals names the peers whose connections to our port tailscaled refused within the last
@@ -158,7 +149,7 @@ func checkRefusals(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("%v", err)}
 	case !recorded:
 		return []Finding{unknown("tailscaled does not record refused connections").fix(inPolicy,
-			fmt.Sprintf("\"nodeAttrs\": [\n  {\"target\": [%q], \"attr\": [%q]}\n]", entryFor(x.network.Self), tailnet.RefusalAttribute))}
+			fmt.Sprintf("\"nodeAttrs\": [\n  {\"target\": [%q], \"attr\": [%q]}\n]", entryFor(x.network.Self.Identity), tailnet.RefusalAttribute))}
 	}
 	var findings []Finding
 	for _, r := range refusals {
@@ -175,7 +166,7 @@ func checkRefusals(ctx context.Context, x *facts) []Finding {
 func (x *facts) refusalFinding(r tailnet.Refusal) Finding {
 	name, src := r.Src.Addr().String(), r.Src.Addr().String()
 	if n, found := x.find(name); found {
-		name, src = fmt.Sprintf("%s (%s)", n.Name, owner(n)), entryFor(n)
+		name, src = fmt.Sprintf("%s (%s)", n.Node, owner(n)), entryFor(n.Identity)
 	}
 	f := warn("tailscaled refused %s %d times, last at %s, reason: %s", name, r.Count, r.Last.Local().Format(time.TimeOnly), r.Reason)
 	switch r.Reason {

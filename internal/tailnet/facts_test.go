@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
 
@@ -34,11 +36,11 @@ func localAPI(t *testing.T, calls map[string]http.HandlerFunc) *tailnet.Client {
 	return tailnet.New(tailnet.Config{Socket: socket, AttemptTimeout: 5 * time.Second})
 }
 
-const statusWithPeers = `{"BackendState":"Running","CurrentTailnet":{"MagicDNSEnabled":true},
+const statusWithPeers = `{"BackendState":"Running","CurrentTailnet":{"MagicDNSEnabled":true,"MagicDNSSuffix":"tail.ts.net"},
 	"Self":{"ID":"n1","HostName":"box","DNSName":"box.tail.ts.net.","UserID":1,"TailscaleIPs":["100.64.0.1"],"Online":true},
 	"Peer":{
 		"nodekey:0000000000000000000000000000000000000000000000000000000000000002":
-			{"ID":"n2","HostName":"Anns-Laptop","DNSName":"laptop.tail.ts.net.","UserID":2,"TailscaleIPs":["100.64.0.2","fd7a:115c:a1e0::2"]},
+			{"ID":"n2","HostName":"Anns-Laptop","DNSName":"laptop.other.ts.net.","UserID":2,"TailscaleIPs":["100.64.0.2","fd7a:115c:a1e0::2"]},
 		"nodekey:0000000000000000000000000000000000000000000000000000000000000003":
 			{"ID":"n3","HostName":"gateway","DNSName":"ai.tail.ts.net.","UserID":3,"Tags":["tag:aperture"],"TailscaleIPs":["100.64.0.3"],
 			 "Online":true,"Expired":true,"CapMap":{"funnel":null,"extra":[1]}}},
@@ -49,20 +51,19 @@ func TestNetwork(t *testing.T) {
 	got, err := c.Network(t.Context())
 	want := tailnet.Network{
 		MagicDNS: true,
-		Self: tailnet.Node{
-			Name: "box.tail.ts.net", ID: "n1", User: "bob@example.com",
-			Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.1")}, Online: true,
-		},
+		Self: tailnet.Node{Online: true, Identity: access.Identity{
+			Source: config.Tailnet, Node: "box.tail.ts.net", ShortNode: "box", NodeID: "n1", User: "bob@example.com",
+			Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.1")},
+		}},
 		Peers: []tailnet.Node{
-			{
-				Name: "ai.tail.ts.net", ID: "n3", Tags: []string{"tag:aperture"},
+			{Online: true, KeyExpired: true, Attributes: []string{"extra", "funnel"}, Identity: access.Identity{
+				Source: config.Tailnet, Node: "ai.tail.ts.net", ShortNode: "ai", NodeID: "n3", Tags: []string{"tag:aperture"},
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.3")},
-				Online:    true, KeyExpired: true, Attributes: []string{"extra", "funnel"},
-			},
-			{
-				Name: "laptop.tail.ts.net", ID: "n2", User: "ann@example.com",
+			}},
+			{Identity: access.Identity{
+				Source: config.Tailnet, Node: "laptop.other.ts.net", NodeID: "n2", User: "ann@example.com",
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.2"), netip.MustParseAddr("fd7a:115c:a1e0::2")},
-			},
+			}},
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -82,7 +83,7 @@ func TestNetworkFind(t *testing.T) {
 	} {
 		var got strings.Builder
 		for _, n := range network.Find(name) {
-			got.WriteString(n.ID)
+			got.WriteString(n.NodeID)
 		}
 		if got.String() != want {
 			t.Errorf("Find(%q) = %q, want %q", name, got.String(), want)
@@ -188,7 +189,7 @@ func TestFilterAdmits(t *testing.T) {
 		{"a capability opens no port", `[{"SrcIPs":["*"],"CapGrant":[{"Dsts":["100.64.0.1/32"],"CapMap":{"example.com/cap/x":null}}]}]`, false},
 		{"nonsense", `[{"SrcIPs":["a-b","100.64.0.3/99"],"DstPorts":[{"IP":"*","Ports":{"First":0,"Last":65535}}]}]`, false},
 	}
-	peer := tailnet.Node{Name: "ai.tail.ts.net", Attributes: []string{"extra"}}
+	peer := tailnet.Node{Attributes: []string{"extra"}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := localAPI(t, map[string]http.HandlerFunc{"POST /localapi/v0/debug-packet-filter-rules": respond(200, tt.rules)})

@@ -14,6 +14,9 @@ import (
 	"tailscale.com/client/local"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
+
+	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 )
 
 // Network is the tailnet as this node sees it. A node sees only the nodes that the tailnet's policy
@@ -24,13 +27,9 @@ type Network struct {
 	MagicDNS bool   // the tailnet resolves its nodes' names
 }
 
-// Node is one node of the tailnet.
+// Node is one node of the tailnet, as the access rules see it, but without its capabilities.
 type Node struct {
-	Name       string   // MagicDNS name without the final dot
-	ID         string   // stable node ID
-	User       string   // login name of its owner; empty for a tagged node
-	Tags       []string // with "tag:"
-	Addresses  []netip.Addr
+	access.Identity
 	Online     bool // connected to the coordination server
 	KeyExpired bool
 	Attributes []string // names of node attributes, sorted: packet filter rules may require one
@@ -63,24 +62,24 @@ func ask[T any](ctx context.Context, c *Client, what string, call func(context.C
 
 func networkFrom(facts *ipnstate.Status) Network {
 	var n Network
+	var suffix string
 	if facts.CurrentTailnet != nil {
-		n.MagicDNS = facts.CurrentTailnet.MagicDNSEnabled
+		n.MagicDNS, suffix = facts.CurrentTailnet.MagicDNSEnabled, facts.CurrentTailnet.MagicDNSSuffix
 	}
 	if facts.Self != nil {
-		n.Self = nodeFrom(facts.Self, facts.User)
+		n.Self = nodeFrom(facts.Self, facts.User, suffix)
 	}
 	for _, peer := range facts.Peer {
-		n.Peers = append(n.Peers, nodeFrom(peer, facts.User))
+		n.Peers = append(n.Peers, nodeFrom(peer, facts.User, suffix))
 	}
-	slices.SortFunc(n.Peers, func(a, b Node) int { return strings.Compare(a.Name+" "+a.ID, b.Name+" "+b.ID) })
+	slices.SortFunc(n.Peers, func(a, b Node) int { return strings.Compare(a.Node+" "+a.NodeID, b.Node+" "+b.NodeID) })
 	return n
 }
 
-func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfile) Node {
-	n := Node{
-		Name: strings.TrimSuffix(p.DNSName, "."), ID: string(p.ID),
-		Addresses: slices.Clone(p.TailscaleIPs), Online: p.Online, KeyExpired: p.Expired,
-	}
+func nodeFrom(p *ipnstate.PeerStatus, users map[tailcfg.UserID]tailcfg.UserProfile, suffix string) Node {
+	n := Node{Online: p.Online, KeyExpired: p.Expired}
+	n.Source, n.Node, n.NodeID = config.Tailnet, strings.TrimSuffix(p.DNSName, "."), string(p.ID)
+	n.ShortNode, n.Addresses = Status{Suffix: suffix}.ShortName(n.Node), slices.Clone(p.TailscaleIPs)
 	if p.Tags != nil {
 		n.Tags = p.Tags.AsSlice()
 	}
@@ -101,9 +100,9 @@ func (n Network) Find(name string) []Node {
 }
 
 func (n Node) isCalled(name string) bool {
-	label, _, _ := strings.Cut(n.Name, ".")
+	label, _, _ := strings.Cut(n.Node, ".")
 	addr, err := netip.ParseAddr(name)
-	return strings.EqualFold(n.Name, name) || strings.EqualFold(label, name) || n.ID == name ||
+	return strings.EqualFold(n.Node, name) || strings.EqualFold(label, name) || n.NodeID == name ||
 		err == nil && slices.Contains(n.Addresses, addr.Unmap())
 }
 
