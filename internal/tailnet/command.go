@@ -30,9 +30,6 @@ func (c *Client) askCommand(ctx context.Context) (Status, error) {
 	status.ByCommand = true
 	if err == nil && status.Backend == ipn.Running.String() && len(status.Addresses) > 0 {
 		err = c.runCommand(ctx, new(any), "whois", "--json", status.Addresses[0].String())
-		if err != nil {
-			err = fmt.Errorf("peers cannot be identified: `tailscale whois`: %w", err)
-		}
 	}
 	return status, err
 }

@@ -103,7 +103,7 @@ func TestWhoIsByCommand(t *testing.T) {
 func TestCommandWithoutWhoIs(t *testing.T) {
 	commands(t, map[string]string{"tailscale": `case "$*" in *whois*) exit 2 ;; *) echo '` + statusJSON("Running", "") + `' ;; esac`})
 	_, err := client(socketPath(t)).Connect(t.Context())
-	fails(t, err, final, "peers cannot be identified", "`tailscale whois`")
+	fails(t, err, final, "no such file")
 }
 
 func TestForwardsTo(t *testing.T) {

@@ -3,7 +3,6 @@ package tailnet
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -75,8 +74,9 @@ func (c *Client) Connect(ctx context.Context) (Status, error) {
 	defer cancel()
 	status, err := c.askSocket(attempt)
 	if dialErr := dialFailure(err); dialErr != nil {
-		status, err = c.askCommand(attempt)
-		err = commandReason(dialErr, err)
+		if status, err = c.askCommand(attempt); err != nil {
+			err = dialErr // it is the one to fix
+		}
 	} else if err != nil {
 		err = c.explain(err)
 	}
@@ -87,18 +87,6 @@ func (c *Client) Connect(ctx context.Context) (Status, error) {
 		err = ctx.Err()
 	}
 	return Status{}, unknown(err)
-}
-
-// commandReason adds the command's error to the error of the dial, which is the one to fix. A
-// missing command is not mentioned.
-func commandReason(dialErr, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case isMissing(err):
-		return dialErr
-	}
-	return fmt.Errorf("%w (and `tailscale status`: %w)", dialErr, &foreignError{err})
 }
 
 func (c *Client) askSocket(ctx context.Context) (Status, error) {
