@@ -39,8 +39,8 @@ const ShareCapability = "oauth-proxyd.internal/cap/share"
 
 // Share is a person's part of the slots for requests. The zero value is the usual part.
 type Share struct {
-	Weight      int // slots in one turn; 0: 1
-	MaxRequests int // in flight, instead of max_connections_per_person; 0: no difference
+	Weight      int `json:"weight"`       // slots in one turn; 0: 1
+	MaxRequests int `json:"max_requests"` // in flight, instead of max_connections_per_person; 0: no difference
 }
 
 // Turn returns how many slots the person gets in one turn.

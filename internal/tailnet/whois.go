@@ -1,7 +1,6 @@
 package tailnet
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,21 +99,17 @@ func shareFrom(grants []tailcfg.RawMessage) (greatest access.Share, fault string
 // parseShare reads a grant. Missing fields have their defaults.
 func parseShare(text string) (access.Share, error) {
 	const maxWeight, maxRequests = 100, 1_000_000
-	var said struct {
-		Weight      *int `json:"weight"`
-		MaxRequests *int `json:"max_requests"`
-	}
+	share := access.Share{Weight: 1}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&said); err != nil {
+	if err := d.Decode(&share); err != nil {
 		return access.Share{}, fmt.Errorf(`not an object such as {"weight": 2, "max_requests": 20}: %w`, err)
 	}
-	weight, requests := cmp.Or(said.Weight, new(1)), cmp.Or(said.MaxRequests, new(0))
 	switch {
-	case *weight < 1 || *weight > maxWeight:
+	case share.Weight < 1 || share.Weight > maxWeight:
 		return access.Share{}, fmt.Errorf("weight must be from 1 to %d", maxWeight)
-	case said.MaxRequests != nil && (*requests < 1 || *requests > maxRequests):
-		return access.Share{}, fmt.Errorf("max_requests must be from 1 to %d", maxRequests)
+	case share.MaxRequests < 0 || share.MaxRequests > maxRequests:
+		return access.Share{}, fmt.Errorf("max_requests must be at most %d", maxRequests)
 	}
-	return access.Share{Weight: *weight, MaxRequests: *requests}, nil
+	return share, nil
 }
