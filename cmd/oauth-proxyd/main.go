@@ -149,22 +149,11 @@ func (c command) run(e env, args []string) int {
 			err = fmt.Errorf("%s takes no argument %q", c.name, flags.Arg(0))
 		}
 		if err != nil {
-			e.failed(optionError(err), fmt.Sprintf("run `oauth-proxyd %s --help`", c.name))
+			e.failed(err, fmt.Sprintf("run `oauth-proxyd %s --help`", c.name))
 			return exitUsage
 		}
 		argument, args = flags.Arg(0), flags.Args()[1:]
 	}
-}
-
-// optionError gives the errors of package flag our words.
-func optionError(err error) error {
-	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		return fmt.Errorf("unknown option --%s", name)
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
-		return fmt.Errorf("option --%s needs a value", name)
-	}
-	return err
 }
 
 func (c command) usage(e env, flags *flag.FlagSet) {
