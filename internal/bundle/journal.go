@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// maxJournal is how many bytes of the journal are kept: its end, which is the latest.
-const maxJournal = 2 << 20
-
 // AddJournal adds the output of journalctl --output=json. It keeps only records of oauth-proxyd and
 // systemd: the unit may start other programs, which can write anything.
 func (a *Archive) AddJournal(name, about, output string, err error) {
@@ -19,22 +16,17 @@ func (a *Archive) AddJournal(name, about, output string, err error) {
 		a.addMissing(name, err)
 		return
 	}
-	var kept []string
-	foreign, size := 0, 0
+	var kept strings.Builder
+	foreign := 0
 	for line := range strings.Lines(output) {
 		record := a.filter.record(line)
 		if record == "" {
 			foreign++
-			continue
 		}
-		kept, size = append(kept, record), size+len(record)
+		kept.WriteString(record)
 	}
-	older := 0
-	for ; size > maxJournal; older++ {
-		size -= len(kept[older])
-	}
-	summary := fmt.Sprintf("%d older records and %d of other programs are left out\n", older, foreign)
-	a.members = append(a.members, member{name, about, summary + strings.Join(kept[older:], "")})
+	summary := fmt.Sprintf("%d records of other programs are left out\n", foreign)
+	a.members = append(a.members, member{name, about, summary + kept.String()})
 }
 
 // record returns a record of the journal as a line of JSON, or "" if it is another program's.
