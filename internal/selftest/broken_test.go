@@ -24,8 +24,8 @@ func TestEachVerdictCanFail(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, client string
-		fault         func(http.Handler) http.Handler
-		says          string
+		fault        func(http.Handler) http.Handler
+		says         string
 	}{
 		{"the response cuts", "SDK with an OAuth", abortAfterwards, "unexpected EOF"},
 		{"the request is sent twice", "curl", sendTwice, "received the request 2 times"},
