@@ -47,7 +47,6 @@ func collect(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// look adds a report of the running daemon.
 func look[T any](ctx context.Context, a *bundle.Archive, name, about string, request func(context.Context) (T, error)) error {
 	v, err := request(ctx)
 	a.Add(name, about, v, err)
@@ -132,7 +131,6 @@ func versions(ctx context.Context) map[string]string {
 	return all
 }
 
-// outputOf returns what a program of the host prints.
 func outputOf(ctx context.Context, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

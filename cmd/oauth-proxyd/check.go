@@ -46,14 +46,12 @@ func check(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// checked is the result of check as JSON.
 type checked struct {
 	File        string              `json:"file"`
 	Valid       bool                `json:"valid"`
 	Diagnostics []config.Diagnostic `json:"diagnostics"`
 }
 
-// refusedFile shows every error of a file and returns the exit code.
 func (e env) refusedFile(path string, err error, asJSON bool) int {
 	e.show(asJSON, checked{File: path, Diagnostics: diagnosticsOf(err)}, func() { e.refused(err) })
 	return exitConfig

@@ -13,7 +13,6 @@ import (
 //go:embed completion
 var scripts embed.FS
 
-// completion prints the script of a shell.
 func completion(e env, _ *flag.FlagSet) runner {
 	return func(shell string) int {
 		script, err := scripts.ReadFile("completion/" + shell)

@@ -85,7 +85,6 @@ func demo(e env, flags *flag.FlagSet) runner {
 	}
 }
 
-// demoShow is the client of the demo.
 type demoShow struct {
 	out      io.Writer
 	received *atomic.Pointer[http.Header] // by the upstream, last
@@ -118,7 +117,6 @@ To see the log of each request, run OAUTH_PROXYD_LOG_LEVEL=info oauth-proxyd dem
 	return nil
 }
 
-// message sends a message and shows the header that each side saw, and the response.
 func (s demoShow) message(ctx context.Context, base string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader(demoBody))
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// runDoctor checks the request path and prints a finding for each step.
 func runDoctor(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	peer := flags.String("peer", "", "check whether the tailnet's policy and access.allow let the node `NAME` in")
@@ -93,7 +92,6 @@ func showFinding(p term.Printer, f doctor.Finding) {
 	}
 }
 
-// verdict counts the findings and names the first one to fix.
 func verdict(findings []doctor.Finding) string {
 	counts := make(map[doctor.Status]int)
 	for _, f := range findings {

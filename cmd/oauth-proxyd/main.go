@@ -37,14 +37,12 @@ const (
 	exitConfig      = lifecycle.ExitConfig
 )
 
-// env is what a command writes to, and its environment.
 type env struct {
 	stdout *output
 	stderr io.Writer
 	getenv func(string) string
 }
 
-// command is one subcommand of the program.
 type command struct {
 	name     string
 	argument string // its name in the help; empty: the command takes none
@@ -173,7 +171,6 @@ func (c command) usage(e env, flags *flag.FlagSet) {
 	fmt.Fprintf(e.stdout, "%s\n\nusage: oauth-proxyd %s\n%s", c.summary, synopsis, options)
 }
 
-// help lists the commands, or shows the options of one.
 func help(e env, _ *flag.FlagSet) runner {
 	return func(name string) int {
 		if name != "" {

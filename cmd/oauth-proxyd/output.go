@@ -40,7 +40,6 @@ func (o *output) Write(p []byte) (int, error) {
 // SyscallConn lets package term see whether it is a terminal.
 func (o *output) SyscallConn() (syscall.RawConn, error) { return o.file.SyscallConn() }
 
-// report prints a message and a hint to standard error.
 func (e env) report(severity, text, hint string) {
 	report(term.NewPrinter(e.stderr), severity, text, hint)
 }
@@ -58,7 +57,6 @@ func report(p term.Printer, severity, text, hint string) {
 	}
 }
 
-// failed prints an error and its hint.
 func (e env) failed(err error, hint string) { e.report("error", err.Error(), hint) }
 
 // reportAll prints diagnostics without the lines of the file, which another process may have read.
@@ -68,7 +66,6 @@ func (e env) reportAll(all []config.Diagnostic) {
 	}
 }
 
-// refused prints every error of a configuration, with its line of the file.
 func (e env) refused(err error) {
 	refused, ok := errors.AsType[*config.Error](err)
 	if !ok {
@@ -133,7 +130,6 @@ func list[T any](e env, none string, show func(term.Printer, T)) func([]T) {
 	}
 }
 
-// unavailable reports why the daemon did not respond, and returns the exit code.
 func (e env) unavailable(err error) int {
 	why, hint := whyUnavailable(err)
 	e.report("error", why, hint)
@@ -177,7 +173,6 @@ func daemonFlag(flags *flag.FlagSet) *admin.Client {
 	return &client
 }
 
-// exitIf returns the code if the command failed, or else exitOK.
 func exitIf(failed bool, code int) int {
 	if failed {
 		return code

@@ -11,7 +11,6 @@ import (
 	"oauth-proxyd/internal/admin"
 )
 
-// reload makes the running daemon reload its configuration, and reports the outcome.
 func reload(e env, flags *flag.FlagSet) runner {
 	dryRun := flags.Bool("dry-run", false, "only show what would change")
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
@@ -52,7 +51,6 @@ func (e env) showOutcome(o admin.ReloadOutcome, client admin.Client) {
 	}
 }
 
-// upgrade makes the running daemon hand over to the installed program, and reports the outcome.
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	text := func(o admin.UpgradeOutcome) {

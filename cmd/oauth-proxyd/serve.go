@@ -12,7 +12,6 @@ import (
 
 const defaultConfig = "/etc/oauth-proxyd/oauth-proxyd.hcl"
 
-// serve runs the daemon.
 func serve(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	flags.String("listen", "", "listen on `ADDR` (host:port) if systemd passes no socket")
@@ -50,7 +49,6 @@ func (e env) configFlag(flags *flag.FlagSet) *string {
 	return flags.String("config", cmp.Or(e.getenv("OAUTH_PROXYD_CONFIG"), defaultConfig), "read the configuration from `FILE`; default "+defaultConfig)
 }
 
-// checkCommand returns the command that checks a file.
 func checkCommand(path string) string {
 	if path == defaultConfig {
 		return "oauth-proxyd check"
@@ -58,7 +56,6 @@ func checkCommand(path string) string {
 	return "oauth-proxyd check --config " + path
 }
 
-// loadConfig reads the configuration as serve would.
 func (e env) loadConfig(path string) (*config.Config, error) {
 	return config.Load(path, e.environment()...)
 }

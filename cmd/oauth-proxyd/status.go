@@ -17,7 +17,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// status shows the state of the running daemon.
 func status(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
@@ -50,7 +49,6 @@ func requestStatus(ctx context.Context, c admin.Client) (admin.Status, error) {
 // labelColumn is the width of a label.
 const labelColumn = 12
 
-// table prints rows with labels.
 type table struct{ term.Printer }
 
 // row prints a row, unless there is nothing to say.
@@ -114,7 +112,6 @@ func (t table) headline(s admin.Status) {
 	}
 }
 
-// verdictOn explains the status in a few words.
 func verdictOn(s admin.Status) string {
 	switch {
 	case s.Status == "draining":
@@ -179,7 +176,6 @@ func firstOf(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// waitingText names the senders with queued requests.
 func waitingText(waiting []admin.WaitingStatus) string {
 	persons := make([]string, len(waiting))
 	for i, w := range waiting {
@@ -188,7 +184,6 @@ func waitingText(waiting []admin.WaitingStatus) string {
 	return firstOf(persons)
 }
 
-// upstreamText names the upstream and the proxy on the path to it.
 func upstreamText(u admin.UpstreamStatus, r admin.RequestStatus, now time.Time) string {
 	path := "direct"
 	if u.Proxy != "" {
@@ -214,7 +209,6 @@ func failureText(r admin.RequestStatus, now time.Time) string {
 	return fmt.Sprintf("%s, the last of %d in a row: %s", ago(r.LastFailure, now), r.InARow, r.Cause)
 }
 
-// count returns a number with its noun.
 func count[N int | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -238,7 +232,6 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 	return strings.Join(all, "; ")
 }
 
-// slowestText names the request that has been silent longest.
 func slowestText(t proxy.Trace) string {
 	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), spell(t.Silence.Duration()), spell(t.Duration.Duration()))
 }

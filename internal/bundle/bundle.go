@@ -32,7 +32,6 @@ type Archive struct {
 	members []member
 }
 
-// member is one file of the archive.
 type member struct {
 	name, about, content string
 }
@@ -66,7 +65,6 @@ func decoded(v any) (plain any) {
 	return plain
 }
 
-// addMissing adds a file that says why there is no content.
 func (a *Archive) addMissing(name string, err error) {
 	why := "missing: " + a.filter.Text(strings.ReplaceAll(err.Error(), "\n", "; "))
 	a.members = append(a.members, member{name, why, why + "\n"})

@@ -35,7 +35,6 @@ anthropic/python anthropic/ruby api.anthropic.com http/1.1 http/2 http/2.0 https
 linux/arm64 no_proxy rst_stream ssl_cert_file tailscaled.service x86_64
 `
 
-// ownWords returns all words that pass.
 func ownWords() map[string]bool {
 	words := make(map[string]bool)
 	for _, word := range append(strings.Fields(programWords), strings.Fields(hostWords)...) {

@@ -26,7 +26,6 @@ func (e *Error) JSON(w http.ResponseWriter, r *http.Request) json.RawMessage {
 		e.Type, mustMarshal(e.Message), details, w.Header().Get("Request-Id"))
 }
 
-// write responds with the error.
 func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 	retry := e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
 	w.Header().Set("X-Should-Retry", strconv.FormatBool(retry))

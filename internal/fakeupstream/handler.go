@@ -52,7 +52,6 @@ func Start(api http.Handler) (url string, stop func(), err error) {
 	return "http://" + l.Addr().String(), func() { _ = s.Close(); serving.Wait() }, nil
 }
 
-// api is the handler.
 type api struct {
 	Config
 	serial atomic.Int64
@@ -116,7 +115,6 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
 	return NotFound("Not found")
 }
 
-// models is the list of one model.
 const models = `{"data":[{"created_at":"2025-09-29T00:00:00Z","display_name":"Claude Sonnet 4.5","id":"claude-sonnet-4-5-20250929","type":"model"}],` +
 	`"first_id":"claude-sonnet-4-5-20250929","has_more":false,"last_id":"claude-sonnet-4-5-20250929"}`
 
@@ -129,7 +127,7 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	send(w, data)
 }
 
-// send writes and flushes. It does not return if the client has left.
+// send does not return if the client has left.
 func send(w http.ResponseWriter, data []byte) {
 	_, err := w.Write(data)
 	if errors.Is(err, http.ErrBodyNotAllowed) { // the response to HEAD

@@ -56,7 +56,6 @@ func NewMessage(w http.ResponseWriter, r *http.Request, body []byte) (*Message, 
 	return m, nil
 }
 
-// sentence returns what the API says, word by word.
 func sentence() []string {
 	return strings.SplitAfter("Hello from the mock API! Your request arrived whole, and this response comes to you word by word.", " ")
 }
@@ -97,7 +96,6 @@ func (m *Message) outputTokens() (n int) {
 	return n
 }
 
-// write sends the message.
 func (m *Message) write(w http.ResponseWriter, r *http.Request) {
 	if m.request.Stream {
 		m.writeEvents(w, r)
@@ -124,7 +122,6 @@ func (m *Message) writeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// events lists those of the whole stream, in order.
 func (m *Message) events() (all []string) {
 	add := func(name, format string, fields ...any) {
 		all = append(all, fmt.Sprintf("event: %[1]s\ndata: {\"type\":%[1]q", name)+fmt.Sprintf(format, fields...)+"}\n\n")

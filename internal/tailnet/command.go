@@ -88,7 +88,6 @@ func isInstalled() bool {
 	return err == nil
 }
 
-// isMissing reports whether err says that there is no command.
 func isMissing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 }

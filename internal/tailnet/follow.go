@@ -70,7 +70,6 @@ func (f *follower) watch(ctx context.Context) (granted bool, err error) {
 	}
 }
 
-// read reads the status once and reports it if it has changed.
 func (f *follower) read(ctx context.Context) {
 	status, err := f.Connect(ctx)
 	if ctx.Err() != nil {
@@ -119,7 +118,6 @@ func (c *Client) backoff(failures int) time.Duration {
 	return max(c.cfg.BackoffMin, d-rand.N(d/4+1))
 }
 
-// sleep waits for d, or for the end of ctx.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -114,7 +114,6 @@ func newShared[T any](call func(context.Context) (T, error)) *shared[T] {
 	return &shared[T]{call: call, turn: make(chan struct{}, 1)}
 }
 
-// get waits for the result, or for the end of ctx.
 func (s *shared[T]) get(ctx context.Context) (T, error) {
 	const key = "" // there is only one question
 	results := s.group.DoChan(key, func() (any, error) {

@@ -50,7 +50,6 @@ func (c *Client) WhoIs(ctx context.Context, addr netip.AddrPort) (peer access.Id
 	return identityFrom(response), true, nil
 }
 
-// askWhoIs asks over the socket, or by the command if the socket cannot be reached.
 func (c *Client) askWhoIs(ctx context.Context, addr netip.AddrPort) (*apitype.WhoIsResponse, error) {
 	response, err := c.local.WhoIsProto(ctx, "tcp", addr.String())
 	if dialErr := dialFailure(err); dialErr != nil {
