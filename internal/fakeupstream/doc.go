@@ -15,10 +15,10 @@
 // Everything under /v1/ needs a credential of the right form: any x-api-key, any bearer. A bearer
 // that begins with sk-ant-oat is a subscription's. With RequireOAuthBeta it needs oauth-2025-04-20
 // in anthropic-beta, as at the real API. A body with context_management needs that feature in
-// anthropic-beta too: this shows when a proxy replaces the client's list. Without Extend, a request
+// anthropic-beta too: this shows when a proxy replaces the client's list. Each request under /v1/
 // needs anthropic-version: this shows when a proxy drops it. Apart from that, any JSON object is a
 // message.
 //
 // handler.go has the endpoints, error.go what is refused, message.go a message and its stream. The
-// module internal/lab/labapi adds through [Config.Extend] what only the labs need.
+// module internal/lab/labapi puts in front of it what only the labs need.
 package fakeupstream

@@ -22,34 +22,24 @@ func (e *Error) JSON(w http.ResponseWriter, r *http.Request) json.RawMessage {
 	if r.Header.Get("Anthropic-Version") == "2026-10-21" { // 2023-06-01 has none
 		details = fmt.Sprintf(`,"details":{"error_code":%q}`, e.Type)
 	}
+	message, _ := json.Marshal(e.Message) // a string has a JSON form
 	return fmt.Appendf(nil, `{"type":"error","error":{"type":%q,"message":%s%s},"request_id":%q}`,
-		e.Type, mustMarshal(e.Message), details, w.Header().Get("Request-Id"))
+		e.Type, message, details, w.Header().Get("Request-Id"))
 }
 
-func (e *Error) write(w http.ResponseWriter, r *http.Request) {
+// Write responds with the error.
+func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	retry := e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
 	w.Header().Set("X-Should-Retry", strconv.FormatBool(retry))
 	writeJSON(w, e.Status, e.JSON(w, r))
 }
 
-// Invalid is a 400.
-func Invalid(message string) *Error {
-	return &Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Message: message}
+func invalid(message string) *Error {
+	return &Error{http.StatusBadRequest, "invalid_request_error", message}
 }
 
-// Unauthenticated is a 401.
-func Unauthenticated(message string) *Error {
-	return &Error{Status: http.StatusUnauthorized, Type: "authentication_error", Message: message}
-}
-
-// NotFound is a 404.
-func NotFound(message string) *Error {
-	return &Error{Status: http.StatusNotFound, Type: "not_found_error", Message: message}
-}
-
-// TooLarge is a 413.
-func TooLarge() *Error {
-	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
+func unauthenticated(message string) *Error {
+	return &Error{http.StatusUnauthorized, "authentication_error", message}
 }
 
 // refusal returns why the header is refused, or nil if it is accepted.
@@ -59,14 +49,14 @@ func (a *api) refusal(h http.Header) *Error {
 	switch {
 	case h.Get("X-Api-Key") != "": // enough
 	case authorization == "":
-		return Unauthenticated("x-api-key header is required")
+		return unauthenticated("x-api-key header is required")
 	case !strings.EqualFold(scheme, "Bearer"):
-		return Unauthenticated("Invalid authorization header")
+		return unauthenticated("Invalid authorization header")
 	case a.RequireOAuthBeta && strings.HasPrefix(token, "sk-ant-oat") && !hasBeta(h, "oauth-2025-04-20"):
-		return Unauthenticated("OAuth authentication is currently not supported.")
+		return unauthenticated("OAuth authentication is currently not supported.")
 	}
-	if a.Extend == nil && h.Get("Anthropic-Version") == "" { // clients of labs may leave it out
-		return Invalid("anthropic-version: header is required")
+	if h.Get("Anthropic-Version") == "" {
+		return invalid("anthropic-version: header is required")
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package fakeupstream
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,10 +30,6 @@ type Config struct {
 	// RequireOAuthBeta refuses a subscription's bearer token (sk-ant-oat…) with 401 unless
 	// anthropic-beta lists oauth-2025-04-20, as api.anthropic.com does.
 	RequireOAuthBeta bool
-
-	// Extend, if not nil, is asked first for the response to a request under /v1/ that has a
-	// credential: a *Message, an *Error or a value to send as JSON; nil leaves it to the API.
-	Extend func(w http.ResponseWriter, r *http.Request, body []byte) any
 }
 
 // Start serves api on a free port of 127.0.0.1 until stop is called, which cuts all connections.
@@ -71,56 +66,42 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client left
 	}
-	switch response := a.respond(w, r, body).(type) {
-	case *Error:
-		response.write(w, r)
-	case *Message:
-		response.write(w, r)
-	default:
-		writeJSON(w, http.StatusOK, response)
+	if refused := a.respond(w, r, body); refused != nil {
+		refused.Write(w, r)
 	}
 }
 
-// respond returns an *Error, a *Message, or a value to send as JSON. It uses the path as it is: a
-// ServeMux would clean it and redirect, which the real API does not.
-func (a *api) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
+// respond uses the path as it is: a ServeMux would clean it and redirect, which the real API does
+// not.
+func (a *api) respond(w http.ResponseWriter, r *http.Request, body []byte) *Error {
 	route := r.Method + " " + r.URL.Path
 	switch {
 	case route == "HEAD /", route == "HEAD /api/hello", route == "GET /api/hello":
-		return map[string]string{"message": "hello"}
+		writeJSON(w, http.StatusOK, []byte(`{"message":"hello"}`))
+		return nil
 	case !strings.HasPrefix(r.URL.Path, "/v1/"):
-		return NotFound("Not found")
+		return &Error{http.StatusNotFound, "not_found_error", "Not found"}
 	case len(body) > maxBody:
-		return TooLarge()
+		return &Error{http.StatusRequestEntityTooLarge, "request_too_large", "Request exceeds the maximum size"}
 	}
 	if refusal := a.refusal(r.Header); refusal != nil {
 		return refusal
 	}
-	if a.Extend != nil {
-		if response := a.Extend(w, r, body); response != nil {
-			return response
-		}
-	}
 	switch route {
 	case "POST /v1/messages":
-		m, problem := NewMessage(w, r, body)
-		if problem != nil {
-			return problem
-		}
-		m.pause = a.Pause
-		return m
+		return a.message(w, r, body)
 	case "GET /v1/models":
-		return json.RawMessage(models)
+		writeJSON(w, http.StatusOK, []byte(models))
+		return nil
 	}
-	return NotFound("Not found")
+	return &Error{http.StatusNotFound, "not_found_error", "Not found"}
 }
 
 const models = `{"data":[{"created_at":"2025-09-29T00:00:00Z","display_name":"Claude Sonnet 4.5","id":"claude-sonnet-4-5-20250929","type":"model"}],` +
 	`"first_id":"claude-sonnet-4-5-20250929","has_more":false,"last_id":"claude-sonnet-4-5-20250929"}`
 
-// writeJSON sends value with its length.
-func writeJSON(w http.ResponseWriter, status int, value any) {
-	data := mustMarshal(value)
+// writeJSON sends data with its length.
+func writeJSON(w http.ResponseWriter, status int, data []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
@@ -136,13 +117,4 @@ func send(w http.ResponseWriter, data []byte) {
 	if err != nil || http.NewResponseController(w).Flush() != nil {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// mustMarshal is for the values of this package and of labs, which all have a JSON form.
-func mustMarshal(value any) []byte {
-	data, err := json.Marshal(value)
-	if err != nil {
-		panic(err)
-	}
-	return data
 }

@@ -10,12 +10,14 @@ import (
 )
 
 const (
-	wantWhole = `{"id":"msg_011000000000000000000001","type":"message","role":"assistant","model":"long-2",` +
-		`"content":[{"type":"text","text":"Hello from "}],"stop_reason":"end_turn","stop_sequence":null,` +
-		`"usage":{"input_tokens":5,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":2,"service_tier":"standard"}}`
+	id        = "msg_011000000000000000000001"
+	wantWhole = `{"id":"` + id + `","type":"message","role":"assistant","model":"a \"b\"",` +
+		`"content":[{"type":"text","text":"Hello from the mock API! Your request arrived whole, and this response comes to you word by word."}],` +
+		`"stop_reason":"end_turn","stop_sequence":null,` +
+		`"usage":{"input_tokens":5,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":18,"service_tier":"standard"}}`
 
-	wantStream = `event: message_start
-data: {"type":"message_start","message":{"id":"msg_011000000000000000000001","type":"message","role":"assistant","model":"long-2","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1,"service_tier":"standard"}}}
+	wantBegin = `event: message_start
+data: {"type":"message_start","message":{"id":"` + id + `","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1,"service_tier":"standard"}}}
 
 event: content_block_start
 data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
@@ -29,11 +31,15 @@ data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text
 event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"from "}}
 
+`
+	wantEnd = `event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word."}}
+
 event: content_block_stop
 data: {"type":"content_block_stop","index":0}
 
 event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2}}
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":18}}
 
 event: message_stop
 data: {"type":"message_stop"}
@@ -41,20 +47,8 @@ data: {"type":"message_stop"}
 `
 )
 
-// words makes each response so long.
-func words(n int) fakeupstream.Config {
-	return fakeupstream.Config{Extend: func(w http.ResponseWriter, r *http.Request, body []byte) any {
-		m, problem := fakeupstream.NewMessage(w, r, body)
-		if problem != nil {
-			return problem
-		}
-		m.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
-		return m
-	}}
-}
-
 func TestMessageShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2)), `{"model":"long-2"}`)
+	resp, body := message(t, start(t, fakeupstream.Config{}), `{"model":"a \"b\""}`)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
@@ -64,12 +58,12 @@ func TestMessageShape(t *testing.T) {
 }
 
 func TestStreamShape(t *testing.T) {
-	resp, body := message(t, start(t, words(2)), `{"model":"long-2","stream":true}`)
+	resp, body := message(t, start(t, fakeupstream.Config{}), `{"model":"m","stream":true}`)
 	if got, want := resp.Header.Get("Content-Type"), "text/event-stream; charset=utf-8"; got != want {
 		t.Errorf("content type %q, want %q", got, want)
 	}
-	if body != wantStream {
-		t.Errorf("got\n%s\nwant\n%s", body, wantStream)
+	if !strings.HasPrefix(body, wantBegin) || !strings.HasSuffix(body, wantEnd) || strings.Count(body, "event: ") != 24 {
+		t.Errorf("got\n%s\nwant 24 events with the beginning\n%s\nand the end\n%s", body, wantBegin, wantEnd)
 	}
 }
 

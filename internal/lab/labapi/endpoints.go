@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"oauth-proxyd/internal/fakeupstream"
 )
 
 // lab remembers what was uploaded.
@@ -30,11 +28,12 @@ type fileInfo struct {
 	Downloadable bool   `json:"downloadable"`
 }
 
-// respond is for fakeupstream.Config.Extend.
-func (l *lab) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
+// respond returns a *message, a *fakeupstream.Error or a value to send as JSON; nil leaves the
+// response to the API.
+func (l *lab) respond(w *faultyWriter, r *http.Request, body []byte) any {
 	switch r.Method + " " + r.URL.Path {
 	case "POST /v1/messages":
-		return message(w, r, body)
+		return directed(w, r, body)
 	case "POST /v1/messages/count_tokens":
 		return countTokens(body)
 	case "POST /v1/files":
@@ -55,7 +54,7 @@ func (l *lab) respond(w http.ResponseWriter, r *http.Request, body []byte) any {
 func countTokens(body []byte) any {
 	var c call
 	if json.Unmarshal(body, &c) != nil {
-		return fakeupstream.Invalid("The request body is not valid JSON")
+		return invalid("The request body is not valid JSON")
 	}
 	if e := directedError(c); e != nil {
 		return e
@@ -65,7 +64,7 @@ func countTokens(body []byte) any {
 
 func model(id string) any {
 	if !strings.HasPrefix(id, "claude-") {
-		return fakeupstream.NotFound("model: " + id)
+		return notFound("model: " + id)
 	}
 	return map[string]string{"type": "model", "id": id, "display_name": id, "created_at": "2025-10-01T00:00:00Z"}
 }
@@ -88,7 +87,7 @@ func (l *lab) file(id string) any {
 			return f
 		}
 	}
-	return fakeupstream.NotFound("File not found: " + id)
+	return notFound("File not found: " + id)
 }
 
 // upload reads a multipart form (RFC 7578) and keeps the size of the part named "file".
@@ -97,12 +96,12 @@ func (l *lab) upload(w http.ResponseWriter, r *http.Request, body []byte) any {
 	form.Body = io.NopCloser(bytes.NewReader(body))
 	parts, err := form.MultipartReader()
 	if err != nil {
-		return fakeupstream.Invalid("Content-Type: multipart/form-data is required")
+		return invalid("Content-Type: multipart/form-data is required")
 	}
 	for {
 		part, err := parts.NextRawPart()
 		if err != nil {
-			return fakeupstream.Invalid("file: Field required")
+			return invalid("file: Field required")
 		}
 		if part.FormName() == "file" {
 			return l.add(id(w, "file"), part)
@@ -113,7 +112,7 @@ func (l *lab) upload(w http.ResponseWriter, r *http.Request, body []byte) any {
 func (l *lab) add(id string, part *multipart.Part) any {
 	size, err := io.Copy(io.Discard, part)
 	if err != nil {
-		return fakeupstream.Invalid("file: the part is not complete")
+		return invalid("file: the part is not complete")
 	}
 	mimeType := part.Header.Get("Content-Type")
 	if mimeType == "" {

@@ -32,6 +32,7 @@ package labapi
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -60,8 +61,7 @@ type Config struct {
 
 // Handler returns the API as a handler.
 func Handler(c Config) http.Handler {
-	l := &lab{}
-	api := fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: c.RequireOAuthBeta, Extend: l.respond})
+	l, api := &lab{}, fakeupstream.Handler(fakeupstream.Config{RequireOAuthBeta: c.RequireOAuthBeta})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setLimits(w.Header(), r.Header)
 		body, err := io.ReadAll(r.Body)
@@ -71,11 +71,33 @@ func Handler(c Config) http.Handler {
 		if err != nil {
 			panic(http.ErrAbortHandler) // the client left
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		if r.Header.Get("Anthropic-Version") == "" { // clients of labs may leave it out
+			r.Header.Set("Anthropic-Version", "2023-06-01")
+		}
 		faulty := &faultyWriter{ResponseWriter: w, request: r}
 		defer faulty.end()
-		api.ServeHTTP(faulty, r)
+		l.serve(api, faulty, r, body)
 	})
+}
+
+// serve has the API check the request. The API sees a message without its Content-Encoding.
+func (l *lab) serve(api http.Handler, w *faultyWriter, r *http.Request, body []byte) {
+	plain, problem := body, (*fakeupstream.Error)(nil)
+	if r.Method+" "+r.URL.Path == "POST /v1/messages" {
+		if plain, problem = decoded(r.Header, body); problem != nil {
+			plain = []byte("{}")
+		}
+	}
+	g := &gate{ResponseWriter: w, respond: func() any {
+		if problem != nil {
+			return problem
+		}
+		return l.respond(w, r, plain)
+	}}
+	checked := r.WithContext(r.Context())
+	checked.Body = io.NopCloser(bytes.NewReader(plain))
+	api.ServeHTTP(g, checked)
+	g.finish(r)
 }
 
 // call is the part of a message request that decides about the response.
@@ -94,19 +116,12 @@ type call struct {
 	} `json:"tool_choice"`
 }
 
-// message responds as the model says. w is a faultyWriter.
-func message(w http.ResponseWriter, r *http.Request, body []byte) any {
-	body, problem := decoded(r.Header, body)
-	if problem != nil {
-		return problem
-	}
-	m, problem := fakeupstream.NewMessage(w, r, body)
-	if problem != nil {
-		return problem
-	}
+// directed responds as the model and the tools say, nil for the API's own message, which may get a
+// fault.
+func directed(w *faultyWriter, r *http.Request, body []byte) any {
 	var c call
 	if json.Unmarshal(body, &c) != nil {
-		return fakeupstream.Invalid("The request body has a field of the wrong type")
+		return invalid("The request body has a field of the wrong type")
 	}
 	if e := directedError(c); e != nil {
 		if e.Status == http.StatusTooManyRequests {
@@ -114,19 +129,21 @@ func message(w http.ResponseWriter, r *http.Request, body []byte) any {
 		}
 		return e
 	}
-	if n := c.deltas(); n > 0 {
-		m.Blocks = []fakeupstream.Block{fakeupstream.Text(n)}
-	}
-	if name := c.tool(); name != "" {
-		m.Blocks, m.StopReason = append(m.Blocks, toolUse(id(w, "toolu"), name)), "tool_use"
-	}
-	faulty := w.(*faultyWriter)
-	faulty.slow = c.Stream && (c.Model == "slow" || strings.HasPrefix(c.Model, "slow-"))
+	w.slow = c.Stream && (c.Model == "slow" || strings.HasPrefix(c.Model, "slow-"))
 	switch c.Model {
 	case "error-mid-stream", "cut-mid-stream", "stall":
-		faulty.fault = c.Model
+		w.fault = c.Model
 	case "gzip":
-		faulty.compress = acceptsGzip(r.Header)
+		w.compress = acceptsGzip(r.Header)
+	}
+	deltas, tool := c.deltas(), c.tool()
+	if deltas == 0 && tool == "" {
+		return nil
+	}
+	m := &message{stopReason: "end_turn", call: c, inputTokens: len(body)/4 + 1}
+	m.blocks = append(m.blocks, text(cmp.Or(deltas, len(sentence()))))
+	if tool != "" {
+		m.blocks, m.stopReason = append(m.blocks, toolUse(id(w, "toolu"), tool)), "tool_use"
 	}
 	return m
 }
@@ -142,11 +159,11 @@ func decoded(h http.Header, data []byte) ([]byte, *fakeupstream.Error) {
 			data, err = io.ReadAll(zip)
 		}
 		if err != nil {
-			return nil, fakeupstream.Invalid("The request body is not in gzip format")
+			return nil, invalid("The request body is not in gzip format")
 		}
 		return data, nil
 	default:
-		return nil, fakeupstream.Invalid("Content-Encoding: " + strconv.Quote(coding) + " is not supported")
+		return nil, invalid("Content-Encoding: " + strconv.Quote(coding) + " is not supported")
 	}
 }
 
@@ -192,9 +209,9 @@ func (c call) bringsResult() bool {
 }
 
 // toolUse is a block whose input comes in pieces, the first of them empty.
-func toolUse(id, name string) fakeupstream.Block {
+func toolUse(id, name string) block {
 	const input = `{"note":"from the mock API"}`
-	type block struct {
+	type use struct {
 		Type  string          `json:"type"`
 		ID    string          `json:"id"`
 		Name  string          `json:"name"`
@@ -204,10 +221,10 @@ func toolUse(id, name string) fakeupstream.Block {
 		Type        string `json:"type"`
 		PartialJSON string `json:"partial_json"`
 	}
-	return fakeupstream.Block{
-		Whole:  block{"tool_use", id, name, json.RawMessage(input)},
-		Start:  block{"tool_use", id, name, json.RawMessage("{}")},
-		Deltas: []any{delta{"input_json_delta", ""}, delta{"input_json_delta", input[:9]}, delta{"input_json_delta", input[9:]}},
+	return block{
+		whole:  use{"tool_use", id, name, json.RawMessage(input)},
+		start:  use{"tool_use", id, name, json.RawMessage("{}")},
+		deltas: []any{delta{"input_json_delta", ""}, delta{"input_json_delta", input[:9]}, delta{"input_json_delta", input[9:]}},
 	}
 }
 
@@ -220,18 +237,18 @@ func id(w http.ResponseWriter, prefix string) string {
 func directedError(c call) *fakeupstream.Error {
 	switch c.Model {
 	case "error-400":
-		return fakeupstream.Invalid("messages: at least one message is required")
+		return invalid("messages: at least one message is required")
 	case "error-401":
-		return fakeupstream.Unauthenticated("invalid x-api-key")
+		return &fakeupstream.Error{Status: http.StatusUnauthorized, Type: "authentication_error", Message: "invalid x-api-key"}
 	case "error-403":
 		return &fakeupstream.Error{
 			Status: http.StatusForbidden, Type: "permission_error",
 			Message: "Your account does not have permission to use this model",
 		}
 	case "error-404":
-		return fakeupstream.NotFound("model: error-404")
+		return notFound("model: error-404")
 	case "error-413":
-		return fakeupstream.TooLarge()
+		return &fakeupstream.Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 	case "error-429":
 		return &fakeupstream.Error{
 			Status: http.StatusTooManyRequests, Type: "rate_limit_error",
@@ -251,4 +268,12 @@ func directedError(c call) *fakeupstream.Error {
 
 func overloaded() *fakeupstream.Error {
 	return &fakeupstream.Error{Status: 529, Type: "overloaded_error", Message: "Overloaded"}
+}
+
+func invalid(message string) *fakeupstream.Error {
+	return &fakeupstream.Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Message: message}
+}
+
+func notFound(message string) *fakeupstream.Error {
+	return &fakeupstream.Error{Status: http.StatusNotFound, Type: "not_found_error", Message: message}
 }
