@@ -40,8 +40,8 @@ func newOutcomes(r prometheus.Registerer, logLines func(key, value string) strin
 // Stats counts requests, and says whether they succeed. A success is a response of the API below
 // 300 (or a 304) that is complete, or has carried data for steadyAfter: a stream may last minutes,
 // and one that has only begun may still fail. A failure is any other response, one that did not end
-// well, or none. A request that its client ended is neither, unless the upstream began no response
-// at all while it waited, or sent a header and no data for silentAfter.
+// well, or none. A request that its client ended is neither, unless the upstream had been silent for
+// silentAfter.
 type Stats struct {
 	InFlight     int       `json:"in_flight"`
 	Queued       int       `json:"queued"`
@@ -58,7 +58,6 @@ type Stats struct {
 	InARow       int       `json:"in_a_row"`               // failures since the last success
 	Since        time.Time `json:"since,omitzero"`         // the first of them
 	doubtful     bool      // the last failure may be the client's own fault
-	mixed        bool      // the failures in a row have different causes
 	messages     bool      // one of them is of a message, so only a message can succeed after it
 }
 
@@ -148,9 +147,9 @@ func (o *outcomes) ended(r *record, now time.Time) {
 		s.Failed++
 		s.fail(r, false, r.Error, runDoctor, now)
 	case r.Status == statusClientGone:
-		if cause := s.silence(r); cause != "" {
+		if r.silence >= silentAfter {
 			s.Failed++
-			s.fail(r, true, cause, runDoctor, now)
+			s.fail(r, true, "the upstream was silent for "+roughly(r.silence)+" when the client left", runDoctor, now)
 		}
 	default:
 		s.complete(r, now)
@@ -160,29 +159,10 @@ func (o *outcomes) ended(r *record, now time.Time) {
 const (
 	// steadyAfter is how long a response must have carried data to be a success before its end.
 	steadyAfter = 10 * time.Second
-	// silentAfter is how long a response may be without data before a client that leaves is a sign
-	// of trouble. The API sends the first event of a message with the header.
-	silentAfter = time.Second
-	// stalledAfter is the same for a stream that has carried data. The API pings while it has none.
-	stalledAfter = 30 * time.Second
+	// silentAfter is how long the upstream must have been silent before a client that leaves is a
+	// sign of trouble.
+	silentAfter = 10 * time.Second
 )
-
-// silence says what the upstream owed a client that left, or returns "".
-func (s *Stats) silence(r *record) string {
-	switch {
-	case r.Phase() == phaseWaiting && !s.LastResponse.After(r.Started):
-		return "the upstream began no response before the client left"
-	case r.Phase() != phaseStreaming, (r.Duration - r.FirstByte).Duration() < silentAfter:
-		return ""
-	case r.sent.Load() == 0:
-		return "the upstream sent its header and then nothing before the client left"
-	case r.Stream == StreamEvents && r.events.data.Load() == 0:
-		return "the upstream sent its header and no event with data before the client left"
-	case r.Stream == StreamEvents && r.Duration.Duration()-r.events.latest() >= stalledAfter:
-		return "the upstream sent neither data nor pings before the client left"
-	}
-	return ""
-}
 
 // complete counts a complete response of the upstream.
 func (s *Stats) complete(r *record, now time.Time) {
@@ -212,9 +192,7 @@ func (s *Stats) fail(r *record, doubtful bool, cause, fix string, now time.Time)
 	}
 	s.InARow++
 	if s.InARow == 1 {
-		s.Since, s.mixed = now, false
-	} else if cause != s.Cause {
-		s.mixed = true
+		s.Since = now
 	}
 	s.messages = s.messages || r.isMessage()
 	s.LastFailure, s.Cause, s.Fix, s.doubtful = now, cause, fix, doubtful
@@ -235,11 +213,7 @@ func (s Stats) Trouble(now time.Time) string {
 	case s.InARow == 1:
 		return "the last " + noun + " failed: " + s.Cause + "; " + s.Fix
 	}
-	row := fmt.Sprintf("%d in a row", s.InARow)
-	if s.mixed {
-		row = fmt.Sprintf("the last of %d failures in a row", s.InARow)
-	}
-	return fmt.Sprintf("no %s has succeeded for %s: %s (%s); %s", noun, roughly(now.Sub(s.Since)), s.Cause, row, s.Fix)
+	return fmt.Sprintf("no %s has succeeded for %s: %s (%d in a row); %s", noun, roughly(now.Sub(s.Since)), s.Cause, s.InARow, s.Fix)
 }
 
 func roughly(d time.Duration) string {

@@ -64,14 +64,15 @@ func phases() []string {
 // reads it without the lock, except for the sender's names, which ForgetSenders removes. Others get
 // copies (flight.go).
 type record struct {
-	admitted   bool         // by access; only the exchange may read it before the end
-	sent       atomic.Int64 // bytes of the response body
-	events     eventCounts  // of a stream
-	failing    bool         // the last of them is an error; only the exchange may read it
-	unfinished bool         // a message has begun in them, and not ended; likewise
-	steady     bool         // the response has carried data for steadyAfter; likewise
-	webPage    bool         // the response to a message is a web page, not the API's; likewise
-	usual      [5]StepTrace // space for the steps of a normal request
+	admitted   bool          // by access; only the exchange may read it before the end
+	sent       atomic.Int64  // bytes of the response body
+	events     eventCounts   // of a stream
+	failing    bool          // the last of them is an error; only the exchange may read it
+	unfinished bool          // a message has begun in them, and not ended; likewise
+	steady     bool          // the response has carried data for steadyAfter; likewise
+	webPage    bool          // the response to a message is a web page, not the API's; likewise
+	silence    time.Duration // of the upstream when the request ended, if it had to act; likewise
+	usual      [5]StepTrace  // space for the steps of a normal request
 
 	mu sync.Mutex // held to write the rest, and by others to read it
 	Trace
@@ -231,6 +232,7 @@ func (r *record) close(received int64) {
 
 // record counts the request and logs it.
 func (p *Proxy) record(x *exchange) {
+	x.rec.silence = x.upstreamSilence()
 	p.metrics.observe(x.rec)
 	p.outcomes.ended(x.rec, time.Now())
 	suppressed := 0
@@ -250,6 +252,17 @@ func (p *Proxy) record(x *exchange) {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
 	p.Log.LogAttrs(context.Background(), level, t.line(), attrs...)
+}
+
+// upstreamSilence returns how long the upstream has been silent, if it is the side that must act.
+func (x *exchange) upstreamSilence() time.Duration {
+	switch {
+	case x.rec.FirstByte > 0 && x.rec.sent.Load() == 0: // the watch counts the last flush of the header
+		return (x.rec.Duration - x.rec.FirstByte).Duration()
+	case waitingFor(x.watch.waiting.Load()).side() == WaitsForUpstream:
+		return x.watch.silence()
+	}
+	return 0
 }
 
 // logLevel returns the level of the request's log line.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 // The values of [Trace.Stream]. Events of a compressed stream cannot be seen.
@@ -117,11 +116,6 @@ func (c *eventCounts) add(data, pings int, at int64) {
 		c.pings.Add(uint64(pings))
 		c.pingAt.Store(at)
 	}
-}
-
-// latest returns when the latest event came, since the start of the request.
-func (c *eventCounts) latest() time.Duration {
-	return time.Duration(max(c.dataAt.Load(), c.pingAt.Load()))
 }
 
 // errorEvent returns an error event with data, which must not contain a line end.

@@ -47,11 +47,12 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 		target string
 		want   string // how Trouble goes on after "no … has succeeded for … s: "; "": there is none
 	}{
-		"a header and then nothing":    {[]any{streamHead, forever}, 2 * second, message, "the upstream sent its header and then nothing before the client left (3 in a row); run"},
-		"half an event":                {[]any{streamHead, halfChunk, forever}, 30 * second, message, "the upstream sent its header and no event with data before the client left (3 in a row)"},
-		"only pings":                   {[]any{streamHead, pingChunk, forever}, 30 * second, message, "the upstream sent its header and no event with data before the client left (3 in a row)"},
-		"a client that leaves at once": {[]any{streamHead, forever}, second / 2, message, ""},
-		"a client that has an event":   {[]any{streamHead, startChunk, forever}, second, message, ""},
+		"a header and then nothing":    {[]any{streamHead, forever}, 12 * second, message, "the upstream was silent for 12 s when the client left (3 in a row); run"},
+		"half an event":                {[]any{streamHead, halfChunk, forever}, 30 * second, message, "the upstream was silent for 30 s when the client left (3 in a row)"},
+		"nothing at all":               {[]any{forever}, 12 * second, message, "the upstream was silent for 12 s when the client left (3 in a row); run"},
+		"only a ping":                  {[]any{streamHead, pingChunk, forever}, 30 * second, message, "the upstream was silent for 30 s when the client left (3 in a row)"},
+		"a client that leaves soon":    {[]any{streamHead, forever}, 9 * second, message, ""},
+		"a client that has an event":   {[]any{streamHead, startChunk, forever}, 9 * second, message, ""},
 		"a message":                    {[]any{streamHead, startChunk, pingChunk, second, stopChunk, lastChunk}, forever, message, ""},
 		"events that are no message":   {[]any{streamHead, "a\r\ndata: {}\n\n\r\n", lastChunk}, forever, message, ""},
 		"a message without its end":    {[]any{streamHead, startChunk, lastChunk}, forever, message, "the upstream ended the stream before message_stop (3 in a row); run"},
@@ -60,7 +61,7 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 		"an empty response":            {[]any{anOK + "Content-Length: 0\r\n\r\n"}, forever, message, "the upstream sent an empty response to a message (3 in a row)"},
 		"an empty response to another": {[]any{anOK + "Content-Length: 0\r\n\r\n"}, forever, "POST /v1/x", ""},
 		"a response without content":   {[]any{"HTTP/1.1 204 No Content\r\nRequest-Id: req_1\r\n\r\n"}, forever, message, "the upstream sent an empty response to a message (3 in a row)"},
-		"a stream that stalls":         {[]any{streamHead, startChunk, forever}, 40 * second, message, "the upstream sent neither data nor pings before the client left (3 in a row); run"},
+		"a stream that stalls":         {[]any{streamHead, startChunk, forever}, 40 * second, message, "the upstream was silent for 40 s when the client left (3 in a row); run"},
 		"an error of a firewall":       {[]any{"HTTP/1.1 403 F\r\nContent-Length: 2\r\n\r\n{}"}, forever, message, "the upstream responded 403 Forbidden (3 in a row); the API sends a request-id"},
 		"only other requests fail": {
 			[]any{"HTTP/1.1 500 X\r\nRequest-Id: req_1\r\nContent-Length: 2\r\n\r\n{}"},
