@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,13 +25,15 @@ const watchInterval = 2 * time.Second
 func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
-	defer signal.Stop(resized)
-	ticker := time.NewTicker(watchInterval)
-	defer ticker.Stop()
 	screen := screen{env: e, terminal: term.IsTerminal(e.stdout) && e.getenv("TERM") != "dumb"}
 	defer screen.leave()
+	resized := make(chan os.Signal, 1)
+	if screen.terminal {
+		signal.Notify(resized, syscall.SIGWINCH)
+		defer signal.Stop(resized)
+	}
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
 	for e.stdout.err == nil {
 		s, err := request(ctx)
 		switch {
@@ -47,7 +48,10 @@ func (e env) watch(request func(context.Context) (admin.Status, error)) int {
 		default:
 			screen.take(func(p term.Printer) { showStatus(p, s, time.Now()) })
 		}
-		if !screen.wait(ctx, ticker.C, resized) {
+		select {
+		case <-ticker.C:
+		case <-resized:
+		case <-ctx.Done():
 			return exitOK
 		}
 	}
@@ -71,8 +75,7 @@ type screen struct {
 	env
 	terminal bool
 	show     func(term.Printer) // prints the latest status
-	before   []string           // the rows of the latest status, without times
-	changed  []bool             // for each of them: the status before did not have it
+	before   map[string]bool    // its lines, without times
 }
 
 // leave restores the terminal, and leaves the latest status on it.
@@ -84,59 +87,28 @@ func (s *screen) leave() {
 	}
 }
 
-// wait returns true when the next status is due, and false after a signal to end. A terminal of
-// another size is drawn again at once.
-func (s *screen) wait(ctx context.Context, due <-chan time.Time, resized <-chan os.Signal) bool {
-	for {
-		select {
-		case <-due:
-			return true
-		case <-ctx.Done():
-			return false
-		case <-resized:
-			if s.terminal {
-				s.draw()
-			}
-		}
-	}
-}
-
-// take shows a new status.
+// take shows a new status: on a terminal in place, cut to the terminal's size.
 func (s *screen) take(show func(term.Printer)) {
-	rows := lines(term.Printer{}, show) // not wrapped: one line a row
-	s.changed = make([]bool, len(rows))
-	for i, row := range rows {
-		rows[i] = withoutTimes(row)
-		s.changed[i] = s.show != nil && !slices.Contains(s.before, rows[i])
-	}
-	if s.terminal && s.show == nil {
-		fmt.Fprint(s.stdout, enterScreen)
-	}
-	s.show, s.before = show, rows
-	if s.terminal {
-		s.draw()
+	p := term.NewPrinter(s.stdout)
+	if !s.terminal {
+		show(p)
+		fmt.Fprintln(s.stdout)
 		return
 	}
-	show(term.NewPrinter(s.stdout))
-	fmt.Fprintln(s.stdout)
-}
-
-// draw writes the latest status in place, cut to the terminal's current size.
-func (s *screen) draw() {
-	p := term.NewPrinter(s.stdout)
-	text, row := lines(term.Printer{Width: p.Width - len(mark), Color: p.Color}, s.show), -1
-	if hidden := len(text) - p.Height; hidden > 0 {
-		text = append(text[:p.Height-1], fmt.Sprintf("… %d more lines; enlarge the window", hidden+1))
+	if s.show == nil {
+		fmt.Fprint(s.stdout, enterScreen)
 	}
+	text, before := lines(term.Printer{Width: p.Width - len(mark), Color: p.Color}, show), s.before
+	s.show, s.before = show, make(map[string]bool)
 	for i, line := range text {
-		margin := strings.Repeat(" ", len(mark))
-		if !strings.HasPrefix(line, " ") { // a row begins
-			row++
-			if row < len(s.changed) && s.changed[row] {
-				margin = p.Paint(term.Yellow, mark)
-			}
+		key, margin := withoutTimes(line), strings.Repeat(" ", len(mark))
+		if s.before[key] = true; before != nil && !before[key] {
+			margin = p.Paint(term.Yellow, mark)
 		}
 		text[i] = margin + line + endOfLine
+	}
+	if hidden := len(text) - p.Height; hidden > 0 {
+		text = append(text[:p.Height-1], fmt.Sprintf("  … %d more lines; enlarge the window", hidden+1)+endOfLine)
 	}
 	fmt.Fprint(s.stdout, home+strings.Join(text, "\n")+endOfScreen)
 }
@@ -149,7 +121,7 @@ func lines(p term.Printer, show func(term.Printer)) []string {
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
-// withoutTimes removes from a row the times that change on their own.
-func withoutTimes(row string) string {
-	return regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s|m\d+s|h\d+m|d\d+h)\b`).ReplaceAllString(row, "")
+// withoutTimes removes from a line the times that change on their own.
+func withoutTimes(line string) string {
+	return regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s|m\d+s|h\d+m|d\d+h)\b`).ReplaceAllString(line, "")
 }
