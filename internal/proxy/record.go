@@ -90,14 +90,10 @@ func newRecord(in *http.Request, listener string) *record {
 	return r
 }
 
-// kept returns a copy of the first most bytes of text, without tokens. A substring would keep the
-// original in memory, such as a request line of 64 KiB.
+// kept returns a copy of text without tokens, cut to most bytes. A substring would keep the original
+// in memory, such as a request line of 64 KiB.
 func kept(text string, most int) string {
-	text = term.Mask(text)
-	if len(text) > most {
-		return text[:most] + "…"
-	}
-	return strings.Clone(text)
+	return strings.Clone(term.Cut(term.Mask(text), most))
 }
 
 // keptText returns the text of an error without quoted bytes of a peer. The issuer of a certificate
