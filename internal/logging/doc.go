@@ -15,8 +15,8 @@
 // REQUEST_ID=…" finds a request. The format text is tint, in colour on a terminal. json is one
 // object per line. auto uses the journal if standard error is the journal, text on a terminal, and
 // json otherwise. All formats have the same attributes. A duration is a number of milliseconds with
-// a key that ends in _ms, a list of strings is joined with commas, and there are no groups. Keys are
-// constants of small letters and underscores.
+// a key that ends in _ms, a list of strings is joined with commas, and there are no groups. Keys
+// are constants of small letters and underscores.
 //
 // # A caller never waits
 //

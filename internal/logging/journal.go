@@ -123,8 +123,8 @@ func quote(s string) string {
 }
 
 // fieldName returns the name of the journal field of an attribute: its key in capitals, with a
-// prefix where that would say too little in a journal that all services share. Keys are constants of
-// letters and underscores that mean nothing else to journald (systemd.journal-fields(7)).
+// prefix where that would say too little in a journal that all services share. Keys are constants
+// of letters and underscores that mean nothing else to journald (systemd.journal-fields(7)).
 func fieldName(key string) string {
 	name := strings.ToUpper(key)
 	switch key {

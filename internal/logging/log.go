@@ -56,8 +56,8 @@ type entry struct {
 
 // New starts a log. It fails for the format journal on a host without a journal.
 //
-// A daemon outlives the reader of its log, but Go ends a program whose write to descriptor 2 finds a
-// closed pipe: the caller ignores SIGPIPE (see os/signal).
+// A daemon outlives the reader of its log, but Go ends a program whose write to descriptor 2 finds
+// a closed pipe: the caller ignores SIGPIPE (see os/signal).
 func New(cfg Config) (*Log, error) {
 	l := &Log{
 		stderr: cmp.Or(cfg.Stderr, os.Stderr), journal: cmp.Or(cfg.JournalSocket, journalSocket),

@@ -122,7 +122,7 @@ func TestStatusBadSocket(t *testing.T) {
 		{"forbidden", respond(403, "status access\n denied"), "denied"},
 		{"server error", respond(500, strings.Repeat("boom ", 1000)), "500"},
 		{"redirect to nowhere", respond(302, ""), "302"},
-		{"a token", respond(403, "denied to sk-ant-oat01-PLANTED"), "denied to sk-ant-…"},
+		{"a token", respond(403, "denied to sk-ant-oat01-PLANTED"), "denied to sk-ant-oat01-*******"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

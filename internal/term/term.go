@@ -1,20 +1,21 @@
 // Package term writes text for a person: as wide as the terminal, in colour unless that is switched
 // off, and without control characters from elsewhere.
 //
-// [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, [Cut]
-// shortens it, and [Fit] puts it into a column. A [Printer] cleans the text that it wraps:
+// [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, [Mask]
+// hides credentials in it, [Cut] shortens it, and [Fit] puts it into a column. A [Printer] cleans
+// the text that it wraps:
 //
 //	p := term.NewPrinter(os.Stdout)
 //	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)
 //	p.Verbatim(4, finding.Command)
 //
 // In a pipe or a file, a Printer neither wraps nor colours, so that a program finds each item on
-// one line. term.go has texts and terminals, width.go their columns, printer.go the Printer.
+// one line. term.go has texts and terminals, mask.go credentials, width.go columns, printer.go the
+// Printer.
 package term
 
 import (
 	"io"
-	"net/url"
 	"strings"
 	"syscall"
 	"unicode"
@@ -92,63 +93,4 @@ func Cut(s string, limit int) string {
 		end--
 	}
 	return s[:end] + mark
-}
-
-// Mask returns s without what may be a credential: "sk-ant-…" is in place of a token of Anthropic,
-// in any case, "eyJ…" of a JWT (RFC 7519), and "…" of the password before an @. Each is masked to
-// the next slash or blank. If s is part of a URL and hides one by percent-encoding, it is decoded
-// first: gateways may encode a path again.
-func Mask(s string) string {
-	const encodings = 3
-	plain := s
-	for n := 0; n < encodings && strings.Contains(plain, "%"); n++ {
-		if decoded, err := url.PathUnescape(plain); err == nil {
-			plain = decoded
-		}
-	}
-	if indexFold(plain, token) < 0 && !strings.Contains(plain, jwt) && !strings.Contains(plain, "@") {
-		return s
-	}
-	var masked strings.Builder
-	for rest := plain; rest != ""; {
-		word, after := rest, ""
-		if end := strings.IndexAny(rest, "/ "); end >= 0 {
-			word, after = rest[:end], rest[end:end+1]
-		}
-		masked.WriteString(maskWord(word) + after)
-		rest = rest[len(word)+len(after):]
-	}
-	if masked.String() == plain {
-		return s
-	}
-	return masked.String()
-}
-
-// token and jwt are how a token of Anthropic begins, and a JSON object in base64.
-const token, jwt = "sk-ant-", "eyJ"
-
-// maskWord masks the credential in a text without slashes and blanks.
-func maskWord(s string) string {
-	if at := indexFold(s, token); at >= 0 {
-		return s[:at] + token + "…"
-	}
-	if at := strings.Index(s, jwt); at >= 0 && strings.Count(s[at:], ".") > 1 {
-		return s[:at] + jwt + "…"
-	}
-	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		if colon := strings.IndexByte(s[:at], ':'); colon >= 0 {
-			return s[:colon+1] + "…" + s[at:]
-		}
-	}
-	return s
-}
-
-// indexFold is strings.Index for a word that begins with a small ASCII letter, in any case.
-func indexFold(s, word string) int {
-	for i := range len(s) - len(word) + 1 {
-		if s[i]|0x20 == word[0] && strings.EqualFold(s[i:i+len(word)], word) {
-			return i
-		}
-	}
-	return -1
 }

@@ -164,19 +164,33 @@ func TestFit(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	for s, want := range map[string]string{
-		"/v1/100%25%20sk":                 "/v1/100%25%20sk",
-		"Bearer SK-Ant-oat01-x, sk-ant-y": "Bearer sk-ant-… sk-ant-…",
-		"/%2573%256B%252Dant%252dx/%20":   "/sk-ant-…/ ",
-		"/https://u:p:w@a.com/x@y:z":      "/https://u:…@a.com/x@y:z",
-		"/u%3Apw%40a.com/":                "/u:…@a.com/",
-		"/v1/eyJhbGciOi.eyJzdWIi.c2ln/x":  "/v1/eyJ…/x",
-		"/v1/eyJ.x/models/claude@2:go":    "/v1/eyJ.x/models/claude@2:go",
-		"dial tcp [::1]:443: ann@example": "dial tcp [::1]:443: ann@example",
-		"/%2f/ ":                          "/%2f/ ",
+		"/v1/100%25%20sk":                   "/v1/100%25%20sk",
+		"Bearer SK-Ant-oat01-x, sk-ant-y":   "Bearer SK-Ant-oat01-*, sk-ant-*",
+		`"sk-ant-oat01-x" and sk-ant-`:      `"sk-ant-oat01-*" and sk-ant-`,
+		`bearer_prefix = "sk-ant-oat"`:      `bearer_prefix = "sk-ant-oat"`,
+		"/sk-ant-secret/x?":                 "/sk-ant-*********",
+		"/%2573%256B%252Dant%252dx/%20 /":   "/%2573%256B%252Dant%252d***** /",
+		"/%73%6b%2d%61%6e%74%2dx%22y":       "/%73%6b%2d%61%6e%74%2d*****",
+		"/%25%37%33k-ant-%zz":               "/%25%37%33k-ant-***",
+		"/https://u:p:w@a.com/x@y:z":        "/https:***************@y:z",
+		"https://:a%3Ab/c@a.com":            "https:**********@a.com",
+		"/u%3Apw%40a.com/":                  "/u%3A**%40a.com/",
+		"/u%253Ap%2520w%2540a.com/":         "/u%253A*******%2540a.com/",
+		"/v1/eyJhbGciOi.eyJzdWIi.c2ln/x":    "/v1/eyJ*********************/x",
+		"/eyJhbGciOi.eyJzdWIi.":             "/eyJ*****************",
+		"/%65yJh%2Ea%2eb%2Fc/x":             "/%65yJ*************/x",
+		"/v1/eyJ.x/models/claude@2:go":      "/v1/eyJ.x/models/claude@2:go",
+		"dial tcp [::1]:443: ann@example":   "dial tcp [::1]:443: ann@example",
+		"x509: basic constraints, 12:30:00": "x509: basic constraints, 12:30:00",
+		"/%2f/ ":                            "/%2f/ ",
+		"/%/%4/é%":                          "/%/%4/é%",
 	} {
 		if got := term.Mask(s); got != want {
 			t.Errorf("Mask(%q) = %q, want %q", s, got, want)
 		}
+	}
+	if got := term.Mask("basic %78y, sk-ant-z", `basic (\S+),`); got != "basic ****, sk-ant-*" {
+		t.Errorf("with another pattern: %q", got)
 	}
 }
 
