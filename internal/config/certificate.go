@@ -53,9 +53,6 @@ func loadCertificates(path string) (usable []byte, remarks []string, faults []fa
 	if len(usable) > 0 {
 		return usable, remarks, nil
 	}
-	if _, err := x509.ParseCertificate(content); err == nil {
-		hint = "it is in DER: convert it with openssl x509 -inform der -in FILE -out FILE.pem"
-	}
 	faults = refuse(quote(path) + " holds no certificate that can be used")
 	for _, remark := range remarks {
 		faults = append(faults, fault{summary: remark})
@@ -64,44 +61,42 @@ func loadCertificates(path string) (usable []byte, remarks []string, faults []fa
 }
 
 // parseCertificates looks at each certificate on its own, because [x509.CertPool] drops those that
-// it cannot use without a word. The usable ones are encoded again, so that no reader drops one.
+// it cannot use without a word. The usable ones are encoded again, so that no reader drops one. It
+// also finds blocks (RFC 7468) that [pem.Decode] passes over: indented, after a byte order mark, on
+// the line of the END before, with a dash missing, or cut off.
 func parseCertificates(content []byte, now time.Time) (usable []byte, remarks []string) {
-	blocks := pemBlocks(content)
-	for i, b := range blocks {
-		where := fmt.Sprintf("certificate %d of %d, line %d", i+1, len(blocks), b.line)
-		c, why := b.certificate()
+	begins := regexp.MustCompile(`(?m)(?:^[ \t\x{feff}]*|-----)(-{2,5} ?BEGIN )`).FindAllSubmatchIndex(content, -1)
+	ends := regexp.MustCompile(`(?m)^[ \t]*-{2,5} ?END `).FindAllIndex(content, -1)
+	line, last := 1, 0
+	for i, at := range begins {
+		start, end := at[2], len(content)
+		if i+1 < len(begins) {
+			end = begins[i+1][2]
+		}
+		line, last = line+bytes.Count(content[last:start], []byte("\n")), start
+		where := fmt.Sprintf("certificate %d of %d, line %d", i+1, len(begins), line)
+		c, why := certificate(content[start:end])
 		if c != nil {
 			where += ", subject " + quote(c.Subject.String())
 		}
-		if why != "" {
+		switch {
+		case why != "":
 			remarks = append(remarks, where+": not used: "+why)
 			continue
+		case now.After(c.NotAfter):
+			remarks = append(remarks, where+": it expired on "+c.NotAfter.UTC().Format(time.DateOnly))
+		case now.Before(c.NotBefore):
+			remarks = append(remarks, where+": it is not valid before "+c.NotBefore.UTC().Format(time.DateOnly))
 		}
 		usable = append(usable, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: c.Raw})...)
-		if why = doubt(c, now); why != "" {
-			remarks = append(remarks, where+": "+why)
-		}
+	}
+	if n := len(ends) - len(begins); n > 0 {
+		remarks = append(remarks, fmt.Sprintf("not used: certificates without a BEGIN line: %d", n))
 	}
 	if more := len(remarks) - maxRemarks; more > 0 {
 		remarks = append(remarks[:maxRemarks], fmt.Sprintf("and %d more", more))
 	}
 	return usable, remarks
-}
-
-// doubt says why a usable certificate may not do what is expected of it, or returns "". RFC 5280,
-// sections 4.2.1.3 and 4.2.1.9, says which keys may sign others.
-func doubt(c *x509.Certificate, now time.Time) string {
-	isCA := c.IsCA || c.Version < 3 && !c.BasicConstraintsValid
-	signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
-	switch {
-	case now.After(c.NotAfter):
-		return "it expired on " + c.NotAfter.UTC().Format(time.DateOnly)
-	case now.Before(c.NotBefore):
-		return "it is not valid before " + c.NotBefore.UTC().Format(time.DateOnly)
-	case !isCA || !signs:
-		return "it is not a CA: only a server with exactly this certificate is trusted"
-	}
-	return ""
 }
 
 // unusable explains why package x509 cannot verify anything with a certificate, or returns "".
@@ -118,38 +113,10 @@ func unusable(c *x509.Certificate) string {
 	return ""
 }
 
-// pemBlock is a part of a file that is meant as a PEM block (RFC 7468).
-type pemBlock struct {
-	text []byte
-	line int // on which it begins, from 1
-}
-
-// pemBlocks splits a file at each BEGIN line, and at each END line without one. It also finds
-// blocks that [pem.Decode] passes over: indented, after a byte order mark, on the line of the END
-// before, with a dash missing, or cut off.
-func pemBlocks(content []byte) []pemBlock {
-	var blocks []pemBlock
-	line, last, open := 1, 0, false
-	marker := regexp.MustCompile(`(?m)(?:^[ \t\x{feff}]*|-----)(-{2,5} ?(BEGIN|END) )`)
-	for _, at := range marker.FindAllSubmatchIndex(content, -1) {
-		start, begins := at[2], content[at[4]] == 'B'
-		if begins || !open {
-			line += bytes.Count(content[last:start], []byte("\n"))
-			blocks = append(blocks, pemBlock{text: content[start:], line: line})
-			last = start
-		}
-		open = begins
-	}
-	for i := range len(blocks) - 1 {
-		blocks[i].text = blocks[i].text[:len(blocks[i].text)-len(blocks[i+1].text)]
-	}
-	return blocks
-}
-
 // certificate returns the certificate in a block, or nil if it cannot be read, and why it cannot be
 // used, or "".
-func (b pemBlock) certificate() (c *x509.Certificate, why string) {
-	block, _ := pem.Decode(regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAll(b.text, nil))
+func certificate(text []byte) (c *x509.Certificate, why string) {
+	block, _ := pem.Decode(regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAll(text, nil))
 	switch {
 	case block != nil && block.Type != certificateBlock:
 		return nil, "a block of the type " + quote(block.Type) + ", not " + quote(certificateBlock)
