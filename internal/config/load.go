@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -41,6 +42,9 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	}
 	if !utf8.Valid(src) {
 		return nil, wholeFile(filename, "the file is not text in UTF-8", "is it the right file? If it is, convert it with iconv(1)", nil)
+	}
+	if bytes.ContainsRune(src, '\r') && !bytes.ContainsRune(src, '\n') { // behind a comment, all of it would be one
+		return nil, wholeFile(filename, "the lines end with carriage returns only", `convert them to line feeds: tr '\r' '\n' <FILE`, nil)
 	}
 	d := newDecoder(filename, src)
 	if body, ok := d.parse(); ok { // of a broken file, what was parsed, to show its other errors

@@ -22,49 +22,19 @@ const (
 
 // parse turns the source into the syntax tree of HCL. ok is false where there is nothing to decode.
 func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
-	if d.isForeign() {
-		return nil, false
-	}
 	tokens, _ := hclsyntax.LexConfig(d.src, d.filename, hcl.InitialPos)
 	if at, many := tooManySigns(tokens); many {
 		d.report(at, "the file has more than "+strconv.Itoa(maxSigns)+" brackets and operators", "is it the right file? It cannot contain expressions")
 		return nil, false
 	}
 	file, diags := hclsyntax.ParseConfig(d.withoutHugeNumbers(tokens), d.filename, hcl.InitialPos)
-	d.syntaxErrors(diags)
 	body, ok = file.Body.(*hclsyntax.Body)
-	return body, ok && body != nil
-}
-
-// isForeign reports a file that is no HCL at all. Without that, each line would be an error of its
-// own.
-func (d *decoder) isForeign() bool {
-	const (
-		begins = `\A(?:[ \t\r\n]|#.*\n|//.*\n)*`
-		asHCL  = "the file is HCL: proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)"
-	)
-	for _, foreign := range []struct{ pattern, summary, hint string }{
-		{`\A[^\n]*\r[^\n]+\z`, "the lines end with carriage returns only", `convert them to line feeds: tr '\r' '\n' <FILE`},
-		{`(?m)^(?:<{7}|>{7})(?:[ \r].*)?$`, "this is a mark of a merge that git could not finish", "keep one of the versions between the marks, and remove the marks"},
-		{begins + `(?:\{|\[\s*[{"\]])`, "this looks like JSON", asHCL},
-		{begins + `(?:---|%YAML|[A-Za-z_-]+:[ \t]*(?:#.*)?\r?\n)`, "this looks like YAML", asHCL},
-		{begins + `\[{1,2}[A-Za-z][A-Za-z0-9_.-]*\]`, "this looks like TOML or INI", asHCL},
-		{begins + `<[?!A-Za-z]`, "this looks like XML or HTML", asHCL},
-	} {
-		if at := regexp.MustCompile(foreign.pattern).FindIndex(d.src); at != nil {
-			begin := at[0] + len(regexp.MustCompile(begins).Find(d.src[at[0]:at[1]]))
-			d.report(d.rangeOf(begin), foreign.summary, foreign.hint)
-			return true
-		}
+	if diags.HasErrors() && (!ok || len(body.Blocks)+len(body.Attributes) == 0) { // otherwise, each line would be an error of its own
+		d.report(*diags[0].Subject, "this is not HCL; it may be JSON, YAML, TOML or XML", "HCL is proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
+		return nil, false
 	}
-	return false
-}
-
-// rangeOf returns the position of the byte at offset.
-func (d *decoder) rangeOf(offset int) hcl.Range {
-	_, within := lineAt(string(d.src), offset)
-	at := hcl.Pos{Line: bytes.Count(d.src[:offset], []byte("\n")) + 1, Column: within + 1, Byte: offset}
-	return hcl.Range{Filename: d.filename, Start: at, End: at}
+	d.syntaxErrors(diags)
+	return body, ok
 }
 
 // tooManySigns returns the first token beyond maxSigns of those for which the parser recurses or
