@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
+	"math/big"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -48,7 +50,7 @@ func (a attribute) needsRestart() attribute {
 // number.
 func (a attribute) accepts(v cty.Value) bool {
 	switch t := v.Type(); {
-	case v.IsNull():
+	case v.IsNull() || !v.IsKnown(): // such as a number with an exponent beyond all bounds
 		return false
 	case t.IsTupleType():
 		return a.kind == listKind()
@@ -219,13 +221,9 @@ func count(path string, field *int, low, high int64) attribute {
 		want: "a whole number without quotes such as " + strconv.Itoa(cmp.Or(*field, 100)),
 		kind: cty.Number,
 		set: func(v cty.Value) []fault {
-			number := v.AsBigFloat()
-			n, _ := number.Int64() // saturates: what does not fit is out of range
-			switch {
-			case !number.IsInt():
-				return []fault{{summary: "must be a whole number, not " + number.Text('g', 10)}}
-			case n < low || n > high:
-				return []fault{*outOfRange(number.Text('g', 20), strconv.FormatInt(low, 10), strconv.FormatInt(high, 10))}
+			n, accuracy := v.AsBigFloat().Int64() // saturates: what does not fit is out of range
+			if accuracy != big.Exact || n < low || n > high {
+				return []fault{{summary: fmt.Sprintf("must be a whole number, %d to %d", low, high)}}
 			}
 			*field = int(n)
 			return nil

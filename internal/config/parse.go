@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,10 +12,9 @@ import (
 
 // The bounds on the shape of a file, far above what a configuration needs. Together with the bound
 // on its size, they limit time and memory for any file: many brackets would overflow the parser's
-// stack, which ends the process, and 1e99999999 would take minutes to print.
+// stack, which ends the process. No number is printed: 1e99999999 would take minutes.
 const (
 	maxSigns  = 2000 // brackets, operators and lines of heredocs, which take stack or time to parse
-	maxNumber = 20   // characters
 	maxErrors = 100  // errors that are shown
 )
 
@@ -27,7 +25,7 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 		d.report(at, "the file has more than "+strconv.Itoa(maxSigns)+" brackets and operators", "is it the right file? It cannot contain expressions")
 		return nil, false
 	}
-	file, diags := hclsyntax.ParseConfig(d.withoutHugeNumbers(tokens), d.filename, hcl.InitialPos)
+	file, diags := hclsyntax.ParseConfig(d.src, d.filename, hcl.InitialPos)
 	body, ok = file.Body.(*hclsyntax.Body)
 	if diags.HasErrors() && (!ok || len(body.Blocks)+len(body.Attributes) == 0) { // otherwise, each line would be an error of its own
 		d.report(*diags[0].Subject, "this is not HCL; it may be JSON, YAML, TOML or XML", "HCL is proxy { … } with name = value lines in it, see oauth-proxyd.hcl(5)")
@@ -49,20 +47,6 @@ func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
 		return hcl.Range{}, false
 	}
 	return signs[maxSigns].Range, true
-}
-
-// withoutHugeNumbers reports each number that takes long to evaluate or to print, and returns the
-// source with 0 in its place, so that the other errors of the file show too.
-func (d *decoder) withoutHugeNumbers(tokens hclsyntax.Tokens) []byte {
-	src := bytes.Clone(d.src)
-	for _, token := range tokens {
-		huge := len(token.Bytes) > maxNumber || bytes.ContainsAny(token.Bytes, "eE")
-		if token.Type == hclsyntax.TokenNumberLit && huge {
-			copy(src[token.Range.Start.Byte:], "0"+strings.Repeat(" ", len(token.Bytes)-1))
-			d.reportSyntax(token.Range, "the number is very long or has an exponent", "write it in digits: no setting takes more than "+strconv.Itoa(maxRequests))
-		}
-	}
-	return src
 }
 
 // syntaxErrors reports the parser's errors, some in other words. After a quote that is not closed,

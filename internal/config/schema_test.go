@@ -121,7 +121,7 @@ func boundsOf(a attribute) string {
 		if faults := a.set(absurd); len(faults) > 0 {
 			bounds, _, _ := strings.Cut(faults[0].summary, ", not ")
 			if bounds, ok := strings.CutPrefix(bounds, "must be "); ok && strings.Contains(bounds, " to ") {
-				return bounds
+				return strings.TrimPrefix(bounds, "a whole number, ")
 			}
 		}
 	}
