@@ -92,8 +92,8 @@ func parseCIDR(s string) (Source, *fault) {
 	return Source{Kind: CIDR, Value: value, Prefix: prefix}, nil
 }
 
-// parseOrigin reads the origin of a web page (RFC 6454, section 6.2), which is compared with an
-// Origin header as it is. "*" is any.
+// parseOrigin reads the origin of a web page, as a browser writes it in an Origin header (RFC 6454,
+// section 6.2): in lower case, without the default port. "*" is any.
 func parseOrigin(s string) (string, *fault) {
 	if s == "*" {
 		return s, nil
@@ -102,7 +102,8 @@ func parseOrigin(s string) (string, *fault) {
 	if bad != nil {
 		return "", bad
 	}
-	return u.String(), nil
+	defaultPort := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	return strings.TrimSuffix(strings.ToLower(u.String()), defaultPort), nil
 }
 
 const originExample = "https://chat.example.com"
