@@ -25,7 +25,6 @@ type attribute struct {
 	path    string // the names of its blocks, and its own: "proxy.idle_timeout"
 	want    string // what the value must be; follows "must be"
 	kind    cty.Type
-	single  bool // a list that may also be written as one string
 	restart bool // a change takes effect at the next start
 	set     func(cty.Value) []fault
 	get     func() string
@@ -55,7 +54,7 @@ func (a attribute) accepts(v cty.Value) bool {
 	case t.IsTupleType():
 		return a.kind == listKind()
 	default:
-		return t == a.kind || a.single && t == cty.String
+		return t == a.kind || t == cty.String && a.kind == listKind()
 	}
 }
 
@@ -80,13 +79,20 @@ func text[T any](path, example string, field *T, parse func(string) (T, *fault),
 }
 
 // list binds a list of strings: parse and spell are for one element, and check, which may be nil,
-// is for all of them.
+// is for all of them. It also takes a string: "x" is ["x"], and "" is [].
 func list[T any](path, example string, field *[]T, parse func(string) (T, *fault), spell func(T) string, check func([]T) *fault) attribute {
 	return attribute{
 		path: path,
 		want: "a list of strings such as [" + strconv.Quote(example) + "]",
 		kind: listKind(),
 		set: func(v cty.Value) []fault {
+			switch {
+			case v.Type() != cty.String:
+			case v.AsString() == "":
+				v = cty.EmptyTupleVal
+			default:
+				v = cty.TupleVal([]cty.Value{v})
+			}
 			parsed, faults := parseElements(v, example, parse)
 			if len(faults) == 0 && check != nil {
 				if bad := check(parsed); bad != nil {
@@ -108,34 +114,12 @@ func list[T any](path, example string, field *[]T, parse func(string) (T, *fault
 	}
 }
 
-// orString also accepts a string for a list: "x" is ["x"], and "" is [].
-func (a attribute) orString(example string) attribute {
-	setList, getList := a.set, a.get
-	a.single, a.want = true, "a string such as "+strconv.Quote(example)+", or a list of them"
-	a.set = func(v cty.Value) []fault {
-		switch {
-		case v.Type() != cty.String:
-			return setList(v)
-		case v.AsString() == "":
-			return setList(cty.EmptyTupleVal)
-		}
-		return setList(cty.TupleVal([]cty.Value{v}))
-	}
-	a.get = func() string {
-		if list := getList(); strings.Contains(list, ", ") {
-			return list
-		}
-		return cmp.Or(strings.Trim(getList(), "[]"), `""`)
-	}
-	return a
-}
-
 func parseElements[T any](v cty.Value, example string, parse func(string) (T, *fault)) ([]T, []fault) {
 	var all []T
 	var faults []fault
 	for i, element := range v.AsValueSlice() {
 		var parsed T
-		bad := invalid("must be a string such as "+strconv.Quote(example)+", not "+describe(element), "")
+		bad := invalid("must be a string such as "+strconv.Quote(example), "")
 		if !element.IsNull() && element.Type() == cty.String {
 			parsed, bad = parse(element.AsString())
 		}

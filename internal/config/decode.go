@@ -1,8 +1,6 @@
 package config
 
 import (
-	"cmp"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,18 +17,11 @@ type decoder struct {
 	src      []byte
 	config   *Config
 	schema   []attribute
-	settings map[string]setting   // what was set, by its dotted path
+	settings map[string]hcl.Range // where a value was set, by its dotted path
 	rules    map[string]hcl.Range // the header rules so far, by their names
 	errors   []Diagnostic
 	unparsed map[int]bool  // lines with an error of the parser
 	masked   func() string // src without credentials
-}
-
-// setting is where a value came from. In place of a position, an override has its origin as the
-// file name, and no line.
-type setting struct {
-	at  hcl.Range
-	bad bool
 }
 
 func newDecoder(filename string, src []byte) *decoder {
@@ -38,17 +29,14 @@ func newDecoder(filename string, src []byte) *decoder {
 	return &decoder{
 		filename: filename, src: src, config: c, schema: schema(c),
 		masked:   sync.OnceValue(func() string { return maskFile(string(src)) }),
-		settings: map[string]setting{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
+		settings: map[string]hcl.Range{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
 	}
 }
 
 // body decodes the body of a block into those of all attributes that belong to it. path names the
 // block in messages: for a header rule, the rule.
 func (d *decoder) body(all []attribute, block, path string, body *hclsyntax.Body) {
-	inOrder := func(a, b *hclsyntax.Attribute) int {
-		return cmp.Compare(a.NameRange.Start.Byte, b.NameRange.Start.Byte)
-	}
-	for _, item := range slices.SortedFunc(maps.Values(body.Attributes), inOrder) {
+	for _, item := range body.Attributes {
 		i := slices.IndexFunc(all, func(a attribute) bool { return a.path == dotted(block, item.Name) })
 		if i < 0 {
 			d.unknown(block, path, "attribute", item.Name, item.NameRange)
@@ -88,12 +76,11 @@ func (d *decoder) header(block *hclsyntax.Block) {
 		d.report(at, name+" "+bad.summary, bad.hint)
 	}
 	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0])}
-	delete(d.settings, name+".value") // that of another rule for the same header
 	d.body(headerSchema(&rule), "header", name, block.Body)
-	value, hasValue := d.settings[name+".value"]
+	value, hasValue := block.Body.Attributes["value"]
 	if bad := rule.check(hasValue); bad != nil && len(d.errors) == before {
 		if hasValue {
-			at = value.at
+			at = value.Expr.Range()
 		}
 		d.report(at, name+": "+bad.summary, bad.hint)
 	}
@@ -105,20 +92,19 @@ func (d *decoder) header(block *hclsyntax.Block) {
 	d.config.Headers = append(d.config.Headers, rule)
 }
 
-// attribute reads one value.
 func (d *decoder) attribute(a attribute, path string, e hclsyntax.Expression) {
-	d.settings[path] = setting{at: e.Range(), bad: true}
 	v, ok := d.literal(path, e)
 	switch {
 	case !ok:
 	case !a.accepts(v):
-		d.report(e.Range(), path+": must be "+a.want+", not "+describe(v), "")
+		d.report(e.Range(), path+": must be "+a.want, "")
 	default:
 		d.set(a, path, v, e.Range(), e)
 	}
 }
 
 // set puts a value into the Config. It comes from at, and from an expression of the file, if any.
+// In place of a position, an override has its origin as the file name, and no line.
 func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, e hclsyntax.Expression) {
 	faults := a.set(v)
 	list, _ := e.(*hclsyntax.TupleConsExpr)
@@ -129,7 +115,7 @@ func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, e hcl
 		}
 		d.report(where, path+": "+bad.summary, bad.hint)
 	}
-	d.settings[path] = setting{at: at, bad: len(faults) > 0}
+	d.settings[path] = at
 }
 
 // literal returns the value of a literal, and reports every other expression: no setting needs an
@@ -152,10 +138,6 @@ func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok 
 			v, _ = e.Value(nil)
 			return v, true
 		}
-	case *hclsyntax.UnaryOpExpr:
-		if number, ok := e.Val.(*hclsyntax.LiteralValueExpr); ok && e.Op == hclsyntax.OpNegate && number.Val.Type() == cty.Number {
-			return number.Val.Negate(), true
-		}
 	}
 	source := string(e.Range().SliceBytes(d.src))
 	if _, word := e.(*hclsyntax.ScopeTraversalExpr); word && hclsyntax.ValidIdentifier(source) {
@@ -170,21 +152,6 @@ func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok 
 func isCalculated(part hclsyntax.Expression) bool {
 	text, ok := part.(*hclsyntax.LiteralValueExpr)
 	return !ok || text.Val.Type() != cty.String
-}
-
-// describe names the type of a value, never the value.
-func describe(v cty.Value) string {
-	switch t := v.Type(); {
-	case v.IsNull():
-		return "null"
-	case t.IsTupleType():
-		return "a list"
-	case t == cty.Bool:
-		return "true or false"
-	case t.IsPrimitiveType():
-		return "a " + t.FriendlyName()
-	}
-	return "a { … } value"
 }
 
 // overrides applies what outranks the file.

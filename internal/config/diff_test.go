@@ -40,15 +40,16 @@ func TestDiff(t *testing.T) {
 			{Path: "tailscale.socket", Old: `""`, New: `"/run/ts.sock"`, NeedsRestart: true},
 		}},
 		{"a proxy that goes", "proxy {\n  upstream_proxy = \"http://p:1\"\n}\n", "", []config.Change{
-			{Path: "proxy.upstream_proxy", Old: `"http://p:1"`, New: `""`},
+			{Path: "proxy.upstream_proxy", Old: `["http://p:1"]`, New: `[]`},
 		}},
 		{"a second proxy", "proxy {\n  upstream_proxy = [\"http://p:1\"]\n}\n", "proxy {\n  upstream_proxy = [\"http://p:1\", \"http://q:2\"]\n}\n", []config.Change{
-			{Path: "proxy.upstream_proxy", Old: `"http://p:1"`, New: `["http://p:1", "http://q:2"]`},
+			{Path: "proxy.upstream_proxy", Old: `["http://p:1"]`, New: `["http://p:1", "http://q:2"]`},
 		}},
 		{"proxies in another order", "proxy {\n  upstream_proxy = [\"http://p:1\", \"http://q:2\"]\n}\n", "proxy {\n  upstream_proxy = [\"http://q:2\", \"http://p:1\"]\n}\n", []config.Change{
 			{Path: "proxy.upstream_proxy", Old: `["http://p:1", "http://q:2"]`, New: `["http://q:2", "http://p:1"]`},
 		}},
 		{"two spellings of a proxy", "proxy {\n  upstream_proxy = \"http://p:1\"\n}\n", "proxy {\n  upstream_proxy = [\"http://P:1/\"]\n}\n", nil},
+		{"two spellings of a list", "access {\n  allow = \"local\"\n}\n", "access {\n  allow = [\"local\"]\n}\n", nil},
 		{"two spellings of no proxy", "proxy {\n  upstream_proxy = \"\"\n}\n", "proxy {\n  upstream_proxy = []\n}\n", nil},
 		{"a rule that comes", "", rule("Anthropic-Beta", `value = "a"`), []config.Change{
 			{Path: `header "anthropic-beta"`, New: `set "a"`},

@@ -102,7 +102,7 @@ func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
 }
 
 // report records an error, unless it is in a line that could not be parsed: it would follow from
-// that. See setting for the range of an override.
+// that. See set for the range of an override.
 func (d *decoder) report(at hcl.Range, summary, hint string) {
 	if d.full() || d.unparsed[at.Start.Line] {
 		return

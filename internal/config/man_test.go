@@ -63,9 +63,6 @@ func typeName(a attribute) string {
 	case cty.Bool:
 		return "Boolean"
 	case listKind():
-		if a.single {
-			return "String or list of strings"
-		}
 		return "List of strings"
 	}
 	switch bounds := boundsOf(a); {

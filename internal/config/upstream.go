@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2"
 )
 
 // anthropic returns the default upstream.
@@ -46,7 +44,7 @@ func proxies(path string, field *[]*url.URL) attribute {
 		}
 		return nil
 	}
-	return list(path, example, field, parse, (*url.URL).String, check).orString(example)
+	return list(path, example, field, parse, (*url.URL).String, check)
 }
 
 // parseBareURL reads the scheme, which must be one of schemes, and the host, and refuses all other
@@ -91,36 +89,28 @@ func checkHost(u *url.URL) *fault {
 // would loop. An unspecified address and localhost count as loopback.
 func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
 
-// crossCheck refuses values that are valid on their own but not together.
+// crossCheck refuses values that are valid on their own but not together. Only an upstream or a proxy
+// that was set can be wrong.
 func (d *decoder) crossCheck() {
 	p := d.config.Proxy
-	listen, upstream, through := d.settings["proxy.listen_addr"], d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
+	upstream, through := d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
 	ourselves := ", which listens on " + quote(p.ListenAddr)
-	if !listen.bad && !upstream.bad && p.UpstreamIs(p.ListenAddr) {
-		d.report(givenBy(upstream, listen), "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
+	if p.UpstreamIs(p.ListenAddr) {
+		d.report(upstream, "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
 	}
-	for _, proxy := range p.UpstreamProxies { // none where they are bad
+	for _, proxy := range p.UpstreamProxies {
 		switch {
-		case !listen.bad && leadsTo(proxy, p.ListenAddr):
-			d.report(givenBy(through, listen), "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
+		case leadsTo(proxy, p.ListenAddr):
+			d.report(through, "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
 			return
-		case !upstream.bad && p.UpstreamURL.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
-			d.report(givenBy(through, upstream), "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
+		case p.UpstreamURL.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
+			d.report(through, "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
 				"remove upstream_proxy, or use an https:// upstream")
 			return
-		case !upstream.bad && isLoopback(p.UpstreamURL.Hostname()) && !isLoopback(proxy.Hostname()):
-			d.report(givenBy(through, upstream), "proxy.upstream_proxy: the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
+		case isLoopback(p.UpstreamURL.Hostname()) && !isLoopback(proxy.Hostname()):
+			d.report(through, "proxy.upstream_proxy: the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
 				"remove upstream_proxy, or name the upstream by the address that the proxy knows")
 			return
 		}
 	}
-}
-
-// givenBy returns where the first of two values was set, or the second where the first is the
-// default.
-func givenBy(first, second setting) hcl.Range {
-	if first.at.Filename == "" {
-		return second.at
-	}
-	return first.at
 }

@@ -1,3 +1,0 @@
-access {
-  browsers = "https://chat.example.com"
-}
