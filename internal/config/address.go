@@ -12,17 +12,8 @@ import (
 func parseListenAddr(s string) (string, *fault) {
 	host, port, err := net.SplitHostPort(s)
 	_, hostErr := netip.ParseAddr(host)
-	switch {
-	case strings.HasPrefix(s, "unix:") || strings.HasPrefix(s, "/") || strings.HasPrefix(s, "@"):
-		return "", invalid("must not be a Unix socket",
-			"let systemd open it: a socket unit with ListenStream= (systemd.socket(5)) and Service=oauth-proxyd.service")
-	case err != nil:
-		return "", invalid("must be host:port, not "+quote(s), `write an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"; ":8080" is every address`)
-	case !isPort(port, 0):
-		return "", invalid(quote(port)+" is not a port", "write 0 to 65535; 0 picks a free port")
-	case hostErr != nil && host != "" && host != "localhost":
-		return "", invalid(quote(host)+" is not an IP address",
-			`the addresses of a name may change: write the address, "localhost", or nothing before the colon`)
+	if err != nil || !isPort(port, 0) || hostErr != nil && host != "" && host != "localhost" {
+		return "", invalid("must be ADDRESS:PORT, not "+quote(s), `write an IP address in brackets if it is IPv6, "localhost" or nothing, and a port of 0 to 65535; systemd opens Unix sockets`)
 	}
 	return s, nil
 }

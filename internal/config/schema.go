@@ -138,34 +138,24 @@ func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
 	}
 }
 
-// suggest guesses what an unknown name means: a similar name in the same block, the same one of its
-// kind in another, the beginning of any in another, or else whatever the block takes.
+// suggest guesses what an unknown name means: a similar name in the same block, the beginning of one
+// of its kind in another, or else whatever the block takes.
 func (d *decoder) suggest(block, path, kind, name string) string {
 	takes := d.names(block)
-	isListener := strings.TrimSuffix(name, "s") == "listener"
-	if block != "header" && (isListener || kind == "block" && (name == "listen" || name == "socket")) {
-		return "proxy.listen_addr is the only address in this file; a listener with a name is another .socket unit, with FileDescriptorName= and " +
-			"Service=oauth-proxyd.service: see docs/recipes.md"
-	}
 	if hint := DidYouMean(name, takes); hint != "" {
 		return hint
 	}
-	same := func(other, otherKind string) bool { return other == fold(name) && otherKind == kind }
-	begins := func(other, _ string) bool { return strings.HasPrefix(other+"_", fold(name)+"_") }
-	return cmp.Or(d.elsewhere(same), d.elsewhere(begins), cmp.Or(path, "the file")+" takes "+strings.Join(takes, ", "))
+	return cmp.Or(d.elsewhere(kind, name), cmp.Or(path, "the file")+" takes "+strings.Join(takes, ", "))
 }
 
-// elsewhere returns a hint at the block of the first name that is meant.
-func (d *decoder) elsewhere(isMeant func(name, kind string) bool) string {
+// elsewhere returns a hint at the block of the first name that begins with this one.
+func (d *decoder) elsewhere(kind, beginning string) string {
 	for _, a := range d.schema {
 		names := strings.Split(a.path, ".")
 		for i, name := range names {
-			kind := "block"
-			if i == len(names)-1 {
-				kind = "attribute"
-			}
+			isBlock := i < len(names)-1
 			switch {
-			case !isMeant(name, kind):
+			case isBlock != (kind == "block") || !strings.HasPrefix(name+"_", fold(beginning)+"_"):
 			case i == 0:
 				return "the " + name + " block belongs outside of all blocks"
 			default:

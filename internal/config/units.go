@@ -10,16 +10,13 @@ import (
 // parseDuration reads Go's syntax for durations, in which a unit is never left out.
 func parseDuration(s string, low, high time.Duration) (time.Duration, *fault) {
 	d, err := time.ParseDuration(s)
-	switch number, unit := splitUnit(s); {
-	case err == nil && (d < low || d > high):
-		return 0, outOfRange(quote(s), spellDuration(low), spellDuration(high))
-	case err == nil:
-		return d, nil
-	case number != "" && unit == "":
-		return 0, invalid(quote(s)+" has no unit", "write "+strconv.Quote(s+"s")+" for seconds or "+strconv.Quote(s+"m")+" for minutes")
-	default:
+	switch {
+	case err != nil:
 		return 0, invalid("must be a duration, not "+quote(s), `write a number and a unit, such as "100ms", "30s", "5m" or "1h30m"; a day is "24h"`)
+	case d < low || d > high:
+		return 0, outOfRange(quote(s), spellDuration(low), spellDuration(high))
 	}
+	return d, nil
 }
 
 // spellDuration returns the shortest spelling: 6m, not 6m0s.
@@ -35,12 +32,10 @@ func spellDuration(d time.Duration) string {
 
 // parseSize reads a whole number of B, KiB, MiB or GiB (IEC 80000-13).
 func parseSize(s string, low, high int64) (int64, *fault) {
-	number, unit := splitUnit(s)
+	unit := strings.TrimLeft(s, "+-.0123456789")
 	factor := unitFactor(unit)
-	n, err := strconv.ParseInt(number, 10, 64)
+	n, err := strconv.ParseInt(strings.TrimSuffix(s, unit), 10, 64)
 	switch {
-	case unit == "" && number != "":
-		return 0, invalid(quote(s)+" has no unit", "write "+strconv.Quote(s+"B")+" for bytes or "+strconv.Quote(s+"MiB")+" for mebibytes")
 	case factor == 0 || err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, invalid("must be a size, not "+quote(s), `write a whole number and one of B, KiB, MiB and GiB, such as "64KiB"`)
 	case err != nil || n > high/factor || n*factor < low:
@@ -61,10 +56,4 @@ func spellSize(n int64) string {
 
 func unitFactor(unit string) int64 { // 0 for what is not a unit
 	return map[string]int64{"B": 1, "KiB": kib, "MiB": mib, "GiB": gib}[unit]
-}
-
-// splitUnit splits "512MiB" into "512" and "MiB".
-func splitUnit(s string) (number, unit string) {
-	unit = strings.TrimLeft(s, "+-.0123456789")
-	return s[:len(s)-len(unit)], unit
 }

@@ -191,7 +191,7 @@ func TestUpstreams(t *testing.T) {
 func TestListenAddrs(t *testing.T) {
 	for text, ok := range map[string]bool{
 		":8080": true, "127.0.0.1:0": true, "localhost:80": true, "[::]:65535": true, "[fe80::1%eth0]:80": true,
-		"": false, ":": false, ":-1": false, ":+80": false, "::": false, "example.com:80": false,
+		"": false, ":": false, "8080": false, "127.0.0.1:http": false, "127.0.0.1:65536": false, "::1:8080": false, ":-1": false, ":+80": false, "::": false, "example.com:80": false,
 		"@abstract": false, "/run/x.sock": false, "http://127.0.0.1:80": false, "127.0.0.1:80 ": false,
 	} {
 		t.Run(text, func(t *testing.T) {

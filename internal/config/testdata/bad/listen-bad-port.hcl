@@ -1,3 +1,0 @@
-proxy {
-  listen_addr = "127.0.0.1:http"
-}

@@ -1,3 +1,0 @@
-proxy {
-  listen_addr = "8080"
-}
