@@ -89,8 +89,8 @@ func sameNews(a, b Report) bool {
 }
 
 // pause waits before the next attempt: up to RereadInterval if there is a tailscaled, which refuses
-// the bus, hangs, or is reached by the command only. While nobody listens on the socket, pause tries
-// that every BackoffMin, which starts no process.
+// the bus, hangs, or is reached by the command only. While nobody listens on the socket, it dials
+// every BackoffMin, which starts no process.
 func (f *follower) pause(ctx context.Context, d time.Duration, dialFailed bool) {
 	if !dialFailed || f.last.Status.Backend != "" {
 		d = min(d, f.cfg.RereadInterval)
