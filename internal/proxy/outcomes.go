@@ -40,8 +40,8 @@ func newOutcomes(r prometheus.Registerer, logLines func(key, value string) strin
 // Stats counts requests, and says whether they succeed. A success is a response of the API below
 // 300 (or a 304) that is complete, or has carried data for steadyAfter: a stream may last minutes,
 // and one that has only begun may still fail. A failure is any other response, one that did not end
-// well, or none. A request that its client ended is neither, unless the upstream had been silent for
-// silentAfter.
+// well, or none. A request that its client ended is neither, unless the upstream had been silent
+// for silentAfter.
 type Stats struct {
 	InFlight     int       `json:"in_flight"`
 	Queued       int       `json:"queued"`

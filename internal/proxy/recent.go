@@ -32,13 +32,12 @@ const (
 	failedOther4xx   = "4xx" // or with a redirect
 )
 
-// errorClasses returns the classes of the metric. The last stands for all codes of ours that are
-// not the client's fault.
+// classProxy is the class of the metric for all our codes that are not the client's fault.
+const classProxy = "proxy"
+
 func errorClasses() []string {
 	return []string{failedLimited, failedOverloaded, failedOther5xx, failedOther4xx, outcomeErrorEvent, outcomeForeign, outcomeIncomplete, classProxy}
 }
-
-const classProxy = "proxy"
 
 // failedAs says how a request that has ended failed, or returns "" if it did not, or if its client
 // left: the code of our failure, another outcome, or the status of the API's response.
@@ -96,7 +95,7 @@ type RecentErrors struct {
 	Requests int `json:"requests"`
 	// Errors says how many failed: 429, 529, 5xx and 4xx (any other) and error_event (the end of a
 	// stream) are the API's, no_request_id is an error without the API's request-id, incomplete a
-	// message that ended early, and all others are codes of ours.
+	// message that ended early, and all others are our own codes.
 	Errors map[string]int `json:"errors"`
 	// Refused is how many other requests were refused because the sender has no access.
 	Refused int `json:"refused"`
@@ -139,7 +138,7 @@ func (o *outcomes) windows(now time.Time) map[string]RecentErrors {
 	return all
 }
 
-// ours returns how many requests failed with a code of ours, except for the clients' own errors,
+// ours returns how many requests failed with one of our codes, except for the clients' own errors,
 // and the most frequent of these codes.
 func (e *RecentErrors) ours() (n int, worst Code) {
 	for _, name := range slices.Sorted(maps.Keys(e.Errors)) {

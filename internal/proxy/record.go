@@ -90,8 +90,8 @@ func newRecord(in *http.Request, listener string) *record {
 	return r
 }
 
-// kept returns a copy of text without tokens, cut to most bytes. A substring would keep the original
-// in memory, such as a request line of 64 KiB.
+// kept returns a copy of text without tokens, cut to most bytes. A substring would keep the
+// original in memory, such as a request line of 64 KiB.
 func kept(text string, most int) string {
 	return strings.Clone(term.Cut(term.Mask(text), most))
 }

@@ -48,8 +48,8 @@ func (a *Accounts) Sent(by User) *Request {
 }
 
 // Responded reads the header of the response, and returns the ID of the account that the request
-// uses, or "" if it uses none. by may be named in another way than before,
-// because a reload can withhold names.
+// uses, or "" if it uses none. by may be named in another way than before, because a reload can
+// withhold names.
 func (r *Request) Responded(h http.Header, by User) (account string) {
 	a, now := r.accounts, time.Now()
 	a.mu.Lock()
@@ -134,7 +134,7 @@ func (a *Account) read(h http.Header, now time.Time) {
 
 // window returns a window, and adds it if necessary; nil if there are too many.
 func (a *Account) window(name string) *Window {
-	i := windowIn(a.Windows, name)
+	i := slices.IndexFunc(a.Windows, func(w Window) bool { return w.Name == name })
 	if i < 0 {
 		if len(a.Windows) >= maxWindows {
 			return nil
@@ -143,8 +143,4 @@ func (a *Account) window(name string) *Window {
 		a.Windows = append(a.Windows, Window{Name: strings.Clone(name)}) // a substring would keep the whole header
 	}
 	return &a.Windows[i]
-}
-
-func windowIn(windows []Window, name string) int {
-	return slices.IndexFunc(windows, func(w Window) bool { return w.Name == name })
 }
