@@ -16,7 +16,6 @@ import (
 // Error holds everything that is wrong with a configuration, one Diagnostic at least. What may be a
 // credential is masked in it.
 type Error struct {
-	file        string
 	diagnostics []Diagnostic
 	cause       error
 }
@@ -54,17 +53,13 @@ func (d Diagnostic) Where() string {
 	}
 }
 
-// Error returns one line: the file, how many errors there are, and the first.
+// Error returns one line: where and what the first error is, and how many more there are.
 func (e *Error) Error() string {
-	first := e.diagnostics[0]
-	text := e.file + ": "
-	if n := len(e.diagnostics); n > 1 {
-		text += strconv.Itoa(n) + " errors, the first: "
+	text := e.diagnostics[0].Where() + ": " + e.diagnostics[0].Summary
+	if n := len(e.diagnostics) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
 	}
-	if where := strings.TrimPrefix(strings.TrimPrefix(first.Where(), first.File), ":"); where != "" {
-		text += where + ": "
-	}
-	return term.Clean(text + first.Summary)
+	return term.Clean(text)
 }
 
 // Unwrap returns why the file could not be read, or nil.
@@ -136,30 +131,26 @@ func (d *decoder) failure() *Error {
 	slices.SortStableFunc(d.errors, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(line(a), line(b)), cmp.Compare(a.Column, b.Column))
 	})
-	return &Error{file: d.filename, diagnostics: d.errors}
+	return &Error{diagnostics: d.errors}
 }
 
 // snippet shows the line on which something wrong begins, or the part of it that fits on a terminal
 // of 80 columns behind its number; nil where that is blank.
 func snippet(masked string, at hcl.Range) *Snippet {
-	const width = 72
+	const width, before = 72, 24 // characters: in all, and in front of what is wrong in a longer line
 	line, start := lineAt(masked, at.Start.Byte)
 	end := min(start+at.End.Byte-at.Start.Byte, len(line))
 	show := func(s string) []rune { return []rune(term.Clean(strings.ReplaceAll(s, "\t", "    "))) }
-	before, marked := show(line[:start]), show(line[start:end])
-	code := slices.Concat(before, marked, show(line[end:]))
-	s := &Snippet{Start: len(before), End: len(before) + max(len(marked), 1)}
-	if left := max(0, min(s.Start-width/3, len(code)-width)); len(code) > width {
-		if left > 0 {
-			code[left] = '…'
-		}
-		if left+width < len(code) {
-			code[left+width-1] = '…'
-		}
-		code = code[left : left+width]
-		s.Start -= left
-		s.End = max(min(s.End-left, width), s.Start+1)
+	code, from := show(line), len(show(line[:start]))
+	s := &Snippet{Start: from, End: from + len(show(line[start:end]))}
+	if cut := min(from-before, len(code)-width); cut > 0 {
+		code = append([]rune("…"), code[cut+1:]...)
+		s.Start, s.End = s.Start-cut, s.End-cut
 	}
+	if len(code) > width {
+		code = append(code[:width-1], '…')
+	}
+	s.End = max(min(s.End, width), s.Start+1)
 	if s.Code = string(code); strings.TrimSpace(s.Code) == "" {
 		return nil
 	}

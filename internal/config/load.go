@@ -91,7 +91,7 @@ func unreadable(path string, err error) *Error {
 // wholeFile is an error without a line.
 func wholeFile(path, summary, hint string, cause error) *Error {
 	d := Diagnostic{Severity: "error", Summary: summary, Detail: hint, File: path}
-	return &Error{file: path, diagnostics: []Diagnostic{d}, cause: cause}
+	return &Error{diagnostics: []Diagnostic{d}, cause: cause}
 }
 
 // reason returns the error without the path, which the message has already.

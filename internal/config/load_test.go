@@ -110,12 +110,12 @@ func TestBadOverrides(t *testing.T) {
 	for _, test := range []struct {
 		name, attribute, value, want string
 	}{
-		{"unknown value", "log.format", "xml", `test.hcl: --option: log.format: must be "auto", "journal", "text" or "json", not "xml"`},
-		{"empty", "log.level", "", `test.hcl: --option: log.level: must be "debug", "info", "warn" or "error", not ""`},
-		{"credential", "proxy.upstream_url", "https://u:hunter2@a.com", "test.hcl: --option: proxy.upstream_url: must not hold a user name or a password"},
-		{"ourselves", "proxy.upstream_url", "http://127.0.0.1:8080", `test.hcl: --option: proxy.upstream_url: the upstream is the daemon itself, which listens on "127.0.0.1:8080"`},
-		{"not text", "proxy.max_connections", "5", `test.hcl: --option: nothing can override "proxy.max_connections"`},
-		{"unknown attribute", "log.colour", "red", `test.hcl: --option: nothing can override "log.colour"`},
+		{"unknown value", "log.format", "xml", `--option: log.format: must be "auto", "journal", "text" or "json", not "xml"`},
+		{"empty", "log.level", "", `--option: log.level: must be "debug", "info", "warn" or "error", not ""`},
+		{"credential", "proxy.upstream_url", "https://u:hunter2@a.com", "--option: proxy.upstream_url: must not hold a user name or a password"},
+		{"ourselves", "proxy.upstream_url", "http://127.0.0.1:8080", `--option: proxy.upstream_url: the upstream is the daemon itself, which listens on "127.0.0.1:8080"`},
+		{"not text", "proxy.max_connections", "5", `--option: nothing can override "proxy.max_connections"`},
+		{"unknown attribute", "log.colour", "red", `--option: nothing can override "log.colour"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := config.Parse("test.hcl", nil, config.Override{Attribute: test.attribute, Value: test.value, Origin: "--option"})
@@ -136,7 +136,7 @@ func TestOverrideHidesNoError(t *testing.T) {
 	_, err := config.Parse("test.hcl", []byte("log {\n  level = \"loud\"\n}\nlogs {\n}\n"),
 		config.Override{Attribute: "log.level", Value: "silent", Origin: "--log-level"})
 	bad := asError(t, err)
-	if want := `test.hcl: 3 errors, the first: 2:11: log.level: must be "debug", "info", "warn" or "error", not "loud"`; bad.Error() != want {
+	if want := `test.hcl:2:11: log.level: must be "debug", "info", "warn" or "error", not "loud" (and 2 more)`; bad.Error() != want {
 		t.Errorf("got  %s\nwant %s", bad.Error(), want)
 	}
 	if last := bad.Diagnostics()[2]; last.Origin != "--log-level" {
