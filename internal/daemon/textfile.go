@@ -22,25 +22,29 @@ type textfile struct {
 	log     *slog.Logger
 	failure atomic.Pointer[string] // why the last write failed, and how to fix it; nil: it succeeded. Any goroutine may read it
 
-	path string // empty: none is written
-	stop func() // ends the writer, and waits for it
+	path     string // empty: none is written
+	interval time.Duration
+	stop     func() // ends the writer, and waits for it
 }
 
 // use starts to write the file that the configuration names. A file that it no longer names is
 // removed: node_exporter would report its numbers for ever.
 func (t *textfile) use(m config.Metrics) {
+	if t.path == m.Textfile && t.interval == m.TextfileInterval {
+		return // to end the writer may wait for a file system
+	}
 	t.end()
 	if t.path != "" && t.path != m.Textfile {
 		_ = os.Remove(t.path) // OAuthProxydTextfileStale fires for one that stays
 	}
-	t.path = m.Textfile
+	t.path, t.interval = m.Textfile, m.TextfileInterval
 	t.failure.Store(nil)
 	if t.path != "" {
-		t.start(m.TextfileInterval)
+		t.start()
 	}
 }
 
-func (t *textfile) start(interval time.Duration) {
+func (t *textfile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	t.stop = func() {
@@ -48,7 +52,7 @@ func (t *textfile) start(interval time.Duration) {
 		writer.Wait()
 	}
 	writer.Go(func() {
-		due := time.Tick(interval)
+		due := time.Tick(t.interval)
 		for ctx.Err() == nil {
 			t.write()
 			select {
