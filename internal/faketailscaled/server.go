@@ -27,7 +27,11 @@ const (
 
 // Server is a tailscaled.
 type Server struct {
+	// Asked, if not nil, is called for each request before its response begins.
+	Asked func(*http.Request)
+
 	mu       sync.Mutex
+	handlers map[string]http.HandlerFunc // by call; they replace the server's own
 	state    state
 	watchers map[chan struct{}]bool
 
@@ -46,16 +50,35 @@ type state struct {
 
 // New returns a tailscaled in the state Running, which does not serve yet.
 func New() *Server {
-	return &Server{state: state{status: Status("Running", Version), serves: "null"}, watchers: map[chan struct{}]bool{}}
+	return &Server{
+		state:    state{status: Status("Running", Version), serves: "null"},
+		handlers: map[string]http.HandlerFunc{}, watchers: map[chan struct{}]bool{},
+	}
 }
 
 // Serve serves on l until Close. After that it may serve again, as a new process.
 func (s *Server) Serve(l net.Listener) {
+	const prefix = "GET /localapi/v0/"
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /localapi/v0/status", s.respond(func(now state) string { return now.status }))
-	mux.HandleFunc("GET /localapi/v0/serve-config", s.respond(func(now state) string { return now.serves }))
-	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", s.serveBus)
-	mux.HandleFunc("GET /localapi/v0/whois", s.serveWhoIs)
+	for call, own := range map[string]http.HandlerFunc{
+		"status":        s.respond(func(now state) string { return now.status }),
+		"serve-config":  s.respond(func(now state) string { return now.serves }),
+		"watch-ipn-bus": s.serveBus,
+		"whois":         s.serveWhoIs,
+	} {
+		mux.HandleFunc(prefix+call, func(w http.ResponseWriter, r *http.Request) {
+			s.mu.Lock()
+			handler := s.handlers[call]
+			s.mu.Unlock()
+			if s.Asked != nil {
+				s.Asked(r)
+			}
+			if handler == nil {
+				handler = own
+			}
+			handler(w, r)
+		})
+	}
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	s.serving.Go(func() { _ = s.http.Serve(l) })
 }
@@ -82,13 +105,20 @@ func Status(state, version string) string {
 // Become changes the backend state and tells the watchers of the bus.
 func (s *Server) Become(backend string) {
 	s.SetStatus(Status(backend, Version))
-	s.notify()
+	s.Notify()
+}
+
+// Handle replaces the response to a call that the server has, such as "status"; nil ends that.
+func (s *Server) Handle(call string, handler http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers[call] = handler
 }
 
 // Fail responds to every request with an error of these words; "" ends that.
 func (s *Server) Fail(words string) {
 	s.change(func(now *state) { now.failure = words })
-	s.notify()
+	s.Notify()
 }
 
 // SetStatus changes the whole status, without a message on the bus.
@@ -127,8 +157,8 @@ func (s *Server) replace(old, now string) {
 	s.change(func(st *state) { st.status = strings.Replace(st.status, old, now, 1) })
 }
 
-// notify makes the watchers of the bus look again.
-func (s *Server) notify() {
+// Notify makes the watchers of the bus look again.
+func (s *Server) Notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.watchers {

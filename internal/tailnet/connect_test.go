@@ -74,7 +74,7 @@ func TestConnectStates(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.setStatus(tt.body)
+			d.SetStatus(tt.body)
 			status, err := client(d.socket).Connect(t.Context())
 			fails(t, err, tt.want, tt.text...)
 			if status.Backend != tt.backend {
@@ -94,7 +94,7 @@ func TestConnectWhenRunning(t *testing.T) {
 
 func TestConnectHidesLoginURL(t *testing.T) {
 	d := startDaemon(t)
-	d.setStatus(statusJSON("NeedsLogin", `,"AuthURL":"https://login.example/a/1"`))
+	d.SetStatus(statusJSON("NeedsLogin", `,"AuthURL":"https://login.example/a/1"`))
 	_, err := client(d.socket).Connect(t.Context())
 	fails(t, err, person)
 	failure, _ := errors.AsType[*tailnet.Error](err)
@@ -127,7 +127,7 @@ func TestStatusBadSocket(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.set(&d.status, tt.response)
+			d.Handle("status", tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
 			_, err := c.Connect(t.Context())
 			fails(t, err, retry, "cannot read the state of tailscaled", tt.text)
@@ -198,7 +198,7 @@ func TestStatusCallerLeft(t *testing.T) {
 	})
 	t.Run("its own deadline", func(t *testing.T) {
 		d := startDaemon(t)
-		d.set(&d.status, hang)
+		d.Handle("status", hang)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		_, err := client(d.socket).Connect(ctx)
@@ -213,7 +213,7 @@ func TestStatusCallerLeft(t *testing.T) {
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
-	d.set(&d.status, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	d.Handle("status", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	began := time.Now()
 	_, err := tailnet.New(tailnet.Config{Socket: d.socket}).Connect(t.Context())
 	fails(t, err, retry, "within 5s")
@@ -224,7 +224,7 @@ func TestAttemptTimeout(t *testing.T) {
 
 func TestNoKeptConnection(t *testing.T) {
 	d := startDaemon(t)
-	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) {
+	d.Handle("status", func(w http.ResponseWriter, r *http.Request) {
 		if !r.Close {
 			t.Error("the connection would be kept")
 		}

@@ -6,45 +6,42 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"oauth-proxyd/internal/faketailscaled"
 	"oauth-proxyd/internal/tailnet"
 )
 
-// daemon is a fake tailscaled: the three calls of the local API that we make, on a Unix socket,
-// with responses that a test may change at any time.
+// daemon is a tailscaled on a socket of its own.
 type daemon struct {
-	socket string
-	server *http.Server
-	served sync.WaitGroup
-
-	mu       sync.Mutex
-	status   http.HandlerFunc
-	whois    http.HandlerFunc
-	bus      http.HandlerFunc
-	watchers map[chan string]bool
-	watched  chan string   // gets the mask of each new watcher
-	reads    chan struct{} // gets one for each status call
+	*faketailscaled.Server
+	socket  string
+	watched chan string   // gets the mask of each new watcher
+	reads   chan struct{} // gets one for each status call
 }
 
-// startDaemon starts one in the Running state, on a socket of its own.
+// startDaemon starts one in the Running state.
 func startDaemon(t *testing.T) *daemon {
 	t.Helper()
-	d := &daemon{
-		socket:   socketPath(t),
-		watchers: map[chan string]bool{},
-		watched:  make(chan string, 10_000),
-		reads:    make(chan struct{}, 100_000),
+	d := &daemon{faketailscaled.New(), socketPath(t), make(chan string, 10_000), make(chan struct{}, 100_000)}
+	d.SetStatus(statusJSON("Running", ""))
+	d.Asked = func(r *http.Request) {
+		switch path.Base(r.URL.Path) {
+		case "status":
+			if r.URL.RawQuery != "peers=false" {
+				t.Errorf("asked for the status with %q: its peers are too much to ask for", r.URL.RawQuery)
+			}
+			d.reads <- struct{}{}
+		case "watch-ipn-bus":
+			d.watched <- r.URL.Query().Get("mask")
+		}
 	}
-	d.setStatus(statusJSON("Running", ""))
-	d.set(&d.bus, d.serveOwnBus)
-	d.setWhoIs(http.StatusNotFound, "no match for IP:port\n")
 	d.listen(t)
-	t.Cleanup(d.stop)
+	t.Cleanup(d.Close)
 	return d
 }
 
@@ -65,85 +62,14 @@ func (d *daemon) listen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /localapi/v0/status", d.serveStatus)
-	mux.HandleFunc("GET /localapi/v0/whois", func(w http.ResponseWriter, r *http.Request) { d.get(&d.whois)(w, r) })
-	mux.HandleFunc("GET /localapi/v0/watch-ipn-bus", d.serveBus)
-	d.server = &http.Server{Handler: mux}
-	d.served.Go(func() { _ = d.server.Serve(ln) })
-}
-
-// stop ends the daemon as systemd would: its socket file goes too.
-func (d *daemon) stop() {
-	d.server.Close()
-	d.served.Wait()
-}
-
-func (d *daemon) get(h *http.HandlerFunc) http.HandlerFunc {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return *h
-}
-
-func (d *daemon) set(h *http.HandlerFunc, to http.HandlerFunc) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	*h = to
-}
-
-func (d *daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
-	if r.URL.RawQuery != "peers=false" {
-		http.Error(w, "a status with peers is too much to ask for", http.StatusTeapot)
-		return
-	}
-	response := d.get(&d.status) // before anybody learns of this call and changes it
-	d.reads <- struct{}{}
-	response(w, r)
-}
-
-func (d *daemon) serveBus(w http.ResponseWriter, r *http.Request) {
-	d.watched <- r.URL.Query().Get("mask")
-	d.get(&d.bus)(w, r)
-}
-
-// serveOwnBus speaks at once, as asked by NotifyInitialState, and then hands on what notify is
-// given.
-func (d *daemon) serveOwnBus(w http.ResponseWriter, r *http.Request) {
-	lines := make(chan string, 1000)
-	d.mu.Lock()
-	d.watchers[lines] = true
-	d.mu.Unlock()
-	defer func() { d.mu.Lock(); delete(d.watchers, lines); d.mu.Unlock() }()
-	line := `{"Version":"1.102.5","SessionID":"f00","State":6}`
-	for {
-		io.WriteString(w, line+"\n")
-		w.(http.Flusher).Flush()
-		select {
-		case line = <-lines:
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// notify sends one line to all watchers of the bus.
-func (d *daemon) notify(line string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for lines := range d.watchers {
-		lines <- line
-	}
+	d.Serve(ln)
 }
 
 // become changes the status, and tells the bus as tailscaled does.
 func (d *daemon) become(body string) {
-	d.setStatus(body)
-	d.notify(`{"Version":"1.102.5","State":5}`)
+	d.SetStatus(body)
+	d.Notify()
 }
-
-func (d *daemon) setStatus(body string) { d.set(&d.status, respond(http.StatusOK, body)) }
-
-func (d *daemon) setWhoIs(code int, body string) { d.set(&d.whois, respond(code, body)) }
 
 func respond(code int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {

@@ -2,6 +2,7 @@ package tailnet_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -20,7 +21,7 @@ func TestFollowSettles(t *testing.T) {
 	begun := time.Now()
 	const readings = 5
 	for range readings {
-		d.notify(`{"State":6}`)
+		d.Notify()
 		read(t, d)
 	}
 	if took, least := time.Since(begun), (readings-1)*cfg.SettleInterval; took < least {
@@ -52,13 +53,13 @@ func TestFollowPollsWithoutBus(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.set(&d.bus, tt.bus)
+			d.Handle("watch-ipn-bus", tt.bus)
 			cfg := quiet(d.socket)
 			cfg.BackoffMin, cfg.RereadInterval = time.Millisecond, 20*time.Millisecond
 			reports := follow(t, cfg)
 			next(t, reports)
 			watched(t, d)
-			d.setStatus(statusJSON("Stopped", ""))
+			d.SetStatus(statusJSON("Stopped", ""))
 			if r := next(t, reports); r.Status.Backend != "Stopped" {
 				t.Errorf("report = %+v, want Stopped", r)
 			}
@@ -68,7 +69,7 @@ func TestFollowPollsWithoutBus(t *testing.T) {
 
 func TestFollowHangingBus(t *testing.T) {
 	d := startDaemon(t)
-	d.set(&d.bus, hang)
+	d.Handle("watch-ipn-bus", hang)
 	cfg := quiet(d.socket)
 	cfg.AttemptTimeout = 100 * time.Millisecond
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
@@ -79,7 +80,7 @@ func TestFollowHangingBus(t *testing.T) {
 
 func TestFollowRefusedBusBacksOff(t *testing.T) {
 	d := startDaemon(t)
-	d.set(&d.bus, respond(400, "bad mask"))
+	d.Handle("watch-ipn-bus", respond(400, "bad mask"))
 	cfg := quiet(d.socket)
 	cfg.BackoffMin = time.Millisecond
 	follow(t, cfg)
@@ -94,13 +95,26 @@ func TestFollowRefusedBusBacksOff(t *testing.T) {
 
 // TestFollowLongLines of a daemon that is old enough to send the network map of a big tailnet.
 func TestFollowLongLines(t *testing.T) {
-	d := startDaemon(t)
+	d, lines := startDaemon(t), make(chan string, 1)
+	d.Handle("watch-ipn-bus", func(w http.ResponseWriter, r *http.Request) {
+		for {
+			select {
+			case line := <-lines:
+				io.WriteString(w, line+"\n")
+				w.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
 	reports := follow(t, quiet(d.socket))
+	lines <- `{"State":6}`
 	next(t, reports)
-	d.setStatus(statusJSON("Stopped", ""))
-	d.notify(`{"Pad":"` + strings.Repeat("x", 5<<20) + `","State":4}`)
+	d.SetStatus(statusJSON("Stopped", ""))
+	lines <- `{"Pad":"` + strings.Repeat("x", 5<<20) + `","State":4}`
 	next(t, reports)
-	d.become(statusJSON("Running", "")) // it would have to be opened again to hear this
+	d.SetStatus(statusJSON("Running", "")) // it would have to be opened again to hear this
+	lines <- `{"State":6}`
 	next(t, reports)
 	if n := len(d.watched); n != 1 {
 		t.Errorf("opened the bus %d times, want 1", n)
@@ -112,12 +126,11 @@ func TestFollowLongLines(t *testing.T) {
 func TestFollowReopensBus(t *testing.T) {
 	d := startDaemon(t)
 	var asked atomic.Int32
-	d.set(&d.bus, func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) <= 5 {
-			http.Error(w, "bad mask", http.StatusBadRequest)
-			return
+	d.Handle("watch-ipn-bus", func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 5 {
+			d.Handle("watch-ipn-bus", nil)
 		}
-		d.serveOwnBus(w, r)
+		http.Error(w, "bad mask", http.StatusBadRequest)
 	})
 	cfg := quiet(d.socket)
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
@@ -138,7 +151,7 @@ func TestFollowRereadsOnSilentBus(t *testing.T) {
 	cfg.BackoffMin, cfg.RereadInterval = time.Millisecond, time.Millisecond
 	reports := follow(t, cfg)
 	next(t, reports)
-	d.setStatus(statusJSON("Stopped", "")) // and the bus keeps silent
+	d.SetStatus(statusJSON("Stopped", "")) // and the bus keeps silent
 	if r := next(t, reports); r.Status.Backend != "Stopped" {
 		t.Errorf("report = %+v, want Stopped", r)
 	}

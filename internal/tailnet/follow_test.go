@@ -144,7 +144,7 @@ func TestFollowDaemonRestart(t *testing.T) {
 	next(t, reports)
 	watched(t, d)
 	for range 3 {
-		d.stop()
+		d.Close()
 		for r := next(t, reports); ; r = next(t, reports) { // a broken response may come first
 			if failure, ok := errors.AsType[*tailnet.Error](r.Err); ok && outcomeOf(failure) == final {
 				break
@@ -163,7 +163,7 @@ func TestFollowDaemonRestart(t *testing.T) {
 func TestFollowWaitsForADaemon(t *testing.T) {
 	commands(t, nil)
 	d := startDaemon(t)
-	d.stop()
+	d.Close()
 	cfg := quiet(d.socket)
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
 	reports := follow(t, cfg)
@@ -191,14 +191,14 @@ func TestFollowReportsHang(t *testing.T) {
 	reports := follow(t, cfg)
 	next(t, reports)
 	watched(t, d)
-	d.set(&d.status, hang)
-	d.notify(`{"State":6}`)
+	d.Handle("status", hang)
+	d.Notify()
 	fails(t, next(t, reports).Err, retry, "no response")
 }
 
 func TestFollowDebouncesWarnings(t *testing.T) {
 	d := startDaemon(t)
-	d.setStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
+	d.SetStatus(statusJSON("Running", `,"Health":["no relay for 1s"]`))
 	cfg := quiet(d.socket)
 	cfg.WarningDelay = 50 * time.Millisecond
 	cfg.BackoffMin, cfg.RereadInterval = time.Millisecond, 10*time.Millisecond
@@ -219,7 +219,7 @@ func TestFollowDebouncesWarnings(t *testing.T) {
 func TestFollowEndsDuringHang(t *testing.T) {
 	d := startDaemon(t)
 	asked := make(chan bool, 1)
-	d.set(&d.status, func(w http.ResponseWriter, r *http.Request) { asked <- true; hang(w, r) })
+	d.Handle("status", func(w http.ResponseWriter, r *http.Request) { asked <- true; hang(w, r) })
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -235,7 +235,7 @@ func TestFollowEndsDuringHang(t *testing.T) {
 func TestFollowSeesLateDaemon(t *testing.T) {
 	dir := commands(t, map[string]string{"tailscale": "echo run >> \"${0%/*}/runs\"; exit 1"})
 	d := startDaemon(t)
-	d.stop()
+	d.Close()
 	cfg := quiet(d.socket)
 	cfg.BackoffMin = 50 * time.Millisecond
 	reports := follow(t, cfg)

@@ -15,7 +15,7 @@ import (
 func TestStatus(t *testing.T) {
 	d := startDaemon(t)
 	expiry := time.Date(2040, 5, 6, 7, 8, 9, 0, time.UTC)
-	d.setStatus(withKeyExpiry("Running", expiry.In(time.FixedZone("", 3600))))
+	d.SetStatus(withKeyExpiry("Running", expiry.In(time.FixedZone("", 3600))))
 	got, err := client(d.socket).Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestStatus(t *testing.T) {
 
 func TestStatusBeforeLogin(t *testing.T) {
 	d := startDaemon(t)
-	d.setStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
+	d.SetStatus(`{"BackendState":"NeedsLogin","TUN":false,"AuthURL":"https://login.example/a/1","Self":null}`)
 	got, _ := client(d.socket).Connect(t.Context()) // the facts come with the verdict
 	want := tailnet.Status{
 		Backend: "NeedsLogin", AuthURL: "https://login.example/a/1", Userspace: true, PID: os.Getpid(),
@@ -47,7 +47,7 @@ func TestStatusBeforeLogin(t *testing.T) {
 
 func TestStatusAddresses(t *testing.T) {
 	d := startDaemon(t)
-	d.setStatus(`{"BackendState":"Stopped","Self":{"TailscaleIPs":["100.64.0.7"]}}`)
+	d.SetStatus(`{"BackendState":"Stopped","Self":{"TailscaleIPs":["100.64.0.7"]}}`)
 	got, _ := client(d.socket).Connect(t.Context())
 	if want := []netip.Addr{netip.MustParseAddr("100.64.0.7")}; !slices.Equal(got.Addresses, want) {
 		t.Errorf("Addresses = %v; want %v", got.Addresses, want)
@@ -76,7 +76,7 @@ func TestStatusWarnings(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.setStatus(statusJSON("Running", tt.more))
+			d.SetStatus(statusJSON("Running", tt.more))
 			got, err := client(d.socket).Connect(t.Context())
 			if err != nil || !slices.Equal(got.Warnings, tt.want) {
 				t.Errorf("Warnings = %q, %v; want %q", got.Warnings, err, tt.want)
@@ -100,7 +100,7 @@ func TestStatusKeyExpired(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.setStatus(tt.body)
+			d.SetStatus(tt.body)
 			got, _ := client(d.socket).Connect(t.Context())
 			if got.KeyExpired != tt.want {
 				t.Errorf("KeyExpired = %v; want %v", got.KeyExpired, tt.want)

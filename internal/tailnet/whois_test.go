@@ -30,7 +30,7 @@ func TestWhoIs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.setWhoIs(http.StatusOK, tt.body)
+			d.Handle("whois", respond(http.StatusOK, tt.body))
 			got, found, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
 			if err != nil || !found || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("WhoIs = %+v, %v\nwant %+v", got, err, tt.want)
@@ -62,8 +62,8 @@ func TestWhoIsReadsShares(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.setWhoIs(http.StatusOK, `{"Node":{"StableID":"n","Name":"a."},"UserProfile":{"LoginName":"ann@example.com"},
-				"CapMap":{"`+access.ShareCapability+`":[`+tt.grants+`]}}`)
+			d.Handle("whois", respond(http.StatusOK, `{"Node":{"StableID":"n","Name":"a."},"UserProfile":{"LoginName":"ann@example.com"},
+				"CapMap":{"`+access.ShareCapability+`":[`+tt.grants+`]}}`))
 			got, _, err := client(d.socket).WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
 			if err != nil || got.Share != tt.want || !strings.Contains(got.ShareFault, tt.fault) || (tt.fault == "") != (got.ShareFault == "") {
 				t.Errorf("%+v, fault %q, %v; want %+v, %q", got.Share, got.ShareFault, err, tt.want, tt.fault)
@@ -92,7 +92,7 @@ func TestWhoIsFails(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
-			d.set(&d.whois, tt.response)
+			d.Handle("whois", tt.response)
 			c := tailnet.New(tailnet.Config{Socket: d.socket, AttemptTimeout: patience(tt.name)})
 			_, found, err := c.WhoIs(t.Context(), netip.MustParseAddrPort("100.64.0.9:40000"))
 			if found || (err == nil) != tt.notFound {
@@ -125,7 +125,7 @@ func TestWhoIsAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDaemon(t)
 			asked := make(chan string, 10)
-			d.set(&d.whois, func(w http.ResponseWriter, r *http.Request) {
+			d.Handle("whois", func(w http.ResponseWriter, r *http.Request) {
 				asked <- r.URL.Query().Get("addr")
 				http.Error(w, "no match for IP:port", http.StatusNotFound)
 			})
