@@ -179,7 +179,6 @@ func Admits(allow []config.Source, id Identity, addr netip.Addr) bool {
 	return slices.ContainsFunc(allow, func(s config.Source) bool { return covers(s, id, addr) })
 }
 
-// covers reports whether an entry of an access list matches the sender.
 func covers(entry config.Source, id Identity, addr netip.Addr) bool {
 	switch entry.Kind {
 	case config.Local, config.Tailnet, config.Proxied:

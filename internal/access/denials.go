@@ -20,7 +20,6 @@ type DenialLog struct {
 	sources map[string]denial
 }
 
-// denial says when a source was logged.
 type denial struct {
 	logged     time.Time // zero: not yet
 	suppressed int       // requests since then that were not logged

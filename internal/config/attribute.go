@@ -133,7 +133,6 @@ func parseElements[T any](v cty.Value, example string, parse func(string) (T, *f
 	return all, faults
 }
 
-// asIs spells a string.
 func asIs(s string) string { return s }
 
 func duration(path string, field *time.Duration, low, high time.Duration) attribute {
@@ -155,7 +154,6 @@ func choice[T ~string](path string, field *T, values ...T) attribute {
 	return oneOf(path, field, func(v T) string { return string(v) }, values...)
 }
 
-// oneOf binds a string that is one of a few words.
 func oneOf[T any](path string, field *T, spell func(T) string, values ...T) attribute {
 	words := make([]string, len(values))
 	for i, v := range values {
@@ -170,7 +168,6 @@ func oneOf[T any](path string, field *T, spell func(T) string, values ...T) attr
 	return text(path, spell(*field), field, parse, spell)
 }
 
-// filePath binds the absolute path of a file, which need not exist, or nothing.
 func filePath(path string, field *string, example, suffix string) attribute {
 	parse := func(s string) (string, *fault) {
 		switch {

@@ -148,13 +148,11 @@ func (d *decoder) literal(path string, e hclsyntax.Expression) (v cty.Value, ok 
 	return cty.NilVal, false
 }
 
-// isCalculated reports whether a part of a template is anything but text.
 func isCalculated(part hclsyntax.Expression) bool {
 	text, ok := part.(*hclsyntax.LiteralValueExpr)
 	return !ok || text.Val.Type() != cty.String
 }
 
-// overrides applies what outranks the file.
 func (d *decoder) overrides(list []Override) {
 	for _, o := range list {
 		at := hcl.Range{Filename: o.Origin}

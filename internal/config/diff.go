@@ -57,7 +57,6 @@ func diffHeaders(old, new []Header) []Change {
 	return changes
 }
 
-// rules names the rules of a list. A Config has no two of one name.
 func rules(list []Header) []string {
 	var names []string
 	for _, h := range list {

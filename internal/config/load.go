@@ -88,7 +88,6 @@ func unreadable(path string, err error) *Error {
 	return wholeFile(path, "cannot read the configuration: "+reason(err).Error(), hint, err)
 }
 
-// wholeFile is an error without a line.
 func wholeFile(path, summary, hint string, cause error) *Error {
 	d := Diagnostic{Severity: "error", Summary: summary, Detail: hint, File: path}
 	return &Error{diagnostics: []Diagnostic{d}, cause: cause}

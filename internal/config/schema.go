@@ -63,7 +63,6 @@ func schema(c *Config) []attribute {
 	})
 }
 
-// headerSchema binds the attributes of one header rule.
 func headerSchema(h *Header) []attribute {
 	h.Mode = ModeSet
 	return []attribute{

@@ -8,10 +8,8 @@ import (
 	"strings"
 )
 
-// anthropic returns the default upstream.
 func anthropic() *url.URL { return &url.URL{Scheme: "https", Host: "api.anthropic.com"} }
 
-// upstreamURL binds the URL that requests are sent to.
 func upstreamURL(path string, field **url.URL) attribute {
 	parse := func(s string) (*url.URL, *fault) {
 		u, bad := parseBareURL(s, anthropic().String(), "https", "http")
@@ -27,7 +25,6 @@ func upstreamURL(path string, field **url.URL) attribute {
 	return text(path, anthropic().String(), field, parse, (*url.URL).String)
 }
 
-// proxies binds the URL of an HTTP CONNECT proxy, a list of them, or nothing.
 func proxies(path string, field *[]*url.URL) attribute {
 	const most = 8 // a request may have to wait for each that is dead
 	const example = "http://proxy.example.com:3128"
