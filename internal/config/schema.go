@@ -137,8 +137,8 @@ func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
 	}
 }
 
-// suggest guesses what an unknown name means: a similar name in the same block, the beginning of one
-// of its kind in another, or else whatever the block takes.
+// suggest guesses what an unknown name means: a similar name in the same block, the beginning of
+// one of its kind in another, or else whatever the block takes.
 func (d *decoder) suggest(block, path, kind, name string) string {
 	takes := d.names(block)
 	if hint := DidYouMean(name, takes); hint != "" {

@@ -86,8 +86,8 @@ func checkHost(u *url.URL) *fault {
 // would loop. An unspecified address and localhost count as loopback.
 func (p Proxy) UpstreamIs(addr string) bool { return leadsTo(p.UpstreamURL, addr) }
 
-// crossCheck refuses values that are valid on their own but not together. Only an upstream or a proxy
-// that was set can be wrong.
+// crossCheck refuses values that are valid on their own but not together. Only an upstream or a
+// proxy that was set can be wrong.
 func (d *decoder) crossCheck() {
 	p := d.config.Proxy
 	upstream, through := d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
