@@ -57,11 +57,11 @@ func (t test) probe(ctx context.Context, c *Client) error {
 	closeProxy() // now the proxy has recorded the request
 	stop()
 	c.record(p.Ended(), t.settings.Headers, received)
-	if failed == nil && len(c.copies) != 1 {
-		failed = fmt.Errorf("the API received the request %d times", len(c.copies))
-	}
-	if failed != nil {
+	switch n := len(c.copies); {
+	case failed != nil:
 		c.Error = failed.Error()
+	case n != 1:
+		c.Error = fmt.Sprintf("the API received the request %d times", n)
 	}
 	return nil
 }
