@@ -278,12 +278,9 @@ func TestSourcesThatMatchNobody(t *testing.T) {
 		{"each kind", `access { allow = ["local", "tailnet", "proxied", "a@example.com", "tag:a", "node:a", "cap:example.com/a", "10.0.0.0/8", "0.0.0.0/0", "::/0"] }`, ""},
 		{"a tag without a tailnet", none + `access { allow = ["local", "tag:a"] }`, `access.allow: "tag:a" matches nobody: with tailscale.required = false`},
 		{"the default without a tailnet", none, ""},
-		{"loopback by address", `access { allow = ["127.0.0.0/8"] }`, `access.allow: "127.0.0.0/8" does not match requests that another proxy on this host forwards; write "local"`},
-		{"loopback by address, and proxied", `access { allow = ["::1", "proxied"] }`, ""},
 		{"only tags without a tailnet", none + `access { allow = ["tag:a", "b@example.com"] }`, `access.allow: it admits nobody, so every request is refused: with tailscale.required = false`},
 		{"a gateway that is not admitted", `access { allow = ["local"] }` + "\n" + `identity { from = ["tag:gw"] }`, `identity.from: "tag:gw" matches nobody: access.allow does not admit it`},
 		{"a gateway that may be admitted", `access { allow = ["local", "10.0.0.0/8"] }` + "\n" + `identity { from = ["tag:gw"] }`, ""},
-		{"a header of identity without a gateway", `identity { header = "x-forwarded-email" }`, "identity.header: it has no effect, because identity.from names no gateway"},
 		{"a node without a tailnet, for metrics", none + "access {\n  allow = [\"local\"]\n}\n" + `metrics { allow = ["node:prometheus"] }`, `metrics.allow: "node:prometheus" matches nobody`},
 	}
 	for _, tt := range tests {

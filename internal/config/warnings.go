@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Warnings lists what is wrong but does not keep the configuration from being used: certificates
@@ -24,14 +23,11 @@ func (c *Config) Warnings() []string {
 	for _, s := range c.Identity.From {
 		warn("identity.from", cmp.Or(c.notAsked(s), c.notAdmitted(s)))
 	}
-	if len(c.Identity.From) == 0 && !strings.EqualFold(c.Identity.Header, gatewayHeader) {
-		warn("identity.header", "it has no effect, because identity.from names no gateway; name one there, or remove the header")
-	}
 	if !slices.ContainsFunc(c.Access.Allow, func(s Source) bool { return c.notAsked(s) == "" }) {
 		warn("access.allow", `it admits nobody, so every request is refused: `+notAskedWhy+`; add "local", or set tailscale.required = true`)
 	} else {
 		for _, s := range c.Access.Allow {
-			warn("access.allow", cmp.Or(c.notAsked(s), c.notForwarded(s)))
+			warn("access.allow", c.notAsked(s))
 		}
 	}
 	for _, s := range c.Metrics.Allow {
@@ -76,15 +72,4 @@ func (c *Config) notAdmitted(gateway Source) string {
 		return ""
 	}
 	return fmt.Sprintf("%q matches nobody: access.allow does not admit it; add %q there, too", gateway, gateway)
-}
-
-// notForwarded is about loopback addresses, which a request does not have if a header says that
-// another proxy forwarded it.
-func (c *Config) notForwarded(s Source) string {
-	proxied := slices.ContainsFunc(c.Access.Allow, func(s Source) bool { return s.Kind == Proxied })
-	if s.Kind != CIDR || !s.Prefix.Addr().IsLoopback() || proxied {
-		return ""
-	}
-	return fmt.Sprintf(`%q does not match requests that another proxy on this host forwards; `+
-		`write "local" if none is meant, or add "proxied"`, s)
 }
