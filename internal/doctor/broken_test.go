@@ -57,7 +57,7 @@ func brokenConfigs() []breakage {
 		{
 			"a mistake in the configuration", func(w *world) { w.replace("upstream_url", "upstrem_url") },
 			"config", doctor.Fail,
-			[]string{"test.hcl: 3:3", `did you mean "upstream_url"?`, "oauth-proxyd check --config test.hcl"},
+			[]string{"test.hcl:3:3", `did you mean "upstream_url"?`, "oauth-proxyd check --config test.hcl"},
 		},
 		{"a configuration that was not reloaded", func(w *world) {
 			w.dryRun.Changes = []config.Change{{Path: "proxy.idle_timeout"}, {Path: "log.level"}}

@@ -70,14 +70,26 @@ func (p Printer) Line(s string) {
 // indented. It cleans text, but not first, which may be painted.
 func (p Printer) Wrap(first string, indent int, text string) {
 	line, begun := first, false
-	for word := range strings.FieldsSeq(Clean(text)) {
-		if begun && p.Width > 0 && columns(line+word) > p.Width {
+	for _, piece := range p.pieces(Clean(text), indent) {
+		if begun && p.Width > 0 && columns(line+strings.TrimRight(piece, " ")) > p.Width {
 			p.Line(line)
 			line = strings.Repeat(" ", indent)
 		}
-		line, begun = line+word+" ", true
+		line, begun = line+piece, true
 	}
 	p.Line(line)
+}
+
+// pieces returns the words of text. A word that is longer than a line is split after its commas.
+func (p Printer) pieces(text string, indent int) (pieces []string) {
+	for word := range strings.FieldsSeq(text) {
+		if p.Width > 0 && columns(word) > p.Width-indent {
+			pieces = append(pieces, strings.SplitAfter(word+" ", ",")...)
+		} else {
+			pieces = append(pieces, word+" ")
+		}
+	}
+	return pieces
 }
 
 // Verbatim writes text that may be copied: it cleans and indents each line, but does not wrap it.

@@ -98,7 +98,7 @@ func TestWrap(t *testing.T) {
 		"deeper than it was":  {12, "  ", 4, "the words of it", "  the words\n    of it\n"},
 		"a painted label":     {14, "\x1b[31;1mFAIL\x1b[0m  ", 6, "as it is", "\x1b[31;1mFAIL\x1b[0m  as it is\n"},
 		"a long word":         {12, "", 2, "a-word-longer-than-a-line so", "a-word-longer-than-a-line\n  so\n"},
-		"a long list":         {12, "", 2, "short,er one,two,three,four", "short,er\n  one,two,three,four\n"},
+		"a long list":         {12, "", 2, "short,er one,two,three,four", "short,er\n  one,two,\n  three,four\n"},
 		"wide letters":        {10, "", 0, "ääää ääää ä", "ääää ääää\nä\n"},
 		"nothing":             {10, "label ", 6, "", "label\n"},
 		"a line of its own":   {40, "", 0, "path\nfake: line", "path fake: line\n"},
