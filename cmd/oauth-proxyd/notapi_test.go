@@ -61,7 +61,7 @@ func TestDoctorTellsTheAPIFromOthers(t *testing.T) {
 		{"a 503 of a proxy", serving(t, page(503, "text/html", "5ecr3t")), "warn", []string{"503 Service Unavailable, text/html, no request-id in", "another program responds in its place"}},
 		{
 			"a redirect to a login", serving(t, http.RedirectHandler("https://login.example/sso?token=5ecr3t", http.StatusFound).ServeHTTP), "fail",
-			[]string{"302 Found in", "a redirect to https://login.example: this is not the API"},
+			[]string{"302 Found in", "a redirect: this is not the API"},
 		},
 		{
 			"silence", serving(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "fail",

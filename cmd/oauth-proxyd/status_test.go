@@ -60,7 +60,7 @@ func TestOutcomesHaveColours(t *testing.T) {
 	t.Parallel()
 	s := start(t, unit{config: forwarding("http://127.0.0.1:9", "", withoutTailnet)})
 	for command, want := range map[string][]string{
-		"doctor":   {"\x1b[32mok       \x1b[0mconfig ", "\x1b[33mwarn     \x1b[0mheader rules ", "\x1b[31;1mFAIL     \x1b[0mupstream tcp ", "-> \x1b[0mproxy.upstream_url in " + s.file() + ": is the upstream running there? Or does a firewall here or on the path refuse it? (nft list ruleset)\r\n"},
+		"doctor":   {"\x1b[32mok       \x1b[0mconfig ", "\x1b[33mwarn     \x1b[0mheader rules ", "\x1b[31;1mFAIL     \x1b[0mupstream tcp ", "-> \x1b[0mproxy.upstream_url in " + s.file() + ": is the upstream running there, and is this its port? Or does a firewall here or on the path refuse it? (nft list ruleset)\r\n"},
 		"selftest": {"\x1b[32mok    \x1b[0mcurl with an API key", "\x1b[31;1mFAIL  \x1b[0mSDK with an OAuth token"},
 	} {
 		x := s.onTerminal(80, 24, "", command, "--config", s.file())

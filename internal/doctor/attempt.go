@@ -1,65 +1,95 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"oauth-proxyd/internal/admin"
 	"oauth-proxyd/internal/upstream"
 )
 
-// attempt is one request to the upstream, directly or through one proxy.
+// attempt is one request to the upstream, on a connection like those of the daemon.
 type attempt struct {
-	config upstream.Config
-	proxy  *url.URL // nil: directly
+	upstream.Config
+	proxy *url.URL // the one that was used, or else the first one; nil: directly
 
-	steps    []upstream.Stage
-	response *http.Response // its body is read
-	took     time.Duration  // by the request, without the connection
-	err      error
+	mu      sync.Mutex
+	ended   bool // an address that lost the race may report late
+	lookups []lookup
+	reached []Finding // one for each address
 
-	informational atomic.Int64 // 1xx responses that came before the final one
+	connected bool           // the upstream, TLS included
+	response  *http.Response // its body is read
+	took      time.Duration  // by the request, without the connection
+	err       error
 }
 
-// attempts returns an attempt for each proxy, in the order in which the daemon tries them.
-func attempts(c upstream.Config) []*attempt {
-	if len(c.UpstreamProxies) == 0 {
-		return []*attempt{{config: c}}
-	}
-	all := make([]*attempt, len(c.UpstreamProxies))
-	for i, proxy := range c.UpstreamProxies {
-		all[i] = &attempt{config: c, proxy: proxy}
-		all[i].config.UpstreamProxies = []*url.URL{proxy}
-	}
-	return all
+// lookup is a name that was resolved.
+type lookup struct {
+	name      string
+	addresses []netip.Addr
+	took      time.Duration
 }
 
-// send sends one plain request without a credential, on a connection like those of the daemon.
+func newAttempt(c upstream.Config) *attempt {
+	a := &attempt{Config: c}
+	if len(c.UpstreamProxies) > 0 {
+		a.proxy = c.UpstreamProxies[0]
+	}
+	return a
+}
+
+func (a *attempt) record(add func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		add()
+	}
+}
+
+// trace records the names and addresses that worked. The error of the attempt has the others.
+func (a *attempt) trace() *httptrace.ClientTrace {
+	var name string
+	began := map[string]time.Time{}
+	begin := func(to string) { a.record(func() { began[to] = time.Now() }) }
+	return &httptrace.ClientTrace{
+		DNSStart: func(i httptrace.DNSStartInfo) { name = i.Host; begin(name) },
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			found := lookup{name: name}
+			for _, address := range i.Addrs {
+				addr, _ := netip.AddrFromSlice(address.IP)
+				found.addresses = append(found.addresses, addr.Unmap())
+			}
+			a.record(func() {
+				if found.took = time.Since(began[name]); i.Err == nil {
+					a.lookups = append(a.lookups, found)
+				}
+			})
+		},
+		ConnectStart: func(_, address string) { begin(address) },
+		ConnectDone: func(_, address string, err error) {
+			a.record(func() {
+				if err == nil {
+					a.reached = append(a.reached, at(stepTCP, ok("connected to %s in %s", address, milliseconds(time.Since(began[address])))))
+				}
+			})
+		},
+	}
+}
+
+// send sends one plain request without a credential.
 func (a *attempt) send(ctx context.Context, agent string) {
-	var mu sync.Mutex
-	ended := false // an address that lost the race may report its step late
-	config := a.config
-	config.Observe = func(s upstream.Stage) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !ended {
-			a.steps = append(a.steps, s)
-		}
-	}
+	config := a.Config
+	config.Trace = a.trace()
 	a.err = a.exchange(ctx, config, agent)
-	mu.Lock()
-	defer mu.Unlock()
-	ended = true
+	a.record(func() { a.ended = true })
 }
 
 func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent string) error {
@@ -79,10 +109,14 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	if err != nil {
 		return err
 	}
+	a.connected = true
+	for _, p := range config.UpstreamProxies {
+		if p.Host == pool.Route().Proxy {
+			a.proxy = p
+		}
+	}
 	began := time.Now()
-	response, err := conn.Send(ctx, request, upstream.Events{Informational: func(int, http.Header) {
-		a.informational.Add(1)
-	}})
+	response, err := conn.Send(ctx, request, upstream.Events{})
 	if err != nil {
 		return err
 	}
@@ -91,65 +125,27 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	return response.Body.Close()
 }
 
-// done reports whether a step of that kind succeeded.
-func (a *attempt) done(part string) bool {
-	return slices.ContainsFunc(a.steps, func(s upstream.Stage) bool { return s.Part == part && s.Err == nil })
-}
-
-// failedPart returns the step at which the connection failed, or "" if it was made.
-func (a *attempt) failedPart() string {
-	for _, step := range []struct {
-		part   string
-		needed bool
-	}{
-		{upstream.StageName, net.ParseIP(a.host()) == nil},
-		{upstream.StageAddress, true},
-		{upstream.StageTunnel, a.proxy != nil},
-		{upstream.StageHandshake, a.config.UpstreamURL.Scheme == "https"},
-	} {
-		if step.needed && !a.done(step.part) {
-			return step.part
-		}
-	}
-	return ""
-}
-
 // host returns the name or the address that the attempt connects to.
-func (a *attempt) host() string { return cmp.Or(a.proxy, a.config.UpstreamURL).Hostname() }
-
-// addresses returns those of the host that the attempt connects to.
-func (a *attempt) addresses() []netip.Addr {
-	if addr, err := netip.ParseAddr(a.host()); err == nil {
-		return []netip.Addr{addr.Unmap()}
+func (a *attempt) host() string {
+	if a.proxy != nil {
+		return a.proxy.Hostname()
 	}
-	var all []netip.Addr
-	for _, s := range a.steps {
-		for _, addr := range s.Addresses {
-			all = append(all, addr.Unmap())
-		}
-	}
-	return all
+	return a.UpstreamURL.Hostname()
 }
 
-// curl returns the command that sends such a request to a path of the upstream.
-func (a *attempt) curl(path string) string {
+// curl returns the command that sends such a request to a path of the upstream through a proxy, or
+// directly if that is nil.
+func (a *attempt) curl(path string, proxy *url.URL) string {
 	command := "curl -v "
-	if file := a.config.UpstreamCAFile; file != "" {
+	if file := a.UpstreamCAFile; file != "" {
 		command += "--cacert " + file + " "
 	}
-	if a.proxy != nil {
-		command += "--proxy " + a.proxy.String() + " "
+	if proxy != nil {
+		command += "--proxy " + proxy.String() + " "
 	}
-	u := *a.config.UpstreamURL
+	u := *a.UpstreamURL
 	if path != "" {
 		u = *u.JoinPath(path)
 	}
 	return command + u.String()
-}
-
-// connected reports whether the daemon would use this proxy: it tries the next one only if a proxy
-// opens no tunnel.
-func (a *attempt) connected() bool {
-	part := a.failedPart()
-	return part == "" || part == upstream.StageHandshake
 }

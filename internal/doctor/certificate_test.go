@@ -53,7 +53,7 @@ func brokenHandshakes() []breakage {
 				w.serveSigned(&x509.Certificate{NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 			},
 			"upstream tls", doctor.Fail,
-			[]string{"incompatible key usage", "must issue one for servers", "serverAuth"},
+			[]string{"incompatible key usage", "must issue a valid one"},
 		},
 		{
 			"an upstream with another name", func(w *world) { w.trusts(strings.Replace(w.tlsUpstream(nil), "127.0.0.1", "localhost", 1)) },
@@ -65,13 +65,24 @@ func brokenHandshakes() []breakage {
 				w.replace(w.upstream.URL, w.serveTLS(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}))
 			},
 			"upstream tls", doctor.Fail,
-			[]string{"only TLS 1.0 or 1.1", "must turn on TLS 1.2 or 1.3", "openssl s_client -connect 127.0.0.1:"},
+			[]string{"protocol version not supported", "is this an https server, with TLS 1.2 or 1.3?"},
 		},
 		{
 			"an upstream without TLS", func(w *world) { w.replace(w.upstream.URL, strings.Replace(w.upstream.URL, "http:", "https:", 1)) },
 			"upstream tls", doctor.Fail,
-			[]string{"is this an https server?"},
+			[]string{"is this an https server, with TLS 1.2 or 1.3?"},
 		},
+	}
+}
+
+// TestTLSIsShown: with its version, and the issuer of the certificate, over either protocol.
+func TestTLSIsShown(t *testing.T) {
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		w := newWorld(t)
+		w.trusts(w.serveTLS(&tls.Config{NextProtos: []string{protocol}}))
+		if f := find(w.examine(), "upstream tls"); f.Status != doctor.OK || lacks(f, []string{"TLS 1.3 " + protocol, `issued by "O=Acme Co"`}) {
+			t.Errorf("%s: %+v", protocol, f)
+		}
 	}
 }
 
@@ -85,12 +96,12 @@ func silentHandshakes() []breakage {
 				w.replace(w.upstream.URL, "https://"+w.accept(dropped)+`"`+"\n  connect_timeout = \"1s")
 			},
 			"upstream tls", doctor.Fail,
-			[]string{"connected, and received nothing", "one that filters by name drops the connection", "tracepath 127.0.0.1", "ip link set dev DEVICE mtu 1280"},
+			[]string{"connected, and received nothing", "one that filters by name drops or closes the connection", "tracepath 127.0.0.1", "ip link set dev DEVICE mtu 1280"},
 		},
 		{
 			"a firewall closes what names the upstream", func(w *world) { w.replace(w.upstream.URL, "https://"+w.accept(closed)) },
 			"upstream tls", doctor.Fail,
-			[]string{"connected, and received nothing", "one that filters by name closes the connection"},
+			[]string{"connected, and received nothing", "one that filters by name drops or closes the connection"},
 		},
 		{
 			"a proxy's tunnel leads to nothing", func(w *world) {
@@ -98,7 +109,7 @@ func silentHandshakes() []breakage {
 				w.through(connectProxy(w.t, http.StatusOK))
 			},
 			"upstream tls", doctor.Fail,
-			[]string{"received nothing", "\nthe proxy 127.0.0.1:", "opened a tunnel to 127.0.0.1:", "its log says why"},
+			[]string{"received nothing", "\nhave the firewall or the proxy on the path admit 127.0.0.1", "its log says why"},
 		},
 	}
 }
@@ -130,7 +141,7 @@ func brokenChains() []breakage {
 		{
 			"a CA between them is not sent", func(w *world) { w.serveChain(time.Now().Add(time.Hour), false) },
 			"upstream tls", doctor.Fail,
-			[]string{`issued by "CN=Between"`, "or the server does not send its intermediate certificate", "-showcerts   # if the issuer", "must add that CA's certificate"},
+			[]string{`issued by "CN=Between"`, "or the server does not send its intermediate certificate", "openssl s_client -showcerts -connect 127.0.0.1:", "   # if the issuer", "must add that CA's certificate"},
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -55,9 +56,8 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Resolver looks names up. If nil, one is made that passes over silent name servers.
 	Resolver *net.Resolver
-	// Observe is called with each stage of making a connection, from several goroutines. It may be
-	// nil.
-	Observe func(Stage)
+	// Trace has hooks for names and addresses, which several goroutines call. It may be nil.
+	Trace *httptrace.ClientTrace
 }
 
 // SameTarget reports whether connections made for a can be used for b, too.
@@ -169,19 +169,30 @@ func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	if d.tls == nil {
 		return s, nil
 	}
-	c, start := tls.Client(s, d.tls), time.Now()
-	err := c.HandshakeContext(ctx)
-	silent := s.count.Load() == 0
-	d.observe(start, Stage{Part: StageHandshake, To: d.address, Err: err, TLS: c.ConnectionState(), Silent: silent})
-	if err != nil {
+	c := tls.Client(s, d.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
 		_ = s.Close() // err says why
-		if silent {
-			return nil, fmt.Errorf("TLS handshake: connected, and received nothing: %w", err)
-		}
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, &HandshakeError{Silent: s.count.Load() == 0, cause: err}
 	}
 	return c, nil
 }
+
+// HandshakeError says that the upstream was reached, and that there is no TLS with it.
+type HandshakeError struct {
+	Silent bool // nothing was received
+	cause  error
+}
+
+// Error implements error.
+func (e *HandshakeError) Error() string {
+	if e.Silent {
+		return "TLS handshake: connected, and received nothing: " + e.cause.Error()
+	}
+	return "TLS handshake: " + e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *HandshakeError) Unwrap() error { return e.cause }
 
 // route connects to the upstream, including the TLS handshake: directly, or through the first proxy
 // that works. It tries the proxy that worked last first, and gives each an equal share of the time.
@@ -224,13 +235,11 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	err = d.tunnel(c)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
-	d.observe(start, Stage{Part: StageTunnel, To: proxy.Host, Err: err})
 	if err != nil {
 		_ = c.Close() // err says why
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"syscall"
 	"time"
@@ -73,7 +74,10 @@ func (d *dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
 	}
-	c, err := dialer.DialContext(d.observed(ctx), "tcp", address)
+	if d.Trace != nil {
+		ctx = httptrace.WithClientTrace(ctx, d.Trace)
+	}
+	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -2,13 +2,9 @@ package upstream_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
-	"net/http"
-	"net/netip"
-	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -89,32 +85,6 @@ func TestNameInClearIsJudgedByItsAddressEachTime(t *testing.T) {
 		if !c.works && (!strings.Contains(err.Error(), "in clear") || time.Since(start) > time.Second) {
 			t.Errorf("%v: %v after %v", c.addresses, err, time.Since(start))
 		}
-	}
-}
-
-// Each stage of a connection is reported, with the addresses of a name.
-func TestStagesAreObserved(t *testing.T) {
-	server := serveNames(t, usual, "127.0.0.1")
-	o := serveHTTP(t, "h2", func(http.ResponseWriter, *http.Request) {})
-	var stages []upstream.Stage
-	pool := o.pool(t, named(o, inTurn(server, server)), func(c *upstream.Config) {
-		c.Observe = func(s upstream.Stage) { stages = append(stages, s) }
-	})
-	succeeds(t, pool)
-	_, port, _ := net.SplitHostPort(o.url.Host)
-	want := []upstream.Stage{
-		{Part: upstream.StageName, To: "upstream.test", Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
-		{Part: upstream.StageAddress, To: "127.0.0.1:" + port},
-		{Part: upstream.StageHandshake, To: "upstream.test:" + port},
-	}
-	for i := range stages {
-		if stages[i].Took <= 0 || stages[i].Part == upstream.StageHandshake && stages[i].TLS.NegotiatedProtocol != "h2" {
-			t.Errorf("%+v", stages[i])
-		}
-		stages[i].Took, stages[i].TLS = 0, tls.ConnectionState{}
-	}
-	if !reflect.DeepEqual(stages, want) {
-		t.Errorf("%+v\nwant %+v", stages, want)
 	}
 }
 

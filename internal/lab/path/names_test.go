@@ -127,7 +127,7 @@ func TestOnlyIPv6(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, deadAddress6+" "+apiName+"\n", "")
 	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
-	want(t, d.findings(), "upstream tcp", "fail", "unreachable", apiName+" has only IPv6 addresses, and this host has no route to them", "ip -6 route")
+	want(t, d.findings(), "upstream tcp", "fail", "unreachable", "ip route get ADDRESS", "is there a route to "+apiName+", for IPv6 too?")
 }
 
 // serveTruncated responds to every question with what does not fit into a packet.
@@ -148,5 +148,5 @@ func TestNoNamesOverTCP(t *testing.T) {
 	h := newHost(t, "", "nameserver 127.0.0.3\n")
 	h.serveTruncated("127.0.0.3:53")
 	d := startDaemon(h, newAPI(t).pem, `  upstream_url = "https://`+apiName+`"`)
-	want(t, d.findings(), "upstream dns", "fail", "dial tcp 127.0.0.3:53: connect: connection refused", "TCP port 53", "dig +tcp @127.0.0.3 "+apiName)
+	want(t, d.findings(), "upstream dns", "fail", "dial tcp 127.0.0.3:53: connect: connection refused", "getent hosts "+apiName)
 }
