@@ -43,7 +43,7 @@ func TestAdviceForADaemonStartedByHand(t *testing.T) {
 		{[]string{"explain", "req_nobody"}, "hint: older ones are in the log\n"},
 		{[]string{"status"}, "to know them, see the lines of the log with status 403\n"},
 		{[]string{"status", "--json"}, `"restart_with": "` + restart + `"`},
-		{[]string{"doctor", "--config", s.file()}, "-> " + restart},
+		{[]string{"doctor", "--config", s.file()}, "-> oauth-proxyd reload --dry-run"},
 	} {
 		_, out, errs := s.command(c.args...)
 		if !strings.Contains(out+errs, c.want) || strings.Contains(out+errs, "journalctl -u oauth-proxyd") || strings.Contains(out+errs, "systemctl") {

@@ -56,8 +56,7 @@ func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 		}
 		return c, nil
 	}
-	withoutFile, _ := config.Parse("", nil, e.environment()...) // nil: the environment is wrong, as load says
-	return doctor.Config{File: path, Daemon: daemon, Load: load, Default: withoutFile, Version: version}
+	return doctor.Config{File: path, Daemon: daemon, Load: load, Version: version}
 }
 
 func checkGateway(through string) error {

@@ -22,7 +22,7 @@ func TestProbeIsRecognizedByItsHeader(t *testing.T) {
 	}}
 	d, _ := s.doctor("--through", g.run(t, s.url()).URL)
 	d.want(t, "gateway", "ok", "the request came through")
-	d.want(t, "gateway beta list", "fail", "dropped")
+	d.want(t, "gateway beta list", "fail", "did not arrive")
 	if n := reached.Load(); n > 0 {
 		t.Errorf("%d requests of doctor reached the upstream", n)
 	}

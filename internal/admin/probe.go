@@ -43,8 +43,6 @@ type ProbeReport struct {
 	Person      string   `json:"person,omitempty"`
 	PersonDoubt string   `json:"person_doubt,omitempty"`
 	Claimed     bool     `json:"claimed"`
-	// Upstream is the anthropic-beta that the upstream would get.
-	Upstream []string `json:"upstream,omitempty"`
 	// Sent is when each event of the response was sent, and Complete reports whether all were.
 	Sent     []time.Time `json:"sent,omitempty"`
 	Complete bool        `json:"complete"`

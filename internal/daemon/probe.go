@@ -92,7 +92,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 			v := d.view()
 			report.Sender, report.Entry = v.naming.sender(id)
 			report.Named, report.Person, report.PersonDoubt = id.Person != "", id.Redacted(v.naming.name).Person, id.Doubt
-			compareProbe(report, nonce, p, r)
+			compareProbe(report, nonce, r)
 			report.Claimed = slices.Contains(r.Header[v.config.Identity.Header], admin.ProbePerson)
 			report.NamedIn = namedIn(r.Header, v.config.Identity.Header)
 			if err != nil {
@@ -109,7 +109,7 @@ func (d *daemon) serveProbe(p *proxy.Proxy, w http.ResponseWriter, r *http.Reque
 }
 
 // compareProbe records what the gateway did to the request.
-func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *http.Request) {
+func compareProbe(report *admin.ProbeReport, nonce string, r *http.Request) {
 	report.Target = r.URL.RequestURI()
 	known := map[string]string{admin.ProbeAuthorization + nonce: "same", "": "absent"}
 	report.Authorization = cmp.Or(known[strings.Join(r.Header["Authorization"], "\n")], "changed")
@@ -120,7 +120,6 @@ func compareProbe(report *admin.ProbeReport, nonce string, p *proxy.Proxy, r *ht
 			report.Header[name] = values
 		}
 	}
-	report.Upstream = p.Rewritten(r)["Anthropic-Beta"]
 }
 
 // namedIn lists the headers of h in which gateways name a person, the header first before others.

@@ -85,29 +85,21 @@ func checkAccess(_ context.Context, x *facts) []Finding {
 		return []Finding{warn("access.allow has only \"local\": every peer of the tailnet is refused").
 			fix(allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
 	}
-	if x.network != nil && !slices.ContainsFunc(allow, x.mayMatch) {
-		return []Finding{fail("every request is refused: no node that this one sees matches an entry of access.allow, %v", allow).
-			fix("tailscale status --json   # names, users and tags as tailscaled knows them", allowLine(x.settings, "tailnet"), "oauth-proxyd reload")}
-	}
 	findings := append(x.entryFindings("access.allow", allow), x.entryFindings("identity.from", x.settings.Identity.From)...)
-	if len(findings) == 0 {
-		return []Finding{ok("access.allow is %v", allow)}
+	switch {
+	case len(findings) > 0:
+		return findings
+	case x.network == nil && x.settings.Tailscale.Required && slices.ContainsFunc(slices.Concat(allow, x.settings.Identity.From), namesNodes):
+		return []Finding{unknown("whether access.allow and identity.from match a node: tailscaled does not show the peers")}
 	}
-	return findings
+	return []Finding{ok("access.allow is %v", allow)}
 }
 
 // entryFindings reports the entries that name a node, a user or a tag, but match no node that this
 // node sees.
-func (x *facts) entryFindings(setting string, entries []config.Source) []Finding {
-	if x.network == nil && !x.settings.Tailscale.Required { // checkConfig warns of them
-		return nil
-	}
-	var findings []Finding
+func (x *facts) entryFindings(setting string, entries []config.Source) (findings []Finding) {
 	for _, s := range entries {
-		switch {
-		case x.network == nil && namesNodes(s):
-			findings = append(findings, unknown("whether %q of %s matches a node: tailscaled does not show the peers", s, setting))
-		case x.network != nil && !x.mayMatch(s):
+		if x.network != nil && !x.mayMatch(s) {
 			findings = append(findings, warn("%s has %q, which matches no node that this one sees", setting, s).
 				fix("tailscale status --json   # names, users and tags as tailscaled knows them"))
 		}

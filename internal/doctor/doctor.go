@@ -17,8 +17,6 @@ type Config struct {
 	// the file, Load returns both a configuration and an error.
 	File string
 	Load func() (*config.Config, error)
-	// Default is the configuration without the file, for checks that run although it is refused.
-	Default *config.Config
 	// Daemon is the running daemon to ask.
 	Daemon admin.Client
 	// Version of this program.

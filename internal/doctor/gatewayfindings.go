@@ -52,13 +52,10 @@ func (x *facts) notArrived(ctx context.Context, p *probe) Finding {
 	case p.status != 0:
 		return fail("the gateway responded with %d, and the request did not reach this daemon%s", p.status, p.errorType()).
 			fix("a grant in the gateway for its models, to this node", "have the gateway pass on the header "+strings.ToLower(admin.ProbeHeader)).
-			fix(provider, x.checkSender(p))
+			fix(provider, checkSender)
 	}
-	f := fail("%s: %s; the request did not reach this daemon", p.request.URL.Host, plain(p.err)).fix("curl -v " + x.Through)
-	if x.node.Userspace {
-		f = f.fix("tailscaled has no network device here: HTTP_PROXY=http://… oauth-proxyd doctor …, with the address of its --outbound-http-proxy-listen")
-	}
-	return f.fix(provider, x.checkSender(p))
+	return fail("%s: %s; the request did not reach this daemon", p.request.URL.Host, plain(p.err)).
+		fix("curl -v "+x.Through, provider, checkSender)
 }
 
 // errorType names the type of an API error, and the oauth-proxyd that sent it. It shows no other
@@ -78,22 +75,14 @@ func (p *probe) errorType() string {
 	return text
 }
 
-// checkSender returns the command that checks whether the gateway may connect to this daemon.
-func (x *facts) checkSender(p *probe) string {
-	name := "NAME   # the gateway's"
-	if n, found := x.find(p.request.URL.Hostname()); found {
-		name = n.Node
-	}
-	return "sudo oauth-proxyd doctor --peer " + name
-}
+// checkSender is the command that checks whether the gateway may connect to this daemon.
+const checkSender = "sudo oauth-proxyd doctor --peer NAME   # the gateway's"
 
 func targetFinding(r admin.ProbeReport) Finding {
 	path, query, _ := strings.Cut(r.Target, "?")
 	switch {
-	case strings.HasSuffix(path, "/v1/v1/messages"):
-		return fail("/v1/messages arrived as %s", path).fix("the gateway's provider: baseurl without /v1")
 	case path != "/v1/messages":
-		return fail("/v1/messages arrived as %s", path).fix("the gateway's provider: baseurl without a path")
+		return fail("/v1/messages arrived as %s", path).fix("the gateway's provider: baseurl without /v1 or another path")
 	case !strings.Contains(query, "beta=true"):
 		return warn("the gateway dropped the query ?beta=true").fix("have the gateway pass on the query")
 	}
@@ -103,32 +92,13 @@ func targetFinding(r admin.ProbeReport) Finding {
 // betaFinding says whether the client's list of features arrived. Without it, the API refuses
 // requests of Claude Code, whatever the rules here add.
 func betaFinding(r admin.ProbeReport) Finding {
-	sent, arrived := config.AppendElements(nil, sentBeta), config.AppendElements(nil, r.Header["Anthropic-Beta"]...)
-	lost, more := without(sent, arrived), without(arrived, sent)
-	var f Finding
-	switch {
-	case len(lost) == 0 && len(more) == 0:
-		f = ok("kept: the client's whole list arrived")
-	case len(lost) == 0:
-		f = ok("merged: the client's whole list arrived, with %s", strings.Join(more, ", "))
-	case len(arrived) == 0:
-		f = fail("dropped: the client's features %s did not arrive", strings.Join(sent, ", "))
-	default:
-		f = fail("replaced: the client's features %s did not arrive, but %s did", strings.Join(lost, ", "), strings.Join(arrived, ", "))
+	arrived := config.AppendElements(nil, r.Header["Anthropic-Beta"]...)
+	lost := slices.DeleteFunc(config.AppendElements(nil, sentBeta), func(s string) bool { return slices.Contains(arrived, s) })
+	if len(lost) == 0 {
+		return ok("the client's whole list arrived")
 	}
-	if f.Status == Fail {
-		f.Seen += "; the API refuses requests of Claude Code with 400"
-		f = f.fix("have the gateway pass on anthropic-beta unchanged; the rules here add " + oauthBeta)
-	}
-	if !slices.Contains(config.AppendElements(nil, r.Upstream...), oauthBeta) {
-		f = fail("%s; and no rule here adds %s: the API refuses a subscription's token with 401", f.Seen, oauthBeta).fix(append(f.Fix, mergeRule)...)
-	}
-	return f
-}
-
-// without returns the elements of all that are not in some.
-func without(all, some []string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
+	return fail("the client's features %s did not arrive; the API refuses requests of Claude Code with 400", strings.Join(lost, ", ")).
+		fix("have the gateway pass on anthropic-beta unchanged; a header rule here can add " + oauthBeta)
 }
 
 func credentialFinding(r admin.ProbeReport) Finding {

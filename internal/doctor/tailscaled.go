@@ -15,7 +15,7 @@ import (
 
 // checkTailscaled asks for the state of the backend, and for the facts that later checks need.
 func checkTailscaled(ctx context.Context, x *facts) []Finding {
-	settings := cmp.Or(x.settings, x.Default, config.Default())
+	settings := cmp.Or(x.settings, config.Default())
 	x.client = tailnet.New(tailnet.Config{Socket: settings.Tailscale.Socket, AttemptTimeout: shortLimit})
 	status, err := x.client.Connect(ctx)
 	x.node = status

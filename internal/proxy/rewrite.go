@@ -9,7 +9,6 @@ import (
 
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
-	"oauth-proxyd/internal/inbound"
 )
 
 // rewrite returns the request for the upstream: the client's, without what concerns only its
@@ -47,13 +46,6 @@ func (s *snapshot) header(in *http.Request, listener string) (http.Header, []Rul
 		results = append(results, RuleTrace{strings.ToLower(rule.Name), apply(rule, h, in, listener)})
 	}
 	return h, results
-}
-
-// Rewritten returns the header that the upstream would get for r under the current rules. It sends
-// and counts nothing.
-func (p *Proxy) Rewritten(r *http.Request) http.Header {
-	h, _ := p.current.Load().header(r, inbound.ConnOf(r).Listener)
-	return h
 }
 
 // keepUserAgent makes net/http send the client's User-Agent as it came. net/http writes one

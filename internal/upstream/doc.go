@@ -39,7 +39,6 @@
 //	            for its writes and frames.go for HTTP/2 frames about the connection
 //	dial.go     Config, and how a connection is made: CONNECT proxies, TLS
 //	names.go    makes a TCP connection: name servers, IPv4 beside IPv6
-//	stage.go    reports the stages of this to doctor
 //
 // The pool's lock is held only to count. No code of net/http, and none that waits for a peer, runs
 // under it, so one faulty connection cannot hold up another.
