@@ -38,14 +38,6 @@ type lookup struct {
 	took      time.Duration
 }
 
-func newAttempt(c upstream.Config) *attempt {
-	a := &attempt{Config: c}
-	if len(c.UpstreamProxies) > 0 {
-		a.proxy = c.UpstreamProxies[0]
-	}
-	return a
-}
-
 func (a *attempt) record(add func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,6 +79,9 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 // send sends one plain request without a credential.
 func (a *attempt) send(ctx context.Context, agent string) {
 	config := a.Config
+	if len(config.UpstreamProxies) > 0 {
+		a.proxy = config.UpstreamProxies[0]
+	}
 	config.Trace = a.trace()
 	a.err = a.exchange(ctx, config, agent)
 	a.record(func() { a.ended = true })

@@ -136,18 +136,21 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 // judge says what is wrong with the sockets, without which no client connects, or else how the
 // service is.
 func (u units) judge() Finding {
+	s, ending := u.service, u.service.Ending()
+	if s.Load == "masked" {
+		f := fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
+		if s.Active == "active" { // systemd drops its NotifyAccess=, but not its WatchdogSec=
+			f.Seen += ": systemd ignores its watchdog pings, and kills it within 30 s"
+		}
+		return f
+	}
 	for _, s := range u.sockets() {
-		if f := u.judgeSocket(s); f.Seen != "" {
+		if f := u.judgeSocketUnit(s); f.Seen != "" {
 			return f
 		}
 	}
-	s, ending := u.service, u.service.Ending()
 	restarts := s.Active == "activating" || s.Active == "deactivating" && s.MainPID == 0
 	switch {
-	case s.Load == "masked" && s.Active == "active": // systemd drops its NotifyAccess=, but not its WatchdogSec=
-		return fail("%s is masked: systemd ignores its watchdog pings, and kills it within 30 s", serviceUnit).fix("systemctl unmask " + serviceUnit)
-	case s.Load == "masked":
-		return fail("%s is masked", serviceUnit).fix("systemctl unmask " + serviceUnit)
 	case s.Active == "failed":
 		return fail("%s stopped: %s", serviceUnit, ending).fix(u.fixEnding()...)
 	case restarts && ending != "":
@@ -166,9 +169,9 @@ func (u units) judge() Finding {
 	}
 }
 
-// judgeSocket reports a socket unit that does not listen, or that will not once the service stops.
-// The finding is empty if there is none.
-func (u units) judgeSocket(s systemd.Unit) (f Finding) {
+// judgeSocketUnit reports a socket unit that does not listen, or that will not once the service
+// stops. The finding is empty if there is none.
+func (u units) judgeSocketUnit(s systemd.Unit) (f Finding) {
 	runs := u.service.Active == "active"
 	open := "systemctl enable --now " + s.Name
 	if runs || s.Active == "active" {
