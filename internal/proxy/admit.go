@@ -39,8 +39,10 @@ func (x *exchange) admit() error {
 	return nil
 }
 
+// takeSlot reads the body ahead before it waits for a slot, because the client may leave meanwhile.
 func (x *exchange) takeSlot() error {
-	return x.proxy.queue.enter(x.ctx, &x.ticket, x.waitQueued)
+	x.readAhead()
+	return x.proxy.queue.enter(x.ctx, &x.ticket, func() { x.rec.enter(phaseQueued, "") })
 }
 
 // reportShare logs why a share in the tailnet's policy is ignored, at most once a minute.
@@ -98,8 +100,3 @@ func asksUpgrade(h http.Header) bool {
 // isPreface reports whether r is the preface of HTTP/2 without TLS (RFC 9113 §3.4). net/http passes
 // it to handlers as a request, PRI * HTTP/2.0, and refuses every other request of that version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
-
-func (x *exchange) waitQueued() {
-	x.rec.enter(phaseQueued, "")
-	x.readAhead()
-}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -30,6 +32,7 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 	x := &exchange{
 		proxy: &Proxy{memory: m}, cfg: &snapshot{Config: c}, in: r, rec: &record{},
 		rc: http.NewResponseController(httptest.NewRecorder()), ctx: r.Context(), cancel: func(error) {},
+		conn: &inbound.Conn{}, unfollow: func() bool { return true },
 	}
 	x.watch.x = x
 	return newRequestBody(x), m
@@ -51,7 +54,7 @@ func noise(n int) []byte {
 }
 
 func TestBodyReplaysByteForByte(t *testing.T) {
-	sizes := []int{0, 1, largeBuffer - 1, largeBuffer, largeBuffer + 1, 3*largeBuffer + 5, readAheadLimit + 3*largeBuffer}
+	sizes := []int{0, 1, largeBuffer - 1, largeBuffer, largeBuffer + 1, 3*largeBuffer + 5, keptLimit - 1}
 	sources := map[string]func(io.Reader) io.Reader{
 		"as it comes": func(r io.Reader) io.Reader { return r },
 		"halves":      iotest.HalfReader,
@@ -62,7 +65,7 @@ func TestBodyReplaysByteForByte(t *testing.T) {
 			for _, size := range sizes {
 				want := noise(size)
 				b, m := testBody(source(bytes.NewReader(want)), 1<<30, 64<<20, true)
-				b.readAhead()
+				b.begin(b.x.conn)
 				_, _ = io.CopyN(io.Discard, attemptOn(b), int64(size/2))
 				if !b.replayable() {
 					t.Fatalf("size %d: not replayable", size)
@@ -107,12 +110,26 @@ func TestShortBodyNeedsLittleMemory(t *testing.T) {
 	}
 }
 
+// Without retries, nothing is kept that was passed on.
+func TestBodyOfTheOnlyAttempt(t *testing.T) {
+	want := noise(10 * largeBuffer)
+	b, m := testBody(bytes.NewReader(want), 1<<30, 64<<20, false)
+	b.begin(b.x.conn)
+	if got, err := io.ReadAll(attemptOn(b)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read %d bytes, error %v", len(got), err)
+	}
+	if used := m.used.Load(); used != 0 {
+		t.Errorf("%d bytes of memory", used)
+	}
+	b.close()
+}
+
 // A body that net/http has read along with the header needs no goroutine to read the rest.
 func TestShortBodyIsTakenWithItsHeader(t *testing.T) {
 	for budget, taken := range map[int64]bool{0: false, smallBuffer: true} {
 		b, m := testBody(iotest.DataErrReader(bytes.NewReader(noise(100))), 1<<30, budget, true) // as net/http's
 		b.x.in.ContentLength = 100
-		b.takeBuffered(&inbound.Conn{})
+		b.begin(b.x.conn)
 		if b.whole() != taken {
 			t.Errorf("budget %d: whole %t", budget, b.whole())
 		}
@@ -130,10 +147,13 @@ func TestBodyPastBudget(t *testing.T) {
 	for _, budget := range []int64{0, largeBuffer, 5 * largeBuffer} {
 		want := noise(50 * largeBuffer)
 		b, m := testBody(bytes.NewReader(want), 1<<30, budget, true)
-		b.readAhead()
+		b.begin(b.x.conn)
 		got, err := io.ReadAll(attemptOn(b))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("budget %d: read %d bytes, error %v", budget, len(got), err)
+		}
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("budget %d: %d bytes of memory", budget, used)
 		}
 		if b.replayable() {
 			t.Errorf("budget %d: replayable", budget)
@@ -150,13 +170,14 @@ func TestBodyIsReadAheadUpToALimit(t *testing.T) {
 		r, w := io.Pipe()
 		go func() { _, _ = io.Copy(w, bytes.NewReader(noise(4<<20))); w.Close() }()
 		b, m := testBody(r, 1<<30, 64<<20, true)
-		b.readAhead()
+		b.begin(b.x.conn)
 		synctest.Wait()
-		if used := m.used.Load(); used < readAheadLimit || used > readAheadLimit+largeBuffer {
+		if used := m.used.Load(); used < keptLimit || used > keptLimit+largeBuffer {
 			t.Errorf("%d bytes read ahead", used)
 		}
+		a := attemptOn(b)
 		b.forget()
-		got, err := io.ReadAll(attemptOn(b))
+		got, err := io.ReadAll(a)
 		if err != nil || !bytes.Equal(got, noise(4<<20)) {
 			t.Errorf("read %d bytes, error %v", len(got), err)
 		}
@@ -169,15 +190,19 @@ func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		b, m := testBody(r, 1<<30, 64<<20, true)
-		b.readAhead()
+		b.begin(b.x.conn)
 		a := attemptOn(b)
 		for i, part := range [][]byte{noise(100), noise(largeBuffer), noise(10)} {
-			_, _ = w.Write(part)
+			go func() { _, _ = w.Write(part) }()
 			got := make([]byte, len(part))
 			if _, err := io.ReadFull(a, got); err != nil || !bytes.Equal(got, part) {
 				t.Fatalf("part %d: %v", i, err)
 			}
 			b.forget()
+			synctest.Wait()
+			if used := m.used.Load(); i > 0 && used != 0 {
+				t.Errorf("part %d: %d bytes of memory still counted", i, used)
+			}
 		}
 		w.Close()
 		if n, err := a.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -190,31 +215,138 @@ func TestBodyIsForgottenWhileItIsRead(t *testing.T) {
 	})
 }
 
+// A client that announces a body and sends little of it takes little memory.
+func TestAnnouncedBodyReservesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		b, m := testBody(r, 1<<30, 64<<20, true)
+		b.x.in.ContentLength = keptLimit
+		b.begin(b.x.conn)
+		for sent := range 3 {
+			if used := m.used.Load(); used > largeBuffer {
+				t.Errorf("%d bytes of memory for %d that came", used, sent)
+			}
+			_, _ = w.Write(noise(1))
+			synctest.Wait()
+		}
+		w.Close()
+		b.close()
+	})
+}
+
+// pipeWriter is the response to a request whose body is a pipe, which has no deadlines.
+type pipeWriter struct {
+	http.ResponseWriter
+	body *io.PipeReader
+}
+
+func (w pipeWriter) SetReadDeadline(time.Time) error {
+	return w.body.CloseWithError(os.ErrDeadlineExceeded)
+}
+
+// testPipe is a requestBody over a pipe, whose reads can be interrupted.
+func testPipe(budget int64) (*requestBody, *io.PipeWriter) {
+	r, w := io.Pipe()
+	b, _ := testBody(r, 1<<30, budget, true)
+	b.x.rc = http.NewResponseController(pipeWriter{httptest.NewRecorder(), r})
+	return b, w
+}
+
+// Only an attempt that reads from the client itself takes the body with it.
 func TestBodyReadEndsWithItsAttempt(t *testing.T) {
 	ends := map[string]func(*requestBody, io.Closer){
 		"attempt closed": func(_ *requestBody, a io.Closer) { a.Close() },
 		"interrupted":    func(b *requestBody, _ io.Closer) { b.interrupt() },
 	}
 	for name, end := range ends {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r, w := io.Pipe()
-				b, _ := testBody(r, 1<<30, 64<<20, true)
-				a := attemptOn(b)
-				done := make(chan error)
-				go func() { _, err := a.Read(make([]byte, 1)); done <- err }()
-				synctest.Wait()
-				end(b, a)
-				if err := <-done; !errors.Is(err, errBodyEnded) {
-					t.Errorf("read ended with %v", err)
-				}
-				w.Close() // a pipe has no deadlines
-				if _, err := io.ReadAll(attemptOn(b)); (err == nil) != (name == "attempt closed") {
-					t.Errorf("the next attempt ended with %v", err)
-				}
-				b.close()
+		for _, budget := range []int64{0, 64 << 20} {
+			t.Run(fmt.Sprintf("%s, %d bytes of memory", name, budget), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b, w := testPipe(budget)
+					a := attemptOn(b)
+					done := make(chan error)
+					go func() { _, err := a.Read(make([]byte, 1)); done <- err }()
+					synctest.Wait()
+					end(b, a)
+					if err := <-done; !errors.Is(err, errBodyEnded) {
+						t.Errorf("read ended with %v", err)
+					}
+					if b.replayable() != (budget > 0) {
+						t.Errorf("replayable %t", b.replayable())
+					}
+					w.Close()
+					if name == "attempt closed" && budget > 0 {
+						if _, err := io.ReadAll(attemptOn(b)); err != nil {
+							t.Errorf("the next attempt ended with %v", err)
+						}
+					}
+					if _, whole := b.close(); whole != (name == "attempt closed" && budget > 0) {
+						t.Errorf("whole %t", whole)
+					}
+				})
 			})
+		}
+	}
+}
+
+// The client gets its response, and may send no more of its body: no attempt may wait for that, and
+// none may fail, which would cut the response.
+func TestBodyIsLeftForTheResponse(t *testing.T) {
+	for _, budget := range []int64{0, 64 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			b, w := testPipe(budget)
+			a := attemptOn(b)
+			done := make(chan error)
+			go func() { _, err := io.Copy(io.Discard, a); done <- err }()
+			_, _ = w.Write(noise(10))
+			synctest.Wait()
+			b.leaveRest()
+			synctest.Wait()
+			if b.reading {
+				t.Error("still read")
+			}
+			select {
+			case err := <-done:
+				t.Errorf("the attempt ended with %v", err)
+			default:
+			}
+			if received, whole := b.close(); received != 10 || whole {
+				t.Errorf("received %d, whole %t", received, whole)
+			}
+			if err := <-done; !errors.Is(err, errBodyEnded) {
+				t.Errorf("the attempt ended with %v", err)
+			}
 		})
+	}
+}
+
+// A body is read again from its beginning as long as no attempt has read beyond it.
+func TestLongBodyIsReadAgain(t *testing.T) {
+	for _, more := range []int64{0, 1} {
+		want := noise(keptLimit + 5*largeBuffer)
+		b, m := testBody(bytes.NewReader(want), 1<<30, 64<<20, true)
+		for range 3 {
+			a := attemptOn(b)
+			if got, err := io.ReadAll(io.LimitReader(a, keptLimit)); err != nil || !bytes.Equal(got, want[:keptLimit]) {
+				t.Errorf("read %d bytes, error %v", len(got), err)
+			}
+			a.Close()
+			if !b.replayable() {
+				t.Fatal("not replayable")
+			}
+		}
+		a := attemptOn(b)
+		_, _ = io.CopyN(io.Discard, a, keptLimit+more)
+		if b.replayable() != (more == 0) {
+			t.Errorf("%d bytes more: replayable %t", more, b.replayable())
+		}
+		if got, err := io.ReadAll(a); err != nil || !bytes.Equal(got, want[keptLimit+more:]) {
+			t.Errorf("read %d bytes, error %v", len(got), err)
+		}
+		if used := m.used.Load(); used != 0 {
+			t.Errorf("%d bytes of memory still counted", used)
+		}
+		b.close()
 	}
 }
 
@@ -234,7 +366,7 @@ func TestBodyOfTooManyBytes(t *testing.T) {
 func TestBodyTrailersComeWithItsEnd(t *testing.T) {
 	b, _ := testBody(bytes.NewReader(noise(10)), 100, 64<<20, true)
 	b.x.in.Trailer = http.Header{"X-Sum": {"1"}, "X-Unannounced": {"2"}}
-	b.readAhead()
+	b.begin(b.x.conn)
 	for range 2 {
 		var out http.Request
 		b.attempt(&out)

@@ -57,10 +57,9 @@ type bufferBudget struct {
 	limit, used atomic.Int64
 }
 
-// take returns an empty buffer, or nil at the limit. force ignores the limit, for a buffer that
-// only passes bytes on: no request holds more than one of these.
-func (b *bufferBudget) take(size int, force bool) []byte {
-	if b.used.Add(int64(size)) > b.limit.Load() && !force {
+// take returns an empty buffer, or nil at the limit.
+func (b *bufferBudget) take(size int) []byte {
+	if b.used.Add(int64(size)) > b.limit.Load() {
 		b.used.Add(-int64(size))
 		return nil
 	}

@@ -37,7 +37,7 @@ func (x *exchange) awaitsContinue() bool {
 // if the client waits for a 100, because reading would ask for the body.
 func (x *exchange) readAhead() {
 	if x.body != nil && !x.awaitsContinue() {
-		x.body.readAhead()
+		x.body.begin(x.conn)
 	}
 }
 

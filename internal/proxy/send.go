@@ -14,9 +14,6 @@ import (
 // send sends the request and returns the upstream's response when its header has come. It sends
 // again only if the upstream provably processed nothing, and the body can be read again.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
-	if x.body != nil && !x.awaitsContinue() {
-		x.body.takeBuffered(x.conn)
-	}
 	if x.unread() {
 		defer context.AfterFunc(x.ctx, x.body.interrupt)()
 	}
@@ -69,7 +66,7 @@ func (x *exchange) pause(d time.Duration) error {
 // attempt sends the request once.
 func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	x.watch.next(forConnection)
-	conn, err := x.cfg.pool.Get(x.ctx, x.readAhead)
+	conn, err := x.cfg.pool.Get(x.ctx, func() {})
 	if err != nil {
 		return nil, err
 	}
