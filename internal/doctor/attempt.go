@@ -100,7 +100,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 	request.Header.Set("User-Agent", agent)
 	request.Header.Set("Anthropic-Version", "2023-06-01")
 	request.Header.Set(admin.ProbeHeader, rand.Text()) // a daemon recognizes the request by it if it comes back
-	conn, err := pool.Get(ctx, func() {})
+	conn, err := pool.Get(ctx)
 	if err != nil {
 		return err
 	}

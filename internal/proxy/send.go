@@ -66,7 +66,7 @@ func (x *exchange) pause(d time.Duration) error {
 // attempt sends the request once.
 func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	x.watch.next(forConnection)
-	conn, err := x.cfg.pool.Get(x.ctx, func() {})
+	conn, err := x.cfg.pool.Get(x.ctx)
 	if err != nil {
 		return nil, err
 	}

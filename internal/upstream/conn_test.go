@@ -59,13 +59,13 @@ func poolTo(t *testing.T, script func(net.Conn)) *Pool {
 func TestConnectionForARequestThatLeft(t *testing.T) {
 	p := poolTo(t, func(c net.Conn) { t.Cleanup(func() { c.Close() }) })
 	ctx, leave := context.WithCancel(t.Context())
-	c, err := p.Get(ctx, func() {})
+	c, err := p.Get(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Release()
 	leave()
-	if _, err := p.Get(ctx, func() {}); !errors.Is(err, context.Canceled) {
+	if _, err := p.Get(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if n := InUse(p); n != 0 {

@@ -3,7 +3,7 @@
 // request again.
 //
 //	pool, err := upstream.New(upstream.Config{Proxy: settings.Proxy})
-//	conn, err := pool.Get(ctx, func() { /* there is a wait */ })
+//	conn, err := pool.Get(ctx)
 //	response, err := conn.Send(ctx, request, upstream.Events{})
 //	defer response.Body.Close() // frees the slot
 //

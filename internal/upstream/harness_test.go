@@ -144,7 +144,7 @@ func get(t testing.TB) *http.Request {
 // begun sends r and gives the header of the response, which is closed with the test.
 func begun(t testing.TB, p *upstream.Pool, r *http.Request) *http.Response {
 	t.Helper()
-	c, err := p.Get(r.Context(), func() {})
+	c, err := p.Get(r.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func begun(t testing.TB, p *upstream.Pool, r *http.Request) *http.Response {
 
 // attempt sends r once and reads the whole response.
 func attempt(p *upstream.Pool, r *http.Request) (response *http.Response, body string, err error) {
-	c, err := p.Get(r.Context(), func() {})
+	c, err := p.Get(r.Context())
 	if err != nil {
 		return nil, "", err
 	}

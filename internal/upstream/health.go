@@ -41,7 +41,7 @@ const (
 //	fit       HTTP/2    silence for quietTime            is pinged, and suspected if that takes long
 //	check     HTTP/2    silence for pingAfter            is pinged, and closed if no byte comes
 //	check     both      no request for idleLimit         is closed
-func (c *Conn) fit(ctx context.Context, wait func()) bool {
+func (c *Conn) fit(ctx context.Context) bool {
 	switch {
 	case c.client.Err() != nil, !c.http2 && c.stale():
 		c.pool.drop(c)
@@ -50,7 +50,6 @@ func (c *Conn) fit(ctx context.Context, wait func()) bool {
 		c.pool.drain(c) // requests on it may still read their responses
 		return false
 	case c.http2 && c.uses.Load() > 0 && c.wire.silence() >= quietTime:
-		wait()
 		return c.responds(ctx)
 	}
 	return true

@@ -49,7 +49,7 @@ func TestBurstAboveTheLimitOfStreams(t *testing.T) {
 				var work sync.WaitGroup
 				for range burst {
 					work.Go(func() {
-						conn, err := b.Get(t.Context(), func() {})
+						conn, err := b.Get(t.Context())
 						if err != nil {
 							t.Error(err)
 							return
@@ -127,7 +127,7 @@ func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
 		conns := make([]*upstream.Conn, placed)
 		for i := range conns {
 			var err error
-			if conns[i], err = b.Get(t.Context(), func() {}); err != nil {
+			if conns[i], err = b.Get(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -43,7 +43,7 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 		}
 	}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 	pool := o.pool(t)
-	c, err := pool.Get(t.Context(), func() {})
+	c, err := pool.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestConnectionsAfterALongSilence(t *testing.T) {
 			}, protocol)
 			pool := o.pool(t)
 			succeeds(t, pool)
-			c, err := pool.Get(t.Context(), func() {})
+			c, err := pool.Get(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func respondsAndTellsOfPings(c net.Conn, pinged chan<- struct{}) {
 // The kernel gives up what HTTP/1.1 cannot ask about.
 func TestKernelGivesUpADeadPath(t *testing.T) {
 	o := listenOn(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	c, err := o.pool(t).Get(t.Context(), func() {})
+	c, err := o.pool(t).Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

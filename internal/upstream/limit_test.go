@@ -78,7 +78,7 @@ func places(t *testing.T, pool *upstream.Pool, slots int, conns uint64) {
 	t.Helper()
 	var most uint64
 	for range slots {
-		c, err := pool.Get(t.Context(), func() {})
+		c, err := pool.Get(t.Context())
 		if err != nil {
 			t.Error(err)
 			return

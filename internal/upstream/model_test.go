@@ -140,7 +140,7 @@ func (w *world) count(id string) int {
 
 func (w *world) attempt(ctx context.Context, pool *upstream.Pool, id string) error {
 	start := time.Now()
-	conn, err := pool.Get(ctx, func() {})
+	conn, err := pool.Get(ctx)
 	if took := time.Since(start); took > modelConnect+2*time.Second {
 		w.t.Errorf("%s waited %v for a connection", id, took)
 	}

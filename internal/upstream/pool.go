@@ -80,14 +80,13 @@ func New(c Config) (*Pool, error) {
 	return p, nil
 }
 
-// Get returns a connection with a slot for one request. If it must wait, which connect_timeout
-// bounds, it calls wait first, possibly more than once. The error is a [*ConnectError], or the
-// cause of ctx.
-func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
+// Get returns a connection with a slot for one request. It may wait, which connect_timeout bounds.
+// The error is a [*ConnectError], or the cause of ctx.
+func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	deadline := time.Now().Add(p.dialer.ConnectTimeout + settingsPatience)
 	for {
-		c, err := p.get(ctx, deadline, wait)
-		if err == nil && c.fit(ctx, wait) && ctx.Err() == nil {
+		c, err := p.get(ctx, deadline)
+		if err == nil && c.fit(ctx) && ctx.Err() == nil {
 			return c, nil
 		}
 		if c != nil {
@@ -104,7 +103,7 @@ func (p *Pool) Get(ctx context.Context, wait func()) (*Conn, error) {
 
 // get takes a free slot, or waits for one until deadline: a peer that ends each connection after a
 // few requests keeps others waiting.
-func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn, error) {
+func (p *Pool) get(ctx context.Context, deadline time.Time) (*Conn, error) {
 	p.mu.Lock()
 	if c := p.reserve(); c != nil {
 		p.mu.Unlock()
@@ -118,7 +117,6 @@ func (p *Pool) get(ctx context.Context, deadline time.Time, wait func()) (*Conn,
 	p.waiters = append(p.waiters, w)
 	p.serveWaiters()
 	p.mu.Unlock()
-	wait()
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, ErrConnectTimeout)
 	defer cancel()
 	select {

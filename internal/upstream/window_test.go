@@ -58,7 +58,7 @@ func TestClientsThatReadNothingHoldUpNobody(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("%d responses of 1 MiB took %v", 5*fastReaders, took)
 	}
-	c, err := pool.Get(t.Context(), func() {})
+	c, err := pool.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
