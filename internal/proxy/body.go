@@ -29,7 +29,7 @@ var (
 //	client ─────────────────────→ attemptBody.Read → upstream
 //
 //	state   who reads from the client      what Read does after the chunks
-//	unread  nobody                         starts readAhead, unless held
+//	unread  nobody                         starts readAhead
 //	ahead   readAhead, up to keptLimit     waits
 //	        or retry.memory, or until the
 //	        response begins
@@ -45,7 +45,6 @@ type requestBody struct {
 	change   sync.Cond  // signals any change below
 	state    bodyState
 	reading  bool  // readAhead runs, or a read of the client's body is under way
-	held     bool  // reading must not start: the response may have begun
 	last     bool  // no attempt can follow the latest one
 	err      error // why the body ended; io.EOF if complete
 	trailer  http.Header
@@ -84,7 +83,7 @@ func (b *requestBody) attempt(out *http.Request) {
 	defer b.settle()
 	// net/http writes to its own map while the body is read ahead.
 	out.Trailer = maps.Clone(b.trailer)
-	b.latest, b.held = &attemptBody{body: b, trailer: out.Trailer}, false
+	b.latest = &attemptBody{body: b, trailer: out.Trailer}
 	b.last = b.x.cfg.Proxy.Retry.Attempts == 1
 	out.Body = b.latest
 }
@@ -111,7 +110,9 @@ func (a *attemptBody) Read(p []byte) (n int, err error) {
 				continue
 			}
 		default:
-			b.await()
+			b.start()
+			b.x.watch.sending(forClientBody)
+			b.change.Wait()
 			continue
 		}
 		a.taken += int64(n)
@@ -147,25 +148,6 @@ func (a *attemptBody) Close() error {
 		}
 	}
 	return nil
-}
-
-// await starts to read if necessary, and waits for a change. The caller holds mu.
-func (b *requestBody) await() {
-	if b.held && b.state == bodyUnread {
-		b.x.watch.sending(forHeader)
-	} else {
-		b.start()
-		b.x.watch.sending(forClientBody)
-	}
-	b.change.Wait()
-}
-
-// hold(true) forbids starting to read: a final response may have come in place of 100 Continue, and
-// net/http would otherwise ask the client for the body. hold(false) allows it again.
-func (b *requestBody) hold(on bool) {
-	b.mu.Lock()
-	defer b.settle()
-	b.held = on
 }
 
 // leaveRest stops reading, so that the header of a response can be written: after an Expect,

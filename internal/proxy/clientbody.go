@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"syscall"
-
-	"oauth-proxyd/internal/upstream"
 )
 
 // takeBody prepares to read the body while the response is written, because a refusal, or an early
@@ -46,19 +44,6 @@ func (x *exchange) leaveBody() {
 	if x.body != nil && x.awaitsContinue() {
 		x.body.leaveRest()
 	}
-}
-
-// events returns what the connection calls before the header of the response.
-func (x *exchange) events() upstream.Events {
-	on := upstream.Events{Informational: x.informational}
-	if x.body != nil && x.awaitsContinue() {
-		on.FirstByte = func() { x.body.hold(true) }
-		on.Informational = func(code int, header http.Header) {
-			x.body.hold(false) // it is not the final response
-			x.informational(code, header)
-		}
-	}
-	return on
 }
 
 // bodyBroke cancels a request whose body ends early. The cause names the body's error, so that this

@@ -76,9 +76,12 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
+		// After a final response in place of 100 Continue, net/http asks for the body, unless the
+		// connection is to close. Over HTTP/2 it does not ask, and the connection is shared.
+		out.Close = x.awaitsContinue() && !conn.HTTP2()
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
-	response, err := conn.Send(x.ctx, out, x.events())
+	response, err := conn.Send(x.ctx, out, upstream.Events{Informational: x.informational})
 	x.rec.change(x.addWaiting)
 	return response, err
 }

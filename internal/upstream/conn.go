@@ -43,6 +43,9 @@ func newConn(p *Pool) *Conn {
 // Number identifies the connection among those to the upstream; the first is 1.
 func (c *Conn) Number() uint64 { return c.number }
 
+// HTTP2 reports whether the connection speaks HTTP/2, and not HTTP/1.1.
+func (c *Conn) HTTP2() bool { return c.http2 }
+
 // Uses returns how many requests were sent on it.
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
@@ -79,8 +82,6 @@ func (c *Conn) Silence() time.Duration {
 
 // Events are called before the header of a response comes. Any function may be nil.
 type Events struct {
-	// FirstByte is called with the first byte of the response, 1xx responses included.
-	FirstByte func()
 	// Informational is called with each 1xx response, but over HTTP/1.1 not with 101.
 	Informational func(status int, header http.Header)
 }
@@ -231,12 +232,7 @@ func (a *attempt) firstByte() {
 // trace returns net/http's hooks, which call on.
 func (a *attempt) trace(on Events) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GotFirstResponseByte: func() {
-			a.firstByte()
-			if on.FirstByte != nil {
-				on.FirstByte()
-			}
-		},
+		GotFirstResponseByte: a.firstByte,
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 			if a.unsolicited.Load() {
 				return errUnsolicited
