@@ -331,8 +331,8 @@ func (b *requestBody) stop(state bodyState) {
 	}
 	b.state = state
 	if b.reading {
-		// net/http cancels the request because of an interrupted read. Every connection has deadlines.
-		b.x.unfollow()
+		b.x.unfollow() // net/http cancels the request because of the interrupted read
+		// Every connection of net/http has deadlines.
 		_ = b.x.rc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
