@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -17,7 +16,7 @@ type decoder struct {
 	src      []byte
 	config   *Config
 	schema   []attribute
-	settings map[string]hcl.Range // where a value was set, by its dotted path
+	settings map[string]location  // where the value of an attribute was set, by its path
 	rules    map[string]hcl.Range // the header rules so far, by their names
 	errors   []Diagnostic
 	unparsed map[int]bool  // lines with an error of the parser
@@ -29,55 +28,55 @@ func newDecoder(filename string, src []byte) *decoder {
 	return &decoder{
 		filename: filename, src: src, config: c, schema: schema(c),
 		masked:   sync.OnceValue(func() string { return maskFile(string(src)) }),
-		settings: map[string]hcl.Range{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
+		settings: map[string]location{}, rules: map[string]hcl.Range{}, unparsed: map[int]bool{},
 	}
 }
 
-// body decodes the body of a block into those of all attributes that belong to it. path names the
-// block in messages: for a header rule, the rule.
-func (d *decoder) body(all []attribute, block, path string, body *hclsyntax.Body) {
+// body decodes the body of a block, and of those in it.
+func (d *decoder) body(b block, body *hclsyntax.Body) {
 	for _, item := range body.Attributes {
-		i := slices.IndexFunc(all, func(a attribute) bool { return a.path == dotted(block, item.Name) })
+		i := slices.IndexFunc(b.schema, func(a attribute) bool { return a.path == b.in(item.Name) })
 		if i < 0 {
-			d.unknown(block, path, "attribute", item.Name, item.NameRange)
+			d.unknown(b, "attribute", item.Name, item.NameRange)
 			continue
 		}
-		d.attribute(all[i], dotted(path, item.Name), item.Expr)
+		d.attribute(b.schema[i], item.Expr)
 	}
 	first := map[string]hcl.Range{}
 	for _, sub := range body.Blocks {
 		earlier, second := first[sub.Type]
 		switch {
-		case !d.isBlock(dotted(block, sub.Type)):
-			d.unknown(block, path, "block", sub.Type, sub.TypeRange)
-		case block == "" && sub.Type == "header":
+		case !b.takesBlock(sub.Type):
+			d.unknown(b, "block", sub.Type, sub.TypeRange)
+		case b.path == "" && sub.Type == "header":
 			d.header(sub)
 		case second:
-			d.report(sub.TypeRange, "second "+dotted(path, sub.Type)+" block",
+			d.report(sub.TypeRange, "second "+b.in(sub.Type)+" block",
 				"put everything into the first, which is on line "+strconv.Itoa(earlier.Start.Line))
 		default:
 			first[sub.Type] = sub.TypeRange
 			if len(sub.Labels) > 0 {
 				d.report(sub.LabelRanges[0], sub.Type+" takes no label", "write "+sub.Type+" { … }")
 			}
-			d.body(all, dotted(block, sub.Type), dotted(path, sub.Type), sub.Body)
+			d.body(block{path: b.in(sub.Type), schema: b.schema}, sub.Body)
 		}
 	}
 }
 
 // header decodes one rule. Only valid rules are compared with each other.
-func (d *decoder) header(block *hclsyntax.Block) {
-	if len(block.Labels) != 1 {
-		d.report(block.TypeRange, "a header block needs one label: the name of the header", `write header "anthropic-beta" { … }`)
+func (d *decoder) header(parsed *hclsyntax.Block) {
+	if len(parsed.Labels) != 1 {
+		d.report(parsed.TypeRange, "a header block needs one label: the name of the header", `write header "anthropic-beta" { … }`)
 		return
 	}
-	name, at, before := "header "+quote(block.Labels[0]), block.LabelRanges[0], len(d.errors)
-	if bad := checkName(block.Labels[0]); bad != nil {
+	label, at, before := parsed.Labels[0], parsed.LabelRanges[0], len(d.errors)
+	name := "header " + quote(label)
+	if bad := checkName(label); bad != nil {
 		d.report(at, name+" "+bad.summary, bad.hint)
 	}
-	rule := Header{Name: http.CanonicalHeaderKey(block.Labels[0])}
-	d.body(headerSchema(&rule), "header", name, block.Body)
-	value, hasValue := block.Body.Attributes["value"]
+	rule := defaultRule(label)
+	d.body(block{path: name, schema: headerSchema(name, &rule)}, parsed.Body)
+	value, hasValue := parsed.Body.Attributes["value"]
 	if bad := rule.check(hasValue); bad != nil && len(d.errors) == before {
 		if hasValue {
 			at = value.Expr.Range()
@@ -88,34 +87,32 @@ func (d *decoder) header(block *hclsyntax.Block) {
 		d.report(at, "second rule for "+rule.Rule(),
 			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
 	}
-	d.rules[rule.Rule()] = block.TypeRange
+	d.rules[rule.Rule()] = parsed.TypeRange
 	d.config.Headers = append(d.config.Headers, rule)
 }
 
-func (d *decoder) attribute(a attribute, path string, e hclsyntax.Expression) {
-	v, ok := d.literal(path, e)
+func (d *decoder) attribute(a attribute, e hclsyntax.Expression) {
+	v, ok := d.literal(a.path, e)
 	switch {
 	case !ok:
 	case !a.accepts(v):
-		d.report(e.Range(), path+": must be "+a.want, "")
+		d.report(e.Range(), a.path+": must be "+a.want, "")
 	default:
-		d.set(a, path, v, e.Range(), e)
+		d.set(a, v, location{Range: e.Range()}, e)
 	}
 }
 
-// set puts a value into the Config. It comes from at, and from an expression of the file, if any.
-// In place of a position, an override has its origin as the file name, and no line.
-func (d *decoder) set(a attribute, path string, v cty.Value, at hcl.Range, e hclsyntax.Expression) {
-	faults := a.set(v)
+// set puts a value into the Config. e is its expression, or nil for an override.
+func (d *decoder) set(a attribute, v cty.Value, at location, e hclsyntax.Expression) {
 	list, _ := e.(*hclsyntax.TupleConsExpr)
-	for _, bad := range faults {
+	for _, bad := range a.set(v) {
 		where := at
 		if list != nil && bad.element > 0 {
-			where = list.Exprs[bad.element-1].Range()
+			where.Range = list.Exprs[bad.element-1].Range()
 		}
-		d.report(where, path+": "+bad.summary, bad.hint)
+		d.reportAt(where, a.path+": "+bad.summary, bad.hint)
 	}
-	d.settings[path] = at
+	d.settings[a.path] = at
 }
 
 // literal returns the value of a literal, and reports every other expression: no setting needs an
@@ -155,12 +152,12 @@ func isCalculated(part hclsyntax.Expression) bool {
 
 func (d *decoder) overrides(list []Override) {
 	for _, o := range list {
-		at := hcl.Range{Filename: o.Origin}
+		at := location{origin: o.Origin}
 		i := slices.IndexFunc(d.schema, func(a attribute) bool { return a.path == o.Attribute && a.kind == cty.String })
 		if i < 0 {
-			d.report(at, "nothing can override "+quote(o.Attribute), "")
+			d.reportAt(at, "nothing can override "+quote(o.Attribute), "")
 			continue
 		}
-		d.set(d.schema[i], o.Attribute, cty.StringVal(o.Value), at, nil)
+		d.set(d.schema[i], cty.StringVal(o.Value), at, nil)
 	}
 }

@@ -24,6 +24,7 @@
 //	load.go       Load, Parse: reading the file
 //	parse.go      text → syntax tree; refuses files whose shape would take too long
 //	decode.go     syntax tree → literal values → attributes of schema.go
+//	block.go      which names a block takes, and what an unknown one may mean
 //	attribute.go  one name and its field: reading, bounds, spelling; then a file for each kind of
 //	              value with rules of its own: units, address, upstream, certificate, source,
 //	              header, when

@@ -89,6 +89,12 @@ func (e *Error) Print(p term.Printer) {
 	}
 }
 
+// location is where a value was set, or where the file is wrong.
+type location struct {
+	origin    string // of an override; empty: the file
+	hcl.Range        // in the file; the zero Range is the whole file
+}
+
 // reportSyntax records an error of the parser.
 func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
 	delete(d.unparsed, at.Start.Line)
@@ -96,24 +102,30 @@ func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
 	d.unparsed[at.Start.Line] = true
 }
 
-// report records an error, unless it is in a line that could not be parsed: it would follow from
-// that. See set for the range of an override.
+// report records an error in the file.
 func (d *decoder) report(at hcl.Range, summary, hint string) {
+	d.reportAt(location{Range: at}, summary, hint)
+}
+
+// reportAt records an error, unless it is in a line that could not be parsed: it would follow from
+// that.
+func (d *decoder) reportAt(at location, summary, hint string) {
 	if d.full() || d.unparsed[at.Start.Line] {
 		return
 	}
 	if len(d.errors) == maxErrors {
-		at, summary, hint = hcl.Range{Filename: d.filename}, "too many errors: only the first "+strconv.Itoa(maxErrors)+" are shown", ""
+		at, summary, hint = location{}, "too many errors: only the first "+strconv.Itoa(maxErrors)+" are shown", ""
 	}
 	const longest = 500 // bytes; the parser quotes names of any length
 	x := Diagnostic{
 		Severity: "error", Summary: term.Cut(mask(summary), longest), Detail: term.Cut(mask(hint), longest),
-		File: at.Filename, Line: at.Start.Line, Column: at.Start.Column,
+		Origin: at.origin, Line: at.Start.Line, Column: at.Start.Column,
+	}
+	if x.Origin == "" {
+		x.File = d.filename
 	}
 	if x.Line > 0 {
-		x.Snippet = snippet(d.masked(), at)
-	} else if x.File != d.filename {
-		x.Origin, x.File = x.File, ""
+		x.Snippet = snippet(d.masked(), at.Range)
 	}
 	d.errors = append(d.errors, x)
 }

@@ -48,7 +48,7 @@ func Parse(filename string, src []byte, overrides ...Override) (*Config, error) 
 	}
 	d := newDecoder(filename, src)
 	if body, ok := d.parse(); ok { // of a broken file, what was parsed, to show its other errors
-		d.body(d.schema, "", "", body)
+		d.body(block{schema: d.schema}, body)
 	}
 	d.overrides(overrides)
 	d.crossCheck()

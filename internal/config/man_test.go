@@ -112,15 +112,15 @@ func choices(a attribute) []string {
 func manualAttributes(t *testing.T) map[string]described {
 	t.Helper()
 	all := map[string]described{}
-	block := ""
+	in := block{}
 	item := regexp.MustCompile(`^\.It Va (\w+)(?: Li = (.*))?$`)
 	lines := strings.Split(rootFile(t, manual), "\n")
 	for i, line := range lines {
 		if name, ok := strings.CutPrefix(line, ".Ss "); ok {
-			block = name
+			in.path = name
 		}
 		if found := item.FindStringSubmatch(line); found != nil {
-			path := dotted(block, found[1])
+			path := in.in(found[1])
 			if _, twice := all[path]; twice {
 				t.Errorf("%s is described twice", path)
 			}

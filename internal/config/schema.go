@@ -1,13 +1,10 @@
 package config
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/hcl/v2"
 )
 
 const (
@@ -22,7 +19,7 @@ const (
 // headerSchema are the only places that say which names exist, what they take, and within which
 // bounds.
 func schema(c *Config) []attribute {
-	p, t := &c.Proxy, &c.Tailscale
+	p, t, rule := &c.Proxy, &c.Tailscale, defaultRule("")
 	const shortest = 10 * time.Millisecond
 	return slices.Concat([]attribute{
 		text("proxy.listen_addr", p.ListenAddr, &p.ListenAddr, parseListenAddr, asIs).needsRestart(),
@@ -52,7 +49,7 @@ func schema(c *Config) []attribute {
 
 		sources("access.allow", &c.Access.Allow, true),
 		list("access.browsers", originExample, &c.Access.Browsers, parseOrigin, asIs, nil),
-	}, headerSchema(&Header{}), []attribute{
+	}, headerSchema("header", &rule), []attribute{
 		sources("metrics.allow", &c.Metrics.Allow, false),
 		filePath("metrics.textfile", &c.Metrics.Textfile, "/var/lib/oauth-proxyd-prometheus/node-exporter/oauth-proxyd.prom", ".prom"),
 		duration("metrics.textfile_interval", &c.Metrics.TextfileInterval, 100*time.Millisecond, time.Hour),
@@ -63,16 +60,22 @@ func schema(c *Config) []attribute {
 	})
 }
 
-func headerSchema(h *Header) []attribute {
-	h.Mode = ModeSet
+// headerSchema binds the attributes of one header rule. block names it: "header" in the schema, and
+// `header "x-foo"` for a rule of the file, so that messages do.
+func headerSchema(block string, h *Header) []attribute {
 	return []attribute{
-		headerValue("header.value", &h.Value),
-		choice("header.mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
-		condition("header.when.bearer_prefix", "sk-ant-oat", &h.When.BearerPrefix, bearerPrefix),
-		condition("header.when.path_prefix", "/v1/", &h.When.PathPrefix, pathPrefix),
-		condition("header.when.user_agent_prefix", "claude-cli/", &h.When.UserAgentPrefix, noSecret),
-		condition("header.when.listener", "proxy", &h.When.Listener, noSecret),
+		headerValue(block+".value", &h.Value),
+		choice(block+".mode", &h.Mode, ModeSet, ModeMerge, ModeDefault, ModeRemove),
+		condition(block+".when.bearer_prefix", "sk-ant-oat", &h.When.BearerPrefix, bearerPrefix),
+		condition(block+".when.path_prefix", "/v1/", &h.When.PathPrefix, pathPrefix),
+		condition(block+".when.user_agent_prefix", "claude-cli/", &h.When.UserAgentPrefix, noSecret),
+		condition(block+".when.listener", "proxy", &h.When.Listener, noSecret),
 	}
+}
+
+// defaultRule returns the rule of an empty header block.
+func defaultRule(name string) Header {
+	return Header{Name: http.CanonicalHeaderKey(name), Mode: ModeSet}
 }
 
 // Default returns the configuration of an empty file. It has no header rules.
@@ -101,66 +104,4 @@ func Default() *Config {
 		Metrics:   Metrics{Allow: usual(), TextfileInterval: 15 * time.Second},
 		Log:       Log{Format: "auto", Identity: "full"},
 	}
-}
-
-// names lists the attributes and blocks that a block takes; "" is the file.
-func (d *decoder) names(block string) (names []string) {
-	for _, a := range d.schema {
-		below, ok := strings.CutPrefix(a.path, dotted(block, ""))
-		name, _, _ := strings.Cut(below, ".")
-		if ok && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// isBlock reports whether a path is that of a block.
-func (d *decoder) isBlock(path string) bool {
-	return slices.ContainsFunc(d.schema, func(a attribute) bool { return strings.HasPrefix(a.path, path+".") })
-}
-
-func dotted(parent, name string) string { return strings.TrimPrefix(parent+"."+name, ".") }
-
-// unknown reports a name that the block does not take; path is for the message.
-func (d *decoder) unknown(block, path, kind, name string, at hcl.Range) {
-	if d.full() {
-		return // suggesting names for thousands takes seconds
-	}
-	switch {
-	case d.isBlock(dotted(block, name)):
-		d.report(at, quote(name)+" is a block, not an attribute", "write "+name+" { … }, without the equals sign")
-	case slices.Contains(d.names(block), name):
-		d.report(at, quote(name)+" is an attribute, not a block", "write "+name+" = …")
-	default:
-		d.report(at, cmp.Or(path, "the file")+" has no "+kind+" "+quote(name), d.suggest(block, path, kind, name))
-	}
-}
-
-// suggest guesses what an unknown name means: a similar name in the same block, the beginning of
-// one of its kind in another, or else whatever the block takes.
-func (d *decoder) suggest(block, path, kind, name string) string {
-	takes := d.names(block)
-	if hint := DidYouMean(name, takes); hint != "" {
-		return hint
-	}
-	return cmp.Or(d.elsewhere(kind, name), cmp.Or(path, "the file")+" takes "+strings.Join(takes, ", "))
-}
-
-// elsewhere returns a hint at the block of the first name that begins with this one.
-func (d *decoder) elsewhere(kind, beginning string) string {
-	for _, a := range d.schema {
-		names := strings.Split(a.path, ".")
-		for i, name := range names {
-			isBlock := i < len(names)-1
-			switch {
-			case isBlock != (kind == "block") || !strings.HasPrefix(name+"_", fold(beginning)+"_"):
-			case i == 0:
-				return "the " + name + " block belongs outside of all blocks"
-			default:
-				return name + " belongs in the " + strings.Join(names[:i], ".") + " block"
-			}
-		}
-	}
-	return ""
 }

@@ -93,19 +93,19 @@ func (d *decoder) crossCheck() {
 	upstream, through := d.settings["proxy.upstream_url"], d.settings["proxy.upstream_proxy"]
 	ourselves := ", which listens on " + quote(p.ListenAddr)
 	if p.UpstreamIs(p.ListenAddr) {
-		d.report(upstream, "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
+		d.reportAt(upstream, "proxy.upstream_url: the upstream is the daemon itself"+ourselves, "change upstream_url, or the port of listen_addr")
 	}
 	for _, proxy := range p.UpstreamProxies {
 		switch {
 		case leadsTo(proxy, p.ListenAddr):
-			d.report(through, "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
+			d.reportAt(through, "proxy.upstream_proxy: a proxy is the daemon itself"+ourselves, "change upstream_proxy, or the port of listen_addr")
 			return
 		case p.UpstreamURL.Scheme == "http" && !hostStaysPrivate(proxy.Hostname()):
-			d.report(through, "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
+			d.reportAt(through, "proxy.upstream_proxy: an http:// upstream through "+quote(proxy.Host)+" would send credentials in clear",
 				"remove upstream_proxy, or use an https:// upstream")
 			return
 		case isLoopback(p.UpstreamURL.Hostname()) && !isLoopback(proxy.Hostname()):
-			d.report(through, "proxy.upstream_proxy: the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
+			d.reportAt(through, "proxy.upstream_proxy: the upstream is on this host, which "+quote(proxy.Host)+" cannot reach by a loopback address",
 				"remove upstream_proxy, or name the upstream by the address that the proxy knows")
 			return
 		}

@@ -13,7 +13,7 @@ type When struct {
 // String returns the condition in the spelling of the file, "" for none.
 func (w When) String() string {
 	var parts []string
-	for _, a := range headerSchema(&Header{When: w}) {
+	for _, a := range headerSchema("header", &Header{When: w}) {
 		name, ok := strings.CutPrefix(a.path, "header.when.")
 		if value := a.get(); ok && value != `""` {
 			parts = append(parts, name+" = "+value)
