@@ -14,8 +14,10 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// attribute binds one name of the file to one field of a Config: schema.go lists them all. set and
-// get are closures over the field, so that attributes of every type have one type:
+// attribute binds one name of the file to one field of one Config, as a flag.Flag binds an option
+// to a variable. schema.go lists them all. It makes them for each Config that is decoded or
+// compared, which takes 20 µs. set and get are closures over the field, so that attributes of every
+// type have one type:
 //
 //	duration("proxy.idle_timeout", &p.IdleTimeout, shortest, day)
 //	a.set(cty.StringVal("90s"))   p.IdleTimeout is 90 * time.Second
@@ -23,22 +25,12 @@ import (
 //	a.get()                       "1m30s", in quotes, as in the file
 type attribute struct {
 	path    string // the names of its blocks, and its own: "proxy.idle_timeout"
-	want    string // what the value must be; follows "must be"
+	want    string // what the value must be, with an example; follows "must be"
 	kind    cty.Type
 	restart bool // a change takes effect at the next start
 	set     func(cty.Value) []fault
 	get     func() string
 }
-
-// fault is what is wrong with a value. The path of the attribute precedes the summary. Neither text
-// repeats a value that may hold a credential.
-type fault struct {
-	summary string
-	hint    string
-	element int // of a list, from 1; 0: the whole value
-}
-
-func invalid(summary, hint string) *fault { return &fault{summary: summary, hint: hint} }
 
 func (a attribute) needsRestart() attribute {
 	a.restart = true

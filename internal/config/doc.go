@@ -28,7 +28,8 @@
 //	attribute.go  one name and its field: reading, bounds, spelling; then a file for each kind of
 //	              value with rules of its own: units, address, upstream, certificate, source,
 //	              header, when
-//	errors.go     what is wrong, with its source line; mask.go hides credentials in both
+//	errors.go     what is wrong, with its source line
+//	secret.go     what may be a credential, and is refused or not shown
 //	warnings.go   what is probably a mistake, but can be used
 //	words.go      quoting, and suggestions for mistyped words
 //	diff.go       what differs between two Configs

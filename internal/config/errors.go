@@ -13,6 +13,17 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
+// fault is what is wrong with a value. The functions that parse return it, and know only the value.
+// The decoder makes a Diagnostic of it, with the path of the attribute and where the value was set.
+// An Error has all Diagnostics.
+type fault struct {
+	summary string // follows the path; like the hint, it repeats no value that may hold a credential
+	hint    string
+	element int // of a list, from 1; 0: the whole value
+}
+
+func invalid(summary, hint string) *fault { return &fault{summary: summary, hint: hint} }
+
 // Error holds everything that is wrong with a configuration, one Diagnostic at least. What may be a
 // credential is masked in it.
 type Error struct {

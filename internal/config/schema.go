@@ -17,7 +17,7 @@ const (
 
 // schema binds every attribute to a field of c, in the order of oauth-proxyd.hcl(5). It and
 // headerSchema are the only places that say which names exist, what they take, and within which
-// bounds.
+// bounds. Examples in messages are values of c, which is a Default when a file is decoded.
 func schema(c *Config) []attribute {
 	p, t, rule := &c.Proxy, &c.Tailscale, defaultRule("")
 	const shortest = 10 * time.Millisecond

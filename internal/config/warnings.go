@@ -66,7 +66,7 @@ const notAskedWhy = "with tailscale.required = false, tailscaled is not asked wh
 
 // notAdmitted is about a gateway whose requests are refused before its header is read.
 func (c *Config) notAdmitted(gateway Source) string {
-	if slices.ContainsFunc(c.Access.Allow, func(s Source) bool {
+	if slices.ContainsFunc(c.Access.Allow, func(s Source) bool { // which may admit it
 		return s == gateway || gateway.Kind != Proxied && s.Kind != Proxied && s.Kind != Local
 	}) {
 		return ""
