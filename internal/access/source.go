@@ -34,8 +34,8 @@ func unproven(cause error, message string) *Refusal {
 	return &Refusal{Message: message, Cause: cause, Unproven: true}
 }
 
-// classify proves the source of a connection. It never guesses: without a proof it returns an
-// error.
+// classify proves the source of a connection, by the table in doc.go and in its order. It never
+// guesses: without a proof it returns an error.
 func (a *Control) classify(ctx context.Context, c *Conn) (Identity, error) {
 	local, remote := c.Local, c.Remote
 	switch {
@@ -70,10 +70,6 @@ func (a *Control) fromUnixSocket(ctx context.Context, c *Conn) (Identity, error)
 	return Identity{Source: config.Local}, nil
 }
 
-// errClosed is the cause of a refusal because the peer's socket is gone, so its owner cannot be
-// asked for. It may have been a tailscaled that has exited. The proof is not retried.
-var errClosed = errors.New("its socket is no longer open on this host")
-
 // fromLoopback repeats the proof while the client waits, because a tailscaled that is starting does
 // not respond for a moment.
 func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
@@ -95,44 +91,52 @@ func (a *Control) fromLoopback(ctx context.Context, local, remote netip.AddrPort
 }
 
 // proveLoopback tells programs on this host from what tailscaled delivers over loopback: peers'
-// connections if it has no network device, and what "tailscale serve" and Funnel forward. Without
-// sock_diag, it goes by what tailscaled reports.
+// connections if it has no network device, and what "tailscale serve" and Funnel forward. If the
+// kernel cannot be asked, tailscaled is.
 func (a *Control) proveLoopback(ctx context.Context, local, remote netip.AddrPort) (Identity, error) {
 	t, err := a.tailnet.Look(ctx)
 	if err != nil {
 		return Identity{}, unproven(err, "could not find out whether this connection comes from the tailnet")
 	}
-	uid, open, diagErr := a.OwnerOf(local, remote)
+	uid, open, kernelErr := a.OwnerOf(local, remote)
 	switch {
-	case diagErr == nil && !open:
-		return Identity{}, unproven(errClosed, "the program at the other end of this connection has closed it")
-	case t.Absent || diagErr == nil && t.cannotBe(uid):
+	case kernelErr == nil && !open:
+		return Identity{}, closed()
+	case t.Absent || kernelErr == nil && t.cannotBe(uid):
 		return Identity{Source: config.Local}, nil
 	case !t.Known:
 		return Identity{}, unproven(nil, "tailscaled on this host has not reported yet how it delivers connections")
 	}
-	return a.fromTailscaledsUser(ctx, t, local, remote)
+	return a.askTailscaled(ctx, t, local, remote)
 }
 
-// fromTailscaledsUser asks tailscaled about a connection that may be its own.
-func (a *Control) fromTailscaledsUser(ctx context.Context, t Tailscaled, local, remote netip.AddrPort) (Identity, error) {
+// askTailscaled asks tailscaled about a connection from loopback that may be its own.
+func (a *Control) askTailscaled(ctx context.Context, t Tailscaled, local, remote netip.AddrPort) (Identity, error) {
 	if t.Userspace {
 		if id, found, err := a.whoIs(ctx, remote); err != nil || found {
 			return id, err
 		}
 	}
-	forwarded, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
+	forwards, funnel, err := a.tailnet.ForwardsTo(ctx, local.Port())
 	switch {
 	case err != nil:
 		return Identity{}, unproven(err, "could not find out whether tailscaled forwards this connection")
-	case forwarded:
+	case forwards:
 		return Identity{Source: config.Proxied, Funnel: funnel}, nil
 	}
 	// A tailscaled that ended meanwhile may have forwarded it.
 	if _, open, err := a.OwnerOf(local, remote); err == nil && !open {
-		return Identity{}, unproven(errClosed, "the program at the other end of this connection has closed it")
+		return Identity{}, closed()
 	}
 	return Identity{Source: config.Local}, nil
+}
+
+// errClosed is the cause of a refusal because the peer's socket is gone, so its owner cannot be
+// asked for. It may have been a tailscaled that has exited.
+var errClosed = errors.New("its socket is no longer open on this host")
+
+func closed() *Refusal {
+	return unproven(errClosed, "the program at the other end of this connection has closed it")
 }
 
 // fromOwnAddress classifies a connection from one of this host's addresses. tailscaled makes such
@@ -148,13 +152,6 @@ func (a *Control) fromOwnAddress(ctx context.Context, local, remote netip.AddrPo
 	}
 	return Identity{}, unproven(err,
 		"cannot prove that this connection comes from a program on this host; a program here can connect to 127.0.0.1")
-}
-
-// cannotBe reports whether tailscaled runs as another user than uid. Unknown UIDs count as
-// possible: false. In a user namespace, such as with PrivateUsers=, most users have the number
-// 65534 (user_namespaces(7)), possibly including tailscaled's.
-func (t Tailscaled) cannotBe(uid uint32) bool {
-	return len(t.UIDs) > 0 && !slices.Contains(t.UIDs, uid)
 }
 
 // fromTailnet asks tailscaled for the peer. Only a connection to one of this node's own addresses
@@ -188,18 +185,4 @@ func (a *Control) whoIs(ctx context.Context, remote netip.AddrPort) (id Identity
 // Plain returns an address as access lists and tailscaled write it: unmapped and without a zone.
 func Plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
-}
-
-// noTailnet is the Tailnet of a host that requires none.
-type noTailnet struct{}
-
-func (noTailnet) Required() bool                           { return false }
-func (noTailnet) Running() bool                            { return false }
-func (noTailnet) Look(context.Context) (Tailscaled, error) { return Tailscaled{Absent: true}, nil }
-func (noTailnet) ForwardsTo(context.Context, uint16) (bool, bool, error) {
-	return false, false, nil
-}
-
-func (noTailnet) WhoIs(context.Context, netip.AddrPort) (Identity, bool, error) {
-	return Identity{}, false, nil
 }
