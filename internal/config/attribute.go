@@ -14,10 +14,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// attribute binds one name of the file to one field of one Config, as a flag.Flag binds an option
-// to a variable. schema.go lists them all. It makes them for each Config that is decoded or
-// compared, which takes 20 µs. set and get are closures over the field, so that attributes of every
-// type have one type:
+// attribute is one name of the file, bound to one field of one Config, as a flag.Flag is bound to a
+// variable. schema.go lists them all. It makes them for each Config that is decoded or compared,
+// which takes 20 µs.
 //
 //	duration("proxy.idle_timeout", &p.IdleTimeout, shortest, day)
 //	a.set(cty.StringVal("90s"))   p.IdleTimeout is 90 * time.Second
@@ -30,6 +29,19 @@ type attribute struct {
 	restart bool // a change takes effect at the next start
 	set     func(cty.Value) []fault
 	get     func() string
+}
+
+// bind makes set and get for a field: read makes its value of the file's, and spell is the inverse.
+// After that, attributes have one type, whatever the type of the field.
+func bind[T any](path, want string, kind cty.Type, field *T, read func(cty.Value) (T, []fault), spell func(T) string) attribute {
+	set := func(v cty.Value) []fault {
+		value, faults := read(v)
+		if len(faults) == 0 {
+			*field = value
+		}
+		return faults
+	}
+	return attribute{path: path, want: want, kind: kind, set: set, get: func() string { return spell(*field) }}
 }
 
 func (a attribute) needsRestart() attribute {
@@ -54,56 +66,38 @@ func listKind() cty.Type { return cty.List(cty.String) }
 
 // text binds a string. parse makes the field's value of it, and spell is its inverse.
 func text[T any](path, example string, field *T, parse func(string) (T, *fault), spell func(T) string) attribute {
-	return attribute{
-		path: path,
-		want: "a string such as " + strconv.Quote(example),
-		kind: cty.String,
-		set: func(v cty.Value) []fault {
-			parsed, bad := parse(v.AsString())
-			if bad != nil {
-				return []fault{*bad}
-			}
-			*field = parsed
-			return nil
-		},
-		get: func() string { return strconv.Quote(spell(*field)) },
+	read := func(v cty.Value) (T, []fault) {
+		value, bad := parse(v.AsString())
+		return value, bad.list()
 	}
+	return bind(path, "a string such as "+strconv.Quote(example), cty.String, field, read,
+		func(v T) string { return strconv.Quote(spell(v)) })
 }
 
 // list binds a list of strings: parse and spell are for one element, and check, which may be nil,
 // is for all of them. It also takes a string: "x" is ["x"], and "" is [].
 func list[T any](path, example string, field *[]T, parse func(string) (T, *fault), spell func(T) string, check func([]T) *fault) attribute {
-	return attribute{
-		path: path,
-		want: "a list of strings such as [" + strconv.Quote(example) + "]",
-		kind: listKind(),
-		set: func(v cty.Value) []fault {
-			switch {
-			case v.Type() != cty.String:
-			case v.AsString() == "":
-				v = cty.EmptyTupleVal
-			default:
-				v = cty.TupleVal([]cty.Value{v})
-			}
-			parsed, faults := parseElements(v, example, parse)
-			if len(faults) == 0 && check != nil {
-				if bad := check(parsed); bad != nil {
-					faults = []fault{*bad}
-				}
-			}
-			if len(faults) == 0 {
-				*field = parsed
-			}
-			return faults
-		},
-		get: func() string {
-			quoted := make([]string, len(*field))
-			for i, v := range *field {
-				quoted[i] = strconv.Quote(spell(v))
-			}
-			return "[" + strings.Join(quoted, ", ") + "]"
-		},
+	read := func(v cty.Value) ([]T, []fault) {
+		switch {
+		case v.Type() != cty.String:
+		case v.AsString() == "":
+			v = cty.EmptyTupleVal
+		default:
+			v = cty.TupleVal([]cty.Value{v})
+		}
+		all, faults := parseElements(v, example, parse)
+		if len(faults) == 0 && check != nil {
+			faults = check(all).list()
+		}
+		return all, faults
 	}
+	return bind(path, "a list of strings such as ["+strconv.Quote(example)+"]", listKind(), field, read, func(all []T) string {
+		quoted := make([]string, len(all))
+		for i, v := range all {
+			quoted[i] = strconv.Quote(spell(v))
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	})
 }
 
 func parseElements[T any](v cty.Value, example string, parse func(string) (T, *fault)) ([]T, []fault) {
@@ -176,33 +170,19 @@ func filePath(path string, field *string, example, suffix string) attribute {
 }
 
 func boolean(path string, field *bool) attribute {
-	return attribute{
-		path: path,
-		want: "true or false without quotes",
-		kind: cty.Bool,
-		set: func(v cty.Value) []fault {
-			*field = v.True()
-			return nil
-		},
-		get: func() string { return strconv.FormatBool(*field) },
-	}
+	read := func(v cty.Value) (bool, []fault) { return v.True(), nil }
+	return bind(path, "true or false without quotes", cty.Bool, field, read, strconv.FormatBool)
 }
 
 func count(path string, field *int, low, high int64) attribute {
-	return attribute{
-		path: path,
-		want: "a whole number without quotes such as " + strconv.Itoa(cmp.Or(*field, 100)),
-		kind: cty.Number,
-		set: func(v cty.Value) []fault {
-			n, accuracy := v.AsBigFloat().Int64() // saturates: what does not fit is out of range
-			if accuracy != big.Exact || n < low || n > high {
-				return []fault{{summary: fmt.Sprintf("must be a whole number, %d to %d", low, high)}}
-			}
-			*field = int(n)
-			return nil
-		},
-		get: func() string { return strconv.Itoa(*field) },
+	read := func(v cty.Value) (int, []fault) {
+		n, accuracy := v.AsBigFloat().Int64() // saturates: what does not fit is out of range
+		if accuracy != big.Exact || n < low || n > high {
+			return 0, invalid(fmt.Sprintf("must be a whole number, %d to %d", low, high), "").list()
+		}
+		return int(n), nil
 	}
+	return bind(path, "a whole number without quotes such as "+strconv.Itoa(cmp.Or(*field, 100)), cty.Number, field, read, strconv.Itoa)
 }
 
 func outOfRange(value, low, high string) *fault {

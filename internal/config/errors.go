@@ -24,6 +24,14 @@ type fault struct {
 
 func invalid(summary, hint string) *fault { return &fault{summary: summary, hint: hint} }
 
+// list returns f alone, or nothing if it is nil.
+func (f *fault) list() []fault {
+	if f == nil {
+		return nil
+	}
+	return []fault{*f}
+}
+
 // Error holds everything that is wrong with a configuration, one Diagnostic at least. What may be a
 // credential is masked in it.
 type Error struct {
