@@ -33,7 +33,8 @@ func collect(e env, flags *flag.FlagSet) runner {
 		_ = look(ctx, archive, "requests.json", "the requests in flight", daemon.InFlight) // it fails as the first one does
 		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
 		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, *daemon)), nil)
-		records, journalErr := journal(ctx)
+		records, journalErr := outputOf(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
+			"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)
 		archive.Add("units.json", "the state of the units, and their settings with all drop-ins", shown, unitsErr)
@@ -83,11 +84,6 @@ func settings(c *config.Config, err error) any {
 		return diagnosticsOf(err)
 	}
 	return config.Diff(config.Default(), c)
-}
-
-func journal(ctx context.Context) (string, error) {
-	return outputOf(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
-		"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
 }
 
 // shownProperties lists the properties of units that differ between hosts, as systemd read them.

@@ -18,8 +18,13 @@ import (
 // serviceTimeout bounds the start and the check of the configuration in a service.
 const serviceTimeout = time.Minute
 
-// check validates the configuration as serve would read it. If root checks the file of the service,
-// it is checked again as the service's user in its sandbox, who may not read what root can.
+// check validates the configuration as serve would read it. The service's user may not read what
+// root can, so if root checks the service's file, the command runs once more, as that user:
+//
+//	oauth-proxyd check                                    as root
+//	└── systemd-run … -- oauth-proxyd check --json        as User= and in the sandbox of the service
+//
+// The inner one has no root and starts no third. If it refuses the file, its result is shown.
 func check(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	asJSON := flags.Bool("json", false, "print JSON")
@@ -46,6 +51,7 @@ func check(e env, flags *flag.FlagSet) runner {
 	}
 }
 
+// checked is what --json prints, and what the outer check reads from the inner one.
 type checked struct {
 	File        string              `json:"file"`
 	Valid       bool                `json:"valid"`

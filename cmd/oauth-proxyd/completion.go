@@ -55,7 +55,7 @@ func candidates(e env, before []string, option bool) (found []string) {
 	if !ok {
 		return nil
 	}
-	flags, _ := c.flags(e)
+	flags, _ := c.options(e)
 	value := c.argument
 	if len(before) > 0 {
 		if f := flags.Lookup(strings.TrimLeft(before[len(before)-1], "-")); f != nil {

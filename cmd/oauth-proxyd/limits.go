@@ -118,14 +118,3 @@ func limitColor(w ratelimit.Window) term.Style {
 	styles := map[ratelimit.State]term.Style{ratelimit.Rejected: term.Red, ratelimit.Warning: term.Yellow, ratelimit.Allowed: term.Green}
 	return cmp.Or(styles[w.Status], term.Dim)
 }
-
-// percent formats a share; it returns "" if the share is unknown.
-func percent(utilization *float64) string {
-	switch {
-	case utilization == nil:
-		return ""
-	case *utilization > 0 && *utilization < 0.01:
-		return "<1%"
-	}
-	return fmt.Sprintf("%.0f%%", *utilization*100)
-}

@@ -2,10 +2,9 @@
 // streams them to the Anthropic API and its responses back. Run "oauth-proxyd help" for its
 // commands; oauth-proxyd(8) describes them.
 //
-// Each command is a function in the file of its name; upgrade is in reload.go. It declares the
-// options of the command and returns the function that runs it. This file finds the command and
-// reads its options; output.go has what several commands print: errors with hints, JSON, responses
-// of the running daemon.
+// Each command is a function in the file of its name; upgrade is in reload.go. This file finds the
+// command and reads its options. output.go has what several commands print: errors with hints,
+// JSON, responses of the running daemon. spell.go writes numbers, times and names.
 package main
 
 import (
@@ -27,14 +26,15 @@ import (
 // version is set by the linker (-X main.version=…).
 var version = "devel"
 
-// Exit codes of commands, the same as those of serve; see sysexits(3).
+// Exit codes of commands; serve has those of package lifecycle. A number is about the same thing in
+// both: the daemon there, the command here.
 const (
-	exitOK          = lifecycle.ExitOK
-	exitFailure     = lifecycle.ExitInternal
-	exitUsage       = 64
-	exitUnavailable = lifecycle.ExitUnavailable
-	exitNoPerm      = lifecycle.ExitNoPerm
-	exitConfig      = lifecycle.ExitConfig
+	exitOK          = lifecycle.ExitOK          // it did what it is for, and what it asked about is well
+	exitFailure     = lifecycle.ExitInternal    // it failed, or something is not well: a finding, a degraded daemon
+	exitUsage       = 64                        // EX_USAGE: the command line is wrong, also that of serve
+	exitUnavailable = lifecycle.ExitUnavailable // no daemon responds on the admin socket
+	exitNoPerm      = lifecycle.ExitNoPerm      // this user may not use the admin socket
+	exitConfig      = lifecycle.ExitConfig      // the configuration is refused
 )
 
 type env struct {
@@ -47,10 +47,13 @@ type command struct {
 	name     string
 	argument string // its name in the help; empty: the command takes none
 	summary  string
-	declare  func(e env, flags *flag.FlagSet) runner
+	// declare adds the command's options to flags, and returns what runs the command. flags are
+	// parsed in between, so a runner reads its options through the pointers that flags returned.
+	// Help and completions declare the options only.
+	declare func(e env, flags *flag.FlagSet) runner
 }
 
-// runner runs a command with its argument, after its options are parsed, and returns the exit code.
+// runner runs a command with its argument and returns the exit code.
 type runner func(argument string) int
 
 func commands() []command {
@@ -125,7 +128,8 @@ func run(e env, args []string) int {
 	return c.run(e, args)
 }
 
-func (c command) flags(e env) (*flag.FlagSet, runner) {
+// options returns the options of the command, not parsed yet, and what runs it.
+func (c command) options(e env) (*flag.FlagSet, runner) {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the messages of package flag have no hint
 	return flags, c.declare(e, flags)
@@ -133,7 +137,7 @@ func (c command) flags(e env) (*flag.FlagSet, runner) {
 
 // run parses the options, which may be before and after the argument, and runs the command.
 func (c command) run(e env, args []string) int {
-	flags, run := c.flags(e)
+	flags, run := c.options(e)
 	argument := ""
 	for {
 		err := flags.Parse(args)

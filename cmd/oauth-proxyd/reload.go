@@ -53,16 +53,15 @@ func (e env) showOutcome(o admin.ReloadOutcome, client admin.Client) {
 
 func upgrade(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
-	text := func(o admin.UpgradeOutcome) {
-		if o.Error != "" {
-			s, _ := client.Status(context.Background()) // without it, the rest is true
-			e.failed(errors.New("not upgraded: "+o.Error), strings.TrimSuffix("the running process is still in charge; see the log of both: "+s.Log, "; see the log of both: "))
-			return
-		}
-		fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
-	}
 	return func(string) int {
-		o, code := ask(e, *asJSON, client.Upgrade, text)
+		o, code := ask(e, *asJSON, client.Upgrade, func(o admin.UpgradeOutcome) {
+			if o.Error != "" {
+				s, _ := client.Status(context.Background()) // without it, the rest is true
+				e.failed(errors.New("not upgraded: "+o.Error), strings.TrimSuffix("the running process is still in charge; see the log of both: "+s.Log, "; see the log of both: "))
+				return
+			}
+			fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)
+		})
 		return cmp.Or(code, exitIf(o.Error != "", exitFailure))
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 
 	"oauth-proxyd/internal/proxy"
@@ -81,8 +80,4 @@ func senderText(t proxy.Trace) string {
 		text += ", session " + quoted(t.Session)
 	}
 	return text
-}
-
-func nonempty(words ...string) []string {
-	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }

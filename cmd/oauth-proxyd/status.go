@@ -19,10 +19,10 @@ import (
 
 func status(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
-	text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
-	request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, *client) }
 	watching := flags.Bool("watch", false, "refresh it until Ctrl-C, marking the lines that changed")
 	return func(string) int {
+		request := func(ctx context.Context) (admin.Status, error) { return requestStatus(ctx, *client) }
+		text := func(s admin.Status) { showStatus(term.NewPrinter(e.stdout), s, time.Now()) }
 		switch {
 		case *watching && *asJSON:
 			e.failed(errors.New("--watch and --json cannot be combined"), "run `oauth-proxyd status --help`")
@@ -209,13 +209,6 @@ func failureText(r admin.RequestStatus, now time.Time) string {
 	return fmt.Sprintf("%s, the last of %d in a row: %s", ago(r.LastFailure, now), r.InARow, r.Cause)
 }
 
-func count[N int | uint64](n N, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // errorsText says which share of recent requests failed, and how.
 func errorsText(windows map[string]proxy.RecentErrors) string {
 	var all []string
@@ -244,5 +237,3 @@ func versionsText(s admin.Status) string {
 	}
 	return text
 }
-
-func ago(at, now time.Time) string { return spell(now.Sub(at)) + " ago" }
