@@ -114,13 +114,6 @@ type location struct {
 	hcl.Range        // in the file; the zero Range is the whole file
 }
 
-// reportSyntax records an error of the parser.
-func (d *decoder) reportSyntax(at hcl.Range, summary, hint string) {
-	delete(d.unparsed, at.Start.Line)
-	d.report(at, summary, hint)
-	d.unparsed[at.Start.Line] = true
-}
-
 // report records an error in the file.
 func (d *decoder) report(at hcl.Range, summary, hint string) {
 	d.reportAt(location{Range: at}, summary, hint)

@@ -74,7 +74,9 @@ func (d *decoder) syntaxErrors(diags hcl.Diagnostics) {
 			}
 			summary, hint = "text needs quotes", "write "+quote(strings.Trim(value, "“”„‘’«»"))
 		}
-		d.reportSyntax(*diag.Subject, summary, hint)
+		delete(d.unparsed, diag.Subject.Start.Line) // its own errors are shown
+		d.report(*diag.Subject, summary, hint)
+		d.unparsed[diag.Subject.Start.Line] = true
 	}
 }
 

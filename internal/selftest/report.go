@@ -42,10 +42,11 @@ type Client struct {
 	Rules    []Rule // in the order of the configuration
 	Error    string
 
-	header  http.Header
-	body    string
-	refusal string        // the message of an error body
-	copies  []http.Header // one for each time that the API received the request
+	header   http.Header
+	body     string
+	refusal  string      // the message of an error body
+	arrivals int         // how many times the API received the request
+	received http.Header // the first of them; nil: none
 }
 
 // Header is one header field on both sides; without values, that side did not have it. The values
@@ -65,7 +66,7 @@ type Rule struct {
 
 // judge says whether the request did what its client needs.
 func (c *Client) judge() {
-	got := config.AppendElements(nil, c.received()["Anthropic-Beta"]...)
+	got := config.AppendElements(nil, c.received["Anthropic-Beta"]...)
 	lost := slices.DeleteFunc(config.AppendElements(nil, c.header["Anthropic-Beta"]...), func(f string) bool { return slices.Contains(got, f) })
 	c.Verdict = Fail
 	switch {
@@ -88,16 +89,8 @@ func (c *Client) judge() {
 
 // leftOut reports whether rules add the feature that an OAuth token needs, and each was skipped.
 func (c *Client) leftOut() bool {
-	skipped := false
-	for _, r := range c.Rules {
-		if strings.Contains(r.Does, oauthBeta) {
-			if r.Result != "skipped" {
-				return false
-			}
-			skipped = true
-		}
-	}
-	return skipped
+	adding := slices.DeleteFunc(slices.Clone(c.Rules), func(r Rule) bool { return !strings.Contains(r.Does, oauthBeta) })
+	return len(adding) > 0 && !slices.ContainsFunc(adding, func(r Rule) bool { return r.Result != "skipped" })
 }
 
 // conclude fails the clients that conditions leave out if no other gets its OAuth token accepted,
@@ -111,13 +104,6 @@ func (r *Report) conclude() {
 		}
 		r.OK = r.OK && r.Clients[i].Verdict != Fail
 	}
-}
-
-func (c *Client) received() http.Header {
-	if len(c.copies) == 0 {
-		return nil
-	}
-	return c.copies[0]
 }
 
 // compare lists all headers of both sides by name.
