@@ -32,7 +32,7 @@ func (d *daemon) do(a lifecycle.Action) {
 	case lifecycle.StartListeners:
 		d.startListeners()
 	case lifecycle.OpenGate:
-		if d.isCandidate() {
+		if d.role == candidate {
 			d.join() // takeOver opens it
 		} else {
 			d.openGate()
@@ -67,8 +67,12 @@ func (d *daemon) do(a lifecycle.Action) {
 	}
 }
 
-// notify sends systemd assignments of sd_notify(3), and the status.
+// notify sends systemd assignments of sd_notify(3), and the status. Only a process in charge does:
+// systemd warns about messages of other processes.
 func (d *daemon) notify(assignments ...string) {
+	if d.role != inCharge {
+		return
+	}
 	if err := d.notifier.Send(d.statusLine(), assignments...); err != nil {
 		d.log.Warn("could not notify systemd", "error", err)
 	}
@@ -92,23 +96,7 @@ func (d *daemon) install(c *config.Config, p *proxy.Proxy, client *tailnet.Clien
 	server := inbound.NewServer(d.handler(p), d.log)
 	d.publish(func(v *view) { v.proxy, v.server = p, server })
 	d.useConfig(c)
-	if !d.isCandidate() {
-		d.takeCharge()
-	}
-}
-
-// takeCharge makes this process the one that acts for the service: it has the admin socket, writes
-// the textfile and pings the watchdog.
-func (d *daemon) takeCharge() {
-	d.inCharge = true
-	d.textfile.use(d.view().config.Metrics)
-	d.publishAdmin()
-}
-
-// leaveCharge lets the successor act for the service.
-func (d *daemon) leaveCharge() {
-	d.inCharge = false
-	d.closeAdmin()
+	d.become(d.role) // which needed the configuration
 }
 
 // startListeners uses the sockets that systemd passed, or opens the configured address.
@@ -165,7 +153,7 @@ func (d *daemon) drain(timeout, settle time.Duration, late lifecycle.Event) {
 		defer cancel()
 		if server.Drain(ctx, settle) == nil {
 			select {
-			case <-d.upgrade.alone:
+			case <-d.upgrade.predecessorGone:
 				d.send(lifecycle.Drained{}, nil)
 				return
 			case <-ctx.Done():

@@ -18,7 +18,7 @@ func (d *daemon) startAdmin() (err error) {
 	if d.admin != nil || d.options.AdminSocket == "" {
 		return nil
 	}
-	d.admin, err = admin.Serve(d.options.AdminSocket, d.sockets.Predecessor != nil, admin.Commands{
+	d.admin, err = admin.Serve(d.options.AdminSocket, d.role == candidate, admin.Commands{
 		Status: func() admin.Status { return d.report(time.Now()) },
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
@@ -43,7 +43,7 @@ func (d *daemon) publishAdmin() {
 
 // restoreAdmin makes the admin socket again if it could not be opened before, or was removed.
 func (d *daemon) restoreAdmin() {
-	if d.inCharge && (d.admin == nil || d.admin.IsGone()) {
+	if d.role == inCharge && (d.admin == nil || d.admin.IsGone()) {
 		d.closeAdmin()
 		d.publishAdmin()
 	}

@@ -77,6 +77,7 @@ type daemon struct {
 	cancel    context.CancelFunc
 
 	// For the loop only:
+	role      role
 	signals   chan os.Signal
 	pending   []lifecycle.Event
 	notifier  *systemd.Notifier
@@ -88,7 +89,6 @@ type daemon struct {
 	watchdog  watchdog
 	textfile  *textfile
 	admin     *admin.Server
-	inCharge  bool // this process, and no other, has the admin socket and the textfile
 }
 
 // Run runs the daemon and returns the exit code of the process. It takes over the sockets and the
@@ -133,11 +133,11 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	if d.sockets.Inheritance, err = systemd.Inherit(); err != nil {
 		return nil, fmt.Errorf("taking over the sockets: %w", err)
 	}
-	d.upgrade.alone = make(chan struct{})
+	d.upgrade.predecessorGone = make(chan struct{})
 	if d.sockets.Predecessor != nil {
-		d.notifier.Mute(true)
+		d.role = candidate
 	} else {
-		close(d.upgrade.alone)
+		close(d.upgrade.predecessorGone)
 		d.restarted = d.lastEnding()
 	}
 	interval, err := systemd.WatchdogInterval()
@@ -194,7 +194,7 @@ func (d *daemon) finishWork() {
 	go func() {
 		defer close(ended)
 		d.work.Wait()
-		if d.inCharge {
+		if d.role == inCharge {
 			d.textfile.finish()
 		}
 	}()
@@ -209,7 +209,7 @@ func (d *daemon) finishWork() {
 // for the same reason. A signal ends the wait, and a successor that was refused does not wait.
 func (d *daemon) delayRefusal(code int) {
 	refused := code == lifecycle.ExitUnavailable || code == lifecycle.ExitNoPerm || code == lifecycle.ExitConfig
-	if !refused || len(d.sockets.Listeners) == 0 || d.isCandidate() {
+	if !refused || len(d.sockets.Listeners) == 0 || d.role == candidate {
 		return
 	}
 	select {

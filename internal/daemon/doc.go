@@ -28,6 +28,7 @@
 //	sockets.go      the sockets that systemd passed, or the one that this process opens
 //	reload.go       the configuration, at the start and later
 //	tailnet.go      what tailscaled reports, and what the proxy asks about it
+//	charge.go       which process of a hand-over has what only one can have
 //	handover.go     the old process in a hand-over; takeover.go: the new one
 //	watchdog.go     does our own listener respond?
 //	naming.go       how people and nodes are named (log.identity)

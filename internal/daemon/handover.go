@@ -34,13 +34,10 @@ const (
 
 // upgrade is what the loop knows of the processes before and after this one.
 type upgrade struct {
-	alone     chan struct{}      // closed when no predecessor is left; any goroutine may wait for it
-	successor *systemd.Successor // the process that is ready to take over; nil: none
-	waiters   []chan<- admin.UpgradeOutcome
+	predecessorGone chan struct{}      // closed once there is no predecessor; any goroutine may wait for it
+	successor       *systemd.Successor // the process that is ready to take over; nil: none
+	waiters         []chan<- admin.UpgradeOutcome
 }
-
-// isCandidate reports whether another process started this one and has not handed over to it.
-func (d *daemon) isCandidate() bool { return d.sockets.Predecessor != nil && !d.inCharge }
 
 // respond responds to the clients that wait for the upgrade.
 func (u *upgrade) respond(o admin.UpgradeOutcome) {
@@ -100,17 +97,15 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	return s, nil
 }
 
-// notifyMainPID makes the successor the main process of the service, and has it take over. From now
-// on this process sends systemd nothing, because systemd warns about messages of other processes.
-// It accepts connections until the successor accepts them.
+// notifyMainPID makes the successor the main process of the service, and has it take over. This
+// process accepts connections until the successor accepts them.
 func (d *daemon) notifyMainPID() {
 	// If the successor hangs, systemd's watchdog aborts every process of the unit. This one ignores
 	// that, and drains on the SIGTERM that follows.
 	signal.Ignore(syscall.SIGABRT)
 	s := d.upgrade.successor
 	d.notify(fmt.Sprintf("MAINPID=%d", s.PID))
-	d.notifier.Mute(true)
-	d.textfile.leave()
+	d.become(leaving)
 	d.begin(func(ctx context.Context) {
 		err := awaitMainPID(ctx, s.PID)
 		switch {
@@ -160,8 +155,7 @@ func (d *daemon) recordUpgradeError(err error) {
 		return
 	}
 	signal.Reset(syscall.SIGABRT)
-	d.notifier.Mute(false)
-	d.textfile.use(d.view().config.Metrics)
+	d.become(inCharge)
 	d.upgrade.successor = nil
 	d.log.Error("the upgrade failed; this process keeps running", "error", err)
 	text := err.Error()
@@ -175,7 +169,7 @@ func (d *daemon) recordUpgradeError(err error) {
 // handOver leaves the successor in charge, which accepts connections now.
 func (d *daemon) handOver() {
 	pid := d.upgrade.successor.PID
-	d.leaveCharge()
+	d.become(handedOver)
 	d.log.Info("handed over; finishing open requests", "pid", pid, "in_flight", d.view().proxy.Stats().InFlight)
 	d.upgrade.respond(admin.UpgradeOutcome{PID: pid})
 }

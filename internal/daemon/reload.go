@@ -164,7 +164,7 @@ func (d *daemon) useConfig(c *config.Config) {
 	}
 	fitted, part := d.fit(c.Proxy)
 	d.view().server.Resize(fitted.MaxConnections+fitted.QueueLimit, part)
-	if d.inCharge {
+	if d.role == inCharge {
 		d.textfile.use(c.Metrics)
 	}
 	d.logs.SetLevel(c.Log.Level)

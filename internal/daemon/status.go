@@ -93,7 +93,7 @@ func (d *daemon) stoppedLine(v *view, code int) string {
 // logEnd logs why the process exits, and tells a predecessor that waits for it.
 func (d *daemon) logEnd(code int) {
 	v := d.view()
-	if d.isCandidate() {
+	if d.role == candidate {
 		d.sockets.Predecessor.Fail(d.stoppedLine(v, code))
 	}
 	uptime := time.Since(d.started).Round(time.Millisecond)

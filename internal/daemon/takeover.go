@@ -85,22 +85,21 @@ func (d *daemon) takeOver(text json.RawMessage) {
 		limits.Forget()
 	}
 	d.openGate()
-	d.notifier.Mute(false)
+	d.become(inCharge)
 	d.notify("READY=1")
 	if d.watchdog.tick != nil {
 		// The predecessor's last ping may be half an interval old, and the first tick here half an
 		// interval away.
 		d.notify("WATCHDOG=1")
 	}
-	d.takeCharge()
 }
 
 // predecessorEnded forgets the predecessor. If it ended without handing over, it was stopped or has
 // crashed, and systemd stops or restarts the service: this process exits.
 func (d *daemon) predecessorEnded() {
-	close(d.upgrade.alone)
+	close(d.upgrade.predecessorGone)
 	d.publish(func(v *view) { v.predecessors = nil })
-	if d.isCandidate() && d.view().state.Phase == lifecycle.Running {
+	if d.role == candidate && d.view().state.Phase == lifecycle.Running {
 		d.log.Warn("the previous process ended without handing over; exiting")
 		d.later(lifecycle.ShutdownSignal{})
 	}

@@ -38,8 +38,8 @@ func (w *watchdog) record(lost bool) {
 // pingWatchdog pings unless our listener is known not to respond, and begins the next probe.
 func (d *daemon) pingWatchdog() {
 	w, v := &d.watchdog, d.view()
-	if !d.inCharge {
-		return // another process serves, and pings
+	if d.role != inCharge {
+		return // another process pings
 	}
 	if w.lost < probesLost || v.state.Phase != lifecycle.Running {
 		d.notify("WATCHDOG=1")

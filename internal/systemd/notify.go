@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -19,10 +18,7 @@ const (
 
 // Notifier sends notifications to the service manager, sd_notify(3). It is safe for concurrent use.
 // The daemon keeps running after an error.
-type Notifier struct {
-	socket string
-	muted  atomic.Bool
-}
+type Notifier struct{ socket string }
 
 // NewNotifier takes over NOTIFY_SOCKET and removes it from the environment. Without it, Send does
 // nothing and returns nil.
@@ -34,9 +30,6 @@ func NewNotifier() *Notifier {
 
 // Socket returns the value of NOTIFY_SOCKET; empty: no service manager wants notifications.
 func (n *Notifier) Socket() string { return n.socket }
-
-// Mute stops or resumes sending. A process that is not the service's main one is muted.
-func (n *Notifier) Mute(muted bool) { n.muted.Store(muted) }
 
 // Reloading returns RELOADING=1 with the MONOTONIC_USEC= that Type=notify-reload asks for since
 // systemd 253 and that older versions ignore. READY=1 ends the reload, whatever came of it.
@@ -53,7 +46,7 @@ func WatchdogInterval() (time.Duration, error) { return daemon.SdWatchdogEnabled
 // 512 bytes. They are one datagram, which arrives whole or not at all. Send waits at most a second
 // for a manager that does not read.
 func (n *Notifier) Send(status string, assignments ...string) error {
-	if n.socket == "" || n.muted.Load() {
+	if n.socket == "" {
 		return nil
 	}
 	// To dial for each message never waits, and finds a manager that was executed again.

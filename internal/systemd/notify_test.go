@@ -52,13 +52,6 @@ func TestNotifier(t *testing.T) {
 		{"cleared status", func(n *systemd.Notifier) error { return n.Send("") }, `STATUS=`},
 		{"reloading", func(n *systemd.Notifier) error { return n.Send("reading", systemd.Reloading()) }, `RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\nSTATUS=reading`},
 		{"two", func(n *systemd.Notifier) error { return n.Send("a", "MAINPID=4711", "WATCHDOG=1") }, `MAINPID=4711\nWATCHDOG=1\nSTATUS=a`},
-		{"unmuted", func(n *systemd.Notifier) error { n.Mute(true); n.Mute(false); return n.Send("a") }, `STATUS=a`},
-		{"muted before", func(n *systemd.Notifier) error {
-			n.Mute(true)
-			err := n.Send("a")
-			n.Mute(false)
-			return errors.Join(err, n.Send("b"))
-		}, `STATUS=b`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
