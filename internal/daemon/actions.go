@@ -46,14 +46,18 @@ func (d *daemon) do(a lifecycle.Action) {
 		d.notify("STOPPING=1")
 	case lifecycle.LoadConfig:
 		d.beginReload()
-	case lifecycle.ApplyConfig, lifecycle.KeepConfig:
-		d.reload.finish()
+	case lifecycle.ApplyConfig:
+		d.apply(d.reload.loaded)
+	case lifecycle.KeepConfig:
+		d.refuse(d.reload.loaded.err)
 	case lifecycle.UpdateStatus:
 		d.notify()
 	case lifecycle.StartSuccessor:
 		d.startSuccessor()
 	case lifecycle.NotifyMainPID:
 		d.notifyMainPID()
+	case lifecycle.StayInCharge:
+		d.stayInCharge(d.upgrade.err)
 	case lifecycle.HandOver:
 		d.handOver()
 	case lifecycle.BeginHandover:
@@ -87,7 +91,7 @@ func (d *daemon) extendTimeout(by time.Duration) {
 func (d *daemon) scheduleRetry(after time.Duration) {
 	d.log.Warn("trying the tailnet again", "in", after, "retry", d.view().state.Retries, "of", lifecycle.MaxRetries)
 	d.extendTimeout(after + retryAllowance)
-	d.after(after, lifecycle.RetryTimer{}, nil)
+	d.after(after, func() { d.raise(lifecycle.RetryTimer{}) })
 }
 
 // install starts to use the first configuration and what was built from it.
@@ -108,11 +112,11 @@ func (d *daemon) startListeners() {
 	listeners, err := d.sockets.listen(address)
 	if err != nil {
 		d.log.Error("proxy.listen_addr cannot be used", "address", address, "error", err)
-		d.later(lifecycle.ListenerFailed{})
+		d.raise(lifecycle.ListenerFailed{})
 		return
 	}
 	d.publish(func(v *view) { v.serving = listeners })
-	d.later(lifecycle.ListenersReady{})
+	d.raise(lifecycle.ListenersReady{})
 }
 
 func (d *daemon) openGate() {
@@ -120,7 +124,7 @@ func (d *daemon) openGate() {
 	for _, l := range v.serving {
 		v.server.Open(l.Name, l.Listener, func(err error) {
 			d.log.Error("a listener failed; exiting, so that systemd restarts the service", "listener", l.Name, "address", l.Addr().String(), "error", err)
-			d.send(lifecycle.ListenerFailed{}, nil)
+			d.send(lifecycle.ListenerFailed{})
 		})
 		d.log.Info("serving", "listener", l.Name, "address", l.Addr().String(),
 			"upstream", v.config.Proxy.UpstreamURL.String(), "version", d.options.Version)
@@ -154,12 +158,12 @@ func (d *daemon) drain(timeout, settle time.Duration, late lifecycle.Event) {
 		if server.Drain(ctx, settle) == nil {
 			select {
 			case <-d.upgrade.predecessorGone:
-				d.send(lifecycle.Drained{}, nil)
+				d.send(lifecycle.Drained{})
 				return
 			case <-ctx.Done():
 			}
 		}
-		d.send(d.unlessIdle(late), nil)
+		d.send(d.unlessIdle(late))
 	})
 }
 

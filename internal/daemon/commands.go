@@ -64,24 +64,26 @@ func lastFailures(ended []proxy.Trace) []proxy.Trace {
 
 // requestReload waits for the outcome, so that systemctl reload fails if the reload does.
 func (d *daemon) requestReload(client context.Context, asker string) admin.ReloadOutcome {
-	return request(client, d, lifecycle.ReloadRequested{}, admin.ReloadOutcome{Error: stoppingText}, func(outcome chan<- admin.ReloadOutcome) {
+	return request(client, d, admin.ReloadOutcome{Error: stoppingText}, func(outcome chan<- admin.ReloadOutcome) {
 		d.reload.waiting = append(d.reload.waiting, reloadRequest{asker, outcome})
+		d.raise(lifecycle.ReloadRequested{})
 	})
 }
 
 // requestUpgrade waits until the new process serves, or it is certain that it will not serve.
 func (d *daemon) requestUpgrade(client context.Context, asker string) admin.UpgradeOutcome {
-	return request(client, d, lifecycle.UpgradeRequested{}, admin.UpgradeOutcome{Error: stoppingText}, func(outcome chan<- admin.UpgradeOutcome) {
+	return request(client, d, admin.UpgradeOutcome{Error: stoppingText}, func(outcome chan<- admin.UpgradeOutcome) {
 		d.log.Info("upgrade requested", "asked_by", asker)
 		d.upgrade.waiters = append(d.upgrade.waiters, outcome)
+		d.raise(lifecycle.UpgradeRequested{})
 	})
 }
 
-// request sends an event to the loop, which keeps the channel for the outcome, and waits for that
+// request has the loop call ask, which keeps the channel for the outcome, and waits for the outcome
 // until the loop ends or the client leaves.
-func request[Outcome any](client context.Context, d *daemon, e lifecycle.Event, stopping Outcome, keep func(chan<- Outcome)) Outcome {
+func request[Outcome any](client context.Context, d *daemon, stopping Outcome, ask func(chan<- Outcome)) Outcome {
 	outcome := make(chan Outcome, 1)
-	d.send(e, func() { keep(outcome) })
+	d.inLoop(func() { ask(outcome) })
 	select {
 	case o := <-outcome:
 		return o

@@ -71,7 +71,7 @@ type daemon struct {
 	metrics   *exposition                  // all metrics
 	probes    probes
 	latest    atomic.Pointer[view]
-	messages  chan message // for the loop
+	calls     chan func() // from other goroutines, for the loop
 	work      sync.WaitGroup
 	ctx       context.Context // of the work for the loop; canceled when that has ended
 	cancel    context.CancelFunc
@@ -79,7 +79,7 @@ type daemon struct {
 	// For the loop only:
 	role      role
 	signals   chan os.Signal
-	pending   []lifecycle.Event
+	events    []lifecycle.Event // that were raised
 	notifier  *systemd.Notifier
 	tailnet   *tailnet.Client
 	following bool          // tailnet reports every change
@@ -124,7 +124,7 @@ func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(), files: kernel.OpenFiles(),
 		naming: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
-		messages: make(chan message, 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
+		calls: make(chan func(), 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
 	d.service = d.notifier.OwnService()
 	d.ctx, d.cancel = context.WithCancel(context.Background())

@@ -13,11 +13,11 @@
 //
 // # Events
 //
-// A source sends an event to the loop (loop.go), with a function that records its details. The loop
-// calls that function, passes the event to the state machine of package lifecycle, and performs the
-// actions that it returns (actions.go). An action that takes time starts a goroutine
-// and ends in another event. Only the loop writes state, notifies systemd and pings the watchdog,
-// and nothing that it calls waits for a peer.
+// A goroutine that has news gives the loop a function (loop.go), which records the news and raises
+// an event. The loop passes the event to the state machine of package lifecycle, and performs the
+// actions that it returns (actions.go). An action that takes time starts a goroutine, which ends
+// with more news. Only the loop writes state, notifies systemd and pings the watchdog, and nothing
+// that it calls waits for a peer.
 //
 // All other goroutines read the view (view.go). The loop publishes a new one with each change, so
 // that a reader sees a consistent state without a lock.
@@ -60,6 +60,6 @@
 //  7. Old: [lifecycle.Drained] or [lifecycle.HandoverTimeout], and it exits.
 //  8. New: the channel closes; predecessorEnded (takeover.go) forgets the old process.
 //
-// If anything fails before step 6, [lifecycle.SuccessorFailed] puts the old process in charge
-// again (recordUpgradeError), and the new one exits.
+// If anything fails before step 6, [lifecycle.SuccessorFailed] leads to StayInCharge: the old
+// process is in charge again, and the new one exits.
 package daemon

@@ -36,6 +36,7 @@ const (
 type upgrade struct {
 	predecessorGone chan struct{}      // closed once there is no predecessor; any goroutine may wait for it
 	successor       *systemd.Successor // the process that is ready to take over; nil: none
+	err             error              // why there is no successor, after SuccessorFailed
 	waiters         []chan<- admin.UpgradeOutcome
 }
 
@@ -58,12 +59,18 @@ func (d *daemon) startSuccessor() {
 			d.sendUpgradeError(err)
 			return
 		}
-		d.send(lifecycle.SuccessorReady{}, func() { d.upgrade.successor = s })
+		d.inLoop(func() {
+			d.upgrade.successor = s
+			d.raise(lifecycle.SuccessorReady{})
+		})
 	})
 }
 
 func (d *daemon) sendUpgradeError(err error) {
-	d.send(lifecycle.SuccessorFailed{}, func() { d.recordUpgradeError(err) })
+	d.inLoop(func() {
+		d.upgrade.err = err
+		d.raise(lifecycle.SuccessorFailed{})
+	})
 }
 
 // bringUp returns a successor that is ready and that systemd would supervise. It runs the program
@@ -118,7 +125,7 @@ func (d *daemon) notifyMainPID() {
 			d.sendUpgradeError(err)
 			return
 		}
-		d.send(lifecycle.SuccessorFollowed{}, nil)
+		d.send(lifecycle.SuccessorFollowed{})
 	})
 }
 
@@ -148,12 +155,8 @@ func awaitMainPID(ctx context.Context, pid int) error {
 	}
 }
 
-// recordUpgradeError puts this process in charge again, and keeps and logs why. It does nothing if
-// a stop came first.
-func (d *daemon) recordUpgradeError(err error) {
-	if !d.view().state.IsUpgrading() {
-		return
-	}
+// stayInCharge ends an upgrade that failed: this process is in charge, and says why.
+func (d *daemon) stayInCharge(err error) {
 	signal.Reset(syscall.SIGABRT)
 	d.become(inCharge)
 	d.upgrade.successor = nil

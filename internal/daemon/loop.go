@@ -10,58 +10,61 @@ import (
 	"oauth-proxyd/internal/lifecycle"
 )
 
-// message is an event for the state machine, and a function that the loop calls before it steps.
-// Either may be nil.
-type message struct {
-	event lifecycle.Event
-	first func()
-}
-
-// send queues an event for the loop. It returns when the loop has ended, too.
-func (d *daemon) send(e lifecycle.Event, first func()) {
+// inLoop has the loop call f, and does not wait for the call. It is the only way from another
+// goroutine to the loop: f records what has happened where the actions find it, and raises the event
+// that the state machine decides about, if there is one.
+//
+//	d.inLoop(func() {
+//		d.upgrade.successor = s
+//		d.raise(lifecycle.SuccessorReady{})
+//	})
+//
+// Once the loop has ended, inLoop does nothing.
+func (d *daemon) inLoop(f func()) {
 	select {
-	case d.messages <- message{e, first}:
+	case d.calls <- f:
 	case <-d.ctx.Done():
 	}
 }
+
+// send raises an event from another goroutine.
+func (d *daemon) send(e lifecycle.Event) { d.inLoop(func() { d.raise(e) }) }
+
+// raise queues an event for the state machine. Only the loop and what it calls use it.
+func (d *daemon) raise(e lifecycle.Event) { d.events = append(d.events, e) }
 
 // begin runs work that the loop must not wait for. The work returns when its context ends.
 func (d *daemon) begin(work func(context.Context)) {
 	d.work.Go(func() { work(d.ctx) })
 }
 
-// after sends an event once the time has passed.
-func (d *daemon) after(wait time.Duration, e lifecycle.Event, first func()) {
+// after has the loop call f once the time has passed.
+func (d *daemon) after(wait time.Duration, f func()) {
 	d.begin(func(ctx context.Context) {
 		select {
 		case <-time.After(wait):
-			d.send(e, first)
+			d.inLoop(f)
 		case <-ctx.Done():
 		}
 	})
 }
 
-// loop handles messages, signals and the watchdog's ticks until the state machine exits.
+// loop handles calls, signals and the watchdog's ticks, and steps the state machine with the events
+// that they raise, until it exits.
 func (d *daemon) loop() (exitCode int) {
 	d.begin(func(context.Context) { d.loadFirst() })
 	for {
 		select {
-		case m := <-d.messages:
-			if m.first != nil {
-				m.first()
-			}
-			if m.event != nil {
-				d.later(m.event)
-			}
+		case f := <-d.calls:
+			f()
 		case s := <-d.signals:
-			d.log.Info("signal", "signal", s.String())
-			d.later(d.eventOf(s))
+			d.handleSignal(s)
 		case <-d.watchdog.tick:
 			d.pingWatchdog()
 		}
-		for len(d.pending) > 0 {
-			e := d.pending[0]
-			d.pending = d.pending[1:]
+		for len(d.events) > 0 {
+			e := d.events[0]
+			d.events = d.events[1:]
 			if code, exit := d.step(e); exit {
 				return code
 			}
@@ -70,20 +73,22 @@ func (d *daemon) loop() (exitCode int) {
 	}
 }
 
-func (d *daemon) eventOf(s os.Signal) lifecycle.Event {
-	switch s {
-	case syscall.SIGHUP:
+func (d *daemon) handleSignal(s os.Signal) {
+	d.log.Info("signal", "signal", s.String())
+	switch {
+	case s == syscall.SIGHUP:
 		d.reload.waiting = append(d.reload.waiting, reloadRequest{"signal " + s.String(), make(chan admin.ReloadOutcome, 1)})
-		return lifecycle.ReloadRequested{}
-	case syscall.SIGUSR2:
-		return lifecycle.UpgradeRequested{}
+		d.raise(lifecycle.ReloadRequested{})
+	case s == syscall.SIGUSR2:
+		d.raise(lifecycle.UpgradeRequested{})
+	case d.view().state.Phase == lifecycle.Draining:
+		d.raise(d.unlessIdle(lifecycle.ShutdownSignal{})) // timeout(1) sends two signals
+	default:
+		d.raise(lifecycle.ShutdownSignal{})
 	}
-	if d.view().state.Phase == lifecycle.Draining {
-		return d.unlessIdle(lifecycle.ShutdownSignal{}) // timeout(1) sends two signals
-	}
-	return lifecycle.ShutdownSignal{}
 }
 
+// step passes an event to the state machine, and performs the actions that it returns.
 func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	before := d.view().state
 	next, actions := lifecycle.Step(before, e)
@@ -99,10 +104,6 @@ func (d *daemon) step(e lifecycle.Event) (exitCode int, exit bool) {
 	}
 	return 0, false
 }
-
-// later queues e for the loop's next step. An action that ends at once uses it, because send would
-// wait for the loop itself.
-func (d *daemon) later(e lifecycle.Event) { d.pending = append(d.pending, e) }
 
 // refuseCommands responds to clients that wait for a reload or an upgrade that will not happen.
 func (d *daemon) refuseCommands() {

@@ -23,7 +23,7 @@ func TestViewsDoNotChange(t *testing.T) {
 
 // newTestDaemon returns a daemon with what its loop needs.
 func newTestDaemon() *daemon {
-	d := &daemon{messages: make(chan message, 64)}
+	d := &daemon{calls: make(chan func(), 64)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.latest.Store(&view{})
 	return d
@@ -35,8 +35,8 @@ func TestSendAfterTheLoopEnded(t *testing.T) {
 		d.cancel()
 		sent := false
 		go func() {
-			for range cap(d.messages) + 1 {
-				d.send(lifecycle.ReloadRequested{}, nil)
+			for range cap(d.calls) + 1 {
+				d.send(lifecycle.ReloadRequested{})
 			}
 			sent = true
 		}()
@@ -47,18 +47,21 @@ func TestSendAfterTheLoopEnded(t *testing.T) {
 	})
 }
 
-func TestTimerSendsItsEvent(t *testing.T) {
+func TestTimerCallsInTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDaemon()
-		d.after(time.Minute, lifecycle.RetryTimer{}, nil)
-		d.after(time.Hour, lifecycle.RetryTimer{}, nil)
+		called := false
+		d.after(time.Minute, func() { called = true })
+		d.after(time.Hour, func() {})
 		began := time.Now()
-		if got := <-d.messages; got.event != (lifecycle.RetryTimer{}) || time.Since(began) != time.Minute {
-			t.Errorf("%v after %v", got.event, time.Since(began))
+		if f := <-d.calls; time.Since(began) != time.Minute {
+			t.Errorf("after %v", time.Since(began))
+		} else if f(); !called {
+			t.Error("another function")
 		}
 		d.cancel()
 		d.work.Wait()
-		if len(d.messages) > 0 {
+		if len(d.calls) > 0 {
 			t.Error("a timer outlives its context")
 		}
 	})

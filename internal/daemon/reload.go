@@ -17,10 +17,18 @@ import (
 	"oauth-proxyd/internal/tailnet"
 )
 
+// reloads is what the loop knows of reloads.
 type reloads struct {
-	finish  func()          // applies what was loaded last, or says why it is refused
+	loaded  loaded          // by LoadConfig, for ApplyConfig and KeepConfig
 	current []reloadRequest // those that the reload under way is for
 	waiting []reloadRequest // those that came too late for it
+}
+
+// loaded is a configuration that can be applied, or the reason why it cannot.
+type loaded struct {
+	config  *config.Config
+	toProxy func() // applies it to the proxy
+	err     error
 }
 
 // reloadRequest is a request for a reload, by a client of the admin socket or a signal.
@@ -59,13 +67,13 @@ func (d *daemon) loadFirst() {
 	}
 	if err != nil {
 		d.reportConfig(err)
-		d.send(lifecycle.ConfigFailed{}, nil)
+		d.send(lifecycle.ConfigFailed{})
 		return
 	}
-	d.send(lifecycle.ConfigLoaded{
-		TailnetRequired: c.Tailscale.Required,
-		WaitWhenDown:    c.Tailscale.WhenDown == config.Wait,
-	}, func() { d.install(c, p, client) })
+	d.inLoop(func() {
+		d.install(c, p, client)
+		d.raise(lifecycle.ConfigLoaded{TailnetRequired: c.Tailscale.Required, WaitWhenDown: c.Tailscale.WhenDown == config.Wait})
+	})
 }
 
 // load reads the configuration and checks it against the sockets.
@@ -102,25 +110,26 @@ func (d *daemon) beginReload() {
 	d.reload.current, d.reload.waiting = d.reload.waiting, nil
 	p := d.view().proxy
 	d.work.Go(func() {
-		c, err := d.load()
-		var apply func()
-		if err == nil {
-			apply, err = p.Prepare(d.settings(c))
+		var l loaded
+		if l.config, l.err = d.load(); l.err == nil {
+			l.toProxy, l.err = p.Prepare(d.settings(l.config))
 		}
-		if err != nil {
-			d.send(lifecycle.ReloadFailed{}, func() { d.reload.finish = func() { d.refuse(err) } })
-			return
-		}
-		d.send(lifecycle.ReloadDone{TailnetRequired: c.Tailscale.Required},
-			func() { d.reload.finish = func() { d.apply(c, apply) } })
+		d.inLoop(func() {
+			d.reload.loaded = l
+			if l.err != nil {
+				d.raise(lifecycle.ReloadFailed{})
+			} else {
+				d.raise(lifecycle.ReloadDone{TailnetRequired: l.config.Tailscale.Required})
+			}
+		})
 	})
 }
 
-// apply applies a new configuration, to the proxy with toProxy.
-func (d *daemon) apply(next *config.Config, toProxy func()) {
-	current := d.view().config
+// apply applies a new configuration.
+func (d *daemon) apply(l loaded) {
+	current, next := d.view().config, l.config
 	changes := config.Diff(current, next)
-	toProxy()
+	l.toProxy()
 	active := *next // what only a restart changes is shown as it is
 	active.Proxy.ListenAddr, active.Tailscale.Socket = current.Proxy.ListenAddr, current.Tailscale.Socket
 	d.useConfig(&active)

@@ -24,7 +24,10 @@ func (d *daemon) connectTailnet() {
 }
 
 func (d *daemon) reportTailnet(r tailnet.Report) {
-	d.send(tailnetEvent(r.Err), func() { d.recordTailnet(r) })
+	d.inLoop(func() {
+		d.recordTailnet(r)
+		d.raise(tailnetEvent(r.Err))
+	})
 }
 
 func tailnetEvent(err error) lifecycle.Event {
@@ -46,7 +49,7 @@ func tailnetEvent(err error) lifecycle.Event {
 func (d *daemon) followTailnet() {
 	if d.following {
 		if r := d.view().tailnet; r.Err != nil || r.Status.Backend != "" {
-			d.later(tailnetEvent(r.Err))
+			d.raise(tailnetEvent(r.Err))
 		}
 		return
 	}

@@ -28,18 +28,18 @@ func (d *daemon) join() {
 			if err != nil {
 				break
 			}
-			d.send(nil, func() { d.respondTo(m) })
+			d.inLoop(func() { d.respondTo(m) })
 		}
-		d.send(nil, d.predecessorEnded)
+		d.inLoop(d.predecessorEnded)
 	})
 	if err := d.startAdmin(); err != nil {
 		d.log.Error("not ready to take over", "error", err)
 		p.Fail(err.Error())
-		d.later(lifecycle.ShutdownSignal{})
+		d.raise(lifecycle.ShutdownSignal{})
 		return
 	}
 	d.log.Info("ready to take over")
-	d.after(proofTime, nil, func() { d.respondTo(systemd.Message{}) })
+	d.after(proofTime, func() { d.respondTo(systemd.Message{}) })
 }
 
 // respondTo handles a message of the predecessor. A response is a few bytes, so writing it does not
@@ -101,6 +101,6 @@ func (d *daemon) predecessorEnded() {
 	d.publish(func(v *view) { v.predecessors = nil })
 	if d.role == candidate && d.view().state.Phase == lifecycle.Running {
 		d.log.Warn("the previous process ended without handing over; exiting")
-		d.later(lifecycle.ShutdownSignal{})
+		d.raise(lifecycle.ShutdownSignal{})
 	}
 }

@@ -52,7 +52,7 @@ func (d *daemon) pingWatchdog() {
 	w.probing = true
 	d.begin(func(ctx context.Context) {
 		lost := isLost(ctx, v.server, v.serving[0].Addr())
-		d.send(nil, func() { w.record(lost) })
+		d.inLoop(func() { w.record(lost) })
 	})
 }
 

@@ -64,6 +64,8 @@ type (
 	// NotifyMainPID sends the successor's MAINPID=, asks systemd whether it supervises that process
 	// now, and makes the successor serve. It ends in [SuccessorFollowed] or [SuccessorFailed].
 	NotifyMainPID struct{ action }
+	// StayInCharge reports that the upgrade failed, and undoes NotifyMainPID.
+	StayInCharge struct{ action }
 	// HandOver leaves to the successor what only one process can have, such as the admin socket.
 	HandOver struct{ action }
 	// BeginHandover lets requests in flight finish, within handover_timeout. It ends in [Drained]

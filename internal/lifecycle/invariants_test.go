@@ -34,7 +34,7 @@ func (r *recorder) action(s State, a Action) error {
 		return r.beginDrain()
 	case ForceClose:
 		return holds(r.draining || r.handed, "the cut comes in a drain or a hand-over")
-	case StartSuccessor, NotifyMainPID, HandOver, BeginHandover:
+	case StartSuccessor, NotifyMainPID, StayInCharge, HandOver, BeginHandover:
 		return r.upgrade(a)
 	case NotifyReady, NotifyReloading, NotifyStopping:
 		return r.notify(a)
@@ -75,6 +75,10 @@ func (r *recorder) upgrade(a Action) error {
 		again := r.announced
 		r.announced = true
 		return holds(r.successor && !again && r.gateOpen, "a successor is announced once, by a process that serves")
+	case StayInCharge:
+		failed := r.successor && !r.handed
+		r.successor, r.announced = false, false
+		return holds(failed, "only an upgrade under way fails")
 	case HandOver:
 		r.handed = true
 		return holds(r.successor && r.announced && r.gateOpen, "only an announced successor is handed over to")
@@ -170,9 +174,6 @@ func (l life) after(e Event) (life, error) {
 		return l, errors.New("what is required changes, but no configuration is applied")
 	}
 	l.state = state
-	if e == (SuccessorFailed{}) {
-		l.record.successor, l.record.announced = false, false
-	}
 	l.record.following = l.record.following && state.TailnetRequired()
 	l.record.statusBehind = state.Phase != before.Phase || state.Tailnet != before.Tailnet
 	for _, a := range actions {

@@ -153,7 +153,7 @@ func change(s State, e Event) (State, []Action) {
 	case SuccessorFailed:
 		if s.IsUpgrading() {
 			s.Change = NoChange
-			return beginPending(s, UpdateStatus{})
+			return beginPending(s, StayInCharge{}, UpdateStatus{})
 		}
 	}
 	return s, nil

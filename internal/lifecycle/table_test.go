@@ -241,13 +241,13 @@ func upgradeRules() []rule {
 		{
 			name: "the successor never served",
 			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return !s.ReloadPending }),
-			then: forget, do: do(UpdateStatus{}),
+			then: forget, do: do(StayInCharge{}, UpdateStatus{}),
 		},
 		{
 			name: "the successor never served and the remembered reload begins",
 			in:   in(Running), on: on(SuccessorFailed{}), when: both(upgrading, func(s State) bool { return s.ReloadPending }),
 			then: reloads,
-			do:   do(UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
+			do:   do(StayInCharge{}, UpdateStatus{}, NotifyReloading{}, LoadConfig{}),
 		},
 		{
 			name: "everything from before the hand-over ended",
