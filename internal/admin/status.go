@@ -14,7 +14,7 @@ import (
 // with which anyone can claim the node.
 type Status struct {
 	Status      string    `json:"status"`            // healthy, degraded, draining; idle: systemd starts it with the first request
-	Trouble     string    `json:"trouble,omitempty"` // what is wrong beside the tailnet
+	Trouble     string    `json:"trouble,omitempty"` // a socket that systemd did not pass, and how to fix it
 	Failing     string    `json:"failing,omitempty"` // why it seems that no request succeeds, and what to do about it
 	State       string    `json:"state"`             // of the state machine
 	Version     string    `json:"version"`
@@ -40,7 +40,7 @@ type Status struct {
 	LastReload   *ReloadStatus                 `json:"last_reload"` // null: none yet
 	// Predecessors finish what they had before an upgrade.
 	Predecessors []Predecessor `json:"predecessors"`
-	// Warnings lists what an operator should look at, each with how to fix it.
+	// Warnings lists all faults, each with how to fix it, the most urgent first.
 	Warnings []string `json:"warnings"`
 }
 

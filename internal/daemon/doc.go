@@ -35,6 +35,7 @@
 //	health.go       the requests that end here; GET /health
 //	metrics.go      the metrics that are not about requests; exposition.go serves them,
 //	                textfile.go writes them for node_exporter
+//	faults.go       what is wrong, in one list
 //	status.go       the line in systemctl status
 //	report.go       "oauth-proxyd status"; commands.go: the other commands of package admin
 //	probe.go        the requests of "oauth-proxyd doctor" through a gateway

@@ -51,7 +51,7 @@ func (u *upgrade) respond(o admin.UpgradeOutcome) {
 // startSuccessor starts a process of the installed program. Until systemd follows that process,
 // nothing changes in this one. If this one ends first, the successor notices and exits.
 func (d *daemon) startSuccessor() {
-	d.publish(func(v *view) { v.upgrade = "" })
+	d.publish(func(v *view) { v.upgradeFault = "" })
 	listeners := d.view().serving
 	d.begin(func(ctx context.Context) {
 		s, err := d.bringUp(ctx, listeners)
@@ -166,7 +166,7 @@ func (d *daemon) stayInCharge(err error) {
 	if d.notifier.Socket() != "" { // else no upgrade can succeed
 		text += "; see " + d.logLines("", "") + ", then run `oauth-proxyd upgrade`"
 	}
-	d.publish(func(v *view) { v.upgrade = text })
+	d.publish(func(v *view) { v.upgradeFault = "the last upgrade failed and this process keeps running: " + text })
 }
 
 // handOver leaves the successor in charge, which accepts connections now.

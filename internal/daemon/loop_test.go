@@ -14,9 +14,9 @@ import (
 func TestViewsDoNotChange(t *testing.T) {
 	d := newTestDaemon()
 	before := d.view()
-	d.publish(func(v *view) { v.upgrade = "failed" })
+	d.publish(func(v *view) { v.upgradeFault = "failed" })
 	d.publish(func(v *view) { v.tailscaled = tailnet.Status{Name: "box"} })
-	if before.upgrade != "" || d.view().upgrade != "failed" || d.view().tailscaled.Name != "box" {
+	if before.upgradeFault != "" || d.view().upgradeFault != "failed" || d.view().tailscaled.Name != "box" {
 		t.Errorf("before %+v, after %+v", before, d.view())
 	}
 }

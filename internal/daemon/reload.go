@@ -3,10 +3,7 @@ package daemon
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"oauth-proxyd/internal/admin"
@@ -146,21 +143,6 @@ func (d *daemon) apply(l loaded) {
 	}
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), OK: true, Changed: paths} })
 	d.reload.respond(admin.ReloadOutcome{Applied: true, Changes: changes, Warnings: d.configWarnings(next)})
-}
-
-func (d *daemon) configWarnings(c *config.Config) []string {
-	all, names := c.Warnings(), d.sockets.names()
-	for _, h := range c.Headers {
-		if name := h.When.Listener; name != "" && !slices.Contains(names, name) {
-			all = append(all, fmt.Sprintf("header %q: no socket is named %q (when { listener }), so the rule never applies; the names are: %s",
-				strings.ToLower(h.Name), name, strings.Join(names, ", ")))
-		}
-	}
-	if fitted, part := d.fit(c.Proxy); part < 1 || fitted.MaxConnections < c.Proxy.MaxConnections {
-		all = append(all, fmt.Sprintf("the process may have only %d file descriptors, so %d requests may be in flight instead of %d, and %d may wait; raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon",
-			d.files, fitted.MaxConnections, c.Proxy.MaxConnections, fitted.QueueLimit))
-	}
-	return all
 }
 
 // useConfig applies a configuration to all parts but the proxy.

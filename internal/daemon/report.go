@@ -22,7 +22,7 @@ func (d *daemon) report(now time.Time) admin.Status {
 	inFlight := v.proxy.InFlight()
 	s.Slowest, s.Requests.Waiting = slowest(inFlight), waiting(inFlight)
 	s.RecentErrors = v.proxy.RecentErrors(now)
-	s.Warnings = d.warnings(v, s, now)
+	s.Warnings = d.faults(v, s, now)
 	return s
 }
 
@@ -126,42 +126,6 @@ func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
 	}
 	slices.SortStableFunc(all, func(a, b admin.WaitingStatus) int { return cmp.Compare(b.Requests, a.Requests) })
 	return all
-}
-
-// warnings lists what an operator should look at, each with how to fix it.
-func (d *daemon) warnings(v *view, s admin.Status, now time.Time) []string {
-	reloadError := ""
-	if v.reload != nil {
-		reloadError = ": " + v.reload.Error
-	}
-	all := append([]string{s.Trouble}, d.faults(v, reloadError)...)
-	all = append(all, s.Tailnet.Trouble, s.Failing)
-	if v.state.TailnetRequired() {
-		all = append(all, v.tailnet.Status.ExpiryWarning())
-	}
-	for _, text := range s.Tailnet.Warnings {
-		all = append(all, "tailscaled warns: "+text+"; see `tailscale status`")
-	}
-	if failure := d.textfile.failure.Load(); failure != nil {
-		all = append(all, *failure)
-	}
-	if n := d.logs.Missing(); n > 0 {
-		all = append(all, fmt.Sprintf("the log cannot be written, and %d records are lost; see `systemctl status systemd-journald` and `df -h`", n))
-	}
-	for _, bound := range []struct {
-		open, limit int
-		text        string
-	}{
-		{s.Connections.Admitted, s.Connections.AdmittedLimit, "connections of admitted clients are open, and the longest idle ones are closed for new ones; see `oauth-proxyd requests`"},
-		{s.Connections.Strangers, s.Connections.StrangersLimit, "connections without an admitted request are open; see who is refused: " + d.logLines("outcome", "access_denied")},
-	} {
-		if bound.limit > 0 && bound.open*10 >= bound.limit*9 {
-			all = append(all, fmt.Sprintf("%d of %d %s", bound.open, bound.limit, bound.text))
-		}
-	}
-	all = append(all, v.proxy.Warnings(now)...)
-	all = append(all, d.configWarnings(v.config)...)
-	return slices.Compact(slices.DeleteFunc(all, func(text string) bool { return text == "" }))
 }
 
 func socketStatuses(listeners []systemd.Listener) []admin.SocketStatus {

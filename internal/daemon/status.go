@@ -39,25 +39,11 @@ func (d *daemon) servingLine(v *view) string {
 	for _, l := range v.serving {
 		addresses = append(addresses, l.Addr().String())
 	}
-	parts := []string{"Serving on " + strings.Join(addresses, ", ")} // what comes last may be cut
-	if trouble := d.sockets.trouble(v.config.Proxy.ListenAddr); trouble != "" {
-		parts = append(parts, trouble)
+	parts := []string{ // what comes last may be cut
+		"Serving on " + strings.Join(addresses, ", "), d.sockets.trouble(v.config.Proxy.ListenAddr), tailnetLine(v),
+		d.reloadFault(v, true), v.upgradeFault,
 	}
-	return strings.Join(append(append(parts, tailnetLine(v)), d.faults(v, "")...), "; ")
-}
-
-// faults lists which commands have failed, each with how to fix it. reloadError is why a reload was
-// refused. Every local user can read the line of systemctl status, so it has nothing of the
-// configuration.
-func (d *daemon) faults(v *view, reloadError string) (all []string) {
-	if v.reload != nil && !v.reload.OK {
-		all = append(all, "the last reload was refused and the previous configuration is still active"+reloadError+
-			"; run `"+d.options.Check+"`, then `oauth-proxyd reload`")
-	}
-	if v.upgrade != "" {
-		all = append(all, "the last upgrade failed and this process keeps running: "+v.upgrade)
-	}
-	return all
+	return strings.Join(withoutEmpty(parts), "; ")
 }
 
 func tailnetLine(v *view) string {

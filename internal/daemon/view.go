@@ -22,7 +22,8 @@ type view struct {
 	server   *inbound.Server
 	serving  []systemd.Listener  // the listeners on which requests are accepted
 	reload   *admin.ReloadStatus // the last one; nil: none yet
-	upgrade  string              // why the last one failed; empty: it did not
+
+	upgradeFault string // of the last one; empty: it did not fail
 
 	tailnet    tailnet.Report // the last one; zero: none yet
 	tailscaled tailnet.Status // the last one that tailscaled itself gave; zero: none yet
