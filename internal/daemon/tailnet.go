@@ -108,24 +108,40 @@ func (t tailnetView) Required() bool { return t.daemon.view().state.TailnetRequi
 // Running implements access.Tailnet.
 func (t tailnetView) Running() bool { return t.daemon.view().state.Tailnet == lifecycle.TailnetUp }
 
-// Look implements access.Tailnet. What tailscaled said is valid as long as the same process runs,
-// even while it does not respond. A tailscaled that only the command reaches has a socket that we
-// do not know.
+// Look implements access.Tailnet. The kernel says which process tailscaled is. The last status of
+// that process says how it delivers connections, even while it does not respond.
+//
+//	tailscaled listens on    its last status is from         result
+//	our socket               this process                    Known
+//	our socket               another process, or none        asked now; Known if it responds
+//	another socket           the tailscale command           Known
+//	another socket           the socket, or none             not Known
+//	none                     the tailscale command           Known, but not its users
+//	none                     the socket, or none             Absent
+//	(the kernel cannot say)  any                             an error
+//
+// If tailscaled is Absent or runs as another user than the client, a connection from loopback is
+// local. Otherwise a Known tailscaled is asked about the connection, and without one it is refused
+// (proveLoopback of package access).
 func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
-	said := t.daemon.view().tailscaled
+	status := t.daemon.view().tailscaled
 	process, err := t.client.Process(ctx)
+	noSocket := errors.Is(err, tailnet.ErrNoDaemon)
 	switch {
-	case errors.Is(err, tailnet.ErrNoDaemon) && !said.ByCommand:
-		return access.Tailscaled{Absent: true}, nil
-	case err != nil && !errors.Is(err, tailnet.ErrNoDaemon):
+	case err != nil && !noSocket:
 		return access.Tailscaled{}, err
+	case noSocket && !status.ByCommand:
+		return access.Tailscaled{Absent: true}, nil
 	}
-	found := access.Tailscaled{PID: process.PID, UIDs: process.UIDs}
-	if process.PID != 0 && said.PID != process.PID { // it started just now
-		said, _ = t.client.Connect(ctx) // an error says whether it is up, which is another question
+	found := access.Tailscaled{PID: process.PID, UIDs: process.UIDs, Known: status.ByCommand}
+	if process.PID != 0 { // it listens on our socket
+		if status.PID != process.PID {
+			status, _ = t.client.Connect(ctx) // an error says whether it is up, which is another question
+		}
+		found.Known = status.PID == process.PID
 	}
-	if said.PID == process.PID && (process.PID != 0 || said.ByCommand) {
-		found.Known, found.Userspace, found.Addresses = true, said.Userspace, said.Addresses
+	if found.Known {
+		found.Userspace, found.Addresses = status.Userspace, status.Addresses
 	}
 	return found, nil
 }
