@@ -83,8 +83,8 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	p.row("errors", errorsText(s.RecentErrors))
 	p.row("reload", reloadText(s, now))
 	p.row("versions", versionsText(s))
-	for _, old := range s.Predecessors {
-		p.row("old process", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", old.PID, old.Version, count(old.InFlight, "request"), ago(old.Since, now)))
+	for _, before := range s.Predecessors {
+		p.row("predecessor", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", before.PID, before.Version, count(before.InFlight, "request"), ago(before.Since, now)))
 	}
 	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
 	if s.Restarted != "" {

@@ -143,15 +143,15 @@ func TestNewProcessOwnsSingletons(t *testing.T) {
 		t.Errorf("/health shows of the processes %v before it", before)
 	}
 	s.wantStatus(0, "healthy: ", fmt.Sprintf(
-		"old process %d, version v0.0.0-test, finishing 1 request since the upgrade ", s.process.PID))
-	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 1\n", "\nproxy_old_processes_requests_in_flight 1\n")
+		"predecessor %d, version v0.0.0-test, finishing 1 request since the upgrade ", s.process.PID))
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_predecessors 1\n", "\nproxy_predecessors_requests_in_flight 1\n")
 	u.open()
 	stream.wantWhole(t)
 	s.wantExit(0)
 	if code, _, errs := s.command("reload"); code != 0 {
 		t.Errorf("reload after the end of the old process: %d %q", code, errs)
 	}
-	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_old_processes 0\n", "\nproxy_old_processes_requests_in_flight 0\n")
+	get(t, s.url()+"/metrics").Want(t, 200, "\nproxy_predecessors 0\n", "\nproxy_predecessors_requests_in_flight 0\n")
 	if text := read(t, file); !strings.Contains(text, `proxy_requests_total{method="GET",status="200"} 2`) {
 		t.Error("the old process has written the textfile at its end")
 	}

@@ -126,6 +126,6 @@ func (o ReloadOutcome) Refused() bool { return len(o.Diagnostics) > 0 || o.Error
 type UpgradeOutcome struct {
 	// PID is the process that serves now; 0: the old one does.
 	PID int `json:"pid,omitempty"`
-	// Error says why the old process keeps serving.
+	// Error says why the process that was asked keeps serving.
 	Error string `json:"error,omitempty"`
 }

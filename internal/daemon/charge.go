@@ -1,22 +1,23 @@
 package daemon
 
-// role is what this process is to the service. In a hand-over (doc.go) there are two processes:
+// role is what this process is to the service. In a hand-over, there are two processes. By the steps
+// of doc.go:
 //
-//	step  old         new        accept connections  admin socket, textfile
-//	1–3   inCharge    candidate  old                 old
-//	4     leaving     candidate  old                 old's socket, no textfile
-//	5     leaving     inCharge   both                new
-//	6–8   handedOver  inCharge   new                 new
+//	step  predecessor  successor  accepts connections  has the socket  writes the textfile
+//	1–3   inCharge     candidate  predecessor          predecessor     predecessor
+//	4     leaving      candidate  predecessor          predecessor     neither
+//	5     leaving      inCharge   both                 successor       successor
+//	6–8   handedOver   inCharge   successor            successor       successor
 //
-// Only a process in charge notifies systemd and pings the watchdog, so in step 4 none does. If that
-// step fails, the old process is in charge again. A process that systemd starts is in charge from
-// the start.
+// The socket is the admin socket. Only a process in charge notifies systemd and pings the watchdog,
+// so in step 4 neither does. If that step fails, the predecessor is in charge again. A process that
+// systemd starts is in charge from the start.
 type role int
 
 const (
 	inCharge   role = iota // of the service
 	candidate              // started by a predecessor, and not in charge yet
-	leaving                // has named its successor to systemd
+	leaving                // has named the successor to systemd
 	handedOver             // finishes its requests
 )
 

@@ -29,7 +29,7 @@
 //	reload.go       the configuration, at the start and later
 //	tailnet.go      what tailscaled reports, and what the proxy asks about it
 //	charge.go       which process of a hand-over has what only one can have
-//	handover.go     the old process in a hand-over; takeover.go: the new one
+//	handover.go     the predecessor in a hand-over; takeover.go: the successor
 //	watchdog.go     does our own listener respond?
 //	naming.go       how people and nodes are named (log.identity)
 //	health.go       the requests that end here; GET /health
@@ -42,25 +42,26 @@
 //
 // # A hand-over
 //
-// From SIGUSR2 to the end of the old process, with the events of the old one's state machine:
+// From SIGUSR2 to the end of the predecessor (P), with the events of its state machine. The process
+// that takes over from it is the successor (S).
 //
-//  1. Old: [lifecycle.UpgradeRequested], from a signal (loop.go) or "oauth-proxyd upgrade"
+//  1. P: [lifecycle.UpgradeRequested], from a signal (loop.go) or "oauth-proxyd upgrade"
 //     (commands.go). The state machine returns StartSuccessor as soon as no reload is under way.
-//  2. Old: startSuccessor (handover.go) asks systemd whether it would follow, and starts the
-//     program of the unit with our listeners. Package systemd has the process and the channel.
-//  3. New: newDaemon (daemon.go) inherits the listeners and the channel. The process goes through
-//     its own start, but sends systemd nothing and accepts no connection. Once it is Running, it
-//     joins the old one (takeover.go), and writes Done when it has run for two more seconds.
-//  4. Old: [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=, waits until systemd reports
-//     the new main process, and writes TakeOver with the memory that the new process continues
-//     with: the accounts' rate limits.
-//  5. New: takeOver (takeover.go) accepts connections, sends READY=1, takes the admin socket and
-//     the textfile, and writes Done.
-//  6. Old: [lifecycle.SuccessorFollowed]. It leaves the admin socket (handOver), stops accepting,
-//     and finishes its requests (beginHandover), reporting to the new process each second.
-//  7. Old: [lifecycle.Drained] or [lifecycle.HandoverTimeout], and it exits.
-//  8. New: the channel closes; predecessorEnded (takeover.go) forgets the old process.
+//  2. P: startSuccessor (handover.go) asks systemd whether it would follow, and starts the program
+//     of the unit with our listeners. Package systemd has the process and the channel.
+//  3. S: newDaemon (daemon.go) inherits the listeners and the channel. The process goes through its
+//     own start, but sends systemd nothing and accepts no connection. Once it is Running, it joins
+//     the predecessor (takeover.go), and writes Done when it has run for two more seconds.
+//  4. P: [lifecycle.SuccessorReady]. notifyMainPID sends MAINPID=, waits until systemd reports the
+//     new main process, and writes TakeOver with the memory that the successor continues with: the
+//     accounts' rate limits.
+//  5. S: takeOver (takeover.go) accepts connections, takes the admin socket and the textfile, sends
+//     READY=1, and writes Done.
+//  6. P: [lifecycle.SuccessorFollowed]. It leaves the admin socket (handOver), stops accepting, and
+//     finishes its requests (beginHandover), reporting to the successor each second.
+//  7. P: [lifecycle.Drained] or [lifecycle.HandoverTimeout], and it exits.
+//  8. S: the channel closes; predecessorEnded (takeover.go) forgets the predecessor.
 //
-// If anything fails before step 6, [lifecycle.SuccessorFailed] leads to StayInCharge: the old
-// process is in charge again, and the new one exits.
+// If anything fails before step 6, [lifecycle.SuccessorFailed] leads to StayInCharge: the
+// predecessor is in charge again, and the successor exits. charge.go says who has what in each step.
 package daemon

@@ -25,10 +25,10 @@ const (
 	askTimeout = 5 * time.Second
 	// askInterval is the pause between two questions.
 	askInterval = 50 * time.Millisecond
-	// handoverSettle is how long the old process keeps idle connections open. Their next response
+	// handoverSettle is how long the predecessor keeps idle connections open. Their next response
 	// then says that it is the last one.
 	handoverSettle = 10 * time.Second
-	// reportInterval is how often the old process reports how many requests it still has.
+	// reportInterval is how often the predecessor reports how many requests it still has.
 	reportInterval = time.Second
 )
 

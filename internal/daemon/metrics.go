@@ -25,9 +25,9 @@ func (d *daemon) registerMetrics(r *prometheus.Registry) {
 		func(*view) float64 { return truth(d.textfile.failure.Load() == nil) })
 	// The textfile has no process_start_time_seconds, because node_exporter has one of its own.
 	gauge("proxy_start_time_seconds", "When this process started.", func(*view) float64 { return seconds(d.started) })
-	gauge("proxy_old_processes", "Old processes that still finish requests after an upgrade.",
+	gauge("proxy_predecessors", "Predecessors, which finish their requests after an upgrade.",
 		func(v *view) float64 { return float64(len(v.predecessors)) })
-	gauge("proxy_old_processes_requests_in_flight", "Requests in flight in old processes after an upgrade.",
+	gauge("proxy_predecessors_requests_in_flight", "Requests in flight in predecessors after an upgrade.",
 		func(v *view) float64 { return float64(v.predecessorsInFlight()) })
 	gauge("tailnet_connected", "1 while tailscaled is connected to the tailnet.",
 		func(v *view) float64 { return truth(v.state.Tailnet == lifecycle.TailnetUp) })

@@ -40,7 +40,7 @@ func (d *daemon) publish(change func(*view)) {
 	d.latest.Store(&next)
 }
 
-// predecessorsInFlight counts the requests that old processes still have.
+// predecessorsInFlight counts the requests that the predecessors still have.
 func (v *view) predecessorsInFlight() (n int) {
 	for _, p := range v.predecessors {
 		n += p.InFlight
@@ -48,7 +48,7 @@ func (v *view) predecessorsInFlight() (n int) {
 	return n
 }
 
-// isIdle reports whether no request is in flight or queued, here or in old processes.
+// isIdle reports whether no request is in flight or queued, here or in predecessors.
 func (v *view) isIdle() bool {
 	if v.proxy == nil {
 		return true

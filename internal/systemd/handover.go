@@ -45,7 +45,7 @@ func newChannel(c net.Conn) channel { return channel{c, json.NewDecoder(c), json
 
 func (c channel) read() (m Message, err error) { return m, c.Decode(&m) }
 
-// Successor is the new process, as the old one sees it.
+// Successor is the process that takes over, as its predecessor sees it.
 type Successor struct {
 	PID     int
 	process *os.Process
@@ -168,7 +168,7 @@ func (s *Successor) await(ctx context.Context, ended string) error {
 	return nil
 }
 
-// Predecessor is the old process, as the new one sees it, until it ends.
+// Predecessor is the process before, as its successor sees it, until it ends.
 type Predecessor struct{ channel channel }
 
 // predecessorAt takes over the channel to the predecessor.
@@ -177,7 +177,7 @@ func predecessorAt(fd int) (*Predecessor, error) {
 	defer f.Close() //nolint:errcheck // the connection has its own
 	c, err := net.FileConn(f)
 	if err != nil {
-		return nil, fmt.Errorf("taking over the channel to the old process: %w", err)
+		return nil, fmt.Errorf("taking over the channel to the predecessor: %w", err)
 	}
 	return &Predecessor{newChannel(c)}, nil
 }
