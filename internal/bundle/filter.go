@@ -9,56 +9,83 @@ import (
 	"strings"
 )
 
-// Filter replaces everything that it does not know to be harmless.
+// Filter replaces everything that it does not know to be harmless. What a field is decides first:
+//
+//	version, path, changed  shown if the text has the form of a version, or of a setting's path
+//	stack                   shown: parsing it has left only functions and lines
+//	node, person, …         loopback and ranges shown, else address-1 or name-1, whatever the words
+//	any other field         word by word
+//
+// Then a word, without the punctuation around it:
+//
+//	127.0.0.1, ::, 10.0.0.0/8   shown: loopback, all addresses and ranges name nobody
+//	10.1.2.3                    address-1
+//	a word of the program       shown: words.go
+//	a number, date or time      shown, with its unit
+//	https://REST, HOST:443      REST and HOST filtered as words
+//	1.104.2-suffix              1.104.2-…
+//	anything else               text-1
+//
+// A text has the same placeholder everywhere.
 type Filter struct {
-	words   map[string]bool           // of this program, in lower case
-	aliases map[string]string         // the placeholders, by text in lower case
-	forms   map[string]*regexp.Regexp // by field: what is shown although it has no words
+	fields  map[string]func(string) string // by name; the others are filtered word by word
+	words   map[string]bool                // of this program, in lower case
+	aliases map[string]string              // the placeholders, by text in lower case
 
-	token     *regexp.Regexp // a word with the punctuation around it
-	number    *regexp.Regexp // with a unit, of a version, a date or a time
-	port      *regexp.Regexp // host and port
-	version   *regexp.Regexp // with a suffix
-	attribute *regexp.Regexp // in a message of the log
-	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
+	token   *regexp.Regexp // a word with the punctuation around it
+	number  *regexp.Regexp // with a unit, of a version, a date or a time
+	port    *regexp.Regexp // host and port
+	version *regexp.Regexp // with a suffix
 }
 
 // NewFilter returns a Filter without placeholders.
 func NewFilter() *Filter {
 	const unit = `(?:ns|us|µs|ms|s|min|m|h|d|w|[kKMGT]?i?B|%)`
-	setting := regexp.MustCompile(`^(?:proxy|tailscale|identity|access|metrics|log)(?:\.[a-z_]+)+$`)
-	return &Filter{
+	f := &Filter{
 		words: ownWords(), aliases: map[string]string{},
-		forms: map[string]*regexp.Regexp{
-			"version": regexp.MustCompile(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
-			"path":    setting, "changed": setting,
-			"stack": regexp.MustCompile(``), // see frame
-		},
 		token: regexp.MustCompile("[^\\s\"'`()\\[\\]{}<>,;=|]+"),
 		number: regexp.MustCompile(`^(?:[+-]?\d{1,7}(?:\.\d{1,6})?` + unit + `?|(?:\d{1,7}(?:\.\d{1,9})?` + unit + `){1,4}|` +
 			`\d{1,3}/[A-Z]{2,6}|(?:v|go)?\d{1,4}(?:\.\d{1,5}){1,3}|` +
 			`\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))?|\d\d:\d\d(?::\d\d)?)$`),
-		port:      regexp.MustCompile(`^(.+)(:\d{1,5})$`),
-		version:   regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
-		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
-		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
-			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|` +
-			`(?:oauth-proxyd/internal|golang\.org/x|tailscale\.com|github\.com/(?:coreos|hashicorp|prometheus))(?:/[\w-]+)+)` +
-			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
-			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
+		port:    regexp.MustCompile(`^(.+)(:\d{1,5})$`),
+		version: regexp.MustCompile(`^(v?\d{1,4}(?:\.\d{1,5})+)[-+~_].+$`),
 	}
-}
-
-// nameFields returns the fields with names, addresses, and IDs that clients can choose. A name may
-// be one of the words.
-func nameFields() []string {
-	return []string{
+	setting := f.shownIf(`^(?:proxy|tailscale|identity|access|metrics|log)(?:\.[a-z_]+)+$`)
+	f.fields = map[string]func(string) string{
+		"version": f.shownIf(`^(?:devel|v?\d+(?:\.\d+){1,2}(?:[-+][0-9A-Za-z.+-]{1,40})?)$`),
+		"path":    setting, "changed": setting,
+		"stack": func(s string) string { return s },
+	}
+	// Names, addresses, and IDs that clients can choose. A name may be one of the words.
+	for _, field := range []string{
 		"node", "user", "tags", "person", "address", "addresses", "name", "asked_by",
 		"request_id", "upstream_request_id", "session", "trace_id",
+	} {
+		f.fields[field] = f.name
+	}
+	return f
+}
+
+// shownIf returns a filter that shows a text of that form, and filters others word by word.
+func (f *Filter) shownIf(form string) func(string) string {
+	pattern := regexp.MustCompile(form)
+	return func(s string) string {
+		if pattern.MatchString(s) {
+			return s
+		}
+		return f.Text(s)
 	}
 }
 
-// value filters what JSON decodes to.
+// name filters a text that is a name or an address as a whole.
+func (f *Filter) name(s string) string {
+	if shown, isAddress := f.address(s); isAddress || s == "" {
+		return shown
+	}
+	return f.alias("name", s)
+}
+
+// value filters what JSON decodes to. The elements of a list are filtered as its field is.
 func (f *Filter) value(key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -72,23 +99,12 @@ func (f *Filter) value(key string, v any) any {
 			v[i] = f.value(key, v[i])
 		}
 	case string:
-		return f.field(key, v)
+		if filter, known := f.fields[key]; known {
+			return filter(v)
+		}
+		return f.Text(v)
 	}
 	return v
-}
-
-// field filters a text by what the field is.
-func (f *Filter) field(key, s string) string {
-	if form := f.forms[key]; s == "" || form != nil && form.MatchString(s) {
-		return s
-	}
-	if !slices.Contains(nameFields(), key) {
-		return f.Text(s)
-	}
-	if shown, isAddress := f.address(s); isAddress {
-		return shown
-	}
-	return f.alias("name", s)
 }
 
 // Text filters a text word by word.
@@ -119,8 +135,7 @@ func (f *Filter) word(w string) string {
 	return head + f.alias("text", core) + tail
 }
 
-// address filters an address with or without a port, and a range; ok: s is one. Loopback, all
-// addresses and ranges name nobody.
+// address filters an address with or without a port, and a range; ok: s is one.
 func (f *Filter) address(s string) (shown string, ok bool) {
 	host := s
 	if parts := f.port.FindStringSubmatch(s); parts != nil && strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") && parts != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +18,9 @@ func (a *Archive) AddJournal(name, about, output string, err error) {
 		return
 	}
 	var kept strings.Builder
-	foreign := 0
+	foreign, j := 0, newJournal(a.filter)
 	for line := range strings.Lines(output) {
-		record := a.filter.record(line)
+		record := j.record(line)
 		if record == "" {
 			foreign++
 		}
@@ -29,13 +30,32 @@ func (a *Archive) AddJournal(name, about, output string, err error) {
 	a.members = append(a.members, member{name, about, summary + kept.String()})
 }
 
+// journal parses records before they are filtered.
+type journal struct {
+	filter    *Filter
+	attribute *regexp.Regexp // in a message of the log
+	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
+}
+
+func newJournal(f *Filter) journal {
+	return journal{
+		filter:    f,
+		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
+		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
+			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|` +
+			`(?:oauth-proxyd/internal|golang\.org/x|tailscale\.com|github\.com/(?:coreos|hashicorp|prometheus))(?:/[\w-]+)+)` +
+			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
+			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
+	}
+}
+
 // record returns a record of the journal as a line of JSON, or "" if it is another program's.
-func (f *Filter) record(line string) string {
+func (j journal) record(line string) string {
 	var r map[string]any
 	_ = json.Unmarshal([]byte(line), &r) // it stays empty
 	message, _ := r["MESSAGE"].(string)
 	kept := make(map[string]any)
-	switch frame := f.frame.FindStringSubmatch(message); {
+	switch frame := j.frame.FindStringSubmatch(message); {
 	case message == "":
 		return ""
 	case r["SYSLOG_IDENTIFIER"] == "systemd":
@@ -46,12 +66,12 @@ func (f *Filter) record(line string) string {
 		kept["stack"] = cmp.Or(frame[1:]...)
 	case json.Unmarshal([]byte(message), &kept) == nil: // log.format = "json"
 	default:
-		kept = f.ownFields(r, message)
+		kept = j.ownFields(r, message)
 	}
 	micros, _ := r["__REALTIME_TIMESTAMP"].(string)
 	since, _ := strconv.ParseInt(micros, 10, 64) // 1970: not known
 	kept["time"] = time.UnixMicro(since).UTC().Format(time.RFC3339Nano)
-	text, err := json.Marshal(f.value("", kept))
+	text, err := json.Marshal(j.filter.value("", kept))
 	if err != nil {
 		return ""
 	}
@@ -60,7 +80,7 @@ func (f *Filter) record(line string) string {
 
 // ownFields returns the fields that package logging sets. It repeats them in the message, where
 // they are no longer told from other words, and the message of a request has nothing else.
-func (f *Filter) ownFields(r map[string]any, message string) map[string]any {
+func (j journal) ownFields(r map[string]any, message string) map[string]any {
 	own := make(map[string]any)
 	for name, value := range r {
 		if name == "MESSAGE" || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "SYSLOG_") {
@@ -75,7 +95,7 @@ func (f *Filter) ownFields(r map[string]any, message string) map[string]any {
 		return own
 	}
 	own["message"] = message
-	for _, key := range f.attribute.FindAllStringSubmatchIndex(message, -1) {
+	for _, key := range j.attribute.FindAllStringSubmatchIndex(message, -1) {
 		if own[message[key[2]:key[3]]] != nil {
 			own["message"] = message[:key[0]]
 			break
