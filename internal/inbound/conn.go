@@ -28,8 +28,8 @@ type Conn struct {
 	origin netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
 	class  class
 	since  time.Time // since when it has its class
-	// requested: it has sent a whole header while it waited; see hasRequest.
-	requested bool
+	// requested is when a whole header was first seen in its socket while it waited; see hasRequest.
+	requested time.Time
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.

@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -33,9 +32,11 @@ const (
 	// connections. Waiting connections are looked at as often, and the room of strangers that have
 	// left becomes free as often.
 	burstTime = 25 * time.Millisecond
-	// silentTime: silence after which a stranger may be evicted for a waiting connection of the
-	// same origin that has sent its request. A busy client opens many before it sends on the first.
-	silentTime = 250 * time.Millisecond
+	// silentTime: silence after which a stranger may be evicted for a connection of the same origin
+	// whose request has waited for requestTime. A busy client opens many before it sends on the
+	// first. In requestTime, handlers judge requests by the thousand.
+	silentTime  = 250 * time.Millisecond
+	requestTime = 2 * burstTime
 	// maxKnown bounds the admitted origins that are remembered.
 	maxKnown = 4096
 
@@ -159,21 +160,36 @@ func shared(addr netip.Addr) bool {
 // strangers returns how many strangers there are, with those whose room is not free yet.
 func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
 
-// hasShare reports whether the origin's share has room for one more stranger. A shared origin has
-// more for those that have sent a request, which will soon be served.
-func (s *connections) hasShare(b *bucket, sent bool) bool {
-	if !shared(b.addr) {
-		return b.counts.strangers() < s.most(maxStrangersPerOrigin)
+// bounds returns how many strangers there may be, in the budget of b and of b alone, once one more
+// is served. With the extra room, a request need not wait behind silent connections of its own
+// origin: one that is admitted lets all of them in.
+//
+//	the next one              network   one origin   this host   one shared address
+//	is a new connection       128       16           128         128
+//	waited, and has sent its  128       17           160         160
+//	request
+func (s *connections) bounds(b *bucket, sent bool) (budget, origin int) {
+	budget, origin = s.most(maxStrangers), s.most(maxStrangersPerOrigin)
+	if sent && shared(b.addr) {
+		budget += s.most(sentStrangers)
+	} else if sent {
+		origin++
 	}
-	return b.counts.strangers() < s.most(maxStrangers) || sent
+	if shared(b.addr) {
+		origin = budget
+	}
+	return budget, origin
 }
 
-// hasRoom reports whether the origin may have one more stranger.
+// hasShare reports whether the bound of the origin alone leaves room for one more stranger.
+func (s *connections) hasShare(b *bucket, sent bool) bool {
+	_, most := s.bounds(b, sent)
+	return b.counts.strangers() < most
+}
+
+// hasRoom reports whether both bounds do.
 func (s *connections) hasRoom(b *bucket, sent bool) bool {
-	most := s.most(maxStrangers)
-	if sent && shared(b.addr) {
-		most += s.most(sentStrangers)
-	}
+	most, _ := s.bounds(b, sent)
 	return b.budget.strangers() < most && s.hasShare(b, sent)
 }
 
@@ -191,6 +207,8 @@ func (b *bucket) oldest(of class, match func(*Conn) bool) *Conn {
 
 func anyConn(*Conn) bool { return true }
 
+func hasRequested(c *Conn) bool { return !c.requested.IsZero() }
+
 func (s *connections) total(of class) int { return s.network[of] + s.host[of] }
 
 // arrive classifies an accepted connection. It locks mu.
@@ -201,7 +219,7 @@ func (s *connections) arrive(c *Conn) {
 	switch {
 	case s.known[c.origin]:
 		s.letIn(c)
-	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && s.hasShare(b, false) && s.makeRoom(b, false):
+	case s.exempt[c.Sender.Remote], s.closed, b.counts[classWaiting] == 0 && s.makeRoom(b, false):
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
@@ -264,6 +282,7 @@ func (s *connections) admit(c *Conn) {
 		}
 		s.known[c.origin] = true
 	}
+	s.serveNext(s.bucket(c.origin))
 	s.serveWaiting()
 }
 
@@ -323,13 +342,7 @@ func (s *connections) finish(c *Conn, to class) {
 		s.cleanLater()
 	}
 	s.move(c, to)
-	if b.counts[classWaiting] == 0 || !s.hasRoom(b, true) {
-		return
-	}
-	next := cmp.Or(b.oldest(classWaiting, func(c *Conn) bool { return c.requested }), b.oldest(classWaiting, anyConn))
-	if s.hasRequest(next) {
-		s.move(next, classStranger) // the others wait for clean
-	}
+	s.serveNext(b)
 }
 
 // close serves all waiting connections, because no later process can. It locks mu.

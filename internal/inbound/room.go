@@ -59,23 +59,27 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. If the
-// budget is used up, the origin with the most connections loses a silent stranger, at once if it
-// has more than this one would have, and otherwise only if that was silent for burstTime. An origin
-// that has used up its share, or has the most itself, loses one that was silent for silentTime.
+// budget is used up, but not the share of the origin, another origin loses a silent stranger.
 func (s *connections) makeRoom(b *bucket, sent bool) bool {
 	if s.hasRoom(b, sent) {
 		return true
 	}
-	greedy, after := b, silentTime
-	if own := b.counts[classStranger] + 1; s.hasShare(b, sent) {
-		if other := s.greedier(b, own); other != nil {
-			greedy, after = other, burstTime
-			if other.unadmitted() > own {
-				after = 0
-			}
-		}
+	own := b.counts[classStranger] + 1
+	other := s.greedier(b, own)
+	if other == nil || !s.hasShare(b, sent) {
+		return false
 	}
-	return s.evictSilent(greedy, after)
+	after := burstTime
+	if other.unadmitted() > own {
+		after = 0
+	}
+	return s.evictSilent(other, after)
+}
+
+// makeRoomForRequest makes room for a waiting connection that has sent its request, and reports
+// whether there is room. If need be, its own origin loses a silent stranger.
+func (s *connections) makeRoomForRequest(b *bucket, c *Conn) bool {
+	return s.makeRoom(b, true) || time.Since(c.requested) >= requestTime && s.evictSilent(b, silentTime)
 }
 
 // greedier returns, of the other origins in the budget of b, the one with the most connections, if
@@ -120,19 +124,23 @@ func (s *connections) evictOldest(in *counts, of class) {
 		}
 	}
 	late := time.Now().Add(-burstTime)
-	c := greedy.oldest(of, func(c *Conn) bool { return !c.requested && c.since.Before(late) })
+	c := greedy.oldest(of, func(c *Conn) bool { return c.requested.IsZero() && c.since.Before(late) })
 	s.evict(cmp.Or(c, greedy.oldest(of, anyConn)))
 }
 
 // hasRequest reports whether the client of a waiting connection has sent a whole header, or as much
 // as peeked holds.
 func (s *connections) hasRequest(c *Conn) bool {
-	if !c.requested {
-		n := kernel.Peek(c.Conn, s.peeked[:])
-		sent := s.peeked[:n]
-		c.requested = n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n"))
+	if !c.requested.IsZero() {
+		return true
 	}
-	return c.requested
+	n := kernel.Peek(c.Conn, s.peeked[:])
+	sent := s.peeked[:n]
+	if n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n")) {
+		c.requested = time.Now()
+		return true
+	}
+	return false
 }
 
 // clean frees the room of strangers that have left. Then it serves the waiting connections that
@@ -174,11 +182,11 @@ func (s *connections) serveRequests(waiting []*bucket) {
 	full := make(map[*counts]bool) // budgets
 	for len(waiting) > 0 {
 		waiting = slices.DeleteFunc(waiting, func(b *bucket) bool {
-			c := b.oldest(classWaiting, func(c *Conn) bool { return c.requested })
+			c := b.oldest(classWaiting, hasRequested)
 			if c == nil || full[b.budget] {
 				return true
 			}
-			if !s.makeRoom(b, true) {
+			if !s.makeRoomForRequest(b, c) {
 				full[b.budget] = s.hasShare(b, true)
 				return true
 			}
@@ -188,11 +196,28 @@ func (s *connections) serveRequests(waiting []*bucket) {
 	}
 }
 
+// serveNext serves the next waiting connection of an origin if it has sent its request and there is
+// room. The others wait for clean.
+func (s *connections) serveNext(b *bucket) {
+	if b.counts[classWaiting] == 0 || s.known[b.addr] || !s.hasRoom(b, true) {
+		return
+	}
+	if next := b.nextWaiting(); s.hasRequest(next) {
+		s.move(next, classStranger)
+	}
+}
+
+// nextWaiting returns the waiting connection that is served next: the oldest that is known to have
+// sent a request, or else the oldest. One must wait.
+func (b *bucket) nextWaiting() *Conn {
+	return cmp.Or(b.oldest(classWaiting, hasRequested), b.oldest(classWaiting, anyConn))
+}
+
 // serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
 	for _, b := range s.buckets {
 		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || s.hasRoom(b, false)) {
-			c := b.oldest(classWaiting, anyConn)
+			c := b.nextWaiting()
 			if s.known[b.addr] {
 				s.letIn(c)
 			} else {
