@@ -22,7 +22,8 @@
 //	clientbody.go    how a request uses its body
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
 //	watch.go         the timeouts, by the side that must act next
-//	errors.go        our own responses
+//	end.go           how a request ends early
+//	errors.go        the codes of our own responses
 //	local.go         for handlers of requests that are not sent on
 //	metrics.go       the metrics
 //	client.go        requests by version of the client

@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -133,9 +131,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.end(err)
 	}
 	x.close()
-	if x.broken || x.refused {
-		// This is how net/http is told to abort a response, or to close the connection at once.
-		panic(http.ErrAbortHandler)
+	if x.parting != partUsual {
+		panic(http.ErrAbortHandler) // net/http closes the connection at once
 	}
 }
 
@@ -162,8 +159,7 @@ type exchange struct {
 	responded bool               // the final header was written; guarded by headerMu
 	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
 	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
-	broken    bool               // the connection must be aborted
-	refused   bool               // our response is written, and the body unread: nothing is left for net/http to do
+	parting   parting            // from the client
 
 	fingerprint uint64 // see arrivedAs; 0: not computed yet
 }
@@ -182,8 +178,8 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// carry does the steps in order. Its error says why the client did not get the upstream's complete
-// response.
+// carry does the steps in order. Its error, which explain translates, says why the client did not
+// get the upstream's complete response.
 func (x *exchange) carry() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -203,65 +199,6 @@ func (x *exchange) carry() (err error) {
 	return x.stream(response)
 }
 
-// end tells the client why it does not get the complete response, if that is still possible.
-func (x *exchange) end(err error) {
-	f := x.explain(err)
-	x.headerMu.Lock()
-	responded := x.responded
-	x.responded = true
-	x.headerMu.Unlock()
-	switch {
-	case f == nil:
-		x.rec.responded(statusClientGone)
-		text := ""
-		if errors.Is(context.Cause(x.ctx), errClientStalled) {
-			text = errClientStalled.Error()
-		}
-		x.rec.ended(outcomeClientGone, text)
-		x.broken = true
-	case responded:
-		x.cut(f)
-	default:
-		x.rec.failed(f)
-		if !x.rec.admitted || x.unread() {
-			x.w.Header().Set("Connection", "close")
-		}
-		x.refuse(f)
-	}
-}
-
-// refuse sends a response of our own. It is not flushed: net/http writes it after close has counted
-// the request. With an unread body it is flushed now, or the client would wait until the rest was
-// read.
-func (x *exchange) refuse(f *failure) {
-	x.leaveBody()
-	status, n := f.respond(x.w, x.proxy.Host, x.rec.RequestID)
-	x.rec.responded(status)
-	x.rec.sent.Store(int64(n))
-	if x.unread() {
-		_ = x.rc.Flush() // the client may have left
-		x.refused = true // or net/http would hold the connection for half a second, and could not be stopped
-	}
-}
-
-// explain returns what the client is told about an error, or nil if the client disconnected.
-func (x *exchange) explain(err error) *failure {
-	ended := context.Cause(x.ctx) // nil while the request was not cancelled
-	for _, e := range [...]error{err, ended} {
-		if f, ok := errors.AsType[*failure](e); ok {
-			return f
-		}
-	}
-	switch cause := cmp.Or(ended, err); {
-	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStalled):
-		return nil
-	case errors.Is(cause, inbound.ErrDrainEnded):
-		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
-	default:
-		return x.explainUpstream(cause)
-	}
-}
-
 // close releases what the request holds, and records it.
 func (x *exchange) close() {
 	x.watch.stop()
@@ -269,7 +206,7 @@ func (x *exchange) close() {
 	if x.body != nil {
 		var whole bool
 		received, whole = x.body.close()
-		if !whole && !x.broken { // net/http closes a broken one
+		if !whole && x.parting != partCut { // or the rest would be read as the next request
 			x.conn.LeaveUnread()
 		}
 	}

@@ -94,20 +94,3 @@ func (x *exchange) informational(code int, header http.Header) {
 		x.inform(code, header)
 	}
 }
-
-// explainUpstream returns the failure for an error on the path to the upstream.
-func (x *exchange) explainUpstream(err error) *failure {
-	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeUpstreamConnectTimeout, err, "could not connect to %s in time", x.cfg.Proxy.UpstreamURL.Host)
-		}
-		return fail(CodeUpstreamConnect, err, "could not connect to %s", x.cfg.Proxy.UpstreamURL.Host)
-	}
-	if x.rec.FirstByte > 0 {
-		return fail(CodeUpstreamInterrupted, err, "the upstream cut its response")
-	}
-	if errors.Is(err, upstream.ErrNotProcessed) {
-		return fail(CodeUpstreamProtocol, err, "the upstream refused the request before processing it")
-	}
-	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its response; it may have processed the request")
-}

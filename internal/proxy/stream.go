@@ -10,10 +10,6 @@ import (
 	"time"
 )
 
-// lastWriteTimeout is how long a client may take to accept what is still written after its request
-// was given up, such as an event that says why its response is cut.
-const lastWriteTimeout = time.Second
-
 // stream passes the response on as it comes. After an error the response is cut.
 func (x *exchange) stream(response *http.Response) error {
 	defer response.Body.Close() //nolint:errcheck // read to its end, or no longer needed
@@ -225,18 +221,4 @@ func (x *exchange) endResponse(trailer http.Header) {
 	}
 	x.conn.EndWithReset(false)
 	x.rec.ended(outcomeOK, "")
-}
-
-// cut ends a response early, so that it cannot look complete. In a stream of events of unknown
-// length, at an event boundary, an error event says why.
-func (x *exchange) cut(f *failure) {
-	x.rec.failed(f)
-	x.broken = true
-	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
-	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
-		n, _ := x.w.Write(errorEvent(f.body(x.proxy.Host, x.rec.RequestID))) // best effort
-		x.rec.sent.Add(int64(n))
-		x.conn.PauseBeforeClose()
-	}
-	_ = x.rc.Flush() // best effort
 }

@@ -1,18 +1,11 @@
 package proxy
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"oauth-proxyd/internal/kernel"
-)
-
-var (
-	errClientGone = errors.New("the client disconnected")
-	// errClientStalled is recorded like errClientGone, with its text.
-	errClientStalled = errors.New("the client stopped reading: it accepted nothing for proxy.idle_timeout")
 )
 
 // waitingFor says which side must act next.
@@ -174,11 +167,6 @@ func (w *watch) countDrain(waiting waitingFor) {
 		w.moved.CompareAndSwap(moved, w.backlogAt)
 	}
 	w.backlog = backlog
-}
-
-func (x *exchange) giveUp(cause error) {
-	x.cancel(cause)
-	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // also ends a blocked write
 }
 
 func (x *exchange) idleFailure(w waitingFor) error {
