@@ -25,24 +25,11 @@ func (x *exchange) takeBody() {
 // not notice a client that leaves, and the connection cannot carry another request.
 func (x *exchange) unread() bool { return x.body != nil && !x.body.whole() }
 
-// awaitsContinue reports whether the client waits for a 100 before it sends the body (RFC 9110
-// §10.1.1). net/http has refused other expectations.
-func (x *exchange) awaitsContinue() bool {
-	return x.in.Header.Get("Expect") != "" && x.in.ProtoAtLeast(1, 1)
-}
-
 // readAhead starts to read the body, so that net/http notices a client that leaves. It does nothing
 // if the client waits for a 100, because reading would ask for the body.
 func (x *exchange) readAhead() {
 	if x.body != nil && !x.awaitsContinue() {
 		x.body.begin(x.conn)
-	}
-}
-
-// leaveBody is called before the header of a final response is written.
-func (x *exchange) leaveBody() {
-	if x.body != nil && x.awaitsContinue() {
-		x.body.leaveRest()
 	}
 }
 

@@ -20,6 +20,7 @@
 //	cancellation.go  people who cancel too many requests
 //	body.go          the request's body, read once and sent once or more
 //	clientbody.go    how a request uses its body
+//	expect.go        Expect: 100-continue, and informational responses
 //	buffers.go       buffers for bodies, and the memory limit of kept ones
 //	watch.go         the timeouts, by the side that must act next
 //	end.go           how a request ends early

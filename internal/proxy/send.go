@@ -76,21 +76,12 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	if x.body != nil {
 		x.watch.next(forUpstreamAccept)
 		x.body.attempt(out)
-		// After a final response in place of 100 Continue, net/http asks for the body, unless the
-		// connection is to close. Over HTTP/2 it does not ask, and the connection is shared.
+		// Otherwise net/http asks for the body even after a final response in place of the 100.
+		// Over HTTP/2 it does not, and the connection is shared.
 		out.Close = x.awaitsContinue() && !conn.HTTP2()
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
 	response, err := conn.Send(x.ctx, out, upstream.Events{Informational: x.informational})
 	x.rec.change(x.addWaiting)
 	return response, err
-}
-
-// informational passes 1xx responses on, except for two: 100 makes the transport read the body,
-// whose reader then sends our own. HTTP/2 has no 101 (RFC 9113 §8.6), and net/http would send it as
-// the final response.
-func (x *exchange) informational(code int, header http.Header) {
-	if code != http.StatusContinue && code != http.StatusSwitchingProtocols && x.in.ProtoAtLeast(1, 1) {
-		x.inform(code, header)
-	}
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -36,24 +35,6 @@ func (x *exchange) stream(response *http.Response) error {
 	}
 	x.endResponse(response.Trailer)
 	return nil
-}
-
-// inform sends a 1xx response with only this header, unless the final response has begun. Any
-// goroutine may call it.
-func (x *exchange) inform(code int, header http.Header) {
-	x.headerMu.Lock()
-	defer x.headerMu.Unlock()
-	if x.responded {
-		return
-	}
-	h := x.w.Header()
-	final := maps.Clone(h)
-	clear(h)
-	maps.Copy(h, header)
-	dropHopByHop(h)
-	x.w.WriteHeader(code)
-	clear(h)
-	maps.Copy(h, final)
 }
 
 // beginResponse writes the header. net/http sends it with the first piece of the body, or
