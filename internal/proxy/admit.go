@@ -15,9 +15,7 @@ import (
 // request by its header, or because its person cancels too fast, or waits for a slot.
 func (x *exchange) admit() error {
 	id, err := x.proxy.access.Judge(x.ctx, x.in.Header, &x.conn.Sender, x.cfg.Access.Allow, x.cfg.Identity)
-	address := x.conn.Sender.Addr()
-	x.rec.identify(id.Redacted(x.cfg.LogIdentity), x.shownAddress(id, address))
-	x.ticket = ticket{person: id.Key(address), session: x.rec.Session, share: id.Share}
+	x.identify(id)
 	x.reportShare(id.ShareFault)
 	if err != nil {
 		if r, ok := errors.AsType[*access.Refusal](err); ok && !r.Unproven {

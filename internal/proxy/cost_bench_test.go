@@ -75,12 +75,12 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
-				x.rec.identify(access.Identity{Source: config.Local}, "")
+				x.identify(access.Identity{Source: config.Local})
 				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", ruleAdded}}
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, "on connection 1, its request 2")
 				x.rec.began(response, "", "")
-				x.rec.ended(outcomeOK, "")
+				x.ended(outcomeOK, "")
 				x.rec.close(2)
 				x.proxy.record(x)
 			}
@@ -99,7 +99,7 @@ func (n nowhere) FlushError() error           { return nil }
 // BenchmarkPass is what an event of a stream costs beside reading and writing it.
 func BenchmarkPass(b *testing.B) {
 	x := benchExchange(b, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
-	x.sse = &eventScanner{}
+	x.rec.Stream = StreamEvents
 	buffer := make([]byte, smallBuffer)
 	n := copy(payload(buffer), "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n")
 	b.ReportAllocs()
@@ -129,7 +129,7 @@ func TestNoEventFollowsHalfAChunk(t *testing.T) {
 	w := httptest.NewRecorder()
 	x := benchExchange(t, slog.New(slog.DiscardHandler), w)
 	client := &halfConn{}
-	x.conn.Conn, x.sse = client, &eventScanner{}
+	x.conn.Conn, x.rec.Stream = client, StreamEvents
 	buffer := make([]byte, smallBuffer)
 	if err := x.pass(buffer, copy(payload(buffer), "data: {}\n\n"), true); !errors.Is(err, errClientGone) {
 		t.Fatalf("got %v", err)
@@ -143,7 +143,7 @@ func TestNoEventFollowsHalfAChunk(t *testing.T) {
 // An event of a stream costs no allocation, whatever it is.
 func TestPassAllocatesNothing(t *testing.T) {
 	x := benchExchange(t, slog.New(slog.DiscardHandler), nowhere{http.Header{}})
-	x.sse = &eventScanner{}
+	x.rec.Stream = StreamEvents
 	for _, event := range []string{
 		"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
 		"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n", ": a comment\n\n", "event: pi", "ng\ndata: {", "}\n\n",

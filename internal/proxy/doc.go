@@ -14,6 +14,7 @@
 // The other files:
 //
 //	requestid.go     the ID and the trace ID of a request
+//	sender.go        the names of its sender
 //	browser.go       requests of web pages
 //	loop.go          requests that come back to this proxy
 //	queue.go         slots, and the wait for one (turns.go: whose turn is next)

@@ -103,17 +103,17 @@ func (x *exchange) end(err error) {
 	x.headerMu.Unlock()
 	switch {
 	case f == nil:
-		x.rec.responded(statusClientGone)
+		x.rec.setStatus(statusClientGone)
 		text := ""
 		if errors.Is(context.Cause(x.ctx), errClientStalled) {
 			text = errClientStalled.Error()
 		}
-		x.rec.ended(outcomeClientGone, text)
+		x.ended(outcomeClientGone, text)
 		x.parting = partCut
 	case responded:
 		x.cut(f)
 	default:
-		x.rec.failed(f)
+		x.failed(f)
 		if !x.rec.admitted || x.unread() {
 			x.w.Header().Set("Connection", "close")
 		}
@@ -127,7 +127,7 @@ func (x *exchange) end(err error) {
 func (x *exchange) refuse(f *failure) {
 	x.leaveBody()
 	status, n := f.respond(x.w, x.proxy.Host, x.rec.RequestID)
-	x.rec.responded(status)
+	x.rec.setStatus(status)
 	x.rec.sent.Store(int64(n))
 	if x.unread() {
 		_ = x.rc.Flush()        // the client may have left
@@ -138,10 +138,10 @@ func (x *exchange) refuse(f *failure) {
 // cut ends a response early, so that it cannot look complete. In a stream of events of unknown
 // length, at an event boundary, an error event says why.
 func (x *exchange) cut(f *failure) {
-	x.rec.failed(f)
+	x.failed(f)
 	x.parting = partCut
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
-	if x.sse != nil && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
+	if x.rec.Stream == StreamEvents && !x.torn && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
 		n, _ := x.w.Write(errorEvent(f.body(x.proxy.Host, x.rec.RequestID))) // best effort
 		x.rec.sent.Add(int64(n))
 		x.conn.PauseBeforeClose()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -118,12 +117,6 @@ func (t Trace) Phase() string {
 // end returns when the request ended.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
-// Who returns the sender by the first name that is known, in the order of [access.Identity.Key], or
-// else the source.
-func (t Trace) Who() string {
-	return cmp.Or(t.Person, t.User, t.Node, strings.Join(t.Tags, ","), t.Address, string(t.Source))
-}
-
 // Failed reports whether the request failed: the client stayed and did not get a complete response
 // below 300 from the API, or a 304.
 func (t Trace) Failed() bool { return t.failedAs() != "" }
@@ -201,19 +194,6 @@ func (p *Proxy) Find(id string) []Trace {
 	})
 }
 
-// ForgetSenders removes the names of senders from all that is remembered of requests, and forgets
-// who used rate limits. It is called when a reload starts to withhold names.
-func (p *Proxy) ForgetSenders() {
-	open, records := p.flights.list()
-	for _, x := range open {
-		records = append(records, x.rec)
-	}
-	for _, r := range records {
-		r.change(func(t *Trace) { t.Node, t.User, t.Tags, t.Address, t.Person = "", "", nil, "", "" })
-	}
-	p.limits.Forget()
-}
-
 // trace returns the trace of a request in flight.
 func (x *exchange) trace() Trace {
 	t := x.rec.trace()
@@ -225,9 +205,18 @@ func (x *exchange) trace() Trace {
 	if x.body != nil {
 		t.BytesIn = x.body.progress()
 	}
-	t.Steps = slices.Clip(t.Steps) // so that addWaiting appends to a copy
-	x.addWaiting(&t)
+	t.Steps = x.withWaiting(slices.Clip(t.Steps)) // which appends to a copy
 	return t
+}
+
+// withWaiting adds the phase waiting to the steps if the upstream has the whole request. The
+// goroutine that sends the body only notes the time, because it must not write the record.
+func (x *exchange) withWaiting(steps []StepTrace) []StepTrace {
+	sent := x.watch.sent.Load()
+	if sent == 0 || steps[len(steps)-1].Phase != phaseSending {
+		return steps
+	}
+	return append(steps, StepTrace{At: millis(time.Duration(sent)), Phase: phaseWaiting})
 }
 
 // trace returns a copy. It shares Steps and HeaderRules, which is safe, because their elements

@@ -155,10 +155,12 @@ type exchange struct {
 	rec      *record
 
 	ticket    ticket             // for a slot; zero until the sender is known
+	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
 	headerMu  sync.Mutex         // keeps informational responses before the final one
 	responded bool               // the final header was written; guarded by headerMu
-	sse       *eventScanner      // nil if no event can be added: no uncompressed stream of events, or a write failed
-	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
+	sse       eventScanner       // of a stream of events that is not compressed; unused for other responses
+	steady    bool               // the response has carried data for steadyAfter
+	torn      bool               // a write failed: the client may have a part of a chunk
 	parting   parting            // from the client
 
 	fingerprint uint64 // see arrivedAs; 0: not computed yet

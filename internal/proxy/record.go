@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"oauth-proxyd/internal/access"
-	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
-	"oauth-proxyd/internal/ratelimit"
 	"oauth-proxyd/internal/term"
 )
 
@@ -60,21 +55,23 @@ func phases() []string {
 	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseWaiting, phaseStreaming}
 }
 
-// record is the [Trace] of a request while it grows. Only the request's exchange writes it, and
-// reads it without the lock, except for the sender's names, which ForgetSenders removes. Others get
-// copies (flight.go).
+// record is the [Trace] of a request while it grows. Who may use it:
+//
+//	                    its exchange              other goroutines
+//	names of senders    uses them with mu         ForgetSenders removes them, with mu
+//	the rest of Trace   writes it with mu,        read copies (trace), made with mu
+//	                    reads it without
+//	sent, events        atomic
+//	the other fields    alone, up to flights.end; nobody writes them later
 type record struct {
-	admitted   bool          // by access; only the exchange may read it before the end
-	sent       atomic.Int64  // bytes of the response body
-	events     eventCounts   // of a stream
-	failing    bool          // the last of them is an error; only the exchange may read it
-	unfinished bool          // a message has begun in them, and not ended; likewise
-	steady     bool          // the response has carried data for steadyAfter; likewise
-	webPage    bool          // the response to a message is a web page, not the API's; likewise
-	silence    time.Duration // of the upstream when the request ended, if it had to act; likewise
-	usual      [5]StepTrace  // space for the steps of a normal request
+	admitted bool          // by access
+	webPage  bool          // the response to a message is a web page, not the API's
+	silence  time.Duration // of the upstream when the request ended, if it had to act
+	usual    [5]StepTrace  // space for the steps of a normal request
+	sent     atomic.Int64  // bytes of the response body
+	events   eventCounts   // of a stream
 
-	mu sync.Mutex // held to write the rest, and by others to read it
+	mu sync.Mutex
 	Trace
 }
 
@@ -134,35 +131,6 @@ func (r *record) enter(phase, detail string) {
 	})
 }
 
-// addWaiting ends the phase sending if the upstream has the whole request. The goroutine that sends
-// the body only notes the time, because it must not write the record.
-func (x *exchange) addWaiting(t *Trace) {
-	if sent := x.watch.sent.Load(); sent > 0 && t.Phase() == phaseSending {
-		t.Steps = append(t.Steps, StepTrace{At: millis(time.Duration(sent)), Phase: phaseWaiting})
-	}
-}
-
-// identify records who sent the request, as the log names them, and their address if it is the only
-// name.
-func (r *record) identify(id access.Identity, address string) {
-	r.change(func(t *Trace) {
-		t.Source, t.Node, t.User, t.Tags, t.Address = id.Source, id.Node, id.User, id.Tags, address
-		t.Person, t.PersonDoubt = id.Person, id.Doubt
-	})
-}
-
-// shownAddress returns the address of a sender without any other name, as the log names it. An
-// address identifies a node as a name does.
-func (x *exchange) shownAddress(id access.Identity, address netip.Addr) string {
-	if id.Source != access.Other || !address.IsValid() {
-		return ""
-	}
-	if x.cfg.LogIdentity == nil {
-		return address.String()
-	}
-	return x.cfg.LogIdentity(address.String())
-}
-
 // attempt records the start of an attempt; after says why the one before failed.
 func (r *record) attempt(after string) {
 	r.change(func(t *Trace) { t.Attempts++ })
@@ -193,15 +161,15 @@ func (r *record) isMessage() bool {
 }
 
 // ended records the outcome of the request, and the text of the error, if any.
-func (r *record) ended(outcome, text string) {
-	complete := outcome == outcomeOK
+func (x *exchange) ended(outcome, text string) {
+	r, complete := x.rec, outcome == outcomeOK
 	switch message := complete && r.Status < http.StatusMultipleChoices && r.isMessage() && !r.webPage; {
 	case text != "":
-	case r.failing:
+	case x.sse.failing:
 		outcome, text = outcomeErrorEvent, "the upstream ended the stream with an error event"
 	case message && r.sent.Load() == 0:
 		outcome, text = outcomeIncomplete, "the upstream sent an empty response to a message"
-	case message && r.unfinished:
+	case message && x.sse.unfinished:
 		outcome, text = outcomeIncomplete, "the upstream ended the stream before message_stop"
 	case complete && !r.isSuccess() && r.UpstreamRequestID == "":
 		outcome, text = outcomeForeign, "the response has no request-id, which the API always sends: a proxy, firewall or portal on the path may have sent it"
@@ -210,7 +178,7 @@ func (r *record) ended(outcome, text string) {
 }
 
 // failed records a failure as the outcome.
-func (r *record) failed(f *failure) { r.ended(string(f.code), keptText(f)) }
+func (x *exchange) failed(f *failure) { x.ended(string(f.code), keptText(f)) }
 
 // failure returns what the failure of the request means, if it failed.
 func (r *record) failure() (meaning codeMeaning, failed bool) {
@@ -218,8 +186,8 @@ func (r *record) failure() (meaning codeMeaning, failed bool) {
 	return meaning, failed
 }
 
-// responded records the status of our own response.
-func (r *record) responded(status int) { r.change(func(t *Trace) { t.Status = status }) }
+// setStatus records the status of our own response.
+func (r *record) setStatus(status int) { r.change(func(t *Trace) { t.Status = status }) }
 
 // close records what is known only at the end.
 func (r *record) close(received int64) {
@@ -283,21 +251,6 @@ func (t Trace) line() string {
 	return strings.TrimLeft(strings.Join(words, " "), " ") // a request that net/http refused has no method and no path
 }
 
-// shortWho returns a short name of the sender, or else the address or the source. A name with
-// blanks is quoted: it must not look like fields of the line.
-func (t Trace) shortWho() string {
-	user, _, _ := strings.Cut(cmp.Or(t.Person, t.User, strings.Join(t.Tags, ",")), "@")
-	node, _, _ := strings.Cut(t.Node, ".")
-	if user != "" && node != "" {
-		user += "@"
-	}
-	name := cmp.Or(user+node, t.Address, string(t.Source))
-	if strings.ContainsAny(name, " =") {
-		return strconv.Quote(name)
-	}
-	return name
-}
-
 // attrs returns the fields of a log line. Empty texts are left out.
 func (t Trace) attrs() []slog.Attr {
 	phase := t.Phase()
@@ -319,18 +272,6 @@ func (t Trace) attrs() []slog.Attr {
 	return slices.DeleteFunc(attrs, func(a slog.Attr) bool {
 		return a.Key == "first_byte" && t.FirstByte == 0 || a.Value.Kind() == slog.KindString && a.Value.String() == ""
 	})
-}
-
-// limitUser returns who uses a rate limit. Among the senders without a name, only this host counts
-// as one user.
-func (r *record) limitUser() (user ratelimit.User) {
-	r.change(func(t *Trace) {
-		user.Session = t.Session
-		if who := t.Who(); who != string(t.Source) || t.Source == config.Local {
-			user.Person = kept(strings.ToLower(who), keptName)
-		}
-	})
-	return user
 }
 
 // rulesText returns "name=result" for each rule.

@@ -82,6 +82,6 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
 	response, err := conn.Send(x.ctx, out, upstream.Events{Informational: x.informational})
-	x.rec.change(x.addWaiting)
+	x.rec.change(func(t *Trace) { t.Steps = x.withWaiting(t.Steps) })
 	return response, err
 }

@@ -52,12 +52,8 @@ func (x *exchange) beginResponse(response *http.Response) {
 	if _, ok := h[requestIDHeader]; !ok {
 		h[requestIDHeader] = []string{x.rec.RequestID}
 	}
-	kind := streamKind(response.Header)
-	if kind == StreamEvents {
-		x.sse = &eventScanner{}
-	}
 	account := x.usage.Responded(response.Header, x.rec.limitUser())
-	x.rec.began(response, kind, account)
+	x.rec.began(response, streamKind(response.Header), account)
 	x.proxy.outcomes.began(x.rec, time.Now())
 	x.conn.Relay(true)
 	x.leaveBody()
@@ -133,19 +129,18 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		err = x.rc.Flush()
 	}
 	if err != nil {
-		x.sse = nil // the client may have part of a chunk
+		x.torn = true
 		return errClientGone
 	}
 	x.rec.sent.Add(int64(n))
 	data, at := n, x.watch.moved.Load()
-	if x.sse != nil {
+	if x.rec.Stream == StreamEvents {
 		var pings int
 		data, pings = x.sse.write(p)
 		x.rec.events.add(data, pings, at)
-		x.rec.failing, x.rec.unfinished = x.sse.failing, x.sse.unfinished
 	}
-	if data > 0 && !x.rec.steady && !x.rec.failing && time.Duration(at)-x.rec.FirstByte.Duration() >= steadyAfter {
-		x.rec.steady = true
+	if data > 0 && !x.steady && !x.sse.failing && time.Duration(at)-x.rec.FirstByte.Duration() >= steadyAfter {
+		x.steady = true
 		x.proxy.outcomes.flowed(x.rec, time.Now())
 	}
 	return nil
@@ -201,5 +196,5 @@ func (x *exchange) endResponse(trailer http.Header) {
 		h[name] = values
 	}
 	x.conn.EndWithReset(false)
-	x.rec.ended(outcomeOK, "")
+	x.ended(outcomeOK, "")
 }
