@@ -23,8 +23,9 @@ var (
 // one such request would take all slots.
 //
 // Nothing is added to requests. Each request that waits for its response is remembered by its
-// fingerprint, and new requests are compared with it. An equal one may also be a second request of
-// the same client, so there must be evidence that it is not: see [sentRequest.evidence].
+// fingerprint, and new requests are compared with it. Equality proves nothing: bodies are not
+// compared, clients retry, and several hosts may do the same with the same key. So there must be
+// evidence that no client made the second request: see [sentRequest.evidence].
 //
 // Requests to public addresses and through an upstream_proxy are not remembered, so the usual
 // configuration pays nothing.
@@ -41,8 +42,7 @@ func newLoops() *loops {
 	return &loops{key: maphash.MakeSeed(), sent: make(map[uint64][]*sentRequest)}
 }
 
-// ProbeHeader has a random value in the requests of "oauth-proxyd doctor", so that two equal ones
-// are one.
+// ProbeHeader has a random value in each request of "oauth-proxyd doctor".
 const ProbeHeader = "X-Oauth-Proxyd-Probe"
 
 // sentRequest is what is remembered about a request while it waits for its response.
@@ -80,8 +80,19 @@ func (x *exchange) arrivedAs() uint64 {
 	return x.fingerprint
 }
 
-// evidence returns the proof that again is s coming back, and not a second, equal request; nil:
-// there is none. For equal requests of one program on one machine there is never one.
+// evidence returns the proof that again, which is equal to s, is s coming back; nil: there is none.
+//
+//	again                                 is there proof?
+//	came over our own connection          yes: the ends of that and of s's connection are the same
+//	has another Content-Length            no: it has another body
+//	is from a host s was not sent to      no: it is another client's
+//	is from the upstream's host, and
+//	  equals s only as our rules made it  yes: the client sent something else
+//	  s came from another host            yes: it has moved
+//	  is a probe of doctor                yes: a random value is never sent twice
+//	  has another minor version of HTTP   yes: another program sent it
+//	  only one of them was forwarded      yes: likewise
+//	  none of these                       no: a client there may have sent both
 func (s *sentRequest) evidence(again *exchange) error {
 	first, second, from := s.x.in, again.in, &again.conn.Sender
 	switch {
@@ -140,15 +151,13 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 	if len(l.sent[print]) < maxAlike {
 		l.sent[print] = append(l.sent[print], s)
 	}
-	return func() { l.forget(print, s) }
-}
-
-func (l *loops) forget(print uint64, s *sentRequest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	left := slices.DeleteFunc(l.sent[print], func(one *sentRequest) bool { return one == s })
-	if l.sent[print] = left; len(left) == 0 {
-		delete(l.sent, print)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.sent[print] = slices.DeleteFunc(l.sent[print], func(one *sentRequest) bool { return one == s })
+		if len(l.sent[print]) == 0 {
+			delete(l.sent, print)
+		}
 	}
 }
 
