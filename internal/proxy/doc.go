@@ -29,7 +29,8 @@
 //	local.go         for handlers of requests that are not sent on
 //	metrics.go       the metrics
 //	client.go        requests by version of the client
-//	outcomes.go      whether requests succeed
+//	outcomes.go      what the end of a request means
+//	stats.go         whether requests succeed
 //	recent.go        recent errors, of the API or ours
 //	pings.go         streams that only ping
 //

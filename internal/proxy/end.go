@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"oauth-proxyd/internal/inbound"
@@ -142,7 +143,7 @@ func (x *exchange) cut(f *failure) {
 	x.parting = partCut
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
 	if x.rec.Stream == StreamEvents && !x.torn && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {
-		n, _ := x.w.Write(errorEvent(f.body(x.proxy.Host, x.rec.RequestID))) // best effort
+		n, _ := fmt.Fprintf(x.w, "event: error\ndata: %s\n\n", f.body(x.proxy.Host, x.rec.RequestID)) // best effort
 		x.rec.sent.Add(int64(n))
 		x.conn.PauseBeforeClose()
 	}

@@ -37,16 +37,6 @@ const (
 	CodeInternal               Code = "internal"
 )
 
-// severity says what a failure with a code proves about this host and the path to the upstream.
-type severity int
-
-const (
-	stranger     severity = iota // nothing: the sender has no access
-	clientsFault                 // nothing, unless every request fails
-	refusal                      // the same, but many are worth a warning
-	breakdown                    // requests do not work
-)
-
 // The causes of a cut response, as a label of a metric. "": the code never cuts a response.
 const (
 	cutByClient   = "client"
@@ -57,26 +47,26 @@ const (
 )
 
 type codeMeaning struct {
-	severity severity
-	status   int    // of the response
-	apiType  string // error.type, one of the API's own
-	final    bool   // a retry is pointless: x-should-retry says so
-	metric   string // error_type of proxy_upstream_errors_total; "": not counted there
-	cutBy    string // by of proxy_responses_cut_total
-	token    string // error= of Proxy-Status (RFC 9209 §2.3)
-	fix      string // for an operator; "": the log says more
+	verdict verdict
+	status  int    // of the response
+	apiType string // error.type, one of the API's own
+	final   bool   // a retry is pointless: x-should-retry says so
+	metric  string // error_type of proxy_upstream_errors_total; "": not counted there
+	cutBy   string // by of proxy_responses_cut_total
+	token   string // error= of Proxy-Status (RFC 9209 §2.3)
+	fix     string // for an operator; "": the log says more
 }
 
 // codeTable has a row for each code. It is the only place that knows their meanings.
 var codeTable = map[Code]codeMeaning{
-	CodeInvalidRequest:         {clientsFault, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error", ""},
+	CodeInvalidRequest:         {doubtful, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", cutByClient, "http_request_error", ""},
 	CodeLoopDetected:           {breakdown, http.StatusBadRequest, "invalid_request_error", true, "invalid_request", "", "proxy_loop_detected", "set proxy.upstream_url to the API"},
 	CodeAccessDenied:           {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
 	CodeBrowserRefused:         {stranger, http.StatusForbidden, "permission_error", true, "", "", "http_request_denied", ""},
-	CodeClientIdleTimeout:      {clientsFault, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error", "raise proxy.idle_timeout if uploads may pause for longer"},
-	CodeRequestTooLarge:        {clientsFault, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error", "raise proxy.max_request_body if requests may be larger"},
-	CodeHeadersTooLarge:        {clientsFault, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error", ""},
-	CodeUpgradeRefused:         {clientsFault, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error", ""},
+	CodeClientIdleTimeout:      {doubtful, http.StatusRequestTimeout, "timeout_error", false, "invalid_request", cutByClient, "http_request_error", "raise proxy.idle_timeout if uploads may pause for longer"},
+	CodeRequestTooLarge:        {doubtful, http.StatusRequestEntityTooLarge, "request_too_large", true, "invalid_request", cutByClient, "http_request_error", "raise proxy.max_request_body if requests may be larger"},
+	CodeHeadersTooLarge:        {doubtful, http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", true, "invalid_request", "", "http_request_error", ""},
+	CodeUpgradeRefused:         {doubtful, http.StatusNotImplemented, "not_supported", true, "invalid_request", "", "http_request_error", ""},
 	CodeUpstreamConnect:        {breakdown, http.StatusBadGateway, "api_error", false, "connection", "", "destination_unavailable", runDoctor},
 	CodeUpstreamProtocol:       {breakdown, http.StatusBadGateway, "api_error", false, "connection", cutByUpstream, "http_protocol_error", runDoctor},
 	CodeUpstreamInterrupted:    {breakdown, http.StatusBadGateway, "api_error", false, "response_read", cutByUpstream, "http_response_incomplete", runDoctor},
@@ -84,7 +74,7 @@ var codeTable = map[Code]codeMeaning{
 	CodeOverloaded:             {refusal, http.StatusServiceUnavailable, "overloaded_error", false, "", "", "connection_limit_reached", "see who has the slots with `oauth-proxyd requests`, and raise proxy.max_connections or proxy.queue_limit"},
 	CodeDraining:               {refusal, http.StatusServiceUnavailable, "api_error", false, "", cutByDrain, "proxy_internal_error", ""},
 	CodeTailnetUnavailable:     {refusal, http.StatusServiceUnavailable, "api_error", false, "", "", "proxy_internal_error", "see `tailscale status` and `journalctl -u tailscaled`"},
-	CodeCancellingTooFast:      {clientsFault, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
+	CodeCancellingTooFast:      {doubtful, http.StatusServiceUnavailable, "api_error", false, "", "", "http_request_denied", ""},
 	CodeUpstreamConnectTimeout: {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", "", "connection_timeout", runDoctor},
 	CodeUpstreamHeaderTimeout:  {breakdown, http.StatusGatewayTimeout, "timeout_error", false, "timeout", cutByTimeout, "http_response_timeout", "raise proxy.response_header_timeout if responses may begin later, or proxy.idle_timeout if the upstream may pause while it accepts a body"},
 	CodeInternal:               {breakdown, http.StatusInternalServerError, "api_error", false, "internal", cutByInternal, "proxy_internal_error", "report it as a bug, with the stack in the journal"},

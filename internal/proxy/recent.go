@@ -70,15 +70,14 @@ type recentCount struct {
 }
 
 // add counts a request that has ended. If its client left before a response, nothing is known.
-func (e *recentErrors) add(r *record, now time.Time) {
+func (e *recentErrors) add(r *record, v verdict, now time.Time) {
 	step := stepOf(now)
 	c := &e[step%recentSteps]
 	if c.step != step {
 		*c = recentCount{step, RecentErrors{Errors: make(map[string]int)}}
 	}
-	meaning, ours := r.failure()
 	switch name := r.failedAs(); {
-	case ours && meaning.severity == stranger:
+	case v == stranger:
 		c.Refused++
 	case name != "":
 		c.Requests++
@@ -142,7 +141,7 @@ func (o *outcomes) windows(now time.Time) map[string]RecentErrors {
 // and the most frequent of these codes.
 func (e *RecentErrors) ours() (n int, worst Code) {
 	for _, name := range slices.Sorted(maps.Keys(e.Errors)) {
-		if code := Code(name); codeTable[code].severity >= refusal {
+		if code := Code(name); codeTable[code].verdict >= refusal {
 			n += e.Errors[name]
 			if e.Errors[name] > e.Errors[string(worst)] {
 				worst = code
@@ -172,7 +171,7 @@ func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 			api, total, failed[failedLimited], failed[failedOverloaded], failed[failedOther5xx], failed[outcomeErrorEvent])
 	case most == ours:
 		verdict := "it is not the API"
-		if codeTable[code].severity == breakdown {
+		if codeTable[code].verdict == breakdown {
 			verdict = "it may not be the API"
 		}
 		return fmt.Sprintf("%s: %d of %d requests of the last 5 minutes failed, most with the code %s; %s", verdict, ours, total, code, o.fix(code))

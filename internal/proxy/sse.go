@@ -117,9 +117,3 @@ func (c *eventCounts) add(data, pings int, at int64) {
 		c.pingAt.Store(at)
 	}
 }
-
-// errorEvent returns an error event with data, which must not contain a line end.
-func errorEvent(data []byte) []byte {
-	event := append([]byte("event: error\ndata: "), data...)
-	return append(event, "\n\n"...)
-}
