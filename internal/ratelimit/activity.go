@@ -32,9 +32,9 @@ func (a *Accounts) begin(by User) *activity {
 	return one
 }
 
-// owner returns whose a rise is that a response to by shows, whose request was sent then. It is
-// that user's, without the session if another one of the same person had a request in flight since.
-// known is false if another person had.
+// owner returns whose a rise is that a response to by shows. It is that user's, without the session
+// if another session of the same person had a request in flight after sent, when this request was
+// sent. known is false if another person had.
 func (a *Accounts) owner(account string, by User, sent time.Time) (owner User, known bool) {
 	owner = by
 	for other, one := range a.active {

@@ -30,16 +30,16 @@ func (w *Window) observe(reported Window, now time.Time, owner func() (by User, 
 		rise = *reported.Utilization - *w.Utilization
 	}
 	switch {
-	case isKeyWindow(reported.Name), w.ended(now):
+	case isKeyWindow(reported.Name), w.ended(now): // the response shows a new window
 		*w = Window{Name: w.Name, Mixed: w.Mixed}
-	case reported.ended(now) && moved < 0:
-		return // the response is older than the window
-	case w.Mixed:
-	case moved > resetSlack, rise < -skew && w.ResetsAt.IsZero():
-		*w = Window{Name: w.Name} // it began again
-	case moved < -resetSlack, rise < -skew:
+	case reported.ended(now) && moved < 0: // the response is older than the window
+		return
+	case w.Mixed: // nobody's
+	case moved > resetSlack, rise < -skew && w.ResetsAt.IsZero(): // the window began again
+		*w = Window{Name: w.Name}
+	case moved < -resetSlack, rise < -skew: // the response shows another seat's window
 		*w = Window{Name: w.Name, Mixed: true}
-	case rise < 0:
+	case rise < 0: // the response is late
 		reported.Utilization = nil
 	case rise > 0:
 		if by, known := owner(); known {
