@@ -393,7 +393,7 @@ func TestBodyReadAfterCancellationIsNotSent(t *testing.T) {
 		if text, err := io.ReadAll(attemptOn(b)); string(text) != "body" || err != nil {
 			t.Errorf("read %q, %v", text, err)
 		}
-		if sent := b.x.watch.sent.Load() > 0; sent == cancelled {
+		if sent := b.x.watch.sentAt.Load() > 0; sent == cancelled {
 			t.Errorf("cancelled %t: sent %t", cancelled, sent)
 		}
 		b.close()

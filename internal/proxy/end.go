@@ -25,7 +25,7 @@ import (
 //	net/http: the client disconnected        cancel(context.Canceled)       nil
 //	pass: a write to the client fails        returns errClientGone          nil
 //	inbound: the time to drain is over       cancel(inbound.ErrDrainEnded)  draining
-//	package upstream, net/http               returns another error          explainUpstream
+//	package upstream, net/http               returns another error          upstream_…
 //
 // Then end tells the client what it still can:
 //
@@ -68,31 +68,23 @@ func (x *exchange) explain(err error) *failure {
 			return f
 		}
 	}
-	switch cause := cmp.Or(ended, err); {
+	cause, host := cmp.Or(ended, err), x.cfg.Proxy.UpstreamURL.Host
+	_, connecting := errors.AsType[*upstream.ConnectError](cause)
+	switch {
 	case errors.Is(cause, context.Canceled), errors.Is(cause, errClientGone), errors.Is(cause, errClientStalled):
 		return nil
 	case errors.Is(cause, inbound.ErrDrainEnded):
 		return fail(CodeDraining, nil, "the proxy is stopping or restarting; send the request again")
-	default:
-		return x.explainUpstream(cause)
+	case connecting && errors.Is(cause, upstream.ErrConnectTimeout):
+		return fail(CodeUpstreamConnectTimeout, cause, "could not connect to %s in time", host)
+	case connecting:
+		return fail(CodeUpstreamConnect, cause, "could not connect to %s", host)
+	case x.rec.FirstByte > 0:
+		return fail(CodeUpstreamInterrupted, cause, "the upstream cut its response")
+	case errors.Is(cause, upstream.ErrNotProcessed):
+		return fail(CodeUpstreamProtocol, cause, "the upstream refused the request before processing it")
 	}
-}
-
-// explainUpstream returns the failure for an error on the path to the upstream.
-func (x *exchange) explainUpstream(err error) *failure {
-	if _, ok := errors.AsType[*upstream.ConnectError](err); ok {
-		if errors.Is(err, upstream.ErrConnectTimeout) {
-			return fail(CodeUpstreamConnectTimeout, err, "could not connect to %s in time", x.cfg.Proxy.UpstreamURL.Host)
-		}
-		return fail(CodeUpstreamConnect, err, "could not connect to %s", x.cfg.Proxy.UpstreamURL.Host)
-	}
-	if x.rec.FirstByte > 0 {
-		return fail(CodeUpstreamInterrupted, err, "the upstream cut its response")
-	}
-	if errors.Is(err, upstream.ErrNotProcessed) {
-		return fail(CodeUpstreamProtocol, err, "the upstream refused the request before processing it")
-	}
-	return fail(CodeUpstreamProtocol, err, "the connection to the upstream failed before its response; it may have processed the request")
+	return fail(CodeUpstreamProtocol, cause, "the connection to the upstream failed before its response; it may have processed the request")
 }
 
 // end tells the client why it does not get the complete response, if that is still possible.

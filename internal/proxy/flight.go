@@ -212,7 +212,7 @@ func (x *exchange) trace() Trace {
 // withWaiting adds the phase waiting to the steps if the upstream has the whole request. The
 // goroutine that sends the body only notes the time, because it must not write the record.
 func (x *exchange) withWaiting(steps []StepTrace) []StepTrace {
-	sent := x.watch.sent.Load()
+	sent := x.watch.sentAt.Load()
 	if sent == 0 || steps[len(steps)-1].Phase != phaseSending {
 		return steps
 	}

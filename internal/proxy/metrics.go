@@ -127,10 +127,10 @@ func (m *metrics) zeroRules(rules []config.Header) {
 func (m *metrics) observe(r *record) {
 	status := statusLabel(r.Status)
 	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()
-	observe(m.duration.WithLabelValues(status), r.Duration, r.TraceID)
+	observeTime(m.duration.WithLabelValues(status), r.Duration, r.TraceID)
 	m.bytes.Add(float64(r.sent.Load()))
 	if r.FirstByte > 0 {
-		observe(m.firstByte, r.FirstByte, r.TraceID)
+		observeTime(m.firstByte, r.FirstByte, r.TraceID)
 	}
 	meaning, failed := r.failure()
 	if !failed {
@@ -148,8 +148,8 @@ func (m *metrics) observe(r *record) {
 	}
 }
 
-// observe counts a time, with the trace ID as an exemplar for OpenMetrics.
-func observe(to prometheus.Observer, took Millis, traceID string) {
+// observeTime counts a time, with the trace ID as an exemplar for OpenMetrics.
+func observeTime(to prometheus.Observer, took Millis, traceID string) {
 	seconds := took.Duration().Seconds()
 	if exemplars, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
 		exemplars.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": traceID})

@@ -149,7 +149,7 @@ type exchange struct {
 
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	unfollow func() bool // from now on, ctx outlives net/http's
+	unfollow func() bool // ends the effect of net/http's context on ctx
 	watch    watch
 	body     *requestBody // nil without one
 	rec      *record

@@ -45,12 +45,12 @@ type watch struct {
 	x       *exchange
 	waiting atomic.Int32
 	moved   atomic.Int64 // when a side last acted, in nanoseconds since start
-	sent    atomic.Int64 // when the whole request was sent, likewise; 0: not yet
+	sentAt  atomic.Int64 // when the whole request was sent, likewise; 0: not yet
 
 	mu        sync.Mutex // held during look
 	timer     *time.Timer
 	stopped   bool
-	backlog   int   // of the side that must act, at the last look
+	backlog   int   // bytes that the side that must act had not taken at the last look
 	backlogAt int64 // moved after the last look
 }
 
@@ -69,8 +69,9 @@ func (w *watch) silence() time.Duration {
 	return time.Duration(w.elapsed() - w.moved.Load())
 }
 
-// sending records progress of the request, and which side must act next, unless the response has
-// begun and says that. After a cancellation, what the library still reads is no progress.
+// sending records progress of the request, and which side must act next. Once the response has
+// begun, that depends on the response instead. After a cancellation, what the library still reads
+// is no progress.
 func (w *watch) sending(next waitingFor) {
 	if w.x.ctx.Err() != nil {
 		return
@@ -89,9 +90,9 @@ func (w *watch) next(next waitingFor) {
 	w.waiting.Store(int32(next))
 	switch {
 	case next == forHeader:
-		w.sent.Store(now)
+		w.sentAt.Store(now)
 	case next < forHeader:
-		w.sent.Store(0)
+		w.sentAt.Store(0)
 	}
 }
 
