@@ -20,7 +20,7 @@ import (
 //
 // The end has a name for each reader: the Outcome is for the log, failedAs for shares of recent
 // requests (recent.go), the verdict for Stats (stats.go). metrics.observe counts it by the status,
-// an error of ours by the columns of codeTable, and a client that left by its phase.
+// our own error by the columns of codeTable, and a client that left by its phase.
 //
 //	how it ended                              Outcome        failedAs   verdict
 //	a response below 300, or 304              ok             ""         success
@@ -33,7 +33,7 @@ import (
 //	  whose last event is an error            error_event    the same   breakdown
 //	the client left                           client_gone    ""         unjudged
 //	  an upstream silent for silentAfter      client_gone    ""         doubtful
-//	an error of ours, or a cut (codeTable)    its code       the same   of the code
+//	our own error, or a cut (codeTable)       its code       the same   of the code
 
 // verdict is what the end of a request says about this host and the path to the upstream.
 type verdict int
