@@ -103,12 +103,12 @@ func newClients(r prometheus.Registerer) *clients {
 
 // count counts a request at its end. A request that its client gave up is not counted, because its
 // status says nothing about the client.
-func (c *clients) count(name string, status int, now time.Time) {
-	if status == statusClientGone || status < 200 || status > 599 {
+func (c *clients) count(r *record, now time.Time) {
+	if r.left || r.Status < 200 || r.Status > 599 {
 		return
 	}
-	name = c.series(name, now)
-	c.requests.WithLabelValues(name, className(status)).Inc()
+	name := c.series(r.Client, now)
+	c.requests.WithLabelValues(name, className(r.Status)).Inc()
 	c.known[name].seen = now
 }
 

@@ -96,7 +96,7 @@ func (x *exchange) end(err error) {
 	x.headerMu.Unlock()
 	switch {
 	case f == nil:
-		x.rec.setStatus(statusClientGone)
+		x.rec.leave()
 		text := ""
 		if errors.Is(context.Cause(x.ctx), errClientStalled) {
 			text = errClientStalled.Error()

@@ -134,7 +134,7 @@ func (m *metrics) observe(r *record) {
 	}
 	meaning, failed := r.failure()
 	if !failed {
-		if r.Status == statusClientGone {
+		if r.left {
 			m.clientGone.WithLabelValues(r.Phase()).Inc()
 		}
 		return

@@ -134,7 +134,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	defer o.mu.Unlock()
 	v, cause, fix := o.judge(r)
 	if r.admitted {
-		o.clients.count(r.Client, r.Status, now)
+		o.clients.count(r, now)
 	}
 	o.recent.add(r, v, now)
 	s := &o.stats
@@ -167,9 +167,9 @@ func (o *outcomes) judge(r *record) (v verdict, cause, fix string) {
 		return breakdown, r.Error, fixAPI
 	case r.Outcome == outcomeIncomplete:
 		return breakdown, r.Error, runDoctor
-	case r.Status == statusClientGone && r.silence >= silentAfter:
+	case r.left && r.silence >= silentAfter:
 		return doubtful, "the upstream was silent for " + roughly(r.silence) + " when the client left", runDoctor
-	case r.Status == statusClientGone:
+	case r.left:
 		return unjudged, "", ""
 	case r.isSuccess():
 		return success, "", ""

@@ -20,7 +20,9 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		r.FirstByte = 1
 		return r
 	}
-	left := end(statusClientGone, "")
+	gone, left := end(0, ""), end(0, "")
+	gone.leave()
+	left.leave()
 	left.silence = 12 * time.Second
 	o := &outcomes{clients: newClients(nil)}
 	for i, row := range []struct {
@@ -29,7 +31,7 @@ func TestWorkingCountsFailuresInARow(t *testing.T) {
 		want string
 	}{
 		{"one without a response", end(502, CodeUpstreamConnect), "the last request failed: upstream_connect: why"},
-		{"the client left", end(statusClientGone, ""), "the last request failed: upstream_connect: why"},
+		{"the client left", gone, "the last request failed: upstream_connect: why"},
 		{"the client's fault", end(413, CodeRequestTooLarge), "the last request failed: upstream_connect: why"},
 		{"not admitted", end(403, CodeAccessDenied), "the last request failed: upstream_connect: why"},
 		{"another", end(502, CodeUpstreamConnect), "no request has succeeded for 4 min: upstream_connect: why (2 in a row)"},

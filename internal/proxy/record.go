@@ -19,7 +19,7 @@ import (
 )
 
 // statusClientGone means in the log and in metrics that the client disconnected or stopped reading
-// before the end, as in nginx. It is never sent.
+// before the end, as in nginx. We never send it, but an upstream may.
 const statusClientGone = 499
 
 // How many bytes of a text from a client or the upstream are kept.
@@ -65,6 +65,7 @@ func phases() []string {
 //	the other fields    alone, up to flights.end; nobody writes them later
 type record struct {
 	admitted bool          // by access
+	left     bool          // the client did not stay to the end
 	webPage  bool          // the response to a message is a web page, not the API's
 	silence  time.Duration // of the upstream when the request ended, if it had to act
 	usual    [5]StepTrace  // space for the steps of a normal request
@@ -184,6 +185,12 @@ func (x *exchange) failed(f *failure) { x.ended(string(f.code), keptText(f)) }
 func (r *record) failure() (meaning codeMeaning, failed bool) {
 	meaning, failed = codeTable[Code(r.Outcome)]
 	return meaning, failed
+}
+
+// leave records that the client left before the end.
+func (r *record) leave() {
+	r.left = true
+	r.setStatus(statusClientGone)
 }
 
 // setStatus records the status of our own response.

@@ -45,7 +45,7 @@ func (s *Stats) succeed(r *record, now time.Time) {
 // fail counts a failure.
 func (s *Stats) fail(r *record, v verdict, cause, fix string, now time.Time) {
 	s.Failed++
-	fromAPI := r.UpstreamRequestID != "" && r.Status != statusClientGone
+	fromAPI := r.UpstreamRequestID != "" && !r.left
 	if s.last == breakdown && v < breakdown && !fromAPI {
 		return
 	}

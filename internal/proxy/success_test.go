@@ -63,6 +63,7 @@ func TestBegunResponseIsNotASuccess(t *testing.T) {
 		"a response without content":   {[]any{"HTTP/1.1 204 No Content\r\nRequest-Id: req_1\r\n\r\n"}, forever, message, "the upstream sent an empty response to a message (3 in a row)"},
 		"a stream that stalls":         {[]any{streamHead, startChunk, forever}, 40 * second, message, "the upstream was silent for 40 s when the client left (3 in a row); run"},
 		"an error of a firewall":       {[]any{"HTTP/1.1 403 F\r\nContent-Length: 2\r\n\r\n{}"}, forever, message, "the upstream responded 403 Forbidden (3 in a row); the API sends a request-id"},
+		"an upstream that gave up":     {[]any{"HTTP/1.1 499 X\r\nContent-Length: 2\r\n\r\n{}"}, forever, message, "the upstream responded 499 (3 in a row); the API sends a request-id"},
 		"only other requests fail": {
 			[]any{"HTTP/1.1 500 X\r\nRequest-Id: req_1\r\nContent-Length: 2\r\n\r\n{}"},
 			forever, message + "/count_tokens",
