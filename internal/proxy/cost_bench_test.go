@@ -80,7 +80,7 @@ func BenchmarkRecord(b *testing.B) {
 				x.rec.attempt("")
 				x.rec.enter(phaseSending, "on connection 1, its request 2")
 				x.rec.began(response, "", "")
-				x.ended(outcomeOK, "")
+				x.setOutcome(outcomeOK, "")
 				x.rec.close(2)
 				x.proxy.record(x)
 			}

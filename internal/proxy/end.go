@@ -101,7 +101,7 @@ func (x *exchange) end(err error) {
 		if errors.Is(context.Cause(x.ctx), errClientStalled) {
 			text = errClientStalled.Error()
 		}
-		x.ended(outcomeClientGone, text)
+		x.setOutcome(outcomeClientGone, text)
 		x.parting = partCut
 	case responded:
 		x.cut(f)

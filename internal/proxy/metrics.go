@@ -80,7 +80,7 @@ func (m *metrics) zero() {
 	for _, r := range []string{retryConnect, retryNotProcessed} {
 		m.retries.WithLabelValues(r)
 	}
-	for _, p := range phases() {
+	for _, p := range []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseWaiting, phaseStreaming} {
 		m.clientGone.WithLabelValues(p)
 	}
 }

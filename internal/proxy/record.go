@@ -50,11 +50,6 @@ const (
 	phaseStreaming  = "streaming"
 )
 
-// phases returns all phases.
-func phases() []string {
-	return []string{phaseReading, phaseQueued, phaseConnecting, phaseSending, phaseWaiting, phaseStreaming}
-}
-
 // record is the [Trace] of a request while it grows. Who may use it:
 //
 //	                    its exchange              other goroutines
@@ -161,8 +156,9 @@ func (r *record) isMessage() bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/v1/messages")
 }
 
-// ended records the outcome of the request, and the text of the error, if any.
-func (x *exchange) ended(outcome, text string) {
+// setOutcome records how the request ended, and the text of an error. Without a text it first looks
+// at what came: a response that is complete may still be none of the API's, or lack its end.
+func (x *exchange) setOutcome(outcome, text string) {
 	r, complete := x.rec, outcome == outcomeOK
 	switch message := complete && r.Status < http.StatusMultipleChoices && r.isMessage() && !r.webPage; {
 	case text != "":
@@ -179,7 +175,7 @@ func (x *exchange) ended(outcome, text string) {
 }
 
 // failed records a failure as the outcome.
-func (x *exchange) failed(f *failure) { x.ended(string(f.code), keptText(f)) }
+func (x *exchange) failed(f *failure) { x.setOutcome(string(f.code), keptText(f)) }
 
 // failure returns what the failure of the request means, if it failed.
 func (r *record) failure() (meaning codeMeaning, failed bool) {

@@ -196,5 +196,5 @@ func (x *exchange) endResponse(trailer http.Header) {
 		h[name] = values
 	}
 	x.conn.EndWithReset(false)
-	x.ended(outcomeOK, "")
+	x.setOutcome(outcomeOK, "")
 }

@@ -110,14 +110,6 @@ func (a *Accounts) account(id string, now time.Time) *Account {
 	return one
 }
 
-func (a *Accounts) forgetOld(now time.Time) {
-	for id, one := range a.known {
-		if one.isOld(now) {
-			delete(a.known, id)
-		}
-	}
-}
-
 func (a *Account) isOld(now time.Time) bool { return now.Sub(a.LastResponse) >= accountLife }
 
 // read reads the headers about the account as a whole.

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -80,7 +81,8 @@ func (a *Accounts) Report() []Account {
 func (a *Accounts) Save() Saved {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.forgetOld(time.Now())
+	now := time.Now()
+	maps.DeleteFunc(a.known, func(_ string, one *Account) bool { return one.isOld(now) })
 	m := Saved{Key: slices.Clone(a.key), Accounts: make([]Account, 0, len(a.known))}
 	for _, one := range a.known {
 		c := *one
