@@ -35,7 +35,7 @@ func checkUpstream(ctx context.Context, x *facts) []Finding {
 	if x.settings == nil {
 		return []Finding{unknown("not tried: only the configuration says where it is")}
 	}
-	a := &attempt{Config: upstream.Config{Proxy: x.settings.Proxy}}
+	a := &attempt{Proxy: x.settings.Proxy}
 	a.send(ctx, "oauth-proxyd-doctor/"+x.Version)
 	var findings []Finding
 	for _, l := range a.lookups {

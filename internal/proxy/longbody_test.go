@@ -91,7 +91,7 @@ func TestStreamDuringPauseOfLongBody(t *testing.T) {
 }
 
 func TestPauseInLongBody(t *testing.T) {
-	take := func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+	take := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	forEachProtocol(t, take, func(t *testing.T, up *mockAPI) {
 		t.Run("too long", func(t *testing.T) {
 			c := pausedUpload(t, openDoor(t, up, shortIdle), "")

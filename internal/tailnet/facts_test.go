@@ -56,14 +56,15 @@ func TestNetwork(t *testing.T) {
 			Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.1")},
 		}},
 		Peers: []tailnet.Node{
-			{Online: true, KeyExpired: true, Attributes: []string{"extra", "funnel"}, Identity: access.Identity{
+			{
+				Online: true, KeyExpired: true, Attributes: []string{"extra", "funnel"},
 				Source: config.Tailnet, Node: "ai.tail.ts.net", ShortNode: "ai", NodeID: "n3", Tags: []string{"tag:aperture"},
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.3")},
-			}},
-			{Identity: access.Identity{
+			},
+			{
 				Source: config.Tailnet, Node: "laptop.other.ts.net", NodeID: "n2", User: "ann@example.com",
 				Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.2"), netip.MustParseAddr("fd7a:115c:a1e0::2")},
-			}},
+			},
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
