@@ -37,16 +37,14 @@
 //	    the other end is on this host, and no tailscaled runs    (kernel) local
 //	    it belongs to another user than tailscaled's             (kernel) local
 //	    otherwise                                                         unproven
-//	from an address of which the kernel cannot say whether it is this host's
-//	    always                                                            unproven
+//	from an address that may be this host's: the kernel cannot be asked   unproven
 //	from Tailscale's ranges to an address in them, and a tailnet is required
 //	    the tailnet is not connected                                      unproven
 //	    the connection is not to this node's own address                  other
 //	    WhoIs fails                                                       unproven
 //	    WhoIs names a peer                                                tailnet
 //	    otherwise                                                         other
-//	from elsewhere
-//	    always                                                            other
+//	from elsewhere                                                        other
 //
 // A line with (kernel) does not hold if the kernel cannot be asked for the owner of a socket. From
 // loopback, all that is unproven is tried again for two seconds, unless "at once". A local request

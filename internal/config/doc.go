@@ -17,9 +17,9 @@
 // an error, and so is a duration without a unit. Every block and attribute is optional; an empty
 // file is the default configuration.
 //
-// To add a setting, add a field to config.go and one line to schema.go. That line binds the field
-// to its name, type and bounds, and serves decoding, comparing and suggestions alike; tests hold
-// the manual, the example and the shipped file to it. The path of a value through the package:
+// A setting is a field in config.go and a line in schema.go. That line binds the field to its name,
+// type and bounds, and serves decoding, comparing and suggestions alike; tests hold the manual, the
+// example and the shipped file to it. The path of a value through the package:
 //
 //	load.go       Load, Parse: reading the file
 //	parse.go      text → syntax tree; refuses files whose shape would take too long
