@@ -57,7 +57,7 @@ func (d *daemon) logLines(key, value string) string {
 	if d.service.Name != "" {
 		command = d.service.Journal()
 	}
-	return d.logs.Lines(command, key, value)
+	return d.logs.HowToFind(command, key, value)
 }
 
 // known returns a time for JSON: null if it is zero.

@@ -89,9 +89,9 @@ func (l *Log) SetFormat(format string) error {
 	return nil
 }
 
-// Lines says where an operator finds the records with an attribute, or all of them if the key is
+// HowToFind says how an operator finds the records with an attribute, or all of them if the key is
 // empty. The command shows the log; it is empty if no journal may have it.
-func (l *Log) Lines(command, key, value string) string {
+func (l *Log) HowToFind(command, key, value string) string {
 	_, fields := (*l.sink.Load()).(*journal)
 	if fields {
 		command = cmp.Or(command, "journalctl -t "+identifier)

@@ -2,8 +2,8 @@ package logging_test
 
 import "testing"
 
-// TestLines: only the native protocol of the journal has fields to search for.
-func TestLines(t *testing.T) {
+// TestHowToFind: only the native protocol of the journal has fields to search for.
+func TestHowToFind(t *testing.T) {
 	const unit = "journalctl -u oauth-proxyd"
 	for _, row := range []struct{ format, command, key, value, want string }{
 		{"journal", unit, "status", "403", "`journalctl -u oauth-proxyd HTTP_STATUS=403`"},
@@ -17,7 +17,7 @@ func TestLines(t *testing.T) {
 	} {
 		c := startJournald(t).config()
 		c.Format = row.format
-		if got := start(t, c).Lines(row.command, row.key, row.value); got != row.want {
+		if got := start(t, c).HowToFind(row.command, row.key, row.value); got != row.want {
 			t.Errorf("%s, %q, %q: %s, want %s", row.format, row.command, row.key, got, row.want)
 		}
 	}
