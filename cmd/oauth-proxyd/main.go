@@ -37,6 +37,7 @@ const (
 	exitConfig      = lifecycle.ExitConfig      // the configuration is refused
 )
 
+// env is what commands use of their process.
 type env struct {
 	stdout *output
 	stderr io.Writer

@@ -71,7 +71,7 @@ func (p Printer) Line(s string) {
 func (p Printer) Wrap(first string, indent int, text string) {
 	line, begun := first, false
 	for _, piece := range p.pieces(Clean(text), indent) {
-		if begun && p.Width > 0 && columns(line+strings.TrimRight(piece, " ")) > p.Width {
+		if begun && p.Width > 0 && paintedColumns(line+strings.TrimRight(piece, " ")) > p.Width {
 			p.Line(line)
 			line = strings.Repeat(" ", indent)
 		}
@@ -83,7 +83,7 @@ func (p Printer) Wrap(first string, indent int, text string) {
 // pieces returns the words of text. A word that is longer than a line is split after its commas.
 func (p Printer) pieces(text string, indent int) (pieces []string) {
 	for word := range strings.FieldsSeq(text) {
-		if p.Width > 0 && columns(word) > p.Width-indent {
+		if p.Width > 0 && paintedColumns(word) > p.Width-indent {
 			pieces = append(pieces, strings.SplitAfter(word+" ", ",")...)
 		} else {
 			pieces = append(pieces, word+" ")
@@ -99,8 +99,8 @@ func (p Printer) Verbatim(indent int, text string) {
 	}
 }
 
-// columns returns the width of a text that may be painted.
-func columns(s string) (n int) {
+// paintedColumns returns the width of a text that may be painted.
+func paintedColumns(s string) (n int) {
 	for i, part := range strings.Split(s, "\x1b[") {
 		if i > 0 {
 			_, part, _ = strings.Cut(part, "m")

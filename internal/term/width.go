@@ -10,7 +10,7 @@ import (
 // Columns returns how many columns of a terminal a clean text takes.
 func Columns(s string) (n int) {
 	for _, r := range s {
-		n += columnsOf(r)
+		n += runeColumns(r)
 	}
 	return n
 }
@@ -23,18 +23,18 @@ func Fit(s string, columns int) string {
 	}
 	end, n := 0, columns-1 // for the ellipsis
 	for i, r := range s {
-		if n < columnsOf(r) {
+		if n < runeColumns(r) {
 			end = i
 			break
 		}
-		n -= columnsOf(r)
+		n -= runeColumns(r)
 	}
 	return s[:end] + "…" + strings.Repeat(" ", n)
 }
 
-// columnsOf returns the width of a character: 0 if it is a mark on the one before, 2 for the wide
+// runeColumns returns the width of a character: 0 if it is a mark on the one before, 2 for the wide
 // ones of UAX #11.
-func columnsOf(r rune) int {
+func runeColumns(r rune) int {
 	if r < ' ' || unicode.In(r, unicode.Mn, unicode.Me) || firstVowel <= r && r <= lastVowel {
 		return 0
 	}
