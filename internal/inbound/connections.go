@@ -157,57 +157,14 @@ func shared(addr netip.Addr) bool {
 	return !addr.IsValid() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback()
 }
 
-// strangers returns how many strangers there are, with those whose room is not free yet.
-func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
-
-// bounds returns how many strangers there may be, in the budget of b and of b alone, once one more
-// is served. With the extra room, a request need not wait behind silent connections of its own
-// origin: one that is admitted lets all of them in.
-//
-//	the next one              network   one origin   this host   one shared address
-//	is a new connection       128       16           128         128
-//	waited, and has sent its  128       17           160         160
-//	request
-func (s *connections) bounds(b *bucket, sent bool) (budget, origin int) {
-	budget, origin = s.most(maxStrangers), s.most(maxStrangersPerOrigin)
-	if sent && shared(b.addr) {
-		budget += s.most(sentStrangers)
-	} else if sent {
-		origin++
-	}
-	if shared(b.addr) {
-		origin = budget
-	}
-	return budget, origin
-}
-
-// hasShare reports whether the bound of the origin alone leaves room for one more stranger.
-func (s *connections) hasShare(b *bucket, sent bool) bool {
-	_, most := s.bounds(b, sent)
-	return b.counts.strangers() < most
-}
-
-// hasRoom reports whether both bounds do.
-func (s *connections) hasRoom(b *bucket, sent bool) bool {
-	most, _ := s.bounds(b, sent)
-	return b.budget.strangers() < most && s.hasShare(b, sent)
-}
-
-// unadmitted returns how many connections the origin has without an admitted request so far.
-func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
-
-// oldest returns the first open connection of the class for which match holds, or nil.
+// oldest returns the first open connection of the class for which match, if not nil, holds; or nil.
 func (b *bucket) oldest(of class, match func(*Conn) bool) *Conn {
-	i := slices.IndexFunc(b.open, func(c *Conn) bool { return c.class == of && match(c) })
+	i := slices.IndexFunc(b.open, func(c *Conn) bool { return c.class == of && (match == nil || match(c)) })
 	if i < 0 {
 		return nil
 	}
 	return b.open[i]
 }
-
-func anyConn(*Conn) bool { return true }
-
-func hasRequested(c *Conn) bool { return !c.requested.IsZero() }
 
 func (s *connections) total(of class) int { return s.network[of] + s.host[of] }
 
@@ -227,12 +184,6 @@ func (s *connections) arrive(c *Conn) {
 			s.evictOldest(b.budget, classWaiting)
 		}
 		s.cleanLater()
-	}
-}
-
-func (s *connections) cleanLater() {
-	if s.janitor == nil {
-		s.janitor = time.AfterFunc(burstTime, s.clean)
 	}
 }
 

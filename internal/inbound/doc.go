@@ -6,6 +6,7 @@
 //	accept.go       accepting, which never waits
 //	connections.go  the budgets of open connections
 //	room.go         which connection is closed when a budget is used up
+//	waiting.go      which waiting connection is served next
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report about a request
 //	library.go      our own refusals in place of net/http's, and its error texts without quoted bytes

@@ -1,16 +1,26 @@
 package inbound
 
 import (
-	"bytes"
 	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	"oauth-proxyd/internal/kernel"
 )
 
-// evict closes a connection for lack of room, and counts it.
+// evict closes a connection for lack of room, and counts it. Which one gives way to the next one of
+// a class:
+//
+//	class     gives way
+//	admitted  the longest idle one; if none is idle, see evictIdle
+//	stranger  makeRoom: a silent one of another origin,
+//	            at once if that has more connections than the origin of the next one would have,
+//	            after 25 ms if it has as many
+//	          makeRoomForRequest: a silent one of the same origin after 250 ms, if the next one has
+//	            waited for 50 ms with its request
+//	waiting   evictOldest: of the origin that has the most, the oldest without a request after
+//	            25 ms, otherwise the oldest
+//	parting   evictOldest: of the origin that has the most, the oldest
 func (s *connections) evict(c *Conn) {
 	if c.class == classAdmitted || s.known[c.origin] {
 		s.admittedClosed++
@@ -30,17 +40,27 @@ func (s *connections) letIn(c *Conn) {
 	s.move(c, classAdmitted)
 }
 
-// evictIdle makes room for a connection from addr and reports whether there is room. It closes the
-// longest idle connection. If all are busy, new connections of the origin with the most are closed,
-// and others may exceed the limit by spareConns.
+// evictIdle makes room for an admitted connection from addr and reports whether there is room. It
+// closes the longest idle connection. If all are busy, new connections of the origin with the most
+// are closed, and others may exceed the limit by spareConns.
 func (s *connections) evictIdle(addr netip.Addr) bool {
+	if c := s.longestIdle(); c != nil {
+		s.evict(c)
+		return true
+	}
 	greediest := 0
-	var longest *Conn
-	var since time.Time
 	for _, b := range s.buckets {
 		if b.addr != addr {
 			greediest = max(greediest, b.counts[classAdmitted])
 		}
+	}
+	return s.bucket(addr).counts[classAdmitted] < greediest && s.total(classAdmitted) < s.limit+s.most(spareConns)
+}
+
+// longestIdle returns the admitted connection that has been idle for longest, or nil.
+func (s *connections) longestIdle() (longest *Conn) {
+	var since time.Time
+	for _, b := range s.buckets {
 		for _, c := range b.open {
 			if c.class != classAdmitted {
 				continue
@@ -51,22 +71,45 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 			}
 		}
 	}
-	if longest != nil {
-		s.evict(longest)
-		return true
+	return longest
+}
+
+// strangers returns how many strangers there are, with those whose room is not free yet.
+func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
+
+// hasRoom reports whether there is room for one more stranger of an origin. A connection that waits
+// with its request has more room, so that silent ones of its own origin need not leave first. An
+// address that is not shared needs only one more: if its request is admitted, all are served.
+//
+//	                          network   one origin of it   this host
+//	new connection            128       16                 128
+//	sent: waits with request  128       17                 160
+func (s *connections) hasRoom(b *bucket, sent bool) bool {
+	most := s.most(maxStrangers)
+	if sent && shared(b.addr) {
+		most += s.most(sentStrangers)
 	}
-	return s.bucket(addr).counts[classAdmitted] < greediest && s.total(classAdmitted) < s.limit+s.most(spareConns)
+	return b.budget.strangers() < most && s.hasShare(b, sent)
+}
+
+// hasShare reports whether the share of an origin has room. A shared address has all of its budget.
+func (s *connections) hasShare(b *bucket, sent bool) bool {
+	most := s.most(maxStrangersPerOrigin)
+	if sent {
+		most++
+	}
+	return shared(b.addr) || b.counts.strangers() < most
 }
 
 // makeRoom makes room for one more stranger of an origin, and reports whether there is room. If the
 // budget is used up, but not the share of the origin, another origin loses a silent stranger.
 func (s *connections) makeRoom(b *bucket, sent bool) bool {
-	if s.hasRoom(b, sent) {
-		return true
+	if room := s.hasRoom(b, sent); room || !s.hasShare(b, sent) {
+		return room
 	}
 	own := b.counts[classStranger] + 1
 	other := s.greedier(b, own)
-	if other == nil || !s.hasShare(b, sent) {
+	if other == nil {
 		return false
 	}
 	after := burstTime
@@ -82,6 +125,9 @@ func (s *connections) makeRoomForRequest(b *bucket, c *Conn) bool {
 	return s.makeRoom(b, true) || time.Since(c.requested) >= requestTime && s.evictSilent(b, silentTime)
 }
 
+// unadmitted returns how many connections the origin has without an admitted request so far.
+func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
+
 // greedier returns, of the other origins in the budget of b, the one with the most connections, if
 // those are at least as many as least; nil if there is none. Among equals it is the one with the
 // oldest stranger.
@@ -92,7 +138,7 @@ func (s *connections) greedier(b *bucket, least int) (greedy *bucket) {
 		if other == b || other.budget != b.budget || n < least {
 			continue
 		}
-		if c := other.oldest(classStranger, anyConn); c != nil && (oldest == nil || n > least || c.since.Before(oldest.since)) {
+		if c := other.oldest(classStranger, nil); c != nil && (oldest == nil || n > least || c.since.Before(oldest.since)) {
 			greedy, oldest, least = other, c, n
 		}
 	}
@@ -124,105 +170,6 @@ func (s *connections) evictOldest(in *counts, of class) {
 		}
 	}
 	late := time.Now().Add(-burstTime)
-	c := greedy.oldest(of, func(c *Conn) bool { return c.requested.IsZero() && c.since.Before(late) })
-	s.evict(cmp.Or(c, greedy.oldest(of, anyConn)))
-}
-
-// hasRequest reports whether the client of a waiting connection has sent a whole header, or as much
-// as peeked holds.
-func (s *connections) hasRequest(c *Conn) bool {
-	if !c.requested.IsZero() {
-		return true
-	}
-	n := kernel.Peek(c.Conn, s.peeked[:])
-	sent := s.peeked[:n]
-	if n == len(s.peeked) || bytes.Contains(sent, []byte("\n\r\n")) || bytes.Contains(sent, []byte("\n\n")) {
-		c.requested = time.Now()
-		return true
-	}
-	return false
-}
-
-// clean frees the room of strangers that have left. Then it serves the waiting connections that
-// have sent a request, in place of silent strangers if need be, and then others for which there is
-// room. It closes those that waited too long. It locks mu: a pass over 1,024 connections with 8 kB
-// of a header each took 3 ms.
-func (s *connections) clean() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.janitor = nil
-	s.network[classSpent] = 0
-	var waiting []*bucket
-	for addr, b := range s.buckets {
-		b.counts[classSpent] = 0
-		for _, c := range slices.Clone(b.open) {
-			if c.class == classWaiting && !s.hasRequest(c) && time.Since(c.since) >= waitTime {
-				s.evict(c)
-			}
-		}
-		if b.counts[classWaiting] > 0 {
-			waiting = append(waiting, b)
-		} else if len(b.open) == 0 {
-			delete(s.buckets, addr)
-		}
-	}
-	s.serveRequests(waiting)
-	s.serveWaiting()
-	if s.total(classWaiting) > 0 {
-		s.cleanLater()
-	}
-}
-
-// serveRequests serves waiting connections that have sent a request, one of each origin after the
-// other. The origins with the fewest connections come first.
-func (s *connections) serveRequests(waiting []*bucket) {
-	slices.SortFunc(waiting, func(a, b *bucket) int {
-		return cmp.Or(cmp.Compare(a.unadmitted(), b.unadmitted()), a.open[0].since.Compare(b.open[0].since))
-	})
-	full := make(map[*counts]bool) // budgets
-	for len(waiting) > 0 {
-		waiting = slices.DeleteFunc(waiting, func(b *bucket) bool {
-			c := b.oldest(classWaiting, hasRequested)
-			if c == nil || full[b.budget] {
-				return true
-			}
-			if !s.makeRoomForRequest(b, c) {
-				full[b.budget] = s.hasShare(b, true)
-				return true
-			}
-			s.move(c, classStranger)
-			return false
-		})
-	}
-}
-
-// serveNext serves the next waiting connection of an origin if it has sent its request and there is
-// room. The others wait for clean.
-func (s *connections) serveNext(b *bucket) {
-	if b.counts[classWaiting] == 0 || s.known[b.addr] || !s.hasRoom(b, true) {
-		return
-	}
-	if next := b.nextWaiting(); s.hasRequest(next) {
-		s.move(next, classStranger)
-	}
-}
-
-// nextWaiting returns the waiting connection that is served next: the oldest that is known to have
-// sent a request, or else the oldest. One must wait.
-func (b *bucket) nextWaiting() *Conn {
-	return cmp.Or(b.oldest(classWaiting, hasRequested), b.oldest(classWaiting, anyConn))
-}
-
-// serveWaiting serves the waiting connections for which there is room now.
-func (s *connections) serveWaiting() {
-	for _, b := range s.buckets {
-		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || s.hasRoom(b, false)) {
-			c := b.nextWaiting()
-			if s.known[b.addr] {
-				s.letIn(c)
-			} else {
-				s.move(c, classStranger)
-			}
-		}
-	}
+	c := greedy.oldest(of, func(c *Conn) bool { return !c.sentRequest() && c.since.Before(late) })
+	s.evict(cmp.Or(c, greedy.oldest(of, nil)))
 }
