@@ -13,7 +13,15 @@ import (
 
 type connKey struct{}
 
-// Conn is a connection from a client.
+// Conn is a connection from a client. net/http reads, writes and closes it; a handler says how:
+//
+//	method            flag        effect
+//	ReadBuffered      buffered    Read returns nothing
+//	Relay             relaying    Write leaves the deadline to the handler
+//	LeaveUnread       restUnread  after this response, Read fails, no handler gets a request, and
+//	                              Close lingers
+//	PauseBeforeClose  pausing     Close pauses, unless it lingers
+//	EndWithReset      reset       Close resets
 type Conn struct {
 	net.Conn
 	// Listener is the name of the socket that accepted it.
@@ -25,39 +33,31 @@ type Conn struct {
 	scan   scanner
 
 	// Its state among the connections, guarded by their lock.
-	origin netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
-	class  class
-	since  time.Time // since when it has its class
-	// requested is when a whole header was first seen in its socket while it waited; see hasRequest.
-	requested time.Time
+	origin    netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
+	class     class
+	since     time.Time // since when it has its class
+	requested time.Time // when lookForRequest first saw its request while it waited
+
+	// The framing of a request.
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.
 	Misframed bool
 	// Library is why net/http refused the request; nil if it did not. Only the handler may read it.
-	Library *LibraryRefusal
-
-	// restUnread: the rest of a request is unread, so the start of the next request is unknown, and
-	// no further bytes may be parsed as a request.
-	restUnread atomic.Bool
-	// parting: the last response is written, and the connection is open only for the client to read
-	// it.
-	parting atomic.Bool
-	// received: at least one byte was read.
-	received atomic.Bool
-	// first is the first byte that was read. Only the goroutine of net/http that reads the first
-	// request may use it.
-	first byte
-	// starved: net/http's last read failed, so it lacks the rest of what it was reading.
-	starved atomic.Bool
-	// buffered: a read may only take what net/http has buffered; see ReadBuffered.
+	Library  *LibraryRefusal
+	received atomic.Bool // at least one byte was read
+	first    byte        // of those; only for the goroutine of net/http that reads the first request
+	starved  atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
 	buffered atomic.Bool
-	// reset: close with a TCP reset, so that a response cannot look complete.
-	reset atomic.Bool
-	// pausing: an event told the client why its response is cut; see pause.
+
+	// Its last response.
+	relaying   atomic.Bool
+	restUnread atomic.Bool // where the next request would start is unknown
+
+	// The close.
 	pausing atomic.Bool
-	// relaying: an upstream's response is being written, under the timeouts of its handler.
-	relaying atomic.Bool
+	reset   atomic.Bool
+	parting atomic.Bool // it is open only for the client to read the last response
 }
 
 // ConnOf returns the connection of a request. Without a [Server], as in a test, it returns an empty
@@ -177,10 +177,13 @@ func (c *Conn) linger() {
 		most       = 4 << 20 // bytes that are dropped of a refused body
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.parting.Swap(true) || c.isEnding() {
+	if c.parting.Swap(true) {
 		return
 	}
 	if c.server != nil {
+		if c.server.base.Err() != nil {
+			return // the process is about to exit
+		}
 		c.server.connections.parted(c)
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -202,11 +205,9 @@ func (c *Conn) pause() {
 	_, _ = io.CopyN(io.Discard, c.Conn, most)
 }
 
-// isEnding reports whether the process is about to exit and must not wait.
-func (c *Conn) isEnding() bool { return c.server != nil && c.server.base.Err() != nil }
-
 // CloseWrite ends the connection. net/http calls it where a close could reset the connection before
-// the client has read its response, and would then sleep for half a second.
+// the client has read its response, and then always sleeps for half a second; linger ends when the
+// client closes. The panic skips that sleep: net/http recovers it in silence and calls Close.
 func (c *Conn) CloseWrite() error {
 	c.linger()
 	panic(http.ErrAbortHandler)

@@ -22,11 +22,19 @@ import (
 // It accepts whatever net/http accepts, but gives up at lengths that are folded, padded or huge;
 // net/http ends the connection at anything else. If the two disagree, next returns false, and the
 // request is treated as misframed.
+//
+// It runs ahead of the handlers, because one read may bring several requests of a client that does
+// not wait for responses:
+//
+//	POST / … {} GET /a … GET /b … GE
+//	└ served ─┘ └ heads ────────┘ └ line: what was read so far
 type scanner struct {
-	mu      sync.Mutex // net/http may read a byte in the background while a handler begins
-	heads   []header   // of requests that no handler has taken yet
-	serving bool       // a handler has a request
-	ended   time.Time  // when the last request ended; before that, when the client connected
+	// mu: scan runs in net/http's reads, one of which waits in the background while a handler runs;
+	// hasRequest and idleSince run where another connection needs room.
+	mu      sync.Mutex
+	heads   []header  // of requests that no handler has taken yet
+	serving bool      // a handler has a request
+	ended   time.Time // when the last request ended; before that, when the client connected
 	at      scanState
 	head    header // being read
 	left    int64  // bytes of the body or the chunk still to come
