@@ -61,7 +61,7 @@ func coalescing(t *testing.T, test func(*testing.T, *Conn, *gatedConn)) {
 func connOver(c net.Conn) *Conn {
 	s := &socket{Conn: c}
 	conn := &Conn{}
-	conn.wire = &wire{Conn: c, socket: s, closed: func() {}, out: &coalescer{conn: c, broken: func() {}}}
+	conn.wire = &wire{Conn: c, socket: s, tcp: c, closed: func() {}, out: &coalescer{conn: c, broken: func() {}}}
 	return conn
 }
 
@@ -142,16 +142,16 @@ func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		m := c.newAttempt()
 		mustWrite(t, c, "request", "its body")
-		if m.nothingSent() {
+		if c.wire.nothingSent(m.start) {
 			t.Error("what waits to be written counts as never sent")
 		}
 		under.let <- errors.New("broken")
 		synctest.Wait()
-		if !m.nothingSent() {
+		if !c.wire.nothingSent(m.start) {
 			t.Error("what failed counts as sent")
 		}
 		mustWrite(t, c, "more") // which is dropped
-		if !m.nothingSent() {
+		if !c.wire.nothingSent(m.start) {
 			t.Error("what came after the failure counts as sent")
 		}
 		under.want(t)
@@ -175,12 +175,12 @@ func TestWriteThatIsCut(t *testing.T) {
 			under.short = short
 			under.let <- errors.New("broken")
 			synctest.Wait()
-			c.wire.socket.count.Add(1)
+			c.wire.socket.received.Add(1)
 			begin := 0
 			for i, m := range marks {
 				m.firstByte()
-				if sent := short > begin; m.nothingSent() == sent || m.unsolicited.Load() == sent {
-					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !m.nothingSent(), !m.unsolicited.Load())
+				if sent := short > begin; c.wire.nothingSent(m.start) == sent || m.unsolicited.Load() == sent {
+					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !c.wire.nothingSent(m.start), !m.unsolicited.Load())
 				}
 				begin += len(requests[i])
 			}
@@ -198,7 +198,7 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 		mustWrite(t, c, "its end")
 		m := c.newAttempt()
 		synctest.Wait() // its write is under way
-		c.wire.socket.count.Add(1)
+		c.wire.socket.received.Add(1)
 		m.firstByte()
 		if !m.unsolicited.Load() {
 			t.Error("bytes of the request before count as this one's")

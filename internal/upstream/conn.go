@@ -20,7 +20,20 @@ import (
 )
 
 // Conn is a connection to the upstream. [Pool.Get] reserves a slot for one request on it, which
-// exactly one call of [Conn.Send] or [Conn.Release] must use.
+// exactly one call of [Conn.Send] or [Conn.Release] must use. Its layers:
+//
+//	Conn             requests, slots and states, for Pool
+//	http.ClientConn  HTTP/1.1 or HTTP/2
+//	wire             the net.Conn of net/http, with a coalescer and, over HTTP/2, frames
+//	tls.Conn         only with an https upstream
+//	socket           the net.Conn of TLS: counts what is read, and notes a FIN
+//	net.Conn         TCP; package kernel asks about this one
+//
+// It gets new requests while it has a free slot, unless it is in one of these states:
+//
+//	state      because                                          until
+//	draining   GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
+//	suspected  the response to a ping is overdue                the peer responds, or it is closed
 type Conn struct {
 	pool   *Pool
 	client *http.ClientConn
@@ -30,7 +43,16 @@ type Conn struct {
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to connect
 
-	slots // guarded by pool.mu
+	// Guarded by pool.mu:
+	inUse, limit int           // slots; limit: how many requests the peer takes, see frames
+	settled      chan struct{} // closed by settle
+	settle       func()        // call it when limit is known, or no longer matters
+	draining     bool
+	suspected    bool
+	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
+	check        *time.Timer   // from add to dropLocked; see Pool.check
+	resets       *rate.Limiter // of cancelled requests; it has a lock of its own
+	lastUsed     time.Time
 }
 
 func newConn(p *Pool) *Conn {
@@ -50,11 +72,11 @@ func (c *Conn) HTTP2() bool { return c.http2 }
 func (c *Conn) Uses() uint64 { return c.uses.Load() }
 
 // LocalAddr returns our address; invalid without a TCP socket.
-func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.socket.LocalAddr()) }
+func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.wire.LocalAddr()) }
 
 // RemoteAddr returns the address of the upstream or of the HTTP CONNECT proxy; invalid without a
 // TCP socket.
-func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.socket.RemoteAddr()) }
+func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.wire.RemoteAddr()) }
 
 // addrPort converts a TCP address; other addresses become the invalid AddrPort.
 func addrPort(a net.Addr) netip.AddrPort {
@@ -68,7 +90,7 @@ func (c *Conn) Unsent() int {
 	if c.http2 {
 		return -1
 	}
-	return kernel.Unsent(c.wire.socket.Conn)
+	return kernel.Unsent(c.wire.tcp)
 }
 
 // Silence returns how long no byte of the response has come. Over HTTP/2, where the bytes belong to
@@ -101,7 +123,7 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 		case refusedStream(err):
 			c.pool.streamRefused(c)
 			err = unsentError{err}
-		case a.nothingSent():
+		case c.wire.nothingSent(a.start):
 			err = unsentError{err}
 		}
 		c.finish(ctx.Err() != nil)
@@ -116,17 +138,17 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Resp
 	return response, nil
 }
 
-// finish frees the slot of a request. cancelled means that its response was not read to the end.
+// finish frees the slot of a request. cancelled means that its response was not read to the end:
+// over HTTP/2 its stream is reset, over HTTP/1.1 its connection cannot be used again.
 func (c *Conn) finish(cancelled bool) {
-	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0) // 0: the response was not read to its end
-	if cancelled && c.http2 {
-		if !c.resets.Allow() {
-			c.pool.drain(c)
-		}
-		if usable {
-			time.AfterFunc(resetTime, c.Release)
-			return
-		}
+	usable := c.client.Err() == nil && (c.http2 || c.client.Available() > 0)
+	reset := cancelled && c.http2
+	if reset && !c.resets.Allow() {
+		c.pool.drain(c)
+	}
+	if reset && usable {
+		time.AfterFunc(resetTime, c.Release) // see resetTime
+		return
 	}
 	c.pool.release(c, usable)
 }
@@ -191,40 +213,23 @@ func (b *responseBody) finish() {
 	b.once.Do(func() { b.conn.finish(!b.ended.Load()) })
 }
 
-// attempt is one request on a connection. It has the position in both directions just before the
-// request is sent:
+// attempt is one request on a connection. The position just before it is sent proves something:
 //
-//	           earlier requests    this request
-//	sent       ────────────────────┼──────────────────>
-//	           earlier responses   its response
-//	received   ────────────────────┼──────────────────>
-//
-//	what happens                                     what it proves
-//	RoundTrip fails and taken has not passed         nothing was sent, so it may be sent again
-//	the position
+//	RoundTrip fails, and nothing was sent since      it may be sent again
 //	HTTP/1.1: a response whose bytes were read       it belongs to something else, and is not passed
-//	before the position, or before ours were         on
-//	written
+//	before the start, or before ours were written    on
 type attempt struct {
 	conn        *Conn
-	taken, read int64       // the position; see coalescer and socket.count
+	start       position
 	unsolicited atomic.Bool // the response came before the request
 }
 
-func (c *Conn) newAttempt() *attempt {
-	return &attempt{conn: c, taken: c.wire.out.taken.Load(), read: c.wire.socket.count.Load()}
-}
-
-// nothingSent reports whether no byte of the request was handed to the kernel, or ever will be.
-// Only the tail of the accepted bytes is ever dropped. So taken <= a.taken proves that no byte of
-// this request was written.
-func (a *attempt) nothingSent() bool { return a.conn.wire.out.taken.Load() <= a.taken }
+func (c *Conn) newAttempt() *attempt { return &attempt{conn: c, start: c.wire.position()} }
 
 // firstByte is called at the first byte of the response. Over HTTP/1.1 it checks that the request
 // was sent before; over HTTP/2 the stream ID says which request the response is for.
 func (a *attempt) firstByte() {
-	w := a.conn.wire
-	if !a.conn.http2 && (w.out.written.Load() <= a.taken || w.socket.count.Load() == a.read) {
+	if !a.conn.http2 && !a.conn.wire.bothWays(a.start) {
 		a.unsolicited.Store(true)
 	}
 }

@@ -92,7 +92,7 @@ func TestUnsolicitedResponsesAreSeen(t *testing.T) {
 			conn.wire.out.written.Add(1)
 		}
 		if c.read {
-			conn.wire.socket.count.Add(1)
+			conn.wire.socket.received.Add(1)
 		}
 		if m.firstByte(); m.unsolicited.Load() != c.want {
 			t.Errorf("%s: unsolicited is %v", c.name, !c.want)
@@ -126,7 +126,7 @@ func TestStaleConnections(t *testing.T) {
 					t.Fatal("it does not count as stale")
 				}
 			}
-			if hungUp := kernel.HungUp(c.wire.socket.Conn); hungUp != (name != "more bytes") {
+			if hungUp := kernel.HungUp(c.wire.tcp); hungUp != (name != "more bytes") {
 				t.Errorf("hung up is %v", hungUp)
 			}
 		})

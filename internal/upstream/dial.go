@@ -172,7 +172,7 @@ func (d *dialer) handshake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	c := tls.Client(s, d.tls)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = s.Close() // err says why
-		return nil, &HandshakeError{Silent: s.count.Load() == 0, cause: err}
+		return nil, &HandshakeError{Silent: s.received.Load() == 0, cause: err}
 	}
 	return c, nil
 }

@@ -38,7 +38,7 @@ func NewResolver(
 
 // SocketOption is that of the socket of c.
 func SocketOption(c *Conn, level, option int) (value int, err error) {
-	raw, err := c.wire.socket.Conn.(syscall.Conn).SyscallConn()
+	raw, err := c.wire.tcp.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return 0, err
 	}

@@ -20,9 +20,19 @@ const unlimited = 1<<31 - 1
 
 // frames reads the peer's frames on their path to net/http, for what concerns the whole connection.
 //
-// It also replaces the value of each MAX_CONCURRENT_STREAMS by unlimited, because the pool keeps to
-// that limit. If net/http did, a request that got its slot before the limit was lowered would wait
-// inside RoundTrip, and all other requests of the connection behind it.
+// It also replaces the value of each MAX_CONCURRENT_STREAMS by unlimited, so that only the pool
+// keeps to the peer's limit on streams:
+//
+//	peer      SETTINGS: MAX_CONCURRENT_STREAMS = 100
+//	frames    pool.setLimit(100); net/http reads "unlimited"
+//	Pool      reserves at most 100 slots; other requests get another connection
+//	net/http  opens a stream for each request, without waiting
+//	Conn      keeps the slot of a cancelled request for resetTime: until its RST_STREAM arrives,
+//	          the peer counts the stream
+//
+// If net/http kept to the limit, a request that got its slot before the limit was lowered would
+// wait inside RoundTrip, with all later ones behind it, and net/http wakes none of them when the
+// limit is raised again.
 type frames struct {
 	header  [frameHeaderSize]byte
 	have    int // bytes of header

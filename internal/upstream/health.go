@@ -23,11 +23,11 @@ const (
 	// connection beyond that gets no further request.
 	resetBurst = 64
 	resetRate  = 2
-	// resetTime is how long a cancelled HTTP/2 request keeps its slot. Until the peer has the reset
-	// of the stream, it counts it, and may refuse another stream above its limit with
-	// PROTOCOL_ERROR, which does not prove that one unprocessed. net/http writes the reset some
-	// milliseconds after RoundTrip has returned, and does not report it. If it is blocked for
-	// longer, new streams are blocked as well.
+	// resetTime is how long a cancelled HTTP/2 request keeps its slot, so that the pool does not
+	// exceed the peer's limit on streams (see frames): the peer may refuse one too many with
+	// PROTOCOL_ERROR, which does not prove that it was not processed. net/http writes the reset of
+	// a stream some milliseconds after RoundTrip has returned, and does not report it. If it is
+	// blocked for longer, new streams are blocked as well.
 	resetTime = time.Second
 )
 
@@ -46,7 +46,7 @@ func (c *Conn) fit(ctx context.Context) bool {
 	case c.client.Err() != nil, !c.http2 && c.stale():
 		c.pool.drop(c)
 		return false
-	case c.http2 && kernel.HungUp(c.wire.socket.Conn):
+	case c.http2 && kernel.HungUp(c.wire.tcp):
 		c.pool.drain(c) // requests on it may still read their responses
 		return false
 	case c.http2 && c.uses.Load() > 0 && c.wire.silence() >= quietTime:
@@ -59,7 +59,7 @@ func (c *Conn) fit(ctx context.Context) bool {
 // a request. net/http may see an end only after it has sent the next request: then nothing shows
 // whether that was processed. It may also take such bytes for the response.
 func (c *Conn) stale() bool {
-	return c.uses.Load() > 0 && (kernel.Readable(c.wire.socket.Conn) || c.wire.silence() >= idleLimit)
+	return c.uses.Load() > 0 && (kernel.Readable(c.wire.tcp) || c.wire.silence() >= idleLimit)
 }
 
 // responds pings the peer and reports whether it responds in time. If not, the connection gets no
@@ -88,11 +88,10 @@ func (c *Conn) responds(ctx context.Context) bool {
 func (c *Conn) pingPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	socket := c.wire.socket.Conn
-	last, acked := c.wire.lastRead.Load(), kernel.TCPInfo(socket).Bytes_acked
+	last, acked := c.wire.lastRead.Load(), kernel.TCPInfo(c.wire.tcp).Bytes_acked
 	_, err := c.client.RoundTrip((&http.Request{Method: ":ping"}).WithContext(ctx)) //nolint:bodyclose // there is none
 	return err == nil || c.wire.lastRead.Load() != last ||
-		kernel.Unsent(socket) > 0 && kernel.TCPInfo(socket).Bytes_acked != acked
+		kernel.Unsent(c.wire.tcp) > 0 && kernel.TCPInfo(c.wire.tcp).Bytes_acked != acked
 }
 
 // ping pings the peer of c, unless a ping is under way. The returned channel is closed when the

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -38,24 +36,6 @@ type Pool struct {
 	made    uint64     // number of the last connection
 	streams int        // limit of the last connection that reported one; 0: none yet
 	retired bool
-}
-
-// slots is what the pool knows about a connection. A connection with a free slot gets new requests
-// unless it is in one of these states:
-//
-//	state      because                                          until
-//	draining    GOAWAY, FIN, a refused stream, too many resets   its last request ends, which closes it
-//	suspected  the response to a ping is overdue                the peer responds, or it is closed
-type slots struct {
-	inUse, limit int           // limit: how many requests the peer takes
-	settled      chan struct{} // closed by settle
-	settle       func()        // call it when limit is known, or no longer matters
-	draining     bool
-	suspected    bool
-	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
-	check        *time.Timer   // from add to dropLocked; see Pool.check
-	resets       *rate.Limiter
-	lastUsed     time.Time
 }
 
 // waiter is a request that waits for a connection. It gets one result.

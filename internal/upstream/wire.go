@@ -19,6 +19,7 @@ const closeTime = 250 * time.Millisecond
 type wire struct {
 	net.Conn // TLS, or the socket
 	socket   *socket
+	tcp      net.Conn // beneath the socket
 	out      *coalescer
 	frames   *frames // nil over HTTP/1.1
 	close    sync.Once
@@ -34,7 +35,7 @@ func newWire(c *Conn, nc net.Conn) *wire {
 	if !plain {
 		s = nc.(*tls.Conn).NetConn().(*socket)
 	}
-	w := &wire{Conn: nc, socket: s, made: time.Now(), closed: func() { c.pool.lost(c) }}
+	w := &wire{Conn: nc, socket: s, tcp: s.Conn, made: time.Now(), closed: func() { c.pool.lost(c) }}
 	w.out = &coalescer{conn: nc, broken: func() { time.AfterFunc(drainTime, w.abort) }}
 	w.touch()
 	if w.isHTTP2() {
@@ -112,20 +113,38 @@ func (w *wire) wasCut() bool {
 		return w.socket.ended.Load()
 	}
 	const closed = 7 // include/net/tcp_states.h
-	return kernel.TCPInfo(w.socket.Conn).State == closed && w.out.wasReset()
+	return kernel.TCPInfo(w.tcp).State == closed && w.out.wasReset()
+}
+
+// position says how many bytes have passed in both directions:
+//
+//	          before              from here on
+//	sent      ────────────────────┼──────────────────>
+//	received  ────────────────────┼──────────────────>
+type position struct{ sent, received int64 }
+
+func (w *wire) position() position { return position{w.out.taken.Load(), w.socket.received.Load()} }
+
+// nothingSent reports whether no byte from the position on was handed to the kernel, or ever will
+// be. Only the tail of the accepted bytes is ever dropped, so it suffices to compare numbers.
+func (w *wire) nothingSent(from position) bool { return w.out.taken.Load() <= from.sent }
+
+// bothWays reports whether bytes from the position on were written, and others were read.
+func (w *wire) bothWays(from position) bool {
+	return w.out.written.Load() > from.sent && w.socket.received.Load() != from.received
 }
 
 // socket is the connection beneath TLS.
 type socket struct {
 	net.Conn
-	count atomic.Int64 // bytes that were read
-	ended atomic.Bool  // the peer's FIN was read
+	received atomic.Int64 // bytes that were read
+	ended    atomic.Bool  // the peer's FIN was read
 }
 
 // Read implements net.Conn.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
-	s.count.Add(int64(n))
+	s.received.Add(int64(n))
 	if errors.Is(err, io.EOF) {
 		s.ended.Store(true)
 	}
