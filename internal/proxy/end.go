@@ -94,24 +94,25 @@ func (x *exchange) end(err error) {
 	responded := x.responded
 	x.responded = true
 	x.headerMu.Unlock()
-	switch {
-	case f == nil:
-		x.rec.leave()
+	if f == nil {
 		text := ""
 		if errors.Is(context.Cause(x.ctx), errClientStalled) {
 			text = errClientStalled.Error()
 		}
+		x.rec.leave()
 		x.setOutcome(outcomeClientGone, text)
 		x.parting = partCut
-	case responded:
-		x.cut(f)
-	default:
-		x.failed(f)
-		if !x.rec.admitted || x.unread() {
-			x.w.Header().Set("Connection", "close")
-		}
-		x.refuse(f)
+		return
 	}
+	x.setOutcome(string(f.code), keptText(f))
+	if responded {
+		x.cut(f)
+		return
+	}
+	if !x.rec.admitted || x.unread() {
+		x.w.Header().Set("Connection", "close")
+	}
+	x.refuse(f)
 }
 
 // refuse sends a response of our own. It is not flushed: net/http writes it after close has counted
@@ -131,7 +132,6 @@ func (x *exchange) refuse(f *failure) {
 // cut ends a response early, so that it cannot look complete. In a stream of events of unknown
 // length, at an event boundary, an error event says why.
 func (x *exchange) cut(f *failure) {
-	x.failed(f)
 	x.parting = partCut
 	_ = x.rc.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // the client may not be reading
 	if x.rec.Stream == StreamEvents && !x.torn && x.sse.atBoundary() && len(x.w.Header()["Content-Length"]) == 0 {

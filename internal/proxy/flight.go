@@ -212,11 +212,10 @@ func (x *exchange) trace() Trace {
 // withWaiting adds the phase waiting to the steps if the upstream has the whole request. The
 // goroutine that sends the body only notes the time, because it must not write the record.
 func (x *exchange) withWaiting(steps []StepTrace) []StepTrace {
-	sent := x.watch.sentAt.Load()
-	if sent == 0 || steps[len(steps)-1].Phase != phaseSending {
-		return steps
+	if at := x.watch.sentAt.Load(); at > 0 && steps[len(steps)-1].Phase == phaseSending {
+		steps = append(steps, StepTrace{At: millis(time.Duration(at)), Phase: phaseWaiting})
 	}
-	return append(steps, StepTrace{At: millis(time.Duration(sent)), Phase: phaseWaiting})
+	return steps
 }
 
 // trace returns a copy. It shares Steps and HeaderRules, which is safe, because their elements

@@ -53,7 +53,14 @@ type sentRequest struct {
 }
 
 func (x *exchange) checkLoop() error {
-	for _, s := range x.proxy.loops.alike(x) {
+	l := x.proxy.loops
+	l.mu.Lock()
+	var alike []*sentRequest
+	if len(l.sent) > 0 {
+		alike = slices.Clone(l.sent[x.arrivedAs()])
+	}
+	l.mu.Unlock()
+	for _, s := range alike {
 		if reason := s.evidence(x); reason != nil {
 			return fail(CodeLoopDetected, reason,
 				"this request has come back: upstream_url, %q, leads to this proxy again; set it to the API, such as \"https://api.anthropic.com\", and reload",
@@ -61,15 +68,6 @@ func (x *exchange) checkLoop() error {
 		}
 	}
 	return nil
-}
-
-func (l *loops) alike(x *exchange) []*sentRequest {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.sent) == 0 {
-		return nil
-	}
-	return slices.Clone(l.sent[x.arrivedAs()])
 }
 
 // arrivedAs returns the fingerprint of the request as it came. It is computed once.

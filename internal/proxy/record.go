@@ -156,8 +156,8 @@ func (r *record) isMessage() bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/v1/messages")
 }
 
-// setOutcome records how the request ended, and the text of an error. Without a text it first looks
-// at what came: a response that is complete may still be none of the API's, or lack its end.
+// setOutcome records how the request ended, and the text of an error. Without a text it looks at
+// what came: a response may be complete, and yet not be the API's, or be half of a message.
 func (x *exchange) setOutcome(outcome, text string) {
 	r, complete := x.rec, outcome == outcomeOK
 	switch message := complete && r.Status < http.StatusMultipleChoices && r.isMessage() && !r.webPage; {
@@ -173,9 +173,6 @@ func (x *exchange) setOutcome(outcome, text string) {
 	}
 	r.change(func(t *Trace) { t.Outcome, t.Error = outcome, text })
 }
-
-// failed records a failure as the outcome.
-func (x *exchange) failed(f *failure) { x.setOutcome(string(f.code), keptText(f)) }
 
 // failure returns what the failure of the request means, if it failed.
 func (r *record) failure() (meaning codeMeaning, failed bool) {

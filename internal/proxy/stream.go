@@ -133,9 +133,8 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		return errClientGone
 	}
 	x.rec.sent.Add(int64(n))
-	data, at := n, x.watch.moved.Load()
+	data, pings, at := n, 0, x.watch.moved.Load()
 	if x.rec.Stream == StreamEvents {
-		var pings int
 		data, pings = x.sse.write(p)
 		x.rec.events.add(data, pings, at)
 	}

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -64,13 +63,6 @@ const otherRank = 4
 
 // isKeyWindow reports whether the window is an API key's, which refills all the time.
 func isKeyWindow(name string) bool { return rank(name) > otherRank }
-
-// sortWindows sorts windows into the order in which they are shown.
-func sortWindows(windows []Window) {
-	slices.SortFunc(windows, func(a, b Window) int {
-		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
-	})
-}
 
 // windowsIn returns the windows in h, without users, in no order.
 func windowsIn(h http.Header, now time.Time) (windows []Window) {
