@@ -81,7 +81,7 @@ func (d *daemon) bringUp(ctx context.Context, listeners []systemd.Listener) (*sy
 	}
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	unit, err := systemd.ShowService(asking)
+	unit, err := d.service.Show(asking)
 	if err := cmp.Or(err, unit.CheckHandover(os.Getpid(), os.Args)); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (d *daemon) notifyMainPID() {
 	d.notify(fmt.Sprintf("MAINPID=%d", s.PID))
 	d.become(leaving)
 	d.begin(func(ctx context.Context) {
-		err := awaitMainPID(ctx, s.PID)
+		err := d.awaitMainPID(ctx, s.PID)
 		switch {
 		case err == nil:
 			err = s.TakeOver(ctx, d.memory())
@@ -132,12 +132,12 @@ func (d *daemon) notifyMainPID() {
 // awaitMainPID returns nil when systemd reports the process as the main one of the service. It has
 // to ask, because a message that systemd ignores brings no error: the unit may have been masked
 // since.
-func awaitMainPID(ctx context.Context, pid int) error {
+func (d *daemon) awaitMainPID(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	why := errors.New("systemd did not respond")
 	for {
-		unit, err := systemd.ShowService(ctx)
+		unit, err := d.service.Show(ctx)
 		if err == nil && unit.MainPID == pid {
 			return nil
 		}

@@ -53,11 +53,7 @@ func (d *daemon) restartWith() string {
 
 // logLines says where the lines of the log with an attribute are, or all if the key is empty.
 func (d *daemon) logLines(key, value string) string {
-	command := ""
-	if d.service.Name != "" {
-		command = d.service.Journal()
-	}
-	return d.logs.HowToFind(command, key, value)
+	return d.logs.HowToFind(d.service.Journal(), key, value)
 }
 
 // known returns a time for JSON: null if it is zero.
@@ -109,16 +105,15 @@ func slowest(inFlight []proxy.Trace) *proxy.Trace {
 
 // waiting lists the senders with queued requests, the one with most first.
 func waiting(inFlight []proxy.Trace) []admin.WaitingStatus {
-	all, index := []admin.WaitingStatus{}, make(map[string]int)
+	all := []admin.WaitingStatus{}
 	for _, t := range inFlight {
 		if t.Queued == 0 {
 			continue
 		}
-		person := strings.ToLower(t.Who()) // case does not matter, as in the queue
-		i, known := index[person]
-		if !known {
+		isSender := func(w admin.WaitingStatus) bool { return strings.EqualFold(w.Name, t.Who()) } // as in the queue
+		i := slices.IndexFunc(all, isSender)
+		if i < 0 {
 			i, all = len(all), append(all, admin.WaitingStatus{Name: t.Who()})
-			index[person] = i
 		}
 		all[i].Requests++
 		all[i].Next = all[i].Next || t.Next

@@ -13,23 +13,6 @@ import (
 // group namespace (ProtectControlGroups=private).
 const packagedUnit = "oauth-proxyd.service"
 
-// ShowService asks systemd about the service that this process belongs to.
-func ShowService(ctx context.Context) (Unit, error) {
-	cgroup, _ := os.ReadFile("/proc/self/cgroup") // without it: the packaged unit
-	name, user := unitOf(string(cgroup))
-	args := []string{"--", name}
-	if user {
-		args = []string{"--user", "--", name}
-	}
-	units, err := ShowUnits(ctx, args...)
-	if err != nil {
-		return Unit{}, err
-	}
-	u := units[0]
-	u.Name = name
-	return u, nil
-}
-
 // Service is a service of systemd, and Manager the options of its manager. The zero value is for a
 // process that something else has started.
 type Service struct{ Name, Manager string }
@@ -41,11 +24,18 @@ func (n *Notifier) OwnService() Service {
 		return Service{}
 	}
 	cgroup, _ := os.ReadFile("/proc/self/cgroup") // without it: the packaged unit
-	name, user := unitOf(string(cgroup))
-	if user {
-		return Service{name, " --user"}
+	return serviceOf(string(cgroup))
+}
+
+// Show asks systemd about the service.
+func (s Service) Show(ctx context.Context) (Unit, error) {
+	units, err := ShowUnits(ctx, append(strings.Fields(s.Manager), "--", s.Name)...)
+	if err != nil {
+		return Unit{}, err
 	}
-	return Service{Name: name}
+	u := units[0]
+	u.Name = s.Name
+	return u, nil
 }
 
 // OfSystem returns the name, unless a user's own service manager runs the service.
@@ -59,22 +49,30 @@ func (s Service) OfSystem() string {
 // Restart returns the command that restarts the service.
 func (s Service) Restart() string { return "systemctl" + s.Manager + " restart " + s.short() }
 
-// Journal returns the command that shows the log of the service.
-func (s Service) Journal() string { return "journalctl" + s.Manager + " -u " + s.short() }
+// Journal returns the command that shows the log of the service; empty for the zero value.
+func (s Service) Journal() string {
+	if s.Name == "" {
+		return ""
+	}
+	return "journalctl" + s.Manager + " -u " + s.short()
+}
 
 func (s Service) short() string { return strings.TrimSuffix(s.Name, ".service") }
 
-// unitOf finds the service in the content of /proc/self/cgroup, see cgroups(7), and whether a
-// user's own service manager runs it.
-func unitOf(cgroup string) (name string, user bool) {
+// serviceOf finds the service in the content of /proc/self/cgroup, see cgroups(7).
+func serviceOf(cgroup string) Service {
 	for line := range strings.Lines(cgroup) {
 		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
-			if strings.HasSuffix(part, ".service") && !strings.HasPrefix(part, "user@") {
-				return part, strings.Contains(line, "/user@")
+			switch {
+			case !strings.HasSuffix(part, ".service") || strings.HasPrefix(part, "user@"):
+			case strings.Contains(line, "/user@"):
+				return Service{part, " --user"}
+			default:
+				return Service{Name: part}
 			}
 		}
 	}
-	return packagedUnit, false
+	return Service{Name: packagedUnit}
 }
 
 // words splits a command line. It ignores quotes, and so splits at blanks within a word too,

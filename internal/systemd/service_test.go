@@ -16,9 +16,9 @@ MainPID=87
 LoadState=loaded
 `
 
-func TestShowServiceReadsWhatSystemctlPrints(t *testing.T) {
+func TestServiceShowReadsWhatSystemctlPrints(t *testing.T) {
 	fakeSystemctl(t, "printf '%s' '"+shown+"'")
-	u, err := ShowService(t.Context())
+	u, err := Service{Name: packagedUnit}.Show(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,13 +31,13 @@ func TestShowServiceReadsWhatSystemctlPrints(t *testing.T) {
 	}
 }
 
-func TestShowServiceSaysWhySystemctlFailed(t *testing.T) {
+func TestServiceShowSaysWhySystemctlFailed(t *testing.T) {
 	fakeSystemctl(t, "echo 'Failed to connect to bus: Host is down' >&2; exit 1")
-	if _, err := ShowService(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ".service: exit status 1: Failed to connect to bus: Host is down") {
+	if _, err := (Service{Name: packagedUnit}).Show(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ".service: exit status 1: Failed to connect to bus: Host is down") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := ShowService(t.Context()); err == nil || !strings.Contains(err.Error(), "executable file not found") {
+	if _, err := (Service{Name: packagedUnit}).Show(t.Context()); err == nil || !strings.Contains(err.Error(), "executable file not found") {
 		t.Error(err)
 	}
 }
@@ -54,23 +54,20 @@ func fakeSystemctl(t *testing.T, script string) {
 
 func TestTheUnitOfAControlGroup(t *testing.T) {
 	t.Parallel()
-	for cgroup, want := range map[string]struct {
-		name string
-		user bool
-	}{
-		"0::/system.slice/oauth-proxyd.service\n":                                         {"oauth-proxyd.service", false},
-		"0::/system.slice/other.service/sub\n":                                            {"other.service", false},
-		"0::/machine.slice/lab/system.slice/proxy@1.service\n":                            {"proxy@1.service", false},
-		"12:pids:/\n1:name=systemd:/system.slice/oauth-proxyd.service\n":                  {"oauth-proxyd.service", false},
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/mine.service\n":       {"mine.service", true},
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tmux-spawn-1.scope\n": {packagedUnit, false},
-		"0::/user.slice/user-1000.slice/session-3.scope\n":                                {packagedUnit, false},
-		"0::/\n":         {packagedUnit, false},
-		"":               {packagedUnit, false},
-		"nonsense\n::\n": {packagedUnit, false},
+	for cgroup, want := range map[string]Service{
+		"0::/system.slice/oauth-proxyd.service\n":                                         {"oauth-proxyd.service", ""},
+		"0::/system.slice/other.service/sub\n":                                            {"other.service", ""},
+		"0::/machine.slice/lab/system.slice/proxy@1.service\n":                            {"proxy@1.service", ""},
+		"12:pids:/\n1:name=systemd:/system.slice/oauth-proxyd.service\n":                  {"oauth-proxyd.service", ""},
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/mine.service\n":       {"mine.service", " --user"},
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tmux-spawn-1.scope\n": {packagedUnit, ""},
+		"0::/user.slice/user-1000.slice/session-3.scope\n":                                {packagedUnit, ""},
+		"0::/\n":         {packagedUnit, ""},
+		"":               {packagedUnit, ""},
+		"nonsense\n::\n": {packagedUnit, ""},
 	} {
-		if name, user := unitOf(cgroup); name != want.name || user != want.user {
-			t.Errorf("unitOf(%q): %q, %t; want %q, %t", cgroup, name, user, want.name, want.user)
+		if got := serviceOf(cgroup); got != want {
+			t.Errorf("serviceOf(%q): %q, want %q", cgroup, got, want)
 		}
 	}
 }
