@@ -18,7 +18,16 @@ func (a *Archive) AddJournal(name, about, output string, err error) {
 		return
 	}
 	var kept strings.Builder
-	foreign, j := 0, newJournal(a.filter)
+	foreign := 0
+	j := journal{
+		filter:    a.filter,
+		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
+		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
+			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|` +
+			`(?:oauth-proxyd/internal|golang\.org/x|tailscale\.com|github\.com/(?:coreos|hashicorp|prometheus))(?:/[\w-]+)+)` +
+			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
+			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
+	}
 	for line := range strings.Lines(output) {
 		record := j.record(line)
 		if record == "" {
@@ -35,18 +44,6 @@ type journal struct {
 	filter    *Filter
 	attribute *regexp.Regexp // in a message of the log
 	frame     *regexp.Regexp // a line of a goroutine's stack, without arguments and directories
-}
-
-func newJournal(f *Filter) journal {
-	return journal{
-		filter:    f,
-		attribute: regexp.MustCompile(` ([a-z][a-z_.]*)=`),
-		frame: regexp.MustCompile(`^(goroutine \d+) \[|` +
-			`^((?:created by )?(?:main|runtime|net|net/http|sync|os|time|syscall|internal/poll|` +
-			`(?:oauth-proxyd/internal|golang\.org/x|tailscale\.com|github\.com/(?:coreos|hashicorp|prometheus))(?:/[\w-]+)+)` +
-			`(?:\.\(\*?\w+\))?(?:\.\w+)+)|` +
-			`^\t(?:\S*/)?([a-z_]+\.go:\d+)`),
-	}
 }
 
 // record returns a record of the journal as a line of JSON, or "" if it is another program's.
