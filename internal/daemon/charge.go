@@ -1,7 +1,7 @@
 package daemon
 
-// role is what this process is to the service. In a hand-over, there are two processes. By the steps
-// of doc.go:
+// role is what this process is to the service. In a hand-over there are two processes. By the
+// steps of doc.go:
 //
 //	step  predecessor  successor  accepts connections  has the socket  writes the textfile
 //	1–3   inCharge     candidate  predecessor          predecessor     predecessor

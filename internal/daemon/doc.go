@@ -28,7 +28,7 @@
 //	sockets.go      the sockets that systemd passed, or the one that this process opens
 //	reload.go       the configuration, at the start and later
 //	tailnet.go      what tailscaled reports, and what the proxy asks about it
-//	charge.go       which process of a hand-over has what only one can have
+//	charge.go       what each of the two processes in a hand-over has
 //	handover.go     the predecessor in a hand-over; takeover.go: the successor
 //	watchdog.go     does our own listener respond?
 //	naming.go       how people and nodes are named (log.identity)
@@ -63,5 +63,6 @@
 //  8. S: the channel closes; predecessorEnded (takeover.go) forgets the predecessor.
 //
 // If anything fails before step 6, [lifecycle.SuccessorFailed] leads to StayInCharge: the
-// predecessor is in charge again, and the successor exits. charge.go says who has what in each step.
+// predecessor is in charge again, and the successor exits. charge.go says what each has in each
+// step.
 package daemon

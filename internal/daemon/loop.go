@@ -11,15 +11,8 @@ import (
 )
 
 // inLoop has the loop call f, and does not wait for the call. It is the only way from another
-// goroutine to the loop: f records what has happened where the actions find it, and raises the event
-// that the state machine decides about, if there is one.
-//
-//	d.inLoop(func() {
-//		d.upgrade.successor = s
-//		d.raise(lifecycle.SuccessorReady{})
-//	})
-//
-// Once the loop has ended, inLoop does nothing.
+// goroutine to the loop: f records what has happened where the actions find it, and raises the
+// event that the state machine decides about, if there is one.
 func (d *daemon) inLoop(f func()) {
 	select {
 	case d.calls <- f:

@@ -39,26 +39,34 @@ func (d *daemon) join() {
 		return
 	}
 	d.log.Info("ready to take over")
-	d.after(proofTime, func() { d.respondTo(systemd.Message{}) })
+	d.after(proofTime, func() {
+		if d.canTakeOver() {
+			p.Done()
+		}
+	})
 }
 
 // respondTo handles a message of the predecessor. A response is a few bytes, so writing it does not
 // block the loop.
 func (d *daemon) respondTo(m systemd.Message) {
-	p, phase := d.sockets.Predecessor, d.view().state.Phase
 	switch {
 	case m.Report != nil:
 		var all []admin.Predecessor
 		_ = json.Unmarshal(m.Report, &all) // of another version, it may say less
 		d.publish(func(v *view) { v.predecessors = all })
-		return
-	case phase != lifecycle.Running:
-		p.Fail("it is " + phase.String())
-		return
-	case m.TakeOver != nil:
+	case m.TakeOver != nil && d.canTakeOver():
 		d.takeOver(m.TakeOver)
+		d.sockets.Predecessor.Done()
 	}
-	p.Done()
+}
+
+// canTakeOver tells the predecessor why this process cannot take over, if it cannot.
+func (d *daemon) canTakeOver() bool {
+	phase := d.view().state.Phase
+	if phase != lifecycle.Running {
+		d.sockets.Predecessor.Fail("it is " + phase.String())
+	}
+	return phase == lifecycle.Running
 }
 
 // memory is what a process passes on to its successor.

@@ -41,7 +41,7 @@ type (
 	NotifyReloading struct{ action }
 	// NotifyStopping sends STOPPING=1.
 	NotifyStopping struct{ action }
-	// UpdateStatus sends STATUS= and sets the gauges, both from the new State.
+	// UpdateStatus sends STATUS=, from the new State.
 	UpdateStatus struct{ action }
 )
 
