@@ -150,34 +150,31 @@ func (s *Server) Close() {
 
 func (c Commands) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Status()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-		sendHeader(w)
-		respond(w, c.Reload(r.Context(), asker(r)))
-	})
-	mux.HandleFunc("POST /reload/dry-run", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.DryRun()) })
-	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
-		sendHeader(w)
-		respond(w, c.Upgrade(r.Context(), asker(r)))
-	})
-	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.InFlight()) })
-	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Failures()) })
-	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) { respond(w, c.Explain(r.FormValue("id"))) })
-	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.Limits()) })
-	mux.HandleFunc("POST /probes", func(w http.ResponseWriter, _ *http.Request) { respond(w, c.ExpectProbe()) })
-	mux.HandleFunc("GET /probes/{nonce}", func(w http.ResponseWriter, r *http.Request) {
-		respond(w, c.ProbeReport(r.PathValue("nonce")))
-	})
+	handle := func(pattern string, command func(*http.Request) any) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			_ = json.NewEncoder(w).Encode(command(r)) // the client may have left
+		})
+	}
+	// The client of a command that takes longer sees at once that it was taken.
+	handleLong := func(pattern string, command func(*http.Request) any) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush() // sends the header, unless the client has left
+			_ = json.NewEncoder(w).Encode(command(r)) // likewise
+		})
+	}
+	handle("GET /status", func(*http.Request) any { return c.Status() })
+	handleLong("POST /reload", func(r *http.Request) any { return c.Reload(r.Context(), asker(r)) })
+	handle("POST /reload/dry-run", func(*http.Request) any { return c.DryRun() })
+	handleLong("POST /upgrade", func(r *http.Request) any { return c.Upgrade(r.Context(), asker(r)) })
+	handle("GET /requests", func(*http.Request) any { return c.InFlight() })
+	handle("GET /failures", func(*http.Request) any { return c.Failures() })
+	handle("GET /explain", func(r *http.Request) any { return c.Explain(r.FormValue("id")) })
+	handle("GET /limits", func(*http.Request) any { return c.Limits() })
+	handle("POST /probes", func(*http.Request) any { return c.ExpectProbe() })
+	handle("GET /probes/{nonce}", func(r *http.Request) any { return c.ProbeReport(r.PathValue("nonce")) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", serverName)
 		w.Header().Set("Content-Type", "application/json")
 		mux.ServeHTTP(w, r)
 	})
-}
-
-// sendHeader shows a client at once that its command was taken, where the outcome takes longer.
-func sendHeader(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() } // it may have left
-
-func respond(w http.ResponseWriter, body any) {
-	_ = json.NewEncoder(w).Encode(body) // the client may have left
 }

@@ -64,7 +64,7 @@ type daemon struct {
 	started   time.Time
 	files     int // how many file descriptors the process may have
 	sockets   sockets
-	naming    func(identity string) naming // of log.identity
+	namingOf  func(identity string) naming // by log.identity
 	service   systemd.Service              // that runs this process
 	restarted string                       // how the previous process ended; empty: normally
 	registry  *prometheus.Registry         // all metrics but those of Go and of the process
@@ -123,7 +123,7 @@ func Run(options Options) (exitCode int) {
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
 		options: options, logs: logs, log: logs.Logger(), started: time.Now(), files: kernel.OpenFiles(),
-		naming: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
+		namingOf: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		calls: make(chan func(), 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}
 	d.service = d.notifier.OwnService()

@@ -27,9 +27,7 @@ func (d *daemon) send(e lifecycle.Event) { d.inLoop(func() { d.raise(e) }) }
 func (d *daemon) raise(e lifecycle.Event) { d.events = append(d.events, e) }
 
 // begin runs work that the loop must not wait for. The work returns when its context ends.
-func (d *daemon) begin(work func(context.Context)) {
-	d.work.Go(func() { work(d.ctx) })
-}
+func (d *daemon) begin(work func(context.Context)) { d.work.Go(func() { work(d.ctx) }) }
 
 // after has the loop call f once the time has passed.
 func (d *daemon) after(wait time.Duration, f func()) {

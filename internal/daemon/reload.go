@@ -63,7 +63,7 @@ func (d *daemon) loadFirst() {
 		}, d.settings(c))
 	}
 	if err != nil {
-		d.reportConfig(err)
+		d.logRefusal(err)
 		d.send(lifecycle.ConfigFailed{})
 		return
 	}
@@ -86,7 +86,7 @@ func (d *daemon) load() (*config.Config, error) {
 func (d *daemon) settings(c *config.Config) proxy.Settings {
 	fitted := *c
 	fitted.Proxy, _ = d.fit(c.Proxy)
-	return proxy.Settings{Config: fitted, LogIdentity: d.naming(c.Log.Identity).name}
+	return proxy.Settings{Config: fitted, LogIdentity: d.namingOf(c.Log.Identity).name}
 }
 
 // fit returns c with as many slots and waiting requests as this process has file descriptors for. A
@@ -148,7 +148,7 @@ func (d *daemon) apply(l loaded) {
 // useConfig applies a configuration to all parts but the proxy.
 func (d *daemon) useConfig(c *config.Config) {
 	before := d.view().config
-	naming := d.naming(c.Log.Identity)
+	naming := d.namingOf(c.Log.Identity)
 	d.publish(func(v *view) { v.config, v.loadedAt, v.naming = c, time.Now(), naming })
 	if before != nil && before.Log.Identity != c.Log.Identity && naming.withholds() {
 		d.view().proxy.ForgetSenders()
@@ -169,13 +169,13 @@ func (d *daemon) useConfig(c *config.Config) {
 
 func (d *daemon) refuse(err error) {
 	d.log.Error("reload refused; the current configuration is unchanged", "asked_by", d.reload.askedBy())
-	d.reportConfig(err)
+	d.logRefusal(err)
 	d.publish(func(v *view) { v.reload = &admin.ReloadStatus{At: time.Now(), Error: err.Error()} })
 	d.reload.respond(refusal(err))
 }
 
-// reportConfig logs each fault of a configuration.
-func (d *daemon) reportConfig(err error) {
+// logRefusal logs each error of a configuration.
+func (d *daemon) logRefusal(err error) {
 	o := refusal(err)
 	if o.Error != "" {
 		d.log.Error("configuration refused", "error", err)

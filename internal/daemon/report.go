@@ -35,7 +35,8 @@ func (d *daemon) status(v *view, now time.Time) admin.Status {
 		Version: d.options.Version, PID: os.Getpid(),
 		StartedAt:   d.started.UTC(),
 		AdminSocket: d.options.AdminSocket, Restarted: d.restarted,
-		Service: d.service.OfSystem(), RestartWith: d.restartWith(), Log: strings.Trim(strings.TrimPrefix(d.logLines("", ""), "the log"), "`"),
+		Service: d.service.OfSystem(), RestartWith: d.restartWith(),
+		Log:     strings.Trim(strings.TrimPrefix(d.logLines("", ""), "the log"), "`"), // "the log": no command shows it
 		Tailnet: tailnetStatus(v), Sockets: socketStatuses(v.serving),
 		Requests:    admin.RequestStatus{Stats: stats, InFlightLimit: c.MaxConnections, QueuedLimit: c.QueueLimit},
 		Upstream:    admin.UpstreamStatus{URL: c.UpstreamURL.String(), Route: v.proxy.Route()},

@@ -196,9 +196,7 @@ func drain(s State, code int) (State, []Action) {
 
 // cut ends the requests in flight. If a failed listener caused the drain, its exit code stays:
 // systemd may count a cut as a clean stop, but not a failed listener.
-func cut(s State) (State, []Action) {
-	return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{})
-}
+func cut(s State) (State, []Action) { return stop(s, cmp.Or(s.ExitCode, ExitDrainCut), ForceClose{}) }
 
 // stop ends the daemon. It shows the status before the exit, which is the last action.
 func stop(s State, code int, actions ...Action) (State, []Action) {

@@ -5,7 +5,7 @@
 //	n := systemd.NewNotifier()          // NOTIFY_SOCKET
 //	every, err := systemd.WatchdogInterval()
 //	…
-//	err = n.Ready("Serving on " + address)
+//	err = n.Send("Serving on "+address, "READY=1")
 //
 // [Inherit] and [NewNotifier] remove their variables from the environment, so that no child process
 // uses the sockets or notifies in the daemon's name. Call each once, at the start, before other

@@ -108,13 +108,17 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 		return nil, nil, err
 	}
 	theirs = os.NewFile(uintptr(ends[1]), "handover")
-	f := os.NewFile(uintptr(ends[0]), "handover")
-	defer f.Close() //nolint:errcheck // the connection has its own
-	if ours, err = net.FileConn(f); err != nil {
+	if ours, err = connectionAt(ends[0]); err != nil {
 		_ = theirs.Close()
 		return nil, nil, err
 	}
 	return ours, theirs, nil
+}
+
+func connectionAt(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "handover")
+	defer f.Close() //nolint:errcheck // the connection has its own
+	return net.FileConn(f)
 }
 
 // AwaitReady returns nil when the process is ready to take over. It returns an error when the
@@ -173,9 +177,7 @@ type Predecessor struct{ channel channel }
 
 // predecessorAt takes over the channel to the predecessor.
 func predecessorAt(fd int) (*Predecessor, error) {
-	f := os.NewFile(uintptr(fd), handoverVariable)
-	defer f.Close() //nolint:errcheck // the connection has its own
-	c, err := net.FileConn(f)
+	c, err := connectionAt(fd)
 	if err != nil {
 		return nil, fmt.Errorf("taking over the channel to the predecessor: %w", err)
 	}

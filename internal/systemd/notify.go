@@ -62,6 +62,4 @@ func (n *Notifier) Send(status string, assignments ...string) error {
 
 // oneLine removes line breaks, which would begin another assignment, and whatever is not UTF-8, for
 // which systemd ignores a status.
-func oneLine(s string) string {
-	return term.Cut(strings.TrimSpace(term.Clean(s)), maxStatus)
-}
+func oneLine(s string) string { return term.Cut(strings.TrimSpace(term.Clean(s)), maxStatus) }

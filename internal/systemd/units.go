@@ -61,9 +61,7 @@ func systemctlShow(ctx context.Context, properties string, args ...string) (stri
 }
 
 // Ending says how the last run of a service ended; empty: normally.
-func (u Unit) Ending() string {
-	return Ending(u.Result, u.ExitStatus)
-}
+func (u Unit) Ending() string { return Ending(u.Result, u.ExitStatus) }
 
 // ParseUnits parses the output of "systemctl show": the units in the order of its arguments.
 func ParseUnits(shown string) []Unit {
