@@ -55,22 +55,19 @@ func (d *daemon) startSuccessor() {
 	listeners := d.view().serving
 	d.begin(func(ctx context.Context) {
 		s, err := d.bringUp(ctx, listeners)
-		if err != nil {
-			d.sendUpgradeError(err)
-			return
-		}
 		d.inLoop(func() {
 			d.upgrade.successor = s
-			d.raise(lifecycle.SuccessorReady{})
+			d.endStep(lifecycle.SuccessorReady{}, err)
 		})
 	})
 }
 
-func (d *daemon) sendUpgradeError(err error) {
-	d.inLoop(func() {
-		d.upgrade.err = err
-		d.raise(lifecycle.SuccessorFailed{})
-	})
+// endStep raises e, or SuccessorFailed if err says why this step of the upgrade failed.
+func (d *daemon) endStep(e lifecycle.Event, err error) {
+	if d.upgrade.err = err; err != nil {
+		e = lifecycle.SuccessorFailed{}
+	}
+	d.raise(e)
 }
 
 // bringUp returns a successor that is ready and that systemd would supervise. It runs the program
@@ -121,11 +118,7 @@ func (d *daemon) notifyMainPID() {
 		case ctx.Err() == nil:
 			s.Kill()
 		}
-		if err != nil {
-			d.sendUpgradeError(err)
-			return
-		}
-		d.send(lifecycle.SuccessorFollowed{})
+		d.inLoop(func() { d.endStep(lifecycle.SuccessorFollowed{}, err) })
 	})
 }
 

@@ -63,16 +63,11 @@ func isAbsent(err error) bool {
 
 // explain turns an error on a socket that was reached into one for the operator.
 func (c *Client) explain(err error) error {
-	if isTimeout(err) {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return fmt.Errorf("no response on %s within %v: %w", c.socket, c.cfg.AttemptTimeout, context.DeadlineExceeded)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the local API's made-up URL
 	}
 	return fmt.Errorf("asking %s: %w", c.socket, &foreignError{err})
-}
-
-func isTimeout(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
 }
