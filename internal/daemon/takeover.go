@@ -60,7 +60,7 @@ func (d *daemon) respondTo(m systemd.Message) {
 	}
 }
 
-// canTakeOver tells the predecessor why this process cannot take over, if it cannot.
+// canTakeOver reports whether this process is Running. If it is not, the predecessor is told why.
 func (d *daemon) canTakeOver() bool {
 	phase := d.view().state.Phase
 	if phase != lifecycle.Running {
