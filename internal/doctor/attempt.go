@@ -111,7 +111,7 @@ func (a *attempt) exchange(ctx context.Context, config upstream.Config, agent st
 		}
 	}
 	began := time.Now()
-	response, err := conn.Send(ctx, request, upstream.Events{})
+	response, err := conn.Send(ctx, request, nil)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 		out.Close = x.awaitsContinue() && !conn.HTTP2()
 	}
 	defer x.remember(out, access.Plain(conn.LocalAddr()), access.Plain(conn.RemoteAddr()))()
-	response, err := conn.Send(x.ctx, out, upstream.Events{Informational: x.informational})
+	response, err := conn.Send(x.ctx, out, x.informational)
 	x.rec.change(func(t *Trace) { t.Steps = x.withWaiting(t.Steps) })
 	return response, err
 }

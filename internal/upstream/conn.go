@@ -102,22 +102,17 @@ func (c *Conn) Silence() time.Duration {
 	return c.wire.silence()
 }
 
-// Events are called before the header of a response comes. Any function may be nil.
-type Events struct {
-	// Informational is called with each 1xx response, but over HTTP/1.1 not with 101.
-	Informational func(status int, header http.Header)
-}
-
 // Release gives back an unused slot.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
-// Send sends r once and returns the response when its header has come. Closing its body frees the
-// slot. An error that [ErrNotProcessed] matches proves that the upstream processed nothing of the
-// request.
-func (c *Conn) Send(ctx context.Context, r *http.Request, on Events) (*http.Response, error) {
+// Send sends r once and returns the response when its header has come. Before that it calls
+// informational, unless nil, with each 1xx response, but over HTTP/1.1 not with 101. Closing the
+// body of the response frees the slot. An error that [ErrNotProcessed] matches proves that the
+// upstream processed nothing of the request.
+func (c *Conn) Send(ctx context.Context, r *http.Request, informational func(int, http.Header)) (*http.Response, error) {
 	c.uses.Add(1)
 	a := c.newAttempt()
-	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(on))))
+	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(informational))))
 	if err != nil {
 		switch {
 		case refusedStream(err):
@@ -234,16 +229,16 @@ func (a *attempt) firstByte() {
 	}
 }
 
-// trace returns net/http's hooks, which call on.
-func (a *attempt) trace(on Events) *httptrace.ClientTrace {
+// trace returns net/http's hooks.
+func (a *attempt) trace(informational func(int, http.Header)) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotFirstResponseByte: a.firstByte,
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 			if a.unsolicited.Load() {
 				return errUnsolicited
 			}
-			if on.Informational != nil {
-				on.Informational(status, http.Header(header))
+			if informational != nil {
+				informational(status, http.Header(header))
 			}
 			return nil
 		},

@@ -4,7 +4,7 @@
 //
 //	pool, err := upstream.New(upstream.Config{Proxy: settings.Proxy})
 //	conn, err := pool.Get(ctx)
-//	response, err := conn.Send(ctx, request, upstream.Events{})
+//	response, err := conn.Send(ctx, request, nil)
 //	defer response.Body.Close() // frees the slot
 //
 // What a [Pool] promises:

@@ -148,7 +148,7 @@ func begun(t testing.TB, p *upstream.Pool, r *http.Request) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := c.Send(r.Context(), r, upstream.Events{})
+	response, err := c.Send(r.Context(), r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func attempt(p *upstream.Pool, r *http.Request) (response *http.Response, body s
 	if err != nil {
 		return nil, "", err
 	}
-	if response, err = c.Send(r.Context(), r, upstream.Events{}); err != nil {
+	if response, err = c.Send(r.Context(), r, nil); err != nil {
 		return nil, "", err
 	}
 	defer response.Body.Close()

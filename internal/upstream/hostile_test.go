@@ -55,7 +55,7 @@ func TestBurstAboveTheLimitOfStreams(t *testing.T) {
 							return
 						}
 						last.Store(int64(time.Since(start)))
-						response, err := conn.Send(t.Context(), get(t), upstream.Events{})
+						response, err := conn.Send(t.Context(), get(t), nil)
 						if err != nil {
 							t.Error(err)
 							return
@@ -139,7 +139,7 @@ func TestLimitIsLoweredWhileRequestsArePlaced(t *testing.T) {
 		var work sync.WaitGroup
 		for _, c := range conns {
 			work.Go(func() {
-				response, err := c.Send(ctx, get(t), upstream.Events{})
+				response, err := c.Send(ctx, get(t), nil)
 				if err != nil {
 					t.Error(err)
 					return

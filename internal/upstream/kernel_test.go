@@ -50,7 +50,7 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	work.Go(func() {
-		_, err := c.Send(ctx, post(t, zeros{}, -1), upstream.Events{})
+		_, err := c.Send(ctx, post(t, zeros{}, -1), nil)
 		if err == nil {
 			t.Error("there is a response")
 		}

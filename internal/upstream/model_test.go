@@ -150,7 +150,7 @@ func (w *world) attempt(ctx context.Context, pool *upstream.Pool, id string) err
 	r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "https://example.com/", strings.NewReader(strings.Repeat("x", w.below(100_000))))
 	r.GetBody = nil
 	r.Header.Set("X-Id", id)
-	response, err := conn.Send(ctx, r, upstream.Events{})
+	response, err := conn.Send(ctx, r, nil)
 	if err != nil {
 		return err
 	}
