@@ -74,12 +74,12 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 		<-all // none is responded before all are there
 		sayOK(w, r)
 	})
-	d := openDoor(t, up, func(s *setup) { s.Proxy.MaxConnections = burst })
+	d := openDoor(t, up, claimingNetwork, func(s *setup) { s.Proxy.MaxConnections = burst })
 	c := newClient(t)
 	upgrade := request(t, http.MethodGet, d.url("/"), nil)
 	upgrade.Header.Set("Upgrade", "websocket")
 	upgrade.Header.Set("Connection", "Upgrade")
-	do(t, c, upgrade) // is refused, and makes this sender known: connections of others are few
+	do(t, c, upgrade) // is refused, and makes this sender known: the burst need not wait for room
 	var work sync.WaitGroup
 	for range burst {
 		work.Go(func() {
