@@ -140,18 +140,18 @@ func TestLargePiecesAreWrittenAlone(t *testing.T) {
 // as it still will be.
 func TestUnwrittenPiecesCountAsSentUntilTheyFail(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
-		m := c.newAttempt()
+		start := c.wire.position()
 		mustWrite(t, c, "request", "its body")
-		if c.wire.nothingSent(m.start) {
+		if c.wire.nothingSent(start) {
 			t.Error("what waits to be written counts as never sent")
 		}
 		under.let <- errors.New("broken")
 		synctest.Wait()
-		if !c.wire.nothingSent(m.start) {
+		if !c.wire.nothingSent(start) {
 			t.Error("what failed counts as sent")
 		}
 		mustWrite(t, c, "more") // which is dropped
-		if !c.wire.nothingSent(m.start) {
+		if !c.wire.nothingSent(start) {
 			t.Error("what came after the failure counts as sent")
 		}
 		under.want(t)
@@ -167,9 +167,9 @@ func TestWriteThatIsCut(t *testing.T) {
 			mustWrite(t, c, "before")
 			under.let <- nil
 			synctest.Wait()
-			var marks []*attempt
+			var starts []position
 			for _, r := range requests {
-				marks = append(marks, c.newAttempt())
+				starts = append(starts, c.wire.position())
 				mustWrite(t, c, r)
 			}
 			under.short = short
@@ -177,10 +177,9 @@ func TestWriteThatIsCut(t *testing.T) {
 			synctest.Wait()
 			c.wire.socket.received.Add(1)
 			begin := 0
-			for i, m := range marks {
-				m.firstByte()
-				if sent := short > begin; c.wire.nothingSent(m.start) == sent || m.unsolicited.Load() == sent {
-					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !c.wire.nothingSent(m.start), !m.unsolicited.Load())
+			for i, start := range starts {
+				if sent := short > begin; c.wire.nothingSent(start) == sent || c.unsolicited(start) == sent {
+					t.Errorf("%d bytes written: %q sent %t, asked %t", short, requests[i], !c.wire.nothingSent(start), !c.unsolicited(start))
 				}
 				begin += len(requests[i])
 			}
@@ -196,11 +195,10 @@ func TestResponseBeforeTheRequestWasWritten(t *testing.T) {
 		under.let <- nil
 		synctest.Wait()
 		mustWrite(t, c, "its end")
-		m := c.newAttempt()
+		start := c.wire.position()
 		synctest.Wait() // its write is under way
 		c.wire.socket.received.Add(1)
-		m.firstByte()
-		if !m.unsolicited.Load() {
+		if !c.unsolicited(start) {
 			t.Error("bytes of the request before count as this one's")
 		}
 		under.let <- nil

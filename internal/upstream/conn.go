@@ -111,20 +111,32 @@ func (c *Conn) Release() { c.pool.release(c, true) }
 // upstream processed nothing of the request.
 func (c *Conn) Send(ctx context.Context, r *http.Request, informational func(int, http.Header)) (*http.Response, error) {
 	c.uses.Add(1)
-	a := c.newAttempt()
-	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, a.trace(informational))))
+	start := c.wire.position()
+	var unsolicited atomic.Bool
+	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { unsolicited.Store(c.unsolicited(start)) },
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			if unsolicited.Load() {
+				return errUnsolicited
+			}
+			if informational != nil {
+				informational(status, http.Header(header))
+			}
+			return nil
+		},
+	})))
 	if err != nil {
 		switch {
 		case refusedStream(err):
 			c.pool.streamRefused(c)
 			err = unsentError{err}
-		case c.wire.nothingSent(a.start):
+		case c.wire.nothingSent(start):
 			err = unsentError{err}
 		}
 		c.finish(ctx.Err() != nil)
 		return nil, err
 	}
-	if a.unsolicited.Load() {
+	if unsolicited.Load() {
 		_ = response.Body.Close() // it is not passed on
 		c.pool.drop(c)            // further responses would be off by one as well
 		return nil, errUnsolicited
@@ -132,6 +144,10 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, informational func(int
 	response.Body = c.body(ctx, response)
 	return response, nil
 }
+
+// unsolicited reports, when the first byte of a response comes, whether it belongs to something else
+// than the request that began at start. Over HTTP/2 the stream ID says to which request it belongs.
+func (c *Conn) unsolicited(start position) bool { return !c.http2 && !c.wire.bothWays(start) }
 
 // finish frees the slot of a request. cancelled means that its response was not read to the end:
 // over HTTP/2 its stream is reset, over HTTP/1.1 its connection cannot be used again.
@@ -142,7 +158,7 @@ func (c *Conn) finish(cancelled bool) {
 		c.pool.drain(c)
 	}
 	if reset && usable {
-		time.AfterFunc(resetTime, c.Release) // see resetTime
+		time.AfterFunc(resetTime, c.Release) // see frames
 		return
 	}
 	c.pool.release(c, usable)
@@ -206,41 +222,4 @@ func (b *responseBody) Close() error {
 
 func (b *responseBody) finish() {
 	b.once.Do(func() { b.conn.finish(!b.ended.Load()) })
-}
-
-// attempt is one request on a connection. The position just before it is sent proves something:
-//
-//	RoundTrip fails, and nothing was sent since      it may be sent again
-//	HTTP/1.1: a response whose bytes were read       it belongs to something else, and is not passed
-//	before the start, or before ours were written    on
-type attempt struct {
-	conn        *Conn
-	start       position
-	unsolicited atomic.Bool // the response came before the request
-}
-
-func (c *Conn) newAttempt() *attempt { return &attempt{conn: c, start: c.wire.position()} }
-
-// firstByte is called at the first byte of the response. Over HTTP/1.1 it checks that the request
-// was sent before; over HTTP/2 the stream ID says which request the response is for.
-func (a *attempt) firstByte() {
-	if !a.conn.http2 && !a.conn.wire.bothWays(a.start) {
-		a.unsolicited.Store(true)
-	}
-}
-
-// trace returns net/http's hooks.
-func (a *attempt) trace(informational func(int, http.Header)) *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GotFirstResponseByte: a.firstByte,
-		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			if a.unsolicited.Load() {
-				return errUnsolicited
-			}
-			if informational != nil {
-				informational(status, http.Header(header))
-			}
-			return nil
-		},
-	}
 }

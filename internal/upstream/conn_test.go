@@ -87,14 +87,14 @@ func TestUnsolicitedResponsesAreSeen(t *testing.T) {
 	} {
 		conn := connOver(nil)
 		conn.http2 = c.http2
-		m := conn.newAttempt()
+		start := conn.wire.position()
 		if c.written {
 			conn.wire.out.written.Add(1)
 		}
 		if c.read {
 			conn.wire.socket.received.Add(1)
 		}
-		if m.firstByte(); m.unsolicited.Load() != c.want {
+		if conn.unsolicited(start) != c.want {
 			t.Errorf("%s: unsolicited is %v", c.name, !c.want)
 		}
 	}

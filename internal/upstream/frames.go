@@ -28,7 +28,8 @@ const unlimited = 1<<31 - 1
 //	Pool      reserves at most 100 slots; other requests get another connection
 //	net/http  opens a stream for each request, without waiting
 //	Conn      keeps the slot of a cancelled request for resetTime: until its RST_STREAM arrives,
-//	          the peer counts the stream
+//	          the peer counts the stream, and may refuse one above its limit with
+//	          PROTOCOL_ERROR, which does not prove that it was not processed
 //
 // If net/http kept to the limit, a request that got its slot before the limit was lowered would
 // wait inside RoundTrip, with all later ones behind it, and net/http wakes none of them when the

@@ -23,11 +23,9 @@ const (
 	// connection beyond that gets no further request.
 	resetBurst = 64
 	resetRate  = 2
-	// resetTime is how long a cancelled HTTP/2 request keeps its slot, so that the pool does not
-	// exceed the peer's limit on streams (see frames): the peer may refuse one too many with
-	// PROTOCOL_ERROR, which does not prove that it was not processed. net/http writes the reset of
-	// a stream some milliseconds after RoundTrip has returned, and does not report it. If it is
-	// blocked for longer, new streams are blocked as well.
+	// resetTime is how long a cancelled HTTP/2 request keeps its slot; see frames. net/http writes
+	// the reset of a stream some milliseconds after RoundTrip has returned, and does not report it.
+	// If it is blocked for longer, new streams are blocked as well.
 	resetTime = time.Second
 )
 

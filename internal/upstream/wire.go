@@ -116,17 +116,13 @@ func (w *wire) wasCut() bool {
 	return kernel.TCPInfo(w.tcp).State == closed && w.out.wasReset()
 }
 
-// position says how many bytes have passed in both directions:
-//
-//	          before              from here on
-//	sent      ────────────────────┼──────────────────>
-//	received  ────────────────────┼──────────────────>
+// position says how many bytes have passed in each direction.
 type position struct{ sent, received int64 }
 
 func (w *wire) position() position { return position{w.out.taken.Load(), w.socket.received.Load()} }
 
 // nothingSent reports whether no byte from the position on was handed to the kernel, or ever will
-// be. Only the tail of the accepted bytes is ever dropped, so it suffices to compare numbers.
+// be. Only the tail of the accepted bytes is ever dropped, so the numbers prove it.
 func (w *wire) nothingSent(from position) bool { return w.out.taken.Load() <= from.sent }
 
 // bothWays reports whether bytes from the position on were written, and others were read.
