@@ -29,7 +29,7 @@ type Conn struct {
 	// Sender says who is at the other end.
 	Sender access.Conn
 
-	server *Server // that accepted it; nil in a test without one
+	server *Server // that accepted it
 	scan   scanner
 
 	// Its state among the connections, guarded by their lock.
@@ -60,13 +60,13 @@ type Conn struct {
 	parting atomic.Bool // it is open only for the client to read the last response
 }
 
-// ConnOf returns the connection of a request. Without a [Server], as in a test, it returns an empty
-// one.
+// ConnOf returns the connection of a request. Without a [Server], as in a test, it returns one of
+// an idle server.
 func ConnOf(r *http.Request) *Conn {
 	if c, ok := r.Context().Value(connKey{}).(*Conn); ok {
 		return c
 	}
-	return &Conn{}
+	return &Conn{server: NewServer(nil, nil)}
 }
 
 // ownWriteTimeout is how long a client may take to accept what we write ourselves: 1xx, errors,
@@ -82,7 +82,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
-	if c.server != nil && !c.scan.isServing() {
+	if !c.scan.isServing() {
 		return c.writeRefusal(p)
 	}
 	return c.Conn.Write(p)
@@ -96,18 +96,10 @@ func (c *Conn) Relay(on bool) {
 }
 
 // Admit records that a request of the connection was admitted.
-func (c *Conn) Admit() {
-	if c.server != nil {
-		c.server.connections.admit(c)
-	}
-}
+func (c *Conn) Admit() { c.server.connections.admit(c) }
 
 // Refuse records that the access rules refused a request of the connection.
-func (c *Conn) Refuse() {
-	if c.server != nil {
-		c.server.connections.refuse(c)
-	}
-}
+func (c *Conn) Refuse() { c.server.connections.refuse(c) }
 
 // ReadBuffered runs read with the socket switched off: Read returns (0, nil), so read sees only
 // what bufio already holds. It relies on net/http, whose bufio.Reader first returns its buffer, and
@@ -177,15 +169,10 @@ func (c *Conn) linger() {
 		most       = 4 << 20 // bytes that are dropped of a refused body
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.parting.Swap(true) {
+	if c.parting.Swap(true) || c.server.base.Err() != nil { // the process is about to exit
 		return
 	}
-	if c.server != nil {
-		if c.server.base.Err() != nil {
-			return // the process is about to exit
-		}
-		c.server.connections.parted(c)
-	}
+	c.server.connections.parted(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // the client may be gone already
 	}
@@ -221,9 +208,7 @@ func (c *Conn) Close() error {
 	} else if c.pausing.Load() {
 		c.pause()
 	}
-	if c.server != nil {
-		c.server.connections.leave(c)
-	}
+	c.server.connections.leave(c)
 	if c.reset.Load() {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // best effort: the close itself follows

@@ -28,13 +28,11 @@ const (
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
 	waitTime = headerReadTimeout
-	// burstTime: silence after which a stranger may be evicted for one of an origin with fewer
-	// connections. Waiting connections are looked at as often, and the room of strangers that have
-	// left becomes free as often.
+	// burstTime is how often clean runs.
 	burstTime = 25 * time.Millisecond
-	// silentTime: silence after which a stranger may be evicted for a connection of the same origin
-	// whose request has waited for requestTime. A busy client opens many before it sends on the
-	// first. In requestTime, handlers judge requests by the thousand.
+	// silentTime and requestTime bound what a client loses to itself; see makeRoomForRequest. A busy
+	// client opens many connections before it sends on the first. In requestTime, handlers judge
+	// requests by the thousand.
 	silentTime  = 250 * time.Millisecond
 	requestTime = 2 * burstTime
 	// maxKnown bounds the admitted origins that are remembered.
@@ -56,8 +54,8 @@ const (
 // Strangers have a small budget, with a share for each origin. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
 // whole. Where many senders share an address, those that have sent a request are served first.
-// Admitted connections are bounded by the requests that may be in flight or wait; at the bound, the
-// longest idle connection is closed. The caller holds mu, except for methods that say that they
+// Admitted connections are bounded by the requests that may be in flight or wait. At each bound,
+// evict says which connection is closed. The caller holds mu, except for methods that say that they
 // lock it.
 type connections struct {
 	mu      sync.Mutex
@@ -233,7 +231,6 @@ func (s *connections) admit(c *Conn) {
 		}
 		s.known[c.origin] = true
 	}
-	s.serveNext(s.bucket(c.origin))
 	s.serveWaiting()
 }
 
@@ -293,7 +290,7 @@ func (s *connections) finish(c *Conn, to class) {
 		s.cleanLater()
 	}
 	s.move(c, to)
-	s.serveNext(b)
+	s.serveWaitingOf(b)
 }
 
 // close serves all waiting connections, because no later process can. It locks mu.

@@ -8,19 +8,19 @@ import (
 	"oauth-proxyd/internal/kernel"
 )
 
-// evict closes a connection for lack of room, and counts it. Which one gives way to the next one of
-// a class:
+// evict closes a connection for lack of room, and counts it. Which one gives way to a new one:
 //
-//	class     gives way
-//	admitted  the longest idle one; if none is idle, see evictIdle
-//	stranger  makeRoom: a silent one of another origin,
-//	            at once if that has more connections than the origin of the next one would have,
-//	            after 25 ms if it has as many
-//	          makeRoomForRequest: a silent one of the same origin after 250 ms, if the next one has
-//	            waited for 50 ms with its request
-//	waiting   evictOldest: of the origin that has the most, the oldest without a request after
-//	            25 ms, otherwise the oldest
-//	parting   evictOldest: of the origin that has the most, the oldest
+//	class     gives way                                              chosen by
+//	admitted  the longest idle one; if all are busy, see there       evictIdle
+//	stranger  a silent one of the other origin with the most         makeRoom
+//	            connections; if that has only as many as the new
+//	            one's would have, one that was silent for burstTime
+//	          a silent one of the same origin, after silentTime, if  makeRoomForRequest
+//	            the new one has waited with its request for
+//	            requestTime
+//	waiting   of the origin with the most, the oldest; if possible,  evictOldest
+//	            one that has sent no request for burstTime
+//	parting   of the origin with the most, the oldest                evictOldest
 func (s *connections) evict(c *Conn) {
 	if c.class == classAdmitted || s.known[c.origin] {
 		s.admittedClosed++
@@ -159,9 +159,8 @@ func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
 // on its way.
 func (c *Conn) silent() bool { return !c.scan.hasRequest() && kernel.Unread(c.Conn) <= 0 }
 
-// evictOldest closes the oldest connection of a class, of the origin that has most of them; if
-// possible, one that waits without a request after burstTime. It asks the kernel nothing, because a
-// flood calls it for each connection.
+// evictOldest closes a waiting or parting connection. It asks the kernel nothing, because a flood
+// calls it for each connection.
 func (s *connections) evictOldest(in *counts, of class) {
 	var greedy *bucket
 	for _, one := range s.buckets {

@@ -68,33 +68,24 @@ func (s *connections) serveRequests(waiting []*bucket) {
 	}
 }
 
-// serveNext serves the next waiting connection of an origin if it has sent its request and there is
-// room. The others wait for clean.
-func (s *connections) serveNext(b *bucket) {
-	if b.counts[classWaiting] == 0 || s.known[b.addr] || !s.hasRoom(b, true) {
-		return
-	}
-	if next := b.nextWaiting(); s.lookForRequest(next) {
-		s.move(next, classStranger)
-	}
-}
-
-// nextWaiting returns the waiting connection that is served next: the oldest that is known to have
-// sent a request, or else the oldest. One must wait.
-func (b *bucket) nextWaiting() *Conn {
-	return cmp.Or(b.oldest(classWaiting, (*Conn).sentRequest), b.oldest(classWaiting, nil))
-}
-
 // serveWaiting serves the waiting connections for which there is room now.
 func (s *connections) serveWaiting() {
 	for _, b := range s.buckets {
-		for b.counts[classWaiting] > 0 && (s.closed || s.known[b.addr] || s.hasRoom(b, false)) {
-			c := b.nextWaiting()
-			if s.known[b.addr] {
-				s.letIn(c)
-			} else {
-				s.move(c, classStranger)
-			}
+		s.serveWaitingOf(b)
+	}
+}
+
+// serveWaitingOf does that for one origin. Connections that have sent a request come first.
+func (s *connections) serveWaitingOf(b *bucket) {
+	for b.counts[classWaiting] > 0 {
+		c := cmp.Or(b.oldest(classWaiting, (*Conn).sentRequest), b.oldest(classWaiting, nil))
+		switch {
+		case s.known[b.addr]:
+			s.letIn(c)
+		case s.closed, s.hasRoom(b, false), s.hasRoom(b, true) && s.lookForRequest(c):
+			s.move(c, classStranger)
+		default:
+			return
 		}
 	}
 }
