@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -304,43 +305,51 @@ func TestThisHostHasABudgetOfItsOwn(t *testing.T) {
 // At the bound, the connection that has been idle longest gives way to a new client, and none that
 // has a request does.
 func TestTheLongestIdleGivesWay(t *testing.T) {
-	entered, leave := make(chan struct{}, 1), make(chan struct{})
-	d := openDoor(t, newUpstream(t, "http1", func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/long" {
-			entered <- struct{}{}
-			<-leave
+	synctest.Test(t, func(t *testing.T) {
+		leave := make(chan struct{})
+		end := sync.OnceFunc(func() { close(leave) })
+		b := openBubble(t, "http", nil, func(c net.Conn) {
+			in := bufio.NewReader(c)
+			for r, _ := readRequest(in); r != nil; r, _ = readRequest(in) {
+				if r.URL.Path == "/long" {
+					<-leave
+				}
+				_, _ = io.WriteString(c, wholeResponse)
+			}
+		}, func(s *setup) {
+			s.Proxy.MaxConnections, s.Proxy.QueueLimit = 2, 5
+			s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/16")}}
+		})
+		defer end()
+		responds := func(who string, c *rawConn) {
+			if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
+				t.Errorf("%s: status %d", who, response.StatusCode)
+			}
 		}
-	}), claimingNetwork, func(s *setup) { s.Proxy.MaxConnections, s.Proxy.QueueLimit = 2, 5 })
-	end := sync.OnceFunc(func() { close(leave) })
-	defer end()
-	limit := d.server.Connections().AdmittedLimit
-	busy := d.dialFrom(t, admittedSource)
-	busy.send(t, "GET /long HTTP/1.1\r\nHost: h\r\n\r\n")
-	receive(t, entered, "the long request")
-	var idle []*rawConn
-	for range limit + 10 {
-		c := d.dialFrom(t, admittedSource)
-		c.send(t, smuggled)
-		if response, _ := c.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
-			t.Fatalf("status %d", response.StatusCode)
+		limit := b.server.Connections().AdmittedLimit
+		busy := b.from(t, "198.51.100.1:1000")
+		busy.send(t, "GET /long HTTP/1.1\r\nHost: h\r\n\r\n")
+		var idle []*rawConn
+		for range limit + 10 {
+			time.Sleep(time.Millisecond) // the one before is idle for longer
+			c := b.from(t, "198.51.100.1:1000")
+			c.send(t, smuggled)
+			responds("a new one", c)
+			idle = append(idle, c)
 		}
-		idle = append(idle, c)
-	}
-	if stats := d.server.Connections(); stats.Admitted > limit {
-		t.Errorf("%+v", stats)
-	}
-	if rest := idle[0].rest(); rest != "" { // until its end
-		t.Errorf("the longest idle got %q", rest)
-	}
-	last := idle[len(idle)-1]
-	last.send(t, smuggled)
-	if response, _ := last.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
-		t.Errorf("the latest: status %d", response.StatusCode)
-	}
-	end()
-	if response, _ := busy.response(t, http.MethodGet); response.StatusCode != http.StatusOK {
-		t.Errorf("the busy one: status %d", response.StatusCode)
-	}
+		if stats := b.server.Connections(); stats.Admitted > limit {
+			t.Errorf("%+v", stats)
+		}
+		start := time.Now()
+		if rest := idle[0].rest(); rest != "" || time.Since(start) > 0 { // until its end
+			t.Errorf("the longest idle got %q, and ended after %v", rest, time.Since(start))
+		}
+		last := idle[len(idle)-1]
+		last.send(t, smuggled)
+		responds("the latest", last)
+		end()
+		responds("the busy one", busy)
+	})
 }
 
 // At the bound, a client that has begun its next request keeps its connection, and a client that
