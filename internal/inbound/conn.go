@@ -32,13 +32,13 @@ type Conn struct {
 	server *Server // that accepted it
 	scan   scanner
 
-	// Its state among the connections, guarded by their lock.
+	// Its state among the connections, guarded by their lock:
 	origin    netip.Addr // access.Network of the client's address; the zero Addr for Unix sockets
 	class     class
 	since     time.Time // since when it has its class
 	requested time.Time // when lookForRequest first saw its request while it waited
 
-	// The framing of a request.
+	// The request:
 
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.
@@ -50,11 +50,11 @@ type Conn struct {
 	starved  atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
 	buffered atomic.Bool
 
-	// Its last response.
+	// The response:
 	relaying   atomic.Bool
 	restUnread atomic.Bool // where the next request would start is unknown
 
-	// The close.
+	// The close:
 	pausing atomic.Bool
 	reset   atomic.Bool
 	parting atomic.Bool // it is open only for the client to read the last response

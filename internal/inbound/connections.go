@@ -18,7 +18,7 @@ const (
 	// many. maxStrangersPerOrigin bounds those of one network address.
 	maxStrangers          = 128
 	maxStrangersPerOrigin = 16
-	// sentStrangers is how many more strangers of this host are served if they have sent a request.
+	// sentStrangers is how many more strangers of this host are served; see hasRoom.
 	sentStrangers = 32
 	// maxParting bounds the connections, for each of the two, that are open only for the client to
 	// read the last response.
@@ -28,11 +28,10 @@ const (
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
 	waitTime = headerReadTimeout
-	// burstTime is how often clean runs.
+	// burstTime is how often clean runs. See evict for what else it bounds, with the next two.
 	burstTime = 25 * time.Millisecond
-	// silentTime and requestTime bound what a client loses to itself; see makeRoomForRequest. A busy
-	// client opens many connections before it sends on the first. In requestTime, handlers judge
-	// requests by the thousand.
+	// silentTime is what a busy client may need that opens many connections before it sends on the
+	// first. requestTime is what handlers need to judge a thousand requests.
 	silentTime  = 250 * time.Millisecond
 	requestTime = 2 * burstTime
 	// maxKnown bounds the admitted origins that are remembered.

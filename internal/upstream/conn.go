@@ -145,8 +145,8 @@ func (c *Conn) Send(ctx context.Context, r *http.Request, informational func(int
 	return response, nil
 }
 
-// unsolicited reports, when the first byte of a response comes, whether it belongs to something else
-// than the request that began at start. Over HTTP/2 the stream ID says to which request it belongs.
+// unsolicited reports, when the first byte of a response comes, whether it belongs to something
+// other than the request that began at start. Over HTTP/2 the stream ID says what it belongs to.
 func (c *Conn) unsolicited(start position) bool { return !c.http2 && !c.wire.bothWays(start) }
 
 // finish frees the slot of a request. cancelled means that its response was not read to the end:

@@ -15,7 +15,7 @@ import (
 // closeTime is how long TLS's close_notify may take.
 const closeTime = 250 * time.Millisecond
 
-// wire is the connection that net/http uses.
+// wire is the connection that net/http uses. [Conn] lists what is above and below.
 type wire struct {
 	net.Conn // TLS, or the socket
 	socket   *socket
