@@ -2,14 +2,16 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"oauth-proxyd/internal/config"
 )
@@ -35,7 +37,10 @@ func (t *textfile) use(m config.Metrics) {
 	}
 	t.end()
 	if t.path != "" && t.path != m.Textfile {
-		_ = os.Remove(t.path) // OAuthProxydTextfileStale fires for one that stays
+		// Unlike os.Remove, unlink(2) removes no directory.
+		if err := unix.Unlink(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.log.Warn("the old metrics.textfile could not be removed; node_exporter may report its numbers for ever", "file", t.path, "error", err)
+		}
 	}
 	t.path, t.interval = m.Textfile, m.TextfileInterval
 	t.failure.Store(nil)
@@ -88,6 +93,9 @@ func (t *textfile) write() {
 	err := prometheus.WriteToTextfile(t.path, t.gather) // in one step: no reader sees half a file
 	var failure *string
 	if err != nil {
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s: %w", t.path, at.Err) // not the name of a temporary file, which changes each time
+		}
 		text := fmt.Sprintf("metrics.textfile cannot be written: %v; let the service's user write there, and see ReadWritePaths= of the unit", err)
 		failure = &text
 	}
