@@ -281,7 +281,7 @@ func brokenExits() []breakage {
 	return []breakage{
 		{"a rule that never applies", func(w *world) {
 			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oauth\"\n  }")
-		}, "header rules", doctor.Warn, []string{"401", "the conditions of the rules that add oauth-2025-04-20 leave it out", `bearer_prefix = "sk-ant-oat"`}},
+		}, "header rules", doctor.Warn, []string{"401", "the conditions of the rules that add oauth-2025-04-20 leave it out", "apply to these requests"}},
 		{"a rule for another path", func(w *world) {
 			w.replace(`"merge"`, "\"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n    path_prefix = \"/v1/complete\"\n  }")
 		}, "header rules", doctor.Warn, []string{"leave it out", "401"}},

@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"context"
+	"slices"
+	"strings"
 
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/selftest"
 )
 
@@ -24,12 +27,16 @@ func checkRules(ctx context.Context, x *facts) []Finding {
 		return []Finding{unknown("cannot test the header rules: %v", err)}
 	}
 	command, found := "oauth-proxyd selftest --config "+x.File, ok("the header rules add %s to anthropic-beta", oauthBeta)
+	rule := mergeRule
+	if slices.ContainsFunc(x.settings.Headers, func(h config.Header) bool { return strings.EqualFold(h.Name, "anthropic-beta") }) {
+		rule = `let the rule header "anthropic-beta" have mode = "merge" and apply to these requests, and no other rule undo it`
+	}
 	for _, c := range report.Clients {
 		switch {
 		case c.Verdict == selftest.Fail && !c.OAuth:
 			return []Finding{fail("%s: %s", c.Name, c.Why).fix(command)}
 		case c.Verdict == selftest.Fail && found.Status == OK:
-			found = warn("%s: %s", c.Name, c.Why).fix(mergeRule, command)
+			found = warn("%s: %s", c.Name, c.Why).fix(rule, command)
 		}
 	}
 	return []Finding{found}

@@ -86,7 +86,11 @@ func (x *facts) attemptFailed(a *attempt) Finding {
 	case noName:
 		return at(stepDNS, x.nameFailed(a, dns, f.fix(x.ignoredProxy(a)...)))
 	case !a.connected && a.proxy != nil:
-		return at(stepProxy, f.fix(x.noTunnel(a), curl))
+		f = f.fix(x.noTunnel(a))
+		for _, p := range a.UpstreamProxies {
+			f = f.fix(a.curl("", p))
+		}
+		return at(stepProxy, f)
 	case len(a.reached) == 0:
 		return at(stepTCP, f.fix(x.ignoredProxy(a)...).fix(x.unreachable(a), curl))
 	}
@@ -129,9 +133,9 @@ func (x *facts) noTunnel(a *attempt) string {
 	case !is:
 		return "proxy.upstream_proxy in " + x.File + ": is " + a.proxy.Host + " an HTTP proxy that listens without TLS?"
 	case refused.Status == http.StatusProxyAuthRequired:
-		return "have the proxy " + a.proxy.Host + " admit this host by its address: oauth-proxyd sends no password"
+		return "have the proxy " + refused.Proxy + " admit this host by its address: oauth-proxyd sends no password"
 	}
-	return "have the proxy " + a.proxy.Host + " allow this host CONNECT to " + a.UpstreamURL.Host + ", and reach that; its log says why it did not"
+	return "have the proxy " + refused.Proxy + " allow this host CONNECT to " + a.UpstreamURL.Host + ", and reach that; its log says why it did not"
 }
 
 // responseFinding judges the response. To a request without a credential, the API responds with

@@ -236,7 +236,7 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	err = d.tunnel(c)
+	err = d.tunnel(c, proxy)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -247,8 +247,8 @@ func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, shares int) (net.
 	return d.handshake(ctx, c)
 }
 
-// tunnel asks the proxy at the other end of c to connect to the upstream (RFC 9110 §9.3.6).
-func (d *dialer) tunnel(c net.Conn) error {
+// tunnel asks proxy, at the other end of c, to connect to the upstream (RFC 9110 §9.3.6).
+func (d *dialer) tunnel(c net.Conn, proxy *url.URL) error {
 	if _, err := io.WriteString(c, "CONNECT "+d.address+" HTTP/1.1\r\nHost: "+d.address+"\r\n\r\n"); err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func (d *dialer) tunnel(c net.Conn) error {
 		status = response.StatusCode
 	}
 	if status/100 != 2 {
-		return &TunnelError{Status: status}
+		return &TunnelError{Proxy: proxy.Host, Status: status}
 	}
 	if in.Buffered() > 0 {
 		return errors.New("the proxy sent bytes through the tunnel before we sent any")

@@ -41,7 +41,10 @@ func (e unsentError) Error() string { return e.cause.Error() }
 func (e unsentError) Unwrap() []error { return []error{e.cause, ErrNotProcessed} }
 
 // TunnelError says that a proxy refused to connect to the upstream.
-type TunnelError struct{ Status int }
+type TunnelError struct {
+	Proxy  string // its host and port
+	Status int
+}
 
 // Error implements error.
 func (e *TunnelError) Error() string {
