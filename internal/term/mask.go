@@ -24,9 +24,9 @@ func Mask(s string, more ...string) string {
 			continue
 		}
 		for _, pattern := range append(more,
-			`(?i:sk-ant-(?:(?:admin|[a-z]{3})[0-9]{0,2}\b-?)?)((?:\S*[^\s",])?)`,
+			`(?i:sk-ant-(?:(?:admin|[a-z]{3})[0-9]{0,2}\b-?)?)((?:[^\s"]*[^\s",:])?)`,
 			`eyJ([^\s/]*\.[^\s/]*\.[^\s/]*)`,
-			`:(\S*)@`,
+			`:([^\s"]*)@`,
 		) {
 			for _, found := range regexp.MustCompile(pattern).FindAllSubmatchIndex(text, -1) {
 				for i := at[found[2]]; i < at[found[3]]; i++ {
