@@ -9,6 +9,7 @@ import (
 	"oauth-proxyd/internal/access"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/kernel"
 )
 
 // admit judges the sender before it looks at anything else in the request. Then it refuses the
@@ -40,7 +41,13 @@ func (x *exchange) admit() error {
 // takeSlot reads the body ahead before it waits for a slot, because the client may leave meanwhile.
 func (x *exchange) takeSlot() error {
 	x.readAhead()
-	return x.proxy.queue.enter(x.ctx, &x.ticket, func() { x.rec.enter(phaseQueued, "") })
+	if err := x.proxy.queue.enter(x.ctx, &x.ticket, func() { x.rec.enter(phaseQueued, "") }); err != nil {
+		return err
+	}
+	if x.unread() && kernel.HungUp(x.conn.Conn) { // net/http does not notice that
+		return errClientGone
+	}
+	return nil
 }
 
 // reportShare logs why a share in the tailnet's policy is ignored, at most once a minute.

@@ -106,6 +106,9 @@ func (a *attemptBody) Read(p []byte) (n int, err error) {
 		case len(rest) > 0 || b.err != nil:
 			n = copy(p, rest)
 		case b.state == bodyDirect && !b.reading:
+			if conn := b.x.upstream.Load(); conn != nil && a.taken >= largeBuffer && conn.TookNothing() {
+				return 0, errBodyEnded // the connection is dead, and another attempt is possible
+			}
 			if n = b.readDirect(p); n == 0 && b.state != bodyDirect {
 				continue
 			}

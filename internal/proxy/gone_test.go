@@ -140,11 +140,15 @@ func TestClientWithUnreadBodyLeavesTheQueue(t *testing.T) {
 			second := d.dial(t)
 			second.send(t, text)
 			eventually(t, "the second waits", func() bool { return d.Stats().Queued == 1 })
+			third := d.dial(t)
+			third.send(t, text)
+			eventually(t, "the third waits", func() bool { return d.Stats().Queued == 2 })
 			second.Close()
-			eventually(t, "it has left the queue", func() bool { return d.Stats().Queued == 0 })
-			counts(t, d, `proxy_client_gone_total{phase="queued"}`, 1)
+			eventually(t, "the second has left the queue", func() bool { return d.Stats().Queued == 1 })
+			third.Close() // just before it gets the slot
 			release()
 			first.response(t, http.MethodGet)
+			counts(t, d, `proxy_client_gone_total{phase="queued"}`, 2)
 			if len(arrived) > 0 {
 				t.Error("the request of a client that left was sent")
 			}

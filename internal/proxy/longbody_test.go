@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +164,28 @@ func TestLongBodyIsSentAgain(t *testing.T) {
 	response, body := do(t, newClient(t), post(t, d, strings.Repeat("x", longBody)))
 	if response.StatusCode != http.StatusOK || body != "done" || len(refused) != 1 {
 		t.Errorf("status %d, body %s, refused %d times", response.StatusCode, body, len(refused))
+	}
+}
+
+// A connection that is reset before it has taken a byte costs nobody a request, however long.
+func TestLongBodyOnDeadConnection(t *testing.T) {
+	var accepted atomic.Int64
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		if accepted.Add(1)%2 == 1 {
+			resetConn(c)
+			return
+		}
+		if r, _ := readRequest(in); r != nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		}
+	})
+	d := openDoor(t, up)
+	for range 30 {
+		// Bytes that the kernel took before the reset came may have been processed.
+		response, body := do(t, newClient(t), post(t, d, strings.Repeat("x", longBody)))
+		if response.StatusCode != http.StatusOK && !strings.Contains(body, "may have processed") {
+			t.Errorf("status %d, body %s", response.StatusCode, body)
+		}
 	}
 }
 

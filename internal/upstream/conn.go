@@ -42,6 +42,7 @@ type Conn struct {
 	number uint64        // see Number
 	uses   atomic.Uint64 // requests that were sent on it
 	dialed time.Duration // how long it took to connect
+	latest position      // at which its latest request began; only over HTTP/1.1
 
 	// Guarded by pool.mu:
 	inUse, limit int           // slots; limit: how many requests the peer takes, see frames
@@ -105,6 +106,10 @@ func (c *Conn) Silence() time.Duration {
 // Release gives back an unused slot.
 func (c *Conn) Release() { c.pool.release(c, true) }
 
+// TookNothing reports whether an HTTP/1.1 connection broke before it took a byte of the request
+// whose body is read now. It is false over HTTP/2, and true before the first byte is written.
+func (c *Conn) TookNothing() bool { return !c.http2 && c.wire.nothingSent(c.latest) }
+
 // Send sends r once and returns the response when its header has come. Before that it calls
 // informational, unless nil, with each 1xx response, but over HTTP/1.1 not with 101. Closing the
 // body of the response frees the slot. An error that [ErrNotProcessed] matches proves that the
@@ -112,6 +117,9 @@ func (c *Conn) Release() { c.pool.release(c, true) }
 func (c *Conn) Send(ctx context.Context, r *http.Request, informational func(int, http.Header)) (*http.Response, error) {
 	c.uses.Add(1)
 	start := c.wire.position()
+	if !c.http2 {
+		c.latest = start
+	}
 	var unsolicited atomic.Bool
 	response, err := c.client.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotFirstResponseByte: func() { unsolicited.Store(c.unsolicited(start)) },
