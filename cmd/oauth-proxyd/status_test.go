@@ -328,7 +328,7 @@ func TestStatusWarnsOfTextfileAndListener(t *testing.T) {
 		"metrics {\n  textfile = \"/proc/none/x.prom\"\n}\n",
 		"header \"x-a\" {\n  value = \"1\"\n  when {\n    listener = \"batsh\"\n  }\n}\n")})
 	s.log.Next(t, "metrics.textfile cannot be written")
-	textfile := "metrics.textfile cannot be written: open /proc/none/x.prom"
+	textfile := "metrics.textfile cannot be written: /proc/none/x.prom: "
 	listener := `header "x-a": no socket is named "batsh" (when { listener }), so the rule never applies; the names are: proxy`
 	s.wantStatus(0, "healthy: serving, with 2 warnings\n", "warning "+textfile, "warning "+listener)
 	if _, _, errs := s.command("reload"); !strings.Contains(errs, listener) {
