@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
 	"oauth-proxyd/internal/config"
 )
@@ -38,7 +38,7 @@ func (t *textfile) use(m config.Metrics) {
 	t.end()
 	if t.path != "" && t.path != m.Textfile {
 		// Unlike os.Remove, unlink(2) removes no directory.
-		if err := unix.Unlink(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := syscall.Unlink(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.log.Warn("the old metrics.textfile could not be removed; node_exporter may report its numbers for ever", "file", t.path, "error", err)
 		}
 	}
