@@ -39,7 +39,7 @@ func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeB
 func (f *flights) Collect(metrics chan<- prometheus.Metric) {
 	counts, longest := f.streams()
 	count := prometheus.NewDesc("proxy_streams_in_flight",
-		"Event streams in flight that have sent nothing but pings for a minute, that are compressed (unknown), and all other.", []string{"events"}, nil)
+		"Event streams in flight that have sent nothing but pings for a minute, that are compressed (unknown), and all others (other).", []string{"events"}, nil)
 	most := prometheus.NewDesc("proxy_streams_only_pings_max_seconds",
 		"Longest time for which a stream in flight has sent nothing but pings; 0 if below a minute.", nil, nil)
 	for _, kind := range [...]string{carriesPings, carriesUnknown, carriesOther} {

@@ -218,6 +218,9 @@ func TestWindowsBeginAgain(t *testing.T) {
 			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 1h", "bob/s2: 5h 0.05 reset 5h", "bob/s2: 5h 0.06 reset 5h"},
 			"5h allowed 0.06, bob/s2 0.01, unknown 0.05\n",
 		},
+		"two limits of one organization, close together": {
+			[]string{"alice/s1: 5h 0.8 reset 1h", "bob/s2: 5h 0.74 reset 1h"}, "5h allowed 0.74, unknown 0.74, mixed\n",
+		},
 		"the window is over": {
 			[]string{"alice/s1: 5h 0.8 reset 1h", "alice/s1: 5h 0.9 reset 1h", "wait 1h"}, "5h unknown\n",
 		},

@@ -108,7 +108,7 @@ func parseShare(text string) (access.Share, error) {
 	case share.Weight < 1 || share.Weight > maxWeight:
 		return access.Share{}, fmt.Errorf("weight must be from 1 to %d", maxWeight)
 	case share.MaxRequests < 0 || share.MaxRequests > maxRequests:
-		return access.Share{}, fmt.Errorf("max_requests must be at most %d", maxRequests)
+		return access.Share{}, fmt.Errorf("max_requests must be from 0 to %d", maxRequests)
 	}
 	return share, nil
 }

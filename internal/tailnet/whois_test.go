@@ -55,8 +55,8 @@ func TestWhoIsReadsShares(t *testing.T) {
 		{"no weight", `{"weight": 0}`, access.Share{}, "weight must be from 1 to 100"},
 		{"too much", `{"weight": 101}`, access.Share{}, "weight must be from 1 to 100"},
 		{"no difference", `{"max_requests": 0}`, access.Share{Weight: 1}, ""},
-		{"too many requests", `{"max_requests": 1000001}`, access.Share{}, "max_requests must be at most 1000000"},
-		{"fewer than none", `{"max_requests": -1}`, access.Share{}, "max_requests must be at most 1000000"},
+		{"too many requests", `{"max_requests": 1000001}`, access.Share{}, "max_requests must be from 0 to 1000000"},
+		{"fewer than none", `{"max_requests": -1}`, access.Share{}, "max_requests must be from 0 to 1000000"},
 		{"too large for a number", `{"max_requests": 1e99}`, access.Share{}, "not an object such as"},
 	}
 	for _, tt := range tests {
