@@ -337,13 +337,14 @@ type ConnectionStats struct {
 	StrangersClosed uint64 `json:"others_closed"`
 }
 
+// stats counts them. It locks mu.
 func (s *connections) stats() ConnectionStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ConnectionStats{
 		Admitted: s.total(classAdmitted), AdmittedLimit: s.limit,
 		Strangers:      s.total(classStranger) + s.total(classWaiting),
-		StrangersLimit: 2 * (s.most(maxStrangers) + s.most(maxWaiting)),
+		StrangersLimit: 2*(s.most(maxStrangers)+s.most(maxWaiting)) + s.most(sentStrangers),
 		AdmittedClosed: s.admittedClosed, StrangersClosed: s.strangersClosed,
 	}
 }

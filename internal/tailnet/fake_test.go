@@ -81,7 +81,7 @@ func respond(code int, body string) http.HandlerFunc {
 // hang accepts the request and never responds.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// stall begins an response and never goes on.
+// stall begins a response and never goes on.
 func stall(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "{")
 	w.(http.Flusher).Flush()

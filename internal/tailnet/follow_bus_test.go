@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,49 @@ func TestFollowRereadsOnSilentBus(t *testing.T) {
 	reports := follow(t, cfg)
 	next(t, reports)
 	d.SetStatus(statusJSON("Stopped", "")) // and the bus keeps silent
+	if r := next(t, reports); r.Status.Backend != "Stopped" {
+		t.Errorf("report = %+v, want Stopped", r)
+	}
+}
+
+// A bus that is granted and ends at once is not asked for without a pause.
+func TestFollowBusThatEnds(t *testing.T) {
+	d := startDaemon(t)
+	d.Handle("watch-ipn-bus", respond(200, `{"State":6}`+"\n"))
+	cfg := quiet(d.socket)
+	cfg.BackoffMin = 20 * time.Millisecond
+	follow(t, cfg)
+	const times = 6
+	watched(t, d)
+	begun := time.Now()
+	for range times {
+		watched(t, d)
+	}
+	if took, least := time.Since(begun), (times-1)*cfg.BackoffMin; took < least {
+		t.Errorf("opened %d times in %v, want %v at least", times, took, least)
+	}
+}
+
+// While the command alone responds, it is asked every RereadInterval.
+func TestFollowByCommand(t *testing.T) {
+	dir := commands(t, map[string]string{"tailscale": `read -r s < "${0%/*}/status"; echo "$s"`})
+	become := func(state string) {
+		text := strings.ReplaceAll(statusJSON(state, ""), "\n", "") + "\n"
+		if err := os.WriteFile(dir+"/new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+"/new", dir+"/status"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	become("Running")
+	cfg := quiet(socketPath(t))
+	cfg.RereadInterval = 20 * time.Millisecond
+	reports := follow(t, cfg)
+	if r := next(t, reports); r.Err != nil || !r.Status.ByCommand {
+		t.Errorf("report = %+v, want one by the command", r)
+	}
+	become("Stopped")
 	if r := next(t, reports); r.Status.Backend != "Stopped" {
 		t.Errorf("report = %+v, want Stopped", r)
 	}

@@ -242,3 +242,20 @@ func TestCloseWaitsAMomentForAPeerThatTakesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What goroutines write that are ready at the same time is one write.
+func TestReadyWritersShareAWrite(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		const rounds, writers = 20, 3
+		close(under.let)
+		for range rounds {
+			for range writers {
+				go mustWrite(t, c, "x")
+			}
+			synctest.Wait()
+		}
+		if n := len(under.writes); n >= 2*rounds {
+			t.Errorf("%d writes of %d pieces", n, rounds*writers)
+		}
+	})
+}

@@ -51,7 +51,7 @@ type Conn struct {
 	draining     bool
 	suspected    bool
 	pinging      chan struct{} // closed at the end of the ping under way; nil: no ping
-	check        *time.Timer   // from add to dropLocked; see Pool.check
+	check        *time.Timer   // from add to forget; see Pool.check
 	resets       *rate.Limiter // of cancelled requests; it has a lock of its own
 	lastUsed     time.Time
 }

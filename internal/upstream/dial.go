@@ -132,7 +132,7 @@ func (d *dialer) dial(ctx context.Context, c *Conn) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := d.open(ctx, c)
-	if err != nil && !errors.Is(err, ErrConnectTimeout) && (!time.Now().Before(deadline) || isTimeout(err)) {
+	if err != nil && (!time.Now().Before(deadline) || isTimeout(err)) {
 		return fmt.Errorf("%w: %w", ErrConnectTimeout, err)
 	}
 	c.dialed = time.Since(start)
