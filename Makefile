@@ -58,13 +58,15 @@ test: lint test-all test-sdk test-gateway test-monitoring test-tailnet test-pack
 
 .PHONY: test-unit
 test-unit: ## the tests without the race detector
-	go test -tags $(TAGS) -timeout 2m ./...
+	go test -tags $(TAGS) -timeout 2m ./internal/... ./packaging/...
+	go test -count=1 -tags $(TAGS) -timeout 3m ./cmd/... # not cached: see test-sdk
 
 .PHONY: test-all
 test-all: deps ## the tests with the race detector
 	@race=-race; \
 	command -v $$(go env CC) >/dev/null || { race=; echo "!!! no C compiler: testing without the race detector" >&2; }; \
-	set -x; go test $$race -tags $(TAGS) -timeout 10m ./...
+	set -x; go test $$race -tags $(TAGS) -timeout 10m ./internal/... ./packaging/...; status=$$?; \
+	go test -count=1 $$race -tags $(TAGS) -timeout 10m ./cmd/... && exit $$status # not cached: see test-sdk
 
 # Not cached: go test does not see that the binary, which it builds and runs, has
 # changed.

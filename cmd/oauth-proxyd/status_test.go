@@ -205,7 +205,7 @@ func TestStatusOfOthersResponses(t *testing.T) {
 		name, want, errors string
 		respond            http.HandlerFunc
 	}{
-		{"a refusal without a page", "healthy, but no message has succeeded for ", "the upstream responded 407 Proxy Authentication Required (3 in a row)", page(407, "text/html", "")},
+		{"a refusal without a page", "healthy, but no message has succeeded for ", "errors without request-id 100% of 3 requests in 1m", page(407, "text/html", "")},
 		{"a refusal with a page", "healthy, but no message has succeeded for ", "407 Proxy Authentication Required with a web page (3 in a row)", page(407, "text/html", "<html>")},
 		{"JSON", "healthy: serving, tailnet not required\n", "none of 3 requests in 1m", page(200, "application/json", `{"id":"msg_1"}`)},
 	} {

@@ -117,5 +117,3 @@ not JSON: secret
 		t.Error(got)
 	}
 }
-
-// The latest of a journal is what a report is about.

@@ -87,7 +87,9 @@ func (d *decoder) header(parsed *hclsyntax.Block) {
 		d.report(at, "second rule for "+rule.Rule(),
 			"the first is on line "+strconv.Itoa(earlier.Start.Line)+": keep one of them, or give them different conditions")
 	}
-	d.rules[rule.Rule()] = parsed.TypeRange
+	if len(d.errors) == before {
+		d.rules[rule.Rule()] = parsed.TypeRange
+	}
 	d.config.Headers = append(d.config.Headers, rule)
 }
 

@@ -13,7 +13,7 @@
 //
 // The file is HCL in its native syntax
 // (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md), of which only a small part is
-// accepted: values are literals, not expressions, and nothing is converted. A number in quotes is
+// accepted: values are literals, not expressions, and nothing is converted, except a string for a list. A number in quotes is
 // an error, and so is a duration without a unit. Every block and attribute is optional; an empty
 // file is the default configuration.
 //

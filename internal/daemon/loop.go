@@ -70,6 +70,7 @@ func (d *daemon) handleSignal(s os.Signal) {
 	case s == syscall.SIGHUP:
 		d.reload.waiting = append(d.reload.waiting, reloadRequest{"signal " + s.String(), make(chan admin.ReloadOutcome, 1)})
 		d.raise(lifecycle.ReloadRequested{})
+	case s == syscall.SIGUSR2 && d.role == candidate: // an upgrade is under way, and the signal was for its predecessor
 	case s == syscall.SIGUSR2:
 		d.raise(lifecycle.UpgradeRequested{})
 	case d.view().state.Phase == lifecycle.Draining:

@@ -17,8 +17,9 @@ import (
 )
 
 // textfile writes the metrics for node_exporter's textfile collector
-// (https://github.com/prometheus/node_exporter#textfile-collector). Only the loop calls use, leave
-// and finish, which end the writer's goroutine before they change anything.
+// (https://github.com/prometheus/node_exporter#textfile-collector). Only the loop calls use and
+// leave, and finishWork calls finish after it. They end the writer's goroutine before they change
+// anything.
 type textfile struct {
 	gather  prometheus.Gatherer
 	log     *slog.Logger
@@ -93,8 +94,8 @@ func (t *textfile) write() {
 	err := prometheus.WriteToTextfile(t.path, t.gather) // in one step: no reader sees half a file
 	var failure *string
 	if err != nil {
-		if at, ok := errors.AsType[*fs.PathError](err); ok {
-			err = fmt.Errorf("%s: %w", t.path, at.Err) // not the name of a temporary file, which changes each time
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			err = fmt.Errorf("%s: %w", t.path, errno) // without the name of a temporary file, which changes each time
 		}
 		text := fmt.Sprintf("metrics.textfile cannot be written: %v; let the service's user write there, and see ReadWritePaths= of the unit", err)
 		failure = &text

@@ -89,7 +89,7 @@ func TestTextfileThatCannotBeWritten(t *testing.T) {
 		f, _ := counting()
 		f.use(config.Metrics{Textfile: file, TextfileInterval: time.Minute})
 		synctest.Wait()
-		if text := f.failure.Load(); text == nil || !strings.Contains(*text, file) || !strings.Contains(*text, "no such file or directory; let the service's user write there") {
+		if text := f.failure.Load(); text == nil || !strings.Contains(*text, file+": no such file or directory; let the service's user write there") {
 			t.Error("it was written")
 		}
 		f.use(config.Metrics{})
@@ -97,4 +97,24 @@ func TestTextfileThatCannotBeWritten(t *testing.T) {
 			t.Error("no file is asked for, and it fails")
 		}
 	})
+}
+
+// A reload removes a file that is no longer written, and no directory.
+func TestTextfileIsNoDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "x.prom")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := counting()
+		f.use(config.Metrics{Textfile: dir, TextfileInterval: time.Minute})
+		synctest.Wait()
+		if text := f.failure.Load(); text == nil || !strings.Contains(*text, "cannot be written: "+dir+": file exists") {
+			t.Errorf("failure %v", text)
+		}
+		f.use(config.Metrics{})
+	})
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
 }

@@ -126,7 +126,7 @@ func checkUnits(ctx context.Context, x *facts) []Finding {
 	if !shown.installed() {
 		return nil // something else runs the daemon
 	}
-	if x.daemon != nil && (shown.isStopped() || x.daemon.Service != serviceUnit && x.daemon.RestartWith != "") {
+	if x.daemon != nil && x.daemon.Service != serviceUnit {
 		x.units = units{}
 		return []Finding{ok("%s is %s; process %d is another daemon", serviceUnit, shown.service.Active, x.daemon.PID)}
 	}

@@ -249,6 +249,7 @@ func TestStatesOfTheUnits(t *testing.T) {
 func TestServiceIsKeptFromTheUpstream(t *testing.T) {
 	w := newWorld(t)
 	w.units = running + listens
+	w.status.Service = "oauth-proxyd.service"
 	w.failing("the last request failed: upstream_connect: refused", "run `oauth-proxyd doctor`")
 	w.status.Requests.Cause = "upstream_connect: refused"
 	f, _ := firstFault(w.examine())

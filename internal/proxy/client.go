@@ -62,8 +62,7 @@ func newer(a, b string) bool {
 	return programA == programB && slices.Compare(numbers(versionA), numbers(versionB)) > 0
 }
 
-// numbers returns the three numbers of a version, without suffixes such as "-beta"; 0 for a missing
-// one.
+// numbers returns the three numbers of a version; 0 for a missing one.
 func numbers(version string) []int {
 	all := make([]int, 3)
 	_, _ = fmt.Sscanf(version, "%d.%d.%d", &all[0], &all[1], &all[2])

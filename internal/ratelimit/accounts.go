@@ -52,9 +52,9 @@ func (a *Accounts) Sent(by User) *Request {
 // withhold names.
 func (r *Request) Responded(h http.Header, by User) (account string) {
 	a, now := r.accounts, time.Now()
+	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	organization, windows := h.Get(organizationHeader), windowsIn(h, now)
 	r.activity.open--
 	r.activity = nil
 	if organization == "" || len(windows) == 0 {

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -61,10 +62,14 @@ func rank(name string) int {
 
 const otherRank = 4
 
+func byRank(a, b Window) int {
+	return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
+}
+
 // isKeyWindow reports whether the window is an API key's, which refills all the time.
 func isKeyWindow(name string) bool { return rank(name) > otherRank }
 
-// windowsIn returns the windows in h, without users, in no order.
+// windowsIn returns the windows in h, without users, by rank.
 func windowsIn(h http.Header, now time.Time) (windows []Window) {
 	for header, values := range h {
 		name, ok := strings.CutPrefix(header, prefix)
@@ -75,6 +80,7 @@ func windowsIn(h http.Header, now time.Time) (windows []Window) {
 	for i := range windows {
 		windows[i].derive()
 	}
+	slices.SortFunc(windows, byRank) // if there are too many, those that matter stay
 	return slices.DeleteFunc(windows, func(w Window) bool { return w.Status == Unknown && w.Utilization == nil })
 }
 

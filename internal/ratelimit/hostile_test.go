@@ -17,14 +17,15 @@ func TestAbsurdValuesAreIgnored(t *testing.T) {
 		said []string
 		want string
 	}{
-		"not a number":      {[]string{"5h-utilization NaN"}, sound},
-		"negative":          {[]string{"5h-utilization -1"}, sound},
-		"huge":              {[]string{"5h-utilization 1e308"}, sound},
-		"infinite":          {[]string{"5h-utilization Inf"}, sound},
-		"a word":            {[]string{"5h-utilization much", "5h-status allowed"}, sound},
-		"the year 9999":     {[]string{"5h-utilization 0.5", "5h-reset 253402300799", "5h-status allowed"}, sound},
-		"before 1970":       {[]string{"5h-utilization 0.5", "5h-reset -9223372036854775808", "5h-status allowed"}, sound},
-		"an unknown status": {[]string{"5h-status on fire"}, "5h other 0.5, unknown 0.5\n"},
+		"not a number":       {[]string{"5h-utilization NaN"}, sound},
+		"negative":           {[]string{"5h-utilization -1"}, sound},
+		"huge":               {[]string{"5h-utilization 1e308"}, sound},
+		"infinite":           {[]string{"5h-utilization Inf"}, sound},
+		"a token for a name": {[]string{"sk-ant-oat01-x-utilization 0.1"}, sound},
+		"a word":             {[]string{"5h-utilization much", "5h-status allowed"}, sound},
+		"the year 9999":      {[]string{"5h-utilization 0.5", "5h-reset 253402300799", "5h-status allowed"}, sound},
+		"before 1970":        {[]string{"5h-utilization 0.5", "5h-reset -9223372036854775808", "5h-status allowed"}, sound},
+		"an unknown status":  {[]string{"5h-status on fire"}, "5h other 0.5, unknown 0.5\n"},
 		"names that are none": {
 			[]string{"\x1b[2J-utilization 0.1", strings.Repeat("x", 100) + "-utilization 0.1", "-utilization 0.1", "UP-status"}, sound,
 		},

@@ -385,6 +385,9 @@ func TestNothingIsKeptOfWhatIsForgotten(t *testing.T) {
 		s.play("alice/s1: 5h 0.1", "alice/s1 begins: 5h 0.2")
 		before := s.Report()[0].ID
 		s.Forget()
+		if n := ratelimit.ActiveUsers(s.Accounts); n != 0 {
+			t.Errorf("%d users are remembered", n)
+		}
 		if got := table(s.Accounts); got != "" {
 			t.Errorf("got %q", got)
 		}

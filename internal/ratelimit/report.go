@@ -66,9 +66,7 @@ func (a *Accounts) Report() []Account {
 	now := time.Now()
 	all := a.Save().Accounts
 	for i := range all {
-		slices.SortFunc(all[i].Windows, func(a, b Window) int {
-			return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(a.Name, b.Name))
-		})
+		slices.SortFunc(all[i].Windows, byRank)
 		for j := range all[i].Windows {
 			all[i].Windows[j].finish(now)
 		}

@@ -28,7 +28,7 @@ func TestEachVerdictCanFail(t *testing.T) {
 		says         string
 	}{
 		{"the response cuts", "SDK with an OAuth", abortAfterwards, "unexpected EOF"},
-		{"the request is sent twice", "curl", sendTwice, "received the request 2 times"},
+		{"the request is sent twice", "SDK with an OAuth", sendTwice, "received the request 2 times"},
 		{"features are dropped", "Claude Code", onRequest(dropFeature), "context-management-2025-06-27"},
 		{"the body changes", "SDK with an API key", onRequest(spoilBody), "the API refuses it with 400"},
 		{"events are held back", "Claude Code", holdBack, "event 1 did not arrive before the next one was sent"},

@@ -168,6 +168,7 @@ func TestMask(t *testing.T) {
 		"Bearer SK-Ant-oat01-x, sk-ant-y":   "Bearer SK-Ant-oat01-*, sk-ant-*",
 		`"sk-ant-oat01-x" and sk-ant-`:      `"sk-ant-oat01-*" and sk-ant-`,
 		`bearer_prefix = "sk-ant-oat"`:      `bearer_prefix = "sk-ant-oat"`,
+		"/%4eyJhb.a.b/x":                    "/%4eyJ******/x",
 		"/sk-ant-secret/x?":                 "/sk-ant-*********",
 		"/%2573%256B%252Dant%252dx/%20 /":   "/%2573%256B%252Dant%252d***** /",
 		"/%73%6b%2d%61%6e%74%2dx%22y":       "/%73%6b%2d%61%6e%74%2d*****",
