@@ -13,9 +13,9 @@
 //
 // The file is HCL in its native syntax
 // (https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md), of which only a small part is
-// accepted: values are literals, not expressions, and nothing is converted, except a string for a list. A number in quotes is
-// an error, and so is a duration without a unit. Every block and attribute is optional; an empty
-// file is the default configuration.
+// accepted: values are literals, not expressions, and nothing is converted, except a string for a
+// list. A number in quotes is an error, and so is a duration without a unit. Every block and
+// attribute is optional; an empty file is the default configuration.
 //
 // A setting is a field in config.go and a line in schema.go. That line binds the field to its name,
 // type and bounds, and serves decoding, comparing and suggestions alike; tests hold the manual, the
