@@ -70,10 +70,12 @@ func (x *exchange) checkLoop() error {
 	return nil
 }
 
-// arrivedAs returns the fingerprint of the request as it came. It is computed once.
+// arrivedAs returns the fingerprint of the request as it came. It is computed once, as is forwarded:
+// each new request is compared with up to maxAlike others.
 func (x *exchange) arrivedAs() uint64 {
 	if x.fingerprint == 0 {
 		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
+		x.forwarded = access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header)
 	}
 	return x.fingerprint
 }
@@ -100,7 +102,7 @@ func (s *sentRequest) evidence(again *exchange) error {
 		!s.couldReturnFrom(from):
 		return nil
 	case s.changed, s.moved(from), second.Header[ProbeHeader] != nil,
-		first.ProtoMinor != second.ProtoMinor, s.x.forwarded() != again.forwarded():
+		first.ProtoMinor != second.ProtoMinor, s.x.forwarded != again.forwarded:
 		return errSentAgain
 	}
 	return nil
@@ -127,10 +129,6 @@ func (s *sentRequest) couldReturnFrom(sender *access.Conn) bool {
 func (s *sentRequest) moved(sender *access.Conn) bool {
 	to := s.to.Addr()
 	return !s.staysHere() && sender.Remote.Addr() == to && s.x.conn.Sender.Remote.Addr() != to
-}
-
-func (x *exchange) forwarded() bool {
-	return access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header)
 }
 
 // remember remembers out, which is about to be sent between these addresses. The caller calls

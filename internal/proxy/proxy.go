@@ -164,6 +164,7 @@ type exchange struct {
 	parting   parting            // from the client
 
 	fingerprint uint64 // see arrivedAs; 0: not computed yet
+	forwarded   bool   // by another proxy; see arrivedAs
 }
 
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
