@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"iter"
 	"net"
 	"net/netip"
 	"time"
@@ -43,7 +44,11 @@ func (a *Control) prove(ctx context.Context, c *Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, whoIsTimeout)
 	defer cancel()
-	id, err := a.classify(ctx, c)
+	// The proof needs a deep stack, which the connection's goroutine would keep while it streams.
+	// So it runs on another one, from which a panic still comes back.
+	next, stop := iter.Pull2(func(yield func(Identity, error) bool) { yield(a.classify(ctx, c)) })
+	defer stop()
+	id, err, _ := next()
 	if err != nil {
 		return err
 	}
