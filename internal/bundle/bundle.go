@@ -11,8 +11,7 @@
 // round: only words that this program itself prints, numbers, times and loopback addresses pass.
 // Everything else becomes a numbered placeholder, the same one throughout the archive.
 //
-// Reading order: bundle.go has the archive, journal.go the journal, filter.go what passes, and
-// words.go the words.
+// Reading order: bundle.go has the archive, journal.go the journal, and filter.go what passes.
 package bundle
 
 import (

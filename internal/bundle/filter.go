@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	_ "embed"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -20,7 +21,7 @@ import (
 //
 //	127.0.0.1, ::, 10.0.0.0/8   shown: loopback, all addresses and ranges name nobody
 //	10.1.2.3                    address-1
-//	a word of the program       shown: words.go
+//	a word of the program       shown: ownWords
 //	a number, date or time      shown, with its unit
 //	https://REST, HOST:443      REST and HOST filtered as words
 //	1.104.2-suffix              1.104.2-…
@@ -164,4 +165,24 @@ func (f *Filter) alias(kind, text string) string {
 		f.aliases[text] = fmt.Sprintf("%s-%d", kind, len(f.aliases)+1)
 	}
 	return f.aliases[text]
+}
+
+// programWords are the words of all texts of this program, one a line. TestWordsAreTheProgramsOwn
+// makes the list.
+//
+//go:embed words.txt
+var programWords string
+
+// hostWords are those of systemd, the kernel, the Go libraries and the names of distributions. The
+// list is written by hand.
+//
+//go:embed hostwords.txt
+var hostWords string
+
+func ownWords() map[string]bool {
+	words := make(map[string]bool)
+	for _, word := range append(strings.Fields(programWords), strings.Fields(hostWords)...) {
+		words[word] = true
+	}
+	return words
 }

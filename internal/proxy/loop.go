@@ -70,8 +70,8 @@ func (x *exchange) checkLoop() error {
 	return nil
 }
 
-// arrivedAs returns the fingerprint of the request as it came. It is computed once, as is forwarded:
-// each new request is compared with up to maxAlike others.
+// arrivedAs returns the fingerprint of the request as it came. It is computed once, as is
+// forwarded, because the request is compared with up to maxAlike others.
 func (x *exchange) arrivedAs() uint64 {
 	if x.fingerprint == 0 {
 		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)

@@ -14,7 +14,7 @@
 //
 //	listeners.go    the sockets that were passed, under their names
 //	notify.go       sd_notify(3)
-//	units.go        what systemctl shows of units; filter.go: of their sockets
+//	units.go        what systemctl shows of units, and what their sockets admit
 //	service.go      the unit of this process: would systemd follow a hand-over? how did it end?
 //	sandbox.go      a command that sees the files as the service does
 //	handover.go     the other process of a hand-over, and the channel to it
