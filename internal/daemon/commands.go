@@ -19,7 +19,7 @@ func (d *daemon) startAdmin() (err error) {
 		return nil
 	}
 	d.admin, err = admin.Serve(d.options.AdminSocket, d.role == candidate, admin.Commands{
-		Status: func() admin.Status { return d.report(time.Now()) },
+		Status: func() admin.Status { return d.fullStatus(time.Now()) },
 		Reload: d.requestReload, DryRun: d.dryRun, Upgrade: d.requestUpgrade,
 		InFlight:    func() []proxy.Trace { return d.view().proxy.InFlight() },
 		Failures:    func() []proxy.Trace { return lastFailures(d.view().proxy.Ended()) },

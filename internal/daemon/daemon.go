@@ -115,7 +115,7 @@ func Run(options Options) (exitCode int) {
 	defer signal.Stop(d.signals)
 	code := d.loop()
 	d.close()
-	d.logEnd(code)
+	d.logEnd()
 	d.delayRefusal(code)
 	return code
 }

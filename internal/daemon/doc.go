@@ -28,16 +28,16 @@
 //	sockets.go      the sockets that systemd passed, or the one that this process opens
 //	reload.go       the configuration, at the start and later
 //	tailnet.go      what tailscaled reports, and what the proxy asks about it
-//	charge.go       what each of the two processes in a hand-over has
+//	role.go         what each of the two processes in a hand-over has
 //	handover.go     the predecessor in a hand-over; takeover.go: the successor
 //	watchdog.go     does our own listener respond?
 //	naming.go       how people and nodes are named (log.identity)
-//	health.go       the requests that end here; GET /health
+//	handler.go      which requests end here; health.go: GET /health
 //	metrics.go      the metrics that are not about requests; exposition.go serves them,
 //	                textfile.go writes them for node_exporter
 //	faults.go       what is wrong, in one list
-//	status.go       the line in systemctl status
-//	report.go       "oauth-proxyd status"; commands.go: the other commands of package admin
+//	statusline.go   the line in systemctl status
+//	status.go       "oauth-proxyd status"; commands.go: the other commands of package admin
 //	probe.go        the requests of "oauth-proxyd doctor" through a gateway
 //
 // # A hand-over
@@ -63,6 +63,6 @@
 //  8. S: the channel closes; predecessorEnded (takeover.go) forgets the predecessor.
 //
 // If anything fails before step 6, [lifecycle.SuccessorFailed] leads to StayInCharge: the
-// predecessor is in charge again, and the successor exits. charge.go says what each has in each
+// predecessor is in charge again, and the successor exits. role.go says what each has in each
 // step.
 package daemon

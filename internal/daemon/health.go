@@ -2,15 +2,11 @@ package daemon
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
-	"net/netip"
-	"os"
-	"strings"
 	"time"
 
 	"oauth-proxyd/internal/admin"
-	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/lifecycle"
 	"oauth-proxyd/internal/proxy"
 )
 
@@ -41,26 +37,6 @@ func healthOf(s admin.Status, now time.Time) map[string]any {
 	}
 }
 
-// handler responds to /health, /metrics and the probes of "oauth-proxyd doctor", which no limit or
-// queue of the proxy delays. The proxy handles all other requests.
-func (d *daemon) handler(p *proxy.Proxy) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		read := r.Method == http.MethodGet || r.Method == http.MethodHead
-		path := r.URL.EscapedPath() // another spelling is another path
-		switch {
-		case read && path == "/health":
-			inbound.LeaveBody(w, r)
-			d.serveHealth(p, w, r)
-		case read && path == "/metrics":
-			inbound.LeaveBody(w, r)
-			d.serveMetrics(p, w, r)
-		case d.serveProbe(p, w, r):
-		default:
-			p.ServeHTTP(w, r)
-		}
-	})
-}
-
 func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
 	v, now := d.view(), time.Now()
 	status := d.healthWord(v)
@@ -82,42 +58,15 @@ func (d *daemon) serveHealth(p *proxy.Proxy, w http.ResponseWriter, r *http.Requ
 	_ = encoder.Encode(body) // the client may have left
 }
 
-// serveMetrics responds to clients that metrics.allow admits, and refuses a web page that comes
-// under another name.
-func (d *daemon) serveMetrics(p *proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	_, err := p.Judge(r, d.view().config.Metrics.Allow)
-	if err == nil && !d.namesThisNode(r) {
-		err = proxy.Refusal(proxy.CodeBrowserRefused, "the Host header does not name this node, as in a request from a web page; use an address, localhost, or the node's own name")
+// healthWord returns the status for load balancers.
+func (d *daemon) healthWord(v *view) string {
+	s := v.state
+	switch {
+	case s.Phase == lifecycle.Draining, s.Phase == lifecycle.Stopped:
+		return "draining"
+	case s.Tailnet == lifecycle.TailnetDown, s.Tailnet == lifecycle.TailnetUnknown, d.sockets.onlyLocal():
+		return "degraded"
+	default:
+		return "healthy"
 	}
-	if err == nil {
-		err = d.metrics.serve(w, r)
-	}
-	if err != nil {
-		p.Refuse(w, r, err)
-	}
-}
-
-// namesThisNode reports whether the Host of a request is an address, localhost, or a name of this
-// node. A web page can point its own name at this host (DNS rebinding) and read the response, but
-// its browser then sends that name as the Host. No browser uses a Unix socket or sends no Host.
-func (d *daemon) namesThisNode(r *http.Request) bool {
-	if _, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || r.Host == "" {
-		return true
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	hostname, _ := os.Hostname()
-	for _, name := range []string{"localhost", hostname, d.view().tailscaled.Name} {
-		short, _, _ := strings.Cut(name, ".")
-		if name != "" && (strings.EqualFold(host, name) || strings.EqualFold(host, short)) {
-			return true
-		}
-	}
-	return false
 }

@@ -96,6 +96,14 @@ func (d *daemon) recordTailnet(r tailnet.Report) {
 	}
 }
 
+// loginURL returns the URL at which a person can log this node in; empty: tailscaled gave none.
+func loginURL(err error) string {
+	if e, ok := errors.AsType[*tailnet.Error](err); ok {
+		return e.AuthURL
+	}
+	return ""
+}
+
 // tailnetView is what the proxy asks about the tailnet.
 type tailnetView struct {
 	client *tailnet.Client
