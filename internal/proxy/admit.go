@@ -105,3 +105,16 @@ func asksUpgrade(h http.Header) bool {
 // isPreface reports whether r is the preface of HTTP/2 without TLS (RFC 9113 §3.4). net/http passes
 // it to handlers as a request, PRI * HTTP/2.0, and refuses every other request of that version.
 func isPreface(r *http.Request) bool { return r.ProtoMajor == 2 }
+
+// Judge reports who sent r, for the handler of a path that is not sent to the upstream, such as
+// /health. Its error, for [Proxy.Refuse], says why allow does not admit the sender. r must have
+// come through an [inbound.Server]. Its connection is admitted, but never refused again: a sender
+// that metrics.allow refuses may well send requests.
+func (p *Proxy) Judge(r *http.Request, allow []config.Source) (access.Identity, error) {
+	c := inbound.ConnOf(r)
+	id, err := p.access.Judge(r.Context(), r.Header, &c.Sender, allow, p.current.Load().Identity)
+	if err == nil {
+		c.Admit()
+	}
+	return id, fromAccess(err)
+}

@@ -11,28 +11,33 @@
 //	            sse.go: its events)
 //	record.go   the log line and the metrics (flight.go: the flight recorder)
 //
-// The other files:
+// The other files, first whether and when a request is sent on:
 //
-//	requestid.go     the ID and the trace ID of a request
-//	sender.go        the names of its sender
-//	browser.go       requests of web pages
-//	loop.go          requests that come back to this proxy
-//	queue.go         slots, and the wait for one (turns.go: whose turn is next)
-//	cancellation.go  people who cancel too many requests
-//	body.go          the request's body, read once and sent once or more
-//	clientbody.go    how a request uses its body
-//	expect.go        Expect: 100-continue, and informational responses
-//	buffers.go       buffers for bodies, and the memory limit of kept ones
-//	watch.go         the timeouts, by the side that must act next
-//	end.go           how a request ends early
-//	errors.go        the codes of our own responses
-//	local.go         for handlers of requests that are not sent on
-//	metrics.go       the metrics
-//	client.go        requests by version of the client
-//	outcomes.go      what the end of a request means
-//	stats.go         whether requests succeed
-//	recent.go        recent errors, of the API or ours
-//	pings.go         streams that only ping
+//	requestid.go         the ID and the trace ID of a request
+//	sender.go            the names of its sender
+//	browser.go           requests of web pages
+//	loopdetection.go     requests that come back to this proxy
+//	cancellation.go      people who cancel too many requests
+//	queue.go             slots, and the wait for one (turns.go: whose turn is next)
+//
+// Then its body, its timeouts, and how it ends early:
+//
+//	body.go              the request's body, read once and sent once or more
+//	clientbody.go        how a request uses its body
+//	buffers.go           buffers for bodies, and the memory limit of kept ones
+//	expect.go            Expect: 100-continue, and informational responses
+//	watch.go             the timeouts, by the side that must act next
+//	end.go               how a request ends early
+//	errors.go            the codes of our own responses
+//
+// And what is counted:
+//
+//	metrics.go           the metrics
+//	outcomes.go          what the end of a request means
+//	stats.go             whether requests succeed
+//	recent.go            recent errors, of the API or ours
+//	clientversions.go    whether one version of a client fails
+//	pings.go             streams that only ping
 //
 // A Proxy is the http.Handler of an inbound.Server, which accepts the connections. Package access
 // identifies the sender of a request, and package upstream holds the connections to the upstream:

@@ -149,3 +149,17 @@ func (f *failure) respond(w http.ResponseWriter, host, requestID string) (status
 	size, _ = w.Write(text) // the context tells of a client that left
 	return status, size
 }
+
+// Refuse responds to a request that is not sent to the upstream, with an error of [Proxy.Judge] or
+// [Refusal].
+func (p *Proxy) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		f = fail(CodeInternal, err, "internal error; the journal has the details")
+	}
+	w.Header().Set("Connection", "close")
+	f.respond(w, p.Host, requestID(r.Header))
+}
+
+// Refusal returns an error for [Proxy.Refuse].
+func Refusal(code Code, message string) error { return fail(code, nil, "%s", message) }

@@ -35,6 +35,11 @@ func wellFormedRequestID(id string) bool {
 	return ok && len(id) == requestIDLength && strings.Trim(name, alphanumeric) == ""
 }
 
+// NameResponse sets the x-request-id of a response that no [Proxy] makes.
+func NameResponse(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(requestIDHeader, requestID(r.Header))
+}
+
 // sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value
 // that cannot be an ID, because the client may have put a name or a token there.
 func sessionID(h http.Header) string {
