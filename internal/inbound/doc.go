@@ -5,7 +5,7 @@
 //	server.go       the listeners, the limits of net/http, and the shutdown
 //	accept.go       accepting, which never waits
 //	connections.go  the budgets of open connections
-//	room.go         which connection is closed when a budget is used up
+//	evict.go        which connection is closed when a budget is used up
 //	waiting.go      which waiting connection is served next
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report about a request
