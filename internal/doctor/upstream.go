@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/term"
 	"oauth-proxyd/internal/upstream"
 )
@@ -183,5 +182,5 @@ func plain(err error) string {
 	if _, is := errors.AsType[*tls.CertificateVerificationError](err); is {
 		return err.Error()
 	}
-	return inbound.Unquoted(err.Error())
+	return term.Unquoted(err.Error())
 }

@@ -43,12 +43,12 @@ type Conn struct {
 	// Misframed says that net/http dropped a Content-Length or a Transfer-Encoding of the request,
 	// or that the scanner lost track and cannot rule that out. Only the handler may read it.
 	Misframed bool
-	// Library is why net/http refused the request; nil if it did not. Only the handler may read it.
-	Library  *LibraryRefusal
-	received atomic.Bool // at least one byte was read
-	first    byte        // of those; only for the goroutine of net/http that reads the first request
-	starved  atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
-	buffered atomic.Bool
+	// BadRequest is nil unless net/http refused the request. Only the handler may read it.
+	BadRequest *BadRequest
+	received   atomic.Bool // at least one byte was read
+	first      byte        // of those; only for the goroutine of net/http that reads the first request
+	starved    atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
+	buffered   atomic.Bool
 
 	// The response:
 	relaying   atomic.Bool

@@ -9,7 +9,7 @@
 //	waiting.go      which waiting connection is served next
 //	conn.go         one connection: its deadlines, and how it ends
 //	scan.go         what net/http does not report about a request
-//	library.go      our own refusals in place of net/http's, and its error texts without quoted bytes
+//	badrequest.go   our own refusals in place of net/http's
 //
 // A connection begins as a stranger, in a small budget with a share for each origin. Its handler
 // reports what became of a request. [Conn.Admit] moves the connection, and later ones of its

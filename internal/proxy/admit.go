@@ -63,8 +63,8 @@ func (x *exchange) reportShare(fault string) {
 func (x *exchange) inspect() error {
 	r := x.in
 	switch {
-	case x.conn.Library != nil:
-		return fromLibrary(x.conn.Library)
+	case x.conn.BadRequest != nil:
+		return fromBadRequest(x.conn.BadRequest)
 	case isPreface(r):
 		return fail(CodeInvalidRequest, nil, "HTTP/2 without TLS is not served here; use HTTP/1.1")
 	case x.conn.Misframed && !r.ProtoAtLeast(1, 1):
@@ -81,8 +81,8 @@ func (x *exchange) inspect() error {
 	return nil
 }
 
-// fromLibrary turns net/http's refusal of a request into a failure with the same status.
-func fromLibrary(r *inbound.LibraryRefusal) error {
+// fromBadRequest turns net/http's refusal of a request into a failure with the same status.
+func fromBadRequest(r *inbound.BadRequest) error {
 	if r.Status == http.StatusRequestHeaderFieldsTooLarge {
 		return fail(CodeHeadersTooLarge, nil, "the request header is larger than %d KiB", inbound.MaxHeaderBytes>>10)
 	}

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"oauth-proxyd/internal/inbound"
 	"oauth-proxyd/internal/term"
 )
 
@@ -95,7 +94,7 @@ func keptText(err error) string {
 	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(bad.UnverifiedCertificates) > 0 {
 		return kept(fmt.Sprintf("%v (issued by %q)", err, bad.UnverifiedCertificates[0].Issuer), keptError)
 	}
-	return inbound.Unquoted(kept(err.Error(), keptError))
+	return term.Unquoted(kept(err.Error(), keptError))
 }
 
 // credentialKind names the kind of credential, without any part of it.

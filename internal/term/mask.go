@@ -53,3 +53,12 @@ func decode(s string) (text []byte, at []int) {
 	}
 	return text, append(at, len(s))
 }
+
+// Unquoted removes the quoted strings of an error text, in which net/http shows bytes of a request
+// or a response, which may be secret.
+func Unquoted(text string) string {
+	if !strings.Contains(text, `"`) { // a flood of refused requests calls it for each
+		return text
+	}
+	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`).ReplaceAllString(text, `"…"`)
+}

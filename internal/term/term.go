@@ -2,8 +2,8 @@
 // off, and without control characters from elsewhere.
 //
 // [Clean] makes text from elsewhere harmless, such as a client's path or tailscaled's error, [Mask]
-// hides credentials in it, [Cut] shortens it, and [Fit] puts it into a column. A [Printer] cleans
-// the text that it wraps:
+// hides credentials in it, [Unquoted] what a peer sent, [Cut] shortens it, and [Fit] puts it into a
+// column. A [Printer] cleans the text that it wraps:
 //
 //	p := term.NewPrinter(os.Stdout)
 //	p.Wrap(p.Paint(term.Red, "FAIL")+"  tailscaled  ", 18, finding.Seen)

@@ -1,9 +1,9 @@
-package inbound_test
+package term_test
 
 import (
 	"testing"
 
-	"oauth-proxyd/internal/inbound"
+	"oauth-proxyd/internal/term"
 )
 
 func TestUnquoted(t *testing.T) {
@@ -13,7 +13,7 @@ func TestUnquoted(t *testing.T) {
 		"a quote that is \"cut off \\":                                     `a quote that is "…"`,
 		"line \"breaks\nin\" it":                                           `line "…" it`,
 	} {
-		if got := inbound.Unquoted(text); got != want {
+		if got := term.Unquoted(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

@@ -7,30 +7,20 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 )
 
-// Unquoted removes the quoted strings of an error text, in which net/http shows bytes of a request
-// or a response.
-func Unquoted(text string) string {
-	if !strings.Contains(text, `"`) { // a flood of refused requests calls it for each
-		return text
-	}
-	return regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`).ReplaceAllString(text, `"…"`)
-}
-
-// LibraryRefusal is what net/http says where it refuses a request before a handler has it.
-type LibraryRefusal struct {
+// BadRequest says why net/http refused a request before a handler had it.
+type BadRequest struct {
 	Status int
 	Reason string // a constant of net/http, or what the status means; never bytes of the request
 	TLS    bool   // the connection began like TLS
 }
 
-// libraryRefusal reads p, net/http's own response; nil if it is none. Its body is the reason, which
-// may follow the status and a colon. A 417 has no body.
-func (c *Conn) libraryRefusal(p []byte) *LibraryRefusal {
+// badRequest reads p, net/http's own response; nil if it is none. Its body is the reason, which may
+// follow the status and a colon. A 417 has no body.
+func (c *Conn) badRequest(p []byte) *BadRequest {
 	header, reason, _ := strings.Cut(string(p), "\r\n\r\n")
 	words := strings.Fields(header)
 	if len(words) < 2 {
@@ -45,7 +35,7 @@ func (c *Conn) libraryRefusal(p []byte) *LibraryRefusal {
 	} else if status == http.StatusBadRequest {
 		reason = "malformed request line or header" // net/http only repeats the status
 	}
-	return &LibraryRefusal{
+	return &BadRequest{
 		Status: status, Reason: cmp.Or(reason, http.StatusText(status)), TLS: c.first == tlsHandshake,
 	}
 }
@@ -57,8 +47,8 @@ const tlsHandshake = 0x16
 // refused its request, and the log has a line about it. A client whose header ends or stalls
 // half-way gets p: it has sent no request.
 func (c *Conn) writeRefusal(p []byte) (int, error) {
-	c.Library = c.libraryRefusal(p)
-	if c.Library == nil || c.starved.Load() {
+	c.BadRequest = c.badRequest(p)
+	if c.BadRequest == nil || c.starved.Load() {
 		return c.Conn.Write(p)
 	}
 	refusal := c.server.refusal(c)
