@@ -62,7 +62,7 @@ type daemon struct {
 	log       *slog.Logger
 	logs      *logging.Log
 	started   time.Time
-	files     int // how many file descriptors the process may have
+	maxFiles  int // how many file descriptors the process may have
 	sockets   sockets
 	namingOf  func(identity string) naming // by log.identity
 	service   systemd.Service              // that runs this process
@@ -122,7 +122,7 @@ func Run(options Options) (exitCode int) {
 
 func newDaemon(options Options, logs *logging.Log) (*daemon, error) {
 	d := &daemon{
-		options: options, logs: logs, log: logs.Logger(), started: time.Now(), files: kernel.OpenFiles(),
+		options: options, logs: logs, log: logs.Logger(), started: time.Now(), maxFiles: kernel.MaxFiles(),
 		namingOf: newNaming(options.StateDir, logs.Logger()), registry: prometheus.NewRegistry(),
 		calls: make(chan func(), 64), signals: make(chan os.Signal, 8), notifier: systemd.NewNotifier(),
 	}

@@ -87,9 +87,9 @@ func (d *daemon) configWarnings(c *config.Config) []string {
 				strings.ToLower(h.Name), name, strings.Join(names, ", ")))
 		}
 	}
-	if fitted, part := d.fit(c.Proxy); part < 1 || fitted.MaxConnections < c.Proxy.MaxConnections {
+	if fitted, scale := d.fit(c.Proxy); scale < 1 || fitted.MaxConnections < c.Proxy.MaxConnections {
 		all = append(all, fmt.Sprintf("the process may have only %d file descriptors, so %d requests may be in flight instead of %d, and %d may wait; raise LimitNOFILE= of oauth-proxyd.service, or `ulimit -n` where you start the daemon",
-			d.files, fitted.MaxConnections, c.Proxy.MaxConnections, fitted.QueueLimit))
+			d.maxFiles, fitted.MaxConnections, c.Proxy.MaxConnections, fitted.QueueLimit))
 	}
 	return all
 }

@@ -90,16 +90,16 @@ func (d *daemon) settings(c *config.Config) proxy.Settings {
 }
 
 // fit returns c with as many slots and waiting requests as this process has file descriptors for. A
-// request needs one for its client, and with a slot one for the upstream. part says how many of the
-// other connections there may be: 1, or less if they would take more than half.
-func (d *daemon) fit(c config.Proxy) (fitted config.Proxy, part float64) {
+// request needs one for its client, and with a slot one for the upstream. scale, for
+// [inbound.Server.Resize], is below 1 if the other connections would take more than half of them.
+func (d *daemon) fit(c config.Proxy) (fitted config.Proxy, scale float64) {
 	const other = 64 // the log, name servers, tailscaled, the admin socket
-	files := float64(max(d.files-other, 1))
-	part = min(1, files/2/inbound.Descriptors)
-	requests := min(1, (files-part*inbound.Descriptors)/float64(2*c.MaxConnections+c.QueueLimit))
+	files := float64(max(d.maxFiles-other, 1))
+	scale = min(1, files/2/inbound.Descriptors)
+	requests := min(1, (files-scale*inbound.Descriptors)/float64(2*c.MaxConnections+c.QueueLimit))
 	c.MaxConnections = max(1, int(requests*float64(c.MaxConnections)))
 	c.QueueLimit = int(requests * float64(c.QueueLimit))
-	return c, part
+	return c, scale
 }
 
 func (d *daemon) beginReload() {
@@ -153,8 +153,8 @@ func (d *daemon) useConfig(c *config.Config) {
 	if before != nil && before.Log.Identity != c.Log.Identity && naming.withholds() {
 		d.view().proxy.ForgetSenders()
 	}
-	fitted, part := d.fit(c.Proxy)
-	d.view().server.Resize(fitted.MaxConnections+fitted.QueueLimit, part)
+	fitted, scale := d.fit(c.Proxy)
+	d.view().server.Resize(fitted.MaxConnections+fitted.QueueLimit, scale)
 	if d.role == inCharge {
 		d.textfile.use(c.Metrics)
 	}

@@ -14,16 +14,16 @@ const (
 	// spareConns is how many connections may be open beyond one for each request in flight or
 	// waiting, so that /health and /metrics respond under full load.
 	spareConns = 256
-	// maxStrangers bounds the strangers being served; the network and this host may each have that
-	// many. maxStrangersPerOrigin bounds those of one network address.
+	// maxStrangers bounds the strangers from the network that are served, and also those from this
+	// host. maxStrangersPerOrigin bounds those of one network address.
 	maxStrangers          = 128
 	maxStrangersPerOrigin = 16
 	// sentStrangers is how many more strangers of this host are served; see hasRoom.
 	sentStrangers = 32
-	// maxParting bounds the connections, for each of the two, that are open only for the client to
-	// read the last response.
+	// maxParting bounds, likewise, the connections that are open only for the client to read the
+	// last response.
 	maxParting = 128
-	// maxWaiting bounds the connections that wait to become one of them. Each costs a file
+	// maxWaiting bounds, likewise, the connections that wait to be served. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
 	// waitTime is how long a connection waits to be served.
@@ -60,7 +60,7 @@ type connections struct {
 	mu      sync.Mutex
 	arrived sync.Cond // a connection is ready, or closed
 
-	part          float64                // of the bounds above that is active
+	scale         float64                // of the bounds above: below 1 with too few file descriptors
 	limit         int                    // of admitted connections
 	network, host counts                 // this host has a budget of its own, which no flood from the network uses up
 	buckets       map[netip.Addr]*bucket // origins with open connections
@@ -89,7 +89,7 @@ const (
 	classSpent   // not a connection: the room of a stranger that has left, until the next clean
 )
 
-// counts has the number of connections of each class. That of classNone means nothing.
+// counts has the number of connections of each class, except for classNone.
 type counts [classSpent + 1]int
 
 // bucket has the connections of an origin: an address, or a network of addresses that one sender
@@ -103,7 +103,7 @@ type bucket struct {
 
 func newConnections() *connections {
 	s := &connections{
-		part: 1, limit: spareConns, buckets: make(map[netip.Addr]*bucket), known: make(map[netip.Addr]bool),
+		scale: 1, limit: spareConns, buckets: make(map[netip.Addr]*bucket), known: make(map[netip.Addr]bool),
 		exempt: make(map[netip.AddrPort]bool), empty: make(chan struct{}),
 	}
 	s.arrived.L = &s.mu
@@ -127,15 +127,14 @@ func (s *connections) ended() {
 }
 
 // resize sets new limits and closes nothing. It locks mu.
-func (s *connections) resize(requests int, part float64) {
+func (s *connections) resize(requests int, scale float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.part = part
-	s.limit = requests + s.most(spareConns)
+	s.scale = scale
+	s.limit = requests + s.scaled(spareConns)
 }
 
-// most returns the active part of a bound.
-func (s *connections) most(bound int) int { return max(1, int(float64(bound)*s.part)) }
+func (s *connections) scaled(bound int) int { return max(1, int(float64(bound)*s.scale)) }
 
 func (s *connections) bucket(addr netip.Addr) *bucket {
 	if b := s.buckets[addr]; b != nil {
@@ -177,7 +176,7 @@ func (s *connections) arrive(c *Conn) {
 		s.move(c, classStranger)
 	default:
 		s.move(c, classWaiting)
-		if b.budget[classWaiting] > s.most(maxWaiting) {
+		if b.budget[classWaiting] > s.scaled(maxWaiting) {
 			s.evictOldest(b.budget, classWaiting)
 		}
 		s.cleanLater()
@@ -265,7 +264,7 @@ func (s *connections) parted(c *Conn) {
 		return // it was closed for lack of room
 	}
 	s.finish(c, classParting)
-	if in := s.bucket(c.origin).budget; in[classParting] > s.most(maxParting) {
+	if in := s.bucket(c.origin).budget; in[classParting] > s.scaled(maxParting) {
 		s.evictOldest(in, classParting)
 	}
 }
@@ -344,7 +343,7 @@ func (s *connections) stats() ConnectionStats {
 	return ConnectionStats{
 		Admitted: s.total(classAdmitted), AdmittedLimit: s.limit,
 		Strangers:      s.total(classStranger) + s.total(classWaiting),
-		StrangersLimit: 2*(s.most(maxStrangers)+s.most(maxWaiting)) + s.most(sentStrangers),
+		StrangersLimit: 2*(s.scaled(maxStrangers)+s.scaled(maxWaiting)) + s.scaled(sentStrangers),
 		AdmittedClosed: s.admittedClosed, StrangersClosed: s.strangersClosed,
 	}
 }

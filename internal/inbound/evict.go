@@ -54,7 +54,7 @@ func (s *connections) evictIdle(addr netip.Addr) bool {
 			greediest = max(greediest, b.counts[classAdmitted])
 		}
 	}
-	return s.bucket(addr).counts[classAdmitted] < greediest && s.total(classAdmitted) < s.limit+s.most(spareConns)
+	return s.bucket(addr).counts[classAdmitted] < greediest && s.total(classAdmitted) < s.limit+s.scaled(spareConns)
 }
 
 // longestIdle returns the admitted connection that has been idle for longest, or nil.
@@ -85,16 +85,16 @@ func (n *counts) strangers() int { return n[classStranger] + n[classSpent] }
 //	new connection            128       16                 128
 //	sent: waits with request  128       17                 160
 func (s *connections) hasRoom(b *bucket, sent bool) bool {
-	most := s.most(maxStrangers)
+	most := s.scaled(maxStrangers)
 	if sent && shared(b.addr) {
-		most += s.most(sentStrangers)
+		most += s.scaled(sentStrangers)
 	}
 	return b.budget.strangers() < most && s.hasShare(b, sent)
 }
 
 // hasShare reports whether the share of an origin has room. A shared address has all of its budget.
 func (s *connections) hasShare(b *bucket, sent bool) bool {
-	most := s.most(maxStrangersPerOrigin)
+	most := s.scaled(maxStrangersPerOrigin)
 	if sent {
 		most++
 	}

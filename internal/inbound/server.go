@@ -86,9 +86,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 // Resize sets how many requests may be in flight or wait, which bounds the open connections of
-// admitted sources. part, at most 1, is below that if the process has too few file descriptors for
-// [Descriptors] others.
-func (s *Server) Resize(requests int, part float64) { s.connections.resize(requests, part) }
+// admitted sources. scale, at most 1, reduces the other bounds if the process has too few file
+// descriptors for them; see [Descriptors].
+func (s *Server) Resize(requests int, scale float64) { s.connections.resize(requests, scale) }
 
 // Exempt says whether the connection from remote, which this process made, is exempt from the
 // bounds.

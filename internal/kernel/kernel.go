@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenFiles returns how many file descriptors this process may have (RLIMIT_NOFILE, getrlimit(2)).
-func OpenFiles() int {
+// MaxFiles returns how many file descriptors this process may have (RLIMIT_NOFILE, getrlimit(2)).
+func MaxFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
 		return math.MaxInt32
