@@ -9,7 +9,8 @@
 //	conn.go        a connection: its ends, and its identity for as long as that is trusted
 //	source.go      the proof, by tailscaled and the kernel
 //	tailnet.go     what the proof asks tailscaled
-//	person.go      headers that name a person, and the gateways that may send them
+//	person.go      the header that names a person, and the gateways that may send it
+//	forwarded.go   headers that other proxies add about their clients
 //	denials.go     how often refused requests are logged
 //
 // # The source of a connection
@@ -48,7 +49,7 @@
 //
 // A line with (kernel) does not hold if the kernel cannot be asked for the owner of a socket. From
 // loopback, all that is unproven is tried again for two seconds, unless "at once". A local request
-// with a header that names another origin (person.go) is proxied.
+// with a header that names another origin (forwarded.go) is proxied.
 //
 // The first request on a connection looks its source up, so accepting never waits. The source is
 // kept for a minute, or for the life of the connection if it is [config.Proxied]; an error is not
