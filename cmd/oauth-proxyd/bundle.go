@@ -18,9 +18,9 @@ import (
 	"oauth-proxyd/internal/doctor"
 )
 
-// collect writes one archive with what a bug report needs. It adds what it can read; the archive
+// runBundle writes one archive with what a bug report needs. It adds what it can read; the archive
 // says what is missing, and why.
-func collect(e env, flags *flag.FlagSet) runner {
+func runBundle(e env, flags *flag.FlagSet) runner {
 	path := e.configFlag(flags)
 	daemon := daemonFlag(flags)
 	return func(file string) int {

@@ -25,7 +25,7 @@ func runDoctor(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {
 		log.SetOutput(io.Discard) // net/http's client would log bytes of a response
-		if err := checkGateway(*through); err != nil {
+		if err := checkThrough(*through); err != nil {
 			e.failed(err, "the URL is that of ANTHROPIC_BASE_URL, such as http://ai")
 			return exitUsage
 		}
@@ -59,7 +59,7 @@ func (e env) doctorConfig(path string, daemon admin.Client) doctor.Config {
 	return doctor.Config{File: path, Daemon: daemon, Load: load, Version: version}
 }
 
-func checkGateway(through string) error {
+func checkThrough(through string) error {
 	if through == "" {
 		return nil
 	}

@@ -69,7 +69,7 @@ func commands() []command {
 		{"requests", "", "show the requests in flight", requests},
 		{"explain", "ID", "show what happened to a request: where its time went, and why it ended", explain},
 		{"limits", "", "show the rate limits of the accounts behind the requests, and who uses them", limits},
-		{"bundle", "[FILE]", "collect what a bug report needs into one archive, without secrets", collect},
+		{"bundle", "[FILE]", "collect what a bug report needs into one archive, without secrets", runBundle},
 		{"demo", "", "run everything on loopback: a mock API, the daemon, one streamed message", demo},
 		{"version", "", "show the version", printVersion},
 		{"completion", "bash|zsh|fish", "print a completion script for a shell", completion},

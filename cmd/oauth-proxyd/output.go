@@ -28,7 +28,6 @@ type output struct {
 	err  error
 }
 
-// Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
 	o.err = cmp.Or(o.err, err)
@@ -144,7 +143,7 @@ func whyUnavailable(err error) (why, hint string) {
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return err.Error(), "run it as root or as a member of the group oauth-proxyd"
-	case isDown && !down.Systems:
+	case isDown && !down.OfSystem:
 		return err.Error(), "start a daemon, or name the admin socket of a running one with --socket"
 	}
 	f := doctor.Unavailable(context.Background(), err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 
 	"oauth-proxyd/internal/admin"
 )
@@ -45,7 +44,7 @@ func (e env) showOutcome(o admin.ReloadOutcome, client admin.Client) {
 		restart := ""
 		if c.NeedsRestart {
 			s, _ := client.Status(context.Background()) // without it, the rest is true
-			restart = strings.TrimSuffix(" (needs a restart: "+s.RestartWith, ": ") + ")"
+			restart = " (needs a restart" + prefixed(": ", s.RestartWith) + ")"
 		}
 		fmt.Fprintf(e.stdout, "  %s: %s -> %s%s\n", c.Path, cmp.Or(c.Old, "(none)"), cmp.Or(c.New, "(none)"), restart)
 	}
@@ -57,7 +56,7 @@ func upgrade(e env, flags *flag.FlagSet) runner {
 		o, code := ask(e, *asJSON, client.Upgrade, func(o admin.UpgradeOutcome) {
 			if o.Error != "" {
 				s, _ := client.Status(context.Background()) // without it, the rest is true
-				e.failed(errors.New("not upgraded: "+o.Error), strings.TrimSuffix("the running process is still in charge; see the log of both: "+s.Log, "; see the log of both: "))
+				e.failed(errors.New("not upgraded: "+o.Error), "the running process is still in charge"+prefixed("; see the log of both: ", s.Log))
 				return
 			}
 			fmt.Fprintf(e.stdout, "process %d serves now; the old process finishes its open requests\n", o.PID)

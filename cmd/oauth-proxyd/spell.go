@@ -18,6 +18,14 @@ func quoted(name string) string {
 	return name
 }
 
+// prefixed returns text after a prefix, or "" without a text.
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
 func nonempty(words ...string) []string {
 	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }

@@ -41,12 +41,11 @@ const (
 // NotRunningError means that nothing listens on the admin socket.
 type NotRunningError struct {
 	Socket string
-	// Systems reports that this is the daemon of the package's unit, about which systemd may know
+	// OfSystem reports that this is the daemon of the package's unit, about which systemd may know
 	// more.
-	Systems bool
+	OfSystem bool
 }
 
-// Error implements error.
 func (e *NotRunningError) Error() string {
 	return "oauth-proxyd is not running, or its admin socket is not " + e.Socket
 }
@@ -57,7 +56,6 @@ type SilentError struct {
 	PID    int // 0: not known
 }
 
-// Error implements error.
 func (e *SilentError) Error() string {
 	return fmt.Sprintf("the program on %s did not respond in time", e.Socket)
 }
@@ -79,8 +77,8 @@ func Socket() string {
 // none, and os.ErrPermission if this user must not use the socket. Another error says what else is
 // there.
 type Client struct {
-	socket  string
-	systems bool
+	socket   string
+	ofSystem bool
 }
 
 // NewClient returns a client of the system's daemon, or of the user's own if the system has none.
@@ -89,9 +87,9 @@ func NewClient() Client {
 		return Client{socket: Socket()}
 	}
 	if _, err := os.Stat(systemSocket); err == nil || errors.Is(err, os.ErrPermission) {
-		return Client{socket: systemSocket, systems: true}
+		return Client{socket: systemSocket, ofSystem: true}
 	}
-	return Client{socket: Socket(), systems: true}
+	return Client{socket: Socket(), ofSystem: true}
 }
 
 // At returns a client of the daemon with that admin socket.
@@ -192,7 +190,7 @@ func (c Client) explain(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("connecting to %s: %w", c.socket, os.ErrPermission)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
-		return &NotRunningError{Socket: c.socket, Systems: c.systems}
+		return &NotRunningError{Socket: c.socket, OfSystem: c.ofSystem}
 	case timeout != nil && timeout.Timeout():
 		return &SilentError{c.socket, c.process()}
 	}

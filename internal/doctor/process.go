@@ -18,7 +18,7 @@ func Unavailable(ctx context.Context, err error) *Finding {
 	x := &facts{units: installedUnits(ctx), daemonErr: err}
 	down, isDown := errors.AsType[*admin.NotRunningError](err)
 	switch {
-	case isDown && down.Systems:
+	case isDown && down.OfSystem:
 		return x.units.notRunning()
 	case x.pid() != 0:
 		f := x.stuck(fail("%v", err))
