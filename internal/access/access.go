@@ -115,10 +115,8 @@ type Refusal struct {
 	Unproven bool   // the sender could not be identified; a retry may succeed
 }
 
-// Error implements error.
 func (r *Refusal) Error() string { return r.Message }
 
-// Unwrap returns Cause.
 func (r *Refusal) Unwrap() error { return r.Cause }
 
 // errNotAllowed is the cause for the log. The fields of the line name the sender as far as

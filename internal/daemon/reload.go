@@ -23,9 +23,9 @@ type reloads struct {
 
 // loaded is a configuration that can be applied, or the reason why it cannot.
 type loaded struct {
-	config  *config.Config
-	toProxy func() // applies it to the proxy
-	err     error
+	config     *config.Config
+	applyProxy func() // applies it to the proxy
+	err        error
 }
 
 // reloadRequest is a request for a reload, by a client of the admin socket or a signal.
@@ -109,7 +109,7 @@ func (d *daemon) beginReload() {
 	d.work.Go(func() {
 		var l loaded
 		if l.config, l.err = d.load(); l.err == nil {
-			l.toProxy, l.err = p.Prepare(d.settings(l.config))
+			l.applyProxy, l.err = p.Prepare(d.settings(l.config))
 		}
 		d.inLoop(func() {
 			d.reload.loaded = l
@@ -126,7 +126,7 @@ func (d *daemon) beginReload() {
 func (d *daemon) apply(l loaded) {
 	current, next := d.view().config, l.config
 	changes := config.Diff(current, next)
-	l.toProxy()
+	l.applyProxy()
 	active := *next // what only a restart changes is shown as it is
 	active.Proxy.ListenAddr, active.Tailscale.Socket = current.Proxy.ListenAddr, current.Tailscale.Socket
 	d.useConfig(&active)

@@ -104,20 +104,18 @@ func loginURL(err error) string {
 	return ""
 }
 
-// tailnetView is what the proxy asks about the tailnet.
+// tailnetView implements access.Tailnet, which is what the proxy asks about the tailnet.
 type tailnetView struct {
 	client *tailnet.Client
 	daemon *daemon
 }
 
-// Required implements access.Tailnet.
 func (t tailnetView) Required() bool { return t.daemon.view().state.TailnetRequired() }
 
-// Running implements access.Tailnet.
 func (t tailnetView) Running() bool { return t.daemon.view().state.Tailnet == lifecycle.TailnetUp }
 
-// Look implements access.Tailnet. The kernel says which process tailscaled is. The last status of
-// that process says how it delivers connections, even while it does not respond.
+// Look asks the kernel which process tailscaled is. The last status of that process says how it
+// delivers connections, even while it does not respond.
 //
 //	tailscaled listens on    its last status is from         result
 //	our socket               this process                    Known
@@ -154,13 +152,11 @@ func (t tailnetView) Look(ctx context.Context) (access.Tailscaled, error) {
 	return found, nil
 }
 
-// ForwardsTo implements access.Tailnet.
 func (t tailnetView) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	forwards, funnel, err = t.client.ForwardsTo(ctx, port)
 	return forwards, funnel, t.daemon.view().naming.hide(err)
 }
 
-// WhoIs implements access.Tailnet.
 func (t tailnetView) WhoIs(ctx context.Context, addr netip.AddrPort) (access.Identity, bool, error) {
 	id, found, err := t.client.WhoIs(ctx, addr)
 	view := t.daemon.view()

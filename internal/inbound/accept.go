@@ -65,7 +65,6 @@ func (r ready) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close implements net.Listener.
 func (r ready) Close() error {
 	var errs []error
 	for _, l := range r.server.listeners {
@@ -74,5 +73,4 @@ func (r ready) Close() error {
 	return errors.Join(errs...)
 }
 
-// Addr implements net.Listener.
 func (r ready) Addr() net.Addr { return r.server.listeners[0].Addr() }

@@ -79,18 +79,13 @@ func (s *Server) refusal(c *Conn) []byte {
 	return text.Bytes()
 }
 
-// refusalWriter keeps a response in memory.
+// refusalWriter is an http.ResponseWriter that keeps the response in memory.
 type refusalWriter struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-// Header implements http.ResponseWriter.
-func (w *refusalWriter) Header() http.Header { return w.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *refusalWriter) WriteHeader(status int) { w.status = status }
-
-// Write implements http.ResponseWriter.
+func (w *refusalWriter) Header() http.Header         { return w.header }
+func (w *refusalWriter) WriteHeader(status int)      { w.status = status }
 func (w *refusalWriter) Write(p []byte) (int, error) { return w.body.Write(p) }

@@ -95,7 +95,6 @@ type attemptBody struct {
 	taken   int64 // bytes that were read
 }
 
-// Read implements io.Reader.
 func (a *attemptBody) Read(p []byte) (n int, err error) {
 	b := a.body
 	b.mu.Lock()

@@ -108,7 +108,6 @@ func fromAccess(err error) error {
 	}
 }
 
-// Error implements error.
 func (f *failure) Error() string {
 	if f.cause == nil {
 		return f.message
@@ -116,7 +115,6 @@ func (f *failure) Error() string {
 	return f.message + ": " + f.cause.Error()
 }
 
-// Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
 // body returns the failure as JSON without a final newline, in the shape of the API's errors: an

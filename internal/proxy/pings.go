@@ -32,7 +32,6 @@ const (
 	carriesOther   = "other"
 )
 
-// Describe implements prometheus.Collector.
 func (f *flights) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, descs) }
 
 // Collect implements prometheus.Collector, for the streams in flight.

@@ -181,12 +181,10 @@ func (e *recentErrors) warning(now time.Time, o *outcomes) string {
 	}
 }
 
-// Describe implements prometheus.Collector.
 func (o *outcomes) Describe(descs chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(o, descs)
 }
 
-// Collect implements prometheus.Collector.
 func (o *outcomes) Collect(metrics chan<- prometheus.Metric) {
 	requests := prometheus.NewDesc("proxy_recent_requests",
 		"Requests that ended in the last 1, 5 and 60 minutes with a response of the upstream, or an error of this proxy.", []string{"window"}, nil)

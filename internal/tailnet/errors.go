@@ -32,7 +32,6 @@ type Error struct {
 	AuthURL string
 }
 
-// Error implements error.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Problem + "; " + e.Fix
@@ -40,7 +39,6 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %v; %s", e.Problem, e.Err, e.Fix)
 }
 
-// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // verdict returns nil for a backend in state Running, and otherwise an *Error that says what keeps
@@ -97,10 +95,8 @@ func unknown(err error) *Error {
 // people, nodes and addresses. The text becomes one short, printable line without tokens.
 type foreignError struct{ err error }
 
-// Error implements error.
 func (e *foreignError) Error() string { return term.Cut(term.Mask(term.Clean(e.err.Error())), 200) }
 
-// Unwrap returns the error.
 func (e *foreignError) Unwrap() error { return e.err }
 
 // OwnWords returns the text of err without the parts that come from tailscaled or its command.

@@ -41,10 +41,8 @@ func newLocal(socket string, headerTimeout time.Duration) *local.Client {
 // improve its message.
 type dialError struct{ err error }
 
-// Error implements error.
 func (e *dialError) Error() string { return e.err.Error() }
 
-// Unwrap returns the error.
 func (e *dialError) Unwrap() error { return e.err }
 
 // dialFailure returns the failed dial in err, or nil if the socket was reached.

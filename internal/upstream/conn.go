@@ -199,7 +199,6 @@ func (b *responseBody) abandon() {
 	}
 }
 
-// Read implements io.Reader.
 func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == nil {

@@ -146,7 +146,7 @@ func isTimeout(err error) bool {
 }
 
 func (d *dialer) open(ctx context.Context, c *Conn) error {
-	nc, err := d.route(ctx)
+	nc, err := d.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,6 @@ type HandshakeError struct {
 	cause  error
 }
 
-// Error implements error.
 func (e *HandshakeError) Error() string {
 	if e.Silent {
 		return "TLS handshake: connected, and received nothing: " + e.cause.Error()
@@ -191,12 +190,12 @@ func (e *HandshakeError) Error() string {
 	return "TLS handshake: " + e.cause.Error()
 }
 
-// Unwrap returns the cause.
 func (e *HandshakeError) Unwrap() error { return e.cause }
 
-// route connects to the upstream, including the TLS handshake: directly, or through the first proxy
-// that works. It tries the proxy that worked last first, and gives each an equal share of the time.
-func (d *dialer) route(ctx context.Context) (net.Conn, error) {
+// connect connects to the upstream, including the TLS handshake: directly, or through the first
+// proxy that works. It tries the proxy that worked last first, and gives each an equal share of the
+// time.
+func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 	if len(d.UpstreamProxies) == 0 {
 		c, err := d.dialTCP(ctx, d.address)
 		if err != nil {

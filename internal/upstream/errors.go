@@ -34,7 +34,6 @@ type ConnectError struct{ unsentError }
 // unsentError is the error for a request that the upstream did not process.
 type unsentError struct{ cause error }
 
-// Error implements error.
 func (e unsentError) Error() string { return e.cause.Error() }
 
 // Unwrap returns the cause and ErrNotProcessed.
@@ -46,7 +45,6 @@ type TunnelError struct {
 	Status int
 }
 
-// Error implements error.
 func (e *TunnelError) Error() string {
 	return fmt.Sprintf("CONNECT refused with status %d", e.Status)
 }

@@ -30,7 +30,7 @@ const (
 )
 
 // fit reports whether the connection can take a request now. It may wait for the response to a
-// ping. wait is called before that. With [Pool.check], this keeps requests off dead connections:
+// ping. With [Pool.check], this keeps requests off dead connections:
 //
 //	asked by  about     finds                            then the connection
 //	fit       HTTP/1.1  an end, bytes without a request  is closed

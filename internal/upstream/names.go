@@ -56,7 +56,6 @@ type impatientConn struct {
 	limit time.Duration
 }
 
-// SetDeadline implements net.Conn.
 func (c *impatientConn) SetDeadline(t time.Time) error {
 	if most := time.Now().Add(c.limit); t.After(most) {
 		t = most

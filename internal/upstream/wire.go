@@ -137,7 +137,6 @@ type socket struct {
 	ended    atomic.Bool  // the peer's FIN was read
 }
 
-// Read implements net.Conn.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	s.received.Add(int64(n))
