@@ -55,9 +55,9 @@ type Conn struct {
 	restUnread atomic.Bool // where the next request would start is unknown
 
 	// The close:
-	pausing atomic.Bool
-	reset   atomic.Bool
-	parting atomic.Bool // it is open only for the client to read the last response
+	pausing   atomic.Bool
+	reset     atomic.Bool
+	lingering atomic.Bool // it is open only for the client to read the last response
 }
 
 // ConnOf returns the connection of a request. Without a [Server], as in a test, it returns one of
@@ -169,10 +169,10 @@ func (c *Conn) linger() {
 		most       = 4 << 20 // bytes that are dropped of a refused body
 		lingerTime = 500 * time.Millisecond
 	)
-	if c.parting.Swap(true) || c.server.base.Err() != nil { // the process is about to exit
+	if c.lingering.Swap(true) || c.server.base.Err() != nil { // the process is about to exit
 		return
 	}
-	c.server.connections.parted(c)
+	c.server.connections.lingers(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // the client may be gone already
 	}

@@ -20,9 +20,9 @@ const (
 	maxStrangersPerOrigin = 16
 	// sentStrangers is how many more strangers of this host are served; see hasRoom.
 	sentStrangers = 32
-	// maxParting bounds, likewise, the connections that are open only for the client to read the
+	// maxLingering bounds, likewise, the connections that are open only for the client to read the
 	// last response.
-	maxParting = 128
+	maxLingering = 128
 	// maxWaiting bounds, likewise, the connections that wait to be served. Each costs a file
 	// descriptor, and none is read.
 	maxWaiting = 1024
@@ -39,7 +39,7 @@ const (
 
 	// Descriptors is how many file descriptors the connections need that have no request in flight
 	// or waiting.
-	Descriptors = 2*(maxStrangers+sentStrangers+maxParting+maxWaiting) + 2*spareConns
+	Descriptors = 2*(maxStrangers+sentStrangers+maxLingering+maxWaiting) + 2*spareConns
 )
 
 // connections bounds the open connections, so that no origin can keep others out:
@@ -48,7 +48,7 @@ const (
 //	          ├→ classStranger ──→ classAdmitted   its first admitted request
 //	          └→ classWaiting ─┬→ classStranger    the budget of strangers has room
 //	                           └→ classAdmitted    its origin was admitted meanwhile
-//	a stranger or admitted ────→ classParting      its last response is written
+//	a stranger or admitted ────→ classLingering  its last response is written
 //
 // Strangers have a small budget, with a share for each origin. Connections beyond the share wait:
 // the first burst of a gateway waits until its first request is admitted, and is then served as a
@@ -85,8 +85,8 @@ const (
 	classWaiting               // accepted, waiting to be served
 	classStranger              // served, without an admitted request so far
 	classAdmitted
-	classParting // of either, with its last response
-	classSpent   // not a connection: the room of a stranger that has left, until the next clean
+	classLingering // of either, with its last response
+	classSpent     // not a connection: the room of a stranger that has left, until the next clean
 )
 
 // counts has the number of connections of each class, except for classNone.
@@ -256,16 +256,16 @@ func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 	}
 }
 
-// parted records that the last response of c is written. It locks mu.
-func (s *connections) parted(c *Conn) {
+// lingers records that the last response of c is written. It locks mu.
+func (s *connections) lingers(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.class == classNone {
 		return // it was closed for lack of room
 	}
-	s.finish(c, classParting)
-	if in := s.bucket(c.origin).budget; in[classParting] > s.scaled(maxParting) {
-		s.evictOldest(in, classParting)
+	s.finish(c, classLingering)
+	if in := s.bucket(c.origin).budget; in[classLingering] > s.scaled(maxLingering) {
+		s.evictOldest(in, classLingering)
 	}
 }
 
@@ -302,7 +302,7 @@ func (s *connections) close() {
 }
 
 func (s *connections) signalEmpty() {
-	open := s.total(classWaiting) + s.total(classStranger) + s.total(classAdmitted) + s.total(classParting)
+	open := s.total(classWaiting) + s.total(classStranger) + s.total(classAdmitted) + s.total(classLingering)
 	if !s.closed || s.accepting > 0 || open > 0 {
 		return
 	}

@@ -20,7 +20,7 @@ import (
 //	            requestTime
 //	waiting   of the origin with the most, the oldest; if possible,  evictOldest
 //	            one that has sent no request for burstTime
-//	parting   of the origin with the most, the oldest                evictOldest
+//	lingering of the origin with the most, the oldest                evictOldest
 func (s *connections) evict(c *Conn) {
 	if c.class == classAdmitted || s.known[c.origin] {
 		s.admittedClosed++
@@ -159,7 +159,7 @@ func (s *connections) evictSilent(b *bucket, after time.Duration) bool {
 // on its way.
 func (c *Conn) silent() bool { return !c.scan.hasRequest() && kernel.Unread(c.Conn) <= 0 }
 
-// evictOldest closes a waiting or parting connection. It asks the kernel nothing, because a flood
+// evictOldest closes a waiting or lingering connection. It asks the kernel nothing, because a flood
 // calls it for each connection.
 func (s *connections) evictOldest(in *counts, of class) {
 	var greedy *bucket
