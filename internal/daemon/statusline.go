@@ -13,7 +13,7 @@ import (
 func (d *daemon) statusLine() string {
 	v := d.view()
 	switch v.state.Phase {
-	case lifecycle.Error:
+	case lifecycle.Retrying:
 		return fmt.Sprintf("Waiting to retry the tailnet (%d of %d): %s", v.state.Retries, lifecycle.MaxRetries, v.tailnetTrouble())
 	case lifecycle.Running:
 		if v.state.Change == lifecycle.Reloading {

@@ -15,7 +15,7 @@ func TestNamesShownToUsers(t *testing.T) {
 	}{
 		{Initializing, "initializing"},
 		{ConnectingTailnet, "connecting-tailnet"},
-		{Error, "error"},
+		{Retrying, "error"},
 		{Starting, "starting"},
 		{Running, "running"},
 		{HandingOver, "handing-over"},

@@ -20,7 +20,7 @@ type Phase int
 const (
 	Initializing      Phase = iota // loading the configuration
 	ConnectingTailnet              // one attempt to reach the tailnet is under way
-	Error                          // waiting to try the tailnet again
+	Retrying                       // waiting to try the tailnet again
 	Starting                       // opening the listeners
 	Running                        // serving
 	HandingOver                    // finishing requests, while the successor serves

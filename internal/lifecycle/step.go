@@ -24,12 +24,12 @@ func Step(s State, e Event) (State, []Action) {
 		}
 		return observe(s, TailnetUp)
 	case TailnetLost:
-		if in == ConnectingTailnet || in == Error && s.WaitWhenDown {
+		if in == ConnectingTailnet || in == Retrying && s.WaitWhenDown {
 			return unreachable(s, e)
 		}
 		return observe(s, TailnetDown)
 	case RetryTimer:
-		if in == Error {
+		if in == Retrying {
 			return enter(s, ConnectingTailnet, ConnectTailnet{})
 		}
 	case ListenersReady:
@@ -99,7 +99,7 @@ func unreachable(s State, e TailnetLost) (State, []Action) {
 	}
 	after := time.Second << s.Retries
 	s.Retries++
-	return enter(s, Error, ScheduleRetry{After: after})
+	return enter(s, Retrying, ScheduleRetry{After: after})
 }
 
 // observe records a report about the tailnet. A repeated report updates the status, too, because

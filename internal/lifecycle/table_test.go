@@ -123,7 +123,7 @@ func tailnetRules() []rule {
 		},
 		{
 			name: "down, and to be waited for",
-			in:   in(ConnectingTailnet, Error), on: slices.Concat(retryable, login, away), when: waits,
+			in:   in(ConnectingTailnet, Retrying), on: slices.Concat(retryable, login, away), when: waits,
 			then: func(s *State) { s.Phase, s.Tailnet = Starting, TailnetDown },
 			do:   do(StartListeners{}, FollowTailnet{}, UpdateStatus{}),
 		},
@@ -147,7 +147,7 @@ func tailnetRules() []rule {
 		},
 		{
 			name: "the retry is due",
-			in:   in(Error), on: on(RetryTimer{}),
+			in:   in(Retrying), on: on(RetryTimer{}),
 			then: func(s *State) { s.Phase = ConnectingTailnet },
 			do:   do(ConnectTailnet{}, UpdateStatus{}),
 		},
@@ -157,7 +157,7 @@ func tailnetRules() []rule {
 			name: fmt.Sprintf("failure %d is retried", retries+1),
 			in:   in(ConnectingTailnet), on: retryable,
 			when: func(s State) bool { return !s.WaitWhenDown && s.Retries == retries },
-			then: func(s *State) { s.Phase, s.Tailnet, s.Retries = Error, TailnetDown, retries+1 },
+			then: func(s *State) { s.Phase, s.Tailnet, s.Retries = Retrying, TailnetDown, retries+1 },
 			do:   do(ScheduleRetry{After: after * time.Second}, UpdateStatus{}),
 		})
 	}
@@ -176,12 +176,12 @@ func reloadRules() []rule {
 	return []rule{
 		{
 			name: "a reload before Running is remembered",
-			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ReloadRequested{}),
+			in:   in(Initializing, ConnectingTailnet, Retrying, Starting), on: on(ReloadRequested{}),
 			then: func(s *State) { s.ReloadPending = true },
 		},
 		{
 			name: "an upgrade before Running is remembered",
-			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(UpgradeRequested{}),
+			in:   in(Initializing, ConnectingTailnet, Retrying, Starting), on: on(UpgradeRequested{}),
 			then: func(s *State) { s.UpgradePending = true },
 		},
 		{
@@ -306,7 +306,7 @@ func shutdownRules() []rule {
 	return []rule{
 		{
 			name: "a signal before Running stops at once",
-			in:   in(Initializing, ConnectingTailnet, Error, Starting), on: on(ShutdownSignal{}),
+			in:   in(Initializing, ConnectingTailnet, Retrying, Starting), on: on(ShutdownSignal{}),
 			then: stops(0), do: do(NotifyStopping{}, UpdateStatus{}, Exit{Code: 0}),
 		},
 		{
@@ -402,7 +402,7 @@ func exitCodes() []int { return []int{0, 1, 69, 75, 77, 78} }
 
 // malformed says which promise of State's documentation s breaks, or nothing.
 func malformed(s State) string {
-	connecting := s.Phase == ConnectingTailnet || s.Phase == Error
+	connecting := s.Phase == ConnectingTailnet || s.Phase == Retrying
 	switch {
 	case s.Phase < Initializing || s.Phase > Stopped:
 		return "the phase is unknown"
