@@ -188,13 +188,14 @@ func (c *clientRecord) fails(now time.Time) bool {
 	return c.refused >= refusedAtLeast && c.session == "" && now.Sub(c.latest) < failingFor
 }
 
-// warning says since when messages are refused, and with which clients, or returns "".
-func (c *clients) warning(now time.Time, o *outcomes) string {
-	names := slices.Sorted(maps.Keys(c.known))
+// clientWarning says since when messages are refused, and with which clients, or returns "".
+func (o *outcomes) clientWarning(now time.Time) string {
+	known := o.clients.known
+	names := slices.Sorted(maps.Keys(known))
 	var failing, working []string
 	first := &clientRecord{since: now} // the client whose messages have been refused longest
 	for _, name := range names {
-		if one := c.known[name]; one.fails(now) {
+		if one := known[name]; one.fails(now) {
 			failing = append(failing, name)
 			if !one.since.After(first.since) {
 				first = one
@@ -205,7 +206,7 @@ func (c *clients) warning(now time.Time, o *outcomes) string {
 		return ""
 	}
 	for _, name := range names {
-		if one := c.known[name]; !one.fails(now) && !one.worked.Before(first.since) {
+		if one := known[name]; !one.fails(now) && !one.worked.Before(first.since) {
 			working = append(working, name)
 		}
 	}

@@ -95,7 +95,7 @@ func (o *outcomes) read() Stats {
 func (o *outcomes) warnings(now time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return []string{o.recent.warning(now, o), o.clients.warning(now, o)}
+	return []string{o.errorWarning(now), o.clientWarning(now)}
 }
 
 // see says where the lines of the log with an attribute are.
@@ -146,7 +146,7 @@ func (o *outcomes) ended(r *record, now time.Time) {
 	if r.Outcome == outcomeOK && r.Status < http.StatusInternalServerError && r.UpstreamRequestID != "" {
 		s.LastSuccess = now // the path to the API works
 	}
-	if codeTable[Code(r.Outcome)].cutBy == cutByDrain && r.FirstByte > 0 {
+	if meaning, _ := r.failure(); meaning.cutBy == cutByDrain && r.FirstByte > 0 {
 		s.CutByDrain++
 	}
 	switch {

@@ -151,10 +151,10 @@ func (e *RecentErrors) ours() (n int, worst Code) {
 	return n, worst
 }
 
-// warning says whether the API or this side makes requests fail. It returns "" if few fail, or all:
-// then Trouble says why.
-func (e *recentErrors) warning(now time.Time, o *outcomes) string {
-	lately := e.over(5*time.Minute, now)
+// errorWarning says whether the API or this side makes requests fail. It returns "" if few fail, or
+// all: then Trouble says why.
+func (o *outcomes) errorWarning(now time.Time) string {
+	lately := o.recent.over(5*time.Minute, now)
 	failed, total := lately.Errors, lately.Requests
 	api := failed[failedLimited] + failed[failedOverloaded] + failed[failedOther5xx] + failed[outcomeErrorEvent]
 	ours, code := lately.ours()
