@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -12,50 +11,6 @@ import (
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/tailnet"
 )
-
-// checkServe looks for "tailscale serve" and Funnel that lead to our port.
-func checkServe(ctx context.Context, x *facts) []Finding {
-	port := x.port()
-	if !x.onTailnet() || port == 0 {
-		return nil
-	}
-	served, err := x.client.Published(ctx)
-	if err != nil {
-		return []Finding{unknown("%v", err).fix("tailscale serve status")}
-	}
-	var findings []Finding
-	for _, p := range served {
-		if x.leadsToUs(p, port) {
-			findings = append(findings, x.publishedFinding(p))
-		}
-	}
-	if x.served = len(findings) > 0; !x.served {
-		return []Finding{ok("neither tailscale serve nor Funnel leads to port %d", port)}
-	}
-	return findings
-}
-
-func (x *facts) publishedFinding(p tailnet.Published) Finding {
-	from := fmt.Sprintf("%s port %d", p.Scheme, p.Port)
-	switch {
-	case p.Funnel:
-		return fail("Funnel opens this daemon to the whole internet: %s leads to %s", from, p.Target).
-			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
-	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
-		return warn("tailscale serve forwards %s to this daemon, which refuses the requests: access.allow has no \"proxied\"", from).
-			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
-	}
-	return ok("tailscale serve forwards %s to this daemon", from)
-}
-
-func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
-	host, to, ok := p.Leads()
-	if !ok || to != port {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && (addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(x.node.Addresses, addr))
-}
 
 // allowLine returns access.allow with one more entry, to paste.
 func allowLine(c *config.Config, more string) string {

@@ -15,11 +15,12 @@
 //	config.go      the configuration, and its header rules
 //	units.go       systemd's units; filter.go: the packets that their sockets drop
 //	sockets.go     the sockets and the daemon; process.go: why it does not respond
-//	tailscaled.go  tailscaled, the node's key, and the listener as a peer reaches it
-//	access.go      tailscale serve, access.allow and identity.from
+//	tailscaled.go  tailscaled, the node's key, MagicDNS, what it serves, and the listener as a peer
+//	               reaches it
+//	access.go      access.allow and identity.from
 //	peer.go        --peer: the packet filter and access.allow for one node; refused connections
-//	dns.go         MagicDNS; the resolver, proxy and exit node of this host; silent name servers
-//	upstream.go    the upstream, step by step, on connections like the daemon's (attempt.go)
+//	upstream.go    the resolver, proxy and exit node of this host; the upstream, step by step, on
+//	               connections like the daemon's (attempt.go)
 //	certificate.go a certificate that is not trusted
 //	gateway.go     --through: a probe through a gateway; gatewayfindings.go: what became of it
 //	paste.go       --paste: the configuration of a gateway and of Claude Code

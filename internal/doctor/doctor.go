@@ -38,7 +38,7 @@ func Run(ctx context.Context, c Config) *Report {
 	x := &facts{Config: c, report: &Report{OK: true}}
 	x.askDaemon(ctx)
 	for _, check := range checks() {
-		x.make(ctx, check)
+		x.run(ctx, check)
 	}
 	return x.report
 }
@@ -52,7 +52,7 @@ func (x *facts) askDaemon(ctx context.Context) {
 	}
 }
 
-func (x *facts) make(ctx context.Context, c check) {
+func (x *facts) run(ctx context.Context, c check) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	for _, f := range c.run(ctx, x) {

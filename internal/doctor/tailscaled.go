@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +104,77 @@ func checkShields(_ context.Context, x *facts) []Finding {
 		return []Finding{fail("tailscaled refuses every connection from the tailnet").fix("tailscale set --shields-up=false")}
 	}
 	return []Finding{ok("off: tailscaled accepts connections from the tailnet")}
+}
+
+// checkMagicDNS resolves this node's own name, as peers do. A wrong address is a failure. A name
+// that does not resolve is only a warning, because peers ask their own resolvers.
+func checkMagicDNS(ctx context.Context, x *facts) []Finding {
+	name := x.node.Name
+	switch {
+	case !x.onTailnet() || name == "":
+		return nil
+	case x.network != nil && !x.network.MagicDNS:
+		return []Finding{warn("MagicDNS is off in this tailnet: clients must use %s", x.node.Addresses[0]).
+			fix("turn MagicDNS on: https://login.tailscale.com/admin/dns")}
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name+".")
+	isForeign := func(a netip.Addr) bool { return !slices.Contains(x.node.Addresses, a.Unmap()) }
+	switch {
+	case slices.ContainsFunc(found, isForeign):
+		return []Finding{fail("%s resolves to %s on this host, but the node's address is %s", name, joinAddresses(found), joinAddresses(x.node.Addresses)).
+			fix("getent hosts "+name, "look for the name in /etc/hosts and in the search domains of /etc/resolv.conf")}
+	case len(found) > 0:
+		return []Finding{ok("%s is %s", name, joinAddresses(found))}
+	case x.node.Userspace:
+		return []Finding{unknown("not tried: without a network device of tailscaled, this host cannot ask MagicDNS; peers can")}
+	case x.prefs != nil && !x.prefs.AcceptDNS:
+		return []Finding{warn("accept-dns is off: this host does not ask MagicDNS, but peers may").fix("tailscale set --accept-dns=true")}
+	}
+	return []Finding{warn("%s does not resolve: %s", name, plain(err)).fix("tailscale dns status", "see https://tailscale.com/kb/1081/magicdns")}
+}
+
+// checkServe looks for "tailscale serve" and Funnel that lead to our port.
+func checkServe(ctx context.Context, x *facts) []Finding {
+	port := x.port()
+	if !x.onTailnet() || port == 0 {
+		return nil
+	}
+	served, err := x.client.Published(ctx)
+	if err != nil {
+		return []Finding{unknown("%v", err).fix("tailscale serve status")}
+	}
+	var findings []Finding
+	for _, p := range served {
+		if x.leadsToUs(p, port) {
+			findings = append(findings, x.publishedFinding(p))
+		}
+	}
+	if x.served = len(findings) > 0; !x.served {
+		return []Finding{ok("neither tailscale serve nor Funnel leads to port %d", port)}
+	}
+	return findings
+}
+
+func (x *facts) publishedFinding(p tailnet.Published) Finding {
+	from := fmt.Sprintf("%s port %d", p.Scheme, p.Port)
+	switch {
+	case p.Funnel:
+		return fail("Funnel opens this daemon to the whole internet: %s leads to %s", from, p.Target).
+			fix(fmt.Sprintf("tailscale funnel --%s=%d off", p.Scheme, p.Port))
+	case x.settings != nil && !slices.ContainsFunc(x.settings.Access.Allow, func(s config.Source) bool { return s.Kind == config.Proxied }):
+		return warn("tailscale serve forwards %s to this daemon, which refuses the requests: access.allow has no \"proxied\"", from).
+			fix(allowLine(x.settings, "proxied"), "oauth-proxyd reload", fmt.Sprintf("or: tailscale serve --%s=%d off", p.Scheme, p.Port))
+	}
+	return ok("tailscale serve forwards %s to this daemon", from)
+}
+
+func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
+	host, to, ok := p.Leads()
+	if !ok || to != port {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && (addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(x.node.Addresses, addr))
 }
 
 // checkListener connects to the address at which a peer's connection would arrive.

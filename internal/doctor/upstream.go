@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,69 @@ import (
 	"oauth-proxyd/internal/term"
 	"oauth-proxyd/internal/upstream"
 )
+
+// checkEgress says which resolver, proxy and exit node requests to the upstream use.
+func checkEgress(_ context.Context, x *facts) []Finding {
+	parts := []string{"resolver " + resolvers(), "no proxy", "no exit node"}
+	if name := x.environmentProxy(); name != "" {
+		parts[1] += " (" + name + " is ignored)"
+	}
+	if x.settings != nil && len(x.settings.Proxy.UpstreamProxies) > 0 {
+		var hosts []string
+		for _, p := range x.settings.Proxy.UpstreamProxies {
+			hosts = append(hosts, p.Host)
+		}
+		parts[1] = "proxy " + strings.Join(hosts, ", then ")
+	}
+	if x.prefs == nil || x.prefs.ExitNode == "" {
+		return []Finding{ok("%s", strings.Join(parts, ", "))}
+	}
+	name := x.prefs.ExitNode
+	if n, found := x.find(name); found {
+		name = n.Node
+	}
+	parts[2] = "exit node " + name
+	return []Finding{warn("%s: requests to the upstream leave through that node", strings.Join(parts, ", ")).
+		fix("tailscale set --exit-node=   # unless this is intended")}
+}
+
+// ignoredProxy says that the environment names a proxy for other programs, unless the configuration
+// has one. The environment is this command's and, if this user may see it, the daemon's.
+func (x *facts) ignoredProxy(a *attempt) []string {
+	name := x.environmentProxy()
+	if a.proxy != nil || name == "" {
+		return nil
+	}
+	return []string{name + " is set in the environment, and oauth-proxyd ignores it: set proxy.upstream_proxy in " + x.File + ", if other programs on this host need a proxy"}
+}
+
+// environmentProxy returns the name of the variable with the proxy of other programs, or "". Its
+// value may have a password.
+func (x *facts) environmentProxy() string {
+	environment := append(os.Environ(), strings.Split(procText(x.pid(), "environ"), "\x00")...)
+	for _, entry := range environment {
+		name, value, _ := strings.Cut(entry, "=")
+		if value != "" && strings.EqualFold(name, "https_proxy") {
+			return name
+		}
+	}
+	return ""
+}
+
+// resolvers returns the name servers of resolv.conf(5).
+func resolvers() string {
+	content, _ := os.ReadFile("/etc/resolv.conf") // without it, 127.0.0.1 is asked
+	var all []string
+	for line := range strings.Lines(string(content)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "nameserver" {
+			all = append(all, words[1])
+		}
+	}
+	if len(all) == 0 {
+		return "127.0.0.1 (none is configured)"
+	}
+	return strings.Join(all, ", ")
+}
 
 // Names of the checks of the path to the upstream.
 const (
