@@ -105,7 +105,7 @@ func paintedColumns(s string) (n int) {
 		if i > 0 {
 			_, part, _ = strings.Cut(part, "m")
 		}
-		n += Columns(part)
+		n += columnsOf(part)
 	}
 	return n
 }

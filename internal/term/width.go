@@ -7,8 +7,8 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Columns returns how many columns of a terminal a clean text takes.
-func Columns(s string) (n int) {
+// columnsOf returns how many columns of a terminal a clean text takes.
+func columnsOf(s string) (n int) {
 	for _, r := range s {
 		n += runeColumns(r)
 	}
@@ -18,7 +18,7 @@ func Columns(s string) (n int) {
 // Fit returns s in exactly this many columns: cut, with an ellipsis at the end, or followed by
 // blanks.
 func Fit(s string, columns int) string {
-	if n := Columns(s); n <= columns {
+	if n := columnsOf(s); n <= columns {
 		return s + strings.Repeat(" ", columns-n)
 	}
 	end, n := 0, columns-1 // for the ellipsis
