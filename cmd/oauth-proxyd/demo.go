@@ -70,10 +70,10 @@ func demo(e env, flags *flag.FlagSet) runner {
 		var running sync.WaitGroup
 		defer running.Wait()
 		return daemon.Run(daemon.Options{
-			Load:    func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
-			Check:   "oauth-proxyd check",
-			Version: version,
-			Log:     firstLog(overrides),
+			Load:         func() (*config.Config, error) { return config.Parse("demo.hcl", []byte(demoConfig), overrides...) },
+			CheckCommand: "oauth-proxyd check",
+			Version:      version,
+			Log:          firstLog(overrides),
 			Ready: func(address net.Addr) {
 				running.Go(func() {
 					if err := show.run("http://"+address.String(), upstream); err != nil {

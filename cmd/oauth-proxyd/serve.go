@@ -32,12 +32,12 @@ func serve(e env, flags *flag.FlagSet) runner {
 		overrides := append(e.environment(), options...)
 		stateDir, _, _ := strings.Cut(e.getenv("STATE_DIRECTORY"), ":") // systemd.exec(5)
 		return daemon.Run(daemon.Options{
-			Load:        func() (*config.Config, error) { return config.Load(*path, overrides...) },
-			Check:       checkCommand(*path),
-			Version:     version,
-			Log:         firstLog(overrides),
-			AdminSocket: admin.Socket(),
-			StateDir:    stateDir,
+			Load:         func() (*config.Config, error) { return config.Load(*path, overrides...) },
+			CheckCommand: checkCommand(*path),
+			Version:      version,
+			Log:          firstLog(overrides),
+			AdminSocket:  admin.Socket(),
+			StateDir:     stateDir,
 		})
 	}
 }

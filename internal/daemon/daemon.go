@@ -32,8 +32,8 @@ type Options struct {
 	// Load reads the configuration, at the start and for each reload. An error in its content is a
 	// *config.Error.
 	Load func() (*config.Config, error)
-	// Check is the command that checks what Load reads.
-	Check string
+	// CheckCommand is the command line that checks what Load reads.
+	CheckCommand string
 	// Version is the version of this program, for /health, metrics and the log.
 	Version string
 	// Log applies until the configuration is read.

@@ -4,11 +4,11 @@
 // The commands "serve" and "demo" run it:
 //
 //	os.Exit(daemon.Run(daemon.Options{
-//		Load:        func() (*config.Config, error) { return config.Load(path) },
-//		Check:       "oauth-proxyd check --config " + path,
-//		Version:     version,
-//		AdminSocket: admin.Socket(),
-//		StateDir:    stateDir,
+//		Load:         func() (*config.Config, error) { return config.Load(path) },
+//		CheckCommand: "oauth-proxyd check --config " + path,
+//		Version:      version,
+//		AdminSocket:  admin.Socket(),
+//		StateDir:     stateDir,
 //	}))
 //
 // # Events

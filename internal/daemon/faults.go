@@ -67,7 +67,7 @@ func (d *daemon) reloadFault(v *view, public bool) string {
 		reason = ""
 	}
 	return "the last reload was refused and the previous configuration is still active" + reason +
-		"; run `" + d.options.Check + "`, then `oauth-proxyd reload`"
+		"; run `" + d.options.CheckCommand + "`, then `oauth-proxyd reload`"
 }
 
 // connectionFault says that nine tenths of a bound are open.

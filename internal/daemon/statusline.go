@@ -68,7 +68,7 @@ func (d *daemon) stoppedLine(v *view) string {
 	case lifecycle.ExitNoPerm, lifecycle.ExitUnavailable:
 		return "Gave up: " + v.tailnetTrouble()
 	case lifecycle.ExitConfig:
-		return "The configuration is refused; run: " + d.options.Check
+		return "The configuration is refused; run: " + d.options.CheckCommand
 	default:
 		return "Failed; the log has the error"
 	}
