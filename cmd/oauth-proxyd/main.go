@@ -26,11 +26,11 @@ import (
 // version is set by the linker (-X main.version=…).
 var version = "devel"
 
-// Exit codes of commands; serve has those of package lifecycle. A number is about the same thing in
-// both: the daemon there, the command here.
+// Exit codes of commands; serve has those of package lifecycle. The same number means the same, for
+// the daemon or for the command.
 const (
-	exitOK          = lifecycle.ExitOK          // it did what it is for, and what it asked about is well
-	exitFailure     = lifecycle.ExitInternal    // it failed, or something is not well: a finding, a degraded daemon
+	exitOK          = lifecycle.ExitOK          // the command succeeded, and what it asked about is healthy
+	exitFailure     = lifecycle.ExitInternal    // the command failed, or it found a fault
 	exitUsage       = 64                        // EX_USAGE: the command line is wrong, also that of serve
 	exitUnavailable = lifecycle.ExitUnavailable // no daemon responds on the admin socket
 	exitNoPerm      = lifecycle.ExitNoPerm      // this user may not use the admin socket

@@ -29,7 +29,7 @@ func (b block) takes() (names []string) {
 	return names
 }
 
-// takesBlock reports whether name is that of a block in this one.
+// takesBlock reports whether the block can have a block of that name.
 func (b block) takesBlock(name string) bool {
 	return slices.ContainsFunc(b.schema, func(a attribute) bool { return strings.HasPrefix(a.path, b.in(name)+".") })
 }

@@ -32,7 +32,7 @@ func newDecoder(filename string, src []byte) *decoder {
 	}
 }
 
-// body decodes the body of a block, and of those in it.
+// body decodes the body of a block, and the blocks in it.
 func (d *decoder) body(b block, body *hclsyntax.Body) {
 	for _, item := range body.Attributes {
 		i := slices.IndexFunc(b.schema, func(a attribute) bool { return a.path == b.in(item.Name) })

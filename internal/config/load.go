@@ -23,8 +23,8 @@ type Override struct {
 // maxFileSize is how large a configuration may be, in bytes: some 1,000 header rules.
 const maxFileSize = 128 << 10
 
-// Load reads the file at path and validates all of it, and the overrides, of which the last one for
-// an attribute wins. The error is an [*Error] in every case. One from reading the file satisfies
+// Load reads the file at path, and validates all of it and the overrides. The last override for an
+// attribute wins. The error is an [*Error] in every case. One from reading the file satisfies
 // [errors.Is] for its cause, such as [fs.ErrNotExist].
 func Load(path string, overrides ...Override) (*Config, error) {
 	src, err := readFile(path, maxFileSize)

@@ -35,8 +35,8 @@ func (d *decoder) parse() (body *hclsyntax.Body, ok bool) {
 	return body, ok
 }
 
-// tooManySigns returns the first token beyond maxSigns of those for which the parser recurses or
-// takes quadratic time: all except names, texts, numbers and separators.
+// tooManySigns returns the first sign beyond maxSigns. A sign is a token for which the parser
+// recurses or takes quadratic time: not a name, a text, a number or a separator.
 func tooManySigns(tokens hclsyntax.Tokens) (at hcl.Range, many bool) {
 	plain := []hclsyntax.TokenType{
 		hclsyntax.TokenIdent, hclsyntax.TokenEqual, hclsyntax.TokenComma, hclsyntax.TokenNewline, hclsyntax.TokenComment,

@@ -22,13 +22,13 @@ func (w When) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// covers reports whether w holds for every request for which other does.
+// covers reports whether every request that meets other meets w, too.
 func (w When) covers(other When) bool {
 	return strings.HasPrefix(other.BearerPrefix, w.BearerPrefix) && strings.HasPrefix(other.PathPrefix, w.PathPrefix) &&
 		strings.HasPrefix(other.UserAgentPrefix, w.UserAgentPrefix) && (w.Listener == "" || w.Listener == other.Listener)
 }
 
-// overlaps reports whether both can hold for one request.
+// overlaps reports whether one request can meet both.
 func (w When) overlaps(other When) bool {
 	return overlap(w.BearerPrefix, other.BearerPrefix) && overlap(w.PathPrefix, other.PathPrefix) &&
 		overlap(w.UserAgentPrefix, other.UserAgentPrefix) && (w.Listener == "" || other.Listener == "" || w.Listener == other.Listener)

@@ -18,8 +18,8 @@ type BadRequest struct {
 	TLS    bool   // the connection began like TLS
 }
 
-// badRequest reads p, net/http's own response; nil if it is none. Its body is the reason, which may
-// follow the status and a colon. A 417 has no body.
+// badRequest parses p, a response of net/http's own; nil if p is not a response. Its body is the
+// reason, which may follow the status and a colon. A 417 has no body.
 func (c *Conn) badRequest(p []byte) *BadRequest {
 	header, reason, _ := strings.Cut(string(p), "\r\n\r\n")
 	words := strings.Fields(header)

@@ -46,7 +46,7 @@ type Conn struct {
 	// BadRequest is nil unless net/http refused the request. Only the handler may read it.
 	BadRequest *BadRequest
 	received   atomic.Bool // at least one byte was read
-	first      byte        // of those; only for the goroutine of net/http that reads the first request
+	first      byte        // that was read; only for the goroutine of net/http that reads the first request
 	starved    atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
 	buffered   atomic.Bool
 

@@ -240,8 +240,7 @@ func (s *connections) refuse(c *Conn) {
 	delete(s.known, c.origin)
 }
 
-// setExempt says whether the connection from remote, which this process made, is exempt from the
-// bounds. It locks mu.
+// setExempt does what [Server.Exempt] says. It locks mu.
 func (s *connections) setExempt(remote netip.AddrPort, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

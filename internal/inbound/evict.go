@@ -128,9 +128,8 @@ func (s *connections) makeRoomForRequest(b *bucket, c *Conn) bool {
 // unadmitted returns how many connections the origin has without an admitted request so far.
 func (b *bucket) unadmitted() int { return b.counts[classStranger] + b.counts[classWaiting] }
 
-// greedier returns, of the other origins in the budget of b, the one with the most connections, if
-// those are at least as many as least; nil if there is none. Among equals it is the one with the
-// oldest stranger.
+// greedier returns the other origin in the budget of b with the most connections, or nil if no
+// other has as many as least. Among equals it is the one with the oldest stranger.
 func (s *connections) greedier(b *bucket, least int) (greedy *bucket) {
 	var oldest *Conn
 	for _, other := range s.buckets {

@@ -23,7 +23,7 @@ const (
 	SettleTime = time.Second
 )
 
-// ErrDrainEnded is the cause of the contexts of requests that Cut ends.
+// ErrDrainEnded is the cause with which Cut cancels requests.
 var ErrDrainEnded = errors.New("the drain ended before the request did")
 
 // Server serves HTTP/1.1 on any number of listeners, and stops without losing a request. A client
@@ -90,8 +90,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // descriptors for them; see [Descriptors].
 func (s *Server) Resize(requests int, scale float64) { s.connections.resize(requests, scale) }
 
-// Exempt says whether the connection from remote, which this process made, is exempt from the
-// bounds.
+// Exempt exempts the connection from remote, which this process made, from the bounds, or ends
+// that.
 func (s *Server) Exempt(remote netip.AddrPort, on bool) { s.connections.setExempt(remote, on) }
 
 // Connections counts the open connections.

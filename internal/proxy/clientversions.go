@@ -140,8 +140,8 @@ func (c *clients) judge(r *record, now time.Time) {
 func className(status int) string { return strconv.Itoa(status/100) + "xx" }
 
 // series returns the name under which a client is counted: its own, or otherClient. A new client
-// gets its own series while there are fewer than maxClients. Then it takes those of a silent
-// client, or else of the oldest version of the same program if that is older.
+// gets its own series while there are fewer than maxClients. Then it replaces a silent client, or
+// else the oldest version of the same program if that is older.
 func (c *clients) series(name string, now time.Time) string {
 	switch {
 	case name == "":

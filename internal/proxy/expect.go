@@ -55,7 +55,8 @@ func (x *exchange) inform(code int, header http.Header) {
 	maps.Copy(h, final)
 }
 
-// leaveBody is called before the header of a final response is written; see leaveRest.
+// leaveBody stops reading a body after an Expect, before the header of a final response is written;
+// see leaveRest.
 func (x *exchange) leaveBody() {
 	if x.body != nil && x.awaitsContinue() {
 		x.body.leaveRest()

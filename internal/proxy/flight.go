@@ -28,10 +28,10 @@ type flights struct {
 	refused []*record // likewise
 }
 
-// keep appends a record, and drops the oldest one if there are most already. It does not move the
-// others: append copies them when the end of the array is reached.
-func keep(records []*record, one *record, most int) []*record {
-	if len(records) >= most {
+// keep appends a record, and drops the oldest one if limit is reached. It does not move the others:
+// append copies them when the end of the array is reached.
+func keep(records []*record, one *record, limit int) []*record {
+	if len(records) >= limit {
 		records[0] = nil
 		records = records[1:]
 	}

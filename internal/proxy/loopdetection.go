@@ -80,7 +80,7 @@ func (x *exchange) arrivedAs() uint64 {
 	return x.fingerprint
 }
 
-// evidence returns the proof that again, which is equal to s, is s coming back; nil: there is none.
+// evidence returns the proof that again, a request equal to s, is s coming back, or nil.
 //
 //	again                                 is there proof?
 //	came over our own connection          yes: the ends of that and of s's connection are the same

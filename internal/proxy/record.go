@@ -82,10 +82,10 @@ func newRecord(in *http.Request, listener string) *record {
 	return r
 }
 
-// kept returns a copy of text without tokens, cut to most bytes. A substring would keep the
+// kept returns a copy of text without tokens, cut to limit bytes. A substring would keep the
 // original in memory, such as a request line of 64 KiB.
-func kept(text string, most int) string {
-	return strings.Clone(term.Cut(term.Mask(text), most))
+func kept(text string, limit int) string {
+	return strings.Clone(term.Cut(term.Mask(text), limit))
 }
 
 // keptText returns the text of an error without quoted bytes of a peer. The issuer of a certificate

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	shortestTimeout = time.Second // of those that a probe is held to
+	shortestTimeout = time.Second // shorter ones of the configuration are raised to it
 	closeTime       = time.Second // for the end of a probe
 	maxEvents       = 1000        // more than a response has
 )

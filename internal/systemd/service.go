@@ -17,8 +17,8 @@ const packagedUnit = "oauth-proxyd.service"
 // process that something else has started.
 type Service struct{ Name, Manager string }
 
-// OwnService returns the service that this process is the main process of. A process that a service
-// has only started, such as one of cron, is none.
+// OwnService returns the service whose main process this is. It is zero if a service, such as cron,
+// has only started this process.
 func (n *Notifier) OwnService() Service {
 	if n.Socket() == "" && os.Getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
 		return Service{}

@@ -23,7 +23,7 @@ type Unit struct {
 	Type         string
 	NotifyAccess string
 	MainPID      int      // 0: none
-	ExitStatus   string   // of the last main process; 0: likewise, or it was not started
+	ExitStatus   string   // of the last main process; "0" also if none was started
 	Program      string   // the path of ExecStart=
 	Args         []string // the words of ExecStart=, that of the program included
 	TriggeredBy  []string // socket units that start it

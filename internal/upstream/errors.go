@@ -10,8 +10,8 @@ import (
 var (
 	// ErrNotProcessed matches errors that prove that the upstream processed nothing of a request.
 	ErrNotProcessed = errors.New("not processed by the upstream")
-	// ErrConnectTimeout matches a [ConnectError] of a connection that took longer than
-	// ConnectTimeout, or a stage of which took longer than its share of that.
+	// ErrConnectTimeout matches a [ConnectError] if connecting took longer than ConnectTimeout, or
+	// one stage of it took longer than its share.
 	ErrConnectTimeout = errors.New("connect timeout")
 	// errUnsolicited is the error for a response that came before its request was sent; it is not
 	// passed on.
