@@ -16,6 +16,7 @@ import (
 	"oauth-proxyd/internal/bundle"
 	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/doctor"
+	"oauth-proxyd/internal/systemd"
 )
 
 // runBundle writes one archive with what a bug report needs. It adds what it can read; the archive
@@ -34,7 +35,7 @@ func runBundle(e env, flags *flag.FlagSet) runner {
 		_ = look(ctx, archive, "failures.json", "what happened to the last requests that failed", daemon.Failures)
 		archive.Add("doctor.json", "the output of \"doctor --json\"", doctor.Run(ctx, e.doctorConfig(*path, *daemon)), nil)
 		records, journalErr := outputOf(ctx, "journalctl", "--output=json", "--since=-1h", "--lines=5000",
-			"--unit=oauth-proxyd.service", "--unit=oauth-proxyd.socket")
+			"--unit="+systemd.ServiceUnit, "--unit="+systemd.SocketUnit)
 		archive.AddJournal("journal.txt", "the journal of the units, the last hour", records, journalErr)
 		shown, unitsErr := units(ctx)
 		archive.Add("units.json", "the state of the units, and their settings with all drop-ins", shown, unitsErr)
@@ -95,7 +96,7 @@ const shownProperties = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,
 
 // units returns the properties of the service and of the sockets that start it, line by line.
 func units(ctx context.Context) ([]string, error) {
-	names := []string{"oauth-proxyd.service", "oauth-proxyd.socket"}
+	names := []string{systemd.ServiceUnit, systemd.SocketUnit}
 	if triggers, err := outputOf(ctx, "systemctl", "show", "--property=TriggeredBy", "--value", names[0]); err == nil && triggers != "" {
 		names = append(names[:1], strings.Fields(triggers)...)
 	}

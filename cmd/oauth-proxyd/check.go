@@ -83,7 +83,7 @@ func checkInService(path string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := systemd.InService(ctx, "oauth-proxyd.service", program, "check", "--json")
+	c, err := systemd.InService(ctx, systemd.ServiceUnit, program, "check", "--json")
 	if c == nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -157,9 +156,7 @@ func (d *daemon) lastEnding() string {
 	if d.options.StateDir == "" {
 		return ""
 	}
-	text, _ := os.ReadFile(filepath.Join(d.options.StateDir, "last-end")) // absent without that line in the unit
-	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	ending := systemd.Ending(result, status)
+	ending := systemd.Ending(systemd.LastEnd(filepath.Join(d.options.StateDir, "last-end")))
 	if ending != "" {
 		d.log.Warn("restarted: the previous process ended: " + ending)
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	serviceUnit = "oauth-proxyd.service"
-	socketUnit  = "oauth-proxyd.socket"
+	serviceUnit = systemd.ServiceUnit
+	socketUnit  = systemd.SocketUnit
 
 	journalCommand = "journalctl -u oauth-proxyd -n 30"
 
@@ -71,8 +71,7 @@ func (u units) withLastEnd(file string) units {
 	if err != nil || u.service.Active != "activating" || u.service.Ending() != "" || time.Since(info.ModTime()) > startsAgain {
 		return u
 	}
-	text, _ := os.ReadFile(file)
-	result, status, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	result, status := systemd.LastEnd(file)
 	u.service.Result, u.service.ExitStatus = result, cmp.Or(status, "0")
 	return u
 }

@@ -9,9 +9,11 @@ import (
 	"strings"
 )
 
-// packagedUnit is the unit of this process if its control group does not name one, as in a control
-// group namespace (ProtectControlGroups=private).
-const packagedUnit = "oauth-proxyd.service"
+// The units of the package.
+const (
+	ServiceUnit = "oauth-proxyd.service"
+	SocketUnit  = "oauth-proxyd.socket"
+)
 
 // Service is a service of systemd, and Manager the options of its manager. The zero value is for a
 // process that something else has started.
@@ -59,7 +61,8 @@ func (s Service) Journal() string {
 
 func (s Service) short() string { return strings.TrimSuffix(s.Name, ".service") }
 
-// serviceOf finds the service in the content of /proc/self/cgroup, see cgroups(7).
+// serviceOf finds the service in the content of /proc/self/cgroup, see cgroups(7). A control group
+// namespace (ProtectControlGroups=private) hides it, and the packaged one is assumed.
 func serviceOf(cgroup string) Service {
 	for line := range strings.Lines(cgroup) {
 		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
@@ -72,7 +75,7 @@ func serviceOf(cgroup string) Service {
 			}
 		}
 	}
-	return Service{Name: packagedUnit}
+	return Service{Name: ServiceUnit}
 }
 
 // words splits a command line. It ignores quotes, and so splits at blanks within a word too,
@@ -114,6 +117,14 @@ func (u Unit) expandedArgs() []string {
 		}
 		return os.Getenv(name)
 	}))
+}
+
+// LastEnd returns the arguments of [Ending] for the previous process of the service, which
+// ExecStopPost= of the unit has written to a file. They are empty without the file.
+func LastEnd(file string) (result, status string) {
+	text, _ := os.ReadFile(file)
+	result, status, _ = strings.Cut(strings.TrimSpace(string(text)), " ")
+	return result, status
 }
 
 // Ending says how a process of a service ended, from $SERVICE_RESULT and $EXIT_STATUS of

@@ -18,7 +18,7 @@ LoadState=loaded
 
 func TestServiceShowReadsWhatSystemctlPrints(t *testing.T) {
 	fakeSystemctl(t, "printf '%s' '"+shown+"'")
-	u, err := Service{Name: packagedUnit}.Show(t.Context())
+	u, err := Service{Name: ServiceUnit}.Show(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,11 +33,11 @@ func TestServiceShowReadsWhatSystemctlPrints(t *testing.T) {
 
 func TestServiceShowSaysWhySystemctlFailed(t *testing.T) {
 	fakeSystemctl(t, "echo 'Failed to connect to bus: Host is down' >&2; exit 1")
-	if _, err := (Service{Name: packagedUnit}).Show(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ".service: exit status 1: Failed to connect to bus: Host is down") {
+	if _, err := (Service{Name: ServiceUnit}).Show(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ".service: exit status 1: Failed to connect to bus: Host is down") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := (Service{Name: packagedUnit}).Show(t.Context()); err == nil || !strings.Contains(err.Error(), "executable file not found") {
+	if _, err := (Service{Name: ServiceUnit}).Show(t.Context()); err == nil || !strings.Contains(err.Error(), "executable file not found") {
 		t.Error(err)
 	}
 }
@@ -60,11 +60,11 @@ func TestTheUnitOfAControlGroup(t *testing.T) {
 		"0::/machine.slice/lab/system.slice/proxy@1.service\n":                            {"proxy@1.service", ""},
 		"12:pids:/\n1:name=systemd:/system.slice/oauth-proxyd.service\n":                  {"oauth-proxyd.service", ""},
 		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/mine.service\n":       {"mine.service", " --user"},
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tmux-spawn-1.scope\n": {packagedUnit, ""},
-		"0::/user.slice/user-1000.slice/session-3.scope\n":                                {packagedUnit, ""},
-		"0::/\n":         {packagedUnit, ""},
-		"":               {packagedUnit, ""},
-		"nonsense\n::\n": {packagedUnit, ""},
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tmux-spawn-1.scope\n": {ServiceUnit, ""},
+		"0::/user.slice/user-1000.slice/session-3.scope\n":                                {ServiceUnit, ""},
+		"0::/\n":         {ServiceUnit, ""},
+		"":               {ServiceUnit, ""},
+		"nonsense\n::\n": {ServiceUnit, ""},
 	} {
 		if got := serviceOf(cgroup); got != want {
 			t.Errorf("serviceOf(%q): %q, want %q", cgroup, got, want)
